@@ -1,0 +1,25 @@
+//! `standin` keeps an agent's calls to language models alive while the providers behind them fail.
+//!
+//! Each provider is a supervised actor that owns its health histograms and its circuit breakers; a router actor
+//! picks targets from percentile latency, error rates and cost; supervisors restart what crashes. See
+//! `docs/architecture.md` for the house and `docs/semantics.md` for what is promised.
+
+#[cfg(not(panic = "unwind"))]
+compile_error!("standin isolates crashes by unwinding: build with panic = \"unwind\"");
+
+// In reading order, floor by floor: imports go down only (tests/architecture.rs).
+pub mod words;
+
+pub mod policy;
+pub mod wire;
+
+pub mod transport;
+
+mod actors;
+
+pub mod config;
+pub mod runtime;
+pub mod testing;
+
+#[cfg(feature = "drill")]
+pub mod drill;

@@ -1,0 +1,19 @@
+//! Floor 1: pure decisions, `(state, event, now, rng) -> what next`.
+//!
+//! In flow events and the time they happened, out flow decisions; `now: Instant` and the random source are
+//! arguments, always last. Nothing here may ever read a clock, draw its own randomness, wait, spawn, print, or know
+//! how a provider spells things (`wire` and `policy` meet only in `words::failure`).
+
+pub mod snapshot;
+
+pub mod window;
+pub mod detector;
+pub mod health;
+pub mod breaker;
+pub mod admission;
+
+pub mod budget;
+pub mod routing;
+pub mod failover;
+pub mod restart;
+pub mod ledger;

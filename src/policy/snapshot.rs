@@ -1,0 +1,180 @@
+//! What the machines of a target publish about it: numbers only, small and `Copy`, read by routing and by people.
+
+use std::time::{Duration, Instant};
+
+use crate::words::FailureClass;
+
+/// State of a target's circuit breaker. Electrical: Closed lets through, Open stops.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum BreakerState {
+    /// Lets everything through.
+    Closed,
+    /// Lets nothing through until then; afterwards the next admission is a probe.
+    Open {
+        /// End of the cooldown.
+        until: Instant,
+    },
+    /// Lets one probe through at a time.
+    HalfOpen,
+    /// Recovering: gets `weight` of its share of the traffic.
+    Ramp {
+        /// 0.1, 0.2, 0.4, 0.8 or 1.
+        weight: f64,
+    },
+}
+
+impl BreakerState {
+    /// Returns the state's name as events and metrics spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open { .. } => "open",
+            Self::HalfOpen => "half_open",
+            Self::Ramp { .. } => "ramp",
+        }
+    }
+}
+
+/// Quantiles of one latency, for a prompt of no length (see [`Latency::at`]).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Latency {
+    /// Median.
+    pub p50: Duration,
+    /// 90th percentile.
+    pub p90: Duration,
+    /// 95th percentile.
+    pub p95: Duration,
+    /// 99th percentile.
+    pub p99: Duration,
+    /// Samples in the window. p90 is measured from 29, p95 from 59, p99 from 299, p50 from 8 samples on; below
+    /// that the number is the model's.
+    pub samples: u32,
+}
+
+/// Why a target is out, whatever its breaker says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Disabled {
+    /// A provider's verdict: key, money, model. Rechecked at `until`.
+    Verdict {
+        /// Which verdict.
+        class: FailureClass,
+        /// When it is tried again.
+        until: Instant,
+    },
+    /// An operator's hand; `None` is until lifted.
+    Operator {
+        /// When the hand is lifted by itself.
+        until: Option<Instant>,
+    },
+}
+
+/// An operator's hand on a target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Force {
+    /// Admits nothing until then, or until lifted.
+    Off {
+        /// When the hand is lifted by itself.
+        until: Option<Instant>,
+    },
+    /// Admits whatever the breaker says (never against a Retry-After or a disabled key) until then, or until lifted.
+    On {
+        /// When the hand is lifted by itself.
+        until: Option<Instant>,
+    },
+    /// Lifts the hand.
+    Auto,
+}
+
+/// The published health of one target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Health {
+    /// The breaker.
+    pub breaker: BreakerState,
+    /// Counts the breaker's transitions and the provider's restarts.
+    pub generation: u64,
+    /// Whether HalfOpen (or Open past its cooldown) has its probe slot free.
+    pub probe_free: bool,
+    /// Whether the error detector says: worse than it should be, not bad enough to open.
+    pub degraded: bool,
+    /// Whether the latency detector says so.
+    pub slow: bool,
+    /// Whether the target is out, whatever its breaker says.
+    pub disabled: Option<Disabled>,
+    /// Whether an operator forces it on, overriding the breaker.
+    pub forced_on: bool,
+    /// When the first of its keys is past its rate limit; `None` while one is.
+    pub rate_limited_until: Option<Instant>,
+    /// Posterior mean of the probability that an attempt fails.
+    pub failure_rate: f64,
+    /// What `failure_rate` would be without any evidence.
+    pub failure_rate_prior: f64,
+    /// Decayed weight of the evidence behind `failure_rate`, in attempts.
+    pub evidence: f64,
+    /// Time to first token.
+    pub ttft: Latency,
+    /// Time per output token.
+    pub tpot: Latency,
+    /// Slow baseline: time to first token while healthy.
+    pub ttft_baseline_p50: Duration,
+    /// Decayed mean age at which failed attempts failed.
+    pub detect: Duration,
+    /// Attempts in flight.
+    pub in_flight: u32,
+    /// The most attempts in flight.
+    pub in_flight_max: u32,
+    /// Attempts admitted since the provider was configured.
+    pub admitted: u64,
+    /// Attempts that failed since then, as health counts failures.
+    pub failed: u64,
+    /// When an attempt was last admitted.
+    pub last_used: Option<Instant>,
+}
+
+/// Why a target does not admit an attempt now, and when it may.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Refusal {
+    /// Which gate refused.
+    pub gate: Gate,
+    /// When to come back; `None` is unknown (an operator's hand, a free place).
+    pub until: Option<Instant>,
+}
+
+/// The gates of a target's admission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Key, money, model, or an operator.
+    Disabled,
+    /// All keys wait for their rate limit.
+    RateLimited,
+    /// The breaker is open, or its probe is taken.
+    Breaker,
+    /// As many attempts in flight as allowed.
+    InFlight,
+    /// The provider's actor is not there: restarting, resting, or retired.
+    Down,
+}
+
+impl Gate {
+    /// Returns the gate's name as explanations spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::RateLimited => "rate limited",
+            Self::Breaker => "breaker open",
+            Self::InFlight => "too many in flight",
+            Self::Down => "provider down",
+        }
+    }
+}
+
+impl Latency {
+    /// Returns a quantile for a prompt of so many tokens: reading a prompt takes time in proportion to its length.
+    pub fn at(quantile: Duration, prompt_tokens: u32) -> Duration {
+        quantile.mul_f64(Self::prompt_factor(prompt_tokens))
+    }
+
+    /// Returns by how much a prompt stretches the time to the first token: 1 + tokens / 20 000.
+    pub fn prompt_factor(prompt_tokens: u32) -> f64 {
+        1.0 + f64::from(prompt_tokens) / 20_000.0
+    }
+}

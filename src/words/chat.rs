@@ -1,0 +1,299 @@
+//! What a caller asks for: one conversation and how it is to be answered.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+/// One request of a caller, in no provider's dialect.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChatRequest {
+    /// Name of the route that may serve the call ("smart"), or `provider/model` for exactly one target.
+    pub route: String,
+    /// The conversation so far, oldest first.
+    pub messages: Vec<Message>,
+    /// Tools the model may call.
+    pub tools: Vec<Tool>,
+    /// Whether and which tool must be called.
+    pub tool_choice: ToolChoice,
+    /// Whether several tool calls may come in one answer; `None` leaves it to the provider.
+    pub parallel_tool_calls: Option<bool>,
+    /// The form of the answer's text. An answer that does not have it is an unusable answer and fails over.
+    pub response_format: ResponseFormat,
+    /// Sampling parameters; what is `None` is not sent.
+    pub sampling: Sampling,
+    /// How hard a reasoning model should think; `None` leaves it to the provider.
+    pub effort: Option<Effort>,
+    /// The most tokens the answer may have; `None` leaves it to the provider.
+    pub output_tokens_max: Option<u32>,
+    /// How much a second is worth to this caller.
+    pub priority: Priority,
+    /// Time for the whole call, over all its attempts, from when the runtime accepts it; `None` takes the
+    /// configured one.
+    pub deadline: Option<Duration>,
+    /// Groups calls that share a prompt prefix: they keep their target as long as it is healthy.
+    pub session: Option<String>,
+    /// Labels a target must carry to serve this call (region, zero retention, …). They are walls: nothing crosses.
+    pub labels: Vec<String>,
+    /// Free text for the caller's own accounting; kept in the ledger, never sent.
+    pub tags: BTreeMap<String, String>,
+    /// What to do when an answer breaks off after its first content reached the caller.
+    pub commit: CommitPolicy,
+    /// Provider-specific fields that are put into the request's body as they are. A field the runtime itself
+    /// writes (`model`, `messages`, `stream`, …) cannot be overridden.
+    pub extra: Map<String, Value>,
+}
+
+impl ChatRequest {
+    /// Returns an empty request for a route.
+    pub fn new(route: impl Into<String>) -> Self {
+        Self { route: route.into(), ..Self::default() }
+    }
+
+    /// Appends a system message.
+    #[must_use]
+    pub fn system(mut self, text: impl Into<String>) -> Self {
+        self.messages.push(Message::System(text.into()));
+        self
+    }
+
+    /// Appends a user message of one text.
+    #[must_use]
+    pub fn user(mut self, text: impl Into<String>) -> Self {
+        self.messages.push(Message::user(text));
+        self
+    }
+
+    /// Appends a message.
+    #[must_use]
+    pub fn message(mut self, message: Message) -> Self {
+        self.messages.push(message);
+        self
+    }
+
+    /// Adds a tool.
+    #[must_use]
+    pub fn tool(mut self, tool: Tool) -> Self {
+        self.tools.push(tool);
+        self
+    }
+
+    /// Sets the session.
+    #[must_use]
+    pub fn session(mut self, session: impl Into<String>) -> Self {
+        self.session = Some(session.into());
+        self
+    }
+
+    /// Sets the deadline of the whole call.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Sets the priority.
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+}
+
+/// One message of a conversation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    /// Instructions of the operator.
+    System(String),
+    /// What the user says or shows.
+    User(Vec<UserPart>),
+    /// What the model said, thought and called.
+    Assistant(Vec<AssistantPart>),
+    /// The result of one tool call.
+    Tool(ToolResult),
+}
+
+impl Message {
+    /// Returns a user message of one text.
+    pub fn user(text: impl Into<String>) -> Self {
+        Self::User(vec![UserPart::Text(text.into())])
+    }
+
+    /// Returns an assistant message of one text.
+    pub fn assistant(text: impl Into<String>) -> Self {
+        Self::Assistant(vec![AssistantPart::Text(text.into())])
+    }
+
+    /// Returns the result of a tool call.
+    pub fn tool_result(call: &ToolCall, content: impl Into<String>) -> Self {
+        Self::Tool(ToolResult {
+            call_id: call.id.clone(),
+            name: call.name.clone(),
+            content: content.into(),
+            is_error: false,
+        })
+    }
+}
+
+/// A part of a user's message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum UserPart {
+    /// Text.
+    Text(String),
+    /// An image.
+    Image(Image),
+}
+
+/// An image, by reference or by value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Image {
+    /// An address the provider fetches.
+    Url(String),
+    /// The image itself.
+    Base64 {
+        /// `image/png`, `image/jpeg`, …
+        media_type: String,
+        /// Base64 of the file, no line breaks.
+        data: String,
+    },
+}
+
+/// A part of an assistant's message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AssistantPart {
+    /// Text of the answer.
+    Text(String),
+    /// Visible reasoning. Sent back only to dialects that want it.
+    Reasoning(String),
+    /// A call of a tool.
+    ToolCall(ToolCall),
+}
+
+/// A call of a tool, complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolCall {
+    /// The provider's id of the call; the result names it.
+    pub id: String,
+    /// The tool's name.
+    pub name: String,
+    /// The arguments: the text of one JSON object, checked to be one.
+    pub arguments: String,
+}
+
+/// The result of one tool call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolResult {
+    /// Id of the call this answers.
+    pub call_id: String,
+    /// Name of the tool, for dialects that match by name.
+    pub name: String,
+    /// What the tool returned.
+    pub content: String,
+    /// Whether the tool failed.
+    pub is_error: bool,
+}
+
+/// A tool the model may call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tool {
+    /// Name, `[a-zA-Z0-9_-]{1,64}`.
+    pub name: String,
+    /// What it does, for the model.
+    pub description: String,
+    /// JSON schema of its arguments, an object.
+    pub parameters: Value,
+    /// Whether the provider must hold the arguments to the schema; `None` leaves it to the provider.
+    pub strict: Option<bool>,
+}
+
+/// Whether and which tool must be called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// The model decides.
+    #[default]
+    Auto,
+    /// No tool.
+    None,
+    /// Some tool.
+    Required,
+    /// This tool.
+    Named(String),
+}
+
+/// The form of the answer's text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum ResponseFormat {
+    /// Any text.
+    #[default]
+    Text,
+    /// Some JSON object.
+    Json,
+    /// JSON that fits a schema.
+    JsonSchema {
+        /// Name of the schema, `[a-zA-Z0-9_-]{1,64}`.
+        name: String,
+        /// The JSON schema.
+        schema: Value,
+        /// Whether the provider must hold the answer to the schema.
+        strict: bool,
+    },
+}
+
+/// Sampling parameters; what is `None` is not sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sampling {
+    /// 0 to 2 at most providers.
+    pub temperature: Option<f64>,
+    /// Nucleus, 0 to 1.
+    pub top_p: Option<f64>,
+    /// -2 to 2.
+    pub presence_penalty: Option<f64>,
+    /// -2 to 2.
+    pub frequency_penalty: Option<f64>,
+    /// For repeatable answers where a provider can.
+    pub seed: Option<i64>,
+    /// The answer ends before any of these; four at most providers.
+    pub stop: Vec<String>,
+}
+
+/// How hard a reasoning model should think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// As little as it can.
+    Minimal,
+    /// A little.
+    Low,
+    /// Some.
+    Medium,
+    /// Much.
+    High,
+}
+
+/// How much a second is worth to the caller; also the order under load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// Nobody waits for it.
+    Batch,
+    /// An agent at work.
+    #[default]
+    Default,
+    /// Somebody watches.
+    Interactive,
+    /// Must not fail; never used to probe a target that was ill.
+    Critical,
+}
+
+/// What to do when an answer breaks off after its first content reached the caller. Before that, failover is
+/// always invisible.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CommitPolicy {
+    /// A [`Reset`](super::ReplyEvent::Reset) tells the caller to drop what it has of this answer; another target
+    /// answers anew.
+    #[default]
+    Reset,
+    /// The stream ends with an error.
+    Fail,
+    /// Nothing reaches the caller before the answer is whole and valid, so that failover stays invisible to the
+    /// end. A plain `chat` is this.
+    Buffered,
+}

@@ -1,0 +1,118 @@
+//! How a call, or a configuration, is refused.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{AttemptRecord, Failure};
+
+/// Why a call has no answer. Every variant says whose fault it is and whether anything was sent.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request cannot be right at any provider. The caller's fault; nothing was sent.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// The request's field.
+        field: String,
+        /// What is wrong with it and what would be right.
+        problem: String,
+    },
+    /// No target of the route can serve this request, however healthy. The caller's or the configuration's fault;
+    /// nothing was sent.
+    #[error("no target of route `{route}` can serve this request: {why}")]
+    NoTarget {
+        /// The route that was asked for.
+        route: String,
+        /// Each target and what it lacks.
+        why: String,
+    },
+    /// A provider says the request is the caller's fault; it was not spread over others.
+    #[error("request rejected by {}", last(.attempts))]
+    Rejected {
+        /// What the provider said.
+        failure: Failure,
+        /// Every attempt, in order.
+        attempts: Vec<AttemptRecord>,
+    },
+    /// Every attempt the call was allowed failed, or no target admitted it.
+    #[error("no target could answer after {} attempt(s), last: {}", .attempts.len(), last(.attempts))]
+    Exhausted {
+        /// Every attempt, in order; empty where no target admitted the call.
+        attempts: Vec<AttemptRecord>,
+        /// When the first target is expected to admit calls again.
+        retry_after: Option<Duration>,
+    },
+    /// The call's time is up.
+    #[error("deadline passed after {} attempt(s), last: {}", .attempts.len(), last(.attempts))]
+    DeadlineExceeded {
+        /// Every attempt, in order.
+        attempts: Vec<AttemptRecord>,
+    },
+    /// The answer broke off after content had reached the caller, and nothing may replace it.
+    #[error("answer broke off: {failure}")]
+    Interrupted {
+        /// Why it broke off.
+        failure: Failure,
+        /// Every attempt, in order.
+        attempts: Vec<AttemptRecord>,
+    },
+    /// The runtime is at its limit of calls. Nothing was sent.
+    #[error("overloaded: {calls_max} calls are in flight")]
+    Overloaded {
+        /// The limit.
+        calls_max: usize,
+    },
+    /// The runtime is shutting down. Nothing was sent.
+    #[error("draining: the runtime takes no new calls")]
+    Draining,
+    /// The router is restarting, or the runtime has stopped. Nothing was sent; ask again.
+    #[error("unavailable: the router is restarting or the runtime has stopped")]
+    Unavailable,
+    /// The call's own actor crashed. A bug of ours; attempts may have been sent and paid for.
+    #[error("the call's actor crashed; this is a bug in standin")]
+    Crashed,
+    /// The caller's stream took nothing for longer than `consumer_stall_max`.
+    #[error("the caller read nothing of its stream for {0:?}")]
+    ConsumerStalled(Duration),
+}
+
+impl Error {
+    /// Returns the attempts that were made before the call failed.
+    pub fn attempts(&self) -> &[AttemptRecord] {
+        match self {
+            Self::Rejected { attempts, .. }
+            | Self::Exhausted { attempts, .. }
+            | Self::DeadlineExceeded { attempts }
+            | Self::Interrupted { attempts, .. } => attempts,
+            _ => &[],
+        }
+    }
+}
+
+fn last(attempts: &[AttemptRecord]) -> String {
+    attempts.last().map_or_else(|| "none was admitted".to_owned(), ToString::to_string)
+}
+
+/// Why a configuration is refused. Names the field as a path (`providers.openai.base_url`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Path of the field.
+    pub field: String,
+    /// What is wrong with it and what would be right.
+    pub problem: String,
+}
+
+impl ConfigError {
+    /// Returns an error about a field.
+    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into() }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.problem)
+    }
+}
+
+impl std::error::Error for ConfigError {}

@@ -1,0 +1,87 @@
+//! What observers are told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{FailureClass, TargetId};
+
+/// Something an operator wants to know, as it happens.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A target's breaker changed its state.
+    Breaker {
+        /// The target.
+        target: TargetId,
+        /// The state it left: `closed`, `open`, `half_open`, `ramp`.
+        from: &'static str,
+        /// The state it entered.
+        to: &'static str,
+        /// For an open breaker, how long until it may be probed.
+        cooldown: Option<Duration>,
+    },
+    /// A target's flag Degraded was raised or lowered.
+    Degraded {
+        /// The target.
+        target: TargetId,
+        /// Whether it is degraded now.
+        raised: bool,
+    },
+    /// A provider asked us to wait.
+    RateLimited {
+        /// The target.
+        target: TargetId,
+        /// For how long.
+        wait: Duration,
+    },
+    /// A key was taken out. Somebody must act.
+    KeyDisabled {
+        /// The provider.
+        provider: Arc<str>,
+        /// The key's name.
+        key: Arc<str>,
+        /// Why: `unauthorised` or `out_of_money`.
+        class: FailureClass,
+    },
+    /// A target was taken out until it is checked again. Somebody should act.
+    TargetDisabled {
+        /// The target.
+        target: TargetId,
+        /// Why.
+        class: FailureClass,
+    },
+    /// A provider's actor crashed and is being restarted.
+    ProviderCrashed {
+        /// The provider.
+        provider: Arc<str>,
+        /// How it died.
+        reason: String,
+        /// When it is started again.
+        restart_in: Duration,
+    },
+    /// A provider's actor runs again.
+    ProviderStarted {
+        /// The provider.
+        provider: Arc<str>,
+        /// How often it has been started, from 1.
+        incarnation: u64,
+    },
+    /// A provider's actor crashed too often and rests; its targets are down until then.
+    ProviderResting {
+        /// The provider.
+        provider: Arc<str>,
+        /// How long it rests.
+        wait: Duration,
+    },
+    /// Another of the runtime's own actors crashed and was restarted.
+    ActorRestarted {
+        /// `router`, `front`, `calls` or a provider's supervisor.
+        actor: String,
+        /// How it died.
+        reason: String,
+    },
+    /// The providers and routes were replaced.
+    Reconfigured,
+    /// The runtime takes no new calls.
+    Draining,
+}

@@ -1,0 +1,179 @@
+//! How a try can fail. `wire` and `transport` say what happened, `policy` decides what follows; this is all they share.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+/// What went wrong with one attempt, in finitely many kinds that code branches on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum FailureClass {
+    /// A pooled connection broke before any byte was written. Nobody's fault; nothing was sent.
+    Unsent,
+    /// Refused, no such host, TLS, connect timeout. The provider's fault; nothing was sent.
+    Connect,
+    /// 500, 502, 504 or a gateway's page. The provider's fault.
+    Server,
+    /// 503, 529, or words to that effect. The provider's fault.
+    Overloaded,
+    /// Too many requests or tokens for now. Our side's fault, and the wait is known.
+    RateLimited,
+    /// This one request is larger than the limit a minute allows: waiting never helps.
+    RequestExceedsLimit,
+    /// The account has no money or met its spending limit.
+    OutOfMoney,
+    /// The key is wrong, revoked or lacks permission.
+    Unauthorised,
+    /// Region, firewall, terms: this target is not for us, though the key is good.
+    Forbidden,
+    /// The model does not exist, is retired, or is not for this account.
+    ModelGone,
+    /// The request is malformed. The caller's fault; no other provider is asked.
+    BadRequest,
+    /// This target cannot do what the request asks (a parameter, a capability); another may.
+    Unsupported,
+    /// The conversation is longer than the model's window; another model's may be larger.
+    ContextTooLong,
+    /// The provider's filter refused the request or the answer.
+    ContentPolicy,
+    /// Headers or keep-alives perhaps, but no content in time.
+    NoFirstToken,
+    /// Content began and then paused for too long.
+    Stalled,
+    /// The stream ended without its end, or broke the protocol.
+    Cut,
+    /// Ended well, but empty.
+    Empty,
+    /// Ended well, but not in the form that was asked for.
+    Unusable,
+    /// The attempt itself panicked or was killed. Our fault.
+    Crashed,
+    /// The caller left, a deadline passed, or another attempt won.
+    Cancelled,
+}
+
+impl FailureClass {
+    /// Every class, for tables and metrics.
+    pub const ALL: [Self; 21] = [
+        Self::Unsent,
+        Self::Connect,
+        Self::Server,
+        Self::Overloaded,
+        Self::RateLimited,
+        Self::RequestExceedsLimit,
+        Self::OutOfMoney,
+        Self::Unauthorised,
+        Self::Forbidden,
+        Self::ModelGone,
+        Self::BadRequest,
+        Self::Unsupported,
+        Self::ContextTooLong,
+        Self::ContentPolicy,
+        Self::NoFirstToken,
+        Self::Stalled,
+        Self::Cut,
+        Self::Empty,
+        Self::Unusable,
+        Self::Crashed,
+        Self::Cancelled,
+    ];
+
+    /// Returns the class's name as metrics and logs spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unsent => "unsent",
+            Self::Connect => "connect",
+            Self::Server => "server",
+            Self::Overloaded => "overloaded",
+            Self::RateLimited => "rate_limited",
+            Self::RequestExceedsLimit => "request_exceeds_limit",
+            Self::OutOfMoney => "out_of_money",
+            Self::Unauthorised => "unauthorised",
+            Self::Forbidden => "forbidden",
+            Self::ModelGone => "model_gone",
+            Self::BadRequest => "bad_request",
+            Self::Unsupported => "unsupported",
+            Self::ContextTooLong => "context_too_long",
+            Self::ContentPolicy => "content_policy",
+            Self::NoFirstToken => "no_first_token",
+            Self::Stalled => "stalled",
+            Self::Cut => "cut",
+            Self::Empty => "empty",
+            Self::Unusable => "unusable",
+            Self::Crashed => "crashed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for FailureClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How far a failure's verdict reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Only this request.
+    Request,
+    /// The key it was sent with.
+    Key,
+    /// The model, with any key.
+    Model,
+    /// The endpoint: all models behind this base URL.
+    Endpoint,
+}
+
+/// When a provider asks to be asked again. A date is turned into an instant once, at the response's head, by the
+/// one who holds a clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryAfter {
+    /// That long from the response's head.
+    After(Duration),
+    /// At that date by the provider's clock.
+    At(SystemTime),
+}
+
+/// One attempt's failure. Code branches on `class`; the rest is for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What kind of failure.
+    pub class: FailureClass,
+    /// How far it reaches.
+    pub scope: Scope,
+    /// The HTTP status, where one came.
+    pub status: Option<u16>,
+    /// The provider's own code or type, as it spelled it.
+    pub code: Option<String>,
+    /// The provider's own words, cut to 500 characters, or ours.
+    pub message: String,
+    /// When to come back, where the provider said so and it means something.
+    pub retry_after: Option<RetryAfter>,
+}
+
+impl Failure {
+    /// Returns a failure of a class with its usual scope.
+    pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
+        use FailureClass as C;
+        let scope = match class {
+            C::OutOfMoney | C::Unauthorised | C::RateLimited => Scope::Key,
+            C::Connect | C::Overloaded => Scope::Endpoint,
+            C::Server | C::NoFirstToken | C::Stalled | C::Cut | C::ModelGone | C::Forbidden => Scope::Model,
+            _ => Scope::Request,
+        };
+        Self { class, scope, status: None, code: None, message: message.into(), retry_after: None }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.class)?;
+        if let Some(status) = self.status {
+            write!(f, " ({status})")?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,25 @@
+//! Floor 0: the words everybody speaks.
+//!
+//! Plain data that flows through the house: what a caller asks for, what a target is, how a try can fail, what
+//! comes back, what is told to observers. Nothing here decides, waits, reads a clock, or knows how any provider
+//! spells a thing: wire formats live in `wire`, decisions in `policy`. No serde on these types, so no wire format
+//! can leak into them.
+
+pub mod attempt;
+pub mod chat;
+pub mod error;
+pub mod event;
+pub mod failure;
+pub mod reply;
+pub mod target;
+
+pub use attempt::{AttemptEnd, AttemptRecord, CallId};
+pub use chat::{
+    AssistantPart, ChatRequest, CommitPolicy, Effort, Image, Message, Priority, ResponseFormat, Sampling, Tool,
+    ToolCall, ToolChoice, ToolResult, UserPart,
+};
+pub use error::{ConfigError, Error};
+pub use event::Event;
+pub use failure::{Failure, FailureClass, RetryAfter, Scope};
+pub use reply::{Finished, Piece, Reply, ReplyEvent, StopReason, Usage};
+pub use target::{Capabilities, Dialect, ModelClass, Price, Secret, TargetId};

@@ -1,0 +1,124 @@
+//! What comes back: pieces of an answer, its end, and the whole of it.
+
+use std::sync::Arc;
+
+use super::{AssistantPart, AttemptRecord, CallId, Failure, Message, TargetId, ToolCall};
+
+/// A piece of an answer's content as it arrives from one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// More text of the answer.
+    Text(String),
+    /// More visible reasoning.
+    Reasoning(String),
+    /// A tool call, complete; comes only after a valid end of the answer.
+    ToolCall(ToolCall),
+}
+
+/// What a caller's stream yields. Between two [`Reset`](Self::Reset)s all content is of one attempt, the one
+/// that the last [`Started`](Self::Started) names.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ReplyEvent {
+    /// The content that follows comes from this target.
+    Started {
+        /// The call, for `why`.
+        call: CallId,
+        /// Who answers.
+        target: TargetId,
+        /// Number of the attempt within the call, from 1.
+        attempt: u32,
+    },
+    /// More text.
+    Text(String),
+    /// More visible reasoning.
+    Reasoning(String),
+    /// A tool call, complete. Comes only once the answer has ended validly; after it there is never a reset.
+    ToolCall(ToolCall),
+    /// The answer broke off: drop all content since the last [`Started`](Self::Started). Another answer follows.
+    Reset(Failure),
+    /// The answer is whole. The last item of the stream.
+    Finished(Box<Finished>),
+}
+
+/// How a call ended well.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    /// The call, for `why`.
+    pub call: CallId,
+    /// Who answered.
+    pub target: TargetId,
+    /// The model's name as the provider spelled it in the answer, where it did.
+    pub model: Option<Arc<str>>,
+    /// Why the model stopped.
+    pub stop: StopReason,
+    /// Tokens of the winning attempt.
+    pub usage: Usage,
+    /// What all attempts of the call cost together, in dollars; `None` while the winner's price is unknown.
+    pub cost_usd: Option<f64>,
+    /// Every attempt in the order they were started.
+    pub attempts: Vec<AttemptRecord>,
+    /// Whether every target was ill and one was asked as a last resort.
+    pub last_resort: bool,
+}
+
+/// A whole answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// The answer's text.
+    pub text: String,
+    /// The visible reasoning, where the model shows any.
+    pub reasoning: String,
+    /// The tool calls, in the model's order.
+    pub tool_calls: Vec<ToolCall>,
+    /// How it ended, who answered, what it cost.
+    pub finished: Finished,
+}
+
+impl Reply {
+    /// Returns the answer as a message to append to the conversation.
+    pub fn to_message(&self) -> Message {
+        let mut parts = Vec::with_capacity(2 + self.tool_calls.len());
+        if !self.reasoning.is_empty() {
+            parts.push(AssistantPart::Reasoning(self.reasoning.clone()));
+        }
+        if !self.text.is_empty() {
+            parts.push(AssistantPart::Text(self.text.clone()));
+        }
+        parts.extend(self.tool_calls.iter().cloned().map(AssistantPart::ToolCall));
+        Message::Assistant(parts)
+    }
+}
+
+/// Why the model stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// It was done, or met a stop sequence.
+    Stop,
+    /// The answer reached its limit of tokens.
+    Length,
+    /// It wants tools called.
+    ToolCalls,
+    /// The provider's filter stopped it.
+    ContentFilter,
+    /// The model declined.
+    Refusal,
+    /// The provider gave a reason this crate does not know.
+    Other,
+}
+
+/// Tokens of one answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// All tokens of the prompt, cached ones included.
+    pub input: u64,
+    /// All tokens of the answer, reasoning included.
+    pub output: u64,
+    /// Prompt tokens read from the provider's cache.
+    pub cached: u64,
+    /// Prompt tokens written to the provider's cache.
+    pub cache_write: u64,
+    /// Answer tokens spent on reasoning.
+    pub reasoning: u64,
+}

@@ -1,0 +1,109 @@
+//! What may serve a call: providers, their models, what these can do and cost.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A provider and one of its models: the thing that is healthy or not. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TargetId {
+    /// The provider's name in the configuration.
+    pub provider: Arc<str>,
+    /// The model's name as the provider spells it.
+    pub model: Arc<str>,
+}
+
+impl TargetId {
+    /// Returns the target of a provider's name and a model's.
+    pub fn new(provider: impl Into<Arc<str>>, model: impl Into<Arc<str>>) -> Self {
+        Self { provider: provider.into(), model: model.into() }
+    }
+}
+
+impl fmt::Display for TargetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.provider, self.model)
+    }
+}
+
+/// The way a provider's HTTP speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// OpenAI's chat completions, which most providers speak.
+    #[default]
+    OpenAiChat,
+}
+
+/// What kind of model it is: sets the first guesses of its latency and its timers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ModelClass {
+    /// Answers at once: median time to first token about 1 s.
+    #[default]
+    Chat,
+    /// Thinks first: median about 10 s.
+    Reasoning,
+}
+
+/// Dollars per million tokens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Price {
+    /// Prompt tokens.
+    pub input: f64,
+    /// Prompt tokens read from the provider's cache.
+    pub cached_input: f64,
+    /// Answer tokens.
+    pub output: f64,
+}
+
+/// What a target can do. What it cannot makes it ineligible before anything is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Calls tools.
+    pub tools: bool,
+    /// Sees images.
+    pub images: bool,
+    /// Answers in JSON when told so.
+    pub json: bool,
+    /// Holds an answer to a JSON schema.
+    pub json_schema: bool,
+    /// Prompt and answer together, in tokens; `None` is unknown and never excludes.
+    pub context_tokens_max: Option<u32>,
+    /// The answer, in tokens; `None` is unknown and never excludes.
+    pub output_tokens_max: Option<u32>,
+}
+
+impl Default for Capabilities {
+    /// An unknown model is assumed to be able to do everything: the provider's own error is better than our guess.
+    fn default() -> Self {
+        Self {
+            tools: true,
+            images: true,
+            json: true,
+            json_schema: true,
+            context_tokens_max: None,
+            output_tokens_max: None,
+        }
+    }
+}
+
+/// A key, or anything else that must never be printed: `Debug` shows `[redacted]`, there is no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(value: impl Into<Arc<str>>) -> Self {
+        Self(value.into())
+    }
+
+    /// Returns the secret, to be sent and for nothing else.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
