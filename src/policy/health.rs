@@ -1,1 +1,535 @@
+//! The health of one target: how often it fails, how fast it answers, and whether both are as they should be.
+//!
+//! In flow the reports of attempts, out flow numbers, two flags, and the [`Evidence`] a report amounts to, which the
+//! breaker's alarm listens to as well. This is the one place that knows what an event is worth: when a success counts,
+//! that a burst is one event, that an overdue attempt failed until its token comes. It never admits, refuses or opens
+//! anything.
 
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::detector::{Cusum, DetectorOptions, Evidence};
+use crate::policy::snapshot::Latency;
+use crate::policy::window::{Baseline, MODEL_P999, Scale, Window};
+use crate::words::{ConfigError, FailureClass, ModelClass, Scope};
+
+/// What each event leaves of the evidence before it: the last 33 attempts decide.
+const EVENT_DECAY: f64 = 0.97;
+/// Time constant with which evidence fades, towards the prior.
+const EVIDENCE_FADE: Duration = Duration::from_secs(20 * 60);
+/// Guess of the age at which attempts fail, and its weight in attempts.
+const DETECT_PRIOR: Duration = Duration::from_secs(1);
+const DETECT_PRIOR_MASS: f64 = 2.0;
+/// No attempt is older, as far as means go.
+const DETECT_MAX: Duration = Duration::from_secs(600);
+/// Guess of the time per output token.
+const PER_TOKEN_PRIOR: Duration = Duration::from_millis(20);
+/// An attempt is overdue after twice the p99, but not before this.
+const OVERDUE_MIN: Duration = Duration::from_millis(250);
+/// A gap between tokens is overdue past the model's q99.9, but not before this.
+const GAP_OVERDUE_MIN: Duration = Duration::from_secs(1);
+/// Attempts that start within this time fail together.
+const BURST: Duration = Duration::from_millis(250);
+/// How often the failures of one burst count.
+const BURST_FAILURES_MAX: u8 = 2;
+/// Bursts that are remembered: at least 16 s of starts, as many as an attempt without content may last.
+const BURSTS_MAX: usize = 64;
+/// What a failure of the endpoint weighs on its other targets.
+const SIBLING_WEIGHT: f64 = 0.2;
+/// How long connect failures can be taken back, and how finely they are remembered.
+const TAKE_BACK_MAX: Duration = Duration::from_secs(5);
+const TAKE_BACK_STEP: Duration = Duration::from_millis(50);
+
+/// What a user may tune of a target's health.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HealthOptions {
+    /// Share of attempts that is expected to fail before anything is known, in (0, 1). An idle target returns to it.
+    pub failure_rate_prior: f64,
+    /// Weight of that expectation, in attempts, above 0: with more, a few outcomes say less.
+    pub failure_rate_prior_mass: f64,
+    /// Raises the flag Degraded: worse than it should be, not bad enough to open the breaker.
+    pub degraded: DetectorOptions,
+    /// Raises the flag slow, on the share of attempts slower than the baseline's p95: `p0` is 5 % by construction.
+    pub slow: DetectorOptions,
+}
+
+impl Default for HealthOptions {
+    fn default() -> Self {
+        Self {
+            failure_rate_prior: 0.005,
+            failure_rate_prior_mass: 10.0,
+            degraded: DetectorOptions { p0: 0.01, p1: 0.05, h: 5.0 },
+            slow: DetectorOptions { p0: 0.05, p1: 0.3, h: 9.0 },
+        }
+    }
+}
+
+impl HealthOptions {
+    /// Checks the ranges; `field` is the path of these options.
+    ///
+    /// # Errors
+    /// Names the field that is out of its range.
+    pub fn check(&self, field: &str) -> Result<(), ConfigError> {
+        if !(self.failure_rate_prior > 0.0 && self.failure_rate_prior < 1.0) {
+            return Err(ConfigError::new(format!("{field}.failure_rate_prior"), "must lie between 0 and 1"));
+        }
+        if !(self.failure_rate_prior_mass > 0.0 && self.failure_rate_prior_mass.is_finite()) {
+            return Err(ConfigError::new(format!("{field}.failure_rate_prior_mass"), "must be above 0"));
+        }
+        self.degraded.check(&format!("{field}.degraded"))?;
+        self.slow.check(&format!("{field}.slow"))
+    }
+}
+
+/// What an attempt has to say.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Report {
+    /// `overdue_after` passed without content. Once an attempt.
+    Overdue,
+    /// The first content token came.
+    Content {
+        /// The attempt's age then.
+        after: Duration,
+    },
+    /// A gap between tokens has become longer than `gap_overdue_after`. Once a gap.
+    Gap,
+    /// The token that ends such a gap came.
+    GapEnded,
+    /// It is over. The last report of an attempt.
+    Ended(Outcome),
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Outcome {
+    /// With a terminal event and a usable answer.
+    Success {
+        /// Time per output token, where the answer was long enough to tell.
+        tpot: Option<Duration>,
+    },
+    /// It failed.
+    Failure {
+        /// How.
+        class: FailureClass,
+        /// How far the failure reaches.
+        scope: Scope,
+        /// When the provider wants to be asked again.
+        retry_after: Option<Instant>,
+    },
+    /// Somebody no longer wanted it.
+    Cancelled {
+        /// Whether another attempt of the call was faster; else the caller left.
+        hedge_lost: bool,
+    },
+    /// It panicked or was killed.
+    Crashed,
+    /// A permit was granted and nothing was ever sent.
+    Unused,
+}
+
+/// What an attempt has said so far, kept between its reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Progress {
+    /// Nothing.
+    #[default]
+    Waiting,
+    /// That it is overdue: counts as a failure of this weight until content comes.
+    Overdue(f64),
+    /// That content came.
+    Flowing,
+    /// That content paused: counts as a failure of this weight until it goes on.
+    Stalled(f64),
+}
+
+/// The circumstances of a report.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances {
+    /// When the attempt started.
+    pub started: Instant,
+    /// Length of its prompt.
+    pub prompt_tokens: u32,
+    /// Whether the target's breaker is Closed: only then a latency is normal.
+    pub closed: bool,
+    /// Whether the local network is down: then no connect failure is the provider's.
+    pub offline: bool,
+}
+
+/// What a report amounts to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Finding {
+    /// For the target itself.
+    pub own: Evidence,
+    /// For each sibling behind the same endpoint.
+    pub siblings: Evidence,
+}
+
+/// Returns what a failure weighs on the target's health: 0 where it is not the provider's.
+pub const fn weight(class: FailureClass) -> f64 {
+    use FailureClass as C;
+    match class {
+        C::Connect | C::Server | C::Overloaded | C::NoFirstToken | C::Stalled | C::Cut | C::Empty => 1.0,
+        C::Unusable => 0.5,
+        _ => 0.0,
+    }
+}
+
+/// The timers of one attempt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Timers {
+    /// Age at which an attempt without content counts as failed until content comes.
+    pub overdue_after: Duration,
+    /// Length of a gap between tokens from which it counts so.
+    pub gap_overdue_after: Duration,
+    /// Age at which an attempt without content is given up, unless the user says otherwise.
+    pub first_token_max: Duration,
+}
+
+/// The health of one target.
+#[derive(Clone, Debug)]
+pub struct TargetHealth {
+    class: ModelClass,
+    degraded: Cusum,
+    slow: Cusum,
+    failure_rate: DecayedMean,
+    detect: DecayedMean,
+    ttft: Window,
+    tpot: Window,
+    baseline: Baseline,
+    bursts: Bursts,
+    /// Weight of connect failures by the time they counted, for `take_back`.
+    connects: VecDeque<(Instant, f64)>,
+}
+
+impl TargetHealth {
+    /// Returns the health of a target of which nothing is known.
+    pub fn new(options: &HealthOptions, class: ModelClass, ttft_median: Option<Duration>, now: Instant) -> Self {
+        let median = ttft_median.unwrap_or(match class {
+            ModelClass::Chat => Duration::from_secs(1),
+            ModelClass::Reasoning => Duration::from_secs(10),
+        });
+        Self {
+            class,
+            degraded: Cusum::new(&options.degraded, now),
+            slow: Cusum::new(&options.slow, now),
+            failure_rate: DecayedMean::new(options.failure_rate_prior, options.failure_rate_prior_mass, 1.0, now),
+            detect: DecayedMean::new(DETECT_PRIOR.as_secs_f64(), DETECT_PRIOR_MASS, DETECT_MAX.as_secs_f64(), now),
+            ttft: Window::new(Scale::FirstToken, median, now),
+            tpot: Window::new(Scale::PerToken, PER_TOKEN_PRIOR, now),
+            baseline: Baseline::new(Scale::FirstToken, median, now),
+            bursts: Bursts::default(),
+            connects: VecDeque::new(),
+        }
+    }
+
+    /// Counts a report.
+    pub fn report(&mut self, progress: &mut Progress, attempt: Circumstances, report: Report, now: Instant) -> Finding {
+        let mut siblings = Evidence::NONE;
+        let own = match report {
+            Report::Overdue => self.overdue(progress, attempt),
+            Report::Content { after } => self.content(progress, attempt, Some(after), now),
+            Report::Gap => stall(progress),
+            Report::GapEnded => self.resume(progress, now),
+            Report::Ended(Outcome::Success { tpot }) => {
+                if let Some(tpot) = tpot {
+                    self.tpot.record(tpot, now);
+                }
+                match progress {
+                    Progress::Waiting | Progress::Overdue(_) => self.content(progress, attempt, None, now),
+                    Progress::Flowing | Progress::Stalled(_) => self.resume(progress, now),
+                }
+            }
+            Report::Ended(Outcome::Failure { class, scope, .. }) => {
+                let (own, whole) = self.failure(*progress, attempt, class, now);
+                if scope == Scope::Endpoint {
+                    siblings = Evidence::failure(SIBLING_WEIGHT * whole);
+                }
+                own
+            }
+            Report::Ended(Outcome::Cancelled { hedge_lost: true }) => {
+                if matches!(progress, Progress::Waiting | Progress::Overdue(_)) {
+                    // Its age is a lower bound above the hedge's trigger; dropping it would let the trigger drift down.
+                    let age = now.saturating_duration_since(attempt.started);
+                    self.ttft.record(plain(age, attempt.prompt_tokens), now);
+                    self.answered(true, now);
+                }
+                Evidence::NONE
+            }
+            Report::Ended(Outcome::Cancelled { .. } | Outcome::Crashed | Outcome::Unused) => Evidence::NONE,
+        };
+        self.count(own, now);
+        Finding { own, siblings }
+    }
+
+    /// Counts the failure of a sibling behind the same endpoint.
+    pub fn overhear(&mut self, evidence: Evidence, class: FailureClass, now: Instant) {
+        self.count(evidence, now);
+        if class == FailureClass::Connect {
+            self.remember(evidence.failures, now);
+        }
+    }
+
+    /// Takes back the connect failures that counted since then, as far as they are remembered.
+    pub fn take_back(&mut self, since: Instant, now: Instant) -> Evidence {
+        let weight: f64 = self.connects.drain(..).filter(|&(at, _)| at >= since).map(|(_, weight)| weight).sum();
+        let evidence = Evidence::failure(-weight);
+        self.count(evidence, now);
+        evidence
+    }
+
+    /// Tells whether the error detector's flag is raised.
+    pub fn is_degraded(&self, now: Instant) -> bool {
+        self.degraded.is_raised(now)
+    }
+
+    /// Tells whether the latency detector's flag is raised.
+    pub fn is_slow(&self, now: Instant) -> bool {
+        self.slow.is_raised(now)
+    }
+
+    /// Returns the posterior mean of the failure rate.
+    pub fn failure_rate(&self, now: Instant) -> f64 {
+        self.failure_rate.mean(now)
+    }
+
+    /// Returns what the failure rate is without evidence.
+    pub fn failure_rate_prior(&self) -> f64 {
+        self.failure_rate.prior
+    }
+
+    /// Returns the weight of the evidence behind the failure rate, in attempts.
+    pub fn evidence(&self, now: Instant) -> f64 {
+        self.failure_rate.faded(now).1
+    }
+
+    /// Returns the decayed mean age at which failed attempts failed.
+    pub fn detect(&self, now: Instant) -> Duration {
+        Duration::from_secs_f64(self.detect.mean(now))
+    }
+
+    /// Returns the time to first token, for a prompt of no length.
+    pub fn ttft(&self, now: Instant) -> Latency {
+        self.ttft.latency(now)
+    }
+
+    /// Returns the time per output token.
+    pub fn tpot(&self, now: Instant) -> Latency {
+        self.tpot.latency(now)
+    }
+
+    /// Returns the time to first token while healthy, for a prompt of no length.
+    pub fn ttft_baseline(&self) -> Latency {
+        self.baseline.latency()
+    }
+
+    /// Returns the timers of an attempt that starts now.
+    pub fn timers(&self, prompt_tokens: u32, now: Instant) -> Timers {
+        let ttft = self.ttft(now);
+        let (min, max) = match self.class {
+            ModelClass::Chat => (Duration::from_secs(8), Duration::from_secs(30)),
+            ModelClass::Reasoning => (Duration::from_secs(60), Duration::from_secs(300)),
+        };
+        Timers {
+            overdue_after: Latency::at(ttft.p99 * 2, prompt_tokens).max(OVERDUE_MIN),
+            gap_overdue_after: self.tpot(now).p50.mul_f64(MODEL_P999).max(GAP_OVERDUE_MIN),
+            first_token_max: Latency::at(ttft.p50.mul_f64(MODEL_P999).clamp(min, max), prompt_tokens),
+        }
+    }
+
+    fn count(&mut self, evidence: Evidence, now: Instant) {
+        self.degraded.add(evidence, now);
+        self.failure_rate.add(evidence.failures, evidence.attempts, now);
+    }
+
+    fn overdue(&mut self, progress: &mut Progress, attempt: Circumstances) -> Evidence {
+        if *progress != Progress::Waiting {
+            return Evidence::NONE;
+        }
+        let standing = if self.bursts.counts_failure(attempt.started) { 1.0 } else { 0.0 };
+        *progress = Progress::Overdue(standing);
+        Evidence::failure(standing)
+    }
+
+    /// The attempt works: its success counts here, and what was held against it is taken back.
+    fn content(
+        &mut self,
+        progress: &mut Progress,
+        attempt: Circumstances,
+        after: Option<Duration>,
+        now: Instant,
+    ) -> Evidence {
+        let (standing, late) = match *progress {
+            Progress::Waiting => (0.0, false),
+            Progress::Overdue(standing) => (standing, true),
+            Progress::Flowing | Progress::Stalled(_) => return Evidence::NONE,
+        };
+        *progress = Progress::Flowing;
+        self.bursts.content(attempt.started);
+        match after.map(|after| plain(after, attempt.prompt_tokens)) {
+            Some(ttft) => {
+                self.answered(late || ttft > self.baseline.latency().p95, now);
+                self.ttft.record(ttft, now);
+                // Until it is measured the baseline learns from slow answers too, or a target that is slower than the
+                // prior would stay slow for ever.
+                let normal = !self.is_slow(now) || !self.baseline.is_measured();
+                if attempt.closed && !self.is_degraded(now) && normal {
+                    self.baseline.record(ttft, now);
+                }
+            }
+            None if late => self.answered(true, now),
+            None => {}
+        }
+        Evidence { failures: -standing, successes: 1.0, attempts: 1.0 - standing }
+    }
+
+    fn resume(&mut self, progress: &mut Progress, now: Instant) -> Evidence {
+        let Progress::Stalled(standing) = *progress else { return Evidence::NONE };
+        *progress = Progress::Flowing;
+        self.answered(true, now);
+        Evidence::relapse(-standing)
+    }
+
+    /// Returns what the failure adds, and what all of the attempt weighs.
+    fn failure(
+        &mut self,
+        progress: Progress,
+        attempt: Circumstances,
+        class: FailureClass,
+        now: Instant,
+    ) -> (Evidence, f64) {
+        let weight = weight(class);
+        if weight == 0.0 {
+            return (Evidence::NONE, 0.0);
+        }
+        if attempt.offline && class == FailureClass::Connect {
+            let Progress::Overdue(standing) = progress else { return (Evidence::NONE, 0.0) };
+            return (Evidence::failure(-standing), 0.0);
+        }
+        let age = now.saturating_duration_since(attempt.started).min(DETECT_MAX);
+        self.detect.add(age.as_secs_f64(), 1.0, now);
+        if class == FailureClass::NoFirstToken {
+            self.answered(true, now);
+        }
+        let (own, whole) = match progress {
+            Progress::Waiting if !self.bursts.counts_failure(attempt.started) => (Evidence::NONE, 0.0),
+            Progress::Waiting => (Evidence::failure(weight), weight),
+            Progress::Flowing => (Evidence::relapse(weight), weight),
+            Progress::Overdue(standing) | Progress::Stalled(standing) => (Evidence::NONE, standing),
+        };
+        if class == FailureClass::Connect {
+            self.remember(whole, now);
+        }
+        (own, whole)
+    }
+
+    fn answered(&mut self, slow: bool, now: Instant) {
+        self.slow.add(if slow { Evidence::failure(1.0) } else { Evidence::SUCCESS }, now);
+    }
+
+    fn remember(&mut self, weight: f64, now: Instant) {
+        let age = |at: Instant| now.saturating_duration_since(at);
+        while self.connects.front().is_some_and(|&(at, _)| age(at) > TAKE_BACK_MAX) {
+            self.connects.pop_front();
+        }
+        match self.connects.back_mut() {
+            Some((at, sum)) if age(*at) < TAKE_BACK_STEP => *sum += weight,
+            _ => self.connects.push_back((now, weight)),
+        }
+    }
+}
+
+/// Content paused: the attempt, whose success has counted, fails until it goes on.
+fn stall(progress: &mut Progress) -> Evidence {
+    if *progress != Progress::Flowing {
+        return Evidence::NONE;
+    }
+    *progress = Progress::Stalled(1.0);
+    Evidence::relapse(1.0)
+}
+
+/// Returns the time to first token as it would be for a prompt of no length.
+fn plain(ttft: Duration, prompt_tokens: u32) -> Duration {
+    ttft.div_f64(Latency::prompt_factor(prompt_tokens))
+}
+
+/// A mean that forgets, with each event and with time, and returns to its prior: a decayed Beta posterior where the
+/// samples are 0 and 1.
+#[derive(Clone, Copy, Debug)]
+struct DecayedMean {
+    prior: f64,
+    prior_mass: f64,
+    /// The largest sample: no mean is above it, whatever was taken back or came without mass.
+    max: f64,
+    sum: f64,
+    mass: f64,
+    at: Instant,
+}
+
+impl DecayedMean {
+    const fn new(prior: f64, prior_mass: f64, max: f64, now: Instant) -> Self {
+        Self { prior, prior_mass, max, sum: 0.0, mass: 0.0, at: now }
+    }
+
+    fn add(&mut self, sum: f64, mass: f64, now: Instant) {
+        let kept = 1.0 - (1.0 - EVENT_DECAY) * mass.max(0.0);
+        let (old_sum, old_mass) = self.faded(now);
+        self.mass = (old_mass * kept + mass).max(0.0);
+        self.sum = (old_sum * kept + sum).clamp(0.0, self.mass * self.max);
+        self.at = self.at.max(now);
+    }
+
+    fn faded(&self, now: Instant) -> (f64, f64) {
+        let idle = now.saturating_duration_since(self.at);
+        let kept = if idle.is_zero() { 1.0 } else { (-idle.as_secs_f64() / EVIDENCE_FADE.as_secs_f64()).exp() };
+        (self.sum * kept, self.mass * kept)
+    }
+
+    fn mean(&self, now: Instant) -> f64 {
+        let (sum, mass) = self.faded(now);
+        (self.prior * self.prior_mass + sum) / (self.prior_mass + mass)
+    }
+}
+
+/// Attempts that started together, anchored at the first that was heard of.
+#[derive(Clone, Copy, Debug)]
+struct Burst {
+    anchor: Instant,
+    failures: u8,
+    content: bool,
+}
+
+/// The recent bursts. A hundred calls that fail at once are one event, unless one of them works: then they failed one by
+/// one.
+#[derive(Clone, Debug, Default)]
+struct Bursts(VecDeque<Burst>);
+
+impl Bursts {
+    fn of(&mut self, started: Instant) -> &mut Burst {
+        let distance = |anchor: Instant| started.max(anchor).duration_since(started.min(anchor));
+        let known = self.0.iter().rposition(|burst| distance(burst.anchor) < BURST);
+        let index = known.unwrap_or_else(|| {
+            if self.0.len() == BURSTS_MAX {
+                self.0.pop_front();
+            }
+            self.0.push_back(Burst { anchor: started, failures: 0, content: false });
+            self.0.len() - 1
+        });
+        &mut self.0[index]
+    }
+
+    fn counts_failure(&mut self, started: Instant) -> bool {
+        let burst = self.of(started);
+        let counts = burst.content || burst.failures < BURST_FAILURES_MAX;
+        burst.failures = burst.failures.saturating_add(1);
+        counts
+    }
+
+    fn content(&mut self, started: Instant) {
+        self.of(started).content = true;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ pub mod snapshot;
 
 pub mod window;
 pub mod detector;
+pub mod local_fault;
 pub mod health;
 pub mod breaker;
 pub mod admission;

@@ -130,6 +130,71 @@ pub struct Health {
     pub last_used: Option<Instant>,
 }
 
+/// The part of [`Health`] that admission decides by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gates {
+    /// As in [`Health`].
+    pub breaker: BreakerState,
+    /// As in [`Health`].
+    pub probe_free: bool,
+    /// As in [`Health`].
+    pub disabled: Option<Disabled>,
+    /// As in [`Health`].
+    pub forced_on: bool,
+    /// As in [`Health`].
+    pub rate_limited_until: Option<Instant>,
+    /// As in [`Health`].
+    pub in_flight: u32,
+    /// As in [`Health`].
+    pub in_flight_max: u32,
+}
+
+impl Gates {
+    /// Returns which gate refuses an attempt, if one does, and when all of them will have opened. The last resort passes
+    /// an open breaker and nothing else.
+    pub fn refusal(&self, last_resort: bool, now: Instant) -> Option<Refusal> {
+        let past = |until: Option<Instant>| until.is_some_and(|until| until <= now);
+        let disabled = match self.disabled {
+            Some(Disabled::Verdict { until, .. }) => Some(Some(until)),
+            Some(Disabled::Operator { until }) => Some(until),
+            None => None,
+        };
+        let breaker = match self.breaker {
+            BreakerState::Closed | BreakerState::Ramp { .. } => None,
+            _ if self.forced_on => None,
+            BreakerState::Open { until } if until > now && !last_resort => Some(Some(until)),
+            BreakerState::Open { .. } | BreakerState::HalfOpen => (!self.probe_free).then_some(None),
+        };
+        let rate_limited = self.rate_limited_until.map(Some);
+        let full = (self.in_flight >= self.in_flight_max).then_some(None);
+        let gates = [
+            (Gate::Disabled, disabled),
+            (Gate::Breaker, breaker),
+            (Gate::RateLimited, rate_limited),
+            (Gate::InFlight, full),
+        ];
+        let mut refusing =
+            gates.into_iter().filter_map(|(gate, shut)| Some((gate, shut.filter(|&until| !past(until))?)));
+        let (gate, first) = refusing.next()?;
+        let forever = gate == Gate::Disabled && first.is_none();
+        let latest = refusing.fold(first, |latest, (_, until)| latest.max(until));
+        Some(Refusal { gate, until: latest.filter(|_| !forever) })
+    }
+}
+
+impl Health {
+    /// Returns the gates as published.
+    pub fn gates(&self) -> Gates {
+        let Self { breaker, probe_free, disabled, forced_on, rate_limited_until, in_flight, in_flight_max, .. } = *self;
+        Gates { breaker, probe_free, disabled, forced_on, rate_limited_until, in_flight, in_flight_max }
+    }
+
+    /// Tells, as last published, which gate refuses an attempt and when to come back.
+    pub fn refusal(&self, last_resort: bool, now: Instant) -> Option<Refusal> {
+        self.gates().refusal(last_resort, now)
+    }
+}
+
 /// Why a target does not admit an attempt now, and when it may.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Refusal {
