@@ -1,0 +1,148 @@
+//! The default strategy: the least expected cost of a good answer, drawn rather than taken, because many agents that
+//! all took the very best would all flip to the next one together.
+
+use std::time::{Duration, Instant};
+
+use rand::{Rng, RngExt};
+
+use super::cost::{self, Answer};
+use super::{Entrant, Score, Standing};
+
+/// Up to this many times the best, a cost is as good as the best: our estimates are no finer.
+pub(super) const COMPARABLE: f64 = 1.2;
+/// A tier spills to the next when its best costs this many times what it costs in health.
+const SPILL: f64 = 1.5;
+/// Steepness of the draw: at the edge of the competitive set a target has (1/1.2)^4, half of the best one's part.
+const STEEPNESS: i32 = 4;
+/// What a degraded or unused target keeps of the draw, so that it can show it is well again.
+const EXPLORED_SHARE: f64 = 0.02;
+/// Unused for so long, a target's numbers have faded towards guesses.
+const UNUSED_AFTER: Duration = Duration::from_secs(20 * 60);
+
+/// Gives every entrant its cost and its share of the draw.
+///
+/// A tier first gives the small shares: to those that ramp, are ejected, or were long unused. The rest goes to its
+/// competitive set, or on to the next tier where the set is empty or costs too much against its own health.
+pub(super) fn rank(entrants: &mut [Entrant<'_>], answer: &Answer, now: Instant) {
+    cost::reckon(entrants, answer);
+    for entrant in entrants.iter_mut() {
+        entrant.key = entrant.score.j;
+    }
+    entrants.sort_unstable_by(Entrant::order);
+    let running = entrants.partition_point(|entrant| entrant.standing != Standing::Probe);
+    let running = &mut entrants[..running];
+    let same_tier = |a: &Entrant<'_>, b: &Entrant<'_>| a.candidate.tier == b.candidate.tier;
+
+    let mut left = 1.0;
+    for tier in running.chunk_by_mut(same_tier) {
+        eject(tier);
+        let spills = compete(tier).is_none_or(|best| best.j > SPILL * best.j_healthy);
+        left -= share_among_few(tier, left, now);
+        if spills {
+            tier.iter_mut().for_each(|entrant| entrant.late = true);
+        } else {
+            left -= share_among_best(tier, left);
+        }
+    }
+    // Whoever is left over was passed on by every tier: then the order of the tiers holds.
+    for tier in running.chunk_by_mut(same_tier) {
+        left -= share_among_best(tier, left);
+    }
+    if let Some(first) = running.first_mut() {
+        first.score.share += left;
+    }
+}
+
+/// Sets the worst of the degraded aside, at most half of a tier: if most are ill, being ill says nothing.
+fn eject(tier: &mut [Entrant<'_>]) {
+    let full = tier.iter().filter(|entrant| entrant.standing == Standing::Full).count();
+    let mut room = full / 2;
+    // Ordered by cost: the worst are at the end.
+    for entrant in tier.iter_mut().rev().filter(|entrant| entrant.standing == Standing::Full) {
+        let health = &entrant.candidate.health;
+        if room > 0 && (health.degraded || health.slow) {
+            entrant.standing = Standing::Ejected;
+            room -= 1;
+        }
+    }
+}
+
+/// Marks the competitive set of a tier and returns the best of it; `None` where nobody may compete.
+fn compete(tier: &mut [Entrant<'_>]) -> Option<Score> {
+    let may = |entrant: &Entrant<'_>| entrant.standing == Standing::Full && entrant.candidate.weight > 0.0;
+    let best = tier.iter().find(|entrant| may(entrant))?.score;
+    for entrant in tier {
+        entrant.competes = may(entrant) && entrant.score.j <= COMPARABLE * best.j;
+    }
+    Some(best)
+}
+
+/// Gives the shares that do not depend on the score, as parts of what is left; returns what it gave.
+fn share_among_few(tier: &mut [Entrant<'_>], left: f64, now: Instant) -> f64 {
+    let drawn = tier.iter().filter(|entrant| entrant.competes || matches!(entrant.standing, Standing::Ramp(_))).count();
+    let mut given = 0.0;
+    for entrant in tier {
+        let unused =
+            entrant.candidate.health.last_used.is_none_or(|then| now.saturating_duration_since(then) >= UNUSED_AFTER);
+        let part = match entrant.standing {
+            // Never more than an equal part: at its last step it must not carry the others' traffic, too.
+            Standing::Ramp(weight) => weight.min(1.0 / drawn as f64),
+            _ if entrant.competes || entrant.candidate.weight <= 0.0 => 0.0,
+            Standing::Ejected => EXPLORED_SHARE,
+            Standing::Full if unused => EXPLORED_SHARE,
+            Standing::Full | Standing::Probe => 0.0,
+        };
+        entrant.score.share = (left * part).min(left - given);
+        given += entrant.score.share;
+    }
+    given
+}
+
+/// Shares what is left among the competitive set, if there is one; returns what it gave.
+fn share_among_best(tier: &mut [Entrant<'_>], left: f64) -> f64 {
+    let best = tier.iter().find(|entrant| entrant.competes).map_or(0.0, |entrant| entrant.score.j);
+    let part = |entrant: &Entrant<'_>| {
+        // Where the best costs nothing, all that compete cost nothing.
+        let near = if best > 0.0 { best / entrant.score.j } else { 1.0 };
+        entrant.candidate.weight * near.powi(STEEPNESS)
+    };
+    let whole: f64 = tier.iter().filter(|entrant| entrant.competes).map(part).sum();
+    let mut given = 0.0;
+    for entrant in tier.iter_mut().filter(|entrant| entrant.competes) {
+        let share = left * part(entrant) / whole;
+        entrant.score.share += share;
+        given += share;
+    }
+    given
+}
+
+/// Returns the place of the entrant drawn by share; `None` where all wait for a probe.
+pub(super) fn draw(entrants: &[Entrant<'_>], rng: &mut impl Rng) -> Option<usize> {
+    let mut left = rng.random::<f64>();
+    let mut last = None;
+    for (place, entrant) in entrants.iter().enumerate().filter(|(_, entrant)| entrant.score.share > 0.0) {
+        last = Some(place);
+        left -= entrant.score.share;
+        if left < 0.0 {
+            break;
+        }
+    }
+    last
+}
+
+/// Orders those behind the first: where costs are comparable, another domain before the first one's, and the same
+/// model elsewhere before another model.
+pub(super) fn prefer_elsewhere(entrants: &mut [Entrant<'_>]) {
+    let Some((first, others)) = entrants.split_first_mut() else { return };
+    for other in others.iter_mut() {
+        let mut handicap = 1.0;
+        if other.candidate.domain == first.candidate.domain {
+            handicap *= COMPARABLE;
+        }
+        if other.candidate.model != first.candidate.model {
+            handicap *= COMPARABLE;
+        }
+        other.key = other.score.j * handicap;
+    }
+    others.sort_unstable_by(Entrant::order);
+}

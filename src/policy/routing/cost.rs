@@ -1,0 +1,160 @@
+//! Reckons what a good answer of a target is expected to cost, failures and waiting included, in dollars.
+//!
+//! ```text
+//! J = C + v T + slo
+//! C = (1-q) a + q (b a + C_next)          what is paid
+//! T = ttft_p50 + O tpot_p50 + q (T_detect + T_next)    what is waited
+//! ```
+//!
+//! `a` is the price of one answer, `q` the probability that an attempt fails, `b` the billed share of a failed one,
+//! `v` the value of a second, `O` the expected length of the answer. `C_next` and `T_next` are price and time of the
+//! best other target if nothing failed there, so that nothing is circular.
+
+use std::time::Duration;
+
+use super::{Candidate, Entrant, Needs, RouteOptions, RouteState, Standing, Sticky};
+use crate::policy::snapshot::{Health, Latency};
+use crate::words::Price;
+
+/// Length of an answer before the route has seen any, in tokens: a paragraph or a tool call.
+const OUTPUT_TOKENS_PRIOR: u32 = 400;
+/// Share of a failed attempt that is billed: prompts are when the stream breaks, not when the connection does.
+const BILLED_SHARE: f64 = 0.3;
+/// Share of a session's prompt that its own target has cached: a turn of an agent adds about a tenth to its history.
+const CACHED_SHARE: f64 = 0.9;
+/// Part of the cheapest answer charged for each SLO by which the 95th percentile is over.
+const SLO_CHARGE: f64 = 0.25;
+/// 95th percentile over median of a log-normal with sigma .6: exp(1.645 * .6).
+const P95_OVER_P50: f64 = 2.7;
+const TOKENS_PRICED: f64 = 1e6;
+
+/// What an answer of a target is expected to cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Score {
+    /// All of it, in dollars: less is better.
+    pub j: f64,
+    /// Price of one answer without failures, in dollars.
+    pub dollars: f64,
+    /// Whether `dollars` is the target's own price; an unknown one counts as the dearest known of the route.
+    pub price_known: bool,
+    /// Time of one answer without failures, in seconds.
+    pub seconds: f64,
+    /// Probability that an attempt fails.
+    pub failure_rate: f64,
+    /// Probability of being drawn first, before a probe or a session overrides the draw.
+    pub share: f64,
+    /// What `j` would be if the target were as well as it used to be.
+    pub j_healthy: f64,
+}
+
+/// What is known of an answer before it is asked for, and what it may cost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    prompt_tokens: u32,
+    output_tokens: u32,
+    second_value: f64,
+    slo_seconds: Option<f64>,
+    /// The target that has the session's prompt in its cache.
+    cached_at: Option<usize>,
+    /// Price of one answer at the dearest target whose price is known; 0 where none is.
+    dearest: f64,
+}
+
+impl Answer {
+    pub(super) fn expected(
+        options: &RouteOptions,
+        state: &RouteState,
+        candidates: &[Candidate],
+        needs: &Needs,
+        sticky: Option<Sticky>,
+    ) -> Self {
+        let usual = state.output_tokens_median().unwrap_or(OUTPUT_TOKENS_PRIOR);
+        let answer = Self {
+            prompt_tokens: needs.prompt_tokens,
+            output_tokens: needs.output_tokens.map_or(usual, |most| most.min(usual)),
+            second_value: options.second_value.of(needs.priority),
+            slo_seconds: options.slo_ttft_p95.map(|slo| slo.as_secs_f64()),
+            cached_at: sticky.map(|sticky| sticky.target),
+            dearest: 0.0,
+        };
+        let known = candidates.iter().filter_map(|candidate| candidate.price);
+        Self { dearest: known.map(|price| answer.dollars(price, 0.0)).fold(0.0, f64::max), ..answer }
+    }
+
+    fn dollars(&self, price: Price, cached_share: f64) -> f64 {
+        let prompt = price.input + cached_share * (price.cached_input - price.input);
+        (prompt * f64::from(self.prompt_tokens) + price.output * f64::from(self.output_tokens)) / TOKENS_PRICED
+    }
+
+    /// Returns price and time of an answer if nothing fails; what depends on the others follows in [`reckon`].
+    pub(super) fn score(&self, candidate: &Candidate) -> Score {
+        let health = &candidate.health;
+        let cached_share = if self.cached_at == Some(candidate.target) { CACHED_SHARE } else { 0.0 };
+        Score {
+            dollars: candidate.price.map_or(self.dearest, |price| self.dollars(price, cached_share)),
+            price_known: candidate.price.is_some(),
+            seconds: self.seconds(health.ttft.p50, health),
+            failure_rate: health.failure_rate,
+            ..Score::default()
+        }
+    }
+
+    fn first_token(&self, quantile: Duration) -> f64 {
+        quantile.as_secs_f64() * Latency::prompt_factor(self.prompt_tokens)
+    }
+
+    fn seconds(&self, ttft: Duration, health: &Health) -> f64 {
+        self.first_token(ttft) + f64::from(self.output_tokens) * health.tpot.p50.as_secs_f64()
+    }
+}
+
+/// A try that goes well: what `C_next` and `T_next` are taken from.
+#[derive(Clone, Copy)]
+struct Plain {
+    position: usize,
+    dollars: f64,
+    seconds: f64,
+}
+
+/// Reckons `j` and `j_healthy` of every entrant.
+pub(super) fn reckon(entrants: &mut [Entrant<'_>], answer: &Answer) {
+    let (best, second) = two_best(entrants, answer.second_value);
+    let least = |number: fn(&Score) -> f64| entrants.iter().map(|e| number(&e.score)).fold(f64::INFINITY, f64::min);
+    let dollars_min = least(|score| score.dollars);
+    // Where answers are free, or no price is known, lateness is charged in waiting.
+    let charge =
+        SLO_CHARGE * if dollars_min > 0.0 { dollars_min } else { answer.second_value * least(|score| score.seconds) };
+    for entrant in entrants {
+        let health = &entrant.candidate.health;
+        let Score { dollars, seconds, .. } = entrant.score;
+        let own = Plain { position: entrant.position, dollars, seconds };
+        let next = [best, second].into_iter().flatten().find(|other| other.position != own.position).unwrap_or(own);
+        let j = |q: f64, seconds: f64, ttft_p95: f64| {
+            let cost = (1.0 - q) * dollars + q * (BILLED_SHARE * dollars + next.dollars);
+            let time = seconds + q * (health.detect.as_secs_f64() + next.seconds);
+            let late = answer.slo_seconds.map_or(0.0, |slo| (ttft_p95 / slo - 1.0).max(0.0));
+            cost + answer.second_value * time + charge * late
+        };
+        let baseline = health.ttft_baseline_p50;
+        entrant.score.j = j(health.failure_rate, seconds, answer.first_token(health.ttft.p95));
+        entrant.score.j_healthy =
+            j(health.failure_rate_prior, answer.seconds(baseline, health), answer.first_token(baseline) * P95_OVER_P50);
+    }
+}
+
+/// Returns the two best targets to fail over to.
+fn two_best(entrants: &[Entrant<'_>], second_value: f64) -> (Option<Plain>, Option<Plain>) {
+    let cost = |plain: &Plain| plain.dollars + second_value * plain.seconds;
+    let (mut best, mut second): (Option<Plain>, Option<Plain>) = (None, None);
+    for entrant in entrants.iter().filter(|entrant| entrant.standing != Standing::Probe) {
+        let Score { dollars, seconds, .. } = entrant.score;
+        let plain = Plain { position: entrant.position, dollars, seconds };
+        let beats = |other: &Option<Plain>| other.as_ref().is_none_or(|other| cost(&plain) < cost(other));
+        if beats(&best) {
+            second = best.replace(plain);
+        } else if beats(&second) {
+            second = Some(plain);
+        }
+    }
+    (best, second)
+}

@@ -1,0 +1,66 @@
+//! What a route remembers between plans.
+
+/// Answers whose median length is taken.
+const ANSWERS_MAX: usize = 32;
+/// From so many on the median is theirs.
+const ANSWERS_MIN: usize = 8;
+
+/// What a route remembers between plans. To explain a choice, plan on a clone.
+#[derive(Clone, Debug, Default)]
+pub struct RouteState {
+    /// Place after the last choice, for round-robin.
+    cursor: usize,
+    /// Targets that are over their threshold and not yet back at half of it.
+    left: Vec<usize>,
+    /// Lengths of the last answers, a ring.
+    answers: [u32; ANSWERS_MAX],
+    /// Answers seen.
+    answered: usize,
+    /// Their median length, once there are enough.
+    median: Option<u32>,
+}
+
+impl RouteState {
+    /// Takes note of how long an answer was, in tokens.
+    pub fn answered(&mut self, output_tokens: u64) {
+        self.answers[self.answered % ANSWERS_MAX] = u32::try_from(output_tokens).unwrap_or(u32::MAX);
+        self.answered += 1;
+        let seen = self.answered.min(ANSWERS_MAX);
+        if seen >= ANSWERS_MIN {
+            let mut sorted = self.answers;
+            let (_, median, _) = sorted[..seen].select_nth_unstable(seen / 2);
+            self.median = Some(*median);
+        }
+    }
+
+    /// Returns the median length of the last answers, once there are enough to tell.
+    pub(super) const fn output_tokens_median(&self) -> Option<u32> {
+        self.median
+    }
+
+    /// Takes note of who was chosen.
+    pub(super) const fn chose(&mut self, position: usize) {
+        self.cursor = position + 1;
+    }
+
+    /// Returns how many turns a candidate has to wait.
+    pub(super) const fn distance(&self, position: usize, candidates: usize) -> usize {
+        (position + candidates - self.cursor % candidates) % candidates
+    }
+
+    /// Returns whether a target is to be left, which is once its excess is above 1 and until it is at one half.
+    pub(super) fn left(&mut self, target: usize, excess: f64) -> bool {
+        let place = self.left.iter().position(|left| *left == target);
+        match place {
+            Some(place) if excess <= 0.5 => {
+                self.left.swap_remove(place);
+                false
+            }
+            None if excess > 1.0 => {
+                self.left.push(target);
+                true
+            }
+            _ => place.is_some(),
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! Chooses the targets of a call, in the order they should be tried.
+//!
+//! In flow what the call needs, the candidates of its route with their published health, what the route and the
+//! session remember, `now` and a random source; out flows a [`Plan`]: every candidate once, picked or skipped, each
+//! with its reason.
+//!
+//! ```text
+//! candidates ── eligible? ── admissible? ── strategy: who is first ── fallbacks ── a probe goes before all
+//!                  └─ skipped   └─ skipped      └─ a session keeps its target
+//! ```
+//!
+//! Three rules hold under every strategy. Labels are walls: nothing makes a target eligible that lacks one. A target
+//! whose cooldown has passed rides first on the next call that has another target and is not critical, whatever its
+//! score, or it would never be tried again. When nothing is admissible at all, the plan asks as a last resort.
+//!
+//! Never decides whether a target admits (the provider's permit does; what is published may be a moment old), never
+//! waits, never draws more randomness than it uses: to explain a choice, plan on a clone of the route's memory and
+//! of the random source.
+
+mod adaptive;
+mod classic;
+mod cost;
+mod memory;
+mod options;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+pub use cost::Score;
+pub use memory::RouteState;
+pub use options::{Percentile, RouteOptions, SecondValue, Strategy};
+pub use sessions::{Sessions, Sticky};
+
+use std::cmp::Ordering;
+use std::time::Instant;
+
+use rand::Rng;
+
+use self::cost::Answer;
+use super::snapshot::{BreakerState, Disabled, Gate, Health, Refusal};
+use crate::words::{Capabilities, Price, Priority};
+
+/// What a call asks of a target. Small, computed before the router, so that nothing of the request itself travels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Needs {
+    /// Estimated length of the prompt.
+    pub prompt_tokens: u32,
+    /// The request's own limit of its answer.
+    pub output_tokens: Option<u32>,
+    /// Whether it brings tools.
+    pub tools: bool,
+    /// Whether it shows images.
+    pub images: bool,
+    /// Whether the answer must be JSON.
+    pub json: bool,
+    /// Whether the answer must fit a schema.
+    pub json_schema: bool,
+    /// What a target must carry: the request's labels and the route's.
+    pub labels: LabelSet,
+    /// How much a second is worth.
+    pub priority: Priority,
+}
+
+/// Labels as bits, interned by the table: at most 64 in one configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct LabelSet(pub u64);
+
+impl LabelSet {
+    /// Returns whether every label required is carried.
+    pub const fn carries(self, required: Self) -> bool {
+        required.0 & !self.0 == 0
+    }
+}
+
+impl std::ops::BitOr for LabelSet {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// One target of a route, with what is known of it now.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// Index in the table.
+    pub target: usize,
+    /// Tier of the route: the next one serves when this one cannot.
+    pub tier: u8,
+    /// Its part of its tier's traffic among equals; 0 is for failover only.
+    pub weight: f64,
+    /// Who runs it (vendor, cloud, aggregator), interned by the table: what fails together.
+    pub domain: u16,
+    /// Which model it is whoever hosts it, interned by the table.
+    pub model: u16,
+    /// What it costs; `None` is unknown.
+    pub price: Option<Price>,
+    /// What it can do.
+    pub capabilities: Capabilities,
+    /// The labels it carries.
+    pub labels: LabelSet,
+    /// Its health as last published.
+    pub health: Health,
+}
+
+/// The ordered choice of targets for a call: every candidate once, in `picks` or in `skipped`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Whom to try, in order.
+    pub picks: Vec<Pick>,
+    /// Whom not to try, in the order of the candidates.
+    pub skipped: Vec<Skip>,
+    /// Whether nothing was admissible and the picks must be asked as a last resort.
+    pub last_resort: bool,
+    /// What the session should remember from now on ([`Sessions::keep`]); `None` where it has no target, or has just
+    /// lost it.
+    pub sticky: Option<Sticky>,
+}
+
+/// A target to try, and why it stands where it stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pick {
+    /// Index in the table.
+    pub target: usize,
+    /// Why it stands there.
+    pub why: Why,
+    /// What it was expected to cost; only the adaptive strategy reckons that.
+    pub score: Option<Score>,
+}
+
+/// Why a target stands where it stands in a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// First: its cooldown is over, and somebody must try it.
+    Probe,
+    /// First: the session's own.
+    Sticky,
+    /// The caller asked for this one alone.
+    Pinned,
+    /// First: drawn among the good ones.
+    Draw,
+    /// First: drawn for its share while it recovers.
+    Ramp,
+    /// First: drawn for the little that degraded and unused targets keep, so that they can show they are well.
+    Explore,
+    /// First by the rule of a strategy that does not draw.
+    Rule,
+    /// If those before it fail.
+    Fallback,
+    /// Last: it may be probed, but this call is not the one to do it.
+    Recovering,
+    /// Nothing admits, and this one may be asked all the same.
+    LastResort,
+}
+
+impl Why {
+    /// Returns the reason for people.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Probe => "probes a target whose cooldown is over",
+            Self::Sticky => "keeps the session's target",
+            Self::Pinned => "pinned by the caller",
+            Self::Draw => "drawn among the best",
+            Self::Ramp => "drawn for its share while it recovers",
+            Self::Explore => "drawn for the share degraded and unused targets keep",
+            Self::Rule => "first by the strategy's rule",
+            Self::Fallback => "fallback",
+            Self::Recovering => "recovering: last, not probed by this call",
+            Self::LastResort => "last resort: nothing admits",
+        }
+    }
+}
+
+/// A target not to try, why, and when that may change.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Skip {
+    /// Index in the table.
+    pub target: usize,
+    /// Why not.
+    pub why: SkipReason,
+    /// When it may be admissible again; `None` is unknown, or never for this call.
+    pub until: Option<Instant>,
+}
+
+/// Why a target is not in a plan. All but the gate are properties of the call: no waiting changes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkipReason {
+    /// The call is pinned to another.
+    NotPinned,
+    /// It lacks a label the call or the route requires.
+    Label,
+    /// It cannot call tools.
+    Tools,
+    /// It cannot see images.
+    Images,
+    /// It cannot be told to answer in JSON.
+    Json,
+    /// It cannot be held to a schema.
+    JsonSchema,
+    /// Prompt and answer do not fit.
+    ContextWindow,
+    /// It gives no answer as long as the call allows.
+    OutputLimit,
+    /// An answer would cost more than the route allows.
+    Price,
+    /// It admits nothing now.
+    Gate(Gate),
+}
+
+impl SkipReason {
+    /// Returns the reason for people.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::NotPinned => "the call is pinned to another target",
+            Self::Label => "lacks a required label",
+            Self::Tools => "cannot call tools",
+            Self::Images => "cannot see images",
+            Self::Json => "cannot answer in JSON",
+            Self::JsonSchema => "cannot hold to a JSON schema",
+            Self::ContextWindow => "context window too small",
+            Self::OutputLimit => "output limit too small",
+            Self::Price => "dearer than the route allows",
+            Self::Gate(gate) => gate.name(),
+        }
+    }
+}
+
+/// Orders all targets of a route for a call.
+///
+/// `pinned` leaves one target eligible. `now` must not run backwards between plans of one route.
+#[expect(clippy::too_many_arguments, reason = "a pure function: all it knows is what it is given")]
+pub fn plan(
+    options: &RouteOptions,
+    state: &mut RouteState,
+    candidates: &[Candidate],
+    needs: &Needs,
+    sticky: Option<Sticky>,
+    pinned: Option<usize>,
+    now: Instant,
+    rng: &mut impl Rng,
+) -> Plan {
+    let answer = Answer::expected(options, state, candidates, needs, sticky);
+    let field = |last_resort| Field::of(candidates, options, needs, &answer, pinned, last_resort, now);
+    let mut field_now = field(false);
+    let last_resort = field_now.entrants.is_empty();
+    if last_resort {
+        field_now = field(true);
+    }
+    let Field { mut entrants, skipped } = field_now;
+
+    match options.strategy {
+        Strategy::Adaptive => adaptive::rank(&mut entrants, &answer, now),
+        _ => classic::rank(&mut entrants, options.strategy, state, candidates.len(), rng),
+    }
+    entrants.sort_unstable_by(Entrant::order);
+
+    let sticky = sticky.filter(|_| options.sticky && options.strategy.spreads());
+    let kept = sticky.and_then(|sticky| sticky.judge(&entrants, now));
+    let first = match kept {
+        Some(sticky) => entrants.iter().position(|entrant| entrant.candidate.target == sticky.target),
+        None if options.strategy == Strategy::Adaptive => adaptive::draw(&entrants, rng),
+        None => (!entrants.is_empty()).then_some(0),
+    };
+    if let Some(first) = first {
+        entrants[..=first].rotate_right(1);
+        if options.strategy == Strategy::Adaptive {
+            adaptive::prefer_elsewhere(&mut entrants);
+        }
+        if kept.is_none() {
+            state.chose(entrants[0].position);
+        }
+    }
+    let probing = !last_resort && needs.priority != Priority::Critical && place_probe(&mut entrants);
+
+    let why = |place: usize, entrant: &Entrant<'_>| match entrant.standing {
+        _ if pinned.is_some() => Why::Pinned,
+        _ if last_resort => Why::LastResort,
+        Standing::Probe if probing && place == 0 => Why::Probe,
+        Standing::Probe => Why::Recovering,
+        _ if place > usize::from(probing) => Why::Fallback,
+        _ if kept.is_some() => Why::Sticky,
+        _ if !options.strategy.draws() => Why::Rule,
+        Standing::Ramp(_) => Why::Ramp,
+        Standing::Full if entrant.competes => Why::Draw,
+        Standing::Full | Standing::Ejected => Why::Explore,
+    };
+    let picks = entrants.iter().enumerate().map(|(place, entrant)| Pick {
+        target: entrant.candidate.target,
+        why: why(place, entrant),
+        score: (options.strategy == Strategy::Adaptive).then_some(entrant.score),
+    });
+    Plan { picks: picks.collect(), skipped, last_resort: last_resort && !entrants.is_empty(), sticky: kept }
+}
+
+/// Puts the first target that waits for a probe before all others, if there is another; returns whether it did. One
+/// a plan: a call should not pay for two doubtful tries.
+fn place_probe(entrants: &mut [Entrant<'_>]) -> bool {
+    let probe = entrants.iter().position(|entrant| entrant.standing == Standing::Probe);
+    match probe {
+        Some(place) if entrants.len() > 1 => {
+            entrants[..=place].rotate_right(1);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// What an admissible target may claim.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Standing {
+    /// Its full part.
+    Full,
+    /// This much, while it recovers.
+    Ramp(f64),
+    /// Little: it is degraded or slow, and enough others of its tier are not.
+    Ejected,
+    /// One try, to show whether it is well again.
+    Probe,
+}
+
+impl Standing {
+    fn of(health: &Health, last_resort: bool) -> Self {
+        match health.breaker {
+            _ if health.forced_on || last_resort => Self::Full,
+            BreakerState::Closed => Self::Full,
+            BreakerState::Ramp { weight } => Self::Ramp(weight),
+            BreakerState::HalfOpen | BreakerState::Open { .. } => Self::Probe,
+        }
+    }
+
+    const fn rank(self) -> u8 {
+        match self {
+            Self::Full => 0,
+            Self::Ramp(_) => 1,
+            Self::Ejected => 2,
+            Self::Probe => 3,
+        }
+    }
+}
+
+/// A candidate that is eligible and admissible, as the strategies see it.
+#[derive(Clone, Copy, Debug)]
+struct Entrant<'a> {
+    candidate: &'a Candidate,
+    /// Place in the route's configuration.
+    position: usize,
+    standing: Standing,
+    /// Whether the strategy puts it behind the tiers that follow.
+    late: bool,
+    /// The strategy's measure: less is better.
+    key: f64,
+    /// Whether it is among the best of its tier; only `adaptive` says so.
+    competes: bool,
+    score: Score,
+}
+
+impl Entrant<'_> {
+    /// Orders by what a caller should try first, the first pick's own rule apart.
+    fn order(&self, other: &Self) -> Ordering {
+        let coarse = |e: &Self| (e.standing == Standing::Probe, e.late, e.candidate.tier, e.standing.rank());
+        coarse(self).cmp(&coarse(other)).then(self.key.total_cmp(&other.key)).then(self.position.cmp(&other.position))
+    }
+}
+
+/// The candidates of a route, sorted into those that may run and those that may not.
+struct Field<'a> {
+    entrants: Vec<Entrant<'a>>,
+    skipped: Vec<Skip>,
+}
+
+impl<'a> Field<'a> {
+    fn of(
+        candidates: &'a [Candidate],
+        options: &RouteOptions,
+        needs: &Needs,
+        answer: &Answer,
+        pinned: Option<usize>,
+        last_resort: bool,
+        now: Instant,
+    ) -> Self {
+        let mut entrants = Vec::with_capacity(candidates.len());
+        let mut skipped = Vec::new();
+        for (position, candidate) in candidates.iter().enumerate() {
+            let score = answer.score(candidate);
+            let obstacle = if pinned.is_some_and(|target| target != candidate.target) {
+                Some((SkipReason::NotPinned, None))
+            } else if let Some(why) = unfit(candidate, needs) {
+                Some((why, None))
+            } else if options.price_max.is_some_and(|most| score.dollars > most) {
+                Some((SkipReason::Price, None))
+            } else {
+                refusal(&candidate.health, last_resort, now)
+                    .map(|refusal| (SkipReason::Gate(refusal.gate), refusal.until))
+            };
+            match obstacle {
+                Some((why, until)) => skipped.push(Skip { target: candidate.target, why, until }),
+                None => entrants.push(Entrant {
+                    candidate,
+                    position,
+                    standing: Standing::of(&candidate.health, last_resort),
+                    late: false,
+                    key: 0.0,
+                    competes: false,
+                    score,
+                }),
+            }
+        }
+        Self { entrants, skipped }
+    }
+}
+
+/// Returns what the call needs that the target has not, walls first.
+fn unfit(candidate: &Candidate, needs: &Needs) -> Option<SkipReason> {
+    let can = &candidate.capabilities;
+    // Without a limit of its own the call needs room for at least something of an answer.
+    let total = needs.prompt_tokens.saturating_add(needs.output_tokens.unwrap_or(1));
+    let exceeds = |most: Option<u32>, asked: u32| most.is_some_and(|most| asked > most);
+    [
+        (!candidate.labels.carries(needs.labels), SkipReason::Label),
+        (needs.tools && !can.tools, SkipReason::Tools),
+        (needs.images && !can.images, SkipReason::Images),
+        (needs.json && !can.json, SkipReason::Json),
+        (needs.json_schema && !can.json_schema, SkipReason::JsonSchema),
+        (exceeds(can.context_tokens_max, total), SkipReason::ContextWindow),
+        (exceeds(can.output_tokens_max, needs.output_tokens.unwrap_or(0)), SkipReason::OutputLimit),
+    ]
+    .into_iter()
+    .find_map(|(lacks, why)| lacks.then_some(why))
+}
+
+/// Returns why the target would refuse an attempt now: the first gate that does, and the latest time any of them names.
+fn refusal(health: &Health, last_resort: bool, now: Instant) -> Option<Refusal> {
+    let disabled = match health.disabled {
+        Some(Disabled::Verdict { until, .. } | Disabled::Operator { until: Some(until) }) => {
+            (until > now).then_some(Some(until))
+        }
+        Some(Disabled::Operator { until: None }) => Some(None),
+        None => None,
+    };
+    let limited = health.rate_limited_until.filter(|until| *until > now).map(Some);
+    let breaker = match health.breaker {
+        _ if health.forced_on => None,
+        BreakerState::Open { until } if until > now => (!last_resort).then_some(Some(until)),
+        BreakerState::Open { .. } | BreakerState::HalfOpen => (!health.probe_free).then_some(None),
+        BreakerState::Closed | BreakerState::Ramp { .. } => None,
+    };
+    let full = (health.in_flight >= health.in_flight_max).then_some(None);
+    [(Gate::Disabled, disabled), (Gate::RateLimited, limited), (Gate::Breaker, breaker), (Gate::InFlight, full)]
+        .into_iter()
+        .filter_map(|(gate, until)| until.map(|until| Refusal { gate, until }))
+        .reduce(|first, other| Refusal {
+            gate: first.gate,
+            until: first.until.map(|until| other.until.map_or(until, |later| until.max(later))),
+        })
+}

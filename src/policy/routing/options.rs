@@ -1,0 +1,176 @@
+//! What a user can set about a route's choice.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::snapshot::Latency;
+use crate::words::{ConfigError, Priority};
+
+/// How a route chooses among its targets.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RouteOptions {
+    /// The rule of choice. `adaptive` weighs price, latency and failures against each other; the others are for
+    /// people who come from other gateways and want theirs.
+    pub strategy: Strategy,
+    /// The time within which 95 of 100 calls should see their first token. A target beyond it is charged a quarter of
+    /// the cheapest answer for each such time it is over, so that it loses traffic without being shut out. Only
+    /// `adaptive` reads it; without it, latency counts by `second_value` alone.
+    #[serde(with = "humantime_serde")]
+    pub slo_ttft_p95: Option<Duration>,
+    /// Whether a session keeps its target, and with it the provider's prompt cache. Under strategies that always have
+    /// one choice (priority, threshold, least-latency, least-cost) it says nothing. On by default.
+    pub sticky: bool,
+    /// The most one answer may be expected to cost, in dollars; dearer targets are not eligible for the call. A target
+    /// whose price is unknown counts as dear as the dearest known one of the route. No cap by default.
+    pub price_max: Option<f64>,
+    /// What a second of waiting costs, in dollars: how `adaptive` weighs latency against price.
+    pub second_value: SecondValue,
+}
+
+impl Default for RouteOptions {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::default(),
+            slo_ttft_p95: None,
+            sticky: true,
+            price_max: None,
+            second_value: SecondValue::default(),
+        }
+    }
+}
+
+impl RouteOptions {
+    /// Checks that every number can be reckoned with.
+    ///
+    /// # Errors
+    ///
+    /// Names the field that cannot.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let positive = |number: f64| number.is_finite() && number > 0.0;
+        let not_negative = |number: f64| number.is_finite() && number >= 0.0;
+        let SecondValue { batch, default, interactive } = self.second_value;
+        if self.slo_ttft_p95.is_some_and(|slo| slo.is_zero()) {
+            return Err(ConfigError::new("slo_ttft_p95", "must be longer than 0 s"));
+        }
+        if self.price_max.is_some_and(|most| !positive(most)) {
+            return Err(ConfigError::new("price_max", "must be a number of dollars above 0"));
+        }
+        if ![batch, default, interactive].into_iter().all(not_negative) {
+            return Err(ConfigError::new("second_value", "must be numbers of dollars, 0 or more"));
+        }
+        if let Strategy::Threshold { error_rate, ttft, .. } = self.strategy {
+            if !(positive(error_rate) && error_rate <= 1.0) {
+                return Err(ConfigError::new("strategy.threshold.error_rate", "must be above 0 and at most 1"));
+            }
+            if ttft.is_zero() {
+                return Err(ConfigError::new("strategy.threshold.ttft", "must be longer than 0 s"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a second of waiting costs, in dollars, by the call's priority.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SecondValue {
+    /// Nobody waits: .0001.
+    pub batch: f64,
+    /// An agent waits: .002.
+    pub default: f64,
+    /// Somebody watches, or the call is critical: .01, which is 36 $ an hour.
+    pub interactive: f64,
+}
+
+impl Default for SecondValue {
+    fn default() -> Self {
+        Self { batch: 0.0001, default: 0.002, interactive: 0.01 }
+    }
+}
+
+impl SecondValue {
+    pub(super) const fn of(&self, priority: Priority) -> f64 {
+        match priority {
+            Priority::Batch => self.batch,
+            Priority::Default => self.default,
+            Priority::Interactive | Priority::Critical => self.interactive,
+        }
+    }
+}
+
+/// The rule by which a route chooses. All of them take tiers in order, respect labels and gates, probe and ramp.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Strategy {
+    /// The least expected cost of a good answer, with a draw among those near the best.
+    #[default]
+    Adaptive,
+    /// Always the first that admits, in the order of the configuration.
+    Priority,
+    /// Drawn by weight.
+    Weighted,
+    /// In turn.
+    RoundRobin,
+    /// The first (cheapest) tier until it is worse than a threshold; back when it is better than half of both.
+    Threshold {
+        /// Leaves above this probability of failure, 0 to 1.
+        error_rate: f64,
+        /// Leaves when the percentile of the time to first token is above this (for a prompt of no length, so that
+        /// the target is judged and not the call).
+        #[serde(with = "humantime_serde")]
+        ttft: Duration,
+        /// Which percentile.
+        #[serde(default)]
+        percentile: Percentile,
+    },
+    /// The shortest time to first token.
+    LeastLatency {
+        /// At which percentile.
+        #[serde(default)]
+        percentile: Percentile,
+    },
+    /// The cheapest answer; unknown prices last.
+    LeastCost,
+    /// The fewest attempts in flight.
+    LeastBusy,
+}
+
+impl Strategy {
+    /// Returns whether the rule sends equal calls to different targets: what a session's stickiness then overrides.
+    pub(super) const fn spreads(&self) -> bool {
+        matches!(self, Self::Adaptive | Self::Weighted | Self::RoundRobin | Self::LeastBusy)
+    }
+
+    /// Returns whether the first pick is drawn.
+    pub(super) const fn draws(&self) -> bool {
+        matches!(self, Self::Adaptive | Self::Weighted)
+    }
+}
+
+/// A percentile that targets publish.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Percentile {
+    /// Median.
+    P50,
+    /// 90th.
+    P90,
+    /// 95th.
+    #[default]
+    P95,
+    /// 99th.
+    P99,
+}
+
+impl Percentile {
+    pub(super) const fn of(self, latency: &Latency) -> Duration {
+        match self {
+            Self::P50 => latency.p50,
+            Self::P90 => latency.p90,
+            Self::P95 => latency.p95,
+            Self::P99 => latency.p99,
+        }
+    }
+}
