@@ -1,1 +1,76 @@
+//! Classifies what a provider says went wrong: an answer that is not 2xx, or an error inside one that is.
+//!
+//! In flow status, headers and body, out flows a [`Failure`]. Error bodies have a dozen shapes, and gateways pass on
+//! those of others, so every shape is known whatever the dialect; content types lie, so a body is JSON if it parses.
+//! Codes and texts weigh more than the status: invalid keys, missing models and empty accounts come with 400, misuse
+//! with 500, rate limits with 200. What follows from a class is not known here.
 
+mod body;
+mod rules;
+
+use http::{HeaderMap, StatusCode};
+use serde_json::Value;
+
+use self::body::ErrorBody;
+use super::headers;
+use crate::words::{Dialect, Failure, FailureClass, RetryAfter, Scope};
+
+/// How much of an error's body is read. The longest seen, with a whole traceback inside, has 20 kB.
+pub const ERROR_BYTES_MAX: usize = 256 << 10;
+
+/// Classifies an answer that is not 2xx. Of the body the first [`ERROR_BYTES_MAX`] bytes count; it may be JSON, a
+/// gateway's page, or nothing. All dialects' errors are told apart in one way, since gateways mix them.
+pub fn classify(_dialect: Dialect, status: u16, headers: &HeaderMap, body: &[u8]) -> Failure {
+    let text = String::from_utf8_lossy(&body[..body.len().min(ERROR_BYTES_MAX)]);
+    let error = ErrorBody::parse(&text);
+    let hint = |error: &ErrorBody| {
+        headers::stated(headers)
+            .or(error.retry_after)
+            .or_else(|| headers::reset(headers))
+            .or_else(|| headers::parse_text(&error.message))
+    };
+    build(Some(status), &error, hint)
+}
+
+/// Classifies an error that came inside an answer of status 200, be it the error object or what holds it.
+pub(super) fn in_band(json: &str) -> Failure {
+    let error = ErrorBody::parse(json);
+    build(error.status, &error, |error| error.retry_after.or_else(|| headers::parse_text(&error.message)))
+}
+
+/// Classifies JSON that should have been an answer, if it is an error instead.
+pub(super) fn recognise(json: &str) -> Option<Failure> {
+    let value: Value = serde_json::from_str(json).ok()?;
+    body::is_error(&value).then(|| in_band(json))
+}
+
+fn build(status: Option<u16>, error: &ErrorBody, hint: impl FnOnce(&ErrorBody) -> Option<RetryAfter>) -> Failure {
+    let verdict = rules::judge(status, error);
+    let said = if error.message.is_empty() {
+        status.and_then(|status| StatusCode::from_u16(status).ok()?.canonical_reason()).unwrap_or("no reason given")
+    } else {
+        &error.message
+    };
+    let failure = Failure::new(verdict.class, body::tidy(said));
+    Failure {
+        scope: verdict.scope.unwrap_or(failure.scope),
+        status,
+        code: error.code().map(body::tidy),
+        retry_after: if waits(verdict.class) { hint(error) } else { None },
+        ..failure
+    }
+}
+
+/// Tells whether waiting can help: a `retry-after` beside an empty account or a wrong key means nothing.
+fn waits(class: FailureClass) -> bool {
+    matches!(class, FailureClass::RateLimited | FailureClass::Overloaded | FailureClass::Server)
+}
+
+/// What the rules make of an error; without a scope it has its class's usual one.
+struct Verdict {
+    class: FailureClass,
+    scope: Option<Scope>,
+}
+
+#[cfg(test)]
+mod tests;

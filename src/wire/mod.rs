@@ -6,4 +6,50 @@
 pub mod sse;
 pub mod headers;
 pub mod classify;
-pub mod openai;
+mod json;
+mod draft;
+mod decode;
+mod openai;
+
+pub use classify::classify;
+pub use decode::{Decoder, Progress};
+pub use draft::Ending;
+pub use headers::is_event_stream;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::words::{ChatRequest, Dialect, Failure, Secret};
+
+/// A request as it goes onto the wire, but for its key ([`authorize`]).
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// What is appended to the provider's base URL; begins with a slash.
+    pub path: &'static str,
+    /// Content type and accepted types.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Encodes a request for a model in a dialect; `streaming` asks for a stream with the usage at its end.
+///
+/// # Errors
+///
+/// `BadRequest` names the field that cannot be right at any provider.
+pub fn encode(dialect: Dialect, request: &ChatRequest, model: &str, streaming: bool) -> Result<Encoded, Failure> {
+    match dialect {
+        Dialect::OpenAiChat => openai::encode(request, model, streaming),
+    }
+}
+
+/// Puts a key into the headers the way a dialect wants it, marked sensitive so that no log prints it.
+///
+/// # Errors
+///
+/// `Unauthorised` where the key holds characters that no header may hold, a line break most often.
+pub fn authorize(dialect: Dialect, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
+    match dialect {
+        Dialect::OpenAiChat => openai::authorize(key, headers),
+    }
+}

@@ -1,1 +1,23 @@
+//! The dialect of OpenAI's chat completions, which most providers speak with an accent.
+//!
+//! In flow requests and the JSON inside of answers, out flow bodies, pieces and what the answer's draft needs to be
+//! judged. Reading is tolerant: every field is optional, unknown ones are skipped, kinds may vary.
 
+mod reply;
+mod request;
+
+pub(super) use reply::{read_event, read_whole};
+pub(super) use request::encode;
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+
+use crate::words::{Failure, FailureClass, Secret};
+
+/// Puts a key into the headers as a bearer token.
+pub(super) fn authorize(key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose()))
+        .map_err(|_| Failure::new(FailureClass::Unauthorised, "the key holds characters that no header may hold"))?;
+    value.set_sensitive(true);
+    headers.insert(AUTHORIZATION, value);
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Reads error bodies of all shapes, and cleans what is passed on of them.
+
+use serde_json::{Map, Value};
+
+use crate::wire::headers;
+use crate::words::RetryAfter;
+
+/// The most characters of a provider's message that are kept.
+const MESSAGE_CHARS_MAX: usize = 500;
+
+/// What an error body says, wherever it says it.
+#[derive(Debug, Default)]
+pub(super) struct ErrorBody {
+    /// All codes, types and reasons, the most telling first, as the provider spelled them.
+    pub(super) codes: Vec<String>,
+    /// The message for people.
+    pub(super) message: String,
+    /// The message and what an upstream provider said, in lower case, to be searched.
+    pub(super) text: String,
+    /// The status that the body names.
+    pub(super) status: Option<u16>,
+    /// The wait that the body names in a field of its own.
+    pub(super) retry_after: Option<RetryAfter>,
+    /// It is a page for people: from a gateway or firewall, not from the provider's API.
+    pub(super) is_page: bool,
+}
+
+impl ErrorBody {
+    /// Reads a body: JSON of any shape, a page, or plain text.
+    pub(super) fn parse(body: &str) -> Self {
+        let body = body.trim_start_matches('\u{feff}').trim();
+        if let Ok(value) = serde_json::from_str::<Value>(body) {
+            let mut error = Self::default();
+            error.read(&value, 0);
+            error.text.make_ascii_lowercase();
+            return error;
+        }
+        if body.starts_with('<') {
+            return Self { message: page_title(body), is_page: true, ..Self::default() };
+        }
+        Self { message: body.to_owned(), text: body.to_ascii_lowercase(), ..Self::default() }
+    }
+
+    /// Returns the code that tells most: a number tells no more than the status does.
+    pub(super) fn code(&self) -> Option<&str> {
+        let is_word = |code: &&String| !code.bytes().all(|byte| byte.is_ascii_digit());
+        self.codes.iter().find(is_word).or(self.codes.first()).map(String::as_str)
+    }
+
+    fn read(&mut self, value: &Value, depth: usize) {
+        match value {
+            Value::String(text) => self.say(text),
+            // Gemini streams an array; a validator lists what it found.
+            Value::Array(items) => items.iter().take(3).for_each(|item| self.read(item, depth)),
+            Value::Object(object) if depth < 4 => self.read_object(object, depth + 1),
+            _ => {}
+        }
+    }
+
+    fn read_object(&mut self, object: &Map<String, Value>, depth: usize) {
+        for key in ["code", "error_type", "error_code", "reason", "type", "status", "status_code"] {
+            self.note(&object.get(key).cloned().unwrap_or_default());
+        }
+        for key in ["message", "msg", "error", "detail", "raw", "title"] {
+            object.get(key).into_iter().for_each(|value| self.read(value, depth));
+        }
+        // Where details hide: OpenRouter, Azure, Gemini and Anthropic, Mistral, vLLM's proxies.
+        for key in ["metadata", "availability", "innererror", "details", "errors", "headers"] {
+            let more = object.get(key).filter(|value| value.is_object() || value.is_array());
+            more.into_iter().for_each(|value| self.read(value, depth));
+        }
+        for key in ["retryDelay", "retry_after", "X-RateLimit-Reset"] {
+            let wait = match object.get(key) {
+                Some(Value::String(text)) => headers::parse(text),
+                Some(Value::Number(seconds)) => seconds.as_f64().and_then(headers::wait),
+                _ => None,
+            };
+            self.retry_after = self.retry_after.or(wait);
+        }
+    }
+
+    fn note(&mut self, code: &Value) {
+        let code = match code {
+            Value::String(code) if !code.is_empty() => code.clone(),
+            Value::Number(code) => code.to_string(),
+            _ => return,
+        };
+        let status = code.parse().ok().filter(|status| (400..600).contains(status));
+        self.status = self.status.or(status);
+        self.codes.push(code);
+    }
+
+    fn say(&mut self, text: &str) {
+        if self.message.is_empty() {
+            text.clone_into(&mut self.message);
+        }
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+}
+
+/// Tells whether JSON is an error rather than an answer.
+pub(super) fn is_error(value: &Value) -> bool {
+    let Some(object) = value.as_object().or_else(|| value.get(0)?.as_object()) else { return false };
+    let says = |key| object.get(key).is_some_and(|value| !matches!(value, Value::Null | Value::Bool(_)));
+    says("error")
+        || says("detail")
+        || object.get("object").is_some_and(|kind| kind == "error")
+        || (object.get("message").is_some_and(Value::is_string) && !says("choices"))
+}
+
+fn page_title(page: &str) -> String {
+    let lower = page.to_ascii_lowercase();
+    let title = lower.find("<title>").and_then(|start| {
+        let start = start + "<title>".len();
+        let end = start + lower[start..].find('<')?;
+        Some(page[start..end].trim())
+    });
+    title.map_or_else(|| "a gateway's page".to_owned(), |title| format!("a gateway's page: {title}"))
+}
+
+/// Cuts a message to what may be shown: no keys, 500 characters.
+pub(super) fn tidy(message: &str) -> String {
+    let clean = redact(message);
+    match clean.char_indices().nth(MESSAGE_CHARS_MAX) {
+        Some((end, _)) => clean[..end].to_owned(),
+        None => clean,
+    }
+}
+
+/// Replaces what looks like a key: known prefixes, and whatever follows "Bearer", "key:", "key provided:", "key=".
+fn redact(message: &str) -> String {
+    const PREFIXES: [&str; 9] = ["sk-", "sk_", "gsk_", "xai-", "AIza", "hf_", "pplx-", "tgp_", "csk-"];
+    const LEADS: [&str; 6] = ["key", "api_key", "api-key", "token", "key provided", "bearer"];
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || "-_.*+/~".contains(letter);
+    let mut clean = String::with_capacity(message.len().min(4 * MESSAGE_CHARS_MAX));
+    let mut rest = message;
+    // What is cut off later need not be cleaned, however long it is.
+    while !rest.is_empty() && clean.len() < 4 * MESSAGE_CHARS_MAX {
+        let start = rest.find(is_word).unwrap_or(rest.len());
+        let (gap, tail) = rest.split_at(start);
+        clean.push_str(gap);
+        let end = tail.find(|letter| !is_word(letter)).unwrap_or(tail.len());
+        let (word, tail) = tail.split_at(end);
+        rest = tail;
+        let before = clean.trim_end_matches([' ', '"', '\'', '`', '=', ':']);
+        let (lead, mark) = clean.split_at(before.len());
+        let lead = lead.as_bytes();
+        let ends_with = |word: &&str| {
+            let at = lead.len().checked_sub(word.len());
+            at.is_some_and(|at| lead[at..].eq_ignore_ascii_case(word.as_bytes()))
+        };
+        let named = LEADS.iter().any(|lead| ends_with(lead)) && mark.contains([':', '=']) || ends_with(&"bearer");
+        let known = PREFIXES.iter().any(|prefix| word.starts_with(prefix)) && word.len() >= 8;
+        clean.push_str(if !word.is_empty() && (named || known) { "[redacted]" } else { word });
+    }
+    clean
+}

@@ -1,0 +1,164 @@
+//! Decodes one answer's body as it arrives: the framing, the limits, and which dialect reads what is inside.
+//!
+//! In flow raw chunks, out flow pieces and in the end an [`Ending`] or a failure. Whether the body is an event stream
+//! or one JSON value is read from the body itself: a provider may answer a streaming request with a whole reply, and
+//! content types lie.
+
+use super::draft::{Draft, Ending, cut};
+use super::json::Nesting;
+use super::openai;
+use super::sse::{SseItem, SseParser, TooLong};
+use crate::words::{Dialect, Failure, FailureClass, Piece, Scope};
+
+/// The longest event of a stream. Whole tool calls and images come in one event; text is some hundred bytes.
+const EVENT_BYTES_MAX: usize = 8 << 20;
+/// The longest answer in one JSON value, which is kept in memory until it is whole.
+const BODY_BYTES_MAX: usize = 64 << 20;
+/// The longest stream. An answer of 256 Ki tokens at 1 KiB a chunk, twice what any provider sends.
+const STREAM_BYTES_MAX: usize = 256 << 20;
+
+/// What a chunk of an answer's body brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Something came, be it a keep-alive.
+    pub alive: bool,
+    /// Text, reasoning or a part of a tool call came: this stops the first-token timer.
+    pub content: bool,
+    /// The terminal marker came: the body need not be read further.
+    pub done: bool,
+}
+
+/// Decodes one answer's body.
+#[derive(Debug)]
+pub struct Decoder {
+    dialect: Dialect,
+    framing: Framing,
+    draft: Draft,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum Framing {
+    /// Nothing but blanks came so far. `streaming` is what the headers said.
+    Undecided { streaming: bool },
+    /// An event stream.
+    Events(SseParser),
+    /// One JSON value, gathered until it is complete.
+    Whole { body: Vec<u8>, nesting: Nesting },
+}
+
+impl Decoder {
+    /// Returns a decoder for one body. `streaming` is what [`is_event_stream`](super::is_event_stream) made of the
+    /// headers; it counts only where the body's first byte leaves it open.
+    pub fn new(dialect: Dialect, streaming: bool) -> Self {
+        Self { dialect, framing: Framing::Undecided { streaming }, draft: Draft::default(), bytes: 0 }
+    }
+
+    /// Feeds a chunk; appends the pieces of content that it completes, neighbours of one kind joined. Tool calls
+    /// are gathered until [`finish`](Self::finish).
+    ///
+    /// # Errors
+    ///
+    /// What the provider reports inside the body, classified; `Cut` where it breaks the protocol or a limit. Pieces
+    /// that came before the failure are in `out`. After a failure the decoder is of no further use.
+    pub fn push(&mut self, chunk: &[u8], out: &mut Vec<Piece>) -> Result<Progress, Failure> {
+        let alive = !chunk.is_empty();
+        if self.draft.done {
+            return Ok(Progress { alive, content: false, done: true });
+        }
+        self.bytes = self.bytes.saturating_add(chunk.len());
+        let chunk = self.decide(chunk)?;
+        let (dialect, draft) = (self.dialect, &mut self.draft);
+        let mut content = false;
+        match &mut self.framing {
+            Framing::Undecided { .. } => {}
+            Framing::Events(parser) => {
+                limit(self.bytes, STREAM_BYTES_MAX)?;
+                parser.push(chunk, |item| {
+                    if let (SseItem::Event { name, data }, false) = (item, draft.done) {
+                        content |= read_event(dialect, draft, name, data, out)?;
+                    }
+                    Ok::<_, Failure>(())
+                })?;
+            }
+            Framing::Whole { body, nesting } => {
+                limit(self.bytes, BODY_BYTES_MAX)?;
+                let end = nesting.end(chunk);
+                body.extend_from_slice(&chunk[..end.unwrap_or(chunk.len())]);
+                if end.is_some() {
+                    content = read_whole(dialect, draft, &String::from_utf8_lossy(body), out)?;
+                    draft.done = true;
+                }
+            }
+        }
+        Ok(Progress { alive, content, done: draft.done })
+    }
+
+    /// Judges the answer when its body has ended.
+    ///
+    /// # Errors
+    ///
+    /// `Cut` without the terminal marker, `Unusable` where a tool call's arguments are no JSON object, `Empty` and
+    /// `ContentPolicy` where nothing was said.
+    pub fn finish(self) -> Result<Ending, Failure> {
+        match &self.framing {
+            Framing::Undecided { .. } => Err(cut("the body is empty")),
+            Framing::Events(parser) if parser.is_mid_event() && !self.draft.done && self.draft.stop.is_none() => {
+                Err(cut("the body ended in the middle of an event"))
+            }
+            Framing::Events(_) | Framing::Whole { .. } => self.draft.finish(),
+        }
+    }
+
+    /// Skips blanks until the first byte that tells how the body is framed; returns what is left of the chunk.
+    fn decide<'c>(&mut self, chunk: &'c [u8]) -> Result<&'c [u8], Failure> {
+        let Framing::Undecided { streaming } = self.framing else { return Ok(chunk) };
+        // Waiting providers send blank lines; some begin with a byte order mark.
+        let blank = |byte: &u8| byte.is_ascii_whitespace() || b"\xEF\xBB\xBF".contains(byte);
+        let Some(start) = chunk.iter().position(|byte| !blank(byte)) else { return Ok(&[]) };
+        self.framing = match chunk[start] {
+            b'{' | b'[' => Framing::Whole { body: Vec::new(), nesting: Nesting::default() },
+            b'<' => {
+                let failure = Failure::new(FailureClass::Server, "a gateway's page came instead of an answer");
+                return Err(Failure { scope: Scope::Endpoint, ..failure });
+            }
+            b'd' | b'e' | b'i' | b'r' | b':' => Framing::Events(SseParser::new(EVENT_BYTES_MAX)),
+            _ if streaming => Framing::Events(SseParser::new(EVENT_BYTES_MAX)),
+            _ => return Err(cut("the body is neither JSON nor an event stream")),
+        };
+        Ok(&chunk[start..])
+    }
+}
+
+/// Reads one event of a stream; tells whether it had content.
+fn read_event(
+    dialect: Dialect,
+    draft: &mut Draft,
+    name: &str,
+    data: &str,
+    out: &mut Vec<Piece>,
+) -> Result<bool, Failure> {
+    match dialect {
+        Dialect::OpenAiChat => openai::read_event(draft, name, data, out),
+    }
+}
+
+/// Reads a whole answer; tells whether it had content.
+fn read_whole(dialect: Dialect, draft: &mut Draft, body: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+    match dialect {
+        Dialect::OpenAiChat => openai::read_whole(draft, body, out),
+    }
+}
+
+fn limit(bytes: usize, bytes_max: usize) -> Result<(), Failure> {
+    if bytes > bytes_max { Err(cut(format!("the body is longer than {bytes_max} bytes"))) } else { Ok(()) }
+}
+
+impl From<TooLong> for Failure {
+    fn from(problem: TooLong) -> Self {
+        cut(problem.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! Lax JSON: values that are read whatever kind a provider made them.
+//!
+//! What a codec needs only to read a name, a number or a text must not fail a whole chunk because a gateway wrote
+//! `"code": 400` for `"code": "400"`, or an array of parts for a text. Texts borrow from the input wherever it holds
+//! no escapes.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// A string or a number; anything else counts as nothing.
+#[derive(Debug, Default)]
+pub(super) enum Scalar<'a> {
+    #[default]
+    Nothing,
+    Text(Cow<'a, str>),
+    Count(u64),
+}
+
+impl Scalar<'_> {
+    /// Returns the text; empty where there is none.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            Self::Nothing | Self::Count(_) => "",
+        }
+    }
+
+    /// Returns the number, also from text that holds one; a negative one is none.
+    pub(super) fn count(&self) -> Option<u64> {
+        match self {
+            Self::Nothing => None,
+            Self::Text(text) => text.trim().parse().ok(),
+            Self::Count(count) => Some(*count),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+struct ScalarVisitor;
+
+impl<'de> Visitor<'de> for ScalarVisitor {
+    type Value = Scalar<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Scalar::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_u64<E>(self, count: u64) -> Result<Self::Value, E> {
+        Ok(Scalar::Count(count))
+    }
+
+    fn visit_i64<E>(self, count: i64) -> Result<Self::Value, E> {
+        Ok(u64::try_from(count).map_or(Scalar::Nothing, Scalar::Count))
+    }
+
+    fn visit_f64<E>(self, count: f64) -> Result<Self::Value, E> {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and is checked")]
+        Ok(if count >= 0.0 { Scalar::Count(count as u64) } else { Scalar::Nothing })
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Scalar::Nothing)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Scalar::Nothing)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        IgnoredAny.visit_seq(seq).map(|_| Scalar::Nothing)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        IgnoredAny.visit_map(map).map(|_| Scalar::Nothing)
+    }
+}
+
+/// A message's content: a text, or parts that hold text or thinking, nested as the provider likes.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Content<'a> {
+    pub(super) text: Cow<'a, str>,
+    pub(super) thinking: Cow<'a, str>,
+}
+
+impl<'a> Content<'a> {
+    fn append(&mut self, more: Self) {
+        append(&mut self.text, more.text);
+        append(&mut self.thinking, more.thinking);
+    }
+
+    /// Returns all of it as one text.
+    fn flat(mut self) -> Cow<'a, str> {
+        append(&mut self.text, self.thinking);
+        self.text
+    }
+}
+
+/// Appends without copying where one of the two is empty.
+fn append<'a>(text: &mut Cow<'a, str>, more: Cow<'a, str>) {
+    if text.is_empty() {
+        *text = more;
+    } else if !more.is_empty() {
+        text.to_mut().push_str(&more);
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Content<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ContentVisitor)
+    }
+}
+
+struct ContentVisitor;
+
+impl<'de> Visitor<'de> for ContentVisitor {
+    type Value = Content<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or parts")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Content { text: Cow::Borrowed(text), ..Content::default() })
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Content { text: Cow::Owned(text.to_owned()), ..Content::default() })
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Content::default())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Content::default())
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Content::default())
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Content::default())
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Content::default())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut all = Content::default();
+        while let Some(part) = seq.next_element()? {
+            all.append(part);
+        }
+        Ok(all)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut part = Content::default();
+        while let Some(key) = map.next_key::<Scalar<'de>>()? {
+            match key.text() {
+                "text" => part.append(map.next_value()?),
+                "thinking" => append(&mut part.thinking, map.next_value::<Content<'de>>()?.flat()),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(part)
+    }
+}
+
+/// Finds where a JSON object or array that arrives in chunks is complete.
+#[derive(Debug, Default)]
+pub(super) struct Nesting {
+    depth: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Nesting {
+    /// Reads on; returns how many bytes of `chunk` belong to the value if it is complete within it.
+    pub(super) fn end(&mut self, chunk: &[u8]) -> Option<usize> {
+        for (at, &byte) in chunk.iter().enumerate() {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_string => self.escaped = true,
+                b'"' => self.in_string = !self.in_string,
+                _ if self.in_string => {}
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    if self.depth == 0 {
+                        return Some(at + 1);
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+}

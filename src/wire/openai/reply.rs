@@ -1,0 +1,304 @@
+//! Reads answers: chunks of a stream and whole replies, which differ only in `delta` and `message`.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::wire::classify;
+use crate::wire::draft::{Draft, Fragment, cut};
+use crate::wire::json::{Content, Scalar};
+use crate::words::{Failure, FailureClass, Piece, StopReason, Usage};
+
+/// Reads one event of a stream; tells whether it had content.
+pub(in crate::wire) fn read_event(
+    draft: &mut Draft,
+    name: &str,
+    data: &str,
+    out: &mut Vec<Piece>,
+) -> Result<bool, Failure> {
+    let data = data.trim();
+    match (name, data) {
+        (_, "") => Ok(false),
+        (_, "[DONE]") => {
+            draft.done = true;
+            Ok(false)
+        }
+        ("error", _) => Err(classify::in_band(data)),
+        ("" | "message", _) => read(draft, data, false, out),
+        // Events of other names belong to no answer as long as they are not of its shape.
+        _ if serde_json::from_str::<Chunk<'_>>(data).is_ok() => read(draft, data, false, out),
+        _ => Ok(false),
+    }
+}
+
+/// Reads a whole answer; tells whether it had content.
+pub(in crate::wire) fn read_whole(draft: &mut Draft, body: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+    read(draft, body, true, out)
+}
+
+fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+    let chunk: Chunk<'_> = match serde_json::from_str(text) {
+        Ok(chunk) => chunk,
+        Err(problem) => {
+            let broken = || cut(format!("the provider sent what is no answer: {problem}"));
+            return Err(classify::recognise(text).unwrap_or_else(broken));
+        }
+    };
+    if chunk.error.is_some_and(says_something) {
+        return Err(classify::in_band(text));
+    }
+    draft.identify(chunk.id.text(), chunk.model.text());
+    let groq = chunk.x_groq.and_then(|raw| serde_json::from_str::<Groq<'_>>(raw.get()).ok()).unwrap_or_default();
+    if groq.error.is_some_and(says_something) {
+        return Err(classify::in_band(text));
+    }
+    let usage = chunk.usage.or(groq.usage);
+    if let Some(usage) = usage.and_then(|raw| serde_json::from_str::<Tokens<'_>>(raw.get()).ok()) {
+        draft.usage = usage.normal().or(draft.usage);
+    }
+    match chunk.choice {
+        Some(choice) => choice.read(draft, whole, out),
+        None if usage.is_none() => classify::recognise(text).map_or(Ok(false), Err),
+        None => Ok(false),
+    }
+}
+
+/// Tells whether an `error` field is one: some servers send it empty with every chunk.
+fn says_something(error: &RawValue) -> bool {
+    !matches!(error.get(), "null" | "false" | "\"\"" | "{}" | "[]")
+}
+
+/// One chunk of a stream, or a whole reply.
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow, default)]
+    id: Scalar<'a>,
+    #[serde(borrow, default)]
+    model: Scalar<'a>,
+    #[serde(borrow, default, rename = "choices", deserialize_with = "first_choice")]
+    choice: Option<Choice<'a>>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    x_groq: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+struct Groq<'a> {
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow, default)]
+    index: Scalar<'a>,
+    #[serde(borrow, default)]
+    delta: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    message: Option<Delta<'a>>,
+    #[serde(borrow, default)]
+    finish_reason: Scalar<'a>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+struct Delta<'a> {
+    #[serde(borrow, default)]
+    content: Content<'a>,
+    #[serde(borrow, default)]
+    reasoning_content: Content<'a>,
+    #[serde(borrow, default)]
+    reasoning: Content<'a>,
+    #[serde(borrow, default)]
+    refusal: Content<'a>,
+    #[serde(borrow, default)]
+    tool_calls: Option<Vec<Call<'a>>>,
+    #[serde(borrow, default)]
+    function_call: Option<Function<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Call<'a> {
+    #[serde(borrow, default)]
+    index: Scalar<'a>,
+    #[serde(borrow, default)]
+    id: Scalar<'a>,
+    #[serde(borrow, default)]
+    function: Option<Function<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow, default)]
+    name: Scalar<'a>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+}
+
+impl Choice<'_> {
+    fn read(self, draft: &mut Draft, whole: bool, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+        if let Some(error) = self.error.filter(|error| says_something(error)) {
+            return Err(classify::in_band(error.get()));
+        }
+        // Some providers send both, and in a stream `message` repeats all that came before.
+        let (first, second) = if whole { (self.message, self.delta) } else { (self.delta, self.message) };
+        let content = first.or(second).unwrap_or_default().read(draft, out)?;
+        match self.finish_reason.text() {
+            "" | "null" => {}
+            "error" => return Err(Failure::new(FailureClass::Server, "the provider reports an error, not which")),
+            "insufficient_system_resource" => {
+                return Err(Failure::new(FailureClass::Overloaded, "insufficient system resource"));
+            }
+            reason => draft.stopped(stop_reason(reason)),
+        }
+        Ok(content)
+    }
+}
+
+impl Delta<'_> {
+    fn read(self, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+        // Gateways send the same reasoning under both names.
+        let reasoning =
+            if self.reasoning_content.text.is_empty() { self.reasoning.text } else { self.reasoning_content.text };
+        let mut content = Draft::reasoning(reasoning, out);
+        content |= Draft::reasoning(self.content.thinking, out);
+        content |= draft.text(self.content.text, out);
+        content |= draft.refusal(self.refusal.text, out);
+        for call in self.tool_calls.iter().flatten() {
+            if let Some(function) = &call.function {
+                content |= function.read(draft, call.index.count(), call.id.text())?;
+            }
+        }
+        if let Some(function) = &self.function_call {
+            content |= function.read(draft, None, "")?;
+        }
+        Ok(content)
+    }
+}
+
+impl Function<'_> {
+    fn read(&self, draft: &mut Draft, index: Option<u64>, id: &str) -> Result<bool, Failure> {
+        let arguments = match self.arguments.map_or("null", RawValue::get) {
+            "null" => Cow::Borrowed(""),
+            text if text.starts_with('"') => match serde_json::from_str(text) {
+                Ok(Content { text, .. }) => text,
+                Err(problem) => return Err(cut(format!("arguments of a tool call are no text: {problem}"))),
+            },
+            // An object as it is, not as text.
+            json => Cow::Borrowed(json),
+        };
+        draft.fragment(&Fragment { index, id, name: self.name.text(), arguments })
+    }
+}
+
+fn stop_reason(reason: &str) -> StopReason {
+    match reason {
+        "stop" | "eos" | "stop_sequence" | "end_turn" => StopReason::Stop,
+        "length" | "max_tokens" | "model_length" => StopReason::Length,
+        "tool_calls" | "function_call" | "tool_use" => StopReason::ToolCalls,
+        "content_filter" | "safety" | "SAFETY" | "sensitive" => StopReason::ContentFilter,
+        "refusal" => StopReason::Refusal,
+        _ => StopReason::Other,
+    }
+}
+
+/// Reads the first choice of index 0 and skips the others: nobody here asks for more than one.
+fn first_choice<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Choice<'de>>, D::Error> {
+    struct First;
+
+    impl<'de> Visitor<'de> for First {
+        type Value = Option<Choice<'de>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array of choices")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            while let Some(choice) = seq.next_element::<Choice<'de>>()? {
+                if choice.index.count().unwrap_or(0) == 0 {
+                    while seq.next_element::<IgnoredAny>()?.is_some() {}
+                    return Ok(Some(choice));
+                }
+            }
+            Ok(None)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            IgnoredAny.visit_map(map).map(|_| None)
+        }
+    }
+
+    deserializer.deserialize_any(First)
+}
+
+/// Usage under all the names it goes by.
+#[derive(Deserialize)]
+struct Tokens<'a> {
+    #[serde(borrow, default)]
+    prompt_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    completion_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    total_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    prompt_cache_hit_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    num_cached_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    cached_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    cache_creation_input_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    prompt_tokens_details: Option<Details<'a>>,
+    #[serde(borrow, default)]
+    completion_tokens_details: Option<Details<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+struct Details<'a> {
+    #[serde(borrow, default)]
+    cached_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    cache_write_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    reasoning_tokens: Scalar<'a>,
+}
+
+impl Tokens<'_> {
+    /// Returns the usage as everybody here counts it; `None` where it says nothing.
+    fn normal(&self) -> Option<Usage> {
+        let largest = |counts: &[&Scalar<'_>]| counts.iter().filter_map(|count| count.count()).max().unwrap_or(0);
+        let nothing = Details::default();
+        let prompt = self.prompt_tokens_details.as_ref().unwrap_or(&nothing);
+        let completion = self.completion_tokens_details.as_ref().unwrap_or(&nothing);
+        let input = largest(&[&self.prompt_tokens]);
+        // xAI and Gemini leave reasoning out of `completion_tokens`, yet count (and bill) it in the total.
+        let output = largest(&[&self.completion_tokens]).max(largest(&[&self.total_tokens]).saturating_sub(input));
+        let usage = Usage {
+            input,
+            output,
+            cached: largest(&[
+                &prompt.cached_tokens,
+                &self.prompt_cache_hit_tokens,
+                &self.num_cached_tokens,
+                &self.cached_tokens,
+            ]),
+            cache_write: largest(&[&prompt.cache_write_tokens, &self.cache_creation_input_tokens]),
+            reasoning: largest(&[&completion.reasoning_tokens]),
+        };
+        (usage != Usage::default()).then_some(usage)
+    }
+}
