@@ -72,10 +72,10 @@ fn desk(shapes: &[Shape], needed: u64, seed: u64, strategy: Strategy, sticky: us
         health.rate_limited_until = (shape.flags & 192 == 0).then_some(now + SECOND);
         health.failure_rate = shape.failure_rate;
         health.ttft = latency(Duration::from_millis(shape.ttft));
-        health.last_used = (shape.ttft % 2 == 0).then_some(now);
+        health.last_used = (shape.ttft.is_multiple_of(2)).then_some(now);
     }
     desk.needs.labels = LabelSet(needed);
-    desk.needs.tools = seed % 2 == 0;
+    desk.needs.tools = seed.is_multiple_of(2);
     desk.needs.priority =
         [Priority::Batch, Priority::Default, Priority::Interactive, Priority::Critical][usize::from(priority)];
     desk.sticky = (sticky < shapes.len()).then(|| Sticky::new(sticky, now));

@@ -174,6 +174,14 @@ fn when_even_the_last_resort_is_barred_the_plan_is_empty_and_says_when() {
 }
 
 #[test]
+fn in_last_resort_a_session_has_no_claim() {
+    let mut desk = Desk::tiers(2).open_for(0, MINUTE).open_for(1, MINUTE);
+    desk.sticky = Some(Sticky::new(1, desk.now));
+    let plan = desk.plan();
+    assert_eq!((plan.picks[0].target, plan.sticky), (0, None));
+}
+
+#[test]
 fn a_route_without_targets_has_an_empty_plan() {
     for strategy in every_strategy() {
         let plan = Desk::of(0).strategy(strategy).plan();
@@ -401,8 +409,9 @@ fn a_tail_over_the_slo_costs_traffic() {
         desk.score(0).share
     };
     assert!(near(share(None), 0.5));
+    assert!(near(share(Some(11 * SECOND)), 0.5), "within it, lateness is free");
     assert!(share(Some(5 * SECOND)) < 0.5);
-    assert!(near(share(Some(3 * SECOND)), 0.5 * share(Some(3 * SECOND)) / 0.5));
+    assert!(share(Some(4 * SECOND)) < share(Some(5 * SECOND)));
 }
 
 // The draw.
@@ -430,6 +439,8 @@ fn weights_share_the_draw_among_equals_and_nought_is_for_failover_only() {
     let scores = desk.scores();
     assert!(near(scores[&0].share, 0.75) && near(scores[&1].share, 0.25) && near(scores[&2].share, 0.0));
     assert_eq!(desk.order().len(), 3);
+    desk = desk.ramp(2, 1.0);
+    assert!(near(desk.score(2).share, 0.0), "nor while it ramps");
 }
 
 #[test]
