@@ -39,16 +39,18 @@ pub(super) fn rank(entrants: &mut [Entrant<'_>], answer: &Answer, now: Instant) 
         let spills = compete(tier).is_none_or(|best| best.j > SPILL * best.j_healthy);
         left -= share_among_few(tier, left, now);
         if spills {
-            tier.iter_mut().for_each(|entrant| entrant.late = true);
+            for entrant in tier {
+                entrant.late = true;
+            }
         } else {
-            left -= share_among_best(tier, left);
+            share_among_best(tier, left);
+            left = 0.0;
         }
     }
-    // Whoever is left over was passed on by every tier: then the order of the tiers holds.
-    for tier in running.chunk_by_mut(same_tier) {
-        left -= share_among_best(tier, left);
-    }
-    if let Some(first) = running.first_mut() {
+    // What every tier passed on goes by the order of the tiers.
+    if let Some(tier) = running.chunk_by_mut(same_tier).find(|tier| tier.iter().any(|entrant| entrant.competes)) {
+        share_among_best(tier, left);
+    } else if let Some(first) = running.first_mut() {
         first.score.share += left;
     }
 }
@@ -79,17 +81,15 @@ fn compete(tier: &mut [Entrant<'_>]) -> Option<Score> {
 
 /// Gives the shares that do not depend on the score, as parts of what is left; returns what it gave.
 fn share_among_few(tier: &mut [Entrant<'_>], left: f64, now: Instant) -> f64 {
-    let drawn = tier.iter().filter(|entrant| entrant.competes || matches!(entrant.standing, Standing::Ramp(_))).count();
+    let ramps = |entrant: &&Entrant<'_>| matches!(entrant.standing, Standing::Ramp(_));
+    let drawn = tier.iter().filter(|entrant| entrant.competes || ramps(entrant)).count();
     let mut given = 0.0;
-    for entrant in tier {
-        let unused =
-            entrant.candidate.health.last_used.is_none_or(|then| now.saturating_duration_since(then) >= UNUSED_AFTER);
+    for entrant in tier.iter_mut().filter(|entrant| !entrant.competes && entrant.candidate.weight > 0.0) {
         let part = match entrant.standing {
             // Never more than an equal part: at its last step it must not carry the others' traffic, too.
             Standing::Ramp(weight) => weight.min(1.0 / drawn as f64),
-            _ if entrant.competes || entrant.candidate.weight <= 0.0 => 0.0,
             Standing::Ejected => EXPLORED_SHARE,
-            Standing::Full if unused => EXPLORED_SHARE,
+            Standing::Full if long_unused(entrant, now) => EXPLORED_SHARE,
             Standing::Full | Standing::Probe => 0.0,
         };
         entrant.score.share = (left * part).min(left - given);
@@ -98,8 +98,13 @@ fn share_among_few(tier: &mut [Entrant<'_>], left: f64, now: Instant) -> f64 {
     given
 }
 
-/// Shares what is left among the competitive set, if there is one; returns what it gave.
-fn share_among_best(tier: &mut [Entrant<'_>], left: f64) -> f64 {
+fn long_unused(entrant: &Entrant<'_>, now: Instant) -> bool {
+    let last_used = entrant.candidate.health.last_used;
+    last_used.is_none_or(|then| now.saturating_duration_since(then) >= UNUSED_AFTER)
+}
+
+/// Shares what is left among the competitive set.
+fn share_among_best(tier: &mut [Entrant<'_>], left: f64) {
     let best = tier.iter().find(|entrant| entrant.competes).map_or(0.0, |entrant| entrant.score.j);
     let part = |entrant: &Entrant<'_>| {
         // Where the best costs nothing, all that compete cost nothing.
@@ -107,13 +112,9 @@ fn share_among_best(tier: &mut [Entrant<'_>], left: f64) -> f64 {
         entrant.candidate.weight * near.powi(STEEPNESS)
     };
     let whole: f64 = tier.iter().filter(|entrant| entrant.competes).map(part).sum();
-    let mut given = 0.0;
     for entrant in tier.iter_mut().filter(|entrant| entrant.competes) {
-        let share = left * part(entrant) / whole;
-        entrant.score.share += share;
-        given += share;
+        entrant.score.share += left * part(entrant) / whole;
     }
-    given
 }
 
 /// Returns the place of the entrant drawn by share; `None` where all wait for a probe.

@@ -227,7 +227,8 @@ impl SkipReason {
 
 /// Orders all targets of a route for a call.
 ///
-/// `pinned` leaves one target eligible. `now` must not run backwards between plans of one route.
+/// `pinned` leaves one target eligible. The random source should be one that can be cloned, so that a choice can be
+/// explained (`SmallRng` can, `StdRng` cannot).
 #[expect(clippy::too_many_arguments, reason = "a pure function: all it knows is what it is given")]
 pub fn plan(
     options: &RouteOptions,
@@ -241,12 +242,9 @@ pub fn plan(
 ) -> Plan {
     let answer = Answer::expected(options, state, candidates, needs, sticky);
     let field = |last_resort| Field::of(candidates, options, needs, &answer, pinned, last_resort, now);
-    let mut field_now = field(false);
-    let last_resort = field_now.entrants.is_empty();
-    if last_resort {
-        field_now = field(true);
-    }
-    let Field { mut entrants, skipped } = field_now;
+    let regular = field(false);
+    let last_resort = regular.entrants.is_empty();
+    let Field { mut entrants, skipped } = if last_resort { field(true) } else { regular };
 
     match options.strategy {
         Strategy::Adaptive => adaptive::rank(&mut entrants, &answer, now),
@@ -254,7 +252,7 @@ pub fn plan(
     }
     entrants.sort_unstable_by(Entrant::order);
 
-    let sticky = sticky.filter(|_| options.sticky && options.strategy.spreads());
+    let sticky = sticky.filter(|_| options.sticky && options.strategy.spreads() && !last_resort);
     let kept = sticky.and_then(|sticky| sticky.judge(&entrants, now));
     let first = match kept {
         Some(sticky) => entrants.iter().position(|entrant| entrant.candidate.target == sticky.target),

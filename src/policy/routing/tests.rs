@@ -1,1 +1,5 @@
-
+mod kit;
+mod properties;
+mod regret;
+mod rules;
+mod strategies;

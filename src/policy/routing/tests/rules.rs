@@ -1,0 +1,785 @@
+//! The rules that hold beside the strategies, and those of the adaptive one.
+
+use std::time::{Duration, Instant};
+
+use super::kit::*;
+use crate::policy::routing::*;
+use crate::policy::snapshot::{BreakerState, Disabled, Gate};
+use crate::words::{Capabilities, FailureClass, Price, Priority};
+
+const EU: LabelSet = LabelSet(0b01);
+const ZERO_RETENTION: LabelSet = LabelSet(0b10);
+
+fn near(left: f64, right: f64) -> bool {
+    (left - right).abs() < 1e-9
+}
+
+// Eligibility.
+
+#[test]
+fn labels_are_walls_under_every_strategy_and_in_last_resort() {
+    for strategy in every_strategy() {
+        for ill in [false, true] {
+            let mut desk = Desk::tiers(3)
+                .strategy(strategy)
+                .with(1, |target| target.labels = EU | ZERO_RETENTION)
+                .with(2, |target| target.labels = EU);
+            desk.needs.labels = EU | ZERO_RETENTION;
+            desk.sticky = Some(Sticky::new(2, desk.now));
+            if ill {
+                desk = desk.open_for(1, MINUTE);
+            }
+            let plan = desk.plan();
+            assert_eq!(plan.picks.iter().map(|pick| pick.target).collect::<Vec<_>>(), [1], "{strategy:?}");
+            assert_eq!(plan.last_resort, ill);
+            let walls = [0, 2].map(|target| Skip { target, why: SkipReason::Label, until: None });
+            assert_eq!(plan.skipped, walls, "{strategy:?}");
+        }
+    }
+}
+
+#[test]
+fn a_pinned_call_does_not_cross_a_wall_either() {
+    let mut desk = Desk::of(2).with(1, |target| target.labels = EU);
+    desk.needs.labels = EU;
+    desk.pinned = Some(0);
+    let plan = desk.plan();
+    assert!(plan.picks.is_empty() && !plan.last_resort);
+    assert_eq!(
+        plan.skipped.iter().map(|skip| skip.why).collect::<Vec<_>>(),
+        [SkipReason::Label, SkipReason::NotPinned]
+    );
+}
+
+#[test]
+fn every_reason_to_skip_is_told() {
+    type Setup = fn(&mut Desk, Instant);
+    let later = 90 * SECOND;
+    let cases: [(SkipReason, Option<Duration>, Setup); 14] = [
+        (SkipReason::NotPinned, None, |desk, _| desk.pinned = Some(1)),
+        (SkipReason::Label, None, |desk, _| {
+            desk.needs.labels = EU;
+            desk.targets[1].labels = EU;
+        }),
+        (SkipReason::Tools, None, |desk, _| {
+            desk.needs.tools = true;
+            desk.targets[0].capabilities.tools = false;
+        }),
+        (SkipReason::Images, None, |desk, _| {
+            desk.needs.images = true;
+            desk.targets[0].capabilities.images = false;
+        }),
+        (SkipReason::Json, None, |desk, _| {
+            desk.needs.json = true;
+            desk.targets[0].capabilities.json = false;
+        }),
+        (SkipReason::JsonSchema, None, |desk, _| {
+            desk.needs.json_schema = true;
+            desk.targets[0].capabilities.json_schema = false;
+        }),
+        (SkipReason::ContextWindow, None, |desk, _| {
+            desk.needs.output_tokens = Some(500);
+            desk.targets[0].capabilities.context_tokens_max = Some(1_499);
+        }),
+        (SkipReason::OutputLimit, None, |desk, _| {
+            desk.needs.output_tokens = Some(500);
+            desk.targets[0].capabilities.output_tokens_max = Some(499);
+        }),
+        (SkipReason::Price, None, |desk, _| {
+            desk.options.price_max = Some(0.003);
+            desk.targets[0].price = price(2.0);
+        }),
+        (SkipReason::Gate(Gate::Disabled), Some(later), |desk, until| {
+            let class = FailureClass::ModelGone;
+            desk.targets[0].health.disabled = Some(Disabled::Verdict { class, until });
+        }),
+        (SkipReason::Gate(Gate::Disabled), None, |desk, _| {
+            desk.targets[0].health.disabled = Some(Disabled::Operator { until: None });
+        }),
+        (SkipReason::Gate(Gate::RateLimited), Some(later), |desk, until| {
+            desk.targets[0].health.rate_limited_until = Some(until);
+        }),
+        (SkipReason::Gate(Gate::Breaker), Some(later), |desk, until| {
+            desk.targets[0].health.breaker = BreakerState::Open { until };
+        }),
+        (SkipReason::Gate(Gate::InFlight), None, |desk, _| desk.targets[0].health.in_flight = 100),
+    ];
+    for (why, until, setup) in cases {
+        let mut desk = Desk::of(2);
+        let until_when = desk.now + later;
+        setup(&mut desk, until_when);
+        let plan = desk.plan();
+        let until = until.map(|until| desk.now + until);
+        assert_eq!(plan.skipped, [Skip { target: 0, why, until }]);
+        assert_eq!(plan.picks.len(), 1, "{why:?}");
+        assert!(!why.text().is_empty());
+    }
+}
+
+#[test]
+fn what_is_unknown_excludes_nobody_and_limits_are_inclusive() {
+    let mut desk = Desk::of(2).with(0, |target| {
+        target.capabilities.context_tokens_max = Some(1_500);
+        target.capabilities.output_tokens_max = Some(500);
+    });
+    desk.targets[1].capabilities = Capabilities::default();
+    desk.needs = Needs { tools: true, images: true, json: true, json_schema: true, ..desk.needs };
+    desk.needs.output_tokens = Some(500);
+    assert_eq!(desk.plan().skipped, []);
+    desk.needs.output_tokens = None;
+    desk.needs.prompt_tokens = 1_500;
+    assert_eq!(desk.plan().skipped[0].why, SkipReason::ContextWindow, "no room for an answer");
+}
+
+#[test]
+fn an_inadmissible_target_says_the_latest_time_its_gates_name() {
+    let mut desk = Desk::of(2).open_for(0, 20 * SECOND);
+    desk.targets[0].health.rate_limited_until = Some(desk.now + 60 * SECOND);
+    desk.targets[0].health.in_flight = 100;
+    let until = Some(desk.now + 60 * SECOND);
+    assert_eq!(desk.plan().skipped, [Skip { target: 0, why: SkipReason::Gate(Gate::RateLimited), until }]);
+}
+
+#[test]
+fn a_deadline_that_has_passed_refuses_nothing() {
+    let mut desk = Desk::of(2);
+    desk.targets[0].health.rate_limited_until = Some(desk.now);
+    desk.targets[0].health.disabled = Some(Disabled::Operator { until: Some(desk.now) });
+    assert_eq!(desk.plan().skipped, []);
+}
+
+// Last resort.
+
+#[test]
+fn when_nothing_admits_open_targets_are_asked_as_a_last_resort_and_barred_ones_never() {
+    for strategy in every_strategy() {
+        let mut desk = Desk::tiers(4).strategy(strategy).open_for(0, MINUTE).open_for(1, MINUTE);
+        desk.targets[2].health.rate_limited_until = Some(desk.now + 5 * SECOND);
+        desk.targets[3].health.disabled = Some(Disabled::Operator { until: None });
+        let plan = desk.plan();
+        assert!(plan.last_resort);
+        let picks: Vec<_> = plan.picks.iter().map(|pick| (pick.target, pick.why)).collect();
+        assert_eq!(picks, [(0, Why::LastResort), (1, Why::LastResort)], "{strategy:?}");
+        assert_eq!(plan.skipped.len(), 2);
+    }
+}
+
+#[test]
+fn when_even_the_last_resort_is_barred_the_plan_is_empty_and_says_when() {
+    let mut desk = Desk::of(1);
+    desk.targets[0].health.rate_limited_until = Some(desk.now + 5 * SECOND);
+    let plan = desk.plan();
+    assert!(plan.picks.is_empty() && !plan.last_resort);
+    assert_eq!(plan.skipped[0].until, Some(desk.now + 5 * SECOND));
+}
+
+#[test]
+fn in_last_resort_a_session_has_no_claim() {
+    let mut desk = Desk::tiers(2).open_for(0, MINUTE).open_for(1, MINUTE);
+    desk.sticky = Some(Sticky::new(1, desk.now));
+    let plan = desk.plan();
+    assert_eq!((plan.picks[0].target, plan.sticky), (0, None));
+}
+
+#[test]
+fn a_route_without_targets_has_an_empty_plan() {
+    for strategy in every_strategy() {
+        let plan = Desk::of(0).strategy(strategy).plan();
+        assert_eq!(plan, Plan { picks: vec![], skipped: vec![], last_resort: false, sticky: None });
+    }
+}
+
+#[test]
+fn a_forced_target_is_used_whatever_its_breaker_says() {
+    let mut desk = Desk::of(1).open_for(0, MINUTE).with(0, |target| target.health.forced_on = true);
+    let plan = desk.plan();
+    assert!(!plan.last_resort);
+    assert_eq!(plan.picks[0].why, Why::Draw);
+}
+
+// Probes.
+
+#[test]
+fn a_probe_comes_first_under_every_strategy_whatever_its_score_and_tier() {
+    for strategy in every_strategy() {
+        for half_open in [false, true] {
+            let mut desk = Desk::tiers(3).strategy(strategy).probe_ready(2).with(2, |target| {
+                target.price = price(50.0);
+                target.health.failure_rate = 0.9;
+                if half_open {
+                    target.health.breaker = BreakerState::HalfOpen;
+                }
+            });
+            let plan = desk.plan();
+            let picks: Vec<_> = plan.picks.iter().map(|pick| pick.target).collect();
+            assert_eq!(picks, [2, 0, 1], "{strategy:?}");
+            assert_eq!(plan.picks[0].why, Why::Probe);
+            assert!(matches!(plan.picks[1].why, Why::Draw | Why::Rule), "{strategy:?}");
+        }
+    }
+}
+
+#[test]
+fn a_critical_call_probes_last_or_not_at_all() {
+    let mut desk = Desk::tiers(3).probe_ready(0);
+    desk.needs.priority = Priority::Critical;
+    let plan = desk.plan();
+    assert_eq!(plan.picks.iter().map(|pick| pick.target).collect::<Vec<_>>(), [1, 2, 0]);
+    assert_eq!(plan.picks[2].why, Why::Recovering);
+}
+
+#[test]
+fn the_only_admissible_target_is_no_probe_and_no_last_resort() {
+    let mut desk = Desk::of(2).probe_ready(0).open_for(1, MINUTE);
+    let plan = desk.plan();
+    assert_eq!(plan.picks.iter().map(|pick| (pick.target, pick.why)).collect::<Vec<_>>(), [(0, Why::Recovering)]);
+    assert!(!plan.last_resort);
+}
+
+#[test]
+fn a_call_probes_one_target_and_the_others_wait_behind_all_tiers() {
+    let mut desk = Desk::tiers(4).probe_ready(1).probe_ready(0);
+    assert_eq!(desk.order(), [0, 2, 3, 1]);
+}
+
+#[test]
+fn a_taken_probe_slot_skips_the_target() {
+    let mut desk = Desk::of(2).probe_ready(0).with(0, |target| target.health.probe_free = false);
+    assert_eq!(desk.plan().skipped, [Skip { target: 0, why: SkipReason::Gate(Gate::Breaker), until: None }]);
+}
+
+#[test]
+fn a_probe_rides_on_a_sessions_call_without_moving_the_session() {
+    let mut desk = Desk::of(3).probe_ready(0);
+    desk.sticky = Some(Sticky::new(2, desk.now));
+    let plan = desk.plan();
+    assert_eq!((plan.picks[0].target, plan.picks[0].why), (0, Why::Probe));
+    assert_eq!((plan.picks[1].target, plan.picks[1].why), (2, Why::Sticky));
+    assert_eq!(plan.sticky, desk.sticky);
+}
+
+// Ramp.
+
+#[test]
+fn a_ramping_target_gets_its_weight_of_the_calls_whatever_its_score() {
+    for weight in [0.1, 0.2, 0.4] {
+        let mut desk = Desk::of(2).ramp(0, weight).with(0, |target| {
+            target.price = price(40.0);
+            target.health.failure_rate = 0.6;
+        });
+        let got = desk.frequency(0);
+        assert!((got - weight).abs() < 0.025, "{weight}: {got}");
+        assert!(near(desk.score(0).share, weight));
+    }
+}
+
+#[test]
+fn a_ramping_target_never_gets_more_than_an_equal_part() {
+    let mut desk = Desk::of(4).ramp(0, 0.8);
+    assert!(near(desk.score(0).share, 0.25));
+}
+
+#[test]
+fn a_primary_that_ramps_alone_in_its_tier_takes_its_weight_back_from_the_next_tier() {
+    for weight in [0.1, 0.4, 0.8, 1.0] {
+        let mut desk = Desk::tiers(2).ramp(0, weight);
+        let scores = desk.scores();
+        assert!(near(scores[&0].share, weight) && near(scores[&1].share, 1.0 - weight), "{weight}: {scores:?}");
+    }
+    let mut alone = Desk::of(1).ramp(0, 0.1);
+    assert_eq!(alone.order(), [0], "with nobody else it carries all");
+}
+
+#[test]
+fn the_first_pick_says_that_it_ramps() {
+    let mut desk = Desk::tiers(2).ramp(0, 1.0);
+    assert_eq!(desk.plan().picks[0].why, Why::Ramp);
+}
+
+// The cost.
+
+#[test]
+fn the_cost_is_the_one_of_the_formula() {
+    let mut desk = Desk::of(2)
+        .with(0, |target| {
+            target.health.failure_rate = 0.2;
+            target.health.detect = 3 * SECOND;
+        })
+        .with(1, |target| target.price = price(2.0));
+    desk.options.slo_ttft_p95 = Some(2 * SECOND);
+    let scores = desk.scores();
+    let (a, b) = (0.0026, 0.0052);
+    let seconds = 1.05 + 8.0;
+    let paid = 0.8 * a + 0.2 * (0.3 * a + b);
+    let waited = seconds + 0.2 * (3.0 + seconds);
+    let slo = 0.25 * a * (2.7 * 1.05 / 2.0 - 1.0);
+    let score = scores[&0];
+    assert!(near(score.j, paid + 0.002 * waited + slo), "{score:?}");
+    assert!(near(score.dollars, a) && near(score.seconds, seconds) && near(score.failure_rate, 0.2));
+    let healthy = 0.995 * a + 0.005 * (0.3 * a + b) + 0.002 * (seconds + 0.005 * (3.0 + seconds)) + slo;
+    assert!(near(score.j_healthy, healthy), "{score:?}");
+}
+
+#[test]
+fn a_second_is_worth_more_to_those_who_watch() {
+    let desk =
+        || Desk::of(2).with(0, |fast| fast.price = price(5.0)).with(1, |slow| slow.health.tpot = latency(SECOND / 20));
+    for (priority, expected) in
+        [(Priority::Batch, 1), (Priority::Default, 0), (Priority::Interactive, 0), (Priority::Critical, 0)]
+    {
+        let mut desk = desk();
+        desk.needs.priority = priority;
+        assert!(desk.firsts(50).iter().all(|first| *first == expected), "{priority:?}");
+    }
+}
+
+#[test]
+fn long_prompts_stretch_the_time_to_the_first_token() {
+    let mut desk = Desk::of(1);
+    desk.needs.prompt_tokens = 20_000;
+    assert!(near(desk.score(0).seconds, 2.0 + 8.0));
+}
+
+#[test]
+fn the_expected_length_is_the_routes_median_up_to_the_calls_limit() {
+    let mut desk = Desk::of(1);
+    let length = |desk: &mut Desk| ((desk.score(0).seconds - 1.05) / 0.02).round() as u64;
+    assert_eq!(length(&mut desk), 400, "nothing known");
+    for tokens in [10_000, 90, 100, 110, 120, 80, 130] {
+        desk.state.answered(tokens);
+    }
+    assert_eq!(length(&mut desk), 400, "too few to tell");
+    desk.state.answered(u64::MAX);
+    assert_eq!(length(&mut desk), 120);
+    desk.needs.output_tokens = Some(50);
+    assert_eq!(length(&mut desk), 50);
+    desk.needs.output_tokens = Some(5_000);
+    assert_eq!(length(&mut desk), 120);
+    for _ in 0..100 {
+        desk.state.answered(700);
+    }
+    assert_eq!(length(&mut desk), 700, "old answers are forgotten");
+}
+
+#[test]
+fn an_unknown_price_counts_as_the_dearest_known_and_is_marked() {
+    let mut desk = Desk::of(3).with(0, |target| target.price = price(3.0)).with(1, |target| target.price = None);
+    let scores = desk.scores();
+    assert!(near(scores[&1].dollars, scores[&0].dollars));
+    assert!(!scores[&1].price_known && scores[&0].price_known);
+}
+
+#[test]
+fn the_dearest_price_is_the_routes_even_if_that_target_is_out() {
+    let mut desk = Desk::of(2).with(0, |target| target.price = None).with(1, |target| target.price = price(3.0));
+    desk = desk.open_for(1, MINUTE);
+    assert!(near(desk.score(0).dollars, 3.0 * 0.0026));
+}
+
+#[test]
+fn without_any_price_time_alone_decides_and_lateness_is_charged_in_time() {
+    let mut desk = Desk::of(2).with(1, |slow| slow.health.tpot = latency(SECOND / 25));
+    for target in &mut desk.targets {
+        target.price = None;
+    }
+    assert!(near(desk.score(0).dollars, 0.0));
+    assert!(desk.firsts(50).iter().all(|first| *first == 0));
+    let before = desk.score(0).j;
+    desk.options.slo_ttft_p95 = Some(SECOND);
+    let charge = 0.25 * 0.002 * 9.05 * (2.7 * 1.05 - 1.0);
+    assert!(near(desk.score(0).j - before, charge));
+}
+
+#[test]
+fn answers_that_cost_nothing_at_all_are_drawn_evenly() {
+    let mut desk = Desk::of(2);
+    desk.options.second_value = SecondValue { batch: 0.0, default: 0.0, interactive: 0.0 };
+    for target in &mut desk.targets {
+        target.price = Some(Price { input: 0.0, cached_input: 0.0, output: 0.0 });
+    }
+    let scores = desk.scores();
+    assert!(near(scores[&0].share, 0.5) && near(scores[&1].share, 0.5));
+}
+
+#[test]
+fn a_tail_over_the_slo_costs_traffic() {
+    let share = |slo| {
+        let mut desk = Desk::of(2).with(0, |tail| tail.health.ttft.p95 = 10 * SECOND);
+        desk.options.slo_ttft_p95 = slo;
+        desk.score(0).share
+    };
+    assert!(near(share(None), 0.5));
+    assert!(near(share(Some(11 * SECOND)), 0.5), "within it, lateness is free");
+    assert!(share(Some(5 * SECOND)) < 0.5);
+    assert!(share(Some(4 * SECOND)) < share(Some(5 * SECOND)));
+}
+
+// The draw.
+
+#[test]
+fn the_draw_goes_by_the_fourth_power_among_those_within_a_fifth_of_the_best() {
+    let mut desk =
+        Desk::of(3).with(1, |near_best| near_best.price = price(2.0)).with(2, |too_dear| too_dear.price = price(3.0));
+    let scores = desk.scores();
+    let [best, second, third] = [0, 1, 2].map(|target| scores[&target]);
+    assert!(second.j < 1.2 * best.j && third.j > 1.2 * best.j);
+    assert!(near(second.share / best.share, (best.j / second.j).powi(4)));
+    assert!(near(third.share, 0.0));
+    assert!(near(best.share + second.share, 1.0));
+    assert!((desk.frequency(0) - best.share).abs() < 0.03);
+}
+
+#[test]
+fn weights_share_the_draw_among_equals_and_nought_is_for_failover_only() {
+    let mut desk = Desk::of(3).with(0, |target| target.weight = 3.0).with(2, |spare| {
+        spare.weight = 0.0;
+        spare.price = price(0.1);
+        spare.health.last_used = None;
+    });
+    let scores = desk.scores();
+    assert!(near(scores[&0].share, 0.75) && near(scores[&1].share, 0.25) && near(scores[&2].share, 0.0));
+    assert_eq!(desk.order().len(), 3);
+    desk = desk.ramp(2, 1.0);
+    assert!(near(desk.score(2).share, 0.0), "nor while it ramps");
+}
+
+#[test]
+fn unused_targets_keep_two_percent() {
+    let mut desk = Desk::of(2).with(1, |dear| dear.price = price(30.0));
+    assert!(near(desk.score(1).share, 0.0));
+    desk.targets[1].health.last_used = Some(desk.now);
+    desk.now += 20 * MINUTE - SECOND;
+    assert!(near(desk.score(1).share, 0.0));
+    desk.now += SECOND;
+    desk.targets[0].health.last_used = Some(desk.now);
+    assert!(near(desk.score(1).share, 0.02));
+    desk.targets[1].health.last_used = None;
+    assert!(near(desk.score(1).share, 0.02), "never used is unused");
+    let got = desk.frequency(1);
+    assert!((0.01..0.03).contains(&got), "{got}");
+    let plan = (0..1_000).map(|_| desk.plan()).find(|plan| plan.picks[0].target == 1).unwrap();
+    assert_eq!(plan.picks[0].why, Why::Explore);
+}
+
+#[test]
+fn degraded_and_slow_targets_keep_two_percent_and_come_last_in_their_tier() {
+    type Flag = fn(&mut Candidate);
+    let flags: [Flag; 2] = [|target| target.health.degraded = true, |target| target.health.slow = true];
+    for flag in flags {
+        let mut desk = Desk::of(4).with(0, flag).with(3, |next_tier| next_tier.tier = 1);
+        let scores = desk.scores();
+        assert!(near(scores[&0].share, 0.02), "{scores:?}");
+        assert!(near(scores[&1].share, 0.49) && near(scores[&2].share, 0.49));
+        let order = (0..50).map(|_| desk.order()).find(|order| order[0] != 0).unwrap();
+        assert_eq!(order[2..], [0, 3]);
+    }
+}
+
+#[test]
+fn at_most_half_of_a_tier_is_set_aside_the_worst_first() {
+    for (count, ejected) in [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)] {
+        let mut desk = Desk::of(count);
+        for (target, factor) in desk.targets.iter_mut().zip(1..) {
+            target.health.degraded = true;
+            target.health.failure_rate = 0.01 * f64::from(factor);
+        }
+        let scores = desk.scores();
+        for (target, score) in &scores {
+            let aside = *target >= count - ejected;
+            assert_eq!(near(score.share, 0.02), aside, "{target} of {count}: {score:?}");
+        }
+    }
+}
+
+#[test]
+fn targets_that_are_out_do_not_count_into_the_half() {
+    let mut desk = Desk::of(4).open_for(0, MINUTE).open_for(1, MINUTE);
+    for target in &mut desk.targets {
+        target.health.degraded = true;
+    }
+    let scores = desk.scores();
+    let mut shares = [scores[&2].share, scores[&3].share];
+    shares.sort_by(f64::total_cmp);
+    assert!(near(shares[0], 0.02) && near(shares[1], 0.98));
+}
+
+// Tiers.
+
+#[test]
+fn a_dear_primary_that_is_healthy_stays_primary() {
+    let mut desk = Desk::tiers(2).with(0, |dear| {
+        dear.price = price(100.0);
+        dear.health.ttft = latency(10 * SECOND);
+        dear.health.ttft_baseline_p50 = 10 * SECOND;
+        dear.health.failure_rate = 0.03;
+        dear.health.failure_rate_prior = 0.03;
+    });
+    assert!(desk.firsts(100).iter().all(|first| *first == 0));
+}
+
+#[test]
+fn a_tier_spills_when_it_costs_one_and_a_half_times_its_own_health() {
+    let mut desk = Desk::tiers(3);
+    let mut spilled_at = None;
+    for step in 0..100 {
+        desk.targets[0].health.failure_rate = 0.01 * f64::from(step);
+        let scores = desk.scores();
+        let spills = scores[&0].j > 1.5 * scores[&0].j_healthy;
+        assert_eq!(desk.order(), if spills { [1, 2, 0] } else { [0, 1, 2] });
+        spilled_at = spilled_at.or(spills.then_some(step));
+    }
+    assert!(spilled_at.is_some_and(|step| (30..70).contains(&step)), "{spilled_at:?}");
+}
+
+#[test]
+fn a_tier_spills_for_latency_against_its_own_baseline_not_the_others() {
+    let mut desk = Desk::tiers(2).with(0, |target| target.health.ttft = latency(8 * SECOND));
+    assert_eq!(desk.first(), 1, "slower than itself");
+    desk.targets[0].health.ttft_baseline_p50 = 8 * SECOND;
+    assert_eq!(desk.first(), 0, "always was that slow");
+}
+
+#[test]
+fn when_every_tier_is_ill_their_order_holds() {
+    let mut desk = Desk::tiers(3);
+    for target in &mut desk.targets {
+        target.health.failure_rate = 0.9;
+    }
+    assert_eq!(desk.order(), [0, 1, 2]);
+}
+
+#[test]
+fn a_spilled_tier_long_unused_is_still_tried_now_and_then() {
+    let mut desk = Desk::tiers(2).with(0, |target| target.health.failure_rate = 0.9);
+    assert!(near(desk.score(0).share, 0.0));
+    desk = desk.ramp(0, 0.1);
+    assert!(near(desk.score(0).share, 0.1));
+}
+
+// Fallbacks.
+
+#[test]
+fn fallbacks_prefer_another_domain_where_costs_are_comparable() {
+    let mut desk = Desk::of(4).with(1, |target| target.price = price(1.3)).with(2, |target| target.price = price(1.4));
+    desk.targets[0].domain = 9;
+    desk.targets[1].domain = 9;
+    desk.targets[3].price = price(9.0);
+    desk.sticky = Some(Sticky::new(0, desk.now));
+    assert_eq!(desk.order(), [0, 2, 1, 3], "comparable goes elsewhere, far dearer does not come first");
+}
+
+#[test]
+fn fallbacks_prefer_the_same_model_elsewhere_to_another_model() {
+    let mut desk = Desk::of(3).with(1, |other_model| other_model.model = 5).with(2, |t| t.price = price(1.5));
+    desk.sticky = Some(Sticky::new(0, desk.now));
+    assert_eq!(desk.order(), [0, 2, 1]);
+}
+
+#[test]
+fn fallbacks_take_their_own_tier_before_the_next() {
+    let mut desk = Desk::of(4)
+        .with(0, |target| target.tier = 1)
+        .with(1, |target| target.tier = 1)
+        .with(3, |target| target.price = price(30.0));
+    let order = desk.order();
+    assert_eq!(order[..2], [2, 3]);
+}
+
+// Sessions.
+
+#[test]
+fn a_session_keeps_its_target_until_that_is_inadmissible() {
+    for strategy in every_strategy().into_iter().filter(|strategy| strategy.spreads()) {
+        let mut desk = Desk::of(3).strategy(strategy).with(2, |own| own.health.in_flight = 3);
+        desk.sticky = Some(Sticky::new(2, desk.now));
+        for _ in 0..20 {
+            let plan = desk.plan();
+            assert_eq!((plan.picks[0].target, plan.picks[0].why), (2, Why::Sticky), "{strategy:?}");
+            assert_eq!(plan.sticky, desk.sticky);
+        }
+        desk = desk.open_for(2, MINUTE);
+        let plan = desk.plan();
+        assert_ne!(plan.picks[0].target, 2, "{strategy:?}");
+        assert_eq!(plan.sticky, None);
+    }
+}
+
+#[test]
+fn a_session_says_nothing_where_switched_off_or_where_the_rule_has_one_choice() {
+    let mut desk = Desk::of(2).with(1, |target| target.price = price(30.0));
+    desk.sticky = Some(Sticky::new(1, desk.now));
+    assert_eq!(desk.first(), 1);
+    desk.options.sticky = false;
+    assert_eq!(desk.first(), 0);
+    for strategy in every_strategy().into_iter().filter(|strategy| !strategy.spreads()) {
+        let mut desk = Desk::of(2).strategy(strategy).with(1, |target| target.price = price(2.0));
+        desk.sticky = Some(Sticky::new(1, desk.now));
+        assert_eq!(desk.first(), 0, "{strategy:?}");
+    }
+}
+
+#[test]
+fn a_sessions_prompt_is_cheap_at_its_own_target_only() {
+    let mut desk = Desk::of(2);
+    desk.needs.prompt_tokens = 100_000;
+    desk.sticky = Some(Sticky::new(1, desk.now));
+    let scores = desk.scores();
+    assert!(near(scores[&0].dollars, 0.1016));
+    assert!(near(scores[&1].dollars, 0.0016 + 0.1 * 0.1 + 0.9 * 0.01));
+}
+
+#[test]
+fn a_session_moves_when_two_plans_half_a_minute_after_its_last_move_find_better() {
+    // Each step: seconds since the move, whether another is clearly better, whether the session stays.
+    let scripts: [&[(u64, bool, bool)]; 5] = [
+        &[(0, true, true), (10, true, true), (29, true, true), (30, true, true), (31, true, false)],
+        &[(40, true, true), (41, false, true), (42, true, true), (43, true, false)],
+        &[(40, false, true), (400, false, true), (4_000, false, true)],
+        &[(29, true, true), (30, true, true), (31, false, true), (32, true, true), (33, false, true)],
+        &[(60, true, true), (60, true, false)],
+    ];
+    for script in scripts {
+        let mut desk = Desk::of(2);
+        let start = desk.now;
+        desk.sticky = Some(Sticky::new(1, start));
+        for &(after, better, stays) in script {
+            desk.now = start + Duration::from_secs(after);
+            desk.targets[1].health.tpot = latency(if better { SECOND / 10 } else { SECOND / 50 });
+            let plan = desk.plan();
+            assert_eq!(plan.picks[0].target == 1, stays, "{script:?} at {after}");
+            assert_eq!(plan.sticky.is_some(), stays);
+            desk.sticky = plan.sticky;
+        }
+    }
+}
+
+#[test]
+fn a_session_stays_for_less_than_a_fifth() {
+    let mut desk = Desk::of(2);
+    desk.sticky = Some(Sticky::new(1, desk.now));
+    desk.now += 60 * SECOND;
+    desk.targets[1].health.tpot = latency(Duration::from_millis(24));
+    let scores = desk.scores();
+    assert!(scores[&0].j > 0.8 * scores[&1].j && scores[&0].j < scores[&1].j);
+    for _ in 0..10 {
+        let plan = desk.plan();
+        assert_eq!(plan.picks[0].target, 1);
+        desk.sticky = plan.sticky;
+    }
+}
+
+#[test]
+fn a_session_that_fell_to_a_later_tier_goes_home_when_the_earlier_one_serves_again() {
+    let mut desk = Desk::tiers(2).with(0, |primary| primary.price = price(20.0));
+    desk.sticky = Some(Sticky::new(1, desk.now));
+    assert_eq!(desk.first(), 1, "not at once");
+    desk.now += MINUTE;
+    let plan = desk.plan();
+    assert_eq!(plan.picks[0].target, 1, "not at the first look");
+    desk.sticky = plan.sticky;
+    assert_eq!(desk.first(), 0);
+}
+
+#[test]
+fn sessions_remember_their_target_and_when_it_changed() {
+    let start = Instant::now();
+    let mut sessions = Sessions::default();
+    assert!(sessions.is_empty());
+    assert_eq!(sessions.get("a", start), None);
+    sessions.set("a", 3, start);
+    sessions.set("b", 4, start);
+    sessions.set("a", 3, start + SECOND);
+    assert_eq!(sessions.get("a", start + SECOND), Some(Sticky::new(3, start)), "the same target is no move");
+    sessions.set("a", 5, start + 2 * SECOND);
+    assert_eq!(sessions.get("a", start + 2 * SECOND), Some(Sticky::new(5, start + 2 * SECOND)));
+    let doubted = Sticky { doubted: true, ..Sticky::new(5, start) };
+    sessions.keep("a", doubted, start + 3 * SECOND);
+    assert_eq!(sessions.get("a", start + 3 * SECOND), Some(doubted));
+    sessions.set("a", 5, start + 4 * SECOND);
+    assert_eq!(sessions.get("a", start + 4 * SECOND), Some(doubted), "an answer does not lift the doubt");
+    assert_eq!(sessions.len(), 2);
+}
+
+#[test]
+fn a_session_is_forgotten_after_an_idle_hour() {
+    let start = Instant::now();
+    let mut sessions = Sessions::default();
+    sessions.set("a", 1, start);
+    assert!(sessions.get("a", start + 59 * MINUTE).is_some());
+    sessions.set("a", 1, start + 59 * MINUTE);
+    assert!(sessions.get("a", start + 118 * MINUTE).is_some());
+    assert!(sessions.get("a", start + 119 * MINUTE).is_none());
+    sessions.set("a", 1, start + 119 * MINUTE);
+    assert_eq!(sessions.get("a", start + 119 * MINUTE), Some(Sticky::new(1, start + 119 * MINUTE)), "a new one");
+}
+
+#[test]
+fn sessions_are_bounded_and_those_used_last_survive() {
+    let start = Instant::now();
+    let mut sessions = Sessions::default();
+    for session in 0..45_000 {
+        sessions.set(&session.to_string(), session, start);
+        if session % 5_000 == 0 {
+            sessions.set("busy", 1, start);
+        }
+    }
+    assert!(sessions.len() <= 20_000);
+    assert!(sessions.get("busy", start).is_some());
+    assert!((35_000..45_000).all(|session| sessions.get(&session.to_string(), start).is_some()));
+    assert!(sessions.get("20000", start).is_none());
+}
+
+// Explaining.
+
+#[test]
+fn to_explain_is_to_plan_on_a_clone_and_changes_nothing() {
+    for strategy in every_strategy() {
+        let mut desk = Desk::of(4).strategy(strategy).ramp(1, 0.4).with(3, |target| target.price = price(1.4));
+        for _ in 0..30 {
+            let explained = desk.clone().plan();
+            assert_eq!(desk.plan(), explained, "{strategy:?}");
+        }
+    }
+}
+
+#[test]
+fn a_plan_without_a_choice_draws_nothing() {
+    let mut desk = Desk::of(3);
+    desk.sticky = Some(Sticky::new(1, desk.now));
+    let before = desk.rng.clone();
+    desk.plan();
+    assert_eq!(desk.rng, before, "a session has its target");
+    desk.sticky = None;
+    desk.options.strategy = Strategy::Priority;
+    desk.plan();
+    assert_eq!(desk.rng, before, "a rule draws nothing");
+}
+
+#[test]
+fn every_reason_to_pick_has_its_text() {
+    let all = [
+        Why::Probe,
+        Why::Sticky,
+        Why::Pinned,
+        Why::Draw,
+        Why::Ramp,
+        Why::Explore,
+        Why::Rule,
+        Why::Fallback,
+        Why::Recovering,
+        Why::LastResort,
+    ];
+    let texts: std::collections::HashSet<_> = all.map(Why::text).into_iter().collect();
+    assert_eq!(texts.len(), all.len());
+}
+
+#[test]
+fn a_pinned_call_has_one_target() {
+    for strategy in every_strategy() {
+        let mut desk = Desk::tiers(3).strategy(strategy);
+        desk.pinned = Some(2);
+        let plan = desk.plan();
+        assert_eq!(plan.picks.iter().map(|pick| (pick.target, pick.why)).collect::<Vec<_>>(), [(2, Why::Pinned)]);
+        assert!(plan.skipped.iter().all(|skip| skip.why == SkipReason::NotPinned));
+    }
+}

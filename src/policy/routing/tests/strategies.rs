@@ -1,0 +1,242 @@
+//! Each strategy does what no other does: every scenario is run under all of them, and exactly one passes.
+
+use std::mem::discriminant;
+use std::time::Duration;
+
+use super::kit::*;
+use crate::policy::routing::*;
+
+/// Asserts that the property holds under this strategy and under no other.
+fn only(expected: Strategy, property: impl Fn(Strategy) -> bool) {
+    for strategy in every_strategy() {
+        let is_expected = discriminant(&strategy) == discriminant(&expected);
+        assert_eq!(property(strategy), is_expected, "{strategy:?}");
+    }
+}
+
+#[test]
+fn adaptive_takes_the_target_that_is_neither_cheapest_nor_fastest_but_best_in_sum() {
+    only(Strategy::Adaptive, |strategy| {
+        let mut desk = Desk::of(4)
+            .strategy(strategy)
+            .with(0, |fast| {
+                fast.price = price(30.0);
+                fast.health.ttft = latency(SECOND / 10);
+            })
+            .with(1, |cheap| {
+                cheap.price = price(0.1);
+                cheap.health.tpot = latency(SECOND / 10);
+            })
+            .with(2, |balanced| balanced.health.in_flight = 5)
+            .with(3, |failing| failing.health.failure_rate = 0.6);
+        desk.firsts(100).iter().all(|first| *first == 2)
+    });
+}
+
+#[test]
+fn priority_holds_to_the_first_that_admits_however_bad_it_is() {
+    only(Strategy::Priority, |strategy| {
+        let mut desk = Desk::of(3).strategy(strategy).with(0, |bad| {
+            bad.price = price(10.0);
+            bad.weight = 0.1;
+            bad.health.failure_rate = 0.4;
+            bad.health.ttft = latency(5 * SECOND);
+            bad.health.in_flight = 50;
+        });
+        let holds = desk.firsts(20).iter().all(|first| *first == 0);
+        let mut without = desk.open_for(0, MINUTE);
+        holds && without.firsts(20).iter().all(|first| *first == 1)
+    });
+}
+
+#[test]
+fn weighted_gives_three_to_one_and_looks_at_nothing_else() {
+    only(Strategy::Weighted, |strategy| {
+        let mut desk = Desk::of(2).strategy(strategy).with(0, |heavy| {
+            heavy.weight = 3.0;
+            heavy.price = price(20.0);
+        });
+        (0.72..0.78).contains(&desk.frequency(0))
+    });
+}
+
+#[test]
+fn round_robin_goes_round_and_steps_over_who_is_out() {
+    only(Strategy::RoundRobin, |strategy| {
+        let mut desk = Desk::of(4).strategy(strategy).open_for(1, MINUTE);
+        desk.firsts(9) == [0, 2, 3, 0, 2, 3, 0, 2, 3]
+    });
+}
+
+#[test]
+fn threshold_leaves_the_first_tier_above_its_error_rate_and_returns_at_half() {
+    only(every_strategy()[4], |strategy| {
+        let mut desk = Desk::tiers(2).strategy(strategy);
+        [(0.005, 0), (0.09, 0), (0.11, 1), (0.09, 1), (0.051, 1), (0.05, 0), (0.09, 0)].into_iter().all(
+            |(error_rate, expected)| {
+                desk.targets[0].health.failure_rate = error_rate;
+                desk.first() == expected
+            },
+        )
+    });
+}
+
+#[test]
+fn threshold_leaves_the_first_tier_above_its_latency_and_returns_at_half() {
+    only(every_strategy()[4], |strategy| {
+        let mut desk = Desk::tiers(2).strategy(strategy);
+        [(5_900, 0), (6_100, 1), (5_900, 1), (3_100, 1), (3_000, 0), (5_900, 0)].into_iter().all(|(p95, expected)| {
+            desk.targets[0].health.ttft.p95 = Duration::from_millis(p95);
+            desk.first() == expected
+        })
+    });
+}
+
+#[test]
+fn threshold_keeps_the_order_of_tiers_when_all_are_over() {
+    let mut desk = Desk::tiers(3).strategy(every_strategy()[4]);
+    for target in &mut desk.targets {
+        target.health.failure_rate = 0.5;
+    }
+    assert_eq!(desk.order(), [0, 1, 2]);
+    desk.targets[1].health.failure_rate = 0.01;
+    assert_eq!(desk.order(), [1, 0, 2]);
+}
+
+#[test]
+fn least_latency_takes_the_best_at_the_percentile_of_the_users_choice() {
+    let desk = || {
+        Desk::of(3).with(1, |steady_in_the_middle| steady_in_the_middle.health.ttft.p50 = SECOND / 2).with(
+            2,
+            |steady_at_the_end| {
+                steady_at_the_end.health.ttft.p50 = SECOND * 3;
+                steady_at_the_end.health.ttft.p99 = SECOND * 3;
+                steady_at_the_end.price = price(10.0);
+                steady_at_the_end.health.in_flight = 9;
+                steady_at_the_end.weight = 0.1;
+            },
+        )
+    };
+    only(Strategy::LeastLatency { percentile: Percentile::P99 }, |strategy| {
+        desk().strategy(strategy).firsts(10).iter().all(|first| *first == 2)
+    });
+    let mut by_median = desk().strategy(Strategy::LeastLatency { percentile: Percentile::P50 });
+    assert_eq!(by_median.order(), [1, 0, 2]);
+}
+
+#[test]
+fn least_cost_takes_the_cheapest_however_slow_and_unknown_prices_last() {
+    only(Strategy::LeastCost, |strategy| {
+        let mut desk = Desk::of(3).strategy(strategy).with(0, |unknown| unknown.price = None).with(2, |cheap| {
+            cheap.price = price(0.9);
+            cheap.health.tpot = latency(SECOND);
+            cheap.health.in_flight = 9;
+        });
+        desk.firsts(10).iter().all(|first| *first == 2) && desk.order() == [2, 1, 0]
+    });
+}
+
+#[test]
+fn least_busy_takes_the_fewest_in_flight_as_they_come_and_go() {
+    only(Strategy::LeastBusy, |strategy| {
+        let mut desk = Desk::of(3).strategy(strategy);
+        [[3, 2, 1], [0, 1, 2], [5, 4, 6], [9, 9, 8]].into_iter().all(|in_flight| {
+            for (target, in_flight) in desk.targets.iter_mut().zip(in_flight) {
+                target.health.in_flight = in_flight;
+            }
+            let least = (0..3).min_by_key(|target| in_flight[*target]).unwrap();
+            desk.first() == least
+        })
+    });
+}
+
+#[test]
+fn classic_strategies_take_tiers_in_order() {
+    for strategy in every_strategy() {
+        assert_eq!(Desk::tiers(4).strategy(strategy).order(), [0, 1, 2, 3], "{strategy:?}");
+    }
+}
+
+#[test]
+fn under_classic_strategies_a_ramping_target_gets_its_weight_of_what_would_be_its_own() {
+    for strategy in every_strategy().into_iter().filter(|strategy| !strategy.spreads()) {
+        let mut desk = Desk::of(2).strategy(strategy).ramp(0, 0.4);
+        assert!((0.37..0.43).contains(&desk.frequency(0)), "{strategy:?}");
+    }
+    let mut desk = Desk::of(2).strategy(Strategy::Weighted).ramp(0, 0.4);
+    assert!((0.17..0.23).contains(&desk.frequency(0)), "two fifths of a half");
+}
+
+#[test]
+fn weighted_orders_its_fallbacks_by_weight_as_well_and_weight_nought_last() {
+    let mut desk = Desk::of(3).strategy(Strategy::Weighted).with(0, |spare| spare.weight = 0.0).with(1, |heavy| {
+        heavy.weight = 4.0;
+    });
+    for _ in 0..50 {
+        assert_eq!(desk.order()[2], 0);
+    }
+    assert!((0.77..0.83).contains(&desk.frequency(1)));
+}
+
+#[test]
+fn names_of_strategies_are_read_as_people_write_them() {
+    let read = |text: &str| serde_json::from_str::<RouteOptions>(text).map(|options| options.strategy);
+    let names = [
+        (r#"{}"#, Strategy::Adaptive),
+        (r#"{"strategy": "adaptive"}"#, Strategy::Adaptive),
+        (r#"{"strategy": "priority"}"#, Strategy::Priority),
+        (r#"{"strategy": "weighted"}"#, Strategy::Weighted),
+        (r#"{"strategy": "round-robin"}"#, Strategy::RoundRobin),
+        (
+            r#"{"strategy": {"threshold": {"error_rate": 0.1, "ttft": "4s"}}}"#,
+            Strategy::Threshold { error_rate: 0.1, ttft: 4 * SECOND, percentile: Percentile::P95 },
+        ),
+        (r#"{"strategy": {"least-latency": {}}}"#, Strategy::LeastLatency { percentile: Percentile::P95 }),
+        (
+            r#"{"strategy": {"least-latency": {"percentile": "p50"}}}"#,
+            Strategy::LeastLatency { percentile: Percentile::P50 },
+        ),
+        (r#"{"strategy": "least-cost"}"#, Strategy::LeastCost),
+        (r#"{"strategy": "least-busy"}"#, Strategy::LeastBusy),
+    ];
+    for (text, expected) in names {
+        assert_eq!(read(text).unwrap(), expected, "{text}");
+    }
+    for wrong in [r#"{"stratgy": "adaptive"}"#, r#"{"strategy": "best"}"#, r#"{"second_value": {"x": 1}}"#] {
+        assert!(read(wrong).is_err(), "{wrong}");
+    }
+    for strategy in every_strategy() {
+        let options =
+            RouteOptions { strategy, slo_ttft_p95: Some(3 * SECOND), price_max: Some(0.5), ..RouteOptions::default() };
+        let text = serde_json::to_string(&options).unwrap();
+        assert_eq!(serde_json::from_str::<RouteOptions>(&text).unwrap(), options, "{text}");
+    }
+}
+
+#[test]
+fn options_that_cannot_be_reckoned_with_are_refused_by_name() {
+    let threshold = |error_rate, ttft| Strategy::Threshold { error_rate, ttft, percentile: Percentile::default() };
+    let wrong = [
+        ("slo_ttft_p95", RouteOptions { slo_ttft_p95: Some(Duration::ZERO), ..RouteOptions::default() }),
+        ("price_max", RouteOptions { price_max: Some(f64::NAN), ..RouteOptions::default() }),
+        ("price_max", RouteOptions { price_max: Some(0.0), ..RouteOptions::default() }),
+        (
+            "second_value",
+            RouteOptions {
+                second_value: SecondValue { batch: -1.0, ..SecondValue::default() },
+                ..RouteOptions::default()
+            },
+        ),
+        ("strategy.threshold.error_rate", RouteOptions { strategy: threshold(1.5, SECOND), ..RouteOptions::default() }),
+        (
+            "strategy.threshold.ttft",
+            RouteOptions { strategy: threshold(0.5, Duration::ZERO), ..RouteOptions::default() },
+        ),
+    ];
+    for (field, options) in wrong {
+        assert_eq!(options.check().unwrap_err().field, field);
+    }
+    for strategy in every_strategy() {
+        assert_eq!(RouteOptions { strategy, ..RouteOptions::default() }.check(), Ok(()));
+    }
+}
