@@ -312,8 +312,15 @@ impl Admission {
         for (target, index) in self.targets.iter_mut().zip(targets) {
             let Some(known) = index.and_then(|index| old.targets.get(index)) else { continue };
             let rate_limits = (0..self.keys.len()).map(|key| *known.rate_limits.get(old_key(key)?)?).collect();
-            *target = Target { options: target.options.clone(), rate_limits, key_next: 0, ..known.clone() };
-            target.breaker.restart(true, now);
+            let mut carried = Target { options: target.options.clone(), rate_limits, key_next: 0, ..known.clone() };
+            carried.breaker.restart(true, now);
+            carried.breaker.retune(self.options.breaker.clone(), now);
+            let guess = |options: &TargetOptions| (options.class, options.ttft_median);
+            if self.options.health != old.options.health || guess(&target.options) != guess(&known.options) {
+                // Numbers that were measured against other expectations mean something else.
+                carried.health = target.health.clone();
+            }
+            *target = carried;
         }
     }
 
@@ -526,11 +533,14 @@ impl Admission {
     }
 
     fn rate_limit(&mut self, ticket: &Ticket, until: Instant, now: Instant) {
-        let target = &mut self.targets[ticket.target];
-        let Some(limit) = target.rate_limits.get_mut(ticket.key) else { return };
-        let limited = |target: &Target| target.rate_limits.iter().copied().min().flatten().filter(|&until| until > now);
+        let limits = &mut self.targets[ticket.target].rate_limits;
+        let before = limits.iter().copied().min().flatten();
+        let Some(limit) = limits.get_mut(ticket.key) else { return };
         *limit = (*limit).max(Some(until));
-        if let Some(until) = limited(target) {
+        let after = limits.iter().copied().min().flatten().filter(|&until| until > now);
+        if let Some(until) = after
+            && after != before
+        {
             self.effects.push(Effect::RateLimited { target: ticket.target, until });
         }
     }

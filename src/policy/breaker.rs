@@ -298,6 +298,15 @@ impl Breaker {
         }
     }
 
+    /// Goes on with other options; the alarm starts again if what it listens for has changed.
+    pub fn retune(&mut self, options: BreakerOptions, now: Instant) {
+        if options.alarm != self.options.alarm {
+            self.alarm = Cusum::new(&options.alarm, now);
+            self.rearm(now);
+        }
+        self.options = options;
+    }
+
     /// Listens where an alarm means something, and tells whether there is one.
     fn listen(&mut self, evidence: Evidence, now: Instant) -> bool {
         if !matches!(self.state, State::Closed { .. } | State::Ramp { .. }) {

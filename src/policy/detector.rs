@@ -130,3 +130,147 @@ impl Cusum {
         self.raised && self.value(now) >= self.h / 2.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::breaker::BreakerOptions;
+    use crate::policy::health::HealthOptions;
+
+    /// Mean number of events until the flag is raised at a share of failures, exactly: a run from 0 either ends at 0 or
+    /// raises the flag, so the mean is that of one such cycle over the chance that it raises. Within a cycle the CUSUM's
+    /// state follows from the number of failures, which makes a Markov chain of a handful of states.
+    fn run_length(options: &DetectorOptions, failures: f64) -> f64 {
+        let now = Instant::now();
+        let mut first = Cusum::new(options, now);
+        assert!(!first.add(Evidence::failure(1.0), now), "one failure is never enough here");
+        let mut running = BTreeMap::from([(1, (first, 1.0))]);
+        let (mut length, mut raised) = (1.0 / failures, 0.0);
+        loop {
+            let mass: f64 = running.values().map(|(_, mass)| mass).sum();
+            if mass < 1e-15 {
+                return length / raised;
+            }
+            length += mass;
+            let mut next = BTreeMap::new();
+            for (count, (cusum, mass)) in running {
+                let (mut up, mut down) = (cusum, cusum);
+                if up.add(Evidence::failure(1.0), now) {
+                    raised += mass * failures;
+                } else {
+                    next.entry(count + 1).or_insert((up, 0.0)).1 += mass * failures;
+                }
+                down.add(Evidence::SUCCESS, now);
+                if down.value(now) > 0.0 {
+                    next.entry(count).or_insert((down, 0.0)).1 += mass * (1.0 - failures);
+                }
+            }
+            running = next;
+        }
+    }
+
+    fn check(options: &DetectorOptions, table: &[(f64, f64)]) {
+        for &(failures, expected) in table {
+            let mean = run_length(options, failures);
+            assert!((mean / expected - 1.0).abs() < 0.1, "at {failures}: {mean:.1} events instead of {expected}");
+        }
+    }
+
+    #[test]
+    fn the_open_detector_is_as_quick_and_as_calm_as_designed() {
+        let table = [(0.005, 292e3), (0.05, 366.0), (0.1, 68.0), (0.2, 20.0), (0.3, 11.0), (0.5, 6.0), (1.0, 3.0)];
+        check(&BreakerOptions::default().alarm, &table);
+    }
+
+    #[test]
+    fn the_degraded_detector_is_as_quick_and_as_calm_as_designed() {
+        let table = [(0.005, 172e3), (0.05, 109.0), (0.1, 42.0), (0.2, 19.0), (0.3, 13.0), (0.5, 7.6), (1.0, 4.0)];
+        check(&HealthOptions::default().degraded, &table);
+    }
+
+    #[test]
+    fn the_slow_detector_is_as_quick_and_as_calm_as_designed() {
+        check(&HealthOptions::default().slow, &[(0.05, 89e3), (0.3, 28.0), (1.0, 6.0)]);
+    }
+
+    fn open(now: Instant) -> Cusum {
+        Cusum::new(&BreakerOptions::default().alarm, now)
+    }
+
+    #[test]
+    fn the_ratios_are_those_of_the_design() {
+        let now = Instant::now();
+        let mut cusum = open(now);
+        cusum.add(Evidence::failure(1.0), now);
+        assert!((cusum.value(now) - 2.708).abs() < 1e-3);
+        cusum.add(Evidence::SUCCESS, now);
+        assert!((cusum.value(now) - (2.708 - 0.3365)).abs() < 1e-3);
+    }
+
+    #[test]
+    fn the_flag_is_raised_at_h_and_lowered_below_half_of_it() {
+        let now = Instant::now();
+        let mut cusum = open(now);
+        assert!(!cusum.add(Evidence::failure(2.0), now));
+        assert!(cusum.add(Evidence::failure(1.0), now));
+        assert!((cusum.value(now) - 6.0).abs() < 1e-9, "capped at h");
+        for _ in 0..8 {
+            assert!(cusum.add(Evidence::SUCCESS, now), "at {}", cusum.value(now));
+        }
+        assert!(!cusum.add(Evidence::SUCCESS, now), "below 3");
+        assert!(!cusum.add(Evidence::failure(0.3), now), "above 3 again is not at h");
+    }
+
+    #[test]
+    fn a_detector_fades_with_ten_minutes_and_lowers_its_flag_unasked() {
+        let now = Instant::now();
+        let mut cusum = open(now);
+        cusum.add(Evidence::failure(3.0), now);
+        assert!((cusum.value(now + FADE) - 6.0 / std::f64::consts::E).abs() < 1e-9);
+        assert!(cusum.is_raised(now + FADE / 2) && !cusum.is_raised(now + FADE));
+        let later = now + FADE;
+        assert!(!cusum.add(Evidence::failure(0.5), later), "a lowered flag is not raised again below h");
+        assert_eq!(cusum.value(now + 8 * FADE), 0.0);
+    }
+
+    #[test]
+    fn part_of_a_failure_counts_in_part_and_is_taken_back_whole() {
+        let now = Instant::now();
+        let mut cusum = open(now);
+        cusum.add(Evidence::failure(0.2), now);
+        assert!((cusum.value(now) - 0.2 * 2.708).abs() < 1e-3);
+        cusum.add(Evidence::failure(-0.2), now);
+        assert_eq!(cusum.value(now), 0.0);
+    }
+
+    proptest! {
+        #[test]
+        fn no_evidence_drives_a_detector_out_of_its_range(
+            steps in prop::collection::vec((-2.0..3.0_f64, 0.0..2.0_f64, 0..2_000_u64), 1..200)
+        ) {
+            let mut now = Instant::now();
+            let mut cusum = open(now);
+            for (failures, successes, seconds) in steps {
+                now += Duration::from_secs(seconds);
+                let raised = cusum.add(Evidence { failures, successes, attempts: 0.0 }, now);
+                prop_assert!((0.0..=6.0).contains(&cusum.value(now)));
+                prop_assert_eq!(raised, cusum.is_raised(now));
+                prop_assert!(!raised || cusum.value(now) >= 3.0);
+            }
+        }
+    }
+
+    #[test]
+    fn options_out_of_range_are_refused_by_name() {
+        let good = DetectorOptions { p0: 0.01, p1: 0.05, h: 5.0 };
+        assert!(good.check("x").is_ok());
+        let names = |options: DetectorOptions| options.check("x").map_err(|error| error.field);
+        assert_eq!(names(DetectorOptions { p0: 0.05, ..good }), Err("x".to_owned()));
+        assert_eq!(names(DetectorOptions { p1: f64::NAN, ..good }), Err("x".to_owned()));
+        assert_eq!(names(DetectorOptions { h: 0.0, ..good }), Err("x.h".to_owned()));
+    }
+}

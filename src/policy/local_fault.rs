@@ -77,3 +77,66 @@ impl LocalFault {
         news.then_some(since)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn one_host_that_fails_is_the_hosts_fault() {
+        let (mut guard, now) = (LocalFault::default(), Instant::now());
+        assert!((0..9).all(|i| guard.failed("a", now + SECOND * i).is_none()));
+        assert!(!guard.active(now + SECOND * 9));
+    }
+
+    #[test]
+    fn two_hosts_that_fail_together_are_our_fault_and_it_is_said_once() {
+        let (mut guard, now) = (LocalFault::default(), Instant::now());
+        assert_eq!(guard.failed("a", now), None);
+        assert_eq!(guard.failed("b", now + SECOND * 4), Some(now));
+        assert!(guard.active(now + SECOND * 4));
+        assert_eq!(guard.failed("a", now + SECOND * 5), None);
+    }
+
+    #[test]
+    fn two_hosts_that_fail_6_s_apart_are_not() {
+        let (mut guard, now) = (LocalFault::default(), Instant::now());
+        guard.failed("a", now);
+        assert_eq!(guard.failed("b", now + SECOND * 6), None);
+        assert_eq!(guard.failed("a", now + SECOND * 8), Some(now + SECOND * 3), "the last 5 s are taken back");
+    }
+
+    #[test]
+    fn a_delivery_between_the_two_acquits_us_and_one_afterwards_ends_the_fault() {
+        let (mut guard, now) = (LocalFault::default(), Instant::now());
+        guard.failed("a", now);
+        guard.delivered(now + SECOND);
+        assert_eq!(guard.failed("b", now + SECOND * 2), None);
+        assert_eq!(guard.failed("a", now + SECOND * 3), Some(now + SECOND * 2));
+        guard.delivered(now + SECOND * 4);
+        assert!(!guard.active(now + SECOND * 4));
+    }
+
+    #[test]
+    fn a_fault_ends_after_a_minute_and_can_be_confirmed_anew() {
+        let (mut guard, now) = (LocalFault::default(), Instant::now());
+        guard.failed("a", now);
+        guard.failed("b", now);
+        let later = now + LOCAL_FAULT_MAX;
+        assert!(!guard.active(later));
+        guard.failed("a", later);
+        assert_eq!(guard.failed("b", later), Some(later - TOGETHER));
+    }
+
+    #[test]
+    fn a_machine_that_slept_is_at_fault_and_a_slow_heartbeat_is_not() {
+        let (mut guard, now, wall) = (LocalFault::default(), Instant::now(), SystemTime::now());
+        assert_eq!(guard.heartbeat(wall, now), None);
+        assert_eq!(guard.heartbeat(wall + SECOND * 30, now + SECOND * 29), None);
+        assert_eq!(guard.heartbeat(wall + SECOND * 99, now + SECOND * 30), Some(now + SECOND * 29));
+        assert!(guard.active(now + SECOND * 30));
+        assert_eq!(guard.heartbeat(wall, now + SECOND * 31), None, "a clock set back is no sleep");
+    }
+}

@@ -52,22 +52,21 @@ impl Scale {
     const fn unit(self) -> Duration {
         match self {
             Self::FirstToken => Duration::from_millis(1),
-            Self::PerToken => Duration::from_micros(1),
+            Self::PerToken => Duration::from_micros(10),
         }
     }
 
-    /// Smallest and largest value, in units.
-    const fn range(self) -> (u64, u64) {
+    /// Largest value, in units; the smallest is 1.
+    const fn max(self) -> u32 {
         match self {
-            Self::FirstToken => (1, 600_000),
-            Self::PerToken => (10, 60_000_000),
+            Self::FirstToken => 600_000,
+            Self::PerToken => 6_000_000,
         }
     }
 
     fn units(self, latency: Duration) -> u32 {
-        let (min, max) = self.range();
-        let units = (latency.as_nanos() / self.unit().as_nanos()).clamp(u128::from(min), u128::from(max));
-        u32::try_from(units).expect("both ranges end below 2^32")
+        let units = latency.as_nanos() / self.unit().as_nanos();
+        u32::try_from(units).unwrap_or(u32::MAX).clamp(1, self.max())
     }
 
     fn latency(self, units: u64) -> Duration {
@@ -76,7 +75,7 @@ impl Scale {
 }
 
 /// A histogram with a model behind it. The quantiles are kept: reading them is free, and recording pays for them
-/// once the sample has grown by a 32nd.
+/// once the sample has grown by a 64th.
 #[derive(Clone, Debug)]
 struct Distribution {
     scale: Scale,
@@ -88,8 +87,7 @@ struct Distribution {
 
 impl Distribution {
     fn new(scale: Scale, prior: Duration) -> Self {
-        let (min, max) = scale.range();
-        let histogram = Histogram::new_with_bounds(min, max, 2).expect("both ranges are valid bounds");
+        let histogram = Histogram::new_with_bounds(1, u64::from(scale.max()), 2).expect("both are valid bounds");
         let latency = model(prior);
         Self { scale, prior, histogram, latency, unread: 0 }
     }
@@ -97,7 +95,7 @@ impl Distribution {
     fn record(&mut self, units: u32) {
         self.histogram.saturating_record(u64::from(units));
         self.unread += 1;
-        if self.unread * 32 >= self.histogram.len() {
+        if self.unread * 64 >= self.histogram.len() {
             self.refresh();
         }
     }
@@ -120,10 +118,18 @@ impl Distribution {
         self.refresh();
     }
 
+    fn samples(&self) -> u32 {
+        u32::try_from(self.histogram.len()).unwrap_or(u32::MAX)
+    }
+
+    fn latency(&self) -> Latency {
+        Latency { samples: self.samples(), ..self.latency }
+    }
+
     /// Reads all quantiles in one pass. Each is at least the one before it, though measured and modelled ones mix.
     fn refresh(&mut self) {
         self.unread = 0;
-        let samples = u32::try_from(self.histogram.len()).unwrap_or(u32::MAX);
+        let samples = self.samples();
         let mut measured =
             self.histogram.value_at_quantiles([0.5, 0.9, 0.95, 0.99]).map(|units| self.scale.latency(units));
         let mut quote = |samples_min: u32| measured.next().filter(|_| samples >= samples_min);
@@ -180,7 +186,7 @@ impl Window {
     pub fn latency(&self, now: Instant) -> Latency {
         let slice = self.slices.back().expect("a window has a slice from its start");
         let age = now.saturating_duration_since(slice.since);
-        if age >= SLICE_AGE_MAX * SLICES as u32 { model(self.distribution.prior) } else { self.distribution.latency }
+        if age >= SLICE_AGE_MAX * SLICES as u32 { model(self.distribution.prior) } else { self.distribution.latency() }
     }
 
     fn rotate(&mut self, now: Instant) {
@@ -224,11 +230,170 @@ impl Baseline {
 
     /// Returns the quantiles.
     pub fn latency(&self) -> Latency {
-        self.distribution.latency
+        self.distribution.latency()
     }
 
     /// Tells whether p95, which decides what slow means, is measured yet.
     pub fn is_measured(&self) -> bool {
-        self.distribution.latency.samples >= P95_SAMPLES
+        self.distribution.samples() >= P95_SAMPLES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn window(now: Instant) -> Window {
+        Window::new(Scale::FirstToken, SECOND, now)
+    }
+
+    fn near(measured: Duration, expected: Duration) -> bool {
+        (measured.as_secs_f64() / expected.as_secs_f64() - 1.0).abs() < 0.02
+    }
+
+    #[test]
+    fn without_samples_the_model_speaks() {
+        let now = Instant::now();
+        let latency = window(now).latency(now);
+        assert_eq!((latency.p50, latency.samples), (SECOND, 0));
+        assert!(near(latency.p90, MS(2_157)) && near(latency.p95, MS(2_683)) && near(latency.p99, MS(4_038)));
+    }
+
+    #[test]
+    fn a_percentile_is_measured_from_enough_samples_on_and_modelled_around_the_median_before() {
+        let now = Instant::now();
+        let mut window = window(now);
+        // All the same, so that a measured quantile is 100 ms and a modelled one is not.
+        for samples in 1..=330_u32 {
+            window.record(MS(100), now);
+            let Latency { p50, p90, p95, p99, .. } = window.latency(now);
+            assert_eq!(near(p50, MS(100)), samples >= 8, "p50 of {samples}");
+            assert_eq!(near(p90, MS(100)), samples >= 29, "p90 of {samples}");
+            assert_eq!(near(p95, MS(100)), samples >= 59, "p95 of {samples}");
+            // Past 64 samples the quantiles may lag by a 64th.
+            assert!(samples >= 299 || !near(p99, MS(100)), "p99 of {samples}");
+            assert!(samples < 304 || near(p99, MS(100)), "p99 of {samples}");
+        }
+    }
+
+    #[test]
+    fn quantiles_ascend_though_measured_and_modelled_ones_mix() {
+        let now = Instant::now();
+        let mut window = window(now);
+        (0..30).for_each(|i| window.record(if i < 20 { MS(100) } else { SECOND * 100 }, now));
+        let Latency { p50, p90, p95, p99, .. } = window.latency(now);
+        assert!(p50 < p90 && p90 <= p95 && p95 <= p99);
+        assert!(near(p90, SECOND * 100));
+    }
+
+    #[test]
+    fn a_slice_rotates_at_64_samples_but_not_before_5_s() {
+        let mut now = Instant::now();
+        let mut window = window(now);
+        (0..500).for_each(|_| window.record(MS(100), now));
+        assert_eq!((window.slices.len(), window.latency(now).samples), (1, 500));
+        now += SLICE_AGE_MIN;
+        window.record(MS(100), now);
+        assert_eq!(window.slices.len(), 2);
+        now += SLICE_AGE_MIN;
+        (0..62).for_each(|_| window.record(MS(100), now));
+        assert_eq!(window.slices.len(), 2, "63 samples are not enough");
+        window.record(MS(100), now);
+        window.record(MS(100), now);
+        assert_eq!(window.slices.len(), 3);
+    }
+
+    #[test]
+    fn an_old_regime_is_forgotten_after_six_slices() {
+        let mut now = Instant::now();
+        let mut window = window(now);
+        for round in 0..12 {
+            for _ in 0..64 {
+                window.record(if round < 6 { SECOND } else { SECOND * 5 }, now);
+            }
+            now += SLICE_AGE_MIN;
+        }
+        let latency = window.latency(now);
+        assert_eq!(latency.samples, 6 * 64);
+        assert!(near(latency.p50, SECOND * 5) && near(latency.p99, SECOND * 5));
+    }
+
+    #[test]
+    fn what_the_slices_hold_is_what_is_counted() {
+        let mut now = Instant::now();
+        let mut window = window(now);
+        for step in 0..5_000_u64 {
+            window.record(MS(step * 7919 % 700_000), now);
+            now += MS(step * 31 % 4_000);
+            let held: usize = window.slices.iter().map(|slice| slice.samples.len()).sum();
+            assert_eq!(held as u64, window.distribution.histogram.len());
+        }
+    }
+
+    #[test]
+    fn an_idle_window_fades_to_its_prior() {
+        let now = Instant::now();
+        let mut window = window(now);
+        (0..400).for_each(|_| window.record(SECOND * 9, now));
+        assert!(near(window.latency(now + SLICE_AGE_MAX * 5).p50, SECOND * 9));
+        assert_eq!(window.latency(now + SLICE_AGE_MAX * 6), model(SECOND));
+        window.record(SECOND * 2, now + SLICE_AGE_MAX * 6);
+        assert_eq!(window.latency(now + SLICE_AGE_MAX * 6).samples, 1);
+    }
+
+    #[test]
+    fn slow_traffic_leaves_by_age() {
+        let mut now = Instant::now();
+        let mut window = window(now);
+        for _ in 0..100 {
+            window.record(SECOND, now);
+            now += Duration::from_secs(60);
+        }
+        assert!(window.latency(now).samples <= 30, "half an hour of one a minute");
+    }
+
+    #[test]
+    fn memory_is_bounded_at_any_rate() {
+        let mut now = Instant::now();
+        let mut window = window(now);
+        for _ in 0..100_000 {
+            window.record(MS(100), now);
+            now += Duration::from_micros(100);
+        }
+        let held: usize = window.slices.iter().map(|slice| slice.samples.len()).sum();
+        assert!(held <= SLICES * SLICE_SAMPLES_MAX);
+    }
+
+    #[test]
+    fn out_of_range_counts_as_the_end_of_the_range() {
+        let now = Instant::now();
+        for (scale, min, max) in [(Scale::FirstToken, MS(1), SECOND * 600), (Scale::PerToken, MS(1) / 100, SECOND * 60)]
+        {
+            for (latency, expected) in [(Duration::ZERO, min), (Duration::MAX, max)] {
+                let mut window = Window::new(scale, SECOND, now);
+                (0..8).for_each(|_| window.record(latency, now));
+                assert!(near(window.latency(now).p50, expected), "{scale:?} {latency:?}: {:?}", window.latency(now));
+            }
+        }
+    }
+
+    #[test]
+    fn the_baseline_halves_every_day_and_falls_back_to_the_model() {
+        let now = Instant::now();
+        let day = BASELINE_HALVING;
+        let mut baseline = Baseline::new(Scale::FirstToken, SECOND, now);
+        assert!(!baseline.is_measured());
+        (0..240).for_each(|_| baseline.record(SECOND * 3, now));
+        assert!(baseline.is_measured() && near(baseline.latency().p95, SECOND * 3));
+        baseline.record(SECOND * 3, now + day);
+        assert_eq!(baseline.latency().samples, 121);
+        baseline.record(SECOND * 3, now + day * 4);
+        assert_eq!(baseline.latency().samples, 16);
+        assert!(!baseline.is_measured() && near(baseline.latency().p95, (SECOND * 3).mul_f64(MODEL_P95)));
+        baseline.record(SECOND * 3, now + day * 400);
+        assert_eq!((baseline.latency().p50, baseline.latency().samples), (SECOND, 1));
     }
 }

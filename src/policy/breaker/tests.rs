@@ -1,1 +1,414 @@
-//! Tests of breaker.
+//! Every transition of the breaker, and everything that must not make one.
+//!
+//! `check(script, expected)` runs attempts and the clock against a breaker whose default is 2 probes. Words of a script:
+//! `ok`, `fail`, `429`, `bad` (says nothing), `hold30` (overloaded, Retry-After 30 s) are whole attempts, after their
+//! content where they begin with `c:`, as a last resort with `last:`; `take` starts an attempt and `held:<word>` ends it;
+//! `+30s` waits; `7*ok` repeats. Expected are the states that were entered, `x` where an attempt was refused.
+
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::*;
+
+struct Bench {
+    breaker: Breaker,
+    now: Instant,
+    rng: StdRng,
+    serial: u64,
+    held: Option<Pass>,
+    trace: Vec<&'static str>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let now = Instant::now();
+        let breaker = Breaker::new(BreakerOptions::default(), now);
+        Self { breaker, now, rng: StdRng::seed_from_u64(7), serial: 0, held: None, trace: Vec::new() }
+    }
+
+    /// What the gates would say.
+    fn passes(&self, last_resort: bool) -> bool {
+        match self.breaker.state() {
+            BreakerState::Closed | BreakerState::Ramp { .. } => true,
+            BreakerState::Open { until } if until > self.now && !last_resort => false,
+            _ => self.breaker.is_probe_free(self.now),
+        }
+    }
+
+    fn note(&mut self, transition: Option<Transition>) {
+        self.trace.extend(transition.map(|transition| transition.to.name()));
+    }
+
+    fn take(&mut self, last_resort: bool) -> Option<Pass> {
+        if !self.passes(last_resort) {
+            self.trace.push("x");
+            return None;
+        }
+        self.serial += 1;
+        let (pass, transition) = self.breaker.admit(self.serial, last_resort, self.now);
+        self.note(transition);
+        Some(pass)
+    }
+
+    fn report(&mut self, pass: Pass, evidence: Evidence, verdict: Verdict) {
+        let transition = self.breaker.report(pass, evidence, verdict, self.now, &mut self.rng);
+        self.note(transition);
+    }
+
+    fn end(&mut self, pass: Pass, how: &str) {
+        let (how, flowing) = how.strip_prefix("c:").map_or((how, false), |how| (how, true));
+        if flowing || how == "ok" || how == "content" {
+            self.report(pass, Evidence::SUCCESS, Verdict::Content);
+        }
+        let failure = if flowing { Evidence::relapse(1.0) } else { Evidence::failure(1.0) };
+        match how {
+            "content" => {}
+            "ok" => self.report(pass, Evidence::NONE, Verdict::Success),
+            "fail" => self.report(pass, failure, Verdict::Failure { hold: None }),
+            "429" => self.report(pass, Evidence::NONE, Verdict::Failure { hold: None }),
+            "bad" => self.report(pass, Evidence::NONE, Verdict::Ignored),
+            "overdue" => self.report(pass, Evidence::failure(1.0), Verdict::Pending),
+            _ => {
+                let seconds = how.strip_prefix("hold").expect("a word of the script").parse().unwrap();
+                let hold = Some(self.now + Duration::from_secs(seconds));
+                self.report(pass, failure, Verdict::Failure { hold });
+            }
+        }
+    }
+
+    fn word(&mut self, word: &str) {
+        if let Some((times, word)) = word.split_once('*') {
+            (0..times.parse().unwrap()).for_each(|_| self.word(word));
+        } else if let Some(wait) = word.strip_prefix('+') {
+            self.now += humantime::parse_duration(wait).unwrap();
+        } else if word == "take" || word == "last:take" {
+            self.held = self.take(word != "take");
+        } else if let Some(how) = word.strip_prefix("held:") {
+            let pass = self.held.expect("something was taken");
+            self.end(pass, how);
+        } else {
+            let (how, last_resort) = word.strip_prefix("last:").map_or((word, false), |how| (how, true));
+            if let Some(pass) = self.take(last_resort) {
+                self.end(pass, how);
+            }
+        }
+    }
+
+    fn run(script: &str) -> Self {
+        let mut bench = Self::new();
+        script.split_whitespace().for_each(|word| bench.word(word));
+        bench
+    }
+
+    /// Cooldown of the state it is in.
+    fn cooldown(&self) -> f64 {
+        let BreakerState::Open { until } = self.breaker.state() else { panic!("not open: {:?}", self.breaker) };
+        until.duration_since(self.now).as_secs_f64()
+    }
+}
+
+fn check(script: &str, expected: &str) {
+    assert_eq!(Bench::run(script).trace.join(" "), expected, "{script}");
+}
+
+#[test]
+fn three_failures_in_a_row_open_and_two_do_not() {
+    check("fail fail", "");
+    check("fail fail fail", "open");
+}
+
+#[test]
+fn a_failure_now_and_then_does_not_open() {
+    check("10*ok fail 10*ok fail 10*ok fail 10*ok fail", "");
+}
+
+#[test]
+fn a_failure_after_content_counts_like_any_other() {
+    check("3*c:fail", "open");
+}
+
+#[test]
+fn an_overdue_attempt_can_open_before_it_ends() {
+    check("fail fail take held:overdue", "open");
+}
+
+#[test]
+fn failures_that_fade_do_not_add_up() {
+    check("fail fail +30m fail fail", "");
+}
+
+#[test]
+fn what_is_not_the_targets_fault_never_opens() {
+    check("9*429 9*bad", "");
+}
+
+#[test]
+fn a_retry_after_opens_at_once_until_then_and_k_is_unchanged() {
+    let bench = Bench::run("hold30");
+    assert_eq!((bench.cooldown(), bench.breaker.k), (30.0, 0));
+    check("hold30 +29s ok +1s ok", "open x half_open");
+}
+
+#[test]
+fn a_retry_after_in_ramp_opens_and_k_is_unchanged() {
+    let bench = Bench::run("3*fail +5s 2*ok hold30");
+    assert_eq!(bench.trace, ["open", "half_open", "ramp", "open"]);
+    assert_eq!((bench.cooldown(), bench.breaker.k), (30.0, 0));
+}
+
+#[test]
+fn nothing_passes_before_the_cooldown_is_over() {
+    check("3*fail +3s ok", "open x");
+    check("3*fail +5s ok", "open half_open");
+}
+
+#[test]
+fn one_probe_at_a_time() {
+    check("3*fail +5s take ok", "open half_open x");
+    check("3*fail +5s take held:content ok held:ok", "open half_open ramp");
+}
+
+#[test]
+fn two_probes_close_what_was_hard_down() {
+    check("3*fail +5s ok", "open half_open");
+    check("3*fail +5s ok ok", "open half_open ramp");
+}
+
+#[test]
+fn a_probes_success_counts_at_its_end() {
+    check("3*fail +5s take held:content take held:content", "open half_open");
+    check("3*fail +5s take held:c:fail", "open half_open open");
+}
+
+#[test]
+fn any_failed_probe_reopens_429_included() {
+    check("3*fail +5s fail", "open half_open open");
+    check("3*fail +5s ok fail", "open half_open open");
+    check("3*fail +5s 429", "open half_open open");
+    check("3*fail +5s hold30", "open half_open open");
+}
+
+#[test]
+fn an_overdue_probe_keeps_its_slot_until_it_ends() {
+    check("3*fail +5s take held:overdue ok held:content held:ok", "open half_open x");
+}
+
+#[test]
+fn a_probe_that_says_nothing_frees_its_slot() {
+    check("3*fail +5s bad bad ok ok", "open half_open ramp");
+}
+
+#[test]
+fn a_half_open_breaker_has_no_alarm() {
+    check("3*fail +5s take held:overdue held:content held:bad 1*ok", "open half_open");
+}
+
+#[test]
+fn the_worse_it_was_the_fewer_probes_must_work() {
+    for (script, needed) in [
+        ("3*fail", 2),
+        ("fail ok fail fail", 2),
+        ("fail ok fail ok fail", 3),
+        ("fail 2*ok fail ok fail", 4),
+        ("fail 3*ok fail 3*ok fail", 5),
+    ] {
+        let bench = Bench::run(script);
+        assert_eq!(bench.trace, ["open"], "{script}");
+        assert_eq!(bench.breaker.needed, needed, "{script}");
+    }
+    let bench = Bench::run("40*ok 3*fail");
+    assert_eq!(bench.breaker.needed, 2, "what was before the alarm left 0 is not counted");
+}
+
+#[test]
+fn the_ramp_takes_a_success_and_30_s_a_step() {
+    let ramp = "3*fail +5s 2*ok";
+    let weight = |rest: &str| Bench::run(&format!("{ramp} {rest}")).breaker.state();
+    let at = |weight| BreakerState::Ramp { weight };
+    assert_eq!(weight("9*ok"), at(0.1), "successes alone do not do");
+    assert_eq!(weight("+10m"), at(0.1), "neither does time");
+    assert_eq!(weight("+30s ok"), at(0.2));
+    assert_eq!(weight("+30s ok ok"), at(0.2));
+    assert_eq!(weight("+30s ok +30s ok +30s ok +30s ok"), at(1.0));
+    assert_eq!(weight("+30s ok +30s ok +30s ok +30s ok +30s ok"), BreakerState::Closed);
+}
+
+#[test]
+fn in_ramp_two_failures_close_together_reopen_and_one_among_many_does_not() {
+    check("3*fail +5s 2*ok fail", "open half_open ramp");
+    check("3*fail +5s 2*ok fail fail", "open half_open ramp open");
+    check("3*fail +5s 2*ok 9*ok fail 9*ok fail 9*ok fail", "open half_open ramp");
+    check("3*fail +5s 2*ok 9*429", "open half_open ramp");
+}
+
+#[test]
+fn the_alarm_is_at_0_on_entry_to_closed() {
+    let closed = "3*fail +5s 2*ok +30s ok +30s ok +30s ok +30s ok +30s ok";
+    check(&format!("{closed} fail fail"), "open half_open ramp closed");
+    check(&format!("{closed} fail fail fail"), "open half_open ramp closed open");
+}
+
+#[test]
+fn what_an_attempt_of_an_old_generation_says_moves_nothing() {
+    check("take 3*fail held:ok held:fail", "open");
+    check("take 3*fail +5s held:fail ok ok", "open half_open ramp");
+    check("take 3*fail +5s 2*ok 1*fail held:fail held:fail", "open half_open ramp");
+    check("take 3*fail +5s 2*ok held:hold30", "open half_open ramp");
+}
+
+#[test]
+fn an_old_generations_retry_after_holds_all_the_same() {
+    let bench = Bench::run("take 3*fail held:hold30");
+    assert_eq!(bench.breaker.hold(), Some(bench.now + Duration::from_secs(30)));
+}
+
+#[test]
+fn a_hold_only_moves_later() {
+    let bench = Bench::run("take hold30 held:hold10");
+    assert_eq!(bench.breaker.hold(), Some(bench.now + Duration::from_secs(30)));
+}
+
+#[test]
+fn a_last_resort_passes_open_one_at_a_time() {
+    check("3*fail last:take last:ok ok", "open x x");
+    check("3*fail last:take held:content last:ok", "open x");
+}
+
+#[test]
+fn a_last_resorts_failure_changes_neither_until_nor_k() {
+    let bench = Bench::run("3*fail last:fail last:fail last:429 last:fail");
+    assert_eq!((bench.trace.as_slice(), bench.breaker.k), (&["open"][..], 0));
+    check("3*fail +5s last:fail last:fail ok ok", "open half_open ramp");
+}
+
+#[test]
+fn a_last_resorts_success_is_the_first_of_half_open() {
+    check("3*fail last:ok", "open half_open");
+    check("3*fail last:ok ok", "open half_open ramp");
+    check("3*fail last:ok fail", "open half_open open");
+    check("3*fail +5s last:ok last:ok", "open half_open ramp");
+}
+
+#[test]
+fn a_cooldown_that_ends_frees_the_slot_of_a_last_resort() {
+    check("3*fail last:take +5s ok held:ok ok", "open half_open ramp");
+}
+
+#[test]
+fn a_last_resort_where_anybody_passes_is_nothing_special() {
+    check("3*last:fail", "open");
+}
+
+#[test]
+fn the_cooldown_doubles_from_the_fourth_reopening_up_to_its_maximum() {
+    let mut bench = Bench::run("3*fail");
+    for k in 0..12 {
+        let full = f64::min(120.0, 5.0 * f64::powi(2.0, i32::max(0, k - 3)));
+        let cooldown = bench.cooldown();
+        assert_eq!(bench.breaker.k, u32::try_from(k).unwrap());
+        assert!((full * 0.8..=full).contains(&cooldown), "k = {k}: {cooldown} s");
+        bench.word("+120s");
+        bench.word("fail");
+    }
+}
+
+#[test]
+fn closed_for_ten_minutes_and_fifty_successes_forgives_one_reopening() {
+    let closed = "3*fail +5s fail +5s fail +5s 2*ok +30s ok +30s ok +30s ok +30s ok +30s ok";
+    let k = |rest: &str| Bench::run(&format!("{closed} {rest}")).breaker.k;
+    assert_eq!(k(""), 2);
+    assert_eq!(k("200*ok"), 2);
+    assert_eq!(k("+2h 49*ok"), 2);
+    assert_eq!(k("+2h 50*ok"), 1);
+    assert_eq!(k("+2h 50*ok 200*ok"), 1, "the next takes ten minutes more");
+    assert_eq!(k("+2h 50*ok +10m 50*ok +10m 50*ok +10m 50*ok"), 0);
+}
+
+#[test]
+fn failures_that_were_our_networks_are_taken_back_and_what_they_opened_closes() {
+    let mut bench = Bench::run("3*fail");
+    let since = bench.now;
+    let transition = bench.breaker.take_back(Evidence::failure(-3.0), since, since).unwrap();
+    assert_eq!(transition.to, BreakerState::Closed);
+    let mut bench = Bench::run("3*fail");
+    let since = bench.now;
+    assert_eq!(bench.breaker.take_back(Evidence::failure(-0.2), since, since), None, "it opened for other reasons too");
+    let mut bench = Bench::run("3*fail");
+    let (since, now) = (bench.now + Duration::from_secs(1), bench.now + Duration::from_secs(2));
+    assert_eq!(bench.breaker.take_back(Evidence::failure(-3.0), since, now), None, "it had opened before");
+    let mut bench = Bench::run("hold30");
+    let since = bench.now;
+    assert_eq!(bench.breaker.take_back(Evidence::failure(-3.0), since, since), None, "a Retry-After stands");
+    let mut bench = Bench::run("fail fail");
+    assert_eq!(bench.breaker.take_back(Evidence::failure(-2.0), bench.now, bench.now), None);
+    (0..2).for_each(|_| bench.word("fail"));
+    assert!(bench.trace.is_empty());
+}
+
+#[test]
+fn a_restart_keeps_the_state_makes_stragglers_of_all_and_frees_the_slot() {
+    let mut bench = Bench::run("3*fail +5s take");
+    let generation = bench.breaker.generation();
+    bench.breaker.restart(true, bench.now);
+    assert_eq!((bench.breaker.state(), bench.breaker.generation()), (BreakerState::HalfOpen, generation + 1));
+    "held:fail ok ok".split(' ').for_each(|word| bench.word(word));
+    assert_eq!(bench.trace, ["open", "half_open", "ramp"]);
+}
+
+#[test]
+fn a_restart_without_statistics_forgets_the_alarm_only() {
+    let mut bench = Bench::run("3*fail +5s fail +5s 2*ok +30s ok +30s ok +30s ok +30s ok +30s ok fail fail");
+    bench.breaker.restart(false, bench.now);
+    assert_eq!((bench.breaker.k, bench.breaker.alarm.value(bench.now)), (1, 0.0));
+}
+
+#[test]
+fn a_retry_after_gets_up_to_a_tenth_more_within_its_limit() {
+    let (options, now, mut rng) = (BreakerOptions::default(), Instant::now(), StdRng::seed_from_u64(1));
+    let mut wait = |seconds: u64| {
+        let until = options.patience(Some(now + Duration::from_secs(seconds)), now, &mut rng)?;
+        Some(until.duration_since(now).as_secs_f64())
+    };
+    for _ in 0..100 {
+        assert!((30.0..=33.0).contains(&wait(30).unwrap()));
+        assert!((86_400.0..=95_040.0).contains(&wait(1 << 30).unwrap()));
+    }
+    assert_eq!(wait(0), None);
+    assert_eq!(options.patience(Some(now), now + Duration::from_secs(1), &mut rng), None);
+    assert_eq!(options.patience(None, now, &mut rng), None);
+}
+
+#[test]
+fn options_read_as_people_write_them_and_are_checked_by_name() {
+    let read = |text: &str| serde_json::from_str::<BreakerOptions>(text);
+    let options = read(r#"{"cooldown_base": "2s", "cooldown_max": "1m"}"#).unwrap();
+    assert_eq!((options.cooldown_base, options.ramp_step_min), (Duration::from_secs(2), Duration::from_secs(30)));
+    assert!(read(r#"{"cooldown": "2s"}"#).is_err());
+    let field = |text: &str| read(text).unwrap().check("b").map_err(|error| error.field);
+    assert_eq!(field("{}"), Ok(()));
+    assert_eq!(field(r#"{"cooldown_base": "0s"}"#), Err("b.cooldown_base".to_owned()));
+    assert_eq!(field(r#"{"cooldown_max": "1s"}"#), Err("b.cooldown_max".to_owned()));
+    assert_eq!(field(r#"{"alarm": {"p0": 0.1, "p1": 0.3, "h": 0}}"#), Err("b.alarm.h".to_owned()));
+}
+
+proptest! {
+    #[test]
+    fn no_sequence_confuses_the_breaker(words in prop::collection::vec(prop::sample::select(vec![
+        "ok", "fail", "c:fail", "429", "bad", "hold9", "last:ok", "last:fail", "last:take", "take", "held:ok", "held:fail",
+        "held:content", "held:overdue", "+1s", "+4s", "+31s", "+15m",
+    ]), 0..120)) {
+        let mut bench = Bench::new();
+        for word in words {
+            if word.starts_with("held:") && bench.held.is_none() {
+                continue;
+            }
+            let before = (bench.breaker.generation(), bench.trace.iter().filter(|state| **state != "x").count() as u64);
+            bench.word(word);
+            let after = (bench.breaker.generation(), bench.trace.iter().filter(|state| **state != "x").count() as u64);
+            prop_assert_eq!(after.0 - before.0, after.1 - before.1, "each transition bumps the generation once");
+            prop_assert!((2..=5).contains(&bench.breaker.needed));
+            prop_assert!((0.0..=6.0).contains(&bench.breaker.alarm.value(bench.now)));
+        }
+    }
+}

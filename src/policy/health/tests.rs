@@ -1,1 +1,514 @@
-//! Tests of health.
+//! When events count, and what numbers come of them.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A target whose attempts start far apart, unless told otherwise.
+struct Bench {
+    health: TargetHealth,
+    now: Instant,
+    closed: bool,
+    offline: bool,
+}
+
+/// An attempt in flight.
+#[derive(Clone, Copy)]
+struct Try {
+    started: Instant,
+    prompt_tokens: u32,
+    progress: Progress,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let now = Instant::now();
+        let health = TargetHealth::new(&HealthOptions::default(), ModelClass::Chat, None, now);
+        Self { health, now, closed: true, offline: false }
+    }
+
+    fn start(&mut self) -> Try {
+        self.now += SECOND;
+        self.start_together()
+    }
+
+    fn start_together(&self) -> Try {
+        Try { started: self.now, prompt_tokens: 0, progress: Progress::Waiting }
+    }
+
+    fn report(&mut self, attempt: &mut Try, report: Report) -> Finding {
+        let circumstances = Circumstances {
+            started: attempt.started,
+            prompt_tokens: attempt.prompt_tokens,
+            closed: self.closed,
+            offline: self.offline,
+        };
+        self.health.report(&mut attempt.progress, circumstances, report, self.now)
+    }
+
+    fn own(&mut self, attempt: &mut Try, report: Report) -> (f64, f64, f64) {
+        let Evidence { failures, successes, attempts } = self.report(attempt, report).own;
+        (failures, successes, attempts)
+    }
+
+    fn answer(&mut self, after: Duration) {
+        let mut attempt = self.start();
+        self.report(&mut attempt, Report::Content { after });
+        self.report(&mut attempt, SUCCESS);
+    }
+
+    fn samples(&self) -> u32 {
+        self.health.ttft(self.now).samples
+    }
+
+    fn slow(&self) -> f64 {
+        self.health.slow.value(self.now)
+    }
+}
+
+const SUCCESS: Report = Report::Ended(Outcome::Success { tpot: None });
+const LEFT: Report = Report::Ended(Outcome::Cancelled { hedge_lost: false });
+const LOST: Report = Report::Ended(Outcome::Cancelled { hedge_lost: true });
+const CONTENT: Report = Report::Content { after: SECOND };
+const NOTHING: (f64, f64, f64) = (0.0, 0.0, 0.0);
+
+fn failed(class: FailureClass) -> Report {
+    Report::Ended(Outcome::Failure { class, scope: Scope::Model, retry_after: None })
+}
+
+#[test]
+fn a_success_counts_at_its_first_content_and_not_again_at_its_end() {
+    let mut bench = Bench::new();
+    let mut attempt = bench.start();
+    assert_eq!(bench.own(&mut attempt, CONTENT), (0.0, 1.0, 1.0));
+    assert_eq!(bench.own(&mut attempt, SUCCESS), NOTHING);
+}
+
+#[test]
+fn a_success_without_content_on_the_way_counts_at_its_end() {
+    let mut bench = Bench::new();
+    let mut attempt = bench.start();
+    assert_eq!(bench.own(&mut attempt, SUCCESS), (0.0, 1.0, 1.0));
+    assert_eq!(bench.samples(), 0, "but says nothing of the first token");
+}
+
+#[test]
+fn a_failure_after_content_counts_without_a_second_attempt() {
+    let mut bench = Bench::new();
+    let mut attempt = bench.start();
+    bench.report(&mut attempt, CONTENT);
+    assert_eq!(bench.own(&mut attempt, failed(FailureClass::Cut)), (1.0, 0.0, 0.0));
+    assert!((bench.health.failure_rate.mass - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn each_class_weighs_what_the_table_says() {
+    use FailureClass as C;
+    for class in C::ALL {
+        let mut bench = Bench::new();
+        let mut attempt = bench.start();
+        let weight = match class {
+            C::Connect | C::Server | C::Overloaded | C::NoFirstToken | C::Stalled | C::Cut | C::Empty => 1.0,
+            C::Unusable => 0.5,
+            _ => 0.0,
+        };
+        assert_eq!(bench.own(&mut attempt, failed(class)), (weight, 0.0, weight), "{class}");
+        assert_eq!(bench.slow() > 0.0, class == C::NoFirstToken, "{class}");
+    }
+}
+
+#[test]
+fn a_burst_that_fails_together_counts_twice() {
+    let mut bench = Bench::new();
+    bench.now += SECOND;
+    let mut burst: Vec<_> = (0..20).map(|_| bench.start_together()).collect();
+    let counted: f64 = burst.iter_mut().map(|attempt| bench.own(attempt, failed(FailureClass::Server)).0).sum();
+    assert_eq!(counted, 2.0);
+}
+
+#[test]
+fn a_burst_of_which_one_has_had_content_counts_each_failure() {
+    let mut bench = Bench::new();
+    let mut burst: Vec<_> = (0..20).map(|_| bench.start_together()).collect();
+    bench.report(&mut burst[7], CONTENT);
+    let failures = burst.iter_mut().map(|attempt| bench.own(attempt, failed(FailureClass::Server)).0);
+    assert_eq!(failures.sum::<f64>(), 20.0);
+}
+
+#[test]
+fn content_in_the_middle_of_a_burst_lets_the_rest_count() {
+    let mut bench = Bench::new();
+    let mut burst: Vec<_> = (0..20).map(|_| bench.start_together()).collect();
+    let (front, back) = burst.split_at_mut(10);
+    let before: f64 = front[1..].iter_mut().map(|attempt| bench.own(attempt, failed(FailureClass::Server)).0).sum();
+    bench.report(&mut front[0], CONTENT);
+    let after: f64 = back.iter_mut().map(|attempt| bench.own(attempt, failed(FailureClass::Server)).0).sum();
+    assert_eq!((before, after), (2.0, 10.0));
+}
+
+#[test]
+fn a_burst_is_250_ms_of_starts_whenever_its_attempts_fail() {
+    let mut bench = Bench::new();
+    let mut counts = |starts: &[u64]| -> f64 {
+        let zero = bench.now + SECOND * 10;
+        bench.now = zero + SECOND * 5;
+        let attempts = starts.iter().map(|&ms| Try { started: zero + MS(ms), ..bench.start_together() });
+        let attempts: Vec<_> = attempts.collect();
+        attempts.into_iter().map(|mut attempt| bench.own(&mut attempt, failed(FailureClass::Server)).0).sum()
+    };
+    assert_eq!(counts(&[0, 100, 200, 249]), 2.0);
+    assert_eq!(counts(&[249, 200, 100, 0]), 2.0, "the last to start may fail first");
+    assert_eq!(counts(&[0, 100, 250]), 3.0);
+    assert_eq!(counts(&[0, 1_000, 2_000]), 3.0);
+}
+
+#[test]
+fn an_overdue_burst_counts_twice_as_well() {
+    let mut bench = Bench::new();
+    let mut burst: Vec<_> = (0..20).map(|_| bench.start_together()).collect();
+    let overdue: f64 = burst.iter_mut().map(|attempt| bench.own(attempt, Report::Overdue).0).sum();
+    let failures: f64 = burst.iter_mut().map(|attempt| bench.own(attempt, failed(FailureClass::Cut)).0).sum();
+    assert_eq!((overdue, failures), (2.0, 0.0));
+}
+
+#[test]
+fn an_overdue_attempt_fails_once_and_a_later_failure_adds_nothing() {
+    let mut bench = Bench::new();
+    let mut attempt = bench.start();
+    assert_eq!(bench.own(&mut attempt, Report::Overdue), (1.0, 0.0, 1.0));
+    assert_eq!(bench.own(&mut attempt, Report::Overdue), NOTHING);
+    assert_eq!(bench.own(&mut attempt, failed(FailureClass::NoFirstToken)), NOTHING);
+    assert!(bench.slow() > 0.0, "but that it was slow");
+}
+
+#[test]
+fn a_token_takes_an_overdue_failure_back_and_counts_one_slow() {
+    for end in [CONTENT, SUCCESS] {
+        let mut bench = Bench::new();
+        let mut attempt = bench.start();
+        bench.report(&mut attempt, Report::Overdue);
+        let before = bench.slow();
+        assert_eq!(bench.own(&mut attempt, end), (-1.0, 1.0, 0.0));
+        assert!((bench.slow() - before - 6.0_f64.ln()).abs() < 1e-9);
+        assert_eq!(bench.health.degraded.value(bench.now), 0.0);
+        assert!(bench.health.failure_rate(bench.now) < 0.005);
+    }
+}
+
+#[test]
+fn an_overdue_failure_that_did_not_count_is_not_taken_back() {
+    let mut bench = Bench::new();
+    let mut burst: Vec<_> = (0..3).map(|_| bench.start_together()).collect();
+    for attempt in &mut burst {
+        bench.report(attempt, Report::Overdue);
+    }
+    assert_eq!(bench.own(&mut burst[2], CONTENT), (0.0, 1.0, 1.0));
+}
+
+#[test]
+fn a_gap_fails_once_is_taken_back_by_its_token_and_can_come_again() {
+    let mut bench = Bench::new();
+    let mut attempt = bench.start();
+    bench.report(&mut attempt, CONTENT);
+    let before = bench.slow();
+    assert_eq!(bench.own(&mut attempt, Report::Gap), (1.0, 0.0, 0.0));
+    assert_eq!(bench.own(&mut attempt, Report::Gap), NOTHING);
+    assert_eq!(bench.own(&mut attempt, Report::GapEnded), (-1.0, 0.0, 0.0));
+    assert!((bench.slow() - before - 6.0_f64.ln()).abs() < 1e-9, "one slow");
+    assert_eq!(bench.own(&mut attempt, Report::GapEnded), NOTHING);
+    assert_eq!(bench.own(&mut attempt, Report::Gap), (1.0, 0.0, 0.0));
+    assert_eq!(bench.own(&mut attempt, failed(FailureClass::Stalled)), NOTHING);
+}
+
+#[test]
+fn a_success_takes_an_open_gap_back() {
+    let mut bench = Bench::new();
+    let mut attempt = bench.start();
+    bench.report(&mut attempt, CONTENT);
+    bench.report(&mut attempt, Report::Gap);
+    assert_eq!(bench.own(&mut attempt, SUCCESS), (-1.0, 0.0, 0.0));
+}
+
+#[test]
+fn whoever_left_is_neither_latency_nor_failure() {
+    let mut bench = Bench::new();
+    let mut attempt = bench.start();
+    bench.now += SECOND * 5;
+    assert_eq!(bench.own(&mut attempt, LEFT), NOTHING);
+    assert_eq!((bench.samples(), bench.slow()), (0, 0.0));
+}
+
+#[test]
+fn a_hedges_loser_is_a_latency_at_its_age_and_slow_but_no_failure() {
+    let mut bench = Bench::new();
+    for _ in 0..8 {
+        let mut attempt = bench.start();
+        bench.now += SECOND * 5;
+        assert_eq!(bench.own(&mut attempt, LOST), NOTHING);
+    }
+    assert_eq!((bench.samples(), bench.health.ttft(bench.now).p50.as_secs()), (8, 5));
+    assert!(bench.health.is_slow(bench.now));
+}
+
+#[test]
+fn a_hedges_loser_that_had_content_is_counted_already() {
+    let mut bench = Bench::new();
+    let mut attempt = bench.start();
+    bench.report(&mut attempt, CONTENT);
+    assert_eq!(bench.own(&mut attempt, LOST), NOTHING);
+    assert_eq!((bench.samples(), bench.slow()), (1, 0.0));
+}
+
+#[test]
+fn crashed_and_unused_attempts_say_nothing() {
+    let mut bench = Bench::new();
+    for outcome in [Outcome::Crashed, Outcome::Unused] {
+        let mut attempt = bench.start();
+        assert_eq!(bench.own(&mut attempt, Report::Ended(outcome)), NOTHING);
+    }
+    assert_eq!(bench.health.evidence(bench.now), 0.0);
+}
+
+#[test]
+fn a_failure_of_the_endpoint_weighs_a_fifth_on_the_siblings_and_one_of_the_model_nothing() {
+    let mut bench = Bench::new();
+    let mut siblings = |class, scope| {
+        let mut attempt = bench.start();
+        bench.report(&mut attempt, Report::Ended(Outcome::Failure { class, scope, retry_after: None })).siblings
+    };
+    assert_eq!(siblings(FailureClass::Connect, Scope::Endpoint), Evidence::failure(0.2));
+    assert_eq!(siblings(FailureClass::Server, Scope::Model), Evidence::NONE);
+    assert_eq!(siblings(FailureClass::BadRequest, Scope::Endpoint), Evidence::NONE);
+}
+
+#[test]
+fn a_suppressed_failure_does_not_weigh_on_the_siblings_either() {
+    let mut bench = Bench::new();
+    let report =
+        Report::Ended(Outcome::Failure { class: FailureClass::Connect, scope: Scope::Endpoint, retry_after: None });
+    let mut burst: Vec<_> = (0..9).map(|_| bench.start_together()).collect();
+    let heard: f64 = burst.iter_mut().map(|attempt| bench.report(attempt, report).siblings.failures).sum();
+    assert!((heard - 0.4).abs() < 1e-9);
+}
+
+#[test]
+fn connect_failures_of_the_last_5_s_are_taken_back_and_others_stay() {
+    let mut bench = Bench::new();
+    let prior = bench.health.failure_rate(bench.now);
+    let mut old = bench.start();
+    bench.report(&mut old, failed(FailureClass::Connect));
+    bench.now += SECOND * 10;
+    let since = bench.now;
+    for class in [FailureClass::Connect, FailureClass::Server, FailureClass::Connect] {
+        let mut attempt = bench.start();
+        bench.report(&mut attempt, failed(class));
+    }
+    bench.health.overhear(Evidence::failure(0.2), FailureClass::Connect, bench.now);
+    let taken = bench.health.take_back(since, bench.now);
+    assert!((taken.failures + 2.2).abs() < 1e-9 && (taken.attempts + 2.2).abs() < 1e-9);
+    assert!(bench.health.failure_rate(bench.now) > prior, "the old one and the server's stay");
+    assert_eq!(bench.health.take_back(since, bench.now).failures, 0.0, "once");
+}
+
+#[test]
+fn while_our_network_is_down_a_connect_failure_is_nobodys_even_if_overdue() {
+    let mut bench = Bench::new();
+    bench.offline = true;
+    let mut attempt = bench.start();
+    assert_eq!(bench.own(&mut attempt, failed(FailureClass::Connect)), NOTHING);
+    let mut attempt = bench.start();
+    bench.report(&mut attempt, Report::Overdue);
+    assert_eq!(bench.own(&mut attempt, failed(FailureClass::Connect)), (-1.0, 0.0, -1.0));
+    assert!((bench.health.failure_rate(bench.now) - 0.005).abs() < 1e-4);
+    let mut attempt = bench.start();
+    assert_eq!(bench.own(&mut attempt, failed(FailureClass::Server)), (1.0, 0.0, 1.0));
+}
+
+#[test]
+fn idle_fades_to_the_prior() {
+    let mut bench = Bench::new();
+    for _ in 0..40 {
+        let mut attempt = bench.start();
+        bench.report(&mut attempt, failed(FailureClass::NoFirstToken));
+    }
+    assert!(bench.health.failure_rate(bench.now) > 0.6);
+    assert!(bench.health.is_degraded(bench.now) && bench.health.is_slow(bench.now));
+    let later = bench.now + Duration::from_secs(6 * 60 * 60);
+    assert!((bench.health.failure_rate(later) - 0.005).abs() < 1e-6);
+    assert!(!bench.health.is_degraded(later) && !bench.health.is_slow(later));
+    assert_eq!(bench.health.ttft(later).p50, SECOND);
+    assert_eq!(bench.health.detect(later).as_millis(), 1_000);
+}
+
+#[test]
+fn the_posterior_decays_by_event_and_has_a_prior_of_ten() {
+    let mut bench = Bench::new();
+    let mut attempt = bench.start();
+    bench.report(&mut attempt, failed(FailureClass::Server));
+    assert!((bench.health.failure_rate(bench.now) - 1.05 / 11.0).abs() < 1e-9);
+    let mut attempt = bench.start_together();
+    bench.report(&mut attempt, CONTENT);
+    assert!((bench.health.failure_rate(bench.now) - (0.05 + 0.97) / (10.0 + 1.97)).abs() < 1e-9);
+    for _ in 0..500 {
+        bench.answer(SECOND);
+    }
+    assert!(bench.health.evidence(bench.now) < 1.0 / 0.03);
+}
+
+#[test]
+fn degraded_is_raised_by_what_does_not_open() {
+    let mut bench = Bench::new();
+    let mut requests = 0;
+    while !bench.health.is_degraded(bench.now) {
+        requests += 1;
+        if requests % 10 == 0 {
+            let mut attempt = bench.start();
+            bench.report(&mut attempt, failed(FailureClass::Server));
+        } else {
+            bench.answer(SECOND);
+        }
+        assert!(requests < 100);
+    }
+    while bench.health.is_degraded(bench.now) {
+        bench.answer(SECOND);
+        requests += 1;
+        assert!(requests < 400);
+    }
+}
+
+#[test]
+fn six_answers_in_a_row_above_the_baselines_p95_are_slow() {
+    let mut bench = Bench::new();
+    (0..100).for_each(|_| bench.answer(MS(500)));
+    (0..6).for_each(|_| bench.answer(MS(520)));
+    assert!(bench.health.is_slow(bench.now));
+}
+
+#[test]
+fn the_baseline_learns_only_while_closed_and_well() {
+    let mut bench = Bench::new();
+    let learned = |bench: &Bench| bench.health.ttft_baseline().samples;
+    (0..100).for_each(|_| bench.answer(MS(500)));
+    assert_eq!(learned(&bench), 100);
+    bench.closed = false;
+    (0..10).for_each(|_| bench.answer(MS(500)));
+    bench.closed = true;
+    assert_eq!(learned(&bench), 100);
+    (0..50).for_each(|_| bench.answer(SECOND * 5));
+    assert!(bench.health.is_slow(bench.now) && learned(&bench) < 110, "{}", learned(&bench));
+    let mut bench = Bench::new();
+    bench.health.count(Evidence::failure(9.0), bench.now);
+    (0..10).for_each(|_| bench.answer(MS(500)));
+    assert_eq!(learned(&bench), 0);
+}
+
+#[test]
+fn a_target_that_is_always_slower_than_its_prior_is_not_slow_for_ever() {
+    let mut bench = Bench::new();
+    (0..200).for_each(|_| bench.answer(SECOND * 6));
+    assert!(!bench.health.is_slow(bench.now));
+    assert!(bench.health.ttft_baseline().p50 >= SECOND * 6);
+}
+
+#[test]
+fn a_long_prompt_is_divided_out_before_it_is_recorded_and_multiplied_back_on_use() {
+    let mut bench = Bench::new();
+    for _ in 0..60 {
+        let mut attempt = Try { prompt_tokens: 20_000, ..bench.start() };
+        bench.report(&mut attempt, Report::Content { after: SECOND * 4 });
+    }
+    let p50 = bench.health.ttft(bench.now).p50;
+    assert!((p50.as_secs_f64() - 2.0).abs() < 0.02);
+    let (short, long) = (bench.health.timers(0, bench.now), bench.health.timers(20_000, bench.now));
+    assert_eq!(long.overdue_after, short.overdue_after * 2);
+    assert_eq!(long.first_token_max, short.first_token_max * 2);
+}
+
+#[test]
+fn the_timers_follow_the_latencies_within_their_bounds() {
+    let timers = |class, median| {
+        let now = Instant::now();
+        TargetHealth::new(&HealthOptions::default(), class, median, now).timers(0, now)
+    };
+    let chat = timers(ModelClass::Chat, None);
+    assert_eq!((chat.overdue_after.as_millis(), chat.first_token_max), (8_076, SECOND * 8));
+    assert_eq!(chat.gap_overdue_after, SECOND);
+    assert_eq!(timers(ModelClass::Chat, Some(SECOND * 3)).first_token_max.as_millis(), 19_157);
+    assert_eq!(timers(ModelClass::Chat, Some(SECOND * 30)).first_token_max, SECOND * 30);
+    assert_eq!(timers(ModelClass::Chat, Some(MS(5))).overdue_after, MS(250));
+    assert_eq!(timers(ModelClass::Reasoning, None).first_token_max.as_millis(), 63_857);
+    assert_eq!(timers(ModelClass::Reasoning, Some(SECOND * 99)).first_token_max, SECOND * 300);
+    let mut bench = Bench::new();
+    for _ in 0..8 {
+        let mut attempt = bench.start();
+        bench.report(&mut attempt, Report::Ended(Outcome::Success { tpot: Some(MS(500)) }));
+    }
+    assert!(bench.health.timers(0, bench.now).gap_overdue_after > SECOND * 3);
+}
+
+#[test]
+fn the_time_to_detect_is_the_mean_age_of_failures() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.health.detect(bench.now), SECOND);
+    for _ in 0..100 {
+        let mut attempt = bench.start();
+        bench.now += SECOND * 30;
+        bench.report(&mut attempt, failed(FailureClass::NoFirstToken));
+    }
+    assert!(bench.health.detect(bench.now) > SECOND * 25);
+}
+
+#[test]
+fn what_a_target_remembers_is_bounded() {
+    let mut bench = Bench::new();
+    for _ in 0..20_000 {
+        bench.now += MS(3);
+        let mut attempt = bench.start_together();
+        bench.report(&mut attempt, CONTENT);
+        bench.report(&mut attempt, failed(FailureClass::Connect));
+        assert!(bench.health.bursts.0.len() <= BURSTS_MAX);
+        assert!(bench.health.connects.len() <= 101);
+    }
+}
+
+#[test]
+fn options_are_checked_by_name() {
+    let field =
+        |text: &str| serde_json::from_str::<HealthOptions>(text).unwrap().check("h").map_err(|error| error.field);
+    assert_eq!(field("{}"), Ok(()));
+    assert_eq!(field(r#"{"failure_rate_prior": 0}"#), Err("h.failure_rate_prior".to_owned()));
+    assert_eq!(field(r#"{"failure_rate_prior_mass": 0}"#), Err("h.failure_rate_prior_mass".to_owned()));
+    assert_eq!(field(r#"{"slow": {"p0": 0.5, "p1": 0.3, "h": 1}}"#), Err("h.slow".to_owned()));
+}
+
+proptest! {
+    #[test]
+    fn the_posterior_stays_within_0_and_1_whatever_is_reported(
+        steps in prop::collection::vec((0..4_usize, 0..9_usize, 0..3_000_u64), 1..300)
+    ) {
+        let mut bench = Bench::new();
+        let mut attempts: Vec<_> = (0..4).map(|_| bench.start_together()).collect();
+        for (index, what, wait) in steps {
+            bench.now += MS(wait);
+            let report = [
+                Report::Overdue, CONTENT, Report::Gap, Report::GapEnded, SUCCESS, LOST, LEFT,
+                failed(FailureClass::Connect), failed(FailureClass::Unusable),
+            ][what];
+            let mut attempt = attempts[index];
+            bench.report(&mut attempt, report);
+            attempts[index] = if matches!(report, Report::Ended(_)) { bench.start_together() } else { attempt };
+            if wait > 2_900 {
+                let since = bench.now - SECOND;
+                bench.health.take_back(since, bench.now);
+            }
+            let rate = bench.health.failure_rate(bench.now);
+            prop_assert!(rate > 0.0 && rate < 1.0);
+            prop_assert!(bench.health.evidence(bench.now) >= 0.0);
+            let Latency { p50, p90, p95, p99, .. } = bench.health.ttft(bench.now);
+            prop_assert!(p50 <= p90 && p90 <= p95 && p95 <= p99);
+        }
+    }
+}
