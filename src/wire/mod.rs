@@ -53,3 +53,6 @@ pub fn authorize(dialect: Dialect, key: &Secret, headers: &mut HeaderMap) -> Res
         Dialect::OpenAiChat => openai::authorize(key, headers),
     }
 }
+
+#[cfg(test)]
+mod tests;

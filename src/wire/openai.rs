@@ -21,3 +21,6 @@ pub(super) fn authorize(key: &Secret, headers: &mut HeaderMap) -> Result<(), Fai
     headers.insert(AUTHORIZATION, value);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

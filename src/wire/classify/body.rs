@@ -131,7 +131,7 @@ pub(super) fn tidy(message: &str) -> String {
 /// Replaces what looks like a key: known prefixes, and whatever follows "Bearer", "key:", "key provided:", "key=".
 fn redact(message: &str) -> String {
     const PREFIXES: [&str; 9] = ["sk-", "sk_", "gsk_", "xai-", "AIza", "hf_", "pplx-", "tgp_", "csk-"];
-    const LEADS: [&str; 6] = ["key", "api_key", "api-key", "token", "key provided", "bearer"];
+    const LEADS: [&str; 3] = ["key", "token", "key provided"];
     let is_word = |letter: char| letter.is_ascii_alphanumeric() || "-_.*+/~".contains(letter);
     let mut clean = String::with_capacity(message.len().min(4 * MESSAGE_CHARS_MAX));
     let mut rest = message;
@@ -145,14 +145,17 @@ fn redact(message: &str) -> String {
         rest = tail;
         let before = clean.trim_end_matches([' ', '"', '\'', '`', '=', ':']);
         let (lead, mark) = clean.split_at(before.len());
-        let lead = lead.as_bytes();
-        let ends_with = |word: &&str| {
-            let at = lead.len().checked_sub(word.len());
-            at.is_some_and(|at| lead[at..].eq_ignore_ascii_case(word.as_bytes()))
-        };
-        let named = LEADS.iter().any(|lead| ends_with(lead)) && mark.contains([':', '=']) || ends_with(&"bearer");
+        let named = LEADS.iter().any(|word| ends_with_word(lead, word)) && mark.contains([':', '='])
+            || ends_with_word(lead, "bearer");
         let known = PREFIXES.iter().any(|prefix| word.starts_with(prefix)) && word.len() >= 8;
         clean.push_str(if !word.is_empty() && (named || known) { "[redacted]" } else { word });
     }
     clean
+}
+
+/// Tells whether a text ends with these words, in any case, and they do not end a longer one ("monkey").
+fn ends_with_word(text: &str, word: &str) -> bool {
+    let Some(at) = text.len().checked_sub(word.len()) else { return false };
+    let text = text.as_bytes();
+    text[at..].eq_ignore_ascii_case(word.as_bytes()) && !text[..at].last().is_some_and(u8::is_ascii_alphanumeric)
 }

@@ -9,7 +9,8 @@ use super::Verdict;
 use super::body::ErrorBody;
 use crate::words::{FailureClass, Scope};
 
-/// A class, and the statuses, codes and texts that mean it. An error inside a 200 that names no status fits any.
+/// A class, and the statuses, codes and texts that mean it. Without codes and texts the status alone means it; with
+/// them, an error inside a 200 that names no status fits any.
 struct Rule {
     class: FailureClass,
     statuses: RangeInclusive<u16>,
@@ -216,7 +217,7 @@ const RULES: &[Rule] = &[
         texts: &["rate limit reached", "rate limit exceeded", "too many requests"],
     },
     // Whatever else a 429 says.
-    Rule { class: FailureClass::RateLimited, statuses: 429..=429, codes: &[], texts: &[""] },
+    Rule { class: FailureClass::RateLimited, statuses: 429..=429, codes: &[], texts: &[] },
     // Qwen wraps what its back end says into a 500.
     Rule { class: FailureClass::Overloaded, statuses: 500..=599, codes: &[], texts: &["throttl"] },
     Rule {
@@ -253,6 +254,7 @@ const RULES: &[Rule] = &[
             "no endpoints found",
         ],
     },
+    Rule { class: FailureClass::ModelGone, statuses: 404..=404, codes: &[], texts: &[] },
     Rule {
         class: FailureClass::BadRequest,
         statuses: MISUSE,
@@ -307,7 +309,7 @@ pub(super) fn judge(status: Option<u16>, error: &ErrorBody) -> Verdict {
     } else if status == Some(402) {
         FailureClass::OutOfMoney
     } else {
-        let rule = RULES.iter().find(|rule| !error.is_page && rule.matches(status, error));
+        let rule = RULES.iter().find(|rule| rule.matches(status, error));
         rule.map_or_else(|| by_status(status, error.is_page), |rule| rule.class)
     };
     Verdict { class, scope: scope(class, status, error) }
@@ -315,7 +317,11 @@ pub(super) fn judge(status: Option<u16>, error: &ErrorBody) -> Verdict {
 
 impl Rule {
     fn matches(&self, status: Option<u16>, error: &ErrorBody) -> bool {
-        status.is_none_or(|status| self.statuses.contains(&status))
+        let fits = status.map(|status| self.statuses.contains(&status));
+        if self.codes.is_empty() && self.texts.is_empty() {
+            return fits == Some(true);
+        }
+        fits != Some(false)
             && (error.codes.iter().any(|code| self.codes.iter().any(|known| code.eq_ignore_ascii_case(known)))
                 || self.texts.iter().any(|text| error.text.contains(text)))
     }
@@ -326,8 +332,7 @@ fn by_status(status: Option<u16>, is_page: bool) -> FailureClass {
         Some(401) => FailureClass::Unauthorised,
         Some(403) if is_page => FailureClass::Server,
         Some(403 | 451) => FailureClass::Forbidden,
-        Some(404 | 410) => FailureClass::ModelGone,
-        Some(429) => FailureClass::RateLimited,
+        Some(410) => FailureClass::ModelGone,
         Some(498 | 503 | 529) => FailureClass::Overloaded,
         // Time-outs, conflicts and closed connections on the provider's side.
         Some(408 | 409 | 425 | 499) => FailureClass::Server,

@@ -1,1 +1,850 @@
+use std::time::Duration;
 
+use http::HeaderValue;
+use proptest::prelude::*;
+
+use super::*;
+use FailureClass as C;
+
+fn failure(status: u16, body: &str) -> Failure {
+    classify(Dialect::OpenAiChat, status, &HeaderMap::new(), body.as_bytes())
+}
+
+/// Provider, status, body, class, scope: what section 4 of the protocol notes says, and every shape of an error body.
+const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
+    (
+        "OpenAI",
+        401,
+        r#"{"error":{"message":"Incorrect API key provided: sk-x.","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#,
+        C::Unauthorised,
+        Scope::Key,
+    ),
+    (
+        "OpenAI",
+        401,
+        r#"{"error":{"message":"Your IP is not authorized","code":"ip_not_authorized"}}"#,
+        C::Unauthorised,
+        Scope::Key,
+    ),
+    (
+        "OpenAI",
+        403,
+        r#"{"error":{"message":"Country, region, or territory not supported","code":"unsupported_country_region_territory"}}"#,
+        C::Forbidden,
+        Scope::Model,
+    ),
+    (
+        "OpenAI",
+        429,
+        r#"{"error":{"message":"Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, Used 14567, Requested 24754. Please try again in 18.642s.","type":"tokens","code":"rate_limit_exceeded"}}"#,
+        C::RateLimited,
+        Scope::Key,
+    ),
+    (
+        "OpenAI",
+        429,
+        r#"{"error":{"message":"Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 36278.","type":"tokens","code":"rate_limit_exceeded"}}"#,
+        C::RequestExceedsLimit,
+        Scope::Request,
+    ),
+    (
+        "OpenAI",
+        429,
+        r#"{"error":{"message":"Slow down","type":"rate_limit_error","code":"slow_down"}}"#,
+        C::RateLimited,
+        Scope::Key,
+    ),
+    (
+        "OpenAI",
+        429,
+        r#"{"error":{"message":"You exceeded your current quota, please check your plan and billing details.","type":"insufficient_quota","code":"insufficient_quota"}}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "OpenAI",
+        429,
+        r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"project_spend_limit_exceeded"}}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "OpenAI",
+        429,
+        r#"{"error":{"message":"None left","type":"billing","code":"credit_balance_exhausted"}}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "OpenAI",
+        429,
+        r#"{"error":{"message":"The engine is currently overloaded, please try again later","type":"server_error"}}"#,
+        C::Overloaded,
+        Scope::Endpoint,
+    ),
+    (
+        "OpenAI",
+        503,
+        r#"{"error":{"message":"Slow","type":"service_unavailable_error","code":"server_is_overloaded"}}"#,
+        C::Overloaded,
+        Scope::Endpoint,
+    ),
+    (
+        "OpenAI",
+        500,
+        r#"{"error":{"message":"The server had an error","type":"server_error"}}"#,
+        C::Server,
+        Scope::Model,
+    ),
+    (
+        "OpenAI",
+        400,
+        r#"{"error":{"message":"This model's maximum context length is 8192 tokens.","code":"context_length_exceeded"}}"#,
+        C::ContextTooLong,
+        Scope::Request,
+    ),
+    (
+        "OpenAI",
+        400,
+        r#"{"error":{"message":"Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.","param":"max_tokens","code":"unsupported_parameter"}}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
+        "OpenAI",
+        400,
+        r#"{"error":{"message":"Unsupported value","param":"messages[0].role","code":"unsupported_value"}}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
+        "OpenAI",
+        400,
+        r#"{"error":{"message":"Unrecognized request argument supplied: top_k","type":"invalid_request_error","code":null}}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
+        "OpenAI",
+        400,
+        r#"{"error":{"message":"You uploaded an unsupported image.","code":"invalid_image_format"}}"#,
+        C::BadRequest,
+        Scope::Request,
+    ),
+    (
+        "OpenAI",
+        400,
+        r#"{"error":{"message":"Invalid 'messages': empty array.","code":"empty_array"}}"#,
+        C::BadRequest,
+        Scope::Request,
+    ),
+    (
+        "OpenAI",
+        404,
+        r#"{"error":{"message":"The model `x` does not exist or you do not have access to it.","code":"model_not_found"}}"#,
+        C::ModelGone,
+        Scope::Model,
+    ),
+    (
+        "OpenAI",
+        400,
+        r#"{"error":{"message":"The requested model 'x' does not exist.","param":"model","code":"model_not_found"}}"#,
+        C::ModelGone,
+        Scope::Model,
+    ),
+    (
+        "OpenAI",
+        404,
+        r#"{"error":{"message":"The model `x` has been deprecated","code":"model_not_found"}}"#,
+        C::ModelGone,
+        Scope::Model,
+    ),
+    (
+        "OpenAI",
+        400,
+        r#"{"error":{"message":"Invalid prompt: your prompt was flagged as potentially violating our usage policy.","code":"invalid_prompt"}}"#,
+        C::ContentPolicy,
+        Scope::Request,
+    ),
+    (
+        "Anthropic",
+        401,
+        r#"{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"},"request_id":"r"}"#,
+        C::Unauthorised,
+        Scope::Key,
+    ),
+    (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the Anthropic API."}}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"You have reached your specified API usage limits."}}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "Anthropic",
+        402,
+        r#"{"type":"error","error":{"type":"billing_error","message":"pay"}}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "Anthropic",
+        403,
+        r#"{"type":"error","error":{"type":"permission_error","message":"not yours"}}"#,
+        C::Forbidden,
+        Scope::Model,
+    ),
+    (
+        "Anthropic",
+        429,
+        r#"{"type":"error","error":{"type":"rate_limit_error","message":"Number of requests has exceeded your per-minute rate limit"}}"#,
+        C::RateLimited,
+        Scope::Key,
+    ),
+    (
+        "Anthropic",
+        429,
+        r#"{"type":"error","error":{"type":"rate_limit_error","message":"limit","details":{"error_code":"enforced_spend_limit_reached"}}}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "Anthropic, OpenAI's way",
+        429,
+        r#"{"error":{"code":"rate_limit_error","type":"invalid_request_error","message":"This request would exceed the rate limit"}}"#,
+        C::RateLimited,
+        Scope::Key,
+    ),
+    (
+        "Anthropic",
+        529,
+        r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#,
+        C::Overloaded,
+        Scope::Endpoint,
+    ),
+    (
+        "Anthropic",
+        500,
+        r#"{"type":"error","error":{"type":"api_error","message":"Internal server error"}}"#,
+        C::Server,
+        Scope::Model,
+    ),
+    (
+        "Anthropic",
+        504,
+        r#"{"type":"error","error":{"type":"timeout_error","message":"late"}}"#,
+        C::Server,
+        Scope::Endpoint,
+    ),
+    (
+        "Anthropic",
+        409,
+        r#"{"type":"error","error":{"type":"conflict_error","message":"again"}}"#,
+        C::Server,
+        Scope::Model,
+    ),
+    ("Anthropic", 413, "<html><body>413 Request Entity Too Large</body></html>", C::BadRequest, Scope::Request),
+    (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 3333404 tokens > 200000 maximum"}}"#,
+        C::ContextTooLong,
+        Scope::Request,
+    ),
+    (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"This model does not support effort level 'xhigh'."}}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"temperature: range: 0..1"}}"#,
+        C::BadRequest,
+        Scope::Request,
+    ),
+    (
+        "Anthropic",
+        404,
+        r#"{"type":"error","error":{"type":"not_found_error","message":"model: x"}}"#,
+        C::ModelGone,
+        Scope::Model,
+    ),
+    (
+        "Gemini",
+        400,
+        r#"{"error":{"code":400,"message":"Bad","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]}}"#,
+        C::Unauthorised,
+        Scope::Key,
+    ),
+    (
+        "Gemini",
+        400,
+        r#"{"error":{"code":400,"message":"User location is not supported for the API use.","status":"FAILED_PRECONDITION"}}"#,
+        C::Forbidden,
+        Scope::Model,
+    ),
+    (
+        "Gemini",
+        402,
+        r#"{"error":{"code":402,"message":"prepaid credit gone","status":"RESOURCE_EXHAUSTED"}}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "Gemini",
+        403,
+        r#"{"error":{"code":403,"message":"Method doesn't allow unregistered callers","status":"PERMISSION_DENIED"}}"#,
+        C::Unauthorised,
+        Scope::Key,
+    ),
+    (
+        "Gemini",
+        404,
+        r#"{"error":{"code":404,"message":"models/x is not found for API version v1beta, or is not supported for generateContent.","status":"NOT_FOUND"}}"#,
+        C::ModelGone,
+        Scope::Model,
+    ),
+    (
+        "Gemini",
+        429,
+        r#"{"error":{"code":429,"message":"You exceeded your current quota, please check your plan and billing details.","status":"RESOURCE_EXHAUSTED"}}"#,
+        C::RateLimited,
+        Scope::Key,
+    ),
+    (
+        "Gemini",
+        500,
+        r#"{"error":{"code":500,"message":"An internal error has occurred.","status":"INTERNAL"}}"#,
+        C::Server,
+        Scope::Model,
+    ),
+    (
+        "Gemini",
+        503,
+        r#"{"error":{"code":503,"message":"The model is overloaded. Please try again later.","status":"UNAVAILABLE"}}"#,
+        C::Overloaded,
+        Scope::Model,
+    ),
+    (
+        "Gemini",
+        504,
+        r#"{"error":{"code":504,"message":"late","status":"DEADLINE_EXCEEDED"}}"#,
+        C::Server,
+        Scope::Endpoint,
+    ),
+    (
+        "Gemini",
+        400,
+        r#"{"error":{"code":400,"message":"The input token count (1250074) exceeds the maximum number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}"#,
+        C::ContextTooLong,
+        Scope::Request,
+    ),
+    (
+        "Vertex",
+        429,
+        r#"[{"error":{"code":429,"message":"Resource exhausted, please try again later.","status":"RESOURCE_EXHAUSTED"}}]"#,
+        C::Overloaded,
+        Scope::Endpoint,
+    ),
+    ("Mistral", 401, r#"{"detail":"Invalid API Key"}"#, C::Unauthorised, Scope::Key),
+    ("Mistral", 401, r#"{"message":"Unauthorized"}"#, C::Unauthorised, Scope::Key),
+    (
+        "Mistral",
+        400,
+        r#"{"object":"error","message":"Invalid model: x","type":"invalid_model","param":null,"code":"1500"}"#,
+        C::ModelGone,
+        Scope::Model,
+    ),
+    (
+        "Mistral",
+        429,
+        r#"{"object":"error","message":"Rate limit exceeded","type":"rate_limited","param":null,"code":"1300"}"#,
+        C::RateLimited,
+        Scope::Key,
+    ),
+    ("Mistral", 429, r#"{"message":"Requests rate limit exceeded"}"#, C::RateLimited, Scope::Key),
+    (
+        "Mistral",
+        429,
+        r#"{"object":"error","message":"Service tier capacity exceeded for this model.","type":"service_tier_capacity_exceeded","code":"3505"}"#,
+        C::Overloaded,
+        Scope::Model,
+    ),
+    (
+        "Mistral",
+        503,
+        r#"{"object":"error","message":"Service tier capacity exceeded for this model.","code":"3505"}"#,
+        C::Overloaded,
+        Scope::Model,
+    ),
+    (
+        "Mistral",
+        422,
+        r#"{"detail":[{"loc":["body","temperature"],"msg":"Input should be less than or equal to 1.5","type":"less_than_equal"}]}"#,
+        C::BadRequest,
+        Scope::Request,
+    ),
+    (
+        "Mistral",
+        422,
+        r#"{"detail":[{"loc":["body","seed"],"msg":"Extra inputs are not permitted","type":"extra_forbidden"}]}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
+        "DeepSeek",
+        402,
+        r#"{"error":{"message":"Insufficient Balance","type":"unknown_error","param":null,"code":"invalid_request_error"}}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "DeepSeek",
+        400,
+        r#"{"error":{"message":"The supported API model names are a or b, but you passed c.","type":"invalid_request_error","code":"invalid_request_error"}}"#,
+        C::ModelGone,
+        Scope::Model,
+    ),
+    ("DeepSeek", 429, r#"{"error":{"message":"concurrency","type":"unknown_error"}}"#, C::RateLimited, Scope::Key),
+    (
+        "DeepSeek",
+        400,
+        r#"{"error":{"message":"messages[0]: unknown variant `image_url`, expected `text` at line 1","code":"invalid_request_error"}}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
+        "Qwen",
+        401,
+        r#"{"error":{"message":"Incorrect API key provided. ","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#,
+        C::Unauthorised,
+        Scope::Key,
+    ),
+    (
+        "Qwen",
+        400,
+        r#"{"error":{"message":"Access denied, please make sure your account is in good standing.","type":"Arrearage","code":"Arrearage"}}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "Qwen",
+        403,
+        r#"{"error":{"message":"The free tier of the model has been exhausted.","code":"AllocationQuota.FreeTierOnly"}}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "Qwen",
+        429,
+        r#"{"error":{"code":"insufficient_quota","message":"You exceeded your current quota, see https://help.aliyun.com/error-code#token-limit","type":"insufficient_quota"},"request_id":""}"#,
+        C::RateLimited,
+        Scope::Key,
+    ),
+    (
+        "Qwen",
+        429,
+        r#"{"error":{"code":"insufficient_quota","message":"Allocated quota exceeded, please increase your quota limit."}}"#,
+        C::RateLimited,
+        Scope::Key,
+    ),
+    (
+        "Qwen",
+        429,
+        r#"{"error":{"code":"limit_burst_rate","message":"Request rate increased too quickly"}}"#,
+        C::RateLimited,
+        Scope::Key,
+    ),
+    (
+        "Qwen",
+        400,
+        r#"{"error":{"message":"Input data may contain inappropriate content.","type":"data_inspection_failed","code":"data_inspection_failed"}}"#,
+        C::ContentPolicy,
+        Scope::Request,
+    ),
+    (
+        "Qwen",
+        400,
+        r#"{"error":{"message":"Range of input length should be [1, 30720]","code":"invalid_parameter_error"}}"#,
+        C::ContextTooLong,
+        Scope::Request,
+    ),
+    (
+        "Qwen",
+        400,
+        r#"{"error":{"message":"This model only support stream mode","code":"invalid_parameter_error"}}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
+        "Qwen",
+        500,
+        r#"{"error":{"message":"<503> Request throttled by back end","code":"internal_error"}}"#,
+        C::Overloaded,
+        Scope::Endpoint,
+    ),
+    (
+        "DashScope",
+        401,
+        r#"{"code":"InvalidApiKey","message":"Invalid API-key provided.","request_id":"r"}"#,
+        C::Unauthorised,
+        Scope::Key,
+    ),
+    (
+        "DashScope",
+        400,
+        r#"{"code":"InvalidParameter","message":"Role must be user or assistant","request_id":"r"}"#,
+        C::BadRequest,
+        Scope::Request,
+    ),
+    (
+        "OpenRouter",
+        401,
+        r#"{"error":{"message":"Missing Authentication header","code":401}}"#,
+        C::Unauthorised,
+        Scope::Key,
+    ),
+    ("OpenRouter", 402, r#"{"error":{"message":"Insufficient credits","code":402}}"#, C::OutOfMoney, Scope::Key),
+    (
+        "OpenRouter",
+        403,
+        r#"{"error":{"message":"Your input was flagged","code":403,"metadata":{"error_type":"content_policy_violation"}}}"#,
+        C::ContentPolicy,
+        Scope::Request,
+    ),
+    (
+        "OpenRouter",
+        429,
+        r#"{"error":{"code":429,"message":"Provider returned error","metadata":{"provider_name":"Google","raw":"x is temporarily rate-limited upstream."}}}"#,
+        C::RateLimited,
+        Scope::Model,
+    ),
+    (
+        "OpenRouter",
+        503,
+        r#"{"error":{"code":503,"message":"full","availability":{"code":"capacity_exhausted","retryable":true,"retry_after":7}}}"#,
+        C::Overloaded,
+        Scope::Endpoint,
+    ),
+    ("OpenRouter", 404, r#"{"error":{"message":"No endpoints found for x.","code":404}}"#, C::ModelGone, Scope::Model),
+    (
+        "OpenRouter",
+        404,
+        r#"{"error":{"message":"No endpoints found that support tool use.","code":404}}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
+        "OpenRouter",
+        404,
+        r#"{"error":{"message":"No endpoints found matching your data policy.","code":404}}"#,
+        C::Forbidden,
+        Scope::Model,
+    ),
+    ("OpenRouter", 400, r#"{"error":{"message":"x is not a valid model ID","code":400}}"#, C::ModelGone, Scope::Model),
+    (
+        "OpenRouter",
+        502,
+        r#"{"error":{"message":"bad","code":502,"metadata":{"error_type":"provider_unavailable"}}}"#,
+        C::Server,
+        Scope::Endpoint,
+    ),
+    (
+        "Groq",
+        413,
+        r#"{"error":{"message":"Request too large on tokens per minute (TPM): Limit 6000, Requested 14368, please reduce","type":"tokens","code":"rate_limit_exceeded"}}"#,
+        C::RequestExceedsLimit,
+        Scope::Request,
+    ),
+    (
+        "Groq",
+        429,
+        r#"{"error":{"message":"Rate limit reached on tokens per day (TPD): Limit 100000, Used 99000, Requested 3000. Please try again in 49m14s.","code":"rate_limit_exceeded"}}"#,
+        C::RateLimited,
+        Scope::Key,
+    ),
+    (
+        "Groq",
+        400,
+        r#"{"error":{"message":"model did not call a tool","type":"invalid_request_error","code":"tool_use_failed","failed_generation":"x"}}"#,
+        C::Unusable,
+        Scope::Request,
+    ),
+    ("Groq", 498, r#"{"error":{"message":"flex","code":"capacity_exceeded"}}"#, C::Overloaded, Scope::Endpoint),
+    (
+        "Azure",
+        400,
+        r#"{"error":{"message":"filtered","code":"content_filter","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
+        C::ContentPolicy,
+        Scope::Request,
+    ),
+    (
+        "Azure",
+        401,
+        r#"{"error":{"code":"401","message":"Access denied due to invalid subscription key"}}"#,
+        C::Unauthorised,
+        Scope::Key,
+    ),
+    (
+        "Azure",
+        404,
+        r#"{"error":{"code":"DeploymentNotFound","message":"The API deployment for this resource does not exist."}}"#,
+        C::ModelGone,
+        Scope::Model,
+    ),
+    (
+        "Azure",
+        429,
+        r#"{"error":{"code":"429","message":"Requests have exceeded the token rate limit."}}"#,
+        C::RateLimited,
+        Scope::Key,
+    ),
+    (
+        "xAI",
+        400,
+        r#"{"code":"invalid-argument","error":"Incorrect API key provided. You can obtain an API key from https://console.x.ai."}"#,
+        C::Unauthorised,
+        Scope::Key,
+    ),
+    ("xAI", 400, r#"{"code":"invalid-argument","error":"Model not found: grok-9"}"#, C::ModelGone, Scope::Model),
+    (
+        "Together",
+        400,
+        r#"{"id":"x","error":{"message":"Unable to access non-serverless model x.","type":"invalid_request_error","code":"model_not_available"}}"#,
+        C::ModelGone,
+        Scope::Model,
+    ),
+    ("Ollama", 404, r#"{"error":"model 'x' not found"}"#, C::ModelGone, Scope::Model),
+    (
+        "Ollama",
+        503,
+        r#"{"error":"server busy, please try again.  maximum pending requests exceeded"}"#,
+        C::Overloaded,
+        Scope::Endpoint,
+    ),
+    (
+        "llama.cpp",
+        400,
+        r#"{"error":{"code":400,"message":"request (2009 tokens) exceeds the available context size (512 tokens)","type":"exceed_context_size_error"}}"#,
+        C::ContextTooLong,
+        Scope::Request,
+    ),
+    (
+        "llama.cpp",
+        500,
+        r#"{"error":{"code":500,"message":"tools param requires --jinja flag","type":"server_error"}}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
+        "llama.cpp",
+        500,
+        r#"{"error":{"code":500,"message":"[json.exception.parse_error.101] parse error at line 1","type":"server_error"}}"#,
+        C::BadRequest,
+        Scope::Request,
+    ),
+    (
+        "llama.cpp",
+        500,
+        r#"{"error":{"code":500,"message":"invalid argument","type":"server_error"}}"#,
+        C::BadRequest,
+        Scope::Request,
+    ),
+    (
+        "llama.cpp",
+        501,
+        r#"{"error":{"code":501,"message":"This server does not support images","type":"not_supported_error"}}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
+        "llama.cpp",
+        503,
+        r#"{"error":{"code":503,"message":"Loading model","type":"unavailable_error"}}"#,
+        C::Overloaded,
+        Scope::Model,
+    ),
+    (
+        "vLLM",
+        400,
+        r#"{"object":"error","message":"This model's maximum context length is 4096 tokens.","type":"BadRequestError","param":null,"code":400}"#,
+        C::ContextTooLong,
+        Scope::Request,
+    ),
+    (
+        "vLLM",
+        404,
+        r#"{"error":{"message":"The model `x` does not exist.","type":"NotFoundError","code":404}}"#,
+        C::ModelGone,
+        Scope::Model,
+    ),
+    ("a gateway", 403, "<!DOCTYPE html><title>Attention Required! | Cloudflare</title>", C::Server, Scope::Endpoint),
+    ("a gateway", 502, "<html><head><title>502 Bad Gateway</title></head></html>", C::Server, Scope::Endpoint),
+    ("a gateway", 503, "<html>no server is available</html>", C::Overloaded, Scope::Endpoint),
+    ("a gateway", 524, "error code: 524", C::Server, Scope::Endpoint),
+    ("a gateway", 500, "", C::Server, Scope::Model),
+    ("a proxy", 408, "", C::Server, Scope::Model),
+    ("a firewall", 403, "Forbidden", C::Forbidden, Scope::Model),
+    ("anything", 404, "404 page not found", C::ModelGone, Scope::Model),
+    ("anything", 418, "teapot", C::BadRequest, Scope::Request),
+    ("anything", 422, "{}", C::BadRequest, Scope::Request),
+    ("anything", 429, "null", C::RateLimited, Scope::Key),
+    ("anything", 302, "", C::Server, Scope::Model),
+];
+
+#[test]
+fn knows_every_provider_by_status_code_and_text() {
+    let wrong: Vec<String> = TABLE
+        .iter()
+        .filter_map(|(provider, status, body, class, scope)| {
+            let found = failure(*status, body);
+            let right = (found.class, found.scope, found.status) == (*class, *scope, Some(*status));
+            (!right).then(|| format!("{provider} {status} {body}\n   {class} {scope:?}, found {found:?}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn knows_errors_inside_of_answers() {
+    for (json, class, status) in [
+        (
+            r#"{"error":{"message":"no","type":"invalid_request_error","code":"tool_use_failed","status_code":400}}"#,
+            C::Unusable,
+            Some(400),
+        ),
+        (
+            r#"{"type":"error","error":{"details":null,"type":"overloaded_error","message":"Overloaded"}}"#,
+            C::Overloaded,
+            None,
+        ),
+        (r#"{"code":502,"message":"Provider disconnected"}"#, C::Server, Some(502)),
+        (r#"{"error":{"code":"server_error","message":"Provider disconnected"}}"#, C::Server, None),
+        (
+            r#"{"error":{"code":"rate_limit_exceeded","message":"Request too large: Limit 1, Requested 30."}}"#,
+            C::RequestExceedsLimit,
+            None,
+        ),
+        (r#"{"error":{"message":"boom","type":"BadRequestError","code":400}}"#, C::BadRequest, Some(400)),
+        (r#""plain words""#, C::Server, None),
+        ("no json", C::Server, None),
+    ] {
+        let found = in_band(json);
+        assert_eq!((found.class, found.status), (class, status), "{json}");
+    }
+}
+
+#[test]
+fn takes_the_wait_from_headers_first_then_the_body_then_the_text() {
+    let retry_info = r#"{"error":{"code":429,"message":"Please retry in 48.9s.","details":[{"@type":"google.rpc.RetryInfo","retryDelay":"48s"}]}}"#;
+    let text_only = r#"{"error":{"code":"rate_limit_exceeded","message":"Please try again in 1m2.5s."}}"#;
+    let availability = r#"{"error":{"code":429,"message":"x","availability":{"retry_after":7}}}"#;
+    let reset = r#"{"error":{"code":429,"message":"x","metadata":{"headers":{"X-RateLimit-Reset":"1754667660000"}}}}"#;
+    let header = [("retry-after", "3")];
+    let used_up = [("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "9s")];
+    let millis = |millis| Some(RetryAfter::After(Duration::from_millis(millis)));
+    let epoch = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_754_667_660);
+    for (headers, body, expected) in [
+        (&header[..], retry_info, millis(3_000)),
+        (&used_up, retry_info, millis(48_000)),
+        (&used_up, text_only, millis(9_000)),
+        (&[], text_only, millis(62_500)),
+        (&[], availability, millis(7_000)),
+        (&[], reset, Some(RetryAfter::At(epoch))),
+        (&[], "{}", None),
+    ] {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        let found = classify(Dialect::OpenAiChat, 429, &headers, body.as_bytes());
+        assert_eq!((found.class, found.retry_after), (C::RateLimited, expected), "{headers:?} {body}");
+    }
+}
+
+#[test]
+fn names_no_wait_where_waiting_cannot_help() {
+    let mut headers = HeaderMap::new();
+    headers.insert("retry-after", HeaderValue::from_static("30"));
+    for (status, body) in
+        [(401, ""), (402, ""), (400, ""), (404, ""), (429, r#"{"error":{"code":"insufficient_quota"}}"#)]
+    {
+        assert_eq!(classify(Dialect::OpenAiChat, status, &headers, body.as_bytes()).retry_after, None, "{status}");
+    }
+    for status in [429, 500, 503, 529] {
+        assert!(classify(Dialect::OpenAiChat, status, &headers, b"").retry_after.is_some(), "{status}");
+    }
+}
+
+#[test]
+fn passes_on_the_code_that_tells_most() {
+    for (body, code) in [
+        (r#"{"error":{"code":"invalid_api_key","type":"invalid_request_error"}}"#, Some("invalid_api_key")),
+        (r#"{"error":{"code":401,"type":"authentication_error"}}"#, Some("authentication_error")),
+        (r#"{"error":{"code":401,"message":"x"}}"#, Some("401")),
+        (r#"{"error":{"code":null,"message":"x"}}"#, None),
+        (r#"{"detail":"x"}"#, None),
+    ] {
+        assert_eq!(failure(401, body).code.as_deref(), code, "{body}");
+    }
+}
+
+#[test]
+fn shows_no_key() {
+    for (message, clean) in [
+        ("Incorrect API key provided: sk-proj-abc****xyz. You can", "Incorrect API key provided: [redacted] You can"),
+        ("Incorrect API key provided: invalid_key. You", "Incorrect API key provided: [redacted] You"),
+        (
+            "Authentication Fails, Your api key: ****-key is invalid",
+            "Authentication Fails, Your api key: [redacted] is invalid",
+        ),
+        ("got header 'Authorization: Bearer abc.def-123'", "got header 'Authorization: Bearer [redacted]'"),
+        ("GET https://x.dev/v1?key=AIzaSyA1234567 failed", "GET https://x.dev/v1?key=[redacted] failed"),
+        ("the key gsk_0123456789abcdef is revoked", "the key [redacted] is revoked"),
+        (r#"{"api_key": "abc"}"#, r#"{"api_key": "[redacted]"}"#),
+        ("Incorrect API key provided. You can obtain one", "Incorrect API key provided. You can obtain one"),
+        ("the monkey: see sk-8", "the monkey: see sk-8"),
+        ("a max_tokens of 12 is too low", "a max_tokens of 12 is too low"),
+    ] {
+        assert_eq!(body::tidy(message), clean);
+    }
+}
+
+#[test]
+fn cuts_long_messages_and_says_something_for_none() {
+    let long = failure(400, &"ü".repeat(2_000)).message;
+    assert_eq!(long.chars().count(), 500);
+    assert_eq!(failure(400, &"x".repeat(3_000_000)).message.len(), 500);
+    assert_eq!(failure(503, "").message, "Service Unavailable");
+    assert_eq!(failure(502, "<html><title> 502 Bad Gateway </title>").message, "a gateway's page: 502 Bad Gateway");
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_classified(status in 100_u16..1_000, body in prop::collection::vec(any::<u8>(), 0..200)) {
+        classify(Dialect::OpenAiChat, status, &HeaderMap::new(), &body);
+    }
+
+    #[test]
+    fn any_words_are_classified_and_cut(
+        status in 300_u16..600,
+        message in r#"(limit|requested|<title>|key: |Bearer |sk-|try again in |[0-9.]{1,5}|\PC| ){0,80}"#,
+    ) {
+        for body in [serde_json::json!({"error": {"message": message}}).to_string(), message.clone()] {
+            let found = failure(status, &body);
+            prop_assert!(found.message.chars().count() <= 500);
+            in_band(&body);
+            recognise(&body);
+        }
+    }
+}

@@ -29,7 +29,7 @@ pub(in crate::wire) fn read_event(
         ("error", _) => Err(classify::in_band(data)),
         ("" | "message", _) => read(draft, data, false, out),
         // Events of other names belong to no answer as long as they are not of its shape.
-        _ if serde_json::from_str::<Chunk<'_>>(data).is_ok() => read(draft, data, false, out),
+        _ if parse(data).is_ok() => read(draft, data, false, out),
         _ => Ok(false),
     }
 }
@@ -40,7 +40,7 @@ pub(in crate::wire) fn read_whole(draft: &mut Draft, body: &str, out: &mut Vec<P
 }
 
 fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Result<bool, Failure> {
-    let chunk: Chunk<'_> = match serde_json::from_str(text) {
+    let chunk = match parse(text) {
         Ok(chunk) => chunk,
         Err(problem) => {
             let broken = || cut(format!("the provider sent what is no answer: {problem}"));
@@ -64,6 +64,14 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
         None if usage.is_none() => classify::recognise(text).map_or(Ok(false), Err),
         None => Ok(false),
     }
+}
+
+fn parse(text: &str) -> serde_json::Result<Chunk<'_>> {
+    // Serde takes an array for a struct's fields in their order.
+    if text.starts_with('[') {
+        return Err(serde::de::Error::custom("an array"));
+    }
+    serde_json::from_str(text)
 }
 
 /// Tells whether an `error` field is one: some servers send it empty with every chunk.

@@ -75,7 +75,7 @@ fn bad(field: &str, problem: &str) -> Failure {
 }
 
 /// Guesses the body's size, an eighth above its texts, so that the buffer seldom grows.
-fn size(request: &ChatRequest) -> usize {
+pub(super) fn size(request: &ChatRequest) -> usize {
     let texts: usize = request.messages.iter().map(message_size).sum();
     texts + texts / 8 + 64 * request.messages.len() + 512 * request.tools.len() + 512
 }
