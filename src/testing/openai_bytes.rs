@@ -1,0 +1,408 @@
+//! The bytes of OpenAI's chat completions, as recorded traffic has them.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, DATE, HeaderName, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue};
+
+use super::answer::{Piece, Question};
+use super::fault::{ProviderError, RetryHint};
+use super::openai_check;
+use super::score::Sheet;
+use super::speech::{Account, Allowance, Refusal, Speech, Utterance};
+use crate::words::Usage;
+
+/// OpenAI's chat completions.
+pub(crate) struct OpenAiChat;
+
+/// The farthest date a `retry-after` names, from now: HTTP's dates have four digits for the year.
+const RETRY_DATE_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+const BAD_GATEWAY: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad \
+    Gateway</h1></center>\r\n<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n";
+
+impl Speech for OpenAiChat {
+    fn key<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+    }
+
+    fn read(&self, body: &[u8]) -> Result<Question, Refusal> {
+        openai_check::read(body)
+    }
+
+    fn write_stream(&self, utterance: &Utterance<'_>, sheet: &mut Sheet) {
+        let frame = Frame::new(utterance);
+        frame.delta(&mut sheet.bytes, br#"{"role":"assistant","content":"","refusal":null}"#);
+        sheet.mark(0);
+        let mut delta = Vec::new();
+        for piece in &utterance.pieces {
+            delta.clear();
+            write_delta(piece, &mut delta);
+            frame.delta(&mut sheet.bytes, &delta);
+            sheet.mark(1);
+        }
+        frame.finish(&mut sheet.bytes, utterance.finish);
+        sheet.mark(0);
+        if utterance.include_usage {
+            frame.usage(&mut sheet.bytes, utterance.usage);
+            sheet.mark(0);
+        }
+        sheet.bytes.extend_from_slice(b"data: [DONE]\n\n");
+        sheet.mark(0);
+    }
+
+    fn write_whole(&self, utterance: &Utterance<'_>, out: &mut Vec<u8>) {
+        put(out, r#"{"id":"chatcmpl-"#);
+        put(out, utterance.id);
+        put(out, r#"","object":"chat.completion","created":"#);
+        put(out, &utterance.created.to_string());
+        put(out, r#","model":"#);
+        quote(out, utterance.model);
+        put(out, r#","choices":[{"index":0,"message":"#);
+        write_message(&utterance.pieces, out);
+        put(out, r#","logprobs":null,"finish_reason":"#);
+        quote(out, utterance.finish);
+        put(out, r#"}],"usage":"#);
+        write_usage(utterance.usage, out);
+        put(out, r#","service_tier":"default","system_fingerprint":"fp_standin"}"#);
+    }
+
+    fn failure_within(&self, stream: bool) -> Bytes {
+        let body = self.refusal(&self.error(ProviderError::Server, ""));
+        if stream { [b"data: ", &body[..], b"\n\n"].concat().into() } else { body }
+    }
+
+    fn keep_alive(&self, stream: bool) -> &'static [u8] {
+        if stream { b": keep-alive\n\n" } else { b"\n" }
+    }
+
+    fn error(&self, error: ProviderError, model: &str) -> Refusal {
+        let (status, kind, code, message) = match error {
+            ProviderError::Server => (
+                500,
+                "server_error",
+                None,
+                "The server had an error while processing your request. Sorry about that!".to_owned(),
+            ),
+            ProviderError::BadGateway => {
+                return Refusal { status: 502, html: Some(BAD_GATEWAY), ..Refusal::default() };
+            }
+            ProviderError::Unavailable => (
+                503,
+                "service_unavailable_error",
+                Some("server_is_overloaded"),
+                "The engine is currently overloaded, please try again later.".to_owned(),
+            ),
+            ProviderError::Overloaded => (529, "overloaded_error", Some("overloaded"), "Overloaded".to_owned()),
+            ProviderError::ContextTooLong => (
+                400,
+                "invalid_request_error",
+                Some("context_length_exceeded"),
+                "This model's maximum context length is 8192 tokens. However, your messages resulted in 8227 tokens. \
+                 Please reduce the length of the messages."
+                    .to_owned(),
+            ),
+            ProviderError::Unauthorised => (
+                401,
+                "invalid_request_error",
+                Some("invalid_api_key"),
+                "Incorrect API key provided: sk-drill. You can find your API key at \
+                 https://platform.openai.com/account/api-keys."
+                    .to_owned(),
+            ),
+            ProviderError::OutOfMoney => (
+                402,
+                "insufficient_quota",
+                Some("insufficient_quota"),
+                "You exceeded your current quota, please check your plan and billing details.".to_owned(),
+            ),
+            ProviderError::ModelGone => (
+                404,
+                "invalid_request_error",
+                Some("model_not_found"),
+                format!("The model `{model}` does not exist or you do not have access to it."),
+            ),
+        };
+        let param = (error == ProviderError::ContextTooLong).then(|| "messages".to_owned());
+        Refusal { status, kind, message, param, code, ..Refusal::default() }
+    }
+
+    fn rate_limit(&self, hint: RetryHint, limit: u32, model: &str) -> Refusal {
+        let mut headers = HeaderMap::new();
+        let mut message = format!(
+            "Rate limit reached for {model} in organization org-drill on requests per min (RPM): Limit {limit}, Used \
+             {limit}, Requested 1."
+        );
+        match hint {
+            RetryHint::Silent => {}
+            RetryHint::Seconds(wait) => set(&mut headers, RETRY_AFTER, &wait.as_secs_f64().to_string()),
+            RetryHint::Millis(wait) => {
+                set(&mut headers, HeaderName::from_static("retry-after-ms"), &wait.as_millis().to_string());
+            }
+            RetryHint::Date(wait) => {
+                let now = SystemTime::now();
+                let whole_seconds = wait.min(RETRY_DATE_MAX).as_millis().div_ceil(1_000) as u64;
+                set(&mut headers, DATE, &httpdate::fmt_http_date(now));
+                set(&mut headers, RETRY_AFTER, &httpdate::fmt_http_date(now + Duration::from_secs(whole_seconds)));
+            }
+            RetryHint::Reset(wait) => {
+                let allowance = Allowance { limit, remaining: 0, reset: wait };
+                set_allowance(&mut headers, "requests", allowance);
+            }
+            RetryHint::Text(wait) => {
+                let _ = write!(message, " Please try again in {}.", go_duration(wait));
+            }
+        }
+        message.push_str(" Visit https://platform.openai.com/account/rate-limits to learn more.");
+        Refusal {
+            status: 429,
+            kind: "requests",
+            message,
+            code: Some("rate_limit_exceeded"),
+            headers,
+            ..Refusal::default()
+        }
+    }
+
+    fn refusal(&self, refusal: &Refusal) -> Bytes {
+        if let Some(html) = refusal.html {
+            return Bytes::from_static(html.as_bytes());
+        }
+        let mut out = Vec::with_capacity(256);
+        put(&mut out, r#"{"error":{"message":"#);
+        quote(&mut out, &refusal.message);
+        put(&mut out, r#","type":"#);
+        quote(&mut out, refusal.kind);
+        put(&mut out, r#","param":"#);
+        quote_or_null(&mut out, refusal.param.as_deref());
+        put(&mut out, r#","code":"#);
+        quote_or_null(&mut out, refusal.code);
+        put(&mut out, "}}");
+        out.into()
+    }
+
+    fn models(&self, models: &[String], one: Option<&str>) -> Result<Bytes, Refusal> {
+        let mut out = Vec::new();
+        if let Some(one) = one {
+            if !models.is_empty() && !models.iter().any(|model| model == one) {
+                return Err(self.error(ProviderError::ModelGone, one));
+            }
+            write_model(one, &mut out);
+            return Ok(out.into());
+        }
+        put(&mut out, r#"{"object":"list","data":["#);
+        for (at, model) in models.iter().enumerate() {
+            put(&mut out, if at == 0 { "" } else { "," });
+            write_model(model, &mut out);
+        }
+        put(&mut out, "]}");
+        Ok(out.into())
+    }
+
+    fn headers(&self, account: &Account<'_>) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(12);
+        set(&mut headers, HeaderName::from_static("x-request-id"), &format!("req_{}", account.id));
+        let processing = account.processing.as_millis().to_string();
+        set(&mut headers, HeaderName::from_static("openai-processing-ms"), &processing);
+        headers.insert("openai-version", HeaderValue::from_static("2020-10-01"));
+        set_allowance(&mut headers, "requests", account.requests);
+        set_allowance(&mut headers, "tokens", account.tokens);
+        headers
+    }
+}
+
+/// What all chunks of one stream share.
+struct Frame {
+    before_choices: Vec<u8>,
+    after_choices: &'static str,
+}
+
+impl Frame {
+    fn new(utterance: &Utterance<'_>) -> Self {
+        let mut head = Vec::with_capacity(192);
+        put(&mut head, r#"data: {"id":"chatcmpl-"#);
+        put(&mut head, utterance.id);
+        put(&mut head, r#"","object":"chat.completion.chunk","created":"#);
+        put(&mut head, &utterance.created.to_string());
+        put(&mut head, r#","model":"#);
+        quote(&mut head, utterance.model);
+        put(&mut head, r#","service_tier":"default","system_fingerprint":"fp_standin","choices":["#);
+        let after_choices = if utterance.include_usage { "],\"usage\":null}\n\n" } else { "]}\n\n" };
+        Self { before_choices: head, after_choices }
+    }
+
+    fn delta(&self, out: &mut Vec<u8>, delta: &[u8]) {
+        out.extend_from_slice(&self.before_choices);
+        put(out, r#"{"index":0,"delta":"#);
+        out.extend_from_slice(delta);
+        put(out, r#","logprobs":null,"finish_reason":null}"#);
+        put(out, self.after_choices);
+    }
+
+    fn finish(&self, out: &mut Vec<u8>, reason: &str) {
+        out.extend_from_slice(&self.before_choices);
+        put(out, r#"{"index":0,"delta":{},"logprobs":null,"finish_reason":"#);
+        quote(out, reason);
+        put(out, "}");
+        put(out, self.after_choices);
+    }
+
+    fn usage(&self, out: &mut Vec<u8>, usage: Usage) {
+        out.extend_from_slice(&self.before_choices);
+        put(out, r#"],"usage":"#);
+        write_usage(usage, out);
+        put(out, "}\n\n");
+    }
+}
+
+fn write_delta(piece: &Piece<'_>, out: &mut Vec<u8>) {
+    match piece {
+        Piece::Reasoning(text) => {
+            put(out, r#"{"reasoning_content":"#);
+            quote(out, text);
+        }
+        Piece::Text(text) => {
+            put(out, r#"{"content":"#);
+            quote(out, text);
+        }
+        Piece::ToolCall { index, call } => {
+            put(out, &format!(r#"{{"tool_calls":[{{"index":{index},"id":"#));
+            quote(out, &call.id);
+            put(out, r#","type":"function","function":{"name":"#);
+            quote(out, &call.name);
+            put(out, r#","arguments":""}}]"#);
+        }
+        Piece::Arguments { index, text } => {
+            put(out, &format!(r#"{{"tool_calls":[{{"index":{index},"function":{{"arguments":"#));
+            quote(out, text);
+            put(out, "}}]");
+        }
+    }
+    put(out, "}");
+}
+
+fn write_message(pieces: &[Piece<'_>], out: &mut Vec<u8>) {
+    let (mut reasoning, mut text, mut calls) = (String::new(), String::new(), Vec::new());
+    for piece in pieces {
+        match piece {
+            Piece::Reasoning(word) => reasoning.push_str(word),
+            Piece::Text(word) => text.push_str(word),
+            Piece::ToolCall { call, .. } => calls.push((call, String::new())),
+            Piece::Arguments { text, .. } => {
+                if let Some((_, arguments)) = calls.last_mut() {
+                    arguments.push_str(text);
+                }
+            }
+        }
+    }
+    put(out, r#"{"role":"assistant","content":"#);
+    quote_or_null(out, (calls.is_empty() || !text.is_empty()).then_some(text.as_str()));
+    if !reasoning.is_empty() {
+        put(out, r#","reasoning_content":"#);
+        quote(out, &reasoning);
+    }
+    for (at, (call, arguments)) in calls.iter().enumerate() {
+        put(out, if at == 0 { r#","tool_calls":["# } else { "," });
+        put(out, r#"{"id":"#);
+        quote(out, &call.id);
+        put(out, r#","type":"function","function":{"name":"#);
+        quote(out, &call.name);
+        put(out, r#","arguments":"#);
+        quote(out, arguments);
+        put(out, "}}");
+    }
+    put(out, if calls.is_empty() { "" } else { "]" });
+    put(out, r#","refusal":null,"annotations":[]}"#);
+}
+
+fn write_usage(usage: Usage, out: &mut Vec<u8>) {
+    let Usage { input, output, cached, reasoning, .. } = usage;
+    let total = input.saturating_add(output);
+    put(
+        out,
+        &format!(
+            r#"{{"prompt_tokens":{input},"completion_tokens":{output},"total_tokens":{total},"prompt_tokens_details":{{"cached_tokens":{cached},"audio_tokens":0}},"completion_tokens_details":{{"reasoning_tokens":{reasoning},"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}}}"#
+        ),
+    );
+}
+
+fn write_model(model: &str, out: &mut Vec<u8>) {
+    put(out, r#"{"id":"#);
+    quote(out, model);
+    put(out, r#","object":"model","created":1767225600,"owned_by":"standin"}"#);
+}
+
+fn set_allowance(headers: &mut HeaderMap, what: &str, allowance: Allowance) {
+    for (name, value) in [
+        ("limit", allowance.limit.to_string()),
+        ("remaining", allowance.remaining.to_string()),
+        ("reset", go_duration(allowance.reset)),
+    ] {
+        if let Ok(name) = HeaderName::try_from(format!("x-ratelimit-{name}-{what}")) {
+            set(headers, name, &value);
+        }
+    }
+}
+
+/// Sets a header of text we made; what no header can hold is left out.
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Writes a time as Go does, to the millisecond: `17ms`, `8.64s`, `6m0s`, `1h0m0s`.
+fn go_duration(time: Duration) -> String {
+    let millis = time.as_millis();
+    if millis < 1_000 {
+        return if millis == 0 { "0s".to_owned() } else { format!("{millis}ms") };
+    }
+    let (minutes, rest) = (millis / 60_000, millis % 60_000);
+    let seconds = if rest % 1_000 == 0 {
+        (rest / 1_000).to_string()
+    } else {
+        format!("{}.{:03}", rest / 1_000, rest % 1_000).trim_end_matches('0').to_owned()
+    };
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => format!("{seconds}s"),
+        (0, minutes) => format!("{minutes}m{seconds}s"),
+        (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+fn put(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn quote(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("a text can always be written to memory");
+}
+
+fn quote_or_null(out: &mut Vec<u8>, text: Option<&str>) {
+    match text {
+        Some(text) => quote(out, text),
+        None => put(out, "null"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_as_go_writes_it() {
+        for (millis, expected) in [
+            (0, "0s"),
+            (17, "17ms"),
+            (1_000, "1s"),
+            (8_640, "8.64s"),
+            (60_000, "1m0s"),
+            (1_252_666, "20m52.666s"),
+            (299_379_057, "83h9m39.057s"),
+        ] {
+            assert_eq!(go_duration(Duration::from_millis(millis)), expected);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! One request being answered: the score's walk through time, and the request's place in the log.
+//!
+//! A face asks what is due when, waits, and takes it. Dropping a performance before its end is the client's leaving.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::provider::Scripted;
+use super::record::Outcome;
+use super::score::{Beat, End, Head, Score};
+
+/// One request being answered.
+#[derive(Debug)]
+pub(crate) struct Performance {
+    head: Option<Head>,
+    beats: std::vec::IntoIter<Beat>,
+    end: End,
+    outcome: Outcome,
+    /// When the next thing is due, but for its own wait. Times are counted from the arrival, so that nobody's
+    /// slowness adds up.
+    due: Instant,
+    /// `None` for a request that was never received.
+    ticket: Option<Ticket>,
+}
+
+impl Performance {
+    pub(crate) fn new(score: Score, arrived: Instant, ticket: Option<Ticket>) -> Self {
+        let Score { wait, head, beats, end, outcome } = score;
+        Self { head, beats: beats.into_iter(), end, outcome, due: later(arrived, wait), ticket }
+    }
+
+    /// Returns when the head is due, or the end where there is none.
+    pub(crate) fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Takes the head.
+    pub(crate) fn head(&mut self) -> Option<Head> {
+        self.head.take()
+    }
+
+    /// Returns when the next piece of the body is due.
+    pub(crate) fn beat_due(&self) -> Option<Instant> {
+        self.beats.as_slice().first().map(|beat| later(self.due, beat.wait))
+    }
+
+    /// Takes the next piece of the body. The last one settles what became of the request, before the client can see it,
+    /// so that whoever has read an answer finds it in the log.
+    pub(crate) fn take(&mut self) -> Option<Bytes> {
+        let beat = self.beats.next()?;
+        self.due = later(self.due, beat.wait);
+        if let Some(ticket) = &mut self.ticket {
+            ticket.tokens += u64::from(beat.tokens);
+        }
+        if self.beats.as_slice().is_empty() {
+            self.settle();
+        }
+        Some(beat.bytes)
+    }
+
+    /// Returns what happens after the last piece.
+    pub(crate) fn end(&mut self) -> End {
+        if self.beats.as_slice().is_empty() {
+            self.settle();
+        }
+        self.end
+    }
+
+    fn settle(&mut self) {
+        if let Some(ticket) = &mut self.ticket {
+            ticket.settle(self.outcome);
+            if matches!(self.end, End::Hang | End::KeepAlive { .. }) {
+                return;
+            }
+        }
+        self.ticket = None;
+    }
+}
+
+/// A time no clock can hold is a day: nobody waits that long.
+fn later(from: Instant, wait: Duration) -> Instant {
+    const FOR_EVER: Duration = Duration::from_secs(86_400);
+    from.checked_add(wait).unwrap_or(from + FOR_EVER)
+}
+
+/// A request's place in the log and among those in flight, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    provider: Scripted,
+    serial: u64,
+    tokens: u64,
+    is_settled: bool,
+}
+
+impl Ticket {
+    pub(crate) fn new(provider: Scripted, serial: u64) -> Self {
+        Self { provider, serial, tokens: 0, is_settled: false }
+    }
+
+    fn settle(&mut self, outcome: Outcome) {
+        if !std::mem::replace(&mut self.is_settled, true) {
+            self.provider.settle(self.serial, outcome, self.tokens);
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.settle(Outcome::ClientLeft);
+        self.provider.close(self.serial);
+    }
+}

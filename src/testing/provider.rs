@@ -1,0 +1,468 @@
+//! The scripted provider itself: what it is told, what it remembers, and what it answers.
+//!
+//! In flow requests and the switching of faults, out flow scores and the log. It waits for nothing and opens nothing: the
+//! two faces do. Everything random comes from the seed and the request's number alone, so neither the order in which
+//! requests end nor what happened to others changes what happens to one.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Method};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::answer::{Answer, Question};
+use super::fault::{Fault, ProviderError, RetryHint, Schedule, When};
+use super::gauge::Gauge;
+use super::performance::{Performance, Ticket};
+use super::record::{Counts, Log, Outcome, Record};
+use super::score::{End, Head, Score, Sheet};
+use super::script::{Script, scaled};
+use super::speech::{self, Account, Refusal, Speech, Utterance, Wish};
+use crate::words::Usage;
+
+/// Headers that mark repetitions of one call, the strongest first.
+const MARKERS: [&str; 3] = ["idempotency-key", "x-client-request-id", "x-session-id"];
+
+/// Unix time at every scripted provider's birth, 2026-01-01, so that its bytes do not depend on the day.
+const BIRTH: u64 = 1_767_225_600;
+
+/// The shortest time between two keep-alives: without any it would be a flood.
+const KEEP_ALIVE_MIN: Duration = Duration::from_millis(1);
+
+/// A scripted provider: a [`Transport`](crate::transport::Transport) that answers in process, and the handle to switch
+/// its faults, queue its answers and read its log. Clones are the same provider. Every method works from any thread, at
+/// any time, and never waits.
+#[derive(Clone)]
+pub struct Scripted(Arc<Inner>);
+
+struct Inner {
+    script: Script,
+    born: Instant,
+    state: Mutex<State>,
+    /// Tells the socket's listener that faults were switched.
+    switched: watch::Sender<()>,
+}
+
+struct State {
+    serial: u64,
+    rules: Vec<Rule>,
+    switches: u64,
+    queue: VecDeque<Answer>,
+    log: Log,
+    requests: Gauge,
+    tokens: Gauge,
+}
+
+struct Rule {
+    switch: Switch,
+    fault: Fault,
+    when: When,
+}
+
+/// Names a fault that was switched on, to [`lift`](Scripted::lift) it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switch(u64);
+
+/// A request as either face hands it over.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// What one request draws from the seed. Latency and id come first, so that no fault shifts them.
+struct Luck {
+    first_token: Duration,
+    id: String,
+    rng: StdRng,
+}
+
+impl Scripted {
+    /// Returns a new provider, whose age is counted from now.
+    pub fn new(script: Script) -> Self {
+        let state = State {
+            serial: 0,
+            rules: Vec::new(),
+            switches: 0,
+            queue: VecDeque::new(),
+            log: Log::new(script.log_max),
+            requests: Gauge::new(script.requests_per_minute),
+            tokens: Gauge::new(script.tokens_per_minute),
+        };
+        let inner = Inner { script, born: Instant::now(), state: Mutex::new(state), switched: watch::Sender::new(()) };
+        Self(Arc::new(inner))
+    }
+
+    /// Switches a fault on. It meets requests that arrive from now on; answers that have begun go on as they are.
+    pub fn inject(&self, fault: Fault, when: When) -> Switch {
+        let mut state = self.state();
+        state.switches += 1;
+        let switch = Switch(state.switches);
+        state.rules.push(Rule { switch, fault, when });
+        drop(state);
+        self.0.switched.send_replace(());
+        switch
+    }
+
+    /// Switches a fault on for every request.
+    pub fn always(&self, fault: Fault) -> Switch {
+        self.inject(fault, When::ALWAYS)
+    }
+
+    /// Switches a fault on for the next so many requests, of whatever kind.
+    pub fn next(&self, times: u32, fault: Fault) -> Switch {
+        self.inject(fault, When::ALWAYS.times(times))
+    }
+
+    /// Switches a fault on for each request with this probability.
+    pub fn sometimes(&self, chance: f64, fault: Fault) -> Switch {
+        self.inject(fault, When::ALWAYS.chance(chance))
+    }
+
+    /// Switches a whole incident on.
+    pub fn schedule(&self, schedule: Schedule) {
+        for (fault, when) in schedule.0 {
+            self.inject(fault, when);
+        }
+    }
+
+    /// Switches one fault off.
+    pub fn lift(&self, switch: Switch) {
+        self.state().rules.retain(|rule| rule.switch != switch);
+        self.0.switched.send_replace(());
+    }
+
+    /// Switches every fault off.
+    pub fn clear(&self) {
+        self.state().rules.clear();
+        self.0.switched.send_replace(());
+    }
+
+    /// Queues an answer, for the next request that is answered at all and has none queued before it.
+    pub fn say(&self, answer: Answer) {
+        self.state().queue.push_back(answer);
+    }
+
+    /// Returns the time since the provider was made. Windows of faults and times of records are counted in it.
+    pub fn age(&self) -> Duration {
+        self.0.born.elapsed()
+    }
+
+    /// Returns the records of the last requests, oldest first.
+    pub fn log(&self) -> Vec<Record> {
+        self.state().log.records()
+    }
+
+    /// Returns the records and forgets them. What becomes of requests that are still open shows in the counts only.
+    pub fn take_log(&self) -> Vec<Record> {
+        self.state().log.take()
+    }
+
+    /// Returns how many requests became what, since the start.
+    pub fn counts(&self) -> Counts {
+        self.state().log.counts
+    }
+
+    /// Returns how many requests were received.
+    pub fn received(&self) -> u64 {
+        self.counts().received
+    }
+
+    /// Returns how many requests got their whole answer.
+    pub fn answered(&self) -> u64 {
+        self.counts().answered
+    }
+
+    /// Takes a request in and returns how it is to be answered.
+    pub(crate) fn receive(&self, arrival: Arrival) -> Performance {
+        let now = Instant::now();
+        let age = now.saturating_duration_since(self.0.born);
+        let mut state = self.state();
+        state.serial += 1;
+        let serial = state.serial;
+        let mut luck = self.luck(serial);
+        let faults = state.faults(age, &mut luck.rng);
+        if faults.contains(&Fault::Refuse) {
+            state.log.counts.refused += 1;
+            let outcome = Outcome::Fault(Fault::Refuse.name());
+            return Performance::new(Score::silent(End::Refuse, outcome), now, None);
+        }
+        let is_full = self.0.script.in_flight_max.is_some_and(|max| state.log.counts.in_flight >= u64::from(max));
+        state.log.open(Record {
+            serial,
+            at: age,
+            ended: None,
+            path: arrival.path.clone(),
+            marker: MARKERS.iter().find_map(|name| Some(arrival.headers.get(*name)?.to_str().ok()?.to_owned())),
+            body: arrival.body.clone(),
+            faults: faults.iter().map(Fault::name).collect(),
+            outcome: Outcome::Open,
+            tokens: 0,
+        });
+        drop(state);
+        let ticket = Ticket::new(self.clone(), serial);
+        let score = Stage { provider: self, age, faults, luck, is_full }.score(&arrival);
+        Performance::new(score, now, Some(ticket))
+    }
+
+    /// Tells whether every connection is refused now, and when that may change by itself.
+    #[cfg(feature = "drill")]
+    pub(crate) fn refusing(&self) -> (bool, Option<Instant>) {
+        let age = self.age();
+        let state = self.state();
+        let refusals = || state.rules.iter().filter(|rule| rule.fault == Fault::Refuse).map(|rule| &rule.when);
+        let turn = refusals().filter_map(|when| when.next_turn(age)).min();
+        (refusals().any(|when| when.hits_all(age)), turn.and_then(|turn| self.0.born.checked_add(turn)))
+    }
+
+    /// Returns a receiver that is told when faults are switched.
+    #[cfg(feature = "drill")]
+    pub(crate) fn switched(&self) -> watch::Receiver<()> {
+        self.0.switched.subscribe()
+    }
+
+    pub(crate) fn settle(&self, serial: u64, outcome: Outcome, tokens: u64) {
+        self.state().log.settle(serial, outcome, tokens);
+    }
+
+    pub(crate) fn close(&self, serial: u64) {
+        let age = self.age();
+        self.state().log.close(serial, age);
+    }
+
+    fn luck(&self, serial: u64) -> Luck {
+        // Neighbouring seeds are far apart: the generator's own seeding mixes them.
+        let seed = self.0.script.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(serial);
+        let mut rng = StdRng::seed_from_u64(seed);
+        let first_token = self.0.script.first_token.sample(&mut rng);
+        Luck { first_token, id: format!("{:016x}", rng.random::<u64>()), rng }
+    }
+
+    /// Nothing is left half done under the lock, so a panic elsewhere does no harm to what it guards.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Scripted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scripted").field("script", &self.0.script).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// Returns the faults that hit this request, and forgets those that are used up.
+    fn faults(&mut self, age: Duration, rng: &mut StdRng) -> Vec<Fault> {
+        let hit = |rule: &mut Rule| rule.when.hits(age, rng).then(|| rule.fault.clone());
+        let faults = self.rules.iter_mut().filter_map(hit).collect();
+        self.rules.retain(|rule| !rule.when.is_spent());
+        faults
+    }
+}
+
+/// Where one request's score is written.
+struct Stage<'a> {
+    provider: &'a Scripted,
+    age: Duration,
+    faults: Vec<Fault>,
+    luck: Luck,
+    is_full: bool,
+}
+
+impl Stage<'_> {
+    fn score(&self, arrival: &Arrival) -> Score {
+        let (speech, wish) = speech::wish(arrival.method == Method::POST, &arrival.path);
+        if let Some(score) = self.faults.iter().find_map(|fault| self.instead(fault, speech, &arrival.body)) {
+            return score;
+        }
+        let answered = self.admit(speech, arrival).and_then(|()| match wish {
+            Wish::Chat => self.chat(speech, &arrival.body),
+            Wish::Models(one) => speech.models(&self.script().models, one).map(|body| {
+                let headers = self.headers(speech, "application/json", HeaderMap::new());
+                Score::whole(self.script().head, 200, headers, body, Outcome::Answered)
+            }),
+            Wish::Unknown => Err(Refusal {
+                status: 404,
+                kind: "invalid_request_error",
+                message: format!("Invalid URL ({} {})", arrival.method, arrival.path),
+                ..Refusal::default()
+            }),
+        });
+        answered.unwrap_or_else(|refusal| self.refuse(speech, refusal, None))
+    }
+
+    /// Returns what a fault that leaves nothing of the answer puts in its place.
+    fn instead(&self, fault: &Fault, speech: &dyn Speech, body: &[u8]) -> Option<Score> {
+        let outcome = Outcome::Fault(fault.name());
+        // What is asked is only glanced at: the provider is ill and checks nothing.
+        let asked = || serde_json::from_slice::<Value>(body).unwrap_or_default();
+        let model = || asked()["model"].as_str().unwrap_or_default().to_owned();
+        Some(match fault {
+            Fault::Reset => Score::silent(End::Reset, outcome),
+            Fault::Hang => Score::silent(End::Hang, outcome),
+            Fault::BlackHole { every } => {
+                let stream = asked()["stream"] == true;
+                let headers = self.headers(speech, content_type(stream), HeaderMap::new());
+                let end = End::KeepAlive { every: (*every).max(KEEP_ALIVE_MIN), bytes: speech.keep_alive(stream) };
+                let head = Some(Head { status: 200, headers, length: None });
+                Score { wait: self.script().head, head, beats: Vec::new(), end, outcome }
+            }
+            Fault::Error(error) => self.refuse(speech, speech.error(*error, &model()), Some(outcome)),
+            Fault::RateLimited(hint) => self.refuse(speech, speech.rate_limit(*hint, 3, &model()), Some(outcome)),
+            Fault::Reply { status, headers, body } => {
+                Score::whole(self.script().head, *status, headers.clone(), body.clone().into(), outcome)
+            }
+            _ => return None,
+        })
+    }
+
+    fn admit(&self, speech: &dyn Speech, arrival: &Arrival) -> Result<(), Refusal> {
+        let keys = &self.script().keys;
+        let key = speech.key(&arrival.headers);
+        if !keys.is_empty() && !keys.iter().any(|known| Some(known.as_str()) == key) {
+            return Err(speech.error(ProviderError::Unauthorised, ""));
+        }
+        if self.is_full {
+            let limit = self.script().in_flight_max.unwrap_or(0);
+            return Err(speech.rate_limit(RetryHint::Seconds(Duration::from_secs(1)), limit, "this model"));
+        }
+        Ok(())
+    }
+
+    fn chat(&self, speech: &dyn Speech, body: &[u8]) -> Result<Score, Refusal> {
+        let question = speech.read(body)?;
+        let models = &self.script().models;
+        if !models.is_empty() && !models.contains(&question.model) {
+            return Err(speech.error(ProviderError::ModelGone, &question.model));
+        }
+        self.charge(speech, &question)?;
+        let mut answer = self.answer(&question);
+        for (index, call) in answer.tool_calls.iter_mut().enumerate().filter(|(_, call)| call.id.is_empty()) {
+            call.id = format!("call_{}{index}", self.luck.id);
+        }
+        let score = self.perform(speech, &question, &self.utter(&question, &answer));
+        Ok(self.faults.iter().fold(score, |mut score, fault| {
+            score.spoil(fault, || speech.failure_within(question.stream));
+            score
+        }))
+    }
+
+    fn charge(&self, speech: &dyn Speech, question: &Question) -> Result<(), Refusal> {
+        let tokens = question.tokens.saturating_add(question.output_tokens_max.unwrap_or(0));
+        let mut state = self.provider.state();
+        let State { requests, tokens: token_gauge, .. } = &mut *state;
+        let wait = requests.charge(1, self.age).err().or_else(|| token_gauge.charge(tokens, self.age).err());
+        drop(state);
+        wait.map_or(Ok(()), |wait| {
+            let whole_seconds = Duration::from_secs(wait.as_secs_f64().ceil() as u64);
+            let limit = self.script().requests_per_minute;
+            Err(speech.rate_limit(RetryHint::Seconds(whole_seconds), limit, &question.model))
+        })
+    }
+
+    fn answer(&self, question: &Question) -> Answer {
+        let mut answer = if self.faults.contains(&Fault::Empty) {
+            Answer::default()
+        } else {
+            let queued = self.provider.state().queue.pop_front();
+            queued.unwrap_or_else(|| self.script().answers.answer(question))
+        };
+        for fault in &self.faults {
+            if let Fault::Finish(reason) = fault {
+                answer.finish = Some(reason.clone());
+            }
+        }
+        answer
+    }
+
+    fn utter<'a>(&'a self, question: &'a Question, answer: &'a Answer) -> Utterance<'a> {
+        let mut pieces = answer.pieces();
+        let max = question.output_tokens_max.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
+        let is_cut = pieces.len() > max;
+        pieces.truncate(max);
+        let natural = match (is_cut, answer.tool_calls.is_empty()) {
+            (true, _) => "length",
+            (false, true) => "stop",
+            (false, false) => "tool_calls",
+        };
+        let reasoning = pieces.iter().filter(|piece| piece.is_reasoning()).count() as u64;
+        let counted = Usage { input: question.tokens, output: pieces.len() as u64, reasoning, ..Usage::default() };
+        Utterance {
+            id: &self.luck.id,
+            created: BIRTH + self.age.as_secs(),
+            model: &question.model,
+            include_usage: question.include_usage,
+            finish: answer.finish.as_deref().unwrap_or(natural),
+            usage: answer.usage.unwrap_or(counted),
+            pieces,
+        }
+    }
+
+    /// Writes an answer down, with its times.
+    fn perform(&self, speech: &dyn Speech, question: &Question, utterance: &Utterance<'_>) -> Score {
+        let (mut first, mut per_token) = (self.luck.first_token, self.script().per_token);
+        for fault in &self.faults {
+            match fault {
+                Fault::SlowFirst { factor, plus } => first = scaled(first, *factor).saturating_add(*plus),
+                Fault::SlowTokens(factor) => per_token = scaled(per_token, *factor),
+                _ => {}
+            }
+        }
+        let headers = self.headers(speech, content_type(question.stream), HeaderMap::new());
+        let tokens = u32::try_from(utterance.pieces.len()).unwrap_or(u32::MAX);
+        let outcome = self.faults.iter().find(|fault| fault.spoils());
+        let outcome = outcome.map_or(Outcome::Answered, |fault| Outcome::Fault(fault.name()));
+        if question.stream {
+            let mut sheet = Sheet::default();
+            speech.write_stream(utterance, &mut sheet);
+            let wait = self.script().head.min(first);
+            let beats = sheet.beats(first.saturating_sub(wait), per_token);
+            let head = Some(Head { status: 200, headers, length: None });
+            return Score { wait, head, beats, end: End::Whole, outcome };
+        }
+        let mut body = Vec::new();
+        speech.write_whole(utterance, &mut body);
+        let wait = first.saturating_add(per_token.saturating_mul(tokens.saturating_sub(1)));
+        let mut score = Score::whole(wait, 200, headers, body.into(), outcome);
+        score.beats[0].tokens = tokens;
+        score
+    }
+
+    fn refuse(&self, speech: &dyn Speech, refusal: Refusal, outcome: Option<Outcome>) -> Score {
+        let body = speech.refusal(&refusal);
+        let kind = if refusal.html.is_some() { "text/html" } else { "application/json" };
+        let outcome = outcome.unwrap_or(Outcome::Rejected(refusal.status));
+        let headers = self.headers(speech, kind, refusal.headers);
+        Score::whole(self.script().head, refusal.status, headers, body, outcome)
+    }
+
+    /// Returns a response's headers; `own` go over what is usual.
+    fn headers(&self, speech: &dyn Speech, content_type: &'static str, own: HeaderMap) -> HeaderMap {
+        let mut state = self.provider.state();
+        let (requests, tokens) = (state.requests.allowance(self.age), state.tokens.allowance(self.age));
+        drop(state);
+        let account = Account { id: &self.luck.id, processing: self.luck.first_token, requests, tokens };
+        let mut headers = speech.headers(&account);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.extend(own);
+        headers
+    }
+
+    fn script(&self) -> &Script {
+        &self.provider.0.script
+    }
+}
+
+const fn content_type(stream: bool) -> &'static str {
+    if stream { "text/event-stream; charset=utf-8" } else { "application/json" }
+}

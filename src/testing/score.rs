@@ -1,0 +1,202 @@
+//! The score of one answer: every byte of it with its time, and how it ends. Whoever plays it, in process or on a
+//! socket, plays the same. Faults are edits of it. Nothing here reads a clock or waits.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue};
+
+use super::fault::Fault;
+use super::record::Outcome;
+
+/// A response, head to end, with its times.
+#[derive(Clone, Debug)]
+pub(crate) struct Score {
+    /// From the request to the head; to the end, where there is no head.
+    pub(crate) wait: Duration,
+    /// The response's head; `None` where nothing is ever answered.
+    pub(crate) head: Option<Head>,
+    /// The body, piece by piece.
+    pub(crate) beats: Vec<Beat>,
+    /// What happens after the last piece.
+    pub(crate) end: End,
+    /// What the log shall say once the end is reached.
+    pub(crate) outcome: Outcome,
+}
+
+/// A response's head.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    /// Length of the body as the head promises it; `None` is a stream, of which every piece goes out by itself.
+    pub(crate) length: Option<usize>,
+}
+
+/// A piece of a body.
+#[derive(Clone, Debug)]
+pub(crate) struct Beat {
+    /// From the piece before it, or from the head.
+    pub(crate) wait: Duration,
+    pub(crate) bytes: Bytes,
+    /// Tokens of content in it.
+    pub(crate) tokens: u32,
+}
+
+/// What happens after a response's last piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It is the end.
+    Whole,
+    /// The connection closes as if it were not.
+    Cut,
+    /// The connection is reset.
+    Reset,
+    /// The connection is refused: before it is the only time for it.
+    Refuse,
+    /// Nothing, for ever.
+    Hang,
+    /// These bytes, for ever.
+    KeepAlive { every: Duration, bytes: &'static [u8] },
+}
+
+impl Score {
+    /// Returns the score of no answer at all.
+    pub(crate) fn silent(end: End, outcome: Outcome) -> Self {
+        Self { wait: Duration::ZERO, head: None, beats: Vec::new(), end, outcome }
+    }
+
+    /// Returns the score of a response in one piece.
+    pub(crate) fn whole(wait: Duration, status: u16, headers: HeaderMap, body: Bytes, outcome: Outcome) -> Self {
+        let head = Some(Head { status, headers, length: Some(body.len()) });
+        let beats = vec![Beat { wait: Duration::ZERO, bytes: body, tokens: 0 }];
+        Self { wait, head, beats, end: End::Whole, outcome }
+    }
+
+    /// Plays a fault's part in an answer; those that replace the answer or change what it says have none here.
+    /// `error` is the dialect's error within a good answer.
+    pub(crate) fn spoil(&mut self, fault: &Fault, error: impl FnOnce() -> Bytes) {
+        match fault {
+            Fault::StallAfter(tokens) => {
+                self.keep_tokens(*tokens);
+                self.end = End::Hang;
+            }
+            Fault::CutAfter(tokens) => {
+                self.keep_tokens(*tokens);
+                self.end = End::Cut;
+            }
+            Fault::ErrorEvent { after } => {
+                if self.is_stream() {
+                    self.keep_tokens(*after);
+                } else {
+                    self.beats.clear();
+                }
+                self.beats.push(Beat { wait: Duration::ZERO, bytes: error(), tokens: 0 });
+                self.refit();
+            }
+            Fault::TruncatedJson => {
+                let last = self.beats.iter().rposition(|beat| beat.tokens > 0).unwrap_or(0);
+                self.beats.truncate(last + 1);
+                if let Some(beat) = self.beats.last_mut() {
+                    beat.bytes.truncate(beat.bytes.len() / 2);
+                }
+                self.refit();
+            }
+            Fault::InvalidJson => {
+                let middle = self.beats.len() / 2;
+                if let Some(beat) = self.beats.get_mut(middle) {
+                    beat.bytes = garbled(&beat.bytes);
+                }
+                self.refit();
+            }
+            Fault::LyingHeaders => {
+                if let Some(head) = &mut self.head {
+                    lie(&mut head.headers);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn is_stream(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| head.length.is_none())
+    }
+
+    /// Drops everything after so many tokens, and always the end. A body in one piece is cut in proportion.
+    fn keep_tokens(&mut self, tokens: u32) {
+        if !self.is_stream() {
+            for beat in &mut self.beats {
+                let (kept, parts) = (tokens.min(beat.tokens), u64::from(beat.tokens) + 1);
+                let share = beat.bytes.len() as u64 * u64::from(kept) / parts;
+                beat.bytes.truncate(usize::try_from(share).unwrap_or(usize::MAX));
+                beat.tokens = kept;
+            }
+            return;
+        }
+        let content_end = self.beats.iter().rposition(|beat| beat.tokens > 0).map_or(1, |last| last + 1);
+        self.beats.truncate(content_end);
+        let mut left = tokens;
+        let fits = |beat: &&Beat| match left.checked_sub(beat.tokens) {
+            Some(rest) => {
+                left = rest;
+                true
+            }
+            None => false,
+        };
+        let kept = self.beats.iter().take_while(fits).count();
+        self.beats.truncate(kept);
+    }
+
+    /// Makes the head promise what the body now has.
+    fn refit(&mut self) {
+        let sum = self.beats.iter().map(|beat| beat.bytes.len()).sum();
+        if let Some(length) = self.head.as_mut().and_then(|head| head.length.as_mut()) {
+            *length = sum;
+        }
+    }
+}
+
+/// Makes the first JSON object in it none, whatever stands around it.
+fn garbled(bytes: &Bytes) -> Bytes {
+    let at = bytes.iter().position(|&byte| byte == b'{').map_or(0, |at| at + 1);
+    [&bytes[..at], b"]", &bytes[at..]].concat().into()
+}
+
+fn lie(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    headers.insert(RETRY_AFTER, HeaderValue::from_static("3600"));
+    headers.insert("x-ratelimit-remaining-requests", HeaderValue::from_static("0"));
+    headers.insert("x-ratelimit-reset-requests", HeaderValue::from_static("1h0m0s"));
+}
+
+/// Writes a body down and marks where its pieces end.
+#[derive(Debug, Default)]
+pub(crate) struct Sheet {
+    pub(crate) bytes: Vec<u8>,
+    marks: Vec<(usize, u32)>,
+}
+
+impl Sheet {
+    /// Ends a piece that has so many tokens of content.
+    pub(crate) fn mark(&mut self, tokens: u32) {
+        self.marks.push((self.bytes.len(), tokens));
+    }
+
+    /// Returns the pieces: the first with content comes after `first`, each later one `per_token` after the one
+    /// before; what has no content comes at once.
+    pub(crate) fn beats(self, first: Duration, per_token: Duration) -> Vec<Beat> {
+        let mut rest = Bytes::from(self.bytes);
+        let mut begin = 0;
+        let mut wait_next = first;
+        self.marks
+            .into_iter()
+            .map(|(end, tokens)| {
+                let bytes = rest.split_to(end - begin);
+                begin = end;
+                let wait = if tokens == 0 { Duration::ZERO } else { std::mem::replace(&mut wait_next, per_token) };
+                Beat { wait, bytes, tokens }
+            })
+            .collect()
+    }
+}

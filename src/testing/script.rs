@@ -1,0 +1,164 @@
+//! What a scripted provider is when nothing is wrong with it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::{Rng, RngExt as _};
+
+use super::{Answer, Question};
+
+/// The longest time a [`Latency`] yields. A log-normal's tail is unbounded, a test's patience is not.
+const LATENCY_MAX: Duration = Duration::from_secs(3_600);
+
+/// What a scripted provider is when nothing is wrong with it. The default is a provider that answers at once, knows
+/// every model, lets everybody in and repeats what the user said.
+///
+/// What must change while it runs are faults: see [`Scripted::inject`](super::Scripted::inject).
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// The models it serves and lists; another one is a 404. Empty serves any model and lists none.
+    pub models: Vec<String>,
+    /// The API keys it takes; without one of them a request is a 401. Empty asks for none.
+    pub keys: Vec<String>,
+    /// Decides everything random: latencies, ids, which requests a fault of some chance hits. Request number n of
+    /// two providers with one seed and one script is treated alike.
+    pub seed: u64,
+    /// From the request to the head of a streamed answer, and to an error. Never longer than `first_token`.
+    pub head: Duration,
+    /// From the request to the first content. A whole answer comes after this and `per_token` for each further token.
+    pub first_token: Latency,
+    /// Between two tokens.
+    pub per_token: Duration,
+    /// What it says when nothing is queued by [`Scripted::say`](super::Scripted::say).
+    pub answers: Answers,
+    /// The most requests it works on at once; one more is a 429. `None` takes all.
+    pub in_flight_max: Option<u32>,
+    /// Its rate limit as the headers tell it, and as it holds to it: a bucket of that size that refills within a
+    /// minute. The default is out of reach.
+    pub requests_per_minute: u32,
+    /// The same for tokens: a request takes those of its prompt and the most its answer may have.
+    pub tokens_per_minute: u32,
+    /// The most records the log holds; the oldest go first. Counts are not bounded by it.
+    pub log_max: usize,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            models: Vec::new(),
+            keys: Vec::new(),
+            seed: 0,
+            head: Duration::ZERO,
+            first_token: Latency::Fixed(Duration::ZERO),
+            per_token: Duration::ZERO,
+            answers: Answers::Echo,
+            in_flight_max: None,
+            // A million a second: more than any loopback can carry.
+            requests_per_minute: 60_000_000,
+            tokens_per_minute: u32::MAX,
+            log_max: 10_000,
+        }
+    }
+}
+
+/// How long something takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Latency {
+    /// Always as long.
+    Fixed(Duration),
+    /// As real providers are: most near the median, a few far beyond.
+    LogNormal {
+        /// Half of the times are shorter.
+        median: Duration,
+        /// Standard deviation of the logarithm. At 0.5 the 99th percentile is 3.2 medians, at 1 it is 10.
+        sigma: f64,
+    },
+}
+
+impl Latency {
+    /// Returns one latency, at most an hour.
+    pub(crate) fn sample(self, rng: &mut impl Rng) -> Duration {
+        // Drawn for both, so that a fixed latency in place of a random one shifts no later draw.
+        let (radius, angle) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
+        match self {
+            Self::Fixed(time) => time.min(LATENCY_MAX),
+            Self::LogNormal { median, sigma } => {
+                // Box and Muller.
+                let normal = (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos();
+                scaled(median, (sigma * normal).exp())
+            }
+        }
+    }
+}
+
+/// Returns a time times a factor, at most [`LATENCY_MAX`]; what is no factor (negative, not a number) leaves it.
+pub(crate) fn scaled(time: Duration, factor: f64) -> Duration {
+    if factor.is_nan() || factor < 0.0 {
+        return time;
+    }
+    Duration::try_from_secs_f64(time.as_secs_f64() * factor).map_or(LATENCY_MAX, |time| time.min(LATENCY_MAX))
+}
+
+/// What a provider says.
+#[derive(Clone, Default)]
+pub enum Answers {
+    /// What [`Answer::echo`] says: the user's last text, a tool call that was asked for, a tool's result.
+    #[default]
+    Echo,
+    /// What the function makes of the question.
+    By(Arc<dyn Fn(&Question) -> Answer + Send + Sync>),
+}
+
+impl Answers {
+    /// Lets a function answer.
+    pub fn by(answer: impl Fn(&Question) -> Answer + Send + Sync + 'static) -> Self {
+        Self::By(Arc::new(answer))
+    }
+
+    pub(crate) fn answer(&self, question: &Question) -> Answer {
+        match self {
+            Self::Echo => Answer::echo(question),
+            Self::By(answer) => answer(question),
+        }
+    }
+}
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Echo => "Echo",
+            Self::By(_) => "By(..)",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn a_log_normal_latency_has_its_median_in_the_middle_and_a_long_tail() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let latency = Latency::LogNormal { median: Duration::from_millis(800), sigma: 0.5 };
+        let mut samples: Vec<_> = (0..4_000).map(|_| latency.sample(&mut rng).as_millis()).collect();
+        samples.sort_unstable();
+        assert!((760..840).contains(&samples[2_000]), "median {}", samples[2_000]);
+        assert!((2_200..3_000).contains(&samples[3_960]), "p99 {}", samples[3_960]);
+    }
+
+    #[test]
+    fn no_latency_and_no_factor_is_ever_too_much() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let wild = Latency::LogNormal { median: Duration::MAX, sigma: f64::INFINITY };
+        for _ in 0..100 {
+            assert!(wild.sample(&mut rng) <= LATENCY_MAX);
+        }
+        for (factor, expected) in [(2.0, 2_000), (0.0, 0), (-1.0, 1_000), (f64::NAN, 1_000), (f64::MAX, 3_600_000)] {
+            assert_eq!(scaled(Duration::from_secs(1), factor).as_millis(), expected, "{factor}");
+        }
+    }
+}
