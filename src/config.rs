@@ -1,1 +1,605 @@
+//! What a user can set: plain structs, gathered here and checked once.
+//!
+//! `Runtime::builder()` edits a [`Config`]; a file deserialises into one. Options of a machine are declared beside
+//! the machine. It reads no environment and no file: the program does.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::actors::root::Plan;
+use crate::actors::shared::Limits;
+use crate::actors::table::{Key, MemberSpec, ProviderSpec, RouteSpec, TargetSpec, Timers, Way};
+use crate::policy::admission::{AdmissionOptions, TargetOptions};
+use crate::policy::breaker::BreakerOptions;
+use crate::policy::failover::FailoverOptions;
+use crate::policy::health::HealthOptions;
+use crate::policy::restart::RestartOptions;
+use crate::policy::routing::RouteOptions;
+use crate::transport::{Http, Transport, TransportOptions};
+use crate::words::{Capabilities, ConfigError, Dialect, ModelClass, Price, Secret, TargetId};
+
+/// The most labels of one configuration.
+const LABELS_MAX: usize = 63;
+/// The most calls in flight that can be asked for: what a semaphore can count.
+const CALLS_MAX: usize = u32::MAX as usize;
+
+/// Everything a runtime is told.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The providers, by name.
+    pub providers: BTreeMap<String, ProviderConfig>,
+    /// The routes, by name. Every target can also be asked for directly, as `provider/model`.
+    pub routes: BTreeMap<String, RouteConfig>,
+    /// How long and how often a call may try, where its route does not say otherwise.
+    pub failover: FailoverOptions,
+    /// How crashed actors are restarted.
+    pub restart: RestartOptions,
+    /// The most calls in flight; one more is answered `Overloaded` at once. 10 000.
+    pub calls_max: usize,
+    /// The longest a caller may leave its stream unread before the call ends. 60 s.
+    #[serde(with = "humantime_serde")]
+    pub consumer_stall_max: Duration,
+    /// Attempts that the ledger remembers one by one; its totals have no limit. 10 000.
+    pub ledger_max: usize,
+    /// Calls that the flight recorder remembers. 1 000.
+    pub recorder_max: usize,
+    /// Seed of every draw: the same seed and the same events give the same choices. Drawn at random if it is `None`.
+    pub seed: Option<u64>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            providers: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            failover: FailoverOptions::default(),
+            restart: RestartOptions::default(),
+            calls_max: 10_000,
+            consumer_stall_max: Duration::from_secs(60),
+            ledger_max: 10_000,
+            recorder_max: 1_000,
+            seed: None,
+        }
+    }
+}
+
+/// One provider: an account at a base URL.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderConfig {
+    /// Everything before `/chat/completions`, `https://api.openai.com/v1` for one.
+    pub base_url: String,
+    /// How its HTTP speaks.
+    #[serde(default)]
+    pub dialect: DialectConfig,
+    /// Its keys. The one with most headroom is used; one that is refused is taken out alone. None is fine for a
+    /// local server.
+    #[serde(default)]
+    pub keys: Vec<KeyConfig>,
+    /// Its models, by the name the provider knows them by.
+    #[serde(default)]
+    pub models: BTreeMap<String, ModelConfig>,
+    /// Labels of all its models: region, zero retention, … Routes and requests may require them.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// Who runs it (a vendor, a cloud, an aggregator); failovers prefer another. The provider's name where absent.
+    #[serde(default)]
+    pub domain: Option<String>,
+    /// Headers sent with every request. Not for keys: they would be printed.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// Whether a whole answer, too, is asked for as a stream: only so can a hanging provider be told from a long
+    /// thought. On.
+    #[serde(default = "yes")]
+    pub stream_upstream: bool,
+    /// How connections are made.
+    #[serde(default)]
+    pub transport: TransportOptions,
+    /// Tuning of its breakers.
+    #[serde(default)]
+    pub breaker: BreakerOptions,
+    /// Tuning of its health.
+    #[serde(default)]
+    pub health: HealthOptions,
+    /// Another way out than a socket; for tests.
+    #[serde(skip)]
+    pub custom: Option<Arc<dyn Transport>>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl fmt::Debug for ProviderConfig {
+    /// Shows where and what, and no headers: somebody may have put a key there.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { base_url, dialect, keys, models, labels, domain, stream_upstream, .. } = self;
+        f.debug_struct("ProviderConfig")
+            .field("base_url", base_url)
+            .field("dialect", dialect)
+            .field("keys", keys)
+            .field("models", models)
+            .field("labels", labels)
+            .field("domain", domain)
+            .field("stream_upstream", stream_upstream)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for ProviderConfig {
+    fn eq(&self, other: &Self) -> bool {
+        let custom = match (&self.custom, &other.custom) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        custom
+            && self.base_url == other.base_url
+            && self.dialect == other.dialect
+            && self.keys == other.keys
+            && self.models == other.models
+            && self.labels == other.labels
+            && self.domain == other.domain
+            && self.headers == other.headers
+            && self.stream_upstream == other.stream_upstream
+            && self.transport == other.transport
+            && self.breaker == other.breaker
+            && self.health == other.health
+    }
+}
+
+/// How a provider's HTTP speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum DialectConfig {
+    /// OpenAI's chat completions, which most providers speak.
+    #[default]
+    OpenaiChat,
+}
+
+/// One key.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "KeyForm")]
+pub struct KeyConfig {
+    /// What the ledger and events call it. `key-1`, `key-2`, … where absent.
+    pub name: Option<String>,
+    /// The key itself.
+    pub value: Secret,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum KeyForm {
+    Value(String),
+    Named { name: Option<String>, value: String },
+}
+
+impl From<KeyForm> for KeyConfig {
+    fn from(form: KeyForm) -> Self {
+        let (name, value) = match form {
+            KeyForm::Value(value) => (None, value),
+            KeyForm::Named { name, value } => (name, value),
+        };
+        Self { name, value: Secret::new(value) }
+    }
+}
+
+/// One model at a provider.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Whether it thinks before it answers: sets first guesses of its latency, and its timers.
+    pub reasoning: bool,
+    /// What it costs. Unknown prices count as the dearest known one of the route.
+    pub price: Option<PriceConfig>,
+    /// What it cannot do: `tools`, `images`, `json`, `json_schema`. Nothing where absent.
+    pub lacks: Vec<Ability>,
+    /// Prompt and answer together, in tokens.
+    pub context_tokens_max: Option<u32>,
+    /// The answer, in tokens.
+    pub output_tokens_max: Option<u32>,
+    /// Labels beside its provider's.
+    pub labels: Vec<String>,
+    /// The most attempts in flight. 2 048.
+    pub in_flight_max: Option<u32>,
+    /// The longest an attempt may be without content. From the measured latency where absent: 8 to 30 s, for
+    /// reasoning models 60 to 300 s.
+    #[serde(with = "humantime_serde")]
+    pub first_token: Option<Duration>,
+    /// The longest pause between two pieces of content. 15 s, for reasoning models 90 s.
+    #[serde(with = "humantime_serde")]
+    pub stall: Option<Duration>,
+    /// Its usual time to first token, where it is known better than by its class: 1 s, for reasoning models 10 s.
+    #[serde(with = "humantime_serde")]
+    pub ttft_median: Option<Duration>,
+}
+
+/// Something a model can be unable to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ability {
+    /// Call tools.
+    Tools,
+    /// See images.
+    Images,
+    /// Answer in JSON when told so.
+    Json,
+    /// Hold an answer to a JSON schema.
+    JsonSchema,
+}
+
+/// Dollars per million tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriceConfig {
+    /// Prompt tokens.
+    pub input: f64,
+    /// Answer tokens.
+    pub output: f64,
+    /// Prompt tokens read from the cache; as `input` where absent.
+    #[serde(default)]
+    pub cached_input: Option<f64>,
+}
+
+/// One route.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RouteConfig {
+    /// Who may serve it, in order of preference for strategies that have one.
+    pub targets: Vec<MemberConfig>,
+    /// How it chooses.
+    pub options: RouteOptions,
+    /// How long and how often its calls may try; the configuration's `failover` where absent.
+    pub failover: Option<FailoverOptions>,
+    /// Labels that a target must carry to serve it.
+    pub labels: Vec<String>,
+}
+
+/// One target of a route.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "MemberForm")]
+pub struct MemberConfig {
+    /// `provider/model`.
+    pub target: String,
+    /// A tier serves when those with lower numbers cannot (active-passive). 0.
+    pub tier: u8,
+    /// Its part of its tier's traffic, for strategies that weigh (active-active). 1.
+    pub weight: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum MemberForm {
+    Target(String),
+    Member {
+        target: String,
+        #[serde(default)]
+        tier: u8,
+        #[serde(default = "one")]
+        weight: f64,
+    },
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl From<MemberForm> for MemberConfig {
+    fn from(form: MemberForm) -> Self {
+        match form {
+            MemberForm::Target(target) => target.as_str().into(),
+            MemberForm::Member { target, tier, weight } => Self { target, tier, weight },
+        }
+    }
+}
+
+impl From<&str> for MemberConfig {
+    fn from(target: &str) -> Self {
+        Self { target: target.to_owned(), tier: 0, weight: 1.0 }
+    }
+}
+
+impl ProviderConfig {
+    /// Returns a provider at a base URL that speaks OpenAI's chat completions.
+    pub fn new(base_url: impl Into<String>) -> Self {
+        Self {
+            base_url: base_url.into(),
+            dialect: DialectConfig::default(),
+            keys: Vec::new(),
+            models: BTreeMap::new(),
+            labels: Vec::new(),
+            domain: None,
+            headers: BTreeMap::new(),
+            stream_upstream: true,
+            transport: TransportOptions::default(),
+            breaker: BreakerOptions::default(),
+            health: HealthOptions::default(),
+            custom: None,
+        }
+    }
+
+    /// Adds a key.
+    #[must_use]
+    pub fn key(mut self, value: impl Into<Arc<str>>) -> Self {
+        self.keys.push(KeyConfig { name: None, value: Secret::new(value) });
+        self
+    }
+
+    /// Adds a model with what is usual for it.
+    #[must_use]
+    pub fn model(self, name: impl Into<String>) -> Self {
+        self.model_with(name, ModelConfig::default())
+    }
+
+    /// Adds a model.
+    #[must_use]
+    pub fn model_with(mut self, name: impl Into<String>, model: ModelConfig) -> Self {
+        self.models.insert(name.into(), model);
+        self
+    }
+}
+
+impl RouteConfig {
+    /// Returns a route over some targets, `provider/model` each, with the adaptive strategy.
+    pub fn new<'a>(targets: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { targets: targets.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+}
+
+impl Config {
+    /// Checks everything and returns what the runtime runs by.
+    pub(crate) fn check(&self) -> Result<(Limits, Plan), ConfigError> {
+        let providers = self
+            .providers
+            .iter()
+            .map(|(name, provider)| provider.check(name, &self.restart))
+            .collect::<Result<Vec<_>, _>>()?;
+        if providers.iter().all(|provider| provider.targets.is_empty()) {
+            return Err(ConfigError::new("providers", "there is no model at any provider; add at least one"));
+        }
+        check_labels(&providers)?;
+        if self.calls_max == 0 || self.calls_max > CALLS_MAX {
+            return Err(ConfigError::new("calls_max", format!("must be 1 to {CALLS_MAX}")));
+        }
+        not_zero("consumer_stall_max", self.consumer_stall_max)?;
+        check_failover("failover", &self.failover)?;
+        let mut routes = Vec::with_capacity(self.routes.len());
+        for (name, route) in &self.routes {
+            routes.push(route.check(name, &self.failover, &providers)?);
+        }
+        for target in providers.iter().flat_map(|provider| &provider.targets) {
+            let name = target.id.to_string();
+            if !self.routes.contains_key(&name) {
+                let member = MemberSpec { target: target.id.clone(), tier: 0, weight: 1.0 };
+                routes.push(RouteSpec {
+                    name: name.into(),
+                    options: RouteOptions::default(),
+                    failover: self.failover.clone(),
+                    members: vec![member],
+                    labels: Vec::new(),
+                });
+            }
+        }
+        let limits = Limits {
+            calls_max: self.calls_max,
+            consumer_stall_max: self.consumer_stall_max,
+            ledger_max: self.ledger_max,
+            recorder_max: self.recorder_max,
+            restart: self.restart.clone(),
+            seed: self.seed.unwrap_or_else(rand::random),
+        };
+        Ok((limits, Plan { providers, routes }))
+    }
+}
+
+impl ProviderConfig {
+    fn check(&self, name: &str, restart: &RestartOptions) -> Result<ProviderSpec, ConfigError> {
+        let at = |field: &str| format!("providers.{name}.{field}");
+        if name.is_empty() || name.contains('/') {
+            return Err(ConfigError::new(
+                "providers",
+                format!("`{name}` is no name: it must not be empty or hold a `/`"),
+            ));
+        }
+        let base_url = self.base_url.trim_end_matches('/').to_owned();
+        let host = host(&base_url).ok_or_else(|| {
+            ConfigError::new(at("base_url"), "is no address; it looks like `https://api.openai.com/v1`")
+        })?;
+        let mut headers = http::HeaderMap::new();
+        for (header, value) in &self.headers {
+            let problem = |what| ConfigError::new(at(&format!("headers.{header}")), format!("is no header {what}"));
+            let header = http::HeaderName::try_from(header).map_err(|_| problem("name"))?;
+            let value = http::HeaderValue::try_from(value).map_err(|_| problem("value"))?;
+            headers.insert(header, value);
+        }
+        let way = if let Some(custom) = &self.custom {
+            Way::Custom(custom.clone())
+        } else {
+            Http::new(&self.transport).map_err(|problem| ConfigError::new(at("transport"), problem))?;
+            Way::Http(self.transport.clone())
+        };
+        self.health.check(&at("health"))?;
+        self.breaker.check(&at("breaker"))?;
+        let mut targets = Vec::with_capacity(self.models.len());
+        for (model, options) in &self.models {
+            targets.push(options.check(&at(&format!("models.{model}")), TargetId::new(name, model.as_str()), self)?);
+        }
+        let admission = AdmissionOptions {
+            targets: self.models.values().map(ModelConfig::target_options).collect(),
+            keys: self.keys.len().max(1),
+            breaker: self.breaker.clone(),
+            health: self.health.clone(),
+        };
+        Ok(ProviderSpec {
+            name: name.into(),
+            dialect: match self.dialect {
+                DialectConfig::OpenaiChat => Dialect::OpenAiChat,
+            },
+            base_url,
+            host,
+            keys: self.named_keys(&at("keys"))?,
+            headers,
+            stream_upstream: self.stream_upstream,
+            way,
+            admission,
+            restart: restart.clone(),
+            targets,
+        })
+    }
+
+    /// Names the keys; a provider without one has a key of no value.
+    fn named_keys(&self, field: &str) -> Result<Vec<Key>, ConfigError> {
+        if self.keys.is_empty() {
+            return Ok(vec![Key { name: "none".into(), secret: None }]);
+        }
+        let mut keys: Vec<Key> = Vec::with_capacity(self.keys.len());
+        for (at, key) in self.keys.iter().enumerate() {
+            let name = key.name.clone().unwrap_or_else(|| format!("key-{}", at + 1));
+            if keys.iter().any(|known| *known.name == name) {
+                return Err(ConfigError::new(field, format!("two keys are named `{name}`")));
+            }
+            if key.value.expose().trim().is_empty() {
+                return Err(ConfigError::new(field, format!("key `{name}` is empty")));
+            }
+            keys.push(Key { name: name.into(), secret: Some(key.value.clone()) });
+        }
+        Ok(keys)
+    }
+}
+
+impl ModelConfig {
+    fn target_options(&self) -> TargetOptions {
+        let default = TargetOptions::default();
+        TargetOptions {
+            class: self.class(),
+            in_flight_max: self.in_flight_max.unwrap_or(default.in_flight_max),
+            ttft_median: self.ttft_median,
+        }
+    }
+
+    fn class(&self) -> ModelClass {
+        if self.reasoning { ModelClass::Reasoning } else { ModelClass::Chat }
+    }
+
+    fn check(&self, field: &str, id: TargetId, provider: &ProviderConfig) -> Result<TargetSpec, ConfigError> {
+        let at = |name: &str| format!("{field}.{name}");
+        for (name, duration) in
+            [("first_token", self.first_token), ("stall", self.stall), ("ttft_median", self.ttft_median)]
+        {
+            duration.map_or(Ok(()), |duration| not_zero(&at(name), duration))?;
+        }
+        for (name, number) in [
+            ("in_flight_max", self.in_flight_max),
+            ("context_tokens_max", self.context_tokens_max),
+            ("output_tokens_max", self.output_tokens_max),
+        ] {
+            if number == Some(0) {
+                return Err(ConfigError::new(at(name), "must not be 0; leave it out for no limit"));
+            }
+        }
+        let price = self.price.map(|price| price.check(&at("price"))).transpose()?;
+        let can = |ability| !self.lacks.contains(&ability);
+        let capabilities = Capabilities {
+            tools: can(Ability::Tools),
+            images: can(Ability::Images),
+            json: can(Ability::Json),
+            json_schema: can(Ability::JsonSchema),
+            context_tokens_max: self.context_tokens_max,
+            output_tokens_max: self.output_tokens_max,
+        };
+        let domain = provider.domain.clone().unwrap_or_else(|| id.provider.to_string());
+        let labels = provider.labels.iter().chain(&self.labels).cloned().collect();
+        let timers = Timers { first_token: self.first_token, stall: self.stall };
+        Ok(TargetSpec { id, class: self.class(), price, capabilities, labels, domain, timers })
+    }
+}
+
+impl PriceConfig {
+    fn check(self, field: &str) -> Result<Price, ConfigError> {
+        let price =
+            Price { input: self.input, cached_input: self.cached_input.unwrap_or(self.input), output: self.output };
+        let fine = |dollars: f64| dollars.is_finite() && dollars >= 0.0;
+        if fine(price.input) && fine(price.cached_input) && fine(price.output) {
+            Ok(price)
+        } else {
+            Err(ConfigError::new(field, "must be dollars per million tokens, 0 or more"))
+        }
+    }
+}
+
+impl RouteConfig {
+    fn check(
+        &self,
+        name: &str,
+        failover: &FailoverOptions,
+        providers: &[ProviderSpec],
+    ) -> Result<RouteSpec, ConfigError> {
+        let at = |field: &str| format!("routes.{name}.{field}");
+        if self.targets.is_empty() {
+            return Err(ConfigError::new(at("targets"), "is empty; name at least one `provider/model`"));
+        }
+        self.options
+            .check()
+            .map_err(|error| ConfigError::new(at(&format!("options.{}", error.field)), error.problem))?;
+        let failover = self.failover.as_ref().unwrap_or(failover);
+        check_failover(&at("failover"), failover)?;
+        let known = || providers.iter().flat_map(|provider| &provider.targets);
+        let mut members: Vec<MemberSpec> = Vec::with_capacity(self.targets.len());
+        for member in &self.targets {
+            let target = known().find(|target| target.id.to_string() == member.target).ok_or_else(|| {
+                let names: Vec<String> = known().map(|target| target.id.to_string()).collect();
+                let problem = format!("no model `{}`; there are: {}", member.target, names.join(", "));
+                ConfigError::new(at("targets"), problem)
+            })?;
+            if members.iter().any(|known| known.target == target.id) {
+                return Err(ConfigError::new(at("targets"), format!("`{}` stands there twice", member.target)));
+            }
+            if !member.weight.is_finite() || member.weight < 0.0 {
+                return Err(ConfigError::new(
+                    at("targets"),
+                    format!("the weight of `{}` must be 0 or more", member.target),
+                ));
+            }
+            members.push(MemberSpec { target: target.id.clone(), tier: member.tier, weight: member.weight });
+        }
+        let labels = self.labels.clone();
+        Ok(RouteSpec { name: name.into(), options: self.options, failover: failover.clone(), members, labels })
+    }
+}
+
+fn check_failover(field: &str, options: &FailoverOptions) -> Result<(), ConfigError> {
+    if options.attempts_max == 0 {
+        return Err(ConfigError::new(format!("{field}.attempts_max"), "must be at least 1"));
+    }
+    not_zero(&format!("{field}.deadline"), options.deadline)
+}
+
+fn check_labels(providers: &[ProviderSpec]) -> Result<(), ConfigError> {
+    let mut labels: Vec<&String> =
+        providers.iter().flat_map(|provider| &provider.targets).flat_map(|target| &target.labels).collect();
+    labels.sort_unstable();
+    labels.dedup();
+    if labels.len() > LABELS_MAX {
+        let problem = format!("there are {} labels; the most is {LABELS_MAX}", labels.len());
+        return Err(ConfigError::new("providers.*.labels", problem));
+    }
+    Ok(())
+}
+
+fn not_zero(field: &str, duration: Duration) -> Result<(), ConfigError> {
+    if duration.is_zero() { Err(ConfigError::new(field, "must be longer than 0 s")) } else { Ok(()) }
+}
+
+/// Returns host and port of an address.
+fn host(url: &str) -> Option<String> {
+    let uri: http::Uri = url.parse().ok()?;
+    let known = matches!(uri.scheme_str(), Some("http" | "https"));
+    let authority = uri.authority().filter(|_| known && uri.query().is_none())?;
+    Some(authority.as_str().to_owned())
+}

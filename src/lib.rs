@@ -8,7 +8,7 @@
 compile_error!("standin isolates crashes by unwinding: build with panic = \"unwind\"");
 
 // In reading order, floor by floor: imports go down only (tests/architecture.rs).
-pub mod words;
+mod words;
 
 pub mod policy;
 pub mod wire;
@@ -23,3 +23,10 @@ pub mod testing;
 
 #[cfg(feature = "drill")]
 pub mod drill;
+
+pub use ractor;
+
+pub use config::{Config, ModelConfig, ProviderConfig, RouteConfig};
+pub use policy::routing::Strategy;
+pub use runtime::{ReplyStream, RouterMessage, Runtime};
+pub use words::*;

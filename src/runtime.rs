@@ -1,1 +1,313 @@
+//! The public face: one handle for everything.
 
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use ractor::{Actor, ActorCell, ActorRef, ActorStatus, RpcReplyPort};
+use tokio::sync::{broadcast, oneshot};
+
+use crate::actors::call::{Answer, Wanted};
+use crate::actors::front;
+use crate::actors::root::{Root, RootMessage};
+use crate::actors::shared::Shared;
+use crate::config::{Config, ProviderConfig, RouteConfig};
+use crate::policy::ledger::Totals;
+use crate::policy::snapshot::Force;
+use crate::words::{AttemptRecord, CallId, ChatRequest, ConfigError, Error, Event, Reply, TargetId};
+
+pub use crate::actors::front::{HealthSnapshot, ProviderHealth, RouterMessage};
+pub use crate::actors::router::{Considered, Explanation, Flight, Happened, Skipped};
+pub use crate::actors::slot::ProviderStatus;
+pub use crate::actors::stream::ReplyStream;
+
+/// The first wait for a router that restarts; it doubles, up to [`ROUTER_WAITS`] times: two seconds in all.
+const ROUTER_WAIT: Duration = Duration::from_millis(1);
+const ROUTER_WAITS: u32 = 11;
+/// How long the actors may take to stop once no call is in flight.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// A running runtime. Cheap to clone; when the last clone is dropped, its actors stop and calls in flight end.
+#[derive(Clone)]
+pub struct Runtime {
+    shared: Arc<Shared>,
+    root: Arc<Stop>,
+}
+
+struct Stop(ActorRef<RootMessage>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.stop(None);
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("status", &self.root.0.get_status()).finish_non_exhaustive()
+    }
+}
+
+/// Why a runtime did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration is not right; the error names the field.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The actors did not start: the supervisor they were to be linked to is stopping.
+    #[error("the runtime's actors did not start")]
+    Actors(#[source] Box<ractor::SpawnErr>),
+}
+
+/// Gathers a [`Config`] and starts a runtime by it.
+#[derive(Clone, Debug, Default)]
+pub struct Builder {
+    config: Config,
+}
+
+impl Builder {
+    /// Takes a whole configuration; what was set before is gone.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Adds or replaces a provider.
+    #[must_use]
+    pub fn provider(mut self, name: impl Into<String>, provider: ProviderConfig) -> Self {
+        self.config.providers.insert(name.into(), provider);
+        self
+    }
+
+    /// Adds or replaces a route.
+    #[must_use]
+    pub fn route(mut self, name: impl Into<String>, route: RouteConfig) -> Self {
+        self.config.routes.insert(name.into(), route);
+        self
+    }
+
+    /// Edits the configuration: `builder.with(|config| config.calls_max = 100)`.
+    #[must_use]
+    pub fn with(mut self, edit: impl FnOnce(&mut Config)) -> Self {
+        edit(&mut self.config);
+        self
+    }
+
+    /// Checks the configuration and starts the runtime.
+    ///
+    /// # Errors
+    /// If a field of the configuration is not right: the error names it.
+    pub async fn start(self) -> Result<Runtime, StartError> {
+        self.start_under(None).await
+    }
+
+    /// Starts the runtime linked under an actor of the user's, which is told when it ends and takes it along.
+    ///
+    /// # Errors
+    /// If a field of the configuration is not right, or the supervisor is stopping.
+    pub async fn start_linked(self, supervisor: ActorCell) -> Result<Runtime, StartError> {
+        self.start_under(Some(supervisor)).await
+    }
+
+    async fn start_under(self, supervisor: Option<ActorCell>) -> Result<Runtime, StartError> {
+        let (limits, plan) = self.config.check()?;
+        let shared = Arc::new(Shared::new(limits));
+        let arguments = (shared.clone(), plan);
+        let started = match supervisor {
+            Some(supervisor) => Actor::spawn_linked(None, Root, arguments, supervisor).await,
+            None => Actor::spawn(None, Root, arguments).await,
+        };
+        let (root, _) = started.map_err(|error| StartError::Actors(Box::new(error)))?;
+        Ok(Runtime { shared, root: Arc::new(Stop(root)) })
+    }
+}
+
+impl Runtime {
+    /// Returns a builder with an empty configuration.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Returns the reference through which any ractor actor may ask; it stays valid while routers restart.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the runtime has stopped.
+    pub fn router(&self) -> Result<ActorRef<RouterMessage>, Error> {
+        self.shared.front.get().ok_or(Error::Unavailable)
+    }
+
+    /// Answers a request, whole. Dropping the future cancels the call and closes the connection to the provider.
+    ///
+    /// # Errors
+    /// See [`Error`]; each lists the attempts that were made.
+    pub async fn chat(&self, request: ChatRequest) -> Result<Reply, Error> {
+        self.submit(request, Wanted::Whole).await
+    }
+
+    /// Answers a request as a stream. Returns as soon as the call runs; what fails later comes in the stream.
+    /// Dropping the stream cancels the call and closes the connection to the provider.
+    ///
+    /// # Errors
+    /// If the request is refused before anything is sent; see [`Error`].
+    pub async fn stream(&self, request: ChatRequest) -> Result<ReplyStream, Error> {
+        self.submit(request, Wanted::Stream).await
+    }
+
+    /// Hands a request to the router. While that restarts, nothing was sent, so asking again is safe.
+    async fn submit<T>(&self, request: ChatRequest, wanted: impl Fn(Answer<T>) -> Wanted) -> Result<T, Error> {
+        let request = Arc::new(request);
+        let mut wait = ROUTER_WAIT;
+        for _ in 0..ROUTER_WAITS {
+            let (sender, answer) = oneshot::channel();
+            front::submit(&self.shared, request.clone(), wanted(Answer::method(sender)));
+            match answer.await.unwrap_or(Err(Error::Unavailable)) {
+                Err(Error::Unavailable) if self.runs() => tokio::time::sleep(wait).await,
+                answer => return answer,
+            }
+            wait *= 2;
+        }
+        Err(Error::Unavailable)
+    }
+
+    /// Returns the health of all providers, as last published. Asks nobody.
+    pub fn health(&self) -> HealthSnapshot {
+        front::health(&self.shared)
+    }
+
+    /// Tells what a request would do now, and why: each target in order, its numbers, or why it would be skipped. The
+    /// first is where the next call goes. Draws nothing and changes nothing.
+    ///
+    /// # Errors
+    /// If the request or its route is not right, or the router restarts just now.
+    pub async fn explain(&self, request: ChatRequest) -> Result<Explanation, Error> {
+        self.ask(|port| RouterMessage::Explain(Box::new(request), port)).await
+    }
+
+    /// Sends all calls of a route to one of its targets, as long as it admits them; `None` lifts the pin.
+    ///
+    /// # Errors
+    /// If there is no such route, or the target is none of its.
+    pub async fn pin(&self, route: &str, target: Option<TargetId>) -> Result<(), Error> {
+        self.ask(|port| RouterMessage::Pin(route.to_owned(), target, port)).await
+    }
+
+    /// Forces a target off or on, until a time or until lifted.
+    ///
+    /// # Errors
+    /// If there is no such target, or its provider is down.
+    pub async fn force(&self, target: TargetId, force: Force) -> Result<(), Error> {
+        self.ask(|port| RouterMessage::Force(target, force, port)).await
+    }
+
+    /// Admits nothing more at a target and returns when its last attempt has ended. Lifted by [`Force::Auto`].
+    ///
+    /// # Errors
+    /// If there is no such target, or its provider is down.
+    pub async fn drain_target(&self, target: TargetId) -> Result<(), Error> {
+        self.ask(|port| RouterMessage::Drain(target, port)).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        message: impl FnOnce(RpcReplyPort<Result<T, Error>>) -> RouterMessage,
+    ) -> Result<T, Error> {
+        let (sender, answer) = oneshot::channel();
+        let sent = self.shared.front.send(message(sender.into()));
+        if sent { answer.await.unwrap_or(Err(Error::Unavailable)) } else { Err(Error::Unavailable) }
+    }
+
+    /// Returns what became of a recent call: what was planned, scored, refused, waited for. The recorder remembers
+    /// the last `recorder_max` calls that ended.
+    pub fn why(&self, call: CallId) -> Option<Arc<Flight>> {
+        self.shared.flight(call)
+    }
+
+    /// Returns the attempts of a call that the ledger remembers, in the order they ended.
+    pub fn attempts(&self, call: CallId) -> Vec<AttemptRecord> {
+        self.shared.ledger().call(call)
+    }
+
+    /// Returns what all attempts at each target came to.
+    pub fn totals(&self) -> Vec<(TargetId, Totals)> {
+        let ledger = self.shared.ledger();
+        ledger.totals().iter().map(|(target, totals)| (target.clone(), totals.clone())).collect()
+    }
+
+    /// Returns events from now on.
+    pub fn subscribe(&self) -> Events {
+        Events(self.shared.events.subscribe())
+    }
+
+    /// Replaces providers and routes. What did not change keeps its actor, its health and its connections; what is
+    /// gone is retired when its last attempt has ended; no call in flight is dropped. Limits of the runtime itself
+    /// (`calls_max`, `seed`, …) stay as they were.
+    ///
+    /// # Errors
+    /// If a field is not right: the old configuration stays.
+    pub async fn reconfigure(&self, config: Config) -> Result<(), StartError> {
+        let (_, plan) = config.check()?;
+        let (sender, done) = oneshot::channel();
+        self.shared.root.send(RootMessage::Reconfigure(plan, sender));
+        // The root stops only with the runtime; there is then nothing to reconfigure.
+        let _ = done.await;
+        Ok(())
+    }
+
+    /// Takes no new calls, waits until those in flight have ended or the deadline has passed, then stops all actors
+    /// in order. Returns how many calls were cut off.
+    pub async fn drain(&self, deadline: Duration) -> usize {
+        self.shared.draining.store(true, Relaxed);
+        self.shared.tell(Event::Draining);
+        let calls_max = self.shared.limits.calls_max;
+        let all = u32::try_from(calls_max).unwrap_or(u32::MAX);
+        let _ = tokio::time::timeout(deadline, self.shared.places.acquire_many(all)).await;
+        let left = calls_max - self.shared.places.available_permits();
+        if self.root.0.stop_and_wait(None, Some(STOP_MAX)).await.is_err() {
+            self.root.0.kill();
+        }
+        left
+    }
+
+    fn runs(&self) -> bool {
+        matches!(self.root.0.get_status(), ActorStatus::Starting | ActorStatus::Running)
+    }
+
+    #[doc(hidden)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+}
+
+/// Events of a runtime, from when it was subscribed to.
+#[derive(Debug)]
+pub struct Events(broadcast::Receiver<Event>);
+
+impl Events {
+    /// Returns the next event; `None` once the runtime is gone. An observer that is more than 1 024 events behind
+    /// loses the oldest.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            match self.0.recv().await {
+                Ok(event) => return Some(event),
+                Err(broadcast::error::RecvError::Lagged(lost)) => tracing::warn!(lost, "an observer of events lags"),
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
+        }
+    }
+
+    /// Returns the next event if there is one already.
+    pub fn try_next(&mut self) -> Option<Event> {
+        loop {
+            match self.0.try_recv() {
+                Ok(event) => return Some(event),
+                Err(broadcast::error::TryRecvError::Lagged(lost)) => {
+                    tracing::warn!(lost, "an observer of events lags");
+                }
+                Err(_) => return None,
+            }
+        }
+    }
+}

@@ -1,53 +1,200 @@
-//! The only way out of the crate: one request in, one response head and its body's chunks out.
+//! Floor 3: the only outgoing socket.
+//!
+//! In flows a request as bytes, out flow a response's head and its body as it arrives. It knows no policy: no
+//! retries, no timers but connect, no redirects, no cookies, no proxy unless told so. Dropping a future or a body
+//! closes that request and nothing else.
 
+use std::error::Error as _;
+use std::fmt;
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::time::Duration;
 
-/// A boxed future, so that [`Transport`] can be a trait object.
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use http::HeaderMap;
+
+/// A boxed future, so that transports are objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// The only way out. One instance per provider; a restarted provider makes a new one.
-pub trait Transport: Send + Sync + std::fmt::Debug + 'static {
-    /// Sends a request and returns the response once its head is there. Dropping the future, or the body, cancels.
+/// A response's body as it arrives.
+pub type Body = Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>;
+
+/// The way out of one provider. A provider's actor makes a new one whenever it starts, so that a restart begins with
+/// fresh connections.
+pub trait Transport: Send + Sync + fmt::Debug + 'static {
+    /// Sends a POST and returns the response's head as soon as it is there.
+    ///
+    /// # Errors
+    /// If no head came: see [`TransportError`].
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>>;
 }
 
 /// A POST.
-#[derive(Debug)]
 pub struct HttpRequest {
-    /// Absolute address.
+    /// The whole address.
     pub url: String,
-    /// All headers but those HTTP itself needs.
-    pub headers: http::HeaderMap,
-    /// The whole body.
-    pub body: bytes::Bytes,
-    /// The longest the connection may take to come about.
-    pub connect_timeout: Duration,
+    /// Its headers; a key in them is marked sensitive.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
 }
 
-/// A response's head, and its body as it comes.
+/// A response's head and the body that follows.
 pub struct HttpResponse {
-    /// Status code.
+    /// The status.
     pub status: u16,
-    /// All headers.
-    pub headers: http::HeaderMap,
-    /// The body's chunks; dropping it cancels.
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
     pub body: Body,
 }
 
-/// A body's chunks as they come.
-pub type Body = Pin<Box<dyn futures_util::Stream<Item = Result<bytes::Bytes, TransportError>> + Send>>;
-
-/// How a request or its response failed below HTTP.
-#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+/// Why there is no response, or no more of it. The text is for people and holds no key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
-    /// Nothing was sent.
-    #[error("not sent: {0}")]
+    /// An established connection broke before the first byte of a response, as pooled ones do that the other side has
+    /// closed. Worth one more try at once.
+    #[error("connection closed before a response: {0}")]
     Unsent(String),
-    /// No connection came about.
-    #[error("no connection: {0}")]
+    /// No connection: refused, no such host, TLS, connect timeout.
+    #[error("cannot connect: {0}")]
     Connect(String),
-    /// The connection broke after the request may have been sent.
-    #[error("cut: {0}")]
+    /// The connection broke after the request was sent.
+    #[error("connection broke: {0}")]
     Cut(String),
+}
+
+/// How connections are made.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransportOptions {
+    /// The longest a connection may take to be made, TLS included. 5 s.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// Idle connections kept to a provider. 32.
+    pub idle_connections_max: usize,
+    /// How long a connection may be idle. Shorter than what providers keep, or requests meet closed sockets. 50 s.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    /// An HTTP or HTTPS proxy. The environment's is never read.
+    pub proxy: Option<String>,
+    /// A private certificate authority, PEM, beside the system's.
+    pub ca_pem: Option<String>,
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            idle_connections_max: 32,
+            idle_timeout: Duration::from_secs(50),
+            proxy: None,
+            ca_pem: None,
+        }
+    }
+}
+
+/// The transport over real sockets: reqwest with rustls.
+#[derive(Debug)]
+pub struct Http {
+    client: reqwest::Client,
+}
+
+impl Http {
+    /// Returns a transport with a connection pool of its own.
+    ///
+    /// # Errors
+    /// If the proxy's address or the certificate cannot be read; the text says which.
+    pub fn new(options: &TransportOptions) -> Result<Self, String> {
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(options.connect_timeout)
+            .pool_max_idle_per_host(options.idle_connections_max)
+            .pool_idle_timeout(options.idle_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .tcp_nodelay(true)
+            .tcp_keepalive(Duration::from_secs(30))
+            .user_agent(concat!("standin/", env!("CARGO_PKG_VERSION")))
+            .no_proxy();
+        if let Some(proxy) = &options.proxy {
+            let proxy = reqwest::Proxy::all(proxy).map_err(|error| format!("proxy: {}", chain(&error)))?;
+            builder = builder.proxy(proxy);
+        }
+        if let Some(pem) = &options.ca_pem {
+            let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
+                .map_err(|error| format!("ca_pem: {}", chain(&error)))?;
+            builder = builder.tls_certs_merge(certificates);
+        }
+        let client = builder.build().map_err(|error| chain(&error))?;
+        Ok(Self { client })
+    }
+}
+
+impl Transport for Http {
+    fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
+        Box::pin(async move {
+            let mut response = self
+                .client
+                .post(request.url)
+                .headers(request.headers)
+                .body(request.body)
+                .send()
+                .await
+                .map_err(|error| no_head(&error))?;
+            let status = response.status().as_u16();
+            let headers = std::mem::take(response.headers_mut());
+            let body = response.bytes_stream().map(|chunk| chunk.map_err(|error| TransportError::Cut(chain(&error))));
+            Ok(HttpResponse { status, headers, body: Box::pin(body) })
+        })
+    }
+}
+
+/// Tells apart why no head came. What broke before the first byte of a response on an established connection is
+/// `Unsent`: usually a pooled connection that the other side had closed.
+fn no_head(error: &reqwest::Error) -> TransportError {
+    let text = chain(error);
+    if error.is_connect() {
+        return TransportError::Connect(text);
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let broken = cause.downcast_ref::<std::io::Error>().is_some_and(|io| {
+            matches!(
+                io.kind(),
+                ErrorKind::ConnectionReset
+                    | ErrorKind::BrokenPipe
+                    | ErrorKind::ConnectionAborted
+                    | ErrorKind::UnexpectedEof
+            )
+        });
+        if broken {
+            return TransportError::Unsent(text);
+        }
+        source = cause.source();
+    }
+    let before_head = ["connection closed before message completed", "operation was canceled", "refused stream"];
+    if before_head.iter().any(|mark| text.contains(mark)) {
+        TransportError::Unsent(text)
+    } else {
+        TransportError::Cut(text)
+    }
+}
+
+/// Returns an error's text with its causes, without the address (it may hold a key as a parameter).
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = match (error.is_connect(), error.is_timeout()) {
+        (true, true) => "connect timeout".to_owned(),
+        (true, false) => "connect".to_owned(),
+        (false, true) => "timeout".to_owned(),
+        (false, false) => "http".to_owned(),
+    };
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }

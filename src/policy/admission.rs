@@ -34,7 +34,7 @@ const RATE_LIMIT_DEFAULT: Duration = Duration::from_secs(5);
 const SERIALS: u64 = 1 << 40;
 
 /// What a provider's admission is built from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AdmissionOptions {
     /// Its targets; tickets and effects name them by index.
     pub targets: Vec<TargetOptions>,
@@ -47,7 +47,7 @@ pub struct AdmissionOptions {
 }
 
 /// One target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TargetOptions {
     /// Sets the first guesses of its latency, and its timers.
     pub class: ModelClass,
@@ -460,6 +460,7 @@ impl Admission {
             ttft: health.ttft(now),
             tpot: health.tpot(now),
             ttft_baseline_p50: health.ttft_baseline().p50,
+            first_token_max: health.timers(0, now).first_token_max,
             detect: health.detect(now),
             in_flight,
             in_flight_max,

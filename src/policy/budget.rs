@@ -1,1 +1,154 @@
+//! How much the runtime may spend on second tries, so that a bad hour is not answered with a storm.
+//!
+//! One bucket for all calls of a runtime, in thousandths of a token. In flow calls, attempts and successes, out
+//! flows leave. Atomics and `&self`: no lock, and no owner that could crash with it.
+//!
+//! A call's first failover to a target that admits it is always allowed (when a provider dies, every call in flight
+//! must be able to move) and takes nothing. So attempts stay under 2 + 0.5 a call plus the 20 of the bucket, and
+//! close to calls + failures while one target is healthy.
 
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+/// One token, in the bucket's unit.
+const TOKEN: i64 = 1_000;
+/// What the bucket holds at first.
+const START: i64 = 10 * TOKEN;
+/// What a call brings.
+const PER_CALL: i64 = TOKEN / 2;
+/// What the bucket holds at most beside one token for each call in flight.
+const CAPACITY: i64 = 20 * TOKEN;
+/// What the sub-limit of retries at the same target holds at first and at most.
+const SAME_TARGET: i64 = 10 * TOKEN;
+/// Retries at the same target are allowed only above this.
+const SAME_TARGET_MIN: i64 = 5 * TOKEN;
+/// What a success brings to that sub-limit.
+const PER_SUCCESS: i64 = TOKEN / 10;
+
+/// The retry budget of one runtime.
+#[derive(Debug)]
+pub struct Budget {
+    bucket: AtomicI64,
+    same_target: AtomicI64,
+    calls: AtomicI64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { bucket: AtomicI64::new(START), same_target: AtomicI64::new(SAME_TARGET), calls: AtomicI64::new(0) }
+    }
+}
+
+impl Budget {
+    /// Counts a call that starts; it brings half a token.
+    pub fn call_started(&self) {
+        let calls = self.calls.fetch_add(1, Relaxed) + 1;
+        add(&self.bucket, PER_CALL, CAPACITY + calls * TOKEN);
+    }
+
+    /// Counts a call that ended.
+    pub fn call_ended(&self) {
+        self.calls.fetch_sub(1, Relaxed);
+    }
+
+    /// Counts an answer; it brings a tenth of a token for retries at the same target.
+    pub fn succeeded(&self) {
+        add(&self.same_target, PER_SUCCESS, SAME_TARGET);
+    }
+
+    /// Takes leave for a second or later failover.
+    #[must_use]
+    pub fn take_failover(&self) -> bool {
+        take(&self.bucket, TOKEN, 0)
+    }
+
+    /// Takes leave to ask the same target again.
+    #[must_use]
+    pub fn take_same_target(&self) -> bool {
+        if !take(&self.same_target, TOKEN, SAME_TARGET_MIN) {
+            return false;
+        }
+        let taken = self.take_failover();
+        if !taken {
+            self.same_target.fetch_add(TOKEN, Relaxed);
+        }
+        taken
+    }
+
+    /// Returns what [`Self::take_failover`] took, since the target refused.
+    pub fn give_back_failover(&self) {
+        self.bucket.fetch_add(TOKEN, Relaxed);
+    }
+
+    /// Returns what [`Self::take_same_target`] took, since the target refused.
+    pub fn give_back_same_target(&self) {
+        self.give_back_failover();
+        self.same_target.fetch_add(TOKEN, Relaxed);
+    }
+
+    /// Returns the whole tokens left, for people.
+    pub fn tokens(&self) -> i64 {
+        self.bucket.load(Relaxed) / TOKEN
+    }
+}
+
+/// Takes `amount` if so much is left above `floor`.
+fn take(cell: &AtomicI64, amount: i64, floor: i64) -> bool {
+    cell.fetch_update(Relaxed, Relaxed, |have| (have >= floor + amount).then_some(have - amount)).is_ok()
+}
+
+/// Adds up to a limit; what is above it already stays.
+fn add(cell: &AtomicI64, amount: i64, limit: i64) {
+    let _ = cell.fetch_update(Relaxed, Relaxed, |have| (have < limit).then_some((have + amount).min(limit)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_storm_of_failovers_is_bounded_by_half_a_token_a_call_and_the_start() {
+        let budget = Budget::default();
+        let mut taken = 0;
+        for _ in 0..1_000 {
+            budget.call_started();
+            taken += i32::from(budget.take_failover()) + i32::from(budget.take_failover());
+            budget.call_ended();
+        }
+        assert!((500..=520).contains(&taken), "took {taken}");
+    }
+
+    #[test]
+    fn quiet_calls_fill_the_bucket_only_to_its_capacity() {
+        let budget = Budget::default();
+        for _ in 0..1_000 {
+            budget.call_started();
+            budget.call_ended();
+        }
+        assert_eq!(budget.tokens(), 21);
+    }
+
+    #[test]
+    fn retries_at_the_same_target_stop_at_half_of_their_sub_limit_and_come_back_with_successes() {
+        let budget = Budget::default();
+        for _ in 0..100 {
+            budget.call_started();
+        }
+        assert_eq!((0..20).filter(|_| budget.take_same_target()).count(), 5);
+        for _ in 0..10 {
+            budget.succeeded();
+        }
+        assert!(budget.take_same_target());
+        assert!(!budget.take_same_target());
+    }
+
+    #[test]
+    fn a_retry_refused_by_the_common_bucket_takes_nothing_from_the_sub_limit() {
+        let budget = Budget::default();
+        while budget.take_failover() {}
+        assert!(!budget.take_same_target());
+        for _ in 0..2 {
+            budget.call_started();
+        }
+        assert!(budget.take_same_target(), "the sub-limit was still whole");
+    }
+}

@@ -1,1 +1,136 @@
+//! What every attempt cost and why it ended.
+//!
+//! In flow attempts as they end, out flow totals per target and the attempts themselves, newest last. Bounded: old
+//! attempts are forgotten, totals never. It decides nothing.
 
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::words::{AttemptEnd, AttemptRecord, CallId, FailureClass, TargetId};
+
+/// What the attempts at one target came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Attempts that ended.
+    pub attempts: u64,
+    /// Those whose answer was the call's answer.
+    pub won: u64,
+    /// Those that failed, by class; cancelled ones too.
+    pub failed: BTreeMap<FailureClass, u64>,
+    /// Prompt tokens.
+    pub input_tokens: u64,
+    /// Answer tokens.
+    pub output_tokens: u64,
+    /// Dollars of all attempts whose price is known.
+    pub cost_usd: f64,
+    /// Dollars of those among them that did not win.
+    pub wasted_usd: f64,
+}
+
+/// Every attempt of one runtime.
+#[derive(Debug)]
+pub struct Ledger {
+    entries: VecDeque<AttemptRecord>,
+    entries_max: usize,
+    totals: BTreeMap<TargetId, Totals>,
+}
+
+impl Ledger {
+    /// Returns an empty ledger that remembers at most so many attempts.
+    pub fn new(entries_max: usize) -> Self {
+        Self { entries: VecDeque::new(), entries_max, totals: BTreeMap::new() }
+    }
+
+    /// Enters an attempt that ended. An attempt is entered once.
+    pub fn enter(&mut self, record: AttemptRecord) {
+        if !self.totals.contains_key(&record.target) {
+            self.totals.insert(record.target.clone(), Totals::default());
+        }
+        if let Some(totals) = self.totals.get_mut(&record.target) {
+            totals.add(&record);
+        }
+        if self.entries_max == 0 {
+            return;
+        }
+        if self.entries.len() == self.entries_max {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(record);
+    }
+
+    /// Returns the remembered attempts of a call, in the order they ended.
+    pub fn call(&self, call: CallId) -> Vec<AttemptRecord> {
+        self.entries.iter().filter(|entry| entry.call == call).cloned().collect()
+    }
+
+    /// Returns the remembered attempts, oldest first.
+    pub fn entries(&self) -> impl Iterator<Item = &AttemptRecord> {
+        self.entries.iter()
+    }
+
+    /// Returns the totals of each target that was ever tried.
+    pub fn totals(&self) -> &BTreeMap<TargetId, Totals> {
+        &self.totals
+    }
+}
+
+impl Totals {
+    fn add(&mut self, record: &AttemptRecord) {
+        self.attempts += 1;
+        self.input_tokens += record.usage.input;
+        self.output_tokens += record.usage.output;
+        let cost = record.cost_usd.unwrap_or(0.0);
+        self.cost_usd += cost;
+        match &record.end {
+            AttemptEnd::Won => self.won += 1,
+            AttemptEnd::Failed(failure) => {
+                *self.failed.entry(failure.class).or_default() += 1;
+                self.wasted_usd += cost;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::{Failure, Usage};
+    use std::time::Duration;
+
+    fn record(call: u64, end: AttemptEnd, cost: f64) -> AttemptRecord {
+        AttemptRecord {
+            call: CallId(call),
+            attempt: 1,
+            target: TargetId::new("p", "m"),
+            key: "default".into(),
+            started_after: Duration::ZERO,
+            first_token: None,
+            took: Duration::from_millis(5),
+            usage: Usage { input: 10, output: 3, ..Usage::default() },
+            estimated: false,
+            cost_usd: Some(cost),
+            end,
+        }
+    }
+
+    #[test]
+    fn what_did_not_win_is_waste_and_totals_balance() {
+        let mut ledger = Ledger::new(10);
+        ledger.enter(record(1, AttemptEnd::Failed(Failure::new(FailureClass::Cut, "")), 0.25));
+        ledger.enter(record(1, AttemptEnd::Won, 1.0));
+        let totals = &ledger.totals()[&TargetId::new("p", "m")];
+        assert_eq!((totals.attempts, totals.won, totals.failed[&FailureClass::Cut]), (2, 1, 1));
+        assert_eq!((totals.cost_usd, totals.wasted_usd), (1.25, 0.25));
+        assert_eq!((totals.input_tokens, totals.output_tokens), (20, 6));
+    }
+
+    #[test]
+    fn old_attempts_are_forgotten_and_totals_are_not() {
+        let mut ledger = Ledger::new(2);
+        for call in 1..=5 {
+            ledger.enter(record(call, AttemptEnd::Won, 1.0));
+        }
+        assert_eq!(ledger.entries().map(|entry| entry.call.0).collect::<Vec<_>>(), [4, 5]);
+        assert!(ledger.call(CallId(1)).is_empty());
+        assert_eq!(ledger.totals()[&TargetId::new("p", "m")].attempts, 5);
+    }
+}

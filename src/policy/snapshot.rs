@@ -61,6 +61,11 @@ pub enum Disabled {
         /// When it is tried again.
         until: Instant,
     },
+    /// Its provider's actor restarts or rests until then; `None` is for good.
+    Down {
+        /// When the actor is started again.
+        until: Option<Instant>,
+    },
     /// An operator's hand; `None` is until lifted.
     Operator {
         /// When the hand is lifted by itself.
@@ -116,6 +121,8 @@ pub struct Health {
     pub tpot: Latency,
     /// Slow baseline: time to first token while healthy.
     pub ttft_baseline_p50: Duration,
+    /// The most time until an attempt's first token, for a prompt of no length, unless the user says otherwise.
+    pub first_token_max: Duration,
     /// Decayed mean age at which failed attempts failed.
     pub detect: Duration,
     /// Attempts in flight.
@@ -156,7 +163,7 @@ impl Gates {
         let past = |until: Option<Instant>| until.is_some_and(|until| until <= now);
         let disabled = match self.disabled {
             Some(Disabled::Verdict { until, .. }) => Some(Some(until)),
-            Some(Disabled::Operator { until }) => Some(until),
+            Some(Disabled::Operator { until } | Disabled::Down { until }) => Some(until),
             None => None,
         };
         let breaker = match self.breaker {
@@ -167,8 +174,10 @@ impl Gates {
         };
         let rate_limited = self.rate_limited_until.map(Some);
         let full = (self.in_flight >= self.in_flight_max).then_some(None);
+        let disabled_by =
+            if matches!(self.disabled, Some(Disabled::Down { .. })) { Gate::Down } else { Gate::Disabled };
         let gates = [
-            (Gate::Disabled, disabled),
+            (disabled_by, disabled),
             (Gate::Breaker, breaker),
             (Gate::RateLimited, rate_limited),
             (Gate::InFlight, full),
@@ -176,7 +185,7 @@ impl Gates {
         let mut refusing =
             gates.into_iter().filter_map(|(gate, shut)| Some((gate, shut.filter(|&until| !past(until))?)));
         let (gate, first) = refusing.next()?;
-        let forever = gate == Gate::Disabled && first.is_none();
+        let forever = gate == disabled_by && first.is_none();
         let latest = refusing.fold(first, |latest, (_, until)| latest.max(until));
         Some(Refusal { gate, until: latest.filter(|_| !forever) })
     }

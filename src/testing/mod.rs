@@ -30,7 +30,6 @@
 //!     url: "https://openai.test/v1/chat/completions".into(),
 //!     headers: http::HeaderMap::new(),
 //!     body: r#"{"model": "m", "messages": [{"role": "user", "content": "hello there"}], "stream": true}"#.into(),
-//!     connect_timeout: Duration::from_secs(5),
 //! };
 //! assert_eq!(openai.send(ask()).await.unwrap().status, 529);
 //! let answer: Vec<_> = openai.send(ask()).await.unwrap().body.collect().await;
@@ -46,6 +45,7 @@
 //! ```
 
 mod answer;
+mod crash;
 mod fault;
 mod gauge;
 mod openai_bytes;
@@ -59,6 +59,7 @@ mod script;
 mod speech;
 
 pub use answer::{Answer, Form, Question};
+pub use crash::{Crash, crash};
 pub use fault::{Fault, ProviderError, RetryHint, Schedule, When};
 pub use provider::{Scripted, Switch};
 pub use record::{Counts, Outcome, Record};

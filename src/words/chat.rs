@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::Error;
+
 /// One request of a caller, in no provider's dialect.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChatRequest {
@@ -48,6 +50,38 @@ impl ChatRequest {
     /// Returns an empty request for a route.
     pub fn new(route: impl Into<String>) -> Self {
         Self { route: route.into(), ..Self::default() }
+    }
+
+    /// Checks what no provider could accept.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the field.
+    pub fn check(&self) -> Result<(), Error> {
+        let invalid = |field: &str, problem: &str| Err(Error::Invalid { field: field.into(), problem: problem.into() });
+        if self.messages.is_empty() {
+            return invalid("messages", "is empty; a conversation has at least one message");
+        }
+        if self.deadline.is_some_and(|deadline| deadline.is_zero()) {
+            return invalid("deadline", "is zero; leave it out for the configured one");
+        }
+        if self.output_tokens_max == Some(0) {
+            return invalid("output_tokens_max", "is 0; leave it out for no limit");
+        }
+        if let ToolChoice::Named(name) = &self.tool_choice
+            && !self.tools.iter().any(|tool| tool.name == *name)
+        {
+            return invalid("tool_choice", &format!("names `{name}`, which is none of the request's tools"));
+        }
+        let sampling = [
+            ("sampling.temperature", self.sampling.temperature),
+            ("sampling.top_p", self.sampling.top_p),
+            ("sampling.presence_penalty", self.sampling.presence_penalty),
+            ("sampling.frequency_penalty", self.sampling.frequency_penalty),
+        ];
+        match sampling.into_iter().find(|(_, value)| value.is_some_and(|value| !value.is_finite())) {
+            Some((field, _)) => invalid(field, "is not a finite number"),
+            None => Ok(()),
+        }
     }
 
     /// Appends a system message.

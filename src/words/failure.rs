@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum FailureClass {
-    /// A pooled connection broke before any byte was written. Nobody's fault; nothing was sent.
+    /// A connection broke before the first byte of a response, as pooled ones do. Nobody's fault; the same target is
+    /// asked once more at once.
     Unsent,
     /// Refused, no such host, TLS, connect timeout. The provider's fault; nothing was sent.
     Connect,

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use super::{AssistantPart, AttemptRecord, CallId, Failure, Message, TargetId, ToolCall};
 
-/// A piece of an answer's content as it arrives from one attempt.
+/// A piece of an answer's content as it arrives from one attempt. Tool calls are none: they come whole, with the
+/// answer's end, so that nobody acts on half an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// More text of the answer.
     Text(String),
     /// More visible reasoning.
     Reasoning(String),
-    /// A tool call, complete; comes only after a valid end of the answer.
-    ToolCall(ToolCall),
 }
 
 /// What a caller's stream yields. Between two [`Reset`](Self::Reset)s all content is of one attempt, the one

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::Usage;
+
 /// A provider and one of its models: the thing that is healthy or not. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TargetId {
@@ -53,6 +55,16 @@ pub struct Price {
     pub cached_input: f64,
     /// Answer tokens.
     pub output: f64,
+}
+
+impl Price {
+    /// Returns what so many tokens cost, in dollars.
+    pub fn cost_usd(&self, usage: &Usage) -> f64 {
+        let fresh = usage.input.saturating_sub(usage.cached);
+        #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
+        let millions = |tokens: u64| tokens as f64 / 1e6;
+        millions(fresh) * self.input + millions(usage.cached) * self.cached_input + millions(usage.output) * self.output
+    }
 }
 
 /// What a target can do. What it cannot makes it ineligible before anything is sent.

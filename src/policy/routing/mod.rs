@@ -37,7 +37,7 @@ use std::time::Instant;
 use rand::Rng;
 
 use self::cost::Answer;
-use super::snapshot::{BreakerState, Disabled, Gate, Health, Refusal};
+use super::snapshot::{BreakerState, Gate, Health};
 use crate::words::{Capabilities, Price, Priority};
 
 /// What a call asks of a target. Small, computed before the router, so that nothing of the request itself travels.
@@ -387,7 +387,9 @@ impl<'a> Field<'a> {
             } else if options.price_max.is_some_and(|most| score.dollars > most) {
                 Some((SkipReason::Price, None))
             } else {
-                refusal(&candidate.health, last_resort, now)
+                candidate
+                    .health
+                    .refusal(last_resort, now)
                     .map(|refusal| (SkipReason::Gate(refusal.gate), refusal.until))
             };
             match obstacle {
@@ -424,30 +426,4 @@ fn unfit(candidate: &Candidate, needs: &Needs) -> Option<SkipReason> {
     ]
     .into_iter()
     .find_map(|(lacks, why)| lacks.then_some(why))
-}
-
-/// Returns why the target would refuse an attempt now: the first gate that does, and the latest time any of them names.
-fn refusal(health: &Health, last_resort: bool, now: Instant) -> Option<Refusal> {
-    let disabled = match health.disabled {
-        Some(Disabled::Verdict { until, .. } | Disabled::Operator { until: Some(until) }) => {
-            (until > now).then_some(Some(until))
-        }
-        Some(Disabled::Operator { until: None }) => Some(None),
-        None => None,
-    };
-    let limited = health.rate_limited_until.filter(|until| *until > now).map(Some);
-    let breaker = match health.breaker {
-        _ if health.forced_on => None,
-        BreakerState::Open { until } if until > now => (!last_resort).then_some(Some(until)),
-        BreakerState::Open { .. } | BreakerState::HalfOpen => (!health.probe_free).then_some(None),
-        BreakerState::Closed | BreakerState::Ramp { .. } => None,
-    };
-    let full = (health.in_flight >= health.in_flight_max).then_some(None);
-    [(Gate::Disabled, disabled), (Gate::RateLimited, limited), (Gate::Breaker, breaker), (Gate::InFlight, full)]
-        .into_iter()
-        .filter_map(|(gate, until)| until.map(|until| Refusal { gate, until }))
-        .reduce(|first, other| Refusal {
-            gate: first.gate,
-            until: first.until.map(|until| other.until.map_or(until, |later| until.max(later))),
-        })
 }

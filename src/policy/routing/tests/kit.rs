@@ -170,6 +170,7 @@ pub fn health(now: Instant) -> Health {
         ttft: latency(SECOND),
         tpot: latency(Duration::from_millis(20)),
         ttft_baseline_p50: SECOND,
+        first_token_max: Duration::from_secs(8),
         detect: SECOND,
         in_flight: 0,
         in_flight_max: 100,

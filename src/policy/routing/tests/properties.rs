@@ -116,7 +116,7 @@ proptest! {
             let health = &asked.targets[pick.target].health;
             prop_assert!(health.disabled.is_none() && health.rate_limited_until.is_none());
         }
-        let admits = |target: usize| fits(target) && refusal(&asked.targets[target].health, false, asked.now).is_none();
+        let admits = |target: usize| fits(target) && asked.targets[target].health.refusal(false, asked.now).is_none();
         let admissible = (0..shapes.len()).filter(|target| admits(*target)).count();
         if admissible > 0 {
             prop_assert_eq!(plan.picks.len(), admissible);

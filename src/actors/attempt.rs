@@ -1,0 +1,361 @@
+//! One try of a call at one target: encode, send, decode. What may crash or hang lives here.
+//!
+//! An actor for isolation and lifetime only: it runs one async function and stops. Pieces of the answer go into its
+//! own bounded channel; whoever holds the receiver cancels by dropping it. It keeps its own timers and ends in one
+//! way: [`Account::settle`], which tells the provider, the ledger and the call, in this order, also when it crashes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use futures_util::StreamExt;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
+
+use super::provider::ProviderMessage;
+use super::shared::{CrashHook, Shared};
+use super::slot::Permit;
+use super::table::Target;
+use super::watchdog::Watchdog;
+use crate::policy::admission::{Outcome, Report};
+use crate::transport::{HttpRequest, HttpResponse, TransportError};
+use crate::wire::{self, Decoder, Ending};
+use crate::words::{
+    AttemptEnd, AttemptRecord, CallId, ChatRequest, Failure, FailureClass, Piece, ResponseFormat, RetryAfter,
+    StopReason, Usage,
+};
+
+/// Pieces an answer may be ahead of its reader.
+pub(super) const PIECES_MAX: usize = 64;
+/// The most of an error's body that is read.
+const ERROR_BODY_MAX: usize = 64 * 1024;
+/// A reader that blocked the attempt for this long makes its time per token meaningless.
+const BLOCKED_NO_TPOT: Duration = Duration::from_millis(100);
+/// A reader that blocked for this long may itself be why the provider cut the stream.
+const BLOCKED_NO_FAULT: Duration = Duration::from_secs(5);
+/// Answers shorter than this say nothing about time per token.
+const TPOT_TOKENS_MIN: u64 = 16;
+
+/// One try, before it begins.
+pub(super) struct Job {
+    pub(super) request: Arc<ChatRequest>,
+    /// Whether this repeats a try whose connection broke before any response.
+    pub(super) resend: bool,
+    pub(super) first_token_max: Duration,
+    pub(super) pieces: mpsc::Sender<Piece>,
+    pub(super) account: Account,
+    pub(super) span: tracing::Span,
+}
+
+/// How a try ended, for its call.
+pub(super) struct Ended {
+    pub(super) record: AttemptRecord,
+    /// When the target may be asked again, where it said so.
+    pub(super) back: Option<Instant>,
+    /// The answer's end, if it is whole.
+    pub(super) ending: Option<Ending>,
+}
+
+/// What the try came to so far. Dropped unsettled, it says that the try crashed or never began.
+pub(super) struct Account {
+    pub(super) permit: Permit,
+    pub(super) target: Arc<Target>,
+    pub(super) call: CallId,
+    pub(super) number: u32,
+    pub(super) call_started: Instant,
+    pub(super) shared: Arc<Shared>,
+    pub(super) end: Option<oneshot::Sender<Ended>>,
+    pub(super) prompt_tokens: u32,
+    pub(super) begun: Option<Instant>,
+    pub(super) first_token: Option<Instant>,
+    pub(super) content_bytes: usize,
+    pub(super) blocked: Duration,
+}
+
+pub(super) struct Attempt;
+
+/// An attempt takes no messages.
+pub(crate) enum Never {}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for Never {}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[cfg_attr(feature = "async-trait", ractor::async_trait)]
+impl Actor for Attempt {
+    type Msg = Never;
+    type State = Option<Job>;
+    type Arguments = Job;
+
+    async fn pre_start(&self, _: ActorRef<Never>, job: Job) -> Result<Self::State, ActorProcessingErr> {
+        Ok(Some(job))
+    }
+
+    async fn post_start(&self, myself: ActorRef<Never>, job: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        if let Some(job) = job.take() {
+            let span = job.span.clone();
+            run(job).instrument(span).await;
+        }
+        myself.stop(None);
+        Ok(())
+    }
+}
+
+async fn run(mut job: Job) {
+    let pieces = job.pieces.clone();
+    let result = tokio::select! {
+        biased;
+        () = pieces.closed() => Err(End::cancelled("nobody waits for the answer any more")),
+        result = job.answer() => result,
+    };
+    // The channel closes before the end is told, so that whoever drained it has everything.
+    drop(pieces);
+    drop(job.pieces);
+    job.account.settle(result);
+}
+
+/// A try's bad end.
+struct End {
+    failure: Failure,
+    back: Option<Instant>,
+}
+
+impl End {
+    fn cancelled(why: &str) -> Self {
+        Failure::new(FailureClass::Cancelled, why).into()
+    }
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self { failure, back: None }
+    }
+}
+
+impl Job {
+    async fn answer(&mut self) -> Result<Ending, End> {
+        let provider = self.account.target.provider.clone();
+        let spec = &provider.spec;
+        let encoded = wire::encode(spec.dialect, &self.request, &self.account.target.id().model, spec.stream_upstream)?;
+        let mut headers = encoded.headers;
+        headers.extend(spec.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        if let Some(secret) = spec.keys.get(self.account.permit.ticket().key).and_then(|key| key.secret.as_ref()) {
+            wire::authorize(spec.dialect, secret, &mut headers)?;
+        }
+        let url = format!("{}{}", spec.base_url, encoded.path);
+        let transport = provider
+            .slot
+            .transport()
+            .ok_or_else(|| Failure::new(FailureClass::Connect, "the provider's actor never started"))?;
+        let mut watchdog = self.account.begin(self.first_token_max);
+        let request = HttpRequest { url, headers, body: encoded.body };
+        let response = watchdog.guard(transport.send(request), &self.account.permit).await?;
+        let response = response.map_err(|error| self.no_response(error))?;
+        if self.account.shared.delivered(now()) {
+            self.account.tell_all(|| ProviderMessage::Delivered);
+        }
+        if (200..300).contains(&response.status) {
+            self.decode(response, &mut watchdog).await
+        } else {
+            Err(self.refusal(response, &mut watchdog).await?)
+        }
+    }
+
+    /// Decodes an answer as it arrives.
+    async fn decode(&mut self, response: HttpResponse, watchdog: &mut Watchdog) -> Result<Ending, End> {
+        let mut decoder =
+            Decoder::new(self.account.target.provider.spec.dialect, wire::is_event_stream(&response.headers));
+        let mut body = response.body;
+        let mut pieces = Vec::new();
+        let mut json = (self.request.response_format != ResponseFormat::Text).then(String::new);
+        while let Some(chunk) = watchdog.guard(body.next(), &self.account.permit).await? {
+            let chunk = chunk.map_err(|error| Failure::new(FailureClass::Cut, error.to_string()))?;
+            if CrashHook::take(&self.account.shared.crash.attempts) {
+                panic!("panic in a codec asked for by the crash hook");
+            }
+            // Pieces that come in one chunk with a failure are dropped: the call need not commit to a lost answer.
+            let progress = decoder.push(&chunk, &mut pieces)?;
+            if progress.content {
+                self.account.content(watchdog, now());
+            }
+            for piece in pieces.drain(..) {
+                if let (Some(json), Piece::Text(text)) = (&mut json, &piece) {
+                    json.push_str(text);
+                }
+                self.deliver(piece, watchdog).await?;
+            }
+            if progress.done {
+                break;
+            }
+        }
+        let ending = decoder.finish()?;
+        if let Some(json) = json
+            && !matches!(ending.stop, StopReason::Length | StopReason::Refusal)
+            && ending.tool_calls.is_empty()
+            && serde_json::from_str::<serde::de::IgnoredAny>(&json).is_err()
+        {
+            return Err(Failure::new(FailureClass::Unusable, "the answer is not the JSON that was asked for").into());
+        }
+        Ok(ending)
+    }
+
+    /// Hands a piece on; waits for a slow reader, for which the provider is not to blame.
+    async fn deliver(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), End> {
+        let (Piece::Text(text) | Piece::Reasoning(text)) = &piece;
+        self.account.content_bytes += text.len();
+        let piece = match self.pieces.try_send(piece) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(End::cancelled("nobody reads the answer")),
+            Err(mpsc::error::TrySendError::Full(piece)) => piece,
+        };
+        let since = now();
+        let stall_max = self.account.shared.limits.consumer_stall_max;
+        match tokio::time::timeout(stall_max, self.pieces.send(piece)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(End::cancelled("nobody reads the answer")),
+            Err(_) => return Err(End::cancelled("the reader took nothing for too long")),
+        }
+        let now = now();
+        self.account.blocked = self.account.blocked.max(now.saturating_duration_since(since));
+        watchdog.resume(now);
+        Ok(())
+    }
+
+    /// Reads and classifies an answer that is not 2xx.
+    async fn refusal(&mut self, response: HttpResponse, watchdog: &mut Watchdog) -> Result<End, End> {
+        let head = (now(), SystemTime::now());
+        let mut body = response.body;
+        let mut bytes = Vec::new();
+        while let Some(Ok(chunk)) = watchdog.guard(body.next(), &self.account.permit).await? {
+            bytes.extend_from_slice(&chunk[..chunk.len().min(ERROR_BODY_MAX - bytes.len())]);
+            if bytes.len() == ERROR_BODY_MAX {
+                break;
+            }
+        }
+        let dialect = self.account.target.provider.spec.dialect;
+        let failure = wire::classify(dialect, response.status, &response.headers, &bytes);
+        let date = wire::headers::date(&response.headers).unwrap_or(head.1);
+        let back = failure.retry_after.and_then(|retry_after| match retry_after {
+            RetryAfter::After(wait) => head.0.checked_add(wait),
+            RetryAfter::At(at) => head.0.checked_add(at.duration_since(date).unwrap_or_default()),
+        });
+        Ok(End { failure, back })
+    }
+
+    fn no_response(&self, error: TransportError) -> Failure {
+        let message = error.to_string();
+        let class = match error {
+            TransportError::Unsent(_) if !self.resend => FailureClass::Unsent,
+            TransportError::Unsent(_) | TransportError::Connect(_) => FailureClass::Connect,
+            TransportError::Cut(_) => FailureClass::Cut,
+        };
+        if class == FailureClass::Connect
+            && let Some(since) = self.account.shared.unreachable(&self.account.target.provider.spec.host, now())
+        {
+            self.account.tell_all(|| ProviderMessage::LocalFault(since));
+        }
+        Failure::new(class, message)
+    }
+}
+
+impl Account {
+    /// Says that something is being sent, and starts the timers.
+    fn begin(&mut self, first_token_max: Duration) -> Watchdog {
+        self.permit.begin();
+        let now = now();
+        self.begun = Some(now);
+        Watchdog::new(self.permit.ticket(), first_token_max, self.target.spec().stall(), now)
+    }
+
+    /// Counts content: the first ends the first-token timer, each begins the stall timer anew.
+    fn content(&mut self, watchdog: &mut Watchdog, now: Instant) {
+        if self.first_token.is_none() {
+            self.first_token = Some(now);
+            let after = now.saturating_duration_since(self.permit.ticket().started);
+            self.permit.report(Report::Content { after });
+        }
+        watchdog.content(now, &self.permit);
+    }
+
+    fn tell_all(&self, message: impl Fn() -> ProviderMessage) {
+        for provider in &self.shared.table().providers {
+            provider.slot.provider.send(message());
+        }
+    }
+
+    /// Ends the try: tells the provider, the ledger, and the call.
+    fn settle(&mut self, result: Result<Ending, End>) {
+        let Some(tell) = self.end.take() else { return };
+        let now = now();
+        let (end, back, ending) = match result {
+            Ok(ending) => (AttemptEnd::Won, None, Some(ending)),
+            Err(End { failure, back }) => (AttemptEnd::Failed(failure), back, None),
+        };
+        let (usage, estimated) = self.usage(ending.as_ref());
+        let began = self.begun.unwrap_or(now);
+        let record = AttemptRecord {
+            call: self.call,
+            attempt: self.number,
+            target: self.target.id().clone(),
+            key: self.target.provider.spec.keys[self.permit.ticket().key].name.clone(),
+            started_after: began.saturating_duration_since(self.call_started),
+            first_token: self.first_token.map(|at| at.saturating_duration_since(began)),
+            took: now.saturating_duration_since(began),
+            usage,
+            estimated,
+            cost_usd: self.target.spec().price.map(|price| price.cost_usd(&usage)),
+            end,
+        };
+        self.permit.settle(self.outcome(&record, back, now));
+        tracing::debug!(end = %record, "attempt ended");
+        self.shared.ledger().enter(record.clone());
+        let _ = tell.send(Ended { record, back, ending });
+    }
+
+    /// Returns what the try means for its target's health.
+    fn outcome(&self, record: &AttemptRecord, back: Option<Instant>, now: Instant) -> Outcome {
+        let AttemptEnd::Failed(failure) = &record.end else {
+            return Outcome::Success { tpot: self.tpot(&record.usage, now) };
+        };
+        match failure.class {
+            FailureClass::Cancelled if self.begun.is_none() => Outcome::Unused,
+            FailureClass::Cancelled => Outcome::Cancelled { hedge_lost: false },
+            FailureClass::Crashed => Outcome::Crashed,
+            FailureClass::Cut if self.blocked >= BLOCKED_NO_FAULT => Outcome::Cancelled { hedge_lost: false },
+            class => Outcome::Failure { class, scope: failure.scope, retry_after: back },
+        }
+    }
+
+    fn tpot(&self, usage: &Usage, now: Instant) -> Option<Duration> {
+        let first = self.first_token?;
+        let streamed = usage.output >= TPOT_TOKENS_MIN && self.blocked < BLOCKED_NO_TPOT;
+        let tokens = u32::try_from(usage.output.saturating_sub(1)).ok()?;
+        (streamed && self.target.provider.spec.stream_upstream).then(|| now.saturating_duration_since(first) / tokens)
+    }
+
+    /// Returns the tokens as the provider counted them; else an estimate at four bytes a token. A try that failed
+    /// before any content is taken to have cost nothing.
+    fn usage(&self, ending: Option<&Ending>) -> (Usage, bool) {
+        if let Some(usage) = ending.and_then(|ending| ending.usage) {
+            return (usage, false);
+        }
+        if ending.is_none() && self.first_token.is_none() {
+            return (Usage::default(), true);
+        }
+        let output = u64::try_from(self.content_bytes.div_ceil(4)).unwrap_or(u64::MAX);
+        (Usage { input: self.prompt_tokens.into(), output, ..Usage::default() }, true)
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let end = match self.begun {
+            Some(_) => Failure::new(FailureClass::Crashed, "the attempt's actor crashed or was killed").into(),
+            None => End::cancelled("the attempt never began"),
+        };
+        self.settle(Err(end));
+    }
+}

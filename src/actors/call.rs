@@ -1,0 +1,568 @@
+//! One call: drives its failover machine to its one end, and owns the caller's reply.
+//!
+//! An actor for isolation and lifetime only: it runs one async function and stops. It decides nothing: it asks
+//! `policy::failover` what to do, does it, and waits for the caller's leaving, one timer, or its attempts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use rand::rngs::Xoshiro256PlusPlus as SeededRng;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tracing::Instrument;
+
+use super::attempt::{Account, Attempt, Ended, Job as AttemptJob, Never, PIECES_MAX};
+use super::router::{Flight, Happened, RouterCommand};
+use super::running::{Happening, Running, next_happening};
+use super::shared::{CrashHook, Shared};
+use super::slot::Permit;
+use super::stream::{ReplyStream, Word};
+use super::table::{Route, Table};
+use crate::policy::admission::Ask;
+use crate::policy::failover::{Failover, GiveUp, Planned, Step, Try};
+use crate::policy::routing::{self, Needs, Plan, RouteState, Sticky, Why};
+use crate::policy::snapshot::{Gate, Latency, Refusal};
+use crate::words::{
+    AttemptEnd, AttemptRecord, CallId, ChatRequest, CommitPolicy, Error, Failure, FailureClass, Finished, Reply,
+    ToolCall,
+};
+
+/// How often a message's reply port is looked at, which cannot be awaited.
+const PORT_LOOK: Duration = Duration::from_millis(250);
+/// The longest a call waits for a provider's word on a permit, or a cancelled attempt's last word. Both answer in
+/// microseconds; only a bug takes longer, and then the call goes on without.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+
+/// Where an answer goes. Dropped unanswered, it says so: nobody hangs.
+pub(crate) struct Answer<T> {
+    to: Option<To<T>>,
+    begun: Arc<AtomicBool>,
+}
+
+enum To<T> {
+    Method(oneshot::Sender<Result<T, Error>>),
+    Port(RpcReplyPort<Result<T, Error>>),
+}
+
+impl<T> Answer<T> {
+    pub(crate) fn method(sender: oneshot::Sender<Result<T, Error>>) -> Self {
+        Self { to: Some(To::Method(sender)), begun: Arc::default() }
+    }
+
+    pub(crate) fn port(port: RpcReplyPort<Result<T, Error>>) -> Self {
+        Self { to: Some(To::Port(port)), begun: Arc::default() }
+    }
+
+    pub(crate) fn send(&mut self, answer: Result<T, Error>) {
+        match self.to.take() {
+            Some(To::Method(sender)) => drop(sender.send(answer)),
+            Some(To::Port(port)) => drop(port.send(answer)),
+            None => {}
+        }
+    }
+
+    /// Says that the call begins: from now on a drop means that it crashed.
+    fn begin(&self) {
+        self.begun.store(true, Relaxed);
+    }
+
+    /// Resolves when the caller has left.
+    async fn closed(&mut self) {
+        match &mut self.to {
+            Some(To::Method(sender)) => sender.closed().await,
+            Some(To::Port(port)) => {
+                while !port.is_closed() {
+                    tokio::time::sleep(PORT_LOOK).await;
+                }
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl<T> Drop for Answer<T> {
+    fn drop(&mut self) {
+        let error = if self.begun.load(Relaxed) { Error::Crashed } else { Error::Unavailable };
+        self.send(Err(error));
+    }
+}
+
+/// What a caller wants back.
+pub(crate) enum Wanted {
+    /// The whole answer.
+    Whole(Answer<Reply>),
+    /// A stream of it.
+    Stream(Answer<ReplyStream>),
+}
+
+impl Wanted {
+    pub(crate) fn refuse(self, error: Error) {
+        match self {
+            Self::Whole(mut answer) => answer.send(Err(error)),
+            Self::Stream(mut answer) => answer.send(Err(error)),
+        }
+    }
+}
+
+/// A place among the calls in flight; gives it back, and says so to the budget, when dropped.
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+    shared: Arc<Shared>,
+}
+
+impl Place {
+    /// Takes a place, if the runtime takes calls.
+    pub(crate) fn take(shared: &Arc<Shared>) -> Result<Self, Error> {
+        if shared.draining.load(Relaxed) {
+            return Err(Error::Draining);
+        }
+        let permit = shared.places.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Error::Overloaded { calls_max: shared.limits.calls_max })?;
+        shared.budget.call_started();
+        Ok(Self { _permit: permit, shared: shared.clone() })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.budget.call_ended();
+    }
+}
+
+/// A call as it was accepted.
+pub(crate) struct Accepted {
+    pub(crate) id: CallId,
+    pub(crate) request: Arc<ChatRequest>,
+    pub(crate) table: Arc<Table>,
+    pub(crate) route: Arc<Route>,
+    pub(crate) needs: Needs,
+    pub(crate) started: Instant,
+    pub(crate) deadline: Instant,
+    pub(crate) wanted: Wanted,
+    pub(crate) place: Place,
+    pub(crate) span: tracing::Span,
+}
+
+/// A call with the router's first choice.
+pub(crate) struct Job {
+    pub(crate) accepted: Accepted,
+    pub(crate) plan: Plan,
+    pub(crate) state: RouteState,
+    pub(crate) sticky: Option<Sticky>,
+    pub(crate) rng: SeededRng,
+}
+
+pub(crate) struct Call;
+
+pub(crate) struct Arguments {
+    pub(crate) job: Box<Job>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[cfg_attr(feature = "async-trait", ractor::async_trait)]
+impl Actor for Call {
+    type Msg = Never;
+    type State = Option<Arguments>;
+    type Arguments = Arguments;
+
+    async fn pre_start(&self, _: ActorRef<Never>, arguments: Arguments) -> Result<Self::State, ActorProcessingErr> {
+        Ok(Some(arguments))
+    }
+
+    async fn post_start(&self, myself: ActorRef<Never>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        if let Some(Arguments { job, shared }) = state.take() {
+            let span = job.accepted.span.clone();
+            run(*job, shared).instrument(span).await;
+        }
+        myself.stop(None);
+        Ok(())
+    }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+async fn run(job: Job, shared: Arc<Shared>) {
+    let Job { accepted, plan, state, sticky, rng } = job;
+    let Accepted { id, request, table, route, needs, started, deadline, wanted, place, span: _ } = accepted;
+    let (commit, outlet) = match wanted {
+        Wanted::Whole(answer) => {
+            answer.begin();
+            (CommitPolicy::Buffered, Outlet::Whole(answer))
+        }
+        Wanted::Stream(mut answer) => {
+            answer.begin();
+            let (words, receiver) = mpsc::unbounded_channel();
+            answer.send(Ok(ReplyStream::new(receiver)));
+            (request.commit, Outlet::Stream(words))
+        }
+    };
+    let machine = Failover::new(route.spec.failover.clone(), commit, deadline);
+    let mut driver = Driver {
+        log: Log::new(Flight::new(id, &route.spec.name, &request), started, shared.clone()),
+        machine,
+        plan: Some(plan),
+        running: Vec::new(),
+        ended: Vec::new(),
+        last_resort: false,
+        probe: None,
+        id,
+        request,
+        table,
+        route,
+        needs,
+        started,
+        state,
+        sticky,
+        rng,
+        shared,
+    };
+    driver.drive(outlet).await;
+    drop(place);
+}
+
+/// The caller's end.
+enum Outlet {
+    Whole(Answer<Reply>),
+    Stream(mpsc::UnboundedSender<Word>),
+}
+
+impl Outlet {
+    async fn closed(&mut self) {
+        match self {
+            Self::Whole(answer) => answer.closed().await,
+            Self::Stream(words) => words.closed().await,
+        }
+    }
+
+    fn say(&self, word: Word) {
+        if let Self::Stream(words) = self {
+            let _ = words.send(word);
+        }
+    }
+}
+
+/// Writes the flight recorder's page, whatever becomes of the call.
+struct Log {
+    flight: Option<Flight>,
+    started: Instant,
+    shared: Arc<Shared>,
+}
+
+impl Log {
+    fn new(flight: Flight, started: Instant, shared: Arc<Shared>) -> Self {
+        Self { flight: Some(flight), started, shared }
+    }
+
+    fn note(&mut self, happened: Happened) {
+        if let Some(flight) = &mut self.flight {
+            flight.steps.push((now().saturating_duration_since(self.started), happened));
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if let Some(flight) = self.flight.take() {
+            self.shared.record(flight);
+        }
+    }
+}
+
+struct Driver {
+    machine: Failover,
+    /// The router's first choice, until it is used.
+    plan: Option<Plan>,
+    running: Vec<Running>,
+    /// Attempts that ended, in the order they were started.
+    ended: Vec<Ended>,
+    last_resort: bool,
+    /// The target that the plan probes.
+    probe: Option<usize>,
+    log: Log,
+    id: CallId,
+    request: Arc<ChatRequest>,
+    table: Arc<Table>,
+    route: Arc<Route>,
+    needs: Needs,
+    started: Instant,
+    state: RouteState,
+    sticky: Option<Sticky>,
+    rng: SeededRng,
+    shared: Arc<Shared>,
+}
+
+impl Driver {
+    async fn drive(&mut self, mut outlet: Outlet) {
+        loop {
+            match self.machine.next(&self.shared.budget, now()) {
+                Step::Plan => self.choose(),
+                Step::Try(this) => self.attempt(this).await,
+                Step::Commit(number) => self.commit(number, &outlet),
+                Step::Reset(failure) => {
+                    self.log.note(Happened::Reset);
+                    outlet.say(Word::Reset(failure));
+                }
+                Step::Cancel(number) => self.cancel(number).await,
+                Step::Wait(until) => {
+                    if self.running.is_empty() {
+                        let wait = until.saturating_duration_since(now());
+                        self.log.note(Happened::Waited(wait));
+                    }
+                    tokio::select! {
+                        biased;
+                        () = outlet.closed() => return self.log.note(Happened::CallerLeft),
+                        happening = next_happening(&mut self.running) => self.happened(happening),
+                        () = tokio::time::sleep_until(until.into()) => {}
+                    }
+                }
+                Step::Finish(number) => return self.finish(number, outlet),
+                Step::GiveUp(why) => return self.give_up(why, outlet),
+            }
+        }
+    }
+
+    /// Plans: with the router's choice at first, later by the same function from the table as it is then published.
+    fn choose(&mut self) {
+        let now = now();
+        self.follow_table();
+        let plan = self.plan.take().unwrap_or_else(|| {
+            let candidates = self.table.candidates(&self.route, self.machine.spent());
+            let pinned = self.shared.pinned(&self.route.spec.name).and_then(|id| self.table.index(&id));
+            let options = &self.route.spec.options;
+            let sticky = self.sticky;
+            routing::plan(options, &mut self.state, &candidates, &self.needs, sticky, pinned, now, &mut self.rng)
+        });
+        self.last_resort |= plan.last_resort;
+        self.probe = plan.picks.first().filter(|pick| pick.why == Why::Probe).map(|pick| pick.target);
+        let back = plan.skipped.iter().filter_map(|skip| skip.until).min();
+        let picks = plan.picks.iter().filter_map(|pick| self.planned(pick.target));
+        self.machine.planned(picks.collect::<Vec<_>>(), plan.last_resort, back, now);
+        let planned = Happened::planned(&plan, &self.table, now);
+        self.log.note(planned);
+    }
+
+    /// Moves to the table that is now published, if there is a new one that still has the route.
+    fn follow_table(&mut self) {
+        let table = self.shared.table();
+        if Arc::ptr_eq(&table, &self.table) {
+            return;
+        }
+        let Some(route) = table.routes.get(&self.route.spec.name).cloned() else { return };
+        let old = std::mem::replace(&mut self.table, table);
+        self.route = route;
+        self.plan = None;
+        self.sticky = None;
+        self.needs = self.table.needs(&self.route, &self.request);
+        self.machine.reindex(|target| self.table.index(old.targets[target].id()));
+    }
+
+    fn planned(&self, target: usize) -> Option<Planned> {
+        let entry = &self.table.targets[target];
+        let spec = entry.spec();
+        let stream = entry.provider.spec.stream_upstream;
+        let first_token_max = match spec.timers.first_token {
+            Some(limit) => limit,
+            // One burst: its first token is its last.
+            None if !stream => WHOLE_MAX,
+            None => {
+                let health = entry.provider.slot.health(entry.index)?;
+                Latency::at(health.first_token_max, self.needs.prompt_tokens)
+            }
+        };
+        Some(Planned { target, context_tokens_max: spec.capabilities.context_tokens_max, first_token_max })
+    }
+
+    /// Asks for a permit, and starts an attempt with it.
+    async fn attempt(&mut self, this: Try) {
+        match self.admit(this).await {
+            Err(refusal) => {
+                let wait = refusal.until.map(|until| until.saturating_duration_since(now()));
+                let target = self.table.targets[this.target].id().clone();
+                self.log.note(Happened::Refused { target, gate: refusal.gate, wait });
+                self.machine.refused(refusal, &self.shared.budget, now());
+            }
+            Ok(permit) => {
+                self.log.note(Happened::Tried {
+                    attempt: this.number,
+                    target: self.table.targets[this.target].id().clone(),
+                });
+                let running = self.spawn(this, permit).await;
+                self.running.push(running);
+                self.machine.admitted();
+                if CrashHook::take(&self.shared.crash.calls) {
+                    panic!("panic in a call asked for by the crash hook");
+                }
+            }
+        }
+    }
+
+    async fn admit(&self, this: Try) -> Result<Permit, Refusal> {
+        let target = &self.table.targets[this.target];
+        let slot = &target.provider.slot;
+        let (reply, permit) = oneshot::channel();
+        let ask = Ask {
+            target: target.index,
+            prompt_tokens: self.needs.prompt_tokens,
+            last_resort: this.last_resort,
+            avoid_key: None,
+        };
+        let asked = slot
+            .provider
+            .get()
+            .is_some_and(|provider| provider.send_message(super::provider::ProviderMessage::Admit(ask, reply)).is_ok());
+        let answer = if asked { tokio::time::timeout(ANSWER_MAX, permit).await.ok() } else { None };
+        answer.and_then(Result::ok).unwrap_or_else(|| {
+            let until = slot.status.borrow().down().flatten();
+            Err(Refusal { gate: Gate::Down, until })
+        })
+    }
+
+    /// Starts an attempt under its provider's supervisor. If that fails, the account says so by being dropped.
+    async fn spawn(&self, this: Try, permit: Permit) -> Running {
+        let target = self.table.targets[this.target].clone();
+        let (pieces, receiver) = mpsc::channel(PIECES_MAX);
+        let (end, ended) = oneshot::channel();
+        let span = tracing::info_span!("attempt", number = this.number, target = %target.id());
+        let supervisor = target.provider.slot.supervisor();
+        let id = target.id().clone();
+        let account = Account {
+            permit,
+            target,
+            call: self.id,
+            number: this.number,
+            call_started: self.started,
+            shared: self.shared.clone(),
+            end: Some(end),
+            prompt_tokens: self.needs.prompt_tokens,
+            begun: None,
+            first_token: None,
+            content_bytes: 0,
+            blocked: Duration::ZERO,
+        };
+        let job = AttemptJob {
+            request: self.request.clone(),
+            resend: this.resend,
+            first_token_max: this.first_token_max,
+            pieces,
+            account,
+            span,
+        };
+        if let Some(supervisor) = supervisor {
+            let _ = Actor::spawn_linked(None, Attempt, job, supervisor).await;
+        }
+        Running::new(this.number, id, receiver, ended)
+    }
+
+    fn happened(&mut self, happening: Happening) {
+        match happening {
+            Happening::Content(number) => self.machine.content(number),
+            Happening::Ended(number, ended) => {
+                self.running.iter_mut().filter(|running| running.number == number).for_each(Running::close);
+                match &ended.record.end {
+                    AttemptEnd::Won => self.machine.succeeded(number, &self.shared.budget),
+                    AttemptEnd::Failed(failure) => {
+                        self.machine.failed(number, failure, ended.back, now(), &mut self.rng);
+                        self.log.note(Happened::Failed { attempt: number, failure: failure.clone() });
+                    }
+                }
+                self.ended.push(ended);
+            }
+            // Its account speaks even when it crashes, so this cannot be; if it is, the call goes on.
+            Happening::Lost(number) => {
+                let failure = Failure::new(FailureClass::Crashed, "the attempt was lost");
+                self.machine.failed(number, &failure, None, now(), &mut self.rng);
+            }
+        }
+    }
+
+    /// Hands an attempt's content to the caller.
+    fn commit(&mut self, number: u32, outlet: &Outlet) {
+        let Some(running) = self.running.iter_mut().find(|running| running.number == number) else { return };
+        let Outlet::Stream(_) = outlet else { return };
+        let (first, rest) = running.hand_over();
+        let target = running.target.clone();
+        outlet.say(Word::Segment { call: self.id, target, attempt: number, first, rest });
+    }
+
+    /// Stops an attempt, and waits for its last word, which comes at once.
+    async fn cancel(&mut self, number: u32) {
+        let Some(at) = self.running.iter().position(|running| running.number == number) else { return };
+        let ended = self.running.swap_remove(at).cancel();
+        if let Ok(Ok(ended)) = tokio::time::timeout(ANSWER_MAX, ended).await {
+            self.ended.push(ended);
+        }
+    }
+
+    fn finish(&mut self, number: u32, outlet: Outlet) {
+        let Some(at) = self.ended.iter().position(|ended| ended.record.attempt == number) else { return };
+        let Some(ending) = self.ended[at].ending.take() else { return };
+        let winner = &self.ended[at].record;
+        let (target, usage, estimated) = (winner.target.clone(), winner.usage, winner.cost_usd);
+        if let Some(index) = self.table.index(&target) {
+            // A session does not follow a probe.
+            let session = self.request.session.clone().filter(|_| self.probe != Some(index));
+            let route = self.route.spec.name.clone();
+            self.shared.router.send(RouterCommand::Answered { route, session, target: index, output: usage.output });
+        }
+        let attempts = self.attempts();
+        let waste: f64 = attempts.iter().filter(|record| !record.won()).filter_map(|record| record.cost_usd).sum();
+        let finished = Finished {
+            call: self.id,
+            target,
+            model: ending.model,
+            stop: ending.stop,
+            usage,
+            cost_usd: estimated.map(|won| won + waste),
+            attempts,
+            last_resort: self.last_resort,
+        };
+        tracing::info!(target_id = %finished.target, attempts = finished.attempts.len(), "call answered");
+        self.log.note(Happened::Answered { attempt: number });
+        self.deliver(number, ending.tool_calls, finished, outlet);
+    }
+
+    fn deliver(&mut self, number: u32, tool_calls: Vec<ToolCall>, finished: Finished, outlet: Outlet) {
+        match outlet {
+            Outlet::Stream(words) => drop(words.send(Word::Finished(tool_calls, Box::new(finished)))),
+            Outlet::Whole(mut answer) => {
+                let running = self.running.iter_mut().find(|running| running.number == number);
+                let (text, reasoning) = running.map(Running::collected).unwrap_or_default();
+                answer.send(Ok(Reply { text, reasoning, tool_calls, finished }));
+            }
+        }
+    }
+
+    fn give_up(&mut self, why: GiveUp, outlet: Outlet) {
+        let attempts = self.attempts();
+        let error = match why {
+            GiveUp::Rejected(failure) => Error::Rejected { failure, attempts },
+            GiveUp::Exhausted(back) => {
+                let retry_after = back.map(|back| back.saturating_duration_since(now()));
+                Error::Exhausted { attempts, retry_after }
+            }
+            GiveUp::Deadline => Error::DeadlineExceeded { attempts },
+            // Nobody but its reader makes an attempt give up while its call still wants it.
+            GiveUp::Interrupted(failure) if failure.class == FailureClass::Cancelled => {
+                Error::ConsumerStalled(self.shared.limits.consumer_stall_max)
+            }
+            GiveUp::Interrupted(failure) => Error::Interrupted { failure, attempts },
+        };
+        tracing::warn!(%error, "call failed");
+        self.log.note(Happened::GaveUp(error.clone()));
+        match outlet {
+            Outlet::Whole(mut answer) => answer.send(Err(error)),
+            Outlet::Stream(words) => drop(words.send(Word::Failed(error))),
+        }
+    }
+
+    fn attempts(&mut self) -> Vec<AttemptRecord> {
+        self.ended.sort_by_key(|ended| ended.record.attempt);
+        self.ended.iter().map(|ended| ended.record.clone()).collect()
+    }
+}
+
+/// The most time for an answer that comes as one burst.
+const WHOLE_MAX: Duration = Duration::from_secs(60);

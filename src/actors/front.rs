@@ -1,0 +1,209 @@
+//! The public face among actors: the one reference that stays valid for the runtime's life.
+//!
+//! Stateless: it accepts a call and hands it to the living router, or answers at once that it cannot.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+
+use super::call::{Accepted, Answer, Place, Wanted};
+use super::router::{Explanation, RouterCommand};
+use super::shared::Shared;
+use super::slot::ProviderStatus;
+use super::stream::ReplyStream;
+use crate::policy::snapshot::{Force, Health};
+use crate::words::{ChatRequest, Error, Reply, TargetId};
+
+/// What any actor may ask of the runtime. The port stands last, so that `ractor::call!` works.
+///
+/// A caller that leaves is noticed within 250 ms, and its call is cancelled. Every port is answered, also when the
+/// actor that held it crashes.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RouterMessage {
+    /// Answers a request, whole.
+    Chat(Box<ChatRequest>, RpcReplyPort<Result<Reply, Error>>),
+    /// Answers a request as a stream. The port is answered as soon as the call runs; what fails later comes in the
+    /// stream.
+    Stream(Box<ChatRequest>, RpcReplyPort<Result<ReplyStream, Error>>),
+    /// Health of all providers and their targets, as last published.
+    Health(RpcReplyPort<HealthSnapshot>),
+    /// What a request would do now, and why.
+    Explain(Box<ChatRequest>, RpcReplyPort<Result<Explanation, Error>>),
+    /// Sends all calls of a route to one of its targets, as long as it admits them; `None` lifts the pin.
+    Pin(String, Option<TargetId>, RpcReplyPort<Result<(), Error>>),
+    /// Admits nothing more at a target, and answers when its last attempt has ended. Lifted by `Force(.., Auto)`.
+    Drain(TargetId, RpcReplyPort<Result<(), Error>>),
+    /// Forces a target off or on, until a time or until lifted.
+    Force(TargetId, Force, RpcReplyPort<Result<(), Error>>),
+}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for RouterMessage {}
+
+/// Health of all providers at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HealthSnapshot {
+    /// When it was taken, on the clock that the times in it are of.
+    pub at: Instant,
+    /// Calls in flight.
+    pub calls: usize,
+    /// Whether the runtime takes no new calls.
+    pub draining: bool,
+    /// Each provider.
+    pub providers: Vec<ProviderHealth>,
+}
+
+/// Health of one provider.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProviderHealth {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How its actor fares.
+    pub status: ProviderStatus,
+    /// How often its actor was started.
+    pub incarnations: u64,
+    /// Its targets.
+    pub targets: Vec<(TargetId, Health)>,
+}
+
+impl HealthSnapshot {
+    /// Returns a target's health.
+    pub fn target(&self, id: &TargetId) -> Option<&Health> {
+        let mut targets = self.providers.iter().flat_map(|provider| &provider.targets);
+        targets.find(|(target, _)| target == id).map(|(_, health)| health)
+    }
+}
+
+pub(crate) struct Front;
+
+#[cfg_attr(feature = "async-trait", ractor::async_trait)]
+impl Actor for Front {
+    type Msg = RouterMessage;
+    type State = Arc<Shared>;
+    type Arguments = Arc<Shared>;
+
+    async fn pre_start(&self, _: ActorRef<Self::Msg>, shared: Arc<Shared>) -> Result<Self::State, ActorProcessingErr> {
+        Ok(shared)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        shared: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            RouterMessage::Chat(request, port) => {
+                submit(shared, Arc::new(*request), Wanted::Whole(Answer::port(port)));
+            }
+            RouterMessage::Stream(request, port) => {
+                submit(shared, Arc::new(*request), Wanted::Stream(Answer::port(port)));
+            }
+            RouterMessage::Health(port) => {
+                let _ = port.send(health(shared));
+            }
+            RouterMessage::Explain(request, port) => {
+                ask(shared, port, |port| RouterCommand::Explain(request, port));
+            }
+            RouterMessage::Pin(route, target, port) => {
+                ask(shared, port, |port| RouterCommand::Pin(route, target, port));
+            }
+            RouterMessage::Force(target, force, port) => {
+                ask(shared, port, |port| RouterCommand::Force(target, force, port));
+            }
+            RouterMessage::Drain(target, port) => {
+                tokio::spawn(drain(shared.clone(), target, port));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Accepts a call and hands it to the router, or answers at once.
+pub(crate) fn submit(shared: &Arc<Shared>, request: Arc<ChatRequest>, wanted: Wanted) {
+    match accept(shared, &request) {
+        Err(error) => wanted.refuse(error),
+        Ok((table, route, place)) => {
+            let started = now();
+            let id = shared.next_call();
+            let needs = table.needs(&route, &request);
+            let deadline = started + request.deadline.unwrap_or(route.spec.failover.deadline);
+            let span = tracing::info_span!("call", %id, route = %route.spec.name);
+            let accepted = Accepted { id, request, table, route, needs, started, deadline, wanted, place, span };
+            // Dropped with its answer if there is no router, which then says so.
+            shared.router.send(RouterCommand::Start(Box::new(accepted)));
+        }
+    }
+}
+
+type Entry = (Arc<super::table::Table>, Arc<super::table::Route>, Place);
+
+fn accept(shared: &Arc<Shared>, request: &ChatRequest) -> Result<Entry, Error> {
+    request.check()?;
+    let table = shared.table();
+    let route = table.route(&request.route)?.clone();
+    Ok((table, route, Place::take(shared)?))
+}
+
+/// Asks the router; if there is none, answers that.
+fn ask<T: Send + 'static>(
+    shared: &Shared,
+    port: RpcReplyPort<Result<T, Error>>,
+    command: impl FnOnce(RpcReplyPort<Result<T, Error>>) -> RouterCommand,
+) {
+    match shared.router.get() {
+        Some(router) => {
+            if let Err(ractor::MessagingErr::SendErr(_)) = router.send_message(command(port)) {
+                tracing::debug!("the router restarts; its port was dropped");
+            }
+        }
+        None => drop(port.send(Err(Error::Unavailable))),
+    }
+}
+
+/// Forces a target off and waits until nothing is in flight there.
+async fn drain(shared: Arc<Shared>, target: TargetId, port: RpcReplyPort<Result<(), Error>>) {
+    const LOOK: Duration = Duration::from_millis(50);
+    let forced = match shared.table().find(&target) {
+        Err(error) => Err(error),
+        Ok(entry) => {
+            let (reply, forced) = ractor::concurrency::oneshot();
+            let force = Force::Off { until: None };
+            ask(&shared, reply.into(), |port| RouterCommand::Force(target, force, port));
+            let forced = forced.await.unwrap_or(Err(Error::Unavailable));
+            while forced.is_ok() && entry.provider.slot.in_flight(entry.index) > 0 && !port.is_closed() {
+                tokio::time::sleep(LOOK).await;
+            }
+            forced
+        }
+    };
+    let _ = port.send(forced);
+}
+
+/// Reads what is published; asks nobody.
+pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
+    let table = shared.table();
+    let providers = table.providers.iter().map(|provider| {
+        let slot = &provider.slot;
+        let targets = provider.spec.targets.iter().enumerate();
+        ProviderHealth {
+            name: provider.spec.name.clone(),
+            status: *slot.status.borrow(),
+            incarnations: slot.incarnations.load(Relaxed),
+            targets: targets.filter_map(|(index, spec)| Some((spec.id.clone(), slot.health(index)?))).collect(),
+        }
+    });
+    HealthSnapshot {
+        at: now(),
+        calls: shared.limits.calls_max - shared.places.available_permits(),
+        draining: shared.draining.load(Relaxed),
+        providers: providers.collect(),
+    }
+}

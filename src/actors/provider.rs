@@ -1,0 +1,237 @@
+//! One provider's actor: the error kernel that owns the health of its targets and its keys.
+//!
+//! In flow questions for a permit and reports of attempts, out flow permits, refusals, events and published health.
+//! It does no I/O, runs no user's code and holds no request: the one thing it does is ask `policy::admission`.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus as SeededRng;
+use tokio::sync::oneshot;
+
+use super::shared::{CrashHook, Shared, lock};
+use super::slot::{Permit, ProviderStatus, Slot};
+use super::table::Provider as Configured;
+use crate::policy::admission::{Admission, Ask, Effect, Report, Ticket};
+use crate::policy::snapshot::{BreakerState, Force, Health, Refusal};
+use crate::words::Event;
+
+/// Health is published at once on a transition, else at most this often.
+const PUBLISH_EVERY: Duration = Duration::from_millis(50);
+/// The whole machine is saved on a transition, else this often; the published numbers fade at the same pace.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
+
+pub(crate) enum ProviderMessage {
+    /// May this attempt be made?
+    Admit(Ask, oneshot::Sender<Result<Permit, Refusal>>),
+    /// What became of it.
+    Report(Ticket, Report),
+    /// An operator's hand.
+    Force(usize, Force),
+    /// The local network failed since then.
+    LocalFault(Instant),
+    /// It works again.
+    Delivered,
+    /// Publish what has gathered since the last time.
+    Publish,
+    /// Save the machine.
+    Checkpoint,
+    /// Die, for tests and drills.
+    Crash(Crash),
+}
+
+/// Ways to die by itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Crash {
+    Panic,
+    Error,
+}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for ProviderMessage {}
+
+pub(crate) struct Provider;
+
+pub(crate) struct Arguments {
+    pub(crate) configured: Arc<Configured>,
+    pub(crate) shared: Arc<Shared>,
+    /// Whether what the predecessor learned is trusted. Its verdicts always are.
+    pub(crate) keep_statistics: bool,
+}
+
+pub(crate) struct State {
+    configured: Arc<Configured>,
+    shared: Arc<Shared>,
+    admission: Admission,
+    rng: SeededRng,
+    published: Instant,
+    /// Whether a [`ProviderMessage::Publish`] is on its way.
+    pending: bool,
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[cfg_attr(feature = "async-trait", ractor::async_trait)]
+impl Actor for Provider {
+    type Msg = ProviderMessage;
+    type State = State;
+    type Arguments = Arguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        arguments: Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let Arguments { configured, shared, keep_statistics } = arguments;
+        if CrashHook::take(&shared.crash.provider_starts) {
+            return Err("start refused by the crash hook".into());
+        }
+        let slot = &configured.slot;
+        let transport = configured.spec.way.open()?;
+        let incarnation = slot.incarnations.fetch_add(1, Relaxed) + 1;
+        let checkpoint = lock(&slot.checkpoint).clone();
+        let admission = match checkpoint {
+            Some(checkpoint) => Admission::restore(&checkpoint, keep_statistics, now()),
+            None => Admission::new(configured.spec.admission.clone(), now()),
+        };
+        let rng = SeededRng::seed_from_u64(shared.limits.seed ^ seed(&configured.spec.name) ^ incarnation);
+        let mut state = State { admission, rng, published: now(), pending: false, configured, shared };
+        state.publish(now());
+        state.save();
+        let slot = &state.configured.slot;
+        *slot.transport.write().unwrap_or_else(PoisonError::into_inner) = Some(transport);
+        slot.provider.set(myself.clone());
+        slot.status.send_replace(ProviderStatus::Up);
+        myself.send_interval(CHECKPOINT_EVERY, || ProviderMessage::Checkpoint);
+        let name = state.configured.spec.name.clone();
+        tracing::info!(provider = %name, incarnation, "provider started");
+        state.shared.tell(Event::ProviderStarted { provider: name, incarnation });
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let now = now();
+        let effects = match message {
+            ProviderMessage::Admit(ask, reply) => {
+                if !reply.is_closed() {
+                    let _ = reply.send(state.admit(ask, now));
+                }
+                Vec::new()
+            }
+            ProviderMessage::Report(ticket, report) => state.admission.report(&ticket, report, now, &mut state.rng),
+            ProviderMessage::Force(target, force) => {
+                let effects = state.admission.force(target, force, now);
+                state.publish(now);
+                state.save();
+                effects
+            }
+            ProviderMessage::LocalFault(since) => state.admission.local_fault(since, now),
+            ProviderMessage::Delivered => {
+                state.admission.delivered(now);
+                Vec::new()
+            }
+            ProviderMessage::Publish => {
+                state.pending = false;
+                Vec::new()
+            }
+            ProviderMessage::Checkpoint => {
+                state.save();
+                Vec::new()
+            }
+            ProviderMessage::Crash(Crash::Panic) => panic!("panic asked for by the crash hook"),
+            ProviderMessage::Crash(Crash::Error) => return Err("error asked for by the crash hook".into()),
+        };
+        let urgent = !effects.is_empty();
+        for effect in effects {
+            state.tell(effect, now);
+        }
+        state.publish_soon(&myself, urgent, now);
+        Ok(())
+    }
+}
+
+impl State {
+    fn slot(&self) -> &Arc<Slot> {
+        &self.configured.slot
+    }
+
+    fn admit(&mut self, ask: Ask, now: Instant) -> Result<Permit, Refusal> {
+        let in_flight = self.slot().in_flight(ask.target);
+        let ticket = self.admission.admit(ask, in_flight, now, &mut self.rng)?;
+        Ok(Permit::new(self.slot().clone(), ticket))
+    }
+
+    fn publish_soon(&mut self, myself: &ActorRef<ProviderMessage>, urgent: bool, now: Instant) {
+        let age = now.saturating_duration_since(self.published);
+        if urgent {
+            self.publish(now);
+            self.save();
+        } else if age >= PUBLISH_EVERY {
+            self.publish(now);
+        } else if !self.pending {
+            self.pending = true;
+            myself.send_after(PUBLISH_EVERY.saturating_sub(age), || ProviderMessage::Publish);
+        }
+    }
+
+    fn publish(&mut self, now: Instant) {
+        let slot = self.slot();
+        let health: Arc<[Health]> = (0..self.admission.targets())
+            .map(|target| self.admission.health(target, slot.in_flight(target), now))
+            .collect();
+        slot.health.send_replace(health);
+        self.published = now;
+    }
+
+    fn save(&self) {
+        *lock(&self.slot().checkpoint) = Some(Arc::new(self.admission.clone()));
+    }
+
+    /// Says what changed, to observers and to the log.
+    fn tell(&self, effect: Effect, now: Instant) {
+        let spec = &self.configured.spec;
+        let id = |target: usize| spec.targets[target].id.clone();
+        let event = match effect {
+            Effect::Transition { target, from, to } => {
+                let cooldown = match to {
+                    BreakerState::Open { until } => Some(until.saturating_duration_since(now)),
+                    _ => None,
+                };
+                Event::Breaker { target: id(target), from: from.name(), to: to.name(), cooldown }
+            }
+            Effect::Degraded { target, raised } => Event::Degraded { target: id(target), raised },
+            Effect::RateLimited { target, until } => {
+                Event::RateLimited { target: id(target), wait: until.saturating_duration_since(now) }
+            }
+            Effect::KeyDisabled { key, class } => {
+                Event::KeyDisabled { provider: spec.name.clone(), key: spec.keys[key].name.clone(), class }
+            }
+            Effect::TargetDisabled { target, class } => Event::TargetDisabled { target: id(target), class },
+        };
+        match &event {
+            Event::Breaker { target, from, to, cooldown } => {
+                tracing::info!(%target, from, to, ?cooldown, "breaker changed");
+            }
+            Event::KeyDisabled { provider, key, class } => {
+                tracing::error!(%provider, %key, %class, "key disabled");
+            }
+            other => tracing::warn!(event = ?other, "target changed"),
+        }
+        self.shared.tell(event);
+    }
+}
+
+/// Makes the random sources of providers differ (FNV-1a).
+fn seed(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

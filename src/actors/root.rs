@@ -1,0 +1,300 @@
+//! The root supervisor: starts everything, restarts what crashes, replaces what is reconfigured, stops in order.
+//!
+//! Nobody restarts silently for ever: each child has a restart intensity with backoff and, beyond it, a rest.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus as SeededRng;
+use tokio::sync::oneshot;
+
+use super::attempt::Never;
+use super::front::Front;
+use super::provider::ProviderMessage;
+use super::router::{Router, RouterCommand};
+use super::shared::{Shared, lock};
+use super::slot::Slot;
+use super::supervisor::{Supervisor, SupervisorMessage};
+use super::table::{Provider, ProviderSpec, RouteSpec, Table};
+use crate::policy::admission::Admission;
+use crate::policy::restart::{Restart, Restarts};
+use crate::words::Event;
+
+/// How often wall time is compared with monotonic time.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long a child may take to stop before it is killed.
+const STOP_MAX: Duration = Duration::from_secs(5);
+
+/// What is to be served, by whom.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Plan {
+    pub(crate) providers: Vec<ProviderSpec>,
+    pub(crate) routes: Vec<RouteSpec>,
+}
+
+pub(crate) enum RootMessage {
+    /// Replace providers and routes, keeping what did not change.
+    Reconfigure(Plan, oneshot::Sender<()>),
+    /// Start a child again.
+    Start(Child),
+    Heartbeat,
+}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for RootMessage {}
+
+/// A child of the root.
+#[derive(Clone)]
+pub(crate) enum Child {
+    Calls,
+    Front,
+    Router,
+    Supervisor(Arc<Provider>),
+}
+
+impl Child {
+    fn name(&self) -> String {
+        match self {
+            Self::Calls => "calls".into(),
+            Self::Front => "front".into(),
+            Self::Router => "router".into(),
+            Self::Supervisor(provider) => format!("supervisor of {}", provider.spec.name),
+        }
+    }
+
+    /// The order in which children are stopped: whoever needs others goes first.
+    fn stops(&self) -> u8 {
+        match self {
+            Self::Calls => 0,
+            Self::Supervisor(_) => 1,
+            Self::Router => 2,
+            Self::Front => 3,
+        }
+    }
+}
+
+pub(crate) struct Root;
+
+pub(crate) struct State {
+    shared: Arc<Shared>,
+    children: HashMap<ActorId, (ActorCell, Child)>,
+    restarts: HashMap<String, Restarts>,
+    rng: SeededRng,
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[cfg_attr(feature = "async-trait", ractor::async_trait)]
+impl Actor for Root {
+    type Msg = RootMessage;
+    type State = State;
+    type Arguments = (Arc<Shared>, Plan);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        (shared, plan): Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        let rng = SeededRng::seed_from_u64(shared.limits.seed);
+        shared.root.set(myself.clone());
+        let mut state = State { shared, children: HashMap::new(), restarts: HashMap::new(), rng };
+        for child in [Child::Calls, Child::Router, Child::Front] {
+            state.start(&myself, child).await?;
+        }
+        state.reconfigure(&myself, plan).await;
+        myself.send_interval(HEARTBEAT, || RootMessage::Heartbeat);
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            RootMessage::Reconfigure(plan, done) => {
+                state.reconfigure(&myself, plan).await;
+                state.shared.tell(Event::Reconfigured);
+                let _ = done.send(());
+            }
+            RootMessage::Start(child) => {
+                if let Err(error) = state.start(&myself, child.clone()).await {
+                    state.crashed(&myself, child, &error.to_string());
+                }
+            }
+            RootMessage::Heartbeat => state.beat(),
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let (who, reason) = match event {
+            SupervisionEvent::ActorFailed(who, error) => (who, error.to_string()),
+            SupervisionEvent::ActorTerminated(who, _, reason) => (who, reason.unwrap_or_else(|| "stopped".into())),
+            _ => return Ok(()),
+        };
+        if let Some((_, child)) = state.children.remove(&who.get_id()) {
+            let retired = matches!(&child, Child::Supervisor(provider) if !state.serves(provider));
+            if !retired {
+                state.crashed(&myself, child, &reason);
+            }
+        }
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        let mut children: Vec<_> = state.children.drain().map(|(_, child)| child).collect();
+        children.sort_by_key(|(_, child)| child.stops());
+        for (cell, _) in children {
+            if cell.stop_and_wait(None, Some(STOP_MAX)).await.is_err() {
+                cell.kill();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    async fn start(&mut self, myself: &ActorRef<RootMessage>, child: Child) -> Result<(), SpawnErr> {
+        let (shared, root) = (self.shared.clone(), myself.get_cell());
+        let cell = match &child {
+            Child::Calls => {
+                let (calls, _) = Actor::spawn_linked(None, Calls, (), root).await?;
+                *lock(&shared.calls) = Some(calls.get_cell());
+                calls.get_cell()
+            }
+            Child::Front => {
+                let (front, _) = Actor::spawn_linked(None, Front, shared.clone(), root).await?;
+                shared.front.set(front.clone());
+                front.get_cell()
+            }
+            Child::Router => Actor::spawn_linked(None, Router, shared, root).await?.0.get_cell(),
+            Child::Supervisor(provider) => {
+                Actor::spawn_linked(None, Supervisor, (provider.clone(), shared), root).await?.0.get_cell()
+            }
+        };
+        self.children.insert(cell.get_id(), (cell, child));
+        Ok(())
+    }
+
+    fn crashed(&mut self, myself: &ActorRef<RootMessage>, child: Child, reason: &str) {
+        match &child {
+            Child::Router => self.shared.router.clear(),
+            Child::Front => self.shared.front.clear(),
+            Child::Calls => *lock(&self.shared.calls) = None,
+            Child::Supervisor(provider) => provider.slot.provider.clear(),
+        }
+        let actor = child.name();
+        let options = || Restarts::new(self.shared.limits.restart.clone());
+        let wait = match self.restarts.entry(actor.clone()).or_insert_with(options).crashed(now(), &mut self.rng) {
+            Restart::After { wait, .. } | Restart::Rest(wait) => wait,
+        };
+        tracing::error!(actor, reason, ?wait, "actor crashed");
+        self.shared.tell(Event::ActorRestarted { actor, reason: reason.to_owned() });
+        if wait.is_zero() {
+            let _ = myself.send_message(RootMessage::Start(child));
+        } else {
+            myself.send_after(wait, || RootMessage::Start(child));
+        }
+    }
+
+    /// Tells whether the table still has this very provider.
+    fn serves(&self, provider: &Arc<Provider>) -> bool {
+        self.shared.table.borrow().providers.iter().any(|known| Arc::ptr_eq(known, provider))
+    }
+
+    /// Starts what is new, publishes the table, retires what is gone: no call in flight loses its provider.
+    async fn reconfigure(&mut self, myself: &ActorRef<RootMessage>, plan: Plan) {
+        let old = self.shared.table();
+        let mut providers = Vec::with_capacity(plan.providers.len());
+        for spec in plan.providers {
+            let known = old.providers.iter().find(|known| known.spec.name == spec.name);
+            if let Some(same) = known.filter(|known| known.spec == spec) {
+                providers.push(same.clone());
+                continue;
+            }
+            let provider = Arc::new(provide(spec, known.map(AsRef::as_ref)));
+            let child = Child::Supervisor(provider.clone());
+            if let Err(error) = self.start(myself, child.clone()).await {
+                self.crashed(myself, child, &error.to_string());
+            }
+            providers.push(provider);
+        }
+        self.shared.table.send_replace(Arc::new(Table::new(providers, &plan.routes)));
+        self.shared.router.send(RouterCommand::Retabled);
+        for gone in old.providers.iter().filter(|gone| !self.serves(gone)) {
+            if let Some(supervisor) = gone.slot.supervisor() {
+                let _ = supervisor.send_message(SupervisorMessage::Retire);
+            }
+        }
+    }
+
+    /// Tells a machine that slept from providers that failed.
+    fn beat(&self) {
+        if let Some(since) = self.shared.heartbeat(SystemTime::now(), now()) {
+            tracing::warn!("the machine slept; recent failures are taken back");
+            for provider in &self.shared.table().providers {
+                provider.slot.provider.send(ProviderMessage::LocalFault(since));
+            }
+        }
+    }
+}
+
+/// Gives a provider its slot. One that replaces another at the same address starts with what that one knew.
+fn provide(spec: ProviderSpec, old: Option<&Provider>) -> Provider {
+    let now = now();
+    let mut admission = Admission::new(spec.admission.clone(), now);
+    if let Some(old) = old.filter(|old| old.spec.base_url == spec.base_url)
+        && let Some(checkpoint) = lock(&old.slot.checkpoint).clone()
+    {
+        let targets: Vec<_> =
+            spec.targets.iter().map(|new| position(&old.spec.targets, |old| old.id == new.id)).collect();
+        let keys: Vec<_> = spec.keys.iter().map(|new| position(&old.spec.keys, |old| old == new)).collect();
+        admission.carry(&checkpoint, &targets, &keys, now);
+    }
+    let health = (0..admission.targets()).map(|target| admission.health(target, 0, now)).collect();
+    let slot = Slot::new(spec.targets.len(), health);
+    *lock(&slot.checkpoint) = Some(Arc::new(admission));
+    Provider { spec, slot: Arc::new(slot) }
+}
+
+fn position<T>(items: &[T], is: impl Fn(&T) -> bool) -> Option<usize> {
+    items.iter().position(is)
+}
+
+/// The supervisor under which calls live. A call that crashes has answered by being dropped: nothing is to be done.
+pub(crate) struct Calls;
+
+#[cfg_attr(feature = "async-trait", ractor::async_trait)]
+impl Actor for Calls {
+    type Msg = Never;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<Never>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<Never>,
+        event: SupervisionEvent,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorFailed(_, error) = event {
+            tracing::error!(%error, "a call crashed");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! What all actors of one runtime share: references that survive restarts, the table, and the books.
+//!
+//! Locks here are held for a look or an entry, never across an await.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use ractor::ActorCell;
+use tokio::sync::{Semaphore, broadcast, watch};
+
+use super::front::RouterMessage;
+use super::root::RootMessage;
+use super::router::{Flight, RouterCommand};
+use super::slot::Post;
+use super::table::Table;
+use crate::policy::budget::Budget;
+use crate::policy::ledger::Ledger;
+use crate::policy::local_fault::LocalFault;
+use crate::policy::restart::RestartOptions;
+use crate::words::{CallId, Event, TargetId};
+
+/// Limits of a runtime.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Limits {
+    pub(crate) calls_max: usize,
+    pub(crate) consumer_stall_max: Duration,
+    pub(crate) ledger_max: usize,
+    pub(crate) recorder_max: usize,
+    pub(crate) restart: RestartOptions,
+    pub(crate) seed: u64,
+}
+
+pub(crate) struct Shared {
+    pub(crate) limits: Limits,
+    pub(crate) table: watch::Sender<Arc<Table>>,
+    pub(crate) root: Post<RootMessage>,
+    pub(crate) front: Post<RouterMessage>,
+    pub(crate) router: Post<RouterCommand>,
+    /// The supervisor under which calls live.
+    pub(crate) calls: Mutex<Option<ActorCell>>,
+    pub(crate) budget: Budget,
+    pub(crate) events: broadcast::Sender<Event>,
+    /// A place for each call in flight.
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) draining: AtomicBool,
+    pub(crate) crash: CrashHook,
+    calls_begun: AtomicU64,
+    ledger: Mutex<Ledger>,
+    flights: Mutex<VecDeque<Arc<Flight>>>,
+    pins: Mutex<HashMap<Arc<str>, TargetId>>,
+    local_fault: Mutex<LocalFault>,
+}
+
+/// Crashes that were asked for, to see what happens to whom. Zero costs one relaxed load.
+#[derive(Debug, Default)]
+pub(crate) struct CrashHook {
+    /// Attempts that panic while they decode, the next so many.
+    pub(crate) attempts: AtomicU32,
+    /// Calls that panic once an attempt of theirs runs, the next so many.
+    pub(crate) calls: AtomicU32,
+    /// Starts of a provider that fail, the next so many.
+    pub(crate) provider_starts: AtomicU32,
+}
+
+impl CrashHook {
+    /// Takes one crash of a kind, if one was asked for.
+    pub(crate) fn take(kind: &AtomicU32) -> bool {
+        kind.load(Relaxed) > 0 && kind.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            table: watch::Sender::new(Arc::default()),
+            root: Post::default(),
+            front: Post::default(),
+            router: Post::default(),
+            calls: Mutex::default(),
+            budget: Budget::default(),
+            events: broadcast::Sender::new(EVENTS_MAX),
+            places: Arc::new(Semaphore::new(limits.calls_max)),
+            draining: AtomicBool::new(false),
+            crash: CrashHook::default(),
+            calls_begun: AtomicU64::new(0),
+            ledger: Mutex::new(Ledger::new(limits.ledger_max)),
+            flights: Mutex::default(),
+            pins: Mutex::default(),
+            local_fault: Mutex::default(),
+            limits,
+        }
+    }
+
+    /// Tells observers, if there are any.
+    pub(crate) fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    pub(crate) fn table(&self) -> Arc<Table> {
+        self.table.borrow().clone()
+    }
+
+    pub(crate) fn next_call(&self) -> CallId {
+        CallId(self.calls_begun.fetch_add(1, Relaxed) + 1)
+    }
+
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        lock(&self.ledger)
+    }
+
+    /// Remembers a call that ended, and forgets the oldest beyond the limit.
+    pub(crate) fn record(&self, flight: Flight) {
+        let mut flights = lock(&self.flights);
+        if flights.len() >= self.limits.recorder_max {
+            flights.pop_front();
+        }
+        if self.limits.recorder_max > 0 {
+            flights.push_back(Arc::new(flight));
+        }
+    }
+
+    pub(crate) fn flight(&self, call: CallId) -> Option<Arc<Flight>> {
+        lock(&self.flights).iter().rev().find(|flight| flight.call == call).cloned()
+    }
+
+    pub(crate) fn pin(&self, route: Arc<str>, target: Option<TargetId>) {
+        let mut pins = lock(&self.pins);
+        match target {
+            Some(target) => pins.insert(route, target),
+            None => pins.remove(&route),
+        };
+    }
+
+    pub(crate) fn pinned(&self, route: &str) -> Option<TargetId> {
+        let pins = lock(&self.pins);
+        if pins.is_empty() { None } else { pins.get(route).cloned() }
+    }
+
+    pub(crate) fn calls(&self) -> Option<ActorCell> {
+        lock(&self.calls).clone()
+    }
+
+    /// Reports that a host could not be reached; returns since when, once it is clear that the fault is ours.
+    pub(crate) fn unreachable(&self, host: &str, now: Instant) -> Option<Instant> {
+        lock(&self.local_fault).failed(host, now)
+    }
+
+    /// Compares wall time with monotonic time; returns since when the machine slept, if it did.
+    pub(crate) fn heartbeat(&self, wall: SystemTime, now: Instant) -> Option<Instant> {
+        lock(&self.local_fault).heartbeat(wall, now)
+    }
+
+    /// Reports bytes from a provider; returns whether that ended a local fault.
+    pub(crate) fn delivered(&self, now: Instant) -> bool {
+        let mut guard = lock(&self.local_fault);
+        let active = guard.active(now);
+        guard.delivered(now);
+        active
+    }
+}
+
+/// Events that a slow observer may be behind before it loses the oldest.
+const EVENTS_MAX: usize = 1_024;
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds one of these; if it did, the books are still the best we have.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,186 @@
+//! What survives an actor's restarts: where to find its living incarnation, and what it last published.
+//!
+//! Readers never queue behind the actor and never wait for it: while it restarts they read its last words.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
+
+use ractor::{ActorCell, ActorRef, Message};
+use tokio::sync::watch;
+
+use super::provider::ProviderMessage;
+use crate::policy::admission::{Admission, Outcome, Report, Ticket};
+use crate::policy::snapshot::{Disabled, Health};
+use crate::transport::Transport;
+
+/// The living incarnation of an actor, if there is one.
+pub(crate) struct Post<M>(RwLock<Option<ActorRef<M>>>);
+
+impl<M> Default for Post<M> {
+    fn default() -> Self {
+        Self(RwLock::new(None))
+    }
+}
+
+impl<M: Message> Post<M> {
+    /// Names the living incarnation.
+    pub(crate) fn set(&self, actor: ActorRef<M>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(actor);
+    }
+
+    /// Says that there is none.
+    pub(crate) fn clear(&self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Returns the living incarnation.
+    pub(crate) fn get(&self) -> Option<ActorRef<M>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends to the living incarnation, or says that the message went nowhere by dropping it.
+    pub(crate) fn send(&self, message: M) -> bool {
+        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(actor) => actor.send_message(message).is_ok(),
+            None => false,
+        }
+    }
+}
+
+/// How a provider's actor fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProviderStatus {
+    /// It runs.
+    Up,
+    /// It crashed and is started again at that time.
+    Restarting(Instant),
+    /// It crashed too often and rests until then; its targets are down.
+    Resting(Instant),
+    /// It was removed or replaced and only waits for its last attempts.
+    Retired,
+}
+
+impl ProviderStatus {
+    /// Returns until when it is down, if it is.
+    pub(crate) fn down(self) -> Option<Option<Instant>> {
+        match self {
+            Self::Up => None,
+            Self::Restarting(until) | Self::Resting(until) => Some(Some(until)),
+            Self::Retired => Some(None),
+        }
+    }
+}
+
+/// One provider's slot.
+pub(crate) struct Slot {
+    /// The provider's actor.
+    pub(crate) provider: Post<ProviderMessage>,
+    /// Its supervisor, under which attempts live.
+    pub(crate) supervisor: RwLock<Option<ActorCell>>,
+    /// The way out; a new one at each start of the provider.
+    pub(crate) transport: RwLock<Option<Arc<dyn Transport>>>,
+    /// Health of its targets, as last published.
+    pub(crate) health: watch::Sender<Arc<[Health]>>,
+    /// How it fares.
+    pub(crate) status: watch::Sender<ProviderStatus>,
+    /// The whole machine as of its last transition, for the next incarnation.
+    pub(crate) checkpoint: Mutex<Option<Arc<Admission>>>,
+    /// How often the provider was started.
+    pub(crate) incarnations: AtomicU64,
+    /// Attempts in flight, per target.
+    gauges: Box<[AtomicU32]>,
+}
+
+impl Slot {
+    pub(crate) fn new(targets: usize, health: Arc<[Health]>) -> Self {
+        Self {
+            provider: Post::default(),
+            supervisor: RwLock::new(None),
+            transport: RwLock::new(None),
+            health: watch::Sender::new(health),
+            status: watch::Sender::new(ProviderStatus::Up),
+            checkpoint: Mutex::new(None),
+            incarnations: AtomicU64::new(0),
+            gauges: (0..targets).map(|_| AtomicU32::new(0)).collect(),
+        }
+    }
+
+    /// Returns a target's health as last published; its gauge, and whether its provider is there, as of now.
+    pub(crate) fn health(&self, target: usize) -> Option<Health> {
+        let mut health = *self.health.borrow().get(target)?;
+        health.in_flight = self.in_flight(target);
+        if let Some(until) = self.status.borrow().down() {
+            health.disabled = Some(Disabled::Down { until });
+        }
+        Some(health)
+    }
+
+    /// Returns a target's attempts in flight.
+    pub(crate) fn in_flight(&self, target: usize) -> u32 {
+        self.gauges.get(target).map_or(0, |gauge| gauge.load(Relaxed))
+    }
+
+    /// Tells whether no attempt is in flight at any target.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.gauges.iter().all(|gauge| gauge.load(Relaxed) == 0)
+    }
+
+    pub(crate) fn transport(&self) -> Option<Arc<dyn Transport>> {
+        self.transport.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn supervisor(&self) -> Option<ActorCell> {
+        self.supervisor.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Leave to try, given by the provider. Settled exactly once: by the attempt, or by being dropped, which says that
+/// the attempt crashed or never began. So panic, kill and abort need no bookkeeping anywhere.
+pub(crate) struct Permit {
+    slot: Arc<Slot>,
+    ticket: Ticket,
+    used: bool,
+    settled: bool,
+}
+
+impl Permit {
+    /// Takes a place in flight; only the provider does, and compares.
+    pub(super) fn new(slot: Arc<Slot>, ticket: Ticket) -> Self {
+        if let Some(gauge) = slot.gauges.get(ticket.target) {
+            gauge.fetch_add(1, Relaxed);
+        }
+        Self { slot, ticket, used: false, settled: false }
+    }
+
+    pub(crate) fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    /// Says that something is being sent: from now on a drop means a crash.
+    pub(crate) fn begin(&mut self) {
+        self.used = true;
+    }
+
+    /// Reports something about the attempt while it runs.
+    pub(crate) fn report(&self, report: Report) {
+        self.slot.provider.send(ProviderMessage::Report(self.ticket, report));
+    }
+
+    /// Reports the attempt's end.
+    pub(crate) fn settle(&mut self, outcome: Outcome) {
+        if !std::mem::replace(&mut self.settled, true) {
+            self.report(Report::Ended(outcome));
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(gauge) = self.slot.gauges.get(self.ticket.target) {
+            gauge.fetch_sub(1, Relaxed);
+        }
+        self.settle(if self.used { Outcome::Crashed } else { Outcome::Unused });
+    }
+}

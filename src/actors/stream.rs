@@ -1,0 +1,130 @@
+//! What a caller holds of a streamed answer.
+//!
+//! Content comes straight from the attempt that is committed: its channel's receiver is handed over, so no token
+//! passes the call or any mailbox. When a segment ends, the stream waits for the call's word on it.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_util::Stream;
+use tokio::sync::mpsc;
+
+use crate::words::{CallId, Error, Failure, Finished, Piece, ReplyEvent, TargetId, ToolCall};
+
+/// What a call says to its caller's stream.
+pub(super) enum Word {
+    Segment {
+        call: CallId,
+        target: TargetId,
+        attempt: u32,
+        first: VecDeque<Piece>,
+        rest: Option<mpsc::Receiver<Piece>>,
+    },
+    Reset(Failure),
+    Finished(Vec<ToolCall>, Box<Finished>),
+    Failed(Error),
+}
+
+/// A streamed answer: [`ReplyEvent`]s, or an error as its last item. Dropping it cancels the call and closes the
+/// connection to the provider.
+pub struct ReplyStream {
+    words: mpsc::UnboundedReceiver<Word>,
+    first: VecDeque<Piece>,
+    rest: Option<mpsc::Receiver<Piece>>,
+    tool_calls: std::vec::IntoIter<ToolCall>,
+    finished: Option<Box<Finished>>,
+    ended: bool,
+}
+
+impl ReplyStream {
+    pub(super) fn new(words: mpsc::UnboundedReceiver<Word>) -> Self {
+        Self {
+            words,
+            first: VecDeque::new(),
+            rest: None,
+            tool_calls: Vec::new().into_iter(),
+            finished: None,
+            ended: false,
+        }
+    }
+
+    /// Returns the next item, or `None` after the last.
+    pub async fn next(&mut self) -> Option<Result<ReplyEvent, Error>> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+
+    /// Takes the call's next word; returns an item if it is one by itself.
+    fn hear(&mut self, word: Option<Word>) -> Option<Result<ReplyEvent, Error>> {
+        match word {
+            Some(Word::Segment { call, target, attempt, first, rest }) => {
+                self.first = first;
+                self.rest = rest;
+                Some(Ok(ReplyEvent::Started { call, target, attempt }))
+            }
+            Some(Word::Reset(failure)) => Some(Ok(ReplyEvent::Reset(failure))),
+            Some(Word::Finished(tool_calls, finished)) => {
+                self.tool_calls = tool_calls.into_iter();
+                self.finished = Some(finished);
+                None
+            }
+            Some(Word::Failed(error)) => {
+                self.ended = true;
+                Some(Err(error))
+            }
+            None => {
+                self.ended = true;
+                Some(Err(Error::Crashed))
+            }
+        }
+    }
+}
+
+impl Stream for ReplyStream {
+    type Item = Result<ReplyEvent, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if this.ended {
+                return Poll::Ready(None);
+            }
+            if let Some(piece) = this.first.pop_front() {
+                return Poll::Ready(Some(Ok(piece.into())));
+            }
+            if let Some(rest) = &mut this.rest {
+                match ready!(rest.poll_recv(cx)) {
+                    Some(piece) => return Poll::Ready(Some(Ok(piece.into()))),
+                    None => this.rest = None,
+                }
+            }
+            if let Some(call) = this.tool_calls.next() {
+                return Poll::Ready(Some(Ok(ReplyEvent::ToolCall(call))));
+            }
+            if let Some(finished) = this.finished.take() {
+                this.ended = true;
+                return Poll::Ready(Some(Ok(ReplyEvent::Finished(finished))));
+            }
+            let word = ready!(this.words.poll_recv(cx));
+            if let Some(item) = this.hear(word) {
+                return Poll::Ready(Some(item));
+            }
+        }
+    }
+}
+
+impl From<Piece> for ReplyEvent {
+    fn from(piece: Piece) -> Self {
+        match piece {
+            Piece::Text(text) => Self::Text(text),
+            Piece::Reasoning(text) => Self::Reasoning(text),
+        }
+    }
+}
+
+impl fmt::Debug for ReplyStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplyStream").field("ended", &self.ended).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,168 @@
+//! One provider's supervisor: starts its provider again, keeps its attempts alive meanwhile.
+//!
+//! Attempts are the provider's siblings: a crash of the bookkeeping does not take along what is paid for. At restart
+//! intensity the supervisor does not die (that would kill them) but rests: the slot is empty, everybody sees `down`,
+//! and the provider is started again later.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use ractor::concurrency::JoinHandle;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus as SeededRng;
+
+use super::provider::{Arguments, Provider};
+use super::shared::Shared;
+use super::slot::ProviderStatus;
+use super::table::Provider as Configured;
+use crate::policy::restart::{Restart, Restarts};
+use crate::words::Event;
+
+/// How often a retired provider's supervisor looks whether the last attempt has ended.
+const RETIRED_LOOK: Duration = Duration::from_millis(50);
+
+pub(crate) enum SupervisorMessage {
+    /// Start the provider, unless it has been since.
+    Start { epoch: u64, keep_statistics: bool },
+    /// Admit nothing more, and stop when the last attempt has ended.
+    Retire,
+    /// Abort the provider's task, for tests and drills.
+    Abort,
+}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for SupervisorMessage {}
+
+pub(crate) struct Supervisor;
+
+pub(crate) struct State {
+    configured: Arc<Configured>,
+    shared: Arc<Shared>,
+    restarts: Restarts,
+    rng: SeededRng,
+    /// The living provider.
+    child: Option<(ActorId, JoinHandle<()>)>,
+    /// Counts starts and crashes, so that a belated start is known as one.
+    epoch: u64,
+    retired: bool,
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[cfg_attr(feature = "async-trait", ractor::async_trait)]
+impl Actor for Supervisor {
+    type Msg = SupervisorMessage;
+    type State = State;
+    type Arguments = (Arc<Configured>, Arc<Shared>);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        (configured, shared): Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        *configured.slot.supervisor.write().unwrap_or_else(PoisonError::into_inner) = Some(myself.get_cell());
+        let restarts = Restarts::new(configured.spec.restart.clone());
+        let rng = SeededRng::seed_from_u64(shared.limits.seed);
+        let mut state = State { configured, shared, restarts, rng, child: None, epoch: 0, retired: false };
+        state.start(&myself, true).await;
+        Ok(state)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            SupervisorMessage::Start { epoch, keep_statistics } => {
+                if epoch == state.epoch && !state.retired {
+                    state.start(&myself, keep_statistics).await;
+                }
+            }
+            SupervisorMessage::Retire => {
+                state.retire();
+                if state.configured.slot.is_idle() {
+                    myself.stop(Some("retired".into()));
+                } else {
+                    myself.send_after(RETIRED_LOOK, || SupervisorMessage::Retire);
+                }
+            }
+            SupervisorMessage::Abort => {
+                if let Some((_, task)) = &state.child {
+                    task.abort();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let (who, reason) = match event {
+            SupervisionEvent::ActorFailed(who, error) => (who, error.to_string()),
+            SupervisionEvent::ActorTerminated(who, _, reason) => (who, reason.unwrap_or_else(|| "stopped".into())),
+            _ => return Ok(()),
+        };
+        // Any other child is an attempt: temporary, and its permit has said what there is to say.
+        if state.child.as_ref().is_some_and(|(child, _)| *child == who.get_id()) {
+            state.child = None;
+            if !state.retired {
+                state.crashed(&myself, reason);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// Starts the provider. A start that fails is a crash.
+    async fn start(&mut self, myself: &ActorRef<SupervisorMessage>, keep_statistics: bool) {
+        self.epoch += 1;
+        let arguments = Arguments { configured: self.configured.clone(), shared: self.shared.clone(), keep_statistics };
+        match Actor::spawn_linked(None, Provider, arguments, myself.get_cell()).await {
+            Ok((provider, task)) => self.child = Some((provider.get_id(), task)),
+            Err(error) => self.crashed(myself, error.to_string()),
+        }
+    }
+
+    fn crashed(&mut self, myself: &ActorRef<SupervisorMessage>, reason: String) {
+        self.epoch += 1;
+        let slot = &self.configured.slot;
+        slot.provider.clear();
+        let now = now();
+        let (wait, keep_statistics, resting) = match self.restarts.crashed(now, &mut self.rng) {
+            Restart::After { wait, crashes } => (wait, crashes < 2, false),
+            Restart::Rest(wait) => (wait, false, true),
+        };
+        let provider = self.configured.spec.name.clone();
+        let status = if resting { ProviderStatus::Resting } else { ProviderStatus::Restarting };
+        slot.status.send_replace(status(now + wait));
+        tracing::error!(%provider, reason, ?wait, resting, "provider crashed");
+        self.shared.tell(Event::ProviderCrashed { provider: provider.clone(), reason, restart_in: wait });
+        if resting {
+            self.shared.tell(Event::ProviderResting { provider, wait });
+        }
+        let epoch = self.epoch;
+        let start = move || SupervisorMessage::Start { epoch, keep_statistics };
+        if wait.is_zero() {
+            let _ = myself.send_message(start());
+        } else {
+            myself.send_after(wait, start);
+        }
+    }
+
+    fn retire(&mut self) {
+        if !std::mem::replace(&mut self.retired, true) {
+            self.configured.slot.provider.clear();
+            self.configured.slot.status.send_replace(ProviderStatus::Retired);
+        }
+    }
+}

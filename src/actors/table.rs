@@ -1,0 +1,292 @@
+//! What is configured, as the actors see it: providers, targets and routes, each named once and then by index.
+//!
+//! A table is immutable; a new configuration is a new table. A provider that did not change keeps its slot from table
+//! to table, and with it its actor, its health and its connections.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::slot::Slot;
+use crate::policy::admission::AdmissionOptions;
+use crate::policy::failover::FailoverOptions;
+use crate::policy::restart::RestartOptions;
+use crate::policy::routing::{Candidate, LabelSet, Needs, RouteOptions};
+use crate::transport::{Http, Transport, TransportOptions};
+use crate::words::{
+    Capabilities, ChatRequest, Dialect, Error, Image, Message, ModelClass, Price, ResponseFormat, Secret, TargetId,
+    UserPart,
+};
+
+/// How a provider's requests get out.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    /// Over real sockets.
+    Http(TransportOptions),
+    /// Over a transport of the user's, shared by all incarnations.
+    Custom(Arc<dyn Transport>),
+}
+
+impl Way {
+    pub(crate) fn open(&self) -> Result<Arc<dyn Transport>, String> {
+        match self {
+            Self::Http(options) => Ok(Arc::new(Http::new(options)?)),
+            Self::Custom(transport) => Ok(transport.clone()),
+        }
+    }
+}
+
+impl PartialEq for Way {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Http(a), Self::Http(b)) => a == b,
+            (Self::Custom(a), Self::Custom(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+/// One key of a provider.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Key {
+    pub(crate) name: Arc<str>,
+    pub(crate) secret: Option<Secret>,
+}
+
+/// A provider as configured. Two that are equal need no new actor.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ProviderSpec {
+    pub(crate) name: Arc<str>,
+    pub(crate) dialect: Dialect,
+    pub(crate) base_url: String,
+    /// Host and port, by which a local fault is told from a provider's.
+    pub(crate) host: String,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) stream_upstream: bool,
+    pub(crate) way: Way,
+    pub(crate) admission: AdmissionOptions,
+    pub(crate) restart: RestartOptions,
+    pub(crate) targets: Vec<TargetSpec>,
+}
+
+/// A model at a provider as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TargetSpec {
+    pub(crate) id: TargetId,
+    pub(crate) class: ModelClass,
+    pub(crate) price: Option<Price>,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) labels: Vec<String>,
+    pub(crate) domain: String,
+    pub(crate) timers: Timers,
+}
+
+/// A target's timers; what is `None` follows from its class and its health.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Timers {
+    pub(crate) first_token: Option<Duration>,
+    pub(crate) stall: Option<Duration>,
+}
+
+impl TargetSpec {
+    /// Returns the longest gap between two pieces of content: 15 s for chat, 90 s for reasoning models.
+    pub(crate) fn stall(&self) -> Duration {
+        self.timers.stall.unwrap_or(match self.class {
+            ModelClass::Chat => Duration::from_secs(15),
+            ModelClass::Reasoning => Duration::from_secs(90),
+        })
+    }
+}
+
+/// A provider that is configured and has its slot.
+pub(crate) struct Provider {
+    pub(crate) spec: ProviderSpec,
+    pub(crate) slot: Arc<Slot>,
+}
+
+/// One target of the table.
+pub(crate) struct Target {
+    pub(crate) provider: Arc<Provider>,
+    /// Its index at the provider.
+    pub(crate) index: usize,
+    pub(crate) labels: LabelSet,
+    pub(crate) domain: u16,
+    pub(crate) model: u16,
+}
+
+impl Target {
+    pub(crate) fn spec(&self) -> &TargetSpec {
+        &self.provider.spec.targets[self.index]
+    }
+
+    pub(crate) fn id(&self) -> &TargetId {
+        &self.spec().id
+    }
+}
+
+/// A route as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct RouteSpec {
+    pub(crate) name: Arc<str>,
+    pub(crate) options: RouteOptions,
+    pub(crate) failover: FailoverOptions,
+    pub(crate) members: Vec<MemberSpec>,
+    pub(crate) labels: Vec<String>,
+}
+
+/// A target of a route.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct MemberSpec {
+    pub(crate) target: TargetId,
+    pub(crate) tier: u8,
+    pub(crate) weight: f64,
+}
+
+/// A route of the table.
+pub(crate) struct Route {
+    pub(crate) spec: RouteSpec,
+    members: Vec<Member>,
+    labels: LabelSet,
+}
+
+struct Member {
+    target: usize,
+    tier: u8,
+    weight: f64,
+}
+
+/// Providers, targets and routes.
+#[derive(Default)]
+pub(crate) struct Table {
+    pub(crate) providers: Vec<Arc<Provider>>,
+    pub(crate) targets: Vec<Arc<Target>>,
+    pub(crate) routes: HashMap<Arc<str>, Arc<Route>>,
+    labels: Vec<String>,
+}
+
+impl Table {
+    /// Builds a table. The specs were checked: every member of a route is a target, labels are at most 64.
+    pub(crate) fn new(providers: Vec<Arc<Provider>>, routes: &[RouteSpec]) -> Self {
+        let mut table = Self { providers, ..Self::default() };
+        let (mut domains, mut models) = (Vec::new(), Vec::new());
+        for provider in &table.providers {
+            for (index, spec) in provider.spec.targets.iter().enumerate() {
+                let labels = spec.labels.iter().fold(LabelSet::default(), |set, label| {
+                    LabelSet(set.0 | 1 << (intern(&mut table.labels, label) & 63))
+                });
+                let small = |index: usize| u16::try_from(index).unwrap_or(u16::MAX);
+                let domain = small(intern(&mut domains, &spec.domain));
+                let model = small(intern(&mut models, &spec.id.model));
+                table.targets.push(Arc::new(Target { provider: provider.clone(), index, labels, domain, model }));
+            }
+        }
+        for spec in routes {
+            let members = spec.members.iter().filter_map(|member| {
+                let target = table.index(&member.target)?;
+                Some(Member { target, tier: member.tier, weight: member.weight })
+            });
+            let route = Route { members: members.collect(), labels: table.labels(&spec.labels), spec: spec.clone() };
+            table.routes.insert(spec.name.clone(), Arc::new(route));
+        }
+        table
+    }
+
+    /// Returns a target's index.
+    pub(crate) fn index(&self, id: &TargetId) -> Option<usize> {
+        self.targets.iter().position(|target| target.id() == id)
+    }
+
+    /// Returns the target of an id.
+    pub(crate) fn find(&self, id: &TargetId) -> Result<&Arc<Target>, Error> {
+        self.targets.iter().find(|target| target.id() == id).ok_or_else(|| {
+            let known: Vec<String> = self.targets.iter().map(|target| target.id().to_string()).collect();
+            let problem = format!("no target `{id}`; there are: {}", known.join(", "));
+            Error::Invalid { field: "target".into(), problem }
+        })
+    }
+
+    /// Returns the set of some labels. One that no target carries is carried by none.
+    fn labels(&self, labels: &[String]) -> LabelSet {
+        let bit = |label| self.labels.iter().position(|known| known == label).map_or(1 << 63, |at| 1 << (at & 63));
+        LabelSet(labels.iter().map(bit).fold(0, |set: u64, bit| set | bit))
+    }
+
+    /// Returns what a request asks of a target.
+    pub(crate) fn needs(&self, route: &Route, request: &ChatRequest) -> Needs {
+        let (bytes, images) = request.messages.iter().map(size).fold((0, false), |a, b| (a.0 + b.0, a.1 | b.1));
+        let tools: usize = request.tools.iter().map(|tool| tool.name.len() + tool.description.len() + 200).sum();
+        Needs {
+            // Four bytes a token, until a tokenizer knows better.
+            prompt_tokens: u32::try_from((bytes + tools) / 4).unwrap_or(u32::MAX),
+            output_tokens: request.output_tokens_max,
+            tools: !request.tools.is_empty(),
+            images,
+            json: request.response_format == ResponseFormat::Json,
+            json_schema: matches!(request.response_format, ResponseFormat::JsonSchema { .. }),
+            labels: self.labels(&request.labels) | route.labels,
+            priority: request.priority,
+        }
+    }
+
+    /// Returns a route's targets with their health as last published. A provider that is not there has none to admit.
+    pub(crate) fn candidates(&self, route: &Route, without: &[usize]) -> Vec<Candidate> {
+        let members = route.members.iter().filter(|member| !without.contains(&member.target));
+        members
+            .filter_map(|member| {
+                let target = &self.targets[member.target];
+                let spec = target.spec();
+                Some(Candidate {
+                    target: member.target,
+                    tier: member.tier,
+                    weight: member.weight,
+                    domain: target.domain,
+                    model: target.model,
+                    price: spec.price,
+                    capabilities: spec.capabilities,
+                    labels: target.labels,
+                    health: target.provider.slot.health(target.index)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Returns the route of a name.
+    pub(crate) fn route(&self, name: &str) -> Result<&Arc<Route>, Error> {
+        self.routes.get(name).ok_or_else(|| {
+            let mut known: Vec<&str> = self.routes.keys().map(AsRef::as_ref).collect();
+            known.sort_unstable();
+            Error::Invalid {
+                field: "route".into(),
+                problem: format!("no route `{name}`; there are: {}", known.join(", ")),
+            }
+        })
+    }
+}
+
+fn intern(names: &mut Vec<String>, name: &str) -> usize {
+    names.iter().position(|known| known == name).unwrap_or_else(|| {
+        names.push(name.to_owned());
+        names.len() - 1
+    })
+}
+
+/// Returns a message's bytes, and whether it shows an image (which counts as 1 000 tokens).
+fn size(message: &Message) -> (usize, bool) {
+    use crate::words::AssistantPart as A;
+    match message {
+        Message::System(text) => (text.len(), false),
+        Message::Tool(result) => (result.content.len(), false),
+        Message::User(parts) => parts.iter().fold((0, false), |(bytes, images), part| match part {
+            UserPart::Text(text) => (bytes + text.len(), images),
+            UserPart::Image(Image::Url(_) | Image::Base64 { .. }) => (bytes + 4_000, true),
+        }),
+        Message::Assistant(parts) => {
+            let bytes = parts.iter().map(|part| match part {
+                A::Text(text) | A::Reasoning(text) => text.len(),
+                A::ToolCall(call) => call.name.len() + call.arguments.len(),
+            });
+            (bytes.sum(), false)
+        }
+    }
+}

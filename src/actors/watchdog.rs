@@ -1,0 +1,110 @@
+//! An attempt's timers: first token, stall, and what the provider wants to know earlier than that.
+//!
+//! One tokio timer serves them all, and it is set anew only when it fires: content merely notes its time. So a token
+//! costs no timer.
+
+use std::pin::{Pin, pin};
+use std::time::{Duration, Instant};
+
+use tokio::time::{Sleep, sleep_until};
+
+use super::slot::Permit;
+use crate::policy::admission::{Report, Ticket};
+use crate::words::{Failure, FailureClass};
+
+pub(super) struct Watchdog {
+    timer: Pin<Box<Sleep>>,
+    began: Instant,
+    first_token_max: Duration,
+    overdue_after: Option<Duration>,
+    /// Set from the first content on.
+    content: Option<Instant>,
+    stall: Duration,
+    gap_overdue_after: Duration,
+    gap_reported: bool,
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl Watchdog {
+    pub(super) fn new(ticket: &Ticket, first_token_max: Duration, stall: Duration, now: Instant) -> Self {
+        let overdue_after = (ticket.overdue_after < first_token_max).then_some(ticket.overdue_after);
+        let first = overdue_after.unwrap_or(first_token_max);
+        Self {
+            timer: Box::pin(sleep_until((now + first).into())),
+            began: now,
+            first_token_max,
+            overdue_after,
+            content: None,
+            stall,
+            gap_overdue_after: ticket.gap_overdue_after,
+            gap_reported: false,
+        }
+    }
+
+    /// Awaits a read, unless a timer ends the attempt first.
+    pub(super) async fn guard<T>(&mut self, read: impl Future<Output = T>, permit: &Permit) -> Result<T, Failure> {
+        let mut read = pin!(read);
+        loop {
+            tokio::select! {
+                biased;
+                value = &mut read => return Ok(value),
+                () = self.timer.as_mut() => self.fired(permit, now())?,
+            }
+        }
+    }
+
+    /// Notes content.
+    pub(super) fn content(&mut self, now: Instant, permit: &Permit) {
+        if std::mem::replace(&mut self.gap_reported, false) {
+            permit.report(Report::GapEnded);
+        }
+        if self.content.replace(now).is_none() {
+            // From now on the stall timer counts, which may fire earlier than the first token's would have.
+            self.arm();
+        }
+    }
+
+    /// Notes that the attempt reads again after its reader had blocked it.
+    pub(super) fn resume(&mut self, now: Instant) {
+        self.content = self.content.map(|_| now);
+    }
+
+    /// Returns when the next timer is due, as things stand.
+    fn next(&self) -> Instant {
+        match self.content {
+            None => self.began + self.overdue_after.unwrap_or(self.first_token_max),
+            Some(last) if self.gap_reported => last + self.stall,
+            Some(last) => last + self.gap_overdue_after.min(self.stall),
+        }
+    }
+
+    fn arm(&mut self) {
+        let next = self.next();
+        self.timer.as_mut().reset(next.into());
+    }
+
+    fn fired(&mut self, permit: &Permit, now: Instant) -> Result<(), Failure> {
+        if now >= self.next() {
+            match self.content {
+                None if self.overdue_after.take().is_some() => permit.report(Report::Overdue),
+                None => {
+                    let text = format!("no content within {:?}", self.first_token_max);
+                    return Err(Failure::new(FailureClass::NoFirstToken, text));
+                }
+                Some(last) if now.saturating_duration_since(last) >= self.stall => {
+                    let text = format!("no more content for {:?}", self.stall);
+                    return Err(Failure::new(FailureClass::Stalled, text));
+                }
+                Some(_) => {
+                    self.gap_reported = true;
+                    permit.report(Report::Gap);
+                }
+            }
+        }
+        self.arm();
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! Crashes on demand, to see supervision at work.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::actors::provider::{Crash as How, ProviderMessage};
+use crate::actors::router::RouterCommand;
+use crate::actors::supervisor::SupervisorMessage;
+use crate::runtime::Runtime;
+
+/// Who dies, and how. Every one of these is real: the actor's task ends the way it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Crash {
+    /// A provider's actor panics in its handler.
+    ProviderPanics(String),
+    /// A provider's actor returns an error from its handler.
+    ProviderErrs(String),
+    /// A provider's actor is killed.
+    ProviderKilled(String),
+    /// The task of a provider's actor is aborted.
+    ProviderAborted(String),
+    /// The next so many starts of any provider's actor fail.
+    ProviderStarts(u32),
+    /// A provider's supervisor is killed, and all below it.
+    SupervisorKilled(String),
+    /// The next so many attempts panic in the codec, in the middle of an answer.
+    Attempts(u32),
+    /// Every attempt that runs at a provider is killed.
+    AttemptsKilled(String),
+    /// The next so many calls panic once an attempt of theirs runs.
+    Calls(u32),
+    /// Every call that runs is killed.
+    CallsKilled,
+    /// The router panics in its handler.
+    RouterPanics,
+    /// The router is killed.
+    RouterKilled,
+}
+
+/// Crashes somebody. Returns whether there was anybody to crash.
+pub fn crash(runtime: &Runtime, crash: Crash) -> bool {
+    let shared = runtime.shared();
+    let table = shared.table();
+    let slot = |name: &str| {
+        let provider = table.providers.iter().find(|provider| *provider.spec.name == *name);
+        provider.map(|provider| provider.slot.clone())
+    };
+    let tell = |name: &str, how| slot(name).is_some_and(|slot| slot.provider.send(ProviderMessage::Crash(how)));
+    match crash {
+        Crash::ProviderPanics(name) => tell(&name, How::Panic),
+        Crash::ProviderErrs(name) => tell(&name, How::Error),
+        Crash::ProviderKilled(name) => {
+            slot(&name).and_then(|slot| slot.provider.get()).map(|provider| provider.kill()).is_some()
+        }
+        Crash::ProviderAborted(name) => slot(&name)
+            .and_then(|slot| slot.supervisor())
+            .is_some_and(|supervisor| supervisor.send_message(SupervisorMessage::Abort).is_ok()),
+        Crash::ProviderStarts(times) => {
+            shared.crash.provider_starts.fetch_add(times, Relaxed);
+            true
+        }
+        Crash::SupervisorKilled(name) => {
+            slot(&name).and_then(|slot| slot.supervisor()).map(|supervisor| supervisor.kill()).is_some()
+        }
+        Crash::Attempts(times) => {
+            shared.crash.attempts.fetch_add(times, Relaxed);
+            true
+        }
+        Crash::AttemptsKilled(name) => slot(&name).is_some_and(|slot| {
+            let provider = slot.provider.get().map(|provider| provider.get_id());
+            let children = slot.supervisor().map(|supervisor| supervisor.get_children()).unwrap_or_default();
+            let attempts = children.iter().filter(|child| Some(child.get_id()) != provider);
+            attempts.map(ractor::ActorCell::kill).count() > 0
+        }),
+        Crash::Calls(times) => {
+            shared.crash.calls.fetch_add(times, Relaxed);
+            true
+        }
+        Crash::CallsKilled => {
+            let calls = shared.calls().map(|calls| calls.get_children()).unwrap_or_default();
+            calls.iter().map(ractor::ActorCell::kill).count() > 0
+        }
+        Crash::RouterPanics => shared.router.send(RouterCommand::Crash(How::Panic)),
+        Crash::RouterKilled => shared.router.get().map(|router| router.kill()).is_some(),
+    }
+}

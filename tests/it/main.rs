@@ -1,0 +1,4 @@
+//! The runtime over scripted providers, under paused time.
+
+mod kit;
+mod failover;
