@@ -12,6 +12,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use self::body::ErrorBody;
+pub(super) use self::body::tidy;
 use super::headers;
 use crate::words::{Dialect, Failure, FailureClass, RetryAfter, Scope};
 
@@ -51,11 +52,11 @@ fn build(status: Option<u16>, error: &ErrorBody, hint: impl FnOnce(&ErrorBody) -
     } else {
         &error.message
     };
-    let failure = Failure::new(verdict.class, body::tidy(said));
+    let failure = Failure::new(verdict.class, tidy(said));
     Failure {
         scope: verdict.scope.unwrap_or(failure.scope),
         status,
-        code: error.code().map(body::tidy),
+        code: error.code().map(tidy),
         retry_after: if waits(verdict.class) { hint(error) } else { None },
         ..failure
     }

@@ -151,12 +151,12 @@ fn read_whole(dialect: Dialect, draft: &mut Draft, body: &str, out: &mut Vec<Pie
 }
 
 fn limit(bytes: usize, bytes_max: usize) -> Result<(), Failure> {
-    if bytes > bytes_max { Err(cut(format!("the body is longer than {bytes_max} bytes"))) } else { Ok(()) }
+    if bytes > bytes_max { Err(cut(&format!("the body is longer than {bytes_max} bytes"))) } else { Ok(()) }
 }
 
 impl From<TooLong> for Failure {
     fn from(problem: TooLong) -> Self {
-        cut(problem.to_string())
+        cut(&problem.to_string())
     }
 }
 

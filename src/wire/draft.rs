@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 
+use super::classify::tidy;
 use crate::words::{Failure, FailureClass, Piece, StopReason, ToolCall, Usage};
 
 /// The most tool calls of one answer. OpenAI takes 128 tools; more calls than that in one turn is a model gone astray.
@@ -109,8 +110,7 @@ impl Draft {
         let at = match self.call_of(fragment) {
             Some(at) => at,
             None if self.calls.len() == TOOL_CALLS_MAX => {
-                let problem = format!("more than {TOOL_CALLS_MAX} tool calls in one answer");
-                return Err(Failure::new(FailureClass::Unusable, problem));
+                return Err(unusable(&format!("more than {TOOL_CALLS_MAX} tool calls in one answer")));
             }
             None => {
                 let (id, name, arguments) = (String::new(), String::new(), String::new());
@@ -193,18 +193,17 @@ impl PartialCall {
         if name.is_empty() {
             return match arguments.trim() {
                 "" => Ok(None),
-                _ => Err(Failure::new(FailureClass::Unusable, "a tool call has no name")),
+                _ => Err(unusable("a tool call has no name")),
             };
         }
         if matches!(arguments.trim(), "" | "null") {
             "{}".clone_into(&mut arguments);
         }
         if !arguments.trim_start().starts_with('{') {
-            return Err(Failure::new(FailureClass::Unusable, format!("the arguments of `{name}` are no JSON object")));
+            return Err(unusable(&format!("the arguments of `{name}` are no JSON object")));
         }
         if let Err(problem) = serde_json::from_str::<IgnoredAny>(&arguments) {
-            let problem = format!("the arguments of `{name}` are no JSON: {problem}");
-            return Err(Failure::new(FailureClass::Unusable, problem));
+            return Err(unusable(&format!("the arguments of `{name}` are no JSON: {problem}")));
         }
         if id.is_empty() {
             // The result must name its call, at any provider it may be sent to, and ids must not repeat within a
@@ -218,6 +217,10 @@ impl PartialCall {
 }
 
 /// Returns the failure of a body that broke off or broke the protocol.
-pub(super) fn cut(problem: impl Into<String>) -> Failure {
-    Failure::new(FailureClass::Cut, problem)
+pub(super) fn cut(problem: &str) -> Failure {
+    Failure::new(FailureClass::Cut, tidy(problem))
+}
+
+fn unusable(problem: &str) -> Failure {
+    Failure::new(FailureClass::Unusable, tidy(problem))
 }

@@ -8,6 +8,9 @@ use crate::words::RetryAfter;
 /// The most characters of a provider's message that are kept.
 const MESSAGE_CHARS_MAX: usize = 500;
 
+/// No key is shorter than this, prefix included.
+const KEY_BYTES_MIN: usize = 8;
+
 /// What an error body says, wherever it says it.
 #[derive(Debug, Default)]
 pub(super) struct ErrorBody {
@@ -59,15 +62,18 @@ impl ErrorBody {
 
     fn read_object(&mut self, object: &Map<String, Value>, depth: usize) {
         for key in ["code", "error_type", "error_code", "reason", "type", "status", "status_code"] {
-            self.note(&object.get(key).cloned().unwrap_or_default());
+            self.note(object.get(key));
         }
         for key in ["message", "msg", "error", "detail", "raw", "title"] {
-            object.get(key).into_iter().for_each(|value| self.read(value, depth));
+            if let Some(value) = object.get(key) {
+                self.read(value, depth);
+            }
         }
         // Where details hide: OpenRouter, Azure, Gemini and Anthropic, Mistral, vLLM's proxies.
         for key in ["metadata", "availability", "innererror", "details", "errors", "headers"] {
-            let more = object.get(key).filter(|value| value.is_object() || value.is_array());
-            more.into_iter().for_each(|value| self.read(value, depth));
+            if let Some(value) = object.get(key).filter(|value| value.is_object() || value.is_array()) {
+                self.read(value, depth);
+            }
         }
         for key in ["retryDelay", "retry_after", "X-RateLimit-Reset"] {
             let wait = match object.get(key) {
@@ -79,10 +85,10 @@ impl ErrorBody {
         }
     }
 
-    fn note(&mut self, code: &Value) {
+    fn note(&mut self, code: Option<&Value>) {
         let code = match code {
-            Value::String(code) if !code.is_empty() => code.clone(),
-            Value::Number(code) => code.to_string(),
+            Some(Value::String(code)) if !code.is_empty() => code.clone(),
+            Some(Value::Number(code)) => code.to_string(),
             _ => return,
         };
         let status = code.parse().ok().filter(|status| (400..600).contains(status));
@@ -120,7 +126,7 @@ fn page_title(page: &str) -> String {
 }
 
 /// Cuts a message to what may be shown: no keys, 500 characters.
-pub(super) fn tidy(message: &str) -> String {
+pub(in crate::wire) fn tidy(message: &str) -> String {
     let clean = redact(message);
     match clean.char_indices().nth(MESSAGE_CHARS_MAX) {
         Some((end, _)) => clean[..end].to_owned(),
@@ -147,10 +153,18 @@ fn redact(message: &str) -> String {
         let (lead, mark) = clean.split_at(before.len());
         let named = LEADS.iter().any(|word| ends_with_word(lead, word)) && mark.contains([':', '='])
             || ends_with_word(lead, "bearer");
-        let known = PREFIXES.iter().any(|prefix| word.starts_with(prefix)) && word.len() >= 8;
+        let known = PREFIXES.iter().any(|prefix| holds_key(word, prefix));
         clean.push_str(if !word.is_empty() && (named || known) { "[redacted]" } else { word });
     }
     clean
+}
+
+/// Tells whether a word holds a key of this prefix, not only one that ends like it ("task-").
+fn holds_key(word: &str, prefix: &str) -> bool {
+    word.match_indices(prefix).any(|(at, _)| {
+        let begins = !word[..at].ends_with(|letter: char| letter.is_ascii_alphanumeric());
+        begins && word.len() - at >= KEY_BYTES_MIN
+    })
 }
 
 /// Tells whether a text ends with these words, in any case, and they do not end a longer one ("monkey").

@@ -27,6 +27,7 @@ const REQUEST: RangeInclusive<u16> = 400..=422;
 const MISUSE: RangeInclusive<u16> = 400..=501;
 
 const RULES: &[Rule] = &[
+    Rule { class: FailureClass::OutOfMoney, statuses: 402..=402, codes: &[], texts: &[] },
     // Alibaba spells its tokens-a-minute limit like OpenAI's empty account; only the text tells.
     Rule {
         class: FailureClass::RateLimited,
@@ -254,6 +255,9 @@ const RULES: &[Rule] = &[
             "no endpoints found",
         ],
     },
+    // Words about what is supported change nothing about these.
+    Rule { class: FailureClass::Unauthorised, statuses: 401..=401, codes: &[], texts: &[] },
+    Rule { class: FailureClass::Forbidden, statuses: 403..=403, codes: &[], texts: &[] },
     Rule { class: FailureClass::ModelGone, statuses: 404..=404, codes: &[], texts: &[] },
     Rule {
         class: FailureClass::BadRequest,
@@ -306,11 +310,12 @@ const RULES: &[Rule] = &[
 pub(super) fn judge(status: Option<u16>, error: &ErrorBody) -> Verdict {
     let class = if exceeds_limit(status, error) {
         FailureClass::RequestExceedsLimit
-    } else if status == Some(402) {
-        FailureClass::OutOfMoney
+    } else if status == Some(403) && error.is_page {
+        // A gateway's challenge; the API itself forbids in JSON.
+        FailureClass::Server
     } else {
         let rule = RULES.iter().find(|rule| rule.matches(status, error));
-        rule.map_or_else(|| by_status(status, error.is_page), |rule| rule.class)
+        rule.map_or_else(|| by_status(status), |rule| rule.class)
     };
     Verdict { class, scope: scope(class, status, error) }
 }
@@ -327,17 +332,16 @@ impl Rule {
     }
 }
 
-fn by_status(status: Option<u16>, is_page: bool) -> FailureClass {
+/// What a status means that no rule knows.
+fn by_status(status: Option<u16>) -> FailureClass {
     match status {
-        Some(401) => FailureClass::Unauthorised,
-        Some(403) if is_page => FailureClass::Server,
-        Some(403 | 451) => FailureClass::Forbidden,
         Some(410) => FailureClass::ModelGone,
+        Some(451) => FailureClass::Forbidden,
         Some(498 | 503 | 529) => FailureClass::Overloaded,
         // Time-outs, conflicts and closed connections on the provider's side.
         Some(408 | 409 | 425 | 499) => FailureClass::Server,
         Some(400..=497) => FailureClass::BadRequest,
-        // What an error inside a stream, a redirection or a gateway's own status mean.
+        // An error inside a stream that says no more, a redirection, a gateway's own status.
         _ => FailureClass::Server,
     }
 }

@@ -813,10 +813,12 @@ fn shows_no_key() {
         ("the key gsk_0123456789abcdef is revoked", "the key [redacted] is revoked"),
         (r#"{"api_key": "abc"}"#, r#"{"api_key": "[redacted]"}"#),
         ("Incorrect API key provided. You can obtain one", "Incorrect API key provided. You can obtain one"),
+        ("POST https://x.dev/sk-0123456789/chat failed", "POST https:[redacted] failed"),
+        ("a task-force-of-many", "a task-force-of-many"),
         ("the monkey: see sk-8", "the monkey: see sk-8"),
         ("a max_tokens of 12 is too low", "a max_tokens of 12 is too low"),
     ] {
-        assert_eq!(body::tidy(message), clean);
+        assert_eq!(tidy(message), clean);
     }
 }
 

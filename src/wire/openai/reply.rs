@@ -43,7 +43,7 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
     let chunk = match parse(text) {
         Ok(chunk) => chunk,
         Err(problem) => {
-            let broken = || cut(format!("the provider sent what is no answer: {problem}"));
+            let broken = || cut(&format!("the provider sent what is no answer: {problem}"));
             return Err(classify::recognise(text).unwrap_or_else(broken));
         }
     };
@@ -199,7 +199,7 @@ impl Function<'_> {
             "null" => Cow::Borrowed(""),
             text if text.starts_with('"') => match serde_json::from_str(text) {
                 Ok(Content { text, .. }) => text,
-                Err(problem) => return Err(cut(format!("arguments of a tool call are no text: {problem}"))),
+                Err(problem) => return Err(cut(&format!("arguments of a tool call are no text: {problem}"))),
             },
             // An object as it is, not as text.
             json => Cow::Borrowed(json),
