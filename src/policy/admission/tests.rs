@@ -1,1 +1,685 @@
-//! Tests of admission.
+//! Every gate, how they combine, and a property test that drives everything at once.
+
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::*;
+use crate::policy::snapshot::Gate;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const SUCCESS: Report = Report::Ended(Outcome::Success { tpot: None });
+const UNUSED: Report = Report::Ended(Outcome::Unused);
+
+struct Bench {
+    admission: Admission,
+    now: Instant,
+    rng: StdRng,
+    in_flight: u32,
+}
+
+impl Bench {
+    fn new(targets: usize, keys: usize) -> Self {
+        let now = Instant::now();
+        let admission = Admission::new(options(targets, keys), now);
+        Self { admission, now, rng: StdRng::seed_from_u64(3), in_flight: 0 }
+    }
+
+    fn ask(&mut self, ask: Ask) -> Result<Ticket, Refusal> {
+        self.admission.admit(ask, self.in_flight, self.now, &mut self.rng)
+    }
+
+    fn admit(&mut self, target: usize) -> Result<Ticket, Refusal> {
+        self.ask(Ask { target, ..ASK })
+    }
+
+    fn last_resort(&mut self, target: usize) -> Result<Ticket, Refusal> {
+        self.ask(Ask { target, last_resort: true, ..ASK })
+    }
+
+    fn report(&mut self, ticket: &Ticket, report: Report) -> Vec<Effect> {
+        self.admission.report(ticket, report, self.now, &mut self.rng)
+    }
+
+    fn succeed(&mut self, target: usize) -> Vec<Effect> {
+        let ticket = self.admit(target).unwrap();
+        let mut effects = self.report(&ticket, Report::Content { after: SECOND });
+        effects.extend(self.report(&ticket, SUCCESS));
+        effects
+    }
+
+    /// One attempt that fails, apart from those before it.
+    fn fail(&mut self, target: usize, failure: Outcome) -> Vec<Effect> {
+        self.now += SECOND / 2;
+        let ticket = self.admit(target).unwrap();
+        self.report(&ticket, Report::Ended(failure))
+    }
+
+    fn break_it(&mut self, target: usize) {
+        (0..3).for_each(|_| drop(self.fail(target, failure(FailureClass::Server))));
+        assert!(matches!(self.health(target).breaker, BreakerState::Open { .. }));
+    }
+
+    fn health(&self, target: usize) -> Health {
+        self.admission.health(target, self.in_flight, self.now)
+    }
+
+    fn local_fault(&mut self, since: Instant) -> Vec<Effect> {
+        self.admission.local_fault(since, self.now)
+    }
+}
+
+const ASK: Ask = Ask { target: 0, prompt_tokens: 0, last_resort: false, avoid_key: None };
+
+fn options(targets: usize, keys: usize) -> AdmissionOptions {
+    let targets = vec![TargetOptions::default(); targets];
+    AdmissionOptions { targets, keys, breaker: BreakerOptions::default(), health: HealthOptions::default() }
+}
+
+fn failure(class: FailureClass) -> Outcome {
+    Outcome::Failure { class, scope: Scope::Model, retry_after: None }
+}
+
+fn retry_after(class: FailureClass, until: Instant) -> Outcome {
+    Outcome::Failure { class, scope: Scope::Model, retry_after: Some(until) }
+}
+
+fn gate<T: std::fmt::Debug>(result: Result<T, Refusal>) -> Gate {
+    result.expect_err("was to be refused").gate
+}
+
+#[test]
+fn a_target_of_which_nothing_is_known_admits() {
+    let mut bench = Bench::new(1, 1);
+    let ticket = bench.admit(0).unwrap();
+    assert!(!ticket.probe && !ticket.last_resort);
+    let health = bench.health(0);
+    assert_eq!((health.admitted, health.last_used), (1, Some(bench.now)));
+    assert_eq!(health.failure_rate, health.failure_rate_prior);
+}
+
+#[test]
+fn a_provider_without_keys_admits_as_well() {
+    assert_eq!(Bench::new(1, 0).admit(0).unwrap().key, 0);
+}
+
+#[test]
+fn keys_take_turns() {
+    let mut bench = Bench::new(1, 3);
+    let keys: Vec<_> = (0..6).map(|_| bench.admit(0).unwrap().key).collect();
+    assert_eq!(keys, [0, 1, 2, 0, 1, 2]);
+}
+
+#[test]
+fn an_avoided_key_is_used_only_if_there_is_no_other() {
+    let mut bench = Bench::new(1, 2);
+    for _ in 0..4 {
+        assert_eq!(bench.ask(Ask { avoid_key: Some(0), ..ASK }).unwrap().key, 1);
+    }
+    assert_eq!(Bench::new(1, 1).ask(Ask { avoid_key: Some(0), ..ASK }).unwrap().key, 0);
+}
+
+#[test]
+fn a_401_disables_the_key_for_ten_minutes_and_the_provider_only_without_another() {
+    let mut bench = Bench::new(2, 2);
+    let class = FailureClass::Unauthorised;
+    assert_eq!(bench.fail(0, failure(class)), [Effect::KeyDisabled { key: 0, class }]);
+    assert!((0..3).all(|_| bench.admit(1).unwrap().key == 1), "at all targets");
+    assert_eq!(bench.health(0).disabled, None);
+    let first = bench.now + 10 * MINUTE;
+    assert_eq!(bench.fail(1, failure(class)), [Effect::KeyDisabled { key: 1, class }]);
+    for target in 0..2 {
+        assert_eq!(bench.admit(target).unwrap_err(), Refusal { gate: Gate::Disabled, until: Some(first) });
+        assert_eq!(gate(bench.last_resort(target)), Gate::Disabled);
+        assert_eq!(bench.health(target).disabled, Some(Disabled::Verdict { class, until: first }));
+    }
+    bench.now = first;
+    assert_eq!(bench.admit(0).unwrap().key, 0, "and then it is checked again");
+}
+
+#[test]
+fn a_disabled_key_is_told_once_and_again_when_the_check_fails() {
+    let mut bench = Bench::new(1, 1);
+    let class = FailureClass::OutOfMoney;
+    let tickets = [bench.admit(0).unwrap(), bench.admit(0).unwrap()];
+    let told = tickets.map(|ticket| bench.report(&ticket, Report::Ended(failure(class))).len());
+    assert_eq!(told, [1, 0]);
+    bench.now += 15 * MINUTE;
+    assert_eq!(bench.fail(0, failure(class)).len(), 1);
+}
+
+#[test]
+fn each_verdict_lasts_as_long_as_it_should() {
+    for (class, scope, key, minutes) in [
+        (FailureClass::Unauthorised, Scope::Key, true, 10),
+        (FailureClass::Forbidden, Scope::Key, true, 10),
+        (FailureClass::Forbidden, Scope::Model, false, 10),
+        (FailureClass::OutOfMoney, Scope::Key, true, 15),
+        (FailureClass::ModelGone, Scope::Model, false, 60),
+    ] {
+        let mut bench = Bench::new(2, 1);
+        bench.fail(0, Outcome::Failure { class, scope, retry_after: None });
+        let until = bench.now + minutes * MINUTE;
+        assert_eq!(bench.admit(0).unwrap_err(), Refusal { gate: Gate::Disabled, until: Some(until) }, "{class}");
+        assert_eq!(bench.admit(1).is_err(), key, "{class} of another target");
+        bench.now = until;
+        assert!(bench.admit(0).is_ok());
+    }
+}
+
+#[test]
+fn deadlines_only_move_later() {
+    let mut bench = Bench::new(1, 1);
+    let tickets: Vec<_> = (0..4).map(|_| bench.admit(0).unwrap()).collect();
+    let long = bench.now + 20 * MINUTE;
+    bench.report(&tickets[0], Report::Ended(failure(FailureClass::OutOfMoney)));
+    bench.report(&tickets[1], Report::Ended(failure(FailureClass::Unauthorised)));
+    assert_eq!(bench.admit(0).unwrap_err().until, Some(bench.now + 15 * MINUTE));
+    bench.report(&tickets[2], Report::Ended(retry_after(FailureClass::RateLimited, long)));
+    bench.report(&tickets[3], Report::Ended(retry_after(FailureClass::RateLimited, bench.now + SECOND)));
+    assert!(bench.admit(0).unwrap_err().until >= Some(long), "the latest of all gates");
+}
+
+#[test]
+fn a_429_limits_the_key_at_that_target_only() {
+    let mut bench = Bench::new(2, 2);
+    let until = bench.now + 30 * SECOND;
+    assert_eq!(bench.fail(0, retry_after(FailureClass::RateLimited, until)), []);
+    assert!((0..3).all(|_| bench.admit(0).unwrap().key == 1));
+    assert_eq!(bench.health(0).rate_limited_until, None);
+    let effects = bench.fail(0, retry_after(FailureClass::RateLimited, until + MINUTE));
+    let Some(&Effect::RateLimited { target: 0, until: told }) = effects.first() else { panic!("{effects:?}") };
+    assert!(told >= until && told <= until + 3 * SECOND, "when the first key is past it, plus a tenth");
+    for ask in [bench.admit(0), bench.last_resort(0)] {
+        assert_eq!(ask.unwrap_err(), Refusal { gate: Gate::RateLimited, until: Some(told) });
+    }
+    assert!(bench.admit(1).is_ok(), "the other model is free");
+    bench.now = told;
+    assert_eq!(bench.admit(0).unwrap().key, 0);
+}
+
+#[test]
+fn a_429_without_a_word_waits_a_little_and_weighs_nothing() {
+    let mut bench = Bench::new(1, 1);
+    bench.fail(0, failure(FailureClass::RateLimited));
+    assert_eq!(bench.admit(0).unwrap_err().until, Some(bench.now + RATE_LIMIT_DEFAULT));
+    let health = bench.health(0);
+    assert_eq!((health.breaker, health.evidence, health.failed), (BreakerState::Closed, 0.0, 0));
+}
+
+#[test]
+fn a_key_that_is_limited_and_one_that_is_disabled_leave_none_until_the_first_is_back() {
+    let mut bench = Bench::new(1, 2);
+    bench.fail(0, failure(FailureClass::Unauthorised));
+    bench.fail(0, failure(FailureClass::RateLimited));
+    let until = Some(bench.now + RATE_LIMIT_DEFAULT);
+    assert_eq!(bench.admit(0).unwrap_err(), Refusal { gate: Gate::RateLimited, until });
+}
+
+#[test]
+fn a_full_target_refuses_and_does_not_know_until_when() {
+    let mut bench = Bench::new(1, 1);
+    bench.in_flight = 2_048;
+    for ask in [bench.admit(0), bench.last_resort(0)] {
+        assert_eq!(ask.unwrap_err(), Refusal { gate: Gate::InFlight, until: None });
+    }
+    bench.in_flight = 2_047;
+    assert!(bench.admit(0).is_ok());
+}
+
+#[test]
+fn an_outage_opens_is_probed_ramps_and_closes_and_all_of_it_is_told() {
+    let mut bench = Bench::new(1, 1);
+    bench.break_it(0);
+    assert_eq!(gate(bench.admit(0)), Gate::Breaker);
+    bench.now += 5 * SECOND;
+    let probe = bench.admit(0).unwrap();
+    assert!(probe.probe);
+    let told = bench.admission.effects();
+    assert!(matches!(told[..], [Effect::Transition { to: BreakerState::HalfOpen, .. }]), "{told:?}");
+    assert_eq!(bench.admit(0).unwrap_err(), Refusal { gate: Gate::Breaker, until: None });
+    assert!(!bench.health(0).probe_free);
+    bench.report(&probe, Report::Content { after: SECOND });
+    assert!(bench.health(0).probe_free);
+    bench.report(&probe, SUCCESS);
+    let mut told = bench.succeed(0);
+    for _ in 0..5 {
+        bench.now += 30 * SECOND;
+        told.extend(bench.succeed(0));
+    }
+    let states = told.iter().filter_map(|effect| match effect {
+        Effect::Transition { to, .. } => Some(to.name()),
+        _ => None,
+    });
+    assert_eq!(states.collect::<Vec<_>>(), ["ramp", "closed"]);
+}
+
+#[test]
+fn an_overload_with_retry_after_opens_and_not_even_a_last_resort_passes_it() {
+    let mut bench = Bench::new(1, 1);
+    let until = bench.now + 30 * SECOND;
+    bench.fail(0, retry_after(FailureClass::Overloaded, until));
+    let refusal = bench.admit(0).unwrap_err();
+    assert!(refusal.gate == Gate::Breaker && refusal.until >= Some(until));
+    assert_eq!(gate(bench.last_resort(0)), Gate::RateLimited);
+    bench.now = refusal.until.unwrap();
+    assert!(bench.admit(0).unwrap().probe);
+}
+
+#[test]
+fn an_overload_without_retry_after_is_a_plain_failure() {
+    let mut bench = Bench::new(1, 1);
+    assert_eq!(bench.fail(0, failure(FailureClass::Overloaded)), []);
+    assert!(bench.admit(0).is_ok());
+}
+
+#[test]
+fn a_last_resort_passes_open_alone_and_never_a_limit_or_a_verdict() {
+    let mut bench = Bench::new(1, 1);
+    bench.break_it(0);
+    let ticket = bench.last_resort(0).unwrap();
+    assert!(ticket.last_resort && ticket.probe);
+    assert_eq!(gate(bench.last_resort(0)), Gate::Breaker);
+    bench.report(&ticket, Report::Content { after: SECOND });
+    assert_eq!(gate(bench.last_resort(0)), Gate::Breaker, "one in flight, not one before content");
+    let before = bench.health(0).breaker;
+    bench.report(&ticket, Report::Ended(failure(FailureClass::Cut)));
+    assert_eq!(bench.health(0).breaker, before);
+    let ticket = bench.last_resort(0).unwrap();
+    bench.report(&ticket, Report::Ended(retry_after(FailureClass::RateLimited, bench.now + MINUTE)));
+    assert_eq!(gate(bench.last_resort(0)), Gate::RateLimited);
+}
+
+#[test]
+fn an_unused_probe_frees_its_slot_and_says_nothing() {
+    let mut bench = Bench::new(1, 1);
+    bench.break_it(0);
+    bench.now += 5 * SECOND;
+    for outcome in [Outcome::Unused, Outcome::Crashed, Outcome::Cancelled { hedge_lost: false }] {
+        let evidence = bench.health(0).evidence;
+        let probe = bench.admit(0).unwrap();
+        bench.report(&probe, Report::Ended(outcome));
+        let health = bench.health(0);
+        assert_eq!((health.breaker, health.evidence), (BreakerState::HalfOpen, evidence));
+    }
+}
+
+#[test]
+fn a_failure_of_the_endpoint_reaches_the_siblings_breakers() {
+    let mut bench = Bench::new(3, 1);
+    let connect = Outcome::Failure { class: FailureClass::Connect, scope: Scope::Endpoint, retry_after: None };
+    for target in [0, 0, 0, 1, 1] {
+        bench.fail(target, connect);
+    }
+    let health = bench.health(2);
+    assert!((health.evidence - 1.0).abs() < 0.05 && health.failure_rate > health.failure_rate_prior);
+    assert_eq!((health.breaker, health.failed, health.admitted), (BreakerState::Closed, 0, 0));
+    for _ in 0..2 {
+        bench.fail(2, connect);
+    }
+    assert!(matches!(bench.health(2).breaker, BreakerState::Open { .. }), "two of its own and five in part");
+}
+
+#[test]
+fn an_operator_takes_a_target_out_and_puts_it_back() {
+    let mut bench = Bench::new(1, 1);
+    bench.admission.force(0, Force::Off { until: None }, bench.now);
+    for ask in [bench.admit(0), bench.last_resort(0)] {
+        assert_eq!(ask.unwrap_err(), Refusal { gate: Gate::Disabled, until: None });
+    }
+    bench.admission.force(0, Force::Auto, bench.now);
+    assert!(bench.admit(0).is_ok());
+    let until = Some(bench.now + MINUTE);
+    bench.admission.force(0, Force::Off { until }, bench.now);
+    assert_eq!(bench.admit(0).unwrap_err(), Refusal { gate: Gate::Disabled, until });
+    bench.now += MINUTE;
+    assert!(bench.admit(0).is_ok());
+}
+
+#[test]
+fn an_operator_overrides_the_breaker_and_nothing_else() {
+    let mut bench = Bench::new(1, 1);
+    bench.break_it(0);
+    bench.admission.force(0, Force::On { until: Some(bench.now + MINUTE) }, bench.now);
+    let tickets = [bench.admit(0).unwrap(), bench.admit(0).unwrap()];
+    assert!(tickets.iter().all(|ticket| !ticket.probe) && bench.health(0).forced_on);
+    bench.report(&tickets[0], Report::Ended(retry_after(FailureClass::Overloaded, bench.now + SECOND)));
+    assert_eq!(gate(bench.admit(0)), Gate::RateLimited);
+    bench.now += 2 * SECOND;
+    bench.report(&tickets[1], Report::Ended(failure(FailureClass::Unauthorised)));
+    assert_eq!(gate(bench.admit(0)), Gate::Disabled);
+}
+
+#[test]
+fn the_flag_is_told_as_it_is_raised_and_lowered() {
+    let mut bench = Bench::new(1, 1);
+    let mut told = Vec::new();
+    for round in 0..150 {
+        let effects =
+            if round % 8 == 7 && round < 80 { bench.fail(0, failure(FailureClass::Cut)) } else { bench.succeed(0) };
+        told.extend(effects.into_iter().filter(|effect| matches!(effect, Effect::Degraded { .. })));
+    }
+    assert_eq!(told, [true, false].map(|raised| Effect::Degraded { target: 0, raised }));
+}
+
+#[test]
+fn our_networks_failure_is_taken_back_and_pauses_probes_until_something_is_delivered() {
+    let mut bench = Bench::new(2, 1);
+    let since = bench.now;
+    let connect = Outcome::Failure { class: FailureClass::Connect, scope: Scope::Endpoint, retry_after: None };
+    for _ in 0..3 {
+        bench.fail(0, connect);
+    }
+    let told = bench.local_fault(since);
+    assert!(matches!(told[..], [Effect::Transition { to: BreakerState::Closed, .. }, ..]), "{told:?}");
+    for target in 0..2 {
+        let health = bench.health(target);
+        assert!((health.failure_rate - 0.005).abs() < 1e-3, "{health:?}");
+    }
+    for _ in 0..9 {
+        bench.fail(0, connect);
+    }
+    assert_eq!(bench.health(0).breaker, BreakerState::Closed, "none counts now");
+    bench.admission.delivered(bench.now);
+    bench.break_it(0);
+    bench.local_fault(bench.now);
+    let back = bench.now + LOCAL_FAULT_MAX;
+    bench.now += 30 * SECOND;
+    assert_eq!(bench.admit(0).unwrap_err(), Refusal { gate: Gate::Breaker, until: Some(back) });
+    let ticket = bench.last_resort(0).unwrap();
+    bench.report(&ticket, UNUSED);
+    assert_eq!(gate(bench.admit(0)), Gate::Breaker);
+    bench.admission.delivered(bench.now);
+    assert!(bench.admit(0).unwrap().probe);
+}
+
+#[test]
+fn a_local_fault_nobody_ends_ends_by_itself() {
+    let mut bench = Bench::new(1, 1);
+    bench.break_it(0);
+    bench.local_fault(bench.now);
+    bench.now += LOCAL_FAULT_MAX;
+    assert!(bench.admit(0).is_ok());
+}
+
+#[test]
+fn a_failed_probe_proves_nothing_while_our_network_is_down() {
+    let mut bench = Bench::new(1, 1);
+    bench.break_it(0);
+    bench.now += 5 * SECOND;
+    let probe = bench.admit(0).unwrap();
+    bench.local_fault(bench.now);
+    bench.report(&probe, Report::Ended(failure(FailureClass::Connect)));
+    bench.admission.delivered(bench.now);
+    assert!(bench.admit(0).unwrap().probe);
+}
+
+#[test]
+fn a_restart_keeps_verdicts_always_and_statistics_on_demand() {
+    let mut bench = Bench::new(3, 1);
+    bench.break_it(0);
+    bench.fail(1, failure(FailureClass::ModelGone));
+    bench.fail(2, failure(FailureClass::Cut));
+    bench.fail(2, retry_after(FailureClass::RateLimited, bench.now + MINUTE));
+    bench.admission.force(2, Force::On { until: None }, bench.now);
+    for keep in [true, false] {
+        let restored = Admission::restore(&bench.admission, keep, bench.now);
+        for target in 0..3 {
+            let (before, after) = (bench.health(target), restored.health(target, 0, bench.now));
+            assert_eq!(after.generation, before.generation + 1);
+            assert_eq!(after.gates(), before.gates());
+            assert_eq!(after.failure_rate == before.failure_rate, keep || before.evidence == 0.0);
+            assert_eq!((after.admitted, after.failed), (before.admitted, before.failed));
+        }
+    }
+}
+
+#[test]
+fn a_predecessors_tickets_feed_statistics_only() {
+    let mut bench = Bench::new(1, 1);
+    let mut stragglers: Vec<_> = (0..20)
+        .map(|_| {
+            bench.now += SECOND;
+            bench.admit(0).unwrap()
+        })
+        .collect();
+    bench.report(&stragglers[0], Report::Content { after: SECOND });
+    bench.admission = Admission::restore(&bench.admission, true, bench.now);
+    let own = bench.admit(0).unwrap();
+    assert!(stragglers.iter().all(|ticket| ticket.serial != own.serial));
+    for ticket in stragglers.drain(..) {
+        for report in [Report::Overdue, Report::Gap, Report::Ended(failure(FailureClass::Cut))] {
+            let told = bench.report(&ticket, report);
+            assert!(!told.iter().any(|effect| matches!(effect, Effect::Transition { .. })));
+        }
+    }
+    assert_eq!(bench.health(0).breaker, BreakerState::Closed);
+    assert!(bench.health(0).failure_rate > 0.4);
+    assert!(bench.admission.progress.is_empty());
+}
+
+#[test]
+fn a_ticket_of_a_target_that_is_gone_is_harmless() {
+    let mut bench = Bench::new(2, 2);
+    bench.admit(0).unwrap();
+    let ticket = bench.admit(1).unwrap();
+    bench.admission = Admission::new(options(1, 1), bench.now);
+    for class in FailureClass::ALL {
+        assert_eq!(bench.report(&ticket, Report::Ended(failure(class))), []);
+        let ticket = Ticket { target: 0, generation: 9, ..ticket };
+        bench.report(&ticket, Report::Ended(failure(class)));
+    }
+}
+
+#[test]
+fn a_reconfiguration_carries_what_is_the_same_and_forgets_the_rest() {
+    let mut bench = Bench::new(3, 2);
+    bench.break_it(0);
+    bench.fail(1, retry_after(FailureClass::RateLimited, bench.now + MINUTE));
+    bench.fail(2, failure(FailureClass::Unauthorised));
+    let disabled = bench.admission.keys.iter().position(Option::is_some).unwrap();
+    let mut new = Admission::new(options(3, 2), bench.now);
+    new.carry(&bench.admission, &[Some(1), None, Some(0)], &[Some(1), Some(0)], bench.now);
+    assert!(matches!(new.health(2, 0, bench.now).breaker, BreakerState::Open { .. }));
+    assert_eq!(new.health(1, 0, bench.now).evidence, 0.0);
+    assert!(new.keys[1 - disabled].is_some() && new.keys[disabled].is_none());
+    let limits = |admission: &Admission, target: usize| admission.targets[target].rate_limits.clone();
+    let before = limits(&bench.admission, 1);
+    assert_eq!(limits(&new, 0), [before[1], before[0]]);
+    assert_eq!(new.health(0, 0, bench.now).generation, bench.health(1).generation + 1);
+    assert!(new.admit(ASK, 0, bench.now, &mut bench.rng).map_or(true, |ticket| ticket.serial > SERIALS));
+
+    let mut other = options(1, 1);
+    other.health.failure_rate_prior = 0.02;
+    let mut new = Admission::new(other, bench.now);
+    new.carry(&bench.admission, &[Some(0)], &[], bench.now);
+    let health = new.health(0, 0, bench.now);
+    assert_eq!((health.failure_rate, health.evidence), (0.02, 0.0), "measured against another prior");
+    assert!(matches!(health.breaker, BreakerState::Open { .. }), "but the verdict stands");
+}
+
+#[test]
+fn lost_ends_do_not_fill_the_memory() {
+    let mut bench = Bench::new(1, 1);
+    bench.admission.progress_max = 100;
+    for _ in 0..1_000 {
+        let ticket = bench.admit(0).unwrap();
+        bench.report(&ticket, Report::Content { after: SECOND });
+    }
+    assert_eq!(bench.admission.progress.len(), 100);
+}
+
+/// A step of the property test. Indices are taken modulo what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    Ask { target: usize, last_resort: bool, full: bool },
+    Report { ticket: usize, what: usize, seconds: u64 },
+    Wait(u64),
+    Restore(bool),
+    Force(usize, usize),
+    LocalFault,
+    Delivered,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let index = 0..1_000_usize;
+    let ask = (index.clone(), any::<bool>(), 0..20).prop_map(|(target, last_resort, full)| Step::Ask {
+        target,
+        last_resort,
+        full: full == 0,
+    });
+    let report = (index.clone(), index.clone(), 0..100_u64).prop_map(|(ticket, what, seconds)| Step::Report {
+        ticket,
+        what,
+        seconds,
+    });
+    let step = prop_oneof![
+        20 => ask,
+        30 => report,
+        10 => prop_oneof![0..500_u64, 1_000..10_000_u64, 30_000..700_000_u64].prop_map(Step::Wait),
+        1 => any::<bool>().prop_map(Step::Restore),
+        1 => (index.clone(), index).prop_map(|(target, force)| Step::Force(target, force)),
+        1 => Just(Step::LocalFault),
+        1 => Just(Step::Delivered),
+    ];
+    prop::collection::vec(step, 0..250)
+}
+
+/// What the property test knows without asking the machine.
+struct Model {
+    bench: Bench,
+    live: Vec<(Ticket, bool)>,
+    /// Retry-After of a target and of a key at a target, and what disabled keys.
+    holds: [Option<Instant>; 2],
+    limits: [[Option<Instant>; 2]; 2],
+    keys: [Option<Instant>; 2],
+}
+
+impl Model {
+    fn ask(&mut self, target: usize, last_resort: bool, full: bool) -> Result<(), TestCaseError> {
+        self.bench.in_flight = if full { 2_048 } else { 0 };
+        let now = self.bench.now;
+        let health = self.bench.health(target);
+        for other in [!last_resort, last_resort] {
+            let mut peek = self.bench.admission.clone();
+            let result =
+                peek.admit(Ask { target, last_resort: other, ..ASK }, self.bench.in_flight, now, &mut self.bench.rng);
+            prop_assert_eq!(health.refusal(other, now), result.err(), "published and granted are one");
+        }
+        let Ok(ticket) = self.bench.ask(Ask { target, last_resort, ..ASK }) else { return Ok(()) };
+        self.bench.admission.effects();
+        let early = |until: Option<Instant>| until.is_some_and(|until| until > now);
+        prop_assert!(
+            !early(self.holds[target]) && !early(self.limits[target][ticket.key]) && !early(self.keys[ticket.key])
+        );
+        prop_assert!(!full && health.disabled.is_none());
+        if let BreakerState::Open { until } = health.breaker {
+            prop_assert!(until <= now || last_resort || health.forced_on);
+        }
+        self.live.push((ticket, ticket.probe));
+        for target in 0..2 {
+            let generation = self.bench.health(target).generation;
+            let probes = self
+                .live
+                .iter()
+                .filter(|(ticket, probes)| *probes && ticket.target == target && ticket.generation == generation);
+            prop_assert!(probes.count() <= 1, "one probe a generation");
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, index: usize, what: usize, seconds: u64) -> Result<(), TestCaseError> {
+        let Some(index) = index.checked_rem(self.live.len()) else { return Ok(()) };
+        let now = self.bench.now;
+        let (ticket, _) = self.live[index];
+        let class = FailureClass::ALL[what % FailureClass::ALL.len()];
+        let later = (seconds > 50).then(|| now + Duration::from_secs(seconds));
+        let scope = if what % 2 == 0 { Scope::Endpoint } else { Scope::Key };
+        let report = match what % 11 {
+            0 => Report::Overdue,
+            1 | 2 => Report::Content { after: now - ticket.started },
+            3 => Report::Gap,
+            4 => Report::GapEnded,
+            5..8 => Report::Ended(Outcome::Failure { class, scope, retry_after: later }),
+            8 => Report::Ended(
+                [Outcome::Cancelled { hedge_lost: seconds > 50 }, Outcome::Crashed, Outcome::Unused][what % 3],
+            ),
+            _ => Report::Ended(Outcome::Success { tpot: Some(Duration::from_millis(seconds)) }),
+        };
+        match report {
+            Report::Ended(outcome) => {
+                self.live.swap_remove(index);
+                if let Outcome::Failure { class, .. } = outcome {
+                    match class {
+                        FailureClass::Overloaded | FailureClass::Server => {
+                            self.holds[ticket.target] = self.holds[ticket.target].max(later);
+                        }
+                        FailureClass::RateLimited => {
+                            let limit = &mut self.limits[ticket.target][ticket.key];
+                            *limit = (*limit).max(later);
+                        }
+                        FailureClass::Unauthorised | FailureClass::OutOfMoney => {
+                            self.keys[ticket.key] = self.keys[ticket.key].max(Some(now + KEY_RECHECK));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            Report::Content { .. } => self.live[index].1 &= ticket.last_resort,
+            _ => {}
+        }
+        let stale = self.bench.health(ticket.target).generation != ticket.generation;
+        let effects = self.bench.report(&ticket, report);
+        let moved = effects.iter().any(|effect| matches!(effect, Effect::Transition { .. }));
+        prop_assert!(!(stale && moved), "a straggler moves nothing: {effects:?}");
+        Ok(())
+    }
+
+    fn step(&mut self, step: Step) -> Result<(), TestCaseError> {
+        let now = self.bench.now;
+        match step {
+            Step::Ask { target, last_resort, full } => self.ask(target % 2, last_resort, full)?,
+            Step::Report { ticket, what, seconds } => self.report(ticket, what, seconds)?,
+            Step::Wait(ms) => self.bench.now += Duration::from_millis(ms),
+            Step::Restore(keep) => self.bench.admission = Admission::restore(&self.bench.admission, keep, now),
+            Step::Force(target, force) => {
+                let until = (force % 2 == 0).then_some(now + MINUTE);
+                let force = [Force::Auto, Force::Off { until }, Force::On { until }][force % 3];
+                self.bench.admission.force(target % 2, force, now);
+            }
+            Step::LocalFault => drop(self.bench.local_fault(now.checked_sub(SECOND).unwrap_or(now))),
+            Step::Delivered => self.bench.admission.delivered(now),
+        }
+        prop_assert!(self.bench.admission.progress.len() <= self.live.len(), "memory is what is in flight");
+        for target in 0..2 {
+            let health = self.bench.health(target);
+            prop_assert!(health.failure_rate > 0.0 && health.failure_rate < 1.0);
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn whatever_happens_admission_keeps_its_promises(steps in steps()) {
+        let mut model = Model {
+            bench: Bench::new(2, 2), live: Vec::new(), holds: [None; 2], limits: [[None; 2]; 2], keys: [None; 2],
+        };
+        for step in steps {
+            model.step(step)?;
+        }
+        // Quiet: everything ends, nobody forces anything, and the longest deadline passes.
+        for (ticket, _) in std::mem::take(&mut model.live) {
+            model.bench.report(&ticket, UNUSED);
+        }
+        model.bench.in_flight = 0;
+        model.bench.now += Duration::from_secs(2 * 60 * 60);
+        for target in 0..2 {
+            model.bench.admission.force(target, Force::Auto, model.bench.now);
+            prop_assert!(model.bench.admit(target).is_ok(), "a wedge: {:?}", model.bench.health(target));
+        }
+        prop_assert!(model.bench.admission.progress.is_empty());
+    }
+}
