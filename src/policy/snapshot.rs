@@ -178,8 +178,8 @@ impl Gates {
             if matches!(self.disabled, Some(Disabled::Down { .. })) { Gate::Down } else { Gate::Disabled };
         let gates = [
             (disabled_by, disabled),
-            (Gate::Breaker, breaker),
             (Gate::RateLimited, rate_limited),
+            (Gate::Breaker, breaker),
             (Gate::InFlight, full),
         ];
         let mut refusing =
