@@ -453,6 +453,7 @@ fn the_timers_follow_the_latencies_within_their_bounds() {
     assert_eq!(chat.gap_overdue_after, SECOND);
     assert_eq!(timers(ModelClass::Chat, Some(SECOND * 3)).first_token_max.as_millis(), 19_157);
     assert_eq!(timers(ModelClass::Chat, Some(SECOND * 30)).first_token_max, SECOND * 30);
+    assert_eq!(timers(ModelClass::Chat, Some(Duration::MAX)).first_token_max, SECOND * 30);
     assert_eq!(timers(ModelClass::Chat, Some(MS(5))).overdue_after, MS(250));
     assert_eq!(timers(ModelClass::Reasoning, None).first_token_max.as_millis(), 63_857);
     assert_eq!(timers(ModelClass::Reasoning, Some(SECOND * 99)).first_token_max, SECOND * 300);
