@@ -214,15 +214,6 @@ impl Target {
         if Some(first) == avoid { usable.next().or(Some(first)) } else { Some(first) }
     }
 
-    /// Returns what a failure means to the breaker. A 429 weighs nothing on health, but is no proof of recovery either.
-    fn verdict(class: FailureClass, hold: Option<Instant>) -> Verdict {
-        match class {
-            FailureClass::Overloaded | FailureClass::Server => Verdict::Failure { hold },
-            class if weight(class) > 0.0 || class == FailureClass::RateLimited => Verdict::Failure { hold: None },
-            _ => Verdict::Ignored,
-        }
-    }
-
     fn gates(&self, sentences: &[Option<Sentence>], offline: Option<Instant>, in_flight: u32, now: Instant) -> Gates {
         let live = |sentence: &Option<Sentence>| sentence.filter(|sentence| sentence.until > now);
         let verdict = |sentence: Sentence| Disabled::Verdict { class: sentence.class, until: sentence.until };
@@ -373,31 +364,27 @@ impl Admission {
         };
         let mut progress = self.progress.remove(&ticket.serial).unwrap_or_default();
         let finding = target.health.report(&mut progress, circumstances, report, now);
-        let mut asked = None;
-        let verdict = match report {
-            Report::Overdue | Report::Gap | Report::GapEnded => Verdict::Pending,
-            Report::Content { .. } => Verdict::Content,
-            Report::Ended(Outcome::Success { .. }) => Verdict::Success,
-            Report::Ended(Outcome::Failure { class: FailureClass::Connect, .. }) if offline => Verdict::Ignored,
-            Report::Ended(Outcome::Failure { class, retry_after, .. }) => {
-                target.failed += u64::from(weight(class) > 0.0);
-                asked = self.options.breaker.patience(retry_after, now, rng);
-                Target::verdict(class, asked)
+        let (failure, hold) = match report {
+            Report::Ended(Outcome::Failure { class, scope, retry_after }) => {
+                (Some((class, scope)), self.options.breaker.patience(retry_after, now, rng))
             }
-            Report::Ended(Outcome::Cancelled { .. } | Outcome::Crashed | Outcome::Unused) => Verdict::Ignored,
+            _ => (None, None),
         };
+        let verdict = verdict(report, offline, hold);
+        if let (Verdict::Failure { .. }, Some((class, _))) = (verdict, failure) {
+            target.failed += u64::from(weight(class) > 0.0);
+        }
         let pass = ticket.pass();
         let current = pass.generation == target.breaker.generation();
         let transition = target.breaker.report(pass, finding.own, verdict, now, rng);
         self.tell(ticket.target, transition);
         self.tell_flag(ticket.target, now);
-        match report {
-            Report::Ended(Outcome::Failure { class, scope, .. }) => {
-                self.overhear(ticket.target, finding.siblings, class, current, now, rng);
-                self.sentence(ticket, class, scope, asked, now);
-            }
-            Report::Ended(_) => {}
-            _ => self.keep(ticket.serial, progress),
+        if let Some((class, scope)) = failure {
+            self.overhear(ticket.target, finding.siblings, class, current, now, rng);
+            self.sentence(ticket, class, scope, hold, now);
+        }
+        if !matches!(report, Report::Ended(_)) {
+            self.keep(ticket.serial, progress);
         }
         self.effects()
     }
@@ -510,17 +497,17 @@ impl Admission {
     }
 
     /// Passes the sentence a failure deserves, on its key, its target, or its key at its target.
-    fn sentence(&mut self, ticket: &Ticket, class: FailureClass, scope: Scope, asked: Option<Instant>, now: Instant) {
+    fn sentence(&mut self, ticket: &Ticket, class: FailureClass, scope: Scope, hold: Option<Instant>, now: Instant) {
         use FailureClass as C;
         let recheck = match class {
-            C::RateLimited => return self.rate_limit(ticket, asked.unwrap_or(now + RATE_LIMIT_DEFAULT), now),
+            C::RateLimited => return self.rate_limit(ticket, hold.unwrap_or(now + RATE_LIMIT_DEFAULT), now),
             C::Unauthorised => KEY_RECHECK,
             C::OutOfMoney => MONEY_RECHECK,
             C::Forbidden => FORBIDDEN_RECHECK,
             C::ModelGone => MODEL_RECHECK,
             _ => return,
         };
-        let until = (now + recheck).max(asked.unwrap_or(now));
+        let until = (now + recheck).max(hold.unwrap_or(now));
         let (target, key) = (ticket.target, ticket.key);
         if class == C::ModelGone || (class == C::Forbidden && scope != Scope::Key) {
             if Sentence::pass(&mut self.targets[target].sentence, class, until, now) {
@@ -559,6 +546,24 @@ impl Admission {
             target.flagged = raised;
             self.effects.push(Effect::Degraded { target: index, raised });
         }
+    }
+}
+
+/// Returns what a report means to the breaker. A 429 weighs nothing on health, but is no proof of recovery either; only a
+/// server that fails can ask for the whole target's patience.
+fn verdict(report: Report, offline: bool, hold: Option<Instant>) -> Verdict {
+    match report {
+        Report::Overdue | Report::Gap | Report::GapEnded => Verdict::Pending,
+        Report::Content { .. } => Verdict::Content,
+        Report::Ended(Outcome::Success { .. }) => Verdict::Success,
+        Report::Ended(Outcome::Failure { class, .. }) => match class {
+            FailureClass::Connect if offline => Verdict::Ignored,
+            FailureClass::Overloaded | FailureClass::Server => Verdict::Failure { hold },
+            FailureClass::RateLimited => Verdict::Failure { hold: None },
+            class if weight(class) > 0.0 => Verdict::Failure { hold: None },
+            _ => Verdict::Ignored,
+        },
+        Report::Ended(Outcome::Cancelled { .. } | Outcome::Crashed | Outcome::Unused) => Verdict::Ignored,
     }
 }
 

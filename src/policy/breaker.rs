@@ -26,6 +26,8 @@ use crate::words::ConfigError;
 
 /// Reopenings before the cooldown grows: most trips are short.
 const PATIENT_REOPENINGS: u32 = 3;
+/// Longer cooldowns are refused: a target that is out for days is to be taken out.
+const COOLDOWN_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Closed for so long, and with so many successes, forgives one reopening.
 const FORGIVEN_AFTER: Duration = Duration::from_secs(10 * 60);
 const FORGIVEN_SUCCESSES: u32 = 50;
@@ -44,7 +46,7 @@ pub struct BreakerOptions {
     /// Cooldown of the first reopenings; it doubles with each further one. Above 0.
     #[serde(with = "humantime_serde")]
     pub cooldown_base: Duration,
-    /// The longest cooldown, at least `cooldown_base`.
+    /// The longest cooldown, at least `cooldown_base` and at most a day.
     #[serde(with = "humantime_serde")]
     pub cooldown_max: Duration,
     /// The longest Retry-After that is honoured: a provider's slip must not take it out for a year.
@@ -78,8 +80,8 @@ impl BreakerOptions {
         if self.cooldown_base.is_zero() {
             return Err(ConfigError::new(format!("{field}.cooldown_base"), "must be above 0"));
         }
-        if self.cooldown_max < self.cooldown_base {
-            return Err(ConfigError::new(format!("{field}.cooldown_max"), "must not be below cooldown_base"));
+        if self.cooldown_max < self.cooldown_base || self.cooldown_max > COOLDOWN_LIMIT {
+            return Err(ConfigError::new(format!("{field}.cooldown_max"), "must lie between cooldown_base and a day"));
         }
         self.alarm.check(&format!("{field}.alarm"))
     }

@@ -26,6 +26,8 @@ const DETECT_PRIOR_MASS: f64 = 2.0;
 const DETECT_MAX: Duration = Duration::from_secs(600);
 /// Guess of the time per output token.
 const PER_TOKEN_PRIOR: Duration = Duration::from_millis(20);
+/// No median is believed to be longer: it is what the histogram holds.
+const MEDIAN_MAX: Duration = Duration::from_secs(600);
 /// An attempt is overdue after twice the p99, but not before this.
 const OVERDUE_MIN: Duration = Duration::from_millis(250);
 /// A gap between tokens is overdue past the model's q99.9, but not before this.
@@ -210,6 +212,7 @@ impl TargetHealth {
             ModelClass::Chat => Duration::from_secs(1),
             ModelClass::Reasoning => Duration::from_secs(10),
         });
+        let median = median.min(MEDIAN_MAX);
         Self {
             class,
             degraded: Cusum::new(&options.degraded, now),

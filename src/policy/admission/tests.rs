@@ -261,7 +261,7 @@ fn an_overload_with_retry_after_opens_and_not_even_a_last_resort_passes_it() {
     let until = bench.now + 30 * SECOND;
     bench.fail(0, retry_after(FailureClass::Overloaded, until));
     let refusal = bench.admit(0).unwrap_err();
-    assert!(refusal.gate == Gate::Breaker && refusal.until >= Some(until));
+    assert!(matches!(refusal.gate, Gate::Breaker | Gate::RateLimited) && refusal.until >= Some(until), "{refusal:?}");
     assert_eq!(gate(bench.last_resort(0)), Gate::RateLimited);
     bench.now = refusal.until.unwrap();
     assert!(bench.admit(0).unwrap().probe);
@@ -438,6 +438,8 @@ fn a_restart_keeps_verdicts_always_and_statistics_on_demand() {
 #[test]
 fn a_predecessors_tickets_feed_statistics_only() {
     let mut bench = Bench::new(1, 1);
+    // The last checkpoint is older than the tickets.
+    let checkpoint = bench.admission.clone();
     let mut stragglers: Vec<_> = (0..20)
         .map(|_| {
             bench.now += SECOND;
@@ -445,7 +447,7 @@ fn a_predecessors_tickets_feed_statistics_only() {
         })
         .collect();
     bench.report(&stragglers[0], Report::Content { after: SECOND });
-    bench.admission = Admission::restore(&bench.admission, true, bench.now);
+    bench.admission = Admission::restore(&checkpoint, true, bench.now);
     let own = bench.admit(0).unwrap();
     assert!(stragglers.iter().all(|ticket| ticket.serial != own.serial));
     for ticket in stragglers.drain(..) {
@@ -577,6 +579,9 @@ impl Model {
         if let BreakerState::Open { until } = health.breaker {
             prop_assert!(until <= now || last_resort || health.forced_on);
         }
+        let probing = !matches!(health.breaker, BreakerState::Closed | BreakerState::Ramp { .. });
+        prop_assert!(!ticket.probe || probing);
+        prop_assert!(ticket.probe || !probing || health.forced_on);
         self.live.push((ticket, ticket.probe));
         for target in 0..2 {
             let generation = self.bench.health(target).generation;
@@ -595,7 +600,7 @@ impl Model {
         let (ticket, _) = self.live[index];
         let class = FailureClass::ALL[what % FailureClass::ALL.len()];
         let later = (seconds > 50).then(|| now + Duration::from_secs(seconds));
-        let scope = if what % 2 == 0 { Scope::Endpoint } else { Scope::Key };
+        let scope = if what.is_multiple_of(2) { Scope::Endpoint } else { Scope::Key };
         let report = match what % 11 {
             0 => Report::Overdue,
             1 | 2 => Report::Content { after: now - ticket.started },

@@ -389,6 +389,7 @@ fn options_read_as_people_write_them_and_are_checked_by_name() {
     assert_eq!(field("{}"), Ok(()));
     assert_eq!(field(r#"{"cooldown_base": "0s"}"#), Err("b.cooldown_base".to_owned()));
     assert_eq!(field(r#"{"cooldown_max": "1s"}"#), Err("b.cooldown_max".to_owned()));
+    assert_eq!(field(r#"{"cooldown_max": "25h"}"#), Err("b.cooldown_max".to_owned()));
     assert_eq!(field(r#"{"alarm": {"p0": 0.1, "p1": 0.3, "h": 0}}"#), Err("b.alarm.h".to_owned()));
 }
 

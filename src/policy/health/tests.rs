@@ -359,6 +359,21 @@ fn the_posterior_decays_by_event_and_has_a_prior_of_ten() {
 }
 
 #[test]
+fn streams_that_break_long_after_they_began_do_not_fail_more_often_than_always() {
+    let mut bench = Bench::new();
+    let mut attempts: Vec<_> = (0..60).map(|_| bench.start()).collect();
+    for attempt in &mut attempts {
+        bench.report(attempt, CONTENT);
+    }
+    bench.now += Duration::from_secs(60 * 60);
+    for attempt in &mut attempts {
+        bench.report(attempt, failed(FailureClass::Cut));
+    }
+    assert!(bench.health.failure_rate.sum <= bench.health.failure_rate.mass);
+    assert!(bench.health.failure_rate(bench.now) < 0.5);
+}
+
+#[test]
 fn degraded_is_raised_by_what_does_not_open() {
     let mut bench = Bench::new();
     let mut requests = 0;
@@ -438,6 +453,7 @@ fn the_timers_follow_the_latencies_within_their_bounds() {
     assert_eq!(chat.gap_overdue_after, SECOND);
     assert_eq!(timers(ModelClass::Chat, Some(SECOND * 3)).first_token_max.as_millis(), 19_157);
     assert_eq!(timers(ModelClass::Chat, Some(SECOND * 30)).first_token_max, SECOND * 30);
+    assert_eq!(timers(ModelClass::Chat, Some(Duration::MAX)).first_token_max, SECOND * 30);
     assert_eq!(timers(ModelClass::Chat, Some(MS(5))).overdue_after, MS(250));
     assert_eq!(timers(ModelClass::Reasoning, None).first_token_max.as_millis(), 63_857);
     assert_eq!(timers(ModelClass::Reasoning, Some(SECOND * 99)).first_token_max, SECOND * 300);
