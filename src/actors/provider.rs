@@ -126,7 +126,7 @@ impl Actor for Provider {
                 if !reply.is_closed() {
                     let _ = reply.send(state.admit(ask, now));
                 }
-                Vec::new()
+                state.admission.effects()
             }
             ProviderMessage::Report(ticket, report) => state.admission.report(&ticket, report, now, &mut state.rng),
             ProviderMessage::Force(target, force) => {

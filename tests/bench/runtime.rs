@@ -1,0 +1,189 @@
+//! What the runtime adds to a call and to a streamed token, beside the least that a bare tokio program would do over
+//! the same bytes: a task, a channel, the body encoded, each event parsed.
+//!
+//! One thread and a transport in memory, so that wall time is CPU time and nothing waits for anything.
+
+use std::borrow::Cow;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use standin::transport::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
+use standin::{ChatRequest, Message, ProviderConfig, ReplyEvent, RouteConfig, Runtime, UserPart};
+use tokio::sync::{mpsc, oneshot};
+
+/// Answers every request with the same chunks.
+#[derive(Clone, Debug)]
+struct Canned(Arc<[Bytes]>);
+
+impl Canned {
+    fn new(tokens: usize) -> Self {
+        let event = |delta: String, finish: &str| {
+            Bytes::from(format!(
+                "data: {{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\
+                 \"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{finish}}}],\"usage\":null}}\n\n"
+            ))
+        };
+        let mut chunks = vec![event("{\"role\":\"assistant\",\"content\":\"\"}".into(), "null")];
+        chunks.extend((0..tokens).map(|n| event(format!("{{\"content\":\" word{n}\"}}"), "null")));
+        chunks.push(event("{}".into(), "\"stop\""));
+        let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":9}}\n\ndata: [DONE]\n\n";
+        chunks.push(Bytes::from_static(usage.as_bytes()));
+        Self(chunks.into())
+    }
+
+    fn one_chunk(tokens: usize) -> Self {
+        Self([Bytes::from(Self::new(tokens).0.concat())].into())
+    }
+}
+
+impl Transport for Canned {
+    fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
+        black_box(request.body);
+        let mut headers = http::HeaderMap::new();
+        headers.insert("content-type", http::HeaderValue::from_static("text/event-stream"));
+        let chunks = self.0.clone();
+        let body = stream::unfold(0, move |at| {
+            let chunk = chunks.get(at).cloned();
+            async move { chunk.map(|chunk| (Ok(chunk), at + 1)) }
+        });
+        Box::pin(async move { Ok(HttpResponse { status: 200, headers, body: Box::pin(body) }) })
+    }
+}
+
+fn request(bytes: usize, messages: usize) -> ChatRequest {
+    let mut request = ChatRequest::new("smart").system("You are an agent.");
+    for n in 0..messages {
+        request = request.user(format!("{n} {}", "lorem ipsum ".repeat(bytes / messages / 12)));
+    }
+    request
+}
+
+async fn runtime(transport: Canned) -> Runtime {
+    let mut provider = ProviderConfig::new("http://canned/v1").key("k").model("m");
+    provider.custom = Some(Arc::new(transport));
+    let builder = Runtime::builder().provider("p", provider).route("smart", RouteConfig::new(["p/m"]));
+    builder.start().await.expect("a runtime")
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    model: &'a str,
+    stream: bool,
+    messages: Vec<Said<'a>>,
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    role: &'a str,
+    content: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow)]
+    choices: Vec<Choice<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow)]
+    delta: Delta<'a>,
+}
+
+#[derive(Deserialize)]
+struct Delta<'a> {
+    #[serde(borrow, default)]
+    content: Option<Cow<'a, str>>,
+}
+
+/// What a careful programmer would write without a runtime: encode without a tree, send, split into lines, parse into
+/// borrowing structs, hand each token through a channel.
+async fn bare(transport: &Canned, request: &ChatRequest) -> usize {
+    let said = request.messages.iter().filter_map(|message| match message {
+        Message::System(text) => Some(Said { role: "system", content: text }),
+        Message::User(parts) => match parts.as_slice() {
+            [UserPart::Text(text)] => Some(Said { role: "user", content: text }),
+            _ => None,
+        },
+        _ => None,
+    });
+    let body = serde_json::to_vec(&Body { model: "m", stream: true, messages: said.collect() }).expect("json");
+    let transport = transport.clone();
+    let (sender, mut receiver) = mpsc::channel::<String>(64);
+    let (end, ended) = oneshot::channel();
+    tokio::spawn(async move {
+        let request = HttpRequest { url: "http://canned".into(), headers: http::HeaderMap::new(), body: body.into() };
+        let mut response = transport.send(request).await.expect("a response");
+        while let Some(Ok(chunk)) = response.body.next().await {
+            for line in chunk.split(|&byte| byte == b'\n').filter_map(|line| line.strip_prefix(b"data: ")) {
+                let Ok(event) = serde_json::from_slice::<Chunk<'_>>(line) else { continue };
+                if let Some(text) = event.choices.into_iter().next().and_then(|choice| choice.delta.content) {
+                    sender.send(text.into_owned()).await.expect("a reader");
+                }
+            }
+        }
+        let _ = end.send(());
+    });
+    let mut bytes = 0;
+    while let Some(text) = receiver.recv().await {
+        bytes += text.len();
+    }
+    ended.await.expect("an end");
+    bytes
+}
+
+async fn streamed(runtime: &Runtime, request: ChatRequest) -> usize {
+    let mut stream = runtime.stream(request).await.expect("a stream");
+    let mut bytes = 0;
+    while let Some(event) = stream.next().await {
+        if let ReplyEvent::Text(text) = event.expect("an event") {
+            bytes += text.len();
+        }
+    }
+    bytes
+}
+
+fn calls(criterion: &mut Criterion) {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
+    let mut group = criterion.benchmark_group("call");
+    let canned = Canned::one_chunk(1);
+    for (name, bytes, messages) in [("1kB", 1_000, 2), ("200kB", 200_000, 60), ("2MB", 2_000_000, 60)] {
+        let request = request(bytes, messages);
+        group.throughput(Throughput::Elements(1));
+        group.bench_with_input(BenchmarkId::new("bare", name), &request, |bencher, request| {
+            bencher.to_async(&tokio).iter(|| bare(&canned, request));
+        });
+        let runtime = tokio.block_on(runtime(canned.clone()));
+        group.bench_with_input(BenchmarkId::new("standin", name), &request, |bencher, request| {
+            bencher.to_async(&tokio).iter(|| async { runtime.chat(request.clone()).await.expect("an answer") });
+        });
+    }
+    group.finish();
+}
+
+fn tokens(criterion: &mut Criterion) {
+    const TOKENS: usize = 1_000;
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
+    let mut group = criterion.benchmark_group("token");
+    group.throughput(Throughput::Elements(TOKENS as u64));
+    let canned = Canned::new(TOKENS);
+    let request = request(1_000, 2);
+    group.bench_function("bare", |bencher| bencher.to_async(&tokio).iter(|| bare(&canned, &request)));
+    let runtime = tokio.block_on(runtime(canned.clone()));
+    group.bench_function("standin", |bencher| {
+        bencher.to_async(&tokio).iter(|| streamed(&runtime, request.clone()));
+    });
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(30).measurement_time(Duration::from_secs(4)).warm_up_time(Duration::from_secs(1));
+    targets = calls, tokens
+}
+criterion_main!(benches);
