@@ -225,7 +225,9 @@ fn sample(schema: &Value, text: &str) -> Value {
         Some("integer" | "number") => schema.get("minimum").cloned().unwrap_or_else(|| json!(0)),
         Some("boolean") => json!(false),
         Some("null") => Value::Null,
-        Some("array") => (0..schema["minItems"].as_u64().unwrap_or(0)).map(|_| sample(&schema["items"], text)).collect(),
+        Some("array") => {
+            (0..schema["minItems"].as_u64().unwrap_or(0)).map(|_| sample(&schema["items"], text)).collect()
+        }
         Some("object") => {
             let properties = schema["properties"].as_object().into_iter().flatten();
             Value::Object(properties.map(|(name, schema)| (name.clone(), sample(schema, text))).collect::<Map<_, _>>())

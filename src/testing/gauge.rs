@@ -46,7 +46,13 @@ impl Gauge {
 
     fn time_for(&self, amount: f64) -> Duration {
         let seconds = amount * MINUTE / f64::from(self.limit);
-        Duration::from_secs_f64(if seconds < MINUTE { seconds } else if amount > 0.0 { MINUTE } else { 0.0 })
+        Duration::from_secs_f64(if seconds < MINUTE {
+            seconds
+        } else if amount > 0.0 {
+            MINUTE
+        } else {
+            0.0
+        })
     }
 }
 

@@ -89,8 +89,7 @@ pub(super) fn read(body: &[u8]) -> Checked<Question> {
     let (tools, forced_tool) = tool_parameters(fields)?;
     let talk = Talk::read(fields)?;
     let form = response_format(fields, &talk)?;
-    let output_tokens_max =
-        ["max_completion_tokens", "max_tokens"].iter().find_map(|name| fields.get(*name)?.as_u64());
+    let output_tokens_max = ["max_completion_tokens", "max_tokens"].iter().find_map(|name| fields.get(*name)?.as_u64());
     Ok(Question {
         model,
         stream,
@@ -258,7 +257,8 @@ fn tool_parameters(fields: &Fields) -> Checked<(Vec<String>, Option<String>)> {
         None | Some(Value::Null) => {
             for name in ["tool_choice", "parallel_tool_calls"] {
                 if fields.get(name).is_some_and(|value| !value.is_null()) {
-                    let message = format!("Invalid value for '{name}': '{name}' is only allowed when 'tools' are specified.");
+                    let message =
+                        format!("Invalid value for '{name}': '{name}' is only allowed when 'tools' are specified.");
                     return Err(refusal(Some(name), None, message));
                 }
             }
@@ -305,7 +305,8 @@ fn tool_name(tool: &Value, path: &str) -> Checked<String> {
     if let Some(parameters) = function.get("parameters")
         && parameters.get("type").and_then(Value::as_str) != Some("object")
     {
-        let message = format!("Invalid schema for function '{name}': schema must be a JSON Schema of 'type: \"object\"'.");
+        let message =
+            format!("Invalid schema for function '{name}': schema must be a JSON Schema of 'type: \"object\"'.");
         return Err(refusal(Some(&format!("{path}.parameters")), Some("invalid_function_parameters"), message));
     }
     Ok(name.to_owned())
@@ -407,11 +408,11 @@ fn number(fields: &Fields, name: &str, of: &str, min: f64, max: f64) -> Checked<
         number if number > max => ("above maximum", "<=", max),
         _ => return Ok(()),
     };
-    let code = match (of, bound == min) {
-        ("decimal", true) => "decimal_below_min_value",
-        ("decimal", false) => "decimal_above_max_value",
-        (_, true) => "integer_below_min_value",
-        (_, false) => "integer_above_max_value",
+    let code = match (of, sign) {
+        ("decimal", ">=") => "decimal_below_min_value",
+        ("decimal", _) => "decimal_above_max_value",
+        (_, ">=") => "integer_below_min_value",
+        _ => "integer_above_max_value",
     };
     let message =
         format!("Invalid '{name}': {of} {side} value. Expected a value {sign} {bound}, but got {value} instead.");

@@ -95,8 +95,18 @@ fn what_the_official_api_refuses_is_refused_in_its_words() {
             Some("unknown_parameter"),
             "Unknown parameter",
         ),
-        (talk(json!([{"role": "assistant", "content": null}])), Some("messages[0].content"), Some("invalid_type"), "null"),
-        (talk(json!([user, {"role": "tool", "tool_call_id": "x", "content": "y"}])), Some("messages[1]"), None, "'tool'"),
+        (
+            talk(json!([{"role": "assistant", "content": null}])),
+            Some("messages[0].content"),
+            Some("invalid_type"),
+            "null",
+        ),
+        (
+            talk(json!([user, {"role": "tool", "tool_call_id": "x", "content": "y"}])),
+            Some("messages[1]"),
+            None,
+            "'tool'",
+        ),
         (
             talk(json!([{"role": "assistant", "tool_calls": [call("x"), call("y")]},
                 {"role": "tool", "tool_call_id": "y", "content": "y"}, user])),
@@ -104,7 +114,12 @@ fn what_the_official_api_refuses_is_refused_in_its_words() {
             None,
             "did not have response messages: x",
         ),
-        (talk(json!([{"role": "assistant", "tool_calls": [call("x")]}])), Some("messages[1].role"), None, "messages: x"),
+        (
+            talk(json!([{"role": "assistant", "tool_calls": [call("x")]}])),
+            Some("messages[1].role"),
+            None,
+            "messages: x",
+        ),
         (
             talk(json!([{"role": "assistant", "tool_calls": [{"id": "x", "type": "function",
                 "function": {"name": "f", "arguments": {}}}]}])),
