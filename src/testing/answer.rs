@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::words::{ToolCall, Usage};
+use crate::words::{Tool, ToolCall, Usage};
 
 /// Bytes of a tool call's arguments in one token, about; a character is never split.
 const ARGUMENTS_TOKEN: usize = 8;
@@ -20,9 +20,9 @@ pub struct Question {
     pub user: String,
     /// Texts of the tool results at the end of the conversation, in order.
     pub tool_results: Vec<String>,
-    /// Names of the tools that may be called.
-    pub tools: Vec<String>,
-    /// The tool that must be called, where the request says so.
+    /// The tools that may be called.
+    pub tools: Vec<Tool>,
+    /// Name of the tool that must be called, where the request says so.
     pub forced_tool: Option<String>,
     /// The form the answer must have.
     pub form: Form,
@@ -98,7 +98,8 @@ impl Answer {
     ///
     /// - after tool results: `the tool said: RESULT`, several joined by `; `;
     /// - to a user's text with `call:NAME(ARGUMENTS)`, where a tool of that name is offered and the arguments are a
-    ///   JSON object: that tool call, one for each such mark; also the one tool call a request insists on, with `{}`;
+    ///   JSON object: that tool call, one for each such mark; also the one tool call a request insists on, with the
+    ///   least arguments that fit the tool's schema;
     /// - else the user's text, word for word. A JSON form gets `{"answer": text}`, a schema the least object that
     ///   fits it, the text in its strings.
     pub fn echo(question: &Question) -> Self {
@@ -106,8 +107,9 @@ impl Answer {
             return Self::in_form(&format!("the tool said: {}", question.tool_results.join("; ")), &question.form);
         }
         let mut calls = asked_calls(&question.user, &question.tools);
-        if let (Some(forced), true) = (&question.forced_tool, calls.is_empty()) {
-            calls.push((forced.clone(), "{}".to_owned()));
+        let forced = question.tools.iter().find(|tool| Some(&tool.name) == question.forced_tool.as_ref());
+        if let (Some(forced), true) = (forced, calls.is_empty()) {
+            calls.push((forced.name.clone(), sample(&forced.parameters, &question.user).to_string()));
         }
         if !calls.is_empty() {
             return calls.into_iter().fold(Self::default(), |answer, (name, args)| answer.tool_call(name, args));
@@ -180,7 +182,7 @@ fn fragments(text: &str) -> impl Iterator<Item = &str> {
         if rest.is_empty() {
             return None;
         }
-        let end = (ARGUMENTS_TOKEN.min(rest.len())..).find(|&end| rest.is_char_boundary(end)).unwrap_or(rest.len());
+        let end = (ARGUMENTS_TOKEN..rest.len()).find(|&end| rest.is_char_boundary(end)).unwrap_or(rest.len());
         let (fragment, after) = rest.split_at(end);
         rest = after;
         Some(fragment)
@@ -188,13 +190,13 @@ fn fragments(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Finds each `call:NAME(ARGUMENTS)` whose name is offered and whose arguments are a JSON object.
-fn asked_calls(text: &str, tools: &[String]) -> Vec<(String, String)> {
+fn asked_calls(text: &str, tools: &[Tool]) -> Vec<(String, String)> {
     let mut calls = Vec::new();
     let mut rest = text;
     while let Some((_, mark)) = rest.split_once("call:") {
         rest = mark;
         let Some((name, body)) = mark.split_once('(') else { break };
-        if !tools.iter().any(|tool| tool == name) {
+        if !tools.iter().any(|tool| tool.name == name) {
             continue;
         }
         let mut objects = serde_json::Deserializer::from_str(body).into_iter::<Map<String, Value>>();
@@ -242,6 +244,11 @@ mod tests {
 
     use super::*;
 
+    fn tool(name: &str) -> Tool {
+        let parameters = json!({"type": "object", "properties": {"text": {"type": "string"}}});
+        Tool { name: name.into(), description: String::new(), parameters, strict: None }
+    }
+
     fn question(user: &str) -> Question {
         Question {
             model: "m".into(),
@@ -249,7 +256,7 @@ mod tests {
             include_usage: false,
             user: user.into(),
             tool_results: vec![],
-            tools: vec!["add".into(), "say".into()],
+            tools: vec![tool("add"), tool("say")],
             forced_tool: None,
             form: Form::Text,
             tokens: 0,
@@ -290,7 +297,7 @@ mod tests {
     #[test]
     fn a_forced_tool_is_called_even_if_the_text_does_not_ask() {
         let asked = Question { forced_tool: Some("say".into()), ..question("hello") };
-        assert_eq!(Answer::echo(&asked), Answer::default().tool_call("say", "{}"));
+        assert_eq!(Answer::echo(&asked), Answer::default().tool_call("say", r#"{"text":"hello"}"#));
     }
 
     #[test]
@@ -317,7 +324,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_the_search_for_calls_panic(text in "(call:|add|\\(|\\)|\\{|\\}|\"|\\PC){0,20}") {
-            asked_calls(&text, &["add".into(), String::new()]);
+            asked_calls(&text, &[tool("add"), tool("")]);
         }
     }
 }

@@ -73,4 +73,4 @@ pub(crate) use {
 };
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, DATE, HeaderName, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
 
 use super::answer::{Piece, Question};
 use super::fault::{ProviderError, RetryHint};
 use super::openai_check;
 use super::score::Sheet;
-use super::speech::{Account, Allowance, Refusal, Speech, Utterance};
+use super::speech::{Account, Allowance, Headers, Refusal, Speech, Utterance};
 use crate::words::Usage;
 
 /// OpenAI's chat completions.
@@ -87,7 +87,7 @@ impl Speech for OpenAiChat {
                 "The server had an error while processing your request. Sorry about that!".to_owned(),
             ),
             ProviderError::BadGateway => {
-                return Refusal { status: 502, html: Some(BAD_GATEWAY), ..Refusal::default() };
+                return Refusal { status: 502, message: BAD_GATEWAY.to_owned(), is_html: true, ..Refusal::default() };
             }
             ProviderError::Unavailable => (
                 503,
@@ -130,31 +130,25 @@ impl Speech for OpenAiChat {
     }
 
     fn rate_limit(&self, hint: RetryHint, limit: u32, model: &str) -> Refusal {
-        let mut headers = HeaderMap::new();
         let mut message = format!(
             "Rate limit reached for {model} in organization org-drill on requests per min (RPM): Limit {limit}, Used \
              {limit}, Requested 1."
         );
-        match hint {
-            RetryHint::Silent => {}
-            RetryHint::Seconds(wait) => set(&mut headers, RETRY_AFTER, &wait.as_secs_f64().to_string()),
-            RetryHint::Millis(wait) => {
-                set(&mut headers, HeaderName::from_static("retry-after-ms"), &wait.as_millis().to_string());
-            }
+        let headers = match hint {
+            RetryHint::Silent => Vec::new(),
+            RetryHint::Seconds(wait) => vec![("retry-after", wait.as_secs_f64().to_string())],
+            RetryHint::Millis(wait) => vec![("retry-after-ms", wait.as_millis().to_string())],
             RetryHint::Date(wait) => {
                 let now = SystemTime::now();
-                let whole_seconds = wait.min(RETRY_DATE_MAX).as_millis().div_ceil(1_000) as u64;
-                set(&mut headers, DATE, &httpdate::fmt_http_date(now));
-                set(&mut headers, RETRY_AFTER, &httpdate::fmt_http_date(now + Duration::from_secs(whole_seconds)));
+                let then = now + Duration::from_secs(wait.min(RETRY_DATE_MAX).as_secs_f64().ceil() as u64);
+                vec![("date", httpdate::fmt_http_date(now)), ("retry-after", httpdate::fmt_http_date(then))]
             }
-            RetryHint::Reset(wait) => {
-                let allowance = Allowance { limit, remaining: 0, reset: wait };
-                set_allowance(&mut headers, "requests", allowance);
-            }
+            RetryHint::Reset(reset) => allowance(REQUESTS, Allowance { limit, remaining: 0, reset }).into(),
             RetryHint::Text(wait) => {
                 let _ = write!(message, " Please try again in {}.", go_duration(wait));
+                Vec::new()
             }
-        }
+        };
         message.push_str(" Visit https://platform.openai.com/account/rate-limits to learn more.");
         Refusal {
             status: 429,
@@ -167,8 +161,8 @@ impl Speech for OpenAiChat {
     }
 
     fn refusal(&self, refusal: &Refusal) -> Bytes {
-        if let Some(html) = refusal.html {
-            return Bytes::from_static(html.as_bytes());
+        if refusal.is_html {
+            return refusal.message.clone().into();
         }
         let mut out = Vec::with_capacity(256);
         put(&mut out, r#"{"error":{"message":"#);
@@ -201,16 +195,28 @@ impl Speech for OpenAiChat {
         Ok(out.into())
     }
 
-    fn headers(&self, account: &Account<'_>) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(12);
-        set(&mut headers, HeaderName::from_static("x-request-id"), &format!("req_{}", account.id));
-        let processing = account.processing.as_millis().to_string();
-        set(&mut headers, HeaderName::from_static("openai-processing-ms"), &processing);
-        headers.insert("openai-version", HeaderValue::from_static("2020-10-01"));
-        set_allowance(&mut headers, "requests", account.requests);
-        set_allowance(&mut headers, "tokens", account.tokens);
+    fn headers(&self, account: &Account<'_>) -> Headers {
+        let mut headers = vec![
+            ("x-request-id", format!("req_{}", account.id)),
+            ("openai-processing-ms", account.processing.as_millis().to_string()),
+            ("openai-version", "2020-10-01".to_owned()),
+        ];
+        headers.extend(allowance(REQUESTS, account.requests));
+        headers.extend(allowance(TOKENS, account.tokens));
         headers
     }
+}
+
+/// Names of the headers of a limit: its size, what remains of it, and when all of it does.
+type LimitNames = [&'static str; 3];
+const REQUESTS: LimitNames =
+    ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
+const TOKENS: LimitNames = ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
+
+fn allowance(names: LimitNames, allowance: Allowance) -> [(&'static str, String); 3] {
+    let Allowance { limit, remaining, reset } = allowance;
+    let [limit_name, remaining_name, reset_name] = names;
+    [(limit_name, limit.to_string()), (remaining_name, remaining.to_string()), (reset_name, go_duration(reset))]
 }
 
 /// What all chunks of one stream share.
@@ -332,25 +338,6 @@ fn write_model(model: &str, out: &mut Vec<u8>) {
     put(out, r#"{"id":"#);
     quote(out, model);
     put(out, r#","object":"model","created":1767225600,"owned_by":"standin"}"#);
-}
-
-fn set_allowance(headers: &mut HeaderMap, what: &str, allowance: Allowance) {
-    for (name, value) in [
-        ("limit", allowance.limit.to_string()),
-        ("remaining", allowance.remaining.to_string()),
-        ("reset", go_duration(allowance.reset)),
-    ] {
-        if let Ok(name) = HeaderName::try_from(format!("x-ratelimit-{name}-{what}")) {
-            set(headers, name, &value);
-        }
-    }
-}
-
-/// Sets a header of text we made; what no header can hold is left out.
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
 }
 
 /// Writes a time as Go does, to the millisecond: `17ms`, `8.64s`, `6m0s`, `1h0m0s`.

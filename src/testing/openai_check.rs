@@ -1,10 +1,11 @@
 //! Whether a chat-completions request is one that OpenAI would take, and what it asks. In OpenAI's words, as far as
 //! recorded traffic has them.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::answer::{Form, Question, words};
 use super::speech::Refusal;
+use crate::words::Tool;
 
 type Checked<T> = Result<T, Refusal>;
 type Fields = Map<String, Value>;
@@ -250,9 +251,9 @@ fn content(message: &Fields, path: &str, kinds: &[&str]) -> Checked<String> {
     Ok(text)
 }
 
-/// Returns the names of the tools that may be called, and the one that must be.
-fn tool_parameters(fields: &Fields) -> Checked<(Vec<String>, Option<String>)> {
-    let mut names = Vec::new();
+/// Returns the tools that may be called, and the name of the one that must be.
+fn tool_parameters(fields: &Fields) -> Checked<(Vec<Tool>, Option<String>)> {
+    let mut offered = Vec::new();
     match fields.get("tools") {
         None | Some(Value::Null) => {
             for name in ["tool_choice", "parallel_tool_calls"] {
@@ -266,7 +267,7 @@ fn tool_parameters(fields: &Fields) -> Checked<(Vec<String>, Option<String>)> {
         Some(Value::Array(tools)) if tools.is_empty() => return Err(empty_array("tools")),
         Some(Value::Array(tools)) => {
             for (at, tool) in tools.iter().enumerate() {
-                names.push(tool_name(tool, &format!("tools[{at}]"))?);
+                offered.push(read_tool(tool, &format!("tools[{at}]"))?);
             }
         }
         Some(other) => return Err(wrong_type("tools", "an array of objects", other)),
@@ -277,14 +278,14 @@ fn tool_parameters(fields: &Fields) -> Checked<(Vec<String>, Option<String>)> {
         Some(Value::String(choice)) => match choice.as_str() {
             "auto" => None,
             "none" => return Ok((Vec::new(), None)),
-            "required" => names.first().cloned(),
+            "required" => offered.first().map(|tool| tool.name.clone()),
             other => return Err(bad_value("tool_choice", other, "'none', 'auto', and 'required'")),
         },
         Some(Value::Object(choice)) => {
             function_type(choice, "tool_choice")?;
             let function = object_field(choice, "tool_choice", "function")?;
             let name = text_field(function, "tool_choice.function", "name")?;
-            if !names.iter().any(|known| known == name) {
+            if !offered.iter().any(|tool| tool.name == name) {
                 let message = format!("Invalid value for 'tool_choice': tool '{name}' is not among the 'tools'.");
                 return Err(refusal(Some("tool_choice"), None, message));
             }
@@ -292,24 +293,24 @@ fn tool_parameters(fields: &Fields) -> Checked<(Vec<String>, Option<String>)> {
         }
         Some(other) => return Err(wrong_type("tool_choice", "one of a string or an object", other)),
     };
-    Ok((names, forced))
+    Ok((offered, forced))
 }
 
-fn tool_name(tool: &Value, path: &str) -> Checked<String> {
+fn read_tool(tool: &Value, path: &str) -> Checked<Tool> {
     let tool = tool.as_object().ok_or_else(|| wrong_type(path, "an object", tool))?;
     function_type(tool, path)?;
     let function = object_field(tool, path, "function")?;
     let path = format!("{path}.function");
     let name = text_field(function, &path, "name")?;
     check_name(name, &format!("{path}.name"))?;
-    if let Some(parameters) = function.get("parameters")
-        && parameters.get("type").and_then(Value::as_str) != Some("object")
-    {
+    let parameters = function.get("parameters").cloned().unwrap_or_else(|| json!({"type": "object"}));
+    if parameters["type"] != "object" {
         let message =
             format!("Invalid schema for function '{name}': schema must be a JSON Schema of 'type: \"object\"'.");
         return Err(refusal(Some(&format!("{path}.parameters")), Some("invalid_function_parameters"), message));
     }
-    Ok(name.to_owned())
+    let description = function.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(Tool { name: name.to_owned(), description, parameters, strict: flag(function, "strict")? })
 }
 
 fn response_format(fields: &Fields, talk: &Talk) -> Checked<Form> {
@@ -408,11 +409,11 @@ fn number(fields: &Fields, name: &str, of: &str, min: f64, max: f64) -> Checked<
         number if number > max => ("above maximum", "<=", max),
         _ => return Ok(()),
     };
-    let code = match (of, bound == min) {
-        ("decimal", true) => "decimal_below_min_value",
-        ("decimal", false) => "decimal_above_max_value",
-        (_, true) => "integer_below_min_value",
-        (_, false) => "integer_above_max_value",
+    let code = match (of, sign) {
+        ("decimal", ">=") => "decimal_below_min_value",
+        ("decimal", _) => "decimal_above_max_value",
+        (_, ">=") => "integer_below_min_value",
+        _ => "integer_above_max_value",
     };
     let message =
         format!("Invalid '{name}': {of} {side} value. Expected a value {sign} {bound}, but got {value} instead.");

@@ -36,9 +36,16 @@ impl Performance {
         self.due
     }
 
-    /// Takes the head.
+    /// Takes the head. A body that is no stream goes out with it, on a socket in one write: whether the client reads
+    /// it is not the provider's to know.
     pub(crate) fn head(&mut self) -> Option<Head> {
-        self.head.take()
+        let head = self.head.take()?;
+        if head.length.is_some() {
+            let tokens = self.beats.as_slice().iter().map(|beat| beat.tokens).sum();
+            self.count(tokens);
+            self.settle();
+        }
+        Some(head)
     }
 
     /// Returns when the next piece of the body is due.
@@ -51,9 +58,7 @@ impl Performance {
     pub(crate) fn take(&mut self) -> Option<Bytes> {
         let beat = self.beats.next()?;
         self.due = later(self.due, beat.wait);
-        if let Some(ticket) = &mut self.ticket {
-            ticket.tokens += u64::from(beat.tokens);
-        }
+        self.count(beat.tokens);
         if self.beats.as_slice().is_empty() {
             self.settle();
         }
@@ -62,10 +67,14 @@ impl Performance {
 
     /// Returns what happens after the last piece.
     pub(crate) fn end(&mut self) -> End {
-        if self.beats.as_slice().is_empty() {
-            self.settle();
-        }
+        self.settle();
         self.end
+    }
+
+    fn count(&mut self, tokens: u32) {
+        if let Some(ticket) = &mut self.ticket {
+            ticket.tokens += u64::from(tokens);
+        }
     }
 
     fn settle(&mut self) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
@@ -25,13 +25,13 @@ use super::performance::{Performance, Ticket};
 use super::record::{Counts, Log, Outcome, Record};
 use super::score::{End, Head, Score, Sheet};
 use super::script::{Script, scaled};
-use super::speech::{self, Account, Refusal, Speech, Utterance, Wish};
+use super::speech::{self, Account, Headers, Refusal, Speech, Utterance, Wish};
 use crate::words::Usage;
 
 /// Headers that mark repetitions of one call, the strongest first.
 const MARKERS: [&str; 3] = ["idempotency-key", "x-client-request-id", "x-session-id"];
 
-/// Unix time at every scripted provider's birth, 2026-01-01, so that its bytes do not depend on the day.
+/// Unix time of a scripted provider's answers, 2026-01-01, and a second more for each: its bytes depend on no clock.
 const BIRTH: u64 = 1_767_225_600;
 
 /// The shortest time between two keep-alives: without any it would be a flood.
@@ -80,8 +80,9 @@ pub(crate) struct Arrival {
     pub(crate) body: Bytes,
 }
 
-/// What one request draws from the seed. Latency and id come first, so that no fault shifts them.
+/// What one request's number and the seed decide. Latency and id come first, so that no fault shifts them.
 struct Luck {
+    serial: u64,
     first_token: Duration,
     id: String,
     rng: StdRng,
@@ -245,7 +246,7 @@ impl Scripted {
         let seed = self.0.script.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(serial);
         let mut rng = StdRng::seed_from_u64(seed);
         let first_token = self.0.script.first_token.sample(&mut rng);
-        Luck { first_token, id: format!("{:016x}", rng.random::<u64>()), rng }
+        Luck { serial, first_token, id: format!("{:016x}", rng.random::<u64>()), rng }
     }
 
     /// Nothing is left half done under the lock, so a panic elsewhere does no harm to what it guards.
@@ -288,7 +289,7 @@ impl Stage<'_> {
         let answered = self.admit(speech, arrival).and_then(|()| match wish {
             Wish::Chat => self.chat(speech, &arrival.body),
             Wish::Models(one) => speech.models(&self.script().models, one).map(|body| {
-                let headers = self.headers(speech, "application/json", HeaderMap::new());
+                let headers = self.headers(speech, "application/json", Vec::new());
                 Score::whole(self.script().head, 200, headers, body, Outcome::Answered)
             }),
             Wish::Unknown => Err(Refusal {
@@ -312,7 +313,7 @@ impl Stage<'_> {
             Fault::Hang => Score::silent(End::Hang, outcome),
             Fault::BlackHole { every } => {
                 let stream = asked()["stream"] == true;
-                let headers = self.headers(speech, content_type(stream), HeaderMap::new());
+                let headers = self.headers(speech, content_type(stream), Vec::new());
                 let end = End::KeepAlive { every: (*every).max(KEEP_ALIVE_MIN), bytes: speech.keep_alive(stream) };
                 let head = Some(Head { status: 200, headers, length: None });
                 Score { wait: self.script().head, head, beats: Vec::new(), end, outcome }
@@ -399,7 +400,7 @@ impl Stage<'_> {
         let counted = Usage { input: question.tokens, output: pieces.len() as u64, reasoning, ..Usage::default() };
         Utterance {
             id: &self.luck.id,
-            created: BIRTH + self.age.as_secs(),
+            created: BIRTH + self.luck.serial,
             model: &question.model,
             include_usage: question.include_usage,
             finish: answer.finish.as_deref().unwrap_or(natural),
@@ -418,7 +419,7 @@ impl Stage<'_> {
                 _ => {}
             }
         }
-        let headers = self.headers(speech, content_type(question.stream), HeaderMap::new());
+        let headers = self.headers(speech, content_type(question.stream), Vec::new());
         let tokens = u32::try_from(utterance.pieces.len()).unwrap_or(u32::MAX);
         let outcome = self.faults.iter().find(|fault| fault.spoils());
         let outcome = outcome.map_or(Outcome::Answered, |fault| Outcome::Fault(fault.name()));
@@ -440,21 +441,24 @@ impl Stage<'_> {
 
     fn refuse(&self, speech: &dyn Speech, refusal: Refusal, outcome: Option<Outcome>) -> Score {
         let body = speech.refusal(&refusal);
-        let kind = if refusal.html.is_some() { "text/html" } else { "application/json" };
+        let kind = if refusal.is_html { "text/html" } else { "application/json" };
         let outcome = outcome.unwrap_or(Outcome::Rejected(refusal.status));
         let headers = self.headers(speech, kind, refusal.headers);
         Score::whole(self.script().head, refusal.status, headers, body, outcome)
     }
 
     /// Returns a response's headers; `own` go over what is usual.
-    fn headers(&self, speech: &dyn Speech, content_type: &'static str, own: HeaderMap) -> HeaderMap {
+    fn headers(&self, speech: &dyn Speech, content_type: &'static str, own: Headers) -> HeaderMap {
         let mut state = self.provider.state();
         let (requests, tokens) = (state.requests.allowance(self.age), state.tokens.allowance(self.age));
         drop(state);
         let account = Account { id: &self.luck.id, processing: self.luck.first_token, requests, tokens };
-        let mut headers = speech.headers(&account);
+        let mut headers = HeaderMap::with_capacity(16);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.extend(own);
+        for (name, value) in speech.headers(&account).into_iter().chain(own) {
+            let value = HeaderValue::try_from(value).expect("a dialect's own headers are ASCII");
+            headers.insert(HeaderName::from_static(name), value);
+        }
         headers
     }
 

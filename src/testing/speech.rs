@@ -44,8 +44,11 @@ pub(crate) trait Speech: Send + Sync {
     fn models(&self, models: &[String], one: Option<&str>) -> Result<Bytes, Refusal>;
 
     /// Returns the headers that tell of request id and limits.
-    fn headers(&self, account: &Account<'_>) -> HeaderMap;
+    fn headers(&self, account: &Account<'_>) -> Headers;
 }
+
+/// Headers: names in lower case, values that are ASCII.
+pub(crate) type Headers = Vec<(&'static str, String)>;
 
 /// Everything that is to be said in one answer.
 #[derive(Debug)]
@@ -70,9 +73,9 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
     pub(crate) param: Option<String>,
     pub(crate) code: Option<&'static str>,
-    pub(crate) headers: HeaderMap,
-    /// HTML in place of the dialect's error.
-    pub(crate) html: Option<&'static str>,
+    pub(crate) headers: Headers,
+    /// Whether the message is HTML and all there is.
+    pub(crate) is_html: bool,
 }
 
 /// What an answer's head tells about the request and the account.

@@ -9,7 +9,8 @@ use futures_util::stream;
 use standin::transport::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use standin::{ChatRequest, ProviderConfig, RouteConfig, Runtime};
 
-const ANSWER: &str = "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+const ANSWER: &str =
+    "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 
 /// Answers at once; every tenth request is overloaded, so that failover and the books have something to do.
 #[derive(Debug, Default)]
@@ -34,8 +35,7 @@ fn resident_kib() -> u64 {
 /// Least squares over (calls, KiB).
 fn slope(points: &[(f64, f64)]) -> f64 {
     let n = points.len() as f64;
-    let (mean_x, mean_y) =
-        (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n);
+    let (mean_x, mean_y) = (points.iter().map(|p| p.0).sum::<f64>() / n, points.iter().map(|p| p.1).sum::<f64>() / n);
     let covariance: f64 = points.iter().map(|p| (p.0 - mean_x) * (p.1 - mean_y)).sum();
     covariance / points.iter().map(|p| (p.0 - mean_x).powi(2)).sum::<f64>()
 }

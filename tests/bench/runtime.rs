@@ -31,7 +31,8 @@ impl Canned {
         let mut chunks = vec![event("{\"role\":\"assistant\",\"content\":\"\"}".into(), "null")];
         chunks.extend((0..tokens).map(|n| event(format!("{{\"content\":\" word{n}\"}}"), "null")));
         chunks.push(event("{}".into(), "\"stop\""));
-        let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":9}}\n\ndata: [DONE]\n\n";
+        let usage =
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":9}}\n\ndata: [DONE]\n\n";
         chunks.push(Bytes::from_static(usage.as_bytes()));
         Self(chunks.into())
     }

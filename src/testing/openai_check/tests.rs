@@ -44,7 +44,8 @@ fn an_ordinary_request_is_understood() {
     assert_eq!((question.model.as_str(), question.user.as_str()), ("m", "one two three"));
     assert_eq!((question.stream, question.include_usage), (true, true));
     assert_eq!((question.tokens, question.output_tokens_max), (7, Some(7)));
-    assert_eq!((question.tool_results, question.tools), (vec!["B".into(), "A".into()], vec!["f".into()]));
+    assert_eq!(question.tool_results, ["B", "A"]);
+    assert_eq!(question.tools.iter().map(|tool| tool.name.as_str()).collect::<Vec<_>>(), ["f"]);
     assert_eq!(question.forced_tool.as_deref(), Some("f"));
 }
 
