@@ -170,7 +170,6 @@ impl Job {
             Decoder::new(self.account.target.provider.spec.dialect, wire::is_event_stream(&response.headers));
         let mut body = response.body;
         let mut pieces = Vec::new();
-        let mut json = (self.request.response_format != ResponseFormat::Text).then(String::new);
         while let Some(chunk) = watchdog.guard(body.next(), &self.account.permit).await? {
             let chunk = chunk.map_err(|error| Failure::new(FailureClass::Cut, error.to_string()))?;
             if CrashHook::take(&self.account.shared.crash.attempts) {
@@ -182,9 +181,6 @@ impl Job {
                 self.account.content(watchdog, now());
             }
             for piece in pieces.drain(..) {
-                if let (Some(json), Piece::Text(text)) = (&mut json, &piece) {
-                    json.push_str(text);
-                }
                 self.deliver(piece, watchdog).await?;
             }
             if progress.done {
@@ -192,10 +188,9 @@ impl Job {
             }
         }
         let ending = decoder.finish()?;
-        if let Some(json) = json
-            && !matches!(ending.stop, StopReason::Length | StopReason::Refusal)
-            && ending.tool_calls.is_empty()
-            && serde_json::from_str::<serde::de::IgnoredAny>(&json).is_err()
+        if self.request.response_format != ResponseFormat::Text
+            && ending.stop == StopReason::Stop
+            && serde_json::from_str::<serde::de::IgnoredAny>(&ending.text()).is_err()
         {
             return Err(Failure::new(FailureClass::Unusable, "the answer is not the JSON that was asked for").into());
         }

@@ -24,8 +24,8 @@ use crate::policy::failover::{Failover, GiveUp, Planned, Step, Try};
 use crate::policy::routing::{self, Needs, Plan, RouteState, Sticky, Why};
 use crate::policy::snapshot::{Gate, Latency, Refusal};
 use crate::words::{
-    AttemptEnd, AttemptRecord, CallId, ChatRequest, CommitPolicy, Error, Failure, FailureClass, Finished, Reply,
-    ToolCall,
+    AssistantPart, AttemptEnd, AttemptRecord, CallId, ChatRequest, CommitPolicy, Error, Failure, FailureClass,
+    Finished, Piece, Reply,
 };
 
 /// How often a message's reply port is looked at, which cannot be awaited.
@@ -478,12 +478,20 @@ impl Driver {
         }
     }
 
-    /// Hands an attempt's content to the caller.
+    /// Hands an attempt's content to the caller: what has come and the channel for the rest, or, of an answer that was
+    /// to be whole first, all of it.
     fn commit(&mut self, number: u32, outlet: &Outlet) {
-        let Some(running) = self.running.iter_mut().find(|running| running.number == number) else { return };
-        let Outlet::Stream(_) = outlet else { return };
-        let (first, rest) = running.hand_over();
+        let (Outlet::Stream(_), Some(running)) = (outlet, self.running.iter_mut().find(|it| it.number == number))
+        else {
+            return;
+        };
         let target = running.target.clone();
+        let (first, rest) = running.hand_over();
+        let whole = self.ended.iter().find(|ended| ended.record.attempt == number);
+        let first = match whole.and_then(|ended| ended.ending.as_ref()) {
+            Some(ending) => ending.parts.iter().filter_map(piece).collect(),
+            None => first.into_iter().collect(),
+        };
         outlet.say(Word::Segment { call: self.id, target, attempt: number, first, rest });
     }
 
@@ -500,7 +508,7 @@ impl Driver {
         let Some(at) = self.ended.iter().position(|ended| ended.record.attempt == number) else { return };
         let Some(ending) = self.ended[at].ending.take() else { return };
         let winner = &self.ended[at].record;
-        let (target, usage, estimated) = (winner.target.clone(), winner.usage, winner.cost_usd);
+        let (target, usage, cost_usd) = (winner.target.clone(), winner.usage, winner.cost_usd);
         if let Some(index) = self.table.index(&target) {
             // A session does not follow a probe.
             let session = self.request.session.clone().filter(|_| self.probe != Some(index));
@@ -511,27 +519,20 @@ impl Driver {
         let waste: f64 = attempts.iter().filter(|record| !record.won()).filter_map(|record| record.cost_usd).sum();
         let finished = Finished {
             call: self.id,
+            parts: ending.parts,
             target,
             model: ending.model,
             stop: ending.stop,
             usage,
-            cost_usd: estimated.map(|won| won + waste),
+            cost_usd: cost_usd.map(|won| won + waste),
             attempts,
             last_resort: self.last_resort,
         };
         tracing::info!(target_id = %finished.target, attempts = finished.attempts.len(), "call answered");
         self.log.note(Happened::Answered { attempt: number });
-        self.deliver(number, ending.tool_calls, finished, outlet);
-    }
-
-    fn deliver(&mut self, number: u32, tool_calls: Vec<ToolCall>, finished: Finished, outlet: Outlet) {
         match outlet {
-            Outlet::Stream(words) => drop(words.send(Word::Finished(tool_calls, Box::new(finished)))),
-            Outlet::Whole(mut answer) => {
-                let running = self.running.iter_mut().find(|running| running.number == number);
-                let (text, reasoning) = running.map(Running::collected).unwrap_or_default();
-                answer.send(Ok(Reply { text, reasoning, tool_calls, finished }));
-            }
+            Outlet::Stream(words) => drop(words.send(Word::Finished(Box::new(finished)))),
+            Outlet::Whole(mut answer) => answer.send(Ok(finished.into())),
         }
     }
 
@@ -561,6 +562,14 @@ impl Driver {
     fn attempts(&mut self) -> Vec<AttemptRecord> {
         self.ended.sort_by_key(|ended| ended.record.attempt);
         self.ended.iter().map(|ended| ended.record.clone()).collect()
+    }
+}
+
+fn piece(part: &AssistantPart) -> Option<Piece> {
+    match part {
+        AssistantPart::Text(text) => Some(Piece::Text(text.clone())),
+        AssistantPart::Reasoning(text) => Some(Piece::Reasoning(text.clone())),
+        AssistantPart::ToolCall(_) => None,
     }
 }
 

@@ -232,7 +232,7 @@ impl State {
             providers.push(provider);
         }
         self.shared.table.send_replace(Arc::new(Table::new(providers, &plan.routes)));
-        self.shared.router.send(RouterCommand::Retabled);
+        self.shared.router.send(RouterCommand::Retabled(old.clone()));
         for gone in old.providers.iter().filter(|gone| !self.serves(gone)) {
             if let Some(supervisor) = gone.slot.supervisor() {
                 let _ = supervisor.send_message(SupervisorMessage::Retire);

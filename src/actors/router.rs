@@ -32,8 +32,8 @@ pub(crate) enum RouterCommand {
     Pin(String, Option<TargetId>, RpcReplyPort<Result<(), Error>>),
     /// An operator's hand on a target.
     Force(TargetId, Force, RpcReplyPort<Result<(), Error>>),
-    /// The table was replaced: indexes mean something else now.
-    Retabled,
+    /// This table was replaced: its indexes mean something else now.
+    Retabled(Arc<Table>),
     /// Die, for tests and drills.
     Crash(Crash),
 }
@@ -257,9 +257,9 @@ impl Actor for Router {
             RouterCommand::Force(target, force, port) => {
                 let _ = port.send(state.force(&target, force));
             }
-            RouterCommand::Retabled => {
-                state.routes.clear();
-                state.sessions = Sessions::default();
+            RouterCommand::Retabled(old) => {
+                let new = state.shared.table();
+                state.sessions.reindex(|target| new.index(old.targets.get(target)?.id()));
             }
             RouterCommand::Crash(Crash::Panic) => panic!("panic asked for by the crash hook"),
             RouterCommand::Crash(Crash::Error) => return Err("error asked for by the crash hook".into()),

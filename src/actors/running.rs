@@ -1,6 +1,5 @@
 //! The attempts a call has in flight, as their call sees them.
 
-use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 
 use tokio::sync::{mpsc, oneshot};
@@ -16,10 +15,8 @@ pub(super) struct Running {
     pieces: Option<mpsc::Receiver<Piece>>,
     /// `None` once it has spoken.
     ended: Option<oneshot::Receiver<Ended>>,
-    /// Content that nobody has been given yet.
-    held: VecDeque<Piece>,
-    /// Whether its first content was told.
-    told: bool,
+    /// Its first content.
+    first: Option<Piece>,
 }
 
 /// What an attempt did.
@@ -39,12 +36,12 @@ impl Running {
         pieces: mpsc::Receiver<Piece>,
         ended: oneshot::Receiver<Ended>,
     ) -> Self {
-        Self { number, target, pieces: Some(pieces), ended: Some(ended), held: VecDeque::new(), told: false }
+        Self { number, target, pieces: Some(pieces), ended: Some(ended), first: None }
     }
 
-    /// Hands over what is held, and the channel for the rest.
-    pub(super) fn hand_over(&mut self) -> (VecDeque<Piece>, Option<mpsc::Receiver<Piece>>) {
-        (std::mem::take(&mut self.held), self.pieces.take())
+    /// Hands over its first content and the channel for the rest.
+    pub(super) fn hand_over(&mut self) -> (Option<Piece>, Option<mpsc::Receiver<Piece>>) {
+        (self.first.take(), self.pieces.take())
     }
 
     /// Stops the attempt; what is returned resolves with its last word.
@@ -58,27 +55,15 @@ impl Running {
         self.ended = None;
     }
 
-    /// Returns the text and the reasoning that are held.
-    pub(super) fn collected(&mut self) -> (String, String) {
-        let (mut text, mut reasoning) = (String::new(), String::new());
-        for piece in self.held.drain(..) {
-            match piece {
-                Piece::Text(more) => text.push_str(&more),
-                Piece::Reasoning(more) => reasoning.push_str(&more),
-            }
-        }
-        (text, reasoning)
-    }
-
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
         while let Some(pieces) = &mut self.pieces {
             match ready!(pieces.poll_recv(cx)) {
-                Some(piece) => {
-                    self.hold(piece);
-                    if !std::mem::replace(&mut self.told, true) {
-                        return Poll::Ready(Happening::Content(self.number));
-                    }
+                Some(piece) if self.first.is_none() => {
+                    self.first = Some(piece);
+                    return Poll::Ready(Happening::Content(self.number));
                 }
+                // Nobody wants it piece by piece, or the first would have been handed over: the end has it all.
+                Some(_) => {}
                 None => self.pieces = None,
             }
         }
@@ -90,16 +75,6 @@ impl Running {
             Ok(ended) => Happening::Ended(self.number, ended),
             Err(_) => Happening::Lost(self.number),
         })
-    }
-
-    /// Holds a piece; more of the same kind is one piece.
-    fn hold(&mut self, piece: Piece) {
-        match (self.held.back_mut(), piece) {
-            (Some(Piece::Text(held)), Piece::Text(more)) | (Some(Piece::Reasoning(held)), Piece::Reasoning(more)) => {
-                held.push_str(&more);
-            }
-            (_, piece) => self.held.push_back(piece),
-        }
     }
 }
 

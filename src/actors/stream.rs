@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
-use crate::words::{CallId, Error, Failure, Finished, Piece, ReplyEvent, TargetId, ToolCall};
+use crate::words::{AssistantPart, CallId, Error, Failure, Finished, Piece, ReplyEvent, TargetId, ToolCall};
 
 /// What a call says to its caller's stream.
 pub(super) enum Word {
@@ -23,7 +23,7 @@ pub(super) enum Word {
         rest: Option<mpsc::Receiver<Piece>>,
     },
     Reset(Failure),
-    Finished(Vec<ToolCall>, Box<Finished>),
+    Finished(Box<Finished>),
     Failed(Error),
 }
 
@@ -64,8 +64,9 @@ impl ReplyStream {
                 Some(Ok(ReplyEvent::Started { call, target, attempt }))
             }
             Some(Word::Reset(failure)) => Some(Ok(ReplyEvent::Reset(failure))),
-            Some(Word::Finished(tool_calls, finished)) => {
-                self.tool_calls = tool_calls.into_iter();
+            Some(Word::Finished(finished)) => {
+                let calls: Vec<_> = finished.parts.iter().filter_map(AssistantPart::as_tool_call).cloned().collect();
+                self.tool_calls = calls.into_iter();
                 self.finished = Some(finished);
                 None
             }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 
 use super::classify::tidy;
-use crate::words::{Failure, FailureClass, Piece, StopReason, ToolCall, Usage};
+use crate::words::{AssistantPart, Failure, FailureClass, Piece, StopReason, ToolCall, Usage};
 
 /// The most tool calls of one answer. OpenAI takes 128 tools; more calls than that in one turn is a model gone astray.
 const TOOL_CALLS_MAX: usize = 128;
@@ -24,8 +24,20 @@ pub struct Ending {
     pub usage: Option<Usage>,
     /// The model's name as the provider spelled it.
     pub model: Option<Arc<str>>,
-    /// The tool calls, complete, in the model's order.
-    pub tool_calls: Vec<ToolCall>,
+    /// The whole answer, to be shown or sent back: text and reasoning as they came, then the tool calls, complete.
+    pub parts: Vec<AssistantPart>,
+}
+
+impl Ending {
+    /// Returns the tool calls, in the model's order.
+    pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
+        self.parts.iter().filter_map(AssistantPart::as_tool_call)
+    }
+
+    /// Returns the answer's text.
+    pub fn text(&self) -> String {
+        self.parts.iter().filter_map(AssistantPart::as_text).collect()
+    }
 }
 
 /// A fragment of a tool call as it came in one chunk; what the chunk did not hold is empty.
@@ -47,9 +59,8 @@ pub(super) struct Draft {
     model: Option<Arc<str>>,
     /// The provider's id of the answer, to make ids of tool calls that have none.
     id: String,
+    parts: Vec<AssistantPart>,
     calls: Vec<PartialCall>,
-    /// Text came, be it the answer's or a refusal's.
-    spoke: bool,
     refused: bool,
 }
 
@@ -77,7 +88,10 @@ impl Draft {
         if text.is_empty() {
             return false;
         }
-        self.spoke = true;
+        match self.parts.last_mut() {
+            Some(AssistantPart::Text(last)) => last.push_str(&text),
+            _ => self.parts.push(AssistantPart::Text(text.clone().into_owned())),
+        }
         // Texts that arrived together go on together: one hop to the caller, not fifty.
         match out.last_mut() {
             Some(Piece::Text(last)) => last.push_str(&text),
@@ -87,9 +101,13 @@ impl Draft {
     }
 
     /// Takes visible reasoning; tells whether there was any.
-    pub(super) fn reasoning(text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
+    pub(super) fn reasoning(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
         if text.is_empty() {
             return false;
+        }
+        match self.parts.last_mut() {
+            Some(AssistantPart::Reasoning(last)) => last.push_str(&text),
+            _ => self.parts.push(AssistantPart::Reasoning(text.clone().into_owned())),
         }
         match out.last_mut() {
             Some(Piece::Reasoning(last)) => last.push_str(&text),
@@ -159,20 +177,22 @@ impl Draft {
             return Err(cut("the body ended before the answer did"));
         }
         let mut stop = self.stop.unwrap_or(StopReason::Stop);
-        let mut tool_calls = Vec::with_capacity(self.calls.len());
+        let (mut parts, mut called) = (self.parts, 0);
+        let spoke = parts.iter().any(|part| part.as_text().is_some());
         for call in self.calls {
-            if let Some(call) = call.complete(&self.id, tool_calls.len())? {
-                tool_calls.push(call);
+            if let Some(call) = call.complete(&self.id, called)? {
+                parts.push(AssistantPart::ToolCall(call));
+                called += 1;
             }
         }
         if matches!(stop, StopReason::Stop | StopReason::Other) {
-            if !tool_calls.is_empty() {
+            if called > 0 {
                 stop = StopReason::ToolCalls;
             } else if self.refused {
                 stop = StopReason::Refusal;
             }
         }
-        if !self.spoke && tool_calls.is_empty() {
+        if !spoke && called == 0 {
             match stop {
                 StopReason::ContentFilter => {
                     let problem = "the provider's filter held the whole answer back";
@@ -182,7 +202,7 @@ impl Draft {
                 _ => return Err(Failure::new(FailureClass::Empty, "neither text nor tool call")),
             }
         }
-        Ok(Ending { stop, usage: self.usage, model: self.model, tool_calls })
+        Ok(Ending { stop, usage: self.usage, model: self.model, parts })
     }
 }
 

@@ -107,7 +107,7 @@ fn differences(name: &str, expect: &Value, (pieces, ending): &Decoded) -> Vec<St
     };
     compare("finish", finish.into(), &expect["finish"]);
     compare("model", ending.model.as_deref().unwrap_or_default().into(), &expect["model"]);
-    let calls = ending.tool_calls.iter().map(|call| {
+    let calls = ending.tool_calls().map(|call| {
         assert!(!call.id.is_empty(), "{name}: a tool call without an id");
         let arguments: Value = serde_json::from_str(&call.arguments).expect("checked to be JSON");
         serde_json::json!({"name": call.name, "arguments": arguments})
@@ -173,7 +173,7 @@ fn recorded_answers_cut_anywhere_are_never_taken_for_whole() {
             let cut = rng.random_range(0..body.len());
             if let (_, Ok(ending)) = decode(true, [&body.as_bytes()[..cut]]) {
                 // The rest held nothing of the answer: usage and the end marker at most.
-                assert_eq!(ending.tool_calls, whole.tool_calls, "{name} at {cut}");
+                assert_eq!(ending.parts, whole.parts, "{name} at {cut}");
                 assert_eq!(ending.stop, whole.stop, "{name} at {cut}");
             }
         }

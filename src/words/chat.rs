@@ -203,6 +203,32 @@ pub enum AssistantPart {
     ToolCall(ToolCall),
 }
 
+impl AssistantPart {
+    /// Returns the text, if the part is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns the visible reasoning, if the part is some.
+    pub fn as_reasoning(&self) -> Option<&str> {
+        match self {
+            Self::Reasoning(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns the tool call, if the part is one.
+    pub fn as_tool_call(&self) -> Option<&ToolCall> {
+        match self {
+            Self::ToolCall(call) => Some(call),
+            _ => None,
+        }
+    }
+}
+
 /// A call of a tool, complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolCall {

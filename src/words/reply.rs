@@ -45,6 +45,8 @@ pub enum ReplyEvent {
 pub struct Finished {
     /// The call, for `why`.
     pub call: CallId,
+    /// The whole answer: text, reasoning and tool calls in the model's order.
+    pub parts: Vec<AssistantPart>,
     /// Who answered.
     pub target: TargetId,
     /// The model's name as the provider spelled it in the answer, where it did.
@@ -70,22 +72,26 @@ pub struct Reply {
     pub reasoning: String,
     /// The tool calls, in the model's order.
     pub tool_calls: Vec<ToolCall>,
-    /// How it ended, who answered, what it cost.
+    /// How it ended, who answered, what it cost; and the answer as a message to append to the conversation.
     pub finished: Finished,
 }
 
-impl Reply {
+impl From<Finished> for Reply {
+    fn from(finished: Finished) -> Self {
+        let parts = &finished.parts;
+        Self {
+            text: parts.iter().filter_map(AssistantPart::as_text).collect(),
+            reasoning: parts.iter().filter_map(AssistantPart::as_reasoning).collect(),
+            tool_calls: parts.iter().filter_map(AssistantPart::as_tool_call).cloned().collect(),
+            finished,
+        }
+    }
+}
+
+impl Finished {
     /// Returns the answer as a message to append to the conversation.
     pub fn to_message(&self) -> Message {
-        let mut parts = Vec::with_capacity(2 + self.tool_calls.len());
-        if !self.reasoning.is_empty() {
-            parts.push(AssistantPart::Reasoning(self.reasoning.clone()));
-        }
-        if !self.text.is_empty() {
-            parts.push(AssistantPart::Text(self.text.clone()));
-        }
-        parts.extend(self.tool_calls.iter().cloned().map(AssistantPart::ToolCall));
-        Message::Assistant(parts)
+        Message::Assistant(self.parts.clone())
     }
 }
 

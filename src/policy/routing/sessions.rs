@@ -91,6 +91,17 @@ impl Sessions {
         self.young.insert(name, entry);
     }
 
+    /// Takes new indexes after a reconfiguration; a session whose target is gone is forgotten.
+    pub fn reindex(&mut self, new: impl Fn(usize) -> Option<usize>) {
+        for sessions in [&mut self.young, &mut self.old] {
+            sessions.retain(|_, entry| {
+                let target = new(entry.sticky.target);
+                entry.sticky.target = target.unwrap_or_default();
+                target.is_some()
+            });
+        }
+    }
+
     /// Returns how many sessions are remembered.
     pub fn len(&self) -> usize {
         self.young.len() + self.old.len()

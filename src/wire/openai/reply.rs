@@ -177,8 +177,8 @@ impl Delta<'_> {
         // Gateways send the same reasoning under both names.
         let reasoning =
             if self.reasoning_content.text.is_empty() { self.reasoning.text } else { self.reasoning_content.text };
-        let mut content = Draft::reasoning(reasoning, out);
-        content |= Draft::reasoning(self.content.thinking, out);
+        let mut content = draft.reasoning(reasoning, out);
+        content |= draft.reasoning(self.content.thinking, out);
         content |= draft.text(self.content.text, out);
         content |= draft.refusal(self.refusal.text, out);
         for call in self.tool_calls.iter().flatten() {

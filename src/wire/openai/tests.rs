@@ -273,7 +273,8 @@ fn finish(reason: &str) -> Value {
 
 fn calls_of(chunks: &[Value]) -> Vec<(String, String, String)> {
     let (_, ending) = stream(chunks);
-    let calls = ending.expect("a good answer").tool_calls;
+    let ending = ending.expect("a good answer");
+    let calls: Vec<ToolCall> = ending.tool_calls().cloned().collect();
     calls.into_iter().map(|call| (call.id, call.name, call.arguments)).collect()
 }
 
