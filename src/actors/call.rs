@@ -34,10 +34,11 @@ const PORT_LOOK: Duration = Duration::from_millis(250);
 /// microseconds; only a bug takes longer, and then the call goes on without.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 
-/// Where an answer goes. Dropped unanswered, it says so: nobody hangs.
+/// Where an answer goes. Dropped unanswered, it says why: nobody hangs.
 pub(crate) struct Answer<T> {
     to: Option<To<T>>,
-    begun: Arc<AtomicBool>,
+    begun: bool,
+    draining: Arc<AtomicBool>,
 }
 
 enum To<T> {
@@ -46,12 +47,12 @@ enum To<T> {
 }
 
 impl<T> Answer<T> {
-    pub(crate) fn method(sender: oneshot::Sender<Result<T, Error>>) -> Self {
-        Self { to: Some(To::Method(sender)), begun: Arc::default() }
+    pub(crate) fn method(sender: oneshot::Sender<Result<T, Error>>, shared: &Shared) -> Self {
+        Self { to: Some(To::Method(sender)), begun: false, draining: shared.draining.clone() }
     }
 
-    pub(crate) fn port(port: RpcReplyPort<Result<T, Error>>) -> Self {
-        Self { to: Some(To::Port(port)), begun: Arc::default() }
+    pub(crate) fn port(port: RpcReplyPort<Result<T, Error>>, shared: &Shared) -> Self {
+        Self { to: Some(To::Port(port)), begun: false, draining: shared.draining.clone() }
     }
 
     pub(crate) fn send(&mut self, answer: Result<T, Error>) {
@@ -60,11 +61,6 @@ impl<T> Answer<T> {
             Some(To::Port(port)) => drop(port.send(answer)),
             None => {}
         }
-    }
-
-    /// Says that the call begins: from now on a drop means that it crashed.
-    fn begin(&self) {
-        self.begun.store(true, Relaxed);
     }
 
     /// Resolves when the caller has left.
@@ -83,9 +79,17 @@ impl<T> Answer<T> {
 
 impl<T> Drop for Answer<T> {
     fn drop(&mut self) {
-        let error = if self.begun.load(Relaxed) { Error::Crashed } else { Error::Unavailable };
+        let error = match self.begun {
+            true => cut_off(&self.draining),
+            false => Error::Unavailable,
+        };
         self.send(Err(error));
     }
+}
+
+/// Returns why a call ends that did not end by itself: the runtime stops, or the call crashed.
+pub(super) fn cut_off(draining: &AtomicBool) -> Error {
+    if draining.load(Relaxed) { Error::Draining } else { Error::Crashed }
 }
 
 /// What a caller wants back.
@@ -188,14 +192,13 @@ async fn run(job: Job, shared: Arc<Shared>) {
     let Job { accepted, plan, state, sticky, rng } = job;
     let Accepted { id, request, table, route, needs, started, deadline, wanted, place, span: _ } = accepted;
     let (commit, outlet) = match wanted {
-        Wanted::Whole(answer) => {
-            answer.begin();
+        Wanted::Whole(mut answer) => {
+            answer.begun = true;
             (CommitPolicy::Buffered, Outlet::Whole(answer))
         }
         Wanted::Stream(mut answer) => {
-            answer.begin();
             let (words, receiver) = mpsc::unbounded_channel();
-            answer.send(Ok(ReplyStream::new(receiver)));
+            answer.send(Ok(ReplyStream::new(receiver, shared.draining.clone())));
             (request.commit, Outlet::Stream(words))
         }
     };

@@ -44,7 +44,8 @@ pub(crate) struct Shared {
     pub(crate) events: broadcast::Sender<Event>,
     /// A place for each call in flight.
     pub(crate) places: Arc<Semaphore>,
-    pub(crate) draining: AtomicBool,
+    /// Whether the runtime stops; answers hold it, too.
+    pub(crate) draining: Arc<AtomicBool>,
     pub(crate) crash: CrashHook,
     calls_begun: AtomicU64,
     ledger: Mutex<Ledger>,
@@ -82,7 +83,7 @@ impl Shared {
             budget: Budget::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
             places: Arc::new(Semaphore::new(limits.calls_max)),
-            draining: AtomicBool::new(false),
+            draining: Arc::default(),
             crash: CrashHook::default(),
             calls_begun: AtomicU64::new(0),
             ledger: Mutex::new(Ledger::new(limits.ledger_max)),

@@ -6,11 +6,14 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
+use super::call::cut_off;
 use crate::words::{AssistantPart, CallId, Error, Failure, Finished, Piece, ReplyEvent, TargetId, ToolCall};
 
 /// What a call says to its caller's stream.
@@ -36,10 +39,11 @@ pub struct ReplyStream {
     tool_calls: std::vec::IntoIter<ToolCall>,
     finished: Option<Box<Finished>>,
     ended: bool,
+    draining: Arc<AtomicBool>,
 }
 
 impl ReplyStream {
-    pub(super) fn new(words: mpsc::UnboundedReceiver<Word>) -> Self {
+    pub(super) fn new(words: mpsc::UnboundedReceiver<Word>, draining: Arc<AtomicBool>) -> Self {
         Self {
             words,
             first: VecDeque::new(),
@@ -47,6 +51,7 @@ impl ReplyStream {
             tool_calls: Vec::new().into_iter(),
             finished: None,
             ended: false,
+            draining,
         }
     }
 
@@ -76,7 +81,7 @@ impl ReplyStream {
             }
             None => {
                 self.ended = true;
-                Some(Err(Error::Crashed))
+                Some(Err(cut_off(&self.draining)))
             }
         }
     }
