@@ -21,8 +21,8 @@ use crate::policy::admission::{Outcome, Report};
 use crate::transport::{HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Decoder, Ending};
 use crate::words::{
-    AttemptEnd, AttemptRecord, CallId, ChatRequest, Failure, FailureClass, Piece, ResponseFormat, RetryAfter, Secret,
-    StopReason, Usage,
+    AttemptEnd, AttemptRecord, CallId, ChatRequest, Failure, FailureClass, Note, Piece, ResponseFormat, RetryAfter,
+    Secret, StopReason, Usage,
 };
 
 /// Pieces an answer may be ahead of its reader.
@@ -54,6 +54,8 @@ pub(super) struct Ended {
     pub(super) back: Option<Instant>,
     /// The answer's end, if it is whole.
     pub(super) ending: Option<Ending>,
+    /// What of the conversation the target could not take as it was.
+    pub(super) notes: Vec<Note>,
 }
 
 /// What the try came to so far. Dropped unsettled, it says that the try crashed or never began.
@@ -70,6 +72,7 @@ pub(super) struct Account {
     pub(super) first_token: Option<Instant>,
     pub(super) content_bytes: usize,
     pub(super) blocked: Duration,
+    pub(super) notes: Vec<Note>,
 }
 
 pub(super) struct Attempt;
@@ -140,6 +143,7 @@ impl Job {
         let provider = self.account.target.provider.clone();
         let spec = &provider.spec;
         let encoded = wire::encode(spec.dialect, &self.request, &self.account.target.id().model, spec.stream_upstream)?;
+        self.account.notes = encoded.notes;
         let mut headers = encoded.headers;
         headers.extend(spec.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         if let Some(secret) = spec.keys.get(self.account.permit.ticket().key).and_then(|key| key.secret.as_ref()) {
@@ -307,7 +311,8 @@ impl Account {
         self.permit.settle(self.outcome(&record, back, now));
         tracing::debug!(end = %record, "attempt ended");
         self.shared.ledger().enter(record.clone());
-        let _ = tell.send(Ended { record, back, ending });
+        let notes = std::mem::take(&mut self.notes);
+        let _ = tell.send(Ended { record, back, ending, notes });
     }
 
     /// Takes the key out of a provider's words, should it repeat it.

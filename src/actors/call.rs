@@ -444,6 +444,7 @@ impl Driver {
             first_token: None,
             content_bytes: 0,
             blocked: Duration::ZERO,
+            notes: Vec::new(),
         };
         let job = AttemptJob {
             request: self.request.clone(),
@@ -530,6 +531,7 @@ impl Driver {
             cost_usd: cost_usd.map(|won| won + waste),
             attempts,
             last_resort: self.last_resort,
+            notes: std::mem::take(&mut self.ended[at].notes),
         };
         tracing::info!(target_id = %finished.target, attempts = finished.attempts.len(), "call answered");
         self.log.note(Happened::Answered { attempt: number });
@@ -571,7 +573,7 @@ impl Driver {
 fn piece(part: &AssistantPart) -> Option<Piece> {
     match part {
         AssistantPart::Text(text) => Some(Piece::Text(text.clone())),
-        AssistantPart::Reasoning(text) => Some(Piece::Reasoning(text.clone())),
+        AssistantPart::Reasoning(reasoning) => Some(Piece::Reasoning(reasoning.text.clone())),
         AssistantPart::ToolCall(_) => None,
     }
 }

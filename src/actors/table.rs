@@ -283,7 +283,8 @@ fn size(message: &Message) -> (usize, bool) {
         }),
         Message::Assistant(parts) => {
             let bytes = parts.iter().map(|part| match part {
-                A::Text(text) | A::Reasoning(text) => text.len(),
+                A::Text(text) => text.len(),
+                A::Reasoning(reasoning) => reasoning.text.len(),
                 A::ToolCall(call) => call.name.len() + call.arguments.len(),
             });
             (bytes.sum(), false)

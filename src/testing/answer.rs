@@ -76,7 +76,7 @@ impl Answer {
     /// Adds a tool call; `arguments` should be the text of a JSON object, and need not be.
     #[must_use]
     pub fn tool_call(mut self, name: impl Into<String>, arguments: impl Into<String>) -> Self {
-        self.tool_calls.push(ToolCall { id: String::new(), name: name.into(), arguments: arguments.into() });
+        self.tool_calls.push(ToolCall { name: name.into(), arguments: arguments.into(), ..ToolCall::default() });
         self
     }
 

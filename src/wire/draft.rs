@@ -106,8 +106,8 @@ impl Draft {
             return false;
         }
         match self.parts.last_mut() {
-            Some(AssistantPart::Reasoning(last)) => last.push_str(&text),
-            _ => self.parts.push(AssistantPart::Reasoning(text.clone().into_owned())),
+            Some(AssistantPart::Reasoning(last)) if last.proof.is_none() => last.text.push_str(&text),
+            _ => self.parts.push(AssistantPart::Reasoning(text.clone().into_owned().into())),
         }
         match out.last_mut() {
             Some(Piece::Reasoning(last)) => last.push_str(&text),
@@ -232,7 +232,7 @@ impl PartialCall {
             (answer_id, position, &name, &arguments).hash(&mut hasher);
             id = format!("call_{:016x}", hasher.finish());
         }
-        Ok(Some(ToolCall { id, name, arguments }))
+        Ok(Some(ToolCall { id, name, arguments, proof: None }))
     }
 }
 

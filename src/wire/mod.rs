@@ -19,7 +19,7 @@ pub use headers::is_event_stream;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::words::{ChatRequest, Dialect, Failure, Secret};
+use crate::words::{ChatRequest, Dialect, Failure, Note, Secret};
 
 /// A request as it goes onto the wire, but for its key ([`authorize`]).
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct Encoded {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// What of the conversation could not go as it was.
+    pub notes: Vec<Note>,
 }
 
 /// Encodes a request for a model in a dialect; `streaming` asks for a stream with the usage at its end.

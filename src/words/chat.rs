@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::Error;
+use super::{Dialect, Error};
 
 /// One request of a caller, in no provider's dialect.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -197,8 +197,8 @@ pub enum Image {
 pub enum AssistantPart {
     /// Text of the answer.
     Text(String),
-    /// Visible reasoning. Sent back only to dialects that want it.
-    Reasoning(String),
+    /// What the model thought, where it shows that. Sent back only to who wants it.
+    Reasoning(Reasoning),
     /// A call of a tool.
     ToolCall(ToolCall),
 }
@@ -215,7 +215,7 @@ impl AssistantPart {
     /// Returns the visible reasoning, if the part is some.
     pub fn as_reasoning(&self) -> Option<&str> {
         match self {
-            Self::Reasoning(text) => Some(text),
+            Self::Reasoning(reasoning) => Some(&reasoning.text),
             _ => None,
         }
     }
@@ -229,8 +229,33 @@ impl AssistantPart {
     }
 }
 
-/// A call of a tool, complete.
+/// What a model thought before it answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reasoning {
+    /// The visible part; may be empty.
+    pub text: String,
+    /// What its provider wants back with it.
+    pub proof: Option<Proof>,
+}
+
+impl From<String> for Reasoning {
+    fn from(text: String) -> Self {
+        Self { text, proof: None }
+    }
+}
+
+/// Something opaque that only its issuer understands: a signature, an encrypted thought. It goes back unchanged to a
+/// target of the same dialect, and to nobody else.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// Who can read it.
+    pub dialect: Dialect,
+    /// As it came.
+    pub data: String,
+}
+
+/// A call of a tool, complete.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToolCall {
     /// The provider's id of the call; the result names it.
     pub id: String,
@@ -238,6 +263,8 @@ pub struct ToolCall {
     pub name: String,
     /// The arguments: the text of one JSON object, checked to be one.
     pub arguments: String,
+    /// What its provider wants back with it.
+    pub proof: Option<Proof>,
 }
 
 /// The result of one tool call.

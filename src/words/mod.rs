@@ -15,11 +15,11 @@ pub mod target;
 
 pub use attempt::{AttemptEnd, AttemptRecord, CallId};
 pub use chat::{
-    AssistantPart, ChatRequest, CommitPolicy, Effort, Image, Message, Priority, ResponseFormat, Sampling, Tool,
-    ToolCall, ToolChoice, ToolResult, UserPart,
+    AssistantPart, ChatRequest, CommitPolicy, Effort, Image, Message, Priority, Proof, Reasoning, ResponseFormat,
+    Sampling, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
 };
 pub use error::{ConfigError, Error};
 pub use event::Event;
 pub use failure::{Failure, FailureClass, RetryAfter, Scope};
-pub use reply::{Finished, Piece, Reply, ReplyEvent, StopReason, Usage};
+pub use reply::{Finished, Note, Piece, Reply, ReplyEvent, StopReason, Usage};
 pub use target::{Capabilities, Dialect, ModelClass, Price, Secret, TargetId};

@@ -61,6 +61,18 @@ pub struct Finished {
     pub attempts: Vec<AttemptRecord>,
     /// Whether every target was ill and one was asked as a last resort.
     pub last_resort: bool,
+    /// What of the conversation the target could not take as it was.
+    pub notes: Vec<Note>,
+}
+
+/// Something of a conversation that a target could not take as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Note {
+    /// Left out: the request's field or part.
+    Dropped(&'static str),
+    /// Sent in another form: the request's field or part.
+    Converted(&'static str),
 }
 
 /// A whole answer.

@@ -74,7 +74,7 @@ fn conversation() -> ChatRequest {
     let file = "fn main() {\n    println!(\"Hello, \\\"world\\\"\");\n}\n".repeat(100);
     (0..200).fold(ChatRequest::new("smart").system("You write code."), |request, turn| {
         let arguments = format!("{{\"path\":\"src/{turn}.rs\"}}");
-        let call = ToolCall { id: format!("call_{turn}"), name: "read".to_owned(), arguments };
+        let call = ToolCall { id: format!("call_{turn}"), name: "read".to_owned(), arguments, proof: None };
         let result = Message::tool_result(&call, file.clone());
         request.message(Message::Assistant(vec![AssistantPart::ToolCall(call)])).message(result)
     })

@@ -29,7 +29,7 @@ pub(in crate::wire) fn encode(request: &ChatRequest, model: &str, streaming: boo
     let mut headers = HeaderMap::with_capacity(4);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
-    Ok(Encoded { path: "/chat/completions", headers, body: Bytes::from(body) })
+    Ok(Encoded { path: "/chat/completions", headers, body: Bytes::from(body), notes: Vec::new() })
 }
 
 /// Refuses what is right at no provider, so that nobody pays or waits for the answer.

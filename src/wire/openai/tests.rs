@@ -28,7 +28,7 @@ fn weather() -> Tool {
 }
 
 fn call(arguments: &str) -> ToolCall {
-    ToolCall { id: "call_1".to_owned(), name: "weather".to_owned(), arguments: arguments.to_owned() }
+    ToolCall { id: "call_1".to_owned(), name: "weather".to_owned(), arguments: arguments.to_owned(), proof: None }
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn writes_a_conversation_with_tools_and_images() {
             image(Image::Base64 { media_type: "image/png".to_owned(), data: "AAAA".to_owned() }),
         ]))
         .message(Message::Assistant(vec![
-            AssistantPart::Reasoning("never sent".to_owned()),
+            AssistantPart::Reasoning("never sent".to_owned().into()),
             AssistantPart::Text("Let me ".to_owned()),
             AssistantPart::Text("\u{1F50D} \"see\".".to_owned()),
             AssistantPart::ToolCall(call("{\"city\":\"Bern\"}")),
@@ -122,7 +122,7 @@ fn writes_a_conversation_with_tools_and_images() {
         .message(Message::tool_result(&call(""), "sunny"))
         .message(Message::Assistant(vec![AssistantPart::ToolCall(call(" "))]))
         .message(Message::tool_result(&call(""), ""))
-        .message(Message::Assistant(vec![AssistantPart::Reasoning("never sent".to_owned())]));
+        .message(Message::Assistant(vec![AssistantPart::Reasoning("never sent".to_owned().into())]));
     assert_eq!(
         body(&request, "m", false)["messages"],
         json!([
