@@ -72,7 +72,7 @@ pub struct TransportOptions {
     /// The longest a connection may take to be made, TLS included. 5 s.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
-    /// Idle connections kept to a provider. 32.
+    /// Idle connections kept to a provider. Fewer than are in flight at once costs a handshake each. 1 024.
     pub idle_connections_max: usize,
     /// How long a connection may be idle. Shorter than what providers keep, or requests meet closed sockets. 50 s.
     #[serde(with = "humantime_serde")]
@@ -87,7 +87,7 @@ impl Default for TransportOptions {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(5),
-            idle_connections_max: 32,
+            idle_connections_max: 1_024,
             idle_timeout: Duration::from_secs(50),
             proxy: None,
             ca_pem: None,

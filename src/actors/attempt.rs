@@ -18,7 +18,7 @@ use super::slot::Permit;
 use super::table::Target;
 use super::watchdog::Watchdog;
 use crate::policy::admission::{Outcome, Report};
-use crate::transport::{HttpRequest, HttpResponse, TransportError};
+use crate::transport::{Body, HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Decoder, Ending};
 use crate::words::{
     AttemptEnd, AttemptRecord, CallId, ChatRequest, Failure, FailureClass, Note, Piece, ResponseFormat, RetryAfter,
@@ -29,6 +29,8 @@ use crate::words::{
 pub(super) const PIECES_MAX: usize = 64;
 /// The most of an error's body that is read.
 const ERROR_BODY_MAX: usize = 64 * 1024;
+/// How long a body may go on after its terminal marker before its connection is given up.
+const REST_MAX: Duration = Duration::from_millis(100);
 /// A reader that blocked the attempt for this long makes its time per token meaningless.
 const BLOCKED_NO_TPOT: Duration = Duration::from_millis(100);
 /// A reader that blocked for this long may itself be why the provider cut the stream.
@@ -44,6 +46,8 @@ pub(super) struct Job {
     pub(super) first_token_max: Duration,
     pub(super) pieces: mpsc::Sender<Piece>,
     pub(super) account: Account,
+    /// What follows the answer's terminal marker.
+    pub(super) rest: Option<Body>,
     pub(super) span: tracing::Span,
 }
 
@@ -116,8 +120,15 @@ async fn run(mut job: Job) {
     };
     // The channel closes before the end is told, so that whoever drained it has everything.
     drop(pieces);
-    drop(job.pieces);
-    job.account.settle(result);
+    let Job { pieces, mut account, rest, .. } = job;
+    drop(pieces);
+    account.settle(result);
+    drop(account);
+    if let Some(mut rest) = rest {
+        // A connection can be used again only once its body was read to the end.
+        let read = async { while let Some(Ok(_)) = rest.next().await {} };
+        let _ = tokio::time::timeout(REST_MAX, read).await;
+    }
 }
 
 /// A try's bad end.
@@ -188,6 +199,7 @@ impl Job {
                 self.deliver(piece, watchdog).await?;
             }
             if progress.done {
+                self.rest = Some(body);
                 break;
             }
         }

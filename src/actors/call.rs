@@ -452,6 +452,7 @@ impl Driver {
             first_token_max: this.first_token_max,
             pieces,
             account,
+            rest: None,
             span,
         };
         if let Some(supervisor) = supervisor {
