@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::actors::root::Plan;
 use crate::actors::shared::Limits;
 use crate::actors::table::{Key, MemberSpec, ProviderSpec, RouteSpec, TargetSpec, Timers, Way};
+use crate::catalog;
 use crate::policy::admission::{AdmissionOptions, TargetOptions};
 use crate::policy::breaker::BreakerOptions;
 use crate::policy::failover::FailoverOptions;
@@ -196,13 +197,14 @@ impl From<KeyForm> for KeyConfig {
 pub struct ModelConfig {
     /// Whether it thinks before it answers: sets first guesses of its latency, and its timers.
     pub reasoning: bool,
-    /// What it costs. Unknown prices count as the dearest known one of the route.
+    /// What it costs. The catalogue's price where absent; one that is unknown there, too, counts as the dearest known
+    /// one of the route.
     pub price: Option<PriceConfig>,
-    /// What it cannot do: `tools`, `images`, `json`, `json_schema`. Nothing where absent.
-    pub lacks: Vec<Ability>,
-    /// Prompt and answer together, in tokens.
+    /// What it cannot do: `tools`, `images`, `json`, `json_schema`. What the catalogue says where absent.
+    pub lacks: Option<Vec<Ability>>,
+    /// Prompt and answer together, in tokens. What the catalogue says where absent.
     pub context_tokens_max: Option<u32>,
-    /// The answer, in tokens.
+    /// The answer, in tokens. What the catalogue says where absent.
     pub output_tokens_max: Option<u32>,
     /// Labels beside its provider's.
     pub labels: Vec<String>,
@@ -504,15 +506,18 @@ impl ModelConfig {
                 return Err(ConfigError::new(at(name), "must not be 0; leave it out for no limit"));
             }
         }
+        let known = catalog::find(&id.model);
         let price = self.price.map(|price| price.check(&at("price"))).transpose()?;
-        let can = |ability| !self.lacks.contains(&ability);
+        let price = price.or_else(|| known?.price);
+        let usual = known.map(|model| model.capabilities).unwrap_or_default();
+        let can = |ability, usual| self.lacks.as_ref().map_or(usual, |lacks| !lacks.contains(&ability));
         let capabilities = Capabilities {
-            tools: can(Ability::Tools),
-            images: can(Ability::Images),
-            json: can(Ability::Json),
-            json_schema: can(Ability::JsonSchema),
-            context_tokens_max: self.context_tokens_max,
-            output_tokens_max: self.output_tokens_max,
+            tools: can(Ability::Tools, usual.tools),
+            images: can(Ability::Images, usual.images),
+            json: can(Ability::Json, usual.json),
+            json_schema: can(Ability::JsonSchema, usual.json_schema),
+            context_tokens_max: self.context_tokens_max.or(usual.context_tokens_max),
+            output_tokens_max: self.output_tokens_max.or(usual.output_tokens_max),
         };
         let domain = provider.domain.clone().unwrap_or_else(|| id.provider.to_string());
         let labels = provider.labels.iter().chain(&self.labels).cloned().collect();

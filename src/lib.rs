@@ -12,6 +12,7 @@ mod words;
 
 pub mod policy;
 pub mod wire;
+pub mod catalog;
 
 pub mod transport;
 
