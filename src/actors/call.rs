@@ -4,7 +4,7 @@
 //! `policy::failover` what to do, does it, and waits for the caller's leaving, one timer, or its attempts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -12,12 +12,12 @@ use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::Instrument;
 
-use super::attempt::{Account, Attempt, Ended, Job as AttemptJob, Never, PIECES_MAX};
+use super::attempt::{Account, Arguments as AttemptArguments, Attempt, Ended, Job as AttemptJob, Never, PIECES_MAX};
 use super::router::{Flight, Happened, RouterCommand};
 use super::running::{Happening, Running, next_happening};
 use super::shared::{CrashHook, Shared};
 use super::slot::Permit;
-use super::stream::{ReplyStream, Word};
+use super::stream::{ReplyStream, Word, Words};
 use super::table::{Route, Table};
 use crate::policy::admission::Ask;
 use crate::policy::failover::{Failover, GiveUp, Planned, Step, Try};
@@ -37,7 +37,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(1);
 /// Where an answer goes. Dropped unanswered, it says so: nobody hangs.
 pub(crate) struct Answer<T> {
     to: Option<To<T>>,
-    begun: Arc<AtomicBool>,
+    /// Set once the call runs.
+    begun: Option<Arc<Shared>>,
 }
 
 enum To<T> {
@@ -47,11 +48,11 @@ enum To<T> {
 
 impl<T> Answer<T> {
     pub(crate) fn method(sender: oneshot::Sender<Result<T, Error>>) -> Self {
-        Self { to: Some(To::Method(sender)), begun: Arc::default() }
+        Self { to: Some(To::Method(sender)), begun: None }
     }
 
     pub(crate) fn port(port: RpcReplyPort<Result<T, Error>>) -> Self {
-        Self { to: Some(To::Port(port)), begun: Arc::default() }
+        Self { to: Some(To::Port(port)), begun: None }
     }
 
     pub(crate) fn send(&mut self, answer: Result<T, Error>) {
@@ -62,9 +63,9 @@ impl<T> Answer<T> {
         }
     }
 
-    /// Says that the call begins: from now on a drop means that it crashed.
-    fn begin(&self) {
-        self.begun.store(true, Relaxed);
+    /// Says that the call begins: from now on a drop means that it was lost.
+    fn begin(&mut self, shared: &Arc<Shared>) {
+        self.begun = Some(shared.clone());
     }
 
     /// Resolves when the caller has left.
@@ -83,7 +84,7 @@ impl<T> Answer<T> {
 
 impl<T> Drop for Answer<T> {
     fn drop(&mut self) {
-        let error = if self.begun.load(Relaxed) { Error::Crashed } else { Error::Unavailable };
+        let error = self.begun.take().map_or(Error::Unavailable, |shared| shared.lost());
         self.send(Err(error));
     }
 }
@@ -188,13 +189,12 @@ async fn run(job: Job, shared: Arc<Shared>) {
     let Job { accepted, plan, state, sticky, rng } = job;
     let Accepted { id, request, table, route, needs, started, deadline, wanted, place, span: _ } = accepted;
     let (commit, outlet) = match wanted {
-        Wanted::Whole(answer) => {
-            answer.begin();
+        Wanted::Whole(mut answer) => {
+            answer.begin(&shared);
             (CommitPolicy::Buffered, Outlet::Whole(answer))
         }
         Wanted::Stream(mut answer) => {
-            answer.begin();
-            let (words, receiver) = mpsc::unbounded_channel();
+            let (words, receiver) = Words::new(shared.clone());
             answer.send(Ok(ReplyStream::new(receiver)));
             (request.commit, Outlet::Stream(words))
         }
@@ -226,7 +226,7 @@ async fn run(job: Job, shared: Arc<Shared>) {
 /// The caller's end.
 enum Outlet {
     Whole(Answer<Reply>),
-    Stream(mpsc::UnboundedSender<Word>),
+    Stream(Words),
 }
 
 impl Outlet {
@@ -239,7 +239,7 @@ impl Outlet {
 
     fn say(&self, word: Word) {
         if let Self::Stream(words) = self {
-            let _ = words.send(word);
+            words.say(word);
         }
     }
 }
@@ -425,6 +425,7 @@ impl Driver {
         let target = self.table.targets[this.target].clone();
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
         let (end, ended) = oneshot::channel();
+        let (wanted, unwanted) = oneshot::channel();
         let span = tracing::info_span!("attempt", number = this.number, target = %target.id());
         let supervisor = target.provider.slot.supervisor();
         let id = target.id().clone();
@@ -451,9 +452,9 @@ impl Driver {
             span,
         };
         if let Some(supervisor) = supervisor {
-            let _ = Actor::spawn_linked(None, Attempt, job, supervisor).await;
+            let _ = Actor::spawn_linked(None, Attempt, AttemptArguments { job, unwanted }, supervisor).await;
         }
-        Running::new(this.number, id, receiver, ended)
+        Running::new(this.number, id, receiver, ended, wanted)
     }
 
     fn happened(&mut self, happening: Happening) {
@@ -501,12 +502,12 @@ impl Driver {
         let Some(ending) = self.ended[at].ending.take() else { return };
         let winner = &self.ended[at].record;
         let (target, usage, estimated) = (winner.target.clone(), winner.usage, winner.cost_usd);
-        if let Some(index) = self.table.index(&target) {
-            // A session does not follow a probe.
-            let session = self.request.session.clone().filter(|_| self.probe != Some(index));
-            let route = self.route.spec.name.clone();
-            self.shared.router.send(RouterCommand::Answered { route, session, target: index, output: usage.output });
-        }
+        // A session does not follow a probe.
+        let probed = self.probe.is_some_and(|probe| *self.table.targets[probe].id() == target);
+        let session = self.request.session.clone().filter(|_| !probed);
+        let route = self.route.spec.name.clone();
+        let answered = RouterCommand::Answered { route, session, target: target.clone(), output: usage.output };
+        self.shared.router.send(answered);
         let attempts = self.attempts();
         let waste: f64 = attempts.iter().filter(|record| !record.won()).filter_map(|record| record.cost_usd).sum();
         let finished = Finished {
@@ -526,7 +527,7 @@ impl Driver {
 
     fn deliver(&mut self, number: u32, tool_calls: Vec<ToolCall>, finished: Finished, outlet: Outlet) {
         match outlet {
-            Outlet::Stream(words) => drop(words.send(Word::Finished(tool_calls, Box::new(finished)))),
+            Outlet::Stream(words) => words.end(Word::Finished(tool_calls, Box::new(finished))),
             Outlet::Whole(mut answer) => {
                 let running = self.running.iter_mut().find(|running| running.number == number);
                 let (text, reasoning) = running.map(Running::collected).unwrap_or_default();
@@ -554,7 +555,7 @@ impl Driver {
         self.log.note(Happened::GaveUp(error.clone()));
         match outlet {
             Outlet::Whole(mut answer) => answer.send(Err(error)),
-            Outlet::Stream(words) => drop(words.send(Word::Failed(error))),
+            Outlet::Stream(words) => words.end(Word::Failed(error)),
         }
     }
 

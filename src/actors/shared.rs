@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use ractor::ActorCell;
+use ractor::{ActorCell, ActorStatus};
 use tokio::sync::{Semaphore, broadcast, watch};
 
 use super::front::RouterMessage;
@@ -19,7 +19,7 @@ use crate::policy::budget::Budget;
 use crate::policy::ledger::Ledger;
 use crate::policy::local_fault::LocalFault;
 use crate::policy::restart::RestartOptions;
-use crate::words::{CallId, Event, TargetId};
+use crate::words::{CallId, Error, Event, TargetId};
 
 /// Limits of a runtime.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,6 +96,12 @@ impl Shared {
     /// Tells observers, if there are any.
     pub(crate) fn tell(&self, event: Event) {
         let _ = self.events.send(event);
+    }
+
+    /// Returns why a call whose actor is suddenly gone has no answer: a bug of ours, unless the runtime stops.
+    pub(crate) fn lost(&self) -> Error {
+        let runs = self.root.get().is_some_and(|root| root.get_status() < ActorStatus::Stopping);
+        if runs { Error::Crashed } else { Error::Draining }
     }
 
     pub(crate) fn table(&self) -> Arc<Table> {

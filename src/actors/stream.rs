@@ -6,11 +6,13 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
+use super::shared::Shared;
 use crate::words::{CallId, Error, Failure, Finished, Piece, ReplyEvent, TargetId, ToolCall};
 
 /// What a call says to its caller's stream.
@@ -25,6 +27,43 @@ pub(super) enum Word {
     Reset(Failure),
     Finished(Vec<ToolCall>, Box<Finished>),
     Failed(Error),
+}
+
+/// The call's end of a stream. Dropped without a last word, it says that the call was lost.
+pub(super) struct Words {
+    to: mpsc::UnboundedSender<Word>,
+    ended: bool,
+    shared: Arc<Shared>,
+}
+
+impl Words {
+    pub(super) fn new(shared: Arc<Shared>) -> (Self, mpsc::UnboundedReceiver<Word>) {
+        let (to, receiver) = mpsc::unbounded_channel();
+        (Self { to, ended: false, shared }, receiver)
+    }
+
+    /// Resolves when the reader has left.
+    pub(super) async fn closed(&self) {
+        self.to.closed().await;
+    }
+
+    pub(super) fn say(&self, word: Word) {
+        let _ = self.to.send(word);
+    }
+
+    /// Says the last word.
+    pub(super) fn end(mut self, word: Word) {
+        self.say(word);
+        self.ended = true;
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.say(Word::Failed(self.shared.lost()));
+        }
+    }
 }
 
 /// A streamed answer: [`ReplyEvent`]s, or an error as its last item. Dropping it cancels the call and closes the

@@ -62,8 +62,8 @@ pub enum Error {
         /// The limit.
         calls_max: usize,
     },
-    /// The runtime is shutting down. Nothing was sent.
-    #[error("draining: the runtime takes no new calls")]
+    /// The runtime is shutting down, or has stopped. Nothing was sent for a new call; one in flight was cut off.
+    #[error("draining: the runtime is shutting down")]
     Draining,
     /// The router is restarting, or the runtime has stopped. Nothing was sent; ask again.
     #[error("unavailable: the router is restarting or the runtime has stopped")]

@@ -1,4 +1,6 @@
 //! The runtime over scripted providers, under paused time.
 
 mod kit;
+
 mod failover;
+mod supervision;
