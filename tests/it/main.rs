@@ -3,4 +3,6 @@
 mod kit;
 
 mod failover;
+mod streams;
 mod supervision;
+mod timers;
