@@ -409,7 +409,8 @@ impl ProviderConfig {
         }
         let base_url = self.base_url.trim_end_matches('/').to_owned();
         let host = host(&base_url).ok_or_else(|| {
-            ConfigError::new(at("base_url"), "is no address; it looks like `https://api.openai.com/v1`")
+            let problem = "is no base address; one looks like `https://api.openai.com/v1`, without key or query";
+            ConfigError::new(at("base_url"), problem)
         })?;
         let mut headers = http::HeaderMap::new();
         for (header, value) in &self.headers {
@@ -596,10 +597,10 @@ fn not_zero(field: &str, duration: Duration) -> Result<(), ConfigError> {
     if duration.is_zero() { Err(ConfigError::new(field, "must be longer than 0 s")) } else { Ok(()) }
 }
 
-/// Returns host and port of an address.
+/// Returns the host of an address that can be a base: http or https, no credentials, no query.
 fn host(url: &str) -> Option<String> {
     let uri: http::Uri = url.parse().ok()?;
-    let known = matches!(uri.scheme_str(), Some("http" | "https"));
-    let authority = uri.authority().filter(|_| known && uri.query().is_none())?;
-    Some(authority.as_str().to_owned())
+    let base = matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
+    let bare = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    uri.host().filter(|_| base && bare).map(str::to_owned)
 }

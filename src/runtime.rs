@@ -162,7 +162,7 @@ impl Runtime {
         let mut wait = ROUTER_WAIT;
         for _ in 0..ROUTER_WAITS {
             let (sender, answer) = oneshot::channel();
-            front::submit(&self.shared, request.clone(), wanted(Answer::method(sender)));
+            front::submit(&self.shared, request.clone(), wanted(Answer::method(sender, &self.shared)));
             match answer.await.unwrap_or(Err(Error::Unavailable)) {
                 Err(Error::Unavailable) if self.runs() => tokio::time::sleep(wait).await,
                 answer => return answer,

@@ -22,7 +22,7 @@ use crate::policy::admission::{Outcome, Report};
 use crate::transport::{HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Decoder, Ending};
 use crate::words::{
-    AttemptEnd, AttemptRecord, CallId, ChatRequest, Failure, FailureClass, Piece, ResponseFormat, RetryAfter,
+    AttemptEnd, AttemptRecord, CallId, ChatRequest, Failure, FailureClass, Piece, ResponseFormat, RetryAfter, Secret,
     StopReason, Usage,
 };
 
@@ -297,7 +297,7 @@ impl Account {
         let now = now();
         let (end, back, ending) = match result {
             Ok(ending) => (AttemptEnd::Won, None, Some(ending)),
-            Err(End { failure, back }) => (AttemptEnd::Failed(failure), back, None),
+            Err(End { failure, back }) => (AttemptEnd::Failed(self.redact(failure)), back, None),
         };
         let (usage, estimated) = self.usage(ending.as_ref());
         let began = self.begun.unwrap_or(now);
@@ -318,6 +318,17 @@ impl Account {
         tracing::debug!(end = %record, "attempt ended");
         self.shared.ledger().enter(record.clone());
         let _ = tell.send(Ended { record, back, ending });
+    }
+
+    /// Takes the key out of a provider's words, should it repeat it.
+    fn redact(&self, mut failure: Failure) -> Failure {
+        let key = &self.target.provider.spec.keys[self.permit.ticket().key];
+        if let Some(secret) = key.secret.as_ref().map(Secret::expose)
+            && failure.message.contains(secret)
+        {
+            failure.message = failure.message.replace(secret, "[redacted]");
+        }
+        failure
     }
 
     /// Returns what the try means for its target's health.

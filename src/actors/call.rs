@@ -4,7 +4,7 @@
 //! `policy::failover` what to do, does it, and waits for the caller's leaving, one timer, or its attempts.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -17,7 +17,7 @@ use super::router::{Flight, Happened, RouterCommand};
 use super::running::{Happening, Running, next_happening};
 use super::shared::{CrashHook, Shared};
 use super::slot::Permit;
-use super::stream::{ReplyStream, Word, Words};
+use super::stream::{ReplyStream, Word};
 use super::table::{Route, Table};
 use crate::policy::admission::Ask;
 use crate::policy::failover::{Failover, GiveUp, Planned, Step, Try};
@@ -34,11 +34,11 @@ const PORT_LOOK: Duration = Duration::from_millis(250);
 /// microseconds; only a bug takes longer, and then the call goes on without.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 
-/// Where an answer goes. Dropped unanswered, it says so: nobody hangs.
+/// Where an answer goes. Dropped unanswered, it says why: nobody hangs.
 pub(crate) struct Answer<T> {
     to: Option<To<T>>,
-    /// Set once the call runs.
-    begun: Option<Arc<Shared>>,
+    begun: bool,
+    draining: Arc<AtomicBool>,
 }
 
 enum To<T> {
@@ -47,12 +47,12 @@ enum To<T> {
 }
 
 impl<T> Answer<T> {
-    pub(crate) fn method(sender: oneshot::Sender<Result<T, Error>>) -> Self {
-        Self { to: Some(To::Method(sender)), begun: None }
+    pub(crate) fn method(sender: oneshot::Sender<Result<T, Error>>, shared: &Shared) -> Self {
+        Self { to: Some(To::Method(sender)), begun: false, draining: shared.draining.clone() }
     }
 
-    pub(crate) fn port(port: RpcReplyPort<Result<T, Error>>) -> Self {
-        Self { to: Some(To::Port(port)), begun: None }
+    pub(crate) fn port(port: RpcReplyPort<Result<T, Error>>, shared: &Shared) -> Self {
+        Self { to: Some(To::Port(port)), begun: false, draining: shared.draining.clone() }
     }
 
     pub(crate) fn send(&mut self, answer: Result<T, Error>) {
@@ -61,11 +61,6 @@ impl<T> Answer<T> {
             Some(To::Port(port)) => drop(port.send(answer)),
             None => {}
         }
-    }
-
-    /// Says that the call begins: from now on a drop means that it was lost.
-    fn begin(&mut self, shared: &Arc<Shared>) {
-        self.begun = Some(shared.clone());
     }
 
     /// Resolves when the caller has left.
@@ -84,9 +79,17 @@ impl<T> Answer<T> {
 
 impl<T> Drop for Answer<T> {
     fn drop(&mut self) {
-        let error = self.begun.take().map_or(Error::Unavailable, |shared| shared.lost());
+        let error = match self.begun {
+            true => cut_off(&self.draining),
+            false => Error::Unavailable,
+        };
         self.send(Err(error));
     }
+}
+
+/// Returns why a call ends that did not end by itself: the runtime stops, or the call crashed.
+pub(super) fn cut_off(draining: &AtomicBool) -> Error {
+    if draining.load(Relaxed) { Error::Draining } else { Error::Crashed }
 }
 
 /// What a caller wants back.
@@ -190,12 +193,12 @@ async fn run(job: Job, shared: Arc<Shared>) {
     let Accepted { id, request, table, route, needs, started, deadline, wanted, place, span: _ } = accepted;
     let (commit, outlet) = match wanted {
         Wanted::Whole(mut answer) => {
-            answer.begin(&shared);
+            answer.begun = true;
             (CommitPolicy::Buffered, Outlet::Whole(answer))
         }
         Wanted::Stream(mut answer) => {
-            let (words, receiver) = Words::new(shared.clone());
-            answer.send(Ok(ReplyStream::new(receiver)));
+            let (words, receiver) = mpsc::unbounded_channel();
+            answer.send(Ok(ReplyStream::new(receiver, shared.draining.clone())));
             (request.commit, Outlet::Stream(words))
         }
     };
@@ -226,7 +229,7 @@ async fn run(job: Job, shared: Arc<Shared>) {
 /// The caller's end.
 enum Outlet {
     Whole(Answer<Reply>),
-    Stream(Words),
+    Stream(mpsc::UnboundedSender<Word>),
 }
 
 impl Outlet {
@@ -239,7 +242,7 @@ impl Outlet {
 
     fn say(&self, word: Word) {
         if let Self::Stream(words) = self {
-            words.say(word);
+            let _ = words.send(word);
         }
     }
 }
@@ -527,7 +530,7 @@ impl Driver {
 
     fn deliver(&mut self, number: u32, tool_calls: Vec<ToolCall>, finished: Finished, outlet: Outlet) {
         match outlet {
-            Outlet::Stream(words) => words.end(Word::Finished(tool_calls, Box::new(finished))),
+            Outlet::Stream(words) => drop(words.send(Word::Finished(tool_calls, Box::new(finished)))),
             Outlet::Whole(mut answer) => {
                 let running = self.running.iter_mut().find(|running| running.number == number);
                 let (text, reasoning) = running.map(Running::collected).unwrap_or_default();
@@ -555,7 +558,7 @@ impl Driver {
         self.log.note(Happened::GaveUp(error.clone()));
         match outlet {
             Outlet::Whole(mut answer) => answer.send(Err(error)),
-            Outlet::Stream(words) => words.end(Word::Failed(error)),
+            Outlet::Stream(words) => drop(words.send(Word::Failed(error))),
         }
     }
 

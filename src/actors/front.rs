@@ -97,10 +97,10 @@ impl Actor for Front {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RouterMessage::Chat(request, port) => {
-                submit(shared, Arc::new(*request), Wanted::Whole(Answer::port(port)));
+                submit(shared, Arc::new(*request), Wanted::Whole(Answer::port(port, shared)));
             }
             RouterMessage::Stream(request, port) => {
-                submit(shared, Arc::new(*request), Wanted::Stream(Answer::port(port)));
+                submit(shared, Arc::new(*request), Wanted::Stream(Answer::port(port, shared)));
             }
             RouterMessage::Health(port) => {
                 let _ = port.send(health(shared));

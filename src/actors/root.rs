@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
@@ -155,6 +156,7 @@ impl Actor for Root {
     }
 
     async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        state.shared.draining.store(true, Relaxed);
         let mut children: Vec<_> = state.children.drain().map(|(_, child)| child).collect();
         children.sort_by_key(|(_, child)| child.stops());
         for (cell, _) in children {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use ractor::{ActorCell, ActorStatus};
+use ractor::ActorCell;
 use tokio::sync::{Semaphore, broadcast, watch};
 
 use super::front::RouterMessage;
@@ -19,7 +19,7 @@ use crate::policy::budget::Budget;
 use crate::policy::ledger::Ledger;
 use crate::policy::local_fault::LocalFault;
 use crate::policy::restart::RestartOptions;
-use crate::words::{CallId, Error, Event, TargetId};
+use crate::words::{CallId, Event, TargetId};
 
 /// Limits of a runtime.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +44,8 @@ pub(crate) struct Shared {
     pub(crate) events: broadcast::Sender<Event>,
     /// A place for each call in flight.
     pub(crate) places: Arc<Semaphore>,
-    pub(crate) draining: AtomicBool,
+    /// Whether the runtime stops; answers hold it, too.
+    pub(crate) draining: Arc<AtomicBool>,
     pub(crate) crash: CrashHook,
     calls_begun: AtomicU64,
     ledger: Mutex<Ledger>,
@@ -82,7 +83,7 @@ impl Shared {
             budget: Budget::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
             places: Arc::new(Semaphore::new(limits.calls_max)),
-            draining: AtomicBool::new(false),
+            draining: Arc::default(),
             crash: CrashHook::default(),
             calls_begun: AtomicU64::new(0),
             ledger: Mutex::new(Ledger::new(limits.ledger_max)),
@@ -96,12 +97,6 @@ impl Shared {
     /// Tells observers, if there are any.
     pub(crate) fn tell(&self, event: Event) {
         let _ = self.events.send(event);
-    }
-
-    /// Returns why a call whose actor is suddenly gone has no answer: a bug of ours, unless the runtime stops.
-    pub(crate) fn lost(&self) -> Error {
-        let runs = self.root.get().is_some_and(|root| root.get_status() < ActorStatus::Stopping);
-        if runs { Error::Crashed } else { Error::Draining }
     }
 
     pub(crate) fn table(&self) -> Arc<Table> {

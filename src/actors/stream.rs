@@ -7,12 +7,13 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
-use super::shared::Shared;
+use super::call::cut_off;
 use crate::words::{CallId, Error, Failure, Finished, Piece, ReplyEvent, TargetId, ToolCall};
 
 /// What a call says to its caller's stream.
@@ -29,43 +30,6 @@ pub(super) enum Word {
     Failed(Error),
 }
 
-/// The call's end of a stream. Dropped without a last word, it says that the call was lost.
-pub(super) struct Words {
-    to: mpsc::UnboundedSender<Word>,
-    ended: bool,
-    shared: Arc<Shared>,
-}
-
-impl Words {
-    pub(super) fn new(shared: Arc<Shared>) -> (Self, mpsc::UnboundedReceiver<Word>) {
-        let (to, receiver) = mpsc::unbounded_channel();
-        (Self { to, ended: false, shared }, receiver)
-    }
-
-    /// Resolves when the reader has left.
-    pub(super) async fn closed(&self) {
-        self.to.closed().await;
-    }
-
-    pub(super) fn say(&self, word: Word) {
-        let _ = self.to.send(word);
-    }
-
-    /// Says the last word.
-    pub(super) fn end(mut self, word: Word) {
-        self.say(word);
-        self.ended = true;
-    }
-}
-
-impl Drop for Words {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.say(Word::Failed(self.shared.lost()));
-        }
-    }
-}
-
 /// A streamed answer: [`ReplyEvent`]s, or an error as its last item. Dropping it cancels the call and closes the
 /// connection to the provider.
 pub struct ReplyStream {
@@ -75,10 +39,11 @@ pub struct ReplyStream {
     tool_calls: std::vec::IntoIter<ToolCall>,
     finished: Option<Box<Finished>>,
     ended: bool,
+    draining: Arc<AtomicBool>,
 }
 
 impl ReplyStream {
-    pub(super) fn new(words: mpsc::UnboundedReceiver<Word>) -> Self {
+    pub(super) fn new(words: mpsc::UnboundedReceiver<Word>, draining: Arc<AtomicBool>) -> Self {
         Self {
             words,
             first: VecDeque::new(),
@@ -86,6 +51,7 @@ impl ReplyStream {
             tool_calls: Vec::new().into_iter(),
             finished: None,
             ended: false,
+            draining,
         }
     }
 
@@ -114,7 +80,7 @@ impl ReplyStream {
             }
             None => {
                 self.ended = true;
-                Some(Err(Error::Crashed))
+                Some(Err(cut_off(&self.draining)))
             }
         }
     }

@@ -59,7 +59,7 @@ pub(crate) struct ProviderSpec {
     pub(crate) name: Arc<str>,
     pub(crate) dialect: Dialect,
     pub(crate) base_url: String,
-    /// Host and port, by which a local fault is told from a provider's.
+    /// Its host, by which a local fault is told from a provider's.
     pub(crate) host: String,
     pub(crate) keys: Vec<Key>,
     pub(crate) headers: http::HeaderMap,

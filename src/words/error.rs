@@ -62,11 +62,11 @@ pub enum Error {
         /// The limit.
         calls_max: usize,
     },
-    /// The runtime is shutting down, or has stopped. Nothing was sent for a new call; one in flight was cut off.
+    /// The runtime is shutting down. Nothing was sent, or the call was cut off at the drain's deadline.
     #[error("draining: the runtime is shutting down")]
     Draining,
-    /// The router is restarting, or the runtime has stopped. Nothing was sent; ask again.
-    #[error("unavailable: the router is restarting or the runtime has stopped")]
+    /// The router is restarting. Nothing was sent; ask again.
+    #[error("unavailable: the router is restarting")]
     Unavailable,
     /// The call's own actor crashed. A bug of ours; attempts may have been sent and paid for.
     #[error("the call's actor crashed; this is a bug in standin")]
