@@ -136,7 +136,7 @@ impl Runtime {
     /// # Errors
     /// [`Error::Unavailable`] if the runtime has stopped.
     pub fn router(&self) -> Result<ActorRef<RouterMessage>, Error> {
-        self.shared.front.get().ok_or(Error::Unavailable)
+        self.shared.front.get().filter(|_| self.runs()).ok_or(Error::Unavailable)
     }
 
     /// Answers a request, whole. Dropping the future cancels the call and closes the connection to the provider.
@@ -264,7 +264,7 @@ impl Runtime {
         let calls_max = self.shared.limits.calls_max;
         let all = u32::try_from(calls_max).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(deadline, self.shared.places.acquire_many(all)).await;
-        let left = calls_max - self.shared.places.available_permits();
+        let left = self.shared.budget.calls();
         if self.root.0.stop_and_wait(None, Some(STOP_MAX)).await.is_err() {
             self.root.0.kill();
         }

@@ -1,8 +1,9 @@
 //! One try of a call at one target: encode, send, decode. What may crash or hang lives here.
 //!
 //! An actor for isolation and lifetime only: it runs one async function and stops. Pieces of the answer go into its
-//! own bounded channel; whoever holds the receiver cancels by dropping it. It keeps its own timers and ends in one
-//! way: [`Account::settle`], which tells the provider, the ledger and the call, in this order, also when it crashes.
+//! own bounded channel, whose receiver may be the caller's. Its call cancels it by dropping its end of `unwanted`, or
+//! by dying. It keeps its own timers and ends in one way: [`Account::settle`], which tells the provider, the ledger
+//! and the call, in this order, also when it crashes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -81,6 +82,12 @@ pub(super) struct Account {
 
 pub(super) struct Attempt;
 
+pub(super) struct Arguments {
+    pub(super) job: Job,
+    /// Resolves when the call no longer waits for the answer.
+    pub(super) unwanted: oneshot::Receiver<Never>,
+}
+
 /// An attempt takes no messages.
 pub(crate) enum Never {}
 
@@ -94,32 +101,30 @@ fn now() -> Instant {
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
 impl Actor for Attempt {
     type Msg = Never;
-    type State = Option<Job>;
-    type Arguments = Job;
+    type State = Option<Arguments>;
+    type Arguments = Arguments;
 
-    async fn pre_start(&self, _: ActorRef<Never>, job: Job) -> Result<Self::State, ActorProcessingErr> {
-        Ok(Some(job))
+    async fn pre_start(&self, _: ActorRef<Never>, arguments: Arguments) -> Result<Self::State, ActorProcessingErr> {
+        Ok(Some(arguments))
     }
 
-    async fn post_start(&self, myself: ActorRef<Never>, job: &mut Self::State) -> Result<(), ActorProcessingErr> {
-        if let Some(job) = job.take() {
+    async fn post_start(&self, myself: ActorRef<Never>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        if let Some(Arguments { job, unwanted }) = state.take() {
             let span = job.span.clone();
-            run(job).instrument(span).await;
+            run(job, unwanted).instrument(span).await;
         }
         myself.stop(None);
         Ok(())
     }
 }
 
-async fn run(mut job: Job) {
-    let pieces = job.pieces.clone();
+async fn run(mut job: Job, unwanted: oneshot::Receiver<Never>) {
     let result = tokio::select! {
         biased;
-        () = pieces.closed() => Err(End::cancelled("nobody waits for the answer any more")),
+        _ = unwanted => Err(End::cancelled("nobody waits for the answer any more")),
         result = job.answer() => result,
     };
     // The channel closes before the end is told, so that whoever drained it has everything.
-    drop(pieces);
     let Job { pieces, mut account, rest, .. } = job;
     drop(pieces);
     account.settle(result);
@@ -344,7 +349,7 @@ impl Account {
             return Outcome::Success { tpot: self.tpot(&record.usage, now) };
         };
         match failure.class {
-            FailureClass::Cancelled if self.begun.is_none() => Outcome::Unused,
+            FailureClass::Cancelled | FailureClass::Crashed if self.begun.is_none() => Outcome::Unused,
             FailureClass::Cancelled => Outcome::Cancelled { hedge_lost: false },
             FailureClass::Crashed => Outcome::Crashed,
             FailureClass::Cut if self.blocked >= BLOCKED_NO_FAULT => Outcome::Cancelled { hedge_lost: false },
@@ -375,10 +380,8 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let end = match self.begun {
-            Some(_) => Failure::new(FailureClass::Crashed, "the attempt's actor crashed or was killed").into(),
-            None => End::cancelled("the attempt never began"),
-        };
-        self.settle(Err(end));
+        let what = if self.begun.is_some() { "crashed or was killed" } else { "never began" };
+        let failure = Failure::new(FailureClass::Crashed, format!("the attempt's actor {what}"));
+        self.settle(Err(failure.into()));
     }
 }

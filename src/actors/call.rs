@@ -12,7 +12,7 @@ use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::Instrument;
 
-use super::attempt::{Account, Attempt, Ended, Job as AttemptJob, Never, PIECES_MAX};
+use super::attempt::{Account, Arguments as AttemptArguments, Attempt, Ended, Job as AttemptJob, Never, PIECES_MAX};
 use super::router::{Flight, Happened, RouterCommand};
 use super::running::{Happening, Running, next_happening};
 use super::shared::{CrashHook, Shared};
@@ -428,6 +428,7 @@ impl Driver {
         let target = self.table.targets[this.target].clone();
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
         let (end, ended) = oneshot::channel();
+        let (wanted, unwanted) = oneshot::channel();
         let span = tracing::info_span!("attempt", number = this.number, target = %target.id());
         let supervisor = target.provider.slot.supervisor();
         let id = target.id().clone();
@@ -456,9 +457,9 @@ impl Driver {
             span,
         };
         if let Some(supervisor) = supervisor {
-            let _ = Actor::spawn_linked(None, Attempt, job, supervisor).await;
+            let _ = Actor::spawn_linked(None, Attempt, AttemptArguments { job, unwanted }, supervisor).await;
         }
-        Running::new(this.number, id, receiver, ended)
+        Running::new(this.number, id, receiver, ended, wanted)
     }
 
     fn happened(&mut self, happening: Happening) {
@@ -514,12 +515,12 @@ impl Driver {
         let Some(ending) = self.ended[at].ending.take() else { return };
         let winner = &self.ended[at].record;
         let (target, usage, cost_usd) = (winner.target.clone(), winner.usage, winner.cost_usd);
-        if let Some(index) = self.table.index(&target) {
-            // A session does not follow a probe.
-            let session = self.request.session.clone().filter(|_| self.probe != Some(index));
-            let route = self.route.spec.name.clone();
-            self.shared.router.send(RouterCommand::Answered { route, session, target: index, output: usage.output });
-        }
+        // A session does not follow a probe.
+        let probed = self.probe.is_some_and(|probe| *self.table.targets[probe].id() == target);
+        let session = self.request.session.clone().filter(|_| !probed);
+        let route = self.route.spec.name.clone();
+        let answered = RouterCommand::Answered { route, session, target: target.clone(), output: usage.output };
+        self.shared.router.send(answered);
         let attempts = self.attempts();
         let waste: f64 = attempts.iter().filter(|record| !record.won()).filter_map(|record| record.cost_usd).sum();
         let finished = Finished {

@@ -202,7 +202,7 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
     });
     HealthSnapshot {
         at: now(),
-        calls: shared.limits.calls_max - shared.places.available_permits(),
+        calls: shared.budget.calls(),
         draining: shared.draining.load(Relaxed),
         providers: providers.collect(),
     }

@@ -17,7 +17,7 @@ use super::front::Front;
 use super::provider::ProviderMessage;
 use super::router::{Router, RouterCommand};
 use super::shared::{Shared, lock};
-use super::slot::Slot;
+use super::slot::{ProviderStatus, Slot};
 use super::supervisor::{Supervisor, SupervisorMessage};
 use super::table::{Provider, ProviderSpec, RouteSpec, Table};
 use crate::policy::admission::Admission;
@@ -124,6 +124,8 @@ impl Actor for Root {
                 state.shared.tell(Event::Reconfigured);
                 let _ = done.send(());
             }
+            // Removed while it waited to be started again.
+            RootMessage::Start(child) if !state.wants(&child) => {}
             RootMessage::Start(child) => {
                 if let Err(error) = state.start(&myself, child.clone()).await {
                     state.crashed(&myself, child, &error.to_string());
@@ -146,8 +148,7 @@ impl Actor for Root {
             _ => return Ok(()),
         };
         if let Some((_, child)) = state.children.remove(&who.get_id()) {
-            let retired = matches!(&child, Child::Supervisor(provider) if !state.serves(provider));
-            if !retired {
+            if state.wants(&child) {
                 state.crashed(&myself, child, &reason);
             }
         }
@@ -191,19 +192,25 @@ impl State {
     }
 
     fn crashed(&mut self, myself: &ActorRef<RootMessage>, child: Child, reason: &str) {
+        let (now, actor) = (now(), child.name());
+        let options = || Restarts::new(self.shared.limits.restart.clone());
+        let restarts = self.restarts.entry(actor.clone()).or_insert_with(options);
+        let (wait, resting) = match restarts.crashed(now, &mut self.rng) {
+            Restart::After { wait, .. } => (wait, false),
+            Restart::Rest(wait) => (wait, true),
+        };
+        tracing::error!(actor, reason, ?wait, resting, "actor crashed");
+        self.shared.tell(Event::ActorRestarted { actor, reason: reason.to_owned() });
         match &child {
             Child::Router => self.shared.router.clear(),
             Child::Front => self.shared.front.clear(),
             Child::Calls => *lock(&self.shared.calls) = None,
-            Child::Supervisor(provider) => provider.slot.provider.clear(),
+            Child::Supervisor(provider) if resting => {
+                provider.slot.down(ProviderStatus::Resting(now + wait));
+                self.shared.tell(Event::ProviderResting { provider: provider.spec.name.clone(), wait });
+            }
+            Child::Supervisor(provider) => provider.slot.down(ProviderStatus::Restarting(now + wait)),
         }
-        let actor = child.name();
-        let options = || Restarts::new(self.shared.limits.restart.clone());
-        let wait = match self.restarts.entry(actor.clone()).or_insert_with(options).crashed(now(), &mut self.rng) {
-            Restart::After { wait, .. } | Restart::Rest(wait) => wait,
-        };
-        tracing::error!(actor, reason, ?wait, "actor crashed");
-        self.shared.tell(Event::ActorRestarted { actor, reason: reason.to_owned() });
         if wait.is_zero() {
             let _ = myself.send_message(RootMessage::Start(child));
         } else {
@@ -211,9 +218,14 @@ impl State {
         }
     }
 
-    /// Tells whether the table still has this very provider.
-    fn serves(&self, provider: &Arc<Provider>) -> bool {
-        self.shared.table.borrow().providers.iter().any(|known| Arc::ptr_eq(known, provider))
+    /// Tells whether a child is to live: everybody, but for supervisors of providers that the table has no more.
+    fn wants(&self, child: &Child) -> bool {
+        match child {
+            Child::Calls | Child::Front | Child::Router => true,
+            Child::Supervisor(provider) => {
+                self.shared.table.borrow().providers.iter().any(|known| Arc::ptr_eq(known, provider))
+            }
+        }
     }
 
     /// Starts what is new, publishes the table, retires what is gone: no call in flight loses its provider.
@@ -235,7 +247,8 @@ impl State {
         }
         self.shared.table.send_replace(Arc::new(Table::new(providers, &plan.routes)));
         self.shared.router.send(RouterCommand::Retabled(old.clone()));
-        for gone in old.providers.iter().filter(|gone| !self.serves(gone)) {
+        for gone in old.providers.iter().filter(|gone| !self.wants(&Child::Supervisor(Arc::clone(gone)))) {
+            gone.slot.down(ProviderStatus::Retired);
             if let Some(supervisor) = gone.slot.supervisor() {
                 let _ = supervisor.send_message(SupervisorMessage::Retire);
             }

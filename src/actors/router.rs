@@ -27,7 +27,7 @@ pub(crate) enum RouterCommand {
     /// What would this request do now, and why?
     Explain(Box<ChatRequest>, RpcReplyPort<Result<Explanation, Error>>),
     /// A call was answered: its session stays there, its route learns how long answers are.
-    Answered { route: Arc<str>, session: Option<String>, target: usize, output: u64 },
+    Answered { route: Arc<str>, session: Option<String>, target: TargetId, output: u64 },
     /// All calls of a route go to this target, or to none in particular.
     Pin(String, Option<TargetId>, RpcReplyPort<Result<(), Error>>),
     /// An operator's hand on a target.
@@ -247,7 +247,10 @@ impl Actor for Router {
             }
             RouterCommand::Answered { route, session, target, output } => {
                 state.routes.entry(route).or_default().answered(output);
-                if let Some(session) = session {
+                // By the table as it is now: the call may have begun under an older one.
+                if let Some(session) = session
+                    && let Some(target) = state.shared.table().index(&target)
+                {
                     state.sessions.set(&session, target, now());
                 }
             }

@@ -4,7 +4,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::attempt::Ended;
+use super::attempt::{Ended, Never};
 use crate::words::{Piece, TargetId};
 
 /// One attempt in flight.
@@ -15,6 +15,8 @@ pub(super) struct Running {
     pieces: Option<mpsc::Receiver<Piece>>,
     /// `None` once it has spoken.
     ended: Option<oneshot::Receiver<Ended>>,
+    /// Dropped, it stops the attempt.
+    _wanted: oneshot::Sender<Never>,
     /// Its first content.
     first: Option<Piece>,
 }
@@ -35,8 +37,10 @@ impl Running {
         target: TargetId,
         pieces: mpsc::Receiver<Piece>,
         ended: oneshot::Receiver<Ended>,
+        wanted: oneshot::Sender<Never>,
     ) -> Self {
-        Self { number, target, pieces: Some(pieces), ended: Some(ended), first: None }
+        let (pieces, ended) = (Some(pieces), Some(ended));
+        Self { number, target, pieces, ended, _wanted: wanted, first: None }
     }
 
     /// Hands over its first content and the channel for the rest.
@@ -45,9 +49,8 @@ impl Running {
     }
 
     /// Stops the attempt; what is returned resolves with its last word.
-    pub(super) fn cancel(mut self) -> oneshot::Receiver<Ended> {
-        self.pieces = None;
-        self.ended.take().unwrap_or_else(|| oneshot::channel().1)
+    pub(super) fn cancel(self) -> oneshot::Receiver<Ended> {
+        self.ended.unwrap_or_else(|| oneshot::channel().1)
     }
 
     /// Notes that it has spoken its last word.

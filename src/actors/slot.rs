@@ -127,6 +127,12 @@ impl Slot {
         self.gauges.iter().all(|gauge| gauge.load(Relaxed) == 0)
     }
 
+    /// Says that the provider is not there, and how it fares.
+    pub(crate) fn down(&self, status: ProviderStatus) {
+        self.provider.clear();
+        self.status.send_replace(status);
+    }
+
     pub(crate) fn transport(&self) -> Option<Arc<dyn Transport>> {
         self.transport.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -136,8 +142,8 @@ impl Slot {
     }
 }
 
-/// Leave to try, given by the provider. Settled exactly once: by the attempt, or by being dropped, which says that
-/// the attempt crashed or never began. So panic, kill and abort need no bookkeeping anywhere.
+/// Leave to try, given by the provider, and a place in flight. Settled exactly once: by the attempt, or by being
+/// dropped, which says that the attempt crashed or never began. So panic, kill and abort need no bookkeeping anywhere.
 pub(crate) struct Permit {
     slot: Arc<Slot>,
     ticket: Ticket,
@@ -168,19 +174,20 @@ impl Permit {
         self.slot.provider.send(ProviderMessage::Report(self.ticket, report));
     }
 
-    /// Reports the attempt's end.
+    /// Gives the place back and reports the attempt's end: whoever hears of it finds the place free.
     pub(crate) fn settle(&mut self, outcome: Outcome) {
-        if !std::mem::replace(&mut self.settled, true) {
-            self.report(Report::Ended(outcome));
+        if std::mem::replace(&mut self.settled, true) {
+            return;
         }
+        if let Some(gauge) = self.slot.gauges.get(self.ticket.target) {
+            gauge.fetch_sub(1, Relaxed);
+        }
+        self.report(Report::Ended(outcome));
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(gauge) = self.slot.gauges.get(self.ticket.target) {
-            gauge.fetch_sub(1, Relaxed);
-        }
         self.settle(if self.used { Outcome::Crashed } else { Outcome::Unused });
     }
 }

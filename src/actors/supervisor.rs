@@ -135,8 +135,6 @@ impl State {
 
     fn crashed(&mut self, myself: &ActorRef<SupervisorMessage>, reason: String) {
         self.epoch += 1;
-        let slot = &self.configured.slot;
-        slot.provider.clear();
         let now = now();
         let (wait, keep_statistics, resting) = match self.restarts.crashed(now, &mut self.rng) {
             Restart::After { wait, crashes } => (wait, crashes < 2, false),
@@ -144,7 +142,7 @@ impl State {
         };
         let provider = self.configured.spec.name.clone();
         let status = if resting { ProviderStatus::Resting } else { ProviderStatus::Restarting };
-        slot.status.send_replace(status(now + wait));
+        self.configured.slot.down(status(now + wait));
         tracing::error!(%provider, reason, ?wait, resting, "provider crashed");
         self.shared.tell(Event::ProviderCrashed { provider: provider.clone(), reason, restart_in: wait });
         if resting {
@@ -161,8 +159,7 @@ impl State {
 
     fn retire(&mut self) {
         if !std::mem::replace(&mut self.retired, true) {
-            self.configured.slot.provider.clear();
-            self.configured.slot.status.send_replace(ProviderStatus::Retired);
+            self.configured.slot.down(ProviderStatus::Retired);
         }
     }
 }

@@ -50,6 +50,11 @@ impl Budget {
         self.calls.fetch_sub(1, Relaxed);
     }
 
+    /// Returns the calls in flight.
+    pub fn calls(&self) -> usize {
+        usize::try_from(self.calls.load(Relaxed)).unwrap_or(0)
+    }
+
     /// Counts an answer; it brings a tenth of a token for retries at the same target.
     pub fn succeeded(&self) {
         add(&self.same_target, PER_SUCCESS, SAME_TARGET);

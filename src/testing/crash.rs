@@ -31,10 +31,14 @@ pub enum Crash {
     Calls(u32),
     /// Every call that runs is killed.
     CallsKilled,
+    /// The supervisor of all calls is killed, and all below it.
+    CallsSupervisorKilled,
     /// The router panics in its handler.
     RouterPanics,
     /// The router is killed.
     RouterKilled,
+    /// The front is killed: the actor behind [`Runtime::router`].
+    FrontKilled,
 }
 
 /// Crashes somebody. Returns whether there was anybody to crash.
@@ -80,7 +84,9 @@ pub fn crash(runtime: &Runtime, crash: Crash) -> bool {
             let calls = shared.calls().map(|calls| calls.get_children()).unwrap_or_default();
             calls.iter().map(ractor::ActorCell::kill).count() > 0
         }
+        Crash::CallsSupervisorKilled => shared.calls().map(|calls| calls.kill()).is_some(),
         Crash::RouterPanics => shared.router.send(RouterCommand::Crash(How::Panic)),
         Crash::RouterKilled => shared.router.get().map(|router| router.kill()).is_some(),
+        Crash::FrontKilled => shared.front.get().map(|front| front.kill()).is_some(),
     }
 }

@@ -45,6 +45,7 @@
 //! ```
 
 mod answer;
+mod census;
 mod crash;
 mod fault;
 mod gauge;
@@ -59,6 +60,7 @@ mod script;
 mod speech;
 
 pub use answer::{Answer, Form, Question};
+pub use census::{Census, census};
 pub use crash::{Crash, crash};
 pub use fault::{Fault, ProviderError, RetryHint, Schedule, When};
 pub use provider::{Scripted, Switch};

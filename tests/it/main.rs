@@ -1,4 +1,8 @@
 //! The runtime over scripted providers, under paused time.
 
 mod kit;
+
 mod failover;
+mod streams;
+mod supervision;
+mod timers;

@@ -1,0 +1,408 @@
+//! Every timer, to the millisecond: nothing hangs, nothing is given up too early, nobody is asked before its time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use standin::testing::{Answer, Fault, Latency, Outcome, ProviderError, RetryHint, Script, Scripted};
+use standin::transport::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
+use standin::{ChatRequest, CommitPolicy, Error, ModelConfig};
+use tokio::time::Instant;
+
+use super::kit::{
+    MS, S, World, ask, config_with, outcomes, path, settle, start, stream, unhurried, words, world, world_with,
+};
+
+/// A world whose models have these options.
+async fn of(count: usize, script: Script, model: ModelConfig) -> World {
+    let providers: Vec<Scripted> = (0..count).map(|_| Scripted::new(script.clone())).collect();
+    let mut config = config_with(&providers, &model);
+    config.failover.attempts_max = 4;
+    World { runtime: start(config.clone()).await, providers, config }
+}
+
+fn patient(first_token: Duration) -> ModelConfig {
+    ModelConfig { first_token: Some(first_token), ..ModelConfig::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_connection_costs_no_time() {
+    let world = world(2, Script::default()).await;
+    world.providers[0].always(Fault::Refuse);
+    let begun = Instant::now();
+    let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
+    assert_eq!(path(&reply.finished.attempts), "a/m connect, b/m won");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_without_content_is_left_at_the_first_token_limit_keep_alives_or_not() {
+    let black_hole = Fault::BlackHole { every: 100 * MS };
+    for (fault, model, limit) in [
+        (black_hole.clone(), ModelConfig::default(), 8 * S),
+        (Fault::Hang, ModelConfig::default(), 8 * S),
+        // Such a head says nothing either.
+        (Fault::StallAfter(0), ModelConfig::default(), 8 * S),
+        (Fault::Hang, ModelConfig { reasoning: true, ..ModelConfig::default() }, 64 * S),
+        (black_hole.clone(), patient(1_234 * MS), 1_234 * MS),
+        (black_hole, ModelConfig { ttft_median: Some(2 * S), ..ModelConfig::default() }, 12_800 * MS),
+    ] {
+        let world = of(2, Script::default(), model).await;
+        world.providers[0].always(fault.clone());
+        let begun = Instant::now();
+        let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
+        assert_eq!(path(&reply.finished.attempts), "a/m no_first_token, b/m won", "{fault:?}");
+        let took = begun.elapsed();
+        // What is computed from latencies has two significant digits.
+        assert!((limit.mul_f64(0.99)..limit + 5 * MS).contains(&took), "{fault:?}: {took:?} instead of {limit:?}");
+        settle().await;
+        assert_eq!(world.providers[0].counts().in_flight, 0, "{fault:?}: the connection is closed");
+        assert_eq!(world.health("a/m").failed, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_pauses_is_left_at_the_stall_limit() {
+    for (model, limit) in [
+        (ModelConfig::default(), 15 * S),
+        (ModelConfig { reasoning: true, ..ModelConfig::default() }, 90 * S),
+        (ModelConfig { stall: Some(700 * MS), ..ModelConfig::default() }, 700 * MS),
+    ] {
+        let world = of(2, unhurried(), model).await;
+        world.providers[0].always(Fault::StallAfter(5));
+        let begun = Instant::now();
+        let seen = stream(&world.runtime, ask(&words(10))).await;
+        assert_eq!(seen.shape(), "a/m#1 text reset(stalled) b/m#2 text finished");
+        // Four more tokens after the first; then b's answer.
+        let expected = (200 * MS + 4 * 20 * MS) + limit + (200 * MS + 9 * 20 * MS);
+        let took = begun.elapsed();
+        assert!((expected..expected + 5 * MS).contains(&took), "{took:?} instead of {expected:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_shorter_than_the_stall_limit_is_no_failure() {
+    let world = of(1, Script { per_token: 14 * S, ..Script::default() }, ModelConfig::default()).await;
+    let reply = world.runtime.chat(ask(&words(20))).await.expect("an answer");
+    assert_eq!(path(&reply.finished.attempts), "a/m won");
+    settle().await;
+    assert_eq!(world.health("a/m").failed, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_holds_over_all_attempts_and_its_error_lists_them() {
+    let world = of(3, Script::default(), patient(3 * S)).await;
+    for provider in &world.providers {
+        provider.always(Fault::Hang);
+    }
+    let begun = Instant::now();
+    let error = world.runtime.chat(ask("hello").deadline(7 * S)).await.expect_err("nobody answers");
+    assert_eq!(begun.elapsed().as_secs(), 7);
+    let Error::DeadlineExceeded { attempts } = &error else { panic!("{error:?}") };
+    // 7 s: a has a third of them, b half of what is left, c the rest.
+    let took: Vec<_> = attempts.iter().map(|record| record.took.as_millis() / 10 * 10).collect();
+    assert_eq!(path(attempts), "a/m no_first_token, b/m no_first_token, c/m cancelled", "{took:?}");
+    assert_eq!(took.iter().sum::<u128>() / 100, 70 - 1, "{took:?}");
+    settle().await;
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_providers_of_500_ms_each_work_as_a_chain() {
+    for silent in 1..=2 {
+        let world = of(3, Script::default(), patient(500 * MS)).await;
+        for provider in &world.providers[..silent] {
+            provider.always(Fault::BlackHole { every: 50 * MS });
+        }
+        let begun = Instant::now();
+        let reply = world.runtime.chat(ask("hello").deadline(1_600 * MS)).await;
+        let reply = reply.unwrap_or_else(|error| panic!("{silent} silent: {error}"));
+        assert_eq!(reply.finished.attempts.len(), silent + 1);
+        assert!(begun.elapsed() <= 1_600 * MS, "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chain_of_silent_providers_is_walked_at_exactly_their_own_limits() {
+    let world = of(4, Script::default(), patient(500 * MS)).await;
+    for provider in &world.providers[..3] {
+        provider.always(Fault::Hang);
+    }
+    let begun = Instant::now();
+    let reply = world.runtime.chat(ask("hello")).await.expect("d answers");
+    assert_eq!(reply.finished.target.to_string(), "d/m");
+    let took = begun.elapsed();
+    assert!((1_500 * MS..1_506 * MS).contains(&took), "{took:?}");
+    let starts: Vec<_> = reply.finished.attempts.iter().map(|record| record.started_after.as_millis() / 10).collect();
+    assert_eq!(starts, [0, 50, 100, 150]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_possible_attempt_gets_all_the_time_that_is_left() {
+    // A sole target thinks longer than its own limit: nobody else could do it faster.
+    let world = of(1, Script { first_token: Latency::Fixed(100 * S), ..Script::default() }, patient(S)).await;
+    let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
+    assert_eq!(reply.finished.attempts[0].first_token, Some(100 * S));
+    // The second of two, likewise.
+    let world = of(2, Script { first_token: Latency::Fixed(100 * S), ..Script::default() }, patient(S)).await;
+    let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
+    assert_eq!(path(&reply.finished.attempts), "a/m no_first_token, b/m won");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_attempt_does_not_start_without_time_for_it() {
+    for (tokens, late) in [(8, false), (9, true)] {
+        let world = of(2, Script { per_token: S, ..Script::default() }, ModelConfig::default()).await;
+        // Cut after 7 s or 8 s of 9.5 s: less than 2 s are left, or more.
+        world.providers[0].always(Fault::CutAfter(tokens));
+        let begun = Instant::now();
+        let chat = world.runtime.chat(ask("a b c d e f g h i j k l").deadline(9_500 * MS)).await;
+        let error = chat.expect_err("there is no time for so many words");
+        let expected = if late { "a/m cut" } else { "a/m cut, b/m cancelled" };
+        assert_eq!(path(error.attempts()), expected);
+        assert!(matches!(error, Error::DeadlineExceeded { .. }), "{error:?}");
+        let took = begun.elapsed();
+        assert!(took <= 9_502 * MS && (took < 9 * S) == late, "there is no point in waiting: {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_is_shared_only_among_attempts_that_can_have_enough_of_it() {
+    // The first of three, in 5 s: two seconds are the least, so two of them share.
+    let world = of(3, Script::default(), ModelConfig::default()).await;
+    world.providers[..2].iter().for_each(|provider| drop(provider.always(Fault::Hang)));
+    let error = world.runtime.chat(ask("hello").deadline(5 * S)).await.expect_err("two hang");
+    let Error::DeadlineExceeded { attempts } = error else { panic!("{error:?}") };
+    assert_eq!(path(&attempts), "a/m no_first_token, b/m cancelled");
+    assert_eq!(attempts[1].started_after.as_millis() / 10, 250);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_attempt_always_starts() {
+    let world = world(1, Script::default()).await;
+    let reply = world.runtime.chat(ask("hello").deadline(MS)).await.expect("an answer in no time");
+    assert_eq!(reply.text, "hello");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_retry_after_of_a_sole_target_is_waited_for_and_never_less() {
+    let waits = [
+        (RetryHint::Seconds(Duration::from_millis(1_500)), 1_500),
+        (RetryHint::Millis(Duration::from_millis(700)), 700),
+        (RetryHint::Reset(S), 1_000),
+        (RetryHint::Text(S), 1_000),
+    ];
+    for (hint, millis) in waits {
+        let world = world(1, Script::default()).await;
+        world.providers[0].next(1, Fault::RateLimited(hint));
+        let begun = Instant::now();
+        let reply = world.runtime.chat(ask("hello")).await.unwrap_or_else(|error| panic!("{hint:?}: {error}"));
+        assert_eq!(path(&reply.finished.attempts), "a/m rate_limited, a/m won");
+        let took = begun.elapsed().as_millis();
+        // Up to 10 % more, so that not everybody comes back at once.
+        assert!((millis..=millis * 11 / 10 + 5).contains(&took), "{hint:?}: {took} ms");
+        assert_eq!(world.health("a/m").failed, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_retry_after_is_not_waited_for_and_nobody_asks_before_it_is_over() {
+    let world = world(1, Script::default()).await;
+    world.providers[0].next(1, Fault::RateLimited(RetryHint::Seconds(30 * S)));
+    let begun = Instant::now();
+    let error = world.runtime.chat(ask("hello")).await.expect_err("it will not wait so long");
+    assert_eq!(begun.elapsed().as_millis(), 0);
+    let Error::Exhausted { retry_after: Some(after), .. } = error else { panic!("{error:?}") };
+    assert!((30 * S..=33 * S).contains(&after), "{after:?}");
+    let mut answered = None;
+    while answered.is_none() {
+        tokio::time::sleep(500 * MS).await;
+        answered = world.runtime.chat(ask("hello")).await.ok().map(|_| begun.elapsed());
+    }
+    let log = world.providers[0].log();
+    assert_eq!(log.len(), 2, "one that was refused and one that was answered");
+    assert!((30 * S..=33_500 * MS).contains(&answered.expect("answered")), "{answered:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_beyond_a_tenth_of_the_time_left_is_not_waited_for() {
+    let world = world(1, Script::default()).await;
+    world.providers[0].next(1, Fault::RateLimited(RetryHint::Seconds(S)));
+    let error = world.runtime.chat(ask("hello").deadline(5 * S)).await.expect_err("half a second is the most");
+    assert!(matches!(error, Error::Exhausted { .. }), "{error:?}");
+    assert_eq!(world.providers[0].received(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_is_left_for_another_target_at_once_and_not_asked_again_before_its_time() {
+    let world = world(2, Script::default()).await;
+    world.providers[0].next(1, Fault::RateLimited(RetryHint::Seconds(20 * S)));
+    let begun = Instant::now();
+    for second in 0..30 {
+        let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
+        let expected = match second {
+            0 => "a/m rate_limited, b/m won",
+            1..20 => "b/m won",
+            20..=22 => &path(&reply.finished.attempts),
+            _ => "a/m won",
+        };
+        assert_eq!(path(&reply.finished.attempts), expected, "at {second} s");
+        tokio::time::sleep_until(begun + (second + 1) * S).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overload_with_a_retry_after_opens_the_breaker_for_so_long() {
+    let world = world(2, Script::default()).await;
+    let mut headers = http::HeaderMap::new();
+    headers.insert("retry-after", http::HeaderValue::from_static("40"));
+    world.providers[0].next(1, Fault::Reply { status: 503, headers, body: "{}".into() });
+    let begun = Instant::now();
+    world.runtime.chat(ask("hello")).await.expect("an answer");
+    while world.providers[0].received() < 2 {
+        world.runtime.chat(ask("hello")).await.expect("an answer");
+        tokio::time::sleep(S).await;
+    }
+    assert!((40 * S..=46 * S).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sole_targets_500_is_tried_again_after_a_jittered_wait() {
+    let mut waits = Vec::new();
+    for seed in 0..20 {
+        let world = world_with(1, Script::default(), |config| config.seed = Some(seed)).await;
+        world.providers[0].next(2, Fault::Error(ProviderError::Server));
+        let begun = Instant::now();
+        let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
+        assert_eq!(path(&reply.finished.attempts), "a/m server, a/m server, a/m won");
+        // U(0, 0.5 s) and U(0, 1 s).
+        assert!(begun.elapsed() <= 1_505 * MS, "{:?}", begun.elapsed());
+        waits.push(begun.elapsed());
+    }
+    let mean = waits.iter().sum::<Duration>() / 20;
+    assert!((400 * MS..1_100 * MS).contains(&mean), "{mean:?}");
+    waits.dedup();
+    assert!(waits.len() > 15, "different calls wait differently");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_500_moves_to_the_next_target_at_once_and_comes_back_only_when_nobody_else_is_left() {
+    let world = world(2, Script::default()).await;
+    world.providers[0].next(1, Fault::Error(ProviderError::Server));
+    world.providers[1].next(1, Fault::Error(ProviderError::Overloaded));
+    let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
+    assert_eq!(path(&reply.finished.attempts), "a/m server, b/m overloaded, a/m won");
+    assert!(reply.finished.attempts[1].started_after < MS, "no wait before another target");
+}
+
+/// Breaks the first connections before a response, as pooled ones do.
+#[derive(Debug)]
+struct Stale {
+    inner: Scripted,
+    broken: AtomicU32,
+}
+
+impl Transport for Stale {
+    fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
+        if self.broken.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+            return Box::pin(async { Err(TransportError::Unsent("reset".into())) });
+        }
+        self.inner.send(request)
+    }
+}
+
+async fn stale(broken: u32, attempts_max: u32) -> World {
+    let providers: Vec<Scripted> = (0..2).map(|_| Scripted::new(Script::default())).collect();
+    let mut config = config_with(&providers, &ModelConfig::default());
+    let transport = Stale { inner: providers[0].clone(), broken: AtomicU32::new(broken) };
+    config.providers.get_mut("a").expect("a").custom = Some(Arc::new(transport));
+    config.failover.attempts_max = attempts_max;
+    World { runtime: start(config.clone()).await, providers, config }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pooled_connection_that_breaks_unsent_is_replaced_at_once_and_counts_for_nothing() {
+    let world = stale(1, 1).await;
+    let begun = Instant::now();
+    let reply = world.runtime.chat(ask("hello")).await.expect("an answer, though one attempt is the most");
+    assert_eq!(path(&reply.finished.attempts), "a/m unsent, a/m won");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    settle().await;
+    assert_eq!(world.health("a/m").failed, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_breaks_unsent_twice_is_no_connection() {
+    let world = stale(2, 3).await;
+    let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
+    assert_eq!(path(&reply.finished.attempts), "a/m unsent, a/m connect, b/m won");
+    settle().await;
+    assert_eq!(world.health("a/m").failed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_attempts_are_made_than_allowed() {
+    for attempts_max in 1..=3 {
+        let world = world_with(3, Script::default(), |config| config.failover.attempts_max = attempts_max).await;
+        for provider in &world.providers {
+            provider.always(Fault::Error(ProviderError::BadGateway));
+        }
+        let error = world.runtime.chat(ask("hello")).await.expect_err("nobody answers");
+        assert_eq!(error.attempts().len(), attempts_max as usize);
+        assert!(matches!(error, Error::Exhausted { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_and_a_request_may_set_their_own_deadlines() {
+    let world = world_with(1, Script::default(), |config| {
+        config.failover.deadline = 50 * S;
+        let route = config.routes.get_mut("smart").expect("smart");
+        route.failover = Some(standin::policy::failover::FailoverOptions { deadline: 20 * S, ..Default::default() });
+    })
+    .await;
+    world.providers[0].always(Fault::Hang);
+    for (request, seconds) in [
+        (ask("the route's"), 20),
+        (ask("its own").deadline(4 * S), 4),
+        (ask("a longer one").deadline(90 * S), 90),
+        (ChatRequest { route: "a/m".into(), ..ask("the configuration's") }, 50),
+    ] {
+        let begun = Instant::now();
+        let error = world.runtime.chat(request.clone()).await.expect_err("it hangs");
+        assert!(matches!(error, Error::DeadlineExceeded { .. }), "{error:?}");
+        assert_eq!(begun.elapsed().as_millis() / 100, seconds * 10, "{request:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_reply_has_a_minute_where_streams_are_off() {
+    let world = world_with(2, Script::default(), |config| {
+        config.providers.values_mut().for_each(|provider| provider.stream_upstream = false);
+    })
+    .await;
+    world.providers[0].always(Fault::Hang);
+    let begun = Instant::now();
+    let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
+    assert_eq!(path(&reply.finished.attempts), "a/m no_first_token, b/m won");
+    assert_eq!(begun.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_is_not_timed_while_its_reader_pauses() {
+    let world = of(1, Script::default(), ModelConfig { stall: Some(S), ..ModelConfig::default() }).await;
+    world.providers[0].say(Answer::text(words(400)));
+    let request = ChatRequest { commit: CommitPolicy::Fail, ..ask("hello") };
+    let mut reading = world.runtime.stream(request).await.expect("it runs");
+    let mut events = 0;
+    while let Some(event) = reading.next().await {
+        event.expect("no error");
+        events += 1;
+        if events % 50 == 0 {
+            tokio::time::sleep(20 * S).await;
+        }
+    }
+    assert_eq!(outcomes(&world.providers[0]), [Outcome::Answered]);
+    settle().await;
+    assert_eq!(world.health("a/m").failed, 0);
+}
