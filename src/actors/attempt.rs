@@ -321,7 +321,7 @@ impl Account {
             return Outcome::Success { tpot: self.tpot(&record.usage, now) };
         };
         match failure.class {
-            FailureClass::Cancelled if self.begun.is_none() => Outcome::Unused,
+            FailureClass::Cancelled | FailureClass::Crashed if self.begun.is_none() => Outcome::Unused,
             FailureClass::Cancelled => Outcome::Cancelled { hedge_lost: false },
             FailureClass::Crashed => Outcome::Crashed,
             FailureClass::Cut if self.blocked >= BLOCKED_NO_FAULT => Outcome::Cancelled { hedge_lost: false },
@@ -352,10 +352,8 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let end = match self.begun {
-            Some(_) => Failure::new(FailureClass::Crashed, "the attempt's actor crashed or was killed").into(),
-            None => End::cancelled("the attempt never began"),
-        };
-        self.settle(Err(end));
+        // Ours either way. One that never began is no reader's doing, so the call goes on to the next target.
+        let how = if self.begun.is_some() { "crashed or was killed" } else { "never started" };
+        self.settle(Err(Failure::new(FailureClass::Crashed, format!("the attempt's actor {how}")).into()));
     }
 }
