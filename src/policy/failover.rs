@@ -304,7 +304,6 @@ impl Failover {
         self.moved |= self.is_move(reason);
         self.attempts += 1;
         self.counted += 1;
-        self.plans = 0;
         self.patience = None;
         self.targets[at].standing = Standing::Runs { reason, number: self.attempts };
     }
@@ -351,7 +350,7 @@ impl Failover {
     /// Reports that an attempt failed. `back` is when its target may be asked again, where it said so.
     pub fn failed(&mut self, number: u32, failure: &Failure, back: Option<Instant>, now: Instant, rng: &mut impl Rng) {
         let Some(at) = self.running(number) else { return };
-        self.stale = true;
+        (self.stale, self.plans) = (true, 0);
         if is_own(failure.class) {
             self.own = Some(failure.clone());
         }
@@ -488,8 +487,7 @@ impl Failover {
             _ => None,
         });
         let at = waiting.chain(self.back.filter(|&back| back <= patience)).min()?;
-        self.stale = true;
-        self.plans = 0;
+        (self.stale, self.plans) = (true, 0);
         Some(at)
     }
 
