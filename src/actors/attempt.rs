@@ -380,8 +380,8 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
-        let what = if self.begun.is_some() { "crashed or was killed" } else { "never began" };
-        let failure = Failure::new(FailureClass::Crashed, format!("the attempt's actor {what}"));
-        self.settle(Err(failure.into()));
+        // Ours either way. One that never began is no reader's doing, so the call goes on to the next target.
+        let how = if self.begun.is_some() { "crashed or was killed" } else { "never started" };
+        self.settle(Err(Failure::new(FailureClass::Crashed, format!("the attempt's actor {how}")).into()));
     }
 }

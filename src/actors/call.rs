@@ -21,7 +21,7 @@ use super::stream::{ReplyStream, Word};
 use super::table::{Route, Table};
 use crate::policy::admission::Ask;
 use crate::policy::failover::{Failover, GiveUp, Planned, Step, Try};
-use crate::policy::routing::{self, Needs, Plan, RouteState, Sticky, Why};
+use crate::policy::routing::{self, Needs, Plan, RouteState, Skip, Sticky, Why};
 use crate::policy::snapshot::{Gate, Latency, Refusal};
 use crate::words::{
     AssistantPart, AttemptEnd, AttemptRecord, CallId, ChatRequest, CommitPolicy, Error, Failure, FailureClass,
@@ -332,7 +332,7 @@ impl Driver {
         let now = now();
         self.follow_table();
         let plan = self.plan.take().unwrap_or_else(|| {
-            let candidates = self.table.candidates(&self.route, self.machine.spent());
+            let candidates = self.table.candidates(&self.route, &self.machine.spent());
             let pinned = self.shared.pinned(&self.route.spec.name).and_then(|id| self.table.index(&id));
             let options = &self.route.spec.options;
             let sticky = self.sticky;
@@ -340,9 +340,9 @@ impl Driver {
         });
         self.last_resort |= plan.last_resort;
         self.probe = plan.picks.first().filter(|pick| pick.why == Why::Probe).map(|pick| pick.target);
-        let back = plan.skipped.iter().filter_map(|skip| skip.until).min();
+        let refusals = plan.skipped.iter().filter_map(Skip::refusal);
         let picks = plan.picks.iter().filter_map(|pick| self.planned(pick.target));
-        self.machine.planned(picks.collect::<Vec<_>>(), plan.last_resort, back, now);
+        self.machine.planned(picks.collect::<Vec<_>>(), refusals, plan.last_resort, now);
         let planned = Happened::planned(&plan, &self.table, now);
         self.log.note(planned);
     }
@@ -359,7 +359,7 @@ impl Driver {
         self.plan = None;
         self.sticky = None;
         self.needs = self.table.needs(&self.route, &self.request);
-        self.machine.reindex(|target| self.table.index(old.targets[target].id()));
+        self.machine.reindex(|target| self.table.index(old.targets.get(target)?.id()));
     }
 
     fn planned(&self, target: usize) -> Option<Planned> {
@@ -470,6 +470,7 @@ impl Driver {
                 match &ended.record.end {
                     AttemptEnd::Won => self.machine.succeeded(number, &self.shared.budget),
                     AttemptEnd::Failed(failure) => {
+                        self.running.retain(|running| running.number != number);
                         self.machine.failed(number, failure, ended.back, now(), &mut self.rng);
                         self.log.note(Happened::Failed { attempt: number, failure: failure.clone() });
                     }
@@ -479,6 +480,7 @@ impl Driver {
             // Its account speaks even when it crashes, so this cannot be; if it is, the call goes on.
             Happening::Lost(number) => {
                 let failure = Failure::new(FailureClass::Crashed, "the attempt was lost");
+                self.running.retain(|running| running.number != number);
                 self.machine.failed(number, &failure, None, now(), &mut self.rng);
             }
         }

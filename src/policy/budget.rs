@@ -24,6 +24,15 @@ const SAME_TARGET_MIN: i64 = 5 * TOKEN;
 /// What a success brings to that sub-limit.
 const PER_SUCCESS: i64 = TOKEN / 10;
 
+/// What a try is that takes from the budget: one token of the bucket each, some from a sub-limit within it as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spend {
+    /// A second or later move of a call, to another target or another key.
+    Failover,
+    /// The same target again.
+    SameTarget,
+}
+
 /// The retry budget of one runtime.
 #[derive(Debug)]
 pub struct Budget {
@@ -60,34 +69,25 @@ impl Budget {
         add(&self.same_target, PER_SUCCESS, SAME_TARGET);
     }
 
-    /// Takes leave for a second or later failover.
+    /// Takes leave for a try, or says that there is none.
     #[must_use]
-    pub fn take_failover(&self) -> bool {
-        take(&self.bucket, TOKEN, 0)
-    }
-
-    /// Takes leave to ask the same target again.
-    #[must_use]
-    pub fn take_same_target(&self) -> bool {
-        if !take(&self.same_target, TOKEN, SAME_TARGET_MIN) {
+    pub fn take(&self, spend: Spend) -> bool {
+        if spend == Spend::SameTarget && !take(&self.same_target, SAME_TARGET_MIN) {
             return false;
         }
-        let taken = self.take_failover();
-        if !taken {
+        let taken = take(&self.bucket, 0);
+        if !taken && spend == Spend::SameTarget {
             self.same_target.fetch_add(TOKEN, Relaxed);
         }
         taken
     }
 
-    /// Returns what [`Self::take_failover`] took, since the target refused.
-    pub fn give_back_failover(&self) {
+    /// Returns what [`Self::take`] took, since the target refused.
+    pub fn give_back(&self, spend: Spend) {
         self.bucket.fetch_add(TOKEN, Relaxed);
-    }
-
-    /// Returns what [`Self::take_same_target`] took, since the target refused.
-    pub fn give_back_same_target(&self) {
-        self.give_back_failover();
-        self.same_target.fetch_add(TOKEN, Relaxed);
+        if spend == Spend::SameTarget {
+            self.same_target.fetch_add(TOKEN, Relaxed);
+        }
     }
 
     /// Returns the whole tokens left, for people.
@@ -96,9 +96,9 @@ impl Budget {
     }
 }
 
-/// Takes `amount` if so much is left above `floor`.
-fn take(cell: &AtomicI64, amount: i64, floor: i64) -> bool {
-    cell.fetch_update(Relaxed, Relaxed, |have| (have >= floor + amount).then_some(have - amount)).is_ok()
+/// Takes a token if there is one above `floor`.
+fn take(cell: &AtomicI64, floor: i64) -> bool {
+    cell.fetch_update(Relaxed, Relaxed, |have| (have >= floor + TOKEN).then_some(have - TOKEN)).is_ok()
 }
 
 /// Adds up to a limit; what is above it already stays.
@@ -116,7 +116,7 @@ mod tests {
         let mut taken = 0;
         for _ in 0..1_000 {
             budget.call_started();
-            taken += i32::from(budget.take_failover()) + i32::from(budget.take_failover());
+            taken += i32::from(budget.take(Spend::Failover)) + i32::from(budget.take(Spend::Failover));
             budget.call_ended();
         }
         assert!((500..=520).contains(&taken), "took {taken}");
@@ -138,22 +138,22 @@ mod tests {
         for _ in 0..100 {
             budget.call_started();
         }
-        assert_eq!((0..20).filter(|_| budget.take_same_target()).count(), 5);
+        assert_eq!((0..20).filter(|_| budget.take(Spend::SameTarget)).count(), 5);
         for _ in 0..10 {
             budget.succeeded();
         }
-        assert!(budget.take_same_target());
-        assert!(!budget.take_same_target());
+        assert!(budget.take(Spend::SameTarget));
+        assert!(!budget.take(Spend::SameTarget));
     }
 
     #[test]
     fn a_retry_refused_by_the_common_bucket_takes_nothing_from_the_sub_limit() {
         let budget = Budget::default();
-        while budget.take_failover() {}
-        assert!(!budget.take_same_target());
+        while budget.take(Spend::Failover) {}
+        assert!(!budget.take(Spend::SameTarget));
         for _ in 0..2 {
             budget.call_started();
         }
-        assert!(budget.take_same_target(), "the sub-limit was still whole");
+        assert!(budget.take(Spend::SameTarget), "the sub-limit was still whole");
     }
 }

@@ -1,21 +1,23 @@
 //! One call's way over its targets: what to try next, when to wait, when to give up.
 //!
 //! ```text
-//!   Plan             Try, admitted            first content              succeeded
-//!  ------> [queue] ---------------> [open] -------------------> [committed] --------> Finish
-//!     ^      |  ^                     | failed                       | failed
-//!     |      |  +---- again, later ---+------ Reset (or GiveUp) -----+
-//!     +------+  none due: Plan, Wait
-//!            +  nothing left: GiveUp
+//!  a target:
+//!             Plan             Try               admitted               won
+//!   (unknown) ----> waits ------------> asked ------------> runs ------------> Commit, Finish
+//!                    ^ ^ refused, later   | refused          | failed, lost
+//!                    | +------------------+-----> spent <----+
+//!                    +------------ again, for a reason ------+
+//!
+//!  the call:  a target waits and is due: Try.  None does: Plan.  A plan does not help: Wait.  Nothing to wait for: GiveUp.
 //! ```
 //!
 //! In flow plans, refusals, contents and ends of attempts, and the time; out flow [`Step`]s. The caller asks
-//! [`Failover::next`] until it says [`Step::Wait`], then waits for an event or the time. It holds several attempts
-//! at once as easily as one. It never sends, sleeps or picks by itself: targets are picked by `routing`.
+//! [`Failover::next`] until it says [`Step::Wait`], then waits for an event or the time. Several attempts at once are
+//! no other case than one. It never sends, sleeps or picks by itself: targets are picked by `routing`.
 //!
-//! The whole memory of a call is one queue of targets, each with the time from which it may be tried. What a failure
-//! means for its target is only where in the queue it goes back, and when: at the front, at once (another key, a
-//! broken pooled connection); at the back, later (a sole target's 500, a short Retry-After); or not at all.
+//! The whole memory of a call is one list of the targets it met, each in one standing. What a failure means for its
+//! target is only for what reason the target is asked again, and from when on; or that it is spent. Reasons are
+//! ordered: another key or a broken connection goes before other targets, a pause at the same target after them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -23,8 +25,8 @@ use std::time::{Duration, Instant};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use super::budget::Budget;
-use super::snapshot::Refusal;
+use super::budget::{Budget, Spend};
+use super::snapshot::{Gate, Refusal};
 use crate::words::{CommitPolicy, Failure, FailureClass};
 
 /// How long and how often a call may try. A route or a caller may say otherwise.
@@ -55,15 +57,19 @@ impl Default for FailoverOptions {
     }
 }
 
-/// The wait before the same target is asked again: U(0, min(8 s, 0.5 s * 2^n)), full jitter as AWS's SDKs do it.
-const BACKOFF_MIN: Duration = Duration::from_millis(500);
-const BACKOFF_MAX: Duration = Duration::from_secs(8);
-/// When to look again for a target that could not say when: a provider that restarts, a free place.
+/// The pause before the same target is asked again: U(0, min(8 s, 0.5 s * 2^n)), full jitter as AWS's SDKs do it.
+const PAUSE_BASE: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(8);
+/// When to look again for a target that could not say when: a free place, a free probe, a provider that restarts.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// The shortest wait, for a target that says it is back already: tokio's timers know nothing shorter.
+const WAIT_MIN: Duration = Duration::from_millis(1);
 /// A later attempt does not start with less time left than this (or its own first-token limit, if that is shorter).
 const LATER_ATTEMPT_MIN: Duration = Duration::from_secs(2);
 /// Plans without an attempt or a wait between them: one, one more after its targets refused, one as a last resort.
 const PLANS_MAX: u32 = 3;
+/// What a target is called that a reconfiguration took away while an attempt ran there.
+const GONE: usize = usize::MAX;
 
 /// A target as planned.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,6 +80,13 @@ pub struct Planned {
     pub context_tokens_max: Option<u32>,
     /// The most time until its first token.
     pub first_token_max: Duration,
+}
+
+impl Planned {
+    /// Returns the time that a later attempt there must have, or it does not start.
+    fn start_min(&self) -> Duration {
+        LATER_ATTEMPT_MIN.min(self.first_token_max)
+    }
 }
 
 /// One try.
@@ -87,7 +100,8 @@ pub struct Try {
     pub last_resort: bool,
     /// Whether it repeats a try whose connection broke before any response came.
     pub resend: bool,
-    /// The most time until the first token; the last possible attempt gets all that is left.
+    /// The most time until the first token. It leaves to those behind it what they need to start; the last possible
+    /// attempt gets all that is left.
     pub first_token_max: Duration,
 }
 
@@ -99,10 +113,10 @@ pub enum Step {
     /// Ask this target for a permit and start an attempt; then report [`Failover::admitted`] or
     /// [`Failover::refused`].
     Try(Try),
+    /// Tell the caller to drop what it has of an answer: it broke off so, and another one follows at once.
+    Reset(Failure),
     /// Hand this attempt's content to the caller from now on.
     Commit(u32),
-    /// Tell the caller to drop what it has of the committed attempt's content.
-    Reset(Failure),
     /// Stop this attempt; its end need not be reported.
     Cancel(u32),
     /// Nothing to do until an event, or until then.
@@ -120,49 +134,67 @@ pub enum GiveUp {
     Rejected(Failure),
     /// Nothing is left to try; a target may come back then.
     Exhausted(Option<Instant>),
-    /// The time is up.
+    /// The time is up, or too short for another attempt.
     Deadline,
-    /// The answer broke off after content had reached the caller.
+    /// The answer broke off after content had reached the caller, and nothing replaced it.
     Interrupted(Failure),
 }
 
-/// A target waiting for its turn.
-#[derive(Clone, Copy, Debug)]
-struct Queued {
-    planned: Planned,
-    from: Instant,
-    again: Again,
-}
-
-/// Why a target is asked, as the budget sees it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Again {
-    /// Its first time in this call.
-    No,
-    /// A pooled connection broke: free, and not counted as an attempt.
+/// Why a target is asked, in the order in which those that are due go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reason {
+    /// Its pooled connection broke before any response: once more, free, and not counted as an attempt.
     Resend,
     /// Its key was refused; it may have another.
     OtherKey,
-    /// It failed in a way that may pass: takes from the sub-limit for the same target.
-    Same,
+    /// Its answer was of no use; the next one may be.
+    Redraw,
+    /// It is new to the call.
+    New,
+    /// It failed in a way that may pass, and nobody else is left: after a pause.
+    Pause,
+    /// The same, but the pause is its own wish: the call waits for it no longer than for any other target.
+    Wish,
 }
 
-/// What a failure means for its target.
-enum Consequence {
-    /// It is the request's own: nobody else is asked.
-    Return,
-    /// This target is done with.
-    Next,
-    /// Back into the queue, before all others or behind them.
-    First(Again),
-    Later(Instant),
-}
-
-/// A try that was admitted, or waits to be.
+/// How things stand between a call and a target.
 #[derive(Clone, Copy, Debug)]
-struct Open {
-    number: u32,
-    queued: Queued,
+enum Standing {
+    /// May be asked from then on.
+    Waits { reason: Reason, from: Instant },
+    /// Was asked for a permit.
+    Asked { reason: Reason, paid: Option<Spend> },
+    /// Has an attempt in flight.
+    Runs { reason: Reason, number: u32 },
+    /// Done with, for this call; maybe because the request is not for it, and maybe others may come back then.
+    Spent { own: bool, back: Option<Instant> },
+}
+
+/// A target that a call has met.
+#[derive(Clone, Copy, Debug)]
+struct Met {
+    planned: Planned,
+    standing: Standing,
+}
+
+impl Met {
+    fn runs(&self) -> bool {
+        matches!(self.standing, Standing::Runs { .. })
+    }
+
+    fn is_new(&self) -> bool {
+        matches!(self.standing, Standing::Waits { reason: Reason::New, .. })
+    }
+}
+
+/// What a failure leads to.
+enum Consequence {
+    /// The call is over, for this reason or because nothing that is left may help.
+    End(Option<GiveUp>),
+    /// The target is done with.
+    Spent,
+    /// The target is asked again.
+    Again(Reason, Instant),
 }
 
 /// One call's failover machine.
@@ -171,31 +203,34 @@ pub struct Failover {
     options: FailoverOptions,
     commit: CommitPolicy,
     deadline: Instant,
-    queue: VecDeque<Queued>,
-    asking: Option<Open>,
-    open: Vec<Open>,
+    /// How many attempts should be in flight.
+    at_once: usize,
+    targets: Vec<Met>,
     /// Steps that an event brought about and that are still to be said.
     said: VecDeque<Step>,
-    /// Targets that are done with for this call.
-    spent: Vec<usize>,
-    /// Targets that had their second try after an unusable answer.
-    repeated: Vec<usize>,
+    /// Attempts that were started, and those among them that count.
     attempts: u32,
-    /// Attempts among them whose connection broke before anything was sent, and that do not count.
-    unsent: u32,
-    /// The last target that admitted an attempt, and whether the call ever moved to another.
-    at: Option<usize>,
+    counted: u32,
+    /// Whether the call's one free move, to another target or key, is taken.
     moved: bool,
+    /// Answers that were of no use.
+    unusable: u32,
+    /// The largest context window that was too small.
+    too_small: u32,
     last_resort: bool,
     committed: Option<u32>,
-    /// Why a call that now runs out of targets ends, where that is not mere exhaustion.
-    verdict: Option<GiveUp>,
-    /// When the first target that cannot be asked now comes back.
+    /// How the content broke off that the caller still has.
+    broken: Option<Failure>,
+    /// The last failure that is the request's own, though another target might have taken it.
+    own: Option<Failure>,
+    /// Whether a target was left out for want of time.
+    late: bool,
+    /// When the first target comes back that does not admit the call now.
     back: Option<Instant>,
     /// Whether something changed since the last plan, and how many plans led to nothing.
     stale: bool,
     plans: u32,
-    /// How long this call goes on waiting, once it has begun to.
+    /// Until when this call waits for targets that do not admit it, once it has begun to.
     patience: Option<Instant>,
 }
 
@@ -206,19 +241,19 @@ impl Failover {
             options,
             commit,
             deadline,
-            queue: VecDeque::new(),
-            asking: None,
-            open: Vec::new(),
+            at_once: 1,
+            targets: Vec::new(),
             said: VecDeque::new(),
-            spent: Vec::new(),
-            repeated: Vec::new(),
             attempts: 0,
-            unsent: 0,
-            at: None,
+            counted: 0,
             moved: false,
+            unusable: 0,
+            too_small: 0,
             last_resort: false,
             committed: None,
-            verdict: None,
+            broken: None,
+            own: None,
+            late: false,
             back: None,
             stale: true,
             plans: 0,
@@ -226,121 +261,115 @@ impl Failover {
         }
     }
 
-    /// Returns the targets that are done with for this call and must not be planned again.
-    pub fn spent(&self) -> &[usize] {
-        &self.spent
+    /// Returns the targets that must not be planned: those that are done with, and those at work.
+    pub fn spent(&self) -> Vec<usize> {
+        let out = |met: &&Met| met.runs() || matches!(met.standing, Standing::Spent { .. });
+        self.targets.iter().filter(out).map(|met| met.planned.target).collect()
     }
 
-    /// Takes new indexes after a reconfiguration; targets that are gone are forgotten.
+    /// Takes new indexes after a reconfiguration. Targets that are gone are forgotten; an attempt that runs goes on.
     pub fn reindex(&mut self, new: impl Fn(usize) -> Option<usize>) {
-        self.queue.retain_mut(|queued| {
-            new(queued.planned.target).is_some_and(|target| {
-                queued.planned.target = target;
-                true
-            })
+        self.targets.retain_mut(|met| {
+            let index = new(met.planned.target);
+            met.planned.target = index.unwrap_or(GONE);
+            index.is_some() || met.runs()
         });
-        for targets in [&mut self.spent, &mut self.repeated] {
-            *targets = targets.iter().filter_map(|&target| new(target)).collect();
-        }
-        self.at = self.at.and_then(new);
     }
 
-    /// Takes a plan: targets in the order they should be tried, and when the first of those that were skipped comes
-    /// back. A target that is to be asked again later keeps its time.
+    /// Takes a plan: targets in the order they should be tried, and what those said that do not admit the call now. A
+    /// target that is to be asked again keeps its reason and its time.
     pub fn planned(
         &mut self,
         picks: impl IntoIterator<Item = Planned>,
+        refusals: impl IntoIterator<Item = Refusal>,
         last_resort: bool,
-        back: Option<Instant>,
         now: Instant,
     ) {
         self.stale = false;
         self.plans += 1;
         self.last_resort = last_resort;
-        self.back = back;
-        let waiting = std::mem::take(&mut self.queue);
-        self.queue = picks
-            .into_iter()
-            .filter(|planned| !self.spent.contains(&planned.target))
-            .map(|planned| {
-                let waiting = waiting.iter().find(|queued| queued.planned.target == planned.target);
-                match waiting {
-                    Some(queued) if queued.again != Again::No => *queued,
-                    _ => Queued { planned, from: now, again: Again::No },
-                }
-            })
-            .collect();
+        self.back = refusals.into_iter().filter_map(|refusal| comes_back(refusal, now)).min();
+        self.targets.retain(|met| !met.is_new());
+        for planned in picks {
+            if !self.targets.iter().any(|met| met.planned.target == planned.target) {
+                self.targets.push(Met { planned, standing: Standing::Waits { reason: Reason::New, from: now } });
+            }
+        }
+        self.leave_small_windows();
     }
 
     /// Reports that the target of the last [`Step::Try`] admitted the attempt and that it runs.
     pub fn admitted(&mut self) {
-        let Some(open) = self.asking.take() else { return };
-        let target = open.queued.planned.target;
-        self.moved |= self.at.is_some_and(|at| at != target);
-        self.at = Some(target);
-        self.attempts = open.number;
-        self.stale = true;
-        self.plans = 0;
+        let Some((at, reason, _)) = self.asked() else { return };
+        self.moved |= self.is_move(reason);
+        self.attempts += 1;
+        self.counted += 1;
         self.patience = None;
-        self.open.push(open);
+        self.targets[at].standing = Standing::Runs { reason, number: self.attempts };
     }
 
     /// Reports that the target of the last [`Step::Try`] refused, and what it took goes back to the budget.
     pub fn refused(&mut self, refusal: Refusal, budget: &Budget, now: Instant) {
-        let Some(open) = self.asking.take() else { return };
-        self.pay(&open.queued).give_back(budget);
-        let until = refusal.until.unwrap_or(now + LOOK_AGAIN);
-        self.back = Some(self.back.map_or(until, |back| back.min(until)));
+        let Some((at, reason, paid)) = self.asked() else { return };
+        if let Some(spend) = paid {
+            budget.give_back(spend);
+        }
         self.stale = true;
+        let back = comes_back(refusal, now);
+        self.targets[at].standing = match (reason, back) {
+            (Reason::New, _) => {
+                // The next plan knows better.
+                self.targets.remove(at);
+                self.back = [self.back, back].into_iter().flatten().min();
+                return;
+            }
+            (Reason::Pause | Reason::Wish, Some(from)) => Standing::Waits { reason: Reason::Wish, from },
+            _ => Standing::Spent { own: false, back },
+        };
     }
 
     /// Reports an attempt's first content. The attempt wins, unless the whole answer is to be checked first.
     pub fn content(&mut self, number: u32) {
-        if self.commit != CommitPolicy::Buffered && self.committed.is_none() {
-            self.committed = Some(number);
-            self.said.push_back(Step::Commit(number));
-            self.cancel_all_but(number);
+        let wins = self.committed.is_none() && self.commit != CommitPolicy::Buffered;
+        if wins && self.running(number).is_some() {
+            self.win(number);
         }
     }
 
     /// Reports that an attempt ended with a whole, usable answer.
     pub fn succeeded(&mut self, number: u32, budget: &Budget) {
-        if self.take_open(number).is_none() {
-            return;
-        }
+        let Some(at) = self.running(number) else { return };
         budget.succeeded();
         if self.committed != Some(number) {
-            self.said.push_back(Step::Commit(number));
+            self.win(number);
         }
-        self.cancel_all_but(number);
+        self.targets[at].standing = Standing::Spent { own: false, back: None };
         self.said.push_back(Step::Finish(number));
     }
 
     /// Reports that an attempt failed. `back` is when its target may be asked again, where it said so.
     pub fn failed(&mut self, number: u32, failure: &Failure, back: Option<Instant>, now: Instant, rng: &mut impl Rng) {
-        let Some(open) = self.take_open(number) else { return };
-        self.stale = true;
-        if failure.class == FailureClass::Cancelled {
-            return self.give_up(GiveUp::Interrupted(failure.clone()));
+        let Some(at) = self.running(number) else { return };
+        (self.stale, self.plans) = (true, 0);
+        if is_own(failure.class) {
+            self.own = Some(failure.clone());
         }
         if self.committed == Some(number) {
             self.committed = None;
-            self.verdict = Some(GiveUp::Interrupted(failure.clone()));
-            if self.commit == CommitPolicy::Fail {
-                return self.give_up(GiveUp::Interrupted(failure.clone()));
-            }
-            self.said.push_back(Step::Reset(failure.clone()));
-        } else if is_own(failure.class) && self.verdict.is_none() {
-            self.verdict = Some(GiveUp::Rejected(failure.clone()));
+            self.broken = Some(failure.clone());
         }
-        match self.consequence(&open, failure, back, now, rng) {
-            Consequence::Return => self.give_up(GiveUp::Rejected(failure.clone())),
-            Consequence::Next => self.spent.push(open.queued.planned.target),
-            Consequence::First(again) => {
-                self.unsent += u32::from(again == Again::Resend);
-                self.queue.push_front(Queued { from: now, again, ..open.queued });
-            }
-            Consequence::Later(from) => self.queue.push_back(Queued { from, again: Again::Same, ..open.queued }),
+        let consequence = match self.consequence(at, failure, back, now, rng) {
+            _ if self.broken.is_some() && self.commit == CommitPolicy::Fail => Consequence::End(None),
+            Consequence::Again(..) if self.targets[at].planned.target == GONE => Consequence::Spent,
+            consequence => consequence,
+        };
+        self.targets[at].standing = match consequence {
+            Consequence::Again(reason, from) => Standing::Waits { reason, from },
+            Consequence::Spent | Consequence::End(_) => Standing::Spent { own: is_own(failure.class), back },
+        };
+        if let Consequence::End(why) = consequence {
+            let why = why.unwrap_or_else(|| self.exhausted(now));
+            self.give_up(why);
         }
     }
 
@@ -354,166 +383,228 @@ impl Failover {
                 self.give_up(GiveUp::Deadline);
                 continue;
             }
-            if !self.open.is_empty() {
-                return Step::Wait(self.deadline);
-            }
-            if self.attempts - self.unsent >= self.options.attempts_max {
-                self.exhausted(now);
-                continue;
-            }
-            if let Some(due) = self.queue.iter().position(|queued| queued.from <= now)
-                && let Some(queued) = self.queue.remove(due)
-            {
-                match self.ask(queued, budget, now) {
-                    Some(step) => return step,
-                    None => continue,
+            let running = self.targets.iter().filter(|met| met.runs()).count();
+            let wanted = if self.committed.is_some() { 1 } else { self.at_once };
+            let more = running < wanted && self.counted < self.options.attempts_max;
+            match if more { self.seek(running == 0, budget, now) } else { None } {
+                Some(step) => return step,
+                None if running > 0 => return Step::Wait(self.deadline),
+                None => {
+                    let end = self.exhausted(now);
+                    self.give_up(end);
                 }
             }
-            if self.stale && self.plans < PLANS_MAX {
-                return Step::Plan;
-            }
-            match self.wait(now) {
-                Some(step) => return step,
-                None => self.exhausted(now),
-            }
         }
     }
 
-    /// Tries a target if time and budget allow.
-    fn ask(&mut self, queued: Queued, budget: &Budget, now: Instant) -> Option<Step> {
+    /// Returns the step towards another attempt, if there may be one. With one in flight, a target that failed is not
+    /// the one to ask, and nobody is waited for.
+    fn seek(&mut self, alone: bool, budget: &Budget, now: Instant) -> Option<Step> {
+        while let Some((at, reason)) = self.due(now).filter(|(_, reason)| alone || *reason <= Reason::New) {
+            if let Some(this) = self.ask(at, reason, budget, now) {
+                return Some(Step::Try(this));
+            }
+            self.targets[at].standing = Standing::Spent { own: false, back: None };
+        }
+        if self.stale && self.plans < PLANS_MAX {
+            return Some(Step::Plan);
+        }
+        if alone { self.wait(now).map(Step::Wait) } else { None }
+    }
+
+    /// Returns who is due, and for what reason: the first of those with the best reason.
+    fn due(&self, now: Instant) -> Option<(usize, Reason)> {
+        let due = self.targets.iter().enumerate().filter_map(|(at, met)| match met.standing {
+            Standing::Waits { reason, from } if from <= now => Some((at, reason)),
+            _ => None,
+        });
+        due.min_by_key(|(_, reason)| *reason)
+    }
+
+    /// Asks a target, if time and budget allow.
+    fn ask(&mut self, at: usize, reason: Reason, budget: &Budget, now: Instant) -> Option<Try> {
+        let planned = self.targets[at].planned;
         let left = self.deadline.saturating_duration_since(now);
-        let left_min = LATER_ATTEMPT_MIN.min(queued.planned.first_token_max);
-        if self.attempts > 0 && left < left_min {
-            self.give_up(GiveUp::Deadline);
+        if self.attempts > 0 && left < planned.start_min() {
+            self.late = true;
             return None;
         }
-        if !self.pay(&queued).take(budget) {
-            self.spent.push(queued.planned.target);
+        let price = self.price(reason);
+        if !price.is_none_or(|spend| budget.take(spend)) {
             return None;
         }
-        let first_token_max = match self.tries_left(left, left_min) {
-            1 => left,
-            tries => queued.planned.first_token_max.min(left / tries),
-        };
-        let number = self.attempts + 1;
-        self.asking = Some(Open { number, queued });
-        Some(Step::Try(Try {
-            number,
-            target: queued.planned.target,
+        self.targets[at].standing = Standing::Asked { reason, paid: price };
+        Some(Try {
+            number: self.attempts + 1,
+            target: planned.target,
             last_resort: self.last_resort,
-            resend: queued.again == Again::Resend,
-            first_token_max,
-        }))
+            resend: reason == Reason::Resend,
+            first_token_max: self.first_token_max(&planned, left, now),
+        })
     }
 
-    /// Counts the attempts that are still possible, the one at hand included: so many share the time that is left. One
-    /// that would find too little of it to start has no share.
-    fn tries_left(&self, left: Duration, left_min: Duration) -> u32 {
-        let targets = self.queue.len() + usize::from(self.back.is_some_and(|back| back < self.deadline));
-        let attempts = self.options.attempts_max.saturating_sub(self.attempts - self.unsent);
-        let room = left.as_nanos() / left_min.as_nanos().max(1);
-        attempts.min(u32::try_from(room.min(targets as u128 + 1)).unwrap_or(u32::MAX)).max(1)
+    /// Returns what a try takes from the budget. A call's first move is free: when a provider dies, every call in
+    /// flight must be able to go.
+    fn price(&self, reason: Reason) -> Option<Spend> {
+        match reason {
+            Reason::Resend => None,
+            Reason::New | Reason::OtherKey => (self.moved && self.is_move(reason)).then_some(Spend::Failover),
+            Reason::Redraw | Reason::Pause | Reason::Wish => Some(Spend::SameTarget),
+        }
     }
 
-    /// Waits for the first target that comes back, if that is near: then things may look different.
-    fn wait(&mut self, now: Instant) -> Option<Step> {
+    fn is_move(&self, reason: Reason) -> bool {
+        self.attempts > 0 && matches!(reason, Reason::New | Reason::OtherKey)
+    }
+
+    /// Returns the most time until the first token: the target's own limit, less where those behind it could not start
+    /// any more. Nobody is behind the last possible attempt, which gets all that is left.
+    fn first_token_max(&self, planned: &Planned, left: Duration, now: Instant) -> Duration {
+        let waiting = self.targets.iter().filter(|met| matches!(met.standing, Standing::Waits { .. }));
+        // Whoever comes back while this attempt runs is behind it, too.
+        let returns = self.back.filter(|&back| back <= now + planned.first_token_max).map(|_| LATER_ATTEMPT_MIN);
+        let attempts = self.options.attempts_max.saturating_sub(self.counted + 1);
+        let behind = waiting.map(|met| met.planned.start_min()).chain(returns).take(attempts as usize);
+        let mut share = left;
+        for start_min in behind {
+            let rest = share.saturating_sub(start_min);
+            if rest < planned.start_min() {
+                break;
+            }
+            share = rest;
+        }
+        if share < left { share.min(planned.first_token_max) } else { left }
+    }
+
+    /// Returns until when to wait for the first target that may be asked again, if that is near: then things may look
+    /// different.
+    fn wait(&mut self, now: Instant) -> Option<Instant> {
         let left = self.deadline.saturating_duration_since(now);
         let patience = *self.patience.get_or_insert(now + self.options.wait_max.min(left / 10));
-        let at = self.queue.iter().map(|queued| queued.from).chain(self.back).min()?;
-        let at = at.max(now + Duration::from_millis(1));
-        (at <= patience).then(|| {
-            self.stale = true;
-            self.plans = 0;
-            Step::Wait(at)
-        })
+        let waiting = self.targets.iter().filter_map(|met| match met.standing {
+            Standing::Waits { reason: Reason::Wish, from } => Some(from).filter(|&from| from <= patience),
+            Standing::Waits { from, .. } => Some(from).filter(|&from| from + met.planned.start_min() <= self.deadline),
+            _ => None,
+        });
+        let at = waiting.chain(self.back.filter(|&back| back <= patience)).min()?;
+        (self.stale, self.plans) = (true, 0);
+        Some(at)
     }
 
     fn consequence(
         &mut self,
-        open: &Open,
+        at: usize,
         failure: &Failure,
         back: Option<Instant>,
         now: Instant,
         rng: &mut impl Rng,
     ) -> Consequence {
+        use Consequence::{Again, End, Spent};
         use FailureClass as C;
-        let target = open.queued.planned.target;
+        let resent = matches!(self.targets[at].standing, Standing::Runs { reason: Reason::Resend, .. });
         match failure.class {
-            C::BadRequest => Consequence::Return,
-            C::ContentPolicy if !self.options.content_policy_failover => Consequence::Return,
-            C::Unsent if open.queued.again != Again::Resend => Consequence::First(Again::Resend),
-            C::Unauthorised => Consequence::First(Again::OtherKey),
-            C::Empty | C::Unusable if !self.repeated.contains(&target) => {
-                self.repeated.push(target);
-                Consequence::First(Again::Same)
+            C::BadRequest => End(Some(GiveUp::Rejected(failure.clone()))),
+            C::ContentPolicy if !self.options.content_policy_failover => End(Some(GiveUp::Rejected(failure.clone()))),
+            // Nobody but its reader makes an attempt give up while its call still wants it.
+            C::Cancelled => End(Some(GiveUp::Interrupted(failure.clone()))),
+            C::Unsent if !resent => {
+                self.counted -= 1;
+                Again(Reason::Resend, now)
             }
-            C::Server => Consequence::Later(back.unwrap_or(now).max(now + self.backoff(rng))),
-            C::RateLimited if back.is_some() => Consequence::Later(back.unwrap_or(now)),
+            C::Unauthorised => Again(Reason::OtherKey, now),
+            C::Server | C::RateLimited if back.is_some() => Again(Reason::Wish, back.unwrap_or(now)),
+            C::Server => Again(Reason::Pause, now + self.pause(rng)),
+            C::Empty | C::Unusable => {
+                self.unusable += 1;
+                match self.unusable {
+                    1 => Again(Reason::Redraw, now),
+                    2 => Spent,
+                    // Two targets have failed at it: it is likely the request that cannot be answered so.
+                    _ => End(None),
+                }
+            }
             C::ContextTooLong => {
-                self.need_larger_window(open);
-                Consequence::Next
+                self.too_small = self.too_small.max(self.targets[at].planned.context_tokens_max.unwrap_or(0));
+                self.leave_small_windows();
+                Spent
             }
-            _ => Consequence::Next,
+            _ => Spent,
         }
     }
 
-    fn backoff(&self, rng: &mut impl Rng) -> Duration {
-        let ceiling = BACKOFF_MIN.saturating_mul(1 << self.attempts.saturating_sub(1).min(10)).min(BACKOFF_MAX);
+    fn pause(&self, rng: &mut impl Rng) -> Duration {
+        let ceiling = PAUSE_BASE.saturating_mul(1 << self.counted.saturating_sub(1).min(10)).min(PAUSE_MAX);
         ceiling.mul_f64(rng.random_range(0.0..=1.0))
     }
 
-    /// Drops the targets whose window is known not to be larger than the one that was too small.
-    fn need_larger_window(&mut self, open: &Open) {
-        let Some(too_small) = open.queued.planned.context_tokens_max else { return };
-        let spent = &mut self.spent;
-        self.queue.retain(|queued| {
-            let larger = queued.planned.context_tokens_max.is_none_or(|window| window > too_small);
-            if !larger {
-                spent.push(queued.planned.target);
+    /// Leaves out new targets whose window is known not to be larger than one that was too small.
+    fn leave_small_windows(&mut self) {
+        for met in self.targets.iter_mut().filter(|met| met.is_new()) {
+            if met.planned.context_tokens_max.is_some_and(|window| window <= self.too_small) {
+                met.standing = Standing::Spent { own: true, back: None };
             }
-            larger
-        });
-    }
-
-    /// Says which part of the budget a try takes from. A call's first move to another target is free: when a provider
-    /// dies, every call in flight must be able to go.
-    fn pay(&self, queued: &Queued) -> Price {
-        let moves = self.at.is_some_and(|at| at != queued.planned.target);
-        match queued.again {
-            Again::Same => Price::SameTarget,
-            Again::Resend => Price::Free,
-            Again::OtherKey => Price::Failover,
-            Again::No if moves && self.moved => Price::Failover,
-            Again::No => Price::Free,
         }
     }
 
-    fn exhausted(&mut self, now: Instant) {
-        let later = self.queue.iter().map(|queued| queued.from).filter(|&from| from > now);
-        let back = later.chain(self.back).min();
-        let last = self.verdict.take().unwrap_or(GiveUp::Exhausted(back));
-        self.give_up(last);
+    /// Returns the end of a call that has nothing left to try.
+    fn exhausted(&mut self, now: Instant) -> GiveUp {
+        let all_own = self.targets.iter().all(|met| matches!(met.standing, Standing::Spent { own: true, .. }));
+        let own = self.own.take().filter(|_| all_own && self.back.is_none());
+        let backs = self.targets.iter().filter_map(|met| match met.standing {
+            Standing::Waits { reason: Reason::Wish, from } => Some(from),
+            Standing::Spent { back, .. } => back,
+            _ => None,
+        });
+        match own {
+            Some(failure) => GiveUp::Rejected(failure),
+            None if self.late => GiveUp::Deadline,
+            None => GiveUp::Exhausted(backs.chain(self.back).filter(|&back| back > now).min()),
+        }
     }
 
+    /// Ends the call badly. Where the caller has half an answer, that is what matters most to it.
     fn give_up(&mut self, why: GiveUp) {
         self.cancel_all_but(0);
+        let why = self.broken.take().map_or(why, GiveUp::Interrupted);
         self.said.push_back(Step::GiveUp(why));
     }
 
-    fn take_open(&mut self, number: u32) -> Option<Open> {
-        let at = self.open.iter().position(|open| open.number == number)?;
-        Some(self.open.swap_remove(at))
+    /// Lets an attempt win: its content is the caller's from now on.
+    fn win(&mut self, number: u32) {
+        self.said.extend(self.broken.take().map(Step::Reset));
+        self.committed = Some(number);
+        self.said.push_back(Step::Commit(number));
+        self.cancel_all_but(number);
     }
 
-    fn cancel_all_but(&mut self, number: u32) {
-        let said = &mut self.said;
-        self.open.retain(|open| {
-            let keep = open.number == number;
-            if !keep {
-                said.push_back(Step::Cancel(open.number));
+    fn cancel_all_but(&mut self, kept: u32) {
+        for met in &mut self.targets {
+            if let Standing::Runs { number, .. } = met.standing
+                && number != kept
+            {
+                met.standing = Standing::Spent { own: false, back: None };
+                self.said.push_back(Step::Cancel(number));
             }
-            keep
-        });
+        }
+    }
+
+    fn running(&self, this: u32) -> Option<usize> {
+        self.targets.iter().position(|met| matches!(met.standing, Standing::Runs { number, .. } if number == this))
+    }
+
+    fn asked(&self) -> Option<(usize, Reason, Option<Spend>)> {
+        self.targets.iter().enumerate().find_map(|(at, met)| match met.standing {
+            Standing::Asked { reason, paid } => Some((at, reason, paid)),
+            _ => None,
+        })
+    }
+}
+
+/// Returns when to look again for a target that refused; never, where only a hand can bring it back.
+fn comes_back(refusal: Refusal, now: Instant) -> Option<Instant> {
+    match refusal.until {
+        Some(until) => Some(until.max(now + WAIT_MIN)),
+        None => (refusal.gate != Gate::Disabled).then_some(now + LOOK_AGAIN),
     }
 }
 
@@ -524,28 +615,5 @@ fn is_own(class: FailureClass) -> bool {
     matches!(class, C::Unsupported | C::ContextTooLong | C::ContentPolicy | C::RequestExceedsLimit)
 }
 
-/// What a try takes from the budget.
-#[derive(Clone, Copy)]
-enum Price {
-    Free,
-    Failover,
-    SameTarget,
-}
-
-impl Price {
-    fn take(self, budget: &Budget) -> bool {
-        match self {
-            Self::Free => true,
-            Self::Failover => budget.take_failover(),
-            Self::SameTarget => budget.take_same_target(),
-        }
-    }
-
-    fn give_back(self, budget: &Budget) {
-        match self {
-            Self::Free => {}
-            Self::Failover => budget.give_back_failover(),
-            Self::SameTarget => budget.give_back_same_target(),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

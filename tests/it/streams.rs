@@ -149,7 +149,7 @@ async fn a_stream_that_cannot_be_replaced_ends_as_interrupted_even_if_the_last_f
     world.providers[0].next(1, Fault::CutAfter(3));
     world.providers[1].next(1, Fault::Error(ProviderError::Overloaded));
     let seen = stream(&world.runtime, with(CommitPolicy::Reset)).await;
-    assert_eq!(seen.shape(), "a/m#1 text reset(cut) interrupted");
+    assert_eq!(seen.shape(), "a/m#1 text interrupted");
     let error = seen.error.expect("an error");
     assert_eq!(path(error.attempts()), "a/m cut, b/m overloaded");
 }

@@ -37,7 +37,7 @@ use std::time::Instant;
 use rand::Rng;
 
 use self::cost::Answer;
-use super::snapshot::{BreakerState, Gate, Health};
+use super::snapshot::{BreakerState, Gate, Health, Refusal};
 use crate::words::{Capabilities, Price, Priority};
 
 /// What a call asks of a target. Small, computed before the router, so that nothing of the request itself travels.
@@ -180,6 +180,16 @@ pub struct Skip {
     pub why: SkipReason,
     /// When it may be admissible again; `None` is unknown, or never for this call.
     pub until: Option<Instant>,
+}
+
+impl Skip {
+    /// Returns what the target said, where it is one that could serve the call and does not admit it now.
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self.why {
+            SkipReason::Gate(gate) => Some(Refusal { gate, until: self.until }),
+            _ => None,
+        }
+    }
 }
 
 /// Why a target is not in a plan. All but the gate are properties of the call: no waiting changes them.

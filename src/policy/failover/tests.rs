@@ -1,0 +1,550 @@
+//! The machine's rows, one line each.
+//!
+//! `check("a b: server ok", "a b =b")` reads: over the targets a and b, the first attempt fails as `server`, the next
+//! one answers; the call asks a, then b, and ends with b's answer.
+//!
+//! Before the colon: targets in the order of the plan, each with
+//! `/128` its context window in thousands, `*500` its first-token limit in ms, and what keeps it out of plans:
+//! `-3s` not back before that time, `-full` no free place, `-never` an operator, `-open` a breaker (so it may be asked
+//! as a last resort). Settings: `stream` and `fail` (commit policies; else buffered), `by=5s` (deadline; else 600 s),
+//! `max=5` (attempts), `wait=1s`, `policy` (content policy failover), `broke` (an empty budget), `two` (attempts at
+//! once).
+//!
+//! After the colon: what happens, in order: `ok`, `content`, any failure class, `refused` (by a full target) and
+//! `away` (by a provider that is down for good); with `+5s` the time to come back; with `b.` before it whose attempt,
+//! else the last one's; with `3s@` after how long.
+//!
+//! Expected: `a` a try, `a!` a resend, `a?` a last resort, `a<500` its first-token limit in ms where the script says `show`;
+//! `~` a wait with nothing in flight, `~1500` where the script says `show`; `reset`, `>a` content goes to the caller,
+//! `-a` an attempt is stopped, `=a` the answer; `rejected`, `exhausted`, `exhausted+30s`, `deadline`, `interrupted`.
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::*;
+
+mod storm;
+
+struct Bench {
+    machine: Failover,
+    budget: Budget,
+    targets: Vec<Target>,
+    start: Instant,
+    now: Instant,
+    rng: StdRng,
+    /// Who runs: attempt and target.
+    started: Vec<(u32, usize)>,
+    shows: bool,
+    buffered: bool,
+    plans: u32,
+    trace: Vec<String>,
+}
+
+struct Target {
+    planned: Planned,
+    out: Option<Out>,
+}
+
+#[derive(Clone, Copy)]
+enum Out {
+    Until(Duration),
+    Full,
+    Never,
+    Open,
+}
+
+fn time(text: &str) -> Duration {
+    humantime::parse_duration(text).unwrap_or_else(|_| panic!("no time: {text}"))
+}
+
+fn letter(target: usize) -> char {
+    char::from(b'a' + u8::try_from(target).unwrap())
+}
+
+fn place(letter: &str) -> usize {
+    usize::from(letter.bytes().next().unwrap() - b'a')
+}
+
+fn class(name: &str) -> FailureClass {
+    FailureClass::ALL.into_iter().find(|class| class.name() == name).unwrap_or_else(|| panic!("no class: {name}"))
+}
+
+fn target(word: &str) -> Target {
+    let (word, out) = match word.split_once('-') {
+        None => (word, None),
+        Some((word, "full")) => (word, Some(Out::Full)),
+        Some((word, "never")) => (word, Some(Out::Never)),
+        Some((word, "open")) => (word, Some(Out::Open)),
+        Some((word, until)) => (word, Some(Out::Until(time(until)))),
+    };
+    let (word, first_token) = word.split_once('*').unwrap_or((word, "8000"));
+    let window = word.split_once('/').map(|(_, window)| window.parse::<u32>().unwrap() * 1_000);
+    let first_token_max = Duration::from_millis(first_token.parse().unwrap());
+    Target { planned: Planned { target: place(word), context_tokens_max: window, first_token_max }, out }
+}
+
+impl Bench {
+    fn new(setting: &str) -> Self {
+        let (mut options, mut commit, mut deadline) =
+            (FailoverOptions::default(), CommitPolicy::Buffered, Duration::from_secs(600));
+        let (mut targets, mut budget, mut at_once, mut shows) = (Vec::new(), Budget::default(), 1, false);
+        for word in setting.split_whitespace() {
+            match word.split_once('=').unwrap_or((word, "")) {
+                ("stream", _) => commit = CommitPolicy::Reset,
+                ("fail", _) => commit = CommitPolicy::Fail,
+                ("by", text) => deadline = time(text),
+                ("max", text) => options.attempts_max = text.parse().unwrap(),
+                ("wait", text) => options.wait_max = time(text),
+                ("policy", _) => options.content_policy_failover = true,
+                ("broke", _) => {
+                    budget = Budget::default();
+                    while budget.take(Spend::Failover) {}
+                }
+                ("two", _) => at_once = 2,
+                ("show", _) => shows = true,
+                _ => targets.push(target(word)),
+            }
+        }
+        let now = Instant::now();
+        let mut machine = Failover::new(options, commit, now + deadline);
+        machine.at_once = at_once;
+        let buffered = commit == CommitPolicy::Buffered;
+        let (rng, started, trace) = (StdRng::seed_from_u64(1), Vec::new(), Vec::new());
+        Self { machine, budget, targets, start: now, now, rng, started, shows, buffered, plans: 0, trace }
+    }
+
+    fn plan(&mut self) {
+        let (mut picks, mut refusals, mut last) = (Vec::new(), Vec::new(), Vec::new());
+        let spent = self.machine.spent();
+        for target in self.targets.iter().filter(|target| !spent.contains(&target.planned.target)) {
+            let refusal = |gate, until| Refusal { gate, until };
+            match target.out {
+                Some(Out::Until(until)) if self.now < self.start + until => {
+                    refusals.push(refusal(Gate::RateLimited, Some(self.start + until)));
+                }
+                None | Some(Out::Until(_)) => picks.push(target.planned),
+                Some(Out::Full) => refusals.push(refusal(Gate::InFlight, None)),
+                Some(Out::Never) => refusals.push(refusal(Gate::Disabled, None)),
+                Some(Out::Open) => last.push(target.planned),
+            }
+        }
+        let last_resort = picks.is_empty() && !last.is_empty();
+        let picks = if last_resort { last } else { picks };
+        self.machine.planned(picks, refusals, last_resort, self.now);
+        self.plans += 1;
+    }
+
+    fn say(&mut self, text: impl Into<String>) {
+        self.trace.push(text.into());
+    }
+
+    fn of(&self, number: u32) -> char {
+        letter(self.started.iter().find(|(known, _)| *known == number).unwrap().1)
+    }
+
+    fn ask(&mut self, this: Try, events: &mut std::iter::Peekable<impl Iterator<Item = String>>) {
+        let mark = if this.resend {
+            "!"
+        } else if this.last_resort {
+            "?"
+        } else {
+            ""
+        };
+        let limit = if self.shows { format!("<{}", this.first_token_max.as_millis()) } else { String::new() };
+        self.say(format!("{}{mark}{limit}", letter(this.target)));
+        let refused = events.next_if(|event| event.starts_with("refused") || event.starts_with("away"));
+        match refused {
+            Some(event) => {
+                let until = event.split_once('+').map(|(_, wait)| self.now + time(wait));
+                let gate = if event.starts_with("away") { Gate::Disabled } else { Gate::InFlight };
+                self.machine.refused(Refusal { gate, until }, &self.budget, self.now);
+            }
+            None => {
+                self.started.push((this.number, this.target));
+                self.machine.admitted();
+            }
+        }
+    }
+
+    fn happen(&mut self, event: &str) {
+        let (after, event) = event.split_once('@').unwrap_or(("0s", event));
+        self.now += time(after);
+        let (number, event) = match event.split_once('.') {
+            Some((target, event)) => (self.started.iter().rev().find(|(_, at)| *at == place(target)).unwrap().0, event),
+            None => (self.started.last().unwrap().0, event),
+        };
+        let (event, back) = match event.split_once('+') {
+            Some((event, wait)) => (event, Some(self.now + time(wait))),
+            None => (event, None),
+        };
+        match event {
+            "nothing" => {}
+            "ok" => self.machine.succeeded(number, &self.budget),
+            "content" => self.machine.content(number),
+            name => {
+                let failure = Failure::new(class(name), "");
+                self.machine.failed(number, &failure, back, self.now, &mut self.rng);
+            }
+        }
+    }
+
+    /// Runs until the call's end; with nothing left to happen, time passes.
+    fn run(&mut self, script: &str) -> String {
+        let events: Vec<String> = script.split_whitespace().map(str::to_owned).collect();
+        let mut events = events.into_iter().peekable();
+        for _ in 0..1_000 {
+            match self.machine.next(&self.budget, self.now) {
+                Step::Plan => self.plan(),
+                Step::Try(this) => self.ask(this, &mut events),
+                Step::Reset(_) => self.say("reset"),
+                Step::Commit(_) if self.buffered => {}
+                Step::Commit(number) => self.say(format!(">{}", self.of(number))),
+                Step::Cancel(number) => self.say(format!("-{}", self.of(number))),
+                Step::Wait(until) => {
+                    assert!(until > self.now && until <= self.machine.deadline, "waits for the past, or too long");
+                    let runs = self.machine.targets.iter().any(Met::runs);
+                    match events.next_if(|_| runs) {
+                        Some(event) => self.happen(&event),
+                        None => {
+                            if !runs {
+                                let millis = (until - self.now).as_millis();
+                                self.say(if self.shows { format!("~{millis}") } else { "~".to_owned() });
+                            }
+                            self.now = until;
+                        }
+                    }
+                }
+                Step::Finish(number) => {
+                    self.say(format!("={}", self.of(number)));
+                    return self.end(events);
+                }
+                Step::GiveUp(why) => {
+                    self.say(match why {
+                        GiveUp::Rejected(_) => "rejected".to_owned(),
+                        GiveUp::Exhausted(None) => "exhausted".to_owned(),
+                        GiveUp::Exhausted(Some(back)) => {
+                            format!("exhausted+{}", humantime::format_duration(back - self.now))
+                        }
+                        GiveUp::Deadline => "deadline".to_owned(),
+                        GiveUp::Interrupted(_) => "interrupted".to_owned(),
+                    });
+                    return self.end(events);
+                }
+            }
+        }
+        panic!("no end: {:?}", self.trace)
+    }
+
+    /// What happens after the end is ignored.
+    fn end(&mut self, events: impl Iterator<Item = String>) -> String {
+        assert!(!self.machine.targets.iter().any(Met::runs), "an attempt is left behind");
+        events.for_each(|event| self.happen(&event));
+        assert!(self.machine.said.is_empty(), "the dead do not speak");
+        self.trace.join(" ")
+    }
+}
+
+fn check(script: &str, expected: &str) {
+    let (setting, events) = script.split_once(':').unwrap();
+    assert_eq!(Bench::new(setting).run(events), expected, "{script}");
+}
+
+#[test]
+fn each_failure_class_goes_its_way() {
+    // Nobody's fault, once more at once; then as any failure.
+    check("a b: unsent ok", "a a! =a");
+    check("a b: unsent unsent ok", "a a! b =b");
+    check("a: unsent unsent", "a a! exhausted");
+    // The provider's fault: the next target, at once.
+    for class in ["connect", "overloaded", "no_first_token", "stalled", "cut", "crashed"] {
+        check(&format!("a b: {class} ok"), "a b =b");
+        check(&format!("a: {class} ok"), "a exhausted");
+    }
+    check("a b: server ok", "a b =b");
+    check("a: server ok", "a ~ a =a");
+    check("a b: server overloaded ok", "a b ~ a =a");
+    check("a b: server server ok", "a b ~ a =a");
+    // Limits.
+    check("a b: rate_limited ok", "a b =b");
+    check("a b: rate_limited+1s ok", "a b =b");
+    check("a: rate_limited+1s ok", "a ~ a =a");
+    check("a: rate_limited+3s ok", "a exhausted+3s");
+    check("a by=10s: rate_limited+1s ok", "a ~ a =a");
+    check("a by=10s: rate_limited+1500ms ok", "a exhausted+1s 500ms");
+    check("a: rate_limited", "a exhausted");
+    check("a b: request_exceeds_limit ok", "a b =b");
+    // Verdicts.
+    for class in ["out_of_money", "forbidden", "model_gone"] {
+        check(&format!("a b: {class} ok"), "a b =b");
+        check(&format!("a: {class}"), "a exhausted");
+    }
+    check("a b: unauthorised ok", "a a =a");
+    check("a b: unauthorised refused+10m ok", "a a b =b");
+    check("a b: unauthorised unauthorised ok", "a a a =a");
+    check("a: unauthorised refused+10m", "a a exhausted+10m");
+    // The request's own.
+    check("a b: bad_request", "a rejected");
+    check("a b: unsupported ok", "a b =b");
+    check("a b: unsupported unsupported", "a b rejected");
+    check("a b: content_policy", "a rejected");
+    check("a b policy: content_policy ok", "a b =b");
+    check("a b policy: content_policy content_policy", "a b rejected");
+    // The answer's.
+    for class in ["empty", "unusable"] {
+        check(&format!("a b: {class} ok"), "a a =a");
+        check(&format!("a b: {class} {class} ok"), "a a b =b");
+        check(&format!("a b c max=9: {class} {class} {class}"), "a a b exhausted");
+    }
+    // Its reader's.
+    check("a b stream: content cancelled", "a >a interrupted");
+}
+
+#[test]
+fn a_conversation_that_is_too_long_goes_to_larger_windows_only() {
+    check("a/128 b/64 c/200: context_too_long ok", "a c =c");
+    check("a/128 b/128: context_too_long", "a rejected");
+    check("a/128 b: context_too_long ok", "a b =b");
+    check("a b/64: context_too_long ok", "a b =b");
+    check("a/64 b/128 c/200: context_too_long context_too_long ok", "a b c =c");
+    // One that comes back later is no larger for it.
+    check("a/128 b/64-1s c/64-30s: context_too_long", "a ~ exhausted+29s");
+    // One that could take it may come back: that is no verdict on the request.
+    check("a/128 b/200-30s: context_too_long", "a exhausted+30s");
+    check("a/128 b/200: context_too_long overloaded", "a b exhausted");
+}
+
+#[test]
+fn attempts_are_counted_and_resends_are_not() {
+    check("a b c d: cut cut cut", "a b c exhausted");
+    check("a b c d max=1: cut", "a exhausted");
+    check("a max=1: unsent ok", "a a! =a");
+    check("a b c: cut cut unsent ok", "a b c c! =c");
+    check("a b c: unsent cut unsent cut unsent cut", "a a! b b! c c! exhausted");
+    check("a max=5: server server server server server", "a ~ a ~ a ~ a ~ a exhausted");
+}
+
+#[test]
+fn pauses_at_a_sole_target_grow_and_keep_the_deadline() {
+    let pauses = |setting: &str| {
+        let trace = Bench::new(setting).run(&"server ".repeat(12));
+        let pauses = trace.split(' ').filter_map(|word| word.strip_prefix('~')?.parse::<u64>().ok());
+        pauses.collect::<Vec<_>>()
+    };
+    let pauses_of_many = pauses("a max=6 show");
+    assert_eq!(pauses_of_many.len(), 5);
+    for (n, pause) in pauses_of_many.iter().enumerate() {
+        assert!(*pause <= 500 << n, "{pauses_of_many:?}");
+    }
+    assert!(pauses_of_many[2..].iter().any(|pause| *pause > 1_000), "no longer than any wait: {pauses_of_many:?}");
+    assert!(pauses("a by=5s max=12 show").iter().sum::<u64>() <= 5_000);
+    // What the provider asks for is a wish: waited for no longer than for any other target.
+    check("a show: server+1s ok", "a<600000 ~1000 a<599000 =a");
+    check("a: server+30s", "a exhausted+30s");
+}
+
+#[test]
+fn a_target_that_comes_back_goes_before_a_pause_at_one_that_failed() {
+    check("a b-1ms: server ok", "a ~ b =b");
+    check("a b-30s: server ok", "a ~ a =a");
+}
+
+#[test]
+fn the_commit_rule_holds() {
+    // Before the first content nothing is seen.
+    check("a b stream: cut content ok", "a b >b =b");
+    // After it, by policy.
+    check("a b stream: content cut content ok", "a >a b reset >b =b");
+    check("a b fail: content cut", "a >a interrupted");
+    check("a b: content cut content ok", "a b =b");
+    // The caller keeps what it has until something replaces it, for nothing may.
+    check("a b stream: content cut cut", "a >a b interrupted");
+    check("a stream: content cut", "a >a interrupted");
+    check("a b stream: content cut bad_request", "a >a b interrupted");
+    check("a b c stream: content cut cut content ok", "a >a b c reset >c =c");
+    check("a b c stream: content cut content cut content ok", "a >a b reset >b c reset >c =c");
+    check("a b stream by=9s: content cut nothing", "a >a b -b interrupted");
+    // Content that is its end: tool calls alone.
+    check("a b stream: ok", "a >a =a");
+    check("a stream: content content ok", "a >a =a");
+}
+
+#[test]
+fn two_attempts_in_flight_are_no_other_case_than_one() {
+    check("a b c two stream: a.content a.ok", "a b >a -b =a");
+    check("a b c two stream: b.content a.ok a.content b.ok", "a b >b -a =b");
+    check("a b c two: b.content a.ok b.ok", "a b -b =a");
+    check("a b c two: b.cut a.ok", "a b c -c =a");
+    check("a b c two: a.server b.ok", "a b c -c =b");
+    check("a b two: a.server b.ok", "a b =b");
+    check("a b two: a.server b.cut ok", "a b ~ a =a");
+    check("a b two: a.bad_request b.ok", "a b -b rejected");
+    check("a b c two: b.unsent b.ok", "a b b! -a =b");
+    check("a two: ok", "a =a");
+    check("a b c two stream: a.content a.cut c.content c.ok", "a b >a -b c reset >c =c");
+    check("a b two by=5s: nothing", "a b -a -b deadline");
+}
+
+#[test]
+fn the_first_attempt_always_starts_and_later_ones_only_with_time_enough() {
+    check("a b by=1s: ok", "a =a");
+    check("a b by=3s: 500ms@cut ok", "a b =b");
+    check("a b by=3s: 1500ms@cut ok", "a deadline");
+    check("a b by=3s stream: content 1500ms@cut ok", "a >a interrupted");
+    // Whoever needs less may still start.
+    check("a b c*500 by=3s: 1500ms@cut ok", "a c =c");
+    check("a by=3s: nothing", "a -a deadline");
+}
+
+#[test]
+fn an_attempt_leaves_to_those_behind_it_what_they_need_to_start() {
+    check("a*500 b*500 c*500 by=1500ms show: 500ms@no_first_token 500ms@no_first_token ok", "a<500 b<500 c<500 =c");
+    check("a b c show: cut cut ok", "a<8000 b<8000 c<600000 =c");
+    check("a b c d show: cut cut ok", "a<8000 b<8000 c<600000 =c");
+    check("a b c by=10s show: 6s@no_first_token 2s@no_first_token ok", "a<6000 b<2000 c<2000 =c");
+    // Who could not start behind it takes nothing from it.
+    check("a b c by=3s show: ok", "a<3000 =a");
+    check("a b c by=5s show: ok", "a<3000 =a");
+    check("a show: ok", "a<600000 =a");
+    // Who comes back meanwhile stands behind it, too.
+    check("a b-5s show: ok", "a<8000 =a");
+    check("a b-9s show: ok", "a<600000 =a");
+    check("a b max=1 show: ok", "a<600000 =a");
+}
+
+#[test]
+fn a_calls_first_move_is_free_and_the_next_ones_are_not() {
+    check("a b c broke: cut ok", "a b =b");
+    check("a b c broke: cut cut", "a b exhausted");
+    check("a b broke: unauthorised ok", "a a =a");
+    check("a b broke: unauthorised unauthorised", "a a exhausted");
+    check("a broke: unsent ok", "a a! =a");
+    check("a broke: server", "a ~ exhausted");
+    check("a b broke: empty ok", "a b =b");
+    check("a broke: rate_limited+1s", "a ~ exhausted");
+    // A target that refuses is no move.
+    check("a b c broke: cut refused ok", "a b c =c");
+    // Nor is a first attempt that is refused.
+    check("a b c broke: refused cut ok", "a b c =c");
+}
+
+#[test]
+fn what_a_try_took_is_given_back_when_its_target_refuses() {
+    for (script, spent) in [
+        ("a b c: cut cut ok", 1),
+        ("a b c: cut cut away away away away", 0),
+        ("a: server refused+1m", 0),
+        ("a: server ok", 1),
+        ("a b: empty refused ok", 0),
+        ("a b: unauthorised refused+10m ok", 0),
+        ("a b: unauthorised unauthorised refused+10m away away away away", 0),
+    ] {
+        let (setting, events) = script.split_once(':').unwrap();
+        let mut bench = Bench::new(setting);
+        let trace = bench.run(events);
+        assert_eq!(10 - bench.budget.tokens(), spent, "{script}: {trace}");
+        if spent == 0 {
+            // Five of the ten tokens for the same target may be taken, so all ten are there again.
+            assert_eq!((0..9).filter(|_| bench.budget.take(Spend::SameTarget)).count(), 5, "{script}");
+        }
+    }
+}
+
+#[test]
+fn a_last_resort_is_asked_when_nobody_else_admits() {
+    check("a-open b-open: cut ok", "a? b? =b");
+    check("a b-open: cut ok", "a b? =b");
+    check("a-never b-open: ok", "b? =b");
+    check("a-open: server ok", "a? ~ a? =a");
+}
+
+#[test]
+fn refusals_cost_no_attempt_and_say_when_to_come_back() {
+    check("a b: refused ok", "a b =b");
+    check("a b c: refused refused refused refused ok", "a b c a b =b");
+    check("a-30s b-40s:", "exhausted+30s");
+    check("a-30s b-never:", "exhausted+30s");
+    check("a-never:", "exhausted");
+    check(":", "exhausted");
+    check("a b-30s: cut", "a exhausted+30s");
+    check("a b: away away away away away away", "a b a b a b exhausted");
+}
+
+#[test]
+fn a_target_that_is_back_soon_is_waited_for() {
+    check("a-1500ms: ok", "~ a =a");
+    check("a-2500ms:", "exhausted+2s 500ms");
+    check("a-500ms wait=400ms:", "exhausted+500ms");
+    check("a-1500ms by=10s:", "exhausted+1s 500ms");
+    check("a-900ms by=10s: ok", "~ a =a");
+    check("a-2s b-1s show: ok", "~1000 b<8000 =b");
+    check("a b-1s: cut ok", "a ~ b =b");
+    // Patience is for all waits together, until something is admitted.
+    check("a-1s: refused+500ms refused+500ms refused+500ms ok", "~ a a a ~ a =a");
+    check("a-1s wait=1s: refused+500ms refused+500ms refused+500ms", "~ a a a exhausted+500ms");
+}
+
+#[test]
+fn a_target_that_cannot_say_when_is_looked_at_again_until_patience_ends() {
+    let mut bench = Bench::new("a-full");
+    let trace = bench.run("");
+    assert_eq!(bench.now - bench.start, Duration::from_secs(2));
+    assert!(trace.ends_with("exhausted+50ms"), "{trace}");
+    assert_eq!(bench.plans, 41);
+}
+
+#[test]
+fn plans_are_made_as_seldom_as_may_be() {
+    for (script, plans) in [
+        ("a b c: ok", 1),
+        ("a b c: cut cut ok", 1),
+        ("a b: cut cut", 2),
+        ("a: unsent ok", 1),
+        ("a b: refused refused refused refused refused refused", 3),
+        ("a-1s: ok", 2),
+    ] {
+        let (setting, events) = script.split_once(':').unwrap();
+        let mut bench = Bench::new(setting);
+        // Without the patience to look again.
+        bench.machine.options.wait_max = if setting.contains('-') { Duration::from_secs(2) } else { Duration::ZERO };
+        let trace = bench.run(events);
+        assert_eq!(bench.plans, plans, "{script}: {trace}");
+    }
+}
+
+#[test]
+fn a_reconfiguration_renames_targets_and_forgets_those_that_are_gone() {
+    let mut bench = Bench::new("a b c");
+    let shift = |target: usize| target.checked_sub(1);
+    let script = ["", "cut"];
+    for event in script {
+        // Up to where the attempt runs.
+        loop {
+            match bench.machine.next(&bench.budget, bench.now) {
+                Step::Plan => bench.plan(),
+                Step::Try(this) => bench.ask(this, &mut std::iter::empty().peekable()),
+                _ => break,
+            }
+        }
+        if event.is_empty() {
+            // a is gone while it is at work, b is a now, and c is b.
+            bench.machine.reindex(shift);
+            bench.targets.remove(0);
+            for target in &mut bench.targets {
+                target.planned.target -= 1;
+            }
+        }
+    }
+    assert_eq!(bench.machine.spent(), [GONE], "it still runs");
+    // It fails in a way that would have it asked again; instead b is, which is a now.
+    assert_eq!(bench.run("server ok"), "a a =a");
+}
+
+#[test]
+fn an_attempt_that_nobody_knows_changes_nothing() {
+    let mut bench = Bench::new("a stream");
+    let failure = Failure::new(FailureClass::BadRequest, "");
+    bench.machine.content(7);
+    bench.machine.succeeded(7, &bench.budget);
+    bench.machine.failed(7, &failure, None, bench.now, &mut bench.rng);
+    assert_eq!(bench.run("content ok"), "a >a =a");
+}

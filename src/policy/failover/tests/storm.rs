@@ -1,0 +1,489 @@
+//! Many calls at once over admission, routing and failover together, in weather that proptest makes up: the pure half of
+//! the runtime, with an event queue in place of the actors.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use rand::rngs::SmallRng;
+
+use super::*;
+use crate::policy::admission::{Admission, AdmissionOptions, Ask, Outcome, Report, TargetOptions, Ticket};
+use crate::policy::admission::{BreakerOptions, HealthOptions};
+use crate::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState, Skip, Strategy as Rule};
+use crate::policy::snapshot::{Disabled, Health};
+use crate::words::{Capabilities, Priority};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Health is published this often unless something changed.
+const PUBLISH_EVERY: Duration = Duration::from_millis(50);
+/// Providers; the last one has two models.
+const PROVIDERS: usize = 3;
+const TARGETS: usize = PROVIDERS + 1;
+
+/// What a provider does to requests that arrive.
+#[derive(Clone, Debug)]
+struct Weather {
+    /// From this second on.
+    from: u64,
+    target: usize,
+    /// Of a hundred, so many fail
+    percent: u32,
+    /// in this way,
+    class: FailureClass,
+    /// asking for that wait,
+    retry_after: Option<Duration>,
+    /// after content in one case of three where that can be, and after so many milliseconds at most.
+    within: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Script {
+    seed: u64,
+    calls: usize,
+    /// Mean time between two calls, ms.
+    every: u64,
+    in_flight_max: u32,
+    deadline: Duration,
+    weather: Vec<Weather>,
+    /// When a provider's actor crashes, and for how long it is down.
+    crashes: Vec<(u64, usize, u64)>,
+}
+
+fn weather() -> impl Strategy<Value = Weather> {
+    let wait = prop_oneof![
+        3 => Just(None),
+        1 => (0_u64..1_500).prop_map(|millis| Some(Duration::from_millis(millis))),
+        1 => (2_u64..40).prop_map(|seconds| Some(Duration::from_secs(seconds))),
+    ];
+    let class = prop::sample::select(FailureClass::ALL.to_vec())
+        .prop_filter("a reader's doing, not a provider's", |class| *class != FailureClass::Cancelled);
+    let percent = prop_oneof![Just(100_u32), 0_u32..100];
+    (0_u64..120, 0..TARGETS, percent, class, wait, 1_u64..9_000).prop_map(
+        |(from, target, percent, class, retry_after, within)| Weather {
+            from,
+            target,
+            percent,
+            class,
+            retry_after,
+            within,
+        },
+    )
+}
+
+fn script() -> impl Strategy<Value = Script> {
+    let crash = (0_u64..120, 0..PROVIDERS, 1_u64..3_000);
+    let deadline = prop_oneof![Just(600_000_u64), 500_u64..20_000].prop_map(Duration::from_millis);
+    (
+        any::<u64>(),
+        1_usize..120,
+        prop_oneof![Just(2_000_u64), 10_u64..1_000],
+        prop_oneof![Just(2_048_u32), 1_u32..6],
+        deadline,
+        prop::collection::vec(weather(), 0..14),
+        prop::collection::vec(crash, 0..4),
+    )
+        .prop_map(|(seed, calls, every, in_flight_max, deadline, weather, crashes)| Script {
+            seed,
+            calls,
+            every,
+            in_flight_max,
+            deadline,
+            weather,
+            crashes,
+        })
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Start(usize),
+    Wake { call: usize, epoch: u32 },
+    Content { call: usize, number: u32 },
+    End { call: usize, number: u32 },
+    Crash { provider: usize, down: Duration },
+}
+
+struct Live {
+    ticket: Ticket,
+    resend: bool,
+    target: usize,
+    outcome: Option<(FailureClass, Option<Duration>)>,
+}
+
+struct Call {
+    machine: Failover,
+    deadline: Instant,
+    route: RouteState,
+    epoch: u32,
+    live: BTreeMap<u32, Live>,
+    attempts: u32,
+    /// Attempts that do not count: their connection broke before any response came.
+    unsent: u32,
+    steps: u32,
+    /// Whose content the caller has.
+    visible: Option<u32>,
+    won: Option<u32>,
+    ends: u32,
+}
+
+struct Provider {
+    admission: Admission,
+    down: Option<Instant>,
+    published: (Instant, Vec<Health>),
+}
+
+struct World {
+    script: Script,
+    start: Instant,
+    now: Instant,
+    rng: SmallRng,
+    providers: Vec<Provider>,
+    in_flight: [u32; TARGETS],
+    /// What providers asked for: by target and key, and by target.
+    limits: BTreeMap<(usize, usize), Instant>,
+    holds: [Option<Instant>; TARGETS],
+    budget: Budget,
+    calls: Vec<Call>,
+    queue: BTreeMap<(Instant, u64), Event>,
+    serial: u64,
+    attempts: u32,
+}
+
+fn at(target: usize) -> (usize, usize) {
+    if target < PROVIDERS { (target, 0) } else { (PROVIDERS - 1, 1) }
+}
+
+impl World {
+    fn new(script: Script) -> Self {
+        let now = Instant::now();
+        let provider = |index: usize| {
+            let target = TargetOptions { in_flight_max: script.in_flight_max, ..TargetOptions::default() };
+            let targets = vec![target; if index + 1 == PROVIDERS { 2 } else { 1 }];
+            let (breaker, health) = (BreakerOptions::default(), HealthOptions::default());
+            let admission = Admission::new(AdmissionOptions { targets, keys: 1 + index % 2, breaker, health }, now);
+            Provider { published: (now, publish(&admission, [0; TARGETS], index, now)), admission, down: None }
+        };
+        let mut world = Self {
+            start: now,
+            now,
+            rng: SmallRng::seed_from_u64(script.seed),
+            providers: (0..PROVIDERS).map(provider).collect(),
+            in_flight: [0; TARGETS],
+            limits: BTreeMap::new(),
+            holds: [None; TARGETS],
+            budget: Budget::default(),
+            calls: Vec::new(),
+            queue: BTreeMap::new(),
+            serial: 0,
+            attempts: 0,
+            script,
+        };
+        let mut starts = Duration::ZERO;
+        for call in 0..world.script.calls {
+            world.at(now + starts, Event::Start(call));
+            starts += Duration::from_millis(world.rng.random_range(0..=2 * world.script.every));
+        }
+        for (second, provider, down) in world.script.crashes.clone() {
+            let down = Duration::from_millis(down);
+            world.at(now + SECOND * u32::try_from(second).unwrap(), Event::Crash { provider, down });
+        }
+        world
+    }
+
+    fn at(&mut self, when: Instant, event: Event) {
+        self.serial += 1;
+        self.queue.insert((when, self.serial), event);
+    }
+
+    fn run(&mut self) -> Result<(), TestCaseError> {
+        while let Some(((now, _), event)) = self.queue.pop_first() {
+            self.now = now;
+            match event {
+                Event::Start(call) => self.start(call)?,
+                Event::Wake { call, epoch } if self.calls[call].epoch == epoch => self.drive(call)?,
+                Event::Wake { .. } => {}
+                Event::Content { call, number } => self.content(call, number)?,
+                Event::End { call, number } => self.end(call, number)?,
+                Event::Crash { provider, down } => {
+                    let keep = self.rng.random();
+                    let restored = Admission::restore(&self.providers[provider].admission, keep, now);
+                    self.providers[provider].admission = restored;
+                    self.providers[provider].down = Some(now + down);
+                    self.publish(provider);
+                }
+            }
+        }
+        for call in &self.calls {
+            prop_assert_eq!(call.ends, 1);
+            prop_assert!(call.live.is_empty());
+        }
+        prop_assert_eq!(self.in_flight, [0; TARGETS], "a permit is lost");
+        let calls = u32::try_from(self.calls.len()).unwrap();
+        prop_assert!(self.attempts <= calls * 5 / 2 + 20, "{} attempts for {calls} calls", self.attempts);
+        Ok(())
+    }
+
+    fn start(&mut self, call: usize) -> Result<(), TestCaseError> {
+        let commit = [CommitPolicy::Buffered, CommitPolicy::Reset, CommitPolicy::Fail][call % 3];
+        let deadline = self.now + self.script.deadline;
+        let mut machine = Failover::new(FailoverOptions::default(), commit, deadline);
+        machine.at_once = if call % 7 == 0 { 2 } else { 1 };
+        self.budget.call_started();
+        self.calls.push(Call {
+            machine,
+            deadline,
+            route: RouteState::default(),
+            epoch: 0,
+            live: BTreeMap::new(),
+            attempts: 0,
+            unsent: 0,
+            steps: 0,
+            visible: None,
+            won: None,
+            ends: 0,
+        });
+        self.drive(call)
+    }
+
+    fn drive(&mut self, index: usize) -> Result<(), TestCaseError> {
+        loop {
+            let tokens = self.budget.tokens();
+            let call = &mut self.calls[index];
+            prop_assert_eq!(call.ends, 0, "it goes on after its end");
+            call.steps += 1;
+            // 3 plans and a try for each target, and 40 looks in 2 s, for each of at most 6 attempts and resends.
+            prop_assert!(call.steps < 1_000, "a wedge: {:?}", call.machine);
+            match call.machine.next(&self.budget, self.now) {
+                Step::Plan => self.plan(index),
+                Step::Try(this) => self.ask(index, this, tokens)?,
+                Step::Reset(_) => {
+                    prop_assert!(call.visible.take().is_some(), "nothing to drop");
+                }
+                Step::Commit(number) => {
+                    prop_assert_eq!(call.visible.replace(number), None, "two contents at once");
+                }
+                Step::Cancel(number) => {
+                    let live = call.live.remove(&number).unwrap();
+                    self.settle(live, Outcome::Cancelled { hedge_lost: false })?;
+                }
+                Step::Wait(until) => {
+                    prop_assert!(until > self.now && until <= call.deadline);
+                    prop_assert!(!call.live.is_empty() || until <= self.now + 8 * SECOND);
+                    call.epoch += 1;
+                    let epoch = call.epoch;
+                    self.at(until, Event::Wake { call: index, epoch });
+                    return Ok(());
+                }
+                Step::Finish(number) => {
+                    prop_assert_eq!((call.won, call.visible), (Some(number), Some(number)));
+                    return self.over(index);
+                }
+                Step::GiveUp(why) => {
+                    let interrupted = matches!(why, GiveUp::Interrupted(_));
+                    prop_assert!(call.visible.is_none() || interrupted || why == GiveUp::Deadline, "{why:?}");
+                    prop_assert!(!interrupted || call.visible.is_some());
+                    return self.over(index);
+                }
+            }
+        }
+    }
+
+    fn over(&mut self, index: usize) -> Result<(), TestCaseError> {
+        let call = &mut self.calls[index];
+        call.ends += 1;
+        call.epoch += 1;
+        prop_assert!(call.live.is_empty(), "an attempt is left behind");
+        prop_assert!(self.now <= call.deadline);
+        let counted = call.attempts - call.unsent;
+        prop_assert!(counted <= 3 && call.unsent <= 6, "{} attempts, {} unsent", call.attempts, call.unsent);
+        self.attempts += counted;
+        self.budget.call_ended();
+        Ok(())
+    }
+
+    fn plan(&mut self, index: usize) {
+        let spent = self.calls[index].machine.spent();
+        let left = (0..TARGETS).filter(|target| !spent.contains(target));
+        let candidates: Vec<Candidate> = left.map(|target| self.candidate(target)).collect();
+        let rule = [Rule::Adaptive, Rule::Priority, Rule::RoundRobin][index % 3];
+        let options = RouteOptions { strategy: rule, ..RouteOptions::default() };
+        let call = &mut self.calls[index];
+        let plan = routing::plan(&options, &mut call.route, &candidates, &NEEDS, None, None, self.now, &mut self.rng);
+        let picks = plan.picks.iter().map(|pick| Planned {
+            target: pick.target,
+            context_tokens_max: None,
+            first_token_max: 8 * SECOND,
+        });
+        call.machine.planned(picks, plan.skipped.iter().filter_map(Skip::refusal), plan.last_resort, self.now);
+    }
+
+    /// A target as it was last published.
+    fn candidate(&mut self, target: usize) -> Candidate {
+        let (provider, model) = at(target);
+        if self.now >= self.providers[provider].published.0 + PUBLISH_EVERY {
+            self.publish(provider);
+        }
+        let Provider { down, published, .. } = &self.providers[provider];
+        let mut health = published.1[model];
+        health.in_flight = self.in_flight[target];
+        if let Some(until) = down.filter(|&until| until > self.now) {
+            health.disabled = Some(Disabled::Down { until: Some(until) });
+        }
+        let small = u16::try_from(target).unwrap();
+        Candidate {
+            target,
+            tier: u8::from(target == 1),
+            weight: 1.0,
+            domain: small,
+            model: 0,
+            price: None,
+            capabilities: Capabilities::default(),
+            labels: LabelSet::default(),
+            health,
+        }
+    }
+
+    fn publish(&mut self, provider: usize) {
+        let health = publish(&self.providers[provider].admission, self.in_flight, provider, self.now);
+        self.providers[provider].published = (self.now, health);
+    }
+
+    fn ask(&mut self, index: usize, this: Try, tokens: i64) -> Result<(), TestCaseError> {
+        let (provider, model) = at(this.target);
+        let Provider { admission, down, .. } = &mut self.providers[provider];
+        let ask = Ask { target: model, prompt_tokens: 10, last_resort: this.last_resort, avoid_key: None };
+        let answer = match down.filter(|&until| until > self.now) {
+            Some(until) => Err(Refusal { gate: Gate::Down, until: Some(until) }),
+            None => admission.admit(ask, self.in_flight[this.target], self.now, &mut self.rng),
+        };
+        if !admission.effects().is_empty() {
+            self.publish(provider);
+        }
+        let call = &mut self.calls[index];
+        let ticket = match answer {
+            Err(refusal) => {
+                call.machine.refused(refusal, &self.budget, self.now);
+                prop_assert_eq!(self.budget.tokens(), tokens, "a refusal cost something");
+                return Ok(());
+            }
+            Ok(ticket) => ticket,
+        };
+        let limit = self.limits.get(&(this.target, ticket.key)).copied();
+        prop_assert!(limit.max(self.holds[this.target]).is_none_or(|until| until <= self.now), "before a Retry-After");
+        prop_assert!(this.first_token_max <= call.deadline - self.now);
+        call.attempts += 1;
+        prop_assert_eq!(this.number, call.attempts);
+        call.machine.admitted();
+        self.in_flight[this.target] += 1;
+        self.begin(index, this, ticket);
+        Ok(())
+    }
+
+    /// Decides what becomes of an attempt, by the weather it set out in.
+    fn begin(&mut self, index: usize, this: Try, ticket: Ticket) {
+        let age = (self.now - self.start).as_secs();
+        let weather = self.script.weather.iter().filter(|weather| weather.target == this.target && weather.from <= age);
+        let weather = weather.max_by_key(|weather| weather.from).cloned();
+        let hit = weather.filter(|weather| self.rng.random_range(0..100) < weather.percent);
+        let mut after = |most: u64| self.now + Duration::from_millis(self.rng.random_range(0..=most));
+        let (content, end) = match &hit {
+            Some(weather) => (after(weather.within), after(weather.within)),
+            None => (after(2_000), after(4_000)),
+        };
+        let (content, end) = (content.min(end), content.max(end));
+        // What can come after content: all but what is said in place of it.
+        let flows = hit.as_ref().is_none_or(|weather| {
+            use FailureClass as C;
+            matches!(
+                weather.class,
+                C::Cut | C::Stalled | C::Server | C::Overloaded | C::Unusable | C::ContentPolicy | C::Crashed
+            )
+        });
+        if flows && (hit.is_none() || self.rng.random_range(0..3) == 0) {
+            self.at(content, Event::Content { call: index, number: this.number });
+        }
+        self.at(end, Event::End { call: index, number: this.number });
+        let outcome = hit.map(|weather| (weather.class, weather.retry_after));
+        self.calls[index].live.insert(this.number, Live { ticket, resend: this.resend, target: this.target, outcome });
+    }
+
+    fn content(&mut self, index: usize, number: u32) -> Result<(), TestCaseError> {
+        let Some(live) = self.calls[index].live.get(&number) else { return Ok(()) };
+        let (ticket, target) = (live.ticket, live.target);
+        self.report(&ticket, target, Report::Content { after: self.now - ticket.started })?;
+        self.calls[index].machine.content(number);
+        self.drive(index)
+    }
+
+    fn end(&mut self, index: usize, number: u32) -> Result<(), TestCaseError> {
+        // The end of one that was cancelled meanwhile.
+        let Some(live) = self.calls[index].live.remove(&number) else { return Ok(()) };
+        let Some((class, wait)) = live.outcome else {
+            self.settle(live, Outcome::Success { tpot: None })?;
+            self.calls[index].won = Some(number);
+            self.calls[index].machine.succeeded(number, &self.budget);
+            return self.drive(index);
+        };
+        let failure = Failure::new(class, "");
+        let back = wait.map(|wait| self.now + wait);
+        match class {
+            FailureClass::Unsent => self.calls[index].unsent += u32::from(!live.resend),
+            FailureClass::RateLimited => {
+                let limit = self.limits.entry((live.target, live.ticket.key)).or_insert(self.now);
+                *limit = (*limit).max(back.unwrap_or(self.now));
+            }
+            FailureClass::Server | FailureClass::Overloaded => {
+                self.holds[live.target] = self.holds[live.target].max(back)
+            }
+            _ => {}
+        }
+        let outcome = match class {
+            FailureClass::Crashed => Outcome::Crashed,
+            class => Outcome::Failure { class, scope: failure.scope, retry_after: back },
+        };
+        self.settle(live, outcome)?;
+        self.calls[index].machine.failed(number, &failure, back, self.now, &mut self.rng);
+        self.drive(index)
+    }
+
+    fn settle(&mut self, live: Live, outcome: Outcome) -> Result<(), TestCaseError> {
+        self.in_flight[live.target] -= 1;
+        self.report(&live.ticket, live.target, Report::Ended(outcome))
+    }
+
+    fn report(&mut self, ticket: &Ticket, target: usize, report: Report) -> Result<(), TestCaseError> {
+        let (provider, model) = at(target);
+        let admission = &mut self.providers[provider].admission;
+        let before = admission.health(model, 0, self.now).generation;
+        let effects = admission.report(ticket, report, self.now, &mut self.rng);
+        let after = admission.health(model, 0, self.now).generation;
+        prop_assert!(before == after || ticket.generation == before, "a straggler moved the breaker");
+        if !effects.is_empty() {
+            self.publish(provider);
+        }
+        Ok(())
+    }
+}
+
+const NEEDS: Needs = Needs {
+    prompt_tokens: 10,
+    output_tokens: None,
+    tools: false,
+    images: false,
+    json: false,
+    json_schema: false,
+    labels: LabelSet(0),
+    priority: Priority::Default,
+};
+
+fn publish(admission: &Admission, in_flight: [u32; TARGETS], provider: usize, now: Instant) -> Vec<Health> {
+    let target = |model: usize| if model == 0 { provider } else { TARGETS - 1 };
+    (0..admission.targets()).map(|model| admission.health(model, in_flight[target(model)], now)).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+    #[test]
+    fn whatever_the_weather_every_call_ends_once_and_in_time_and_nobody_is_pestered(script in script()) {
+        World::new(script).run()?;
+    }
+}
