@@ -7,7 +7,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use standin::wire::{Decoder, encode};
-use standin::words::{AssistantPart, ChatRequest, Dialect, Message, ToolCall};
+use standin::{AssistantPart, ChatRequest, Dialect, Message, ToolCall};
 
 const TOKENS: usize = 1_000;
 

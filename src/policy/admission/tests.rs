@@ -595,7 +595,7 @@ impl Model {
         let (ticket, _) = self.live[index];
         let class = FailureClass::ALL[what % FailureClass::ALL.len()];
         let later = (seconds > 50).then(|| now + Duration::from_secs(seconds));
-        let scope = if what % 2 == 0 { Scope::Endpoint } else { Scope::Key };
+        let scope = if what.is_multiple_of(2) { Scope::Endpoint } else { Scope::Key };
         let report = match what % 11 {
             0 => Report::Overdue,
             1 | 2 => Report::Content { after: now - ticket.started },
