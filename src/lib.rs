@@ -38,3 +38,8 @@ pub use config::{Config, ModelConfig, ProviderConfig, RouteConfig};
 pub use policy::routing::Strategy;
 pub use runtime::{ReplyStream, RouterMessage, Runtime};
 pub use words::*;
+
+/// The snippets of README.md, compiled and run with the doc-tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
