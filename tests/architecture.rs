@@ -19,13 +19,14 @@ const fn room(name: &'static str, floor: u8, knows: &'static [&'static str]) -> 
 
 /// The house, from the ground up. `testing` and `drill` do not know `wire`: a scripted provider that wrote its bytes
 /// with the codec under test would share its mistakes.
-const ROOMS: [Room; 9] = [
+const ROOMS: [Room; 10] = [
     room("words", 0, &[]),
     room("policy", 1, &["words"]),
     room("wire", 2, &["words"]),
+    room("catalog", 2, &["words"]),
     room("transport", 3, &[]),
     room("actors", 4, &["words", "policy", "wire", "transport"]),
-    room("config", 5, &["words", "policy", "transport", "actors"]),
+    room("config", 5, &["words", "policy", "catalog", "transport", "actors"]),
     room("runtime", 5, &["words", "policy", "actors", "config"]),
     room("testing", 5, &["words", "transport", "actors", "runtime"]),
     room("drill", 6, &["words", "transport", "runtime", "testing"]),
