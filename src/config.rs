@@ -78,8 +78,7 @@ pub struct ProviderConfig {
     /// How its HTTP speaks.
     #[serde(default)]
     pub dialect: DialectConfig,
-    /// Its keys. The one with most headroom is used; one that is refused is taken out alone. None is fine for a
-    /// local server.
+    /// Its keys. They take turns; one that is refused is taken out alone. None is fine for a local server.
     #[serde(default)]
     pub keys: Vec<KeyConfig>,
     /// Its models, by the name the provider knows them by.

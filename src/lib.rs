@@ -4,6 +4,12 @@
 //! picks targets from percentile latency, error rates and cost; supervisors restart what crashes. See
 //! `docs/architecture.md` for the house and `docs/semantics.md` for what is promised.
 
+// What a library may not do, though its tests may.
+#![cfg_attr(
+    not(test),
+    warn(clippy::disallowed_methods, clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)
+)]
+
 #[cfg(not(panic = "unwind"))]
 compile_error!("standin isolates crashes by unwinding: build with panic = \"unwind\"");
 
@@ -31,3 +37,8 @@ pub use config::{Config, ModelConfig, ProviderConfig, RouteConfig};
 pub use policy::routing::Strategy;
 pub use runtime::{ReplyStream, RouterMessage, Runtime};
 pub use words::*;
+
+/// The snippets of README.md, compiled and run with the doc-tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -192,9 +192,8 @@ impl Job {
         let mut pieces = Vec::new();
         while let Some(chunk) = watchdog.guard(body.next(), &self.account.permit).await? {
             let chunk = chunk.map_err(|error| Failure::new(FailureClass::Cut, error.to_string()))?;
-            if CrashHook::take(&self.account.shared.crash.attempts) {
-                panic!("panic in a codec asked for by the crash hook");
-            }
+            let crash = CrashHook::take(&self.account.shared.crash.attempts);
+            assert!(!crash, "panic in a codec asked for by the crash hook");
             // Pieces that come in one chunk with a failure are dropped: the call need not commit to a lost answer.
             let progress = decoder.push(&chunk, &mut pieces)?;
             if progress.content {
@@ -241,6 +240,7 @@ impl Job {
     }
 
     /// Reads and classifies an answer that is not 2xx.
+    #[expect(clippy::disallowed_methods, reason = "a Retry-After may be a date, and dates are wall time")]
     async fn refusal(&mut self, response: HttpResponse, watchdog: &mut Watchdog) -> Result<End, End> {
         let head = (now(), SystemTime::now());
         let mut body = response.body;

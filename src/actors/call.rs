@@ -395,9 +395,8 @@ impl Driver {
                 let running = self.spawn(this, permit).await;
                 self.running.push(running);
                 self.machine.admitted();
-                if CrashHook::take(&self.shared.crash.calls) {
-                    panic!("panic in a call asked for by the crash hook");
-                }
+                let crash = CrashHook::take(&self.shared.crash.calls);
+                assert!(!crash, "panic in a call asked for by the crash hook");
             }
         }
     }

@@ -114,6 +114,10 @@ impl Actor for Front {
             RouterMessage::Force(target, force, port) => {
                 ask(shared, port, |port| RouterCommand::Force(target, force, port));
             }
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "who waits for a drain owns nothing; if it dies, its port says so"
+            )]
             RouterMessage::Drain(target, port) => {
                 tokio::spawn(drain(shared.clone(), target, port));
             }

@@ -256,6 +256,7 @@ impl State {
     }
 
     /// Tells a machine that slept from providers that failed.
+    #[expect(clippy::disallowed_methods, reason = "only wall time goes on while the machine sleeps")]
     fn beat(&self) {
         if let Some(since) = self.shared.heartbeat(SystemTime::now(), now()) {
             tracing::warn!("the machine slept; recent failures are taken back");

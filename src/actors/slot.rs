@@ -64,6 +64,7 @@ pub enum ProviderStatus {
 
 impl ProviderStatus {
     /// Returns until when it is down, if it is.
+    #[expect(clippy::option_option, reason = "whether it is down, and then until when, which may be unknown")]
     pub(crate) fn down(self) -> Option<Option<Instant>> {
         match self {
             Self::Up => None,

@@ -27,7 +27,7 @@ const P95_SAMPLES: u32 = 59;
 const P99_SAMPLES: u32 = 299;
 
 /// Slices of a window: the oldest is forgotten as a new one begins, so an old sample leaves within a sixth.
-const SLICES: usize = 6;
+const SLICES: u8 = 6;
 /// A slice rotates at this age, so a window reaches back half an hour at most.
 const SLICE_AGE_MAX: Duration = Duration::from_secs(5 * 60);
 /// A slice rotates at so many samples: six of them are enough for a p99 (299) …
@@ -186,17 +186,17 @@ impl Window {
     pub fn latency(&self, now: Instant) -> Latency {
         let slice = self.slices.back().expect("a window has a slice from its start");
         let age = now.saturating_duration_since(slice.since);
-        if age >= SLICE_AGE_MAX * SLICES as u32 { model(self.distribution.prior) } else { self.distribution.latency() }
+        if age >= SLICE_AGE_MAX * SLICES.into() { model(self.distribution.prior) } else { self.distribution.latency() }
     }
 
     fn rotate(&mut self, now: Instant) {
         let slice = self.slices.back().expect("a window has a slice from its start");
         let age = now.saturating_duration_since(slice.since);
         let full = slice.samples.len() >= SLICE_SAMPLES && age >= SLICE_AGE_MIN;
-        let turns = (age.as_secs() / SLICE_AGE_MAX.as_secs()).max(u64::from(full)).min(SLICES as u64);
+        let turns = (age.as_secs() / SLICE_AGE_MAX.as_secs()).max(u64::from(full)).min(SLICES.into());
         for _ in 0..turns {
             self.slices.push_back(Slice { since: now, samples: Vec::new() });
-            if self.slices.len() > SLICES {
+            if self.slices.len() > SLICES.into() {
                 let oldest = self.slices.pop_front().expect("there are more than six");
                 self.distribution.forget(&oldest.samples);
             }
@@ -364,7 +364,7 @@ mod tests {
             now += Duration::from_micros(100);
         }
         let held: usize = window.slices.iter().map(|slice| slice.samples.len()).sum();
-        assert!(held <= SLICES * SLICE_SAMPLES_MAX);
+        assert!(held <= usize::from(SLICES) * SLICE_SAMPLES_MAX);
     }
 
     #[test]

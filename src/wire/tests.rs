@@ -52,6 +52,7 @@ fn case_of(case: &Value) -> (&str, &str, &str) {
     (name, case["kind"].as_str().expect("a kind"), body)
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as filters take it")]
 fn is_chat(case: &&Value) -> bool {
     case["api"] == "chat-completions"
 }

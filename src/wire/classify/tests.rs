@@ -840,7 +840,7 @@ proptest! {
     #[test]
     fn any_words_are_classified_and_cut(
         status in 300_u16..600,
-        message in r#"(limit|requested|<title>|key: |Bearer |sk-|try again in |[0-9.]{1,5}|\PC| ){0,80}"#,
+        message in r"(limit|requested|<title>|key: |Bearer |sk-|try again in |[0-9.]{1,5}|\PC| ){0,80}",
     ) {
         for body in [serde_json::json!({"error": {"message": message}}).to_string(), message.clone()] {
             let found = failure(status, &body);

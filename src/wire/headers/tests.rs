@@ -10,10 +10,12 @@ fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
     pairs.iter().map(pair).collect()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what is read")]
 fn after(millis: u64) -> Option<RetryAfter> {
     Some(RetryAfter::After(Duration::from_millis(millis)))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what is read")]
 fn at(seconds: u64) -> Option<RetryAfter> {
     Some(RetryAfter::At(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)))
 }

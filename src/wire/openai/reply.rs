@@ -254,6 +254,7 @@ fn first_choice<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cho
 
 /// Usage under all the names it goes by.
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are the wire's")]
 struct Tokens<'a> {
     #[serde(borrow, default)]
     prompt_tokens: Scalar<'a>,
@@ -276,6 +277,7 @@ struct Tokens<'a> {
 }
 
 #[derive(Deserialize, Default)]
+#[expect(clippy::struct_field_names, reason = "the names are the wire's")]
 struct Details<'a> {
     #[serde(borrow, default)]
     cached_tokens: Scalar<'a>,

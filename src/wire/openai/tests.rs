@@ -259,8 +259,8 @@ fn decode(body: &str) -> Decoded {
 
 /// Decodes a stream of these chunks and the end marker.
 fn stream(chunks: &[Value]) -> Decoded {
-    let events: String = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
-    decode(&format!("{events}data: [DONE]\n\n"))
+    let events: Vec<String> = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
+    decode(&format!("{}data: [DONE]\n\n", events.concat()))
 }
 
 fn delta(delta: Value) -> Value {

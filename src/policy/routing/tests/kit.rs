@@ -150,6 +150,7 @@ pub fn latency(p50: Duration) -> Latency {
     Latency { p50, p90: p50.mul_f64(2.2), p95: p50.mul_f64(2.7), p99: p50.mul_f64(4.0), samples: 400 }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what candidates hold")]
 pub fn price(factor: f64) -> Option<Price> {
     Some(Price { input: factor, cached_input: 0.1 * factor, output: 4.0 * factor })
 }
@@ -185,7 +186,7 @@ fn candidate(target: usize, now: Instant) -> Candidate {
         target,
         tier: 0,
         weight: 1.0,
-        domain: target as u16,
+        domain: u16::try_from(target).expect("few targets"),
         model: 0,
         price: price(1.0),
         capabilities: Capabilities::default(),

@@ -67,9 +67,9 @@ fn desk(shapes: &[Shape], needed: u64, seed: u64, strategy: Strategy, sticky: us
         };
         health.probe_free = shape.flags & 1 == 0;
         health.degraded = shape.flags & 2 == 0;
-        health.slow = shape.flags & 12 == 0;
-        health.disabled = (shape.flags & 48 == 0).then_some(Disabled::Operator { until: None });
-        health.rate_limited_until = (shape.flags & 192 == 0).then_some(now + SECOND);
+        health.slow = shape.flags & 0b1100 == 0;
+        health.disabled = (shape.flags & 0b11_0000 == 0).then_some(Disabled::Operator { until: None });
+        health.rate_limited_until = (shape.flags & 0b1100_0000 == 0).then_some(now + SECOND);
         health.failure_rate = shape.failure_rate;
         health.ttft = latency(Duration::from_millis(shape.ttft));
         health.last_used = (shape.ttft.is_multiple_of(2)).then_some(now);

@@ -27,6 +27,7 @@ fn weather(rng: &mut SmallRng) -> Vec<f64> {
     while call < CALLS {
         if rng.random_bool(outages_per_call) {
             let normal: f64 = (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number of calls")]
             let end = CALLS.min(call + (120.0 * (1.1 * normal).exp()) as usize + 1);
             loss[call..end].fill([0.1, 0.3, 0.6, 1.0][rng.random_range(0..4)]);
             call = end;

@@ -343,22 +343,22 @@ fn long_prompts_stretch_the_time_to_the_first_token() {
 #[test]
 fn the_expected_length_is_the_routes_median_up_to_the_calls_limit() {
     let mut desk = Desk::of(1);
-    let length = |desk: &mut Desk| ((desk.score(0).seconds - 1.05) / 0.02).round() as u64;
-    assert_eq!(length(&mut desk), 400, "nothing known");
+    let length = |desk: &mut Desk| ((desk.score(0).seconds - 1.05) / 0.02).round();
+    assert_eq!(length(&mut desk), 400.0, "nothing known");
     for tokens in [10_000, 90, 100, 110, 120, 80, 130] {
         desk.state.answered(tokens);
     }
-    assert_eq!(length(&mut desk), 400, "too few to tell");
+    assert_eq!(length(&mut desk), 400.0, "too few to tell");
     desk.state.answered(u64::MAX);
-    assert_eq!(length(&mut desk), 120);
+    assert_eq!(length(&mut desk), 120.0);
     desk.needs.output_tokens = Some(50);
-    assert_eq!(length(&mut desk), 50);
+    assert_eq!(length(&mut desk), 50.0);
     desk.needs.output_tokens = Some(5_000);
-    assert_eq!(length(&mut desk), 120);
+    assert_eq!(length(&mut desk), 120.0);
     for _ in 0..100 {
         desk.state.answered(700);
     }
-    assert_eq!(length(&mut desk), 700, "old answers are forgotten");
+    assert_eq!(length(&mut desk), 700.0, "old answers are forgotten");
 }
 
 #[test]
@@ -448,7 +448,7 @@ fn unused_targets_keep_two_percent() {
     let mut desk = Desk::of(2).with(1, |dear| dear.price = price(30.0));
     assert!(near(desk.score(1).share, 0.0));
     desk.targets[1].health.last_used = Some(desk.now);
-    desk.now += 20 * MINUTE - SECOND;
+    desk.now += Duration::from_secs(20 * 60 - 1);
     assert!(near(desk.score(1).share, 0.0));
     desk.now += SECOND;
     desk.targets[0].health.last_used = Some(desk.now);
@@ -589,7 +589,7 @@ fn fallbacks_take_their_own_tier_before_the_next() {
 
 #[test]
 fn a_session_keeps_its_target_until_that_is_inadmissible() {
-    for strategy in every_strategy().into_iter().filter(|strategy| strategy.spreads()) {
+    for strategy in every_strategy().into_iter().filter(Strategy::spreads) {
         let mut desk = Desk::of(3).strategy(strategy).with(2, |own| own.health.in_flight = 3);
         desk.sticky = Some(Sticky::new(2, desk.now));
         for _ in 0..20 {

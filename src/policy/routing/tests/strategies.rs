@@ -182,7 +182,7 @@ fn weighted_orders_its_fallbacks_by_weight_as_well_and_weight_nought_last() {
 fn names_of_strategies_are_read_as_people_write_them() {
     let read = |text: &str| serde_json::from_str::<RouteOptions>(text).map(|options| options.strategy);
     let names = [
-        (r#"{}"#, Strategy::Adaptive),
+        ("{}", Strategy::Adaptive),
         (r#"{"strategy": "adaptive"}"#, Strategy::Adaptive),
         (r#"{"strategy": "priority"}"#, Strategy::Priority),
         (r#"{"strategy": "weighted"}"#, Strategy::Weighted),

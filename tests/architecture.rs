@@ -1,0 +1,438 @@
+//! Keeps the floors of `docs/architecture.md`: who may know whom, and what a floor may not do.
+//!
+//! Reads the sources as text, comments and literals blanked, and every path in them: in `use` trees and in line. What
+//! types must be known for (a clock behind another name) is clippy's part, in `.clippy.toml`.
+
+use std::fs;
+use std::path::Path;
+
+/// A room of the house: its floor, and the rooms it may know beside itself. Imports go down only.
+struct Room {
+    name: &'static str,
+    floor: u8,
+    knows: &'static [&'static str],
+}
+
+const fn room(name: &'static str, floor: u8, knows: &'static [&'static str]) -> Room {
+    Room { name, floor, knows }
+}
+
+/// The house, from the ground up. `testing` and `drill` do not know `wire`: a scripted provider that wrote its bytes
+/// with the codec under test would share its mistakes.
+const ROOMS: [Room; 10] = [
+    room("words", 0, &[]),
+    room("policy", 1, &["words"]),
+    room("wire", 2, &["words"]),
+    room("catalog", 2, &["words"]),
+    room("transport", 3, &[]),
+    room("actors", 4, &["words", "policy", "wire", "transport"]),
+    room("config", 5, &["words", "policy", "catalog", "transport", "actors"]),
+    room("runtime", 5, &["words", "policy", "actors", "config"]),
+    room("testing", 5, &["words", "transport", "actors", "runtime"]),
+    room("drill", 6, &["words", "transport", "runtime", "testing"]),
+];
+
+/// What may not be named below a floor.
+const BANS: [(u8, &[&str], &str); 7] = [
+    (4, &["Instant::now", "SystemTime::now"], "the time is an argument"),
+    (4, &["tokio", "ractor"], "only actors wait, spawn and have mailboxes"),
+    (
+        4,
+        &["rand::rng", "rand::random", "thread_rng", "ThreadRng", "OsRng", "SysRng", "getrandom"],
+        "the random source is an argument",
+    ),
+    (4, &["std::env", "std::process", "std::thread"], "the environment is the program's"),
+    (4, &["println!", "print!", "eprintln!", "eprint!", "dbg!"], "nothing is printed"),
+    (1, &["serde", "Serialize", "Deserialize"], "no wire format leaks into the words"),
+    (u8::MAX, &["unsafe"], "nothing here needs it"),
+];
+
+/// The most lines of code in one file, tests and comments apart.
+const LINES_MAX: usize = 600;
+
+#[test]
+fn the_house_keeps_its_floors() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut problems = Vec::new();
+    for file in sources(&root) {
+        let name = file.strip_prefix(&root).expect("below the root").to_string_lossy().replace('\\', "/");
+        let source = fs::read_to_string(&file).expect("a readable source");
+        problems.extend(check(&name, &source).into_iter().map(|(line, what)| format!("src/{name}:{line}: {what}")));
+    }
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+#[test]
+fn a_room_knows_only_what_stands_before_it() {
+    for (place, room) in ROOMS.iter().enumerate() {
+        for known in room.knows {
+            let below = ROOMS[..place].iter().any(|other| other.name == *known && other.floor <= room.floor);
+            assert!(below, "{} may not know {known}", room.name);
+        }
+    }
+}
+
+/// Returns every Rust file below a folder.
+fn sources(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Checks one file, named by its path below `src`. Returns what is wrong in which line.
+fn check(file: &str, source: &str) -> Vec<(usize, String)> {
+    let module: Vec<&str> =
+        file.trim_end_matches(".rs").trim_end_matches("/mod").split('/').filter(|part| !part.is_empty()).collect();
+    let code = blank_literals(source);
+    let is_test = module.contains(&"tests");
+    let own = if is_test { code.clone() } else { blank_tests(&code) };
+    let line_of = |at: usize| source[..at].matches('\n').count() + 1;
+    if is_test || file == "lib.rs" {
+        let found = paths(&own).into_iter().filter(|path| path.text == "unsafe");
+        return found.map(|path| (line_of(path.at), "`unsafe`: nothing here needs it".to_owned())).collect();
+    }
+    let Some(room) = ROOMS.iter().find(|room| room.name == module[0]) else {
+        return vec![(1, format!("`{}` is no room: give it its place in tests/architecture.rs", module[0]))];
+    };
+    let mut problems = Vec::new();
+    for path in paths(&own) {
+        let segments: Vec<&str> = path.text.split("::").collect();
+        let problem = stranger(room, &module, &segments)
+            .or_else(|| banned(room, &segments))
+            .or_else(|| careless(&segments, &source[path.at..]));
+        problems.extend(problem.map(|problem| (line_of(path.at), problem)));
+    }
+    let lines = own.lines().filter(|line| !line.trim().is_empty()).count();
+    if lines > LINES_MAX {
+        problems.push((1, format!("{lines} lines of code; the most is {LINES_MAX}")));
+    }
+    problems
+}
+
+/// Tells whether a path leads into a room that this one may not know.
+fn stranger(room: &Room, module: &[&str], segments: &[&str]) -> Option<String> {
+    let supers = segments.iter().take_while(|segment| **segment == "super").count();
+    let entered = match segments {
+        ["crate", first, ..] => first,
+        [..] if supers > 0 && supers == module.len() => segments.get(supers)?,
+        _ => return None,
+    };
+    if *entered == room.name || room.knows.contains(entered) {
+        return None;
+    }
+    Some(if ROOMS.iter().any(|other| other.name == *entered) {
+        format!("`{}` may not know `{entered}`", room.name)
+    } else {
+        format!("`{entered}` is no room: name the room it lives in")
+    })
+}
+
+/// Tells whether a path names what is banned on this floor.
+fn banned(room: &Room, segments: &[&str]) -> Option<String> {
+    let names = |pattern: &str| {
+        let pattern: Vec<&str> = pattern.split("::").collect();
+        segments.windows(pattern.len()).any(|window| window == pattern)
+    };
+    if names("reqwest") && room.name != "transport" {
+        return Some("`reqwest`: the only outgoing socket is `transport`'s".to_owned());
+    }
+    BANS.iter().filter(|(below, ..)| room.floor < *below).find_map(|(_, patterns, why)| {
+        patterns.iter().find(|pattern| names(pattern)).map(|pattern| format!("`{pattern}`: {why}"))
+    })
+}
+
+/// Tells whether a call may panic and does not say why it cannot.
+fn careless(segments: &[&str], source: &str) -> Option<String> {
+    match segments {
+        [".unwrap"] => Some("`unwrap()`: `expect` says why it cannot fail".to_owned()),
+        [".expect"] => {
+            let after = source.split_once('(').map_or("", |(_, after)| after.trim_start());
+            let message = after.strip_prefix('"').and_then(|rest| rest.split_once('"'));
+            let justified = message.is_some_and(|(message, _)| message.split_whitespace().count() >= 3);
+            (!justified).then(|| "`expect` without words that say why it cannot fail".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// A path as it is written, `use` trees expanded; a method begins with a dot, a macro ends with `!`.
+struct Named {
+    at: usize,
+    text: String,
+}
+
+/// Returns every path of some code whose literals are blanked.
+fn paths(code: &str) -> Vec<Named> {
+    let mut scanner = Scanner { code: code.as_bytes(), at: 0, found: Vec::new() };
+    while scanner.at < scanner.code.len() {
+        scanner.step("");
+    }
+    scanner.found
+}
+
+struct Scanner<'a> {
+    code: &'a [u8],
+    at: usize,
+    found: Vec<Named>,
+}
+
+impl Scanner<'_> {
+    fn next(&self, offset: usize) -> u8 {
+        self.code.get(self.at + offset).copied().unwrap_or(b' ')
+    }
+
+    fn follows(&self, text: &str) -> bool {
+        self.code[self.at.min(self.code.len())..].starts_with(text.as_bytes())
+    }
+
+    /// Reads on: a path, a number, or one byte that is neither.
+    fn step(&mut self, prefix: &str) {
+        if is_word(self.next(0)) && !self.next(0).is_ascii_digit() {
+            self.path(prefix);
+        } else if is_word(self.next(0)) {
+            while is_word(self.next(0)) {
+                self.at += 1;
+            }
+        } else {
+            if self.next(0) == b'*' && !prefix.is_empty() {
+                self.found.push(Named { at: self.at, text: format!("{prefix}::*") });
+            }
+            self.at += 1;
+        }
+    }
+
+    fn path(&mut self, prefix: &str) {
+        let start = self.at;
+        let before = self.code[..start].trim_ascii_end();
+        let mut text = match prefix {
+            "" if before.ends_with(b".") && !before.ends_with(b"..") => ".".to_owned(),
+            "" => String::new(),
+            prefix => format!("{prefix}::"),
+        };
+        loop {
+            while is_word(self.next(0)) {
+                text.push(char::from(self.next(0)));
+                self.at += 1;
+            }
+            if self.follows("::{") || self.follows("::*") {
+                self.at += 2;
+                return self.tree(&text);
+            }
+            if !self.follows("::") || !is_word(self.next(2)) {
+                break;
+            }
+            text.push_str("::");
+            self.at += 2;
+        }
+        if self.next(0) == b'!' && self.next(1) != b'=' {
+            text.push('!');
+        }
+        self.found.push(Named { at: start, text });
+    }
+
+    /// Reads what a path branches into.
+    fn tree(&mut self, prefix: &str) {
+        if self.next(0) == b'*' {
+            return self.step(prefix);
+        }
+        self.at += 1;
+        while self.at < self.code.len() && self.next(0) != b'}' {
+            self.step(prefix);
+        }
+        self.at += 1;
+    }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
+}
+
+/// Blanks comments, strings and characters; every other byte stays in its place.
+fn blank_literals(source: &str) -> String {
+    let bytes = source.as_bytes();
+    let mut out = bytes.to_vec();
+    let mut at = 0;
+    while at < bytes.len() {
+        let rest = &source[at..];
+        let in_word = at > 0 && is_word(bytes[at - 1]);
+        let length = match bytes[at] {
+            b'/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
+            b'/' if rest.starts_with("/*") => comment(rest),
+            b'"' => 1 + string(&rest[1..]),
+            b'\'' => character(rest),
+            b'r' | b'b' | b'c' if !in_word => raw_string(rest),
+            _ => 0,
+        };
+        for byte in &mut out[at..at + length] {
+            if *byte != b'\n' {
+                *byte = b' ';
+            }
+        }
+        // Never into the middle of a character.
+        at += length.max(rest.chars().next().map_or(1, char::len_utf8));
+    }
+    String::from_utf8(out).expect("whole characters were blanked")
+}
+
+/// Returns the length of a block comment, nested ones included.
+fn comment(text: &str) -> usize {
+    let (mut depth, mut at) = (0, 0);
+    while at < text.len() {
+        match &text.as_bytes()[at..] {
+            [b'/', b'*', ..] => (depth, at) = (depth + 1, at + 2),
+            [b'*', b'/', ..] => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
+/// Returns the length of a string after its first quote.
+fn string(text: &str) -> usize {
+    let mut escaped = false;
+    let end = text.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    });
+    end.map_or(text.len(), |end| end + 1)
+}
+
+/// Returns the length of a raw string, 0 where there is none.
+fn raw_string(text: &str) -> usize {
+    let after = text.trim_start_matches(['b', 'c']);
+    let Some(after) = after.strip_prefix('r') else { return 0 };
+    let quoted = after.trim_start_matches('#');
+    let hashes = after.len() - quoted.len();
+    let Some(body) = quoted.strip_prefix('"') else { return 0 };
+    let end = format!("\"{}", "#".repeat(hashes));
+    text.len() - body.len() + body.find(&end).map_or(body.len(), |at| at + end.len())
+}
+
+/// Returns the length of a character, 0 where the quote begins a lifetime.
+fn character(text: &str) -> usize {
+    let mut characters = text.char_indices().skip(1);
+    match (characters.next(), characters.next()) {
+        (Some((_, '\\')), Some((at, escaped))) => {
+            let from = at + escaped.len_utf8();
+            text[from..].find('\'').map_or(0, |end| from + end + 1)
+        }
+        (Some(_), Some((at, '\''))) => at + 1,
+        _ => 0,
+    }
+}
+
+/// Blanks what is there for tests only.
+fn blank_tests(code: &str) -> String {
+    const MARK: &str = "#[cfg(test)]";
+    let mut out = code.to_owned();
+    while let Some(start) = out.find(MARK) {
+        let (mut depth, mut end) = (0_u32, out.len());
+        for (at, byte) in out.bytes().enumerate().skip(start + MARK.len()) {
+            match byte {
+                b'{' | b'(' | b'[' => depth += 1,
+                b'}' | b')' | b']' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            if depth == 0 && matches!(byte, b'}' | b';') {
+                end = at + 1;
+                break;
+            }
+        }
+        let blank: String = out[start..end].chars().map(|c| if c == '\n' { c } else { ' ' }).collect();
+        // A character may be longer than its blank, which no line number minds; offsets do, so keep them.
+        let blank = format!("{blank}{}", " ".repeat(end - start - blank.len()));
+        out.replace_range(start..end, &blank);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each line is a file of its own: where it stands, its text, and what the checker says about it.
+    const CASES: [(&str, &str, &str); 38] = [
+        // Who may know whom.
+        ("words/chat.rs", "use super::Error;", ""),
+        ("words/chat.rs", "use crate::policy::budget::Budget;", "`words` may not know `policy`"),
+        ("policy/budget.rs", "use crate::words::{CallId, Error};", ""),
+        ("policy/budget.rs", "fn f() -> crate::wire::Ending {}", "`policy` may not know `wire`"),
+        ("policy/budget.rs", "use crate::{words::CallId, wire::Ending};", "`policy` may not know `wire`"),
+        ("policy/routing/mod.rs", "use super::super::actors::root;", "`policy` may not know `actors`"),
+        ("policy/routing/cost.rs", "use super::super::snapshot::Health;", ""),
+        ("policy/routing/cost.rs", "use super::super::super::wire::Ending;", "`policy` may not know `wire`"),
+        ("policy/budget.rs", "use crate::CallId;", "`CallId` is no room: name the room it lives in"),
+        ("policy/budget.rs", "use crate::*;", "`*` is no room: name the room it lives in"),
+        ("wire/json.rs", "use crate::policy::budget;", "`wire` may not know `policy`"),
+        ("wire/json.rs", "pub(in crate::wire) fn f() {}", ""),
+        ("transport.rs", "use crate::policy::budget;", "`transport` may not know `policy`"),
+        ("config.rs", "use super::runtime::Runtime;", "`config` may not know `runtime`"),
+        ("actors/call.rs", "use crate::runtime::Runtime;", "`actors` may not know `runtime`"),
+        ("testing/speech.rs", "let bytes = crate::wire::encode(request);", "`testing` may not know `wire`"),
+        ("cellar.rs", "", "`cellar` is no room: give it its place in tests/architecture.rs"),
+        // What a floor may not do.
+        ("policy/budget.rs", "let now = Instant::now();", "`Instant::now`: the time is an argument"),
+        ("policy/budget.rs", "let now = std::time::Instant::now();", "`Instant::now`: the time is an argument"),
+        ("policy/budget.rs", "let f = Instant :: elapsed; // Instant::now()", ""),
+        ("policy/budget.rs", "/// Not by `Instant::now`.\n/* nor /* by */ SystemTime::now */ fn f() {}", ""),
+        ("policy/budget.rs", r##"let text = ("Instant::now", r#"a " tokio::spawn"#, '"', "\"tokio");"##, ""),
+        ("policy/budget.rs", "fn f<'a>(c: &'a str) -> char { tokio::f('\\'') }", "`tokio`: only actors wait"),
+        ("policy/budget.rs", "use std::{env, fmt};", "`std::env`: the environment is the program's"),
+        ("policy/budget.rs", "let share = rng.random::<f64>();", ""),
+        ("policy/budget.rs", "use rand::{Rng, rng};", "`rand::rng`: the random source is an argument"),
+        ("wire/json.rs", "println!(\"{x}\");", "`println!`: nothing is printed"),
+        ("actors/call.rs", "let now = tokio::time::Instant::now();", ""),
+        ("wire/json.rs", "use reqwest::Client;", "`reqwest`: the only outgoing socket"),
+        ("transport.rs", "use reqwest::Client;", ""),
+        ("words/chat.rs", "#[derive(Clone, Deserialize)] struct S;", "`Deserialize`: no wire format"),
+        ("words/chat.rs", "use serde_json::Value;", ""),
+        ("actors/call.rs", "unsafe { f() }", "`unsafe`: nothing here needs it"),
+        // Panics.
+        ("actors/call.rs", "let x = f()\n    .unwrap();", "`unwrap()`: `expect` says why it cannot fail"),
+        ("actors/call.rs", "f().expect(\"it was checked\");", ""),
+        ("actors/call.rs", "f().expect(\"failed\");", "`expect` without words"),
+        // Tests may do as they like, but for `unsafe`.
+        ("policy/budget.rs", "#[cfg(test)]\nmod tests {\n    fn é() { f().unwrap(); tokio::spawn(g([1; 2])); }\n}", ""),
+        ("policy/budget/tests.rs", "fn f() { unsafe { g() } }", "`unsafe`: nothing here needs it"),
+    ];
+
+    #[test]
+    fn the_checker_finds_what_is_wrong_and_nothing_else() {
+        for (file, source, expected) in CASES {
+            let found: Vec<String> = check(file, source).into_iter().map(|(_, what)| what).collect();
+            let fits = match expected {
+                "" => found.is_empty(),
+                expected => found.len() == 1 && found[0].starts_with(expected),
+            };
+            assert!(fits, "{file}: {source}\n  expected {expected:?}, found {found:?}");
+        }
+    }
+
+    #[test]
+    fn the_line_is_that_of_the_path_and_not_of_its_statement() {
+        let source = "//! é\n\nuse crate::{\n    words::CallId,\n    wire::{\n        Ending,\n    },\n};\n";
+        assert_eq!(check("policy/budget.rs", source), [(6, "`policy` may not know `wire`".to_owned())]);
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_found_and_its_tests_and_comments_do_not_count() {
+        let line = "fn f() {}\n";
+        let long = line.repeat(LINES_MAX);
+        let padded = format!("{long}{}\n#[cfg(test)]\nmod tests {{\n{long}}}\n", "// so much\n".repeat(99));
+        assert!(check("actors/call.rs", &padded).is_empty());
+        let found = check("actors/call.rs", &format!("{padded}{line}"));
+        assert_eq!(found, [(1, format!("{} lines of code; the most is {LINES_MAX}", LINES_MAX + 1))]);
+    }
+}
