@@ -377,6 +377,9 @@ impl Admission {
         let pass = ticket.pass();
         let current = pass.generation == target.breaker.generation();
         let transition = target.breaker.report(pass, finding.own, verdict, now, rng);
+        if matches!(transition, Some(Transition { to: BreakerState::Ramp { .. }, .. })) {
+            target.health.recovering(now);
+        }
         self.tell(ticket.target, transition);
         self.tell_flag(ticket.target, now);
         if let Some((class, scope)) = failure {

@@ -282,6 +282,14 @@ impl TargetHealth {
         evidence
     }
 
+    /// Starts both detectors again, for a target that begins to take its share anew: its flags are about how it is now.
+    /// What its outage brought up would take 60 good answers or 7 minutes to fade, and flagged targets get few answers
+    /// to give. The failure rate, by which it is priced, forgets nothing.
+    pub fn recovering(&mut self, now: Instant) {
+        self.degraded.restart(0.0, now);
+        self.slow.restart(0.0, now);
+    }
+
     /// Tells whether the error detector's flag is raised.
     pub fn is_degraded(&self, now: Instant) -> bool {
         self.degraded.is_raised(now)

@@ -364,6 +364,24 @@ fn the_flag_is_told_as_it_is_raised_and_lowered() {
 }
 
 #[test]
+fn an_outage_leaves_no_flag_on_a_target_that_recovers_and_its_failure_rate_stays() {
+    let mut bench = Bench::new(1, 1);
+    (0..3).for_each(|_| drop(bench.fail(0, failure(FailureClass::NoFirstToken))));
+    for _ in 0..3 {
+        bench.now += 5 * SECOND;
+        bench.fail(0, failure(FailureClass::NoFirstToken));
+    }
+    let ill = bench.health(0);
+    assert!(ill.degraded && ill.slow, "{ill:?}");
+    bench.now += 5 * SECOND;
+    let told: Vec<_> = (0..2).flat_map(|_| bench.succeed(0)).collect();
+    assert!(told.contains(&Effect::Degraded { target: 0, raised: false }), "{told:?}");
+    let well = bench.health(0);
+    assert!(matches!(well.breaker, BreakerState::Ramp { .. }) && !well.degraded && !well.slow, "{well:?}");
+    assert!(well.failure_rate > 10.0 * well.failure_rate_prior, "{well:?}");
+}
+
+#[test]
 fn our_networks_failure_is_taken_back_and_pauses_probes_until_something_is_delivered() {
     let mut bench = Bench::new(2, 1);
     let since = bench.now;
