@@ -605,6 +605,6 @@ fn not_zero(field: &str, duration: Duration) -> Result<(), ConfigError> {
 fn host(url: &str) -> Option<String> {
     let uri: http::Uri = url.parse().ok()?;
     let base = matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
-    let bare = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-    uri.host().filter(|_| base && bare).map(str::to_owned)
+    let without_key = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    uri.host().filter(|_| base && without_key).map(str::to_owned)
 }

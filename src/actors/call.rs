@@ -79,10 +79,7 @@ impl<T> Answer<T> {
 
 impl<T> Drop for Answer<T> {
     fn drop(&mut self) {
-        let error = match self.begun {
-            true => cut_off(&self.draining),
-            false => Error::Unavailable,
-        };
+        let error = if self.begun { cut_off(&self.draining) } else { Error::Unavailable };
         self.send(Err(error));
     }
 }

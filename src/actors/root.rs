@@ -147,10 +147,10 @@ impl Actor for Root {
             SupervisionEvent::ActorTerminated(who, _, reason) => (who, reason.unwrap_or_else(|| "stopped".into())),
             _ => return Ok(()),
         };
-        if let Some((_, child)) = state.children.remove(&who.get_id()) {
-            if state.wants(&child) {
-                state.crashed(&myself, child, &reason);
-            }
+        if let Some((_, child)) = state.children.remove(&who.get_id())
+            && state.wants(&child)
+        {
+            state.crashed(&myself, child, &reason);
         }
         Ok(())
     }

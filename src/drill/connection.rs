@@ -222,5 +222,5 @@ async fn client_leaves(stream: &mut TcpStream, input: &mut BytesMut) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

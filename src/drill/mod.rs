@@ -64,18 +64,24 @@ enum Phase {
 
 impl Drill {
     /// Starts a provider on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// The operating system's: no port, no file descriptor.
     pub async fn start(script: Script) -> io::Result<Self> {
         Self::serve(Scripted::new(script)).await
     }
 
     /// Lets a provider listen on a free port of 127.0.0.1; its face in process still works.
     ///
-    /// An error is the operating system's: no port, no file descriptor.
+    /// # Errors
+    /// The operating system's: no port, no file descriptor.
+    #[expect(clippy::unused_async, reason = "it must be called on tokio, and only async says so")]
     pub async fn serve(provider: Scripted) -> io::Result<Self> {
         let listener = listener::Listener::bind(provider.clone())?;
         let address = listener.address();
         let (phase_tx, phase) = watch::channel(Phase::Open);
         let (stop, stopped) = oneshot::channel();
+        #[expect(clippy::disallowed_methods, reason = "the drill is a server beside the runtime, not a part of it")]
         let listener = tokio::spawn(listener.run(phase_tx, stopped));
         Ok(Self { provider, address, phase, stop: Some(stop), listener })
     }

@@ -34,7 +34,8 @@ impl Gauge {
 
     pub(crate) fn allowance(&mut self, age: Duration) -> Allowance {
         self.refill(age);
-        let remaining = (f64::from(self.limit) - self.used) as u32;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the limit, a u32")]
+        let remaining = (f64::from(self.limit) - self.used).max(0.0) as u32;
         Allowance { limit: self.limit, remaining, reset: self.time_for(self.used) }
     }
 
@@ -54,6 +55,11 @@ impl Gauge {
             0.0
         })
     }
+}
+
+/// Rounds up to whole seconds, as headers and dates want them.
+pub(crate) fn whole_seconds(wait: Duration) -> Duration {
+    Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
 }
 
 #[cfg(test)]

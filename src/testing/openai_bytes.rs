@@ -9,6 +9,7 @@ use http::header::AUTHORIZATION;
 
 use super::answer::{Piece, Question};
 use super::fault::{ProviderError, RetryHint};
+use super::gauge::whole_seconds;
 use super::openai_check;
 use super::score::Sheet;
 use super::speech::{Account, Allowance, Headers, Refusal, Speech, Utterance};
@@ -139,8 +140,9 @@ impl Speech for OpenAiChat {
             RetryHint::Seconds(wait) => vec![("retry-after", wait.as_secs_f64().to_string())],
             RetryHint::Millis(wait) => vec![("retry-after-ms", wait.as_millis().to_string())],
             RetryHint::Date(wait) => {
+                #[expect(clippy::disallowed_methods, reason = "a date is wall time")]
                 let now = SystemTime::now();
-                let then = now + Duration::from_secs(wait.min(RETRY_DATE_MAX).as_secs_f64().ceil() as u64);
+                let then = now + whole_seconds(wait.min(RETRY_DATE_MAX));
                 vec![("date", httpdate::fmt_http_date(now)), ("retry-after", httpdate::fmt_http_date(then))]
             }
             RetryHint::Reset(reset) => allowance(REQUESTS, Allowance { limit, remaining: 0, reset }).into(),

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, Question};
 use super::fault::{Fault, ProviderError, RetryHint, Schedule, When};
-use super::gauge::Gauge;
+use super::gauge::{Gauge, whole_seconds};
 use super::performance::{Performance, Ticket};
 use super::record::{Counts, Log, Outcome, Record};
 use super::score::{End, Head, Score, Sheet};
@@ -365,9 +365,8 @@ impl Stage<'_> {
         let wait = requests.charge(1, self.age).err().or_else(|| token_gauge.charge(tokens, self.age).err());
         drop(state);
         wait.map_or(Ok(()), |wait| {
-            let whole_seconds = Duration::from_secs(wait.as_secs_f64().ceil() as u64);
             let limit = self.script().requests_per_minute;
-            Err(speech.rate_limit(RetryHint::Seconds(whole_seconds), limit, &question.model))
+            Err(speech.rate_limit(RetryHint::Seconds(whole_seconds(wait)), limit, &question.model))
         })
     }
 

@@ -107,7 +107,7 @@ pub(crate) enum Wish<'a> {
 }
 
 /// Returns the dialect that a path belongs to, and what it asks for.
-pub(crate) fn wish<'a>(post: bool, path: &'a str) -> (&'static dyn Speech, Wish<'a>) {
+pub(crate) fn wish(post: bool, path: &str) -> (&'static dyn Speech, Wish<'_>) {
     let open_ai = &super::openai_bytes::OpenAiChat;
     let wish = match path.rsplit_once("/models") {
         Some((_, "")) if !post => Wish::Models(None),
