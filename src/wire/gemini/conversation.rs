@@ -130,6 +130,9 @@ impl<'a> Conversation<'a> {
         all.user_turn();
         if all.contents.is_empty() {
             // There must be a turn.
+            if all.system.is_empty() {
+                return Err(bad("messages", "hold nothing that could be sent"));
+            }
             let parts = std::mem::take(&mut all.system);
             all.contents.push(Content { role: "user", parts });
             all.notes.push(Note::Converted("system"));
@@ -179,7 +182,6 @@ impl<'a> Conversation<'a> {
     }
 
     fn assistant(&mut self, at: usize, parts: &'a [AssistantPart]) -> Result<(), Failure> {
-        self.user_turn();
         let mut own: Vec<Part<'a>> = Vec::with_capacity(parts.len());
         let mut calls = Vec::new();
         for part in parts {
@@ -193,8 +195,11 @@ impl<'a> Conversation<'a> {
                 }
             }
         }
+        if own.is_empty() {
+            return Ok(());
+        }
+        self.user_turn();
         match self.contents.last_mut() {
-            _ if own.is_empty() => {}
             Some(last) if last.role == "model" => {
                 last.parts.append(&mut own);
                 self.calls.append(&mut calls);

@@ -217,6 +217,7 @@ fn refuses_what_the_dialect_cannot_and_what_nobody_can_and_names_the_field() {
         (hi().message(calls(&[broken])), MODEL, FailureClass::BadRequest, "messages[1].arguments:"),
         (hi().message(Message::Tool(nameless)), MODEL, FailureClass::BadRequest, "messages[1].name:"),
         (ChatRequest::new("r"), MODEL, FailureClass::BadRequest, "messages:"),
+        (ChatRequest::new("r").message(Message::assistant("")), MODEL, FailureClass::BadRequest, "messages:"),
         (ChatRequest { tool_choice: ToolChoice::Required, ..hi() }, MODEL, FailureClass::BadRequest, "tool_choice:"),
     ] {
         let failure = encode(GEMINI, &request, model, true).expect_err(field);
@@ -302,8 +303,7 @@ fn results_follow_their_calls_together_and_in_order() {
                 {"functionResponse": with(id("1"), json!({"name": "f", "response": {"error": "broken"}}))},
                 {"functionResponse": with(id("2"), json!({"name": "g", "response": {"t": 1}}))},
             ]},
-            {"role": "user", "parts": [{"text": "Hurry!"}]},
-            {"role": "user", "parts": [{"text": "Well?"}]},
+            {"role": "user", "parts": [{"text": "Hurry!"}, {"text": "Well?"}]},
             {"role": "model", "parts": [{"functionCall": with(id("1"), json!({"name": "h", "args": {"a": 1}}))}]},
             {"role": "user", "parts": [
                 {"functionResponse": with(id("1"), json!({"name": "h", "response": {"output": "[1]"}}))},
@@ -659,7 +659,7 @@ fn a_refused_prompt_is_told_by_its_feedback() {
         (json!({"blockReason": 2}), "OTHER", "the provider's filter refused the prompt"),
     ] {
         let chunk = json!({"promptFeedback": feedback, "usageMetadata": {"promptTokenCount": 7}, "candidates": null});
-        for decoded in [stream(&[chunk.clone()]), decode(&chunk.to_string())] {
+        for decoded in [stream(std::slice::from_ref(&chunk)), decode(&chunk.to_string())] {
             let failure = decoded.1.expect_err("a failure");
             assert_eq!((failure.class, failure.code.as_deref()), (FailureClass::ContentPolicy, Some(code)));
             assert_eq!(failure.message, message);
@@ -780,7 +780,7 @@ proptest! {
         let made = ToolCall { arguments, ..call("1", "f") };
         let answer = Message::Tool(tool_result(&made, &content, is_error));
         for model in [MODEL, "gemini-3.6-flash"] {
-            if let Ok(encoded) = encode(GEMINI, &hi().message(calls(&[made.clone()])).message(answer.clone()), model, true) {
+            if let Ok(encoded) = encode(GEMINI, &hi().message(calls(std::slice::from_ref(&made))).message(answer.clone()), model, true) {
                 let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
                 prop_assert!(body["contents"][2]["parts"][0]["functionResponse"]["response"].is_object());
             }
