@@ -73,7 +73,10 @@ impl Default for Config {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// Everything before `/chat/completions`, `https://api.openai.com/v1` for one.
+    /// Everything before what the dialect appends: before `/chat/completions`, `https://api.openai.com/v1` for one;
+    /// before `/models/…`, `https://generativelanguage.googleapis.com/v1beta` at AI Studio,
+    /// `https://{location}-aiplatform.googleapis.com/v1/projects/{project}/locations/{location}/publishers/google`
+    /// at Vertex AI.
     pub base_url: String,
     /// How its HTTP speaks.
     #[serde(default)]
@@ -161,6 +164,10 @@ pub enum DialectConfig {
     /// OpenAI's chat completions, which most providers speak.
     #[default]
     OpenaiChat,
+    /// Google's `generateContent` at AI Studio, with an API key.
+    Gemini,
+    /// Google's `generateContent` at Vertex AI, with an access token.
+    Vertex,
 }
 
 /// One key.
@@ -442,6 +449,8 @@ impl ProviderConfig {
             name: name.into(),
             dialect: match self.dialect {
                 DialectConfig::OpenaiChat => Dialect::OpenAiChat,
+                DialectConfig::Gemini => Dialect::Gemini,
+                DialectConfig::Vertex => Dialect::Vertex,
             },
             base_url,
             host,

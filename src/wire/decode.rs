@@ -5,6 +5,7 @@
 //! content types lie.
 
 use super::draft::{Draft, Ending, cut};
+use super::gemini;
 use super::json::Nesting;
 use super::openai;
 use super::sse::{SseItem, SseParser, TooLong};
@@ -140,6 +141,7 @@ fn read_event(
 ) -> Result<bool, Failure> {
     match dialect {
         Dialect::OpenAiChat => openai::read_event(draft, name, data, out),
+        Dialect::Gemini | Dialect::Vertex => gemini::read_event(dialect, draft, name, data, out),
     }
 }
 
@@ -147,6 +149,7 @@ fn read_event(
 fn read_whole(dialect: Dialect, draft: &mut Draft, body: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
     match dialect {
         Dialect::OpenAiChat => openai::read_whole(draft, body, out),
+        Dialect::Gemini | Dialect::Vertex => gemini::read_whole(dialect, draft, body, out),
     }
 }
 

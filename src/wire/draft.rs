@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 
 use super::classify::tidy;
-use crate::words::{AssistantPart, Failure, FailureClass, Piece, StopReason, ToolCall, Usage};
+use crate::words::{AssistantPart, Failure, FailureClass, Piece, Proof, Reasoning, StopReason, ToolCall, Usage};
 
 /// The most tool calls of one answer. OpenAI takes 128 tools; more calls than that in one turn is a model gone astray.
 const TOOL_CALLS_MAX: usize = 128;
@@ -47,6 +47,7 @@ pub(super) struct Fragment<'a> {
     pub(super) id: &'a str,
     pub(super) name: &'a str,
     pub(super) arguments: Cow<'a, str>,
+    pub(super) proof: Option<Proof>,
 }
 
 /// An answer in the making.
@@ -70,6 +71,7 @@ struct PartialCall {
     id: String,
     name: String,
     arguments: String,
+    proof: Option<Proof>,
 }
 
 impl Draft {
@@ -123,16 +125,29 @@ impl Draft {
         any
     }
 
+    /// Takes what the provider wants back with what came last: with the reasoning, or with a text.
+    pub(super) fn prove(&mut self, proof: Proof) {
+        match self.parts.last_mut() {
+            Some(AssistantPart::Reasoning(last)) if last.proof.is_none() => last.proof = Some(proof),
+            _ => self.parts.push(AssistantPart::Reasoning(Reasoning { text: String::new(), proof: Some(proof) })),
+        }
+    }
+
+    /// Returns how many tool calls have begun: the index of the next, where every fragment is a whole call.
+    pub(super) fn calls_begun(&self) -> u64 {
+        self.calls.len() as u64
+    }
+
     /// Takes a fragment of a tool call; tells whether it had substance.
-    pub(super) fn fragment(&mut self, fragment: &Fragment<'_>) -> Result<bool, Failure> {
-        let at = match self.call_of(fragment) {
+    pub(super) fn fragment(&mut self, fragment: Fragment<'_>) -> Result<bool, Failure> {
+        let at = match self.call_of(&fragment) {
             Some(at) => at,
             None if self.calls.len() == TOOL_CALLS_MAX => {
                 return Err(unusable(&format!("more than {TOOL_CALLS_MAX} tool calls in one answer")));
             }
             None => {
                 let (id, name, arguments) = (String::new(), String::new(), String::new());
-                self.calls.push(PartialCall { index: fragment.index, id, name, arguments });
+                self.calls.push(PartialCall { index: fragment.index, id, name, arguments, proof: None });
                 self.calls.len() - 1
             }
         };
@@ -144,6 +159,7 @@ impl Draft {
             fragment.name.clone_into(&mut call.name);
         }
         call.arguments.push_str(&fragment.arguments);
+        call.proof = call.proof.take().or(fragment.proof);
         Ok(!fragment.name.is_empty() || !fragment.arguments.is_empty())
     }
 
@@ -209,7 +225,7 @@ impl Draft {
 impl PartialCall {
     /// Checks that the call is whole; `None` where nothing of it ever came.
     fn complete(self, answer_id: &str, position: usize) -> Result<Option<ToolCall>, Failure> {
-        let Self { mut id, name, mut arguments, .. } = self;
+        let Self { mut id, name, mut arguments, proof, .. } = self;
         if name.is_empty() {
             return match arguments.trim() {
                 "" => Ok(None),
@@ -232,7 +248,7 @@ impl PartialCall {
             (answer_id, position, &name, &arguments).hash(&mut hasher);
             id = format!("call_{:016x}", hasher.finish());
         }
-        Ok(Some(ToolCall { id, name, arguments, proof: None }))
+        Ok(Some(ToolCall { id, name, arguments, proof }))
     }
 }
 
@@ -241,6 +257,7 @@ pub(super) fn cut(problem: &str) -> Failure {
     Failure::new(FailureClass::Cut, tidy(problem))
 }
 
-fn unusable(problem: &str) -> Failure {
+/// Returns the failure of an answer that nobody can use.
+pub(super) fn unusable(problem: &str) -> Failure {
     Failure::new(FailureClass::Unusable, tidy(problem))
 }

@@ -10,22 +10,25 @@ mod json;
 mod draft;
 mod decode;
 mod openai;
+mod gemini;
 
 pub use classify::classify;
 pub use decode::{Decoder, Progress};
 pub use draft::Ending;
 pub use headers::is_event_stream;
 
-use bytes::Bytes;
-use http::HeaderMap;
+use std::borrow::Cow;
 
-use crate::words::{ChatRequest, Dialect, Failure, Note, Secret};
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderValue};
+
+use crate::words::{ChatRequest, Dialect, Failure, FailureClass, Note, Secret};
 
 /// A request as it goes onto the wire, but for its key ([`authorize`]).
 #[derive(Clone, Debug)]
 pub struct Encoded {
     /// What is appended to the provider's base URL; begins with a slash.
-    pub path: &'static str,
+    pub path: Cow<'static, str>,
     /// Content type and accepted types.
     pub headers: HeaderMap,
     /// The body.
@@ -38,10 +41,11 @@ pub struct Encoded {
 ///
 /// # Errors
 ///
-/// `BadRequest` names the field that cannot be right at any provider.
+/// `BadRequest` names the field that cannot be right at any provider, `Unsupported` the one that cannot be at this.
 pub fn encode(dialect: Dialect, request: &ChatRequest, model: &str, streaming: bool) -> Result<Encoded, Failure> {
     match dialect {
         Dialect::OpenAiChat => openai::encode(request, model, streaming),
+        Dialect::Gemini | Dialect::Vertex => gemini::encode(dialect, request, model, streaming),
     }
 }
 
@@ -52,8 +56,17 @@ pub fn encode(dialect: Dialect, request: &ChatRequest, model: &str, streaming: b
 /// `Unauthorised` where the key holds characters that no header may hold, a line break most often.
 pub fn authorize(dialect: Dialect, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
     match dialect {
-        Dialect::OpenAiChat => openai::authorize(key, headers),
+        Dialect::OpenAiChat | Dialect::Vertex => openai::authorize(key, headers),
+        Dialect::Gemini => gemini::authorize(key, headers),
     }
+}
+
+/// Returns the value of a header that holds a key, marked so that no log prints it.
+fn key_header(value: &str) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::try_from(value)
+        .map_err(|_| Failure::new(FailureClass::Unauthorised, "the key holds characters that no header may hold"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 #[cfg(test)]

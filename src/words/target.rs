@@ -34,6 +34,10 @@ pub enum Dialect {
     /// OpenAI's chat completions, which most providers speak.
     #[default]
     OpenAiChat,
+    /// Google's `generateContent` at AI Studio.
+    Gemini,
+    /// Google's `generateContent` at Vertex AI: another key, no ids of tool calls, proofs of its own.
+    Vertex,
 }
 
 /// What kind of model it is: sets the first guesses of its latency and its timers.

@@ -1,5 +1,7 @@
 //! Reads error bodies of all shapes, and cleans what is passed on of them.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use crate::wire::headers;
@@ -7,6 +9,10 @@ use crate::words::RetryAfter;
 
 /// The most characters of a provider's message that are kept.
 const MESSAGE_CHARS_MAX: usize = 500;
+
+/// How long a quota of a whole day is left alone. Google names a wait of seconds beside it, which means nothing, and its
+/// day ends at midnight in California, which nobody here can know: 24 vain requests a day are bearable.
+const DAILY_WAIT: Duration = Duration::from_secs(3600);
 
 /// No key is shorter than this, prefix included.
 const KEY_BYTES_MIN: usize = 8;
@@ -53,8 +59,8 @@ impl ErrorBody {
     fn read(&mut self, value: &Value, depth: usize) {
         match value {
             Value::String(text) => self.say(text),
-            // Gemini streams an array; a validator lists what it found.
-            Value::Array(items) => items.iter().take(3).for_each(|item| self.read(item, depth)),
+            // Gemini streams an array and lists its details; a validator lists what it found.
+            Value::Array(items) => items.iter().take(8).for_each(|item| self.read(item, depth)),
             Value::Object(object) if depth < 4 => self.read_object(object, depth + 1),
             _ => {}
         }
@@ -70,7 +76,7 @@ impl ErrorBody {
             }
         }
         // Where details hide: OpenRouter, Azure, Gemini and Anthropic, Mistral, vLLM's proxies.
-        for key in ["metadata", "availability", "innererror", "details", "errors", "headers"] {
+        for key in ["metadata", "availability", "innererror", "details", "violations", "errors", "headers"] {
             if let Some(value) = object.get(key).filter(|value| value.is_object() || value.is_array()) {
                 self.read(value, depth);
             }
@@ -82,6 +88,11 @@ impl ErrorBody {
                 _ => None,
             };
             self.retry_after = self.retry_after.or(wait);
+        }
+        // Google's names of quotas.
+        let quotas = ["quotaId", "quota_limit"].into_iter().filter_map(|key| object.get(key)?.as_str());
+        if quotas.into_iter().any(|quota| quota.contains("PerDay")) {
+            self.retry_after = Some(RetryAfter::After(DAILY_WAIT));
         }
     }
 

@@ -47,6 +47,7 @@ const RULES: &[Rule] = &[
             "enforced_spend_limit_reached",
             "billing_hard_limit_reached",
             "billing_not_active",
+            "billing_disabled",
             "billing_error",
             "payment_required",
             "insufficient_balance",
@@ -294,6 +295,12 @@ const RULES: &[Rule] = &[
             "requires --jinja",
             "unrecognized request argument",
             "extra inputs are not permitted",
+            // Gemini, of a field, a penalty and a proof that it does not know, and of thinking switched off.
+            "cannot find field",
+            "is not enabled for models/",
+            "thought_signature",
+            "thought signature",
+            "only works in thinking mode",
             // DeepSeek, of anything but text in a message.
             ", expected `text`",
         ],

@@ -350,6 +350,55 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         Scope::Request,
     ),
     (
+        "Gemini",
+        403,
+        r#"{"error":{"code":403,"message":"This API method requires billing to be enabled.","status":"PERMISSION_DENIED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"BILLING_DISABLED"}]}}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "Gemini",
+        401,
+        r#"{"error":{"code":401,"message":"Request had invalid authentication credentials.","status":"UNAUTHENTICATED","details":[{"reason":"ACCESS_TOKEN_EXPIRED"}]}}"#,
+        C::Unauthorised,
+        Scope::Key,
+    ),
+    (
+        "Gemini",
+        400,
+        r#"{"error":{"code":400,"message":"Function call is missing a thought_signature in functionCall parts.","status":"INVALID_ARGUMENT"}}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
+        "Gemini",
+        400,
+        r#"{"error":{"code":400,"message":"Requests ending with a model turn are not supported.","status":"INVALID_ARGUMENT"}}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
+        "Gemini",
+        400,
+        r#"{"error":{"code":400,"message":"Penalty is not enabled for models/gemini-2.5-flash","status":"INVALID_ARGUMENT"}}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
+        "Gemini",
+        400,
+        r#"{"error":{"code":400,"message":"Budget 0 is invalid. This model only works in thinking mode.","status":"INVALID_ARGUMENT"}}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
+        "Gemini",
+        400,
+        r#"{"error":{"code":400,"message":"Invalid JSON payload received. Unknown name \"id\" at 'contents[1].parts[0].function_call': Cannot find field.","status":"INVALID_ARGUMENT"}}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
         "Vertex",
         429,
         r#"[{"error":{"code":429,"message":"Resource exhausted, please try again later.","status":"RESOURCE_EXHAUSTED"}}]"#,
@@ -750,6 +799,8 @@ fn takes_the_wait_from_headers_first_then_the_body_then_the_text() {
     let text_only = r#"{"error":{"code":"rate_limit_exceeded","message":"Please try again in 1m2.5s."}}"#;
     let availability = r#"{"error":{"code":429,"message":"x","availability":{"retry_after":7}}}"#;
     let reset = r#"{"error":{"code":429,"message":"x","metadata":{"headers":{"X-RateLimit-Reset":"1754667660000"}}}}"#;
+    let per_day = r#"{"error":{"code":429,"message":"Please retry in 9s.","details":[{},{},{"violations":[{"quotaId":"GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]},{"@type":"google.rpc.RetryInfo","retryDelay":"9s"}]}}"#;
+    let per_day_elsewhere = r#"[{"error":{"code":429,"message":"x","details":[{"metadata":{"quota_limit":"Gemini25ProRequestsPerDay"}}]}}]"#;
     let header = [("retry-after", "3")];
     let used_up = [("x-ratelimit-remaining-tokens", "0"), ("x-ratelimit-reset-tokens", "9s")];
     let millis = |millis| Some(RetryAfter::After(Duration::from_millis(millis)));
@@ -761,6 +812,8 @@ fn takes_the_wait_from_headers_first_then_the_body_then_the_text() {
         (&[], text_only, millis(62_500)),
         (&[], availability, millis(7_000)),
         (&[], reset, Some(RetryAfter::At(epoch))),
+        (&[], per_day, millis(3_600_000)),
+        (&[], per_day_elsewhere, millis(3_600_000)),
         (&[], "{}", None),
     ] {
         let headers: HeaderMap = headers

@@ -75,7 +75,7 @@ fn parse(text: &str) -> serde_json::Result<Chunk<'_>> {
 }
 
 /// Tells whether an `error` field is one: some servers send it empty with every chunk.
-fn says_something(error: &RawValue) -> bool {
+pub(in crate::wire) fn says_something(error: &RawValue) -> bool {
     !matches!(error.get(), "null" | "false" | "\"\"" | "{}" | "[]")
 }
 
@@ -204,7 +204,7 @@ impl Function<'_> {
             // An object as it is, not as text.
             json => Cow::Borrowed(json),
         };
-        draft.fragment(&Fragment { index, id, name: self.name.text(), arguments })
+        draft.fragment(Fragment { index, id, name: self.name.text(), arguments, proof: None })
     }
 }
 

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::wire::Encoded;
 use crate::words::{
@@ -25,15 +25,21 @@ pub(in crate::wire) fn encode(request: &ChatRequest, model: &str, streaming: boo
     let mut body = Vec::with_capacity(size(request));
     serde_json::to_writer(&mut body, &Body { request, model, streaming })
         .map_err(|problem| bad("request", &problem.to_string()))?;
+    let headers = headers(streaming);
+    Ok(Encoded { path: "/chat/completions".into(), headers, body: Bytes::from(body), notes: Vec::new() })
+}
+
+/// Returns what every request's headers say: JSON goes out, a stream or JSON is wanted back.
+pub(in crate::wire) fn headers(streaming: bool) -> HeaderMap {
     let accept = if streaming { "text/event-stream" } else { "application/json" };
     let mut headers = HeaderMap::with_capacity(4);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
-    Ok(Encoded { path: "/chat/completions", headers, body: Bytes::from(body), notes: Vec::new() })
+    headers
 }
 
 /// Refuses what is right at no provider, so that nobody pays or waits for the answer.
-fn check(request: &ChatRequest) -> Result<(), Failure> {
+pub(in crate::wire) fn check(request: &ChatRequest) -> Result<(), Failure> {
     if request.messages.is_empty() {
         return Err(bad("messages", "there must be one at least"));
     }
@@ -70,12 +76,13 @@ fn check(request: &ChatRequest) -> Result<(), Failure> {
     }
 }
 
-fn bad(field: &str, problem: &str) -> Failure {
+/// Returns the failure of a request that cannot be right at any provider.
+pub(in crate::wire) fn bad(field: &str, problem: &str) -> Failure {
     Failure::new(FailureClass::BadRequest, format!("{field}: {problem}"))
 }
 
 /// Guesses the body's size, an eighth above its texts, so that the buffer seldom grows.
-pub(super) fn size(request: &ChatRequest) -> usize {
+pub(in crate::wire) fn size(request: &ChatRequest) -> usize {
     let texts: usize = request.messages.iter().map(message_size).sum();
     texts + texts / 8 + 64 * request.messages.len() + 512 * request.tools.len() + 512
 }
@@ -113,7 +120,7 @@ struct Body<'a> {
 impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { request, model, streaming } = *self;
-        let mut body = Fields { map: serializer.serialize_map(None)?, written: Vec::with_capacity(16) };
+        let mut body = Fields::new(serializer.serialize_map(None)?);
         body.put("model", model)?;
         body.put("messages", &Each(&request.messages, WireMessage))?;
         body.put("stream", &streaming)?;
@@ -135,28 +142,43 @@ impl Serialize for Body<'_> {
         body.put_some("stop", Some(&sampling.stop).filter(|stop| !stop.is_empty()))?;
         body.put_some("reasoning_effort", request.effort.map(effort).as_ref())?;
         body.put_some(tokens_field(model), request.output_tokens_max.as_ref())?;
-        let Fields { mut map, written } = body;
-        for (key, value) in request.extra.iter().filter(|(key, _)| !written.contains(&key.as_str())) {
-            map.serialize_entry(key, value)?;
-        }
-        map.end()
+        body.end(&request.extra)
     }
 }
 
 /// An object's fields, and which of them are written: the caller's extra fields may not come a second time.
-struct Fields<M> {
+pub(in crate::wire) struct Fields<M> {
     map: M,
     written: Vec<&'static str>,
 }
 
 impl<M: SerializeMap> Fields<M> {
-    fn put<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), M::Error> {
+    /// Begins an object.
+    pub(in crate::wire) fn new(map: M) -> Self {
+        Self { map, written: Vec::with_capacity(16) }
+    }
+
+    /// Writes a field.
+    pub(in crate::wire) fn put<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), M::Error> {
         self.written.push(key);
         self.map.serialize_entry(key, value)
     }
 
-    fn put_some<T: Serialize>(&mut self, key: &'static str, value: Option<&T>) -> Result<(), M::Error> {
+    /// Writes a field that has a value.
+    pub(in crate::wire) fn put_some<T>(&mut self, key: &'static str, value: Option<&T>) -> Result<(), M::Error>
+    where
+        T: Serialize + ?Sized,
+    {
         value.map_or(Ok(()), |value| self.put(key, value))
+    }
+
+    /// Ends the object with the caller's extra fields, those that are not written yet.
+    pub(in crate::wire) fn end(self, extra: &Map<String, Value>) -> Result<M::Ok, M::Error> {
+        let Self { mut map, written } = self;
+        for (key, value) in extra.iter().filter(|(key, _)| !written.contains(&key.as_str())) {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
     }
 }
 
@@ -178,7 +200,7 @@ fn effort(effort: Effort) -> &'static str {
     }
 }
 
-fn tool_choice(choice: &ToolChoice) -> Option<serde_json::Value> {
+fn tool_choice(choice: &ToolChoice) -> Option<Value> {
     match choice {
         ToolChoice::Auto => None,
         ToolChoice::None => Some("none".into()),
@@ -349,7 +371,7 @@ struct ToolFunction<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    parameters: &'a serde_json::Value,
+    parameters: &'a Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
 }
@@ -364,7 +386,7 @@ enum WireFormat<'a> {
 #[derive(serde::Serialize)]
 struct WireSchema<'a> {
     name: &'a str,
-    schema: &'a serde_json::Value,
+    schema: &'a Value,
     strict: bool,
 }
 

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::wire::{Decoder, Ending};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Effort, Image, Message, Piece, ResponseFormat, Sampling, StopReason, Tool,
-    ToolCall, ToolChoice, ToolResult, Usage, UserPart,
+    AssistantPart, ChatRequest, Dialect, Effort, FailureClass, Image, Message, Piece, ResponseFormat, Sampling,
+    StopReason, Tool, ToolCall, ToolChoice, ToolResult, Usage, UserPart,
 };
 
 // Requests.

@@ -1,0 +1,27 @@
+//! The dialect of Google's `generateContent`, as AI Studio and Vertex AI speak it.
+//!
+//! In flow requests and the JSON inside of answers, out flow bodies, pieces and what the answer's draft needs to be
+//! judged. The two differ in the key's header, in that Vertex knows no ids of tool calls, and in that neither can read
+//! the other's proofs. A stream has no terminal marker: it is whole when a chunk gave the reason of its end.
+
+mod conversation;
+mod family;
+mod reply;
+mod request;
+
+pub(super) use reply::{read_event, read_whole};
+pub(super) use request::encode;
+
+use http::header::{HeaderMap, HeaderName};
+
+use super::key_header;
+use crate::words::{Failure, Secret};
+
+/// Puts an API key into the headers.
+pub(super) fn authorize(key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
+    headers.insert(HeaderName::from_static("x-goog-api-key"), key_header(key.expose())?);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

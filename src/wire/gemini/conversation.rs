@@ -1,0 +1,308 @@
+//! Turns a conversation into Gemini's contents: whose turn it is, and parts that borrow from the caller's words.
+//!
+//! Neighbours of one role are one turn. The results of a turn's tool calls follow it together, in the calls' order,
+//! since Gemini matches them by order and name; what the user says beside them follows after. Whatever the operator
+//! says is the system instruction, wherever it was said.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::family::Family;
+use crate::wire::openai::bad;
+use crate::words::{
+    AssistantPart, ChatRequest, Dialect, Failure, FailureClass, Image, Message, Note, Proof, Reasoning, ToolCall,
+    ToolResult, UserPart,
+};
+
+/// What Google documents to be sent as the proof of a tool call that another model made.
+const NO_PROOF: &str = "skip_thought_signature_validator";
+
+/// One turn.
+#[derive(Debug, Serialize)]
+pub(super) struct Content<'a> {
+    role: &'static str,
+    parts: Vec<Part<'a>>,
+}
+
+/// One part of a turn: exactly one kind of data, perhaps with a proof.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Part<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    thought: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inline_data: Option<InlineData<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_data: Option<FileData<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_call: Option<FunctionCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function_response: Option<FunctionResponse<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thought_signature: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InlineData<'a> {
+    mime_type: &'a str,
+    data: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FileData<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mime_type: Option<&'static str>,
+    file_uri: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct FunctionCall<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    name: &'a str,
+    args: &'a RawValue,
+}
+
+#[derive(Debug, Serialize)]
+struct FunctionResponse<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    name: &'a str,
+    response: Response<'a>,
+}
+
+/// A result must be an object. Google's own keys for what is none: `output` and `error`.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Response<'a> {
+    Object(&'a RawValue),
+    Output { output: &'a str },
+    Error { error: &'a str },
+}
+
+impl<'a> Part<'a> {
+    fn text(text: &'a str) -> Self {
+        Self { text: Some(text), ..Self::default() }
+    }
+}
+
+/// A conversation as Gemini takes it.
+#[derive(Debug)]
+pub(super) struct Conversation<'a> {
+    /// The parts of the system instruction.
+    pub(super) system: Vec<Part<'a>>,
+    /// The turns.
+    pub(super) contents: Vec<Content<'a>>,
+    /// What could not go as it was; a note may come several times.
+    pub(super) notes: Vec<Note>,
+    dialect: Dialect,
+    /// The calls of the model's last turn.
+    calls: Vec<&'a ToolCall>,
+    /// The results since, each with its call's position.
+    results: Vec<(usize, Part<'a>)>,
+    /// What the user said since.
+    said: Vec<Part<'a>>,
+}
+
+impl<'a> Conversation<'a> {
+    /// Reads a request's messages.
+    pub(super) fn of(dialect: Dialect, family: Family, request: &'a ChatRequest) -> Result<Self, Failure> {
+        let (system, contents, notes) = (Vec::new(), Vec::new(), Vec::new());
+        let (calls, results, said) = (Vec::new(), Vec::new(), Vec::new());
+        let mut all = Self { system, contents, notes, dialect, calls, results, said };
+        for (at, message) in request.messages.iter().enumerate() {
+            match message {
+                Message::System(text) => all.system(text),
+                Message::User(parts) => {
+                    for part in parts {
+                        let part = all.user(at, part)?;
+                        all.said.push(part);
+                    }
+                }
+                Message::Assistant(parts) => all.assistant(at, parts)?,
+                Message::Tool(result) => all.result(at, result)?,
+            }
+        }
+        all.user_turn();
+        if all.contents.is_empty() {
+            // There must be a turn.
+            if all.system.is_empty() {
+                return Err(bad("messages", "hold nothing that could be sent"));
+            }
+            let parts = std::mem::take(&mut all.system);
+            all.contents.push(Content { role: "user", parts });
+            all.notes.push(Note::Converted("system"));
+        }
+        if family.is_set() && all.contents.last().is_some_and(|last| last.role == "model") {
+            let problem = "messages: this model does not go on with an assistant's message";
+            return Err(Failure::new(FailureClass::Unsupported, problem));
+        }
+        if family.wants_proofs() {
+            // Of calls that came together the first alone carries the proof.
+            for content in &mut all.contents {
+                if let Some(first) = content.parts.iter_mut().find(|part| part.function_call.is_some()) {
+                    first.thought_signature.get_or_insert(NO_PROOF);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    fn system(&mut self, text: &'a str) {
+        if !self.contents.is_empty() || !self.said.is_empty() || !self.results.is_empty() {
+            self.notes.push(Note::Converted("system"));
+        }
+        self.system.push(Part::text(text));
+    }
+
+    fn user(&mut self, at: usize, part: &'a UserPart) -> Result<Part<'a>, Failure> {
+        let inline = |mime_type, data| Part { inline_data: Some(InlineData { mime_type, data }), ..Part::default() };
+        match part {
+            UserPart::Text(text) => Ok(Part::text(text)),
+            UserPart::Image(Image::Base64 { media_type, data }) => Ok(inline(media_type, data)),
+            UserPart::Image(Image::Url(url)) => {
+                let data_url = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
+                if let Some((media_type, data)) = data_url {
+                    return Ok(inline(media_type, data));
+                }
+                if !["https://", "http://", "gs://"].iter().any(|scheme| url.starts_with(scheme)) {
+                    let problem = format!("messages[{at}]: an image must be inline or at an http(s) or gs address");
+                    return Err(Failure::new(FailureClass::Unsupported, problem));
+                }
+                // Vertex must be told the type; most images of no known ending are JPEG.
+                let unknown = (self.dialect == Dialect::Vertex).then_some("image/jpeg");
+                let file = FileData { mime_type: media_type(url).or(unknown), file_uri: url };
+                Ok(Part { file_data: Some(file), ..Part::default() })
+            }
+        }
+    }
+
+    fn assistant(&mut self, at: usize, parts: &'a [AssistantPart]) -> Result<(), Failure> {
+        let mut own: Vec<Part<'a>> = Vec::with_capacity(parts.len());
+        let mut calls = Vec::new();
+        for part in parts {
+            match part {
+                AssistantPart::Text(text) if text.is_empty() => {}
+                AssistantPart::Text(text) => own.push(Part::text(text)),
+                AssistantPart::Reasoning(reasoning) => self.reasoning(reasoning, &mut own),
+                AssistantPart::ToolCall(call) => {
+                    own.push(self.call(at, call)?);
+                    calls.push(call);
+                }
+            }
+        }
+        if own.is_empty() {
+            return Ok(());
+        }
+        self.user_turn();
+        match self.contents.last_mut() {
+            Some(last) if last.role == "model" => {
+                last.parts.append(&mut own);
+                self.calls.append(&mut calls);
+            }
+            _ => {
+                self.contents.push(Content { role: "model", parts: own });
+                self.calls = calls;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends reasoning back only with a proof. A proof alone is that of the text before it.
+    fn reasoning(&mut self, reasoning: &'a Reasoning, own: &mut Vec<Part<'a>>) {
+        let Some(proof) = self.proof(reasoning.proof.as_ref()) else {
+            if reasoning.proof.is_none() && !reasoning.text.is_empty() {
+                self.notes.push(Note::Dropped("reasoning"));
+            }
+            return;
+        };
+        match own.last_mut() {
+            Some(last) if reasoning.text.is_empty() && last.text.is_some() && last.thought_signature.is_none() => {
+                last.thought_signature = Some(proof);
+            }
+            _ => own.push(Part {
+                thought: !reasoning.text.is_empty(),
+                thought_signature: Some(proof),
+                ..Part::text(&reasoning.text)
+            }),
+        }
+    }
+
+    fn call(&mut self, at: usize, call: &'a ToolCall) -> Result<Part<'a>, Failure> {
+        let arguments = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
+        let args = object(arguments).ok_or_else(|| {
+            bad(&format!("messages[{at}].arguments"), &format!("those of `{}` are no JSON object", call.name))
+        })?;
+        let function_call = FunctionCall { id: self.id(&call.id), name: &call.name, args };
+        let thought_signature = self.proof(call.proof.as_ref());
+        Ok(Part { function_call: Some(function_call), thought_signature, ..Part::default() })
+    }
+
+    fn result(&mut self, at: usize, result: &'a ToolResult) -> Result<(), Failure> {
+        let position = self.calls.iter().position(|call| call.id == result.call_id);
+        let name = position.map_or(result.name.as_str(), |position| &self.calls[position].name);
+        if name.is_empty() {
+            return Err(bad(&format!("messages[{at}].name"), "must name the tool, since no call before has this id"));
+        }
+        let response = match object(&result.content) {
+            _ if result.is_error => Response::Error { error: &result.content },
+            Some(object) => Response::Object(object),
+            None => Response::Output { output: &result.content },
+        };
+        let response = FunctionResponse { id: self.id(&result.call_id), name, response };
+        let part = Part { function_response: Some(response), ..Part::default() };
+        self.results.push((position.unwrap_or(usize::MAX), part));
+        Ok(())
+    }
+
+    /// Ends the user's turn: the results in the order of their calls, then what was said.
+    fn user_turn(&mut self) {
+        self.results.sort_by_key(|(position, _)| *position);
+        let results: Vec<_> = self.results.drain(..).map(|(_, part)| part).collect();
+        for parts in [results, std::mem::take(&mut self.said)] {
+            if !parts.is_empty() {
+                self.contents.push(Content { role: "user", parts });
+            }
+        }
+    }
+
+    /// Returns an id to be sent: Vertex knows none, and matches by order and name.
+    fn id(&self, id: &'a str) -> Option<&'a str> {
+        Some(id).filter(|id| self.dialect == Dialect::Gemini && !id.is_empty())
+    }
+
+    /// Returns a proof to be sent back, if it is this dialect's.
+    fn proof(&mut self, proof: Option<&'a Proof>) -> Option<&'a str> {
+        let proof = proof?;
+        if proof.dialect == self.dialect {
+            return Some(&proof.data);
+        }
+        self.notes.push(Note::Dropped("reasoning"));
+        None
+    }
+}
+
+/// Reads a text as one JSON object.
+fn object(text: &str) -> Option<&RawValue> {
+    let text = text.trim();
+    text.starts_with('{').then(|| serde_json::from_str(text).ok())?
+}
+
+/// Guesses an image's type by its address's ending.
+fn media_type(url: &str) -> Option<&'static str> {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    let (_, ending) = path.rsplit_once('.')?;
+    match ending.to_ascii_lowercase().as_str() {
+        "png" => Some("image/png"),
+        "jpg" | "jpeg" => Some("image/jpeg"),
+        "webp" => Some("image/webp"),
+        "gif" => Some("image/gif"),
+        "heic" => Some("image/heic"),
+        "heif" => Some("image/heif"),
+        _ => None,
+    }
+}

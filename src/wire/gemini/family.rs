@@ -1,0 +1,70 @@
+//! What the generations of Gemini take, read off a model's name: as of autumn 2026, by Google's model pages. A name
+//! that is none of Gemini's is left alone.
+
+use serde_json::{Value, json};
+
+use crate::words::{Effort, Note};
+
+/// A model's place among its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Family {
+    /// Major and minor number; zeros for what is no Gemini or carries no number.
+    generation: (u8, u8),
+    pro: bool,
+    lite: bool,
+}
+
+impl Family {
+    /// Reads a model's name: `gemini-2.5-pro`, `gemini-3-flash-preview`, `gemini-flash-latest`.
+    pub(super) fn of(model: &str) -> Self {
+        let name = model.rsplit('/').next().unwrap_or(model);
+        let rest = name.strip_prefix("gemini-").unwrap_or_default();
+        let number = rest.split('-').next().unwrap_or_default();
+        let (major, minor) = number.split_once('.').unwrap_or((number, "0"));
+        let generation = match (major.parse(), minor.parse()) {
+            (Ok(major), Ok(minor)) => (major, minor),
+            // `gemini-flash-latest` is always the newest.
+            _ if rest.ends_with("-latest") => (u8::MAX, 0),
+            _ => (0, 0),
+        };
+        let has = |word: &str| rest.split('-').any(|part| part == word);
+        Self { generation, pro: has("pro"), lite: has("lite") }
+    }
+
+    /// Tells whether a tool call in the conversation must carry a proof.
+    pub(super) fn wants_proofs(self) -> bool {
+        self.generation >= (3, 0)
+    }
+
+    /// Tells whether the model chooses its own temperature and refuses to go on with an assistant's message.
+    pub(super) fn is_set(self) -> bool {
+        self.generation >= (3, 6) || (self.generation == (3, 5) && self.lite)
+    }
+
+    /// Returns the thinking configuration for an effort, and a note where it is not quite the effort asked for.
+    pub(super) fn thinking(self, effort: Effort) -> (Option<Value>, Option<Note>) {
+        if self.generation >= (3, 0) {
+            let minimal = !self.pro && self.generation <= (3, 6);
+            let level = match effort {
+                Effort::Minimal if minimal => "minimal",
+                Effort::Minimal | Effort::Low => "low",
+                Effort::Medium => "medium",
+                Effort::High => "high",
+            };
+            let raised = effort == Effort::Minimal && !minimal;
+            return (Some(json!({"thinkingLevel": level})), raised.then_some(Note::Converted("effort")));
+        }
+        if self.generation < (2, 5) {
+            return (None, Some(Note::Dropped("effort")));
+        }
+        // What Google's own OpenAI-compatible endpoint makes of these efforts; the least is the least the model takes.
+        let budget = match effort {
+            Effort::Minimal if self.pro => 128,
+            Effort::Minimal => 0,
+            Effort::Low => 1_024,
+            Effort::Medium => 8_192,
+            Effort::High => 24_576,
+        };
+        (Some(json!({"thinkingBudget": budget})), None)
+    }
+}

@@ -1,0 +1,270 @@
+//! Reads answers. A chunk of a stream and a whole reply have one shape; a stream without `alt=sse`, and some errors,
+//! come as an array of them.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::wire::classify::{self, tidy};
+use crate::wire::draft::{Draft, Fragment, cut, unusable};
+use crate::wire::json::{Content as Text, Scalar};
+use crate::wire::openai::says_something;
+use crate::words::{Dialect, Failure, FailureClass, Piece, Proof, StopReason, Usage};
+
+/// Reads one event of a stream; tells whether it had content.
+pub(in crate::wire) fn read_event(
+    dialect: Dialect,
+    draft: &mut Draft,
+    name: &str,
+    data: &str,
+    out: &mut Vec<Piece>,
+) -> Result<bool, Failure> {
+    match (name, data.trim()) {
+        (_, "" | "[DONE]") => Ok(false),
+        ("error", data) => Err(classify::in_band(data)),
+        ("" | "message", data) => read_whole(dialect, draft, data, out),
+        // Gemini names no events: these are a gateway's.
+        _ => Ok(false),
+    }
+}
+
+/// Reads a whole answer; tells whether it had content.
+pub(in crate::wire) fn read_whole(
+    dialect: Dialect,
+    draft: &mut Draft,
+    body: &str,
+    out: &mut Vec<Piece>,
+) -> Result<bool, Failure> {
+    if !body.starts_with('[') {
+        return read(dialect, draft, body, out);
+    }
+    let chunks: Vec<&RawValue> = serde_json::from_str(body).map_err(|problem| broken(body, &problem))?;
+    chunks.iter().try_fold(false, |content, chunk| Ok(content | read(dialect, draft, chunk.get(), out)?))
+}
+
+fn read(dialect: Dialect, draft: &mut Draft, text: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+    // Serde takes an array for a struct's fields in their order.
+    if text.starts_with('[') {
+        return Err(cut("the provider sent an array in an array"));
+    }
+    let chunk: Chunk<'_> = serde_json::from_str(text).map_err(|problem| broken(text, &problem))?;
+    if chunk.error.is_some_and(says_something) {
+        return Err(classify::in_band(text));
+    }
+    draft.identify(chunk.response_id.text(), chunk.model_version.text());
+    let usage = chunk.usage_metadata.and_then(|raw| serde_json::from_str::<Tokens<'_>>(raw.get()).ok());
+    draft.usage = usage.as_ref().and_then(Tokens::normal).or(draft.usage);
+    let candidates = chunk.candidates.unwrap_or_default();
+    if let Some(candidate) = candidates.into_iter().find(|candidate| candidate.index.count().unwrap_or(0) == 0) {
+        return candidate.read(dialect, draft, out);
+    }
+    if let Some(blocked) = chunk.prompt_feedback.as_ref().and_then(Feedback::failure) {
+        return Err(blocked);
+    }
+    if usage.is_some() { Ok(false) } else { classify::recognise(text).map_or(Ok(false), Err) }
+}
+
+fn broken(text: &str, problem: &serde_json::Error) -> Failure {
+    classify::recognise(text).unwrap_or_else(|| cut(&format!("the provider sent what is no answer: {problem}")))
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Chunk<'a> {
+    #[serde(borrow, default)]
+    response_id: Scalar<'a>,
+    #[serde(borrow, default)]
+    model_version: Scalar<'a>,
+    #[serde(borrow, default)]
+    candidates: Option<Vec<Candidate<'a>>>,
+    #[serde(borrow, default)]
+    prompt_feedback: Option<Feedback<'a>>,
+    #[serde(borrow, default)]
+    usage_metadata: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Candidate<'a> {
+    #[serde(borrow, default)]
+    index: Scalar<'a>,
+    #[serde(borrow, default)]
+    content: Option<Content<'a>>,
+    #[serde(borrow, default)]
+    finish_reason: Scalar<'a>,
+    #[serde(borrow, default)]
+    finish_message: Scalar<'a>,
+}
+
+#[derive(Deserialize)]
+struct Content<'a> {
+    #[serde(borrow, default)]
+    parts: Option<Vec<Part<'a>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Part<'a> {
+    #[serde(borrow, default)]
+    text: Text<'a>,
+    #[serde(borrow, default)]
+    thought: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    thought_signature: Scalar<'a>,
+    #[serde(borrow, default)]
+    function_call: Option<Call<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Call<'a> {
+    #[serde(borrow, default)]
+    id: Scalar<'a>,
+    #[serde(borrow, default)]
+    name: Scalar<'a>,
+    #[serde(borrow, default)]
+    args: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    partial_args: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Feedback<'a> {
+    #[serde(borrow, default)]
+    block_reason: Scalar<'a>,
+    #[serde(borrow, default)]
+    block_reason_message: Scalar<'a>,
+}
+
+impl Feedback<'_> {
+    /// Returns the refusal of the whole prompt, if it is one.
+    fn failure(&self) -> Option<Failure> {
+        let reason = match &self.block_reason {
+            Scalar::Nothing | Scalar::Count(0) => return None,
+            Scalar::Count(_) => "OTHER",
+            Scalar::Text(reason) if matches!(&**reason, "" | "BLOCK_REASON_UNSPECIFIED") => return None,
+            Scalar::Text(reason) => reason,
+        };
+        let said = self.block_reason_message.text();
+        let message = if said.is_empty() { "the provider's filter refused the prompt" } else { said };
+        Some(coded(FailureClass::ContentPolicy, reason, message))
+    }
+}
+
+impl Candidate<'_> {
+    fn read(self, dialect: Dialect, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+        let mut content = false;
+        for part in self.content.and_then(|content| content.parts).into_iter().flatten() {
+            content |= part.read(dialect, draft, out)?;
+        }
+        match &self.finish_reason {
+            Scalar::Nothing | Scalar::Count(0) => {}
+            // Enumerations as numbers; above these Google's two services do not agree.
+            Scalar::Count(number) => draft.stopped(match number {
+                1 => StopReason::Stop,
+                2 => StopReason::Length,
+                3 | 4 => StopReason::ContentFilter,
+                _ => StopReason::Other,
+            }),
+            Scalar::Text(reason) => match &**reason {
+                "" | "FINISH_REASON_UNSPECIFIED" => {}
+                "MALFORMED_FUNCTION_CALL"
+                | "UNEXPECTED_TOOL_CALL"
+                | "TOO_MANY_TOOL_CALLS"
+                | "MALFORMED_RESPONSE"
+                | "MISSING_THOUGHT_SIGNATURE" => {
+                    let said = self.finish_message.text();
+                    let message = if said.is_empty() { "the model made a call that is none" } else { said };
+                    return Err(coded(FailureClass::Unusable, reason, message));
+                }
+                reason => draft.stopped(stop_reason(reason)),
+            },
+        }
+        Ok(content)
+    }
+}
+
+fn coded(class: FailureClass, code: &str, message: &str) -> Failure {
+    Failure { code: Some(tidy(code)), ..Failure::new(class, tidy(message)) }
+}
+
+fn stop_reason(reason: &str) -> StopReason {
+    match reason {
+        "STOP" => StopReason::Stop,
+        "MAX_TOKENS" => StopReason::Length,
+        "SAFETY"
+        | "RECITATION"
+        | "BLOCKLIST"
+        | "PROHIBITED_CONTENT"
+        | "SPII"
+        | "MODEL_ARMOR"
+        | "IMAGE_SAFETY"
+        | "IMAGE_PROHIBITED_CONTENT"
+        | "IMAGE_RECITATION" => StopReason::ContentFilter,
+        _ => StopReason::Other,
+    }
+}
+
+impl Part<'_> {
+    fn read(self, dialect: Dialect, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+        let signature = self.thought_signature.text();
+        let proof = (!signature.is_empty()).then(|| Proof { dialect, data: signature.to_owned() });
+        if let Some(call) = &self.function_call {
+            return call.read(draft, proof);
+        }
+        let thought = self.thought.is_some_and(|thought| thought.get() == "true");
+        let content = if thought { draft.reasoning(self.text.text, out) } else { draft.text(self.text.text, out) };
+        if let Some(proof) = proof {
+            draft.prove(proof);
+        }
+        Ok(content)
+    }
+}
+
+impl Call<'_> {
+    /// Reads a call, which comes whole.
+    fn read(&self, draft: &mut Draft, proof: Option<Proof>) -> Result<bool, Failure> {
+        let name = self.name.text();
+        if self.partial_args.is_some() {
+            return Err(unusable(&format!("the arguments of `{name}` come in pieces, which nobody asked for")));
+        }
+        let arguments = Cow::Borrowed(self.args.map_or("{}", RawValue::get));
+        draft.fragment(Fragment { index: Some(draft.calls_begun()), id: self.id.text(), name, arguments, proof })
+    }
+}
+
+/// Usage, cumulative in a stream.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Tokens<'a> {
+    #[serde(borrow, default)]
+    prompt_token_count: Scalar<'a>,
+    #[serde(borrow, default)]
+    tool_use_prompt_token_count: Scalar<'a>,
+    #[serde(borrow, default)]
+    candidates_token_count: Scalar<'a>,
+    #[serde(borrow, default)]
+    thoughts_token_count: Scalar<'a>,
+    #[serde(borrow, default)]
+    cached_content_token_count: Scalar<'a>,
+}
+
+impl Tokens<'_> {
+    /// Returns the usage as everybody here counts it; `None` where it says nothing.
+    fn normal(&self) -> Option<Usage> {
+        let count = |count: &Scalar<'_>| count.count().unwrap_or(0);
+        let reasoning = count(&self.thoughts_token_count);
+        let usage = Usage {
+            input: count(&self.prompt_token_count).saturating_add(count(&self.tool_use_prompt_token_count)),
+            output: count(&self.candidates_token_count).saturating_add(reasoning),
+            cached: count(&self.cached_content_token_count),
+            cache_write: 0,
+            reasoning,
+        };
+        (usage != Usage::default()).then_some(usage)
+    }
+}

@@ -1,0 +1,197 @@
+//! Writes requests. What is long borrows from the caller's words and goes straight into one buffer; only the settings
+//! are values, so that the caller's own can be joined to them.
+
+use bytes::Bytes;
+use serde::ser::{Serialize, Serializer};
+use serde_json::map::Entry;
+use serde_json::{Map, Value, json};
+
+use super::conversation::Conversation;
+use super::family::Family;
+use crate::wire::Encoded;
+use crate::wire::openai::{Fields, bad, check, headers, size};
+use crate::words::{ChatRequest, Dialect, Failure, FailureClass, Note, ResponseFormat, Sampling, Tool, ToolChoice};
+
+/// The most stop sequences that Gemini takes.
+const STOP_MAX: usize = 5;
+
+/// Encodes a request for a model.
+pub(in crate::wire) fn encode(
+    dialect: Dialect,
+    request: &ChatRequest,
+    model: &str,
+    streaming: bool,
+) -> Result<Encoded, Failure> {
+    check(request)?;
+    let family = Family::of(model);
+    let path = path(model, streaming)?;
+    let mut conversation = Conversation::of(dialect, family, request)?;
+    let mut notes = std::mem::take(&mut conversation.notes);
+    let settings = Settings {
+        generation: joined(generation(request, family, &mut notes)?, request.extra.get("generationConfig")),
+        tools: joined(tool_config(request, &mut notes), request.extra.get("toolConfig")),
+    };
+    let mut body = Vec::with_capacity(size(request));
+    serde_json::to_writer(&mut body, &Body { request, conversation: &conversation, settings: &settings })
+        .map_err(|problem| bad("request", &problem.to_string()))?;
+    let mut seen = Vec::with_capacity(notes.len());
+    notes.retain(|note| {
+        !seen.contains(note) && {
+            seen.push(*note);
+            true
+        }
+    });
+    Ok(Encoded { path: path.into(), headers: headers(streaming), body: Bytes::from(body), notes })
+}
+
+/// Returns the path of a model; one that names its collection (`tunedModels/x`) is taken as it is.
+fn path(model: &str, streaming: bool) -> Result<String, Failure> {
+    if model.is_empty() || !model.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/@:".contains(&byte)) {
+        return Err(Failure::new(FailureClass::ModelGone, "the model's name holds characters that no path may hold"));
+    }
+    let collection = if model.contains('/') { "" } else { "models/" };
+    let method = if streaming { "streamGenerateContent?alt=sse" } else { "generateContent" };
+    Ok(format!("/{collection}{model}:{method}"))
+}
+
+struct Settings {
+    generation: Map<String, Value>,
+    tools: Map<String, Value>,
+}
+
+struct Body<'a> {
+    request: &'a ChatRequest,
+    conversation: &'a Conversation<'a>,
+    settings: &'a Settings,
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { request, conversation, settings } = *self;
+        let mut body = Fields::new(serializer.serialize_map(None)?);
+        if !conversation.system.is_empty() {
+            body.put("systemInstruction", &Parts { parts: &conversation.system })?;
+        }
+        body.put("contents", &conversation.contents)?;
+        if !request.tools.is_empty() {
+            let function_declarations: Vec<_> = request.tools.iter().map(Declaration::of).collect();
+            body.put("tools", &[Tools { function_declarations }])?;
+        }
+        body.put_some("toolConfig", Some(&settings.tools).filter(|map| !map.is_empty()))?;
+        body.put_some("generationConfig", Some(&settings.generation).filter(|map| !map.is_empty()))?;
+        body.end(&request.extra)
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Parts<'a, P> {
+    parts: &'a [P],
+}
+
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tools<'a> {
+    function_declarations: Vec<Declaration<'a>>,
+}
+
+/// A tool. `parametersJsonSchema` takes JSON schemas as they are; the older `parameters` takes a part of OpenAPI's and
+/// refuses the rest.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Declaration<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'a str,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    parameters_json_schema: &'a Value,
+}
+
+impl<'a> Declaration<'a> {
+    fn of(tool: &'a Tool) -> Self {
+        Self { name: &tool.name, description: &tool.description, parameters_json_schema: &tool.parameters }
+    }
+}
+
+/// Returns how tools are to be called. Neither strictness nor parallel calls can be set.
+fn tool_config(request: &ChatRequest, notes: &mut Vec<Note>) -> Map<String, Value> {
+    if request.tools.is_empty() {
+        return Map::new();
+    }
+    if request.tools.iter().any(|tool| tool.strict == Some(true)) {
+        notes.push(Note::Dropped("tools.strict"));
+    }
+    if request.parallel_tool_calls == Some(false) {
+        notes.push(Note::Dropped("parallel_tool_calls"));
+    }
+    let calling = match &request.tool_choice {
+        ToolChoice::Auto => return Map::new(),
+        ToolChoice::None => json!({"mode": "NONE"}),
+        ToolChoice::Required => json!({"mode": "ANY"}),
+        ToolChoice::Named(name) => json!({"mode": "ANY", "allowedFunctionNames": [name]}),
+    };
+    Map::from_iter([("functionCallingConfig".to_owned(), calling)])
+}
+
+/// Returns what the answer is to be like.
+fn generation(request: &ChatRequest, family: Family, notes: &mut Vec<Note>) -> Result<Map<String, Value>, Failure> {
+    let mut config = sampling(&request.sampling, family, notes)?;
+    let mut put = |key: &str, value: Value| config.insert(key.to_owned(), value);
+    if let Some(tokens) = request.output_tokens_max {
+        put("maxOutputTokens", tokens.into());
+    }
+    if request.response_format != ResponseFormat::Text {
+        put("responseMimeType", "application/json".into());
+    }
+    if let ResponseFormat::JsonSchema { schema, .. } = &request.response_format {
+        put("responseJsonSchema", schema.clone());
+    }
+    if let Some(effort) = request.effort {
+        let (thinking, note) = family.thinking(effort);
+        thinking.map(|thinking| put("thinkingConfig", thinking));
+        notes.extend(note);
+    }
+    Ok(config)
+}
+
+/// Returns the sampling parameters that the model takes. Penalties no current model does.
+fn sampling(sampling: &Sampling, family: Family, notes: &mut Vec<Note>) -> Result<Map<String, Value>, Failure> {
+    if sampling.stop.len() > STOP_MAX {
+        let problem = format!("sampling.stop: at most {STOP_MAX} stop sequences");
+        return Err(Failure::new(FailureClass::Unsupported, problem));
+    }
+    let mut config = Map::new();
+    if !sampling.stop.is_empty() {
+        config.insert("stopSequences".to_owned(), json!(sampling.stop));
+    }
+    let free = |number: Option<f64>| (number.map(Value::from), !family.is_set());
+    let small = |seed: i64| i32::try_from(seed).is_ok();
+    for (field, key, (value, taken)) in [
+        ("sampling.temperature", "temperature", free(sampling.temperature)),
+        ("sampling.top_p", "topP", free(sampling.top_p)),
+        ("sampling.seed", "seed", (sampling.seed.map(Value::from), sampling.seed.is_some_and(small))),
+        ("sampling.presence_penalty", "presencePenalty", (sampling.presence_penalty.map(Value::from), false)),
+        ("sampling.frequency_penalty", "frequencyPenalty", (sampling.frequency_penalty.map(Value::from), false)),
+    ] {
+        match value {
+            Some(value) if taken => drop(config.insert(key.to_owned(), value)),
+            Some(_) => notes.push(Note::Dropped(field)),
+            None => {}
+        }
+    }
+    Ok(config)
+}
+
+/// Joins the caller's own settings to ours, which hold.
+fn joined(mut ours: Map<String, Value>, theirs: Option<&Value>) -> Map<String, Value> {
+    for (key, value) in theirs.and_then(Value::as_object).into_iter().flatten() {
+        match ours.entry(key) {
+            Entry::Vacant(free) => drop(free.insert(value.clone())),
+            Entry::Occupied(mut taken) => {
+                if let Value::Object(inner) = taken.get_mut() {
+                    *inner = joined(std::mem::take(inner), Some(value));
+                }
+            }
+        }
+    }
+    ours
+}
