@@ -2,6 +2,7 @@
 
 mod kit;
 
+mod classes;
 mod failover;
 mod streams;
 mod supervision;
