@@ -4,6 +4,8 @@ mod kit;
 
 mod classes;
 mod failover;
+mod operators;
+mod strategies;
 mod streams;
 mod supervision;
 mod timers;
