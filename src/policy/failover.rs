@@ -181,8 +181,8 @@ pub struct Failover {
     /// Targets that had their second try after an unusable answer.
     repeated: Vec<usize>,
     attempts: u32,
-    /// Attempts among them that repeat a broken connection and do not count.
-    resent: u32,
+    /// Attempts among them whose connection broke before anything was sent, and that do not count.
+    unsent: u32,
     /// The last target that admitted an attempt, and whether the call ever moved to another.
     at: Option<usize>,
     moved: bool,
@@ -213,7 +213,7 @@ impl Failover {
             spent: Vec::new(),
             repeated: Vec::new(),
             attempts: 0,
-            resent: 0,
+            unsent: 0,
             at: None,
             moved: false,
             last_resort: false,
@@ -279,7 +279,6 @@ impl Failover {
         self.moved |= self.at.is_some_and(|at| at != target);
         self.at = Some(target);
         self.attempts = open.number;
-        self.resent += u32::from(open.queued.again == Again::Resend);
         self.stale = true;
         self.plans = 0;
         self.patience = None;
@@ -337,7 +336,10 @@ impl Failover {
         match self.consequence(&open, failure, back, now, rng) {
             Consequence::Return => self.give_up(GiveUp::Rejected(failure.clone())),
             Consequence::Next => self.spent.push(open.queued.planned.target),
-            Consequence::First(again) => self.queue.push_front(Queued { from: now, again, ..open.queued }),
+            Consequence::First(again) => {
+                self.unsent += u32::from(again == Again::Resend);
+                self.queue.push_front(Queued { from: now, again, ..open.queued });
+            }
             Consequence::Later(from) => self.queue.push_back(Queued { from, again: Again::Same, ..open.queued }),
         }
     }
@@ -355,8 +357,8 @@ impl Failover {
             if !self.open.is_empty() {
                 return Step::Wait(self.deadline);
             }
-            if self.attempts - self.resent >= self.options.attempts_max {
-                self.exhausted();
+            if self.attempts - self.unsent >= self.options.attempts_max {
+                self.exhausted(now);
                 continue;
             }
             if let Some(due) = self.queue.iter().position(|queued| queued.from <= now)
@@ -372,7 +374,7 @@ impl Failover {
             }
             match self.wait(now) {
                 Some(step) => return step,
-                None => self.exhausted(),
+                None => self.exhausted(now),
             }
         }
     }
@@ -380,7 +382,8 @@ impl Failover {
     /// Tries a target if time and budget allow.
     fn ask(&mut self, queued: Queued, budget: &Budget, now: Instant) -> Option<Step> {
         let left = self.deadline.saturating_duration_since(now);
-        if self.attempts > 0 && left < LATER_ATTEMPT_MIN.min(queued.planned.first_token_max) {
+        let left_min = LATER_ATTEMPT_MIN.min(queued.planned.first_token_max);
+        if self.attempts > 0 && left < left_min {
             self.give_up(GiveUp::Deadline);
             return None;
         }
@@ -388,7 +391,7 @@ impl Failover {
             self.spent.push(queued.planned.target);
             return None;
         }
-        let first_token_max = match self.tries_left() {
+        let first_token_max = match self.tries_left(left, left_min) {
             1 => left,
             tries => queued.planned.first_token_max.min(left / tries),
         };
@@ -403,11 +406,13 @@ impl Failover {
         }))
     }
 
-    /// Counts the attempts that are still possible, the one at hand included: so many share the time that is left.
-    fn tries_left(&self) -> u32 {
+    /// Counts the attempts that are still possible, the one at hand included: so many share the time that is left. One
+    /// that would find too little of it to start has no share.
+    fn tries_left(&self, left: Duration, left_min: Duration) -> u32 {
         let targets = self.queue.len() + usize::from(self.back.is_some_and(|back| back < self.deadline));
-        let attempts = self.options.attempts_max.saturating_sub(self.attempts - self.resent);
-        attempts.min(u32::try_from(targets + 1).unwrap_or(u32::MAX)).max(1)
+        let attempts = self.options.attempts_max.saturating_sub(self.attempts - self.unsent);
+        let room = left.as_nanos() / left_min.as_nanos().max(1);
+        attempts.min(u32::try_from(room.min(targets as u128 + 1)).unwrap_or(u32::MAX)).max(1)
     }
 
     /// Waits for the first target that comes back, if that is near: then things may look different.
@@ -483,8 +488,10 @@ impl Failover {
         }
     }
 
-    fn exhausted(&mut self) {
-        let last = self.verdict.take().unwrap_or(GiveUp::Exhausted(self.back));
+    fn exhausted(&mut self, now: Instant) {
+        let later = self.queue.iter().map(|queued| queued.from).filter(|&from| from > now);
+        let back = later.chain(self.back).min();
+        let last = self.verdict.take().unwrap_or(GiveUp::Exhausted(back));
         self.give_up(last);
     }
 
