@@ -279,10 +279,10 @@ async fn a_price_cap_leaves_out_what_is_dearer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_target_without_a_capability_is_not_asked_for_it() {
-    use standin::config::Ability;
     let world = of(alike(), Strategy::Priority, |config| {
-        for (name, lacks) in [("a", vec![Ability::Tools]), ("b", vec![Ability::Json, Ability::JsonSchema])] {
-            config.providers.get_mut(name).expect("it").models.get_mut("m").expect("m").lacks = lacks;
+        for (name, lacks) in [("a", serde_json::json!(["tools"])), ("b", serde_json::json!(["json", "json_schema"]))] {
+            let model = serde_json::from_value(serde_json::json!({ "lacks": lacks })).expect("a model");
+            config.providers.get_mut(name).expect("it").models.insert("m".into(), model);
         }
     })
     .await;
