@@ -4,7 +4,9 @@ mod kit;
 
 mod classes;
 mod failover;
+mod messages;
 mod operators;
+mod reconfigure;
 mod strategies;
 mod streams;
 mod supervision;
