@@ -233,6 +233,12 @@ impl Baseline {
         self.distribution.latency()
     }
 
+    /// Tells whether a latency is above p95, as finely as latencies are counted: one that is always the same is not.
+    pub fn is_exceeded(&self, latency: Duration) -> bool {
+        let scale = self.distribution.scale;
+        scale.units(latency) > scale.units(self.latency().p95)
+    }
+
     /// Tells whether p95, which decides what slow means, is measured yet.
     pub fn is_measured(&self) -> bool {
         self.distribution.samples() >= P95_SAMPLES
@@ -287,6 +293,18 @@ mod tests {
         let Latency { p50, p90, p95, p99, .. } = window.latency(now);
         assert!(p50 < p90 && p90 <= p95 && p95 <= p99);
         assert!(near(p90, SECOND * 100));
+    }
+
+    #[test]
+    fn a_latency_that_is_always_the_same_never_exceeds_its_baseline() {
+        let now = Instant::now();
+        for micros in [299_985, 300_000, 999, 1_000, 64_123_456] {
+            let latency = Duration::from_micros(micros);
+            let mut baseline = Baseline::new(Scale::FirstToken, SECOND, now);
+            (0..200).for_each(|_| baseline.record(latency, now));
+            assert!(!baseline.is_exceeded(latency), "{latency:?}");
+            assert!(baseline.is_exceeded(latency * 3), "{latency:?}");
+        }
     }
 
     #[test]

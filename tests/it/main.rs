@@ -2,7 +2,12 @@
 
 mod kit;
 
+mod classes;
 mod failover;
+mod messages;
+mod operators;
+mod reconfigure;
+mod strategies;
 mod streams;
 mod supervision;
 mod timers;
