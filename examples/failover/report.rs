@@ -91,11 +91,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { summary, rows, troubles, upstream } = self;
         let [title, calls, attempts, masked, seen, p50, p99] =
-            ["act", "calls", "attempts", "masked", "seen", "+p50 ms", "+p99 ms"];
-        writeln!(f, "{title:<37} {calls:>6} {attempts:>8} {masked:>6} {seen:>4} {p50:>7} {p99:>7}")?;
+            ["act", "calls", "tries", "masked", "seen", "+p50 ms", "+p99 ms"];
+        writeln!(f, "{title:<37} {calls:>6} {attempts:>6} {masked:>6} {seen:>4} {p50:>7} {p99:>7}")?;
         for Row { title, calls, attempts, failed, added: [p50, p99] } in rows {
             let masked = attempts.saturating_sub(*calls);
-            writeln!(f, "{title:<37} {calls:>6} {attempts:>8} {masked:>6} {failed:>4} {p50:>7.0} {p99:>7.0}")?;
+            writeln!(f, "{title:<37} {calls:>6} {attempts:>6} {masked:>6} {failed:>4} {p50:>7.0} {p99:>7.0}")?;
         }
         let Upstream { received, answered, failed, unreached } = upstream;
         writeln!(f, "\nThe providers received {received} requests: {answered} answered whole, {failed} failed.")?;

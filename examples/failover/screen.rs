@@ -124,7 +124,11 @@ impl Screen {
     fn draw_title(&self, page: &mut Page) {
         let (at, total) = (self.began.elapsed().as_secs_f64(), self.total.as_secs_f64());
         let bar = bar(at / total, 28);
-        page.line(&format!("{}  {at:6.1} of {total:.0} s  {}", page.paint(BOLD, "standin · failover rehearsed"), page.paint(CYAN, &bar)));
+        page.line(&format!(
+            "{}  {at:6.1} of {total:.0} s  {}",
+            page.paint(BOLD, "standin · failover rehearsed"),
+            page.paint(CYAN, &bar)
+        ));
         page.line("");
         let colour = if self.trouble { RED } else { GREEN };
         page.line(&format!("now: {}", page.paint(colour, &format!("{:<60}", self.act))));
@@ -132,21 +136,24 @@ impl Screen {
     }
 
     fn draw_providers(&self, page: &mut Page, picture: &Picture) {
-        let header = "provider  $/Mtok  breaker                  TTFT p50     p95  errors  share    in flight";
-        page.line(&page.paint(DIM, &header[..80.min(header.len())]));
+        let header = ["provider", "$/Mtok", "breaker", "TTFT p50", "p95", "errors", "share", "in flight"];
+        let [name, price, breaker, p50, p95, errors, share, in_flight] = header;
+        let header =
+            format!("{name:<8}{price:>7}  {breaker:<21}{p50:>8}{p95:>8}{errors:>8} {share:>11}{in_flight:>10}");
+        page.line(&page.paint(DIM, &header));
         let shares = self.shares();
         for (at, (provider, known)) in picture.health.providers.iter().zip(&PROVIDERS).enumerate() {
             let Some((_, health)) = provider.targets.first() else { continue };
             let (state, colour) = state(provider, health, picture.health.at);
             page.line(&format!(
-                "{:<8}  {:>6.2}  {}  {:>5} {:>7}  {:>4.1} %  {} {:>3.0} % {:>3}",
+                "{:<8}{:>7.2}  {}{:>7}{:>7}{:>6.1} % {} {:>3.0} %{:>7}",
                 provider.name,
                 known.price,
-                page.paint(colour, &format!("{state:<24}")),
+                page.paint(colour, &format!("{state:<20}")),
                 millis(health.ttft.p50),
                 millis(health.ttft.p95),
                 health.failure_rate * 100.0,
-                page.paint(CYAN, &bar(shares[at], 8)),
+                page.paint(CYAN, &bar(shares[at], 6)),
                 shares[at] * 100.0,
                 health.in_flight,
             ));
@@ -205,7 +212,7 @@ fn state(provider: &ProviderHealth, health: &Health, at: Instant) -> (String, &'
         return ("✖ its actor restarts".into(), RED);
     }
     if let Some(until) = health.rate_limited_until {
-        return (format!("◌ rate limited {}", left(until)), YELLOW);
+        return (format!("◌ 429, wait {}", left(until)), YELLOW);
     }
     match health.breaker {
         BreakerState::Closed if health.degraded => ("● closed, degraded".into(), YELLOW),

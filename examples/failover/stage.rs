@@ -23,9 +23,9 @@ pub struct Provider {
 }
 
 pub const PROVIDERS: [Provider; 3] = [
-    Provider { name: "alder", price: 0.40, first_token: Duration::from_millis(56) },
+    Provider { name: "alder", price: 0.36, first_token: Duration::from_millis(56) },
     Provider { name: "birch", price: 0.48, first_token: Duration::from_millis(48) },
-    Provider { name: "cedar", price: 0.56, first_token: Duration::from_millis(40) },
+    Provider { name: "cedar", price: 0.60, first_token: Duration::from_millis(40) },
 ];
 
 /// Starts the providers, in the order of [`PROVIDERS`], and the runtime. Both end when they are dropped.
@@ -44,8 +44,7 @@ pub async fn set() -> Result<(Vec<Drill>, Runtime), Box<dyn Error>> {
             ..Script::default()
         })
         .await?;
-        let mut config =
-            ProviderConfig::new(drill.base_url()).key("rehearsal").model_with(MODEL, model(provider));
+        let mut config = ProviderConfig::new(drill.base_url()).key("rehearsal").model_with(MODEL, model(provider));
         config.breaker = brisk();
         builder = builder.provider(provider.name, config);
         drills.push(drill);
@@ -72,7 +71,7 @@ fn model(provider: &Provider) -> ModelConfig {
 fn brisk() -> BreakerOptions {
     BreakerOptions {
         cooldown_base: Duration::from_secs(1),
-        cooldown_max: Duration::from_secs(4),
+        cooldown_max: Duration::from_secs(2),
         ramp_step_min: Duration::from_millis(300),
         ..BreakerOptions::default()
     }

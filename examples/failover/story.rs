@@ -71,7 +71,11 @@ pub fn acts() -> Vec<Act> {
         Act::new(3_500, "birch is out: connections are reset", [Answers(BIRCH, 1.0, Fault::Reset)]),
         Act::new(4_000, "cedar is out: requests hang", [Answers(CEDAR, 1.0, Fault::Hang)]),
         Act::new(4_500, "alder browns out: 20 times slower", brown_out),
-        Act::new(4_000, "alder, birch: 5 % server errors", [Answers(ALDER, 0.05, error()), Answers(BIRCH, 0.05, error())]),
+        Act::new(
+            4_000,
+            "alder, birch: 5 % server errors",
+            [Answers(ALDER, 0.05, error()), Answers(BIRCH, 0.05, error())],
+        ),
         Act::new(3_500, "birch: 429, Retry-After 2 s", [Answers(BIRCH, 1.0, retry_after)]),
         Act::new(4_000, "cedar cuts 4 of 10 streams", [Answers(CEDAR, 0.4, Fault::CutAfter(3))]),
         Act::new(1_500, "alder's actor panics", [Crashes(Crash::ProviderPanics, ALDER)]),
