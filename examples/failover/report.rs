@@ -103,12 +103,21 @@ impl fmt::Display for Report {
         for trouble in troubles.iter().take(10) {
             writeln!(f, "An agent saw: {trouble}")?;
         }
-        let Summary { calls, agent_failures, masked_failures, attempts_per_call, provider_crashes, .. } = summary;
-        let verdict = if self.is_good() { "no failure" } else { "failures" };
+        let Summary {
+            calls,
+            agent_failures,
+            masked_failures,
+            attempts_per_call,
+            provider_crashes,
+            added_latency_ms_p99,
+            ..
+        } = summary;
+        let verdict = if self.is_good() { "saw no failure" } else { "SAW FAILURES" };
+        writeln!(f, "\nVerdict: in {calls} calls {AGENTS} agents {verdict} ({agent_failures}).")?;
+        writeln!(f, "Masked: {masked_failures} failed attempts, {provider_crashes} crashes of provider actors.")?;
         write!(
             f,
-            "\n{AGENTS} agents, {calls} calls: the agents saw {verdict} ({agent_failures}). {masked_failures} failed attempts and \
-             {provider_crashes} crashes\nof provider actors were masked, at {attempts_per_call} attempts a call."
+            "Price: {attempts_per_call} attempts a call; p99 {added_latency_ms_p99:+.0} ms over the healthy baseline."
         )
     }
 }

@@ -17,7 +17,7 @@ use crate::story::Act;
 /// Columns of the strip of latencies.
 const STRIP: usize = 76;
 /// Events that are shown; the picture fits 24 lines.
-const EVENTS_MAX: usize = 9;
+const EVENTS_MAX: usize = 8;
 /// Shares of traffic are of the last two seconds.
 const TRAFFIC_OF: Duration = Duration::from_secs(2);
 
@@ -136,11 +136,8 @@ impl Screen {
     }
 
     fn draw_providers(&self, page: &mut Page, picture: &Picture) {
-        let header = ["provider", "$/Mtok", "breaker", "TTFT p50", "p95", "errors", "share", "in flight"];
-        let [name, price, breaker, p50, p95, errors, share, in_flight] = header;
-        let header =
-            format!("{name:<8}{price:>7}  {breaker:<21}{p50:>8}{p95:>8}{errors:>8} {share:>11}{in_flight:>10}");
-        page.line(&page.paint(DIM, &header));
+        let header = "provider $/Mtok  breaker             TTFT p50    p95  errors share     in flight";
+        page.line(&page.paint(DIM, header));
         let shares = self.shares();
         for (at, (provider, known)) in picture.health.providers.iter().zip(&PROVIDERS).enumerate() {
             let Some((_, health)) = provider.targets.first() else { continue };
@@ -167,8 +164,7 @@ impl Screen {
         let seen = page.paint(colour, &format!("{failures} failures"));
         page.line(&format!("{AGENTS} agents  {calls} calls  {seen}  {masked} masked  {resets} restarted mid-answer"));
         page.line(&format!("latency of a call, last 2 s: p50 {}, p99 {}", millis(*p50), millis(*p99)));
-        page.line("");
-        page.line(&page.paint(DIM, "slowest call: low 100 ms, high 1 s"));
+        page.line(&page.paint(DIM, "slowest calls so far (low: 100 ms, high: 1 s)"));
         let strip: String = self.strip.iter().map(|longest| column(*longest)).collect();
         page.line(&page.paint(YELLOW, &strip));
         page.line("");
