@@ -16,13 +16,19 @@ const SPILL: f64 = 1.5;
 const STEEPNESS: i32 = 4;
 /// What a degraded or unused target keeps of the draw, so that it can show it is well again.
 const EXPLORED_SHARE: f64 = 0.02;
+/// What those of a tier that are not measured yet keep of the draw together: a guess that loses to a measurement would
+/// else never become one.
+const UNMEASURED_SHARE: f64 = 0.1;
+/// From so many attempts on a target's numbers are its own. A median takes 8 samples, and only long answers tell the
+/// time per token.
+const MEASURED_AFTER: u64 = 32;
 /// Unused for so long, a target's numbers have faded towards guesses.
 const UNUSED_AFTER: Duration = Duration::from_secs(20 * 60);
 
 /// Gives every entrant its cost and its share of the draw.
 ///
-/// A tier first gives the small shares: to those that ramp, are ejected, or were long unused. The rest goes to its
-/// competitive set, or on to the next tier where the set is empty or costs too much against its own health.
+/// A tier first gives the small shares: to those that ramp, are ejected, not measured yet, or were long unused. The rest
+/// goes to its competitive set, or on to the next tier where the set is empty or costs too much against its own health.
 pub(super) fn rank(entrants: &mut [Entrant<'_>], answer: &Answer, now: Instant) {
     cost::reckon(entrants, answer);
     for entrant in entrants.iter_mut() {
@@ -83,12 +89,15 @@ fn compete(tier: &mut [Entrant<'_>]) -> Option<Score> {
 fn share_among_few(tier: &mut [Entrant<'_>], left: f64, now: Instant) -> f64 {
     let ramps = |entrant: &&Entrant<'_>| matches!(entrant.standing, Standing::Ramp(_));
     let drawn = tier.iter().filter(|entrant| entrant.competes || ramps(entrant)).count();
+    let best = tier.iter().find(|entrant| entrant.competes).map_or(0.0, |entrant| entrant.score.j);
+    let unmeasured = tier.iter().filter(|entrant| is_unmeasured(entrant, best)).count();
     let mut given = 0.0;
     for entrant in tier.iter_mut().filter(|entrant| !entrant.competes && entrant.candidate.weight > 0.0) {
         let part = match entrant.standing {
             // Never more than an equal part: at its last step it must not carry the others' traffic, too.
             Standing::Ramp(weight) => weight.min(1.0 / drawn as f64),
             Standing::Ejected => EXPLORED_SHARE,
+            Standing::Full if is_unmeasured(entrant, best) => UNMEASURED_SHARE / unmeasured as f64,
             Standing::Full if long_unused(entrant, now) => EXPLORED_SHARE,
             Standing::Full | Standing::Probe => 0.0,
         };
@@ -96,6 +105,12 @@ fn share_among_few(tier: &mut [Entrant<'_>], left: f64, now: Instant) -> f64 {
         given += entrant.score.share;
     }
     given
+}
+
+/// Tells whether a target lost by guesses alone: not by its price, and before it had a chance to be measured.
+fn is_unmeasured(entrant: &Entrant<'_>, best: f64) -> bool {
+    let lost = entrant.standing == Standing::Full && !entrant.competes && entrant.candidate.weight > 0.0;
+    lost && entrant.candidate.health.admitted < MEASURED_AFTER && entrant.score.dollars <= COMPARABLE * best
 }
 
 fn long_unused(entrant: &Entrant<'_>, now: Instant) -> bool {

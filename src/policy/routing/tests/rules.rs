@@ -462,6 +462,22 @@ fn unused_targets_keep_two_percent() {
 }
 
 #[test]
+fn a_guess_that_loses_to_a_measurement_gets_the_chance_to_become_one() {
+    let slow = latency(Duration::from_millis(80));
+    let mut desk = Desk::of(4).with(1, |guess| guess.health.tpot = slow).with(2, |guess| guess.health.tpot = slow);
+    desk.targets[3].price = price(30.0);
+    assert!(near(desk.score(1).share, 0.0), "measured, it has lost");
+    for target in &mut desk.targets[1..] {
+        target.health.admitted = 31;
+    }
+    let scores = desk.scores();
+    assert!(near(scores[&1].share, 0.05) && near(scores[&2].share, 0.05), "together a tenth: {scores:?}");
+    assert!(near(scores[&3].share, 0.0), "what loses by its price alone is not tried");
+    let plan = (0..1_000).map(|_| desk.plan()).find(|plan| plan.picks[0].target == 1).unwrap();
+    assert_eq!(plan.picks[0].why, Why::Explore);
+}
+
+#[test]
 fn degraded_and_slow_targets_keep_two_percent_and_come_last_in_their_tier() {
     type Flag = fn(&mut Candidate);
     let flags: [Flag; 2] = [|target| target.health.degraded = true, |target| target.health.slow = true];
