@@ -369,7 +369,7 @@ impl TargetHealth {
         self.bursts.content(attempt.started);
         match after.map(|after| plain(after, attempt.prompt_tokens)) {
             Some(ttft) => {
-                self.answered(late || ttft > self.baseline.latency().p95, now);
+                self.answered(late || self.baseline.is_slow(ttft), now);
                 self.ttft.record(ttft, now);
                 // Until it is measured the baseline learns from slow answers too, or a target that is slower than the
                 // prior would stay slow for ever.

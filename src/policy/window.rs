@@ -233,6 +233,12 @@ impl Baseline {
         self.distribution.latency()
     }
 
+    /// Tells whether a latency is above p95, as far as samples are told apart: one that never changes is never slow.
+    pub fn is_slow(&self, latency: Duration) -> bool {
+        let units = |latency| self.distribution.scale.units(latency);
+        units(latency) > units(self.latency().p95)
+    }
+
     /// Tells whether p95, which decides what slow means, is measured yet.
     pub fn is_measured(&self) -> bool {
         self.distribution.samples() >= P95_SAMPLES
@@ -276,6 +282,18 @@ mod tests {
             // Past 64 samples the quantiles may lag by a 64th.
             assert!(samples >= 299 || !near(p99, MS(100)), "p99 of {samples}");
             assert!(samples < 304 || near(p99, MS(100)), "p99 of {samples}");
+        }
+    }
+
+    #[test]
+    fn a_latency_that_never_changes_is_never_slow() {
+        let now = Instant::now();
+        for micros in [599_491, 600_000, 70_999, 1_234_567] {
+            let mut baseline = Baseline::new(Scale::FirstToken, SECOND, now);
+            let latency = Duration::from_micros(micros);
+            (0..100).for_each(|_| baseline.record(latency, now));
+            assert!(!baseline.is_slow(latency), "{:?} of {latency:?}", baseline.latency().p95);
+            assert!(baseline.is_slow(latency.mul_f64(1.02)));
         }
     }
 
