@@ -286,6 +286,18 @@ mod tests {
     }
 
     #[test]
+    fn a_latency_that_never_changes_is_never_slow() {
+        let now = Instant::now();
+        for micros in [599_491, 600_000, 70_999, 1_234_567] {
+            let mut baseline = Baseline::new(Scale::FirstToken, SECOND, now);
+            let latency = Duration::from_micros(micros);
+            (0..100).for_each(|_| baseline.record(latency, now));
+            assert!(!baseline.is_exceeded(latency), "{:?} of {latency:?}", baseline.latency().p95);
+            assert!(baseline.is_exceeded(latency.mul_f64(1.02)));
+        }
+    }
+
+    #[test]
     fn quantiles_ascend_though_measured_and_modelled_ones_mix() {
         let now = Instant::now();
         let mut window = window(now);
