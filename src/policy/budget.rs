@@ -82,6 +82,12 @@ impl Budget {
         taken
     }
 
+    /// Tells whether there would be leave for a try now.
+    pub fn allows(&self, spend: Spend) -> bool {
+        let bucket = self.bucket.load(Relaxed) >= TOKEN;
+        bucket && (spend != Spend::SameTarget || self.same_target.load(Relaxed) >= SAME_TARGET_MIN + TOKEN)
+    }
+
     /// Returns what [`Self::take`] took, since the target refused.
     pub fn give_back(&self, spend: Spend) {
         self.bucket.fetch_add(TOKEN, Relaxed);

@@ -409,7 +409,7 @@ impl Failover {
         if self.stale && self.plans < PLANS_MAX {
             return Some(Step::Plan);
         }
-        if alone { self.wait(now).map(Step::Wait) } else { None }
+        if alone { self.wait(budget, now).map(Step::Wait) } else { None }
     }
 
     /// Returns who is due, and for what reason: the first of those with the best reason.
@@ -478,10 +478,12 @@ impl Failover {
 
     /// Returns until when to wait for the first target that may be asked again, if that is near: then things may look
     /// different.
-    fn wait(&mut self, now: Instant) -> Option<Instant> {
+    fn wait(&mut self, budget: &Budget, now: Instant) -> Option<Instant> {
         let left = self.deadline.saturating_duration_since(now);
         let patience = *self.patience.get_or_insert(now + self.options.wait_max.min(left / 10));
-        let waiting = self.targets.iter().filter_map(|met| match met.standing {
+        // Nobody waits for a try that the budget would refuse.
+        let again = budget.allows(Spend::SameTarget);
+        let waiting = self.targets.iter().filter(|_| again).filter_map(|met| match met.standing {
             Standing::Waits { reason: Reason::Wish, from } => Some(from).filter(|&from| from <= patience),
             Standing::Waits { from, .. } => Some(from).filter(|&from| from + met.planned.start_min() <= self.deadline),
             _ => None,
@@ -512,8 +514,11 @@ impl Failover {
                 Again(Reason::Resend, now)
             }
             C::Unauthorised => Again(Reason::OtherKey, now),
-            C::Server | C::RateLimited if back.is_some() => Again(Reason::Wish, back.unwrap_or(now)),
-            C::Server => Again(Reason::Pause, now + self.pause(rng)),
+            C::Server | C::Overloaded | C::RateLimited if back.is_some() => Again(Reason::Wish, back.unwrap_or(now)),
+            // Whatever may pass: who has one provider only must not be worse off than with its SDK, which tries again.
+            C::Server | C::Overloaded | C::Connect | C::Unsent | C::NoFirstToken | C::Stalled | C::Cut | C::Crashed => {
+                Again(Reason::Pause, now + self.pause(rng))
+            }
             C::Empty | C::Unusable => {
                 self.unusable += 1;
                 match self.unusable {
