@@ -226,7 +226,7 @@ impl World {
         let commit = [CommitPolicy::Buffered, CommitPolicy::Reset, CommitPolicy::Fail][call % 3];
         let deadline = self.now + self.script.deadline;
         let mut machine = Failover::new(FailoverOptions::default(), commit, deadline);
-        machine.at_once = if call % 7 == 0 { 2 } else { 1 };
+        machine.at_once = if call.is_multiple_of(7) { 2 } else { 1 };
         self.budget.call_started();
         self.calls.push(Call {
             machine,
