@@ -22,7 +22,7 @@ use crate::transport::{HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Decoder, Ending};
 use crate::words::{
     AttemptEnd, AttemptRecord, CallId, ChatRequest, Failure, FailureClass, Piece, ResponseFormat, RetryAfter,
-    StopReason, Usage,
+    StopReason, ToolChoice, Usage,
 };
 
 /// Pieces an answer may be ahead of its reader.
@@ -198,6 +198,13 @@ impl Job {
             && serde_json::from_str::<serde::de::IgnoredAny>(&json).is_err()
         {
             return Err(Failure::new(FailureClass::Unusable, "the answer is not the JSON that was asked for").into());
+        }
+        // Some servers ignore what they cannot enforce.
+        if matches!(self.request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
+            && ending.stop == StopReason::Stop
+            && ending.tool_calls.is_empty()
+        {
+            return Err(Failure::new(FailureClass::Unusable, "no tool was called, and one was required").into());
         }
         Ok(ending)
     }
