@@ -145,8 +145,11 @@ async fn work(runtime: Runtime, agent: usize, rest: Arc<AtomicBool>) -> Tally {
         let text = format!("I am agent {agent} and this is turn {turn}: tell me a fact about bridges");
         let request = ask("smart", &text).system("You answer in one short sentence.");
         let since = Instant::now();
-        let answer =
-            if (agent + turn) % 2 == 0 { streamed(&runtime, request).await } else { whole(&runtime, request).await };
+        let answer = if (agent + turn).is_multiple_of(2) {
+            streamed(&runtime, request).await
+        } else {
+            whole(&runtime, request).await
+        };
         tally.count(answer, &text, since.elapsed());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

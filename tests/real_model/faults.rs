@@ -60,7 +60,7 @@ pub async fn queueing(world: &World, all: &mut Tally) -> String {
 
 /// Phase 3: SIGSTOP. The kernel goes on accepting, nothing is answered; then SIGCONT.
 pub async fn frozen(world: &World, all: &mut Tally) -> String {
-    let strike = async || {
+    let strike = || {
         world.server.signal("STOP");
         Instant::now()
     };
@@ -78,7 +78,7 @@ pub async fn frozen(world: &World, all: &mut Tally) -> String {
 
 /// Phase 4: SIGKILL in mid-stream. The body ends without `[DONE]`; connections are refused, then the server loads.
 pub async fn killed(world: &World, all: &mut Tally) -> String {
-    let strike = async || {
+    let strike = || {
         world.server.signal("KILL");
         tokio::spawn(rise(world.server.clone()))
     };
@@ -91,13 +91,13 @@ async fn outage<T>(
     world: &World,
     all: &mut Tally,
     classes: &[FailureClass],
-    strike: impl AsyncFnOnce() -> T,
+    strike: impl FnOnce() -> T,
     heal: impl AsyncFnOnce(T) -> String,
 ) -> String {
     let caught = Caught::begin(world).await;
     let crew = Crew::start(&world.runtime, AGENTS);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let struck = strike().await;
+    let struck = strike();
     let since = Instant::now();
     let left = leave(world).await;
     let caught = caught.end(world, classes, since).await;
