@@ -23,7 +23,7 @@ use crate::transport::{Body, HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Decoder, Ending};
 use crate::words::{
     AttemptEnd, AttemptRecord, CallId, ChatRequest, Failure, FailureClass, Note, Piece, ResponseFormat, RetryAfter,
-    Secret, StopReason, Usage,
+    Secret, StopReason, ToolChoice, Usage,
 };
 
 /// Pieces an answer may be ahead of its reader.
@@ -213,6 +213,13 @@ impl Job {
             && serde_json::from_str::<serde::de::IgnoredAny>(&ending.text()).is_err()
         {
             return Err(Failure::new(FailureClass::Unusable, "the answer is not the JSON that was asked for").into());
+        }
+        // Some servers ignore what they cannot enforce.
+        if matches!(self.request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
+            && ending.stop == StopReason::Stop
+            && ending.tool_calls().next().is_none()
+        {
+            return Err(Failure::new(FailureClass::Unusable, "no tool was called, and one was required").into());
         }
         Ok(ending)
     }
