@@ -91,8 +91,10 @@ fn sometimes<const N: usize>(world: &World, faults: [(f64, Fault); N]) -> Plot {
 const SERVER: Fault = Fault::Error(ProviderError::Server);
 
 fn scenarios() -> Vec<Scenario> {
+    // Once decided, nothing more happens.
+    let short = || Work { lasting: 5 * MINUTE, ..Work::default() };
     vec![
-        Scenario::new("calm"),
+        Scenario::new("calm").work(short()),
         Scenario::new("hard down").plot(|world| at_a(&world, &Fault::Refuse)).at_most(1.04, 18, 13),
         Scenario::new("5 % errors").plot(|world| sometimes(&world, [(0.05, SERVER)])).at_most(1.04, 16, 3),
         Scenario::new("30 % errors").plot(|world| sometimes(&world, [(0.3, SERVER)])).at_most(1.05, 28, 16),
@@ -110,16 +112,19 @@ fn scenarios() -> Vec<Scenario> {
             .script(|index, script| Script { requests_per_minute: if index == 0 { 30 } else { 60_000 }, ..script })
             .at_most(1.3, 180, 0),
         Scenario::new("key revoked")
+            .work(short())
             .plot(|world| at_a(&world, &Fault::Error(ProviderError::Unauthorised)))
             .at_most(1.01, 2, 0),
         Scenario::new("one of two keys revoked")
-            .work(Work { keys: vec!["old", "new"], ..Work::default() })
+            .work(Work { keys: vec!["old", "new"], ..short() })
             .script(|_, script| Script { keys: vec!["new".into()], ..script })
             .at_most(1.01, 2, 0),
         Scenario::new("no money")
+            .work(short())
             .plot(|world| at_a(&world, &Fault::Error(ProviderError::OutOfMoney)))
             .at_most(1.01, 2, 0),
         Scenario::new("model gone")
+            .work(short())
             .plot(|world| at_a(&world, &Fault::Error(ProviderError::ModelGone)))
             .at_most(1.01, 2, 0),
         Scenario::new("flapping 30 s")
@@ -175,9 +180,9 @@ fn scenarios() -> Vec<Scenario> {
             .plot(|world| during(&world.providers, SICK, SICK + 2 * MINUTE, &Fault::Refuse))
             .hopeless(SICK, SICK + 2 * MINUTE)
             .at_most(1.6, 200, 0),
-        // 3 000 requests in all; the open detector is wrong once in 292 000.
+        // 2 400 requests in all; the open detector is wrong once in 292 000.
         Scenario::new("ten hours at .5 % noise")
-            .work(Work { words: 2, every: 12 * SECOND, lasting: 10 * HOUR, ..Work::default() })
+            .work(Work { words: 2, every: 15 * SECOND, lasting: 10 * HOUR, ..Work::default() })
             .plot(|world| {
                 for provider in &world.providers {
                     provider.scripted.sometimes(0.005, SERVER);
