@@ -315,7 +315,8 @@ impl Account {
             end,
         };
         self.permit.settle(self.outcome(&record, back, now));
-        tracing::debug!(end = %record, "attempt ended");
+        // Not the provider's own words: they may repeat the prompt.
+        tracing::debug!(end = record.end.name(), took = ?record.took, "attempt ended");
         self.shared.ledger().enter(record.clone());
         let _ = tell.send(Ended { record, back, ending });
     }

@@ -209,11 +209,8 @@ async fn an_explanation_names_the_target_that_the_next_call_takes_in_any_state_a
     for (at, strategy) in strategies.into_iter().enumerate() {
         for seed in 0..25 {
             let mut rng = StdRng::seed_from_u64(seed * 8 + at as u64);
-            let script = Script {
-                first_token: Latency::LogNormal { median: 100 * MS, sigma: 0.5 },
-                seed,
-                ..Script::default()
-            };
+            let script =
+                Script { first_token: Latency::LogNormal { median: 100 * MS, sigma: 0.5 }, seed, ..Script::default() };
             let providers: Vec<Scripted> = (0..3).map(|_| Scripted::new(script.clone())).collect();
             let mut config = config(&providers);
             config.seed = Some(seed);
@@ -249,7 +246,8 @@ async fn the_flight_recorder_tells_the_whole_way_of_a_call() {
     let flight = world.runtime.why(reply.finished.call).expect("it is remembered");
     assert_eq!((flight.call, &*flight.route, flight.session.as_deref()), (reply.finished.call, "smart", Some("s")));
     let page = flight.to_string();
-    for line in ["planned: a/m (Rule)", "attempt 1 at a/m", "attempt 1 failed: overloaded (529)", "answered by attempt 2"]
+    for line in
+        ["planned: a/m (Rule)", "attempt 1 at a/m", "attempt 1 failed: overloaded (529)", "answered by attempt 2"]
     {
         assert!(page.contains(line), "no `{line}` in\n{page}");
     }

@@ -10,7 +10,7 @@ use standin::{ChatRequest, CommitPolicy, Error, FailureClass, ReplyEvent, StopRe
 use tokio::time::{Instant, sleep};
 
 use super::kit::{
-    MS, S, Seen, World, ask, config, name, outcomes, path, read, settle, start, stream, unhurried, words, world,
+    MS, S, Seen, World, ask, config, outcomes, path, read, settle, start, stream, unhurried, words, world,
 };
 
 /// Tokens of each answer in [`signed`] worlds.
@@ -368,7 +368,7 @@ async fn the_deadline_ends_a_stream_in_its_middle_and_its_attempt() {
             read(reading).await
         };
         assert!(begun.elapsed() <= 5 * S + 10 * MS, "{:?}", begun.elapsed());
-        assert_eq!(seen.shape(), "a/m#1 text deadline");
+        assert_eq!(seen.shape(), "a/m#1 text deadline_exceeded");
         assert_eq!(path(seen.error.expect("an error").attempts()), "a/m cancelled");
         assert_eq!(outcomes(&world.providers[0]), [Outcome::ClientLeft]);
         settle().await;
@@ -381,13 +381,16 @@ async fn a_stream_can_be_read_by_the_usual_combinators_and_from_another_task() {
     use futures_util::StreamExt as _;
     let world = world(1, unhurried()).await;
     let reading = world.runtime.stream(ask(&words(5))).await.expect("it runs");
-    let texts = tokio::spawn(reading.filter_map(|item| async move {
-        match item {
-            Ok(ReplyEvent::Text(text)) => Some(text),
-            _ => None,
-        }
-    })
-    .collect::<Vec<_>>());
+    let texts = tokio::spawn(
+        reading
+            .filter_map(|item| async move {
+                match item {
+                    Ok(ReplyEvent::Text(text)) => Some(text),
+                    _ => None,
+                }
+            })
+            .collect::<Vec<_>>(),
+    );
     assert_eq!(texts.await.expect("no panic").concat(), words(5));
 }
 
@@ -420,6 +423,6 @@ async fn many_streams_at_once_do_not_mix() {
         .collect();
     for (text, seen) in super::kit::all(tasks).await {
         assert_eq!(seen.text(), text);
-        assert_eq!(seen.error.as_ref().map(name), None);
+        assert_eq!(seen.error.as_ref().map(Error::name), None);
     }
 }

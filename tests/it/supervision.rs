@@ -6,13 +6,15 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use standin::policy::snapshot::{BreakerState, Disabled};
 use standin::runtime::ProviderStatus;
-use standin::testing::{Crash, Fault, Latency, Outcome, ProviderError, RetryHint, Script, Scripted, When, census, crash};
+use standin::testing::{
+    Crash, Fault, Latency, Outcome, ProviderError, RetryHint, Script, Scripted, When, census, crash,
+};
 use standin::{AttemptEnd, CommitPolicy, Error, Event, FailureClass, ReplyEvent};
 use tokio::time::{Instant, sleep};
 
 use super::kit::{
-    MS, S, World, all, ask, events, failed, is_resting, is_up, name, outcomes, path, read, settle, stream, target,
-    unhurried, words, world, world_with,
+    MS, S, World, all, ask, events, failed, is_resting, is_up, outcomes, path, read, settle, stream, target, unhurried,
+    words, world, world_with,
 };
 
 /// The ways in which a provider's actor can die.
@@ -293,9 +295,9 @@ async fn no_method_notices_that_the_router_dies_under_load() {
                 assert_eq!(reply.expect("no failure").text, "hello");
             }
             let restarts = events(&mut told);
-            let restarts = restarts.iter().filter(
-                |event| matches!(event, Event::ActorRestarted { actor, .. } if actor == "router"),
-            );
+            let restarts = restarts
+                .iter()
+                .filter(|event| matches!(event, Event::ActorRestarted { actor, .. } if actor == "router"));
             assert!(restarts.count() >= 1);
             settle().await;
             world.assert_idle();
@@ -366,7 +368,9 @@ async fn the_calls_supervisor_takes_its_calls_along_with_an_answer_and_is_starte
 async fn verdicts_survive_any_number_of_restarts_and_statistics_only_one() {
     let keyed = Script { keys: vec!["good".into()], ..unhurried() };
     let world = world_with(4, keyed, |config| {
-        for (name, keys) in [("a", ["bad", "good"]), ("b", ["good", "good-too"]), ("c", ["good", "x"]), ("d", ["good", "x"])] {
+        for (name, keys) in
+            [("a", ["bad", "good"]), ("b", ["good", "good-too"]), ("c", ["good", "x"]), ("d", ["good", "x"])]
+        {
             let provider = config.providers.get_mut(name).expect("such a provider");
             *provider = keys.into_iter().fold(provider.clone(), standin::ProviderConfig::key);
         }
@@ -567,14 +571,14 @@ async fn a_storm_of_crashes_leaves_no_caller_without_an_answer_and_nothing_behin
         }
         for reply in all(asking).await {
             if let Err(error) = reply {
-                assert!(matches!(name(&error), "crashed" | "exhausted" | "unavailable"), "seed {seed}: {error:?}");
+                assert!(matches!(error.name(), "crashed" | "exhausted" | "unavailable"), "seed {seed}: {error:?}");
             }
         }
         for seen in all(reading).await {
             match &seen.error {
                 None => assert!(matches!(seen.events.last(), Some(ReplyEvent::Finished(_))), "{}", seen.shape()),
                 Some(error) => {
-                    let known = matches!(name(error), "crashed" | "exhausted" | "unavailable" | "interrupted");
+                    let known = matches!(error.name(), "crashed" | "exhausted" | "unavailable" | "interrupted");
                     assert!(known, "seed {seed}: {error:?}");
                 }
             }
@@ -628,7 +632,10 @@ async fn a_restarted_provider_begins_with_fresh_connections() {
                     }
                     request.clear();
                     let body = r#"{"id":"1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}"#;
-                    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+                        body.len()
+                    );
                     let _ = socket.write_all(format!("{head}{body}").as_bytes()).await;
                 }
             });
