@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use standin::testing::{Answer, Answers, Fault, Latency, Outcome, ProviderError, Script, Scripted};
+use standin::testing::{Answer, Answers, Fault, Latency, Outcome, ProviderError, Script, Scripted, When};
 use standin::{ChatRequest, CommitPolicy, Error, FailureClass, ReplyEvent, StopReason, Tool};
 use tokio::time::{Instant, sleep};
 
@@ -147,11 +147,13 @@ async fn a_stream_may_be_reset_more_than_once() {
 async fn a_stream_that_cannot_be_replaced_ends_as_interrupted_even_if_the_last_failure_was_another() {
     let world = signed(2).await;
     world.providers[0].next(1, Fault::CutAfter(3));
-    world.providers[1].next(1, Fault::Error(ProviderError::Overloaded));
+    for provider in &world.providers {
+        provider.inject(Fault::Error(ProviderError::OutOfMoney), When::ALWAYS.during(MS..60 * S));
+    }
     let seen = stream(&world.runtime, with(CommitPolicy::Reset)).await;
-    assert_eq!(seen.shape(), "a/m#1 text reset(cut) interrupted");
+    assert_eq!(seen.shape(), "a/m#1 text interrupted");
     let error = seen.error.expect("an error");
-    assert_eq!(path(error.attempts()), "a/m cut, b/m overloaded");
+    assert_eq!(path(error.attempts()), "a/m cut, b/m out_of_money, a/m out_of_money");
 }
 
 #[tokio::test(start_paused = true)]
