@@ -333,7 +333,8 @@ impl Account {
             end,
         };
         self.permit.settle(self.outcome(&record, back, now));
-        tracing::debug!(end = %record, "attempt ended");
+        // Not the provider's own words: they may repeat the prompt.
+        tracing::debug!(end = record.end.name(), took = ?record.took, "attempt ended");
         self.shared.ledger().enter(record.clone());
         let notes = std::mem::take(&mut self.notes);
         let _ = tell.send(Ended { record, back, ending, notes });

@@ -3,9 +3,12 @@
 mod kit;
 
 mod classes;
+mod config_errors;
 mod failover;
+mod lifetimes;
 mod messages;
 mod operators;
+mod privacy;
 mod reconfigure;
 mod strategies;
 mod streams;
