@@ -35,6 +35,8 @@ struct Heartbeat {
 pub struct LocalFault {
     run: Option<Run>,
     confirmed: Option<Instant>,
+    /// Until when we are not suspected again: somebody delivered right after we had been.
+    acquitted: Option<Instant>,
     heartbeat: Option<Heartbeat>,
 }
 
@@ -54,6 +56,9 @@ impl LocalFault {
         if !together {
             return None;
         }
+        if self.acquitted.is_some_and(|until| now < until) {
+            return None;
+        }
         let since = now.checked_sub(TOGETHER).map_or(first, |earliest| earliest.max(first));
         self.confirm(since, now)
     }
@@ -68,9 +73,13 @@ impl LocalFault {
         if slept { self.confirm(before.now, now) } else { None }
     }
 
-    /// Notes that a provider delivered a byte: the network works.
-    pub fn delivered(&mut self, _now: Instant) {
-        (self.run, self.confirmed) = (None, None);
+    /// Notes that a provider delivered a byte: the network works. If a fault was believed, it is over, or there was none:
+    /// two providers that refuse while a third delivers would otherwise have their failures taken back call after call.
+    pub fn delivered(&mut self, now: Instant) {
+        if self.confirmed.take().is_some() {
+            self.acquitted = Some(now + LOCAL_FAULT_MAX);
+        }
+        self.run = None;
     }
 
     /// Tells whether the fault is ours now.
@@ -126,6 +135,21 @@ mod tests {
         assert_eq!(guard.failed("a", now + SECOND * 3), Some(now + SECOND * 2));
         guard.delivered(now + SECOND * 4);
         assert!(!guard.active(now + SECOND * 4));
+    }
+
+    #[test]
+    fn whoever_was_acquitted_is_not_suspected_again_for_a_minute() {
+        let (mut guard, now) = (LocalFault::default(), Instant::now());
+        guard.failed("a", now);
+        assert!(guard.failed("b", now).is_some());
+        guard.delivered(now);
+        for call in 1..60 {
+            guard.failed("a", now + SECOND * call);
+            assert_eq!(guard.failed("b", now + SECOND * call), None, "call {call}");
+            guard.delivered(now + SECOND * call);
+        }
+        guard.failed("a", now + SECOND * 60);
+        assert!(guard.failed("b", now + SECOND * 60).is_some());
     }
 
     #[test]
