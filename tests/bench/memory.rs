@@ -3,6 +3,7 @@
 //! `cargo bench --bench memory`; `CALLS=100000` before it makes it shorter.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -12,14 +13,17 @@ use standin::{ChatRequest, ProviderConfig, RouteConfig, Runtime};
 const ANSWER: &str =
     "data: {\"choices\":[{\"delta\":{\"content\":\"hi\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 
-/// Answers at once; every tenth request is overloaded, so that failover and the books have something to do.
-#[derive(Debug, Default)]
-struct Canned(std::sync::atomic::AtomicU64);
+/// Answers at once. Every tenth request may be refused, so that failover and the books have something to do.
+#[derive(Debug)]
+struct Canned {
+    refuses: bool,
+    received: AtomicU64,
+}
 
 impl Transport for Canned {
     fn send(&self, _: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
-        let number = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let status = if number % 10 == 9 { 503 } else { 200 };
+        let number = self.received.fetch_add(1, Relaxed);
+        let status = if self.refuses && number % 10 == 9 { 503 } else { 200 };
         let body = stream::iter([Ok(Bytes::from_static(ANSWER.as_bytes()))]);
         let headers = http::HeaderMap::new();
         Box::pin(async move { Ok(HttpResponse { status, headers, body: Box::pin(body) }) })
@@ -43,14 +47,14 @@ fn slope(points: &[(f64, f64)]) -> f64 {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let calls: u64 = std::env::var("CALLS").ok().and_then(|calls| calls.parse().ok()).unwrap_or(1_000_000);
-    let provider = |name: &str| {
+    let provider = |name: &str, refuses| {
         let mut provider = ProviderConfig::new(format!("http://{name}/v1")).key("k").model("m");
-        provider.custom = Some(Arc::new(Canned::default()));
+        provider.custom = Some(Arc::new(Canned { refuses, received: AtomicU64::new(0) }));
         provider
     };
     let runtime = Runtime::builder()
-        .provider("a", provider("a"))
-        .provider("b", provider("b"))
+        .provider("a", provider("a", true))
+        .provider("b", provider("b", false))
         .route("smart", RouteConfig::new(["a/m", "b/m"]))
         .start()
         .await
