@@ -72,7 +72,8 @@ impl Default for Config {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// Everything before `/chat/completions`, `https://api.openai.com/v1` for one.
+    /// Everything before the path that its dialect appends (`/chat/completions`, `/messages`):
+    /// `https://api.openai.com/v1`, `https://api.anthropic.com/v1`.
     pub base_url: String,
     /// How its HTTP speaks.
     #[serde(default)]
@@ -161,6 +162,8 @@ pub enum DialectConfig {
     /// OpenAI's chat completions, which most providers speak.
     #[default]
     OpenaiChat,
+    /// Anthropic's messages: `anthropic`. The base URL is everything before `/messages`.
+    Anthropic,
 }
 
 /// One key.
@@ -440,6 +443,7 @@ impl ProviderConfig {
             name: name.into(),
             dialect: match self.dialect {
                 DialectConfig::OpenaiChat => Dialect::OpenAiChat,
+                DialectConfig::Anthropic => Dialect::AnthropicMessages,
             },
             base_url,
             host,

@@ -4,6 +4,7 @@
 //! or one JSON value is read from the body itself: a provider may answer a streaming request with a whole reply, and
 //! content types lie.
 
+use super::anthropic;
 use super::draft::{Draft, Ending, cut};
 use super::json::Nesting;
 use super::openai;
@@ -140,6 +141,7 @@ fn read_event(
 ) -> Result<bool, Failure> {
     match dialect {
         Dialect::OpenAiChat => openai::read_event(draft, name, data, out),
+        Dialect::AnthropicMessages => anthropic::read_event(draft, name, data, out),
     }
 }
 
@@ -147,6 +149,7 @@ fn read_event(
 fn read_whole(dialect: Dialect, draft: &mut Draft, body: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
     match dialect {
         Dialect::OpenAiChat => openai::read_whole(draft, body, out),
+        Dialect::AnthropicMessages => anthropic::read_whole(draft, body, out),
     }
 }
 

@@ -9,7 +9,9 @@ pub mod classify;
 mod json;
 mod draft;
 mod decode;
+mod request;
 mod openai;
+mod anthropic;
 
 pub use classify::classify;
 pub use decode::{Decoder, Progress};
@@ -38,10 +40,11 @@ pub struct Encoded {
 ///
 /// # Errors
 ///
-/// `BadRequest` names the field that cannot be right at any provider.
+/// `BadRequest` names the field that cannot be right at any provider, `Unsupported` one that is not for this one.
 pub fn encode(dialect: Dialect, request: &ChatRequest, model: &str, streaming: bool) -> Result<Encoded, Failure> {
     match dialect {
         Dialect::OpenAiChat => openai::encode(request, model, streaming),
+        Dialect::AnthropicMessages => anthropic::encode(request, model, streaming),
     }
 }
 
@@ -53,6 +56,7 @@ pub fn encode(dialect: Dialect, request: &ChatRequest, model: &str, streaming: b
 pub fn authorize(dialect: Dialect, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
     match dialect {
         Dialect::OpenAiChat => openai::authorize(key, headers),
+        Dialect::AnthropicMessages => anthropic::authorize(key, headers),
     }
 }
 

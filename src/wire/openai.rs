@@ -9,16 +9,14 @@ mod request;
 pub(super) use reply::{read_event, read_whole};
 pub(super) use request::encode;
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderMap};
 
-use crate::words::{Failure, FailureClass, Secret};
+use crate::wire::request::secret;
+use crate::words::{Failure, Secret};
 
 /// Puts a key into the headers as a bearer token.
 pub(super) fn authorize(key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
-    let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose()))
-        .map_err(|_| Failure::new(FailureClass::Unauthorised, "the key holds characters that no header may hold"))?;
-    value.set_sensitive(true);
-    headers.insert(AUTHORIZATION, value);
+    headers.insert(AUTHORIZATION, secret("Bearer ", key)?);
     Ok(())
 }
 

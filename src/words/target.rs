@@ -34,6 +34,8 @@ pub enum Dialect {
     /// OpenAI's chat completions, which most providers speak.
     #[default]
     OpenAiChat,
+    /// Anthropic's messages, which several others take as well.
+    AnthropicMessages,
 }
 
 /// What kind of model it is: sets the first guesses of its latency and its timers.
