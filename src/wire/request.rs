@@ -4,7 +4,9 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::ser::{Serialize, SerializeMap};
 use serde_json::{Map, Value};
 
-use crate::words::{AssistantPart, ChatRequest, Failure, FailureClass, Image, Message, Secret, ToolChoice, UserPart};
+use crate::words::{
+    AssistantPart, ChatRequest, Failure, FailureClass, Image, Message, Reasoning, Secret, ToolChoice, UserPart,
+};
 
 /// Returns the headers of a request with a JSON body.
 pub(super) fn headers(streaming: bool) -> HeaderMap {
@@ -91,7 +93,9 @@ fn user_part_size(part: &UserPart) -> usize {
 fn assistant_part_size(part: &AssistantPart) -> usize {
     match part {
         AssistantPart::Text(text) => text.len(),
-        AssistantPart::Reasoning(reasoning) => reasoning.text.len(),
+        AssistantPart::Reasoning(Reasoning { text, proof }) => {
+            text.len() + proof.as_ref().map_or(0, |proof| proof.data.len() + 64)
+        }
         AssistantPart::ToolCall(call) => call.arguments.len() + 128,
     }
 }

@@ -34,7 +34,7 @@ fn is_known(case: &str, what: &str) -> bool {
 }
 
 /// Reads every case of these providers' recordings; none where the recordings are not there.
-fn cases() -> Vec<Value> {
+pub(super) fn cases() -> Vec<Value> {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus/open"));
     let Ok(files) = fs::read_dir(folder) else {
         println!("skipped: no recordings at {}", folder.display());
