@@ -135,6 +135,16 @@ fn reads_every_kind_of_block_in_the_models_order() {
 }
 
 #[test]
+fn what_is_said_after_a_call_stays_after_it() {
+    let call = begin(1, json!({"type": "tool_use", "id": "a", "name": "f", "input": {}}));
+    let events = [&said(0, "x")[..], &[call], &said(2, "y")[..], &[stop("tool_use")]].concat();
+    let (pieces, ending) = stream(&events);
+    assert_eq!(pieces, [Piece::Text("xy".into())]);
+    let text = |text: &str| AssistantPart::Text(text.to_owned());
+    assert_eq!(ending.expect("a good answer").parts, [text("x"), called("a", "f", "{}"), text("y")]);
+}
+
+#[test]
 fn reads_a_whole_message_as_the_stream_of_it() {
     let message = json!({
         "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-x", "content": content(),
