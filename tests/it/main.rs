@@ -3,6 +3,7 @@
 mod kit;
 
 mod classes;
+mod dialects;
 mod failover;
 mod messages;
 mod operators;
