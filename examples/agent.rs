@@ -4,8 +4,7 @@
 //! STANDIN_BASE_URL=https://api.openai.com/v1 STANDIN_MODEL=gpt-5-mini OPENAI_API_KEY=… cargo run --example agent -- hello
 //! ```
 
-use std::io::{self, Write as _};
-use std::{env, process::ExitCode};
+use std::{env, io, io::Write as _, process::ExitCode};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, call};
 use standin::config::{ModelConfig, PriceConfig};

@@ -25,6 +25,8 @@ use crate::words::{Capabilities, ConfigError, Dialect, ModelClass, Price, Secret
 
 /// The most labels of one configuration.
 const LABELS_MAX: usize = 63;
+/// The longest time that can be set: no clock overflows on it.
+const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The most calls in flight that can be asked for: what a semaphore can count.
 const CALLS_MAX: usize = u32::MAX as usize;
 
@@ -378,7 +380,9 @@ impl Config {
         if self.calls_max == 0 || self.calls_max > CALLS_MAX {
             return Err(ConfigError::new("calls_max", format!("must be 1 to {CALLS_MAX}")));
         }
-        not_zero("consumer_stall_max", self.consumer_stall_max)?;
+        check_time("consumer_stall_max", self.consumer_stall_max)?;
+        check_time("restart.within", self.restart.within)?;
+        check_time("restart.rest", self.restart.rest)?;
         check_failover("failover", &self.failover)?;
         let mut routes = Vec::with_capacity(self.routes.len());
         for (name, route) in &self.routes {
@@ -482,6 +486,10 @@ impl ProviderConfig {
             if key.value.expose().trim().is_empty() {
                 return Err(ConfigError::new(field, format!("key `{name}` is empty")));
             }
+            if http::HeaderValue::try_from(key.value.expose()).is_err() {
+                let problem = format!("key `{name}` holds what no header may, a line break at its end perhaps");
+                return Err(ConfigError::new(field, problem));
+            }
             keys.push(Key { name: name.into(), secret: Some(key.value.clone()) });
         }
         Ok(keys)
@@ -507,7 +515,7 @@ impl ModelConfig {
         for (name, duration) in
             [("first_token", self.first_token), ("stall", self.stall), ("ttft_median", self.ttft_median)]
         {
-            duration.map_or(Ok(()), |duration| not_zero(&at(name), duration))?;
+            duration.map_or(Ok(()), |duration| check_time(&at(name), duration))?;
         }
         for (name, number) in [
             ("in_flight_max", self.in_flight_max),
@@ -595,7 +603,7 @@ fn check_failover(field: &str, options: &FailoverOptions) -> Result<(), ConfigEr
     if options.attempts_max == 0 {
         return Err(ConfigError::new(format!("{field}.attempts_max"), "must be at least 1"));
     }
-    not_zero(&format!("{field}.deadline"), options.deadline)
+    check_time(&format!("{field}.deadline"), options.deadline)
 }
 
 fn check_labels(providers: &[ProviderSpec]) -> Result<(), ConfigError> {
@@ -610,8 +618,9 @@ fn check_labels(providers: &[ProviderSpec]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn not_zero(field: &str, duration: Duration) -> Result<(), ConfigError> {
-    if duration.is_zero() { Err(ConfigError::new(field, "must be longer than 0 s")) } else { Ok(()) }
+fn check_time(field: &str, time: Duration) -> Result<(), ConfigError> {
+    let fine = !time.is_zero() && time <= TIME_MAX;
+    if fine { Ok(()) } else { Err(ConfigError::new(field, "must be longer than 0 s and at most a year")) }
 }
 
 /// Returns the host of an address that can be a base: http or https, no credentials, no query.

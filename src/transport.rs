@@ -125,6 +125,9 @@ impl Http {
         if let Some(pem) = &options.ca_pem {
             let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
                 .map_err(|error| format!("ca_pem: {}", chain(&error)))?;
+            if certificates.is_empty() {
+                return Err("ca_pem: holds no certificate; it is the text of a PEM file, not its path".to_owned());
+            }
             builder = builder.tls_certs_merge(certificates);
         }
         let client = builder.build().map_err(|error| chain(&error))?;

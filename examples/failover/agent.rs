@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, call};
 use serde_json::json;
-use standin::{AssistantPart, ChatRequest, Error, Message, ReplyEvent, RouterMessage, Tool, ToolCall, ractor};
+use standin::{
+    AssistantPart, AttemptRecord, ChatRequest, Error, Message, ReplyEvent, RouterMessage, Tool, ToolCall, ractor,
+};
 
 use crate::crew::{Call, CrewMessage, Kind};
 use crate::stage::ROUTE;
@@ -46,8 +48,8 @@ pub struct State {
 struct Said {
     text: String,
     tool_calls: Vec<ToolCall>,
-    attempts: usize,
-    resets: usize,
+    attempts: u32,
+    resets: u32,
 }
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
@@ -115,7 +117,7 @@ impl State {
         let answer = self.stream().await;
         let (attempts, resets) = match &answer {
             Ok(said) => (said.attempts, said.resets),
-            Err(error) => (error.attempts().len(), 0),
+            Err(error) => (count(error.attempts()), 0),
         };
         let call = Call { began, took: began.elapsed(), kind, attempts, resets, answered: answer.is_ok() };
         // The crew outlives its agents.
@@ -141,12 +143,16 @@ impl State {
                 }
                 // Comes only with an answer that is whole, so it is safe to act on.
                 ReplyEvent::ToolCall(call) => said.tool_calls.push(call),
-                ReplyEvent::Finished(finished) => said.attempts = finished.attempts.len(),
+                ReplyEvent::Finished(finished) => said.attempts = count(&finished.attempts),
                 _ => {}
             }
         }
         Ok(said)
     }
+}
+
+fn count(attempts: &[AttemptRecord]) -> u32 {
+    u32::try_from(attempts.len()).unwrap_or(u32::MAX)
 }
 
 fn look_up_tool() -> Tool {

@@ -46,8 +46,8 @@ pub struct Call {
     pub took: Duration,
     pub kind: Kind,
     /// How often the runtime says it tried.
-    pub attempts: usize,
-    pub resets: usize,
+    pub attempts: u32,
+    pub resets: u32,
     pub answered: bool,
 }
 
@@ -63,8 +63,8 @@ pub struct Picture {
     pub health: HealthSnapshot,
     pub calls: usize,
     pub failures: usize,
-    pub masked: usize,
-    pub resets: usize,
+    pub masked: u32,
+    pub resets: u32,
     /// Median and 99th percentile of the calls of the last two seconds.
     pub recent: [Duration; 2],
     /// The longest of the calls that ended since the last look.

@@ -1,8 +1,8 @@
 //! Failover rehearsed: agents at work while their providers break, one after another.
 //!
 //! Three providers over real HTTP (`stage`), the runtime over them, and a crew of agents, actors all (`crew`, `agent`),
-//! that ask it by message. The `story` breaks the providers; the `screen` shows it live; the `report` sets what the agents
-//! saw against what the providers logged.
+//! that ask it by message. The `story` breaks the providers; the `screen` shows it live on the `terminal`; the `report` sets what
+//! the agents saw against what the providers logged.
 //!
 //! ```text
 //! cargo run --release --example failover
@@ -16,6 +16,7 @@ mod report;
 mod screen;
 mod stage;
 mod story;
+mod terminal;
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -29,8 +30,9 @@ use standin::{Event, Runtime, ractor};
 use tokio::time::MissedTickBehavior;
 
 use crew::{Crew, CrewMessage};
-use report::{Played, Report};
+use report::{Played, report};
 use screen::Screen;
+use terminal::put;
 
 /// Eight pictures a second.
 const FRAME: Duration = Duration::from_millis(125);
@@ -63,14 +65,13 @@ async fn rehearse() -> Result<ExitCode, Box<dyn Error>> {
     stage.runtime.drain(DRAIN_MAX).await;
     crew.stop_and_wait(None, None).await?;
 
-    let mut out = io::stdout();
     if interrupted {
-        writeln!(out, "interrupted after {} calls, {} failures", account.calls.len(), account.troubles.len())?;
+        put(&format!("interrupted after {} calls, {} failures\n", account.calls.len(), account.troubles.len()));
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    let report = Report::new(account, &stage.played, &stage.drills, stage.crashes);
-    writeln!(out, "\n{report}\n{}", serde_json::to_string(&report.summary)?)?;
-    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let (summary, text) = report(&account, &stage.played, &stage.drills, stage.crashes);
+    put(&format!("\n{text}{}\n", serde_json::to_string(&summary)?));
+    Ok(if summary.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 struct Stage {
@@ -91,7 +92,6 @@ impl Stage {
             let began = Instant::now();
             screen.act(act);
             act.begin(&self.drills, &self.runtime);
-            self.played.push(Played { title: act.title, began });
             while began.elapsed() < act.lasts {
                 frames.tick().await;
                 while let Some(event) = self.events.try_next() {
@@ -101,6 +101,7 @@ impl Stage {
                 let picture = call!(crew, CrewMessage::Look)?;
                 screen.draw(&picture, [0, 1, 2].map(|at| self.drills[at].handle().received()));
             }
+            self.played.push(Played { title: act.title, span: began..Instant::now() });
         }
         Ok(())
     }

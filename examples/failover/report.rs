@@ -1,12 +1,19 @@
 //! The verdict: what the agents saw, set against what the providers' own logs say.
 
-use std::fmt;
+use std::fmt::Write as _;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use standin::drill::Drill;
 
 use crate::crew::{AGENTS, Account, Call, Kind};
+
+/// An act as it was played.
+pub struct Played {
+    pub title: &'static str,
+    pub span: Range<Instant>,
+}
 
 /// The last line that is printed.
 #[derive(Serialize)]
@@ -20,132 +27,62 @@ pub struct Summary {
     provider_crashes: usize,
 }
 
-/// An act as it was played.
-pub struct Played {
-    pub title: &'static str,
-    pub began: Instant,
-}
+/// Returns the summary, and a table and the verdict for people.
+pub fn report(account: &Account, acts: &[Played], drills: &[Drill], provider_crashes: usize) -> (Summary, String) {
+    let Account { calls, troubles } = account;
+    let counts = || drills.iter().map(|drill| drill.handle().counts());
+    let received: u64 = counts().map(|counts| counts.received).sum();
+    let answered: u64 = counts().map(|counts| counts.answered).sum();
+    let failed: u64 = counts().map(|counts| counts.rejected + counts.faulted + counts.client_left).sum();
+    // Nobody counts those who find a port closed; they are what the runtime tried and no provider received.
+    let unreached = tries(calls.iter()).saturating_sub(received);
+    let seen = tries(calls.iter().filter(|call| !call.answered));
 
-pub struct Report {
-    pub summary: Summary,
-    rows: Vec<Row>,
-    troubles: Vec<String>,
-    upstream: Upstream,
-}
+    let usual = Baseline::of(calls, &acts[0].span);
+    let [p50, p99] = usual.added(calls.iter().filter(|call| call.began >= acts[0].span.end));
+    let summary = Summary {
+        calls: calls.len(),
+        agent_failures: troubles.len(),
+        masked_failures: (failed + unreached).saturating_sub(seen),
+        attempts_per_call: ((received + unreached) as f64 / calls.len() as f64 * 1e3).round() / 1e3,
+        added_latency_ms_p50: p50,
+        added_latency_ms_p99: p99,
+        provider_crashes,
+    };
 
-/// What the providers say. They cannot count who found their port closed, so that is what the runtime says it tried
-/// beyond what they received.
-struct Upstream {
-    received: u64,
-    answered: u64,
-    failed: u64,
-    unreached: u64,
-}
-
-struct Row {
-    title: &'static str,
-    calls: usize,
-    attempts: usize,
-    failed: usize,
-    added: [f64; 2],
-}
-
-impl Report {
-    pub fn new(account: Account, acts: &[Played], drills: &[Drill], provider_crashes: usize) -> Self {
-        let Account { calls, troubles } = account;
-        let upstream = Upstream::count(drills, &calls);
-        let baseline = Baseline::of(&calls, acts);
-        let rows: Vec<Row> = acts
-            .iter()
-            .enumerate()
-            .map(|(at, act)| {
-                let ended = acts.get(at + 1).map(|next| next.began);
-                let within = |call: &&Call| call.began >= act.began && ended.is_none_or(|ended| call.began < ended);
-                Row::new(act.title, calls.iter().filter(within), &baseline)
-            })
-            .collect();
-        let first_trouble = acts.get(1).map(|act| act.began);
-        let tried = calls.iter().filter(|call| first_trouble.is_none_or(|at| call.began >= at));
-        let added = baseline.added(tried);
-        let seen: usize = calls.iter().filter(|call| !call.answered).map(|call| call.attempts).sum();
-        let attempts = upstream.received + upstream.unreached;
-        let summary = Summary {
-            calls: calls.len(),
-            agent_failures: troubles.len(),
-            masked_failures: (upstream.failed + upstream.unreached).saturating_sub(seen as u64),
-            attempts_per_call: (attempts as f64 / calls.len().max(1) as f64 * 1e3).round() / 1e3,
-            added_latency_ms_p50: added[0],
-            added_latency_ms_p99: added[1],
-            provider_crashes,
-        };
-        Self { summary, rows, troubles, upstream }
+    let mut text = table(calls, acts, &usual);
+    let Summary { agent_failures, masked_failures, attempts_per_call, .. } = summary;
+    let verdict = if summary.is_good() { "saw no failure" } else { "SAW FAILURES" };
+    let _ = write!(
+        text,
+        "\nThe providers received {received} requests: {answered} answered whole, {failed} failed. {unreached} more found\n\
+         a port closed.\n\n\
+         Verdict: in {} calls {AGENTS} agents {verdict} ({agent_failures}).\n\
+         Masked: {masked_failures} failed attempts, {provider_crashes} crashes of provider actors.\n\
+         Price: {attempts_per_call} attempts a call; p99 {p99:+.0} ms over the healthy baseline.\n",
+        calls.len(),
+    );
+    for trouble in troubles.iter().take(10) {
+        let _ = writeln!(text, "An agent saw: {trouble}");
     }
-
-    /// Tells whether the agents were spared everything.
-    pub fn is_good(&self) -> bool {
-        self.summary.agent_failures == 0 && self.summary.calls > 0
-    }
+    (summary, text)
 }
 
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { summary, rows, troubles, upstream } = self;
-        let [title, calls, attempts, masked, seen, p50, p99] =
-            ["act", "calls", "tries", "masked", "seen", "+p50 ms", "+p99 ms"];
-        writeln!(f, "{title:<37} {calls:>6} {attempts:>6} {masked:>6} {seen:>4} {p50:>7} {p99:>7}")?;
-        for Row { title, calls, attempts, failed, added: [p50, p99] } in rows {
-            let masked = attempts.saturating_sub(*calls);
-            writeln!(f, "{title:<37} {calls:>6} {attempts:>6} {masked:>6} {failed:>4} {p50:>7.0} {p99:>7.0}")?;
-        }
-        let Upstream { received, answered, failed, unreached } = upstream;
-        writeln!(f, "\nThe providers received {received} requests: {answered} answered whole, {failed} failed.")?;
-        writeln!(f, "Of {unreached} more they know nothing: their port was closed.")?;
-        for trouble in troubles.iter().take(10) {
-            writeln!(f, "An agent saw: {trouble}")?;
-        }
-        let Summary {
-            calls,
-            agent_failures,
-            masked_failures,
-            attempts_per_call,
-            provider_crashes,
-            added_latency_ms_p99,
-            ..
-        } = summary;
-        let verdict = if self.is_good() { "saw no failure" } else { "SAW FAILURES" };
-        writeln!(f, "\nVerdict: in {calls} calls {AGENTS} agents {verdict} ({agent_failures}).")?;
-        writeln!(f, "Masked: {masked_failures} failed attempts, {provider_crashes} crashes of provider actors.")?;
-        write!(
-            f,
-            "Price: {attempts_per_call} attempts a call; p99 {added_latency_ms_p99:+.0} ms over the healthy baseline."
-        )
+fn table(calls: &[Call], acts: &[Played], usual: &Baseline) -> String {
+    let mut table =
+        format!("{:<37}{:>7}{:>7}{:>7}{:>5}", "act", "calls", "tries", "masked", "seen") + " +p50 ms +p99 ms\n";
+    for Played { title, span } in acts {
+        let within = || calls.iter().filter(|call| span.contains(&call.began));
+        let (all, tries) = (within().count(), tries(within()));
+        let (masked, seen) = (tries.saturating_sub(all as u64), within().filter(|call| !call.answered).count());
+        let [p50, p99] = usual.added(within());
+        let _ = writeln!(table, "{title:<37}{all:>7}{tries:>7}{masked:>7}{seen:>5}{p50:>8.0}{p99:>8.0}");
     }
+    table
 }
 
-impl Upstream {
-    fn count(drills: &[Drill], calls: &[Call]) -> Self {
-        let counts = || drills.iter().map(|drill| drill.handle().counts());
-        let received = counts().map(|counts| counts.received).sum();
-        let attempts: usize = calls.iter().map(|call| call.attempts).sum();
-        Self {
-            received,
-            answered: counts().map(|counts| counts.answered).sum(),
-            failed: counts().map(|counts| counts.rejected + counts.faulted + counts.client_left).sum(),
-            unreached: (attempts as u64).saturating_sub(received),
-        }
-    }
-}
-
-impl Row {
-    fn new<'a>(title: &'static str, calls: impl Iterator<Item = &'a Call> + Clone, baseline: &Baseline) -> Self {
-        Self {
-            title,
-            calls: calls.clone().count(),
-            attempts: calls.clone().map(|call| call.attempts).sum(),
-            failed: calls.clone().filter(|call| !call.answered).count(),
-            added: baseline.added(calls),
-        }
-    }
+fn tries<'a>(calls: impl Iterator<Item = &'a Call>) -> u64 {
+    calls.map(|call| u64::from(call.attempts)).sum()
 }
 
 /// The median of each kind of call while all was well.
@@ -154,12 +91,18 @@ struct Baseline {
     text: Duration,
 }
 
+impl Summary {
+    /// Tells whether the agents were spared everything.
+    pub fn is_good(&self) -> bool {
+        self.calls > 0 && self.agent_failures == 0
+    }
+}
+
 impl Baseline {
-    fn of(calls: &[Call], acts: &[Played]) -> Self {
-        let ended = acts.get(1).map(|act| act.began);
-        let well = |call: &&Call| ended.is_none_or(|ended| call.began + call.took < ended);
+    fn of(calls: &[Call], well: &Range<Instant>) -> Self {
         let median = |kind| {
-            let mut took: Vec<_> = calls.iter().filter(well).filter(|c| c.kind == kind).map(|c| c.took).collect();
+            let calls = calls.iter().filter(|call| call.kind == kind && well.contains(&(call.began + call.took)));
+            let mut took: Vec<_> = calls.map(|call| call.took).collect();
             took.sort_unstable();
             quantile(&took, 0.5)
         };
@@ -168,10 +111,8 @@ impl Baseline {
 
     /// Returns the median and the 99th percentile of what calls took beyond the baseline, in ms.
     fn added<'a>(&self, calls: impl Iterator<Item = &'a Call>) -> [f64; 2] {
-        let added = |call: &Call| {
-            let usual = if call.kind == Kind::Tool { self.tool } else { self.text };
-            (call.took.as_secs_f64() - usual.as_secs_f64()) * 1e3
-        };
+        let usual = |kind| if kind == Kind::Tool { self.tool } else { self.text };
+        let added = |call: &Call| (call.took.as_secs_f64() - usual(call.kind).as_secs_f64()) * 1e3;
         let mut added: Vec<f64> = calls.map(added).collect();
         added.sort_unstable_by(f64::total_cmp);
         [0.5, 0.99].map(|q| (quantile(&added, q) * 10.0).round() / 10.0)

@@ -1,9 +1,6 @@
-//! What a person sees: a picture that is drawn anew eight times a second, or plain lines where nobody looks.
+//! What a person sees: a picture, eight times a second, or plain lines where there is no terminal.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use standin::Event;
@@ -13,61 +10,46 @@ use standin::runtime::{ProviderHealth, ProviderStatus};
 use crate::crew::{AGENTS, Picture};
 use crate::stage::PROVIDERS;
 use crate::story::Act;
+use crate::terminal::{BOLD, CYAN, DIM, GREEN, RED, Terminal, YELLOW, put};
 
 /// Columns of the strip of latencies.
 const STRIP: usize = 76;
-/// Events that are shown; the picture fits 24 lines.
+/// Events that are shown; with them the picture has 23 lines.
 const EVENTS_MAX: usize = 8;
-/// Shares of traffic are of the last two seconds.
-const TRAFFIC_OF: Duration = Duration::from_secs(2);
-
-const BOLD: &str = "1";
-const DIM: &str = "2";
-const RED: &str = "31";
-const GREEN: &str = "32";
-const YELLOW: &str = "33";
-const CYAN: &str = "36";
-
-/// Whether the terminal shows our picture: then it must be given back, also by a panic.
-static DRAWING: AtomicBool = AtomicBool::new(false);
+/// What a picture leaves of the traffic before it: shares are of the last second, about.
+const TRAFFIC_DECAY: f64 = 0.9;
 
 pub struct Screen {
-    colour: bool,
+    terminal: Terminal,
     began: Instant,
     total: Duration,
-    act: &'static str,
-    trouble: bool,
+    act: String,
     events: VecDeque<String>,
     /// The longest call of each stretch of time.
-    strip: Vec<Duration>,
-    traffic: VecDeque<(Instant, [u64; 3])>,
+    strip: [Duration; STRIP],
+    received: [u64; 3],
+    traffic: [f64; 3],
     /// How the agents fared when last seen.
     tally: String,
 }
 
 impl Screen {
     pub fn open(total: Duration) -> Self {
-        silence_expected_panics();
-        if io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb") {
-            DRAWING.store(true, Relaxed);
-            // The other screen, without a cursor: what was there before comes back at the end.
-            put("\x1b[?1049h\x1b[?25l");
-        }
         Self {
-            colour: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+            terminal: Terminal::take(),
             began: Instant::now(),
             total,
-            act: "",
-            trouble: false,
+            act: String::new(),
             events: VecDeque::new(),
-            strip: vec![Duration::ZERO; STRIP],
-            traffic: VecDeque::new(),
+            strip: [Duration::ZERO; STRIP],
+            received: [0; 3],
+            traffic: [0.0; 3],
             tally: String::new(),
         }
     }
 
     pub fn act(&mut self, act: &Act) {
-        (self.act, self.trouble) = (act.title, act.is_trouble());
+        self.act = self.terminal.paint(if act.is_trouble() { RED } else { GREEN }, act.title);
         let tally = std::mem::take(&mut self.tally);
         self.note(&format!("== {}", act.title), &tally);
     }
@@ -79,125 +61,83 @@ impl Screen {
     }
 
     fn note(&mut self, line: &str, more: &str) {
-        let at = self.began.elapsed().as_secs_f64();
-        if !DRAWING.load(Relaxed) {
-            let more = if more.is_empty() { String::new() } else { format!("   ({more})") };
-            put(&format!("{at:5.1} s  {line}{more}\n"));
+        let line = format!("{:5.1} s  {line}", self.began.elapsed().as_secs_f64());
+        if !self.terminal.is_taken() {
+            put(&format!("{line}{more}\n"));
         }
-        self.events.push_back(format!("{at:5.1} s  {line}"));
+        self.events.push_back(line);
         if self.events.len() > EVENTS_MAX {
             self.events.pop_front();
         }
     }
 
+    /// Draws, given how many requests each provider has received.
     pub fn draw(&mut self, picture: &Picture, received: [u64; 3]) {
-        self.remember(picture, received);
-        if !DRAWING.load(Relaxed) {
-            return;
-        }
-        let mut page = Page { text: String::from("\x1b[H"), colour: self.colour };
-        self.draw_title(&mut page);
-        self.draw_providers(&mut page, picture);
-        self.draw_agents(&mut page, picture);
-        page.line(&page.paint(DIM, "last events"));
-        for at in 0..EVENTS_MAX {
-            page.line(self.events.get(at).map_or("", String::as_str));
-        }
-        page.text.push_str("\x1b[J");
-        put(&page.text);
-    }
-
-    fn remember(&mut self, picture: &Picture, received: [u64; 3]) {
-        let now = Instant::now();
-        let slot = self.began.elapsed().as_secs_f64() / self.total.as_secs_f64() * STRIP as f64;
-        if let Some(longest) = self.strip.get_mut(slot as usize) {
+        let progress = self.began.elapsed().div_duration_f64(self.total);
+        if let Some(longest) = self.strip.get_mut((progress * STRIP as f64) as usize) {
             *longest = picture.longest.max(*longest);
         }
-        self.traffic.push_back((now, received));
-        while self.traffic.front().is_some_and(|(at, _)| now.duration_since(*at) > TRAFFIC_OF) {
-            self.traffic.pop_front();
+        for at in 0..3 {
+            self.traffic[at] = self.traffic[at] * TRAFFIC_DECAY + (received[at] - self.received[at]) as f64;
         }
+        self.received = received;
         let Picture { calls, failures, masked, .. } = picture;
-        self.tally = format!("{calls} calls so far, {masked} failed attempts masked, {failures} failures seen");
+        self.tally = format!("   ({calls} calls so far, {masked} failed attempts masked, {failures} failures seen)");
+        if self.terminal.is_taken() {
+            self.draw_title(progress);
+            self.draw_providers(picture);
+            self.draw_agents(picture);
+            self.terminal.line(&self.terminal.paint(DIM, "last events"));
+            for at in 0..EVENTS_MAX {
+                self.terminal.line(self.events.get(at).map_or("", String::as_str));
+            }
+            self.terminal.show();
+        }
     }
 
-    fn draw_title(&self, page: &mut Page) {
-        let (at, total) = (self.began.elapsed().as_secs_f64(), self.total.as_secs_f64());
-        let bar = bar(at / total, 28);
-        page.line(&format!(
-            "{}  {at:6.1} of {total:.0} s  {}",
-            page.paint(BOLD, "standin · failover rehearsed"),
-            page.paint(CYAN, &bar)
-        ));
-        page.line("");
-        let colour = if self.trouble { RED } else { GREEN };
-        page.line(&format!("now: {}", page.paint(colour, &format!("{:<60}", self.act))));
-        page.line("");
+    fn draw_title(&mut self, progress: f64) {
+        let title = self.terminal.paint(BOLD, "standin · failover rehearsed");
+        let total = self.total.as_secs_f64();
+        let bar = self.terminal.paint(CYAN, &bar(progress, 28));
+        self.terminal.line(&format!("{title}  {:6.1} of {total:.0} s  {bar}\r\n", progress * total));
+        self.terminal.line(&format!("now: {}\r\n", self.act));
     }
 
-    fn draw_providers(&self, page: &mut Page, picture: &Picture) {
+    fn draw_providers(&mut self, picture: &Picture) {
         let header = "provider $/Mtok  breaker             TTFT p50    p95  errors share     in flight";
-        page.line(&page.paint(DIM, header));
-        let shares = self.shares();
-        for (at, (provider, known)) in picture.health.providers.iter().zip(&PROVIDERS).enumerate() {
+        self.terminal.line(&self.terminal.paint(DIM, header));
+        let all: f64 = self.traffic.iter().sum();
+        for (at, provider) in picture.health.providers.iter().enumerate() {
             let Some((_, health)) = provider.targets.first() else { continue };
             let (state, colour) = state(provider, health, picture.health.at);
-            page.line(&format!(
-                "{:<8}{:>7.2}  {}{:>7}{:>7}{:>6.1} % {} {:>3.0} %{:>7}",
+            let state = self.terminal.paint(colour, &format!("{state:<20}"));
+            let (p50, p95, errors) = (millis(health.ttft.p50), millis(health.ttft.p95), health.failure_rate * 100.0);
+            let share = self.traffic[at] / all.max(1.0);
+            let bar = self.terminal.paint(CYAN, &bar(share, 6));
+            self.terminal.line(&format!(
+                "{:<8}{:>7.2}  {state}{p50:>7}{p95:>7}{errors:>6.1} % {bar} {:>3.0} %{:>7}",
                 provider.name,
-                known.price,
-                page.paint(colour, &format!("{state:<20}")),
-                millis(health.ttft.p50),
-                millis(health.ttft.p95),
-                health.failure_rate * 100.0,
-                page.paint(CYAN, &bar(shares[at], 6)),
-                shares[at] * 100.0,
+                PROVIDERS[at].price,
+                share * 100.0,
                 health.in_flight,
             ));
         }
-        page.line("");
+        self.terminal.line("");
     }
 
-    fn draw_agents(&self, page: &mut Page, picture: &Picture) {
+    fn draw_agents(&mut self, picture: &Picture) {
         let Picture { calls, failures, masked, resets, recent: [p50, p99], .. } = picture;
         let colour = if *failures == 0 { GREEN } else { RED };
-        let seen = page.paint(colour, &format!("{failures} failures"));
-        page.line(&format!("{AGENTS} agents  {calls} calls  {seen}  {masked} masked  {resets} restarted mid-answer"));
-        page.line(&format!("latency of a call, last 2 s: p50 {}, p99 {}", millis(*p50), millis(*p99)));
-        page.line(&page.paint(DIM, "slowest calls so far (low: 100 ms, high: 1 s)"));
+        let seen = self.terminal.paint(colour, &format!("{failures} failures"));
+        let (p50, p99) = (millis(*p50), millis(*p99));
         let strip: String = self.strip.iter().map(|longest| column(*longest)).collect();
-        page.line(&page.paint(YELLOW, &strip));
-        page.line("");
-    }
-
-    fn shares(&self) -> [f64; 3] {
-        let (Some((_, first)), Some((_, last))) = (self.traffic.front(), self.traffic.back()) else { return [0.0; 3] };
-        let counts = [0, 1, 2].map(|at| last[at].saturating_sub(first[at]) as f64);
-        let all: f64 = counts.iter().sum();
-        counts.map(|count| if all > 0.0 { count / all } else { 0.0 })
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        give_back();
-    }
-}
-
-/// A picture in the making.
-struct Page {
-    text: String,
-    colour: bool,
-}
-
-impl Page {
-    fn line(&mut self, line: &str) {
-        // What an earlier picture left behind this line is erased.
-        let _ = write!(self.text, "{line}\x1b[K\r\n");
-    }
-
-    fn paint(&self, code: &str, text: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        let strip = self.terminal.paint(YELLOW, &strip);
+        let caption = self.terminal.paint(DIM, "slowest calls so far (low: 100 ms, high: 1 s)");
+        self.terminal
+            .line(&format!("{AGENTS} agents  {calls} calls  {seen}  {masked} masked  {resets} restarted mid-answer"));
+        self.terminal.line(&format!("latency of a call, last 2 s: p50 {p50}, p99 {p99}"));
+        self.terminal.line(&caption);
+        self.terminal.line(&format!("{strip}\r\n"));
     }
 }
 
@@ -224,18 +164,17 @@ fn state(provider: &ProviderHealth, health: &Health, at: Instant) -> (String, &'
 fn describe(event: &Event) -> Option<(&str, String)> {
     let seconds = |time: &Duration| format!("{:.1} s", time.as_secs_f64());
     Some(match event {
-        Event::Breaker { target, from, to, cooldown } => {
-            let time = cooldown.as_ref().map_or_else(String::new, |time| format!(" for {}", seconds(time)));
-            (&target.provider, format!("breaker {from} → {to}{time}"))
+        Event::Breaker { target, from, to, cooldown: Some(time) } => {
+            (&target.provider, format!("breaker {from} → {to} for {}", seconds(time)))
         }
+        Event::Breaker { target, from, to, cooldown: None } => (&target.provider, format!("breaker {from} → {to}")),
         Event::Degraded { target, raised: true } => (&target.provider, "is degraded".into()),
         Event::Degraded { target, raised: false } => (&target.provider, "is as it should be again".into()),
         Event::RateLimited { target, wait } => (&target.provider, format!("asked us to wait {}", seconds(wait))),
         Event::ProviderCrashed { provider, reason, .. } => (provider, format!("actor crashed: {reason}")),
-        Event::ProviderStarted { provider, incarnation } if *incarnation > 1 => {
-            (provider, format!("actor runs again, incarnation {incarnation}"))
+        Event::ProviderStarted { provider, incarnation } => {
+            (provider, format!("actor runs, incarnation {incarnation}"))
         }
-        Event::ProviderResting { provider, wait } => (provider, format!("actor rests for {}", seconds(wait))),
         _ => return None,
     })
 }
@@ -248,38 +187,14 @@ fn bar(part: f64, width: usize) -> String {
 
 /// Returns a column as high as the logarithm of a latency: 100 ms is low, from 1 s on it is full.
 fn column(latency: Duration) -> char {
-    const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    if latency.is_zero() {
-        return ' ';
-    }
     let height = (latency.as_secs_f64() * 10.0).log10().clamp(0.0, 1.0) * 7.0;
-    HEIGHTS[height.round() as usize]
+    if latency.is_zero() {
+        ' '
+    } else {
+        ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'][height.round() as usize]
+    }
 }
 
 fn millis(time: Duration) -> String {
     format!("{} ms", time.as_millis())
-}
-
-/// The story's own crashes are no news for stderr; any other panic gives the terminal back before it is told.
-fn silence_expected_panics() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        let text = panic.payload().downcast_ref::<&str>().copied().unwrap_or_default();
-        if !text.contains("asked for by the crash hook") {
-            give_back();
-            usual(panic);
-        }
-    }));
-}
-
-fn give_back() {
-    if DRAWING.swap(false, Relaxed) {
-        put("\x1b[?25h\x1b[?1049l");
-    }
-}
-
-fn put(text: &str) {
-    let mut out = io::stdout().lock();
-    // A reader that left is no reason to stop: the exit status still tells how it went.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -23,7 +23,7 @@ use crate::transport::{Body, HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Decoder, Ending};
 use crate::words::{
     AttemptEnd, AttemptRecord, CallId, ChatRequest, Failure, FailureClass, Note, Piece, ResponseFormat, RetryAfter,
-    Secret, StopReason, Usage,
+    Secret, StopReason, ToolChoice, Usage,
 };
 
 /// Pieces an answer may be ahead of its reader.
@@ -214,6 +214,13 @@ impl Job {
         {
             return Err(Failure::new(FailureClass::Unusable, "the answer is not the JSON that was asked for").into());
         }
+        // Some servers ignore what they cannot enforce.
+        if matches!(self.request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
+            && ending.stop == StopReason::Stop
+            && ending.tool_calls().next().is_none()
+        {
+            return Err(Failure::new(FailureClass::Unusable, "no tool was called, and one was required").into());
+        }
         Ok(ending)
     }
 
@@ -326,7 +333,8 @@ impl Account {
             end,
         };
         self.permit.settle(self.outcome(&record, back, now));
-        tracing::debug!(end = %record, "attempt ended");
+        // Not the provider's own words: they may repeat the prompt.
+        tracing::debug!(end = record.end.name(), took = ?record.took, "attempt ended");
         self.shared.ledger().enter(record.clone());
         let notes = std::mem::take(&mut self.notes);
         let _ = tell.send(Ended { record, back, ending, notes });

@@ -556,7 +556,9 @@ impl Driver {
             }
             GiveUp::Interrupted(failure) => Error::Interrupted { failure, attempts },
         };
-        tracing::warn!(%error, "call failed");
+        let last = error.attempts().last().map(|record| record.end.name());
+        // Not the providers' own words: they may repeat the prompt.
+        tracing::warn!(error = error.name(), attempts = error.attempts().len(), last, "call failed");
         self.log.note(Happened::GaveUp(error.clone()));
         match outlet {
             Outlet::Whole(mut answer) => answer.send(Err(error)),

@@ -130,6 +130,9 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
+/// The most time for a call, whatever its caller says: a year, which no clock overflows on.
+const DEADLINE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// Accepts a call and hands it to the router, or answers at once.
 pub(crate) fn submit(shared: &Arc<Shared>, request: Arc<ChatRequest>, wanted: Wanted) {
     match accept(shared, &request) {
@@ -138,7 +141,7 @@ pub(crate) fn submit(shared: &Arc<Shared>, request: Arc<ChatRequest>, wanted: Wa
             let started = now();
             let id = shared.next_call();
             let needs = table.needs(&route, &request);
-            let deadline = started + request.deadline.unwrap_or(route.spec.failover.deadline);
+            let deadline = started + request.deadline.unwrap_or(route.spec.failover.deadline).min(DEADLINE_MAX);
             let span = tracing::info_span!("call", %id, route = %route.spec.name);
             let accepted = Accepted { id, request, table, route, needs, started, deadline, wanted, place, span };
             // Dropped with its answer if there is no router, which then says so.

@@ -258,7 +258,7 @@ impl State {
     /// Tells a machine that slept from providers that failed.
     #[expect(clippy::disallowed_methods, reason = "only wall time goes on while the machine sleeps")]
     fn beat(&self) {
-        if let Some(since) = self.shared.heartbeat(SystemTime::now(), now()) {
+        if let Some(since) = self.shared.heartbeat(SystemTime::now(), Instant::now(), now()) {
             tracing::warn!("the machine slept; recent failures are taken back");
             for provider in &self.shared.table().providers {
                 provider.slot.provider.send(ProviderMessage::LocalFault(since));

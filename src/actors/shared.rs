@@ -149,8 +149,8 @@ impl Shared {
     }
 
     /// Compares wall time with monotonic time; returns since when the machine slept, if it did.
-    pub(crate) fn heartbeat(&self, wall: SystemTime, now: Instant) -> Option<Instant> {
-        lock(&self.local_fault).heartbeat(wall, now)
+    pub(crate) fn heartbeat(&self, wall: SystemTime, uptime: Instant, now: Instant) -> Option<Instant> {
+        lock(&self.local_fault).heartbeat(wall, uptime, now)
     }
 
     /// Reports bytes from a provider; returns whether that ended a local fault.

@@ -21,13 +21,23 @@ struct Run {
     last: Instant,
 }
 
+/// One look at the clocks.
+#[derive(Clone, Copy, Debug)]
+struct Heartbeat {
+    wall: SystemTime,
+    uptime: Instant,
+    now: Instant,
+}
+
 /// The guard of one runtime: connect failures on two different hosts within 5 s, and nobody has delivered a byte since
 /// the first of them.
 #[derive(Clone, Debug, Default)]
 pub struct LocalFault {
     run: Option<Run>,
     confirmed: Option<Instant>,
-    heartbeat: Option<(SystemTime, Instant)>,
+    /// Until when we are not suspected again: somebody delivered right after we had been.
+    acquitted: Option<Instant>,
+    heartbeat: Option<Heartbeat>,
 }
 
 impl LocalFault {
@@ -46,22 +56,30 @@ impl LocalFault {
         if !together {
             return None;
         }
+        if self.acquitted.is_some_and(|until| now < until) {
+            return None;
+        }
         let since = now.checked_sub(TOGETHER).map_or(first, |earliest| earliest.max(first));
         self.confirm(since, now)
     }
 
-    /// Notes the time on both clocks, at any regular interval. Returns, when the machine has slept since the last time,
-    /// since when failures are to be taken back.
-    pub fn heartbeat(&mut self, wall: SystemTime, now: Instant) -> Option<Instant> {
-        let (wall_before, before) = self.heartbeat.replace((wall, now))?;
-        let wall_passed = wall.duration_since(wall_before).unwrap_or_default();
-        let slept = wall_passed >= now.saturating_duration_since(before) + SUSPEND_MIN;
-        if slept { self.confirm(before, now) } else { None }
+    /// Notes the time, at any regular interval: on the wall, on the machine's monotonic clock, and on the clock of all
+    /// others here, which a test may have paused. Returns, when the machine has slept since the last time, since when
+    /// failures are to be taken back.
+    pub fn heartbeat(&mut self, wall: SystemTime, uptime: Instant, now: Instant) -> Option<Instant> {
+        let before = self.heartbeat.replace(Heartbeat { wall, uptime, now })?;
+        let wall_passed = wall.duration_since(before.wall).unwrap_or_default();
+        let slept = wall_passed >= uptime.saturating_duration_since(before.uptime) + SUSPEND_MIN;
+        if slept { self.confirm(before.now, now) } else { None }
     }
 
-    /// Notes that a provider delivered a byte: the network works.
-    pub fn delivered(&mut self, _now: Instant) {
-        (self.run, self.confirmed) = (None, None);
+    /// Notes that a provider delivered a byte: the network works. If a fault was believed, it is over, or there was none:
+    /// two providers that refuse while a third delivers would otherwise have their failures taken back call after call.
+    pub fn delivered(&mut self, now: Instant) {
+        if self.confirmed.take().is_some() {
+            self.acquitted = Some(now + LOCAL_FAULT_MAX);
+        }
+        self.run = None;
     }
 
     /// Tells whether the fault is ours now.
@@ -120,6 +138,21 @@ mod tests {
     }
 
     #[test]
+    fn whoever_was_acquitted_is_not_suspected_again_for_a_minute() {
+        let (mut guard, now) = (LocalFault::default(), Instant::now());
+        guard.failed("a", now);
+        assert!(guard.failed("b", now).is_some());
+        guard.delivered(now);
+        for call in 1..60 {
+            guard.failed("a", now + SECOND * call);
+            assert_eq!(guard.failed("b", now + SECOND * call), None, "call {call}");
+            guard.delivered(now + SECOND * call);
+        }
+        guard.failed("a", now + SECOND * 60);
+        assert!(guard.failed("b", now + SECOND * 60).is_some());
+    }
+
+    #[test]
     fn a_fault_ends_after_a_minute_and_can_be_confirmed_anew() {
         let (mut guard, now) = (LocalFault::default(), Instant::now());
         guard.failed("a", now);
@@ -133,10 +166,18 @@ mod tests {
     #[test]
     fn a_machine_that_slept_is_at_fault_and_a_slow_heartbeat_is_not() {
         let (mut guard, now, wall) = (LocalFault::default(), Instant::now(), SystemTime::now());
-        assert_eq!(guard.heartbeat(wall, now), None);
-        assert_eq!(guard.heartbeat(wall + SECOND * 30, now + SECOND * 29), None);
-        assert_eq!(guard.heartbeat(wall + SECOND * 99, now + SECOND * 30), Some(now + SECOND * 29));
+        let mut beat = |wall, now| guard.heartbeat(wall, now, now);
+        assert_eq!(beat(wall, now), None);
+        assert_eq!(beat(wall + SECOND * 30, now + SECOND * 29), None);
+        assert_eq!(beat(wall + SECOND * 99, now + SECOND * 30), Some(now + SECOND * 29));
+        assert_eq!(beat(wall, now + SECOND * 31), None, "a clock set back is no sleep");
         assert!(guard.active(now + SECOND * 30));
-        assert_eq!(guard.heartbeat(wall, now + SECOND * 31), None, "a clock set back is no sleep");
+    }
+
+    #[test]
+    fn a_test_that_pauses_its_clock_is_no_sleep() {
+        let (mut guard, now, wall) = (LocalFault::default(), Instant::now(), SystemTime::now());
+        assert_eq!(guard.heartbeat(wall, now, now), None);
+        assert_eq!(guard.heartbeat(wall + SECOND * 9, now + SECOND * 9, now + SECOND), None);
     }
 }

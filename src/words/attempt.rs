@@ -25,6 +25,16 @@ pub enum AttemptEnd {
     Failed(Failure),
 }
 
+impl AttemptEnd {
+    /// Returns `won`, or the failure's class as metrics and logs spell it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Won => "won",
+            Self::Failed(failure) => failure.class.name(),
+        }
+    }
+}
+
 /// One attempt, in a reply, in an error and in the ledger.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptRecord {

@@ -77,6 +77,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns the variant's name as metrics and logs spell it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Invalid { .. } => "invalid",
+            Self::NoTarget { .. } => "no_target",
+            Self::Rejected { .. } => "rejected",
+            Self::Exhausted { .. } => "exhausted",
+            Self::DeadlineExceeded { .. } => "deadline_exceeded",
+            Self::Interrupted { .. } => "interrupted",
+            Self::Overloaded { .. } => "overloaded",
+            Self::Draining => "draining",
+            Self::Unavailable => "unavailable",
+            Self::Crashed => "crashed",
+            Self::ConsumerStalled(_) => "consumer_stalled",
+        }
+    }
+
     /// Returns the attempts that were made before the call failed.
     pub fn attempts(&self) -> &[AttemptRecord] {
         match self {

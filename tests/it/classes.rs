@@ -9,8 +9,7 @@ use standin::{
 use tokio::time::{Instant, sleep};
 
 use super::kit::{
-    MS, S, World, ask, config_with, events, failed, name, path, settle, start, target, unhurried, words, world,
-    world_with,
+    MS, S, World, ask, config_with, events, failed, path, settle, start, target, unhurried, words, world, world_with,
 };
 
 /// An error that the provider is not known for.
@@ -39,12 +38,12 @@ fn cases() -> Vec<Case> {
     let case = |fault, two, one, weight| Case { fault, two, one, weight };
     let error = Fault::Error;
     vec![
-        case(Fault::Refuse, "a/m connect, b/m won", "a/m connect; exhausted", 1),
+        case(Fault::Refuse, "a/m connect, b/m won", "a/m connect, a/m won", 1),
         case(error(ProviderError::Server), "a/m server, b/m won", "a/m server, a/m won", 1),
         case(error(ProviderError::BadGateway), "a/m server, b/m won", "a/m server, a/m won", 1),
         case(reply(504, "time-out".into()), "a/m server, b/m won", "a/m server, a/m won", 1),
-        case(error(ProviderError::Unavailable), "a/m overloaded, b/m won", "a/m overloaded; exhausted", 1),
-        case(error(ProviderError::Overloaded), "a/m overloaded, b/m won", "a/m overloaded; exhausted", 1),
+        case(error(ProviderError::Unavailable), "a/m overloaded, b/m won", "a/m overloaded, a/m won", 1),
+        case(error(ProviderError::Overloaded), "a/m overloaded, b/m won", "a/m overloaded, a/m won", 1),
         case(Fault::RateLimited(RetryHint::Silent), "a/m rate_limited, b/m won", "a/m rate_limited; exhausted", 0),
         case(Fault::RateLimited(RetryHint::Seconds(S)), "a/m rate_limited, b/m won", "a/m rate_limited, a/m won", 0),
         case(
@@ -87,12 +86,12 @@ fn cases() -> Vec<Case> {
             "a/m content_policy; rejected",
             0,
         ),
-        case(Fault::Hang, "a/m no_first_token, b/m won", "a/m cancelled; deadline", 1),
-        case(Fault::StallAfter(3), "a/m stalled, b/m won", "a/m stalled; exhausted", 1),
-        case(Fault::CutAfter(3), "a/m cut, b/m won", "a/m cut; exhausted", 1),
-        case(Fault::Reset, "a/m cut, b/m won", "a/m cut; exhausted", 1),
-        case(Fault::TruncatedJson, "a/m cut, b/m won", "a/m cut; exhausted", 1),
-        case(Fault::InvalidJson, "a/m cut, b/m won", "a/m cut; exhausted", 1),
+        case(Fault::Hang, "a/m no_first_token, b/m won", "a/m cancelled; deadline_exceeded", 1),
+        case(Fault::StallAfter(3), "a/m stalled, b/m won", "a/m stalled, a/m won", 1),
+        case(Fault::CutAfter(3), "a/m cut, b/m won", "a/m cut, a/m won", 1),
+        case(Fault::Reset, "a/m cut, b/m won", "a/m cut, a/m won", 1),
+        case(Fault::TruncatedJson, "a/m cut, b/m won", "a/m cut, a/m won", 1),
+        case(Fault::InvalidJson, "a/m cut, b/m won", "a/m cut, a/m won", 1),
         case(Fault::ErrorEvent { after: 2 }, "a/m server, b/m won", "a/m server, a/m won", 1),
         case(Fault::Empty, "a/m empty, a/m won", "a/m empty, a/m won", 1),
         // What only looks odd is no failure.
@@ -106,7 +105,7 @@ fn cases() -> Vec<Case> {
 async fn way(world: &World, request: ChatRequest) -> String {
     match world.runtime.chat(request).await {
         Ok(reply) => path(&reply.finished.attempts),
-        Err(error) => format!("{}; {}", path(error.attempts()), name(&error)),
+        Err(error) => format!("{}; {}", path(error.attempts()), error.name()),
     }
 }
 

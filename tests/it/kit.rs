@@ -192,7 +192,7 @@ impl Seen {
                 kinds.push(kind);
             }
         }
-        kinds.extend(self.error.as_ref().map(|error| name(error).to_owned()));
+        kinds.extend(self.error.as_ref().map(|error| error.name().to_owned()));
         kinds.join(" ")
     }
 
@@ -224,24 +224,6 @@ pub async fn stream(runtime: &Runtime, request: ChatRequest) -> Seen {
     match runtime.stream(request).await {
         Ok(stream) => read(stream).await,
         Err(error) => Seen { error: Some(error), ..Seen::default() },
-    }
-}
-
-/// The variant of an error.
-pub fn name(error: &Error) -> &'static str {
-    match error {
-        Error::Invalid { .. } => "invalid",
-        Error::NoTarget { .. } => "no target",
-        Error::Rejected { .. } => "rejected",
-        Error::Exhausted { .. } => "exhausted",
-        Error::DeadlineExceeded { .. } => "deadline",
-        Error::Interrupted { .. } => "interrupted",
-        Error::Overloaded { .. } => "overloaded",
-        Error::Draining => "draining",
-        Error::Unavailable => "unavailable",
-        Error::Crashed => "crashed",
-        Error::ConsumerStalled(_) => "stalled reader",
-        _ => "unknown",
     }
 }
 

@@ -3,10 +3,13 @@
 mod kit;
 
 mod classes;
+mod config_errors;
 mod dialects;
 mod failover;
+mod lifetimes;
 mod messages;
 mod operators;
+mod privacy;
 mod reconfigure;
 mod strategies;
 mod streams;

@@ -25,9 +25,9 @@ async fn a_pinned_route_goes_to_its_target_and_nowhere_else_until_the_pin_is_lif
     let world = world(3, Script::default()).await;
     world.runtime.pin("smart", Some(target("c/m"))).await.expect("c is of the route");
     assert_eq!(way(&world).await, "c/m won");
-    world.providers[2].next(1, Fault::Error(ProviderError::Overloaded));
+    world.providers[2].next(1, Fault::Error(ProviderError::ModelGone));
     let error = world.runtime.chat(ask("hello")).await.expect_err("it is pinned");
-    assert_eq!(path(error.attempts()), "c/m overloaded");
+    assert_eq!(path(error.attempts()), "c/m model_gone");
     let reply = world.runtime.chat(ChatRequest { route: "a/m".into(), ..ask("hello") }).await.expect("another route");
     assert_eq!(path(&reply.finished.attempts), "a/m won");
     world.runtime.pin("smart", None).await.expect("lifted");

@@ -7,8 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::kit::{
-    MS, S, Seen, World, all, ask, events, name, path, provider, settle, stream, target, unhurried, words, world,
-    world_with,
+    MS, S, Seen, World, all, ask, events, path, provider, settle, stream, target, unhurried, words, world, world_with,
 };
 
 fn load(world: &World, streams: usize, text: &str) -> Vec<JoinHandle<Seen>> {
@@ -28,7 +27,7 @@ fn priority_over(targets: &[&str]) -> RouteConfig {
 async fn way(world: &World, request: ChatRequest) -> String {
     match world.runtime.chat(request).await {
         Ok(reply) => path(&reply.finished.attempts),
-        Err(error) => format!("{}; {}", path(error.attempts()), name(&error)),
+        Err(error) => format!("{}; {}", path(error.attempts()), error.name()),
     }
 }
 

@@ -206,16 +206,16 @@ async fn labels_are_walls_that_no_failure_breaks() {
     };
     let way = async |request: ChatRequest| match world.runtime.chat(request).await {
         Ok(reply) => path(&reply.finished.attempts),
-        Err(error) => format!("{}; {}", path(error.attempts()), super::kit::name(&error)),
+        Err(error) => format!("{}; {}", path(error.attempts()), error.name()),
     };
     assert_eq!(way(labelled(&[])).await, "a/m won");
     assert_eq!(way(labelled(&["eu"])).await, "b/m won");
     assert_eq!(way(labelled(&["eu", "zero-retention"])).await, "c/m won");
-    assert_eq!(way(labelled(&["us", "eu"])).await, "; no target");
-    assert_eq!(way(labelled(&["mars"])).await, "; no target");
+    assert_eq!(way(labelled(&["us", "eu"])).await, "; no_target");
+    assert_eq!(way(labelled(&["mars"])).await, "; no_target");
     let europe = |labels| ChatRequest { route: "europe".into(), ..labelled(labels) };
     assert_eq!(way(europe(&["zero-retention"])).await, "c/m won");
-    assert_eq!(way(europe(&["us"])).await, "; no target", "the route's wall stands, too");
+    assert_eq!(way(europe(&["us"])).await, "; no_target", "the route's wall stands, too");
     // All of Europe fails: nothing crosses, however often.
     for provider in &world.providers[1..] {
         provider.always(Fault::Error(ProviderError::BadGateway));
@@ -227,7 +227,7 @@ async fn labels_are_walls_that_no_failure_breaks() {
     }
     assert_eq!(world.providers[0].received(), 1);
     assert!(world.runtime.pin("europe", Some(target("a/m"))).await.is_ok(), "a pin is no key");
-    assert_eq!(way(europe(&[])).await, "; no target");
+    assert_eq!(way(europe(&[])).await, "; no_target");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use standin::testing::{Answer, Answers, Fault, Latency, Outcome, ProviderError, Script, Scripted};
+use standin::testing::{Answer, Answers, Fault, Latency, Outcome, ProviderError, Script, Scripted, When};
 use standin::{ChatRequest, CommitPolicy, Error, FailureClass, ReplyEvent, StopReason, Tool};
 use tokio::time::{Instant, sleep};
 
 use super::kit::{
-    MS, S, Seen, World, ask, config, name, outcomes, path, read, settle, start, stream, unhurried, words, world,
+    MS, S, Seen, World, ask, config, outcomes, path, read, settle, start, stream, unhurried, words, world,
 };
 
 /// Tokens of each answer in [`signed`] worlds.
@@ -147,11 +147,13 @@ async fn a_stream_may_be_reset_more_than_once() {
 async fn a_stream_that_cannot_be_replaced_ends_as_interrupted_even_if_the_last_failure_was_another() {
     let world = signed(2).await;
     world.providers[0].next(1, Fault::CutAfter(3));
-    world.providers[1].next(1, Fault::Error(ProviderError::Overloaded));
+    for provider in &world.providers {
+        provider.inject(Fault::Error(ProviderError::OutOfMoney), When::ALWAYS.during(MS..60 * S));
+    }
     let seen = stream(&world.runtime, with(CommitPolicy::Reset)).await;
     assert_eq!(seen.shape(), "a/m#1 text interrupted");
     let error = seen.error.expect("an error");
-    assert_eq!(path(error.attempts()), "a/m cut, b/m overloaded");
+    assert_eq!(path(error.attempts()), "a/m cut, b/m out_of_money, a/m out_of_money");
 }
 
 #[tokio::test(start_paused = true)]
@@ -368,7 +370,7 @@ async fn the_deadline_ends_a_stream_in_its_middle_and_its_attempt() {
             read(reading).await
         };
         assert!(begun.elapsed() <= 5 * S + 10 * MS, "{:?}", begun.elapsed());
-        assert_eq!(seen.shape(), "a/m#1 text deadline");
+        assert_eq!(seen.shape(), "a/m#1 text deadline_exceeded");
         assert_eq!(path(seen.error.expect("an error").attempts()), "a/m cancelled");
         assert_eq!(outcomes(&world.providers[0]), [Outcome::ClientLeft]);
         settle().await;
@@ -423,6 +425,6 @@ async fn many_streams_at_once_do_not_mix() {
         .collect();
     for (text, seen) in super::kit::all(tasks).await {
         assert_eq!(seen.text(), text);
-        assert_eq!(seen.error.as_ref().map(name), None);
+        assert_eq!(seen.error.as_ref().map(Error::name), None);
     }
 }

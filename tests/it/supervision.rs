@@ -13,8 +13,8 @@ use standin::{AttemptEnd, CommitPolicy, Error, Event, FailureClass, ReplyEvent};
 use tokio::time::{Instant, sleep};
 
 use super::kit::{
-    MS, S, World, all, ask, events, failed, is_resting, is_up, name, outcomes, path, read, settle, stream, target,
-    unhurried, words, world, world_with,
+    MS, S, World, all, ask, events, failed, is_resting, is_up, outcomes, path, read, settle, stream, target, unhurried,
+    words, world, world_with,
 };
 
 /// The ways in which a provider's actor can die.
@@ -379,16 +379,11 @@ async fn verdicts_survive_any_number_of_restarts_and_statistics_only_one() {
     // a: one key is refused. b: rate limited. c: open.
     world.runtime.chat(ask("a")).await.expect("by its other key");
     world.providers[1].next(2, Fault::RateLimited(RetryHint::Seconds(300 * S)));
-    world.providers[2].next(1, Fault::Error(ProviderError::Overloaded));
-    for _ in 0..6 {
-        for id in ["b/m", "c/m"] {
-            let mut request = ask("x");
-            request.route = id.into();
-            request.deadline = Some(10 * S);
-            let _ = world.runtime.chat(request).await;
-        }
-        world.providers[2].next(1, Fault::Error(ProviderError::Overloaded));
-        sleep(S).await;
+    let headers = [("retry-after", "300")].map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+    world.providers[2].next(1, Fault::Reply { status: 503, headers: headers.into_iter().collect(), body: "{}".into() });
+    for id in ["b/m", "b/m", "c/m"] {
+        let request = standin::ChatRequest { route: id.into(), ..ask("x") };
+        let _ = world.runtime.chat(request.deadline(10 * S)).await;
     }
     // A checkpoint is taken every five seconds.
     sleep(5 * S).await;
@@ -571,14 +566,14 @@ async fn a_storm_of_crashes_leaves_no_caller_without_an_answer_and_nothing_behin
         }
         for reply in all(asking).await {
             if let Err(error) = reply {
-                assert!(matches!(name(&error), "crashed" | "exhausted" | "unavailable"), "seed {seed}: {error:?}");
+                assert!(matches!(error.name(), "crashed" | "exhausted" | "unavailable"), "seed {seed}: {error:?}");
             }
         }
         for seen in all(reading).await {
             match &seen.error {
                 None => assert!(matches!(seen.events.last(), Some(ReplyEvent::Finished(_))), "{}", seen.shape()),
                 Some(error) => {
-                    let known = matches!(name(error), "crashed" | "exhausted" | "unavailable" | "interrupted");
+                    let known = matches!(error.name(), "crashed" | "exhausted" | "unavailable" | "interrupted");
                     assert!(known, "seed {seed}: {error:?}");
                 }
             }
@@ -596,7 +591,7 @@ async fn a_storm_of_crashes_leaves_no_caller_without_an_answer_and_nothing_behin
 
 #[tokio::test(start_paused = true)]
 async fn the_ledger_knows_of_an_attempt_that_was_killed_with_its_supervisor() {
-    let world = world(1, unhurried()).await;
+    let world = world_with(1, unhurried(), |config| config.failover.attempts_max = 1).await;
     let asking = chats(&world, 3, &words(100));
     sleep(S).await;
     assert!(crash(&world.runtime, Crash::SupervisorKilled("a".into())));

@@ -1,0 +1,143 @@
+//! A configuration that is not right is refused, and the error names the field.
+
+use std::time::Duration;
+
+use standin::config::{KeyConfig, PriceConfig};
+use standin::policy::routing::{Percentile, Strategy};
+use standin::runtime::StartError;
+use standin::testing::{Script, Scripted};
+use standin::{Config, ModelConfig, ProviderConfig, RouteConfig, Runtime, Secret};
+
+use super::kit::{S, config};
+
+fn a(config: &mut Config) -> &mut ProviderConfig {
+    config.providers.get_mut("a").expect("a")
+}
+
+fn m(config: &mut Config) -> &mut ModelConfig {
+    a(config).models.get_mut("m").expect("m")
+}
+
+fn smart(config: &mut Config) -> &mut RouteConfig {
+    config.routes.get_mut("smart").expect("smart")
+}
+
+fn key(config: &mut Config, name: Option<&str>, value: &str) {
+    a(config).keys.push(KeyConfig { name: name.map(str::to_owned), value: Secret::new(value) });
+}
+
+fn price(config: &mut Config, input: f64, output: f64, cached_input: Option<f64>) {
+    m(config).price = Some(PriceConfig { input, output, cached_input });
+}
+
+type Edit = fn(&mut Config);
+
+#[rustfmt::skip]
+const BAD: &[(&str, Edit)] = &[
+    ("providers", |config| *config = Config::default()),
+    ("providers", |config| { config.providers.values_mut().for_each(|it| it.models.clear()); config.routes.clear(); }),
+    ("providers", |config| { let it = a(config).clone(); config.providers.insert(String::new(), it); }),
+    ("providers", |config| { let it = a(config).clone(); config.providers.insert("x/y".into(), it); }),
+    ("providers.a.base_url", |config| a(config).base_url = String::new()),
+    ("providers.a.base_url", |config| a(config).base_url = "api.openai.com/v1".into()),
+    ("providers.a.base_url", |config| a(config).base_url = "ftp://host/v1".into()),
+    ("providers.a.base_url", |config| a(config).base_url = "https://host/v1?key=1".into()),
+    ("providers.a.base_url", |config| a(config).base_url = "https://user:secret@host/v1".into()),
+    ("providers.a.headers.a b", |config| drop(a(config).headers.insert("a b".into(), "x".into()))),
+    ("providers.a.headers.x", |config| drop(a(config).headers.insert("x".into(), "a\nb".into()))),
+    ("providers.a.keys", |config| key(config, None, "  ")),
+    ("providers.a.keys", |config| key(config, None, "sk-with-a-line-break\n")),
+    ("providers.a.keys", |config| { key(config, Some("k"), "1"); key(config, Some("k"), "2"); }),
+    ("providers.a.transport", |config| { a(config).custom = None; a(config).transport.proxy = Some("::".into()); }),
+    ("providers.a.transport", |config| { a(config).custom = None; a(config).transport.ca_pem = Some("no".into()); }),
+    ("providers.a.health.failure_rate_prior", |config| a(config).health.failure_rate_prior = 1.5),
+    ("providers.a.health.failure_rate_prior_mass", |config| a(config).health.failure_rate_prior_mass = f64::NAN),
+    ("providers.a.breaker.cooldown_base", |config| a(config).breaker.cooldown_base = Duration::ZERO),
+    ("providers.a.breaker.cooldown_max", |config| a(config).breaker.cooldown_max = Duration::from_secs(1)),
+    ("providers.a.models.m.first_token", |config| m(config).first_token = Some(Duration::ZERO)),
+    ("providers.a.models.m.first_token", |config| m(config).first_token = Some(Duration::MAX)),
+    ("providers.a.models.m.stall", |config| m(config).stall = Some(Duration::ZERO)),
+    ("providers.a.models.m.stall", |config| m(config).stall = Some(Duration::MAX)),
+    ("providers.a.models.m.ttft_median", |config| m(config).ttft_median = Some(Duration::ZERO)),
+    ("providers.a.models.m.in_flight_max", |config| m(config).in_flight_max = Some(0)),
+    ("providers.a.models.m.context_tokens_max", |config| m(config).context_tokens_max = Some(0)),
+    ("providers.a.models.m.output_tokens_max", |config| m(config).output_tokens_max = Some(0)),
+    ("providers.a.models.m.price", |config| price(config, -1.0, 1.0, None)),
+    ("providers.a.models.m.price", |config| price(config, 1.0, f64::INFINITY, None)),
+    ("providers.a.models.m.price", |config| price(config, 1.0, 1.0, Some(f64::NAN))),
+    ("providers.*.labels", |config| a(config).labels = (0..64).map(|at| format!("label {at}")).collect()),
+    ("routes.smart.targets", |config| smart(config).targets.clear()),
+    ("routes.smart.targets", |config| smart(config).targets.push("a/x".into())),
+    ("routes.smart.targets", |config| smart(config).targets.push("a/m".into())),
+    ("routes.smart.targets", |config| smart(config).targets[0].weight = -1.0),
+    ("routes.smart.targets", |config| smart(config).targets[0].weight = f64::NAN),
+    ("routes.smart.options.price_max", |config| smart(config).options.price_max = Some(0.0)),
+    ("routes.smart.options.slo_ttft_p95", |config| smart(config).options.slo_ttft_p95 = Some(Duration::ZERO)),
+    ("routes.smart.options.second_value", |config| smart(config).options.second_value.batch = -1.0),
+    ("routes.smart.options.strategy.threshold.error_rate", |config| {
+        smart(config).options.strategy = Strategy::Threshold { error_rate: 0.0, ttft: S, percentile: Percentile::P95 };
+    }),
+    ("routes.smart.options.strategy.threshold.ttft", |config| {
+        let ttft = Duration::ZERO;
+        smart(config).options.strategy = Strategy::Threshold { error_rate: 0.1, ttft, percentile: Percentile::P95 };
+    }),
+    ("failover.attempts_max", |config| config.failover.attempts_max = 0),
+    ("failover.deadline", |config| config.failover.deadline = Duration::ZERO),
+    ("failover.deadline", |config| config.failover.deadline = Duration::MAX),
+    ("routes.smart.failover.attempts_max", |config| {
+        let failover = standin::policy::failover::FailoverOptions { attempts_max: 0, ..Default::default() };
+        smart(config).failover = Some(failover);
+    }),
+    ("restart.within", |config| config.restart.within = Duration::ZERO),
+    ("restart.rest", |config| config.restart.rest = Duration::ZERO),
+    ("restart.rest", |config| config.restart.rest = Duration::MAX),
+    ("calls_max", |config| config.calls_max = 0),
+    ("calls_max", |config| config.calls_max = usize::MAX),
+    ("consumer_stall_max", |config| config.consumer_stall_max = Duration::ZERO),
+];
+
+fn good() -> Config {
+    config(&[Scripted::new(Script::default()), Scripted::new(Script::default())])
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_field_that_is_not_right_is_named() {
+    for (at, (field, edit)) in BAD.iter().enumerate() {
+        let mut config = good();
+        edit(&mut config);
+        match Runtime::builder().config(config).start().await {
+            Err(StartError::Config(error)) => {
+                assert_eq!(error.field, *field, "number {at}: {error}");
+                assert!(!error.problem.is_empty() && error.to_string().starts_with(field), "{error}");
+                assert!(!format!("{error:?} {error}").contains("secret"), "{error}");
+            }
+            Err(other) => panic!("number {at}, {field}: {other:?}"),
+            Ok(_) => panic!("number {at}, {field} was not noticed"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_unusual_and_right_is_taken() {
+    let edits: &[Edit] = &[
+        |_| {},
+        |config| config.routes.clear(),
+        |config| config.restart.restarts_max = 0,
+        |config| config.calls_max = 1,
+        |config| config.ledger_max = 0,
+        |config| config.recorder_max = 0,
+        |config| config.seed = None,
+        |config| a(config).base_url = "http://[::1]:8080/v1/".into(),
+        |config| a(config).labels = (0..63).map(|at| format!("label {at}")).collect(),
+        |config| smart(config).targets[0].weight = 0.0,
+        |config| config.failover.wait_max = Duration::ZERO,
+        |config| price(config, 0.0, 0.0, Some(0.0)),
+    ];
+    for edit in edits {
+        let mut config = good();
+        edit(&mut config);
+        let runtime = super::kit::start(config).await;
+        let request = standin::ChatRequest { route: "a/m".into(), ..super::kit::ask("hello") };
+        runtime.chat(request).await.expect("an answer");
+    }
+}

@@ -1,0 +1,7 @@
+//! The whole runtime over scripted providers, for hours of paused time: outages, and what callers notice of them.
+//!
+//! Counted is what the providers saw, never what the runtime believes. `--nocapture` prints a line for each scenario.
+
+mod kit;
+mod outage;
+mod scenarios;

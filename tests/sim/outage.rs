@@ -1,0 +1,102 @@
+//! An hour without provider A, and its return.
+
+use std::time::Duration;
+
+use standin::Event;
+use standin::testing::{Fault, Latency, Schedule, Script};
+
+use super::kit::*;
+
+const DOWN: Duration = MINUTE.saturating_mul(5);
+const UP: Duration = MINUTE.saturating_mul(65);
+
+/// Ten calls a minute, and A refuses connections for an hour.
+fn outage(seed: u64) -> Day {
+    let work = Work { seed, every: 6 * SECOND, lasting: 70 * MINUTE, ..Work::default() };
+    day(
+        &work,
+        |_, script| script,
+        |world| {
+            world.a().schedule(Schedule::new().during(DOWN, UP, Fault::Refuse));
+            Box::pin(async {})
+        },
+    )
+}
+
+/// When A's breaker first opened.
+fn left(day: &Day) -> Duration {
+    let opens = |event: &Event| matches!(event, Event::Breaker { target, to: "open", .. } if *target.provider == *"a");
+    day.events.iter().find(|(_, event)| opens(event)).expect("A is left").0
+}
+
+#[test]
+fn an_hours_outage_is_noticed_by_no_caller_and_costs_three_attempts_and_probes() {
+    let begun = std::time::Instant::now();
+    let day = outage(1);
+    let (real, a, left) = (begun.elapsed(), &day.world.providers[0], left(&day));
+    let before = a.seen_in(DOWN, left + Duration::from_millis(1));
+    let probes: Vec<_> = a.seen().iter().map(|seen| seen.at).filter(|&at| at > left && at < UP).collect();
+    let good = a.seen().iter().map(|seen| seen.at).find(|&at| at >= UP).expect("A is asked again") - UP;
+    println!(
+        "outage hour: {} calls, {} attempts, {before} failed before A was left after {:?}, {} probes, good again after \
+         {good:?}; real {real:?}",
+        day.calls.len(),
+        day.attempts(),
+        left - DOWN,
+        probes.len(),
+    );
+    assert!(day.failures().is_empty(), "{:?}", day.failures());
+    assert!(day.calls.iter().all(|call| call.result.as_ref() == Ok(&text(12))), "somebody got half an answer");
+    assert!(before <= 4);
+    // The first cooldowns are 5 s and they double to 2 min: about one probe in 110 s.
+    assert!((25..=45).contains(&probes.len()), "{probes:?}");
+    assert!(probes.windows(2).all(|pair| pair[1] - pair[0] >= 4 * SECOND), "{probes:?}");
+    assert_eq!(day.attempts(), day.calls.len() + before + probes.len(), "somebody else was asked twice");
+    assert!(good <= 150 * SECOND);
+    assert_eq!(day.pestered(), 0);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_hour_to_the_last_attempt_and_another_seed_another() {
+    let [first, again, other] = [7, 7, 8].map(|seed| outage(seed).trace());
+    for (line, (first, again)) in first.lines().zip(again.lines()).enumerate() {
+        assert_eq!(first, again, "line {line}");
+    }
+    assert!(first == again && first != other);
+}
+
+#[test]
+fn a_provider_that_is_back_gets_half_of_its_share_within_40_s_of_its_first_good_answer() {
+    let (down, up) = (2 * MINUTE, 8 * MINUTE);
+    let (mut before, mut after) = ((0, 0), (0, 0));
+    for seed in 1..=4 {
+        let burst = Some((4, up, 12 * MINUTE));
+        // Equal providers, so that each has a third.
+        let first_tokens = [SECOND / 2; 3];
+        let lasting = up + 210 * SECOND;
+        let work = Work { seed, every: 2 * SECOND, lasting, burst, first_tokens, ..Work::default() };
+        let equal = |_, script| Script { first_token: Latency::Fixed(SECOND / 2), ..script };
+        let day = day(&work, equal, |world| {
+            world.a().schedule(Schedule::new().during(down, up, Fault::Refuse));
+            Box::pin(async {})
+        });
+        let a = &day.world.providers[0];
+        let good = a.seen().iter().map(|seen| seen.at).find(|&at| at >= up).expect("A is asked again");
+        assert!(good - up <= 150 * SECOND, "seed {seed}: {:?}", good - up);
+        let count = |of: &mut (usize, usize), from: Duration, to: Duration| {
+            of.0 += a.seen_in(from, to);
+            of.1 += day.calls.iter().filter(|call| (from..to).contains(&call.at)).count();
+        };
+        count(&mut before, Duration::ZERO, down);
+        count(&mut after, good + 40 * SECOND, good + 60 * SECOND);
+        assert!(day.failures().is_empty(), "{:?}", day.failures());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "some hundreds")]
+    let share = |(at_a, calls): (usize, usize)| at_a as f64 / calls as f64;
+    println!(
+        "share of A: {:.2} before, {:.2} from 40 to 60 s after its first good answer",
+        share(before),
+        share(after)
+    );
+    assert!(share(after) >= share(before) / 2.0);
+}
