@@ -572,10 +572,10 @@ fn reads_thoughts_texts_calls_and_their_proofs_in_order() {
     let [
         thought,
         spoken,
-        lone,
         AssistantPart::ToolCall(first),
         AssistantPart::ToolCall(second),
         AssistantPart::ToolCall(third),
+        lone,
     ] = &ending.parts[..]
     else {
         panic!("{:?}", ending.parts)
