@@ -75,8 +75,9 @@ impl Default for Config {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// Everything before what the dialect appends: before `/chat/completions`, `https://api.openai.com/v1` for one;
-    /// before `/models/…`, `https://generativelanguage.googleapis.com/v1beta` at AI Studio,
+    /// Everything before what the dialect appends. Before `/chat/completions` or `/messages`:
+    /// `https://api.openai.com/v1`, `https://api.anthropic.com/v1`. Before `/models/…`:
+    /// `https://generativelanguage.googleapis.com/v1beta` at AI Studio,
     /// `https://{location}-aiplatform.googleapis.com/v1/projects/{project}/locations/{location}/publishers/google`
     /// at Vertex AI.
     pub base_url: String,
@@ -166,6 +167,8 @@ pub enum DialectConfig {
     /// OpenAI's chat completions, which most providers speak.
     #[default]
     OpenaiChat,
+    /// Anthropic's messages.
+    Anthropic,
     /// Google's `generateContent` at AI Studio, with an API key.
     Gemini,
     /// Google's `generateContent` at Vertex AI, with an access token.
@@ -453,6 +456,7 @@ impl ProviderConfig {
             name: name.into(),
             dialect: match self.dialect {
                 DialectConfig::OpenaiChat => Dialect::OpenAiChat,
+                DialectConfig::Anthropic => Dialect::AnthropicMessages,
                 DialectConfig::Gemini => Dialect::Gemini,
                 DialectConfig::Vertex => Dialect::Vertex,
             },

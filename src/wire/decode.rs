@@ -4,6 +4,7 @@
 //! or one JSON value is read from the body itself: a provider may answer a streaming request with a whole reply, and
 //! content types lie.
 
+use super::anthropic;
 use super::draft::{Draft, Ending, cut};
 use super::gemini;
 use super::json::Nesting;
@@ -141,6 +142,7 @@ fn read_event(
 ) -> Result<bool, Failure> {
     match dialect {
         Dialect::OpenAiChat => openai::read_event(draft, name, data, out),
+        Dialect::AnthropicMessages => anthropic::read_event(draft, name, data, out),
         Dialect::Gemini | Dialect::Vertex => gemini::read_event(dialect, draft, name, data, out),
     }
 }
@@ -149,6 +151,7 @@ fn read_event(
 fn read_whole(dialect: Dialect, draft: &mut Draft, body: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
     match dialect {
         Dialect::OpenAiChat => openai::read_whole(draft, body, out),
+        Dialect::AnthropicMessages => anthropic::read_whole(draft, body, out),
         Dialect::Gemini | Dialect::Vertex => gemini::read_whole(dialect, draft, body, out),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 
-use super::classify::tidy;
+use super::classify::{self, tidy};
 use crate::words::{AssistantPart, Failure, FailureClass, Piece, Proof, Reasoning, StopReason, ToolCall, Usage};
 
 /// The most tool calls of one answer. OpenAI takes 128 tools; more calls than that in one turn is a model gone astray.
@@ -24,7 +24,7 @@ pub struct Ending {
     pub usage: Option<Usage>,
     /// The model's name as the provider spelled it.
     pub model: Option<Arc<str>>,
-    /// The whole answer, to be shown or sent back: text and reasoning as they came, then the tool calls, complete.
+    /// The whole answer in the model's order, to be shown or sent back; its tool calls are complete.
     pub parts: Vec<AssistantPart>,
 }
 
@@ -72,6 +72,8 @@ struct PartialCall {
     name: String,
     arguments: String,
     proof: Option<Proof>,
+    /// How many parts of text and reasoning came before it.
+    after: usize,
 }
 
 impl Draft {
@@ -90,7 +92,7 @@ impl Draft {
         if text.is_empty() {
             return false;
         }
-        match self.parts.last_mut() {
+        match self.open_part() {
             Some(AssistantPart::Text(last)) => last.push_str(&text),
             _ => self.parts.push(AssistantPart::Text(text.clone().into_owned())),
         }
@@ -107,7 +109,7 @@ impl Draft {
         if text.is_empty() {
             return false;
         }
-        match self.parts.last_mut() {
+        match self.open_part() {
             Some(AssistantPart::Reasoning(last)) if last.proof.is_none() => last.text.push_str(&text),
             _ => self.parts.push(AssistantPart::Reasoning(text.clone().into_owned().into())),
         }
@@ -118,19 +120,35 @@ impl Draft {
         true
     }
 
+    /// Takes what the provider wants back with what came last: the proof of that reasoning, or a part of its own.
+    pub(super) fn prove(&mut self, proof: Proof) {
+        match self.open_part() {
+            Some(AssistantPart::Reasoning(last)) if last.proof.is_none() => last.proof = Some(proof),
+            _ => self.seal(proof),
+        }
+    }
+
+    /// Takes reasoning of which nothing can be read.
+    pub(super) fn seal(&mut self, proof: Proof) {
+        self.parts.push(AssistantPart::Reasoning(Reasoning { text: String::new(), proof: Some(proof) }));
+    }
+
+    /// Returns the last part, unless a tool call came after it: what follows then is a part of its own.
+    fn open_part(&mut self) -> Option<&mut AssistantPart> {
+        let closed = self.calls.last().is_some_and(|call| call.after == self.parts.len());
+        self.parts.last_mut().filter(|_| !closed)
+    }
+
+    /// Tells whether a tool call of this index has begun.
+    pub(super) fn has_call(&self, index: Option<u64>) -> bool {
+        self.calls.iter().any(|call| call.index == index)
+    }
+
     /// Takes text by which the model declines; the caller sees it as the answer's text.
     pub(super) fn refusal(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
         let any = self.text(text, out);
         self.refused |= any;
         any
-    }
-
-    /// Takes what the provider wants back with what came last: with the reasoning, or with a text.
-    pub(super) fn prove(&mut self, proof: Proof) {
-        match self.parts.last_mut() {
-            Some(AssistantPart::Reasoning(last)) if last.proof.is_none() => last.proof = Some(proof),
-            _ => self.parts.push(AssistantPart::Reasoning(Reasoning { text: String::new(), proof: Some(proof) })),
-        }
     }
 
     /// Returns how many tool calls have begun: the index of the next, where every fragment is a whole call.
@@ -146,8 +164,8 @@ impl Draft {
                 return Err(unusable(&format!("more than {TOOL_CALLS_MAX} tool calls in one answer")));
             }
             None => {
-                let (id, name, arguments) = (String::new(), String::new(), String::new());
-                self.calls.push(PartialCall { index: fragment.index, id, name, arguments, proof: None });
+                let (id, name, arguments, after) = (String::new(), String::new(), String::new(), self.parts.len());
+                self.calls.push(PartialCall { index: fragment.index, id, name, arguments, proof: None, after });
                 self.calls.len() - 1
             }
         };
@@ -193,14 +211,18 @@ impl Draft {
             return Err(cut("the body ended before the answer did"));
         }
         let mut stop = self.stop.unwrap_or(StopReason::Stop);
-        let (mut parts, mut called) = (self.parts, 0);
-        let spoke = parts.iter().any(|part| part.as_text().is_some());
+        let spoke = self.parts.iter().any(|part| part.as_text().is_some());
+        let (mut parts, mut called) = (Vec::with_capacity(self.parts.len() + self.calls.len()), 0);
+        let (mut said, mut before) = (self.parts.into_iter(), 0);
         for call in self.calls {
+            parts.extend(said.by_ref().take(call.after - before));
+            before = call.after;
             if let Some(call) = call.complete(&self.id, called)? {
                 parts.push(AssistantPart::ToolCall(call));
                 called += 1;
             }
         }
+        parts.extend(said);
         if matches!(stop, StopReason::Stop | StopReason::Other) {
             if called > 0 {
                 stop = StopReason::ToolCalls;
@@ -210,11 +232,11 @@ impl Draft {
         }
         if !spoke && called == 0 {
             match stop {
-                StopReason::ContentFilter => {
-                    let problem = "the provider's filter held the whole answer back";
+                StopReason::ContentFilter | StopReason::Refusal => {
+                    let problem = "the provider's filter held the whole answer back, or the model declined in silence";
                     return Err(Failure::new(FailureClass::ContentPolicy, problem));
                 }
-                StopReason::Length | StopReason::Refusal => {}
+                StopReason::Length => {}
                 _ => return Err(Failure::new(FailureClass::Empty, "neither text nor tool call")),
             }
         }
@@ -255,6 +277,11 @@ impl PartialCall {
 /// Returns the failure of a body that broke off or broke the protocol.
 pub(super) fn cut(problem: &str) -> Failure {
     Failure::new(FailureClass::Cut, tidy(problem))
+}
+
+/// Returns the failure of what should have been an answer and does not parse: an error, if it is one.
+pub(super) fn broken(text: &str, problem: &serde_json::Error) -> Failure {
+    classify::recognise(text).unwrap_or_else(|| cut(&format!("the provider sent what is no answer: {problem}")))
 }
 
 /// Returns the failure of an answer that nobody can use.

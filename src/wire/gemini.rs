@@ -12,14 +12,18 @@ mod request;
 pub(super) use reply::{read_event, read_whole};
 pub(super) use request::encode;
 
-use http::header::{HeaderMap, HeaderName};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 
-use super::key_header;
-use crate::words::{Failure, Secret};
+use crate::wire::request::secret;
+use crate::words::{Dialect, Failure, Secret};
 
-/// Puts an API key into the headers.
-pub(super) fn authorize(key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
-    headers.insert(HeaderName::from_static("x-goog-api-key"), key_header(key.expose())?);
+/// Puts a key into the headers: an API key, or Vertex's access token.
+pub(super) fn authorize(dialect: Dialect, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
+    if dialect == Dialect::Vertex {
+        headers.insert(AUTHORIZATION, secret("Bearer ", key)?);
+    } else {
+        headers.insert(HeaderName::from_static("x-goog-api-key"), secret("", key)?);
+    }
     Ok(())
 }
 

@@ -9,6 +9,20 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Reads an object. Serde takes an array for a struct's fields in their order.
+pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> serde_json::Result<T> {
+    if text.trim_start().starts_with('[') {
+        return Err(Error::custom("an array"));
+    }
+    serde_json::from_str(text)
+}
+
+/// Tells whether an `error` field is one: some servers send it empty with every chunk.
+pub(super) fn says_something(error: &RawValue) -> bool {
+    !matches!(error.get(), "null" | "false" | "\"\"" | "{}" | "[]")
+}
 
 /// A string or a number; anything else counts as nothing.
 #[derive(Debug, Default)]

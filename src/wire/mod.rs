@@ -9,7 +9,9 @@ pub mod classify;
 mod json;
 mod draft;
 mod decode;
+mod request;
 mod openai;
+mod anthropic;
 mod gemini;
 
 pub use classify::classify;
@@ -20,9 +22,9 @@ pub use headers::is_event_stream;
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 
-use crate::words::{ChatRequest, Dialect, Failure, FailureClass, Note, Secret};
+use crate::words::{ChatRequest, Dialect, Failure, Note, Secret};
 
 /// A request as it goes onto the wire, but for its key ([`authorize`]).
 #[derive(Clone, Debug)]
@@ -45,6 +47,7 @@ pub struct Encoded {
 pub fn encode(dialect: Dialect, request: &ChatRequest, model: &str, streaming: bool) -> Result<Encoded, Failure> {
     match dialect {
         Dialect::OpenAiChat => openai::encode(request, model, streaming),
+        Dialect::AnthropicMessages => anthropic::encode(request, model, streaming),
         Dialect::Gemini | Dialect::Vertex => gemini::encode(dialect, request, model, streaming),
     }
 }
@@ -56,17 +59,10 @@ pub fn encode(dialect: Dialect, request: &ChatRequest, model: &str, streaming: b
 /// `Unauthorised` where the key holds characters that no header may hold, a line break most often.
 pub fn authorize(dialect: Dialect, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
     match dialect {
-        Dialect::OpenAiChat | Dialect::Vertex => openai::authorize(key, headers),
-        Dialect::Gemini => gemini::authorize(key, headers),
+        Dialect::OpenAiChat => openai::authorize(key, headers),
+        Dialect::AnthropicMessages => anthropic::authorize(key, headers),
+        Dialect::Gemini | Dialect::Vertex => gemini::authorize(dialect, key, headers),
     }
-}
-
-/// Returns the value of a header that holds a key, marked so that no log prints it.
-fn key_header(value: &str) -> Result<HeaderValue, Failure> {
-    let mut value = HeaderValue::try_from(value)
-        .map_err(|_| Failure::new(FailureClass::Unauthorised, "the key holds characters that no header may hold"))?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 #[cfg(test)]

@@ -6,17 +6,17 @@
 mod reply;
 mod request;
 
-pub(super) use reply::{read_event, read_whole, says_something};
-pub(super) use request::{Fields, bad, check, encode, headers, size};
+pub(super) use reply::{read_event, read_whole};
+pub(super) use request::encode;
 
 use http::header::{AUTHORIZATION, HeaderMap};
 
-use super::key_header;
+use crate::wire::request::secret;
 use crate::words::{Failure, Secret};
 
 /// Puts a key into the headers as a bearer token.
 pub(super) fn authorize(key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
-    headers.insert(AUTHORIZATION, key_header(&format!("Bearer {}", key.expose()))?);
+    headers.insert(AUTHORIZATION, secret("Bearer ", key)?);
     Ok(())
 }
 

@@ -34,6 +34,8 @@ pub enum Dialect {
     /// OpenAI's chat completions, which most providers speak.
     #[default]
     OpenAiChat,
+    /// Anthropic's messages, which several others take as well.
+    AnthropicMessages,
     /// Google's `generateContent` at AI Studio.
     Gemini,
     /// Google's `generateContent` at Vertex AI: another key, no ids of tool calls, proofs of its own.

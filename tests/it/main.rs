@@ -4,6 +4,7 @@ mod kit;
 
 mod classes;
 mod config_errors;
+mod dialects;
 mod failover;
 mod lifetimes;
 mod messages;

@@ -1,5 +1,7 @@
 //! The runtime as an actor among actors, its limits, and what it tells: books, events, flights.
 
+use std::time::Duration;
+
 use standin::config::PriceConfig;
 use standin::policy::snapshot::Force;
 use standin::ractor::{self, Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -195,7 +197,7 @@ async fn what_is_wrong_with_a_request_is_said_by_its_field_and_nothing_is_sent()
     let table = [
         ("messages", ChatRequest::new("smart")),
         ("route", ChatRequest { route: "clever".into(), ..base() }),
-        ("deadline", base().deadline(0 * S)),
+        ("deadline", base().deadline(Duration::ZERO)),
         ("output_tokens_max", ChatRequest { output_tokens_max: Some(0), ..base() }),
         ("tool_choice", ChatRequest { tool_choice: ToolChoice::Named("x".into()), ..base() }),
         ("sampling.temperature", ChatRequest { sampling: nan, ..base() }),

@@ -162,7 +162,7 @@ async fn between_two_resets_all_text_is_of_the_attempt_that_was_started() {
         let mut rng = StdRng::seed_from_u64(seed);
         let world = signed(3).await;
         for provider in &world.providers[..2] {
-            let tokens = rng.random_range(0..TOKENS as u32 + 1);
+            let tokens = rng.random_range(0..=u32::try_from(TOKENS).expect("few"));
             match rng.random_range(0..5) {
                 0 => drop(provider.next(1, Fault::CutAfter(tokens))),
                 1 => drop(provider.next(1, Fault::StallAfter(tokens))),
@@ -270,7 +270,7 @@ async fn an_answer_whose_tool_call_is_no_json_is_asked_for_again_and_not_seen() 
 
 #[tokio::test(start_paused = true)]
 async fn dropping_a_stream_ends_everything_at_once_wherever_it_stood() {
-    for moment in [0 * MS, 100 * MS, 200 * MS, 500 * MS] {
+    for moment in [Duration::ZERO, 100 * MS, 200 * MS, 500 * MS] {
         let world = world(2, unhurried()).await;
         let mut reading = world.runtime.stream(ask(&words(100))).await.expect("it runs");
         let _ = tokio::time::timeout(moment, async { while reading.next().await.is_some() {} }).await;

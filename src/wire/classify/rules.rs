@@ -109,6 +109,7 @@ const RULES: &[Rule] = &[
         codes: &[],
         texts: &[
             "content management policy",
+            "content filtering policy",
             "violating our usage policy",
             "inappropriate content",
             "was flagged",
@@ -139,6 +140,7 @@ const RULES: &[Rule] = &[
             "api key is invalid",
             "api key expired",
             "unregistered callers",
+            "organization has been disabled",
         ],
     },
     Rule {
@@ -163,6 +165,7 @@ const RULES: &[Rule] = &[
             "range of input length should be",
             "messages is too long",
             "reduce the length of the messages",
+            "exceed context limit",
             // What old vLLM computes when the prompt leaves no room for an answer.
             "max_tokens must be at least 1, got -",
         ],
@@ -301,6 +304,16 @@ const RULES: &[Rule] = &[
             "thought_signature",
             "thought signature",
             "only works in thinking mode",
+            // Anthropic, of what one model takes and another does not: sampling, limits, schemas, thinking.
+            "is deprecated for this model",
+            "cannot both be specified",
+            "which is the maximum allowed number of output tokens",
+            "too many optional parameters",
+            "too many parameters with union types",
+            "'additionalproperties' must be explicitly set to false",
+            "thinking may not be enabled when",
+            "expected `thinking` or `redacted_thinking`",
+            "in `thinking` block",
             // DeepSeek, of anything but text in a message.
             ", expected `text`",
         ],

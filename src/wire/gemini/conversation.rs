@@ -8,10 +8,10 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::family::Family;
-use crate::wire::openai::bad;
+use crate::wire::request::{Notes, arguments_object, bad, inline, object};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Failure, FailureClass, Image, Message, Note, Proof, Reasoning, ToolCall,
-    ToolResult, UserPart,
+    AssistantPart, ChatRequest, Dialect, Failure, FailureClass, Message, Proof, Reasoning, ToolCall, ToolResult,
+    UserPart,
 };
 
 /// What Google documents to be sent as the proof of a tool call that another model made.
@@ -97,8 +97,8 @@ pub(super) struct Conversation<'a> {
     pub(super) system: Vec<Part<'a>>,
     /// The turns.
     pub(super) contents: Vec<Content<'a>>,
-    /// What could not go as it was; a note may come several times.
-    pub(super) notes: Vec<Note>,
+    /// What could not go as it was.
+    pub(super) notes: Notes,
     dialect: Dialect,
     /// The calls of the model's last turn.
     calls: Vec<&'a ToolCall>,
@@ -111,7 +111,7 @@ pub(super) struct Conversation<'a> {
 impl<'a> Conversation<'a> {
     /// Reads a request's messages.
     pub(super) fn of(dialect: Dialect, family: Family, request: &'a ChatRequest) -> Result<Self, Failure> {
-        let (system, contents, notes) = (Vec::new(), Vec::new(), Vec::new());
+        let (system, contents, notes) = (Vec::new(), Vec::new(), Notes::default());
         let (calls, results, said) = (Vec::new(), Vec::new(), Vec::new());
         let mut all = Self { system, contents, notes, dialect, calls, results, said };
         for (at, message) in request.messages.iter().enumerate() {
@@ -135,7 +135,7 @@ impl<'a> Conversation<'a> {
             }
             let parts = std::mem::take(&mut all.system);
             all.contents.push(Content { role: "user", parts });
-            all.notes.push(Note::Converted("system"));
+            all.notes.converted("messages.system");
         }
         if family.is_set() && all.contents.last().is_some_and(|last| last.role == "model") {
             let problem = "messages: this model does not go on with an assistant's message";
@@ -154,21 +154,21 @@ impl<'a> Conversation<'a> {
 
     fn system(&mut self, text: &'a str) {
         if !self.contents.is_empty() || !self.said.is_empty() || !self.results.is_empty() {
-            self.notes.push(Note::Converted("system"));
+            self.notes.converted("messages.system");
         }
         self.system.push(Part::text(text));
     }
 
     fn user(&mut self, at: usize, part: &'a UserPart) -> Result<Part<'a>, Failure> {
-        let inline = |mime_type, data| Part { inline_data: Some(InlineData { mime_type, data }), ..Part::default() };
         match part {
             UserPart::Text(text) => Ok(Part::text(text)),
-            UserPart::Image(Image::Base64 { media_type, data }) => Ok(inline(media_type, data)),
-            UserPart::Image(Image::Url(url)) => {
-                let data_url = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
-                if let Some((media_type, data)) = data_url {
-                    return Ok(inline(media_type, data));
-                }
+            UserPart::Image(image) => {
+                let url = match inline(image) {
+                    Ok((mime_type, data)) => {
+                        return Ok(Part { inline_data: Some(InlineData { mime_type, data }), ..Part::default() });
+                    }
+                    Err(url) => url,
+                };
                 if !["https://", "http://", "gs://"].iter().any(|scheme| url.starts_with(scheme)) {
                     let problem = format!("messages[{at}]: an image must be inline or at an http(s) or gs address");
                     return Err(Failure::new(FailureClass::Unsupported, problem));
@@ -216,7 +216,7 @@ impl<'a> Conversation<'a> {
     fn reasoning(&mut self, reasoning: &'a Reasoning, own: &mut Vec<Part<'a>>) {
         let Some(proof) = self.proof(reasoning.proof.as_ref()) else {
             if reasoning.proof.is_none() && !reasoning.text.is_empty() {
-                self.notes.push(Note::Dropped("reasoning"));
+                self.notes.dropped("messages.reasoning");
             }
             return;
         };
@@ -233,10 +233,7 @@ impl<'a> Conversation<'a> {
     }
 
     fn call(&mut self, at: usize, call: &'a ToolCall) -> Result<Part<'a>, Failure> {
-        let arguments = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
-        let args = object(arguments).ok_or_else(|| {
-            bad(&format!("messages[{at}].arguments"), &format!("those of `{}` are no JSON object", call.name))
-        })?;
+        let args = arguments_object(at, call)?;
         let function_call = FunctionCall { id: self.id(&call.id), name: &call.name, args };
         let thought_signature = self.proof(call.proof.as_ref());
         Ok(Part { function_call: Some(function_call), thought_signature, ..Part::default() })
@@ -281,15 +278,9 @@ impl<'a> Conversation<'a> {
         if proof.dialect == self.dialect {
             return Some(&proof.data);
         }
-        self.notes.push(Note::Dropped("reasoning"));
+        self.notes.dropped("messages.reasoning");
         None
     }
-}
-
-/// Reads a text as one JSON object.
-fn object(text: &str) -> Option<&RawValue> {
-    let text = text.trim();
-    text.starts_with('{').then(|| serde_json::from_str(text).ok())?
 }
 
 /// Guesses an image's type by its address's ending.

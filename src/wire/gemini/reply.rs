@@ -7,9 +7,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::wire::classify::{self, tidy};
-use crate::wire::draft::{Draft, Fragment, cut, unusable};
-use crate::wire::json::{Content as Text, Scalar};
-use crate::wire::openai::says_something;
+use crate::wire::draft::{Draft, Fragment, broken, unusable};
+use crate::wire::json::{Content as Text, Scalar, parse, says_something};
 use crate::words::{Dialect, Failure, FailureClass, Piece, Proof, StopReason, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
@@ -44,11 +43,7 @@ pub(in crate::wire) fn read_whole(
 }
 
 fn read(dialect: Dialect, draft: &mut Draft, text: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
-    // Serde takes an array for a struct's fields in their order.
-    if text.starts_with('[') {
-        return Err(cut("the provider sent an array in an array"));
-    }
-    let chunk: Chunk<'_> = serde_json::from_str(text).map_err(|problem| broken(text, &problem))?;
+    let chunk: Chunk<'_> = parse(text).map_err(|problem| broken(text, &problem))?;
     if chunk.error.is_some_and(says_something) {
         return Err(classify::in_band(text));
     }
@@ -63,10 +58,6 @@ fn read(dialect: Dialect, draft: &mut Draft, text: &str, out: &mut Vec<Piece>) -
         return Err(blocked);
     }
     if usage.is_some() { Ok(false) } else { classify::recognise(text).map_or(Ok(false), Err) }
-}
-
-fn broken(text: &str, problem: &serde_json::Error) -> Failure {
-    classify::recognise(text).unwrap_or_else(|| cut(&format!("the provider sent what is no answer: {problem}")))
 }
 
 #[derive(Deserialize)]
@@ -240,6 +231,7 @@ impl Call<'_> {
 /// Usage, cumulative in a stream.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names are the wire's")]
 struct Tokens<'a> {
     #[serde(borrow, default)]
     prompt_token_count: Scalar<'a>,

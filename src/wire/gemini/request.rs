@@ -1,7 +1,6 @@
 //! Writes requests. What is long borrows from the caller's words and goes straight into one buffer; only the settings
 //! are values, so that the caller's own can be joined to them.
 
-use bytes::Bytes;
 use serde::ser::{Serialize, Serializer};
 use serde_json::map::Entry;
 use serde_json::{Map, Value, json};
@@ -9,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::conversation::Conversation;
 use super::family::Family;
 use crate::wire::Encoded;
-use crate::wire::openai::{Fields, bad, check, headers, size};
-use crate::words::{ChatRequest, Dialect, Failure, FailureClass, Note, ResponseFormat, Sampling, Tool, ToolChoice};
+use crate::wire::request::{Fields, Notes, check, headers, write};
+use crate::words::{ChatRequest, Dialect, Failure, FailureClass, ResponseFormat, Sampling, Tool, ToolChoice};
 
 /// The most stop sequences that Gemini takes.
 const STOP_MAX: usize = 5;
@@ -31,17 +30,8 @@ pub(in crate::wire) fn encode(
         generation: joined(generation(request, family, &mut notes)?, request.extra.get("generationConfig")),
         tools: joined(tool_config(request, &mut notes), request.extra.get("toolConfig")),
     };
-    let mut body = Vec::with_capacity(size(request));
-    serde_json::to_writer(&mut body, &Body { request, conversation: &conversation, settings: &settings })
-        .map_err(|problem| bad("request", &problem.to_string()))?;
-    let mut seen = Vec::with_capacity(notes.len());
-    notes.retain(|note| {
-        !seen.contains(note) && {
-            seen.push(*note);
-            true
-        }
-    });
-    Ok(Encoded { path: path.into(), headers: headers(streaming), body: Bytes::from(body), notes })
+    let body = write(request, &Body { request, conversation: &conversation, settings: &settings })?;
+    Ok(Encoded { path: path.into(), headers: headers(streaming), body, notes: notes.0 })
 }
 
 /// Returns the path of a model; one that names its collection (`tunedModels/x`) is taken as it is.
@@ -94,7 +84,7 @@ struct Tools<'a> {
     function_declarations: Vec<Declaration<'a>>,
 }
 
-/// A tool. `parametersJsonSchema` takes JSON schemas as they are; the older `parameters` takes a part of OpenAPI's and
+/// A tool. `parametersJsonSchema` takes JSON schemas as they are; the older `parameters` takes a part of `OpenAPI`'s and
 /// refuses the rest.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -113,15 +103,15 @@ impl<'a> Declaration<'a> {
 }
 
 /// Returns how tools are to be called. Neither strictness nor parallel calls can be set.
-fn tool_config(request: &ChatRequest, notes: &mut Vec<Note>) -> Map<String, Value> {
+fn tool_config(request: &ChatRequest, notes: &mut Notes) -> Map<String, Value> {
     if request.tools.is_empty() {
         return Map::new();
     }
     if request.tools.iter().any(|tool| tool.strict == Some(true)) {
-        notes.push(Note::Dropped("tools.strict"));
+        notes.dropped("tools.strict");
     }
     if request.parallel_tool_calls == Some(false) {
-        notes.push(Note::Dropped("parallel_tool_calls"));
+        notes.dropped("parallel_tool_calls");
     }
     let calling = match &request.tool_choice {
         ToolChoice::Auto => return Map::new(),
@@ -133,7 +123,7 @@ fn tool_config(request: &ChatRequest, notes: &mut Vec<Note>) -> Map<String, Valu
 }
 
 /// Returns what the answer is to be like.
-fn generation(request: &ChatRequest, family: Family, notes: &mut Vec<Note>) -> Result<Map<String, Value>, Failure> {
+fn generation(request: &ChatRequest, family: Family, notes: &mut Notes) -> Result<Map<String, Value>, Failure> {
     let mut config = sampling(&request.sampling, family, notes)?;
     let mut put = |key: &str, value: Value| config.insert(key.to_owned(), value);
     if let Some(tokens) = request.output_tokens_max {
@@ -148,13 +138,15 @@ fn generation(request: &ChatRequest, family: Family, notes: &mut Vec<Note>) -> R
     if let Some(effort) = request.effort {
         let (thinking, note) = family.thinking(effort);
         thinking.map(|thinking| put("thinkingConfig", thinking));
-        notes.extend(note);
+        if let Some(note) = note {
+            notes.add(note);
+        }
     }
     Ok(config)
 }
 
 /// Returns the sampling parameters that the model takes. Penalties no current model does.
-fn sampling(sampling: &Sampling, family: Family, notes: &mut Vec<Note>) -> Result<Map<String, Value>, Failure> {
+fn sampling(sampling: &Sampling, family: Family, notes: &mut Notes) -> Result<Map<String, Value>, Failure> {
     if sampling.stop.len() > STOP_MAX {
         let problem = format!("sampling.stop: at most {STOP_MAX} stop sequences");
         return Err(Failure::new(FailureClass::Unsupported, problem));
@@ -172,10 +164,8 @@ fn sampling(sampling: &Sampling, family: Family, notes: &mut Vec<Note>) -> Resul
         ("sampling.presence_penalty", "presencePenalty", (sampling.presence_penalty.map(Value::from), false)),
         ("sampling.frequency_penalty", "frequencyPenalty", (sampling.frequency_penalty.map(Value::from), false)),
     ] {
-        match value {
-            Some(value) if taken => drop(config.insert(key.to_owned(), value)),
-            Some(_) => notes.push(Note::Dropped(field)),
-            None => {}
+        if let Some(value) = notes.keep(taken, field, value) {
+            config.insert(key.to_owned(), value);
         }
     }
     Ok(config)

@@ -48,8 +48,8 @@ fn call(id: &str, name: &str) -> ToolCall {
     ToolCall { id: id.to_owned(), name: name.to_owned(), arguments: "{\"a\": 1}".to_owned(), proof: None }
 }
 
-fn proof(dialect: Dialect, data: &str) -> Option<Proof> {
-    Some(Proof { dialect, data: data.to_owned() })
+fn proof(dialect: Dialect, data: &str) -> Proof {
+    Proof { dialect, data: data.to_owned() }
 }
 
 fn calls(calls: &[ToolCall]) -> Message {
@@ -237,10 +237,10 @@ fn the_operator_speaks_before_all_wherever_it_spoke() {
             "contents": [{"role": "user", "parts": [{"text": "b"}, {"text": "d"}]}],
         })
     );
-    assert_eq!(notes, [Note::Converted("system")]);
+    assert_eq!(notes, [Note::Converted("messages.system")]);
     let (body, notes) = written(GEMINI, &ChatRequest::new("r").system("a"), MODEL);
     assert_eq!(body, json!({"contents": [{"role": "user", "parts": [{"text": "a"}]}]}), "there must be a turn");
-    assert_eq!(notes, [Note::Converted("system")]);
+    assert_eq!(notes, [Note::Converted("messages.system")]);
 }
 
 #[test]
@@ -324,13 +324,13 @@ fn tool_result(call: &ToolCall, content: &str, is_error: bool) -> ToolResult {
 
 #[test]
 fn sends_proofs_back_to_their_issuer_alone() {
-    let own = |id: &str, data: &str| ToolCall { proof: proof(GEMINI, data), ..call(id, "f") };
+    let own = |id: &str, data: &str| ToolCall { proof: Some(proof(GEMINI, data)), ..call(id, "f") };
     let request = hi().message(Message::Assistant(vec![
         reasoning("Hm.", None),
-        reasoning("Aha.", proof(GEMINI, "p1")),
+        reasoning("Aha.", Some(proof(GEMINI, "p1"))),
         text("So"),
-        reasoning("", proof(GEMINI, "p2")),
-        reasoning("", proof(GEMINI, "p3")),
+        reasoning("", Some(proof(GEMINI, "p2"))),
+        reasoning("", Some(proof(GEMINI, "p3"))),
         AssistantPart::ToolCall(own("1", "p4")),
         AssistantPart::ToolCall(call("2", "f")),
     ]));
@@ -346,16 +346,16 @@ fn sends_proofs_back_to_their_issuer_alone() {
             {"functionCall": function("2")},
         ])
     );
-    assert_eq!(notes, [Note::Dropped("reasoning")]);
+    assert_eq!(notes, [Note::Dropped("messages.reasoning")]);
     let (body, notes) = written(Dialect::Vertex, &request, "gemini-2.5-pro");
     let function = json!({"name": "f", "args": {"a": 1}});
     let parts = json!([{"text": "So"}, {"functionCall": function}, {"functionCall": function}]);
-    assert_eq!((&body["contents"][1]["parts"], notes), (&parts, vec![Note::Dropped("reasoning")]));
+    assert_eq!((&body["contents"][1]["parts"], notes), (&parts, vec![Note::Dropped("messages.reasoning")]));
 }
 
 #[test]
 fn calls_that_others_made_say_that_they_have_no_proof_where_one_is_wanted() {
-    let foreign = ToolCall { proof: proof(Dialect::OpenAiChat, "secret"), ..call("toolu_1", "f") };
+    let foreign = ToolCall { proof: Some(proof(Dialect::OpenAiChat, "secret")), ..call("toolu_1", "f") };
     let request = hi().message(calls(&[foreign.clone(), call("call_2", "g")])).message(result(&foreign, "x"));
     for (model, signature) in
         [("gemini-3-flash-preview", json!("skip_thought_signature_validator")), (MODEL, Value::Null)]
@@ -365,7 +365,7 @@ fn calls_that_others_made_say_that_they_have_no_proof_where_one_is_wanted() {
         assert_eq!(body["contents"][1]["parts"][1]["thoughtSignature"], Value::Null);
         assert_eq!(body["contents"][1]["parts"][0]["functionCall"]["id"], "toolu_1");
         assert_eq!(body["contents"][2]["parts"][0]["functionResponse"]["id"], "toolu_1", "the same id on both sides");
-        assert_eq!(notes, [Note::Dropped("reasoning")]);
+        assert_eq!(notes, [Note::Dropped("messages.reasoning")]);
         assert!(!body.to_string().contains("secret"));
     }
 }
@@ -454,7 +454,7 @@ fn a_recorded_conversation_with_a_signed_call_is_written_the_same() {
             id: String::new(),
             name: "weather".to_owned(),
             arguments: function["args"].to_string(),
-            proof: proof(dialect, parts(1)["thoughtSignature"].as_str().expect("a proof")),
+            proof: Some(proof(dialect, parts(1)["thoughtSignature"].as_str().expect("a proof"))),
         };
         let content = parts(2)["functionResponse"]["response"].to_string();
         let answer = ToolResult { call_id: "unknown".to_owned(), name: made.name.clone(), content, is_error: false };
@@ -519,7 +519,7 @@ fn an_answer_goes_back_as_it_came() {
             {"functionCall": {"id": ids[1], "name": "multiply", "args": {}}},
         ])
     );
-    assert_eq!(notes, [Note::Dropped("reasoning")]);
+    assert_eq!(notes, [Note::Dropped("messages.reasoning")]);
 }
 
 // Replies.
@@ -534,7 +534,8 @@ fn decode(body: &str) -> Decoded {
 }
 
 fn stream(chunks: &[Value]) -> Decoded {
-    decode(&chunks.iter().map(|chunk| format!("data: {chunk}\r\n\r\n")).collect::<String>())
+    let events: Vec<String> = chunks.iter().map(|chunk| format!("data: {chunk}\r\n\r\n")).collect();
+    decode(&events.concat())
 }
 
 fn said(parts: Value) -> Value {
@@ -571,17 +572,17 @@ fn reads_thoughts_texts_calls_and_their_proofs_in_order() {
     let [
         thought,
         spoken,
-        lone,
         AssistantPart::ToolCall(first),
         AssistantPart::ToolCall(second),
         AssistantPart::ToolCall(third),
+        lone,
     ] = &ending.parts[..]
     else {
         panic!("{:?}", ending.parts)
     };
-    assert_eq!(*thought, reasoning("Hm.", proof(GEMINI, "p1")));
-    assert_eq!((spoken, lone), (&text("So be it."), &reasoning("", proof(GEMINI, "p3"))));
-    assert_eq!((&*first.arguments, &first.proof), ("{}", &proof(GEMINI, "p2")));
+    assert_eq!(*thought, reasoning("Hm.", Some(proof(GEMINI, "p1"))));
+    assert_eq!((spoken, lone), (&text("So be it."), &reasoning("", Some(proof(GEMINI, "p3")))));
+    assert_eq!((&*first.arguments, &first.proof), ("{}", &Some(proof(GEMINI, "p2"))));
     assert_eq!((&*second.id, &*second.arguments, &second.proof), ("own", "{\"a\":[1]}", &None));
     assert_eq!((&*third.name, &*third.arguments), ("f", "{}"));
     assert!(!first.id.is_empty() && first.id != third.id, "ids are made where there are none, and differ");
@@ -598,7 +599,7 @@ fn proofs_belong_to_who_issued_them() {
     let mut decoder = Decoder::new(Dialect::Vertex, false);
     decoder.push(chunk.to_string().as_bytes(), &mut Vec::new()).expect("a good answer");
     let ending = decoder.finish().expect("a good answer");
-    assert_eq!(ending.tool_calls().next().expect("a call").proof, proof(Dialect::Vertex, "p"));
+    assert_eq!(ending.tool_calls().next().expect("a call").proof, Some(proof(Dialect::Vertex, "p")));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::wire::classify;
-use crate::wire::draft::{Draft, Fragment, cut};
-use crate::wire::json::{Content, Scalar};
+use crate::wire::draft::{Draft, Fragment, broken, cut};
+use crate::wire::json::{Content, Scalar, parse, says_something};
 use crate::words::{Failure, FailureClass, Piece, StopReason, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
@@ -29,7 +29,7 @@ pub(in crate::wire) fn read_event(
         ("error", _) => Err(classify::in_band(data)),
         ("" | "message", _) => read(draft, data, false, out),
         // Events of other names belong to no answer as long as they are not of its shape.
-        _ if parse(data).is_ok() => read(draft, data, false, out),
+        _ if parse::<Chunk<'_>>(data).is_ok() => read(draft, data, false, out),
         _ => Ok(false),
     }
 }
@@ -40,13 +40,7 @@ pub(in crate::wire) fn read_whole(draft: &mut Draft, body: &str, out: &mut Vec<P
 }
 
 fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Result<bool, Failure> {
-    let chunk = match parse(text) {
-        Ok(chunk) => chunk,
-        Err(problem) => {
-            let broken = || cut(&format!("the provider sent what is no answer: {problem}"));
-            return Err(classify::recognise(text).unwrap_or_else(broken));
-        }
-    };
+    let chunk: Chunk<'_> = parse(text).map_err(|problem| broken(text, &problem))?;
     if chunk.error.is_some_and(says_something) {
         return Err(classify::in_band(text));
     }
@@ -64,19 +58,6 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
         None if usage.is_none() => classify::recognise(text).map_or(Ok(false), Err),
         None => Ok(false),
     }
-}
-
-fn parse(text: &str) -> serde_json::Result<Chunk<'_>> {
-    // Serde takes an array for a struct's fields in their order.
-    if text.starts_with('[') {
-        return Err(serde::de::Error::custom("an array"));
-    }
-    serde_json::from_str(text)
-}
-
-/// Tells whether an `error` field is one: some servers send it empty with every chunk.
-pub(in crate::wire) fn says_something(error: &RawValue) -> bool {
-    !matches!(error.get(), "null" | "false" | "\"\"" | "{}" | "[]")
 }
 
 /// One chunk of a stream, or a whole reply.

@@ -1,18 +1,15 @@
-//! Writes requests, straight from the caller's words into one buffer: agents send the same 200 kB to 2 MB again and
-//! again, so no tree of values is built in between.
+//! Writes requests.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::wire::Encoded;
+use crate::wire::request::{Fields, arguments, check, headers, write};
 use crate::words::{
-    AssistantPart, ChatRequest, Effort, Failure, FailureClass, Image, Message, ResponseFormat, Tool, ToolCall,
-    ToolChoice, UserPart,
+    AssistantPart, ChatRequest, Effort, Failure, Image, Message, ResponseFormat, Tool, ToolCall, ToolChoice, UserPart,
 };
 
 /// Families of models, by the generation after the name, that take `max_completion_tokens` and refuse `max_tokens`.
@@ -22,93 +19,8 @@ const COMPLETION_TOKENS_FAMILIES: [(&str, RangeInclusive<u8>); 2] = [("o", b'1'.
 /// Encodes a request for a model.
 pub(in crate::wire) fn encode(request: &ChatRequest, model: &str, streaming: bool) -> Result<Encoded, Failure> {
     check(request)?;
-    let mut body = Vec::with_capacity(size(request));
-    serde_json::to_writer(&mut body, &Body { request, model, streaming })
-        .map_err(|problem| bad("request", &problem.to_string()))?;
-    let headers = headers(streaming);
-    Ok(Encoded { path: "/chat/completions".into(), headers, body: Bytes::from(body), notes: Vec::new() })
-}
-
-/// Returns what every request's headers say: JSON goes out, a stream or JSON is wanted back.
-pub(in crate::wire) fn headers(streaming: bool) -> HeaderMap {
-    let accept = if streaming { "text/event-stream" } else { "application/json" };
-    let mut headers = HeaderMap::with_capacity(4);
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(ACCEPT, HeaderValue::from_static(accept));
-    headers
-}
-
-/// Refuses what is right at no provider, so that nobody pays or waits for the answer.
-pub(in crate::wire) fn check(request: &ChatRequest) -> Result<(), Failure> {
-    if request.messages.is_empty() {
-        return Err(bad("messages", "there must be one at least"));
-    }
-    for (at, message) in request.messages.iter().enumerate() {
-        match message {
-            Message::User(parts) if parts.is_empty() => {
-                return Err(bad(&format!("messages[{at}]"), "a user's message must have a part"));
-            }
-            Message::Tool(result) if result.call_id.is_empty() => {
-                return Err(bad(&format!("messages[{at}].call_id"), "must name the call it answers"));
-            }
-            _ => {}
-        }
-    }
-    match &request.tool_choice {
-        ToolChoice::Required if request.tools.is_empty() => {
-            return Err(bad("tool_choice", "requires a tool, and there is none"));
-        }
-        ToolChoice::Named(name) if !request.tools.iter().any(|tool| tool.name == *name) => {
-            return Err(bad("tool_choice", &format!("names `{name}`, which is not among the tools")));
-        }
-        _ => {}
-    }
-    let sampling = &request.sampling;
-    let numbers = [
-        ("sampling.temperature", sampling.temperature),
-        ("sampling.top_p", sampling.top_p),
-        ("sampling.presence_penalty", sampling.presence_penalty),
-        ("sampling.frequency_penalty", sampling.frequency_penalty),
-    ];
-    match numbers.iter().find(|(_, number)| number.is_some_and(|number| !number.is_finite())) {
-        Some((field, _)) => Err(bad(field, "must be a finite number")),
-        None => Ok(()),
-    }
-}
-
-/// Returns the failure of a request that cannot be right at any provider.
-pub(in crate::wire) fn bad(field: &str, problem: &str) -> Failure {
-    Failure::new(FailureClass::BadRequest, format!("{field}: {problem}"))
-}
-
-/// Guesses the body's size, an eighth above its texts, so that the buffer seldom grows.
-pub(in crate::wire) fn size(request: &ChatRequest) -> usize {
-    let texts: usize = request.messages.iter().map(message_size).sum();
-    texts + texts / 8 + 64 * request.messages.len() + 512 * request.tools.len() + 512
-}
-
-fn message_size(message: &Message) -> usize {
-    match message {
-        Message::System(text) => text.len(),
-        Message::User(parts) => parts.iter().map(user_part_size).sum(),
-        Message::Assistant(parts) => parts.iter().map(assistant_part_size).sum(),
-        Message::Tool(result) => result.content.len(),
-    }
-}
-
-fn user_part_size(part: &UserPart) -> usize {
-    match part {
-        UserPart::Text(text) | UserPart::Image(Image::Url(text)) => text.len(),
-        UserPart::Image(Image::Base64 { data, .. }) => data.len(),
-    }
-}
-
-fn assistant_part_size(part: &AssistantPart) -> usize {
-    match part {
-        AssistantPart::Text(text) => text.len(),
-        AssistantPart::Reasoning(_) => 0,
-        AssistantPart::ToolCall(call) => call.arguments.len() + 128,
-    }
+    let body = write(request, &Body { request, model, streaming })?;
+    Ok(Encoded { path: "/chat/completions".into(), headers: headers(streaming), body, notes: Vec::new() })
 }
 
 struct Body<'a> {
@@ -143,42 +55,6 @@ impl Serialize for Body<'_> {
         body.put_some("reasoning_effort", request.effort.map(effort).as_ref())?;
         body.put_some(tokens_field(model), request.output_tokens_max.as_ref())?;
         body.end(&request.extra)
-    }
-}
-
-/// An object's fields, and which of them are written: the caller's extra fields may not come a second time.
-pub(in crate::wire) struct Fields<M> {
-    map: M,
-    written: Vec<&'static str>,
-}
-
-impl<M: SerializeMap> Fields<M> {
-    /// Begins an object.
-    pub(in crate::wire) fn new(map: M) -> Self {
-        Self { map, written: Vec::with_capacity(16) }
-    }
-
-    /// Writes a field.
-    pub(in crate::wire) fn put<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), M::Error> {
-        self.written.push(key);
-        self.map.serialize_entry(key, value)
-    }
-
-    /// Writes a field that has a value.
-    pub(in crate::wire) fn put_some<T>(&mut self, key: &'static str, value: Option<&T>) -> Result<(), M::Error>
-    where
-        T: Serialize + ?Sized,
-    {
-        value.map_or(Ok(()), |value| self.put(key, value))
-    }
-
-    /// Ends the object with the caller's extra fields, those that are not written yet.
-    pub(in crate::wire) fn end(self, extra: &Map<String, Value>) -> Result<M::Ok, M::Error> {
-        let Self { mut map, written } = self;
-        for (key, value) in extra.iter().filter(|(key, _)| !written.contains(&key.as_str())) {
-            map.serialize_entry(key, value)?;
-        }
-        map.end()
     }
 }
 
@@ -328,11 +204,10 @@ impl Serialize for WireCalls<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut seq = serializer.serialize_seq(None)?;
         for call in self.iter() {
-            let arguments = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
             seq.serialize_element(&WireCall {
                 id: &call.id,
                 kind: "function",
-                function: WireFunction { name: &call.name, arguments },
+                function: WireFunction { name: &call.name, arguments: arguments(call) },
             })?;
         }
         seq.end()

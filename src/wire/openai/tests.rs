@@ -243,7 +243,7 @@ fn guesses_the_size_of_a_body_so_that_it_seldom_grows() {
     let text = "All work and no play makes Jack a dull boy.\n".repeat(1_000);
     let request = (0..40).fold(ChatRequest::new("r"), |request, _| request.user(text.clone()));
     let encoded = encode(&request, "m", true).expect("a good request");
-    assert!(encoded.body.len() <= request::size(&request), "{} bytes", encoded.body.len());
+    assert!(encoded.body.len() <= crate::wire::request::size(&request), "{} bytes", encoded.body.len());
 }
 
 // Replies.

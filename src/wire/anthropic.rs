@@ -1,0 +1,39 @@
+//! The dialect of Anthropic's messages, which several others take as well.
+//!
+//! In flow requests and the JSON inside of answers, out flow bodies, pieces and what the answer's draft needs to be
+//! judged. What a conversation of another dialect holds is brought into shape in `turns`, what a generation of models
+//! takes stands in the table in `models`. Reading is tolerant: every field is optional, unknown ones are skipped.
+//! What is to be cached of a prompt is the caller's to say, by a `cache_control` among the request's extra fields.
+
+mod models;
+mod reply;
+mod request;
+mod turns;
+
+pub(super) use reply::{read_event, read_whole};
+pub(super) use request::encode;
+
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+
+use crate::wire::request::secret;
+use crate::words::{Failure, Secret};
+
+/// What the proof of reasoning begins with of which nothing can be read. A signature is Base64 and has no colon, and
+/// signed reasoning, too, may come without text.
+const REDACTED: &str = "redacted:";
+
+/// How keys begin that a login issued: they are bearer tokens.
+const TOKEN_PREFIX: &str = "sk-ant-oat";
+
+/// Puts a key into the headers.
+pub(super) fn authorize(key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
+    if key.expose().starts_with(TOKEN_PREFIX) {
+        headers.insert(AUTHORIZATION, secret("Bearer ", key)?);
+    } else {
+        headers.insert(HeaderName::from_static("x-api-key"), secret("", key)?);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

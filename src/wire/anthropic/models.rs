@@ -1,0 +1,77 @@
+//! What the generations of models take and refuse: the table, and how a model's name tells its generation.
+
+/// What a generation of models takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Traits {
+    /// The longest answer where the caller sets no limit: this dialect must name one. The model's own limit, but for
+    /// those where prompt and limit together must fit the window.
+    pub(super) output_tokens: u32,
+    /// How thinking is asked for.
+    pub(super) thinking: ThinkingForm,
+    /// Which sampling parameters it takes.
+    pub(super) sampling: SamplingForm,
+    /// Whether it holds answers and arguments to a schema.
+    pub(super) schemas: bool,
+}
+
+/// How a generation is asked to think.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ThinkingForm {
+    /// It cannot.
+    None,
+    /// By a number of tokens.
+    Budget,
+    /// By an effort; it decides itself.
+    Adaptive,
+}
+
+/// Which sampling parameters a generation takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SamplingForm {
+    /// `temperature` and `top_p`.
+    Both,
+    /// One of the two.
+    One,
+    /// Neither, whatever its value.
+    None,
+}
+
+type Version = (u8, u8);
+
+/// The generations of Claude, the newest first, each with the version that it began with.
+const GENERATIONS: [(Version, Traits); 7] = {
+    use SamplingForm as S;
+    use ThinkingForm as T;
+    const fn of(output_tokens: u32, thinking: T, sampling: S, schemas: bool) -> Traits {
+        Traits { output_tokens, thinking, sampling, schemas }
+    }
+    [
+        ((4, 7), of(64_000, T::Adaptive, S::None, true)),
+        ((4, 6), of(64_000, T::Adaptive, S::One, true)),
+        ((4, 5), of(64_000, T::Budget, S::One, true)),
+        ((4, 1), of(32_000, T::Budget, S::One, false)),
+        ((3, 7), of(32_000, T::Budget, S::Both, false)),
+        ((3, 5), of(8_192, T::None, S::Both, false)),
+        ((0, 0), of(4_096, T::None, S::Both, false)),
+    ]
+};
+
+/// Models of others that speak this dialect: what most of them take.
+const OTHERS: Traits =
+    Traits { output_tokens: 8_192, thinking: ThinkingForm::Budget, sampling: SamplingForm::Both, schemas: false };
+
+/// Returns what a model takes, by its name. A Claude without a version in its name is taken for a new one.
+pub(super) fn traits(model: &str) -> Traits {
+    let Some((_, name)) = model.split_once("claude") else { return OTHERS };
+    let version = version(name).unwrap_or((u8::MAX, 0));
+    GENERATIONS.iter().find(|(since, _)| version >= *since).map_or(OTHERS, |(_, traits)| *traits)
+}
+
+/// Reads the version out of what follows "claude": `-3-7-sonnet-20250219`, `-sonnet-4@20250514`, `-opus-4.7`.
+fn version(name: &str) -> Option<Version> {
+    let mut words = name.split(|letter: char| !letter.is_ascii_alphanumeric());
+    // Longer numbers are dates.
+    let number = |word: &str| if word.len() <= 2 { word.parse::<u8>().ok() } else { None };
+    let major = words.find_map(number)?;
+    Some((major, words.next().and_then(number).unwrap_or(0)))
+}

@@ -1,0 +1,242 @@
+//! Reads answers: events of a stream, and whole messages, which are what the first event holds a shell of.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::REDACTED;
+use crate::wire::classify;
+use crate::wire::draft::{Draft, Fragment, broken, cut};
+use crate::wire::json::{Scalar, parse};
+use crate::words::{Dialect, Failure, Piece, Proof, StopReason, Usage};
+
+/// Reads one event of a stream; tells whether it had content.
+pub(in crate::wire) fn read_event(
+    draft: &mut Draft,
+    name: &str,
+    data: &str,
+    out: &mut Vec<Piece>,
+) -> Result<bool, Failure> {
+    let data = data.trim();
+    let event = match (name, data) {
+        (_, "") => return Ok(false),
+        // The end marker of another dialect, from gateways that send both.
+        (_, "[DONE]") => Event { kind: Scalar::Text("message_stop".into()), ..Event::default() },
+        ("error", _) => return Err(classify::in_band(data)),
+        _ => match parse::<Event<'_>>(data) {
+            Ok(event) => event,
+            Err(problem) if is_ours(name) => return Err(broken(data, &problem)),
+            Err(_) => return Ok(false),
+        },
+    };
+    match event.kind.text() {
+        "" if is_ours(name) => classify::recognise(data).map_or(Ok(false), Err),
+        "message_start" => event.message.unwrap_or_default().read(draft, out),
+        "content_block_start" => event.content_block.unwrap_or_default().begin(event.index.count(), draft, out),
+        "content_block_delta" => event.delta.unwrap_or_default().append(event.index.count(), draft, out),
+        "message_delta" => {
+            event.delta.unwrap_or_default().stop(draft);
+            event.usage.unwrap_or_default().count(draft);
+            Ok(false)
+        }
+        "message_stop" => {
+            draft.done = true;
+            Ok(false)
+        }
+        "error" => Err(classify::in_band(data)),
+        // `ping`, `content_block_stop`, and whatever there may be some day.
+        _ => Ok(false),
+    }
+}
+
+/// Tells whether an event of this name belongs to the answer, whatever is in it.
+fn is_ours(name: &str) -> bool {
+    matches!(name, "" | "message") || name.starts_with("message_") || name.starts_with("content_block_")
+}
+
+/// Reads a whole answer; tells whether it had content.
+pub(in crate::wire) fn read_whole(draft: &mut Draft, body: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+    match parse::<Message<'_>>(body) {
+        Ok(message) if message.content.is_some() => message.read(draft, out),
+        Ok(_) => Err(classify::recognise(body).unwrap_or_else(|| cut("the provider sent a message without content"))),
+        Err(problem) => Err(broken(body, &problem)),
+    }
+}
+
+/// An event of a stream.
+#[derive(Deserialize, Default)]
+struct Event<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Scalar<'a>,
+    #[serde(borrow, default)]
+    index: Scalar<'a>,
+    #[serde(borrow, default)]
+    message: Option<Message<'a>>,
+    #[serde(borrow, default)]
+    content_block: Option<Block<'a>>,
+    #[serde(borrow, default)]
+    delta: Option<Block<'a>>,
+    #[serde(borrow, default)]
+    usage: Option<Tokens<'a>>,
+}
+
+/// A message: whole, or as far as it is known when it begins.
+#[derive(Deserialize, Default)]
+struct Message<'a> {
+    #[serde(borrow, default)]
+    id: Scalar<'a>,
+    #[serde(borrow, default)]
+    model: Scalar<'a>,
+    #[serde(borrow, default)]
+    content: Option<Vec<Block<'a>>>,
+    #[serde(borrow, default)]
+    stop_reason: Scalar<'a>,
+    #[serde(borrow, default)]
+    usage: Option<Tokens<'a>>,
+}
+
+impl Message<'_> {
+    fn read(self, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+        draft.identify(self.id.text(), self.model.text());
+        let mut content = false;
+        for (index, block) in (0..).zip(self.content.unwrap_or_default()) {
+            content |= block.begin(Some(index), draft, out)?;
+        }
+        stop(&self.stop_reason, draft);
+        self.usage.unwrap_or_default().count(draft);
+        Ok(content)
+    }
+}
+
+/// A block of content, or what is added to one.
+#[derive(Deserialize, Default)]
+struct Block<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Scalar<'a>,
+    #[serde(borrow, default)]
+    text: Scalar<'a>,
+    #[serde(borrow, default)]
+    thinking: Scalar<'a>,
+    #[serde(borrow, default)]
+    signature: Scalar<'a>,
+    #[serde(borrow, default)]
+    data: Scalar<'a>,
+    #[serde(borrow, default)]
+    id: Scalar<'a>,
+    #[serde(borrow, default)]
+    name: Scalar<'a>,
+    #[serde(borrow, default)]
+    input: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    partial_json: Scalar<'a>,
+    #[serde(borrow, default)]
+    stop_reason: Scalar<'a>,
+}
+
+impl Block<'_> {
+    /// Reads a block as it begins, which is all of it in a whole message. What the provider's own tools do is no
+    /// part of the answer.
+    fn begin(&self, index: Option<u64>, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+        match self.kind.text() {
+            "text" => Ok(draft.text(self.text.text().into(), out)),
+            "thinking" => Ok(self.think(draft, out)),
+            "redacted_thinking" => {
+                draft.seal(proof(format!("{REDACTED}{}", self.data.text())));
+                Ok(true)
+            }
+            "tool_use" => {
+                // A stream begins with an empty object in the place of the arguments that follow.
+                let input = self.input.map(RawValue::get).filter(|input| !matches!(*input, "{}" | "null"));
+                let arguments = input.unwrap_or_default().into();
+                let (id, name) = (self.id.text(), self.name.text());
+                draft.fragment(Fragment { index, id, name, arguments, proof: None })
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Reads what is added to a block.
+    fn append(&self, index: Option<u64>, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+        match self.kind.text() {
+            "text_delta" => Ok(draft.text(self.text.text().into(), out)),
+            "thinking_delta" | "signature_delta" => Ok(self.think(draft, out)),
+            "input_json_delta" if draft.has_call(index) => {
+                let arguments = self.partial_json.text().into();
+                draft.fragment(Fragment { index, arguments, ..Fragment::default() })
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn think(&self, draft: &mut Draft, out: &mut Vec<Piece>) -> bool {
+        let content = draft.reasoning(self.thinking.text().into(), out);
+        if !self.signature.text().is_empty() {
+            draft.prove(proof(self.signature.text().to_owned()));
+        }
+        content
+    }
+
+    fn stop(&self, draft: &mut Draft) {
+        stop(&self.stop_reason, draft);
+    }
+}
+
+fn proof(data: String) -> Proof {
+    Proof { dialect: Dialect::AnthropicMessages, data }
+}
+
+fn stop(reason: &Scalar<'_>, draft: &mut Draft) {
+    let reason = match reason.text() {
+        "" => return,
+        "end_turn" | "stop_sequence" => StopReason::Stop,
+        "max_tokens" | "model_context_window_exceeded" => StopReason::Length,
+        "tool_use" => StopReason::ToolCalls,
+        "refusal" => StopReason::Refusal,
+        // `pause_turn`, `compaction`: the provider's own tools are not done.
+        _ => StopReason::Other,
+    };
+    draft.stopped(reason);
+}
+
+/// Usage. In a stream all counts are totals up to then, and not all come every time.
+#[derive(Deserialize, Default)]
+#[expect(clippy::struct_field_names, reason = "the names are the wire's")]
+struct Tokens<'a> {
+    #[serde(borrow, default)]
+    input_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    cache_read_input_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    cache_creation_input_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    output_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    output_tokens_details: Option<Details<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+struct Details<'a> {
+    #[serde(borrow, default)]
+    thinking_tokens: Scalar<'a>,
+}
+
+impl Tokens<'_> {
+    /// Counts them as everybody here does: cached tokens are part of the input.
+    fn count(self, draft: &mut Draft) {
+        let before = draft.usage.unwrap_or_default();
+        let total = |now: &Scalar<'_>, before: u64| now.count().unwrap_or(0).max(before);
+        let cached = total(&self.cache_read_input_tokens, before.cached);
+        let cache_write = total(&self.cache_creation_input_tokens, before.cache_write);
+        let fresh = before.input.saturating_sub(before.cached).saturating_sub(before.cache_write);
+        let fresh = total(&self.input_tokens, fresh);
+        let usage = Usage {
+            input: fresh.saturating_add(cached).saturating_add(cache_write),
+            output: total(&self.output_tokens, before.output),
+            cached,
+            cache_write,
+            reasoning: total(&self.output_tokens_details.unwrap_or_default().thinking_tokens, before.reasoning),
+        };
+        if usage != Usage::default() {
+            draft.usage = Some(usage);
+        }
+    }
+}

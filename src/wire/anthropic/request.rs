@@ -1,0 +1,254 @@
+//! Writes requests: what is asked for besides the conversation, and the body around both.
+
+use std::borrow::Cow;
+
+use http::header::{HeaderName, HeaderValue};
+use serde::ser::{Serialize, Serializer};
+use serde_json::{Value, json};
+
+use super::models::{SamplingForm, ThinkingForm, Traits, traits};
+use super::turns::{Block, Turns};
+use crate::wire::Encoded;
+use crate::wire::request::{Fields, Notes, check, headers, write};
+use crate::words::{ChatRequest, Effort, Failure, ResponseFormat, Sampling, Tool, ToolChoice};
+
+/// The version of the dialect; there is one.
+const VERSION: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
+
+/// The fewest tokens that can be set aside for thinking.
+const BUDGET_TOKENS_MIN: u32 = 1_024;
+
+/// How an object is asked for where no schema can be given or held to: there is no JSON mode.
+const ONLY_JSON: &str = "Answer with one JSON object and nothing else: no other text before or after, no code fence.";
+
+/// Encodes a request for a model.
+pub(in crate::wire) fn encode(request: &ChatRequest, model: &str, streaming: bool) -> Result<Encoded, Failure> {
+    check(request)?;
+    let mut notes = Notes::default();
+    let traits = traits(model);
+    let mut turns = Turns::of(&request.messages, &mut notes)?;
+    let options = Options::of(request, traits, &mut turns, &mut notes);
+    let body = write(request, &Body { request, model, streaming, traits, turns: &turns, options: &options })?;
+    let mut headers = headers(streaming);
+    let (name, version) = VERSION;
+    headers.insert(name, version);
+    Ok(Encoded { path: "/messages".into(), headers, body, notes: notes.0 })
+}
+
+/// What is asked for besides the conversation, as the model takes it.
+#[derive(Debug)]
+struct Options<'a> {
+    max_tokens: u32,
+    thinking: Option<Value>,
+    effort: Option<&'static str>,
+    format: Option<Value>,
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    stop: Vec<&'a str>,
+    tool_choice: Option<Value>,
+}
+
+impl<'a> Options<'a> {
+    fn of(request: &'a ChatRequest, traits: Traits, turns: &mut Turns<'_>, notes: &mut Notes) -> Self {
+        let mut options = Self {
+            max_tokens: request.output_tokens_max.unwrap_or(traits.output_tokens),
+            thinking: None,
+            effort: None,
+            format: None,
+            temperature: None,
+            top_p: None,
+            stop: Vec::new(),
+            tool_choice: tool_choice(request),
+        };
+        options.think(request, traits, turns, notes);
+        options.sample(&request.sampling, traits, notes);
+        options.form(&request.response_format, traits, turns, notes);
+        if !traits.schemas && request.tools.iter().any(|tool| tool.strict == Some(true)) {
+            notes.dropped("tools.strict");
+        }
+        options
+    }
+
+    /// Asks for thinking. A model that is made to call a tool cannot think before.
+    fn think(&mut self, request: &ChatRequest, traits: Traits, turns: &Turns<'_>, notes: &mut Notes) {
+        let Some(effort) = request.effort else { return };
+        let free = !matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+        match (traits.thinking, effort) {
+            (ThinkingForm::Adaptive, _) => {
+                self.effort = Some(match effort {
+                    Effort::Minimal | Effort::Low => "low",
+                    Effort::Medium => "medium",
+                    Effort::High => "high",
+                });
+                if effort != Effort::Minimal && free {
+                    // Without this the newest models think in silence, like a provider that hangs.
+                    self.thinking = Some(json!({"type": "adaptive", "display": "summarized"}));
+                }
+            }
+            // Where it is not asked for, there is none.
+            (ThinkingForm::None | ThinkingForm::Budget, Effort::Minimal) => {}
+            (ThinkingForm::Budget, Effort::Low | Effort::Medium | Effort::High) => {
+                let wanted = match effort {
+                    Effort::Minimal | Effort::Low => 2_048,
+                    Effort::Medium => 8_192,
+                    Effort::High => 24_576,
+                };
+                // The answer needs its half of the limit.
+                let budget = wanted.min(self.max_tokens / 2);
+                if budget >= BUDGET_TOKENS_MIN && free && turns.may_think() {
+                    self.thinking = Some(json!({"type": "enabled", "budget_tokens": budget}));
+                } else {
+                    notes.dropped("effort");
+                }
+            }
+            (ThinkingForm::None, _) => notes.dropped("effort"),
+        }
+    }
+
+    /// Takes over what of the sampling parameters the model takes; who thinks takes none.
+    fn sample(&mut self, sampling: &'a Sampling, traits: Traits, notes: &mut Notes) {
+        let fixed = traits.sampling == SamplingForm::None || self.thinking.is_some();
+        let one = traits.sampling == SamplingForm::One && sampling.temperature.is_some();
+        self.temperature = sampling.temperature.filter(|_| !fixed).map(|temperature| temperature.clamp(0.0, 1.0));
+        self.top_p = sampling.top_p.filter(|_| !fixed && !one);
+        self.stop = sampling.stop.iter().map(String::as_str).filter(|stop| !stop.trim().is_empty()).collect();
+        let dropped = [
+            ("sampling.temperature", sampling.temperature.is_some() && self.temperature.is_none()),
+            ("sampling.top_p", sampling.top_p.is_some() && self.top_p.is_none()),
+            ("sampling.presence_penalty", sampling.presence_penalty.is_some()),
+            ("sampling.frequency_penalty", sampling.frequency_penalty.is_some()),
+            ("sampling.seed", sampling.seed.is_some()),
+            ("sampling.stop", self.stop.len() < sampling.stop.len()),
+        ];
+        dropped.iter().filter(|(_, is_dropped)| *is_dropped).for_each(|(what, _)| notes.dropped(what));
+        if self.temperature.is_some() && self.temperature != sampling.temperature {
+            notes.converted("sampling.temperature");
+        }
+    }
+
+    /// Asks for the answer's form: by a schema where the model holds to it, else in words.
+    fn form(&mut self, format: &ResponseFormat, traits: Traits, turns: &mut Turns<'_>, notes: &mut Notes) {
+        let asked = match format {
+            ResponseFormat::Text => return,
+            ResponseFormat::JsonSchema { schema, .. } if traits.schemas => {
+                self.format = Some(json!({"type": "json_schema", "schema": closed(schema)}));
+                return;
+            }
+            ResponseFormat::JsonSchema { schema, .. } => {
+                Cow::Owned(format!("{ONLY_JSON} It must fit this JSON schema:\n{schema}"))
+            }
+            ResponseFormat::Json => Cow::Borrowed(ONLY_JSON),
+        };
+        notes.converted("response_format");
+        turns.system.push(Block::Text { text: asked });
+    }
+}
+
+fn tool_choice(request: &ChatRequest) -> Option<Value> {
+    let one_by_one = request.parallel_tool_calls == Some(false);
+    let mut choice = match &request.tool_choice {
+        _ if request.tools.is_empty() => return None,
+        ToolChoice::Auto if !one_by_one => return None,
+        ToolChoice::Auto => json!({"type": "auto"}),
+        ToolChoice::None => return Some(json!({"type": "none"})),
+        ToolChoice::Required => json!({"type": "any"}),
+        ToolChoice::Named(name) => json!({"type": "tool", "name": name}),
+    };
+    if one_by_one {
+        choice["disable_parallel_tool_use"] = true.into();
+    }
+    Some(choice)
+}
+
+struct Body<'a> {
+    request: &'a ChatRequest,
+    model: &'a str,
+    streaming: bool,
+    traits: Traits,
+    turns: &'a Turns<'a>,
+    options: &'a Options<'a>,
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { request, model, streaming, traits, turns, options } = *self;
+        let mut body = Fields::new(serializer.serialize_map(None)?);
+        body.put("model", model)?;
+        body.put("max_tokens", &options.max_tokens)?;
+        body.put("stream", &streaming)?;
+        if !turns.system.is_empty() {
+            body.put("system", &turns.system)?;
+        }
+        if !request.tools.is_empty() {
+            let tools: Vec<_> = request.tools.iter().map(|tool| WireTool::of(tool, traits)).collect();
+            body.put("tools", &tools)?;
+            body.put_some("tool_choice", options.tool_choice.as_ref())?;
+        }
+        body.put("messages", &turns.all)?;
+        body.put_some("thinking", options.thinking.as_ref())?;
+        let output = Output { effort: options.effort, format: options.format.as_ref() };
+        body.put_some("output_config", (output != Output::default()).then_some(&output))?;
+        body.put_some("temperature", options.temperature.as_ref())?;
+        body.put_some("top_p", options.top_p.as_ref())?;
+        body.put_some("stop_sequences", (!options.stop.is_empty()).then_some(&options.stop))?;
+        body.end(&request.extra)
+    }
+}
+
+#[derive(Default, PartialEq, serde::Serialize)]
+struct Output<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effort: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<&'a Value>,
+}
+
+#[derive(serde::Serialize)]
+struct WireTool<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'a str,
+    input_schema: Cow<'a, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+}
+
+impl<'a> WireTool<'a> {
+    fn of(tool: &'a Tool, traits: Traits) -> Self {
+        let Tool { name, description, parameters, strict } = tool;
+        let strict = strict.filter(|strict| *strict && traits.schemas);
+        let mut input_schema =
+            if strict.is_some() { Cow::Owned(closed(parameters)) } else { Cow::Borrowed(parameters) };
+        match &*input_schema {
+            Value::Object(schema) if schema.contains_key("type") => {}
+            // A tool without arguments may have an empty schema, or none; here the type must be there.
+            Value::Object(_) => input_schema.to_mut()["type"] = "object".into(),
+            _ => input_schema = Cow::Owned(json!({"type": "object", "properties": {}})),
+        }
+        Self { name, description, input_schema, strict }
+    }
+}
+
+/// Returns a schema whose objects have no other properties than those it names: only such are held to. What fits the
+/// closed schema fits the open one.
+fn closed(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    close(&mut schema);
+    schema
+}
+
+fn close(schema: &mut Value) {
+    let Value::Object(schema) = schema else { return };
+    for (key, inner) in schema.iter_mut() {
+        match (key.as_str(), inner) {
+            ("properties" | "$defs" | "definitions", Value::Object(inner)) => inner.values_mut().for_each(close),
+            ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(inner)) => inner.iter_mut().for_each(close),
+            ("items", inner) => close(inner),
+            _ => {}
+        }
+    }
+    if schema.get("type").is_some_and(|kind| kind == "object") || schema.contains_key("properties") {
+        schema.entry("additionalProperties").or_insert(false.into());
+    }
+}
