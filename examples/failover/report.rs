@@ -62,7 +62,7 @@ pub fn report(account: &Account, acts: &[Played], drills: &[Drill], provider_cra
     let verdict = if summary.is_good() { "saw no failure" } else { "SAW FAILURES" };
     let _ = write!(
         text,
-        "\nReceived by the providers: {received} ({answered} answered, {failed} failed); met a closed port: {unreached}.\n\n\
+        "\nProviders received {received} ({answered} answered, {failed} failed); {unreached} met a closed port.\n\n\
          Verdict: in {} calls {AGENTS} agents {verdict} ({agent_failures}).\n\
          Masked: {masked_failures} failed attempts, {provider_crashes} crashes of provider actors.\n\
          Price: {attempts_per_call} attempts a call; p99 {p99:+.0} ms over the healthy baseline.\n",
