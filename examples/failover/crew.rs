@@ -8,7 +8,7 @@ use standin::runtime::HealthSnapshot;
 use standin::{RouterMessage, ractor};
 
 use crate::agent::{Agent, Arguments};
-use crate::report::quantile;
+use crate::report::percentile;
 
 pub const AGENTS: usize = 12;
 /// What "now" means on the screen.
@@ -147,7 +147,7 @@ impl State {
             failures: troubles.len(),
             masked: calls.iter().filter(|call| call.answered).map(|call| call.attempts.saturating_sub(1)).sum(),
             resets: calls.iter().map(|call| call.resets).sum(),
-            recent: [quantile(&recent, 0.5), quantile(&recent, 0.99)],
+            recent: [percentile(&recent, 50), percentile(&recent, 99)],
             longest: new.iter().map(|call| call.took).max().unwrap_or_default(),
         };
         self.seen = calls.len();

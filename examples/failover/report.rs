@@ -27,6 +27,13 @@ pub struct Summary {
     provider_crashes: usize,
 }
 
+impl Summary {
+    /// Tells whether the agents were spared everything.
+    pub fn is_good(&self) -> bool {
+        self.calls > 0 && self.agent_failures == 0
+    }
+}
+
 /// Returns the summary, and a table and the verdict for people.
 pub fn report(account: &Account, acts: &[Played], drills: &[Drill], provider_crashes: usize) -> (Summary, String) {
     let Account { calls, troubles } = account;
@@ -44,7 +51,7 @@ pub fn report(account: &Account, acts: &[Played], drills: &[Drill], provider_cra
         calls: calls.len(),
         agent_failures: troubles.len(),
         masked_failures: (failed + unreached).saturating_sub(seen),
-        attempts_per_call: ((received + unreached) as f64 / calls.len() as f64 * 1e3).round() / 1e3,
+        attempts_per_call: rounded((received + unreached) as f64 / calls.len() as f64, 1e3),
         added_latency_ms_p50: p50,
         added_latency_ms_p99: p99,
         provider_crashes,
@@ -55,8 +62,7 @@ pub fn report(account: &Account, acts: &[Played], drills: &[Drill], provider_cra
     let verdict = if summary.is_good() { "saw no failure" } else { "SAW FAILURES" };
     let _ = write!(
         text,
-        "\nThe providers received {received} requests: {answered} answered whole, {failed} failed. {unreached} more found\n\
-         a port closed.\n\n\
+        "\nProviders received {received} ({answered} answered, {failed} failed); {unreached} met a closed port.\n\n\
          Verdict: in {} calls {AGENTS} agents {verdict} ({agent_failures}).\n\
          Masked: {masked_failures} failed attempts, {provider_crashes} crashes of provider actors.\n\
          Price: {attempts_per_call} attempts a call; p99 {p99:+.0} ms over the healthy baseline.\n",
@@ -75,8 +81,8 @@ fn table(calls: &[Call], acts: &[Played], usual: &Baseline) -> String {
         let within = || calls.iter().filter(|call| span.contains(&call.began));
         let (all, tries) = (within().count(), tries(within()));
         let (masked, seen) = (tries.saturating_sub(all as u64), within().filter(|call| !call.answered).count());
-        let [p50, p99] = usual.added(within());
-        let _ = writeln!(table, "{title:<37}{all:>7}{tries:>7}{masked:>7}{seen:>5}{p50:>8.0}{p99:>8.0}");
+        let [p50, p99] = usual.added(within()).map(|millis| rounded(millis, 1.0));
+        let _ = writeln!(table, "{title:<37}{all:>7}{tries:>7}{masked:>7}{seen:>5}{p50:>8}{p99:>8}");
     }
     table
 }
@@ -91,20 +97,13 @@ struct Baseline {
     text: Duration,
 }
 
-impl Summary {
-    /// Tells whether the agents were spared everything.
-    pub fn is_good(&self) -> bool {
-        self.calls > 0 && self.agent_failures == 0
-    }
-}
-
 impl Baseline {
     fn of(calls: &[Call], well: &Range<Instant>) -> Self {
         let median = |kind| {
             let calls = calls.iter().filter(|call| call.kind == kind && well.contains(&(call.began + call.took)));
             let mut took: Vec<_> = calls.map(|call| call.took).collect();
             took.sort_unstable();
-            quantile(&took, 0.5)
+            percentile(&took, 50)
         };
         Self { tool: median(Kind::Tool), text: median(Kind::Text) }
     }
@@ -115,12 +114,17 @@ impl Baseline {
         let added = |call: &Call| (call.took.as_secs_f64() - usual(call.kind).as_secs_f64()) * 1e3;
         let mut added: Vec<f64> = calls.map(added).collect();
         added.sort_unstable_by(f64::total_cmp);
-        [0.5, 0.99].map(|q| (quantile(&added, q) * 10.0).round() / 10.0)
+        [50, 99].map(|percent| rounded(percentile(&added, percent), 10.0))
     }
 }
 
-/// Returns a quantile of what is sorted (nearest rank).
-pub fn quantile<T: Copy + Default>(sorted: &[T], q: f64) -> T {
-    let rank = (q * sorted.len() as f64).ceil() as usize;
+fn rounded(number: f64, parts: f64) -> f64 {
+    // Adding nothing makes -0 a 0.
+    (number * parts).round() / parts + 0.0
+}
+
+/// Returns a percentile of what is sorted (nearest rank).
+pub fn percentile<T: Copy + Default>(sorted: &[T], percent: usize) -> T {
+    let rank = (sorted.len() * percent).div_ceil(100);
     sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }

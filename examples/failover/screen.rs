@@ -10,7 +10,7 @@ use standin::runtime::{ProviderHealth, ProviderStatus};
 use crate::crew::{AGENTS, Picture};
 use crate::stage::PROVIDERS;
 use crate::story::Act;
-use crate::terminal::{BOLD, CYAN, DIM, GREEN, RED, Terminal, YELLOW, put};
+use crate::terminal::{BOLD, CYAN, DIM, GREEN, RED, Terminal, YELLOW, is_taken, put};
 
 /// Columns of the strip of latencies.
 const STRIP: usize = 76;
@@ -62,7 +62,7 @@ impl Screen {
 
     fn note(&mut self, line: &str, more: &str) {
         let line = format!("{:5.1} s  {line}", self.began.elapsed().as_secs_f64());
-        if !self.terminal.is_taken() {
+        if !is_taken() {
             put(&format!("{line}{more}\n"));
         }
         self.events.push_back(line);
@@ -74,16 +74,15 @@ impl Screen {
     /// Draws, given how many requests each provider has received.
     pub fn draw(&mut self, picture: &Picture, received: [u64; 3]) {
         let progress = self.began.elapsed().div_duration_f64(self.total);
-        if let Some(longest) = self.strip.get_mut((progress * STRIP as f64) as usize) {
-            *longest = picture.longest.max(*longest);
+        let columns = (1..STRIP).filter(|&column| column as f64 <= progress * STRIP as f64).count();
+        self.strip[columns] = self.strip[columns].max(picture.longest);
+        let before = std::mem::replace(&mut self.received, received);
+        for ((traffic, now), before) in self.traffic.iter_mut().zip(received).zip(before) {
+            *traffic = *traffic * TRAFFIC_DECAY + (now - before) as f64;
         }
-        for at in 0..3 {
-            self.traffic[at] = self.traffic[at] * TRAFFIC_DECAY + (received[at] - self.received[at]) as f64;
-        }
-        self.received = received;
         let Picture { calls, failures, masked, .. } = picture;
         self.tally = format!("   ({calls} calls so far, {masked} failed attempts masked, {failures} failures seen)");
-        if self.terminal.is_taken() {
+        if is_taken() {
             self.draw_title(progress);
             self.draw_providers(picture);
             self.draw_agents(picture);
@@ -99,8 +98,10 @@ impl Screen {
         let title = self.terminal.paint(BOLD, "standin · failover rehearsed");
         let total = self.total.as_secs_f64();
         let bar = self.terminal.paint(CYAN, &bar(progress, 28));
-        self.terminal.line(&format!("{title}  {:6.1} of {total:.0} s  {bar}\r\n", progress * total));
-        self.terminal.line(&format!("now: {}\r\n", self.act));
+        self.terminal.line(&format!("{title}  {:6.1} of {total:.0} s  {bar}", progress * total));
+        self.terminal.line("");
+        self.terminal.line(&format!("now: {}", self.act));
+        self.terminal.line("");
     }
 
     fn draw_providers(&mut self, picture: &Picture) {
@@ -131,13 +132,12 @@ impl Screen {
         let seen = self.terminal.paint(colour, &format!("{failures} failures"));
         let (p50, p99) = (millis(*p50), millis(*p99));
         let strip: String = self.strip.iter().map(|longest| column(*longest)).collect();
-        let strip = self.terminal.paint(YELLOW, &strip);
-        let caption = self.terminal.paint(DIM, "slowest calls so far (low: 100 ms, high: 1 s)");
-        self.terminal
-            .line(&format!("{AGENTS} agents  {calls} calls  {seen}  {masked} masked  {resets} restarted mid-answer"));
+        let agents = format!("{AGENTS} agents  {calls} calls  {seen}  {masked} masked  {resets} restarted mid-answer");
+        self.terminal.line(&agents);
         self.terminal.line(&format!("latency of a call, last 2 s: p50 {p50}, p99 {p99}"));
-        self.terminal.line(&caption);
-        self.terminal.line(&format!("{strip}\r\n"));
+        self.terminal.line(&self.terminal.paint(DIM, "slowest calls so far (low: 100 ms, high: 1 s)"));
+        self.terminal.line(&self.terminal.paint(YELLOW, &strip));
+        self.terminal.line("");
     }
 }
 
@@ -181,18 +181,18 @@ fn describe(event: &Event) -> Option<(&str, String)> {
 
 /// Returns a bar that is filled to a part.
 fn bar(part: f64, width: usize) -> String {
-    let filled = (part.clamp(0.0, 1.0) * width as f64).round() as usize;
-    "━".repeat(filled) + &"─".repeat(width - filled)
+    (0..width).map(|at| if (at as f64 + 0.5) / width as f64 <= part { '━' } else { '─' }).collect()
 }
 
 /// Returns a column as high as the logarithm of a latency: 100 ms is low, from 1 s on it is full.
 fn column(latency: Duration) -> char {
-    let height = (latency.as_secs_f64() * 10.0).log10().clamp(0.0, 1.0) * 7.0;
     if latency.is_zero() {
-        ' '
-    } else {
-        ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'][height.round() as usize]
+        return ' ';
     }
+    let height = (latency.as_secs_f64() * 10.0).log10() * 7.0;
+    let steps = ['▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let reached = steps.into_iter().zip(0..).take_while(|(_, step)| f64::from(*step) + 0.5 <= height);
+    reached.last().map_or('▁', |(column, _)| column)
 }
 
 fn millis(time: Duration) -> String {

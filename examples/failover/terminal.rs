@@ -39,10 +39,6 @@ impl Terminal {
         Self { colours: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()), picture: String::new() }
     }
 
-    pub fn is_taken(&self) -> bool {
-        TAKEN.load(Relaxed)
-    }
-
     /// Adds a line to the picture, and erases what an earlier picture left behind it.
     pub fn line(&mut self, line: &str) {
         let _ = write!(self.picture, "{line}\x1b[K\r\n");
@@ -63,6 +59,11 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         give_back();
     }
+}
+
+/// Tells whether there is a picture to draw, and no lines to print.
+pub fn is_taken() -> bool {
+    TAKEN.load(Relaxed)
 }
 
 fn give_back() {
