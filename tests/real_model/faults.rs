@@ -99,8 +99,7 @@ async fn outage<T>(
     tokio::time::sleep(Duration::from_secs(1)).await;
     let struck = strike();
     let since = Instant::now();
-    let left = leave(world).await;
-    let caught = caught.end(world, classes, since).await;
+    let (left, caught) = tokio::join!(leave(world), caught.end(world, classes, since));
     let healed = heal(struck).await;
     let won = world.won();
     let back = world.until("a probe works", HOME_MAX, async || world.won() > won).await;
