@@ -198,9 +198,9 @@ async fn a_linked_runtime_ends_with_its_supervisor_and_nobody_hangs() {
         let asking = tokio::spawn(async move { runtime.chat(ask(&words(1_000))).await });
         sleep(S).await;
         if kills {
-            boss.kill()
+            boss.kill();
         } else {
-            boss.stop(None)
+            boss.stop(None);
         }
         let begun = Instant::now();
         let seen = read(reading).await;

@@ -83,7 +83,8 @@ impl World {
     /// the free local model as long as that is well.
     pub async fn start(server: Server) -> Self {
         let drills = [drill("small").await, drill("large").await];
-        let local = ModelConfig { price: price(0.0, 0.0), context_tokens_max: Some(WINDOW), ..ModelConfig::default() };
+        let local =
+            ModelConfig { price: Some(price(0.0, 0.0)), context_tokens_max: Some(WINDOW), ..ModelConfig::default() };
         let mut real = ProviderConfig::new(format!("{}/v1", server.url))
             // Shorter than by default, so that all of it can be seen within minutes: 15, 5 and 30 s.
             .model_with(MODEL, ModelConfig { stall: Some(Duration::from_secs(4)), ..local.clone() })
@@ -93,9 +94,9 @@ impl World {
         let mut broken = ProviderConfig::new(format!("{}/v1", server.url)).model(MODEL);
         broken.custom = Some(Arc::new(Halved(Http::new(&TransportOptions::default()).expect("a transport"))));
 
-        let small = ModelConfig { price: price(3.0, 15.0), ..local };
+        let small = ModelConfig { price: Some(price(3.0, 15.0)), ..local };
         let large =
-            ModelConfig { price: price(5.0, 25.0), context_tokens_max: Some(128_000), ..ModelConfig::default() };
+            ModelConfig { price: Some(price(5.0, 25.0)), context_tokens_max: Some(128_000), ..ModelConfig::default() };
         let fallbacks = ["drill-a/small", "drill-b/large"];
         let route = |first: &str| RouteConfig::new([&*format!("{first}/{MODEL}"), fallbacks[0], fallbacks[1]]);
         let mut smart = route("llama");
@@ -195,6 +196,6 @@ async fn drill(model: &str) -> Drill {
     Drill::start(script).await.expect("a free port")
 }
 
-fn price(input: f64, output: f64) -> Option<standin::config::PriceConfig> {
-    Some(standin::config::PriceConfig { input, output, cached_input: None })
+fn price(input: f64, output: f64) -> standin::config::PriceConfig {
+    standin::config::PriceConfig { input, output, cached_input: None }
 }
