@@ -13,7 +13,7 @@ use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use tokio::sync::oneshot;
 
 use super::shared::{CrashHook, Shared, lock};
-use super::slot::{Permit, ProviderStatus, Slot};
+use super::slot::{Permit, Slot};
 use super::table::Provider as Configured;
 use crate::policy::admission::{Admission, Ask, Effect, Report, Ticket};
 use crate::policy::snapshot::{BreakerState, Force, Health, Refusal};
@@ -105,8 +105,7 @@ impl Actor for Provider {
         state.save();
         let slot = &state.configured.slot;
         *slot.transport.write().unwrap_or_else(PoisonError::into_inner) = Some(transport);
-        slot.provider.set(myself.clone());
-        slot.status.send_replace(ProviderStatus::Up);
+        slot.up(myself.clone());
         myself.send_interval(CHECKPOINT_EVERY, || ProviderMessage::Checkpoint);
         let name = state.configured.spec.name.clone();
         tracing::info!(provider = %name, incarnation, "provider started");

@@ -1,6 +1,7 @@
 //! The root supervisor: starts everything, restarts what crashes, replaces what is reconfigured, stops in order.
 //!
-//! Nobody restarts silently for ever: each child has a restart intensity with backoff and, beyond it, a rest.
+//! Nobody restarts silently for ever: each child has a restart intensity with backoff, and each crash is an event. Beyond
+//! the intensity a provider's supervisor rests; the others, for whom nobody can stand in, wait the longest backoff.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -195,9 +196,13 @@ impl State {
         let (now, actor) = (now(), child.name());
         let options = || Restarts::new(self.shared.limits.restart.clone());
         let restarts = self.restarts.entry(actor.clone()).or_insert_with(options);
-        let (wait, resting) = match restarts.crashed(now, &mut self.rng) {
-            Restart::After { wait, .. } => (wait, false),
-            Restart::Rest(wait) => (wait, true),
+        let (wait, resting) = match (restarts.crashed(now, &mut self.rng), &child) {
+            (Restart::After { wait, .. }, _) => (wait, false),
+            (Restart::Rest(wait), Child::Supervisor(_)) => (wait, true),
+            // Nobody can stand in for these: their rest would be an outage of everything.
+            (Restart::Rest(_), Child::Calls | Child::Front | Child::Router) => {
+                (self.shared.limits.restart.backoff_max, false)
+            }
         };
         tracing::error!(actor, reason, ?wait, resting, "actor crashed");
         self.shared.tell(Event::ActorRestarted { actor, reason: reason.to_owned() });

@@ -10,6 +10,7 @@ use ractor::{ActorCell, ActorRef, Message};
 use tokio::sync::watch;
 
 use super::provider::ProviderMessage;
+use super::shared::lock;
 use crate::policy::admission::{Admission, Outcome, Report, Ticket};
 use crate::policy::snapshot::{Disabled, Health};
 use crate::transport::Transport;
@@ -88,6 +89,9 @@ pub(crate) struct Slot {
     pub(crate) status: watch::Sender<ProviderStatus>,
     /// The whole machine as of its last transition, for the next incarnation.
     pub(crate) checkpoint: Mutex<Option<Arc<Admission>>>,
+    /// Ends of attempts that came while the provider was down, for verdicts among them must not be lost. At most as
+    /// many as were in flight.
+    missed: Mutex<Vec<(Ticket, Report)>>,
     /// How often the provider was started.
     pub(crate) incarnations: AtomicU64,
     /// Attempts in flight, per target.
@@ -103,6 +107,7 @@ impl Slot {
             health: watch::Sender::new(health),
             status: watch::Sender::new(ProviderStatus::Up),
             checkpoint: Mutex::new(None),
+            missed: Mutex::default(),
             incarnations: AtomicU64::new(0),
             gauges: (0..targets).map(|_| AtomicU32::new(0)).collect(),
         }
@@ -126,6 +131,17 @@ impl Slot {
     /// Tells whether no attempt is in flight at any target.
     pub(crate) fn is_idle(&self) -> bool {
         self.gauges.iter().all(|gauge| gauge.load(Relaxed) == 0)
+    }
+
+    /// Names the living provider, and hands it what came while there was none.
+    pub(crate) fn up(&self, provider: ActorRef<ProviderMessage>) {
+        let mut missed = lock(&self.missed);
+        self.provider.set(provider);
+        for (ticket, report) in missed.drain(..) {
+            self.provider.send(ProviderMessage::Report(ticket, report));
+        }
+        drop(missed);
+        self.status.send_replace(ProviderStatus::Up);
     }
 
     /// Says that the provider is not there, and how it fares.
@@ -172,7 +188,15 @@ impl Permit {
 
     /// Reports something about the attempt while it runs.
     pub(crate) fn report(&self, report: Report) {
-        self.slot.provider.send(ProviderMessage::Report(self.ticket, report));
+        let send = || self.slot.provider.send(ProviderMessage::Report(self.ticket, report));
+        if send() || !matches!(report, Report::Ended(_)) {
+            return;
+        }
+        // Asked again under the lock: no provider comes up between a report that went nowhere and the note of it.
+        let mut missed = lock(&self.slot.missed);
+        if !send() {
+            missed.push((self.ticket, report));
+        }
     }
 
     /// Gives the place back and reports the attempt's end: whoever hears of it finds the place free.

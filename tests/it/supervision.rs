@@ -692,3 +692,55 @@ async fn the_place_in_flight_of_an_attempt_is_free_again_after_every_kind_of_cra
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_that_comes_while_the_provider_is_down_is_not_lost() {
+    for (fault, out) in [
+        (Fault::RateLimited(RetryHint::Seconds(300 * S)), "rate_limited"),
+        (Fault::Error(ProviderError::Unauthorised), "unauthorised"),
+        (Fault::Error(ProviderError::ModelGone), "model_gone"),
+    ] {
+        for failing_starts in [0, 2, 5] {
+            let world = world(2, Script { head: 500 * MS, ..unhurried() }).await;
+            world.providers[0].next(5, fault.clone());
+            let asking = chats(&world, 5, "hello");
+            sleep(495 * MS).await;
+            crash(&world.runtime, Crash::ProviderStarts(failing_starts));
+            crash(&world.runtime, Crash::ProviderKilled("a".into()));
+            for reply in all(asking).await {
+                reply.expect("an answer");
+            }
+            world.until("a", is_up).await;
+            settle().await;
+            let received = world.providers[0].received();
+            assert_eq!(received, 5);
+            let reply = world.runtime.chat(ask("later")).await.expect("an answer");
+            assert_eq!(path(&reply.finished.attempts), "b/m won", "{out} after {failing_starts} failing starts");
+            assert_eq!(world.providers[0].received(), received, "nobody asks before its time");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_router_that_crashes_again_and_again_does_not_rest_since_nobody_could_stand_in_for_it() {
+    let world = world(1, Script::default()).await;
+    for _ in 0..30 {
+        assert!(crash(&world.runtime, Crash::RouterPanics));
+        let begun = Instant::now();
+        world.runtime.chat(ask("hello")).await.expect("an answer");
+        assert!(begun.elapsed() < 2 * S, "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_crashes_every_attempt_hurts_nobody_else() {
+    let world = world(3, unhurried()).await;
+    crash(&world.runtime, Crash::Attempts(3));
+    let error = world.runtime.chat(ask("poison")).await.expect_err("it crashes everywhere");
+    assert_eq!(path(error.attempts()), "a/m crashed, b/m crashed, c/m crashed");
+    for provider in ["a", "b", "c"] {
+        assert_eq!(world.incarnations(provider), 1);
+    }
+    let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
+    assert_eq!(path(&reply.finished.attempts), "a/m won");
+}
