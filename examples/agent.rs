@@ -1,7 +1,7 @@
 //! An actor of your own that asks a model through the runtime, against a real provider:
 //!
 //! ```text
-//! STANDIN_BASE_URL=https://api.openai.com/v1 STANDIN_MODEL=gpt-5-mini OPENAI_API_KEY=… cargo run --example agent -- hello
+//! STANDIN_BASE_URL=https://api.openai.com/v1 STANDIN_MODEL=gpt-5-mini OPENAI_API_KEY=… cargo run --example agent hello
 //! ```
 
 use std::{env, io, io::Write as _, process::ExitCode};

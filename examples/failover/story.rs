@@ -1,5 +1,5 @@
-//! The story: what goes wrong, at whom, and for how long. Somebody is always well, though others may still be recovering:
-//! what no provider can answer, no runtime can.
+//! The story: what goes wrong, at whom, and for how long. Somebody is always well, though others may still be
+//! recovering: what no provider can answer, no runtime can.
 
 use std::time::Duration;
 
