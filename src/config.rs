@@ -20,6 +20,7 @@ use crate::policy::health::HealthOptions;
 use crate::policy::restart::RestartOptions;
 use crate::policy::routing::RouteOptions;
 use crate::transport::{Http, Transport, TransportOptions};
+use crate::wire::quirks::{Quirks, percent_encoded};
 use crate::words::{Capabilities, ConfigError, Dialect, ModelClass, Price, Secret, TargetId};
 
 /// The most labels of one configuration.
@@ -72,11 +73,20 @@ impl Default for Config {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// Everything before `/chat/completions`, `https://api.openai.com/v1` for one.
+    /// Everything before `/chat/completions` or `/responses`, `https://api.openai.com/v1` for one. At Azure that is
+    /// everything before and with `/openai/v1`, or, for its older addresses, everything before `/openai/deployments`.
     pub base_url: String,
     /// How its HTTP speaks.
     #[serde(default)]
     pub dialect: DialectConfig,
+    /// Whose accent of OpenAI's dialects it speaks: `openai`, `azure`, `azure-deployments`, `deepseek`, `mistral`,
+    /// `qwen`, `groq`, `xai`, `together`, `openrouter`, `perplexity`, `vllm`, `ollama`, `llamacpp` or `generic`, which is
+    /// none. By the base URL's host where absent; a local server's host tells nothing.
+    #[serde(default)]
+    pub flavour: Option<String>,
+    /// Parameters added to every address, Azure's `api-version` for one.
+    #[serde(default)]
+    pub query: BTreeMap<String, String>,
     /// Its keys. The one with most headroom is used; one that is refused is taken out alone. None is fine for a
     /// local server.
     #[serde(default)]
@@ -116,12 +126,13 @@ fn yes() -> bool {
 }
 
 impl fmt::Debug for ProviderConfig {
-    /// Shows where and what, and no headers: somebody may have put a key there.
+    /// Shows where and what, and no headers or parameters: somebody may have put a key there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { base_url, dialect, keys, models, labels, domain, stream_upstream, .. } = self;
+        let Self { base_url, dialect, flavour, keys, models, labels, domain, stream_upstream, .. } = self;
         f.debug_struct("ProviderConfig")
             .field("base_url", base_url)
             .field("dialect", dialect)
+            .field("flavour", flavour)
             .field("keys", keys)
             .field("models", models)
             .field("labels", labels)
@@ -141,6 +152,8 @@ impl PartialEq for ProviderConfig {
         custom
             && self.base_url == other.base_url
             && self.dialect == other.dialect
+            && self.flavour == other.flavour
+            && self.query == other.query
             && self.keys == other.keys
             && self.models == other.models
             && self.labels == other.labels
@@ -161,6 +174,8 @@ pub enum DialectConfig {
     /// OpenAI's chat completions, which most providers speak.
     #[default]
     OpenaiChat,
+    /// OpenAI's responses, without state at the provider.
+    OpenaiResponses,
 }
 
 /// One key.
@@ -311,6 +326,8 @@ impl ProviderConfig {
         Self {
             base_url: base_url.into(),
             dialect: DialectConfig::default(),
+            flavour: None,
+            query: BTreeMap::new(),
             keys: Vec::new(),
             models: BTreeMap::new(),
             labels: Vec::new(),
@@ -411,6 +428,10 @@ impl ProviderConfig {
         let host = host(&base_url).ok_or_else(|| {
             ConfigError::new(at("base_url"), "is no address; it looks like `https://api.openai.com/v1`")
         })?;
+        let quirks = self.quirks(&base_url).ok_or_else(|| {
+            let known: Vec<&str> = Quirks::names().collect();
+            ConfigError::new(at("flavour"), format!("is none that is known; there are: {}", known.join(", ")))
+        })?;
         let mut headers = http::HeaderMap::new();
         for (header, value) in &self.headers {
             let problem = |what| ConfigError::new(at(&format!("headers.{header}")), format!("is no header {what}"));
@@ -440,7 +461,10 @@ impl ProviderConfig {
             name: name.into(),
             dialect: match self.dialect {
                 DialectConfig::OpenaiChat => Dialect::OpenAiChat,
+                DialectConfig::OpenaiResponses => Dialect::OpenAiResponses,
             },
+            query: self.query(quirks),
+            quirks,
             base_url,
             host,
             keys: self.named_keys(&at("keys"))?,
@@ -451,6 +475,20 @@ impl ProviderConfig {
             restart: restart.clone(),
             targets,
         })
+    }
+
+    /// Returns the accent it speaks with, if it is known.
+    fn quirks(&self, base_url: &str) -> Option<&'static Quirks> {
+        self.flavour.as_ref().map_or_else(|| Some(Quirks::at(base_url)), |name| Quirks::named(name))
+    }
+
+    /// Returns the parameters of every address, those of the accent first; escaped.
+    fn query(&self, quirks: &Quirks) -> String {
+        let usual = quirks.query.iter().copied().filter(|(name, _)| !self.query.contains_key(*name));
+        let own = self.query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs: Vec<String> =
+            usual.chain(own).map(|(name, value)| format!("{}={}", percent_encoded(name), percent_encoded(value))).collect();
+        pairs.join("&")
     }
 
     /// Names the keys; a provider without one has a key of no value.

@@ -7,6 +7,7 @@
 use super::draft::{Draft, Ending, cut};
 use super::json::Nesting;
 use super::openai;
+use super::responses;
 use super::sse::{SseItem, SseParser, TooLong};
 use crate::words::{Dialect, Failure, FailureClass, Piece, Scope};
 
@@ -140,6 +141,7 @@ fn read_event(
 ) -> Result<bool, Failure> {
     match dialect {
         Dialect::OpenAiChat => openai::read_event(draft, name, data, out),
+        Dialect::OpenAiResponses => responses::read_event(draft, name, data, out),
     }
 }
 
@@ -147,6 +149,7 @@ fn read_event(
 fn read_whole(dialect: Dialect, draft: &mut Draft, body: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
     match dialect {
         Dialect::OpenAiChat => openai::read_whole(draft, body, out),
+        Dialect::OpenAiResponses => responses::read_whole(draft, body, out),
     }
 }
 

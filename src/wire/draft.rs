@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 
 use super::classify::tidy;
-use crate::words::{AssistantPart, Failure, FailureClass, Piece, StopReason, ToolCall, Usage};
+use crate::words::{AssistantPart, Failure, FailureClass, Piece, Proof, Reasoning, StopReason, ToolCall, Usage};
 
 /// The most tool calls of one answer. OpenAI takes 128 tools; more calls than that in one turn is a model gone astray.
 const TOOL_CALLS_MAX: usize = 128;
@@ -24,7 +24,7 @@ pub struct Ending {
     pub usage: Option<Usage>,
     /// The model's name as the provider spelled it.
     pub model: Option<Arc<str>>,
-    /// The whole answer, to be shown or sent back: text and reasoning as they came, then the tool calls, complete.
+    /// The whole answer, to be shown or sent back: text, reasoning and complete tool calls in the order they began.
     pub parts: Vec<AssistantPart>,
 }
 
@@ -67,6 +67,8 @@ pub(super) struct Draft {
 #[derive(Debug)]
 struct PartialCall {
     index: Option<u64>,
+    /// How many parts came before it.
+    after: usize,
     id: String,
     name: String,
     arguments: String,
@@ -83,12 +85,18 @@ impl Draft {
         }
     }
 
+    /// Returns the part that may go on: the last one, unless a tool call began after it.
+    fn open(&mut self) -> Option<&mut AssistantPart> {
+        let closed = self.calls.last().is_some_and(|call| call.after == self.parts.len());
+        self.parts.last_mut().filter(|_| !closed)
+    }
+
     /// Takes text of the answer; tells whether there was any.
     pub(super) fn text(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
         if text.is_empty() {
             return false;
         }
-        match self.parts.last_mut() {
+        match self.open() {
             Some(AssistantPart::Text(last)) => last.push_str(&text),
             _ => self.parts.push(AssistantPart::Text(text.clone().into_owned())),
         }
@@ -105,7 +113,7 @@ impl Draft {
         if text.is_empty() {
             return false;
         }
-        match self.parts.last_mut() {
+        match self.open() {
             Some(AssistantPart::Reasoning(last)) if last.proof.is_none() => last.text.push_str(&text),
             _ => self.parts.push(AssistantPart::Reasoning(text.clone().into_owned().into())),
         }
@@ -114,6 +122,14 @@ impl Draft {
             _ => out.push(Piece::Reasoning(text.into_owned())),
         }
         true
+    }
+
+    /// Takes what the provider wants back with the reasoning that came last, or instead of any.
+    pub(super) fn proof(&mut self, proof: Proof) {
+        match self.open() {
+            Some(AssistantPart::Reasoning(last)) if last.proof.is_none() => last.proof = Some(proof),
+            _ => self.parts.push(AssistantPart::Reasoning(Reasoning { text: String::new(), proof: Some(proof) })),
+        }
     }
 
     /// Takes text by which the model declines; the caller sees it as the answer's text.
@@ -132,7 +148,7 @@ impl Draft {
             }
             None => {
                 let (id, name, arguments) = (String::new(), String::new(), String::new());
-                self.calls.push(PartialCall { index: fragment.index, id, name, arguments });
+                self.calls.push(PartialCall { index: fragment.index, after: self.parts.len(), id, name, arguments });
                 self.calls.len() - 1
             }
         };
@@ -145,6 +161,22 @@ impl Draft {
         }
         call.arguments.push_str(&fragment.arguments);
         Ok(!fragment.name.is_empty() || !fragment.arguments.is_empty())
+    }
+
+    /// Takes a tool call that is told once more as a whole: its arguments count if none came in fragments.
+    pub(super) fn whole_call(&mut self, call: Fragment<'_>) -> Result<bool, Failure> {
+        let named = |known: &PartialCall| known.index == call.index && !call.id.is_empty() && known.id == call.id;
+        match self.calls.iter_mut().find(|known| named(known)) {
+            Some(known) if known.arguments.is_empty() => known.arguments = call.arguments.into_owned(),
+            Some(_) => {}
+            None => return self.fragment(&call),
+        }
+        Ok(true)
+    }
+
+    /// Tells whether nothing of the answer has come yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.is_empty() && self.calls.is_empty()
     }
 
     /// Finds the call that a fragment continues. Calls are told apart by index; some providers leave it out, or
@@ -180,8 +212,9 @@ impl Draft {
         let (mut parts, mut called) = (self.parts, 0);
         let spoke = parts.iter().any(|part| part.as_text().is_some());
         for call in self.calls {
+            let after = call.after;
             if let Some(call) = call.complete(&self.id, called)? {
-                parts.push(AssistantPart::ToolCall(call));
+                parts.insert(after + called, AssistantPart::ToolCall(call));
                 called += 1;
             }
         }

@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// A string or a number; anything else counts as nothing.
 #[derive(Debug, Default)]
@@ -184,6 +185,11 @@ impl<'de> Visitor<'de> for ContentVisitor {
         }
         Ok(part)
     }
+}
+
+/// Tells whether an `error` field is one: some servers send it empty with every chunk.
+pub(super) fn says_something(error: &RawValue) -> bool {
+    !matches!(error.get(), "null" | "false" | "\"\"" | "{}" | "[]")
 }
 
 /// Finds where a JSON object or array that arrives in chunks is complete.

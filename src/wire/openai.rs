@@ -3,22 +3,26 @@
 //! In flow requests and the JSON inside of answers, out flow bodies, pieces and what the answer's draft needs to be
 //! judged. Reading is tolerant: every field is optional, unknown ones are skipped, kinds may vary.
 
+mod messages;
 mod reply;
 mod request;
 
 pub(super) use reply::{read_event, read_whole};
 pub(super) use request::encode;
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
+use crate::wire::quirks::Quirks;
 use crate::words::{Failure, FailureClass, Secret};
 
-/// Puts a key into the headers as a bearer token.
-pub(super) fn authorize(key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
-    let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose()))
+/// Puts a key into its header, as a bearer token where that is the usual one.
+pub(super) fn authorize(quirks: &Quirks, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
+    let name = HeaderName::from_static(quirks.key_header);
+    let scheme = if name == AUTHORIZATION { "Bearer " } else { "" };
+    let mut value = HeaderValue::try_from(format!("{scheme}{}", key.expose()))
         .map_err(|_| Failure::new(FailureClass::Unauthorised, "the key holds characters that no header may hold"))?;
     value.set_sensitive(true);
-    headers.insert(AUTHORIZATION, value);
+    headers.insert(name, value);
     Ok(())
 }
 

@@ -34,6 +34,8 @@ pub enum Dialect {
     /// OpenAI's chat completions, which most providers speak.
     #[default]
     OpenAiChat,
+    /// OpenAI's responses, without state at the provider.
+    OpenAiResponses,
 }
 
 /// What kind of model it is: sets the first guesses of its latency and its timers.

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::wire::classify;
 use crate::wire::draft::{Draft, Fragment, cut};
-use crate::wire::json::{Content, Scalar};
+use crate::wire::json::{Content, Scalar, says_something};
 use crate::words::{Failure, FailureClass, Piece, StopReason, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
@@ -72,11 +72,6 @@ fn parse(text: &str) -> serde_json::Result<Chunk<'_>> {
         return Err(serde::de::Error::custom("an array"));
     }
     serde_json::from_str(text)
-}
-
-/// Tells whether an `error` field is one: some servers send it empty with every chunk.
-fn says_something(error: &RawValue) -> bool {
-    !matches!(error.get(), "null" | "false" | "\"\"" | "{}" | "[]")
 }
 
 /// One chunk of a stream, or a whole reply.

@@ -1,0 +1,205 @@
+//! What the requests of all dialects share: checks, notes, sizes, and how words become JSON.
+//!
+//! Bodies are written straight from the caller's words into one buffer: agents send the same 200 kB to 2 MB again
+//! and again, so no tree of values is built in between.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
+
+use super::quirks::IdForm;
+use crate::words::{
+    AssistantPart, ChatRequest, Failure, FailureClass, Image, Message, Note, ToolCall, ToolChoice, ToolResult, UserPart,
+};
+
+/// Writes a body into one buffer.
+pub(super) fn write(request: &ChatRequest, body: &impl Serialize) -> Result<Bytes, Failure> {
+    let mut buffer = Vec::with_capacity(size(request));
+    serde_json::to_writer(&mut buffer, body).map_err(|problem| bad("request", &problem.to_string()))?;
+    Ok(Bytes::from(buffer))
+}
+
+/// Returns the headers of a request in JSON.
+pub(super) fn headers(streaming: bool) -> HeaderMap {
+    let accept = if streaming { "text/event-stream" } else { "application/json" };
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static(accept));
+    headers
+}
+
+/// Refuses what is right at no provider, so that nobody pays or waits for the answer.
+pub(super) fn check(request: &ChatRequest) -> Result<(), Failure> {
+    if request.messages.is_empty() {
+        return Err(bad("messages", "there must be one at least"));
+    }
+    for (at, message) in request.messages.iter().enumerate() {
+        match message {
+            Message::User(parts) if parts.is_empty() => {
+                return Err(bad(&format!("messages[{at}]"), "a user's message must have a part"));
+            }
+            Message::Tool(result) if result.call_id.is_empty() => {
+                return Err(bad(&format!("messages[{at}].call_id"), "must name the call it answers"));
+            }
+            _ => {}
+        }
+    }
+    match &request.tool_choice {
+        ToolChoice::Required if request.tools.is_empty() => {
+            return Err(bad("tool_choice", "requires a tool, and there is none"));
+        }
+        ToolChoice::Named(name) if !request.tools.iter().any(|tool| tool.name == *name) => {
+            return Err(bad("tool_choice", &format!("names `{name}`, which is not among the tools")));
+        }
+        _ => {}
+    }
+    let sampling = &request.sampling;
+    let numbers = [
+        ("sampling.temperature", sampling.temperature),
+        ("sampling.top_p", sampling.top_p),
+        ("sampling.presence_penalty", sampling.presence_penalty),
+        ("sampling.frequency_penalty", sampling.frequency_penalty),
+    ];
+    match numbers.iter().find(|(_, number)| number.is_some_and(|number| !number.is_finite())) {
+        Some((field, _)) => Err(bad(field, "must be a finite number")),
+        None => Ok(()),
+    }
+}
+
+/// Returns the failure of a field that is right at no provider.
+pub(super) fn bad(field: &str, problem: &str) -> Failure {
+    Failure::new(FailureClass::BadRequest, format!("{field}: {problem}"))
+}
+
+/// Returns the failure of a field that this target cannot serve, though another may.
+pub(super) fn unsupported(field: &str) -> Failure {
+    Failure::new(FailureClass::Unsupported, format!("{field}: the provider takes none"))
+}
+
+/// Guesses the body's size, an eighth above its texts, so that the buffer seldom grows.
+pub(super) fn size(request: &ChatRequest) -> usize {
+    let texts: usize = request.messages.iter().map(message_size).sum();
+    texts + texts / 8 + 64 * request.messages.len() + 512 * request.tools.len() + 512
+}
+
+fn message_size(message: &Message) -> usize {
+    match message {
+        Message::System(text) => text.len(),
+        Message::User(parts) => parts.iter().map(user_part_size).sum(),
+        Message::Assistant(parts) => parts.iter().map(assistant_part_size).sum(),
+        Message::Tool(result) => result.content.len(),
+    }
+}
+
+fn user_part_size(part: &UserPart) -> usize {
+    match part {
+        UserPart::Text(text) | UserPart::Image(Image::Url(text)) => text.len(),
+        UserPart::Image(Image::Base64 { data, .. }) => data.len(),
+    }
+}
+
+fn assistant_part_size(part: &AssistantPart) -> usize {
+    match part {
+        AssistantPart::Text(text) => text.len(),
+        AssistantPart::Reasoning(reasoning) => {
+            reasoning.text.len() + reasoning.proof.as_ref().map_or(0, |proof| proof.data.len())
+        }
+        AssistantPart::ToolCall(call) => call.arguments.len() + 128,
+    }
+}
+
+/// What of a conversation cannot go as it is, each thing once.
+#[derive(Debug, Default)]
+pub(super) struct Notes(pub(super) Vec<Note>);
+
+impl Notes {
+    /// Notes something once.
+    pub(super) fn add(&mut self, note: Note) {
+        if !self.0.contains(&note) {
+            self.0.push(note);
+        }
+    }
+
+    /// Returns a value that the target takes; one that it does not is left out and noted.
+    pub(super) fn keep<T>(&mut self, taken: bool, field: &'static str, value: Option<T>) -> Option<T> {
+        if value.is_some() && !taken {
+            self.add(Note::Dropped(field));
+            return None;
+        }
+        value
+    }
+
+    /// Notes what of a tool's result cannot go as it is: that it is a failure its text must tell.
+    pub(super) fn result(&mut self, ids: IdForm, result: &ToolResult) {
+        self.keep(false, "messages.is_error", result.is_error.then_some(()));
+        self.id(ids, &result.call_id);
+    }
+
+    /// Notes what of a tool call cannot go as it is.
+    pub(super) fn call(&mut self, ids: IdForm, call: &ToolCall) {
+        self.keep(false, "messages.tool_call.proof", call.proof.as_ref());
+        self.id(ids, &call.id);
+    }
+
+    fn id(&mut self, ids: IdForm, id: &str) {
+        if ids.fit(id) != id {
+            self.add(Note::Converted("messages.tool_call.id"));
+        }
+    }
+}
+
+/// An object's fields, and which of them are written: the caller's extra fields may not come a second time.
+pub(super) struct Fields<M> {
+    map: M,
+    written: Vec<&'static str>,
+}
+
+impl<M: SerializeMap> Fields<M> {
+    pub(super) fn new(map: M) -> Self {
+        Self { map, written: Vec::with_capacity(16) }
+    }
+
+    pub(super) fn put<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), M::Error> {
+        self.written.push(key);
+        self.map.serialize_entry(key, value)
+    }
+
+    pub(super) fn put_some<T: Serialize>(&mut self, key: &'static str, value: Option<&T>) -> Result<(), M::Error> {
+        value.map_or(Ok(()), |value| self.put(key, value))
+    }
+
+    /// Ends the object with the caller's own fields, as far as they are not written.
+    pub(super) fn end<'e>(mut self, extra: impl Iterator<Item = (&'e String, &'e Value)>) -> Result<M::Ok, M::Error> {
+        for (key, value) in extra.filter(|(key, _)| !self.written.contains(&key.as_str())) {
+            self.map.serialize_entry(key, value)?;
+        }
+        self.map.end()
+    }
+}
+
+/// Returns a call's arguments: of none, an empty object.
+pub(super) fn arguments(call: &ToolCall) -> &str {
+    if call.arguments.trim().is_empty() { "{}" } else { &call.arguments }
+}
+
+/// What an iterator yields, as an array; the iterator is made anew for each writing.
+pub(super) struct Each<F>(pub(super) F);
+
+impl<F: Fn() -> I, I: IntoIterator<Item: Serialize>> Serialize for Each<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
+/// What is formatted straight into a JSON string.
+pub(super) struct Formatted<T>(pub(super) T);
+
+impl<T: fmt::Display> Serialize for Formatted<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+

@@ -1,0 +1,303 @@
+//! Writes requests: the conversation as a list of items, of which one message of an assistant may become several.
+
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use crate::wire::Encoded;
+use crate::wire::quirks::{IdForm, Quirks};
+use crate::wire::request::{Each, Fields, Formatted, Notes, arguments, check, headers, write};
+use crate::words::{
+    AssistantPart, ChatRequest, Dialect, Failure, Image, Message, Note, Proof, ResponseFormat, Tool, ToolCall,
+    ToolChoice, UserPart,
+};
+
+/// The fewest tokens that may be asked for; less is refused.
+const OUTPUT_TOKENS_MIN: u32 = 16;
+/// The longest id of a call that is taken, in characters.
+const CALL_ID: IdForm = IdForm::Max(64);
+
+/// Encodes a request for a model.
+pub(in crate::wire) fn encode(
+    quirks: &Quirks,
+    request: &ChatRequest,
+    model: &str,
+    streaming: bool,
+) -> Result<Encoded, Failure> {
+    check(request)?;
+    quirks.check(request)?;
+    let mut notes = Notes::default();
+    let body = Body::of(quirks, request, model, streaming, &mut notes);
+    let body = write(request, &body)?;
+    Ok(Encoded { path: quirks.responses_path.into(), headers: headers(streaming), body, notes: notes.0 })
+}
+
+/// A request as it is going to be written.
+struct Body<'a> {
+    request: &'a ChatRequest,
+    model: &'a str,
+    streaming: bool,
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    parallel_tool_calls: Option<bool>,
+    effort: Option<&'static str>,
+    /// Whether encrypted reasoning is asked for: models that do not reason refuse that.
+    encrypted: bool,
+    output_tokens_max: Option<u32>,
+}
+
+impl<'a> Body<'a> {
+    fn of(quirks: &Quirks, request: &'a ChatRequest, model: &'a str, streaming: bool, notes: &mut Notes) -> Self {
+        let sampling = &request.sampling;
+        let takes = |field| quirks.takes(model, field);
+        let temperature = notes.keep(takes("sampling.temperature"), "sampling.temperature", sampling.temperature);
+        let top_p = notes.keep(takes("sampling.top_p"), "sampling.top_p", sampling.top_p);
+        notes.keep(false, "sampling.presence_penalty", sampling.presence_penalty);
+        notes.keep(false, "sampling.frequency_penalty", sampling.frequency_penalty);
+        notes.keep(false, "sampling.seed", sampling.seed);
+        notes.keep(false, "sampling.stop", sampling.stop.first());
+        let field = "parallel_tool_calls";
+        let parallel_tool_calls = notes.keep(takes(field), field, request.parallel_tool_calls);
+        let effort = notes.keep(takes("effort"), "effort", request.effort);
+        let effort = effort.map(|effort| quirks.effort_word(model, effort, notes)).filter(|word| !word.is_empty());
+        let output_tokens_max = request.output_tokens_max.map(|tokens| tokens.max(OUTPUT_TOKENS_MIN));
+        if output_tokens_max != request.output_tokens_max {
+            notes.add(Note::Converted("output_tokens_max"));
+        }
+        note_messages(request, notes);
+        let encrypted = quirks.reasons(model) || effort.is_some() || request.extra.contains_key("reasoning");
+        let body = Self {
+            request,
+            model,
+            streaming,
+            temperature,
+            top_p,
+            parallel_tool_calls,
+            effort,
+            encrypted,
+            output_tokens_max,
+        };
+        body
+    }
+}
+
+/// Notes what of the messages cannot go as it is.
+fn note_messages(request: &ChatRequest, notes: &mut Notes) {
+    for message in &request.messages {
+        match message {
+            Message::Tool(result) => notes.result(CALL_ID, result),
+            Message::Assistant(parts) => {
+                let sent = sendable(parts);
+                for (at, part) in parts.iter().enumerate() {
+                    match part {
+                        AssistantPart::Reasoning(reasoning) if at >= sent || item(reasoning.proof.as_ref()).is_none() => {
+                            notes.add(Note::Dropped("messages.reasoning"));
+                        }
+                        AssistantPart::ToolCall(call) => notes.call(CALL_ID, call),
+                        AssistantPart::Text(_) | AssistantPart::Reasoning(_) => {}
+                    }
+                }
+            }
+            Message::System(_) | Message::User(_) => {}
+        }
+    }
+}
+
+/// Returns how many of an assistant's parts may be sent: reasoning must be followed by what it led to, and an answer
+/// that broke off in the middle of it has nothing to follow.
+fn sendable(parts: &[AssistantPart]) -> usize {
+    let last = parts.iter().rposition(|part| match part {
+        AssistantPart::Text(text) => !text.is_empty(),
+        AssistantPart::ToolCall(_) => true,
+        AssistantPart::Reasoning(_) => false,
+    });
+    last.map_or(0, |last| last + 1)
+}
+
+/// Returns the item of reasoning that a proof holds, if it is one of this dialect.
+fn item(proof: Option<&Proof>) -> Option<&RawValue> {
+    let proof = proof.filter(|proof| proof.dialect == Dialect::OpenAiResponses)?;
+    serde_json::from_str::<&RawValue>(&proof.data).ok().filter(|item| item.get().starts_with('{'))
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let request = self.request;
+        let mut body = Fields::new(serializer.serialize_map(None)?);
+        body.put("model", self.model)?;
+        body.put("input", &Input(&request.messages))?;
+        body.put("stream", &self.streaming)?;
+        body.put("store", &false)?;
+        if self.encrypted {
+            body.put("include", &["reasoning.encrypted_content"])?;
+        }
+        body.put_some("reasoning", self.effort.map(|effort| json!({"effort": effort})).as_ref())?;
+        if !request.tools.is_empty() {
+            body.put("tools", &Each(|| request.tools.iter().map(WireTool)))?;
+            body.put_some("tool_choice", tool_choice(&request.tool_choice).as_ref())?;
+            body.put_some("parallel_tool_calls", self.parallel_tool_calls.as_ref())?;
+        }
+        body.put_some("text", WireText::of(&request.response_format).as_ref())?;
+        body.put_some("temperature", self.temperature.as_ref())?;
+        body.put_some("top_p", self.top_p.as_ref())?;
+        body.put_some("max_output_tokens", self.output_tokens_max.as_ref())?;
+        body.end(request.extra.iter())
+    }
+}
+
+fn tool_choice(choice: &ToolChoice) -> Option<serde_json::Value> {
+    match choice {
+        ToolChoice::Auto => None,
+        ToolChoice::None => Some("none".into()),
+        ToolChoice::Required => Some("required".into()),
+        ToolChoice::Named(name) => Some(json!({"type": "function", "name": name})),
+    }
+}
+
+/// The conversation as items.
+struct Input<'a>(&'a [Message]);
+
+impl Serialize for Input<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut seq = serializer.serialize_seq(None)?;
+        for message in self.0 {
+            match message {
+                Message::System(text) => seq.serialize_element(&Item::said("system", text))?,
+                Message::User(parts) => match &parts[..] {
+                    [UserPart::Text(text)] => seq.serialize_element(&Item::said("user", text))?,
+                    parts => seq.serialize_element(&Item::said("user", Each(|| parts.iter().map(WirePart))))?,
+                },
+                Message::Assistant(parts) => assistant(&parts[..sendable(parts)], &mut seq)?,
+                Message::Tool(result) => {
+                    let call_id = CALL_ID.fit(&result.call_id);
+                    seq.serialize_element(&Plain::FunctionCallOutput { call_id: &call_id, output: &result.content })?;
+                }
+            }
+        }
+        seq.end()
+    }
+}
+
+/// Writes what an assistant said, thought and called, in its order.
+fn assistant<S: SerializeSeq>(parts: &[AssistantPart], seq: &mut S) -> Result<(), S::Error> {
+    for run in parts.chunk_by(|a, b| a.as_text().is_some() && b.as_text().is_some()) {
+        match &run[0] {
+            AssistantPart::Text(_) => {
+                let texts = || run.iter().filter_map(AssistantPart::as_text).filter(|text| !text.is_empty());
+                if texts().next().is_some() {
+                    seq.serialize_element(&Item::said("assistant", Each(|| texts().map(OutputText::new))))?;
+                }
+            }
+            AssistantPart::Reasoning(reasoning) => {
+                if let Some(item) = item(reasoning.proof.as_ref()) {
+                    seq.serialize_element(item)?;
+                }
+            }
+            AssistantPart::ToolCall(call) => {
+                let ToolCall { id, name, .. } = call;
+                let call_id = CALL_ID.fit(id);
+                seq.serialize_element(&Plain::FunctionCall { call_id: &call_id, name, arguments: arguments(call) })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[derive(serde::Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Item<'a, C> {
+    Message { role: &'static str, content: C },
+    FunctionCall { call_id: &'a str, name: &'a str, arguments: &'a str },
+    FunctionCallOutput { call_id: &'a str, output: &'a str },
+}
+
+/// An item without parts.
+type Plain<'a> = Item<'a, ()>;
+
+impl<C> Item<'_, C> {
+    fn said(role: &'static str, content: C) -> Self {
+        Self::Message { role, content }
+    }
+}
+
+#[derive(serde::Serialize)]
+struct OutputText<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    text: &'a str,
+}
+
+impl<'a> OutputText<'a> {
+    fn new(text: &'a str) -> Self {
+        Self { kind: "output_text", text }
+    }
+}
+
+struct WirePart<'a>(&'a UserPart);
+
+impl Serialize for WirePart<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        match self.0 {
+            UserPart::Text(text) => {
+                map.serialize_entry("type", "input_text")?;
+                map.serialize_entry("text", text)?;
+            }
+            UserPart::Image(image) => {
+                map.serialize_entry("type", "input_image")?;
+                match image {
+                    Image::Url(url) => map.serialize_entry("image_url", url)?,
+                    Image::Base64 { media_type, data } => {
+                        let url = Formatted(format_args!("data:{media_type};base64,{data}"));
+                        map.serialize_entry("image_url", &url)?;
+                    }
+                }
+            }
+        }
+        map.end()
+    }
+}
+
+struct WireTool<'a>(&'a Tool);
+
+impl Serialize for WireTool<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Tool { name, description, parameters, strict } = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", "function")?;
+        map.serialize_entry("name", name)?;
+        if !description.is_empty() {
+            map.serialize_entry("description", description)?;
+        }
+        map.serialize_entry("parameters", parameters)?;
+        if let Some(strict) = strict {
+            map.serialize_entry("strict", strict)?;
+        }
+        map.end()
+    }
+}
+
+#[derive(serde::Serialize)]
+struct WireText<'a> {
+    format: WireFormat<'a>,
+}
+
+#[derive(serde::Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum WireFormat<'a> {
+    JsonObject,
+    JsonSchema { name: &'a str, schema: &'a serde_json::Value, strict: bool },
+}
+
+impl<'a> WireText<'a> {
+    fn of(format: &'a ResponseFormat) -> Option<Self> {
+        let format = match format {
+            ResponseFormat::Text => return None,
+            ResponseFormat::Json => WireFormat::JsonObject,
+            ResponseFormat::JsonSchema { name, schema, strict } => {
+                WireFormat::JsonSchema { name, schema, strict: *strict }
+            }
+        };
+        Some(Self { format })
+    }
+}
