@@ -85,18 +85,12 @@ impl Draft {
         }
     }
 
-    /// Returns the part that may go on: the last one, unless a tool call began after it.
-    fn open(&mut self) -> Option<&mut AssistantPart> {
-        let closed = self.calls.last().is_some_and(|call| call.after == self.parts.len());
-        self.parts.last_mut().filter(|_| !closed)
-    }
-
     /// Takes text of the answer; tells whether there was any.
     pub(super) fn text(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
         if text.is_empty() {
             return false;
         }
-        match self.open() {
+        match self.open_part() {
             Some(AssistantPart::Text(last)) => last.push_str(&text),
             _ => self.parts.push(AssistantPart::Text(text.clone().into_owned())),
         }
@@ -113,7 +107,7 @@ impl Draft {
         if text.is_empty() {
             return false;
         }
-        match self.open() {
+        match self.open_part() {
             Some(AssistantPart::Reasoning(last)) if last.proof.is_none() => last.text.push_str(&text),
             _ => self.parts.push(AssistantPart::Reasoning(text.clone().into_owned().into())),
         }
@@ -124,12 +118,18 @@ impl Draft {
         true
     }
 
-    /// Takes what the provider wants back with the reasoning that came last, or instead of any.
-    pub(super) fn proof(&mut self, proof: Proof) {
-        match self.open() {
+    /// Takes the proof of the reasoning that came last; where none came without one, the proof is all there is to see.
+    pub(super) fn prove(&mut self, proof: Proof) {
+        match self.open_part() {
             Some(AssistantPart::Reasoning(last)) if last.proof.is_none() => last.proof = Some(proof),
             _ => self.parts.push(AssistantPart::Reasoning(Reasoning { text: String::new(), proof: Some(proof) })),
         }
+    }
+
+    /// Returns the last part, unless a tool call came after it: what follows then is a part of its own.
+    fn open_part(&mut self) -> Option<&mut AssistantPart> {
+        let closed = self.calls.last().is_some_and(|call| call.after == self.parts.len());
+        self.parts.last_mut().filter(|_| !closed)
     }
 
     /// Takes text by which the model declines; the caller sees it as the answer's text.
@@ -163,13 +163,19 @@ impl Draft {
         Ok(!fragment.name.is_empty() || !fragment.arguments.is_empty())
     }
 
-    /// Takes a tool call that is told once more as a whole: its arguments count if none came in fragments.
-    pub(super) fn whole_call(&mut self, call: Fragment<'_>) -> Result<bool, Failure> {
-        let named = |known: &PartialCall| known.index == call.index && !call.id.is_empty() && known.id == call.id;
-        match self.calls.iter_mut().find(|known| named(known)) {
-            Some(known) if known.arguments.is_empty() => known.arguments = call.arguments.into_owned(),
-            Some(_) => {}
-            None => return self.fragment(&call),
+    /// Takes a tool call that is told as a whole, perhaps once more: it fills in what fragments left open.
+    pub(super) fn whole_call(&mut self, call: &Fragment<'_>) -> Result<bool, Failure> {
+        let is_known = |known: &&mut PartialCall| {
+            if known.id.is_empty() || call.id.is_empty() {
+                known.index == call.index && (call.index.is_some() || known.name.is_empty())
+            } else {
+                known.id == call.id
+            }
+        };
+        let Some(known) = self.calls.iter_mut().find(is_known) else { return self.fragment(call) };
+        let open = [(&mut known.id, call.id), (&mut known.name, call.name), (&mut known.arguments, &call.arguments)];
+        for (part, whole) in open.into_iter().filter(|(part, _)| part.is_empty()) {
+            whole.clone_into(part);
         }
         Ok(true)
     }

@@ -10,19 +10,17 @@ mod request;
 pub(super) use reply::{read_event, read_whole};
 pub(super) use request::encode;
 
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 
 use crate::wire::quirks::Quirks;
-use crate::words::{Failure, FailureClass, Secret};
+use crate::wire::request::secret;
+use crate::words::{Failure, Secret};
 
 /// Puts a key into its header, as a bearer token where that is the usual one.
 pub(super) fn authorize(quirks: &Quirks, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
     let name = HeaderName::from_static(quirks.key_header);
-    let scheme = if name == AUTHORIZATION { "Bearer " } else { "" };
-    let mut value = HeaderValue::try_from(format!("{scheme}{}", key.expose()))
-        .map_err(|_| Failure::new(FailureClass::Unauthorised, "the key holds characters that no header may hold"))?;
-    value.set_sensitive(true);
-    headers.insert(name, value);
+    let prefix = if name == AUTHORIZATION { "Bearer " } else { "" };
+    headers.insert(name, secret(prefix, key)?);
     Ok(())
 }
 

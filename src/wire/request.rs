@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::quirks::IdForm;
 use crate::words::{
-    AssistantPart, ChatRequest, Failure, FailureClass, Image, Message, Note, ToolCall, ToolChoice, ToolResult, UserPart,
+    AssistantPart, ChatRequest, Failure, FailureClass, Image, Message, Note, Secret, ToolCall, ToolChoice, ToolResult, UserPart,
 };
 
 /// Writes a body into one buffer.
@@ -29,6 +29,14 @@ pub(super) fn headers(streaming: bool) -> HeaderMap {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(ACCEPT, HeaderValue::from_static(accept));
     headers
+}
+
+/// Returns a key as a header's value, after a prefix, marked so that no log shows it.
+pub(super) fn secret(prefix: &str, key: &Secret) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::try_from(format!("{prefix}{}", key.expose()))
+        .map_err(|_| Failure::new(FailureClass::Unauthorised, "the key holds characters that no header may hold"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// Refuses what is right at no provider, so that nobody pays or waits for the answer.
@@ -158,22 +166,25 @@ pub(super) struct Fields<M> {
 }
 
 impl<M: SerializeMap> Fields<M> {
+    /// Begins an object.
     pub(super) fn new(map: M) -> Self {
         Self { map, written: Vec::with_capacity(16) }
     }
 
+    /// Writes a field.
     pub(super) fn put<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), M::Error> {
         self.written.push(key);
         self.map.serialize_entry(key, value)
     }
 
+    /// Writes a field that there is.
     pub(super) fn put_some<T: Serialize>(&mut self, key: &'static str, value: Option<&T>) -> Result<(), M::Error> {
         value.map_or(Ok(()), |value| self.put(key, value))
     }
 
     /// Ends the object with the caller's own fields, as far as they are not written.
-    pub(super) fn end<'e>(mut self, extra: impl Iterator<Item = (&'e String, &'e Value)>) -> Result<M::Ok, M::Error> {
-        for (key, value) in extra.filter(|(key, _)| !self.written.contains(&key.as_str())) {
+    pub(super) fn end<'e>(mut self, extra: impl IntoIterator<Item = (&'e String, &'e Value)>) -> Result<M::Ok, M::Error> {
+        for (key, value) in extra.into_iter().filter(|(key, _)| !self.written.contains(&key.as_str())) {
             self.map.serialize_entry(key, value)?;
         }
         self.map.end()

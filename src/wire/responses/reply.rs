@@ -246,10 +246,10 @@ impl<'a> Item<'a> {
         match self.kind.text() {
             // Without its encrypted content an item cannot go back: the provider has not kept it.
             "reasoning" if !self.encrypted_content.text().is_empty() => {
-                draft.proof(Proof { dialect: Dialect::OpenAiResponses, data: raw.get().to_owned() });
+                draft.prove(Proof { dialect: Dialect::OpenAiResponses, data: raw.get().to_owned() });
                 Ok(false)
             }
-            "function_call" => draft.whole_call(self.call(index)),
+            "function_call" => draft.whole_call(&self.call(index)),
             _ => Ok(false),
         }
     }

@@ -37,6 +37,7 @@ struct Body<'a> {
     request: &'a ChatRequest,
     model: &'a str,
     streaming: bool,
+    system_role: &'static str,
     temperature: Option<f64>,
     top_p: Option<f64>,
     parallel_tool_calls: Option<bool>,
@@ -66,18 +67,18 @@ impl<'a> Body<'a> {
         }
         note_messages(request, notes);
         let encrypted = quirks.reasons(model) || effort.is_some() || request.extra.contains_key("reasoning");
-        let body = Self {
+        Self {
             request,
             model,
             streaming,
+            system_role: quirks.system_role(model),
             temperature,
             top_p,
             parallel_tool_calls,
             effort,
             encrypted,
             output_tokens_max,
-        };
-        body
+        }
     }
 }
 
@@ -125,7 +126,7 @@ impl Serialize for Body<'_> {
         let request = self.request;
         let mut body = Fields::new(serializer.serialize_map(None)?);
         body.put("model", self.model)?;
-        body.put("input", &Input(&request.messages))?;
+        body.put("input", &Input { messages: &request.messages, system_role: self.system_role })?;
         body.put("stream", &self.streaming)?;
         body.put("store", &false)?;
         if self.encrypted {
@@ -141,7 +142,7 @@ impl Serialize for Body<'_> {
         body.put_some("temperature", self.temperature.as_ref())?;
         body.put_some("top_p", self.top_p.as_ref())?;
         body.put_some("max_output_tokens", self.output_tokens_max.as_ref())?;
-        body.end(request.extra.iter())
+        body.end(&request.extra)
     }
 }
 
@@ -155,14 +156,17 @@ fn tool_choice(choice: &ToolChoice) -> Option<serde_json::Value> {
 }
 
 /// The conversation as items.
-struct Input<'a>(&'a [Message]);
+struct Input<'a> {
+    messages: &'a [Message],
+    system_role: &'static str,
+}
 
 impl Serialize for Input<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut seq = serializer.serialize_seq(None)?;
-        for message in self.0 {
+        for message in self.messages {
             match message {
-                Message::System(text) => seq.serialize_element(&Item::said("system", text))?,
+                Message::System(text) => seq.serialize_element(&Item::said(self.system_role, text))?,
                 Message::User(parts) => match &parts[..] {
                     [UserPart::Text(text)] => seq.serialize_element(&Item::said("user", text))?,
                     parts => seq.serialize_element(&Item::said("user", Each(|| parts.iter().map(WirePart))))?,
