@@ -486,8 +486,10 @@ impl ProviderConfig {
     fn query(&self, quirks: &Quirks) -> String {
         let usual = quirks.query.iter().copied().filter(|(name, _)| !self.query.contains_key(*name));
         let own = self.query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let pairs: Vec<String> =
-            usual.chain(own).map(|(name, value)| format!("{}={}", percent_encoded(name), percent_encoded(value))).collect();
+        let pairs: Vec<String> = usual
+            .chain(own)
+            .map(|(name, value)| format!("{}={}", percent_encoded(name), percent_encoded(value)))
+            .collect();
         pairs.join("&")
     }
 
@@ -640,4 +642,55 @@ fn host(url: &str) -> Option<String> {
     let known = matches!(uri.scheme_str(), Some("http" | "https"));
     let authority = uri.authority().filter(|_| known && uri.query().is_none())?;
     Some(authority.as_str().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(provider: ProviderConfig) -> Result<ProviderSpec, ConfigError> {
+        provider.check("p", &RestartOptions::default())
+    }
+
+    #[test]
+    fn the_accent_follows_from_the_host_unless_it_is_named() {
+        let named =
+            |flavour: &str| ProviderConfig { flavour: Some(flavour.into()), ..ProviderConfig::new("http://x/v1") };
+        for (provider, expected) in [
+            (ProviderConfig::new("https://api.mistral.ai/v1"), "mistral"),
+            (ProviderConfig::new("http://x/v1"), "generic"),
+            (named("vllm"), "vllm"),
+        ] {
+            assert_eq!(checked(provider).expect("a good provider").quirks.name, expected);
+        }
+        let error = checked(named("klingon")).expect_err("no such accent");
+        assert_eq!(error.field, "providers.p.flavour");
+        assert!(error.problem.contains("openai, azure"), "{}", error.problem);
+    }
+
+    #[test]
+    fn an_address_has_the_accents_parameters_and_the_configured_ones() {
+        let with = |base_url: &str, query: &[(&str, &str)]| {
+            let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            checked(ProviderConfig { query, ..ProviderConfig::new(base_url) }).expect("a good provider")
+        };
+        let azure = "https://r.openai.azure.com";
+        for (provider, path, expected) in [
+            (with("https://x/v1/", &[]), "/c", "https://x/v1/c"),
+            (with("https://x/v1", &[("a b", "c&d")]), "/c", "https://x/v1/c?a%20b=c%26d"),
+            (with("https://x/v1", &[("a", "b"), ("c", "d")]), "/c?alt=sse", "https://x/v1/c?alt=sse&a=b&c=d"),
+            (with(azure, &[]), "/c", "https://r.openai.azure.com/c?api-version=2024-10-21"),
+            (with(azure, &[("api-version", "v9")]), "/c", "https://r.openai.azure.com/c?api-version=v9"),
+            (with("https://r.openai.azure.com/openai/v1", &[]), "/c", "https://r.openai.azure.com/openai/v1/c"),
+        ] {
+            assert_eq!(provider.url(path), expected);
+        }
+    }
+
+    #[test]
+    fn a_providers_debug_shows_no_parameters() {
+        let query = BTreeMap::from([("key".to_owned(), "sk-secret".to_owned())]);
+        let provider = ProviderConfig { query, ..ProviderConfig::new("http://x/v1") };
+        assert!(!format!("{provider:?}").contains("sk-secret"));
+    }
 }

@@ -29,7 +29,7 @@ pub struct Quirks {
     /// Parameters of the address, where the configuration does not say otherwise.
     pub query: &'static [(&'static str, &'static str)],
 
-    /// Models that reason: none but these are asked for encrypted reasoning and spoken to as a developer.
+    /// Models known to reason, and to encrypt that; none where nobody encrypts it.
     reasoners: Models,
     /// Whether the system's messages to models that reason come from the `developer`.
     developer: bool,
@@ -72,7 +72,7 @@ pub struct Quirks {
     pub(super) bridges: bool,
     /// The flag of a last message that the assistant is to continue, where it needs one.
     pub(super) prefill: Option<&'static str>,
-    /// Whether every message of an assistant must hold its reasoning once tools were called.
+    /// Whether it must be told what was thought, unencrypted, once tools were called.
     pub(super) echoes: bool,
 }
 
@@ -111,8 +111,13 @@ const XAI_REASONERS: Models =
 /// Models of xAI that reason as much as they like, or not at all.
 const XAI_FIXED: Models = Models { begin: &["grok-2", "grok-3", "grok-4-", "grok-code"], except: &["-mini"] };
 
-const SAMPLING: &[&str] =
-    &["sampling.temperature", "sampling.top_p", "sampling.presence_penalty", "sampling.frequency_penalty", "sampling.stop"];
+const SAMPLING: &[&str] = &[
+    "sampling.temperature",
+    "sampling.top_p",
+    "sampling.presence_penalty",
+    "sampling.frequency_penalty",
+    "sampling.stop",
+];
 
 const PLAIN: [&str; 4] = ["minimal", "low", "medium", "high"];
 const FROM_LOW: [&str; 4] = ["low", "low", "medium", "high"];
@@ -256,10 +261,7 @@ const TABLE: &[Quirks] = &[
             (XAI_REASONERS, &["sampling.presence_penalty", "sampling.frequency_penalty", "sampling.stop"]),
             (XAI_FIXED, &["effort"]),
         ],
-        efforts: &[
-            (Models { begin: &["grok-3-mini"], except: &[] }, ["low", "low", "high", "high"]),
-            (ALL, FROM_LOW),
-        ],
+        efforts: &[(Models { begin: &["grok-3-mini"], except: &[] }, ["low", "low", "high", "high"]), (ALL, FROM_LOW)],
         ..GENERIC
     },
     Quirks {
@@ -285,15 +287,16 @@ const TABLE: &[Quirks] = &[
         alternates: true,
         ..GENERIC
     },
-    Quirks { name: "vllm", efforts: &[(ALL, FROM_LOW)], system_first: true, ..GENERIC },
+    Quirks { name: "vllm", reasoners: NONE, efforts: &[(ALL, FROM_LOW)], system_first: true, ..GENERIC },
     Quirks {
         name: "ollama",
         hosts: &[("ollama.com", ""), ("localhost:11434", ""), ("127.0.0.1:11434", "")],
+        reasoners: NONE,
         lacks: &["messages.image.url"],
         efforts: &[(ALL, ["none", "low", "medium", "high"])],
         ..GENERIC
     },
-    Quirks { name: "llamacpp", efforts: &[(ALL, FROM_LOW)], system_first: true, ..GENERIC },
+    Quirks { name: "llamacpp", reasoners: NONE, efforts: &[(ALL, FROM_LOW)], system_first: true, ..GENERIC },
 ];
 
 impl Quirks {
@@ -358,14 +361,14 @@ impl Quirks {
         !self.refused.iter().any(|(models, fields)| fields.contains(&field) && models.has(model))
     }
 
-    /// Tells whether a model is known to reason.
-    pub(super) fn reasons(&self, model: &str) -> bool {
-        self.reasoners.has(model)
+    /// Tells whether a model encrypts its reasoning for us to send back: if it is known to reason, or asked to.
+    pub(super) fn encrypts(&self, model: &str, asked: bool) -> bool {
+        self.reasoners.has(model) || (asked && self.reasoners != NONE)
     }
 
     /// Returns who speaks to a model in a message of the system.
     pub(super) fn system_role(&self, model: &str) -> &'static str {
-        if self.developer && self.reasons(model) { "developer" } else { "system" }
+        if self.developer && self.reasoners.has(model) { "developer" } else { "system" }
     }
 
     /// Returns what the limit of tokens is called.
@@ -414,8 +417,10 @@ impl Models {
     fn has(&self, model: &str) -> bool {
         let name = model.rsplit('/').next().unwrap_or(model);
         let begins = |begin: &&str| {
-            let is_digit = |text: &str, at: fn(&[u8]) -> Option<&u8>| at(text.as_bytes()).is_some_and(u8::is_ascii_digit);
-            name.strip_prefix(begin).is_some_and(|rest| !(is_digit(begin, <[u8]>::last) && is_digit(rest, <[u8]>::first)))
+            let is_digit =
+                |text: &str, at: fn(&[u8]) -> Option<&u8>| at(text.as_bytes()).is_some_and(u8::is_ascii_digit);
+            name.strip_prefix(begin)
+                .is_some_and(|rest| !(is_digit(begin, <[u8]>::last) && is_digit(rest, <[u8]>::first)))
         };
         self.begin.iter().any(begins) && !self.except.iter().any(|part| name.contains(part))
     }

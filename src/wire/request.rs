@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::quirks::IdForm;
 use crate::words::{
-    AssistantPart, ChatRequest, Failure, FailureClass, Image, Message, Note, Secret, ToolCall, ToolChoice, ToolResult, UserPart,
+    AssistantPart, ChatRequest, Failure, FailureClass, Image, Message, Note, Secret, ToolCall, ToolChoice, ToolResult,
+    UserPart,
 };
 
 /// Writes a body into one buffer.
@@ -183,7 +184,10 @@ impl<M: SerializeMap> Fields<M> {
     }
 
     /// Ends the object with the caller's own fields, as far as they are not written.
-    pub(super) fn end<'e>(mut self, extra: impl IntoIterator<Item = (&'e String, &'e Value)>) -> Result<M::Ok, M::Error> {
+    pub(super) fn end<'e>(
+        mut self,
+        extra: impl IntoIterator<Item = (&'e String, &'e Value)>,
+    ) -> Result<M::Ok, M::Error> {
         for (key, value) in extra.into_iter().filter(|(key, _)| !self.written.contains(&key.as_str())) {
             self.map.serialize_entry(key, value)?;
         }
@@ -213,4 +217,3 @@ impl<T: fmt::Display> Serialize for Formatted<T> {
         serializer.collect_str(&self.0)
     }
 }
-

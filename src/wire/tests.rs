@@ -18,7 +18,11 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("gemini__chat-completions__sse", "finish", "ends with tool calls and says stop; the caller must call them"),
     ("ollama__chat-completions__sse", "finish", "as Gemini"),
     ("openai__chat-completions__sse__200__async-stream__eb7c0cd4", "finish", "a refusal, though it says stop"),
-    ("openai__responses__sse__200__response-stream-incomplete", "has usage", "all zero, beside an answer: says nothing"),
+    (
+        "openai__responses__sse__200__response-stream-incomplete",
+        "has usage",
+        "all zero, beside an answer: says nothing",
+    ),
     ("groq__chat-completions__sse__200__parallel-tool-calls", "tool_calls", "arguments null: an object all the same"),
     ("openai__chat-completions__sse__200__test-tools-streaming-variant-d", "tool_calls", "as Groq, but empty"),
     ("deepseek__chat-completions__json__400__blocking-audio-part", "class", "another model may hear: Unsupported"),

@@ -140,7 +140,8 @@ struct User<'a>(&'a [&'a Message]);
 
 impl Serialize for User<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let parts = self.0.iter().filter_map(|message| if let Message::User(parts) = message { Some(parts) } else { None });
+        let parts =
+            self.0.iter().filter_map(|message| if let Message::User(parts) = message { Some(parts) } else { None });
         let parts: Vec<&UserPart> = parts.flatten().collect();
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("role", "user")?;
@@ -162,8 +163,10 @@ struct Assistant<'a> {
 impl Serialize for Assistant<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Messages { quirks, echoes, .. } = *self.messages;
-        let parts =
-            self.run.iter().filter_map(|message| if let Message::Assistant(parts) = message { Some(parts) } else { None });
+        let parts = self
+            .run
+            .iter()
+            .filter_map(|message| if let Message::Assistant(parts) = message { Some(parts) } else { None });
         let parts: Vec<&AssistantPart> = parts.flatten().collect();
         let calls: Vec<&ToolCall> = parts.iter().filter_map(|part| part.as_tool_call()).collect();
         let mut map = serializer.serialize_map(None)?;

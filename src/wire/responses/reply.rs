@@ -222,7 +222,8 @@ struct Part<'a> {
 impl<'a> Item<'a> {
     /// Takes what the item says and thinks; tells whether there was any.
     fn say(&self, draft: &mut Draft, out: &mut Vec<Piece>) -> bool {
-        let parts = |raw: Option<&'a RawValue>| raw.and_then(|raw| serde_json::from_str::<Vec<Part<'a>>>(raw.get()).ok());
+        let parts =
+            |raw: Option<&'a RawValue>| raw.and_then(|raw| serde_json::from_str::<Vec<Part<'a>>>(raw.get()).ok());
         let mut content = false;
         match self.kind.text() {
             "message" => {

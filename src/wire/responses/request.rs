@@ -8,8 +8,8 @@ use crate::wire::Encoded;
 use crate::wire::quirks::{IdForm, Quirks};
 use crate::wire::request::{Each, Fields, Formatted, Notes, arguments, check, headers, write};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Failure, Image, Message, Note, Proof, ResponseFormat, Tool, ToolCall,
-    ToolChoice, UserPart,
+    AssistantPart, ChatRequest, Dialect, Failure, Image, Message, Note, Reasoning, ResponseFormat, Tool, ToolChoice,
+    UserPart,
 };
 
 /// The fewest tokens that may be asked for; less is refused.
@@ -37,7 +37,7 @@ struct Body<'a> {
     request: &'a ChatRequest,
     model: &'a str,
     streaming: bool,
-    system_role: &'static str,
+    input: Input<'a>,
     temperature: Option<f64>,
     top_p: Option<f64>,
     parallel_tool_calls: Option<bool>,
@@ -65,41 +65,21 @@ impl<'a> Body<'a> {
         if output_tokens_max != request.output_tokens_max {
             notes.add(Note::Converted("output_tokens_max"));
         }
-        note_messages(request, notes);
-        let encrypted = quirks.reasons(model) || effort.is_some() || request.extra.contains_key("reasoning");
+        let input =
+            Input { messages: &request.messages, system_role: quirks.system_role(model), echoes: quirks.echoes };
+        input.note(notes);
+        let encrypted = quirks.encrypts(model, effort.is_some() || request.extra.contains_key("reasoning"));
         Self {
             request,
             model,
             streaming,
-            system_role: quirks.system_role(model),
+            input,
             temperature,
             top_p,
             parallel_tool_calls,
             effort,
             encrypted,
             output_tokens_max,
-        }
-    }
-}
-
-/// Notes what of the messages cannot go as it is.
-fn note_messages(request: &ChatRequest, notes: &mut Notes) {
-    for message in &request.messages {
-        match message {
-            Message::Tool(result) => notes.result(CALL_ID, result),
-            Message::Assistant(parts) => {
-                let sent = sendable(parts);
-                for (at, part) in parts.iter().enumerate() {
-                    match part {
-                        AssistantPart::Reasoning(reasoning) if at >= sent || item(reasoning.proof.as_ref()).is_none() => {
-                            notes.add(Note::Dropped("messages.reasoning"));
-                        }
-                        AssistantPart::ToolCall(call) => notes.call(CALL_ID, call),
-                        AssistantPart::Text(_) | AssistantPart::Reasoning(_) => {}
-                    }
-                }
-            }
-            Message::System(_) | Message::User(_) => {}
         }
     }
 }
@@ -115,18 +95,12 @@ fn sendable(parts: &[AssistantPart]) -> usize {
     last.map_or(0, |last| last + 1)
 }
 
-/// Returns the item of reasoning that a proof holds, if it is one of this dialect.
-fn item(proof: Option<&Proof>) -> Option<&RawValue> {
-    let proof = proof.filter(|proof| proof.dialect == Dialect::OpenAiResponses)?;
-    serde_json::from_str::<&RawValue>(&proof.data).ok().filter(|item| item.get().starts_with('{'))
-}
-
 impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let request = self.request;
         let mut body = Fields::new(serializer.serialize_map(None)?);
         body.put("model", self.model)?;
-        body.put("input", &Input { messages: &request.messages, system_role: self.system_role })?;
+        body.put("input", &self.input)?;
         body.put("stream", &self.streaming)?;
         body.put("store", &false)?;
         if self.encrypted {
@@ -159,6 +133,69 @@ fn tool_choice(choice: &ToolChoice) -> Option<serde_json::Value> {
 struct Input<'a> {
     messages: &'a [Message],
     system_role: &'static str,
+    /// Whether visible reasoning goes along where there is none encrypted.
+    echoes: bool,
+}
+
+impl Input<'_> {
+    /// Notes what of the messages cannot go as it is.
+    fn note(&self, notes: &mut Notes) {
+        for message in self.messages {
+            match message {
+                Message::Tool(result) => notes.result(CALL_ID, result),
+                Message::Assistant(parts) => {
+                    let sent = sendable(parts);
+                    for (at, part) in parts.iter().enumerate() {
+                        match part {
+                            AssistantPart::Reasoning(thought) if at >= sent || self.reasoning(thought).is_none() => {
+                                notes.add(Note::Dropped("messages.reasoning"));
+                            }
+                            AssistantPart::ToolCall(call) => notes.call(CALL_ID, call),
+                            AssistantPart::Text(_) | AssistantPart::Reasoning(_) => {}
+                        }
+                    }
+                }
+                Message::System(_) | Message::User(_) => {}
+            }
+        }
+    }
+
+    /// Returns the item of a thought, if it can go: what this dialect encrypted, else what is visible.
+    fn reasoning<'a>(&self, thought: &'a Reasoning) -> Option<Thought<'a>> {
+        let own = thought.proof.as_ref().filter(|proof| proof.dialect == Dialect::OpenAiResponses);
+        let item = own.and_then(|proof| serde_json::from_str::<&RawValue>(&proof.data).ok());
+        let visible = Some(&thought.text[..]).filter(|text| self.echoes && !text.is_empty());
+        item.filter(|item| item.get().starts_with('{')).map(Thought::Encrypted).or(visible.map(Thought::Visible))
+    }
+
+    /// Writes what an assistant said, thought and called, in its order.
+    fn assistant<S: SerializeSeq>(&self, parts: &[AssistantPart], seq: &mut S) -> Result<(), S::Error> {
+        for run in parts.chunk_by(|a, b| a.as_text().is_some() && b.as_text().is_some()) {
+            match &run[0] {
+                AssistantPart::Text(_) => {
+                    let texts = || run.iter().filter_map(AssistantPart::as_text).filter(|text| !text.is_empty());
+                    if texts().next().is_some() {
+                        let content = Each(|| texts().map(|text| Text { kind: "output_text", text }));
+                        seq.serialize_element(&Item::said("assistant", content))?;
+                    }
+                }
+                AssistantPart::Reasoning(thought) => match self.reasoning(thought) {
+                    Some(Thought::Encrypted(item)) => seq.serialize_element(item)?,
+                    Some(Thought::Visible(text)) => {
+                        let content = [Text { kind: "reasoning_text", text }];
+                        seq.serialize_element(&Item::Reasoning { summary: [(); 0], content })?;
+                    }
+                    None => {}
+                },
+                AssistantPart::ToolCall(call) => {
+                    let call_id = CALL_ID.fit(&call.id);
+                    let (name, arguments) = (&call.name, arguments(call));
+                    seq.serialize_element(&Plain::FunctionCall { call_id: &call_id, name, arguments })?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Serialize for Input<'_> {
@@ -171,10 +208,11 @@ impl Serialize for Input<'_> {
                     [UserPart::Text(text)] => seq.serialize_element(&Item::said("user", text))?,
                     parts => seq.serialize_element(&Item::said("user", Each(|| parts.iter().map(WirePart))))?,
                 },
-                Message::Assistant(parts) => assistant(&parts[..sendable(parts)], &mut seq)?,
+                Message::Assistant(parts) => self.assistant(&parts[..sendable(parts)], &mut seq)?,
                 Message::Tool(result) => {
                     let call_id = CALL_ID.fit(&result.call_id);
-                    seq.serialize_element(&Plain::FunctionCallOutput { call_id: &call_id, output: &result.content })?;
+                    let output = &result.content;
+                    seq.serialize_element(&Plain::FunctionCallOutput { call_id: &call_id, output })?;
                 }
             }
         }
@@ -182,35 +220,19 @@ impl Serialize for Input<'_> {
     }
 }
 
-/// Writes what an assistant said, thought and called, in its order.
-fn assistant<S: SerializeSeq>(parts: &[AssistantPart], seq: &mut S) -> Result<(), S::Error> {
-    for run in parts.chunk_by(|a, b| a.as_text().is_some() && b.as_text().is_some()) {
-        match &run[0] {
-            AssistantPart::Text(_) => {
-                let texts = || run.iter().filter_map(AssistantPart::as_text).filter(|text| !text.is_empty());
-                if texts().next().is_some() {
-                    seq.serialize_element(&Item::said("assistant", Each(|| texts().map(OutputText::new))))?;
-                }
-            }
-            AssistantPart::Reasoning(reasoning) => {
-                if let Some(item) = item(reasoning.proof.as_ref()) {
-                    seq.serialize_element(item)?;
-                }
-            }
-            AssistantPart::ToolCall(call) => {
-                let ToolCall { id, name, .. } = call;
-                let call_id = CALL_ID.fit(id);
-                seq.serialize_element(&Plain::FunctionCall { call_id: &call_id, name, arguments: arguments(call) })?;
-            }
-        }
-    }
-    Ok(())
+/// A thought as it can go back.
+enum Thought<'a> {
+    /// Its item, as it came.
+    Encrypted(&'a RawValue),
+    /// What can be read of it.
+    Visible(&'a str),
 }
 
 #[derive(serde::Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Item<'a, C> {
     Message { role: &'static str, content: C },
+    Reasoning { summary: [(); 0], content: C },
     FunctionCall { call_id: &'a str, name: &'a str, arguments: &'a str },
     FunctionCallOutput { call_id: &'a str, output: &'a str },
 }
@@ -225,16 +247,10 @@ impl<C> Item<'_, C> {
 }
 
 #[derive(serde::Serialize)]
-struct OutputText<'a> {
+struct Text<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     text: &'a str,
-}
-
-impl<'a> OutputText<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { kind: "output_text", text }
-    }
 }
 
 struct WirePart<'a>(&'a UserPart);

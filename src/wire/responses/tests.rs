@@ -129,6 +129,8 @@ fn asks_models_that_reason_for_their_encrypted_reasoning_and_no_others() {
         ("openrouter", &plain, "openai/gpt-4.1-mini", false, Value::Null),
         ("xai", &plain, "grok-4.3", true, Value::Null),
         ("deepseek", &plain, "deepseek-v4-flash", false, Value::Null),
+        ("deepseek", &effort, "deepseek-v4-flash", false, json!({"effort": "low"})),
+        ("llamacpp", &effort, "m", false, json!({"effort": "low"})),
     ] {
         let (body, _) = encoded(quirks, request, model);
         let include = if asked { json!(["reasoning.encrypted_content"]) } else { Value::Null };
@@ -233,6 +235,26 @@ fn sends_reasoning_only_where_it_can_be_read_and_leads_to_something() {
         assert_eq!(found, kinds);
         assert_eq!(notes.contains(&Note::Dropped("messages.reasoning")), dropped, "{kinds:?}");
     }
+}
+
+#[test]
+fn what_was_thought_goes_back_in_clear_to_who_wants_it_so() {
+    let encrypted = r#"{"type":"reasoning","encrypted_content":"gAAA"}"#;
+    let request = ChatRequest::new("r").message(Message::Assistant(vec![
+        thought("Hm", Some((Dialect::OpenAiChat, "{}"))),
+        thought("Ha", Some((Dialect::OpenAiResponses, encrypted))),
+        thought("", None),
+        AssistantPart::ToolCall(call("call_1", "{}")),
+    ]));
+    let (body, notes) = encoded("deepseek", &request, "deepseek-v4-pro");
+    assert_eq!(
+        body["input"].as_array().expect("items")[..2],
+        [
+            json!({"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm"}]}),
+            json!({"type": "reasoning", "encrypted_content": "gAAA"}),
+        ]
+    );
+    assert_eq!((body["input"].as_array().map(Vec::len), notes), (Some(3), vec![Note::Dropped("messages.reasoning")]));
 }
 
 #[test]
@@ -365,7 +387,8 @@ fn bodies_have_the_shape_of_recorded_ones() {
     for (name, quirks, translate) in table.iter().filter(|_| !cases.is_empty()) {
         let case = cases.iter().find(|case| case["case"].as_str().is_some_and(|case| case.starts_with(name)));
         let recorded = &case.expect("a case")["request"]["body"];
-        let recorded = recorded.as_str().map_or_else(|| recorded.clone(), |text| serde_json::from_str(text).expect("JSON"));
+        let recorded =
+            recorded.as_str().map_or_else(|| recorded.clone(), |text| serde_json::from_str(text).expect("JSON"));
         let (model, streaming) = (recorded["model"].as_str().expect("a model"), recorded["stream"] == true);
         let quirks = Quirks::named(quirks).expect("a known name");
         let encoded = encode(quirks, &translate(&recorded), model, streaming).expect("a good request");
@@ -454,9 +477,7 @@ fn gathers_parallel_calls_in_their_place() {
         json!({"type": "response.output_item.added", "output_index": index, "item":
             {"type": "function_call", "id": format!("fc_{id}"), "call_id": id, "name": name, "arguments": ""}})
     };
-    let delta = |index: u32, delta: &str| {
-        json!({"type": "response.function_call_arguments.delta", "output_index": index, "delta": delta})
-    };
+    let delta = |index: u32, delta: &str| json!({"type": "response.function_call_arguments.delta", "output_index": index, "delta": delta});
     let done = |index: u32, id: &str, name: &str, arguments: &str| {
         json!({"type": "response.output_item.done", "output_index": index, "item":
             {"type": "function_call", "id": format!("fc_{id}"), "call_id": id, "name": name, "arguments": arguments}})
@@ -477,9 +498,11 @@ fn gathers_parallel_calls_in_their_place() {
     assert_eq!(stream(&streamed).1.expect("a good answer").stop, StopReason::ToolCalls);
     let only_whole = [done(0, "a", "f", "{\"x\":1}"), done(1, "b", "g", "{}"), completed()];
     assert_eq!(calls_of(stream(&only_whole)), expected);
-    let begun_and_whole = [added(0, "a", "f"), added(1, "b", "g"), only_whole[0].clone(), only_whole[1].clone(), completed()];
+    let begun_and_whole =
+        [added(0, "a", "f"), added(1, "b", "g"), only_whole[0].clone(), only_whole[1].clone(), completed()];
     assert_eq!(calls_of(stream(&begun_and_whole)), expected);
-    let unannounced = [delta(0, "{\"x\":1}"), only_whole[0].clone(), delta(1, "{}"), only_whole[1].clone(), completed()];
+    let unannounced =
+        [delta(0, "{\"x\":1}"), only_whole[0].clone(), delta(1, "{}"), only_whole[1].clone(), completed()];
     assert_eq!(calls_of(stream(&unannounced)), expected);
     let mixed = [text("Let me."), added(1, "a", "f"), delta(1, "{}"), text(" So."), completed()];
     let parts = stream(&mixed).1.expect("a good answer").parts;
@@ -494,9 +517,7 @@ fn reads_streams_that_leave_out_fields() {
         json!({"type": "response.output_item.added", "item":
             {"arguments": "", "call_id": id, "name": "f", "type": "function_call", "status": "in_progress"}})
     };
-    let delta = |id: &str, delta: &str| {
-        json!({"type": "response.function_call_arguments.delta", "delta": delta, "item_id": id})
-    };
+    let delta = |id: &str, delta: &str| json!({"type": "response.function_call_arguments.delta", "delta": delta, "item_id": id});
     let done = |id: &str, arguments: &str| {
         json!({"type": "response.output_item.done", "item":
             {"arguments": arguments, "call_id": id, "name": "f", "type": "function_call", "status": "completed"}})
@@ -586,16 +607,17 @@ fn a_refusal_is_text_with_a_reason_of_its_own() {
 
 #[test]
 fn finds_errors_inside_of_answers() {
-    let failed = |code: &str, message: &str| {
-        json!({"type": "response.failed", "response": {"status": "failed", "error": {"code": code, "message": message}}})
-    };
+    let failed = |code: &str, message: &str| json!({"type": "response.failed", "response": {"status": "failed", "error": {"code": code, "message": message}}});
     let too_large = "Request too large for gpt-4o on tokens per min (TPM): Limit 1, Requested 30.";
     for (event, class) in [
         (failed("rate_limit_exceeded", too_large), FailureClass::RequestExceedsLimit),
         (failed("rate_limit_exceeded", "Rate limit reached. Please try again in 2s."), FailureClass::RateLimited),
         (failed("server_error", "An error occurred."), FailureClass::Server),
         (failed("server_is_overloaded", "x"), FailureClass::Overloaded),
-        (failed("invalid_prompt", "Your prompt was flagged as violating our usage policy"), FailureClass::ContentPolicy),
+        (
+            failed("invalid_prompt", "Your prompt was flagged as violating our usage policy"),
+            FailureClass::ContentPolicy,
+        ),
         (failed("image_content_policy_violation", "x"), FailureClass::ContentPolicy),
         (failed("image_parse_error", "x"), FailureClass::BadRequest),
         (failed("failed_to_download_image", "x"), FailureClass::Unsupported),
@@ -603,7 +625,10 @@ fn finds_errors_inside_of_answers() {
         (failed("vector_store_timeout", "x"), FailureClass::Server),
         (failed("context_length_exceeded", "x"), FailureClass::ContextTooLong),
         (json!({"type": "response.failed"}), FailureClass::Server),
-        (json!({"type": "error", "code": "rate_limit_exceeded", "message": too_large}), FailureClass::RequestExceedsLimit),
+        (
+            json!({"type": "error", "code": "rate_limit_exceeded", "message": too_large}),
+            FailureClass::RequestExceedsLimit,
+        ),
         (json!({"type": "error", "error": {"code": "insufficient_quota", "message": "x"}}), FailureClass::OutOfMoney),
         (json!({"error": {"message": "x", "code": 503}}), FailureClass::Overloaded),
         (json!({"type": "response.error", "error": {"message": "x", "code": 429}}), FailureClass::RateLimited),
