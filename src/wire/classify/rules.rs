@@ -314,8 +314,7 @@ const RULES: &[Rule] = &[
             "requires --jinja",
             "unrecognized request argument",
             "extra inputs are not permitted",
-            // OpenAI, of an image it could not fetch or reasoning it did not think, with other codes.
-            "error while downloading",
+            // OpenAI, of reasoning that another account or model encrypted.
             "encrypted content",
             // DeepSeek, of anything but text in a message.
             ", expected `text`",
