@@ -21,6 +21,7 @@ use crate::policy::health::HealthOptions;
 use crate::policy::restart::RestartOptions;
 use crate::policy::routing::RouteOptions;
 use crate::transport::{Http, Transport, TransportOptions};
+use crate::wire::quirks::{Quirks, percent_encoded};
 use crate::words::{Capabilities, ConfigError, Dialect, ModelClass, Price, Secret, TargetId};
 
 /// The most labels of one configuration.
@@ -75,8 +76,9 @@ impl Default for Config {
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// Everything before what the dialect appends. Before `/chat/completions` or `/messages`:
-    /// `https://api.openai.com/v1`, `https://api.anthropic.com/v1`. Before `/models/…`:
+    /// Everything before what the dialect appends. Before `/chat/completions`, `/responses` or `/messages`:
+    /// `https://api.openai.com/v1`, `https://api.anthropic.com/v1`; at Azure everything before and with `/openai/v1`,
+    /// or, for its older addresses, everything before `/openai/deployments`. Before `/models/…`:
     /// `https://generativelanguage.googleapis.com/v1beta` at AI Studio,
     /// `https://{location}-aiplatform.googleapis.com/v1/projects/{project}/locations/{location}/publishers/google`
     /// at Vertex AI.
@@ -84,6 +86,14 @@ pub struct ProviderConfig {
     /// How its HTTP speaks.
     #[serde(default)]
     pub dialect: DialectConfig,
+    /// Whose accent of OpenAI's dialects it speaks: `openai`, `azure`, `azure-deployments`, `deepseek`, `mistral`,
+    /// `qwen`, `groq`, `xai`, `together`, `openrouter`, `perplexity`, `vllm`, `ollama`, `llamacpp` or `generic`, which is
+    /// none. By the base URL's host where absent; a local server's host tells nothing.
+    #[serde(default)]
+    pub flavour: Option<String>,
+    /// Parameters added to every address, Azure's `api-version` for one.
+    #[serde(default)]
+    pub query: BTreeMap<String, String>,
     /// Its keys. They take turns; one that is refused is taken out alone. None is fine for a local server.
     #[serde(default)]
     pub keys: Vec<KeyConfig>,
@@ -122,12 +132,13 @@ fn yes() -> bool {
 }
 
 impl fmt::Debug for ProviderConfig {
-    /// Shows where and what, and no headers: somebody may have put a key there.
+    /// Shows where and what, and no headers or parameters: somebody may have put a key there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { base_url, dialect, keys, models, labels, domain, stream_upstream, .. } = self;
+        let Self { base_url, dialect, flavour, keys, models, labels, domain, stream_upstream, .. } = self;
         f.debug_struct("ProviderConfig")
             .field("base_url", base_url)
             .field("dialect", dialect)
+            .field("flavour", flavour)
             .field("keys", keys)
             .field("models", models)
             .field("labels", labels)
@@ -147,6 +158,8 @@ impl PartialEq for ProviderConfig {
         custom
             && self.base_url == other.base_url
             && self.dialect == other.dialect
+            && self.flavour == other.flavour
+            && self.query == other.query
             && self.keys == other.keys
             && self.models == other.models
             && self.labels == other.labels
@@ -167,6 +180,8 @@ pub enum DialectConfig {
     /// OpenAI's chat completions, which most providers speak.
     #[default]
     OpenaiChat,
+    /// OpenAI's responses, without state at the provider.
+    OpenaiResponses,
     /// Anthropic's messages.
     Anthropic,
     /// Google's `generateContent` at AI Studio, with an API key.
@@ -324,6 +339,8 @@ impl ProviderConfig {
         Self {
             base_url: base_url.into(),
             dialect: DialectConfig::default(),
+            flavour: None,
+            query: BTreeMap::new(),
             keys: Vec::new(),
             models: BTreeMap::new(),
             labels: Vec::new(),
@@ -427,6 +444,10 @@ impl ProviderConfig {
             let problem = "is no base address; one looks like `https://api.openai.com/v1`, without key or query";
             ConfigError::new(at("base_url"), problem)
         })?;
+        let quirks = self.quirks(&base_url).ok_or_else(|| {
+            let known: Vec<&str> = Quirks::names().collect();
+            ConfigError::new(at("flavour"), format!("is none that is known; there are: {}", known.join(", ")))
+        })?;
         let mut headers = http::HeaderMap::new();
         for (header, value) in &self.headers {
             let problem = |what| ConfigError::new(at(&format!("headers.{header}")), format!("is no header {what}"));
@@ -456,10 +477,13 @@ impl ProviderConfig {
             name: name.into(),
             dialect: match self.dialect {
                 DialectConfig::OpenaiChat => Dialect::OpenAiChat,
+                DialectConfig::OpenaiResponses => Dialect::OpenAiResponses,
                 DialectConfig::Anthropic => Dialect::AnthropicMessages,
                 DialectConfig::Gemini => Dialect::Gemini,
                 DialectConfig::Vertex => Dialect::Vertex,
             },
+            query: self.query(quirks),
+            quirks,
             base_url,
             host,
             keys: self.named_keys(&at("keys"))?,
@@ -470,6 +494,22 @@ impl ProviderConfig {
             restart: restart.clone(),
             targets,
         })
+    }
+
+    /// Returns the accent it speaks with, if it is known.
+    fn quirks(&self, base_url: &str) -> Option<&'static Quirks> {
+        self.flavour.as_ref().map_or_else(|| Some(Quirks::at(base_url)), |name| Quirks::named(name))
+    }
+
+    /// Returns the parameters of every address, those of the accent first; escaped.
+    fn query(&self, quirks: &Quirks) -> String {
+        let usual = quirks.query.iter().copied().filter(|(name, _)| !self.query.contains_key(*name));
+        let own = self.query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs: Vec<String> = usual
+            .chain(own)
+            .map(|(name, value)| format!("{}={}", percent_encoded(name), percent_encoded(value)))
+            .collect();
+        pairs.join("&")
     }
 
     /// Names the keys; a provider without one has a key of no value.
@@ -629,4 +669,55 @@ fn host(url: &str) -> Option<String> {
     let base = matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
     let without_key = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
     uri.host().filter(|_| base && without_key).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(provider: ProviderConfig) -> Result<ProviderSpec, ConfigError> {
+        provider.check("p", &RestartOptions::default())
+    }
+
+    #[test]
+    fn the_accent_follows_from_the_host_unless_it_is_named() {
+        let named =
+            |flavour: &str| ProviderConfig { flavour: Some(flavour.into()), ..ProviderConfig::new("http://x/v1") };
+        for (provider, expected) in [
+            (ProviderConfig::new("https://api.mistral.ai/v1"), "mistral"),
+            (ProviderConfig::new("http://x/v1"), "generic"),
+            (named("vllm"), "vllm"),
+        ] {
+            assert_eq!(checked(provider).expect("a good provider").quirks.name, expected);
+        }
+        let error = checked(named("klingon")).expect_err("no such accent");
+        assert_eq!(error.field, "providers.p.flavour");
+        assert!(error.problem.contains("openai, azure"), "{}", error.problem);
+    }
+
+    #[test]
+    fn an_address_has_the_accents_parameters_and_the_configured_ones() {
+        let with = |base_url: &str, query: &[(&str, &str)]| {
+            let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            checked(ProviderConfig { query, ..ProviderConfig::new(base_url) }).expect("a good provider")
+        };
+        let azure = "https://r.openai.azure.com";
+        for (provider, path, expected) in [
+            (with("https://x/v1/", &[]), "/c", "https://x/v1/c"),
+            (with("https://x/v1", &[("a b", "c&d")]), "/c", "https://x/v1/c?a%20b=c%26d"),
+            (with("https://x/v1", &[("a", "b"), ("c", "d")]), "/c?alt=sse", "https://x/v1/c?alt=sse&a=b&c=d"),
+            (with(azure, &[]), "/c", "https://r.openai.azure.com/c?api-version=2024-10-21"),
+            (with(azure, &[("api-version", "v9")]), "/c", "https://r.openai.azure.com/c?api-version=v9"),
+            (with("https://r.openai.azure.com/openai/v1", &[]), "/c", "https://r.openai.azure.com/openai/v1/c"),
+        ] {
+            assert_eq!(provider.url(path), expected);
+        }
+    }
+
+    #[test]
+    fn a_providers_debug_shows_no_parameters() {
+        let query = BTreeMap::from([("key".to_owned(), "sk-secret".to_owned())]);
+        let provider = ProviderConfig { query, ..ProviderConfig::new("http://x/v1") };
+        assert!(!format!("{provider:?}").contains("sk-secret"));
+    }
 }

@@ -26,7 +26,7 @@ const ROOMS: [Room; 10] = [
     room("catalog", 2, &["words"]),
     room("transport", 3, &[]),
     room("actors", 4, &["words", "policy", "wire", "transport"]),
-    room("config", 5, &["words", "policy", "catalog", "transport", "actors"]),
+    room("config", 5, &["words", "policy", "wire", "catalog", "transport", "actors"]),
     room("runtime", 5, &["words", "policy", "actors", "config"]),
     room("testing", 5, &["words", "transport", "actors", "runtime"]),
     room("drill", 6, &["words", "transport", "runtime", "testing"]),

@@ -158,14 +158,15 @@ impl Job {
     async fn answer(&mut self) -> Result<Ending, End> {
         let provider = self.account.target.provider.clone();
         let spec = &provider.spec;
-        let encoded = wire::encode(spec.dialect, &self.request, &self.account.target.id().model, spec.stream_upstream)?;
+        let model = &self.account.target.id().model;
+        let encoded = wire::encode(spec.dialect, spec.quirks, &self.request, model, spec.stream_upstream)?;
         self.account.notes = encoded.notes;
         let mut headers = encoded.headers;
         headers.extend(spec.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         if let Some(secret) = spec.keys.get(self.account.permit.ticket().key).and_then(|key| key.secret.as_ref()) {
-            wire::authorize(spec.dialect, secret, &mut headers)?;
+            wire::authorize(spec.dialect, spec.quirks, secret, &mut headers)?;
         }
-        let url = format!("{}{}", spec.base_url, encoded.path);
+        let url = spec.url(&encoded.path);
         let transport = provider
             .slot
             .transport()

@@ -13,6 +13,7 @@ use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
 use crate::policy::routing::{Candidate, LabelSet, Needs, RouteOptions};
 use crate::transport::{Http, Transport, TransportOptions};
+use crate::wire::Quirks;
 use crate::words::{
     Capabilities, ChatRequest, Dialect, Error, Image, Message, ModelClass, Price, ResponseFormat, Secret, TargetId,
     UserPart,
@@ -58,7 +59,11 @@ pub(crate) struct Key {
 pub(crate) struct ProviderSpec {
     pub(crate) name: Arc<str>,
     pub(crate) dialect: Dialect,
+    /// The accent it speaks with.
+    pub(crate) quirks: &'static Quirks,
     pub(crate) base_url: String,
+    /// Parameters of every address, escaped; empty where there are none.
+    pub(crate) query: String,
     /// Its host, by which a local fault is told from a provider's.
     pub(crate) host: String,
     pub(crate) keys: Vec<Key>,
@@ -87,6 +92,18 @@ pub(crate) struct TargetSpec {
 pub(crate) struct Timers {
     pub(crate) first_token: Option<Duration>,
     pub(crate) stall: Option<Duration>,
+}
+
+impl ProviderSpec {
+    /// Returns the whole address of a path at this provider.
+    pub(crate) fn url(&self, path: &str) -> String {
+        let Self { base_url, query, .. } = self;
+        match (query.is_empty(), path.contains('?')) {
+            (true, _) => format!("{base_url}{path}"),
+            (false, true) => format!("{base_url}{path}&{query}"),
+            (false, false) => format!("{base_url}{path}?{query}"),
+        }
+    }
 }
 
 impl TargetSpec {

@@ -9,6 +9,7 @@ use super::draft::{Draft, Ending, cut};
 use super::gemini;
 use super::json::Nesting;
 use super::openai;
+use super::responses;
 use super::sse::{SseItem, SseParser, TooLong};
 use crate::words::{Dialect, Failure, FailureClass, Piece, Scope};
 
@@ -142,6 +143,7 @@ fn read_event(
 ) -> Result<bool, Failure> {
     match dialect {
         Dialect::OpenAiChat => openai::read_event(draft, name, data, out),
+        Dialect::OpenAiResponses => responses::read_event(draft, name, data, out),
         Dialect::AnthropicMessages => anthropic::read_event(draft, name, data, out),
         Dialect::Gemini | Dialect::Vertex => gemini::read_event(dialect, draft, name, data, out),
     }
@@ -151,6 +153,7 @@ fn read_event(
 fn read_whole(dialect: Dialect, draft: &mut Draft, body: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
     match dialect {
         Dialect::OpenAiChat => openai::read_whole(draft, body, out),
+        Dialect::OpenAiResponses => responses::read_whole(draft, body, out),
         Dialect::AnthropicMessages => anthropic::read_whole(draft, body, out),
         Dialect::Gemini | Dialect::Vertex => gemini::read_whole(dialect, draft, body, out),
     }

@@ -8,8 +8,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::classify::{self, tidy};
+use super::json::Content;
 use crate::words::{AssistantPart, Failure, FailureClass, Piece, Proof, Reasoning, StopReason, ToolCall, Usage};
 
 /// The most tool calls of one answer. OpenAI takes 128 tools; more calls than that in one turn is a model gone astray.
@@ -181,6 +183,28 @@ impl Draft {
         Ok(!fragment.name.is_empty() || !fragment.arguments.is_empty())
     }
 
+    /// Takes a tool call that is told as a whole, perhaps once more: it fills in what fragments left open.
+    pub(super) fn whole_call(&mut self, call: Fragment<'_>) -> Result<bool, Failure> {
+        let is_known = |known: &&mut PartialCall| {
+            if known.id.is_empty() || call.id.is_empty() {
+                known.index == call.index && (call.index.is_some() || known.name.is_empty())
+            } else {
+                known.id == call.id
+            }
+        };
+        let Some(known) = self.calls.iter_mut().find(is_known) else { return self.fragment(call) };
+        let open = [(&mut known.id, call.id), (&mut known.name, call.name), (&mut known.arguments, &call.arguments)];
+        for (part, whole) in open.into_iter().filter(|(part, _)| part.is_empty()) {
+            whole.clone_into(part);
+        }
+        Ok(true)
+    }
+
+    /// Tells whether nothing of the answer has come yet.
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.is_empty() && self.calls.is_empty()
+    }
+
     /// Finds the call that a fragment continues. Calls are told apart by index; some providers leave it out, or
     /// number every call 0: then a name with another id begins a new call, and so does one after arguments.
     fn call_of(&self, fragment: &Fragment<'_>) -> Option<usize> {
@@ -277,6 +301,18 @@ impl PartialCall {
 /// Returns the failure of a body that broke off or broke the protocol.
 pub(super) fn cut(problem: &str) -> Failure {
     Failure::new(FailureClass::Cut, tidy(problem))
+}
+
+/// Returns a call's arguments, JSON in a text; from servers that send the object as it is, its own JSON.
+pub(super) fn arguments(raw: Option<&RawValue>) -> Result<Cow<'_, str>, Failure> {
+    match raw.map_or("null", RawValue::get) {
+        "null" => Ok(Cow::Borrowed("")),
+        text if text.starts_with('"') => match serde_json::from_str(text) {
+            Ok(Content { text, .. }) => Ok(text),
+            Err(problem) => Err(cut(&format!("arguments of a tool call are no text: {problem}"))),
+        },
+        json => Ok(Cow::Borrowed(json)),
+    }
 }
 
 /// Returns the failure of what should have been an answer and does not parse: an error, if it is one.

@@ -9,8 +9,10 @@ pub mod classify;
 mod json;
 mod draft;
 mod decode;
+pub mod quirks;
 mod request;
 mod openai;
+mod responses;
 mod anthropic;
 mod gemini;
 
@@ -18,6 +20,7 @@ pub use classify::classify;
 pub use decode::{Decoder, Progress};
 pub use draft::Ending;
 pub use headers::is_event_stream;
+pub use quirks::Quirks;
 
 use std::borrow::Cow;
 
@@ -39,27 +42,35 @@ pub struct Encoded {
     pub notes: Vec<Note>,
 }
 
-/// Encodes a request for a model in a dialect; `streaming` asks for a stream with the usage at its end.
+/// Encodes a request for a model in a dialect, with a provider's accent; `streaming` asks for a stream with the usage at
+/// its end.
 ///
 /// # Errors
 ///
 /// `BadRequest` names the field that cannot be right at any provider, `Unsupported` the one that cannot be at this.
-pub fn encode(dialect: Dialect, request: &ChatRequest, model: &str, streaming: bool) -> Result<Encoded, Failure> {
+pub fn encode(
+    dialect: Dialect,
+    quirks: &Quirks,
+    request: &ChatRequest,
+    model: &str,
+    streaming: bool,
+) -> Result<Encoded, Failure> {
     match dialect {
-        Dialect::OpenAiChat => openai::encode(request, model, streaming),
+        Dialect::OpenAiChat => openai::encode(quirks, request, model, streaming),
+        Dialect::OpenAiResponses => responses::encode(quirks, request, model, streaming),
         Dialect::AnthropicMessages => anthropic::encode(request, model, streaming),
         Dialect::Gemini | Dialect::Vertex => gemini::encode(dialect, request, model, streaming),
     }
 }
 
-/// Puts a key into the headers the way a dialect wants it, marked sensitive so that no log prints it.
+/// Puts a key into the headers the way a provider wants it, marked sensitive so that no log prints it.
 ///
 /// # Errors
 ///
 /// `Unauthorised` where the key holds characters that no header may hold, a line break most often.
-pub fn authorize(dialect: Dialect, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
+pub fn authorize(dialect: Dialect, quirks: &Quirks, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
     match dialect {
-        Dialect::OpenAiChat => openai::authorize(key, headers),
+        Dialect::OpenAiChat | Dialect::OpenAiResponses => openai::authorize(quirks, key, headers),
         Dialect::AnthropicMessages => anthropic::authorize(key, headers),
         Dialect::Gemini | Dialect::Vertex => gemini::authorize(dialect, key, headers),
     }

@@ -3,20 +3,24 @@
 //! In flow requests and the JSON inside of answers, out flow bodies, pieces and what the answer's draft needs to be
 //! judged. Reading is tolerant: every field is optional, unknown ones are skipped, kinds may vary.
 
+mod messages;
 mod reply;
 mod request;
 
 pub(super) use reply::{read_event, read_whole};
 pub(super) use request::encode;
 
-use http::header::{AUTHORIZATION, HeaderMap};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 
+use crate::wire::quirks::Quirks;
 use crate::wire::request::secret;
 use crate::words::{Failure, Secret};
 
-/// Puts a key into the headers as a bearer token.
-pub(super) fn authorize(key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
-    headers.insert(AUTHORIZATION, secret("Bearer ", key)?);
+/// Puts a key into its header, as a bearer token where that is the usual one.
+pub(super) fn authorize(quirks: &Quirks, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
+    let name = HeaderName::from_static(quirks.key_header);
+    let prefix = if name == AUTHORIZATION { "Bearer " } else { "" };
+    headers.insert(name, secret(prefix, key)?);
     Ok(())
 }
 

@@ -3,15 +3,18 @@
 //! Bodies are written straight from the caller's words into one buffer: agents send the same 200 kB to 2 MB again
 //! and again, so no tree of values is built in between.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
-use serde::ser::{Serialize, SerializeMap};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
+use super::quirks::IdForm;
 use crate::words::{
-    AssistantPart, ChatRequest, Failure, FailureClass, Image, Message, Note, Reasoning, Secret, ToolCall, ToolChoice,
-    UserPart,
+    AssistantPart, ChatRequest, Failure, FailureClass, Image, Message, Note, Reasoning, ResponseFormat, Secret,
+    ToolCall, ToolChoice, ToolResult, UserPart,
 };
 
 /// Writes a body into one buffer.
@@ -81,6 +84,11 @@ pub(super) fn bad(field: &str, problem: &str) -> Failure {
     Failure::new(FailureClass::BadRequest, format!("{field}: {problem}"))
 }
 
+/// Returns the failure of a field that this target cannot serve, though another may.
+pub(super) fn unsupported(field: &str) -> Failure {
+    Failure::new(FailureClass::Unsupported, format!("{field}: the provider takes none"))
+}
+
 /// Guesses the body's size, an eighth above its texts, so that the buffer seldom grows.
 pub(super) fn size(request: &ChatRequest) -> usize {
     let texts: usize = request.messages.iter().map(message_size).sum();
@@ -143,6 +151,24 @@ impl Notes {
         }
         value
     }
+
+    /// Notes what of a tool's result cannot go as it is: that it is a failure its text must tell.
+    pub(super) fn result(&mut self, ids: IdForm, result: &ToolResult) {
+        self.keep(false, "messages.is_error", result.is_error.then_some(()));
+        self.id(ids, &result.call_id);
+    }
+
+    /// Notes what of a tool call cannot go as it is.
+    pub(super) fn call(&mut self, ids: IdForm, call: &ToolCall) {
+        self.keep(false, "messages.tool_call.proof", call.proof.as_ref());
+        self.id(ids, &call.id);
+    }
+
+    fn id(&mut self, ids: IdForm, id: &str) {
+        if ids.fit(id) != id {
+            self.converted("messages.tool_call.id");
+        }
+    }
 }
 
 /// Returns a call's arguments: of none, an empty object.
@@ -194,11 +220,56 @@ impl<M: SerializeMap> Fields<M> {
         value.map_or(Ok(()), |value| self.put(key, value))
     }
 
-    /// Writes the caller's own fields, but for those that are written, and ends the object.
-    pub(super) fn end(mut self, extra: &Map<String, Value>) -> Result<M::Ok, M::Error> {
-        for (key, value) in extra.iter().filter(|(key, _)| !self.written.contains(&key.as_str())) {
+    /// Ends the object with the caller's own fields, as far as they are not written.
+    pub(super) fn end<'e>(
+        mut self,
+        extra: impl IntoIterator<Item = (&'e String, &'e Value)>,
+    ) -> Result<M::Ok, M::Error> {
+        for (key, value) in extra.into_iter().filter(|(key, _)| !self.written.contains(&key.as_str())) {
             self.map.serialize_entry(key, value)?;
         }
         self.map.end()
+    }
+}
+
+/// An image as one address: where it is, or all of it.
+pub(super) struct Address<'a>(pub(super) &'a Image);
+
+impl Serialize for Address<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Image::Url(url) => serializer.serialize_str(url),
+            Image::Base64 { media_type, data } => {
+                serializer.collect_str(&format_args!("data:{media_type};base64,{data}"))
+            }
+        }
+    }
+}
+
+/// Asks in words for the form of an answer, of a model that cannot be held to it; for a text there is nothing to ask.
+pub(super) fn asked(format: &ResponseFormat) -> Option<String> {
+    let only = "Answer with one JSON object and nothing else: no other text before or after, no code fence.";
+    match format {
+        ResponseFormat::Text => None,
+        ResponseFormat::Json => Some(only.to_owned()),
+        ResponseFormat::JsonSchema { schema, .. } => Some(format!("{only} It must fit this JSON schema:\n{schema}")),
+    }
+}
+
+/// What an iterator yields, as an array; the iterator is made anew for each writing.
+pub(super) struct Each<F>(pub(super) F);
+
+impl<F: Fn() -> I, I: IntoIterator<Item: Serialize>> Serialize for Each<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
+/// What is formatted straight into a JSON string.
+pub(super) struct Formatted<T>(pub(super) T);
+
+impl<T: fmt::Display> Serialize for Formatted<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
     }
 }

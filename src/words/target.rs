@@ -34,6 +34,8 @@ pub enum Dialect {
     /// OpenAI's chat completions, which most providers speak.
     #[default]
     OpenAiChat,
+    /// OpenAI's responses, without state at the provider.
+    OpenAiResponses,
     /// Anthropic's messages, which several others take as well.
     AnthropicMessages,
     /// Google's `generateContent` at AI Studio.

@@ -6,6 +6,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use serde::de::IgnoredAny;
 use serde_json::Value;
+use standin::wire::quirks::GENERIC;
 use standin::wire::{Decoder, encode};
 use standin::{AssistantPart, ChatRequest, Dialect, Message, ToolCall};
 
@@ -82,12 +83,12 @@ fn conversation() -> ChatRequest {
 
 fn encoding(c: &mut Criterion) {
     let request = conversation();
-    let body = encode(Dialect::OpenAiChat, &request, "m", true).expect("a good request").body;
+    let body = encode(Dialect::OpenAiChat, &GENERIC, &request, "m", true).expect("a good request").body;
     let tree: Value = serde_json::from_slice(&body).expect("JSON");
     let mut group = c.benchmark_group("encode");
     group.throughput(Throughput::Bytes(body.len() as u64));
     group.bench_function("a conversation", |b| {
-        b.iter(|| black_box(encode(Dialect::OpenAiChat, &request, "m", true)).expect("a good request"));
+        b.iter(|| black_box(encode(Dialect::OpenAiChat, &GENERIC, &request, "m", true)).expect("a good request"));
     });
     group.bench_function("bare: write a tree that is there", |b| {
         b.iter(|| black_box(serde_json::to_vec(&tree)).expect("JSON"));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::models::{SamplingForm, ThinkingForm, Traits, traits};
 use super::turns::{Block, Turns};
 use crate::wire::Encoded;
-use crate::wire::request::{Fields, Notes, check, headers, write};
+use crate::wire::request::{Fields, Notes, asked, check, headers, write};
 use crate::words::{ChatRequest, Effort, Failure, ResponseFormat, Sampling, Tool, ToolChoice};
 
 /// The version of the dialect; there is one.
@@ -18,9 +18,6 @@ const VERSION: (HeaderName, HeaderValue) =
 
 /// The fewest tokens that can be set aside for thinking.
 const BUDGET_TOKENS_MIN: u32 = 1_024;
-
-/// How an object is asked for where no schema can be given or held to: there is no JSON mode.
-const ONLY_JSON: &str = "Answer with one JSON object and nothing else: no other text before or after, no code fence.";
 
 /// Encodes a request for a model.
 pub(in crate::wire) fn encode(request: &ChatRequest, model: &str, streaming: bool) -> Result<Encoded, Failure> {
@@ -127,21 +124,14 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// Asks for the answer's form: by a schema where the model holds to it, else in words.
+    /// Asks for the answer's form: by a schema where the model holds to it, else in words; there is no JSON mode.
     fn form(&mut self, format: &ResponseFormat, traits: Traits, turns: &mut Turns<'_>, notes: &mut Notes) {
-        let asked = match format {
-            ResponseFormat::Text => return,
-            ResponseFormat::JsonSchema { schema, .. } if traits.schemas => {
-                self.format = Some(json!({"type": "json_schema", "schema": closed(schema)}));
-                return;
-            }
-            ResponseFormat::JsonSchema { schema, .. } => {
-                Cow::Owned(format!("{ONLY_JSON} It must fit this JSON schema:\n{schema}"))
-            }
-            ResponseFormat::Json => Cow::Borrowed(ONLY_JSON),
-        };
-        notes.converted("response_format");
-        turns.system.push(Block::Text { text: asked });
+        if let (ResponseFormat::JsonSchema { schema, .. }, true) = (format, traits.schemas) {
+            self.format = Some(json!({"type": "json_schema", "schema": closed(schema)}));
+        } else if let Some(asked) = asked(format) {
+            notes.converted("response_format");
+            turns.system.push(Block::Text { text: asked.into() });
+        }
     }
 }
 

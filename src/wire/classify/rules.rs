@@ -77,6 +77,7 @@ const RULES: &[Rule] = &[
             "unsupported_country_region_territory",
             "region_restricted",
             "privacy_restricted",
+            "data_residency_mismatch",
             "request_forbidden_by_region",
         ],
         texts: &[
@@ -99,6 +100,7 @@ const RULES: &[Rule] = &[
             "responsibleaipolicyviolation",
             "moderation_blocked",
             "bio_policy",
+            "image_content_policy_violation",
             "refusal",
         ],
         texts: &[],
@@ -272,6 +274,14 @@ const RULES: &[Rule] = &[
             "invalid_image",
             "invalid_image_format",
             "invalid_image_url",
+            "invalid_image_mode",
+            "invalid_base64_image",
+            "image_too_large",
+            "image_too_small",
+            "image_file_too_large",
+            "image_parse_error",
+            "empty_image_file",
+            "image_file_not_found",
             "missing_required_parameter",
             "empty_array",
         ],
@@ -287,7 +297,17 @@ const RULES: &[Rule] = &[
     Rule {
         class: FailureClass::Unsupported,
         statuses: MISUSE,
-        codes: &["unsupported_parameter", "unsupported_value", "unknown_parameter", "not_supported_error"],
+        codes: &[
+            "unsupported_parameter",
+            "unsupported_value",
+            "unknown_parameter",
+            "not_supported_error",
+            "unsupported_image_media_type",
+            // An image this provider cannot reach, another perhaps can.
+            "failed_to_download_image",
+            // Reasoning that another account's models thought.
+            "invalid_encrypted_content",
+        ],
         texts: &[
             "does not support",
             "not supported",
@@ -314,6 +334,8 @@ const RULES: &[Rule] = &[
             "thinking may not be enabled when",
             "expected `thinking` or `redacted_thinking`",
             "in `thinking` block",
+            // OpenAI, of reasoning that another account or model encrypted.
+            "encrypted content",
             // DeepSeek, of anything but text in a message.
             ", expected `text`",
         ],

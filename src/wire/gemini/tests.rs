@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::family::Family;
 use super::*;
+use crate::wire::quirks::GENERIC;
 use crate::wire::{self, Decoder, Ending};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, FailureClass, Image, Message, Note, Piece, Proof, Reasoning,
@@ -404,10 +405,11 @@ fn the_key_has_a_header_of_its_own_at_ai_studio_and_is_a_bearer_token_at_vertex(
         [(GEMINI, "x-goog-api-key", "AIza1"), (Dialect::Vertex, AUTHORIZATION.as_str(), "Bearer AIza1")]
     {
         let mut headers = HeaderMap::new();
-        wire::authorize(dialect, &Secret::new("AIza1"), &mut headers).expect("a good key");
+        wire::authorize(dialect, &GENERIC, &Secret::new("AIza1"), &mut headers).expect("a good key");
         assert_eq!(headers[header], value);
         assert!(!format!("{headers:?}").contains("AIza1"));
-        let failure = wire::authorize(dialect, &Secret::new("AIza1\n"), &mut headers).expect_err("no header value");
+        let failure =
+            wire::authorize(dialect, &GENERIC, &Secret::new("AIza1\n"), &mut headers).expect_err("no header value");
         assert!(failure.class == FailureClass::Unauthorised && !failure.to_string().contains("AIza1"));
     }
 }

@@ -1,6 +1,5 @@
 //! Reads answers: chunks of a stream and whole replies, which differ only in `delta` and `message`.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
@@ -8,7 +7,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::wire::classify;
-use crate::wire::draft::{Draft, Fragment, broken, cut};
+use crate::wire::draft::{Draft, Fragment, arguments, broken};
 use crate::wire::json::{Content, Scalar, parse, says_something};
 use crate::words::{Failure, FailureClass, Piece, StopReason, Usage};
 
@@ -176,15 +175,7 @@ impl Delta<'_> {
 
 impl Function<'_> {
     fn read(&self, draft: &mut Draft, index: Option<u64>, id: &str) -> Result<bool, Failure> {
-        let arguments = match self.arguments.map_or("null", RawValue::get) {
-            "null" => Cow::Borrowed(""),
-            text if text.starts_with('"') => match serde_json::from_str(text) {
-                Ok(Content { text, .. }) => text,
-                Err(problem) => return Err(cut(&format!("arguments of a tool call are no text: {problem}"))),
-            },
-            // An object as it is, not as text.
-            json => Cow::Borrowed(json),
-        };
+        let arguments = arguments(self.arguments)?;
         draft.fragment(Fragment { index, id, name: self.name.text(), arguments, proof: None })
     }
 }

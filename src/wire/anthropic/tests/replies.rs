@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use crate::wire::quirks::GENERIC;
 use crate::wire::{Decoder, Ending, encode};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Failure, FailureClass, Message, Piece, Proof, Reasoning, StopReason, ToolCall,
@@ -162,7 +163,8 @@ fn reads_a_whole_message_as_the_stream_of_it() {
 #[test]
 fn an_answer_goes_back_as_it_came() {
     let request = ChatRequest::new("r").user("Hi").message(Message::Assistant(all_parts()));
-    let encoded = encode(Dialect::AnthropicMessages, &request, "claude-opus-5", false).expect("a good request");
+    let encoded =
+        encode(Dialect::AnthropicMessages, &GENERIC, &request, "claude-opus-5", false).expect("a good request");
     let mut body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
     let mut expected = content();
     expected[3].as_object_mut().expect("an object").remove("citations");

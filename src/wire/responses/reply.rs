@@ -1,0 +1,289 @@
+//! Reads answers: events of a stream, and whole replies, which a stream's last event holds once more.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::wire::classify;
+use crate::wire::draft::{Draft, Fragment, arguments, broken, cut};
+use crate::wire::json::{Content, Scalar, parse, says_something};
+use crate::words::{Dialect, Failure, FailureClass, Piece, Proof, StopReason, Usage};
+
+/// Reads one event of a stream; tells whether it had content.
+pub(in crate::wire) fn read_event(
+    draft: &mut Draft,
+    name: &str,
+    data: &str,
+    out: &mut Vec<Piece>,
+) -> Result<bool, Failure> {
+    let data = data.trim();
+    // Some gateways end the stream as chat completions do, after its true end.
+    if matches!(data, "" | "[DONE]") {
+        return Ok(false);
+    }
+    if name == "error" {
+        return Err(classify::in_band(data));
+    }
+    match parse::<Event<'_>>(data) {
+        Ok(event) => event.read(draft, data, out),
+        // Events of other names belong to no answer.
+        Err(_) if !matches!(name, "" | "message") && !name.starts_with("response.") => Ok(false),
+        Err(problem) => Err(broken(data, &problem)),
+    }
+}
+
+/// Reads a whole answer; tells whether it had content.
+pub(in crate::wire) fn read_whole(draft: &mut Draft, body: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+    match parse::<Response<'_>>(body) {
+        Ok(response) if response.is_empty() => classify::recognise(body).map_or(Ok(false), Err),
+        Ok(response) => response.read(draft, None, out),
+        Err(problem) => Err(broken(body, &problem)),
+    }
+}
+
+/// One event of a stream, of whatever type.
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Scalar<'a>,
+    #[serde(borrow, default)]
+    delta: Content<'a>,
+    #[serde(borrow, default)]
+    output_index: Scalar<'a>,
+    #[serde(borrow, default)]
+    item: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    response: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+impl Event<'_> {
+    fn read(self, draft: &mut Draft, data: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+        let index = self.output_index.count();
+        match self.kind.text() {
+            "response.output_text.delta" => Ok(draft.text(self.delta.text, out)),
+            "response.refusal.delta" => Ok(draft.refusal(self.delta.text, out)),
+            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
+                Ok(draft.reasoning(self.delta.text, out))
+            }
+            "response.function_call_arguments.delta" => {
+                draft.fragment(Fragment { index, arguments: self.delta.text, ..Fragment::default() })
+            }
+            "response.output_item.added" => match self.item.and_then(lax::<Item<'_>>) {
+                Some(item) if item.kind.text() == "function_call" => draft.fragment(item.call(index)?),
+                _ => Ok(false),
+            },
+            "response.output_item.done" => match self.item.and_then(|raw| Some((lax::<Item<'_>>(raw)?, raw))) {
+                Some((item, raw)) => item.done(draft, index, raw),
+                None => Ok(false),
+            },
+            "response.created" => {
+                if let Some(response) = self.response.and_then(lax::<Head<'_>>) {
+                    draft.identify(response.id.text(), response.model.text());
+                }
+                Ok(false)
+            }
+            "response.completed" | "response.incomplete" | "response.failed" => {
+                let status = self.kind.text().strip_prefix("response.");
+                let response = self.response.unwrap_or(RawValue::NULL).get();
+                let response = parse::<Option<Response<'_>>>(response).map_err(|problem| broken(data, &problem))?;
+                response.unwrap_or_default().read(draft, status, out)
+            }
+            "error" => Err(classify::in_band(data)),
+            _ if self.error.is_some_and(says_something) => Err(classify::in_band(data)),
+            _ => Ok(false),
+        }
+    }
+}
+
+/// Reads JSON that an answer can do without.
+fn lax<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    parse(raw.get()).ok()
+}
+
+/// Who answers.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow, default)]
+    id: Scalar<'a>,
+    #[serde(borrow, default)]
+    model: Scalar<'a>,
+}
+
+/// A whole answer, or the last state of one that was streamed.
+#[derive(Default, Deserialize)]
+struct Response<'a> {
+    #[serde(borrow, default)]
+    id: Scalar<'a>,
+    #[serde(borrow, default)]
+    model: Scalar<'a>,
+    #[serde(borrow, default)]
+    status: Scalar<'a>,
+    #[serde(borrow, default)]
+    incomplete_details: Option<Incomplete<'a>>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    output: Option<Vec<&'a RawValue>>,
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Incomplete<'a> {
+    #[serde(borrow, default)]
+    reason: Scalar<'a>,
+}
+
+impl Response<'_> {
+    /// Tells whether it is no answer at all.
+    fn is_empty(&self) -> bool {
+        self.output.is_none() && self.status.text().is_empty() && !self.error.is_some_and(says_something)
+    }
+
+    /// Reads how the answer ended, and what of it has not come before. The event's type, where there is one, stands
+    /// for the status.
+    fn read(self, draft: &mut Draft, status: Option<&str>, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+        if let Some(error) = self.error.filter(|error| says_something(error)) {
+            return Err(classify::in_band(error.get()));
+        }
+        draft.identify(self.id.text(), self.model.text());
+        if let Some(usage) = self.usage.and_then(lax::<Tokens<'_>>) {
+            draft.usage = usage.normal().or(draft.usage);
+        }
+        let mut content = false;
+        if draft.is_empty() {
+            for (index, raw) in self.output.iter().flatten().enumerate() {
+                if let Some(item) = lax::<Item<'_>>(raw) {
+                    content |= item.say(draft, out);
+                    content |= item.done(draft, u64::try_from(index).ok(), raw)?;
+                }
+            }
+        }
+        let reason = self.incomplete_details.as_ref().map_or("", |details| details.reason.text());
+        match status.unwrap_or(self.status.text()) {
+            "" | "completed" => draft.stopped(StopReason::Stop),
+            "incomplete" => draft.stopped(match reason {
+                "max_output_tokens" | "max_tokens" => StopReason::Length,
+                "content_filter" => StopReason::ContentFilter,
+                _ => StopReason::Other,
+            }),
+            "failed" => return Err(Failure::new(FailureClass::Server, "the provider reports an error, not which")),
+            other => return Err(cut(&format!("the answer came when it was `{other}`"))),
+        }
+        draft.done = true;
+        Ok(content)
+    }
+}
+
+/// A piece of an answer: a message, reasoning, a call. Tools that run at the provider leave items of other types.
+#[derive(Deserialize)]
+struct Item<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Scalar<'a>,
+    #[serde(borrow, default)]
+    id: Scalar<'a>,
+    #[serde(borrow, default)]
+    call_id: Scalar<'a>,
+    #[serde(borrow, default)]
+    name: Scalar<'a>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    summary: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    encrypted_content: Scalar<'a>,
+}
+
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(borrow, default)]
+    text: Content<'a>,
+    #[serde(borrow, default)]
+    refusal: Content<'a>,
+}
+
+impl<'a> Item<'a> {
+    /// Takes what the item says and thinks; tells whether there was any.
+    fn say(&self, draft: &mut Draft, out: &mut Vec<Piece>) -> bool {
+        let parts =
+            |raw: Option<&'a RawValue>| raw.and_then(|raw| serde_json::from_str::<Vec<Part<'a>>>(raw.get()).ok());
+        let mut content = false;
+        match self.kind.text() {
+            "message" => {
+                for part in parts(self.content).into_iter().flatten() {
+                    content |= draft.text(part.text.text, out);
+                    content |= draft.refusal(part.refusal.text, out);
+                }
+            }
+            "reasoning" => {
+                for part in [self.summary, self.content].into_iter().filter_map(parts).flatten() {
+                    content |= draft.reasoning(part.text.text, out);
+                }
+            }
+            _ => {}
+        }
+        content
+    }
+
+    /// Takes what only a complete item tells: the proof of reasoning, and a call as a whole.
+    fn done(&self, draft: &mut Draft, index: Option<u64>, raw: &RawValue) -> Result<bool, Failure> {
+        match self.kind.text() {
+            // Without its encrypted content an item cannot go back: the provider has not kept it.
+            "reasoning" if !self.encrypted_content.text().is_empty() => {
+                draft.prove(Proof { dialect: Dialect::OpenAiResponses, data: raw.get().to_owned() });
+                Ok(false)
+            }
+            "function_call" => draft.whole_call(self.call(index)?),
+            _ => Ok(false),
+        }
+    }
+
+    fn call(&self, index: Option<u64>) -> Result<Fragment<'_>, Failure> {
+        let id = if self.call_id.text().is_empty() { self.id.text() } else { self.call_id.text() };
+        Ok(Fragment { index, id, name: self.name.text(), arguments: arguments(self.arguments)?, proof: None })
+    }
+}
+
+/// Usage as this dialect counts it.
+#[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are the wire's")]
+struct Tokens<'a> {
+    #[serde(borrow, default)]
+    input_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    output_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    input_tokens_details: Option<Details<'a>>,
+    #[serde(borrow, default)]
+    output_tokens_details: Option<Details<'a>>,
+}
+
+#[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "the names are the wire's")]
+struct Details<'a> {
+    #[serde(borrow, default)]
+    cached_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    cache_write_tokens: Scalar<'a>,
+    #[serde(borrow, default)]
+    reasoning_tokens: Scalar<'a>,
+}
+
+impl Tokens<'_> {
+    /// Returns the usage as everybody here counts it; `None` where it says nothing.
+    fn normal(&self) -> Option<Usage> {
+        let count = |count: &Scalar<'_>| count.count().unwrap_or(0);
+        let (input, output) = (self.input_tokens_details.as_ref(), self.output_tokens_details.as_ref());
+        let usage = Usage {
+            input: count(&self.input_tokens),
+            output: count(&self.output_tokens),
+            cached: input.map_or(0, |details| count(&details.cached_tokens)),
+            cache_write: input.map_or(0, |details| count(&details.cache_write_tokens)),
+            reasoning: output.map_or(0, |details| count(&details.reasoning_tokens)),
+        };
+        (usage != Usage::default()).then_some(usage)
+    }
+}
