@@ -149,13 +149,12 @@ fn differences(name: &str, expect: &Value, (pieces, ending): &Decoded) -> Vec<St
         StopReason::Refusal | StopReason::Other => "other",
     };
     let expected = match expect["finish"].as_str().unwrap_or_default() {
-        "end_turn" | "stop_sequence" => "stop",
         "tool_use" => "tool_calls",
         "max_tokens" | "incomplete:max_output_tokens" => "length",
         // Responses do not say why, but how they ended.
         "completed" if expect["refusal"].is_string() => "other",
         "completed" if expect["tool_calls"] != serde_json::json!([]) => "tool_calls",
-        "completed" => "stop",
+        "end_turn" | "stop_sequence" | "completed" => "stop",
         as_it_is => as_it_is,
     };
     compare("finish", finish.into(), &expected.into());
@@ -290,7 +289,8 @@ fn recorded_errors_inside_of_streams_are_classified() {
         let failure = ending.expect_err(name);
         let oracle = case["expect"]["error_class"].as_str().expect("a class");
         assert_eq!(failure.class, class_of(oracle), "{name}");
-        let spoke = ["\"content\":\"", "\"reasoning\":\"", "_text.delta", "text_delta"].iter().any(|sign| body.contains(sign));
+        let spoke =
+            ["\"content\":\"", "\"reasoning\":\"", "_text.delta", "text_delta"].iter().any(|sign| body.contains(sign));
         assert_eq!(!pieces.is_empty(), spoke, "{name}: what came before the error is kept");
     }
 }

@@ -323,6 +323,8 @@ fn plain(mut body: Value) -> Value {
     body
 }
 
+type Translate<'a> = &'a dyn Fn(&Value) -> ChatRequest;
+
 #[test]
 fn bodies_have_the_shape_of_recorded_ones() {
     let tool = |recorded: &Value| {
@@ -341,7 +343,6 @@ fn bodies_have_the_shape_of_recorded_ones() {
         proof: None,
     };
     let extra = |extra: Value| extra.as_object().expect("an object").clone();
-    type Translate<'a> = &'a dyn Fn(&Value) -> ChatRequest;
     let table: [(&str, &str, Translate<'_>); 4] = [
         ("xai__responses__json__200__g-can-understand-remote-images", "xai", &|_| {
             ChatRequest::new("r").message(Message::User(vec![
