@@ -60,15 +60,6 @@ pub fn date(headers: &HeaderMap) -> Option<SystemTime> {
     text(headers, &DATE).and_then(|value| httpdate::parse_http_date(value).ok())
 }
 
-/// Returns what `x-should-retry` says: where it is there, it overrides what the status means.
-pub fn should_retry(headers: &HeaderMap) -> Option<bool> {
-    match text(headers, &HeaderName::from_static("x-should-retry"))? {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
-    }
-}
-
 /// Reads a wait or a date in any form that providers use: seconds, seconds or milliseconds since 1970, `6m0s`,
 /// RFC 3339, HTTP date.
 pub(super) fn parse(value: &str) -> Option<RetryAfter> {

@@ -125,13 +125,10 @@ fn reads_the_wait_out_of_a_message() {
 }
 
 #[test]
-fn reads_the_date_and_the_word_on_retrying() {
-    let known = headers(&[("date", "Mon, 02 Jun 2025 15:14:45 GMT"), ("x-should-retry", "false")]);
+fn reads_the_date() {
+    let known = headers(&[("date", "Mon, 02 Jun 2025 15:14:45 GMT")]);
     assert_eq!(date(&known).map(RetryAfter::At), at(1_748_877_285));
-    assert_eq!(should_retry(&known), Some(false));
-    assert_eq!(should_retry(&headers(&[("x-should-retry", "true")])), Some(true));
-    assert_eq!(should_retry(&headers(&[("x-should-retry", "perhaps")])), None);
-    assert_eq!((date(&headers(&[])), should_retry(&headers(&[]))), (None, None));
+    assert_eq!(date(&headers(&[])), None);
 }
 
 #[test]
