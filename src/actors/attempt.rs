@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
 use super::provider::ProviderMessage;
-use super::shared::{CrashHook, Shared};
+use super::shared::{CrashHook, Shared, now};
 use super::slot::Permit;
 use super::table::Target;
 use super::watchdog::Watchdog;
@@ -93,10 +93,6 @@ pub(crate) enum Never {}
 
 #[cfg(feature = "cluster")]
 impl ractor::Message for Never {}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
 impl Actor for Attempt {

@@ -15,7 +15,7 @@ use tracing::Instrument;
 use super::attempt::{Account, Arguments as AttemptArguments, Attempt, Ended, Job as AttemptJob, Never, PIECES_MAX};
 use super::router::{Flight, Happened, RouterCommand};
 use super::running::{Happening, Running, next_happening};
-use super::shared::{CrashHook, Shared};
+use super::shared::{CrashHook, Shared, now};
 use super::slot::Permit;
 use super::stream::{ReplyStream, Word};
 use super::table::{Route, Table};
@@ -179,10 +179,6 @@ impl Actor for Call {
         myself.stop(None);
         Ok(())
     }
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 async fn run(job: Job, shared: Arc<Shared>) {

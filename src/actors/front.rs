@@ -10,7 +10,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::call::{Accepted, Answer, Place, Wanted};
 use super::router::{Explanation, RouterCommand};
-use super::shared::Shared;
+use super::shared::{Shared, now};
 use super::slot::ProviderStatus;
 use super::stream::ReplyStream;
 use crate::policy::snapshot::{Force, Health};
@@ -124,10 +124,6 @@ impl Actor for Front {
         }
         Ok(())
     }
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 /// The most time for a call, whatever its caller says: a year, which no clock overflows on.

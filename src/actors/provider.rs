@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use tokio::sync::oneshot;
 
-use super::shared::{CrashHook, Shared, lock};
+use super::shared::{CrashHook, Shared, lock, now};
 use super::slot::{Permit, Slot};
 use super::table::Provider as Configured;
 use crate::policy::admission::{Admission, Ask, Effect, Report, Ticket};
@@ -70,10 +70,6 @@ pub(crate) struct State {
     published: Instant,
     /// Whether a [`ProviderMessage::Publish`] is on its way.
     pending: bool,
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]

@@ -17,7 +17,7 @@ use super::attempt::Never;
 use super::front::Front;
 use super::provider::ProviderMessage;
 use super::router::{Router, RouterCommand};
-use super::shared::{Shared, lock};
+use super::shared::{Shared, died, lock, now};
 use super::slot::{ProviderStatus, Slot};
 use super::supervisor::{Supervisor, SupervisorMessage};
 use super::table::{Provider, ProviderSpec, RouteSpec, Table};
@@ -87,10 +87,6 @@ pub(crate) struct State {
     rng: SeededRng,
 }
 
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
-
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
 impl Actor for Root {
     type Msg = RootMessage;
@@ -143,11 +139,7 @@ impl Actor for Root {
         event: SupervisionEvent,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let (who, reason) = match event {
-            SupervisionEvent::ActorFailed(who, error) => (who, error.to_string()),
-            SupervisionEvent::ActorTerminated(who, _, reason) => (who, reason.unwrap_or_else(|| "stopped".into())),
-            _ => return Ok(()),
-        };
+        let Some((who, reason)) = died(event) else { return Ok(()) };
         if let Some((_, child)) = state.children.remove(&who.get_id())
             && state.wants(&child)
         {

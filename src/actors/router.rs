@@ -14,7 +14,7 @@ use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 
 use super::call::{Accepted, Arguments as CallArguments, Call, Job};
 use super::provider::{Crash, ProviderMessage};
-use super::shared::Shared;
+use super::shared::{Shared, now};
 use super::table::{Route, Table};
 use crate::policy::routing::{self, Pick, Plan, RouteState, Score, Sessions, Skip, SkipReason, Sticky, Why};
 use crate::policy::snapshot::{Force, Gate, Health};
@@ -212,10 +212,6 @@ pub(crate) struct State {
     routes: HashMap<Arc<str>, RouteState>,
     sessions: Sessions,
     rng: SeededRng,
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]

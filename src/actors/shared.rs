@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use ractor::ActorCell;
+use ractor::{ActorCell, SupervisionEvent};
 use tokio::sync::{Semaphore, broadcast, watch};
 
 use super::front::RouterMessage;
@@ -164,6 +164,20 @@ impl Shared {
 
 /// Events that a slow observer may be behind before it loses the oldest.
 const EVENTS_MAX: usize = 1_024;
+
+/// Reads the clock that everything here goes by: tokio's, which tests may pause.
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Returns which child died and how, if that is what an event says.
+pub(crate) fn died(event: SupervisionEvent) -> Option<(ActorCell, String)> {
+    match event {
+        SupervisionEvent::ActorFailed(who, error) => Some((who, error.to_string())),
+        SupervisionEvent::ActorTerminated(who, _, reason) => Some((who, reason.unwrap_or_else(|| "stopped".into()))),
+        _ => None,
+    }
+}
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while it holds one of these; if it did, the books are still the best we have.

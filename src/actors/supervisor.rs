@@ -5,7 +5,7 @@
 //! and the provider is started again later.
 
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ractor::concurrency::JoinHandle;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -13,7 +13,7 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 
 use super::provider::{Arguments, Provider};
-use super::shared::Shared;
+use super::shared::{Shared, died, now};
 use super::slot::ProviderStatus;
 use super::table::Provider as Configured;
 use crate::policy::restart::{Restart, Restarts};
@@ -46,10 +46,6 @@ pub(crate) struct State {
     /// Counts starts and crashes, so that a belated start is known as one.
     epoch: u64,
     retired: bool,
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
@@ -106,11 +102,7 @@ impl Actor for Supervisor {
         event: SupervisionEvent,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let (who, reason) = match event {
-            SupervisionEvent::ActorFailed(who, error) => (who, error.to_string()),
-            SupervisionEvent::ActorTerminated(who, _, reason) => (who, reason.unwrap_or_else(|| "stopped".into())),
-            _ => return Ok(()),
-        };
+        let Some((who, reason)) = died(event) else { return Ok(()) };
         // Any other child is an attempt: temporary, and its permit has said what there is to say.
         if state.child.as_ref().is_some_and(|(child, _)| *child == who.get_id()) {
             state.child = None;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep_until};
 
+use super::shared::now;
 use super::slot::Permit;
 use crate::policy::admission::{Report, Ticket};
 use crate::words::{Failure, FailureClass};
@@ -22,10 +23,6 @@ pub(super) struct Watchdog {
     stall: Duration,
     gap_overdue_after: Duration,
     gap_reported: bool,
-}
-
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 impl Watchdog {
