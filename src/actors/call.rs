@@ -398,12 +398,7 @@ impl Driver {
         let target = &self.table.targets[this.target];
         let slot = &target.provider.slot;
         let (reply, permit) = oneshot::channel();
-        let ask = Ask {
-            target: target.index,
-            prompt_tokens: self.needs.prompt_tokens,
-            last_resort: this.last_resort,
-            avoid_key: None,
-        };
+        let ask = Ask { target: target.index, prompt_tokens: self.needs.prompt_tokens, last_resort: this.last_resort };
         let asked = slot
             .provider
             .get()

@@ -72,8 +72,6 @@ pub struct Ask {
     pub prompt_tokens: u32,
     /// Whether no other target can serve: then an open breaker lets one through.
     pub last_resort: bool,
-    /// A key to be used only if there is no other: the call's last attempt failed with it.
-    pub avoid_key: Option<usize>,
 }
 
 /// Leave to try. Plain data: whoever holds it reports with it, exactly one [`Report::Ended`].
@@ -99,8 +97,6 @@ pub struct Ticket {
     pub overdue_after: Duration,
     /// Length of a gap between tokens at which [`Report::Gap`] is due.
     pub gap_overdue_after: Duration,
-    /// Age without content at which to give up, unless the user says otherwise.
-    pub first_token_max: Duration,
 }
 
 /// What the world should know.
@@ -204,14 +200,11 @@ impl Target {
         disabled.max(self.rate_limits[key]).filter(|&until| until > now)
     }
 
-    /// Returns the next key in turn that can be used; the avoided one only if there is no other.
-    fn key(&self, avoid: Option<usize>, sentences: &[Option<Sentence>], now: Instant) -> Option<usize> {
+    /// Returns the next key in turn that can be used.
+    fn key(&self, sentences: &[Option<Sentence>], now: Instant) -> Option<usize> {
         let keys = sentences.len();
-        let mut usable = (0..keys)
-            .map(|turn| (self.key_next + turn) % keys)
-            .filter(|&key| self.key_back(key, sentences, now).is_none());
-        let first = usable.next()?;
-        if Some(first) == avoid { usable.next().or(Some(first)) } else { Some(first) }
+        let mut turns = (0..keys).map(|turn| (self.key_next + turn) % keys);
+        turns.find(|&key| self.key_back(key, sentences, now).is_none())
     }
 
     fn gates(&self, sentences: &[Option<Sentence>], offline: Option<Instant>, in_flight: u32, now: Instant) -> Gates {
@@ -328,7 +321,7 @@ impl Admission {
         if let Some(refusal) = target.gates(&self.keys, offline, in_flight, now).refusal(ask.last_resort, now) {
             return Err(refusal);
         }
-        let key = target.key(ask.avoid_key, &self.keys, now).expect("the gates have found a key");
+        let key = target.key(&self.keys, now).expect("the gates have found a key");
         target.key_next = key + 1;
         target.admitted += 1;
         target.last_used = Some(now);
@@ -347,7 +340,6 @@ impl Admission {
             prompt_tokens: ask.prompt_tokens,
             overdue_after: timers.overdue_after,
             gap_overdue_after: timers.gap_overdue_after,
-            first_token_max: timers.first_token_max,
         })
     }
 

@@ -70,7 +70,7 @@ impl Bench {
     }
 }
 
-const ASK: Ask = Ask { target: 0, prompt_tokens: 0, last_resort: false, avoid_key: None };
+const ASK: Ask = Ask { target: 0, prompt_tokens: 0, last_resort: false };
 
 fn options(targets: usize, keys: usize) -> AdmissionOptions {
     let targets = vec![TargetOptions::default(); targets];
@@ -109,15 +109,6 @@ fn keys_take_turns() {
     let mut bench = Bench::new(1, 3);
     let keys: Vec<_> = (0..6).map(|_| bench.admit(0).unwrap().key).collect();
     assert_eq!(keys, [0, 1, 2, 0, 1, 2]);
-}
-
-#[test]
-fn an_avoided_key_is_used_only_if_there_is_no_other() {
-    let mut bench = Bench::new(1, 2);
-    for _ in 0..4 {
-        assert_eq!(bench.ask(Ask { avoid_key: Some(0), ..ASK }).unwrap().key, 1);
-    }
-    assert_eq!(Bench::new(1, 1).ask(Ask { avoid_key: Some(0), ..ASK }).unwrap().key, 0);
 }
 
 #[test]

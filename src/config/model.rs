@@ -1,0 +1,137 @@
+//! A model at a provider as a user sets it; what is left out the catalogue says.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{ProviderConfig, check_time};
+use crate::actors::table::{TargetSpec, Timers};
+use crate::catalog;
+use crate::policy::admission::TargetOptions;
+use crate::words::{Capabilities, ConfigError, ModelClass, Price, TargetId};
+
+/// One model at a provider.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Whether it thinks before it answers: sets first guesses of its latency, and its timers.
+    pub reasoning: bool,
+    /// What it costs. The catalogue's price where absent; one that is unknown there, too, counts as the dearest known
+    /// one of the route.
+    pub price: Option<PriceConfig>,
+    /// What it cannot do: `tools`, `images`, `json`, `json_schema`. What the catalogue says where absent.
+    pub lacks: Option<Vec<Ability>>,
+    /// Prompt and answer together, in tokens. What the catalogue says where absent.
+    pub context_tokens_max: Option<u32>,
+    /// The answer, in tokens. What the catalogue says where absent.
+    pub output_tokens_max: Option<u32>,
+    /// Labels beside its provider's.
+    pub labels: Vec<String>,
+    /// The most attempts in flight. 2 048.
+    pub in_flight_max: Option<u32>,
+    /// The longest an attempt may be without content. From the measured latency where absent: 8 to 30 s, for
+    /// reasoning models 60 to 300 s.
+    #[serde(with = "humantime_serde")]
+    pub first_token: Option<Duration>,
+    /// The longest pause between two pieces of content. 15 s, for reasoning models 90 s.
+    #[serde(with = "humantime_serde")]
+    pub stall: Option<Duration>,
+    /// Its usual time to first token, where it is known better than by its class: 1 s, for reasoning models 10 s.
+    #[serde(with = "humantime_serde")]
+    pub ttft_median: Option<Duration>,
+}
+
+/// Something a model can be unable to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ability {
+    /// Call tools.
+    Tools,
+    /// See images.
+    Images,
+    /// Answer in JSON when told so.
+    Json,
+    /// Hold an answer to a JSON schema.
+    JsonSchema,
+}
+
+/// Dollars per million tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PriceConfig {
+    /// Prompt tokens.
+    pub input: f64,
+    /// Answer tokens.
+    pub output: f64,
+    /// Prompt tokens read from the cache; as `input` where absent.
+    #[serde(default)]
+    pub cached_input: Option<f64>,
+}
+
+impl ModelConfig {
+    pub(super) fn target_options(&self) -> TargetOptions {
+        let default = TargetOptions::default();
+        TargetOptions {
+            class: self.class(),
+            in_flight_max: self.in_flight_max.unwrap_or(default.in_flight_max),
+            ttft_median: self.ttft_median,
+        }
+    }
+
+    fn class(&self) -> ModelClass {
+        if self.reasoning { ModelClass::Reasoning } else { ModelClass::Chat }
+    }
+
+    pub(super) fn check(
+        &self,
+        field: &str,
+        id: TargetId,
+        provider: &ProviderConfig,
+    ) -> Result<TargetSpec, ConfigError> {
+        let at = |name: &str| format!("{field}.{name}");
+        for (name, duration) in
+            [("first_token", self.first_token), ("stall", self.stall), ("ttft_median", self.ttft_median)]
+        {
+            duration.map_or(Ok(()), |duration| check_time(&at(name), duration))?;
+        }
+        for (name, number) in [
+            ("in_flight_max", self.in_flight_max),
+            ("context_tokens_max", self.context_tokens_max),
+            ("output_tokens_max", self.output_tokens_max),
+        ] {
+            if number == Some(0) {
+                return Err(ConfigError::new(at(name), "must not be 0; leave it out for no limit"));
+            }
+        }
+        let known = catalog::find(&id.model);
+        let price = self.price.map(|price| price.check(&at("price"))).transpose()?;
+        let price = price.or_else(|| known?.price);
+        let usual = known.map(|model| model.capabilities).unwrap_or_default();
+        let can = |ability, usual| self.lacks.as_ref().map_or(usual, |lacks| !lacks.contains(&ability));
+        let capabilities = Capabilities {
+            tools: can(Ability::Tools, usual.tools),
+            images: can(Ability::Images, usual.images),
+            json: can(Ability::Json, usual.json),
+            json_schema: can(Ability::JsonSchema, usual.json_schema),
+            context_tokens_max: self.context_tokens_max.or(usual.context_tokens_max),
+            output_tokens_max: self.output_tokens_max.or(usual.output_tokens_max),
+        };
+        let domain = provider.domain.clone().unwrap_or_else(|| id.provider.to_string());
+        let labels = provider.labels.iter().chain(&self.labels).cloned().collect();
+        let timers = Timers { first_token: self.first_token, stall: self.stall };
+        Ok(TargetSpec { id, class: self.class(), price, capabilities, labels, domain, timers })
+    }
+}
+
+impl PriceConfig {
+    fn check(self, field: &str) -> Result<Price, ConfigError> {
+        let price =
+            Price { input: self.input, cached_input: self.cached_input.unwrap_or(self.input), output: self.output };
+        let fine = |dollars: f64| dollars.is_finite() && dollars >= 0.0;
+        if fine(price.input) && fine(price.cached_input) && fine(price.output) {
+            Ok(price)
+        } else {
+            Err(ConfigError::new(field, "must be dollars per million tokens, 0 or more"))
+        }
+    }
+}

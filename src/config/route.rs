@@ -1,0 +1,114 @@
+//! A route as a user sets it.
+
+use serde::Deserialize;
+
+use super::check_failover;
+use crate::actors::table::{MemberSpec, ProviderSpec, RouteSpec};
+use crate::policy::failover::FailoverOptions;
+use crate::policy::routing::RouteOptions;
+use crate::words::ConfigError;
+
+/// One route.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RouteConfig {
+    /// Who may serve it, in order of preference for strategies that have one.
+    pub targets: Vec<MemberConfig>,
+    /// How it chooses.
+    pub options: RouteOptions,
+    /// How long and how often its calls may try; the configuration's `failover` where absent.
+    pub failover: Option<FailoverOptions>,
+    /// Labels that a target must carry to serve it.
+    pub labels: Vec<String>,
+}
+
+/// One target of a route.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(from = "MemberForm")]
+pub struct MemberConfig {
+    /// `provider/model`.
+    pub target: String,
+    /// A tier serves when those with lower numbers cannot (active-passive). 0.
+    pub tier: u8,
+    /// Its part of its tier's traffic, for strategies that weigh (active-active). 1.
+    pub weight: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum MemberForm {
+    Target(String),
+    Member {
+        target: String,
+        #[serde(default)]
+        tier: u8,
+        #[serde(default = "one")]
+        weight: f64,
+    },
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl From<MemberForm> for MemberConfig {
+    fn from(form: MemberForm) -> Self {
+        match form {
+            MemberForm::Target(target) => target.as_str().into(),
+            MemberForm::Member { target, tier, weight } => Self { target, tier, weight },
+        }
+    }
+}
+
+impl From<&str> for MemberConfig {
+    fn from(target: &str) -> Self {
+        Self { target: target.to_owned(), tier: 0, weight: 1.0 }
+    }
+}
+
+impl RouteConfig {
+    /// Returns a route over some targets, `provider/model` each, with the adaptive strategy.
+    pub fn new<'a>(targets: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { targets: targets.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+}
+
+impl RouteConfig {
+    pub(super) fn check(
+        &self,
+        name: &str,
+        failover: &FailoverOptions,
+        providers: &[ProviderSpec],
+    ) -> Result<RouteSpec, ConfigError> {
+        let at = |field: &str| format!("routes.{name}.{field}");
+        if self.targets.is_empty() {
+            return Err(ConfigError::new(at("targets"), "is empty; name at least one `provider/model`"));
+        }
+        self.options
+            .check()
+            .map_err(|error| ConfigError::new(at(&format!("options.{}", error.field)), error.problem))?;
+        let failover = self.failover.as_ref().unwrap_or(failover);
+        check_failover(&at("failover"), failover)?;
+        let known = || providers.iter().flat_map(|provider| &provider.targets);
+        let mut members: Vec<MemberSpec> = Vec::with_capacity(self.targets.len());
+        for member in &self.targets {
+            let target = known().find(|target| target.id.to_string() == member.target).ok_or_else(|| {
+                let names: Vec<String> = known().map(|target| target.id.to_string()).collect();
+                let problem = format!("no model `{}`; there are: {}", member.target, names.join(", "));
+                ConfigError::new(at("targets"), problem)
+            })?;
+            if members.iter().any(|known| known.target == target.id) {
+                return Err(ConfigError::new(at("targets"), format!("`{}` stands there twice", member.target)));
+            }
+            if !member.weight.is_finite() || member.weight < 0.0 {
+                return Err(ConfigError::new(
+                    at("targets"),
+                    format!("the weight of `{}` must be 0 or more", member.target),
+                ));
+            }
+            members.push(MemberSpec { target: target.id.clone(), tier: member.tier, weight: member.weight });
+        }
+        let labels = self.labels.clone();
+        Ok(RouteSpec { name: name.into(), options: self.options, failover: failover.clone(), members, labels })
+    }
+}
