@@ -93,7 +93,7 @@ fn head(input: &mut BytesMut) -> Result<Option<(Arrival, bool)>, Unreadable> {
         return Err(Unreadable::Bad(505, "HTTP version not supported"));
     }
     let method = request.method.and_then(|method| Method::from_bytes(method.as_bytes()).ok()).ok_or(BROKEN)?;
-    let path = request.path.unwrap_or("/").split(['?', '#']).next().unwrap_or("/").to_owned();
+    let target = request.path.unwrap_or("/").to_owned();
     let mut headers = HeaderMap::with_capacity(request.headers.len());
     for header in request.headers.iter() {
         let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| BROKEN)?;
@@ -102,7 +102,7 @@ fn head(input: &mut BytesMut) -> Result<Option<(Arrival, bool)>, Unreadable> {
     let closes = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"close");
     let is_last = headers.get_all(CONNECTION).iter().any(closes);
     let _ = input.split_to(length);
-    Ok(Some((Arrival { method, path, headers, body: Bytes::new() }, is_last)))
+    Ok(Some((Arrival { method, target, headers, body: Bytes::new() }, is_last)))
 }
 
 fn framing(headers: &HeaderMap) -> Result<Framing, Unreadable> {

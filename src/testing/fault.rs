@@ -119,12 +119,46 @@ pub enum ProviderError {
     Unauthorised,
     /// 402, the account is empty.
     OutOfMoney,
-    /// 404, the model does not exist (any more).
+    /// 404, the model does not exist.
     ModelGone,
+    /// 404, the model was retired.
+    ModelRetired,
+    /// 403, this region or account is not served.
+    Forbidden,
+    /// The provider's filter refuses the prompt.
+    Filtered,
+    /// 429 that no wait helps: one request is larger than a minute's limit.
+    RequestExceedsLimit,
+    /// 400, the request is malformed.
+    BadRequest,
+    /// 400, the model does not take a parameter.
+    Unsupported,
+    /// 504, a gateway waited in vain.
+    Timeout,
 }
 
 impl ProviderError {
-    const fn name(self) -> &'static str {
+    /// Every one of them.
+    pub const ALL: [Self; 15] = [
+        Self::Server,
+        Self::BadGateway,
+        Self::Unavailable,
+        Self::Overloaded,
+        Self::ContextTooLong,
+        Self::Unauthorised,
+        Self::OutOfMoney,
+        Self::ModelGone,
+        Self::ModelRetired,
+        Self::Forbidden,
+        Self::Filtered,
+        Self::RequestExceedsLimit,
+        Self::BadRequest,
+        Self::Unsupported,
+        Self::Timeout,
+    ];
+
+    /// Returns its name, as the log spells it.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Server => "server",
             Self::BadGateway => "bad_gateway",
@@ -134,6 +168,13 @@ impl ProviderError {
             Self::Unauthorised => "unauthorised",
             Self::OutOfMoney => "out_of_money",
             Self::ModelGone => "model_gone",
+            Self::ModelRetired => "model_retired",
+            Self::Forbidden => "forbidden",
+            Self::Filtered => "filtered",
+            Self::RequestExceedsLimit => "request_exceeds_limit",
+            Self::BadRequest => "bad_request",
+            Self::Unsupported => "unsupported",
+            Self::Timeout => "timeout",
         }
     }
 }

@@ -49,8 +49,6 @@ mod census;
 mod crash;
 mod fault;
 mod gauge;
-mod openai_bytes;
-mod openai_check;
 mod performance;
 mod player;
 mod provider;

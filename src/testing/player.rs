@@ -37,10 +37,9 @@ impl Transport for Scripted {
 fn arrival(request: HttpRequest) -> Arrival {
     let HttpRequest { url, headers, body, .. } = request;
     let after_scheme = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-    let path = after_scheme.find('/').map_or("/", |at| &after_scheme[at..]);
-    let path = path.split(['?', '#']).next().unwrap_or(path).to_owned();
-    let method = if path.ends_with("/models") { Method::GET } else { Method::POST };
-    Arrival { method, path, headers, body }
+    let target = after_scheme.find('/').map_or("/", |at| &after_scheme[at..]).to_owned();
+    let method = if target.ends_with("/models") { Method::GET } else { Method::POST };
+    Arrival { method, target, headers, body }
 }
 
 type Step = Option<(Result<Bytes, TransportError>, Option<Performance>)>;

@@ -14,7 +14,6 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -25,7 +24,7 @@ use super::performance::{Performance, Ticket};
 use super::record::{Counts, Log, Outcome, Record};
 use super::score::{End, Head, Score, Sheet};
 use super::script::{Script, scaled};
-use super::speech::{self, Account, Headers, Refusal, Speech, Utterance, Wish};
+use super::speech::{self, Account, Address, Finish, Headers, Refusal, Speech, Utterance, Wish};
 use crate::words::Usage;
 
 /// Headers that mark repetitions of one call, the strongest first.
@@ -75,9 +74,18 @@ pub struct Switch(u64);
 #[derive(Debug)]
 pub(crate) struct Arrival {
     pub(crate) method: Method,
-    pub(crate) path: String,
+    /// Path and query.
+    pub(crate) target: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+}
+
+impl Arrival {
+    fn address(&self) -> Address<'_> {
+        let target = self.target.split('#').next().unwrap_or_default();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        Address { path, query }
+    }
 }
 
 /// What one request's number and the seed decide. Latency and id come first, so that no fault shifts them.
@@ -203,7 +211,7 @@ impl Scripted {
             serial,
             at: age,
             ended: None,
-            path: arrival.path.clone(),
+            path: arrival.address().path.to_owned(),
             marker: MARKERS.iter().find_map(|name| Some(arrival.headers.get(*name)?.to_str().ok()?.to_owned())),
             body: arrival.body.clone(),
             faults: faults.iter().map(Fault::name).collect(),
@@ -282,44 +290,39 @@ struct Stage<'a> {
 
 impl Stage<'_> {
     fn score(&self, arrival: &Arrival) -> Score {
-        let (speech, wish) = speech::wish(arrival.method == Method::POST, &arrival.path);
-        if let Some(score) = self.faults.iter().find_map(|fault| self.instead(fault, speech, &arrival.body)) {
+        let (speech, wish) = speech::wish(arrival.method == Method::POST, arrival.address().path);
+        if let Some(score) = self.faults.iter().find_map(|fault| self.instead(fault, speech, arrival)) {
             return score;
         }
         let answered = self.admit(speech, arrival).and_then(|()| match wish {
-            Wish::Chat => self.chat(speech, &arrival.body),
+            Wish::Chat => self.chat(speech, arrival),
             Wish::Models(one) => speech.models(&self.script().models, one).map(|body| {
                 let headers = self.headers(speech, "application/json", Vec::new());
                 Score::whole(self.script().head, 200, headers, body, Outcome::Answered)
             }),
-            Wish::Unknown => Err(Refusal {
-                status: 404,
-                kind: "invalid_request_error",
-                message: format!("Invalid URL ({} {})", arrival.method, arrival.path),
-                ..Refusal::default()
-            }),
+            Wish::Unknown => Err(speech.nothing(&arrival.method, arrival.address())),
         });
         answered.unwrap_or_else(|refusal| self.refuse(speech, refusal, None))
     }
 
     /// Returns what a fault that leaves nothing of the answer puts in its place.
-    fn instead(&self, fault: &Fault, speech: &dyn Speech, body: &[u8]) -> Option<Score> {
+    fn instead(&self, fault: &Fault, speech: &dyn Speech, arrival: &Arrival) -> Option<Score> {
         let outcome = Outcome::Fault(fault.name());
-        // What is asked is only glanced at: the provider is ill and checks nothing.
-        let asked = || serde_json::from_slice::<Value>(body).unwrap_or_default();
-        let model = || asked()["model"].as_str().unwrap_or_default().to_owned();
+        let glance = || speech.glance(arrival.address(), &arrival.body);
         Some(match fault {
             Fault::Reset => Score::silent(End::Reset, outcome),
             Fault::Hang => Score::silent(End::Hang, outcome),
             Fault::BlackHole { every } => {
-                let stream = asked()["stream"] == true;
+                let stream = glance().stream;
                 let headers = self.headers(speech, content_type(stream), Vec::new());
                 let end = End::KeepAlive { every: (*every).max(KEEP_ALIVE_MIN), bytes: speech.keep_alive(stream) };
                 let head = Some(Head { status: 200, headers, length: None });
                 Score { wait: self.script().head, head, beats: Vec::new(), end, outcome }
             }
-            Fault::Error(error) => self.refuse(speech, speech.error(*error, &model()), Some(outcome)),
-            Fault::RateLimited(hint) => self.refuse(speech, speech.rate_limit(*hint, 3, &model()), Some(outcome)),
+            Fault::Error(error) => self.refuse(speech, speech.error(*error, &glance().model), Some(outcome)),
+            Fault::RateLimited(hint) => {
+                self.refuse(speech, speech.rate_limit(*hint, 3, &glance().model), Some(outcome))
+            }
             Fault::Reply { status, headers, body } => {
                 Score::whole(self.script().head, *status, headers.clone(), body.clone().into(), outcome)
             }
@@ -340,8 +343,8 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn chat(&self, speech: &dyn Speech, body: &[u8]) -> Result<Score, Refusal> {
-        let question = speech.read(body)?;
+    fn chat(&self, speech: &dyn Speech, arrival: &Arrival) -> Result<Score, Refusal> {
+        let question = speech.read(arrival.address(), &arrival.body)?;
         let models = &self.script().models;
         if !models.is_empty() && !models.contains(&question.model) {
             return Err(speech.error(ProviderError::ModelGone, &question.model));
@@ -349,7 +352,7 @@ impl Stage<'_> {
         self.charge(speech, &question)?;
         let mut answer = self.answer(&question);
         for (index, call) in answer.tool_calls.iter_mut().enumerate().filter(|(_, call)| call.id.is_empty()) {
-            call.id = format!("call_{}{index}", self.luck.id);
+            call.id = speech.call_id(&self.luck.id, index);
         }
         let score = self.perform(speech, &question, &self.utter(&question, &answer));
         Ok(self.faults.iter().fold(score, |mut score, fault| {
@@ -391,9 +394,9 @@ impl Stage<'_> {
         let is_cut = pieces.len() > max;
         pieces.truncate(max);
         let natural = match (is_cut, answer.tool_calls.is_empty()) {
-            (true, _) => "length",
-            (false, true) => "stop",
-            (false, false) => "tool_calls",
+            (true, _) => Finish::Length,
+            (false, true) => Finish::Stop,
+            (false, false) => Finish::ToolCalls,
         };
         let reasoning = pieces.iter().filter(|piece| piece.is_reasoning()).count() as u64;
         let counted = Usage { input: question.tokens, output: pieces.len() as u64, reasoning, ..Usage::default() };
@@ -402,7 +405,7 @@ impl Stage<'_> {
             created: BIRTH + self.luck.serial,
             model: &question.model,
             include_usage: question.include_usage,
-            finish: answer.finish.as_deref().unwrap_or(natural),
+            finish: answer.finish.as_deref().map_or(natural, Finish::Said),
             usage: answer.usage.unwrap_or(counted),
             pieces,
         }
@@ -439,11 +442,10 @@ impl Stage<'_> {
     }
 
     fn refuse(&self, speech: &dyn Speech, refusal: Refusal, outcome: Option<Outcome>) -> Score {
-        let body = speech.refusal(&refusal);
-        let kind = if refusal.is_html { "text/html" } else { "application/json" };
+        let kind = if refusal.is_page { "text/html" } else { "application/json" };
         let outcome = outcome.unwrap_or(Outcome::Rejected(refusal.status));
         let headers = self.headers(speech, kind, refusal.headers);
-        Score::whole(self.script().head, refusal.status, headers, body, outcome)
+        Score::whole(self.script().head, refusal.status, headers, refusal.body, outcome)
     }
 
     /// Returns a response's headers; `own` go over what is usual.

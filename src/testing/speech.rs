@@ -1,9 +1,13 @@
 //! What a provider's dialect is to the rest of the scripted provider: requests in, bytes out.
 
+mod json;
+mod openai;
+
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Method};
+use serde_json::Value;
 
 use super::answer::{Piece, Question};
 use super::fault::{ProviderError, RetryHint};
@@ -16,8 +20,21 @@ pub(crate) trait Speech: Send + Sync {
     /// Returns the key of a request.
     fn key<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str>;
 
-    /// Understands a request's body, as strictly as the provider would.
-    fn read(&self, body: &[u8]) -> Result<Question, Refusal>;
+    /// Reads what an ill provider still notices of a request: it checks nothing.
+    fn glance(&self, address: Address<'_>, body: &[u8]) -> Glance {
+        let _ = address;
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let model = body["model"].as_str().unwrap_or_default().to_owned();
+        Glance { model, stream: body["stream"] == true }
+    }
+
+    /// Understands a request, as strictly as the provider would.
+    fn read(&self, address: Address<'_>, body: &[u8]) -> Result<Question, Refusal>;
+
+    /// Makes the id of an answer's tool call, from the answer's id.
+    fn call_id(&self, id: &str, index: usize) -> String {
+        format!("call_{id}{index}")
+    }
 
     /// Writes an answer as a stream, and marks its pieces: one for each token, the others without any.
     fn write_stream(&self, utterance: &Utterance<'_>, sheet: &mut Sheet);
@@ -37,8 +54,8 @@ pub(crate) trait Speech: Send + Sync {
     /// Returns a 429 for a limit of so many requests a minute.
     fn rate_limit(&self, hint: RetryHint, limit: u32, model: &str) -> Refusal;
 
-    /// Returns an error's body.
-    fn refusal(&self, refusal: &Refusal) -> Bytes;
+    /// Returns what is said of an address where nothing is.
+    fn nothing(&self, method: &Method, address: Address<'_>) -> Refusal;
 
     /// Returns the list of models, or one of them.
     fn models(&self, models: &[String], one: Option<&str>) -> Result<Bytes, Refusal>;
@@ -60,22 +77,54 @@ pub(crate) struct Utterance<'a> {
     pub(crate) model: &'a str,
     pub(crate) include_usage: bool,
     pub(crate) pieces: Vec<Piece<'a>>,
-    pub(crate) finish: &'a str,
+    pub(crate) finish: Finish<'a>,
     pub(crate) usage: Usage,
 }
 
-/// A provider's no.
+/// A provider's no, as it goes out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
-    /// The dialect's type of the error.
-    pub(crate) kind: &'static str,
-    pub(crate) message: String,
-    pub(crate) param: Option<String>,
-    pub(crate) code: Option<&'static str>,
     pub(crate) headers: Headers,
-    /// Whether the message is HTML and all there is.
-    pub(crate) is_html: bool,
+    pub(crate) body: Bytes,
+    /// Whether the body is a page for people, of a gateway.
+    pub(crate) is_page: bool,
+}
+
+impl Refusal {
+    /// Returns a gateway's page.
+    pub(crate) fn page(status: u16, page: &'static str) -> Self {
+        Self { status, body: page.into(), is_page: true, ..Self::default() }
+    }
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finish<'a> {
+    /// It was said.
+    Stop,
+    /// It reached the most tokens it may have.
+    Length,
+    /// Tools are to be called.
+    ToolCalls,
+    /// The script's own word.
+    Said(&'a str),
+}
+
+/// A request's address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address<'a> {
+    /// The path, without the query.
+    pub(crate) path: &'a str,
+    /// What follows the question mark; empty if there is none.
+    #[expect(dead_code, reason = "no dialect here has parameters yet")]
+    pub(crate) query: &'a str,
+}
+
+/// What an ill provider notices of a request.
+pub(crate) struct Glance {
+    pub(crate) model: String,
+    pub(crate) stream: bool,
 }
 
 /// What an answer's head tells about the request and the account.
@@ -108,7 +157,7 @@ pub(crate) enum Wish<'a> {
 
 /// Returns the dialect that a path belongs to, and what it asks for.
 pub(crate) fn wish(post: bool, path: &str) -> (&'static dyn Speech, Wish<'_>) {
-    let open_ai = &super::openai_bytes::OpenAiChat;
+    let open_ai = &openai::OpenAiChat;
     let wish = match path.rsplit_once("/models") {
         Some((_, "")) if !post => Wish::Models(None),
         Some((_, one)) if !post && one.starts_with('/') => Wish::Models(Some(&one[1..])),

@@ -1,18 +1,20 @@
 //! The bytes of OpenAI's chat completions, as recorded traffic has them.
 
+mod check;
+
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, Method};
 
-use super::answer::{Piece, Question};
-use super::fault::{ProviderError, RetryHint};
-use super::gauge::whole_seconds;
-use super::openai_check;
-use super::score::Sheet;
-use super::speech::{Account, Allowance, Headers, Refusal, Speech, Utterance};
+use super::json::{go_duration, put, quote, quote_or_null};
+use super::{Account, Address, Allowance, Finish, Headers, Refusal, Speech, Utterance};
+use crate::testing::answer::{Piece, Question};
+use crate::testing::fault::{ProviderError, RetryHint};
+use crate::testing::gauge::whole_seconds;
+use crate::testing::score::Sheet;
 use crate::words::Usage;
 
 /// OpenAI's chat completions.
@@ -29,8 +31,8 @@ impl Speech for OpenAiChat {
         headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
     }
 
-    fn read(&self, body: &[u8]) -> Result<Question, Refusal> {
-        openai_check::read(body)
+    fn read(&self, _: Address<'_>, body: &[u8]) -> Result<Question, Refusal> {
+        check::read(body)
     }
 
     fn write_stream(&self, utterance: &Utterance<'_>, sheet: &mut Sheet) {
@@ -44,7 +46,7 @@ impl Speech for OpenAiChat {
             frame.delta(&mut sheet.bytes, &delta);
             sheet.mark(1);
         }
-        frame.finish(&mut sheet.bytes, utterance.finish);
+        frame.finish(&mut sheet.bytes, finish(utterance.finish));
         sheet.mark(0);
         if utterance.include_usage {
             frame.usage(&mut sheet.bytes, utterance.usage);
@@ -64,14 +66,14 @@ impl Speech for OpenAiChat {
         put(out, r#","choices":[{"index":0,"message":"#);
         write_message(&utterance.pieces, out);
         put(out, r#","logprobs":null,"finish_reason":"#);
-        quote(out, utterance.finish);
+        quote(out, finish(utterance.finish));
         put(out, r#"}],"usage":"#);
         write_usage(utterance.usage, out);
         put(out, r#","service_tier":"default","system_fingerprint":"fp_standin"}"#);
     }
 
     fn failure_within(&self, stream: bool) -> Bytes {
-        let body = self.refusal(&self.error(ProviderError::Server, ""));
+        let body = self.error(ProviderError::Server, "").body;
         if stream { [b"data: ", &body[..], b"\n\n"].concat().into() } else { body }
     }
 
@@ -88,7 +90,7 @@ impl Speech for OpenAiChat {
                 "The server had an error while processing your request. Sorry about that!".to_owned(),
             ),
             ProviderError::BadGateway => {
-                return Refusal { status: 502, message: BAD_GATEWAY.to_owned(), is_html: true, ..Refusal::default() };
+                return Refusal::page(502, BAD_GATEWAY);
             }
             ProviderError::Unavailable => (
                 503,
@@ -125,9 +127,60 @@ impl Speech for OpenAiChat {
                 Some("model_not_found"),
                 format!("The model `{model}` does not exist or you do not have access to it."),
             ),
+            ProviderError::ModelRetired => (
+                404,
+                "invalid_request_error",
+                Some("model_not_found"),
+                format!("The model `{model}` has been deprecated, learn more here: https://platform.openai.com/docs/deprecations"),
+            ),
+            ProviderError::Forbidden => (
+                403,
+                "request_forbidden",
+                Some("unsupported_country_region_territory"),
+                "Country, region, or territory not supported".to_owned(),
+            ),
+            ProviderError::Filtered => (
+                400,
+                "invalid_request_error",
+                Some("content_policy_violation"),
+                "Your request was rejected as a result of our safety system.".to_owned(),
+            ),
+            ProviderError::RequestExceedsLimit => (
+                429,
+                "tokens",
+                Some("rate_limit_exceeded"),
+                format!(
+                    "Request too large for {model} in organization org-drill on tokens per min (TPM): Limit 30000, \
+                     Requested 36278. The input or output tokens must be reduced in order to run successfully."
+                ),
+            ),
+            ProviderError::BadRequest => (
+                400,
+                "invalid_request_error",
+                Some("invalid_value"),
+                "Invalid value: 'nobody'. Supported values are: 'system', 'assistant', 'user', 'function', 'tool', and \
+                 'developer'."
+                    .to_owned(),
+            ),
+            ProviderError::Unsupported => (
+                400,
+                "invalid_request_error",
+                Some("unsupported_value"),
+                "Unsupported value: 'temperature' does not support 0.2 with this model. Only the default (1) value is \
+                 supported."
+                    .to_owned(),
+            ),
+            ProviderError::Timeout => {
+                (504, "server_error", Some("gateway_timeout"), "The upstream did not answer in time.".to_owned())
+            }
         };
-        let param = (error == ProviderError::ContextTooLong).then(|| "messages".to_owned());
-        Refusal { status, kind, message, param, code, ..Refusal::default() }
+        let param = match error {
+            ProviderError::ContextTooLong => Some("messages"),
+            ProviderError::BadRequest => Some("messages[0].role"),
+            ProviderError::Unsupported => Some("temperature"),
+            _ => None,
+        };
+        refusal(status, kind, param, code, &message)
     }
 
     fn rate_limit(&self, hint: RetryHint, limit: u32, model: &str) -> Refusal {
@@ -152,31 +205,11 @@ impl Speech for OpenAiChat {
             }
         };
         message.push_str(" Visit https://platform.openai.com/account/rate-limits to learn more.");
-        Refusal {
-            status: 429,
-            kind: "requests",
-            message,
-            code: Some("rate_limit_exceeded"),
-            headers,
-            ..Refusal::default()
-        }
+        Refusal { headers, ..refusal(429, "requests", None, Some("rate_limit_exceeded"), &message) }
     }
 
-    fn refusal(&self, refusal: &Refusal) -> Bytes {
-        if refusal.is_html {
-            return refusal.message.clone().into();
-        }
-        let mut out = Vec::with_capacity(256);
-        put(&mut out, r#"{"error":{"message":"#);
-        quote(&mut out, &refusal.message);
-        put(&mut out, r#","type":"#);
-        quote(&mut out, refusal.kind);
-        put(&mut out, r#","param":"#);
-        quote_or_null(&mut out, refusal.param.as_deref());
-        put(&mut out, r#","code":"#);
-        quote_or_null(&mut out, refusal.code);
-        put(&mut out, "}}");
-        out.into()
+    fn nothing(&self, method: &Method, address: Address<'_>) -> Refusal {
+        refusal(404, "invalid_request_error", None, None, &format!("Invalid URL ({method} {})", address.path))
     }
 
     fn models(&self, models: &[String], one: Option<&str>) -> Result<Bytes, Refusal> {
@@ -342,56 +375,27 @@ fn write_model(model: &str, out: &mut Vec<u8>) {
     put(out, r#","object":"model","created":1767225600,"owned_by":"standin"}"#);
 }
 
-/// Writes a time as Go does, to the millisecond: `17ms`, `8.64s`, `6m0s`, `1h0m0s`.
-fn go_duration(time: Duration) -> String {
-    let millis = time.as_millis();
-    if millis < 1_000 {
-        return if millis == 0 { "0s".to_owned() } else { format!("{millis}ms") };
-    }
-    let (minutes, rest) = (millis / 60_000, millis % 60_000);
-    let seconds = if rest % 1_000 == 0 {
-        (rest / 1_000).to_string()
-    } else {
-        format!("{}.{:03}", rest / 1_000, rest % 1_000).trim_end_matches('0').to_owned()
-    };
-    match (minutes / 60, minutes % 60) {
-        (0, 0) => format!("{seconds}s"),
-        (0, minutes) => format!("{minutes}m{seconds}s"),
-        (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
-    }
+/// Returns a refusal in OpenAI's words.
+fn refusal(status: u16, kind: &str, param: Option<&str>, code: Option<&str>, message: &str) -> Refusal {
+    let mut out = Vec::with_capacity(256);
+    put(&mut out, r#"{"error":{"message":"#);
+    quote(&mut out, message);
+    put(&mut out, r#","type":"#);
+    quote(&mut out, kind);
+    put(&mut out, r#","param":"#);
+    quote_or_null(&mut out, param);
+    put(&mut out, r#","code":"#);
+    quote_or_null(&mut out, code);
+    put(&mut out, "}}");
+    Refusal { status, body: out.into(), ..Refusal::default() }
 }
 
-fn put(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn quote(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("a text can always be written to memory");
-}
-
-fn quote_or_null(out: &mut Vec<u8>, text: Option<&str>) {
-    match text {
-        Some(text) => quote(out, text),
-        None => put(out, "null"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_written_as_go_writes_it() {
-        for (millis, expected) in [
-            (0, "0s"),
-            (17, "17ms"),
-            (1_000, "1s"),
-            (8_640, "8.64s"),
-            (60_000, "1m0s"),
-            (1_252_666, "20m52.666s"),
-            (299_379_057, "83h9m39.057s"),
-        ] {
-            assert_eq!(go_duration(Duration::from_millis(millis)), expected);
-        }
+/// Spells why an answer ended.
+fn finish(finish: Finish<'_>) -> &str {
+    match finish {
+        Finish::Stop => "stop",
+        Finish::Length => "length",
+        Finish::ToolCalls => "tool_calls",
+        Finish::Said(word) => word,
     }
 }

@@ -168,11 +168,14 @@ fn what_the_official_api_refuses_is_refused_in_its_words() {
     ];
     for (body, param, code, message) in table {
         let refusal = check(&body).expect_err(&body.to_string());
-        assert_eq!((refusal.param.as_deref(), refusal.code), (param, code), "{body}");
-        assert!(refusal.message.contains(message), "{body}: {}", refusal.message);
-        assert_eq!((refusal.status, refusal.kind), (400, "invalid_request_error"));
+        let error: Value = serde_json::from_slice::<Value>(&refusal.body).unwrap()["error"].clone();
+        assert_eq!(error["type"], "invalid_request_error");
+        assert_eq!((error["param"].as_str(), error["code"].as_str()), (param, code), "{body}");
+        assert!(error["message"].as_str().unwrap().contains(message), "{body}: {error}");
+        assert_eq!(refusal.status, 400);
     }
-    assert!(read(b"{\"model\":").unwrap_err().message.starts_with("We could not parse the JSON body"));
+    let refusal = read(b"{\"model\":").unwrap_err();
+    assert!(String::from_utf8_lossy(&refusal.body).contains("We could not parse the JSON body"));
 }
 
 proptest! {

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::answer::{Form, Question, words};
-use super::speech::Refusal;
+use crate::testing::answer::{Form, Question, words};
+use crate::testing::speech::Refusal;
 use crate::words::Tool;
 
 type Checked<T> = Result<T, Refusal>;
@@ -482,8 +482,7 @@ fn wrong_type(param: &str, expected: &str, got: &Value) -> Refusal {
 }
 
 fn refusal(param: Option<&str>, code: Option<&'static str>, message: String) -> Refusal {
-    let param = param.map(str::to_owned);
-    Refusal { status: 400, kind: "invalid_request_error", message, param, code, ..Refusal::default() }
+    super::refusal(400, "invalid_request_error", param, code, &message)
 }
 
 fn quoted(values: &[&str]) -> String {

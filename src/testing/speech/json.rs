@@ -1,0 +1,60 @@
+//! What all dialects need to write JSON by hand.
+
+use std::time::Duration;
+
+/// Writes a time as Go does, to the millisecond: `17ms`, `8.64s`, `6m0s`, `1h0m0s`.
+pub(super) fn go_duration(time: Duration) -> String {
+    let millis = time.as_millis();
+    if millis < 1_000 {
+        return if millis == 0 { "0s".to_owned() } else { format!("{millis}ms") };
+    }
+    let (minutes, rest) = (millis / 60_000, millis % 60_000);
+    let seconds = if rest % 1_000 == 0 {
+        (rest / 1_000).to_string()
+    } else {
+        format!("{}.{:03}", rest / 1_000, rest % 1_000).trim_end_matches('0').to_owned()
+    };
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => format!("{seconds}s"),
+        (0, minutes) => format!("{minutes}m{seconds}s"),
+        (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+/// Writes as it is.
+pub(super) fn put(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Writes as a JSON string.
+pub(super) fn quote(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("a text can always be written to memory");
+}
+
+/// Writes as a JSON string, or `null`.
+pub(super) fn quote_or_null(out: &mut Vec<u8>, text: Option<&str>) {
+    match text {
+        Some(text) => quote(out, text),
+        None => put(out, "null"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_as_go_writes_it() {
+        for (millis, expected) in [
+            (0, "0s"),
+            (17, "17ms"),
+            (1_000, "1s"),
+            (8_640, "8.64s"),
+            (60_000, "1m0s"),
+            (1_252_666, "20m52.666s"),
+            (299_379_057, "83h9m39.057s"),
+        ] {
+            assert_eq!(go_duration(Duration::from_millis(millis)), expected);
+        }
+    }
+}
