@@ -5,6 +5,7 @@
 //! Every phase asserts what must hold and prints one line of what was measured.
 
 mod crew;
+mod dialects;
 mod faults;
 mod manners;
 mod world;
@@ -42,6 +43,7 @@ async fn rehearse(server: Server) -> usize {
     say("3 frozen", faults::frozen(&world, &mut all).await);
     say("4 killed", faults::killed(&world, &mut all).await);
     say("5 manners", manners::odd(&world).await);
+    say("6 dialects", dialects::spoken(&world).await);
     for failure in &all.failures {
         println!("failed: {failure}");
     }
