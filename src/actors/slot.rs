@@ -181,9 +181,10 @@ impl Permit {
         &self.ticket
     }
 
-    /// Says that something is being sent: from now on a drop means a crash.
-    pub(crate) fn begin(&mut self) {
+    /// Says that something is being sent: from now on a drop means a crash, and all ages are counted.
+    pub(crate) fn begin(&mut self, now: Instant) {
         self.used = true;
+        self.ticket.started = now;
     }
 
     /// Reports something about the attempt while it runs.
