@@ -182,6 +182,7 @@ impl Job {
     }
 
     /// Sends a request, once, and reads what comes back.
+    #[expect(clippy::disallowed_methods, reason = "limits may be reset at a date, and dates are wall time")]
     async fn exchange(&mut self, mut request: HttpRequest, secret: Option<&Secret>) -> Result<Ending, End> {
         let provider = self.account.target.provider.clone();
         if let Some(secret) = secret {
@@ -197,6 +198,10 @@ impl Job {
         let response = response.map_err(|error| self.no_response(error))?;
         if self.account.shared.delivered(now()) {
             self.account.tell_all(|| ProviderMessage::Delivered);
+        }
+        let limits = wire::limits(&response.headers, SystemTime::now());
+        if !limits.is_empty() {
+            self.account.permit.limits(limits);
         }
         if (200..300).contains(&response.status) {
             self.decode(response, &mut watchdog).await

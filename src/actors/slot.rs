@@ -14,6 +14,7 @@ use super::shared::lock;
 use crate::policy::admission::{Admission, Outcome, Report, Ticket};
 use crate::policy::snapshot::{Disabled, Health};
 use crate::transport::Transport;
+use crate::words::Limits;
 
 /// The living incarnation of an actor, if there is one.
 pub(crate) struct Post<M>(RwLock<Option<ActorRef<M>>>);
@@ -198,6 +199,11 @@ impl Permit {
         if !send() {
             missed.push((self.ticket, report));
         }
+    }
+
+    /// Tells what the answer's head says is left of the key's limits.
+    pub(crate) fn limits(&self, limits: Limits) {
+        self.slot.provider.send(ProviderMessage::Limits(self.ticket, limits));
     }
 
     /// Gives the place back and reports the attempt's end: whoever hears of it finds the place free.
