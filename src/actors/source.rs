@@ -168,11 +168,11 @@ impl KeySource {
                 std::env::VarError::NotPresent => "is not set".to_owned(),
                 std::env::VarError::NotUnicode(_) => "is no text".to_owned(),
             }),
-            Self::File(path) => match within(move || text(File::open(path)?)) {
+            Self::File(path) => match within(READ_MAX, move || text(File::open(path)?)) {
                 Some(read) => read.map_err(|error| format!("cannot be read: {}", error.kind())),
                 None => Err(format!("was not read within {READ_MAX:?}")),
             },
-            Self::Command { program, arguments } => run(&program, &arguments),
+            Self::Command { program, arguments } => run(&program, &arguments, READ_MAX),
             Self::Value(_) | Self::Function(_) => Err("is not read".to_owned()),
         };
         text.map(|text| text.trim().to_owned())
@@ -193,20 +193,20 @@ pub(crate) fn fault(key: &str) -> Option<&'static str> {
 }
 
 /// Runs a program to its end and returns what it printed. One that takes too long is killed.
-fn run(program: &str, arguments: &[String]) -> Result<String, String> {
+fn run(program: &str, arguments: &[String], patience: Duration) -> Result<String, String> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|error| format!("cannot be run: {}", error.kind()))?;
     let stdout = child.stdout.take().expect("its output was just piped");
-    let Some(printed) = within(move || text(stdout)) else {
+    let Some(printed) = within(patience, move || text(stdout)) else {
         let _ = child.kill();
         let _ = child.wait();
-        return Err(format!("did not end within {READ_MAX:?}"));
+        return Err(format!("did not end within {patience:?}"));
     };
-    match within(move || child.wait()) {
+    match within(patience, move || child.wait()) {
         Some(Ok(status)) if status.success() => printed.map_err(|_| "printed no text".to_owned()),
         Some(Ok(status)) => Err(format!("failed with {status}")),
-        Some(Err(_)) | None => Err(format!("did not end within {READ_MAX:?}")),
+        Some(Err(_)) | None => Err(format!("did not end within {patience:?}")),
     }
 }
 
@@ -217,11 +217,61 @@ fn text(from: impl Read) -> io::Result<String> {
     Ok(text)
 }
 
-/// Does what may block for ever on a thread of its own, and waits for [`READ_MAX`] at most: a pipe that nobody closes
+/// Does what may block for ever on a thread of its own, and waits for it no longer than this: a pipe that nobody closes
 /// must not hold up the runtime's end.
-fn within<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, result) = mpsc::sync_channel(1);
     let work = move || drop(done.send(work()));
     thread::Builder::new().name("standin-key".into()).spawn(work).ok()?;
-    result.recv_timeout(READ_MAX).ok()
+    result.recv_timeout(patience).ok()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, patience: Duration) -> Result<String, String> {
+        run("sh", &["-c".to_owned(), script.to_owned()], patience)
+    }
+
+    #[test]
+    fn a_command_gives_what_it_prints_if_it_ends_well() {
+        for (script, expected) in [
+            ("echo sk-1; echo a warning >&2", Ok("sk-1\n")),
+            ("cat; echo sk-2", Ok("sk-2\n")),
+            ("echo sk-3; exit 3", Err("failed with exit status: 3")),
+            ("printf '\\377'", Err("printed no text")),
+        ] {
+            assert_eq!(shell(script, READ_MAX), expected.map(str::to_owned).map_err(str::to_owned), "{script}");
+        }
+        let error = run("no-such-program-anywhere", &[], READ_MAX).expect_err("there is none");
+        assert_eq!(error, "cannot be run: entity not found");
+    }
+
+    #[test]
+    fn a_command_that_does_not_end_is_not_waited_for() {
+        let patience = Duration::from_millis(50);
+        for script in ["sleep 60", "sleep 60 & echo sk-1", "exec >&-; sleep 60"] {
+            assert_eq!(shell(script, patience), Err("did not end within 50ms".to_owned()), "{script}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_never_stops_printing_is_cut_off() {
+        let printed = shell("yes", READ_MAX);
+        assert!(printed.is_err_and(|error| error.starts_with("failed with signal")), "its pipe broke");
+    }
+
+    #[test]
+    fn what_cannot_be_a_key_is_told() {
+        for (key, expected) in [
+            ("sk-1", None),
+            (" \t", Some("is empty")),
+            ("sk-1\n", Some("holds what no header may, a line break perhaps")),
+            (&"k".repeat(KEY_BYTES_MAX), None),
+            (&"k".repeat(KEY_BYTES_MAX + 1), Some("is longer than 16 KiB")),
+        ] {
+            assert_eq!(fault(key), expected);
+        }
+    }
 }
