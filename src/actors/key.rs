@@ -167,7 +167,7 @@ impl Key {
     fn hold(&self, issued: IssuedKey, asked: Instant) -> Held {
         let lifetime = issued.expires_in.or(self.expires_in);
         let renew_after = match (&self.source, lifetime) {
-            (_, Some(lifetime)) => Some(lifetime - (lifetime / 10).min(MARGIN_MAX)),
+            (_, Some(lifetime)) => Some(lifetime.saturating_sub((lifetime / 10).min(MARGIN_MAX))),
             (Some(KeySource::File(_)), None) => Some(FILE_EVERY),
             (_, None) => None,
         };

@@ -79,6 +79,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    #[expect(clippy::unnecessary_wraps, reason = "what limits hold")]
     fn gauge(remaining: u64, limit: u64, reset: Option<Duration>) -> Option<Gauge> {
         Some(Gauge { limit, remaining, reset })
     }
@@ -127,9 +128,9 @@ mod tests {
             let now = Instant::now();
             let mut headroom = Headroom::default();
             headroom.read(requests(0, 10, reset), Used::default(), now);
-            let fades = now + seconds * SECOND;
-            assert_eq!(headroom.share(fades - SECOND / 1_000), Some(0.0), "{reset:?}");
-            assert_eq!(headroom.share(fades), None, "{reset:?}");
+            let just_before = now + (seconds - 1) * SECOND + 999 * SECOND / 1_000;
+            assert_eq!(headroom.share(just_before), Some(0.0), "{reset:?}");
+            assert_eq!(headroom.share(now + seconds * SECOND), None, "{reset:?}");
         }
     }
 

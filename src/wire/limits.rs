@@ -2,7 +2,7 @@
 //!
 //! In flow the headers of any response, good or bad, out flow [`Limits`] in one form: numbers, and times to wait. Names
 //! and units are as recorded: Go durations (OpenAI, Groq), dates (Anthropic), seconds (Azure,
-//! Together, Mistral), milliseconds since 1970 (OpenRouter), nothing (xAI). Only limits of a minute or about a minute
+//! Together, Mistral), milliseconds since 1970 (`OpenRouter`), nothing (xAI). Only limits of a minute or about a minute
 //! count: what is left of a month's says nothing about now. A limit that lies (less than nothing is left, no number, no
 //! limit) or that is over by its own date is none.
 
@@ -64,8 +64,8 @@ const NAMES: [Names; 14] = [
 pub fn limits(headers: &HeaderMap, now: SystemTime) -> Limits {
     let mut limits = Limits::default();
     for name in headers.keys().map(http::HeaderName::as_str).filter(|name| name.contains("remaining")) {
-        let named = NAMES.iter().filter(|names| names.remaining == name);
-        let read = named.filter_map(|names| Some((names.kind, gauge(names, headers, now)?))).next();
+        let mut named = NAMES.iter().filter(|names| names.remaining == name);
+        let read = named.find_map(|names| Some((names.kind, gauge(names, headers, now)?)));
         let Some((kind, gauge)) = read else { continue };
         let tightest = match kind {
             Kind::Requests => &mut limits.requests,

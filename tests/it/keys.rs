@@ -80,9 +80,9 @@ async fn world_of(accounts: &Accounts, keys: impl IntoIterator<Item = KeyConfig>
 
 /// Issues keys, by the number of the time it is asked, and counts those.
 #[derive(Clone, Default)]
-struct Issuer(Arc<AtomicU32>);
+struct Mint(Arc<AtomicU32>);
 
-impl Issuer {
+impl Mint {
     fn key(&self, takes: Duration, issue: impl Fn(u32) -> Option<IssuedKey> + Send + Sync + 'static) -> KeyConfig {
         let count = self.0.clone();
         let issue = Arc::new(issue);
@@ -177,17 +177,17 @@ async fn a_key_is_read_where_it_is_said_to_be() {
 async fn a_source_that_fails_takes_its_key_out_and_the_message_names_it_and_nothing_that_came_from_it() {
     let broken = Secret::new("broken", "sk-secret\nsk-secret");
     let empty = Secret::new("empty", "\n");
-    let issuer = Issuer::default();
+    let mint = Mint::default();
     let panicking = || async { panic!("sk-secret") as Result<IssuedKey, ()> };
     let mut cases = vec![
         (KeyConfig::env("STANDIN_NO_SUCH_VARIABLE"), "environment variable `STANDIN_NO_SUCH_VARIABLE` is not set"),
         (KeyConfig::file("/no/such/file"), "file `/no/such/file` cannot be read: entity not found"),
         (broken.key(), "gave a key that holds what no header may, a line break perhaps"),
         (empty.key(), "gave a key that is empty"),
-        (issuer.key(S, |_| None), "key `cloud`: its function returned an error"),
-        (issuer.key(3_600 * S, |_| None), "its function returned nothing within 10s"),
+        (mint.key(S, |_| None), "key `cloud`: its function returned an error"),
+        (mint.key(3_600 * S, |_| None), "its function returned nothing within 10s"),
         (
-            issuer.key(S, |_| Some(IssuedKey::new("sk-secret\r\n"))),
+            mint.key(S, |_| Some(IssuedKey::new("sk-secret\r\n"))),
             "its function gave a key that holds what no header may",
         ),
         (KeyConfig::renewing("cloud", panicking), "its function panicked"),
@@ -236,34 +236,34 @@ async fn a_key_whose_source_failed_is_taken_out_alone_and_checked_again_after_te
 
 #[tokio::test(start_paused = true)]
 async fn a_key_is_renewed_before_it_expires_and_nobody_waits_for_it() {
-    let issuer = Issuer::default();
+    let mint = Mint::default();
     let accounts = Accounts::new(&["token-1", "token-2", "token-3", "token-4"]);
-    let key = issuer.key(3 * S, |number| Some(IssuedKey::new(format!("token-{number}")).expires_in(60 * MINUTE)));
+    let key = mint.key(3 * S, |number| Some(IssuedKey::new(format!("token-{number}")).expires_in(60 * MINUTE)));
     let world = world_of(&accounts, [key]).await;
     let begun = Instant::now();
     assert_eq!(way(&world).await, "a/m won");
     assert_eq!(begun.elapsed(), 3 * S, "the first call waits");
     while begun.elapsed() < 180 * MINUTE {
-        let (age, issued) = (begun.elapsed(), issuer.issued());
+        let (age, issued) = (begun.elapsed(), mint.issued());
         let asked = Instant::now();
         assert_eq!(way(&world).await, "a/m won");
         assert_eq!(asked.elapsed(), Duration::ZERO, "at {age:?}");
         // A minute before it expires, the old one going out meanwhile.
-        if issuer.issued() > issued {
+        if mint.issued() > issued {
             assert_eq!(accounts.used().last(), Some(&format!("token-{issued}")));
             assert!((59..60).contains(&(age.as_secs() / 60 % 60)) || age.as_secs() / 60 > 117, "at {age:?}");
         }
         sleep(10 * S).await;
     }
-    assert_eq!(issuer.issued(), 4);
+    assert_eq!(mint.issued(), 4);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_renewal_keeps_the_old_key_until_it_has_expired_and_is_tried_again_every_second() {
-    let issuer = Issuer::default();
+    let mint = Mint::default();
     let accounts = Accounts::new(&["token"]);
     let lifetime = 100 * S;
-    let key = issuer.key(Duration::ZERO, move |number| {
+    let key = mint.key(Duration::ZERO, move |number| {
         (number == 1 || number > 13).then(|| IssuedKey::new("token").expires_in(lifetime))
     });
     let world = world_of(&accounts, [key]).await;
@@ -275,7 +275,7 @@ async fn a_failed_renewal_keeps_the_old_key_until_it_has_expired_and_is_tried_ag
         assert_eq!(way(&world).await, "a/m won");
         sleep(100 * MS).await;
     }
-    assert!((10..=12).contains(&issuer.issued()), "{} readings", issuer.issued());
+    assert!((10..=12).contains(&mint.issued()), "{} readings", mint.issued());
     assert_eq!(disabled_keys(&mut told), [""; 0]);
     assert_eq!(way(&world).await, "a/m unauthorised, b/m won");
     settle().await;
@@ -283,7 +283,7 @@ async fn a_failed_renewal_keeps_the_old_key_until_it_has_expired_and_is_tried_ag
     sleep(5 * MINUTE).await;
     assert_eq!(way(&world).await, "b/m won");
     sleep(5 * MINUTE).await;
-    while issuer.issued() < 14 {
+    while mint.issued() < 14 {
         let _ = way(&world).await;
         sleep(10 * MINUTE).await;
     }
@@ -292,9 +292,9 @@ async fn a_failed_renewal_keeps_the_old_key_until_it_has_expired_and_is_tried_ag
 
 #[tokio::test(start_paused = true)]
 async fn calls_that_need_a_key_at_once_wait_for_one_reading_and_one_that_leaves_breaks_it_for_nobody() {
-    let issuer = Issuer::default();
+    let mint = Mint::default();
     let accounts = Accounts::new(&["token"]);
-    let world = world_of(&accounts, [issuer.key(S, |_| Some(IssuedKey::new("token")))]).await;
+    let world = world_of(&accounts, [mint.key(S, |_| Some(IssuedKey::new("token")))]).await;
     let begun = Instant::now();
     let first = tokio::time::timeout(500 * MS, way(&world));
     let others = (0..50).map(|_| {
@@ -309,7 +309,7 @@ async fn calls_that_need_a_key_at_once_wait_for_one_reading_and_one_that_leaves_
     for way in all(others).await {
         assert_eq!(way.expect("an answer"), "a/m won");
     }
-    assert_eq!((issuer.issued(), begun.elapsed()), (1, S));
+    assert_eq!((mint.issued(), begun.elapsed()), (1, S));
     settle().await;
     world.assert_idle();
     let ttft = world.health("a/m").ttft.p50;
@@ -336,9 +336,9 @@ async fn a_refused_key_that_has_changed_is_sent_again_within_the_attempt() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hundred_calls_whose_key_was_rotated_read_it_once_and_are_all_answered() {
-    let issuer = Issuer::default();
+    let mint = Mint::default();
     let accounts = Accounts::new(&["token-1"]);
-    let key = issuer.key(S, |number| Some(IssuedKey::new(format!("token-{number}"))));
+    let key = mint.key(S, |number| Some(IssuedKey::new(format!("token-{number}"))));
     let world = world_of(&accounts, [key]).await;
     assert_eq!(way(&world).await, "a/m won");
     accounts.know(&["token-2"]);
@@ -349,7 +349,7 @@ async fn a_hundred_calls_whose_key_was_rotated_read_it_once_and_are_all_answered
     for way in all(calls.collect()).await {
         assert_eq!(way.expect("an answer"), "a/m won");
     }
-    assert_eq!(issuer.issued(), 2);
+    assert_eq!(mint.issued(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -360,14 +360,14 @@ async fn a_refused_key_is_read_once_more_and_then_taken_out_alone() {
         ("it has, and is refused as well", |number| format!("bad-{number}"), &["bad-1", "bad-2", "good"]),
     ];
     for (what, issue, used) in cases {
-        let issuer = Issuer::default();
+        let mint = Mint::default();
         let accounts = Accounts::new(&["good"]);
-        let key = issuer.key(MS, move |number| Some(IssuedKey::new(issue(number))));
+        let key = mint.key(MS, move |number| Some(IssuedKey::new(issue(number))));
         let world = world_of(&accounts, [key, KeyConfig::value("good")]).await;
         let mut told = world.runtime.subscribe();
         assert_eq!(way(&world).await, "a/m unauthorised, a/m won", "{what}");
         assert_eq!(accounts.used(), used, "{what}");
-        assert_eq!(issuer.issued(), 2, "{what}");
+        assert_eq!(mint.issued(), 2, "{what}");
         settle().await;
         assert_eq!(disabled_keys(&mut told), ["cloud unauthorised"], "{what}");
         assert_eq!(world.health("a/m").disabled, None, "the other key serves");
@@ -398,9 +398,9 @@ async fn a_file_is_looked_at_every_minute_and_one_that_is_gone_for_a_while_does_
 
 #[tokio::test(start_paused = true)]
 async fn what_was_read_survives_a_crash_and_a_change_that_is_not_its_sources() {
-    let issuer = Issuer::default();
+    let mint = Mint::default();
     let accounts = Accounts::new(&["token-1", "token-2"]);
-    let key = issuer.key(S, |number| Some(IssuedKey::new(format!("token-{number}"))));
+    let key = mint.key(S, |number| Some(IssuedKey::new(format!("token-{number}"))));
     let world = world_of(&accounts, [key]).await;
     assert_eq!(way(&world).await, "a/m won");
     crash(&world.runtime, Crash::ProviderPanics("a".into()));
@@ -413,19 +413,19 @@ async fn what_was_read_survives_a_crash_and_a_change_that_is_not_its_sources() {
     *a = a.clone().model_with("n", ModelConfig::default()).key("token-2");
     world.runtime.reconfigure(config.clone()).await.expect("a good configuration");
     assert_eq!(way(&world).await, "a/m won");
-    assert_eq!(issuer.issued(), 1);
-    let key = issuer.key(S, |number| Some(IssuedKey::new(format!("token-{number}"))));
+    assert_eq!(mint.issued(), 1);
+    let key = mint.key(S, |number| Some(IssuedKey::new(format!("token-{number}"))));
     config.providers.get_mut("a").expect("a").keys = vec![key];
     world.runtime.reconfigure(config).await.expect("a good configuration");
     assert_eq!(way(&world).await, "a/m won");
-    assert_eq!(issuer.issued(), 2, "another function is another source");
+    assert_eq!(mint.issued(), 2, "another function is another source");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reading_that_is_killed_with_its_supervisor_is_begun_again() {
-    let issuer = Issuer::default();
+    let mint = Mint::default();
     let accounts = Accounts::new(&["token"]);
-    let world = world_of(&accounts, [issuer.key(5 * S, |_| Some(IssuedKey::new("token")))]).await;
+    let world = world_of(&accounts, [mint.key(5 * S, |_| Some(IssuedKey::new("token")))]).await;
     let runtime = world.runtime.clone();
     let first = tokio::spawn(async move { runtime.chat(ask("hello")).await });
     sleep(S).await;
@@ -435,15 +435,15 @@ async fn a_reading_that_is_killed_with_its_supervisor_is_begun_again() {
     settle().await;
     world.until("a", is_up).await;
     assert_eq!(way(&world).await, "a/m won");
-    assert_eq!(issuer.issued(), 2);
+    assert_eq!(mint.issued(), 2);
     world.assert_idle();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_repeats_a_renewed_key_does_not_give_it_away() {
-    let issuer = Issuer::default();
+    let mint = Mint::default();
     let accounts = Accounts::new(&[]);
-    let key = issuer.key(MS, |number| Some(IssuedKey::new(format!("sk-renewed-{number}"))));
+    let key = mint.key(MS, |number| Some(IssuedKey::new(format!("sk-renewed-{number}"))));
     let world = world_of(&accounts, [key]).await;
     let message = "key sk-renewed-1 or was it sk-renewed-2";
     let body = serde_json::json!({"error": {"message": message, "type": "x", "code": "for sk-renewed-1"}});
