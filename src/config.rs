@@ -1,7 +1,7 @@
 //! What a user can set: plain structs, gathered here and checked once.
 //!
 //! `Runtime::builder()` edits a [`Config`]; a file deserialises into one. Options of a machine are declared beside
-//! the machine. It reads no environment and no file: the program does.
+//! the machine. It reads no environment and no file: a key whose source is one is read when it is needed.
 
 mod key;
 mod model;
@@ -21,7 +21,7 @@ use crate::policy::restart::RestartOptions;
 use crate::policy::routing::RouteOptions;
 use crate::words::ConfigError;
 
-pub use key::KeyConfig;
+pub use key::{IssuedKey, KeyConfig, KeyFunction, KeySource};
 pub use model::{Ability, ModelConfig, PriceConfig};
 pub use provider::{DialectConfig, ProviderConfig};
 pub use route::{MemberConfig, RouteConfig};

@@ -31,6 +31,7 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
 }
 
 /// A POST.
+#[derive(Clone)]
 pub struct HttpRequest {
     /// The whole address.
     pub url: String,

@@ -78,6 +78,8 @@ pub(super) struct Account {
     pub(super) content_bytes: usize,
     pub(super) blocked: Duration,
     pub(super) notes: Vec<Note>,
+    /// The secret that was sent, and the one before it, if that was refused.
+    pub(super) secrets: [Option<Secret>; 2],
 }
 
 pub(super) struct Attempt;
@@ -159,20 +161,47 @@ impl Job {
         self.account.notes = encoded.notes;
         let mut headers = encoded.headers;
         headers.extend(spec.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        if let Some(secret) = spec.keys.get(self.account.permit.ticket().key).and_then(|key| key.secret.as_ref()) {
-            wire::authorize(spec.dialect, spec.quirks, secret, &mut headers)?;
+        let request = HttpRequest { url: spec.url(&encoded.path), headers, body: encoded.body };
+        let key = &spec.keys[self.account.permit.ticket().key];
+        let secret = key.current(&provider.slot).await?;
+        let spare = key.may_change().then(|| request.clone());
+        let sent = now();
+        let end = match self.exchange(request, secret.as_ref()).await {
+            Ok(ending) => return Ok(ending),
+            Err(end) => end,
+        };
+        // Nothing was handed on, so nobody sees that the key had changed.
+        let refused = end.failure.class == FailureClass::Unauthorised && self.account.first_token.is_none();
+        if let (true, Some(request), Some(secret)) = (refused, spare, secret)
+            && let Some(secret) = key.another(&secret, sent, &provider.slot).await
+        {
+            tracing::info!(key = %key.name, "key refused, sent again with what its source gives now");
+            return self.exchange(request, Some(&secret)).await;
         }
-        let url = spec.url(&encoded.path);
+        Err(end)
+    }
+
+    /// Sends a request, once, and reads what comes back.
+    #[expect(clippy::disallowed_methods, reason = "limits may be reset at a date, and dates are wall time")]
+    async fn exchange(&mut self, mut request: HttpRequest, secret: Option<&Secret>) -> Result<Ending, End> {
+        let provider = self.account.target.provider.clone();
+        if let Some(secret) = secret {
+            wire::authorize(provider.spec.dialect, provider.spec.quirks, secret, &mut request.headers)?;
+            self.account.secrets[1] = self.account.secrets[0].replace(secret.clone());
+        }
         let transport = provider
             .slot
             .transport()
             .ok_or_else(|| Failure::new(FailureClass::Connect, "the provider's actor never started"))?;
         let mut watchdog = self.account.begin(self.first_token_max);
-        let request = HttpRequest { url, headers, body: encoded.body };
         let response = watchdog.guard(transport.send(request), &self.account.permit).await?;
         let response = response.map_err(|error| self.no_response(error))?;
         if self.account.shared.delivered(now()) {
             self.account.tell_all(|| ProviderMessage::Delivered);
+        }
+        let limits = wire::limits(&response.headers, SystemTime::now());
+        if !limits.is_empty() {
+            self.account.permit.limits(limits);
         }
         if (200..300).contains(&response.status) {
             self.decode(response, &mut watchdog).await
@@ -284,9 +313,9 @@ impl Job {
 impl Account {
     /// Says that something is being sent, and starts the timers.
     fn begin(&mut self, first_token_max: Duration) -> Watchdog {
-        self.permit.begin();
         let now = now();
-        self.begun = Some(now);
+        self.permit.begin(now);
+        self.begun.get_or_insert(now);
         Watchdog::new(self.permit.ticket(), first_token_max, self.target.spec().stall(), now)
     }
 
@@ -337,13 +366,14 @@ impl Account {
         let _ = tell.send(Ended { record, back, ending, notes });
     }
 
-    /// Takes the key out of a provider's words, should it repeat it.
+    /// Takes the secrets that were sent out of a provider's words, should it repeat them.
     fn redact(&self, mut failure: Failure) -> Failure {
-        let key = &self.target.provider.spec.keys[self.permit.ticket().key];
-        if let Some(secret) = key.secret.as_ref().map(Secret::expose)
-            && failure.message.contains(secret)
-        {
-            failure.message = failure.message.replace(secret, "[redacted]");
+        for secret in self.secrets.iter().flatten().map(Secret::expose) {
+            for text in std::iter::once(&mut failure.message).chain(&mut failure.code) {
+                if text.contains(secret) {
+                    *text = text.replace(secret, "[redacted]");
+                }
+            }
         }
         failure
     }

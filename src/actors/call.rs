@@ -433,6 +433,7 @@ impl Driver {
             content_bytes: 0,
             blocked: Duration::ZERO,
             notes: Vec::new(),
+            secrets: [const { None }; 2],
         };
         let job = AttemptJob {
             request: self.request.clone(),

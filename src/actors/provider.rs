@@ -17,7 +17,7 @@ use super::slot::{Permit, Slot};
 use super::table::Provider as Configured;
 use crate::policy::admission::{Admission, Ask, Effect, Report, Ticket};
 use crate::policy::snapshot::{BreakerState, Force, Health, Refusal};
-use crate::words::Event;
+use crate::words::{Event, Limits};
 
 /// Health is published at once on a transition, else at most this often.
 const PUBLISH_EVERY: Duration = Duration::from_millis(50);
@@ -29,6 +29,8 @@ pub(crate) enum ProviderMessage {
     Admit(Ask, oneshot::Sender<Result<Permit, Refusal>>),
     /// What became of it.
     Report(Ticket, Report),
+    /// What its answer's head says is left of its key's limits.
+    Limits(Ticket, Limits),
     /// An operator's hand.
     Force(usize, Force),
     /// The local network failed since then.
@@ -124,6 +126,10 @@ impl Actor for Provider {
                 state.admission.effects()
             }
             ProviderMessage::Report(ticket, report) => state.admission.report(&ticket, report, now, &mut state.rng),
+            ProviderMessage::Limits(ticket, limits) => {
+                state.admission.limits(&ticket, limits, now);
+                Vec::new()
+            }
             ProviderMessage::Force(target, force) => {
                 let effects = state.admission.force(target, force, now);
                 state.publish(now);

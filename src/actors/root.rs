@@ -265,8 +265,11 @@ impl State {
 }
 
 /// Gives a provider its slot. One that replaces another at the same address starts with what that one knew.
-fn provide(spec: ProviderSpec, old: Option<&Provider>) -> Provider {
+fn provide(mut spec: ProviderSpec, old: Option<&Provider>) -> Provider {
     let now = now();
+    if let Some(old) = old {
+        spec.keys.iter_mut().for_each(|key| key.adopt(&old.spec.keys));
+    }
     let mut admission = Admission::new(spec.admission.clone(), now);
     if let Some(old) = old.filter(|old| old.spec.base_url == spec.base_url)
         && let Some(checkpoint) = lock(&old.slot.checkpoint).clone()

@@ -14,6 +14,7 @@ use super::shared::lock;
 use crate::policy::admission::{Admission, Outcome, Report, Ticket};
 use crate::policy::snapshot::{Disabled, Health};
 use crate::transport::Transport;
+use crate::words::Limits;
 
 /// The living incarnation of an actor, if there is one.
 pub(crate) struct Post<M>(RwLock<Option<ActorRef<M>>>);
@@ -181,9 +182,10 @@ impl Permit {
         &self.ticket
     }
 
-    /// Says that something is being sent: from now on a drop means a crash.
-    pub(crate) fn begin(&mut self) {
+    /// Says that something is being sent: from now on a drop means a crash, and all ages are counted.
+    pub(crate) fn begin(&mut self, now: Instant) {
         self.used = true;
+        self.ticket.started = now;
     }
 
     /// Reports something about the attempt while it runs.
@@ -197,6 +199,11 @@ impl Permit {
         if !send() {
             missed.push((self.ticket, report));
         }
+    }
+
+    /// Tells what the answer's head says is left of the key's limits.
+    pub(crate) fn limits(&self, limits: Limits) {
+        self.slot.provider.send(ProviderMessage::Limits(self.ticket, limits));
     }
 
     /// Gives the place back and reports the attempt's end: whoever hears of it finds the place free.

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::key::Key;
 use super::slot::Slot;
 use crate::policy::admission::AdmissionOptions;
 use crate::policy::failover::FailoverOptions;
@@ -15,8 +16,7 @@ use crate::policy::routing::{Candidate, LabelSet, Needs, RouteOptions};
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::Quirks;
 use crate::words::{
-    Capabilities, ChatRequest, Dialect, Error, Image, Message, ModelClass, Price, ResponseFormat, Secret, TargetId,
-    UserPart,
+    Capabilities, ChatRequest, Dialect, Error, Image, Message, ModelClass, Price, ResponseFormat, TargetId, UserPart,
 };
 
 /// How a provider's requests get out.
@@ -45,13 +45,6 @@ impl PartialEq for Way {
             _ => false,
         }
     }
-}
-
-/// One key of a provider.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Key {
-    pub(crate) name: Arc<str>,
-    pub(crate) secret: Option<Secret>,
 }
 
 /// A provider as configured. Two that are equal need no new actor.

@@ -1,32 +1,251 @@
-//! A key as a user sets it.
+//! A key as a user sets it: where it comes from, and how long what comes from there is good.
 
-use serde::Deserialize;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::words::Secret;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
-/// One key.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "KeyForm")]
+use super::check_time;
+use crate::actors::key::Key;
+use crate::actors::source::fault;
+use crate::words::{ConfigError, Secret};
+
+pub use crate::actors::source::{IssuedKey, KeyFunction, KeySource};
+
+/// One key: itself, or where it is read when it is needed. What was read is read again shortly before it expires, and
+/// once when the provider refuses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyConfig {
     /// What the ledger and events call it. `key-1`, `key-2`, … where absent.
     pub name: Option<String>,
-    /// The key itself.
-    pub value: Secret,
+    /// Where it comes from.
+    pub source: KeySource,
+    /// How long what was read is good, where the source itself does not say. Absent, it is good until it is refused; a
+    /// file is looked at every minute besides.
+    pub expires_in: Option<Duration>,
 }
 
+impl KeyConfig {
+    /// Returns a key from a source, good until it is refused.
+    pub fn new(source: KeySource) -> Self {
+        Self { name: None, source, expires_in: None }
+    }
+
+    /// Returns a key that is this text.
+    pub fn value(value: impl Into<Arc<str>>) -> Self {
+        Self::new(KeySource::Value(Secret::new(value)))
+    }
+
+    /// Returns a key that an environment variable holds.
+    pub fn env(variable: impl Into<String>) -> Self {
+        Self::new(KeySource::Env(variable.into()))
+    }
+
+    /// Returns a key that a file holds.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::new(KeySource::File(path.into()))
+    }
+
+    /// Returns a key that a program prints.
+    pub fn command<A: Into<String>>(program: impl Into<String>, arguments: impl IntoIterator<Item = A>) -> Self {
+        let arguments = arguments.into_iter().map(Into::into).collect();
+        Self::new(KeySource::Command { program: program.into(), arguments })
+    }
+
+    /// Returns a key that a function issues. It is called when there is no key yet, when the last one is about to expire
+    /// or was refused; never twice at once, and for 10 s at most. What it returns as an error is shown nowhere, for it may
+    /// hold what must not be seen: let the function log it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use standin::config::{IssuedKey, KeyConfig};
+    ///
+    /// let key = KeyConfig::renewing("cloud", || async {
+    ///     // Ask a metadata server.
+    ///     Ok::<_, std::io::Error>(IssuedKey::new("token").expires_in(Duration::from_secs(3_600)))
+    /// });
+    /// ```
+    pub fn renewing<F, T, E>(name: impl Into<String>, issue: F) -> Self
+    where
+        F: Fn() -> T + Send + Sync + 'static,
+        T: Future<Output = Result<IssuedKey, E>> + Send + 'static,
+    {
+        Self::new(KeySource::Function(KeyFunction::new(issue))).named(name)
+    }
+
+    /// Names it.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Says how long what is read is good.
+    #[must_use]
+    pub fn expires_in(mut self, lifetime: Duration) -> Self {
+        self.expires_in = Some(lifetime);
+        self
+    }
+
+    /// Checks what can be checked without reading it.
+    pub(super) fn check(&self, field: &str, name: String) -> Result<Key, ConfigError> {
+        let wrong = |what: &str| Err(ConfigError::new(field, format!("key `{name}` {what}")));
+        match &self.source {
+            KeySource::Value(_) if self.expires_in.is_some() => {
+                return wrong("has an `expires_in` and stands here itself: it cannot be read again");
+            }
+            KeySource::Value(secret) => {
+                if let Some(fault) = fault(secret.expose()) {
+                    return wrong(fault);
+                }
+            }
+            KeySource::Env(variable) if variable.is_empty() || variable.contains(['=', '\0']) => {
+                return wrong("has an `env` that is no variable's name");
+            }
+            KeySource::File(path) if path.as_os_str().is_empty() => return wrong("has a `file` without a path"),
+            KeySource::Command { program, .. } if program.is_empty() => {
+                return wrong("has a `command` without a program");
+            }
+            KeySource::Env(_) | KeySource::File(_) | KeySource::Command { .. } | KeySource::Function(_) => {}
+        }
+        if let Some(lifetime) = self.expires_in {
+            check_time(&format!("{field}.{name}.expires_in"), lifetime)?;
+        }
+        Ok(Key::new(name, Some(self.source.clone()), self.expires_in))
+    }
+}
+
+/// A key as a table of a file.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum KeyForm {
-    Value(String),
-    Named { name: Option<String>, value: String },
+#[serde(deny_unknown_fields)]
+struct KeyTable {
+    name: Option<String>,
+    value: Option<String>,
+    env: Option<String>,
+    file: Option<PathBuf>,
+    command: Option<Vec<String>>,
+    #[serde(default, with = "humantime_serde")]
+    expires_in: Option<Duration>,
 }
 
-impl From<KeyForm> for KeyConfig {
-    fn from(form: KeyForm) -> Self {
-        let (name, value) = match form {
-            KeyForm::Value(value) => (None, value),
-            KeyForm::Named { name, value } => (name, value),
+impl KeyTable {
+    /// Returns the key, if the table says of exactly one source that it is there.
+    fn key(self) -> Option<KeyConfig> {
+        let Self { name, value, env, file, command, expires_in } = self;
+        let source = match (value, env, file, command) {
+            (Some(value), None, None, None) => KeySource::Value(Secret::new(value)),
+            (None, Some(variable), None, None) => KeySource::Env(variable),
+            (None, None, Some(path), None) => KeySource::File(path),
+            (None, None, None, Some(command)) => {
+                let mut words = command.into_iter();
+                KeySource::Command { program: words.next().unwrap_or_default(), arguments: words.collect() }
+            }
+            _ => return None,
         };
-        Self { name, value: Secret::new(value) }
+        Some(KeyConfig { name, source, expires_in })
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(KeyVisitor)
+    }
+}
+
+/// Tells a text from a table, so that what is wrong in a table can be said.
+struct KeyVisitor;
+
+impl<'de> Visitor<'de> for KeyVisitor {
+    type Value = KeyConfig;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key, or a table that says where it is")
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<KeyConfig, E> {
+        Ok(KeyConfig::value(value))
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<KeyConfig, M::Error> {
+        let table = KeyTable::deserialize(MapAccessDeserializer::new(map))?;
+        table.key().ok_or_else(|| M::Error::custom("a key has one of `value`, `env`, `file` and `command`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<KeyConfig, String> {
+        serde_json::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_form_of_a_key_is_read() {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        for (text, expected) in [
+            (r#""sk-1""#, KeyConfig::value("sk-1")),
+            (r#"{"value": "sk-1"}"#, KeyConfig::value("sk-1")),
+            (r#"{"name": "work", "value": "sk-1"}"#, KeyConfig::value("sk-1").named("work")),
+            (r#"{"env": "OPENAI_API_KEY"}"#, KeyConfig::env("OPENAI_API_KEY")),
+            (r#"{"file": "/run/secrets/a", "expires_in": "5m"}"#, {
+                KeyConfig::file("/run/secrets/a").expires_in(minutes(5))
+            }),
+            (r#"{"command": ["gcloud", "auth", "print-access-token"], "expires_in": "55m", "name": "cloud"}"#, {
+                KeyConfig::command("gcloud", ["auth", "print-access-token"]).expires_in(minutes(55)).named("cloud")
+            }),
+            (r#"{"command": ["token"]}"#, KeyConfig::command("token", [""; 0])),
+        ] {
+            assert_eq!(read(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_table_that_is_not_right_is_refused_and_the_error_says_why() {
+        for (text, expected) in [
+            ("{}", "a key has one of `value`, `env`, `file` and `command`"),
+            (r#"{"value": "sk-1", "env": "X"}"#, "a key has one of"),
+            (r#"{"name": "work"}"#, "a key has one of"),
+            (r#"{"vlaue": "sk-1"}"#, "unknown field `vlaue`"),
+            (r#"{"command": ["a"], "expires_in": 5}"#, "expected a duration"),
+            ("7", "expected a key, or a table that says where it is"),
+        ] {
+            let error = read(text).expect_err(text);
+            assert!(error.contains(expected), "{text}: {error}");
+            assert!(!error.contains("sk-1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_where_a_key_is_and_neither_it_nor_a_commands_arguments() {
+        let issue = || async { Ok::<_, ()>(IssuedKey::new("sk-secret")) };
+        for (key, shown) in [
+            (KeyConfig::value("sk-secret"), "[redacted]"),
+            (KeyConfig::env("OPENAI_API_KEY"), "OPENAI_API_KEY"),
+            (KeyConfig::file("/run/secrets/openai"), "/run/secrets/openai"),
+            (KeyConfig::command("vault", ["--token", "sk-secret"]), "vault"),
+            (KeyConfig::renewing("cloud", issue), "cloud"),
+        ] {
+            let built = key.check("keys", "k".into()).expect("a good key");
+            for text in [format!("{key:?}"), format!("{built:?} {}", key.source)] {
+                assert!(!text.contains("sk-secret"), "{text}");
+            }
+            assert!(format!("{key:?}").contains(shown), "{key:?}");
+        }
+        let issued = IssuedKey::new("sk-secret");
+        assert!(!format!("{issued:?}").contains("sk-secret"));
+    }
+
+    #[test]
+    fn two_keys_are_one_if_their_sources_are() {
+        let issue = || async { Ok::<_, ()>(IssuedKey::new("sk-1")) };
+        let renewing = KeyConfig::renewing("cloud", issue);
+        assert_eq!(renewing, renewing.clone());
+        assert_ne!(renewing, KeyConfig::renewing("cloud", issue), "another function, as far as one can tell");
+        assert_ne!(KeyConfig::env("A"), KeyConfig::env("B"));
     }
 }

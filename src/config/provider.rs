@@ -8,14 +8,15 @@ use serde::Deserialize;
 
 use super::key::KeyConfig;
 use super::model::ModelConfig;
-use crate::actors::table::{Key, ProviderSpec, Way};
+use crate::actors::key::Key;
+use crate::actors::table::{ProviderSpec, Way};
 use crate::policy::admission::AdmissionOptions;
 use crate::policy::breaker::BreakerOptions;
 use crate::policy::health::HealthOptions;
 use crate::policy::restart::RestartOptions;
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::quirks::{Quirks, percent_encoded};
-use crate::words::{ConfigError, Dialect, Secret, TargetId};
+use crate::words::{ConfigError, Dialect, TargetId};
 
 /// One provider: an account at a base URL.
 #[derive(Clone, Deserialize)]
@@ -39,7 +40,8 @@ pub struct ProviderConfig {
     /// Parameters added to every address, Azure's `api-version` for one.
     #[serde(default)]
     pub query: BTreeMap<String, String>,
-    /// Its keys. They take turns; one that is refused is taken out alone. None is fine for a local server.
+    /// Its keys. The one with the most headroom goes first, equals take turns; one that is refused is taken out alone.
+    /// None is fine for a local server.
     #[serde(default)]
     pub keys: Vec<KeyConfig>,
     /// Its models, by the name the provider knows them by.
@@ -158,8 +160,14 @@ impl ProviderConfig {
 
     /// Adds a key.
     #[must_use]
-    pub fn key(mut self, value: impl Into<Arc<str>>) -> Self {
-        self.keys.push(KeyConfig { name: None, value: Secret::new(value) });
+    pub fn key(self, value: impl Into<Arc<str>>) -> Self {
+        self.key_from(KeyConfig::value(value))
+    }
+
+    /// Adds a key that is read where it says.
+    #[must_use]
+    pub fn key_from(mut self, key: KeyConfig) -> Self {
+        self.keys.push(key);
         self
     }
 
@@ -259,10 +267,10 @@ impl ProviderConfig {
         pairs.join("&")
     }
 
-    /// Names the keys; a provider without one has a key of no value.
+    /// Names the keys; a provider without one has a key of no source.
     fn named_keys(&self, field: &str) -> Result<Vec<Key>, ConfigError> {
         if self.keys.is_empty() {
-            return Ok(vec![Key { name: "none".into(), secret: None }]);
+            return Ok(vec![Key::new("none", None, None)]);
         }
         let mut keys: Vec<Key> = Vec::with_capacity(self.keys.len());
         for (at, key) in self.keys.iter().enumerate() {
@@ -270,14 +278,7 @@ impl ProviderConfig {
             if keys.iter().any(|known| *known.name == name) {
                 return Err(ConfigError::new(field, format!("two keys are named `{name}`")));
             }
-            if key.value.expose().trim().is_empty() {
-                return Err(ConfigError::new(field, format!("key `{name}` is empty")));
-            }
-            if http::HeaderValue::try_from(key.value.expose()).is_err() {
-                let problem = format!("key `{name}` holds what no header may, a line break at its end perhaps");
-                return Err(ConfigError::new(field, problem));
-            }
-            keys.push(Key { name: name.into(), secret: Some(key.value.clone()) });
+            keys.push(key.check(field, name)?);
         }
         Ok(keys)
     }

@@ -3,7 +3,7 @@
 //! In flow asks and the reports of what was admitted, out flow tickets or refusals that say when to come back, and
 //! effects to tell the world. Per target there are health, breaker and operator's hand, per key what disabled it, per
 //! key and target its rate limit: independent gates, each with its own clock, none of which changes another. Deadlines
-//! only ever move later. Whatever a ticket says when it returns is survivable: stragglers of an old generation, or of a
+//! only ever move later. Of the keys that may be used the one with the most headroom is, which is advice and no gate. Whatever a ticket says when it returns is survivable: stragglers of an old generation, or of a
 //! crashed predecessor, feed statistics and never a transition.
 
 use std::collections::BTreeMap;
@@ -13,10 +13,11 @@ use rand::Rng;
 
 use crate::policy::breaker::{Breaker, Pass, Transition, Verdict};
 use crate::policy::detector::Evidence;
+use crate::policy::headroom::{Headroom, Used};
 use crate::policy::health::{Circumstances, Progress, TargetHealth, weight};
 use crate::policy::local_fault::LOCAL_FAULT_MAX;
 use crate::policy::snapshot::{BreakerState, Disabled, Force, Gates, Health, Refusal};
-use crate::words::{FailureClass, ModelClass, Scope};
+use crate::words::{FailureClass, Limits, ModelClass, Scope};
 
 pub use crate::policy::breaker::BreakerOptions;
 pub use crate::policy::health::{HealthOptions, Outcome, Report};
@@ -97,6 +98,8 @@ pub struct Ticket {
     pub overdue_after: Duration,
     /// Length of a gap between tokens at which [`Report::Gap`] is due.
     pub gap_overdue_after: Duration,
+    /// What was admitted so far with its key, itself included.
+    pub used: Used,
 }
 
 /// What the world should know.
@@ -168,6 +171,8 @@ struct Target {
     hand: Force,
     /// By key.
     rate_limits: Vec<Option<Instant>>,
+    /// By key.
+    headroom: Vec<Headroom>,
     /// Where the round of the keys goes on.
     key_next: usize,
     /// The flag as it was last told.
@@ -185,6 +190,7 @@ impl Target {
             sentence: None,
             hand: Force::Auto,
             rate_limits: vec![None; all.keys.max(1)],
+            headroom: vec![Headroom::default(); all.keys.max(1)],
             key_next: 0,
             flagged: false,
             admitted: 0,
@@ -200,11 +206,14 @@ impl Target {
         disabled.max(self.rate_limits[key]).filter(|&until| until > now)
     }
 
-    /// Returns the next key in turn that can be used.
+    /// Returns the key to be used next: of those that can be, the one with the most headroom. What is unknown counts as
+    /// all; equals take turns.
     fn key(&self, sentences: &[Option<Sentence>], now: Instant) -> Option<usize> {
         let keys = sentences.len();
-        let mut turns = (0..keys).map(|turn| (self.key_next + turn) % keys);
-        turns.find(|&key| self.key_back(key, sentences, now).is_none())
+        let turns = (0..keys).map(|turn| (self.key_next + turn) % keys);
+        let usable = turns.filter(|&key| self.key_back(key, sentences, now).is_none());
+        let shares = usable.map(|key| (key, self.headroom[key].share(now).unwrap_or(1.0)));
+        shares.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(key, _)| key)
     }
 
     fn gates(&self, sentences: &[Option<Sentence>], offline: Option<Instant>, in_flight: u32, now: Instant) -> Gates {
@@ -278,6 +287,7 @@ impl Admission {
             target.breaker.restart(keep_statistics, now);
             if !keep_statistics {
                 target.health = Target::new(target.options.clone(), &checkpoint.options, now).health;
+                target.headroom.fill(Headroom::default());
                 target.flagged = false;
             }
         }
@@ -296,7 +306,14 @@ impl Admission {
         for (target, index) in self.targets.iter_mut().zip(targets) {
             let Some(known) = index.and_then(|index| old.targets.get(index)) else { continue };
             let rate_limits = (0..self.keys.len()).map(|key| *known.rate_limits.get(old_key(key)?)?).collect();
-            let mut carried = Target { options: target.options.clone(), rate_limits, key_next: 0, ..known.clone() };
+            let headroom = |key| old_key(key).and_then(|key| known.headroom.get(key).copied()).unwrap_or_default();
+            let mut carried = Target {
+                options: target.options.clone(),
+                rate_limits,
+                headroom: (0..self.keys.len()).map(headroom).collect(),
+                key_next: 0,
+                ..known.clone()
+            };
             carried.breaker.restart(true, now);
             carried.breaker.retune(self.options.breaker.clone(), now);
             let guess = |options: &TargetOptions| (options.class, options.ttft_median);
@@ -323,6 +340,7 @@ impl Admission {
         }
         let key = target.key(&self.keys, now).expect("the gates have found a key");
         target.key_next = key + 1;
+        let used = target.headroom[key].admit(ask.prompt_tokens);
         target.admitted += 1;
         target.last_used = Some(now);
         self.serial += 1;
@@ -340,6 +358,7 @@ impl Admission {
             prompt_tokens: ask.prompt_tokens,
             overdue_after: timers.overdue_after,
             gap_overdue_after: timers.gap_overdue_after,
+            used,
         })
     }
 
@@ -382,6 +401,14 @@ impl Admission {
             self.keep(ticket.serial, progress);
         }
         self.effects()
+    }
+
+    /// Takes in what an answer's head says is left of the limits of its attempt's key.
+    pub fn limits(&mut self, ticket: &Ticket, limits: Limits, now: Instant) {
+        let target = self.targets.get_mut(ticket.target);
+        if let Some(headroom) = target.and_then(|target| target.headroom.get_mut(ticket.key)) {
+            headroom.read(limits, ticket.used, now);
+        }
     }
 
     /// Lays an operator's hand on a target, or lifts it.
@@ -436,6 +463,7 @@ impl Admission {
             disabled,
             forced_on,
             rate_limited_until,
+            headroom: target.key(&self.keys, now).and_then(|key| target.headroom[key].share(now)),
             failure_rate: health.failure_rate(now),
             failure_rate_prior: health.failure_rate_prior(),
             evidence: health.evidence(now),

@@ -2,7 +2,7 @@
 //!
 //! In flow events and the time they happened, out flow decisions; `now: Instant` and the random source are
 //! arguments, always last. Nothing here may ever read a clock, draw its own randomness, wait, spawn, print, or know
-//! how a provider spells things (`wire` and `policy` meet only in `words::failure`).
+//! how a provider spells things (`wire` and `policy` meet only in `words::failure` and `words::limits`).
 
 pub mod snapshot;
 
@@ -11,6 +11,7 @@ pub mod detector;
 pub mod local_fault;
 pub mod health;
 pub mod breaker;
+pub mod headroom;
 pub mod admission;
 
 pub mod budget;

@@ -109,6 +109,9 @@ pub struct Health {
     pub forced_on: bool,
     /// When the first of its keys is past its rate limit; `None` while one is.
     pub rate_limited_until: Option<Instant>,
+    /// What is left of the limits of the key that is used next, 0 to 1: as its provider last said, less what was admitted
+    /// since. `None` is unknown. Advice: it orders keys and refuses nothing.
+    pub headroom: Option<f64>,
     /// Posterior mean of the probability that an attempt fails.
     pub failure_rate: f64,
     /// What `failure_rate` would be without any evidence.

@@ -11,7 +11,7 @@ use http::header::{CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER};
 use crate::words::RetryAfter;
 
 /// The longest wait that is believed: a spending limit lasts to the end of the month, nothing lasts longer.
-const WAIT_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
 /// A bare number from here on (2001) is a date in seconds since 1970, no wait: it would last 31 years.
 const EPOCH_SECONDS_MIN: f64 = 1e9;
 /// From here on (2001, again) it is one in milliseconds.

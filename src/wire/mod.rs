@@ -5,6 +5,7 @@
 
 pub mod sse;
 pub mod headers;
+pub mod limits;
 pub mod classify;
 mod json;
 mod draft;
@@ -20,6 +21,7 @@ pub use classify::classify;
 pub use decode::{Decoder, Progress};
 pub use draft::Ending;
 pub use headers::is_event_stream;
+pub use limits::limits;
 pub use quirks::Quirks;
 
 use std::borrow::Cow;

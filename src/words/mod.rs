@@ -10,6 +10,7 @@ pub mod chat;
 pub mod error;
 pub mod event;
 pub mod failure;
+pub mod limits;
 pub mod reply;
 pub mod target;
 
@@ -21,5 +22,6 @@ pub use chat::{
 pub use error::{ConfigError, Error};
 pub use event::Event;
 pub use failure::{Failure, FailureClass, RetryAfter, Scope};
+pub use limits::{Gauge, Limits};
 pub use reply::{Finished, Note, Piece, Reply, ReplyEvent, StopReason, Usage};
 pub use target::{Capabilities, Dialect, ModelClass, Price, Secret, TargetId};

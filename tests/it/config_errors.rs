@@ -6,7 +6,7 @@ use standin::config::{KeyConfig, PriceConfig};
 use standin::policy::routing::{Percentile, Strategy};
 use standin::runtime::StartError;
 use standin::testing::{Script, Scripted};
-use standin::{Config, ModelConfig, ProviderConfig, RouteConfig, Runtime, Secret};
+use standin::{Config, ModelConfig, ProviderConfig, RouteConfig, Runtime};
 
 use super::kit::{S, config};
 
@@ -23,7 +23,7 @@ fn smart(config: &mut Config) -> &mut RouteConfig {
 }
 
 fn key(config: &mut Config, name: Option<&str>, value: &str) {
-    a(config).keys.push(KeyConfig { name: name.map(str::to_owned), value: Secret::new(value) });
+    a(config).keys.push(KeyConfig { name: name.map(str::to_owned), ..KeyConfig::value(value) });
 }
 
 fn price(config: &mut Config, input: f64, output: f64, cached_input: Option<f64>) {
@@ -48,6 +48,11 @@ const BAD: &[(&str, Edit)] = &[
     ("providers.a.keys", |config| key(config, None, "  ")),
     ("providers.a.keys", |config| key(config, None, "sk-with-a-line-break\n")),
     ("providers.a.keys", |config| { key(config, Some("k"), "1"); key(config, Some("k"), "2"); }),
+    ("providers.a.keys", |config| a(config).keys.push(KeyConfig::env("A=B"))),
+    ("providers.a.keys", |config| a(config).keys.push(KeyConfig::file(""))),
+    ("providers.a.keys", |config| a(config).keys.push(KeyConfig::command("", ["x"]))),
+    ("providers.a.keys", |config| a(config).keys.push(KeyConfig::value("sk-secret").expires_in(S))),
+    ("providers.a.keys.key-1.expires_in", |config| a(config).keys.push(KeyConfig::env("A").expires_in(Duration::ZERO))),
     ("providers.a.transport", |config| { a(config).custom = None; a(config).transport.proxy = Some("::".into()); }),
     ("providers.a.transport", |config| { a(config).custom = None; a(config).transport.ca_pem = Some("no".into()); }),
     ("providers.a.health.failure_rate_prior", |config| a(config).health.failure_rate_prior = 1.5),

@@ -6,6 +6,7 @@ mod classes;
 mod config_errors;
 mod dialects;
 mod failover;
+mod keys;
 mod lifetimes;
 mod messages;
 mod operators;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use http::HeaderMap;
 use standin::config::KeyConfig;
 use standin::testing::{Answers, Crash, Fault, ProviderError, RetryHint, Script, crash};
-use standin::{ChatRequest, CommitPolicy, ResponseFormat, Secret, Tool};
+use standin::{ChatRequest, CommitPolicy, ResponseFormat, Tool};
 use tokio::time::sleep;
 use tracing_subscriber::filter::dynamic_filter_fn;
 use tracing_subscriber::prelude::*;
@@ -63,7 +63,7 @@ async fn private_world() -> World {
     };
     world_with(3, script, |config| {
         for provider in config.providers.values_mut() {
-            provider.keys.push(KeyConfig { name: None, value: Secret::new(KEY) });
+            provider.keys.push(KeyConfig::value(KEY));
             provider.headers.insert("x-extra".into(), "an extra header".into());
         }
     })

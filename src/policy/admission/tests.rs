@@ -6,6 +6,7 @@ use rand::rngs::StdRng;
 
 use super::*;
 use crate::policy::snapshot::Gate;
+use crate::words::Gauge;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -61,6 +62,21 @@ impl Bench {
         assert!(matches!(self.health(target).breaker, BreakerState::Open { .. }));
     }
 
+    /// An answer says that so much is left of a limit of 100 requests.
+    fn left(&mut self, ticket: &Ticket, remaining: u64, reset: Option<Duration>) {
+        let requests = Some(Gauge { limit: 100, remaining, reset });
+        self.admission.limits(ticket, Limits { requests, tokens: None }, self.now);
+    }
+
+    /// One attempt after the other by each key, each of which says what is left.
+    fn read_keys(&mut self, target: usize, left: &[u64]) {
+        for _ in left {
+            let ticket = self.admit(target).unwrap();
+            self.report(&ticket, UNUSED);
+            self.left(&ticket, left[ticket.key], None);
+        }
+    }
+
     fn health(&self, target: usize) -> Health {
         self.admission.health(target, self.in_flight, self.now)
     }
@@ -109,6 +125,98 @@ fn keys_take_turns() {
     let mut bench = Bench::new(1, 3);
     let keys: Vec<_> = (0..6).map(|_| bench.admit(0).unwrap().key).collect();
     assert_eq!(keys, [0, 1, 2, 0, 1, 2]);
+}
+
+#[test]
+fn the_key_with_the_most_headroom_goes_first() {
+    let mut bench = Bench::new(2, 3);
+    bench.read_keys(0, &[20, 60, 40]);
+    assert_eq!(bench.health(0).headroom, Some(0.6));
+    let keys: Vec<_> = (0..5).map(|_| bench.admit(0).unwrap().key).collect();
+    assert_eq!(keys, [1; 5]);
+    let keys: Vec<_> = (0..6).map(|_| bench.admit(1).unwrap().key).collect();
+    assert_eq!(keys, [0, 1, 2, 0, 1, 2], "limits are those of a target");
+    assert_eq!(bench.health(1).headroom, None);
+}
+
+#[test]
+fn one_reading_sends_no_burst_to_one_key() {
+    let mut bench = Bench::new(1, 2);
+    bench.read_keys(0, &[50, 90]);
+    let mut taken = [0; 2];
+    (0..100).for_each(|_| taken[bench.admit(0).unwrap().key] += 1);
+    assert_eq!(taken, [30, 70], "down to the same share, and from there on in turn");
+}
+
+#[test]
+fn the_tokens_of_what_was_admitted_count_against_a_reading() {
+    let mut bench = Bench::new(1, 2);
+    for _ in 0..2 {
+        let ticket = bench.admit(0).unwrap();
+        let tokens = Some(Gauge { limit: 1_000, remaining: 900, reset: None });
+        bench.admission.limits(&ticket, Limits { requests: None, tokens }, bench.now);
+    }
+    let mut keys = Vec::new();
+    for prompt_tokens in [400, 100, 100, 100, 100, 100] {
+        keys.push(bench.ask(Ask { prompt_tokens, ..ASK }).unwrap().key);
+    }
+    assert_eq!(keys, [0, 1, 1, 1, 1, 0]);
+}
+
+#[test]
+fn a_key_that_says_it_has_nothing_left_is_the_last_choice_and_no_gate() {
+    let mut bench = Bench::new(1, 2);
+    bench.read_keys(0, &[0, 1]);
+    let keys: Vec<_> = (0..3).map(|_| bench.admit(0).unwrap().key).collect();
+    assert_eq!(keys, [1, 0, 1], "once the other has nothing left either they take turns");
+    bench.fail(0, retry_after(FailureClass::RateLimited, bench.now + MINUTE));
+    assert!(bench.admit(0).is_ok() && bench.health(0).headroom == Some(0.0));
+    let mut single = Bench::new(1, 1);
+    for _ in 0..10 {
+        let ticket = single.admit(0).unwrap();
+        single.left(&ticket, 0, Some(60 * MINUTE));
+        single.report(&ticket, SUCCESS);
+    }
+    assert_eq!(single.health(0).refusal(false, single.now), None);
+}
+
+#[test]
+fn headroom_is_unknown_again_at_its_reset_and_after_a_minute() {
+    for (reset, seconds) in [(Some(5 * SECOND), 5), (Some(60 * MINUTE), 60), (None, 60)] {
+        let mut bench = Bench::new(1, 2);
+        for _ in 0..2 {
+            let ticket = bench.admit(0).unwrap();
+            bench.left(&ticket, [0, 50][ticket.key], reset);
+        }
+        bench.now += (seconds - 1) * SECOND + 999 * SECOND / 1_000;
+        assert_eq!([bench.admit(0).unwrap().key, bench.admit(0).unwrap().key], [1, 1]);
+        bench.now += SECOND / 1_000;
+        assert_eq!([bench.admit(0).unwrap().key, bench.admit(0).unwrap().key], [0, 1]);
+        assert_eq!(bench.health(0).headroom, None);
+    }
+}
+
+#[test]
+fn a_key_that_is_limited_or_refused_is_not_used_however_much_it_has_left() {
+    let mut bench = Bench::new(1, 2);
+    bench.read_keys(0, &[90, 10]);
+    bench.fail(0, retry_after(FailureClass::RateLimited, bench.now + MINUTE / 2));
+    assert_eq!(bench.admit(0).unwrap().key, 1);
+    assert!(bench.health(0).headroom.is_some_and(|share| share < 0.1), "of the key that is used next");
+}
+
+#[test]
+fn headroom_moves_with_its_key_and_a_crash_that_may_be_its_fault_forgets_it() {
+    let mut bench = Bench::new(1, 2);
+    bench.read_keys(0, &[10, 90]);
+    let mut new = Admission::new(options(1, 2), bench.now);
+    new.carry(&bench.admission, &[Some(0)], &[Some(1), None], bench.now);
+    assert_eq!(new.admit(ASK, 0, bench.now, &mut bench.rng).unwrap().key, 1, "of the new key nothing is known");
+    assert_eq!(new.health(0, 0, bench.now).headroom, None);
+    let kept = Admission::restore(&bench.admission, true, bench.now);
+    assert_eq!(kept.health(0, 0, bench.now).headroom, Some(0.9));
+    let forgot = Admission::restore(&bench.admission, false, bench.now);
+    assert_eq!(forgot.health(0, 0, bench.now).headroom, None);
 }
 
 #[test]
@@ -478,7 +586,9 @@ fn a_ticket_of_a_target_that_is_gone_is_harmless() {
     bench.admission = Admission::new(options(1, 1), bench.now);
     for class in FailureClass::ALL {
         assert_eq!(bench.report(&ticket, Report::Ended(failure(class))), []);
+        bench.left(&ticket, 7, None);
         let ticket = Ticket { target: 0, generation: 9, ..ticket };
+        bench.left(&ticket, 7, None);
         bench.report(&ticket, Report::Ended(failure(class)));
     }
 }
@@ -526,6 +636,7 @@ fn lost_ends_do_not_fill_the_memory() {
 enum Step {
     Ask { target: usize, last_resort: bool, full: bool },
     Report { ticket: usize, what: usize, seconds: u64 },
+    Limits { ticket: usize, remaining: u64, reset: Option<u64> },
     Wait(u64),
     Restore(bool),
     Force(usize, usize),
@@ -548,6 +659,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         20 => ask,
         30 => report,
+        10 => (index.clone(), any::<u64>(), any::<Option<u64>>())
+            .prop_map(|(ticket, remaining, reset)| Step::Limits { ticket, remaining, reset }),
         10 => prop_oneof![0..500_u64, 1_000..10_000_u64, 30_000..700_000_u64].prop_map(Step::Wait),
         1 => any::<bool>().prop_map(Step::Restore),
         1 => (index.clone(), index).prop_map(|(target, force)| Step::Force(target, force)),
@@ -655,6 +768,15 @@ impl Model {
         match step {
             Step::Ask { target, last_resort, full } => self.ask(target % 2, last_resort, full)?,
             Step::Report { ticket, what, seconds } => self.report(ticket, what, seconds)?,
+            Step::Limits { ticket, remaining, reset } => {
+                if let Some(at) = ticket.checked_rem(self.live.len()) {
+                    let (ticket, _) = self.live[at];
+                    let gauge =
+                        Some(Gauge { limit: 100, remaining: remaining % 101, reset: reset.map(Duration::from_secs) });
+                    let limits = Limits { requests: gauge, tokens: gauge.filter(|_| remaining % 2 == 0) };
+                    self.bench.admission.limits(&ticket, limits, now);
+                }
+            }
             Step::Wait(ms) => self.bench.now += Duration::from_millis(ms),
             Step::Restore(keep) => self.bench.admission = Admission::restore(&self.bench.admission, keep, now),
             Step::Force(target, force) => {
@@ -669,6 +791,7 @@ impl Model {
         for target in 0..2 {
             let health = self.bench.health(target);
             prop_assert!(health.failure_rate > 0.0 && health.failure_rate < 1.0);
+            prop_assert!(health.headroom.is_none_or(|share| (0.0..=1.0).contains(&share)));
         }
         Ok(())
     }

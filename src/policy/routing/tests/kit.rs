@@ -165,6 +165,7 @@ pub fn health(now: Instant) -> Health {
         disabled: None,
         forced_on: false,
         rate_limited_until: None,
+        headroom: None,
         failure_rate: 0.005,
         failure_rate_prior: 0.005,
         evidence: 30.0,

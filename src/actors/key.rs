@@ -1,0 +1,267 @@
+//! One key of a provider: where it comes from, and what was read there last.
+//!
+//! Whoever needs the key asks [`Key::current`]. One that is good is there at once; when it is about to expire somebody
+//! begins to read its source again, and the others go on with what they have; when it has expired all wait for one
+//! reading. A reading is an actor, for it may hang or crash, and it outlives the attempt that asked for it. What was read
+//! is kept in a cell, which providers share when one replaces the other.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::watch;
+
+use super::shared::now;
+use super::slot::Slot;
+use super::source::{IssuedKey, KeySource};
+use crate::words::{Failure, FailureClass, Secret};
+
+/// A key is read again when a tenth of its life is left, or this much if that is less.
+const MARGIN_MAX: Duration = Duration::from_secs(60);
+/// How long a failed reading is not tried again while the old key is still good.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often a file is looked at that is good for no stated time: about as often as orchestrators replace them.
+const FILE_EVERY: Duration = Duration::from_secs(60);
+/// How often a reading that was killed with its provider's supervisor is begun again.
+const KILLED_MAX: u32 = 3;
+
+/// One key of a provider.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    pub(crate) name: Arc<str>,
+    /// Where it comes from; `None` where the provider wants none.
+    source: Option<KeySource>,
+    /// How long what was read is good, where its source does not say.
+    expires_in: Option<Duration>,
+    cell: Arc<Cell>,
+}
+
+impl PartialEq for Key {
+    /// Keys are what is configured; what was read of them is no part of it.
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.is_like(other)
+    }
+}
+
+/// What was read of a key.
+struct Cell(watch::Sender<State>);
+
+#[derive(Default)]
+struct State {
+    held: Option<Held>,
+    /// Whether somebody reads now.
+    reading: bool,
+    /// How many readings have come to an end of their own.
+    ended: u64,
+    /// When and how the last of them failed, if it did.
+    failed: Option<(Instant, String)>,
+}
+
+struct Held {
+    secret: Secret,
+    /// When it was asked for.
+    read_at: Instant,
+    renew_at: Option<Instant>,
+    expires_at: Option<Instant>,
+}
+
+impl fmt::Debug for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cell(..)")
+    }
+}
+
+impl Key {
+    pub(crate) fn new(name: impl Into<Arc<str>>, source: Option<KeySource>, expires_in: Option<Duration>) -> Self {
+        let cell = Arc::new(Cell(watch::Sender::new(State::default())));
+        Self { name: name.into(), source, expires_in, cell }
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        self.source == other.source && self.expires_in == other.expires_in
+    }
+
+    /// Goes on with what was read from the same source before.
+    pub(super) fn adopt(&mut self, old: &[Self]) {
+        if let Some(old) = old.iter().find(|old| old.is_like(self)) {
+            self.cell = old.cell.clone();
+        }
+    }
+
+    /// Tells whether its source may give another secret some day.
+    pub(super) fn may_change(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| !matches!(source, KeySource::Value(_)))
+    }
+
+    /// Returns the secret to be sent, if the provider wants one: at once, unless none is held that is good.
+    ///
+    /// # Errors
+    /// `Unauthorised` where its source cannot be read.
+    pub(super) async fn current(&self, slot: &Slot) -> Result<Option<Secret>, Failure> {
+        match &self.source {
+            None => Ok(None),
+            Some(KeySource::Value(secret)) => Ok(Some(secret.clone())),
+            Some(_) => match self.cell.look(now()) {
+                Look::Good(secret) => Ok(Some(secret)),
+                Look::Old(secret) => {
+                    // Whether it could begin matters only once the old one has expired.
+                    let _ = self.begin(slot).await;
+                    Ok(Some(secret))
+                }
+                Look::Gone => self.read(slot).await.map(Some),
+            },
+        }
+    }
+
+    /// Returns another secret than one that was sent then and refused, if there is one: what others have read since, or
+    /// what the source gives now.
+    pub(super) async fn another(&self, refused: &Secret, sent: Instant, slot: &Slot) -> Option<Secret> {
+        let known = match &self.cell.0.borrow().held {
+            Some(held) if held.secret != *refused => Some(Some(held.secret.clone())),
+            Some(held) if held.read_at > sent => Some(None),
+            _ => None,
+        };
+        match known {
+            Some(known) => known,
+            None => self.read(slot).await.ok().filter(|secret| secret != refused),
+        }
+    }
+
+    /// Reads the source, together with whoever reads it now.
+    async fn read(&self, slot: &Slot) -> Result<Secret, Failure> {
+        let mut watched = self.cell.0.subscribe();
+        let ended = watched.borrow().ended;
+        for _ in 0..KILLED_MAX {
+            self.begin(slot).await?;
+            // The cell is ours, so its sender lives.
+            let Ok(state) = watched.wait_for(|state| !state.reading).await else { break };
+            match (&state.failed, &state.held) {
+                _ if state.ended == ended => {}
+                (Some((_, problem)), _) => {
+                    let message = format!("key `{}`: {problem}", self.name);
+                    return Err(Failure::new(FailureClass::Unauthorised, message));
+                }
+                (None, Some(held)) => return Ok(held.secret.clone()),
+                (None, None) => {}
+            }
+        }
+        Err(cut_off())
+    }
+
+    /// Begins to read, unless somebody does.
+    async fn begin(&self, slot: &Slot) -> Result<(), Failure> {
+        let claimed = self.cell.0.send_if_modified(|state| !std::mem::replace(&mut state.reading, true));
+        if !claimed {
+            return Ok(());
+        }
+        let claim = Claim(self.cell.clone());
+        let supervisor = slot.supervisor().ok_or_else(cut_off)?;
+        match Actor::spawn_linked(None, Reading, (self.clone(), claim), supervisor).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(cut_off()),
+        }
+    }
+
+    /// Returns what is to be held of a secret that was asked for then.
+    fn hold(&self, issued: IssuedKey, asked: Instant) -> Held {
+        let lifetime = issued.expires_in.or(self.expires_in);
+        let renew_after = match (&self.source, lifetime) {
+            (_, Some(lifetime)) => Some(lifetime.saturating_sub((lifetime / 10).min(MARGIN_MAX))),
+            (Some(KeySource::File(_)), None) => Some(FILE_EVERY),
+            (_, None) => None,
+        };
+        let at = |after: Option<Duration>| after.and_then(|after| asked.checked_add(after));
+        Held { secret: issued.secret, read_at: asked, renew_at: at(renew_after), expires_at: at(lifetime) }
+    }
+}
+
+/// The key is not to blame, nor is its provider.
+fn cut_off() -> Failure {
+    Failure::new(FailureClass::Crashed, "the key's reading was cut off: its provider's supervisor stops")
+}
+
+/// What a cell holds.
+enum Look {
+    Good(Secret),
+    /// Still good, and somebody should read it again.
+    Old(Secret),
+    /// Nothing that is good.
+    Gone,
+}
+
+impl Cell {
+    fn look(&self, now: Instant) -> Look {
+        let state = self.0.borrow();
+        let past = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        match &state.held {
+            Some(held) if !past(held.expires_at) => {
+                let paused = state.failed.as_ref().is_some_and(|(at, _)| now.saturating_duration_since(*at) < PAUSE);
+                let due = past(held.renew_at) && !state.reading && !paused;
+                let secret = held.secret.clone();
+                if due { Look::Old(secret) } else { Look::Good(secret) }
+            }
+            _ => Look::Gone,
+        }
+    }
+}
+
+/// The one leave to read a key's source. Dropped without an end it says that nobody reads any more.
+struct Claim(Arc<Cell>);
+
+impl Claim {
+    fn end(self, result: Result<Held, String>, now: Instant) {
+        self.0.0.send_modify(|state| {
+            state.ended += 1;
+            match result {
+                Ok(held) => (state.held, state.failed) = (Some(held), None),
+                Err(problem) => state.failed = Some((now, problem)),
+            }
+        });
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|state| state.reading = false);
+    }
+}
+
+/// The actor that reads a key's source once.
+struct Reading;
+
+/// A reading takes no messages.
+enum Nothing {}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for Nothing {}
+
+#[cfg_attr(feature = "async-trait", ractor::async_trait)]
+impl Actor for Reading {
+    type Msg = Nothing;
+    type State = Option<(Key, Claim)>;
+    type Arguments = (Key, Claim);
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<Nothing>,
+        arguments: Self::Arguments,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        Ok(Some(arguments))
+    }
+
+    async fn post_start(&self, myself: ActorRef<Nothing>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        if let Some((key, claim)) = state.take()
+            && let Some(source) = &key.source
+        {
+            let asked = now();
+            let result = source.read().await;
+            if let Err(problem) = &result {
+                tracing::warn!(key = %key.name, problem, "key not read");
+            }
+            claim.end(result.map(|issued| key.hold(issued, asked)), now());
+        }
+        myself.stop(None);
+        Ok(())
+    }
+}

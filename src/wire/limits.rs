@@ -1,0 +1,107 @@
+//! What a response's headers say is left of its provider's limits.
+//!
+//! In flow the headers of any response, good or bad, out flow [`Limits`] in one form: numbers, and times to wait. Names
+//! and units are as recorded: Go durations (OpenAI, Groq), dates (Anthropic), seconds (Azure,
+//! Together, Mistral), milliseconds since 1970 (`OpenRouter`), nothing (xAI). Only limits of a minute or about a minute
+//! count: what is left of a month's says nothing about now. A limit that lies (less than nothing is left, no number, no
+//! limit) or that is over by its own date is none.
+
+use std::time::SystemTime;
+
+use http::HeaderMap;
+
+use super::headers::{self, WAIT_MAX};
+use crate::words::{Gauge, Limits, RetryAfter};
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Requests,
+    Tokens,
+}
+
+/// A limit as some provider names it.
+struct Names {
+    kind: Kind,
+    remaining: &'static str,
+    limit: &'static str,
+    reset: &'static str,
+}
+
+const fn names(kind: Kind, remaining: &'static str, limit: &'static str, reset: &'static str) -> Names {
+    Names { kind, remaining, limit, reset }
+}
+
+#[rustfmt::skip]
+const NAMES: [Names; 14] = [
+    // OpenAI, Azure, Groq, xAI; Together's tokens.
+    names(Kind::Requests, "x-ratelimit-remaining-requests", "x-ratelimit-limit-requests", "x-ratelimit-reset-requests"),
+    names(Kind::Tokens, "x-ratelimit-remaining-tokens", "x-ratelimit-limit-tokens", "x-ratelimit-reset-tokens"),
+    names(Kind::Tokens, "x-ratelimit-remaining-project-tokens", "x-ratelimit-limit-project-tokens",
+        "x-ratelimit-reset-project-tokens"),
+    // Anthropic, where it speaks OpenAI's dialect and where it speaks its own.
+    names(Kind::Requests, "x-ratelimit-remaining-requests", "x-ratelimit-requests", "x-ratelimit-reset-requests"),
+    names(Kind::Tokens, "x-ratelimit-remaining-tokens", "x-ratelimit-tokens", "x-ratelimit-reset-tokens"),
+    names(Kind::Requests, "anthropic-ratelimit-requests-remaining", "anthropic-ratelimit-requests-limit",
+        "anthropic-ratelimit-requests-reset"),
+    names(Kind::Tokens, "anthropic-ratelimit-tokens-remaining", "anthropic-ratelimit-tokens-limit",
+        "anthropic-ratelimit-tokens-reset"),
+    names(Kind::Tokens, "anthropic-ratelimit-input-tokens-remaining", "anthropic-ratelimit-input-tokens-limit",
+        "anthropic-ratelimit-input-tokens-reset"),
+    names(Kind::Tokens, "anthropic-ratelimit-output-tokens-remaining", "anthropic-ratelimit-output-tokens-limit",
+        "anthropic-ratelimit-output-tokens-reset"),
+    // Mistral, which gives the reset of the oldest of these only.
+    names(Kind::Requests, "x-ratelimit-remaining-req-minute", "x-ratelimit-limit-req-minute", "x-ratelimit-reset-req-minute"),
+    names(Kind::Tokens, "x-ratelimit-remaining-tokens-minute", "x-ratelimit-limit-tokens-minute",
+        "x-ratelimit-reset-tokens-minute"),
+    names(Kind::Tokens, "x-ratelimitbysize-remaining-minute", "x-ratelimitbysize-limit-minute", "ratelimitbysize-reset"),
+    names(Kind::Tokens, "ratelimitbysize-remaining", "ratelimitbysize-limit", "ratelimitbysize-reset"),
+    // Together, OpenRouter.
+    names(Kind::Requests, "x-ratelimit-remaining", "x-ratelimit-limit", "x-ratelimit-reset"),
+];
+
+/// Returns what is left of the limits. Dates are read against the response's own, else against `now`.
+pub fn limits(headers: &HeaderMap, now: SystemTime) -> Limits {
+    let mut limits = Limits::default();
+    for name in headers.keys().map(http::HeaderName::as_str).filter(|name| name.contains("remaining")) {
+        let mut named = NAMES.iter().filter(|names| names.remaining == name);
+        let read = named.find_map(|names| Some((names.kind, gauge(names, headers, now)?)));
+        let Some((kind, gauge)) = read else { continue };
+        let tightest = match kind {
+            Kind::Requests => &mut limits.requests,
+            Kind::Tokens => &mut limits.tokens,
+        };
+        if tightest.is_none_or(|known| gauge.share(0) < known.share(0)) {
+            *tightest = Some(gauge);
+        }
+    }
+    limits
+}
+
+fn gauge(names: &Names, headers: &HeaderMap, now: SystemTime) -> Option<Gauge> {
+    let limit = count(headers, names.limit).filter(|&limit| limit > 0)?;
+    let remaining = count(headers, names.remaining)?.min(limit);
+    let reset = match text(headers, names.reset).and_then(headers::parse) {
+        Some(RetryAfter::After(wait)) => Some(wait),
+        Some(RetryAfter::At(date)) => {
+            let wait = date.duration_since(headers::date(headers).unwrap_or(now)).ok()?;
+            Some(wait).filter(|wait| *wait <= WAIT_MAX)
+        }
+        None => None,
+    };
+    Some(Gauge { limit, remaining, reset })
+}
+
+/// Returns a number that counts something: finite, not negative, and smaller than what is not exact any more.
+fn count(headers: &HeaderMap, name: &str) -> Option<u64> {
+    let number: f64 = text(headers, name)?.parse().ok()?;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is within the range of both")]
+    (0.0..1e15).contains(&number).then_some(number as u64)
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+#[cfg(test)]
+mod tests;

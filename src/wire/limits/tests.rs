@@ -1,0 +1,235 @@
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+
+/// When the tables' responses were read: 2025-06-02T15:14:45Z.
+const NOW: Duration = Duration::from_secs(1_748_877_285);
+
+fn headers<'h>(pairs: impl IntoIterator<Item = (&'h str, &'h str)>) -> HeaderMap {
+    let pair = |(name, value): (&str, &str)| {
+        (HeaderName::try_from(name).expect("a name"), HeaderValue::try_from(value).expect("a value"))
+    };
+    pairs.into_iter().map(pair).collect()
+}
+
+fn read(pairs: &[(&str, &str)]) -> Limits {
+    limits(&headers(pairs.iter().copied()), SystemTime::UNIX_EPOCH + NOW)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "what is read")]
+fn gauge(remaining: u64, limit: u64, reset: Option<u64>) -> Option<Gauge> {
+    Some(Gauge { limit, remaining, reset: reset.map(Duration::from_millis) })
+}
+
+#[test]
+fn every_providers_form_is_read() {
+    let openai = [
+        ("x-ratelimit-limit-requests", "10000"),
+        ("x-ratelimit-remaining-requests", "9999"),
+        ("x-ratelimit-reset-requests", "6ms"),
+        ("x-ratelimit-limit-tokens", "200000"),
+        ("x-ratelimit-remaining-tokens", "199227"),
+        ("x-ratelimit-reset-tokens", "1m2.5s"),
+        ("x-ratelimit-limit-input-images", "50000"),
+        ("x-ratelimit-remaining-input-images", "0"),
+    ];
+    let groq = [
+        ("x-ratelimit-limit-requests", "14400"),
+        ("x-ratelimit-remaining-requests", "14397"),
+        ("x-ratelimit-reset-requests", "17.399999999s"),
+    ];
+    let anthropic = [
+        ("anthropic-ratelimit-requests-limit", "4000"),
+        ("anthropic-ratelimit-requests-remaining", "3999"),
+        ("anthropic-ratelimit-requests-reset", "2025-06-02T15:14:46Z"),
+        ("anthropic-ratelimit-input-tokens-limit", "400000"),
+        ("anthropic-ratelimit-input-tokens-remaining", "300000"),
+        ("anthropic-ratelimit-input-tokens-reset", "2025-06-02T15:15:48Z"),
+        ("anthropic-ratelimit-output-tokens-limit", "80000"),
+        ("anthropic-ratelimit-output-tokens-remaining", "40000"),
+        ("anthropic-ratelimit-output-tokens-reset", "2025-06-02T15:15:15Z"),
+        ("anthropic-ratelimit-tokens-limit", "480000"),
+        ("anthropic-ratelimit-tokens-remaining", "340000"),
+        ("anthropic-ratelimit-tokens-reset", "2025-06-02T15:15:48Z"),
+    ];
+    let anthropic_as_openai = [
+        ("x-ratelimit-requests", "4000"),
+        ("x-ratelimit-remaining-requests", "3999"),
+        ("x-ratelimit-reset-requests", "0s"),
+    ];
+    let azure = [
+        ("x-ratelimit-limit-requests", "250"),
+        ("x-ratelimit-remaining-requests", "249"),
+        ("x-ratelimit-reset-requests", "1"),
+        ("x-ratelimit-limit-tokens", "250000"),
+        ("x-ratelimit-remaining-tokens", "249861"),
+        ("x-ratelimit-reset-tokens", "0"),
+    ];
+    let azure_unknown =
+        [("x-ratelimit-limit-tokens", "-1"), ("x-ratelimit-remaining-tokens", "-1"), ("x-ratelimit-reset-tokens", "0")];
+    let mistral = [
+        ("x-ratelimit-limit-req-minute", "120"),
+        ("x-ratelimit-remaining-req-minute", "119"),
+        ("x-ratelimit-limit-tokens-minute", "2000000"),
+        ("x-ratelimit-remaining-tokens-minute", "1999147"),
+        ("x-ratelimit-limit-tokens-month", "10000000000"),
+        ("x-ratelimit-remaining-tokens-month", "1"),
+        ("x-ratelimit-tokens-query-cost", "107"),
+    ];
+    let mistral_older = [
+        ("ratelimitbysize-limit", "500000"),
+        ("ratelimitbysize-remaining", "401381"),
+        ("ratelimitbysize-reset", "33"),
+        ("ratelimitbysize-query-cost", "32010"),
+        ("x-ratelimitbysize-limit-minute", "500000"),
+        ("x-ratelimitbysize-remaining-minute", "401381"),
+        ("x-ratelimitbysize-limit-month", "1000000000"),
+        ("x-ratelimitbysize-remaining-month", "7"),
+    ];
+    let together = [
+        ("x-ratelimit-limit", "10"),
+        ("x-ratelimit-remaining", "9"),
+        ("x-ratelimit-reset", "2"),
+        ("x-ratelimit-limit-tokens", "3000"),
+        ("x-ratelimit-remaining-tokens", "1500"),
+    ];
+    let openrouter =
+        [("x-ratelimit-limit", "20"), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1748877315500")];
+    let xai = [
+        ("x-ratelimit-limit-requests", "1800"),
+        ("x-ratelimit-remaining-requests", "1700"),
+        ("x-ratelimit-limit-tokens", "10000000"),
+        ("x-ratelimit-remaining-tokens", "10000000"),
+    ];
+    for (name, pairs, requests, tokens) in [
+        ("openai", &openai[..], gauge(9_999, 10_000, Some(6)), gauge(199_227, 200_000, Some(62_500))),
+        (
+            "groq",
+            &groq,
+            Some(Gauge { limit: 14_400, remaining: 14_397, reset: Some(Duration::new(17, 399_999_999)) }),
+            None,
+        ),
+        ("anthropic", &anthropic, gauge(3_999, 4_000, Some(1_000)), gauge(40_000, 80_000, Some(30_000))),
+        ("azure", &azure, gauge(249, 250, Some(1_000)), gauge(249_861, 250_000, None)),
+        ("azure, unknown", &azure_unknown, None, None),
+        ("mistral", &mistral, gauge(119, 120, None), gauge(1_999_147, 2_000_000, None)),
+        ("mistral, older", &mistral_older, None, gauge(401_381, 500_000, Some(33_000))),
+        ("together", &together, gauge(9, 10, Some(2_000)), gauge(1_500, 3_000, None)),
+        ("openrouter", &openrouter, gauge(0, 20, Some(30_500)), None),
+        ("anthropic, as openai", &anthropic_as_openai, gauge(3_999, 4_000, None), None),
+        ("xai", &xai, gauge(1_700, 1_800, None), gauge(10_000_000, 10_000_000, None)),
+        ("nobody", &[("content-type", "text/plain"), ("x-remaining-patience", "3")], None, None),
+    ] {
+        assert_eq!(read(pairs), Limits { requests, tokens }, "{name}");
+    }
+}
+
+#[test]
+fn a_limit_that_lies_or_is_over_says_nothing_or_what_can_be_true() {
+    for (limit, remaining, reset, expected) in [
+        ("10", "19", "2", gauge(10, 10, Some(2_000))),
+        ("10", "-1", "2", None),
+        ("-10", "1", "2", None),
+        ("0", "0", "2", None),
+        ("10", "NaN", "2", None),
+        ("inf", "3", "2", None),
+        ("10", "many", "2", None),
+        ("10", "", "2", None),
+        ("1e300", "1e299", "2", None),
+        ("10", "4.7", "2", gauge(4, 10, Some(2_000))),
+        ("10", "4", "", gauge(4, 10, None)),
+        ("10", "4", "soon", gauge(4, 10, None)),
+        ("10", "4", "-5", gauge(4, 10, None)),
+        ("10", "4", "NaN", gauge(4, 10, None)),
+        // Over by its own date; and so far off that it is no date of a limit.
+        ("10", "0", "2025-06-02T15:14:44Z", None),
+        ("10", "0", "2031-06-02T15:14:44Z", gauge(0, 10, None)),
+        ("10", "0", "1748877284", None),
+        ("10", "0", "1748877295", gauge(0, 10, Some(10_000))),
+        ("10", "0", "83h10m39.057s", gauge(0, 10, Some(299_439_057))),
+        ("10", "0", "5000h", gauge(0, 10, None)),
+    ] {
+        let pairs = [
+            ("x-ratelimit-limit-requests", limit),
+            ("x-ratelimit-remaining-requests", remaining),
+            ("x-ratelimit-reset-requests", reset),
+        ];
+        assert_eq!(read(&pairs), Limits { requests: expected, tokens: None }, "{pairs:?}");
+    }
+    assert!(read(&[("x-ratelimit-remaining-requests", "5")]).is_empty(), "of a limit that is not known");
+    assert!(read(&[("x-ratelimit-limit-requests", "5")]).is_empty(), "of which nobody says what is left");
+}
+
+#[test]
+fn a_date_is_read_against_the_responses_own() {
+    let pairs = [
+        ("date", "Mon, 02 Jun 2025 15:14:00 GMT"),
+        ("anthropic-ratelimit-requests-limit", "50"),
+        ("anthropic-ratelimit-requests-remaining", "49"),
+        ("anthropic-ratelimit-requests-reset", "2025-06-02T15:14:20Z"),
+    ];
+    assert_eq!(read(&pairs).requests, gauge(49, 50, Some(20_000)), "by our clock it would be over");
+}
+
+/// Recorded, and not of about a minute, or not of requests or tokens.
+const NOT_READ: [&str; 3] = ["month", "input-images", "10-second"];
+
+#[test]
+fn every_limit_of_recorded_answers_is_read() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus/open"));
+    let Ok(files) = fs::read_dir(folder) else {
+        println!("skipped: no recordings at {}", folder.display());
+        return;
+    };
+    let mut found = 0;
+    for path in files.map(|file| file.expect("a readable folder").path()) {
+        for line in fs::read_to_string(path).expect("a readable recording").lines() {
+            let case: Value = serde_json::from_str(line).expect("one case a line");
+            let Some(pairs) = case["response"]["headers"].as_object() else { continue };
+            // Without the date nothing was over when it was told.
+            let pairs = pairs.iter().filter(|(name, _)| *name != "date");
+            let headers = headers(pairs.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))));
+            let told = headers.iter().filter(|(name, value)| {
+                let name = name.as_str();
+                let known = !NOT_READ.iter().any(|part| name.contains(part));
+                known && name.contains("ratelimit") && name.contains("remaining") && *value != "-1"
+            });
+            for (name, value) in told {
+                let read = NAMES.iter().filter(|names| names.remaining == *name);
+                let gauges: Vec<Gauge> =
+                    read.filter_map(|names| super::gauge(names, &headers, SystemTime::UNIX_EPOCH)).collect();
+                let [gauge] = gauges[..] else { panic!("{}: {name}: {gauges:?}", case["case"]) };
+                let said: u64 = value.to_str().expect("a text").parse().expect("a number");
+                assert_eq!(gauge.remaining, said.min(gauge.limit), "{}: {name}", case["case"]);
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 150, "only {found}");
+}
+
+proptest! {
+    #[test]
+    fn no_value_makes_a_limit_absurd(values in prop::collection::vec(("\\PC{0,12}", any::<f64>()), 3 * NAMES.len())) {
+        let mut pairs = HeaderMap::new();
+        for (names, values) in NAMES.iter().zip(values.chunks(3)) {
+            for (name, (text, number)) in [names.limit, names.remaining, names.reset].into_iter().zip(values) {
+                let value = if number.is_sign_negative() { text.clone() } else { number.to_string() };
+                if let Ok(value) = HeaderValue::try_from(value) {
+                    pairs.insert(name, value);
+                }
+            }
+        }
+        let limits = limits(&pairs, SystemTime::UNIX_EPOCH + NOW);
+        for gauge in limits.requests.into_iter().chain(limits.tokens) {
+            prop_assert!(gauge.limit > 0 && gauge.remaining <= gauge.limit);
+            prop_assert!(gauge.reset.is_none_or(|reset| reset <= WAIT_MAX));
+        }
+    }
+}
