@@ -10,6 +10,7 @@ mod lifetimes;
 mod messages;
 mod operators;
 mod privacy;
+mod providers;
 mod reconfigure;
 mod strategies;
 mod streams;
