@@ -280,6 +280,7 @@ impl ProviderConfig {
             let known: Vec<&str> = Quirks::names().collect();
             ConfigError::new(at("flavour"), format!("is none that is known; there are: {}", known.join(", ")))
         })?;
+        self.check_key(preset, &at("keys"))?;
         let mut headers = http::HeaderMap::new();
         for (header, value) in &self.headers {
             let problem = |what| ConfigError::new(at(&format!("headers.{header}")), format!("is no header {what}"));
@@ -323,7 +324,7 @@ impl ProviderConfig {
             quirks,
             base_url,
             host,
-            keys: self.named_keys(preset, &at("keys"))?,
+            keys: self.named_keys(&at("keys"))?,
             headers,
             stream_upstream: self.stream_upstream,
             way,
@@ -389,6 +390,19 @@ impl ProviderConfig {
         Ok(Cow::Owned(preset.models(dialect)))
     }
 
+    /// Misses the key of a preset that wants one. Behind an address or a transport of the user's own somebody else may
+    /// hold it.
+    fn check_key(&self, preset: Option<&Preset>, field: &str) -> Result<(), ConfigError> {
+        let own_way = self.base_url.is_some() || self.custom.is_some();
+        match preset.filter(|preset| self.keys.is_empty() && preset.wants_key() && !own_way) {
+            None => Ok(()),
+            Some(Preset { name, env, .. }) => {
+                let usual = env.map_or(String::new(), |env| format!("; the environment usually holds it as {env}"));
+                Err(ConfigError::new(field, format!("is empty, and `{name}` wants a key{usual}")))
+            }
+        }
+    }
+
     /// Returns the accent it speaks with, if it is known.
     fn quirks(&self, preset: Option<&Preset>, base_url: &str) -> Option<&'static Quirks> {
         match (self.flavour.as_deref().or(preset.and_then(|preset| preset.flavour)), preset) {
@@ -411,14 +425,7 @@ impl ProviderConfig {
     }
 
     /// Names the keys; a provider without one has a key of no value.
-    fn named_keys(&self, preset: Option<&Preset>, field: &str) -> Result<Vec<Key>, ConfigError> {
-        // Behind an address or a transport of the user's own somebody else may hold the key.
-        let own_way = self.base_url.is_some() || self.custom.is_some();
-        if let Some(preset) = preset.filter(|preset| self.keys.is_empty() && preset.wants_key() && !own_way) {
-            let usual = preset.env.map(|name| format!("; the environment usually holds it as {name}"));
-            let problem = format!("is empty, and `{}` wants a key{}", preset.name, usual.unwrap_or_default());
-            return Err(ConfigError::new(field, problem));
-        }
+    fn named_keys(&self, field: &str) -> Result<Vec<Key>, ConfigError> {
         if self.keys.is_empty() {
             return Ok(vec![Key { name: "none".into(), secret: None }]);
         }
@@ -451,7 +458,9 @@ fn host(url: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::model::PriceConfig;
     use super::*;
+    use crate::words::{Date, ModelClass};
 
     fn checked(provider: ProviderConfig) -> Result<ProviderSpec, ConfigError> {
         provider.check("p", &RestartOptions::default())
@@ -497,5 +506,77 @@ mod tests {
         let query = BTreeMap::from([("key".to_owned(), "sk-secret".to_owned())]);
         let provider = ProviderConfig { query, ..ProviderConfig::new("http://x/v1") };
         assert!(!format!("{provider:?}").contains("sk-secret"));
+    }
+
+    #[test]
+    fn a_model_costs_what_its_host_takes_for_it() {
+        let price = |preset: &str, model: &str, options: ModelConfig| {
+            let provider = ProviderConfig::preset(preset).key("k").model_with(model, options);
+            let provider = ProviderConfig { resource: (preset == "azure").then(|| "r".into()), ..provider };
+            checked(provider).expect(preset).targets.remove(0).price.map(|price| price.input)
+        };
+        let plain = ModelConfig::default;
+        let mini = || ModelConfig { same_as: Some("gpt-5-mini".into()), ..plain() };
+        let own = PriceConfig { input: 7.0, output: 7.0, cached_input: None };
+        for (preset, model, options, expected) in [
+            ("openai", "gpt-5-mini", plain(), Some(0.25)),
+            ("openai", "my-own", plain(), None),
+            ("azure", "my-own", mini(), Some(0.25)),
+            ("azure", "my-own", ModelConfig { price: Some(own), ..mini() }, Some(7.0)),
+            ("openrouter", "openai/gpt-5-mini", plain(), Some(0.25)),
+            ("openrouter", "deepseek/deepseek-v4-pro", plain(), None),
+            ("deepseek", "deepseek-v4-pro", plain(), Some(1.32)),
+            ("qwen", "deepseek-v4-pro", plain(), Some(2.4)),
+            ("groq", "deepseek-v4-pro", plain(), None),
+            ("litellm", "gpt-5-mini", plain(), Some(0.25)),
+            ("ollama", "deepseek-r1", plain(), Some(0.0)),
+        ] {
+            assert_eq!(price(preset, model, options), expected, "{preset} {model}");
+        }
+        let anywhere = ProviderConfig::new("http://x/v1").model("gpt-5-mini");
+        assert!(checked(anywhere).expect("a good provider").targets[0].price.is_some());
+    }
+
+    #[test]
+    fn what_is_known_of_a_model_holds_for_its_deployments_and_gives_way_to_what_is_said() {
+        let target = |options: ModelConfig| {
+            let provider = ProviderConfig::azure("r").key("k").model_with("fast", options);
+            checked(provider).expect("a good provider").targets.remove(0)
+        };
+        let known = ModelConfig { same_as: Some("gpt-5-mini-2025-08-07".into()), ..ModelConfig::default() };
+        let found = target(known.clone());
+        assert_eq!(
+            (found.family.as_str(), found.class, found.domain.as_str()),
+            ("gpt-5-mini", ModelClass::Reasoning, "azure")
+        );
+        assert_eq!((found.capabilities.context_tokens_max, found.retires), (Some(400_000), Date::parse("2026-12-11")));
+        let day = Date::parse("2027-01-01");
+        let said = ModelConfig { reasoning: Some(false), context_tokens_max: Some(9), retires: day, ..known };
+        let found = target(said);
+        assert_eq!(
+            (found.class, found.capabilities.context_tokens_max, found.retires),
+            (ModelClass::Chat, Some(9), day)
+        );
+        let unknown = target(ModelConfig::default());
+        assert_eq!((unknown.family.as_str(), unknown.class, unknown.retires), ("fast", ModelClass::Chat, None));
+    }
+
+    #[test]
+    fn a_last_day_is_read_or_refused_with_an_example() {
+        let read = |day: &str| serde_json::from_value::<ModelConfig>(serde_json::json!({"retires": day}));
+        assert_eq!(read("2026-12-11").expect("a day").retires, Date::parse("2026-12-11"));
+        assert!(read("soon").expect_err("no day").to_string().contains("one looks like 2026-12-11"));
+    }
+
+    #[test]
+    fn who_runs_a_preset_is_its_domain_unless_it_is_the_users_own_or_said() {
+        for (provider, expected) in [
+            (ProviderConfig::preset("openai-responses").key("k"), "openai"),
+            (ProviderConfig::vertex("p", "global").key("k"), "google"),
+            (ProviderConfig::ollama(), "p"),
+            (ProviderConfig { domain: Some("d".into()), ..ProviderConfig::openai().key("k") }, "d"),
+        ] {
+            assert_eq!(checked(provider.model("m")).expect("a good provider").targets[0].domain, expected);
+        }
     }
 }

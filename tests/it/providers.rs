@@ -13,7 +13,9 @@ use standin::{
 };
 use tokio::time::sleep;
 
-use super::kit::{S, World, ask, config, config_with, events, path, provider, settle, start, target, world, world_with};
+use super::kit::{
+    S, World, ask, config, config_with, events, path, provider, settle, start, target, world, world_with,
+};
 
 /// Keeps what it was asked, and lets nobody connect.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +65,12 @@ async fn each_preset_asks_at_its_address_with_its_key() {
             _ => ("authorization", "Bearer k"),
         };
         let (url, headers, _) = asked(config, "m").await;
-        assert_eq!((url.as_str(), headers[header].as_bytes()), (expected.as_str(), value.as_bytes()), "{}", preset.name);
+        assert_eq!(
+            (url.as_str(), headers[header].as_bytes()),
+            (expected.as_str(), value.as_bytes()),
+            "{}",
+            preset.name
+        );
     }
 }
 
@@ -265,16 +272,22 @@ async fn a_retiring_model_is_told_of_after_the_start_each_reconfiguration_and_da
     assert_eq!(retiring(&events(&mut told)), [&expected]);
 
     let health = runtime.health();
-    assert_eq!((health.retires(&target("a/m")), health.target(&target("a/m")).expect("it is there").disabled), (last_day, None));
+    assert_eq!(
+        (health.retires(&target("a/m")), health.target(&target("a/m")).expect("it is there").disabled),
+        (last_day, None)
+    );
     assert_eq!(runtime.chat(ask("hello")).await.expect("an answer").finished.target, target("a/m"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_provider_that_says_a_model_is_retired_is_passed_on() {
-    for (message, is_told) in [("The model `m` has been deprecated, learn more", true), ("The model `m` does not exist", false)] {
+    for (message, is_told) in
+        [("The model `m` has been deprecated, learn more", true), ("The model `m` does not exist", false)]
+    {
         let world = world(1, Script::default()).await;
         let mut told = world.runtime.subscribe();
-        let body = format!(r#"{{"error":{{"message":"{message}","type":"invalid_request_error","code":"model_not_found"}}}}"#);
+        let body =
+            format!(r#"{{"error":{{"message":"{message}","type":"invalid_request_error","code":"model_not_found"}}}}"#);
         world.providers[0].next(1, Fault::Reply { status: 404, headers: HeaderMap::new(), body });
         let error = world.runtime.chat(ask("hello")).await.expect_err("nobody else is there");
         let AttemptEnd::Failed(failure) = &error.attempts()[0].end else { panic!("it failed") };

@@ -36,7 +36,7 @@ fn call(arguments: &str) -> ToolCall {
 fn writes_the_smallest_request() {
     let request = ChatRequest::new("smart").user("Hi");
     assert_eq!(
-        body(&request, "m".into(), false),
+        body(&request, "m", false),
         json!({"model": "m", "stream": false, "messages": [{"role": "user", "content": "Hi"}]})
     );
     let encoded = encode(&GENERIC, &request, "m".into(), true).expect("a good request");
@@ -44,7 +44,7 @@ fn writes_the_smallest_request() {
     assert_eq!(encoded.headers[CONTENT_TYPE], "application/json");
     assert_eq!(encoded.headers[ACCEPT], "text/event-stream");
     assert_eq!(
-        body(&request, "m".into(), true),
+        body(&request, "m", true),
         json!({
             "model": "m", "stream": true, "stream_options": {"include_usage": true},
             "messages": [{"role": "user", "content": "Hi"}],
@@ -79,7 +79,7 @@ fn writes_every_field() {
     };
     let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}}});
     assert_eq!(
-        body(&request, "m".into(), false),
+        body(&request, "m", false),
         json!({
             "model": "m",
             "stream": false,
@@ -125,7 +125,7 @@ fn writes_a_conversation_with_tools_and_images() {
         .message(Message::tool_result(&call(""), ""))
         .message(Message::Assistant(vec![AssistantPart::Reasoning("never sent".to_owned().into())]));
     assert_eq!(
-        body(&request, "m".into(), false)["messages"],
+        body(&request, "m", false)["messages"],
         json!([
             {"role": "user", "content": [
                 {"type": "text", "text": "Look"},
@@ -154,7 +154,7 @@ fn writes_every_choice_of_tools_and_only_beside_tools() {
         (ToolChoice::Required, Some(json!("required"))),
     ] {
         let request = ChatRequest { tool_choice: choice, ..ChatRequest::new("r").user("x").tool(weather()) };
-        assert_eq!(body(&request, "m".into(), false).get("tool_choice"), expected.as_ref());
+        assert_eq!(body(&request, "m", false).get("tool_choice"), expected.as_ref());
     }
     let without = ChatRequest {
         tool_choice: ToolChoice::None,
