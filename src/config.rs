@@ -5,6 +5,8 @@
 
 mod key;
 mod model;
+mod names;
+mod presets;
 mod provider;
 mod route;
 
@@ -23,6 +25,7 @@ use crate::words::ConfigError;
 
 pub use key::{IssuedKey, KeyConfig, KeyFunction, KeySource};
 pub use model::{Ability, ModelConfig, PriceConfig};
+pub use presets::{Preset, presets};
 pub use provider::{DialectConfig, ProviderConfig};
 pub use route::{MemberConfig, RouteConfig};
 
@@ -41,6 +44,8 @@ pub struct Config {
     pub providers: BTreeMap<String, ProviderConfig>,
     /// The routes, by name. Every target can also be asked for directly, as `provider/model`.
     pub routes: BTreeMap<String, RouteConfig>,
+    /// Other names of routes: a route, a `provider/model` or another alias, by the name that callers may ask for.
+    pub aliases: BTreeMap<String, String>,
     /// How long and how often a call may try, where its route does not say otherwise.
     pub failover: FailoverOptions,
     /// How crashed actors are restarted.
@@ -63,6 +68,7 @@ impl Default for Config {
         Self {
             providers: BTreeMap::new(),
             routes: BTreeMap::new(),
+            aliases: BTreeMap::new(),
             failover: FailoverOptions::default(),
             restart: RestartOptions::default(),
             calls_max: 10_000,
@@ -77,7 +83,7 @@ impl Default for Config {
 impl Config {
     /// Checks everything and returns what the runtime runs by.
     pub(crate) fn check(&self) -> Result<(Limits, Plan), ConfigError> {
-        let providers = self
+        let mut providers = self
             .providers
             .iter()
             .map(|(name, provider)| provider.check(name, &self.restart))
@@ -85,6 +91,7 @@ impl Config {
         if providers.iter().all(|provider| provider.targets.is_empty()) {
             return Err(ConfigError::new("providers", "there is no model at any provider; add at least one"));
         }
+        names::replace(&self.providers, &mut providers)?;
         check_labels(&providers)?;
         if self.calls_max == 0 || self.calls_max > CALLS_MAX {
             return Err(ConfigError::new("calls_max", format!("must be 1 to {CALLS_MAX}")));
@@ -118,7 +125,8 @@ impl Config {
             restart: self.restart.clone(),
             seed: self.seed.unwrap_or_else(rand::random),
         };
-        Ok((limits, Plan { providers, routes }))
+        let aliases = names::aliases(&self.aliases, &routes)?;
+        Ok((limits, Plan { providers, routes, aliases }))
     }
 }
 

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use standin::config::{DialectConfig, presets};
+use standin::wire::Quirks;
 use standin::{Config, Runtime};
 
 fn root() -> PathBuf {
@@ -26,7 +28,8 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 
 fn example() -> Config {
     let text = read("docs/configuration.md");
-    let (_, rest) = text.split_once("```toml\n").expect("an example in TOML");
+    let (_, all) = text.split_once("## Everything at once").expect("an example of everything");
+    let (_, rest) = all.split_once("```toml\n").expect("an example in TOML");
     let (example, _) = rest.split_once("```").expect("the example's end");
     toml::from_str(example).expect("a configuration")
 }
@@ -39,10 +42,10 @@ fn the_example_shows_the_defaults() {
     assert_eq!(example.routes["smart"].options, standin::RouteConfig::default().options);
     let (shown, plain) = (&example.providers["openai"], standin::ProviderConfig::new(""));
     assert_eq!((&shown.transport, &shown.breaker), (&plain.transport, &plain.breaker));
-    assert_eq!((&shown.health, shown.dialect), (&plain.health, plain.dialect));
+    assert_eq!((&shown.health, shown.dialect), (&plain.health, Some(DialectConfig::default())));
     assert_eq!(shown.stream_upstream, plain.stream_upstream);
-    let Config { providers, routes, seed, .. } = example.clone();
-    assert_eq!(example, Config { providers, routes, seed, ..default });
+    let Config { providers, routes, aliases, seed, .. } = example.clone();
+    assert_eq!(example, Config { providers, routes, aliases, seed, ..default });
 }
 
 #[tokio::test]
@@ -97,6 +100,67 @@ fn every_field_of_a_configuration_is_documented_and_no_other() {
     // Strategies are quoted or in braces.
     let documented: BTreeSet<String> = rows.filter(|row| !row.contains(['"', '{'])).map(str::to_owned).collect();
     assert_eq!(configured, documented);
+}
+
+/// Returns the rows of a document's tables, by what stands in the first column, within one pair of backticks.
+fn rows(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
+}
+
+#[tokio::test]
+async fn every_provider_and_accent_is_documented_and_the_short_examples_start() {
+    let text = read("docs/providers.md");
+    for preset in presets() {
+        let row = rows(&text).find(|(name, row)| *name == preset.name && row.contains(preset.base_url));
+        let (_, row) = row.unwrap_or_else(|| panic!("no row of {} with {}", preset.name, preset.base_url));
+        assert!(row.contains(&preset.env.map_or("none: ".into(), |env| format!("`{env}`"))), "{}: {row}", preset.name);
+    }
+    let (_, accents) = text.split_once("## Accents").expect("a part on accents");
+    let (accents, _) = accents.split_once("\n## ").expect("its end");
+    let documented: BTreeSet<&str> = rows(accents).map(|(name, _)| name).collect();
+    assert_eq!(documented, Quirks::names().collect());
+    for document in [text, read("docs/configuration.md")] {
+        let (_, rest) = document.split_once("```toml\n").expect("an example in TOML");
+        let (short, _) = rest.split_once("```").expect("the example's end");
+        let config: Config = toml::from_str(&short.replace('…', "1")).expect("a configuration");
+        Runtime::builder().config(config).start().await.expect("a configuration that is right");
+    }
+}
+
+/// Returns what the codecs name of a request, `sampling.stop` for one: what they drop, convert or cannot serve.
+fn fields_of_requests(source: &str) -> Vec<&str> {
+    const FIELDS: [&str; 9] = [
+        "messages",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "response_format",
+        "sampling",
+        "effort",
+        "output_tokens_max",
+        "extra",
+    ];
+    let named = source.split('"').filter(|text| FIELDS.contains(&text.split('.').next().unwrap_or_default()));
+    named.filter(|text| text.bytes().all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte))).collect()
+}
+
+#[test]
+fn everything_that_a_move_may_drop_or_convert_is_explained() {
+    let text = read("docs/providers.md");
+    let is_test = |file: &Path| file.to_string_lossy().contains("tests");
+    let mut seen = BTreeSet::new();
+    for file in files(&root().join("src/wire"), ".rs").into_iter().filter(|file| !is_test(file)) {
+        let source = fs::read_to_string(&file).expect("a readable source");
+        for field in fields_of_requests(&source) {
+            assert!(text.contains(&format!("`{field}`")), "{}: `{field}` is not explained", file.display());
+            seen.insert(field.to_owned());
+        }
+    }
+    let (_, moves) = text.split_once("## What a move changes").expect("a part on moves");
+    let (moves, _) = moves.split_once("from \\ to").expect("its first table's end");
+    for (field, _) in rows(moves) {
+        assert!(seen.contains(field), "`{field}` is explained, and no codec drops or converts it");
+    }
 }
 
 #[test]

@@ -156,7 +156,7 @@ impl Job {
     async fn answer(&mut self) -> Result<Ending, End> {
         let provider = self.account.target.provider.clone();
         let spec = &provider.spec;
-        let model = &self.account.target.id().model;
+        let model = self.account.target.spec().model();
         let encoded = wire::encode(spec.dialect, spec.quirks, &self.request, model, spec.stream_upstream)?;
         self.account.notes = encoded.notes;
         let mut headers = encoded.headers;
@@ -359,6 +359,11 @@ impl Account {
             end,
         };
         self.permit.settle(self.outcome(&record, back, now));
+        if let AttemptEnd::Failed(failure) = &record.end
+            && wire::classify::is_retirement(failure)
+        {
+            self.shared.retiring(self.target.spec(), None);
+        }
         // Not the provider's own words: they may repeat the prompt.
         tracing::debug!(end = record.end.name(), took = ?record.took, "attempt ended");
         self.shared.ledger().enter(record.clone());

@@ -325,7 +325,7 @@ impl Driver {
         let now = now();
         self.follow_table();
         let plan = self.plan.take().unwrap_or_else(|| {
-            let candidates = self.table.candidates(&self.route, &self.machine.spent());
+            let candidates = self.table.candidates(&self.route, &self.machine.spent(), &self.gone());
             let pinned = self.shared.pinned(&self.route.spec.name).and_then(|id| self.table.index(&id));
             let options = &self.route.spec.options;
             let sticky = self.sticky;
@@ -338,6 +338,13 @@ impl Driver {
         self.machine.planned(picks.collect::<Vec<_>>(), refusals, plan.last_resort, now);
         let planned = Happened::planned(&plan, &self.table, now);
         self.log.note(planned);
+    }
+
+    /// Returns the targets that this call was told are gone: what is published may be a moment old.
+    fn gone(&self) -> Vec<usize> {
+        let gone = |end: &AttemptEnd| matches!(end, AttemptEnd::Failed(it) if it.class == FailureClass::ModelGone);
+        let ended = self.ended.iter().map(|ended| &ended.record);
+        ended.filter(|record| gone(&record.end)).filter_map(|record| self.table.index(&record.target)).collect()
     }
 
     /// Moves to the table that is now published, if there is a new one that still has the route.

@@ -14,7 +14,7 @@ use super::shared::{Shared, now};
 use super::slot::ProviderStatus;
 use super::stream::ReplyStream;
 use crate::policy::snapshot::{Force, Health};
-use crate::words::{ChatRequest, Error, Reply, TargetId};
+use crate::words::{ChatRequest, Date, Error, Reply, TargetId};
 
 /// What any actor may ask of the runtime. The port stands last, so that `ractor::call!` works.
 ///
@@ -67,6 +67,8 @@ pub struct ProviderHealth {
     pub incarnations: u64,
     /// Its targets.
     pub targets: Vec<(TargetId, Health)>,
+    /// The last days of its models, of those where one is known.
+    pub retires: Vec<(TargetId, Date)>,
 }
 
 impl HealthSnapshot {
@@ -74,6 +76,12 @@ impl HealthSnapshot {
     pub fn target(&self, id: &TargetId) -> Option<&Health> {
         let mut targets = self.providers.iter().flat_map(|provider| &provider.targets);
         targets.find(|(target, _)| target == id).map(|(_, health)| health)
+    }
+
+    /// Returns a model's last day by the catalogue or the configuration, where one is known.
+    pub fn retires(&self, id: &TargetId) -> Option<Date> {
+        let mut retiring = self.providers.iter().flat_map(|provider| &provider.retires);
+        retiring.find(|(target, _)| target == id).map(|(_, on)| *on)
     }
 }
 
@@ -200,6 +208,7 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
             name: provider.spec.name.clone(),
             status: *slot.status.borrow(),
             incarnations: slot.incarnations.load(Relaxed),
+            retires: targets.clone().filter_map(|(_, spec)| Some((spec.id.clone(), spec.retires?))).collect(),
             targets: targets.filter_map(|(index, spec)| Some((spec.id.clone(), slot.health(index)?))).collect(),
         }
     });

@@ -20,13 +20,16 @@ use super::router::{Router, RouterCommand};
 use super::shared::{Shared, died, lock, now};
 use super::slot::{ProviderStatus, Slot};
 use super::supervisor::{Supervisor, SupervisorMessage};
-use super::table::{Provider, ProviderSpec, RouteSpec, Table};
+use super::table::{AliasSpec, Provider, ProviderSpec, RouteSpec, Table};
 use crate::policy::admission::Admission;
 use crate::policy::restart::{Restart, Restarts};
-use crate::words::Event;
+use crate::words::{Date, Event};
 
 /// How often wall time is compared with monotonic time.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long before a model's last day its users are told, and how often.
+const NOTICE_DAYS: i64 = 14;
+const NOTICE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a child may take to stop before it is killed.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
@@ -35,6 +38,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct Plan {
     pub(crate) providers: Vec<ProviderSpec>,
     pub(crate) routes: Vec<RouteSpec>,
+    pub(crate) aliases: Vec<AliasSpec>,
 }
 
 pub(crate) enum RootMessage {
@@ -84,6 +88,8 @@ pub(crate) struct State {
     shared: Arc<Shared>,
     children: HashMap<ActorId, (ActorCell, Child)>,
     restarts: HashMap<String, Restarts>,
+    /// When it was last told which models retire; not of this table yet, if `None`.
+    noticed: Option<Instant>,
     rng: SeededRng,
 }
 
@@ -100,7 +106,7 @@ impl Actor for Root {
     ) -> Result<Self::State, ActorProcessingErr> {
         let rng = SeededRng::seed_from_u64(shared.limits.seed);
         shared.root.set(myself.clone());
-        let mut state = State { shared, children: HashMap::new(), restarts: HashMap::new(), rng };
+        let mut state = State { shared, children: HashMap::new(), restarts: HashMap::new(), noticed: None, rng };
         for child in [Child::Calls, Child::Router, Child::Front] {
             state.start(&myself, child).await?;
         }
@@ -242,7 +248,8 @@ impl State {
             }
             providers.push(provider);
         }
-        self.shared.table.send_replace(Arc::new(Table::new(providers, &plan.routes)));
+        self.noticed = None;
+        self.shared.table.send_replace(Arc::new(Table::new(providers, &plan.routes, &plan.aliases)));
         self.shared.router.send(RouterCommand::Retabled(old.clone()));
         for gone in old.providers.iter().filter(|gone| !self.wants(&Child::Supervisor(Arc::clone(gone)))) {
             gone.slot.down(ProviderStatus::Retired);
@@ -252,13 +259,29 @@ impl State {
         }
     }
 
-    /// Tells a machine that slept from providers that failed.
-    #[expect(clippy::disallowed_methods, reason = "only wall time goes on while the machine sleeps")]
-    fn beat(&self) {
-        if let Some(since) = self.shared.heartbeat(SystemTime::now(), Instant::now(), now()) {
+    /// Tells a machine that slept from providers that failed; once a day, and of a new table with its first beat, tells
+    /// which models retire.
+    #[expect(clippy::disallowed_methods, reason = "only wall time goes on while the machine sleeps, and has days")]
+    fn beat(&mut self) {
+        let (wall, now) = (SystemTime::now(), now());
+        if let Some(since) = self.shared.heartbeat(wall, Instant::now(), now) {
             tracing::warn!("the machine slept; recent failures are taken back");
             for provider in &self.shared.table().providers {
                 provider.slot.provider.send(ProviderMessage::LocalFault(since));
+            }
+        }
+        if self.noticed.is_none_or(|then| now.saturating_duration_since(then) >= NOTICE_EVERY) {
+            self.noticed = Some(now);
+            self.tell_retiring(Date::of(wall));
+        }
+    }
+
+    /// Tells of every model that answers no more, or will not for long. It is not left out: the date may be wrong.
+    fn tell_retiring(&self, today: Date) {
+        for target in &self.shared.table().targets {
+            let spec = target.spec();
+            if let Some(on) = spec.retires.filter(|on| *on <= today.plus(NOTICE_DAYS)) {
+                self.shared.retiring(spec, Some(on));
             }
         }
     }

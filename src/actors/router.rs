@@ -300,7 +300,7 @@ impl State {
         let mut memory = self.routes.get(&route.spec.name).cloned().unwrap_or_default();
         let mut rng = self.rng.clone();
         let pinned = self.shared.pinned(&route.spec.name).and_then(|id| table.index(&id));
-        let candidates = table.candidates(route, &[]);
+        let candidates = table.candidates(route, &[], &[]);
         let plan = routing::plan(&route.spec.options, &mut memory, &candidates, &needs, sticky, pinned, now, &mut rng);
         let id = |target: usize| table.targets[target].id().clone();
         let health = |target: usize| {
@@ -331,7 +331,7 @@ impl State {
         let table = self.shared.table();
         let route = table.route(route)?;
         if let Some(target) = &target
-            && !table.candidates(route, &[]).iter().any(|candidate| table.targets[candidate.target].id() == target)
+            && !table.candidates(route, &[], &[]).iter().any(|candidate| table.targets[candidate.target].id() == target)
         {
             let problem = format!("`{target}` is no target of route `{}`", route.spec.name);
             return Err(Error::Invalid { field: "target".into(), problem });
@@ -359,7 +359,7 @@ fn pick(
 ) -> Plan {
     let route = &accepted.route;
     let pinned = shared.pinned(&route.spec.name).and_then(|id| accepted.table.index(&id));
-    let candidates = accepted.table.candidates(route, &[]);
+    let candidates = accepted.table.candidates(route, &[], &[]);
     routing::plan(&route.spec.options, memory, &candidates, &accepted.needs, sticky, pinned, now, rng)
 }
 

@@ -14,12 +14,12 @@ use super::front::RouterMessage;
 use super::root::RootMessage;
 use super::router::{Flight, RouterCommand};
 use super::slot::Post;
-use super::table::Table;
+use super::table::{Table, TargetSpec};
 use crate::policy::budget::Budget;
 use crate::policy::ledger::Ledger;
 use crate::policy::local_fault::LocalFault;
 use crate::policy::restart::RestartOptions;
-use crate::words::{CallId, Event, TargetId};
+use crate::words::{CallId, Date, Event, TargetId};
 
 /// Limits of a runtime.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,6 +97,14 @@ impl Shared {
     /// Tells observers, if there are any.
     pub(crate) fn tell(&self, event: Event) {
         let _ = self.events.send(event);
+    }
+
+    /// Tells that a model answers no more, or soon will not.
+    pub(crate) fn retiring(&self, target: &TargetSpec, on: Option<Date>) {
+        let TargetSpec { id, replaced_by, .. } = target;
+        let (last_day, replacement) = (on.map(|on| on.to_string()), replaced_by.as_ref().map(ToString::to_string));
+        tracing::warn!(target_id = %id, last_day, replacement, "model retires");
+        self.tell(Event::Retiring { target: id.clone(), on, replacement: replaced_by.clone() });
     }
 
     pub(crate) fn table(&self) -> Arc<Table> {

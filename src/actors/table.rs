@@ -8,15 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::key::Key;
+use super::shared::now;
 use super::slot::Slot;
 use crate::policy::admission::AdmissionOptions;
 use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
 use crate::policy::routing::{Candidate, LabelSet, Needs, RouteOptions};
+use crate::policy::snapshot::Disabled;
 use crate::transport::{Http, Transport, TransportOptions};
-use crate::wire::Quirks;
+use crate::wire::{Model, Quirks};
 use crate::words::{
-    Capabilities, ChatRequest, Dialect, Error, Image, Message, ModelClass, Price, ResponseFormat, TargetId, UserPart,
+    Capabilities, ChatRequest, Date, Dialect, Error, FailureClass, Image, Message, ModelClass, Price, ResponseFormat,
+    TargetId, UserPart,
 };
 
 /// How a provider's requests get out.
@@ -72,12 +75,18 @@ pub(crate) struct ProviderSpec {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TargetSpec {
     pub(crate) id: TargetId,
+    /// Which model it is, whoever hosts it and whatever it is called there.
+    pub(crate) family: String,
     pub(crate) class: ModelClass,
     pub(crate) price: Option<Price>,
     pub(crate) capabilities: Capabilities,
     pub(crate) labels: Vec<String>,
     pub(crate) domain: String,
     pub(crate) timers: Timers,
+    /// The last day it answers, where that is known.
+    pub(crate) retires: Option<Date>,
+    /// Who serves in its place once its provider says that it is gone.
+    pub(crate) replaced_by: Option<TargetId>,
 }
 
 /// A target's timers; what is `None` follows from its class and its health.
@@ -100,6 +109,11 @@ impl ProviderSpec {
 }
 
 impl TargetSpec {
+    /// Returns what the codecs are told of the model.
+    pub(crate) fn model(&self) -> Model<'_> {
+        Model { name: &self.id.model, family: &self.family, reasons: self.class == ModelClass::Reasoning }
+    }
+
     /// Returns the longest gap between two pieces of content: 15 s for chat, 90 s for reasoning models.
     pub(crate) fn stall(&self) -> Duration {
         self.timers.stall.unwrap_or(match self.class {
@@ -133,6 +147,13 @@ impl Target {
     pub(crate) fn id(&self) -> &TargetId {
         &self.spec().id
     }
+
+    /// Tells whether its provider says that the model is gone.
+    fn is_gone(&self) -> bool {
+        let health = self.provider.slot.health(self.index);
+        let disabled = health.and_then(|health| health.disabled);
+        matches!(disabled, Some(Disabled::Verdict { class: FailureClass::ModelGone, until }) if until > now())
+    }
 }
 
 /// A route as configured.
@@ -143,6 +164,14 @@ pub(crate) struct RouteSpec {
     pub(crate) failover: FailoverOptions,
     pub(crate) members: Vec<MemberSpec>,
     pub(crate) labels: Vec<String>,
+}
+
+/// Another name of a route.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AliasSpec {
+    pub(crate) name: Arc<str>,
+    /// The route's own name.
+    pub(crate) route: Arc<str>,
 }
 
 /// A target of a route.
@@ -176,8 +205,9 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Builds a table. The specs were checked: every member of a route is a target, labels are at most 64.
-    pub(crate) fn new(providers: Vec<Arc<Provider>>, routes: &[RouteSpec]) -> Self {
+    /// Builds a table. The specs were checked: every member of a route is a target, an alias stands for a route, labels
+    /// are at most 64.
+    pub(crate) fn new(providers: Vec<Arc<Provider>>, routes: &[RouteSpec], aliases: &[AliasSpec]) -> Self {
         let mut table = Self { providers, ..Self::default() };
         let (mut domains, mut models) = (Vec::new(), Vec::new());
         for provider in &table.providers {
@@ -187,7 +217,7 @@ impl Table {
                 });
                 let small = |index: usize| u16::try_from(index).unwrap_or(u16::MAX);
                 let domain = small(intern(&mut domains, &spec.domain));
-                let model = small(intern(&mut models, &spec.id.model));
+                let model = small(intern(&mut models, &spec.family));
                 table.targets.push(Arc::new(Target { provider: provider.clone(), index, labels, domain, model }));
             }
         }
@@ -198,6 +228,10 @@ impl Table {
             });
             let route = Route { members: members.collect(), labels: table.labels(&spec.labels), spec: spec.clone() };
             table.routes.insert(spec.name.clone(), Arc::new(route));
+        }
+        for AliasSpec { name, route } in aliases {
+            let Some(route) = table.routes.get(route).cloned() else { continue };
+            table.routes.insert(name.clone(), route);
         }
         table
     }
@@ -240,25 +274,44 @@ impl Table {
     }
 
     /// Returns a route's targets with their health as last published. A provider that is not there has none to admit.
-    pub(crate) fn candidates(&self, route: &Route, without: &[usize]) -> Vec<Candidate> {
-        let members = route.members.iter().filter(|member| !without.contains(&member.target));
-        members
-            .filter_map(|member| {
-                let target = &self.targets[member.target];
-                let spec = target.spec();
-                Some(Candidate {
-                    target: member.target,
-                    tier: member.tier,
-                    weight: member.weight,
-                    domain: target.domain,
-                    model: target.model,
-                    price: spec.price,
-                    capabilities: spec.capabilities,
-                    labels: target.labels,
-                    health: target.provider.slot.health(target.index)?,
-                })
-            })
-            .collect()
+    /// In the place of a target that is gone, as the caller has just heard or is published, stands its replacement.
+    pub(crate) fn candidates(&self, route: &Route, without: &[usize], gone: &[usize]) -> Vec<Candidate> {
+        let mut candidates: Vec<Candidate> = Vec::with_capacity(route.members.len());
+        for member in &route.members {
+            let at = self.stand_in(member.target, gone);
+            let is_member = |at| route.members.iter().any(|member| member.target == at);
+            let twice = || candidates.iter().any(|known| known.target == at) || (at != member.target && is_member(at));
+            if without.contains(&at) || twice() {
+                continue;
+            }
+            let target = &self.targets[at];
+            let spec = target.spec();
+            let Some(health) = target.provider.slot.health(target.index) else { continue };
+            candidates.push(Candidate {
+                target: at,
+                tier: member.tier,
+                weight: member.weight,
+                domain: target.domain,
+                model: target.model,
+                price: spec.price,
+                capabilities: spec.capabilities,
+                labels: target.labels,
+                health,
+            });
+        }
+        candidates
+    }
+
+    /// Returns who serves in a target's place: itself, unless it is gone and has a replacement. Replacements were
+    /// checked to go in no circle.
+    fn stand_in(&self, mut at: usize, gone: &[usize]) -> usize {
+        while let Some(replacement) = &self.targets[at].spec().replaced_by
+            && (gone.contains(&at) || self.targets[at].is_gone())
+            && let Some(next) = self.index(replacement)
+        {
+            at = next;
+        }
+        at
     }
 
     /// Returns the route of a name.

@@ -4,11 +4,9 @@
 //! advice: whatever a configuration says comes first, and a model that is not here is an unknown one, never an error.
 //! It reads no clock: who asks whether a model is retired says what day it is.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::words::{Capabilities, Price};
+use crate::words::{Capabilities, Date, Price};
 
 /// The data: one model a line, columns parted by tabs, named in its head.
 const DATA: &str = include_str!("models.tsv");
@@ -16,52 +14,27 @@ const DATA: &str = include_str!("models.tsv");
 /// What is known of one model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
-    /// Who makes it.
+    /// Who sells it.
     pub vendor: &'static str,
     /// Its name there.
     pub id: &'static str,
-    /// What it costs at its vendor, where that is one price.
+    /// What it costs there, where that is one price.
     pub price: Option<Price>,
     /// What it is known not to do, and its windows; all else is assumed.
     pub capabilities: Capabilities,
     /// Whether it can think before it answers.
     pub reasons: bool,
+    /// Whether it does so unless told otherwise.
+    pub reasons_unasked: bool,
     /// Whether it takes temperature, `top_p` and their like.
     pub samples: bool,
+    /// Whether one can chat with it; if not, it answers at its vendor's newer interface only (OpenAI's responses).
+    pub chats: bool,
     /// The last day it answers, where that was announced.
     pub retires: Option<Date>,
 }
 
-/// A day, counted from 1970-01-01.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Date(pub i64);
-
-impl Date {
-    /// Returns the day of a time, in UTC.
-    pub fn of(time: SystemTime) -> Self {
-        const DAY: u64 = 24 * 60 * 60;
-        let days = |since: Duration| i64::try_from(since.as_secs() / DAY).unwrap_or(i64::MAX);
-        Self(time.duration_since(UNIX_EPOCH).map_or(-1, days))
-    }
-
-    /// Reads `2026-11-21`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut numbers = text.splitn(3, '-').map(|part| part.parse::<i64>().ok());
-        let (year, month, day) = (numbers.next()??, numbers.next()??, numbers.next()??);
-        if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-            return None;
-        }
-        // Days from the civil calendar: years that begin in March, so that leap days come last (Howard Hinnant,
-        // "chrono-compatible low-level date algorithms").
-        let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-        let (era, of_era) = (year / 400, year % 400);
-        let of_year = (153 * month + 2) / 5 + day - 1;
-        Some(Self(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468))
-    }
-}
-
-static MODELS: LazyLock<HashMap<&'static str, Model>> =
-    LazyLock::new(|| DATA.lines().filter_map(parse).map(|model| (model.id, model)).collect());
+static MODELS: LazyLock<Vec<Model>> = LazyLock::new(|| DATA.lines().filter_map(parse).collect());
 
 /// Returns the day the data is of.
 pub fn as_of() -> Option<Date> {
@@ -70,13 +43,53 @@ pub fn as_of() -> Option<Date> {
     Date::parse(head.get(at..at + "2026-11-21".len())?)
 }
 
+/// Returns all models, vendor by vendor.
+pub fn models() -> &'static [Model] {
+    &MODELS
+}
+
 /// Returns what is known of a model, by its name at its vendor or as other hosts spell that: with a path before it, a
-/// variant or a version behind it.
+/// variant or a version behind it, a dot for a dash.
 pub fn find(name: &str) -> Option<&'static Model> {
+    find_among(name, |_| true)
+}
+
+/// Returns what is known of a model as certain vendors sell it: one vendor's open model may cost more at another's.
+pub fn find_at(vendors: &[&str], name: &str) -> Option<&'static Model> {
+    find_among(name, |model| vendors.contains(&model.vendor))
+}
+
+/// Returns the name of a model whoever hosts it and whatever dated version it is: two targets of one family are the
+/// same model at two places. A model that is not known is its own family, whatever path, case and date it has.
+pub fn family(name: &str) -> String {
+    let known = |name: &str| find(name).map(|model| model.id);
+    let Some(id) = known(name) else {
+        let last = name.rsplit('/').next().unwrap_or(name);
+        return undated(&last.to_ascii_lowercase().replace('@', "-")).to_owned();
+    };
+    known(undated(id)).unwrap_or(id).to_owned()
+}
+
+fn find_among(name: &str, fits: impl Fn(&Model) -> bool) -> Option<&'static Model> {
     let name = name.to_ascii_lowercase();
     let last = name.rsplit('/').next().unwrap_or(&name);
-    let plain = last.split(['@', ':']).next().unwrap_or(last);
-    [name.as_str(), last, plain, undated(plain)].into_iter().find_map(|name| MODELS.get(name))
+    let plain = without_variant(last.split('@').next().unwrap_or(last));
+    let known = |name: &str| MODELS.iter().find(|model| is_spelled(model.id, name) && fits(model));
+    [name.as_str(), last, plain, undated(plain)].into_iter().find_map(known)
+}
+
+/// Compares names, in which hosts write a dash for a dot or a dot for a dash.
+fn is_spelled(id: &str, name: &str) -> bool {
+    let letter = |byte: u8| if byte == b'.' { b'-' } else { byte };
+    id.len() == name.len() && id.bytes().map(letter).eq(name.bytes().map(letter))
+}
+
+/// Cuts off how a host serves a model (`:free`, `:fastest`). What holds a digit is a size, of another model: `:8b`.
+fn without_variant(name: &str) -> &str {
+    match name.split_once(':') {
+        Some((front, variant)) if !variant.bytes().any(|byte| byte.is_ascii_digit()) => front,
+        _ => name,
+    }
 }
 
 /// Cuts a date off a model's name: `-2025-08-07` or `-20250807`.
@@ -102,19 +115,28 @@ fn parse(line: &'static str) -> Option<Model> {
     let [input, cached_input, _cache_write, output] = dollars;
     let retires = Date::parse(next()?);
     let abilities: Vec<&str> = next()?.split(' ').collect();
-    let lacks = |ability: &str| abilities.contains(&ability);
+    let has = |ability: &str| abilities.contains(&ability);
     let price =
         input.zip(output).map(|(input, output)| Price { input, output, cached_input: cached_input.unwrap_or(input) });
     let capabilities = Capabilities {
-        tools: !lacks("-tools"),
-        images: !lacks("-images"),
+        tools: !has("-tools"),
+        images: !has("-images"),
         json: true,
-        json_schema: !lacks("-json_schema"),
+        json_schema: !has("-json_schema"),
         context_tokens_max: context,
         output_tokens_max: output_max,
     };
-    let (reasons, samples) = (abilities.contains(&"reasoning"), !lacks("-sampling"));
-    Some(Model { vendor, id, price, capabilities, reasons, samples, retires })
+    Some(Model {
+        vendor,
+        id,
+        price,
+        capabilities,
+        reasons: has("reasoning"),
+        reasons_unasked: has("unasked"),
+        samples: !has("-sampling"),
+        chats: !has("-chat"),
+        retires,
+    })
 }
 
 #[cfg(test)]
@@ -141,6 +163,7 @@ mod tests {
             ("models/gemini-2.5-flash", "gemini-2.5-flash"),
             ("deepseek/deepseek-v3.2:free", "deepseek-v3.2"),
             ("Gemini-2.5-Flash", "gemini-2.5-flash"),
+            ("anthropic/claude-haiku-4.5", "claude-haiku-4-5"),
         ] {
             assert_eq!(find(name).map(|model| model.id), Some(id), "{name}");
         }
@@ -148,7 +171,7 @@ mod tests {
 
     #[test]
     fn an_unknown_model_is_none() {
-        for name in ["", "/", "my-own-model", "-2025-08-07", "é", "20250807"] {
+        for name in ["", "/", "my-own-model", "-2025-08-07", "é", "20250807", "deepseek-r1:8b"] {
             assert_eq!(find(name), None, "{name}");
         }
     }
@@ -162,14 +185,38 @@ mod tests {
     }
 
     #[test]
-    fn days_are_counted_from_1970() {
-        for (text, day) in [("1970-01-01", 0), ("2000-02-29", 11_016), ("2000-03-01", 11_017), ("2026-11-21", 20_778)] {
-            assert_eq!(Date::parse(text), Some(Date(day)), "{text}");
-            let noon = UNIX_EPOCH + Duration::from_secs(day.unsigned_abs() * 86_400 + 43_200);
-            assert_eq!(Date::of(noon), Date(day));
+    fn one_model_is_one_family_wherever_it_is_hosted() {
+        for (family_name, names) in [
+            (
+                "claude-haiku-4-5",
+                &["claude-haiku-4-5-20251001", "anthropic/claude-haiku-4.5", "claude-haiku-4-5@20251001"][..],
+            ),
+            ("gpt-5-mini", &["gpt-5-mini", "openai/gpt-5-mini", "gpt-5-mini-2025-08-07"]),
+            ("gemini-2.5-pro", &["models/gemini-2.5-pro", "google/gemini-2.5-pro"]),
+            // Not in the catalogue.
+            ("claude-3-7-sonnet", &["claude-3-7-sonnet-20250219", "claude-3-7-sonnet@20250219"]),
+            ("llama3.3:70b", &["llama3.3:70b"]),
+            ("llama-3.3-70b-instruct", &["meta-llama/Llama-3.3-70B-Instruct"]),
+        ] {
+            for name in names {
+                assert_eq!(family(name), family_name, "{name}");
+            }
         }
-        for text in ["", "2026", "2026-13-01", "2026-11-32", "x-y-z", "1969-12-31"] {
-            assert_eq!(Date::parse(text), None, "{text}");
+        assert_ne!(family("qwen3:8b"), family("qwen3:70b"));
+    }
+
+    #[test]
+    fn a_model_that_two_sell_has_the_price_of_whoever_is_asked() {
+        let price =
+            |vendors: &[&str]| find_at(vendors, "deepseek-v4-pro").and_then(|model| model.price).map(|it| it.input);
+        assert_eq!((price(&["deepseek"]), price(&["qwen"]), price(&["openai"])), (Some(1.32), Some(2.4), None));
+    }
+
+    #[test]
+    fn no_two_models_of_a_vendor_are_spelled_alike_and_cost_differently() {
+        for model in models() {
+            let twin = find_at(&[model.vendor], model.id).expect("it is there");
+            assert_eq!(twin.price, model.price, "{} and {}", model.id, twin.id);
         }
     }
 }

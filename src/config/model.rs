@@ -2,20 +2,32 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
-use super::{ProviderConfig, check_time};
+use super::check_time;
+use super::presets::Bills;
 use crate::actors::table::{TargetSpec, Timers};
 use crate::catalog;
 use crate::policy::admission::TargetOptions;
-use crate::words::{Capabilities, ConfigError, ModelClass, Price, TargetId};
+use crate::words::{Capabilities, ConfigError, Date, ModelClass, Price, TargetId};
 
 /// One model at a provider.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
-    /// Whether it thinks before it answers: sets first guesses of its latency, and its timers.
-    pub reasoning: bool,
+    /// The model it is, by its vendor's name, where its name here does not tell: an Azure deployment, a local
+    /// quantisation. Everything that is known of that model holds for this one.
+    pub same_as: Option<String>,
+    /// Who serves in its place, as `provider/model` or a model of the same provider, once its provider refuses it
+    /// because it is gone.
+    pub replaced_by: Option<String>,
+    /// The last day it answers, `2026-12-11`. What the catalogue says where absent.
+    #[serde(deserialize_with = "date")]
+    pub retires: Option<Date>,
+    /// Whether it thinks before it answers: sets first guesses of its latency, and its timers. What the catalogue says
+    /// of it where absent.
+    pub reasoning: Option<bool>,
     /// What it costs. The catalogue's price where absent; one that is unknown there, too, counts as the dearest known
     /// one of the route.
     pub price: Option<PriceConfig>,
@@ -39,6 +51,21 @@ pub struct ModelConfig {
     /// Its usual time to first token, where it is known better than by its class: 1 s, for reasoning models 10 s.
     #[serde(with = "humantime_serde")]
     pub ttft_median: Option<Duration>,
+}
+
+fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Date::parse(&text)
+        .map(Some)
+        .ok_or_else(|| D::Error::custom(format!("`{text}` is no day; one looks like 2026-12-11")))
+}
+
+/// What a model takes over from its provider.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HostOfModels<'a> {
+    pub(super) bills: Bills,
+    pub(super) domain: &'a str,
+    pub(super) labels: &'a [String],
 }
 
 /// Something a model can be unable to do.
@@ -69,25 +96,16 @@ pub struct PriceConfig {
 }
 
 impl ModelConfig {
-    pub(super) fn target_options(&self) -> TargetOptions {
+    pub(super) fn target_options(&self, class: ModelClass) -> TargetOptions {
         let default = TargetOptions::default();
         TargetOptions {
-            class: self.class(),
+            class,
             in_flight_max: self.in_flight_max.unwrap_or(default.in_flight_max),
             ttft_median: self.ttft_median,
         }
     }
 
-    fn class(&self) -> ModelClass {
-        if self.reasoning { ModelClass::Reasoning } else { ModelClass::Chat }
-    }
-
-    pub(super) fn check(
-        &self,
-        field: &str,
-        id: TargetId,
-        provider: &ProviderConfig,
-    ) -> Result<TargetSpec, ConfigError> {
+    pub(super) fn check(&self, field: &str, id: TargetId, host: HostOfModels<'_>) -> Result<TargetSpec, ConfigError> {
         let at = |name: &str| format!("{field}.{name}");
         for (name, duration) in
             [("first_token", self.first_token), ("stall", self.stall), ("ttft_median", self.ttft_median)]
@@ -103,9 +121,13 @@ impl ModelConfig {
                 return Err(ConfigError::new(at(name), "must not be 0; leave it out for no limit"));
             }
         }
-        let known = catalog::find(&id.model);
+        if self.same_as.as_deref().is_some_and(|name| name.trim().is_empty()) {
+            return Err(ConfigError::new(at("same_as"), "is empty; leave it out, or name the vendor's model"));
+        }
+        let name = self.same_as.as_deref().unwrap_or(&id.model);
+        let known = catalog::find(name);
         let price = self.price.map(|price| price.check(&at("price"))).transpose()?;
-        let price = price.or_else(|| known?.price);
+        let price = price.or_else(|| host.bills.price(name));
         let usual = known.map(|model| model.capabilities).unwrap_or_default();
         let can = |ability, usual| self.lacks.as_ref().map_or(usual, |lacks| !lacks.contains(&ability));
         let capabilities = Capabilities {
@@ -116,10 +138,20 @@ impl ModelConfig {
             context_tokens_max: self.context_tokens_max.or(usual.context_tokens_max),
             output_tokens_max: self.output_tokens_max.or(usual.output_tokens_max),
         };
-        let domain = provider.domain.clone().unwrap_or_else(|| id.provider.to_string());
-        let labels = provider.labels.iter().chain(&self.labels).cloned().collect();
-        let timers = Timers { first_token: self.first_token, stall: self.stall };
-        Ok(TargetSpec { id, class: self.class(), price, capabilities, labels, domain, timers })
+        let reasons = self.reasoning.unwrap_or(known.is_some_and(|model| model.reasons_unasked));
+        Ok(TargetSpec {
+            family: catalog::family(name),
+            class: if reasons { ModelClass::Reasoning } else { ModelClass::Chat },
+            price,
+            capabilities,
+            labels: host.labels.iter().chain(&self.labels).cloned().collect(),
+            domain: host.domain.to_owned(),
+            timers: Timers { first_token: self.first_token, stall: self.stall },
+            retires: self.retires.or_else(|| known?.retires),
+            // Found once all providers are known.
+            replaced_by: None,
+            id,
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! A provider as a user sets it: where it is, how it speaks, with which keys.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +8,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::key::KeyConfig;
-use super::model::ModelConfig;
+use super::model::{HostOfModels, ModelConfig};
+use super::presets::{Bills, Preset, known};
 use crate::actors::key::Key;
 use crate::actors::table::{ProviderSpec, Way};
 use crate::policy::admission::AdmissionOptions;
@@ -20,69 +22,82 @@ use crate::words::{ConfigError, Dialect, TargetId};
 
 /// One provider: an account at a base URL.
 #[derive(Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// Everything before what the dialect appends. Before `/chat/completions`, `/responses` or `/messages`:
+    /// The provider it is, by name (`openai`, `anthropic`, …: [`presets`](super::presets())), which says everything that
+    /// is not said here. Where absent, a provider without a base URL is the preset of its own name.
+    pub preset: Option<String>,
+    /// The resource's name at Azure.
+    pub resource: Option<String>,
+    /// The project's id at Vertex AI.
+    pub project: Option<String>,
+    /// The location at Vertex AI: `global`, `us-east5`, …
+    pub location: Option<String>,
+    /// Everything before what the dialect appends. The preset's where absent. Before `/chat/completions`, `/responses` or `/messages`:
     /// `https://api.openai.com/v1`, `https://api.anthropic.com/v1`; at Azure everything before and with `/openai/v1`,
     /// or, for its older addresses, everything before `/openai/deployments`. Before `/models/…`:
     /// `https://generativelanguage.googleapis.com/v1beta` at AI Studio,
     /// `https://{location}-aiplatform.googleapis.com/v1/projects/{project}/locations/{location}/publishers/google`
-    /// at Vertex AI.
-    pub base_url: String,
-    /// How its HTTP speaks.
-    #[serde(default)]
-    pub dialect: DialectConfig,
-    /// Whose accent of OpenAI's dialects it speaks: `openai`, `azure`, `azure-deployments`, `deepseek`, `mistral`,
-    /// `qwen`, `groq`, `xai`, `together`, `openrouter`, `perplexity`, `vllm`, `ollama`, `llamacpp` or `generic`, which is
-    /// none. By the base URL's host where absent; a local server's host tells nothing.
-    #[serde(default)]
+    /// at Vertex AI, with `anthropic` at the end for Claude.
+    pub base_url: Option<String>,
+    /// How its HTTP speaks. The preset's dialect where absent; without one, OpenAI's chat completions.
+    pub dialect: Option<DialectConfig>,
+    /// Whose accent it speaks: `openai`, `azure`, `azure-deployments`, `deepseek`, `mistral`, `qwen`, `groq`, `xai`,
+    /// `together`, `openrouter`, `perplexity`, `vllm`, `ollama`, `llamacpp`, `lmstudio`, `vertex-anthropic` or `generic`,
+    /// which is none. The preset's where absent, else by the base URL's host; a local server's host tells nothing.
     pub flavour: Option<String>,
     /// Parameters added to every address, Azure's `api-version` for one.
-    #[serde(default)]
     pub query: BTreeMap<String, String>,
     /// Its keys. The one with the most headroom goes first, equals take turns; one that is refused is taken out alone.
     /// None is fine for a local server.
-    #[serde(default)]
     pub keys: Vec<KeyConfig>,
-    /// Its models, by the name the provider knows them by.
-    #[serde(default)]
+    /// Its models, by the name the provider knows them by. Where there are none, those of the catalogue that the
+    /// preset's vendor makes; hosts of others' models serve only what is named.
     pub models: BTreeMap<String, ModelConfig>,
     /// Labels of all its models: region, zero retention, … Routes and requests may require them.
-    #[serde(default)]
     pub labels: Vec<String>,
-    /// Who runs it (a vendor, a cloud, an aggregator); failovers prefer another. The provider's name where absent.
-    #[serde(default)]
+    /// Who runs it (a vendor, a cloud, an aggregator); failovers prefer another. The preset's where absent, else the
+    /// provider's name.
     pub domain: Option<String>,
     /// Headers sent with every request. Not for keys: they would be printed.
-    #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// Whether a whole answer, too, is asked for as a stream: only so can a hanging provider be told from a long
     /// thought. On.
-    #[serde(default = "yes")]
     pub stream_upstream: bool,
     /// How connections are made.
-    #[serde(default)]
     pub transport: TransportOptions,
     /// Tuning of its breakers.
-    #[serde(default)]
     pub breaker: BreakerOptions,
     /// Tuning of its health.
-    #[serde(default)]
     pub health: HealthOptions,
     /// Another way out than a socket; for tests.
     #[serde(skip)]
     pub custom: Option<Arc<dyn Transport>>,
 }
 
-fn yes() -> bool {
-    true
-}
-
 impl fmt::Debug for ProviderConfig {
     /// Shows where and what, and no headers or parameters: somebody may have put a key there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { base_url, dialect, flavour, keys, models, labels, domain, stream_upstream, .. } = self;
+        let Self {
+            preset,
+            resource,
+            project,
+            location,
+            base_url,
+            dialect,
+            flavour,
+            keys,
+            models,
+            labels,
+            domain,
+            stream_upstream,
+            ..
+        } = self;
         f.debug_struct("ProviderConfig")
+            .field("preset", preset)
+            .field("resource", resource)
+            .field("project", project)
+            .field("location", location)
             .field("base_url", base_url)
             .field("dialect", dialect)
             .field("flavour", flavour)
@@ -103,6 +118,10 @@ impl PartialEq for ProviderConfig {
             _ => false,
         };
         custom
+            && self.preset == other.preset
+            && self.resource == other.resource
+            && self.project == other.project
+            && self.location == other.location
             && self.base_url == other.base_url
             && self.dialect == other.dialect
             && self.flavour == other.flavour
@@ -137,12 +156,28 @@ pub enum DialectConfig {
     Vertex,
 }
 
-impl ProviderConfig {
-    /// Returns a provider at a base URL that speaks OpenAI's chat completions.
-    pub fn new(base_url: impl Into<String>) -> Self {
+impl From<DialectConfig> for Dialect {
+    fn from(dialect: DialectConfig) -> Self {
+        match dialect {
+            DialectConfig::OpenaiChat => Self::OpenAiChat,
+            DialectConfig::OpenaiResponses => Self::OpenAiResponses,
+            DialectConfig::Anthropic => Self::AnthropicMessages,
+            DialectConfig::Gemini => Self::Gemini,
+            DialectConfig::Vertex => Self::Vertex,
+        }
+    }
+}
+
+impl Default for ProviderConfig {
+    /// Nothing but defaults: it is the preset of whatever name it gets.
+    fn default() -> Self {
         Self {
-            base_url: base_url.into(),
-            dialect: DialectConfig::default(),
+            preset: None,
+            resource: None,
+            project: None,
+            location: None,
+            base_url: None,
+            dialect: None,
             flavour: None,
             query: BTreeMap::new(),
             keys: Vec::new(),
@@ -156,6 +191,54 @@ impl ProviderConfig {
             health: HealthOptions::default(),
             custom: None,
         }
+    }
+}
+
+impl ProviderConfig {
+    /// Returns a provider at a base URL that speaks OpenAI's chat completions.
+    pub fn new(base_url: impl Into<String>) -> Self {
+        Self { base_url: Some(base_url.into()), ..Self::default() }
+    }
+
+    /// Returns a provider that is known by name; [`presets`](super::presets()) lists them. Whatever is set besides goes
+    /// before the preset.
+    pub fn preset(name: impl Into<String>) -> Self {
+        Self { preset: Some(name.into()), ..Self::default() }
+    }
+
+    /// Returns OpenAI, by chat completions.
+    pub fn openai() -> Self {
+        Self::preset("openai")
+    }
+
+    /// Returns Anthropic.
+    pub fn anthropic() -> Self {
+        Self::preset("anthropic")
+    }
+
+    /// Returns Google's AI Studio.
+    pub fn gemini() -> Self {
+        Self::preset("gemini")
+    }
+
+    /// Returns Google's Vertex AI for a project at a location, with Google's models.
+    pub fn vertex(project: impl Into<String>, location: impl Into<String>) -> Self {
+        Self { project: Some(project.into()), location: Some(location.into()), ..Self::preset("vertex") }
+    }
+
+    /// Returns a resource at Azure.
+    pub fn azure(resource: impl Into<String>) -> Self {
+        Self { resource: Some(resource.into()), ..Self::preset("azure") }
+    }
+
+    /// Returns OpenRouter.
+    pub fn openrouter() -> Self {
+        Self::preset("openrouter")
+    }
+
+    /// Returns Ollama on this machine.
+    pub fn ollama() -> Self {
+        Self::preset("ollama")
     }
 
     /// Adds a key.
@@ -194,15 +277,18 @@ impl ProviderConfig {
                 format!("`{name}` is no name: it must not be empty or hold a `/`"),
             ));
         }
-        let base_url = self.base_url.trim_end_matches('/').to_owned();
+        let preset = self.find_preset(name)?;
+        let base_url = self.address(preset, &at)?;
         let host = host(&base_url).ok_or_else(|| {
             let problem = "is no base address; one looks like `https://api.openai.com/v1`, without key or query";
             ConfigError::new(at("base_url"), problem)
         })?;
-        let quirks = self.quirks(&base_url).ok_or_else(|| {
+        let dialect = self.dialect.or(preset.map(|preset| preset.dialect)).unwrap_or_default();
+        let quirks = self.quirks(preset, &base_url).ok_or_else(|| {
             let known: Vec<&str> = Quirks::names().collect();
             ConfigError::new(at("flavour"), format!("is none that is known; there are: {}", known.join(", ")))
         })?;
+        self.check_key(preset, &at("keys"))?;
         let mut headers = http::HeaderMap::new();
         for (header, value) in &self.headers {
             let problem = |what| ConfigError::new(at(&format!("headers.{header}")), format!("is no header {what}"));
@@ -218,25 +304,30 @@ impl ProviderConfig {
         };
         self.health.check(&at("health"))?;
         self.breaker.check(&at("breaker"))?;
-        let mut targets = Vec::with_capacity(self.models.len());
-        for (model, options) in &self.models {
-            targets.push(options.check(&at(&format!("models.{model}")), TargetId::new(name, model.as_str()), self)?);
+        let models = self.served(preset, dialect, &at)?;
+        let host_of_models = HostOfModels {
+            bills: preset.map_or(Bills::AsVendor, |preset| preset.bills),
+            domain: self.domain.as_deref().or(preset.and_then(|preset| preset.domain)).unwrap_or(name),
+            labels: &self.labels,
+        };
+        let mut targets = Vec::with_capacity(models.len());
+        for (model, options) in &*models {
+            let id = TargetId::new(name, model.as_str());
+            targets.push(options.check(&at(&format!("models.{model}")), id, host_of_models)?);
         }
         let admission = AdmissionOptions {
-            targets: self.models.values().map(ModelConfig::target_options).collect(),
+            targets: targets
+                .iter()
+                .zip(models.values())
+                .map(|(spec, model)| model.target_options(spec.class))
+                .collect(),
             keys: self.keys.len().max(1),
             breaker: self.breaker.clone(),
             health: self.health.clone(),
         };
         Ok(ProviderSpec {
             name: name.into(),
-            dialect: match self.dialect {
-                DialectConfig::OpenaiChat => Dialect::OpenAiChat,
-                DialectConfig::OpenaiResponses => Dialect::OpenAiResponses,
-                DialectConfig::Anthropic => Dialect::AnthropicMessages,
-                DialectConfig::Gemini => Dialect::Gemini,
-                DialectConfig::Vertex => Dialect::Vertex,
-            },
+            dialect: dialect.into(),
             query: self.query(quirks),
             quirks,
             base_url,
@@ -251,9 +342,83 @@ impl ProviderConfig {
         })
     }
 
+    /// Returns the preset that it is named after, if it is.
+    fn find_preset(&self, name: &str) -> Result<Option<&'static Preset>, ConfigError> {
+        let refuse = |field: &str, problem: String| Err(ConfigError::new(format!("providers.{name}.{field}"), problem));
+        match (&self.preset, Preset::named(self.preset.as_deref().unwrap_or(name))) {
+            (Some(_), Some(preset)) => Ok(Some(preset)),
+            (Some(unknown), None) => refuse("preset", format!("`{unknown}` is none; {}", known(unknown))),
+            (None, preset) if self.base_url.is_none() => match preset {
+                Some(preset) => Ok(Some(preset)),
+                None => refuse(
+                    "base_url",
+                    format!("is not set, and no preset is named `{name}`: set it, or `preset`; {}", known(name)),
+                ),
+            },
+            (None, _) => Ok(None),
+        }
+    }
+
+    /// Returns its base URL, its own or its preset's with what stands for a resource, a project or a location filled in.
+    fn address(&self, preset: Option<&Preset>, at: &impl Fn(&str) -> String) -> Result<String, ConfigError> {
+        let mut url = self.base_url.as_deref().or(preset.map(|preset| preset.base_url)).unwrap_or_default().to_owned();
+        for (field, value) in [("resource", &self.resource), ("project", &self.project), ("location", &self.location)] {
+            let place = format!("{{{field}}}");
+            let plain =
+                |value: &String| value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
+            match value {
+                None if !url.contains(&place) => {}
+                None => return Err(ConfigError::new(at(field), format!("is not set, and it is part of `{url}`"))),
+                Some(_) if !url.contains(&place) => {
+                    return Err(ConfigError::new(at(field), format!("is set, and it has no place in `{url}`")));
+                }
+                Some(value) if value.is_empty() || !plain(value) => {
+                    let problem = "must be a name of letters, digits, dashes, dots and colons";
+                    return Err(ConfigError::new(at(field), problem));
+                }
+                Some(value) => url = url.replace(&place, value),
+            }
+        }
+        // Google's global location has a host without a location.
+        Ok(url.trim_end_matches('/').replace("//global-", "//"))
+    }
+
+    /// Returns its models: those that are named, else all of its preset's vendor.
+    fn served(
+        &self,
+        preset: Option<&Preset>,
+        dialect: DialectConfig,
+        at: &impl Fn(&str) -> String,
+    ) -> Result<Cow<'_, BTreeMap<String, ModelConfig>>, ConfigError> {
+        let Some(preset) = preset.filter(|_| self.models.is_empty()) else { return Ok(Cow::Borrowed(&self.models)) };
+        if preset.serves.is_none() {
+            let problem = format!("is empty; `{}` serves only models that are named", preset.name);
+            return Err(ConfigError::new(at("models"), problem));
+        }
+        Ok(Cow::Owned(preset.models(dialect)))
+    }
+
+    /// Misses the key of a preset that wants one. Behind an address or a transport of the user's own somebody else may
+    /// hold it.
+    fn check_key(&self, preset: Option<&Preset>, field: &str) -> Result<(), ConfigError> {
+        let own_way = self.base_url.is_some() || self.custom.is_some();
+        match preset.filter(|preset| self.keys.is_empty() && preset.wants_key() && !own_way) {
+            None => Ok(()),
+            Some(Preset { name, env, .. }) => {
+                let usual = env.map_or(String::new(), |env| format!("; the environment usually holds it as {env}"));
+                Err(ConfigError::new(field, format!("is empty, and `{name}` wants a key{usual}")))
+            }
+        }
+    }
+
     /// Returns the accent it speaks with, if it is known.
-    fn quirks(&self, base_url: &str) -> Option<&'static Quirks> {
-        self.flavour.as_ref().map_or_else(|| Some(Quirks::at(base_url)), |name| Quirks::named(name))
+    fn quirks(&self, preset: Option<&Preset>, base_url: &str) -> Option<&'static Quirks> {
+        match (self.flavour.as_deref().or(preset.and_then(|preset| preset.flavour)), preset) {
+            (Some(name), _) => Quirks::named(name),
+            // A preset keeps its accent behind another address, a proxy's for one.
+            (None, Some(preset)) => Some(Quirks::at(preset.base_url)),
+            (None, None) => Some(Quirks::at(base_url)),
+        }
     }
 
     /// Returns the parameters of every address, those of the accent first; escaped.
@@ -294,7 +459,9 @@ fn host(url: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::model::PriceConfig;
     use super::*;
+    use crate::words::{Date, ModelClass};
 
     fn checked(provider: ProviderConfig) -> Result<ProviderSpec, ConfigError> {
         provider.check("p", &RestartOptions::default())
@@ -340,5 +507,77 @@ mod tests {
         let query = BTreeMap::from([("key".to_owned(), "sk-secret".to_owned())]);
         let provider = ProviderConfig { query, ..ProviderConfig::new("http://x/v1") };
         assert!(!format!("{provider:?}").contains("sk-secret"));
+    }
+
+    #[test]
+    fn a_model_costs_what_its_host_takes_for_it() {
+        let price = |preset: &str, model: &str, options: ModelConfig| {
+            let provider = ProviderConfig::preset(preset).key("k").model_with(model, options);
+            let provider = ProviderConfig { resource: (preset == "azure").then(|| "r".into()), ..provider };
+            checked(provider).expect(preset).targets.remove(0).price.map(|price| price.input)
+        };
+        let plain = ModelConfig::default;
+        let mini = || ModelConfig { same_as: Some("gpt-5-mini".into()), ..plain() };
+        let own = PriceConfig { input: 7.0, output: 7.0, cached_input: None };
+        for (preset, model, options, expected) in [
+            ("openai", "gpt-5-mini", plain(), Some(0.25)),
+            ("openai", "my-own", plain(), None),
+            ("azure", "my-own", mini(), Some(0.25)),
+            ("azure", "my-own", ModelConfig { price: Some(own), ..mini() }, Some(7.0)),
+            ("openrouter", "openai/gpt-5-mini", plain(), Some(0.25)),
+            ("openrouter", "deepseek/deepseek-v4-pro", plain(), None),
+            ("deepseek", "deepseek-v4-pro", plain(), Some(1.32)),
+            ("qwen", "deepseek-v4-pro", plain(), Some(2.4)),
+            ("groq", "deepseek-v4-pro", plain(), None),
+            ("litellm", "gpt-5-mini", plain(), Some(0.25)),
+            ("ollama", "deepseek-r1", plain(), Some(0.0)),
+        ] {
+            assert_eq!(price(preset, model, options), expected, "{preset} {model}");
+        }
+        let anywhere = ProviderConfig::new("http://x/v1").model("gpt-5-mini");
+        assert!(checked(anywhere).expect("a good provider").targets[0].price.is_some());
+    }
+
+    #[test]
+    fn what_is_known_of_a_model_holds_for_its_deployments_and_gives_way_to_what_is_said() {
+        let target = |options: ModelConfig| {
+            let provider = ProviderConfig::azure("r").key("k").model_with("fast", options);
+            checked(provider).expect("a good provider").targets.remove(0)
+        };
+        let known = ModelConfig { same_as: Some("gpt-5-mini-2025-08-07".into()), ..ModelConfig::default() };
+        let found = target(known.clone());
+        assert_eq!(
+            (found.family.as_str(), found.class, found.domain.as_str()),
+            ("gpt-5-mini", ModelClass::Reasoning, "azure")
+        );
+        assert_eq!((found.capabilities.context_tokens_max, found.retires), (Some(400_000), Date::parse("2026-12-11")));
+        let day = Date::parse("2027-01-01");
+        let said = ModelConfig { reasoning: Some(false), context_tokens_max: Some(9), retires: day, ..known };
+        let found = target(said);
+        assert_eq!(
+            (found.class, found.capabilities.context_tokens_max, found.retires),
+            (ModelClass::Chat, Some(9), day)
+        );
+        let unknown = target(ModelConfig::default());
+        assert_eq!((unknown.family.as_str(), unknown.class, unknown.retires), ("fast", ModelClass::Chat, None));
+    }
+
+    #[test]
+    fn a_last_day_is_read_or_refused_with_an_example() {
+        let read = |day: &str| serde_json::from_value::<ModelConfig>(serde_json::json!({"retires": day}));
+        assert_eq!(read("2026-12-11").expect("a day").retires, Date::parse("2026-12-11"));
+        assert!(read("soon").expect_err("no day").to_string().contains("one looks like 2026-12-11"));
+    }
+
+    #[test]
+    fn who_runs_a_preset_is_its_domain_unless_it_is_the_users_own_or_said() {
+        for (provider, expected) in [
+            (ProviderConfig::preset("openai-responses").key("k"), "openai"),
+            (ProviderConfig::vertex("p", "global").key("k"), "google"),
+            (ProviderConfig::ollama(), "p"),
+            (ProviderConfig { domain: Some("d".into()), ..ProviderConfig::openai().key("k") }, "d"),
+        ] {
+            assert_eq!(checked(provider.model("m")).expect("a good provider").targets[0].domain, expected);
+        }
     }
 }

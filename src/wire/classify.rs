@@ -33,6 +33,30 @@ pub fn classify(_dialect: Dialect, status: u16, headers: &HeaderMap, body: &[u8]
     build(Some(status), &error, hint)
 }
 
+/// What providers say of a model that was there once.
+const RETIRED: &[&str] = &[
+    "deprecated",
+    "decommissioned",
+    "retired",
+    "sunset",
+    "shut down",
+    "was removed",
+    "no longer available",
+    "no longer supported",
+    "end of life",
+    "end-of-life",
+];
+
+/// Tells whether a provider refused a model because it was taken out of service, rather than because it knows none of
+/// that name.
+pub fn is_retirement(failure: &Failure) -> bool {
+    let says = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        RETIRED.iter().any(|word| text.contains(word))
+    };
+    failure.class == FailureClass::ModelGone && (says(&failure.message) || failure.code.as_deref().is_some_and(says))
+}
+
 /// Classifies an error that came inside an answer of status 200, be it the error object or what holds it.
 pub(super) fn in_band(json: &str) -> Failure {
     let error = ErrorBody::parse(json);

@@ -44,23 +44,42 @@ pub struct Encoded {
     pub notes: Vec<Note>,
 }
 
+/// The model that a request is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'a> {
+    /// What the provider calls it.
+    pub name: &'a str,
+    /// What its vendor calls it: what it takes and refuses is known by that.
+    pub family: &'a str,
+    /// Whether it is known to think, whatever its name tells.
+    pub reasons: bool,
+}
+
+impl<'a> From<&'a str> for Model<'a> {
+    /// A model of which no more is known than its name.
+    fn from(name: &'a str) -> Self {
+        Self { name, family: name, reasons: false }
+    }
+}
+
 /// Encodes a request for a model in a dialect, with a provider's accent; `streaming` asks for a stream with the usage at
 /// its end.
 ///
 /// # Errors
 ///
 /// `BadRequest` names the field that cannot be right at any provider, `Unsupported` the one that cannot be at this.
-pub fn encode(
+pub fn encode<'a>(
     dialect: Dialect,
     quirks: &Quirks,
     request: &ChatRequest,
-    model: &str,
+    model: impl Into<Model<'a>>,
     streaming: bool,
 ) -> Result<Encoded, Failure> {
+    let model = model.into();
     match dialect {
         Dialect::OpenAiChat => openai::encode(quirks, request, model, streaming),
         Dialect::OpenAiResponses => responses::encode(quirks, request, model, streaming),
-        Dialect::AnthropicMessages => anthropic::encode(request, model, streaming),
+        Dialect::AnthropicMessages => anthropic::encode(quirks, request, model, streaming),
         Dialect::Gemini | Dialect::Vertex => gemini::encode(dialect, request, model, streaming),
     }
 }
@@ -73,7 +92,7 @@ pub fn encode(
 pub fn authorize(dialect: Dialect, quirks: &Quirks, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
     match dialect {
         Dialect::OpenAiChat | Dialect::OpenAiResponses => openai::authorize(quirks, key, headers),
-        Dialect::AnthropicMessages => anthropic::authorize(key, headers),
+        Dialect::AnthropicMessages => anthropic::authorize(quirks, key, headers),
         Dialect::Gemini | Dialect::Vertex => gemini::authorize(dialect, key, headers),
     }
 }

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::Model;
 use super::request::{Notes, unsupported};
 use crate::words::{AssistantPart, ChatRequest, Effort, Failure, Image, Message, UserPart};
 
@@ -26,6 +27,8 @@ pub struct Quirks {
     chat_path: &'static str,
     /// The same for responses.
     pub(super) responses_path: &'static str,
+    /// Where Anthropic's messages go whose model stands in the address.
+    pub(super) messages: Option<MessagesAt>,
     /// Parameters of the address, where the configuration does not say otherwise.
     pub query: &'static [(&'static str, &'static str)],
 
@@ -84,6 +87,16 @@ pub(super) struct Models {
     except: &'static [&'static str],
 }
 
+/// Where a cloud takes Anthropic's messages, for a model that stands in the address: there the version stands in the
+/// body, and the key is a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MessagesAt {
+    whole: &'static str,
+    streaming: &'static str,
+    /// The version of the dialect.
+    pub(super) version: &'static str,
+}
+
 /// Ids of tool calls that a provider takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IdForm {
@@ -130,6 +143,7 @@ pub const GENERIC: Quirks = Quirks {
     key_header: "authorization",
     chat_path: "/chat/completions",
     responses_path: "/responses",
+    messages: None,
     query: &[],
     reasoners: OPENAI_REASONERS,
     developer: false,
@@ -297,6 +311,26 @@ const TABLE: &[Quirks] = &[
         ..GENERIC
     },
     Quirks { name: "llamacpp", reasoners: NONE, efforts: &[(ALL, FROM_LOW)], system_first: true, ..GENERIC },
+    // Takes a schema, and no word for JSON of any form.
+    Quirks {
+        name: "lmstudio",
+        hosts: &[("localhost:1234", ""), ("127.0.0.1:1234", "")],
+        reasoners: NONE,
+        efforts: &[(ALL, FROM_LOW)],
+        json: false,
+        ..GENERIC
+    },
+    // Anthropic's models at Google's.
+    Quirks {
+        name: "vertex-anthropic",
+        hosts: &[("aiplatform.googleapis.com", "/publishers/anthropic")],
+        messages: Some(MessagesAt {
+            whole: "/models/{}:rawPredict",
+            streaming: "/models/{}:streamRawPredict",
+            version: "vertex-2023-10-16",
+        }),
+        ..GENERIC
+    },
 ];
 
 impl Quirks {
@@ -314,17 +348,23 @@ impl Quirks {
     pub fn at(base_url: &str) -> &'static Self {
         let address = base_url.split_once("://").map_or(base_url, |(_, address)| address);
         let host = address.split(['/', '?']).next().unwrap_or(address).to_ascii_lowercase();
-        let is_at = |known: &str| host.strip_suffix(known).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        let is_at =
+            |known: &str| host.strip_suffix(known).is_some_and(|rest| rest.is_empty() || rest.ends_with(['.', '-']));
         let fits = |quirks: &&Self| quirks.hosts.iter().any(|(known, holds)| is_at(known) && address.contains(holds));
         TABLE.iter().find(fits).unwrap_or(&TABLE[0])
     }
 
     /// Returns what is appended to the base URL for chat completions of a model.
     pub(super) fn chat_path(&self, model: &str) -> Cow<'static, str> {
-        if !self.chat_path.contains("{}") {
-            return Cow::Borrowed(self.chat_path);
+        with_model(self.chat_path, model)
+    }
+
+    /// Returns what is appended to the base URL for messages to a model of Anthropic's.
+    pub(super) fn messages_path(&self, model: &str, streaming: bool) -> Cow<'static, str> {
+        match &self.messages {
+            None => "/messages".into(),
+            Some(at) => with_model(if streaming { at.streaming } else { at.whole }, model),
         }
-        Cow::Owned(self.chat_path.replace("{}", &percent_encoded(model)))
     }
 
     /// Tells whether it takes an extra field.
@@ -356,30 +396,36 @@ impl Quirks {
         Ok(())
     }
 
+    /// Tells whether a model is among some of this provider's: by its family's name or, among those that reason,
+    /// because it is known to.
+    fn is_among(&self, models: Models, model: Model<'_>) -> bool {
+        models.has(model.family) || (model.reasons && models == self.reasoners && models != NONE)
+    }
+
     /// Tells whether a model takes a field of the request.
-    pub(super) fn takes(&self, model: &str, field: &str) -> bool {
-        !self.refused.iter().any(|(models, fields)| fields.contains(&field) && models.has(model))
+    pub(super) fn takes(&self, model: Model<'_>, field: &str) -> bool {
+        !self.refused.iter().any(|(models, fields)| fields.contains(&field) && self.is_among(*models, model))
     }
 
     /// Tells whether a model encrypts its reasoning for us to send back: if it is known to reason, or asked to.
-    pub(super) fn encrypts(&self, model: &str, asked: bool) -> bool {
-        self.reasoners.has(model) || (asked && self.reasoners != NONE)
+    pub(super) fn encrypts(&self, model: Model<'_>, asked: bool) -> bool {
+        self.is_among(self.reasoners, model) || (asked && self.reasoners != NONE)
     }
 
     /// Returns who speaks to a model in a message of the system.
-    pub(super) fn system_role(&self, model: &str) -> &'static str {
-        if self.developer && self.reasoners.has(model) { "developer" } else { "system" }
+    pub(super) fn system_role(&self, model: Model<'_>) -> &'static str {
+        if self.developer && self.is_among(self.reasoners, model) { "developer" } else { "system" }
     }
 
     /// Returns what the limit of tokens is called.
-    pub(super) fn tokens_field(&self, model: &str) -> &'static str {
-        let newer = self.completion_tokens || Models { begin: GENERATIONS, except: &[] }.has(model);
+    pub(super) fn tokens_field(&self, model: Model<'_>) -> &'static str {
+        let newer = self.completion_tokens || Models { begin: GENERATIONS, except: &[] }.has(model.family);
         if newer { "max_completion_tokens" } else { "max_tokens" }
     }
 
     /// Returns what an effort is called; an empty word is no reasoning at all.
-    pub(super) fn effort_word(&self, model: &str, effort: Effort, notes: &mut Notes) -> &'static str {
-        let row = self.efforts.iter().find(|(models, _)| models.has(model)).map_or(&PLAIN, |(_, words)| words);
+    pub(super) fn effort_word(&self, model: Model<'_>, effort: Effort, notes: &mut Notes) -> &'static str {
+        let row = self.efforts.iter().find(|(models, _)| models.has(model.family)).map_or(&PLAIN, |(_, words)| words);
         let at = match effort {
             Effort::Minimal => 0,
             Effort::Low => 1,
@@ -393,9 +439,14 @@ impl Quirks {
     }
 }
 
-/// Returns a text as it may stand anywhere in an address.
+/// Puts a model's name into a path that has a place for it.
+fn with_model(path: &'static str, model: &str) -> Cow<'static, str> {
+    if path.contains("{}") { path.replace("{}", &percent_encoded(model)).into() } else { path.into() }
+}
+
+/// Returns a text as it may stand in the path or the parameters of an address.
 pub(crate) fn percent_encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte);
     let letter = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     text.bytes().map(letter).collect()
 }

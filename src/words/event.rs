@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FailureClass, TargetId};
+use super::{Date, FailureClass, TargetId};
 
 /// Something an operator wants to know, as it happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +49,16 @@ pub enum Event {
         target: TargetId,
         /// Why.
         class: FailureClass,
+    },
+    /// A model answers no more, or will not in 14 days: told a second after the start and after each reconfiguration,
+    /// once a day while that is so, and whenever its provider refuses a request for that reason. Somebody should act.
+    Retiring {
+        /// The target.
+        target: TargetId,
+        /// Its last day by the catalogue or the configuration; `None` where its provider said so.
+        on: Option<Date>,
+        /// Who serves in its place once its provider refuses it, if that is configured.
+        replacement: Option<TargetId>,
     },
     /// A provider's actor crashed and is being restarted.
     ProviderCrashed {

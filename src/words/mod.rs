@@ -7,6 +7,7 @@
 
 pub mod attempt;
 pub mod chat;
+pub mod date;
 pub mod error;
 pub mod event;
 pub mod failure;
@@ -19,6 +20,7 @@ pub use chat::{
     AssistantPart, ChatRequest, CommitPolicy, Effort, Image, Message, Priority, Proof, Reasoning, ResponseFormat,
     Sampling, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
 };
+pub use date::Date;
 pub use error::{ConfigError, Error};
 pub use event::Event;
 pub use failure::{Failure, FailureClass, RetryAfter, Scope};

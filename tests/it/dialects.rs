@@ -61,7 +61,7 @@ data: {"type":"message_stop"}
 /// Puts a provider of another dialect behind the last one of the route.
 fn add(config: &mut Config, name: &str, dialect: DialectConfig, transport: &Canned) {
     let mut provider = ProviderConfig::new(format!("http://{name}.test/v1")).model("m").key("sk-1");
-    provider.dialect = dialect;
+    provider.dialect = Some(dialect);
     provider.custom = Some(Arc::new(transport.clone()));
     config.providers.insert(name.into(), provider);
     let route = config.routes.get_mut("smart").expect("the route");

@@ -11,6 +11,7 @@ mod lifetimes;
 mod messages;
 mod operators;
 mod privacy;
+mod providers;
 mod reconfigure;
 mod strategies;
 mod streams;

@@ -44,7 +44,7 @@ const CHANGES: &[(&str, Change)] = &[
         let a = config.providers.get_mut("a").expect("a");
         *a = a.clone().key("one").key("two");
     }),
-    ("a moves", |config| config.providers.get_mut("a").expect("a").base_url = "https://elsewhere.test/v1".into()),
+    ("a moves", |config| config.providers.get_mut("a").expect("a").base_url = Some("https://elsewhere.test/v1".into())),
     ("a has another model, too", |config| {
         let a = config.providers.get_mut("a").expect("a");
         *a = a.clone().model("n");
@@ -172,7 +172,7 @@ async fn verdicts_are_carried_where_address_and_model_are_the_same_and_nowhere_e
         let a = config.providers.get_mut("a").expect("a");
         a.labels.push("eu".into());
         if moves {
-            a.base_url = "https://elsewhere.test/v1".into();
+            a.base_url = Some("https://elsewhere.test/v1".into());
         }
         world.runtime.reconfigure(config).await.expect("a good configuration");
         told.push(way(&world, ask("hello")).await);

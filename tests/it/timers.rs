@@ -43,7 +43,7 @@ async fn a_provider_without_content_is_left_at_the_first_token_limit_keep_alives
         (Fault::Hang, ModelConfig::default(), 8 * S),
         // Such a head says nothing either.
         (Fault::StallAfter(0), ModelConfig::default(), 8 * S),
-        (Fault::Hang, ModelConfig { reasoning: true, ..ModelConfig::default() }, 64 * S),
+        (Fault::Hang, ModelConfig { reasoning: Some(true), ..ModelConfig::default() }, 64 * S),
         (black_hole.clone(), patient(1_234 * MS), 1_234 * MS),
         (black_hole, ModelConfig { ttft_median: Some(2 * S), ..ModelConfig::default() }, 12_800 * MS),
     ] {
@@ -65,7 +65,7 @@ async fn a_provider_without_content_is_left_at_the_first_token_limit_keep_alives
 async fn a_stream_that_pauses_is_left_at_the_stall_limit() {
     for (model, limit) in [
         (ModelConfig::default(), 15 * S),
-        (ModelConfig { reasoning: true, ..ModelConfig::default() }, 90 * S),
+        (ModelConfig { reasoning: Some(true), ..ModelConfig::default() }, 90 * S),
         (ModelConfig { stall: Some(700 * MS), ..ModelConfig::default() }, 700 * MS),
     ] {
         let world = of(2, unhurried(), model).await;

@@ -43,7 +43,7 @@ async fn start(world: &World) -> Runtime {
         let model = ModelConfig { price: Some(free), context_tokens_max: Some(WINDOW), ..ModelConfig::default() };
         let mut provider =
             ProviderConfig::new(format!("http://{}/v1", world.server.address())).model_with(MODEL, model);
-        provider.dialect = dialect;
+        provider.dialect = Some(dialect);
         builder = builder.provider(name, provider);
     }
     builder.start().await.expect("a runtime")

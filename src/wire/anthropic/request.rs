@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::models::{SamplingForm, ThinkingForm, Traits, traits};
 use super::turns::{Block, Turns};
-use crate::wire::Encoded;
+use crate::wire::quirks::Quirks;
 use crate::wire::request::{Fields, Notes, asked, check, headers, write};
+use crate::wire::{Encoded, Model};
 use crate::words::{ChatRequest, Effort, Failure, ResponseFormat, Sampling, Tool, ToolChoice};
 
 /// The version of the dialect; there is one.
@@ -20,17 +21,25 @@ const VERSION: (HeaderName, HeaderValue) =
 const BUDGET_TOKENS_MIN: u32 = 1_024;
 
 /// Encodes a request for a model.
-pub(in crate::wire) fn encode(request: &ChatRequest, model: &str, streaming: bool) -> Result<Encoded, Failure> {
+pub(in crate::wire) fn encode(
+    quirks: &Quirks,
+    request: &ChatRequest,
+    model: Model<'_>,
+    streaming: bool,
+) -> Result<Encoded, Failure> {
     check(request)?;
     let mut notes = Notes::default();
-    let traits = traits(model);
+    let traits = traits(model.family);
     let mut turns = Turns::of(&request.messages, &mut notes)?;
     let options = Options::of(request, traits, &mut turns, &mut notes);
-    let body = write(request, &Body { request, model, streaming, traits, turns: &turns, options: &options })?;
+    let body = Body { quirks, request, model: model.name, streaming, traits, turns: &turns, options: &options };
+    let body = write(request, &body)?;
     let mut headers = headers(streaming);
-    let (name, version) = VERSION;
-    headers.insert(name, version);
-    Ok(Encoded { path: "/messages".into(), headers, body, notes: notes.0 })
+    if quirks.messages.is_none() {
+        let (name, version) = VERSION;
+        headers.insert(name, version);
+    }
+    Ok(Encoded { path: quirks.messages_path(model.name, streaming), headers, body, notes: notes.0 })
 }
 
 /// What is asked for besides the conversation, as the model takes it.
@@ -152,6 +161,7 @@ fn tool_choice(request: &ChatRequest) -> Option<Value> {
 }
 
 struct Body<'a> {
+    quirks: &'a Quirks,
     request: &'a ChatRequest,
     model: &'a str,
     streaming: bool,
@@ -162,9 +172,12 @@ struct Body<'a> {
 
 impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { request, model, streaming, traits, turns, options } = *self;
+        let Self { quirks, request, model, streaming, traits, turns, options } = *self;
         let mut body = Fields::new(serializer.serialize_map(None)?);
-        body.put("model", model)?;
+        match &quirks.messages {
+            None => body.put("model", model)?,
+            Some(at) => body.put("anthropic_version", at.version)?,
+        }
         body.put("max_tokens", &options.max_tokens)?;
         body.put("stream", &streaming)?;
         if !turns.system.is_empty() {

@@ -246,6 +246,7 @@ const RULES: &[Rule] = &[
             "model_not_found",
             "model_not_available",
             "model_deprecated",
+            "model_decommissioned",
             "model_unavailable_upstream",
             "invalid_model",
             "unknown_model",

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::conversation::Conversation;
 use super::family::Family;
-use crate::wire::Encoded;
 use crate::wire::request::{Fields, Notes, check, headers, write};
+use crate::wire::{Encoded, Model};
 use crate::words::{ChatRequest, Dialect, Failure, FailureClass, ResponseFormat, Sampling, Tool, ToolChoice};
 
 /// The most stop sequences that Gemini takes.
@@ -18,12 +18,12 @@ const STOP_MAX: usize = 5;
 pub(in crate::wire) fn encode(
     dialect: Dialect,
     request: &ChatRequest,
-    model: &str,
+    model: Model<'_>,
     streaming: bool,
 ) -> Result<Encoded, Failure> {
     check(request)?;
-    let family = Family::of(model);
-    let path = path(model, streaming)?;
+    let family = Family::of(model.family);
+    let path = path(model.name, streaming)?;
     let mut conversation = Conversation::of(dialect, family, request)?;
     let mut notes = std::mem::take(&mut conversation.notes);
     let settings = Settings {

@@ -19,7 +19,7 @@ const MODEL: &str = "gemini-2.5-flash";
 // Requests.
 
 fn written(dialect: Dialect, request: &ChatRequest, model: &str) -> (Value, Vec<Note>) {
-    let encoded = encode(dialect, request, model, true).expect("a good request");
+    let encoded = encode(dialect, request, model.into(), true).expect("a good request");
     (serde_json::from_slice(&encoded.body).expect("JSON"), encoded.notes)
 }
 
@@ -77,7 +77,7 @@ fn writes_the_smallest_request() {
         (MODEL, false, "/models/gemini-2.5-flash:generateContent", "application/json"),
         ("tunedModels/mine", false, "/tunedModels/mine:generateContent", "application/json"),
     ] {
-        let encoded = encode(GEMINI, &hi(), model, streaming).expect("a good request");
+        let encoded = encode(GEMINI, &hi(), model.into(), streaming).expect("a good request");
         assert_eq!(encoded.path, path);
         assert_eq!(
             (&encoded.headers[CONTENT_TYPE], &encoded.headers[ACCEPT]),
@@ -86,7 +86,7 @@ fn writes_the_smallest_request() {
         assert_eq!(encoded.notes, []);
     }
     for model in ["", "a b", "a?b", "a#b", "ä"] {
-        assert_eq!(encode(GEMINI, &hi(), model, true).expect_err(model).class, FailureClass::ModelGone);
+        assert_eq!(encode(GEMINI, &hi(), model.into(), true).expect_err(model).class, FailureClass::ModelGone);
     }
 }
 
@@ -221,7 +221,7 @@ fn refuses_what_the_dialect_cannot_and_what_nobody_can_and_names_the_field() {
         (ChatRequest::new("r").message(Message::assistant("")), MODEL, FailureClass::BadRequest, "messages:"),
         (ChatRequest { tool_choice: ToolChoice::Required, ..hi() }, MODEL, FailureClass::BadRequest, "tool_choice:"),
     ] {
-        let failure = encode(GEMINI, &request, model, true).expect_err(field);
+        let failure = encode(GEMINI, &request, model.into(), true).expect_err(field);
         assert_eq!(failure.class, class, "{failure}");
         assert!(failure.message.starts_with(field), "{}", failure.message);
     }
@@ -783,7 +783,7 @@ proptest! {
         let made = ToolCall { arguments, ..call("1", "f") };
         let answer = Message::Tool(tool_result(&made, &content, is_error));
         for model in [MODEL, "gemini-3.6-flash"] {
-            if let Ok(encoded) = encode(GEMINI, &hi().message(calls(std::slice::from_ref(&made))).message(answer.clone()), model, true) {
+            if let Ok(encoded) = encode(GEMINI, &hi().message(calls(std::slice::from_ref(&made))).message(answer.clone()), model.into(), true) {
                 let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
                 prop_assert!(body["contents"][2]["parts"][0]["functionResponse"]["response"].is_object());
             }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
+use crate::wire::Model;
 use crate::wire::quirks::Quirks;
 use crate::wire::request::{Address, Each, Formatted, Notes, arguments};
 use crate::words::{AssistantPart, ChatRequest, Message, ToolCall, UserPart};
@@ -28,7 +29,7 @@ impl<'a> Messages<'a> {
     pub(super) fn of(
         quirks: &'a Quirks,
         request: &'a ChatRequest,
-        model: &str,
+        model: Model<'_>,
         instruction: Option<String>,
         notes: &mut Notes,
     ) -> Self {

@@ -4,16 +4,16 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
 use super::messages::Messages;
-use crate::wire::Encoded;
 use crate::wire::quirks::{Quirks, Template};
 use crate::wire::request::{Each, Fields, Notes, asked, check, headers, write};
+use crate::wire::{Encoded, Model};
 use crate::words::{ChatRequest, Effort, Failure, ResponseFormat, Tool, ToolChoice};
 
 /// Encodes a request for a model.
 pub(in crate::wire) fn encode(
     quirks: &Quirks,
     request: &ChatRequest,
-    model: &str,
+    model: Model<'_>,
     streaming: bool,
 ) -> Result<Encoded, Failure> {
     check(request)?;
@@ -22,14 +22,14 @@ pub(in crate::wire) fn encode(
     let mut notes = Notes::default();
     let body = Body::of(quirks, request, model, streaming, &mut notes);
     let body = write(request, &body)?;
-    Ok(Encoded { path: quirks.chat_path(model), headers: headers(streaming), body, notes: notes.0 })
+    Ok(Encoded { path: quirks.chat_path(model.name), headers: headers(streaming), body, notes: notes.0 })
 }
 
 /// A request as it is going to be written.
 struct Body<'a> {
     quirks: &'a Quirks,
     request: &'a ChatRequest,
-    model: &'a str,
+    model: Model<'a>,
     streaming: bool,
     messages: Messages<'a>,
     tool_choice: Option<Value>,
@@ -46,7 +46,7 @@ struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    fn of(quirks: &'a Quirks, request: &'a ChatRequest, model: &'a str, streaming: bool, notes: &mut Notes) -> Self {
+    fn of(quirks: &'a Quirks, request: &'a ChatRequest, model: Model<'a>, streaming: bool, notes: &mut Notes) -> Self {
         let sampling = &request.sampling;
         let stop = Some(&sampling.stop[..]).filter(|stop| !stop.is_empty());
         let takes = |field| quirks.takes(model, field);
@@ -91,7 +91,7 @@ impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { quirks, request, .. } = *self;
         let mut body = Fields::new(serializer.serialize_map(None)?);
-        body.put("model", self.model)?;
+        body.put("model", self.model.name)?;
         body.put("messages", &self.messages)?;
         body.put("stream", &self.streaming)?;
         if self.streaming && quirks.stream_usage {
@@ -141,7 +141,7 @@ fn tool_choice(quirks: &Quirks, request: &ChatRequest, notes: &mut Notes) -> Opt
 fn thinking(
     quirks: &Quirks,
     request: &ChatRequest,
-    model: &str,
+    model: Model<'_>,
     tool_choice: Option<&Value>,
     notes: &mut Notes,
 ) -> Vec<(&'static str, Value)> {

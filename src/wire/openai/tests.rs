@@ -15,7 +15,7 @@ use crate::words::{
 // Requests.
 
 fn body(request: &ChatRequest, model: &str, streaming: bool) -> Value {
-    let encoded = encode(&GENERIC, request, model, streaming).expect("a good request");
+    let encoded = encode(&GENERIC, request, model.into(), streaming).expect("a good request");
     serde_json::from_slice(&encoded.body).expect("JSON")
 }
 
@@ -39,7 +39,7 @@ fn writes_the_smallest_request() {
         body(&request, "m", false),
         json!({"model": "m", "stream": false, "messages": [{"role": "user", "content": "Hi"}]})
     );
-    let encoded = encode(&GENERIC, &request, "m", true).expect("a good request");
+    let encoded = encode(&GENERIC, &request, "m".into(), true).expect("a good request");
     assert_eq!(encoded.path, "/chat/completions");
     assert_eq!(encoded.headers[CONTENT_TYPE], "application/json");
     assert_eq!(encoded.headers[ACCEPT], "text/event-stream");
@@ -198,7 +198,7 @@ fn extra_fields_are_sent_but_override_nothing_that_is_written() {
         sampling: Sampling { temperature: Some(0.0), ..Sampling::default() },
         ..ChatRequest::new("r").user("x")
     };
-    let encoded = encode(&GENERIC, &request, "m", false).expect("a good request");
+    let encoded = encode(&GENERIC, &request, "m".into(), false).expect("a good request");
     assert_eq!(
         serde_json::from_slice::<Value>(&encoded.body).expect("JSON"),
         json!({
@@ -223,7 +223,7 @@ fn refuses_what_is_right_nowhere_and_names_the_field() {
         (ChatRequest { tool_choice: ToolChoice::Named("x".to_owned()), ..good().tool(weather()) }, "tool_choice:"),
         (ChatRequest { sampling, ..good() }, "sampling.top_p:"),
     ] {
-        let failure = encode(&GENERIC, &request, "m", true).expect_err(field);
+        let failure = encode(&GENERIC, &request, "m".into(), true).expect_err(field);
         assert_eq!(failure.class, FailureClass::BadRequest);
         assert!(failure.message.starts_with(field), "{}", failure.message);
     }
@@ -243,7 +243,7 @@ fn the_key_is_a_bearer_token_that_no_log_shows() {
 fn guesses_the_size_of_a_body_so_that_it_seldom_grows() {
     let text = "All work and no play makes Jack a dull boy.\n".repeat(1_000);
     let request = (0..40).fold(ChatRequest::new("r"), |request, _| request.user(text.clone()));
-    let encoded = encode(&GENERIC, &request, "m", true).expect("a good request");
+    let encoded = encode(&GENERIC, &request, "m".into(), true).expect("a good request");
     assert!(encoded.body.len() <= crate::wire::request::size(&request), "{} bytes", encoded.body.len());
 }
 

@@ -326,6 +326,30 @@ fn models_that_reason_are_spoken_to_by_the_developer() {
 }
 
 #[test]
+fn a_deployment_whose_name_tells_nothing_is_treated_as_the_model_it_is() {
+    let mut request = ChatRequest::new("r").system("Be brief.").user("Hi");
+    request.sampling.temperature = Some(0.5);
+    request.effort = Some(Effort::Minimal);
+    let body = |provider: &str, model: Model<'_>| -> Value {
+        let encoded = encode(Dialect::OpenAiChat, quirks(provider), &request, model, false).expect("a good request");
+        serde_json::from_slice(&encoded.body).expect("JSON")
+    };
+    let unknown = Model { reasons: false, ..Model::from("my-deployment") };
+    for (model, role, temperature, effort) in [
+        (unknown, "system", json!(0.5), json!("minimal")),
+        (Model { reasons: true, ..unknown }, "developer", json!(null), json!("minimal")),
+        (Model { family: "gpt-5.2", ..unknown }, "developer", json!(null), json!("low")),
+        (Model { family: "gpt-4o", ..unknown }, "system", json!(0.5), json!(null)),
+    ] {
+        let body = body("azure", model);
+        assert_eq!((&body["model"], &body["messages"][0]["role"]), (&json!("my-deployment"), &json!(role)));
+        assert_eq!((&body["temperature"], &body["reasoning_effort"]), (&temperature, &effort), "{model:?}");
+    }
+    // Where no model is known to reason there is nothing to be taken for.
+    assert_eq!(body("vllm", Model { reasons: true, ..unknown })["temperature"], 0.5);
+}
+
+#[test]
 fn messages_are_ordered_and_joined_where_a_provider_insists() {
     let request = ChatRequest::new("r")
         .system("One.")
@@ -477,6 +501,13 @@ fn a_providers_address_tells_its_accent() {
         ("https://openrouter.ai/api/v1", "openrouter"),
         ("https://api.perplexity.ai", "perplexity"),
         ("http://localhost:11434/v1", "ollama"),
+        ("http://localhost:1234/v1", "lmstudio"),
+        (
+            "https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/anthropic",
+            "vertex-anthropic",
+        ),
+        ("https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/anthropic", "vertex-anthropic"),
+        ("https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/google", "generic"),
         ("http://localhost:8000/v1", "generic"),
         ("http://127.0.0.1:8080/v1", "generic"),
         ("", "generic"),
@@ -524,7 +555,7 @@ fn models_are_told_apart_by_their_generation() {
         ("olmo-2", false),
         ("", false),
     ] {
-        assert_eq!(GENERIC.encrypts(model, false), reasons, "{model}");
+        assert_eq!(GENERIC.encrypts(model.into(), false), reasons, "{model}");
     }
 }
 

@@ -4,9 +4,9 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::wire::Encoded;
 use crate::wire::quirks::{IdForm, Quirks};
 use crate::wire::request::{Address, Each, Fields, Notes, arguments, check, headers, write};
+use crate::wire::{Encoded, Model};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Failure, Message, Reasoning, ResponseFormat, Tool, ToolChoice, UserPart,
 };
@@ -20,7 +20,7 @@ const CALL_ID: IdForm = IdForm::Max(64);
 pub(in crate::wire) fn encode(
     quirks: &Quirks,
     request: &ChatRequest,
-    model: &str,
+    model: Model<'_>,
     streaming: bool,
 ) -> Result<Encoded, Failure> {
     check(request)?;
@@ -34,7 +34,7 @@ pub(in crate::wire) fn encode(
 /// A request as it is going to be written.
 struct Body<'a> {
     request: &'a ChatRequest,
-    model: &'a str,
+    model: Model<'a>,
     streaming: bool,
     input: Input<'a>,
     temperature: Option<f64>,
@@ -47,7 +47,7 @@ struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    fn of(quirks: &Quirks, request: &'a ChatRequest, model: &'a str, streaming: bool, notes: &mut Notes) -> Self {
+    fn of(quirks: &Quirks, request: &'a ChatRequest, model: Model<'a>, streaming: bool, notes: &mut Notes) -> Self {
         let sampling = &request.sampling;
         let takes = |field| quirks.takes(model, field);
         let temperature = notes.keep(takes("sampling.temperature"), "sampling.temperature", sampling.temperature);
@@ -98,7 +98,7 @@ impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let request = self.request;
         let mut body = Fields::new(serializer.serialize_map(None)?);
-        body.put("model", self.model)?;
+        body.put("model", self.model.name)?;
         body.put("input", &self.input)?;
         body.put("stream", &self.streaming)?;
         body.put("store", &false)?;

@@ -15,7 +15,7 @@ use crate::words::{
 
 fn encoded(quirks: &str, request: &ChatRequest, model: &str) -> (Value, Vec<Note>) {
     let quirks = Quirks::named(quirks).expect("a known name");
-    let encoded = encode(quirks, request, model, false).expect("a good request");
+    let encoded = encode(quirks, request, model.into(), false).expect("a good request");
     (serde_json::from_slice(&encoded.body).expect("JSON"), encoded.notes)
 }
 
@@ -48,7 +48,7 @@ fn said(text: &str) -> AssistantPart {
 #[test]
 fn writes_the_smallest_request_and_leaves_nothing_at_the_provider() {
     let request = ChatRequest::new("smart").user("Hi");
-    let encoded = encode(&GENERIC, &request, "m", true).expect("a good request");
+    let encoded = encode(&GENERIC, &request, "m".into(), true).expect("a good request");
     assert_eq!(encoded.path, "/responses");
     assert_eq!(encoded.headers["accept"], "text/event-stream");
     assert_eq!(
@@ -192,7 +192,7 @@ fn writes_a_conversation_as_items_in_its_order() {
         ]))
         .message(Message::tool_result(&call("call_1", ""), "sunny"))
         .message(Message::tool_result(&call("call_2", ""), ""));
-    let encoded = encode(&GENERIC, &request, "m", false).expect("a good request");
+    let encoded = encode(&GENERIC, &request, "m".into(), false).expect("a good request");
     assert_eq!(encoded.notes, []);
     let text = String::from_utf8(encoded.body.to_vec()).expect("text");
     assert!(text.contains(item), "reasoning goes back unchanged, to the byte");
@@ -392,7 +392,7 @@ fn bodies_have_the_shape_of_recorded_ones() {
             recorded.as_str().map_or_else(|| recorded.clone(), |text| serde_json::from_str(text).expect("JSON"));
         let (model, streaming) = (recorded["model"].as_str().expect("a model"), recorded["stream"] == true);
         let quirks = Quirks::named(quirks).expect("a known name");
-        let encoded = encode(quirks, &translate(&recorded), model, streaming).expect("a good request");
+        let encoded = encode(quirks, &translate(&recorded), model.into(), streaming).expect("a good request");
         assert_eq!(plain(serde_json::from_slice(&encoded.body).expect("JSON")), plain(recorded), "{name}");
         assert_eq!(encoded.notes, [], "{name}");
     }

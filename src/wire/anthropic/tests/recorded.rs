@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::wire::anthropic::encode;
+use crate::wire::quirks::Quirks;
 use crate::words::{
     AssistantPart, ChatRequest, Image, Message, Sampling, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
 };
@@ -148,14 +149,22 @@ fn recorded_requests_are_written_as_they_were() {
         }
         let name = case["case"].as_str().expect("a name");
         let body = normal(&body);
-        let model = body["model"].as_str().unwrap_or("claude-3-7-sonnet").to_owned();
-        let encoded = encode(&request_of(&body), &model, body["stream"] == true).expect(name);
-        let mut found: Value = serde_json::from_slice(&encoded.body).expect("JSON");
-        if body.get("model").is_none() {
-            // Vertex has it in the path.
-            found.as_object_mut().expect("an object").remove("model");
-        }
+        // Vertex has the model in the address, and the version in the body, which is then ours to write.
+        let path = case["request"]["path"].as_str().unwrap_or_default();
+        let named = path.split_once("/models/").and_then(|(_, rest)| rest.split_once(':'));
+        let (model, accent) = match &body["model"] {
+            Value::String(model) => (model.as_str(), "generic"),
+            _ => (named.expect(path).0, "vertex-anthropic"),
+        };
+        let mut request = request_of(&body);
+        request.extra.remove("anthropic_version");
+        let quirks = Quirks::named(accent).expect(accent);
+        let encoded = encode(quirks, &request, model.into(), body["stream"] == true).expect(name);
+        let found: Value = serde_json::from_slice(&encoded.body).expect("JSON");
         assert_eq!(found, body, "{name}");
+        let bare = path.split('?').next().unwrap_or_default();
+        assert!(bare.is_empty() || bare.ends_with(&*encoded.path), "{name}: {path} and {}", encoded.path);
+        assert_eq!(encoded.headers.contains_key("anthropic-version"), accent == "generic", "{name}");
         assert_eq!(encoded.notes, [], "{name}");
         compared += 1;
     }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::wire::anthropic::{authorize, encode};
+use crate::wire::quirks::{GENERIC, Quirks};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, FailureClass, Image, Message, Note, Proof, Reasoning, ResponseFormat,
     Sampling, Secret, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
@@ -13,7 +14,7 @@ const NEW: &str = "claude-opus-5";
 const OLD: &str = "claude-sonnet-4-20250514";
 
 fn encoded(request: &ChatRequest, model: &str) -> (Value, Vec<Note>) {
-    let encoded = encode(request, model, false).expect("a good request");
+    let encoded = encode(&GENERIC, request, model.into(), false).expect("a good request");
     (serde_json::from_slice(&encoded.body).expect("JSON"), encoded.notes)
 }
 
@@ -82,7 +83,7 @@ fn writes_the_smallest_request() {
         body(&hi(), OLD),
         json!({"model": OLD, "max_tokens": 32_000, "stream": false, "messages": [user(&[text("Hi")])]})
     );
-    let encoded = encode(&hi(), OLD, true).expect("a good request");
+    let encoded = encode(&GENERIC, &hi(), OLD.into(), true).expect("a good request");
     assert_eq!(encoded.path, "/messages");
     assert_eq!(encoded.headers[CONTENT_TYPE], "application/json");
     assert_eq!(encoded.headers[ACCEPT], "text/event-stream");
@@ -537,7 +538,7 @@ fn refuses_what_cannot_go_and_names_the_field() {
             "messages.image.media_type:",
         ),
     ] {
-        let failure = encode(&request, NEW, true).expect_err(field);
+        let failure = encode(&GENERIC, &request, NEW.into(), true).expect_err(field);
         assert_eq!(failure.class, class);
         assert!(failure.message.starts_with(field), "{}", failure.message);
     }
@@ -545,10 +546,13 @@ fn refuses_what_cannot_go_and_names_the_field() {
 
 #[test]
 fn a_key_goes_into_its_own_header_and_a_login_is_a_bearer_token() {
-    let headers = |key: &str| {
+    let headers_at = |quirks: &Quirks, key: &str| {
         let mut headers = HeaderMap::new();
-        authorize(&Secret::new(key), &mut headers).map(|()| headers)
+        authorize(quirks, &Secret::new(key), &mut headers).map(|()| headers)
     };
+    let headers = |key: &str| headers_at(&GENERIC, key);
+    let vertex = headers_at(Quirks::named("vertex-anthropic").expect("an accent"), "ya29.x").expect("a good token");
+    assert_eq!((&vertex[AUTHORIZATION], vertex.contains_key("x-api-key")), (&"Bearer ya29.x".parse().unwrap(), false));
     let with_key = headers("sk-ant-api03-x").expect("a good key");
     assert_eq!(with_key["x-api-key"], "sk-ant-api03-x");
     assert!(!with_key.contains_key(AUTHORIZATION) && !format!("{with_key:?}").contains("api03"));

@@ -1,0 +1,275 @@
+//! Providers by name: a table of data from which a provider of a configuration takes what it does not say itself.
+//!
+//! In flows a preset's name, out flow an address, a dialect and an accent, who runs it, and which models of the
+//! catalogue it sells. Accents are known by their hosts (`wire::quirks`) and named here only for servers whose host
+//! tells nothing. It reads no environment: the variable that usually holds a key is a datum, for programs.
+
+use std::collections::BTreeMap;
+
+use super::model::ModelConfig;
+use super::provider::DialectConfig;
+use crate::catalog;
+use crate::words::Price;
+
+/// One provider that is known by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preset {
+    /// What the configuration calls it.
+    pub name: &'static str,
+    /// Its address; `{resource}`, `{project}` and `{location}` stand for the provider's fields of these names.
+    pub base_url: &'static str,
+    /// How it speaks.
+    pub dialect: DialectConfig,
+    /// The environment variable that usually holds its key.
+    pub env: Option<&'static str>,
+    /// Its accent, where its host does not tell it.
+    pub(super) flavour: Option<&'static str>,
+    /// Who runs it; each on its own, where absent.
+    pub(super) domain: Option<&'static str>,
+    /// The vendor whose models it serves, all of them and by their names; where absent they must be named.
+    pub(super) serves: Option<&'static str>,
+    pub(super) bills: Bills,
+}
+
+/// What a host takes for a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bills {
+    /// What the catalogue says, of these vendors' models.
+    As(&'static [&'static str]),
+    /// What the catalogue says, whoever the vendor is.
+    AsVendor,
+    /// Prices of its own, which must be configured.
+    Own,
+    /// Nothing: it is the user's own machine, and wants no key.
+    Nothing,
+}
+
+/// A host of open models, with prices of its own.
+const HOST: Preset = Preset {
+    name: "",
+    base_url: "",
+    dialect: DialectConfig::OpenaiChat,
+    env: None,
+    flavour: None,
+    domain: None,
+    serves: None,
+    bills: Bills::Own,
+};
+
+/// A server on the user's machine.
+const LOCAL: Preset = Preset { bills: Bills::Nothing, ..HOST };
+
+const fn vendor(
+    name: &'static str,
+    base_url: &'static str,
+    env: &'static str,
+    sells: &'static [&'static str],
+) -> Preset {
+    Preset {
+        name,
+        base_url,
+        env: Some(env),
+        domain: Some(sells[0]),
+        serves: Some(sells[0]),
+        bills: Bills::As(sells),
+        ..HOST
+    }
+}
+
+const fn host(name: &'static str, base_url: &'static str, env: &'static str) -> Preset {
+    Preset { name, base_url, env: Some(env), domain: Some(name), ..HOST }
+}
+
+const fn local(name: &'static str, base_url: &'static str, flavour: &'static str) -> Preset {
+    Preset { name, base_url, flavour: Some(flavour), ..LOCAL }
+}
+
+/// Those whose models others resell at the vendor's own price.
+const CLOSED: &[&str] = &["openai", "anthropic", "google"];
+
+const TABLE: &[Preset] = &[
+    vendor("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", &["openai"]),
+    Preset {
+        dialect: DialectConfig::OpenaiResponses,
+        ..vendor("openai-responses", "https://api.openai.com/v1", "OPENAI_API_KEY", &["openai"])
+    },
+    Preset {
+        dialect: DialectConfig::Anthropic,
+        ..vendor("anthropic", "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY", &["anthropic"])
+    },
+    Preset {
+        dialect: DialectConfig::Gemini,
+        ..vendor("gemini", "https://generativelanguage.googleapis.com/v1beta", "GEMINI_API_KEY", &["google"])
+    },
+    // Tokens live an hour: no variable holds one for long.
+    Preset {
+        name: "vertex",
+        base_url: "https://{location}-aiplatform.googleapis.com/v1/projects/{project}/locations/{location}/publishers/google",
+        dialect: DialectConfig::Vertex,
+        domain: Some("google"),
+        serves: Some("google"),
+        bills: Bills::As(&["google"]),
+        ..HOST
+    },
+    Preset {
+        name: "vertex-anthropic",
+        base_url: "https://{location}-aiplatform.googleapis.com/v1/projects/{project}/locations/{location}/publishers/anthropic",
+        dialect: DialectConfig::Anthropic,
+        domain: Some("google"),
+        bills: Bills::As(&["anthropic"]),
+        ..HOST
+    },
+    // Its models go by the names of the user's deployments.
+    Preset {
+        bills: Bills::As(&["openai"]),
+        ..host("azure", "https://{resource}.openai.azure.com/openai/v1", "AZURE_OPENAI_API_KEY")
+    },
+    vendor("deepseek", "https://api.deepseek.com", "DEEPSEEK_API_KEY", &["deepseek"]),
+    vendor("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", &["mistral"]),
+    // The international region; keys are good for one region.
+    vendor("qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY", &["qwen"]),
+    Preset { bills: Bills::As(CLOSED), ..host("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY") },
+    Preset { bills: Bills::As(CLOSED), ..host("vercel", "https://ai-gateway.vercel.sh/v1", "AI_GATEWAY_API_KEY") },
+    host("tokenmix", "https://api.tokenmix.ai/v1", "TOKENMIX_API_KEY"),
+    // The user's own gateway to others, who bill.
+    Preset { domain: None, bills: Bills::AsVendor, ..host("litellm", "http://127.0.0.1:4000/v1", "LITELLM_API_KEY") },
+    host("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY"),
+    host("xai", "https://api.x.ai/v1", "XAI_API_KEY"),
+    host("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY"),
+    host("perplexity", "https://api.perplexity.ai", "PERPLEXITY_API_KEY"),
+    host("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
+    host("fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY"),
+    host("huggingface", "https://router.huggingface.co/v1", "HF_TOKEN"),
+    host("zai", "https://api.z.ai/api/paas/v4", "ZAI_API_KEY"),
+    local("ollama", "http://127.0.0.1:11434/v1", "ollama"),
+    local("vllm", "http://127.0.0.1:8000/v1", "vllm"),
+    local("llamacpp", "http://127.0.0.1:8080/v1", "llamacpp"),
+    local("lmstudio", "http://127.0.0.1:1234/v1", "lmstudio"),
+];
+
+/// Returns every provider that is known by name.
+pub fn presets() -> &'static [Preset] {
+    TABLE
+}
+
+impl Preset {
+    pub(super) fn named(name: &str) -> Option<&'static Self> {
+        TABLE.iter().find(|preset| preset.name == name)
+    }
+
+    /// Tells whether it asks for a key.
+    pub(super) fn wants_key(&self) -> bool {
+        self.bills != Bills::Nothing
+    }
+
+    /// Returns the models that are its own and were not retired when the catalogue was written, as far as they speak a
+    /// dialect. What retires later stays, and is reported.
+    pub(super) fn models(&self, dialect: DialectConfig) -> BTreeMap<String, ModelConfig> {
+        let speaks = |model: &catalog::Model| model.chats || dialect == DialectConfig::OpenaiResponses;
+        let lives = |model: &catalog::Model| model.retires.is_none_or(|last| Some(last) >= catalog::as_of());
+        let own = catalog::models().iter().filter(|model| Some(model.vendor) == self.serves);
+        let own = own.filter(|model| speaks(model) && lives(model) && model.capabilities.context_tokens_max.is_some());
+        own.map(|model| (model.id.to_owned(), ModelConfig::default())).collect()
+    }
+}
+
+impl Bills {
+    /// Returns what a model costs here, as far as that is known without being told.
+    pub(super) fn price(self, model: &str) -> Option<Price> {
+        match self {
+            Self::As(vendors) => catalog::find_at(vendors, model)?.price,
+            Self::AsVendor => catalog::find(model)?.price,
+            Self::Own => None,
+            Self::Nothing => Some(Price { input: 0.0, cached_input: 0.0, output: 0.0 }),
+        }
+    }
+}
+
+/// Says which presets there are, the one that was likely meant first.
+pub(super) fn known(name: &str) -> String {
+    let names: Vec<&str> = TABLE.iter().map(|preset| preset.name).collect();
+    let nearest = names.iter().min_by_key(|known| distance(name, known));
+    // More than a third of other letters is another word.
+    let meant = nearest.filter(|known| distance(name, known) <= known.len().div_ceil(3));
+    let meant = meant.map_or(String::new(), |known| format!("did you mean `{known}`? "));
+    format!("{meant}there are: {}", names.join(", "))
+}
+
+/// Returns how many letters must be put in, left out or changed to make one word of another (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
+        for (place, there) in other.iter().enumerate() {
+            let changed = diagonal + usize::from(letter != *there);
+            diagonal = row[place + 1];
+            row[place + 1] = changed.min(diagonal + 1).min(row[place] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Quirks;
+
+    #[test]
+    fn words_are_as_far_apart_as_letters_must_change() {
+        for (one, other, expected) in
+            [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3), ("é", "e", 1)]
+        {
+            assert_eq!((distance(one, other), distance(other, one)), (expected, expected), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_one_brings_it_to_mind() {
+        for (name, meant) in
+            [("openia", "openai"), ("antropic", "anthropic"), ("Mistral", "mistral"), ("lm-studio", "lmstudio")]
+        {
+            assert!(
+                known(name).starts_with(&format!("did you mean `{meant}`? there are: openai, ")),
+                "{}",
+                known(name)
+            );
+        }
+        assert!(known("bedrock").starts_with("there are: "), "{}", known("bedrock"));
+    }
+
+    #[test]
+    fn names_are_unique_and_every_accent_belongs_to_one() {
+        for (at, preset) in TABLE.iter().enumerate() {
+            assert!(TABLE[..at].iter().all(|other| other.name != preset.name), "{} twice", preset.name);
+            let accent = preset.flavour.map_or_else(|| Some(Quirks::at(preset.base_url)), Quirks::named);
+            let accent = accent.expect(preset.name).name;
+            let same = [preset.name, preset.name.trim_end_matches("-responses")].contains(&accent);
+            assert!(same || accent == "generic", "{} speaks with the accent {accent}", preset.name);
+            assert!(
+                same || Quirks::named(preset.name).is_none(),
+                "{} has an accent, and not this: {accent}",
+                preset.name
+            );
+        }
+        let without = ["generic", "azure-deployments"];
+        for name in Quirks::names().filter(|name| !without.contains(name)) {
+            assert!(Preset::named(name).is_some(), "{name} is an accent and no preset");
+        }
+    }
+
+    #[test]
+    fn a_vendors_models_are_those_that_live_and_speak_the_dialect() {
+        let models = |preset: &str| {
+            let preset = Preset::named(preset).expect("it is there");
+            preset.models(preset.dialect)
+        };
+        let chat = models("openai");
+        assert!(chat.contains_key("gpt-5-mini") && chat.contains_key("gpt-6-sol"));
+        assert!(!chat.contains_key("o1") && !chat.contains_key("gpt-5.4-pro") && !chat.contains_key("gpt-5.5-cyber"));
+        assert!(models("openai-responses").contains_key("gpt-5.4-pro"));
+        assert!(models("gemini").contains_key("gemini-2.5-flash") && models("vertex") == models("gemini"));
+        assert!(models("deepseek").keys().all(|model| model.starts_with("deepseek-")));
+        assert!(models("groq").is_empty() && models("azure").is_empty() && models("ollama").is_empty());
+    }
+}
