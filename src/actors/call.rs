@@ -433,6 +433,7 @@ impl Driver {
             content_bytes: 0,
             blocked: Duration::ZERO,
             notes: Vec::new(),
+            drift: Vec::new(),
         };
         let job = AttemptJob {
             request: self.request.clone(),

@@ -14,7 +14,7 @@ use super::shared::{Shared, now};
 use super::slot::ProviderStatus;
 use super::stream::ReplyStream;
 use crate::policy::snapshot::{Force, Health};
-use crate::words::{ChatRequest, Error, Reply, TargetId};
+use crate::words::{ChatRequest, Drift, Error, Reply, TargetId};
 
 /// What any actor may ask of the runtime. The port stands last, so that `ractor::call!` works.
 ///
@@ -67,6 +67,8 @@ pub struct ProviderHealth {
     pub incarnations: u64,
     /// Its targets.
     pub targets: Vec<(TargetId, Health)>,
+    /// What it sent that is not known here, and in how many answers. Counted as long as the provider is configured.
+    pub drift: Vec<(Drift, u64)>,
 }
 
 impl HealthSnapshot {
@@ -201,6 +203,7 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
             status: *slot.status.borrow(),
             incarnations: slot.incarnations.load(Relaxed),
             targets: targets.filter_map(|(index, spec)| Some((spec.id.clone(), slot.health(index)?))).collect(),
+            drift: slot.drift(),
         }
     });
     HealthSnapshot {

@@ -13,8 +13,9 @@ use serde_json::Value;
 
 use self::body::ErrorBody;
 pub(super) use self::body::tidy;
+use super::drift::tidied;
 use super::headers;
-use crate::words::{Dialect, Failure, FailureClass, RetryAfter, Scope};
+use crate::words::{Dialect, Drift, DriftKind, Failure, FailureClass, RetryAfter, Scope};
 
 /// How much of an error's body is read. The longest seen, with a whole traceback inside, has 20 kB.
 pub const ERROR_BYTES_MAX: usize = 256 << 10;
@@ -31,6 +32,12 @@ pub fn classify(_dialect: Dialect, status: u16, headers: &HeaderMap, body: &[u8]
             .or_else(|| headers::parse_text(&error.message))
     };
     build(Some(status), &error, hint)
+}
+
+/// Returns a failure's code if it is one that nobody here knows: the failure was then judged by its text and status.
+pub fn unknown_code(failure: &Failure) -> Option<Drift> {
+    let code = failure.code.as_deref().filter(|code| !rules::knows(code))?;
+    Some(Drift { kind: DriftKind::Code, name: tidied(code).into() })
 }
 
 /// Classifies an error that came inside an answer of status 200, be it the error object or what holds it.

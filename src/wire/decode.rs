@@ -11,7 +11,7 @@ use super::json::Nesting;
 use super::openai;
 use super::responses;
 use super::sse::{SseItem, SseParser, TooLong};
-use crate::words::{Dialect, Failure, FailureClass, Piece, Scope};
+use crate::words::{Dialect, Drift, Failure, FailureClass, Piece, Scope};
 
 /// The longest event of a stream. Whole tool calls and images come in one event; text is some hundred bytes.
 const EVENT_BYTES_MAX: usize = 8 << 20;
@@ -95,6 +95,11 @@ impl Decoder {
             }
         }
         Ok(Progress { alive, content, done: draft.done })
+    }
+
+    /// Returns what came so far that is not known here, each thing once, and forgets it.
+    pub fn take_drift(&mut self) -> Vec<Drift> {
+        self.draft.drifts.take()
     }
 
     /// Judges the answer when its body has ended.

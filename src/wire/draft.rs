@@ -11,8 +11,9 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::classify::{self, tidy};
+use super::drift::Drifts;
 use super::json::Content;
-use crate::words::{AssistantPart, Failure, FailureClass, Piece, Proof, Reasoning, StopReason, ToolCall, Usage};
+use crate::words::{AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, StopReason, ToolCall, Usage};
 
 /// The most tool calls of one answer. OpenAI takes 128 tools; more calls than that in one turn is a model gone astray.
 const TOOL_CALLS_MAX: usize = 128;
@@ -59,6 +60,8 @@ pub(super) struct Draft {
     pub(super) done: bool,
     pub(super) stop: Option<StopReason>,
     pub(super) usage: Option<Usage>,
+    /// What came that is not known.
+    pub(super) drifts: Drifts,
     model: Option<Arc<str>>,
     /// The provider's id of the answer, to make ids of tool calls that have none.
     id: String,
@@ -227,6 +230,14 @@ impl Draft {
         if matches!(self.stop, None | Some(StopReason::Stop | StopReason::Other)) {
             self.stop = Some(stop);
         }
+    }
+
+    /// Notes why the model stopped, by the provider's word for it; one that nobody here knows is noted as such.
+    pub(super) fn stopped_by(&mut self, stop: Option<StopReason>, word: &str) {
+        if stop.is_none() {
+            self.drifts.note(DriftKind::Finish, word);
+        }
+        self.stopped(stop.unwrap_or(StopReason::Other));
     }
 
     /// Judges the answer when its body has ended.

@@ -7,6 +7,7 @@ pub mod sse;
 pub mod headers;
 pub mod classify;
 mod json;
+mod drift;
 mod draft;
 mod decode;
 pub mod quirks;
@@ -16,7 +17,7 @@ mod responses;
 mod anthropic;
 mod gemini;
 
-pub use classify::classify;
+pub use classify::{classify, unknown_code};
 pub use decode::{Decoder, Progress};
 pub use draft::Ending;
 pub use headers::is_event_stream;

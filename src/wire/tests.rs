@@ -32,7 +32,7 @@ fn case_of(case: &Value) -> (&str, &str) {
 }
 
 /// Returns the dialect that reads a case's answer, if one does.
-fn dialect_of(case: &Value) -> Option<Dialect> {
+pub(super) fn dialect_of(case: &Value) -> Option<Dialect> {
     match (case["api"].as_str()?, case["provider"].as_str()?) {
         ("chat-completions", _) => Some(Dialect::OpenAiChat),
         ("responses", _) => Some(Dialect::OpenAiResponses),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{FailureClass, TargetId};
+use super::{DriftKind, FailureClass, TargetId};
 
 /// Something an operator wants to know, as it happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +49,15 @@ pub enum Event {
         target: TargetId,
         /// Why.
         class: FailureClass,
+    },
+    /// A provider sent something that is not known here, for the first time. Answers are not the worse for it yet.
+    Drift {
+        /// The provider.
+        provider: Arc<str>,
+        /// Where it stood.
+        what: DriftKind,
+        /// Its name.
+        name: Arc<str>,
     },
     /// A provider's actor crashed and is being restarted.
     ProviderCrashed {

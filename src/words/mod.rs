@@ -7,6 +7,7 @@
 
 pub mod attempt;
 pub mod chat;
+pub mod drift;
 pub mod error;
 pub mod event;
 pub mod failure;
@@ -18,6 +19,7 @@ pub use chat::{
     AssistantPart, ChatRequest, CommitPolicy, Effort, Image, Message, Priority, Proof, Reasoning, ResponseFormat,
     Sampling, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
 };
+pub use drift::{Drift, DriftKind};
 pub use error::{ConfigError, Error};
 pub use event::Event;
 pub use failure::{Failure, FailureClass, RetryAfter, Scope};

@@ -971,6 +971,7 @@ fn passes_on_the_code_that_tells_most() {
         (r#"{"error":{"code":"invalid_api_key","type":"invalid_request_error"}}"#, Some("invalid_api_key")),
         (r#"{"error":{"code":401,"type":"authentication_error"}}"#, Some("authentication_error")),
         (r#"{"error":{"code":401,"message":"x"}}"#, Some("401")),
+        (r#"{"type":"error","error":{"type":"authentication_error"}}"#, Some("authentication_error")),
         (r#"{"error":{"code":null,"message":"x"}}"#, None),
         (r#"{"detail":"x"}"#, None),
     ] {
