@@ -31,7 +31,11 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("anthropic__anthropic-messages__sse__200__aiku", "reasoning", "the oracle has no field for thinking_tokens: 353"),
     ("anthropic__anthropic-messages__json__400__seventeen-union", "class", "another vendor may take it"),
     ("anthropic__anthropic-messages__json__400__twenty-five-optional", "class", "as the one before"),
-    ("qwen__chat-completions__json__400__449", "action", "to ask elsewhere what a filter refused is the route's choice"),
+    (
+        "qwen__chat-completions__json__400__449",
+        "action",
+        "to ask elsewhere what a filter refused is the route's choice",
+    ),
     ("ollama__ollama-native", "kind", "not spoken: its OpenAI base is"),
     ("qwen__dashscope-native", "kind", "not spoken: its compatible mode is"),
 ];

@@ -53,8 +53,8 @@ pub struct Counts {
 /// A case as it was recorded.
 #[derive(Deserialize)]
 struct Case {
-    #[serde(default)]
-    case: Option<String>,
+    #[serde(default, rename = "case")]
+    name: Option<String>,
     #[serde(default)]
     provider: Option<String>,
     #[serde(default)]
@@ -95,7 +95,7 @@ enum Reader {
 /// Decodes one line.
 pub fn read(line: &[u8]) -> Row {
     match serde_json::from_slice::<Case>(line) {
-        Ok(case) => Row { case: case.case.clone(), ..case.decode() },
+        Ok(case) => Row { case: case.name.clone(), ..case.decode() },
         Err(problem) => {
             // A line that is JSON at least may say which case it is.
             let name = serde_json::from_slice::<Value>(line).ok();
@@ -196,12 +196,7 @@ fn answer(dialect: Dialect, streaming: bool, body: &[u8], headers: &HeaderMap) -
         Err(failure) => failed(&failure, headers),
     };
     let came = row.kind == "ok" || committed;
-    Row {
-        text: came.then_some(said),
-        reasoning_chars: came.then_some(thought),
-        committed: Some(committed),
-        ..row
-    }
+    Row { text: came.then_some(said), reasoning_chars: came.then_some(thought), committed: Some(committed), ..row }
 }
 
 fn whole(ending: &Ending) -> Row {

@@ -22,8 +22,8 @@ use crate::policy::admission::{Outcome, Report};
 use crate::transport::{Body, HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Decoder, Ending};
 use crate::words::{
-    AttemptEnd, AttemptRecord, CallId, ChatRequest, Drift, Event, Failure, FailureClass, Note, Piece, ResponseFormat, RetryAfter,
-    Secret, StopReason, ToolChoice, Usage,
+    AttemptEnd, AttemptRecord, CallId, ChatRequest, Drift, Event, Failure, FailureClass, Note, Piece, ResponseFormat,
+    RetryAfter, Secret, StopReason, ToolChoice, Usage,
 };
 
 /// Pieces an answer may be ahead of its reader.
@@ -156,8 +156,8 @@ impl Job {
     async fn answer(&mut self) -> Result<Ending, End> {
         let provider = self.account.target.provider.clone();
         let spec = &provider.spec;
-        let model = &self.account.target.id().model;
-        let encoded = wire::encode(spec.dialect, spec.quirks, &self.request, model, spec.stream_upstream)?;
+        let target = self.account.target.id();
+        let encoded = wire::encode(spec.dialect, spec.quirks, &self.request, target, spec.stream_upstream)?;
         self.account.notes = encoded.notes;
         let mut headers = encoded.headers;
         headers.extend(spec.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -185,8 +185,8 @@ impl Job {
 
     /// Decodes an answer as it arrives.
     async fn decode(&mut self, response: HttpResponse, watchdog: &mut Watchdog) -> Result<Ending, End> {
-        let mut decoder =
-            Decoder::new(self.account.target.provider.spec.dialect, wire::is_event_stream(&response.headers));
+        let spec = &self.account.target.provider.spec;
+        let mut decoder = Decoder::new(spec.dialect, wire::is_event_stream(&response.headers)).issuer(&spec.name);
         let read = self.read(&mut decoder, response.body, watchdog).await;
         self.account.drift = decoder.take_drift();
         read?;

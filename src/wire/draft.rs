@@ -13,7 +13,9 @@ use serde_json::value::RawValue;
 use super::classify::{self, tidy};
 use super::drift::Drifts;
 use super::json::Content;
-use crate::words::{AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, StopReason, ToolCall, Usage};
+use crate::words::{
+    AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, StopReason, ToolCall, Usage,
+};
 
 /// The most tool calls of one answer. OpenAI takes 128 tools; more calls than that in one turn is a model gone astray.
 const TOOL_CALLS_MAX: usize = 128;
@@ -240,8 +242,8 @@ impl Draft {
         self.stopped(stop.unwrap_or(StopReason::Other));
     }
 
-    /// Judges the answer when its body has ended.
-    pub(super) fn finish(self) -> Result<Ending, Failure> {
+    /// Judges the answer when its body has ended. Its proofs are those of the issuer, where there is a name.
+    pub(super) fn finish(self, issuer: Option<&Arc<str>>) -> Result<Ending, Failure> {
         if !self.done && self.stop.is_none() {
             return Err(cut("the body ended before the answer did"));
         }
@@ -258,6 +260,9 @@ impl Draft {
             }
         }
         parts.extend(said);
+        for proof in parts.iter_mut().filter_map(proof_of) {
+            proof.issuer = issuer.cloned();
+        }
         if matches!(stop, StopReason::Stop | StopReason::Other) {
             if called > 0 {
                 stop = StopReason::ToolCalls;
@@ -276,6 +281,14 @@ impl Draft {
             }
         }
         Ok(Ending { stop, usage: self.usage, model: self.model, parts })
+    }
+}
+
+fn proof_of(part: &mut AssistantPart) -> Option<&mut Proof> {
+    match part {
+        AssistantPart::Text(_) => None,
+        AssistantPart::Reasoning(reasoning) => reasoning.proof.as_mut(),
+        AssistantPart::ToolCall(call) => call.proof.as_mut(),
     }
 }
 

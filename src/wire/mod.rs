@@ -28,7 +28,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::words::{ChatRequest, Dialect, Failure, Note, Secret};
+use crate::words::{ChatRequest, Dialect, Failure, Note, Secret, TargetId};
 
 /// A request as it goes onto the wire, but for its key ([`authorize`]).
 #[derive(Clone, Debug)]
@@ -43,8 +43,8 @@ pub struct Encoded {
     pub notes: Vec<Note>,
 }
 
-/// Encodes a request for a model in a dialect, with a provider's accent; `streaming` asks for a stream with the usage at
-/// its end.
+/// Encodes a request for a target in a dialect, with a provider's accent; `streaming` asks for a stream with the usage at
+/// its end. Proofs that the target cannot read are left out.
 ///
 /// # Errors
 ///
@@ -53,12 +53,13 @@ pub fn encode(
     dialect: Dialect,
     quirks: &Quirks,
     request: &ChatRequest,
-    model: &str,
+    target: &TargetId,
     streaming: bool,
 ) -> Result<Encoded, Failure> {
+    let model = &*target.model;
     match dialect {
         Dialect::OpenAiChat => openai::encode(quirks, request, model, streaming),
-        Dialect::OpenAiResponses => responses::encode(quirks, request, model, streaming),
+        Dialect::OpenAiResponses => responses::encode(quirks, request, target, streaming),
         Dialect::AnthropicMessages => anthropic::encode(request, model, streaming),
         Dialect::Gemini | Dialect::Vertex => gemini::encode(dialect, request, model, streaming),
     }

@@ -62,13 +62,8 @@ fn decode<'a>(dialect: Dialect, streaming: bool, chunks: impl IntoIterator<Item 
     (pieces, decoder.finish())
 }
 
-const DIALECTS: [Dialect; 5] = [
-    Dialect::OpenAiChat,
-    Dialect::OpenAiResponses,
-    Dialect::AnthropicMessages,
-    Dialect::Gemini,
-    Dialect::Vertex,
-];
+const DIALECTS: [Dialect; 5] =
+    [Dialect::OpenAiChat, Dialect::OpenAiResponses, Dialect::AnthropicMessages, Dialect::Gemini, Dialect::Vertex];
 
 /// Cuts a body into chunks of up to 200 bytes.
 fn chunks<'a>(mut rest: &'a [u8], rng: &mut StdRng) -> Vec<&'a [u8]> {
@@ -95,7 +90,8 @@ fn recorded_answers_read_the_same_in_any_chunks() {
                 assert_eq!(decode(dialect, true, body.chunks(1)), expected, "{name}, byte by byte");
                 assert_eq!(decode(dialect, true, chunks(body, &mut rng)), expected, "{name}, in other chunks");
             }
-            let framed = body.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| b"{[<:dei".contains(byte));
+            let framed =
+                body.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| b"{[<:dei".contains(byte));
             if framed {
                 assert_eq!(decode(dialect, false, [body]), expected, "{name}: the body tells how it is framed");
             }

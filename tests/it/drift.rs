@@ -19,7 +19,7 @@ fn counts(world: &World, provider: &str) -> Vec<(&'static str, String, u64)> {
 /// A whole answer of status 200 with a field more.
 fn odd_reply(field: &str) -> Fault {
     let body = format!(r#"{{"{field}":1,"choices":[{{"message":{{"content":"Hi"}},"finish_reason":"stop"}}]}}"#);
-    Fault::Reply { status: 200, headers: HeaderMap::new(), body: body.into() }
+    Fault::Reply { status: 200, headers: HeaderMap::new(), body }
 }
 
 #[tokio::test(start_paused = true)]
@@ -56,7 +56,7 @@ async fn a_failures_unknown_code_is_counted_and_no_word_of_a_prompt_is() {
     let world = world(2, Script::default()).await;
     for code in ["bad_karma", PROMPT] {
         let body = format!(r#"{{"error":{{"message":"{PROMPT}","code":"{code}"}}}}"#);
-        world.providers[0].next(1, Fault::Reply { status: 500, headers: HeaderMap::new(), body: body.into() });
+        world.providers[0].next(1, Fault::Reply { status: 500, headers: HeaderMap::new(), body });
         world.runtime.chat(ask("hello")).await.expect("another provider answers");
     }
     settle().await;

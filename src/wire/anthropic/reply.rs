@@ -208,7 +208,7 @@ impl Block<'_> {
 }
 
 fn proof(data: String) -> Proof {
-    Proof { dialect: Dialect::AnthropicMessages, data }
+    Proof::new(Dialect::AnthropicMessages, data)
 }
 
 fn stop(reason: &Scalar<'_>, draft: &mut Draft) {

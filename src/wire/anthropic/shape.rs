@@ -7,8 +7,15 @@ use crate::wire::drift::Shape;
 pub(super) const EVENTS: &[&str] = &["content_block_stop", "ping"];
 
 /// Blocks that the provider's own tools leave; their results all end alike.
-pub(super) const BLOCKS: &[&str] =
-    &["compaction", "container_upload", "fallback", "mcp_tool_use", "search_result", "server_tool_use", "tool_reference"];
+pub(super) const BLOCKS: &[&str] = &[
+    "compaction",
+    "container_upload",
+    "fallback",
+    "mcp_tool_use",
+    "search_result",
+    "server_tool_use",
+    "tool_reference",
+];
 
 /// How blocks of a tool's result end: `web_search_tool_result`, `code_execution_tool_result`.
 pub(super) const RESULT_SUFFIX: &str = "tool_result";

@@ -140,7 +140,8 @@ fn recorded_answers_hold_nothing_that_is_unknown() {
     for case in &crate::wire::tests::cases() {
         let body = case["response"]["body"].as_str().expect("a body").as_bytes();
         let status = u16::try_from(case["response"]["status"].as_u64().expect("a status")).expect("a status");
-        let mut note = |drift: Drift| unknown.insert(format!("{} {} ({})", drift.kind.name(), drift.name, case["case"]));
+        let mut note =
+            |drift: Drift| unknown.insert(format!("{} {} ({})", drift.kind.name(), drift.name, case["case"]));
         if status != 200 {
             let failure = classify(Dialect::OpenAiChat, status, &http::HeaderMap::new(), body);
             unknown_code(&failure).map(&mut note);

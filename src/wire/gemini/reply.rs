@@ -213,7 +213,7 @@ fn stop_reason(reason: &str) -> Option<StopReason> {
 impl Part<'_> {
     fn read(self, dialect: Dialect, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         let signature = self.thought_signature.text();
-        let proof = (!signature.is_empty()).then(|| Proof { dialect, data: signature.to_owned() });
+        let proof = (!signature.is_empty()).then(|| Proof::new(dialect, signature));
         if let Some(call) = &self.function_call {
             return call.read(draft, proof);
         }

@@ -176,11 +176,14 @@ impl Response<'_> {
         let reason = self.incomplete_details.as_ref().map_or("", |details| details.reason.text());
         match status.unwrap_or(self.status.text()) {
             "" | "completed" => draft.stopped(StopReason::Stop),
-            "incomplete" => draft.stopped_by(match reason {
-                "max_output_tokens" | "max_tokens" => Some(StopReason::Length),
-                "content_filter" => Some(StopReason::ContentFilter),
-                _ => None,
-            }, reason),
+            "incomplete" => draft.stopped_by(
+                match reason {
+                    "max_output_tokens" | "max_tokens" => Some(StopReason::Length),
+                    "content_filter" => Some(StopReason::ContentFilter),
+                    _ => None,
+                },
+                reason,
+            ),
             "failed" => return Err(Failure::new(FailureClass::Server, "the provider reports an error, not which")),
             other => return Err(cut(&format!("the answer came when it was `{other}`"))),
         }
@@ -246,7 +249,7 @@ impl<'a> Item<'a> {
         match self.kind.text() {
             // Without its encrypted content an item cannot go back: the provider has not kept it.
             "reasoning" if !self.encrypted_content.text().is_empty() => {
-                draft.prove(Proof { dialect: Dialect::OpenAiResponses, data: raw.get().to_owned() });
+                draft.prove(Proof::new(Dialect::OpenAiResponses, raw.get()));
                 Ok(false)
             }
             "function_call" => draft.whole_call(self.call(index)?),

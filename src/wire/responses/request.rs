@@ -8,7 +8,8 @@ use crate::wire::Encoded;
 use crate::wire::quirks::{IdForm, Quirks};
 use crate::wire::request::{Address, Each, Fields, Notes, arguments, check, headers, write};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Failure, Message, Reasoning, ResponseFormat, Tool, ToolChoice, UserPart,
+    AssistantPart, ChatRequest, Dialect, Failure, Message, Proof, Reasoning, ResponseFormat, TargetId, Tool,
+    ToolChoice, UserPart,
 };
 
 /// The fewest tokens that may be asked for; less is refused.
@@ -20,13 +21,13 @@ const CALL_ID: IdForm = IdForm::Max(64);
 pub(in crate::wire) fn encode(
     quirks: &Quirks,
     request: &ChatRequest,
-    model: &str,
+    target: &TargetId,
     streaming: bool,
 ) -> Result<Encoded, Failure> {
     check(request)?;
     quirks.check(request)?;
     let mut notes = Notes::default();
-    let body = Body::of(quirks, request, model, streaming, &mut notes);
+    let body = Body::of(quirks, request, target, streaming, &mut notes);
     let body = write(request, &body)?;
     Ok(Encoded { path: quirks.responses_path.into(), headers: headers(streaming), body, notes: notes.0 })
 }
@@ -47,7 +48,8 @@ struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    fn of(quirks: &Quirks, request: &'a ChatRequest, model: &'a str, streaming: bool, notes: &mut Notes) -> Self {
+    fn of(quirks: &Quirks, request: &'a ChatRequest, target: &'a TargetId, streaming: bool, notes: &mut Notes) -> Self {
+        let TargetId { provider, model } = target;
         let sampling = &request.sampling;
         let takes = |field| quirks.takes(model, field);
         let temperature = notes.keep(takes("sampling.temperature"), "sampling.temperature", sampling.temperature);
@@ -64,8 +66,8 @@ impl<'a> Body<'a> {
         if output_tokens_max != request.output_tokens_max {
             notes.converted("output_tokens_max");
         }
-        let input =
-            Input { messages: &request.messages, system_role: quirks.system_role(model), echoes: quirks.echoes };
+        let (messages, system_role) = (&request.messages, quirks.system_role(model));
+        let input = Input { messages, provider, system_role, echoes: quirks.echoes };
         input.note(notes);
         let encrypted = quirks.encrypts(model, effort.is_some() || request.extra.contains_key("reasoning"));
         Self {
@@ -131,6 +133,8 @@ fn tool_choice(choice: &ToolChoice) -> Option<serde_json::Value> {
 /// The conversation as items.
 struct Input<'a> {
     messages: &'a [Message],
+    /// Who reads it: accounts encrypt what their models think for themselves.
+    provider: &'a str,
     system_role: &'static str,
     /// Whether visible reasoning goes along where there is none encrypted.
     echoes: bool,
@@ -161,7 +165,8 @@ impl Input<'_> {
 
     /// Returns the item of a thought, if it can go: what this dialect encrypted, else what is visible.
     fn reasoning<'a>(&self, thought: &'a Reasoning) -> Option<Thought<'a>> {
-        let own = thought.proof.as_ref().filter(|proof| proof.dialect == Dialect::OpenAiResponses);
+        let is_own = |proof: &&Proof| proof.dialect == Dialect::OpenAiResponses && proof.is_of(self.provider);
+        let own = thought.proof.as_ref().filter(is_own);
         let item = own.and_then(|proof| serde_json::from_str::<&RawValue>(&proof.data).ok());
         let visible = Some(&thought.text[..]).filter(|text| self.echoes && !text.is_empty());
         item.filter(|item| item.get().starts_with('{')).map(Thought::Encrypted).or(visible.map(Thought::Visible))
