@@ -22,8 +22,8 @@ use crate::policy::admission::{Outcome, Report};
 use crate::transport::{Body, HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Decoder, Ending};
 use crate::words::{
-    AttemptEnd, AttemptRecord, CallId, ChatRequest, Failure, FailureClass, Note, Piece, ResponseFormat, RetryAfter,
-    Secret, StopReason, ToolChoice, Usage,
+    AttemptEnd, AttemptRecord, CallId, ChatRequest, Drift, Event, Failure, FailureClass, Note, Piece, ResponseFormat,
+    RetryAfter, Secret, StopReason, ToolChoice, Usage,
 };
 
 /// Pieces an answer may be ahead of its reader.
@@ -80,6 +80,8 @@ pub(super) struct Account {
     pub(super) notes: Vec<Note>,
     /// The secret that was sent, and the one before it, if that was refused.
     pub(super) secrets: [Option<Secret>; 2],
+    /// What of the answer is not known here.
+    pub(super) drift: Vec<Drift>,
 }
 
 pub(super) struct Attempt;
@@ -212,9 +214,30 @@ impl Job {
 
     /// Decodes an answer as it arrives.
     async fn decode(&mut self, response: HttpResponse, watchdog: &mut Watchdog) -> Result<Ending, End> {
-        let mut decoder =
-            Decoder::new(self.account.target.provider.spec.dialect, wire::is_event_stream(&response.headers));
-        let mut body = response.body;
+        let spec = &self.account.target.provider.spec;
+        let mut decoder = Decoder::new(spec.dialect, wire::is_event_stream(&response.headers)).issuer(&spec.name);
+        let read = self.read(&mut decoder, response.body, watchdog).await;
+        self.account.drift = decoder.take_drift();
+        read?;
+        let ending = decoder.finish()?;
+        if self.request.response_format != ResponseFormat::Text
+            && ending.stop == StopReason::Stop
+            && serde_json::from_str::<serde::de::IgnoredAny>(&ending.text()).is_err()
+        {
+            return Err(Failure::new(FailureClass::Unusable, "the answer is not the JSON that was asked for").into());
+        }
+        // Some servers ignore what they cannot enforce.
+        if matches!(self.request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
+            && ending.stop == StopReason::Stop
+            && ending.tool_calls().next().is_none()
+        {
+            return Err(Failure::new(FailureClass::Unusable, "no tool was called, and one was required").into());
+        }
+        Ok(ending)
+    }
+
+    /// Reads an answer's body to its end, and hands on what it says.
+    async fn read(&mut self, decoder: &mut Decoder, mut body: Body, watchdog: &mut Watchdog) -> Result<(), End> {
         let mut pieces = Vec::new();
         while let Some(chunk) = watchdog.guard(body.next(), &self.account.permit).await? {
             let chunk = chunk.map_err(|error| Failure::new(FailureClass::Cut, error.to_string()))?;
@@ -233,21 +256,7 @@ impl Job {
                 break;
             }
         }
-        let ending = decoder.finish()?;
-        if self.request.response_format != ResponseFormat::Text
-            && ending.stop == StopReason::Stop
-            && serde_json::from_str::<serde::de::IgnoredAny>(&ending.text()).is_err()
-        {
-            return Err(Failure::new(FailureClass::Unusable, "the answer is not the JSON that was asked for").into());
-        }
-        // Some servers ignore what they cannot enforce.
-        if matches!(self.request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
-            && ending.stop == StopReason::Stop
-            && ending.tool_calls().next().is_none()
-        {
-            return Err(Failure::new(FailureClass::Unusable, "no tool was called, and one was required").into());
-        }
-        Ok(ending)
+        Ok(())
     }
 
     /// Hands a piece on; waits for a slow reader, for which the provider is not to blame.
@@ -343,6 +352,7 @@ impl Account {
             Ok(ending) => (AttemptEnd::Won, None, Some(ending)),
             Err(End { failure, back }) => (AttemptEnd::Failed(self.redact(failure)), back, None),
         };
+        self.tell_drift(&end);
         let (usage, estimated) = self.usage(ending.as_ref());
         let began = self.begun.unwrap_or(now);
         let record = AttemptRecord {
@@ -369,6 +379,19 @@ impl Account {
         self.shared.ledger().enter(record.clone());
         let notes = std::mem::take(&mut self.notes);
         let _ = tell.send(Ended { record, back, ending, notes });
+    }
+
+    /// Counts what of the answer is not known here, and says what never came before.
+    fn tell_drift(&mut self, end: &AttemptEnd) {
+        if let AttemptEnd::Failed(failure) = end {
+            self.drift.extend(wire::unknown_code(failure));
+        }
+        let provider = &self.target.provider;
+        for Drift { kind, name } in self.drift.drain(..).filter_map(|drift| provider.slot.drifted(drift)) {
+            let (provider, what) = (provider.spec.name.clone(), kind);
+            tracing::warn!(%provider, what = what.name(), %name, "the provider sent what is not known here");
+            self.shared.tell(Event::Drift { provider, what, name });
+        }
     }
 
     /// Takes the secrets that were sent out of a provider's words, should it repeat them.

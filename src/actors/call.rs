@@ -441,6 +441,7 @@ impl Driver {
             blocked: Duration::ZERO,
             notes: Vec::new(),
             secrets: [const { None }; 2],
+            drift: Vec::new(),
         };
         let job = AttemptJob {
             request: self.request.clone(),

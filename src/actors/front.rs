@@ -14,7 +14,7 @@ use super::shared::{Shared, now};
 use super::slot::ProviderStatus;
 use super::stream::ReplyStream;
 use crate::policy::snapshot::{Force, Health};
-use crate::words::{ChatRequest, Date, Error, Reply, TargetId};
+use crate::words::{ChatRequest, Date, Drift, Error, Reply, TargetId};
 
 /// What any actor may ask of the runtime. The port stands last, so that `ractor::call!` works.
 ///
@@ -69,6 +69,8 @@ pub struct ProviderHealth {
     pub targets: Vec<(TargetId, Health)>,
     /// The last days of its models, of those where one is known.
     pub retires: Vec<(TargetId, Date)>,
+    /// What it sent that is not known here, and in how many answers. Counted as long as the provider is configured.
+    pub drift: Vec<(Drift, u64)>,
 }
 
 impl HealthSnapshot {
@@ -210,6 +212,7 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
             incarnations: slot.incarnations.load(Relaxed),
             retires: targets.clone().filter_map(|(_, spec)| Some((spec.id.clone(), spec.retires?))).collect(),
             targets: targets.filter_map(|(index, spec)| Some((spec.id.clone(), slot.health(index)?))).collect(),
+            drift: slot.drift(),
         }
     });
     HealthSnapshot {

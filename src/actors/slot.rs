@@ -2,6 +2,7 @@
 //!
 //! Readers never queue behind the actor and never wait for it: while it restarts they read its last words.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
@@ -14,7 +15,12 @@ use super::shared::lock;
 use crate::policy::admission::{Admission, Outcome, Report, Ticket};
 use crate::policy::snapshot::{Disabled, Health};
 use crate::transport::Transport;
-use crate::words::Limits;
+use crate::words::{Drift, Limits};
+
+/// The most unknown things of one provider that are told apart.
+const DRIFT_MAX: usize = 64;
+/// What the unknown things beyond them are called.
+const DRIFT_OTHERS: &str = "others";
 
 /// The living incarnation of an actor, if there is one.
 pub(crate) struct Post<M>(RwLock<Option<ActorRef<M>>>);
@@ -93,6 +99,8 @@ pub(crate) struct Slot {
     /// Ends of attempts that came while the provider was down, for verdicts among them must not be lost. At most as
     /// many as were in flight.
     missed: Mutex<Vec<(Ticket, Report)>>,
+    /// What the provider sent that is not known, and in how many answers.
+    drift: Mutex<BTreeMap<Drift, u64>>,
     /// How often the provider was started.
     pub(crate) incarnations: AtomicU64,
     /// Attempts in flight, per target.
@@ -109,6 +117,7 @@ impl Slot {
             status: watch::Sender::new(ProviderStatus::Up),
             checkpoint: Mutex::new(None),
             missed: Mutex::default(),
+            drift: Mutex::default(),
             incarnations: AtomicU64::new(0),
             gauges: (0..targets).map(|_| AtomicU32::new(0)).collect(),
         }
@@ -132,6 +141,22 @@ impl Slot {
     /// Tells whether no attempt is in flight at any target.
     pub(crate) fn is_idle(&self) -> bool {
         self.gauges.iter().all(|gauge| gauge.load(Relaxed) == 0)
+    }
+
+    /// Counts something unknown in an answer; returns it as it is counted, if that is for the first time.
+    pub(crate) fn drifted(&self, mut drift: Drift) -> Option<Drift> {
+        let mut seen = lock(&self.drift);
+        if seen.len() >= DRIFT_MAX && !seen.contains_key(&drift) {
+            drift.name = DRIFT_OTHERS.into();
+        }
+        let count = seen.entry(drift.clone()).or_default();
+        *count += 1;
+        (*count == 1).then_some(drift)
+    }
+
+    /// Returns what was unknown so far, and in how many answers.
+    pub(crate) fn drift(&self) -> Vec<(Drift, u64)> {
+        lock(&self.drift).iter().map(|(drift, count)| (drift.clone(), *count)).collect()
     }
 
     /// Names the living provider, and hands it what came while there was none.

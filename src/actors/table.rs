@@ -111,7 +111,8 @@ impl ProviderSpec {
 impl TargetSpec {
     /// Returns what the codecs are told of the model.
     pub(crate) fn model(&self) -> Model<'_> {
-        Model { name: &self.id.model, family: &self.family, reasons: self.class == ModelClass::Reasoning }
+        let TargetId { provider, model } = &self.id;
+        Model { provider, name: model, family: &self.family, reasons: self.class == ModelClass::Reasoning }
     }
 
     /// Returns the longest gap between two pieces of content: 15 s for chat, 90 s for reasoning models.

@@ -8,6 +8,7 @@
 mod models;
 mod reply;
 mod request;
+mod shape;
 mod turns;
 
 pub(super) use reply::{read_event, read_whole};

@@ -13,8 +13,9 @@ use serde_json::Value;
 
 use self::body::ErrorBody;
 pub(super) use self::body::tidy;
+use super::drift::tidied;
 use super::headers;
-use crate::words::{Dialect, Failure, FailureClass, RetryAfter, Scope};
+use crate::words::{Dialect, Drift, DriftKind, Failure, FailureClass, RetryAfter, Scope};
 
 /// How much of an error's body is read. The longest seen, with a whole traceback inside, has 20 kB.
 pub const ERROR_BYTES_MAX: usize = 256 << 10;
@@ -55,6 +56,12 @@ pub fn is_retirement(failure: &Failure) -> bool {
         RETIRED.iter().any(|word| text.contains(word))
     };
     failure.class == FailureClass::ModelGone && (says(&failure.message) || failure.code.as_deref().is_some_and(says))
+}
+
+/// Returns a failure's code if it is one that nobody here knows: the failure was then judged by its text and status.
+pub fn unknown_code(failure: &Failure) -> Option<Drift> {
+    let code = failure.code.as_deref().filter(|code| !rules::knows(code))?;
+    Some(Drift { kind: DriftKind::Code, name: tidied(code).into() })
 }
 
 /// Classifies an error that came inside an answer of status 200, be it the error object or what holds it.

@@ -4,6 +4,8 @@
 //! or one JSON value is read from the body itself: a provider may answer a streaming request with a whole reply, and
 //! content types lie.
 
+use std::sync::Arc;
+
 use super::anthropic;
 use super::draft::{Draft, Ending, cut};
 use super::gemini;
@@ -11,7 +13,7 @@ use super::json::Nesting;
 use super::openai;
 use super::responses;
 use super::sse::{SseItem, SseParser, TooLong};
-use crate::words::{Dialect, Failure, FailureClass, Piece, Scope};
+use crate::words::{Dialect, Drift, Failure, FailureClass, Piece, Scope};
 
 /// The longest event of a stream. Whole tool calls and images come in one event; text is some hundred bytes.
 const EVENT_BYTES_MAX: usize = 8 << 20;
@@ -37,6 +39,7 @@ pub struct Decoder {
     dialect: Dialect,
     framing: Framing,
     draft: Draft,
+    issuer: Option<Arc<str>>,
     bytes: usize,
 }
 
@@ -54,7 +57,14 @@ impl Decoder {
     /// Returns a decoder for one body. `streaming` is what [`is_event_stream`](super::is_event_stream) made of the
     /// headers; it counts only where the body's first byte leaves it open.
     pub fn new(dialect: Dialect, streaming: bool) -> Self {
-        Self { dialect, framing: Framing::Undecided { streaming }, draft: Draft::default(), bytes: 0 }
+        Self { dialect, framing: Framing::Undecided { streaming }, draft: Draft::default(), issuer: None, bytes: 0 }
+    }
+
+    /// Names the provider that sends the answer: its proofs are then its own.
+    #[must_use]
+    pub fn issuer(mut self, provider: &Arc<str>) -> Self {
+        self.issuer = Some(provider.clone());
+        self
     }
 
     /// Feeds a chunk; appends the pieces of content that it completes, neighbours of one kind joined. Tool calls
@@ -97,6 +107,11 @@ impl Decoder {
         Ok(Progress { alive, content, done: draft.done })
     }
 
+    /// Returns what came so far that is not known here, each thing once, and forgets it.
+    pub fn take_drift(&mut self) -> Vec<Drift> {
+        self.draft.drifts.take()
+    }
+
     /// Judges the answer when its body has ended.
     ///
     /// # Errors
@@ -109,7 +124,7 @@ impl Decoder {
             Framing::Events(parser) if parser.is_mid_event() && !self.draft.done && self.draft.stop.is_none() => {
                 Err(cut("the body ended in the middle of an event"))
             }
-            Framing::Events(_) | Framing::Whole { .. } => self.draft.finish(),
+            Framing::Events(_) | Framing::Whole { .. } => self.draft.finish(self.issuer.as_ref()),
         }
     }
 

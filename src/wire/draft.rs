@@ -11,8 +11,11 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::classify::{self, tidy};
+use super::drift::Drifts;
 use super::json::Content;
-use crate::words::{AssistantPart, Failure, FailureClass, Piece, Proof, Reasoning, StopReason, ToolCall, Usage};
+use crate::words::{
+    AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, StopReason, ToolCall, Usage,
+};
 
 /// The most tool calls of one answer. OpenAI takes 128 tools; more calls than that in one turn is a model gone astray.
 const TOOL_CALLS_MAX: usize = 128;
@@ -59,6 +62,8 @@ pub(super) struct Draft {
     pub(super) done: bool,
     pub(super) stop: Option<StopReason>,
     pub(super) usage: Option<Usage>,
+    /// What came that is not known.
+    pub(super) drifts: Drifts,
     model: Option<Arc<str>>,
     /// The provider's id of the answer, to make ids of tool calls that have none.
     id: String,
@@ -229,8 +234,16 @@ impl Draft {
         }
     }
 
-    /// Judges the answer when its body has ended.
-    pub(super) fn finish(self) -> Result<Ending, Failure> {
+    /// Notes why the model stopped, by the provider's word for it; one that nobody here knows is noted as such.
+    pub(super) fn stopped_by(&mut self, stop: Option<StopReason>, word: &str) {
+        if stop.is_none() {
+            self.drifts.note(DriftKind::Finish, word);
+        }
+        self.stopped(stop.unwrap_or(StopReason::Other));
+    }
+
+    /// Judges the answer when its body has ended. Its proofs are those of the issuer, where there is a name.
+    pub(super) fn finish(self, issuer: Option<&Arc<str>>) -> Result<Ending, Failure> {
         if !self.done && self.stop.is_none() {
             return Err(cut("the body ended before the answer did"));
         }
@@ -247,6 +260,9 @@ impl Draft {
             }
         }
         parts.extend(said);
+        for proof in parts.iter_mut().filter_map(proof_of) {
+            proof.issuer = issuer.cloned();
+        }
         if matches!(stop, StopReason::Stop | StopReason::Other) {
             if called > 0 {
                 stop = StopReason::ToolCalls;
@@ -265,6 +281,14 @@ impl Draft {
             }
         }
         Ok(Ending { stop, usage: self.usage, model: self.model, parts })
+    }
+}
+
+fn proof_of(part: &mut AssistantPart) -> Option<&mut Proof> {
+    match part {
+        AssistantPart::Text(_) => None,
+        AssistantPart::Reasoning(reasoning) => reasoning.proof.as_mut(),
+        AssistantPart::ToolCall(call) => call.proof.as_mut(),
     }
 }
 

@@ -8,6 +8,7 @@ mod conversation;
 mod family;
 mod reply;
 mod request;
+mod shape;
 
 pub(super) use reply::{read_event, read_whole};
 pub(super) use request::encode;

@@ -8,6 +8,7 @@ pub mod headers;
 pub mod limits;
 pub mod classify;
 mod json;
+mod drift;
 mod draft;
 mod decode;
 pub mod quirks;
@@ -17,7 +18,7 @@ mod responses;
 mod anthropic;
 mod gemini;
 
-pub use classify::classify;
+pub use classify::{classify, unknown_code};
 pub use decode::{Decoder, Progress};
 pub use draft::Ending;
 pub use headers::is_event_stream;
@@ -29,7 +30,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::words::{ChatRequest, Dialect, Failure, Note, Secret};
+use crate::words::{ChatRequest, Dialect, Failure, Note, Secret, TargetId};
 
 /// A request as it goes onto the wire, but for its key ([`authorize`]).
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct Encoded {
 /// The model that a request is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'a> {
+    /// Whose it is: what its provider wants back is for that provider alone.
+    pub provider: &'a str,
     /// What the provider calls it.
     pub name: &'a str,
     /// What its vendor calls it: what it takes and refuses is known by that.
@@ -58,12 +61,19 @@ pub struct Model<'a> {
 impl<'a> From<&'a str> for Model<'a> {
     /// A model of which no more is known than its name.
     fn from(name: &'a str) -> Self {
-        Self { name, family: name, reasons: false }
+        Self { provider: "", name, family: name, reasons: false }
+    }
+}
+
+impl<'a> From<&'a TargetId> for Model<'a> {
+    /// A model of which no more is known than its names.
+    fn from(target: &'a TargetId) -> Self {
+        Self { provider: &target.provider, ..Self::from(&*target.model) }
     }
 }
 
 /// Encodes a request for a model in a dialect, with a provider's accent; `streaming` asks for a stream with the usage at
-/// its end.
+/// its end. Proofs that the provider cannot read are left out.
 ///
 /// # Errors
 ///

@@ -6,6 +6,7 @@
 mod messages;
 mod reply;
 mod request;
+mod shape;
 
 pub(super) use reply::{read_event, read_whole};
 pub(super) use request::encode;

@@ -7,6 +7,7 @@
 
 mod reply;
 mod request;
+mod shape;
 
 pub(super) use reply::{read_event, read_whole};
 pub(super) use request::encode;

@@ -1,6 +1,7 @@
 //! What a caller asks for: one conversation and how it is to be answered.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -244,14 +245,29 @@ impl From<String> for Reasoning {
     }
 }
 
-/// Something opaque that only its issuer understands: a signature, an encrypted thought. It goes back unchanged to a
-/// target of the same dialect, and to nobody else.
+/// Something opaque that only its issuer understands: a signature, an encrypted thought. It goes back unchanged to who
+/// can read it, and to nobody else: that is a target of the same dialect, and where accounts encrypt for themselves
+/// (OpenAI's responses) a target of the same provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
-    /// Who can read it.
+    /// How its issuer speaks.
     pub dialect: Dialect,
+    /// The provider that issued it, by its name in the configuration. `None` is not known: then the dialect decides.
+    pub issuer: Option<Arc<str>>,
     /// As it came.
     pub data: String,
+}
+
+impl Proof {
+    /// Returns a proof of a dialect whose issuer is not known.
+    pub fn new(dialect: Dialect, data: impl Into<String>) -> Self {
+        Self { dialect, issuer: None, data: data.into() }
+    }
+
+    /// Tells whether a provider encrypted it for itself, or may have.
+    pub fn is_of(&self, provider: &str) -> bool {
+        self.issuer.as_deref().is_none_or(|issuer| issuer == provider)
+    }
 }
 
 /// A call of a tool, complete.

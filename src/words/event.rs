@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Date, FailureClass, TargetId};
+use super::{Date, DriftKind, FailureClass, TargetId};
 
 /// Something an operator wants to know, as it happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +59,15 @@ pub enum Event {
         on: Option<Date>,
         /// Who serves in its place once its provider refuses it, if that is configured.
         replacement: Option<TargetId>,
+    },
+    /// A provider sent something that is not known here, for the first time. Answers are not the worse for it yet.
+    Drift {
+        /// The provider.
+        provider: Arc<str>,
+        /// Where it stood.
+        what: DriftKind,
+        /// Its name.
+        name: Arc<str>,
     },
     /// A provider's actor crashed and is being restarted.
     ProviderCrashed {

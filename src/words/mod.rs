@@ -8,6 +8,7 @@
 pub mod attempt;
 pub mod chat;
 pub mod date;
+pub mod drift;
 pub mod error;
 pub mod event;
 pub mod failure;
@@ -21,6 +22,7 @@ pub use chat::{
     Sampling, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
 };
 pub use date::Date;
+pub use drift::{Drift, DriftKind};
 pub use error::{ConfigError, Error};
 pub use event::Event;
 pub use failure::{Failure, FailureClass, RetryAfter, Scope};

@@ -5,6 +5,7 @@ mod kit;
 mod classes;
 mod config_errors;
 mod dialects;
+mod drift;
 mod failover;
 mod keys;
 mod lifetimes;

@@ -4,10 +4,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::REDACTED;
+use super::shape::{BLOCKS, DELTAS, EVENT, EVENTS, MESSAGE, RESULT_SUFFIX};
 use crate::wire::classify;
 use crate::wire::draft::{Draft, Fragment, broken, cut};
 use crate::wire::json::{Scalar, parse};
-use crate::words::{Dialect, Failure, Piece, Proof, StopReason, Usage};
+use crate::words::{Dialect, DriftKind, Failure, Piece, Proof, StopReason, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
 pub(in crate::wire) fn read_event(
@@ -25,10 +26,17 @@ pub(in crate::wire) fn read_event(
         _ => match parse::<Event<'_>>(data) {
             Ok(event) => event,
             Err(problem) if is_ours(name) => return Err(broken(data, &problem)),
-            Err(_) => return Ok(false),
+            Err(_) => {
+                draft.drifts.note(DriftKind::Event, name);
+                return Ok(false);
+            }
         },
     };
-    match event.kind.text() {
+    let kind = event.kind.text();
+    if matches!(kind, "message_start" | "message_delta") {
+        draft.drifts.look(&EVENT, data, true);
+    }
+    match kind {
         "" if is_ours(name) => classify::recognise(data).map_or(Ok(false), Err),
         "message_start" => event.message.unwrap_or_default().read(draft, out),
         "content_block_start" => event.content_block.unwrap_or_default().begin(event.index.count(), draft, out),
@@ -43,8 +51,12 @@ pub(in crate::wire) fn read_event(
             Ok(false)
         }
         "error" => Err(classify::in_band(data)),
-        // `ping`, `content_block_stop`, and whatever there may be some day.
-        _ => Ok(false),
+        _ => {
+            if !EVENTS.contains(&kind) {
+                draft.drifts.note(DriftKind::Event, if kind.is_empty() { name } else { kind });
+            }
+            Ok(false)
+        }
     }
 }
 
@@ -56,7 +68,10 @@ fn is_ours(name: &str) -> bool {
 /// Reads a whole answer; tells whether it had content.
 pub(in crate::wire) fn read_whole(draft: &mut Draft, body: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
     match parse::<Message<'_>>(body) {
-        Ok(message) if message.content.is_some() => message.read(draft, out),
+        Ok(message) if message.content.is_some() => {
+            draft.drifts.look(&MESSAGE, body, true);
+            message.read(draft, out)
+        }
         Ok(_) => Err(classify::recognise(body).unwrap_or_else(|| cut("the provider sent a message without content"))),
         Err(problem) => Err(broken(body, &problem)),
     }
@@ -150,7 +165,12 @@ impl Block<'_> {
                 let (id, name) = (self.id.text(), self.name.text());
                 draft.fragment(Fragment { index, id, name, arguments, proof: None })
             }
-            _ => Ok(false),
+            kind => {
+                if !BLOCKS.contains(&kind) && !kind.ends_with(RESULT_SUFFIX) {
+                    draft.drifts.note(DriftKind::Part, kind);
+                }
+                Ok(false)
+            }
         }
     }
 
@@ -163,7 +183,14 @@ impl Block<'_> {
                 let arguments = self.partial_json.text().into();
                 draft.fragment(Fragment { index, arguments, ..Fragment::default() })
             }
-            _ => Ok(false),
+            // The arguments of a tool of the provider's own.
+            "input_json_delta" => Ok(false),
+            kind => {
+                if !DELTAS.contains(&kind) {
+                    draft.drifts.note(DriftKind::Part, kind);
+                }
+                Ok(false)
+            }
         }
     }
 
@@ -181,20 +208,21 @@ impl Block<'_> {
 }
 
 fn proof(data: String) -> Proof {
-    Proof { dialect: Dialect::AnthropicMessages, data }
+    Proof::new(Dialect::AnthropicMessages, data)
 }
 
 fn stop(reason: &Scalar<'_>, draft: &mut Draft) {
-    let reason = match reason.text() {
+    let stop = match reason.text() {
         "" => return,
-        "end_turn" | "stop_sequence" => StopReason::Stop,
-        "max_tokens" | "model_context_window_exceeded" => StopReason::Length,
-        "tool_use" => StopReason::ToolCalls,
-        "refusal" => StopReason::Refusal,
-        // `pause_turn`, `compaction`: the provider's own tools are not done.
-        _ => StopReason::Other,
+        "end_turn" | "stop_sequence" => Some(StopReason::Stop),
+        "max_tokens" | "model_context_window_exceeded" => Some(StopReason::Length),
+        "tool_use" => Some(StopReason::ToolCalls),
+        "refusal" => Some(StopReason::Refusal),
+        // The provider's own tools are not done.
+        "pause_turn" | "compaction" => Some(StopReason::Other),
+        _ => None,
     };
-    draft.stopped(reason);
+    draft.stopped_by(stop, reason.text());
 }
 
 /// Usage. In a stream all counts are totals up to then, and not all come every time.

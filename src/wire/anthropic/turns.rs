@@ -251,7 +251,7 @@ fn user_block(part: &UserPart) -> Result<Option<Block<'_>>, Failure> {
 
 /// Returns reasoning for the one who issued its proof.
 fn thinking_block(reasoning: &Reasoning) -> Option<Block<'_>> {
-    let Reasoning { text, proof: Some(Proof { dialect: Dialect::AnthropicMessages, data }) } = reasoning else {
+    let Reasoning { text, proof: Some(Proof { dialect: Dialect::AnthropicMessages, data, .. }) } = reasoning else {
         return None;
     };
     Some(match data.strip_prefix(REDACTED) {

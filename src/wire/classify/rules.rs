@@ -349,6 +349,88 @@ const RULES: &[Rule] = &[
     },
 ];
 
+/// Codes that tell no more than the status beside them does.
+const PLAIN_CODES: &[&str] = &[
+    "aborted",
+    "access_denied",
+    "access_token_expired",
+    "already_exists",
+    "array_above_max_length",
+    "api_error",
+    "apierror",
+    "badrequest",
+    "blocklist",
+    "cancelled",
+    "conflict_error",
+    "decimal_above_max_value",
+    "decimal_below_min_value",
+    "deadline_exceeded",
+    "failed_precondition",
+    "image_safety",
+    "insufficientpermissions",
+    "integer_above_max_value",
+    "integer_below_min_value",
+    "internal",
+    "internal_error",
+    "internal_server_error",
+    "internalservererror",
+    "invalid_function_parameters",
+    "invalid_json_schema",
+    "invalid_parameter_error",
+    "invalid_parameter",
+    "invalid_prompt",
+    "invalid_request",
+    "invalid_request_invalid_args",
+    "invalid_request_prompt",
+    "invalid-argument",
+    "invalidparameter",
+    "jailbreak",
+    "malformed_function_call",
+    "malformed_response",
+    "missing_thought_signature",
+    "model_armor",
+    "none",
+    "not_found",
+    "not_found_error",
+    "notfound",
+    "notfounderror",
+    "other",
+    "out_of_range",
+    "payload_too_large",
+    "permission_error",
+    "prohibited_content",
+    "provider_unavailable",
+    "recitation",
+    "request_too_large",
+    "requests",
+    "safety",
+    "server",
+    "server_error",
+    "spii",
+    "string_above_max_length",
+    "string_below_min_length",
+    "timeout",
+    "timeout_error",
+    "tokens",
+    "too_many_tool_calls",
+    "unauthorized",
+    "unavailable_error",
+    "unexpected_tool_call",
+    "unimplemented",
+    "unknown",
+    "unknown_error",
+    "unmapped",
+    "unprocessable",
+    "value_error",
+];
+
+/// Tells whether a code is known: to a rule, or as one that tells nothing. Numbers are statuses.
+pub(super) fn knows(code: &str) -> bool {
+    let rules = RULES.iter().flat_map(|rule| rule.codes);
+    code.bytes().all(|byte| byte.is_ascii_digit())
+        || rules.chain(PLAIN_CODES).any(|known| code.eq_ignore_ascii_case(known))
+}
+
 /// Judges an error by its codes, its texts and its status, in this order.
 pub(super) fn judge(status: Option<u16>, error: &ErrorBody) -> Verdict {
     let class = if exceeds_limit(status, error) {

@@ -202,6 +202,41 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         Scope::Request,
     ),
     (
+        "OpenAI",
+        429,
+        r#"{"error":{"message":"Spend limit","type":"billing","code":"organization_spend_limit_exceeded"}}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "OpenAI",
+        429,
+        r#"{"error":{"message":"Usage limit","type":"billing","code":"organization_usage_limit_exceeded"}}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "OpenAI",
+        400,
+        r#"{"error":{"message":"Invalid value: 'x'.","type":"invalid_request_error","param":"input[0]","code":"invalid_value"}}"#,
+        C::BadRequest,
+        Scope::Request,
+    ),
+    (
+        "OpenAI",
+        400,
+        r#"{"error":{"message":"Invalid schema for function f.","type":"invalid_request_error","code":"invalid_function_parameters"}}"#,
+        C::BadRequest,
+        Scope::Request,
+    ),
+    (
+        "OpenAI",
+        401,
+        r#"{"error":{"message":"You must be a member of an organization to use the API","type":"invalid_request_error","code":null}}"#,
+        C::Unauthorised,
+        Scope::Key,
+    ),
+    (
         "Anthropic",
         401,
         r#"{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"},"request_id":"r"}"#,
@@ -406,6 +441,27 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         Scope::Model,
     ),
     (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"You have reached your specified workspace API usage limits."}}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "Anthropic",
+        413,
+        r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#,
+        C::BadRequest,
+        Scope::Request,
+    ),
+    (
+        "Anthropic",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"messages.0.content: top_k is not supported by this model"}}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
         "Gemini",
         400,
         r#"{"error":{"code":400,"message":"Bad","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]}}"#,
@@ -525,6 +581,13 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         Scope::Request,
     ),
     (
+        "Gemini",
+        403,
+        r#"{"error":{"code":403,"message":"The caller does not have permission","status":"PERMISSION_DENIED"}}"#,
+        C::Unauthorised,
+        Scope::Key,
+    ),
+    (
         "Vertex",
         429,
         r#"[{"error":{"code":429,"message":"Resource exhausted, please try again later.","status":"RESOURCE_EXHAUSTED"}}]"#,
@@ -599,6 +662,35 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         Scope::Request,
     ),
     (
+        "DeepSeek",
+        401,
+        r#"{"error":{"message":"Authentication Fails, Your api key: ****-key is invalid","type":"authentication_error","param":null,"code":"invalid_request_error"}}"#,
+        C::Unauthorised,
+        Scope::Key,
+    ),
+    ("DeepSeek", 500, r#"{"error":{"message":"Internal error","type":"unknown_error"}}"#, C::Server, Scope::Model),
+    (
+        "DeepSeek",
+        503,
+        r#"{"error":{"message":"Service is too busy. We advise users to temporarily switch to alternative LLM API service providers.","type":"service_unavailable_error"}}"#,
+        C::Overloaded,
+        Scope::Endpoint,
+    ),
+    (
+        "DeepSeek",
+        400,
+        r#"{"error":{"message":"This model's maximum context length is 65536 tokens. However, you requested 70000 tokens.","type":"invalid_request_error","code":"invalid_request_error"}}"#,
+        C::ContextTooLong,
+        Scope::Request,
+    ),
+    (
+        "DeepSeek",
+        400,
+        r#"{"error":{"message":"Messages with role tool must be a response to a preceding message with tool_calls","type":"invalid_request_error","code":"invalid_request_error"}}"#,
+        C::BadRequest,
+        Scope::Request,
+    ),
+    (
         "Qwen",
         401,
         r#"{"error":{"message":"Incorrect API key provided. ","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}"#,
@@ -669,6 +761,20 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         Scope::Endpoint,
     ),
     (
+        "Qwen",
+        429,
+        r#"{"error":{"code":"limit_requests","message":"You have exceeded your current request limit.","type":"limit_requests"}}"#,
+        C::RateLimited,
+        Scope::Key,
+    ),
+    (
+        "Qwen",
+        404,
+        r#"{"error":{"code":"model_not_found","message":"The model `x` does not exist or you do not have access to it."}}"#,
+        C::ModelGone,
+        Scope::Model,
+    ),
+    (
         "DashScope",
         401,
         r#"{"code":"InvalidApiKey","message":"Invalid API-key provided.","request_id":"r"}"#,
@@ -735,6 +841,34 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         Scope::Endpoint,
     ),
     (
+        "OpenRouter",
+        403,
+        r#"{"error":{"message":"Key not allowed","code":403,"metadata":{"error_type":"permission_denied"}}}"#,
+        C::Unauthorised,
+        Scope::Key,
+    ),
+    (
+        "OpenRouter",
+        404,
+        r#"{"error":{"message":"gone","code":404,"availability":{"code":"model_deprecated","retryable":false,"fallback_models":["y"]}}}"#,
+        C::ModelGone,
+        Scope::Model,
+    ),
+    (
+        "OpenRouter",
+        400,
+        r#"{"error":{"message":"none","code":400,"availability":{"code":"no_endpoints"}}}"#,
+        C::ModelGone,
+        Scope::Model,
+    ),
+    (
+        "OpenRouter",
+        429,
+        r#"{"error":{"message":"slow","code":429,"availability":{"code":"temporarily_unavailable","retryable":true,"retry_after":3}}}"#,
+        C::Overloaded,
+        Scope::Endpoint,
+    ),
+    (
         "Groq",
         413,
         r#"{"error":{"message":"Request too large on tokens per minute (TPM): Limit 6000, Requested 14368, please reduce","type":"tokens","code":"rate_limit_exceeded"}}"#,
@@ -781,6 +915,13 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         "Azure",
         429,
         r#"{"error":{"code":"429","message":"Requests have exceeded the token rate limit."}}"#,
+        C::RateLimited,
+        Scope::Key,
+    ),
+    (
+        "Azure",
+        429,
+        r#"{"error":{"code":"RateLimitReached","message":"Your requests have exceeded the call rate limit. Please retry after 6 seconds."}}"#,
         C::RateLimited,
         Scope::Key,
     ),
@@ -868,6 +1009,14 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
     ("a gateway", 503, "<html>no server is available</html>", C::Overloaded, Scope::Endpoint),
     ("a gateway", 524, "error code: 524", C::Server, Scope::Endpoint),
     ("a gateway", 500, "", C::Server, Scope::Model),
+    (
+        "a gateway",
+        520,
+        r#"<html><title>520: Web server is returning an unknown error</title></html>"#,
+        C::Server,
+        Scope::Endpoint,
+    ),
+    ("a gateway", 504, r#""#, C::Server, Scope::Endpoint),
     ("a proxy", 408, "", C::Server, Scope::Model),
     ("a firewall", 403, "Forbidden", C::Forbidden, Scope::Model),
     ("anything", 404, "404 page not found", C::ModelGone, Scope::Model),
@@ -888,6 +1037,12 @@ fn knows_every_provider_by_status_code_and_text() {
         })
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_row_stands_there_once() {
+    let rows: std::collections::BTreeSet<_> = TABLE.iter().map(|(_, status, body, ..)| (status, body)).collect();
+    assert_eq!(rows.len(), TABLE.len());
 }
 
 #[test]
@@ -971,6 +1126,7 @@ fn passes_on_the_code_that_tells_most() {
         (r#"{"error":{"code":"invalid_api_key","type":"invalid_request_error"}}"#, Some("invalid_api_key")),
         (r#"{"error":{"code":401,"type":"authentication_error"}}"#, Some("authentication_error")),
         (r#"{"error":{"code":401,"message":"x"}}"#, Some("401")),
+        (r#"{"type":"error","error":{"type":"authentication_error"}}"#, Some("authentication_error")),
         (r#"{"error":{"code":null,"message":"x"}}"#, None),
         (r#"{"detail":"x"}"#, None),
     ] {

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::words::StopReason;
+use crate::words::{AssistantPart, StopReason};
 
 fn push(decoder: &mut Decoder, chunk: &str) -> (Progress, Vec<Piece>) {
     let mut pieces = Vec::new();
@@ -134,6 +134,27 @@ fn a_whole_body_above_the_limit_is_cut() {
     let block = vec![b'x'; 8 << 20];
     let failure = (0..9).find_map(|_| decoder.push(&block, &mut pieces).err()).expect("a limit");
     assert_eq!(failure.class, FailureClass::Cut);
+}
+
+#[test]
+fn every_proof_names_who_sent_it() {
+    let body = r#"{"candidates":[{"content":{"parts":[
+        {"text":"Hm","thought":true,"thoughtSignature":"a"},
+        {"functionCall":{"name":"f"},"thoughtSignature":"b"}]},"finishReason":"STOP"}]}"#;
+    for issuer in [None, Some("google")] {
+        let mut decoder = Decoder::new(Dialect::Gemini, false);
+        if let Some(issuer) = issuer {
+            decoder = decoder.issuer(&issuer.into());
+        }
+        push(&mut decoder, body);
+        let mut ending = decoder.finish().expect("whole");
+        let issuers = ending.parts.iter_mut().map(|part| match part {
+            AssistantPart::Reasoning(reasoning) => reasoning.proof.take().expect("a proof").issuer,
+            AssistantPart::ToolCall(call) => call.proof.take().expect("a proof").issuer,
+            AssistantPart::Text(_) => panic!("nothing was said"),
+        });
+        assert_eq!(issuers.collect::<Vec<_>>(), vec![issuer.map(Arc::<str>::from); 2]);
+    }
 }
 
 proptest! {

@@ -6,10 +6,11 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::shape::CHUNK;
 use crate::wire::classify::{self, tidy};
 use crate::wire::draft::{Draft, Fragment, broken, unusable};
 use crate::wire::json::{Content as Text, Scalar, parse, says_something};
-use crate::words::{Dialect, Failure, FailureClass, Piece, Proof, StopReason, Usage};
+use crate::words::{Dialect, DriftKind, Failure, FailureClass, Piece, Proof, StopReason, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
 pub(in crate::wire) fn read_event(
@@ -24,7 +25,10 @@ pub(in crate::wire) fn read_event(
         ("error", data) => Err(classify::in_band(data)),
         ("" | "message", data) => read_whole(dialect, draft, data, out),
         // Gemini names no events: these are a gateway's.
-        _ => Ok(false),
+        _ => {
+            draft.drifts.note(DriftKind::Event, name);
+            Ok(false)
+        }
     }
 }
 
@@ -47,6 +51,8 @@ fn read(dialect: Dialect, draft: &mut Draft, text: &str, out: &mut Vec<Piece>) -
     if chunk.error.is_some_and(says_something) {
         return Err(classify::in_band(text));
     }
+    let ended = |candidate: &Candidate<'_>| !matches!(candidate.finish_reason, Scalar::Nothing);
+    draft.drifts.look(&CHUNK, text, chunk.candidates.as_ref().is_none_or(|all| all.iter().any(ended)));
     draft.identify(chunk.response_id.text(), chunk.model_version.text());
     let usage = chunk.usage_metadata.and_then(|raw| serde_json::from_str::<Tokens<'_>>(raw.get()).ok());
     draft.usage = usage.as_ref().and_then(Tokens::normal).or(draft.usage);
@@ -155,12 +161,15 @@ impl Candidate<'_> {
         match &self.finish_reason {
             Scalar::Nothing | Scalar::Count(0) => {}
             // Enumerations as numbers; above these Google's two services do not agree.
-            Scalar::Count(number) => draft.stopped(match number {
-                1 => StopReason::Stop,
-                2 => StopReason::Length,
-                3 | 4 => StopReason::ContentFilter,
-                _ => StopReason::Other,
-            }),
+            Scalar::Count(number) => {
+                let stop = match number {
+                    1 => Some(StopReason::Stop),
+                    2 => Some(StopReason::Length),
+                    3 | 4 => Some(StopReason::ContentFilter),
+                    _ => None,
+                };
+                draft.stopped_by(stop, &number.to_string());
+            }
             Scalar::Text(reason) => match &**reason {
                 "" | "FINISH_REASON_UNSPECIFIED" => {}
                 "MALFORMED_FUNCTION_CALL"
@@ -172,7 +181,7 @@ impl Candidate<'_> {
                     let message = if said.is_empty() { "the model made a call that is none" } else { said };
                     return Err(coded(FailureClass::Unusable, reason, message));
                 }
-                reason => draft.stopped(stop_reason(reason)),
+                reason => draft.stopped_by(stop_reason(reason), reason),
             },
         }
         Ok(content)
@@ -183,8 +192,8 @@ fn coded(class: FailureClass, code: &str, message: &str) -> Failure {
     Failure { code: Some(tidy(code)), ..Failure::new(class, tidy(message)) }
 }
 
-fn stop_reason(reason: &str) -> StopReason {
-    match reason {
+fn stop_reason(reason: &str) -> Option<StopReason> {
+    Some(match reason {
         "STOP" => StopReason::Stop,
         "MAX_TOKENS" => StopReason::Length,
         "SAFETY"
@@ -196,14 +205,15 @@ fn stop_reason(reason: &str) -> StopReason {
         | "IMAGE_SAFETY"
         | "IMAGE_PROHIBITED_CONTENT"
         | "IMAGE_RECITATION" => StopReason::ContentFilter,
-        _ => StopReason::Other,
-    }
+        "LANGUAGE" | "OTHER" | "IMAGE_OTHER" | "NO_IMAGE" => StopReason::Other,
+        _ => return None,
+    })
 }
 
 impl Part<'_> {
     fn read(self, dialect: Dialect, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         let signature = self.thought_signature.text();
-        let proof = (!signature.is_empty()).then(|| Proof { dialect, data: signature.to_owned() });
+        let proof = (!signature.is_empty()).then(|| Proof::new(dialect, signature));
         if let Some(call) = &self.function_call {
             return call.read(draft, proof);
         }

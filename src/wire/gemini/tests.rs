@@ -50,7 +50,7 @@ fn call(id: &str, name: &str) -> ToolCall {
 }
 
 fn proof(dialect: Dialect, data: &str) -> Proof {
-    Proof { dialect, data: data.to_owned() }
+    Proof::new(dialect, data)
 }
 
 fn calls(calls: &[ToolCall]) -> Message {

@@ -6,10 +6,11 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::shape::CHUNK;
 use crate::wire::classify;
 use crate::wire::draft::{Draft, Fragment, arguments, broken};
 use crate::wire::json::{Content, Scalar, parse, says_something};
-use crate::words::{Failure, FailureClass, Piece, StopReason, Usage};
+use crate::words::{DriftKind, Failure, FailureClass, Piece, StopReason, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
 pub(in crate::wire) fn read_event(
@@ -27,9 +28,11 @@ pub(in crate::wire) fn read_event(
         }
         ("error", _) => Err(classify::in_band(data)),
         ("" | "message", _) => read(draft, data, false, out),
-        // Events of other names belong to no answer as long as they are not of its shape.
-        _ if parse::<Chunk<'_>>(data).is_ok() => read(draft, data, false, out),
-        _ => Ok(false),
+        _ => {
+            draft.drifts.note(DriftKind::Event, name);
+            // Events of other names belong to no answer as long as they are not of its shape.
+            if parse::<Chunk<'_>>(data).is_ok() { read(draft, data, false, out) } else { Ok(false) }
+        }
     }
 }
 
@@ -49,6 +52,8 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
         return Err(classify::in_band(text));
     }
     let usage = chunk.usage.or(groq.usage);
+    let ends = chunk.choice.as_ref().is_some_and(|choice| !choice.finish_reason.text().is_empty());
+    draft.drifts.look(&CHUNK, text, whole || ends || (usage.is_some() && chunk.choice.is_none()));
     if let Some(usage) = usage.and_then(|raw| serde_json::from_str::<Tokens<'_>>(raw.get()).ok()) {
         draft.usage = usage.normal().or(draft.usage);
     }
@@ -116,6 +121,8 @@ struct Delta<'a> {
 
 #[derive(Deserialize)]
 struct Call<'a> {
+    #[serde(borrow, default, rename = "type")]
+    kind: Scalar<'a>,
     #[serde(borrow, default)]
     index: Scalar<'a>,
     #[serde(borrow, default)]
@@ -146,7 +153,7 @@ impl Choice<'_> {
             "insufficient_system_resource" => {
                 return Err(Failure::new(FailureClass::Overloaded, "insufficient system resource"));
             }
-            reason => draft.stopped(stop_reason(reason)),
+            reason => draft.stopped_by(stop_reason(reason), reason),
         }
         Ok(content)
     }
@@ -162,8 +169,9 @@ impl Delta<'_> {
         content |= draft.text(self.content.text, out);
         content |= draft.refusal(self.refusal.text, out);
         for call in self.tool_calls.iter().flatten() {
-            if let Some(function) = &call.function {
-                content |= function.read(draft, call.index.count(), call.id.text())?;
+            match &call.function {
+                Some(function) => content |= function.read(draft, call.index.count(), call.id.text())?,
+                None => draft.drifts.note(DriftKind::Part, call.kind.text()),
             }
         }
         if let Some(function) = &self.function_call {
@@ -180,15 +188,15 @@ impl Function<'_> {
     }
 }
 
-fn stop_reason(reason: &str) -> StopReason {
-    match reason {
+fn stop_reason(reason: &str) -> Option<StopReason> {
+    Some(match reason {
         "stop" | "eos" | "stop_sequence" | "end_turn" => StopReason::Stop,
         "length" | "max_tokens" | "model_length" => StopReason::Length,
         "tool_calls" | "function_call" | "tool_use" => StopReason::ToolCalls,
         "content_filter" | "safety" | "SAFETY" | "sensitive" => StopReason::ContentFilter,
         "refusal" => StopReason::Refusal,
-        _ => StopReason::Other,
-    }
+        _ => return None,
+    })
 }
 
 /// Reads the first choice of index 0 and skips the others: nobody here asks for more than one.

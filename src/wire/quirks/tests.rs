@@ -3,16 +3,20 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::wire::{Encoded, authorize, encode};
 use crate::words::{
-    Dialect, FailureClass, Note, Proof, Reasoning, ResponseFormat, Sampling, Secret, Tool, ToolCall, ToolChoice,
-    ToolResult,
+    Dialect, FailureClass, Note, Proof, Reasoning, ResponseFormat, Sampling, Secret, TargetId, Tool, ToolCall,
+    ToolChoice, ToolResult,
 };
+
+fn target(model: &str) -> TargetId {
+    TargetId::new("p", model)
+}
 
 fn quirks(name: &str) -> &'static Quirks {
     Quirks::named(name).expect("a known name")
 }
 
 fn encoded(name: &str, model: &str, request: &ChatRequest) -> Encoded {
-    encode(Dialect::OpenAiChat, quirks(name), request, model, false).expect("a good request")
+    encode(Dialect::OpenAiChat, quirks(name), request, &target(model), false).expect("a good request")
 }
 
 fn body(name: &str, model: &str, request: &ChatRequest) -> Value {
@@ -424,7 +428,7 @@ fn reasoning_goes_back_only_in_the_tool_loops_that_want_it() {
     assert_eq!(notes, []);
     let (found, notes) = messages("openai", "m", &tools);
     assert_eq!((found[1].get("reasoning_content"), notes), (None, dropped.clone()));
-    let proof = Some(Proof { dialect: Dialect::OpenAiResponses, data: "{}".to_owned() });
+    let proof = Some(Proof::new(Dialect::OpenAiResponses, "{}"));
     let proven = tools.message(Message::Assistant(vec![thought(proof)]));
     assert_eq!(messages("deepseek", "m", &proven).1, dropped, "of its own kind nobody else can read it");
 }
@@ -446,7 +450,7 @@ fn what_a_provider_cannot_serve_goes_elsewhere() {
         ("perplexity", url(), None),
     ] {
         for dialect in [Dialect::OpenAiChat, Dialect::OpenAiResponses] {
-            let failure = encode(dialect, quirks(provider), &request, "m", true).err();
+            let failure = encode(dialect, quirks(provider), &request, &target("m"), true).err();
             let expected = field.map(|_| FailureClass::Unsupported);
             assert_eq!(failure.as_ref().map(|failure| failure.class), expected, "{provider}");
             assert!(failure.is_none_or(|failure| failure.message.starts_with(field.unwrap_or_default())));
@@ -473,7 +477,8 @@ fn streams_are_asked_for_as_each_provider_takes_it() {
         ("perplexity", true, true, false),
         ("qwen", false, true, true),
     ] {
-        let encoded = encode(Dialect::OpenAiChat, quirks(provider), &hello(), "m", streaming).expect("a good request");
+        let encoded =
+            encode(Dialect::OpenAiChat, quirks(provider), &hello(), &target("m"), streaming).expect("a good request");
         let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
         assert_eq!((body["stream"] == true, body["stream_options"].is_object()), (stream, usage), "{provider}");
         assert_eq!(encoded.headers["accept"] == "text/event-stream", stream);
@@ -531,7 +536,8 @@ fn azure_has_its_own_header_and_addresses() {
     assert_eq!(headers("azure").get("authorization"), None);
     assert!(headers("azure")["api-key"].is_sensitive());
     assert_eq!(headers("openai")["authorization"], "Bearer k");
-    let path = |dialect, name: &str| encode(dialect, quirks(name), &hello(), "my gpt/4", true).expect("good").path;
+    let path =
+        |dialect, name: &str| encode(dialect, quirks(name), &hello(), &target("my gpt/4"), true).expect("good").path;
     assert_eq!(path(Dialect::OpenAiChat, "azure"), "/chat/completions");
     let deployments = "azure-deployments";
     assert_eq!(path(Dialect::OpenAiChat, deployments), "/openai/deployments/my%20gpt%2F4/chat/completions");
@@ -750,7 +756,9 @@ fn bodies_have_the_shape_of_what_providers_were_recorded_to_accept() {
         };
         let model = recorded["model"].as_str().unwrap_or_default();
         let streaming = recorded["stream"] == true;
-        let Ok(encoded) = encode(Dialect::OpenAiChat, quirks, &request(&recorded), model, streaming) else { continue };
+        let Ok(encoded) = encode(Dialect::OpenAiChat, quirks, &request(&recorded), &target(model), streaming) else {
+            continue;
+        };
         // What we would not send is in the notes: then the bodies differ.
         let found = plain(serde_json::from_slice(&encoded.body).expect("JSON"));
         compared += 1;

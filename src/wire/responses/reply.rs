@@ -3,10 +3,11 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::shape::{EVENT, EVENTS, ITEMS, RESPONSE};
 use crate::wire::classify;
 use crate::wire::draft::{Draft, Fragment, arguments, broken, cut};
 use crate::wire::json::{Content, Scalar, parse, says_something};
-use crate::words::{Dialect, Failure, FailureClass, Piece, Proof, StopReason, Usage};
+use crate::words::{Dialect, DriftKind, Failure, FailureClass, Piece, Proof, StopReason, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
 pub(in crate::wire) fn read_event(
@@ -24,9 +25,12 @@ pub(in crate::wire) fn read_event(
         return Err(classify::in_band(data));
     }
     match parse::<Event<'_>>(data) {
-        Ok(event) => event.read(draft, data, out),
+        Ok(event) => event.read(draft, name, data, out),
         // Events of other names belong to no answer.
-        Err(_) if !matches!(name, "" | "message") && !name.starts_with("response.") => Ok(false),
+        Err(_) if !matches!(name, "" | "message") && !name.starts_with("response.") => {
+            draft.drifts.note(DriftKind::Event, name);
+            Ok(false)
+        }
         Err(problem) => Err(broken(data, &problem)),
     }
 }
@@ -35,7 +39,10 @@ pub(in crate::wire) fn read_event(
 pub(in crate::wire) fn read_whole(draft: &mut Draft, body: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
     match parse::<Response<'_>>(body) {
         Ok(response) if response.is_empty() => classify::recognise(body).map_or(Ok(false), Err),
-        Ok(response) => response.read(draft, None, out),
+        Ok(response) => {
+            draft.drifts.look(&RESPONSE, body, true);
+            response.read(draft, None, out)
+        }
         Err(problem) => Err(broken(body, &problem)),
     }
 }
@@ -58,7 +65,7 @@ struct Event<'a> {
 }
 
 impl Event<'_> {
-    fn read(self, draft: &mut Draft, data: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+    fn read(self, draft: &mut Draft, name: &str, data: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         let index = self.output_index.count();
         match self.kind.text() {
             "response.output_text.delta" => Ok(draft.text(self.delta.text, out)),
@@ -84,6 +91,7 @@ impl Event<'_> {
                 Ok(false)
             }
             "response.completed" | "response.incomplete" | "response.failed" => {
+                draft.drifts.look(&EVENT, data, true);
                 let status = self.kind.text().strip_prefix("response.");
                 let response = self.response.unwrap_or(RawValue::NULL).get();
                 let response = parse::<Option<Response<'_>>>(response).map_err(|problem| broken(data, &problem))?;
@@ -91,7 +99,12 @@ impl Event<'_> {
             }
             "error" => Err(classify::in_band(data)),
             _ if self.error.is_some_and(says_something) => Err(classify::in_band(data)),
-            _ => Ok(false),
+            kind => {
+                if !EVENTS.contains(&kind) {
+                    draft.drifts.note(DriftKind::Event, if kind.is_empty() { name } else { kind });
+                }
+                Ok(false)
+            }
         }
     }
 }
@@ -163,11 +176,14 @@ impl Response<'_> {
         let reason = self.incomplete_details.as_ref().map_or("", |details| details.reason.text());
         match status.unwrap_or(self.status.text()) {
             "" | "completed" => draft.stopped(StopReason::Stop),
-            "incomplete" => draft.stopped(match reason {
-                "max_output_tokens" | "max_tokens" => StopReason::Length,
-                "content_filter" => StopReason::ContentFilter,
-                _ => StopReason::Other,
-            }),
+            "incomplete" => draft.stopped_by(
+                match reason {
+                    "max_output_tokens" | "max_tokens" => Some(StopReason::Length),
+                    "content_filter" => Some(StopReason::ContentFilter),
+                    _ => None,
+                },
+                reason,
+            ),
             "failed" => return Err(Failure::new(FailureClass::Server, "the provider reports an error, not which")),
             other => return Err(cut(&format!("the answer came when it was `{other}`"))),
         }
@@ -233,11 +249,16 @@ impl<'a> Item<'a> {
         match self.kind.text() {
             // Without its encrypted content an item cannot go back: the provider has not kept it.
             "reasoning" if !self.encrypted_content.text().is_empty() => {
-                draft.prove(Proof { dialect: Dialect::OpenAiResponses, data: raw.get().to_owned() });
+                draft.prove(Proof::new(Dialect::OpenAiResponses, raw.get()));
                 Ok(false)
             }
             "function_call" => draft.whole_call(self.call(index)?),
-            _ => Ok(false),
+            kind => {
+                if !ITEMS.contains(&kind) {
+                    draft.drifts.note(DriftKind::Part, kind);
+                }
+                Ok(false)
+            }
         }
     }
 

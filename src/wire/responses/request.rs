@@ -8,7 +8,7 @@ use crate::wire::quirks::{IdForm, Quirks};
 use crate::wire::request::{Address, Each, Fields, Notes, arguments, check, headers, write};
 use crate::wire::{Encoded, Model};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Failure, Message, Reasoning, ResponseFormat, Tool, ToolChoice, UserPart,
+    AssistantPart, ChatRequest, Dialect, Failure, Message, Proof, Reasoning, ResponseFormat, Tool, ToolChoice, UserPart,
 };
 
 /// The fewest tokens that may be asked for; less is refused.
@@ -64,8 +64,8 @@ impl<'a> Body<'a> {
         if output_tokens_max != request.output_tokens_max {
             notes.converted("output_tokens_max");
         }
-        let input =
-            Input { messages: &request.messages, system_role: quirks.system_role(model), echoes: quirks.echoes };
+        let (messages, system_role) = (&request.messages, quirks.system_role(model));
+        let input = Input { messages, provider: model.provider, system_role, echoes: quirks.echoes };
         input.note(notes);
         let encrypted = quirks.encrypts(model, effort.is_some() || request.extra.contains_key("reasoning"));
         Self {
@@ -131,6 +131,8 @@ fn tool_choice(choice: &ToolChoice) -> Option<serde_json::Value> {
 /// The conversation as items.
 struct Input<'a> {
     messages: &'a [Message],
+    /// Who reads it: accounts encrypt what their models think for themselves.
+    provider: &'a str,
     system_role: &'static str,
     /// Whether visible reasoning goes along where there is none encrypted.
     echoes: bool,
@@ -161,7 +163,8 @@ impl Input<'_> {
 
     /// Returns the item of a thought, if it can go: what this dialect encrypted, else what is visible.
     fn reasoning<'a>(&self, thought: &'a Reasoning) -> Option<Thought<'a>> {
-        let own = thought.proof.as_ref().filter(|proof| proof.dialect == Dialect::OpenAiResponses);
+        let is_own = |proof: &&Proof| proof.dialect == Dialect::OpenAiResponses && proof.is_of(self.provider);
+        let own = thought.proof.as_ref().filter(is_own);
         let item = own.and_then(|proof| serde_json::from_str::<&RawValue>(&proof.data).ok());
         let visible = Some(&thought.text[..]).filter(|text| self.echoes && !text.is_empty());
         item.filter(|item| item.get().starts_with('{')).map(Thought::Encrypted).or(visible.map(Thought::Visible))

@@ -8,14 +8,18 @@ use crate::wire::quirks::{GENERIC, Quirks};
 use crate::wire::{Decoder, Ending};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Message, Note, Piece, Proof, Reasoning,
-    ResponseFormat, Sampling, StopReason, Tool, ToolCall, ToolChoice, ToolResult, Usage, UserPart,
+    ResponseFormat, Sampling, StopReason, TargetId, Tool, ToolCall, ToolChoice, ToolResult, Usage, UserPart,
 };
 
 // Requests.
 
+fn target(model: &str) -> TargetId {
+    TargetId::new("p", model)
+}
+
 fn encoded(quirks: &str, request: &ChatRequest, model: &str) -> (Value, Vec<Note>) {
     let quirks = Quirks::named(quirks).expect("a known name");
-    let encoded = encode(quirks, request, model.into(), false).expect("a good request");
+    let encoded = encode(quirks, request, (&target(model)).into(), false).expect("a good request");
     (serde_json::from_slice(&encoded.body).expect("JSON"), encoded.notes)
 }
 
@@ -37,7 +41,7 @@ fn call(id: &str, arguments: &str) -> ToolCall {
 }
 
 fn thought(text: &str, proof: Option<(Dialect, &str)>) -> AssistantPart {
-    let proof = proof.map(|(dialect, data)| Proof { dialect, data: data.to_owned() });
+    let proof = proof.map(|(dialect, data)| Proof::new(dialect, data));
     AssistantPart::Reasoning(Reasoning { text: text.to_owned(), proof })
 }
 
@@ -48,7 +52,7 @@ fn said(text: &str) -> AssistantPart {
 #[test]
 fn writes_the_smallest_request_and_leaves_nothing_at_the_provider() {
     let request = ChatRequest::new("smart").user("Hi");
-    let encoded = encode(&GENERIC, &request, "m".into(), true).expect("a good request");
+    let encoded = encode(&GENERIC, &request, (&target("m")).into(), true).expect("a good request");
     assert_eq!(encoded.path, "/responses");
     assert_eq!(encoded.headers["accept"], "text/event-stream");
     assert_eq!(
@@ -192,7 +196,7 @@ fn writes_a_conversation_as_items_in_its_order() {
         ]))
         .message(Message::tool_result(&call("call_1", ""), "sunny"))
         .message(Message::tool_result(&call("call_2", ""), ""));
-    let encoded = encode(&GENERIC, &request, "m".into(), false).expect("a good request");
+    let encoded = encode(&GENERIC, &request, (&target("m")).into(), false).expect("a good request");
     assert_eq!(encoded.notes, []);
     let text = String::from_utf8(encoded.body.to_vec()).expect("text");
     assert!(text.contains(item), "reasoning goes back unchanged, to the byte");
@@ -238,6 +242,31 @@ fn sends_reasoning_only_where_it_can_be_read_and_leads_to_something() {
 }
 
 #[test]
+fn encrypted_reasoning_goes_back_to_the_account_that_encrypted_it() {
+    let body = json!({"status": "completed", "output": [
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"},
+        {"type": "message", "content": [{"type": "output_text", "text": "a"}]}]});
+    let answer = |mut decoder: Decoder| {
+        decoder.push(body.to_string().as_bytes(), &mut Vec::new()).expect("an answer");
+        Message::Assistant(decoder.finish().expect("a whole answer").parts)
+    };
+    let decoder = || Decoder::new(Dialect::OpenAiResponses, false);
+    for (answer, provider, goes) in [
+        (answer(decoder().issuer(&"openai".into())), "openai", true),
+        (answer(decoder().issuer(&"openai".into())), "azure", false),
+        // Nobody knows who answered: then whoever speaks so is asked.
+        (answer(decoder()), "azure", true),
+    ] {
+        let request = ChatRequest::new("r").message(answer).user("x");
+        let encoded =
+            encode(&GENERIC, &request, (&TargetId::new(provider, "gpt-5")).into(), false).expect("a good request");
+        let text = String::from_utf8_lossy(&encoded.body).contains("gAAA");
+        let dropped = encoded.notes.contains(&Note::Dropped("messages.reasoning"));
+        assert_eq!((text, dropped), (goes, !goes), "{provider}");
+    }
+}
+
+#[test]
 fn what_was_thought_goes_back_in_clear_to_who_wants_it_so() {
     let encrypted = r#"{"type":"reasoning","encrypted_content":"gAAA"}"#;
     let request = ChatRequest::new("r").message(Message::Assistant(vec![
@@ -260,7 +289,7 @@ fn what_was_thought_goes_back_in_clear_to_who_wants_it_so() {
 #[test]
 fn takes_conversations_of_other_dialects() {
     let long = "toolu_".repeat(20);
-    let proof = Some(Proof { dialect: Dialect::OpenAiChat, data: "signature".to_owned() });
+    let proof = Some(Proof::new(Dialect::OpenAiChat, "signature"));
     let result = ToolResult { is_error: true, ..result_of(&long) };
     let request = ChatRequest::new("r")
         .user("x")
@@ -359,7 +388,7 @@ fn bodies_have_the_shape_of_recorded_ones() {
             ..ChatRequest::new("r").user("Generate a person named Bob")
         }),
         ("xai__responses__json__200__thinking-signatures-between-turns", "xai", &|recorded| {
-            let proof = Proof { dialect: Dialect::OpenAiResponses, data: recorded["input"][1].to_string() };
+            let proof = Proof::new(Dialect::OpenAiResponses, recorded["input"][1].to_string());
             ChatRequest {
                 effort: Some(Effort::Medium),
                 ..ChatRequest::new("r")
@@ -392,7 +421,8 @@ fn bodies_have_the_shape_of_recorded_ones() {
             recorded.as_str().map_or_else(|| recorded.clone(), |text| serde_json::from_str(text).expect("JSON"));
         let (model, streaming) = (recorded["model"].as_str().expect("a model"), recorded["stream"] == true);
         let quirks = Quirks::named(quirks).expect("a known name");
-        let encoded = encode(quirks, &translate(&recorded), model.into(), streaming).expect("a good request");
+        let encoded =
+            encode(quirks, &translate(&recorded), (&target(model)).into(), streaming).expect("a good request");
         assert_eq!(plain(serde_json::from_slice(&encoded.body).expect("JSON")), plain(recorded), "{name}");
         assert_eq!(encoded.notes, [], "{name}");
     }

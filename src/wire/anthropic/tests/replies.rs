@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use crate::wire::quirks::GENERIC;
 use crate::wire::{Decoder, Ending, encode};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Failure, FailureClass, Message, Piece, Proof, Reasoning, StopReason, ToolCall,
-    Usage,
+    AssistantPart, ChatRequest, Dialect, Failure, FailureClass, Message, Piece, Proof, Reasoning, StopReason, TargetId,
+    ToolCall, Usage,
 };
 
 type Decoded = (Vec<Piece>, Result<Ending, Failure>);
@@ -52,7 +52,7 @@ fn stop(reason: &str) -> Value {
 }
 
 fn thought(text: &str, data: &str) -> AssistantPart {
-    let proof = Some(Proof { dialect: Dialect::AnthropicMessages, data: data.to_owned() });
+    let proof = Some(Proof::new(Dialect::AnthropicMessages, data));
     AssistantPart::Reasoning(Reasoning { text: text.to_owned(), proof })
 }
 
@@ -162,9 +162,16 @@ fn reads_a_whole_message_as_the_stream_of_it() {
 
 #[test]
 fn an_answer_goes_back_as_it_came() {
-    let request = ChatRequest::new("r").user("Hi").message(Message::Assistant(all_parts()));
-    let encoded =
-        encode(Dialect::AnthropicMessages, &GENERIC, &request, "claude-opus-5", false).expect("a good request");
+    let mut parts = all_parts();
+    for part in &mut parts {
+        if let AssistantPart::Reasoning(Reasoning { proof: Some(proof), .. }) = part {
+            // Signatures hold wherever the model runs.
+            proof.issuer = Some("elsewhere".into());
+        }
+    }
+    let request = ChatRequest::new("r").user("Hi").message(Message::Assistant(parts));
+    let target = TargetId::new("p", "claude-opus-5");
+    let encoded = encode(Dialect::AnthropicMessages, &GENERIC, &request, &target, false).expect("a good request");
     let mut body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
     let mut expected = content();
     expected[3].as_object_mut().expect("an object").remove("citations");

@@ -53,7 +53,7 @@ fn result(id: &str, content: &str) -> Message {
 }
 
 fn thought(text: &str, dialect: Dialect, data: &str) -> AssistantPart {
-    let proof = Some(Proof { dialect, data: data.to_owned() });
+    let proof = Some(Proof::new(dialect, data));
     AssistantPart::Reasoning(Reasoning { text: text.to_owned(), proof })
 }
 

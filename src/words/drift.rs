@@ -1,0 +1,41 @@
+//! What a provider sends that this crate does not know: a sign that its dialect goes on without us.
+
+use std::sync::Arc;
+
+/// Where in an answer something unknown stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum DriftKind {
+    /// An event of a stream.
+    Event,
+    /// A field, named with those that hold it: `choices.delta.mood`.
+    Field,
+    /// A type of content: a block, an item, a kind of tool call.
+    Part,
+    /// A reason why the model stopped.
+    Finish,
+    /// A code of an error.
+    Code,
+}
+
+impl DriftKind {
+    /// Returns the kind's name as events and logs spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Event => "event",
+            Self::Field => "field",
+            Self::Part => "part",
+            Self::Finish => "finish",
+            Self::Code => "code",
+        }
+    }
+}
+
+/// Something unknown that came with an answer. It never breaks one: what is unknown is skipped.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Drift {
+    /// Where it stood.
+    pub kind: DriftKind,
+    /// Its name: at most 64 letters, digits and marks; `?` where it was no name.
+    pub name: Arc<str>,
+}
