@@ -1075,6 +1075,40 @@ fn knows_errors_inside_of_answers() {
 }
 
 #[test]
+fn tells_a_model_that_was_taken_out_of_service_from_one_that_never_was() {
+    for (status, body, retired) in [
+        (
+            404,
+            r#"{"error":{"message":"The model `x` has been deprecated, learn more here","code":"model_not_found"}}"#,
+            true,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"The model `x` has been decommissioned and is no longer supported.","code":"model_decommissioned"}}"#,
+            true,
+        ),
+        (404, r#"{"message":"model 'x' was removed on September 15, 2025"}"#, true),
+        (
+            400,
+            r#"{"error":{"code":400,"message":"gone","metadata":{},"availability":{"code":"model_deprecated"}}}"#,
+            true,
+        ),
+        (404, r#"{"error":{"message":"The model `x` does not exist","code":"model_not_found"}}"#, false),
+        (404, r#"{"error":{"type":"not_found_error","message":"model: x"}}"#, false),
+        // Not of a model.
+        (
+            400,
+            r#"{"error":{"type":"invalid_request_error","message":"`temperature` is deprecated for this model."}}"#,
+            false,
+        ),
+    ] {
+        let failure = failure(status, body);
+        assert_eq!(is_retirement(&failure), retired, "{body}");
+        assert!(!retired || failure.class == C::ModelGone, "{body}: {failure}");
+    }
+}
+
+#[test]
 fn takes_the_wait_from_headers_first_then_the_body_then_the_text() {
     let retry_info = r#"{"error":{"code":429,"message":"Please retry in 48.9s.","details":[{"@type":"google.rpc.RetryInfo","retryDelay":"48s"}]}}"#;
     let text_only = r#"{"error":{"code":"rate_limit_exceeded","message":"Please try again in 1m2.5s."}}"#;
