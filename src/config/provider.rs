@@ -133,6 +133,8 @@ pub enum DialectConfig {
     Gemini,
     /// Google's `generateContent` at Vertex AI, with an access token.
     Vertex,
+    /// Ollama's own chat; the base URL is without `/v1`.
+    Ollama,
 }
 
 impl ProviderConfig {
@@ -228,6 +230,7 @@ impl ProviderConfig {
                 DialectConfig::Anthropic => Dialect::AnthropicMessages,
                 DialectConfig::Gemini => Dialect::Gemini,
                 DialectConfig::Vertex => Dialect::Vertex,
+                DialectConfig::Ollama => Dialect::Ollama,
             },
             query: self.query(quirks),
             quirks,

@@ -16,6 +16,7 @@ mod openai;
 mod responses;
 mod anthropic;
 mod gemini;
+mod ollama;
 
 pub use classify::{classify, unknown_code};
 pub use decode::{Decoder, Progress};
@@ -62,6 +63,7 @@ pub fn encode(
         Dialect::OpenAiResponses => responses::encode(quirks, request, target, streaming),
         Dialect::AnthropicMessages => anthropic::encode(request, model, streaming),
         Dialect::Gemini | Dialect::Vertex => gemini::encode(dialect, request, model, streaming),
+        Dialect::Ollama => ollama::encode(request, model, streaming),
     }
 }
 
@@ -72,7 +74,7 @@ pub fn encode(
 /// `Unauthorised` where the key holds characters that no header may hold, a line break most often.
 pub fn authorize(dialect: Dialect, quirks: &Quirks, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
     match dialect {
-        Dialect::OpenAiChat | Dialect::OpenAiResponses => openai::authorize(quirks, key, headers),
+        Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Ollama => openai::authorize(quirks, key, headers),
         Dialect::AnthropicMessages => anthropic::authorize(key, headers),
         Dialect::Gemini | Dialect::Vertex => gemini::authorize(dialect, key, headers),
     }

@@ -275,7 +275,9 @@ fn encoding(rounds: usize) {
         rounds,
         &mut [
             &mut || {
-                drop(black_box(encode(Dialect::OpenAiChat, &GENERIC, &request, &target, true)).expect("a good request"));
+                drop(
+                    black_box(encode(Dialect::OpenAiChat, &GENERIC, &request, &target, true)).expect("a good request"),
+                );
             },
             &mut || drop(black_box(serde_json::to_vec(&tree)).expect("JSON")),
         ],
