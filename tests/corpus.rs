@@ -36,7 +36,6 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "action",
         "to ask elsewhere what a filter refused is the route's choice",
     ),
-    ("ollama__ollama-native", "kind", "not spoken: its OpenAI base is"),
     ("qwen__dashscope-native", "kind", "not spoken: its compatible mode is"),
 ];
 

@@ -159,12 +159,14 @@ impl Case {
             "responses" => Reader::Dialect(Dialect::OpenAiResponses),
             "anthropic-messages" => Reader::Dialect(Dialect::AnthropicMessages),
             "gemini-generate" => google(),
+            "ollama-native" => Reader::Dialect(Dialect::Ollama),
             "models" | "count-tokens" | "health" | "completions" | "embeddings" => Reader::Nobody,
             _ if path.ends_with("/chat/completions") => Reader::Dialect(Dialect::OpenAiChat),
             _ if path.ends_with("/responses") => Reader::Dialect(Dialect::OpenAiResponses),
             _ if path.ends_with("/messages") || path.ends_with("rawpredict") => {
                 Reader::Dialect(Dialect::AnthropicMessages)
             }
+            _ if path.ends_with("/api/chat") || path.ends_with("/api/generate") => Reader::Dialect(Dialect::Ollama),
             _ if path.ends_with(":generatecontent") || path.ends_with(":streamgeneratecontent") => google(),
             api => return Err(format!("`{api}` is no dialect that is spoken here")),
         })

@@ -154,6 +154,8 @@ pub enum DialectConfig {
     Gemini,
     /// Google's `generateContent` at Vertex AI, with an access token.
     Vertex,
+    /// Ollama's own chat; the base URL is without `/v1`.
+    Ollama,
 }
 
 impl From<DialectConfig> for Dialect {
@@ -164,6 +166,7 @@ impl From<DialectConfig> for Dialect {
             DialectConfig::Anthropic => Self::AnthropicMessages,
             DialectConfig::Gemini => Self::Gemini,
             DialectConfig::Vertex => Self::Vertex,
+            DialectConfig::Ollama => Self::Ollama,
         }
     }
 }

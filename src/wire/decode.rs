@@ -10,6 +10,7 @@ use super::anthropic;
 use super::draft::{Draft, Ending, cut};
 use super::gemini;
 use super::json::Nesting;
+use super::ollama;
 use super::openai;
 use super::responses;
 use super::sse::{SseItem, SseParser, TooLong};
@@ -49,7 +50,7 @@ enum Framing {
     Undecided { streaming: bool },
     /// An event stream.
     Events(SseParser),
-    /// One JSON value, gathered until it is complete.
+    /// One JSON value, gathered until it is complete; in Ollama's dialect one after another.
     Whole { body: Vec<u8>, nesting: Nesting },
 }
 
@@ -96,12 +97,18 @@ impl Decoder {
             }
             Framing::Whole { body, nesting } => {
                 limit(self.bytes, BODY_BYTES_MAX)?;
-                let end = nesting.end(chunk);
-                body.extend_from_slice(&chunk[..end.unwrap_or(chunk.len())]);
-                if end.is_some() {
-                    content = read_whole(dialect, draft, &String::from_utf8_lossy(body), out)?;
-                    draft.done = true;
+                let mut rest = chunk;
+                while let Some(end) = nesting.end(rest) {
+                    body.extend_from_slice(&rest[..end]);
+                    rest = &rest[end..];
+                    content |= read_whole(dialect, draft, &String::from_utf8_lossy(body), out)?;
+                    draft.done |= dialect != Dialect::Ollama;
+                    if draft.done {
+                        return Ok(Progress { alive, content, done: true });
+                    }
+                    body.clear();
                 }
+                body.extend_from_slice(rest);
             }
         }
         Ok(Progress { alive, content, done: draft.done })
@@ -161,6 +168,7 @@ fn read_event(
         Dialect::OpenAiResponses => responses::read_event(draft, name, data, out),
         Dialect::AnthropicMessages => anthropic::read_event(draft, name, data, out),
         Dialect::Gemini | Dialect::Vertex => gemini::read_event(dialect, draft, name, data, out),
+        Dialect::Ollama => ollama::read(draft, data, out),
     }
 }
 
@@ -171,6 +179,7 @@ fn read_whole(dialect: Dialect, draft: &mut Draft, body: &str, out: &mut Vec<Pie
         Dialect::OpenAiResponses => responses::read_whole(draft, body, out),
         Dialect::AnthropicMessages => anthropic::read_whole(draft, body, out),
         Dialect::Gemini | Dialect::Vertex => gemini::read_whole(dialect, draft, body, out),
+        Dialect::Ollama => ollama::read(draft, body, out),
     }
 }
 

@@ -17,6 +17,7 @@ mod openai;
 mod responses;
 mod anthropic;
 mod gemini;
+mod ollama;
 
 pub use classify::{classify, unknown_code};
 pub use decode::{Decoder, Progress};
@@ -91,6 +92,7 @@ pub fn encode<'a>(
         Dialect::OpenAiResponses => responses::encode(quirks, request, model, streaming),
         Dialect::AnthropicMessages => anthropic::encode(quirks, request, model, streaming),
         Dialect::Gemini | Dialect::Vertex => gemini::encode(dialect, request, model, streaming),
+        Dialect::Ollama => ollama::encode(request, model.name, streaming),
     }
 }
 
@@ -101,7 +103,7 @@ pub fn encode<'a>(
 /// `Unauthorised` where the key holds characters that no header may hold, a line break most often.
 pub fn authorize(dialect: Dialect, quirks: &Quirks, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
     match dialect {
-        Dialect::OpenAiChat | Dialect::OpenAiResponses => openai::authorize(quirks, key, headers),
+        Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Ollama => openai::authorize(quirks, key, headers),
         Dialect::AnthropicMessages => anthropic::authorize(quirks, key, headers),
         Dialect::Gemini | Dialect::Vertex => gemini::authorize(dialect, key, headers),
     }

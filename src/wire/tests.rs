@@ -39,6 +39,7 @@ pub(super) fn dialect_of(case: &Value) -> Option<Dialect> {
         ("anthropic-messages", _) => Some(Dialect::AnthropicMessages),
         ("gemini-generate", "vertex") => Some(Dialect::Vertex),
         ("gemini-generate", _) => Some(Dialect::Gemini),
+        ("ollama-native", _) => Some(Dialect::Ollama),
         _ => None,
     }
 }
@@ -62,8 +63,14 @@ fn decode<'a>(dialect: Dialect, streaming: bool, chunks: impl IntoIterator<Item 
     (pieces, decoder.finish())
 }
 
-const DIALECTS: [Dialect; 5] =
-    [Dialect::OpenAiChat, Dialect::OpenAiResponses, Dialect::AnthropicMessages, Dialect::Gemini, Dialect::Vertex];
+const DIALECTS: [Dialect; 6] = [
+    Dialect::OpenAiChat,
+    Dialect::OpenAiResponses,
+    Dialect::AnthropicMessages,
+    Dialect::Gemini,
+    Dialect::Vertex,
+    Dialect::Ollama,
+];
 
 /// Cuts a body into chunks of up to 200 bytes.
 fn chunks<'a>(mut rest: &'a [u8], rng: &mut StdRng) -> Vec<&'a [u8]> {

@@ -42,6 +42,8 @@ pub enum Dialect {
     Gemini,
     /// Google's `generateContent` at Vertex AI: another key, no ids of tool calls, proofs of its own.
     Vertex,
+    /// Ollama's own chat.
+    Ollama,
 }
 
 /// What kind of model it is: sets the first guesses of its latency and its timers.

@@ -1012,11 +1012,11 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
     (
         "a gateway",
         520,
-        r#"<html><title>520: Web server is returning an unknown error</title></html>"#,
+        "<html><title>520: Web server is returning an unknown error</title></html>",
         C::Server,
         Scope::Endpoint,
     ),
-    ("a gateway", 504, r#""#, C::Server, Scope::Endpoint),
+    ("a gateway", 504, "", C::Server, Scope::Endpoint),
     ("a proxy", 408, "", C::Server, Scope::Model),
     ("a firewall", 403, "Forbidden", C::Forbidden, Scope::Model),
     ("anything", 404, "404 page not found", C::ModelGone, Scope::Model),

@@ -21,6 +21,7 @@ fn main() -> std::io::Result<()> {
                 "anthropic-messages" => 2,
                 "gemini-generate" if case["provider"] == "vertex" => 4,
                 "gemini-generate" => 3,
+                "ollama-native" => 5,
                 _ => 0,
             };
             written += 1;

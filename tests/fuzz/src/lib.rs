@@ -7,12 +7,13 @@ use standin::wire::{self, Decoder, Ending, Quirks};
 use standin::{AssistantPart, ChatRequest, Dialect, Drift, Failure, Message, Piece, RetryAfter, TargetId};
 
 /// The dialects, by the first byte of an input.
-pub const DIALECTS: [Dialect; 5] = [
+pub const DIALECTS: [Dialect; 6] = [
     Dialect::OpenAiChat,
     Dialect::OpenAiResponses,
     Dialect::AnthropicMessages,
     Dialect::Gemini,
     Dialect::Vertex,
+    Dialect::Ollama,
 ];
 
 /// What every input begins with: the dialect, whether the headers say it streams, and how it is cut into chunks.

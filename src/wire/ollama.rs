@@ -1,0 +1,14 @@
+//! Ollama's own dialect, beside the OpenAI base that it offers, too.
+//!
+//! In flow requests and the JSON inside of answers, out flow bodies, pieces and what the answer's draft needs to be
+//! judged. A stream is one JSON object a line, without any framing around it. No tool can be forced here.
+
+mod reply;
+mod request;
+mod shape;
+
+pub(super) use reply::read;
+pub(super) use request::encode;
+
+#[cfg(test)]
+mod tests;

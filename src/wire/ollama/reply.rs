@@ -1,0 +1,118 @@
+//! Reads answers: lines of a stream and whole replies, which are one line.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::shape::LINE;
+use crate::wire::classify;
+use crate::wire::draft::{Draft, Fragment, arguments, broken};
+use crate::wire::json::{Content, Scalar, parse, says_something};
+use crate::words::{Failure, Piece, StopReason, Usage};
+
+/// Reads one line; tells whether it had content.
+pub(in crate::wire) fn read(draft: &mut Draft, text: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+    let line: Line<'_> = parse(text).map_err(|problem| broken(text, &problem))?;
+    if line.error.is_some_and(says_something) {
+        return Err(classify::in_band(text));
+    }
+    let done = line.done.is_some_and(|done| done.get() == "true");
+    if line.done.is_none() && line.message.is_none() {
+        return classify::recognise(text).map_or(Ok(false), Err);
+    }
+    draft.drifts.look(&LINE, text, done);
+    // Answers have no id; when one began is as good.
+    draft.identify(line.created_at.text(), line.model.text());
+    let mut content = draft.reasoning(line.thinking.text, out);
+    content |= draft.text(line.response.text, out);
+    if let Some(message) = line.message {
+        content |= message.read(draft, out)?;
+    }
+    if done {
+        let reason = line.done_reason.text();
+        draft.stopped_by(stop_reason(reason), reason);
+        let count = |count: &Scalar<'_>| count.count().unwrap_or(0);
+        // What is read from the cache is not counted at all.
+        let (input, output) = (count(&line.prompt_eval_count), count(&line.eval_count));
+        let usage = Usage { input, output, ..Usage::default() };
+        draft.usage = (usage != Usage::default()).then_some(usage);
+        draft.done = true;
+    }
+    Ok(content)
+}
+
+/// A line of a chat; of a mere completion it has the text itself.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow, default)]
+    created_at: Scalar<'a>,
+    #[serde(borrow, default)]
+    model: Scalar<'a>,
+    #[serde(borrow, default)]
+    message: Option<Message<'a>>,
+    #[serde(borrow, default)]
+    response: Content<'a>,
+    #[serde(borrow, default)]
+    thinking: Content<'a>,
+    #[serde(borrow, default)]
+    done: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    done_reason: Scalar<'a>,
+    #[serde(borrow, default)]
+    prompt_eval_count: Scalar<'a>,
+    #[serde(borrow, default)]
+    eval_count: Scalar<'a>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow, default)]
+    content: Content<'a>,
+    #[serde(borrow, default)]
+    thinking: Content<'a>,
+    #[serde(borrow, default)]
+    tool_calls: Option<Vec<Call<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Call<'a> {
+    #[serde(borrow, default)]
+    id: Scalar<'a>,
+    #[serde(borrow, default)]
+    function: Option<Function<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow, default)]
+    name: Scalar<'a>,
+    #[serde(borrow, default)]
+    arguments: Option<&'a RawValue>,
+}
+
+impl Message<'_> {
+    fn read(self, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+        let mut content = draft.reasoning(self.thinking.text, out);
+        content |= draft.text(self.content.text, out);
+        for call in self.tool_calls.iter().flatten() {
+            let Some(function) = &call.function else { continue };
+            // Calls come whole; their indices begin anew with each line.
+            let index = Some(draft.calls_begun());
+            let (id, name, arguments) = (call.id.text(), function.name.text(), arguments(function.arguments)?);
+            content |= draft.fragment(Fragment { index, id, name, arguments, proof: None })?;
+        }
+        Ok(content)
+    }
+}
+
+fn stop_reason(reason: &str) -> Option<StopReason> {
+    Some(match reason {
+        // Versions before the summer of 2024 give none.
+        "" | "stop" => StopReason::Stop,
+        "length" => StopReason::Length,
+        // Nothing was asked but to have a model ready, or gone.
+        "load" | "unload" => StopReason::Other,
+        _ => return None,
+    })
+}

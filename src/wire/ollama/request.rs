@@ -1,0 +1,208 @@
+//! Writes requests. Messages borrow from the caller's words and go straight into one buffer; only the options are
+//! values, so that the caller's own can be joined to them.
+
+use std::borrow::Cow;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use crate::wire::Encoded;
+use crate::wire::quirks::IdForm;
+use crate::wire::request::{Each, Fields, Notes, arguments_object, check, headers, inline, unsupported, write};
+use crate::words::{AssistantPart, ChatRequest, Effort, Failure, Message, ResponseFormat, Tool, ToolChoice, UserPart};
+
+/// Models that are told how hard to think; all others are told whether to.
+const GRADED: &str = "gpt-oss";
+
+/// Encodes a request for a model.
+pub(in crate::wire) fn encode(request: &ChatRequest, model: &str, streaming: bool) -> Result<Encoded, Failure> {
+    check(request)?;
+    let mut notes = Notes::default();
+    let messages = request.messages.iter().enumerate().map(|(at, message)| WireMessage::of(at, message, &mut notes));
+    let messages = messages.collect::<Result<Vec<_>, _>>()?;
+    notes.keep(false, "parallel_tool_calls", request.parallel_tool_calls);
+    let tools = tools(request, &mut notes);
+    let think = request.effort.map(|effort| think(model, effort, &mut notes));
+    let body = Body { request, model, streaming, messages, tools, think, options: options(request) };
+    let body = write(request, &body)?;
+    Ok(Encoded { path: "/api/chat".into(), headers: headers(streaming), body, notes: notes.0 })
+}
+
+/// A request as it is going to be written.
+struct Body<'a> {
+    request: &'a ChatRequest,
+    model: &'a str,
+    streaming: bool,
+    messages: Vec<WireMessage<'a>>,
+    tools: Vec<&'a Tool>,
+    think: Option<Value>,
+    options: Map<String, Value>,
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut body = Fields::new(serializer.serialize_map(None)?);
+        body.put("model", self.model)?;
+        body.put("messages", &self.messages)?;
+        body.put("stream", &self.streaming)?;
+        if !self.tools.is_empty() {
+            body.put("tools", &Each(|| self.tools.iter().map(|tool| WireTool(tool))))?;
+        }
+        match &self.request.response_format {
+            ResponseFormat::Text => {}
+            ResponseFormat::Json => body.put("format", "json")?,
+            ResponseFormat::JsonSchema { schema, .. } => body.put("format", schema)?,
+        }
+        body.put_some("think", self.think.as_ref())?;
+        body.put_some("options", Some(&self.options).filter(|options| !options.is_empty()))?;
+        body.end(&self.request.extra)
+    }
+}
+
+/// Returns the tools that may be called: where one is named, that one alone, since none can be forced.
+fn tools<'a>(request: &'a ChatRequest, notes: &mut Notes) -> Vec<&'a Tool> {
+    let may = |tool: &&Tool| match &request.tool_choice {
+        ToolChoice::Auto | ToolChoice::Required => true,
+        ToolChoice::None => false,
+        ToolChoice::Named(name) => tool.name == *name,
+    };
+    match request.tool_choice {
+        ToolChoice::Auto => {}
+        ToolChoice::None if request.tools.is_empty() => {}
+        ToolChoice::Required => notes.dropped("tool_choice"),
+        ToolChoice::None | ToolChoice::Named(_) => notes.converted("tool_choice"),
+    }
+    request.tools.iter().filter(may).collect()
+}
+
+fn think(model: &str, effort: Effort, notes: &mut Notes) -> Value {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    let (word, exact) = match (name.starts_with(GRADED), effort) {
+        (true, Effort::Minimal) => (json!("low"), false),
+        (true, Effort::Low) => (json!("low"), true),
+        (true, Effort::Medium) => (json!("medium"), true),
+        (true, Effort::High) => (json!("high"), true),
+        (false, Effort::Minimal) => (json!(false), true),
+        (false, _) => (json!(true), false),
+    };
+    if !exact {
+        notes.converted("effort");
+    }
+    word
+}
+
+/// Returns what the model runs with, joined with the caller's own `options`, of which ours go first.
+fn options(request: &ChatRequest) -> Map<String, Value> {
+    let sampling = &request.sampling;
+    let own = [
+        ("temperature", sampling.temperature.map(Value::from)),
+        ("top_p", sampling.top_p.map(Value::from)),
+        ("presence_penalty", sampling.presence_penalty.map(Value::from)),
+        ("frequency_penalty", sampling.frequency_penalty.map(Value::from)),
+        ("seed", sampling.seed.map(Value::from)),
+        ("stop", (!sampling.stop.is_empty()).then(|| json!(sampling.stop))),
+        ("num_predict", request.output_tokens_max.map(Value::from)),
+    ];
+    let mut options = request.extra.get("options").and_then(Value::as_object).cloned().unwrap_or_default();
+    options.extend(own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    options
+}
+
+/// One message. Images stand beside the text, and so does what was thought.
+#[derive(Default, serde::Serialize)]
+struct WireMessage<'a> {
+    role: &'static str,
+    content: Cow<'a, str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    thinking: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    images: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<WireCall<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<&'a str>,
+}
+
+#[derive(serde::Serialize)]
+struct WireCall<'a> {
+    id: &'a str,
+    function: WireFunction<'a>,
+}
+
+#[derive(serde::Serialize)]
+struct WireFunction<'a> {
+    name: &'a str,
+    arguments: &'a RawValue,
+}
+
+impl<'a> WireMessage<'a> {
+    fn of(at: usize, message: &'a Message, notes: &mut Notes) -> Result<Self, Failure> {
+        let mut wire = Self::default();
+        match message {
+            Message::System(text) => (wire.role, wire.content) = ("system", text.into()),
+            Message::User(parts) => {
+                wire.role = "user";
+                for part in parts {
+                    match part {
+                        UserPart::Text(text) => append(&mut wire.content, text, "\n"),
+                        UserPart::Image(image) => match inline(image) {
+                            Ok((_, data)) => wire.images.push(data),
+                            Err(_) => return Err(unsupported("messages.image.url")),
+                        },
+                    }
+                }
+            }
+            Message::Assistant(parts) => {
+                wire.role = "assistant";
+                for part in parts {
+                    match part {
+                        AssistantPart::Text(text) => append(&mut wire.content, text, ""),
+                        AssistantPart::Reasoning(reasoning) => {
+                            notes.keep(false, "messages.reasoning", reasoning.proof.as_ref());
+                            append(&mut wire.thinking, &reasoning.text, "");
+                        }
+                        AssistantPart::ToolCall(call) => {
+                            notes.call(IdForm::Any, call);
+                            let function = WireFunction { name: &call.name, arguments: arguments_object(at, call)? };
+                            wire.tool_calls.push(WireCall { id: &call.id, function });
+                        }
+                    }
+                }
+            }
+            Message::Tool(result) => {
+                notes.result(IdForm::Any, result);
+                (wire.role, wire.content) = ("tool", (&result.content).into());
+                wire.tool_name = Some(&*result.name).filter(|name| !name.is_empty());
+                wire.tool_call_id = Some(&result.call_id);
+            }
+        }
+        Ok(wire)
+    }
+}
+
+/// Appends a text, after something between; copies only where there are two.
+fn append<'a>(all: &mut Cow<'a, str>, more: &'a str, between: &str) {
+    if all.is_empty() {
+        *all = Cow::Borrowed(more);
+    } else if !more.is_empty() {
+        let all = all.to_mut();
+        all.push_str(between);
+        all.push_str(more);
+    }
+}
+
+struct WireTool<'a>(&'a Tool);
+
+impl Serialize for WireTool<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Tool { name, description, parameters, .. } = self.0;
+        let function = json!({"name": name, "description": description, "parameters": parameters});
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("type", "function")?;
+        map.serialize_entry("function", &function)?;
+        map.end()
+    }
+}
