@@ -98,7 +98,8 @@ impl ErrorBody {
 
     fn note(&mut self, code: Option<&Value>) {
         let code = match code {
-            Some(Value::String(code)) if !code.is_empty() => code.clone(),
+            // That an error is one tells nothing: Anthropic says so around each.
+            Some(Value::String(code)) if !code.is_empty() && code != "error" => code.clone(),
             Some(Value::Number(code)) => code.to_string(),
             _ => return,
         };
