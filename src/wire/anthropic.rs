@@ -8,6 +8,7 @@
 mod models;
 mod reply;
 mod request;
+mod schema;
 mod turns;
 
 pub(super) use reply::{read_event, read_whole};
