@@ -245,12 +245,12 @@ impl From<String> for Reasoning {
 }
 
 /// Something opaque that only its issuer understands: a signature, an encrypted thought. It goes back unchanged to a
-/// target of the same dialect, and to nobody else.
+/// target of the same dialect, where a signature holds for its model alone to that model, and to nobody else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
     /// Who can read it.
     pub dialect: Dialect,
-    /// As it came.
+    /// As it came, perhaps with a mark of who made it.
     pub data: String,
 }
 

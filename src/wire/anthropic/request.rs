@@ -25,7 +25,7 @@ pub(in crate::wire) fn encode(request: &ChatRequest, model: &str, streaming: boo
     check(request)?;
     let mut notes = Notes::default();
     let traits = traits(model);
-    let mut turns = Turns::of(&request.messages, &mut notes)?;
+    let mut turns = Turns::of(&request.messages, model, &mut notes)?;
     let options = Options::of(request, traits, &mut turns, &mut notes);
     let body = write(request, &Body { request, model, streaming, traits, turns: &turns, options: &options })?;
     let mut headers = headers(streaming);
