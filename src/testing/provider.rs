@@ -297,9 +297,9 @@ impl Stage<'_> {
         let answered = self.admit(speech, arrival).and_then(|()| match wish {
             Wish::Chat => self.chat(speech, arrival),
             Wish::Models(one) => speech.models(&self.script().models, one).map(|body| self.tell(speech, body)),
-            Wish::Count => speech
-                .count(arrival.address(), &arrival.headers, &arrival.body)
-                .map(|body| self.tell(speech, body)),
+            Wish::Count => {
+                speech.count(arrival.address(), &arrival.headers, &arrival.body).map(|body| self.tell(speech, body))
+            }
             Wish::Unknown => Err(speech.nothing(&arrival.method, arrival.address())),
         });
         answered.unwrap_or_else(|refusal| self.refuse(speech, refusal, None))

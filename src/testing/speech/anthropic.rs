@@ -134,7 +134,8 @@ impl Speech for Messages {
     }
 
     fn failure_within(&self, stream: bool) -> Bytes {
-        const ERROR: &str = r#"{"type":"error","error":{"details":null,"type":"overloaded_error","message":"Overloaded"}"#;
+        const ERROR: &str =
+            r#"{"type":"error","error":{"details":null,"type":"overloaded_error","message":"Overloaded"}"#;
         if !stream {
             return format!("{ERROR}}}").into();
         }
@@ -237,7 +238,10 @@ impl Messages {
         put(out, r#""model":"#);
         // Vertex AI knows a model's version behind an `@`, the model itself does not.
         quote(out, &utterance.model.replace('@', "-"));
-        put(out, &format!(r#","id":"msg_{}01{}000000","type":"message","role":"assistant""#, self.0.mark(), utterance.id));
+        put(
+            out,
+            &format!(r#","id":"msg_{}01{}000000","type":"message","role":"assistant""#, self.0.mark(), utterance.id),
+        );
     }
 }
 
@@ -475,9 +479,7 @@ fn write_usage(host: Host, usage: Usage, out: &mut Vec<u8>) {
         let written = usage.cache_write;
         put(
             out,
-            &format!(
-                r#","cache_creation":{{"ephemeral_5m_input_tokens":{written},"ephemeral_1h_input_tokens":0}}"#
-            ),
+            &format!(r#","cache_creation":{{"ephemeral_5m_input_tokens":{written},"ephemeral_1h_input_tokens":0}}"#),
         );
     }
     write_output_usage(usage, out);

@@ -162,7 +162,8 @@ impl Thinking {
                          \"output_config.effort\" to control thinking behavior.",
                     ));
                 }
-                let budget = thinking.integer("budget_tokens", 1024)?.ok_or_else(|| thinking.missing("budget_tokens"))?;
+                let budget =
+                    thinking.integer("budget_tokens", 1024)?.ok_or_else(|| thinking.missing("budget_tokens"))?;
                 if max_tokens.is_some_and(|max| max <= budget) {
                     return Err(refuse(
                         "`max_tokens` must be greater than `thinking.budget_tokens`. Please consult our documentation at \
@@ -228,7 +229,8 @@ fn others(request: &Object<'_>) -> Checked<()> {
         metadata.known(&["user_id"])?;
     }
     request.cache_control()?;
-    let marks: usize = ["system", "messages", "tools"].iter().filter_map(|name| request.get(name)).map(breakpoints).sum();
+    let marks: usize =
+        ["system", "messages", "tools"].iter().filter_map(|name| request.get(name)).map(breakpoints).sum();
     if marks > BREAKPOINTS_MAX {
         return Err(refuse(format!(
             "A maximum of {BREAKPOINTS_MAX} blocks with cache_control may be provided. Found {marks}."

@@ -1,16 +1,17 @@
 //! How Anthropic refuses, and how Google does in front of it.
 
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use crate::testing::speech::hint::retry_after;
-use crate::testing::speech::json::{go_duration, put, quote};
-use crate::testing::speech::{Allowance, Headers, Refusal};
 use super::{LimitNames, REQUESTS};
 use crate::testing::fault::{ProviderError, RetryHint};
 use crate::testing::gauge::whole_seconds;
 use crate::testing::provider::BIRTH;
+use crate::testing::speech::hint::retry_after;
+use crate::testing::speech::json::{go_duration, put, quote};
+use crate::testing::speech::{Allowance, Headers, Refusal};
 
 /// The farthest reset from the provider's birth: dates have four digits for the year.
 const RESET_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -125,7 +126,7 @@ pub(super) fn own_rate_limit(hint: RetryHint, limit: u32) -> Refusal {
             headers
         }
         RetryHint::Text(wait) => {
-            message.push_str(&format!(" Please try again in {}.", go_duration(wait)));
+            let _ = write!(message, " Please try again in {}.", go_duration(wait));
             Vec::new()
         }
         hint => retry_after(hint),
@@ -139,7 +140,7 @@ pub(super) fn own_rate_limit(hint: RetryHint, limit: u32) -> Refusal {
 pub(super) fn vertex_rate_limit(hint: RetryHint, model: &str, streams: bool) -> Refusal {
     let mut message = quota("requests", model);
     if let RetryHint::Text(wait) = hint {
-        message.push_str(&format!(" Please retry in {}.", go_duration(wait)));
+        let _ = write!(message, " Please retry in {}.", go_duration(wait));
     }
     Refusal { headers: retry_after(hint), ..google(429, "RESOURCE_EXHAUSTED", &message, streams) }
 }

@@ -1,9 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::StreamExt as _;
 use serde_json::json;
 
 use super::*;
 use crate::testing::answer::Answer;
+use crate::testing::{Fault, Script, Scripted};
+use crate::transport::{HttpRequest, Transport as _};
 
 const BODY: Value = Value::Null;
 
@@ -93,7 +96,11 @@ fn answers() -> Vec<(Answer, Finish<'static>)> {
         (Answer::text("It is").reasoning("Let me see: hm."), Finish::Length),
         (Answer::default().tool_call("f", r#"{"a":"long enough","b":[1,2]}"#), Finish::ToolCalls),
         (
-            Answer::text("I call.").reasoning("Both.").tool_call("f", "{}").tool_call("g", r#"{"x":1}"#).tool_call("h", ""),
+            Answer::text("I call.")
+                .reasoning("Both.")
+                .tool_call("f", "{}")
+                .tool_call("g", r#"{"x":1}"#)
+                .tool_call("h", ""),
             Finish::ToolCalls,
         ),
         (Answer::text("No."), Finish::Said("refusal")),
@@ -135,10 +142,13 @@ fn the_bytes_are_as_recorded() {
         \"stop_sequence\":null,\"stop_details\":null},\"usage\":{\"input_tokens\":5,\"cache_creation_input_tokens\":2,\
         \"cache_read_input_tokens\":3,\"output_tokens\":5,\"output_tokens_details\":{\"thinking_tokens\":1}}}\n\n\
         event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
-    let unpadded: Vec<_> = stream.split("\n\n").map(|event| match event.strip_suffix('}') {
-        Some(rest) => format!("{}}}", rest.trim_end_matches(' ')),
-        None => event.to_owned(),
-    }).collect();
+    let unpadded: Vec<_> = stream
+        .split("\n\n")
+        .map(|event| match event.strip_suffix('}') {
+            Some(rest) => format!("{}}}", rest.trim_end_matches(' ')),
+            None => event.to_owned(),
+        })
+        .collect();
     assert_eq!(unpadded.join("\n\n"), expected);
     assert!(stream.contains(" }\n\n"), "some events are padded");
 }
@@ -174,7 +184,9 @@ fn an_id_goes_into_anthropics_refusals_alone() {
         stamped(Host::Own, ProviderError::Overloaded),
         r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"request_id":"req_011C0123456789abcdef0000"}"#
     );
-    assert!(stamped(vertex, ProviderError::Overloaded).ends_with(r#""request_id":"req_vrtx_011C0123456789abcdef0000"}"#));
+    assert!(
+        stamped(vertex, ProviderError::Overloaded).ends_with(r#""request_id":"req_vrtx_011C0123456789abcdef0000"}"#)
+    );
     assert!(stamped(vertex, ProviderError::ModelGone).starts_with(r#"[{"error":{"code":404,"#));
     assert!(stamped(Host::Own, ProviderError::BadGateway).starts_with("<html>"));
     assert_eq!(
@@ -225,5 +237,103 @@ fn every_event_and_key_has_been_recorded() {
         let known = known.get(&kind).unwrap_or_else(|| panic!("{kind:?} was never recorded"));
         let strange: Vec<_> = keys.difference(known).collect();
         assert!(strange.is_empty(), "{kind}: {strange:?} were never recorded");
+    }
+}
+
+/// Asks a provider as a client would; returns status, headers and body.
+async fn exchange(
+    scripted: &Scripted,
+    path: &str,
+    headers: &[(&'static str, &str)],
+    body: &Value,
+) -> (u16, HeaderMap, String) {
+    let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+    let request = HttpRequest { url: format!("https://host.test{path}"), headers, body: body.to_string().into() };
+    let response = scripted.send(request).await.unwrap();
+    let chunks: Vec<_> = response.body.map(|chunk| chunk.unwrap()).collect().await;
+    (response.status, response.headers, String::from_utf8(chunks.concat()).unwrap())
+}
+
+const MODEL: &str = "claude-sonnet-4-5@20250929";
+
+fn strict() -> Scripted {
+    Scripted::new(Script { keys: vec!["secret".into()], models: vec![MODEL.into()], ..Script::default() })
+}
+
+#[tokio::test(start_paused = true)]
+async fn vertex_serves_the_model_in_the_path_to_the_bearer() {
+    let vertex = strict();
+    let path =
+        |model: &str, verb: &str| format!("/v1/projects/p/locations/l/publishers/anthropic/models/{model}:{verb}");
+    let (whole, stream) = (path(MODEL, "rawPredict"), path(MODEL, "streamRawPredict"));
+    let bearer = [("authorization", "Bearer secret")];
+    let mut body = json!({"anthropic_version": "vertex-2023-10-16", "max_tokens": 9,
+        "messages": [{"role": "user", "content": "call:f({})"}], "tools": [{"name": "f", "input_schema": {"type": "object"}}]});
+    let (status, headers, said) = exchange(&vertex, &whole, &bearer, &body).await;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((status, &said["model"]), (200, &json!("claude-sonnet-4-5-20250929")));
+    assert!(said["id"].as_str().unwrap().starts_with("msg_vrtx_01"));
+    assert!(said["content"][0]["id"].as_str().unwrap().starts_with("toolu_vrtx_01"));
+    assert!(headers.keys().all(|name| !name.as_str().contains("ratelimit")));
+
+    body["stream"] = true.into();
+    let (status, headers, said) = exchange(&vertex, &stream, &bearer, &body).await;
+    assert_eq!((status, headers["content-type"].to_str().unwrap()), (200, "text/event-stream; charset=utf-8"));
+    assert_eq!(events(&said)[1].0, "ping");
+
+    let (status, _, said) = exchange(&vertex, &stream, &[("x-api-key", "secret")], &body).await;
+    assert_eq!(status, 401);
+    assert!(said.starts_with(r#"[{"error":{"code":401,"#), "{said}");
+    let (status, _, said) = exchange(&vertex, &path("claude-x", "rawPredict"), &bearer, &body).await;
+    assert_eq!(status, 404);
+    assert!(said.contains("publishers/anthropic/models/claude-x` was not found") && said.starts_with('{'), "{said}");
+    vertex.next(1, Fault::Error(ProviderError::ModelGone));
+    assert!(
+        exchange(&vertex, &stream, &bearer, &body).await.2.contains(MODEL),
+        "the model is known even where nothing is checked"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn models_are_listed_and_tokens_counted() {
+    let own = strict();
+    let headers = [("x-api-key", "secret"), ("anthropic-version", "2023-06-01")];
+    let (status, _, said) = exchange(&own, "/v1/models", &headers, &BODY).await;
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((status, &said["data"][0]["id"], &said["last_id"]), (200, &json!(MODEL), &json!(MODEL)));
+    assert_eq!((&said["data"][0]["type"], &said["has_more"]), (&json!("model"), &json!(false)));
+
+    let body = json!({"model": MODEL, "system": "Be brief.", "messages": [{"role": "user", "content": "one two"}]});
+    let (status, _, said) = exchange(&own, "/v1/messages/count_tokens", &headers, &body).await;
+    assert_eq!((status, said.as_str()), (200, r#"{"input_tokens":4}"#));
+    let (status, headers, said) = exchange(&own, "/v1/message", &headers, &body).await;
+    let id = headers["request-id"].to_str().unwrap();
+    let expected =
+        format!(r#"{{"type":"error","error":{{"type":"not_found_error","message":"Not Found"}},"request_id":"{id}"}}"#);
+    assert_eq!((status, said), (404, expected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_are_told_with_dates() {
+    let own = Scripted::new(Script { requests_per_minute: 60, ..Script::default() });
+    let body = json!({"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "hi"}]});
+    let (_, headers, _) = exchange(&own, "/v1/messages", &[("anthropic-version", "2023-06-01")], &body).await;
+    for (name, value) in [
+        ("date", "Thu, 01 Jan 2026 00:00:00 GMT"),
+        ("anthropic-ratelimit-requests-limit", "60"),
+        ("anthropic-ratelimit-requests-remaining", "59"),
+        ("anthropic-ratelimit-requests-reset", "2026-01-01T00:00:01Z"),
+    ] {
+        assert_eq!(headers[name], value, "{name}");
+    }
+    own.next(1, Fault::LyingHeaders);
+    let (_, headers, _) = exchange(&own, "/v1/messages", &[("anthropic-version", "2023-06-01")], &body).await;
+    for (name, value) in [
+        ("content-type", "text/html"),
+        ("retry-after", "3600"),
+        ("anthropic-ratelimit-requests-remaining", "0"),
+        ("anthropic-ratelimit-requests-reset", "2026-01-01T01:00:00Z"),
+    ] {
+        assert_eq!(headers[name], value, "{name}");
     }
 }

@@ -67,7 +67,8 @@ fn flaw(schema: &Map<String, Value>) -> Option<String> {
     if schema.contains_key("oneOf") {
         return Some("Schema type 'oneOf' is not supported".to_owned());
     }
-    if let Some(reference) = schema.get("$ref").and_then(Value::as_str).filter(|reference| !reference.starts_with('#')) {
+    if let Some(reference) = schema.get("$ref").and_then(Value::as_str).filter(|reference| !reference.starts_with('#'))
+    {
         return Some(format!("External $ref '{reference}' is not supported"));
     }
     let kinds: Vec<&str> = match schema.get("type") {
@@ -81,10 +82,11 @@ fn flaw(schema: &Map<String, Value>) -> Option<String> {
     if kinds.contains(&"array") && schema.get("minItems").is_some_and(|min| !matches!(min.as_u64(), Some(0 | 1))) {
         return Some("For 'array' type, 'minItems' values other than 0 or 1 are not supported".to_owned());
     }
-    let (kind, names) = UNSUPPORTED.iter().filter(|(kind, _)| kinds.contains(kind)).find_map(|(kind, unsupported)| {
-        let names: Vec<_> = unsupported.iter().filter(|name| schema.contains_key(**name)).copied().collect();
-        (!names.is_empty()).then_some((kind, names))
-    })?;
+    let (kind, names) =
+        UNSUPPORTED.iter().filter(|(kind, _)| kinds.contains(kind)).find_map(|(kind, unsupported)| {
+            let names: Vec<_> = unsupported.iter().filter(|name| schema.contains_key(**name)).copied().collect();
+            (!names.is_empty()).then_some((kind, names))
+        })?;
     Some(match names.as_slice() {
         [name] => format!("For '{kind}' type, property '{name}' is not supported"),
         names => format!("For '{kind}' type, properties {} are not supported", names.join(", ")),

@@ -59,7 +59,8 @@ impl Talk {
             let is_last = at + 1 == messages.len();
             let turn = Turn::read(&message, is_user, model)?;
             if turn.first.is_empty() && (is_user || !is_last) {
-                let problem = "all messages must have non-empty content except for the optional final assistant message";
+                let problem =
+                    "all messages must have non-empty content except for the optional final assistant message";
                 return Err(invalid(&path, problem));
             }
             answered(open.take(), at, &turn)?;

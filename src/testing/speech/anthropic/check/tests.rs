@@ -99,11 +99,8 @@ fn an_ordinary_request_is_understood() {
 
 #[test]
 fn what_the_user_says_behind_results_is_the_question() {
-    let body = talk(json!([
-        user(json!("a")),
-        assistant(json!([call("x")])),
-        user(json!([result("x"), said("and now b")])),
-    ]));
+    let body =
+        talk(json!([user(json!("a")), assistant(json!([call("x")])), user(json!([result("x"), said("and now b")])),]));
     let question = check(&body).unwrap();
     assert_eq!((question.user.as_str(), question.tool_results.len()), ("and now b", 0));
 }
@@ -112,17 +109,18 @@ fn what_the_user_says_behind_results_is_the_question() {
 fn at_vertex_the_model_stands_in_the_path_and_the_version_in_the_body() {
     let path = "/v1/projects/p/locations/l/publishers/anthropic/models/claude-3-7-sonnet%4020250219:rawPredict";
     let address = Address { path, query: "" };
-    let vertex = |body: &Value| {
-        read(Host::Vertex { streams: false }, address, &HeaderMap::new(), body.to_string().as_bytes())
-    };
+    let vertex =
+        |body: &Value| read(Host::Vertex { streams: false }, address, &HeaderMap::new(), body.to_string().as_bytes());
     let mut body = with(json!({"anthropic_version": "vertex-2023-10-16"}));
     assert_eq!(message(&vertex(&body).unwrap_err()), "model: Extra inputs are not permitted");
     body.as_object_mut().unwrap().remove("model");
     assert_eq!(vertex(&body).unwrap().model, "claude-3-7-sonnet@20250219");
     body.as_object_mut().unwrap().remove("anthropic_version");
     assert_eq!(message(&vertex(&body).unwrap_err()), "anthropic_version: Field required");
-    assert_eq!(message(&check(&with(json!({"anthropic_version": "2023-06-01"}))).unwrap_err()),
-        "anthropic_version: Extra inputs are not permitted");
+    assert_eq!(
+        message(&check(&with(json!({"anthropic_version": "2023-06-01"}))).unwrap_err()),
+        "anthropic_version: Extra inputs are not permitted"
+    );
 }
 
 #[test]
@@ -172,19 +170,22 @@ fn what_is_no_good_as_a_request_is_refused_in_anthropics_words() {
         (with(json!({"system": 3})), "system: Input should be a valid list"),
         (with(json!({"system": [said("")]})), "system: text content blocks must be non-empty"),
         (with(json!({"output_config": {"effort": "none"}})), "output_config.effort: Input should be 'low', 'medium'"),
-        (with(json!({"output_config": {"format": {"type": "json_object"}}})), "output_config.format.type: Input should"),
         (
-            with(json!({"system": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "1d"}}]})),
+            with(json!({"output_config": {"format": {"type": "json_object"}}})),
+            "output_config.format.type: Input should",
+        ),
+        (
+            with(
+                json!({"system": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "1d"}}]}),
+            ),
             "system.0.text.cache_control.ephemeral.ttl: Input should be '5m' or '1h'",
         ),
+        (talk(json!([])), "messages: at least one message is required"),
         (
-            talk(json!([])),
-            "messages: at least one message is required",
-        ),
-        (
-            talk(json!([user(json!(
-                vec![json!({"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}); 5]
-            ))])),
+            talk(json!([user(json!(vec![
+                json!({"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}});
+                5
+            ]))])),
             "A maximum of 4 blocks with cache_control may be provided. Found 5.",
         ),
     ];
@@ -233,7 +234,12 @@ fn a_conversation_that_is_none_is_refused_in_anthropics_words() {
             "messages: `tool_use` ids must be unique",
         ),
         (
-            json!([hi, assistant(json!([call("a"), call("b")])), user(json!([result("b")])), user(json!([result("a")]))]),
+            json!([
+                hi,
+                assistant(json!([call("a"), call("b")])),
+                user(json!([result("b")])),
+                user(json!([result("a")]))
+            ]),
             "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: a. Each",
         ),
         (
@@ -253,11 +259,17 @@ fn a_conversation_that_is_none_is_refused_in_anthropics_words() {
             "messages.2.content.1: each tool_use must have a single result.",
         ),
         (
-            json!([hi, assistant(json!([call("a")])),
-                user(json!([{"type": "tool_result", "tool_use_id": "a", "is_error": true}]))]),
+            json!([
+                hi,
+                assistant(json!([call("a")])),
+                user(json!([{"type": "tool_result", "tool_use_id": "a", "is_error": true}]))
+            ]),
             "messages.2.content.0.tool_result: content cannot be empty if `is_error` is true",
         ),
-        (json!([hi, assistant(json!("Yes, "))]), "messages: final assistant content cannot end with trailing whitespace"),
+        (
+            json!([hi, assistant(json!("Yes, "))]),
+            "messages: final assistant content cannot end with trailing whitespace",
+        ),
         (
             json!([hi, assistant(json!([thought("Hm.", ID)])), hi]),
             "messages.1: The final block in an assistant message cannot be `thinking`.",
@@ -275,7 +287,8 @@ fn a_thought_goes_back_as_it_came_or_not_at_all() {
     let hi = user(json!("hi"));
     let acted = |blocks: Value| json!([hi, assistant(blocks), user(json!([result("a")]))]);
     let ask = |messages: Value, thinking: bool| {
-        let thinking = if thinking { json!({"type": "enabled", "budget_tokens": 1024}) } else { json!({"type": "disabled"}) };
+        let thinking =
+            if thinking { json!({"type": "enabled", "budget_tokens": 1024}) } else { json!({"type": "disabled"}) };
         check(&with(json!({"max_tokens": 4096, "messages": messages, "thinking": thinking})))
     };
     let genuine = thought("I call f.", ID);
@@ -334,7 +347,11 @@ fn what_a_generation_does_not_take_is_refused() {
         ("claude-opus-4-7", thinking("adaptive"), None),
         ("claude-haiku-4-5", thinking("adaptive"), Some("adaptive thinking is not supported on this model")),
         ("claude-haiku-4-5", thinking("enabled"), None),
-        ("claude-opus-4-6", effort("xhigh"), Some("This model does not support effort level 'xhigh'. Supported levels")),
+        (
+            "claude-opus-4-6",
+            effort("xhigh"),
+            Some("This model does not support effort level 'xhigh'. Supported levels"),
+        ),
         ("claude-opus-4-7", effort("xhigh"), None),
         ("claude-3-5-haiku-latest", effort("low"), Some("This model does not support the effort parameter.")),
         ("claude-opus-4-5", prefill.clone(), None),
@@ -345,7 +362,9 @@ fn what_a_generation_does_not_take_is_refused() {
         match (check(&body), expected) {
             (Ok(_), None) => {}
             (Err(refusal), Some(expected)) => assert!(message(&refusal).starts_with(expected), "{body}"),
-            (answer, expected) => panic!("{body}: {:?} is not {expected:?}", answer.map_err(|refusal| message(&refusal))),
+            (answer, expected) => {
+                panic!("{body}: {:?} is not {expected:?}", answer.map_err(|refusal| message(&refusal)))
+            }
         }
     }
 }
@@ -387,7 +406,10 @@ fn a_tool_that_is_none_is_refused_in_anthropics_words() {
     let table = [
         (tools(json!([{"name": "f"}])), "tools.0.custom.input_schema: Field required"),
         (tools(json!([{"name": "f", "input_schema": {}}])), "tools.0.custom.input_schema.type: Field required"),
-        (tools(json!([{"name": "a b", "input_schema": {"type": "object"}}])), "tools.0.custom.name: String should match"),
+        (
+            tools(json!([{"name": "a b", "input_schema": {"type": "object"}}])),
+            "tools.0.custom.name: String should match",
+        ),
         (tools(json!([tool("f"), tool("f")])), "tools: Tool names must be unique."),
         (
             tools(json!([{"name": "f", "input_schema": {"type": "object"}, "parameters": {}}])),
@@ -448,7 +470,10 @@ fn a_schema_that_no_grammar_is_made_of_is_refused() {
             object(json!({"a": {"type": "array", "items": {"type": "object", "properties": {}}}})),
             "For 'object' type, 'additionalProperties' must be explicitly set to false",
         ),
-        (object(json!({"a": {"type": "integer", "minimum": 1}})), "For 'integer' type, property 'minimum' is not supported"),
+        (
+            object(json!({"a": {"type": "integer", "minimum": 1}})),
+            "For 'integer' type, property 'minimum' is not supported",
+        ),
         (
             object(json!({"a": {"type": ["integer", "null"], "minimum": 1, "maximum": 2}})),
             "For 'integer' type, properties maximum, minimum are not supported",
@@ -468,7 +493,9 @@ fn a_schema_that_no_grammar_is_made_of_is_refused() {
         loose["tools"][0]["strict"] = false.into();
         assert!(check(&loose).is_ok());
     }
-    assert!(check(&strict(object(json!({"a": {"type": "array", "minItems": 1, "items": {"type": "string"}}})))).is_ok());
+    assert!(
+        check(&strict(object(json!({"a": {"type": "array", "minItems": 1, "items": {"type": "string"}}})))).is_ok()
+    );
 }
 
 /// The recorded cases of this dialect: at Anthropic, and of Anthropic's models at Vertex AI.
