@@ -191,7 +191,8 @@ pub enum RetryHint {
     /// `retry-after` with an HTTP date, rounded up to a second, and a `date` to compare it with. By the wall clock,
     /// the only one dates know: the one thing that no seed decides.
     Date(Duration),
-    /// `x-ratelimit-remaining-requests: 0` and `x-ratelimit-reset-requests: 6m0s`.
+    /// `x-ratelimit-remaining-requests: 0` and `x-ratelimit-reset-requests: 6m0s`, as the dialect spells both; nothing
+    /// where it has no such headers.
     Reset(Duration),
     /// Only "Please try again in 20s" in the message.
     Text(Duration),

@@ -31,7 +31,7 @@ use crate::words::Usage;
 const MARKERS: [&str; 3] = ["idempotency-key", "x-client-request-id", "x-session-id"];
 
 /// Unix time of a scripted provider's answers, 2026-01-01, and a second more for each: its bytes depend on no clock.
-const BIRTH: u64 = 1_767_225_600;
+pub(crate) const BIRTH: u64 = 1_767_225_600;
 
 /// The shortest time between two keep-alives: without any it would be a flood.
 const KEEP_ALIVE_MIN: Duration = Duration::from_millis(1);
@@ -290,19 +290,25 @@ struct Stage<'a> {
 
 impl Stage<'_> {
     fn score(&self, arrival: &Arrival) -> Score {
-        let (speech, wish) = speech::wish(arrival.method == Method::POST, arrival.address().path);
+        let (speech, wish) = speech::wish(arrival.method == Method::POST, arrival.address().path, &arrival.headers);
         if let Some(score) = self.faults.iter().find_map(|fault| self.instead(fault, speech, arrival)) {
             return score;
         }
         let answered = self.admit(speech, arrival).and_then(|()| match wish {
             Wish::Chat => self.chat(speech, arrival),
-            Wish::Models(one) => speech.models(&self.script().models, one).map(|body| {
-                let headers = self.headers(speech, "application/json", Vec::new());
-                Score::whole(self.script().head, 200, headers, body, Outcome::Answered)
-            }),
+            Wish::Models(one) => speech.models(&self.script().models, one).map(|body| self.tell(speech, body)),
+            Wish::Count => {
+                speech.count(arrival.address(), &arrival.headers, &arrival.body).map(|body| self.tell(speech, body))
+            }
             Wish::Unknown => Err(speech.nothing(&arrival.method, arrival.address())),
         });
         answered.unwrap_or_else(|refusal| self.refuse(speech, refusal, None))
+    }
+
+    /// Answers what is no chat.
+    fn tell(&self, speech: &dyn Speech, body: Bytes) -> Score {
+        let headers = self.headers(speech, "application/json", Vec::new());
+        Score::whole(self.script().head, 200, headers, body, Outcome::Answered)
     }
 
     /// Returns what a fault that leaves nothing of the answer puts in its place.
@@ -344,7 +350,7 @@ impl Stage<'_> {
     }
 
     fn chat(&self, speech: &dyn Speech, arrival: &Arrival) -> Result<Score, Refusal> {
-        let question = speech.read(arrival.address(), &arrival.body)?;
+        let question = speech.read(arrival.address(), &arrival.headers, &arrival.body)?;
         let models = &self.script().models;
         if !models.is_empty() && !models.contains(&question.model) {
             return Err(speech.error(ProviderError::ModelGone, &question.model));
@@ -356,7 +362,7 @@ impl Stage<'_> {
         }
         let score = self.perform(speech, &question, &self.utter(&question, &answer));
         Ok(self.faults.iter().fold(score, |mut score, fault| {
-            score.spoil(fault, || speech.failure_within(question.stream));
+            score.spoil(fault, speech);
             score
         }))
     }
@@ -408,6 +414,7 @@ impl Stage<'_> {
             finish: answer.finish.as_deref().map_or(natural, Finish::Said),
             usage: answer.usage.unwrap_or(counted),
             pieces,
+            body: &question.body,
         }
     }
 
@@ -442,6 +449,7 @@ impl Stage<'_> {
     }
 
     fn refuse(&self, speech: &dyn Speech, refusal: Refusal, outcome: Option<Outcome>) -> Score {
+        let refusal = speech.stamp(refusal, &self.luck.id);
         let kind = if refusal.is_page { "text/html" } else { "application/json" };
         let outcome = outcome.unwrap_or(Outcome::Rejected(refusal.status));
         let headers = self.headers(speech, kind, refusal.headers);

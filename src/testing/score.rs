@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::fault::Fault;
+use super::fault::{Fault, RetryHint};
 use super::record::Outcome;
+use super::speech::Speech;
 
 /// A response, head to end, with its times.
 #[derive(Clone, Debug)]
@@ -75,8 +76,7 @@ impl Score {
     }
 
     /// Plays a fault's part in an answer; those that replace the answer or change what it says have none here.
-    /// `error` is the dialect's error within a good answer.
-    pub(crate) fn spoil(&mut self, fault: &Fault, error: impl FnOnce() -> Bytes) {
+    pub(crate) fn spoil(&mut self, fault: &Fault, speech: &dyn Speech) {
         match fault {
             Fault::StallAfter(tokens) => {
                 self.keep_tokens(*tokens);
@@ -87,12 +87,13 @@ impl Score {
                 self.end = End::Cut;
             }
             Fault::ErrorEvent { after } => {
+                let error = speech.failure_within(self.is_stream());
                 if self.is_stream() {
                     self.keep_tokens(*after);
                 } else {
                     self.beats.clear();
                 }
-                self.beats.push(Beat { wait: Duration::ZERO, bytes: error(), tokens: 0 });
+                self.beats.push(Beat { wait: Duration::ZERO, bytes: error, tokens: 0 });
                 self.refit();
             }
             Fault::TruncatedJson => {
@@ -112,7 +113,7 @@ impl Score {
             }
             Fault::LyingHeaders => {
                 if let Some(head) = &mut self.head {
-                    lie(&mut head.headers);
+                    lie(&mut head.headers, speech);
                 }
             }
             _ => {}
@@ -163,11 +164,16 @@ fn garbled(bytes: &Bytes) -> Bytes {
     [&bytes[..at], b"]", &bytes[at..]].concat().into()
 }
 
-fn lie(headers: &mut HeaderMap) {
+/// Says that a limit is used up for an hour, as the dialect would.
+fn lie(headers: &mut HeaderMap, speech: &dyn Speech) {
+    const HOUR: Duration = Duration::from_secs(3_600);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
-    headers.insert(RETRY_AFTER, HeaderValue::from_static("3600"));
-    headers.insert("x-ratelimit-remaining-requests", HeaderValue::from_static("0"));
-    headers.insert("x-ratelimit-reset-requests", HeaderValue::from_static("1h0m0s"));
+    for hint in [RetryHint::Reset(HOUR), RetryHint::Seconds(HOUR)] {
+        for (name, value) in speech.rate_limit(hint, 1, "").headers {
+            let value = HeaderValue::try_from(value).expect("a dialect's own headers are ASCII");
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
 }
 
 /// Writes a body down and marks where its pieces end.

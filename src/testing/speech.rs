@@ -1,5 +1,7 @@
 //! What a provider's dialect is to the rest of the scripted provider: requests in, bytes out.
 
+mod anthropic;
+mod hint;
 mod json;
 mod openai;
 
@@ -29,7 +31,13 @@ pub(crate) trait Speech: Send + Sync {
     }
 
     /// Understands a request, as strictly as the provider would.
-    fn read(&self, address: Address<'_>, body: &[u8]) -> Result<Question, Refusal>;
+    fn read(&self, address: Address<'_>, headers: &HeaderMap, body: &[u8]) -> Result<Question, Refusal>;
+
+    /// Answers how many tokens a prompt has.
+    fn count(&self, address: Address<'_>, headers: &HeaderMap, body: &[u8]) -> Result<Bytes, Refusal> {
+        let _ = (headers, body);
+        Err(self.nothing(&Method::POST, address))
+    }
 
     /// Makes the id of an answer's tool call, from the answer's id.
     fn call_id(&self, id: &str, index: usize) -> String {
@@ -53,6 +61,12 @@ pub(crate) trait Speech: Send + Sync {
 
     /// Returns a 429 for a limit of so many requests a minute.
     fn rate_limit(&self, hint: RetryHint, limit: u32, model: &str) -> Refusal;
+
+    /// Writes a request's id, 16 hexadecimal digits, into a refusal, where the dialect's bodies have it.
+    fn stamp(&self, refusal: Refusal, id: &str) -> Refusal {
+        let _ = id;
+        refusal
+    }
 
     /// Returns what is said of an address where nothing is.
     fn nothing(&self, method: &Method, address: Address<'_>) -> Refusal;
@@ -79,6 +93,8 @@ pub(crate) struct Utterance<'a> {
     pub(crate) pieces: Vec<Piece<'a>>,
     pub(crate) finish: Finish<'a>,
     pub(crate) usage: Usage,
+    /// The request's body, for what only the dialect understands of it.
+    pub(crate) body: &'a Value,
 }
 
 /// A provider's no, as it goes out.
@@ -151,18 +167,25 @@ pub(crate) enum Wish<'a> {
     Chat,
     /// The list of models, or one of them.
     Models(Option<&'a str>),
+    /// How many tokens a prompt has.
+    Count,
     /// Nothing this provider has.
     Unknown,
 }
 
-/// Returns the dialect that a path belongs to, and what it asks for.
-pub(crate) fn wish(post: bool, path: &str) -> (&'static dyn Speech, Wish<'_>) {
-    let open_ai = &openai::OpenAiChat;
+/// Returns the dialect that an address belongs to, and what it asks for. The lists of models have one address in
+/// several dialects; headers tell them apart.
+pub(crate) fn wish<'a>(post: bool, path: &'a str, headers: &HeaderMap) -> (&'static dyn Speech, Wish<'a>) {
+    if let Some((speech, wish)) = anthropic::wish(post, path) {
+        return (speech, wish);
+    }
+    let is_anthropic = headers.contains_key(anthropic::VERSION);
+    let speech: &dyn Speech = if is_anthropic { anthropic::OWN } else { &openai::OpenAiChat };
     let wish = match path.rsplit_once("/models") {
         Some((_, "")) if !post => Wish::Models(None),
         Some((_, one)) if !post && one.starts_with('/') => Wish::Models(Some(&one[1..])),
         _ if post && path.ends_with("/chat/completions") => Wish::Chat,
         _ => Wish::Unknown,
     };
-    (open_ai, wish)
+    (speech, wish)
 }

@@ -6,8 +6,10 @@
 //! What is to be cached of a prompt is the caller's to say, by a `cache_control` among the request's extra fields.
 
 mod models;
+mod proof;
 mod reply;
 mod request;
+mod schema;
 mod shape;
 mod turns;
 
@@ -19,10 +21,6 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use crate::wire::quirks::Quirks;
 use crate::wire::request::secret;
 use crate::words::{Failure, Secret};
-
-/// What the proof of reasoning begins with of which nothing can be read. A signature is Base64 and has no colon, and
-/// signed reasoning, too, may come without text.
-const REDACTED: &str = "redacted:";
 
 /// How keys begin that a login issued: they are bearer tokens.
 const TOKEN_PREFIX: &str = "sk-ant-oat";

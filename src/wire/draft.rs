@@ -94,6 +94,11 @@ impl Draft {
         }
     }
 
+    /// Returns the model's name as the provider spelled it, where it did.
+    pub(super) fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
     /// Takes text of the answer; tells whether there was any.
     pub(super) fn text(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
         if text.is_empty() {

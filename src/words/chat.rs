@@ -246,8 +246,8 @@ impl From<String> for Reasoning {
 }
 
 /// Something opaque that only its issuer understands: a signature, an encrypted thought. It goes back unchanged to who
-/// can read it, and to nobody else: that is a target of the same dialect, and where accounts encrypt for themselves
-/// (OpenAI's responses) a target of the same provider.
+/// can read it, and to nobody else: that is a target of the same dialect, where a signature holds for its model alone
+/// with that model, and where accounts encrypt for themselves (OpenAI's responses) a target of the same provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
     /// How its issuer speaks.

@@ -14,6 +14,7 @@ mod operators;
 mod privacy;
 mod providers;
 mod reconfigure;
+mod rehearsal_anthropic;
 mod strategies;
 mod streams;
 mod supervision;

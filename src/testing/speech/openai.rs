@@ -3,25 +3,21 @@
 mod check;
 
 use std::fmt::Write as _;
-use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
 
+use super::hint::retry_after;
 use super::json::{go_duration, put, quote, quote_or_null};
 use super::{Account, Address, Allowance, Finish, Headers, Refusal, Speech, Utterance};
 use crate::testing::answer::{Piece, Question};
 use crate::testing::fault::{ProviderError, RetryHint};
-use crate::testing::gauge::whole_seconds;
 use crate::testing::score::Sheet;
 use crate::words::Usage;
 
 /// OpenAI's chat completions.
 pub(crate) struct OpenAiChat;
-
-/// The farthest date a `retry-after` names, from now: HTTP's dates have four digits for the year.
-const RETRY_DATE_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 const BAD_GATEWAY: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad \
     Gateway</h1></center>\r\n<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n";
@@ -31,7 +27,7 @@ impl Speech for OpenAiChat {
         headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
     }
 
-    fn read(&self, _: Address<'_>, body: &[u8]) -> Result<Question, Refusal> {
+    fn read(&self, _: Address<'_>, _: &HeaderMap, body: &[u8]) -> Result<Question, Refusal> {
         check::read(body)
     }
 
@@ -189,20 +185,12 @@ impl Speech for OpenAiChat {
              {limit}, Requested 1."
         );
         let headers = match hint {
-            RetryHint::Silent => Vec::new(),
-            RetryHint::Seconds(wait) => vec![("retry-after", wait.as_secs_f64().to_string())],
-            RetryHint::Millis(wait) => vec![("retry-after-ms", wait.as_millis().to_string())],
-            RetryHint::Date(wait) => {
-                #[expect(clippy::disallowed_methods, reason = "a date is wall time")]
-                let now = SystemTime::now();
-                let then = now + whole_seconds(wait.min(RETRY_DATE_MAX));
-                vec![("date", httpdate::fmt_http_date(now)), ("retry-after", httpdate::fmt_http_date(then))]
-            }
             RetryHint::Reset(reset) => allowance(REQUESTS, Allowance { limit, remaining: 0, reset }).into(),
             RetryHint::Text(wait) => {
                 let _ = write!(message, " Please try again in {}.", go_duration(wait));
                 Vec::new()
             }
+            hint => retry_after(hint),
         };
         message.push_str(" Visit https://platform.openai.com/account/rate-limits to learn more.");
         Refusal { headers, ..refusal(429, "requests", None, Some("rate_limit_exceeded"), &message) }

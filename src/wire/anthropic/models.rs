@@ -67,6 +67,15 @@ pub(super) fn traits(model: &str) -> Traits {
     GENERATIONS.iter().find(|(since, _)| version >= *since).map_or(OTHERS, |(_, traits)| *traits)
 }
 
+/// Returns what tells a Claude from another, whatever name it goes by: `sonnet-4.5` of `claude-sonnet-4-5-20250929`.
+pub(super) fn maker(model: &str) -> Option<String> {
+    let (_, name) = model.split_once("claude")?;
+    let (major, minor) = version(name)?;
+    let mut words = name.split(|letter: char| !letter.is_ascii_alphanumeric());
+    let family = words.find(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()));
+    Some(format!("{}-{major}.{minor}", family.unwrap_or_default()))
+}
+
 /// Reads the version out of what follows "claude": `-3-7-sonnet-20250219`, `-sonnet-4@20250514`, `-opus-4.7`.
 fn version(name: &str) -> Option<Version> {
     let mut words = name.split(|letter: char| !letter.is_ascii_alphanumeric());

@@ -3,12 +3,12 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::REDACTED;
+use super::proof::wrap;
 use super::shape::{BLOCKS, DELTAS, EVENT, EVENTS, MESSAGE, RESULT_SUFFIX};
 use crate::wire::classify;
 use crate::wire::draft::{Draft, Fragment, broken, cut};
 use crate::wire::json::{Scalar, parse};
-use crate::words::{Dialect, DriftKind, Failure, Piece, Proof, StopReason, Usage};
+use crate::words::{DriftKind, Failure, Piece, StopReason, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
 pub(in crate::wire) fn read_event(
@@ -155,7 +155,7 @@ impl Block<'_> {
             "text" => Ok(draft.text(self.text.text().into(), out)),
             "thinking" => Ok(self.think(draft, out)),
             "redacted_thinking" => {
-                draft.seal(proof(format!("{REDACTED}{}", self.data.text())));
+                draft.seal(wrap(draft.model(), true, self.data.text()));
                 Ok(true)
             }
             "tool_use" => {
@@ -197,7 +197,7 @@ impl Block<'_> {
     fn think(&self, draft: &mut Draft, out: &mut Vec<Piece>) -> bool {
         let content = draft.reasoning(self.thinking.text().into(), out);
         if !self.signature.text().is_empty() {
-            draft.prove(proof(self.signature.text().to_owned()));
+            draft.prove(wrap(draft.model(), false, self.signature.text()));
         }
         content
     }
@@ -205,10 +205,6 @@ impl Block<'_> {
     fn stop(&self, draft: &mut Draft) {
         stop(&self.stop_reason, draft);
     }
-}
-
-fn proof(data: String) -> Proof {
-    Proof::new(Dialect::AnthropicMessages, data)
 }
 
 fn stop(reason: &Scalar<'_>, draft: &mut Draft) {

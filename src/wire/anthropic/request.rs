@@ -7,6 +7,7 @@ use serde::ser::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::models::{SamplingForm, ThinkingForm, Traits, traits};
+use super::schema::closed;
 use super::turns::{Block, Turns};
 use crate::wire::quirks::Quirks;
 use crate::wire::request::{Fields, Notes, asked, check, headers, write};
@@ -30,7 +31,7 @@ pub(in crate::wire) fn encode(
     check(request)?;
     let mut notes = Notes::default();
     let traits = traits(model.family);
-    let mut turns = Turns::of(&request.messages, &mut notes)?;
+    let mut turns = Turns::of(&request.messages, model.family, &mut notes)?;
     let options = Options::of(request, traits, &mut turns, &mut notes);
     let body = Body { quirks, request, model: model.name, streaming, traits, turns: &turns, options: &options };
     let body = write(request, &body)?;
@@ -230,28 +231,5 @@ impl<'a> WireTool<'a> {
             _ => input_schema = Cow::Owned(json!({"type": "object", "properties": {}})),
         }
         Self { name, description, input_schema, strict }
-    }
-}
-
-/// Returns a schema whose objects have no other properties than those it names: only such are held to. What fits the
-/// closed schema fits the open one.
-fn closed(schema: &Value) -> Value {
-    let mut schema = schema.clone();
-    close(&mut schema);
-    schema
-}
-
-fn close(schema: &mut Value) {
-    let Value::Object(schema) = schema else { return };
-    for (key, inner) in schema.iter_mut() {
-        match (key.as_str(), inner) {
-            ("properties" | "$defs" | "definitions", Value::Object(inner)) => inner.values_mut().for_each(close),
-            ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(inner)) => inner.iter_mut().for_each(close),
-            ("items", inner) => close(inner),
-            _ => {}
-        }
-    }
-    if schema.get("type").is_some_and(|kind| kind == "object") || schema.contains_key("properties") {
-        schema.entry("additionalProperties").or_insert(false.into());
     }
 }

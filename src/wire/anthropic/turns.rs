@@ -11,11 +11,9 @@ use std::collections::HashSet;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::REDACTED;
+use super::proof::{self, Thought};
 use crate::wire::request::{Notes, arguments_object, inline};
-use crate::words::{
-    AssistantPart, Dialect, Failure, FailureClass, Message, Proof, Reasoning, ToolCall, ToolResult, UserPart,
-};
+use crate::words::{AssistantPart, Failure, FailureClass, Message, Reasoning, ToolCall, ToolResult, UserPart};
 
 /// What the user says where a conversation does not begin with the user.
 const OPENING: &str = "(The conversation begins here.)";
@@ -118,7 +116,7 @@ impl<'a> Block<'a> {
 
 impl<'a> Turns<'a> {
     /// Shapes a conversation.
-    pub(super) fn of(messages: &'a [Message], notes: &mut Notes) -> Result<Self, Failure> {
+    pub(super) fn of(messages: &'a [Message], model: &str, notes: &mut Notes) -> Result<Self, Failure> {
         let mut turns = Self::default();
         let system = |message: &Message| matches!(message, Message::System(_));
         // Somebody must say something: where only the system speaks, the user says it.
@@ -136,7 +134,7 @@ impl<'a> Turns<'a> {
                         turns.said.extend(user_block(part)?);
                     }
                 }
-                Message::Assistant(parts) => turns.assistant(at, parts, notes)?,
+                Message::Assistant(parts) => turns.assistant(at, parts, model, notes)?,
                 Message::Tool(result) => turns.result(result, notes),
             }
         }
@@ -154,7 +152,13 @@ impl<'a> Turns<'a> {
         })
     }
 
-    fn assistant(&mut self, at: usize, parts: &'a [AssistantPart], notes: &mut Notes) -> Result<(), Failure> {
+    fn assistant(
+        &mut self,
+        at: usize,
+        parts: &'a [AssistantPart],
+        model: &str,
+        notes: &mut Notes,
+    ) -> Result<(), Failure> {
         if !self.said.is_empty() || self.calls.iter().any(|call| call.result.is_some()) {
             self.close(notes);
         }
@@ -162,7 +166,7 @@ impl<'a> Turns<'a> {
         for part in parts {
             match part {
                 AssistantPart::Text(text) => content.extend(Block::text(text)),
-                AssistantPart::Reasoning(reasoning) => match thinking_block(reasoning) {
+                AssistantPart::Reasoning(reasoning) => match thinking_block(reasoning, model) {
                     Some(block) => content.push(block),
                     None => notes.dropped("messages.reasoning"),
                 },
@@ -249,13 +253,10 @@ fn user_block(part: &UserPart) -> Result<Option<Block<'_>>, Failure> {
     }
 }
 
-/// Returns reasoning for the one who issued its proof.
-fn thinking_block(reasoning: &Reasoning) -> Option<Block<'_>> {
-    let Reasoning { text, proof: Some(Proof { dialect: Dialect::AnthropicMessages, data, .. }) } = reasoning else {
-        return None;
-    };
-    Some(match data.strip_prefix(REDACTED) {
-        Some(data) => Block::RedactedThinking { data },
-        None => Block::Thinking { thinking: text, signature: data },
+/// Returns reasoning for the model that thought it.
+fn thinking_block<'a>(reasoning: &'a Reasoning, model: &str) -> Option<Block<'a>> {
+    Some(match proof::unwrap(reasoning, model)? {
+        Thought::Signed { text, signature } => Block::Thinking { thinking: text, signature },
+        Thought::Redacted(data) => Block::RedactedThinking { data },
     })
 }

@@ -1,0 +1,82 @@
+//! What a thought's proof holds: who thought it, whether it can be read, and what the provider signed.
+//!
+//! A signature holds for the model that thought alone; from any other it is refused, and the conversation with it.
+//! So the proof begins with its maker, as far as its name tells that: `opus-4.8:ErUB…`.
+
+use super::models::maker;
+use crate::words::{Dialect, Proof, Reasoning};
+
+/// What stands before a thought of which nothing can be read. A signature is Base64 and has no colon, and signed
+/// reasoning, too, may come without text.
+const REDACTED: &str = "redacted:";
+
+/// Wraps what came with a thought of this model.
+pub(super) fn wrap(model: Option<&str>, is_redacted: bool, data: &str) -> Proof {
+    let maker = model.and_then(maker).map_or_else(String::new, |maker| format!("{maker}:"));
+    let redacted = if is_redacted { REDACTED } else { "" };
+    Proof::new(Dialect::AnthropicMessages, format!("{maker}{redacted}{data}"))
+}
+
+/// A thought that its model takes back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Thought<'a> {
+    Signed { text: &'a str, signature: &'a str },
+    Redacted(&'a str),
+}
+
+/// Returns a thought for the model that thought it, and for nobody else. One of which the maker is not known goes to all.
+pub(super) fn unwrap<'a>(reasoning: &'a Reasoning, model: &str) -> Option<Thought<'a>> {
+    let Reasoning { text, proof: Some(Proof { dialect: Dialect::AnthropicMessages, data, .. }) } = reasoning else {
+        return None;
+    };
+    let (made_by, data) = match data.split_once(':') {
+        Some((made_by, rest)) if !data.starts_with(REDACTED) => (Some(made_by), rest),
+        _ => (None, data.as_str()),
+    };
+    if made_by.is_some_and(|made_by| maker(model).is_none_or(|maker| maker != made_by)) {
+        return None;
+    }
+    Some(match data.strip_prefix(REDACTED) {
+        Some(data) => Thought::Redacted(data),
+        None => Thought::Signed { text, signature: data },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thought_goes_back_to_its_maker_by_whatever_name() {
+        let table = [
+            (Some("claude-sonnet-4-5-20250929"), "claude-sonnet-4-5", true),
+            (Some("claude-sonnet-4-5-20250929"), "claude-sonnet-4-5@20250929", true),
+            (Some("claude-sonnet-4-20250514"), "claude-sonnet-4-0", true),
+            (Some("claude-3-5-haiku-20241022"), "anthropic/claude-3.5-haiku", true),
+            (Some("claude-opus-4-8"), "claude-opus-4-7", false),
+            (Some("claude-opus-4-5-20251101"), "claude-sonnet-4-5", false),
+            (Some("claude-opus-4-8"), "glm-5", false),
+            (Some("glm-5"), "glm-5-air", true),
+            (None, "claude-opus-4-8", true),
+        ];
+        for (by, to, expected) in table {
+            for (is_redacted, expected_data) in [(false, "ErUB=="), (true, "RrUB==")] {
+                let proof = Some(wrap(by, is_redacted, expected_data));
+                let reasoning = Reasoning { text: "Hm.".into(), proof };
+                let thought = if is_redacted {
+                    Thought::Redacted(expected_data)
+                } else {
+                    Thought::Signed { text: "Hm.", signature: expected_data }
+                };
+                assert_eq!(unwrap(&reasoning, to), expected.then_some(thought), "{by:?} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_thought_of_another_dialect_is_none() {
+        let proof = Some(Proof::new(Dialect::Gemini, "ErUB=="));
+        assert_eq!(unwrap(&Reasoning { text: "Hm.".into(), proof }, "claude-opus-4-8"), None);
+        assert_eq!(unwrap(&Reasoning::from("Hm.".to_owned()), "claude-opus-4-8"), None);
+    }
+}
