@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use http::header::{HeaderName, HeaderValue};
 use serde::ser::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::models::{SamplingForm, ThinkingForm, Traits, traits};
 use super::turns::{Block, Turns};
 use crate::wire::Encoded;
-use crate::wire::request::{Fields, Notes, asked, check, headers, write};
-use crate::words::{ChatRequest, Effort, Failure, ResponseFormat, Sampling, Tool, ToolChoice};
+use crate::wire::request::{Fields, Notes, asked, check, extra, headers, write};
+use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Sampling, Tool, ToolChoice};
 
 /// The version of the dialect; there is one.
 const VERSION: (HeaderName, HeaderValue) =
@@ -26,7 +26,8 @@ pub(in crate::wire) fn encode(request: &ChatRequest, model: &str, streaming: boo
     let traits = traits(model);
     let mut turns = Turns::of(&request.messages, &mut notes)?;
     let options = Options::of(request, traits, &mut turns, &mut notes);
-    let body = write(request, &Body { request, model, streaming, traits, turns: &turns, options: &options })?;
+    let extra = extra(Dialect::AnthropicMessages, request, &mut notes);
+    let body = write(request, &Body { request, model, streaming, traits, turns: &turns, options: &options, extra })?;
     let mut headers = headers(streaming);
     let (name, version) = VERSION;
     headers.insert(name, version);
@@ -158,11 +159,12 @@ struct Body<'a> {
     traits: Traits,
     turns: &'a Turns<'a>,
     options: &'a Options<'a>,
+    extra: Option<&'a Map<String, Value>>,
 }
 
 impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { request, model, streaming, traits, turns, options } = *self;
+        let Self { request, model, streaming, traits, turns, options, extra } = *self;
         let mut body = Fields::new(serializer.serialize_map(None)?);
         body.put("model", model)?;
         body.put("max_tokens", &options.max_tokens)?;
@@ -182,7 +184,7 @@ impl Serialize for Body<'_> {
         body.put_some("temperature", options.temperature.as_ref())?;
         body.put_some("top_p", options.top_p.as_ref())?;
         body.put_some("stop_sequences", (!options.stop.is_empty()).then_some(&options.stop))?;
-        body.end(&request.extra)
+        body.end(extra.into_iter().flatten())
     }
 }
 

@@ -1,12 +1,12 @@
 //! Writes requests: the conversation as a list of items, of which one message of an assistant may become several.
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
 use crate::wire::Encoded;
 use crate::wire::quirks::{IdForm, Quirks};
-use crate::wire::request::{Address, Each, Fields, Notes, arguments, check, headers, write};
+use crate::wire::request::{Address, Each, Fields, Notes, arguments, check, extra, headers, write};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Failure, Message, Reasoning, ResponseFormat, Tool, ToolChoice, UserPart,
 };
@@ -44,6 +44,7 @@ struct Body<'a> {
     /// Whether encrypted reasoning is asked for: models that do not reason refuse that.
     encrypted: bool,
     output_tokens_max: Option<u32>,
+    extra: Option<&'a Map<String, Value>>,
 }
 
 impl<'a> Body<'a> {
@@ -67,7 +68,9 @@ impl<'a> Body<'a> {
         let input =
             Input { messages: &request.messages, system_role: quirks.system_role(model), echoes: quirks.echoes };
         input.note(notes);
-        let encrypted = quirks.encrypts(model, effort.is_some() || request.extra.contains_key("reasoning"));
+        let extra = extra(Dialect::OpenAiResponses, request, notes);
+        let reasons = effort.is_some() || extra.is_some_and(|extra| extra.contains_key("reasoning"));
+        let encrypted = quirks.encrypts(model, reasons);
         Self {
             request,
             model,
@@ -79,6 +82,7 @@ impl<'a> Body<'a> {
             effort,
             encrypted,
             output_tokens_max,
+            extra,
         }
     }
 }
@@ -115,7 +119,7 @@ impl Serialize for Body<'_> {
         body.put_some("temperature", self.temperature.as_ref())?;
         body.put_some("top_p", self.top_p.as_ref())?;
         body.put_some("max_output_tokens", self.output_tokens_max.as_ref())?;
-        body.end(&request.extra)
+        body.end(self.extra.into_iter().flatten())
     }
 }
 
