@@ -20,7 +20,7 @@ use crate::words::{Failure, Secret};
 
 /// What the proof of reasoning begins with of which nothing can be read. A signature is Base64 and has no colon, and
 /// signed reasoning, too, may come without text.
-const REDACTED: &str = "redacted:";
+pub(super) const REDACTED: &str = "redacted:";
 
 /// How keys begin that a login issued: they are bearer tokens.
 const TOKEN_PREFIX: &str = "sk-ant-oat";

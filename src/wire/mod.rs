@@ -15,6 +15,7 @@ mod openai;
 mod responses;
 mod anthropic;
 mod gemini;
+pub mod serve;
 
 pub use classify::classify;
 pub use decode::{Decoder, Progress};
