@@ -2,13 +2,12 @@
 //! are values, so that the caller's own can be joined to them.
 
 use serde::ser::{Serialize, Serializer};
-use serde_json::map::Entry;
 use serde_json::{Map, Value, json};
 
 use super::conversation::Conversation;
 use super::family::Family;
 use crate::wire::Encoded;
-use crate::wire::request::{Fields, Notes, check, extra, headers, write};
+use crate::wire::request::{Fields, Notes, check, extra, headers, joined, write};
 use crate::words::{ChatRequest, Dialect, Failure, FailureClass, ResponseFormat, Sampling, Tool, ToolChoice};
 
 /// The most stop sequences that Gemini takes.
@@ -172,19 +171,4 @@ fn sampling(sampling: &Sampling, family: Family, notes: &mut Notes) -> Result<Ma
         }
     }
     Ok(config)
-}
-
-/// Joins the caller's own settings to ours, which hold.
-fn joined(mut ours: Map<String, Value>, theirs: Option<&Value>) -> Map<String, Value> {
-    for (key, value) in theirs.and_then(Value::as_object).into_iter().flatten() {
-        match ours.entry(key) {
-            Entry::Vacant(free) => drop(free.insert(value.clone())),
-            Entry::Occupied(mut taken) => {
-                if let Value::Object(inner) = taken.get_mut() {
-                    *inner = joined(std::mem::take(inner), Some(value));
-                }
-            }
-        }
-    }
-    ours
 }

@@ -127,6 +127,19 @@ impl Fault {
         }
     }
 
+    /// Returns the message. Where a dialect has no code for it, agents that shorten a conversation by themselves look
+    /// for the vendor's words.
+    fn said(&self, face: Face) -> String {
+        let words = match (self.kind, face) {
+            (Kind::ContextTooLong, Face::Anthropic) => "prompt is too long: ",
+            (Kind::ContextTooLong, Face::Gemini) => {
+                "the input token count exceeds the maximum number of tokens allowed: "
+            }
+            _ => "",
+        };
+        format!("{words}{}", self.message)
+    }
+
     /// Returns the body of the error, which is an event's data as well.
     pub(super) fn body(&self, face: Face) -> Value {
         match face {
@@ -136,16 +149,11 @@ impl Fault {
                 json!({"error": {"message": self.message, "type": kind, "param": param, "code": code}})
             }
             Face::Anthropic => {
-                // Agents that shorten a conversation by themselves look for these words.
-                let message = match self.kind {
-                    Kind::ContextTooLong => format!("prompt is too long: {}", self.message),
-                    _ => self.message.clone(),
-                };
-                json!({"type": "error", "error": {"type": self.kind.anthropic(), "message": message}})
+                json!({"type": "error", "error": {"type": self.kind.anthropic(), "message": self.said(face)}})
             }
             Face::Gemini => {
                 let code = self.kind.status(face).as_u16();
-                let mut error = json!({"code": code, "message": self.message, "status": self.kind.gemini()});
+                let mut error = json!({"code": code, "message": self.said(face), "status": self.kind.gemini()});
                 if let Some(wait) = self.retry_after {
                     let delay = format!("{}s", wait.max(RETRY_AFTER_MIN).as_millis().div_ceil(1000));
                     error["details"] = json!([

@@ -62,17 +62,14 @@ impl Writer {
     pub fn event(&mut self, event: &ReplyEvent, out: &mut Vec<u8>) {
         let Some(proofs) = self.speak(out) else { return };
         match event {
-            ReplyEvent::Started { .. } => {}
-            ReplyEvent::Text(text) if text.is_empty() => {}
             ReplyEvent::Text(text) => self.voice.text(text, out),
-            ReplyEvent::Reasoning(text) if text.is_empty() => {}
             ReplyEvent::Reasoning(text) => self.voice.reasoning(text, out),
             ReplyEvent::Proof(proof) => {
                 self.state = State::Speaking { proofs: proofs + 1 };
                 self.voice.proof(proof, out);
             }
-            // It stands in the answer's parts, which follow at once and give its place.
-            ReplyEvent::ToolCall(_) => {}
+            // A call stands in the answer's parts, which follow at once and give its place.
+            ReplyEvent::Started { .. } | ReplyEvent::ToolCall(_) => {}
             ReplyEvent::Reset(failure) => {
                 self.stop(&Fault::broken(failure.to_string()), out);
             }

@@ -156,7 +156,7 @@ impl Voice for Messages {
         self.close(out);
         let delta = json!({"stop_reason": stop_reason(answer.stop), "stop_sequence": null});
         let usage = Tokens::of(&answer.usage);
-        event(out, "message_delta", &Delta { kind: "message_delta", delta, usage });
+        event(out, "message_delta", &Stopped { kind: "message_delta", delta, usage });
         event(out, "message_stop", &json!({"type": "message_stop"}));
     }
 
@@ -217,7 +217,7 @@ struct Start<'a> {
 }
 
 #[derive(Serialize)]
-struct Delta {
+struct Stopped {
     #[serde(rename = "type")]
     kind: &'static str,
     delta: serde_json::Value,

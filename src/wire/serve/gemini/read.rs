@@ -144,7 +144,7 @@ fn generation(config: &mut Object<'_>, request: &mut ChatRequest, form: &mut For
         .either("maxOutputTokens", "max_output_tokens")
         .map(|tokens| tokens.count("maxOutputTokens"))
         .transpose()?;
-    request.response_format = format(config)?;
+    request.response_format = format(config);
     if let Some(thinking) = config.either("thinkingConfig", "thinking_config") {
         let mut thinking = thinking.object("thinkingConfig")?;
         let shown = thinking.either("includeThoughts", "include_thoughts");
@@ -177,7 +177,7 @@ fn thinking(thinking: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Option<Eff
 
 /// Reads the form of the answer's text. The dialect holds to a schema without asking that it name every field, which is
 /// what strictness is elsewhere.
-fn format(config: &mut Object<'_>) -> Read<ResponseFormat> {
+fn format(config: &mut Object<'_>) -> ResponseFormat {
     let kind = match (config.peek("responseMimeType"), config.peek("response_mime_type")) {
         ("", other) | (other, _) => other.to_owned(),
     };
@@ -185,15 +185,15 @@ fn format(config: &mut Object<'_>) -> Read<ResponseFormat> {
         if kind == "text/plain" {
             config.either("responseMimeType", "response_mime_type");
         }
-        return Ok(ResponseFormat::Text);
+        return ResponseFormat::Text;
     }
     config.either("responseMimeType", "response_mime_type");
     let theirs = config.either("responseSchema", "response_schema").map(|schema| json_schema(schema.value()));
     let schema = config.either("responseJsonSchema", "response_json_schema").map(Node::value).or(theirs);
-    Ok(match schema {
+    match schema {
         Some(schema) => ResponseFormat::JsonSchema { name: "answer".to_owned(), schema, strict: false },
         None => ResponseFormat::Json,
-    })
+    }
 }
 
 fn contents(body: &mut Object<'_>, messages: &mut Vec<Message>, notes: &mut Vec<Note>) -> Read<()> {
@@ -316,9 +316,9 @@ impl Reader<'_> {
         if !text.is_empty() {
             // Clients bring back the chunks of a stream as they came.
             match (part.flag("thought")?.unwrap_or(false), said.last_mut()) {
-                (false, Some(AssistantPart::Text(last))) => last.push_str(&text),
+                (false, Some(AssistantPart::Text(last)))
+                | (true, Some(AssistantPart::Reasoning(Reasoning { text: last, proof: None }))) => last.push_str(&text),
                 (false, _) => said.push(AssistantPart::Text(text)),
-                (true, Some(AssistantPart::Reasoning(Reasoning { text: last, proof: None }))) => last.push_str(&text),
                 (true, _) => said.push(AssistantPart::Reasoning(text.into())),
             }
         }

@@ -204,12 +204,11 @@ impl Items<'_> {
         let content = item.need("content", "a string or an array of parts")?;
         let parts = parts(content, |node| self.part(node.object("")?))?;
         if role == "assistant" {
-            let said = &mut self.said;
-            parts.into_iter().for_each(|part| {
+            for part in parts {
                 if let UserPart::Text(text) = part {
-                    said.text(text);
+                    self.said.text(text);
                 }
-            });
+            }
             return Ok(());
         }
         self.close();
@@ -255,10 +254,10 @@ impl Items<'_> {
         let node = Node::Object(item.without_nulls());
         let whole = node.json();
         let mut item = node.object("")?;
-        let text = [item.list("summary")?, item.list("content")?].into_iter().flatten();
-        let text: Vec<String> = text
-            .map(|node| node.object("summary")?.need_text("text").map_err(|bad| bad.within("summary")))
-            .collect::<Read<_>>()?;
+        // Who shows both says the same in both.
+        let (content, summary) = (item.list("content")?, item.list("summary")?);
+        let (key, told) = if content.is_empty() { ("summary", summary) } else { ("content", content) };
+        let text = each(key, told, |node| node.object("")?.need_text("text"))?;
         let proof = item.text("encrypted_content")?.map(|data| {
             seal::open(&data)
                 .unwrap_or((seal::Proves::Thought, Proof { dialect: Dialect::OpenAiResponses, data: whole }))

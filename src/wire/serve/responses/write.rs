@@ -116,9 +116,10 @@ impl Responses {
             Open::Message(text) => {
                 let id = self.id("msg");
                 let part = self.part(&text);
-                let (kind, field) = match self.refuses {
-                    true => ("response.refusal.done", "refusal"),
-                    false => ("response.output_text.done", "text"),
+                let (kind, field) = if self.refuses {
+                    ("response.refusal.done", "refusal")
+                } else {
+                    ("response.output_text.done", "text")
                 };
                 let mut told = json!({"content_index": 0, field: text});
                 if !self.refuses {
@@ -158,7 +159,7 @@ impl Responses {
     /// Writes the response as it stands.
     fn response(&self, state: &State<'_>, out: &mut Vec<u8>) {
         let incomplete = state.incomplete.map(|reason| json!({"reason": reason}));
-        let head = json!({
+        let mut head = json!({
             "id": format!("resp_{:016x}", self.seed),
             "object": "response",
             "created_at": self.created,
@@ -167,9 +168,11 @@ impl Responses {
             "error": state.error,
             "incomplete_details": incomplete,
             "model": self.form.model,
-            "usage": state.usage.map(usage),
-        })
-        .to_string();
+        });
+        if let Some(tokens) = state.usage {
+            head["usage"] = usage(tokens);
+        }
+        let head = head.to_string();
         out.extend_from_slice(b"{");
         out.extend_from_slice(self.form.echo.as_bytes());
         out.extend_from_slice(b"\"output\":[");
@@ -228,9 +231,10 @@ impl Voice for Responses {
         if let Open::Message(told) = &mut self.open {
             told.push_str(text);
         }
-        let (kind, after) = match self.refuses {
-            true => ("response.refusal.delta", "}\n\n"),
-            false => ("response.output_text.delta", ",\"logprobs\":[]}\n\n"),
+        let (kind, after) = if self.refuses {
+            ("response.refusal.delta", "}\n\n")
+        } else {
+            ("response.output_text.delta", ",\"logprobs\":[]}\n\n")
         };
         self.delta(kind, ["msg", "content_index"], "delta", text, after, out);
     }
@@ -272,9 +276,10 @@ impl Voice for Responses {
             self.sealed(&item, out);
         }
         let free = self.form.free_tools.contains(&call.name);
-        let (kind, event, field) = match free {
-            true => ("custom_tool_call", "response.custom_tool_call_input", "input"),
-            false => ("function_call", "response.function_call_arguments", "arguments"),
+        let (kind, event, field) = if free {
+            ("custom_tool_call", "response.custom_tool_call_input", "input")
+        } else {
+            ("function_call", "response.function_call_arguments", "arguments")
         };
         let given = if free { free_input(&call.arguments) } else { call.arguments.clone() };
         let id = self.id(if free { "ctc" } else { "fc" });

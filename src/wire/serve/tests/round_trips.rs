@@ -70,8 +70,8 @@ fn recorded_answers_are_the_same_after_the_server_half() {
                 let open = |proof: &mut Proof| {
                     let item: Value = serde_json::from_str(&proof.data).expect("an item");
                     let sealed = item["encrypted_content"].as_str().and_then(seal::open);
-                    *proof = sealed
-                        .map_or_else(|| proof.clone(), |(_, proof)| Proof { data: tidy(&proof.data), ..proof });
+                    *proof =
+                        sealed.map_or_else(|| proof.clone(), |(_, proof)| Proof { data: tidy(&proof.data), ..proof });
                 };
                 after.3.iter_mut().for_each(open);
             }
@@ -152,7 +152,7 @@ fn remembered(face: Face, stream: &str) -> Value {
             json!({"role": "assistant", "content": blocks})
         }
         Face::Gemini => {
-            let parts = data.iter().flat_map(|chunk| chunk["candidates"][0]["content"]["parts"].as_array().cloned());
+            let parts = data.iter().filter_map(|chunk| chunk["candidates"][0]["content"]["parts"].as_array().cloned());
             json!({"role": "model", "parts": parts.flatten().collect::<Vec<_>>()})
         }
     }
