@@ -261,8 +261,9 @@ impl Job {
 
     /// Hands a piece on; waits for a slow reader, for which the provider is not to blame.
     async fn deliver(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), End> {
-        let (Piece::Text(text) | Piece::Reasoning(text)) = &piece;
-        self.account.content_bytes += text.len();
+        if let Piece::Text(text) | Piece::Reasoning(text) = &piece {
+            self.account.content_bytes += text.len();
+        }
         let piece = match self.pieces.try_send(piece) {
             Ok(()) => return Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(End::cancelled("nobody reads the answer")),

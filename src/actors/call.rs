@@ -493,7 +493,7 @@ impl Driver {
         let (first, rest) = running.hand_over();
         let whole = self.ended.iter().find(|ended| ended.record.attempt == number);
         let first = match whole.and_then(|ended| ended.ending.as_ref()) {
-            Some(ending) => ending.parts.iter().filter_map(piece).collect(),
+            Some(ending) => ending.parts.iter().flat_map(pieces).collect(),
             None => first.into_iter().collect(),
         };
         outlet.say(Word::Segment { call: self.id, target, attempt: number, first, rest });
@@ -572,12 +572,19 @@ impl Driver {
     }
 }
 
-fn piece(part: &AssistantPart) -> Option<Piece> {
-    match part {
+/// Returns the pieces that a part of an answer would have come in.
+fn pieces(part: &AssistantPart) -> impl Iterator<Item = Piece> {
+    let content = match part {
         AssistantPart::Text(text) => Some(Piece::Text(text.clone())),
+        AssistantPart::Reasoning(reasoning) if reasoning.text.is_empty() => None,
         AssistantPart::Reasoning(reasoning) => Some(Piece::Reasoning(reasoning.text.clone())),
         AssistantPart::ToolCall(_) => None,
-    }
+    };
+    let proof = match part {
+        AssistantPart::Reasoning(reasoning) => reasoning.proof.clone().map(Piece::Proof),
+        _ => None,
+    };
+    content.into_iter().chain(proof)
 }
 
 /// The most time for an answer that comes as one burst.

@@ -125,6 +125,7 @@ impl From<Piece> for ReplyEvent {
         match piece {
             Piece::Text(text) => Self::Text(text),
             Piece::Reasoning(text) => Self::Reasoning(text),
+            Piece::Proof(proof) => Self::Proof(proof),
         }
     }
 }

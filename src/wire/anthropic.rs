@@ -22,6 +22,8 @@ use crate::wire::quirks::Quirks;
 use crate::wire::request::secret;
 use crate::words::{Failure, Secret};
 
+pub(super) use proof::REDACTED;
+
 /// How keys begin that a login issued: they are bearer tokens.
 const TOKEN_PREFIX: &str = "sk-ant-oat";
 

@@ -70,6 +70,8 @@ pub(super) struct Draft {
     parts: Vec<AssistantPart>,
     calls: Vec<PartialCall>,
     refused: bool,
+    /// Proofs that go out with the next content: alone they commit nobody to an answer.
+    held: Vec<Proof>,
 }
 
 #[derive(Debug)]
@@ -108,6 +110,7 @@ impl Draft {
             Some(AssistantPart::Text(last)) => last.push_str(&text),
             _ => self.parts.push(AssistantPart::Text(text.clone().into_owned())),
         }
+        out.extend(self.held.drain(..).map(Piece::Proof));
         // Texts that arrived together go on together: one hop to the caller, not fifty.
         match out.last_mut() {
             Some(Piece::Text(last)) => last.push_str(&text),
@@ -125,6 +128,7 @@ impl Draft {
             Some(AssistantPart::Reasoning(last)) if last.proof.is_none() => last.text.push_str(&text),
             _ => self.parts.push(AssistantPart::Reasoning(text.clone().into_owned().into())),
         }
+        out.extend(self.held.drain(..).map(Piece::Proof));
         match out.last_mut() {
             Some(Piece::Reasoning(last)) => last.push_str(&text),
             _ => out.push(Piece::Reasoning(text.into_owned())),
@@ -135,13 +139,17 @@ impl Draft {
     /// Takes what the provider wants back with what came last: the proof of that reasoning, or a part of its own.
     pub(super) fn prove(&mut self, proof: Proof) {
         match self.open_part() {
-            Some(AssistantPart::Reasoning(last)) if last.proof.is_none() => last.proof = Some(proof),
+            Some(AssistantPart::Reasoning(last)) if last.proof.is_none() => {
+                last.proof = Some(proof.clone());
+                self.held.push(proof);
+            }
             _ => self.seal(proof),
         }
     }
 
     /// Takes reasoning of which nothing can be read.
     pub(super) fn seal(&mut self, proof: Proof) {
+        self.held.push(proof.clone());
         self.parts.push(AssistantPart::Reasoning(Reasoning { text: String::new(), proof: Some(proof) }));
     }
 

@@ -18,6 +18,7 @@ mod responses;
 mod anthropic;
 mod gemini;
 mod ollama;
+pub mod serve;
 
 pub use classify::{classify, unknown_code};
 pub use decode::{Decoder, Progress};

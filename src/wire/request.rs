@@ -8,13 +8,14 @@ use std::fmt;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::Value;
+use serde_json::map::Entry;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::quirks::IdForm;
 use crate::words::{
-    AssistantPart, ChatRequest, Failure, FailureClass, Image, Message, Note, Reasoning, ResponseFormat, Secret,
-    ToolCall, ToolChoice, ToolResult, UserPart,
+    AssistantPart, ChatRequest, Dialect, Failure, FailureClass, Image, Message, Note, Reasoning, ResponseFormat,
+    Secret, ToolCall, ToolChoice, ToolResult, UserPart,
 };
 
 /// Writes a body into one buffer.
@@ -195,6 +196,31 @@ pub(super) fn inline(image: &Image) -> Result<(&str, &str), &str> {
         Image::Base64 { media_type, data } => Ok((media_type, data)),
         Image::Url(url) => url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,")).ok_or(url),
     }
+}
+
+/// Returns the caller's own fields, where the target's dialect is theirs; what is left out is noted.
+pub(super) fn extra<'a>(
+    dialect: Dialect,
+    request: &'a ChatRequest,
+    notes: &mut Notes,
+) -> Option<&'a Map<String, Value>> {
+    let ours = request.extra_dialect.is_none_or(|theirs| dialect.shares_fields(theirs));
+    notes.keep(ours, "extra", Some(&request.extra).filter(|extra| !extra.is_empty()))
+}
+
+/// Joins the caller's own settings to ours, which hold.
+pub(super) fn joined(mut ours: Map<String, Value>, theirs: Option<&Value>) -> Map<String, Value> {
+    for (key, value) in theirs.and_then(Value::as_object).into_iter().flatten() {
+        match ours.entry(key) {
+            Entry::Vacant(free) => drop(free.insert(value.clone())),
+            Entry::Occupied(mut taken) => {
+                if let Value::Object(inner) = taken.get_mut() {
+                    *inner = joined(std::mem::take(inner), Some(value));
+                }
+            }
+        }
+    }
+    ours
 }
 
 /// An object's fields, and which of them are written: the caller's extra fields may not come a second time.

@@ -45,6 +45,8 @@ pub struct ChatRequest {
     /// Provider-specific fields that are put into the request's body as they are. A field the runtime itself
     /// writes (`model`, `messages`, `stream`, …) cannot be overridden.
     pub extra: Map<String, Value>,
+    /// The dialect that `extra` is written in: a target of another gets none of it. `None` sends it to all.
+    pub extra_dialect: Option<Dialect>,
 }
 
 impl ChatRequest {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{AssistantPart, AttemptRecord, CallId, Failure, Message, TargetId, ToolCall};
+use super::{AssistantPart, AttemptRecord, CallId, Failure, Message, Proof, TargetId, ToolCall};
 
 /// A piece of an answer's content as it arrives from one attempt. Tool calls are none: they come whole, with the
 /// answer's end, so that nobody acts on half an answer.
@@ -12,6 +12,9 @@ pub enum Piece {
     Text(String),
     /// More visible reasoning.
     Reasoning(String),
+    /// What the provider wants back with the reasoning before it, or by itself. Comes with the content that follows it:
+    /// alone it is nothing that anybody could show.
+    Proof(Proof),
 }
 
 /// What a caller's stream yields. Between two [`Reset`](Self::Reset)s all content is of one attempt, the one
@@ -32,6 +35,9 @@ pub enum ReplyEvent {
     Text(String),
     /// More visible reasoning.
     Reasoning(String),
+    /// What the provider wants back with the reasoning before it, or by itself, where content follows it; all of it is
+    /// in the answer's parts at the end. For who passes the answer on as it comes.
+    Proof(Proof),
     /// A tool call, complete. Comes only once the answer has ended validly; after it there is never a reset.
     ToolCall(ToolCall),
     /// The answer broke off: drop all content since the last [`Started`](Self::Started). Another answer follows.

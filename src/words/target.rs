@@ -46,6 +46,20 @@ pub enum Dialect {
     Ollama,
 }
 
+impl Dialect {
+    /// Tells whether a request's fields mean the same in both. Google's two services differ in keys and proofs only.
+    pub const fn shares_fields(self, other: Self) -> bool {
+        use Dialect as D;
+        matches!(
+            (self, other),
+            (D::OpenAiChat, D::OpenAiChat)
+                | (D::OpenAiResponses, D::OpenAiResponses)
+                | (D::AnthropicMessages, D::AnthropicMessages)
+                | (D::Gemini | D::Vertex, D::Gemini | D::Vertex)
+        )
+    }
+}
+
 /// What kind of model it is: sets the first guesses of its latency and its timers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ModelClass {

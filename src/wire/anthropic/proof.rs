@@ -8,7 +8,7 @@ use crate::words::{Dialect, Proof, Reasoning};
 
 /// What stands before a thought of which nothing can be read. A signature is Base64 and has no colon, and signed
 /// reasoning, too, may come without text.
-const REDACTED: &str = "redacted:";
+pub(in crate::wire) const REDACTED: &str = "redacted:";
 
 /// Wraps what came with a thought of this model.
 pub(super) fn wrap(model: Option<&str>, is_redacted: bool, data: &str) -> Proof {

@@ -4,15 +4,15 @@ use std::borrow::Cow;
 
 use http::header::{HeaderName, HeaderValue};
 use serde::ser::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::models::{SamplingForm, ThinkingForm, Traits, traits};
 use super::schema::closed;
 use super::turns::{Block, Turns};
 use crate::wire::quirks::Quirks;
-use crate::wire::request::{Fields, Notes, asked, check, headers, write};
+use crate::wire::request::{Fields, Notes, asked, check, extra, headers, write};
 use crate::wire::{Encoded, Model};
-use crate::words::{ChatRequest, Effort, Failure, ResponseFormat, Sampling, Tool, ToolChoice};
+use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Sampling, Tool, ToolChoice};
 
 /// The version of the dialect; there is one.
 const VERSION: (HeaderName, HeaderValue) =
@@ -33,14 +33,16 @@ pub(in crate::wire) fn encode(
     let traits = traits(model.family);
     let mut turns = Turns::of(&request.messages, model.family, &mut notes)?;
     let options = Options::of(request, traits, &mut turns, &mut notes);
-    let body = Body { quirks, request, model: model.name, streaming, traits, turns: &turns, options: &options };
+    let extra = extra(Dialect::AnthropicMessages, request, &mut notes);
+    let (model, turns) = (model.name, &turns);
+    let body = Body { quirks, request, model, streaming, traits, turns, options: &options, extra };
     let body = write(request, &body)?;
     let mut headers = headers(streaming);
     if quirks.messages.is_none() {
         let (name, version) = VERSION;
         headers.insert(name, version);
     }
-    Ok(Encoded { path: quirks.messages_path(model.name, streaming), headers, body, notes: notes.0 })
+    Ok(Encoded { path: quirks.messages_path(model, streaming), headers, body, notes: notes.0 })
 }
 
 /// What is asked for besides the conversation, as the model takes it.
@@ -169,11 +171,12 @@ struct Body<'a> {
     traits: Traits,
     turns: &'a Turns<'a>,
     options: &'a Options<'a>,
+    extra: Option<&'a Map<String, Value>>,
 }
 
 impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { quirks, request, model, streaming, traits, turns, options } = *self;
+        let Self { quirks, request, model, streaming, traits, turns, options, extra } = *self;
         let mut body = Fields::new(serializer.serialize_map(None)?);
         match &quirks.messages {
             None => body.put("model", model)?,
@@ -196,7 +199,7 @@ impl Serialize for Body<'_> {
         body.put_some("temperature", options.temperature.as_ref())?;
         body.put_some("top_p", options.top_p.as_ref())?;
         body.put_some("stop_sequences", (!options.stop.is_empty()).then_some(&options.stop))?;
-        body.end(&request.extra)
+        body.end(extra.into_iter().flatten())
     }
 }
 

@@ -2,12 +2,11 @@
 //! are values, so that the caller's own can be joined to them.
 
 use serde::ser::{Serialize, Serializer};
-use serde_json::map::Entry;
 use serde_json::{Map, Value, json};
 
 use super::conversation::Conversation;
 use super::family::Family;
-use crate::wire::request::{Fields, Notes, check, headers, write};
+use crate::wire::request::{Fields, Notes, check, extra, headers, joined, write};
 use crate::wire::{Encoded, Model};
 use crate::words::{ChatRequest, Dialect, Failure, FailureClass, ResponseFormat, Sampling, Tool, ToolChoice};
 
@@ -26,11 +25,13 @@ pub(in crate::wire) fn encode(
     let path = path(model.name, streaming)?;
     let mut conversation = Conversation::of(dialect, family, request)?;
     let mut notes = std::mem::take(&mut conversation.notes);
+    let extra = extra(dialect, request, &mut notes);
+    let theirs = |key| extra.and_then(|extra| extra.get(key));
     let settings = Settings {
-        generation: joined(generation(request, family, &mut notes)?, request.extra.get("generationConfig")),
-        tools: joined(tool_config(request, &mut notes), request.extra.get("toolConfig")),
+        generation: joined(generation(request, family, &mut notes)?, theirs("generationConfig")),
+        tools: joined(tool_config(request, &mut notes), theirs("toolConfig")),
     };
-    let body = write(request, &Body { request, conversation: &conversation, settings: &settings })?;
+    let body = write(request, &Body { request, conversation: &conversation, settings: &settings, extra })?;
     Ok(Encoded { path: path.into(), headers: headers(streaming), body, notes: notes.0 })
 }
 
@@ -53,11 +54,12 @@ struct Body<'a> {
     request: &'a ChatRequest,
     conversation: &'a Conversation<'a>,
     settings: &'a Settings,
+    extra: Option<&'a Map<String, Value>>,
 }
 
 impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { request, conversation, settings } = *self;
+        let Self { request, conversation, settings, extra } = *self;
         let mut body = Fields::new(serializer.serialize_map(None)?);
         if !conversation.system.is_empty() {
             body.put("systemInstruction", &Parts { parts: &conversation.system })?;
@@ -69,7 +71,7 @@ impl Serialize for Body<'_> {
         }
         body.put_some("toolConfig", Some(&settings.tools).filter(|map| !map.is_empty()))?;
         body.put_some("generationConfig", Some(&settings.generation).filter(|map| !map.is_empty()))?;
-        body.end(&request.extra)
+        body.end(extra.into_iter().flatten())
     }
 }
 
@@ -169,19 +171,4 @@ fn sampling(sampling: &Sampling, family: Family, notes: &mut Notes) -> Result<Ma
         }
     }
     Ok(config)
-}
-
-/// Joins the caller's own settings to ours, which hold.
-fn joined(mut ours: Map<String, Value>, theirs: Option<&Value>) -> Map<String, Value> {
-    for (key, value) in theirs.and_then(Value::as_object).into_iter().flatten() {
-        match ours.entry(key) {
-            Entry::Vacant(free) => drop(free.insert(value.clone())),
-            Entry::Occupied(mut taken) => {
-                if let Value::Object(inner) = taken.get_mut() {
-                    *inner = joined(std::mem::take(inner), Some(value));
-                }
-            }
-        }
-    }
-    ours
 }

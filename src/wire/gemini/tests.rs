@@ -568,7 +568,9 @@ fn reads_thoughts_texts_calls_and_their_proofs_in_order() {
         json!({"usageMetadata": {"promptTokenCount": 3}, "modelVersion": "m-1", "responseId": "r"}),
     ];
     let (pieces, ending) = stream(&chunks);
-    assert_eq!(pieces, [Piece::Reasoning("Hm.".to_owned()), Piece::Text("So be it.".to_owned())]);
+    let told =
+        [Piece::Reasoning("Hm.".to_owned()), Piece::Proof(proof(GEMINI, "p1")), Piece::Text("So be it.".to_owned())];
+    assert_eq!(pieces, told, "a proof comes with what follows it, and by itself it does not come");
     let ending = ending.expect("a good answer");
     assert_eq!((ending.stop, ending.model.as_deref()), (StopReason::ToolCalls, Some("m-1")));
     let [

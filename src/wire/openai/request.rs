@@ -1,13 +1,13 @@
 //! Writes requests: the dialect as it is, but for what the provider's accent says.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::messages::Messages;
 use crate::wire::quirks::{Quirks, Template};
-use crate::wire::request::{Each, Fields, Notes, asked, check, headers, write};
+use crate::wire::request::{Each, Fields, Notes, asked, check, extra, headers, write};
 use crate::wire::{Encoded, Model};
-use crate::words::{ChatRequest, Effort, Failure, ResponseFormat, Tool, ToolChoice};
+use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, ToolChoice};
 
 /// Encodes a request for a model.
 pub(in crate::wire) fn encode(
@@ -43,6 +43,7 @@ struct Body<'a> {
     stop: Option<&'a [String]>,
     /// The fields that say how hard to think.
     thinking: Vec<(&'static str, Value)>,
+    extra: Option<&'a Map<String, Value>>,
 }
 
 impl<'a> Body<'a> {
@@ -52,7 +53,8 @@ impl<'a> Body<'a> {
         let takes = |field| quirks.takes(model, field);
         let tool_choice = tool_choice(quirks, request, notes);
         let (format, instruction) = format(quirks, &request.response_format, notes);
-        if request.extra.keys().any(|key| !quirks.takes_extra(key)) {
+        let extra = extra(Dialect::OpenAiChat, request, notes);
+        if extra.is_some_and(|extra| extra.keys().any(|key| !quirks.takes_extra(key))) {
             notes.dropped("extra");
         }
         Self {
@@ -79,6 +81,7 @@ impl<'a> Body<'a> {
             stop: notes.keep(takes("sampling.stop"), "sampling.stop", stop),
             thinking: thinking(quirks, request, model, tool_choice.as_ref(), notes),
             tool_choice,
+            extra,
             quirks,
             request,
             model,
@@ -113,7 +116,7 @@ impl Serialize for Body<'_> {
             body.put(field, value)?;
         }
         body.put_some(quirks.tokens_field(self.model), request.output_tokens_max.as_ref())?;
-        body.end(request.extra.iter().filter(|(key, _)| quirks.takes_extra(key)))
+        body.end(self.extra.into_iter().flatten().filter(|(key, _)| quirks.takes_extra(key)))
     }
 }
 

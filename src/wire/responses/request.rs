@@ -1,11 +1,11 @@
 //! Writes requests: the conversation as a list of items, of which one message of an assistant may become several.
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
 
 use crate::wire::quirks::{IdForm, Quirks};
-use crate::wire::request::{Address, Each, Fields, Notes, arguments, check, headers, write};
+use crate::wire::request::{Address, Each, Fields, Notes, arguments, check, extra, headers, joined, write};
 use crate::wire::{Encoded, Model};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Failure, Message, Proof, Reasoning, ResponseFormat, Tool, ToolChoice, UserPart,
@@ -44,6 +44,7 @@ struct Body<'a> {
     /// Whether encrypted reasoning is asked for: models that do not reason refuse that.
     encrypted: bool,
     output_tokens_max: Option<u32>,
+    extra: Option<&'a Map<String, Value>>,
 }
 
 impl<'a> Body<'a> {
@@ -67,7 +68,9 @@ impl<'a> Body<'a> {
         let (messages, system_role) = (&request.messages, quirks.system_role(model));
         let input = Input { messages, provider: model.provider, system_role, echoes: quirks.echoes };
         input.note(notes);
-        let encrypted = quirks.encrypts(model, effort.is_some() || request.extra.contains_key("reasoning"));
+        let extra = extra(Dialect::OpenAiResponses, request, notes);
+        let reasons = effort.is_some() || extra.is_some_and(|extra| extra.contains_key("reasoning"));
+        let encrypted = quirks.encrypts(model, reasons);
         Self {
             request,
             model,
@@ -79,7 +82,15 @@ impl<'a> Body<'a> {
             effort,
             encrypted,
             output_tokens_max,
+            extra,
         }
+    }
+}
+
+impl Body<'_> {
+    /// Returns what the caller says of a field by itself.
+    fn theirs(&self, field: &str) -> Option<&Value> {
+        self.extra.and_then(|extra| extra.get(field))
     }
 }
 
@@ -105,17 +116,21 @@ impl Serialize for Body<'_> {
         if self.encrypted {
             body.put("include", &["reasoning.encrypted_content"])?;
         }
-        body.put_some("reasoning", self.effort.map(|effort| json!({"effort": effort})).as_ref())?;
+        let effort = self.effort.map(|effort| ("effort".to_owned(), Value::from(effort)));
+        let reasoning = joined(Map::from_iter(effort), self.theirs("reasoning"));
+        body.put_some("reasoning", Some(&reasoning).filter(|reasoning| !reasoning.is_empty()))?;
         if !request.tools.is_empty() {
             body.put("tools", &Each(|| request.tools.iter().map(WireTool)))?;
             body.put_some("tool_choice", tool_choice(&request.tool_choice).as_ref())?;
             body.put_some("parallel_tool_calls", self.parallel_tool_calls.as_ref())?;
         }
-        body.put_some("text", WireText::of(&request.response_format).as_ref())?;
+        let format = format(&request.response_format).map(|format| ("format".to_owned(), format));
+        let text = joined(Map::from_iter(format), self.theirs("text"));
+        body.put_some("text", Some(&text).filter(|text| !text.is_empty()))?;
         body.put_some("temperature", self.temperature.as_ref())?;
         body.put_some("top_p", self.top_p.as_ref())?;
         body.put_some("max_output_tokens", self.output_tokens_max.as_ref())?;
-        body.end(&request.extra)
+        body.end(self.extra.into_iter().flatten())
     }
 }
 
@@ -293,27 +308,13 @@ impl Serialize for WireTool<'_> {
     }
 }
 
-#[derive(serde::Serialize)]
-struct WireText<'a> {
-    format: WireFormat<'a>,
-}
-
-#[derive(serde::Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum WireFormat<'a> {
-    JsonObject,
-    JsonSchema { name: &'a str, schema: &'a serde_json::Value, strict: bool },
-}
-
-impl<'a> WireText<'a> {
-    fn of(format: &'a ResponseFormat) -> Option<Self> {
-        let format = match format {
-            ResponseFormat::Text => return None,
-            ResponseFormat::Json => WireFormat::JsonObject,
-            ResponseFormat::JsonSchema { name, schema, strict } => {
-                WireFormat::JsonSchema { name, schema, strict: *strict }
-            }
-        };
-        Some(Self { format })
+/// Returns the form of the answer's text, where one is asked for.
+fn format(format: &ResponseFormat) -> Option<Value> {
+    match format {
+        ResponseFormat::Text => None,
+        ResponseFormat::Json => Some(json!({"type": "json_object"})),
+        ResponseFormat::JsonSchema { name, schema, strict } => {
+            Some(json!({"type": "json_schema", "name": name, "schema": schema, "strict": strict}))
+        }
     }
 }

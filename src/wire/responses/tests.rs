@@ -487,7 +487,8 @@ fn reads_reasoning_text_and_their_proof() {
             "input_tokens": 10, "output_tokens": 5, "input_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
             "output_tokens_details": {"reasoning_tokens": 3}}}}),
     ]);
-    assert_eq!(pieces, [Piece::Reasoning("Hm".to_owned()), Piece::Text("Hello".to_owned())]);
+    let issued = Piece::Proof(Proof::new(Dialect::OpenAiResponses, item.to_string()));
+    assert_eq!(pieces, [Piece::Reasoning("Hm".to_owned()), issued, Piece::Text("Hello".to_owned())]);
     let ending = ending.expect("a good answer");
     let proof = Some((Dialect::OpenAiResponses, &item.to_string()[..]));
     assert_eq!(ending.parts, [thought("Hm", proof), said("Hello")]);
@@ -586,7 +587,8 @@ fn takes_from_the_last_event_what_came_in_no_other() {
     let streamed = stream(&[json!({"type": "response.completed", "response": response})]);
     let whole = decode(&response.to_string());
     assert_eq!(streamed, whole);
-    assert_eq!(whole.0, [Piece::Reasoning("Hm".to_owned()), Piece::Text("Hello".to_owned())]);
+    let proof = Piece::Proof(Proof::new(Dialect::OpenAiResponses, output[0].to_string()));
+    assert_eq!(whole.0, [Piece::Reasoning("Hm".to_owned()), proof, Piece::Text("Hello".to_owned())]);
     assert_eq!(calls_of(whole), owned(&[("fc_1", "f", "{\"x\":1}")]));
 }
 

@@ -126,9 +126,16 @@ fn content() -> Value {
 #[test]
 fn reads_every_kind_of_block_in_the_models_order() {
     let (pieces, ending) = stream(&everything());
-    let expected =
-        [Piece::Reasoning("Let me see.".into()), Piece::Text("I'll \u{1F50D}.".into()), Piece::Reasoning("And".into())];
-    assert_eq!(pieces, expected);
+    let proof = |data: &str| Piece::Proof(Proof::new(Dialect::AnthropicMessages, data));
+    let expected = [
+        Piece::Reasoning("Let me see.".into()),
+        proof("s1=="),
+        proof("redacted:opaque=="),
+        proof("s2=="),
+        Piece::Text("I'll \u{1F50D}.".into()),
+        Piece::Reasoning("And".into()),
+    ];
+    assert_eq!(pieces, expected, "a proof comes with what follows it");
     let ending = ending.expect("a good answer");
     assert_eq!(ending.parts, all_parts());
     assert_eq!((ending.stop, ending.model.as_deref()), (StopReason::ToolCalls, Some("claude-x")));

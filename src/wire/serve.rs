@@ -1,0 +1,174 @@
+//! The server half: what a provider would do with a caller's bytes, for callers that speak a provider's dialect.
+//!
+//! In flow a caller's request body, and the events of the answer that the runtime gives; out flow a [`ChatRequest`], and
+//! the answer's bytes in the caller's own dialect. What only a provider of that dialect would understand travels in the
+//! request's extra fields, and is left out where another one answers. What a provider wants back comes back: proofs go
+//! out in the place where the caller's dialect has one, sealed where they are another's.
+//!
+//! An answer that breaks off is never ended as if it were whole. Nothing here may know a socket, a route or a policy.
+
+mod anthropic;
+mod gemini;
+mod lists;
+mod node;
+mod openai;
+mod out;
+mod reading;
+mod refusal;
+mod responses;
+mod seal;
+mod writer;
+
+pub use lists::{Listing, count_tokens, model, models};
+pub use refusal::{Refusal, Refused, refuse};
+pub use writer::Writer;
+
+use std::fmt;
+
+use node::Object;
+
+use crate::words::{ChatRequest, CommitPolicy, Dialect, Note};
+
+/// The dialect a caller speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Face {
+    /// OpenAI's chat completions.
+    OpenAiChat,
+    /// OpenAI's responses, without state here.
+    OpenAiResponses,
+    /// Anthropic's messages.
+    Anthropic,
+    /// Google's `generateContent`.
+    Gemini,
+}
+
+impl Face {
+    /// Returns the dialect in which a provider is asked what a caller asks in this one.
+    pub const fn dialect(self) -> Dialect {
+        match self {
+            Self::OpenAiChat => Dialect::OpenAiChat,
+            Self::OpenAiResponses => Dialect::OpenAiResponses,
+            Self::Anthropic => Dialect::AnthropicMessages,
+            Self::Gemini => Dialect::Gemini,
+        }
+    }
+}
+
+/// A caller's request, understood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// The request; its route is the model's name as the caller wrote it. Breaking off is an error: no dialect can take
+    /// back what it said.
+    pub request: ChatRequest,
+    /// Whether the answer is to be streamed.
+    pub stream: bool,
+    /// What of the request is not understood here, and left out whoever answers.
+    pub notes: Vec<Note>,
+    /// How the answer is to be written.
+    pub form: Form,
+}
+
+/// What of a request its answer must repeat or heed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Form {
+    face: Face,
+    /// The model's name as it was asked for.
+    model: String,
+    /// Whether a stream ends with the usage, where that is the caller's choice.
+    usage: bool,
+    /// Whether thoughts are shown, where that is the caller's choice.
+    thoughts: bool,
+    /// Whether calls go out in the form that was before tools: one function.
+    functions: bool,
+    /// Names of tools that take a text instead of JSON.
+    free_tools: Vec<String>,
+    /// Fields of the request that every answer repeats: JSON, between an object's braces.
+    echo: String,
+}
+
+impl Form {
+    fn new(face: Face, model: String) -> Self {
+        let (usage, thoughts, functions) = (false, true, false);
+        Self { face, model, usage, thoughts, functions, free_tools: Vec::new(), echo: String::new() }
+    }
+
+    /// Returns the dialect of the caller.
+    pub const fn face(&self) -> Face {
+        self.face
+    }
+
+    /// Returns the model's name as it was asked for.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+}
+
+/// What is wrong with a caller's request, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRequest {
+    /// Path of the field (`messages[2].content[0].text`); empty for the body as a whole.
+    pub field: String,
+    /// What is wrong with it and what would be right.
+    pub problem: String,
+}
+
+impl BadRequest {
+    fn new(field: &str, problem: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), problem: problem.into() }
+    }
+
+    /// Returns the same, seen from the object that has the field.
+    fn within(mut self, key: &str) -> Self {
+        self.field = match self.field.as_str() {
+            "" => key.to_owned(),
+            inner if key.is_empty() || inner.starts_with('[') => format!("{key}{inner}"),
+            inner => format!("{key}.{inner}"),
+        };
+        self
+    }
+
+    /// Returns the same, seen from the list that has the entry.
+    fn at(mut self, index: usize) -> Self {
+        let dot = if self.field.is_empty() || self.field.starts_with('[') { "" } else { "." };
+        self.field = format!("[{index}]{dot}{}", self.field);
+        self
+    }
+}
+
+impl fmt::Display for BadRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field.as_str() {
+            "" => f.write_str(&self.problem),
+            field => write!(f, "{field}: {}", self.problem),
+        }
+    }
+}
+
+impl std::error::Error for BadRequest {}
+
+/// Reads a caller's request. In Gemini's dialect the address says which model is asked, and whether for a stream; the
+/// others say so in the body. A request to count tokens is read in the same way.
+///
+/// # Errors
+///
+/// [`BadRequest`] names the field that cannot be understood. Values that merely no provider would accept are left to
+/// [`ChatRequest::check`] and to the providers.
+pub fn read(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &[u8]) -> Result<Asked, BadRequest> {
+    let body = Object::parse(body)?;
+    let asked = match face {
+        Face::OpenAiChat => openai::read(body, path_model),
+        Face::OpenAiResponses => responses::read(body, path_model),
+        Face::Anthropic => anthropic::read(body, path_model),
+        Face::Gemini => gemini::read(body, path_model),
+    };
+    asked.map(|mut asked| {
+        asked.stream |= stream_by_path;
+        asked.request.commit = CommitPolicy::Fail;
+        asked.request.extra_dialect = Some(face.dialect());
+        reading::name_results(&mut asked.request.messages);
+        asked
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,316 @@
+//! Reads requests.
+
+use serde_json::Value;
+
+use super::REDACTED;
+use crate::wire::serve::node::{Node, Object, Read, each};
+use crate::wire::serve::reading::{Said, effort, image, joined, model, no_arguments, note, parts, result, strange};
+use crate::wire::serve::seal::{self, Proves};
+use crate::wire::serve::{Asked, BadRequest, Face, Form};
+use crate::words::{
+    AssistantPart, ChatRequest, Dialect, Effort, Image, Message, Note, Proof, ResponseFormat, Sampling, Tool,
+    ToolChoice, ToolResult, UserPart,
+};
+
+/// Up to how many tokens of thinking are a little, and some; more are much. Between what the client half asks for.
+const LOW_TOKENS_MAX: u32 = 4_096;
+const MEDIUM_TOKENS_MAX: u32 = 16_384;
+
+/// Reads a request.
+pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<Asked> {
+    let mut reader = Reader { notes: Vec::new(), cache: body.take("cache_control").map(Node::value) };
+    let model = model(&mut body, path_model)?;
+    let tools = reader.tools(&mut body)?;
+    let mut messages = reader.system(&mut body)?;
+    reader.messages(&mut body, &mut messages)?;
+    let (tool_choice, parallel_tool_calls) = tool_choice(&mut body)?;
+    let thinking = thinking(&mut body)?;
+    let (response_format, effort) = reader.output(&mut body)?;
+    let effort = effort.or(thinking);
+    let sampling = Sampling {
+        temperature: body.number("temperature")?,
+        top_p: body.number("top_p")?,
+        stop: body.texts("stop_sequences")?,
+        ..Sampling::default()
+    };
+    let stream = body.flag("stream")?.unwrap_or(false);
+    let output_tokens_max = body.count("max_tokens")?;
+    // Vertex has the dialect's version in the body, and takes it nowhere else.
+    body.take("anthropic_version");
+    let session = session(&mut body)?;
+    let mut extra = body.rest();
+    let Reader { notes, cache } = reader;
+    if let Some(cache) = cache {
+        extra.insert("cache_control".to_owned(), cache);
+    }
+    let request = ChatRequest {
+        route: model.clone(),
+        messages,
+        tools,
+        tool_choice,
+        parallel_tool_calls,
+        response_format,
+        sampling,
+        effort,
+        output_tokens_max,
+        session,
+        extra,
+        ..ChatRequest::default()
+    };
+    let thoughts = effort.is_some_and(|effort| effort != Effort::Minimal);
+    let form = Form { thoughts, ..Form::new(Face::Anthropic, model) };
+    Ok(Asked { request, stream, notes, form })
+}
+
+/// Returns what a user's calls have in common, and leaves it where it is.
+fn session(body: &mut Object<'_>) -> Read<Option<String>> {
+    let Some(metadata) = body.object("metadata")? else { return Ok(None) };
+    let user = metadata.peek("user_id").to_owned();
+    body.put("metadata", Node::Object(metadata));
+    Ok(Some(user).filter(|user| !user.is_empty()))
+}
+
+/// Returns how hard to think, by what is said of thinking itself.
+fn thinking(body: &mut Object<'_>) -> Read<Option<Effort>> {
+    let Some(mut thinking) = body.object("thinking")? else { return Ok(None) };
+    let read = |thinking: &mut Object<'_>| match thinking.need_text("type")?.as_str() {
+        "disabled" => Ok(Effort::Minimal),
+        // What it is where nothing else is said.
+        "adaptive" => Ok(Effort::High),
+        "enabled" => Ok(match thinking.count("budget_tokens")? {
+            Some(..=LOW_TOKENS_MAX) => Effort::Low,
+            Some(..=MEDIUM_TOKENS_MAX) => Effort::Medium,
+            _ => Effort::High,
+        }),
+        other => Err(BadRequest::new("type", format!("is `{other}`; must be enabled, adaptive or disabled"))),
+    };
+    read(&mut thinking).map(Some).map_err(|bad| bad.within("thinking"))
+}
+
+fn tool_choice(body: &mut Object<'_>) -> Read<(ToolChoice, Option<bool>)> {
+    let Some(mut choice) = body.object("tool_choice")? else { return Ok((ToolChoice::Auto, None)) };
+    let mut read = || {
+        let one_by_one = choice.flag("disable_parallel_tool_use")?;
+        let chosen = match choice.need_text("type")?.as_str() {
+            "auto" => ToolChoice::Auto,
+            "none" => ToolChoice::None,
+            "any" => ToolChoice::Required,
+            "tool" => ToolChoice::Named(choice.need_text("name")?),
+            other => return Err(BadRequest::new("type", format!("is `{other}`; must be auto, any, tool or none"))),
+        };
+        Ok((chosen, one_by_one.map(|one_by_one| !one_by_one)))
+    };
+    read().map_err(|bad: BadRequest| bad.within("tool_choice"))
+}
+
+struct Reader {
+    notes: Vec<Note>,
+    /// How the prompt is to be cached: what is said first, and most of all for the whole of it. The provider moves the
+    /// mark by itself to where the prompt ends.
+    cache: Option<Value>,
+}
+
+impl Reader {
+    /// Takes a mark of what is to be cached.
+    fn mark(&mut self, block: &mut Object<'_>) {
+        if let Some(mark) = block.take("cache_control") {
+            self.cache.get_or_insert_with(|| mark.value());
+        }
+    }
+
+    /// Reads the tools; those of the provider are known by their type.
+    fn tools(&mut self, body: &mut Object<'_>) -> Read<Vec<Tool>> {
+        let listed = each("tools", body.list("tools")?, |node| {
+            let mut tool = node.object("")?;
+            self.mark(&mut tool);
+            if !matches!(tool.peek("type"), "" | "custom") {
+                note(&mut self.notes, Note::Dropped("tools"));
+                return Ok(None);
+            }
+            Ok(Some(Tool {
+                name: tool.need_text("name")?,
+                description: tool.text("description")?.unwrap_or_default(),
+                parameters: match tool.object("input_schema")? {
+                    Some(schema) => Node::Object(schema).value(),
+                    None => no_arguments(),
+                },
+                strict: tool.flag("strict")?,
+            }))
+        })?;
+        Ok(listed.into_iter().flatten().collect())
+    }
+
+    fn system(&mut self, body: &mut Object<'_>) -> Read<Vec<Message>> {
+        let content = match body.take("system") {
+            None => return Ok(Vec::new()),
+            Some(Node::Text(text)) => return Ok(vec![Message::System(text.into_owned())]),
+            Some(content) => content.list("system")?,
+        };
+        each("system", content, |node| {
+            let part = self.part(node.object("")?)?;
+            joined(vec![part]).map(Message::System)
+        })
+    }
+
+    fn messages(&mut self, body: &mut Object<'_>, all: &mut Vec<Message>) -> Read<()> {
+        let list = body.need("messages", "an array of messages")?.list("messages")?;
+        if list.is_empty() {
+            return Err(BadRequest::new("messages", "is empty; a conversation has at least one message"));
+        }
+        each("messages", list, |node| {
+            let mut message = node.object("")?;
+            let role = message.need_text("role")?;
+            let content = message.need("content", "a string or an array of blocks")?;
+            match role.as_str() {
+                "user" => self.user(content, all),
+                "assistant" => {
+                    all.push(Message::Assistant(self.assistant(content)?));
+                    Ok(())
+                }
+                "system" => {
+                    let parts = parts(content, |node| self.part(node.object("")?))?;
+                    all.push(Message::System(joined(parts)?));
+                    Ok(())
+                }
+                other => Err(BadRequest::new("role", format!("is `{other}`; must be user or assistant"))),
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Reads what a user says, and the results of tools between.
+    fn user(&mut self, content: Node<'_>, all: &mut Vec<Message>) -> Read<()> {
+        let list = match content {
+            Node::Text(text) => {
+                all.push(Message::user(text));
+                return Ok(());
+            }
+            content => content.list("content")?,
+        };
+        let mut said = Vec::new();
+        each("content", list, |node| {
+            let mut block = node.object("")?;
+            if block.peek("type") != "tool_result" {
+                said.push(self.part(block)?);
+                return Ok(());
+            }
+            self.mark(&mut block);
+            let parts = match block.take("content") {
+                None => Vec::new(),
+                Some(content) => parts(content, |node| self.part(node.object("")?))?,
+            };
+            let (content, images) = result(parts);
+            let call_id = block.need_text("tool_use_id")?;
+            let is_error = block.flag("is_error")?.unwrap_or(false);
+            if !said.is_empty() {
+                all.push(Message::User(std::mem::take(&mut said)));
+            }
+            all.push(Message::Tool(ToolResult { call_id, name: String::new(), content, is_error }));
+            said.extend(images);
+            Ok(())
+        })?;
+        if !said.is_empty() {
+            all.push(Message::User(said));
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, mut block: Object<'_>) -> Read<UserPart> {
+        self.mark(&mut block);
+        match block.peek("type") {
+            "text" => block.need_text("text").map(UserPart::Text),
+            "image" => {
+                let mut source = block.need("source", "an object")?.object("source")?;
+                picture(&mut source).map_err(|bad| bad.within("source"))
+            }
+            "document" => {
+                let mut source = block.need("source", "an object")?.object("source")?;
+                match source.peek("type") {
+                    "text" => source.need_text("data").map(UserPart::Text).map_err(|bad| bad.within("source")),
+                    _ => Err(strange("document")),
+                }
+            }
+            kind => Err(strange(kind)),
+        }
+    }
+
+    fn assistant(&mut self, content: Node<'_>) -> Read<Vec<AssistantPart>> {
+        let mut said = Said::default();
+        let list = match content {
+            Node::Text(text) => {
+                said.text(text.into_owned());
+                return Ok(said.parts);
+            }
+            content => content.list("content")?,
+        };
+        each("content", list, |node| {
+            let mut block = node.object("")?;
+            self.mark(&mut block);
+            match block.peek("type") {
+                "text" => said.text(block.need_text("text")?),
+                "thinking" => {
+                    let text = block.text("thinking")?.unwrap_or_default();
+                    let signature = block.text("signature")?.filter(|signature| !signature.is_empty());
+                    said.thought(text, signature.map(|data| seal::proof(Dialect::AnthropicMessages, data)));
+                }
+                "redacted_thinking" => said.thought(String::new(), Some(redacted(block.need_text("data")?))),
+                "tool_use" => {
+                    let input =
+                        block.object("input")?.map_or_else(|| "{}".to_owned(), |input| Node::Object(input).json());
+                    said.call(block.need_text("id")?, block.need_text("name")?, input);
+                }
+                "" => return Err(BadRequest::new("type", "is missing; must be the block's type")),
+                // What the provider's own tools did is no part of what can be told to others.
+                _ => note(&mut self.notes, Note::Dropped("messages.content")),
+            }
+            Ok(())
+        })?;
+        Ok(said.parts)
+    }
+
+    /// Reads what is said of the answer: its form, and how hard to think.
+    fn output(&mut self, body: &mut Object<'_>) -> Read<(ResponseFormat, Option<Effort>)> {
+        let mut config = body.object("output_config")?.unwrap_or_default();
+        let effort = match config.text("effort")? {
+            Some(word) => effort(&word, "output_config.effort", &mut self.notes)?,
+            None => None,
+        };
+        let format = match (config.object("format")?, body.object("output_format")?) {
+            (Some(mut format), _) => schema(&mut format).map_err(|bad| bad.within("output_config.format"))?,
+            (None, Some(mut format)) => schema(&mut format).map_err(|bad| bad.within("output_format"))?,
+            (None, None) => ResponseFormat::Text,
+        };
+        if !config.is_empty() {
+            note(&mut self.notes, Note::Dropped("output_config"));
+        }
+        Ok((format, effort))
+    }
+}
+
+/// Reads the form of an answer. The dialect holds to a schema without asking that it name every field, which is what
+/// strictness is elsewhere.
+fn schema(format: &mut Object<'_>) -> Read<ResponseFormat> {
+    match format.need_text("type")?.as_str() {
+        "json_schema" => crate::wire::serve::openai::json_schema(format),
+        other => Err(BadRequest::new("type", format!("is `{other}`; must be json_schema"))),
+    }
+}
+
+fn picture(source: &mut Object<'_>) -> Read<UserPart> {
+    match source.need_text("type")?.as_str() {
+        "url" => source.need_text("url").map(image),
+        "base64" => Ok(UserPart::Image(Image::Base64 {
+            media_type: source.need_text("media_type")?,
+            data: source.need_text("data")?,
+        })),
+        other => Err(BadRequest::new("type", format!("is `{other}`; must be base64 or url"))),
+    }
+}
+
+/// Reads what cannot be read: a proof of another dialect under its seal, or the provider's own.
+fn redacted(data: String) -> (Proves, Proof) {
+    seal::open(&data).unwrap_or_else(|| {
+        let data = format!("{REDACTED}{data}");
+        (Proves::Thought, Proof::new(Dialect::AnthropicMessages, data))
+    })
+}

@@ -1,0 +1,8 @@
+//! Google's `generateContent`, as callers speak it: with the names of either of its two spellings.
+
+mod read;
+mod schema;
+mod write;
+
+pub(super) use read::read;
+pub(super) use write::Contents;

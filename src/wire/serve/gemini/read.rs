@@ -1,0 +1,358 @@
+//! Reads requests.
+
+use super::schema::json_schema;
+use crate::wire::serve::node::{Node, Object, Read, each};
+use crate::wire::serve::reading::{effort, joined, model, no_arguments, note, parts};
+use crate::wire::serve::seal::{self, Proves};
+use crate::wire::serve::{Asked, BadRequest, Face, Form};
+use crate::words::{
+    AssistantPart, ChatRequest, Dialect, Effort, Image, Message, Note, Proof, Reasoning, ResponseFormat, Sampling,
+    Tool, ToolCall, ToolChoice, ToolResult, UserPart,
+};
+
+/// Up to how many tokens of thinking are a little, and some; more are much. What the client half asks for.
+const LOW_TOKENS_MAX: i64 = 1_024;
+const MEDIUM_TOKENS_MAX: i64 = 8_192;
+
+/// Reads a request.
+pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<Asked> {
+    // A request to count tokens may hold the whole request.
+    if let Some(mut inner) = body.object("generateContentRequest")? {
+        inner.take("model");
+        return read(inner, path_model).map_err(|bad| bad.within("generateContentRequest"));
+    }
+    let mut notes = Vec::new();
+    let model = model(&mut body, path_model)?;
+    let model = model.strip_prefix("models/").unwrap_or(&model).to_owned();
+    let mut tools = tools(&mut body, &mut notes)?;
+    let tool_choice = tool_choice(&mut body, &mut tools, &mut notes)?;
+    let mut messages = Vec::new();
+    if let Some(system) = body.either("systemInstruction", "system_instruction") {
+        let content = match system {
+            Node::Object(mut content) => {
+                content.need("parts", "an array of parts").map_err(|bad| bad.within("systemInstruction"))?
+            }
+            text => text,
+        };
+        // As one part, it may stand alone.
+        let content = match content {
+            Node::Object(part) => Node::List(vec![Node::Object(part)]),
+            content => content,
+        };
+        for part in parts(content, |node| node.object("")?.need_text("text").map(UserPart::Text))
+            .map_err(|bad| bad.within("systemInstruction"))?
+        {
+            messages.push(Message::System(joined(vec![part])?));
+        }
+    }
+    contents(&mut body, &mut messages, &mut notes)?;
+    let mut asked = ChatRequest { route: model.clone(), messages, tools, tool_choice, ..ChatRequest::default() };
+    let mut form = Form { thoughts: false, ..Form::new(Face::Gemini, model) };
+    if let Some(mut config) =
+        body.either("generationConfig", "generation_config").map(|node| node.object("generationConfig")).transpose()?
+    {
+        generation(&mut config, &mut asked, &mut form, &mut notes).map_err(|bad| bad.within("generationConfig"))?;
+        if !config.is_empty() {
+            body.put("generationConfig", Node::Object(config));
+        }
+    }
+    asked.extra = body.rest();
+    Ok(Asked { request: asked, stream: false, notes, form })
+}
+
+fn tools(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Vec<Tool>> {
+    let listed = each("tools", body.list("tools")?, |node| {
+        let mut tool = node.object("")?;
+        let declared = tool.either("functionDeclarations", "function_declarations");
+        if !tool.is_empty() {
+            note(notes, Note::Dropped("tools"));
+        }
+        let list = declared.map_or(Ok(Vec::new()), |list| list.list("functionDeclarations"))?;
+        each("functionDeclarations", list, |node| function(node.object("")?))
+    })?;
+    Ok(listed.into_iter().flatten().collect())
+}
+
+fn function(mut tool: Object<'_>) -> Read<Tool> {
+    let parameters = match tool.either("parametersJsonSchema", "parameters_json_schema") {
+        Some(schema) => Some(schema.value()),
+        None => tool.object("parameters")?.map(|schema| json_schema(Node::Object(schema).value())),
+    };
+    Ok(Tool {
+        name: tool.need_text("name")?,
+        description: tool.text("description")?.unwrap_or_default(),
+        parameters: parameters.unwrap_or_else(no_arguments),
+        strict: None,
+    })
+}
+
+fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Note>) -> Read<ToolChoice> {
+    let key = "toolConfig";
+    let Some(config) = body.either(key, "tool_config") else { return Ok(ToolChoice::Auto) };
+    let mut config = config.object(key)?;
+    let calling = config.either("functionCallingConfig", "function_calling_config");
+    if !config.is_empty() {
+        body.put(key, Node::Object(config));
+    }
+    let Some(calling) = calling else { return Ok(ToolChoice::Auto) };
+    let read = || {
+        let mut calling = calling.object("")?;
+        let allowed = calling.either("allowedFunctionNames", "allowed_function_names");
+        let names = allowed.map_or(Ok(Vec::new()), |names| names.list("allowedFunctionNames"))?;
+        let mut names = crate::wire::serve::node::texts("allowedFunctionNames", names)?;
+        match calling.text("mode")?.unwrap_or_default().to_ascii_uppercase().as_str() {
+            "" | "AUTO" | "VALIDATED" | "MODE_UNSPECIFIED" => Ok(ToolChoice::Auto),
+            "NONE" => Ok(ToolChoice::None),
+            "ANY" if names.len() == 1 => Ok(ToolChoice::Named(names.remove(0))),
+            "ANY" => {
+                if !names.is_empty() {
+                    tools.retain(|tool| names.contains(&tool.name));
+                    note(notes, Note::Converted("tool_choice"));
+                }
+                Ok(ToolChoice::Required)
+            }
+            other => Err(BadRequest::new("mode", format!("is `{other}`; must be AUTO, ANY, NONE or VALIDATED"))),
+        }
+    };
+    read().map_err(|bad: BadRequest| bad.within("toolConfig.functionCallingConfig"))
+}
+
+/// Reads what the answer is to be like; what there are no words for stays.
+fn generation(config: &mut Object<'_>, request: &mut ChatRequest, form: &mut Form, notes: &mut Vec<Note>) -> Read<()> {
+    let number = |config: &mut Object<'_>, key: &str, other: &str| {
+        config.either(key, other).map(|node| node.number(key)).transpose()
+    };
+    if config
+        .either("candidateCount", "candidate_count")
+        .map(|count| count.count("candidateCount"))
+        .transpose()?
+        .is_some_and(|count| count != 1)
+    {
+        return Err(BadRequest::new("candidateCount", "must be 1: one answer is given"));
+    }
+    let stop =
+        config.either("stopSequences", "stop_sequences").map_or(Ok(Vec::new()), |stop| stop.list("stopSequences"))?;
+    request.sampling = Sampling {
+        temperature: config.number("temperature")?,
+        top_p: number(config, "topP", "top_p")?,
+        presence_penalty: number(config, "presencePenalty", "presence_penalty")?,
+        frequency_penalty: number(config, "frequencyPenalty", "frequency_penalty")?,
+        seed: config.take("seed").map(|seed| seed.integer("seed")).transpose()?,
+        stop: crate::wire::serve::node::texts("stopSequences", stop)?,
+    };
+    request.output_tokens_max = config
+        .either("maxOutputTokens", "max_output_tokens")
+        .map(|tokens| tokens.count("maxOutputTokens"))
+        .transpose()?;
+    request.response_format = format(config);
+    if let Some(thinking) = config.either("thinkingConfig", "thinking_config") {
+        let mut thinking = thinking.object("thinkingConfig")?;
+        let shown = thinking.either("includeThoughts", "include_thoughts");
+        form.thoughts = matches!(shown, Some(Node::Bool(true)));
+        request.effort = self::thinking(&mut thinking, notes).map_err(|bad| bad.within("thinkingConfig"))?;
+        if let Some(shown) = shown {
+            thinking.put("includeThoughts", shown);
+        }
+        if !thinking.is_empty() {
+            config.put("thinkingConfig", Node::Object(thinking));
+        }
+    }
+    Ok(())
+}
+
+fn thinking(thinking: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Option<Effort>> {
+    if let Some(level) = thinking.either("thinkingLevel", "thinking_level") {
+        return effort(&level.text("thinkingLevel")?, "thinkingLevel", notes);
+    }
+    let budget = thinking.either("thinkingBudget", "thinking_budget");
+    Ok(match budget.map(|budget| budget.integer("thinkingBudget")).transpose()? {
+        // As much as the model likes.
+        None | Some(..0) => None,
+        Some(0) => Some(Effort::Minimal),
+        Some(..=LOW_TOKENS_MAX) => Some(Effort::Low),
+        Some(..=MEDIUM_TOKENS_MAX) => Some(Effort::Medium),
+        Some(_) => Some(Effort::High),
+    })
+}
+
+/// Reads the form of the answer's text. The dialect holds to a schema without asking that it name every field, which is
+/// what strictness is elsewhere.
+fn format(config: &mut Object<'_>) -> ResponseFormat {
+    let kind = match (config.peek("responseMimeType"), config.peek("response_mime_type")) {
+        ("", other) | (other, _) => other.to_owned(),
+    };
+    if kind != "application/json" {
+        if kind == "text/plain" {
+            config.either("responseMimeType", "response_mime_type");
+        }
+        return ResponseFormat::Text;
+    }
+    config.either("responseMimeType", "response_mime_type");
+    let theirs = config.either("responseSchema", "response_schema").map(|schema| json_schema(schema.value()));
+    let schema = config.either("responseJsonSchema", "response_json_schema").map(Node::value).or(theirs);
+    match schema {
+        Some(schema) => ResponseFormat::JsonSchema { name: "answer".to_owned(), schema, strict: false },
+        None => ResponseFormat::Json,
+    }
+}
+
+fn contents(body: &mut Object<'_>, messages: &mut Vec<Message>, notes: &mut Vec<Note>) -> Read<()> {
+    let list = match body.need("contents", "an array of contents")? {
+        Node::Object(one) => vec![Node::Object(one)],
+        contents => contents.list("contents")?,
+    };
+    if list.is_empty() {
+        return Err(BadRequest::new("contents", "is empty; a conversation has at least one message"));
+    }
+    let mut reader = Reader { notes, messages, open: Vec::new(), calls: 0 };
+    each("contents", list, |node| reader.content(node.object("")?))?;
+    Ok(())
+}
+
+struct Reader<'r> {
+    notes: &'r mut Vec<Note>,
+    messages: &'r mut Vec<Message>,
+    /// Calls that are not answered: id and name.
+    open: Vec<(String, String)>,
+    /// How many calls there were.
+    calls: usize,
+}
+
+impl Reader<'_> {
+    fn content(&mut self, mut content: Object<'_>) -> Read<()> {
+        let role = content.text("role")?.unwrap_or_default();
+        let parts = match content.take("parts") {
+            None => Vec::new(),
+            Some(Node::Object(part)) => vec![Node::Object(part)],
+            Some(parts) => parts.list("parts")?,
+        };
+        match role.as_str() {
+            "model" | "assistant" => {
+                let mut said = Vec::new();
+                each("parts", parts, |node| self.model_part(node.object("")?, &mut said))?;
+                self.messages.push(Message::Assistant(said));
+            }
+            "user" | "function" | "tool" | "" => {
+                let mut said = Vec::new();
+                each("parts", parts, |node| self.user_part(node.object("")?, &mut said))?;
+                if !said.is_empty() {
+                    self.messages.push(Message::User(said));
+                }
+            }
+            "system" => {
+                let parts = each("parts", parts, |node| node.object("")?.need_text("text"))?;
+                self.messages.push(Message::System(parts.join("\n")));
+            }
+            other => return Err(BadRequest::new("role", format!("is `{other}`; must be user or model"))),
+        }
+        Ok(())
+    }
+
+    fn user_part(&mut self, mut part: Object<'_>, said: &mut Vec<UserPart>) -> Read<()> {
+        if let Some(answer) = part.either("functionResponse", "function_response") {
+            let result =
+                self.result(answer.object("functionResponse")?).map_err(|bad| bad.within("functionResponse"))?;
+            if !said.is_empty() {
+                self.messages.push(Message::User(std::mem::take(said)));
+            }
+            self.messages.push(Message::Tool(result));
+        } else if let Some(text) = part.text("text")? {
+            said.push(UserPart::Text(text));
+        } else if let Some(data) = part.either("inlineData", "inline_data") {
+            let mut data = data.object("inlineData")?;
+            let media_type =
+                data.either("mimeType", "mime_type").map_or(Ok(String::new()), |kind| kind.text("mimeType"))?;
+            is_image(&media_type).map_err(|bad| bad.within("inlineData"))?;
+            let data = data.need_text("data").map_err(|bad| bad.within("inlineData"))?;
+            said.push(UserPart::Image(Image::Base64 { media_type, data }));
+        } else if let Some(file) = part.either("fileData", "file_data") {
+            let mut file = file.object("fileData")?;
+            if let Some(kind) = file.either("mimeType", "mime_type") {
+                is_image(&kind.text("mimeType")?).map_err(|bad| bad.within("fileData"))?;
+            }
+            let uri =
+                file.either("fileUri", "file_uri").ok_or_else(|| BadRequest::new("fileData.fileUri", "is missing"))?;
+            said.push(UserPart::Image(Image::Url(uri.text("fileUri")?)));
+        } else {
+            return Err(BadRequest::new("", "must hold text, inlineData, fileData or functionResponse"));
+        }
+        Ok(())
+    }
+
+    /// Reads the result of a call: of the one it names, else of the first of its name that is open.
+    fn result(&mut self, mut answer: Object<'_>) -> Read<ToolResult> {
+        let name = answer.need_text("name")?;
+        let id = answer.text("id")?.filter(|id| !id.is_empty());
+        let open = self.open.iter().position(|(open, called)| match &id {
+            Some(id) => open == id,
+            None => *called == name,
+        });
+        let known = open.map(|at| self.open.remove(at).0);
+        let call_id =
+            id.or(known).ok_or_else(|| BadRequest::new("name", format!("no call of `{name}` came before")))?;
+        let mut response = answer.object("response")?.unwrap_or_default();
+        let (content, is_error) = match (response.only_text("output"), response.only_text("error")) {
+            (Some(output), _) => (output, false),
+            (None, Some(error)) => (error, true),
+            (None, None) => (Node::Object(response).json(), false),
+        };
+        Ok(ToolResult { call_id, name, content, is_error })
+    }
+
+    fn model_part(&mut self, mut part: Object<'_>, said: &mut Vec<AssistantPart>) -> Read<()> {
+        let signature = part.either("thoughtSignature", "thought_signature");
+        let signature = signature.map(|signature| signature.text("thoughtSignature")).transpose()?;
+        let proof = signature.filter(|data| !data.is_empty()).map(proof);
+        if let Some(call) = part.either("functionCall", "function_call") {
+            let call = self.call(call.object("functionCall")?, proof).map_err(|bad| bad.within("functionCall"))?;
+            said.push(AssistantPart::ToolCall(call));
+            return Ok(());
+        }
+        let Some(text) = part.text("text")? else {
+            // Code that ran at the provider, images it made.
+            note(self.notes, Note::Dropped("contents.parts"));
+            return Ok(());
+        };
+        if !text.is_empty() {
+            // Clients bring back the chunks of a stream as they came.
+            match (part.flag("thought")?.unwrap_or(false), said.last_mut()) {
+                (false, Some(AssistantPart::Text(last)))
+                | (true, Some(AssistantPart::Reasoning(Reasoning { text: last, proof: None }))) => last.push_str(&text),
+                (false, _) => said.push(AssistantPart::Text(text)),
+                (true, _) => said.push(AssistantPart::Reasoning(text.into())),
+            }
+        }
+        match (proof, said.last_mut()) {
+            (None, _) => {}
+            (proof, Some(AssistantPart::Reasoning(last))) if last.proof.is_none() => last.proof = proof,
+            (proof, _) => said.push(AssistantPart::Reasoning(Reasoning { text: String::new(), proof })),
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, mut call: Object<'_>, proof: Option<Proof>) -> Read<ToolCall> {
+        self.calls += 1;
+        let name = call.need_text("name")?;
+        let id = call.text("id")?.filter(|id| !id.is_empty());
+        // Without ids, the same whenever the conversation comes again.
+        let id = id.unwrap_or_else(|| format!("call_{}", self.calls));
+        let arguments = call.object("args")?.map_or_else(|| "{}".to_owned(), |args| Node::Object(args).json());
+        self.open.push((id.clone(), name.clone()));
+        Ok(ToolCall { id, name, arguments, proof })
+    }
+}
+
+fn is_image(media_type: &str) -> Read<()> {
+    if media_type.starts_with("image/") {
+        return Ok(());
+    }
+    Err(BadRequest::new("mimeType", format!("is `{media_type}`; must be an image's: send text or images")))
+}
+
+/// Reads a proof: clients take all of them for Base64.
+fn proof(data: String) -> Proof {
+    match seal::from_digits(&data).as_deref().and_then(seal::open) {
+        Some((Proves::Thought | Proves::Call, proof)) => proof,
+        None => Proof::new(Dialect::Gemini, data),
+    }
+}

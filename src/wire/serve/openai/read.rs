@@ -1,0 +1,360 @@
+//! Reads requests.
+
+use crate::wire::serve::node::{Node, Object, Read, each};
+use crate::wire::serve::reading::{
+    Said, effort, free_arguments, image, joined, model, no_arguments, note, parts, result, strange,
+};
+use crate::wire::serve::{Asked, BadRequest, Face, Form, seal};
+use crate::words::{
+    AssistantPart, ChatRequest, Dialect, Message, Note, Proof, ResponseFormat, Sampling, Tool, ToolChoice, ToolResult,
+    UserPart,
+};
+
+/// What the forms of a tool's choice are.
+const CHOICES: &str = "must be none, auto, required, or an object that names a function";
+
+/// Reads a request.
+pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<Asked> {
+    let mut notes = Vec::new();
+    let model = model(&mut body, path_model)?;
+    if body.count("n")?.is_some_and(|n| n != 1) {
+        return Err(BadRequest::new("n", "must be 1: one answer is given"));
+    }
+    if body.flag("logprobs")? == Some(true) {
+        note(&mut notes, Note::Dropped("logprobs"));
+    }
+    body.take("top_logprobs");
+    let messages = messages(&mut body, &mut notes)?;
+    let functions = body.has("functions");
+    let mut tools = tools(&mut body, &mut notes)?;
+    let tool_choice = tool_choice(&mut body, &mut tools, &mut notes)?;
+    let usage = match body.object("stream_options")? {
+        Some(mut options) => options.flag("include_usage").map_err(|bad| bad.within("stream_options"))?,
+        None => None,
+    };
+    let stream = body.flag("stream")?.unwrap_or(false);
+    let limit = body.count("max_tokens")?;
+    let output_tokens_max = body.count("max_completion_tokens")?.or(limit);
+    let effort = match body.text("reasoning_effort")? {
+        Some(word) => effort(&word, "reasoning_effort", &mut notes)?,
+        None => None,
+    };
+    let request = ChatRequest {
+        route: model.clone(),
+        messages,
+        tools,
+        tool_choice,
+        parallel_tool_calls: body.flag("parallel_tool_calls")?,
+        response_format: response_format(&mut body)?,
+        sampling: sampling(&mut body)?,
+        effort,
+        output_tokens_max,
+        session: Some(body.peek("prompt_cache_key").to_owned()).filter(|key| !key.is_empty()),
+        extra: body.rest(),
+        ..ChatRequest::default()
+    };
+    let form = Form { usage: usage.unwrap_or(false), functions, ..Form::new(Face::OpenAiChat, model) };
+    Ok(Asked { request, stream, notes, form })
+}
+
+fn sampling(body: &mut Object<'_>) -> Read<Sampling> {
+    let stop = match body.take("stop") {
+        None => Vec::new(),
+        Some(Node::Text(stop)) => vec![stop.into_owned()],
+        Some(Node::List(list)) => crate::wire::serve::node::texts("stop", list)?,
+        Some(_) => return Err(BadRequest::new("stop", "must be a string or an array of strings")),
+    };
+    Ok(Sampling {
+        temperature: body.number("temperature")?,
+        top_p: body.number("top_p")?,
+        presence_penalty: body.number("presence_penalty")?,
+        frequency_penalty: body.number("frequency_penalty")?,
+        seed: body.take("seed").map(|seed| seed.integer("seed")).transpose()?,
+        stop,
+    })
+}
+
+fn response_format(body: &mut Object<'_>) -> Read<ResponseFormat> {
+    let Some(mut format) = body.object("response_format")? else { return Ok(ResponseFormat::Text) };
+    let read = |format: &mut Object<'_>| match format.need_text("type")?.as_str() {
+        "text" => Ok(ResponseFormat::Text),
+        "json_object" => Ok(ResponseFormat::Json),
+        "json_schema" => {
+            let mut schema = format.need("json_schema", "an object")?.object("json_schema")?;
+            json_schema(&mut schema).map_err(|bad| bad.within("json_schema"))
+        }
+        other => Err(BadRequest::new("type", format!("is `{other}`; must be text, json_object or json_schema"))),
+    };
+    read(&mut format).map_err(|bad| bad.within("response_format"))
+}
+
+/// Reads a schema and its name.
+pub(in crate::wire::serve) fn json_schema(format: &mut Object<'_>) -> Read<ResponseFormat> {
+    Ok(ResponseFormat::JsonSchema {
+        name: format.text("name")?.unwrap_or_else(|| "answer".to_owned()),
+        schema: Node::Object(format.need("schema", "a JSON schema")?.object("schema")?).value(),
+        strict: format.flag("strict")?.unwrap_or(false),
+    })
+}
+
+fn tools(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Vec<Tool>> {
+    let read = |node: Node<'_>| {
+        let mut tool = node.object("")?;
+        if tool.has("type") && tool.peek("type") != "function" {
+            return Ok(None);
+        }
+        let mut tool = tool.need("function", "an object")?.object("function")?;
+        function(&mut tool).map(Some).map_err(|bad| bad.within("function"))
+    };
+    let listed = each("tools", body.list("tools")?, read)?;
+    if listed.iter().any(Option::is_none) {
+        note(notes, Note::Dropped("tools"));
+    }
+    let legacy = each("functions", body.list("functions")?, |node| function(&mut node.object("")?))?;
+    Ok(listed.into_iter().flatten().chain(legacy).collect())
+}
+
+/// Reads a function's declaration.
+pub(in crate::wire::serve) fn function(tool: &mut Object<'_>) -> Read<Tool> {
+    Ok(Tool {
+        name: tool.need_text("name")?,
+        description: tool.text("description")?.unwrap_or_default(),
+        parameters: match tool.object("parameters")? {
+            Some(parameters) => Node::Object(parameters).value(),
+            None => no_arguments(),
+        },
+        strict: tool.flag("strict")?,
+    })
+}
+
+fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Note>) -> Read<ToolChoice> {
+    let (key, choice) = match (body.take("tool_choice"), body.take("function_call")) {
+        (Some(choice), _) => ("tool_choice", choice),
+        (None, Some(choice)) => ("function_call", choice),
+        (None, None) => return Ok(ToolChoice::Auto),
+    };
+    let mut choice = match choice {
+        Node::Text(word) => return choice_word(key, &word),
+        choice => choice.object(key).map_err(|_| BadRequest::new(key, CHOICES))?,
+    };
+    let mut named = match choice.peek("type") {
+        "allowed_tools" => {
+            let allowed = choice.object("allowed_tools")?.unwrap_or_default();
+            return self::allowed(allowed, tools, notes).map_err(|bad| bad.within("allowed_tools").within(key));
+        }
+        "" if key == "function_call" => choice,
+        "function" => choice.object("function")?.ok_or_else(|| BadRequest::new(key, CHOICES))?,
+        _ => return Err(BadRequest::new(key, CHOICES)),
+    };
+    named.need_text("name").map(ToolChoice::Named).map_err(|bad| bad.within(key))
+}
+
+/// Reads a choice of one word.
+pub(in crate::wire::serve) fn choice_word(key: &str, word: &str) -> Read<ToolChoice> {
+    match word {
+        "auto" => Ok(ToolChoice::Auto),
+        "none" => Ok(ToolChoice::None),
+        "required" | "any" => Ok(ToolChoice::Required),
+        _ => Err(BadRequest::new(key, CHOICES)),
+    }
+}
+
+/// Reads a choice that allows some of the tools: the others are left out.
+pub(in crate::wire::serve) fn allowed(
+    mut allowed: Object<'_>,
+    tools: &mut Vec<Tool>,
+    notes: &mut Vec<Note>,
+) -> Read<ToolChoice> {
+    let names = each("tools", allowed.list("tools")?, |node| {
+        let mut tool = node.object("")?;
+        let mut inner = tool.object("function")?.unwrap_or(tool);
+        inner.text("name")
+    })?;
+    let before = tools.len();
+    tools.retain(|tool| names.iter().flatten().any(|name| *name == tool.name));
+    if tools.len() < before {
+        note(notes, Note::Converted("tool_choice"));
+    }
+    choice_word("mode", &allowed.text("mode")?.unwrap_or_else(|| "auto".to_owned()))
+}
+
+fn messages(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Vec<Message>> {
+    let list = body.need("messages", "an array of messages")?.list("messages")?;
+    if list.is_empty() {
+        return Err(BadRequest::new("messages", "is empty; a conversation has at least one message"));
+    }
+    let mut reader = Reader { notes, legacy: Vec::new(), calls: 0 };
+    let all = each("messages", list, |node| reader.message(node.object("")?))?;
+    Ok(all.into_iter().flatten().collect())
+}
+
+struct Reader<'n> {
+    notes: &'n mut Vec<Note>,
+    /// Calls of the older form, which have no ids, until they are answered: id and name.
+    legacy: Vec<(String, String)>,
+    /// How many calls there were.
+    calls: usize,
+}
+
+impl Reader<'_> {
+    /// Reads a message; a tool's result with images becomes two.
+    fn message(&mut self, mut message: Object<'_>) -> Read<Vec<Message>> {
+        let role = message.need_text("role")?;
+        if message.has("name") && role != "function" && role != "tool" {
+            note(self.notes, Note::Dropped("messages.name"));
+        }
+        match role.as_str() {
+            "system" | "developer" => Ok(vec![Message::System(joined(self.content(&mut message)?)?)]),
+            "user" => Ok(vec![Message::User(self.content(&mut message)?)]),
+            "assistant" => Ok(vec![Message::Assistant(self.assistant(message)?)]),
+            "tool" => {
+                let call_id = message.need_text("tool_call_id")?;
+                let name = message.text("name")?.unwrap_or_default();
+                self.result(call_id, name, message)
+            }
+            "function" => {
+                let name = message.need_text("name")?;
+                let open = self.legacy.iter().position(|(_, called)| *called == name);
+                let open = open.ok_or_else(|| BadRequest::new("name", format!("no call of `{name}` came before")))?;
+                let (call_id, name) = self.legacy.remove(open);
+                self.result(call_id, name, message)
+            }
+            other => {
+                let problem = format!("is `{other}`; must be system, developer, user, assistant or tool");
+                Err(BadRequest::new("role", problem))
+            }
+        }
+    }
+
+    fn content(&mut self, message: &mut Object<'_>) -> Read<Vec<UserPart>> {
+        let content = message.need("content", "a string or an array of parts")?;
+        parts(content, |node| self.part(node.object("")?))
+    }
+
+    fn part(&mut self, mut part: Object<'_>) -> Read<UserPart> {
+        match part.peek("type") {
+            "text" | "input_text" => part.need_text("text").map(UserPart::Text),
+            "image_url" => {
+                let mut inner = match part.need("image_url", "an object with an url")? {
+                    Node::Text(url) => return Ok(image(url.into_owned())),
+                    inner => inner.object("image_url")?,
+                };
+                if inner.text("detail")?.is_some_and(|detail| detail != "auto") {
+                    note(self.notes, Note::Dropped("messages.image.detail"));
+                }
+                inner.need_text("url").map(image).map_err(|bad| bad.within("image_url"))
+            }
+            kind => Err(strange(kind)),
+        }
+    }
+
+    fn result(&mut self, call_id: String, name: String, mut message: Object<'_>) -> Read<Vec<Message>> {
+        let (content, images) = result(self.content(&mut message)?);
+        let mut all = vec![Message::Tool(ToolResult { call_id, name, content, is_error: false })];
+        if !images.is_empty() {
+            all.push(Message::User(images));
+        }
+        Ok(all)
+    }
+
+    fn assistant(&mut self, mut message: Object<'_>) -> Read<Vec<AssistantPart>> {
+        let mut said = Said::default();
+        let mut proofs = thoughts(&mut message, &mut said)?;
+        match message.take("content") {
+            None => {}
+            Some(Node::Text(text)) => said.text(text.into_owned()),
+            Some(content) => {
+                let list = content.list("content")?;
+                let read = |node: Node<'_>| {
+                    let mut part = node.object("")?;
+                    match part.peek("type") {
+                        "refusal" => part.need_text("refusal"),
+                        "text" | "output_text" => part.need_text("text"),
+                        // Mistral's models think among what they say.
+                        "thinking" => Ok(String::new()),
+                        kind => Err(strange(kind)),
+                    }
+                };
+                each("content", list, read)?
+                    .into_iter()
+                    .filter(|text| !text.is_empty())
+                    .for_each(|text| said.text(text));
+            }
+        }
+        if let Some(refusal) = message.text("refusal")? {
+            said.text(refusal);
+        }
+        if message.has("audio") {
+            note(self.notes, Note::Dropped("messages.audio"));
+        }
+        let calls = each("tool_calls", message.list("tool_calls")?, |node| self.call(node.object("")?))?;
+        for (id, name, arguments) in calls {
+            let proof = proofs.iter().position(|(of, _)| *of == id).map(|at| proofs.swap_remove(at).1);
+            said.thought(String::new(), proof.map(|proof| (seal::Proves::Call, proof)));
+            said.call(id, name, arguments);
+        }
+        if let Some(mut call) = message.object("function_call")? {
+            let id = self.next_id();
+            let (name, arguments) = called(&mut call).map_err(|bad| bad.within("function_call"))?;
+            self.legacy.push((id.clone(), name.clone()));
+            said.call(id, name, arguments);
+        }
+        Ok(said.parts)
+    }
+
+    fn call(&mut self, mut call: Object<'_>) -> Read<(String, String, String)> {
+        let made = self.next_id();
+        let id = call.text("id")?.filter(|id| !id.is_empty()).unwrap_or(made);
+        if let Some(mut custom) = call.object("custom")? {
+            let name = custom.need_text("name").map_err(|bad| bad.within("custom"))?;
+            let input = custom.text("input")?.unwrap_or_default();
+            return Ok((id, name, free_arguments(&input)));
+        }
+        let mut function = call.need("function", "an object")?.object("function")?;
+        let (name, arguments) = called(&mut function).map_err(|bad| bad.within("function"))?;
+        Ok((id, name, arguments))
+    }
+
+    /// Returns an id for a call that has none: the same whenever the conversation comes again.
+    fn next_id(&mut self) -> String {
+        self.calls += 1;
+        format!("call_{}", self.calls)
+    }
+}
+
+fn called(function: &mut Object<'_>) -> Read<(String, String)> {
+    let arguments = match function.take("arguments") {
+        None => "{}".to_owned(),
+        Some(Node::Text(text)) => text.into_owned(),
+        // Some agents send the object itself.
+        Some(object) => object.json(),
+    };
+    Ok((function.need_text("name")?, arguments))
+}
+
+/// Reads what an assistant thought: as it was written here, with its proofs, or as others write it. Returns the proofs
+/// of calls by their ids.
+fn thoughts(message: &mut Object<'_>, said: &mut Said) -> Read<Vec<(String, Proof)>> {
+    let mut calls = Vec::new();
+    let mut told = false;
+    let plain = [message.take("reasoning_content"), message.take("reasoning")];
+    for detail in each("reasoning_details", message.list("reasoning_details")?, |node| node.object(""))? {
+        let mut detail = detail;
+        let id = detail.text("id")?;
+        let visible = detail.take("text").or_else(|| detail.take("summary"));
+        let text = visible.map(|text| text.text("text")).transpose()?.unwrap_or_default();
+        let data = detail.take("signature").or_else(|| detail.take("data"));
+        let proof = data.map(|data| data.text("data")).transpose()?;
+        match (proof.map(|data| seal::proof(Dialect::OpenAiChat, data)), id) {
+            (Some((seal::Proves::Call, proof)), Some(id)) => calls.push((id, proof)),
+            (proof, _) => {
+                told |= !text.is_empty();
+                said.thought(text, proof);
+            }
+        }
+    }
+    if let (false, Some(Node::Text(text))) = (told, plain.into_iter().flatten().next()) {
+        said.thought_first(text.into_owned());
+    }
+    Ok(calls)
+}

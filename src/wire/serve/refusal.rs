@@ -1,0 +1,248 @@
+//! How a call without an answer is refused: its status, headers and body, or the event that ends its stream, in the
+//! caller's dialect.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use serde_json::{Value, json};
+
+use super::{BadRequest, Face};
+use crate::words::{Error, FailureClass};
+
+/// When to come back where nobody said: the shortest time that a header can say.
+const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
+
+/// Why a request gets no answer.
+#[derive(Clone, Copy, Debug)]
+pub enum Refused<'a> {
+    /// The body cannot be understood.
+    Request(&'a BadRequest),
+    /// The call failed.
+    Call(&'a Error),
+    /// The caller showed no key, or a wrong one.
+    Unauthorised,
+    /// There is nothing at this address, or nothing by this name; says what there is.
+    NotFound(&'a str),
+    /// The body is longer than so many bytes.
+    TooLong(usize),
+}
+
+/// An answer that is none, to be sent before any content.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// The status.
+    pub status: StatusCode,
+    /// The content's type; when to come back; and whether clients may ask again by themselves.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Returns a refusal in the caller's dialect.
+pub fn refuse(face: Face, refused: Refused<'_>) -> Refusal {
+    let fault = match refused {
+        Refused::Request(bad) => Fault { field: Some(bad.field.clone()), ..Fault::new(Kind::Invalid, bad.to_string()) },
+        Refused::Call(error) => Fault::of(error),
+        Refused::Unauthorised => Fault::new(Kind::Unauthorised, "the key is missing or wrong".to_owned()),
+        Refused::NotFound(what) => Fault::new(Kind::NotFound, what.to_owned()),
+        Refused::TooLong(bytes_max) => Fault::new(Kind::TooLarge, format!("the body is longer than {bytes_max} bytes")),
+    };
+    let mut headers = HeaderMap::with_capacity(3);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(wait) = fault.retry_after {
+        let seconds = wait.max(RETRY_AFTER_MIN).as_millis().div_ceil(1000);
+        headers.insert(RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
+    }
+    if fault.is_final {
+        // The SDKs of two vendors obey it; what can be tried again has been.
+        headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
+    }
+    Refusal { status: fault.kind.status(face), headers, body: fault.body(face).to_string().into_bytes() }
+}
+
+/// What went wrong, as far as all dialects tell it apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Invalid,
+    Unauthorised,
+    NotFound,
+    ContextTooLong,
+    ContentPolicy,
+    TooLarge,
+    RateLimited,
+    Unavailable,
+    Timeout,
+    Internal,
+}
+
+/// One thing that went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) kind: Kind,
+    pub(super) message: String,
+    field: Option<String>,
+    retry_after: Option<Duration>,
+    /// Whether asking again at once is of no use: it is the caller's fault, or targets were tried.
+    is_final: bool,
+}
+
+impl Fault {
+    fn new(kind: Kind, message: String) -> Self {
+        Self { kind, message, field: None, retry_after: None, is_final: true }
+    }
+
+    /// Returns the fault of an answer that broke off in a way that cannot be told.
+    pub(super) fn broken(message: String) -> Self {
+        Self::new(Kind::Unavailable, format!("the answer broke off: {message}"))
+    }
+
+    /// Returns what a failed call's error is.
+    pub(super) fn of(error: &Error) -> Self {
+        let message = error.to_string();
+        let soon = |retry_after: Option<Duration>| Self {
+            retry_after,
+            is_final: false,
+            ..Self::new(Kind::Unavailable, message.clone())
+        };
+        match error {
+            Error::Invalid { field, problem } if matches!(field.as_str(), "route" | "target") => {
+                Self { field: Some("model".to_owned()), ..Self::new(Kind::NotFound, problem.clone()) }
+            }
+            Error::Invalid { field, .. } => Self { field: Some(field.clone()), ..Self::new(Kind::Invalid, message) },
+            Error::NoTarget { .. } => Self::new(Kind::Invalid, message),
+            Error::Rejected { failure, .. } | Error::Interrupted { failure, .. } => {
+                Self::new(Kind::of(failure.class), message)
+            }
+            Error::Exhausted { attempts, retry_after } => match error.last_class() {
+                Some(class) => Self { retry_after: *retry_after, ..Self::new(Kind::of(class), message) },
+                None => {
+                    debug_assert!(attempts.is_empty(), "an attempt that won exhausts nothing");
+                    soon(*retry_after)
+                }
+            },
+            Error::DeadlineExceeded { .. } | Error::ConsumerStalled(_) => Self::new(Kind::Timeout, message),
+            Error::Overloaded { .. } | Error::Unavailable | Error::Draining => soon(Some(RETRY_AFTER_MIN)),
+            Error::Crashed => Self::new(Kind::Internal, message),
+        }
+    }
+
+    /// Returns the message. Where a dialect has no code for it, agents that shorten a conversation by themselves look
+    /// for the vendor's words.
+    fn said(&self, face: Face) -> String {
+        let words = match (self.kind, face) {
+            (Kind::ContextTooLong, Face::Anthropic) => "prompt is too long: ",
+            (Kind::ContextTooLong, Face::Gemini) => {
+                "the input token count exceeds the maximum number of tokens allowed: "
+            }
+            _ => "",
+        };
+        format!("{words}{}", self.message)
+    }
+
+    /// Returns the body of the error, which is an event's data as well.
+    pub(super) fn body(&self, face: Face) -> Value {
+        match face {
+            Face::OpenAiChat | Face::OpenAiResponses => {
+                let (kind, code) = self.kind.openai();
+                let param = self.field.as_deref().filter(|field| !field.is_empty());
+                json!({"error": {"message": self.message, "type": kind, "param": param, "code": code}})
+            }
+            Face::Anthropic => {
+                json!({"type": "error", "error": {"type": self.kind.anthropic(), "message": self.said(face)}})
+            }
+            Face::Gemini => {
+                let code = self.kind.status(face).as_u16();
+                let mut error = json!({"code": code, "message": self.said(face), "status": self.kind.gemini()});
+                if let Some(wait) = self.retry_after {
+                    let delay = format!("{}s", wait.max(RETRY_AFTER_MIN).as_millis().div_ceil(1000));
+                    error["details"] = json!([
+                        {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay},
+                    ]);
+                }
+                json!({"error": error})
+            }
+        }
+    }
+}
+
+impl Error {
+    /// Returns why the last attempt failed.
+    fn last_class(&self) -> Option<FailureClass> {
+        match &self.attempts().last()?.end {
+            crate::words::AttemptEnd::Failed(failure) => Some(failure.class),
+            crate::words::AttemptEnd::Won => None,
+        }
+    }
+}
+
+impl Kind {
+    fn of(class: FailureClass) -> Self {
+        use FailureClass as C;
+        match class {
+            C::BadRequest | C::Unsupported => Self::Invalid,
+            C::ContextTooLong => Self::ContextTooLong,
+            C::ContentPolicy => Self::ContentPolicy,
+            C::RequestExceedsLimit => Self::TooLarge,
+            C::RateLimited => Self::RateLimited,
+            C::Crashed => Self::Internal,
+            // The provider's fault or the operator's; no caller can do anything about it.
+            _ => Self::Unavailable,
+        }
+    }
+
+    fn status(self, face: Face) -> StatusCode {
+        match self {
+            Self::Invalid | Self::ContextTooLong | Self::ContentPolicy => StatusCode::BAD_REQUEST,
+            Self::Unauthorised => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable if face == Face::Anthropic => StatusCode::from_u16(529).expect("three digits"),
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Returns type and code as OpenAI spells them.
+    pub(super) const fn openai(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Invalid => ("invalid_request_error", None),
+            Self::Unauthorised => ("invalid_request_error", Some("invalid_api_key")),
+            Self::NotFound => ("invalid_request_error", Some("model_not_found")),
+            Self::ContextTooLong => ("invalid_request_error", Some("context_length_exceeded")),
+            Self::ContentPolicy => ("invalid_request_error", Some("content_policy_violation")),
+            Self::TooLarge => ("invalid_request_error", Some("request_too_large")),
+            Self::RateLimited => ("rate_limit_error", Some("rate_limit_exceeded")),
+            Self::Unavailable => ("service_unavailable_error", Some("server_is_overloaded")),
+            Self::Timeout => ("server_error", Some("timeout")),
+            Self::Internal => ("server_error", None),
+        }
+    }
+
+    const fn anthropic(self) -> &'static str {
+        match self {
+            Self::Invalid | Self::ContextTooLong | Self::ContentPolicy => "invalid_request_error",
+            Self::Unauthorised => "authentication_error",
+            Self::NotFound => "not_found_error",
+            Self::TooLarge => "request_too_large",
+            Self::RateLimited => "rate_limit_error",
+            Self::Unavailable => "overloaded_error",
+            Self::Timeout => "timeout_error",
+            Self::Internal => "api_error",
+        }
+    }
+
+    const fn gemini(self) -> &'static str {
+        match self {
+            Self::Invalid | Self::ContextTooLong | Self::ContentPolicy | Self::TooLarge => "INVALID_ARGUMENT",
+            Self::Unauthorised => "UNAUTHENTICATED",
+            Self::NotFound => "NOT_FOUND",
+            Self::RateLimited => "RESOURCE_EXHAUSTED",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Timeout => "DEADLINE_EXCEEDED",
+            Self::Internal => "INTERNAL",
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! Writes answers: the events of a stream, each numbered, each item from its beginning to its end; and whole responses,
+//! which are what the last event of such a stream holds.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::wire::serve::out::{event, json};
+use crate::wire::serve::reading::free_input;
+use crate::wire::serve::refusal::{Fault, Kind};
+use crate::wire::serve::seal::{self, Proves};
+use crate::wire::serve::writer::Voice;
+use crate::wire::serve::{Form, out};
+use crate::words::{AssistantPart, Dialect, Finished, Proof, StopReason, ToolCall, Usage};
+
+/// One answer as responses tell it.
+#[derive(Clone, Debug)]
+pub(in crate::wire::serve) struct Responses {
+    form: Form,
+    seed: u64,
+    created: u64,
+    /// The number of the next event.
+    sequence: u64,
+    open: Open,
+    /// The items that are done: JSON, with commas between.
+    output: Vec<u8>,
+    /// How many of them there are.
+    index: usize,
+    /// Whether what the model says is that it declines.
+    refuses: bool,
+}
+
+/// The item that is being told, and what of it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Open {
+    None,
+    Message(String),
+    Thought(String),
+}
+
+/// What a whole response is about: how it stands.
+struct State<'a> {
+    status: &'static str,
+    incomplete: Option<&'static str>,
+    error: Option<Value>,
+    usage: Option<&'a Usage>,
+}
+
+impl Responses {
+    pub(in crate::wire::serve) fn new(form: Form, seed: u64, created: u64) -> Self {
+        let (open, output) = (Open::None, Vec::new());
+        Self { form, seed, created, sequence: 0, open, output, index: 0, refuses: false }
+    }
+
+    /// Returns the id of the item that is being told.
+    fn id(&self, kind: &str) -> String {
+        format!("{kind}_{:016x}{:04x}", self.seed, self.index)
+    }
+
+    /// Writes an event: its type and number, then what it tells.
+    fn event(&mut self, kind: &str, fields: Value, out: &mut Vec<u8>) {
+        event(out, kind, &Event { kind, sequence_number: self.sequence, fields });
+        self.sequence += 1;
+    }
+
+    /// Writes an event about the open item.
+    fn tell(&mut self, kind: &str, id: &str, fields: Value, out: &mut Vec<u8>) {
+        let mut about = json!({"item_id": id, "output_index": self.index});
+        if let (Value::Object(about), Value::Object(fields)) = (&mut about, fields) {
+            about.extend(fields);
+        }
+        self.event(kind, about, out);
+    }
+
+    /// Writes more of the open item: all that a token takes.
+    fn delta(&mut self, kind: &str, id: [&str; 2], part: &str, text: &str, after: &str, out: &mut Vec<u8>) {
+        use std::io::Write;
+        let [prefix, name] = id;
+        let Self { seed, index, sequence, .. } = *self;
+        write!(
+            out,
+            "event: {kind}\ndata: {{\"type\":\"{kind}\",\"sequence_number\":{sequence},\
+             \"item_id\":\"{prefix}_{seed:016x}{index:04x}\",\"output_index\":{index},\"{name}\":0,\"{part}\":"
+        )
+        .expect("a buffer takes everything");
+        out::json(out, text);
+        out.extend_from_slice(after.as_bytes());
+        self.sequence += 1;
+    }
+
+    /// Writes that an item begins.
+    fn added(&mut self, item: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
+        self.about("response.output_item.added", item, out);
+    }
+
+    fn about(&mut self, kind: &'static str, item: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
+        event(out, kind, &About { kind, sequence_number: self.sequence, output_index: self.index, item });
+        self.sequence += 1;
+    }
+
+    /// Writes that an item is done, and keeps it for the end.
+    fn done(&mut self, item: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
+        self.about("response.output_item.done", item, out);
+        if self.index > 0 {
+            self.output.push(b',');
+        }
+        json(&mut self.output, item);
+        self.index += 1;
+        self.open = Open::None;
+    }
+
+    /// Ends the open item; a thought may have a proof.
+    fn close(&mut self, encrypted: Option<String>, out: &mut Vec<u8>) {
+        match std::mem::replace(&mut self.open, Open::None) {
+            Open::None => {}
+            Open::Message(text) => {
+                let id = self.id("msg");
+                let part = self.part(&text);
+                let (kind, field) = if self.refuses {
+                    ("response.refusal.done", "refusal")
+                } else {
+                    ("response.output_text.done", "text")
+                };
+                let mut told = json!({"content_index": 0, field: text});
+                if !self.refuses {
+                    told["logprobs"] = json!([]);
+                }
+                self.tell(kind, &id, told, out);
+                let done = json!({"content_index": 0, "part": &part});
+                self.tell("response.content_part.done", &id, done, out);
+                self.done(&message(&id, "completed", &[part]), out);
+            }
+            Open::Thought(text) => {
+                let id = self.id("rs");
+                let part = json!({"type": "summary_text", "text": text});
+                let done = json!({"summary_index": 0, "text": text});
+                self.tell("response.reasoning_summary_text.done", &id, done, out);
+                let done = json!({"summary_index": 0, "part": &part});
+                self.tell("response.reasoning_summary_part.done", &id, done, out);
+                self.done(&thought(&id, &[part], encrypted), out);
+            }
+        }
+    }
+
+    fn part(&self, text: &str) -> Value {
+        if self.refuses {
+            json!({"type": "refusal", "refusal": text})
+        } else {
+            json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
+        }
+    }
+
+    /// Writes a thought of which nothing is told but its proof.
+    fn sealed(&mut self, item: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
+        self.added(item, out);
+        self.done(item, out);
+    }
+
+    /// Writes the response as it stands.
+    fn response(&self, state: &State<'_>, out: &mut Vec<u8>) {
+        let incomplete = state.incomplete.map(|reason| json!({"reason": reason}));
+        let mut head = json!({
+            "id": format!("resp_{:016x}", self.seed),
+            "object": "response",
+            "created_at": self.created,
+            "status": state.status,
+            "background": false,
+            "error": state.error,
+            "incomplete_details": incomplete,
+            "model": self.form.model,
+        });
+        if let Some(tokens) = state.usage {
+            head["usage"] = usage(tokens);
+        }
+        let head = head.to_string();
+        out.extend_from_slice(b"{");
+        out.extend_from_slice(self.form.echo.as_bytes());
+        out.extend_from_slice(b"\"output\":[");
+        out.extend_from_slice(&self.output);
+        out.extend_from_slice(b"],");
+        out.extend_from_slice(&head.as_bytes()[1..]);
+    }
+
+    /// Writes an event that holds the whole response.
+    fn standing(&mut self, kind: &str, state: &State<'_>, out: &mut Vec<u8>) {
+        let mut response = Vec::new();
+        self.response(state, &mut response);
+        let response: &RawValue = serde_json::from_slice(&response).expect("it was written as JSON");
+        event(out, kind, &Standing { kind, sequence_number: self.sequence, response });
+        self.sequence += 1;
+    }
+
+    /// Tells a part of an answer that is at hand as a whole.
+    fn part_of(&mut self, part: &AssistantPart, out: &mut Vec<u8>) {
+        match part {
+            AssistantPart::Text(text) => self.text(text, out),
+            AssistantPart::Reasoning(reasoning) => match &reasoning.proof {
+                // Its item holds what can be read of it as well.
+                Some(proof) if proof.dialect == Dialect::OpenAiResponses => self.proof(proof, out),
+                proof => {
+                    self.close(None, out);
+                    if !reasoning.text.is_empty() {
+                        self.reasoning(&reasoning.text, out);
+                    }
+                    if let Some(proof) = proof {
+                        self.proof(proof, out);
+                    }
+                }
+            },
+            AssistantPart::ToolCall(call) => self.call(call, out),
+        }
+    }
+}
+
+impl Voice for Responses {
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        let state = State { status: "in_progress", incomplete: None, error: None, usage: None };
+        self.standing("response.created", &state, out);
+        self.standing("response.in_progress", &state, out);
+    }
+
+    fn text(&mut self, text: &str, out: &mut Vec<u8>) {
+        if !matches!(self.open, Open::Message(_)) {
+            self.close(None, out);
+            let id = self.id("msg");
+            self.added(&message(&id, "in_progress", &[]), out);
+            let part = self.part("");
+            self.tell("response.content_part.added", &id, json!({"content_index": 0, "part": part}), out);
+            self.open = Open::Message(String::new());
+        }
+        if let Open::Message(told) = &mut self.open {
+            told.push_str(text);
+        }
+        let (kind, after) = if self.refuses {
+            ("response.refusal.delta", "}\n\n")
+        } else {
+            ("response.output_text.delta", ",\"logprobs\":[]}\n\n")
+        };
+        self.delta(kind, ["msg", "content_index"], "delta", text, after, out);
+    }
+
+    fn reasoning(&mut self, text: &str, out: &mut Vec<u8>) {
+        if !matches!(self.open, Open::Thought(_)) {
+            self.close(None, out);
+            let id = self.id("rs");
+            self.added(&thought(&id, &[], None), out);
+            let part = json!({"type": "summary_text", "text": ""});
+            self.tell("response.reasoning_summary_part.added", &id, json!({"summary_index": 0, "part": part}), out);
+            self.open = Open::Thought(String::new());
+        }
+        if let Open::Thought(told) = &mut self.open {
+            told.push_str(text);
+        }
+        self.delta("response.reasoning_summary_text.delta", ["rs", "summary_index"], "delta", text, "}\n\n", out);
+    }
+
+    fn proof(&mut self, proof: &Proof, out: &mut Vec<u8>) {
+        // The provider's item has an id of its own, which is bound to what it encrypted: it goes out as it came, or
+        // whole within the one whose id is told already.
+        if matches!(self.open, Open::Thought(_)) {
+            self.close(Some(seal::seal(Proves::Thought, proof)), out);
+            return;
+        }
+        self.close(None, out);
+        let own = Some(proof).filter(|proof| proof.dialect == Dialect::OpenAiResponses);
+        match own.and_then(|proof| crate::wire::request::object(&proof.data)) {
+            Some(item) => self.sealed(item, out),
+            None => self.sealed(&thought(&self.id("rs"), &[], Some(seal::seal(Proves::Thought, proof))), out),
+        }
+    }
+
+    fn call(&mut self, call: &ToolCall, out: &mut Vec<u8>) {
+        self.close(None, out);
+        if let Some(proof) = &call.proof {
+            let item = thought(&self.id("rs"), &[], Some(seal::seal(Proves::Call, proof)));
+            self.sealed(&item, out);
+        }
+        let free = self.form.free_tools.contains(&call.name);
+        let (kind, event, field) = if free {
+            ("custom_tool_call", "response.custom_tool_call_input", "input")
+        } else {
+            ("function_call", "response.function_call_arguments", "arguments")
+        };
+        let given = if free { free_input(&call.arguments) } else { call.arguments.clone() };
+        let id = self.id(if free { "ctc" } else { "fc" });
+        let item = |status: &str, given: &str| {
+            let ToolCall { id: call_id, name, .. } = call;
+            json!({"type": kind, "id": id, "status": status, "call_id": call_id, "name": name, field: given})
+        };
+        self.added(&item("in_progress", ""), out);
+        self.tell(&format!("{event}.delta"), &id, json!({"delta": given}), out);
+        let mut done = json!({field: given});
+        if !free {
+            done["name"] = call.name.as_str().into();
+        }
+        self.tell(&format!("{event}.done"), &id, done, out);
+        self.done(&item("completed", &given), out);
+    }
+
+    fn end(&mut self, answer: &Finished, out: &mut Vec<u8>) {
+        self.close(None, out);
+        let state = State::of(answer, self.refuses);
+        let kind = if state.incomplete.is_some() { "response.incomplete" } else { "response.completed" };
+        self.standing(kind, &state, out);
+    }
+
+    fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
+        let code = match fault.kind {
+            Kind::RateLimited => "rate_limit_exceeded",
+            Kind::Invalid | Kind::ContentPolicy | Kind::ContextTooLong | Kind::TooLarge => "invalid_prompt",
+            _ => "server_error",
+        };
+        let error = Some(json!({"code": code, "message": fault.message}));
+        let state = State { status: "failed", incomplete: None, error, usage: None };
+        self.standing("response.failed", &state, out);
+    }
+
+    fn whole(&self, answer: &Finished, out: &mut Vec<u8>) {
+        // The stream that nobody reads, and what its last event holds.
+        let mut told = Self { refuses: answer.stop == StopReason::Refusal, ..self.clone() };
+        let mut unread = Vec::new();
+        for part in &answer.parts {
+            told.part_of(part, &mut unread);
+            unread.clear();
+        }
+        told.close(None, &mut unread);
+        told.response(&State::of(answer, told.refuses), out);
+    }
+}
+
+impl<'a> State<'a> {
+    fn of(answer: &'a Finished, refuses: bool) -> Self {
+        let incomplete = match answer.stop {
+            StopReason::Length => Some("max_output_tokens"),
+            StopReason::ContentFilter => Some("content_filter"),
+            // That the model declined was known too late to say it in a part of its own.
+            StopReason::Refusal if !refuses => Some("content_filter"),
+            _ => None,
+        };
+        let status = if incomplete.is_some() { "incomplete" } else { "completed" };
+        Self { status, incomplete, error: None, usage: Some(&answer.usage) }
+    }
+}
+
+#[derive(Serialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    sequence_number: u64,
+    #[serde(flatten)]
+    fields: Value,
+}
+
+#[derive(Serialize)]
+struct About<'a, T: ?Sized> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    sequence_number: u64,
+    output_index: usize,
+    item: &'a T,
+}
+
+#[derive(Serialize)]
+struct Standing<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    sequence_number: u64,
+    response: &'a RawValue,
+}
+
+fn message(id: &str, status: &str, content: &[Value]) -> Value {
+    json!({"type": "message", "id": id, "status": status, "role": "assistant", "content": content})
+}
+
+fn thought(id: &str, summary: &[Value], encrypted: Option<String>) -> Value {
+    let mut item = json!({"type": "reasoning", "id": id, "summary": summary});
+    if let Some(encrypted) = encrypted {
+        item["encrypted_content"] = encrypted.into();
+    }
+    item
+}
+
+fn usage(usage: &Usage) -> Value {
+    json!({
+        "input_tokens": usage.input,
+        "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_write},
+        "output_tokens": usage.output,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning},
+        "total_tokens": usage.input.saturating_add(usage.output),
+    })
+}

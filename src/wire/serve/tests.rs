@@ -1,0 +1,144 @@
+//! The server half against the client half, against recordings, and against shapes written by hand from the vendors'
+//! specifications, so that no bug of ours proves itself.
+
+mod refusals;
+mod requests;
+mod round_trips;
+mod shapes;
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::words::{
+    AssistantPart, CallId, Finished, Proof, Reasoning, Reply, ReplyEvent, StopReason, TargetId, ToolCall, Usage,
+};
+
+const FACES: [Face; 4] = [Face::OpenAiChat, Face::OpenAiResponses, Face::Anthropic, Face::Gemini];
+
+/// Returns an answer of these parts.
+fn finished(parts: Vec<AssistantPart>, stop: StopReason) -> Finished {
+    Finished {
+        call: CallId(1),
+        parts,
+        target: TargetId::new("p", "m"),
+        model: Some(Arc::from("m-1")),
+        stop,
+        usage: Usage { input: 100, output: 20, cached: 30, cache_write: 10, reasoning: 5 },
+        cost_usd: None,
+        attempts: Vec::new(),
+        last_resort: false,
+        notes: Vec::new(),
+    }
+}
+
+fn text(text: &str) -> AssistantPart {
+    AssistantPart::Text(text.to_owned())
+}
+
+fn proof(dialect: Dialect, data: &str) -> Proof {
+    Proof::new(dialect, data.to_owned())
+}
+
+fn thought(text: &str, proof: Option<Proof>) -> AssistantPart {
+    AssistantPart::Reasoning(Reasoning { text: text.to_owned(), proof })
+}
+
+fn call(id: &str, name: &str, arguments: &str, proof: Option<Proof>) -> AssistantPart {
+    let (id, name, arguments) = (id.to_owned(), name.to_owned(), arguments.to_owned());
+    AssistantPart::ToolCall(ToolCall { id, name, arguments, proof })
+}
+
+/// Returns the events in which the runtime tells an answer: pieces in their order, a proof with what follows it, calls
+/// with the end.
+fn events(answer: &Finished) -> Vec<ReplyEvent> {
+    let mut events = vec![ReplyEvent::Started { call: answer.call, target: answer.target.clone(), attempt: 1 }];
+    let mut held = Vec::new();
+    for part in &answer.parts {
+        let (said, proof) = match part {
+            AssistantPart::Text(text) => (ReplyEvent::Text(text.clone()), None),
+            AssistantPart::Reasoning(thought) => (ReplyEvent::Reasoning(thought.text.clone()), thought.proof.clone()),
+            AssistantPart::ToolCall(_) => continue,
+        };
+        if !matches!(&said, ReplyEvent::Text(said) | ReplyEvent::Reasoning(said) if said.is_empty()) {
+            events.extend(held.drain(..).map(ReplyEvent::Proof));
+            // As it comes: in pieces.
+            for piece in pieces(&said) {
+                events.push(piece);
+            }
+        }
+        held.extend(proof);
+    }
+    events.extend(answer.parts.iter().filter_map(AssistantPart::as_tool_call).cloned().map(ReplyEvent::ToolCall));
+    events.push(ReplyEvent::Finished(Box::new(answer.clone())));
+    events
+}
+
+fn pieces(said: &ReplyEvent) -> Vec<ReplyEvent> {
+    let (said, make): (&str, fn(String) -> ReplyEvent) = match said {
+        ReplyEvent::Text(said) => (said, ReplyEvent::Text),
+        ReplyEvent::Reasoning(said) => (said, ReplyEvent::Reasoning),
+        _ => return Vec::new(),
+    };
+    let letters: Vec<char> = said.chars().collect();
+    letters.chunks(3).map(|letters| make(letters.iter().collect())).collect()
+}
+
+/// Writes an answer as a stream.
+fn streamed(form: &Form, answer: &Finished) -> String {
+    let mut writer = Writer::new(form.clone(), 7, 1_700_000_000);
+    let mut out = Vec::new();
+    for event in events(answer) {
+        writer.event(&event, &mut out);
+    }
+    let length = out.len();
+    writer.event(&ReplyEvent::Text("more".to_owned()), &mut out);
+    writer.failed(&crate::words::Error::Crashed, &mut out);
+    assert_eq!(out.len(), length, "nothing follows the end");
+    String::from_utf8(out).expect("text")
+}
+
+/// Writes an answer whole.
+fn whole(form: &Form, answer: &Finished) -> Value {
+    let mut out = Vec::new();
+    let reply = Reply::from(answer.clone());
+    Writer::new(form.clone(), 7, 1_700_000_000).whole(&reply, &mut out);
+    serde_json::from_slice(&out).expect("JSON")
+}
+
+/// Returns the data of a stream's events, each checked to have its name as its type where it has one.
+fn data(stream: &str) -> Vec<Value> {
+    let events = stream.split("\n\n").filter(|event| !event.is_empty());
+    let data = events.map(|event| {
+        let (name, data) = match event.split_once('\n') {
+            Some((name, data)) => (name.strip_prefix("event: "), data),
+            None => (None, event),
+        };
+        let data = data.strip_prefix("data: ").expect("data");
+        let data = if data == "[DONE]" { "\"[DONE]\"" } else { data };
+        let data: Value = serde_json::from_str(data).expect("JSON");
+        assert!(name.is_none_or(|name| data["type"] == name), "{event}");
+        data
+    });
+    data.collect()
+}
+
+/// Returns the form of a plain request, thoughts and usage shown.
+fn form(face: Face) -> Form {
+    let request = match face {
+        Face::OpenAiChat => json!({"model": "smart", "messages": [{"role": "user", "content": "Hi"}], "stream": true,
+            "stream_options": {"include_usage": true}}),
+        Face::OpenAiResponses => json!({"model": "smart", "input": "Hi", "stream": true}),
+        Face::Anthropic => json!({"model": "smart", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}],
+            "thinking": {"type": "adaptive"}}),
+        Face::Gemini => json!({"contents": [{"parts": [{"text": "Hi"}]}],
+            "generationConfig": {"thinkingConfig": {"includeThoughts": true}}}),
+    };
+    asked(face, &request).form
+}
+
+fn asked(face: Face, body: &Value) -> Asked {
+    let model = (face == Face::Gemini).then_some("smart");
+    read(face, model, false, body.to_string().as_bytes()).unwrap_or_else(|bad| panic!("{bad}: {body}"))
+}

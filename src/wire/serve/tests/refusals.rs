@@ -1,0 +1,243 @@
+//! Calls without an answer, and answers that break off.
+
+use std::time::Duration;
+
+use super::*;
+use crate::words::{AttemptEnd, AttemptRecord, Error, Failure, FailureClass};
+
+fn tried(class: FailureClass) -> Vec<AttemptRecord> {
+    vec![AttemptRecord {
+        call: CallId(1),
+        attempt: 1,
+        target: TargetId::new("p", "m"),
+        key: Arc::from("k"),
+        started_after: Duration::ZERO,
+        first_token: None,
+        took: Duration::from_secs(1),
+        usage: Usage::default(),
+        estimated: false,
+        cost_usd: None,
+        end: AttemptEnd::Failed(Failure::new(class, "said the provider")),
+    }]
+}
+
+fn rejected(class: FailureClass) -> Error {
+    Error::Rejected { failure: Failure::new(class, "said the provider"), attempts: tried(class) }
+}
+
+fn invalid(field: &str) -> Error {
+    Error::Invalid { field: field.to_owned(), problem: "is wrong".to_owned() }
+}
+
+fn exhausted(class: FailureClass, seconds: u64) -> Error {
+    Error::Exhausted { attempts: tried(class), retry_after: Some(Duration::from_millis(seconds * 1000 - 1)) }
+}
+
+#[test]
+fn every_error_has_its_status_and_its_name_in_every_dialect() {
+    use FailureClass as C;
+    let nobody = Error::Exhausted { attempts: Vec::new(), retry_after: Some(Duration::from_secs(7)) };
+    // The error, its status, OpenAI's code, Anthropic's type, Gemini's status, seconds to wait, whether it is final.
+    let table = [
+        (invalid("messages"), 400, json!(null), "invalid_request_error", "INVALID_ARGUMENT", None, true),
+        (invalid("route"), 404, json!("model_not_found"), "not_found_error", "NOT_FOUND", None, true),
+        (
+            Error::NoTarget { route: "r".into(), why: "w".into() },
+            400,
+            json!(null),
+            "invalid_request_error",
+            "INVALID_ARGUMENT",
+            None,
+            true,
+        ),
+        (rejected(C::BadRequest), 400, json!(null), "invalid_request_error", "INVALID_ARGUMENT", None, true),
+        (
+            rejected(C::ContextTooLong),
+            400,
+            json!("context_length_exceeded"),
+            "invalid_request_error",
+            "INVALID_ARGUMENT",
+            None,
+            true,
+        ),
+        (
+            rejected(C::ContentPolicy),
+            400,
+            json!("content_policy_violation"),
+            "invalid_request_error",
+            "INVALID_ARGUMENT",
+            None,
+            true,
+        ),
+        (
+            exhausted(C::ContextTooLong, 1),
+            400,
+            json!("context_length_exceeded"),
+            "invalid_request_error",
+            "INVALID_ARGUMENT",
+            Some(1),
+            true,
+        ),
+        (
+            exhausted(C::RateLimited, 3),
+            429,
+            json!("rate_limit_exceeded"),
+            "rate_limit_error",
+            "RESOURCE_EXHAUSTED",
+            Some(3),
+            true,
+        ),
+        (exhausted(C::Server, 2), 503, json!("server_is_overloaded"), "overloaded_error", "UNAVAILABLE", Some(2), true),
+        (
+            exhausted(C::Unauthorised, 2),
+            503,
+            json!("server_is_overloaded"),
+            "overloaded_error",
+            "UNAVAILABLE",
+            Some(2),
+            true,
+        ),
+        (nobody, 503, json!("server_is_overloaded"), "overloaded_error", "UNAVAILABLE", Some(7), false),
+        (
+            Error::DeadlineExceeded { attempts: tried(C::NoFirstToken) },
+            504,
+            json!("timeout"),
+            "timeout_error",
+            "DEADLINE_EXCEEDED",
+            None,
+            true,
+        ),
+        (
+            Error::Overloaded { calls_max: 5 },
+            503,
+            json!("server_is_overloaded"),
+            "overloaded_error",
+            "UNAVAILABLE",
+            Some(1),
+            false,
+        ),
+        (Error::Draining, 503, json!("server_is_overloaded"), "overloaded_error", "UNAVAILABLE", Some(1), false),
+        (Error::Crashed, 500, json!(null), "api_error", "INTERNAL", None, true),
+    ];
+    for (error, status, code, kind, name, wait, is_final) in table {
+        for face in FACES {
+            let refusal = refuse(face, Refused::Call(&error));
+            let body: Value = serde_json::from_slice(&refusal.body).expect("JSON");
+            let own = if face == Face::Anthropic && status == 503 { 529 } else { status };
+            assert_eq!(refusal.status.as_u16(), own, "{face:?}: {error:?}");
+            let header = |name: &str| refusal.headers.get(name).map(|value| value.to_str().expect("a text").to_owned());
+            assert_eq!(header("retry-after"), wait.map(|wait: u64| wait.to_string()), "{face:?}: {error:?}");
+            assert_eq!(header("x-should-retry").as_deref(), is_final.then_some("false"), "{face:?}: {error:?}");
+            assert_eq!(header("content-type").as_deref(), Some("application/json"));
+            assert!(body["error"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
+            match face {
+                Face::OpenAiChat | Face::OpenAiResponses => {
+                    assert_eq!(body["error"]["code"], code, "{error:?}");
+                    assert!(body["error"]["type"].is_string() && body["error"].get("param").is_some(), "{body}");
+                }
+                Face::Anthropic => {
+                    assert_eq!((&body["type"], &body["error"]["type"]), (&json!("error"), &json!(kind)), "{error:?}");
+                }
+                Face::Gemini => {
+                    assert_eq!(
+                        (&body["error"]["code"], &body["error"]["status"]),
+                        (&json!(status), &json!(name)),
+                        "{error:?}"
+                    );
+                    let delay = &body["error"]["details"][0]["retryDelay"];
+                    assert_eq!(*delay, wait.map_or(Value::Null, |wait| format!("{wait}s").into()), "{error:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_client_half_takes_a_refusal_for_what_it_was() {
+    for class in
+        [FailureClass::ContextTooLong, FailureClass::ContentPolicy, FailureClass::RateLimited, FailureClass::Overloaded]
+    {
+        for face in FACES {
+            let refusal = refuse(face, Refused::Call(&exhausted(class, 2)));
+            let failure =
+                crate::wire::classify(face.dialect(), refusal.status.as_u16(), &refusal.headers, &refusal.body);
+            // Anthropic and Gemini have no word for a filter's refusal.
+            if class != FailureClass::ContentPolicy || matches!(face, Face::OpenAiChat | Face::OpenAiResponses) {
+                assert_eq!(failure.class, class, "{face:?}: {failure:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bad_request_names_its_field() {
+    let bad = BadRequest::new("role", "must be user").at(2).within("messages");
+    for face in FACES {
+        let refusal = refuse(face, Refused::Request(&bad));
+        let body = String::from_utf8(refusal.body).expect("text");
+        assert_eq!(refusal.status, 400);
+        assert!(body.contains("messages[2].role: must be user"), "{body}");
+    }
+    let body = refuse(Face::OpenAiChat, Refused::Request(&bad)).body;
+    let body: Value = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(body["error"]["param"], "messages[2].role");
+    let statuses = [Refused::Unauthorised, Refused::NotFound("nothing here"), Refused::TooLong(5)]
+        .map(|refused| refuse(Face::Anthropic, refused).status.as_u16());
+    assert_eq!(statuses, [401, 404, 413]);
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_never_ended_as_if_it_were_whole() {
+    let attempts = tried(FailureClass::Cut);
+    let error = Error::Interrupted { failure: Failure::new(FailureClass::Cut, "the stream ended"), attempts };
+    let reset = ReplyEvent::Reset(Failure::new(FailureClass::Cut, "the stream ended"));
+    for face in FACES {
+        for spoken in [None, Some(ReplyEvent::Text("Hel".to_owned())), Some(ReplyEvent::Reasoning("Hm".to_owned()))] {
+            for by_event in [true, false] {
+                let mut writer = Writer::new(form(face), 7, 0);
+                let mut out = Vec::new();
+                spoken.iter().for_each(|event| writer.event(event, &mut out));
+                out.extend_from_slice(writer.keep_alive());
+                if by_event {
+                    writer.event(&reset, &mut out);
+                } else {
+                    writer.failed(&error, &mut out);
+                }
+                let length = out.len();
+                writer.event(&ReplyEvent::Finished(Box::new(finished(vec![text("x")], StopReason::Stop))), &mut out);
+                assert_eq!(out.len(), length, "nothing follows an error");
+                let stream = String::from_utf8(out.clone()).expect("text");
+                for end in ["[DONE]", "message_stop", "response.completed", "finishReason", "\"finish_reason\":\""] {
+                    assert!(!stream.contains(end), "{face:?}: {stream}");
+                }
+                let mut decoder = crate::wire::Decoder::new(face.dialect(), true);
+                let failure = decoder.push(&out, &mut Vec::new()).expect_err("an error");
+                let classes = [FailureClass::Overloaded, FailureClass::Server];
+                assert!(classes.contains(&failure.class), "{face:?}: {failure:?}: {stream}");
+            }
+        }
+    }
+}
+
+#[test]
+fn models_are_listed_in_every_dialect() {
+    let listing = Listing {
+        id: "smart".to_owned(),
+        created: 1_700_000_000,
+        owner: "standin".to_owned(),
+        input_tokens_max: Some(200_000),
+        output_tokens_max: None,
+    };
+    let list = |face| -> Value { serde_json::from_slice(&models(face, std::slice::from_ref(&listing))).expect("JSON") };
+    let entry = json!({"id": "smart", "object": "model", "created": 1_700_000_000, "owned_by": "standin"});
+    assert_eq!(list(Face::OpenAiChat), json!({"object": "list", "data": [entry]}));
+    let entry = json!({"type": "model", "id": "smart", "display_name": "smart", "created_at": "2023-11-14T22:13:20Z",
+        "max_input_tokens": 200_000});
+    let page = json!({"data": [entry], "has_more": false, "first_id": "smart", "last_id": "smart"});
+    assert_eq!(list(Face::Anthropic), page);
+    assert_eq!(list(Face::Gemini)["models"][0]["name"], "models/smart");
+    let one: Value = serde_json::from_slice(&model(Face::Anthropic, &listing)).expect("JSON");
+    assert_eq!(one, entry);
+    let counts = FACES.map(|face| String::from_utf8(count_tokens(face, 9)).expect("text"));
+    assert!(counts.iter().all(|count| count.contains(":9")), "{counts:?}");
+}

@@ -1,0 +1,570 @@
+//! Requests: recorded ones lose nothing on their way to a provider of the same dialect; what SDKs and agents send is
+//! understood; what is malformed is named.
+
+use std::collections::HashSet;
+
+use super::*;
+use crate::wire::quirks::GENERIC;
+use crate::wire::{Encoded, encode};
+use crate::words::{Effort, Image, Message, ResponseFormat, ToolChoice, UserPart};
+
+fn encoded(asked: &Asked, dialect: Dialect, model: &str) -> (Value, Encoded) {
+    let encoded = encode(dialect, &GENERIC, &asked.request, model, asked.stream).unwrap_or_else(|bad| panic!("{bad}"));
+    (serde_json::from_slice(&encoded.body).expect("JSON"), encoded)
+}
+
+/// What of a recorded request is said otherwise or not at all, wherever it stands, and why.
+const UNSAID: &[(&str, &str)] = &[
+    ("role", "a system may be a developer, a function a user"),
+    ("type", "kinds of parts have several names"),
+    ("model", "it is the target's"),
+    ("store", "nothing is stored"),
+    ("include", "what is to be included is decided by the model"),
+    ("id", "items are told by what they are, calls by the id of the call"),
+    ("status", "an item is done"),
+    ("cache_control", "stands once, for the whole prompt"),
+    ("annotations", "of what was said, the text"),
+    ("reasoning_content", "only to who wants it"),
+    ("reasoning", "as before"),
+    ("reasoning_details", "as before"),
+    ("thinking", "another way to say it"),
+    ("detail", "noted"),
+    ("name", "of whoever speaks: noted"),
+    ("output_format", "another way to say it"),
+    ("anthropic_version", "in a header"),
+    ("logprobs", "noted"),
+    ("top_logprobs", "noted"),
+    ("budget_tokens", "another way to say it"),
+    ("max_tokens", "has two names"),
+    ("tool_choice", "may be left to the model, where it is"),
+    ("stream_options", "asked for here"),
+    ("prefix", "a provider's own"),
+    ("strict", "where the target takes it"),
+    ("mode", "of a choice: may be left to the model, where it is"),
+    ("includeThoughts", "kept beside"),
+    ("thinkingBudget", "another way to say it"),
+    ("thinkingLevel", "another way to say it"),
+    ("thinkingConfig", "another way to say it"),
+    ("thinking_config", "another way to say it"),
+    ("response_schema", "its kinds are spelled in capitals"),
+    ("responseSchema", "as before"),
+    ("parameters", "as before"),
+    ("functionResponse", "results that are text are wrapped"),
+    ("candidateCount", "is one"),
+    ("n", "is one"),
+    ("temperature", "where the target takes it"),
+    ("top_p", "as before"),
+    ("effort", "has fewer steps"),
+    ("reasoning_effort", "has fewer steps"),
+];
+
+/// Gathers the texts and numbers of a value, but for thoughts that nothing proves.
+fn leaves<'v>(value: &'v Value, found: &mut Vec<(&'v str, String)>, key: &'v str) {
+    match value {
+        Value::Object(_) if value["type"] == "reasoning" && !value["encrypted_content"].is_string() => {}
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| {
+            if !UNSAID.iter().any(|(unsaid, _)| unsaid == key) {
+                leaves(value, found, key);
+            }
+        }),
+        Value::Array(list) => list.iter().for_each(|value| leaves(value, found, key)),
+        Value::String(text) if !text.trim().is_empty() => found.push((key, text.clone())),
+        Value::Number(number) => found.push((key, number.to_string())),
+        _ => {}
+    }
+}
+
+fn face_of(case: &Value) -> Option<Face> {
+    match case["api"].as_str()? {
+        "chat-completions" => Some(Face::OpenAiChat),
+        "responses" => Some(Face::OpenAiResponses),
+        "anthropic-messages" => Some(Face::Anthropic),
+        "gemini-generate" => Some(Face::Gemini),
+        _ => None,
+    }
+}
+
+/// Returns the recorded requests that were answered.
+fn recorded() -> Vec<(Face, String, Value)> {
+    let cases = crate::wire::tests::cases();
+    let answered = cases.iter().filter(|case| case["kind"] == "ok");
+    let requests = answered.filter_map(|case| {
+        let body = serde_json::from_str(case["request"]["body"].as_str()?).ok()?;
+        Some((face_of(case)?, case["case"].as_str()?.to_owned(), body))
+    });
+    requests.collect()
+}
+
+#[test]
+fn recorded_requests_lose_nothing_on_their_way_to_the_same_dialect() {
+    let mut lost = Vec::new();
+    let mut compared = 0;
+    for (face, name, body) in recorded() {
+        let asked = match read(face, Some("m"), false, body.to_string().as_bytes()) {
+            Ok(asked) => asked,
+            // One answer is given, and parts are text or images.
+            Err(bad) if bad.field == "n" || bad.problem.contains("send text or images") => continue,
+            Err(bad) => panic!("{name}: {bad}: {body}"),
+        };
+        if asked.notes.contains(&Note::Dropped("tools")) || asked.notes.contains(&Note::Dropped("input")) {
+            continue;
+        }
+        let (after, _) = encoded(&asked, face.dialect(), "claude-opus-4-6");
+        let mut found = Vec::new();
+        all_texts(&after, &mut found);
+        let exact: HashSet<&str> = found.iter().map(String::as_str).collect();
+        let mut said = Vec::new();
+        leaves(&body, &mut said, "");
+        for (key, text) in said {
+            let spelled = |found: &String| {
+                found.contains(&text) || found.parse::<f64>().is_ok_and(|number| text.parse() == Ok(number))
+            };
+            if !exact.contains(text.as_str()) && !found.iter().any(spelled) {
+                lost.push(format!("{name}: {key}: {text}\n    {after}"));
+            }
+        }
+        // What was written is read as what was read before.
+        let again =
+            read(face, Some("m"), false, after.to_string().as_bytes()).unwrap_or_else(|bad| panic!("{name}: {bad}"));
+        assert_eq!(conversation(&again), conversation(&asked), "{name}");
+        let tools = |asked: &Asked| {
+            let tools = asked.request.tools.iter();
+            tools.map(|tool| (tool.name.clone(), tool.description.clone(), tool.parameters.clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(tools(&again), tools(&asked), "{name}");
+        assert_eq!(again.request.response_format, asked.request.response_format, "{name}");
+        compared += 1;
+    }
+    println!("{compared} requests compared");
+    assert!(lost.is_empty(), "{}", lost.join("\n"));
+}
+
+/// Returns the conversation without thoughts that nothing proves, which go only to who wants them, and without those of
+/// gateways, which have no place in the dialect.
+fn conversation(asked: &Asked) -> Vec<Message> {
+    let mut messages = asked.request.messages.clone();
+    for message in &mut messages {
+        if let Message::Assistant(parts) = message {
+            parts.retain(|part| match part {
+                AssistantPart::Reasoning(thought) => {
+                    thought.proof.as_ref().is_some_and(|proof| proof.dialect != Dialect::OpenAiChat)
+                }
+                _ => true,
+            });
+        }
+    }
+    messages
+}
+
+fn all_texts(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => fields.values().for_each(|value| all_texts(value, found)),
+        Value::Array(list) => list.iter().for_each(|value| all_texts(value, found)),
+        Value::String(text) => found.push(text.clone()),
+        Value::Number(number) => found.push(number.to_string()),
+        _ => {}
+    }
+}
+
+#[test]
+fn requests_with_any_field_of_another_kind_are_refused_or_read_but_never_break() {
+    let mutants =
+        [json!(null), json!(true), json!(-1.5), json!("x"), json!([]), json!([[]]), json!({}), json!({"type": "x"})];
+    let mut read_anyway = 0;
+    for (face, _, body) in recorded().into_iter().step_by(7) {
+        let mut paths = Vec::new();
+        gather(&body, String::new(), &mut paths);
+        for path in paths.iter().take(60) {
+            for mutant in &mutants {
+                let mut broken = body.clone();
+                *broken.pointer_mut(path).expect("a field") = mutant.clone();
+                read_anyway += usize::from(read(face, Some("m"), false, broken.to_string().as_bytes()).is_ok());
+            }
+        }
+    }
+    println!("{read_anyway} were read all the same");
+}
+
+fn gather(value: &Value, path: String, paths: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                gather(value, format!("{path}/{}", key.replace('~', "~0").replace('/', "~1")), paths);
+            }
+        }
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(at, value)| gather(value, format!("{path}/{at}"), paths))
+        }
+        _ => {}
+    }
+    paths.push(path);
+}
+
+#[test]
+fn what_is_malformed_is_named_by_its_path() {
+    let user = json!({"role": "user", "content": "Hi"});
+    let chat = |extra: Value| {
+        let mut body = json!({"model": "m", "messages": [user]});
+        body.as_object_mut().expect("an object").extend(extra.as_object().expect("fields").clone());
+        body
+    };
+    let table = [
+        (Face::OpenAiChat, json!({"messages": [user]}), "model"),
+        (Face::OpenAiChat, json!({"model": "m"}), "messages"),
+        (Face::OpenAiChat, json!({"model": "m", "messages": []}), "messages"),
+        (
+            Face::OpenAiChat,
+            json!({"model": "m", "messages": [user, {"role": "user", "content": [{"type": "text", "text": 5}]}]}),
+            "messages[1].content[0].text",
+        ),
+        (Face::OpenAiChat, json!({"model": "m", "messages": [{"role": "king", "content": ""}]}), "messages[0].role"),
+        (
+            Face::OpenAiChat,
+            json!({"model": "m", "messages": [{"role": "tool", "content": ""}]}),
+            "messages[0].tool_call_id",
+        ),
+        (
+            Face::OpenAiChat,
+            json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}),
+            "messages[0].content[0].type",
+        ),
+        (Face::OpenAiChat, chat(json!({"n": 2})), "n"),
+        (Face::OpenAiChat, chat(json!({"temperature": "hot"})), "temperature"),
+        (Face::OpenAiChat, chat(json!({"tools": [{"type": "function", "function": {}}]})), "tools[0].function.name"),
+        (Face::OpenAiChat, chat(json!({"tool_choice": "perhaps"})), "tool_choice"),
+        (
+            Face::OpenAiChat,
+            chat(json!({"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}})),
+            "response_format.json_schema.schema",
+        ),
+        (Face::OpenAiChat, chat(json!({"reasoning_effort": "lots"})), "reasoning_effort"),
+        (
+            Face::OpenAiResponses,
+            json!({"model": "m", "input": "Hi", "previous_response_id": "resp_1"}),
+            "previous_response_id",
+        ),
+        (Face::OpenAiResponses, json!({"model": "m", "input": "Hi", "background": true}), "background"),
+        (
+            Face::OpenAiResponses,
+            json!({"model": "m", "input": [{"type": "item_reference", "id": "x"}]}),
+            "input[0].type",
+        ),
+        (Face::OpenAiResponses, json!({"model": "m", "input": 5}), "input"),
+        (
+            Face::Anthropic,
+            json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "tool_result", "content": "x"}]}]}),
+            "messages[0].content[0].tool_use_id",
+        ),
+        (
+            Face::Anthropic,
+            json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text"}]}]}]}),
+            "messages[0].content[0].content[0].text",
+        ),
+        (Face::Anthropic, json!({"model": "m", "messages": [user], "thinking": {"type": "deep"}}), "thinking.type"),
+        (Face::Gemini, json!({"contents": [{"parts": [{}]}]}), "contents[0].parts[0]"),
+        (
+            Face::Gemini,
+            json!({"contents": [{"parts": [{"functionResponse": {"name": "f", "response": {}}}]}]}),
+            "contents[0].parts[0].functionResponse.name",
+        ),
+        (
+            Face::Gemini,
+            json!({"contents": [{"parts": [{"text": "x"}]}], "generationConfig": {"topP": "x"}}),
+            "generationConfig.topP",
+        ),
+    ];
+    for (face, body, field) in table {
+        let model = (face == Face::Gemini).then_some("m");
+        let bad = read(face, model, false, body.to_string().as_bytes()).expect_err(&body.to_string());
+        assert_eq!(bad.field, field, "{body}: {bad}");
+        assert!(!bad.problem.is_empty());
+    }
+    let deep = format!("{{\"model\":\"m\",\"messages\":{}{}}}", "[".repeat(9_000), "]".repeat(9_000));
+    for body in ["", "[]", "{", "null", "{\"model\":\"m\",\"messages\":[\"\u{0}\"]}", &deep] {
+        for face in FACES {
+            assert!(read(face, Some("m"), false, body.as_bytes()).is_err(), "{body:.40}");
+        }
+    }
+}
+
+#[test]
+fn a_chat_as_agents_send_it_is_understood() {
+    let asked = asked(
+        Face::OpenAiChat,
+        &json!({
+            "model": "smart", "stream": true, "stream_options": {"include_usage": true}, "n": 1, "stop": "END",
+            "max_completion_tokens": 50, "max_tokens": 40, "reasoning_effort": "xhigh", "user": "u", "prompt_cache_key": "k",
+            "tool_choice": {"type": "function", "function": {"name": "f"}}, "parallel_tool_calls": false, "seed": -3,
+            "tools": [
+                {"type": "function", "function": {"name": "f", "description": "d", "strict": true, "parameters": {"type": "object"}}},
+                {"type": "web_search"},
+            ],
+            "messages": [
+                {"role": "developer", "content": [{"type": "text", "text": "Be"}, {"type": "text", "text": "brief."}]},
+                {"role": "user", "name": "Ann", "content": [
+                    {"type": "text", "text": "Look"},
+                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}},
+                    {"type": "image_url", "image_url": "https://x/y.png"},
+                ]},
+                {"role": "assistant", "content": null, "reasoning_content": "Hm", "tool_calls": [
+                    {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{\"a\": 1}"}},
+                ]},
+                {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "21C"}, {"type": "image_url", "image_url": {"url": "https://x/z.png"}}]},
+                {"role": "assistant", "content": null, "function_call": {"name": "g", "arguments": "{}"}},
+                {"role": "function", "name": "g", "content": "ok"},
+                {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+            ],
+        }),
+    );
+    let request = &asked.request;
+    let result = |id: &str, name: &str, content: &str| {
+        let (call_id, name, content) = (id.to_owned(), name.to_owned(), content.to_owned());
+        Message::Tool(crate::words::ToolResult { call_id, name, content, is_error: false })
+    };
+    let url = |url: &str| UserPart::Image(Image::Url(url.to_owned()));
+    assert_eq!(
+        request.messages,
+        [
+            Message::System("Be\nbrief.".to_owned()),
+            Message::User(vec![
+                UserPart::Text("Look".to_owned()),
+                url("data:image/png;base64,AAAA"),
+                url("https://x/y.png")
+            ]),
+            Message::Assistant(vec![thought("Hm", None), call("c1", "f", "{\"a\": 1}", None)]),
+            result("c1", "f", "21C\n(The image follows.)"),
+            Message::User(vec![url("https://x/z.png")]),
+            Message::Assistant(vec![call("call_2", "g", "{}", None)]),
+            result("call_2", "g", "ok"),
+            Message::Assistant(vec![text("No.")]),
+        ]
+    );
+    assert_eq!((request.route.as_str(), asked.stream, request.output_tokens_max), ("smart", true, Some(50)));
+    assert_eq!((request.effort, request.tool_choice.clone()), (Some(Effort::High), ToolChoice::Named("f".to_owned())));
+    assert_eq!((request.sampling.stop.as_slice(), request.sampling.seed), (&["END".to_owned()][..], Some(-3)));
+    assert_eq!((request.parallel_tool_calls, request.session.as_deref()), (Some(false), Some("k")));
+    assert_eq!(request.tools.len(), 1);
+    assert_eq!(serde_json::to_value(&request.extra).expect("JSON"), json!({"user": "u", "prompt_cache_key": "k"}));
+    for dropped in [Note::Dropped("tools"), Note::Dropped("messages.name"), Note::Dropped("messages.image.detail")] {
+        assert!(asked.notes.contains(&dropped), "{dropped:?}");
+    }
+    assert_eq!(request.commit, CommitPolicy::Fail);
+}
+
+#[test]
+fn a_message_as_claude_code_sends_it_is_understood() {
+    let mark = json!({"type": "ephemeral", "ttl": "1h"});
+    let asked = asked(
+        Face::Anthropic,
+        &json!({
+            "model": "claude-sonnet-4-5", "max_tokens": 32000, "stream": true, "metadata": {"user_id": "user_1"},
+            "thinking": {"type": "enabled", "budget_tokens": 31999}, "temperature": 1, "stop_sequences": ["X"],
+            "tool_choice": {"type": "any", "disable_parallel_tool_use": true},
+            "system": [{"type": "text", "text": "You are."}, {"type": "text", "text": "Rules.", "cache_control": mark}],
+            "tools": [
+                {"name": "Read", "description": "reads", "input_schema": {"type": "object", "properties": {}}},
+                {"type": "web_search_20250305", "name": "web_search"},
+            ],
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "Go", "cache_control": {"type": "ephemeral"}}]},
+                {"role": "system", "content": "Mind the time."},
+                {"role": "assistant", "content": [
+                    {"type": "thinking", "thinking": "Hm", "signature": "s1"},
+                    {"type": "redacted_thinking", "data": "opaque"},
+                    {"type": "tool_use", "id": "t1", "name": "Read", "input": {"path": "a"}},
+                    {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
+                ]},
+                {"role": "user", "content": [
+                    {"type": "tool_result", "tool_use_id": "t1", "is_error": true, "content": [{"type": "text", "text": "no"}, {"type": "text", "text": "file"}]},
+                    {"type": "text", "text": "Try again"},
+                ]},
+            ],
+        }),
+    );
+    let request = &asked.request;
+    let own = |data: &str| Some(proof(Dialect::AnthropicMessages, data));
+    assert_eq!(
+        request.messages[..5],
+        [
+            Message::System("You are.".to_owned()),
+            Message::System("Rules.".to_owned()),
+            Message::user("Go"),
+            Message::System("Mind the time.".to_owned()),
+            Message::Assistant(vec![
+                thought("Hm", own("s1")),
+                thought("", own("redacted:opaque")),
+                call("t1", "Read", "{\"path\":\"a\"}", None),
+            ]),
+        ]
+    );
+    let Message::Tool(result) = &request.messages[5] else { panic!("{:?}", request.messages[5]) };
+    assert_eq!((result.name.as_str(), result.content.as_str(), result.is_error), ("Read", "no\nfile", true));
+    assert_eq!(request.messages[6], Message::user("Try again"));
+    assert_eq!((request.effort, request.parallel_tool_calls), (Some(Effort::High), Some(false)));
+    assert_eq!((&request.tool_choice, request.session.as_deref()), (&ToolChoice::Required, Some("user_1")));
+    assert_eq!(request.extra["cache_control"], mark, "what is to be cached for longest");
+    assert_eq!(asked.notes, [Note::Dropped("tools"), Note::Dropped("messages.content")]);
+
+    let (own, _) = encoded(&asked, Dialect::AnthropicMessages, "claude-sonnet-4-5");
+    assert_eq!((&own["cache_control"], &own["metadata"]["user_id"]), (&mark, &json!("user_1")));
+    for other in [Dialect::OpenAiChat, Dialect::OpenAiResponses, Dialect::Gemini, Dialect::Vertex] {
+        let (body, encoded) = encoded(&asked, other, "m");
+        assert!(body.get("cache_control").is_none() && body.get("metadata").is_none(), "{other:?}: {body}");
+        assert!(encoded.notes.contains(&Note::Dropped("extra")), "{other:?}");
+    }
+}
+
+#[test]
+fn responses_as_codex_sends_them_are_understood() {
+    let encrypted =
+        json!({"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm"}], "encrypted_content": "gAAA"});
+    let asked = asked(
+        Face::OpenAiResponses,
+        &json!({
+            "model": "gpt-5", "instructions": "You are a coding agent.", "store": false, "stream": true,
+            "include": ["reasoning.encrypted_content"], "reasoning": {"effort": "medium", "summary": "auto"},
+            "text": {"verbosity": "low"}, "parallel_tool_calls": false, "prompt_cache_key": "session-1", "tool_choice": "auto",
+            "tools": [
+                {"type": "function", "name": "shell", "description": "d", "strict": false, "parameters": {"type": "object"}},
+                {"type": "custom", "name": "apply_patch", "description": "Edits.", "format": {"type": "grammar", "syntax": "lark", "definition": "start: x"}},
+                {"type": "local_shell"},
+            ],
+            "input": [
+                {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "Rules."}]},
+                {"role": "user", "content": "Go"},
+                encrypted,
+                {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Wait."}]},
+                {"type": "function_call", "name": "shell", "arguments": "{}", "call_id": "c1"},
+                {"type": "custom_tool_call", "name": "apply_patch", "input": "*** x", "call_id": "c2", "status": "completed"},
+                {"type": "function_call_output", "call_id": "c1", "output": "ok"},
+                {"type": "custom_tool_call_output", "call_id": "c2", "output": [{"type": "input_text", "text": "done"}]},
+                {"type": "web_search_call", "status": "completed"},
+            ],
+        }),
+    );
+    let request = &asked.request;
+    assert_eq!(
+        request.messages[..3],
+        [
+            Message::System("You are a coding agent.".to_owned()),
+            Message::System("Rules.".to_owned()),
+            Message::user("Go"),
+        ]
+    );
+    let Message::Assistant(parts) = &request.messages[3] else { panic!("{:?}", request.messages[3]) };
+    let AssistantPart::Reasoning(Reasoning { text: hm, proof: Some(own) }) = &parts[0] else { panic!("{parts:?}") };
+    assert_eq!(
+        (hm.as_str(), own.dialect, serde_json::from_str::<Value>(&own.data).ok()),
+        ("Hm", Dialect::OpenAiResponses, Some(encrypted))
+    );
+    assert_eq!(
+        parts[1..],
+        [text("Wait."), call("c1", "shell", "{}", None), call("c2", "apply_patch", r#"{"input":"*** x"}"#, None)]
+    );
+    assert_eq!(request.messages.len(), 6);
+    assert_eq!(asked.notes, [Note::Dropped("tools"), Note::Dropped("input")]);
+    assert!(request.tools[1].description.ends_with("start: x"));
+    assert_eq!((request.effort, request.session.as_deref()), (Some(Effort::Medium), Some("session-1")));
+
+    let (own, _) = encoded(&asked, Dialect::OpenAiResponses, "gpt-5");
+    assert_eq!(own["reasoning"], json!({"effort": "medium", "summary": "auto"}), "what is said beside goes along");
+    assert_eq!(own["text"], json!({"verbosity": "low"}));
+
+    let answer = finished(vec![call("c3", "apply_patch", r#"{"input":"*** y"}"#, None)], StopReason::ToolCalls);
+    let item = json!({"type": "custom_tool_call", "id": "ctc_00000000000000070000", "status": "completed", "call_id": "c3", "name": "apply_patch", "input": "*** y"});
+    assert_eq!(whole(&asked.form, &answer)["output"], json!([item]), "a tool that takes a text gets a text");
+    let kinds: Vec<Value> = data(&streamed(&asked.form, &answer)).iter().map(|event| event["type"].clone()).collect();
+    assert_eq!(kinds[3..5], ["response.custom_tool_call_input.delta", "response.custom_tool_call_input.done"]);
+}
+
+#[test]
+fn gemini_is_understood_in_both_its_spellings() {
+    let camel = json!({
+        "systemInstruction": {"parts": [{"text": "Be brief."}], "role": "user"},
+        "tools": [{"functionDeclarations": [{"name": "f", "parameters": {"type": "OBJECT", "properties": {"a": {"type": "STRING"}}}}]}],
+        "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"]}},
+        "safetySettings": [{"category": "X", "threshold": "Y"}],
+        "generationConfig": {"temperature": 0.5, "topP": 0.9, "topK": 40, "maxOutputTokens": 9.0, "stopSequences": ["X"],
+            "responseMimeType": "application/json", "responseSchema": {"type": "STRING"},
+            "thinkingConfig": {"thinkingBudget": 1024, "includeThoughts": true}},
+        "contents": [
+            {"role": "user", "parts": [{"text": "Look"}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}, {"fileData": {"fileUri": "gs://x", "mimeType": "image/jpeg"}}]},
+            {"role": "model", "parts": [{"text": "H", "thought": true}, {"text": "m", "thought": true, "thoughtSignature": "p1"},
+                {"text": "So "}, {"text": "be it."}, {"functionCall": {"name": "f", "args": {"a": 1}}, "thoughtSignature": "p2"}, {"functionCall": {"name": "f"}}]},
+            {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"output": "21C"}}}, {"functionResponse": {"name": "f", "response": {"error": "no"}}}]},
+        ],
+    });
+    let names = [
+        ("systemInstruction", "system_instruction"),
+        ("functionDeclarations", "function_declarations"),
+        ("toolConfig", "tool_config"),
+        ("functionCallingConfig", "function_calling_config"),
+        ("allowedFunctionNames", "allowed_function_names"),
+        ("generationConfig", "generation_config"),
+        ("topP", "top_p"),
+        ("maxOutputTokens", "max_output_tokens"),
+        ("stopSequences", "stop_sequences"),
+        ("responseMimeType", "response_mime_type"),
+        ("responseSchema", "response_schema"),
+        ("thinkingConfig", "thinking_config"),
+        ("thinkingBudget", "thinking_budget"),
+        ("includeThoughts", "include_thoughts"),
+        ("inlineData", "inline_data"),
+        ("mimeType", "mime_type"),
+        ("fileData", "file_data"),
+        ("fileUri", "file_uri"),
+        ("thoughtSignature", "thought_signature"),
+        ("functionCall\"", "function_call\""),
+        ("functionResponse", "function_response"),
+    ];
+    let snake = names.iter().fold(camel.to_string(), |body, (camel, snake)| body.replace(camel, snake));
+    let snake: Value = serde_json::from_str(&snake).expect("JSON");
+    assert_ne!(snake, camel);
+    let (asked, other) = (asked(Face::Gemini, &camel), asked(Face::Gemini, &snake));
+    let request = &asked.request;
+    assert_eq!((&request.messages, &request.tools), (&other.request.messages, &other.request.tools));
+    assert_eq!(
+        (&request.sampling, &request.extra["safetySettings"]),
+        (&other.request.sampling, &camel["safetySettings"])
+    );
+    let own = |data: &str| Some(proof(Dialect::Gemini, data));
+    assert_eq!(
+        request.messages[2],
+        Message::Assistant(vec![
+            thought("Hm", own("p1")),
+            text("So be it."),
+            call("call_1", "f", "{\"a\":1}", own("p2")),
+            call("call_2", "f", "{}", None),
+        ])
+    );
+    let results: Vec<_> = request.messages[3..]
+        .iter()
+        .map(|message| match message {
+            Message::Tool(result) => (result.call_id.as_str(), result.content.as_str(), result.is_error),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(results, [("call_1", "21C", false), ("call_2", "no", true)]);
+    assert_eq!((request.effort, request.output_tokens_max), (Some(Effort::Low), Some(9)));
+    assert_eq!(request.tool_choice, ToolChoice::Named("f".to_owned()));
+    let schema = json!({"type": "string"});
+    assert_eq!(
+        request.response_format,
+        ResponseFormat::JsonSchema { name: "answer".to_owned(), schema, strict: false }
+    );
+    assert_eq!(request.tools[0].parameters, json!({"type": "object", "properties": {"a": {"type": "string"}}}));
+    let (body, _) = encoded(&asked, Dialect::Gemini, "gemini-2.5-flash");
+    assert_eq!(body["generationConfig"]["topK"], json!(40));
+    assert_eq!(body["generationConfig"]["thinkingConfig"], json!({"thinkingBudget": 1024, "includeThoughts": true}));
+}
+
+#[test]
+fn a_request_to_count_tokens_is_read_as_one_for_an_answer() {
+    let contents = json!([{"parts": [{"text": "Hi"}]}]);
+    let inner = json!({"generateContentRequest": {"model": "models/m", "contents": contents}});
+    for body in [json!({"contents": contents}), inner] {
+        assert_eq!(asked(Face::Gemini, &body).request.messages, [Message::user("Hi")]);
+    }
+    let claude = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
+    assert_eq!(asked(Face::Anthropic, &claude).request.messages, [Message::user("Hi")]);
+}

@@ -1,0 +1,145 @@
+//! Writes one answer in the caller's dialect, whichever that is: what comes when, and what never follows what.
+
+use super::refusal::Fault;
+use super::{Face, Form, anthropic, gemini, openai, responses};
+use crate::words::{AssistantPart, Error, Finished, Proof, Reply, ReplyEvent, ToolCall};
+
+/// How one dialect says what an answer is made of. What is told first is told in this order; `begin` before all, then
+/// `end` or `fail` as the last.
+pub(super) trait Voice: std::fmt::Debug + Send + Sync {
+    /// Begins a stream.
+    fn begin(&mut self, out: &mut Vec<u8>);
+    /// Says more text.
+    fn text(&mut self, text: &str, out: &mut Vec<u8>);
+    /// Says more of what the model thinks.
+    fn reasoning(&mut self, text: &str, out: &mut Vec<u8>);
+    /// Says what is wanted back with the thought before, or by itself.
+    fn proof(&mut self, proof: &Proof, out: &mut Vec<u8>);
+    /// Says a call, which is whole.
+    fn call(&mut self, call: &ToolCall, out: &mut Vec<u8>);
+    /// Ends a stream well.
+    fn end(&mut self, answer: &Finished, out: &mut Vec<u8>);
+    /// Ends a stream that broke off.
+    fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>);
+    /// Writes a whole answer.
+    fn whole(&self, answer: &Finished, out: &mut Vec<u8>);
+}
+
+/// Writes one answer, as a stream of events or whole.
+#[derive(Debug)]
+pub struct Writer {
+    face: Face,
+    voice: Box<dyn Voice>,
+    state: State,
+}
+
+/// How far a stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing is written.
+    Silent,
+    /// It has begun; so many proofs are told.
+    Speaking { proofs: usize },
+    /// Nothing may follow.
+    Ended,
+}
+
+impl Writer {
+    /// Returns the writer of one answer. Its ids are made of `seed`, which should be of its own for every answer;
+    /// `created` is the time in seconds since 1970.
+    pub fn new(form: Form, seed: u64, created: u64) -> Self {
+        let face = form.face;
+        let voice: Box<dyn Voice> = match face {
+            Face::OpenAiChat => Box::new(openai::Chat::new(form, seed, created)),
+            Face::OpenAiResponses => Box::new(responses::Responses::new(form, seed, created)),
+            Face::Anthropic => Box::new(anthropic::Messages::new(form, seed)),
+            Face::Gemini => Box::new(gemini::Contents::new(form, seed)),
+        };
+        Self { face, voice, state: State::Silent }
+    }
+
+    /// Appends what an event is as bytes of the stream; may be none. After the end, nothing follows.
+    pub fn event(&mut self, event: &ReplyEvent, out: &mut Vec<u8>) {
+        let Some(proofs) = self.speak(out) else { return };
+        match event {
+            ReplyEvent::Text(text) => self.voice.text(text, out),
+            ReplyEvent::Reasoning(text) => self.voice.reasoning(text, out),
+            ReplyEvent::Proof(proof) => {
+                self.state = State::Speaking { proofs: proofs + 1 };
+                self.voice.proof(proof, out);
+            }
+            // A call stands in the answer's parts, which follow at once and give its place.
+            ReplyEvent::Started { .. } | ReplyEvent::ToolCall(_) => {}
+            ReplyEvent::Reset(failure) => {
+                self.stop(&Fault::broken(failure.to_string()), out);
+            }
+            ReplyEvent::Finished(answer) => {
+                self.rest(&answer.parts, proofs, out);
+                self.voice.end(answer, out);
+                self.state = State::Ended;
+            }
+        }
+    }
+
+    /// Appends the end of a stream that broke off: an error, and never what ends an answer that is whole.
+    pub fn failed(&mut self, error: &Error, out: &mut Vec<u8>) {
+        if self.speak(out).is_some() {
+            self.stop(&Fault::of(error), out);
+        }
+    }
+
+    /// Appends a whole answer, which is the body of a reply.
+    pub fn whole(&self, reply: &Reply, out: &mut Vec<u8>) {
+        self.voice.whole(&reply.finished, out);
+    }
+
+    /// Returns what shows in a stream that somebody still works on the answer, at any time between two events. Clients
+    /// of Gemini take a comment for an error and skip blank lines.
+    pub const fn keep_alive(&self) -> &'static [u8] {
+        match self.face {
+            Face::OpenAiChat | Face::OpenAiResponses => b": keep-alive\n\n",
+            Face::Anthropic => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
+            Face::Gemini => b"\n\n",
+        }
+    }
+
+    /// Begins the stream where it has not begun; returns how many proofs are told, `None` where it has ended.
+    fn speak(&mut self, out: &mut Vec<u8>) -> Option<usize> {
+        match self.state {
+            State::Silent => {
+                self.voice.begin(out);
+                self.state = State::Speaking { proofs: 0 };
+                Some(0)
+            }
+            State::Speaking { proofs } => Some(proofs),
+            State::Ended => None,
+        }
+    }
+
+    fn stop(&mut self, fault: &Fault, out: &mut Vec<u8>) {
+        self.voice.fail(fault, out);
+        self.state = State::Ended;
+    }
+
+    /// Says what of an answer has not come in pieces: the proof of the thought that is still open, then its calls, and
+    /// the proofs that stand by themselves.
+    fn rest<'a>(&mut self, parts: &'a [AssistantPart], told: usize, out: &mut Vec<u8>) {
+        let proof = |part: &'a AssistantPart| match part {
+            AssistantPart::Reasoning(thought) => Some((thought.text.is_empty(), thought.proof.as_ref()?)),
+            AssistantPart::Text(_) | AssistantPart::ToolCall(_) => None,
+        };
+        let open = parts.iter().filter_map(proof).skip(told).filter(|(alone, _)| !alone);
+        open.for_each(|(_, proof)| self.voice.proof(proof, out));
+        let mut before = 0;
+        for part in parts {
+            if let AssistantPart::ToolCall(call) = part {
+                self.voice.call(call, out);
+            } else if let Some((alone, proof)) = proof(part) {
+                before += 1;
+                if alone && before > told {
+                    self.voice.proof(proof, out);
+                }
+            }
+        }
+    }
+}
