@@ -11,6 +11,7 @@ mod messages;
 mod operators;
 mod privacy;
 mod reconfigure;
+mod rehearsal_gemini;
 mod strategies;
 mod streams;
 mod supervision;

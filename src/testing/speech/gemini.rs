@@ -172,3 +172,6 @@ impl Speech for Gemini {
         headers
     }
 }
+
+#[cfg(test)]
+mod tests;

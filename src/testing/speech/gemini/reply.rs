@@ -206,7 +206,7 @@ pub(super) fn blocked(host: Host, framing: Framing, model: &str) -> Vec<u8> {
         prompt_feedback: Some(feedback),
         usage_metadata: usage,
         model_version: model,
-        create_time: None,
+        create_time: (host == Host::Vertex).then_some("2026-01-01T00:00:00.000000Z"),
         response_id: "mSEXaseKG-P51PIPwv66qQs",
     };
     let mut out = Vec::new();
@@ -371,7 +371,7 @@ fn usage(host: Host, used: Usage) -> UsageMetadata {
         cached_content_token_count: some(used.cached),
         traffic_type: (host == Host::Vertex).then_some("ON_DEMAND"),
         prompt_tokens_details: Some(text(used.input)),
-        cache_tokens_details: some(used.cached).map(text),
+        cache_tokens_details: some(used.cached).filter(|_| host == Host::Studio).map(text),
         candidates_tokens_details: candidates.filter(|_| host == Host::Vertex).map(text),
         thoughts_token_count: some(used.reasoning),
         service_tier: (host == Host::Studio).then_some("standard"),
