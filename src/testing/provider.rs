@@ -470,4 +470,3 @@ impl Stage<'_> {
         &self.provider.0.script
     }
 }
-

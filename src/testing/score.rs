@@ -196,7 +196,9 @@ impl Sheet {
                 begin = end;
                 let wait = match tokens.checked_sub(1) {
                     None => Duration::ZERO,
-                    Some(more) => std::mem::replace(&mut wait_next, per_token).saturating_add(per_token.saturating_mul(more)),
+                    Some(more) => {
+                        std::mem::replace(&mut wait_next, per_token).saturating_add(per_token.saturating_mul(more))
+                    }
                 };
                 Beat { wait, bytes, tokens }
             })

@@ -140,7 +140,10 @@ pub(crate) struct Address<'a> {
 impl<'a> Address<'a> {
     /// Returns a parameter's value, as it stands there.
     pub(crate) fn parameter(self, name: &str) -> Option<&'a str> {
-        self.query.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name)).map(|(_, value)| value)
+        self.query
+            .split('&')
+            .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
+            .map(|(_, value)| value)
     }
 }
 

@@ -282,7 +282,7 @@ async fn a_429_is_waited_for_as_its_body_says() {
         let AttemptEnd::Failed(failure) = record.end else { panic!("it won") };
         let said = failure.retry_after.map(|after| match after {
             standin::RetryAfter::After(wait) => wait,
-            other => panic!("{other:?}"),
+            standin::RetryAfter::At(at) => panic!("{at:?}"),
         });
         assert_eq!((got, said), (class, wait), "{hint:?}");
     }

@@ -159,10 +159,8 @@ impl Speech for Gemini {
     }
 
     fn headers(&self, account: &Account<'_>) -> Headers {
-        let mut headers = vec![
-            ("server", "scaffolding on HTTPServer2".to_owned()),
-            ("x-content-type-options", "nosniff".to_owned()),
-        ];
+        let mut headers =
+            vec![("server", "scaffolding on HTTPServer2".to_owned()), ("x-content-type-options", "nosniff".to_owned())];
         if self.host == Host::Studio {
             headers.push(("server-timing", format!("gfet4t7; dur={}", account.processing.as_millis())));
         }

@@ -47,7 +47,10 @@ const STOPS_MAX: usize = 5;
 pub(super) fn read(host: Host, model: &str, stream: bool, body: &[u8]) -> Checked<Question> {
     let body: Value = serde_json::from_slice(body).map_err(|_| {
         let text = String::from_utf8_lossy(body);
-        Wrong::from(format!("Invalid JSON payload received. Unexpected token.\n{}\n^", text.lines().next().unwrap_or("")))
+        Wrong::from(format!(
+            "Invalid JSON payload received. Unexpected token.\n{}\n^",
+            text.lines().next().unwrap_or("")
+        ))
     })?;
     let Value::Object(fields) = &body else {
         return Err("Invalid JSON payload received. Unknown name \"\": Root element must be a message.".into());
@@ -64,7 +67,7 @@ pub(super) fn read(host: Host, model: &str, stream: bool, body: &[u8]) -> Checke
     rules.check(&request)?;
     let talk = Talk::read(rules, &request)?;
     let tools = tools(&request);
-    let (tools, forced_tool) = rules.choice(&request, tools)?;
+    let (tools, forced_tool) = choice(&request, tools)?;
     let config = message(&request, "generation_config");
     Ok(Question {
         model: model.to_owned(),
@@ -180,9 +183,11 @@ impl Rules {
             return match (self.family.is_third(), level) {
                 (false, _) if is_studio => Err("Thinking level is not supported for this model.".into()),
                 (false, _) => Err("thinking_level is not supported by this model.".into()),
-                (true, "MINIMAL") if !self.family.knows_minimal() => Err("Thinking level MINIMAL is not supported for \
+                (true, "MINIMAL") if !self.family.knows_minimal() => {
+                    Err("Thinking level MINIMAL is not supported for \
                     this model. Please retry with other thinking level."
-                    .into()),
+                        .into())
+                }
                 (true, _) => Ok(()),
             };
         }
@@ -191,7 +196,9 @@ impl Rules {
             None | Some(-1) => Ok(()),
             Some(0) if self.family.may_not_think() => Ok(()),
             Some(0) if is_studio => Err("Budget 0 is invalid. This model only works in thinking mode.".into()),
-            Some(0) => Err("Unable to submit request because The model does not support setting thinking_budget to 0".into()),
+            Some(0) => {
+                Err("Unable to submit request because The model does not support setting thinking_budget to 0".into())
+            }
             Some(budget) if (min..=max).contains(&budget) => Ok(()),
             Some(budget) => {
                 let known = format!("Please choose a value between {min} and {max}.");
@@ -201,8 +208,8 @@ impl Rules {
     }
 
     fn penalties(self, config: &Fields) -> Checked<()> {
-        let is_set = |name: &&str| config.get(*name).and_then(Value::as_f64).is_some_and(|penalty| penalty != 0.0);
-        if !self.family.takes_penalties() && ["presence_penalty", "frequency_penalty"].iter().any(|name| is_set(&name)) {
+        let is_set = |name: &str| config.get(name).and_then(Value::as_f64).is_some_and(|penalty| penalty != 0.0);
+        if !self.family.takes_penalties() && (is_set("presence_penalty") || is_set("frequency_penalty")) {
             return Err("Penalty is not enabled for this model".into());
         }
         Ok(())
@@ -213,9 +220,11 @@ impl Rules {
         if request.contains_key("cached_content")
             && ["system_instruction", "tools", "tool_config"].iter().any(|name| request.contains_key(*name))
         {
-            return Err("CachedContent can not be used with GenerateContent request setting system_instruction, tools or \
+            return Err(
+                "CachedContent can not be used with GenerateContent request setting system_instruction, tools or \
                         tool_config."
-                .into());
+                    .into(),
+            );
         }
         let (mut has_functions, mut has_others) = (false, false);
         for tool in objects(request, "tools") {
@@ -229,38 +238,39 @@ impl Rules {
         if has_functions && mime == "application/json" && !self.family.is_third() {
             return Err("Function calling with a response mime type: 'application/json' is unsupported".into());
         }
-        let has_choice = message(request, "tool_config").is_some_and(|config| config.contains_key("function_calling_config"));
+        let has_choice =
+            message(request, "tool_config").is_some_and(|config| config.contains_key("function_calling_config"));
         if has_choice && !has_functions {
             return Err("Function calling config is set without function_declarations.".into());
         }
         Ok(())
     }
+}
 
-    /// Returns the tools that may be called, and the name of the one that must be.
-    fn choice(self, request: &Fields, tools: Vec<Tool>) -> Checked<(Vec<Tool>, Option<String>)> {
-        let Some(config) = message(request, "tool_config").and_then(|tools| message(tools, "function_calling_config"))
-        else {
-            return Ok((tools, None));
-        };
-        let mode = text(config, "mode");
-        let allowed: Vec<_> = list(config, "allowed_function_names").iter().filter_map(Value::as_str).collect();
-        if !allowed.is_empty() && !["ANY", "VALIDATED"].contains(&mode) {
-            return Err("Allowed function names can only be set when the function calling mode is ANY or VALIDATED.".into());
-        }
-        if let Some(stranger) = allowed.iter().find(|name| !tools.iter().any(|tool| tool.name == **name)) {
-            return Err(format!("Allowed function name `{stranger}` is not declared in function_declarations.").into());
-        }
-        let is_allowed = |tool: &Tool| allowed.is_empty() || allowed.contains(&tool.name.as_str());
-        let tools: Vec<_> = tools.into_iter().filter(is_allowed).collect();
-        Ok(match mode {
-            "NONE" => (Vec::new(), None),
-            "ANY" => {
-                let first = tools.first().map(|tool| tool.name.clone());
-                (tools, first)
-            }
-            _ => (tools, None),
-        })
+/// Returns the tools that may be called, and the name of the one that must be.
+fn choice(request: &Fields, tools: Vec<Tool>) -> Checked<(Vec<Tool>, Option<String>)> {
+    let Some(config) = message(request, "tool_config").and_then(|tools| message(tools, "function_calling_config"))
+    else {
+        return Ok((tools, None));
+    };
+    let mode = text(config, "mode");
+    let allowed: Vec<_> = list(config, "allowed_function_names").iter().filter_map(Value::as_str).collect();
+    if !allowed.is_empty() && !["ANY", "VALIDATED"].contains(&mode) {
+        return Err("Allowed function names can only be set when the function calling mode is ANY or VALIDATED.".into());
     }
+    if let Some(stranger) = allowed.iter().find(|name| !tools.iter().any(|tool| tool.name == **name)) {
+        return Err(format!("Allowed function name `{stranger}` is not declared in function_declarations.").into());
+    }
+    let is_allowed = |tool: &Tool| allowed.is_empty() || allowed.contains(&tool.name.as_str());
+    let tools: Vec<_> = tools.into_iter().filter(is_allowed).collect();
+    Ok(match mode {
+        "NONE" => (Vec::new(), None),
+        "ANY" => {
+            let first = tools.first().map(|tool| tool.name.clone());
+            (tools, first)
+        }
+        _ => (tools, None),
+    })
 }
 
 /// What is wrong with several fields.
@@ -276,16 +286,12 @@ impl Notes {
         if self.0.is_empty() {
             return Ok(());
         }
-        let notes = self.0.iter();
-        Err(Wrong::from(match host {
-            Host::Studio => {
-                notes.map(|(path, problem)| format!("* GenerateContentRequest.{path}: {problem}\n")).collect::<String>()
-            }
-            Host::Vertex => {
-                let note = |(path, problem): &(String, String)| format!("\n  * {path}: [FIELD_INVALID] {problem}");
-                format!("The GenerateContentRequest proto is invalid:{}", notes.map(note).collect::<String>())
-            }
-        }))
+        let note = |(path, problem): &(String, String)| match host {
+            Host::Studio => format!("* GenerateContentRequest.{path}: {problem}\n"),
+            Host::Vertex => format!("\n  * {path}: [FIELD_INVALID] {problem}"),
+        };
+        let head = if host == Host::Vertex { "The GenerateContentRequest proto is invalid:" } else { "" };
+        Err(format!("{head}{}", self.0.iter().map(note).collect::<Vec<_>>().concat()).into())
     }
 }
 

@@ -62,6 +62,7 @@ enum Detail {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names are the wire's")]
 struct QuotaViolation {
     quota_metric: String,
     quota_id: &'static str,
@@ -162,12 +163,8 @@ impl Gemini {
             ProviderError::Forbidden => {
                 (400, "FAILED_PRECONDITION", "User location is not supported for the API use.".to_owned())
             }
-            ProviderError::BadRequest => {
-                (400, "INVALID_ARGUMENT", "Please use a valid role: user, model.".to_owned())
-            }
-            ProviderError::Unsupported => {
-                (400, "INVALID_ARGUMENT", "Penalty is not enabled for this model".to_owned())
-            }
+            ProviderError::BadRequest => (400, "INVALID_ARGUMENT", "Please use a valid role: user, model.".to_owned()),
+            ProviderError::Unsupported => (400, "INVALID_ARGUMENT", "Penalty is not enabled for this model".to_owned()),
             ProviderError::Timeout => {
                 (504, "DEADLINE_EXCEEDED", "Deadline expired before operation could complete.".to_owned())
             }
@@ -188,11 +185,8 @@ impl Gemini {
                 (wait, true)
             }
         };
-        let requests_a_minute = Quota {
-            metric: "generate_requests_per_model",
-            id: "GenerateRequestsPerMinutePerProjectPerModel",
-            limit,
-        };
+        let requests_a_minute =
+            Quota { metric: "generate_requests_per_model", id: "GenerateRequestsPerMinutePerProjectPerModel", limit };
         self.quota(&requests_a_minute, model, Some(wait), is_told)
     }
 

@@ -18,6 +18,7 @@ use crate::words::{ToolCall, Usage};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names are the wire's")]
 struct Response<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     candidates: Option<[Candidate<'a>; 1]>,
@@ -121,7 +122,7 @@ pub(super) fn call_id(id: &str, index: usize) -> String {
     let seed = u64::from_str_radix(id, 16).unwrap_or_default();
     let mut rest = seed.wrapping_add(index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let letter = |_| {
-        let letter = LETTERS[usize::try_from(rest % 62).expect("below 62")];
+        let letter = LETTERS[usize::try_from(rest % 62).expect("a remainder is smaller than what divides")];
         rest /= 62;
         char::from(letter)
     };
@@ -230,7 +231,7 @@ struct Spoken<'a> {
 }
 
 struct Call<'a> {
-    call: &'a ToolCall,
+    made: &'a ToolCall,
     arguments: String,
     tokens: usize,
 }
@@ -243,7 +244,7 @@ impl<'a> Spoken<'a> {
                 Piece::Reasoning(word) => spoken.thoughts.push(word),
                 Piece::Text(word) => spoken.text.push(word),
                 Piece::ToolCall { call, .. } => {
-                    spoken.calls.push(Call { call, arguments: String::new(), tokens: 1 });
+                    spoken.calls.push(Call { made: call, arguments: String::new(), tokens: 1 });
                 }
                 Piece::Arguments { text, .. } => {
                     if let Some(call) = spoken.calls.last_mut() {
@@ -290,17 +291,12 @@ impl<'a> Voice<'a> {
         let is_call = parts.iter().any(|part| part.function_call.is_some());
         // What a filter took has no content left, and nobody said it.
         let role = (!parts.is_empty() || finish == Some("STOP")).then_some("model");
-        let content = Content {
-            role_first: role.filter(|_| !is_studio),
-            parts,
-            role_last: role.filter(|_| is_studio),
-        };
+        let content = Content { role_first: role.filter(|_| !is_studio), parts, role_last: role.filter(|_| is_studio) };
         let candidate = Candidate {
             content,
             finish_reason: finish,
             index: is_studio.then_some(0),
-            finish_message: (is_studio && is_call && finish.is_some())
-                .then_some("Model generated function call(s)."),
+            finish_message: (is_studio && is_call && finish.is_some()).then_some("Model generated function call(s)."),
         };
         Response {
             candidates: Some([candidate]),
@@ -330,8 +326,8 @@ impl<'a> Voice<'a> {
         let args = args.unwrap_or_default();
         let is_signed = self.family.is_third() || self.utterance.usage.reasoning > 0;
         calls.into_iter().zip(args).enumerate().map(move |(at, (call, args))| {
-            let name = call.call.name.as_str();
-            let id = self.family.is_third().then_some(call.call.id.as_str());
+            let name = call.made.name.as_str();
+            let id = self.family.is_third().then_some(call.made.id.as_str());
             // Of calls in parallel the first is signed for all.
             let signature = (at == 0 && is_signed).then(|| proof::sign(self.host, self.utterance.id, name));
             Part {
@@ -440,10 +436,13 @@ pub(super) fn model(host: Host, model: &str) -> Bytes {
 pub(super) fn models(host: Host, models: &[String]) -> Bytes {
     let models = models.iter().map(|model| listed(host, model)).collect();
     let mut out = Vec::new();
-    page(&mut out, &match host {
-        Host::Studio => Listing::Studio { models },
-        Host::Vertex => Listing::Vertex { publisher_models: models },
-    });
+    page(
+        &mut out,
+        &match host {
+            Host::Studio => Listing::Studio { models },
+            Host::Vertex => Listing::Vertex { publisher_models: models },
+        },
+    );
     out.into()
 }
 
@@ -471,7 +470,9 @@ impl Formatter for Line {
 
 fn write(out: &mut Vec<u8>, object: &impl Serialize, formatter: impl Formatter) {
     let begin = out.len();
-    object.serialize(&mut Serializer::with_formatter(&mut *out, formatter)).expect("plain data can be written to memory");
+    object
+        .serialize(&mut Serializer::with_formatter(&mut *out, formatter))
+        .expect("plain data can be written to memory");
     // Google escapes what could be a tag; outside of texts there is none.
     if memchr2(b'<', b'>', &out[begin..]).is_some() {
         for byte in out.split_off(begin) {

@@ -122,7 +122,9 @@ impl Reader {
                 Some(Value::Object(self.message(message, fields, place.path)))
             }
             (Kind::Map(message), Value::Object(entries)) => Some(Value::Object(self.map(message, entries, place.path))),
-            (Kind::Message(_) | Kind::Map(_) | Kind::Struct, value) => self.wrong(&self.type_name(kind), value, place.path),
+            (Kind::Message(_) | Kind::Map(_) | Kind::Struct, value) => {
+                self.wrong(&self.type_name(kind), value, place.path)
+            }
             (_, Value::Object(_)) => {
                 self.unknown(place.parent, place.name, "Starting an object on a scalar field.");
                 None

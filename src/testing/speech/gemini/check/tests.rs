@@ -53,7 +53,8 @@ fn model(parts: Value) -> Value {
 }
 
 fn results(names: &[&str]) -> Value {
-    let part = |name: &&str| json!({"functionResponse": {"name": name, "response": {"output": format!("{name} said")}}});
+    let part =
+        |name: &&str| json!({"functionResponse": {"name": name, "response": {"output": format!("{name} said")}}});
     json!({"role": "user", "parts": names.iter().map(part).collect::<Vec<_>>()})
 }
 
@@ -105,7 +106,10 @@ fn what_is_no_protobuf_is_refused_with_every_place_named() {
         ("contents[0].parts[0]", "Unknown name \"image\" at 'contents[0].parts[0]': Cannot find field.".to_owned()),
         ("contents[0].parts[0].text", "Invalid value at 'contents[0].parts[0].text' (TYPE_STRING), 5".to_owned()),
         ("contents[0].parts[1]", format!("Invalid value at 'contents[0].parts[1]' ({studio}.Part), \"hi\"")),
-        ("contents[0].parts[2]", "Unknown name \"text\" at 'contents[0].parts[2]': Proto field is not repeating".to_owned()),
+        (
+            "contents[0].parts[2]",
+            "Unknown name \"text\" at 'contents[0].parts[2]': Proto field is not repeating".to_owned(),
+        ),
         ("contents[0].parts[3]", "Unknown name \"text\" at 'contents[0].parts[3]': Starting an object on a".to_owned()),
         ("generation_config.max_output_tokens", "(TYPE_INT32), 1.5".to_owned()),
         ("generation_config.thinking_config.include_thoughts", "(TYPE_BOOL), 1".to_owned()),
@@ -120,7 +124,8 @@ fn what_is_no_protobuf_is_refused_with_every_place_named() {
         (&format!("{at}.properties[2].value"), format!("({studio}.Schema), true")),
     ];
     let wrong = check(OLD, &body).unwrap_err();
-    let message = wrong.violations.iter().map(|violation| violation.description.as_str()).collect::<Vec<_>>().join("\n");
+    let message =
+        wrong.violations.iter().map(|violation| violation.description.as_str()).collect::<Vec<_>>().join("\n");
     assert_eq!(wrong.message, message);
     for (violation, (field, description)) in wrong.violations.iter().zip(&expected) {
         assert_eq!(violation.field, **field);
@@ -193,22 +198,42 @@ fn what_google_refuses_is_refused_in_its_words() {
                 {"parts": [{"functionResponse": {"name": "f", "response": "four"}}]}])),
             "(type.googleapis.com/google.protobuf.Struct), \"four\"",
         ),
-        (OLD, talk(json!([model(json!([call("f")])), results(&["f"])])), "function call turn comes immediately after a user"),
+        (
+            OLD,
+            talk(json!([model(json!([call("f")])), results(&["f"])])),
+            "function call turn comes immediately after a user",
+        ),
         (
             OLD,
             talk(json!([user("a"), model(json!([{"text": "b"}])), model(json!([call("f")])), results(&["f"])])),
             "function call turn comes immediately after a user turn or after a function response turn.",
         ),
-        (OLD, talk(json!([user("a"), results(&["f"])])), "function response turn comes immediately after a function call"),
+        (
+            OLD,
+            talk(json!([user("a"), results(&["f"])])),
+            "function response turn comes immediately after a function call",
+        ),
         (
             OLD,
             talk(json!([user("a"), model(json!([call("f"), call("g")])), results(&["f"]), results(&["g"])])),
             "number of function response parts is equal to the number of function call parts",
         ),
-        (OLD, talk(json!([user("a"), model(json!([call("f")])), user("b")])), "number of function response parts is equal"),
+        (
+            OLD,
+            talk(json!([user("a"), model(json!([call("f")])), user("b")])),
+            "number of function response parts is equal",
+        ),
         (OLD, talk(json!([user("a"), model(json!([call("f")]))])), "number of function response parts is equal"),
-        ("gemini-3.6-flash", talk(json!([user("a"), model(json!([{"text": "b"}]))])), "Requests ending with a model turn"),
-        (OLD, with(json!({"tools": [{"functionDeclarations": [{"name": "a b"}]}]})), "[0].name: Invalid function name."),
+        (
+            "gemini-3.6-flash",
+            talk(json!([user("a"), model(json!([{"text": "b"}]))])),
+            "Requests ending with a model turn",
+        ),
+        (
+            OLD,
+            with(json!({"tools": [{"functionDeclarations": [{"name": "a b"}]}]})),
+            "[0].name: Invalid function name.",
+        ),
         (OLD, with(json!({"tools": [{"functionDeclarations": [{"name": "1"}]}]})), "Invalid function name."),
         (
             OLD,
@@ -221,7 +246,11 @@ fn what_google_refuses_is_refused_in_its_words() {
             parameters(json!({"type": "object", "properties": {"a": {"type": "array"}}})),
             "parameters.properties[a].items: missing field.",
         ),
-        (OLD, parameters(json!({"type": "object", "properties": {"a": {}}})), "properties[a].type: must be specified when"),
+        (
+            OLD,
+            parameters(json!({"type": "object", "properties": {"a": {}}})),
+            "properties[a].type: must be specified when",
+        ),
         (
             OLD,
             parameters(json!({"type": "object", "properties": {"a": {"type": "integer", "enum": ["1"]}}})),
@@ -245,9 +274,17 @@ fn what_google_refuses_is_refused_in_its_words() {
         (OLD, with(json!({"toolConfig": {"functionCallingConfig": {}}})), "is set without function_declarations."),
         (OLD, calling(json!({"allowedFunctionNames": ["f"]})), "Allowed function names can only be set"),
         (OLD, calling(json!({"mode": "ANY", "allowedFunctionNames": ["h"]})), "`h` is not declared"),
-        (OLD, with(json!({"tools": [{"googleSearch": {}}, {"functionDeclarations": [{"name": "f"}]}]})), "Tool use with"),
+        (
+            OLD,
+            with(json!({"tools": [{"googleSearch": {}}, {"functionDeclarations": [{"name": "f"}]}]})),
+            "Tool use with",
+        ),
         (OLD, with(both.clone()), "Function calling with a response mime type: 'application/json' is unsupported"),
-        (OLD, with(json!({"tools": tools(), "cachedContent": "cachedContents/x"})), "CachedContent can not be used with"),
+        (
+            OLD,
+            with(json!({"tools": tools(), "cachedContent": "cachedContents/x"})),
+            "CachedContent can not be used with",
+        ),
         (OLD, config(json!({"maxOutputTokens": 0})), "max_output_tokens must be positive."),
         (OLD, config(json!({"topP": 1.5})), "top_p must be in the range [0.0, 1.0]."),
         (OLD, config(json!({"candidateCount": 2})), "Multiple candidates is not enabled for this model"),
@@ -261,7 +298,11 @@ fn what_google_refuses_is_refused_in_its_words() {
             "must not be set together",
         ),
         (OLD, config(json!({"presencePenalty": 0.5})), "Penalty is not enabled for this model"),
-        (NEW, thinking(json!({"thinkingBudget": 1, "thinkingLevel": "low"})), "You can only set only one of thinking budget"),
+        (
+            NEW,
+            thinking(json!({"thinkingBudget": 1, "thinkingLevel": "low"})),
+            "You can only set only one of thinking budget",
+        ),
         (OLD, level("low"), "Thinking level is not supported for this model."),
         ("gemini-3-pro-preview", level("minimal"), "Thinking level MINIMAL is not supported for this model."),
         ("gemini-2.5-pro", budget(0), "Budget 0 is invalid. This model only works in thinking mode."),
@@ -300,7 +341,8 @@ fn the_third_generation_misses_a_signature_where_google_would() {
     let other = json!({"functionCall": {"name": "f"}, "thoughtSignature": proof::sign(Host::Studio, ID, "g")});
     let vertex = json!({"functionCall": {"name": "f"}, "thoughtSignature": proof::sign(Host::Vertex, ID, "f")});
     let pardoned = json!({"functionCall": {"name": "f"}, "thoughtSignature": "skip_thought_signature_validator"});
-    let text = |signature: String| json!([user("a"), model(json!([{"text": "b", "thoughtSignature": signature}])), user("c")]);
+    let text =
+        |signature: String| json!([user("a"), model(json!([{"text": "b", "thoughtSignature": signature}])), user("c")]);
     let step = |parts: Value, names: &[&str]| json!([user("a"), model(parts), results(names)]);
     for (contents, expected) in [
         (step(json!([signed("f")]), &["f"]), ""),
@@ -316,7 +358,13 @@ fn the_third_generation_misses_a_signature_where_google_would() {
         // Of a turn that is over nothing is missed.
         (json!([user("a"), model(json!([call("f")])), results(&["f"]), model(json!([{"text": "b"}])), user("c")]), ""),
         (
-            json!([user("a"), model(json!([signed("f")])), results(&["f"]), model(json!([call("g")])), results(&["g"])]),
+            json!([
+                user("a"),
+                model(json!([signed("f")])),
+                results(&["f"]),
+                model(json!([call("g")])),
+                results(&["g"])
+            ]),
             "`default_api:g` , position 4.",
         ),
     ] {
@@ -331,8 +379,10 @@ fn the_third_generation_misses_a_signature_where_google_would() {
 
 #[test]
 fn a_schema_is_one_whichever_way_it_is_written() {
-    let google = json!({"type": "OBJECT", "properties": {"a": {"type": "ARRAY", "minItems": 1, "items": {"type": "STRING"}}}});
-    let plain = json!({"type": "object", "properties": {"a": {"type": "array", "minItems": 1, "items": {"type": "string"}}}});
+    let google =
+        json!({"type": "OBJECT", "properties": {"a": {"type": "ARRAY", "minItems": 1, "items": {"type": "STRING"}}}});
+    let plain =
+        json!({"type": "object", "properties": {"a": {"type": "array", "minItems": 1, "items": {"type": "string"}}}});
     let form = |field: &str, schema: &Value| {
         check(OLD, &config(json!({"responseMimeType": "application/json", field: schema}))).unwrap().form
     };
@@ -403,7 +453,8 @@ fn requests_that_google_took_are_taken_and_those_it_refused_are_refused_alike() 
     let (mut taken, mut refused) = (0, 0);
     for Recorded { case, host, model, request, status, said } in &recorded {
         let Ok(mut body) = serde_json::from_str::<Value>(request) else { continue };
-        let google = Family::of(model).is_third().then(|| body.to_string()).filter(|body| body.contains("thoughtSignature"));
+        let google =
+            Family::of(model).is_third().then(|| body.to_string()).filter(|body| body.contains("thoughtSignature"));
         pardon(&mut body);
         let read_here = |body: &str| read(*host, model, true, body.as_bytes());
         match (status, read_here(&body.to_string())) {

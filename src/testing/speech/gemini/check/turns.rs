@@ -123,12 +123,16 @@ fn order(rules: Rules, turns: &[Turn<'_>]) -> Checked<()> {
         let calls = before.map_or(0, |before| if before.is_model { before.calls().count() } else { 0 });
         let results = turn.results().count();
         if turn.calls().next().is_some() && (!turn.is_model || before.is_none_or(|before| before.is_model)) {
-            return Err("Please ensure that function call turn comes immediately after a user turn or after a function \
+            return Err(
+                "Please ensure that function call turn comes immediately after a user turn or after a function \
                         response turn."
-                .into());
+                    .into(),
+            );
         }
         if results > 0 && (calls == 0 || turn.is_model) {
-            return Err("Please ensure that function response turn comes immediately after a function call turn.".into());
+            return Err(
+                "Please ensure that function response turn comes immediately after a function call turn.".into()
+            );
         }
         if results != calls {
             return Err(miscounted());
@@ -170,7 +174,8 @@ fn signatures(rules: Rules, turns: &[Turn<'_>]) -> Checked<()> {
                 });
             }
         }
-        if let Some((_, call)) = turn.calls().next().filter(|(part, _)| at > current && !part.contains_key("thought_signature"))
+        if let Some((_, call)) =
+            turn.calls().next().filter(|(part, _)| at > current && !part.contains_key("thought_signature"))
         {
             return Err(unsigned(rules.host, text(call, "name"), at + 1).into());
         }
