@@ -38,7 +38,8 @@ fn arrival(request: HttpRequest) -> Arrival {
     let HttpRequest { url, headers, body, .. } = request;
     let after_scheme = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
     let target = after_scheme.find('/').map_or("/", |at| &after_scheme[at..]).to_owned();
-    let method = if target.ends_with("/models") { Method::GET } else { Method::POST };
+    let path = target.split('?').next().unwrap_or_default();
+    let method = if path.ends_with("/models") { Method::GET } else { Method::POST };
     Arrival { method, target, headers, body }
 }
 

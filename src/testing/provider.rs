@@ -290,7 +290,7 @@ struct Stage<'a> {
 
 impl Stage<'_> {
     fn score(&self, arrival: &Arrival) -> Score {
-        let (speech, wish) = speech::wish(arrival.method == Method::POST, arrival.address().path, &arrival.headers);
+        let (speech, wish) = speech::wish(arrival.method == Method::POST, arrival.address(), &arrival.headers);
         if let Some(score) = self.faults.iter().find_map(|fault| self.instead(fault, speech, arrival)) {
             return score;
         }
@@ -307,7 +307,7 @@ impl Stage<'_> {
 
     /// Answers what is no chat.
     fn tell(&self, speech: &dyn Speech, body: Bytes) -> Score {
-        let headers = self.headers(speech, "application/json", Vec::new());
+        let headers = self.headers(speech, speech.content_type(false), Vec::new());
         Score::whole(self.script().head, 200, headers, body, Outcome::Answered)
     }
 
@@ -320,7 +320,7 @@ impl Stage<'_> {
             Fault::Hang => Score::silent(End::Hang, outcome),
             Fault::BlackHole { every } => {
                 let stream = glance().stream;
-                let headers = self.headers(speech, content_type(stream), Vec::new());
+                let headers = self.headers(speech, speech.content_type(stream), Vec::new());
                 let end = End::KeepAlive { every: (*every).max(KEEP_ALIVE_MIN), bytes: speech.keep_alive(stream) };
                 let head = Some(Head { status: 200, headers, length: None });
                 Score { wait: self.script().head, head, beats: Vec::new(), end, outcome }
@@ -338,9 +338,9 @@ impl Stage<'_> {
 
     fn admit(&self, speech: &dyn Speech, arrival: &Arrival) -> Result<(), Refusal> {
         let keys = &self.script().keys;
-        let key = speech.key(&arrival.headers);
+        let key = speech.key(arrival.address(), &arrival.headers);
         if !keys.is_empty() && !keys.iter().any(|known| Some(known.as_str()) == key) {
-            return Err(speech.error(ProviderError::Unauthorised, ""));
+            return Err(key.map_or_else(|| speech.keyless(), |_| speech.error(ProviderError::Unauthorised, "")));
         }
         if self.is_full {
             let limit = self.script().in_flight_max.unwrap_or(0);
@@ -360,7 +360,7 @@ impl Stage<'_> {
         for (index, call) in answer.tool_calls.iter_mut().enumerate().filter(|(_, call)| call.id.is_empty()) {
             call.id = speech.call_id(&self.luck.id, index);
         }
-        let score = self.perform(speech, &question, &self.utter(&question, &answer));
+        let score = self.perform(speech, &question, &self.utter(speech, &question, &answer));
         Ok(self.faults.iter().fold(score, |mut score, fault| {
             score.spoil(fault, speech);
             score
@@ -394,7 +394,7 @@ impl Stage<'_> {
         answer
     }
 
-    fn utter<'a>(&'a self, question: &'a Question, answer: &'a Answer) -> Utterance<'a> {
+    fn utter<'a>(&'a self, speech: &dyn Speech, question: &'a Question, answer: &'a Answer) -> Utterance<'a> {
         let mut pieces = answer.pieces();
         let max = question.output_tokens_max.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
         let is_cut = pieces.len() > max;
@@ -406,6 +406,9 @@ impl Stage<'_> {
         };
         let reasoning = pieces.iter().filter(|piece| piece.is_reasoning()).count() as u64;
         let counted = Usage { input: question.tokens, output: pieces.len() as u64, reasoning, ..Usage::default() };
+        if !speech.shows_reasoning(question) {
+            pieces.retain(|piece| !piece.is_reasoning());
+        }
         Utterance {
             id: &self.luck.id,
             created: BIRTH + self.luck.serial,
@@ -428,7 +431,7 @@ impl Stage<'_> {
                 _ => {}
             }
         }
-        let headers = self.headers(speech, content_type(question.stream), Vec::new());
+        let headers = self.headers(speech, speech.content_type(question.stream), Vec::new());
         let tokens = u32::try_from(utterance.pieces.len()).unwrap_or(u32::MAX);
         let outcome = self.faults.iter().find(|fault| fault.spoils());
         let outcome = outcome.map_or(Outcome::Answered, |fault| Outcome::Fault(fault.name()));
@@ -450,7 +453,7 @@ impl Stage<'_> {
 
     fn refuse(&self, speech: &dyn Speech, refusal: Refusal, outcome: Option<Outcome>) -> Score {
         let refusal = speech.stamp(refusal, &self.luck.id);
-        let kind = if refusal.is_page { "text/html" } else { "application/json" };
+        let kind = if refusal.is_page { "text/html" } else { speech.content_type(false) };
         let outcome = outcome.unwrap_or(Outcome::Rejected(refusal.status));
         let headers = self.headers(speech, kind, refusal.headers);
         Score::whole(self.script().head, refusal.status, headers, refusal.body, outcome)
@@ -474,8 +477,4 @@ impl Stage<'_> {
     fn script(&self) -> &Script {
         &self.provider.0.script
     }
-}
-
-const fn content_type(stream: bool) -> &'static str {
-    if stream { "text/event-stream; charset=utf-8" } else { "application/json" }
 }

@@ -189,8 +189,8 @@ impl Sheet {
         self.marks.push((self.bytes.len(), tokens));
     }
 
-    /// Returns the pieces: the first with content comes after `first`, each later one `per_token` after the one
-    /// before; what has no content comes at once.
+    /// Returns the pieces: the first token comes after `first`, each later one `per_token` after the one before, and a
+    /// piece of several with its last; what has no content comes at once.
     pub(crate) fn beats(self, first: Duration, per_token: Duration) -> Vec<Beat> {
         let mut rest = Bytes::from(self.bytes);
         let mut begin = 0;
@@ -200,7 +200,12 @@ impl Sheet {
             .map(|(end, tokens)| {
                 let bytes = rest.split_to(end - begin);
                 begin = end;
-                let wait = if tokens == 0 { Duration::ZERO } else { std::mem::replace(&mut wait_next, per_token) };
+                let wait = match tokens.checked_sub(1) {
+                    None => Duration::ZERO,
+                    Some(more) => {
+                        std::mem::replace(&mut wait_next, per_token).saturating_add(per_token.saturating_mul(more))
+                    }
+                };
                 Beat { wait, bytes, tokens }
             })
             .collect()

@@ -1,6 +1,7 @@
 //! What a provider's dialect is to the rest of the scripted provider: requests in, bytes out.
 
 mod anthropic;
+mod gemini;
 mod hint;
 mod json;
 mod openai;
@@ -20,7 +21,7 @@ use crate::words::Usage;
 /// a mistake in a codec cannot be matched by the same mistake here.
 pub(crate) trait Speech: Send + Sync {
     /// Returns the key of a request.
-    fn key<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str>;
+    fn key<'a>(&self, address: Address<'a>, headers: &'a HeaderMap) -> Option<&'a str>;
 
     /// Reads what an ill provider still notices of a request: it checks nothing.
     fn glance(&self, address: Address<'_>, body: &[u8]) -> Glance {
@@ -44,6 +45,12 @@ pub(crate) trait Speech: Send + Sync {
         format!("call_{id}{index}")
     }
 
+    /// Tells whether a request wants to see the reasoning. Whoever does not see it pays for it all the same.
+    fn shows_reasoning(&self, question: &Question) -> bool {
+        let _ = question;
+        true
+    }
+
     /// Writes an answer as a stream, and marks its pieces: one for each token, the others without any.
     fn write_stream(&self, utterance: &Utterance<'_>, sheet: &mut Sheet);
 
@@ -55,6 +62,16 @@ pub(crate) trait Speech: Send + Sync {
 
     /// Returns what keeps a connection alive while the answer is not ready.
     fn keep_alive(&self, stream: bool) -> &'static [u8];
+
+    /// Returns the content type of an answer; an error has that of a whole one.
+    fn content_type(&self, stream: bool) -> &'static str {
+        if stream { "text/event-stream; charset=utf-8" } else { "application/json" }
+    }
+
+    /// Returns what is said of a request without a key.
+    fn keyless(&self) -> Refusal {
+        self.error(ProviderError::Unauthorised, "")
+    }
 
     /// Returns one of the errors providers are known by.
     fn error(&self, error: ProviderError, model: &str) -> Refusal;
@@ -133,8 +150,17 @@ pub(crate) struct Address<'a> {
     /// The path, without the query.
     pub(crate) path: &'a str,
     /// What follows the question mark; empty if there is none.
-    #[expect(dead_code, reason = "no dialect here has parameters yet")]
     pub(crate) query: &'a str,
+}
+
+impl<'a> Address<'a> {
+    /// Returns a parameter's value, as it stands there.
+    pub(crate) fn parameter(self, name: &str) -> Option<&'a str> {
+        self.query
+            .split('&')
+            .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
+            .map(|(_, value)| value)
+    }
 }
 
 /// What an ill provider notices of a request.
@@ -175,7 +201,11 @@ pub(crate) enum Wish<'a> {
 
 /// Returns the dialect that an address belongs to, and what it asks for. The lists of models have one address in
 /// several dialects; headers tell them apart.
-pub(crate) fn wish<'a>(post: bool, path: &'a str, headers: &HeaderMap) -> (&'static dyn Speech, Wish<'a>) {
+pub(crate) fn wish<'a>(post: bool, address: Address<'a>, headers: &HeaderMap) -> (&'static dyn Speech, Wish<'a>) {
+    let path = address.path;
+    if let Some(wish) = gemini::wish(post, address) {
+        return wish;
+    }
     if let Some((speech, wish)) = anthropic::wish(post, path) {
         return (speech, wish);
     }

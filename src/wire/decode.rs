@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::anthropic;
+use super::classify;
 use super::draft::{Draft, Ending, cut};
 use super::gemini;
 use super::json::Nesting;
@@ -52,6 +53,8 @@ enum Framing {
     Events(SseParser),
     /// One JSON value, gathered until it is complete; in Ollama's dialect one after another.
     Whole { body: Vec<u8>, nesting: Nesting },
+    /// What an event stream broke off into, gathered likewise: Google says so why it failed.
+    Remains { body: Vec<u8>, nesting: Nesting },
 }
 
 impl Decoder {
@@ -88,12 +91,21 @@ impl Decoder {
             Framing::Undecided { .. } => {}
             Framing::Events(parser) => {
                 limit(self.bytes, STREAM_BYTES_MAX)?;
-                parser.push(chunk, |item| {
+                let json = parser.push(chunk, |item| {
                     if let (SseItem::Event { name, data }, false) = (item, draft.done) {
                         content |= read_event(dialect, draft, name, data, out)?;
                     }
                     Ok::<_, Failure>(())
                 })?;
+                if let (Some(json), false) = (json, draft.done) {
+                    let (mut body, mut nesting) = (Vec::new(), Nesting::default());
+                    remains(json, &mut body, &mut nesting)?;
+                    self.framing = Framing::Remains { body, nesting };
+                }
+            }
+            Framing::Remains { body, nesting } => {
+                limit(self.bytes, STREAM_BYTES_MAX)?;
+                remains(chunk, body, nesting)?;
             }
             Framing::Whole { body, nesting } => {
                 limit(self.bytes, BODY_BYTES_MAX)?;
@@ -131,7 +143,9 @@ impl Decoder {
             Framing::Events(parser) if parser.is_mid_event() && !self.draft.done && self.draft.stop.is_none() => {
                 Err(cut("the body ended in the middle of an event"))
             }
-            Framing::Events(_) | Framing::Whole { .. } => self.draft.finish(self.issuer.as_ref()),
+            Framing::Events(_) | Framing::Whole { .. } | Framing::Remains { .. } => {
+                self.draft.finish(self.issuer.as_ref())
+            }
         }
     }
 
@@ -180,6 +194,17 @@ fn read_whole(dialect: Dialect, draft: &mut Draft, body: &str, out: &mut Vec<Pie
         Dialect::AnthropicMessages => anthropic::read_whole(draft, body, out),
         Dialect::Gemini | Dialect::Vertex => gemini::read_whole(dialect, draft, body, out),
         Dialect::Ollama => ollama::read(draft, body, out),
+    }
+}
+
+/// Gathers the JSON that an event stream broke off into; once it is complete the stream has failed.
+fn remains(chunk: &[u8], body: &mut Vec<u8>, nesting: &mut Nesting) -> Result<(), Failure> {
+    let end = nesting.end(chunk);
+    body.extend_from_slice(&chunk[..end.unwrap_or(chunk.len())]);
+    match end {
+        None => limit(body.len(), EVENT_BYTES_MAX),
+        Some(_) => Err(classify::recognise(&String::from_utf8_lossy(body))
+            .unwrap_or_else(|| cut("the stream broke off into JSON that is no event"))),
     }
 }
 

@@ -3,7 +3,8 @@
 //! Understands what providers send: a byte order mark, lines that end in CR, LF or CRLF, chunk borders anywhere,
 //! several data lines in one event. Comments are reported, since they are signs of life. An event that lies whole in
 //! a chunk is handed out straight from that chunk; only what a border cuts in two is copied. An event that the end of
-//! the body cuts off is never handed out: it is not whole.
+//! the body cuts off is never handed out: it is not whole. A stream that breaks off into JSON, as Google's do when they
+//! fail, is over there.
 
 use std::mem;
 use std::str;
@@ -48,6 +49,8 @@ pub struct SseParser {
     data: Vec<u8>,
     /// The event in progress has a data line, perhaps an empty one.
     has_data: bool,
+    /// A line began with a brace where an event might have: no event follows.
+    is_over: bool,
 }
 
 impl SseParser {
@@ -61,20 +64,24 @@ impl SseParser {
             name: Vec::new(),
             data: Vec::new(),
             has_data: false,
+            is_over: false,
         }
     }
 
     /// Feeds a chunk and hands each item that it completes to `on`. How the stream is cut into chunks changes
-    /// nothing.
+    /// nothing. Returns what of the chunk is JSON instead of a stream, and from then on all of each chunk.
     ///
     /// # Errors
     ///
     /// [`TooLong`], or whatever `on` returned.
-    pub fn push<E: From<TooLong>>(
+    pub fn push<'c, E: From<TooLong>>(
         &mut self,
-        chunk: &[u8],
+        chunk: &'c [u8],
         mut on: impl FnMut(SseItem<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    ) -> Result<Option<&'c [u8]>, E> {
+        if self.is_over {
+            return Ok(Some(chunk));
+        }
         let mut rest = chunk;
         if !rest.is_empty() && mem::take(&mut self.after_cr) {
             rest = rest.strip_prefix(b"\n").unwrap_or(rest);
@@ -103,10 +110,15 @@ impl SseParser {
         &mut self,
         bytes: &'c [u8],
         on: &mut impl FnMut(SseItem<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    ) -> Result<Option<&'c [u8]>, E> {
         let mut rest = bytes;
         let mut held: Option<&'c [u8]> = None;
-        while let Some(end) = memchr2(b'\n', b'\r', rest) {
+        loop {
+            if rest.first() == Some(&b'{') && self.line.is_empty() && !self.has_data {
+                self.is_over = true;
+                return Ok(Some(rest));
+            }
+            let Some(end) = memchr2(b'\n', b'\r', rest) else { break };
             let mut line = &rest[..end];
             rest = self.step_over(&rest[end..]);
             self.limit(line.len())?;
@@ -136,7 +148,7 @@ impl SseParser {
         self.spill(held);
         self.limit(self.line.len() + rest.len())?;
         self.line.extend_from_slice(rest);
-        Ok(())
+        Ok(None)
     }
 
     /// Hands out the event in progress, if it has data, and begins the next one.

@@ -393,7 +393,9 @@ async fn a_file_is_looked_at_every_minute_and_one_that_is_gone_for_a_while_does_
     // By now it was read in the background.
     sleep(S).await;
     assert_eq!(way(&world).await, "a/m won");
-    assert_eq!(accounts.used(), ["one", "one", "one", "one", "one", "one", "one", "two"]);
+    // The files are real, and their reader's thread knows no paused clock: it may be the sooner for it.
+    let used = accounts.used();
+    assert_eq!((&used[..6], used.last().map(String::as_str)), (&["one"; 6].map(str::to_owned)[..], Some("two")));
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ mod privacy;
 mod providers;
 mod reconfigure;
 mod rehearsal_anthropic;
+mod rehearsal_gemini;
 mod strategies;
 mod streams;
 mod supervision;

@@ -63,7 +63,7 @@ fn model_in(path: &str) -> String {
 }
 
 impl Speech for Messages {
-    fn key<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+    fn key<'a>(&self, _: Address<'a>, headers: &'a HeaderMap) -> Option<&'a str> {
         let own = headers.get("x-api-key").filter(|_| self.0 == Host::Own);
         if let Some(key) = own {
             return key.to_str().ok();

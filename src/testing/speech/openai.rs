@@ -23,7 +23,7 @@ const BAD_GATEWAY: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>
     Gateway</h1></center>\r\n<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n";
 
 impl Speech for OpenAiChat {
-    fn key<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+    fn key<'a>(&self, _: Address<'a>, headers: &'a HeaderMap) -> Option<&'a str> {
         headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
     }
 

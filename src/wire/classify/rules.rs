@@ -204,6 +204,7 @@ const RULES: &[Rule] = &[
             "server is busy",
             "at capacity",
             "resource exhausted, please try again later",
+            "resource exhausted. please try again later",
         ],
     },
     Rule {

@@ -594,6 +594,13 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         C::Overloaded,
         Scope::Endpoint,
     ),
+    (
+        "Vertex",
+        429,
+        r#"{"error":{"code":429,"message":"Resource exhausted. Please try again later. Please refer to https://cloud.google.com/vertex-ai/generative-ai/docs/error-code-429 for more details.","status":"RESOURCE_EXHAUSTED"}}"#,
+        C::Overloaded,
+        Scope::Endpoint,
+    ),
     ("Mistral", 401, r#"{"detail":"Invalid API Key"}"#, C::Unauthorised, Scope::Key),
     ("Mistral", 401, r#"{"message":"Unauthorized"}"#, C::Unauthorised, Scope::Key),
     (

@@ -52,6 +52,28 @@ fn joins_what_arrives_together() {
 }
 
 #[test]
+fn an_error_that_is_no_event_ends_a_stream_with_its_own_words() {
+    let event = "data: {\"candidates\": [{\"content\": {\"parts\": [{\"text\": \"Hi\"}]}}]}\r\n\r\n";
+    let error = "{\n  \"error\": {\n    \"code\": 503,\n    \"message\": \"This model is currently experiencing high \
+                 demand.\",\n    \"status\": \"UNAVAILABLE\"\n  }\n}\n";
+    let body = format!("{event}{error}");
+    for size in [1, 7, event.len(), body.len()] {
+        let (mut decoder, mut pieces) = (Decoder::new(Dialect::Gemini, true), Vec::new());
+        let failure = body.as_bytes().chunks(size).find_map(|chunk| decoder.push(chunk, &mut pieces).err());
+        let failure = failure.expect("a failure");
+        assert_eq!((failure.class, failure.status), (FailureClass::Overloaded, Some(503)), "{size}");
+        assert_eq!(pieces, text("Hi"));
+    }
+    // What is no error is no answer either, and half of one is a cut.
+    let mut decoder = Decoder::new(Dialect::Gemini, true);
+    let failure = decoder.push(format!("{event}{{}}").as_bytes(), &mut Vec::new()).expect_err("no end");
+    assert_eq!(failure.class, FailureClass::Cut);
+    let mut decoder = Decoder::new(Dialect::Gemini, true);
+    push(&mut decoder, &format!("{event}{{\"error\""));
+    assert_eq!(decoder.finish().expect_err("no end").class, FailureClass::Cut);
+}
+
+#[test]
 fn takes_a_whole_reply_to_a_streaming_request_as_soon_as_it_is_complete() {
     let body = r#"{"choices":[{"message":{"content":"a \"}{\" b"},"finish_reason":"stop"}],"model":"m"}"#;
     for streaming in [true, false] {

@@ -198,7 +198,9 @@ impl Kind {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable if face == Face::Anthropic => StatusCode::from_u16(529).expect("three digits"),
+            Self::Unavailable if face == Face::Anthropic => {
+                StatusCode::from_u16(529).expect("a number of three digits is a status")
+            }
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,

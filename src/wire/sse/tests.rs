@@ -120,6 +120,23 @@ fn gives_back_the_error_of_whoever_takes_the_items() {
 }
 
 /// Streams made of the bytes that matter.
+#[test]
+fn a_stream_that_breaks_off_into_json_is_over_there() {
+    let stream = b"data: a\r\n\r\n{\n  \"error\": {}\n}\ndata: b\n\n";
+    for size in [1, 2, 5, 11, 12, 100] {
+        let (mut parser, mut events, mut json) = (SseParser::new(100), 0, Vec::new());
+        for chunk in stream.chunks(size) {
+            let rest = parser.push(chunk, |_| {
+                events += 1;
+                Ok::<_, TooLong>(())
+            });
+            json.extend_from_slice(rest.expect("no line is long").unwrap_or_default());
+        }
+        assert_eq!((events, json.as_slice()), (1, &stream[11..]), "{size}");
+    }
+    check("data: {\ndata: }\n\n", &["|{\n}"]);
+}
+
 fn streams() -> impl Strategy<Value = Vec<u8>> {
     const TOKENS: [&[u8]; 14] = [
         b"data: ",

@@ -259,8 +259,7 @@ impl Items<'_> {
         let (key, told) = if content.is_empty() { ("summary", summary) } else { ("content", content) };
         let text = each(key, told, |node| node.object("")?.need_text("text"))?;
         let proof = item.text("encrypted_content")?.map(|data| {
-            seal::open(&data)
-                .unwrap_or((seal::Proves::Thought, Proof::new(Dialect::OpenAiResponses, whole)))
+            seal::open(&data).unwrap_or((seal::Proves::Thought, Proof::new(Dialect::OpenAiResponses, whole)))
         });
         self.said.thought(text.concat(), proof);
         Ok(())

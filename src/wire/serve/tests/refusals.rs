@@ -196,7 +196,9 @@ fn an_answer_that_breaks_off_is_never_ended_as_if_it_were_whole() {
             for by_event in [true, false] {
                 let mut writer = Writer::new(form(face), 7, 0);
                 let mut out = Vec::new();
-                spoken.iter().for_each(|event| writer.event(event, &mut out));
+                for event in &spoken {
+                    writer.event(event, &mut out);
+                }
                 out.extend_from_slice(writer.keep_alive());
                 if by_event {
                     writer.event(&reset, &mut out);

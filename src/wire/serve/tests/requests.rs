@@ -193,7 +193,9 @@ fn gather(value: &Value, path: String, paths: &mut Vec<String>) {
             }
         }
         Value::Array(list) => {
-            list.iter().enumerate().for_each(|(at, value)| gather(value, format!("{path}/{at}"), paths))
+            for (at, value) in list.iter().enumerate() {
+                gather(value, format!("{path}/{at}"), paths);
+            }
         }
         _ => {}
     }
