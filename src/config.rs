@@ -21,10 +21,12 @@ use crate::actors::table::{MemberSpec, ProviderSpec, RouteSpec};
 use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
 use crate::policy::routing::RouteOptions;
-use crate::words::ConfigError;
+use crate::words::{ConfigError, Price, TargetId};
 
 pub use key::{IssuedKey, KeyConfig, KeyFunction, KeySource};
 pub use model::{Ability, ModelConfig, PriceConfig};
+#[cfg(feature = "sidecar")]
+pub(crate) use presets::distance;
 pub use presets::{Preset, presets};
 pub use provider::{DialectConfig, ProviderConfig};
 pub use route::{MemberConfig, RouteConfig};
@@ -81,6 +83,16 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Checks everything, and returns what there is to call: each target, and its price, where that is known.
+    ///
+    /// # Errors
+    /// If a field is not right; the error names it.
+    pub fn targets(&self) -> Result<Vec<(TargetId, Option<Price>)>, ConfigError> {
+        let (_, plan) = self.check()?;
+        let targets = plan.providers.into_iter().flat_map(|provider| provider.targets);
+        Ok(targets.map(|target| (target.id, target.price)).collect())
+    }
+
     /// Checks everything and returns what the runtime runs by.
     pub(crate) fn check(&self) -> Result<(Limits, Plan), ConfigError> {
         let mut providers = self

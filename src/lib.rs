@@ -31,6 +31,9 @@ pub mod testing;
 #[cfg(feature = "drill")]
 pub mod drill;
 
+#[cfg(feature = "sidecar")]
+pub mod sidecar;
+
 pub use ractor;
 
 pub use config::{Config, ModelConfig, ProviderConfig, RouteConfig};

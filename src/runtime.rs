@@ -219,6 +219,16 @@ impl Runtime {
         if sent { answer.await.unwrap_or(Err(Error::Unavailable)) } else { Err(Error::Unavailable) }
     }
 
+    /// Estimates how many tokens a request's prompt has.
+    ///
+    /// # Errors
+    /// If there is no such route.
+    pub fn estimate_tokens(&self, request: &ChatRequest) -> Result<u64, Error> {
+        let table = self.shared.table();
+        let route = table.route(&request.route)?;
+        Ok(u64::from(table.needs(route, request).prompt_tokens))
+    }
+
     /// Returns what became of a recent call: what was planned, scored, refused, waited for. The recorder remembers
     /// the last `recorder_max` calls that ended.
     pub fn why(&self, call: CallId) -> Option<Arc<Flight>> {

@@ -196,7 +196,7 @@ pub(super) fn known(name: &str) -> String {
 }
 
 /// Returns how many letters must be put in, left out or changed to make one word of another (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
+pub(crate) fn distance(one: &str, other: &str) -> usize {
     let other: Vec<char> = other.chars().collect();
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (at, letter) in one.chars().enumerate() {

@@ -26,6 +26,8 @@ pub enum Refused<'a> {
     NotFound(&'a str),
     /// The body is longer than so many bytes.
     TooLong(usize),
+    /// The caller asked too often; when to come back.
+    TooMany(Duration),
 }
 
 /// An answer that is none, to be sent before any content.
@@ -47,6 +49,11 @@ pub fn refuse(face: Face, refused: Refused<'_>) -> Refusal {
         Refused::Unauthorised => Fault::new(Kind::Unauthorised, "the key is missing or wrong".to_owned()),
         Refused::NotFound(what) => Fault::new(Kind::NotFound, what.to_owned()),
         Refused::TooLong(bytes_max) => Fault::new(Kind::TooLarge, format!("the body is longer than {bytes_max} bytes")),
+        Refused::TooMany(wait) => Fault {
+            retry_after: Some(wait),
+            is_final: false,
+            ..Fault::new(Kind::RateLimited, "too many requests with this key".to_owned())
+        },
     };
     let mut headers = HeaderMap::with_capacity(3);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -1,0 +1,58 @@
+//! Asks a running sidecar where a call would go.
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use super::failed;
+
+pub async fn run(options: super::Explain) -> ExitCode {
+    let base = options.admin.trim_end_matches('/');
+    let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
+    let url = format!("{base}/explain/{}", options.route.replace('%', "%25").replace('?', "%3F").replace('#', "%23"));
+    let answer = async {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        client.get(&url).send().await?.text().await
+    };
+    let Ok(text) = answer.await else {
+        let hint = "is `standin serve` running, and is this its operators' address (--admin)?";
+        return failed(&format!("nobody answers at {base}; {hint}"));
+    };
+    let Ok(explained) = serde_json::from_str::<Value>(&text) else {
+        return failed(&format!("{base} is no sidecar's admin address; see `server.admin`"));
+    };
+    if let Some(error) = explained["error"].as_str() {
+        return failed(error);
+    }
+    print(&explained);
+    ExitCode::SUCCESS
+}
+
+fn print(explained: &Value) {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let percent =
+        |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
+    let millis = |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), |time| format!("{:.0} ms", time * 1e3));
+    println!("route {}", text(&explained["route"]));
+    if explained["last_resort"] == true {
+        println!("every target is ill; one is asked as a last resort");
+    }
+    println!("{:<40} {:>6} {:<10} {:>9} {:>9} {:>7}  why", "target", "share", "breaker", "TTFT p50", "p95", "errors");
+    for one in explained["planned"].as_array().into_iter().flatten() {
+        let health = &one["health"];
+        println!(
+            "{:<40} {:>6} {:<10} {:>9} {:>9} {:>7}  {}",
+            text(&one["target"]),
+            percent(&one["share"]),
+            text(&health["breaker"]),
+            millis(&health["time_to_first_token_s"]["p50"]),
+            millis(&health["time_to_first_token_s"]["p95"]),
+            percent(&health["failure_rate"]),
+            text(&one["why"]),
+        );
+    }
+    for one in explained["skipped"].as_array().into_iter().flatten() {
+        let back = one["back_in_s"].as_f64().map_or_else(String::new, |wait| format!(", back in {wait:.1} s"));
+        println!("{:<40} skipped: {}{back}", text(&one["target"]), text(&one["why"]));
+    }
+}

@@ -1,0 +1,17 @@
+//! Keys for clients.
+
+use std::process::ExitCode;
+
+use rand::distr::{Alphanumeric, SampleString as _};
+use standin::sidecar::Hash;
+
+/// Letters of a key: 190 bits.
+const LETTERS: usize = 32;
+
+pub fn run(options: &super::Key) -> ExitCode {
+    let key = format!("standin-{}", Alphanumeric.sample_string(&mut rand::rng(), LETTERS));
+    println!("The client's key, shown this once: {key}\n");
+    println!("Put this into the configuration:\n");
+    println!("[[server.keys]]\nname = {:?}\nsha256 = \"{}\"", options.name, Hash::of(&key));
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,143 @@
+//! The sidecar's program. It alone reads the environment and files, prints, and hears signals.
+
+mod check;
+mod explain;
+mod key;
+mod load;
+mod rehearse;
+mod serve;
+mod stand;
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Keeps agents' calls to language models alive while providers fail. Point a client's base URL at it, change nothing else.
+#[derive(Debug, Parser)]
+#[command(name = "standin", version, about, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  standin serve --drill                    try everything, without any key
+  OPENAI_API_KEY=… standin serve           serve the providers whose keys are in the environment
+  standin serve --config standin.toml      serve what a file says; SIGHUP or a changed file reloads it
+  standin check --config standin.toml --try
+  standin explain smart                    ask a running sidecar where a call would go, and why";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves OpenAI's, Anthropic's and Google's HTTP over the configured providers.
+    Serve(Serve),
+    /// Checks a configuration; with --try, asks every model for a word.
+    Check(Check),
+    /// Rehearses outages against a configuration: its providers are played by drills, and a report says what callers saw.
+    Drill(Drill),
+    /// Asks a running sidecar where a call would go now, and why.
+    Explain(Explain),
+    /// Makes a key for a client, and the lines to put into the configuration.
+    Key(Key),
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration; `standin.toml` in this folder if there is one, else what the keys in the environment allow.
+    #[arg(long, short, value_name = "FILE", env = "STANDIN_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Where clients connect, instead of what the configuration says (127.0.0.1:4000).
+    #[arg(long, value_name = "ADDR", env = "STANDIN_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Serves drills that are embedded: answers are echoes, no key is needed, nothing leaves this machine.
+    #[arg(long, conflicts_with = "config")]
+    drill: bool,
+    /// With --drill: a fifth of the attempts fails, in every way, and a provider's actor is killed every five seconds.
+    #[arg(long, requires = "drill")]
+    storm: bool,
+    /// How the log is written.
+    #[arg(long, value_enum, default_value_t = LogForm::Text)]
+    log: LogForm,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogForm {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+    /// Nothing.
+    Off,
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Asks every model for a word, which costs a few tokens each.
+    #[arg(long = "try")]
+    ask: bool,
+}
+
+#[derive(Debug, Args)]
+struct Drill {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The route that is rehearsed; the first one by name where absent.
+    #[arg(long, value_name = "ROUTE")]
+    route: Option<String>,
+    /// Calls a second.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rate: u32,
+    /// Seconds that each kind of trouble lasts.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+}
+
+#[derive(Debug, Args)]
+struct Explain {
+    /// The route, or `provider/model`.
+    route: String,
+    /// Where the running sidecar's operators connect.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4000")]
+    admin: String,
+}
+
+#[derive(Debug, Args)]
+struct Key {
+    /// What logs and metrics call the client.
+    name: String,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("cannot start: {error}")),
+    };
+    runtime.block_on(async {
+        match cli.command {
+            Command::Serve(options) => serve::run(options).await,
+            Command::Check(options) => check::run(options).await,
+            Command::Drill(options) => rehearse::run(options).await,
+            Command::Explain(options) => explain::run(options).await,
+            Command::Key(options) => key::run(&options),
+        }
+    })
+}
+
+/// Says what went wrong; code 2 for what the user can mend.
+fn failed(problem: &(impl Display + ?Sized)) -> ExitCode {
+    eprintln!("standin: {problem}");
+    ExitCode::from(2)
+}

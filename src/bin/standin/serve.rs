@@ -1,0 +1,141 @@
+//! Serves until a signal says otherwise.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use standin::sidecar::{Settings, Sidecar};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{LogForm, failed, load, stand};
+
+/// How often a file is looked at for changes.
+const LOOK: Duration = Duration::from_secs(2);
+
+pub async fn run(options: super::Serve) -> ExitCode {
+    log(options.log);
+    let stage = if options.drill {
+        match stand::Stage::start(options.storm).await {
+            Ok(stage) => Some(stage),
+            Err(error) => return failed(&error),
+        }
+    } else {
+        None
+    };
+    let (mut settings, file, about) = match &stage {
+        Some(stage) => (stage.settings(), None, "serving drills: answers are echoes".to_owned()),
+        None => match load::load(options.file.config.as_deref()) {
+            Ok(loaded) => (loaded.settings, loaded.file, loaded.about),
+            Err(problem) => return failed(&problem),
+        },
+    };
+    if let Some(listen) = options.listen {
+        settings.server.listen = listen;
+    }
+    let drain = settings.server.drain;
+    let sidecar = match Sidecar::start(settings.clone()).await {
+        Ok(sidecar) => sidecar,
+        Err(error) => return failed(&error),
+    };
+    if options.log != LogForm::Json {
+        introduce(&sidecar, &settings, &about);
+    }
+    if let Some(stage) = &stage {
+        stage.trouble(sidecar.runtime());
+    }
+    let end = until_told(&sidecar, file.as_deref(), options.listen).await;
+    if let Err(error) = end {
+        return failed(&error);
+    }
+    eprintln!("standin: draining, at most {} s; once more to stop at once", drain.as_secs());
+    let left = tokio::select! {
+        left = sidecar.stop(drain) => left,
+        _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
+    };
+    if left > 0 {
+        eprintln!("standin: {left} call(s) were cut off");
+    }
+    ExitCode::SUCCESS
+}
+
+/// Says where it is and what to do with it.
+fn introduce(sidecar: &Sidecar, settings: &Settings, about: &str) {
+    let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
+    let address = sidecar.address();
+    eprintln!("standin: {about}");
+    eprintln!("  OpenAI     base URL  {scheme}://{address}/v1");
+    eprintln!("  Anthropic  base URL  {scheme}://{address}");
+    eprintln!("  Gemini     base URL  {scheme}://{address}");
+    let routes: Vec<&str> = settings.runtime.routes.keys().map(String::as_str).collect();
+    eprintln!("  models     {} (and each provider/model)", routes.join(", "));
+    match sidecar.admin_address() {
+        Some(admin) => eprintln!("  operators  http://{admin}/health, /metrics, /explain/ROUTE"),
+        None if settings.server.is_admin_beside() => {
+            eprintln!("  operators  {scheme}://{address}/health, /metrics, /explain/ROUTE");
+        }
+        None => eprintln!("  operators  nowhere: set server.admin for health and metrics"),
+    }
+}
+
+/// Serves until it is told to stop; reloads a file that changes, or when told to.
+async fn until_told(
+    sidecar: &Sidecar,
+    file: Option<&Path>,
+    listen: Option<std::net::SocketAddr>,
+) -> std::io::Result<()> {
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut look = tokio::time::interval(LOOK);
+    let mut seen = file.and_then(stamp);
+    loop {
+        let told = tokio::select! {
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            _ = hang_up.recv() => true,
+            _ = look.tick() => false,
+        };
+        let Some(file) = file else {
+            if told {
+                tracing::warn!("there is no file to reload");
+            }
+            continue;
+        };
+        let now = stamp(file);
+        if told || now != seen {
+            seen = now;
+            reload(sidecar, file, listen).await;
+        }
+    }
+}
+
+async fn reload(sidecar: &Sidecar, file: &Path, listen: Option<std::net::SocketAddr>) {
+    let mut settings = match load::read(file) {
+        Ok(settings) => settings,
+        Err(problem) => return tracing::error!(problem, "the configuration stays as it was"),
+    };
+    if let Some(listen) = listen {
+        settings.server.listen = listen;
+    }
+    match sidecar.reload(settings).await {
+        Ok(()) => tracing::info!(file = %file.display(), "reloaded"),
+        Err(error) => tracing::error!(%error, "the configuration stays as it was"),
+    }
+}
+
+/// Tells versions of a file apart.
+fn stamp(file: &Path) -> Option<(PathBuf, SystemTime, u64)> {
+    let path = file.canonicalize().ok()?;
+    let data = path.metadata().ok()?;
+    Some((path, data.modified().ok()?, data.len()))
+}
+
+fn log(form: LogForm) {
+    let level = tracing_subscriber::filter::LevelFilter::INFO;
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
+    match form {
+        LogForm::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogForm::Json => lines.json().flatten_event(true).init(),
+        LogForm::Off => {}
+    }
+}

@@ -1,0 +1,114 @@
+//! The stage of `serve --drill`: three providers that answer over real HTTP on loopback, one of each dialect, and a route
+//! over them.
+
+use std::io;
+use std::time::Duration;
+
+use standin::config::{DialectConfig, PriceConfig};
+use standin::drill::Drill;
+use standin::sidecar::Settings;
+use standin::testing::{Answer, Answers, Crash, Fault, Latency, ProviderError, Question, RetryHint, Script, crash};
+use standin::{ModelConfig, ProviderConfig, RouteConfig, Runtime};
+
+/// The route over all drills; it also serves every name that no route has.
+pub const ROUTE: &str = "smart";
+/// How often a storm kills a provider's actor.
+const CRASH_EVERY: Duration = Duration::from_secs(5);
+/// What each way to fail is drawn with: eight of them make a fifth.
+const CHANCE: f64 = 0.025;
+
+/// A drill: its provider's name, its model, how it speaks, and what follows its address.
+const CAST: [(&str, &str, DialectConfig, &str); 3] = [
+    ("drill-openai", "gpt-5-mini", DialectConfig::OpenaiChat, "/v1"),
+    ("drill-anthropic", "claude-haiku-4-5", DialectConfig::Anthropic, "/v1"),
+    ("drill-gemini", "gemini-2.5-flash", DialectConfig::Gemini, "/v1beta"),
+];
+
+/// The drills; they end when this is dropped.
+pub struct Stage {
+    drills: Vec<Drill>,
+    storm: bool,
+}
+
+impl Stage {
+    /// Starts the drills.
+    pub async fn start(storm: bool) -> io::Result<Self> {
+        let mut drills = Vec::new();
+        for seed in (1..).take(CAST.len()) {
+            let script = Script {
+                seed,
+                first_token: Latency::LogNormal { median: Duration::from_millis(20), sigma: 0.3 },
+                per_token: Duration::from_millis(2),
+                answers: Answers::by(reply),
+                log_max: 0,
+                ..Script::default()
+            };
+            drills.push(Drill::start(script).await?);
+        }
+        Ok(Self { drills, storm })
+    }
+
+    /// Returns what serves them.
+    pub fn settings(&self) -> Settings {
+        let mut settings = Settings::default();
+        for (drill, (name, model, dialect, path)) in self.drills.iter().zip(CAST) {
+            let mut provider = ProviderConfig::new(format!("http://{}{path}", drill.address())).key("drill");
+            provider.dialect = Some(dialect);
+            let price = PriceConfig { input: 1.0, output: 4.0, cached_input: None };
+            let model_config = ModelConfig { price: Some(price), ..ModelConfig::default() };
+            settings.runtime.providers.insert(name.to_owned(), provider.model_with(model, model_config));
+        }
+        let targets = CAST.map(|(name, model, ..)| format!("{name}/{model}"));
+        let route = RouteConfig::new(targets.iter().map(String::as_str));
+        settings.runtime.routes.insert(ROUTE.to_owned(), route);
+        settings.server.default_route = Some(ROUTE.to_owned());
+        settings
+    }
+
+    /// Begins the storm, if there is to be one.
+    pub fn trouble(&self, runtime: &Runtime) {
+        if !self.storm {
+            return;
+        }
+        let faults = [
+            Fault::Reset,
+            Fault::CutAfter(0),
+            Fault::Empty,
+            Fault::InvalidJson,
+            Fault::Error(ProviderError::Server),
+            Fault::Error(ProviderError::Overloaded),
+            Fault::Error(ProviderError::BadGateway),
+            Fault::RateLimited(RetryHint::Millis(Duration::from_millis(300))),
+        ];
+        for drill in &self.drills {
+            for fault in &faults {
+                drill.handle().sometimes(CHANCE, fault.clone());
+            }
+        }
+        let runtime = runtime.clone();
+        tokio::spawn(async move {
+            let mut turn = tokio::time::interval(CRASH_EVERY);
+            for (name, ..) in CAST.iter().cycle() {
+                turn.tick().await;
+                crash(&runtime, Crash::ProviderPanics((*name).to_owned()));
+            }
+        });
+    }
+}
+
+/// Repeats what it is told, as drills do; calls a tool whose name shares a word with the question.
+fn reply(question: &Question) -> Answer {
+    let echo = Answer::echo(question);
+    if !echo.tool_calls.is_empty() || !question.tool_results.is_empty() {
+        return echo;
+    }
+    let said = question.user.to_lowercase();
+    let fits = |name: &str| name.split(['_', '-']).any(|word| word.len() > 3 && said.contains(&word.to_lowercase()));
+    match question.tools.iter().find(|tool| fits(&tool.name)) {
+        Some(tool) => {
+            let forced = Question { forced_tool: Some(tool.name.clone()), ..question.clone() };
+            Answer::echo(&forced)
+        }
+        None => echo,
+    }
+}

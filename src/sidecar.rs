@@ -1,0 +1,141 @@
+//! Floor 6: the sidecar, a face of [`Runtime`] for agents in any language: OpenAI's, Anthropic's and Google's HTTP on an
+//! address of one's own.
+//!
+//! In flow HTTP requests of clients that changed nothing but their base URL, out flow answers of whichever provider can
+//! give them, in the caller's dialect. It knows the runtime by its public face and no actor, sends nothing anywhere by
+//! itself, and never ends an answer that broke off as if it were whole.
+
+mod access;
+mod admin;
+mod body;
+mod chat;
+mod endpoint;
+mod listen;
+mod metrics;
+mod record;
+mod service;
+mod settings;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::runtime::{Runtime, StartError};
+use crate::words::ConfigError;
+
+use listen::Listening;
+use service::{Current, Door, State};
+
+pub use access::{ClientKey, Hash};
+pub use settings::{ServerConfig, Settings, SettingsError, Streams, TlsConfig};
+
+/// How long connections may take to close once their last answer is out.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+
+/// A sidecar that serves.
+pub struct Sidecar {
+    state: Arc<State>,
+    address: SocketAddr,
+    admin: Option<SocketAddr>,
+    stopping: watch::Sender<bool>,
+    connections: Arc<Semaphore>,
+    connections_max: u32,
+    listeners: JoinSet<()>,
+}
+
+impl Sidecar {
+    /// Starts a runtime and serves it.
+    ///
+    /// # Errors
+    /// If a field is not right, or an address is taken; the error names the field.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        settings.server.check()?;
+        let tls = settings.server.tls.as_ref().map(listen::acceptor).transpose()?;
+        let listener = listen::bind("server.listen", settings.server.listen).await?;
+        let admin = match settings.server.admin {
+            Some(address) => Some(listen::bind("server.admin", address).await?),
+            None => None,
+        };
+        let runtime = Runtime::builder().config(settings.runtime.clone()).start().await?;
+        let connections_max = u32::try_from(settings.server.connections_max).unwrap_or(u32::MAX >> 3);
+        let (stopping, stop) = watch::channel(false);
+        let mut sidecar = Self {
+            state: Arc::new(State::new(runtime, &settings)),
+            address: local(&listener)?,
+            admin: admin.as_ref().map(local).transpose()?,
+            stopping,
+            connections: Arc::new(Semaphore::new(connections_max as usize)),
+            connections_max,
+            listeners: JoinSet::new(),
+        };
+        let door = if settings.server.is_admin_beside() { Door::Both } else { Door::Clients };
+        let clients = Listening {
+            state: sidecar.state.clone(),
+            door,
+            tls,
+            connections: sidecar.connections.clone(),
+            head_timeout: settings.server.head_timeout,
+            stopping: stop,
+        };
+        if let Some(admin) = admin {
+            let operators = Listening {
+                door: Door::Admin,
+                tls: None,
+                connections: Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX)),
+                ..clients.clone()
+            };
+            sidecar.listeners.spawn(operators.run(admin));
+        }
+        sidecar.listeners.spawn(clients.run(listener));
+        Ok(sidecar)
+    }
+
+    /// Returns where clients connect.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Returns where operators connect, where that is an address of its own.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Returns the runtime that is served.
+    pub fn runtime(&self) -> &Runtime {
+        &self.state.runtime
+    }
+
+    /// Takes up new settings without dropping a call: providers, routes, keys and times. Addresses, TLS and the number of
+    /// connections stay as they were.
+    ///
+    /// # Errors
+    /// If a field is not right: everything stays as it was.
+    pub async fn reload(&self, settings: Settings) -> Result<(), StartError> {
+        settings.server.check()?;
+        self.state.runtime.reconfigure(settings.runtime.clone()).await?;
+        self.state.replace(Current::new(&settings));
+        Ok(())
+    }
+
+    /// Accepts nothing more, waits until calls in flight have ended or the time is over, then stops. Returns how many
+    /// calls were cut off.
+    pub async fn stop(mut self, deadline: Duration) -> usize {
+        self.stopping.send_replace(true);
+        while self.listeners.join_next().await.is_some() {}
+        let left = self.state.runtime.drain(deadline).await;
+        // What was cut off says so to its callers, and the last bytes go out.
+        let _ = tokio::time::timeout(CLOSE_MAX, self.connections.acquire_many(self.connections_max)).await;
+        left
+    }
+}
+
+/// The most connections of operators.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, ConfigError> {
+    listener.local_addr().map_err(|error| ConfigError::new("server.listen", error.to_string()))
+}

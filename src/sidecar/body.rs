@@ -1,0 +1,216 @@
+//! Bodies of responses: whole, or a stream that is written as its reader takes it.
+//!
+//! In flow the runtime's events, out flow bytes in the caller's dialect. A reader that takes nothing is asked for nothing:
+//! the runtime's own channel fills, and the provider waits. An answer that breaks off ends uncleanly, after its error has
+//! gone out; it never looks whole.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::Stream as _;
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep};
+
+use super::record::Record;
+use crate::runtime::ReplyStream;
+use crate::wire::serve::Writer;
+use crate::words::{Error, Reply, ReplyEvent};
+
+/// Bytes that go out in one piece, if they are there at once.
+const PIECE: usize = 16 * 1024;
+
+/// A response's body.
+pub(super) enum ReplyBody {
+    /// All of it.
+    Whole(Bytes),
+    /// A stream.
+    Stream(Box<Streaming>),
+}
+
+impl ReplyBody {
+    pub(super) fn whole(bytes: Bytes) -> Self {
+        Self::Whole(bytes)
+    }
+}
+
+/// An answer on its way.
+pub(super) struct Streaming {
+    source: Source,
+    writer: Writer,
+    out: Vec<u8>,
+    keep_alive: Duration,
+    quiet: Pin<Box<Sleep>>,
+    state: Pace,
+    record: Record,
+}
+
+/// Where the events come from.
+enum Source {
+    /// As they come.
+    Live(ReplyStream),
+    /// When the answer is whole.
+    Buffered(Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>),
+}
+
+/// How far the body is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Running,
+    /// The last bytes are out; `true` if the end is clean.
+    Ended(bool),
+    /// What is out is being flushed; then the connection breaks.
+    Breaking,
+    Over,
+}
+
+impl Streaming {
+    /// Returns the body of a stream whose first event, if any, came already.
+    pub(super) fn live(
+        stream: ReplyStream,
+        first: Option<Result<ReplyEvent, Error>>,
+        writer: Writer,
+        keep_alive: Duration,
+        record: Record,
+    ) -> Self {
+        let mut streaming = Self::new(Source::Live(stream), writer, keep_alive, record);
+        match first {
+            Some(event) => streaming.take(event),
+            None => streaming.keep_alive(),
+        }
+        streaming
+    }
+
+    /// Returns the body of a stream that waits for the whole answer.
+    pub(super) fn buffered(
+        reply: Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>,
+        writer: Writer,
+        keep_alive: Duration,
+        record: Record,
+    ) -> Self {
+        let mut streaming = Self::new(Source::Buffered(reply), writer, keep_alive, record);
+        streaming.keep_alive();
+        streaming
+    }
+
+    fn new(source: Source, writer: Writer, keep_alive: Duration, record: Record) -> Self {
+        let quiet = Box::pin(tokio::time::sleep(keep_alive));
+        Self { source, writer, out: Vec::new(), keep_alive, quiet, state: Pace::Running, record }
+    }
+
+    fn keep_alive(&mut self) {
+        self.out.extend_from_slice(self.writer.keep_alive());
+    }
+
+    fn take(&mut self, event: Result<ReplyEvent, Error>) {
+        match event {
+            Ok(event) => {
+                self.writer.event(&event, &mut self.out);
+                if let ReplyEvent::Finished(finished) = &event {
+                    self.record.finished(finished);
+                    self.state = Pace::Ended(true);
+                }
+            }
+            Err(error) => {
+                self.writer.failed(&error, &mut self.out);
+                self.record.failed(&error);
+                self.state = Pace::Ended(false);
+            }
+        }
+    }
+
+    /// Writes what is there; tells whether more may come at once.
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.source {
+            Source::Live(stream) => match Pin::new(stream).poll_next(cx) {
+                Poll::Ready(Some(event)) => self.take(event),
+                Poll::Ready(None) => self.take(Err(Error::Crashed)),
+                Poll::Pending => return Poll::Pending,
+            },
+            Source::Buffered(reply) => match reply.as_mut().poll(cx) {
+                Poll::Ready(Ok(reply)) => self.play(reply),
+                Poll::Ready(Err(error)) => self.take(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            },
+        }
+        Poll::Ready(())
+    }
+
+    /// Writes a whole answer as a stream.
+    fn play(&mut self, reply: Reply) {
+        for event in super::chat::events(reply) {
+            self.take(Ok(event));
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        while self.state == Pace::Running && self.out.len() < PIECE {
+            if self.advance(cx).is_pending() {
+                break;
+            }
+        }
+        if !self.out.is_empty() {
+            self.quiet.as_mut().reset(Instant::now() + self.keep_alive);
+            let bytes = Bytes::from(std::mem::take(&mut self.out));
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        match self.state {
+            Pace::Running => {
+                if self.quiet.as_mut().poll(cx).is_ready() {
+                    self.keep_alive();
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
+            // The error event goes out before the connection breaks: a turn for the flush.
+            Pace::Ended(false) => {
+                self.state = Pace::Breaking;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Pace::Breaking => {
+                self.state = Pace::Over;
+                Poll::Ready(Some(Err(Broken)))
+            }
+            Pace::Ended(true) | Pace::Over => Poll::Ready(None),
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
+            Self::Stream(streaming) => streaming.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// The answer broke off; the connection must show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Broken;
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer broke off")
+    }
+}
+
+impl std::error::Error for Broken {}

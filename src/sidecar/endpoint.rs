@@ -1,0 +1,184 @@
+//! Which address asks for what.
+
+use http::{HeaderMap, Method};
+
+use crate::wire::serve::Face;
+
+/// What an address and a method ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    /// An answer; Gemini's address names the model and whether to stream.
+    Chat { face: Face, model: Option<String>, stream: bool },
+    /// How long a prompt is.
+    CountTokens { face: Face, model: Option<String> },
+    /// The names one may ask for, or one of them.
+    Models { face: Face, one: Option<String> },
+    /// The runtime's health.
+    Health,
+    /// Whether calls can be answered.
+    Ready,
+    /// Whether the process runs.
+    Live,
+    /// Counters, for Prometheus.
+    Metrics,
+    /// Where a call of a route would go.
+    Explain { route: String },
+    /// Nothing but that something listens.
+    Root,
+    /// Something, by another method.
+    WrongMethod { allow: &'static str },
+    /// Nothing.
+    Unknown,
+}
+
+impl Endpoint {
+    /// Reads an address.
+    pub(super) fn of(method: &Method, path: &str, headers: &HeaderMap) -> Self {
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let (endpoint, allow) = match path {
+            "" => (Self::Root, "GET"),
+            "/health" => (Self::Health, "GET"),
+            "/ready" => (Self::Ready, "GET"),
+            "/live" => (Self::Live, "GET"),
+            "/metrics" => (Self::Metrics, "GET"),
+            _ => match path.strip_prefix("/explain/") {
+                Some(route) => (Self::Explain { route: unescaped(route) }, "GET"),
+                None => match api(path, headers) {
+                    Some(found) => found,
+                    None => return Self::Unknown,
+                },
+            },
+        };
+        let fits = match *method {
+            Method::POST => allow == "POST",
+            Method::GET | Method::HEAD => allow == "GET",
+            _ => false,
+        };
+        if fits { endpoint } else { Self::WrongMethod { allow } }
+    }
+
+    /// Tells whether it is for operators.
+    pub(super) fn is_admin(&self) -> bool {
+        matches!(self, Self::Health | Self::Metrics | Self::Explain { .. })
+    }
+}
+
+/// Reads the providers' own addresses. Clients differ in whether `/v1` is part of their base URL, so it may be left out.
+fn api(path: &str, headers: &HeaderMap) -> Option<(Endpoint, &'static str)> {
+    let chat = |face| Some((Endpoint::Chat { face, model: None, stream: false }, "POST"));
+    if let Some(rest) = path.strip_prefix("/v1beta") {
+        return gemini(rest);
+    }
+    let rest = path.strip_prefix("/v1").unwrap_or(path);
+    match rest {
+        "/chat/completions" => return chat(Face::OpenAiChat),
+        "/responses" => return chat(Face::OpenAiResponses),
+        "/messages" => return chat(Face::Anthropic),
+        "/messages/count_tokens" => {
+            return Some((Endpoint::CountTokens { face: Face::Anthropic, model: None }, "POST"));
+        }
+        _ => {}
+    }
+    let face = if headers.contains_key("anthropic-version") { Face::Anthropic } else { Face::OpenAiChat };
+    match rest.strip_prefix("/models")? {
+        "" => Some((Endpoint::Models { face, one: None }, "GET")),
+        one if one.contains(':') && !one.contains("/ft:") => gemini(rest),
+        one => Some((Endpoint::Models { face, one: Some(unescaped(one.strip_prefix('/')?)) }, "GET")),
+    }
+}
+
+fn gemini(rest: &str) -> Option<(Endpoint, &'static str)> {
+    let face = Face::Gemini;
+    let rest = rest.strip_prefix("/models")?;
+    let Some(one) = rest.strip_prefix('/') else {
+        return rest.is_empty().then_some((Endpoint::Models { face, one: None }, "GET"));
+    };
+    let Some((model, method)) = one.rsplit_once(':') else {
+        return Some((Endpoint::Models { face, one: Some(unescaped(one)) }, "GET"));
+    };
+    let model = Some(unescaped(model));
+    let endpoint = match method {
+        "generateContent" => Endpoint::Chat { face, model, stream: false },
+        "streamGenerateContent" => Endpoint::Chat { face, model, stream: true },
+        "countTokens" => Endpoint::CountTokens { face, model },
+        _ => return None,
+    };
+    Some((endpoint, "POST"))
+}
+
+/// Reads `%2F` and its like; what is no escape stays as it is.
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escaped = match rest {
+            [b'%', high, low, ..] => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                digit(*high).zip(digit(*low)).and_then(|(high, low)| u8::try_from(16 * high + low).ok())
+            }
+            _ => None,
+        };
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &rest[3..] } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(method: &str, path: &str) -> Endpoint {
+        Endpoint::of(&method.parse().expect("a method"), path, &HeaderMap::new())
+    }
+
+    fn chat(face: Face, model: Option<&str>, stream: bool) -> Endpoint {
+        Endpoint::Chat { face, model: model.map(str::to_owned), stream }
+    }
+
+    #[test]
+    fn every_dialects_addresses_are_known() {
+        let models = |face, one: Option<&str>| Endpoint::Models { face, one: one.map(str::to_owned) };
+        for (method, path, expected) in [
+            ("POST", "/v1/chat/completions", chat(Face::OpenAiChat, None, false)),
+            ("POST", "/chat/completions", chat(Face::OpenAiChat, None, false)),
+            ("POST", "/v1/responses/", chat(Face::OpenAiResponses, None, false)),
+            ("POST", "/v1/messages", chat(Face::Anthropic, None, false)),
+            (
+                "POST",
+                "/v1beta/models/gemini-2.5-flash:generateContent",
+                chat(Face::Gemini, Some("gemini-2.5-flash"), false),
+            ),
+            ("POST", "/v1/models/a%2Fb:streamGenerateContent", chat(Face::Gemini, Some("a/b"), true)),
+            (
+                "POST",
+                "/v1beta/models/m:countTokens",
+                Endpoint::CountTokens { face: Face::Gemini, model: Some("m".into()) },
+            ),
+            ("GET", "/v1/models", models(Face::OpenAiChat, None)),
+            ("GET", "/v1/models/openai/gpt-5-mini", models(Face::OpenAiChat, Some("openai/gpt-5-mini"))),
+            ("GET", "/v1beta/models", models(Face::Gemini, None)),
+            ("GET", "/v1beta/models/m", models(Face::Gemini, Some("m"))),
+            ("HEAD", "/", Endpoint::Root),
+            ("GET", "/health", Endpoint::Health),
+            ("GET", "/explain/smart", Endpoint::Explain { route: "smart".into() }),
+            ("GET", "/v1/chat/completions", Endpoint::WrongMethod { allow: "POST" }),
+            ("DELETE", "/v1/models", Endpoint::WrongMethod { allow: "GET" }),
+            ("POST", "/v1/images", Endpoint::Unknown),
+            ("POST", "/v1beta/models/m:explode", Endpoint::Unknown),
+            ("POST", "/v1beta", Endpoint::Unknown),
+        ] {
+            assert_eq!(of(method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn anthropics_list_of_models_is_told_by_its_header() {
+        let headers = HeaderMap::from_iter([(
+            http::HeaderName::from_static("anthropic-version"),
+            http::HeaderValue::from_static("2023-06-01"),
+        )]);
+        let endpoint = Endpoint::of(&Method::GET, "/v1/models", &headers);
+        assert_eq!(endpoint, Endpoint::Models { face: Face::Anthropic, one: None });
+    }
+}

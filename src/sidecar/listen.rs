@@ -1,0 +1,133 @@
+//! Connections: accepted, bounded, timed and drained. HTTP/1.1, by TLS where configured.
+//!
+//! In flow sockets, out flow requests to the service. It never gives an idle or slow connection more than its time, nor
+//! accepts more connections than it was told to hold.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, ServerConfig as RustlsConfig};
+
+use super::service::{Door, State, answer};
+use super::settings::TlsConfig;
+use crate::words::ConfigError;
+
+/// How long to wait when the system has no more sockets.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The longest a TLS handshake may take.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// What a listener serves.
+#[derive(Clone)]
+pub(super) struct Listening {
+    pub(super) state: Arc<State>,
+    pub(super) door: Door,
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) connections: Arc<Semaphore>,
+    pub(super) head_timeout: Duration,
+    /// Turns true when nothing new is to be accepted.
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+impl Listening {
+    /// Accepts connections until it is told to stop.
+    pub(super) async fn run(mut self, listener: TcpListener) {
+        loop {
+            let Ok(permit) = self.connections.clone().acquire_owned().await else { return };
+            let accepted = tokio::select! {
+                biased;
+                _ = self.stopping.wait_for(|stopping| *stopping) => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    #[expect(clippy::disallowed_methods, reason = "a connection holds no state that outlives it")]
+                    tokio::spawn(self.clone().serve(stream, permit));
+                }
+                Err(error) => {
+                    // One connection's own end, or a lack of sockets that others' ends will cure.
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn serve(self, stream: TcpStream, _permit: OwnedSemaphorePermit) {
+        // Without it small writes wait 40 ms for the client's acknowledgement.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = self.tls.clone() else { return self.speak(stream).await };
+        match tokio::time::timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.speak(stream).await,
+            Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn speak(mut self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let (state, door) = (self.state, self.door);
+        let service = service_fn(move |request| answer(state.clone(), door, request));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.head_timeout)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        let stop = async { drop(self.stopping.wait_for(|stopping| *stopping).await) };
+        let ended = tokio::select! {
+            biased;
+            ended = connection.as_mut() => ended,
+            () = stop => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended badly");
+        }
+    }
+}
+
+/// Reads certificate and key.
+pub(super) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, ConfigError> {
+    let problem = |field: &str, path: &std::path::Path, what: String| {
+        ConfigError::new(format!("server.tls.{field}"), format!("{}: {what}", path.display()))
+    };
+    let chain = CertificateDer::pem_file_iter(&config.certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| problem("certificate", &config.certificate, error.to_string()))?;
+    if chain.is_empty() {
+        return Err(problem("certificate", &config.certificate, "holds no certificate".to_owned()));
+    }
+    let key =
+        PrivateKeyDer::from_pem_file(&config.key).map_err(|error| problem("key", &config.key, error.to_string()))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config_rustls = RustlsConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(|error| problem("key", &config.key, format!("does not go with the certificate: {error}")))?;
+    config_rustls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config_rustls)))
+}
+
+/// Binds an address; says which, where it cannot.
+pub(super) async fn bind(field: &str, address: std::net::SocketAddr) -> Result<TcpListener, ConfigError> {
+    let problem = |error: io::Error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::AddrInUse => "; something listens there already: choose another with --listen",
+            io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
+            _ => "",
+        };
+        ConfigError::new(field, format!("cannot listen on {address}: {error}{remedy}"))
+    };
+    TcpListener::bind(address).await.map_err(problem)
+}

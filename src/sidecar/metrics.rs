@@ -1,0 +1,209 @@
+//! What can be counted, for Prometheus: named by OpenTelemetry's conventions for generative AI where these have a name.
+//!
+//! In flow calls that ended, out flows text. What the runtime publishes itself (breakers, attempts in flight) is read when
+//! somebody asks. Labels are names out of the configuration, never what a caller wrote.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::runtime::HealthSnapshot;
+use crate::words::{AttemptRecord, TargetId};
+
+/// Seconds from a hundredth to five minutes: OpenTelemetry's advice for durations of these operations.
+const SECONDS: [f64; 14] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+/// Seconds a token, from .1 ms to a second.
+const SECONDS_A_TOKEN: [f64; 13] = [0.0001, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.4, 1.0];
+/// Every state a breaker can be in.
+const BREAKER_STATES: [&str; 4] = ["closed", "open", "half_open", "ramp"];
+
+/// A text that many labels share.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Text(Arc<str>);
+
+impl EncodeLabelValue for Text {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        encoder.write_str(&self.0)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    route: Text,
+    face: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: Text,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetLabels {
+    gen_ai_provider_name: Text,
+    gen_ai_request_model: Text,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AttemptLabels {
+    gen_ai_provider_name: Text,
+    gen_ai_request_model: Text,
+    outcome: &'static str,
+}
+
+#[expect(clippy::struct_field_names, reason = "these are the convention's names")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TokenLabels {
+    gen_ai_provider_name: Text,
+    gen_ai_request_model: Text,
+    gen_ai_token_type: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BreakerLabels {
+    gen_ai_provider_name: Text,
+    gen_ai_request_model: Text,
+    state: &'static str,
+}
+
+type Seconds = Family<TargetLabels, Histogram, fn() -> Histogram>;
+
+/// What is counted.
+pub(super) struct Metrics {
+    registry: Registry,
+    calls: Family<CallLabels, Counter>,
+    failovers: Family<RouteLabels, Counter>,
+    attempts: Family<AttemptLabels, Counter>,
+    tokens: Family<TokenLabels, Counter>,
+    cost: Family<TargetLabels, Counter<f64, AtomicU64>>,
+    duration: Seconds,
+    first_token: Seconds,
+    per_token: Seconds,
+    breaker: Family<BreakerLabels, Gauge>,
+    in_flight: Family<TargetLabels, Gauge>,
+    calls_in_flight: Gauge,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let seconds: fn() -> Histogram = || Histogram::new(SECONDS);
+        let seconds_a_token: fn() -> Histogram = || Histogram::new(SECONDS_A_TOKEN);
+        let metrics = Self {
+            registry: Registry::default(),
+            calls: Family::default(),
+            failovers: Family::default(),
+            attempts: Family::default(),
+            tokens: Family::default(),
+            cost: Family::default(),
+            duration: Family::new_with_constructor(seconds),
+            first_token: Family::new_with_constructor(seconds),
+            per_token: Family::new_with_constructor(seconds_a_token),
+            breaker: Family::default(),
+            in_flight: Family::default(),
+            calls_in_flight: Gauge::default(),
+        };
+        let mut registry = Registry::default();
+        registry.register("standin_calls", "Calls that ended, by route, dialect and outcome", metrics.calls.clone());
+        registry.register("standin_failovers", "Attempts beyond a call's first", metrics.failovers.clone());
+        registry.register("standin_attempts", "Attempts that ended, by outcome", metrics.attempts.clone());
+        registry.register("gen_ai_client_tokens", "Tokens used, by type", metrics.tokens.clone());
+        registry.register("standin_cost_usd", "Dollars spent, lost attempts included", metrics.cost.clone());
+        let duration = "gen_ai_client_operation_duration";
+        registry.register_with_unit(duration, "Duration of attempts", Unit::Seconds, metrics.duration.clone());
+        let first = "gen_ai_server_time_to_first_token";
+        registry.register_with_unit(
+            first,
+            "Time to an attempt's first content",
+            Unit::Seconds,
+            metrics.first_token.clone(),
+        );
+        let per_token = "gen_ai_server_time_per_output_token";
+        registry.register_with_unit(
+            per_token,
+            "Time per token after the first",
+            Unit::Seconds,
+            metrics.per_token.clone(),
+        );
+        registry.register("standin_breaker_state", "1 for the state a breaker is in", metrics.breaker.clone());
+        registry.register("standin_attempts_in_flight", "Attempts in flight", metrics.in_flight.clone());
+        registry.register("standin_calls_in_flight", "Calls in flight", metrics.calls_in_flight.clone());
+        Self { registry, ..metrics }
+    }
+
+    /// Counts a call that ended.
+    pub(super) fn call(&self, route: &Arc<str>, face: &'static str, outcome: &'static str, attempts: &[AttemptRecord]) {
+        let route = Text(route.clone());
+        self.calls.get_or_create(&CallLabels { route: route.clone(), face, outcome }).inc();
+        if let Some(more) = attempts.len().checked_sub(2) {
+            self.failovers.get_or_create(&RouteLabels { route }).inc_by(more as u64 + 1);
+        }
+        for attempt in attempts {
+            self.attempt(attempt);
+        }
+    }
+
+    fn attempt(&self, attempt: &AttemptRecord) {
+        let (provider, model) = (Text(attempt.target.provider.clone()), Text(attempt.target.model.clone()));
+        let target = labels(&attempt.target);
+        let ended = AttemptLabels {
+            gen_ai_provider_name: provider.clone(),
+            gen_ai_request_model: model.clone(),
+            outcome: attempt.end.name(),
+        };
+        self.attempts.get_or_create(&ended).inc();
+        for (gen_ai_token_type, tokens) in [("input", attempt.usage.input), ("output", attempt.usage.output)] {
+            let (gen_ai_provider_name, gen_ai_request_model) = (provider.clone(), model.clone());
+            let labels = TokenLabels { gen_ai_provider_name, gen_ai_request_model, gen_ai_token_type };
+            self.tokens.get_or_create(&labels).inc_by(tokens);
+        }
+        if let Some(dollars) = attempt.cost_usd {
+            self.cost.get_or_create(&target).inc_by(dollars);
+        }
+        self.duration.get_or_create(&target).observe(attempt.took.as_secs_f64());
+        let Some(first) = attempt.first_token else { return };
+        self.first_token.get_or_create(&target).observe(first.as_secs_f64());
+        if attempt.won() && attempt.usage.output > 1 {
+            let rest: Duration = attempt.took.saturating_sub(first);
+            self.per_token.get_or_create(&target).observe(rest.as_secs_f64() / (attempt.usage.output - 1) as f64);
+        }
+    }
+
+    /// Returns everything as text, with what the runtime publishes now.
+    pub(super) fn render(&self, health: &HealthSnapshot) -> String {
+        self.breaker.clear();
+        self.in_flight.clear();
+        self.calls_in_flight.set(i64::try_from(health.calls).unwrap_or(i64::MAX));
+        for (target, health) in health.providers.iter().flat_map(|provider| &provider.targets) {
+            let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = labels(target);
+            for state in BREAKER_STATES {
+                let labels = BreakerLabels {
+                    gen_ai_provider_name: gen_ai_provider_name.clone(),
+                    gen_ai_request_model: gen_ai_request_model.clone(),
+                    state,
+                };
+                self.breaker.get_or_create(&labels).set(i64::from(health.breaker.name() == state));
+            }
+            self.in_flight.get_or_create(&labels(target)).set(i64::from(health.in_flight));
+        }
+        let mut out = String::new();
+        encode(&mut out, &self.registry).expect("a text can always be written to memory");
+        out
+    }
+}
+
+fn labels(target: &TargetId) -> TargetLabels {
+    TargetLabels {
+        gen_ai_provider_name: Text(target.provider.clone()),
+        gen_ai_request_model: Text(target.model.clone()),
+    }
+}

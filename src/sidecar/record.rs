@@ -1,0 +1,90 @@
+//! What is written down of every call: one line in the log, and the counters. Never a word of what was said.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::service::State;
+use crate::words::{AttemptRecord, Error, Finished};
+
+/// A call's record; written when the call has ended, or when its caller has left.
+pub(super) struct Record {
+    state: Arc<State>,
+    route: Arc<str>,
+    face: &'static str,
+    client: Option<String>,
+    stream: bool,
+    begun: Instant,
+    written: bool,
+}
+
+impl Record {
+    pub(super) fn new(
+        state: Arc<State>,
+        route: Arc<str>,
+        face: &'static str,
+        client: Option<String>,
+        stream: bool,
+    ) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "how long a call took is told by the clock")]
+        let begun = Instant::now();
+        Self { state, route, face, client, stream, begun, written: false }
+    }
+
+    /// Writes down how a call ended well.
+    pub(super) fn finished(&mut self, finished: &Finished) {
+        let target = finished.target.to_string();
+        self.write("ok", Some(&target), finished.cost_usd, &finished.attempts);
+    }
+
+    /// Writes down how it failed.
+    pub(super) fn failed(&mut self, error: &Error) {
+        self.write(error.name(), None, None, error.attempts());
+    }
+
+    fn write(
+        &mut self,
+        outcome: &'static str,
+        target: Option<&str>,
+        cost_usd: Option<f64>,
+        attempts: &[AttemptRecord],
+    ) {
+        if std::mem::replace(&mut self.written, true) {
+            return;
+        }
+        // A name that no route has is whatever a caller wrote: it is no label.
+        let known = outcome != "invalid";
+        let nobody: Arc<str> = Arc::from("unknown");
+        let route = if known { &self.route } else { &nobody };
+        self.state.metrics.call(route, self.face, outcome, attempts);
+        if !tracing::enabled!(tracing::Level::INFO) {
+            return;
+        }
+        let tried: Vec<String> = attempts
+            .iter()
+            .map(|attempt| format!("{} {} {} ms", attempt.target, attempt.end.name(), attempt.took.as_millis()))
+            .collect();
+        let (input, output) =
+            attempts.iter().find(|attempt| attempt.won()).map_or((0, 0), |won| (won.usage.input, won.usage.output));
+        tracing::info!(
+            target: "standin::calls",
+            route = %route,
+            dialect = self.face,
+            client = self.client.as_deref(),
+            stream = self.stream,
+            outcome,
+            answered_by = target,
+            took_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            input_tokens = input,
+            output_tokens = output,
+            cost_usd,
+            attempts = tried.join(", "),
+            "call"
+        );
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.write("caller_left", None, None, &[]);
+    }
+}

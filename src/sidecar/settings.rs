@@ -1,0 +1,315 @@
+//! What the sidecar is told: one TOML file of a `[server]` table and the runtime's configuration.
+//!
+//! In flows a text and a way to look up the environment, out flow settings or an error that names the field and the
+//! remedy. `${NAME}` in any text stands for a variable of the environment, `${NAME:-other}` for that or another text.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::access::ClientKey;
+use crate::config::{Config, distance};
+use crate::words::ConfigError;
+
+/// Everything in the file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// The `[server]` table.
+    pub server: ServerConfig,
+    /// The rest: providers, routes, limits.
+    pub runtime: Config,
+}
+
+/// How the sidecar serves.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Where clients connect. Loopback by default, where no key is asked for; elsewhere `keys` are required.
+    pub listen: SocketAddr,
+    /// Where health, metrics and explanations are. Beside the clients' endpoints where absent, if those are on loopback;
+    /// elsewhere there is none then.
+    pub admin: Option<SocketAddr>,
+    /// Certificate and key for TLS on `listen`.
+    pub tls: Option<TlsConfig>,
+    /// Who may call. Empty asks nobody for a key, on loopback only.
+    pub keys: Vec<ClientKey>,
+    /// The most connections; one more waits to be accepted. 10 000.
+    pub connections_max: usize,
+    /// The longest a request's body may be. 64 MiB.
+    pub body_bytes_max: usize,
+    /// The longest a request's head may take to arrive, and a connection may be idle. 15 s.
+    #[serde(with = "humantime_serde")]
+    pub head_timeout: Duration,
+    /// The longest a request's body may take to arrive. 60 s.
+    #[serde(with = "humantime_serde")]
+    pub body_timeout: Duration,
+    /// How long a stream may be silent before a keep-alive is sent; the first also sends the head. 10 s.
+    #[serde(with = "humantime_serde")]
+    pub keep_alive: Duration,
+    /// The route that serves model names which no route has, so that agents can keep the names they know. Such a name is an
+    /// error where absent.
+    pub default_route: Option<String>,
+    /// How streams are delivered. As they come, unless a request's header says otherwise.
+    pub streams: Streams,
+    /// How long calls in flight may take to end when the sidecar stops. 30 s.
+    #[serde(with = "humantime_serde")]
+    pub drain: Duration,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4_000),
+            admin: None,
+            tls: None,
+            keys: Vec::new(),
+            connections_max: 10_000,
+            body_bytes_max: 64 * 1024 * 1024,
+            head_timeout: Duration::from_secs(15),
+            body_timeout: Duration::from_secs(60),
+            keep_alive: Duration::from_secs(10),
+            default_route: None,
+            streams: Streams::Live,
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How streams are delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Streams {
+    /// As they come; an answer that breaks off ends with an error.
+    Live,
+    /// When the answer is whole and valid, so that failover stays invisible to the end.
+    Buffered,
+}
+
+/// Certificate and key, PEM files.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The certificate and its chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+impl ServerConfig {
+    /// Checks what no field can check by itself.
+    ///
+    /// # Errors
+    /// The error names the field.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if !self.listen.ip().is_loopback() && self.keys.is_empty() {
+            let problem = "is not loopback: anybody could spend your money; add `[[server.keys]]`, see `standin key`";
+            return Err(ConfigError::new("server.listen", problem));
+        }
+        if self.connections_max == 0 {
+            return Err(ConfigError::new("server.connections_max", "must be 1 or more"));
+        }
+        if self.body_bytes_max == 0 {
+            return Err(ConfigError::new("server.body_bytes_max", "must be 1 or more"));
+        }
+        for (field, time) in
+            [("head_timeout", self.head_timeout), ("body_timeout", self.body_timeout), ("keep_alive", self.keep_alive)]
+        {
+            if time.is_zero() {
+                return Err(ConfigError::new(format!("server.{field}"), "must be longer than 0 s"));
+            }
+        }
+        for (at, key) in self.keys.iter().enumerate() {
+            if self.keys[..at].iter().any(|known| known.name == key.name || known.sha256 == key.sha256) {
+                let problem = format!("`{}` stands there twice, by its name or its hash", key.name);
+                return Err(ConfigError::new("server.keys", problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whether health and metrics are beside the clients' endpoints.
+    pub fn is_admin_beside(&self) -> bool {
+        self.admin.is_none() && self.listen.ip().is_loopback()
+    }
+}
+
+/// Why a file is refused.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SettingsError {
+    /// It is no TOML; the text shows where.
+    Syntax(String),
+    /// A field is not right.
+    Field(ConfigError),
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(problem) => f.write_str(problem.trim_end()),
+            Self::Field(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+impl From<ConfigError> for SettingsError {
+    fn from(error: ConfigError) -> Self {
+        Self::Field(error)
+    }
+}
+
+impl Settings {
+    /// Reads a file's text. `environment` looks up a variable.
+    ///
+    /// # Errors
+    /// If it is no TOML, a variable is missing, or a field is unknown or not right.
+    pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let mut table: Table =
+            text.parse().map_err(|error: toml::de::Error| SettingsError::Syntax(error.to_string()))?;
+        for (key, value) in &mut table {
+            expand(value, key, &environment)?;
+        }
+        let server = match table.remove("server") {
+            Some(server) => read("server", server)?,
+            None => ServerConfig::default(),
+        };
+        let settings = Self { server, runtime: read("", Value::Table(table))? };
+        settings.server.check()?;
+        Ok(settings)
+    }
+}
+
+/// Reads a table; names the field that does not fit, and the one that was meant.
+fn read<T: serde::de::DeserializeOwned>(at: &str, value: Value) -> Result<T, ConfigError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let inner = error.path().to_string();
+        let field = match (at, inner.as_str()) {
+            ("", inner) => inner.to_owned(),
+            (at, ".") => at.to_owned(),
+            (at, inner) => format!("{at}.{inner}"),
+        };
+        let problem = error.into_inner().to_string();
+        let problem = problem.lines().next().unwrap_or_default();
+        ConfigError::new(field, suggestion(problem).unwrap_or_else(|| problem.to_owned()))
+    })
+}
+
+/// Says what was probably meant: of "unknown field `lisen`, expected one of `listen`, `admin`".
+fn suggestion(problem: &str) -> Option<String> {
+    let mut names = problem.split('`').skip(1).step_by(2);
+    let unknown = names.next().filter(|_| problem.starts_with("unknown "))?;
+    let near = names.map(|known| (distance(unknown, known), known)).min()?;
+    let close = near.0 <= 1 + unknown.len() / 4;
+    close.then(|| format!("{problem}; did you mean `{}`?", near.1))
+}
+
+/// Puts the environment's variables into every text.
+fn expand(value: &mut Value, at: &str, environment: &impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
+    match value {
+        Value::String(text) if text.contains("${") => *text = expanded(text, at, environment)?,
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate() {
+                expand(item, &format!("{at}[{index}]"), environment)?;
+            }
+        }
+        Value::Table(table) => {
+            for (key, item) in table {
+                expand(item, &format!("{at}.{key}"), environment)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn expanded(text: &str, at: &str, environment: &impl Fn(&str) -> Option<String>) -> Result<String, ConfigError> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let (inside, after) =
+            after.split_once('}').ok_or_else(|| ConfigError::new(at, "has a `${` without its `}`"))?;
+        let (name, other) = inside.split_once(":-").map_or((inside, None), |(name, other)| (name, Some(other)));
+        let found = environment(name).filter(|value| !value.is_empty());
+        let value = found.or_else(|| other.map(str::to_owned)).ok_or_else(|| {
+            let problem =
+                format!("the environment has no `{name}`; set it, or write `${{{name}:-…}}` for another text");
+            ConfigError::new(at, problem)
+        })?;
+        out.push_str(before);
+        out.push_str(&value);
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Settings, SettingsError> {
+        Settings::parse(text, |name| (name == "KEY").then(|| "sk-\"1\"".to_owned()))
+    }
+
+    fn refused(text: &str) -> String {
+        parse(text).expect_err("a bad file").to_string()
+    }
+
+    #[test]
+    fn a_file_has_a_server_and_the_runtimes_configuration() {
+        let settings = parse(
+            r#"
+            calls_max = 7
+            [server]
+            listen = "127.0.0.1:0"
+            drain = "5s"
+            streams = "buffered"
+            [providers.a]
+            base_url = "http://127.0.0.1:1/v1"
+            keys = ["${KEY}"]
+            models.m = {}
+            [routes.smart]
+            targets = ["a/m"]
+            "#,
+        )
+        .expect("a good file");
+        assert_eq!((settings.server.listen.port(), settings.server.streams), (0, Streams::Buffered));
+        assert_eq!((settings.server.drain, settings.runtime.calls_max), (Duration::from_secs(5), 7));
+        assert!(settings.runtime.check().is_ok());
+        assert!(!format!("{settings:?}").contains("sk-"));
+    }
+
+    #[test]
+    fn an_unknown_field_is_an_error_with_a_suggestion() {
+        assert_eq!(refused("[server]\nlisen = \"127.0.0.1:1\"").split("; ").last(), Some("did you mean `listen`?"));
+        let error = refused("[providers.a]\nbase_url = \"http://x\"\nkey = [\"1\"]");
+        assert!(error.starts_with("providers.a") && error.contains("did you mean `keys`?"), "{error}");
+        let error = refused("[provider.a]\nbase_url = \"http://x\"");
+        assert!(error.contains("did you mean `providers`?"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_variable_is_named_and_another_text_can_stand_for_it() {
+        let error = refused("[providers.a]\nbase_url = \"x\"\nkeys = [\"ok\", \"${OTHER}\"]");
+        assert!(error.starts_with("providers.a.keys[1]: the environment has no `OTHER`"), "{error}");
+        assert!(refused("[server]\nlisten = \"${KEY\"").contains("without its `}`"));
+        let settings = parse("[server]\nlisten = \"127.0.0.1:${PORT:-4100}\"").expect("a good file");
+        assert_eq!(settings.server.listen.port(), 4_100);
+    }
+
+    #[test]
+    fn who_listens_beyond_loopback_needs_keys() {
+        assert!(refused("[server]\nlisten = \"0.0.0.0:4000\"").starts_with("server.listen: is not loopback"));
+    }
+
+    #[test]
+    fn what_is_no_toml_says_where() {
+        assert!(refused("[server\n").contains("line 1"));
+        assert!(refused("[server]\nlisten = 7").starts_with("server.listen: "));
+    }
+}
