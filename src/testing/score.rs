@@ -75,8 +75,8 @@ impl Score {
     }
 
     /// Plays a fault's part in an answer; those that replace the answer or change what it says have none here.
-    /// `error` is the dialect's error within a good answer.
-    pub(crate) fn spoil(&mut self, fault: &Fault, error: impl FnOnce() -> Bytes) {
+    /// `error` is the dialect's error within a good answer, after so many pieces of it.
+    pub(crate) fn spoil(&mut self, fault: &Fault, error: impl FnOnce(usize) -> Bytes) {
         match fault {
             Fault::StallAfter(tokens) => {
                 self.keep_tokens(*tokens);
@@ -92,7 +92,7 @@ impl Score {
                 } else {
                     self.beats.clear();
                 }
-                self.beats.push(Beat { wait: Duration::ZERO, bytes: error(), tokens: 0 });
+                self.beats.push(Beat { wait: Duration::ZERO, bytes: error(self.beats.len()), tokens: 0 });
                 self.refit();
             }
             Fault::TruncatedJson => {
@@ -183,8 +183,8 @@ impl Sheet {
         self.marks.push((self.bytes.len(), tokens));
     }
 
-    /// Returns the pieces: the first with content comes after `first`, each later one `per_token` after the one
-    /// before; what has no content comes at once.
+    /// Returns the pieces: the first token comes after `first`, each later one `per_token` after the one before, and a
+    /// piece with its last token; what has no content comes at once.
     pub(crate) fn beats(self, first: Duration, per_token: Duration) -> Vec<Beat> {
         let mut rest = Bytes::from(self.bytes);
         let mut begin = 0;
@@ -194,7 +194,11 @@ impl Sheet {
             .map(|(end, tokens)| {
                 let bytes = rest.split_to(end - begin);
                 begin = end;
-                let wait = if tokens == 0 { Duration::ZERO } else { std::mem::replace(&mut wait_next, per_token) };
+                let more = per_token.saturating_mul(tokens.saturating_sub(1));
+                let wait = match tokens {
+                    0 => Duration::ZERO,
+                    _ => std::mem::replace(&mut wait_next, per_token).saturating_add(more),
+                };
                 Beat { wait, bytes, tokens }
             })
             .collect()
