@@ -101,7 +101,8 @@ impl Fault {
     }
 }
 
-/// The errors that providers are known by. Each dialect has its own words for them.
+/// The errors that providers are known by. Each dialect and each accent has its own words and statuses for them; those
+/// here are OpenAI's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProviderError {
@@ -179,7 +180,7 @@ impl ProviderError {
     }
 }
 
-/// How a 429 says when to come back.
+/// How a 429 says when to come back. A provider that has no such way of saying it says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryHint {
     /// It does not.

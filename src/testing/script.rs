@@ -19,7 +19,7 @@ const LATENCY_MAX: Duration = Duration::from_secs(3_600);
 pub struct Script {
     /// Who it is, of those who speak OpenAI's dialects.
     pub accent: Accent,
-    /// The models it serves and lists; another one is a 404. Empty serves any model and lists none.
+    /// The models it serves and lists; another one is a 404, or what its accent says then. Empty serves any model and lists none.
     pub models: Vec<String>,
     /// The API keys it takes; without one of them a request is a 401. Empty asks for none.
     pub keys: Vec<String>,

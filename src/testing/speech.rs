@@ -3,6 +3,8 @@
 mod fields;
 mod json;
 mod openai;
+#[cfg(test)]
+mod recorded;
 mod responses;
 
 use std::time::Duration;

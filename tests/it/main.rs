@@ -11,6 +11,7 @@ mod messages;
 mod operators;
 mod privacy;
 mod reconfigure;
+mod rehearsal_responses;
 mod strategies;
 mod streams;
 mod supervision;

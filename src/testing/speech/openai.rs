@@ -205,8 +205,8 @@ struct Frame<'a> {
     after_usage: String,
     usage: String,
     no_usage: String,
-    /// All text so far.
-    said: String,
+    /// All text so far, where every chunk repeats it.
+    said: Option<String>,
 }
 
 impl<'a> Frame<'a> {
@@ -229,14 +229,14 @@ impl<'a> Frame<'a> {
             after_usage: head(after, "chunk"),
             no_usage: no_usage.replace("$usage", &usage),
             usage,
-            said: String::new(),
+            said: shapes.choice.contains("$said").then(String::new),
         }
     }
 
     /// Writes a chunk that goes on; `text` is the text in it.
     fn delta(&mut self, out: &mut Vec<u8>, delta: &[u8], text: &str) {
-        if self.shapes.choice.contains("$said") {
-            self.said.push_str(text);
+        if let Some(said) = &mut self.said {
+            said.push_str(text);
         }
         put(out, &self.before_choices);
         self.choice(out, delta, text, None);
@@ -261,7 +261,8 @@ impl<'a> Frame<'a> {
 
     /// Writes the chunk that has nothing but the usage.
     fn usage(&self, out: &mut Vec<u8>) {
-        for part in [&self.before_choices, &self.between, r#","usage":"#, &self.usage, &self.after_usage] {
+        let usage = self.shapes.usage_chunk.replace("$usage", &self.usage);
+        for part in [&self.before_choices, &self.between, &usage, &self.after_usage] {
             put(out, part);
         }
     }
@@ -277,7 +278,7 @@ impl<'a> Frame<'a> {
                 quote(out, reason);
             }
             ("piece", _) => quote(out, text),
-            ("said", _) => quote(out, &self.said),
+            ("said", _) => quote(out, self.said.as_deref().unwrap_or_default()),
             (other, _) => unreachable!("no choice has ${other}"),
         });
     }
@@ -393,3 +394,6 @@ fn finish<'a>(shapes: &'a Shapes, finish: Finish<'a>) -> &'a str {
         Finish::Said(word) => word,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,3 +128,6 @@ fn end(finish: Finish<'_>) -> End<'_> {
         Finish::Said(reason) => End::Incomplete(reason),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -289,7 +289,7 @@ fn content(rules: &Rules, message: &Fields, path: &str, kinds: &[&str]) -> Check
         }
         match kind {
             "text" | "refusal" => text.push_str(text_field(part, &path, kind)?),
-            "image_url" => {
+            "image_url" if rules.parts == Parts::Official => {
                 let image = object_field(part, &path, kind)?;
                 text_field(image, &format!("{path}.{kind}"), "url")?;
             }
@@ -397,10 +397,13 @@ fn response_format(rules: &Rules, fields: &Fields, talk: &Talk) -> Checked<Form>
         "json_schema" => {
             let named = object_field(format, path, "json_schema")?;
             let path = "response_format.json_schema";
+            let schema = Value::Object(object_field(named, path, "schema")?.clone());
+            if !rules.is_pedantic {
+                return Ok(Form::Schema(schema));
+            }
             let name = text_field(named, path, "name")?;
             check_name(name, &format!("{path}.name"))?;
-            let schema = Value::Object(object_field(named, path, "schema")?.clone());
-            let is_strict = rules.is_pedantic && named.get("strict") == Some(&Value::Bool(true));
+            let is_strict = named.get("strict") == Some(&Value::Bool(true));
             if let Some(problem) = loose_schema(&schema, &[]).filter(|_| is_strict) {
                 let message = format!("Invalid schema for response_format '{name}': {problem}");
                 return Err(wrong(Some("response_format"), None, message));

@@ -30,8 +30,9 @@ pub(in crate::testing::speech) struct Shapes {
     pub(in crate::testing::speech) no_usage: [&'static str; 2],
     /// What the last chunk says of it: `$usage`.
     pub(in crate::testing::speech) end_usage: &'static str,
-    /// Whether there is a chunk for it besides.
+    /// Whether there is a chunk for it besides, and what that says: `$usage`.
     pub(in crate::testing::speech) own_usage: Own,
+    pub(in crate::testing::speech) usage_chunk: &'static str,
     /// What a stream ends with.
     pub(in crate::testing::speech) done: &'static str,
     /// How a failure after a 200 looks in a stream and in a whole answer, where that is not simply an error: `$id`,
@@ -89,6 +90,7 @@ pub(super) const OPENAI: Shapes = Shapes {
     no_usage: ["", r#","usage":null"#],
     end_usage: "",
     own_usage: Own::Asked,
+    usage_chunk: r#","usage":$usage"#,
     done: "data: [DONE]\n\n",
     failure: None,
     whole: r#"{"id":$id,"object":"chat.completion","created":$created,"model":$model,"choices":[{"index":0,"message":$message,"logprobs":null,"finish_reason":$finish}],"usage":$usage,"service_tier":"default","system_fingerprint":"fp_standin"}"#,
@@ -277,14 +279,16 @@ pub(super) const OPENROUTER: Shapes = Shapes {
         r#","reasoning":$text,"reasoning_details":[{"type":"reasoning.text","text":$text,"format":"unknown","index":0}]"#,
     ],
     one_call: r#"{"type":"function","index":$index,"id":$id,"function":{"name":$name,"arguments":$arguments}}"#,
-    usage: r#"{"prompt_tokens":$input,"completion_tokens":$output,"total_tokens":$total,"cost":0.000971,"is_byok":false,"prompt_tokens_details":{"cached_tokens":$cached,"cache_write_tokens":0,"audio_tokens":0,"video_tokens":0},"cost_details":{"upstream_inference_cost":0.000971},"completion_tokens_details":{"reasoning_tokens":$reasoning,"image_tokens":0,"audio_tokens":0}}"#,
+    usage: r#"{"prompt_tokens":$input,"completion_tokens":$output,"total_tokens":$total,"cost":0.000971,"is_byok":false,"prompt_tokens_details":{"cached_tokens":$cached,"cache_write_tokens":0,"audio_tokens":0,"video_tokens":0},"cost_details":{"upstream_inference_cost":0.000971,"upstream_inference_prompt_cost":0.000596,"upstream_inference_completions_cost":0.000375},"completion_tokens_details":{"reasoning_tokens":$reasoning,"image_tokens":0,"audio_tokens":0}}"#,
     ..OPENAI
 };
 
 /// Every chunk repeats all that was said and counted; the last one is called done.
 pub(super) const PERPLEXITY: Shapes = Shapes {
     id: "$uuid",
-    chunk: "data: {\"choices\":[$choices],\"citations\":[\"https://standin.test\"],\"created\":$created,\"id\":$id,\
+    chunk: "data: {\"choices\":[$choices],\"citations\":[\"https://standin.test\"],\
+        \"search_results\":[{\"title\":\"A page\",\"url\":\"https://standin.test\",\"date\":null,\"last_updated\":\
+        \"2026-01-01\",\"snippet\":\"A page.\",\"source\":\"web\",\"place_metadata\":null}],\"created\":$created,\"id\":$id,\
         \"model\":$model,\"object\":\"chat.completion.$kind\"$usage}\n\n",
     choice: r#"{"delta":$delta$end,"index":0,"message":{"content":$said,"role":"assistant"}}"#,
     opening: None,
@@ -294,7 +298,7 @@ pub(super) const PERPLEXITY: Shapes = Shapes {
     end_usage: r#","usage":$usage"#,
     own_usage: Own::Never,
     done: "",
-    whole: r#"{"id":$id,"model":$model,"created":$created,"usage":$usage,"citations":["https://standin.test"],"object":"chat.completion","choices":[{"index":0,"message":$message,"delta":{"role":"assistant","content":""},"finish_reason":$finish}]}"#,
+    whole: r#"{"id":$id,"model":$model,"created":$created,"usage":$usage,"citations":["https://standin.test"],"search_results":[{"title":"A page","url":"https://standin.test","date":null,"last_updated":"2026-01-01","snippet":"A page.","source":"web"}],"object":"chat.completion","choices":[{"index":0,"message":$message,"delta":{"role":"assistant","content":""},"finish_reason":$finish}]}"#,
     message: r#"{"role":"assistant","content":$content$thought$calls}"#,
     usage: r#"{"prompt_tokens":$input,"completion_tokens":$output,"total_tokens":$total,"search_context_size":"low","cost":{"input_tokens_cost":0.00054,"output_tokens_cost":0.00017,"request_cost":0.005,"total_cost":0.00571}}"#,
     ..OPENAI
@@ -340,7 +344,8 @@ pub(super) const LLAMACPP: Shapes = Shapes {
     choice: r#"{"finish_reason":$finish,"index":0,"delta":$delta}"#,
     opening: Some(r#"{"role":"assistant","content":null}"#),
     no_usage: ["", ""],
-    whole: r#"{"choices":[{"finish_reason":$finish,"index":0,"message":$message}],"created":$created,"model":$model,"system_fingerprint":"b7010-c27efd2bd","object":"chat.completion","usage":$usage,"id":$id,"timings":{"cache_n":0,"prompt_n":84,"prompt_ms":292.377,"predicted_n":47,"predicted_ms":391.773}}"#,
+    usage_chunk: r#","usage":$usage,"timings":{"cache_n":0,"prompt_n":84,"prompt_ms":292.377,"prompt_per_token_ms":3.48,"prompt_per_second":287.3,"predicted_n":47,"predicted_ms":391.773,"predicted_per_token_ms":8.33,"predicted_per_second":119.96}"#,
+    whole: r#"{"choices":[{"finish_reason":$finish,"index":0,"message":$message}],"created":$created,"model":$model,"system_fingerprint":"b7010-c27efd2bd","object":"chat.completion","usage":$usage,"id":$id,"timings":{"cache_n":0,"prompt_n":84,"prompt_ms":292.377,"prompt_per_token_ms":3.48,"prompt_per_second":287.3,"predicted_n":47,"predicted_ms":391.773,"predicted_per_token_ms":8.33,"predicted_per_second":119.96}}"#,
     message: r#"{"role":"assistant"$thought,"content":$content$calls}"#,
     usage: r#"{"completion_tokens":$output,"prompt_tokens":$input,"total_tokens":$total,"prompt_tokens_details":{"cached_tokens":$cached}}"#,
     ..OPENAI
