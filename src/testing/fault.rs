@@ -190,9 +190,10 @@ pub enum RetryHint {
     /// `retry-after-ms: 1500`.
     Millis(Duration),
     /// `retry-after` with an HTTP date, rounded up to a second, and a `date` to compare it with. By the wall clock,
-    /// the only one dates know: the one thing that no seed decides.
+    /// the only one dates know: no seed decides it.
     Date(Duration),
-    /// `x-ratelimit-remaining-requests: 0` and `x-ratelimit-reset-requests: 6m0s`.
+    /// `x-ratelimit-remaining-requests: 0` and `x-ratelimit-reset-requests: 6m0s`, or what an accent has of that: seconds at
+    /// Azure, the wall clock's milliseconds at OpenRouter.
     Reset(Duration),
     /// Only "Please try again in 20s" in the message.
     Text(Duration),

@@ -16,8 +16,8 @@ use crate::testing::script::Accent;
 use crate::testing::speech::fields::Problem;
 use crate::testing::speech::json::{fill, filled, go_duration, put, quote, quote_or_null};
 use crate::testing::speech::{Account, Headers, Refusal};
-pub(in crate::testing::speech) use rules::THOUGHT_MARK;
-pub(in crate::testing::speech) use shapes::{Own, Shapes};
+pub(crate) use rules::THOUGHT_MARK;
+pub(crate) use shapes::{Own, Shapes};
 use wording::{Said, Wording};
 
 /// The farthest date a `retry-after` names, from now: HTTP's dates have four digits for the year.
@@ -31,27 +31,27 @@ type Templates = &'static [(&'static str, &'static str)];
 
 /// One provider's accent.
 #[derive(Debug)]
-pub(in crate::testing::speech) struct Manner {
+pub(crate) struct Manner {
     /// Headers that may hold the key; `authorization` holds it as a bearer token.
-    pub(in crate::testing::speech) keys: &'static [&'static str],
+    pub(crate) keys: &'static [&'static str],
     /// What every response's head tells.
     headers: Templates,
     /// What a good answer's head tells besides.
     good_headers: Templates,
     /// Whether an address must name the API's version, unless its path does.
-    pub(in crate::testing::speech) is_versioned: bool,
+    pub(crate) is_versioned: bool,
     /// Whether it answers as the one model it has, whatever the request says.
-    pub(in crate::testing::speech) has_one_model: bool,
+    pub(crate) has_one_model: bool,
     /// What keeps a stream alive.
-    pub(in crate::testing::speech) keep_alive: &'static [u8],
-    pub(in crate::testing::speech) rules: Rules,
-    pub(in crate::testing::speech) shapes: Shapes,
+    pub(crate) keep_alive: &'static [u8],
+    pub(crate) rules: Rules,
+    pub(crate) shapes: Shapes,
     wording: Wording,
 }
 
 impl Manner {
     /// Returns an accent's row.
-    pub(in crate::testing::speech) const fn of(accent: Accent) -> &'static Self {
+    pub(crate) const fn of(accent: Accent) -> &'static Self {
         match accent {
             Accent::OpenAi => &OPENAI,
             Accent::Azure => &AZURE,
@@ -70,7 +70,7 @@ impl Manner {
     }
 
     /// Returns one of the errors providers are known by, in this one's words; in OpenAI's, where it has none.
-    pub(in crate::testing::speech) fn error(&self, error: ProviderError, model: &str) -> Refusal {
+    pub(crate) fn error(&self, error: ProviderError, model: &str) -> Refusal {
         if error == ProviderError::BadGateway {
             return Refusal::page(502, BAD_GATEWAY);
         }
@@ -78,7 +78,7 @@ impl Manner {
     }
 
     /// Returns what it says of a request that it cannot take.
-    pub(in crate::testing::speech) fn malformed(&self, problem: &Problem) -> Refusal {
+    pub(crate) fn malformed(&self, problem: &Problem) -> Refusal {
         let own = &self.wording.malformed;
         let said = Said {
             status: if problem.status == 400 { own.status } else { problem.status },
@@ -91,12 +91,12 @@ impl Manner {
     }
 
     /// Returns what it says of an address where nothing is.
-    pub(in crate::testing::speech) fn nothing(&self, place: &str) -> Refusal {
+    pub(crate) fn nothing(&self, place: &str) -> Refusal {
         self.refuse(&self.wording.nothing, place, 0, "")
     }
 
     /// Returns its 429 for a limit of so many requests a minute, with as much of the hint as it ever gives.
-    pub(in crate::testing::speech) fn rate_limit(&self, hint: RetryHint, limit: u32, model: &str) -> Refusal {
+    pub(crate) fn rate_limit(&self, hint: RetryHint, limit: u32, model: &str) -> Refusal {
         let hints = &self.wording.hints;
         let (headers, text, wait) = match hint {
             RetryHint::Silent => (&[][..], "", Duration::ZERO),
@@ -126,7 +126,7 @@ impl Manner {
     }
 
     /// Returns the headers that tell of request id and limits.
-    pub(in crate::testing::speech) fn headers(&self, account: &Account<'_>) -> Headers {
+    pub(crate) fn headers(&self, account: &Account<'_>) -> Headers {
         let Account { id, processing, requests, tokens, is_refused } = account;
         let header = |(name, template): &(&'static str, &'static str)| {
             let value = filled(template, |out, hole| match hole {
@@ -176,7 +176,7 @@ impl Manner {
 }
 
 /// Writes 16 hexadecimal digits as a UUID.
-pub(in crate::testing::speech) fn uuid(id: &str) -> String {
+pub(crate) fn uuid(id: &str) -> String {
     let (a, b) = id.split_at(id.len().min(8));
     let (b, c) = b.split_at(b.len().min(4));
     format!("{a}-{b}-4{}-8000-{id:0>12.12}", c.get(..3).unwrap_or("000"))
@@ -209,7 +209,7 @@ fn epoch_millis(wait: Duration) -> u128 {
 
 const BEARER: &[&str] = &["authorization"];
 
-pub(in crate::testing::speech) static OPENAI: Manner = BASE;
+pub(crate) static OPENAI: Manner = BASE;
 
 const BASE: Manner = Manner {
     keys: BEARER,
@@ -234,7 +234,7 @@ const BASE: Manner = Manner {
 };
 
 /// The same at `/responses`.
-pub(in crate::testing::speech) static OPENAI_RESPONSES: Manner = Manner { wording: wording::OPENAI_RESPONSES, ..BASE };
+pub(crate) static OPENAI_RESPONSES: Manner = Manner { wording: wording::OPENAI_RESPONSES, ..BASE };
 
 static AZURE: Manner = Manner {
     keys: &["api-key", "authorization"],

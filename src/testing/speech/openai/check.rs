@@ -12,7 +12,7 @@ use crate::words::Tool;
 
 /// What a provider takes. Recorded traffic proves what is refused here; where there is none, nothing is.
 #[derive(Debug)]
-pub(in crate::testing::speech) struct Rules {
+pub(crate) struct Rules {
     /// The parameters it knows; `None` overlooks what it does not know.
     pub(super) parameters: Option<&'static [&'static str]>,
     /// The same for the fields of a message.
@@ -21,7 +21,7 @@ pub(in crate::testing::speech) struct Rules {
     pub(super) parts: Parts,
     /// Whether it is as strict as OpenAI about what it could overlook: a tool choice without tools, a JSON form
     /// nobody speaks of, an effort of an unknown name.
-    pub(in crate::testing::speech) is_pedantic: bool,
+    pub(crate) is_pedantic: bool,
     /// The word that insists on some tool.
     pub(super) required: &'static str,
     pub(super) temperature_max: f64,

@@ -44,7 +44,7 @@ pub(super) const DEEPSEEK: Rules = Rules { parts: Parts::Text, also: &[deepseek_
 pub(super) const QWEN: Rules = Rules { also: &[qwen_streams], ..LAX };
 
 /// How DeepSeek's ids of calls end that were thought about first.
-pub(in crate::testing::speech) const THOUGHT_MARK: &str = "t";
+pub(crate) const THOUGHT_MARK: &str = "t";
 
 /// DeepSeek thinks unless told otherwise. Then it chooses its tools itself, and within a loop of tools it wants its
 /// thoughts back.

@@ -2,67 +2,67 @@
 
 /// An answer's bytes: templates, whose holes are JSON.
 #[derive(Debug)]
-pub(in crate::testing::speech) struct Shapes {
+pub(crate) struct Shapes {
     /// An answer's id, of `$id`, `$uuid` and `$created`.
-    pub(in crate::testing::speech) id: &'static str,
+    pub(crate) id: &'static str,
     /// A call's id, of the answer's `$id`, the call's `$index` and a `$thought` mark.
-    pub(in crate::testing::speech) call_id: &'static str,
+    pub(crate) call_id: &'static str,
 
     /// What a stream begins with.
-    pub(in crate::testing::speech) prelude: &'static str,
+    pub(crate) prelude: &'static str,
     /// A chunk: `$id`, `$created`, `$model`, `$choices`, `$usage`, and `$kind`, a chunk or done.
-    pub(in crate::testing::speech) chunk: &'static str,
+    pub(crate) chunk: &'static str,
     /// A chunk's choice: `$delta`, `$finish` (or null), `$end` (the finish if there is one), `$piece` (the text in
     /// it), `$said` (all text so far).
-    pub(in crate::testing::speech) choice: &'static str,
+    pub(crate) choice: &'static str,
     /// The first delta; nobody has to begin with one.
-    pub(in crate::testing::speech) opening: Option<&'static str>,
+    pub(crate) opening: Option<&'static str>,
     /// Deltas of a `$text`.
-    pub(in crate::testing::speech) text: &'static str,
-    pub(in crate::testing::speech) thought: &'static str,
+    pub(crate) text: &'static str,
+    pub(crate) thought: &'static str,
     /// A call's beginning: `$index`, `$id`, `$name`, and `$arguments` where it comes whole.
-    pub(in crate::testing::speech) call: &'static str,
+    pub(crate) call: &'static str,
     /// More of a call: `$index`, `$arguments`; `None` where it comes whole.
-    pub(in crate::testing::speech) arguments: Option<&'static str>,
+    pub(crate) arguments: Option<&'static str>,
     /// The last delta.
-    pub(in crate::testing::speech) closing: &'static str,
+    pub(crate) closing: &'static str,
     /// What an ordinary chunk says of usage: unasked, and asked.
-    pub(in crate::testing::speech) no_usage: [&'static str; 2],
+    pub(crate) no_usage: [&'static str; 2],
     /// What the last chunk says of it: `$usage`.
-    pub(in crate::testing::speech) end_usage: &'static str,
+    pub(crate) end_usage: &'static str,
     /// Whether there is a chunk for it besides, and what that says: `$usage`.
-    pub(in crate::testing::speech) own_usage: Own,
-    pub(in crate::testing::speech) usage_chunk: &'static str,
+    pub(crate) own_usage: Own,
+    pub(crate) usage_chunk: &'static str,
     /// What a stream ends with.
-    pub(in crate::testing::speech) done: &'static str,
+    pub(crate) done: &'static str,
     /// How a failure after a 200 looks in a stream and in a whole answer, where that is not simply an error: `$id`,
     /// `$created`, `$model`.
-    pub(in crate::testing::speech) failure: Option<[&'static str; 2]>,
+    pub(crate) failure: Option<[&'static str; 2]>,
 
     /// A whole answer: `$id`, `$created`, `$model`, `$message`, `$finish`, `$usage`.
-    pub(in crate::testing::speech) whole: &'static str,
+    pub(crate) whole: &'static str,
     /// Its message: `$content`, `$thought`, `$calls`.
-    pub(in crate::testing::speech) message: &'static str,
+    pub(crate) message: &'static str,
     /// The content where there is none but calls.
-    pub(in crate::testing::speech) silence: &'static str,
+    pub(crate) silence: &'static str,
     /// The content where it holds the `$thought` beside the `$text`.
-    pub(in crate::testing::speech) thoughtful: Option<&'static str>,
+    pub(crate) thoughtful: Option<&'static str>,
     /// Without and with a thought, `$text`.
-    pub(in crate::testing::speech) thoughts: [&'static str; 2],
+    pub(crate) thoughts: [&'static str; 2],
     /// Without and with calls, `$list`.
-    pub(in crate::testing::speech) calls: [&'static str; 2],
+    pub(crate) calls: [&'static str; 2],
     /// One of them: `$index`, `$id`, `$name`, `$arguments`.
-    pub(in crate::testing::speech) one_call: &'static str,
+    pub(crate) one_call: &'static str,
 
     /// `$input`, `$output`, `$total`, `$cached`, `$missed`, `$reasoning`, `$visible`.
-    pub(in crate::testing::speech) usage: &'static str,
+    pub(crate) usage: &'static str,
     /// How it spells that the answer was said, was cut, and wants tools called.
-    pub(in crate::testing::speech) finish: [&'static str; 3],
+    pub(crate) finish: [&'static str; 3],
 }
 
 /// Whether usage has a chunk of its own at a stream's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::testing::speech) enum Own {
+pub(crate) enum Own {
     Never,
     Asked,
     Always,

@@ -13,7 +13,7 @@ pub(super) use servers::{LLAMACPP, OLLAMA, VLLM};
 
 /// How a provider says no.
 #[derive(Debug)]
-pub(super) struct Wording {
+pub(crate) struct Wording {
     /// An error's body: `$message`, `$type`, `$param`, `$code` are JSON, `$status` is a number, `$loc` an array.
     pub(super) body: &'static str,
     /// The content type of errors, where it is not JSON's.
@@ -31,7 +31,7 @@ pub(super) struct Wording {
 
 /// How a 429 says when to come back; what is empty is never said.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Hints {
+pub(crate) struct Hints {
     pub(super) seconds: Templates,
     pub(super) millis: Templates,
     pub(super) date: Templates,
@@ -41,7 +41,7 @@ pub(super) struct Hints {
 
 /// One no. The message may name the `$model`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Said<'a> {
+pub(crate) struct Said<'a> {
     pub(super) status: u16,
     pub(super) kind: Option<&'a str>,
     pub(super) param: Option<&'a str>,
@@ -88,7 +88,7 @@ const TOO_LONG: &str = "This model's maximum context length is 8192 tokens. Howe
     tokens. Please reduce the length of the messages.";
 const NO_HINTS: Hints = Hints { seconds: &[], millis: &[], date: &[], reset: &[], text: "" };
 
-pub(super) const OPENAI: Wording = Wording {
+pub(crate) const OPENAI: Wording = Wording {
     body: r#"{"error":{"message":$message,"type":$type,"param":$param,"code":$code}}"#,
     content_type: None,
     errors: OPENAI_ERRORS,
@@ -192,7 +192,7 @@ const OPENAI_ERRORS: &[(Error, Said<'static>)] = &[
     (Error::Timeout, no(504, "server_error", "The upstream did not answer in time.").code("gateway_timeout")),
 ];
 
-pub(super) const OPENAI_RESPONSES: Wording = Wording {
+pub(crate) const OPENAI_RESPONSES: Wording = Wording {
     errors: &[
         (
             Error::ContextTooLong,

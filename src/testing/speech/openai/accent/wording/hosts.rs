@@ -3,7 +3,7 @@
 use super::{Hints, INVALID, NO_HINTS, OPENAI, QUOTA, Wording, no};
 use crate::testing::fault::ProviderError as Error;
 
-pub(in super::super) const GROQ: Wording = Wording {
+pub(crate) const GROQ: Wording = Wording {
     body: r#"{"error":{"message":$message,"type":$type,"code":$code}}"#,
     errors: &[
         (Error::Server, no(500, "internal_server_error", "Internal Server Error").code("internal_server_error")),
@@ -52,7 +52,7 @@ pub(in super::super) const GROQ: Wording = Wording {
     ..OPENAI
 };
 
-pub(in super::super) const TOGETHER: Wording = Wording {
+pub(crate) const TOGETHER: Wording = Wording {
     body: r#"{"id":"oPgYtxM-4YNCb4-9afd5c184fca8169","error":{"message":$message,"type":$type,"param":$param,"code":$code}}"#,
     errors: &[
         (Error::Server, no(500, "server_error", "Internal server error").code("internal_server_error")),
@@ -112,7 +112,7 @@ pub(in super::super) const TOGETHER: Wording = Wording {
 const UNSERVED: &str = "Unable to access model $model. Please visit https://api.together.ai/models to view the list of \
     supported models.";
 
-pub(in super::super) const OPENROUTER: Wording = Wording {
+pub(crate) const OPENROUTER: Wording = Wording {
     body: r#"{"error":{"message":$message,"code":$status},"user_id":"user_drill"}"#,
     errors: &[
         (Error::Server, no(500, "", "Internal Server Error")),
@@ -181,7 +181,7 @@ pub(in super::super) const OPENROUTER: Wording = Wording {
     ..OPENAI
 };
 
-pub(in super::super) const PERPLEXITY: Wording = Wording {
+pub(crate) const PERPLEXITY: Wording = Wording {
     body: r#"{"error":{"message":$message,"type":$type,"code":$status}}"#,
     errors: &[
         (Error::Server, no(500, "internal_server_error", "Internal server error")),

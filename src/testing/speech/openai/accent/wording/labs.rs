@@ -3,7 +3,7 @@
 use super::{Hints, INVALID, NO_HINTS, OPENAI, TOO_LONG, Wording, no};
 use crate::testing::fault::ProviderError as Error;
 
-pub(in super::super) const AZURE: Wording = Wording {
+pub(crate) const AZURE: Wording = Wording {
     body: r#"{"error":{"code":$code,"message":$message}}"#,
     errors: &[
         (Error::Server, no(500, "", "The server had an error while processing your request.").code("InternalServerError")),
@@ -70,7 +70,7 @@ pub(in super::super) const AZURE: Wording = Wording {
     ..OPENAI
 };
 
-pub(in super::super) const DEEPSEEK: Wording = Wording {
+pub(crate) const DEEPSEEK: Wording = Wording {
     content_type: Some("application/octet-stream"),
     errors: &[
         (
@@ -136,7 +136,7 @@ pub(in super::super) const DEEPSEEK: Wording = Wording {
 /// What Mistral's gateway says, which knows no errors of the API.
 const GATEWAY: &str = r#"{"message":$message}"#;
 
-pub(in super::super) const MISTRAL: Wording = Wording {
+pub(crate) const MISTRAL: Wording = Wording {
     body: r#"{"object":"error","message":$message,"type":$type,"param":null,"code":$code,"raw_status_code":$status}"#,
     errors: &[
         (Error::Server, no(500, "internal_server_error", "Internal server error").code("1000")),
@@ -176,7 +176,7 @@ pub(in super::super) const MISTRAL: Wording = Wording {
 const CAPACITY: &str = "Service tier capacity exceeded for this model.";
 const UNPROCESSABLE: &str = r#"{"object":"error","message":{"detail":[{"type":"value_error","loc":$loc,"msg":$message}]},"type":$type,"param":null,"code":null}"#;
 
-pub(in super::super) const QWEN: Wording = Wording {
+pub(crate) const QWEN: Wording = Wording {
     body: r#"{"error":{"code":$code,"message":$message,"param":null,"type":$type},"request_id":"c2b25c93-9684-4d7e-91df-793f0cdbef88"}"#,
     errors: &[
         (
@@ -247,7 +247,7 @@ pub(in super::super) const QWEN: Wording = Wording {
     ..OPENAI
 };
 
-pub(in super::super) const XAI: Wording = Wording {
+pub(crate) const XAI: Wording = Wording {
     body: r#"{"code":$code,"error":$message}"#,
     errors: &[
         (Error::Server, no(500, "", "Internal server error.").code("internal")),

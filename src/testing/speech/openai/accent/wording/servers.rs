@@ -3,7 +3,7 @@
 use super::{INVALID, NO_HINTS, OPENAI, Wording, no};
 use crate::testing::fault::ProviderError as Error;
 
-pub(in super::super) const VLLM: Wording = Wording {
+pub(crate) const VLLM: Wording = Wording {
     body: r#"{"error":{"message":$message,"type":$type,"param":$param,"code":$status}}"#,
     errors: &[
         (Error::Server, no(500, "InternalServerError", "EngineCore encountered an issue.")),
@@ -34,7 +34,7 @@ pub(in super::super) const VLLM: Wording = Wording {
     ..OPENAI
 };
 
-pub(in super::super) const OLLAMA: Wording = Wording {
+pub(crate) const OLLAMA: Wording = Wording {
     body: r#"{"error":{"message":$message,"type":$type,"param":null,"code":null}}"#,
     errors: &[
         (Error::Server, no(500, "api_error", "llama runner process has terminated: exit status 2")),
@@ -59,7 +59,7 @@ pub(in super::super) const OLLAMA: Wording = Wording {
     ..OPENAI
 };
 
-pub(in super::super) const LLAMACPP: Wording = Wording {
+pub(crate) const LLAMACPP: Wording = Wording {
     body: r#"{"error":{"code":$status,"message":$message,"type":$type}}"#,
     errors: &[
         (Error::Server, no(500, "server_error", "Compute error.")),
