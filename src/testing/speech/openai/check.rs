@@ -10,7 +10,7 @@ use crate::testing::speech::fields::{
 };
 use crate::words::Tool;
 
-/// What a provider takes. Recorded traffic proves what is refused here; where there is none, nothing is.
+/// What a provider takes. Recorded traffic or its users' reports prove what is refused here; the rest is let through.
 #[derive(Debug)]
 pub(crate) struct Rules {
     /// The parameters it knows; `None` overlooks what it does not know.

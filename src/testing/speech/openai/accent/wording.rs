@@ -1,4 +1,5 @@
-//! What each provider says when it says no, as recorded traffic and their users' reports have it.
+//! What each provider says when it says no, as recorded traffic and its users' reports have it. Where neither has a
+//! word, the status and the shape are the provider's and the text is the likeliest: the tests name what was recorded.
 
 mod hosts;
 mod labs;
