@@ -101,7 +101,8 @@ impl Fault {
     }
 }
 
-/// The errors that providers are known by. Each dialect has its own words for them.
+/// The errors that providers are known by. Each dialect and each accent has its own words and statuses for them; those
+/// here are OpenAI's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProviderError {
@@ -179,7 +180,7 @@ impl ProviderError {
     }
 }
 
-/// How a 429 says when to come back.
+/// How a 429 says when to come back. A provider that has no such way of saying it says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryHint {
     /// It does not.
@@ -189,10 +190,10 @@ pub enum RetryHint {
     /// `retry-after-ms: 1500`.
     Millis(Duration),
     /// `retry-after` with an HTTP date, rounded up to a second, and a `date` to compare it with. By the wall clock,
-    /// the only one dates know: the one thing that no seed decides.
+    /// the only one dates know: no seed decides it.
     Date(Duration),
-    /// `x-ratelimit-remaining-requests: 0` and `x-ratelimit-reset-requests: 6m0s`, as the dialect spells both; nothing
-    /// where it has no such headers.
+    /// `x-ratelimit-remaining-requests: 0` and `x-ratelimit-reset-requests: 6m0s`, as the dialect and its accent spell
+    /// both: seconds at Azure, the wall clock's milliseconds at OpenRouter; nothing where there are no such headers.
     Reset(Duration),
     /// Only "Please try again in 20s" in the message.
     Text(Duration),

@@ -63,7 +63,7 @@ pub use crash::{Crash, crash};
 pub use fault::{Fault, ProviderError, RetryHint, Schedule, When};
 pub use provider::{Scripted, Switch};
 pub use record::{Counts, Outcome, Record};
-pub use script::{Answers, Latency, Script};
+pub use script::{Accent, Answers, Latency, Script};
 
 #[cfg(feature = "drill")]
 pub(crate) use {

@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::Method;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderValue, Method};
 use tokio::time::{Instant, sleep_until};
 
 use super::performance::Performance;
@@ -35,9 +35,13 @@ impl Transport for Scripted {
 
 /// A transport only ever posts; a scripted provider can be asked for its models all the same.
 fn arrival(request: HttpRequest) -> Arrival {
-    let HttpRequest { url, headers, body, .. } = request;
+    let HttpRequest { url, mut headers, body, .. } = request;
     let after_scheme = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-    let target = after_scheme.find('/').map_or("/", |at| &after_scheme[at..]).to_owned();
+    let (host, target) = after_scheme.split_at(after_scheme.find('/').unwrap_or(after_scheme.len()));
+    let target = if target.is_empty() { "/" } else { target }.to_owned();
+    if let Ok(host) = HeaderValue::try_from(host) {
+        headers.insert(HOST, host);
+    }
     let path = target.split('?').next().unwrap_or_default();
     let method = if path.ends_with("/models") { Method::GET } else { Method::POST };
     Arrival { method, target, headers, body }

@@ -290,7 +290,8 @@ struct Stage<'a> {
 
 impl Stage<'_> {
     fn score(&self, arrival: &Arrival) -> Score {
-        let (speech, wish) = speech::wish(arrival.method == Method::POST, arrival.address(), &arrival.headers);
+        let accent = self.script().accent;
+        let (speech, wish) = speech::wish(accent, arrival.method == Method::POST, arrival.address(), &arrival.headers);
         if let Some(score) = self.faults.iter().find_map(|fault| self.instead(fault, speech, arrival)) {
             return score;
         }
@@ -307,7 +308,7 @@ impl Stage<'_> {
 
     /// Answers what is no chat.
     fn tell(&self, speech: &dyn Speech, body: Bytes) -> Score {
-        let headers = self.headers(speech, speech.content_type(false), Vec::new());
+        let headers = self.headers(speech, speech.content_type(false), None);
         Score::whole(self.script().head, 200, headers, body, Outcome::Answered)
     }
 
@@ -320,7 +321,7 @@ impl Stage<'_> {
             Fault::Hang => Score::silent(End::Hang, outcome),
             Fault::BlackHole { every } => {
                 let stream = glance().stream;
-                let headers = self.headers(speech, speech.content_type(stream), Vec::new());
+                let headers = self.headers(speech, speech.content_type(stream), None);
                 let end = End::KeepAlive { every: (*every).max(KEEP_ALIVE_MIN), bytes: speech.keep_alive(stream) };
                 let head = Some(Head { status: 200, headers, length: None });
                 Score { wait: self.script().head, head, beats: Vec::new(), end, outcome }
@@ -352,17 +353,19 @@ impl Stage<'_> {
     fn chat(&self, speech: &dyn Speech, arrival: &Arrival) -> Result<Score, Refusal> {
         let question = speech.read(arrival.address(), &arrival.headers, &arrival.body)?;
         let models = &self.script().models;
-        if !models.is_empty() && !models.contains(&question.model) {
+        if !models.is_empty() && !models.contains(&question.model) && !speech.serves_any_model() {
             return Err(speech.error(ProviderError::ModelGone, &question.model));
         }
         self.charge(speech, &question)?;
         let mut answer = self.answer(&question);
+        let is_thought = !answer.reasoning.is_empty();
         for (index, call) in answer.tool_calls.iter_mut().enumerate().filter(|(_, call)| call.id.is_empty()) {
-            call.id = speech.call_id(&self.luck.id, index);
+            call.id = speech.call_id(&self.luck.id, index, is_thought);
         }
-        let score = self.perform(speech, &question, &self.utter(speech, &question, &answer));
+        let utterance = self.utter(speech, &question, &answer, &arrival.headers);
+        let score = self.perform(speech, &utterance);
         Ok(self.faults.iter().fold(score, |mut score, fault| {
-            score.spoil(fault, speech);
+            score.spoil(fault, speech, &utterance);
             score
         }))
     }
@@ -394,7 +397,13 @@ impl Stage<'_> {
         answer
     }
 
-    fn utter<'a>(&'a self, speech: &dyn Speech, question: &'a Question, answer: &'a Answer) -> Utterance<'a> {
+    fn utter<'a>(
+        &'a self,
+        speech: &dyn Speech,
+        question: &'a Question,
+        answer: &'a Answer,
+        headers: &'a HeaderMap,
+    ) -> Utterance<'a> {
         let mut pieces = answer.pieces();
         let max = question.output_tokens_max.map_or(usize::MAX, |max| usize::try_from(max).unwrap_or(usize::MAX));
         let is_cut = pieces.len() > max;
@@ -413,16 +422,17 @@ impl Stage<'_> {
             id: &self.luck.id,
             created: BIRTH + self.luck.serial,
             model: &question.model,
-            include_usage: question.include_usage,
+            question,
+            headers,
             finish: answer.finish.as_deref().map_or(natural, Finish::Said),
             usage: answer.usage.unwrap_or(counted),
             pieces,
-            body: &question.body,
         }
     }
 
     /// Writes an answer down, with its times.
-    fn perform(&self, speech: &dyn Speech, question: &Question, utterance: &Utterance<'_>) -> Score {
+    fn perform(&self, speech: &dyn Speech, utterance: &Utterance<'_>) -> Score {
+        let stream = utterance.question.stream;
         let (mut first, mut per_token) = (self.luck.first_token, self.script().per_token);
         for fault in &self.faults {
             match fault {
@@ -431,11 +441,11 @@ impl Stage<'_> {
                 _ => {}
             }
         }
-        let headers = self.headers(speech, speech.content_type(question.stream), Vec::new());
+        let headers = self.headers(speech, speech.content_type(stream), None);
         let tokens = u32::try_from(utterance.pieces.len()).unwrap_or(u32::MAX);
         let outcome = self.faults.iter().find(|fault| fault.spoils());
         let outcome = outcome.map_or(Outcome::Answered, |fault| Outcome::Fault(fault.name()));
-        if question.stream {
+        if stream {
             let mut sheet = Sheet::default();
             speech.write_stream(utterance, &mut sheet);
             let wait = self.script().head.min(first);
@@ -455,19 +465,20 @@ impl Stage<'_> {
         let refusal = speech.stamp(refusal, &self.luck.id);
         let kind = if refusal.is_page { "text/html" } else { speech.content_type(false) };
         let outcome = outcome.unwrap_or(Outcome::Rejected(refusal.status));
-        let headers = self.headers(speech, kind, refusal.headers);
+        let headers = self.headers(speech, kind, Some(refusal.headers));
         Score::whole(self.script().head, refusal.status, headers, refusal.body, outcome)
     }
 
-    /// Returns a response's headers; `own` go over what is usual.
-    fn headers(&self, speech: &dyn Speech, content_type: &'static str, own: Headers) -> HeaderMap {
+    /// Returns a response's headers; a refusal's own go over what is usual.
+    fn headers(&self, speech: &dyn Speech, content_type: &'static str, refusal: Option<Headers>) -> HeaderMap {
         let mut state = self.provider.state();
         let (requests, tokens) = (state.requests.allowance(self.age), state.tokens.allowance(self.age));
         drop(state);
-        let account = Account { id: &self.luck.id, processing: self.luck.first_token, requests, tokens };
+        let (id, processing, is_refused) = (&self.luck.id, self.luck.first_token, refusal.is_some());
+        let account = Account { id, processing, requests, tokens, is_refused };
         let mut headers = HeaderMap::with_capacity(16);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        for (name, value) in speech.headers(&account).into_iter().chain(own) {
+        for (name, value) in speech.headers(&account).into_iter().chain(refusal.into_iter().flatten()) {
             let value = HeaderValue::try_from(value).expect("a dialect's own headers are ASCII");
             headers.insert(HeaderName::from_static(name), value);
         }

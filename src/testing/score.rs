@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::fault::{Fault, RetryHint};
 use super::record::Outcome;
-use super::speech::Speech;
+use super::speech::{Speech, Utterance};
 
 /// A response, head to end, with its times.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ impl Score {
     }
 
     /// Plays a fault's part in an answer; those that replace the answer or change what it says have none here.
-    pub(crate) fn spoil(&mut self, fault: &Fault, speech: &dyn Speech) {
+    pub(crate) fn spoil(&mut self, fault: &Fault, speech: &dyn Speech, utterance: &Utterance<'_>) {
         match fault {
             Fault::StallAfter(tokens) => {
                 self.keep_tokens(*tokens);
@@ -87,12 +87,12 @@ impl Score {
                 self.end = End::Cut;
             }
             Fault::ErrorEvent { after } => {
-                let error = speech.failure_within(self.is_stream());
                 if self.is_stream() {
                     self.keep_tokens(*after);
                 } else {
                     self.beats.clear();
                 }
+                let error = speech.failure_within(utterance, self.beats.len());
                 self.beats.push(Beat { wait: Duration::ZERO, bytes: error, tokens: 0 });
                 self.refit();
             }

@@ -17,7 +17,9 @@ const LATENCY_MAX: Duration = Duration::from_secs(3_600);
 /// What must change while it runs are faults: see [`Scripted::inject`](super::Scripted::inject).
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// The models it serves and lists; another one is a 404. Empty serves any model and lists none.
+    /// Who it is, of those who speak OpenAI's dialects.
+    pub accent: Accent,
+    /// The models it serves and lists; another one is a 404, or what its accent says then. Empty serves any model and lists none.
     pub models: Vec<String>,
     /// The API keys it takes; without one of them a request is a 401. Empty asks for none.
     pub keys: Vec<String>,
@@ -46,6 +48,7 @@ pub struct Script {
 impl Default for Script {
     fn default() -> Self {
         Self {
+            accent: Accent::OpenAi,
             models: Vec::new(),
             keys: Vec::new(),
             seed: 0,
@@ -58,6 +61,78 @@ impl Default for Script {
             requests_per_minute: 60_000_000,
             tokens_per_minute: u32::MAX,
             log_max: 10_000,
+        }
+    }
+}
+
+/// Whose accent of OpenAI's dialects a provider speaks: its errors, limits, headers, keep-alives and usage, and what
+/// its answers and its requests have more or less than OpenAI's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Accent {
+    /// OpenAI's own.
+    #[default]
+    OpenAi,
+    /// Azure: deployments, versions, filters.
+    Azure,
+    /// DeepSeek: text only, and thoughts that it wants back.
+    DeepSeek,
+    /// Mistral: no field that it does not know.
+    Mistral,
+    /// Qwen at Alibaba's DashScope: some models only stream.
+    Qwen,
+    /// Groq: limits by the day, calls that come whole.
+    Groq,
+    /// xAI: errors that are texts.
+    Xai,
+    /// Together.
+    Together,
+    /// OpenRouter: other providers' failures in its own.
+    OpenRouter,
+    /// Perplexity: a stream that ends without an end mark.
+    Perplexity,
+    /// A vLLM server.
+    Vllm,
+    /// An Ollama server, by its `/v1`.
+    Ollama,
+    /// A llama.cpp server, which has one model.
+    LlamaCpp,
+}
+
+impl Accent {
+    /// Every one of them.
+    pub const ALL: [Self; 13] = [
+        Self::OpenAi,
+        Self::Azure,
+        Self::DeepSeek,
+        Self::Mistral,
+        Self::Qwen,
+        Self::Groq,
+        Self::Xai,
+        Self::Together,
+        Self::OpenRouter,
+        Self::Perplexity,
+        Self::Vllm,
+        Self::Ollama,
+        Self::LlamaCpp,
+    ];
+
+    /// Returns its name, as a provider's `flavour` spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Azure => "azure",
+            Self::DeepSeek => "deepseek",
+            Self::Mistral => "mistral",
+            Self::Qwen => "qwen",
+            Self::Groq => "groq",
+            Self::Xai => "xai",
+            Self::Together => "together",
+            Self::OpenRouter => "openrouter",
+            Self::Perplexity => "perplexity",
+            Self::Vllm => "vllm",
+            Self::Ollama => "ollama",
+            Self::LlamaCpp => "llamacpp",
         }
     }
 }

@@ -1,10 +1,14 @@
 //! What a provider's dialect is to the rest of the scripted provider: requests in, bytes out.
 
 mod anthropic;
+mod fields;
 mod gemini;
 mod hint;
 mod json;
 mod openai;
+#[cfg(test)]
+mod recorded;
+mod responses;
 
 use std::time::Duration;
 
@@ -15,6 +19,7 @@ use serde_json::Value;
 use super::answer::{Piece, Question};
 use super::fault::{ProviderError, RetryHint};
 use super::score::Sheet;
+use super::script::Accent;
 use crate::words::Usage;
 
 /// A dialect. Written from the providers' documentation and recorded traffic, and from nothing in this crate, so that
@@ -26,9 +31,7 @@ pub(crate) trait Speech: Send + Sync {
     /// Reads what an ill provider still notices of a request: it checks nothing.
     fn glance(&self, address: Address<'_>, body: &[u8]) -> Glance {
         let _ = address;
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let model = body["model"].as_str().unwrap_or_default().to_owned();
-        Glance { model, stream: body["stream"] == true }
+        glance(body)
     }
 
     /// Understands a request, as strictly as the provider would.
@@ -40,8 +43,14 @@ pub(crate) trait Speech: Send + Sync {
         Err(self.nothing(&Method::POST, address))
     }
 
-    /// Makes the id of an answer's tool call, from the answer's id.
-    fn call_id(&self, id: &str, index: usize) -> String {
+    /// Tells whether it answers as the model it has, whichever is asked for.
+    fn serves_any_model(&self) -> bool {
+        false
+    }
+
+    /// Makes the id of an answer's tool call, from the answer's id and whether it was thought about first.
+    fn call_id(&self, id: &str, index: usize, is_thought: bool) -> String {
+        let _ = is_thought;
         format!("call_{id}{index}")
     }
 
@@ -57,8 +66,8 @@ pub(crate) trait Speech: Send + Sync {
     /// Writes an answer as one body.
     fn write_whole(&self, utterance: &Utterance<'_>, out: &mut Vec<u8>);
 
-    /// Returns what says that the provider failed after it had answered 200.
-    fn failure_within(&self, stream: bool) -> Bytes;
+    /// Returns what says that the provider failed after it had answered 200, and `sent` so many pieces of a stream.
+    fn failure_within(&self, utterance: &Utterance<'_>, sent: usize) -> Bytes;
 
     /// Returns what keeps a connection alive while the answer is not ready.
     fn keep_alive(&self, stream: bool) -> &'static [u8];
@@ -106,12 +115,13 @@ pub(crate) struct Utterance<'a> {
     /// Unix time in seconds.
     pub(crate) created: u64,
     pub(crate) model: &'a str,
-    pub(crate) include_usage: bool,
+    /// What it answers.
+    pub(crate) question: &'a Question,
+    /// Headers of the request.
+    pub(crate) headers: &'a HeaderMap,
     pub(crate) pieces: Vec<Piece<'a>>,
     pub(crate) finish: Finish<'a>,
     pub(crate) usage: Usage,
-    /// The request's body, for what only the dialect understands of it.
-    pub(crate) body: &'a Value,
 }
 
 /// A provider's no, as it goes out.
@@ -177,6 +187,8 @@ pub(crate) struct Account<'a> {
     pub(crate) processing: Duration,
     pub(crate) requests: Allowance,
     pub(crate) tokens: Allowance,
+    /// Whether the answer is a no.
+    pub(crate) is_refused: bool,
 }
 
 /// A rate limit and what is left of it.
@@ -199,9 +211,21 @@ pub(crate) enum Wish<'a> {
     Unknown,
 }
 
+/// Returns what an ill provider notices where the whole of the request is its body.
+fn glance(body: &[u8]) -> Glance {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let model = body["model"].as_str().unwrap_or_default().to_owned();
+    Glance { model, stream: body["stream"] == true }
+}
+
 /// Returns the dialect that an address belongs to, and what it asks for. The lists of models have one address in
 /// several dialects; headers tell them apart.
-pub(crate) fn wish<'a>(post: bool, address: Address<'a>, headers: &HeaderMap) -> (&'static dyn Speech, Wish<'a>) {
+pub(crate) fn wish<'a>(
+    accent: Accent,
+    post: bool,
+    address: Address<'a>,
+    headers: &HeaderMap,
+) -> (&'static dyn Speech, Wish<'a>) {
     let path = address.path;
     if let Some(wish) = gemini::wish(post, address) {
         return wish;
@@ -209,8 +233,11 @@ pub(crate) fn wish<'a>(post: bool, address: Address<'a>, headers: &HeaderMap) ->
     if let Some((speech, wish)) = anthropic::wish(post, path) {
         return (speech, wish);
     }
+    if post && path.ends_with("/responses") {
+        return (responses::Responses::of(accent), Wish::Chat);
+    }
     let is_anthropic = headers.contains_key(anthropic::VERSION);
-    let speech: &dyn Speech = if is_anthropic { anthropic::OWN } else { &openai::OpenAiChat };
+    let speech: &dyn Speech = if is_anthropic { anthropic::OWN } else { openai::OpenAiChat::of(accent) };
     let wish = match path.rsplit_once("/models") {
         Some((_, "")) if !post => Wish::Models(None),
         Some((_, one)) if !post && one.starts_with('/') => Wish::Models(Some(&one[1..])),

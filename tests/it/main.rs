@@ -16,6 +16,7 @@ mod providers;
 mod reconfigure;
 mod rehearsal_anthropic;
 mod rehearsal_gemini;
+mod rehearsal_responses;
 mod strategies;
 mod streams;
 mod supervision;

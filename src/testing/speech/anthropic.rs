@@ -89,7 +89,7 @@ impl Speech for Messages {
         Ok(format!(r#"{{"input_tokens":{tokens}}}"#).into())
     }
 
-    fn call_id(&self, id: &str, index: usize) -> String {
+    fn call_id(&self, id: &str, index: usize, _: bool) -> String {
         format!("toolu_{}01{id}{index:06}", self.0.mark())
     }
 
@@ -133,10 +133,10 @@ impl Speech for Messages {
         put(out, "}");
     }
 
-    fn failure_within(&self, stream: bool) -> Bytes {
+    fn failure_within(&self, utterance: &Utterance<'_>, _: usize) -> Bytes {
         const ERROR: &str =
             r#"{"type":"error","error":{"details":null,"type":"overloaded_error","message":"Overloaded"}"#;
-        if !stream {
+        if !utterance.question.stream {
             return format!("{ERROR}}}").into();
         }
         let mut out = format!("event: error\ndata: {ERROR}").into_bytes();
@@ -444,7 +444,7 @@ fn thought(utterance: &Utterance<'_>) -> String {
 /// Tells whether the answer was thought about without a word of it being shown. A model that was asked to think
 /// always does.
 fn hides_thought(utterance: &Utterance<'_>) -> bool {
-    matches!(utterance.body["thinking"]["type"].as_str(), Some("enabled" | "adaptive"))
+    matches!(utterance.question.body["thinking"]["type"].as_str(), Some("enabled" | "adaptive"))
         && !utterance.pieces.iter().any(Piece::is_reasoning)
 }
 

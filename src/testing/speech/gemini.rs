@@ -101,7 +101,7 @@ impl Speech for Gemini {
         check::read(self.host, model(address.path), stream, body).map_err(|wrong| self.invalid(wrong))
     }
 
-    fn call_id(&self, id: &str, index: usize) -> String {
+    fn call_id(&self, id: &str, index: usize, _: bool) -> String {
         reply::call_id(id, index)
     }
 
@@ -117,8 +117,8 @@ impl Speech for Gemini {
         reply::write_whole(self.host, utterance, out);
     }
 
-    fn failure_within(&self, stream: bool) -> Bytes {
-        self.late_failure(stream)
+    fn failure_within(&self, utterance: &Utterance<'_>, _: usize) -> Bytes {
+        self.late_failure(utterance.question.stream)
     }
 
     fn keep_alive(&self, _: bool) -> &'static [u8] {

@@ -1,4 +1,7 @@
 //! What all dialects need to write JSON by hand.
+//!
+//! A template is text with holes, `$name` of lower-case letters each. It is data, so that what differs from provider
+//! to provider can stand in a table.
 
 use std::time::Duration;
 
@@ -39,9 +42,38 @@ pub(super) fn quote_or_null(out: &mut Vec<u8>, text: Option<&str>) {
     }
 }
 
+/// Writes a template; `hole` fills each hole by its name.
+pub(super) fn fill(out: &mut Vec<u8>, template: &str, mut hole: impl FnMut(&mut Vec<u8>, &str)) {
+    let mut parts = template.split('$');
+    put(out, parts.next().unwrap_or_default());
+    for part in parts {
+        let end = part.find(|char: char| !char.is_ascii_lowercase()).unwrap_or(part.len());
+        let (name, after) = part.split_at(end);
+        hole(out, name);
+        put(out, after);
+    }
+}
+
+/// Returns a template's text.
+pub(super) fn filled(template: &str, hole: impl FnMut(&mut Vec<u8>, &str)) -> String {
+    let mut out = Vec::with_capacity(template.len() + 64);
+    fill(&mut out, template, hole);
+    String::from_utf8(out).expect("holes are filled with text")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_template_is_text_whose_holes_are_filled() {
+        let hole = |out: &mut Vec<u8>, name: &str| put(out, &name.to_uppercase());
+        for (template, expected) in
+            [("", ""), ("plain", "plain"), ("$a", "A"), ("$a$bc-$d9", "ABC-D9"), ("x$a,\"$b\"", "xA,\"B\"")]
+        {
+            assert_eq!(filled(template, hole), expected);
+        }
+    }
 
     #[test]
     fn a_time_is_written_as_go_writes_it() {

@@ -1,360 +1,382 @@
-//! The bytes of OpenAI's chat completions, as recorded traffic has them.
+//! The bytes of OpenAI's chat completions, as recorded traffic has them, in the accent of whoever speaks them.
 
+pub(super) mod accent;
 mod check;
-
-use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method};
 
-use super::hint::retry_after;
-use super::json::{go_duration, put, quote, quote_or_null};
-use super::{Account, Address, Allowance, Finish, Headers, Refusal, Speech, Utterance};
+use super::json::{fill, filled, put, quote};
+use super::{Account, Address, Finish, Headers, Refusal, Speech, Utterance};
 use crate::testing::answer::{Piece, Question};
 use crate::testing::fault::{ProviderError, RetryHint};
 use crate::testing::score::Sheet;
-use crate::words::Usage;
+use crate::testing::script::Accent;
+use crate::words::{ToolCall, Usage};
+use accent::{Manner, Own, Shapes, THOUGHT_MARK, uuid};
 
 /// OpenAI's chat completions.
-pub(crate) struct OpenAiChat;
+#[derive(Clone, Copy)]
+pub(crate) struct OpenAiChat(&'static Manner);
 
-const BAD_GATEWAY: &str = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad \
-    Gateway</h1></center>\r\n<hr><center>cloudflare</center>\r\n</body>\r\n</html>\r\n";
+/// One for each accent, in the order of [`Accent::ALL`].
+static CHATS: [OpenAiChat; Accent::ALL.len()] = {
+    let mut chats = [OpenAiChat(&accent::OPENAI); Accent::ALL.len()];
+    let mut at = 0;
+    while at < chats.len() {
+        chats[at] = OpenAiChat(Manner::of(Accent::ALL[at]));
+        at += 1;
+    }
+    chats
+};
+
+impl OpenAiChat {
+    /// Returns them in an accent.
+    pub(super) fn of(accent: Accent) -> &'static Self {
+        &CHATS[accent as usize]
+    }
+}
 
 impl Speech for OpenAiChat {
     fn key<'a>(&self, _: Address<'a>, headers: &'a HeaderMap) -> Option<&'a str> {
-        headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+        key(self.0, headers)
     }
 
-    fn read(&self, _: Address<'_>, _: &HeaderMap, body: &[u8]) -> Result<Question, Refusal> {
-        check::read(body)
+    fn glance(&self, address: Address<'_>, body: &[u8]) -> super::Glance {
+        let glance = super::glance(body);
+        super::Glance { model: deployment(address.path).map_or(glance.model, str::to_owned), ..glance }
+    }
+
+    fn read(&self, address: Address<'_>, _: &HeaderMap, body: &[u8]) -> Result<Question, Refusal> {
+        let has_version = address.query.split('&').any(|pair| pair.starts_with("api-version="));
+        if self.0.is_versioned && !has_version && !address.path.contains("/v1/") {
+            return Err(self.0.nothing(address.path));
+        }
+        check::read(&self.0.rules, deployment(address.path), body).map_err(|problem| self.0.malformed(&problem))
+    }
+
+    fn serves_any_model(&self) -> bool {
+        self.0.has_one_model
+    }
+
+    fn call_id(&self, id: &str, index: usize, is_thought: bool) -> String {
+        filled(self.0.shapes.call_id, |out, hole| match hole {
+            "id" => put(out, id),
+            "short" => put(out, &id[..id.len().min(8)]),
+            "index" => put(out, &index.to_string()),
+            "thought" => put(out, if is_thought { THOUGHT_MARK } else { "n" }),
+            other => unreachable!("no call has ${other}"),
+        })
     }
 
     fn write_stream(&self, utterance: &Utterance<'_>, sheet: &mut Sheet) {
-        let frame = Frame::new(utterance);
-        frame.delta(&mut sheet.bytes, br#"{"role":"assistant","content":"","refusal":null}"#);
-        sheet.mark(0);
+        let shapes = &self.0.shapes;
+        let mut frame = Frame::new(shapes, utterance);
         let mut delta = Vec::new();
-        for piece in &utterance.pieces {
-            delta.clear();
-            write_delta(piece, &mut delta);
-            frame.delta(&mut sheet.bytes, &delta);
-            sheet.mark(1);
-        }
-        frame.finish(&mut sheet.bytes, finish(utterance.finish));
-        sheet.mark(0);
-        if utterance.include_usage {
-            frame.usage(&mut sheet.bytes, utterance.usage);
+        if !shapes.prelude.is_empty() {
+            put(&mut sheet.bytes, shapes.prelude);
             sheet.mark(0);
         }
-        sheet.bytes.extend_from_slice(b"data: [DONE]\n\n");
+        if let Some(opening) = shapes.opening {
+            frame.delta(&mut sheet.bytes, opening.as_bytes(), "");
+            sheet.mark(0);
+        }
+        let mut pieces = utterance.pieces.as_slice();
+        while let Some((tokens, text)) = write_delta(shapes, &mut pieces, &mut delta) {
+            frame.delta(&mut sheet.bytes, &delta, text);
+            sheet.mark(tokens);
+        }
+        frame.end(&mut sheet.bytes, finish(shapes, utterance.finish));
         sheet.mark(0);
+        let asked = if utterance.question.include_usage { Own::Asked } else { Own::Always };
+        if [Own::Always, asked].contains(&shapes.own_usage) {
+            frame.usage(&mut sheet.bytes);
+            sheet.mark(0);
+        }
+        if !shapes.done.is_empty() {
+            put(&mut sheet.bytes, shapes.done);
+            sheet.mark(0);
+        }
     }
 
     fn write_whole(&self, utterance: &Utterance<'_>, out: &mut Vec<u8>) {
-        put(out, r#"{"id":"chatcmpl-"#);
-        put(out, utterance.id);
-        put(out, r#"","object":"chat.completion","created":"#);
-        put(out, &utterance.created.to_string());
-        put(out, r#","model":"#);
-        quote(out, utterance.model);
-        put(out, r#","choices":[{"index":0,"message":"#);
-        write_message(&utterance.pieces, out);
-        put(out, r#","logprobs":null,"finish_reason":"#);
-        quote(out, finish(utterance.finish));
-        put(out, r#"}],"usage":"#);
-        write_usage(utterance.usage, out);
-        put(out, r#","service_tier":"default","system_fingerprint":"fp_standin"}"#);
+        let shapes = &self.0.shapes;
+        fill(out, shapes.whole, |out, hole| match hole {
+            "message" => write_message(shapes, &utterance.pieces, out),
+            "finish" => quote(out, finish(shapes, utterance.finish)),
+            "usage" => write_usage(shapes, utterance.usage, out),
+            other => write_head(shapes, utterance, out, other),
+        });
     }
 
-    fn failure_within(&self, stream: bool) -> Bytes {
-        let body = self.error(ProviderError::Server, "").body;
+    fn failure_within(&self, utterance: &Utterance<'_>, _: usize) -> Bytes {
+        let stream = utterance.question.stream;
+        if let Some([streamed, whole]) = self.0.shapes.failure {
+            let shape = if stream { streamed } else { whole };
+            return filled(shape, |out, hole| write_head(&self.0.shapes, utterance, out, hole)).into();
+        }
+        let body = self.error(ProviderError::Server, utterance.model).body;
         if stream { [b"data: ", &body[..], b"\n\n"].concat().into() } else { body }
     }
 
     fn keep_alive(&self, stream: bool) -> &'static [u8] {
-        if stream { b": keep-alive\n\n" } else { b"\n" }
+        if stream { self.0.keep_alive } else { b"\n" }
     }
 
     fn error(&self, error: ProviderError, model: &str) -> Refusal {
-        let (status, kind, code, message) = match error {
-            ProviderError::Server => (
-                500,
-                "server_error",
-                None,
-                "The server had an error while processing your request. Sorry about that!".to_owned(),
-            ),
-            ProviderError::BadGateway => {
-                return Refusal::page(502, BAD_GATEWAY);
-            }
-            ProviderError::Unavailable => (
-                503,
-                "service_unavailable_error",
-                Some("server_is_overloaded"),
-                "The engine is currently overloaded, please try again later.".to_owned(),
-            ),
-            ProviderError::Overloaded => (529, "overloaded_error", Some("overloaded"), "Overloaded".to_owned()),
-            ProviderError::ContextTooLong => (
-                400,
-                "invalid_request_error",
-                Some("context_length_exceeded"),
-                "This model's maximum context length is 8192 tokens. However, your messages resulted in 8227 tokens. \
-                 Please reduce the length of the messages."
-                    .to_owned(),
-            ),
-            ProviderError::Unauthorised => (
-                401,
-                "invalid_request_error",
-                Some("invalid_api_key"),
-                "Incorrect API key provided: sk-drill. You can find your API key at \
-                 https://platform.openai.com/account/api-keys."
-                    .to_owned(),
-            ),
-            ProviderError::OutOfMoney => (
-                402,
-                "insufficient_quota",
-                Some("insufficient_quota"),
-                "You exceeded your current quota, please check your plan and billing details.".to_owned(),
-            ),
-            ProviderError::ModelGone => (
-                404,
-                "invalid_request_error",
-                Some("model_not_found"),
-                format!("The model `{model}` does not exist or you do not have access to it."),
-            ),
-            ProviderError::ModelRetired => (
-                404,
-                "invalid_request_error",
-                Some("model_not_found"),
-                format!("The model `{model}` has been deprecated, learn more here: https://platform.openai.com/docs/deprecations"),
-            ),
-            ProviderError::Forbidden => (
-                403,
-                "request_forbidden",
-                Some("unsupported_country_region_territory"),
-                "Country, region, or territory not supported".to_owned(),
-            ),
-            ProviderError::Filtered => (
-                400,
-                "invalid_request_error",
-                Some("content_policy_violation"),
-                "Your request was rejected as a result of our safety system.".to_owned(),
-            ),
-            ProviderError::RequestExceedsLimit => (
-                429,
-                "tokens",
-                Some("rate_limit_exceeded"),
-                format!(
-                    "Request too large for {model} in organization org-drill on tokens per min (TPM): Limit 30000, \
-                     Requested 36278. The input or output tokens must be reduced in order to run successfully."
-                ),
-            ),
-            ProviderError::BadRequest => (
-                400,
-                "invalid_request_error",
-                Some("invalid_value"),
-                "Invalid value: 'nobody'. Supported values are: 'system', 'assistant', 'user', 'function', 'tool', and \
-                 'developer'."
-                    .to_owned(),
-            ),
-            ProviderError::Unsupported => (
-                400,
-                "invalid_request_error",
-                Some("unsupported_value"),
-                "Unsupported value: 'temperature' does not support 0.2 with this model. Only the default (1) value is \
-                 supported."
-                    .to_owned(),
-            ),
-            ProviderError::Timeout => {
-                (504, "server_error", Some("gateway_timeout"), "The upstream did not answer in time.".to_owned())
-            }
-        };
-        let param = match error {
-            ProviderError::ContextTooLong => Some("messages"),
-            ProviderError::BadRequest => Some("messages[0].role"),
-            ProviderError::Unsupported => Some("temperature"),
-            _ => None,
-        };
-        refusal(status, kind, param, code, &message)
+        self.0.error(error, model)
     }
 
     fn rate_limit(&self, hint: RetryHint, limit: u32, model: &str) -> Refusal {
-        let mut message = format!(
-            "Rate limit reached for {model} in organization org-drill on requests per min (RPM): Limit {limit}, Used \
-             {limit}, Requested 1."
-        );
-        let headers = match hint {
-            RetryHint::Reset(reset) => allowance(REQUESTS, Allowance { limit, remaining: 0, reset }).into(),
-            RetryHint::Text(wait) => {
-                let _ = write!(message, " Please try again in {}.", go_duration(wait));
-                Vec::new()
-            }
-            hint => retry_after(hint),
-        };
-        message.push_str(" Visit https://platform.openai.com/account/rate-limits to learn more.");
-        Refusal { headers, ..refusal(429, "requests", None, Some("rate_limit_exceeded"), &message) }
+        self.0.rate_limit(hint, limit, model)
     }
 
     fn nothing(&self, method: &Method, address: Address<'_>) -> Refusal {
-        refusal(404, "invalid_request_error", None, None, &format!("Invalid URL ({method} {})", address.path))
+        self.0.nothing(&format!("{method} {}", address.path))
     }
 
     fn models(&self, models: &[String], one: Option<&str>) -> Result<Bytes, Refusal> {
-        let mut out = Vec::new();
-        if let Some(one) = one {
-            if !models.is_empty() && !models.iter().any(|model| model == one) {
-                return Err(self.error(ProviderError::ModelGone, one));
-            }
-            write_model(one, &mut out);
-            return Ok(out.into());
-        }
-        put(&mut out, r#"{"object":"list","data":["#);
-        for (at, model) in models.iter().enumerate() {
-            put(&mut out, if at == 0 { "" } else { "," });
-            write_model(model, &mut out);
-        }
-        put(&mut out, "]}");
-        Ok(out.into())
+        list(self.0, models, one)
     }
 
     fn headers(&self, account: &Account<'_>) -> Headers {
-        let mut headers = vec![
-            ("x-request-id", format!("req_{}", account.id)),
-            ("openai-processing-ms", account.processing.as_millis().to_string()),
-            ("openai-version", "2020-10-01".to_owned()),
-        ];
-        headers.extend(allowance(REQUESTS, account.requests));
-        headers.extend(allowance(TOKENS, account.tokens));
-        headers
+        self.0.headers(account)
     }
 }
 
-/// Names of the headers of a limit: its size, what remains of it, and when all of it does.
-type LimitNames = [&'static str; 3];
-const REQUESTS: LimitNames =
-    ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
-const TOKENS: LimitNames = ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
+/// Returns the key of a request, from the first header that holds one.
+pub(super) fn key<'a>(manner: &Manner, headers: &'a HeaderMap) -> Option<&'a str> {
+    manner.keys.iter().find_map(|name| {
+        let value = headers.get(*name)?.to_str().ok()?;
+        if *name == AUTHORIZATION { value.strip_prefix("Bearer ") } else { Some(value) }
+    })
+}
 
-fn allowance(names: LimitNames, allowance: Allowance) -> [(&'static str, String); 3] {
-    let Allowance { limit, remaining, reset } = allowance;
-    let [limit_name, remaining_name, reset_name] = names;
-    [(limit_name, limit.to_string()), (remaining_name, remaining.to_string()), (reset_name, go_duration(reset))]
+/// Returns the list of models, or one of them.
+pub(super) fn list(manner: &Manner, models: &[String], one: Option<&str>) -> Result<Bytes, Refusal> {
+    let mut out = Vec::new();
+    if let Some(one) = one {
+        if !models.is_empty() && !models.iter().any(|model| model == one) {
+            return Err(manner.error(ProviderError::ModelGone, one));
+        }
+        write_model(one, &mut out);
+        return Ok(out.into());
+    }
+    put(&mut out, r#"{"object":"list","data":["#);
+    for (at, model) in models.iter().enumerate() {
+        put(&mut out, if at == 0 { "" } else { "," });
+        write_model(model, &mut out);
+    }
+    put(&mut out, "]}");
+    Ok(out.into())
+}
+
+/// Returns the model that stands in an address.
+fn deployment(path: &str) -> Option<&str> {
+    path.split_once("/deployments/")?.1.strip_suffix("/chat/completions")
+}
+
+/// Fills the holes that every chunk and every answer has.
+fn write_head(shapes: &Shapes, utterance: &Utterance<'_>, out: &mut Vec<u8>, hole: &str) {
+    match hole {
+        "id" => {
+            let id = filled(shapes.id, |out, hole| match hole {
+                "id" => put(out, utterance.id),
+                "uuid" => put(out, &uuid(utterance.id)),
+                "created" => put(out, &utterance.created.to_string()),
+                other => unreachable!("no id has ${other}"),
+            });
+            quote(out, &id);
+        }
+        "created" => put(out, &utterance.created.to_string()),
+        "model" => quote(out, utterance.model),
+        other => unreachable!("no answer has ${other}"),
+    }
 }
 
 /// What all chunks of one stream share.
-struct Frame {
-    before_choices: Vec<u8>,
-    after_choices: &'static str,
+struct Frame<'a> {
+    shapes: &'a Shapes,
+    before_choices: String,
+    between: String,
+    /// The same in the last chunk, which some call done.
+    ending: String,
+    after_usage: String,
+    usage: String,
+    no_usage: String,
+    /// All text so far, where every chunk repeats it.
+    said: Option<String>,
 }
 
-impl Frame {
-    fn new(utterance: &Utterance<'_>) -> Self {
-        let mut head = Vec::with_capacity(192);
-        put(&mut head, r#"data: {"id":"chatcmpl-"#);
-        put(&mut head, utterance.id);
-        put(&mut head, r#"","object":"chat.completion.chunk","created":"#);
-        put(&mut head, &utterance.created.to_string());
-        put(&mut head, r#","model":"#);
-        quote(&mut head, utterance.model);
-        put(&mut head, r#","service_tier":"default","system_fingerprint":"fp_standin","choices":["#);
-        let after_choices = if utterance.include_usage { "],\"usage\":null}\n\n" } else { "]}\n\n" };
-        Self { before_choices: head, after_choices }
-    }
-
-    fn delta(&self, out: &mut Vec<u8>, delta: &[u8]) {
-        out.extend_from_slice(&self.before_choices);
-        put(out, r#"{"index":0,"delta":"#);
-        out.extend_from_slice(delta);
-        put(out, r#","logprobs":null,"finish_reason":null}"#);
-        put(out, self.after_choices);
-    }
-
-    fn finish(&self, out: &mut Vec<u8>, reason: &str) {
-        out.extend_from_slice(&self.before_choices);
-        put(out, r#"{"index":0,"delta":{},"logprobs":null,"finish_reason":"#);
-        quote(out, reason);
-        put(out, "}");
-        put(out, self.after_choices);
-    }
-
-    fn usage(&self, out: &mut Vec<u8>, usage: Usage) {
-        out.extend_from_slice(&self.before_choices);
-        put(out, r#"],"usage":"#);
-        write_usage(usage, out);
-        put(out, "}\n\n");
-    }
-}
-
-fn write_delta(piece: &Piece<'_>, out: &mut Vec<u8>) {
-    match piece {
-        Piece::Reasoning(text) => {
-            put(out, r#"{"reasoning_content":"#);
-            quote(out, text);
+impl<'a> Frame<'a> {
+    fn new(shapes: &'a Shapes, utterance: &Utterance<'_>) -> Self {
+        let (before, rest) = shapes.chunk.split_once("$choices").expect("a chunk has choices");
+        let (between, after) = rest.split_once("$usage").expect("a chunk has a place for usage");
+        let head = |template: &str, kind: &str| {
+            filled(template, |out, hole| match hole {
+                "kind" => put(out, kind),
+                other => write_head(shapes, utterance, out, other),
+            })
+        };
+        let usage = filled("$usage", |out, _| write_usage(shapes, utterance.usage, out));
+        let no_usage = shapes.no_usage[usize::from(utterance.question.include_usage)];
+        Self {
+            shapes,
+            before_choices: head(before, "chunk"),
+            between: head(between, "chunk"),
+            ending: head(between, "done"),
+            after_usage: head(after, "chunk"),
+            no_usage: no_usage.replace("$usage", &usage),
+            usage,
+            said: shapes.choice.contains("$said").then(String::new),
         }
-        Piece::Text(text) => {
-            put(out, r#"{"content":"#);
-            quote(out, text);
+    }
+
+    /// Writes a chunk that goes on; `text` is the text in it.
+    fn delta(&mut self, out: &mut Vec<u8>, delta: &[u8], text: &str) {
+        if let Some(said) = &mut self.said {
+            said.push_str(text);
+        }
+        put(out, &self.before_choices);
+        self.choice(out, delta, text, None);
+        put(out, &self.between);
+        put(out, &self.no_usage);
+        put(out, &self.after_usage);
+    }
+
+    /// Writes the chunk that says why it ends.
+    fn end(&self, out: &mut Vec<u8>, reason: &str) {
+        let Shapes { closing, end_usage, .. } = self.shapes;
+        put(out, &self.before_choices);
+        self.choice(out, closing.as_bytes(), "", Some(reason));
+        put(out, &self.ending);
+        if end_usage.is_empty() {
+            put(out, &self.no_usage);
+        } else {
+            put(out, &end_usage.replace("$usage", &self.usage));
+        }
+        put(out, &self.after_usage);
+    }
+
+    /// Writes the chunk that has nothing but the usage.
+    fn usage(&self, out: &mut Vec<u8>) {
+        let usage = self.shapes.usage_chunk.replace("$usage", &self.usage);
+        for part in [&self.before_choices, &self.between, &usage, &self.after_usage] {
+            put(out, part);
+        }
+    }
+
+    fn choice(&self, out: &mut Vec<u8>, delta: &[u8], text: &str, reason: Option<&str>) {
+        fill(out, self.shapes.choice, |out, hole| match (hole, reason) {
+            ("delta", _) => out.extend_from_slice(delta),
+            ("finish", None) => put(out, "null"),
+            ("finish", Some(reason)) => quote(out, reason),
+            ("end", None) => {}
+            ("end", Some(reason)) => {
+                put(out, r#","finish_reason":"#);
+                quote(out, reason);
+            }
+            ("piece", _) => quote(out, text),
+            ("said", _) => quote(out, self.said.as_deref().unwrap_or_default()),
+            (other, _) => unreachable!("no choice has ${other}"),
+        });
+    }
+}
+
+/// Writes the delta of the next piece, or of a whole call. Returns its tokens and the text in it, or `None` after the
+/// last one.
+fn write_delta<'a>(shapes: &Shapes, pieces: &mut &[Piece<'a>], delta: &mut Vec<u8>) -> Option<(u32, &'a str)> {
+    let (first, rest) = pieces.split_first()?;
+    delta.clear();
+    *pieces = rest;
+    let (template, said) = match *first {
+        Piece::Reasoning(text) => (shapes.thought, text),
+        Piece::Text(text) => (shapes.text, text),
+        Piece::Arguments { index, text } => {
+            let template = shapes.arguments.expect("a call that comes whole leaves no arguments behind");
+            fill(delta, template, |out, hole| match hole {
+                "index" => put(out, &index.to_string()),
+                "arguments" => quote(out, text),
+                other => unreachable!("no arguments have ${other}"),
+            });
+            return Some((1, ""));
         }
         Piece::ToolCall { index, call } => {
-            put(out, &format!(r#"{{"tool_calls":[{{"index":{index},"id":"#));
-            quote(out, &call.id);
-            put(out, r#","type":"function","function":{"name":"#);
-            quote(out, &call.name);
-            put(out, r#","arguments":""}}]"#);
+            let more = if shapes.arguments.is_some() { 0 } else { arguments(rest).count() };
+            let text: String = arguments(&rest[..more]).collect();
+            *pieces = &rest[more..];
+            write_call(shapes.call, index, call, &text, delta);
+            return Some((u32::try_from(more + 1).unwrap_or(u32::MAX), ""));
         }
-        Piece::Arguments { index, text } => {
-            put(out, &format!(r#"{{"tool_calls":[{{"index":{index},"function":{{"arguments":"#));
-            quote(out, text);
-            put(out, "}}]");
-        }
-    }
-    put(out, "}");
+    };
+    fill(delta, template, |out, _| quote(out, said));
+    Some((1, if matches!(first, Piece::Text(_)) { said } else { "" }))
 }
 
-fn write_message(pieces: &[Piece<'_>], out: &mut Vec<u8>) {
-    let (mut reasoning, mut text, mut calls) = (String::new(), String::new(), Vec::new());
-    for piece in pieces {
+/// Returns the arguments that pieces begin with.
+fn arguments<'a>(pieces: &[Piece<'a>]) -> impl Iterator<Item = &'a str> {
+    pieces.iter().map_while(|piece| match piece {
+        Piece::Arguments { text, .. } => Some(*text),
+        _ => None,
+    })
+}
+
+fn write_call(template: &str, index: usize, call: &ToolCall, arguments: &str, out: &mut Vec<u8>) {
+    fill(out, template, |out, hole| match hole {
+        "index" => put(out, &index.to_string()),
+        "id" => quote(out, &call.id),
+        "name" => quote(out, &call.name),
+        "arguments" => quote(out, arguments),
+        other => unreachable!("no call has ${other}"),
+    });
+}
+
+fn write_message(shapes: &Shapes, pieces: &[Piece<'_>], out: &mut Vec<u8>) {
+    let (mut thought, mut text, mut calls) = (String::new(), String::new(), Vec::new());
+    for (at, piece) in pieces.iter().enumerate() {
         match piece {
-            Piece::Reasoning(word) => reasoning.push_str(word),
+            Piece::Reasoning(word) => thought.push_str(word),
             Piece::Text(word) => text.push_str(word),
-            Piece::ToolCall { call, .. } => calls.push((call, String::new())),
-            Piece::Arguments { text, .. } => {
-                if let Some((_, arguments)) = calls.last_mut() {
-                    arguments.push_str(text);
+            Piece::ToolCall { index, call } => {
+                if !calls.is_empty() {
+                    put(&mut calls, ",");
                 }
+                let text: String = arguments(&pieces[at + 1..]).collect();
+                write_call(shapes.one_call, *index, call, &text, &mut calls);
             }
+            Piece::Arguments { .. } => {}
         }
     }
-    put(out, r#"{"role":"assistant","content":"#);
-    quote_or_null(out, (calls.is_empty() || !text.is_empty()).then_some(text.as_str()));
-    if !reasoning.is_empty() {
-        put(out, r#","reasoning_content":"#);
-        quote(out, &reasoning);
-    }
-    for (at, (call, arguments)) in calls.iter().enumerate() {
-        put(out, if at == 0 { r#","tool_calls":["# } else { "," });
-        put(out, r#"{"id":"#);
-        quote(out, &call.id);
-        put(out, r#","type":"function","function":{"name":"#);
-        quote(out, &call.name);
-        put(out, r#","arguments":"#);
-        quote(out, arguments);
-        put(out, "}}");
-    }
-    put(out, if calls.is_empty() { "" } else { "]" });
-    put(out, r#","refusal":null,"annotations":[]}"#);
+    fill(out, shapes.message, |out, hole| match hole {
+        "content" => match shapes.thoughtful.filter(|_| !thought.is_empty()) {
+            Some(content) => fill(out, content, |out, hole| quote(out, if hole == "text" { &text } else { &thought })),
+            None if text.is_empty() && !calls.is_empty() => put(out, shapes.silence),
+            None => quote(out, &text),
+        },
+        "thought" => fill(out, shapes.thoughts[usize::from(!thought.is_empty())], |out, _| quote(out, &thought)),
+        "calls" => {
+            fill(out, shapes.calls[usize::from(!calls.is_empty())], |out, _| out.extend_from_slice(&calls));
+        }
+        other => unreachable!("no message has ${other}"),
+    });
 }
 
-fn write_usage(usage: Usage, out: &mut Vec<u8>) {
+fn write_usage(shapes: &Shapes, usage: Usage, out: &mut Vec<u8>) {
     let Usage { input, output, cached, reasoning, .. } = usage;
-    let total = input.saturating_add(output);
-    put(
-        out,
-        &format!(
-            r#"{{"prompt_tokens":{input},"completion_tokens":{output},"total_tokens":{total},"prompt_tokens_details":{{"cached_tokens":{cached},"audio_tokens":0}},"completion_tokens_details":{{"reasoning_tokens":{reasoning},"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}}}"#
-        ),
-    );
+    fill(out, shapes.usage, |out, hole| {
+        let count = match hole {
+            "input" => input,
+            "output" => output,
+            "total" => input.saturating_add(output),
+            "cached" => cached,
+            "missed" => input.saturating_sub(cached),
+            "reasoning" => reasoning,
+            "visible" => output.saturating_sub(reasoning),
+            other => unreachable!("no usage has ${other}"),
+        };
+        put(out, &count.to_string());
+    });
 }
 
 fn write_model(model: &str, out: &mut Vec<u8>) {
@@ -363,27 +385,15 @@ fn write_model(model: &str, out: &mut Vec<u8>) {
     put(out, r#","object":"model","created":1767225600,"owned_by":"standin"}"#);
 }
 
-/// Returns a refusal in OpenAI's words.
-fn refusal(status: u16, kind: &str, param: Option<&str>, code: Option<&str>, message: &str) -> Refusal {
-    let mut out = Vec::with_capacity(256);
-    put(&mut out, r#"{"error":{"message":"#);
-    quote(&mut out, message);
-    put(&mut out, r#","type":"#);
-    quote(&mut out, kind);
-    put(&mut out, r#","param":"#);
-    quote_or_null(&mut out, param);
-    put(&mut out, r#","code":"#);
-    quote_or_null(&mut out, code);
-    put(&mut out, "}}");
-    Refusal { status, body: out.into(), ..Refusal::default() }
-}
-
 /// Spells why an answer ended.
-fn finish(finish: Finish<'_>) -> &str {
+fn finish<'a>(shapes: &'a Shapes, finish: Finish<'a>) -> &'a str {
     match finish {
-        Finish::Stop => "stop",
-        Finish::Length => "length",
-        Finish::ToolCalls => "tool_calls",
+        Finish::Stop => shapes.finish[0],
+        Finish::Length => shapes.finish[1],
+        Finish::ToolCalls => shapes.finish[2],
         Finish::Said(word) => word,
     }
 }
+
+#[cfg(test)]
+mod tests;

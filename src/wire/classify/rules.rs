@@ -66,6 +66,8 @@ const RULES: &[Rule] = &[
             "reached your specified workspace api usage limits",
             "insufficient balance",
             "insufficient credits",
+            "used all available credits",
+            "run out of credits",
             "account is in good standing",
             "free tier of the model has been exhausted",
         ],
@@ -116,6 +118,8 @@ const RULES: &[Rule] = &[
             "inappropriate content",
             "was flagged",
             "rejected as a result of our safety system",
+            "content exists risk",
+            "violates usage guidelines",
         ],
     },
     Rule {
@@ -159,6 +163,8 @@ const RULES: &[Rule] = &[
             "maximum context length",
             "max context length",
             "maximum model length",
+            "maximum prompt length",
+            "`inputs` tokens + `max_new_tokens` must be <=",
             "context window",
             "available context size",
             "prompt is too long",
@@ -207,6 +213,8 @@ const RULES: &[Rule] = &[
             "resource exhausted. please try again later",
         ],
     },
+    // Qwen wraps what its back end says into a 500, which speaks of too many requests: everybody's, not ours.
+    Rule { class: FailureClass::Overloaded, statuses: 500..=599, codes: &[], texts: &["throttl"] },
     Rule {
         class: FailureClass::RateLimited,
         statuses: ANY,
@@ -226,8 +234,6 @@ const RULES: &[Rule] = &[
     },
     // Whatever else a 429 says.
     Rule { class: FailureClass::RateLimited, statuses: 429..=429, codes: &[], texts: &[] },
-    // Qwen wraps what its back end says into a 500.
-    Rule { class: FailureClass::Overloaded, statuses: 500..=599, codes: &[], texts: &["throttl"] },
     Rule {
         class: FailureClass::Unusable,
         statuses: ANY,

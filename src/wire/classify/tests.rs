@@ -1031,6 +1031,62 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
     ("anything", 422, "{}", C::BadRequest, Scope::Request),
     ("anything", 429, "null", C::RateLimited, Scope::Key),
     ("anything", 302, "", C::Server, Scope::Model),
+    (
+        "Groq",
+        400,
+        r#"{"error":{"message":"The model `m` has been decommissioned and is no longer supported.","type":"invalid_request_error","code":"model_decommissioned"}}"#,
+        C::ModelGone,
+        Scope::Model,
+    ),
+    (
+        "xAI",
+        400,
+        r#"{"code":"invalid-argument","error":"This model's maximum prompt length is 131072 but the request contains 136973 tokens."}"#,
+        C::ContextTooLong,
+        Scope::Request,
+    ),
+    (
+        "xAI",
+        429,
+        r#"{"code":"Some resource has been exhausted","error":"Your team x has either used all available credits or reached its monthly spending limit."}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "xAI",
+        403,
+        r#"{"code":"permission-denied","error":"You have run out of credits or need a Grok subscription."}"#,
+        C::OutOfMoney,
+        Scope::Key,
+    ),
+    (
+        "xAI",
+        403,
+        r#"{"code":"The caller does not have permission to execute the specified operation","error":"Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO"}"#,
+        C::ContentPolicy,
+        Scope::Request,
+    ),
+    (
+        "DeepSeek",
+        400,
+        r#"{"error":{"message":"Content Exists Risk","type":"invalid_request_error","param":null,"code":"invalid_request_error"}}"#,
+        C::ContentPolicy,
+        Scope::Request,
+    ),
+    (
+        "Together",
+        422,
+        r#"{"error":{"message":"Input validation error: `inputs` tokens + `max_new_tokens` must be <= 2048. Given: 2019 `inputs` tokens and 30 `max_new_tokens`","type":"invalid_request_error","param":null,"code":null}}"#,
+        C::ContextTooLong,
+        Scope::Request,
+    ),
+    (
+        "Qwen",
+        500,
+        r#"{"error":{"message":"An error occurred in model serving: Too many requests. Your requests are being throttled due to system capacity limits.","code":"internal_error"}}"#,
+        C::Overloaded,
+        Scope::Model,
+    ),
 ];
 
 #[test]

@@ -1,5 +1,7 @@
 //! Writes requests: the conversation as a list of items, of which one message of an assistant may become several.
 
+use std::collections::BTreeMap;
+
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -197,7 +199,7 @@ impl Input<'_> {
                     }
                 }
                 AssistantPart::Reasoning(thought) => match self.reasoning(thought) {
-                    Some(Thought::Encrypted(item)) => seq.serialize_element(item)?,
+                    Some(Thought::Encrypted(item)) => seq.serialize_element(&Nameless(item))?,
                     Some(Thought::Visible(text)) => {
                         let content = [Text { kind: "reasoning_text", text }];
                         seq.serialize_element(&Item::Reasoning { summary: [(); 0], content })?;
@@ -243,6 +245,19 @@ enum Thought<'a> {
     Encrypted(&'a RawValue),
     /// What can be read of it.
     Visible(&'a str),
+}
+
+/// An item without its id. With one, a provider wants all that followed it back by id, too, and nothing here has one:
+/// it has not kept the answer.
+struct Nameless<'a>(&'a RawValue);
+
+impl Serialize for Nameless<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match serde_json::from_str::<BTreeMap<&str, &RawValue>>(self.0.get()) {
+            Ok(fields) => serializer.collect_map(fields.into_iter().filter(|(name, _)| *name != "id")),
+            Err(_) => self.0.serialize(serializer),
+        }
+    }
 }
 
 #[derive(serde::Serialize)]

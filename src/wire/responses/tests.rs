@@ -199,7 +199,7 @@ fn writes_a_conversation_as_items_in_its_order() {
     let encoded = encode(&GENERIC, &request, (&target("m")).into(), false).expect("a good request");
     assert_eq!(encoded.notes, []);
     let text = String::from_utf8(encoded.body.to_vec()).expect("text");
-    assert!(text.contains(item), "reasoning goes back unchanged, to the byte");
+    assert!(text.contains(r#""later":{"x":[1]}"#), "what is not known goes back as it came");
     assert_eq!(
         serde_json::from_str::<Value>(&text).expect("JSON")["input"],
         json!([
@@ -208,7 +208,7 @@ fn writes_a_conversation_as_items_in_its_order() {
                 {"type": "input_image", "image_url": "https://x.dev/a.png"},
                 {"type": "input_image", "image_url": "data:image/png;base64,AAAA"},
             ]},
-            {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA", "later": {"x": [1]}},
+            {"type": "reasoning", "summary": [], "encrypted_content": "gAAA", "later": {"x": [1]}},
             {"type": "message", "role": "assistant", "content": [
                 {"type": "output_text", "text": "Let me "}, {"type": "output_text", "text": "see."}]},
             {"type": "function_call", "call_id": "call_1", "name": "weather", "arguments": "{\"city\":\"Bern\"}"},
@@ -314,21 +314,21 @@ fn result_of(id: &str) -> ToolResult {
 }
 
 #[test]
-fn an_answer_goes_back_as_it_came() {
-    let reasoning = json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"});
+fn an_answer_goes_back_as_it_came_but_for_its_ids() {
+    let reasoning = |id| json!({"type": "reasoning", "id": id, "summary": [], "encrypted_content": "gAAA"});
+    let nameless = json!({"type": "reasoning", "summary": [], "encrypted_content": "gAAA"});
     let output = |name: &str, id: &str| {
         json!({"type": "function_call", "id": format!("fc_{id}"), "status": "completed", "call_id": id,
             "name": name, "arguments": "{}"})
     };
-    let second = json!({"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "gBBB"});
     let whole = json!({
         "id": "resp_1", "status": "completed",
-        "output": [reasoning, output("f", "a"), second, output("g", "b")],
+        "output": [reasoning("rs_1"), output("f", "a"), reasoning("rs_2"), output("g", "b")],
     });
     let ending = decode(&whole.to_string()).1.expect("a good answer");
     let request = ChatRequest::new("r").message(Message::Assistant(ending.parts));
     let sent = |name: &str, id: &str| json!({"type": "function_call", "call_id": id, "name": name, "arguments": "{}"});
-    assert_eq!(body(&request, "gpt-5")["input"], json!([reasoning, sent("f", "a"), second, sent("g", "b")]));
+    assert_eq!(body(&request, "gpt-5")["input"], json!([nameless, sent("f", "a"), nameless, sent("g", "b")]));
 }
 
 // Recorded requests, encoded anew from what they say.

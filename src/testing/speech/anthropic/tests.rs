@@ -4,34 +4,56 @@ use futures_util::StreamExt as _;
 use serde_json::json;
 
 use super::*;
-use crate::testing::answer::Answer;
+use crate::testing::answer::{Answer, Form};
 use crate::testing::{Fault, Script, Scripted};
 use crate::transport::{HttpRequest, Transport as _};
 
 const BODY: Value = Value::Null;
 
-fn utterance<'a>(answer: &'a Answer, finish: Finish<'a>, body: &'a Value) -> Utterance<'a> {
+/// What was asked, as far as an answer depends on it.
+fn question(body: &Value) -> Question {
+    Question {
+        model: "claude-x@1".into(),
+        stream: true,
+        include_usage: true,
+        user: String::new(),
+        tool_results: Vec::new(),
+        tools: Vec::new(),
+        forced_tool: None,
+        form: Form::Text,
+        tokens: 0,
+        output_tokens_max: None,
+        body: body.clone(),
+    }
+}
+
+fn utterance<'a>(
+    answer: &'a Answer,
+    finish: Finish<'a>,
+    question: &'a Question,
+    headers: &'a HeaderMap,
+) -> Utterance<'a> {
     Utterance {
         id: "0123456789abcdef",
         created: 0,
         model: "claude-x@1",
-        include_usage: true,
+        question,
+        headers,
         pieces: answer.pieces(),
         finish,
         usage: Usage { input: 10, output: 5, cached: 3, cache_write: 2, reasoning: 1 },
-        body,
     }
 }
 
 fn stream(host: Host, answer: &Answer, finish: Finish<'_>, body: &Value) -> String {
     let mut sheet = Sheet::default();
-    Messages(host).write_stream(&utterance(answer, finish, body), &mut sheet);
+    Messages(host).write_stream(&utterance(answer, finish, &question(body), &HeaderMap::new()), &mut sheet);
     String::from_utf8(sheet.bytes).unwrap()
 }
 
 fn whole(host: Host, answer: &Answer, finish: Finish<'_>, body: &Value) -> Value {
     let mut out = Vec::new();
-    Messages(host).write_whole(&utterance(answer, finish, body), &mut out);
+    Messages(host).write_whole(&utterance(answer, finish, &question(body), &HeaderMap::new()), &mut out);
     serde_json::from_slice(&out).unwrap()
 }
 
@@ -232,7 +254,9 @@ fn every_event_and_key_has_been_recorded() {
     let known = shape(recorded.iter().map(String::as_str));
     let mut ours: Vec<String> =
         answers().iter().map(|(answer, finish)| stream(Host::Own, answer, *finish, &BODY)).collect();
-    ours.push(String::from_utf8(Messages(Host::Own).failure_within(true).to_vec()).unwrap());
+    let (answer, asked, headers) = (Answer::default(), question(&BODY), HeaderMap::new());
+    let failure = Messages(Host::Own).failure_within(&utterance(&answer, Finish::Stop, &asked, &headers), 0);
+    ours.push(String::from_utf8(failure.to_vec()).unwrap());
     for (kind, keys) in shape(ours.iter().map(String::as_str)) {
         let known = known.get(&kind).unwrap_or_else(|| panic!("{kind:?} was never recorded"));
         let strange: Vec<_> = keys.difference(known).collect();

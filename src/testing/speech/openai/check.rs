@@ -1,14 +1,59 @@
-//! Whether a chat-completions request is one that OpenAI would take, and what it asks. In OpenAI's words, as far as
-//! recorded traffic has them.
+//! Whether a chat-completions request is one that its provider would take, and what it asks. In OpenAI's words, as far
+//! as recorded traffic has them; what others say otherwise stands in their rules.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::testing::answer::{Form, Question, words};
-use crate::testing::speech::Refusal;
+use crate::testing::speech::fields::{
+    Checked, EFFORTS, Fields, Problem, bad_value, check_name, empty_array, flag, function_type, kind, loose_schema,
+    missing, number, object_field, only, quoted, text_field, word_field, wrong, wrong_type,
+};
 use crate::words::Tool;
 
-type Checked<T> = Result<T, Refusal>;
-type Fields = Map<String, Value>;
+/// What a provider takes. Recorded traffic or its users' reports prove what is refused here; the rest is let through.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// The parameters it knows; `None` overlooks what it does not know.
+    pub(super) parameters: Option<&'static [&'static str]>,
+    /// The same for the fields of a message.
+    pub(super) message_fields: Option<&'static [&'static str]>,
+    /// What messages may hold.
+    pub(super) parts: Parts,
+    /// Whether it is as strict as OpenAI about what it could overlook: a tool choice without tools, a JSON form
+    /// nobody speaks of, an effort of an unknown name.
+    pub(crate) is_pedantic: bool,
+    /// The word that insists on some tool.
+    pub(super) required: &'static str,
+    pub(super) temperature_max: f64,
+    /// What else it insists on.
+    pub(super) also: &'static [fn(&Fields) -> Checked<()>],
+}
+
+/// What messages may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Parts {
+    /// What the official API says for each role.
+    Official,
+    /// Text and nothing else.
+    Text,
+    /// Anything.
+    Any,
+}
+
+/// OpenAI's rules.
+pub(super) const OFFICIAL: Rules = Rules {
+    parameters: Some(PARAMETERS),
+    message_fields: Some(MESSAGE_FIELDS),
+    parts: Parts::Official,
+    is_pedantic: true,
+    required: "required",
+    temperature_max: 2.0,
+    also: &[],
+};
+
+/// The rules of a server that overlooks what it does not know.
+pub(super) const LAX: Rules =
+    Rules { parameters: None, message_fields: None, parts: Parts::Any, is_pedantic: false, ..OFFICIAL };
 
 /// Every parameter of the official API.
 const PARAMETERS: &[&str] = &[
@@ -64,32 +109,33 @@ const MESSAGE_FIELDS: &[&str] = &[
     "tool_calls",
 ];
 
-/// Understands a request, or says what is wrong with it.
-pub(super) fn read(body: &[u8]) -> Checked<Question> {
+/// Understands a request, or says what is wrong with it. The model may stand in the address.
+pub(super) fn read(rules: &Rules, addressed: Option<&str>, body: &[u8]) -> Checked<Question> {
     let body: Value = serde_json::from_slice(body).map_err(|_| {
-        refusal(None, None, "We could not parse the JSON body of your request. The API expects a JSON payload.".into())
+        wrong(None, None, "We could not parse the JSON body of your request. The API expects a JSON payload.")
     })?;
     let Value::Object(fields) = &body else {
-        return Err(refusal(None, None, format!("Invalid body: expected an object, but got {}.", kind(&body))));
+        return Err(wrong(None, None, format!("Invalid body: expected an object, but got {}.", kind(&body))));
     };
-    let model = match fields.get("model") {
-        Some(Value::String(model)) if !model.is_empty() => model.clone(),
-        Some(Value::String(_)) | None => {
-            return Err(refusal(None, None, "you must provide a model parameter".into()));
+    let model = match (addressed, fields.get("model")) {
+        (Some(model), _) => model.to_owned(),
+        (None, Some(Value::String(model))) if !model.is_empty() => model.clone(),
+        (None, Some(Value::String(_)) | None) => {
+            return Err(wrong(None, None, "you must provide a model parameter"));
         }
-        Some(other) => return Err(wrong_type("model", "a string", other)),
+        (None, Some(other)) => return Err(wrong_type("model", "a string", other)),
     };
-    if let Some(unknown) = fields.keys().find(|key| !PARAMETERS.contains(&key.as_str())) {
-        let message = format!("Unknown parameter: '{unknown}'.");
-        return Err(refusal(Some(unknown), Some("unknown_parameter"), message));
+    if let Some(known) = rules.parameters {
+        only(fields, "", known)?;
     }
-    numbers(fields)?;
+    numbers(rules, fields)?;
     let stream = flag(fields, "stream")?.unwrap_or(false);
-    let include_usage = stream_options(fields, stream)?;
+    let include_usage = stream_options(rules, fields, stream)?;
     stop(fields)?;
-    let (tools, forced_tool) = tool_parameters(fields)?;
-    let talk = Talk::read(fields)?;
-    let form = response_format(fields, &talk)?;
+    let (tools, forced_tool) = tool_parameters(rules, fields)?;
+    let talk = Talk::read(rules, fields)?;
+    let form = response_format(rules, fields, &talk)?;
+    rules.also.iter().try_for_each(|insists| insists(fields))?;
     let output_tokens_max = ["max_completion_tokens", "max_tokens"].iter().find_map(|name| fields.get(*name)?.as_u64());
     Ok(Question {
         model,
@@ -117,7 +163,7 @@ struct Talk {
 }
 
 impl Talk {
-    fn read(fields: &Fields) -> Checked<Self> {
+    fn read(rules: &Rules, fields: &Fields) -> Checked<Self> {
         let messages = match fields.get("messages") {
             None => return Err(missing("messages")),
             Some(Value::Array(messages)) if messages.is_empty() => return Err(empty_array("messages")),
@@ -131,10 +177,8 @@ impl Talk {
             let Value::Object(message) = message else {
                 return Err(wrong_type(&path, "an object", message));
             };
-            if let Some(unknown) = message.keys().find(|key| !MESSAGE_FIELDS.contains(&key.as_str())) {
-                let param = format!("{path}.{unknown}");
-                let message = format!("Unknown parameter: '{param}'.");
-                return Err(refusal(Some(&param), Some("unknown_parameter"), message));
+            if let Some(known) = rules.message_fields {
+                only(message, &path, known)?;
             }
             let role = text_field(message, &path, "role")?;
             if role != "tool" {
@@ -142,17 +186,19 @@ impl Talk {
                 talk.tool_results.clear();
             }
             match role {
-                "system" | "developer" => talk.hear(&content(message, &path, &["text"])?),
+                "system" | "developer" => talk.hear(&content(rules, message, &path, &["text"])?),
                 "user" => {
-                    let said = content(message, &path, &["text", "image_url", "input_audio", "file"])?;
+                    let said = content(rules, message, &path, &["text", "image_url", "input_audio", "file"])?;
                     talk.hear(&said);
                     talk.user = Some(said);
                 }
                 "assistant" => {
                     unanswered = tool_calls(message, &path)?;
-                    let may_be_silent = !unanswered.is_empty() || message.get("refusal").is_some_and(Value::is_string);
+                    let may_be_silent = !rules.is_pedantic
+                        || !unanswered.is_empty()
+                        || message.get("refusal").is_some_and(Value::is_string);
                     if !may_be_silent || message.get("content").is_some_and(|content| !content.is_null()) {
-                        talk.hear(&content(message, &path, &["text", "refusal"])?);
+                        talk.hear(&content(rules, message, &path, &["text", "refusal"])?);
                     }
                 }
                 "tool" => {
@@ -160,17 +206,17 @@ impl Talk {
                     let Some(call) = unanswered.iter().position(|call| *call == id) else {
                         let problem = "messages with role 'tool' must be a response to a preceeding message with \
                                        'tool_calls'.";
-                        return Err(refusal(Some(&path), None, format!("Invalid parameter: {problem}")));
+                        return Err(wrong(Some(&path), None, format!("Invalid parameter: {problem}")));
                     };
                     unanswered.remove(call);
-                    let said = content(message, &path, &["text"])?;
+                    let said = content(rules, message, &path, &["text"])?;
                     talk.hear(&said);
                     talk.tool_results.push(said);
                 }
                 other => {
                     let param = format!("{path}.role");
-                    let roles = "'system', 'assistant', 'user', 'tool', and 'developer'";
-                    return Err(bad_value(&param, other, roles));
+                    let known = "'system', 'assistant', 'user', 'tool', and 'developer'";
+                    return Err(bad_value(&param, other, known));
                 }
             }
         }
@@ -194,7 +240,7 @@ fn all_answered(unanswered: &[&str], at: usize) -> Checked<()> {
          The following tool_call_ids did not have response messages: {}",
         unanswered.join(", ")
     );
-    Err(refusal(Some(&format!("messages[{at}].role")), None, message))
+    Err(wrong(Some(&format!("messages[{at}].role")), None, message))
 }
 
 /// Returns the ids of a message's tool calls.
@@ -219,8 +265,8 @@ fn tool_calls<'a>(message: &'a Fields, path: &str) -> Checked<Vec<&'a str>> {
     calls.iter().enumerate().map(read).collect()
 }
 
-/// Returns a content's text. `kinds` are the parts the role may have.
-fn content(message: &Fields, path: &str, kinds: &[&str]) -> Checked<String> {
+/// Returns a content's text. `kinds` are the parts the role may officially have.
+fn content(rules: &Rules, message: &Fields, path: &str, kinds: &[&str]) -> Checked<String> {
     let path = format!("{path}.content");
     let parts = match message.get("content") {
         Some(Value::String(text)) => return Ok(text.clone()),
@@ -234,40 +280,53 @@ fn content(message: &Fields, path: &str, kinds: &[&str]) -> Checked<String> {
         let path = format!("{path}[{at}]");
         let part = part.as_object().ok_or_else(|| wrong_type(&path, "an object", part))?;
         let kind = text_field(part, &path, "type")?;
-        if !kinds.contains(&kind) {
-            return Err(bad_value(&format!("{path}.type"), kind, &quoted(kinds)));
+        match rules.parts {
+            Parts::Official if !kinds.contains(&kind) => {
+                return Err(bad_value(&format!("{path}.type"), kind, &quoted(kinds)));
+            }
+            Parts::Text if kind != "text" => return Err(not_text(&path, kind)),
+            _ => {}
         }
         match kind {
             "text" | "refusal" => text.push_str(text_field(part, &path, kind)?),
-            "image_url" => {
+            "image_url" if rules.parts == Parts::Official => {
                 let image = object_field(part, &path, kind)?;
                 text_field(image, &format!("{path}.{kind}"), "url")?;
             }
-            other => {
+            other if rules.parts == Parts::Official => {
                 object_field(part, &path, other)?;
             }
+            _ => {}
         }
     }
     Ok(text)
 }
 
+/// Says, as a parser would, that a part is no text.
+fn not_text(path: &str, kind: &str) -> Problem {
+    let message = path.split(".content").next().unwrap_or(path);
+    let problem = format!("{message}: unknown variant `{kind}`, expected `text` at line 1 column 197");
+    wrong(None, None, format!("Failed to deserialize the JSON body into the target type: {problem}"))
+}
+
 /// Returns the tools that may be called, and the name of the one that must be.
-fn tool_parameters(fields: &Fields) -> Checked<(Vec<Tool>, Option<String>)> {
+fn tool_parameters(rules: &Rules, fields: &Fields) -> Checked<(Vec<Tool>, Option<String>)> {
     let mut offered = Vec::new();
     match fields.get("tools") {
+        None | Some(Value::Null) if !rules.is_pedantic => return Ok((offered, None)),
         None | Some(Value::Null) => {
             for name in ["tool_choice", "parallel_tool_calls"] {
                 if fields.get(name).is_some_and(|value| !value.is_null()) {
                     let message =
                         format!("Invalid value for '{name}': '{name}' is only allowed when 'tools' are specified.");
-                    return Err(refusal(Some(name), None, message));
+                    return Err(wrong(Some(name), None, message));
                 }
             }
         }
-        Some(Value::Array(tools)) if tools.is_empty() => return Err(empty_array("tools")),
+        Some(Value::Array(tools)) if tools.is_empty() && rules.is_pedantic => return Err(empty_array("tools")),
         Some(Value::Array(tools)) => {
             for (at, tool) in tools.iter().enumerate() {
-                offered.push(read_tool(tool, &format!("tools[{at}]"))?);
+                offered.push(read_tool(rules, tool, &format!("tools[{at}]"))?);
             }
         }
         Some(other) => return Err(wrong_type("tools", "an array of objects", other)),
@@ -278,8 +337,11 @@ fn tool_parameters(fields: &Fields) -> Checked<(Vec<Tool>, Option<String>)> {
         Some(Value::String(choice)) => match choice.as_str() {
             "auto" => None,
             "none" => return Ok((Vec::new(), None)),
-            "required" => offered.first().map(|tool| tool.name.clone()),
-            other => return Err(bad_value("tool_choice", other, "'none', 'auto', and 'required'")),
+            word if word == rules.required => offered.first().map(|tool| tool.name.clone()),
+            other => {
+                let known = format!("'none', 'auto', and '{}'", rules.required);
+                return Err(bad_value("tool_choice", other, &known));
+            }
         },
         Some(Value::Object(choice)) => {
             function_type(choice, "tool_choice")?;
@@ -287,7 +349,7 @@ fn tool_parameters(fields: &Fields) -> Checked<(Vec<Tool>, Option<String>)> {
             let name = text_field(function, "tool_choice.function", "name")?;
             if !offered.iter().any(|tool| tool.name == name) {
                 let message = format!("Invalid value for 'tool_choice': tool '{name}' is not among the 'tools'.");
-                return Err(refusal(Some("tool_choice"), None, message));
+                return Err(wrong(Some("tool_choice"), None, message));
             }
             Some(name.to_owned())
         }
@@ -296,7 +358,7 @@ fn tool_parameters(fields: &Fields) -> Checked<(Vec<Tool>, Option<String>)> {
     Ok((offered, forced))
 }
 
-fn read_tool(tool: &Value, path: &str) -> Checked<Tool> {
+fn read_tool(rules: &Rules, tool: &Value, path: &str) -> Checked<Tool> {
     let tool = tool.as_object().ok_or_else(|| wrong_type(path, "an object", tool))?;
     function_type(tool, path)?;
     let function = object_field(tool, path, "function")?;
@@ -307,13 +369,18 @@ fn read_tool(tool: &Value, path: &str) -> Checked<Tool> {
     if parameters["type"] != "object" {
         let message =
             format!("Invalid schema for function '{name}': schema must be a JSON Schema of 'type: \"object\"'.");
-        return Err(refusal(Some(&format!("{path}.parameters")), Some("invalid_function_parameters"), message));
+        return Err(wrong(Some(&format!("{path}.parameters")), Some("invalid_function_parameters"), message));
+    }
+    let strict = flag(function, "strict")?;
+    if let Some(problem) = loose_schema(&parameters, &[]).filter(|_| rules.is_pedantic && strict == Some(true)) {
+        let message = format!("Invalid schema for function '{name}': {problem}");
+        return Err(wrong(Some(&format!("{path}.parameters")), Some("invalid_function_parameters"), message));
     }
     let description = function.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok(Tool { name: name.to_owned(), description, parameters, strict: flag(function, "strict")? })
+    Ok(Tool { name: name.to_owned(), description, parameters, strict })
 }
 
-fn response_format(fields: &Fields, talk: &Talk) -> Checked<Form> {
+fn response_format(rules: &Rules, fields: &Fields, talk: &Talk) -> Checked<Form> {
     let path = "response_format";
     let Some(format) = fields.get(path).filter(|format| !format.is_null()) else {
         return Ok(Form::Text);
@@ -321,30 +388,40 @@ fn response_format(fields: &Fields, talk: &Talk) -> Checked<Form> {
     let format = format.as_object().ok_or_else(|| wrong_type(path, "an object", format))?;
     match text_field(format, path, "type")? {
         "text" => Ok(Form::Text),
-        "json_object" if talk.has_json_word => Ok(Form::Json),
+        "json_object" if talk.has_json_word || !rules.is_pedantic => Ok(Form::Json),
         "json_object" => {
             let message = "'messages' must contain the word 'json' in some form, to use 'response_format' of type \
                            'json_object'.";
-            Err(refusal(Some("messages"), None, message.into()))
+            Err(wrong(Some("messages"), None, message))
         }
         "json_schema" => {
             let named = object_field(format, path, "json_schema")?;
             let path = "response_format.json_schema";
-            check_name(text_field(named, path, "name")?, &format!("{path}.name"))?;
-            object_field(named, path, "schema").map(|schema| Form::Schema(Value::Object(schema.clone())))
+            let schema = Value::Object(object_field(named, path, "schema")?.clone());
+            if !rules.is_pedantic {
+                return Ok(Form::Schema(schema));
+            }
+            let name = text_field(named, path, "name")?;
+            check_name(name, &format!("{path}.name"))?;
+            let is_strict = named.get("strict") == Some(&Value::Bool(true));
+            if let Some(problem) = loose_schema(&schema, &[]).filter(|_| is_strict) {
+                let message = format!("Invalid schema for response_format '{name}': {problem}");
+                return Err(wrong(Some("response_format"), None, message));
+            }
+            Ok(Form::Schema(schema))
         }
         other => Err(bad_value("response_format.type", other, "'json_object', 'json_schema', and 'text'")),
     }
 }
 
-fn stream_options(fields: &Fields, stream: bool) -> Checked<bool> {
+fn stream_options(rules: &Rules, fields: &Fields, stream: bool) -> Checked<bool> {
     let path = "stream_options";
     let Some(options) = fields.get(path).filter(|options| !options.is_null()) else {
         return Ok(false);
     };
-    if !stream {
+    if !stream && rules.is_pedantic {
         let message = "The 'stream_options' parameter is only allowed when 'stream' is enabled.";
-        return Err(refusal(Some(path), None, message.into()));
+        return Err(wrong(Some(path), None, message));
     }
     let options = options.as_object().ok_or_else(|| wrong_type(path, "an object", options))?;
     Ok(flag(options, "include_usage")?.unwrap_or(false))
@@ -355,7 +432,7 @@ fn stop(fields: &Fields) -> Checked<()> {
         None | Some(Value::Null | Value::String(_)) => Ok(()),
         Some(Value::Array(stops)) if stops.len() > 4 => {
             let problem = format!("array too long. Expected an array with maximum length 4, but got {}.", stops.len());
-            Err(refusal(Some("stop"), Some("array_above_max_length"), format!("Invalid 'stop': {problem}")))
+            Err(wrong(Some("stop"), Some("array_above_max_length"), format!("Invalid 'stop': {problem}")))
         }
         Some(Value::Array(stops)) => match stops.iter().find(|stop| !stop.is_string()) {
             Some(other) => Err(wrong_type("stop", "an array of strings", other)),
@@ -365,9 +442,9 @@ fn stop(fields: &Fields) -> Checked<()> {
     }
 }
 
-fn numbers(fields: &Fields) -> Checked<()> {
+fn numbers(rules: &Rules, fields: &Fields) -> Checked<()> {
     for (name, min, max) in [
-        ("temperature", 0.0, 2.0),
+        ("temperature", 0.0, rules.temperature_max),
         ("top_p", 0.0, 1.0),
         ("presence_penalty", -2.0, 2.0),
         ("frequency_penalty", -2.0, 2.0),
@@ -383,122 +460,10 @@ fn numbers(fields: &Fields) -> Checked<()> {
     ] {
         number(fields, name, "integer", min, max)?;
     }
-    match fields.get("reasoning_effort") {
-        None | Some(Value::Null) => Ok(()),
-        Some(Value::String(effort)) => {
-            let efforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
-            if efforts.contains(&effort.as_str()) {
-                return Ok(());
-            }
-            Err(bad_value("reasoning_effort", effort, &quoted(&efforts)))
-        }
-        Some(other) => Err(wrong_type("reasoning_effort", "a string", other)),
+    if rules.is_pedantic {
+        word_field(fields, "", "reasoning_effort", &EFFORTS)?;
     }
-}
-
-fn number(fields: &Fields, name: &str, of: &str, min: f64, max: f64) -> Checked<()> {
-    let Some(value) = fields.get(name).filter(|value| !value.is_null()) else {
-        return Ok(());
-    };
-    let number = match value.as_f64() {
-        Some(number) if of == "decimal" || value.is_i64() || value.is_u64() => number,
-        _ => return Err(wrong_type(name, if of == "decimal" { "a decimal" } else { "an integer" }, value)),
-    };
-    let (side, sign, bound) = match number {
-        number if number < min => ("below minimum", ">=", min),
-        number if number > max => ("above maximum", "<=", max),
-        _ => return Ok(()),
-    };
-    let code = match (of, sign) {
-        ("decimal", ">=") => "decimal_below_min_value",
-        ("decimal", _) => "decimal_above_max_value",
-        (_, ">=") => "integer_below_min_value",
-        _ => "integer_above_max_value",
-    };
-    let message =
-        format!("Invalid '{name}': {of} {side} value. Expected a value {sign} {bound}, but got {value} instead.");
-    Err(refusal(Some(name), Some(code), message))
-}
-
-fn flag(fields: &Fields, name: &str) -> Checked<Option<bool>> {
-    match fields.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Bool(flag)) => Ok(Some(*flag)),
-        Some(other) => Err(wrong_type(name, "a boolean", other)),
-    }
-}
-
-fn function_type(fields: &Fields, path: &str) -> Checked<()> {
-    match text_field(fields, path, "type")? {
-        "function" => Ok(()),
-        other => Err(bad_value(&format!("{path}.type"), other, "'function'")),
-    }
-}
-
-fn check_name(name: &str, path: &str) -> Checked<()> {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if (1..=64).contains(&name.len()) && name.bytes().all(good) {
-        return Ok(());
-    }
-    let problem = "string does not match pattern. Expected a string that matches the pattern '^[a-zA-Z0-9_-]{1,64}$'.";
-    Err(refusal(Some(path), Some("invalid_value"), format!("Invalid '{path}': {problem}")))
-}
-
-fn text_field<'a>(fields: &'a Fields, path: &str, name: &str) -> Checked<&'a str> {
-    let param = format!("{path}.{name}");
-    match fields.get(name) {
-        Some(Value::String(text)) => Ok(text),
-        None => Err(missing(&param)),
-        Some(other) => Err(wrong_type(&param, "a string", other)),
-    }
-}
-
-fn object_field<'a>(fields: &'a Fields, path: &str, name: &str) -> Checked<&'a Fields> {
-    let param = format!("{path}.{name}");
-    match fields.get(name) {
-        Some(Value::Object(object)) => Ok(object),
-        None => Err(missing(&param)),
-        Some(other) => Err(wrong_type(&param, "an object", other)),
-    }
-}
-
-fn missing(param: &str) -> Refusal {
-    refusal(Some(param), Some("missing_required_parameter"), format!("Missing required parameter: '{param}'."))
-}
-
-fn empty_array(param: &str) -> Refusal {
-    let problem = "empty array. Expected an array with minimum length 1, but got an empty array instead.";
-    refusal(Some(param), Some("empty_array"), format!("Invalid '{param}': {problem}"))
-}
-
-fn bad_value(param: &str, value: &str, known: &str) -> Refusal {
-    let message = format!("Invalid value: '{value}'. Supported values are: {known}.");
-    refusal(Some(param), Some("invalid_value"), message)
-}
-
-fn wrong_type(param: &str, expected: &str, got: &Value) -> Refusal {
-    let message = format!("Invalid type for '{param}': expected {expected}, but got {} instead.", kind(got));
-    refusal(Some(param), Some("invalid_type"), message)
-}
-
-fn refusal(param: Option<&str>, code: Option<&'static str>, message: String) -> Refusal {
-    super::refusal(400, "invalid_request_error", param, code, &message)
-}
-
-fn quoted(values: &[&str]) -> String {
-    values.iter().map(|value| format!("'{value}'")).collect::<Vec<_>>().join(", ")
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(number) if number.is_f64() => "a decimal",
-        Value::Number(_) => "an integer",
-        Value::String(_) => "a string",
-        Value::Array(_) => "an array",
-        Value::Object(_) => "an object",
-    }
+    Ok(())
 }
 
 #[cfg(test)]

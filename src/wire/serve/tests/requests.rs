@@ -145,10 +145,16 @@ fn conversation(asked: &Asked) -> Vec<Message> {
     let mut messages = asked.request.messages.clone();
     for message in &mut messages {
         if let Message::Assistant(parts) = message {
-            parts.retain(|part| match part {
-                AssistantPart::Reasoning(thought) => {
-                    thought.proof.as_ref().is_some_and(|proof| proof.dialect != Dialect::OpenAiChat)
+            parts.retain_mut(|part| match part {
+                AssistantPart::Reasoning(Reasoning { proof: Some(proof), .. }) => {
+                    // Thoughts at OpenAI go without the id they came with.
+                    if let Ok(mut item @ Value::Object(_)) = serde_json::from_str::<Value>(&proof.data) {
+                        item["id"] = Value::Null;
+                        proof.data = item.to_string();
+                    }
+                    proof.dialect != Dialect::OpenAiChat
                 }
+                AssistantPart::Reasoning(_) => false,
                 _ => true,
             });
         }
