@@ -22,6 +22,7 @@ use super::slot::{ProviderStatus, Slot};
 use super::supervisor::{Supervisor, SupervisorMessage};
 use super::table::{Provider, ProviderSpec, RouteSpec, Table};
 use crate::policy::admission::Admission;
+use crate::policy::tokens::TokenModel;
 use crate::policy::restart::{Restart, Restarts};
 use crate::words::Event;
 
@@ -268,7 +269,8 @@ impl State {
 fn provide(spec: ProviderSpec, old: Option<&Provider>) -> Provider {
     let now = now();
     let mut admission = Admission::new(spec.admission.clone(), now);
-    if let Some(old) = old.filter(|old| old.spec.base_url == spec.base_url)
+    let old = old.filter(|old| old.spec.base_url == spec.base_url);
+    if let Some(old) = old
         && let Some(checkpoint) = lock(&old.slot.checkpoint).clone()
     {
         let targets: Vec<_> =
@@ -277,7 +279,12 @@ fn provide(spec: ProviderSpec, old: Option<&Provider>) -> Provider {
         admission.carry(&checkpoint, &targets, &keys, now);
     }
     let health = (0..admission.targets()).map(|target| admission.health(target, 0, now)).collect();
-    let slot = Slot::new(spec.targets.len(), health);
+    let tokens = spec.targets.iter().map(|new| {
+        let known = old.and_then(|old| old.slot.token_model(position(&old.spec.targets, |old| old.id == new.id)?));
+        let known = known.filter(|known| known.vocabulary() == new.vocabulary);
+        known.unwrap_or_else(|| TokenModel::new(new.vocabulary))
+    });
+    let slot = Slot::new(tokens, health);
     *lock(&slot.checkpoint) = Some(Arc::new(admission));
     Provider { spec, slot: Arc::new(slot) }
 }

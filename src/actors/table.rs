@@ -12,11 +12,12 @@ use crate::policy::admission::AdmissionOptions;
 use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
 use crate::policy::routing::{Candidate, LabelSet, Needs, RouteOptions};
+use crate::policy::tokens::{Measure, Prompt, PromptSize, Vocabulary};
+use crate::policy::trim::{Cut, OverWindow, budget, fits};
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::Quirks;
 use crate::words::{
-    Capabilities, ChatRequest, Dialect, Error, Image, Message, ModelClass, Price, ResponseFormat, Secret, TargetId,
-    UserPart,
+    Capabilities, ChatRequest, Dialect, Error, Message, ModelClass, Price, ResponseFormat, Secret, TargetId, UserPart,
 };
 
 /// How a provider's requests get out.
@@ -79,6 +80,8 @@ pub(crate) struct ProviderSpec {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TargetSpec {
     pub(crate) id: TargetId,
+    /// How its tokens are estimated before any are counted.
+    pub(crate) vocabulary: Vocabulary,
     pub(crate) class: ModelClass,
     pub(crate) price: Option<Price>,
     pub(crate) capabilities: Capabilities,
@@ -150,6 +153,7 @@ pub(crate) struct RouteSpec {
     pub(crate) failover: FailoverOptions,
     pub(crate) members: Vec<MemberSpec>,
     pub(crate) labels: Vec<String>,
+    pub(crate) over_window: OverWindow,
 }
 
 /// A target of a route.
@@ -171,6 +175,24 @@ struct Member {
     target: usize,
     tier: u8,
     weight: f64,
+}
+
+/// A request, and its size as the targets of its route measure it.
+pub(crate) struct Asked {
+    pub(crate) request: Arc<ChatRequest>,
+    prompts: [Option<Prompt>; Measure::ALL.len()],
+}
+
+/// How a request goes to a target.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Fitted {
+    pub(crate) size: PromptSize,
+    /// The same by the target's own weights.
+    pub(crate) tokens: u32,
+    /// What is left out for its window's sake.
+    pub(crate) cut: Option<Cut>,
+    /// The tokens of that.
+    pub(crate) left_out: u32,
 }
 
 /// Providers, targets and routes.
@@ -231,14 +253,10 @@ impl Table {
 
     /// Returns what a request asks of a target.
     pub(crate) fn needs(&self, route: &Route, request: &ChatRequest) -> Needs {
-        let (bytes, images) = request.messages.iter().map(size).fold((0, false), |a, b| (a.0 + b.0, a.1 | b.1));
-        let tools: usize = request.tools.iter().map(|tool| tool.name.len() + tool.description.len() + 200).sum();
         Needs {
-            // Four bytes a token, until a tokenizer knows better.
-            prompt_tokens: u32::try_from((bytes + tools) / 4).unwrap_or(u32::MAX),
             output_tokens: request.output_tokens_max,
             tools: !request.tools.is_empty(),
-            images,
+            images: request.messages.iter().any(shows_image),
             json: request.response_format == ResponseFormat::Json,
             json_schema: matches!(request.response_format, ResponseFormat::JsonSchema { .. }),
             labels: self.labels(&request.labels) | route.labels,
@@ -247,7 +265,7 @@ impl Table {
     }
 
     /// Returns a route's targets with their health as last published. A provider that is not there has none to admit.
-    pub(crate) fn candidates(&self, route: &Route, without: &[usize]) -> Vec<Candidate> {
+    pub(crate) fn candidates(&self, route: &Route, asked: &Asked, without: &[usize]) -> Vec<Candidate> {
         let members = route.members.iter().filter(|member| !without.contains(&member.target));
         members
             .filter_map(|member| {
@@ -259,6 +277,7 @@ impl Table {
                     weight: member.weight,
                     domain: target.domain,
                     model: target.model,
+                    prompt_tokens: self.fit(member.target, route, asked, 0).tokens,
                     price: spec.price,
                     capabilities: spec.capabilities,
                     labels: target.labels,
@@ -266,6 +285,43 @@ impl Table {
                 })
             })
             .collect()
+    }
+
+    /// Tells whether a target is one of a route's.
+    pub(crate) fn serves(&self, route: &Route, target: &TargetId) -> bool {
+        route.members.iter().any(|member| self.targets[member.target].id() == target)
+    }
+
+    /// Counts a request as the targets of a route count it.
+    pub(crate) fn ask(&self, route: &Route, request: Arc<ChatRequest>) -> Asked {
+        let mut prompts: [Option<Prompt>; Measure::ALL.len()] = Default::default();
+        for member in &route.members {
+            let measure = self.targets[member.target].spec().vocabulary.measure();
+            let trims = route.spec.over_window == OverWindow::Trim;
+            prompts[measure as usize].get_or_insert_with(|| Prompt::of(&request, measure, trims));
+        }
+        Asked { request, prompts }
+    }
+
+    /// Returns how a request goes to a target of its route, after that one found it too long so many times.
+    pub(crate) fn fit(&self, target: usize, route: &Route, asked: &Asked, cuts: u32) -> Fitted {
+        let target = &self.targets[target];
+        let spec = target.spec();
+        let weights = target.provider.slot.weights(target.index);
+        let Some(prompt) = &asked.prompts[spec.vocabulary.measure() as usize] else { return Fitted::default() };
+        let tokens = weights.tokens(&prompt.whole);
+        let uncut = Fitted { size: prompt.whole, tokens, ..Fitted::default() };
+        let (can, messages) = (&spec.capabilities, &asked.request.messages);
+        let output = can.answer_max(asked.request.output_tokens_max);
+        let window = can.context_tokens_max;
+        if route.spec.over_window == OverWindow::Skip || (cuts == 0 && fits(tokens, output, window)) {
+            return uncut;
+        }
+        let excess = f64::from(tokens) - f64::from(budget(tokens, output, window, cuts));
+        let Some(cut) = Cut::find(messages, |at| weights.weigh(&prompt.messages[at]), excess) else { return uncut };
+        let size = cut.left_out(messages).fold(prompt.whole, |size, at| size - prompt.messages[at]);
+        let left = weights.tokens(&size);
+        Fitted { size, tokens: left, cut: Some(cut), left_out: tokens.saturating_sub(left) }
     }
 
     /// Returns the route of a name.
@@ -288,23 +344,6 @@ fn intern(names: &mut Vec<String>, name: &str) -> usize {
     })
 }
 
-/// Returns a message's bytes, and whether it shows an image (which counts as 1 000 tokens).
-fn size(message: &Message) -> (usize, bool) {
-    use crate::words::AssistantPart as A;
-    match message {
-        Message::System(text) => (text.len(), false),
-        Message::Tool(result) => (result.content.len(), false),
-        Message::User(parts) => parts.iter().fold((0, false), |(bytes, images), part| match part {
-            UserPart::Text(text) => (bytes + text.len(), images),
-            UserPart::Image(Image::Url(_) | Image::Base64 { .. }) => (bytes + 4_000, true),
-        }),
-        Message::Assistant(parts) => {
-            let bytes = parts.iter().map(|part| match part {
-                A::Text(text) => text.len(),
-                A::Reasoning(reasoning) => reasoning.text.len(),
-                A::ToolCall(call) => call.name.len() + call.arguments.len(),
-            });
-            (bytes.sum(), false)
-        }
-    }
+fn shows_image(message: &Message) -> bool {
+    matches!(message, Message::User(parts) if parts.iter().any(|part| matches!(part, UserPart::Image(_))))
 }

@@ -8,6 +8,7 @@ use super::{ProviderConfig, check_time};
 use crate::actors::table::{TargetSpec, Timers};
 use crate::catalog;
 use crate::policy::admission::TargetOptions;
+use crate::policy::tokens::Vocabulary;
 use crate::words::{Capabilities, ConfigError, ModelClass, Price, TargetId};
 
 /// One model at a provider.
@@ -119,7 +120,8 @@ impl ModelConfig {
         let domain = provider.domain.clone().unwrap_or_else(|| id.provider.to_string());
         let labels = provider.labels.iter().chain(&self.labels).cloned().collect();
         let timers = Timers { first_token: self.first_token, stall: self.stall };
-        Ok(TargetSpec { id, class: self.class(), price, capabilities, labels, domain, timers })
+        let vocabulary = Vocabulary::of(known.map(|model| model.vendor), &id.model);
+        Ok(TargetSpec { id, vocabulary, class: self.class(), price, capabilities, labels, domain, timers })
     }
 }
 

@@ -13,6 +13,8 @@ pub mod health;
 pub mod breaker;
 pub mod admission;
 
+pub mod tokens;
+pub mod trim;
 pub mod budget;
 pub mod routing;
 pub mod failover;

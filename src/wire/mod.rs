@@ -21,13 +21,14 @@ pub use decode::{Decoder, Progress};
 pub use draft::Ending;
 pub use headers::is_event_stream;
 pub use quirks::Quirks;
+pub use request::Capped;
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::words::{ChatRequest, Dialect, Failure, Note, Secret};
+use crate::words::{Dialect, Failure, Note, Secret};
 
 /// A request as it goes onto the wire, but for its key ([`authorize`]).
 #[derive(Clone, Debug)]
@@ -48,13 +49,14 @@ pub struct Encoded {
 /// # Errors
 ///
 /// `BadRequest` names the field that cannot be right at any provider, `Unsupported` the one that cannot be at this.
-pub fn encode(
+pub fn encode<'a>(
     dialect: Dialect,
     quirks: &Quirks,
-    request: &ChatRequest,
+    request: impl Into<Capped<'a>>,
     model: &str,
     streaming: bool,
 ) -> Result<Encoded, Failure> {
+    let request = request.into();
     match dialect {
         Dialect::OpenAiChat => openai::encode(quirks, request, model, streaming),
         Dialect::OpenAiResponses => responses::encode(quirks, request, model, streaming),

@@ -17,6 +17,34 @@ use crate::words::{
     ToolCall, ToolChoice, ToolResult, UserPart,
 };
 
+/// A request to a target whose answers may be no longer than it asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Capped<'a> {
+    /// The request.
+    pub request: &'a ChatRequest,
+    /// The longest answer that the target gives, in tokens, where that is known.
+    pub answer_max: Option<u32>,
+}
+
+impl<'a> From<&'a ChatRequest> for Capped<'a> {
+    fn from(request: &'a ChatRequest) -> Self {
+        Self { request, answer_max: None }
+    }
+}
+
+impl Capped<'_> {
+    /// Returns how long the answer may be, where the request says so: a target that gives less is asked for what it
+    /// gives, and that is noted.
+    pub(super) fn output_tokens_max(&self, notes: &mut Notes) -> Option<u32> {
+        let asked = self.request.output_tokens_max?;
+        let most = self.answer_max.unwrap_or(asked);
+        if most < asked {
+            notes.converted("output_tokens_max");
+        }
+        Some(asked.min(most))
+    }
+}
+
 /// Writes a body into one buffer.
 pub(super) fn write(request: &ChatRequest, body: &impl Serialize) -> Result<Bytes, Failure> {
     let mut buffer = Vec::with_capacity(size(request));

@@ -78,9 +78,11 @@ fn target(word: &str) -> Target {
         Some((word, until)) => (word, Some(Out::Until(time(until)))),
     };
     let (word, first_token) = word.split_once('*').unwrap_or((word, "8000"));
+    let (word, cuts) = word.split_once('~').unwrap_or((word, "0"));
+    let cuts_max = cuts.parse().unwrap();
     let window = word.split_once('/').map(|(_, window)| window.parse::<u32>().unwrap() * 1_000);
     let first_token_max = Duration::from_millis(first_token.parse().unwrap());
-    Target { planned: Planned { target: place(word), context_tokens_max: window, first_token_max }, out }
+    Target { planned: Planned { target: place(word), context_tokens_max: window, cuts_max, first_token_max }, out }
 }
 
 impl Bench {

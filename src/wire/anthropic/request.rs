@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::models::{SamplingForm, ThinkingForm, Traits, traits};
 use super::turns::{Block, Turns};
 use crate::wire::Encoded;
-use crate::wire::request::{Fields, Notes, asked, check, headers, write};
+use crate::wire::request::{Capped, Fields, Notes, asked, check, headers, write};
 use crate::words::{ChatRequest, Effort, Failure, ResponseFormat, Sampling, Tool, ToolChoice};
 
 /// The version of the dialect; there is one.
@@ -20,12 +20,18 @@ const VERSION: (HeaderName, HeaderValue) =
 const BUDGET_TOKENS_MIN: u32 = 1_024;
 
 /// Encodes a request for a model.
-pub(in crate::wire) fn encode(request: &ChatRequest, model: &str, streaming: bool) -> Result<Encoded, Failure> {
+pub(in crate::wire) fn encode<'a>(
+    request: impl Into<Capped<'a>>,
+    model: &str,
+    streaming: bool,
+) -> Result<Encoded, Failure> {
+    let capped = request.into();
+    let request = capped.request;
     check(request)?;
     let mut notes = Notes::default();
     let traits = traits(model);
     let mut turns = Turns::of(&request.messages, &mut notes)?;
-    let options = Options::of(request, traits, &mut turns, &mut notes);
+    let options = Options::of(capped, traits, &mut turns, &mut notes);
     let body = write(request, &Body { request, model, streaming, traits, turns: &turns, options: &options })?;
     let mut headers = headers(streaming);
     let (name, version) = VERSION;
@@ -47,9 +53,11 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn of(request: &'a ChatRequest, traits: Traits, turns: &mut Turns<'_>, notes: &mut Notes) -> Self {
+    fn of(capped: Capped<'a>, traits: Traits, turns: &mut Turns<'_>, notes: &mut Notes) -> Self {
+        let request = capped.request;
+        let most = capped.answer_max.unwrap_or(u32::MAX);
         let mut options = Self {
-            max_tokens: request.output_tokens_max.unwrap_or(traits.output_tokens),
+            max_tokens: capped.output_tokens_max(notes).unwrap_or(traits.output_tokens.min(most)),
             thinking: None,
             effort: None,
             format: None,

@@ -8,26 +8,28 @@ use serde_json::{Map, Value, json};
 use super::conversation::Conversation;
 use super::family::Family;
 use crate::wire::Encoded;
-use crate::wire::request::{Fields, Notes, check, headers, write};
+use crate::wire::request::{Capped, Fields, Notes, check, headers, write};
 use crate::words::{ChatRequest, Dialect, Failure, FailureClass, ResponseFormat, Sampling, Tool, ToolChoice};
 
 /// The most stop sequences that Gemini takes.
 const STOP_MAX: usize = 5;
 
 /// Encodes a request for a model.
-pub(in crate::wire) fn encode(
+pub(in crate::wire) fn encode<'a>(
     dialect: Dialect,
-    request: &ChatRequest,
+    request: impl Into<Capped<'a>>,
     model: &str,
     streaming: bool,
 ) -> Result<Encoded, Failure> {
+    let capped = request.into();
+    let request = capped.request;
     check(request)?;
     let family = Family::of(model);
     let path = path(model, streaming)?;
     let mut conversation = Conversation::of(dialect, family, request)?;
     let mut notes = std::mem::take(&mut conversation.notes);
     let settings = Settings {
-        generation: joined(generation(request, family, &mut notes)?, request.extra.get("generationConfig")),
+        generation: joined(generation(capped, family, &mut notes)?, request.extra.get("generationConfig")),
         tools: joined(tool_config(request, &mut notes), request.extra.get("toolConfig")),
     };
     let body = write(request, &Body { request, conversation: &conversation, settings: &settings })?;
@@ -123,10 +125,11 @@ fn tool_config(request: &ChatRequest, notes: &mut Notes) -> Map<String, Value> {
 }
 
 /// Returns what the answer is to be like.
-fn generation(request: &ChatRequest, family: Family, notes: &mut Notes) -> Result<Map<String, Value>, Failure> {
+fn generation(capped: Capped<'_>, family: Family, notes: &mut Notes) -> Result<Map<String, Value>, Failure> {
+    let request = capped.request;
     let mut config = sampling(&request.sampling, family, notes)?;
     let mut put = |key: &str, value: Value| config.insert(key.to_owned(), value);
-    if let Some(tokens) = request.output_tokens_max {
+    if let Some(tokens) = capped.output_tokens_max(notes) {
         put("maxOutputTokens", tokens.into());
     }
     if request.response_format != ResponseFormat::Text {

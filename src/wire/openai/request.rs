@@ -6,21 +6,23 @@ use serde_json::{Value, json};
 use super::messages::Messages;
 use crate::wire::Encoded;
 use crate::wire::quirks::{Quirks, Template};
-use crate::wire::request::{Each, Fields, Notes, asked, check, headers, write};
+use crate::wire::request::{Capped, Each, Fields, Notes, asked, check, headers, write};
 use crate::words::{ChatRequest, Effort, Failure, ResponseFormat, Tool, ToolChoice};
 
 /// Encodes a request for a model.
-pub(in crate::wire) fn encode(
+pub(in crate::wire) fn encode<'a>(
     quirks: &Quirks,
-    request: &ChatRequest,
+    request: impl Into<Capped<'a>>,
     model: &str,
     streaming: bool,
 ) -> Result<Encoded, Failure> {
+    let capped = request.into();
+    let request = capped.request;
     check(request)?;
     quirks.check(request)?;
     let streaming = streaming || quirks.stream_only;
     let mut notes = Notes::default();
-    let body = Body::of(quirks, request, model, streaming, &mut notes);
+    let body = Body::of(quirks, capped, model, streaming, &mut notes);
     let body = write(request, &body)?;
     Ok(Encoded { path: quirks.chat_path(model), headers: headers(streaming), body, notes: notes.0 })
 }
@@ -40,13 +42,15 @@ struct Body<'a> {
     presence_penalty: Option<f64>,
     frequency_penalty: Option<f64>,
     seed: Option<i64>,
+    output_tokens_max: Option<u32>,
     stop: Option<&'a [String]>,
     /// The fields that say how hard to think.
     thinking: Vec<(&'static str, Value)>,
 }
 
 impl<'a> Body<'a> {
-    fn of(quirks: &'a Quirks, request: &'a ChatRequest, model: &'a str, streaming: bool, notes: &mut Notes) -> Self {
+    fn of(quirks: &'a Quirks, capped: Capped<'a>, model: &'a str, streaming: bool, notes: &mut Notes) -> Self {
+        let request = capped.request;
         let sampling = &request.sampling;
         let stop = Some(&sampling.stop[..]).filter(|stop| !stop.is_empty());
         let takes = |field| quirks.takes(model, field);
@@ -78,6 +82,7 @@ impl<'a> Body<'a> {
             seed: notes.keep(takes("sampling.seed"), "sampling.seed", sampling.seed),
             stop: notes.keep(takes("sampling.stop"), "sampling.stop", stop),
             thinking: thinking(quirks, request, model, tool_choice.as_ref(), notes),
+            output_tokens_max: capped.output_tokens_max(notes),
             tool_choice,
             quirks,
             request,
@@ -112,7 +117,7 @@ impl Serialize for Body<'_> {
         for (field, value) in &self.thinking {
             body.put(field, value)?;
         }
-        body.put_some(quirks.tokens_field(self.model), request.output_tokens_max.as_ref())?;
+        body.put_some(quirks.tokens_field(self.model), self.output_tokens_max.as_ref())?;
         body.end(request.extra.iter().filter(|(key, _)| quirks.takes_extra(key)))
     }
 }

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::wire::Encoded;
 use crate::wire::quirks::{IdForm, Quirks};
-use crate::wire::request::{Address, Each, Fields, Notes, arguments, check, headers, write};
+use crate::wire::request::{Address, Capped, Each, Fields, Notes, arguments, check, headers, write};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Failure, Message, Reasoning, ResponseFormat, Tool, ToolChoice, UserPart,
 };
@@ -17,16 +17,18 @@ const OUTPUT_TOKENS_MIN: u32 = 16;
 const CALL_ID: IdForm = IdForm::Max(64);
 
 /// Encodes a request for a model.
-pub(in crate::wire) fn encode(
+pub(in crate::wire) fn encode<'a>(
     quirks: &Quirks,
-    request: &ChatRequest,
+    request: impl Into<Capped<'a>>,
     model: &str,
     streaming: bool,
 ) -> Result<Encoded, Failure> {
+    let capped = request.into();
+    let request = capped.request;
     check(request)?;
     quirks.check(request)?;
     let mut notes = Notes::default();
-    let body = Body::of(quirks, request, model, streaming, &mut notes);
+    let body = Body::of(quirks, capped, model, streaming, &mut notes);
     let body = write(request, &body)?;
     Ok(Encoded { path: quirks.responses_path.into(), headers: headers(streaming), body, notes: notes.0 })
 }
@@ -47,7 +49,8 @@ struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    fn of(quirks: &Quirks, request: &'a ChatRequest, model: &'a str, streaming: bool, notes: &mut Notes) -> Self {
+    fn of(quirks: &Quirks, capped: Capped<'a>, model: &'a str, streaming: bool, notes: &mut Notes) -> Self {
+        let request = capped.request;
         let sampling = &request.sampling;
         let takes = |field| quirks.takes(model, field);
         let temperature = notes.keep(takes("sampling.temperature"), "sampling.temperature", sampling.temperature);
@@ -60,7 +63,7 @@ impl<'a> Body<'a> {
         let parallel_tool_calls = notes.keep(takes(field), field, request.parallel_tool_calls);
         let effort = notes.keep(takes("effort"), "effort", request.effort);
         let effort = effort.map(|effort| quirks.effort_word(model, effort, notes)).filter(|word| !word.is_empty());
-        let output_tokens_max = request.output_tokens_max.map(|tokens| tokens.max(OUTPUT_TOKENS_MIN));
+        let output_tokens_max = capped.output_tokens_max(notes).map(|tokens| tokens.max(OUTPUT_TOKENS_MIN));
         if output_tokens_max != request.output_tokens_max {
             notes.converted("output_tokens_max");
         }
