@@ -414,7 +414,7 @@ impl Failover {
             if let Some(this) = self.ask(at, reason, budget, now) {
                 return Some(Step::Try(this));
             }
-            self.targets[at].standing = Standing::Spent { own: false, back: None };
+            self.targets[at].standing = Standing::Spent { own: reason == Reason::Shorter, back: None };
         }
         if self.stale && self.plans < PLANS_MAX {
             return Some(Step::Plan);
@@ -569,7 +569,12 @@ impl Failover {
 
     /// Returns the end of a call that has nothing left to try.
     fn exhausted(&mut self, now: Instant) -> GiveUp {
-        let all_own = self.targets.iter().all(|met| matches!(met.standing, Standing::Spent { own: true, .. }));
+        let is_own = |standing| match standing {
+            Standing::Spent { own, .. } => own,
+            Standing::Waits { reason, .. } => reason == Reason::Shorter,
+            _ => false,
+        };
+        let all_own = self.targets.iter().all(|met| is_own(met.standing));
         let own = self.own.take().filter(|_| all_own && self.back.is_none());
         let backs = self.targets.iter().filter_map(|met| match met.standing {
             Standing::Waits { reason: Reason::Wish, from } => Some(from),

@@ -129,7 +129,7 @@ impl Vocabulary {
 }
 
 /// How far a weight may be from what is expected of it, as a standard deviation.
-const SPREAD: [f64; FEATURES] = [50.0, 2.0, 0.1, 0.3, 0.3, 120.0, 0.25, 10.0, 0.5, 500.0, 0.3];
+const SPREAD: [f64; FEATURES] = [100.0, 2.0, 0.1, 0.3, 0.3, 120.0, 0.25, 10.0, 0.5, 500.0, 0.3];
 /// How far one prompt's feature may cost more or less than usual, as a part: text that is measured by its shape, images
 /// that are counted whatever their size.
 const MISFIT: [f64; FEATURES] = [0.0, 0.0, 0.06, 0.15, 0.2, 0.0, 0.06, 0.1, 0.2, 0.5, 0.3];
@@ -152,8 +152,8 @@ const FORGET: f64 = 0.000_3;
 /// Beyond so many standard deviations a reply is doubted: it moves the weights no further than one at that border.
 const DOUBT: f64 = 3.0;
 /// Replies beyond the border widen it, those within narrow it, so that up to one lie in five replies leaves it where it
-/// is (ln 1.5 of them against ln .9 of the others), and a lasting change, a hidden prompt of 5 000 tokens, is believed
-/// within some twenty.
+/// is (ln 1.5 of them against ln .9 of the others), and a lasting change (a hidden prompt of 5 000 tokens that comes or
+/// goes) is believed within some twenty.
 const WIDEN: f64 = 1.5;
 const NARROW: f64 = 0.9;
 const SURPRISE_MAX: f64 = 100.0;

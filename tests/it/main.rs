@@ -15,3 +15,4 @@ mod strategies;
 mod streams;
 mod supervision;
 mod timers;
+mod windows;

@@ -15,6 +15,12 @@ fn size(request: &ChatRequest) -> PromptSize {
     Prompt::of(request, Measure::Shape, false).whole
 }
 
+/// Tokens of a text by its shape.
+fn by_shape(text: &str) -> f64 {
+    let size = PromptSize::of_message(&Message::user(text), Measure::Shape);
+    size.count(Feature::Text) + size.count(Feature::Foreign)
+}
+
 fn prior(vocabulary: Vocabulary, request: &ChatRequest) -> u32 {
     TokenModel::new(vocabulary).weights().tokens(&size(request))
 }
@@ -38,8 +44,7 @@ fn text_is_estimated_by_where_its_pieces_begin() {
         ("人工智能正在改变我们的生活方式，越来越多的企业开始使用大型语言模型来提高工作效率和服务质量。", 25),
         ("Правительство объявило о новых мерах поддержки малого бизнеса, которые вступят в силу.", 18),
     ] {
-        let size = PromptSize::of_text(text, Measure::Shape);
-        let estimate = size.count(Feature::Text) + size.count(Feature::Foreign);
+        let estimate = by_shape(text);
         assert!((estimate / f64::from(tokens) - 1.0).abs() < 0.3, "{text}: {estimate}, not {tokens}");
     }
 }
@@ -49,16 +54,11 @@ fn long_texts_are_sampled_without_a_bias() {
     // Rows that change on their way, of a length that no window divides.
     let rows = (0..4_000).map(|row| format!("{row}: {} is {}\n", "value ".repeat(row % 11), "{}[]".repeat(row % 3)));
     let text: String = rows.collect();
-    let sampled = PromptSize::of_text(&text, Measure::Shape).count(Feature::Text);
-    let whole: f64 = text.as_bytes().chunks(WINDOW).map(|chunk| {
-        let chunk = std::str::from_utf8(chunk).expect("ASCII");
-        PromptSize::of_text(chunk, Measure::Shape).count(Feature::Text)
-    }).sum();
+    // Each as long as what is read whole.
+    let chunks = text.as_bytes().chunks(500).map(|chunk| std::str::from_utf8(chunk).expect("ASCII"));
+    let (sampled, whole) = (by_shape(&text), chunks.map(by_shape).sum::<f64>());
     assert!((sampled / whole - 1.0).abs() < 0.04, "{sampled} against {whole}");
 }
-
-/// As long as what is read whole.
-const WINDOW: usize = 1_000;
 
 #[test]
 fn all_that_goes_into_a_prompt_is_counted() {
@@ -169,10 +169,12 @@ fn a_lie_now_and_then_is_not_believed() {
 #[test]
 fn a_hidden_prompt_that_comes_and_goes_is_believed_within_some_replies() {
     let mut model = TokenModel::new(Vocabulary::Unknown);
-    teach(&mut model, 300, counted(40.0));
-    for hidden in [5_000.0, 40.0] {
-        teach(&mut model, 25, counted(hidden));
-        assert!(off(&model, counted(hidden)).abs() < 0.05, "{hidden}: {}", off(&model, counted(hidden)));
+    for hidden in [5_000.0, 40.0, 5_000.0, 40.0] {
+        for reply in 0..40 {
+            let size = size(&talk(1 + reply * 7 % 23));
+            model.learn(&size, counted(hidden)(&size, 0));
+        }
+        assert!(off(&model, counted(hidden)).abs() < 0.1, "{hidden}: {}", off(&model, counted(hidden)));
     }
 }
 
@@ -196,4 +198,19 @@ proptest! {
             prop_assert!(model.covariance.iter().enumerate().all(|(at, row)| row[at] >= 0.0 && row[at].is_finite()));
         }
     }
+}
+
+#[cfg(feature = "exact-tokens")]
+#[test]
+fn text_for_openais_models_is_counted_by_their_vocabularies() {
+    for (model, measure, tokens) in [("gpt-5", Measure::O200k, 18.0), ("gpt-4-turbo", Measure::Cl100k, 40.0)] {
+        assert_eq!(Vocabulary::of(None, model).measure(), measure);
+        let text = "Правительство объявило о новых мерах поддержки малого бизнеса, которые вступят в силу.";
+        let size = PromptSize::of_message(&Message::user(text), measure);
+        assert_eq!((size.count(Feature::Text), size.count(Feature::Foreign)), (tokens, 0.0), "{model}");
+    }
+    // A prompt of one message, as gpt-4o counted it on record: 7 more than its text.
+    let size = Prompt::of(&ChatRequest::new("smart").user("Hello!"), Measure::O200k, false).whole;
+    assert_eq!(TokenModel::new(Vocabulary::O200k).weights().tokens(&size), 2 + 7);
+    assert_eq!(Vocabulary::Claude.measure(), Measure::Shape);
 }

@@ -23,6 +23,8 @@ const DIFFERENT_MIN: usize = 4;
 
 struct Case {
     model: String,
+    #[cfg_attr(not(feature = "exact-tokens"), expect(dead_code, reason = "only a real vocabulary counts it again"))]
+    request: ChatRequest,
     size: PromptSize,
     bytes: usize,
     tokens: u64,
@@ -49,7 +51,7 @@ fn recorded() -> Option<(BTreeMap<String, Vec<Case>>, BTreeMap<&'static str, usi
                     let size = Prompt::of(&request, measure, false).whole;
                     let bytes = recorded["request"]["body"].as_str().map_or(0, str::len);
                     let name = format!("{} {model} {}", recorded["provider"].as_str().unwrap_or_default(), recorded["api"].as_str().unwrap_or_default());
-                    targets.entry(name).or_default().push(Case { model, size, bytes, tokens });
+                    targets.entry(name).or_default().push(Case { model, request, size, bytes, tokens });
                 }
                 Err(why) => *left_out.entry(why).or_default() += 1,
             }
@@ -255,4 +257,52 @@ fn estimates_follow_recorded_usage() {
     assert!(median < 0.05 && p95 < 0.15, "in use: {median} {p95}");
     assert!(unseen.quantiles().0 < 0.1, "unseen: {:?}", unseen.quantiles());
     assert!(fresh.quantiles().0 < 0.25, "before any reply: {:?}", fresh.quantiles());
+}
+
+/// An agent's conversations as they grow, put together from what was recorded: system, tools, then messages of any kind.
+/// What OpenAI's vocabulary counts is the truth; the frame around messages and tools is as its cookbook has it.
+#[cfg(feature = "exact-tokens")]
+#[test]
+fn estimates_by_shape_follow_a_real_vocabulary_as_conversations_grow() {
+    let Some((targets, _)) = recorded() else { return };
+    let requests: Vec<&ChatRequest> = targets.values().flatten().map(|case| &case.request).collect();
+    let (mut fresh, mut learned, mut exact) = (Errors::default(), Errors::default(), Errors::default());
+    for seed in 0..SEEDS {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut models = [Vocabulary::Unknown, Vocabulary::O200k].map(TokenModel::new);
+        let (mut replies, mut talk) = (0, ChatRequest::new("smart"));
+        while replies < WARM_UP + JUDGED {
+            if talk.messages.is_empty() || talk.messages.len() > 60 {
+                talk = ChatRequest::new("smart").system("You are an agent. Use the tools you have, and answer briefly.");
+                talk.tools = requests.choose(&mut rng).expect("requests").tools.clone();
+            }
+            for _ in 0..rng.random_range(1..4) {
+                talk.messages.extend(requests.choose(&mut rng).expect("requests").messages.choose(&mut rng).cloned());
+            }
+            let [by_shape, by_vocabulary] =
+                [Measure::Shape, Measure::O200k].map(|measure| Prompt::of(&talk, measure, false).whole);
+            let schema = talk.tools.iter().map(|tool| {
+                let json = format!("{}{}{}", tool.name, tool.description, tool.parameters);
+                0.8 * crate::policy::tokens::exact::count(&json, Measure::O200k) as f64 + 12.0
+            });
+            let count = |feature| by_vocabulary.count(feature);
+            let tokens = 3.0 + 4.0 * count(Feature::Message) + count(Feature::Text) + schema.sum::<f64>();
+            let case = |size| Case {
+                model: String::new(), request: ChatRequest::default(), size, bytes: 0, tokens: u64::from(whole(tokens)),
+            };
+            let cases = [case(by_shape), case(by_vocabulary)];
+            fresh.add(estimate(&TokenModel::new(Vocabulary::Unknown), &cases[0]), &cases[0]);
+            if replies >= WARM_UP {
+                learned.add(estimate(&models[0], &cases[0]), &cases[0]);
+                exact.add(estimate(&models[1], &cases[1]), &cases[1]);
+            }
+            for (model, case) in models.iter_mut().zip(&cases) {
+                model.learn(&case.size, case.tokens);
+            }
+            replies += 1;
+        }
+    }
+    println!("growing: before any reply {}  by shape {}  by vocabulary {}", fresh.show(), learned.show(), exact.show());
+    assert!(learned.quantiles().0 < 0.05 && learned.quantiles().1 < 0.15, "by shape: {:?}", learned.quantiles());
+    assert!(exact.quantiles().1 < 0.05, "by vocabulary: {:?}", exact.quantiles());
 }
