@@ -25,8 +25,8 @@ use crate::policy::routing::{self, Needs, Plan, RouteState, Skip, Sticky, Why};
 use crate::policy::snapshot::{Gate, Latency, Refusal};
 use crate::policy::trim::{CUTS_MAX, OverWindow};
 use crate::words::{
-    AssistantPart, AttemptEnd, AttemptRecord, CallId, CommitPolicy, Error, Failure, FailureClass,
-    Finished, Piece, Reply,
+    AssistantPart, AttemptEnd, AttemptRecord, CallId, CommitPolicy, Error, Failure, FailureClass, Finished, Piece,
+    Reply,
 };
 
 /// How often a message's reply port is looked at, which cannot be awaited.

@@ -22,8 +22,8 @@ use super::slot::{ProviderStatus, Slot};
 use super::supervisor::{Supervisor, SupervisorMessage};
 use super::table::{Provider, ProviderSpec, RouteSpec, Table};
 use crate::policy::admission::Admission;
-use crate::policy::tokens::TokenModel;
 use crate::policy::restart::{Restart, Restarts};
+use crate::policy::tokens::TokenModel;
 use crate::words::Event;
 
 /// How often wall time is compared with monotonic time.

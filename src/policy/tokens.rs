@@ -134,7 +134,6 @@ const SPREAD: [f64; FEATURES] = [100.0, 2.0, 0.1, 0.3, 0.3, 120.0, 0.25, 10.0, 0
 /// that are counted whatever their size.
 const MISFIT: [f64; FEATURES] = [0.0, 0.0, 0.06, 0.15, 0.2, 0.0, 0.06, 0.1, 0.2, 0.5, 0.3];
 /// The same for text that a vocabulary counted.
-#[cfg(feature = "exact-tokens")]
 const MISFIT_EXACT: f64 = 0.005;
 /// Features of messages: what these cost is never negative, so that leaving a message out never makes a prompt longer.
 /// The others may stand for each other.
@@ -237,11 +236,11 @@ impl TokenModel {
             self.surprise = (self.surprise * NARROW).max(1.0);
             noise
         };
-        let gain = covered.map(|covered| covered / (uncertain + noise));
-        for row in 0..FEATURES {
-            self.weights[row] += gain[row] * error;
-            for column in 0..FEATURES {
-                self.covariance[row][column] -= gain[row] * covered[column];
+        for ((weight, row), own) in self.weights.iter_mut().zip(&mut self.covariance).zip(covered) {
+            let gain = own / (uncertain + noise);
+            *weight += gain * error;
+            for (covariance, covered) in row.iter_mut().zip(covered) {
+                *covariance -= gain * covered;
             }
         }
         self.keep_messages_positive();
@@ -251,7 +250,9 @@ impl TokenModel {
     fn forget(&mut self) {
         let part = (FORGET * self.surprise * self.surprise).min(0.5);
         for (at, row) in self.covariance.iter_mut().enumerate() {
-            row.iter_mut().for_each(|covariance| *covariance *= 1.0 - part);
+            for covariance in row.iter_mut() {
+                *covariance *= 1.0 - part;
+            }
             row[at] += part * SPREAD[at] * SPREAD[at];
         }
     }
@@ -274,11 +275,8 @@ impl TokenModel {
     }
 
     fn misfit(&self, at: usize) -> f64 {
-        #[cfg(feature = "exact-tokens")]
-        if at == Feature::Text as usize && self.vocabulary.measure() != Measure::Shape {
-            return MISFIT_EXACT;
-        }
-        MISFIT[at]
+        let exact = at == Feature::Text as usize && self.vocabulary.measure() != Measure::Shape;
+        if exact { MISFIT_EXACT } else { MISFIT[at] }
     }
 }
 

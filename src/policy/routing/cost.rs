@@ -138,8 +138,11 @@ pub(super) fn reckon(entrants: &mut [Entrant<'_>], answer: &Answer) {
         };
         let baseline = health.ttft_baseline_p50;
         entrant.score.j = j(health.failure_rate, seconds, first_token(health.ttft.p95, candidate));
-        entrant.score.j_healthy =
-            j(health.failure_rate_prior, answer.seconds(baseline, candidate), first_token(baseline, candidate) * P95_OVER_P50);
+        entrant.score.j_healthy = j(
+            health.failure_rate_prior,
+            answer.seconds(baseline, candidate),
+            first_token(baseline, candidate) * P95_OVER_P50,
+        );
     }
 }
 

@@ -200,7 +200,8 @@ impl Shape {
         let start = |at: usize| 1 + at * stride + at.wrapping_mul(GOLDEN) % (stride - WINDOW);
         let window = |start: usize| Self::count(bytes[start - 1], &bytes[start..start + WINDOW]);
         let sample = (0..windows).map(start).map(window);
-        let sum = sample.fold(Self::default(), |a, b| Self { plain: a.plain + b.plain, foreign: a.foreign + b.foreign });
+        let sum =
+            sample.fold(Self::default(), |a, b| Self { plain: a.plain + b.plain, foreign: a.foreign + b.foreign });
         let scale = bytes.len() as f64 / (windows * WINDOW) as f64;
         Self { plain: sum.plain * scale, foreign: sum.foreign * scale }
     }
@@ -256,14 +257,11 @@ fn joints(before: u8, bytes: &[u8]) -> u32 {
 }
 
 fn kind(byte: u8) -> u8 {
-    let within = |from: u8, count: u8| byte.wrapping_sub(from) < count;
-    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    let digit = within(b'0', 10);
-    (u8::from(letter) * LETTER)
-        | (u8::from(within(b'A', 26)) * CAPITAL)
-        | (u8::from(digit) * DIGIT)
-        | (u8::from(within(b'!', b'~' - b' ') & !letter & !digit) * PUNCTUATION)
-        | (u8::from(byte < b' ') * CONTROL)
+    let within = |from: u8, count: u8| u8::from(byte.wrapping_sub(from) < count);
+    let letter = u8::from((byte | 0x20).wrapping_sub(b'a') < 26);
+    let word = (letter * LETTER) | (within(b'A', 26) * CAPITAL) | (within(b'0', 10) * DIGIT);
+    let visible = within(b'!', b'~' - b' ');
+    word | ((visible & u8::from(word == 0)) * PUNCTUATION) | (within(0, b' ') * CONTROL)
 }
 
 fn tool(tool: &Tool) -> f64 {
@@ -276,8 +274,6 @@ fn value(json: &Value) -> f64 {
         Value::Null | Value::Bool(_) | Value::Number(_) => 1.0,
         Value::String(text) => Shape::of(text).tokens(),
         Value::Array(items) => items.iter().map(|item| PER_ITEM + value(item)).sum(),
-        Value::Object(pairs) => {
-            pairs.iter().map(|(key, item)| PER_PAIR + Shape::of(key).tokens() + value(item)).sum()
-        }
+        Value::Object(pairs) => pairs.iter().map(|(key, item)| PER_PAIR + Shape::of(key).tokens() + value(item)).sum(),
     }
 }

@@ -62,7 +62,8 @@ fn long_texts_are_sampled_without_a_bias() {
 
 #[test]
 fn all_that_goes_into_a_prompt_is_counted() {
-    let call = ToolCall { id: "1".into(), name: "weather".into(), arguments: "{\"city\": \"Bern\"}".into(), proof: None };
+    let call =
+        ToolCall { id: "1".into(), name: "weather".into(), arguments: "{\"city\": \"Bern\"}".into(), proof: None };
     let plain = ChatRequest::new("smart").user("How is the weather?");
     let mut last = prior(Vocabulary::Unknown, &plain);
     let schema = json!({"type": "object", "properties": {"answer": {"type": "string"}}});
@@ -72,7 +73,9 @@ fn all_that_goes_into_a_prompt_is_counted() {
     let steps: [(&str, &dyn Fn(ChatRequest) -> ChatRequest); 6] = [
         ("a tool", &|request| request.tool(tool("Tells the weather of a city."))),
         ("another tool", &|request| request.tool(tool("Tells it again."))),
-        ("a call", &|request| request.message(Message::Assistant(vec![crate::words::AssistantPart::ToolCall(call.clone())]))),
+        ("a call", &|request| {
+            request.message(Message::Assistant(vec![crate::words::AssistantPart::ToolCall(call.clone())]))
+        }),
         ("its result", &|request| request.message(Message::tool_result(&call, "Sunny, 21 degrees."))),
         ("a schema", &|request| ChatRequest { response_format: format.clone(), ..request }),
         ("an image", &|request| request.message(Message::User(vec![image.clone()]))),

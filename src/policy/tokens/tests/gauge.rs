@@ -30,8 +30,13 @@ struct Case {
     tokens: u64,
 }
 
-/// Reads what was recorded, by target; `None` where there is no corpus. The second is what was left out, and why.
-fn recorded() -> Option<(BTreeMap<String, Vec<Case>>, BTreeMap<&'static str, usize>)> {
+/// What was recorded of each target.
+type Targets = BTreeMap<String, Vec<Case>>;
+/// How many cases were left out, by why.
+type LeftOut = BTreeMap<&'static str, usize>;
+
+/// Reads what was recorded; `None` where there is no corpus.
+fn recorded() -> Option<(Targets, LeftOut)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus/open");
     let Ok(entries) = fs::read_dir(folder) else {
         println!("skipped: no corpus at {folder}");
@@ -39,7 +44,7 @@ fn recorded() -> Option<(BTreeMap<String, Vec<Case>>, BTreeMap<&'static str, usi
     };
     let mut files: Vec<_> = entries.map(|entry| entry.expect("a readable entry").path()).collect();
     files.sort();
-    let (mut targets, mut left_out) = (BTreeMap::<String, Vec<Case>>::new(), BTreeMap::new());
+    let (mut targets, mut left_out) = (Targets::new(), LeftOut::new());
     for file in files {
         let text = fs::read_to_string(&file).expect("a readable file");
         for line in text.lines() {
@@ -50,7 +55,11 @@ fn recorded() -> Option<(BTreeMap<String, Vec<Case>>, BTreeMap<&'static str, usi
                     let measure = Vocabulary::of(None, &model).measure();
                     let size = Prompt::of(&request, measure, false).whole;
                     let bytes = recorded["request"]["body"].as_str().map_or(0, str::len);
-                    let name = format!("{} {model} {}", recorded["provider"].as_str().unwrap_or_default(), recorded["api"].as_str().unwrap_or_default());
+                    let name = format!(
+                        "{} {model} {}",
+                        recorded["provider"].as_str().unwrap_or_default(),
+                        recorded["api"].as_str().unwrap_or_default()
+                    );
                     targets.entry(name).or_default().push(Case { model, request, size, bytes, tokens });
                 }
                 Err(why) => *left_out.entry(why).or_default() += 1,
@@ -74,7 +83,8 @@ fn request(recorded: &Value) -> Result<(String, ChatRequest), &'static str> {
     let body: Value = serde_json::from_str(body).map_err(|_| "no body was kept")?;
     let path = recorded["request"]["path"].as_str().unwrap_or_default();
     let after = |mark: &str| path.split_once(mark).map(|(_, rest)| rest.split([':', '/']).next().unwrap_or(rest));
-    let model = body["model"].as_str().or_else(|| after("models/")).or_else(|| after("deployments/")).unwrap_or_default();
+    let model =
+        body["model"].as_str().or_else(|| after("models/")).or_else(|| after("deployments/")).unwrap_or_default();
     if !body["cachedContent"].is_null() || !body["previous_response_id"].is_null() {
         return Err("refers to what the provider keeps");
     }
@@ -100,20 +110,28 @@ fn request(recorded: &Value) -> Result<(String, ChatRequest), &'static str> {
         }
     }
     for tool in body["tools"].as_array().into_iter().flatten() {
-        let declared = ["functionDeclarations", "function_declarations"].iter().find_map(|field| tool[field].as_array());
+        let declared =
+            ["functionDeclarations", "function_declarations"].iter().find_map(|field| tool[field].as_array());
         match (declared, tool["function"].is_object(), tool["name"].is_string()) {
             (Some(declared), ..) => request.tools.extend(declared.iter().map(declaration)),
             (_, true, _) => request.tools.push(declaration(&tool["function"])),
-            (_, _, true) if tool["parameters"].is_object() || tool["input_schema"].is_object() => request.tools.push(declaration(tool)),
+            (_, _, true) if tool["parameters"].is_object() || tool["input_schema"].is_object() => {
+                request.tools.push(declaration(tool));
+            }
             _ => return Err("brings tools that the provider runs"),
         }
     }
     let schemas = [
-        "/response_format/json_schema/schema", "/text/format/schema", "/output_format/schema", "/output_config/format/schema",
-        "/generationConfig/responseSchema", "/generationConfig/responseJsonSchema",
+        "/response_format/json_schema/schema",
+        "/text/format/schema",
+        "/output_format/schema",
+        "/output_config/format/schema",
+        "/generationConfig/responseSchema",
+        "/generationConfig/responseJsonSchema",
     ];
     if let Some(schema) = schemas.iter().find_map(|pointer| body.pointer(pointer)) {
-        request.response_format = ResponseFormat::JsonSchema { name: "answer".into(), schema: schema.clone(), strict: true };
+        request.response_format =
+            ResponseFormat::JsonSchema { name: "answer".into(), schema: schema.clone(), strict: true };
     }
     Ok((model.to_owned(), request))
 }
@@ -121,7 +139,12 @@ fn request(recorded: &Value) -> Result<(String, ChatRequest), &'static str> {
 fn declaration(tool: &Value) -> Tool {
     let parameters = ["parameters", "input_schema", "parametersJsonSchema"].iter().find_map(|field| tool.get(field));
     let text = |field: &str| tool[field].as_str().unwrap_or_default().to_owned();
-    Tool { name: text("name"), description: text("description"), parameters: parameters.cloned().unwrap_or_default(), strict: None }
+    Tool {
+        name: text("name"),
+        description: text("description"),
+        parameters: parameters.cloned().unwrap_or_default(),
+        strict: None,
+    }
 }
 
 /// Returns all text of a string, a part or a list of parts.
@@ -129,7 +152,9 @@ fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(parts) => parts.iter().map(text).collect(),
-        Value::Object(part) => ["text", "parts", "content"].iter().filter_map(|field| part.get(*field)).map(text).collect(),
+        Value::Object(part) => {
+            ["text", "parts", "content"].iter().filter_map(|field| part.get(*field)).map(text).collect()
+        }
         _ => String::new(),
     }
 }
@@ -144,26 +169,41 @@ fn add(messages: &mut Vec<Message>, item: &Value) -> Result<(), &'static str> {
         let (id, name) = (String::new(), name.as_str().unwrap_or_default().to_owned());
         AssistantPart::ToolCall(ToolCall { id, name, arguments: json_text(arguments), proof: None })
     };
-    let result = |content: String| Message::Tool(ToolResult { call_id: String::new(), name: String::new(), content, is_error: false });
-    match item["type"].as_str() {
-        Some("function_call") => return Ok(messages.push(Message::Assistant(vec![call(&item["name"], &item["arguments"])]))),
-        Some("function_call_output") => return Ok(messages.push(result(json_text(&item["output"])))),
-        None | Some("message") => {}
-        Some(_) => return Err("sends back sealed thoughts or calls of the provider's own tools"),
-    }
-    if item["role"] == "tool" {
-        return Ok(messages.push(result(text(&item["content"]))));
+    let result = |content: String| {
+        Message::Tool(ToolResult { call_id: String::new(), name: String::new(), content, is_error: false })
+    };
+    match (item["type"].as_str(), item["role"].as_str()) {
+        (Some("function_call"), _) => {
+            messages.push(Message::Assistant(vec![call(&item["name"], &item["arguments"])]));
+            return Ok(());
+        }
+        (Some("function_call_output"), _) => {
+            messages.push(result(json_text(&item["output"])));
+            return Ok(());
+        }
+        (None | Some("message"), Some("tool")) => {
+            messages.push(result(text(&item["content"])));
+            return Ok(());
+        }
+        (None | Some("message"), _) => {}
+        (Some(_), _) => return Err("sends back sealed thoughts or calls of the provider's own tools"),
     }
     let (mut said, mut results) = (Vec::new(), Vec::new());
     let content = item.get("content").or_else(|| item.get("parts")).unwrap_or(&Value::Null);
     for part in content.as_array().map_or(std::slice::from_ref(content), Vec::as_slice) {
         match part["type"].as_str() {
-            _ if !part["functionCall"].is_null() => said.push(call(&part["functionCall"]["name"], &part["functionCall"]["args"])),
-            _ if !part["functionResponse"].is_null() => results.push(result(json_text(&part["functionResponse"]["response"]))),
+            _ if !part["functionCall"].is_null() => {
+                said.push(call(&part["functionCall"]["name"], &part["functionCall"]["args"]));
+            }
+            _ if !part["functionResponse"].is_null() => {
+                results.push(result(json_text(&part["functionResponse"]["response"])));
+            }
             Some("tool_use") => said.push(call(&part["name"], &part["input"])),
             Some("tool_result") => results.push(result(text(&part["content"]))),
             Some("thinking") => said.push(AssistantPart::Reasoning(Reasoning::from(text(&part["thinking"])))),
-            None | Some("text" | "input_text" | "output_text") if part["inlineData"].is_null() && part["fileData"].is_null() => {
+            None | Some("text" | "input_text" | "output_text")
+                if part["inlineData"].is_null() && part["fileData"].is_null() =>
+            {
                 said.push(AssistantPart::Text(text(part)));
             }
             _ => return Err("shows images or files"),
@@ -252,7 +292,13 @@ fn estimates_follow_recorded_usage() {
         unseen.0.append(&mut own_unseen.0);
         in_use.0.append(&mut own_in_use.0);
     }
-    println!("bytes / 4 {}  before any reply {}  unseen {}  in use {}", plain.show(), fresh.show(), unseen.show(), in_use.show());
+    println!(
+        "bytes / 4 {}  before any reply {}  unseen {}  in use {}",
+        plain.show(),
+        fresh.show(),
+        unseen.show(),
+        in_use.show()
+    );
     let (median, p95) = in_use.quantiles();
     assert!(median < 0.05 && p95 < 0.15, "in use: {median} {p95}");
     assert!(unseen.quantiles().0 < 0.1, "unseen: {:?}", unseen.quantiles());
@@ -273,7 +319,8 @@ fn estimates_by_shape_follow_a_real_vocabulary_as_conversations_grow() {
         let (mut replies, mut talk) = (0, ChatRequest::new("smart"));
         while replies < WARM_UP + JUDGED {
             if talk.messages.is_empty() || talk.messages.len() > 60 {
-                talk = ChatRequest::new("smart").system("You are an agent. Use the tools you have, and answer briefly.");
+                talk =
+                    ChatRequest::new("smart").system("You are an agent. Use the tools you have, and answer briefly.");
                 talk.tools = requests.choose(&mut rng).expect("requests").tools.clone();
             }
             for _ in 0..rng.random_range(1..4) {
@@ -288,7 +335,11 @@ fn estimates_by_shape_follow_a_real_vocabulary_as_conversations_grow() {
             let count = |feature| by_vocabulary.count(feature);
             let tokens = 3.0 + 4.0 * count(Feature::Message) + count(Feature::Text) + schema.sum::<f64>();
             let case = |size| Case {
-                model: String::new(), request: ChatRequest::default(), size, bytes: 0, tokens: u64::from(whole(tokens)),
+                model: String::new(),
+                request: ChatRequest::default(),
+                size,
+                bytes: 0,
+                tokens: u64::from(whole(tokens)),
             };
             let cases = [case(by_shape), case(by_vocabulary)];
             fresh.add(estimate(&TokenModel::new(Vocabulary::Unknown), &cases[0]), &cases[0]);
