@@ -4,7 +4,7 @@
 //! to table, and with it its actor, its health and its connections.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::slot::Slot;
@@ -180,11 +180,20 @@ struct Member {
 /// A request, and its size as the targets of its route measure it.
 pub(crate) struct Asked {
     pub(crate) request: Arc<ChatRequest>,
-    prompts: [Option<Prompt>; Measure::ALL.len()],
+    /// Whether the size of each message is wanted, too.
+    by_message: bool,
+    prompts: [OnceLock<Prompt>; Measure::COUNT],
+}
+
+impl Asked {
+    /// Returns the request's size by a measure. It is counted once.
+    fn prompt(&self, measure: Measure) -> &Prompt {
+        self.prompts[measure as usize].get_or_init(|| Prompt::of(&self.request, measure, self.by_message))
+    }
 }
 
 /// How a request goes to a target.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Fitted {
     pub(crate) size: PromptSize,
     /// The same by the target's own weights.
@@ -292,15 +301,14 @@ impl Table {
         route.members.iter().any(|member| self.targets[member.target].id() == target)
     }
 
-    /// Counts a request as the targets of a route count it.
+    /// Counts a request as the targets of a route measure it.
     pub(crate) fn ask(&self, route: &Route, request: Arc<ChatRequest>) -> Asked {
-        let mut prompts: [Option<Prompt>; Measure::ALL.len()] = Default::default();
+        let by_message = route.spec.over_window == OverWindow::Trim;
+        let asked = Asked { request, by_message, prompts: Default::default() };
         for member in &route.members {
-            let measure = self.targets[member.target].spec().vocabulary.measure();
-            let trims = route.spec.over_window == OverWindow::Trim;
-            prompts[measure as usize].get_or_insert_with(|| Prompt::of(&request, measure, trims));
+            asked.prompt(self.targets[member.target].spec().vocabulary.measure());
         }
-        Asked { request, prompts }
+        asked
     }
 
     /// Returns how a request goes to a target of its route, after that one found it too long so many times.
@@ -308,9 +316,9 @@ impl Table {
         let target = &self.targets[target];
         let spec = target.spec();
         let weights = target.provider.slot.weights(target.index);
-        let Some(prompt) = &asked.prompts[spec.vocabulary.measure() as usize] else { return Fitted::default() };
+        let prompt = asked.prompt(spec.vocabulary.measure());
         let tokens = weights.tokens(&prompt.whole);
-        let uncut = Fitted { size: prompt.whole, tokens, ..Fitted::default() };
+        let uncut = Fitted { size: prompt.whole, tokens, cut: None, left_out: 0 };
         let (can, messages) = (&spec.capabilities, &asked.request.messages);
         let output = can.answer_max(asked.request.output_tokens_max);
         let window = can.context_tokens_max;
