@@ -180,8 +180,8 @@ const PER_ITEM: f64 = PER_JOINT + 3.0 * PER_BYTE;
 const PER_TOOL: f64 = 8.0;
 
 /// A text up to this long is read whole; of a longer one windows, evenly spread: four, and a thirty-second of its bytes.
-/// A conversation of 200 kB in 60 messages is counted in 5 us so. What that costs is 1 % more of error at the 95th
-/// percentile (docs/benchmarks.md).
+/// A conversation of 200 kB in 60 messages is counted in 8 us so, for a point more of error at the 95th percentile
+/// (docs/benchmarks.md).
 const WHOLE_BYTES_MAX: usize = 512;
 const WINDOW: usize = 64;
 const WINDOWS_MIN: usize = 4;

@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
 use super::*;
-use crate::words::{AssistantPart, Reasoning, ToolResult};
+use crate::words::{AssistantPart, Dialect, Proof, Reasoning, ToolResult};
 
 const WARM_UP: usize = 50;
 const JUDGED: usize = 100;
@@ -193,7 +193,11 @@ fn add(messages: &mut Vec<Message>, item: &Value) -> Result<(), &'static str> {
     for part in content.as_array().map_or(std::slice::from_ref(content), Vec::as_slice) {
         match part["type"].as_str() {
             _ if !part["functionCall"].is_null() => {
-                said.push(call(&part["functionCall"]["name"], &part["functionCall"]["args"]));
+                let mut made = call(&part["functionCall"]["name"], &part["functionCall"]["args"]);
+                if let (AssistantPart::ToolCall(made), Some(data)) = (&mut made, part["thoughtSignature"].as_str()) {
+                    made.proof = Some(Proof { dialect: Dialect::Gemini, data: data.into() });
+                }
+                said.push(made);
             }
             _ if !part["functionResponse"].is_null() => {
                 results.push(result(json_text(&part["functionResponse"]["response"])));
