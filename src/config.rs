@@ -21,6 +21,7 @@ use crate::actors::table::{MemberSpec, ProviderSpec, RouteSpec};
 use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
 use crate::policy::routing::RouteOptions;
+use crate::policy::trim::OverWindow;
 use crate::words::{ConfigError, Price, TargetId};
 
 pub use key::{IssuedKey, KeyConfig, KeyFunction, KeySource};
@@ -126,6 +127,7 @@ impl Config {
                     failover: self.failover.clone(),
                     members: vec![member],
                     labels: Vec::new(),
+                    over_window: OverWindow::default(),
                 });
             }
         }

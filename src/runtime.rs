@@ -226,7 +226,7 @@ impl Runtime {
     pub fn estimate_tokens(&self, request: &ChatRequest) -> Result<u64, Error> {
         let table = self.shared.table();
         let route = table.route(&request.route)?;
-        Ok(u64::from(table.needs(route, request).prompt_tokens))
+        Ok(u64::from(table.estimate(route, Arc::new(request.clone()))))
     }
 
     /// Returns what became of a recent call: what was planned, scored, refused, waited for. The recorder remembers

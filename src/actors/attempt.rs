@@ -16,7 +16,7 @@ use tracing::Instrument;
 use super::provider::ProviderMessage;
 use super::shared::{CrashHook, Shared, now};
 use super::slot::Permit;
-use super::table::Target;
+use super::table::{Fitted, Target};
 use super::watchdog::Watchdog;
 use crate::policy::admission::{Outcome, Report};
 use crate::transport::{Body, HttpRequest, HttpResponse, TransportError};
@@ -72,7 +72,8 @@ pub(super) struct Account {
     pub(super) call_started: Instant,
     pub(super) shared: Arc<Shared>,
     pub(super) end: Option<oneshot::Sender<Ended>>,
-    pub(super) prompt_tokens: u32,
+    /// How the request goes to this target.
+    pub(super) prompt: Fitted,
     pub(super) begun: Option<Instant>,
     pub(super) first_token: Option<Instant>,
     pub(super) content_bytes: usize,
@@ -158,9 +159,11 @@ impl Job {
     async fn answer(&mut self) -> Result<Ending, End> {
         let provider = self.account.target.provider.clone();
         let spec = &provider.spec;
+        let trimmed = self.trim();
         let model = self.account.target.spec().model();
-        let encoded = wire::encode(spec.dialect, spec.quirks, &self.request, model, spec.stream_upstream)?;
-        self.account.notes = encoded.notes;
+        let asked = trimmed.as_ref().unwrap_or(&self.request);
+        let encoded = wire::encode(spec.dialect, spec.quirks, asked, model, spec.stream_upstream)?;
+        self.account.notes.extend(encoded.notes);
         let mut headers = encoded.headers;
         headers.extend(spec.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         let request = HttpRequest { url: spec.url(&encoded.path), headers, body: encoded.body };
@@ -210,6 +213,17 @@ impl Job {
         } else {
             Err(self.refusal(response, &mut watchdog).await?)
         }
+    }
+
+    /// Returns the request without what this target's window does not hold, where that is so, and says it.
+    fn trim(&mut self) -> Option<ChatRequest> {
+        let Fitted { cut, left_out: tokens, .. } = self.account.prompt;
+        let trimmed = cut?.apply(&self.request);
+        let left_out = self.request.messages.len() - trimmed.messages.len();
+        let messages = u32::try_from(left_out).unwrap_or(u32::MAX);
+        tracing::Span::current().record("trimmed", messages);
+        self.account.notes.push(Note::Trimmed { messages, tokens });
+        Some(trimmed)
     }
 
     /// Decodes an answer as it arrives.
@@ -355,6 +369,9 @@ impl Account {
         };
         self.tell_drift(&end);
         let (usage, estimated) = self.usage(ending.as_ref());
+        if !estimated {
+            self.target.provider.slot.learn(self.target.index, &self.prompt.size, usage.input);
+        }
         let began = self.begun.unwrap_or(now);
         let record = AttemptRecord {
             call: self.call,
@@ -428,8 +445,8 @@ impl Account {
         (streamed && self.target.provider.spec.stream_upstream).then(|| now.saturating_duration_since(first) / tokens)
     }
 
-    /// Returns the tokens as the provider counted them; else an estimate at four bytes a token. A try that failed
-    /// before any content is taken to have cost nothing.
+    /// Returns the tokens as the provider counted them; else an estimate, for the answer at four bytes a token. A try
+    /// that failed before any content is taken to have cost nothing.
     fn usage(&self, ending: Option<&Ending>) -> (Usage, bool) {
         if let Some(usage) = ending.and_then(|ending| ending.usage) {
             return (usage, false);
@@ -438,7 +455,7 @@ impl Account {
             return (Usage::default(), true);
         }
         let output = u64::try_from(self.content_bytes.div_ceil(4)).unwrap_or(u64::MAX);
-        (Usage { input: self.prompt_tokens.into(), output, ..Usage::default() }, true)
+        (Usage { input: self.prompt.tokens.into(), output, ..Usage::default() }, true)
     }
 }
 

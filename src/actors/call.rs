@@ -18,14 +18,15 @@ use super::running::{Happening, Running, next_happening};
 use super::shared::{CrashHook, Shared, now};
 use super::slot::Permit;
 use super::stream::{ReplyStream, Word};
-use super::table::{Route, Table};
+use super::table::{Asked, Fitted, Route, Table};
 use crate::policy::admission::Ask;
 use crate::policy::failover::{Failover, GiveUp, Planned, Step, Try};
 use crate::policy::routing::{self, Needs, Plan, RouteState, Skip, Sticky, Why};
 use crate::policy::snapshot::{Gate, Latency, Refusal};
+use crate::policy::trim::{CUTS_MAX, OverWindow};
 use crate::words::{
-    AssistantPart, AttemptEnd, AttemptRecord, CallId, ChatRequest, CommitPolicy, Error, Failure, FailureClass,
-    Finished, Piece, Reply,
+    AssistantPart, AttemptEnd, AttemptRecord, CallId, CommitPolicy, Error, Failure, FailureClass, Finished, Piece,
+    Reply,
 };
 
 /// How often a message's reply port is looked at, which cannot be awaited.
@@ -134,7 +135,7 @@ impl Drop for Place {
 /// A call as it was accepted.
 pub(crate) struct Accepted {
     pub(crate) id: CallId,
-    pub(crate) request: Arc<ChatRequest>,
+    pub(crate) asked: Asked,
     pub(crate) table: Arc<Table>,
     pub(crate) route: Arc<Route>,
     pub(crate) needs: Needs,
@@ -183,7 +184,7 @@ impl Actor for Call {
 
 async fn run(job: Job, shared: Arc<Shared>) {
     let Job { accepted, plan, state, sticky, rng } = job;
-    let Accepted { id, request, table, route, needs, started, deadline, wanted, place, span: _ } = accepted;
+    let Accepted { id, asked, table, route, needs, started, deadline, wanted, place, span: _ } = accepted;
     let (commit, outlet) = match wanted {
         Wanted::Whole(mut answer) => {
             answer.begun = true;
@@ -192,12 +193,12 @@ async fn run(job: Job, shared: Arc<Shared>) {
         Wanted::Stream(mut answer) => {
             let (words, receiver) = mpsc::unbounded_channel();
             answer.send(Ok(ReplyStream::new(receiver, shared.draining.clone())));
-            (request.commit, Outlet::Stream(words))
+            (asked.request.commit, Outlet::Stream(words))
         }
     };
     let machine = Failover::new(route.spec.failover.clone(), commit, deadline);
     let mut driver = Driver {
-        log: Log::new(Flight::new(id, &route.spec.name, &request), started, shared.clone()),
+        log: Log::new(Flight::new(id, &route.spec.name, &asked.request), started, shared.clone()),
         machine,
         plan: Some(plan),
         running: Vec::new(),
@@ -205,7 +206,7 @@ async fn run(job: Job, shared: Arc<Shared>) {
         last_resort: false,
         probe: None,
         id,
-        request,
+        asked,
         table,
         route,
         needs,
@@ -279,7 +280,7 @@ struct Driver {
     probe: Option<usize>,
     log: Log,
     id: CallId,
-    request: Arc<ChatRequest>,
+    asked: Asked,
     table: Arc<Table>,
     route: Arc<Route>,
     needs: Needs,
@@ -325,7 +326,7 @@ impl Driver {
         let now = now();
         self.follow_table();
         let plan = self.plan.take().unwrap_or_else(|| {
-            let candidates = self.table.candidates(&self.route, &self.machine.spent(), &self.gone());
+            let candidates = self.table.candidates(&self.route, &self.asked, &self.machine.spent(), &self.gone());
             let pinned = self.shared.pinned(&self.route.spec.name).and_then(|id| self.table.index(&id));
             let options = &self.route.spec.options;
             let sticky = self.sticky;
@@ -358,7 +359,8 @@ impl Driver {
         self.route = route;
         self.plan = None;
         self.sticky = None;
-        self.needs = self.table.needs(&self.route, &self.request);
+        self.needs = self.table.needs(&self.route, &self.asked.request);
+        self.asked = self.table.ask(&self.route, self.asked.request.clone());
         self.machine.reindex(|target| self.table.index(old.targets.get(target)?.id()));
     }
 
@@ -372,15 +374,30 @@ impl Driver {
             None if !stream => WHOLE_MAX,
             None => {
                 let health = entry.provider.slot.health(entry.index)?;
-                Latency::at(health.first_token_max, self.needs.prompt_tokens)
+                Latency::at(health.first_token_max, self.fit(target, 0).tokens)
             }
         };
-        Some(Planned { target, context_tokens_max: spec.capabilities.context_tokens_max, first_token_max })
+        let context_tokens_max = spec.capabilities.context_tokens_max;
+        Some(Planned { target, context_tokens_max, cuts_max: self.cuts_max(target), first_token_max })
+    }
+
+    fn fit(&self, target: usize, cuts: u32) -> Fitted {
+        self.table.fit(target, &self.route, &self.asked, cuts)
+    }
+
+    /// Returns how often the conversation can be cut shorter than it goes to a target at first.
+    fn cuts_max(&self, target: usize) -> u32 {
+        if self.route.spec.over_window == OverWindow::Skip {
+            return 0;
+        }
+        let tokens = |cuts| self.fit(target, cuts).tokens;
+        (0..CUTS_MAX).take_while(|&cuts| tokens(cuts + 1) < tokens(cuts)).fold(0, |max, _| max + 1)
     }
 
     /// Asks for a permit, and starts an attempt with it.
     async fn attempt(&mut self, this: Try) {
-        match self.admit(this).await {
+        let fitted = self.fit(this.target, this.cuts);
+        match self.admit(this, fitted.tokens).await {
             Err(refusal) => {
                 let wait = refusal.until.map(|until| until.saturating_duration_since(now()));
                 let target = self.table.targets[this.target].id().clone();
@@ -392,7 +409,7 @@ impl Driver {
                     attempt: this.number,
                     target: self.table.targets[this.target].id().clone(),
                 });
-                let running = self.spawn(this, permit).await;
+                let running = self.spawn(this, fitted, permit).await;
                 self.running.push(running);
                 self.machine.admitted();
                 let crash = CrashHook::take(&self.shared.crash.calls);
@@ -401,11 +418,11 @@ impl Driver {
         }
     }
 
-    async fn admit(&self, this: Try) -> Result<Permit, Refusal> {
+    async fn admit(&self, this: Try, prompt_tokens: u32) -> Result<Permit, Refusal> {
         let target = &self.table.targets[this.target];
         let slot = &target.provider.slot;
         let (reply, permit) = oneshot::channel();
-        let ask = Ask { target: target.index, prompt_tokens: self.needs.prompt_tokens, last_resort: this.last_resort };
+        let ask = Ask { target: target.index, prompt_tokens, last_resort: this.last_resort };
         let asked = slot
             .provider
             .get()
@@ -418,12 +435,12 @@ impl Driver {
     }
 
     /// Starts an attempt under its provider's supervisor. If that fails, the account says so by being dropped.
-    async fn spawn(&self, this: Try, permit: Permit) -> Running {
+    async fn spawn(&self, this: Try, fitted: Fitted, permit: Permit) -> Running {
         let target = self.table.targets[this.target].clone();
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
         let (end, ended) = oneshot::channel();
         let (wanted, unwanted) = oneshot::channel();
-        let span = tracing::info_span!("attempt", number = this.number, target = %target.id());
+        let span = tracing::info_span!("attempt", number = this.number, target = %target.id(), trimmed = tracing::field::Empty);
         let supervisor = target.provider.slot.supervisor();
         let id = target.id().clone();
         let account = Account {
@@ -434,7 +451,7 @@ impl Driver {
             call_started: self.started,
             shared: self.shared.clone(),
             end: Some(end),
-            prompt_tokens: self.needs.prompt_tokens,
+            prompt: fitted,
             begun: None,
             first_token: None,
             content_bytes: 0,
@@ -443,8 +460,9 @@ impl Driver {
             secrets: [const { None }; 2],
             drift: Vec::new(),
         };
+        let request = self.asked.request.clone();
         let job = AttemptJob {
-            request: self.request.clone(),
+            request,
             resend: this.resend,
             first_token_max: this.first_token_max,
             pieces,
@@ -515,7 +533,7 @@ impl Driver {
         let (target, usage, cost_usd) = (winner.target.clone(), winner.usage, winner.cost_usd);
         // A session does not follow a probe.
         let probed = self.probe.is_some_and(|probe| *self.table.targets[probe].id() == target);
-        let session = self.request.session.clone().filter(|_| !probed);
+        let session = self.asked.request.session.clone().filter(|_| !probed);
         let route = self.route.spec.name.clone();
         let answered = RouterCommand::Answered { route, session, target: target.clone(), output: usage.output };
         self.shared.router.send(answered);

@@ -148,8 +148,9 @@ pub(crate) fn submit(shared: &Arc<Shared>, request: Arc<ChatRequest>, wanted: Wa
             let id = shared.next_call();
             let needs = table.needs(&route, &request);
             let deadline = started + request.deadline.unwrap_or(route.spec.failover.deadline).min(DEADLINE_MAX);
+            let asked = table.ask(&route, request);
             let span = tracing::info_span!("call", %id, route = %route.spec.name);
-            let accepted = Accepted { id, request, table, route, needs, started, deadline, wanted, place, span };
+            let accepted = Accepted { id, asked, table, route, needs, started, deadline, wanted, place, span };
             // Dropped with its answer if there is no router, which then says so.
             shared.router.send(RouterCommand::Start(Box::new(accepted)));
         }

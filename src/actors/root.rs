@@ -23,6 +23,7 @@ use super::supervisor::{Supervisor, SupervisorMessage};
 use super::table::{AliasSpec, Provider, ProviderSpec, RouteSpec, Table};
 use crate::policy::admission::Admission;
 use crate::policy::restart::{Restart, Restarts};
+use crate::policy::tokens::TokenModel;
 use crate::words::{Date, Event};
 
 /// How often wall time is compared with monotonic time.
@@ -294,7 +295,8 @@ fn provide(mut spec: ProviderSpec, old: Option<&Provider>) -> Provider {
         spec.keys.iter_mut().for_each(|key| key.adopt(&old.spec.keys));
     }
     let mut admission = Admission::new(spec.admission.clone(), now);
-    if let Some(old) = old.filter(|old| old.spec.base_url == spec.base_url)
+    let old = old.filter(|old| old.spec.base_url == spec.base_url);
+    if let Some(old) = old
         && let Some(checkpoint) = lock(&old.slot.checkpoint).clone()
     {
         let targets: Vec<_> =
@@ -303,7 +305,12 @@ fn provide(mut spec: ProviderSpec, old: Option<&Provider>) -> Provider {
         admission.carry(&checkpoint, &targets, &keys, now);
     }
     let health = (0..admission.targets()).map(|target| admission.health(target, 0, now)).collect();
-    let slot = Slot::new(spec.targets.len(), health);
+    let tokens = spec.targets.iter().map(|new| {
+        let known = old.and_then(|old| old.slot.token_model(position(&old.spec.targets, |old| old.id == new.id)?));
+        let known = known.filter(|known| known.vocabulary() == new.vocabulary);
+        known.unwrap_or_else(|| TokenModel::new(new.vocabulary))
+    });
+    let slot = Slot::new(tokens, health);
     *lock(&slot.checkpoint) = Some(Arc::new(admission));
     Provider { spec, slot: Arc::new(slot) }
 }

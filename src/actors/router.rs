@@ -239,7 +239,7 @@ impl Actor for Router {
         match message {
             RouterCommand::Start(accepted) => state.start(*accepted).await,
             RouterCommand::Explain(request, port) => {
-                let _ = port.send(state.explain(&request));
+                let _ = port.send(state.explain(*request));
             }
             RouterCommand::Answered { route, session, target, output } => {
                 state.routes.entry(route).or_default().answered(output);
@@ -270,10 +270,10 @@ impl Actor for Router {
 impl State {
     async fn start(&mut self, accepted: Accepted) {
         let now = now();
-        let sticky = accepted.request.session.as_deref().and_then(|session| self.sessions.get(session, now));
+        let sticky = accepted.asked.request.session.as_deref().and_then(|session| self.sessions.get(session, now));
         let memory = self.routes.entry(accepted.route.spec.name.clone()).or_default();
         let plan = pick(&self.shared, &accepted, memory, sticky, now, &mut self.rng);
-        if let (Some(session), Some(sticky)) = (&accepted.request.session, plan.sticky) {
+        if let (Some(session), Some(sticky)) = (&accepted.asked.request.session, plan.sticky) {
             self.sessions.keep(session, sticky, now);
         }
         if let Some(error) = unservable(&plan, &accepted.route, &accepted.table) {
@@ -290,17 +290,18 @@ impl State {
     }
 
     /// Peeks: plans on copies, so that nothing is drawn or advanced.
-    fn explain(&self, request: &ChatRequest) -> Result<Explanation, Error> {
+    fn explain(&self, request: ChatRequest) -> Result<Explanation, Error> {
         let now = now();
         let table = self.shared.table();
         let route = table.route(&request.route)?;
         request.check()?;
-        let needs = table.needs(route, request);
+        let needs = table.needs(route, &request);
         let sticky = request.session.as_deref().and_then(|session| self.sessions.get(session, now));
         let mut memory = self.routes.get(&route.spec.name).cloned().unwrap_or_default();
         let mut rng = self.rng.clone();
         let pinned = self.shared.pinned(&route.spec.name).and_then(|id| table.index(&id));
-        let candidates = table.candidates(route, &[], &[]);
+        let asked = table.ask(route, Arc::new(request));
+        let candidates = table.candidates(route, &asked, &[], &[]);
         let plan = routing::plan(&route.spec.options, &mut memory, &candidates, &needs, sticky, pinned, now, &mut rng);
         let id = |target: usize| table.targets[target].id().clone();
         let health = |target: usize| {
@@ -331,7 +332,7 @@ impl State {
         let table = self.shared.table();
         let route = table.route(route)?;
         if let Some(target) = &target
-            && !table.candidates(route, &[], &[]).iter().any(|candidate| table.targets[candidate.target].id() == target)
+            && !table.serves(route, target)
         {
             let problem = format!("`{target}` is no target of route `{}`", route.spec.name);
             return Err(Error::Invalid { field: "target".into(), problem });
@@ -359,7 +360,7 @@ fn pick(
 ) -> Plan {
     let route = &accepted.route;
     let pinned = shared.pinned(&route.spec.name).and_then(|id| accepted.table.index(&id));
-    let candidates = accepted.table.candidates(route, &[], &[]);
+    let candidates = accepted.table.candidates(route, &accepted.asked, &[], &[]);
     routing::plan(&route.spec.options, memory, &candidates, &accepted.needs, sticky, pinned, now, rng)
 }
 

@@ -14,6 +14,7 @@ use super::provider::ProviderMessage;
 use super::shared::lock;
 use crate::policy::admission::{Admission, Outcome, Report, Ticket};
 use crate::policy::snapshot::{Disabled, Health};
+use crate::policy::tokens::{PromptSize, TokenModel, Weights};
 use crate::transport::Transport;
 use crate::words::{Drift, Limits};
 
@@ -105,10 +106,13 @@ pub(crate) struct Slot {
     pub(crate) incarnations: AtomicU64,
     /// Attempts in flight, per target.
     gauges: Box<[AtomicU32]>,
+    /// How each target counts tokens, as far as its answers told. Held for a few sums only.
+    tokens: Box<[Mutex<TokenModel>]>,
 }
 
 impl Slot {
-    pub(crate) fn new(targets: usize, health: Arc<[Health]>) -> Self {
+    pub(crate) fn new(tokens: impl Iterator<Item = TokenModel>, health: Arc<[Health]>) -> Self {
+        let tokens: Box<[_]> = tokens.map(Mutex::new).collect();
         Self {
             provider: Post::default(),
             supervisor: RwLock::new(None),
@@ -119,7 +123,8 @@ impl Slot {
             missed: Mutex::default(),
             drift: Mutex::default(),
             incarnations: AtomicU64::new(0),
-            gauges: (0..targets).map(|_| AtomicU32::new(0)).collect(),
+            gauges: tokens.iter().map(|_| AtomicU32::new(0)).collect(),
+            tokens,
         }
     }
 
@@ -136,6 +141,23 @@ impl Slot {
     /// Returns a target's attempts in flight.
     pub(crate) fn in_flight(&self, target: usize) -> u32 {
         self.gauges.get(target).map_or(0, |gauge| gauge.load(Relaxed))
+    }
+
+    /// Returns what a prompt's features cost at a target, as far as is known now.
+    pub(crate) fn weights(&self, target: usize) -> Weights {
+        self.tokens.get(target).map_or_else(Weights::default, |model| lock(model).weights())
+    }
+
+    /// Learns from an answer of a target how many tokens a prompt of this size was.
+    pub(crate) fn learn(&self, target: usize, size: &PromptSize, tokens: u64) {
+        if let Some(model) = self.tokens.get(target) {
+            lock(model).learn(size, tokens);
+        }
+    }
+
+    /// Returns what is known of a target's counting, for one that takes its place.
+    pub(crate) fn token_model(&self, target: usize) -> Option<TokenModel> {
+        Some(lock(self.tokens.get(target)?).clone())
     }
 
     /// Tells whether no attempt is in flight at any target.

@@ -4,7 +4,7 @@
 //! to table, and with it its actor, its health and its connections.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::key::Key;
@@ -15,10 +15,12 @@ use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
 use crate::policy::routing::{Candidate, LabelSet, Needs, RouteOptions};
 use crate::policy::snapshot::Disabled;
+use crate::policy::tokens::{Measure, Prompt, PromptSize, Vocabulary};
+use crate::policy::trim::{Cut, OverWindow, budget, fits};
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::{Model, Quirks};
 use crate::words::{
-    Capabilities, ChatRequest, Date, Dialect, Error, FailureClass, Image, Message, ModelClass, Price, ResponseFormat,
+    Capabilities, ChatRequest, Date, Dialect, Error, FailureClass, Message, ModelClass, Price, ResponseFormat,
     TargetId, UserPart,
 };
 
@@ -77,6 +79,8 @@ pub(crate) struct TargetSpec {
     pub(crate) id: TargetId,
     /// Which model it is, whoever hosts it and whatever it is called there.
     pub(crate) family: String,
+    /// How its tokens are estimated before any are counted.
+    pub(crate) vocabulary: Vocabulary,
     pub(crate) class: ModelClass,
     pub(crate) price: Option<Price>,
     pub(crate) capabilities: Capabilities,
@@ -112,7 +116,8 @@ impl TargetSpec {
     /// Returns what the codecs are told of the model.
     pub(crate) fn model(&self) -> Model<'_> {
         let TargetId { provider, model } = &self.id;
-        Model { provider, name: model, family: &self.family, reasons: self.class == ModelClass::Reasoning }
+        let (reasons, answer_max) = (self.class == ModelClass::Reasoning, self.capabilities.output_tokens_max);
+        Model { provider, name: model, family: &self.family, reasons, answer_max }
     }
 
     /// Returns the longest gap between two pieces of content: 15 s for chat, 90 s for reasoning models.
@@ -165,6 +170,7 @@ pub(crate) struct RouteSpec {
     pub(crate) failover: FailoverOptions,
     pub(crate) members: Vec<MemberSpec>,
     pub(crate) labels: Vec<String>,
+    pub(crate) over_window: OverWindow,
 }
 
 /// Another name of a route.
@@ -194,6 +200,33 @@ struct Member {
     target: usize,
     tier: u8,
     weight: f64,
+}
+
+/// A request, and its size as the targets of its route measure it.
+pub(crate) struct Asked {
+    pub(crate) request: Arc<ChatRequest>,
+    /// Whether the size of each message is wanted, too.
+    by_message: bool,
+    prompts: [OnceLock<Prompt>; Measure::COUNT],
+}
+
+impl Asked {
+    /// Returns the request's size by a measure. It is counted once.
+    fn prompt(&self, measure: Measure) -> &Prompt {
+        self.prompts[measure as usize].get_or_init(|| Prompt::of(&self.request, measure, self.by_message))
+    }
+}
+
+/// How a request goes to a target.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fitted {
+    pub(crate) size: PromptSize,
+    /// The same by the target's own weights.
+    pub(crate) tokens: u32,
+    /// What is left out for its window's sake.
+    pub(crate) cut: Option<Cut>,
+    /// The tokens of that.
+    pub(crate) left_out: u32,
 }
 
 /// Providers, targets and routes.
@@ -259,14 +292,10 @@ impl Table {
 
     /// Returns what a request asks of a target.
     pub(crate) fn needs(&self, route: &Route, request: &ChatRequest) -> Needs {
-        let (bytes, images) = request.messages.iter().map(size).fold((0, false), |a, b| (a.0 + b.0, a.1 | b.1));
-        let tools: usize = request.tools.iter().map(|tool| tool.name.len() + tool.description.len() + 200).sum();
         Needs {
-            // Four bytes a token, until a tokenizer knows better.
-            prompt_tokens: u32::try_from((bytes + tools) / 4).unwrap_or(u32::MAX),
             output_tokens: request.output_tokens_max,
             tools: !request.tools.is_empty(),
-            images,
+            images: request.messages.iter().any(shows_image),
             json: request.response_format == ResponseFormat::Json,
             json_schema: matches!(request.response_format, ResponseFormat::JsonSchema { .. }),
             labels: self.labels(&request.labels) | route.labels,
@@ -276,7 +305,7 @@ impl Table {
 
     /// Returns a route's targets with their health as last published. A provider that is not there has none to admit.
     /// In the place of a target that is gone, as the caller has just heard or is published, stands its replacement.
-    pub(crate) fn candidates(&self, route: &Route, without: &[usize], gone: &[usize]) -> Vec<Candidate> {
+    pub(crate) fn candidates(&self, route: &Route, asked: &Asked, without: &[usize], gone: &[usize]) -> Vec<Candidate> {
         let mut candidates: Vec<Candidate> = Vec::with_capacity(route.members.len());
         for member in &route.members {
             let at = self.stand_in(member.target, gone);
@@ -294,6 +323,7 @@ impl Table {
                 weight: member.weight,
                 domain: target.domain,
                 model: target.model,
+                prompt_tokens: self.fit(at, route, asked, 0).tokens,
                 price: spec.price,
                 capabilities: spec.capabilities,
                 labels: target.labels,
@@ -313,6 +343,52 @@ impl Table {
             at = next;
         }
         at
+    }
+
+    /// Tells whether a target is one of a route's.
+    pub(crate) fn serves(&self, route: &Route, target: &TargetId) -> bool {
+        route.members.iter().any(|member| self.targets[member.target].id() == target)
+    }
+
+    /// Estimates the prompt of a request as the route's first target counts.
+    pub(crate) fn estimate(&self, route: &Route, request: Arc<ChatRequest>) -> u32 {
+        let asked = self.ask(route, request);
+        route.members.first().map_or(0, |member| {
+            let slot = &self.targets[member.target].provider.slot;
+            let prompt = asked.prompt(self.targets[member.target].spec().vocabulary.measure());
+            slot.weights(self.targets[member.target].index).tokens(&prompt.whole)
+        })
+    }
+
+    /// Counts a request as the targets of a route measure it.
+    pub(crate) fn ask(&self, route: &Route, request: Arc<ChatRequest>) -> Asked {
+        let by_message = route.spec.over_window == OverWindow::Trim;
+        let asked = Asked { request, by_message, prompts: Default::default() };
+        for member in &route.members {
+            asked.prompt(self.targets[member.target].spec().vocabulary.measure());
+        }
+        asked
+    }
+
+    /// Returns how a request goes to a target of its route, after that one found it too long so many times.
+    pub(crate) fn fit(&self, target: usize, route: &Route, asked: &Asked, cuts: u32) -> Fitted {
+        let target = &self.targets[target];
+        let spec = target.spec();
+        let weights = target.provider.slot.weights(target.index);
+        let prompt = asked.prompt(spec.vocabulary.measure());
+        let tokens = weights.tokens(&prompt.whole);
+        let uncut = Fitted { size: prompt.whole, tokens, cut: None, left_out: 0 };
+        let (can, messages) = (&spec.capabilities, &asked.request.messages);
+        let output = can.answer_max(asked.request.output_tokens_max);
+        let window = can.context_tokens_max;
+        if route.spec.over_window == OverWindow::Skip || (cuts == 0 && fits(tokens, output, window)) {
+            return uncut;
+        }
+        let excess = f64::from(tokens) - f64::from(budget(tokens, output, window, cuts));
+        let Some(cut) = Cut::find(messages, |at| weights.weigh(&prompt.messages[at]), excess) else { return uncut };
+        let size = cut.left_out(messages).fold(prompt.whole, |size, at| size - prompt.messages[at]);
+        let left = weights.tokens(&size);
+        Fitted { size, tokens: left, cut: Some(cut), left_out: tokens.saturating_sub(left) }
     }
 
     /// Returns the route of a name.
@@ -335,23 +411,6 @@ fn intern(names: &mut Vec<String>, name: &str) -> usize {
     })
 }
 
-/// Returns a message's bytes, and whether it shows an image (which counts as 1 000 tokens).
-fn size(message: &Message) -> (usize, bool) {
-    use crate::words::AssistantPart as A;
-    match message {
-        Message::System(text) => (text.len(), false),
-        Message::Tool(result) => (result.content.len(), false),
-        Message::User(parts) => parts.iter().fold((0, false), |(bytes, images), part| match part {
-            UserPart::Text(text) => (bytes + text.len(), images),
-            UserPart::Image(Image::Url(_) | Image::Base64 { .. }) => (bytes + 4_000, true),
-        }),
-        Message::Assistant(parts) => {
-            let bytes = parts.iter().map(|part| match part {
-                A::Text(text) => text.len(),
-                A::Reasoning(reasoning) => reasoning.text.len(),
-                A::ToolCall(call) => call.name.len() + call.arguments.len(),
-            });
-            (bytes.sum(), false)
-        }
-    }
+fn shows_image(message: &Message) -> bool {
+    matches!(message, Message::User(parts) if parts.iter().any(|part| matches!(part, UserPart::Image(_))))
 }

@@ -10,6 +10,7 @@ use super::presets::Bills;
 use crate::actors::table::{TargetSpec, Timers};
 use crate::catalog;
 use crate::policy::admission::TargetOptions;
+use crate::policy::tokens::Vocabulary;
 use crate::words::{Capabilities, ConfigError, Date, ModelClass, Price, TargetId};
 
 /// One model at a provider.
@@ -139,8 +140,10 @@ impl ModelConfig {
             output_tokens_max: self.output_tokens_max.or(usual.output_tokens_max),
         };
         let reasons = self.reasoning.unwrap_or(known.is_some_and(|model| model.reasons_unasked));
+        let family = catalog::family(name);
         Ok(TargetSpec {
-            family: catalog::family(name),
+            vocabulary: Vocabulary::of(known.map(|model| model.vendor), &family),
+            family,
             class: if reasons { ModelClass::Reasoning } else { ModelClass::Chat },
             price,
             capabilities,

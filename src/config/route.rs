@@ -6,6 +6,7 @@ use super::check_failover;
 use crate::actors::table::{MemberSpec, ProviderSpec, RouteSpec};
 use crate::policy::failover::FailoverOptions;
 use crate::policy::routing::RouteOptions;
+use crate::policy::trim::OverWindow;
 use crate::words::ConfigError;
 
 /// One route.
@@ -20,6 +21,9 @@ pub struct RouteConfig {
     pub failover: Option<FailoverOptions>,
     /// Labels that a target must carry to serve it.
     pub labels: Vec<String>,
+    /// What becomes of a conversation that a target's window does not hold: `skip` asks other targets, `trim` leaves
+    /// out its oldest part.
+    pub over_window: OverWindow,
 }
 
 /// One target of a route.
@@ -109,6 +113,13 @@ impl RouteConfig {
             members.push(MemberSpec { target: target.id.clone(), tier: member.tier, weight: member.weight });
         }
         let labels = self.labels.clone();
-        Ok(RouteSpec { name: name.into(), options: self.options, failover: failover.clone(), members, labels })
+        Ok(RouteSpec {
+            name: name.into(),
+            options: self.options,
+            failover: failover.clone(),
+            members,
+            labels,
+            over_window: self.over_window,
+        })
     }
 }

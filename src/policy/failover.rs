@@ -17,7 +17,8 @@
 //!
 //! The whole memory of a call is one list of the targets it met, each in one standing. What a failure means for its
 //! target is only for what reason the target is asked again, and from when on; or that it is spent. Reasons are
-//! ordered: another key or a broken connection goes before other targets, a pause at the same target after them.
+//! ordered: another key or a broken connection goes before other targets, a shorter conversation or a pause at the same
+//! target after them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -78,6 +79,8 @@ pub struct Planned {
     pub target: usize,
     /// The context window, where it is known.
     pub context_tokens_max: Option<u32>,
+    /// How often the conversation can be cut shorter, should it be too long.
+    pub cuts_max: u32,
     /// The most time until its first token.
     pub first_token_max: Duration,
 }
@@ -100,6 +103,8 @@ pub struct Try {
     pub last_resort: bool,
     /// Whether it repeats a try whose connection broke before any response came.
     pub resend: bool,
+    /// How often this target found the conversation too long: it is cut shorter each time.
+    pub cuts: u32,
     /// The most time until the first token. It leaves to those behind it what they need to start; the last possible
     /// attempt gets all that is left.
     pub first_token_max: Duration,
@@ -151,6 +156,8 @@ enum Reason {
     Redraw,
     /// It is new to the call.
     New,
+    /// It found the conversation too long, and nobody with a larger window is left: it gets less of it.
+    Shorter,
     /// It failed in a way that may pass, and nobody else is left: after a pause.
     Pause,
     /// The same, but the pause is its own wish: the call waits for it no longer than for any other target.
@@ -175,6 +182,8 @@ enum Standing {
 struct Met {
     planned: Planned,
     standing: Standing,
+    /// How often it found the conversation too long.
+    cuts: u32,
 }
 
 impl Met {
@@ -292,7 +301,8 @@ impl Failover {
         self.targets.retain(|met| !met.is_new());
         for planned in picks {
             if !self.targets.iter().any(|met| met.planned.target == planned.target) {
-                self.targets.push(Met { planned, standing: Standing::Waits { reason: Reason::New, from: now } });
+                let standing = Standing::Waits { reason: Reason::New, from: now };
+                self.targets.push(Met { planned, standing, cuts: 0 });
             }
         }
         self.leave_small_windows();
@@ -404,7 +414,7 @@ impl Failover {
             if let Some(this) = self.ask(at, reason, budget, now) {
                 return Some(Step::Try(this));
             }
-            self.targets[at].standing = Standing::Spent { own: false, back: None };
+            self.targets[at].standing = Standing::Spent { own: reason == Reason::Shorter, back: None };
         }
         if self.stale && self.plans < PLANS_MAX {
             return Some(Step::Plan);
@@ -439,6 +449,7 @@ impl Failover {
             target: planned.target,
             last_resort: self.last_resort,
             resend: reason == Reason::Resend,
+            cuts: self.targets[at].cuts,
             first_token_max: self.first_token_max(&planned, left, now),
         })
     }
@@ -449,7 +460,7 @@ impl Failover {
         match reason {
             Reason::Resend => None,
             Reason::New | Reason::OtherKey => (self.moved && self.is_move(reason)).then_some(Spend::Failover),
-            Reason::Redraw | Reason::Pause | Reason::Wish => Some(Spend::SameTarget),
+            Reason::Redraw | Reason::Shorter | Reason::Pause | Reason::Wish => Some(Spend::SameTarget),
         }
     }
 
@@ -531,7 +542,12 @@ impl Failover {
             C::ContextTooLong => {
                 self.too_small = self.too_small.max(self.targets[at].planned.context_tokens_max.unwrap_or(0));
                 self.leave_small_windows();
-                Spent
+                let met = &mut self.targets[at];
+                if met.cuts == met.planned.cuts_max {
+                    return Spent;
+                }
+                met.cuts += 1;
+                Again(Reason::Shorter, now)
             }
             _ => Spent,
         }
@@ -553,7 +569,12 @@ impl Failover {
 
     /// Returns the end of a call that has nothing left to try.
     fn exhausted(&mut self, now: Instant) -> GiveUp {
-        let all_own = self.targets.iter().all(|met| matches!(met.standing, Standing::Spent { own: true, .. }));
+        let is_own = |standing| match standing {
+            Standing::Spent { own, .. } => own,
+            Standing::Waits { reason, .. } => reason == Reason::Shorter,
+            _ => false,
+        };
+        let all_own = self.targets.iter().all(|met| is_own(met.standing));
         let own = self.own.take().filter(|_| all_own && self.back.is_none());
         let backs = self.targets.iter().filter_map(|met| match met.standing {
             Standing::Waits { reason: Reason::Wish, from } => Some(from),

@@ -14,6 +14,8 @@ pub mod breaker;
 pub mod headroom;
 pub mod admission;
 
+pub mod tokens;
+pub mod trim;
 pub mod budget;
 pub mod routing;
 pub mod failover;

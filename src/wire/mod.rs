@@ -58,12 +58,14 @@ pub struct Model<'a> {
     pub family: &'a str,
     /// Whether it is known to think, whatever its name tells.
     pub reasons: bool,
+    /// The longest answer it gives, in tokens, where that is known.
+    pub answer_max: Option<u32>,
 }
 
 impl<'a> From<&'a str> for Model<'a> {
     /// A model of which no more is known than its name.
     fn from(name: &'a str) -> Self {
-        Self { provider: "", name, family: name, reasons: false }
+        Self { provider: "", name, family: name, reasons: false, answer_max: None }
     }
 }
 
@@ -93,7 +95,7 @@ pub fn encode<'a>(
         Dialect::OpenAiResponses => responses::encode(quirks, request, model, streaming),
         Dialect::AnthropicMessages => anthropic::encode(quirks, request, model, streaming),
         Dialect::Gemini | Dialect::Vertex => gemini::encode(dialect, request, model, streaming),
-        Dialect::Ollama => ollama::encode(request, model.name, streaming),
+        Dialect::Ollama => ollama::encode(request, model, streaming),
     }
 }
 

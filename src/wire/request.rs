@@ -12,6 +12,7 @@ use serde_json::map::Entry;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::Model;
 use super::quirks::IdForm;
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Failure, FailureClass, Image, Message, Note, Reasoning, ResponseFormat,
@@ -170,6 +171,17 @@ impl Notes {
             self.converted("messages.tool_call.id");
         }
     }
+}
+
+/// Returns how long the answer may be, where the request says so: a model that gives less is asked for what it gives, and
+/// that is noted.
+pub(super) fn output_tokens_max(request: &ChatRequest, model: Model<'_>, notes: &mut Notes) -> Option<u32> {
+    let asked = request.output_tokens_max?;
+    let most = model.answer_max.unwrap_or(asked);
+    if most < asked {
+        notes.converted("output_tokens_max");
+    }
+    Some(asked.min(most))
 }
 
 /// Returns a call's arguments: of none, an empty object.

@@ -79,6 +79,13 @@ pub enum Note {
     Dropped(&'static str),
     /// Sent in another form: the request's field or part.
     Converted(&'static str),
+    /// The oldest messages were left out, for the target's window does not hold all.
+    Trimmed {
+        /// How many messages.
+        messages: u32,
+        /// How many tokens they were, by our estimate.
+        tokens: u32,
+    },
 }
 
 /// A whole answer.

@@ -108,6 +108,13 @@ pub struct Capabilities {
     pub output_tokens_max: Option<u32>,
 }
 
+impl Capabilities {
+    /// Returns how long an answer may be: what a request allows, as far as the target gives that much.
+    pub fn answer_max(&self, asked: Option<u32>) -> Option<u32> {
+        asked.map(|asked| self.output_tokens_max.map_or(asked, |most| asked.min(most)))
+    }
+}
+
 impl Default for Capabilities {
     /// An unknown model is assumed to be able to do everything: the provider's own error is better than our guess.
     fn default() -> Self {

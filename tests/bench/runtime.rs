@@ -12,6 +12,7 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
+use standin::policy::tokens::{Measure, Prompt, TokenModel, Vocabulary};
 use standin::transport::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use standin::{ChatRequest, Message, ProviderConfig, ReplyEvent, RouteConfig, Runtime, UserPart};
 use tokio::sync::{mpsc, oneshot};
@@ -167,6 +168,21 @@ fn calls(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Counting a request for its estimates, a part of every call.
+fn counts(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("count");
+    for (name, bytes, messages) in [("1kB", 1_000, 2), ("200kB", 200_000, 60), ("2MB", 2_000_000, 60)] {
+        let request = request(bytes, messages);
+        group.bench_function(name, |bencher| bencher.iter(|| black_box(Prompt::of(&request, Measure::Shape, false))));
+    }
+    let mut model = TokenModel::new(Vocabulary::Unknown);
+    let size = Prompt::of(&request(1_000, 2), Measure::Shape, false).whole;
+    group.bench_function("learn", |bencher| bencher.iter(|| model.learn(black_box(&size), 250)));
+    let weights = model.weights();
+    group.bench_function("estimate", |bencher| bencher.iter(|| weights.tokens(black_box(&size))));
+    group.finish();
+}
+
 fn tokens(criterion: &mut Criterion) {
     const TOKENS: usize = 1_000;
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
@@ -185,6 +201,6 @@ fn tokens(criterion: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(30).measurement_time(Duration::from_secs(4)).warm_up_time(Duration::from_secs(1));
-    targets = calls, tokens
+    targets = calls, counts, tokens
 }
 criterion_main!(benches);

@@ -4,7 +4,7 @@
 //! one answers; the call asks a, then b, and ends with b's answer.
 //!
 //! Before the colon: targets in the order of the plan, each with
-//! `/128` its context window in thousands, `*500` its first-token limit in ms, and what keeps it out of plans:
+//! `/128` its context window in thousands, `~2` how often its conversation can be cut shorter, `*500` its first-token limit in ms, and what keeps it out of plans:
 //! `-3s` not back before that time, `-full` no free place, `-never` an operator, `-open` a breaker (so it may be asked
 //! as a last resort). Settings: `stream` and `fail` (commit policies; else buffered), `by=5s` (deadline; else 600 s),
 //! `max=5` (attempts), `wait=1s`, `policy` (content policy failover), `broke` (an empty budget), `two` (attempts at
@@ -14,7 +14,7 @@
 //! `away` (by a provider that is down for good); with `+5s` the time to come back; with `b.` before it whose attempt,
 //! else the last one's; with `3s@` after how long.
 //!
-//! Expected: `a` a try, `a!` a resend, `a?` a last resort, `a<500` its first-token limit in ms where the script says `show`;
+//! Expected: `a` a try, `a!` a resend, `a?` a last resort, `a'` a shorter conversation, `a<500` its first-token limit in ms where the script says `show`;
 //! `~` a wait with nothing in flight, `~1500` where the script says `show`; `reset`, `>a` content goes to the caller,
 //! `-a` an attempt is stopped, `=a` the answer; `rejected`, `exhausted`, `exhausted+30s`, `deadline`, `interrupted`.
 
@@ -78,9 +78,11 @@ fn target(word: &str) -> Target {
         Some((word, until)) => (word, Some(Out::Until(time(until)))),
     };
     let (word, first_token) = word.split_once('*').unwrap_or((word, "8000"));
+    let (word, cuts) = word.split_once('~').unwrap_or((word, "0"));
+    let cuts_max = cuts.parse().unwrap();
     let window = word.split_once('/').map(|(_, window)| window.parse::<u32>().unwrap() * 1_000);
     let first_token_max = Duration::from_millis(first_token.parse().unwrap());
-    Target { planned: Planned { target: place(word), context_tokens_max: window, first_token_max }, out }
+    Target { planned: Planned { target: place(word), context_tokens_max: window, cuts_max, first_token_max }, out }
 }
 
 impl Bench {
@@ -151,7 +153,8 @@ impl Bench {
             ""
         };
         let limit = if self.shows { format!("<{}", this.first_token_max.as_millis()) } else { String::new() };
-        self.say(format!("{}{mark}{limit}", letter(this.target)));
+        let shorter = "'".repeat(this.cuts as usize);
+        self.say(format!("{}{shorter}{mark}{limit}", letter(this.target)));
         let refused = events.next_if(|event| event.starts_with("refused") || event.starts_with("away"));
         match refused {
             Some(event) => {
@@ -312,6 +315,19 @@ fn a_conversation_that_is_too_long_goes_to_larger_windows_only() {
     // One that could take it may come back: that is no verdict on the request.
     check("a/128 b/200-30s: context_too_long", "a exhausted+30s");
     check("a/128 b/200 max=2: context_too_long overloaded", "a b exhausted");
+}
+
+#[test]
+fn a_conversation_that_can_be_cut_goes_to_larger_windows_first_and_then_shorter_to_the_same() {
+    check("a~2: context_too_long ok", "a a' =a");
+    check("a~2: context_too_long context_too_long ok", "a a' a'' =a");
+    check("a~2 max=9: context_too_long context_too_long context_too_long", "a a' a'' rejected");
+    check("a/128~2 b/64~2 c/200~2: context_too_long ok", "a c =c");
+    check("a/128~2 b/64~2 c/200~2: context_too_long server ok", "a c a' =a");
+    check("a/128~2 b: context_too_long context_too_long ok", "a b a' =a");
+    // It is asked again like any target: as long as there are attempts and a budget.
+    check("a~2 max=1: context_too_long", "a rejected");
+    check("a~2 broke: context_too_long", "a rejected");
 }
 
 #[test]

@@ -13,8 +13,7 @@
 use std::time::Duration;
 
 use super::{Candidate, Entrant, Needs, RouteOptions, RouteState, Standing, Sticky};
-use crate::policy::snapshot::{Health, Latency};
-use crate::words::Price;
+use crate::policy::snapshot::Latency;
 
 /// Length of an answer before the route has seen any, in tokens: a paragraph or a tool call.
 const OUTPUT_TOKENS_PRIOR: u32 = 400;
@@ -50,7 +49,6 @@ pub struct Score {
 /// What is known of an answer before it is asked for, and what it may cost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answer {
-    prompt_tokens: u32,
     output_tokens: u32,
     second_value: f64,
     slo_seconds: Option<f64>,
@@ -70,20 +68,21 @@ impl Answer {
     ) -> Self {
         let usual = state.output_tokens_median().unwrap_or(OUTPUT_TOKENS_PRIOR);
         let answer = Self {
-            prompt_tokens: needs.prompt_tokens,
             output_tokens: needs.output_tokens.map_or(usual, |most| most.min(usual)),
             second_value: options.second_value.of(needs.priority),
             slo_seconds: options.slo_ttft_p95.map(|slo| slo.as_secs_f64()),
             cached_at: sticky.map(|sticky| sticky.target),
             dearest: 0.0,
         };
-        let known = candidates.iter().filter_map(|candidate| candidate.price);
-        Self { dearest: known.map(|price| answer.dollars(price, 0.0)).fold(0.0, f64::max), ..answer }
+        let known = candidates.iter().filter_map(|candidate| answer.dollars(candidate, 0.0));
+        Self { dearest: known.fold(0.0, f64::max), ..answer }
     }
 
-    fn dollars(&self, price: Price, cached_share: f64) -> f64 {
+    fn dollars(&self, candidate: &Candidate, cached_share: f64) -> Option<f64> {
+        let price = candidate.price?;
         let prompt = price.input + cached_share * (price.cached_input - price.input);
-        (prompt * f64::from(self.prompt_tokens) + price.output * f64::from(self.output_tokens)) / TOKENS_PRICED
+        let output = price.output * f64::from(self.output_tokens);
+        Some((prompt * f64::from(candidate.prompt_tokens) + output) / TOKENS_PRICED)
     }
 
     /// Returns price and time of an answer if nothing fails; what depends on the others follows in [`reckon`].
@@ -91,21 +90,22 @@ impl Answer {
         let health = &candidate.health;
         let cached_share = if self.cached_at == Some(candidate.target) { CACHED_SHARE } else { 0.0 };
         Score {
-            dollars: candidate.price.map_or(self.dearest, |price| self.dollars(price, cached_share)),
+            dollars: self.dollars(candidate, cached_share).unwrap_or(self.dearest),
             price_known: candidate.price.is_some(),
-            seconds: self.seconds(health.ttft.p50, health),
+            seconds: self.seconds(health.ttft.p50, candidate),
             failure_rate: health.failure_rate,
             ..Score::default()
         }
     }
 
-    fn first_token(&self, quantile: Duration) -> f64 {
-        quantile.as_secs_f64() * Latency::prompt_factor(self.prompt_tokens)
+    fn seconds(&self, ttft: Duration, candidate: &Candidate) -> f64 {
+        first_token(ttft, candidate) + f64::from(self.output_tokens) * candidate.health.tpot.p50.as_secs_f64()
     }
+}
 
-    fn seconds(&self, ttft: Duration, health: &Health) -> f64 {
-        self.first_token(ttft) + f64::from(self.output_tokens) * health.tpot.p50.as_secs_f64()
-    }
+/// Returns a time to first token for the call's prompt, in seconds.
+fn first_token(quantile: Duration, candidate: &Candidate) -> f64 {
+    quantile.as_secs_f64() * Latency::prompt_factor(candidate.prompt_tokens)
 }
 
 /// A try that goes well: what `C_next` and `T_next` are taken from.
@@ -125,7 +125,8 @@ pub(super) fn reckon(entrants: &mut [Entrant<'_>], answer: &Answer) {
     let charge =
         SLO_CHARGE * if dollars_min > 0.0 { dollars_min } else { answer.second_value * least(|score| score.seconds) };
     for entrant in entrants {
-        let health = &entrant.candidate.health;
+        let candidate = entrant.candidate;
+        let health = &candidate.health;
         let Score { dollars, seconds, .. } = entrant.score;
         let own = Plain { position: entrant.position, dollars, seconds };
         let next = [best, second].into_iter().flatten().find(|other| other.position != own.position).unwrap_or(own);
@@ -136,9 +137,12 @@ pub(super) fn reckon(entrants: &mut [Entrant<'_>], answer: &Answer) {
             cost + answer.second_value * time + charge * late
         };
         let baseline = health.ttft_baseline_p50;
-        entrant.score.j = j(health.failure_rate, seconds, answer.first_token(health.ttft.p95));
-        entrant.score.j_healthy =
-            j(health.failure_rate_prior, answer.seconds(baseline, health), answer.first_token(baseline) * P95_OVER_P50);
+        entrant.score.j = j(health.failure_rate, seconds, first_token(health.ttft.p95, candidate));
+        entrant.score.j_healthy = j(
+            health.failure_rate_prior,
+            answer.seconds(baseline, candidate),
+            first_token(baseline, candidate) * P95_OVER_P50,
+        );
     }
 }
 

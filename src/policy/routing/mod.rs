@@ -38,13 +38,12 @@ use rand::Rng;
 
 use self::cost::Answer;
 use super::snapshot::{BreakerState, Gate, Health, Refusal};
+use super::trim::fits;
 use crate::words::{Capabilities, Price, Priority};
 
 /// What a call asks of a target. Small, computed before the router, so that nothing of the request itself travels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Needs {
-    /// Estimated length of the prompt.
-    pub prompt_tokens: u32,
     /// The request's own limit of its answer.
     pub output_tokens: Option<u32>,
     /// Whether it brings tools.
@@ -93,6 +92,8 @@ pub struct Candidate {
     pub domain: u16,
     /// Which model it is whoever hosts it, interned by the table.
     pub model: u16,
+    /// Estimated length of the prompt there, as it would be sent.
+    pub prompt_tokens: u32,
     /// What it costs; `None` is unknown.
     pub price: Option<Price>,
     /// What it can do.
@@ -209,8 +210,6 @@ pub enum SkipReason {
     JsonSchema,
     /// Prompt and answer do not fit.
     ContextWindow,
-    /// It gives no answer as long as the call allows.
-    OutputLimit,
     /// An answer would cost more than the route allows.
     Price,
     /// It admits nothing now.
@@ -228,7 +227,6 @@ impl SkipReason {
             Self::Json => "cannot answer in JSON",
             Self::JsonSchema => "cannot hold to a JSON schema",
             Self::ContextWindow => "context window too small",
-            Self::OutputLimit => "output limit too small",
             Self::Price => "dearer than the route allows",
             Self::Gate(gate) => gate.name(),
         }
@@ -422,17 +420,14 @@ impl<'a> Field<'a> {
 /// Returns what the call needs that the target has not, walls first.
 fn unfit(candidate: &Candidate, needs: &Needs) -> Option<SkipReason> {
     let can = &candidate.capabilities;
-    // Without a limit of its own the call needs room for at least something of an answer.
-    let total = needs.prompt_tokens.saturating_add(needs.output_tokens.unwrap_or(1));
-    let exceeds = |most: Option<u32>, asked: u32| most.is_some_and(|most| asked > most);
+    let output = can.answer_max(needs.output_tokens);
     [
         (!candidate.labels.carries(needs.labels), SkipReason::Label),
         (needs.tools && !can.tools, SkipReason::Tools),
         (needs.images && !can.images, SkipReason::Images),
         (needs.json && !can.json, SkipReason::Json),
         (needs.json_schema && !can.json_schema, SkipReason::JsonSchema),
-        (exceeds(can.context_tokens_max, total), SkipReason::ContextWindow),
-        (exceeds(can.output_tokens_max, needs.output_tokens.unwrap_or(0)), SkipReason::OutputLimit),
+        (!fits(candidate.prompt_tokens, output, can.context_tokens_max), SkipReason::ContextWindow),
     ]
     .into_iter()
     .find_map(|(lacks, why)| lacks.then_some(why))

@@ -10,7 +10,7 @@ use super::models::{SamplingForm, ThinkingForm, Traits, traits};
 use super::schema::closed;
 use super::turns::{Block, Turns};
 use crate::wire::quirks::Quirks;
-use crate::wire::request::{Fields, Notes, asked, check, extra, headers, write};
+use crate::wire::request::{Fields, Notes, asked, check, extra, headers, output_tokens_max, write};
 use crate::wire::{Encoded, Model};
 use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Sampling, Tool, ToolChoice};
 
@@ -32,7 +32,7 @@ pub(in crate::wire) fn encode(
     let mut notes = Notes::default();
     let traits = traits(model.family);
     let mut turns = Turns::of(&request.messages, model.family, &mut notes)?;
-    let options = Options::of(request, traits, &mut turns, &mut notes);
+    let options = Options::of(request, model, traits, &mut turns, &mut notes);
     let extra = extra(Dialect::AnthropicMessages, request, &mut notes);
     let (model, turns) = (model.name, &turns);
     let body = Body { quirks, request, model, streaming, traits, turns, options: &options, extra };
@@ -59,9 +59,16 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn of(request: &'a ChatRequest, traits: Traits, turns: &mut Turns<'_>, notes: &mut Notes) -> Self {
+    fn of(
+        request: &'a ChatRequest,
+        model: Model<'_>,
+        traits: Traits,
+        turns: &mut Turns<'_>,
+        notes: &mut Notes,
+    ) -> Self {
+        let usual = traits.output_tokens.min(model.answer_max.unwrap_or(u32::MAX));
         let mut options = Self {
-            max_tokens: request.output_tokens_max.unwrap_or(traits.output_tokens),
+            max_tokens: output_tokens_max(request, model, notes).unwrap_or(usual),
             thinking: None,
             effort: None,
             format: None,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::conversation::Conversation;
 use super::family::Family;
-use crate::wire::request::{Fields, Notes, check, extra, headers, joined, write};
+use crate::wire::request::{Fields, Notes, check, extra, headers, joined, output_tokens_max, write};
 use crate::wire::{Encoded, Model};
 use crate::words::{ChatRequest, Dialect, Failure, FailureClass, ResponseFormat, Sampling, Tool, ToolChoice};
 
@@ -28,7 +28,7 @@ pub(in crate::wire) fn encode(
     let extra = extra(dialect, request, &mut notes);
     let theirs = |key| extra.and_then(|extra| extra.get(key));
     let settings = Settings {
-        generation: joined(generation(request, family, &mut notes)?, theirs("generationConfig")),
+        generation: joined(generation(request, model, family, &mut notes)?, theirs("generationConfig")),
         tools: joined(tool_config(request, &mut notes), theirs("toolConfig")),
     };
     let body = write(request, &Body { request, conversation: &conversation, settings: &settings, extra })?;
@@ -125,10 +125,15 @@ fn tool_config(request: &ChatRequest, notes: &mut Notes) -> Map<String, Value> {
 }
 
 /// Returns what the answer is to be like.
-fn generation(request: &ChatRequest, family: Family, notes: &mut Notes) -> Result<Map<String, Value>, Failure> {
+fn generation(
+    request: &ChatRequest,
+    model: Model<'_>,
+    family: Family,
+    notes: &mut Notes,
+) -> Result<Map<String, Value>, Failure> {
     let mut config = sampling(&request.sampling, family, notes)?;
     let mut put = |key: &str, value: Value| config.insert(key.to_owned(), value);
-    if let Some(tokens) = request.output_tokens_max {
+    if let Some(tokens) = output_tokens_max(request, model, notes) {
         put("maxOutputTokens", tokens.into());
     }
     if request.response_format != ResponseFormat::Text {

@@ -7,24 +7,28 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::wire::Encoded;
 use crate::wire::quirks::IdForm;
-use crate::wire::request::{Each, Fields, Notes, arguments_object, check, headers, inline, unsupported, write};
+use crate::wire::request::{
+    Each, Fields, Notes, arguments_object, check, headers, inline, output_tokens_max, unsupported, write,
+};
+use crate::wire::{Encoded, Model};
 use crate::words::{AssistantPart, ChatRequest, Effort, Failure, Message, ResponseFormat, Tool, ToolChoice, UserPart};
 
 /// Models that are told how hard to think; all others are told whether to.
 const GRADED: &str = "gpt-oss";
 
 /// Encodes a request for a model.
-pub(in crate::wire) fn encode(request: &ChatRequest, model: &str, streaming: bool) -> Result<Encoded, Failure> {
+pub(in crate::wire) fn encode(request: &ChatRequest, model: Model<'_>, streaming: bool) -> Result<Encoded, Failure> {
     check(request)?;
     let mut notes = Notes::default();
     let messages = request.messages.iter().enumerate().map(|(at, message)| WireMessage::of(at, message, &mut notes));
     let messages = messages.collect::<Result<Vec<_>, _>>()?;
     notes.keep(false, "parallel_tool_calls", request.parallel_tool_calls);
     let tools = tools(request, &mut notes);
-    let think = request.effort.map(|effort| think(model, effort, &mut notes));
-    let body = Body { request, model, streaming, messages, tools, think, options: options(request) };
+    let think = request.effort.map(|effort| think(model.name, effort, &mut notes));
+    let answer_max = output_tokens_max(request, model, &mut notes);
+    let (model, options) = (model.name, options(request, answer_max));
+    let body = Body { request, model, streaming, messages, tools, think, options };
     let body = write(request, &body)?;
     Ok(Encoded { path: "/api/chat".into(), headers: headers(streaming), body, notes: notes.0 })
 }
@@ -93,7 +97,7 @@ fn think(model: &str, effort: Effort, notes: &mut Notes) -> Value {
 }
 
 /// Returns what the model runs with, joined with the caller's own `options`, of which ours go first.
-fn options(request: &ChatRequest) -> Map<String, Value> {
+fn options(request: &ChatRequest, answer_max: Option<u32>) -> Map<String, Value> {
     let sampling = &request.sampling;
     let own = [
         ("temperature", sampling.temperature.map(Value::from)),
@@ -102,7 +106,7 @@ fn options(request: &ChatRequest) -> Map<String, Value> {
         ("frequency_penalty", sampling.frequency_penalty.map(Value::from)),
         ("seed", sampling.seed.map(Value::from)),
         ("stop", (!sampling.stop.is_empty()).then(|| json!(sampling.stop))),
-        ("num_predict", request.output_tokens_max.map(Value::from)),
+        ("num_predict", answer_max.map(Value::from)),
     ];
     let mut options = request.extra.get("options").and_then(Value::as_object).cloned().unwrap_or_default();
     options.extend(own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));

@@ -9,7 +9,7 @@ use crate::words::{
 // Requests.
 
 fn encoded(request: &ChatRequest, model: &str) -> (Value, Vec<Note>) {
-    let encoded = super::encode(request, model, true).expect("a good request");
+    let encoded = super::encode(request, model.into(), true).expect("a good request");
     assert_eq!(encoded.path, "/api/chat");
     (serde_json::from_slice(&encoded.body).expect("JSON"), encoded.notes)
 }
@@ -128,7 +128,7 @@ fn what_cannot_go_is_noted_or_refused() {
         (image, FailureClass::Unsupported),
         (Message::Assistant(vec![AssistantPart::ToolCall(broken)]), FailureClass::BadRequest),
     ] {
-        let failure = super::encode(&ChatRequest::new("r").message(message), "m", true).expect_err("cannot go");
+        let failure = super::encode(&ChatRequest::new("r").message(message), "m".into(), true).expect_err("cannot go");
         assert_eq!(failure.class, class);
     }
 }

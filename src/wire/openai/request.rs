@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::messages::Messages;
 use crate::wire::quirks::{Quirks, Template};
-use crate::wire::request::{Each, Fields, Notes, asked, check, extra, headers, write};
+use crate::wire::request::{Each, Fields, Notes, asked, check, extra, headers, output_tokens_max, write};
 use crate::wire::{Encoded, Model};
 use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, ToolChoice};
 
@@ -43,6 +43,7 @@ struct Body<'a> {
     stop: Option<&'a [String]>,
     /// The fields that say how hard to think.
     thinking: Vec<(&'static str, Value)>,
+    output_tokens_max: Option<u32>,
     extra: Option<&'a Map<String, Value>>,
 }
 
@@ -81,6 +82,7 @@ impl<'a> Body<'a> {
             stop: notes.keep(takes("sampling.stop"), "sampling.stop", stop),
             thinking: thinking(quirks, request, model, tool_choice.as_ref(), notes),
             tool_choice,
+            output_tokens_max: output_tokens_max(request, model, notes),
             extra,
             quirks,
             request,
@@ -115,7 +117,7 @@ impl Serialize for Body<'_> {
         for (field, value) in &self.thinking {
             body.put(field, value)?;
         }
-        body.put_some(quirks.tokens_field(self.model), request.output_tokens_max.as_ref())?;
+        body.put_some(quirks.tokens_field(self.model), self.output_tokens_max.as_ref())?;
         body.end(self.extra.into_iter().flatten().filter(|(key, _)| quirks.takes_extra(key)))
     }
 }

@@ -7,7 +7,9 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::wire::quirks::{IdForm, Quirks};
-use crate::wire::request::{Address, Each, Fields, Notes, arguments, check, extra, headers, joined, write};
+use crate::wire::request::{
+    Address, Each, Fields, Notes, arguments, check, extra, headers, joined, output_tokens_max, write,
+};
 use crate::wire::{Encoded, Model};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Failure, Message, Proof, Reasoning, ResponseFormat, Tool, ToolChoice, UserPart,
@@ -63,8 +65,9 @@ impl<'a> Body<'a> {
         let parallel_tool_calls = notes.keep(takes(field), field, request.parallel_tool_calls);
         let effort = notes.keep(takes("effort"), "effort", request.effort);
         let effort = effort.map(|effort| quirks.effort_word(model, effort, notes)).filter(|word| !word.is_empty());
-        let output_tokens_max = request.output_tokens_max.map(|tokens| tokens.max(OUTPUT_TOKENS_MIN));
-        if output_tokens_max != request.output_tokens_max {
+        let given = output_tokens_max(request, model, notes);
+        let output_tokens_max = given.map(|tokens| tokens.max(OUTPUT_TOKENS_MIN));
+        if output_tokens_max != given {
             notes.converted("output_tokens_max");
         }
         let (messages, system_role) = (&request.messages, quirks.system_role(model));

@@ -311,6 +311,7 @@ impl World {
         let picks = plan.picks.iter().map(|pick| Planned {
             target: pick.target,
             context_tokens_max: None,
+            cuts_max: 0,
             first_token_max: 8 * SECOND,
         });
         call.machine.planned(picks, plan.skipped.iter().filter_map(Skip::refusal), plan.last_resort, self.now);
@@ -335,6 +336,7 @@ impl World {
             weight: 1.0,
             domain: small,
             model: 0,
+            prompt_tokens: 10,
             price: None,
             capabilities: Capabilities::default(),
             labels: LabelSet::default(),
@@ -465,7 +467,6 @@ impl World {
 }
 
 const NEEDS: Needs = Needs {
-    prompt_tokens: 10,
     output_tokens: None,
     tools: false,
     images: false,

@@ -57,6 +57,12 @@ impl Desk {
         self
     }
 
+    /// Lets the prompt be so long at every target.
+    pub fn prompt(mut self, tokens: u32) -> Self {
+        self.targets.iter_mut().for_each(|target| target.prompt_tokens = tokens);
+        self
+    }
+
     /// Changes one target.
     pub fn with(mut self, target: usize, change: impl FnOnce(&mut Candidate)) -> Self {
         change(&mut self.targets[target]);
@@ -134,7 +140,6 @@ pub fn every_strategy() -> [Strategy; 8] {
 
 pub fn needs() -> Needs {
     Needs {
-        prompt_tokens: 1_000,
         output_tokens: None,
         tools: false,
         images: false,
@@ -189,6 +194,7 @@ fn candidate(target: usize, now: Instant) -> Candidate {
         weight: 1.0,
         domain: u16::try_from(target).expect("few targets"),
         model: 0,
+        prompt_tokens: 1_000,
         price: price(1.0),
         capabilities: Capabilities::default(),
         labels: LabelSet::default(),

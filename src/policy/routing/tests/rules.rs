@@ -55,7 +55,7 @@ fn a_pinned_call_does_not_cross_a_wall_either() {
 fn every_reason_to_skip_is_told() {
     type Setup = fn(&mut Desk, Instant);
     let later = 90 * SECOND;
-    let cases: [(SkipReason, Option<Duration>, Setup); 14] = [
+    let cases: [(SkipReason, Option<Duration>, Setup); 13] = [
         (SkipReason::NotPinned, None, |desk, _| desk.pinned = Some(1)),
         (SkipReason::Label, None, |desk, _| {
             desk.needs.labels = EU;
@@ -79,11 +79,7 @@ fn every_reason_to_skip_is_told() {
         }),
         (SkipReason::ContextWindow, None, |desk, _| {
             desk.needs.output_tokens = Some(500);
-            desk.targets[0].capabilities.context_tokens_max = Some(1_499);
-        }),
-        (SkipReason::OutputLimit, None, |desk, _| {
-            desk.needs.output_tokens = Some(500);
-            desk.targets[0].capabilities.output_tokens_max = Some(499);
+            desk.targets[0].capabilities.context_tokens_max = Some(1_388);
         }),
         (SkipReason::Price, None, |desk, _| {
             desk.options.price_max = Some(0.003);
@@ -118,17 +114,37 @@ fn every_reason_to_skip_is_told() {
 
 #[test]
 fn what_is_unknown_excludes_nobody_and_limits_are_inclusive() {
-    let mut desk = Desk::of(2).with(0, |target| {
-        target.capabilities.context_tokens_max = Some(1_500);
-        target.capabilities.output_tokens_max = Some(500);
-    });
+    let mut desk = Desk::of(2).with(0, |target| target.capabilities.context_tokens_max = Some(1_500)).prompt(1_125);
     desk.targets[1].capabilities = Capabilities::default();
     desk.needs = Needs { tools: true, images: true, json: true, json_schema: true, ..desk.needs };
     desk.needs.output_tokens = Some(500);
     assert_eq!(desk.plan().skipped, []);
+    desk.needs.output_tokens = Some(501);
+    assert_eq!(desk.plan().skipped[0].why, SkipReason::ContextWindow);
     desk.needs.output_tokens = None;
-    desk.needs.prompt_tokens = 1_500;
+    let mut desk = desk.prompt(1_688);
     assert_eq!(desk.plan().skipped[0].why, SkipReason::ContextWindow, "no room for an answer");
+}
+
+#[test]
+fn a_window_must_hold_what_its_own_target_counts_and_an_answer_no_longer_than_it_gives() {
+    let mut desk = Desk::of(2).prompt(1_200);
+    desk.targets.iter_mut().for_each(|target| target.capabilities.context_tokens_max = Some(1_100));
+    assert_eq!(desk.plan().skipped, [], "the estimate may be an eighth too high");
+    desk.targets[1].prompt_tokens = 1_300;
+    let skip = Skip { target: 1, why: SkipReason::ContextWindow, until: None };
+    assert_eq!(desk.plan().skipped, [skip]);
+    desk.targets[1].prompt_tokens = 1_000;
+    desk.needs.output_tokens = Some(50_000);
+    desk.targets[1].capabilities.output_tokens_max = Some(200);
+    assert_eq!(desk.plan().skipped.iter().map(|skip| skip.target).collect::<Vec<_>>(), [0]);
+}
+
+#[test]
+fn a_target_that_counts_more_tokens_is_dearer_and_slower() {
+    let mut desk = Desk::of(2).with(1, |target| target.prompt_tokens = 2_000);
+    let scores = desk.scores();
+    assert!(scores[&1].dollars > scores[&0].dollars && scores[&1].seconds > scores[&0].seconds);
 }
 
 #[test]
@@ -335,8 +351,7 @@ fn a_second_is_worth_more_to_those_who_watch() {
 
 #[test]
 fn long_prompts_stretch_the_time_to_the_first_token() {
-    let mut desk = Desk::of(1);
-    desk.needs.prompt_tokens = 20_000;
+    let mut desk = Desk::of(1).prompt(20_000);
     assert!(near(desk.score(0).seconds, 2.0 + 8.0));
 }
 
@@ -636,8 +651,7 @@ fn a_session_says_nothing_where_switched_off_or_where_the_rule_has_one_choice() 
 
 #[test]
 fn a_sessions_prompt_is_cheap_at_its_own_target_only() {
-    let mut desk = Desk::of(2);
-    desk.needs.prompt_tokens = 100_000;
+    let mut desk = Desk::of(2).prompt(100_000);
     desk.sticky = Some(Sticky::new(1, desk.now));
     let scores = desk.scores();
     assert!(near(scores[&0].dollars, 0.1016));
