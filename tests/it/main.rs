@@ -10,6 +10,7 @@ mod failover;
 mod keys;
 mod lifetimes;
 mod messages;
+mod moves;
 mod operators;
 mod privacy;
 mod providers;
