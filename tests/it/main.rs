@@ -21,3 +21,4 @@ mod strategies;
 mod streams;
 mod supervision;
 mod timers;
+mod translations;

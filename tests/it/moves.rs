@@ -139,7 +139,7 @@ impl Turn {
         if self.provider == "deepseek" {
             for (at, call) in answer.tool_calls.iter_mut().enumerate() {
                 // Too long for one, and of letters that another does not take.
-                call.id = format!("chatcmpl-tool:{:038}#{at}", number);
+                call.id = format!("chatcmpl-tool:{number:038}#{at}");
             }
         }
         answer
@@ -219,12 +219,12 @@ async fn world() -> World {
     }
     let deepseek = config.providers.remove("deepseek").expect("it");
     config.providers.insert("deepseek".into(), deepseek.model("deepseek-v4-flash"));
-    for begin in 0..PROVIDERS.len() {
+    for (begin, (first, _)) in PROVIDERS.iter().enumerate() {
         let ring = (begin..begin + PROVIDERS.len()).map(|at| PROVIDERS[at % PROVIDERS.len()]);
         let targets: Vec<_> = ring.map(|(name, model)| format!("{name}/{model}")).collect();
         let mut route = RouteConfig::new(targets.iter().map(String::as_str));
         route.options.strategy = Strategy::Priority;
-        config.routes.insert(format!("from-{}", PROVIDERS[begin].0), route);
+        config.routes.insert(format!("from-{first}"), route);
     }
     World { runtime: start(config).await, providers, next }
 }
@@ -276,8 +276,8 @@ impl Talk {
         let mut request = ChatRequest { messages: self.messages.clone(), tools: tools(), ..ChatRequest::new(route) };
         request.effort = Some(Effort::Medium);
         request.sampling.stop = vec![STOP.into()];
-        let show = json!({"generationConfig": {"thinkingConfig": {"includeThoughts": true}}});
-        request.extra = show.as_object().expect("an object").clone();
+        let show = json!({"thinkingConfig": {"includeThoughts": true}});
+        request.extra.insert("generationConfig".into(), show);
         request.extra_dialect = Some(Dialect::Gemini);
         if turn.schema {
             request.response_format =
@@ -687,8 +687,11 @@ fn what_is_lost_or_changed_is_noted_and_nothing_else(arrival: &Arrival) {
     assert_eq!(set(notes), set(arrival.expected), "{}", arrival.provider);
 }
 
+/// Fails where a request has lost something.
+type Assertion = fn(&Arrival);
+
 /// What holds for every request of a conversation that moves, by its name in the documentation.
-const PROMISES: [(&str, fn(&Arrival)); 12] = {
+const PROMISES: [(&str, Assertion); 12] = {
     macro_rules! named {
         ($($name:ident)*) => { [$((stringify!($name), $name)),*] };
     }
