@@ -196,7 +196,7 @@ fn an_answer_that_breaks_off_is_never_ended_as_if_it_were_whole() {
             for by_event in [true, false] {
                 let mut writer = Writer::new(form(face), 7, 0);
                 let mut out = Vec::new();
-                for event in &spoken {
+                if let Some(event) = &spoken {
                     writer.event(event, &mut out);
                 }
                 out.extend_from_slice(writer.keep_alive());
