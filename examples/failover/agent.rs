@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, call};
-use serde_json::json;
+use serde_json::{Value, json};
 use standin::{
     AssistantPart, AttemptRecord, ChatRequest, Error, Message, ReplyEvent, RouterMessage, Tool, ToolCall, ractor,
 };
@@ -83,13 +83,15 @@ impl State {
         self.turns += 1;
         let ticket = format!("{}-{}", self.me.number, self.turns);
         // The drill calls a tool where it is told to like this, and else repeats what it was told.
-        let arguments = json!({ "ticket": ticket }).to_string();
+        let arguments = json!({ "ticket": ticket });
         self.conversation.push(Message::user(format!("What became of ticket {ticket}? call:look_up({arguments})")));
         let asked = self.ask(Kind::Tool).await?;
         let [call] = asked.tool_calls.as_slice() else {
             return Err(format!("{} tool calls for ticket {ticket}, not one", asked.tool_calls.len()));
         };
-        if (call.name.as_str(), call.arguments.as_str()) != ("look_up", arguments.as_str()) {
+        // Where the dialect has an object, each provider writes it in its own way.
+        let called = serde_json::from_str::<Value>(&call.arguments).unwrap_or_default();
+        if (call.name.as_str(), &called) != ("look_up", &arguments) {
             return Err(format!("asked for ticket {ticket}, the model called {} {}", call.name, call.arguments));
         }
         let result = self.look_up(&ticket)?;

@@ -40,6 +40,7 @@ pub fn report(account: &Account, acts: &[Played], drills: &[Drill], provider_cra
     let counts = || drills.iter().map(|drill| drill.handle().counts());
     let received: u64 = counts().map(|counts| counts.received).sum();
     let answered: u64 = counts().map(|counts| counts.answered).sum();
+    let rejected: u64 = counts().map(|counts| counts.rejected).sum();
     let failed: u64 = counts().map(|counts| counts.rejected + counts.faulted + counts.client_left).sum();
     // Nobody counts those who find a port closed; they are what the runtime tried and no provider received.
     let unreached = tries(calls.iter()).saturating_sub(received);
@@ -62,7 +63,7 @@ pub fn report(account: &Account, acts: &[Played], drills: &[Drill], provider_cra
     let verdict = if summary.is_good() { "saw no failure" } else { "SAW FAILURES" };
     let _ = write!(
         text,
-        "\nProviders received {received} ({answered} answered, {failed} failed); {unreached} met a closed port.\n\n\
+        "\nProviders received {received} ({answered} answered, {failed} failed, {rejected} rejected); {unreached} unreached.\n\n\
          Verdict: in {} calls {AGENTS} agents {verdict} ({agent_failures}).\n\
          Masked: {masked_failures} failed attempts, {provider_crashes} crashes of provider actors.\n\
          Price: {attempts_per_call} attempts a call; p99 {p99:+.0} ms over the healthy baseline.\n",

@@ -105,19 +105,21 @@ impl Screen {
     }
 
     fn draw_providers(&mut self, picture: &Picture) {
-        let header = "provider $/Mtok  breaker             TTFT p50    p95  errors share     in flight";
+        let header = "provider       $/Mtok  breaker     TTFT, ms  p50  p95  errors share        busy";
         self.terminal.line(&self.terminal.paint(DIM, header));
         let all: f64 = self.traffic.iter().sum();
         for (at, provider) in picture.health.providers.iter().enumerate() {
             let Some((_, health)) = provider.targets.first() else { continue };
             let (state, colour) = state(provider, health, picture.health.at);
             let state = self.terminal.paint(colour, &format!("{state:<20}"));
-            let (p50, p95, errors) = (millis(health.ttft.p50), millis(health.ttft.p95), health.failure_rate * 100.0);
+            let (p50, p95) = (health.ttft.p50.as_millis(), health.ttft.p95.as_millis());
+            let errors = health.failure_rate * 100.0;
             let share = self.traffic[at] / all.max(1.0);
             let bar = self.terminal.paint(CYAN, &bar(share, 6));
             self.terminal.line(&format!(
-                "{:<8}{:>7.2}  {state}{p50:>7}{p95:>7}{errors:>6.1} % {bar} {:>3.0} %{:>7}",
+                "{:<6}{:<10}{:>5.2}  {state}{p50:>5}{p95:>5}{errors:>6.1} % {bar} {:>3.0} %{:>5}",
                 provider.name,
+                PROVIDERS[at].speaks(),
                 PROVIDERS[at].price,
                 share * 100.0,
                 health.in_flight,

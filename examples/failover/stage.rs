@@ -1,32 +1,73 @@
-//! The stage: three providers that answer over real HTTP on loopback, and the runtime over them.
+//! The stage: three providers that answer over real HTTP on loopback, each in its own dialect, and the runtime over
+//! them.
 
 use std::error::Error;
 use std::time::Duration;
 
+use standin::config::DialectConfig::{self, Anthropic, Gemini, OpenaiChat};
 use standin::config::PriceConfig;
 use standin::drill::Drill;
 use standin::policy::breaker::BreakerOptions;
 use standin::testing::{Latency, Script};
 use standin::{ModelConfig, ProviderConfig, RouteConfig, Runtime};
 
-/// The one model all three serve.
-pub const MODEL: &str = "atlas-mini";
 /// The route the agents ask for.
 pub const ROUTE: &str = "smart";
 
 /// One provider: who is cheaper is slower, so that choosing is worth something.
 pub struct Provider {
     pub name: &'static str,
+    dialect: DialectConfig,
+    /// What it serves: who speaks a dialect goes by the rules of a model of that dialect.
+    model: &'static str,
     /// Dollars per million prompt tokens; an answer's cost four times as much.
     pub price: f64,
     first_token: Duration,
 }
 
 pub const PROVIDERS: [Provider; 3] = [
-    Provider { name: "alder", price: 0.36, first_token: Duration::from_millis(56) },
-    Provider { name: "birch", price: 0.48, first_token: Duration::from_millis(48) },
-    Provider { name: "cedar", price: 0.60, first_token: Duration::from_millis(40) },
+    Provider {
+        name: "alder",
+        dialect: OpenaiChat,
+        model: "gpt-5-mini",
+        price: 0.36,
+        first_token: Duration::from_millis(56),
+    },
+    Provider {
+        name: "birch",
+        dialect: Anthropic,
+        model: "claude-haiku-4-5",
+        price: 0.48,
+        first_token: Duration::from_millis(48),
+    },
+    Provider {
+        name: "cedar",
+        dialect: Gemini,
+        model: "gemini-3-flash-preview",
+        price: 0.60,
+        first_token: Duration::from_millis(40),
+    },
 ];
+
+impl Provider {
+    /// Returns whose dialect it speaks.
+    pub fn speaks(&self) -> &'static str {
+        match self.dialect {
+            Anthropic => "anthropic",
+            Gemini => "gemini",
+            _ => "openai",
+        }
+    }
+
+    /// Returns how it is reached at an address: Google's dialect has a version of its own in the path.
+    fn at(&self, base_url: &str) -> ProviderConfig {
+        let version = if self.dialect == Gemini { "beta" } else { "" };
+        let mut config = ProviderConfig::new(format!("{base_url}{version}")).key("rehearsal");
+        config.dialect = Some(self.dialect);
+        config.breaker = brisk();
+        config
+    }
+}
 
 /// Starts the providers, in the order of [`PROVIDERS`], and the runtime. Both end when they are dropped.
 pub async fn set() -> Result<(Vec<Drill>, Runtime), Box<dyn Error>> {
@@ -34,7 +75,7 @@ pub async fn set() -> Result<(Vec<Drill>, Runtime), Box<dyn Error>> {
     let mut builder = Runtime::builder();
     for (seed, provider) in (11..).zip(&PROVIDERS) {
         let drill = Drill::start(Script {
-            models: vec![MODEL.into()],
+            models: vec![provider.model.into()],
             keys: vec!["rehearsal".into()],
             seed,
             first_token: Latency::LogNormal { median: provider.first_token, sigma: 0.25 },
@@ -44,12 +85,11 @@ pub async fn set() -> Result<(Vec<Drill>, Runtime), Box<dyn Error>> {
             ..Script::default()
         })
         .await?;
-        let mut config = ProviderConfig::new(drill.base_url()).key("rehearsal").model_with(MODEL, model(provider));
-        config.breaker = brisk();
-        builder = builder.provider(provider.name, config);
+        builder =
+            builder.provider(provider.name, provider.at(&drill.base_url()).model_with(provider.model, model(provider)));
         drills.push(drill);
     }
-    let targets = PROVIDERS.map(|provider| format!("{}/{MODEL}", provider.name));
+    let targets = PROVIDERS.map(|provider| format!("{}/{}", provider.name, provider.model));
     let route = RouteConfig::new(targets.iter().map(String::as_str));
     let runtime = builder.route(ROUTE, route).start().await?;
     Ok((drills, runtime))

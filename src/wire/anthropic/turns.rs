@@ -185,6 +185,7 @@ impl<'a> Turns<'a> {
             notes.converted("messages.tool_call.id");
             Cow::Owned(format!("toolu_standin_{}", self.calls_made))
         };
+        notes.keep(false, "messages.tool_call.proof", call.proof.as_ref());
         self.calls_made += 1;
         self.calls.push(OpenCall { call_id: &call.id, id: id.clone(), result: None });
         Ok(Block::ToolUse { id, name: &call.name, input: arguments_object(at, call)? })

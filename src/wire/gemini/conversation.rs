@@ -17,6 +17,9 @@ use crate::words::{
 /// What Google documents to be sent as the proof of a tool call that another model made.
 const NO_PROOF: &str = "skip_thought_signature_validator";
 
+/// What the user says where a conversation begins with a call of a tool.
+const OPENING: &str = "(The conversation begins here.)";
+
 /// One turn.
 #[derive(Debug, Serialize)]
 pub(super) struct Content<'a> {
@@ -85,7 +88,7 @@ enum Response<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn text(text: &'a str) -> Self {
+    pub(super) fn text(text: &'a str) -> Self {
         Self { text: Some(text), ..Self::default() }
     }
 }
@@ -136,6 +139,10 @@ impl<'a> Conversation<'a> {
             let parts = std::mem::take(&mut all.system);
             all.contents.push(Content { role: "user", parts });
             all.notes.converted("messages.system");
+        }
+        if all.contents[0].parts.iter().any(|part| part.function_call.is_some()) {
+            all.contents.insert(0, Content { role: "user", parts: vec![Part::text(OPENING)] });
+            all.notes.converted("messages");
         }
         if family.is_set() && all.contents.last().is_some_and(|last| last.role == "model") {
             let problem = "messages: this model does not go on with an assistant's message";

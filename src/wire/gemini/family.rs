@@ -36,6 +36,11 @@ impl Family {
         self.generation >= (3, 0)
     }
 
+    /// Tells whether the model can be held to a form of its answer while there are tools.
+    pub(super) fn forms_beside_tools(self) -> bool {
+        self.generation >= (3, 0) || self.generation == (0, 0)
+    }
+
     /// Tells whether the model chooses its own temperature and refuses to go on with an assistant's message.
     pub(super) fn is_set(self) -> bool {
         self.generation >= (3, 6) || (self.generation == (3, 5) && self.lite)

@@ -4,9 +4,9 @@
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Part};
 use super::family::Family;
-use crate::wire::request::{Fields, Notes, check, extra, headers, joined, output_tokens_max, write};
+use crate::wire::request::{Fields, Notes, asked, check, extra, headers, joined, output_tokens_max, write};
 use crate::wire::{Encoded, Model};
 use crate::words::{ChatRequest, Dialect, Failure, FailureClass, ResponseFormat, Sampling, Tool, ToolChoice};
 
@@ -23,12 +23,18 @@ pub(in crate::wire) fn encode(
     check(request)?;
     let family = Family::of(model.family);
     let path = path(model.name, streaming)?;
+    let in_words = !request.tools.is_empty() && !family.forms_beside_tools();
+    let instruction = asked(&request.response_format).filter(|_| in_words);
     let mut conversation = Conversation::of(dialect, family, request)?;
     let mut notes = std::mem::take(&mut conversation.notes);
+    if let Some(instruction) = &instruction {
+        notes.converted("response_format");
+        conversation.system.push(Part::text(instruction));
+    }
     let extra = extra(dialect, request, &mut notes);
     let theirs = |key| extra.and_then(|extra| extra.get(key));
     let settings = Settings {
-        generation: joined(generation(request, model, family, &mut notes)?, theirs("generationConfig")),
+        generation: joined(generation(request, model, family, in_words, &mut notes)?, theirs("generationConfig")),
         tools: joined(tool_config(request, &mut notes), theirs("toolConfig")),
     };
     let body = write(request, &Body { request, conversation: &conversation, settings: &settings, extra })?;
@@ -124,11 +130,12 @@ fn tool_config(request: &ChatRequest, notes: &mut Notes) -> Map<String, Value> {
     Map::from_iter([("functionCallingConfig".to_owned(), calling)])
 }
 
-/// Returns what the answer is to be like.
+/// Returns what the answer is to be like; its form only if that is not asked for in words.
 fn generation(
     request: &ChatRequest,
     model: Model<'_>,
     family: Family,
+    in_words: bool,
     notes: &mut Notes,
 ) -> Result<Map<String, Value>, Failure> {
     let mut config = sampling(&request.sampling, family, notes)?;
@@ -136,10 +143,10 @@ fn generation(
     if let Some(tokens) = output_tokens_max(request, model, notes) {
         put("maxOutputTokens", tokens.into());
     }
-    if request.response_format != ResponseFormat::Text {
+    if request.response_format != ResponseFormat::Text && !in_words {
         put("responseMimeType", "application/json".into());
     }
-    if let ResponseFormat::JsonSchema { schema, .. } = &request.response_format {
+    if let (ResponseFormat::JsonSchema { schema, .. }, false) = (&request.response_format, in_words) {
         put("responseJsonSchema", schema.clone());
     }
     if let Some(effort) = request.effort {

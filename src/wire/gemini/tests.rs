@@ -112,7 +112,7 @@ fn writes_every_field() {
         session: Some("never sent".to_owned()),
         ..ChatRequest::new("smart").system("Be brief.\n\"Quote\".").system("Be kind.").user("Weather?")
     };
-    let (body, notes) = written(GEMINI, &request, MODEL);
+    let (body, notes) = written(GEMINI, &request, "gemini-3-flash-preview");
     assert_eq!(
         body,
         json!({
@@ -128,7 +128,7 @@ fn writes_every_field() {
                 "temperature": 0.5, "topP": 0.9, "seed": -7, "stopSequences": ["a", "b"], "maxOutputTokens": 100,
                 "responseMimeType": "application/json",
                 "responseJsonSchema": {"type": "object", "additionalProperties": false},
-                "thinkingConfig": {"thinkingBudget": 1024},
+                "thinkingConfig": {"thinkingLevel": "low"},
             },
         })
     );
@@ -791,4 +791,30 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_conversation_that_begins_with_a_call_is_opened_by_the_user() {
+    let call = call("1", "f");
+    let request = ChatRequest::new("r").message(calls(std::slice::from_ref(&call))).message(result(&call, "x"));
+    let (body, notes) = written(GEMINI, &request, MODEL);
+    let roles: Vec<_> = (0..3).map(|at| body["contents"][at]["role"].as_str().unwrap_or_default()).collect();
+    assert_eq!((roles, notes), (vec!["user", "model", "user"], vec![Note::Converted("messages")]));
+    let begun = ChatRequest::new("r").message(Message::assistant("Hello.")).user("Hi");
+    assert_eq!(written(GEMINI, &begun, MODEL).0["contents"][0]["role"], "model", "else it may begin");
+}
+
+#[test]
+fn beside_tools_an_older_model_is_asked_in_words_for_the_form_of_its_answer() {
+    let parameters = json!({"type": "object"});
+    let tool = Tool { name: "f".into(), description: String::new(), parameters, strict: None };
+    let mut request = hi().tool(tool);
+    request.response_format =
+        ResponseFormat::JsonSchema { name: "a".into(), schema: json!({"type": "object"}), strict: true };
+    let (body, notes) = written(GEMINI, &request, "gemini-2.5-flash");
+    assert_eq!((&body["generationConfig"], notes), (&Value::Null, vec![Note::Converted("response_format")]));
+    let asked = body["systemInstruction"]["parts"][0]["text"].as_str().unwrap_or_default();
+    assert!(asked.contains(r#"{"type":"object"}"#), "{asked}");
+    let (body, notes) = written(GEMINI, &request, "gemini-3-flash-preview");
+    assert_eq!((&body["generationConfig"]["responseMimeType"], notes), (&"application/json".into(), vec![]));
 }

@@ -63,11 +63,10 @@ impl<'a> Messages<'a> {
             match message {
                 Message::Tool(result) => notes.result(self.quirks.ids, result),
                 Message::Assistant(parts) => {
+                    let echoes = self.echoes && !is_of_others(parts);
                     for part in parts {
                         match part {
-                            AssistantPart::Reasoning(reasoning) if !self.echoes || reasoning.proof.is_some() => {
-                                notes.dropped("messages.reasoning");
-                            }
+                            AssistantPart::Reasoning(_) if !echoes => notes.dropped("messages.reasoning"),
                             AssistantPart::ToolCall(call) => notes.call(self.quirks.ids, call),
                             AssistantPart::Text(_) | AssistantPart::Reasoning(_) => {}
                         }
@@ -164,11 +163,7 @@ struct Assistant<'a> {
 impl Serialize for Assistant<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Messages { quirks, echoes, .. } = *self.messages;
-        let parts = self
-            .run
-            .iter()
-            .filter_map(|message| if let Message::Assistant(parts) = message { Some(parts) } else { None });
-        let parts: Vec<&AssistantPart> = parts.flatten().collect();
+        let parts: Vec<&AssistantPart> = self.run.iter().flat_map(|message| said(message)).collect();
         let calls: Vec<&ToolCall> = parts.iter().filter_map(|part| part.as_tool_call()).collect();
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("role", "assistant")?;
@@ -177,7 +172,9 @@ impl Serialize for Assistant<'_> {
         let content = speaks.then_some(Formatted(Joined(&parts, AssistantPart::as_text)));
         map.serialize_entry("content", &content)?;
         if echoes {
-            map.serialize_entry("reasoning_content", &Formatted(Joined(&parts, AssistantPart::as_reasoning)))?;
+            let own = self.run.iter().map(|message| said(message)).filter(|parts| !is_of_others(parts));
+            let own: Vec<&AssistantPart> = own.flatten().collect();
+            map.serialize_entry("reasoning_content", &Formatted(Joined(&own, AssistantPart::as_reasoning)))?;
         }
         if !calls.is_empty() {
             map.serialize_entry("tool_calls", &Each(|| calls.iter().map(|call| WireCall::of(quirks, call))))?;
@@ -186,6 +183,20 @@ impl Serialize for Assistant<'_> {
         }
         map.end()
     }
+}
+
+/// Returns what an assistant said in a message.
+fn said(message: &Message) -> &[AssistantPart] {
+    if let Message::Assistant(parts) = message { parts } else { &[] }
+}
+
+/// Tells whether a model of another dialect said this: in this one nothing has a proof.
+fn is_of_others(parts: &[AssistantPart]) -> bool {
+    parts.iter().any(|part| match part {
+        AssistantPart::Reasoning(reasoning) => reasoning.proof.is_some(),
+        AssistantPart::ToolCall(call) => call.proof.is_some(),
+        AssistantPart::Text(_) => false,
+    })
 }
 
 /// All texts of one kind among an assistant's parts.

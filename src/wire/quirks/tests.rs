@@ -429,8 +429,14 @@ fn reasoning_goes_back_only_in_the_tool_loops_that_want_it() {
     let (found, notes) = messages("openai", "m", &tools);
     assert_eq!((found[1].get("reasoning_content"), notes), (None, dropped.clone()));
     let proof = Some(Proof::new(Dialect::OpenAiResponses, "{}"));
-    let proven = tools.message(Message::Assistant(vec![thought(proof)]));
-    assert_eq!(messages("deepseek", "m", &proven).1, dropped, "of its own kind nobody else can read it");
+    let proven = tools.clone().message(Message::Assistant(vec![thought(proof.clone())]));
+    let signed = ToolCall { proof, ..call("b") };
+    let signed = Message::Assistant(vec![thought(None), AssistantPart::ToolCall(signed)]);
+    let (found, notes) = messages("deepseek", "m", &proven);
+    assert_eq!((&found[5]["reasoning_content"], notes), (&"".into(), dropped.clone()), "who proves it is another");
+    let (found, notes) = messages("deepseek", "m", &tools.message(signed));
+    assert_eq!(found[5]["reasoning_content"], "", "who proves a call beside it is another, too");
+    assert_eq!(notes, [dropped[0], Note::Dropped("messages.tool_call.proof")]);
 }
 
 #[test]
