@@ -16,6 +16,8 @@ mod providers;
 mod reconfigure;
 mod rehearsal_anthropic;
 mod rehearsal_gemini;
+#[cfg(feature = "sidecar")]
+mod sidecar;
 mod strategies;
 mod streams;
 mod supervision;
