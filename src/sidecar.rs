@@ -53,7 +53,7 @@ impl Sidecar {
     /// # Errors
     /// If a field is not right, or an address is taken; the error names the field.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        settings.server.check()?;
+        settings.check()?;
         let tls = settings.server.tls.as_ref().map(listen::acceptor).transpose()?;
         let listener = listen::bind("server.listen", settings.server.listen).await?;
         let admin = match settings.server.admin {
@@ -115,7 +115,7 @@ impl Sidecar {
     /// # Errors
     /// If a field is not right: everything stays as it was.
     pub async fn reload(&self, settings: Settings) -> Result<(), StartError> {
-        settings.server.check()?;
+        settings.check()?;
         self.state.runtime.reconfigure(settings.runtime.clone()).await?;
         self.state.replace(Current::new(&settings));
         Ok(())

@@ -102,6 +102,39 @@ fn every_field_of_a_configuration_is_documented_and_no_other() {
     assert_eq!(configured, documented);
 }
 
+#[test]
+fn every_field_of_the_sidecars_table_is_documented_and_no_other() {
+    let settings = read("src/sidecar/settings.rs");
+    let server = ["ServerConfig", "TlsConfig"].into_iter().flat_map(|name| fields(&settings, name));
+    let configured: BTreeSet<String> = server.chain(fields(&read("src/sidecar/access.rs"), "ClientKey")).collect();
+    let text = read("docs/sidecar.md");
+    let (_, tables) = text.split_once("\n## Configuration").expect("a part on configuration");
+    let (tables, _) = tables.split_once("\n## ").expect("its end");
+    let documented: BTreeSet<String> = rows(tables).map(|(field, _)| field.to_owned()).collect();
+    assert_eq!(configured, documented);
+}
+
+#[test]
+fn every_metric_is_documented_and_every_header_of_a_request() {
+    let text = read("docs/sidecar.md");
+    let source = read("src/sidecar/metrics.rs");
+    let names = source.split('"').filter(|word| {
+        let is_name = word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        is_name && ["standin_", "gen_ai_client_", "gen_ai_server_"].iter().any(|prefix| word.starts_with(prefix))
+    });
+    let names: Vec<&str> = names.collect();
+    assert!(names.len() > 8, "{names:?}");
+    for name in names {
+        assert!(text.contains(&format!("`{name}")), "the metric {name} is not documented");
+    }
+    let source = read("src/sidecar/chat.rs");
+    let (_, known) = source.split_once("let known = \"").expect("the names of headers");
+    let (known, _) = known.split_once('"').expect("their end");
+    for header in known.split(", ") {
+        assert!(text.contains(&format!("| `x-standin-{header}` |")), "x-standin-{header} is not documented");
+    }
+}
+
 /// Returns the rows of a document's tables, by what stands in the first column, within one pair of backticks.
 fn rows(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
@@ -148,9 +181,13 @@ fn fields_of_requests(source: &str) -> Vec<&str> {
 fn everything_that_a_move_may_drop_or_convert_is_explained() {
     let text = read("docs/providers.md");
     // What of a caller's dialect is not understood is dropped before any move.
-    let is_test = |file: &Path| ["tests", "wire/serve"].iter().any(|part| file.to_string_lossy().contains(part));
+    let root = root();
+    let is_test = |file: &Path| {
+        let inside = file.strip_prefix(&root).expect("below the root").to_string_lossy().into_owned();
+        ["tests", "wire/serve"].iter().any(|part| inside.contains(part))
+    };
     let mut seen = BTreeSet::new();
-    for file in files(&root().join("src/wire"), ".rs").into_iter().filter(|file| !is_test(file)) {
+    for file in files(&root.join("src/wire"), ".rs").into_iter().filter(|file| !is_test(file)) {
         let source = fs::read_to_string(&file).expect("a readable source");
         for field in fields_of_requests(&source) {
             assert!(text.contains(&format!("`{field}`")), "{}: `{field}` is not explained", file.display());

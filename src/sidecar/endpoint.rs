@@ -79,11 +79,22 @@ fn api(path: &str, headers: &HeaderMap) -> Option<(Endpoint, &'static str)> {
         }
         _ => {}
     }
-    let face = if headers.contains_key("anthropic-version") { Face::Anthropic } else { Face::OpenAiChat };
+    let face = speaker(headers);
     match rest.strip_prefix("/models")? {
         "" => Some((Endpoint::Models { face, one: None }, "GET")),
         one if one.contains(':') && !one.contains("/ft:") => gemini(rest),
         one => Some((Endpoint::Models { face, one: Some(unescaped(one.strip_prefix('/')?)) }, "GET")),
+    }
+}
+
+/// Tells whose client asks at an address that three dialects have.
+fn speaker(headers: &HeaderMap) -> Face {
+    if headers.contains_key("anthropic-version") {
+        Face::Anthropic
+    } else if headers.contains_key("x-goog-api-key") || headers.contains_key("x-goog-api-client") {
+        Face::Gemini
+    } else {
+        Face::OpenAiChat
     }
 }
 
@@ -173,12 +184,18 @@ mod tests {
     }
 
     #[test]
-    fn anthropics_list_of_models_is_told_by_its_header() {
-        let headers = HeaderMap::from_iter([(
-            http::HeaderName::from_static("anthropic-version"),
-            http::HeaderValue::from_static("2023-06-01"),
-        )]);
-        let endpoint = Endpoint::of(&Method::GET, "/v1/models", &headers);
-        assert_eq!(endpoint, Endpoint::Models { face: Face::Anthropic, one: None });
+    fn whose_list_of_models_is_wanted_is_told_by_a_header_of_its_clients() {
+        for (name, face) in [
+            ("anthropic-version", Face::Anthropic),
+            ("x-goog-api-key", Face::Gemini),
+            ("x-goog-api-client", Face::Gemini),
+            ("authorization", Face::OpenAiChat),
+        ] {
+            let value = http::HeaderValue::from_static("x");
+            let headers = HeaderMap::from_iter([(http::HeaderName::from_static(name), value)]);
+            for (path, one) in [("/v1/models", None), ("/v1/models/m", Some("m".to_owned()))] {
+                assert_eq!(Endpoint::of(&Method::GET, path, &headers), Endpoint::Models { face, one }, "{name} {path}");
+            }
+        }
     }
 }

@@ -43,12 +43,14 @@ impl Listening {
     /// Accepts connections until it is told to stop.
     pub(super) async fn run(mut self, listener: TcpListener) {
         loop {
-            let Ok(permit) = self.connections.clone().acquire_owned().await else { return };
-            let accepted = tokio::select! {
+            let connections = self.connections.clone();
+            let next = async { (connections.acquire_owned().await, listener.accept().await) };
+            let (permit, accepted) = tokio::select! {
                 biased;
                 _ = self.stopping.wait_for(|stopping| *stopping) => return,
-                accepted = listener.accept() => accepted,
+                next = next => next,
             };
+            let Ok(permit) = permit else { return };
             match accepted {
                 Ok((stream, _)) => {
                     #[expect(clippy::disallowed_methods, reason = "a connection holds no state that outlives it")]

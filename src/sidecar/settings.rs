@@ -164,6 +164,30 @@ impl From<ConfigError> for SettingsError {
 }
 
 impl Settings {
+    /// Checks everything, and that every route which is named is one that there is.
+    ///
+    /// # Errors
+    /// The error names the field.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.server.check()?;
+        let targets = self.runtime.targets()?;
+        let is_known = |name: &str| {
+            let Config { routes, aliases, .. } = &self.runtime;
+            let is_target = || targets.iter().any(|(target, _)| target.to_string() == name);
+            routes.contains_key(name) || aliases.contains_key(name) || is_target()
+        };
+        let default = self.server.default_route.iter().map(|route| ("server.default_route".to_owned(), route));
+        let keys = self.server.keys.iter().enumerate();
+        let of_keys =
+            keys.flat_map(|(at, key)| key.routes.iter().map(move |route| (format!("server.keys[{at}].routes"), route)));
+        match default.chain(of_keys).find(|(_, route)| !is_known(route)) {
+            Some((field, route)) => {
+                Err(ConfigError::new(field, format!("there is no route, alias or `provider/model` called `{route}`")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Reads a file's text. `environment` looks up a variable.
     ///
     /// # Errors

@@ -18,6 +18,8 @@ mod reconfigure;
 mod rehearsal_anthropic;
 mod rehearsal_gemini;
 mod rehearsal_responses;
+#[cfg(feature = "sidecar")]
+mod sidecar;
 mod strategies;
 mod streams;
 mod supervision;

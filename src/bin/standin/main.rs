@@ -61,7 +61,7 @@ struct Serve {
     /// Serves drills that are embedded: answers are echoes, no key is needed, nothing leaves this machine.
     #[arg(long, conflicts_with = "config")]
     drill: bool,
-    /// With --drill: a fifth of the attempts fails, in every way, and a provider's actor is killed every five seconds.
+    /// With --drill: a fifth of the attempts fails before its first word, and a provider's actor crashes every five seconds.
     #[arg(long, requires = "drill")]
     storm: bool,
     /// How the log is written.

@@ -1,0 +1,57 @@
+#!/bin/sh
+# Lets the official SDKs talk to the sidecar over drills: in calm weather, then in a storm.
+# Needs Python 3.10 or later, Node 20 or later, and a registry of each, once: what is installed stays in target/clients.
+# Usage: tests/clients/run.sh [PROGRAM]; without one, the program is built.
+set -eu
+
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+root=$(CDPATH='' cd -- "$here/../.." && pwd)
+place=$root/target/clients
+mkdir -p "$place"
+
+program=${1:-}
+if [ -z "$program" ]; then
+    cargo build --manifest-path "$root/Cargo.toml" --features sidecar --bin standin
+    program=$root/target/debug/standin
+fi
+
+python=$place/venv/bin/python
+[ -x "$python" ] || python3 -m venv "$place/venv"
+"$python" -c 'import openai, anthropic, google.genai, langchain_openai, pydantic_ai' 2>/dev/null ||
+    "$python" -m pip install --quiet openai anthropic google-genai langchain-openai 'pydantic-ai-slim[openai]'
+[ -d "$place/node_modules/ai" ] ||
+    npm install --silent --no-fund --no-audit --prefix "$place" openai @anthropic-ai/sdk ai @ai-sdk/openai zod
+
+serving=
+end() {
+    [ -z "$serving" ] || kill "$serving" 2>/dev/null || true
+}
+trap end EXIT
+trap 'exit 1' INT TERM
+
+# Starts the program on a free port, and reads from what it says which one that is.
+serve() {
+    : >"$place/said"
+    "$program" serve --drill --listen 127.0.0.1:0 --log off "$@" 2>"$place/said" &
+    serving=$!
+    ROOT=
+    while [ -z "$ROOT" ]; do
+        kill -0 "$serving" || { cat "$place/said"; exit 1; }
+        ROOT=$(sed -n 's|^ *Anthropic *base URL *||p' "$place/said")
+    done
+    export ROOT
+}
+
+failed=0
+for weather in calm storm; do
+    echo "# $weather"
+    if [ "$weather" = storm ]; then serve --storm; else serve; fi
+    "$python" "$here/check.py" || failed=1
+    # Node looks for modules beside the program.
+    cp "$here/check.mjs" "$place/check.mjs"
+    node "$place/check.mjs" || failed=1
+    kill "$serving"
+    wait "$serving" || failed=1
+    serving=
+done
+exit "$failed"

@@ -1,0 +1,165 @@
+//! Who may call, what for, how often; and that a client's key ends here.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use standin::sidecar::{ClientKey, Hash, Settings, Sidecar};
+use standin::testing::Script;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpListener;
+
+use super::http::{self, Caller, Exchange};
+use super::{PROVIDERS_KEY, stage, stage_with};
+
+const TEAM_KEY: &str = "standin-of-a-team";
+
+fn team() -> ClientKey {
+    ClientKey {
+        name: "team".into(),
+        sha256: Hash::of(TEAM_KEY),
+        routes: vec!["smart".into()],
+        requests_per_minute: None,
+    }
+}
+
+fn everywhere(settings: &mut Settings) {
+    settings.server.listen.set_ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+}
+
+/// How a dialect's clients send their key.
+fn header(caller: Caller, key: &str) -> (&'static str, String) {
+    match caller {
+        Caller::Chat | Caller::Responses => ("authorization", format!("Bearer {key}")),
+        Caller::Anthropic => ("x-api-key", key.to_owned()),
+        Caller::Gemini => ("x-goog-api-key", key.to_owned()),
+    }
+}
+
+#[tokio::test]
+async fn beyond_loopback_nothing_is_served_without_keys() {
+    let stage = stage(1).await;
+    let mut open = stage.settings.clone();
+    everywhere(&mut open);
+    let refused = Sidecar::start(open.clone()).await.err().expect("a refusal").to_string();
+    assert!(refused.starts_with("server.listen: is not loopback"), "{refused}");
+    let refused = stage.sidecar.reload(open).await.expect_err("a refusal").to_string();
+    assert!(refused.starts_with("server.listen"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_missing_or_wrong_is_refused_in_the_callers_dialect() {
+    let stage = stage_with(1, Script::default(), |settings| {
+        everywhere(settings);
+        settings.server.keys = vec![team()];
+    })
+    .await;
+    let to = SocketAddr::from((Ipv4Addr::LOCALHOST, stage.sidecar.address().port()));
+    for caller in Caller::ALL {
+        let (name, wrong) = header(caller, PROVIDERS_KEY);
+        let (_, right) = header(caller, TEAM_KEY);
+        for headers in [vec![], vec![(name, wrong.as_str())]] {
+            let reply = http::ask_with(to, caller, "smart", "Hi", false, &headers).await;
+            assert_eq!((reply.status, reply.header("x-should-retry")), (401, Some("false")), "{reply:?}");
+            assert!(caller.message(&reply.json()).contains("key"));
+            let error = &reply.json()["error"];
+            match caller {
+                Caller::Anthropic => assert_eq!(error["type"], "authentication_error"),
+                Caller::Gemini => assert_eq!(error["status"], "UNAUTHENTICATED"),
+                Caller::Chat | Caller::Responses => assert_eq!(error["code"], "invalid_api_key"),
+            }
+        }
+        let reply = http::ask_with(to, caller, "smart", "Hi", false, &[(name, right.as_str())]).await;
+        assert_eq!((reply.status, caller.text(&reply.json()).as_str()), (200, "Hi"));
+    }
+    assert_eq!(http::get(to, "/v1/models").await.status, 401);
+    assert_eq!(stage.counts(0).received, 4);
+}
+
+#[tokio::test]
+async fn a_key_opens_its_routes_and_shows_no_others() {
+    let stage = stage_with(2, Script::default(), |settings| settings.server.keys = vec![team()]).await;
+    let to = stage.sidecar.address();
+    for caller in Caller::ALL {
+        let (name, key) = header(caller, TEAM_KEY);
+        let headers = [(name, key.as_str())];
+        for other in ["b", "a%2Fgpt-5-mini", "nobody"] {
+            let other = if caller == Caller::Gemini { other.to_owned() } else { other.replace("%2F", "/") };
+            let reply = http::ask_with(to, caller, &other, "Hi", false, &headers).await;
+            assert_eq!(reply.status, 404, "{caller:?} {other}: {reply:?}");
+        }
+        assert_eq!(http::ask_with(to, caller, "smart", "Hi", true, &headers).await.status, 200);
+    }
+    let key = format!("Bearer {TEAM_KEY}");
+    let list = http::get_with(to, "/v1/models", &[("authorization", &key)]).await.json();
+    assert_eq!(list["data"].as_array().map(Vec::len), Some(1));
+    assert_eq!(list["data"][0]["id"], "smart");
+    assert_eq!(stage.counts(1).received, 0);
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_when_to_come_back() {
+    let hurried = ClientKey { requests_per_minute: Some(1), ..team() };
+    let stage = stage_with(1, Script::default(), |settings| settings.server.keys = vec![hurried]).await;
+    let key = format!("Bearer {TEAM_KEY}");
+    let headers = [("authorization", key.as_str())];
+    let mut statuses = Vec::new();
+    for caller in Caller::ALL {
+        let reply = http::ask_with(stage.sidecar.address(), caller, "smart", "Hi", false, &headers).await;
+        statuses.push(reply.status);
+        if reply.status == 429 {
+            let seconds = reply.header("retry-after").and_then(|seconds| seconds.parse::<u64>().ok());
+            assert!(seconds.is_some_and(|seconds| (1..=60).contains(&seconds)), "{reply:?}");
+            assert!(caller.message(&reply.json()).contains("too many requests"));
+        }
+    }
+    assert_eq!(statuses, [200, 429, 429, 429]);
+    assert_eq!(stage.counts(0).received, 1);
+}
+
+#[tokio::test]
+async fn a_callers_key_and_headers_go_to_no_provider() {
+    let provider = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = provider.local_addr().expect("an address");
+    let asked = tokio::spawn(async move {
+        let (mut connection, _) = provider.accept().await.expect("a connection");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(connection.read_u8().await.expect("more of the head"));
+        }
+        String::from_utf8(head).expect("a text").to_lowercase()
+    });
+    let stage = stage_with(1, Script::default(), |settings| {
+        settings.server.keys = vec![team()];
+        let a = settings.runtime.providers.get_mut("a").expect("a");
+        a.base_url = Some(format!("http://{address}/v1"));
+    })
+    .await;
+    let key = format!("Bearer {TEAM_KEY}");
+    let headers = [
+        ("authorization", key.as_str()),
+        ("x-api-key", TEAM_KEY),
+        ("cookie", "session=secret-of-a-team"),
+        ("x-standin-session", "conversation-of-a-team"),
+        ("x-standin-deadline", "1"),
+    ];
+    let reply = http::ask_with(stage.sidecar.address(), Caller::Chat, "smart", "Hi", false, &headers).await;
+    assert!(reply.status >= 500, "nobody answered: {reply:?}");
+    let head = asked.await.expect("a request");
+    assert!(head.contains(&format!("authorization: bearer {PROVIDERS_KEY}")), "{head}");
+    assert!(!head.contains("of-a-team"), "{head}");
+}
+
+#[tokio::test]
+async fn settings_show_no_key() {
+    let stage = stage_with(1, Script::default(), |settings| settings.server.keys = vec![team()]).await;
+    let shown = format!("{:?} {}", stage.settings, Hash::of(TEAM_KEY));
+    assert!(shown.contains("team") && !shown.contains(TEAM_KEY) && !shown.contains(PROVIDERS_KEY), "{shown}");
+}
+
+#[tokio::test]
+async fn a_key_may_stand_in_geminis_query() {
+    let stage = stage_with(1, Script::default(), |settings| settings.server.keys = vec![team()]).await;
+    let (path, body) = Caller::Gemini.ask("smart", "Hi", false);
+    let path = format!("{path}?key={TEAM_KEY}");
+    let reply = Exchange::begin(stage.sidecar.address(), "POST", &path, &[], &body.to_string()).await.end().await;
+    assert_eq!(Caller::Gemini.text(&reply.json()), "Hi");
+}

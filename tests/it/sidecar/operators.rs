@@ -1,0 +1,170 @@
+//! What operators see and do: health, metrics, explanations, and changes that nobody in flight notices.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde_json::json;
+use standin::TargetId;
+use standin::policy::snapshot::Force;
+use standin::sidecar::{ClientKey, Hash};
+use standin::testing::{Fault, Script};
+
+use super::http::{self, Caller};
+use super::{stage, stage_with};
+
+#[tokio::test]
+async fn health_tells_of_every_provider_and_readiness_of_any() {
+    let stage = stage(2).await;
+    let to = stage.sidecar.address();
+    let health = http::get(to, "/health").await.json();
+    assert_eq!((&health["status"], &health["calls_in_flight"]), (&json!("ok"), &json!(0)));
+    let providers: Vec<_> = health["providers"].as_array().expect("a list").iter().map(|one| &one["name"]).collect();
+    assert_eq!(providers, ["a", "b"]);
+    assert_eq!(health["providers"][0]["targets"][0]["breaker"], "closed");
+    assert_eq!((http::get(to, "/ready").await.status, http::get(to, "/live").await.status), (200, 200));
+
+    for (provider, model) in [("a", "gpt-5-mini"), ("b", "claude-haiku-4-5")] {
+        let target = TargetId::new(provider, model);
+        stage.sidecar.runtime().force(target, Force::Off { until: None }).await.expect("a target");
+    }
+    let health = http::get(to, "/health").await.json();
+    assert_eq!(health["status"], "unavailable");
+    assert_eq!(health["providers"][0]["targets"][0]["disabled"]["why"], "operator");
+    assert_eq!((http::get(to, "/ready").await.status, http::get(to, "/live").await.status), (503, 200));
+}
+
+#[tokio::test]
+async fn metrics_count_calls_attempts_tokens_and_dollars_and_quote_nobody() {
+    let stage = stage(2).await;
+    let to = stage.sidecar.address();
+    stage.drills[0].handle().next(1, Fault::CutAfter(0));
+    http::ask(to, Caller::Chat, "smart", "confidential words", false).await;
+    http::ask(to, Caller::Anthropic, "confidential-model", "confidential words", false).await;
+    let reply = http::get(to, "/metrics").await;
+    assert_eq!(reply.header("content-type"), Some("text/plain; charset=utf-8"));
+    let lines: Vec<&str> = reply.body.lines().collect();
+    for line in [
+        "standin_calls_total{route=\"smart\",face=\"openai_chat\",outcome=\"ok\"} 1",
+        "standin_calls_total{route=\"unknown\",face=\"anthropic\",outcome=\"invalid\"} 1",
+        "standin_failovers_total{route=\"smart\"} 1",
+        "standin_attempts_total{gen_ai_provider_name=\"b\",gen_ai_request_model=\"claude-haiku-4-5\",outcome=\"won\"} 1",
+        "standin_breaker_state{gen_ai_provider_name=\"a\",gen_ai_request_model=\"gpt-5-mini\",state=\"closed\"} 1",
+        "standin_calls_in_flight 0",
+    ] {
+        assert!(lines.contains(&line), "no {line} in {}", reply.body);
+    }
+    for name in [
+        "standin_cost_usd_total{gen_ai_provider_name=\"b\"",
+        "gen_ai_client_tokens_total{gen_ai_provider_name=\"b\"",
+        "gen_ai_client_operation_duration_seconds_count{",
+        "gen_ai_server_time_to_first_token_seconds_count{",
+        "gen_ai_server_time_per_output_token_seconds_count{",
+    ] {
+        assert!(reply.body.contains(name), "no {name} in {}", reply.body);
+    }
+    assert!(!reply.body.contains("confidential"), "{}", reply.body);
+}
+
+#[tokio::test]
+async fn a_route_is_explained_by_its_name() {
+    let stage = stage(2).await;
+    let to = stage.sidecar.address();
+    let explained = http::get(to, "/explain/smart").await.json();
+    let planned: Vec<_> = explained["planned"].as_array().expect("a plan").iter().map(|one| &one["target"]).collect();
+    assert_eq!(planned, ["a/gpt-5-mini", "b/claude-haiku-4-5"]);
+    let of_one = http::get(to, "/explain/b/claude-haiku-4-5").await.json();
+    assert_eq!(of_one["planned"][0]["target"], "b/claude-haiku-4-5");
+    let nobody = http::get(to, "/explain/nobody").await;
+    assert_eq!((nobody.status, nobody.json()["error"].is_string()), (404, true));
+}
+
+#[tokio::test]
+async fn operators_have_a_door_of_their_own_and_clients_none_to_it() {
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    for (admin, everywhere) in [(Some(loopback), false), (Some(loopback), true), (None, true)] {
+        let stage = stage_with(1, Script::default(), |settings| {
+            settings.server.admin = admin;
+            if everywhere {
+                settings.server.listen.set_ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+                let name = "team".to_owned();
+                let (sha256, routes, requests_per_minute) = (Hash::of("k"), Vec::new(), None);
+                settings.server.keys = vec![ClientKey { name, sha256, routes, requests_per_minute }];
+            }
+        })
+        .await;
+        let clients = SocketAddr::from((Ipv4Addr::LOCALHOST, stage.sidecar.address().port()));
+        let key = [("authorization", "Bearer k")];
+        for path in ["/health", "/metrics", "/explain/smart"] {
+            assert_eq!(http::get_with(clients, path, &key).await.status, 404, "{path} at the clients' door");
+        }
+        assert_eq!(http::get(clients, "/ready").await.status, 200);
+        assert_eq!(http::ask_with(clients, Caller::Chat, "smart", "Hi", false, &key).await.status, 200);
+        assert_eq!(stage.sidecar.admin_address().is_some(), admin.is_some());
+        let Some(operators) = stage.sidecar.admin_address() else { continue };
+        for path in ["/health", "/metrics", "/explain/smart", "/ready", "/live"] {
+            assert_eq!(http::get(operators, path).await.status, 200, "{path} at the operators' door");
+        }
+        assert_eq!(http::ask_with(operators, Caller::Chat, "smart", "Hi", false, &key).await.status, 404);
+        assert_eq!(http::get_with(operators, "/v1/models", &key).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn a_reload_changes_what_is_served_and_no_call_in_flight() {
+    let script = Script { per_token: Duration::from_millis(30), ..Script::default() };
+    let stage = stage_with(2, script, |_| {}).await;
+    let to = stage.sidecar.address();
+    let mut exchange = http::begin(to, Caller::Chat, "smart", "one two three four five", true, &[]).await;
+    exchange.until(|seen| seen.contains("one")).await;
+
+    let mut changed = stage.settings.clone();
+    changed.runtime.providers.remove("a");
+    changed.runtime.routes.remove("a");
+    changed.runtime.routes.get_mut("smart").expect("the route").targets.remove(0);
+    changed.server.default_route = Some("b".into());
+    stage.sidecar.reload(changed).await.expect("settings that are right");
+    let after = http::ask(to, Caller::Chat, "smart", "Hi", false).await;
+    assert_eq!(after.header("x-standin-target"), Some("b/claude-haiku-4-5"));
+    assert_eq!(http::ask(to, Caller::Gemini, "a", "Hi", false).await.status, 200, "the default route serves it");
+    assert_eq!(http::get(to, "/v1/models/a").await.status, 404);
+
+    let reply = exchange.end().await;
+    assert!(reply.is_whole, "{reply:?}");
+    assert_eq!(Caller::Chat.streamed(&reply.body), "one two three four five");
+    assert_eq!(reply.header("x-standin-target"), Some("a/gpt-5-mini"));
+}
+
+#[tokio::test]
+async fn a_reload_that_is_not_right_changes_nothing() {
+    let stage = stage(2).await;
+    let to = stage.sidecar.address();
+    let mut of_runtime = stage.settings.clone();
+    of_runtime.server.default_route = Some("smart".into());
+    of_runtime.runtime.routes.get_mut("smart").expect("the route").targets[0] = "a/none".into();
+    let mut of_server = stage.settings.clone();
+    of_server.runtime.routes.remove("a");
+    of_server.server.body_bytes_max = 0;
+    for (settings, field) in [(of_runtime, "routes.smart"), (of_server, "server.body_bytes_max")] {
+        let refused = stage.sidecar.reload(settings).await.expect_err("a refusal").to_string();
+        assert!(refused.starts_with(field), "{refused}");
+        assert_eq!(http::ask(to, Caller::Chat, "nobody", "Hi", false).await.status, 404);
+        assert_eq!(http::ask(to, Caller::Chat, "a", "Hi", false).await.status, 200);
+        let reply = http::ask(to, Caller::Chat, "smart", "Hi", false).await;
+        assert_eq!(reply.header("x-standin-target"), Some("a/gpt-5-mini"));
+    }
+}
+
+#[tokio::test]
+async fn a_default_route_must_be_one_that_there_is() {
+    let stage = stage(1).await;
+    let mut settings = stage.settings.clone();
+    settings.server.default_route = Some("smrt".into());
+    let refused = stage.sidecar.reload(settings.clone()).await.expect_err("a refusal").to_string();
+    assert!(refused.starts_with("server.default_route"), "{refused}");
+    settings.server.default_route = None;
+    let sha256 = Hash::of("k");
+    let routes = vec!["smrt".into()];
+    settings.server.keys = vec![ClientKey { name: "team".into(), sha256, routes, requests_per_minute: None }];
+    let refused = stage.sidecar.reload(settings).await.expect_err("a refusal").to_string();
+    assert!(refused.starts_with("server.keys"), "{refused}");
+}

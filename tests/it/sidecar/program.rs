@@ -1,0 +1,119 @@
+//! The program itself, as somebody types it.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use standin::sidecar::{Hash, Settings};
+
+use super::http::{self, Caller};
+
+/// Returns the program, in an environment without anything and a folder of its own.
+fn program(folder: &str) -> (Command, PathBuf) {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(folder);
+    fs::create_dir_all(&folder).expect("a folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_standin"));
+    command.env_clear().current_dir(&folder);
+    (command, folder)
+}
+
+/// Checks a file's text.
+fn check(folder: &str, text: &str, variables: &[(&str, &str)]) -> Output {
+    let (mut command, folder) = program(folder);
+    fs::write(folder.join("given.toml"), text).expect("a file");
+    command.args(["check", "--config", "given.toml"]).envs(variables.iter().copied()).output().expect("it runs")
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const GOOD: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+[providers.a]
+base_url = "http://127.0.0.1:1/v1"
+keys = ["${A_KEY}"]
+models.m = {}
+[routes.smart]
+targets = ["a/m"]
+"#;
+
+#[test]
+fn a_good_file_is_told_in_short() {
+    let output = check("good", GOOD, &[("A_KEY", "sk-1")]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    assert!(said.contains("provider a: 1 model(s), 1 key(s)") && said.contains("route smart: a/m"), "{said}");
+    assert!(!said.contains("sk-1"), "{said}");
+}
+
+#[test]
+fn a_file_that_is_not_right_is_refused_by_its_field_and_with_a_remedy() {
+    let key = [("A_KEY", "sk-1")];
+    for (text, variables, expected) in [
+        (GOOD.to_owned(), &[][..], "providers.a.keys[0]: the environment has no `A_KEY`; set it"),
+        (GOOD.replace("listen", "lisen"), &key[..], "did you mean `listen`?"),
+        (GOOD.replace("targets = [\"a/m\"]", "targets = [\"a/n\"]"), &key[..], "routes.smart"),
+        (GOOD.replace("127.0.0.1:0", "0.0.0.0:0"), &key[..], "server.listen: is not loopback"),
+        (GOOD.replace("[routes.smart]", "[routes.smart"), &key[..], "line 8"),
+    ] {
+        let output = check("bad", &text, variables);
+        let said = errors(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.starts_with("standin: given.toml: ") || said.starts_with("standin: routes"), "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn the_example_of_a_deployment_is_right() {
+    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/deploy/standin.example.toml"));
+    let text = text.expect("the example");
+    let settings =
+        Settings::parse(&text, |name| name.ends_with("_KEY").then(|| "1".to_owned())).expect("a file that is right");
+    settings.runtime.targets().expect("targets that there are");
+    let output = check("example", &text, &[("ANTHROPIC_API_KEY", "1"), ("OPENAI_API_KEY", "2")]);
+    assert!(output.status.success(), "{}", errors(&output));
+}
+
+#[test]
+fn without_a_key_serving_says_what_can_be_done() {
+    let (mut command, _) = program("nothing");
+    let output = command.arg("serve").output().expect("it runs");
+    let said = errors(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for remedy in ["OPENAI_API_KEY", "--config FILE", "standin serve --drill"] {
+        assert!(said.contains(remedy), "{said}");
+    }
+}
+
+#[test]
+fn a_key_is_made_with_the_lines_that_let_it_in() {
+    let (mut command, _) = program("key");
+    let output = command.args(["key", "team"]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, lines) = said.split_once("[[server.keys]]").expect("lines for the configuration");
+    let settings = Settings::parse(&format!("[[server.keys]]{lines}"), |_| None).expect("lines that are right");
+    let key = said.split_whitespace().find(|word| word.starts_with("standin-")).expect("a key");
+    assert_eq!((settings.server.keys[0].name.as_str(), settings.server.keys[0].sha256), ("team", Hash::of(key)));
+}
+
+#[tokio::test]
+async fn drills_are_served_until_a_signal_says_otherwise() {
+    let (mut command, _) = program("drill");
+    let arguments = ["serve", "--drill", "--listen", "127.0.0.1:0", "--log", "off"];
+    let mut serving = command.args(arguments).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut lines = BufReader::new(serving.stderr.take().expect("its errors")).lines().map(|line| line.expect("text"));
+    let openai = lines.find(|line| line.contains("OpenAI")).expect("where it listens");
+    let (_, address) = openai.split_once("http://").expect("an address");
+    let address = address.trim_end_matches("/v1").parse().expect("an address");
+    for caller in Caller::ALL {
+        let reply = http::ask(address, caller, "any-name-at-all", "one two three", true).await;
+        assert_eq!(caller.streamed(&reply.body), "one two three");
+    }
+    let told = Command::new("kill").args(["-TERM", &serving.id().to_string()]).status().expect("kill runs");
+    assert!(told.success());
+    assert_eq!(serving.wait().expect("an end").code(), Some(0));
+}
