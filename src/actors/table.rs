@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::key::Key;
 use super::shared::now;
 use super::slot::Slot;
+use super::work::Work;
 use crate::policy::admission::AdmissionOptions;
 use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
@@ -18,8 +19,8 @@ use crate::policy::snapshot::Disabled;
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::{Model, Quirks};
 use crate::words::{
-    Capabilities, ChatRequest, Date, Dialect, Error, FailureClass, Image, Message, ModelClass, Price, ResponseFormat,
-    TargetId, UserPart,
+    Capabilities, ChatRequest, Date, Dialect, Error, FailureClass, Image, Message, ModelClass, ModelKind, Price,
+    ResponseFormat, TargetId, UserPart,
 };
 
 /// How a provider's requests get out.
@@ -257,11 +258,31 @@ impl Table {
         LabelSet(labels.iter().map(bit).fold(0, |set: u64, bit| set | bit))
     }
 
-    /// Returns what a request asks of a target.
+    /// Returns what a call's work asks of a target.
+    pub(super) fn needs_of(&self, route: &Route, work: &Work) -> Needs {
+        match work {
+            Work::Chat(request) => self.needs(route, request),
+            Work::Embed(request) => Needs {
+                kind: ModelKind::Embedding,
+                prompt_tokens: u32::try_from(request.inputs.iter().map(String::len).sum::<usize>() / 4)
+                    .unwrap_or(u32::MAX),
+                output_tokens: Some(0),
+                tools: false,
+                images: false,
+                json: false,
+                json_schema: false,
+                labels: self.labels(&request.labels) | route.labels,
+                priority: request.priority,
+            },
+        }
+    }
+
+    /// Returns what a conversation asks of a target.
     pub(crate) fn needs(&self, route: &Route, request: &ChatRequest) -> Needs {
         let (bytes, images) = request.messages.iter().map(size).fold((0, false), |a, b| (a.0 + b.0, a.1 | b.1));
         let tools: usize = request.tools.iter().map(|tool| tool.name.len() + tool.description.len() + 200).sum();
         Needs {
+            kind: ModelKind::Chat,
             // Four bytes a token, until a tokenizer knows better.
             prompt_tokens: u32::try_from((bytes + tools) / 4).unwrap_or(u32::MAX),
             output_tokens: request.output_tokens_max,

@@ -38,11 +38,13 @@ use rand::Rng;
 
 use self::cost::Answer;
 use super::snapshot::{BreakerState, Gate, Health, Refusal};
-use crate::words::{Capabilities, Price, Priority};
+use crate::words::{Capabilities, ModelKind, Price, Priority};
 
 /// What a call asks of a target. Small, computed before the router, so that nothing of the request itself travels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Needs {
+    /// What the model must be for.
+    pub kind: ModelKind,
     /// Estimated length of the prompt.
     pub prompt_tokens: u32,
     /// The request's own limit of its answer.
@@ -199,6 +201,8 @@ pub enum SkipReason {
     NotPinned,
     /// It lacks a label the call or the route requires.
     Label,
+    /// It is for other work: it embeds and the call chats, or the other way round.
+    Kind,
     /// It cannot call tools.
     Tools,
     /// It cannot see images.
@@ -223,6 +227,7 @@ impl SkipReason {
         match self {
             Self::NotPinned => "the call is pinned to another target",
             Self::Label => "lacks a required label",
+            Self::Kind => "its model is for other work",
             Self::Tools => "cannot call tools",
             Self::Images => "cannot see images",
             Self::Json => "cannot answer in JSON",
@@ -427,6 +432,7 @@ fn unfit(candidate: &Candidate, needs: &Needs) -> Option<SkipReason> {
     let exceeds = |most: Option<u32>, asked: u32| most.is_some_and(|most| asked > most);
     [
         (!candidate.labels.carries(needs.labels), SkipReason::Label),
+        (needs.kind != can.kind, SkipReason::Kind),
         (needs.tools && !can.tools, SkipReason::Tools),
         (needs.images && !can.images, SkipReason::Images),
         (needs.json && !can.json, SkipReason::Json),

@@ -1,6 +1,7 @@
 //! The bytes of OpenAI's chat completions, as recorded traffic has them.
 
 mod check;
+mod embeddings;
 
 use std::fmt::Write as _;
 
@@ -14,6 +15,7 @@ use super::{Account, Address, Allowance, Finish, Headers, Refusal, Speech, Utter
 use crate::testing::answer::{Piece, Question};
 use crate::testing::fault::{ProviderError, RetryHint};
 use crate::testing::score::Sheet;
+use crate::testing::texts::Texts;
 use crate::words::Usage;
 
 /// OpenAI's chat completions.
@@ -29,6 +31,14 @@ impl Speech for OpenAiChat {
 
     fn read(&self, _: Address<'_>, _: &HeaderMap, body: &[u8]) -> Result<Question, Refusal> {
         check::read(body)
+    }
+
+    fn read_texts(&self, _: Address<'_>, body: &[u8]) -> Result<Texts, Refusal> {
+        embeddings::read(body)
+    }
+
+    fn write_vectors(&self, texts: &Texts, out: &mut Vec<u8>) {
+        embeddings::write(texts, out);
     }
 
     fn write_stream(&self, utterance: &Utterance<'_>, sheet: &mut Sheet) {

@@ -7,7 +7,7 @@ use crate::testing::answer::{Form, Question, words};
 use crate::testing::speech::Refusal;
 use crate::words::Tool;
 
-type Checked<T> = Result<T, Refusal>;
+pub(super) type Checked<T> = Result<T, Refusal>;
 type Fields = Map<String, Value>;
 
 /// Every parameter of the official API.
@@ -64,8 +64,8 @@ const MESSAGE_FIELDS: &[&str] = &[
     "tool_calls",
 ];
 
-/// Understands a request, or says what is wrong with it.
-pub(super) fn read(body: &[u8]) -> Checked<Question> {
+/// Returns a body and the model that it names, where it has nothing but known parameters.
+pub(super) fn begin(body: &[u8], parameters: &[&str]) -> Checked<(Value, String)> {
     let body: Value = serde_json::from_slice(body).map_err(|_| {
         refusal(None, None, "We could not parse the JSON body of your request. The API expects a JSON payload.".into())
     })?;
@@ -79,10 +79,17 @@ pub(super) fn read(body: &[u8]) -> Checked<Question> {
         }
         Some(other) => return Err(wrong_type("model", "a string", other)),
     };
-    if let Some(unknown) = fields.keys().find(|key| !PARAMETERS.contains(&key.as_str())) {
+    if let Some(unknown) = fields.keys().find(|key| !parameters.contains(&key.as_str())) {
         let message = format!("Unknown parameter: '{unknown}'.");
         return Err(refusal(Some(unknown), Some("unknown_parameter"), message));
     }
+    Ok((body, model))
+}
+
+/// Understands a request, or says what is wrong with it.
+pub(super) fn read(body: &[u8]) -> Checked<Question> {
+    let (body, model) = begin(body, PARAMETERS)?;
+    let fields = body.as_object().expect("it was one");
     numbers(fields)?;
     let stream = flag(fields, "stream")?.unwrap_or(false);
     let include_usage = stream_options(fields, stream)?;
@@ -396,7 +403,7 @@ fn numbers(fields: &Fields) -> Checked<()> {
     }
 }
 
-fn number(fields: &Fields, name: &str, of: &str, min: f64, max: f64) -> Checked<()> {
+pub(super) fn number(fields: &Fields, name: &str, of: &str, min: f64, max: f64) -> Checked<()> {
     let Some(value) = fields.get(name).filter(|value| !value.is_null()) else {
         return Ok(());
     };
@@ -462,30 +469,30 @@ fn object_field<'a>(fields: &'a Fields, path: &str, name: &str) -> Checked<&'a F
     }
 }
 
-fn missing(param: &str) -> Refusal {
+pub(super) fn missing(param: &str) -> Refusal {
     refusal(Some(param), Some("missing_required_parameter"), format!("Missing required parameter: '{param}'."))
 }
 
-fn empty_array(param: &str) -> Refusal {
+pub(super) fn empty_array(param: &str) -> Refusal {
     let problem = "empty array. Expected an array with minimum length 1, but got an empty array instead.";
     refusal(Some(param), Some("empty_array"), format!("Invalid '{param}': {problem}"))
 }
 
-fn bad_value(param: &str, value: &str, known: &str) -> Refusal {
+pub(super) fn bad_value(param: &str, value: &str, known: &str) -> Refusal {
     let message = format!("Invalid value: '{value}'. Supported values are: {known}.");
     refusal(Some(param), Some("invalid_value"), message)
 }
 
-fn wrong_type(param: &str, expected: &str, got: &Value) -> Refusal {
+pub(super) fn wrong_type(param: &str, expected: &str, got: &Value) -> Refusal {
     let message = format!("Invalid type for '{param}': expected {expected}, but got {} instead.", kind(got));
     refusal(Some(param), Some("invalid_type"), message)
 }
 
-fn refusal(param: Option<&str>, code: Option<&'static str>, message: String) -> Refusal {
+pub(super) fn refusal(param: Option<&str>, code: Option<&'static str>, message: String) -> Refusal {
     super::refusal(400, "invalid_request_error", param, code, &message)
 }
 
-fn quoted(values: &[&str]) -> String {
+pub(super) fn quoted(values: &[&str]) -> String {
     values.iter().map(|value| format!("'{value}'")).collect::<Vec<_>>().join(", ")
 }
 
