@@ -23,8 +23,8 @@ use crate::policy::admission::{Outcome, Report};
 use crate::transport::{Body, HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending};
 use crate::words::{
-    AttemptEnd, AttemptRecord, CallId, ChatRequest, Drift, EmbedRequest, Event, Failure, FailureClass, Note, Piece, ResponseFormat,
-    RetryAfter, Secret, StopReason, ToolChoice, Usage,
+    AttemptEnd, AttemptRecord, CallId, ChatRequest, Drift, EmbedRequest, Event, Failure, FailureClass, Note, Piece,
+    ResponseFormat, RetryAfter, Secret, StopReason, ToolChoice, Usage,
 };
 
 /// Pieces an answer may be ahead of its reader.

@@ -21,7 +21,9 @@ async fn sidecar(providers: &[Scripted; 2]) -> Sidecar {
         let mut provider = ProviderConfig::new(format!("http://{name}.test/v1")).model("gpt-5-mini").model("embed-1");
         provider.custom = Some(Arc::new(scripted.clone()));
         settings.runtime.providers.insert(name.to_owned(), provider);
-        route.targets.extend([format!("{name}/gpt-5-mini"), format!("{name}/embed-1")].iter().map(|it| it.as_str().into()));
+        route
+            .targets
+            .extend([format!("{name}/gpt-5-mini"), format!("{name}/embed-1")].iter().map(|it| it.as_str().into()));
     }
     settings.runtime.routes.insert("all".to_owned(), route);
     Sidecar::start(settings).await.expect("starts")
@@ -59,7 +61,8 @@ async fn texts_are_embedded_for_callers_of_both_dialects_whoever_fails() {
     // Of length one, a single number is 1 or -1.
     let expected = if vector("one", 1)[0] > 0.0 { "AACAPw==" } else { "AACAvw==" };
     assert_eq!(body["data"][0]["embedding"], expected);
-    let one = |text: &str| json!({"model": "models/m", "content": {"parts": [{"text": text}]}, "outputDimensionality": 4});
+    let one =
+        |text: &str| json!({"model": "models/m", "content": {"parts": [{"text": text}]}, "outputDimensionality": 4});
     let (_, _, body) = post(&sidecar, "/v1beta/models/m:embedContent", one("one")).await;
     assert_eq!(numbers(&body["embedding"]["values"]), vector("one", 4));
     let batch = json!({"requests": [one("one"), one("two")]});

@@ -54,7 +54,9 @@ pub fn encode_embed<'a>(
         Dialect::OpenAiChat => quirks.embeddings_path(model.name),
         Dialect::Gemini => gemini::path(model.name, "batchEmbedContents")?.into(),
         Dialect::Ollama => "/api/embed".into(),
-        Dialect::OpenAiResponses | Dialect::AnthropicMessages | Dialect::Vertex => return Err(unsupported("embeddings")),
+        Dialect::OpenAiResponses | Dialect::AnthropicMessages | Dialect::Vertex => {
+            return Err(unsupported("embeddings"));
+        }
     };
     let texts: usize = request.inputs.iter().map(String::len).sum();
     let mut buffer = Vec::with_capacity(texts + texts / 8 + 96 * request.inputs.len() + 256);

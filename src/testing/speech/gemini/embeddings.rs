@@ -16,8 +16,8 @@ const FIELDS: &[&str] = &["content", "model", "outputDimensionality", "taskType"
 
 /// Understands a request, or says what is wrong with it.
 pub(super) fn read(model: &str, batch: bool, body: &[u8]) -> Checked<Texts> {
-    let body: Value = serde_json::from_slice(body)
-        .map_err(|_| Wrong::from("Invalid JSON payload received. Unexpected token."))?;
+    let body: Value =
+        serde_json::from_slice(body).map_err(|_| Wrong::from("Invalid JSON payload received. Unexpected token."))?;
     let Value::Object(fields) = &body else { return Err(unknown("", "Root element must be a message.")) };
     if !batch {
         let (text, dimensions) = one(model, fields, false)?;

@@ -93,7 +93,10 @@ fn vectors_are_written_in_the_form_that_was_asked_for() {
     let usage = json!({"prompt_tokens": 7, "total_tokens": 7});
     let entry = |index: u32, embedding: Value| json!({"object": "embedding", "index": index, "embedding": embedding});
     let text = written(VectorForm::Numbers);
-    assert!(text.contains("[1.0,-0.5]") && text.contains("[0.1,0.002]"), "no digit that a number does not need: {text}");
+    assert!(
+        text.contains("[1.0,-0.5]") && text.contains("[0.1,0.002]"),
+        "no digit that a number does not need: {text}"
+    );
     let numbers = json_of(VectorForm::Numbers);
     assert_eq!((&numbers["data"][0], &numbers["usage"]), (&entry(0, json!([1.0, -0.5])), &usage));
     // The bytes of 1.0 are 00 00 80 3f, of -0.5 00 00 00 bf.
