@@ -40,7 +40,7 @@ async fn post(sidecar: &Sidecar, path: &str, body: Value) -> (u16, HeaderMap, Va
 }
 
 fn numbers(list: &Value) -> Vec<f32> {
-    list.as_array().expect("a list").iter().map(|number| number.as_f64().expect("a number") as f32).collect()
+    serde_json::from_value(list.clone()).expect("numbers")
 }
 
 #[tokio::test]

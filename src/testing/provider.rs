@@ -367,7 +367,7 @@ impl Stage<'_> {
         let mut texts = speech.read_texts(arrival.address(), &arrival.body)?;
         self.charge(speech, &texts.model, texts.tokens())?;
         if self.faults.contains(&Fault::Empty) {
-            texts.texts.clear();
+            texts.inputs.clear();
         }
         let mut body = Vec::new();
         speech.write_vectors(&texts, &mut body);

@@ -6,7 +6,7 @@ pub(crate) struct Texts {
     /// The model that is asked.
     pub(crate) model: String,
     /// The texts.
-    pub(crate) texts: Vec<String>,
+    pub(crate) inputs: Vec<String>,
     /// How many numbers a vector has.
     pub(crate) dimensions: usize,
     /// How the answer is to be written.
@@ -27,12 +27,12 @@ pub(crate) enum Form {
 impl Texts {
     /// Returns the tokens of all texts: their words.
     pub(crate) fn tokens(&self) -> u64 {
-        self.texts.iter().map(|text| super::answer::words(text).count() as u64).sum()
+        self.inputs.iter().map(|text| super::answer::words(text).count() as u64).sum()
     }
 
     /// Returns the vectors.
     pub(crate) fn vectors(&self) -> impl Iterator<Item = Vec<f32>> {
-        self.texts.iter().map(|text| vector(text, self.dimensions))
+        self.inputs.iter().map(|text| vector(text, self.dimensions))
     }
 }
 

@@ -20,9 +20,9 @@ pub(super) fn encode(bytes: &[u8]) -> String {
     for chunk in bytes.chunks(3) {
         let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
         let word = byte(0) << 16 | byte(1) << 8 | byte(2);
-        let digit = |at: usize| match at <= chunk.len() {
-            true => char::from(ALPHABET[(word >> (18 - 6 * at)) as usize & 63]),
-            false => '=',
+        let digit = |at: usize| match word >> (18 - 6 * at) & 63 {
+            _ if at > chunk.len() => '=',
+            value => char::from(ALPHABET[value as usize]),
         };
         text.extend((0..4).map(digit));
     }

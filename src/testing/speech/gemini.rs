@@ -58,13 +58,12 @@ pub(super) fn wish(post: bool, address: Address<'_>) -> Option<(&'static dyn Spe
     let path = address.path;
     let method = path.rsplit_once('/').and_then(|(_, last)| last.split_once(':')).map(|(_, method)| method);
     let framing = match method {
-        Some("generateContent") => Some(Framing::Whole),
+        Some("generateContent" | "embedContent" | "batchEmbedContents") => Some(Framing::Whole),
         Some("streamGenerateContent") if address.parameter("alt") == Some("sse") => Some(Framing::Events),
         Some("streamGenerateContent") => Some(Framing::Array),
-        Some("embedContent" | "batchEmbedContents") => Some(Framing::Whole),
         _ => None,
     };
-    let embeds = method.is_some_and(|method| method.ends_with("mbedContent") || method.ends_with("mbedContents"));
+    let embeds = matches!(method, Some("embedContent" | "batchEmbedContents"));
     let is_google = framing.is_some() || path.contains("/v1beta/") && !path.contains("/v1beta/openai/");
     let host = match path.contains("/publishers/google/models") {
         true => Host::Vertex,

@@ -21,7 +21,7 @@ pub(super) fn read(model: &str, batch: bool, body: &[u8]) -> Checked<Texts> {
     let Value::Object(fields) = &body else { return Err(unknown("", "Root element must be a message.")) };
     if !batch {
         let (text, dimensions) = one(model, fields, false)?;
-        return Ok(Texts { model: model.to_owned(), texts: vec![text], dimensions, form: Form::One });
+        return Ok(Texts { model: model.to_owned(), inputs: vec![text], dimensions, form: Form::One });
     }
     if let Some(other) = fields.keys().find(|key| *key != "requests") {
         return Err(unknown(other, "Cannot find field."));
@@ -40,8 +40,8 @@ pub(super) fn read(model: &str, batch: bool, body: &[u8]) -> Checked<Texts> {
     if all.iter().any(|(_, other)| *other != dimensions) {
         return Err("this provider of tests takes one outputDimensionality for a whole batch".into());
     }
-    let texts = all.into_iter().map(|(text, _)| text).collect();
-    Ok(Texts { model: model.to_owned(), texts, dimensions, form: Form::Numbers })
+    let inputs = all.into_iter().map(|(text, _)| text).collect();
+    Ok(Texts { model: model.to_owned(), inputs, dimensions, form: Form::Numbers })
 }
 
 /// Reads the request for one text; within a batch it must name the model again.

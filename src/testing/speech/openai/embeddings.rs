@@ -54,7 +54,7 @@ pub(super) fn read(body: &[u8]) -> Checked<Texts> {
         return Err(refusal(Some("input"), Some("invalid_value"), problem));
     }
     let dimensions = usize::try_from(dimensions).unwrap_or(usize::MAX);
-    Ok(Texts { model, texts, dimensions, form })
+    Ok(Texts { model, inputs: texts, dimensions, form })
 }
 
 /// Writes an answer.
@@ -87,8 +87,6 @@ fn base64(vector: &[f32]) -> String {
     let bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect::<Vec<_>>();
     let value = |bits: &[u8]| (0..6).fold(0, |value, at| value << 1 | bits.get(at).copied().unwrap_or(0));
     let mut text: String = bits.chunks(6).map(|bits| char::from(DIGITS[usize::from(value(bits))])).collect();
-    while text.len() % 4 != 0 {
-        text.push('=');
-    }
+    text.extend(std::iter::repeat_n('=', text.len().next_multiple_of(4) - text.len()));
     text
 }
