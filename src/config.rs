@@ -25,7 +25,7 @@ use crate::policy::trim::OverWindow;
 use crate::words::{ConfigError, Price, TargetId};
 
 pub use key::{IssuedKey, KeyConfig, KeyFunction, KeySource};
-pub use model::{Ability, ModelConfig, PriceConfig};
+pub use model::{Ability, KindConfig, ModelConfig, PriceConfig};
 #[cfg(feature = "sidecar")]
 pub(crate) use presets::distance;
 pub use presets::{Preset, presets};

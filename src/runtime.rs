@@ -12,10 +12,13 @@ use crate::actors::call::{Answer, Wanted};
 use crate::actors::front;
 use crate::actors::root::{Root, RootMessage};
 use crate::actors::shared::Shared;
+use crate::actors::work::Work;
 use crate::config::{Config, ProviderConfig, RouteConfig};
 use crate::policy::ledger::Totals;
 use crate::policy::snapshot::Force;
-use crate::words::{AttemptRecord, CallId, ChatRequest, ConfigError, Error, Event, Reply, TargetId};
+use crate::words::{
+    AttemptRecord, CallId, ChatRequest, ConfigError, EmbedRequest, Embeddings, Error, Event, Reply, TargetId,
+};
 
 pub use crate::actors::front::{HealthSnapshot, ProviderHealth, RouterMessage};
 pub use crate::actors::router::{Considered, Explanation, Flight, Happened, Skipped};
@@ -156,13 +159,21 @@ impl Runtime {
         self.submit(request, Wanted::Stream).await
     }
 
+    /// Turns texts into vectors, one each, in their order. Dropping the future cancels the call.
+    ///
+    /// # Errors
+    /// See [`Error`]; each lists the attempts that were made.
+    pub async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, Error> {
+        self.submit(request, Wanted::Vectors).await
+    }
+
     /// Hands a request to the router. While that restarts, nothing was sent, so asking again is safe.
-    async fn submit<T>(&self, request: ChatRequest, wanted: impl Fn(Answer<T>) -> Wanted) -> Result<T, Error> {
-        let request = Arc::new(request);
+    async fn submit<T>(&self, work: impl Into<Work>, wanted: impl Fn(Answer<T>) -> Wanted) -> Result<T, Error> {
+        let work = work.into();
         let mut wait = ROUTER_WAIT;
         for _ in 0..ROUTER_WAITS {
             let (sender, answer) = oneshot::channel();
-            front::submit(&self.shared, request.clone(), wanted(Answer::method(sender, &self.shared)));
+            front::submit(&self.shared, work.clone(), wanted(Answer::method(sender, &self.shared)));
             match answer.await.unwrap_or(Err(Error::Unavailable)) {
                 Err(Error::Unavailable) if self.runs() => tokio::time::sleep(wait).await,
                 answer => return answer,

@@ -139,3 +139,6 @@ const ADMIN_CONNECTIONS_MAX: usize = 64;
 fn local(listener: &TcpListener) -> Result<SocketAddr, ConfigError> {
     listener.local_addr().map_err(|error| ConfigError::new("server.listen", error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

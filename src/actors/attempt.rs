@@ -18,12 +18,13 @@ use super::shared::{CrashHook, Shared, now};
 use super::slot::Permit;
 use super::table::{Fitted, Target};
 use super::watchdog::Watchdog;
+use super::work::{Brought, Work};
 use crate::policy::admission::{Outcome, Report};
 use crate::transport::{Body, HttpRequest, HttpResponse, TransportError};
-use crate::wire::{self, Decoder, Ending};
+use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending};
 use crate::words::{
-    AttemptEnd, AttemptRecord, CallId, ChatRequest, Drift, Event, Failure, FailureClass, Note, Piece, ResponseFormat,
-    RetryAfter, Secret, StopReason, ToolChoice, Usage,
+    AttemptEnd, AttemptRecord, CallId, ChatRequest, Drift, EmbedRequest, Event, Failure, FailureClass, Note, Piece,
+    ResponseFormat, RetryAfter, Secret, StopReason, ToolChoice, Usage,
 };
 
 /// Pieces an answer may be ahead of its reader.
@@ -41,7 +42,7 @@ const TPOT_TOKENS_MIN: u64 = 16;
 
 /// One try, before it begins.
 pub(super) struct Job {
-    pub(super) request: Arc<ChatRequest>,
+    pub(super) work: Work,
     /// Whether this repeats a try whose connection broke before any response.
     pub(super) resend: bool,
     pub(super) first_token_max: Duration,
@@ -57,8 +58,8 @@ pub(super) struct Ended {
     pub(super) record: AttemptRecord,
     /// When the target may be asked again, where it said so.
     pub(super) back: Option<Instant>,
-    /// The answer's end, if it is whole.
-    pub(super) ending: Option<Ending>,
+    /// What it brought, if it is whole.
+    pub(super) brought: Option<Brought>,
     /// What of the conversation the target could not take as it was.
     pub(super) notes: Vec<Note>,
 }
@@ -156,13 +157,11 @@ impl From<Failure> for End {
 }
 
 impl Job {
-    async fn answer(&mut self) -> Result<Ending, End> {
+    async fn answer(&mut self) -> Result<Brought, End> {
         let provider = self.account.target.provider.clone();
         let spec = &provider.spec;
         let trimmed = self.trim();
-        let model = self.account.target.spec().model();
-        let asked = trimmed.as_ref().unwrap_or(&self.request);
-        let encoded = wire::encode(spec.dialect, spec.quirks, asked, model, spec.stream_upstream)?;
+        let encoded = trimmed.as_ref().unwrap_or(&self.work).encode(spec, self.account.target.spec())?;
         self.account.notes.extend(encoded.notes);
         let mut headers = encoded.headers;
         headers.extend(spec.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -172,7 +171,7 @@ impl Job {
         let spare = key.may_change().then(|| request.clone());
         let sent = now();
         let end = match self.exchange(request, secret.as_ref()).await {
-            Ok(ending) => return Ok(ending),
+            Ok(brought) => return Ok(brought),
             Err(end) => end,
         };
         // Nothing was handed on, so nobody sees that the key had changed.
@@ -188,7 +187,7 @@ impl Job {
 
     /// Sends a request, once, and reads what comes back.
     #[expect(clippy::disallowed_methods, reason = "limits may be reset at a date, and dates are wall time")]
-    async fn exchange(&mut self, mut request: HttpRequest, secret: Option<&Secret>) -> Result<Ending, End> {
+    async fn exchange(&mut self, mut request: HttpRequest, secret: Option<&Secret>) -> Result<Brought, End> {
         let provider = self.account.target.provider.clone();
         if let Some(secret) = secret {
             wire::authorize(provider.spec.dialect, provider.spec.quirks, secret, &mut request.headers)?;
@@ -208,46 +207,78 @@ impl Job {
         if !limits.is_empty() {
             self.account.permit.limits(limits);
         }
-        if (200..300).contains(&response.status) {
-            self.decode(response, &mut watchdog).await
-        } else {
-            Err(self.refusal(response, &mut watchdog).await?)
+        if !(200..300).contains(&response.status) {
+            return Err(self.refusal(response, &mut watchdog).await?);
+        }
+        match self.work.clone() {
+            Work::Chat(request) => self.decode(&request, response, &mut watchdog).await.map(Brought::Answer),
+            Work::Embed(request) => self.vectors(&request, response, &mut watchdog).await.map(Brought::Vectors),
         }
     }
 
     /// Returns the request without what this target's window does not hold, where that is so, and says it.
-    fn trim(&mut self) -> Option<ChatRequest> {
+    fn trim(&mut self) -> Option<Work> {
+        let Work::Chat(request) = &self.work else { return None };
         let Fitted { cut, left_out: tokens, .. } = self.account.prompt;
-        let trimmed = cut?.apply(&self.request);
-        let left_out = self.request.messages.len() - trimmed.messages.len();
+        let trimmed = cut?.apply(request);
+        let left_out = request.messages.len() - trimmed.messages.len();
         let messages = u32::try_from(left_out).unwrap_or(u32::MAX);
         tracing::Span::current().record("trimmed", messages);
         self.account.notes.push(Note::Trimmed { messages, tokens });
-        Some(trimmed)
+        Some(trimmed.into())
     }
 
     /// Decodes an answer as it arrives.
-    async fn decode(&mut self, response: HttpResponse, watchdog: &mut Watchdog) -> Result<Ending, End> {
+    async fn decode(
+        &mut self,
+        request: &ChatRequest,
+        response: HttpResponse,
+        watchdog: &mut Watchdog,
+    ) -> Result<Ending, End> {
         let spec = &self.account.target.provider.spec;
         let mut decoder = Decoder::new(spec.dialect, wire::is_event_stream(&response.headers)).issuer(&spec.name);
         let read = self.read(&mut decoder, response.body, watchdog).await;
         self.account.drift = decoder.take_drift();
         read?;
         let ending = decoder.finish()?;
-        if self.request.response_format != ResponseFormat::Text
+        if request.response_format != ResponseFormat::Text
             && ending.stop == StopReason::Stop
             && serde_json::from_str::<serde::de::IgnoredAny>(&ending.text()).is_err()
         {
             return Err(Failure::new(FailureClass::Unusable, "the answer is not the JSON that was asked for").into());
         }
         // Some servers ignore what they cannot enforce.
-        if matches!(self.request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
+        if matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
             && ending.stop == StopReason::Stop
             && ending.tool_calls().next().is_none()
         {
             return Err(Failure::new(FailureClass::Unusable, "no tool was called, and one was required").into());
         }
         Ok(ending)
+    }
+
+    /// Reads vectors, whose answer is one whole: what of it came is content, so that a pause in it is a stall.
+    async fn vectors(
+        &mut self,
+        request: &EmbedRequest,
+        response: HttpResponse,
+        watchdog: &mut Watchdog,
+    ) -> Result<Embedded, End> {
+        let (mut body, mut whole) = (response.body, Vec::new());
+        while let Some(chunk) = watchdog.guard(body.next(), &self.account.permit).await? {
+            let chunk = chunk.map_err(|error| Failure::new(FailureClass::Cut, error.to_string()))?;
+            // Waiting providers send blank lines.
+            if whole.is_empty() && chunk.trim_ascii().is_empty() {
+                continue;
+            }
+            if whole.len() + chunk.len() > EMBED_BYTES_MAX {
+                let problem = format!("the body is longer than {EMBED_BYTES_MAX} bytes");
+                return Err(Failure::new(FailureClass::Cut, problem).into());
+            }
+            self.account.content(watchdog, now());
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(wire::decode_embed(&whole, request)?)
     }
 
     /// Reads an answer's body to its end, and hands on what it says.
@@ -360,15 +391,15 @@ impl Account {
     }
 
     /// Ends the try: tells the provider, the ledger, and the call.
-    fn settle(&mut self, result: Result<Ending, End>) {
+    fn settle(&mut self, result: Result<Brought, End>) {
         let Some(tell) = self.end.take() else { return };
         let now = now();
-        let (end, back, ending) = match result {
-            Ok(ending) => (AttemptEnd::Won, None, Some(ending)),
+        let (end, back, brought) = match result {
+            Ok(brought) => (AttemptEnd::Won, None, Some(brought)),
             Err(End { failure, back }) => (AttemptEnd::Failed(self.redact(failure)), back, None),
         };
         self.tell_drift(&end);
-        let (usage, estimated) = self.usage(ending.as_ref());
+        let (usage, estimated) = self.usage(brought.as_ref());
         if !estimated {
             self.target.provider.slot.learn(self.target.index, &self.prompt.size, usage.input);
         }
@@ -396,7 +427,7 @@ impl Account {
         tracing::debug!(end = record.end.name(), took = ?record.took, "attempt ended");
         self.shared.ledger().enter(record.clone());
         let notes = std::mem::take(&mut self.notes);
-        let _ = tell.send(Ended { record, back, ending, notes });
+        let _ = tell.send(Ended { record, back, brought, notes });
     }
 
     /// Counts what of the answer is not known here, and says what never came before.
@@ -447,11 +478,11 @@ impl Account {
 
     /// Returns the tokens as the provider counted them; else an estimate, for the answer at four bytes a token. A try
     /// that failed before any content is taken to have cost nothing.
-    fn usage(&self, ending: Option<&Ending>) -> (Usage, bool) {
-        if let Some(usage) = ending.and_then(|ending| ending.usage) {
+    fn usage(&self, brought: Option<&Brought>) -> (Usage, bool) {
+        if let Some(usage) = brought.and_then(Brought::usage) {
             return (usage, false);
         }
-        if ending.is_none() && self.first_token.is_none() {
+        if brought.is_none() && self.first_token.is_none() {
             return (Usage::default(), true);
         }
         let output = u64::try_from(self.content_bytes.div_ceil(4)).unwrap_or(u64::MAX);

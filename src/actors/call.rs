@@ -19,14 +19,16 @@ use super::shared::{CrashHook, Shared, now};
 use super::slot::Permit;
 use super::stream::{ReplyStream, Word};
 use super::table::{Asked, Fitted, Route, Table};
+use super::work::{Brought, Work};
 use crate::policy::admission::Ask;
 use crate::policy::failover::{Failover, GiveUp, Planned, Step, Try};
 use crate::policy::routing::{self, Needs, Plan, RouteState, Skip, Sticky, Why};
 use crate::policy::snapshot::{Gate, Latency, Refusal};
 use crate::policy::trim::{CUTS_MAX, OverWindow};
+use crate::wire::{Embedded, Ending};
 use crate::words::{
-    AssistantPart, AttemptEnd, AttemptRecord, CallId, CommitPolicy, Error, Failure, FailureClass, Finished, Piece,
-    Reply,
+    AssistantPart, AttemptEnd, AttemptRecord, CallId, CommitPolicy, Embeddings, Error, Failure, FailureClass, Finished,
+    Piece, Reply,
 };
 
 /// How often a message's reply port is looked at, which cannot be awaited.
@@ -96,6 +98,8 @@ pub(crate) enum Wanted {
     Whole(Answer<Reply>),
     /// A stream of it.
     Stream(Answer<ReplyStream>),
+    /// Vectors.
+    Vectors(Answer<Embeddings>),
 }
 
 impl Wanted {
@@ -103,6 +107,7 @@ impl Wanted {
         match self {
             Self::Whole(mut answer) => answer.send(Err(error)),
             Self::Stream(mut answer) => answer.send(Err(error)),
+            Self::Vectors(mut answer) => answer.send(Err(error)),
         }
     }
 }
@@ -193,12 +198,16 @@ async fn run(job: Job, shared: Arc<Shared>) {
         Wanted::Stream(mut answer) => {
             let (words, receiver) = mpsc::unbounded_channel();
             answer.send(Ok(ReplyStream::new(receiver, shared.draining.clone())));
-            (asked.request.commit, Outlet::Stream(words))
+            (asked.work.commit(), Outlet::Stream(words))
+        }
+        Wanted::Vectors(mut answer) => {
+            answer.begun = true;
+            (CommitPolicy::Buffered, Outlet::Vectors(answer))
         }
     };
     let machine = Failover::new(route.spec.failover.clone(), commit, deadline);
     let mut driver = Driver {
-        log: Log::new(Flight::new(id, &route.spec.name, &asked.request), started, shared.clone()),
+        log: Log::new(Flight::new(id, &route.spec.name, asked.work.session().cloned()), started, shared.clone()),
         machine,
         plan: Some(plan),
         running: Vec::new(),
@@ -224,6 +233,7 @@ async fn run(job: Job, shared: Arc<Shared>) {
 enum Outlet {
     Whole(Answer<Reply>),
     Stream(mpsc::UnboundedSender<Word>),
+    Vectors(Answer<Embeddings>),
 }
 
 impl Outlet {
@@ -231,6 +241,15 @@ impl Outlet {
         match self {
             Self::Whole(answer) => answer.closed().await,
             Self::Stream(words) => words.closed().await,
+            Self::Vectors(answer) => answer.closed().await,
+        }
+    }
+
+    fn finish(self, finished: Finished) {
+        match self {
+            Self::Stream(words) => drop(words.send(Word::Finished(Box::new(finished)))),
+            Self::Whole(mut answer) => answer.send(Ok(finished.into())),
+            Self::Vectors(_) => unreachable!("who wants vectors asked for them"),
         }
     }
 
@@ -359,19 +378,19 @@ impl Driver {
         self.route = route;
         self.plan = None;
         self.sticky = None;
-        self.needs = self.table.needs(&self.route, &self.asked.request);
-        self.asked = self.table.ask(&self.route, self.asked.request.clone());
+        self.needs = self.table.needs_of(&self.route, &self.asked.work);
+        self.asked = self.table.ask(&self.route, self.asked.work.clone());
         self.machine.reindex(|target| self.table.index(old.targets.get(target)?.id()));
     }
 
     fn planned(&self, target: usize) -> Option<Planned> {
         let entry = &self.table.targets[target];
         let spec = entry.spec();
-        let stream = entry.provider.spec.stream_upstream;
+        let whole = matches!(self.asked.work, Work::Chat(_)) && !entry.provider.spec.stream_upstream;
         let first_token_max = match spec.timers.first_token {
             Some(limit) => limit,
             // One burst: its first token is its last.
-            None if !stream => WHOLE_MAX,
+            None if whole => WHOLE_MAX,
             None => {
                 let health = entry.provider.slot.health(entry.index)?;
                 Latency::at(health.first_token_max, self.fit(target, 0).tokens)
@@ -460,9 +479,9 @@ impl Driver {
             secrets: [const { None }; 2],
             drift: Vec::new(),
         };
-        let request = self.asked.request.clone();
+        let work = self.asked.work.clone();
         let job = AttemptJob {
-            request,
+            work,
             resend: this.resend,
             first_token_max: this.first_token_max,
             pieces,
@@ -510,9 +529,9 @@ impl Driver {
         let target = running.target.clone();
         let (first, rest) = running.hand_over();
         let whole = self.ended.iter().find(|ended| ended.record.attempt == number);
-        let first = match whole.and_then(|ended| ended.ending.as_ref()) {
-            Some(ending) => ending.parts.iter().flat_map(pieces).collect(),
-            None => first.into_iter().collect(),
+        let first = match whole.and_then(|ended| ended.brought.as_ref()) {
+            Some(Brought::Answer(ending)) => ending.parts.iter().flat_map(pieces).collect(),
+            _ => first.into_iter().collect(),
         };
         outlet.say(Word::Segment { call: self.id, target, attempt: number, first, rest });
     }
@@ -528,34 +547,33 @@ impl Driver {
 
     fn finish(&mut self, number: u32, outlet: Outlet) {
         let Some(at) = self.ended.iter().position(|ended| ended.record.attempt == number) else { return };
-        let Some(ending) = self.ended[at].ending.take() else { return };
+        let Some(brought) = self.ended[at].brought.take() else { return };
         let winner = &self.ended[at].record;
         let (target, usage, cost_usd) = (winner.target.clone(), winner.usage, winner.cost_usd);
         // A session does not follow a probe.
         let probed = self.probe.is_some_and(|probe| *self.table.targets[probe].id() == target);
-        let session = self.asked.request.session.clone().filter(|_| !probed);
+        let session = self.asked.work.session().cloned().filter(|_| !probed);
         let route = self.route.spec.name.clone();
         let answered = RouterCommand::Answered { route, session, target: target.clone(), output: usage.output };
         self.shared.router.send(answered);
         let attempts = self.attempts();
         let waste: f64 = attempts.iter().filter(|record| !record.won()).filter_map(|record| record.cost_usd).sum();
-        let finished = Finished {
-            call: self.id,
-            parts: ending.parts,
-            target,
-            model: ending.model,
-            stop: ending.stop,
-            usage,
-            cost_usd: cost_usd.map(|won| won + waste),
-            attempts,
-            last_resort: self.last_resort,
-            notes: std::mem::take(&mut self.ended[at].notes),
-        };
-        tracing::info!(target_id = %finished.target, attempts = finished.attempts.len(), "call answered");
+        tracing::info!(target_id = %target, attempts = attempts.len(), "call answered");
         self.log.note(Happened::Answered { attempt: number });
-        match outlet {
-            Outlet::Stream(words) => drop(words.send(Word::Finished(Box::new(finished)))),
-            Outlet::Whole(mut answer) => answer.send(Ok(finished.into())),
+        let (call, last_resort, cost_usd) = (self.id, self.last_resort, cost_usd.map(|won| won + waste));
+        let notes = std::mem::take(&mut self.ended[at].notes);
+        match brought {
+            Brought::Answer(Ending { stop, parts, model, .. }) => {
+                let finished =
+                    Finished { call, parts, target, model, stop, usage, cost_usd, attempts, last_resort, notes };
+                outlet.finish(finished);
+            }
+            Brought::Vectors(Embedded { vectors, model, .. }) => {
+                let Outlet::Vectors(mut answer) = outlet else { unreachable!("who wants vectors asked for them") };
+                let embeddings =
+                    Embeddings { call, vectors, target, model, usage, cost_usd, attempts, last_resort, notes };
+                answer.send(Ok(embeddings));
+            }
         }
     }
 
@@ -581,6 +599,7 @@ impl Driver {
         match outlet {
             Outlet::Whole(mut answer) => answer.send(Err(error)),
             Outlet::Stream(words) => drop(words.send(Word::Failed(error))),
+            Outlet::Vectors(mut answer) => answer.send(Err(error)),
         }
     }
 

@@ -13,8 +13,9 @@ use super::router::{Explanation, RouterCommand};
 use super::shared::{Shared, now};
 use super::slot::ProviderStatus;
 use super::stream::ReplyStream;
+use super::work::Work;
 use crate::policy::snapshot::{Force, Health};
-use crate::words::{ChatRequest, Date, Drift, Error, Reply, TargetId};
+use crate::words::{ChatRequest, Date, Drift, EmbedRequest, Embeddings, Error, Reply, TargetId};
 
 /// What any actor may ask of the runtime. The port stands last, so that `ractor::call!` works.
 ///
@@ -28,6 +29,8 @@ pub enum RouterMessage {
     /// Answers a request as a stream. The port is answered as soon as the call runs; what fails later comes in the
     /// stream.
     Stream(Box<ChatRequest>, RpcReplyPort<Result<ReplyStream, Error>>),
+    /// Turns texts into vectors.
+    Embed(Box<EmbedRequest>, RpcReplyPort<Result<Embeddings, Error>>),
     /// Health of all providers and their targets, as last published.
     Health(RpcReplyPort<HealthSnapshot>),
     /// What a request would do now, and why.
@@ -107,10 +110,13 @@ impl Actor for Front {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RouterMessage::Chat(request, port) => {
-                submit(shared, Arc::new(*request), Wanted::Whole(Answer::port(port, shared)));
+                submit(shared, (*request).into(), Wanted::Whole(Answer::port(port, shared)));
             }
             RouterMessage::Stream(request, port) => {
-                submit(shared, Arc::new(*request), Wanted::Stream(Answer::port(port, shared)));
+                submit(shared, (*request).into(), Wanted::Stream(Answer::port(port, shared)));
+            }
+            RouterMessage::Embed(request, port) => {
+                submit(shared, (*request).into(), Wanted::Vectors(Answer::port(port, shared)));
             }
             RouterMessage::Health(port) => {
                 let _ = port.send(health(shared));
@@ -140,15 +146,15 @@ impl Actor for Front {
 const DEADLINE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Accepts a call and hands it to the router, or answers at once.
-pub(crate) fn submit(shared: &Arc<Shared>, request: Arc<ChatRequest>, wanted: Wanted) {
-    match accept(shared, &request) {
+pub(crate) fn submit(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
+    match accept(shared, &work) {
         Err(error) => wanted.refuse(error),
         Ok((table, route, place)) => {
             let started = now();
             let id = shared.next_call();
-            let needs = table.needs(&route, &request);
-            let deadline = started + request.deadline.unwrap_or(route.spec.failover.deadline).min(DEADLINE_MAX);
-            let asked = table.ask(&route, request);
+            let needs = table.needs_of(&route, &work);
+            let deadline = started + work.deadline().unwrap_or(route.spec.failover.deadline).min(DEADLINE_MAX);
+            let asked = table.ask(&route, work);
             let span = tracing::info_span!("call", %id, route = %route.spec.name);
             let accepted = Accepted { id, asked, table, route, needs, started, deadline, wanted, place, span };
             // Dropped with its answer if there is no router, which then says so.
@@ -159,10 +165,10 @@ pub(crate) fn submit(shared: &Arc<Shared>, request: Arc<ChatRequest>, wanted: Wa
 
 type Entry = (Arc<super::table::Table>, Arc<super::table::Route>, Place);
 
-fn accept(shared: &Arc<Shared>, request: &ChatRequest) -> Result<Entry, Error> {
-    request.check()?;
+fn accept(shared: &Arc<Shared>, work: &Work) -> Result<Entry, Error> {
+    work.check()?;
     let table = shared.table();
-    let route = table.route(&request.route)?.clone();
+    let route = table.route(work.route())?.clone();
     Ok((table, route, Place::take(shared)?))
 }
 

@@ -19,6 +19,7 @@
 pub(crate) mod shared;
 pub(crate) mod slot;
 pub(crate) mod table;
+pub(crate) mod work;
 pub(crate) mod source;
 pub(crate) mod key;
 

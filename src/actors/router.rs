@@ -145,8 +145,8 @@ pub enum Happened {
 }
 
 impl Flight {
-    pub(super) fn new(call: CallId, route: &Arc<str>, request: &ChatRequest) -> Self {
-        Self { call, route: route.clone(), session: request.session.clone(), steps: Vec::with_capacity(4) }
+    pub(super) fn new(call: CallId, route: &Arc<str>, session: Option<String>) -> Self {
+        Self { call, route: route.clone(), session, steps: Vec::with_capacity(4) }
     }
 }
 
@@ -270,10 +270,10 @@ impl Actor for Router {
 impl State {
     async fn start(&mut self, accepted: Accepted) {
         let now = now();
-        let sticky = accepted.asked.request.session.as_deref().and_then(|session| self.sessions.get(session, now));
+        let sticky = accepted.asked.work.session().and_then(|session| self.sessions.get(session, now));
         let memory = self.routes.entry(accepted.route.spec.name.clone()).or_default();
         let plan = pick(&self.shared, &accepted, memory, sticky, now, &mut self.rng);
-        if let (Some(session), Some(sticky)) = (&accepted.asked.request.session, plan.sticky) {
+        if let (Some(session), Some(sticky)) = (accepted.asked.work.session(), plan.sticky) {
             self.sessions.keep(session, sticky, now);
         }
         if let Some(error) = unservable(&plan, &accepted.route, &accepted.table) {

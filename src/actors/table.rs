@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::key::Key;
 use super::shared::now;
 use super::slot::Slot;
+use super::work::Work;
 use crate::policy::admission::AdmissionOptions;
 use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
@@ -20,8 +21,8 @@ use crate::policy::trim::{Cut, OverWindow, budget, fits};
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::{Model, Quirks};
 use crate::words::{
-    Capabilities, ChatRequest, Date, Dialect, Error, FailureClass, Message, ModelClass, Price, ResponseFormat,
-    TargetId, UserPart,
+    Capabilities, ChatRequest, Date, Dialect, Error, FailureClass, Message, ModelClass, ModelKind, Price,
+    ResponseFormat, TargetId, UserPart,
 };
 
 /// How a provider's requests get out.
@@ -204,7 +205,7 @@ struct Member {
 
 /// A request, and its size as the targets of its route measure it.
 pub(crate) struct Asked {
-    pub(crate) request: Arc<ChatRequest>,
+    pub(crate) work: Work,
     /// Whether the size of each message is wanted, too.
     by_message: bool,
     prompts: [OnceLock<Prompt>; Measure::COUNT],
@@ -213,7 +214,18 @@ pub(crate) struct Asked {
 impl Asked {
     /// Returns the request's size by a measure. It is counted once.
     fn prompt(&self, measure: Measure) -> &Prompt {
-        self.prompts[measure as usize].get_or_init(|| Prompt::of(&self.request, measure, self.by_message))
+        self.prompts[measure as usize].get_or_init(|| match &self.work {
+            Work::Chat(request) => Prompt::of(request, measure, self.by_message),
+            Work::Embed(request) => Prompt::of_texts(&request.inputs, measure),
+        })
+    }
+
+    /// Returns the conversation, and the limit of its answer; texts to be embedded are none, and their answer is no text.
+    fn conversation(&self) -> (&[Message], Option<u32>) {
+        match &self.work {
+            Work::Chat(request) => (&request.messages, request.output_tokens_max),
+            Work::Embed(_) => (&[], Some(0)),
+        }
     }
 }
 
@@ -290,9 +302,27 @@ impl Table {
         LabelSet(labels.iter().map(bit).fold(0, |set: u64, bit| set | bit))
     }
 
-    /// Returns what a request asks of a target.
+    /// Returns what a call's work asks of a target.
+    pub(super) fn needs_of(&self, route: &Route, work: &Work) -> Needs {
+        match work {
+            Work::Chat(request) => self.needs(route, request),
+            Work::Embed(request) => Needs {
+                kind: ModelKind::Embedding,
+                output_tokens: Some(0),
+                tools: false,
+                images: false,
+                json: false,
+                json_schema: false,
+                labels: self.labels(&request.labels) | route.labels,
+                priority: request.priority,
+            },
+        }
+    }
+
+    /// Returns what a conversation asks of a target.
     pub(crate) fn needs(&self, route: &Route, request: &ChatRequest) -> Needs {
         Needs {
+            kind: ModelKind::Chat,
             output_tokens: request.output_tokens_max,
             tools: !request.tools.is_empty(),
             images: request.messages.iter().any(shows_image),
@@ -351,8 +381,8 @@ impl Table {
     }
 
     /// Estimates the prompt of a request as the route's first target counts.
-    pub(crate) fn estimate(&self, route: &Route, request: Arc<ChatRequest>) -> u32 {
-        let asked = self.ask(route, request);
+    pub(crate) fn estimate(&self, route: &Route, work: impl Into<Work>) -> u32 {
+        let asked = self.ask(route, work);
         route.members.first().map_or(0, |member| {
             let slot = &self.targets[member.target].provider.slot;
             let prompt = asked.prompt(self.targets[member.target].spec().vocabulary.measure());
@@ -361,9 +391,9 @@ impl Table {
     }
 
     /// Counts a request as the targets of a route measure it.
-    pub(crate) fn ask(&self, route: &Route, request: Arc<ChatRequest>) -> Asked {
+    pub(crate) fn ask(&self, route: &Route, work: impl Into<Work>) -> Asked {
         let by_message = route.spec.over_window == OverWindow::Trim;
-        let asked = Asked { request, by_message, prompts: Default::default() };
+        let asked = Asked { work: work.into(), by_message, prompts: Default::default() };
         for member in &route.members {
             asked.prompt(self.targets[member.target].spec().vocabulary.measure());
         }
@@ -378,8 +408,8 @@ impl Table {
         let prompt = asked.prompt(spec.vocabulary.measure());
         let tokens = weights.tokens(&prompt.whole);
         let uncut = Fitted { size: prompt.whole, tokens, cut: None, left_out: 0 };
-        let (can, messages) = (&spec.capabilities, &asked.request.messages);
-        let output = can.answer_max(asked.request.output_tokens_max);
+        let (can, (messages, output_max)) = (&spec.capabilities, asked.conversation());
+        let output = can.answer_max(output_max);
         let window = can.context_tokens_max;
         if route.spec.over_window == OverWindow::Skip || (cuts == 0 && fits(tokens, output, window)) {
             return uncut;

@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use crate::words::{Capabilities, Date, Price};
+use crate::words::{Capabilities, Date, ModelKind, Price};
 
 /// The data: one model a line, columns parted by tabs, named in its head.
 const DATA: &str = include_str!("models.tsv");
@@ -70,6 +70,11 @@ pub fn family(name: &str) -> String {
     known(undated(id)).unwrap_or(id).to_owned()
 }
 
+/// Returns what a model is for, by its name: whoever makes models that embed says so in it.
+pub fn kind(name: &str) -> ModelKind {
+    if name.to_ascii_lowercase().contains("embed") { ModelKind::Embedding } else { ModelKind::Chat }
+}
+
 fn find_among(name: &str, fits: impl Fn(&Model) -> bool) -> Option<&'static Model> {
     let name = name.to_ascii_lowercase();
     let last = name.rsplit('/').next().unwrap_or(&name);
@@ -119,6 +124,7 @@ fn parse(line: &'static str) -> Option<Model> {
     let price =
         input.zip(output).map(|(input, output)| Price { input, output, cached_input: cached_input.unwrap_or(input) });
     let capabilities = Capabilities {
+        kind: kind(id),
         tools: !has("-tools"),
         images: !has("-images"),
         json: true,

@@ -11,7 +11,7 @@ use crate::actors::table::{TargetSpec, Timers};
 use crate::catalog;
 use crate::policy::admission::TargetOptions;
 use crate::policy::tokens::Vocabulary;
-use crate::words::{Capabilities, ConfigError, Date, ModelClass, Price, TargetId};
+use crate::words::{Capabilities, ConfigError, Date, ModelClass, ModelKind, Price, TargetId};
 
 /// One model at a provider.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -20,6 +20,9 @@ pub struct ModelConfig {
     /// The model it is, by its vendor's name, where its name here does not tell: an Azure deployment, a local
     /// quantisation. Everything that is known of that model holds for this one.
     pub same_as: Option<String>,
+    /// Whether it answers conversations, `chat`, or turns texts into vectors, `embedding`: it is asked for nothing else.
+    /// `embedding` where its name has `embed` in it, else `chat`.
+    pub kind: Option<KindConfig>,
     /// Who serves in its place, as `provider/model` or a model of the same provider, once its provider refuses it
     /// because it is gone.
     pub replaced_by: Option<String>,
@@ -83,6 +86,16 @@ pub enum Ability {
     JsonSchema,
 }
 
+/// What a model is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KindConfig {
+    /// It answers conversations.
+    Chat,
+    /// It turns texts into vectors.
+    Embedding,
+}
+
 /// Dollars per million tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -132,6 +145,11 @@ impl ModelConfig {
         let usual = known.map(|model| model.capabilities).unwrap_or_default();
         let can = |ability, usual| self.lacks.as_ref().map_or(usual, |lacks| !lacks.contains(&ability));
         let capabilities = Capabilities {
+            kind: match self.kind {
+                Some(KindConfig::Chat) => ModelKind::Chat,
+                Some(KindConfig::Embedding) => ModelKind::Embedding,
+                None => catalog::kind(name),
+            },
             tools: can(Ability::Tools, usual.tools),
             images: can(Ability::Images, usual.images),
             json: can(Ability::Json, usual.json),

@@ -3,11 +3,11 @@
 use serde::Deserialize;
 
 use super::check_failover;
-use crate::actors::table::{MemberSpec, ProviderSpec, RouteSpec};
+use crate::actors::table::{MemberSpec, ProviderSpec, RouteSpec, TargetSpec};
 use crate::policy::failover::FailoverOptions;
 use crate::policy::routing::RouteOptions;
 use crate::policy::trim::OverWindow;
-use crate::words::ConfigError;
+use crate::words::{ConfigError, ModelKind};
 
 /// One route.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -94,6 +94,8 @@ impl RouteConfig {
         let failover = self.failover.as_ref().unwrap_or(failover);
         check_failover(&at("failover"), failover)?;
         let known = || providers.iter().flat_map(|provider| &provider.targets);
+        let embedding = |target: &TargetSpec| target.capabilities.kind == ModelKind::Embedding;
+        let mut embeds: Option<&TargetSpec> = None;
         let mut members: Vec<MemberSpec> = Vec::with_capacity(self.targets.len());
         for member in &self.targets {
             let target = known().find(|target| target.id.to_string() == member.target).ok_or_else(|| {
@@ -110,6 +112,15 @@ impl RouteConfig {
                     format!("the weight of `{}` must be 0 or more", member.target),
                 ));
             }
+            if let Some(other) = embeds.filter(|_| embedding(target)).filter(|other| other.family != target.family) {
+                let problem = format!(
+                    "`{}` and `{}` embed and are two models, whose vectors cannot be compared; name one model at \
+                     several places, with `same_as` where its name does not tell",
+                    other.id, target.id
+                );
+                return Err(ConfigError::new(at("targets"), problem));
+            }
+            embeds = embeds.or(Some(target).filter(|target| embedding(target)));
             members.push(MemberSpec { target: target.id.clone(), tier: member.tier, weight: member.weight });
         }
         let labels = self.labels.clone();

@@ -109,7 +109,7 @@ impl Streaming {
             Ok(event) => {
                 self.writer.event(&event, &mut self.out);
                 if let ReplyEvent::Finished(finished) = &event {
-                    self.record.finished(finished);
+                    self.record.finished(&finished.target, finished.cost_usd, &finished.attempts);
                     self.state = Pace::Ended(true);
                 }
             }

@@ -1,5 +1,7 @@
-//! An answer: the call is made with what the caller asked and what its headers set, and written in its dialect.
+//! An answer, in words or in vectors: the call is made with what the caller asked and what its headers set, and written
+//! in its dialect.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,12 +10,15 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
+use super::access::Client;
 use super::body::{ReplyBody, Streaming};
 use super::record::Record;
 use super::service::{Current, State, bytes};
 use super::settings::Streams;
-use crate::wire::serve::{self, Asked, BadRequest, Face, Refusal, Refused, Writer};
-use crate::words::{AssistantPart, ChatRequest, Error, Finished, Priority, Reply, ReplyEvent, TargetId};
+use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Refusal, Refused, Writer};
+use crate::words::{
+    AssistantPart, CallId, ChatRequest, EmbedRequest, Error, Finished, Priority, Reply, ReplyEvent, TargetId,
+};
 
 /// Tells answers apart: their ids are made of it and of the time.
 static ANSWERS: AtomicU64 = AtomicU64::new(0);
@@ -23,30 +28,28 @@ pub(super) async fn answer(
     state: &Arc<State>,
     current: &Current,
     head: &Parts,
-    client: Option<&super::access::Client>,
+    client: Option<&Client>,
     asked: Asked,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let Asked { mut request, stream, form, .. } = asked;
     let face = form.face();
-    current.route(&mut request);
-    if client.is_some_and(|client| !client.may(&request.route)) {
-        let problem = format!("there is no model `{}`, or it is not for this key", request.route);
-        return Err(serve::refuse(face, Refused::NotFound(&problem)));
-    }
-    let streams = set(&mut request, &head.headers).map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
+    lead(current, client, face, &mut request.route)?;
+    let wishes = Wishes::read(&head.headers).map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
+    let Wishes { priority, deadline, session, labels, tags, streams } = wishes;
+    let session = session.or_else(|| request.session.take());
+    request = ChatRequest { priority, deadline, session, labels, tags, ..request };
     let streams = streams.unwrap_or(current.server.streams);
-    let route = Arc::from(request.route.as_str());
-    let client = client.map(|client| client.name.clone());
-    let mut record = Record::new(state.clone(), route, name(face), client, stream);
+    let mut record = record(state, client, face, &request.route, stream);
     let (created, seed) = stamp();
     let writer = Writer::new(form, seed, created);
     if !stream {
         let reply = state.runtime.chat(request).await.map_err(|error| failed(face, &error, &mut record))?;
-        record.finished(&reply.finished);
+        let finished = &reply.finished;
+        record.finished(&finished.target, finished.cost_usd, &finished.attempts);
         let mut body = Vec::new();
         writer.whole(&reply, &mut body);
         let mut response = bytes(StatusCode::OK, "application/json", body.into());
-        tell_finished(response.headers_mut(), &reply.finished);
+        tell_whole(response.headers_mut(), &reply.finished);
         return Ok(response);
     }
     let keep_alive = current.server.keep_alive;
@@ -54,6 +57,42 @@ pub(super) async fn answer(
         Streams::Live => live(state, request, face, writer, keep_alive, record).await,
         Streams::Buffered => buffered(state, request, face, writer, keep_alive, record).await,
     }
+}
+
+/// Answers a request for vectors that was understood, or says why it was not.
+pub(super) async fn embed(
+    state: &Arc<State>,
+    current: &Current,
+    head: &Parts,
+    client: Option<&Client>,
+    asked: AskedVectors,
+) -> Result<Response<ReplyBody>, Refusal> {
+    let AskedVectors { mut request, form } = asked;
+    let (face, model) = (form.face(), request.route.clone());
+    lead(current, client, face, &mut request.route)?;
+    let wishes = Wishes::read(&head.headers).map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
+    let Wishes { priority, deadline, labels, tags, .. } = wishes;
+    request = EmbedRequest { priority, deadline, labels, tags, ..request };
+    let mut record = record(state, client, face, &request.route, false);
+    let answer = state.runtime.embed(request).await.map_err(|error| failed(face, &error, &mut record))?;
+    record.finished(&answer.target, answer.cost_usd, &answer.attempts);
+    let mut response = bytes(StatusCode::OK, "application/json", serve::write_embed(form, &model, &answer).into());
+    tell_finished(response.headers_mut(), answer.call, &answer.target, answer.attempts.len(), answer.cost_usd);
+    Ok(response)
+}
+
+/// Finds the route a caller asks for, if it may.
+fn lead(current: &Current, client: Option<&Client>, face: Face, route: &mut String) -> Result<(), Refusal> {
+    current.route(route);
+    if client.is_none_or(|client| client.may(route)) {
+        return Ok(());
+    }
+    let problem = format!("there is no model `{route}`, or it is not for this key");
+    Err(serve::refuse(face, Refused::NotFound(&problem)))
+}
+
+fn record(state: &Arc<State>, client: Option<&Client>, face: Face, route: &str, stream: bool) -> Record {
+    Record::new(state.clone(), Arc::from(route), name(face), client.map(|client| client.name.clone()), stream)
 }
 
 /// Writes down how a call failed, and says so in the caller's dialect.
@@ -103,7 +142,7 @@ async fn buffered(
     let mut headers = HeaderMap::new();
     let reply = match tokio::time::timeout(keep_alive, &mut reply).await {
         Ok(Ok(whole)) => {
-            tell_finished(&mut headers, &whole.finished);
+            tell_whole(&mut headers, &whole.finished);
             Box::pin(std::future::ready(Ok(whole))) as std::pin::Pin<Box<dyn Future<Output = _> + Send>>
         }
         Ok(Err(error)) => return Err(failed(face, &error, &mut record)),
@@ -136,51 +175,64 @@ pub(super) fn events(reply: Reply) -> impl Iterator<Item = ReplyEvent> {
     pieces.into_iter().chain([ReplyEvent::Finished(Box::new(finished))])
 }
 
-/// Sets what the caller's headers say; returns how a stream is to be delivered, where they say so.
-fn set(request: &mut ChatRequest, headers: &HeaderMap) -> Result<Option<Streams>, BadRequest> {
-    let mut streams = None;
-    for (name, value) in headers {
-        let Some(option) = name.as_str().strip_prefix("x-standin-") else { continue };
-        let bad = |problem: &str| BadRequest { field: name.as_str().to_owned(), problem: problem.to_owned() };
-        let text = value.to_str().map_err(|_| bad("is no text"))?.trim();
-        match option {
-            "priority" => {
-                request.priority = match text {
-                    "batch" => Priority::Batch,
-                    "default" => Priority::Default,
-                    "interactive" => Priority::Interactive,
-                    "critical" => Priority::Critical,
-                    _ => return Err(bad("must be one of batch, default, interactive, critical")),
+/// What a caller's headers say of its call, whatever it asks for.
+#[derive(Default)]
+struct Wishes {
+    priority: Priority,
+    deadline: Option<Duration>,
+    session: Option<String>,
+    labels: Vec<String>,
+    tags: BTreeMap<String, String>,
+    /// How a stream is to be delivered.
+    streams: Option<Streams>,
+}
+
+impl Wishes {
+    fn read(headers: &HeaderMap) -> Result<Self, BadRequest> {
+        let mut wishes = Self::default();
+        for (name, value) in headers {
+            let Some(option) = name.as_str().strip_prefix("x-standin-") else { continue };
+            let bad = |problem: &str| BadRequest { field: name.as_str().to_owned(), problem: problem.to_owned() };
+            let text = value.to_str().map_err(|_| bad("is no text"))?.trim();
+            match option {
+                "priority" => {
+                    wishes.priority = match text {
+                        "batch" => Priority::Batch,
+                        "default" => Priority::Default,
+                        "interactive" => Priority::Interactive,
+                        "critical" => Priority::Critical,
+                        _ => return Err(bad("must be one of batch, default, interactive, critical")),
+                    }
                 }
-            }
-            "deadline" => {
-                let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-                let deadline = seconds.or_else(|| humantime::parse_duration(text).ok());
-                let deadline = deadline.filter(|deadline| !deadline.is_zero());
-                request.deadline =
-                    Some(deadline.ok_or_else(|| bad("must be seconds, or a time such as `90s` or `2m`"))?);
-            }
-            "session" => request.session = Some(text.to_owned()),
-            "labels" => request.labels.extend(text.split(',').map(|label| label.trim().to_owned())),
-            "stream" => {
-                streams = Some(match text {
-                    "live" => Streams::Live,
-                    "buffered" => Streams::Buffered,
-                    _ => return Err(bad("must be live or buffered")),
-                });
-            }
-            _ => match option.strip_prefix("tag-") {
-                Some(tag) => {
-                    request.tags.insert(tag.to_owned(), text.to_owned());
+                "deadline" => {
+                    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                    let deadline = seconds.or_else(|| humantime::parse_duration(text).ok());
+                    let deadline = deadline.filter(|deadline| !deadline.is_zero());
+                    wishes.deadline =
+                        Some(deadline.ok_or_else(|| bad("must be seconds, or a time such as `90s` or `2m`"))?);
                 }
-                None => {
-                    let known = "priority, deadline, session, labels, stream, tag-NAME";
-                    return Err(bad(&format!("is none that is known; there are x-standin-: {known}")));
+                "session" => wishes.session = Some(text.to_owned()),
+                "labels" => wishes.labels.extend(text.split(',').map(|label| label.trim().to_owned())),
+                "stream" => {
+                    wishes.streams = Some(match text {
+                        "live" => Streams::Live,
+                        "buffered" => Streams::Buffered,
+                        _ => return Err(bad("must be live or buffered")),
+                    });
                 }
-            },
+                _ => match option.strip_prefix("tag-") {
+                    Some(tag) => {
+                        wishes.tags.insert(tag.to_owned(), text.to_owned());
+                    }
+                    None => {
+                        let known = "priority, deadline, session, labels, stream, tag-NAME";
+                        return Err(bad(&format!("is none that is known; there are x-standin-: {known}")));
+                    }
+                },
+            }
         }
+        Ok(wishes)
     }
-    Ok(streams)
 }
 
 /// Says who answered, and how many attempts it took.
@@ -191,10 +243,15 @@ fn tell(headers: &mut HeaderMap, target: &TargetId, attempts: usize) {
     headers.insert(HeaderName::from_static("x-standin-attempts"), HeaderValue::from(attempts));
 }
 
-fn tell_finished(headers: &mut HeaderMap, finished: &Finished) {
-    tell(headers, &finished.target, finished.attempts.len());
-    headers.insert(HeaderName::from_static("x-standin-call"), HeaderValue::from(finished.call.0));
-    if let Some(value) = finished.cost_usd.and_then(|cost| HeaderValue::try_from(format!("{cost:.9}")).ok()) {
+fn tell_whole(headers: &mut HeaderMap, finished: &Finished) {
+    tell_finished(headers, finished.call, &finished.target, finished.attempts.len(), finished.cost_usd);
+}
+
+/// Says how a call ended well.
+fn tell_finished(headers: &mut HeaderMap, call: CallId, target: &TargetId, attempts: usize, cost_usd: Option<f64>) {
+    tell(headers, target, attempts);
+    headers.insert(HeaderName::from_static("x-standin-call"), HeaderValue::from(call.0));
+    if let Some(value) = cost_usd.and_then(|cost| HeaderValue::try_from(format!("{cost:.9}")).ok()) {
         headers.insert(HeaderName::from_static("x-standin-cost-usd"), value);
     }
 }

@@ -9,6 +9,8 @@ use crate::wire::serve::Face;
 pub(super) enum Endpoint {
     /// An answer; Gemini's address names the model and whether to stream.
     Chat { face: Face, model: Option<String>, stream: bool },
+    /// Vectors; Gemini's address names the model.
+    Embed { face: Face, model: Option<String> },
     /// How long a prompt is.
     CountTokens { face: Face, model: Option<String> },
     /// The names one may ask for, or one of them.
@@ -74,6 +76,7 @@ fn api(path: &str, headers: &HeaderMap) -> Option<(Endpoint, &'static str)> {
         "/chat/completions" => return chat(Face::OpenAiChat),
         "/responses" => return chat(Face::OpenAiResponses),
         "/messages" => return chat(Face::Anthropic),
+        "/embeddings" => return Some((Endpoint::Embed { face: Face::OpenAiChat, model: None }, "POST")),
         "/messages/count_tokens" => {
             return Some((Endpoint::CountTokens { face: Face::Anthropic, model: None }, "POST"));
         }
@@ -111,6 +114,7 @@ fn gemini(rest: &str) -> Option<(Endpoint, &'static str)> {
     let endpoint = match method {
         "generateContent" => Endpoint::Chat { face, model, stream: false },
         "streamGenerateContent" => Endpoint::Chat { face, model, stream: true },
+        "embedContent" | "batchEmbedContents" => Endpoint::Embed { face, model },
         "countTokens" => Endpoint::CountTokens { face, model },
         _ => return None,
     };
@@ -165,6 +169,12 @@ mod tests {
                 "POST",
                 "/v1beta/models/m:countTokens",
                 Endpoint::CountTokens { face: Face::Gemini, model: Some("m".into()) },
+            ),
+            ("POST", "/v1/embeddings", Endpoint::Embed { face: Face::OpenAiChat, model: None }),
+            (
+                "POST",
+                "/v1beta/models/m:batchEmbedContents",
+                Endpoint::Embed { face: Face::Gemini, model: Some("m".into()) },
             ),
             ("GET", "/v1/models", models(Face::OpenAiChat, None)),
             ("GET", "/v1/models/openai/gpt-5-mini", models(Face::OpenAiChat, Some("openai/gpt-5-mini"))),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::service::State;
-use crate::words::{AttemptRecord, Error, Finished};
+use crate::words::{AttemptRecord, Error, TargetId};
 
 /// A call's record; written when the call has ended, or when its caller has left.
 pub(super) struct Record {
@@ -31,9 +31,8 @@ impl Record {
     }
 
     /// Writes down how a call ended well.
-    pub(super) fn finished(&mut self, finished: &Finished) {
-        let target = finished.target.to_string();
-        self.write("ok", Some(&target), finished.cost_usd, &finished.attempts);
+    pub(super) fn finished(&mut self, target: &TargetId, cost_usd: Option<f64>, attempts: &[AttemptRecord]) {
+        self.write("ok", Some(&target.to_string()), cost_usd, attempts);
     }
 
     /// Writes down how it failed.

@@ -58,11 +58,11 @@ impl Current {
 
 impl Current {
     /// Sends a name that nobody has to the default route.
-    pub(super) fn route(&self, request: &mut ChatRequest) {
+    pub(super) fn route(&self, route: &mut String) {
         if let Some(default) = &self.server.default_route
-            && !self.models.iter().any(|listing| listing.id == request.route)
+            && !self.models.iter().any(|listing| listing.id == *route)
         {
-            request.route.clone_from(default);
+            route.clone_from(default);
         }
     }
 }
@@ -118,6 +118,9 @@ pub(super) async fn answer(
         Endpoint::Chat { face, model, stream } => {
             converse(&state, &head, body, face, model.as_deref(), stream).await.unwrap_or_else(refuse)
         }
+        Endpoint::Embed { face, model } => {
+            embed(&state, &head, body, face, model.as_deref()).await.unwrap_or_else(refuse)
+        }
         Endpoint::CountTokens { face, model } => {
             count(&state, &head, body, face, model.as_deref()).await.unwrap_or_else(refuse)
         }
@@ -153,6 +156,22 @@ async fn converse(
     let asked = serve::read(face, model, stream, &body);
     let asked = asked.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
     chat::answer(state, &current, head, client, asked).await
+}
+
+/// Answers in vectors.
+async fn embed(
+    state: &Arc<State>,
+    head: &Parts,
+    body: Incoming,
+    face: Face,
+    model: Option<&str>,
+) -> Result<Response<ReplyBody>, Refusal> {
+    let current = state.current();
+    let client = admitted(&current, head, face)?;
+    let body = read(body, &current.server, face).await?;
+    let asked = serve::read_embed(face, model, &body);
+    let asked = asked.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
+    chat::embed(state, &current, head, client, asked).await
 }
 
 /// Lets a caller in, or says in its dialect why not.
@@ -204,7 +223,7 @@ async fn count(
     let body = read(body, &current.server, face).await?;
     let asked = serve::read(face, model, false, &body);
     let mut request = asked.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?.request;
-    current.route(&mut request);
+    current.route(&mut request.route);
     let tokens = state.runtime.estimate_tokens(&request).map_err(|error| serve::refuse(face, Refused::Call(&error)))?;
     Ok(bytes(StatusCode::OK, "application/json", serve::count_tokens(face, tokens).into()))
 }

@@ -56,6 +56,7 @@ mod record;
 mod score;
 mod script;
 mod speech;
+mod texts;
 
 pub use answer::{Answer, Form, Question};
 pub use census::{Census, census};
@@ -64,6 +65,7 @@ pub use fault::{Fault, ProviderError, RetryHint, Schedule, When};
 pub use provider::{Scripted, Switch};
 pub use record::{Counts, Outcome, Record};
 pub use script::{Accent, Answers, Latency, Script};
+pub use texts::vector;
 
 #[cfg(feature = "drill")]
 pub(crate) use {

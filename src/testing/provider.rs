@@ -297,6 +297,7 @@ impl Stage<'_> {
         }
         let answered = self.admit(speech, arrival).and_then(|()| match wish {
             Wish::Chat => self.chat(speech, arrival),
+            Wish::Embed => self.embed(speech, arrival),
             Wish::Models(one) => speech.models(&self.script().models, one).map(|body| self.tell(speech, body)),
             Wish::Count => {
                 speech.count(arrival.address(), &arrival.headers, &arrival.body).map(|body| self.tell(speech, body))
@@ -352,11 +353,8 @@ impl Stage<'_> {
 
     fn chat(&self, speech: &dyn Speech, arrival: &Arrival) -> Result<Score, Refusal> {
         let question = speech.read(arrival.address(), &arrival.headers, &arrival.body)?;
-        let models = &self.script().models;
-        if !models.is_empty() && !models.contains(&question.model) && !speech.serves_any_model() {
-            return Err(speech.error(ProviderError::ModelGone, &question.model));
-        }
-        self.charge(speech, &question)?;
+        let tokens = question.tokens.saturating_add(question.output_tokens_max.unwrap_or(0));
+        self.charge(speech, &question.model, tokens)?;
         let mut answer = self.answer(&question);
         let is_thought = !answer.reasoning.is_empty();
         for (index, call) in answer.tool_calls.iter_mut().enumerate().filter(|(_, call)| call.id.is_empty()) {
@@ -364,21 +362,45 @@ impl Stage<'_> {
         }
         let utterance = self.utter(speech, &question, &answer, &arrival.headers);
         let score = self.perform(speech, &utterance);
-        Ok(self.faults.iter().fold(score, |mut score, fault| {
-            score.spoil(fault, speech, &utterance);
-            score
-        }))
+        Ok(self
+            .spoiled(score, |score, fault| score.spoil(fault, speech, |sent| speech.failure_within(&utterance, sent))))
     }
 
-    fn charge(&self, speech: &dyn Speech, question: &Question) -> Result<(), Refusal> {
-        let tokens = question.tokens.saturating_add(question.output_tokens_max.unwrap_or(0));
+    /// Answers texts with their vectors, all at once when a first token would come.
+    fn embed(&self, speech: &dyn Speech, arrival: &Arrival) -> Result<Score, Refusal> {
+        let mut texts = speech.read_texts(arrival.address(), &arrival.body)?;
+        self.charge(speech, &texts.model, texts.tokens())?;
+        if self.faults.contains(&Fault::Empty) {
+            texts.inputs.clear();
+        }
+        let mut body = Vec::new();
+        speech.write_vectors(&texts, &mut body);
+        let headers = self.headers(speech, speech.content_type(false), None);
+        let score = Score::whole(self.pace().0, 200, headers, body.into(), self.outcome());
+        let failure = speech.error(ProviderError::Server, &texts.model).body;
+        Ok(self.spoiled(score, |score, fault| score.spoil(fault, speech, |_| failure.clone())))
+    }
+
+    fn spoiled(&self, mut score: Score, spoil: impl Fn(&mut Score, &Fault)) -> Score {
+        for fault in &self.faults {
+            spoil(&mut score, fault);
+        }
+        score
+    }
+
+    /// Lets a request to a model that is there through, as far as the limits allow.
+    fn charge(&self, speech: &dyn Speech, model: &str, tokens: u64) -> Result<(), Refusal> {
+        let models = &self.script().models;
+        if !models.is_empty() && !models.iter().any(|known| known == model) && !speech.serves_any_model() {
+            return Err(speech.error(ProviderError::ModelGone, model));
+        }
         let mut state = self.provider.state();
         let State { requests, tokens: token_gauge, .. } = &mut *state;
         let wait = requests.charge(1, self.age).err().or_else(|| token_gauge.charge(tokens, self.age).err());
         drop(state);
         wait.map_or(Ok(()), |wait| {
             let limit = self.script().requests_per_minute;
-            Err(speech.rate_limit(RetryHint::Seconds(whole_seconds(wait)), limit, &question.model))
+            Err(speech.rate_limit(RetryHint::Seconds(whole_seconds(wait)), limit, model))
         })
     }
 
@@ -430,9 +452,8 @@ impl Stage<'_> {
         }
     }
 
-    /// Writes an answer down, with its times.
-    fn perform(&self, speech: &dyn Speech, utterance: &Utterance<'_>) -> Score {
-        let stream = utterance.question.stream;
+    /// Returns the times to the first token and to each later one.
+    fn pace(&self) -> (Duration, Duration) {
         let (mut first, mut per_token) = (self.luck.first_token, self.script().per_token);
         for fault in &self.faults {
             match fault {
@@ -441,10 +462,22 @@ impl Stage<'_> {
                 _ => {}
             }
         }
+        (first, per_token)
+    }
+
+    /// Returns what becomes of the request.
+    fn outcome(&self) -> Outcome {
+        let spoiling = self.faults.iter().find(|fault| fault.spoils());
+        spoiling.map_or(Outcome::Answered, |fault| Outcome::Fault(fault.name()))
+    }
+
+    /// Writes an answer down, with its times.
+    fn perform(&self, speech: &dyn Speech, utterance: &Utterance<'_>) -> Score {
+        let stream = utterance.question.stream;
+        let (first, per_token) = self.pace();
         let headers = self.headers(speech, speech.content_type(stream), None);
         let tokens = u32::try_from(utterance.pieces.len()).unwrap_or(u32::MAX);
-        let outcome = self.faults.iter().find(|fault| fault.spoils());
-        let outcome = outcome.map_or(Outcome::Answered, |fault| Outcome::Fault(fault.name()));
+        let outcome = self.outcome();
         if stream {
             let mut sheet = Sheet::default();
             speech.write_stream(utterance, &mut sheet);

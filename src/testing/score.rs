@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::fault::{Fault, RetryHint};
 use super::record::Outcome;
-use super::speech::{Speech, Utterance};
+use super::speech::Speech;
 
 /// A response, head to end, with its times.
 #[derive(Clone, Debug)]
@@ -76,7 +76,8 @@ impl Score {
     }
 
     /// Plays a fault's part in an answer; those that replace the answer or change what it says have none here.
-    pub(crate) fn spoil(&mut self, fault: &Fault, speech: &dyn Speech, utterance: &Utterance<'_>) {
+    /// `error` is the dialect's error within a good answer, after so many pieces of it.
+    pub(crate) fn spoil(&mut self, fault: &Fault, speech: &dyn Speech, error: impl FnOnce(usize) -> Bytes) {
         match fault {
             Fault::StallAfter(tokens) => {
                 self.keep_tokens(*tokens);
@@ -92,7 +93,7 @@ impl Score {
                 } else {
                     self.beats.clear();
                 }
-                let error = speech.failure_within(utterance, self.beats.len());
+                let error = error(self.beats.len());
                 self.beats.push(Beat { wait: Duration::ZERO, bytes: error, tokens: 0 });
                 self.refit();
             }

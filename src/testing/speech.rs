@@ -20,6 +20,7 @@ use super::answer::{Piece, Question};
 use super::fault::{ProviderError, RetryHint};
 use super::score::Sheet;
 use super::script::Accent;
+use super::texts::Texts;
 use crate::words::Usage;
 
 /// A dialect. Written from the providers' documentation and recorded traffic, and from nothing in this crate, so that
@@ -36,6 +37,17 @@ pub(crate) trait Speech: Send + Sync {
 
     /// Understands a request, as strictly as the provider would.
     fn read(&self, address: Address<'_>, headers: &HeaderMap, body: &[u8]) -> Result<Question, Refusal>;
+
+    /// Understands a request for vectors, as strictly as the provider would.
+    fn read_texts(&self, address: Address<'_>, body: &[u8]) -> Result<Texts, Refusal> {
+        let _ = body;
+        Err(self.nothing(&Method::POST, address))
+    }
+
+    /// Writes the vectors of texts that were understood.
+    fn write_vectors(&self, texts: &Texts, out: &mut Vec<u8>) {
+        let _ = (texts, out);
+    }
 
     /// Answers how many tokens a prompt has.
     fn count(&self, address: Address<'_>, headers: &HeaderMap, body: &[u8]) -> Result<Bytes, Refusal> {
@@ -203,6 +215,8 @@ pub(crate) struct Allowance {
 /// What a path asks for.
 pub(crate) enum Wish<'a> {
     Chat,
+    /// Vectors.
+    Embed,
     /// The list of models, or one of them.
     Models(Option<&'a str>),
     /// How many tokens a prompt has.
@@ -242,6 +256,7 @@ pub(crate) fn wish<'a>(
         Some((_, "")) if !post => Wish::Models(None),
         Some((_, one)) if !post && one.starts_with('/') => Wish::Models(Some(&one[1..])),
         _ if post && path.ends_with("/chat/completions") => Wish::Chat,
+        _ if post && path.ends_with("/embeddings") => Wish::Embed,
         _ => Wish::Unknown,
     };
     (speech, wish)

@@ -297,7 +297,7 @@ async fn what_the_provider_refuses_by_itself_it_refuses_in_the_dialects_words() 
     };
     let other_model = ask(false).replace(r#""model":"m""#, r#""model":"gpt-9""#);
     let mut elsewhere = with_key("sk-1", post(ask(false)));
-    elsewhere.url = "http://standin.test/v1/embeddings".into();
+    elsewhere.url = "http://standin.test/v1/images/generations".into();
     let table = [
         (post(ask(true)), 401, json!("invalid_api_key"), Value::Null),
         (with_key("sk-2", post(ask(true))), 401, json!("invalid_api_key"), Value::Null),

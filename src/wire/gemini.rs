@@ -11,7 +11,7 @@ mod request;
 mod shape;
 
 pub(super) use reply::{read_event, read_whole};
-pub(super) use request::encode;
+pub(super) use request::{encode, path, resource};
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 

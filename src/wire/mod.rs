@@ -18,11 +18,14 @@ mod responses;
 mod anthropic;
 mod gemini;
 mod ollama;
+mod base64;
+mod embed;
 pub mod serve;
 
 pub use classify::{classify, unknown_code};
 pub use decode::{Decoder, Progress};
 pub use draft::Ending;
+pub use embed::{EMBED_BYTES_MAX, Embedded, decode_embed, encode_embed};
 pub use headers::is_event_stream;
 pub use limits::limits;
 pub use quirks::Quirks;

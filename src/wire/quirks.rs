@@ -359,6 +359,12 @@ impl Quirks {
         with_model(self.chat_path, model)
     }
 
+    /// Returns what is appended to the base URL for embeddings by a model: they stand beside the chat completions.
+    pub(super) fn embeddings_path(&self, model: &str) -> Cow<'static, str> {
+        let beside = self.chat_path.strip_suffix("/chat/completions").unwrap_or_default();
+        format!("{}/embeddings", with_model(beside, model)).into()
+    }
+
     /// Returns what is appended to the base URL for messages to a model of Anthropic's.
     pub(super) fn messages_path(&self, model: &str, streaming: bool) -> Cow<'static, str> {
         match &self.messages {

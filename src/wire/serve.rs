@@ -8,6 +8,7 @@
 //! An answer that breaks off is never ended as if it were whole. Nothing here may know a socket, a route or a policy.
 
 mod anthropic;
+mod embed;
 mod gemini;
 mod lists;
 mod node;
@@ -19,6 +20,7 @@ mod responses;
 mod seal;
 mod writer;
 
+pub use embed::{AskedVectors, VectorForm, read_embed, write_embed};
 pub use lists::{Listing, count_tokens, model, models};
 pub use refusal::{Refusal, Refused, refuse};
 pub use writer::Writer;

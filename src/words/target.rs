@@ -70,6 +70,16 @@ pub enum ModelClass {
     Reasoning,
 }
 
+/// What a model is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ModelKind {
+    /// It answers conversations.
+    #[default]
+    Chat,
+    /// It turns texts into vectors.
+    Embedding,
+}
+
 /// Dollars per million tokens.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Price {
@@ -94,6 +104,8 @@ impl Price {
 /// What a target can do. What it cannot makes it ineligible before anything is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
+    /// What it is for.
+    pub kind: ModelKind,
     /// Calls tools.
     pub tools: bool,
     /// Sees images.
@@ -116,9 +128,11 @@ impl Capabilities {
 }
 
 impl Default for Capabilities {
-    /// An unknown model is assumed to be able to do everything: the provider's own error is better than our guess.
+    /// An unknown model is assumed to chat and to be able to do everything there is in that: the provider's own error is
+    /// better than our guess.
     fn default() -> Self {
         Self {
+            kind: ModelKind::Chat,
             tools: true,
             images: true,
             json: true,

@@ -6,6 +6,7 @@ mod classes;
 mod config_errors;
 mod dialects;
 mod drift;
+mod embed;
 mod failover;
 mod keys;
 mod lifetimes;

@@ -1,5 +1,5 @@
-//! The stage of `serve --drill`: three providers that answer over real HTTP on loopback, one of each dialect, and a route
-//! over them.
+//! The stage of `serve --drill`: four providers that answer over real HTTP on loopback, three in one dialect each, and a route over
+//! them: conversations go to the models that chat, texts to the ones that embed.
 
 use std::io;
 use std::time::Duration;
@@ -21,11 +21,15 @@ const CHANCE: f64 = 0.025;
 /// Attempts of a call: of ten thousand calls in a storm, one or less finds that many failures in a row.
 const ATTEMPTS_MAX: u32 = 6;
 
+/// The model that embeds, at the last drill and at the first.
+const EMBEDS: &str = "text-embedding-3-small";
+
 /// A drill: its provider's name, its model, how it speaks, and what follows its address.
-const CAST: [(&str, &str, DialectConfig, &str); 3] = [
+const CAST: [(&str, &str, DialectConfig, &str); 4] = [
     ("drill-openai", "gpt-5-mini", DialectConfig::OpenaiChat, "/v1"),
     ("drill-anthropic", "claude-haiku-4-5", DialectConfig::Anthropic, "/v1"),
     ("drill-gemini", "gemini-2.5-flash", DialectConfig::Gemini, "/v1beta"),
+    ("drill-vectors", EMBEDS, DialectConfig::OpenaiChat, "/v1"),
 ];
 
 /// The drills; they end when this is dropped.
@@ -60,10 +64,14 @@ impl Stage {
             provider.dialect = Some(dialect);
             let price = PriceConfig { input: 1.0, output: 4.0, cached_input: None };
             let model_config = ModelConfig { price: Some(price), ..ModelConfig::default() };
+            if name == CAST[0].0 {
+                provider = provider.model_with(EMBEDS, model_config.clone());
+            }
             settings.runtime.providers.insert(name.to_owned(), provider.model_with(model, model_config));
         }
         let targets = CAST.map(|(name, model, ..)| format!("{name}/{model}"));
-        let route = RouteConfig::new(targets.iter().map(String::as_str));
+        let spare = format!("{}/{EMBEDS}", CAST[0].0);
+        let route = RouteConfig::new(targets.iter().chain([&spare]).map(String::as_str));
         settings.runtime.routes.insert(ROUTE.to_owned(), route);
         settings.runtime.failover.attempts_max = ATTEMPTS_MAX;
         settings.server.default_route = Some(ROUTE.to_owned());

@@ -39,11 +39,13 @@ use rand::Rng;
 use self::cost::Answer;
 use super::snapshot::{BreakerState, Gate, Health, Refusal};
 use super::trim::fits;
-use crate::words::{Capabilities, Price, Priority};
+use crate::words::{Capabilities, ModelKind, Price, Priority};
 
 /// What a call asks of a target. Small, computed before the router, so that nothing of the request itself travels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Needs {
+    /// What the model must be for.
+    pub kind: ModelKind,
     /// The request's own limit of its answer.
     pub output_tokens: Option<u32>,
     /// Whether it brings tools.
@@ -200,6 +202,8 @@ pub enum SkipReason {
     NotPinned,
     /// It lacks a label the call or the route requires.
     Label,
+    /// It is for other work: it embeds and the call chats, or the other way round.
+    Kind,
     /// It cannot call tools.
     Tools,
     /// It cannot see images.
@@ -222,6 +226,7 @@ impl SkipReason {
         match self {
             Self::NotPinned => "the call is pinned to another target",
             Self::Label => "lacks a required label",
+            Self::Kind => "its model is for other work",
             Self::Tools => "cannot call tools",
             Self::Images => "cannot see images",
             Self::Json => "cannot answer in JSON",
@@ -423,6 +428,7 @@ fn unfit(candidate: &Candidate, needs: &Needs) -> Option<SkipReason> {
     let output = can.answer_max(needs.output_tokens);
     [
         (!candidate.labels.carries(needs.labels), SkipReason::Label),
+        (needs.kind != can.kind, SkipReason::Kind),
         (needs.tools && !can.tools, SkipReason::Tools),
         (needs.images && !can.images, SkipReason::Images),
         (needs.json && !can.json, SkipReason::Json),

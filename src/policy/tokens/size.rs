@@ -143,6 +143,15 @@ pub struct Prompt {
 }
 
 impl Prompt {
+    /// Counts texts that are no conversation.
+    pub fn of_texts(texts: &[String], measure: Measure) -> Self {
+        let mut whole = PromptSize::default();
+        for text in texts {
+            whole.add_text(text, measure);
+        }
+        Self { whole, messages: Box::default() }
+    }
+
     /// Counts a request. Nothing is allocated unless each message is asked for.
     pub fn of(request: &ChatRequest, measure: Measure, by_message: bool) -> Self {
         let mut whole = PromptSize::of_frame(request);

@@ -3,6 +3,7 @@
 //! Which host speaks, and in which framing, is in the address: each pair is a dialect of its own here.
 
 mod check;
+mod embeddings;
 mod error;
 mod family;
 mod proof;
@@ -16,6 +17,7 @@ use super::{Account, Address, Glance, Headers, Refusal, Speech, Utterance, Wish}
 use crate::testing::answer::Question;
 use crate::testing::fault::{ProviderError, RetryHint};
 use crate::testing::score::Sheet;
+use crate::testing::texts::Texts;
 
 /// Google's generateContent.
 pub(crate) struct Gemini {
@@ -56,11 +58,12 @@ pub(super) fn wish(post: bool, address: Address<'_>) -> Option<(&'static dyn Spe
     let path = address.path;
     let method = path.rsplit_once('/').and_then(|(_, last)| last.split_once(':')).map(|(_, method)| method);
     let framing = match method {
-        Some("generateContent") => Some(Framing::Whole),
+        Some("generateContent" | "embedContent" | "batchEmbedContents") => Some(Framing::Whole),
         Some("streamGenerateContent") if address.parameter("alt") == Some("sse") => Some(Framing::Events),
         Some("streamGenerateContent") => Some(Framing::Array),
         _ => None,
     };
+    let embeds = matches!(method, Some("embedContent" | "batchEmbedContents"));
     let is_google = framing.is_some() || path.contains("/v1beta/") && !path.contains("/v1beta/openai/");
     let host = match path.contains("/publishers/google/models") {
         true => Host::Vertex,
@@ -68,7 +71,11 @@ pub(super) fn wish(post: bool, address: Address<'_>) -> Option<(&'static dyn Spe
         false => return None,
     };
     let wish = match path.rsplit_once("/models") {
-        Some((_, model)) if post && framing.is_some() && model.starts_with('/') => Wish::Chat,
+        Some((_, model)) if post && framing.is_some() && model.starts_with('/') => match (embeds, host) {
+            (false, _) => Wish::Chat,
+            (true, Host::Studio) => Wish::Embed,
+            (true, Host::Vertex) => Wish::Unknown,
+        },
         Some((_, "")) if !post => Wish::Models(None),
         Some((_, one)) if !post && method.is_none() && one.starts_with('/') => Wish::Models(Some(&one[1..])),
         _ => Wish::Unknown,
@@ -99,6 +106,15 @@ impl Speech for Gemini {
     fn read(&self, address: Address<'_>, _: &HeaderMap, body: &[u8]) -> Result<Question, Refusal> {
         let stream = self.framing != Framing::Whole;
         check::read(self.host, model(address.path), stream, body).map_err(|wrong| self.invalid(wrong))
+    }
+
+    fn read_texts(&self, address: Address<'_>, body: &[u8]) -> Result<Texts, Refusal> {
+        let batch = address.path.ends_with(":batchEmbedContents");
+        embeddings::read(model(address.path), batch, body).map_err(|wrong| self.invalid(wrong))
+    }
+
+    fn write_vectors(&self, texts: &Texts, out: &mut Vec<u8>) {
+        embeddings::write(texts, out);
     }
 
     fn call_id(&self, id: &str, index: usize, _: bool) -> String {

@@ -2,6 +2,7 @@
 
 pub(super) mod accent;
 mod check;
+mod embeddings;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -13,6 +14,7 @@ use crate::testing::answer::{Piece, Question};
 use crate::testing::fault::{ProviderError, RetryHint};
 use crate::testing::score::Sheet;
 use crate::testing::script::Accent;
+use crate::testing::texts::Texts;
 use crate::words::{ToolCall, Usage};
 use accent::{Manner, Own, Shapes, THOUGHT_MARK, uuid};
 
@@ -68,6 +70,14 @@ impl Speech for OpenAiChat {
             "thought" => put(out, if is_thought { THOUGHT_MARK } else { "n" }),
             other => unreachable!("no call has ${other}"),
         })
+    }
+
+    fn read_texts(&self, _: Address<'_>, body: &[u8]) -> Result<Texts, Refusal> {
+        embeddings::read(body).map_err(|problem| self.0.malformed(&problem))
+    }
+
+    fn write_vectors(&self, texts: &Texts, out: &mut Vec<u8>) {
+        embeddings::write(texts, out);
     }
 
     fn write_stream(&self, utterance: &Utterance<'_>, sheet: &mut Sheet) {

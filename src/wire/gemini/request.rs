@@ -1,6 +1,8 @@
 //! Writes requests. What is long borrows from the caller's words and goes straight into one buffer; only the settings
 //! are values, so that the caller's own can be joined to them.
 
+use std::borrow::Cow;
+
 use serde::ser::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
@@ -22,7 +24,7 @@ pub(in crate::wire) fn encode(
 ) -> Result<Encoded, Failure> {
     check(request)?;
     let family = Family::of(model.family);
-    let path = path(model.name, streaming)?;
+    let path = path(model.name, if streaming { "streamGenerateContent?alt=sse" } else { "generateContent" })?;
     let in_words = !request.tools.is_empty() && !family.forms_beside_tools();
     let instruction = asked(&request.response_format).filter(|_| in_words);
     let mut conversation = Conversation::of(dialect, family, request)?;
@@ -41,14 +43,17 @@ pub(in crate::wire) fn encode(
     Ok(Encoded { path: path.into(), headers: headers(streaming), body, notes: notes.0 })
 }
 
-/// Returns the path of a model; one that names its collection (`tunedModels/x`) is taken as it is.
-fn path(model: &str, streaming: bool) -> Result<String, Failure> {
+/// Returns the path of a model's method.
+pub(in crate::wire) fn path(model: &str, method: &str) -> Result<String, Failure> {
     if model.is_empty() || !model.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/@:".contains(&byte)) {
         return Err(Failure::new(FailureClass::ModelGone, "the model's name holds characters that no path may hold"));
     }
-    let collection = if model.contains('/') { "" } else { "models/" };
-    let method = if streaming { "streamGenerateContent?alt=sse" } else { "generateContent" };
-    Ok(format!("/{collection}{model}:{method}"))
+    Ok(format!("/{}:{method}", resource(model)))
+}
+
+/// Returns a model's name within its collection; one that names it (`tunedModels/x`) is taken as it is.
+pub(in crate::wire) fn resource(model: &str) -> Cow<'_, str> {
+    if model.contains('/') { model.into() } else { format!("models/{model}").into() }
 }
 
 struct Settings {

@@ -11,7 +11,7 @@ use crate::policy::admission::{Admission, AdmissionOptions, Ask, Outcome, Report
 use crate::policy::admission::{BreakerOptions, HealthOptions};
 use crate::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState, Skip, Strategy as Rule};
 use crate::policy::snapshot::{Disabled, Health};
-use crate::words::{Capabilities, Priority};
+use crate::words::{Capabilities, ModelKind, Priority};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Health is published this often unless something changed.
@@ -467,6 +467,7 @@ impl World {
 }
 
 const NEEDS: Needs = Needs {
+    kind: ModelKind::Chat,
     output_tokens: None,
     tools: false,
     images: false,

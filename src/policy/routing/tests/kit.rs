@@ -8,7 +8,7 @@ use rand::rngs::SmallRng;
 
 use crate::policy::routing::*;
 use crate::policy::snapshot::{BreakerState, Health, Latency};
-use crate::words::{Capabilities, Price, Priority};
+use crate::words::{Capabilities, ModelKind, Price, Priority};
 
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const MINUTE: Duration = Duration::from_secs(60);
@@ -140,6 +140,7 @@ pub fn every_strategy() -> [Strategy; 8] {
 
 pub fn needs() -> Needs {
     Needs {
+        kind: ModelKind::Chat,
         output_tokens: None,
         tools: false,
         images: false,

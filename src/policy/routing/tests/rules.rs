@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::kit::*;
 use crate::policy::routing::*;
 use crate::policy::snapshot::{BreakerState, Disabled, Gate};
-use crate::words::{Capabilities, FailureClass, Price, Priority};
+use crate::words::{Capabilities, FailureClass, ModelKind, Price, Priority};
 
 const EU: LabelSet = LabelSet(0b01);
 const ZERO_RETENTION: LabelSet = LabelSet(0b10);
@@ -55,11 +55,14 @@ fn a_pinned_call_does_not_cross_a_wall_either() {
 fn every_reason_to_skip_is_told() {
     type Setup = fn(&mut Desk, Instant);
     let later = 90 * SECOND;
-    let cases: [(SkipReason, Option<Duration>, Setup); 13] = [
+    let cases: [(SkipReason, Option<Duration>, Setup); 14] = [
         (SkipReason::NotPinned, None, |desk, _| desk.pinned = Some(1)),
         (SkipReason::Label, None, |desk, _| {
             desk.needs.labels = EU;
             desk.targets[1].labels = EU;
+        }),
+        (SkipReason::Kind, None, |desk, _| {
+            desk.targets[0].capabilities.kind = ModelKind::Embedding;
         }),
         (SkipReason::Tools, None, |desk, _| {
             desk.needs.tools = true;

@@ -37,8 +37,8 @@ impl From<&str> for Wrong {
     }
 }
 
-type Checked<T> = Result<T, Wrong>;
-type Fields = Map<String, Value>;
+pub(super) type Checked<T> = Result<T, Wrong>;
+pub(super) type Fields = Map<String, Value>;
 
 /// The most texts that end an answer.
 const STOPS_MAX: usize = 5;

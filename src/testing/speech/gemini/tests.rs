@@ -382,7 +382,7 @@ async fn keys_models_and_paths_are_googles() {
     assert_eq!(listed["models"][0]["name"], format!("models/{OLD}"));
     let listed = send(&provider, request(VERTEX.to_owned(), Some(("authorization", "Bearer right")))).await.json();
     assert_eq!(listed["publisherModels"][0]["name"], format!("publishers/google/models/{OLD}"));
-    for nowhere in ["embedContent", "generateContents"] {
+    for nowhere in ["embedContents", "generateContents"] {
         let got = send(&provider, request(format!("{STUDIO}/{OLD}:{nowhere}"), key)).await;
         assert!(got.status == 404 && got.body().contains("Error 404 (Not Found)!!1"), "{}", got.body());
     }

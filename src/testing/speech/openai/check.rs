@@ -109,8 +109,8 @@ const MESSAGE_FIELDS: &[&str] = &[
     "tool_calls",
 ];
 
-/// Understands a request, or says what is wrong with it. The model may stand in the address.
-pub(super) fn read(rules: &Rules, addressed: Option<&str>, body: &[u8]) -> Checked<Question> {
+/// Returns a body and the model that it or its address names, where it has nothing but known parameters.
+pub(super) fn begin(parameters: Option<&[&str]>, addressed: Option<&str>, body: &[u8]) -> Checked<(Value, String)> {
     let body: Value = serde_json::from_slice(body).map_err(|_| {
         wrong(None, None, "We could not parse the JSON body of your request. The API expects a JSON payload.")
     })?;
@@ -125,9 +125,16 @@ pub(super) fn read(rules: &Rules, addressed: Option<&str>, body: &[u8]) -> Check
         }
         (None, Some(other)) => return Err(wrong_type("model", "a string", other)),
     };
-    if let Some(known) = rules.parameters {
+    if let Some(known) = parameters {
         only(fields, "", known)?;
     }
+    Ok((body, model))
+}
+
+/// Understands a request, or says what is wrong with it. The model may stand in the address.
+pub(super) fn read(rules: &Rules, addressed: Option<&str>, body: &[u8]) -> Checked<Question> {
+    let (body, model) = begin(rules.parameters, addressed, body)?;
+    let fields = body.as_object().expect("a body that was begun is an object");
     numbers(rules, fields)?;
     let stream = flag(fields, "stream")?.unwrap_or(false);
     let include_usage = stream_options(rules, fields, stream)?;

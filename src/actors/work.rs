@@ -1,0 +1,105 @@
+//! What a call is about: the one place where chat and embeddings differ to the actors that carry it.
+//!
+//! A call, its attempts and the router ask only what all work has. What it is in bytes is the attempt's, in what form
+//! the answer goes back is the call's last step.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::wire::{self, Embedded, Encoded, Ending};
+use crate::words::{ChatRequest, CommitPolicy, EmbedRequest, Error, Failure, Usage};
+
+use super::table::{ProviderSpec, TargetSpec};
+
+/// A request of a caller. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    /// A conversation to be answered.
+    Chat(Arc<ChatRequest>),
+    /// Texts to be embedded.
+    Embed(Arc<EmbedRequest>),
+}
+
+/// What an attempt brought.
+pub(super) enum Brought {
+    /// An answer.
+    Answer(Ending),
+    /// Vectors.
+    Vectors(Embedded),
+}
+
+impl From<ChatRequest> for Work {
+    fn from(request: ChatRequest) -> Self {
+        Self::Chat(Arc::new(request))
+    }
+}
+
+impl From<Arc<ChatRequest>> for Work {
+    fn from(request: Arc<ChatRequest>) -> Self {
+        Self::Chat(request)
+    }
+}
+
+impl From<EmbedRequest> for Work {
+    fn from(request: EmbedRequest) -> Self {
+        Self::Embed(Arc::new(request))
+    }
+}
+
+impl Work {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        match self {
+            Self::Chat(request) => request.check(),
+            Self::Embed(request) => request.check(),
+        }
+    }
+
+    pub(super) fn route(&self) -> &str {
+        match self {
+            Self::Chat(request) => &request.route,
+            Self::Embed(request) => &request.route,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Duration> {
+        match self {
+            Self::Chat(request) => request.deadline,
+            Self::Embed(request) => request.deadline,
+        }
+    }
+
+    /// Returns its session. Texts have no prefix that a target could remember.
+    pub(super) fn session(&self) -> Option<&String> {
+        match self {
+            Self::Chat(request) => request.session.as_ref(),
+            Self::Embed(_) => None,
+        }
+    }
+
+    /// Returns what to do when its stream breaks off.
+    pub(super) fn commit(&self) -> CommitPolicy {
+        match self {
+            Self::Chat(request) => request.commit,
+            Self::Embed(_) => CommitPolicy::Buffered,
+        }
+    }
+
+    /// Encodes it for a target.
+    pub(super) fn encode(&self, provider: &ProviderSpec, target: &TargetSpec) -> Result<Encoded, Failure> {
+        let (dialect, quirks, model) = (provider.dialect, provider.quirks, target.model());
+        match self {
+            Self::Chat(request) => wire::encode(dialect, quirks, request, model, provider.stream_upstream),
+            Self::Embed(request) => wire::encode_embed(dialect, quirks, request, model),
+        }
+    }
+}
+
+impl Brought {
+    /// Returns what it cost, where the provider said so.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        match self {
+            Self::Answer(ending) => ending.usage,
+            Self::Vectors(embedded) => embedded.usage,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Embeddings: what callers of OpenAI's and Google's SDKs send, and what they get.
+
+use super::*;
+use crate::words::{CallId, EmbedRequest, Embeddings, TargetId, Usage};
+
+fn asked(face: Face, body: Value) -> Result<AskedVectors, BadRequest> {
+    let model = (face == Face::Gemini).then_some("m");
+    read_embed(face, model, body.to_string().as_bytes())
+}
+
+fn written(form: VectorForm) -> String {
+    let embeddings = Embeddings {
+        call: CallId(1),
+        vectors: vec![vec![1.0, -0.5], vec![0.1, 2e-3]],
+        target: TargetId::new("p", "m"),
+        model: None,
+        usage: Usage { input: 7, ..Usage::default() },
+        cost_usd: None,
+        attempts: Vec::new(),
+        last_resort: false,
+        notes: Vec::new(),
+    };
+    String::from_utf8(write_embed(form, "asked", &embeddings)).expect("a text")
+}
+
+fn json_of(form: VectorForm) -> Value {
+    serde_json::from_str(&written(form)).expect("JSON")
+}
+
+#[test]
+fn openais_requests_are_read_in_every_form() {
+    for (input, format, dimensions, inputs, form) in [
+        (json!("one"), Value::Null, Value::Null, vec!["one"], VectorForm::Numbers),
+        (json!(["one", "two"]), json!("float"), json!(8), vec!["one", "two"], VectorForm::Numbers),
+        (json!(["one"]), json!("base64"), json!(8.0), vec!["one"], VectorForm::Base64),
+    ] {
+        let body = json!({
+            "model": "m", "input": input, "encoding_format": format, "dimensions": dimensions, "user": "me",
+        });
+        let asked = asked(Face::OpenAiChat, body).expect("a good request");
+        let expected = EmbedRequest {
+            dimensions: (!dimensions.is_null()).then_some(8),
+            extra: [("user".to_owned(), json!("me"))].into_iter().collect(),
+            extra_dialect: Some(Dialect::OpenAiChat),
+            ..EmbedRequest::new("m", inputs)
+        };
+        assert_eq!(asked, AskedVectors { request: expected, form });
+    }
+}
+
+#[test]
+fn geminis_requests_are_read_one_by_one_and_in_a_batch() {
+    let one = |text: &str| {
+        json!({"model": "models/m", "content": {"parts": [{"text": text}]}, "taskType": "RETRIEVAL_QUERY",
+            "outputDimensionality": 8})
+    };
+    let request = |inputs: &[&str]| EmbedRequest {
+        dimensions: Some(8),
+        extra: [("taskType".to_owned(), json!("RETRIEVAL_QUERY"))].into_iter().collect(),
+        extra_dialect: Some(Dialect::Gemini),
+        ..EmbedRequest::new("m", inputs.iter().copied())
+    };
+    let single = asked(Face::Gemini, one("one"));
+    assert_eq!(single, Ok(AskedVectors { request: request(&["one"]), form: VectorForm::One }));
+    let batch = asked(Face::Gemini, json!({"requests": [one("one"), one("two")]}));
+    assert_eq!(batch, Ok(AskedVectors { request: request(&["one", "two"]), form: VectorForm::Batch }));
+}
+
+#[test]
+fn what_cannot_be_embedded_is_refused_by_the_fields_name() {
+    let one = |dimensions: u32| json!({"content": {"parts": [{"text": "a"}]}, "outputDimensionality": dimensions});
+    for (face, body, field) in [
+        (Face::OpenAiChat, json!({"model": "m"}), "input"),
+        (Face::OpenAiChat, json!({"input": "a"}), "model"),
+        (Face::OpenAiChat, json!({"model": "m", "input": {}}), "input"),
+        (Face::OpenAiChat, json!({"model": "m", "input": [1, 2]}), "input[0]"),
+        (Face::OpenAiChat, json!({"model": "m", "input": ["a", [1, 2]]}), "input[1]"),
+        (Face::OpenAiChat, json!({"model": "m", "input": "a", "encoding_format": "md5"}), "encoding_format"),
+        (Face::OpenAiChat, json!({"model": "m", "input": "a", "dimensions": -1}), "dimensions"),
+        (Face::Gemini, json!({}), "content"),
+        (Face::Gemini, json!({"requests": []}), "requests"),
+        (Face::Gemini, json!({"content": {"parts": [{"inlineData": {}}]}}), "content.parts[0]"),
+        (Face::Gemini, json!({"requests": [one(8), one(9)]}), "requests[1]"),
+    ] {
+        assert_eq!(asked(face, body.clone()).map_err(|bad| bad.field), Err(field.to_owned()), "{body}");
+    }
+    let tokens = asked(Face::OpenAiChat, json!({"model": "m", "input": [[1, 2]]})).expect_err("tokens");
+    assert!(tokens.problem.contains("send the text itself"), "{tokens}");
+}
+
+#[test]
+fn vectors_are_written_in_the_form_that_was_asked_for() {
+    let usage = json!({"prompt_tokens": 7, "total_tokens": 7});
+    let entry = |index: u32, embedding: Value| json!({"object": "embedding", "index": index, "embedding": embedding});
+    let text = written(VectorForm::Numbers);
+    assert!(
+        text.contains("[1.0,-0.5]") && text.contains("[0.1,0.002]"),
+        "no digit that a number does not need: {text}"
+    );
+    let numbers = json_of(VectorForm::Numbers);
+    assert_eq!((&numbers["data"][0], &numbers["usage"]), (&entry(0, json!([1.0, -0.5])), &usage));
+    // The bytes of 1.0 are 00 00 80 3f, of -0.5 00 00 00 bf.
+    let data = [entry(0, json!("AACAPwAAAL8=")), entry(1, json!("zczMPW8SAzs="))];
+    let base64 = json!({"object": "list", "data": data, "model": "asked", "usage": usage});
+    assert_eq!(json_of(VectorForm::Base64), base64);
+    let google = json!({"promptTokenCount": 7});
+    assert_eq!(json_of(VectorForm::One), json!({"embedding": {"values": [1.0, -0.5]}, "usageMetadata": google}));
+    assert_eq!(json_of(VectorForm::Batch)["embeddings"][0], json!({"values": [1.0, -0.5]}));
+    assert_eq!(json_of(VectorForm::Batch)["embeddings"].as_array().map(Vec::len), Some(2));
+}

@@ -1,0 +1,108 @@
+//! Texts to be turned into vectors, and the vectors.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::{AttemptRecord, CallId, Dialect, Error, Note, Priority, TargetId, Usage};
+
+/// Texts to be embedded, in no provider's dialect.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EmbedRequest {
+    /// Name of the route that may serve the call, or `provider/model` for exactly one target. Vectors of two models
+    /// cannot be compared: whoever keeps them names a route whose embedding models are one model at several places.
+    pub route: String,
+    /// The texts, none of them empty: each becomes one vector.
+    pub inputs: Vec<String>,
+    /// How many numbers a vector is to have; `None` leaves it to the model. An answer of another length is unusable.
+    pub dimensions: Option<u32>,
+    /// How much a second is worth to this caller.
+    pub priority: Priority,
+    /// Time for the whole call, over all its attempts, from when the runtime accepts it; `None` takes the
+    /// configured one.
+    pub deadline: Option<Duration>,
+    /// Labels a target must carry to serve this call. They are walls: nothing crosses.
+    pub labels: Vec<String>,
+    /// Free text for the caller's own accounting; never sent.
+    pub tags: BTreeMap<String, String>,
+    /// Provider-specific fields that go as they are: into the request's body, or in Gemini's dialect with every text. A
+    /// field that the runtime itself writes (`model`, `input`, …) cannot be overridden.
+    pub extra: Map<String, Value>,
+    /// The dialect that `extra` is written in: a target of another gets none of it. `None` sends it to all.
+    pub extra_dialect: Option<Dialect>,
+}
+
+impl EmbedRequest {
+    /// Returns a request for a route and some texts.
+    pub fn new<T: Into<String>>(route: impl Into<String>, inputs: impl IntoIterator<Item = T>) -> Self {
+        Self { route: route.into(), inputs: inputs.into_iter().map(Into::into).collect(), ..Self::default() }
+    }
+
+    /// Checks what no provider could accept.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the field.
+    pub fn check(&self) -> Result<(), Error> {
+        let invalid = |field: String, problem: &str| Err(Error::Invalid { field, problem: problem.into() });
+        if self.inputs.is_empty() {
+            return invalid("inputs".into(), "is empty; name at least one text");
+        }
+        if let Some(at) = self.inputs.iter().position(String::is_empty) {
+            return invalid(format!("inputs[{at}]"), "is empty; no model embeds nothing");
+        }
+        if self.dimensions == Some(0) {
+            return invalid("dimensions".into(), "is 0; leave it out for the model's own number");
+        }
+        if self.deadline.is_some_and(|deadline| deadline.is_zero()) {
+            return invalid("deadline".into(), "is zero; leave it out for the configured one");
+        }
+        Ok(())
+    }
+}
+
+/// The vectors of some texts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embeddings {
+    /// The call, for `why`.
+    pub call: CallId,
+    /// A vector for each text, in the texts' order; all of one length, every number finite.
+    pub vectors: Vec<Vec<f32>>,
+    /// Who answered.
+    pub target: TargetId,
+    /// The model's name as the provider spelled it in the answer, where it did.
+    pub model: Option<Arc<str>>,
+    /// Tokens of the winning attempt.
+    pub usage: Usage,
+    /// What all attempts of the call cost together, in dollars; `None` while the winner's price is unknown.
+    pub cost_usd: Option<f64>,
+    /// Every attempt in the order they were started.
+    pub attempts: Vec<AttemptRecord>,
+    /// Whether every target was ill and one was asked as a last resort.
+    pub last_resort: bool,
+    /// What of the request the target could not take as it was.
+    pub notes: Vec<Note>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_provider_could_embed_is_refused_by_the_fields_name() {
+        let good = EmbedRequest::new("embed", ["a", "b"]);
+        assert_eq!(good.check(), Ok(()));
+        for (field, bad) in [
+            ("inputs", EmbedRequest { inputs: Vec::new(), ..good.clone() }),
+            ("inputs[1]", EmbedRequest::new("embed", ["a", ""])),
+            ("dimensions", EmbedRequest { dimensions: Some(0), ..good.clone() }),
+            ("deadline", EmbedRequest { deadline: Some(Duration::ZERO), ..good.clone() }),
+        ] {
+            match bad.check() {
+                Err(Error::Invalid { field: named, .. }) => assert_eq!(named, field),
+                other => panic!("{field}: {other:?}"),
+            }
+        }
+    }
+}
