@@ -60,7 +60,8 @@ fn from_environment() -> Result<Loaded, String> {
         }
     }
     if found.is_empty() {
-        let variables: Vec<&str> = presets().iter().filter_map(|preset| preset.env).collect();
+        let mut variables: Vec<&str> = presets().iter().filter_map(|preset| preset.env).collect();
+        variables.dedup();
         return Err(format!(
             "there is no {USUAL} here, and no provider's key in the environment.\n\
              Set one of {},\nname a file by --config FILE, or try everything without a key: standin serve --drill",
