@@ -234,10 +234,10 @@ impl Runtime {
     ///
     /// # Errors
     /// If there is no such route.
-    pub fn estimate_tokens(&self, request: &ChatRequest) -> Result<u64, Error> {
+    pub fn estimate_tokens(&self, request: ChatRequest) -> Result<u64, Error> {
         let table = self.shared.table();
         let route = table.route(&request.route)?;
-        Ok(u64::from(table.estimate(route, Arc::new(request.clone()))))
+        Ok(u64::from(table.estimate(route, request)))
     }
 
     /// Returns what became of a recent call: what was planned, scored, refused, waited for. The recorder remembers

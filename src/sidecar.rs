@@ -53,7 +53,7 @@ impl Sidecar {
     /// # Errors
     /// If a field is not right, or an address is taken; the error names the field.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        settings.check()?;
+        let targets = settings.check()?;
         let tls = settings.server.tls.as_ref().map(listen::acceptor).transpose()?;
         let listener = listen::bind("server.listen", settings.server.listen).await?;
         let admin = match settings.server.admin {
@@ -64,7 +64,7 @@ impl Sidecar {
         let connections_max = u32::try_from(settings.server.connections_max).unwrap_or(u32::MAX >> 3);
         let (stopping, stop) = watch::channel(false);
         let mut sidecar = Self {
-            state: Arc::new(State::new(runtime, &settings)),
+            state: Arc::new(State::new(runtime, Current::new(&settings, &targets))),
             address: local(&listener)?,
             admin: admin.as_ref().map(local).transpose()?,
             stopping,
@@ -115,9 +115,9 @@ impl Sidecar {
     /// # Errors
     /// If a field is not right: everything stays as it was.
     pub async fn reload(&self, settings: Settings) -> Result<(), StartError> {
-        settings.check()?;
+        let targets = settings.check()?;
         self.state.runtime.reconfigure(settings.runtime.clone()).await?;
-        self.state.replace(Current::new(&settings));
+        self.state.replace(Current::new(&settings, &targets));
         Ok(())
     }
 

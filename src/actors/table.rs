@@ -16,7 +16,7 @@ use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
 use crate::policy::routing::{Candidate, LabelSet, Needs, RouteOptions};
 use crate::policy::snapshot::Disabled;
-use crate::policy::tokens::{Measure, Prompt, PromptSize, Vocabulary};
+use crate::policy::tokens::{Measure, Prompt, PromptSize, Vocabulary, Weights};
 use crate::policy::trim::{Cut, OverWindow, budget, fits};
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::{Model, Quirks};
@@ -153,6 +153,16 @@ impl Target {
 
     pub(crate) fn id(&self) -> &TargetId {
         &self.spec().id
+    }
+
+    /// Returns what a prompt's features cost here, as far as is known now.
+    fn weights(&self) -> Weights {
+        self.provider.slot.weights(self.index)
+    }
+
+    /// Returns a request's size by this target's measure.
+    fn prompt<'a>(&self, asked: &'a Asked) -> &'a Prompt {
+        asked.prompt(self.spec().vocabulary.measure())
     }
 
     /// Tells whether its provider says that the model is gone.
@@ -382,12 +392,10 @@ impl Table {
 
     /// Estimates the prompt of a request as the route's first target counts.
     pub(crate) fn estimate(&self, route: &Route, work: impl Into<Work>) -> u32 {
-        let asked = self.ask(route, work);
-        route.members.first().map_or(0, |member| {
-            let slot = &self.targets[member.target].provider.slot;
-            let prompt = asked.prompt(self.targets[member.target].spec().vocabulary.measure());
-            slot.weights(self.targets[member.target].index).tokens(&prompt.whole)
-        })
+        // Nothing is to be cut, so that no message is counted by itself; and one measure is enough.
+        let asked = Asked { work: work.into(), by_message: false, prompts: Default::default() };
+        let first = route.members.first().map(|member| &self.targets[member.target]);
+        first.map_or(0, |target| target.weights().tokens(&target.prompt(&asked).whole))
     }
 
     /// Counts a request as the targets of a route measure it.
@@ -395,7 +403,7 @@ impl Table {
         let by_message = route.spec.over_window == OverWindow::Trim;
         let asked = Asked { work: work.into(), by_message, prompts: Default::default() };
         for member in &route.members {
-            asked.prompt(self.targets[member.target].spec().vocabulary.measure());
+            self.targets[member.target].prompt(&asked);
         }
         asked
     }
@@ -404,8 +412,7 @@ impl Table {
     pub(crate) fn fit(&self, target: usize, route: &Route, asked: &Asked, cuts: u32) -> Fitted {
         let target = &self.targets[target];
         let spec = target.spec();
-        let weights = target.provider.slot.weights(target.index);
-        let prompt = asked.prompt(spec.vocabulary.measure());
+        let (weights, prompt) = (target.weights(), target.prompt(asked));
         let tokens = weights.tokens(&prompt.whole);
         let uncut = Fitted { size: prompt.whole, tokens, cut: None, left_out: 0 };
         let (can, (messages, output_max)) = (&spec.capabilities, asked.conversation());

@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use crate::words::{Capabilities, Date, ModelKind, Price};
+use crate::words::{Capabilities, Date, ModelKind, Price, without_path};
 
 /// The data: one model a line, columns parted by tabs, named in its head.
 const DATA: &str = include_str!("models.tsv");
@@ -64,8 +64,7 @@ pub fn find_at(vendors: &[&str], name: &str) -> Option<&'static Model> {
 pub fn family(name: &str) -> String {
     let known = |name: &str| find(name).map(|model| model.id);
     let Some(id) = known(name) else {
-        let last = name.rsplit('/').next().unwrap_or(name);
-        return undated(&last.to_ascii_lowercase().replace('@', "-")).to_owned();
+        return undated(&without_path(name).to_ascii_lowercase().replace('@', "-")).to_owned();
     };
     known(undated(id)).unwrap_or(id).to_owned()
 }
@@ -77,7 +76,7 @@ pub fn kind(name: &str) -> ModelKind {
 
 fn find_among(name: &str, fits: impl Fn(&Model) -> bool) -> Option<&'static Model> {
     let name = name.to_ascii_lowercase();
-    let last = name.rsplit('/').next().unwrap_or(&name);
+    let last = without_path(&name);
     let plain = without_variant(last.split('@').next().unwrap_or(last));
     let known = |name: &str| MODELS.iter().find(|model| is_spelled(model.id, name) && fits(model));
     [name.as_str(), last, plain, undated(plain)].into_iter().find_map(known)

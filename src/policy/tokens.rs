@@ -20,6 +20,7 @@ mod tests;
 
 pub use size::{Prompt, PromptSize};
 
+use crate::words::without_path;
 use size::{FEATURES, Feature};
 
 /// Whose vocabulary a model reads with, as far as estimates differ.
@@ -67,7 +68,7 @@ impl Vocabulary {
     /// Returns a model's vocabulary, by who makes it, where that is known, and by its name.
     pub fn of(vendor: Option<&str>, model: &str) -> Self {
         let model = model.to_ascii_lowercase();
-        let name = model.rsplit('/').next().unwrap_or(&model);
+        let name = without_path(&model);
         let starts = |prefixes: &[&str]| prefixes.iter().any(|prefix| name.starts_with(prefix));
         match vendor {
             Some("openai") => Self::of_openai(name),

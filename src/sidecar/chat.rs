@@ -82,7 +82,7 @@ pub(super) async fn embed(
 }
 
 /// Finds the route a caller asks for, if it may.
-fn lead(current: &Current, client: Option<&Client>, face: Face, route: &mut String) -> Result<(), Refusal> {
+pub(super) fn lead(current: &Current, client: Option<&Client>, face: Face, route: &mut String) -> Result<(), Refusal> {
     current.route(route);
     if client.is_none_or(|client| client.may(route)) {
         return Ok(());

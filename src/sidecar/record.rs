@@ -51,10 +51,10 @@ impl Record {
             return;
         }
         // A name that no route has is whatever a caller wrote: it is no label.
-        let known = outcome != "invalid";
-        let nobody: Arc<str> = Arc::from("unknown");
-        let route = if known { &self.route } else { &nobody };
-        self.state.metrics.call(route, self.face, outcome, attempts);
+        if outcome == "invalid" {
+            self.route = Arc::from("unknown");
+        }
+        self.state.metrics.call(&self.route, self.face, outcome, attempts);
         if !tracing::enabled!(tracing::Level::INFO) {
             return;
         }
@@ -66,7 +66,7 @@ impl Record {
             attempts.iter().find(|attempt| attempt.won()).map_or((0, 0), |won| (won.usage.input, won.usage.output));
         tracing::info!(
             target: "standin::calls",
-            route = %route,
+            route = %self.route,
             dialect = self.face,
             client = self.client.as_deref(),
             stream = self.stream,

@@ -24,7 +24,7 @@ use super::metrics::Metrics;
 use super::settings::{ServerConfig, Settings};
 use crate::runtime::Runtime;
 use crate::wire::serve::{self, BadRequest, Face, Listing, Refusal, Refused};
-use crate::words::{ChatRequest, Error};
+use crate::words::{ChatRequest, Error, Price, TargetId};
 
 /// What all connections share.
 pub(super) struct State {
@@ -42,9 +42,8 @@ pub(super) struct Current {
 }
 
 impl Current {
-    /// The settings were checked.
-    pub(super) fn new(settings: &Settings) -> Self {
-        let targets = settings.runtime.targets().unwrap_or_default();
+    /// Takes settings that were checked, and the targets that this found.
+    pub(super) fn new(settings: &Settings, targets: &[(TargetId, Option<Price>)]) -> Self {
         let routes = settings.runtime.routes.keys().map(|name| listing(name, "standin"));
         let aliases = settings.runtime.aliases.keys().map(|name| listing(name, "standin"));
         let targets = targets.iter().map(|(target, _)| listing(&target.to_string(), &target.provider));
@@ -54,9 +53,7 @@ impl Current {
             models: routes.chain(aliases).chain(targets).collect(),
         }
     }
-}
 
-impl Current {
     /// Sends a name that nobody has to the default route.
     pub(super) fn route(&self, route: &mut String) {
         if let Some(default) = &self.server.default_route
@@ -76,8 +73,8 @@ fn listing(id: &str, owner: &str) -> Listing {
 }
 
 impl State {
-    pub(super) fn new(runtime: Runtime, settings: &Settings) -> Self {
-        Self { runtime, metrics: Metrics::new(), current: RwLock::new(Arc::new(Current::new(settings))) }
+    pub(super) fn new(runtime: Runtime, current: Current) -> Self {
+        Self { runtime, metrics: Metrics::new(), current: RwLock::new(Arc::new(current)) }
     }
 
     pub(super) fn current(&self) -> Arc<Current> {
@@ -151,10 +148,8 @@ async fn converse(
     stream: bool,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let current = state.current();
-    let client = admitted(&current, head, face)?;
-    let body = read(body, &current.server, face).await?;
-    let asked = serve::read(face, model, stream, &body);
-    let asked = asked.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
+    let (client, body) = enter(&current, head, body, face).await?;
+    let asked = serve::read(face, model, stream, &body).map_err(|bad| misread(face, &bad))?;
     chat::answer(state, &current, head, client, asked).await
 }
 
@@ -167,11 +162,25 @@ async fn embed(
     model: Option<&str>,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let current = state.current();
-    let client = admitted(&current, head, face)?;
-    let body = read(body, &current.server, face).await?;
-    let asked = serve::read_embed(face, model, &body);
-    let asked = asked.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
+    let (client, body) = enter(&current, head, body, face).await?;
+    let asked = serve::read_embed(face, model, &body).map_err(|bad| misread(face, &bad))?;
     chat::embed(state, &current, head, client, asked).await
+}
+
+/// Lets a caller in and takes what it says.
+async fn enter<'c>(
+    current: &'c Current,
+    head: &Parts,
+    body: Incoming,
+    face: Face,
+) -> Result<(Option<&'c Client>, Bytes), Refusal> {
+    let client = admitted(current, head, face)?;
+    Ok((client, read(body, &current.server, face).await?))
+}
+
+/// Says in a caller's dialect what of its body is not understood.
+fn misread(face: Face, bad: &BadRequest) -> Refusal {
+    serve::refuse(face, Refused::Request(bad))
 }
 
 /// Lets a caller in, or says in its dialect why not.
@@ -194,7 +203,7 @@ async fn read(body: Incoming, server: &ServerConfig, face: Face) -> Result<Bytes
         Ok(Err(error)) => format!("the body broke off: {error}"),
         Err(_) => "the body took too long to arrive".to_owned(),
     };
-    Err(serve::refuse(face, Refused::Request(&BadRequest { field: String::new(), problem })))
+    Err(misread(face, &BadRequest { field: String::new(), problem }))
 }
 
 fn models(state: &State, head: &Parts, face: Face, one: Option<&str>) -> Result<Response<ReplyBody>, Refusal> {
@@ -219,12 +228,10 @@ async fn count(
     model: Option<&str>,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let current = state.current();
-    admitted(&current, head, face)?;
-    let body = read(body, &current.server, face).await?;
-    let asked = serve::read(face, model, false, &body);
-    let mut request = asked.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?.request;
-    current.route(&mut request.route);
-    let tokens = state.runtime.estimate_tokens(&request).map_err(|error| serve::refuse(face, Refused::Call(&error)))?;
+    let (client, body) = enter(&current, head, body, face).await?;
+    let mut request = serve::read(face, model, false, &body).map_err(|bad| misread(face, &bad))?.request;
+    chat::lead(&current, client, face, &mut request.route)?;
+    let tokens = state.runtime.estimate_tokens(request).map_err(|error| serve::refuse(face, Refused::Call(&error)))?;
     Ok(bytes(StatusCode::OK, "application/json", serve::count_tokens(face, tokens).into()))
 }
 

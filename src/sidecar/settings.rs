@@ -13,7 +13,7 @@ use toml::{Table, Value};
 
 use super::access::ClientKey;
 use crate::config::{Config, distance};
-use crate::words::ConfigError;
+use crate::words::{ConfigError, Price, TargetId};
 
 /// Everything in the file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -164,11 +164,12 @@ impl From<ConfigError> for SettingsError {
 }
 
 impl Settings {
-    /// Checks everything, and that every route which is named is one that there is.
+    /// Checks everything, and that every route which is named is one that there is. Returns what there is to call: each
+    /// target, and its price, where that is known.
     ///
     /// # Errors
     /// The error names the field.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    pub fn check(&self) -> Result<Vec<(TargetId, Option<Price>)>, ConfigError> {
         self.server.check()?;
         let targets = self.runtime.targets()?;
         let is_known = |name: &str| {
@@ -184,7 +185,7 @@ impl Settings {
             Some((field, route)) => {
                 Err(ConfigError::new(field, format!("there is no route, alias or `provider/model` called `{route}`")))
             }
-            None => Ok(()),
+            None => Ok(targets),
         }
     }
 

@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::Model;
 use super::request::{Notes, unsupported};
-use crate::words::{AssistantPart, ChatRequest, Effort, Failure, Image, Message, UserPart};
+use crate::words::{AssistantPart, ChatRequest, Effort, Failure, Image, Message, UserPart, without_path};
 
 /// A field of a body and its JSON, in which `{}` stands for a word.
 pub(super) type Template = (&'static str, &'static str);
@@ -467,7 +467,7 @@ fn is_about_tools(message: &Message) -> bool {
 
 impl Models {
     fn has(&self, model: &str) -> bool {
-        let name = model.rsplit('/').next().unwrap_or(model);
+        let name = without_path(model);
         let begins = |begin: &&str| {
             let is_digit =
                 |text: &str, at: fn(&[u8]) -> Option<&u8>| at(text.as_bytes()).is_some_and(u8::is_ascii_digit);

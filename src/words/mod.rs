@@ -30,4 +30,5 @@ pub use event::Event;
 pub use failure::{Failure, FailureClass, RetryAfter, Scope};
 pub use limits::{Gauge, Limits};
 pub use reply::{Finished, Note, Piece, Reply, ReplyEvent, StopReason, Usage};
+pub(crate) use target::without_path;
 pub use target::{Capabilities, Dialect, ModelClass, ModelKind, Price, Secret, TargetId};

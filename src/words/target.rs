@@ -27,6 +27,11 @@ impl fmt::Display for TargetId {
     }
 }
 
+/// Returns a model's name without the path that hosts of others' models put before it.
+pub(crate) fn without_path(model: &str) -> &str {
+    model.rsplit('/').next().unwrap_or(model)
+}
+
 /// The way a provider's HTTP speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -19,7 +19,7 @@ pub async fn run(options: super::Check) -> ExitCode {
         Err(problem) => return failed(&problem),
     };
     let config = &loaded.settings.runtime;
-    let targets = match loaded.settings.check().and_then(|()| config.targets()) {
+    let targets = match loaded.settings.check() {
         Ok(targets) => targets,
         Err(error) => return failed(&error),
     };

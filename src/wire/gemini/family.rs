@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::words::{Effort, Note};
+use crate::words::{Effort, Note, without_path};
 
 /// A model's place among its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(super) struct Family {
 impl Family {
     /// Reads a model's name: `gemini-2.5-pro`, `gemini-3-flash-preview`, `gemini-flash-latest`.
     pub(super) fn of(model: &str) -> Self {
-        let name = model.rsplit('/').next().unwrap_or(model);
+        let name = without_path(model);
         let rest = name.strip_prefix("gemini-").unwrap_or_default();
         let number = rest.split('-').next().unwrap_or_default();
         let (major, minor) = number.split_once('.').unwrap_or((number, "0"));

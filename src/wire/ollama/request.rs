@@ -12,7 +12,9 @@ use crate::wire::request::{
     Each, Fields, Notes, arguments_object, check, headers, inline, output_tokens_max, unsupported, write,
 };
 use crate::wire::{Encoded, Model};
-use crate::words::{AssistantPart, ChatRequest, Effort, Failure, Message, ResponseFormat, Tool, ToolChoice, UserPart};
+use crate::words::{
+    AssistantPart, ChatRequest, Effort, Failure, Message, ResponseFormat, Tool, ToolChoice, UserPart, without_path,
+};
 
 /// Models that are told how hard to think; all others are told whether to.
 const GRADED: &str = "gpt-oss";
@@ -81,7 +83,7 @@ fn tools<'a>(request: &'a ChatRequest, notes: &mut Notes) -> Vec<&'a Tool> {
 }
 
 fn think(model: &str, effort: Effort, notes: &mut Notes) -> Value {
-    let name = model.rsplit('/').next().unwrap_or(model);
+    let name = without_path(model);
     let (word, exact) = match (name.starts_with(GRADED), effort) {
         (true, Effort::Minimal) => (json!("low"), false),
         (true, Effort::Low) => (json!("low"), true),

@@ -2,6 +2,7 @@
 //! provider can make one: it is a keyed hash of where it was made, of the answer, and of the tool it calls.
 
 use super::Host;
+use crate::testing::speech::json::{ALPHABET, base64};
 
 /// What every signature begins with.
 const MAGIC: [u8; 8] = [0x12, 0x16, 0x0A, 0x14, 0x01, 0x11, 0x4D, 0x32];
@@ -41,21 +42,6 @@ fn hash(host: Host, id: &[u8], tool: &str) -> u64 {
     let host = [host as u8];
     let all = KEY.iter().chain(&host).chain(id).chain(tool.as_bytes());
     all.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// Writes as base64.
-fn base64(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().fold(0, |bits, byte| bits << 8 | usize::from(*byte)) << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let digit = ALPHABET[bits >> (18 - 6 * place) & 63];
-            text.push(if place > chunk.len() { '=' } else { char::from(digit) });
-        }
-    }
-    text
 }
 
 /// Reads base64 of either alphabet, with padding or without.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::check;
 use crate::testing::speech::fields::{Checked, bad_value, empty_array, missing, number, quoted, wrong, wrong_type};
-use crate::testing::speech::json::{put, quote};
+use crate::testing::speech::json::{base64, put, quote};
 use crate::testing::texts::{Form, Texts};
 
 /// Every parameter of the official API.
@@ -65,7 +65,7 @@ pub(super) fn write(texts: &Texts, out: &mut Vec<u8>) {
         put(out, if at == 0 { "" } else { "," });
         put(out, &format!(r#"{{"object":"embedding","index":{at},"embedding":"#));
         match texts.form {
-            Form::Base64 => quote(out, &base64(&vector)),
+            Form::Base64 => quote(out, &base64(&bytes(&vector))),
             Form::Numbers | Form::One => numbers(&vector, out),
         }
         put(out, "}");
@@ -81,13 +81,7 @@ fn numbers(vector: &[f32], out: &mut Vec<u8>) {
     serde_json::to_writer(out, vector).expect("numbers can always be written to memory");
 }
 
-/// Returns a vector as base64: four bytes a number, the lowest first.
-fn base64(vector: &[f32]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
-    let bits = bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect::<Vec<_>>();
-    let value = |bits: &[u8]| (0..6).fold(0, |value, at| value << 1 | bits.get(at).copied().unwrap_or(0));
-    let mut text: String = bits.chunks(6).map(|bits| char::from(DIGITS[usize::from(value(bits))])).collect();
-    text.extend(std::iter::repeat_n('=', text.len().next_multiple_of(4) - text.len()));
-    text
+/// Returns a vector's bytes: four a number, the lowest first.
+fn bytes(vector: &[f32]) -> Vec<u8> {
+    vector.iter().flat_map(|number| number.to_le_bytes()).collect()
 }
