@@ -473,7 +473,7 @@ impl Account {
         let first = self.first_token?;
         let streamed = usage.output >= TPOT_TOKENS_MIN && self.blocked < BLOCKED_NO_TPOT;
         let tokens = u32::try_from(usage.output.saturating_sub(1)).ok()?;
-        (streamed && self.target.provider.spec.stream_upstream).then(|| now.saturating_duration_since(first) / tokens)
+        (streamed && !self.permit.ticket().whole).then(|| now.saturating_duration_since(first) / tokens)
     }
 
     /// Returns the tokens as the provider counted them; else an estimate, for the answer at four bytes a token. A try

@@ -19,7 +19,7 @@ use super::shared::{CrashHook, Shared, now};
 use super::slot::Permit;
 use super::stream::{ReplyStream, Word};
 use super::table::{Asked, Fitted, Route, Table};
-use super::work::{Brought, Work};
+use super::work::Brought;
 use crate::policy::admission::Ask;
 use crate::policy::failover::{Failover, GiveUp, Planned, Step, Try};
 use crate::policy::routing::{self, Needs, Plan, RouteState, Skip, Sticky, Why};
@@ -386,14 +386,13 @@ impl Driver {
     fn planned(&self, target: usize) -> Option<Planned> {
         let entry = &self.table.targets[target];
         let spec = entry.spec();
-        let whole = matches!(self.asked.work, Work::Chat(_)) && !entry.provider.spec.stream_upstream;
         let first_token_max = match spec.timers.first_token {
             Some(limit) => limit,
-            // One burst: its first token is its last.
-            None if whole => WHOLE_MAX,
             None => {
                 let health = entry.provider.slot.health(entry.index)?;
-                Latency::at(health.first_token_max, self.fit(target, 0).tokens)
+                let whole = self.asked.work.is_whole(&entry.provider.spec);
+                let limit = if whole { health.reply_max } else { health.first_token_max };
+                Latency::at(limit, self.fit(target, 0).tokens)
             }
         };
         let context_tokens_max = spec.capabilities.context_tokens_max;
@@ -441,7 +440,8 @@ impl Driver {
         let target = &self.table.targets[this.target];
         let slot = &target.provider.slot;
         let (reply, permit) = oneshot::channel();
-        let ask = Ask { target: target.index, prompt_tokens, last_resort: this.last_resort };
+        let whole = self.asked.work.is_whole(&target.provider.spec);
+        let ask = Ask { target: target.index, prompt_tokens, whole, last_resort: this.last_resort };
         let asked = slot
             .provider
             .get()
@@ -623,6 +623,3 @@ fn pieces(part: &AssistantPart) -> impl Iterator<Item = Piece> {
     };
     content.into_iter().chain(proof)
 }
-
-/// The most time for an answer that comes as one burst.
-const WHOLE_MAX: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::wire::{self, Embedded, Encoded, Ending};
-use crate::words::{ChatRequest, CommitPolicy, EmbedRequest, Error, Failure, Usage};
+use crate::words::{ChatRequest, CommitPolicy, EmbedRequest, Error, Failure, Original, Usage};
 
 use super::table::{ProviderSpec, TargetSpec};
 
@@ -84,11 +84,23 @@ impl Work {
         }
     }
 
+    /// Tells whether a provider is asked for the whole answer, which then comes in one burst. Unless its configuration
+    /// says otherwise that is what a caller of its own dialect gets who asks for the whole, and nobody else: only in a
+    /// stream can a hanging provider be told from a long thought. Vectors have no other form.
+    pub(super) fn is_whole(&self, provider: &ProviderSpec) -> bool {
+        let Self::Chat(request) = self else { return false };
+        let asked = |original: &Original| !original.stream && provider.dialect.shares_fields(original.dialect);
+        match provider.stream_upstream {
+            Some(streams) => !streams,
+            None => !provider.quirks.stream_only && request.original.as_ref().is_some_and(asked),
+        }
+    }
+
     /// Encodes it for a target.
     pub(super) fn encode(&self, provider: &ProviderSpec, target: &TargetSpec) -> Result<Encoded, Failure> {
         let (dialect, quirks, model) = (provider.dialect, provider.quirks, target.model());
         match self {
-            Self::Chat(request) => wire::encode(dialect, quirks, request, model, provider.stream_upstream),
+            Self::Chat(request) => wire::encode(dialect, quirks, request, model, !self.is_whole(provider)),
             Self::Embed(request) => wire::encode_embed(dialect, quirks, request, model),
         }
     }

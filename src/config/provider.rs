@@ -62,8 +62,9 @@ pub struct ProviderConfig {
     /// Headers sent with every request. Not for keys: they would be printed.
     pub headers: BTreeMap<String, String>,
     /// Whether a whole answer, too, is asked for as a stream: only so can a hanging provider be told from a long
-    /// thought. On.
-    pub stream_upstream: bool,
+    /// thought. Where absent it is, but for a request that came to the sidecar in this provider's own dialect, which
+    /// goes out as it came.
+    pub stream_upstream: Option<bool>,
     /// How connections are made.
     pub transport: TransportOptions,
     /// Tuning of its breakers.
@@ -188,7 +189,7 @@ impl Default for ProviderConfig {
             labels: Vec::new(),
             domain: None,
             headers: BTreeMap::new(),
-            stream_upstream: true,
+            stream_upstream: None,
             transport: TransportOptions::default(),
             breaker: BreakerOptions::default(),
             health: HealthOptions::default(),

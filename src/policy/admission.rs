@@ -71,6 +71,8 @@ pub struct Ask {
     pub target: usize,
     /// Length of the prompt.
     pub prompt_tokens: u32,
+    /// Whether the answer comes whole, in one burst.
+    pub whole: bool,
     /// Whether no other target can serve: then an open breaker lets one through.
     pub last_resort: bool,
 }
@@ -94,6 +96,8 @@ pub struct Ticket {
     pub started: Instant,
     /// Length of the prompt.
     pub prompt_tokens: u32,
+    /// Whether the answer comes whole, in one burst.
+    pub whole: bool,
     /// Age without content at which [`Report::Overdue`] is due.
     pub overdue_after: Duration,
     /// Length of a gap between tokens at which [`Report::Gap`] is due.
@@ -345,7 +349,7 @@ impl Admission {
         target.last_used = Some(now);
         self.serial += 1;
         let (pass, transition) = target.breaker.admit(self.serial, ask.last_resort, now);
-        let timers = target.health.timers(ask.prompt_tokens, now);
+        let timers = target.health.timers(ask.prompt_tokens, ask.whole, now);
         self.tell(ask.target, transition);
         Ok(Ticket {
             serial: pass.serial,
@@ -356,6 +360,7 @@ impl Admission {
             last_resort: pass.last_resort,
             started: now,
             prompt_tokens: ask.prompt_tokens,
+            whole: ask.whole,
             overdue_after: timers.overdue_after,
             gap_overdue_after: timers.gap_overdue_after,
             used,
@@ -370,6 +375,7 @@ impl Admission {
         let circumstances = Circumstances {
             started: ticket.started,
             prompt_tokens: ticket.prompt_tokens,
+            whole: ticket.whole,
             closed: target.breaker.state() == BreakerState::Closed,
             offline,
         };
@@ -468,9 +474,12 @@ impl Admission {
             failure_rate_prior: health.failure_rate_prior(),
             evidence: health.evidence(now),
             ttft: health.ttft(now),
+            reply: health.reply(now),
             tpot: health.tpot(now),
             ttft_baseline_p50: health.ttft_baseline().p50,
-            first_token_max: health.timers(0, now).first_token_max,
+            reply_baseline_p50: health.reply_baseline().p50,
+            first_token_max: health.timers(0, false, now).first_token_max,
+            reply_max: health.timers(0, true, now).first_token_max,
             detect: health.detect(now),
             in_flight,
             in_flight_max,

@@ -26,6 +26,12 @@ const DETECT_PRIOR_MASS: f64 = 2.0;
 const DETECT_MAX: Duration = Duration::from_secs(600);
 /// Guess of the time per output token.
 const PER_TOKEN_PRIOR: Duration = Duration::from_millis(20);
+/// Guess of what a whole answer takes beyond its first token: 200 tokens.
+const REST_PRIOR: Duration = Duration::from_secs(4);
+/// Limits of the time for a whole answer: nobody knows how long it is going to be.
+const REPLY_MAX: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
+/// A whole answer is given up after so many times its p99.
+const REPLY_P99_MAX: u32 = 3;
 /// No median is believed to be longer: it is what the histogram holds.
 const MEDIAN_MAX: Duration = Duration::from_secs(600);
 /// An attempt is overdue after twice the p99, but not before this.
@@ -153,6 +159,8 @@ pub struct Circumstances {
     pub started: Instant,
     /// Length of its prompt.
     pub prompt_tokens: u32,
+    /// Whether its answer comes whole, in one burst: its first token is its last.
+    pub whole: bool,
     /// Whether the target's breaker is Closed: only then a latency is normal.
     pub closed: bool,
     /// Whether the local network is down: then no connect failure is the provider's.
@@ -197,9 +205,10 @@ pub struct TargetHealth {
     slow: Cusum,
     failure_rate: DecayedMean,
     detect: DecayedMean,
-    ttft: Window,
+    ttft: Tempo,
+    /// Of answers that come whole.
+    reply: Tempo,
     tpot: Window,
-    baseline: Baseline,
     bursts: Bursts,
     /// Weight of connect failures by the time they counted, for `take_back`.
     connects: VecDeque<(Instant, f64)>,
@@ -219,9 +228,9 @@ impl TargetHealth {
             slow: Cusum::new(&options.slow, now),
             failure_rate: DecayedMean::new(options.failure_rate_prior, options.failure_rate_prior_mass, 1.0, now),
             detect: DecayedMean::new(DETECT_PRIOR.as_secs_f64(), DETECT_PRIOR_MASS, DETECT_MAX.as_secs_f64(), now),
-            ttft: Window::new(Scale::FirstToken, median, now),
+            ttft: Tempo::new(median, now),
+            reply: Tempo::new((median + REST_PRIOR).min(MEDIAN_MAX), now),
             tpot: Window::new(Scale::PerToken, PER_TOKEN_PRIOR, now),
-            baseline: Baseline::new(Scale::FirstToken, median, now),
             bursts: Bursts::default(),
             connects: VecDeque::new(),
         }
@@ -255,7 +264,7 @@ impl TargetHealth {
                 if matches!(progress, Progress::Waiting | Progress::Overdue(_)) {
                     // Its age is a lower bound above the hedge's trigger; dropping it would let the trigger drift down.
                     let age = now.saturating_duration_since(attempt.started);
-                    self.ttft.record(plain(age, attempt.prompt_tokens), now);
+                    self.tempo(attempt.whole).window.record(plain(age, attempt.prompt_tokens), now);
                     self.answered(true, now);
                 }
                 Evidence::NONE
@@ -322,7 +331,12 @@ impl TargetHealth {
 
     /// Returns the time to first token, for a prompt of no length.
     pub fn ttft(&self, now: Instant) -> Latency {
-        self.ttft.latency(now)
+        self.ttft.window.latency(now)
+    }
+
+    /// Returns the time to a whole answer that comes in one burst, for a prompt of no length.
+    pub fn reply(&self, now: Instant) -> Latency {
+        self.reply.window.latency(now)
     }
 
     /// Returns the time per output token.
@@ -332,21 +346,33 @@ impl TargetHealth {
 
     /// Returns the time to first token while healthy, for a prompt of no length.
     pub fn ttft_baseline(&self) -> Latency {
-        self.baseline.latency()
+        self.ttft.baseline.latency()
     }
 
-    /// Returns the timers of an attempt that starts now.
-    pub fn timers(&self, prompt_tokens: u32, now: Instant) -> Timers {
-        let ttft = self.ttft(now);
-        let (min, max) = match self.class {
-            ModelClass::Chat => (Duration::from_secs(8), Duration::from_secs(30)),
-            ModelClass::Reasoning => (Duration::from_secs(60), Duration::from_secs(300)),
+    /// Returns the time to a whole answer while healthy, for a prompt of no length.
+    pub fn reply_baseline(&self) -> Latency {
+        self.reply.baseline.latency()
+    }
+
+    /// Returns the timers of an attempt that starts now; `whole` if its answer comes in one burst.
+    pub fn timers(&self, prompt_tokens: u32, whole: bool, now: Instant) -> Timers {
+        let latency = if whole { self.reply(now) } else { self.ttft(now) };
+        let (patience, (min, max)) = match self.class {
+            _ if whole => (latency.p99 * REPLY_P99_MAX, REPLY_MAX),
+            ModelClass::Chat => (latency.p50.mul_f64(MODEL_P999), (Duration::from_secs(8), Duration::from_secs(30))),
+            ModelClass::Reasoning => {
+                (latency.p50.mul_f64(MODEL_P999), (Duration::from_secs(60), Duration::from_secs(300)))
+            }
         };
         Timers {
-            overdue_after: Latency::at(ttft.p99 * 2, prompt_tokens).max(OVERDUE_MIN),
+            overdue_after: Latency::at(latency.p99 * 2, prompt_tokens).max(OVERDUE_MIN),
             gap_overdue_after: self.tpot(now).p50.mul_f64(MODEL_P999).max(GAP_OVERDUE_MIN),
-            first_token_max: Latency::at(ttft.p50.mul_f64(MODEL_P999).clamp(min, max), prompt_tokens),
+            first_token_max: Latency::at(patience.clamp(min, max), prompt_tokens),
         }
+    }
+
+    fn tempo(&mut self, whole: bool) -> &mut Tempo {
+        if whole { &mut self.reply } else { &mut self.ttft }
     }
 
     fn count(&mut self, evidence: Evidence, now: Instant) {
@@ -379,14 +405,17 @@ impl TargetHealth {
         *progress = Progress::Flowing;
         self.bursts.content(attempt.started);
         match after.map(|after| plain(after, attempt.prompt_tokens)) {
-            Some(ttft) => {
-                self.answered(late || self.baseline.is_exceeded(ttft), now);
-                self.ttft.record(ttft, now);
+            Some(latency) => {
+                let exceeded = self.tempo(attempt.whole).baseline.is_exceeded(latency);
+                self.answered(late || exceeded, now);
+                let (slow, degraded) = (self.is_slow(now), self.is_degraded(now));
+                let tempo = self.tempo(attempt.whole);
+                tempo.window.record(latency, now);
                 // Until it is measured the baseline learns from slow answers too, or a target that is slower than the
                 // prior would stay slow for ever.
-                let normal = !self.is_slow(now) || !self.baseline.is_measured();
-                if attempt.closed && !self.is_degraded(now) && normal {
-                    self.baseline.record(ttft, now);
+                let normal = !slow || !tempo.baseline.is_measured();
+                if attempt.closed && !degraded && normal {
+                    tempo.baseline.record(latency, now);
                 }
             }
             None if late => self.answered(true, now),
@@ -463,6 +492,20 @@ fn stall(progress: &mut Progress) -> Evidence {
 /// Returns the time to first token as it would be for a prompt of no length.
 fn plain(ttft: Duration, prompt_tokens: u32) -> Duration {
     ttft.div_f64(Latency::prompt_factor(prompt_tokens))
+}
+
+/// How long answers take, of late and while all was well.
+#[derive(Clone, Debug)]
+struct Tempo {
+    window: Window,
+    baseline: Baseline,
+}
+
+impl Tempo {
+    fn new(median: Duration, now: Instant) -> Self {
+        let scale = Scale::FirstToken;
+        Self { window: Window::new(scale, median, now), baseline: Baseline::new(scale, median, now) }
+    }
 }
 
 /// A mean that forgets, with each event and with time, and returns to its prior: a decayed Beta posterior where the

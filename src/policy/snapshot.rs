@@ -120,12 +120,18 @@ pub struct Health {
     pub evidence: f64,
     /// Time to first token.
     pub ttft: Latency,
+    /// Time to the whole answer, where it comes in one burst.
+    pub reply: Latency,
     /// Time per output token.
     pub tpot: Latency,
     /// Slow baseline: time to first token while healthy.
     pub ttft_baseline_p50: Duration,
+    /// The same of answers that come in one burst.
+    pub reply_baseline_p50: Duration,
     /// The most time until an attempt's first token, for a prompt of no length, unless the user says otherwise.
     pub first_token_max: Duration,
+    /// The same of answers that come in one burst.
+    pub reply_max: Duration,
     /// Decayed mean age at which failed attempts failed.
     pub detect: Duration,
     /// Attempts in flight.

@@ -103,6 +103,7 @@ impl Cut {
             at += 1;
             !self.leaves_out(at - 1, message)
         });
+        request.original = None;
         request
     }
 }

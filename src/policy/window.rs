@@ -21,7 +21,7 @@ pub const MODEL_P999: f64 = 6.385_7;
 
 /// Samples from which a quantile is measured: so many that it lies below the largest one with 95 % certainty,
 /// ln .05 / ln q (29 for p90, 59 for p95, 299 for p99); 8 do for a median.
-const P50_SAMPLES: u32 = 8;
+pub(super) const P50_SAMPLES: u32 = 8;
 const P90_SAMPLES: u32 = 29;
 const P95_SAMPLES: u32 = 59;
 const P99_SAMPLES: u32 = 299;

@@ -20,6 +20,10 @@ use crate::words::{
     AssistantPart, CallId, ChatRequest, EmbedRequest, Error, Finished, Priority, Reply, ReplyEvent, TargetId,
 };
 
+/// The one header of a caller that goes on, and to a provider of its dialect alone: without it fields of the body are
+/// refused there.
+const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+
 /// Tells answers apart: their ids are made of it and of the time.
 static ANSWERS: AtomicU64 = AtomicU64::new(0);
 
@@ -38,6 +42,10 @@ pub(super) async fn answer(
     let Wishes { priority, deadline, session, labels, tags, streams } = wishes;
     let session = session.or_else(|| request.session.take());
     request = ChatRequest { priority, deadline, session, labels, tags, ..request };
+    if face == Face::Anthropic {
+        let asked_for = head.headers.get_all(&BETA).iter().map(|value| (BETA, value.clone()));
+        request.extra_headers.extend(asked_for);
+    }
     let streams = streams.unwrap_or(current.server.streams);
     let mut record = record(state, client, face, &request.route, stream);
     let (created, seed) = stamp();

@@ -13,6 +13,7 @@ mod draft;
 mod decode;
 pub mod quirks;
 mod request;
+mod original;
 mod openai;
 mod responses;
 mod anthropic;
@@ -93,13 +94,18 @@ pub fn encode<'a>(
     streaming: bool,
 ) -> Result<Encoded, Failure> {
     let model = model.into();
-    match dialect {
+    let mut encoded = match dialect {
         Dialect::OpenAiChat => openai::encode(quirks, request, model, streaming),
         Dialect::OpenAiResponses => responses::encode(quirks, request, model, streaming),
         Dialect::AnthropicMessages => anthropic::encode(quirks, request, model, streaming),
         Dialect::Gemini | Dialect::Vertex => gemini::encode(dialect, request, model, streaming),
         Dialect::Ollama => ollama::encode(request, model, streaming),
+    }?;
+    if request::is_theirs(dialect, request) {
+        let headers = request.extra_headers.iter();
+        encoded.headers.extend(headers.map(|(name, value)| (name.clone(), value.clone())));
     }
+    Ok(encoded)
 }
 
 /// Puts a key into the headers the way a provider wants it, marked sensitive so that no log prints it.

@@ -63,7 +63,7 @@ pub struct Quirks {
     /// Whether it counts tokens in a stream only when asked to, and takes being asked.
     pub(super) stream_usage: bool,
     /// Whether some of its models only stream: then all do, and the answer is collected here.
-    pub(super) stream_only: bool,
+    pub(crate) stream_only: bool,
 
     /// Ids of tool calls it takes.
     pub(super) ids: IdForm,
@@ -406,6 +406,13 @@ impl Quirks {
     /// because it is known to.
     fn is_among(&self, models: Models, model: Model<'_>) -> bool {
         models.has(model.family) || (model.reasons && models == self.reasoners && models != NONE)
+    }
+
+    /// Tells whether it takes what the dialect says as the dialect says it, but for what it refuses: then a request that
+    /// was written in the dialect can go as it is.
+    pub(super) fn is_plain(&self) -> bool {
+        let words = (self.seed, self.effort, self.required) == (GENERIC.seed, GENERIC.effort, GENERIC.required);
+        words && self.unthinking.is_empty() && self.prefill.is_none() && !self.echoes && self.messages.is_none()
     }
 
     /// Tells whether a model takes a field of the request.

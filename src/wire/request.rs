@@ -210,14 +210,18 @@ pub(super) fn inline(image: &Image) -> Result<(&str, &str), &str> {
     }
 }
 
+/// Tells whether the caller's own fields and headers are meant for a dialect.
+pub(super) fn is_theirs(dialect: Dialect, request: &ChatRequest) -> bool {
+    request.extra_dialect.is_none_or(|theirs| dialect.shares_fields(theirs))
+}
+
 /// Returns the caller's own fields, where the target's dialect is theirs; what is left out is noted.
 pub(super) fn extra<'a>(
     dialect: Dialect,
     request: &'a ChatRequest,
     notes: &mut Notes,
 ) -> Option<&'a Map<String, Value>> {
-    let ours = request.extra_dialect.is_none_or(|theirs| dialect.shares_fields(theirs));
-    notes.keep(ours, "extra", Some(&request.extra).filter(|extra| !extra.is_empty()))
+    notes.keep(is_theirs(dialect, request), "extra", Some(&request.extra).filter(|extra| !extra.is_empty()))
 }
 
 /// Joins the caller's own settings to ours, which hold.

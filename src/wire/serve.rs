@@ -13,6 +13,7 @@ mod gemini;
 mod lists;
 mod node;
 mod openai;
+mod original;
 mod out;
 mod reading;
 mod refusal;
@@ -27,9 +28,10 @@ pub use writer::Writer;
 
 use std::fmt;
 
+use bytes::Bytes;
 use node::Object;
 
-use crate::words::{ChatRequest, CommitPolicy, Dialect, Note};
+use crate::words::{ChatRequest, CommitPolicy, Dialect, Note, Original};
 
 /// The dialect a caller speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -155,21 +157,22 @@ impl std::error::Error for BadRequest {}
 ///
 /// [`BadRequest`] names the field that cannot be understood. Values that merely no provider would accept are left to
 /// [`ChatRequest::check`] and to the providers.
-pub fn read(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &[u8]) -> Result<Asked, BadRequest> {
-    let body = Object::parse(body)?;
-    let asked = match face {
-        Face::OpenAiChat => openai::read(body, path_model),
-        Face::OpenAiResponses => responses::read(body, path_model),
-        Face::Anthropic => anthropic::read(body, path_model),
-        Face::Gemini => gemini::read(body, path_model),
-    };
-    asked.map(|mut asked| {
-        asked.stream |= stream_by_path;
-        asked.request.commit = CommitPolicy::Fail;
-        asked.request.extra_dialect = Some(face.dialect());
-        reading::name_results(&mut asked.request.messages);
-        asked
-    })
+pub fn read(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &Bytes) -> Result<Asked, BadRequest> {
+    let object = Object::parse(body)?;
+    let original = original::of(face, body, &object);
+    let mut asked = match face {
+        Face::OpenAiChat => openai::read(object, path_model),
+        Face::OpenAiResponses => responses::read(object, path_model),
+        Face::Anthropic => anthropic::read(object, path_model),
+        Face::Gemini => gemini::read(object, path_model),
+    }?;
+    asked.stream |= stream_by_path;
+    asked.request.commit = CommitPolicy::Fail;
+    asked.request.extra_dialect = Some(face.dialect());
+    asked.request.original =
+        original.filter(|_| original::holds(&asked)).map(|original| Original { stream: asked.stream, ..original });
+    reading::name_results(&mut asked.request.messages);
+    Ok(asked)
 }
 
 #[cfg(test)]

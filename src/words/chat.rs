@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::{Dialect, Error};
+use super::{Dialect, Error, Original};
 
 /// One request of a caller, in no provider's dialect.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,8 +46,12 @@ pub struct ChatRequest {
     /// Provider-specific fields that are put into the request's body as they are. A field the runtime itself
     /// writes (`model`, `messages`, `stream`, …) cannot be overridden.
     pub extra: Map<String, Value>,
+    /// Headers that belong to `extra`: what of it is asked for in advance (`anthropic-beta`). Not for keys.
+    pub extra_headers: HeaderMap,
     /// The dialect that `extra` is written in: a target of another gets none of it. `None` sends it to all.
     pub extra_dialect: Option<Dialect>,
+    /// The same request as its caller wrote it, for targets that speak the caller's dialect. A sidecar has it.
+    pub original: Option<Original>,
 }
 
 impl ChatRequest {

@@ -14,6 +14,7 @@ pub mod error;
 pub mod event;
 pub mod failure;
 pub mod limits;
+pub mod original;
 pub mod reply;
 pub mod target;
 
@@ -29,6 +30,7 @@ pub use error::{ConfigError, Error};
 pub use event::Event;
 pub use failure::{Failure, FailureClass, RetryAfter, Scope};
 pub use limits::{Gauge, Limits};
+pub use original::Original;
 pub use reply::{Finished, Note, Piece, Reply, ReplyEvent, StopReason, Usage};
 pub(crate) use target::without_path;
 pub use target::{Capabilities, Dialect, ModelClass, ModelKind, Price, Secret, TargetId};

@@ -20,7 +20,7 @@ const OPUS: &str = "claude-opus-4-8";
 fn anthropic(scripted: &Scripted, streams: bool) -> ProviderConfig {
     let mut provider = provider("anthropic", scripted).key("sk-ant-1");
     provider.dialect = Some(DialectConfig::Anthropic);
-    provider.stream_upstream = streams;
+    provider.stream_upstream = Some(streams);
     provider
 }
 

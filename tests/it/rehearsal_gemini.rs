@@ -31,7 +31,7 @@ async fn world(dialect: DialectConfig, model: &str, streams: bool) -> World {
     let scripted = Scripted::new(script);
     let mut world = world_with(0, Script::default(), |config| {
         let mut provider = google(dialect, &scripted);
-        provider.stream_upstream = streams;
+        provider.stream_upstream = Some(streams);
         config.providers.insert("a".into(), provider);
         let route = config.routes.get_mut("smart").expect("the route");
         route.targets.push(format!("a/{model}").as_str().into());

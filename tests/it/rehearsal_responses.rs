@@ -32,7 +32,7 @@ fn config(providers: &[Cast<'_>], flavour: &str, upstream: bool) -> Config {
         provider.flavour = Some(flavour.into());
         provider.dialect = Some(*dialect);
         provider.custom = Some(Arc::new((*scripted).clone()));
-        provider.stream_upstream = upstream;
+        provider.stream_upstream = Some(upstream);
         let is_openai = flavour == "openai" || flavour.starts_with("azure") || *dialect == RESPONSES;
         let model = if is_openai { THINKS } else { "m" };
         config.providers.insert((*name).into(), provider.model_with(model, ModelConfig::default()));

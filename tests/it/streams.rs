@@ -400,7 +400,7 @@ async fn a_stream_can_be_read_by_the_usual_combinators_and_from_another_task() {
 async fn a_provider_that_answers_a_stream_with_one_whole_reply_is_understood() {
     let provider = Scripted::new(unhurried());
     let mut config = config(std::slice::from_ref(&provider));
-    config.providers.get_mut("a").expect("a").stream_upstream = false;
+    config.providers.get_mut("a").expect("a").stream_upstream = Some(false);
     let world = World { runtime: start(config.clone()).await, providers: vec![provider], config };
     let seen: Seen = stream(&world.runtime, ask(&words(30))).await;
     assert_eq!(seen.shape(), "a/m#1 text finished");

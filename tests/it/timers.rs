@@ -391,7 +391,7 @@ async fn a_route_and_a_request_may_set_their_own_deadlines() {
 #[tokio::test(start_paused = true)]
 async fn a_burst_reply_has_a_minute_where_streams_are_off() {
     let world = world_with(2, Script::default(), |config| {
-        config.providers.values_mut().for_each(|provider| provider.stream_upstream = false);
+        config.providers.values_mut().for_each(|provider| provider.stream_upstream = Some(false));
     })
     .await;
     world.providers[0].always(Fault::Hang);

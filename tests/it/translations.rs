@@ -70,9 +70,10 @@ fn request(case: &Value) -> Option<(String, ChatRequest)> {
         _ => return None,
     };
     let body = case["request"]["body"].as_str().filter(|_| case["kind"] == "ok")?;
-    let mut request = serve::read(face, Some("m"), false, body.as_bytes()).ok()?.request;
+    let mut request = serve::read(face, Some("m"), false, &body.to_owned().into()).ok()?.request;
     // What only the provider of then knows, or has proven, means nothing to this one.
     request.extra.clear();
+    request.original = None;
     for message in &mut request.messages {
         let Message::Assistant(parts) = message else { continue };
         for part in parts {

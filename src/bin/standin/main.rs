@@ -15,6 +15,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// Many small allocations of many threads' tasks, and bodies of megabytes between: the C library's allocator takes longer, and
+/// gives less back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Keeps agents' calls to language models alive while providers fail. Point a client's base URL at it, change nothing else.
 #[derive(Debug, Parser)]
 #[command(name = "standin", version, about, after_help = EXAMPLES)]

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use standin::sidecar::{Settings, Sidecar};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 use super::{LogForm, failed, load, stand};
 
@@ -130,9 +131,13 @@ fn stamp(file: &Path) -> Option<(PathBuf, SystemTime, u64)> {
     Some((path, data.modified().ok()?, data.len()))
 }
 
+/// What is logged where `RUST_LOG` does not say otherwise. A call has one line, the sidecar's: what the runtime says of it
+/// beside, and the spans that this would stand in, would cost more than all else that is written down.
+const LOGGED: &str = "warn,standin=info,standin::actors::call=off,standin::actors::front=warn";
+
 fn log(form: LogForm) {
-    let level = tracing_subscriber::filter::LevelFilter::INFO;
-    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level);
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
     match form {
         LogForm::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
         LogForm::Json => lines.json().flatten_event(true).init(),

@@ -86,7 +86,7 @@ impl Bench {
     }
 }
 
-const ASK: Ask = Ask { target: 0, prompt_tokens: 0, last_resort: false };
+const ASK: Ask = Ask { target: 0, prompt_tokens: 0, whole: false, last_resort: false };
 
 fn options(targets: usize, keys: usize) -> AdmissionOptions {
     let targets = vec![TargetOptions::default(); targets];

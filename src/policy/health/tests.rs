@@ -20,6 +20,7 @@ struct Bench {
 struct Try {
     started: Instant,
     prompt_tokens: u32,
+    whole: bool,
     progress: Progress,
 }
 
@@ -36,13 +37,14 @@ impl Bench {
     }
 
     fn start_together(&self) -> Try {
-        Try { started: self.now, prompt_tokens: 0, progress: Progress::Waiting }
+        Try { started: self.now, prompt_tokens: 0, whole: false, progress: Progress::Waiting }
     }
 
     fn report(&mut self, attempt: &mut Try, report: Report) -> Finding {
         let circumstances = Circumstances {
             started: attempt.started,
             prompt_tokens: attempt.prompt_tokens,
+            whole: attempt.whole,
             closed: self.closed,
             offline: self.offline,
         };
@@ -437,7 +439,7 @@ fn a_long_prompt_is_divided_out_before_it_is_recorded_and_multiplied_back_on_use
     }
     let p50 = bench.health.ttft(bench.now).p50;
     assert!((p50.as_secs_f64() - 2.0).abs() < 0.02);
-    let (short, long) = (bench.health.timers(0, bench.now), bench.health.timers(20_000, bench.now));
+    let (short, long) = (bench.health.timers(0, false, bench.now), bench.health.timers(20_000, false, bench.now));
     assert_eq!(long.overdue_after, short.overdue_after * 2);
     assert_eq!(long.first_token_max, short.first_token_max * 2);
 }
@@ -446,7 +448,7 @@ fn a_long_prompt_is_divided_out_before_it_is_recorded_and_multiplied_back_on_use
 fn the_timers_follow_the_latencies_within_their_bounds() {
     let timers = |class, median| {
         let now = Instant::now();
-        TargetHealth::new(&HealthOptions::default(), class, median, now).timers(0, now)
+        TargetHealth::new(&HealthOptions::default(), class, median, now).timers(0, false, now)
     };
     let chat = timers(ModelClass::Chat, None);
     assert_eq!((chat.overdue_after.as_millis(), chat.first_token_max), (8_076, SECOND * 8));
@@ -462,7 +464,38 @@ fn the_timers_follow_the_latencies_within_their_bounds() {
         let mut attempt = bench.start();
         bench.report(&mut attempt, Report::Ended(Outcome::Success { tpot: Some(MS(500)) }));
     }
-    assert!(bench.health.timers(0, bench.now).gap_overdue_after > SECOND * 3);
+    assert!(bench.health.timers(0, false, bench.now).gap_overdue_after > SECOND * 3);
+}
+
+#[test]
+fn whole_answers_are_timed_apart_from_first_tokens() {
+    let mut bench = Bench::new();
+    for _ in 0..200 {
+        bench.answer(MS(500));
+        let mut attempt = Try { whole: true, ..bench.start() };
+        bench.report(&mut attempt, Report::Content { after: SECOND * 30 });
+        bench.report(&mut attempt, SUCCESS);
+    }
+    let near = |time: Duration, seconds: f64| (time.as_secs_f64() / seconds - 1.0).abs() < 0.02;
+    assert!(near(bench.health.ttft(bench.now).p50, 0.5) && near(bench.health.reply(bench.now).p50, 30.0));
+    assert!(near(bench.health.reply_baseline().p50, 30.0) && !bench.health.is_slow(bench.now));
+    let timers = |whole| bench.health.timers(0, whole, bench.now);
+    assert!(timers(false).overdue_after < SECOND * 5 && timers(true).overdue_after > SECOND * 60);
+    assert_eq!((timers(false).first_token_max, timers(true).first_token_max), (SECOND * 8, SECOND * 300));
+    // A whole answer that takes ten times as long is slow, however it compares with first tokens.
+    for _ in 0..8 {
+        let mut attempt = Try { whole: true, ..bench.start() };
+        bench.report(&mut attempt, Report::Content { after: SECOND * 290 });
+        bench.report(&mut attempt, SUCCESS);
+    }
+    assert!(bench.health.is_slow(bench.now));
+}
+
+#[test]
+fn a_whole_answer_has_a_minute_before_anything_is_measured() {
+    let bench = Bench::new();
+    let limit = bench.health.timers(0, true, bench.now).first_token_max;
+    assert!(limit >= SECOND * 60 && limit < SECOND * 61, "{limit:?}");
 }
 
 #[test]

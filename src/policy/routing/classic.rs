@@ -22,14 +22,14 @@ pub(super) fn rank(
             Strategy::Adaptive | Strategy::Priority | Strategy::Threshold { .. } => position,
             Strategy::Weighted => race(entrant.candidate.weight, rng),
             Strategy::RoundRobin => state.distance(entrant.position, candidates) as f64,
-            Strategy::LeastLatency { percentile } => percentile.of(&health.ttft).as_secs_f64(),
+            Strategy::LeastLatency { percentile } => percentile.of(entrant.candidate.latency()).as_secs_f64(),
             Strategy::LeastCost if entrant.score.price_known => entrant.score.dollars,
             Strategy::LeastCost => f64::INFINITY,
             Strategy::LeastBusy => f64::from(health.in_flight),
         };
         if let Strategy::Threshold { error_rate, ttft, percentile } = strategy {
-            let excess =
-                (health.failure_rate / error_rate).max(percentile.of(&health.ttft).as_secs_f64() / ttft.as_secs_f64());
+            let excess = (health.failure_rate / error_rate)
+                .max(percentile.of(entrant.candidate.latency()).as_secs_f64() / ttft.as_secs_f64());
             entrant.late = state.left(entrant.candidate.target, excess);
         }
         if let Standing::Ramp(weight) = entrant.standing {

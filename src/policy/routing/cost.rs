@@ -92,19 +92,21 @@ impl Answer {
         Score {
             dollars: self.dollars(candidate, cached_share).unwrap_or(self.dearest),
             price_known: candidate.price.is_some(),
-            seconds: self.seconds(health.ttft.p50, candidate),
+            seconds: self.seconds(candidate.latency().p50, candidate),
             failure_rate: health.failure_rate,
             ..Score::default()
         }
     }
 
-    fn seconds(&self, ttft: Duration, candidate: &Candidate) -> f64 {
-        first_token(ttft, candidate) + f64::from(self.output_tokens) * candidate.health.tpot.p50.as_secs_f64()
+    /// Returns the time of an answer: to its first content, and on from there.
+    fn seconds(&self, first: Duration, candidate: &Candidate) -> f64 {
+        let rest = if candidate.bursts() { Duration::ZERO } else { candidate.health.tpot.p50 * self.output_tokens };
+        stretched(first, candidate) + rest.as_secs_f64()
     }
 }
 
-/// Returns a time to first token for the call's prompt, in seconds.
-fn first_token(quantile: Duration, candidate: &Candidate) -> f64 {
+/// Returns a time to the first content for the call's prompt, in seconds.
+fn stretched(quantile: Duration, candidate: &Candidate) -> f64 {
     quantile.as_secs_f64() * Latency::prompt_factor(candidate.prompt_tokens)
 }
 
@@ -136,12 +138,12 @@ pub(super) fn reckon(entrants: &mut [Entrant<'_>], answer: &Answer) {
             let late = answer.slo_seconds.map_or(0.0, |slo| (ttft_p95 / slo - 1.0).max(0.0));
             cost + answer.second_value * time + charge * late
         };
-        let baseline = health.ttft_baseline_p50;
-        entrant.score.j = j(health.failure_rate, seconds, first_token(health.ttft.p95, candidate));
+        let (latency, baseline) = (candidate.latency(), candidate.baseline_p50());
+        entrant.score.j = j(health.failure_rate, seconds, stretched(latency.p95, candidate));
         entrant.score.j_healthy = j(
             health.failure_rate_prior,
             answer.seconds(baseline, candidate),
-            first_token(baseline, candidate) * P95_OVER_P50,
+            stretched(baseline, candidate) * P95_OVER_P50,
         );
     }
 }

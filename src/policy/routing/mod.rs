@@ -32,13 +32,14 @@ pub use options::{Percentile, RouteOptions, SecondValue, Strategy};
 pub use sessions::{Sessions, Sticky};
 
 use std::cmp::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::Rng;
 
 use self::cost::Answer;
-use super::snapshot::{BreakerState, Gate, Health, Refusal};
+use super::snapshot::{BreakerState, Gate, Health, Latency, Refusal};
 use super::trim::fits;
+use super::window::P50_SAMPLES;
 use crate::words::{Capabilities, ModelKind, Price, Priority};
 
 /// What a call asks of a target. Small, computed before the router, so that nothing of the request itself travels.
@@ -96,6 +97,8 @@ pub struct Candidate {
     pub model: u16,
     /// Estimated length of the prompt there, as it would be sent.
     pub prompt_tokens: u32,
+    /// Whether the answer would come whole, in one burst.
+    pub whole: bool,
     /// What it costs; `None` is unknown.
     pub price: Option<Price>,
     /// What it can do.
@@ -104,6 +107,23 @@ pub struct Candidate {
     pub labels: LabelSet,
     /// Its health as last published.
     pub health: Health,
+}
+
+impl Candidate {
+    /// Tells whether it is judged by how long whole answers take it: if the call's would come so, and some have.
+    fn bursts(&self) -> bool {
+        self.whole && self.health.reply.samples >= P50_SAMPLES
+    }
+
+    /// Returns how long it takes to the first content, which of a burst is all of it.
+    fn latency(&self) -> &Latency {
+        if self.bursts() { &self.health.reply } else { &self.health.ttft }
+    }
+
+    /// Returns the median of that while it was healthy.
+    fn baseline_p50(&self) -> Duration {
+        if self.bursts() { self.health.reply_baseline_p50 } else { self.health.ttft_baseline_p50 }
+    }
 }
 
 /// The ordered choice of targets for a call: every candidate once, in `picks` or in `skipped`.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::models::{SamplingForm, ThinkingForm, Traits, traits};
 use super::schema::closed;
 use super::turns::{Block, Turns};
+use crate::wire::original;
 use crate::wire::quirks::Quirks;
 use crate::wire::request::{Fields, Notes, asked, check, extra, headers, output_tokens_max, write};
 use crate::wire::{Encoded, Model};
@@ -34,9 +35,12 @@ pub(in crate::wire) fn encode(
     let mut turns = Turns::of(&request.messages, model.family, &mut notes)?;
     let options = Options::of(request, model, traits, &mut turns, &mut notes);
     let extra = extra(Dialect::AnthropicMessages, request, &mut notes);
+    let original = original::find(request, Dialect::AnthropicMessages, model, streaming, &notes);
     let (model, turns) = (model.name, &turns);
-    let body = Body { quirks, request, model, streaming, traits, turns, options: &options, extra };
-    let body = write(request, &body)?;
+    let body = match original {
+        Some(original) if quirks.is_plain() && original.tokens_field.is_some() => original::body(original, model, ""),
+        _ => write(request, &Body { quirks, request, model, streaming, traits, turns, options: &options, extra })?,
+    };
     let mut headers = headers(streaming);
     if quirks.messages.is_none() {
         let (name, version) = VERSION;

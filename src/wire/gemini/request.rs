@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::conversation::{Conversation, Part};
 use super::family::Family;
+use crate::wire::original;
 use crate::wire::request::{Fields, Notes, asked, check, extra, headers, joined, output_tokens_max, write};
 use crate::wire::{Encoded, Model};
 use crate::words::{ChatRequest, Dialect, Failure, FailureClass, ResponseFormat, Sampling, Tool, ToolChoice};
@@ -39,7 +40,10 @@ pub(in crate::wire) fn encode(
         generation: joined(generation(request, model, family, in_words, &mut notes)?, theirs("generationConfig")),
         tools: joined(tool_config(request, &mut notes), theirs("toolConfig")),
     };
-    let body = write(request, &Body { request, conversation: &conversation, settings: &settings, extra })?;
+    let body = match original::find(request, dialect, model, streaming, &notes) {
+        Some(original) => original::body(original, model.name, ""),
+        None => write(request, &Body { request, conversation: &conversation, settings: &settings, extra })?,
+    };
     Ok(Encoded { path: path.into(), headers: headers(streaming), body, notes: notes.0 })
 }
 

@@ -4,10 +4,11 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::messages::Messages;
+use crate::wire::original;
 use crate::wire::quirks::{Quirks, Template};
 use crate::wire::request::{Each, Fields, Notes, asked, check, extra, headers, output_tokens_max, write};
 use crate::wire::{Encoded, Model};
-use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, ToolChoice};
+use crate::words::{ChatRequest, Dialect, Effort, Failure, Original, ResponseFormat, Tool, ToolChoice};
 
 /// Encodes a request for a model.
 pub(in crate::wire) fn encode(
@@ -21,8 +22,24 @@ pub(in crate::wire) fn encode(
     let streaming = streaming || quirks.stream_only;
     let mut notes = Notes::default();
     let body = Body::of(quirks, request, model, streaming, &mut notes);
-    let body = write(request, &body)?;
+    let body = match original::find(request, Dialect::OpenAiChat, model, streaming, &notes) {
+        Some(original) if is_for(original, quirks, model, streaming) => {
+            let count = streaming && quirks.stream_usage && original.stream_usage.is_none();
+            original::body(original, model.name, if count { STREAM_USAGE } else { "" })
+        }
+        _ => write(request, &body)?,
+    };
     Ok(Encoded { path: quirks.chat_path(model.name), headers: headers(streaming), body, notes: notes.0 })
+}
+
+/// Asks for the usage at a stream's end.
+const STREAM_USAGE: &str = r#""stream_options":{"include_usage":true},"#;
+
+/// Tells whether a body that came in this dialect can go to a model with this accent.
+fn is_for(original: &Original, quirks: &Quirks, model: Model<'_>, streaming: bool) -> bool {
+    let tokens = original.tokens_field.is_none_or(|field| field == quirks.tokens_field(model));
+    let counts = !streaming || !quirks.stream_usage || original.stream_usage != Some(false);
+    quirks.is_plain() && tokens && counts
 }
 
 /// A request as it is going to be written.

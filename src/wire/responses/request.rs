@@ -6,6 +6,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use crate::wire::original;
 use crate::wire::quirks::{IdForm, Quirks};
 use crate::wire::request::{
     Address, Each, Fields, Notes, arguments, check, extra, headers, joined, output_tokens_max, write,
@@ -31,7 +32,10 @@ pub(in crate::wire) fn encode(
     quirks.check(request)?;
     let mut notes = Notes::default();
     let body = Body::of(quirks, request, model, streaming, &mut notes);
-    let body = write(request, &body)?;
+    let body = match original::find(request, Dialect::OpenAiResponses, model, streaming, &notes) {
+        Some(original) if quirks.is_plain() => original::body(original, model.name, ""),
+        _ => write(request, &body)?,
+    };
     Ok(Encoded { path: quirks.responses_path.into(), headers: headers(streaming), body, notes: notes.0 })
 }
 

@@ -58,15 +58,35 @@ impl<'a> Object<'a> {
 
     /// Tells whether there is a field.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.0.iter().any(|(name, node)| name == key && !matches!(node, Node::Null))
+        self.get(key).is_some_and(|node| !matches!(node, Node::Null))
     }
 
     /// Returns the text of a field, if it is one.
     pub(super) fn peek(&self, key: &str) -> &str {
-        match self.0.iter().rfind(|(name, _)| name == key) {
-            Some((_, Node::Text(text))) => text,
-            _ => "",
+        if let Some(Node::Text(text)) = self.get(key) { text } else { "" }
+    }
+
+    /// Returns the text of a field as it stands in the body, if it is the only one of its name and has no escapes.
+    pub(super) fn as_it_stands(&self, key: &str) -> Option<&'a str> {
+        let mut fields = self.0.iter().filter(|(name, _)| name == key);
+        match (fields.next(), fields.next()) {
+            (Some((_, Node::Text(Cow::Borrowed(text)))), None) => Some(text),
+            _ => None,
         }
+    }
+
+    /// Returns an object, if it is one.
+    pub(super) fn within(&self, key: &str) -> Option<&Self> {
+        if let Node::Object(object) = self.get(key)? { Some(object) } else { None }
+    }
+
+    /// Returns a flag, if it is one.
+    pub(super) fn is(&self, key: &str) -> Option<bool> {
+        if let Node::Bool(flag) = self.get(key)? { Some(*flag) } else { None }
+    }
+
+    fn get(&self, key: &str) -> Option<&Node<'a>> {
+        self.0.iter().rfind(|(name, _)| name == key).map(|(_, node)| node)
     }
 
     /// Takes a field that must be there.

@@ -2,6 +2,7 @@
 //! specifications, so that no bug of ours proves itself.
 
 mod embed;
+mod originals;
 mod refusals;
 mod requests;
 mod round_trips;
@@ -141,5 +142,5 @@ fn form(face: Face) -> Form {
 
 fn asked(face: Face, body: &Value) -> Asked {
     let model = (face == Face::Gemini).then_some("smart");
-    read(face, model, false, body.to_string().as_bytes()).unwrap_or_else(|bad| panic!("{bad}: {body}"))
+    read(face, model, false, &body.to_string().into()).unwrap_or_else(|bad| panic!("{bad}: {body}"))
 }

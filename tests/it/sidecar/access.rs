@@ -115,8 +115,8 @@ async fn who_asks_too_often_is_told_when_to_come_back() {
     assert_eq!(stage.counts(0).received, 1);
 }
 
-#[tokio::test]
-async fn a_callers_key_and_headers_go_to_no_provider() {
+/// Returns the head of the request that the first or second provider gets for a caller's, whom nobody answers.
+async fn head_at(place: usize, caller: Caller, headers: &[(&str, &str)]) -> String {
     let provider = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = provider.local_addr().expect("an address");
     let asked = tokio::spawn(async move {
@@ -127,12 +127,20 @@ async fn a_callers_key_and_headers_go_to_no_provider() {
         }
         String::from_utf8(head).expect("a text").to_lowercase()
     });
-    let stage = stage_with(1, Script::default(), |settings| {
-        settings.server.keys = vec![team()];
-        let a = settings.runtime.providers.get_mut("a").expect("a");
-        a.base_url = Some(format!("http://{address}/v1"));
+    let name = ["a", "b"][place];
+    let stage = stage_with(2, Script::default(), |settings| {
+        settings.server.keys = vec![ClientKey { routes: Vec::new(), ..team() }];
+        let provider = settings.runtime.providers.get_mut(name).expect("a provider");
+        provider.base_url = Some(format!("http://{address}/v1"));
     })
     .await;
+    let reply = http::ask_with(stage.sidecar.address(), caller, name, "Hi", false, headers).await;
+    assert!(reply.status >= 500, "nobody answered: {reply:?}");
+    asked.await.expect("a request")
+}
+
+#[tokio::test]
+async fn a_callers_key_and_headers_go_to_no_provider() {
     let key = format!("Bearer {TEAM_KEY}");
     let headers = [
         ("authorization", key.as_str()),
@@ -141,11 +149,18 @@ async fn a_callers_key_and_headers_go_to_no_provider() {
         ("x-standin-session", "conversation-of-a-team"),
         ("x-standin-deadline", "1"),
     ];
-    let reply = http::ask_with(stage.sidecar.address(), Caller::Chat, "smart", "Hi", false, &headers).await;
-    assert!(reply.status >= 500, "nobody answered: {reply:?}");
-    let head = asked.await.expect("a request");
+    let head = head_at(0, Caller::Chat, &headers).await;
     assert!(head.contains(&format!("authorization: bearer {PROVIDERS_KEY}")), "{head}");
     assert!(!head.contains("of-a-team"), "{head}");
+}
+
+#[tokio::test]
+async fn what_a_dialects_client_asks_for_in_advance_goes_to_providers_of_that_dialect_alone() {
+    let beta = |name| [("x-api-key", TEAM_KEY), (name, "context-management-2025-06-27"), (name, "two")];
+    for (place, caller, expected) in [(1, Caller::Anthropic, 2), (0, Caller::Anthropic, 0), (1, Caller::Chat, 0)] {
+        let head = head_at(place, caller, &beta("anthropic-beta")).await;
+        assert_eq!(head.matches("\nanthropic-beta: ").count(), expected, "{head}");
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! What callers get while all is well: answers in their dialect, whoever gives them.
 
 use serde_json::{Value, json};
-use standin::testing::Answer;
+use standin::testing::{Answer, Script};
 
 use super::http::{self, Caller, Exchange};
-use super::stage;
+use super::{stage, stage_with};
 
 const SAID: &str = "one two three four five";
 
@@ -73,6 +73,51 @@ async fn a_whole_answer_says_who_gave_it_in_how_many_attempts_and_what_it_cost()
     let tokens = |name: &str| usage[name].as_f64().expect("a count");
     let expected = (tokens("prompt_tokens") + 4.0 * tokens("completion_tokens")) / 1e6;
     assert!((cost.expect("a cost") - expected).abs() < 1e-9, "{cost:?} of {usage}");
+}
+
+#[tokio::test]
+async fn a_request_in_a_providers_own_dialect_goes_to_it_as_it_came() {
+    let stage = stage(3).await;
+    let to = stage.sidecar.address();
+    for (drill, caller) in [(0, Caller::Chat), (1, Caller::Anthropic), (2, Caller::Gemini)] {
+        let (own, name) = (["a", "b", "c"][drill], ["gpt-5-mini", "claude-haiku-4-5", "unnamed"][drill]);
+        for (model, stream) in [(own, false), (own, true), ("smart", false), ("smart", true)] {
+            let (path, body) = caller.ask(model, SAID, stream);
+            // No encoder writes so widely.
+            let mut body = format!("{body:#}");
+            let answer = Exchange::begin(to, "POST", &path, &[], &body).await.end().await;
+            assert_eq!((answer.status, answer.is_whole), (200, true), "{answer:?}");
+            let asked = if model == "smart" { 0 } else { drill };
+            let got = stage.drills[asked].handle().log().pop().expect("asked").body;
+            let got = String::from_utf8(got.to_vec()).expect("text");
+            if asked != drill {
+                assert!(!got.contains('\n'), "{got}");
+                continue;
+            }
+            body = body.replace(&format!("\"model\": \"{model}\""), &format!("\"model\": \"{name}\""));
+            if (caller, stream) == (Caller::Chat, true) {
+                body.insert_str(1, r#""stream_options":{"include_usage":true},"#);
+            }
+            assert_eq!(got, body, "{caller:?} of {model}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_whole_answer_is_asked_for_as_a_stream_where_that_is_configured_or_its_dialect_is_another() {
+    for (configured, own, other) in [(None, false, true), (Some(true), true, true), (Some(false), false, false)] {
+        let edit = |settings: &mut standin::sidecar::Settings| {
+            settings.runtime.providers.values_mut().for_each(|provider| provider.stream_upstream = configured);
+        };
+        let stage = stage_with(2, Script::default(), edit).await;
+        for (drill, model, streams) in [(0, "a", own), (1, "b", other)] {
+            let answer = http::ask(stage.sidecar.address(), Caller::Chat, model, SAID, false).await;
+            assert_eq!(Caller::Chat.text(&answer.json()), SAID);
+            let got = stage.drills[drill].handle().log().pop().expect("asked");
+            let got: Value = serde_json::from_slice(&got.body).expect("JSON");
+            assert_eq!(got["stream"], streams, "{configured:?} {model}");
+        }
+    }
 }
 
 #[tokio::test]

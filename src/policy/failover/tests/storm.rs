@@ -337,6 +337,7 @@ impl World {
             domain: small,
             model: 0,
             prompt_tokens: 10,
+            whole: false,
             price: None,
             capabilities: Capabilities::default(),
             labels: LabelSet::default(),
@@ -352,7 +353,7 @@ impl World {
     fn ask(&mut self, index: usize, this: Try, tokens: i64) -> Result<(), TestCaseError> {
         let (provider, model) = at(this.target);
         let Provider { admission, down, .. } = &mut self.providers[provider];
-        let ask = Ask { target: model, prompt_tokens: 10, last_resort: this.last_resort };
+        let ask = Ask { target: model, prompt_tokens: 10, whole: false, last_resort: this.last_resort };
         let answer = match down.filter(|&until| until > self.now) {
             Some(until) => Err(Refusal { gate: Gate::Down, until: Some(until) }),
             None => admission.admit(ask, self.in_flight[this.target], self.now, &mut self.rng),

@@ -816,3 +816,18 @@ fn a_pinned_call_has_one_target() {
         assert!(plan.skipped.iter().all(|skip| skip.why == SkipReason::NotPinned));
     }
 }
+
+#[test]
+fn an_answer_that_would_come_whole_is_judged_by_whole_answers_once_there_are_some() {
+    let mut desk = Desk::of(2).with(0, |target| target.whole = true).with(0, |target| {
+        target.health.ttft = latency(90 * SECOND);
+        target.health.reply = latency(3 * SECOND);
+    });
+    // The other one's: its first token and 400 more.
+    assert!((desk.score(0).seconds / 3.15 - 1.0).abs() < 1e-9, "{:?}", desk.score(0));
+    assert!((desk.score(1).seconds / (1.05 + 8.0) - 1.0).abs() < 1e-9, "{:?}", desk.score(1));
+    let mut least = desk.clone().strategy(Strategy::LeastLatency { percentile: Percentile::P50 });
+    assert_eq!(least.first(), 1, "a first token at the other one is sooner than a whole answer here");
+    desk.targets[0].health.reply.samples = 7;
+    assert!((desk.score(0).seconds / (94.5 + 8.0) - 1.0).abs() < 1e-9, "{:?}", desk.score(0));
+}

@@ -100,7 +100,7 @@ fn recorded_requests_lose_nothing_on_their_way_to_the_same_dialect() {
     let mut lost = Vec::new();
     let mut compared = 0;
     for (face, name, body) in recorded() {
-        let asked = match read(face, Some("m"), false, body.to_string().as_bytes()) {
+        let asked = match read(face, Some("m"), false, &body.to_string().into()) {
             Ok(asked) => asked,
             // One answer is given, and parts are text or images.
             Err(bad) if bad.field == "n" || bad.problem.contains("send text or images") => continue,
@@ -125,7 +125,7 @@ fn recorded_requests_lose_nothing_on_their_way_to_the_same_dialect() {
         }
         // What was written is read as what was read before.
         let again =
-            read(face, Some("m"), false, after.to_string().as_bytes()).unwrap_or_else(|bad| panic!("{name}: {bad}"));
+            read(face, Some("m"), false, &after.to_string().into()).unwrap_or_else(|bad| panic!("{name}: {bad}"));
         assert_eq!(conversation(&again), conversation(&asked), "{name}");
         let tools = |asked: &Asked| {
             let tools = asked.request.tools.iter();
@@ -184,7 +184,7 @@ fn requests_with_any_field_of_another_kind_are_refused_or_read_but_never_break()
             for mutant in &mutants {
                 let mut broken = body.clone();
                 *broken.pointer_mut(path).expect("a field") = mutant.clone();
-                read_anyway += usize::from(read(face, Some("m"), false, broken.to_string().as_bytes()).is_ok());
+                read_anyway += usize::from(read(face, Some("m"), false, &broken.to_string().into()).is_ok());
             }
         }
     }
@@ -283,14 +283,14 @@ fn what_is_malformed_is_named_by_its_path() {
     ];
     for (face, body, field) in table {
         let model = (face == Face::Gemini).then_some("m");
-        let bad = read(face, model, false, body.to_string().as_bytes()).expect_err(&body.to_string());
+        let bad = read(face, model, false, &body.to_string().into()).expect_err(&body.to_string());
         assert_eq!(bad.field, field, "{body}: {bad}");
         assert!(!bad.problem.is_empty());
     }
     let deep = format!("{{\"model\":\"m\",\"messages\":{}{}}}", "[".repeat(9_000), "]".repeat(9_000));
     for body in ["", "[]", "{", "null", "{\"model\":\"m\",\"messages\":[\"\u{0}\"]}", &deep] {
         for face in FACES {
-            assert!(read(face, Some("m"), false, body.as_bytes()).is_err(), "{body:.40}");
+            assert!(read(face, Some("m"), false, &body.to_owned().into()).is_err(), "{body:.40}");
         }
     }
 }

@@ -302,7 +302,7 @@ fn arguments_keep_the_order_of_their_fields() {
             r#"{"contents":[{"role":"model","parts":[{"functionCall":{"id":"c","name":"f","args":{"b":1,"a":null}}}]}]}"#,
         ),
     ] {
-        let asked = read(face, Some("m"), false, body.as_bytes()).expect("a good request");
+        let asked = read(face, Some("m"), false, &body.to_owned().into()).expect("a good request");
         let expected = Message::Assistant(vec![call("c", "f", r#"{"b":1,"a":null}"#, None)]);
         assert_eq!(asked.request.messages, [expected], "{face:?}");
     }

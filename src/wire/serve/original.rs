@@ -1,0 +1,58 @@
+//! Which requests may go on as they came.
+//!
+//! In flow a body as it was parsed and what its reader made of it, out flows the [`Original`], or none: where something in
+//! it is this sidecar's own (a proof under a seal, or with its maker's name), or asks for what no answer could be written
+//! of here, the request must be written anew.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::node::Object;
+use super::{Asked, Face};
+use crate::words::{AssistantPart, Message, Note, Original};
+
+/// What asks for more than an answer has room for here: tools that the provider runs, probabilities of tokens.
+const MORE: [&str; 2] = ["tools", "logprobs"];
+
+/// Returns a body as it came, before its reader takes it apart.
+pub(super) fn of(face: Face, body: &Bytes, object: &Object<'_>) -> Option<Original> {
+    let (may, tokens) = match face {
+        Face::OpenAiChat => {
+            let old = object.has("functions") || object.has("function_call");
+            (!old, &["max_completion_tokens", "max_tokens"][..])
+        }
+        // Stored answers have ids that nobody would know here.
+        Face::OpenAiResponses => (object.is("store") == Some(false), &["max_output_tokens"][..]),
+        Face::Anthropic => (true, &["max_tokens"][..]),
+        Face::Gemini => (!object.has("model"), &[][..]),
+    };
+    let model = match face {
+        Face::Gemini => None,
+        _ => Some(place(body, object.as_it_stands("model")?)),
+    };
+    let mut limits = tokens.iter().copied().filter(|field| object.has(field));
+    let (tokens_field, another) = (limits.next(), limits.next());
+    let stream_usage = object.within("stream_options").map(|options| options.is("include_usage") == Some(true));
+    let original =
+        Original { dialect: face.dialect(), body: body.clone(), model, stream: false, stream_usage, tokens_field };
+    (may && another.is_none()).then_some(original)
+}
+
+/// Tells whether all that was asked for can come back through here.
+pub(super) fn holds(asked: &Asked) -> bool {
+    let lost = asked.notes.iter().any(|note| matches!(note, Note::Dropped(what) if MORE.contains(what)));
+    let proves = |part: &AssistantPart| match part {
+        AssistantPart::Reasoning(reasoning) => reasoning.proof.is_some(),
+        AssistantPart::ToolCall(call) => call.proof.is_some(),
+        AssistantPart::Text(_) => false,
+    };
+    let proof = |message: &Message| matches!(message, Message::Assistant(parts) if parts.iter().any(proves));
+    !lost && asked.form.free_tools.is_empty() && !asked.request.messages.iter().any(proof)
+}
+
+/// Returns where a text stands in the body that it is a part of.
+fn place(body: &Bytes, text: &str) -> Range<usize> {
+    let start = text.as_ptr().addr() - body.as_ptr().addr();
+    start..start + text.len()
+}
