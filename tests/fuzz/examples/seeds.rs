@@ -33,9 +33,15 @@ fn main() -> std::io::Result<()> {
             let end = (0..=body.len().min(BODY_BYTES_MAX)).rev().find(|end| body.is_char_boundary(*end)).unwrap_or(0);
             let seed = [&head[..], &body.as_bytes()[..end]].concat();
             let targets: &[&str] = if status == 200 { &["decode", "sse", "encode"] } else { &["classify"] };
-            for target in targets {
+            let mut seeds: Vec<(&str, Vec<u8>)> = targets.iter().map(|target| (*target, seed.clone())).collect();
+            if let Some(request) = case["request"]["body"].as_str().filter(|body| body.len() <= BODY_BYTES_MAX) {
+                // Callers are told apart by fewer numbers than providers.
+                head[0] = head[0].min(3);
+                seeds.push(("requests", [&head[..], request.as_bytes()].concat()));
+            }
+            for (target, seed) in seeds {
                 fs::create_dir_all(corpus.join(target))?;
-                fs::write(corpus.join(target).join(format!("seed-{written}")), &seed)?;
+                fs::write(corpus.join(target).join(format!("seed-{written}")), seed)?;
             }
         }
     }

@@ -1,10 +1,14 @@
 //! What must hold of the codecs whatever bytes come: no panic, the same in any chunks, and no more memory than the input
 //! gave cause for. Each function is one target; the first bytes of its input choose what the rest is fed to.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use standin::wire::sse::{SseItem, SseParser, TooLong};
+use standin::wire::serve::{self, BadRequest, Face, Refused, Writer};
 use standin::wire::{self, Decoder, Ending, Quirks};
-use standin::{AssistantPart, ChatRequest, Dialect, Drift, Failure, Message, Piece, RetryAfter, TargetId};
+use standin::{
+    AssistantPart, ChatRequest, Dialect, Drift, Error, Failure, Message, Piece, ReplyEvent, RetryAfter, TargetId,
+};
 
 /// The dialects, by the first byte of an input.
 pub const DIALECTS: [Dialect; 6] = [
@@ -106,6 +110,7 @@ pub fn decode(data: &[u8]) {
         .iter()
         .map(|piece| match piece {
             Piece::Text(text) | Piece::Reasoning(text) => text.len(),
+            Piece::Proof(proof) => proof.data.len(),
         })
         .sum();
     let room = 3 * input.body.len();
@@ -183,10 +188,60 @@ pub fn encode(data: &[u8]) {
     let quirks = Quirks::named(accent).expect("one of the names");
     for dialect in DIALECTS {
         match wire::encode(dialect, quirks, &request, &TargetId::new("p", "gemini-3-pro"), input.streaming) {
-            Ok(encoded) => assert!(serde_json::from_slice::<serde::Object>(&encoded.body).is_ok(), "{dialect:?}"),
+            Ok(encoded) => assert!(object(&encoded.body), "{dialect:?}"),
             Err(failure) => sane(&failure),
         }
     }
+}
+
+/// How callers speak, by the first byte of an input.
+pub const FACES: [Face; 4] = [Face::OpenAiChat, Face::OpenAiResponses, Face::Anthropic, Face::Gemini];
+
+/// The readers of callers' requests: what is understood can go to anybody, what is not is refused by its field.
+pub fn requests(data: &[u8]) {
+    let Some(input) = Input::of(data) else { return };
+    let face = FACES[usize::from(data[0]) % FACES.len()];
+    let body: Bytes = input.body.to_owned().into();
+    // Gemini's addresses name the model; the others' bodies do, unless an input is to be read in spite of that.
+    let path_model = (face == Face::Gemini || input.seed % 2 == 0).then_some("m");
+    if let Err(bad) = serve::read_embed(face, path_model, &body) {
+        refused(face, &bad);
+    }
+    let asked = match serve::read(face, path_model, input.streaming, &body) {
+        Ok(asked) => asked,
+        Err(bad) => return refused(face, &bad),
+    };
+    assert_eq!(serve::read(face, path_model, input.streaming, &body).as_ref(), Ok(&asked), "it is read otherwise");
+    if asked.request.check().is_ok() {
+        let accents: Vec<&'static str> = Quirks::names().collect();
+        let accent = accents[usize::try_from(input.seed % 64).unwrap_or(0) % accents.len()];
+        let quirks = Quirks::named(accent).expect("one of the names");
+        for dialect in DIALECTS {
+            for streaming in [false, true] {
+                match wire::encode(dialect, quirks, &asked.request, &TargetId::new("p", "gemini-3-pro"), streaming) {
+                    Ok(encoded) => assert!(object(&encoded.body), "{dialect:?}"),
+                    Err(failure) => sane(&failure),
+                }
+            }
+        }
+    }
+    let mut out = Vec::new();
+    let mut writer = Writer::new(asked.form, input.seed, 1);
+    writer.event(&ReplyEvent::Text("said".to_owned()), &mut out);
+    writer.failed(&Error::Crashed, &mut out);
+    let out = String::from_utf8(out).expect("an answer is text");
+    for end in ["[DONE]", "message_stop", "response.completed", "\"finishReason\":\"STOP\""] {
+        assert!(!out.contains(end), "it looks whole: {out}");
+    }
+}
+
+fn refused(face: Face, bad: &BadRequest) {
+    let refusal = serve::refuse(face, Refused::Request(bad));
+    assert!(refusal.status.as_u16() == 400 && object(&refusal.body), "{bad}");
+}
+
+fn object(body: &[u8]) -> bool {
+    serde_json::from_slice::<serde::Object>(body).is_ok()
 }
 
 mod serde {
