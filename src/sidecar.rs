@@ -12,9 +12,11 @@ mod chat;
 mod endpoint;
 mod listen;
 mod metrics;
+mod patience;
 mod record;
 mod service;
 mod settings;
+mod wishes;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -79,6 +81,7 @@ impl Sidecar {
             tls,
             connections: sidecar.connections.clone(),
             head_timeout: settings.server.head_timeout,
+            write_timeout: settings.server.write_timeout,
             stopping: stop,
         };
         if let Some(admin) = admin {

@@ -127,7 +127,7 @@ fn every_metric_is_documented_and_every_header_of_a_request() {
     for name in names {
         assert!(text.contains(&format!("`{name}")), "the metric {name} is not documented");
     }
-    let source = read("src/sidecar/chat.rs");
+    let source = read("src/sidecar/wishes.rs");
     let (_, known) = source.split_once("let known = \"").expect("the names of headers");
     let (known, _) = known.split_once('"').expect("their end");
     for header in known.split(", ") {

@@ -325,6 +325,7 @@ impl Table {
                 json_schema: false,
                 labels: self.labels(&request.labels) | route.labels,
                 priority: request.priority,
+                rule: request.rule,
             },
         }
     }
@@ -340,6 +341,7 @@ impl Table {
             json_schema: matches!(request.response_format, ResponseFormat::JsonSchema { .. }),
             labels: self.labels(&request.labels) | route.labels,
             priority: request.priority,
+            rule: request.rule,
         }
     }
 

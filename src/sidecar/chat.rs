@@ -1,7 +1,6 @@
 //! An answer, in words or in vectors: the call is made with what the caller asked and what its headers set, and written
 //! in its dialect.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,10 +14,9 @@ use super::body::{ReplyBody, Streaming};
 use super::record::Record;
 use super::service::{Current, State, bytes};
 use super::settings::Streams;
-use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Refusal, Refused, Writer};
-use crate::words::{
-    AssistantPart, CallId, ChatRequest, EmbedRequest, Error, Finished, Priority, Reply, ReplyEvent, TargetId,
-};
+use super::wishes::Wishes;
+use crate::wire::serve::{self, Asked, AskedVectors, Face, Refusal, Refused, Writer};
+use crate::words::{AssistantPart, CallId, ChatRequest, EmbedRequest, Error, Finished, Reply, ReplyEvent, TargetId};
 
 /// The one header of a caller that goes on, and to a provider of its dialect alone: without it fields of the body are
 /// refused there.
@@ -38,10 +36,13 @@ pub(super) async fn answer(
     let Asked { mut request, stream, form, .. } = asked;
     let face = form.face();
     lead(current, client, face, &mut request.route)?;
-    let wishes = Wishes::read(&head.headers).map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
-    let Wishes { priority, deadline, session, labels, tags, streams } = wishes;
+    let wishes = Wishes::read(&head.headers, &mut request.extra);
+    let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
+    let Wishes { priority, deadline, session, labels, tags, rule, streams, in_request } = wishes;
     let session = session.or_else(|| request.session.take());
-    request = ChatRequest { priority, deadline, session, labels, tags, ..request };
+    request = ChatRequest { priority, rule, deadline, session, labels, tags, ..request };
+    // What is meant for here goes to nobody else.
+    request.original.take_if(|_| in_request);
     if face == Face::Anthropic {
         let asked_for = head.headers.get_all(&BETA).iter().map(|value| (BETA, value.clone()));
         request.extra_headers.extend(asked_for);
@@ -78,9 +79,10 @@ pub(super) async fn embed(
     let AskedVectors { mut request, form } = asked;
     let (face, model) = (form.face(), request.route.clone());
     lead(current, client, face, &mut request.route)?;
-    let wishes = Wishes::read(&head.headers).map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
-    let Wishes { priority, deadline, labels, tags, .. } = wishes;
-    request = EmbedRequest { priority, deadline, labels, tags, ..request };
+    let wishes = Wishes::read(&head.headers, &mut request.extra);
+    let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
+    let Wishes { priority, deadline, labels, tags, rule, .. } = wishes;
+    request = EmbedRequest { priority, rule, deadline, labels, tags, ..request };
     let mut record = record(state, client, face, &request.route, false);
     let answer = state.runtime.embed(request).await.map_err(|error| failed(face, &error, &mut record))?;
     record.finished(&answer.target, answer.cost_usd, &answer.attempts);
@@ -181,66 +183,6 @@ pub(super) fn events(reply: Reply) -> impl Iterator<Item = ReplyEvent> {
         })
         .collect();
     pieces.into_iter().chain([ReplyEvent::Finished(Box::new(finished))])
-}
-
-/// What a caller's headers say of its call, whatever it asks for.
-#[derive(Default)]
-struct Wishes {
-    priority: Priority,
-    deadline: Option<Duration>,
-    session: Option<String>,
-    labels: Vec<String>,
-    tags: BTreeMap<String, String>,
-    /// How a stream is to be delivered.
-    streams: Option<Streams>,
-}
-
-impl Wishes {
-    fn read(headers: &HeaderMap) -> Result<Self, BadRequest> {
-        let mut wishes = Self::default();
-        for (name, value) in headers {
-            let Some(option) = name.as_str().strip_prefix("x-standin-") else { continue };
-            let bad = |problem: &str| BadRequest { field: name.as_str().to_owned(), problem: problem.to_owned() };
-            let text = value.to_str().map_err(|_| bad("is no text"))?.trim();
-            match option {
-                "priority" => {
-                    wishes.priority = match text {
-                        "batch" => Priority::Batch,
-                        "default" => Priority::Default,
-                        "interactive" => Priority::Interactive,
-                        "critical" => Priority::Critical,
-                        _ => return Err(bad("must be one of batch, default, interactive, critical")),
-                    }
-                }
-                "deadline" => {
-                    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-                    let deadline = seconds.or_else(|| humantime::parse_duration(text).ok());
-                    let deadline = deadline.filter(|deadline| !deadline.is_zero());
-                    wishes.deadline =
-                        Some(deadline.ok_or_else(|| bad("must be seconds, or a time such as `90s` or `2m`"))?);
-                }
-                "session" => wishes.session = Some(text.to_owned()),
-                "labels" => wishes.labels.extend(text.split(',').map(|label| label.trim().to_owned())),
-                "stream" => {
-                    wishes.streams = Some(match text {
-                        "live" => Streams::Live,
-                        "buffered" => Streams::Buffered,
-                        _ => return Err(bad("must be live or buffered")),
-                    });
-                }
-                _ => match option.strip_prefix("tag-") {
-                    Some(tag) => {
-                        wishes.tags.insert(tag.to_owned(), text.to_owned());
-                    }
-                    None => {
-                        let known = "priority, deadline, session, labels, stream, tag-NAME";
-                        return Err(bad(&format!("is none that is known; there are x-standin-: {known}")));
-                    }
-                },
-            }
-        }
-        Ok(wishes)
-    }
 }
 
 /// Says who answered, and how many attempts it took.

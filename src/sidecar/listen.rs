@@ -1,6 +1,6 @@
 //! Connections: accepted, bounded, timed and drained. HTTP/1.1, by TLS where configured.
 //!
-//! In flow sockets, out flow requests to the service. It never gives an idle or slow connection more than its time, nor
+//! In flow sockets, out flow requests to the service. It never gives an idle or slow connection more than its time, whether it is to send or to take, nor
 //! accepts more connections than it was told to hold.
 
 use std::io;
@@ -18,6 +18,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig as RustlsConfig};
 
+use super::patience::Patience;
 use super::service::{Door, State, answer};
 use super::settings::TlsConfig;
 use crate::words::ConfigError;
@@ -35,6 +36,7 @@ pub(super) struct Listening {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) connections: Arc<Semaphore>,
     pub(super) head_timeout: Duration,
+    pub(super) write_timeout: Duration,
     /// Turns true when nothing new is to be accepted.
     pub(super) stopping: watch::Receiver<bool>,
 }
@@ -82,7 +84,7 @@ impl Listening {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.head_timeout)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Patience::new(stream, self.write_timeout)), service);
         let mut connection = std::pin::pin!(connection);
         let stop = async { drop(self.stopping.wait_for(|stopping| *stopping).await) };
         let ended = tokio::select! {

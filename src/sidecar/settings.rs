@@ -47,6 +47,9 @@ pub struct ServerConfig {
     /// The longest a request's body may take to arrive. 60 s.
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
+    /// The longest a client may take nothing of what is written to it; then its connection is closed. 60 s.
+    #[serde(with = "humantime_serde")]
+    pub write_timeout: Duration,
     /// How long a stream may be silent before a keep-alive is sent; the first also sends the head. 10 s.
     #[serde(with = "humantime_serde")]
     pub keep_alive: Duration,
@@ -71,6 +74,7 @@ impl Default for ServerConfig {
             body_bytes_max: 64 * 1024 * 1024,
             head_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
             keep_alive: Duration::from_secs(10),
             default_route: None,
             streams: Streams::Live,
@@ -115,9 +119,12 @@ impl ServerConfig {
         if self.body_bytes_max == 0 {
             return Err(ConfigError::new("server.body_bytes_max", "must be 1 or more"));
         }
-        for (field, time) in
-            [("head_timeout", self.head_timeout), ("body_timeout", self.body_timeout), ("keep_alive", self.keep_alive)]
-        {
+        for (field, time) in [
+            ("head_timeout", self.head_timeout),
+            ("body_timeout", self.body_timeout),
+            ("write_timeout", self.write_timeout),
+            ("keep_alive", self.keep_alive),
+        ] {
             if time.is_zero() {
                 return Err(ConfigError::new(format!("server.{field}"), "must be longer than 0 s"));
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::{Dialect, Error, Original};
+use super::{Dialect, Error, Original, Rule};
 
 /// One request of a caller, in no provider's dialect.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,6 +32,8 @@ pub struct ChatRequest {
     pub output_tokens_max: Option<u32>,
     /// How much a second is worth to this caller.
     pub priority: Priority,
+    /// By which rule its target is chosen; `None` is the route's.
+    pub rule: Option<Rule>,
     /// Time for the whole call, over all its attempts, from when the runtime accepts it; `None` takes the
     /// configured one.
     pub deadline: Option<Duration>,

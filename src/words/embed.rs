@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{AttemptRecord, CallId, Dialect, Error, Note, Priority, TargetId, Usage};
+use super::{AttemptRecord, CallId, Dialect, Error, Note, Priority, Rule, TargetId, Usage};
 
 /// Texts to be embedded, in no provider's dialect.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,6 +20,8 @@ pub struct EmbedRequest {
     pub dimensions: Option<u32>,
     /// How much a second is worth to this caller.
     pub priority: Priority,
+    /// By which rule its target is chosen; `None` is the route's.
+    pub rule: Option<Rule>,
     /// Time for the whole call, over all its attempts, from when the runtime accepts it; `None` takes the
     /// configured one.
     pub deadline: Option<Duration>,

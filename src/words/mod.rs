@@ -16,6 +16,7 @@ pub mod failure;
 pub mod limits;
 pub mod original;
 pub mod reply;
+pub mod rule;
 pub mod target;
 
 pub use attempt::{AttemptEnd, AttemptRecord, CallId};
@@ -32,5 +33,6 @@ pub use failure::{Failure, FailureClass, RetryAfter, Scope};
 pub use limits::{Gauge, Limits};
 pub use original::Original;
 pub use reply::{Finished, Note, Piece, Reply, ReplyEvent, StopReason, Usage};
+pub use rule::Rule;
 pub(crate) use target::without_path;
 pub use target::{Capabilities, Dialect, ModelClass, ModelKind, Price, Secret, TargetId};

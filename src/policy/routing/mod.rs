@@ -40,7 +40,7 @@ use self::cost::Answer;
 use super::snapshot::{BreakerState, Gate, Health, Latency, Refusal};
 use super::trim::fits;
 use super::window::P50_SAMPLES;
-use crate::words::{Capabilities, ModelKind, Price, Priority};
+use crate::words::{Capabilities, ModelKind, Price, Priority, Rule};
 
 /// What a call asks of a target. Small, computed before the router, so that nothing of the request itself travels.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,6 +61,8 @@ pub struct Needs {
     pub labels: LabelSet,
     /// How much a second is worth.
     pub priority: Priority,
+    /// The rule to choose by, instead of the route's.
+    pub rule: Option<Rule>,
 }
 
 /// Labels as bits, interned by the table: at most 64 in one configuration.
@@ -273,6 +275,7 @@ pub fn plan(
     now: Instant,
     rng: &mut impl Rng,
 ) -> Plan {
+    let options = &RouteOptions { strategy: needs.rule.map_or(options.strategy, Strategy::from), ..*options };
     let answer = Answer::expected(options, state, candidates, needs, sticky);
     let field = |last_resort| Field::of(candidates, options, needs, &answer, pinned, last_resort, now);
     let regular = field(false);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::super::snapshot::Latency;
-use crate::words::{ConfigError, Priority};
+use crate::words::{ConfigError, Priority, Rule};
 
 /// How a route chooses among its targets.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -135,6 +135,20 @@ pub enum Strategy {
     LeastCost,
     /// The fewest attempts in flight.
     LeastBusy,
+}
+
+impl From<Rule> for Strategy {
+    fn from(rule: Rule) -> Self {
+        match rule {
+            Rule::Adaptive => Self::Adaptive,
+            Rule::Priority => Self::Priority,
+            Rule::Weighted => Self::Weighted,
+            Rule::RoundRobin => Self::RoundRobin,
+            Rule::LeastLatency => Self::LeastLatency { percentile: Percentile::default() },
+            Rule::LeastCost => Self::LeastCost,
+            Rule::LeastBusy => Self::LeastBusy,
+        }
+    }
 }
 
 impl Strategy {

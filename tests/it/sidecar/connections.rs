@@ -6,7 +6,7 @@ use standin::testing::{Answer, Fault, Latency, Script};
 use tokio::net::TcpSocket;
 
 use super::http::{self, Caller, Exchange};
-use super::{stage, stage_with, until};
+use super::{Stage, stage, stage_with, until};
 
 const FOR_EVER: Duration = Duration::from_secs(3_600);
 
@@ -33,14 +33,11 @@ async fn a_caller_that_hangs_up_takes_its_attempt_along() {
     }
 }
 
-#[tokio::test]
-async fn a_reader_that_takes_nothing_holds_its_provider_back() {
-    const TOKENS: usize = 64 * 1_024;
-    let stage = stage_with(1, Script::default(), |settings| {
-        // What has been sent until then is all that was ever taken.
-        settings.runtime.consumer_stall_max = Duration::from_millis(500);
-    })
-    .await;
+/// Tokens of an answer that no socket holds: 64 MiB.
+const TOKENS: usize = 64 * 1_024;
+
+/// Begins to read a long answer, and reads no more.
+async fn begin_to_read(stage: &Stage) -> Exchange {
     let word = "x".repeat(1_023);
     stage.drills[0].handle().say(Answer::text(vec![word; TOKENS].join(" ")));
     let socket = TcpSocket::new_v4().expect("a socket");
@@ -50,10 +47,34 @@ async fn a_reader_that_takes_nothing_holds_its_provider_back() {
     let body = body.to_string();
     exchange.send(&format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
     exchange.until(|seen| seen.contains("xxx")).await;
+    exchange
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_holds_its_provider_back() {
+    let stage = stage_with(1, Script::default(), |settings| {
+        // What has been sent until then is all that was ever taken.
+        settings.runtime.consumer_stall_max = Duration::from_millis(500);
+    })
+    .await;
+    let _reader = begin_to_read(&stage).await;
     stage.until(0, |counts| counts.client_left == 1).await;
     // Sockets hold some megabytes on the way; the answer has 64.
     let sent = stage.counts(0).tokens;
     assert!(sent < TOKENS as u64 / 2, "{sent} of {TOKENS} tokens were taken from the provider");
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_loses_its_connection_and_with_it_its_place() {
+    let stage = stage_with(1, Script::default(), |settings| {
+        settings.server.write_timeout = Duration::from_millis(200);
+        settings.server.connections_max = 1;
+    })
+    .await;
+    let _reader = begin_to_read(&stage).await;
+    let mut next = Exchange::connect(stage.sidecar.address()).await;
+    next.send("GET /live HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    next.until(|seen| seen.starts_with("HTTP/1.1 200")).await;
 }
 
 #[tokio::test]

@@ -476,6 +476,7 @@ const NEEDS: Needs = Needs {
     json_schema: false,
     labels: LabelSet(0),
     priority: Priority::Default,
+    rule: None,
 };
 
 fn publish(admission: &Admission, in_flight: [u32; TARGETS], provider: usize, now: Instant) -> Vec<Health> {

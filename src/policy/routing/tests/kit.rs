@@ -148,6 +148,7 @@ pub fn needs() -> Needs {
         json_schema: false,
         labels: LabelSet::default(),
         priority: Priority::Default,
+        rule: None,
     }
 }
 

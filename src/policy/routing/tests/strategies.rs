@@ -240,3 +240,27 @@ fn options_that_cannot_be_reckoned_with_are_refused_by_name() {
         assert_eq!(RouteOptions { strategy, ..RouteOptions::default() }.check(), Ok(()));
     }
 }
+
+#[test]
+fn a_call_may_name_another_rule_than_its_routes() {
+    let mut desk = Desk::of(3)
+        .strategy(Strategy::Priority)
+        .with(1, |target| target.price = price(0.1))
+        .with(2, |target| target.health.in_flight = 0)
+        .with(0, |target| target.health.in_flight = 9)
+        .with(1, |target| target.health.in_flight = 9);
+    for (rule, expected) in
+        [(None, 0), (Some(Rule::LeastCost), 1), (Some(Rule::LeastBusy), 2), (Some(Rule::Priority), 0)]
+    {
+        desk.needs.rule = rule;
+        assert_eq!(desk.first(), expected, "{rule:?}");
+    }
+    for rule in Rule::ALL {
+        let named: Strategy = serde_json::from_value(match rule {
+            Rule::LeastLatency => serde_json::json!({rule.name(): {}}),
+            _ => rule.name().into(),
+        })
+        .expect("the configuration's name");
+        assert_eq!((Strategy::from(rule), Rule::named(rule.name())), (named, Some(rule)));
+    }
+}
