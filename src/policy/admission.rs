@@ -585,7 +585,8 @@ impl Admission {
 /// server that fails can ask for the whole target's patience.
 fn verdict(report: Report, offline: bool, hold: Option<Instant>) -> Verdict {
     match report {
-        Report::Overdue | Report::Gap | Report::GapEnded => Verdict::Pending,
+        Report::Overdue | Report::Gap => Verdict::Overdue,
+        Report::GapEnded => Verdict::Pending,
         Report::Content { .. } => Verdict::Content,
         Report::Ended(Outcome::Success { .. }) => Verdict::Success,
         Report::Ended(Outcome::Failure { class, .. }) => match class {

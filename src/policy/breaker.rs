@@ -6,7 +6,7 @@
 //!     ▲  ▲                              │ ▲ ▲                                          │   │
 //!     │  └── taken back (our network) ──┘ │ └────────── a probe failed (k + 1) ────────┘   │
 //!     │                                   │ alarm (k + 1), or Retry-After                  │ n probes worked
-//!     └──── all steps done ───── Ramp ────┘                                                │
+//!     └──── all steps done ───── Ramp ────┘          (or is overdue, until it works late)  │
 //!                                 ▲────────────────────────────────────────────────────────┘
 //! ```
 //!
@@ -65,7 +65,7 @@ impl Default for BreakerOptions {
             cooldown_base: Duration::from_secs(5),
             cooldown_max: Duration::from_secs(120),
             retry_after_max: Duration::from_secs(24 * 60 * 60),
-            ramp_step_min: Duration::from_secs(30),
+            ramp_step_min: Duration::from_secs(6),
             alarm: DetectorOptions { p0: 0.02, p1: 0.3, h: 6.0 },
         }
     }
@@ -105,6 +105,8 @@ enum State {
         until: Instant,
         /// When the alarm opened it from Closed, while that may yet turn out to be our own network's fault.
         alarmed: Option<Instant>,
+        /// The probe whose being overdue opened it, while that may yet work.
+        late: Option<Late>,
     },
     HalfOpen {
         successes: u32,
@@ -113,6 +115,13 @@ enum State {
         step: usize,
         since: Instant,
     },
+}
+
+/// A probe that is overdue, and how many had worked before it.
+#[derive(Clone, Copy, Debug)]
+struct Late {
+    serial: u64,
+    successes: u32,
 }
 
 /// A transition that took place.
@@ -142,6 +151,8 @@ pub struct Pass {
 pub enum Verdict {
     /// The attempt goes on.
     Pending,
+    /// The attempt goes on, later than it should have had content.
+    Overdue,
     /// The attempt goes on, and its first content token came.
     Content,
     /// It ended with a usable answer.
@@ -171,6 +182,8 @@ pub struct Breaker {
     needed: u32,
     /// Who holds the probe slot.
     probe: Option<u64>,
+    /// Probes that had content, gave their slot back, and have not ended: no more than must work.
+    flowing: u32,
     hold: Option<Instant>,
 }
 
@@ -179,7 +192,19 @@ impl Breaker {
     pub fn new(options: BreakerOptions, now: Instant) -> Self {
         let alarm = Cusum::new(&options.alarm, now);
         let state = State::Closed { since: now, successes: 0 };
-        Self { options, state, generation: 0, k: 0, alarm, run: Evidence::NONE, needed: 2, probe: None, hold: None }
+        let (needed, flowing) = (2, 0);
+        Self {
+            options,
+            state,
+            generation: 0,
+            k: 0,
+            alarm,
+            run: Evidence::NONE,
+            needed,
+            probe: None,
+            flowing,
+            hold: None,
+        }
     }
 
     /// Returns the state.
@@ -203,9 +228,11 @@ impl Breaker {
     }
 
     /// Tells whether the probe slot is free. Once the cooldown is over it is: who still holds it, a last resort, is of the
-    /// old generation.
+    /// old generation. As many probes as must work may be on their way to their end: an answer that begins well can still
+    /// break off, and more of them would tell no more.
     pub fn is_probe_free(&self, now: Instant) -> bool {
-        self.probe.is_none() || matches!(self.state, State::Open { until, .. } if until <= now)
+        let is_over = matches!(self.state, State::Open { until, .. } if until <= now);
+        is_over || (self.probe.is_none() && self.flowing < self.needed)
     }
 
     /// Lets an attempt through which the gates have granted, as a probe where one is due.
@@ -236,35 +263,57 @@ impl Breaker {
         rng: &mut impl Rng,
     ) -> Option<Transition> {
         let frees = match verdict {
-            Verdict::Pending => false,
+            Verdict::Pending | Verdict::Overdue => false,
             // A last resort is one in flight, not one before its content.
             Verdict::Content => !pass.last_resort,
             Verdict::Success | Verdict::Failure { .. } | Verdict::Ignored => true,
         };
-        if frees && self.probe == Some(pass.serial) {
+        let has_slot = self.probe == Some(pass.serial);
+        if frees && has_slot {
             self.probe = None;
         }
         if let Verdict::Failure { hold: Some(hold) } = verdict {
             self.hold = self.hold.max(Some(hold));
         }
+        if let Some(worked) = self.late(pass, verdict, now) {
+            self.k = self.k.saturating_sub(1);
+            return Some(self.enter(worked, now));
+        }
         if pass.generation != self.generation {
             return None;
+        }
+        if pass.probe && matches!(self.state, State::HalfOpen { .. }) {
+            match verdict {
+                Verdict::Pending | Verdict::Overdue => {}
+                Verdict::Content => self.flowing += u32::from(frees && has_slot),
+                Verdict::Success | Verdict::Failure { .. } | Verdict::Ignored => {
+                    self.flowing = self.flowing.saturating_sub(u32::from(!has_slot));
+                }
+            }
         }
         let alarmed = self.listen(evidence, now);
         let next = match (self.state, verdict) {
             (State::Closed { .. } | State::Ramp { .. }, Verdict::Failure { hold: Some(hold) }) => {
                 self.freeze();
-                State::Open { until: hold, alarmed: None }
+                State::Open { until: hold, alarmed: None, late: None }
             }
             (State::Closed { .. } | State::Ramp { .. }, _) if alarmed => self.trip(now, rng),
             (State::Closed { .. }, Verdict::Success) => return self.forgive(now),
             (State::Ramp { .. }, Verdict::Success) => self.climb(now)?,
-            (State::HalfOpen { successes }, Verdict::Success) if pass.probe => {
-                if successes + 1 < self.needed {
-                    self.state = State::HalfOpen { successes: successes + 1 };
+            (State::HalfOpen { successes }, Verdict::Success) if pass.probe => match self.worked(successes, now) {
+                more @ State::HalfOpen { .. } => {
+                    self.state = more;
                     return None;
                 }
-                State::Ramp { step: 0, since: now }
+                ramp => ramp,
+            },
+            // Whoever else would probe need not wait for it: it may hang for a minute.
+            (State::HalfOpen { successes }, Verdict::Overdue) if pass.probe && !pass.last_resort => {
+                let mut open = self.trip(now, rng);
+                if let State::Open { late, .. } = &mut open {
+                    *late = Some(Late { serial: pass.serial, successes });
+                }
+                open
             }
             (State::HalfOpen { .. }, Verdict::Failure { .. }) if pass.probe && !pass.last_resort => self.trip(now, rng),
             (State::Open { .. }, Verdict::Success) if pass.last_resort => State::HalfOpen { successes: 1 },
@@ -294,7 +343,7 @@ impl Breaker {
     /// Starts a new generation in the same state, as after a restart: the slot is free, what is in flight is a straggler.
     pub fn restart(&mut self, keep_statistics: bool, now: Instant) {
         self.generation += 1;
-        self.probe = None;
+        (self.probe, self.flowing) = (None, 0);
         if !keep_statistics {
             self.rearm(now);
         }
@@ -334,7 +383,27 @@ impl Breaker {
         let doublings = self.k.saturating_sub(PATIENT_REOPENINGS).min(31);
         let cooldown = self.options.cooldown_base.saturating_mul(1 << doublings).min(self.options.cooldown_max);
         let until = now + cooldown.mul_f64(rng.random_range(0.8..=1.0));
-        State::Open { until: self.hold.map_or(until, |hold| hold.max(until)), alarmed: closed.then_some(now) }
+        let until = self.hold.map_or(until, |hold| hold.max(until));
+        State::Open { until, alarmed: closed.then_some(now), late: None }
+    }
+
+    /// Returns the state after one more probe that worked.
+    fn worked(&self, successes: u32, now: Instant) -> State {
+        if successes + 1 < self.needed {
+            State::HalfOpen { successes: successes + 1 }
+        } else {
+            State::Ramp { step: 0, since: now }
+        }
+    }
+
+    /// Returns the state after a probe that was overdue and works nevertheless: as if nobody had lost patience.
+    fn late(&self, pass: Pass, verdict: Verdict, now: Instant) -> Option<State> {
+        match (self.state, verdict) {
+            (State::Open { late: Some(late), .. }, Verdict::Success) if late.serial == pass.serial => {
+                Some(self.worked(late.successes, now))
+            }
+            _ => None,
+        }
     }
 
     /// Freezes how many probes must work: so many that luck alone would rarely do at the failure rate that opened.
@@ -376,7 +445,7 @@ impl Breaker {
         let from = self.state();
         self.state = state;
         self.generation += 1;
-        self.probe = None;
+        (self.probe, self.flowing) = (None, 0);
         self.rearm(now);
         Transition { from, to: self.state() }
     }

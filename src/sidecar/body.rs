@@ -108,9 +108,13 @@ impl Streaming {
         match event {
             Ok(event) => {
                 self.writer.event(&event, &mut self.out);
-                if let ReplyEvent::Finished(finished) = &event {
-                    self.record.finished(&finished.target, finished.cost_usd, &finished.attempts);
-                    self.state = Pace::Ended(true);
+                match &event {
+                    ReplyEvent::Started { target, .. } => self.record.started(target),
+                    ReplyEvent::Finished(finished) => {
+                        self.record.finished(&finished.target, finished.cost_usd, &finished.attempts);
+                        self.state = Pace::Ended(true);
+                    }
+                    _ => {}
                 }
             }
             Err(error) => {

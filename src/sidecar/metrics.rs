@@ -4,8 +4,8 @@
 //! somebody asks. Labels are names out of the configuration, never what a caller wrote.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -16,6 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::policy::ledger::Totals;
 use crate::runtime::HealthSnapshot;
 use crate::words::{AttemptRecord, TargetId};
 
@@ -80,6 +81,8 @@ type Seconds = Family<TargetLabels, Histogram, fn() -> Histogram>;
 
 /// What is counted.
 pub(super) struct Metrics {
+    /// Held while the text is made: what others count is filled in for it.
+    rendering: Mutex<()>,
     registry: Registry,
     calls: Family<CallLabels, Counter>,
     failovers: Family<RouteLabels, Counter>,
@@ -99,6 +102,7 @@ impl Metrics {
         let seconds: fn() -> Histogram = || Histogram::new(SECONDS);
         let seconds_a_token: fn() -> Histogram = || Histogram::new(SECONDS_A_TOKEN);
         let metrics = Self {
+            rendering: Mutex::new(()),
             registry: Registry::default(),
             calls: Family::default(),
             failovers: Family::default(),
@@ -153,22 +157,7 @@ impl Metrics {
     }
 
     fn attempt(&self, attempt: &AttemptRecord) {
-        let (provider, model) = (Text(attempt.target.provider.clone()), Text(attempt.target.model.clone()));
         let target = labels(&attempt.target);
-        let ended = AttemptLabels {
-            gen_ai_provider_name: provider.clone(),
-            gen_ai_request_model: model.clone(),
-            outcome: attempt.end.name(),
-        };
-        self.attempts.get_or_create(&ended).inc();
-        for (gen_ai_token_type, tokens) in [("input", attempt.usage.input), ("output", attempt.usage.output)] {
-            let (gen_ai_provider_name, gen_ai_request_model) = (provider.clone(), model.clone());
-            let labels = TokenLabels { gen_ai_provider_name, gen_ai_request_model, gen_ai_token_type };
-            self.tokens.get_or_create(&labels).inc_by(tokens);
-        }
-        if let Some(dollars) = attempt.cost_usd {
-            self.cost.get_or_create(&target).inc_by(dollars);
-        }
         self.duration.get_or_create(&target).observe(attempt.took.as_secs_f64());
         let Some(first) = attempt.first_token else { return };
         self.first_token.get_or_create(&target).observe(first.as_secs_f64());
@@ -178,10 +167,32 @@ impl Metrics {
         }
     }
 
-    /// Returns everything as text, with what the runtime publishes now.
-    pub(super) fn render(&self, health: &HealthSnapshot) -> String {
+    /// Returns everything as text, with what the runtime publishes now, and what its ledger holds of every attempt, also of
+    /// those whose caller had left before they ended.
+    pub(super) fn render(&self, health: &HealthSnapshot, totals: &[(TargetId, Totals)]) -> String {
+        let _alone = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
         self.breaker.clear();
         self.in_flight.clear();
+        self.attempts.clear();
+        self.tokens.clear();
+        self.cost.clear();
+        for (target, totals) in totals {
+            let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = labels(target);
+            let ended = totals.failed.iter().map(|(class, count)| (class.name(), *count));
+            for (outcome, count) in ended.chain([("won", totals.won)]) {
+                let (gen_ai_provider_name, gen_ai_request_model) =
+                    (gen_ai_provider_name.clone(), gen_ai_request_model.clone());
+                let labels = AttemptLabels { gen_ai_provider_name, gen_ai_request_model, outcome };
+                self.attempts.get_or_create(&labels).inc_by(count);
+            }
+            for (gen_ai_token_type, tokens) in [("input", totals.input_tokens), ("output", totals.output_tokens)] {
+                let (gen_ai_provider_name, gen_ai_request_model) =
+                    (gen_ai_provider_name.clone(), gen_ai_request_model.clone());
+                let labels = TokenLabels { gen_ai_provider_name, gen_ai_request_model, gen_ai_token_type };
+                self.tokens.get_or_create(&labels).inc_by(tokens);
+            }
+            self.cost.get_or_create(&labels(target)).inc_by(totals.cost_usd);
+        }
         self.calls_in_flight.set(i64::try_from(health.calls).unwrap_or(i64::MAX));
         for (target, health) in health.providers.iter().flat_map(|provider| &provider.targets) {
             let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = labels(target);

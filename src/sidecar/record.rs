@@ -14,6 +14,8 @@ pub(super) struct Record {
     client: Option<String>,
     stream: bool,
     begun: Instant,
+    /// Whose answer its caller has the beginning of.
+    heard: Option<TargetId>,
     written: bool,
 }
 
@@ -27,7 +29,12 @@ impl Record {
     ) -> Self {
         #[expect(clippy::disallowed_methods, reason = "how long a call took is told by the clock")]
         let begun = Instant::now();
-        Self { state, route, face, client, stream, begun, written: false }
+        Self { state, route, face, client, stream, begun, heard: None, written: false }
+    }
+
+    /// Notes whose answer begins.
+    pub(super) fn started(&mut self, target: &TargetId) {
+        self.heard = Some(target.clone());
     }
 
     /// Writes down how a call ended well.
@@ -84,6 +91,8 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.write("caller_left", None, None, &[]);
+        // What becomes of its attempt is known a moment later: the counters will have it.
+        let heard = self.heard.take().map(|target| target.to_string());
+        self.write("caller_left", heard.as_deref(), None, &[]);
     }
 }

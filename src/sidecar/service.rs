@@ -126,7 +126,9 @@ pub(super) async fn answer(
         Endpoint::Ready if admin::is_ready(&state.runtime.health()) => plain(StatusCode::OK, "ready\n"),
         Endpoint::Ready => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         Endpoint::Live | Endpoint::Root => plain(StatusCode::OK, "standin\n"),
-        Endpoint::Metrics => plain(StatusCode::OK, state.metrics.render(&state.runtime.health())),
+        Endpoint::Metrics => {
+            plain(StatusCode::OK, state.metrics.render(&state.runtime.health(), &state.runtime.totals()))
+        }
         Endpoint::Explain { route } => explain(&state, route).await,
         Endpoint::WrongMethod { allow } => {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "this address takes another method\n");

@@ -4,6 +4,8 @@
 //! model's name is another, and a field stands before all others. Nothing is parsed here, and where nothing changes
 //! nothing is copied.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use memchr::memchr;
 
@@ -33,21 +35,25 @@ pub(super) fn find<'a>(
 
 /// Returns the body for a model, with a field (its JSON, and a comma) before all others.
 pub(super) fn body(original: &Original, model: &str, field: &str) -> Bytes {
-    let Original { body, model: at, .. } = original;
-    let at = at.clone().filter(|_| original.model() != Some(model)).unwrap_or(0..0);
-    if at.is_empty() && field.is_empty() {
+    let Original { body, ours, .. } = original;
+    let name = serde_json::Value::from(model).to_string();
+    let rename = original.model.clone().filter(|_| original.model() != Some(model));
+    if rename.is_none() && ours.is_empty() && field.is_empty() {
         return body.clone();
     }
     let begin = memchr(b'{', body).map_or(0, |brace| brace + 1);
-    let name = serde_json::Value::from(if at.is_empty() { "" } else { model }).to_string();
-    let name = &name[1..name.len() - 1];
-    let (before, after) = if at.is_empty() { (begin..begin, begin) } else { (begin..at.start, at.end) };
+    let mut edits: Vec<(Range<usize>, &str)> = ours.iter().map(|range| (range.clone(), "")).collect();
+    edits.extend(rename.map(|range| (range, &name[1..name.len() - 1])));
+    edits.push((begin..begin, field));
+    edits.sort_by_key(|(range, _)| range.start);
     let mut out = Vec::with_capacity(body.len() + field.len() + name.len());
-    out.extend_from_slice(&body[..begin]);
-    out.extend_from_slice(field.as_bytes());
-    out.extend_from_slice(&body[before]);
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(&body[after..]);
+    let mut at = 0;
+    for (range, text) in edits {
+        out.extend_from_slice(&body[at..range.start]);
+        out.extend_from_slice(text.as_bytes());
+        at = range.end;
+    }
+    out.extend_from_slice(&body[at..]);
     out.into()
 }
 
@@ -58,12 +64,13 @@ mod tests {
     fn original(body: &'static str) -> Original {
         let model = body.find("mine").map(|at| at..at + "mine".len());
         let (stream_usage, tokens_field) = (None, None);
+        let ours = body.match_indices("ours:").map(|(at, ours)| at..at + ours.len()).collect();
         let body = Bytes::from_static(body.as_bytes());
-        Original { dialect: Dialect::OpenAiChat, body, model, stream: false, stream_usage, tokens_field }
+        Original { dialect: Dialect::OpenAiChat, body, model, ours, stream: false, stream_usage, tokens_field }
     }
 
     #[test]
-    fn the_models_name_changes_and_nothing_else() {
+    fn the_models_name_changes_what_is_ours_goes_and_nothing_else() {
         let body = |body: &'static str, model, field| {
             String::from_utf8(super::body(&original(body), model, field).to_vec()).expect("text")
         };
@@ -74,6 +81,8 @@ mod tests {
             (request, "x", r#""s":1,"#, r#" {"s":1,"a": [1.0, "é"], "model" : "x","b":{}}"#),
             (request, "mine", r#""s":1,"#, r#" {"s":1,"a": [1.0, "é"], "model" : "mine","b":{}}"#),
             (r#"{"contents":[]}"#, "x", "", r#"{"contents":[]}"#),
+            (r#"{"a":"ours:1","model":"mine","b":"ours:2"}"#, "x", "", r#"{"a":"1","model":"x","b":"2"}"#),
+            (r#"{"a":"ours:1","model":"mine"}"#, "mine", r#""s":1,"#, r#"{"s":1,"a":"1","model":"mine"}"#),
         ] {
             assert_eq!(body(given, model, field), expected);
         }

@@ -40,6 +40,8 @@ pub struct Quirks {
     refused: &'static [(Models, &'static [&'static str])],
     /// Fields of a request that it cannot serve at all: the request goes elsewhere.
     lacks: &'static [&'static str],
+    /// Whether it refuses what of a message it does not know, as clients send back of answers that others gave.
+    strict: bool,
     /// The caller's extra fields it takes; `None` is all.
     extra: Option<&'static [&'static str]>,
 
@@ -149,6 +151,7 @@ pub const GENERIC: Quirks = Quirks {
     developer: false,
     refused: &[],
     lacks: &[],
+    strict: false,
     extra: None,
     completion_tokens: false,
     seed: "seed",
@@ -263,6 +266,7 @@ const TABLE: &[Quirks] = &[
     Quirks {
         name: "groq",
         hosts: &[("api.groq.com", "")],
+        strict: true,
         completion_tokens: true,
         efforts: &[(ALL, FROM_LOW)],
         ..GENERIC
@@ -412,7 +416,12 @@ impl Quirks {
     /// was written in the dialect can go as it is.
     pub(super) fn is_plain(&self) -> bool {
         let words = (self.seed, self.effort, self.required) == (GENERIC.seed, GENERIC.effort, GENERIC.required);
-        words && self.unthinking.is_empty() && self.prefill.is_none() && !self.echoes && self.messages.is_none()
+        words
+            && !self.strict
+            && self.unthinking.is_empty()
+            && self.prefill.is_none()
+            && !self.echoes
+            && self.messages.is_none()
     }
 
     /// Tells whether a model takes a field of the request.

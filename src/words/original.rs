@@ -17,6 +17,8 @@ pub struct Original {
     pub body: Bytes,
     /// Where in the body the model's name stands, without its quotes; `None` in dialects whose address names it.
     pub model: Option<Range<usize>>,
+    /// What in the body is this program's own, before proofs that its caller brings back: it is left out, in this order.
+    pub ours: Vec<Range<usize>>,
     /// Whether it asks for a stream.
     pub stream: bool,
     /// What it says of the usage at a stream's end, where that is the caller's choice.

@@ -141,6 +141,14 @@ fn log(form: LogForm) {
     match form {
         LogForm::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
         LogForm::Json => lines.json().flatten_event(true).init(),
-        LogForm::Off => {}
+        LogForm::Off => return,
     }
+    // A panic is a line like any other: whoever reads JSON gets nothing else.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        let payload = panic.payload();
+        let what = payload.downcast_ref::<&str>().copied();
+        let what = what.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        tracing::error!(what, place, "panic");
+    }));
 }

@@ -8,7 +8,9 @@ use http::HeaderMap;
 use standin::config::{DialectConfig, PriceConfig};
 use standin::drill::Drill;
 use standin::sidecar::Settings;
-use standin::testing::{Answer, Answers, Crash, Fault, Latency, ProviderError, Question, RetryHint, Script, crash};
+use standin::testing::{
+    Answer, Answers, Crash, Fault, Form, Latency, ProviderError, Question, RetryHint, Script, crash,
+};
 use standin::{ModelConfig, ProviderConfig, RouteConfig, Runtime};
 
 /// The route over all drills; it also serves every name that no route has.
@@ -109,9 +111,15 @@ impl Stage {
     }
 }
 
+/// Tells whether it is asked in words for JSON, as models are asked that know no other way.
+fn in_words(question: &Question) -> bool {
+    question.form == Form::Text && question.body["system"].to_string().contains("one JSON object")
+}
+
 /// Repeats what it is told, as drills do; calls a tool whose name shares a word with the question.
 fn reply(question: &Question) -> Answer {
-    let echo = Answer::echo(question);
+    let form = if in_words(question) { Form::Json } else { question.form.clone() };
+    let echo = Answer::echo(&Question { form, ..question.clone() });
     if !echo.tool_calls.is_empty() || !question.tool_results.is_empty() {
         return echo;
     }

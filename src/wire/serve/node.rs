@@ -85,6 +85,12 @@ impl<'a> Object<'a> {
         if let Node::Bool(flag) = self.get(key)? { Some(*flag) } else { None }
     }
 
+    /// Returns the objects of a list, if it is one.
+    pub(super) fn objects(&self, key: &str) -> impl Iterator<Item = &Self> {
+        let list = if let Some(Node::List(list)) = self.get(key) { &list[..] } else { &[] };
+        list.iter().filter_map(|node| if let Node::Object(object) = node { Some(object) } else { None })
+    }
+
     fn get(&self, key: &str) -> Option<&Node<'a>> {
         self.0.iter().rfind(|(name, _)| name == key).map(|(_, node)| node)
     }

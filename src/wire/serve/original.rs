@@ -1,7 +1,7 @@
 //! Which requests may go on as they came.
 //!
 //! In flow a body as it was parsed and what its reader made of it, out flows the [`Original`], or none: where something in
-//! it is this sidecar's own (a proof under a seal, or with its maker's name), or asks for what no answer could be written
+//! it is another dialect's (a proof under a seal), or asks for what no answer could be written
 //! of here, the request must be written anew.
 
 use std::ops::Range;
@@ -31,24 +31,49 @@ pub(super) fn of(face: Face, body: &Bytes, object: &Object<'_>) -> Option<Origin
         Face::Gemini => None,
         _ => Some(place(body, object.as_it_stands("model")?)),
     };
+    let ours = makers(body, object)?;
     let mut limits = tokens.iter().copied().filter(|field| object.has(field));
     let (tokens_field, another) = (limits.next(), limits.next());
     let stream_usage = object.within("stream_options").map(|options| options.is("include_usage") == Some(true));
-    let original =
-        Original { dialect: face.dialect(), body: body.clone(), model, stream: false, stream_usage, tokens_field };
+    let (dialect, body) = (face.dialect(), body.clone());
+    let original = Original { dialect, body, model, ours, stream: false, stream_usage, tokens_field };
     (may && another.is_none()).then_some(original)
 }
 
 /// Tells whether all that was asked for can come back through here.
 pub(super) fn holds(asked: &Asked) -> bool {
     let lost = asked.notes.iter().any(|note| matches!(note, Note::Dropped(what) if MORE.contains(what)));
-    let proves = |part: &AssistantPart| match part {
-        AssistantPart::Reasoning(reasoning) => reasoning.proof.is_some(),
-        AssistantPart::ToolCall(call) => call.proof.is_some(),
-        AssistantPart::Text(_) => false,
+    let own = asked.form.face().dialect();
+    let is_foreign = |part: &AssistantPart| {
+        let proof = match part {
+            AssistantPart::Reasoning(reasoning) => reasoning.proof.as_ref(),
+            AssistantPart::ToolCall(call) => call.proof.as_ref(),
+            AssistantPart::Text(_) => None,
+        };
+        proof.is_some_and(|proof| proof.dialect != own)
     };
-    let proof = |message: &Message| matches!(message, Message::Assistant(parts) if parts.iter().any(proves));
-    !lost && asked.form.free_tools.is_empty() && !asked.request.messages.iter().any(proof)
+    let sealed = |message: &Message| matches!(message, Message::Assistant(parts) if parts.iter().any(is_foreign));
+    !lost && asked.form.free_tools.is_empty() && !asked.request.messages.iter().any(sealed)
+}
+
+/// Returns where makers' names stand before signatures of thoughts, as Anthropic's callers bring them back; none where they
+/// cannot be taken off in place.
+fn makers(body: &Bytes, object: &Object<'_>) -> Option<Vec<Range<usize>>> {
+    let mut makers = Vec::new();
+    for block in object.objects("messages").flat_map(|message| message.objects("content")) {
+        match block.peek("type") {
+            "redacted_thinking" => return None,
+            "thinking" => {
+                let signature = block.as_it_stands("signature")?;
+                if let Some((maker, _)) = signature.split_once(':') {
+                    let at = place(body, maker);
+                    makers.push(at.start..at.end + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(makers)
 }
 
 /// Returns where a text stands in the body that it is a part of.

@@ -21,10 +21,10 @@ const BUSY: usize = 64;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_standin");
 
-const MOCK: u16 = 47_101;
-const RELAY: u16 = 47_102;
-const NGINX: u16 = 47_103;
-const STANDIN: u16 = 47_104;
+const MOCK: u16 = 24_701;
+const RELAY: u16 = 24_702;
+const NGINX: u16 = 24_703;
+const STANDIN: u16 = 24_704;
 
 fn at(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()

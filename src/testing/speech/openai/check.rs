@@ -98,6 +98,7 @@ const PARAMETERS: &[&str] = &[
 
 /// Every field of a message; `reasoning_content` is not OpenAI's, but of those who speak its dialect and reason.
 const MESSAGE_FIELDS: &[&str] = &[
+    "annotations",
     "audio",
     "content",
     "function_call",

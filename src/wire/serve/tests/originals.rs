@@ -120,10 +120,14 @@ fn a_request_is_written_anew_where_something_must_change() {
         json!({"role": "assistant", "content": [thought, {"type": "text", "text": "Yes."}]}),
         json!({"role": "user", "content": "Go on."}),
     ]);
-    let to = (Dialect::AnthropicMessages, "generic", "claude-opus-4-8");
-    let (sent, is_own) = sent(Face::Anthropic, &body, to, false);
-    assert!(!is_own);
-    assert_eq!(sent["messages"][1]["content"][0]["signature"], "ErUB", "the maker's name is ours");
+    for (model, expected) in [("claude-opus-4-8", true), ("claude-opus-4-7", false)] {
+        let (sent, is_own) = sent(Face::Anthropic, &body, (Dialect::AnthropicMessages, "generic", model), false);
+        assert_eq!(is_own, expected, "a signature is for its own model alone");
+        let first = &sent["messages"][1]["content"][0];
+        assert_eq!(first["signature"], if expected { json!("ErUB") } else { Value::Null }, "the maker's name is ours");
+    }
+    body["messages"][1]["content"][0]["signature"] = "standin:thought:gemini:x".into();
+    assert!(asked(Face::Anthropic, &body).request.original.is_none(), "what is sealed is nobody's but ours");
 }
 
 #[test]
