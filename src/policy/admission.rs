@@ -243,6 +243,8 @@ impl Target {
             rate_limited_until: keys_back.max(self.breaker.hold()).filter(|&until| until > now),
             in_flight,
             in_flight_max: self.options.in_flight_max,
+            // What was learnt with a network says nothing without one.
+            answers: offline.is_none() && self.health.answers(now),
         }
     }
 }
@@ -457,7 +459,7 @@ impl Admission {
     /// When there is no such target.
     pub fn health(&self, target: usize, in_flight: u32, now: Instant) -> Health {
         let target = &self.targets[target];
-        let Gates { breaker, probe_free, disabled, forced_on, rate_limited_until, in_flight, in_flight_max } =
+        let Gates { breaker, probe_free, disabled, forced_on, rate_limited_until, in_flight, in_flight_max, answers } =
             target.gates(&self.keys, self.offline(now), in_flight, now);
         let health = &target.health;
         Health {
@@ -473,6 +475,7 @@ impl Admission {
             failure_rate: health.failure_rate(now),
             failure_rate_prior: health.failure_rate_prior(),
             evidence: health.evidence(now),
+            answers,
             ttft: health.ttft(now),
             reply: health.reply(now),
             tpot: health.tpot(now),

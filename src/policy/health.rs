@@ -324,6 +324,11 @@ impl TargetHealth {
         self.failure_rate.faded(now).1
     }
 
+    /// Tells whether the target is known to answer more often than not: by as many attempts as its prior weighs.
+    pub fn answers(&self, now: Instant) -> bool {
+        self.failure_rate(now) < 0.5 && self.evidence(now) >= self.failure_rate.prior_mass
+    }
+
     /// Returns the decayed mean age at which failed attempts failed.
     pub fn detect(&self, now: Instant) -> Duration {
         Duration::from_secs_f64(self.detect.mean(now))

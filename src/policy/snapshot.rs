@@ -118,6 +118,8 @@ pub struct Health {
     pub failure_rate_prior: f64,
     /// Decayed weight of the evidence behind `failure_rate`, in attempts.
     pub evidence: f64,
+    /// Whether it is known to answer more often than not.
+    pub answers: bool,
     /// Time to first token.
     pub ttft: Latency,
     /// Time to the whole answer, where it comes in one burst.
@@ -163,11 +165,14 @@ pub struct Gates {
     pub in_flight: u32,
     /// As in [`Health`].
     pub in_flight_max: u32,
+    /// As in [`Health`].
+    pub answers: bool,
 }
 
 impl Gates {
     /// Returns which gate refuses an attempt, if one does, and when all of them will have opened. The last resort passes
-    /// an open breaker and nothing else.
+    /// an open breaker and nothing else: one at a time, unless the target is known to answer more often than not. Where every target
+    /// loses some of its calls, each of them is open now and then, and at times all are.
     pub fn refusal(&self, last_resort: bool, now: Instant) -> Option<Refusal> {
         let past = |until: Option<Instant>| until.is_some_and(|until| until <= now);
         let disabled = match self.disabled {
@@ -179,6 +184,7 @@ impl Gates {
             BreakerState::Closed | BreakerState::Ramp { .. } => None,
             _ if self.forced_on => None,
             BreakerState::Open { until } if until > now && !last_resort => Some(Some(until)),
+            _ if last_resort && self.answers => None,
             BreakerState::Open { .. } | BreakerState::HalfOpen => (!self.probe_free).then_some(None),
         };
         let rate_limited = self.rate_limited_until.map(Some);
@@ -204,7 +210,8 @@ impl Health {
     /// Returns the gates as published.
     pub fn gates(&self) -> Gates {
         let Self { breaker, probe_free, disabled, forced_on, rate_limited_until, in_flight, in_flight_max, .. } = *self;
-        Gates { breaker, probe_free, disabled, forced_on, rate_limited_until, in_flight, in_flight_max }
+        let answers = self.answers;
+        Gates { breaker, probe_free, disabled, forced_on, rate_limited_until, in_flight, in_flight_max, answers }
     }
 
     /// Tells, as last published, which gate refuses an attempt and when to come back.

@@ -374,6 +374,28 @@ fn an_overload_without_retry_after_is_a_plain_failure() {
 }
 
 #[test]
+fn a_last_resort_that_answers_more_often_than_not_is_asked_by_many_at_a_time() {
+    let mut bench = Bench::new(1, 1);
+    (0..30).for_each(|_| drop(bench.succeed(0)));
+    bench.break_it(0);
+    let health = bench.health(0);
+    assert!(matches!(health.breaker, BreakerState::Open { .. }) && health.answers, "{health:?}");
+    assert!(bench.ask(ASK).is_err(), "others have somewhere else to go");
+    let resort = Ask { last_resort: true, ..ASK };
+    assert!((0..9).all(|_| bench.ask(resort).is_ok()));
+    // Were it down for good, that would end soon.
+    for _ in 0..60 {
+        bench.now += SECOND;
+        if let Ok(ticket) = bench.ask(resort) {
+            bench.report(&ticket, Report::Ended(failure(FailureClass::Server)));
+        }
+    }
+    assert!(!bench.health(0).answers);
+    let first = bench.ask(resort).expect("one at a time");
+    assert!(first.probe && bench.ask(resort).is_err());
+}
+
+#[test]
 fn a_last_resort_passes_open_alone_and_never_a_limit_or_a_verdict() {
     let mut bench = Bench::new(1, 1);
     bench.break_it(0);
@@ -705,7 +727,7 @@ impl Model {
         }
         let probing = !matches!(health.breaker, BreakerState::Closed | BreakerState::Ramp { .. });
         prop_assert!(!ticket.probe || probing);
-        prop_assert!(ticket.probe || !probing || health.forced_on);
+        prop_assert!(ticket.probe || !probing || health.forced_on || (last_resort && health.answers));
         self.live.push((ticket, ticket.probe));
         for target in 0..2 {
             let generation = self.bench.health(target).generation;

@@ -176,6 +176,7 @@ pub fn health(now: Instant) -> Health {
         failure_rate: 0.005,
         failure_rate_prior: 0.005,
         evidence: 30.0,
+        answers: false,
         ttft: latency(SECOND),
         reply: latency(5 * SECOND),
         tpot: latency(Duration::from_millis(20)),
