@@ -28,8 +28,9 @@ const DETECT_MAX: Duration = Duration::from_secs(600);
 const PER_TOKEN_PRIOR: Duration = Duration::from_millis(20);
 /// Guess of what a whole answer takes beyond its first token: 200 tokens.
 const REST_PRIOR: Duration = Duration::from_secs(4);
-/// Limits of the time for a whole answer: nobody knows how long it is going to be.
-const REPLY_MAX: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(300));
+/// Limits of the time for a whole answer: nobody knows how long it is going to be, and one of 8 000 tokens takes minutes
+/// however short all others were.
+const REPLY_MAX: (Duration, Duration) = (Duration::from_secs(180), Duration::from_secs(600));
 /// A whole answer is given up after so many times its p99.
 const REPLY_P99_MAX: u32 = 3;
 /// No median is believed to be longer: it is what the histogram holds.

@@ -74,8 +74,9 @@ async fn main() -> ExitCode {
         drills.push(drill);
     }
     let listen: SocketAddr = (Ipv4Addr::LOCALHOST, PORT).into();
-    let mut config =
-        format!("[server]\nlisten = \"{listen}\"\n[failover]\ndeadline = \"45s\"\n[routes.smart]\ntargets = [\"a/m\", \"b/m\", \"c/m\"]\n");
+    let mut config = format!(
+        "[server]\nlisten = \"{listen}\"\n[failover]\ndeadline = \"45s\"\n[routes.smart]\ntargets = [\"a/m\", \"b/m\", \"c/m\"]\n"
+    );
     for (name, drill) in ["a", "b", "c"].iter().zip(&drills) {
         config += "[providers.";
         config += &format!(

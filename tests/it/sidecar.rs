@@ -7,6 +7,7 @@ mod failures;
 mod http;
 mod operators;
 mod program;
+mod tls;
 
 use std::time::Duration;
 

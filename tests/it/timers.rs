@@ -389,7 +389,7 @@ async fn a_route_and_a_request_may_set_their_own_deadlines() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_reply_has_a_minute_where_streams_are_off() {
+async fn a_burst_reply_has_three_minutes_where_streams_are_off() {
     let world = world_with(2, Script::default(), |config| {
         config.providers.values_mut().for_each(|provider| provider.stream_upstream = Some(false));
     })
@@ -398,7 +398,7 @@ async fn a_burst_reply_has_a_minute_where_streams_are_off() {
     let begun = Instant::now();
     let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
     assert_eq!(path(&reply.finished.attempts), "a/m no_first_token, b/m won");
-    assert_eq!(begun.elapsed().as_secs(), 60);
+    assert_eq!(begun.elapsed().as_secs(), 180);
 }
 
 #[tokio::test(start_paused = true)]
