@@ -461,7 +461,7 @@ impl Driver {
         let (wanted, unwanted) = oneshot::channel();
         let span = tracing::info_span!("attempt", number = this.number, target = %target.id(), trimmed = tracing::field::Empty);
         let supervisor = target.provider.slot.supervisor();
-        let id = target.id().clone();
+        let (id, prompt_tokens) = (target.id().clone(), fitted.tokens);
         let account = Account {
             permit,
             target,
@@ -492,7 +492,7 @@ impl Driver {
         if let Some(supervisor) = supervisor {
             let _ = Actor::spawn_linked(None, Attempt, AttemptArguments { job, unwanted }, supervisor).await;
         }
-        Running::new(this.number, id, receiver, ended, wanted)
+        Running::new(this.number, id, receiver, ended, wanted, prompt_tokens)
     }
 
     fn happened(&mut self, happening: Happening) {
@@ -526,14 +526,14 @@ impl Driver {
         else {
             return;
         };
-        let target = running.target.clone();
+        let (target, prompt_tokens) = (running.target.clone(), running.prompt_tokens.into());
         let (first, rest) = running.hand_over();
         let whole = self.ended.iter().find(|ended| ended.record.attempt == number);
         let first = match whole.and_then(|ended| ended.brought.as_ref()) {
             Some(Brought::Answer(ending)) => ending.parts.iter().flat_map(pieces).collect(),
             _ => first.into_iter().collect(),
         };
-        outlet.say(Word::Segment { call: self.id, target, attempt: number, first, rest });
+        outlet.say(Word::Segment { call: self.id, target, attempt: number, prompt_tokens, first, rest });
     }
 
     /// Stops an attempt, and waits for its last word, which comes at once.

@@ -19,6 +19,8 @@ pub(super) struct Running {
     _wanted: oneshot::Sender<Never>,
     /// Its first content.
     first: Option<Piece>,
+    /// Estimated length of its prompt.
+    pub(super) prompt_tokens: u32,
 }
 
 /// What an attempt did.
@@ -39,9 +41,10 @@ impl Running {
         pieces: mpsc::Receiver<Piece>,
         ended: oneshot::Receiver<Ended>,
         wanted: oneshot::Sender<Never>,
+        prompt_tokens: u32,
     ) -> Self {
         let (pieces, ended) = (Some(pieces), Some(ended));
-        Self { number, target, pieces, ended, _wanted: wanted, first: None }
+        Self { number, target, pieces, ended, _wanted: wanted, first: None, prompt_tokens }
     }
 
     /// Hands over its first content and the channel for the rest.

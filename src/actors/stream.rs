@@ -22,6 +22,7 @@ pub(super) enum Word {
         call: CallId,
         target: TargetId,
         attempt: u32,
+        prompt_tokens: u64,
         first: VecDeque<Piece>,
         rest: Option<mpsc::Receiver<Piece>>,
     },
@@ -63,10 +64,10 @@ impl ReplyStream {
     /// Takes the call's next word; returns an item if it is one by itself.
     fn hear(&mut self, word: Option<Word>) -> Option<Result<ReplyEvent, Error>> {
         match word {
-            Some(Word::Segment { call, target, attempt, first, rest }) => {
+            Some(Word::Segment { call, target, attempt, prompt_tokens, first, rest }) => {
                 self.first = first;
                 self.rest = rest;
-                Some(Ok(ReplyEvent::Started { call, target, attempt }))
+                Some(Ok(ReplyEvent::Started { call, target, attempt, prompt_tokens }))
             }
             Some(Word::Reset(failure)) => Some(Ok(ReplyEvent::Reset(failure))),
             Some(Word::Finished(finished)) => {

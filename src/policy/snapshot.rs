@@ -171,8 +171,8 @@ pub struct Gates {
 
 impl Gates {
     /// Returns which gate refuses an attempt, if one does, and when all of them will have opened. The last resort passes
-    /// an open breaker and nothing else: one at a time, unless the target is known to answer more often than not. Where every target
-    /// loses some of its calls, each of them is open now and then, and at times all are.
+    /// an open breaker and nothing else: one at a time, unless the target is known to answer more often than not. Where
+    /// every target loses some of its calls, each of them is open now and then, and at times all are.
     pub fn refusal(&self, last_resort: bool, now: Instant) -> Option<Refusal> {
         let past = |until: Option<Instant>| until.is_some_and(|until| until <= now);
         let disabled = match self.disabled {

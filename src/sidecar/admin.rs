@@ -69,6 +69,7 @@ fn target(health: &Health, now: Instant) -> Value {
         "failure_rate": health.failure_rate,
         "time_to_first_token_s": latency(&health.ttft),
         "time_per_token_s": latency(&health.tpot),
+        "time_to_whole_answer_s": latency(&health.reply),
         "in_flight": health.in_flight,
         "admitted": health.admitted,
         "failed": health.failed,

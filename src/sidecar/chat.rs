@@ -182,7 +182,13 @@ pub(super) fn events(reply: Reply) -> impl Iterator<Item = ReplyEvent> {
             AssistantPart::ToolCall(_) => None,
         })
         .collect();
-    pieces.into_iter().chain([ReplyEvent::Finished(Box::new(finished))])
+    let started = ReplyEvent::Started {
+        call: finished.call,
+        target: finished.target.clone(),
+        attempt: u32::try_from(finished.attempts.len()).unwrap_or(u32::MAX),
+        prompt_tokens: finished.usage.input,
+    };
+    [started].into_iter().chain(pieces).chain([ReplyEvent::Finished(Box::new(finished))])
 }
 
 /// Says who answered, and how many attempts it took.

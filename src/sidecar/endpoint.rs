@@ -1,5 +1,7 @@
 //! Which address asks for what.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, Method};
 
 use crate::wire::serve::Face;
@@ -36,7 +38,8 @@ pub(super) enum Endpoint {
 impl Endpoint {
     /// Reads an address.
     pub(super) fn of(method: &Method, path: &str, headers: &HeaderMap) -> Self {
-        let path = path.strip_suffix('/').unwrap_or(path);
+        let tidy = tidy(path);
+        let path = tidy.strip_suffix('/').unwrap_or(&tidy);
         let (endpoint, allow) = match path {
             "" => (Self::Root, "GET"),
             "/health" => (Self::Health, "GET"),
@@ -64,6 +67,24 @@ impl Endpoint {
         matches!(self, Self::Health | Self::Metrics | Self::Explain { .. })
     }
 }
+
+/// Returns an address as it is meant: base URLs that end in a slash are joined with paths that begin with one, and some
+/// clients escape the colon before Google's methods.
+fn tidy(path: &str) -> Cow<'_, str> {
+    let mut path = Cow::Borrowed(path);
+    while path.contains("//") {
+        path = path.replace("//", "/").into();
+    }
+    let escaped = path.rfind("%3A").or_else(|| path.rfind("%3a")).filter(|at| METHODS.contains(&&path[at + 3..]));
+    match escaped {
+        Some(at) => format!("{}:{}", &path[..at], &path[at + 3..]).into(),
+        None => path,
+    }
+}
+
+/// What stands behind the colon of Google's addresses.
+const METHODS: [&str; 5] =
+    ["generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"];
 
 /// Reads the providers' own addresses. Clients differ in whether `/v1` is part of their base URL, so it may be left out.
 fn api(path: &str, headers: &HeaderMap) -> Option<(Endpoint, &'static str)> {
@@ -185,6 +206,9 @@ mod tests {
             ("GET", "/explain/smart", Endpoint::Explain { route: "smart".into() }),
             ("GET", "/v1/chat/completions", Endpoint::WrongMethod { allow: "POST" }),
             ("DELETE", "/v1/models", Endpoint::WrongMethod { allow: "GET" }),
+            ("POST", "//v1//chat/completions", chat(Face::OpenAiChat, None, false)),
+            ("POST", "/v1beta/models/a%3Ab%3AgenerateContent", chat(Face::Gemini, Some("a:b"), false)),
+            ("GET", "/v1beta/models/a%3Ab", models(Face::Gemini, Some("a:b"))),
             ("POST", "/v1/images", Endpoint::Unknown),
             ("POST", "/v1beta/models/m:explode", Endpoint::Unknown),
             ("POST", "/v1beta", Endpoint::Unknown),

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -131,7 +131,8 @@ pub(super) async fn answer(
         }
         Endpoint::Explain { route } => explain(&state, route).await,
         Endpoint::WrongMethod { allow } => {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "this address takes another method\n");
+            let what = format!("{} takes {allow}, not {}", head.uri.path(), head.method);
+            let mut response = refuse(serve::refuse(face_of(head.uri.path()), Refused::WrongMethod(&what)));
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
             response
         }
@@ -177,6 +178,10 @@ async fn enter<'c>(
     face: Face,
 ) -> Result<(Option<&'c Client>, Bytes), Refusal> {
     let client = admitted(current, head, face)?;
+    if let Some(encoding) = head.headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+        let what = format!("bodies are read as they are, not in {encoding:?}: send it without content-encoding");
+        return Err(serve::refuse(face, Refused::Encoded(&what)));
+    }
     Ok((client, read(body, &current.server, face).await?))
 }
 
@@ -258,8 +263,12 @@ fn face_of(path: &str) -> Face {
 }
 
 fn nothing(head: &Parts, face: Face) -> Response<ReplyBody> {
-    let what = format!("there is nothing at {} {}", head.method, head.uri.path());
-    refuse(serve::refuse(face, Refused::NotFound(&what)))
+    let (method, path) = (&head.method, head.uri.path());
+    // What older clients look for.
+    let instead =
+        if path.ends_with("/completions") { "; conversations are answered at /v1/chat/completions" } else { "" };
+    let what = format!("there is nothing at {method} {path}{instead}");
+    refuse(serve::refuse(face, Refused::Nowhere(&what)))
 }
 
 /// Makes a refusal a response.

@@ -30,6 +30,8 @@ pub enum ReplyEvent {
         target: TargetId,
         /// Number of the attempt within the call, from 1.
         attempt: u32,
+        /// Length of the prompt there, in tokens, as far as is known before the end: an estimate.
+        prompt_tokens: u64,
     },
     /// More text.
     Text(String),

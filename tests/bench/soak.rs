@@ -7,6 +7,7 @@
 #[expect(dead_code, reason = "what a process costs is measured elsewhere")]
 mod process;
 
+use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -23,7 +24,7 @@ use tokio::task::JoinSet;
 const PORT: u16 = 24_820;
 const CHAT: &str = "/v1/chat/completions";
 /// Tokens of an answer, and the time between two: a stream lasts six seconds.
-const TOKENS: usize = 60;
+const TOKENS: u32 = 60;
 const BETWEEN: Duration = Duration::from_millis(100);
 /// One caller in so many leaves in the middle of its answer.
 const LEAVES: u64 = 10;
@@ -78,9 +79,9 @@ async fn main() -> ExitCode {
         "[server]\nlisten = \"{listen}\"\n[failover]\ndeadline = \"45s\"\n[routes.smart]\ntargets = [\"a/m\", \"b/m\", \"c/m\"]\n"
     );
     for (name, drill) in ["a", "b", "c"].iter().zip(&drills) {
-        config += "[providers.";
-        config += &format!(
-            "{name}]\nbase_url = \"{}\"\nflavour = \"openai\"\nkeys = [\"k\"]\nmodels.m = {{}}\n",
+        let _ = write!(
+            config,
+            "[providers.{name}]\nbase_url = \"{}\"\nflavour = \"openai\"\nkeys = [\"k\"]\nmodels.m = {{}}\n",
             drill.base_url()
         );
     }
@@ -101,7 +102,7 @@ async fn main() -> ExitCode {
         let (client, seen) = (client.clone(), seen.clone());
         callers.spawn(async move {
             // Not all at once.
-            tokio::time::sleep(BETWEEN * TOKENS as u32 * u32::try_from(at).unwrap_or(0) / streams as u32).await;
+            tokio::time::sleep((BETWEEN * TOKENS).mul_f64(at as f64 / streams as f64)).await;
             while Instant::now() < until {
                 call(&client, listen, &seen).await;
             }
@@ -131,7 +132,7 @@ async fn main() -> ExitCode {
 
 async fn call(client: &reqwest::Client, to: SocketAddr, seen: &Seen) {
     let number = seen.begun.fetch_add(1, Relaxed);
-    let said = format!("{number} {}", "word ".repeat(TOKENS - 1));
+    let said = format!("{number} {}", "word ".repeat(TOKENS as usize - 1));
     let body = json!({"model": "smart", "messages": [{"role": "user", "content": said}], "stream": true});
     let Ok(mut response) = client.post(format!("http://{to}{CHAT}")).body(body.to_string()).send().await else {
         seen.refused.fetch_add(1, Relaxed);
@@ -148,13 +149,13 @@ async fn call(client: &reqwest::Client, to: SocketAddr, seen: &Seen) {
             Ok(None) => break true,
             Err(_) => break false,
         }
-        if number % LEAVES == 0 && text.len() > 4_000 {
+        if number.is_multiple_of(LEAVES) && text.len() > 4_000 {
             seen.left.fetch_add(1, Relaxed);
             return;
         }
     };
-    let tokens = text.matches("\"content\":\"").count();
-    let counter = match (ended && text.contains("data: [DONE]"), tokens >= TOKENS) {
+    let tokens = text.matches("\"content\":\"").count() as u64;
+    let counter = match (ended && text.contains("data: [DONE]"), tokens >= u64::from(TOKENS)) {
         (true, true) => &seen.whole,
         (true, false) => &seen.lied,
         (false, _) => &seen.broken,

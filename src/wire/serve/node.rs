@@ -206,7 +206,7 @@ impl<'a> Node<'a> {
             _ => None,
         };
         let count = number.and_then(|number| u32::try_from(number).ok());
-        count.ok_or_else(|| BadRequest::new(key, "must be a whole number from 0 to 4294967295"))
+        count.ok_or_else(|| BadRequest::new(key, "must be a whole number, 0 or more, and below 2^32"))
     }
 
     /// Reads a whole number.

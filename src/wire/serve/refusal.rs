@@ -22,8 +22,14 @@ pub enum Refused<'a> {
     Call(&'a Error),
     /// The caller showed no key, or a wrong one.
     Unauthorised,
-    /// There is nothing at this address, or nothing by this name; says what there is.
+    /// There is no model by this name; says what there is.
     NotFound(&'a str),
+    /// There is nothing at this address; says where there is something.
+    Nowhere(&'a str),
+    /// The address takes another method; says which.
+    WrongMethod(&'a str),
+    /// The body is encoded in a way that is not read; says which.
+    Encoded(&'a str),
     /// The body is longer than so many bytes.
     TooLong(usize),
     /// The caller asked too often; when to come back.
@@ -48,6 +54,9 @@ pub fn refuse(face: Face, refused: Refused<'_>) -> Refusal {
         Refused::Call(error) => Fault::of(error),
         Refused::Unauthorised => Fault::new(Kind::Unauthorised, "the key is missing or wrong".to_owned()),
         Refused::NotFound(what) => Fault::new(Kind::NotFound, what.to_owned()),
+        Refused::Nowhere(what) => Fault::new(Kind::Nowhere, what.to_owned()),
+        Refused::WrongMethod(what) => Fault::new(Kind::WrongMethod, what.to_owned()),
+        Refused::Encoded(what) => Fault::new(Kind::Encoded, what.to_owned()),
         Refused::TooLong(bytes_max) => Fault::new(Kind::TooLarge, format!("the body is longer than {bytes_max} bytes")),
         Refused::TooMany(wait) => Fault {
             retry_after: Some(wait),
@@ -74,6 +83,9 @@ pub(super) enum Kind {
     Invalid,
     Unauthorised,
     NotFound,
+    Nowhere,
+    WrongMethod,
+    Encoded,
     ContextTooLong,
     ContentPolicy,
     TooLarge,
@@ -202,7 +214,9 @@ impl Kind {
         match self {
             Self::Invalid | Self::ContextTooLong | Self::ContentPolicy => StatusCode::BAD_REQUEST,
             Self::Unauthorised => StatusCode::UNAUTHORIZED,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::Nowhere => StatusCode::NOT_FOUND,
+            Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable if face == Face::Anthropic => {
@@ -217,7 +231,7 @@ impl Kind {
     /// Returns type and code as OpenAI spells them.
     pub(super) const fn openai(self) -> (&'static str, Option<&'static str>) {
         match self {
-            Self::Invalid => ("invalid_request_error", None),
+            Self::Invalid | Self::Nowhere | Self::WrongMethod | Self::Encoded => ("invalid_request_error", None),
             Self::Unauthorised => ("invalid_request_error", Some("invalid_api_key")),
             Self::NotFound => ("invalid_request_error", Some("model_not_found")),
             Self::ContextTooLong => ("invalid_request_error", Some("context_length_exceeded")),
@@ -232,9 +246,11 @@ impl Kind {
 
     const fn anthropic(self) -> &'static str {
         match self {
-            Self::Invalid | Self::ContextTooLong | Self::ContentPolicy => "invalid_request_error",
+            Self::Invalid | Self::ContextTooLong | Self::ContentPolicy | Self::WrongMethod | Self::Encoded => {
+                "invalid_request_error"
+            }
             Self::Unauthorised => "authentication_error",
-            Self::NotFound => "not_found_error",
+            Self::NotFound | Self::Nowhere => "not_found_error",
             Self::TooLarge => "request_too_large",
             Self::RateLimited => "rate_limit_error",
             Self::Unavailable => "overloaded_error",
@@ -245,9 +261,14 @@ impl Kind {
 
     const fn gemini(self) -> &'static str {
         match self {
-            Self::Invalid | Self::ContextTooLong | Self::ContentPolicy | Self::TooLarge => "INVALID_ARGUMENT",
+            Self::Invalid
+            | Self::ContextTooLong
+            | Self::ContentPolicy
+            | Self::TooLarge
+            | Self::WrongMethod
+            | Self::Encoded => "INVALID_ARGUMENT",
             Self::Unauthorised => "UNAUTHENTICATED",
-            Self::NotFound => "NOT_FOUND",
+            Self::NotFound | Self::Nowhere => "NOT_FOUND",
             Self::RateLimited => "RESOURCE_EXHAUSTED",
             Self::Unavailable => "UNAVAILABLE",
             Self::Timeout => "DEADLINE_EXCEEDED",

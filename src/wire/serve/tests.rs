@@ -55,7 +55,8 @@ fn call(id: &str, name: &str, arguments: &str, proof: Option<Proof>) -> Assistan
 /// Returns the events in which the runtime tells an answer: pieces in their order, a proof with what follows it, calls
 /// with the end.
 fn events(answer: &Finished) -> Vec<ReplyEvent> {
-    let mut events = vec![ReplyEvent::Started { call: answer.call, target: answer.target.clone(), attempt: 1 }];
+    let mut events =
+        vec![ReplyEvent::Started { call: answer.call, target: answer.target.clone(), attempt: 1, prompt_tokens: 0 }];
     let mut held = Vec::new();
     for part in &answer.parts {
         let (said, proof) = match part {

@@ -7,8 +7,8 @@ use crate::words::{AssistantPart, Error, Finished, Proof, Reply, ReplyEvent, Too
 /// How one dialect says what an answer is made of. What is told first is told in this order; `begin` before all, then
 /// `end` or `fail` as the last.
 pub(super) trait Voice: std::fmt::Debug + Send + Sync {
-    /// Begins a stream.
-    fn begin(&mut self, out: &mut Vec<u8>);
+    /// Begins a stream; the prompt's length is an estimate.
+    fn begin(&mut self, prompt_tokens: u64, out: &mut Vec<u8>);
     /// Says more text.
     fn text(&mut self, text: &str, out: &mut Vec<u8>);
     /// Says more of what the model thinks.
@@ -31,6 +31,8 @@ pub struct Writer {
     face: Face,
     voice: Box<dyn Voice>,
     state: State,
+    /// As far as is known before the end.
+    prompt_tokens: u64,
 }
 
 /// How far a stream is.
@@ -55,11 +57,14 @@ impl Writer {
             Face::Anthropic => Box::new(anthropic::Messages::new(form, seed)),
             Face::Gemini => Box::new(gemini::Contents::new(form, seed)),
         };
-        Self { face, voice, state: State::Silent }
+        Self { face, voice, state: State::Silent, prompt_tokens: 0 }
     }
 
     /// Appends what an event is as bytes of the stream; may be none. After the end, nothing follows.
     pub fn event(&mut self, event: &ReplyEvent, out: &mut Vec<u8>) {
+        if let ReplyEvent::Started { prompt_tokens, .. } = event {
+            self.prompt_tokens = *prompt_tokens;
+        }
         let Some(proofs) = self.speak(out) else { return };
         match event {
             ReplyEvent::Text(text) => self.voice.text(text, out),
@@ -107,7 +112,7 @@ impl Writer {
     fn speak(&mut self, out: &mut Vec<u8>) -> Option<usize> {
         match self.state {
             State::Silent => {
-                self.voice.begin(out);
+                self.voice.begin(self.prompt_tokens, out);
                 self.state = State::Speaking { proofs: 0 };
                 Some(0)
             }

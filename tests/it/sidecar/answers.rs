@@ -31,6 +31,24 @@ async fn every_dialect_is_answered_by_providers_of_every_other_one() {
 }
 
 #[tokio::test]
+async fn an_anthropic_stream_begins_with_what_its_prompt_is_estimated_at_and_ends_with_what_was_counted() {
+    let stage = stage(2).await;
+    for (model, how) in [("b", "live"), ("a", "live"), ("b", "buffered")] {
+        let (path, body) = Caller::Anthropic.ask(model, SAID, true);
+        let headers = [("x-standin-stream", how)];
+        let to = stage.sidecar.address();
+        let answer = Exchange::begin(to, "POST", &path, &headers, &body.to_string()).await.end().await;
+        let events = http::events(&answer.body);
+        let usage = |kind: &str, at: &str| {
+            let event = events.iter().find(|event| event["type"] == kind).expect(kind);
+            event.pointer(at).and_then(Value::as_u64).expect("a count")
+        };
+        assert!(usage("message_start", "/message/usage/input_tokens") > 0, "{model} {how}");
+        assert!(usage("message_delta", "/usage/input_tokens") > 0, "{model} {how}");
+    }
+}
+
+#[tokio::test]
 async fn tools_are_called_across_dialects() {
     let stage = stage(3).await;
     let to = stage.sidecar.address();

@@ -249,12 +249,28 @@ async fn labels_and_sessions_of_a_header_choose_the_target() {
 }
 
 #[tokio::test]
+async fn a_body_in_an_encoding_is_refused_by_its_name() {
+    let stage = stage(1).await;
+    let to = stage.sidecar.address();
+    for (encoding, status) in [("gzip", 415), ("identity", 200)] {
+        let headers = [("content-encoding", encoding)];
+        let reply = http::ask_with(to, Caller::Chat, "smart", SAID, false, &headers).await;
+        assert_eq!(reply.status, status, "{reply:?}");
+        assert!(status == 200 || Caller::Chat.message(&reply.json()).contains("gzip"));
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_address_or_method_says_so() {
     let stage = stage(1).await;
     let to = stage.sidecar.address();
     let nowhere = Exchange::begin(to, "POST", "/v1/paintings", &[], "{}").await.end().await;
     assert_eq!(nowhere.status, 404);
     assert!(Caller::Chat.message(&nowhere.json()).contains("POST /v1/paintings"));
+    assert!(nowhere.json()["error"]["code"].is_null(), "no model is missing");
+    let older = Exchange::begin(to, "POST", "/v1/completions", &[], "{}").await.end().await;
+    assert!(Caller::Chat.message(&older.json()).contains("/v1/chat/completions"));
     let wrong = http::get(to, "/v1/messages").await;
     assert_eq!((wrong.status, wrong.header("allow")), (405, Some("POST")));
+    assert_eq!(Caller::Anthropic.message(&wrong.json()), "/v1/messages takes POST, not GET");
 }

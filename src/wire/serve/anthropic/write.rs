@@ -105,8 +105,9 @@ const SIGNATURE: &[u8] = b",\"delta\":{\"type\":\"signature_delta\",\"signature\
 const INPUT: &[u8] = b",\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":";
 
 impl Voice for Messages {
-    fn begin(&mut self, out: &mut Vec<u8>) {
-        let message = Message::new(self, Vec::new(), None, &Usage::default());
+    fn begin(&mut self, prompt_tokens: u64, out: &mut Vec<u8>) {
+        let usage = Usage { input: prompt_tokens, ..Usage::default() };
+        let message = Message::new(self, Vec::new(), None, &usage);
         event(out, "message_start", &Begin { kind: "message_start", message });
     }
 

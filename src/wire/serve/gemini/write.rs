@@ -71,7 +71,7 @@ impl Contents {
 }
 
 impl Voice for Contents {
-    fn begin(&mut self, _: &mut Vec<u8>) {}
+    fn begin(&mut self, _: u64, _: &mut Vec<u8>) {}
 
     fn text(&mut self, text: &str, out: &mut Vec<u8>) {
         self.last = Last::Text;

@@ -70,7 +70,7 @@ impl Chat {
 }
 
 impl Voice for Chat {
-    fn begin(&mut self, out: &mut Vec<u8>) {
+    fn begin(&mut self, _: u64, out: &mut Vec<u8>) {
         self.delta(&json!({"role": "assistant", "content": "", "refusal": null}), out);
     }
 

@@ -213,7 +213,7 @@ impl Responses {
 }
 
 impl Voice for Responses {
-    fn begin(&mut self, out: &mut Vec<u8>) {
+    fn begin(&mut self, _: u64, out: &mut Vec<u8>) {
         let state = State { status: "in_progress", incomplete: None, error: None, usage: None };
         self.standing("response.created", &state, out);
         self.standing("response.in_progress", &state, out);
