@@ -80,8 +80,6 @@ impl Sidecar {
             door,
             tls,
             connections: sidecar.connections.clone(),
-            head_timeout: settings.server.head_timeout,
-            write_timeout: settings.server.write_timeout,
             stopping: stop,
         };
         if let Some(admin) = admin {

@@ -35,8 +35,6 @@ pub(super) struct Listening {
     pub(super) door: Door,
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) connections: Arc<Semaphore>,
-    pub(super) head_timeout: Duration,
-    pub(super) write_timeout: Duration,
     /// Turns true when nothing new is to be accepted.
     pub(super) stopping: watch::Receiver<bool>,
 }
@@ -80,11 +78,14 @@ impl Listening {
 
     async fn speak(mut self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let (state, door) = (self.state, self.door);
+        let current = state.current();
+        let (head_timeout, write_timeout) = (current.server.head_timeout, current.server.write_timeout);
+        drop(current);
         let service = service_fn(move |request| answer(state.clone(), door, request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.head_timeout)
-            .serve_connection(TokioIo::new(Patience::new(stream, self.write_timeout)), service);
+            .header_read_timeout(head_timeout)
+            .serve_connection(TokioIo::new(Patience::new(stream, write_timeout)), service);
         let mut connection = std::pin::pin!(connection);
         let stop = async { drop(self.stopping.wait_for(|stopping| *stopping).await) };
         let ended = tokio::select! {
