@@ -100,7 +100,9 @@ pub fn encode<'a>(
         Dialect::AnthropicMessages => anthropic::encode(quirks, request, model, streaming),
         Dialect::Gemini | Dialect::Vertex => gemini::encode(dialect, request, model, streaming),
         Dialect::Ollama => ollama::encode(request, model, streaming),
-    }?;
+    }
+    // It may quote a caller's own names, however long they are.
+    .map_err(|failure| Failure { message: classify::tidy(&failure.message), ..failure })?;
     if request::is_theirs(dialect, request) {
         let headers = request.extra_headers.iter();
         encoded.headers.extend(headers.map(|(name, value)| (name.clone(), value.clone())));

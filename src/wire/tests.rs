@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
 use super::*;
-use crate::words::Piece;
+use crate::words::{AssistantPart, Message, Piece, ToolCall};
 
 /// Reads every recorded case; none where the recordings are not there.
 pub(super) fn cases() -> Vec<Value> {
@@ -123,4 +123,15 @@ fn recorded_answers_cut_anywhere_are_never_taken_for_whole() {
             }
         }
     }
+}
+
+#[test]
+fn a_refusal_that_quotes_a_name_is_short_however_long_the_name_is() {
+    let call = ToolCall { id: "1".into(), name: "x".repeat(9_000), arguments: "[]".into(), proof: None };
+    let request = ChatRequest::new("r").user("Hi").message(Message::Assistant(vec![AssistantPart::ToolCall(call)]));
+    let quirks = Quirks::named("generic").expect("an accent");
+    let failure =
+        encode(Dialect::AnthropicMessages, quirks, &request, "claude-haiku-4-5", false).expect_err("no object");
+    assert!(failure.message.starts_with("messages[1].arguments: those of `xxx"), "{}", failure.message);
+    assert_eq!(failure.message.chars().count(), 500);
 }
