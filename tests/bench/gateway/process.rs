@@ -83,7 +83,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        let pids = self.pids();
         let _ = self.child.kill();
+        // Children of a killed parent live on and hold its port; killed before it, they are replaced.
+        for pid in pids.into_iter().skip(1) {
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+        }
         let _ = self.child.wait();
     }
 }
