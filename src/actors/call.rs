@@ -615,7 +615,7 @@ fn pieces(part: &AssistantPart) -> impl Iterator<Item = Piece> {
         AssistantPart::Text(text) => Some(Piece::Text(text.clone())),
         AssistantPart::Reasoning(reasoning) if reasoning.text.is_empty() => None,
         AssistantPart::Reasoning(reasoning) => Some(Piece::Reasoning(reasoning.text.clone())),
-        AssistantPart::ToolCall(_) => None,
+        AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => None,
     };
     let proof = match part {
         AssistantPart::Reasoning(reasoning) => reasoning.proof.clone().map(Piece::Proof),

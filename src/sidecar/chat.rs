@@ -179,7 +179,7 @@ pub(super) fn events(reply: Reply) -> impl Iterator<Item = ReplyEvent> {
         .filter_map(|part| match part {
             AssistantPart::Text(text) => Some(ReplyEvent::Text(text.clone())),
             AssistantPart::Reasoning(reasoning) => Some(ReplyEvent::Reasoning(reasoning.text.clone())),
-            AssistantPart::ToolCall(_) => None,
+            AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => None,
         })
         .collect();
     let started = ReplyEvent::Started {

@@ -299,7 +299,7 @@ impl Draft {
 
 fn proof_of(part: &mut AssistantPart) -> Option<&mut Proof> {
     match part {
-        AssistantPart::Text(_) => None,
+        AssistantPart::Text(_) | AssistantPart::Foreign(_) => None,
         AssistantPart::Reasoning(reasoning) => reasoning.proof.as_mut(),
         AssistantPart::ToolCall(call) => call.proof.as_mut(),
     }

@@ -392,14 +392,18 @@ impl Quirks {
             return Err(unsupported("tools"));
         }
         for message in &request.messages {
-            let Message::User(parts) = message else { continue };
+            let parts = match message {
+                Message::User(parts) => parts,
+                Message::Tool(result) => &result.content,
+                _ => continue,
+            };
             for part in parts {
                 match part {
                     UserPart::Image(_) if lacks("messages.image") => return Err(unsupported("messages.image")),
                     UserPart::Image(Image::Url(_)) if lacks("messages.image.url") => {
                         return Err(unsupported("messages.image.url"));
                     }
-                    UserPart::Image(_) | UserPart::Text(_) => {}
+                    _ => {}
                 }
             }
         }
@@ -477,7 +481,7 @@ fn is_about_tools(message: &Message) -> bool {
     match message {
         Message::Tool(_) => true,
         Message::Assistant(parts) => parts.iter().any(|part| matches!(part, AssistantPart::ToolCall(_))),
-        Message::System(_) | Message::User(_) => false,
+        Message::System(_) | Message::User(_) | Message::Foreign(_) => false,
     }
 }
 

@@ -15,8 +15,8 @@ use serde_json::{Map, Value};
 use super::Model;
 use super::quirks::IdForm;
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Failure, FailureClass, Image, Message, Note, Reasoning, ResponseFormat,
-    Secret, ToolCall, ToolChoice, ToolResult, UserPart,
+    AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, FailureClass, Image, Message, Note, Reasoning,
+    ResponseFormat, Secret, ToolCall, ToolChoice, ToolResult, UserPart,
 };
 
 /// Writes a body into one buffer.
@@ -60,7 +60,7 @@ pub(super) fn check(request: &ChatRequest) -> Result<(), Failure> {
         }
     }
     match &request.tool_choice {
-        ToolChoice::Required if request.tools.is_empty() => {
+        ToolChoice::Required if request.tools.is_empty() && request.foreign_tools.is_empty() => {
             return Err(bad("tool_choice", "requires a tool, and there is none"));
         }
         ToolChoice::Named(name) if !request.tools.iter().any(|tool| tool.name == *name) => {
@@ -101,15 +101,21 @@ fn message_size(message: &Message) -> usize {
     match message {
         Message::System(text) => text.len(),
         Message::User(parts) => parts.iter().map(user_part_size).sum(),
+        Message::Foreign(foreign) => foreign.json.len(),
         Message::Assistant(parts) => parts.iter().map(assistant_part_size).sum(),
-        Message::Tool(result) => result.content.len(),
+        Message::Tool(result) => result.content.iter().map(user_part_size).sum(),
     }
 }
 
 fn user_part_size(part: &UserPart) -> usize {
     match part {
         UserPart::Text(text) | UserPart::Image(Image::Url(text)) => text.len(),
-        UserPart::Image(Image::Base64 { data, .. }) => data.len(),
+        UserPart::Image(Image::Base64 { data, .. }) | UserPart::Audio(Audio { data, .. }) => data.len(),
+        UserPart::Document(document) => match &document.source {
+            DocumentSource::Text(text) | DocumentSource::Url(text) => text.len(),
+            DocumentSource::Base64 { data, .. } => data.len(),
+        },
+        UserPart::Foreign(foreign) => foreign.json.len(),
     }
 }
 
@@ -120,6 +126,7 @@ fn assistant_part_size(part: &AssistantPart) -> usize {
             text.len() + proof.as_ref().map_or(0, |proof| proof.data.len() + 64)
         }
         AssistantPart::ToolCall(call) => call.arguments.len() + 128,
+        AssistantPart::Foreign(foreign) => foreign.json.len(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a caller asks for: one conversation and how it is to be answered.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct ChatRequest {
     pub messages: Vec<Message>,
     /// Tools the model may call.
     pub tools: Vec<Tool>,
+    /// Tools that only one dialect has: those that its providers run, and whatever else there are no words for.
+    pub foreign_tools: Vec<Foreign>,
     /// Whether and which tool must be called.
     pub tool_choice: ToolChoice,
     /// Whether several tool calls may come in one answer; `None` leaves it to the provider.
@@ -52,6 +55,9 @@ pub struct ChatRequest {
     pub extra_headers: HeaderMap,
     /// The dialect that `extra` is written in: a target of another gets none of it. `None` sends it to all.
     pub extra_dialect: Option<Dialect>,
+    /// Names of fields of `extra` without which the request would mean something else (`previous_response_id`, `n`): a
+    /// target that cannot be told them is not asked.
+    pub extra_needed: Vec<String>,
     /// The same request as its caller wrote it, for targets that speak the caller's dialect. A sidecar has it.
     pub original: Option<Original>,
 }
@@ -144,8 +150,31 @@ impl ChatRequest {
     }
 }
 
+/// Something that there are no words for here: a block, a part, an item, a tool, as its dialect writes it. It goes
+/// unchanged to targets of its dialect. Others cannot take it: a call that has one is not theirs, unless its route
+/// leaves such things out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// The dialect.
+    pub dialect: Dialect,
+    /// What it is called there: `search_result`, `web_search_20250305`.
+    pub kind: String,
+    /// As it was written: the text of one JSON value.
+    pub json: String,
+    /// Whether a request says the same without it, so that it needs no target of its dialect.
+    pub optional: bool,
+}
+
+impl Foreign {
+    /// Returns something as a dialect writes it, which the request cannot do without.
+    pub fn new(dialect: Dialect, kind: impl Into<String>, json: impl Into<String>) -> Self {
+        Self { dialect, kind: kind.into(), json: json.into(), optional: false }
+    }
+}
+
 /// One message of a conversation.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Message {
     /// Instructions of the operator.
     System(String),
@@ -155,6 +184,8 @@ pub enum Message {
     Assistant(Vec<AssistantPart>),
     /// The result of one tool call.
     Tool(ToolResult),
+    /// What only its dialect has as a message or an item of its own.
+    Foreign(Foreign),
 }
 
 impl Message {
@@ -170,26 +201,108 @@ impl Message {
 
     /// Returns the result of a tool call.
     pub fn tool_result(call: &ToolCall, content: impl Into<String>) -> Self {
-        Self::Tool(ToolResult {
-            call_id: call.id.clone(),
-            name: call.name.clone(),
-            content: content.into(),
-            is_error: false,
-        })
+        Self::Tool(ToolResult::new(&call.id, &call.name, content))
     }
 }
 
-/// A part of a user's message.
-#[derive(Clone, Debug, PartialEq)]
+/// A part of a user's message, or of a tool's result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum UserPart {
     /// Text.
     Text(String),
     /// An image.
     Image(Image),
+    /// A document.
+    Document(Document),
+    /// Something to be heard.
+    Audio(Audio),
+    /// What only its dialect has: a file by its id, a video, a search result.
+    Foreign(Foreign),
+}
+
+impl UserPart {
+    /// Returns the text, if the part is one.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl From<String> for UserPart {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+/// A document: pages that a model reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Document {
+    /// Where it is, or what stands in it.
+    pub source: DocumentSource,
+    /// What it is called: a title, or the file's name.
+    pub title: Option<String>,
+    /// What is said about it, where a dialect has a place for that.
+    pub context: Option<String>,
+    /// Whether the answer shall tell where in it something stands, where a dialect can.
+    pub citations: bool,
+}
+
+/// Where a document is, or what stands in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DocumentSource {
+    /// Plain text: every model reads it.
+    Text(String),
+    /// The file itself.
+    Base64 {
+        /// `application/pdf` nearly everywhere.
+        media_type: String,
+        /// Base64 of the file, no line breaks.
+        data: String,
+    },
+    /// An address the provider fetches.
+    Url(String),
+}
+
+impl Document {
+    /// Returns a document without a title.
+    pub const fn new(source: DocumentSource) -> Self {
+        Self { source, title: None, context: None, citations: false }
+    }
+
+    /// Returns a document of plain text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::new(DocumentSource::Text(text.into()))
+    }
+
+    /// Returns a PDF of its Base64.
+    pub fn pdf(data: impl Into<String>) -> Self {
+        Self::new(DocumentSource::Base64 { media_type: "application/pdf".into(), data: data.into() })
+    }
+
+    /// Returns the same, with a title.
+    #[must_use]
+    pub fn titled(mut self, title: impl Into<String>) -> Self {
+        self.title = Some(title.into());
+        self
+    }
+}
+
+/// Something to be heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audio {
+    /// `audio/wav`, `audio/mp3`, …
+    pub media_type: String,
+    /// Base64 of the file, no line breaks.
+    pub data: String,
 }
 
 /// An image, by reference or by value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Image {
     /// An address the provider fetches.
     Url(String),
@@ -204,6 +317,7 @@ pub enum Image {
 
 /// A part of an assistant's message.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum AssistantPart {
     /// Text of the answer.
     Text(String),
@@ -211,6 +325,8 @@ pub enum AssistantPart {
     Reasoning(Reasoning),
     /// A call of a tool.
     ToolCall(ToolCall),
+    /// What only its dialect has: what the provider's own tools did, and what they found.
+    Foreign(Foreign),
 }
 
 impl AssistantPart {
@@ -299,10 +415,30 @@ pub struct ToolResult {
     pub call_id: String,
     /// Name of the tool, for dialects that match by name.
     pub name: String,
-    /// What the tool returned.
-    pub content: String,
+    /// What the tool returned: texts, and what it shows beside.
+    pub content: Vec<UserPart>,
     /// Whether the tool failed.
     pub is_error: bool,
+}
+
+impl ToolResult {
+    /// Returns a result of one text.
+    pub fn new(call_id: impl Into<String>, name: impl Into<String>, text: impl Into<String>) -> Self {
+        let content = vec![UserPart::Text(text.into())];
+        Self { call_id: call_id.into(), name: name.into(), content, is_error: false }
+    }
+
+    /// Returns its texts as one, a line each; what else there is stands beside.
+    pub fn text(&self) -> Cow<'_, str> {
+        let mut texts = self.content.iter().filter_map(UserPart::as_text);
+        let first = texts.next().unwrap_or_default();
+        texts.fold(Cow::Borrowed(first), |all, text| Cow::Owned(format!("{all}\n{text}")))
+    }
+
+    /// Returns what is no text.
+    pub fn beside(&self) -> impl Iterator<Item = &UserPart> {
+        self.content.iter().filter(|part| part.as_text().is_none())
+    }
 }
 
 /// A tool the model may call.
@@ -320,6 +456,7 @@ pub struct Tool {
 
 /// Whether and which tool must be called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ToolChoice {
     /// The model decides.
     #[default]
@@ -330,6 +467,8 @@ pub enum ToolChoice {
     Required,
     /// This tool.
     Named(String),
+    /// A choice that only its dialect has: a tool that its provider runs.
+    Foreign(Foreign),
 }
 
 /// The form of the answer's text.

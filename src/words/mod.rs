@@ -21,8 +21,8 @@ pub mod target;
 
 pub use attempt::{AttemptEnd, AttemptRecord, CallId};
 pub use chat::{
-    AssistantPart, ChatRequest, CommitPolicy, Effort, Image, Message, Priority, Proof, Reasoning, ResponseFormat,
-    Sampling, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
+    AssistantPart, Audio, ChatRequest, CommitPolicy, Document, DocumentSource, Effort, Foreign, Image, Message,
+    Priority, Proof, Reasoning, ResponseFormat, Sampling, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
 };
 pub use date::Date;
 pub use drift::{Drift, DriftKind};

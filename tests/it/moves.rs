@@ -472,6 +472,7 @@ fn meant(request: &ChatRequest) -> Vec<Line> {
                     Line::Image(format!("data:{media_type};base64,{data}"))
                 }
                 UserPart::Image(Image::Url(url)) => Line::Image(url.clone()),
+                other => panic!("nobody says {other:?}"),
             })),
             Message::Assistant(parts) => lines.extend(parts.iter().filter_map(|part| match part {
                 AssistantPart::Text(text) => Some(Line::Said(text.clone())).filter(|_| !text.is_empty()),
@@ -483,13 +484,15 @@ fn meant(request: &ChatRequest) -> Vec<Line> {
                     name: call.name.clone(),
                     arguments: content(&call.arguments),
                 }),
+                other => panic!("nobody says {other:?}"),
             })),
             Message::Tool(result) => lines.push(Line::Result {
                 id: result.call_id.clone(),
                 name: Some(result.name.clone()),
-                content: content(&result.content),
+                content: content(&result.text()),
                 is_error: Some(result.is_error),
             }),
+            other => panic!("nobody says {other:?}"),
         }
     }
     lines
@@ -676,7 +679,7 @@ fn proofs(request: &ChatRequest) -> Vec<(Dialect, String)> {
     let proofs = parts.filter_map(|part| match part {
         AssistantPart::Reasoning(thought) => thought.proof.as_ref(),
         AssistantPart::ToolCall(call) => call.proof.as_ref(),
-        AssistantPart::Text(_) => None,
+        _ => None,
     });
     proofs.map(|proof| (proof.dialect, proof.data.clone())).collect()
 }

@@ -80,7 +80,7 @@ fn request(case: &Value) -> Option<(String, ChatRequest)> {
             match part {
                 AssistantPart::Reasoning(thought) => thought.proof = None,
                 AssistantPart::ToolCall(call) => call.proof = None,
-                AssistantPart::Text(_) => {}
+                _ => {}
             }
         }
     }
@@ -92,7 +92,7 @@ fn is_rich(request: &ChatRequest) -> bool {
     let in_messages = request.messages.iter().any(|message| match message {
         Message::Tool(_) => true,
         Message::User(parts) => parts.iter().any(|part| matches!(part, UserPart::Image(_))),
-        Message::System(_) | Message::Assistant(_) => false,
+        _ => false,
     });
     in_messages || matches!(request.response_format, ResponseFormat::JsonSchema { .. })
 }

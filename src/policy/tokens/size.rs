@@ -5,7 +5,9 @@ use std::ops::{Add, Sub};
 use serde_json::Value;
 
 use super::Measure;
-use crate::words::{AssistantPart, ChatRequest, Message, Proof, ResponseFormat, Tool, UserPart};
+use crate::words::{
+    AssistantPart, ChatRequest, DocumentSource, Foreign, Message, Proof, ResponseFormat, Tool, UserPart,
+};
 
 /// What a provider counts, in the order of a [`PromptSize`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub(super) enum Feature {
     Exchange,
     /// The schema of the answer, by shape; who only constrains the draw counts none.
     Format,
-    /// Images, whatever their size.
+    /// Images, whatever their size, and pages of documents.
     Image,
     /// Sealed thoughts that go back, in tens of bytes.
     Proof,
@@ -56,6 +58,8 @@ impl PromptSize {
             size.put(Feature::Tooling, 1.0);
             size.put(Feature::Schema, request.tools.iter().map(tool).sum());
         }
+        let foreign = request.foreign_tools.iter().map(|tool| PER_TOOL + Shape::of(&tool.json).tokens());
+        size.put(Feature::Schema, foreign.sum());
         if let ResponseFormat::JsonSchema { schema, .. } = &request.response_format {
             size.put(Feature::Format, value(schema));
         }
@@ -66,10 +70,8 @@ impl PromptSize {
         self.put(Feature::Message, 1.0);
         match message {
             Message::System(text) => self.add_text(text, measure),
-            Message::User(parts) => parts.iter().for_each(|part| match part {
-                UserPart::Text(text) => self.add_text(text, measure),
-                UserPart::Image(_) => self.put(Feature::Image, 1.0),
-            }),
+            Message::User(parts) => parts.iter().for_each(|part| self.add_part(part, measure)),
+            Message::Foreign(foreign) => self.add_foreign(foreign),
             Message::Assistant(parts) => parts.iter().for_each(|part| match part {
                 AssistantPart::Text(text) => self.add_text(text, measure),
                 AssistantPart::Reasoning(reasoning) => {
@@ -82,12 +84,31 @@ impl PromptSize {
                     self.add_text(&call.arguments, measure);
                     self.add_proof(call.proof.as_ref());
                 }
+                AssistantPart::Foreign(foreign) => self.add_foreign(foreign),
             }),
             Message::Tool(result) => {
                 self.put(Feature::Exchange, 1.0);
-                self.add_text(&result.content, measure);
+                result.content.iter().for_each(|part| self.add_part(part, measure));
             }
         }
+    }
+
+    fn add_part(&mut self, part: &UserPart, measure: Measure) {
+        match part {
+            UserPart::Text(text) => self.add_text(text, measure),
+            UserPart::Image(_) => self.put(Feature::Image, 1.0),
+            UserPart::Document(document) => match &document.source {
+                DocumentSource::Text(text) => self.add_text(text, measure),
+                DocumentSource::Base64 { data, .. } => self.put(Feature::Image, pages(data)),
+                DocumentSource::Url(_) => self.put(Feature::Image, PAGES),
+            },
+            UserPart::Audio(audio) => self.put(Feature::Text, audio.data.len() as f64 / AUDIO_BYTES),
+            UserPart::Foreign(foreign) => self.add_foreign(foreign),
+        }
+    }
+
+    fn add_foreign(&mut self, foreign: &Foreign) {
+        self.put(Feature::Text, Shape::of(&foreign.json).tokens().min(FOREIGN_MAX));
     }
 
     fn add_text(&mut self, text: &str, measure: Measure) {
@@ -182,6 +203,17 @@ const PER_BYTE: f64 = 0.06;
 /// Tokens for each character of 2, 3 and 4 bytes: letters with accents and small alphabets; South Asian scripts and
 /// symbols; East Asian ones; emoji.
 const PER_FOREIGN: [f64; 4] = [0.25, 0.4, 0.65, 2.0];
+/// Bytes of Base64 that are a page of a document, which costs as much as an image or a little more; the most pages that
+/// are believed, and those of a document that is elsewhere. Scanned pages are ten times as long as typeset ones: in doubt
+/// a document is taken for short, since too high an estimate keeps it from targets that could read it.
+const PAGE_BYTES: f64 = 131_072.0;
+const PAGES_MAX: f64 = 30.0;
+const PAGES: f64 = 3.0;
+/// The most that is believed of what there are no words for: it may be a video in Base64.
+const FOREIGN_MAX: f64 = 4_096.0;
+/// Bytes of Base64 that are a token of audio: 16 kHz at 16 bits are 42 kB a second, and 32 tokens at Google (OpenAI: 10);
+/// compressed formats are shorter, and dearer by the byte.
+const AUDIO_BYTES: f64 = 1_024.0;
 /// What frames a pair, an item and a tool in JSON, beside its own text: two pieces and seven bytes; one and three; and
 /// the words between a tool's parts.
 const PER_PAIR: f64 = 2.0 * PER_JOINT + 7.0 * PER_BYTE;
@@ -272,6 +304,10 @@ fn kind(byte: u8) -> u8 {
     let word = (letter * LETTER) | (within(b'A', 26) * CAPITAL) | (within(b'0', 10) * DIGIT);
     let visible = within(b'!', b'~' - b' ');
     word | ((visible & u8::from(word == 0)) * PUNCTUATION) | (within(0, b' ') * CONTROL)
+}
+
+fn pages(base64: &str) -> f64 {
+    (base64.len() as f64 / PAGE_BYTES).clamp(1.0, PAGES_MAX)
 }
 
 fn tool(tool: &Tool) -> f64 {

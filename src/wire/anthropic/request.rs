@@ -162,8 +162,8 @@ fn tool_choice(request: &ChatRequest) -> Option<Value> {
     let one_by_one = request.parallel_tool_calls == Some(false);
     let mut choice = match &request.tool_choice {
         _ if request.tools.is_empty() => return None,
-        ToolChoice::Auto if !one_by_one => return None,
-        ToolChoice::Auto => json!({"type": "auto"}),
+        ToolChoice::Auto | ToolChoice::Foreign(_) if !one_by_one => return None,
+        ToolChoice::Auto | ToolChoice::Foreign(_) => json!({"type": "auto"}),
         ToolChoice::None => return Some(json!({"type": "none"})),
         ToolChoice::Required => json!({"type": "any"}),
         ToolChoice::Named(name) => json!({"type": "tool", "name": name}),

@@ -78,7 +78,7 @@ pub(super) enum Block<'a> {
     },
     ToolResult {
         tool_use_id: Cow<'a, str>,
-        content: &'a str,
+        content: Cow<'a, str>,
         #[serde(skip_serializing_if = "is_false")]
         is_error: bool,
     },
@@ -136,6 +136,7 @@ impl<'a> Turns<'a> {
                 }
                 Message::Assistant(parts) => turns.assistant(at, parts, model, notes)?,
                 Message::Tool(result) => turns.result(result, notes),
+                Message::Foreign(_) => {}
             }
         }
         turns.finish(notes);
@@ -171,6 +172,7 @@ impl<'a> Turns<'a> {
                     None => notes.dropped("messages.reasoning"),
                 },
                 AssistantPart::ToolCall(call) => content.push(self.call(at, call, notes)?),
+                AssistantPart::Foreign(_) => {}
             }
         }
         self.push(Role::Assistant, content);
@@ -197,7 +199,7 @@ impl<'a> Turns<'a> {
             call.result = Some(result);
         } else {
             notes.converted("messages.tool_result");
-            let ToolResult { name, content, .. } = result;
+            let (name, content) = (&result.name, result.text());
             self.said.extend(Block::text(format!("Result of the tool `{name}`:\n{content}")));
         }
     }
@@ -208,7 +210,8 @@ impl<'a> Turns<'a> {
             notes.converted("messages.tool_call");
         }
         let results = self.calls.drain(..).map(|OpenCall { id: tool_use_id, result, .. }| {
-            let (content, is_error) = result.map_or((NO_RESULT, true), |result| (&result.content, result.is_error));
+            let (content, is_error) =
+                result.map_or((NO_RESULT.into(), true), |result| (result.text(), result.is_error));
             Block::ToolResult { tool_use_id, content, is_error }
         });
         let content = results.chain(self.said.drain(..)).collect();
@@ -241,6 +244,7 @@ fn user_block(part: &UserPart) -> Result<Option<Block<'_>>, Failure> {
     let image = match part {
         UserPart::Text(text) => return Ok(Block::text(text)),
         UserPart::Image(image) => image,
+        _ => return Ok(None),
     };
     let (media_type, data) = match inline(image) {
         Ok(inline) => inline,

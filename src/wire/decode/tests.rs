@@ -173,7 +173,7 @@ fn every_proof_names_who_sent_it() {
         let issuers = ending.parts.iter_mut().map(|part| match part {
             AssistantPart::Reasoning(reasoning) => reasoning.proof.take().expect("a proof").issuer,
             AssistantPart::ToolCall(call) => call.proof.take().expect("a proof").issuer,
-            AssistantPart::Text(_) => panic!("nothing was said"),
+            other => panic!("nothing else was said: {other:?}"),
         });
         assert_eq!(issuers.collect::<Vec<_>>(), vec![issuer.map(Arc::<str>::from); 2]);
     }

@@ -4,6 +4,8 @@
 //! since Gemini matches them by order and name; what the user says beside them follows after. Whatever the operator
 //! says is the system instruction, wherever it was said.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -83,8 +85,8 @@ struct FunctionResponse<'a> {
 #[serde(untagged)]
 enum Response<'a> {
     Object(&'a RawValue),
-    Output { output: &'a str },
-    Error { error: &'a str },
+    Output { output: Cow<'a, str> },
+    Error { error: Cow<'a, str> },
 }
 
 impl<'a> Part<'a> {
@@ -123,11 +125,12 @@ impl<'a> Conversation<'a> {
                 Message::User(parts) => {
                     for part in parts {
                         let part = all.user(at, part)?;
-                        all.said.push(part);
+                        all.said.extend(part);
                     }
                 }
                 Message::Assistant(parts) => all.assistant(at, parts)?,
                 Message::Tool(result) => all.result(at, result)?,
+                Message::Foreign(_) => {}
             }
         }
         all.user_turn();
@@ -166,13 +169,13 @@ impl<'a> Conversation<'a> {
         self.system.push(Part::text(text));
     }
 
-    fn user(&mut self, at: usize, part: &'a UserPart) -> Result<Part<'a>, Failure> {
+    fn user(&mut self, at: usize, part: &'a UserPart) -> Result<Option<Part<'a>>, Failure> {
         match part {
-            UserPart::Text(text) => Ok(Part::text(text)),
+            UserPart::Text(text) => Ok(Some(Part::text(text))),
             UserPart::Image(image) => {
                 let url = match inline(image) {
                     Ok((mime_type, data)) => {
-                        return Ok(Part { inline_data: Some(InlineData { mime_type, data }), ..Part::default() });
+                        return Ok(Some(Part { inline_data: Some(InlineData { mime_type, data }), ..Part::default() }));
                     }
                     Err(url) => url,
                 };
@@ -183,8 +186,9 @@ impl<'a> Conversation<'a> {
                 // Vertex must be told the type; most images of no known ending are JPEG.
                 let unknown = (self.dialect == Dialect::Vertex).then_some("image/jpeg");
                 let file = FileData { mime_type: media_type(url).or(unknown), file_uri: url };
-                Ok(Part { file_data: Some(file), ..Part::default() })
+                Ok(Some(Part { file_data: Some(file), ..Part::default() }))
             }
+            _ => Ok(None),
         }
     }
 
@@ -200,6 +204,7 @@ impl<'a> Conversation<'a> {
                     own.push(self.call(at, call)?);
                     calls.push(call);
                 }
+                AssistantPart::Foreign(_) => {}
             }
         }
         if own.is_empty() {
@@ -252,10 +257,10 @@ impl<'a> Conversation<'a> {
         if name.is_empty() {
             return Err(bad(&format!("messages[{at}].name"), "must name the tool, since no call before has this id"));
         }
-        let response = match object(&result.content) {
-            _ if result.is_error => Response::Error { error: &result.content },
-            Some(object) => Response::Object(object),
-            None => Response::Output { output: &result.content },
+        let response = match &result.content[..] {
+            _ if result.is_error => Response::Error { error: result.text() },
+            [UserPart::Text(text)] if let Some(object) = object(text) => Response::Object(object),
+            _ => Response::Output { output: result.text() },
         };
         let response = FunctionResponse { id: self.id(&result.call_id), name, response };
         let part = Part { function_response: Some(response), ..Part::default() };

@@ -131,7 +131,7 @@ fn tool_config(request: &ChatRequest, notes: &mut Notes) -> Map<String, Value> {
         notes.dropped("parallel_tool_calls");
     }
     let calling = match &request.tool_choice {
-        ToolChoice::Auto => return Map::new(),
+        ToolChoice::Auto | ToolChoice::Foreign(_) => return Map::new(),
         ToolChoice::None => json!({"mode": "NONE"}),
         ToolChoice::Required => json!({"mode": "ANY"}),
         ToolChoice::Named(name) => json!({"mode": "ANY", "allowedFunctionNames": [name]}),

@@ -208,8 +208,7 @@ fn refuses_what_the_dialect_cannot_and_what_nobody_can_and_names_the_field() {
     let stops = Sampling { stop: vec!["x".to_owned(); 6], ..Sampling::default() };
     let image = UserPart::Image(Image::Url("ftp://x.dev/a.png".to_owned()));
     let broken = ToolCall { arguments: "[1]".to_owned(), ..call("a", "f") };
-    let nameless =
-        ToolResult { call_id: "gone".to_owned(), name: String::new(), content: String::new(), is_error: false };
+    let nameless = ToolResult::new("gone", "", "");
     let prefilled = hi().message(Message::assistant("So"));
     for (request, model, class, field) in [
         (ChatRequest { sampling: stops, ..hi() }, MODEL, FailureClass::Unsupported, "sampling.stop:"),
@@ -320,7 +319,7 @@ fn results_follow_their_calls_together_and_in_order() {
 }
 
 fn tool_result(call: &ToolCall, content: &str, is_error: bool) -> ToolResult {
-    ToolResult { call_id: call.id.clone(), name: call.name.clone(), content: content.to_owned(), is_error }
+    ToolResult { is_error, ..ToolResult::new(&call.id, &call.name, content) }
 }
 
 #[test]
@@ -459,7 +458,7 @@ fn a_recorded_conversation_with_a_signed_call_is_written_the_same() {
             proof: Some(proof(dialect, parts(1)["thoughtSignature"].as_str().expect("a proof"))),
         };
         let content = parts(2)["functionResponse"]["response"].to_string();
-        let answer = ToolResult { call_id: "unknown".to_owned(), name: made.name.clone(), content, is_error: false };
+        let answer = ToolResult::new("unknown", &made.name, content);
         let request = ChatRequest {
             effort: Some(Effort::Low),
             extra: json!({"generationConfig": {"thinkingConfig": {"includeThoughts": true}}})

@@ -69,12 +69,12 @@ impl Serialize for Body<'_> {
 /// Returns the tools that may be called: where one is named, that one alone, since none can be forced.
 fn tools<'a>(request: &'a ChatRequest, notes: &mut Notes) -> Vec<&'a Tool> {
     let may = |tool: &&Tool| match &request.tool_choice {
-        ToolChoice::Auto | ToolChoice::Required => true,
+        ToolChoice::Auto | ToolChoice::Required | ToolChoice::Foreign(_) => true,
         ToolChoice::None => false,
         ToolChoice::Named(name) => tool.name == *name,
     };
     match request.tool_choice {
-        ToolChoice::Auto => {}
+        ToolChoice::Auto | ToolChoice::Foreign(_) => {}
         ToolChoice::None if request.tools.is_empty() => {}
         ToolChoice::Required => notes.dropped("tool_choice"),
         ToolChoice::None | ToolChoice::Named(_) => notes.converted("tool_choice"),
@@ -158,6 +158,7 @@ impl<'a> WireMessage<'a> {
                             Ok((_, data)) => wire.images.push(data),
                             Err(_) => return Err(unsupported("messages.image.url")),
                         },
+                        _ => {}
                     }
                 }
             }
@@ -175,15 +176,17 @@ impl<'a> WireMessage<'a> {
                             let function = WireFunction { name: &call.name, arguments: arguments_object(at, call)? };
                             wire.tool_calls.push(WireCall { id: &call.id, function });
                         }
+                        AssistantPart::Foreign(_) => {}
                     }
                 }
             }
             Message::Tool(result) => {
                 notes.result(IdForm::Any, result);
-                (wire.role, wire.content) = ("tool", (&result.content).into());
+                (wire.role, wire.content) = ("tool", result.text());
                 wire.tool_name = Some(&*result.name).filter(|name| !name.is_empty());
                 wire.tool_call_id = Some(&result.call_id);
             }
+            Message::Foreign(_) => {}
         }
         Ok(wire)
     }

@@ -110,7 +110,7 @@ fn no_tool_can_be_forced_and_one_that_is_named_stands_alone() {
 fn what_cannot_go_is_noted_or_refused() {
     let proof = Some(Proof::new(Dialect::Gemini, "p"));
     let call = ToolCall { id: "c".into(), name: "f".into(), proof: proof.clone(), ..ToolCall::default() };
-    let failed = ToolResult { call_id: "c".into(), content: "no".into(), is_error: true, name: String::new() };
+    let failed = ToolResult { is_error: true, ..ToolResult::new("c", "", "no") };
     let request = ChatRequest {
         parallel_tool_calls: Some(false),
         ..ChatRequest::new("r")

@@ -68,11 +68,11 @@ impl<'a> Messages<'a> {
                         match part {
                             AssistantPart::Reasoning(_) if !echoes => notes.dropped("messages.reasoning"),
                             AssistantPart::ToolCall(call) => notes.call(self.quirks.ids, call),
-                            AssistantPart::Text(_) | AssistantPart::Reasoning(_) => {}
+                            _ => {}
                         }
                     }
                 }
-                Message::System(_) | Message::User(_) => {}
+                Message::System(_) | Message::User(_) | Message::Foreign(_) => {}
             }
         }
     }
@@ -114,8 +114,9 @@ impl Serialize for Messages<'_> {
                 Message::Tool(result) => seq.serialize_element(&WireResult {
                     role: "tool",
                     tool_call_id: &self.quirks.ids.fit(&result.call_id),
-                    content: &result.content,
+                    content: &result.text(),
                 })?,
+                Message::Foreign(_) => {}
             }
         }
         seq.end()
@@ -195,7 +196,7 @@ fn is_of_others(parts: &[AssistantPart]) -> bool {
     parts.iter().any(|part| match part {
         AssistantPart::Reasoning(reasoning) => reasoning.proof.is_some(),
         AssistantPart::ToolCall(call) => call.proof.is_some(),
-        AssistantPart::Text(_) => false,
+        AssistantPart::Text(_) | AssistantPart::Foreign(_) => false,
     })
 }
 
@@ -222,6 +223,7 @@ impl Serialize for WirePart<'_> {
                 map.serialize_entry("type", "image_url")?;
                 map.serialize_entry("image_url", &WireImage { url: Address(image) })?;
             }
+            _ => {}
         }
         map.end()
     }

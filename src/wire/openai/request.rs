@@ -143,7 +143,7 @@ impl Serialize for Body<'_> {
 fn tool_choice(quirks: &Quirks, request: &ChatRequest, notes: &mut Notes) -> Option<Value> {
     let named = |name: &str| json!({"type": "function", "function": {"name": name}});
     match (&request.tool_choice, quirks.required, &request.tools[..]) {
-        (_, _, []) | (ToolChoice::Auto, ..) => None,
+        (_, _, []) | (ToolChoice::Auto | ToolChoice::Foreign(_), ..) => None,
         (ToolChoice::None, ..) => Some("none".into()),
         (ToolChoice::Named(name), ..) => Some(named(name)),
         (ToolChoice::Required, Some(word), _) => Some(word.into()),

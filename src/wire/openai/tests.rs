@@ -213,7 +213,7 @@ fn extra_fields_are_sent_but_override_nothing_that_is_written() {
 #[test]
 fn refuses_what_is_right_nowhere_and_names_the_field() {
     let good = || ChatRequest::new("r").user("x");
-    let result = ToolResult { call_id: String::new(), name: "f".to_owned(), content: "x".to_owned(), is_error: false };
+    let result = ToolResult::new("", "f", "x");
     let sampling = Sampling { top_p: Some(f64::NAN), ..Sampling::default() };
     for (request, field) in [
         (ChatRequest::new("r"), "messages:"),

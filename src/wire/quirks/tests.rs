@@ -284,7 +284,7 @@ fn ids_of_calls_fit_and_calls_and_results_still_fit_together() {
         ("mistral", "Caf7_yrd8", false),
         ("mistral", "", false),
     ] {
-        let result = ToolResult { call_id: id.to_owned(), name: "f".into(), content: "x".into(), is_error: false };
+        let result = ToolResult::new(id, "f", "x");
         let mut request = hello().message(Message::Assistant(vec![
             AssistantPart::ToolCall(call(id)),
             AssistantPart::ToolCall(call("another")),
@@ -584,7 +584,7 @@ fn word(message: &Value) -> Message {
         "tool" => Message::Tool(ToolResult {
             call_id: message["tool_call_id"].as_str().expect("an id").to_owned(),
             name: String::new(),
-            content: text(message),
+            content: vec![text(message).into()],
             is_error: false,
         }),
         "assistant" => {

@@ -108,7 +108,7 @@ impl Body<'_> {
 fn sendable(parts: &[AssistantPart]) -> usize {
     let last = parts.iter().rposition(|part| match part {
         AssistantPart::Text(text) => !text.is_empty(),
-        AssistantPart::ToolCall(_) => true,
+        AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => true,
         AssistantPart::Reasoning(_) => false,
     });
     last.map_or(0, |last| last + 1)
@@ -145,7 +145,7 @@ impl Serialize for Body<'_> {
 
 fn tool_choice(choice: &ToolChoice) -> Option<serde_json::Value> {
     match choice {
-        ToolChoice::Auto => None,
+        ToolChoice::Auto | ToolChoice::Foreign(_) => None,
         ToolChoice::None => Some("none".into()),
         ToolChoice::Required => Some("required".into()),
         ToolChoice::Named(name) => Some(json!({"type": "function", "name": name})),
@@ -176,11 +176,11 @@ impl Input<'_> {
                                 notes.dropped("messages.reasoning");
                             }
                             AssistantPart::ToolCall(call) => notes.call(CALL_ID, call),
-                            AssistantPart::Text(_) | AssistantPart::Reasoning(_) => {}
+                            _ => {}
                         }
                     }
                 }
-                Message::System(_) | Message::User(_) => {}
+                Message::System(_) | Message::User(_) | Message::Foreign(_) => {}
             }
         }
     }
@@ -218,6 +218,7 @@ impl Input<'_> {
                     let (name, arguments) = (&call.name, arguments(call));
                     seq.serialize_element(&Plain::FunctionCall { call_id: &call_id, name, arguments })?;
                 }
+                AssistantPart::Foreign(_) => {}
             }
         }
         Ok(())
@@ -237,9 +238,10 @@ impl Serialize for Input<'_> {
                 Message::Assistant(parts) => self.assistant(&parts[..sendable(parts)], &mut seq)?,
                 Message::Tool(result) => {
                     let call_id = CALL_ID.fit(&result.call_id);
-                    let output = &result.content;
+                    let output = &result.text();
                     seq.serialize_element(&Plain::FunctionCallOutput { call_id: &call_id, output })?;
                 }
+                Message::Foreign(_) => {}
             }
         }
         seq.end()
@@ -306,6 +308,7 @@ impl Serialize for WirePart<'_> {
                 map.serialize_entry("type", "input_image")?;
                 map.serialize_entry("image_url", &Address(image))?;
             }
+            _ => {}
         }
         map.end()
     }

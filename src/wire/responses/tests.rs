@@ -310,7 +310,7 @@ fn takes_conversations_of_other_dialects() {
 }
 
 fn result_of(id: &str) -> ToolResult {
-    ToolResult { call_id: id.to_owned(), name: "weather".to_owned(), content: "no".to_owned(), is_error: false }
+    ToolResult::new(id, "weather", "no")
 }
 
 #[test]

@@ -48,7 +48,7 @@ pub(super) fn holds(asked: &Asked) -> bool {
         let proof = match part {
             AssistantPart::Reasoning(reasoning) => reasoning.proof.as_ref(),
             AssistantPart::ToolCall(call) => call.proof.as_ref(),
-            AssistantPart::Text(_) => None,
+            AssistantPart::Text(_) | AssistantPart::Foreign(_) => None,
         };
         proof.is_some_and(|proof| proof.dialect != own)
     };

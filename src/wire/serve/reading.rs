@@ -94,13 +94,13 @@ pub(super) fn result(parts: Vec<UserPart>) -> (String, Vec<UserPart>) {
     for part in parts {
         let line = match &part {
             UserPart::Text(line) => line.as_str(),
-            UserPart::Image(_) => SEE_BELOW,
+            _ => SEE_BELOW,
         };
         if !text.is_empty() {
             text.push('\n');
         }
         text.push_str(line);
-        if matches!(part, UserPart::Image(_)) {
+        if part.as_text().is_none() {
             images.push(part);
         }
     }
@@ -178,7 +178,7 @@ pub(super) fn name_results(messages: &mut [Message]) {
                     result.name.clone_from(name);
                 }
             }
-            Message::Tool(_) | Message::System(_) | Message::User(_) => {}
+            _ => {}
         }
     }
 }

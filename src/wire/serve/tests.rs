@@ -62,7 +62,7 @@ fn events(answer: &Finished) -> Vec<ReplyEvent> {
         let (said, proof) = match part {
             AssistantPart::Text(text) => (ReplyEvent::Text(text.clone()), None),
             AssistantPart::Reasoning(thought) => (ReplyEvent::Reasoning(thought.text.clone()), thought.proof.clone()),
-            AssistantPart::ToolCall(_) => continue,
+            AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => continue,
         };
         if !matches!(&said, ReplyEvent::Text(said) | ReplyEvent::Reasoning(said) if said.is_empty()) {
             events.extend(held.drain(..).map(ReplyEvent::Proof));

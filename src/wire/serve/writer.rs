@@ -131,7 +131,7 @@ impl Writer {
     fn rest<'a>(&mut self, parts: &'a [AssistantPart], told: usize, out: &mut Vec<u8>) {
         let proof = |part: &'a AssistantPart| match part {
             AssistantPart::Reasoning(thought) => Some((thought.text.is_empty(), thought.proof.as_ref()?)),
-            AssistantPart::Text(_) | AssistantPart::ToolCall(_) => None,
+            _ => None,
         };
         let open = parts.iter().filter_map(proof).skip(told).filter(|(alone, _)| !alone);
         open.for_each(|(_, proof)| self.voice.proof(proof, out));

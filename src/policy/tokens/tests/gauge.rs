@@ -169,9 +169,7 @@ fn add(messages: &mut Vec<Message>, item: &Value) -> Result<(), &'static str> {
         let (id, name) = (String::new(), name.as_str().unwrap_or_default().to_owned());
         AssistantPart::ToolCall(ToolCall { id, name, arguments: json_text(arguments), proof: None })
     };
-    let result = |content: String| {
-        Message::Tool(ToolResult { call_id: String::new(), name: String::new(), content, is_error: false })
-    };
+    let result = |content: String| Message::Tool(ToolResult::new("", "", content));
     match (item["type"].as_str(), item["role"].as_str()) {
         (Some("function_call"), _) => {
             messages.push(Message::Assistant(vec![call(&item["name"], &item["arguments"])]));

@@ -85,7 +85,7 @@ fn messages(turn: &Value) -> Vec<Message> {
         "tool_result" => Message::Tool(ToolResult {
             call_id: text_of(&block["tool_use_id"]),
             name: String::new(),
-            content: text_of(&block["content"]),
+            content: vec![text_of(&block["content"]).into()],
             is_error: block["is_error"] == true,
         }),
         "image" => Message::User(vec![UserPart::Image(image(&block["source"]))]),

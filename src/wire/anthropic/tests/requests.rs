@@ -194,7 +194,7 @@ fn writes_a_conversation_with_tools_images_and_thoughts() {
         .message(Message::Tool(ToolResult {
             call_id: "a".to_owned(),
             name: "weather".to_owned(),
-            content: "no such city".to_owned(),
+            content: vec!["no such city".to_owned().into()],
             is_error: true,
         }))
         .user("Go on.");

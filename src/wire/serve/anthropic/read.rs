@@ -205,7 +205,7 @@ impl Reader {
             if !said.is_empty() {
                 all.push(Message::User(std::mem::take(&mut said)));
             }
-            all.push(Message::Tool(ToolResult { call_id, name: String::new(), content, is_error }));
+            all.push(Message::Tool(ToolResult { is_error, ..ToolResult::new(call_id, "", content) }));
             said.extend(images);
             Ok(())
         })?;

@@ -183,6 +183,7 @@ impl Voice for Messages {
                     content.extend(Block::call_proof(call));
                     content.push(Block::call(call, &call.arguments));
                 }
+                AssistantPart::Foreign(_) => {}
             }
         }
         json(out, &Message::new(self, content, Some(stop_reason(answer.stop)), &answer.usage));

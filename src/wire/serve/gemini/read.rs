@@ -296,7 +296,7 @@ impl Reader<'_> {
             (None, Some(error)) => (error, true),
             (None, None) => (Node::Object(response).json(), false),
         };
-        Ok(ToolResult { call_id, name, content, is_error })
+        Ok(ToolResult { is_error, ..ToolResult::new(call_id, name, content) })
     }
 
     fn model_part(&mut self, mut part: Object<'_>, said: &mut Vec<AssistantPart>) -> Read<()> {

@@ -108,9 +108,11 @@ impl Voice for Contents {
     fn whole(&self, answer: &Finished, out: &mut Vec<u8>) {
         let shown = |part: &&AssistantPart| match part {
             AssistantPart::Reasoning(thought) => self.form.thoughts || thought.text.is_empty(),
-            _ => true,
+            AssistantPart::Foreign(_) => false,
+            AssistantPart::Text(_) | AssistantPart::ToolCall(_) => true,
         };
         let parts = answer.parts.iter().filter(shown).map(|part| match part {
+            AssistantPart::Foreign(_) => Part::default(),
             AssistantPart::Text(text) => Part { text: Some(text), ..Part::default() },
             AssistantPart::Reasoning(thought) => {
                 let thought_signature = thought.proof.as_ref().map(signature);

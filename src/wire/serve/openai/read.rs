@@ -250,7 +250,7 @@ impl Reader<'_> {
 
     fn result(&mut self, call_id: String, name: String, mut message: Object<'_>) -> Read<Vec<Message>> {
         let (content, images) = result(self.content(&mut message)?);
-        let mut all = vec![Message::Tool(ToolResult { call_id, name, content, is_error: false })];
+        let mut all = vec![Message::Tool(ToolResult::new(call_id, name, content))];
         if !images.is_empty() {
             all.push(Message::User(images));
         }

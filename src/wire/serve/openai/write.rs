@@ -190,7 +190,7 @@ impl<'a> Message<'a> {
                 AssistantPart::ToolCall(call) => {
                     call.proof.as_ref().map(|proof| Detail::call(details.len(), call, proof))
                 }
-                AssistantPart::Text(_) => None,
+                AssistantPart::Text(_) | AssistantPart::Foreign(_) => None,
             };
             details.extend(detail);
         }

@@ -62,5 +62,6 @@ fn tool_choice(choice: &ToolChoice) -> Value {
         ToolChoice::None => "none".into(),
         ToolChoice::Required => "required".into(),
         ToolChoice::Named(name) => json!({"type": "function", "name": name}),
+        ToolChoice::Foreign(foreign) => serde_json::from_str(&foreign.json).unwrap_or_default(),
     }
 }

@@ -242,7 +242,7 @@ impl Items<'_> {
         let output = item.need("output", "a string or an array of parts")?;
         let (content, images) = result(parts(output, |node| self.part(node.object("")?))?);
         self.close();
-        self.messages.push(Message::Tool(ToolResult { call_id, name: String::new(), content, is_error: false }));
+        self.messages.push(Message::Tool(ToolResult::new(call_id, "", content)));
         if !images.is_empty() {
             self.messages.push(Message::User(images));
         }

@@ -208,6 +208,7 @@ impl Responses {
                 }
             },
             AssistantPart::ToolCall(call) => self.call(call, out),
+            AssistantPart::Foreign(_) => {}
         }
     }
 }

@@ -327,7 +327,7 @@ fn a_chat_as_agents_send_it_is_understood() {
     let request = &asked.request;
     let result = |id: &str, name: &str, content: &str| {
         let (call_id, name, content) = (id.to_owned(), name.to_owned(), content.to_owned());
-        Message::Tool(crate::words::ToolResult { call_id, name, content, is_error: false })
+        Message::Tool(crate::words::ToolResult::new(call_id, name, content))
     };
     let url = |url: &str| UserPart::Image(Image::Url(url.to_owned()));
     assert_eq!(
@@ -406,7 +406,7 @@ fn a_message_as_claude_code_sends_it_is_understood() {
         ]
     );
     let Message::Tool(result) = &request.messages[5] else { panic!("{:?}", request.messages[5]) };
-    assert_eq!((result.name.as_str(), result.content.as_str(), result.is_error), ("Read", "no\nfile", true));
+    assert_eq!((result.name.as_str(), &*result.text(), result.is_error), ("Read", "no\nfile", true));
     assert_eq!(request.messages[6], Message::user("Try again"));
     assert_eq!((request.effort, request.parallel_tool_calls), (Some(Effort::High), Some(false)));
     assert_eq!((&request.tool_choice, request.session.as_deref()), (&ToolChoice::Required, Some("user_1")));
@@ -548,11 +548,11 @@ fn gemini_is_understood_in_both_its_spellings() {
     let results: Vec<_> = request.messages[3..]
         .iter()
         .map(|message| match message {
-            Message::Tool(result) => (result.call_id.as_str(), result.content.as_str(), result.is_error),
+            Message::Tool(result) => (result.call_id.as_str(), result.text(), result.is_error),
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(results, [("call_1", "21C", false), ("call_2", "no", true)]);
+    assert_eq!(results, [("call_1", "21C".into(), false), ("call_2", "no".into(), true)]);
     assert_eq!((request.effort, request.output_tokens_max), (Some(Effort::Low), Some(9)));
     assert_eq!(request.tool_choice, ToolChoice::Named("f".to_owned()));
     let schema = json!({"type": "string"});
