@@ -11,6 +11,7 @@ mod body;
 mod chat;
 mod endpoint;
 mod listen;
+mod log;
 mod metrics;
 mod patience;
 mod record;
@@ -33,6 +34,7 @@ use listen::Listening;
 use service::{Current, Door, State};
 
 pub use access::{ClientKey, Hash};
+pub use log::{Log, printable};
 pub use settings::{ServerConfig, Settings, SettingsError, Streams, TlsConfig};
 
 /// How long connections may take to close once their last answer is out.
@@ -103,6 +105,11 @@ impl Sidecar {
     /// Returns where operators connect, where that is an address of its own.
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin
+    }
+
+    /// Counts among the metrics what this log loses.
+    pub fn tell_of(&self, log: &Log) {
+        self.state.metrics.tell_of(log.clone());
     }
 
     /// Returns the runtime that is served.

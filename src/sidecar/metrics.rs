@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -16,6 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::log::Log;
 use crate::policy::ledger::Totals;
 use crate::runtime::HealthSnapshot;
 use crate::words::{AttemptRecord, TargetId};
@@ -95,6 +96,8 @@ pub(super) struct Metrics {
     breaker: Family<BreakerLabels, Gauge>,
     in_flight: Family<TargetLabels, Gauge>,
     calls_in_flight: Gauge,
+    log: OnceLock<Log>,
+    log_lines_lost: Counter,
 }
 
 impl Metrics {
@@ -115,6 +118,8 @@ impl Metrics {
             breaker: Family::default(),
             in_flight: Family::default(),
             calls_in_flight: Gauge::default(),
+            log: OnceLock::new(),
+            log_lines_lost: Counter::default(),
         };
         let mut registry = Registry::default();
         registry.register("standin_calls", "Calls that ended, by route, dialect and outcome", metrics.calls.clone());
@@ -141,7 +146,14 @@ impl Metrics {
         registry.register("standin_breaker_state", "1 for the state a breaker is in", metrics.breaker.clone());
         registry.register("standin_attempts_in_flight", "Attempts in flight", metrics.in_flight.clone());
         registry.register("standin_calls_in_flight", "Calls in flight", metrics.calls_in_flight.clone());
+        let lost = "Lines of the log that nobody took in time";
+        registry.register("standin_log_lines_lost", lost, metrics.log_lines_lost.clone());
         Self { registry, ..metrics }
+    }
+
+    /// Counts what this log loses.
+    pub(super) fn tell_of(&self, log: Log) {
+        let _ = self.log.set(log);
     }
 
     /// Counts a call that ended.
@@ -193,6 +205,8 @@ impl Metrics {
             }
             self.cost.get_or_create(&labels(target)).inc_by(totals.cost_usd);
         }
+        let lost = self.log.get().map_or(0, Log::lost);
+        self.log_lines_lost.inc_by(lost.saturating_sub(self.log_lines_lost.get()));
         self.calls_in_flight.set(i64::try_from(health.calls).unwrap_or(i64::MAX));
         for (target, health) in health.providers.iter().flat_map(|provider| &provider.targets) {
             let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = labels(target);

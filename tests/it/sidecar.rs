@@ -2,9 +2,11 @@
 
 mod access;
 mod answers;
+mod child;
 mod connections;
 mod failures;
 mod http;
+mod log;
 mod operators;
 mod program;
 mod tls;

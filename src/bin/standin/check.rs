@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use standin::sidecar::printable;
 use standin::{ChatRequest, Runtime, TargetId};
 
-use super::failed;
-use super::load;
+use super::{failed, load};
 
 /// The longest a model may take to say a word.
 const WORD_MAX: Duration = Duration::from_secs(60);
@@ -23,14 +23,14 @@ pub async fn run(options: super::Check) -> ExitCode {
         Ok(targets) => targets,
         Err(error) => return failed(&error),
     };
-    println!("{}: it is right", loaded.about);
+    say!("{}: it is right", loaded.about);
     for (name, provider) in &config.providers {
         let models = targets.iter().filter(|(target, _)| *target.provider == **name).count();
-        println!("  provider {name}: {models} model(s), {} key(s)", provider.keys.len());
+        say!("  provider {name}: {models} model(s), {} key(s)", provider.keys.len());
     }
     for (name, route) in &config.routes {
         let targets: Vec<&str> = route.targets.iter().map(|member| member.target.as_str()).collect();
-        println!("  route {name}: {}", targets.join(", "));
+        say!("  route {name}: {}", targets.join(", "));
     }
     if options.ask {
         ask_all(config.clone(), targets.into_iter().map(|(target, _)| target)).await
@@ -51,11 +51,11 @@ async fn ask_all(config: standin::Config, targets: impl Iterator<Item = TargetId
         match runtime.chat(request).await {
             Ok(reply) => {
                 let took = reply.finished.attempts.last().map_or(Duration::ZERO, |attempt| attempt.took);
-                println!("  {target}: answers ({} ms)", took.as_millis());
+                say!("  {target}: answers ({} ms)", took.as_millis());
             }
             Err(error) => {
                 silent += 1;
-                println!("  {target}: {error}");
+                say!("  {target}: {}", printable(&error.to_string()));
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use serde_json::Value;
+use standin::sidecar::printable;
 
 use super::failed;
 
@@ -29,18 +30,18 @@ pub async fn run(options: super::Explain) -> ExitCode {
 }
 
 fn print(explained: &Value) {
-    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let text = |value: &Value| printable(value.as_str().unwrap_or("-"));
     let percent =
         |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
     let millis = |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), |time| format!("{:.0} ms", time * 1e3));
-    println!("route {}", text(&explained["route"]));
+    say!("route {}", text(&explained["route"]));
     if explained["last_resort"] == true {
-        println!("every target is ill; one is asked as a last resort");
+        say!("every target is ill; one is asked as a last resort");
     }
-    println!("{:<40} {:>6} {:<10} {:>9} {:>9} {:>7}  why", "target", "share", "breaker", "TTFT p50", "p95", "errors");
+    say!("{:<40} {:>6} {:<10} {:>9} {:>9} {:>7}  why", "target", "share", "breaker", "TTFT p50", "p95", "errors");
     for one in explained["planned"].as_array().into_iter().flatten() {
         let health = &one["health"];
-        println!(
+        say!(
             "{:<40} {:>6} {:<10} {:>9} {:>9} {:>7}  {}",
             text(&one["target"]),
             percent(&one["share"]),
@@ -53,6 +54,6 @@ fn print(explained: &Value) {
     }
     for one in explained["skipped"].as_array().into_iter().flatten() {
         let back = one["back_in_s"].as_f64().map_or_else(String::new, |wait| format!(", back in {wait:.1} s"));
-        println!("{:<40} skipped: {}{back}", text(&one["target"]), text(&one["why"]));
+        say!("{:<40} skipped: {}{back}", text(&one["target"]), text(&one["why"]));
     }
 }

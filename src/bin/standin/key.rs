@@ -10,8 +10,8 @@ const LETTERS: usize = 32;
 
 pub fn run(options: &super::Key) -> ExitCode {
     let key = format!("standin-{}", Alphanumeric.sample_string(&mut rand::rng(), LETTERS));
-    println!("The client's key, shown this once: {key}\n");
-    println!("Put this into the configuration:\n");
-    println!("[[server.keys]]\nname = {:?}\nsha256 = \"{}\"", options.name, Hash::of(&key));
+    say!("The client's key, shown this once: {key}\n");
+    say!("Put this into the configuration:\n");
+    say!("[[server.keys]]\nname = {:?}\nsha256 = \"{}\"", options.name, Hash::of(&key));
     ExitCode::SUCCESS
 }

@@ -1,19 +1,34 @@
 //! The sidecar's program. It alone reads the environment and files, prints, and hears signals.
 
+// These panic where nobody reads: `say!` does not.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
+/// Prints a line. Where nobody takes it there is nobody to tell.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let mut text = format!($($text)*);
+        text.push('\n');
+        let _ = std::io::Write::write_all(&mut std::io::stdout(), text.as_bytes());
+    }};
+}
+
 mod check;
 mod explain;
 mod key;
 mod load;
+mod log;
 mod rehearse;
 mod serve;
 mod stand;
 
 use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use standin::sidecar::printable;
 
 /// Many small allocations of many threads' tasks, and bodies of megabytes between: the C library's allocator takes longer, and
 /// gives less back.
@@ -143,6 +158,8 @@ fn main() -> ExitCode {
 
 /// Says what went wrong; code 2 for what the user can mend.
 fn failed(problem: &(impl Display + ?Sized)) -> ExitCode {
-    eprintln!("standin: {problem}");
+    let problem = problem.to_string();
+    let lines = problem.lines().map(printable).collect::<Vec<_>>().join("\n");
+    let _ = writeln!(io::stderr(), "standin: {lines}");
     ExitCode::from(2)
 }

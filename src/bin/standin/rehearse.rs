@@ -58,11 +58,13 @@ pub async fn run(options: super::Drill) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    println!(
+    say!(
         "{}\nrehearsing `{route}`: {} calls a second, {} s of each trouble\n",
-        loaded.about, options.rate, options.seconds
+        loaded.about,
+        options.rate,
+        options.seconds
     );
-    println!("{:<46} {:>6} {:>7} {:>9} {:>8} {:>8}", "trouble", "calls", "failed", "attempts", "p50", "p99");
+    say!("{:<46} {:>6} {:>7} {:>9} {:>8} {:>8}", "trouble", "calls", "failed", "attempts", "p50", "p99");
     let mut lost = 0;
     let mut played = Vec::new();
     for (title, fault) in acts() {
@@ -84,10 +86,7 @@ pub async fn run(options: super::Drill) -> ExitCode {
         lost += report(&format!("{name}: its actor crashes"), &act(&runtime, &route, &options).await);
     }
     runtime.drain(Duration::from_secs(5)).await;
-    println!(
-        "\n{}",
-        if lost == 0 { "no caller noticed anything".to_owned() } else { format!("{lost} call(s) failed") }
-    );
+    say!("\n{}", if lost == 0 { "no caller noticed anything".to_owned() } else { format!("{lost} call(s) failed") });
     if lost == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -176,7 +175,7 @@ fn report(title: &str, calls: &[Call]) -> usize {
     };
     let failed = calls.iter().filter(|call| !call.answered).count();
     let attempts: usize = calls.iter().map(|call| call.attempts).sum();
-    println!(
+    say!(
         "{title:<46} {:>6} {failed:>7} {:>9.2} {:>5} ms {:>5} ms",
         calls.len(),
         attempts as f64 / calls.len().max(1) as f64,

@@ -1,21 +1,23 @@
 //! Serves until a signal says otherwise.
 
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use standin::sidecar::{Settings, Sidecar};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
-use super::{LogForm, failed, load, stand};
+use super::log::Lines;
+use super::{failed, load, stand};
 
 /// How often a file is looked at for changes.
 const LOOK: Duration = Duration::from_secs(2);
 
 pub async fn run(options: super::Serve) -> ExitCode {
-    log(options.log);
+    let lines = match Lines::begin(options.log) {
+        Ok(lines) => lines,
+        Err(error) => return failed(&error),
+    };
     let stage = if options.drill {
         match stand::Stage::start(options.storm).await {
             Ok(stage) => Some(stage),
@@ -39,9 +41,8 @@ pub async fn run(options: super::Serve) -> ExitCode {
         Ok(sidecar) => sidecar,
         Err(error) => return failed(&error),
     };
-    if options.log != LogForm::Json {
-        introduce(&sidecar, &settings, &about);
-    }
+    sidecar.tell_of(lines.log());
+    introduce(&lines, &sidecar, &settings, &about);
     if let Some(stage) = &stage {
         stage.trouble(sidecar.runtime());
     }
@@ -49,33 +50,36 @@ pub async fn run(options: super::Serve) -> ExitCode {
     if let Err(error) = end {
         return failed(&error);
     }
-    eprintln!("standin: draining, at most {} s; once more to stop at once", drain.as_secs());
+    lines.say(&format!("standin: draining, at most {} s; once more to stop at once", drain.as_secs()));
     let left = tokio::select! {
         left = sidecar.stop(drain) => left,
         _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
     };
     if left > 0 {
-        eprintln!("standin: {left} call(s) were cut off");
+        lines.say(&format!("standin: {left} call(s) were cut off"));
     }
     ExitCode::SUCCESS
 }
 
 /// Says where it is and what to do with it.
-fn introduce(sidecar: &Sidecar, settings: &Settings, about: &str) {
+fn introduce(lines: &Lines, sidecar: &Sidecar, settings: &Settings, about: &str) {
     let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
     let address = sidecar.address();
-    eprintln!("standin: {about}");
-    eprintln!("  OpenAI     base URL  {scheme}://{address}/v1");
-    eprintln!("  Anthropic  base URL  {scheme}://{address}");
-    eprintln!("  Gemini     base URL  {scheme}://{address}");
     let routes: Vec<&str> = settings.runtime.routes.keys().map(String::as_str).collect();
-    eprintln!("  models     {} (and each provider/model)", routes.join(", "));
-    match sidecar.admin_address() {
-        Some(admin) => eprintln!("  operators  http://{admin}/health, /metrics, /explain/ROUTE"),
-        None if settings.server.is_admin_beside() => {
-            eprintln!("  operators  {scheme}://{address}/health, /metrics, /explain/ROUTE");
-        }
-        None => eprintln!("  operators  nowhere: set server.admin for health and metrics"),
+    let operators = match sidecar.admin_address() {
+        Some(admin) => format!("http://{admin}/health, /metrics, /explain/ROUTE"),
+        None if settings.server.is_admin_beside() => format!("{scheme}://{address}/health, /metrics, /explain/ROUTE"),
+        None => "nowhere: set server.admin for health and metrics".to_owned(),
+    };
+    lines.say(&format!("standin: {about}"));
+    for (what, line) in [
+        ("OpenAI     base URL", format!("{scheme}://{address}/v1")),
+        ("Anthropic  base URL", format!("{scheme}://{address}")),
+        ("Gemini     base URL", format!("{scheme}://{address}")),
+        ("models    ", format!("{} (and each provider/model)", routes.join(", "))),
+        ("operators ", operators),
+    ] {
+        lines.say(&format!("  {what}  {line}"));
     }
 }
 
@@ -129,26 +133,4 @@ fn stamp(file: &Path) -> Option<(PathBuf, SystemTime, u64)> {
     let path = file.canonicalize().ok()?;
     let data = path.metadata().ok()?;
     Some((path, data.modified().ok()?, data.len()))
-}
-
-/// What is logged where `RUST_LOG` does not say otherwise. A call has one line, the sidecar's: what the runtime says of it
-/// beside, and the spans that this would stand in, would cost more than all else that is written down.
-const LOGGED: &str = "warn,standin=info,standin::actors::call=off,standin::actors::front=warn";
-
-fn log(form: LogForm) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
-    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
-    match form {
-        LogForm::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
-        LogForm::Json => lines.json().flatten_event(true).init(),
-        LogForm::Off => return,
-    }
-    // A panic is a line like any other: whoever reads JSON gets nothing else.
-    std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string);
-        let payload = panic.payload();
-        let what = payload.downcast_ref::<&str>().copied();
-        let what = what.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        tracing::error!(what, place, "panic");
-    }));
 }

@@ -2,21 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use standin::sidecar::{Hash, Settings};
 
+use super::child::{Served, program};
 use super::http::{self, Caller};
-
-/// Returns the program, in an environment without anything and a folder of its own.
-fn program(folder: &str) -> (Command, PathBuf) {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(folder);
-    fs::create_dir_all(&folder).expect("a folder");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_standin"));
-    command.env_clear().current_dir(&folder);
-    (command, folder)
-}
 
 /// Checks a file's text.
 fn check(folder: &str, text: &str, variables: &[(&str, &str)]) -> Output {
@@ -102,18 +93,16 @@ fn a_key_is_made_with_the_lines_that_let_it_in() {
 
 #[tokio::test]
 async fn drills_are_served_until_a_signal_says_otherwise() {
-    let (mut command, _) = program("drill");
-    let arguments = ["serve", "--drill", "--listen", "127.0.0.1:0", "--log", "off"];
-    let mut serving = command.args(arguments).stderr(Stdio::piped()).spawn().expect("it runs");
-    let mut lines = BufReader::new(serving.stderr.take().expect("its errors")).lines().map(|line| line.expect("text"));
+    let mut served = Served::start("drill", &["--drill"], |command| {
+        command.stderr(Stdio::piped());
+    });
+    let mut lines = BufReader::new(served.stderr()).lines().map(|line| line.expect("text"));
     let openai = lines.find(|line| line.contains("OpenAI")).expect("where it listens");
-    let (_, address) = openai.split_once("http://").expect("an address");
-    let address = address.trim_end_matches("/v1").parse().expect("an address");
+    assert!(openai.ends_with(&format!("http://{}/v1", served.address)), "{openai}");
     for caller in Caller::ALL {
-        let reply = http::ask(address, caller, "any-name-at-all", "one two three", true).await;
+        let reply = http::ask(served.address, caller, "any-name-at-all", "one two three", true).await;
         assert_eq!(caller.streamed(&reply.body), "one two three");
     }
-    let told = Command::new("kill").args(["-TERM", &serving.id().to_string()]).status().expect("kill runs");
-    assert!(told.success());
-    assert_eq!(serving.wait().expect("an end").code(), Some(0));
+    served.signal("TERM");
+    assert_eq!(served.ended().code(), Some(0));
 }

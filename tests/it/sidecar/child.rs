@@ -1,0 +1,82 @@
+//! The program as a process of its own, that a test talks to and looks at from outside.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use super::http::PATIENCE;
+
+/// Returns the program, in an environment without anything and a folder of its own.
+pub fn program(folder: &str) -> (Command, PathBuf) {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(folder);
+    fs::create_dir_all(&folder).expect("a folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_standin"));
+    command.env_clear().current_dir(&folder);
+    (command, folder)
+}
+
+/// A sidecar that serves in a process of its own; it ends with this.
+pub struct Served {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Served {
+    /// Starts it with these arguments behind `serve`, on a port of its own.
+    pub fn start(folder: &str, arguments: &[&str], edit: impl FnOnce(&mut Command)) -> Self {
+        let address = free();
+        let (mut command, _) = program(folder);
+        command.arg("serve").args(["--listen", &address.to_string()]).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        edit(&mut command);
+        let mut served = Self { child: command.spawn().expect("it runs"), address };
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            assert!(served.child.try_wait().expect("a process").is_none(), "it ended at its start");
+            assert!(begun.elapsed() < PATIENCE, "it does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        served
+    }
+
+    pub fn stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().expect("its errors")
+    }
+
+    /// Sends it a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let told = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(told.expect("kill runs").success());
+    }
+
+    /// Tells whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("a process").is_none()
+    }
+
+    /// Waits for its end, which must come soon.
+    pub fn ended(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a process") {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns an address that nobody listens at.
+pub fn free() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
+}
