@@ -1,7 +1,8 @@
 #!/bin/sh
 # Lets the official SDKs talk to the sidecar over drills: in calm weather, then in a storm.
 # Needs Python 3.10 or later, Node 20 or later, and a registry of each, once: what is installed stays in target/clients.
-# Usage: tests/clients/run.sh [PROGRAM]; without one, the program is built.
+# Usage: tests/clients/run.sh [--agents] [PROGRAM]; without one, the program is built. With --agents, Claude Code and Codex
+# are installed too, and work through the sidecar with scripted turns: what they send and get must arrive byte for byte.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -9,6 +10,11 @@ root=$(CDPATH='' cd -- "$here/../.." && pwd)
 place=$root/target/clients
 mkdir -p "$place"
 
+agents=
+if [ "${1:-}" = --agents ]; then
+    agents=yes
+    shift
+fi
 program=${1:-}
 if [ -z "$program" ]; then
     cargo build --manifest-path "$root/Cargo.toml" --features sidecar --bin standin
@@ -54,4 +60,15 @@ for weather in calm storm; do
     wait "$serving" || failed=1
     serving=
 done
+if [ -n "$agents" ]; then
+    echo "# agents"
+    [ -x "$place/agents/node_modules/.bin/codex" ] && [ -x "$place/agents/node_modules/.bin/claude" ] ||
+        npm install --silent --no-fund --no-audit --prefix "$place/agents" @anthropic-ai/claude-code @openai/codex
+    # Agents try to reach home: where that can be done, they get a network without a way out.
+    if unshare -n true 2>/dev/null; then
+        unshare -n sh -c 'ip link set lo up && exec "$@"' sh python3 "$here/fidelity.py" "$program" "$place/agents" || failed=1
+    else
+        python3 "$here/fidelity.py" "$program" "$place/agents" || failed=1
+    fi
+fi
 exit "$failed"
