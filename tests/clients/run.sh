@@ -2,7 +2,7 @@
 # Lets the official SDKs talk to the sidecar over drills: in calm weather, then in a storm.
 # Needs Python 3.10 or later, Node 20 or later, and a registry of each, once: what is installed stays in target/clients.
 # Usage: tests/clients/run.sh [--agents] [PROGRAM]; without one, the program is built. With --agents, Claude Code and Codex
-# are installed too, and work through the sidecar with scripted turns: what they send and get must arrive byte for byte.
+# are installed too, and work through the sidecar: what they send and get must arrive byte for byte.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
