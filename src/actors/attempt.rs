@@ -46,6 +46,8 @@ pub(super) struct Job {
     /// Whether this repeats a try whose connection broke before any response.
     pub(super) resend: bool,
     pub(super) first_token_max: Duration,
+    /// Whether nothing of the answer may be handed on before it is whole.
+    pub(super) buffered: bool,
     pub(super) pieces: mpsc::Sender<Piece>,
     pub(super) account: Account,
     /// What follows the answer's terminal marker.
@@ -236,11 +238,13 @@ impl Job {
         watchdog: &mut Watchdog,
     ) -> Result<Ending, End> {
         let spec = &self.account.target.provider.spec;
-        let mut decoder = Decoder::new(spec.dialect, wire::is_event_stream(&response.headers)).issuer(&spec.name);
+        let streaming = wire::is_event_stream(&response.headers);
+        let verbatim = self.work.verbatim(spec, self.buffered);
+        let mut decoder = Decoder::new(spec.dialect, streaming).issuer(&spec.name).verbatim(verbatim);
         let read = self.read(&mut decoder, response.body, watchdog).await;
         self.account.drift = decoder.take_drift();
         read?;
-        let ending = decoder.finish()?;
+        let mut ending = decoder.finish()?;
         if request.response_format != ResponseFormat::Text
             && ending.stop == StopReason::Stop
             && serde_json::from_str::<serde::de::IgnoredAny>(&ending.text()).is_err()
@@ -251,8 +255,12 @@ impl Job {
         if matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
             && ending.stop == StopReason::Stop
             && ending.tool_calls().next().is_none()
+            && !(ending.beyond && ending.verbatim.is_some())
         {
             return Err(Failure::new(FailureClass::Unusable, "no tool was called, and one was required").into());
+        }
+        if ending.verbatim.is_some() {
+            ending.parts.retain(|part| part.as_tool_call().is_some());
         }
         Ok(ending)
     }
@@ -290,6 +298,7 @@ impl Job {
             assert!(!crash, "panic in a codec asked for by the crash hook");
             // Pieces that come in one chunk with a failure are dropped: the call need not commit to a lost answer.
             let progress = decoder.push(&chunk, &mut pieces)?;
+            self.account.content_bytes = decoder.content_bytes();
             if progress.content {
                 self.account.content(watchdog, now());
             }
@@ -306,9 +315,6 @@ impl Job {
 
     /// Hands a piece on; waits for a slow reader, for which the provider is not to blame.
     async fn deliver(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), End> {
-        if let Piece::Text(text) | Piece::Reasoning(text) = &piece {
-            self.account.content_bytes += text.len();
-        }
         let piece = match self.pieces.try_send(piece) {
             Ok(()) => return Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(End::cancelled("nobody reads the answer")),

@@ -3,6 +3,7 @@
 //! An actor for isolation and lifetime only: it runs one async function and stops. It decides nothing: it asks
 //! `policy::failover` what to do, does it, and waits for the caller's leaving, one timer, or its attempts.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -484,6 +485,7 @@ impl Driver {
             work,
             resend: this.resend,
             first_token_max: this.first_token_max,
+            buffered: self.machine.is_buffered(),
             pieces,
             account,
             rest: None,
@@ -530,6 +532,8 @@ impl Driver {
         let (first, rest) = running.hand_over();
         let whole = self.ended.iter().find(|ended| ended.record.attempt == number);
         let first = match whole.and_then(|ended| ended.brought.as_ref()) {
+            // What goes on as it came is told with the end.
+            Some(Brought::Answer(ending)) if ending.verbatim.is_some() => VecDeque::new(),
             Some(Brought::Answer(ending)) => ending.parts.iter().flat_map(pieces).collect(),
             _ => first.into_iter().collect(),
         };
@@ -563,10 +567,20 @@ impl Driver {
         let (call, last_resort, cost_usd) = (self.id, self.last_resort, cost_usd.map(|won| won + waste));
         let notes = std::mem::take(&mut self.ended[at].notes);
         match brought {
-            Brought::Answer(Ending { stop, parts, model, .. }) => {
-                let finished =
-                    Finished { call, parts, target, model, stop, usage, cost_usd, attempts, last_resort, notes };
-                outlet.finish(finished);
+            Brought::Answer(Ending { stop, parts, verbatim, model, .. }) => {
+                outlet.finish(Finished {
+                    call,
+                    parts,
+                    verbatim,
+                    target,
+                    model,
+                    stop,
+                    usage,
+                    cost_usd,
+                    attempts,
+                    last_resort,
+                    notes,
+                });
             }
             Brought::Vectors(Embedded { vectors, model, .. }) => {
                 let Outlet::Vectors(mut answer) = outlet else { unreachable!("who wants vectors asked for them") };

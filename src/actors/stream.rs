@@ -127,6 +127,7 @@ impl From<Piece> for ReplyEvent {
             Piece::Text(text) => Self::Text(text),
             Piece::Reasoning(text) => Self::Reasoning(text),
             Piece::Proof(proof) => Self::Proof(proof),
+            Piece::Verbatim(events) => Self::Verbatim(events),
         }
     }
 }

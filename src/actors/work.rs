@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::wire::{self, Embedded, Encoded, Ending};
-use crate::words::{ChatRequest, CommitPolicy, EmbedRequest, Error, Failure, Original, Usage};
+use crate::wire::{self, Embedded, Encoded, Ending, Verbatim};
+use crate::words::{ChatRequest, CommitPolicy, EmbedRequest, Error, Failure, Original, ResponseFormat, Usage};
 
 use super::table::{ProviderSpec, TargetSpec};
 
@@ -94,6 +94,19 @@ impl Work {
             Some(streams) => !streams,
             None => !provider.quirks.stream_only && request.original.as_ref().is_some_and(asked),
         }
+    }
+
+    /// Tells whether and how the provider's answer goes on as it came: to a caller that speaks its dialect, and gets
+    /// nothing of it before the end where it is `buffered`.
+    pub(super) fn verbatim(&self, provider: &ProviderSpec, buffered: bool) -> Option<Verbatim> {
+        let Self::Chat(request) = self else { return None };
+        let original = request.original.as_ref().filter(|it| provider.dialect.shares_fields(it.dialect))?;
+        Some(Verbatim {
+            stream: original.stream,
+            buffered,
+            usage: original.stream_usage == Some(true) || !provider.quirks.stream_usage,
+            judged: request.response_format != ResponseFormat::Text,
+        })
     }
 
     /// Encodes it for a target.

@@ -270,6 +270,11 @@ impl Failover {
         }
     }
 
+    /// Tells whether nothing of an answer may be handed on before it is whole.
+    pub fn is_buffered(&self) -> bool {
+        self.commit == CommitPolicy::Buffered
+    }
+
     /// Returns the targets that must not be planned: those that are done with, and those at work.
     pub fn spent(&self) -> Vec<usize> {
         let out = |met: &&Met| met.runs() || matches!(met.standing, Standing::Spent { .. });

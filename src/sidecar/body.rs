@@ -83,15 +83,18 @@ impl Streaming {
         streaming
     }
 
-    /// Returns the body of a stream that waits for the whole answer.
+    /// Returns the body of a stream that tells the whole answer, and shows that it lives while it waits for that.
     pub(super) fn buffered(
         reply: Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>,
+        waits: bool,
         writer: Writer,
         keep_alive: Duration,
         record: Record,
     ) -> Self {
         let mut streaming = Self::new(Source::Buffered(reply), writer, keep_alive, record);
-        streaming.keep_alive();
+        if waits {
+            streaming.keep_alive();
+        }
         streaming
     }
 

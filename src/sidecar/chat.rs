@@ -55,9 +55,7 @@ pub(super) async fn answer(
         let reply = state.runtime.chat(request).await.map_err(|error| failed(face, &error, &mut record))?;
         let finished = &reply.finished;
         record.finished(&finished.target, finished.cost_usd, &finished.attempts);
-        let mut body = Vec::new();
-        writer.whole(&reply, &mut body);
-        let mut response = bytes(StatusCode::OK, "application/json", body.into());
+        let mut response = bytes(StatusCode::OK, "application/json", writer.whole(&reply));
         tell_whole(response.headers_mut(), &reply.finished);
         return Ok(response);
     }
@@ -150,15 +148,15 @@ async fn buffered(
     let runtime = state.runtime.clone();
     let mut reply = Box::pin(async move { runtime.chat(request).await });
     let mut headers = HeaderMap::new();
-    let reply = match tokio::time::timeout(keep_alive, &mut reply).await {
+    let (reply, waits) = match tokio::time::timeout(keep_alive, &mut reply).await {
         Ok(Ok(whole)) => {
             tell_whole(&mut headers, &whole.finished);
-            Box::pin(std::future::ready(Ok(whole))) as std::pin::Pin<Box<dyn Future<Output = _> + Send>>
+            (Box::pin(std::future::ready(Ok(whole))) as std::pin::Pin<Box<dyn Future<Output = _> + Send>>, false)
         }
         Ok(Err(error)) => return Err(failed(face, &error, &mut record)),
-        Err(_) => reply,
+        Err(_) => (reply as _, true),
     };
-    Ok(event_stream(headers, Streaming::buffered(reply, writer, keep_alive, record)))
+    Ok(event_stream(headers, Streaming::buffered(reply, waits, writer, keep_alive, record)))
 }
 
 fn event_stream(headers: HeaderMap, streaming: Streaming) -> Response<ReplyBody> {
@@ -176,6 +174,7 @@ pub(super) fn events(reply: Reply) -> impl Iterator<Item = ReplyEvent> {
     let pieces: Vec<ReplyEvent> = finished
         .parts
         .iter()
+        .filter(|_| finished.verbatim.is_none())
         .filter_map(|part| match part {
             AssistantPart::Text(text) => Some(ReplyEvent::Text(text.clone())),
             AssistantPart::Reasoning(reasoning) => Some(ReplyEvent::Reasoning(reasoning.text.clone())),

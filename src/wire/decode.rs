@@ -1,6 +1,7 @@
 //! Decodes one answer's body as it arrives: the framing, the limits, and which dialect reads what is inside.
 //!
-//! In flow raw chunks, out flow pieces and in the end an [`Ending`] or a failure. Whether the body is an event stream
+//! In flow raw chunks, out flow pieces and in the end an [`Ending`] or a failure. The pieces are words or, for who gets
+//! the answer as it came, its own events. Whether the body is an event stream
 //! or one JSON value is read from the body itself: a provider may answer a streaming request with a whole reply, and
 //! content types lie.
 
@@ -15,6 +16,7 @@ use super::ollama;
 use super::openai;
 use super::responses;
 use super::sse::{SseItem, SseParser, TooLong};
+use super::verbatim::{Relay, Verbatim};
 use crate::words::{Dialect, Drift, Failure, FailureClass, Piece, Scope};
 
 /// The longest event of a stream. Whole tool calls and images come in one event; text is some hundred bytes.
@@ -42,6 +44,8 @@ pub struct Decoder {
     framing: Framing,
     draft: Draft,
     issuer: Option<Arc<str>>,
+    /// How it goes on as it came, if it does.
+    relay: Option<Relay>,
     bytes: usize,
 }
 
@@ -61,7 +65,15 @@ impl Decoder {
     /// Returns a decoder for one body. `streaming` is what [`is_event_stream`](super::is_event_stream) made of the
     /// headers; it counts only where the body's first byte leaves it open.
     pub fn new(dialect: Dialect, streaming: bool) -> Self {
-        Self { dialect, framing: Framing::Undecided { streaming }, draft: Draft::default(), issuer: None, bytes: 0 }
+        let (framing, draft) = (Framing::Undecided { streaming }, Draft::default());
+        Self { dialect, framing, draft, issuer: None, relay: None, bytes: 0 }
+    }
+
+    /// Lets the answer go on as it came, if it comes in the form that its caller waits for.
+    #[must_use]
+    pub fn verbatim(mut self, how: Option<Verbatim>) -> Self {
+        self.relay = how.map(Relay::new);
+        self
     }
 
     /// Names the provider that sends the answer: its proofs are then its own.
@@ -91,12 +103,19 @@ impl Decoder {
             Framing::Undecided { .. } => {}
             Framing::Events(parser) => {
                 limit(self.bytes, STREAM_BYTES_MAX)?;
+                let relay = &mut self.relay;
                 let json = parser.push(chunk, |item| {
-                    if let (SseItem::Event { name, data }, false) = (item, draft.done) {
+                    if let (SseItem::Event { name, data, end }, false) = (item, draft.done) {
                         content |= read_event(dialect, draft, name, data, out)?;
+                        if let Some(relay) = relay {
+                            relay.event(chunk, name, end, draft, out);
+                        }
                     }
                     Ok::<_, Failure>(())
                 })?;
+                if let Some(relay) = relay {
+                    relay.chunk(chunk, out);
+                }
                 if let (Some(json), false) = (json, draft.done) {
                     let (mut body, mut nesting) = (Vec::new(), Nesting::default());
                     remains(json, &mut body, &mut nesting)?;
@@ -116,6 +135,9 @@ impl Decoder {
                     content |= read_whole(dialect, draft, &String::from_utf8_lossy(body), out)?;
                     draft.done |= dialect != Dialect::Ollama;
                     if draft.done {
+                        if let Some(relay) = &mut self.relay {
+                            relay.whole(std::mem::take(body), std::mem::take(&mut draft.turn));
+                        }
                         return Ok(Progress { alive, content, done: true });
                     }
                     body.clear();
@@ -131,6 +153,11 @@ impl Decoder {
         self.draft.drifts.take()
     }
 
+    /// Returns how many bytes of text and reasoning came so far.
+    pub fn content_bytes(&self) -> usize {
+        self.draft.bytes
+    }
+
     /// Judges the answer when its body has ended.
     ///
     /// # Errors
@@ -144,7 +171,10 @@ impl Decoder {
                 Err(cut("the body ended in the middle of an event"))
             }
             Framing::Events(_) | Framing::Whole { .. } | Framing::Remains { .. } => {
-                self.draft.finish(self.issuer.as_ref())
+                let has_end = self.draft.done;
+                let ending = self.draft.finish(self.issuer.as_ref())?;
+                let verbatim = self.relay.map(|relay| relay.finish(self.dialect, has_end));
+                Ok(Ending { verbatim, ..ending })
             }
         }
     }
@@ -165,6 +195,11 @@ impl Decoder {
             _ if streaming => Framing::Events(SseParser::new(EVENT_BYTES_MAX)),
             _ => return Err(cut("the body is neither JSON nor an event stream")),
         };
+        let streams = matches!(self.framing, Framing::Events(_));
+        self.relay.take_if(|relay| relay.how().stream != streams);
+        if let Some(how) = self.relay.as_ref().map(Relay::how) {
+            (self.draft.verbatim, self.draft.forgets) = (true, !how.judged);
+        }
         Ok(&chunk[start..])
     }
 }

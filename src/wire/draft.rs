@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
@@ -29,8 +30,13 @@ pub struct Ending {
     pub usage: Option<Usage>,
     /// The model's name as the provider spelled it.
     pub model: Option<Arc<str>>,
-    /// The whole answer in the model's order, to be shown or sent back; its tool calls are complete.
+    /// The whole answer in the model's order, to be shown or sent back; its tool calls are complete. Of an answer that
+    /// goes on as it came, no more than its calls, and its texts if they were asked for.
     pub parts: Vec<AssistantPart>,
+    /// What of an answer that goes on as it came has not been handed out before its end.
+    pub verbatim: Option<Bytes>,
+    /// Whether it holds what there are no words for: what the provider's own tools did, images, calls of a kind unknown.
+    pub beyond: bool,
 }
 
 impl Ending {
@@ -55,9 +61,46 @@ pub(super) struct Fragment<'a> {
     pub(super) proof: Option<Proof>,
 }
 
+/// What becomes of an event in an answer that goes on as it came.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It goes on.
+    #[default]
+    Pass,
+    /// It goes on to who asked for the usage at a stream's end: it holds nothing else.
+    Usage,
+    /// It is the end marker of another dialect, and goes nowhere.
+    Foreign,
+    /// Other data goes on in its place.
+    Instead(String),
+}
+
+/// What a fragment of a tool call must say.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// The call's index.
+    pub(super) index: u64,
+    /// Whether the call begins with it.
+    pub(super) begins: bool,
+    /// The id that it must give the call, which has none or that of another.
+    pub(super) id: Option<String>,
+}
+
 /// An answer in the making.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
+    /// Its bytes go on: no pieces are made of it.
+    pub(super) verbatim: bool,
+    /// Nobody reads its texts in the end: they are not gathered.
+    pub(super) forgets: bool,
+    /// What becomes of the event that is being read.
+    pub(super) turn: Turn,
+    /// Something came that can be shown: text, reasoning, and what there are no words for where it goes on as it came.
+    pub(super) shows: bool,
+    /// A call came that the caller is to act on: what follows waits for the end.
+    pub(super) acts: bool,
+    /// Bytes of text and reasoning.
+    pub(super) bytes: usize,
     /// The terminal marker came: nothing more is read.
     pub(super) done: bool,
     pub(super) stop: Option<StopReason>,
@@ -69,6 +112,10 @@ pub(super) struct Draft {
     id: String,
     parts: Vec<AssistantPart>,
     calls: Vec<PartialCall>,
+    /// The call that the last fragment was of, and whether it began it.
+    last: Option<(usize, bool)>,
+    spoke: bool,
+    beyond: bool,
     refused: bool,
     /// Proofs that go out with the next content: alone they commit nobody to an answer.
     held: Vec<Proof>,
@@ -77,6 +124,8 @@ pub(super) struct Draft {
 #[derive(Debug)]
 struct PartialCall {
     index: Option<u64>,
+    /// The index by which it is told from the others: its own, unless another has that.
+    shown: u64,
     id: String,
     name: String,
     arguments: String,
@@ -106,9 +155,16 @@ impl Draft {
         if text.is_empty() {
             return false;
         }
-        match self.open_part() {
-            Some(AssistantPart::Text(last)) => last.push_str(&text),
-            _ => self.parts.push(AssistantPart::Text(text.clone().into_owned())),
+        self.spoke = true;
+        self.shows(&text);
+        if !self.forgets {
+            match self.open_part() {
+                Some(AssistantPart::Text(last)) => last.push_str(&text),
+                _ => self.parts.push(AssistantPart::Text(text.clone().into_owned())),
+            }
+        }
+        if self.verbatim {
+            return true;
         }
         out.extend(self.held.drain(..).map(Piece::Proof));
         // Texts that arrived together go on together: one hop to the caller, not fifty.
@@ -124,6 +180,10 @@ impl Draft {
         if text.is_empty() {
             return false;
         }
+        self.shows(&text);
+        if self.verbatim {
+            return true;
+        }
         match self.open_part() {
             Some(AssistantPart::Reasoning(last)) if last.proof.is_none() => last.text.push_str(&text),
             _ => self.parts.push(AssistantPart::Reasoning(text.clone().into_owned().into())),
@@ -136,8 +196,31 @@ impl Draft {
         true
     }
 
+    fn shows(&mut self, text: &str) {
+        self.shows = true;
+        self.bytes += text.len();
+    }
+
+    /// Takes note of content that there are no words for; tells whether anybody gets it, which is who gets the answer as
+    /// it came.
+    pub(super) fn beyond(&mut self) -> bool {
+        self.beyond = true;
+        self.shows |= self.verbatim;
+        self.verbatim
+    }
+
+    /// Takes note of a call that there are no words for and that the caller is to act on.
+    pub(super) fn acts(&mut self) -> bool {
+        self.acts = true;
+        self.beyond = true;
+        self.verbatim
+    }
+
     /// Takes what the provider wants back with what came last: the proof of that reasoning, or a part of its own.
     pub(super) fn prove(&mut self, proof: Proof) {
+        if self.verbatim {
+            return;
+        }
         match self.open_part() {
             Some(AssistantPart::Reasoning(last)) if last.proof.is_none() => {
                 last.proof = Some(proof.clone());
@@ -149,6 +232,9 @@ impl Draft {
 
     /// Takes reasoning of which nothing can be read.
     pub(super) fn seal(&mut self, proof: Proof) {
+        if self.verbatim {
+            return;
+        }
         self.held.push(proof.clone());
         self.parts.push(AssistantPart::Reasoning(Reasoning { text: String::new(), proof: Some(proof) }));
     }
@@ -178,17 +264,21 @@ impl Draft {
 
     /// Takes a fragment of a tool call; tells whether it had substance.
     pub(super) fn fragment(&mut self, fragment: Fragment<'_>) -> Result<bool, Failure> {
-        let at = match self.call_of(&fragment) {
+        self.acts = true;
+        let known = self.call_of(&fragment);
+        let at = match known {
             Some(at) => at,
             None if self.calls.len() == TOOL_CALLS_MAX => {
                 return Err(unusable(&format!("more than {TOOL_CALLS_MAX} tool calls in one answer")));
             }
             None => {
                 let (id, name, arguments, after) = (String::new(), String::new(), String::new(), self.parts.len());
-                self.calls.push(PartialCall { index: fragment.index, id, name, arguments, proof: None, after });
+                let (index, shown) = (fragment.index, self.free(fragment.index));
+                self.calls.push(PartialCall { index, shown, id, name, arguments, proof: None, after });
                 self.calls.len() - 1
             }
         };
+        self.last = Some((at, known.is_none()));
         let call = &mut self.calls[at];
         if call.id.is_empty() {
             fragment.id.clone_into(&mut call.id);
@@ -199,6 +289,23 @@ impl Draft {
         call.arguments.push_str(&fragment.arguments);
         call.proof = call.proof.take().or(fragment.proof);
         Ok(!fragment.name.is_empty() || !fragment.arguments.is_empty())
+    }
+
+    /// Returns an index that no call has: this one, if it is free.
+    fn free(&self, index: Option<u64>) -> u64 {
+        let is_free = |index: &u64| self.calls.iter().all(|call| call.shown != *index);
+        let next = || self.calls.iter().map(|call| call.shown + 1).max().unwrap_or(0);
+        index.filter(is_free).unwrap_or_else(next)
+    }
+
+    /// Returns what the fragment that was taken last must say, to be understood by who has nothing else to go by.
+    pub(super) fn told(&self) -> Option<Told> {
+        let (at, begins) = self.last?;
+        let call = &self.calls[at];
+        let is_own = || self.calls[..at].iter().all(|other| other.id != call.id);
+        let id = (begins && (call.id.is_empty() || !is_own()))
+            .then(|| made_up(&(&self.id, at, &call.name, &call.arguments, self.bytes)));
+        Some(Told { index: call.shown, begins, id })
     }
 
     /// Takes a tool call that is told as a whole, perhaps once more: it fills in what fragments left open.
@@ -220,7 +327,7 @@ impl Draft {
 
     /// Tells whether nothing of the answer has come yet.
     pub(super) fn is_empty(&self) -> bool {
-        self.parts.is_empty() && self.calls.is_empty()
+        self.parts.is_empty() && self.calls.is_empty() && !self.shows && !self.acts
     }
 
     /// Finds the call that a fragment continues. Calls are told apart by index; some providers leave it out, or
@@ -261,7 +368,6 @@ impl Draft {
             return Err(cut("the body ended before the answer did"));
         }
         let mut stop = self.stop.unwrap_or(StopReason::Stop);
-        let spoke = self.parts.iter().any(|part| part.as_text().is_some());
         let (mut parts, mut called) = (Vec::with_capacity(self.parts.len() + self.calls.len()), 0);
         let (mut said, mut before) = (self.parts.into_iter(), 0);
         for call in self.calls {
@@ -283,7 +389,7 @@ impl Draft {
                 stop = StopReason::Refusal;
             }
         }
-        if !spoke && called == 0 {
+        if !self.spoke && called == 0 && !(self.beyond && self.verbatim) {
             match stop {
                 StopReason::ContentFilter | StopReason::Refusal => {
                     let problem = "the provider's filter held the whole answer back, or the model declined in silence";
@@ -293,7 +399,8 @@ impl Draft {
                 _ => return Err(Failure::new(FailureClass::Empty, "neither text nor tool call")),
             }
         }
-        Ok(Ending { stop, usage: self.usage, model: self.model, parts })
+        let Self { usage, model, beyond, .. } = self;
+        Ok(Ending { stop, usage, model, parts, verbatim: None, beyond })
     }
 }
 
@@ -327,12 +434,17 @@ impl PartialCall {
         if id.is_empty() {
             // The result must name its call, at any provider it may be sent to, and ids must not repeat within a
             // conversation: hash what tells this call from the others.
-            let mut hasher = DefaultHasher::new();
-            (answer_id, position, &name, &arguments).hash(&mut hasher);
-            id = format!("call_{:016x}", hasher.finish());
+            id = made_up(&(answer_id, position, &name, &arguments));
         }
         Ok(Some(ToolCall { id, name, arguments, proof }))
     }
+}
+
+/// Returns an id of a call that has none.
+fn made_up(of: &impl Hash) -> String {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    format!("call_{:016x}", hasher.finish())
 }
 
 /// Returns the failure of a body that broke off or broke the protocol.

@@ -110,12 +110,15 @@ impl<'de> Visitor<'de> for ScalarVisitor {
 pub(super) struct Content<'a> {
     pub(super) text: Cow<'a, str>,
     pub(super) thinking: Cow<'a, str>,
+    /// Whether there are parts that hold neither.
+    pub(super) others: bool,
 }
 
 impl<'a> Content<'a> {
     fn append(&mut self, more: Self) {
         append(&mut self.text, more.text);
         append(&mut self.thinking, more.thinking);
+        self.others |= more.others;
     }
 
     /// Returns all of it as one text.
@@ -186,11 +189,17 @@ impl<'de> Visitor<'de> for ContentVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut part = Content::default();
+        let mut part = Content { others: true, ..Content::default() };
         while let Some(key) = map.next_key::<Scalar<'de>>()? {
             match key.text() {
-                "text" => part.append(map.next_value()?),
-                "thinking" => append(&mut part.thinking, map.next_value::<Content<'de>>()?.flat()),
+                "text" => {
+                    part.others = false;
+                    part.append(map.next_value()?);
+                }
+                "thinking" => {
+                    part.others = false;
+                    append(&mut part.thinking, map.next_value::<Content<'de>>()?.flat());
+                }
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }

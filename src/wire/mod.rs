@@ -10,6 +10,7 @@ pub mod classify;
 mod json;
 mod drift;
 mod draft;
+mod verbatim;
 mod decode;
 pub mod quirks;
 mod request;
@@ -32,6 +33,7 @@ pub use embed::{EMBED_BYTES_MAX, Embedded, decode_embed, encode_embed};
 pub use headers::is_event_stream;
 pub use limits::limits;
 pub use quirks::Quirks;
+pub use verbatim::Verbatim;
 
 use std::borrow::Cow;
 

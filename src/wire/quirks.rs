@@ -63,7 +63,7 @@ pub struct Quirks {
     /// Whether it can be told to answer in JSON.
     pub(super) json: bool,
     /// Whether it counts tokens in a stream only when asked to, and takes being asked.
-    pub(super) stream_usage: bool,
+    pub stream_usage: bool,
     /// Whether some of its models only stream: then all do, and the answer is collected here.
     pub(crate) stream_only: bool,
 

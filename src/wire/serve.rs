@@ -76,8 +76,10 @@ pub struct Asked {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Form {
     face: Face,
-    /// The model's name as it was asked for.
+    /// The model's name: at first as it was asked for.
     model: String,
+    /// Whether the answer names the model so, and not as its provider does.
+    as_asked: bool,
     /// Whether a stream ends with the usage, where that is the caller's choice.
     usage: bool,
     /// Whether thoughts are shown, where that is the caller's choice.
@@ -92,8 +94,8 @@ pub struct Form {
 
 impl Form {
     fn new(face: Face, model: String) -> Self {
-        let (usage, thoughts, functions) = (false, true, false);
-        Self { face, model, usage, thoughts, functions, free_tools: Vec::new(), echo: String::new() }
+        let (as_asked, usage, thoughts, functions) = (false, false, true, false);
+        Self { face, model, as_asked, usage, thoughts, functions, free_tools: Vec::new(), echo: String::new() }
     }
 
     /// Returns the dialect of the caller.
@@ -104,6 +106,18 @@ impl Form {
     /// Returns the model's name as it was asked for.
     pub fn model(&self) -> &str {
         &self.model
+    }
+
+    /// Lets the answer name the model as it was asked for.
+    pub fn name_as_asked(&mut self) {
+        self.as_asked = true;
+    }
+
+    /// Takes the name of the model that answers.
+    fn answers(&mut self, model: &str) {
+        if !self.as_asked {
+            model.clone_into(&mut self.model);
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub enum SseItem<'a> {
         name: &'a str,
         /// Its data lines, joined by line feeds; bytes that are no UTF-8 are replaced.
         data: &'a str,
+        /// Where in the chunk it ends, the blank line included.
+        end: usize,
     },
 }
 
@@ -92,12 +94,14 @@ impl SseParser {
             let mut line = mem::take(&mut self.line);
             line.extend_from_slice(&rest[..end]);
             line.push(b'\n');
-            self.lines(&line, &mut on)?;
             rest = self.step_over(&rest[end..]);
+            let (after_cr, at) = (self.after_cr, chunk.len() - rest.len());
+            self.lines(&line, |_| at, &mut on)?;
+            self.after_cr = after_cr;
             line.clear();
             self.line = line;
         }
-        self.lines(rest, &mut on)
+        self.lines(rest, |rest| chunk.len() - rest, &mut on)
     }
 
     /// Tells whether the body, if it ends here, ends in the middle of an event.
@@ -105,10 +109,12 @@ impl SseParser {
         self.has_data || !self.line.is_empty() || !self.name.is_empty()
     }
 
-    /// Takes the complete lines of `bytes` and keeps the rest for the next chunk.
+    /// Takes the complete lines of `bytes` and keeps the rest for the next chunk. `at` tells by how much is left of them
+    /// where in the chunk a line ends.
     fn lines<'c, E: From<TooLong>>(
         &mut self,
         bytes: &'c [u8],
+        at: impl Fn(usize) -> usize,
         on: &mut impl FnMut(SseItem<'_>) -> Result<(), E>,
     ) -> Result<Option<&'c [u8]>, E> {
         let mut rest = bytes;
@@ -142,7 +148,7 @@ impl SseParser {
                     self.data.extend_from_slice(data);
                 }
                 Line::Unknown => {}
-                Line::Blank => self.dispatch(held.take(), on)?,
+                Line::Blank => self.dispatch(held.take(), at(rest.len()), on)?,
             }
         }
         self.spill(held);
@@ -152,10 +158,15 @@ impl SseParser {
     }
 
     /// Hands out the event in progress, if it has data, and begins the next one.
-    fn dispatch<E>(&mut self, held: Option<&[u8]>, on: &mut impl FnMut(SseItem<'_>) -> Result<(), E>) -> Result<(), E> {
+    fn dispatch<E>(
+        &mut self,
+        held: Option<&[u8]>,
+        end: usize,
+        on: &mut impl FnMut(SseItem<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let done = if mem::take(&mut self.has_data) {
             let data = held.unwrap_or(&self.data);
-            with_str(&self.name, |name| with_str(data, |data| on(SseItem::Event { name, data })))
+            with_str(&self.name, |name| with_str(data, |data| on(SseItem::Event { name, data, end })))
         } else {
             Ok(())
         };

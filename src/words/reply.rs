@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{AssistantPart, AttemptRecord, CallId, Failure, Message, Proof, TargetId, ToolCall};
 
 /// A piece of an answer's content as it arrives from one attempt. Tool calls are none: they come whole, with the
@@ -15,6 +17,9 @@ pub enum Piece {
     /// What the provider wants back with the reasoning before it, or by itself. Comes with the content that follows it:
     /// alone it is nothing that anybody could show.
     Proof(Proof),
+    /// Events of the answer as they came, each complete: for a caller that speaks its provider's dialect, who gets no
+    /// words beside them.
+    Verbatim(Bytes),
 }
 
 /// What a caller's stream yields. Between two [`Reset`](Self::Reset)s all content is of one attempt, the one
@@ -40,6 +45,10 @@ pub enum ReplyEvent {
     /// What the provider wants back with the reasoning before it, or by itself, where content follows it; all of it is
     /// in the answer's parts at the end. For who passes the answer on as it comes.
     Proof(Proof),
+    /// Events as the provider sent them, complete ones, in the place of words: where the request came
+    /// [as its caller wrote it](super::Original), asks for a stream, and its target speaks the caller's dialect. What
+    /// follows a call of a tool comes with [`Finished::verbatim`].
+    Verbatim(Bytes),
     /// A tool call, complete. Comes only once the answer has ended validly; after it there is never a reset.
     ToolCall(ToolCall),
     /// The answer broke off: drop all content since the last [`Started`](Self::Started). Another answer follows.
@@ -53,8 +62,12 @@ pub enum ReplyEvent {
 pub struct Finished {
     /// The call, for `why`.
     pub call: CallId,
-    /// The whole answer: text, reasoning and tool calls in the model's order.
+    /// The whole answer: text, reasoning and tool calls in the model's order. Of an answer that goes on as it came, no
+    /// more than its calls.
     pub parts: Vec<AssistantPart>,
+    /// What of an answer that goes on as it came has not been told before: all of it where it is whole, and its end where
+    /// it is a stream. `None` where the parts are the answer.
+    pub verbatim: Option<Bytes>,
     /// Who answered.
     pub target: TargetId,
     /// The model's name as the provider spelled it in the answer, where it did.

@@ -10,6 +10,8 @@ mod log;
 mod operators;
 mod program;
 mod tls;
+mod upstream;
+mod verbatim;
 
 use std::time::Duration;
 

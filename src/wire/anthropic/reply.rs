@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::proof::wrap;
 use super::shape::{BLOCKS, DELTAS, EVENT, EVENTS, MESSAGE, RESULT_SUFFIX};
 use crate::wire::classify;
-use crate::wire::draft::{Draft, Fragment, broken, cut};
+use crate::wire::draft::{Draft, Fragment, Turn, broken, cut};
 use crate::wire::json::{Scalar, parse};
 use crate::words::{DriftKind, Failure, Piece, StopReason, Usage};
 
@@ -21,7 +21,10 @@ pub(in crate::wire) fn read_event(
     let event = match (name, data) {
         (_, "") => return Ok(false),
         // The end marker of another dialect, from gateways that send both.
-        (_, "[DONE]") => Event { kind: Scalar::Text("message_stop".into()), ..Event::default() },
+        (_, "[DONE]") => {
+            (draft.turn, draft.done) = (Turn::Foreign, true);
+            return Ok(false);
+        }
         ("error", _) => return Err(classify::in_band(data)),
         _ => match parse::<Event<'_>>(data) {
             Ok(event) => event,
@@ -166,10 +169,11 @@ impl Block<'_> {
                 draft.fragment(Fragment { index, id, name, arguments, proof: None })
             }
             kind => {
-                if !BLOCKS.contains(&kind) && !kind.ends_with(RESULT_SUFFIX) {
+                let is_known = BLOCKS.contains(&kind) || kind.ends_with(RESULT_SUFFIX);
+                if !is_known {
                     draft.drifts.note(DriftKind::Part, kind);
                 }
-                Ok(false)
+                Ok(if !is_known && kind.ends_with("tool_use") { draft.acts() } else { draft.beyond() })
             }
         }
     }
@@ -184,12 +188,12 @@ impl Block<'_> {
                 draft.fragment(Fragment { index, arguments, ..Fragment::default() })
             }
             // The arguments of a tool of the provider's own.
-            "input_json_delta" => Ok(false),
+            "input_json_delta" => Ok(draft.beyond()),
             kind => {
                 if !DELTAS.contains(&kind) {
                     draft.drifts.note(DriftKind::Part, kind);
                 }
-                Ok(false)
+                Ok(kind != "citations_delta" && draft.beyond())
             }
         }
     }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::shape::CHUNK;
 use crate::wire::classify::{self, tidy};
-use crate::wire::draft::{Draft, Fragment, broken, unusable};
+use crate::wire::draft::{Draft, Fragment, Turn, broken, unusable};
 use crate::wire::json::{Content as Text, Scalar, parse, says_something};
 use crate::words::{Dialect, DriftKind, Failure, FailureClass, Piece, Proof, StopReason, Usage};
 
@@ -21,7 +21,11 @@ pub(in crate::wire) fn read_event(
     out: &mut Vec<Piece>,
 ) -> Result<bool, Failure> {
     match (name, data.trim()) {
-        (_, "" | "[DONE]") => Ok(false),
+        (_, "") => Ok(false),
+        (_, "[DONE]") => {
+            draft.turn = Turn::Foreign;
+            Ok(false)
+        }
         ("error", data) => Err(classify::in_band(data)),
         ("" | "message", data) => read_whole(dialect, draft, data, out),
         // Gemini names no events: these are a gateway's.
@@ -106,7 +110,7 @@ struct Content<'a> {
 #[serde(rename_all = "camelCase")]
 struct Part<'a> {
     #[serde(borrow, default)]
-    text: Text<'a>,
+    text: Option<Text<'a>>,
     #[serde(borrow, default)]
     thought: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -126,6 +130,8 @@ struct Call<'a> {
     args: Option<&'a RawValue>,
     #[serde(borrow, default)]
     partial_args: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    will_continue: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -218,7 +224,12 @@ impl Part<'_> {
             return call.read(draft, proof);
         }
         let thought = self.thought.is_some_and(|thought| thought.get() == "true");
-        let content = if thought { draft.reasoning(self.text.text, out) } else { draft.text(self.text.text, out) };
+        let content = match self.text {
+            Some(text) if thought => draft.reasoning(text.text, out),
+            Some(text) => draft.text(text.text, out),
+            // A picture, a file, code that was run.
+            None => proof.is_none() && draft.beyond(),
+        };
         if let Some(proof) = proof {
             draft.prove(proof);
         }
@@ -230,6 +241,10 @@ impl Call<'_> {
     /// Reads a call, which comes whole.
     fn read(&self, draft: &mut Draft, proof: Option<Proof>) -> Result<bool, Failure> {
         let name = self.name.text();
+        if draft.verbatim && (self.partial_args.is_some() || self.will_continue.is_some()) {
+            // Who gets the answer as it came asked for that.
+            return Ok(draft.acts());
+        }
         if self.partial_args.is_some() {
             return Err(unusable(&format!("the arguments of `{name}` come in pieces, which nobody asked for")));
         }

@@ -6,9 +6,10 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::mend::{Mend, mended};
 use super::shape::CHUNK;
 use crate::wire::classify;
-use crate::wire::draft::{Draft, Fragment, arguments, broken};
+use crate::wire::draft::{Draft, Fragment, Turn, arguments, broken};
 use crate::wire::json::{Content, Scalar, parse, says_something};
 use crate::words::{DriftKind, Failure, FailureClass, Piece, StopReason, Usage};
 
@@ -58,9 +59,12 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
         draft.usage = usage.normal().or(draft.usage);
     }
     match chunk.choice {
-        Some(choice) => choice.read(draft, whole, out),
-        None if usage.is_none() => classify::recognise(text).map_or(Ok(false), Err),
-        None => Ok(false),
+        Some(choice) => choice.read(draft, text, whole, out),
+        None if usage.is_some() => {
+            draft.turn = Turn::Usage;
+            Ok(false)
+        }
+        None => classify::recognise(text).map_or(Ok(false), Err),
     }
 }
 
@@ -114,6 +118,12 @@ struct Delta<'a> {
     #[serde(borrow, default)]
     refusal: Content<'a>,
     #[serde(borrow, default)]
+    audio: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    images: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    executed_tools: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     tool_calls: Option<Vec<Call<'a>>>,
     #[serde(borrow, default)]
     function_call: Option<Function<'a>>,
@@ -140,13 +150,19 @@ struct Function<'a> {
 }
 
 impl Choice<'_> {
-    fn read(self, draft: &mut Draft, whole: bool, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+    fn read(self, draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         if let Some(error) = self.error.filter(|error| says_something(error)) {
             return Err(classify::in_band(error.get()));
         }
         // Some providers send both, and in a stream `message` repeats all that came before.
         let (first, second) = if whole { (self.message, self.delta) } else { (self.delta, self.message) };
-        let content = first.or(second).unwrap_or_default().read(draft, out)?;
+        let mut mends = Vec::new();
+        let content = first.or(second).unwrap_or_default().read(draft, whole, &mut mends, out)?;
+        if mends.iter().any(|mend| *mend != Mend::default())
+            && let Some(mended) = mended(text, whole, &mends)
+        {
+            draft.turn = Turn::Instead(mended);
+        }
         match self.finish_reason.text() {
             "" | "null" => {}
             "error" => return Err(Failure::new(FailureClass::Server, "the provider reports an error, not which")),
@@ -160,7 +176,14 @@ impl Choice<'_> {
 }
 
 impl Delta<'_> {
-    fn read(self, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+    /// Reads what is new. Of each call it notes what of it no client would understand as it stands.
+    fn read(
+        self,
+        draft: &mut Draft,
+        whole: bool,
+        mends: &mut Vec<Mend>,
+        out: &mut Vec<Piece>,
+    ) -> Result<bool, Failure> {
         // Gateways send the same reasoning under both names.
         let reasoning =
             if self.reasoning_content.text.is_empty() { self.reasoning.text } else { self.reasoning_content.text };
@@ -168,16 +191,41 @@ impl Delta<'_> {
         content |= draft.reasoning(self.content.thinking, out);
         content |= draft.text(self.content.text, out);
         content |= draft.refusal(self.refusal.text, out);
+        let others = [self.audio, self.images, self.executed_tools];
+        if self.content.others || others.into_iter().flatten().any(says_something) {
+            content |= draft.beyond();
+        }
         for call in self.tool_calls.iter().flatten() {
-            match &call.function {
-                Some(function) => content |= function.read(draft, call.index.count(), call.id.text())?,
-                None => draft.drifts.note(DriftKind::Part, call.kind.text()),
+            let mut mend = Mend::default();
+            if let Some(function) = &call.function {
+                content |= function.read(draft, call.index.count(), call.id.text())?;
+                if draft.verbatim {
+                    mend = call.mend(function, draft, whole);
+                }
+            } else {
+                draft.drifts.note(DriftKind::Part, call.kind.text());
+                content |= draft.acts();
             }
+            mends.push(mend);
         }
         if let Some(function) = &self.function_call {
             content |= function.read(draft, None, "")?;
         }
         Ok(content)
+    }
+}
+
+impl Call<'_> {
+    /// Returns what must change in a fragment that was read.
+    fn mend(&self, function: &Function<'_>, draft: &Draft, whole: bool) -> Mend {
+        let Some(told) = draft.told() else { return Mend::default() };
+        Mend {
+            index: (!whole && self.index.count() != Some(told.index)).then_some(told.index),
+            id: told.id,
+            // Clients put fragments together: what is said twice would stand there twice.
+            again: !told.begins && [&self.id, &function.name].iter().any(|said| !said.text().is_empty()),
+            arguments: function.arguments.map(RawValue::get).filter(|raw| raw.starts_with('{')).map(str::to_owned),
+        }
     }
 }
 

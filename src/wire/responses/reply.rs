@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::shape::{EVENT, EVENTS, ITEMS, RESPONSE};
+use super::shape::{EVENT, EVENTS, ITEMS, RESPONSE, SERVED};
 use crate::wire::classify;
-use crate::wire::draft::{Draft, Fragment, arguments, broken, cut};
+use crate::wire::draft::{Draft, Fragment, Turn, arguments, broken, cut};
 use crate::wire::json::{Content, Scalar, parse, says_something};
 use crate::words::{Dialect, DriftKind, Failure, FailureClass, Piece, Proof, StopReason, Usage};
 
@@ -18,6 +18,9 @@ pub(in crate::wire) fn read_event(
 ) -> Result<bool, Failure> {
     let data = data.trim();
     // Some gateways end the stream as chat completions do, after its true end.
+    if data == "[DONE]" {
+        draft.turn = Turn::Foreign;
+    }
     if matches!(data, "" | "[DONE]") {
         return Ok(false);
     }
@@ -78,7 +81,8 @@ impl Event<'_> {
             }
             "response.output_item.added" => match self.item.and_then(lax::<Item<'_>>) {
                 Some(item) if item.kind.text() == "function_call" => draft.fragment(item.call(index)?),
-                _ => Ok(false),
+                Some(item) => Ok(item.beyond(draft)),
+                None => Ok(false),
             },
             "response.output_item.done" => match self.item.and_then(|raw| Some((lax::<Item<'_>>(raw)?, raw))) {
                 Some((item, raw)) => item.done(draft, index, raw),
@@ -257,8 +261,19 @@ impl<'a> Item<'a> {
                 if !ITEMS.contains(&kind) {
                     draft.drifts.note(DriftKind::Part, kind);
                 }
-                Ok(false)
+                Ok(self.beyond(draft))
             }
+        }
+    }
+
+    /// Takes note of an item that there are no words for; tells whether anybody gets it.
+    fn beyond(&self, draft: &mut Draft) -> bool {
+        match self.kind.text() {
+            "" | "message" | "reasoning" => false,
+            kind if SERVED.contains(&kind) || !kind.contains("_call") && kind != "mcp_approval_request" => {
+                draft.beyond()
+            }
+            _ => draft.acts(),
         }
     }
 

@@ -81,6 +81,10 @@ pub(super) const ITEMS: &[&str] = &[
     "web_search_call",
 ];
 
+/// Types of items that tools at the provider leave, and nobody but the provider acts on.
+pub(super) const SERVED: &[&str] =
+    &["code_interpreter_call", "file_search_call", "image_generation_call", "mcp_call", "web_search_call"];
+
 /// An event that holds the whole answer as it then is.
 pub(super) const EVENT: Shape =
     Shape { plain: &["sequence_number", "type"], deep: &[("response", &RESPONSE), ("item", &ITEM)] };

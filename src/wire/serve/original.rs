@@ -10,10 +10,7 @@ use bytes::Bytes;
 
 use super::node::Object;
 use super::{Asked, Face};
-use crate::words::{AssistantPart, Message, Note, Original};
-
-/// What asks for more than an answer has room for here: tools that the provider runs, probabilities of tokens.
-const MORE: [&str; 2] = ["tools", "logprobs"];
+use crate::words::{AssistantPart, Message, Original};
 
 /// Returns a body as it came, before its reader takes it apart.
 pub(super) fn of(face: Face, body: &Bytes, object: &Object<'_>) -> Option<Original> {
@@ -42,7 +39,6 @@ pub(super) fn of(face: Face, body: &Bytes, object: &Object<'_>) -> Option<Origin
 
 /// Tells whether all that was asked for can come back through here.
 pub(super) fn holds(asked: &Asked) -> bool {
-    let lost = asked.notes.iter().any(|note| matches!(note, Note::Dropped(what) if MORE.contains(what)));
     let own = asked.form.face().dialect();
     let is_foreign = |part: &AssistantPart| {
         let proof = match part {
@@ -53,7 +49,7 @@ pub(super) fn holds(asked: &Asked) -> bool {
         proof.is_some_and(|proof| proof.dialect != own)
     };
     let sealed = |message: &Message| matches!(message, Message::Assistant(parts) if parts.iter().any(is_foreign));
-    !lost && asked.form.free_tools.is_empty() && !asked.request.messages.iter().any(sealed)
+    asked.form.free_tools.is_empty() && !asked.request.messages.iter().any(sealed)
 }
 
 /// Returns where makers' names stand before signatures of thoughts, as Anthropic's callers bring them back; none where they

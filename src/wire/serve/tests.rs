@@ -25,6 +25,7 @@ fn finished(parts: Vec<AssistantPart>, stop: StopReason) -> Finished {
         call: CallId(1),
         parts,
         target: TargetId::new("p", "m"),
+        verbatim: None,
         model: Some(Arc::from("m-1")),
         stop,
         usage: Usage { input: 100, output: 20, cached: 30, cache_write: 10, reasoning: 5 },
@@ -106,7 +107,7 @@ fn streamed(form: &Form, answer: &Finished) -> String {
 fn whole(form: &Form, answer: &Finished) -> Value {
     let mut out = Vec::new();
     let reply = Reply::from(answer.clone());
-    Writer::new(form.clone(), 7, 1_700_000_000).whole(&reply, &mut out);
+    out.extend_from_slice(&Writer::new(form.clone(), 7, 1_700_000_000).whole(&reply));
     serde_json::from_slice(&out).expect("JSON")
 }
 

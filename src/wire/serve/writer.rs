@@ -1,5 +1,7 @@
 //! Writes one answer in the caller's dialect, whichever that is: what comes when, and what never follows what.
 
+use bytes::Bytes;
+
 use super::refusal::Fault;
 use super::{Face, Form, anthropic, gemini, openai, responses};
 use crate::words::{AssistantPart, Error, Finished, Proof, Reply, ReplyEvent, ToolCall};
@@ -25,11 +27,13 @@ pub(super) trait Voice: std::fmt::Debug + Send + Sync {
     fn whole(&self, answer: &Finished, out: &mut Vec<u8>);
 }
 
-/// Writes one answer, as a stream of events or whole.
+/// Writes one answer, as a stream of events or whole. One that goes on as it came is written by nobody: its bytes pass.
 #[derive(Debug)]
 pub struct Writer {
-    face: Face,
-    voice: Box<dyn Voice>,
+    form: Form,
+    seed: u64,
+    created: u64,
+    voice: Option<Box<dyn Voice>>,
     state: State,
     /// As far as is known before the end.
     prompt_tokens: u64,
@@ -42,6 +46,8 @@ enum State {
     Silent,
     /// It has begun; so many proofs are told.
     Speaking { proofs: usize },
+    /// The provider's own events pass.
+    Passing,
     /// Nothing may follow.
     Ended,
 }
@@ -50,39 +56,57 @@ impl Writer {
     /// Returns the writer of one answer. Its ids are made of `seed`, which should be of its own for every answer;
     /// `created` is the time in seconds since 1970.
     pub fn new(form: Form, seed: u64, created: u64) -> Self {
-        let face = form.face;
-        let voice: Box<dyn Voice> = match face {
-            Face::OpenAiChat => Box::new(openai::Chat::new(form, seed, created)),
-            Face::OpenAiResponses => Box::new(responses::Responses::new(form, seed, created)),
-            Face::Anthropic => Box::new(anthropic::Messages::new(form, seed)),
-            Face::Gemini => Box::new(gemini::Contents::new(form, seed)),
-        };
-        Self { face, voice, state: State::Silent, prompt_tokens: 0 }
+        Self { form, seed, created, voice: None, state: State::Silent, prompt_tokens: 0 }
     }
 
     /// Appends what an event is as bytes of the stream; may be none. After the end, nothing follows.
     pub fn event(&mut self, event: &ReplyEvent, out: &mut Vec<u8>) {
-        if let ReplyEvent::Started { prompt_tokens, .. } = event {
-            self.prompt_tokens = *prompt_tokens;
-        }
-        let Some(proofs) = self.speak(out) else { return };
         match event {
-            ReplyEvent::Text(text) => self.voice.text(text, out),
-            ReplyEvent::Reasoning(text) => self.voice.reasoning(text, out),
-            ReplyEvent::Proof(proof) => {
-                self.state = State::Speaking { proofs: proofs + 1 };
-                self.voice.proof(proof, out);
+            ReplyEvent::Started { target, prompt_tokens, .. } => {
+                self.form.answers(&target.model);
+                self.prompt_tokens = *prompt_tokens;
             }
-            // A call stands in the answer's parts, which follow at once and give its place.
-            ReplyEvent::Started { .. } | ReplyEvent::ToolCall(_) => {}
-            ReplyEvent::Reset(failure) => {
-                self.stop(&Fault::broken(failure.to_string()), out);
-            }
-            ReplyEvent::Finished(answer) => {
-                self.rest(&answer.parts, proofs, out);
-                self.voice.end(answer, out);
+            ReplyEvent::Verbatim(events) => self.pass(events, out),
+            ReplyEvent::Finished(answer) if answer.verbatim.is_some() => {
+                self.pass(answer.verbatim.as_deref().unwrap_or_default(), out);
                 self.state = State::Ended;
             }
+            ReplyEvent::Reset(failure) => {
+                if self.speak(out).is_some() {
+                    self.stop(&Fault::broken(failure.to_string()), out);
+                }
+            }
+            // A call stands in the answer's parts, which follow at once and give its place.
+            ReplyEvent::ToolCall(_) => {}
+            ReplyEvent::Text(_) | ReplyEvent::Reasoning(_) | ReplyEvent::Proof(_) | ReplyEvent::Finished(_) => {
+                self.say(event, out);
+            }
+        }
+    }
+
+    /// Appends events as they came.
+    fn pass(&mut self, events: &[u8], out: &mut Vec<u8>) {
+        if self.state != State::Ended {
+            self.state = State::Passing;
+            out.extend_from_slice(events);
+        }
+    }
+
+    fn say(&mut self, event: &ReplyEvent, out: &mut Vec<u8>) {
+        let Some(proofs) = self.speak(out) else { return };
+        match event {
+            ReplyEvent::Text(text) => self.voice().text(text, out),
+            ReplyEvent::Reasoning(text) => self.voice().reasoning(text, out),
+            ReplyEvent::Proof(proof) => {
+                self.state = State::Speaking { proofs: proofs + 1 };
+                self.voice().proof(proof, out);
+            }
+            ReplyEvent::Finished(answer) => {
+                rest(self.voice(), &answer.parts, proofs, out);
+                self.voice().end(answer, out);
+                self.state = State::Ended;
+            }
+            _ => {}
         }
     }
 
@@ -93,15 +117,22 @@ impl Writer {
         }
     }
 
-    /// Appends a whole answer, which is the body of a reply.
-    pub fn whole(&self, reply: &Reply, out: &mut Vec<u8>) {
-        self.voice.whole(&reply.finished, out);
+    /// Returns a whole answer, which is the body of a reply.
+    pub fn whole(mut self, reply: &Reply) -> Bytes {
+        let answer = &reply.finished;
+        if let Some(body) = &answer.verbatim {
+            return body.clone();
+        }
+        self.form.answers(answer.model.as_deref().unwrap_or(&answer.target.model));
+        let mut out = Vec::new();
+        self.voice().whole(answer, &mut out);
+        out.into()
     }
 
     /// Returns what shows in a stream that somebody still works on the answer, at any time between two events. Clients
     /// of Gemini take a comment for an error and skip blank lines.
     pub const fn keep_alive(&self) -> &'static [u8] {
-        match self.face {
+        match self.form.face {
             Face::OpenAiChat | Face::OpenAiResponses => b": keep-alive\n\n",
             Face::Anthropic => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
             Face::Gemini => b"\n\n",
@@ -112,38 +143,53 @@ impl Writer {
     fn speak(&mut self, out: &mut Vec<u8>) -> Option<usize> {
         match self.state {
             State::Silent => {
-                self.voice.begin(self.prompt_tokens, out);
+                let prompt_tokens = self.prompt_tokens;
+                self.voice().begin(prompt_tokens, out);
                 self.state = State::Speaking { proofs: 0 };
                 Some(0)
             }
             State::Speaking { proofs } => Some(proofs),
+            State::Passing => Some(0),
             State::Ended => None,
         }
     }
 
     fn stop(&mut self, fault: &Fault, out: &mut Vec<u8>) {
-        self.voice.fail(fault, out);
+        self.voice().fail(fault, out);
         self.state = State::Ended;
     }
 
-    /// Says what of an answer has not come in pieces: the proof of the thought that is still open, then its calls, and
-    /// the proofs that stand by themselves.
-    fn rest<'a>(&mut self, parts: &'a [AssistantPart], told: usize, out: &mut Vec<u8>) {
-        let proof = |part: &'a AssistantPart| match part {
-            AssistantPart::Reasoning(thought) => Some((thought.text.is_empty(), thought.proof.as_ref()?)),
-            _ => None,
-        };
-        let open = parts.iter().filter_map(proof).skip(told).filter(|(alone, _)| !alone);
-        open.for_each(|(_, proof)| self.voice.proof(proof, out));
-        let mut before = 0;
-        for part in parts {
-            if let AssistantPart::ToolCall(call) = part {
-                self.voice.call(call, out);
-            } else if let Some((alone, proof)) = proof(part) {
-                before += 1;
-                if alone && before > told {
-                    self.voice.proof(proof, out);
-                }
+    /// Returns the dialect's voice, which begins to speak when it is known whose model answers.
+    fn voice(&mut self) -> &mut dyn Voice {
+        let Self { form, seed, created, .. } = self;
+        self.voice
+            .get_or_insert_with(|| match form.face {
+                Face::OpenAiChat => Box::new(openai::Chat::new(form.clone(), *seed, *created)),
+                Face::OpenAiResponses => Box::new(responses::Responses::new(form.clone(), *seed, *created)),
+                Face::Anthropic => Box::new(anthropic::Messages::new(form.clone(), *seed)),
+                Face::Gemini => Box::new(gemini::Contents::new(form.clone(), *seed)),
+            })
+            .as_mut()
+    }
+}
+
+/// Says what of an answer has not come in pieces: the proof of the thought that is still open, then its calls, and the
+/// proofs that stand by themselves.
+fn rest<'a>(voice: &mut dyn Voice, parts: &'a [AssistantPart], told: usize, out: &mut Vec<u8>) {
+    let proof = |part: &'a AssistantPart| match part {
+        AssistantPart::Reasoning(thought) => Some((thought.text.is_empty(), thought.proof.as_ref()?)),
+        _ => None,
+    };
+    let open = parts.iter().filter_map(proof).skip(told).filter(|(alone, _)| !alone);
+    open.for_each(|(_, proof)| voice.proof(proof, out));
+    let mut before = 0;
+    for part in parts {
+        if let AssistantPart::ToolCall(call) = part {
+            voice.call(call, out);
+        } else if let Some((alone, proof)) = proof(part) {
+            before += 1;
+            if alone && before > told {
+                voice.proof(proof, out);
             }
         }
     }

@@ -17,7 +17,7 @@ fn items<'a>(bytes_max: usize, chunks: impl IntoIterator<Item = &'a [u8]>) -> (V
         let pushed = parser.push(chunk, |item| {
             items.push(match item {
                 SseItem::Comment => Owned::Comment,
-                SseItem::Event { name, data } => Owned::Event(name.to_owned(), data.to_owned()),
+                SseItem::Event { name, data, .. } => Owned::Event(name.to_owned(), data.to_owned()),
             });
             Ok::<_, TooLong>(())
         });

@@ -75,7 +75,7 @@ fn items(chunks: &[&[u8]], bytes_max: usize) -> (Vec<Item>, Result<bool, TooLong
         let pushed = parser.push(chunk, |item| {
             items.push(match item {
                 SseItem::Comment => None,
-                SseItem::Event { name, data } => Some((name.to_owned(), data.to_owned())),
+                SseItem::Event { name, data, .. } => Some((name.to_owned(), data.to_owned())),
             });
             Ok(())
         });

@@ -72,7 +72,7 @@ impl Caller {
             Self::Chat => "data: [DONE]",
             Self::Responses => "response.completed",
             Self::Anthropic => "message_stop",
-            Self::Gemini => "\"finishReason\":\"STOP\"",
+            Self::Gemini => "\"STOP\"",
         }
     }
 

@@ -96,7 +96,7 @@ fn a_request_is_written_anew_where_something_must_change() {
         ("a parameter that is refused", chat("temperature", 1.into()), thinks, false, false),
         ("a parameter that is taken", chat("temperature", 1.into()), openai, false, true),
         ("an effort for whoever answers", chat("reasoning_effort", "low".into()), thinks, false, false),
-        ("what could not come back", chat("logprobs", true.into()), openai, false, false),
+        ("what comes back as it is", chat("logprobs", true.into()), openai, false, true),
         ("functions of old", chat("functions", json!([{"name": "f"}])), openai, false, false),
         ("an answer in another form", chat("user", "u".into()), openai, true, false),
         ("another accent", chat("tools", tool), (openai.0, "mistral", "m"), false, false),

@@ -17,7 +17,7 @@ fn answer() -> Finished {
 fn a_chat_is_streamed_in_chunks_and_ends_with_usage_and_done() {
     let chunk = |delta: Value| {
         json!({
-            "id": "chatcmpl-0000000000000007", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "smart",
+            "id": "chatcmpl-0000000000000007", "object": "chat.completion.chunk", "created": 1_700_000_000, "model": "m",
             "choices": [{"index": 0, "delta": delta, "logprobs": null, "finish_reason": null}], "usage": null,
         })
     };
@@ -69,7 +69,7 @@ fn a_whole_chat_has_every_field() {
         json!([{"index": 0, "logprobs": null, "finish_reason": "stop",
         "message": {"role": "assistant", "content": null, "refusal": "No.", "annotations": []}}])
     );
-    assert_eq!((&body["object"], &body["model"]), (&json!("chat.completion"), &json!("smart")));
+    assert_eq!((&body["object"], &body["model"]), (&json!("chat.completion"), &json!("m-1")));
     let body = whole(&form(Face::OpenAiChat), &answer());
     let message = &body["choices"][0]["message"];
     assert_eq!((&message["content"], &message["reasoning_content"]), (&json!("It rains."), &json!("Hm")));
@@ -109,7 +109,7 @@ fn a_message_is_streamed_block_by_block() {
         data(&streamed(&form(Face::Anthropic), &answer())),
         [
             json!({"type": "message_start", "message": {"id": "msg_0000000000000007", "type": "message", "role": "assistant",
-                "model": "smart", "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage(0, 0, 0, 0)}}),
+                "model": "m", "content": [], "stop_reason": null, "stop_sequence": null, "usage": usage(0, 0, 0, 0)}}),
             start(0, json!({"type": "thinking", "thinking": "", "signature": ""})),
             delta(0, json!({"type": "thinking_delta", "thinking": "Hm"})),
             delta(0, json!({"type": "signature_delta", "signature": "AbC="})),
@@ -276,7 +276,7 @@ fn contents_are_streamed_part_by_part_and_end_with_a_reason() {
     let sealed = seal::to_digits("standin:thought:anthropic:AbC=");
     let chunk = |part: Value| {
         json!({"candidates": [{"content": {"parts": [part], "role": "model"}, "index": 0}],
-        "modelVersion": "smart", "responseId": "0000000000000007"})
+        "modelVersion": "m", "responseId": "0000000000000007"})
     };
     let mut end = chunk(json!({"text": ""}));
     end["candidates"][0]["finishReason"] = "STOP".into();

@@ -1,0 +1,50 @@
+//! Calls of tools that go on as they came, where they came so that no client could tell them apart: under one index, without
+//! one or without an id, with an id and a name in every fragment, with arguments that are no text.
+//!
+//! In flow a chunk and what of its calls must be otherwise, out flows the chunk with that. All else stays as it is.
+
+use crate::wire::edit::{Array, Edits, Object, find, quoted};
+
+/// What of a fragment of a call must be otherwise.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Mend {
+    /// Its index.
+    pub(super) index: Option<u64>,
+    /// Its id.
+    pub(super) id: Option<String>,
+    /// It says the id and the name once more.
+    pub(super) again: bool,
+    /// The arguments that stand there as an object.
+    pub(super) arguments: Option<String>,
+}
+
+/// Returns a chunk with its calls mended, one after another; `None` where they are not found.
+pub(super) fn mended(text: &str, whole: bool, mends: &[Mend]) -> Option<String> {
+    let mut edits = Edits::new(text);
+    let choices = Array::of(find(text, &["choices"])?)?;
+    let is_first = |choice: &&str| find(choice, &["index"]).is_none_or(|index| matches!(index, "0" | "null"));
+    let choice = choices.items().find(is_first)?;
+    let order = if whole { ["message", "delta"] } else { ["delta", "message"] };
+    let calls = order.iter().find_map(|field| find(choice, &[field, "tool_calls"]))?;
+    for (call, mend) in Array::of(calls)?.items().zip(mends) {
+        let mut object = Object::of(call)?;
+        if let Some(index) = mend.index {
+            object.set("index", index.to_string(), &mut edits);
+        }
+        if let Some(id) = &mend.id {
+            object.set("id", quoted(id), &mut edits);
+        }
+        if let Some(mut function) = object.get("function").and_then(Object::of) {
+            if mend.again {
+                object.remove("id");
+                function.remove("name");
+            }
+            if let Some(arguments) = &mend.arguments {
+                function.set("arguments", quoted(arguments), &mut edits);
+            }
+            function.finish(&mut edits);
+        }
+        object.finish(&mut edits);
+    }
+    Some(edits.finish().into_owned())
+}

@@ -1,0 +1,142 @@
+//! An answer that goes on as it came, to a caller that speaks its provider's dialect.
+//!
+//! In flow the chunks of its body, where its events end, and what their reader found in each; out flow the bytes that the
+//! caller gets: complete events, all of a chunk in one piece. They wait for the first content, so that nobody sees the
+//! beginning of an answer that another replaces; and from the first call on that the caller is to act on they wait for the
+//! valid end. Nothing is written here but what an event must say otherwise, and the end that a provider left out.
+
+use bytes::Bytes;
+
+use super::draft::{Draft, Turn};
+use crate::words::{Dialect, Piece};
+
+/// How an answer goes on as it came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verbatim {
+    /// Whether its caller waits for a stream, and else for a whole answer. One that comes in the other form is read into
+    /// words.
+    pub stream: bool,
+    /// Whether all of it waits for the end.
+    pub buffered: bool,
+    /// Whether the usage at a stream's end goes on: the caller, and nobody here, asked for it.
+    pub usage: bool,
+    /// Whether somebody looks at its text in the end.
+    pub judged: bool,
+}
+
+/// What has come of an answer, and has not gone on.
+#[derive(Debug)]
+pub(super) struct Relay {
+    how: Verbatim,
+    /// The beginning of the event in progress, as far as earlier chunks hold it.
+    open: Vec<u8>,
+    /// Complete events that wait.
+    held: Vec<u8>,
+    /// Content has come.
+    shows: bool,
+    /// A call has come: all waits for the end.
+    waits: bool,
+    /// The end was told in another dialect.
+    foreign_end: bool,
+    /// Where in the chunk that is being read the bytes begin that are not taken yet.
+    from: usize,
+    /// Where in it the next event begins.
+    at: usize,
+}
+
+impl Relay {
+    pub(super) fn new(how: Verbatim) -> Self {
+        let (open, held) = (Vec::new(), Vec::new());
+        Self { how, open, held, shows: false, waits: false, foreign_end: false, from: 0, at: 0 }
+    }
+
+    pub(super) fn how(&self) -> Verbatim {
+        self.how
+    }
+
+    /// Takes an event that was read and ends there in the chunk.
+    pub(super) fn event(&mut self, chunk: &[u8], name: &str, end: usize, draft: &mut Draft, out: &mut Vec<Piece>) {
+        if draft.acts && !self.waits {
+            self.take(chunk);
+            self.release(out);
+            self.waits = true;
+        }
+        self.shows |= draft.shows;
+        let instead = match std::mem::take(&mut draft.turn) {
+            Turn::Pass => None,
+            Turn::Usage => (!self.how.usage).then(String::new),
+            Turn::Foreign => {
+                self.foreign_end = true;
+                Some(String::new())
+            }
+            Turn::Instead(data) => Some(written(name, &data)),
+        };
+        if let Some(event) = instead {
+            self.take(chunk);
+            self.open.clear();
+            self.held.extend_from_slice(event.as_bytes());
+            self.from = end;
+        }
+        self.at = end;
+    }
+
+    /// Takes what is left of a chunk whose events were read.
+    pub(super) fn chunk(&mut self, chunk: &[u8], out: &mut Vec<Piece>) {
+        self.take(chunk);
+        self.release(out);
+        self.open.extend_from_slice(&chunk[self.at..]);
+        (self.from, self.at) = (0, 0);
+    }
+
+    /// Takes a whole answer.
+    pub(super) fn whole(&mut self, body: Vec<u8>, turn: Turn) {
+        self.held = match turn {
+            Turn::Instead(body) => body.into_bytes(),
+            _ => body,
+        };
+    }
+
+    /// Returns what has not gone on when an answer ended well.
+    pub(super) fn finish(mut self, dialect: Dialect, has_end: bool) -> Bytes {
+        if self.how.stream && (!has_end || self.foreign_end) {
+            self.held.extend_from_slice(end(dialect));
+        }
+        self.held.into()
+    }
+
+    /// Takes the events before the next one.
+    fn take(&mut self, chunk: &[u8]) {
+        if self.from < self.at {
+            self.held.append(&mut self.open);
+            self.held.extend_from_slice(&chunk[self.from..self.at]);
+            self.from = self.at;
+        }
+    }
+
+    /// Lets go what need not wait.
+    fn release(&mut self, out: &mut Vec<Piece>) {
+        if self.shows && !self.waits && !self.how.buffered && !self.held.is_empty() {
+            out.push(Piece::Verbatim(std::mem::take(&mut self.held).into()));
+        }
+    }
+}
+
+/// Writes an event.
+fn written(name: &str, data: &str) -> String {
+    let mut event = String::with_capacity(data.len() + name.len() + 24);
+    if !name.is_empty() {
+        event.extend(["event: ", name, "\n"]);
+    }
+    data.lines().for_each(|line| event.extend(["data: ", line, "\n"]));
+    event.push('\n');
+    event
+}
+
+/// Returns what ends a stream of this dialect.
+const fn end(dialect: Dialect) -> &'static [u8] {
+    match dialect {
+        Dialect::OpenAiChat => b"data: [DONE]\n\n",
+        Dialect::AnthropicMessages => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+        Dialect::OpenAiResponses | Dialect::Gemini | Dialect::Vertex | Dialect::Ollama => b"",
+    }
+}

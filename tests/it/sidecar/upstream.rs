@@ -1,0 +1,89 @@
+//! A provider by hand: it answers with the very bytes it is given, in pieces as small as is wanted.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What is answered.
+#[derive(Clone, Debug)]
+pub struct Bytes {
+    pub body: String,
+    /// The longest piece that is sent at once.
+    pub piece: usize,
+    /// Whether the connection breaks before the body's end is told.
+    pub cut: bool,
+    pub stream: bool,
+}
+
+/// A server that answers so.
+#[derive(Clone)]
+pub struct Upstream {
+    pub address: SocketAddr,
+    answer: Arc<Mutex<Bytes>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Upstream {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let answer = Arc::new(Mutex::new(Bytes { body: String::new(), piece: 1, cut: true, stream: true }));
+        let upstream = Self { address, answer, asked: Arc::default() };
+        let serving = upstream.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serving.clone().serve(stream));
+            }
+        });
+        upstream
+    }
+
+    pub fn answers(&self, answer: Bytes) {
+        *self.answer.lock().expect("whole") = answer;
+    }
+
+    /// The bodies of the requests so far.
+    pub fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("whole").clone()
+    }
+
+    async fn serve(self, mut stream: TcpStream) {
+        stream.set_nodelay(true).expect("an option");
+        let mut bytes = Vec::new();
+        loop {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+                if body.len() >= length.unwrap_or(0) {
+                    self.asked.lock().expect("whole").push(body.to_owned());
+                    break;
+                }
+            }
+            if !matches!(stream.read_buf(&mut bytes).await, Ok(1..)) {
+                return;
+            }
+        }
+        let Bytes { body, piece, cut, stream: streams } = self.answer.lock().expect("whole").clone();
+        let kind = if streams { "text/event-stream" } else { "application/json" };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n"
+        );
+        if stream.write_all(head.as_bytes()).await.is_err() {
+            return;
+        }
+        for piece in body.as_bytes().chunks(piece) {
+            let mut chunk = format!("{:x}\r\n", piece.len()).into_bytes();
+            chunk.extend_from_slice(piece);
+            chunk.extend_from_slice(b"\r\n");
+            if stream.write_all(&chunk).await.is_err() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        if !cut {
+            let _ = stream.write_all(b"0\r\n\r\n").await;
+        }
+    }
+}

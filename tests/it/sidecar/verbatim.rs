@@ -1,0 +1,496 @@
+//! What callers get of providers that speak their own dialect: the answer as it came.
+
+use serde_json::Value;
+use standin::config::DialectConfig;
+use standin::sidecar::{Settings, Sidecar};
+use standin::{ProviderConfig, RouteConfig, Strategy};
+
+use super::http::{self, Caller, Exchange, Response};
+use super::upstream::{Bytes, Upstream};
+
+/// A sidecar over two providers by hand, in one dialect: the route `r` asks the first, then the second.
+struct Scene {
+    caller: Caller,
+    sidecar: Sidecar,
+    first: Upstream,
+    second: Upstream,
+}
+
+const ORDER: [&str; 2] = ["first/m", "second/m"];
+
+async fn scene(caller: Caller) -> Scene {
+    scene_with(caller, |_| {}).await
+}
+
+async fn scene_with(caller: Caller, edit: impl FnOnce(&mut Settings)) -> Scene {
+    let (first, second) = (Upstream::start().await, Upstream::start().await);
+    let mut settings = Settings::default();
+    settings.server.listen.set_port(0);
+    settings.runtime.seed = Some(7);
+    let (dialect, path) = match caller {
+        Caller::Chat => (DialectConfig::OpenaiChat, "/v1"),
+        Caller::Responses => (DialectConfig::OpenaiResponses, "/v1"),
+        Caller::Anthropic => (DialectConfig::Anthropic, "/v1"),
+        Caller::Gemini => (DialectConfig::Gemini, "/v1beta"),
+    };
+    for (name, upstream) in [("first", &first), ("second", &second)] {
+        let mut provider = ProviderConfig::new(format!("http://{}{path}", upstream.address)).key("k").model("m");
+        provider.dialect = Some(dialect);
+        settings.runtime.providers.insert(name.to_owned(), provider);
+    }
+    let mut route = RouteConfig::new(ORDER);
+    route.options.strategy = Strategy::Priority;
+    settings.runtime.routes.insert("r".to_owned(), route);
+    edit(&mut settings);
+    let sidecar = Sidecar::start(settings).await.expect("a sidecar");
+    second.answers(Bytes { body: stream(caller, "from the second"), piece: 10_000, cut: false, stream: true });
+    Scene { caller, sidecar, first, second }
+}
+
+impl Scene {
+    async fn ask(&self, stream: bool, headers: &[(&str, &str)]) -> Response {
+        let (path, mut body) = self.caller.ask("r", "hello", stream);
+        if self.caller == Caller::Responses {
+            body["store"] = false.into();
+        }
+        Exchange::begin(self.sidecar.address(), "POST", &path, headers, &body.to_string()).await.end().await
+    }
+
+    /// Asks for a stream of the first, which sends these bytes.
+    async fn streamed(&self, body: &str, piece: usize, cut: bool) -> Response {
+        self.first.answers(Bytes { body: body.to_owned(), piece, cut, stream: true });
+        self.ask(true, &[]).await
+    }
+}
+
+/// A plain stream of this dialect.
+fn stream(caller: Caller, text: &str) -> String {
+    let events = match caller {
+        Caller::Chat => vec![
+            ("", format!(r#"{{"id":"c1","model":"m","choices":[{{"index":0,"delta":{{"role":"assistant","content":"{text}"}},"finish_reason":null}}]}}"#)),
+            ("", r#"{"id":"c1","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#.to_owned()),
+            ("", "[DONE]".to_owned()),
+        ],
+        Caller::Responses => vec![
+            ("response.created", r#"{"type":"response.created","response":{"id":"resp_1","model":"m","status":"in_progress","output":[]}}"#.to_owned()),
+            ("response.output_text.delta", format!(r#"{{"type":"response.output_text.delta","output_index":0,"delta":"{text}"}}"#)),
+            ("response.completed", r#"{"type":"response.completed","response":{"id":"resp_1","model":"m","status":"completed","output":[]}}"#.to_owned()),
+        ],
+        Caller::Anthropic => vec![
+            ("message_start", r#"{"type":"message_start","message":{"id":"msg_1","model":"m","content":[],"usage":{"input_tokens":5,"output_tokens":1}}}"#.to_owned()),
+            ("content_block_start", r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#.to_owned()),
+            ("content_block_delta", format!(r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{text}"}}}}"#)),
+            ("message_delta", r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}"#.to_owned()),
+            ("message_stop", r#"{"type":"message_stop"}"#.to_owned()),
+        ],
+        Caller::Gemini => vec![
+            ("", format!(r#"{{"candidates":[{{"content":{{"parts":[{{"text":"{text}"}}],"role":"model"}},"index":0}}],"modelVersion":"m"}}"#)),
+            ("", r#"{"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"finishReason":"STOP","index":0}],"modelVersion":"m"}"#.to_owned()),
+        ],
+    };
+    events.iter().map(|(name, data)| event(name, data)).collect()
+}
+
+fn event(name: &str, data: &str) -> String {
+    let name = if name.is_empty() { String::new() } else { format!("event: {name}\n") };
+    format!("{name}data: {data}\n\n")
+}
+
+fn anthropic(data: &str) -> String {
+    let kind = serde_json::from_str::<Value>(data).expect(data)["type"].as_str().expect("a type").to_owned();
+    event(&kind, data)
+}
+
+/// Answers full of what no other dialect has words for, and what nobody has heard of: whole, and streamed.
+fn rich(caller: Caller) -> (String, String) {
+    match caller {
+        Caller::Chat => (
+            r#"{ "id":"c1", "object":"chat.completion","created":1,"model":"m-of-the-provider","choices":[{"index":0,
+                "message":{"role":"assistant","content":"é \u00e9 1.0","annotations":[{"type":"url_citation","url_citation":{"url":"https://x.test"}}],
+                "reasoning":"Hm","reasoning_details":[{"type":"reasoning.encrypted","data":"abc"}],"extra_content":{"google":{"thought_signature":"c2ln"}}},
+                "logprobs":{"content":[{"token":"é","logprob":-0.10}]},"finish_reason":"stop","matched_stop":null}, {"index":1,"message":{"content":"another"}}],
+                "citations":["https://x.test"],"search_results":[{"title":"T"}],"service_tier":"flex","x_new":{"a":[1e3]},
+                "usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7,"cost":0.0012,"prompt_tokens_details":{"cached_tokens":1,"audio_tokens":0}}}"#
+                .to_owned(),
+            [
+                ": OPENROUTER PROCESSING\n\n",
+                "data: {\"id\":\"c1\",\"model\":\"m-of-the-provider\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}],\"provider\":\"X\"}\n\n",
+                "data: {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"reasoning\":\"Hm\",\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"Hm\",\"signature\":\"s\"}]}}]}\r\n\r\n",
+                "data:{\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"é\",\"extra_content\":{\"google\":{}}},\"logprobs\":{\"content\":[]},\"finish_reason\":null}]}\n\n",
+                ": still there\n\n",
+                "event: x_progress\ndata: {\"done\":0.5}\n\n",
+                "id: 7\ndata: {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\" fin\",\n",
+                "data: \"annotations\":[{\"type\":\"url_citation\"}]},\"finish_reason\":\"stop\"}],\"citations\":[\"https://x.test\"],\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":2,\"cost\":0.1}}\n\n",
+                "data: [DONE]\n\n",
+            ]
+            .concat(),
+        ),
+        Caller::Responses => (
+            r#"{"id":"resp_9","object":"response","model":"m-of-the-provider","status":"completed","output":[
+                {"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"ENC"},
+                {"type":"web_search_call","id":"ws_1","status":"completed","action":{"type":"search","query":"q","sources":[]}},
+                {"type":"message","id":"msg_1","phase":"final_answer","role":"assistant","status":"completed","content":[{"type":"output_text","text":"é","annotations":[{"type":"url_citation","url":"https://x.test"}],"logprobs":[]}]},
+                {"type":"image_generation_call","id":"ig_1","result":"aW1n"}],
+                "service_tier":"flex","x_new":1.0,"usage":{"input_tokens":5,"output_tokens":2,"total_tokens":7,"input_tokens_details":{"cached_tokens":1}}}"#
+                .to_owned(),
+            [
+                ("response.created", r#"{"type":"response.created","sequence_number":0,"response":{"id":"resp_9","model":"m-of-the-provider","status":"in_progress","output":[]}}"#),
+                ("response.output_item.added", r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"web_search_call","id":"ws_1","status":"in_progress"}}"#),
+                ("response.web_search_call.searching", r#"{"type":"response.web_search_call.searching","output_index":0,"item_id":"ws_1"}"#),
+                ("response.output_item.done", r#"{"type":"response.output_item.done","output_index":0,"item":{"type":"web_search_call","id":"ws_1","status":"completed","action":{"query":"q"}}}"#),
+                ("response.output_item.added", r#"{"type":"response.output_item.added","output_index":1,"item":{"type":"message","id":"msg_1","phase":"final_answer","content":[]}}"#),
+                ("response.output_text.delta", r#"{"type":"response.output_text.delta","output_index":1,"delta":"é","logprobs":[],"obfuscation":"xyz"}"#),
+                ("response.output_text.annotation.added", r#"{"type":"response.output_text.annotation.added","annotation":{"type":"url_citation"}}"#),
+                ("response.x_new", r#"{"type":"response.x_new","a":1.0}"#),
+                ("response.completed", r#"{"type":"response.completed","response":{"id":"resp_9","model":"m-of-the-provider","status":"completed","output":[{"type":"message","phase":"final_answer","content":[{"type":"output_text","text":"é"}]}],"usage":{"input_tokens":5,"output_tokens":2,"cost":0.1}}}"#),
+            ]
+            .map(|(name, data)| event(name, data))
+            .concat(),
+        ),
+        Caller::Anthropic => (
+            r#"{"id":"msg_9","type":"message","role":"assistant","model":"m-of-the-provider","content":[
+                {"type":"thinking","thinking":"Hm","signature":"RXJVQg=="},{"type":"redacted_thinking","data":"b3BhcXVl"},
+                {"type":"server_tool_use","id":"srvtoolu_1","name":"web_search","input":{"query":"q"}},
+                {"type":"web_search_tool_result","tool_use_id":"srvtoolu_1","content":[{"type":"web_search_result","encrypted_content":"RU5D"}]},
+                {"type":"text","text":"é","citations":[{"type":"web_search_result_location","encrypted_index":"SU5E"}]},{"type":"x_new","a":1.0}],
+                "stop_reason":"stop_sequence","stop_sequence":"END","container":{"id":"container_1"},"context_management":{"applied_edits":[]},
+                "usage":{"input_tokens":5,"output_tokens":2,"server_tool_use":{"web_search_requests":1},"service_tier":"priority","cache_creation":{"ephemeral_5m_input_tokens":0}}}"#
+                .to_owned(),
+            [
+                r#"{"type":"message_start","message":{"id":"msg_9","type":"message","role":"assistant","model":"m-of-the-provider","content":[],"stop_reason":null,"usage":{"input_tokens":5,"output_tokens":1,"service_tier":"priority"}}}"#,
+                r#"{"type":"ping"}"#,
+                r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}"#,
+                r#"{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"Hm"}}"#,
+                r#"{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"RXJVQg=="}}"#,
+                r#"{"type":"content_block_stop","index":0}"#,
+                r#"{"type":"content_block_start","index":1,"content_block":{"type":"server_tool_use","id":"srvtoolu_1","name":"web_search","input":{}}}"#,
+                r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"query\":\"q\"}"}}"#,
+                r#"{"type":"content_block_stop","index":1}"#,
+                r#"{"type":"content_block_start","index":2,"content_block":{"type":"web_search_tool_result","tool_use_id":"srvtoolu_1","content":[{"encrypted_content":"RU5D"}]}}"#,
+                r#"{"type":"content_block_stop","index":2}"#,
+                r#"{"type":"content_block_start","index":3,"content_block":{"type":"text","text":""}}"#,
+                r#"{"type":"content_block_delta","index":3,"delta":{"type":"text_delta","text":"é"}}"#,
+                r#"{"type":"content_block_delta","index":3,"delta":{"type":"citations_delta","citation":{"encrypted_index":"SU5E"}}}"#,
+                r#"{"type":"content_block_stop","index":3}"#,
+                r#"{"type":"x_new","a":1.0}"#,
+                r#"{"type":"message_delta","delta":{"stop_reason":"stop_sequence","stop_sequence":"END","container":{"id":"container_1"}},"usage":{"output_tokens":2,"server_tool_use":{"web_search_requests":1}}}"#,
+                r#"{"type":"message_stop"}"#,
+            ]
+            .map(anthropic)
+            .concat(),
+        ),
+        Caller::Gemini => (
+            r#"{"candidates":[{"content":{"parts":[{"text":"Hm","thought":true},{"executableCode":{"language":"PYTHON","code":"1"}},{"codeExecutionResult":{"outcome":"OUTCOME_OK","output":"1.0"}},
+                {"text":"é","thoughtSignature":"c2ln"},{"inlineData":{"mimeType":"image/png","data":"aW1n"}}],"role":"model"},"finishReason":"STOP","index":0,
+                "groundingMetadata":{"webSearchQueries":["q"],"groundingChunks":[]},"avgLogprobs":-0.10}],
+                "usageMetadata":{"promptTokenCount":5,"candidatesTokenCount":2,"totalTokenCount":7,"promptTokensDetails":[{"modality":"TEXT","tokenCount":5}]},
+                "modelVersion":"m-of-the-provider","responseId":"r9","xNew":1.0}"#
+                .to_owned(),
+            [
+                r#"{"candidates":[{"content":{"parts":[{"text":"Hm","thought":true}],"role":"model"},"index":0}],"modelVersion":"m-of-the-provider","responseId":"r9"}"#,
+                r#"{"candidates":[{"content":{"parts":[{"executableCode":{"language":"PYTHON","code":"1"}}],"role":"model"},"index":0}]}"#,
+                r#"{"candidates":[{"content":{"parts":[{"text":"é"},{"inlineData":{"mimeType":"image/png","data":"aW1n"}}],"role":"model"},"index":0}],"xNew":1.0}"#,
+                r#"{"candidates":[{"content":{"parts":[{"text":"","thoughtSignature":"c2ln"}],"role":"model"},"finishReason":"STOP","index":0,"groundingMetadata":{"webSearchQueries":["q"]}}],"usageMetadata":{"promptTokenCount":5,"totalTokenCount":7}}"#,
+            ]
+            .map(|data| event("", data))
+            .concat(),
+        ),
+    }
+}
+
+#[tokio::test]
+async fn an_answer_in_its_callers_dialect_arrives_as_it_came() {
+    for caller in Caller::ALL {
+        let scene = scene(caller).await;
+        let (whole, stream) = rich(caller);
+        for piece in [100_000, 1, 7, 160] {
+            scene.first.answers(Bytes { body: whole.clone(), piece, cut: false, stream: false });
+            let reply = scene.ask(false, &[]).await;
+            assert_eq!((reply.status, reply.is_whole), (200, true), "{caller:?}: {reply:?}");
+            assert_eq!(reply.body, whole, "{caller:?} in pieces of {piece}");
+            assert_eq!(reply.header("x-standin-target"), Some("first/m"));
+            for how in ["live", "buffered"] {
+                scene.first.answers(Bytes { body: stream.clone(), piece, cut: false, stream: true });
+                let reply = scene.ask(true, &[("x-standin-stream", how)]).await;
+                assert_eq!((reply.status, reply.is_whole), (200, true), "{caller:?}: {reply:?}");
+                assert_eq!(reply.body, stream, "{caller:?} {how} in pieces of {piece}");
+                assert_eq!(reply.header("x-standin-target"), Some("first/m"));
+            }
+        }
+        assert!(scene.second.asked().is_empty(), "{caller:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_told_as_far_as_it_came_and_then_its_error() {
+    for caller in Caller::ALL {
+        let scene = scene(caller).await;
+        let whole = stream(caller, "hello");
+        let (shown, hidden) = whole.split_at(whole.find("hello").expect("the text") + 1);
+        let rest = hidden.find("\n\n").expect("an end") + 2;
+        let body = format!("{shown}{}", &hidden[..rest]);
+        let reply = scene.streamed(&body, 10_000, true).await;
+        assert!(reply.body.starts_with(&body), "{caller:?}: {}", reply.body);
+        assert!(!reply.is_whole && !reply.body.contains(caller.end()), "{caller:?}: {}", reply.body);
+        let error = http::events(&reply.body).pop().expect("an error");
+        assert!(error["error"].is_object() || error["type"] == "response.failed", "{caller:?}: {error}");
+    }
+}
+
+/// A stream that says something and then calls a tool, up to the end of the call.
+fn calls(caller: Caller, text: bool) -> String {
+    match caller {
+        Caller::Chat => {
+            let text = if text {
+                event("", r#"{"id":"c1","choices":[{"index":0,"delta":{"content":"Let me see."}}]}"#)
+            } else {
+                String::new()
+            };
+            text + &event(
+                "",
+                r#"{"id":"c1","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\":"},"extra_content":{"s":1}}]}}]}"#,
+            ) + &event(
+                "",
+                r#"{"id":"c1","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"function":{"arguments":"1}"}}]}}]}"#,
+            )
+        }
+        Caller::Responses => {
+            let text = if text {
+                event("", r#"{"type":"response.output_text.delta","output_index":0,"delta":"Let me see."}"#)
+            } else {
+                String::new()
+            };
+            text + &event(
+                "",
+                r#"{"type":"response.output_item.added","output_index":1,"item":{"type":"function_call","id":"fc_1","call_id":"a","name":"f","namespace":"n","arguments":""}}"#,
+            ) + &event("", r#"{"type":"response.function_call_arguments.delta","output_index":1,"delta":"{\"x\":1}"}"#)
+                + &event(
+                    "",
+                    r#"{"type":"response.output_item.done","output_index":1,"item":{"type":"function_call","id":"fc_1","call_id":"a","name":"f","namespace":"n","arguments":"{\"x\":1}"}}"#,
+                )
+        }
+        Caller::Anthropic => {
+            let text = if text {
+                anthropic(
+                    r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Let me see."}}"#,
+                )
+            } else {
+                String::new()
+            };
+            text + &anthropic(
+                r#"{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"a","name":"f","input":{}}}"#,
+            ) + &anthropic(
+                r#"{"type":"content_block_delta","index":1,"delta":{"type":"input_json_delta","partial_json":"{\"x\":1}"}}"#,
+            ) + &anthropic(r#"{"type":"content_block_stop","index":1}"#)
+        }
+        Caller::Gemini => {
+            let text = if text { r#"{"text":"Let me see."},"# } else { "" };
+            if text.is_empty() {
+                event(
+                    "",
+                    r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"x":1}},"thoughtSignature":"c2ln"}]}}]}"#,
+                )
+            } else {
+                event("", &format!(r#"{{"candidates":[{{"content":{{"parts":[{}]}}}}]}}"#, text.trim_end_matches(',')))
+                    + &event(
+                        "",
+                        r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"x":1}}}]}}]}"#,
+                    )
+            }
+        }
+    }
+}
+
+/// What ends such a stream.
+fn called(caller: Caller) -> String {
+    match caller {
+        Caller::Chat => {
+            event("", r#"{"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}"#)
+                + &event("", "[DONE]")
+        }
+        Caller::Responses => {
+            event("", r#"{"type":"response.completed","response":{"id":"resp_1","status":"completed","output":[]}}"#)
+        }
+        Caller::Anthropic => {
+            anthropic(r#"{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":2}}"#)
+                + &anthropic(r#"{"type":"message_stop"}"#)
+        }
+        Caller::Gemini => event("", r#"{"candidates":[{"content":{"parts":[]},"finishReason":"STOP","index":0}]}"#),
+    }
+}
+
+#[tokio::test]
+async fn nothing_of_a_call_arrives_before_its_answer_has_ended_well() {
+    for caller in Caller::ALL {
+        let scene = scene(caller).await;
+        for piece in [10_000, 9] {
+            let body = calls(caller, true);
+            let reply = scene.streamed(&body, piece, true).await;
+            assert!(reply.body.contains("Let me see.") && !reply.is_whole, "{caller:?}: {}", reply.body);
+            assert!(!reply.body.contains("\"f\""), "{caller:?} was told of half an answer's call: {}", reply.body);
+            let body = body + &called(caller);
+            let reply = scene.streamed(&body, piece, false).await;
+            assert_eq!((reply.body.as_str(), reply.is_whole), (body.as_str(), true), "{caller:?}");
+        }
+        assert!(scene.second.asked().is_empty());
+        let reply = scene.streamed(&calls(caller, false), 10_000, true).await;
+        assert_eq!(reply.body, stream(caller, "from the second"), "a call alone commits nobody");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_provider_left_out_its_end_is_ended_as_its_dialect_ends() {
+    for (caller, end) in [
+        (Caller::Chat, "data: [DONE]\n\n"),
+        (Caller::Anthropic, "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"),
+    ] {
+        let scene = scene(caller).await;
+        let whole = stream(caller, "hello");
+        let cut = whole.strip_suffix(end).expect("its end");
+        for body in [cut.to_owned(), format!("{cut}data: [DO"), format!("{cut}: bye\n")] {
+            for how in ["live", "buffered"] {
+                scene.first.answers(Bytes { body: body.clone(), piece: 50, cut: false, stream: true });
+                let reply = scene.ask(true, &[("x-standin-stream", how)]).await;
+                assert_eq!((reply.body.as_str(), reply.is_whole), (whole.as_str(), true), "{caller:?} {how}");
+            }
+        }
+        // The marker of another dialect is none.
+        if caller == Caller::Anthropic {
+            let reply = scene.streamed(&format!("{cut}data: [DONE]\n\n"), 50, false).await;
+            assert_eq!((reply.body.as_str(), reply.is_whole), (whole.as_str(), true));
+        }
+    }
+}
+
+#[tokio::test]
+async fn usage_that_was_asked_for_here_reaches_who_asked_for_it() {
+    let scene = scene(Caller::Chat).await;
+    let usage =
+        event("", r#"{"id":"c1","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}"#);
+    let without = stream(Caller::Chat, "hello");
+    let done = without.len() - "data: [DONE]\n\n".len();
+    let with = format!("{}{usage}{}", &without[..done], &without[done..]);
+    for (asks, piece) in [(true, 9), (false, 9), (true, 10_000), (false, 10_000)] {
+        scene.first.answers(Bytes { body: with.clone(), piece, cut: false, stream: true });
+        let (path, mut body) = scene.caller.ask("r", "hello", true);
+        if asks {
+            body["stream_options"] = serde_json::json!({"include_usage": true});
+        }
+        let reply = Exchange::begin(scene.sidecar.address(), "POST", &path, &[], &body.to_string()).await.end().await;
+        assert_eq!(&reply.body, if asks { &with } else { &without }, "{asks}");
+        let asked: Value = serde_json::from_str(&scene.first.asked().pop().expect("asked")).expect("JSON");
+        assert_eq!(asked["stream_options"]["include_usage"], true, "usage is counted here whoever asks");
+    }
+}
+
+/// A stream of these deltas and its end.
+fn deltas(deltas: &[&str]) -> String {
+    let chunk =
+        |delta: &&str| event("", &format!(r#"{{"id":"c1","choices":[{{"index":0,"delta":{delta}}}],"x":1.0}}"#));
+    deltas.iter().map(chunk).collect::<String>() + &called(Caller::Chat)
+}
+
+#[tokio::test]
+async fn calls_that_no_client_could_tell_apart_are_mended_and_nothing_else_is() {
+    let scene = scene(Caller::Chat).await;
+    let whole = r#"{"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\":1.0}"},"extra_content":{"s":1.0}}]}"#;
+    let second = |index: &str, id: &str| {
+        format!(
+            r#"{{"tool_calls":[{{{index}{id}"function":{{"name":"g","arguments":"{{}}"}},"extra_content":{{"s":2.0}}}}]}}"#
+        )
+    };
+    let right = second("\"index\":1,", "\"id\":\"b\",");
+    for (index, id) in [("\"index\":0,", "\"id\":\"b\","), ("", "\"id\":\"b\",")] {
+        let reply = scene.streamed(&deltas(&[whole, &second(index, id)]), 11, false).await;
+        assert_eq!(http::events(&reply.body), http::events(&deltas(&[whole, &right])), "{index}: {}", reply.body);
+    }
+    // Two calls of one id, and one that has none: the second is given one.
+    for id in ["\"id\":\"a\",", "\"id\":\"\",", "\"id\":null,", ""] {
+        let reply = scene.streamed(&deltas(&[whole, &second("\"index\":1,", id)]), 11, false).await;
+        let call = &http::events(&reply.body)[1]["choices"][0]["delta"]["tool_calls"][0];
+        let given = call["id"].as_str().expect("an id");
+        assert!(given.starts_with("call_") && given != "a", "{call}");
+        assert_eq!((&call["index"], &call["extra_content"]["s"]), (&1.into(), &2.0.into()), "{call}");
+    }
+    // A server that says everything with every fragment.
+    let again = |arguments: &str| {
+        format!(
+            r#"{{"tool_calls":[{{"index":0,"id":"a","type":"function","function":{{"name":"f","arguments":"{arguments}"}}}}]}}"#
+        )
+    };
+    let reply = scene.streamed(&deltas(&[&again("{"), &again("}")]), 11, false).await;
+    let call = &http::events(&reply.body)[1]["choices"][0]["delta"]["tool_calls"][0];
+    assert!(call.get("id").is_none() && call["function"].get("name").is_none(), "{call}");
+    assert_eq!(call["function"]["arguments"], "}");
+    // Arguments that are no text.
+    let object = whole.replace(r#""{\"x\":1.0}""#, r#"{"x":1.0}"#);
+    let reply = scene.streamed(&deltas(&[&object]), 11, false).await;
+    assert_eq!(http::events(&reply.body), http::events(&deltas(&[whole])), "{}", reply.body);
+    // What is as it should be is not touched, however it is spelled.
+    let odd = deltas(&[whole, &right.replace("\"index\"", " \"\\u0069ndex\" ")]);
+    assert_eq!(scene.streamed(&odd, 11, false).await.body, odd);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_use_is_not_handed_on() {
+    for caller in Caller::ALL {
+        let scene = scene(caller).await;
+        let bad =
+            calls(caller, false).replace("1}", "1").replace("\"args\":{\"x\":1", "\"args\":[1]") + &called(caller);
+        if caller == Caller::Gemini {
+            continue;
+        }
+        let reply = scene.streamed(&bad, 10_000, false).await;
+        assert_eq!(reply.body, stream(caller, "from the second"), "{caller:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_providers_own_tools_did_is_an_answer_to_its_dialect() {
+    let paused = [
+        r#"{"type":"message_start","message":{"id":"msg_1","model":"m","content":[],"usage":{"input_tokens":5,"output_tokens":1}}}"#,
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"server_tool_use","id":"s","name":"web_search","input":{}}}"#,
+        r#"{"type":"content_block_stop","index":0}"#,
+        r#"{"type":"message_delta","delta":{"stop_reason":"pause_turn"},"usage":{"output_tokens":2}}"#,
+        r#"{"type":"message_stop"}"#,
+    ];
+    let drawn = [
+        r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"image_generation_call","id":"ig_1"}}"#,
+        r#"{"type":"response.output_item.done","output_index":0,"item":{"type":"image_generation_call","id":"ig_1","result":"aW1n"}}"#,
+        r#"{"type":"response.completed","response":{"status":"completed","output":[{"type":"image_generation_call","result":"aW1n"}]}}"#,
+    ];
+    let spoken =
+        r#"{"choices":[{"index":0,"delta":{"audio":{"id":"audio_1","data":"UklGRg=="}},"finish_reason":"stop"}]}"#;
+    let shown = r#"{"candidates":[{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":"aW1n"}}]},"finishReason":"STOP"}]}"#;
+    for (caller, body) in [
+        (Caller::Anthropic, paused.map(anthropic).concat()),
+        (Caller::Responses, drawn.map(|data| event("", data)).concat()),
+        (Caller::Chat, event("", spoken) + "data: [DONE]\n\n"),
+        (Caller::Gemini, event("", shown)),
+    ] {
+        let scene = scene(caller).await;
+        for how in ["live", "buffered"] {
+            scene.first.answers(Bytes { body: body.clone(), piece: 40, cut: false, stream: true });
+            let reply = scene.ask(true, &[("x-standin-stream", how)]).await;
+            assert_eq!((reply.body.as_str(), reply.is_whole), (body.as_str(), true), "{caller:?} {how}");
+        }
+        assert!(scene.second.asked().is_empty(), "{caller:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_there_are_no_words_for_waits_for_the_end_too() {
+    let custom = event(
+        "",
+        r#"{"type":"response.output_item.added","output_index":0,"item":{"type":"custom_tool_call","id":"c","name":"apply_patch","input":""}}"#,
+    ) + &event(
+        "",
+        r#"{"type":"response.custom_tool_call_input.delta","output_index":0,"delta":"*** Begin"}"#,
+    );
+    let end = event("", r#"{"type":"response.completed","response":{"status":"completed","output":[]}}"#);
+    let scene = scene(Caller::Responses).await;
+    let reply = scene.streamed(&custom, 10_000, true).await;
+    assert_eq!(reply.body, stream(Caller::Responses, "from the second"), "half a patch is none");
+    let whole = custom + &end;
+    assert_eq!(scene.streamed(&whole, 30, false).await.body, whole);
+}
