@@ -24,7 +24,7 @@ use crate::transport::{Body, HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending};
 use crate::words::{
     AttemptEnd, AttemptRecord, CallId, ChatRequest, Drift, EmbedRequest, Event, Failure, FailureClass, Note, Piece,
-    ResponseFormat, RetryAfter, Secret, StopReason, ToolChoice, Usage,
+    ResponseFormat, RetryAfter, Scope, Secret, StopReason, ToolChoice, Usage,
 };
 
 /// Pieces an answer may be ahead of its reader.
@@ -177,7 +177,8 @@ impl Job {
             Err(end) => end,
         };
         // Nothing was handed on, so nobody sees that the key had changed.
-        let refused = end.failure.class == FailureClass::Unauthorised && self.account.first_token.is_none();
+        let is_keys = end.failure.scope == Scope::Key && end.failure.class != FailureClass::RateLimited;
+        let refused = is_keys && self.account.first_token.is_none();
         if let (true, Some(request), Some(secret)) = (refused, spare, secret)
             && let Some(secret) = key.another(&secret, sent, &provider.slot).await
         {

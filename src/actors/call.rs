@@ -29,7 +29,7 @@ use crate::policy::trim::{CUTS_MAX, OverWindow};
 use crate::wire::{Embedded, Ending};
 use crate::words::{
     AssistantPart, AttemptEnd, AttemptRecord, CallId, CommitPolicy, Embeddings, Error, Failure, FailureClass, Finished,
-    Piece, Reply,
+    Piece, Reply, Scope,
 };
 
 /// How often a message's reply port is looked at, which cannot be awaited.
@@ -363,9 +363,14 @@ impl Driver {
 
     /// Returns the targets that this call was told are gone: what is published may be a moment old.
     fn gone(&self) -> Vec<usize> {
-        let gone = |end: &AttemptEnd| matches!(end, AttemptEnd::Failed(it) if it.class == FailureClass::ModelGone);
-        let ended = self.ended.iter().map(|ended| &ended.record);
-        ended.filter(|record| gone(&record.end)).filter_map(|record| self.table.index(&record.target)).collect()
+        let gone = |record: &AttemptRecord| {
+            let index = self.table.index(&record.target)?;
+            // What one key of several may not see is published once none may.
+            let keys = self.table.targets[index].provider.spec.keys.len();
+            let is_gone = |it: &Failure| it.class == FailureClass::ModelGone && (it.scope != Scope::Key || keys < 2);
+            matches!(&record.end, AttemptEnd::Failed(failure) if is_gone(failure)).then_some(index)
+        };
+        self.ended.iter().filter_map(|ended| gone(&ended.record)).collect()
     }
 
     /// Moves to the table that is now published, if there is a new one that still has the route.
@@ -397,7 +402,8 @@ impl Driver {
             }
         };
         let context_tokens_max = spec.capabilities.context_tokens_max;
-        Some(Planned { target, context_tokens_max, cuts_max: self.cuts_max(target), first_token_max })
+        let keys = u32::try_from(entry.provider.spec.keys.len()).unwrap_or(u32::MAX);
+        Some(Planned { target, context_tokens_max, cuts_max: self.cuts_max(target), keys, first_token_max })
     }
 
     fn fit(&self, target: usize, cuts: u32) -> Fitted {

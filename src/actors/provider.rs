@@ -16,7 +16,7 @@ use super::shared::{CrashHook, Shared, lock, now};
 use super::slot::{Permit, Slot};
 use super::table::Provider as Configured;
 use crate::policy::admission::{Admission, Ask, Effect, Report, Ticket};
-use crate::policy::snapshot::{BreakerState, Force, Health, Refusal};
+use crate::policy::snapshot::{Barrier, BreakerState, Force, Health, Refusal};
 use crate::words::{Event, Limits};
 
 /// Health is published at once on a transition, else at most this often.
@@ -218,6 +218,12 @@ impl State {
                 Event::KeyDisabled { provider: spec.name.clone(), key: spec.keys[key].name.clone(), class }
             }
             Effect::TargetDisabled { target, class } => Event::TargetDisabled { target: id(target), class },
+            Effect::Lifted(Barrier { target, key, cause, .. }) => Event::Lifted {
+                provider: spec.name.clone(),
+                target: target.map(id),
+                key: key.map(|key| spec.keys[key].name.clone()),
+                cause,
+            },
         };
         match &event {
             Event::Breaker { target, from, to, cooldown } => {
@@ -225,6 +231,10 @@ impl State {
             }
             Event::KeyDisabled { provider, key, class } => {
                 tracing::error!(%provider, %key, %class, "key disabled");
+            }
+            Event::Lifted { provider, target, key, cause } => {
+                let target = target.as_ref().map(ToString::to_string);
+                tracing::info!(%provider, target, key = key.as_deref(), %cause, "lifted");
             }
             other => tracing::warn!(event = ?other, "target changed"),
         }

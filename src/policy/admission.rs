@@ -1,23 +1,29 @@
 //! Admission to one provider's targets: the whole machine that a provider's actor owns. Cloning it is the checkpoint.
 //!
 //! In flow asks and the reports of what was admitted, out flow tickets or refusals that say when to come back, and
-//! effects to tell the world. Per target there are health, breaker and operator's hand, per key what disabled it, per
-//! key and target its rate limit: independent gates, each with its own clock, none of which changes another. Deadlines
-//! only ever move later. Of the keys that may be used the one with the most headroom is, which is advice and no gate. Whatever a ticket says when it returns is survivable: stragglers of an old generation, or of a
-//! crashed predecessor, feed statistics and never a transition.
+//! effects to tell the world. Per target there are health, breaker, operator's hand and a hold, per key a hold, per key
+//! and target another: independent gates, each with its own clock, none of which changes another. How far a failure
+//! reaches decides which hold it makes: what is the key's rests the key, and the target only once no key is left. Holds
+//! only ever move later, but for an operator's word and what answers a look. Of the keys that may be used the one with the
+//! most headroom is, which is advice and no gate. Whatever a ticket says when it returns is survivable: stragglers of an
+//! old generation, or of a crashed predecessor, feed statistics and never a transition.
+
+mod target;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use crate::policy::breaker::{Breaker, Pass, Transition, Verdict};
+use self::target::Target;
+use crate::policy::breaker::{Pass, Transition, Verdict};
 use crate::policy::detector::Evidence;
 use crate::policy::headroom::{Headroom, Used};
-use crate::policy::health::{Circumstances, Progress, TargetHealth, weight};
+use crate::policy::health::{Circumstances, Progress, weight};
+use crate::policy::hold::Hold;
 use crate::policy::local_fault::LOCAL_FAULT_MAX;
-use crate::policy::snapshot::{BreakerState, Disabled, Force, Gates, Health, Refusal};
-use crate::words::{FailureClass, Limits, ModelClass, Scope};
+use crate::policy::snapshot::{Barrier, BreakerState, Force, Gates, Health, Refusal};
+use crate::words::{Cause, FailureClass, Limits, ModelClass, Scope};
 
 pub use crate::policy::breaker::BreakerOptions;
 pub use crate::policy::health::{HealthOptions, Outcome, Report};
@@ -98,6 +104,8 @@ pub struct Ticket {
     pub prompt_tokens: u32,
     /// Whether the answer comes whole, in one burst.
     pub whole: bool,
+    /// Whether it passed a hold, to see whether that is still so.
+    pub look: bool,
     /// Age without content at which [`Report::Overdue`] is due.
     pub overdue_after: Duration,
     /// Length of a gap between tokens at which [`Report::Gap`] is due.
@@ -146,107 +154,8 @@ pub enum Effect {
         /// Why.
         class: FailureClass,
     },
-}
-
-/// A provider's word that something is out, until it is checked again.
-#[derive(Clone, Copy, Debug)]
-struct Sentence {
-    class: FailureClass,
-    until: Instant,
-}
-
-impl Sentence {
-    /// Passes a sentence, unless a longer one stands; tells whether it is news.
-    fn pass(slot: &mut Option<Self>, class: FailureClass, until: Instant, now: Instant) -> bool {
-        let standing = slot.filter(|sentence| sentence.until > now);
-        if standing.is_none_or(|sentence| sentence.until < until) {
-            *slot = Some(Self { class, until });
-        }
-        standing.is_none()
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Target {
-    options: TargetOptions,
-    health: TargetHealth,
-    breaker: Breaker,
-    sentence: Option<Sentence>,
-    hand: Force,
-    /// By key.
-    rate_limits: Vec<Option<Instant>>,
-    /// By key.
-    headroom: Vec<Headroom>,
-    /// Where the round of the keys goes on.
-    key_next: usize,
-    /// The flag as it was last told.
-    flagged: bool,
-    admitted: u64,
-    failed: u64,
-    last_used: Option<Instant>,
-}
-
-impl Target {
-    fn new(options: TargetOptions, all: &AdmissionOptions, now: Instant) -> Self {
-        Self {
-            health: TargetHealth::new(&all.health, options.class, options.ttft_median, now),
-            breaker: Breaker::new(all.breaker.clone(), now),
-            sentence: None,
-            hand: Force::Auto,
-            rate_limits: vec![None; all.keys.max(1)],
-            headroom: vec![Headroom::default(); all.keys.max(1)],
-            key_next: 0,
-            flagged: false,
-            admitted: 0,
-            failed: 0,
-            last_used: None,
-            options,
-        }
-    }
-
-    /// Returns until when a key cannot be used here, if it cannot.
-    fn key_back(&self, key: usize, sentences: &[Option<Sentence>], now: Instant) -> Option<Instant> {
-        let disabled = sentences[key].map(|sentence| sentence.until);
-        disabled.max(self.rate_limits[key]).filter(|&until| until > now)
-    }
-
-    /// Returns the key to be used next: of those that can be, the one with the most headroom. What is unknown counts as
-    /// all; equals take turns.
-    fn key(&self, sentences: &[Option<Sentence>], now: Instant) -> Option<usize> {
-        let keys = sentences.len();
-        let turns = (0..keys).map(|turn| (self.key_next + turn) % keys);
-        let usable = turns.filter(|&key| self.key_back(key, sentences, now).is_none());
-        let shares = usable.map(|key| (key, self.headroom[key].share(now).unwrap_or(1.0)));
-        shares.reduce(|best, next| if next.1 > best.1 { next } else { best }).map(|(key, _)| key)
-    }
-
-    fn gates(&self, sentences: &[Option<Sentence>], offline: Option<Instant>, in_flight: u32, now: Instant) -> Gates {
-        let live = |sentence: &Option<Sentence>| sentence.filter(|sentence| sentence.until > now);
-        let verdict = |sentence: Sentence| Disabled::Verdict { class: sentence.class, until: sentence.until };
-        let all_keys = || sentences.iter().map(live).min_by_key(|live| live.map(|sentence| sentence.until)).flatten();
-        let disabled = match self.hand {
-            Force::Off { until } if until.is_none_or(|until| until > now) => Some(Disabled::Operator { until }),
-            _ => live(&self.sentence).or_else(all_keys).map(verdict),
-        };
-        let keys_back = (0..sentences.len()).map(|key| self.key_back(key, sentences, now)).min().flatten();
-        let breaker = match (self.breaker.state(), offline) {
-            // Without a network a probe would only prove that.
-            (BreakerState::Open { until }, Some(back)) => BreakerState::Open { until: until.max(back) },
-            (BreakerState::HalfOpen, Some(back)) => BreakerState::Open { until: back },
-            (state, _) => state,
-        };
-        Gates {
-            breaker,
-            probe_free: self.breaker.is_probe_free(now),
-            disabled,
-            forced_on: matches!(self.hand, Force::On { until } if until.is_none_or(|until| until > now)),
-            rate_limited_until: keys_back.max(self.breaker.hold()).filter(|&until| until > now),
-            in_flight,
-            in_flight_max: self.options.in_flight_max,
-            // What was learnt with a network says nothing without one.
-            answers: offline.is_none() && self.health.answers(now),
-        }
-    }
+    /// What kept a key or a target out was lifted, by an operator or by an answer.
+    Lifted(Barrier),
 }
 
 /// Admission to one provider's targets.
@@ -254,7 +163,7 @@ impl Target {
 pub struct Admission {
     options: AdmissionOptions,
     targets: Vec<Target>,
-    keys: Vec<Option<Sentence>>,
+    keys: Vec<Option<Hold>>,
     /// Our own network is down, as far as is known: until then connect failures do not count and nothing is probed.
     offline_until: Option<Instant>,
     serial: u64,
@@ -306,16 +215,17 @@ impl Admission {
         let old_key = |key: usize| keys.get(key).copied().flatten();
         self.serial = self.serial.max((old.serial / SERIALS + 1) * SERIALS);
         self.offline_until = old.offline_until;
-        for (key, sentence) in self.keys.iter_mut().enumerate() {
-            *sentence = old_key(key).and_then(|key| *old.keys.get(key)?);
+        let wait_max = self.options.breaker.retry_after_max;
+        for (key, hold) in self.keys.iter_mut().enumerate() {
+            *hold = old_key(key).and_then(|key| *old.keys.get(key)?);
         }
         for (target, index) in self.targets.iter_mut().zip(targets) {
             let Some(known) = index.and_then(|index| old.targets.get(index)) else { continue };
-            let rate_limits = (0..self.keys.len()).map(|key| *known.rate_limits.get(old_key(key)?)?).collect();
+            let holds = (0..self.keys.len()).map(|key| *known.holds.get(old_key(key)?)?).collect();
             let headroom = |key| old_key(key).and_then(|key| known.headroom.get(key).copied()).unwrap_or_default();
             let mut carried = Target {
                 options: target.options.clone(),
-                rate_limits,
+                holds,
                 headroom: (0..self.keys.len()).map(headroom).collect(),
                 key_next: 0,
                 ..known.clone()
@@ -329,6 +239,8 @@ impl Admission {
             }
             *target = carried;
         }
+        let own = self.targets.iter_mut().flat_map(|target| target.holds.iter_mut().chain([&mut target.hold]));
+        own.chain(&mut self.keys).flatten().for_each(|hold| hold.retune(wait_max));
     }
 
     /// Admits an attempt, or says which gate refuses and when to come back.
@@ -341,10 +253,15 @@ impl Admission {
     pub fn admit(&mut self, ask: Ask, in_flight: u32, now: Instant, _rng: &mut impl Rng) -> Result<Ticket, Refusal> {
         let offline = self.offline(now);
         let target = &mut self.targets[ask.target];
-        if let Some(refusal) = target.gates(&self.keys, offline, in_flight, now).refusal(ask.last_resort, now) {
+        let gates = target.gates(&self.keys, offline, in_flight, now);
+        if let Some(refusal) = gates.refusal(ask.last_resort, now) {
             return Err(refusal);
         }
-        let key = target.key(&self.keys, now).expect("the gates have found a key");
+        let key = target.key(&self.keys, now).or_else(|| target.look_key(&self.keys, now)).unwrap_or(0);
+        target.breaker.look(now);
+        for hold in [&mut target.hold, &mut target.holds[key], &mut self.keys[key]].into_iter().flatten() {
+            hold.look(now);
+        }
         target.key_next = key + 1;
         let used = target.headroom[key].admit(ask.prompt_tokens);
         target.admitted += 1;
@@ -363,6 +280,7 @@ impl Admission {
             started: now,
             prompt_tokens: ask.prompt_tokens,
             whole: ask.whole,
+            look: gates.look_from.is_some(),
             overdue_after: timers.overdue_after,
             gap_overdue_after: timers.gap_overdue_after,
             used,
@@ -385,7 +303,9 @@ impl Admission {
         let finding = target.health.report(&mut progress, circumstances, report, now);
         let (failure, hold) = match report {
             Report::Ended(Outcome::Failure { class, scope, retry_after }) => {
-                (Some((class, scope)), self.options.breaker.patience(retry_after, now, rng))
+                let wait_max = self.options.breaker.retry_after_max;
+                let hold = retry_after.and_then(|told| Hold::told(class, told, wait_max, now, rng));
+                (Some((class, scope)), hold)
             }
             _ => (None, None),
         };
@@ -403,7 +323,10 @@ impl Admission {
         self.tell_flag(ticket.target, now);
         if let Some((class, scope)) = failure {
             self.overhear(ticket.target, finding.siblings, class, current, now, rng);
-            self.sentence(ticket, class, scope, hold, now);
+            self.hold(ticket, class, scope, hold, now);
+        }
+        if matches!(report, Report::Ended(Outcome::Success { .. })) {
+            self.answered(ticket, now);
         }
         if !matches!(report, Report::Ended(_)) {
             self.keep(ticket.serial, progress);
@@ -424,9 +347,69 @@ impl Admission {
     /// # Panics
     /// When there is no such target.
     pub fn force(&mut self, target: usize, force: Force, now: Instant) -> Vec<Effect> {
-        self.targets[target].hand = force;
+        (self.targets[target].hand, self.targets[target].hand_since) = (force, now);
         self.tell_flag(target, now);
         self.effects()
+    }
+
+    /// Returns all that keeps keys and targets out: holds, open breakers, and operators' hands.
+    pub fn barriers(&self, now: Instant) -> Vec<Barrier> {
+        let hold = |target, key, hold: &Hold| {
+            let cause = Cause::Failure(hold.class);
+            hold.stands(now).then_some(Barrier { target, key, cause, since: hold.since, until: Some(hold.until) })
+        };
+        let mut all = Vec::new();
+        for (key, known) in self.keys.iter().enumerate() {
+            all.extend(known.iter().filter_map(|known| hold(None, Some(key), known)));
+        }
+        for (index, target) in self.targets.iter().enumerate() {
+            let whole = target.hold.iter().chain(target.breaker.hold());
+            all.extend(whole.filter_map(|known| hold(Some(index), None, known)));
+            for (key, known) in target.holds.iter().enumerate() {
+                all.extend(known.iter().filter_map(|known| hold(Some(index), Some(key), known)));
+            }
+            let (target, of) = (Some(index), target);
+            let alone = |cause, since, until| Barrier { target, key: None, cause, since, until };
+            if let Force::Off { until } = of.hand
+                && until.is_none_or(|until| until > now)
+            {
+                all.push(alone(Cause::Operator, of.hand_since, until));
+            }
+            if let Some(since) = of.breaker.open_since() {
+                let until = match of.breaker.state() {
+                    BreakerState::Open { until } => Some(until),
+                    _ => None,
+                };
+                all.push(alone(Cause::Breaker, since, until));
+            }
+        }
+        all
+    }
+
+    /// Lifts all that keeps a target, a key or everything out, and returns it: holds go, a breaker closes, an operator's hand is
+    /// taken off. `target` alone is a target with all that its keys suffer, `key` alone that key at every target.
+    pub fn reset(&mut self, target: Option<usize>, key: Option<usize>, now: Instant) -> Vec<Barrier> {
+        let concerned = |barrier: &Barrier| {
+            let of_target = target.is_none_or(|target| barrier.target.is_none_or(|of| of == target));
+            let of_key = key.is_none_or(|key| barrier.key == Some(key));
+            of_target && of_key
+        };
+        let lifted: Vec<Barrier> = self.barriers(now).into_iter().filter(concerned).collect();
+        let keys: Vec<usize> = (0..self.keys.len()).filter(|&of| key.is_none_or(|key| key == of)).collect();
+        for index in (0..self.targets.len()).filter(|&of| target.is_none_or(|target| target == of)) {
+            let of = &mut self.targets[index];
+            for &key in &keys {
+                (of.holds[key], self.keys[key]) = (None, None);
+            }
+            if key.is_none() {
+                (of.hold, of.hand, of.hand_since) = (None, Force::Auto, now);
+                let transition = of.breaker.reset(now);
+                self.tell(index, transition);
+                self.tell_flag(index, now);
+            }
+        }
+        self.effects.extend(lifted.iter().copied().map(Effect::Lifted));
+        lifted
     }
 
     /// Notes that our own network has failed since then: connect failures that counted since are taken back, none counts
@@ -459,8 +442,8 @@ impl Admission {
     /// When there is no such target.
     pub fn health(&self, target: usize, in_flight: u32, now: Instant) -> Health {
         let target = &self.targets[target];
-        let Gates { breaker, probe_free, disabled, forced_on, rate_limited_until, in_flight, in_flight_max, answers } =
-            target.gates(&self.keys, self.offline(now), in_flight, now);
+        let gates = target.gates(&self.keys, self.offline(now), in_flight, now);
+        let Gates { breaker, probe_free, disabled, forced_on, rate_limited_until, overloaded_until, .. } = gates;
         let health = &target.health;
         Health {
             breaker,
@@ -471,11 +454,13 @@ impl Admission {
             disabled,
             forced_on,
             rate_limited_until,
+            overloaded_until,
+            look_from: gates.look_from,
             headroom: target.key(&self.keys, now).and_then(|key| target.headroom[key].share(now)),
             failure_rate: health.failure_rate(now),
             failure_rate_prior: health.failure_rate_prior(),
             evidence: health.evidence(now),
-            answers,
+            answers: gates.answers,
             ttft: health.ttft(now),
             reply: health.reply(now),
             tpot: health.tpot(now),
@@ -485,7 +470,7 @@ impl Admission {
             reply_max: health.timers(0, true, now).first_token_max,
             detect: health.detect(now),
             in_flight,
-            in_flight_max,
+            in_flight_max: gates.in_flight_max,
             admitted: target.admitted,
             failed: target.failed,
             last_used: target.last_used,
@@ -531,40 +516,74 @@ impl Admission {
         }
     }
 
-    /// Passes the sentence a failure deserves, on its key, its target, or its key at its target.
-    fn sentence(&mut self, ticket: &Ticket, class: FailureClass, scope: Scope, hold: Option<Instant>, now: Instant) {
+    /// Holds what a failure speaks of: the key everywhere, the key at that target, or the target.
+    fn hold(&mut self, ticket: &Ticket, class: FailureClass, scope: Scope, told: Option<Hold>, now: Instant) {
         use FailureClass as C;
-        let recheck = match class {
-            C::RateLimited => return self.rate_limit(ticket, hold.unwrap_or(now + RATE_LIMIT_DEFAULT), now),
+        let guess = match class {
+            C::RateLimited if told.is_some() => Duration::ZERO,
+            C::RateLimited => RATE_LIMIT_DEFAULT,
             C::Unauthorised => KEY_RECHECK,
             C::OutOfMoney => MONEY_RECHECK,
             C::Forbidden => FORBIDDEN_RECHECK,
             C::ModelGone => MODEL_RECHECK,
             _ => return,
         };
-        let until = (now + recheck).max(hold.unwrap_or(now));
-        let (target, key) = (ticket.target, ticket.key);
-        if class == C::ModelGone || (class == C::Forbidden && scope != Scope::Key) {
-            if Sentence::pass(&mut self.targets[target].sentence, class, until, now) {
-                self.effects.push(Effect::TargetDisabled { target, class });
+        let guess = Hold::guessed(class, guess, now);
+        let word = told.filter(|told| told.until > guess.until).unwrap_or(guess);
+        let (index, key) = (ticket.target, ticket.key);
+        let target = &mut self.targets[index];
+        let before = target.held(&self.keys, now);
+        let slot = match class {
+            C::Unauthorised | C::OutOfMoney => self.keys.get_mut(key),
+            _ if scope == Scope::Key => target.holds.get_mut(key),
+            _ => Some(&mut target.hold),
+        };
+        let Some(slot) = slot else { return };
+        let is_news = Hold::pass(slot, word, ticket.look, now);
+        let after = self.targets[index].held(&self.keys, now);
+        match class {
+            C::RateLimited => {
+                let until = after.filter(|held| held.class == class).map(|held| held.until);
+                if let Some(until) = until.filter(|&until| before.is_none_or(|held| held.until != until)) {
+                    self.effects.push(Effect::RateLimited { target: index, until });
+                }
             }
-        } else if let Some(slot) = self.keys.get_mut(key)
-            && Sentence::pass(slot, class, until, now)
-        {
-            self.effects.push(Effect::KeyDisabled { key, class });
+            C::ModelGone | C::Forbidden if is_news && after.is_some() => {
+                self.effects.push(Effect::TargetDisabled { target: index, class });
+            }
+            _ if is_news => self.effects.push(Effect::KeyDisabled { key, class }),
+            _ => {}
         }
     }
 
-    fn rate_limit(&mut self, ticket: &Ticket, until: Instant, now: Instant) {
-        let limits = &mut self.targets[ticket.target].rate_limits;
-        let before = limits.iter().copied().min().flatten();
-        let Some(limit) = limits.get_mut(ticket.key) else { return };
-        *limit = (*limit).max(Some(until));
-        let after = limits.iter().copied().min().flatten().filter(|&until| until > now);
-        if let Some(until) = after
-            && after != before
-        {
-            self.effects.push(Effect::RateLimited { target: ticket.target, until });
+    /// An answer came: whatever held its key and target when it was asked for holds no more.
+    fn answered(&mut self, ticket: &Ticket, now: Instant) {
+        let (index, key) = (ticket.target, ticket.key);
+        let target = &mut self.targets[index];
+        if ticket.look {
+            target.breaker.drop_hold();
+        }
+        let places = [
+            (Some(index), None, Some(&mut target.hold)),
+            (Some(index), Some(key), target.holds.get_mut(key)),
+            (None, Some(key), self.keys.get_mut(key)),
+        ];
+        for (target, key, hold) in places {
+            let Some(place) = hold else { continue };
+            let Some(hold) = *place else { continue };
+            if ticket.look || !hold.stands(now) {
+                *place = None;
+            }
+            if ticket.look && hold.stands(now) {
+                let cause = Cause::Failure(hold.class);
+                self.effects.push(Effect::Lifted(Barrier {
+                    target,
+                    key,
+                    cause,
+                    since: hold.since,
+                    until: Some(hold.until),
+                }));
+            }
         }
     }
 
@@ -586,7 +605,7 @@ impl Admission {
 
 /// Returns what a report means to the breaker. A 429 weighs nothing on health, but is no proof of recovery either; only a
 /// server that fails can ask for the whole target's patience.
-fn verdict(report: Report, offline: bool, hold: Option<Instant>) -> Verdict {
+fn verdict(report: Report, offline: bool, hold: Option<Hold>) -> Verdict {
     match report {
         Report::Overdue | Report::Gap => Verdict::Overdue,
         Report::GapEnded => Verdict::Pending,

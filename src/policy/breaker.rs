@@ -21,6 +21,7 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::detector::{Cusum, DetectorOptions, Evidence};
+use crate::policy::hold::Hold;
 use crate::policy::snapshot::BreakerState;
 use crate::words::ConfigError;
 
@@ -84,13 +85,6 @@ impl BreakerOptions {
             return Err(ConfigError::new(format!("{field}.cooldown_max"), "must lie between cooldown_base and a day"));
         }
         self.alarm.check(&format!("{field}.alarm"))
-    }
-
-    /// Returns until when to wait at a provider's word: a little longer, so that not everybody comes back at once, and
-    /// within the limit. `None` where the word lies in the past.
-    pub fn patience(&self, retry_after: Option<Instant>, now: Instant, rng: &mut impl Rng) -> Option<Instant> {
-        let wait = retry_after?.checked_duration_since(now)?.min(self.retry_after_max);
-        (!wait.is_zero()).then(|| now + wait.mul_f64(rng.random_range(1.0..=1.1)))
     }
 }
 
@@ -160,7 +154,7 @@ pub enum Verdict {
     /// It failed.
     Failure {
         /// Retry-After of an overload: until then nothing passes.
-        hold: Option<Instant>,
+        hold: Option<Hold>,
     },
     /// It ended in a way that says nothing about the target.
     Ignored,
@@ -171,6 +165,8 @@ pub enum Verdict {
 pub struct Breaker {
     options: BreakerOptions,
     state: State,
+    /// Since when it has not been Closed or in Ramp.
+    open_since: Option<Instant>,
     generation: u64,
     /// Reopenings that are not forgiven yet.
     k: u32,
@@ -184,7 +180,7 @@ pub struct Breaker {
     probe: Option<u64>,
     /// Probes that had content, gave their slot back, and have not ended: no more than must work.
     flowing: u32,
-    hold: Option<Instant>,
+    hold: Option<Hold>,
 }
 
 impl Breaker {
@@ -196,6 +192,7 @@ impl Breaker {
         Self {
             options,
             state,
+            open_since: None,
             generation: 0,
             k: 0,
             alarm,
@@ -217,14 +214,36 @@ impl Breaker {
         }
     }
 
+    /// Returns since when nothing but probes passes, if that is so.
+    pub fn open_since(&self) -> Option<Instant> {
+        self.open_since
+    }
+
     /// Returns the number of transitions and restarts so far.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Returns the Retry-After that nothing passes.
-    pub fn hold(&self) -> Option<Instant> {
-        self.hold
+    /// Returns the Retry-After that nothing passes but a look.
+    pub fn hold(&self) -> Option<&Hold> {
+        self.hold.as_ref()
+    }
+
+    /// Notes that somebody was let through to see whether the hold is still so.
+    pub fn look(&mut self, now: Instant) {
+        self.hold.iter_mut().for_each(|hold| hold.look(now));
+    }
+
+    /// Drops the Retry-After.
+    pub fn drop_hold(&mut self) {
+        self.hold = None;
+    }
+
+    /// Closes, as if nothing had happened, and drops the Retry-After.
+    pub fn reset(&mut self, now: Instant) -> Option<Transition> {
+        (self.hold, self.k) = (None, 0);
+        let is_closed = matches!(self.state, State::Closed { .. });
+        (!is_closed).then(|| self.enter(State::Closed { since: now, successes: 0 }, now))
     }
 
     /// Tells whether the probe slot is free. Once the cooldown is over it is: who still holds it, a last resort, is of the
@@ -273,7 +292,7 @@ impl Breaker {
             self.probe = None;
         }
         if let Verdict::Failure { hold: Some(hold) } = verdict {
-            self.hold = self.hold.max(Some(hold));
+            Hold::pass(&mut self.hold, hold, false, now);
         }
         if let Some(worked) = self.late(pass, verdict, now) {
             self.k = self.k.saturating_sub(1);
@@ -295,7 +314,7 @@ impl Breaker {
         let next = match (self.state, verdict) {
             (State::Closed { .. } | State::Ramp { .. }, Verdict::Failure { hold: Some(hold) }) => {
                 self.freeze();
-                State::Open { until: hold, alarmed: None, late: None }
+                State::Open { until: hold.until, alarmed: None, late: None }
             }
             (State::Closed { .. } | State::Ramp { .. }, _) if alarmed => self.trip(now, rng),
             (State::Closed { .. }, Verdict::Success) => return self.forgive(now),
@@ -355,6 +374,15 @@ impl Breaker {
             self.alarm = Cusum::new(&options.alarm, now);
             self.rearm(now);
         }
+        let cooldown_max = now + options.cooldown_max;
+        let held = self.hold.map(|hold| hold.until);
+        self.hold.iter_mut().for_each(|hold| hold.retune(options.retry_after_max));
+        if let State::Open { until, .. } = &mut self.state {
+            // What a provider told follows what is now honoured of it; what is ours, the longest cooldown.
+            let longest = self.hold.map_or(cooldown_max, |hold| hold.until.max(cooldown_max));
+            *until =
+                if Some(*until) == held { self.hold.map_or(*until, |hold| hold.until) } else { (*until).min(longest) };
+        }
         self.options = options;
     }
 
@@ -383,7 +411,7 @@ impl Breaker {
         let doublings = self.k.saturating_sub(PATIENT_REOPENINGS).min(31);
         let cooldown = self.options.cooldown_base.saturating_mul(1 << doublings).min(self.options.cooldown_max);
         let until = now + cooldown.mul_f64(rng.random_range(0.8..=1.0));
-        let until = self.hold.map_or(until, |hold| hold.max(until));
+        let until = self.hold.map_or(until, |hold| hold.until.max(until));
         State::Open { until, alarmed: closed.then_some(now), late: None }
     }
 
@@ -444,6 +472,8 @@ impl Breaker {
     fn enter(&mut self, state: State, now: Instant) -> Transition {
         let from = self.state();
         self.state = state;
+        let is_open = matches!(state, State::Open { .. } | State::HalfOpen { .. });
+        self.open_since = is_open.then(|| self.open_since.unwrap_or(now));
         self.generation += 1;
         (self.probe, self.flowing) = (None, 0);
         self.rearm(now);

@@ -18,7 +18,7 @@
 //! The whole memory of a call is one list of the targets it met, each in one standing. What a failure means for its
 //! target is only for what reason the target is asked again, and from when on; or that it is spent. Reasons are
 //! ordered: another key or a broken connection goes before other targets, a shorter conversation or a pause at the same
-//! target after them.
+//! target after them. What is the key's costs nothing: no attempt, no budget, for the provider rests that key alone.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::{Budget, Spend};
 use super::snapshot::{Gate, Refusal};
-use crate::words::{CommitPolicy, Failure, FailureClass};
+use crate::words::{CommitPolicy, Failure, FailureClass, Scope};
 
 /// How long and how often a call may try. A route or a caller may say otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -81,6 +81,8 @@ pub struct Planned {
     pub context_tokens_max: Option<u32>,
     /// How often the conversation can be cut shorter, should it be too long.
     pub cuts_max: u32,
+    /// How many keys it has: so often a call may be refused for the key's sake.
+    pub keys: u32,
     /// The most time until its first token.
     pub first_token_max: Duration,
 }
@@ -150,7 +152,7 @@ pub enum GiveUp {
 enum Reason {
     /// Its pooled connection broke before any response: once more, free, and not counted as an attempt.
     Resend,
-    /// Its key was refused; it may have another.
+    /// Its key failed; it may have another: at once, free, and not counted.
     OtherKey,
     /// Its answer was of no use; the next one may be.
     Redraw,
@@ -184,6 +186,8 @@ struct Met {
     standing: Standing,
     /// How often it found the conversation too long.
     cuts: u32,
+    /// How many of its keys failed this call.
+    keys_failed: u32,
 }
 
 impl Met {
@@ -220,7 +224,7 @@ pub struct Failover {
     /// Attempts that were started, and those among them that count.
     attempts: u32,
     counted: u32,
-    /// Whether the call's one free move, to another target or key, is taken.
+    /// Whether the call's one free move to another target is taken.
     moved: bool,
     /// Answers that were of no use.
     unusable: u32,
@@ -307,7 +311,7 @@ impl Failover {
         for planned in picks {
             if !self.targets.iter().any(|met| met.planned.target == planned.target) {
                 let standing = Standing::Waits { reason: Reason::New, from: now };
-                self.targets.push(Met { planned, standing, cuts: 0 });
+                self.targets.push(Met { planned, standing, cuts: 0, keys_failed: 0 });
             }
         }
         self.leave_small_windows();
@@ -338,7 +342,10 @@ impl Failover {
                 self.back = [self.back, back].into_iter().flatten().min();
                 return;
             }
-            (Reason::Pause | Reason::Wish, Some(from)) => Standing::Waits { reason: Reason::Wish, from },
+            // No other key is free, or its pause is longer than it said.
+            (Reason::OtherKey | Reason::Pause | Reason::Wish, Some(from)) => {
+                Standing::Waits { reason: Reason::Wish, from }
+            }
             _ => Standing::Spent { own: false, back },
         };
     }
@@ -463,14 +470,14 @@ impl Failover {
     /// flight must be able to go.
     fn price(&self, reason: Reason) -> Option<Spend> {
         match reason {
-            Reason::Resend => None,
-            Reason::New | Reason::OtherKey => (self.moved && self.is_move(reason)).then_some(Spend::Failover),
+            Reason::Resend | Reason::OtherKey => None,
+            Reason::New => (self.moved && self.is_move(reason)).then_some(Spend::Failover),
             Reason::Redraw | Reason::Shorter | Reason::Pause | Reason::Wish => Some(Spend::SameTarget),
         }
     }
 
     fn is_move(&self, reason: Reason) -> bool {
-        self.attempts > 0 && matches!(reason, Reason::New | Reason::OtherKey)
+        self.attempts > 0 && reason == Reason::New
     }
 
     /// Returns the most time until the first token: the target's own limit, less where those behind it could not start
@@ -520,6 +527,17 @@ impl Failover {
         use Consequence::{Again, End, Spent};
         use FailureClass as C;
         let resent = matches!(self.targets[at].standing, Standing::Runs { reason: Reason::Resend, .. });
+        if failure.scope == Scope::Key {
+            // The key's, whatever it is: the call is none the poorer for it.
+            self.counted -= 1;
+            let met = &mut self.targets[at];
+            met.keys_failed += 1;
+            return match back {
+                _ if met.keys_failed < met.planned.keys => Again(Reason::OtherKey, now),
+                Some(back) if failure.class == C::RateLimited => Again(Reason::Wish, back),
+                _ => Spent,
+            };
+        }
         match failure.class {
             C::BadRequest => End(Some(GiveUp::Rejected(failure.clone()))),
             C::ContentPolicy if !self.options.content_policy_failover => End(Some(GiveUp::Rejected(failure.clone()))),
@@ -529,7 +547,6 @@ impl Failover {
                 self.counted -= 1;
                 Again(Reason::Resend, now)
             }
-            C::Unauthorised => Again(Reason::OtherKey, now),
             C::Server | C::Overloaded | C::RateLimited if back.is_some() => Again(Reason::Wish, back.unwrap_or(now)),
             // Whatever may pass: who has one provider only must not be worse off than with its SDK, which tries again.
             C::Server | C::Overloaded | C::Connect | C::Unsent | C::NoFirstToken | C::Stalled | C::Cut | C::Crashed => {

@@ -10,6 +10,7 @@ pub mod window;
 pub mod detector;
 pub mod local_fault;
 pub mod health;
+pub mod hold;
 pub mod breaker;
 pub mod headroom;
 pub mod admission;

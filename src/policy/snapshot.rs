@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::words::FailureClass;
+use crate::words::{Cause, FailureClass};
 
 /// State of a target's circuit breaker. Electrical: Closed lets through, Open stops.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -73,6 +73,21 @@ pub enum Disabled {
     },
 }
 
+/// Something that keeps a key or a target of a provider out, and may be lifted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Barrier {
+    /// Which target; `None` is all of the provider's.
+    pub target: Option<usize>,
+    /// With which key; `None` is with any.
+    pub key: Option<usize>,
+    /// Why.
+    pub cause: Cause,
+    /// Since when.
+    pub since: Instant,
+    /// Until when; `None` is until lifted, or until it has been probed.
+    pub until: Option<Instant>,
+}
+
 /// An operator's hand on a target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Force {
@@ -109,6 +124,11 @@ pub struct Health {
     pub forced_on: bool,
     /// When the first of its keys is past its rate limit; `None` while one is.
     pub rate_limited_until: Option<Instant>,
+    /// Until when it wants to be left alone, by its Retry-After beside a failure of its own.
+    pub overloaded_until: Option<Instant>,
+    /// From when on one call that has nobody else to ask may be let through a limit, an overload or a verdict, to see
+    /// whether it is still so; `None` where there is none.
+    pub look_from: Option<Instant>,
     /// What is left of the limits of the key that is used next, 0 to 1: as its provider last said, less what was admitted
     /// since. `None` is unknown. Advice: it orders keys and refuses nothing.
     pub headroom: Option<f64>,
@@ -162,6 +182,10 @@ pub struct Gates {
     /// As in [`Health`].
     pub rate_limited_until: Option<Instant>,
     /// As in [`Health`].
+    pub overloaded_until: Option<Instant>,
+    /// As in [`Health`].
+    pub look_from: Option<Instant>,
+    /// As in [`Health`].
     pub in_flight: u32,
     /// As in [`Health`].
     pub in_flight_max: u32,
@@ -171,12 +195,15 @@ pub struct Gates {
 
 impl Gates {
     /// Returns which gate refuses an attempt, if one does, and when all of them will have opened. The last resort passes
-    /// an open breaker and nothing else: one at a time, unless the target is known to answer more often than not. Where
-    /// every target loses some of its calls, each of them is open now and then, and at times all are.
+    /// an open breaker: one at a time, unless the target is known to answer more often than not. Where every target loses
+    /// some of its calls, each of them is open now and then, and at times all are. Once in a long while it passes what a
+    /// provider said, too, for that may be wrong; never an operator's hand or a full target.
     pub fn refusal(&self, last_resort: bool, now: Instant) -> Option<Refusal> {
         let past = |until: Option<Instant>| until.is_some_and(|until| until <= now);
+        let looks = last_resort && past(self.look_from);
+        let word = |until: Option<Instant>| until.filter(|_| !looks).map(Some);
         let disabled = match self.disabled {
-            Some(Disabled::Verdict { until, .. }) => Some(Some(until)),
+            Some(Disabled::Verdict { until, .. }) => word(Some(until)),
             Some(Disabled::Operator { until } | Disabled::Down { until }) => Some(until),
             None => None,
         };
@@ -187,13 +214,15 @@ impl Gates {
             _ if last_resort && self.answers => None,
             BreakerState::Open { .. } | BreakerState::HalfOpen => (!self.probe_free).then_some(None),
         };
-        let rate_limited = self.rate_limited_until.map(Some);
+        let rate_limited = word(self.rate_limited_until);
+        let overloaded = word(self.overloaded_until);
         let full = (self.in_flight >= self.in_flight_max).then_some(None);
         let disabled_by =
             if matches!(self.disabled, Some(Disabled::Down { .. })) { Gate::Down } else { Gate::Disabled };
         let gates = [
             (disabled_by, disabled),
             (Gate::RateLimited, rate_limited),
+            (Gate::Overloaded, overloaded),
             (Gate::Breaker, breaker),
             (Gate::InFlight, full),
         ];
@@ -209,9 +238,33 @@ impl Gates {
 impl Health {
     /// Returns the gates as published.
     pub fn gates(&self) -> Gates {
-        let Self { breaker, probe_free, disabled, forced_on, rate_limited_until, in_flight, in_flight_max, .. } = *self;
-        let answers = self.answers;
-        Gates { breaker, probe_free, disabled, forced_on, rate_limited_until, in_flight, in_flight_max, answers }
+        let Self { breaker, probe_free, disabled, forced_on, rate_limited_until, overloaded_until, .. } = *self;
+        let Self { look_from, in_flight, in_flight_max, answers, .. } = *self;
+        Gates {
+            breaker,
+            probe_free,
+            disabled,
+            forced_on,
+            rate_limited_until,
+            overloaded_until,
+            look_from,
+            in_flight,
+            in_flight_max,
+            answers,
+        }
+    }
+
+    /// Returns why an attempt is refused, for the gate that refuses it.
+    pub fn cause(&self, gate: Gate) -> Cause {
+        match (gate, self.disabled) {
+            (Gate::Disabled, Some(Disabled::Verdict { class, .. })) => Cause::Failure(class),
+            (Gate::Disabled, _) => Cause::Operator,
+            (Gate::RateLimited, _) => Cause::Failure(FailureClass::RateLimited),
+            (Gate::Overloaded, _) => Cause::Failure(FailureClass::Overloaded),
+            (Gate::Breaker, _) => Cause::Breaker,
+            (Gate::InFlight, _) => Cause::Full,
+            (Gate::Down, _) => Cause::Down,
+        }
     }
 
     /// Tells, as last published, which gate refuses an attempt and when to come back.
@@ -236,6 +289,8 @@ pub enum Gate {
     Disabled,
     /// All keys wait for their rate limit.
     RateLimited,
+    /// It asked for patience beside a failure of its own.
+    Overloaded,
     /// The breaker is open, or its probe is taken.
     Breaker,
     /// As many attempts in flight as allowed.
@@ -250,6 +305,7 @@ impl Gate {
         match self {
             Self::Disabled => "disabled",
             Self::RateLimited => "rate limited",
+            Self::Overloaded => "overloaded",
             Self::Breaker => "breaker open",
             Self::InFlight => "too many in flight",
             Self::Down => "provider down",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Date, DriftKind, FailureClass, TargetId};
+use super::{Cause, Date, DriftKind, FailureClass, TargetId};
 
 /// Something an operator wants to know, as it happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +40,7 @@ pub enum Event {
         provider: Arc<str>,
         /// The key's name.
         key: Arc<str>,
-        /// Why: `unauthorised` or `out_of_money`.
+        /// Why: `unauthorised`, `out_of_money`, or, at one target only, `forbidden` or `model_gone`.
         class: FailureClass,
     },
     /// A target was taken out until it is checked again. Somebody should act.
@@ -49,6 +49,17 @@ pub enum Event {
         target: TargetId,
         /// Why.
         class: FailureClass,
+    },
+    /// What kept a key or a target out holds no more: an operator lifted it, or a call that looked was answered.
+    Lifted {
+        /// The provider.
+        provider: Arc<str>,
+        /// Which target; `None` where it was all of the provider's.
+        target: Option<TargetId>,
+        /// Which key's name; `None` where it was whatever the key.
+        key: Option<Arc<str>>,
+        /// What it was.
+        cause: Cause,
     },
     /// A model answers no more, or will not in 14 days: told a second after the start and after each reconfiguration,
     /// once a day while that is so, and whenever its provider refuses a request for that reason. Somebody should act.

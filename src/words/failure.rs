@@ -24,7 +24,7 @@ pub enum FailureClass {
     OutOfMoney,
     /// The key is wrong, revoked or lacks permission.
     Unauthorised,
-    /// Region, firewall, terms: this target is not for us, though the key is good.
+    /// Region, project, terms: the key is good, and not allowed this. Another key may be.
     Forbidden,
     /// The model does not exist, is retired, or is not for this account.
     ModelGone,
@@ -157,9 +157,9 @@ impl Failure {
     pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
         use FailureClass as C;
         let scope = match class {
-            C::OutOfMoney | C::Unauthorised | C::RateLimited => Scope::Key,
+            C::OutOfMoney | C::Unauthorised | C::Forbidden | C::RateLimited => Scope::Key,
             C::Connect | C::Overloaded => Scope::Endpoint,
-            C::Server | C::NoFirstToken | C::Stalled | C::Cut | C::ModelGone | C::Forbidden => Scope::Model,
+            C::Server | C::NoFirstToken | C::Stalled | C::Cut | C::ModelGone => Scope::Model,
             _ => Scope::Request,
         };
         Self { class, scope, status: None, code: None, message: message.into(), retry_after: None }

@@ -5,7 +5,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
-use crate::policy::snapshot::Gate;
+use crate::policy::snapshot::{Disabled, Gate};
 use crate::words::Gauge;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -94,11 +94,11 @@ fn options(targets: usize, keys: usize) -> AdmissionOptions {
 }
 
 fn failure(class: FailureClass) -> Outcome {
-    Outcome::Failure { class, scope: Scope::Model, retry_after: None }
+    Outcome::Failure { class, scope: crate::words::Failure::new(class, "").scope, retry_after: None }
 }
 
 fn retry_after(class: FailureClass, until: Instant) -> Outcome {
-    Outcome::Failure { class, scope: Scope::Model, retry_after: Some(until) }
+    Outcome::Failure { class, scope: crate::words::Failure::new(class, "").scope, retry_after: Some(until) }
 }
 
 fn gate<T: std::fmt::Debug>(result: Result<T, Refusal>) -> Gate {
@@ -252,10 +252,11 @@ fn a_disabled_key_is_told_once_and_again_when_the_check_fails() {
 fn each_verdict_lasts_as_long_as_it_should() {
     for (class, scope, key, minutes) in [
         (FailureClass::Unauthorised, Scope::Key, true, 10),
-        (FailureClass::Forbidden, Scope::Key, true, 10),
+        (FailureClass::Forbidden, Scope::Key, false, 10),
         (FailureClass::Forbidden, Scope::Model, false, 10),
         (FailureClass::OutOfMoney, Scope::Key, true, 15),
         (FailureClass::ModelGone, Scope::Model, false, 60),
+        (FailureClass::ModelGone, Scope::Key, false, 60),
     ] {
         let mut bench = Bench::new(2, 1);
         bench.fail(0, Outcome::Failure { class, scope, retry_after: None });
@@ -317,6 +318,191 @@ fn a_key_that_is_limited_and_one_that_is_disabled_leave_none_until_the_first_is_
 }
 
 #[test]
+fn a_403_bars_one_key_at_that_target_until_every_key_was_refused_there() {
+    for class in [FailureClass::Forbidden, FailureClass::ModelGone] {
+        let mut bench = Bench::new(2, 3);
+        let refused = Outcome::Failure { class, scope: Scope::Key, retry_after: None };
+        for key in 0..2 {
+            assert_eq!(bench.fail(0, refused), [Effect::KeyDisabled { key, class }]);
+            assert_eq!(bench.health(0).disabled, None);
+        }
+        assert!((0..6).all(|_| bench.admit(0).unwrap().key == 2));
+        assert_eq!(bench.fail(0, refused), [Effect::TargetDisabled { target: 0, class }], "now it is the target's");
+        assert!(matches!(bench.health(0).disabled, Some(Disabled::Verdict { class: why, .. }) if why == class));
+        let keys: Vec<_> = (0..3).map(|_| bench.admit(1).unwrap().key).collect();
+        assert_eq!(keys, [0, 1, 2], "another target may be for all of them");
+    }
+}
+
+#[test]
+fn a_429_of_the_model_holds_the_target_whatever_the_key() {
+    let mut bench = Bench::new(2, 3);
+    let until = Some(bench.now + 30 * SECOND);
+    bench.fail(0, Outcome::Failure { class: FailureClass::RateLimited, scope: Scope::Model, retry_after: until });
+    let refusal = bench.admit(0).unwrap_err();
+    assert!(refusal.gate == Gate::RateLimited && refusal.until >= until, "{refusal:?}");
+    assert!(bench.admit(1).is_ok());
+}
+
+#[test]
+fn a_limit_that_time_mends_is_told_before_a_key_that_somebody_must_mend() {
+    for (first, second) in [
+        (FailureClass::Unauthorised, FailureClass::RateLimited),
+        (FailureClass::RateLimited, FailureClass::Unauthorised),
+    ] {
+        let mut bench = Bench::new(1, 2);
+        for class in [first, second] {
+            let wait = bench.now + 3 * 60 * MINUTE;
+            bench.fail(0, if class == FailureClass::RateLimited { retry_after(class, wait) } else { failure(class) });
+        }
+        let refusal = bench.admit(0).unwrap_err();
+        assert_eq!(refusal.gate, Gate::RateLimited);
+        assert!(refusal.until.is_some_and(|until| until <= bench.now + 10 * MINUTE), "when the first key is checked");
+    }
+}
+
+#[test]
+fn a_key_whose_time_is_over_is_checked_by_one_call_while_others_have_another() {
+    let mut bench = Bench::new(1, 2);
+    bench.fail(0, failure(FailureClass::Unauthorised));
+    bench.now += 10 * MINUTE;
+    let tickets: Vec<_> = (0..100).map(|_| bench.admit(0).unwrap()).collect();
+    assert_eq!(tickets.iter().filter(|ticket| ticket.key == 0).count(), 1);
+    // One that leaves says nothing; the next minute another one goes.
+    bench.now += MINUTE;
+    let keys: Vec<_> = (0..100).map(|_| bench.admit(0).unwrap()).filter(|ticket| ticket.key == 0).collect();
+    assert_eq!(keys.len(), 1);
+    bench.report(&keys[0], SUCCESS);
+    assert!((0..4).filter(|_| bench.admit(0).unwrap().key == 0).count() == 2, "it takes its turn again");
+    let mut sole = Bench::new(1, 1);
+    sole.fail(0, failure(FailureClass::Unauthorised));
+    sole.now += 10 * MINUTE;
+    assert!((0..100).all(|_| sole.admit(0).is_ok()), "who has no other key is not turned away");
+}
+
+#[test]
+fn a_sole_targets_verdict_is_looked_at_after_a_minute_by_one_call_and_an_answer_lifts_it() {
+    for (class, scope) in [
+        (FailureClass::Unauthorised, Scope::Key),
+        (FailureClass::OutOfMoney, Scope::Key),
+        (FailureClass::Forbidden, Scope::Key),
+        (FailureClass::ModelGone, Scope::Model),
+    ] {
+        let mut bench = Bench::new(1, 2);
+        for _ in 0..if scope == Scope::Key { 2 } else { 1 } {
+            bench.fail(0, Outcome::Failure { class, scope, retry_after: None });
+        }
+        for minutes in [1, 2, 4] {
+            bench.now += minutes * MINUTE * 59 / 60;
+            assert!(bench.last_resort(0).is_err(), "{class} before {minutes} min");
+            bench.now += minutes * SECOND;
+            assert!(bench.admit(0).is_err(), "others have somebody else to ask");
+            let look = bench.last_resort(0).expect("a look");
+            let again = |bench: &mut Bench| bench.last_resort(0).is_ok_and(|other| other.key == look.key);
+            assert!(look.look && !again(&mut bench), "one call");
+            if minutes < 4 {
+                bench.report(&look, Report::Ended(Outcome::Failure { class, scope, retry_after: None }));
+            } else {
+                let told = bench.report(&look, SUCCESS);
+                assert!(
+                    matches!(told[..], [Effect::Lifted(Barrier { cause: Cause::Failure(why), .. })] if why == class)
+                );
+                assert!(bench.admit(0).is_ok());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_time_that_was_told_is_looked_at_after_an_hour_and_not_before() {
+    for class in [FailureClass::RateLimited, FailureClass::Overloaded] {
+        let mut bench = Bench::new(1, 1);
+        bench.fail(0, retry_after(class, bench.now + 24 * 60 * MINUTE));
+        for _ in 0..59 {
+            bench.now += MINUTE;
+            assert!(bench.last_resort(0).is_err());
+        }
+        bench.now += MINUTE;
+        let look = bench.last_resort(0).expect("a look");
+        assert!(look.look && bench.last_resort(0).is_err());
+        bench.report(&look, SUCCESS);
+        assert!(bench.admit(0).is_ok(), "{class}: {:?}", bench.health(0));
+    }
+}
+
+#[test]
+fn a_look_hears_what_the_provider_says_now_though_it_be_sooner() {
+    let mut bench = Bench::new(1, 1);
+    bench.fail(0, retry_after(FailureClass::RateLimited, bench.now + 24 * 60 * MINUTE));
+    bench.now += 60 * MINUTE;
+    let look = bench.last_resort(0).expect("a look");
+    bench.report(&look, Report::Ended(retry_after(FailureClass::RateLimited, bench.now + MINUTE)));
+    bench.now += MINUTE + 10 * SECOND;
+    assert!(bench.admit(0).is_ok());
+}
+
+#[test]
+fn an_operator_lifts_what_stands_and_is_told_what_that_was() {
+    let mut bench = Bench::new(2, 2);
+    let day = bench.now + 24 * 60 * MINUTE;
+    bench.fail(0, retry_after(FailureClass::RateLimited, day));
+    bench.fail(0, failure(FailureClass::Unauthorised));
+    bench.fail(1, failure(FailureClass::ModelGone));
+    bench.admission.force(1, Force::Off { until: None }, bench.now);
+    let named = |barriers: &[Barrier]| -> Vec<_> {
+        barriers.iter().map(|it| format!("{:?} {:?} {}", it.target, it.key, it.cause)).collect()
+    };
+    let all = [
+        "None Some(1) unauthorised",
+        "Some(0) Some(0) rate_limited",
+        "Some(1) None model_gone",
+        "Some(1) None operator",
+    ];
+    assert_eq!(named(&bench.admission.barriers(bench.now)), all);
+    for (target, key, lifted) in [
+        (None, None, &all[..]),
+        (Some(0), None, &all[..2]),
+        (None, Some(0), &all[1..2]),
+        (None, Some(1), &all[..1]),
+        (Some(1), None, &[all[0], all[2], all[3]]),
+    ] {
+        let mut admission = bench.admission.clone();
+        assert_eq!(named(&admission.reset(target, key, bench.now)), lifted);
+        let left: Vec<_> = all.into_iter().filter(|one| !lifted.contains(one)).collect();
+        assert_eq!(named(&admission.barriers(bench.now)), left);
+        let told = admission.effects();
+        assert_eq!(told.len(), lifted.len(), "each is told: {told:?}");
+        if target.is_some() || key.is_none() {
+            let target = target.unwrap_or(0);
+            assert!(admission.admit(Ask { target, ..ASK }, 0, bench.now, &mut bench.rng).is_ok());
+        }
+    }
+    bench.admission.reset(None, None, bench.now);
+    bench.break_it(0);
+    assert_eq!(named(&bench.admission.barriers(bench.now)), ["Some(0) None breaker_open"]);
+    bench.admission.reset(Some(0), None, bench.now);
+    assert_eq!((bench.health(0).breaker, bench.admission.barriers(bench.now)), (BreakerState::Closed, vec![]));
+    assert_eq!(bench.admission.reset(None, None, bench.now), [], "and nothing is no fault");
+}
+
+#[test]
+fn what_is_honoured_is_what_the_configuration_says_now_of_holds_that_stand_too() {
+    for class in [FailureClass::RateLimited, FailureClass::Overloaded] {
+        let mut bench = Bench::new(1, 1);
+        bench.fail(0, retry_after(class, bench.now + 24 * 60 * MINUTE));
+        let mut short = options(1, 1);
+        short.breaker.retry_after_max = SECOND;
+        let mut new = Admission::new(short, bench.now);
+        bench.now += 2 * SECOND;
+        new.carry(&bench.admission, &[Some(0)], &[Some(0)], bench.now);
+        assert!(new.admit(ASK, 0, bench.now, &mut bench.rng).is_ok(), "{class}");
+        let mut long = Admission::new(options(1, 1), bench.now);
+        long.carry(&new, &[Some(0)], &[Some(0)], bench.now);
+        assert!(long.admit(ASK, 0, bench.now, &mut bench.rng).is_err(), "and back again: {class}");
+    }
+}
+
+#[test]
 fn a_full_target_refuses_and_does_not_know_until_when() {
     let mut bench = Bench::new(1, 1);
     bench.in_flight = 2_048;
@@ -360,8 +546,8 @@ fn an_overload_with_retry_after_opens_and_not_even_a_last_resort_passes_it() {
     let until = bench.now + 30 * SECOND;
     bench.fail(0, retry_after(FailureClass::Overloaded, until));
     let refusal = bench.admit(0).unwrap_err();
-    assert!(matches!(refusal.gate, Gate::Breaker | Gate::RateLimited) && refusal.until >= Some(until), "{refusal:?}");
-    assert_eq!(gate(bench.last_resort(0)), Gate::RateLimited);
+    assert!(refusal.gate == Gate::Overloaded && refusal.until >= Some(until), "{refusal:?}");
+    assert_eq!(gate(bench.last_resort(0)), Gate::Overloaded);
     bench.now = refusal.until.unwrap();
     assert!(bench.admit(0).unwrap().probe);
 }
@@ -466,7 +652,7 @@ fn an_operator_overrides_the_breaker_and_nothing_else() {
     let tickets = [bench.admit(0).unwrap(), bench.admit(0).unwrap()];
     assert!(tickets.iter().all(|ticket| !ticket.probe) && bench.health(0).forced_on);
     bench.report(&tickets[0], Report::Ended(retry_after(FailureClass::Overloaded, bench.now + SECOND)));
-    assert_eq!(gate(bench.admit(0)), Gate::RateLimited);
+    assert_eq!(gate(bench.admit(0)), Gate::Overloaded);
     bench.now += 2 * SECOND;
     bench.report(&tickets[1], Report::Ended(failure(FailureClass::Unauthorised)));
     assert_eq!(gate(bench.admit(0)), Gate::Disabled);
@@ -627,7 +813,7 @@ fn a_reconfiguration_carries_what_is_the_same_and_forgets_the_rest() {
     assert!(matches!(new.health(2, 0, bench.now).breaker, BreakerState::Open { .. }));
     assert_eq!(new.health(1, 0, bench.now).evidence, 0.0);
     assert!(new.keys[1 - disabled].is_some() && new.keys[disabled].is_none());
-    let limits = |admission: &Admission, target: usize| admission.targets[target].rate_limits.clone();
+    let limits = |admission: &Admission, target: usize| admission.targets[target].holds.clone();
     let before = limits(&bench.admission, 1);
     assert_eq!(limits(&new, 0), [before[1], before[0]]);
     assert_eq!(new.health(0, 0, bench.now).generation, bench.health(1).generation + 1);
@@ -718,10 +904,17 @@ impl Model {
         let Ok(ticket) = self.bench.ask(Ask { target, last_resort, ..ASK }) else { return Ok(()) };
         self.bench.admission.effects();
         let early = |until: Option<Instant>| until.is_some_and(|until| until > now);
-        prop_assert!(
-            !early(self.holds[target]) && !early(self.limits[target][ticket.key]) && !early(self.keys[ticket.key])
-        );
-        prop_assert!(!full && health.disabled.is_none());
+        let held = early(self.holds[target]) || early(self.limits[target][ticket.key]) || early(self.keys[ticket.key]);
+        prop_assert!(!held || ticket.look, "before its time");
+        prop_assert_eq!(ticket.look, health.look_from.is_some());
+        prop_assert!(health.look_from.is_none_or(|from| last_resort && from <= now), "a look that nobody needs");
+        let verdict = matches!(health.disabled, None | Some(Disabled::Verdict { .. }));
+        prop_assert!(!full && verdict && (ticket.look || health.disabled.is_none()));
+        if ticket.look {
+            let Admission { targets, keys, .. } = &self.bench.admission;
+            let again = targets[target].key_held(ticket.key, keys, now);
+            prop_assert!(again.is_none_or(|held| held.look_from >= now + MINUTE), "looks are a minute apart");
+        }
         if let BreakerState::Open { until } = health.breaker {
             prop_assert!(until <= now || last_resort || health.forced_on);
         }
@@ -761,6 +954,12 @@ impl Model {
         match report {
             Report::Ended(outcome) => {
                 self.live.swap_remove(index);
+                if ticket.look && matches!(outcome, Outcome::Success { .. }) {
+                    self.holds[ticket.target] = None;
+                }
+                if ticket.look && matches!(outcome, Outcome::Success { .. } | Outcome::Failure { .. }) {
+                    (self.limits[ticket.target][ticket.key], self.keys[ticket.key]) = (None, None);
+                }
                 if let Outcome::Failure { class, .. } = outcome {
                     match class {
                         FailureClass::Overloaded | FailureClass::Server => {

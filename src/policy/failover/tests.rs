@@ -4,7 +4,7 @@
 //! one answers; the call asks a, then b, and ends with b's answer.
 //!
 //! Before the colon: targets in the order of the plan, each with
-//! `/128` its context window in thousands, `~2` how often its conversation can be cut shorter, `*500` its first-token limit in ms, and what keeps it out of plans:
+//! `#2` its number of keys (else one), `/128` its context window in thousands, `~2` how often its conversation can be cut shorter, `*500` its first-token limit in ms, and what keeps it out of plans:
 //! `-3s` not back before that time, `-full` no free place, `-never` an operator, `-open` a breaker (so it may be asked
 //! as a last resort). Settings: `stream` and `fail` (commit policies; else buffered), `by=5s` (deadline; else 600 s),
 //! `max=5` (attempts), `wait=1s`, `policy` (content policy failover), `broke` (an empty budget), `two` (attempts at
@@ -77,12 +77,15 @@ fn target(word: &str) -> Target {
         Some((word, "open")) => (word, Some(Out::Open)),
         Some((word, until)) => (word, Some(Out::Until(time(until)))),
     };
+    let (word, keys) = word.split_once('#').unwrap_or((word, "1"));
+    let keys = keys.parse().unwrap();
     let (word, first_token) = word.split_once('*').unwrap_or((word, "8000"));
     let (word, cuts) = word.split_once('~').unwrap_or((word, "0"));
     let cuts_max = cuts.parse().unwrap();
     let window = word.split_once('/').map(|(_, window)| window.parse::<u32>().unwrap() * 1_000);
     let first_token_max = Duration::from_millis(first_token.parse().unwrap());
-    Target { planned: Planned { target: place(word), context_tokens_max: window, cuts_max, first_token_max }, out }
+    let context_tokens_max = window;
+    Target { planned: Planned { target: place(word), context_tokens_max, cuts_max, keys, first_token_max }, out }
 }
 
 impl Bench {
@@ -278,14 +281,11 @@ fn each_failure_class_goes_its_way() {
     check("a: rate_limited", "a exhausted");
     check("a b: request_exceeds_limit ok", "a b =b");
     // Verdicts.
-    for class in ["out_of_money", "forbidden", "model_gone"] {
+    check("a#2 b: model_gone ok", "a b =b");
+    for class in ["out_of_money", "unauthorised", "forbidden", "model_gone"] {
         check(&format!("a b: {class} ok"), "a b =b");
         check(&format!("a: {class}"), "a exhausted");
     }
-    check("a b: unauthorised ok", "a a =a");
-    check("a b: unauthorised refused+10m ok", "a a b =b");
-    check("a b: unauthorised unauthorised ok", "a a a =a");
-    check("a: unauthorised refused+10m", "a a exhausted+10m");
     // The request's own.
     check("a b: bad_request", "a rejected");
     check("a b: unsupported ok", "a b =b");
@@ -301,6 +301,28 @@ fn each_failure_class_goes_its_way() {
     }
     // Its reader's.
     check("a b stream: content cancelled", "a >a interrupted");
+}
+
+#[test]
+fn what_is_the_keys_goes_to_the_next_key_at_once_and_costs_nothing() {
+    for class in ["out_of_money", "unauthorised", "forbidden", "rate_limited", "rate_limited+1h"] {
+        check(&format!("a#2 b: {class} ok"), "a a =a");
+        check(&format!("a#2 b: {class} {class} ok"), "a a b =b");
+        check(&format!("a#2 b: {class} refused+10m ok"), "a a b =b");
+        check(&format!("a#2: {class} refused+10m"), "a a exhausted+10m");
+        // Four bad ones of five, whatever attempts and budget allow.
+        let four = [class; 4].join(" ");
+        check(&format!("a#5 b max=1 broke: {four} ok"), "a a a a a =a");
+        check(&format!("a#5 b max=1 broke: {four} {class} ok"), "a a a a a b =b");
+        check(&format!("a#2 b#2 c: {class} {class} {class} {class} ok"), "a a b b c =c");
+        // And then as any failure.
+        check(&format!("a#5 b max=1: {class} server"), "a a exhausted");
+    }
+    // The sooner of the keys is waited for, if that is soon.
+    check("a#2: rate_limited+40s rate_limited+1s ok", "a a ~ a =a");
+    check("a#2: rate_limited+40s refused+1s ok", "a a ~ a =a");
+    check("a#2: unauthorised refused+10m", "a a exhausted+10m");
+    check("a#2 b stream: unauthorised content ok", "a a >a =a");
 }
 
 #[test]
@@ -433,8 +455,7 @@ fn an_attempt_leaves_to_those_behind_it_what_they_need_to_start() {
 fn a_calls_first_move_is_free_and_the_next_ones_are_not() {
     check("a b c broke: cut ok", "a b =b");
     check("a b c broke: cut cut", "a b exhausted");
-    check("a b broke: unauthorised ok", "a a =a");
-    check("a b broke: unauthorised unauthorised", "a a exhausted");
+    check("a#2 b c broke: unauthorised cut ok", "a a b =b");
     check("a broke: unsent ok", "a a! =a");
     check("a broke: server", "a exhausted");
     check("a b broke: empty ok", "a b =b");
@@ -453,8 +474,8 @@ fn what_a_try_took_is_given_back_when_its_target_refuses() {
         ("a: server refused+1m", 0),
         ("a: server ok", 1),
         ("a b: empty refused ok", 0),
-        ("a b: unauthorised refused+10m ok", 0),
-        ("a b: unauthorised unauthorised refused+10m away away away away", 0),
+        ("a#2 b: unauthorised refused+10m ok", 0),
+        ("a#3 b: unauthorised unauthorised refused+10m away away away away", 0),
     ] {
         let (setting, events) = script.split_once(':').unwrap();
         let mut bench = Bench::new(setting);

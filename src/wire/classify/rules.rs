@@ -480,6 +480,12 @@ fn by_status(status: Option<u16>) -> FailureClass {
 
 fn scope(class: FailureClass, status: Option<u16>, error: &ErrorBody) -> Option<Scope> {
     match class {
+        // "… or you do not have access to it": who has, may be asked with another key.
+        FailureClass::ModelGone
+            if ["have access", "has access", "permission"].iter().any(|word| error.text.contains(word)) =>
+        {
+            Some(Scope::Key)
+        }
         // Another key meets the same limit behind an aggregator.
         FailureClass::RateLimited if error.text.contains("upstream") => Some(Scope::Model),
         FailureClass::Overloaded if error.text.contains("model") => Some(Scope::Model),

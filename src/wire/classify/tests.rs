@@ -66,7 +66,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         403,
         r#"{"error":{"message":"Country, region, or territory not supported","code":"unsupported_country_region_territory"}}"#,
         C::Forbidden,
-        Scope::Model,
+        Scope::Key,
     ),
     (
         "OpenAI",
@@ -178,7 +178,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         404,
         r#"{"error":{"message":"The model `x` does not exist or you do not have access to it.","code":"model_not_found"}}"#,
         C::ModelGone,
-        Scope::Model,
+        Scope::Key,
     ),
     (
         "OpenAI",
@@ -269,7 +269,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         403,
         r#"{"type":"error","error":{"type":"permission_error","message":"not yours"}}"#,
         C::Forbidden,
-        Scope::Model,
+        Scope::Key,
     ),
     (
         "Anthropic",
@@ -473,7 +473,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         400,
         r#"{"error":{"code":400,"message":"User location is not supported for the API use.","status":"FAILED_PRECONDITION"}}"#,
         C::Forbidden,
-        Scope::Model,
+        Scope::Key,
     ),
     (
         "Gemini",
@@ -779,7 +779,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         404,
         r#"{"error":{"code":"model_not_found","message":"The model `x` does not exist or you do not have access to it."}}"#,
         C::ModelGone,
-        Scope::Model,
+        Scope::Key,
     ),
     (
         "DashScope",
@@ -837,7 +837,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         404,
         r#"{"error":{"message":"No endpoints found matching your data policy.","code":404}}"#,
         C::Forbidden,
-        Scope::Model,
+        Scope::Key,
     ),
     ("OpenRouter", 400, r#"{"error":{"message":"x is not a valid model ID","code":400}}"#, C::ModelGone, Scope::Model),
     (
@@ -1025,7 +1025,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
     ),
     ("a gateway", 504, "", C::Server, Scope::Endpoint),
     ("a proxy", 408, "", C::Server, Scope::Model),
-    ("a firewall", 403, "Forbidden", C::Forbidden, Scope::Model),
+    ("a firewall", 403, "Forbidden", C::Forbidden, Scope::Key),
     ("anything", 404, "404 page not found", C::ModelGone, Scope::Model),
     ("anything", 418, "teapot", C::BadRequest, Scope::Request),
     ("anything", 422, "{}", C::BadRequest, Scope::Request),

@@ -116,8 +116,9 @@ struct Call {
     epoch: u32,
     live: BTreeMap<u32, Live>,
     attempts: u32,
-    /// Attempts that do not count: their connection broke before any response came.
+    /// Attempts that do not count: their connection broke before any response came, or their key failed.
     unsent: u32,
+    keys_failed: u32,
     steps: u32,
     /// Whose content the caller has.
     visible: Option<u32>,
@@ -148,6 +149,10 @@ struct World {
     attempts: u32,
 }
 
+fn keys(target: usize) -> u32 {
+    1 + u32::from(at(target).0 % 2 == 1)
+}
+
 fn at(target: usize) -> (usize, usize) {
     if target < PROVIDERS { (target, 0) } else { (PROVIDERS - 1, 1) }
 }
@@ -159,7 +164,8 @@ impl World {
             let target = TargetOptions { in_flight_max: script.in_flight_max, ..TargetOptions::default() };
             let targets = vec![target; if index + 1 == PROVIDERS { 2 } else { 1 }];
             let (breaker, health) = (BreakerOptions::default(), HealthOptions::default());
-            let admission = Admission::new(AdmissionOptions { targets, keys: 1 + index % 2, breaker, health }, now);
+            let admission =
+                Admission::new(AdmissionOptions { targets, keys: keys(index) as usize, breaker, health }, now);
             Provider { published: (now, publish(&admission, [0; TARGETS], index, now)), admission, down: None }
         };
         let mut world = Self {
@@ -236,6 +242,7 @@ impl World {
             live: BTreeMap::new(),
             attempts: 0,
             unsent: 0,
+            keys_failed: 0,
             steps: 0,
             visible: None,
             won: None,
@@ -293,8 +300,9 @@ impl World {
         call.epoch += 1;
         prop_assert!(call.live.is_empty(), "an attempt is left behind");
         prop_assert!(self.now <= call.deadline);
-        let counted = call.attempts - call.unsent;
+        let counted = call.attempts - call.unsent - call.keys_failed;
         prop_assert!(counted <= 3 && call.unsent <= 6, "{} attempts, {} unsent", call.attempts, call.unsent);
+        prop_assert!(call.keys_failed < 40, "{} keys", call.keys_failed);
         self.attempts += counted;
         self.budget.call_ended();
         Ok(())
@@ -312,6 +320,7 @@ impl World {
             target: pick.target,
             context_tokens_max: None,
             cuts_max: 0,
+            keys: keys(pick.target),
             first_token_max: 8 * SECOND,
         });
         call.machine.planned(picks, plan.skipped.iter().filter_map(Skip::refusal), plan.last_resort, self.now);
@@ -428,6 +437,7 @@ impl World {
         };
         let failure = Failure::new(class, "");
         let back = wait.map(|wait| self.now + wait);
+        self.calls[index].keys_failed += u32::from(failure.scope == Scope::Key);
         match class {
             FailureClass::Unsent => self.calls[index].unsent += u32::from(!live.resend),
             FailureClass::RateLimited => {

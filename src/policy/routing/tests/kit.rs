@@ -172,6 +172,8 @@ pub fn health(now: Instant) -> Health {
         disabled: None,
         forced_on: false,
         rate_limited_until: None,
+        overloaded_until: None,
+        look_from: None,
         headroom: None,
         failure_rate: 0.005,
         failure_rate_prior: 0.005,

@@ -1,0 +1,159 @@
+//! One target behind the gates: its health, its breaker, what holds it, and what holds each key there.
+//!
+//! In flow nothing but the time, out flow the key to use next and the gates as they stand. Its fields are moved by
+//! `admission` alone.
+
+use std::time::Instant;
+
+use super::{AdmissionOptions, TargetOptions};
+use crate::policy::breaker::Breaker;
+use crate::policy::headroom::Headroom;
+use crate::policy::health::TargetHealth;
+use crate::policy::hold::Hold;
+use crate::policy::snapshot::{BreakerState, Disabled, Force, Gates};
+use crate::words::FailureClass;
+
+/// What keeps a target's keys from being used, as one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) class: FailureClass,
+    pub(super) until: Instant,
+    pub(super) look_from: Instant,
+}
+
+impl Held {
+    pub(super) fn of(hold: &Hold) -> Self {
+        Self { class: hold.class, until: hold.until, look_from: hold.look_from() }
+    }
+
+    /// Returns what both come to: the later one, and when both may be looked at.
+    pub(super) fn and(self, other: Option<Self>) -> Self {
+        let Some(other) = other else { return self };
+        let later = if other.until > self.until { other } else { self };
+        Self { look_from: self.look_from.max(other.look_from), ..later }
+    }
+
+    /// Returns what one of two keys, either of which would do, comes to. A limit is what time mends by itself.
+    pub(super) fn or(self, other: Self) -> Self {
+        let sooner = if other.until < self.until { other } else { self };
+        let limited = [self, other].into_iter().any(|held| held.class == FailureClass::RateLimited);
+        let class = if limited { FailureClass::RateLimited } else { sooner.class };
+        Self { class, until: sooner.until, look_from: self.look_from.min(other.look_from) }
+    }
+}
+
+/// Returns a hold as long as it stands.
+pub(super) fn standing(hold: Option<&Hold>, now: Instant) -> Option<Held> {
+    hold.filter(|hold| hold.stands(now)).map(Held::of)
+}
+
+/// One target, as its provider's admission knows it.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) options: TargetOptions,
+    pub(super) health: TargetHealth,
+    pub(super) breaker: Breaker,
+    /// Whatever the key.
+    pub(super) hold: Option<Hold>,
+    pub(super) hand: Force,
+    /// When the hand was laid.
+    pub(super) hand_since: Instant,
+    /// By key.
+    pub(super) holds: Vec<Option<Hold>>,
+    /// By key.
+    pub(super) headroom: Vec<Headroom>,
+    /// Where the round of the keys goes on.
+    pub(super) key_next: usize,
+    /// The flag as it was last told.
+    pub(super) flagged: bool,
+    pub(super) admitted: u64,
+    pub(super) failed: u64,
+    pub(super) last_used: Option<Instant>,
+}
+
+impl Target {
+    pub(super) fn new(options: TargetOptions, all: &AdmissionOptions, now: Instant) -> Self {
+        Self {
+            health: TargetHealth::new(&all.health, options.class, options.ttft_median, now),
+            breaker: Breaker::new(all.breaker.clone(), now),
+            hold: None,
+            hand: Force::Auto,
+            hand_since: now,
+            holds: vec![None; all.keys.max(1)],
+            headroom: vec![Headroom::default(); all.keys.max(1)],
+            key_next: 0,
+            flagged: false,
+            admitted: 0,
+            failed: 0,
+            last_used: None,
+            options,
+        }
+    }
+
+    /// Returns what keeps a key from being used here, if something does.
+    pub(super) fn key_held(&self, key: usize, keys: &[Option<Hold>], now: Instant) -> Option<Held> {
+        let here = standing(self.holds[key].as_ref(), now);
+        let anywhere = standing(keys[key].as_ref(), now);
+        here.map(|held| held.and(anywhere)).or(anywhere)
+    }
+
+    /// Returns the key to be used next: of those that can be, the one with the most headroom. What is unknown counts as
+    /// all; equals take turns. One that somebody is just checking comes last: it need not be asked by many at once.
+    pub(super) fn key(&self, keys: &[Option<Hold>], now: Instant) -> Option<usize> {
+        let checked = |key: usize| [self.holds[key], keys[key]].iter().flatten().any(|hold| hold.is_checked(now));
+        let turns = (0..keys.len()).map(|turn| (self.key_next + turn) % keys.len());
+        let usable = turns.filter(|&key| self.key_held(key, keys, now).is_none());
+        let rank = |key: usize| (!checked(key), self.headroom[key].share(now).unwrap_or(1.0));
+        usable
+            .map(|key| (key, rank(key)))
+            .reduce(|best, next| if next.1 > best.1 { next } else { best })
+            .map(|(key, _)| key)
+    }
+
+    /// Returns the key that a look is made with.
+    pub(super) fn look_key(&self, keys: &[Option<Hold>], now: Instant) -> Option<usize> {
+        (0..keys.len()).min_by_key(|&key| self.key_held(key, keys, now).map(|held| held.look_from))
+    }
+
+    /// Returns what keeps the target from being asked with any key.
+    pub(super) fn held(&self, keys: &[Option<Hold>], now: Instant) -> Option<Held> {
+        let keys: Option<Vec<Held>> = (0..keys.len()).map(|key| self.key_held(key, keys, now)).collect();
+        let keys = keys.and_then(|keys| keys.into_iter().reduce(Held::or));
+        let target = standing(self.hold.as_ref(), now);
+        target.map(|held| held.and(keys)).or(keys)
+    }
+
+    pub(super) fn gates(&self, keys: &[Option<Hold>], offline: Option<Instant>, in_flight: u32, now: Instant) -> Gates {
+        let held = self.held(keys, now);
+        let (limit, verdict) = match held {
+            Some(Held { class: FailureClass::RateLimited, until, .. }) => (Some(until), None),
+            Some(Held { class, until, .. }) => (None, Some(Disabled::Verdict { class, until })),
+            None => (None, None),
+        };
+        let disabled = match self.hand {
+            Force::Off { until } if until.is_none_or(|until| until > now) => Some(Disabled::Operator { until }),
+            _ => verdict,
+        };
+        let overloaded = standing(self.breaker.hold(), now);
+        let look = held.map(|held| held.and(overloaded)).or(overloaded);
+        let breaker = match (self.breaker.state(), offline) {
+            // Without a network a probe would only prove that.
+            (BreakerState::Open { until }, Some(back)) => BreakerState::Open { until: until.max(back) },
+            (BreakerState::HalfOpen, Some(back)) => BreakerState::Open { until: back },
+            (state, _) => state,
+        };
+        Gates {
+            breaker,
+            probe_free: self.breaker.is_probe_free(now),
+            disabled,
+            forced_on: matches!(self.hand, Force::On { until } if until.is_none_or(|until| until > now)),
+            rate_limited_until: limit,
+            overloaded_until: overloaded.map(|held| held.until),
+            look_from: look.map(|held| held.look_from),
+            in_flight,
+            in_flight_max: self.options.in_flight_max,
+            // What was learnt with a network says nothing without one.
+            answers: offline.is_none() && self.health.answers(now),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A hold: a provider's word that a key or a target is out, and until when.
+//!
+//! ```text
+//!                        until                    an answer
+//!   (nothing) ──word──▶ stands ──────▶ is checked ─────────▶ (nothing)
+//!                 ▲      │  ▲ │            │                     ▲
+//!                 │      └──┘ └── a look answered, or lifted ────┤
+//!                 │   a later word         └──── the same word ──┘ again
+//! ```
+//!
+//! In flow words and looks, out flows until when it holds. While it stands nothing is admitted, but for a look: one
+//! call that has nobody else to ask. A time that was told is believed for an hour before it is doubted; one that is our own
+//! guess, for a minute. It knows neither keys nor targets.
+
+use std::time::{Duration, Instant};
+
+use rand::{Rng, RngExt};
+
+use crate::words::FailureClass;
+
+/// A guess is looked at after this, and then twice as long after each look that was in vain.
+const LOOK_AFTER: Duration = Duration::from_secs(60);
+/// A time that was told is looked at this seldom, and a guess never seldomer: 24 vain requests a day are bearable.
+const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How long somebody who checks what has run out goes alone, where others need not.
+const CHECK_MAX: Duration = Duration::from_secs(60);
+/// What is added to a wait at most, as a part of it and in all, so that not everybody comes back at once: times are kept
+/// to the minute.
+const SCATTER: f64 = 0.1;
+const SCATTER_MAX: Duration = Duration::from_secs(5);
+
+/// A word that something is out, until it is checked again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hold {
+    /// Why.
+    pub class: FailureClass,
+    /// Since when it has not been seen to work.
+    pub since: Instant,
+    /// Until when nothing is admitted.
+    pub until: Instant,
+    /// When the last word came.
+    said: Instant,
+    /// Until when it holds by the provider's own word; `None` where that is our guess.
+    told: Option<Instant>,
+    /// By what part of the wait it is longer than that.
+    scatter: f64,
+    /// When somebody was last let through, and how often.
+    looked: Instant,
+    looks: u32,
+}
+
+impl Hold {
+    /// Returns a hold of so long by our own guess.
+    pub fn guessed(class: FailureClass, wait: Duration, now: Instant) -> Self {
+        Self { class, since: now, until: now + wait, said: now, told: None, scatter: 0.0, looked: now, looks: 0 }
+    }
+
+    /// Returns a hold until a time that a provider told: a little longer, and no longer than `wait_max`. `None` where
+    /// the word lies in the past.
+    pub fn told(
+        class: FailureClass,
+        told: Instant,
+        wait_max: Duration,
+        now: Instant,
+        rng: &mut impl Rng,
+    ) -> Option<Self> {
+        let scatter = rng.random_range(0.0..=SCATTER);
+        let mut hold = Self { told: Some(told), scatter, ..Self::guessed(class, Duration::ZERO, now) };
+        hold.retune(wait_max);
+        hold.stands(now).then_some(hold)
+    }
+
+    /// Takes in a word; tells whether it is news. A shorter word never shortens a longer one, unless it answers a look:
+    /// then it is what the provider says now.
+    pub fn pass(slot: &mut Option<Self>, word: Self, answers_look: bool, now: Instant) -> bool {
+        let Some(known) = *slot else {
+            *slot = Some(word);
+            return true;
+        };
+        if answers_look || !known.stands(now) || known.until < word.until {
+            let Self { since, looked, looks, .. } = known;
+            *slot = Some(Self { since, looked: if looks == 0 { word.looked } else { looked }, looks, ..word });
+        }
+        !known.stands(now)
+    }
+
+    /// Tells whether nothing is admitted.
+    pub fn stands(&self, now: Instant) -> bool {
+        self.until > now
+    }
+
+    /// Returns from when on somebody who has nobody else to ask may be let through.
+    pub fn look_from(&self) -> Instant {
+        let wait = match self.told {
+            Some(_) => LOOK_EVERY,
+            None => LOOK_AFTER.saturating_mul(1 << self.looks.min(16)).min(LOOK_EVERY),
+        };
+        self.looked + wait
+    }
+
+    /// Notes that somebody was let through.
+    pub fn look(&mut self, now: Instant) {
+        (self.looked, self.looks) = (now, self.looks.saturating_add(1));
+    }
+
+    /// Tells whether somebody is just finding out whether it still is so.
+    pub fn is_checked(&self, now: Instant) -> bool {
+        self.looks > 0 && now < self.looked + CHECK_MAX
+    }
+
+    /// Holds no longer than an operator now says that a provider's word is honoured.
+    pub fn retune(&mut self, wait_max: Duration) {
+        if let Some(told) = self.told {
+            let wait = told.saturating_duration_since(self.said).min(wait_max);
+            self.until = self.said + wait + wait.mul_f64(self.scatter).min(SCATTER_MAX);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    const CLASS: FailureClass = FailureClass::RateLimited;
+
+    fn told(wait: Duration, wait_max: Duration, now: Instant) -> Option<Hold> {
+        Hold::told(CLASS, now + wait, wait_max, now, &mut StdRng::seed_from_u64(7))
+    }
+
+    #[test]
+    fn a_retry_after_gets_up_to_a_tenth_more_and_never_more_than_5_s() {
+        let now = Instant::now();
+        let mut rng = StdRng::seed_from_u64(1);
+        for seconds in [1, 10, 60, 3_600, 24 * 3_600, 365 * 24 * 3_600_u64] {
+            let wait = Duration::from_secs(seconds);
+            for _ in 0..50 {
+                let hold = Hold::told(CLASS, now + wait, DAY, now, &mut rng).expect("it lies ahead");
+                let (least, more) = (wait.min(DAY), (wait.min(DAY) / 10).min(SCATTER_MAX));
+                assert!((least..=least + more).contains(&(hold.until - now)), "{wait:?}: {:?}", hold.until - now);
+            }
+        }
+        assert_eq!(told(Duration::ZERO, DAY, now), None);
+        assert_eq!(told(MINUTE, Duration::ZERO, now), None, "an operator may honour none");
+        assert_eq!(Hold::told(CLASS, now, DAY, now + MINUTE, &mut rng), None, "in the past");
+    }
+
+    #[test]
+    fn a_hold_is_looked_at_ever_more_seldom_a_guess_after_a_minute_and_what_was_told_after_an_hour() {
+        let now = Instant::now();
+        for (mut hold, minutes) in [
+            (Hold::guessed(CLASS, DAY, now), [1, 3, 7, 15, 31, 63, 123, 183]),
+            (told(DAY, DAY, now).expect("it lies ahead"), [60, 120, 180, 240, 300, 360, 420, 480]),
+        ] {
+            for minutes in minutes {
+                let at = now + minutes * MINUTE;
+                assert_eq!(hold.look_from(), at);
+                hold.look(at);
+                // The same again, which is no news.
+                let mut slot = Some(hold);
+                let again = match hold.told {
+                    Some(_) => told(DAY, DAY, at).expect("it lies ahead"),
+                    None => Hold::guessed(CLASS, DAY, at),
+                };
+                assert!(!Hold::pass(&mut slot, again, true, at));
+                hold = slot.expect("it stands");
+                assert_eq!(hold.since, now);
+            }
+        }
+    }
+
+    #[test]
+    fn a_shorter_word_counts_where_it_answers_a_look_and_nowhere_else() {
+        let now = Instant::now();
+        let mut slot = told(DAY, DAY, now);
+        let short = Hold::guessed(CLASS, MINUTE, now);
+        assert!(!Hold::pass(&mut slot, short, false, now));
+        assert!(slot.is_some_and(|hold| hold.until >= now + DAY));
+        assert!(!Hold::pass(&mut slot, short, true, now));
+        assert_eq!(slot.map(|hold| hold.until), Some(now + MINUTE));
+        assert!(Hold::pass(&mut slot, short, false, now + MINUTE), "what has run out is news again");
+    }
+
+    #[test]
+    fn what_is_honoured_of_a_word_can_be_shortened_and_lengthened_again_and_a_guess_stays() {
+        let now = Instant::now();
+        let mut hold = told(DAY, DAY, now).expect("it lies ahead");
+        for wait_max in [MINUTE, DAY, 60 * MINUTE, 2 * DAY] {
+            hold.retune(wait_max);
+            let (least, most) = (wait_max.min(DAY), wait_max.min(DAY) + SCATTER_MAX);
+            assert!((least..=most).contains(&(hold.until - now)), "{wait_max:?}");
+        }
+        let mut guess = Hold::guessed(CLASS, 10 * MINUTE, now);
+        guess.retune(MINUTE);
+        assert_eq!(guess.until, now + 10 * MINUTE);
+    }
+}
