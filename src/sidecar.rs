@@ -15,11 +15,14 @@ mod log;
 mod metrics;
 mod patience;
 mod record;
+mod refusals;
 mod service;
 mod settings;
+mod visitor;
 mod wishes;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +33,7 @@ use tokio::task::JoinSet;
 use crate::runtime::{Runtime, StartError};
 use crate::words::ConfigError;
 
+use access::Access;
 use listen::Listening;
 use service::{Current, Door, State};
 
@@ -59,6 +63,7 @@ impl Sidecar {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let targets = settings.check()?;
         let tls = settings.server.tls.as_ref().map(listen::acceptor).transpose()?;
+        let is_tls = tls.is_some();
         let listener = listen::bind("server.listen", settings.server.listen).await?;
         let admin = match settings.server.admin {
             Some(address) => Some(listen::bind("server.admin", address).await?),
@@ -68,7 +73,7 @@ impl Sidecar {
         let connections_max = u32::try_from(settings.server.connections_max).unwrap_or(u32::MAX >> 3);
         let (stopping, stop) = watch::channel(false);
         let mut sidecar = Self {
-            state: Arc::new(State::new(runtime, Current::new(&settings, &targets))),
+            state: Arc::new(State::new(runtime, Current::new(&settings, &targets, &Access::default()), tls)),
             address: local(&listener)?,
             admin: admin.as_ref().map(local).transpose()?,
             stopping,
@@ -80,14 +85,14 @@ impl Sidecar {
         let clients = Listening {
             state: sidecar.state.clone(),
             door,
-            tls,
+            tls: is_tls,
             connections: sidecar.connections.clone(),
             stopping: stop,
         };
         if let Some(admin) = admin {
             let operators = Listening {
                 door: Door::Admin,
-                tls: None,
+                tls: false,
                 connections: Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX)),
                 ..clients.clone()
             };
@@ -117,16 +122,40 @@ impl Sidecar {
         &self.state.runtime
     }
 
-    /// Takes up new settings without dropping a call: providers, routes, keys and times. Addresses, TLS and the number of
-    /// connections stay as they were.
+    /// Takes up new settings without dropping a call: providers, routes, keys, times and certificates. Addresses, the number
+    /// of connections and whether TLS is spoken stay as they were, and the log says which of them would change.
     ///
     /// # Errors
-    /// If a field is not right: everything stays as it was.
-    pub async fn reload(&self, settings: Settings) -> Result<(), StartError> {
+    /// If a field is not right, by itself or on the sockets that are bound: everything stays as it was.
+    pub async fn reload(&self, mut settings: Settings) -> Result<(), StartError> {
         let targets = settings.check()?;
+        let current = self.state.current();
+        let waiting = settings.server.needs_a_start(&current.server);
+        settings.server = settings.server.on_the_sockets_of(&current.server)?;
+        let tls = settings.server.tls.as_ref().map(listen::acceptor).transpose()?;
         self.state.runtime.reconfigure(settings.runtime.clone()).await?;
-        self.state.replace(Current::new(&settings, &targets));
+        self.state.replace(Current::new(&settings, &targets, &current.access), tls);
+        for field in waiting {
+            tracing::warn!(field, "what the configuration says of it now holds from the next start on");
+        }
         Ok(())
+    }
+
+    /// Takes the certificate and its key anew, where there are any; who is connected keeps the old ones.
+    ///
+    /// # Errors
+    /// If they cannot be read, or do not go together: the old ones stay.
+    pub fn renew_certificate(&self) -> Result<(), ConfigError> {
+        if let Some(tls) = &self.state.current().server.tls {
+            self.state.renew(listen::acceptor(tls)?);
+        }
+        Ok(())
+    }
+
+    /// Returns the files of the certificate and its key, where there are any.
+    pub fn certificate_files(&self) -> Vec<PathBuf> {
+        let current = self.state.current();
+        current.server.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]).collect()
     }
 
     /// Accepts nothing more, waits until calls in flight have ended or the time is over, then stops. Returns how many

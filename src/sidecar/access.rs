@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
@@ -23,9 +23,12 @@ pub struct ClientKey {
     /// The routes it may ask for; all where absent.
     #[serde(default)]
     pub routes: Vec<String>,
-    /// The most requests a minute, of which a sixth may come at once; no limit where absent.
+    /// The most requests a minute, 1 or more, of which a sixth may come at once; no limit where absent.
     #[serde(default)]
     pub requests_per_minute: Option<u32>,
+    /// Whether it is an operator's: it opens health, metrics and explanations, and makes no calls.
+    #[serde(default)]
+    pub operator: bool,
 }
 
 /// A key's SHA-256.
@@ -82,6 +85,7 @@ pub(super) struct Client {
     pub(super) name: String,
     routes: Vec<String>,
     limit: Option<Limit>,
+    operator: bool,
 }
 
 /// Why somebody may not.
@@ -94,13 +98,28 @@ pub(super) enum Denied {
 }
 
 impl Access {
-    pub(super) fn new(keys: &[ClientKey]) -> Self {
+    /// Takes keys. What a client has used of its limit stays used when they are taken anew.
+    pub(super) fn new(keys: &[ClientKey], before: &Self) -> Self {
         let client = |key: &ClientKey| Client {
             name: key.name.clone(),
             routes: key.routes.clone(),
-            limit: key.requests_per_minute.map(Limit::new),
+            operator: key.operator,
+            limit: key.requests_per_minute.map(|per_minute| {
+                let known = before.clients.get(&key.sha256).and_then(|client| client.limit.as_ref());
+                Limit::new(per_minute, known.map(|limit| limit.due.clone()).unwrap_or_default())
+            }),
         };
         Self { clients: keys.iter().map(|key| (key.sha256, client(key))).collect() }
+    }
+
+    /// Tells whether callers are asked for a key.
+    pub(super) fn asks(&self) -> bool {
+        self.clients.values().any(|client| !client.operator)
+    }
+
+    /// Tells whether operators are.
+    pub(super) fn asks_operators(&self) -> bool {
+        !self.clients.is_empty()
     }
 
     /// Tells who calls: nobody in particular where no keys are configured.
@@ -110,13 +129,19 @@ impl Access {
         query: Option<&str>,
         now: Instant,
     ) -> Result<Option<&Client>, Denied> {
-        if self.clients.is_empty() {
-            return Ok(None);
-        }
-        let client =
-            presented(headers, query).and_then(|key| self.clients.get(&Hash::of(key))).ok_or(Denied::Unknown)?;
+        if self.asks() { self.find(false, headers, query, now).map(Some) } else { Ok(None) }
+    }
+
+    /// Tells whether an operator asks; where nobody has a key, whoever gets here is one.
+    pub(super) fn admit_operator(&self, headers: &HeaderMap, query: Option<&str>, now: Instant) -> Result<(), Denied> {
+        if self.asks_operators() { self.find(true, headers, query, now).map(drop) } else { Ok(()) }
+    }
+
+    fn find(&self, operator: bool, headers: &HeaderMap, query: Option<&str>, now: Instant) -> Result<&Client, Denied> {
+        let known = presented(headers, query).and_then(|key| self.clients.get(&Hash::of(key)));
+        let client = known.filter(|client| client.operator == operator).ok_or(Denied::Unknown)?;
         match client.limit.as_ref().map_or(Ok(()), |limit| limit.admit(now)) {
-            Ok(()) => Ok(Some(client)),
+            Ok(()) => Ok(client),
             Err(wait) => Err(Denied::TooMany(wait)),
         }
     }
@@ -146,13 +171,13 @@ struct Limit {
     interval: Duration,
     /// How far ahead of its time a request may come: a sixth of a minute's requests at once.
     burst: Duration,
-    due: Mutex<Option<Instant>>,
+    due: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Limit {
-    fn new(per_minute: u32) -> Self {
+    fn new(per_minute: u32, due: Arc<Mutex<Option<Instant>>>) -> Self {
         let interval = Duration::from_secs(60) / per_minute.max(1);
-        Self { interval, burst: Duration::from_secs(10).saturating_sub(interval), due: Mutex::new(None) }
+        Self { interval, burst: Duration::from_secs(10).saturating_sub(interval), due }
     }
 
     fn admit(&self, now: Instant) -> Result<(), Duration> {
@@ -172,7 +197,12 @@ mod tests {
     use super::*;
 
     fn key(name: &str, secret: &str) -> ClientKey {
-        ClientKey { name: name.into(), sha256: Hash::of(secret), routes: Vec::new(), requests_per_minute: None }
+        let (sha256, routes, requests_per_minute) = (Hash::of(secret), Vec::new(), None);
+        ClientKey { name: name.into(), sha256, routes, requests_per_minute, operator: false }
+    }
+
+    fn access(keys: &[ClientKey]) -> Access {
+        Access::new(keys, &Access::default())
     }
 
     fn with(name: &'static str, value: &str) -> HeaderMap {
@@ -181,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_client_is_known_by_its_key_however_its_dialect_sends_it() {
-        let access = Access::new(&[key("team", "k-1"), key("other", "k-2")]);
+        let access = access(&[key("team", "k-1"), key("other", "k-2")]);
         let now = Instant::now();
         for headers in [with("authorization", "Bearer k-1"), with("x-api-key", "k-1"), with("x-goog-api-key", "k-1")] {
             let client = access.admit(&headers, None, now).expect("admitted").expect("a client");
@@ -202,17 +232,39 @@ mod tests {
     #[test]
     fn a_limit_lets_a_sixth_come_at_once_and_then_says_when_to_come_back() {
         let limited = ClientKey { requests_per_minute: Some(60), ..key("a", "k") };
-        let (access, headers) = (Access::new(&[limited]), with("x-api-key", "k"));
+        let (access, headers) = (access(std::slice::from_ref(&limited)), with("x-api-key", "k"));
         let start = Instant::now();
         let admitted = (0..60).take_while(|_| access.admit(&headers, None, start).is_ok()).count();
         assert_eq!(admitted, 10);
         assert_eq!(access.admit(&headers, None, start).err(), Some(Denied::TooMany(Duration::from_secs(1))));
-        assert!(access.admit(&headers, None, start + Duration::from_secs(1)).is_ok());
+        // What is used stays used when the keys are taken anew.
+        let again = Access::new(&[limited], &access);
+        assert_eq!(again.admit(&headers, None, start).err(), Some(Denied::TooMany(Duration::from_secs(1))));
+        assert!(again.admit(&headers, None, start + Duration::from_secs(1)).is_ok());
+        assert!(access.admit(&headers, None, start + Duration::from_secs(1)).is_err());
+    }
+
+    #[test]
+    fn an_operators_key_opens_what_is_for_operators_and_nothing_else() {
+        let operator = ClientKey { operator: true, ..key("ops", "o") };
+        let (team, ops, none) = (with("x-api-key", "k"), with("x-api-key", "o"), HeaderMap::new());
+        let now = Instant::now();
+        for (keys, callers, operators) in [
+            (&[][..], [true, true, true], [true, true, true]),
+            (&[key("team", "k")], [true, false, false], [false, false, false]),
+            (&[key("team", "k"), operator.clone()], [true, false, false], [false, true, false]),
+            (&[operator], [true, true, true], [false, true, false]),
+        ] {
+            let access = access(keys);
+            let who = [&team, &ops, &none];
+            assert_eq!(who.map(|headers| access.admit(headers, None, now).is_ok()), callers, "{keys:?}");
+            assert_eq!(who.map(|headers| access.admit_operator(headers, None, now).is_ok()), operators, "{keys:?}");
+        }
     }
 
     #[test]
     fn a_client_may_ask_for_its_routes_only() {
-        let access = Access::new(&[ClientKey { routes: vec!["smart".into()], ..key("a", "k") }]);
+        let access = access(&[ClientKey { routes: vec!["smart".into()], ..key("a", "k") }]);
         let headers = with("x-api-key", "k");
         let client = access.admit(&headers, None, Instant::now()).expect("admitted").expect("a client");
         assert!(client.may("smart") && !client.may("dear"));

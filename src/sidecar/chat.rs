@@ -9,14 +9,17 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
-use super::access::Client;
+use super::access::{Client, Hash};
 use super::body::{ReplyBody, Streaming};
 use super::record::Record;
+use super::refusals::Reason;
 use super::service::{Current, State, bytes};
 use super::settings::Streams;
 use super::wishes::Wishes;
-use crate::wire::serve::{self, Asked, AskedVectors, Face, Refusal, Refused, Writer};
-use crate::words::{AssistantPart, CallId, ChatRequest, EmbedRequest, Error, Finished, Reply, ReplyEvent, TargetId};
+use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Refusal, Refused, Writer};
+use crate::words::{
+    AssistantPart, CallId, ChatRequest, EmbedRequest, Error, Finished, NAME_BYTES_MAX, Reply, ReplyEvent, TargetId,
+};
 
 /// The one header of a caller that goes on, and to a provider of its dialect alone: without it fields of the body are
 /// refused there.
@@ -35,11 +38,11 @@ pub(super) async fn answer(
 ) -> Result<Response<ReplyBody>, Refusal> {
     let Asked { mut request, stream, form, .. } = asked;
     let face = form.face();
-    lead(current, client, face, &mut request.route)?;
+    lead(state, current, head, client, face, &mut request.route)?;
     let wishes = Wishes::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
     let Wishes { priority, deadline, session, labels, tags, rule, streams, in_request } = wishes;
-    let session = session.or_else(|| request.session.take());
+    let session = session.or_else(|| request.session.take()).map(in_short);
     request = ChatRequest { priority, rule, deadline, session, labels, tags, ..request };
     // What is meant for here goes to nobody else.
     request.original.take_if(|_| in_request);
@@ -76,7 +79,7 @@ pub(super) async fn embed(
 ) -> Result<Response<ReplyBody>, Refusal> {
     let AskedVectors { mut request, form } = asked;
     let (face, model) = (form.face(), request.route.clone());
-    lead(current, client, face, &mut request.route)?;
+    lead(state, current, head, client, face, &mut request.route)?;
     let wishes = Wishes::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
     let Wishes { priority, deadline, labels, tags, rule, .. } = wishes;
@@ -90,13 +93,31 @@ pub(super) async fn embed(
 }
 
 /// Finds the route a caller asks for, if it may.
-pub(super) fn lead(current: &Current, client: Option<&Client>, face: Face, route: &mut String) -> Result<(), Refusal> {
+pub(super) fn lead(
+    state: &State,
+    current: &Current,
+    head: &Parts,
+    client: Option<&Client>,
+    face: Face,
+    route: &mut String,
+) -> Result<(), Refusal> {
+    if route.len() > NAME_BYTES_MAX {
+        let problem = format!("is a name of {} bytes; {NAME_BYTES_MAX} are the most", route.len());
+        let bad = BadRequest { field: "model".to_owned(), problem };
+        return Err(serve::refuse(face, Refused::Request(&bad)));
+    }
     current.route(route);
     if client.is_none_or(|client| client.may(route)) {
         return Ok(());
     }
+    state.turn_away(Reason::Route, head);
     let problem = format!("there is no model `{route}`, or it is not for this key");
     Err(serve::refuse(face, Refused::NotFound(&problem)))
+}
+
+/// Returns a session's name or, where it is longer than what is remembered, its hash.
+fn in_short(session: String) -> String {
+    if session.len() > NAME_BYTES_MAX { Hash::of(&session).to_string() } else { session }
 }
 
 fn record(state: &Arc<State>, client: Option<&Client>, face: Face, route: &str, stream: bool) -> Record {

@@ -4,6 +4,7 @@
 //! whether that is to send or to take, nor accepts more connections than it was told to hold.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Listening {
     pub(super) state: Arc<State>,
     pub(super) door: Door,
-    pub(super) tls: Option<TlsAcceptor>,
+    /// Whether it speaks TLS.
+    pub(super) tls: bool,
     pub(super) connections: Arc<Semaphore>,
     /// Turns true when nothing new is to be accepted.
     pub(super) stopping: watch::Receiver<bool>,
@@ -52,9 +54,9 @@ impl Listening {
             };
             let Ok(permit) = permit else { return };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     #[expect(clippy::disallowed_methods, reason = "a connection holds no state that outlives it")]
-                    tokio::spawn(self.clone().serve(stream, permit));
+                    tokio::spawn(self.clone().serve(stream, peer, permit));
                 }
                 Err(error) => {
                     // One connection's own end, or a lack of sockets that others' ends will cure.
@@ -65,23 +67,24 @@ impl Listening {
         }
     }
 
-    async fn serve(self, stream: TcpStream, _permit: OwnedSemaphorePermit) {
+    async fn serve(self, stream: TcpStream, peer: SocketAddr, _permit: OwnedSemaphorePermit) {
         // Without it small writes wait 40 ms for the client's acknowledgement.
         let _ = stream.set_nodelay(true);
-        let Some(tls) = self.tls.clone() else { return self.speak(stream).await };
+        // A certificate that was renewed is for whoever connects from then on.
+        let Some(tls) = self.state.tls().filter(|_| self.tls) else { return self.speak(stream, peer).await };
         match tokio::time::timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.speak(stream).await,
+            Ok(Ok(stream)) => self.speak(stream, peer).await,
             Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
     }
 
-    async fn speak(mut self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    async fn speak(mut self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
         let (state, door) = (self.state, self.door);
         let current = state.current();
         let (head_timeout, write_timeout) = (current.server.head_timeout, current.server.write_timeout);
         drop(current);
-        let service = service_fn(move |request| answer(state.clone(), door, request));
+        let service = service_fn(move |request| answer(state.clone(), door, peer, request));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(head_timeout)
@@ -125,7 +128,7 @@ pub(super) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, ConfigError> {
 }
 
 /// Binds an address; says which, where it cannot.
-pub(super) async fn bind(field: &str, address: std::net::SocketAddr) -> Result<TcpListener, ConfigError> {
+pub(super) async fn bind(field: &str, address: SocketAddr) -> Result<TcpListener, ConfigError> {
     let problem = |error: io::Error| {
         let remedy = match error.kind() {
             io::ErrorKind::AddrInUse => "; something listens there already: choose another with --listen",

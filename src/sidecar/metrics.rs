@@ -17,6 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::log::Log;
+use super::refusals::Refusals;
 use crate::policy::ledger::Totals;
 use crate::runtime::HealthSnapshot;
 use crate::words::{AttemptRecord, TargetId};
@@ -63,6 +64,11 @@ struct AttemptLabels {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    reason: &'static str,
+}
+
 #[expect(clippy::struct_field_names, reason = "these are the convention's names")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TokenLabels {
@@ -98,6 +104,7 @@ pub(super) struct Metrics {
     calls_in_flight: Gauge,
     log: OnceLock<Log>,
     log_lines_lost: Counter,
+    refusals: Family<RefusalLabels, Counter>,
 }
 
 impl Metrics {
@@ -120,6 +127,7 @@ impl Metrics {
             calls_in_flight: Gauge::default(),
             log: OnceLock::new(),
             log_lines_lost: Counter::default(),
+            refusals: Family::default(),
         };
         let mut registry = Registry::default();
         registry.register("standin_calls", "Calls that ended, by route, dialect and outcome", metrics.calls.clone());
@@ -148,6 +156,8 @@ impl Metrics {
         registry.register("standin_calls_in_flight", "Calls in flight", metrics.calls_in_flight.clone());
         let lost = "Lines of the log that nobody took in time";
         registry.register("standin_log_lines_lost", lost, metrics.log_lines_lost.clone());
+        let refusals = "Requests turned away before anybody asked what they want";
+        registry.register("standin_refusals", refusals, metrics.refusals.clone());
         Self { registry, ..metrics }
     }
 
@@ -181,7 +191,7 @@ impl Metrics {
 
     /// Returns everything as text, with what the runtime publishes now, and what its ledger holds of every attempt, also of
     /// those whose caller had left before they ended.
-    pub(super) fn render(&self, health: &HealthSnapshot, totals: &[(TargetId, Totals)]) -> String {
+    pub(super) fn render(&self, health: &HealthSnapshot, totals: &[(TargetId, Totals)], refusals: &Refusals) -> String {
         let _alone = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
         self.breaker.clear();
         self.in_flight.clear();
@@ -204,6 +214,10 @@ impl Metrics {
                 self.tokens.get_or_create(&labels).inc_by(tokens);
             }
             self.cost.get_or_create(&labels(target)).inc_by(totals.cost_usd);
+        }
+        for (reason, count) in refusals.counts() {
+            let counter = self.refusals.get_or_create(&RefusalLabels { reason });
+            counter.inc_by(count.saturating_sub(counter.get()));
         }
         let lost = self.log.get().map_or(0, Log::lost);
         self.log_lines_lost.inc_by(lost.saturating_sub(self.log_lines_lost.get()));

@@ -4,6 +4,7 @@
 //! and a caller's own key never goes past this room.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::json;
+use tokio_rustls::TlsAcceptor;
 
 use super::access::{Access, Client, Denied};
 use super::admin;
@@ -21,7 +23,9 @@ use super::body::ReplyBody;
 use super::chat;
 use super::endpoint::Endpoint;
 use super::metrics::Metrics;
+use super::refusals::{Reason, Refusals};
 use super::settings::{ServerConfig, Settings};
+use super::visitor::{self, Stranger};
 use crate::runtime::Runtime;
 use crate::wire::serve::{self, BadRequest, Face, Listing, Refusal, Refused};
 use crate::words::{ChatRequest, Error, Price, TargetId};
@@ -30,7 +34,10 @@ use crate::words::{ChatRequest, Error, Price, TargetId};
 pub(super) struct State {
     pub(super) runtime: Runtime,
     pub(super) metrics: Metrics,
+    pub(super) refusals: Refusals,
     current: RwLock<Arc<Current>>,
+    /// What speaks TLS with whoever connects now.
+    tls: RwLock<Option<TlsAcceptor>>,
 }
 
 /// What a reload replaces.
@@ -43,13 +50,13 @@ pub(super) struct Current {
 
 impl Current {
     /// Takes settings that were checked, and the targets that this found.
-    pub(super) fn new(settings: &Settings, targets: &[(TargetId, Option<Price>)]) -> Self {
+    pub(super) fn new(settings: &Settings, targets: &[(TargetId, Option<Price>)], before: &Access) -> Self {
         let routes = settings.runtime.routes.keys().map(|name| listing(name, "standin"));
         let aliases = settings.runtime.aliases.keys().map(|name| listing(name, "standin"));
         let targets = targets.iter().map(|(target, _)| listing(&target.to_string(), &target.provider));
         Self {
             server: settings.server.clone(),
-            access: Access::new(&settings.server.keys),
+            access: Access::new(&settings.server.keys, before),
             models: routes.chain(aliases).chain(targets).collect(),
         }
     }
@@ -73,17 +80,41 @@ fn listing(id: &str, owner: &str) -> Listing {
 }
 
 impl State {
-    pub(super) fn new(runtime: Runtime, current: Current) -> Self {
-        Self { runtime, metrics: Metrics::new(), current: RwLock::new(Arc::new(current)) }
+    pub(super) fn new(runtime: Runtime, current: Current, tls: Option<TlsAcceptor>) -> Self {
+        let (metrics, refusals) = (Metrics::new(), Refusals::default());
+        Self { runtime, metrics, refusals, current: RwLock::new(Arc::new(current)), tls: RwLock::new(tls) }
     }
 
     pub(super) fn current(&self) -> Arc<Current> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn replace(&self, current: Current) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(current);
+    pub(super) fn tls(&self) -> Option<TlsAcceptor> {
+        self.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    pub(super) fn replace(&self, current: Current, tls: Option<TlsAcceptor>) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(current);
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+    }
+
+    pub(super) fn renew(&self, tls: TlsAcceptor) {
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(tls);
+    }
+
+    /// Notes that somebody is turned away.
+    pub(super) fn turn_away(&self, reason: Reason, head: &Parts) {
+        self.refusals.note(reason, head.extensions.get::<Peer>().map(|Peer(peer)| *peer), now());
+    }
+}
+
+/// Who sent a request, as far as its socket knows.
+#[derive(Clone, Copy)]
+struct Peer(SocketAddr);
+
+#[expect(clippy::disallowed_methods, reason = "limits are counted by the clock")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// Which endpoints a listener has.
@@ -97,49 +128,133 @@ pub(super) enum Door {
     Both,
 }
 
-/// Answers one request.
+/// Answers one request, whoever sent it.
 pub(super) async fn answer(
     state: Arc<State>,
     door: Door,
+    peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Infallible> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    head.extensions.insert(Peer(peer));
     let endpoint = Endpoint::of(&head.method, head.uri.path(), &head.headers);
+    // Whoever watches over a process asks by any name, and learns nothing.
+    if matches!(endpoint, Endpoint::Live | Endpoint::Ready | Endpoint::Root) {
+        return Ok(serve(&state, door, &head, endpoint, body).await);
+    }
+    let current = state.current();
+    let strict = endpoint.is_admin() || !current.access.asks();
+    let leave = match visitor::look(&current.server, strict, &head) {
+        Ok(leave) => leave,
+        Err(stranger) => return Ok(turn_away(&state, &head, &stranger)),
+    };
+    drop(current);
+    if visitor::is_preflight(&head) {
+        let mut response = bytes(StatusCode::NO_CONTENT, "text/plain", Bytes::new());
+        response.headers_mut().clear();
+        leave.tell_before(&head.headers, response.headers_mut());
+        return Ok(response);
+    }
+    let mut response = serve(&state, door, &head, endpoint, body).await;
+    leave.tell(response.headers_mut());
+    Ok(response)
+}
+
+/// Says to a web page, or to whoever looks like one, what would have to be configured.
+fn turn_away(state: &State, head: &Parts, stranger: &Stranger) -> Response<ReplyBody> {
+    let face = face_of(head.uri.path());
+    let (reason, refusal) = match stranger {
+        Stranger::NoHost => {
+            let bad = BadRequest { field: "host".into(), problem: "must be there, and once".into() };
+            (Reason::Host, serve::refuse(face, Refused::Request(&bad)))
+        }
+        Stranger::Host(host) => {
+            let what = format!("this is not `{host}`: ask by its address, or put the name into `server.hosts`");
+            (Reason::Host, serve::refuse(face, Refused::Forbidden(&what)))
+        }
+        Stranger::Page(page) => {
+            let what = format!("web pages of `{page}` may not ask here: see `server.allow_origins`");
+            (Reason::Page, serve::refuse(face, Refused::Forbidden(&what)))
+        }
+    };
+    state.turn_away(reason, head);
+    refuse(refusal)
+}
+
+/// Answers a request that may be asked.
+async fn serve(
+    state: &Arc<State>,
+    door: Door,
+    head: &Parts,
+    endpoint: Endpoint,
+    body: Incoming,
+) -> Response<ReplyBody> {
     let allowed = match endpoint {
         Endpoint::Live | Endpoint::Ready | Endpoint::Root => true,
         ref endpoint if endpoint.is_admin() => door != Door::Clients,
         _ => door != Door::Admin,
     };
-    let response = match endpoint {
-        _ if !allowed => nothing(&head, face_of(head.uri.path())),
+    if !allowed {
+        return nothing(state, head);
+    }
+    if endpoint.is_admin()
+        && let Err(denied) = operator(state, head)
+    {
+        return denied;
+    }
+    match endpoint {
         Endpoint::Chat { face, model, stream } => {
-            converse(&state, &head, body, face, model.as_deref(), stream).await.unwrap_or_else(refuse)
+            converse(state, head, body, face, model.as_deref(), stream).await.unwrap_or_else(refuse)
         }
         Endpoint::Embed { face, model } => {
-            embed(&state, &head, body, face, model.as_deref()).await.unwrap_or_else(refuse)
+            embed(state, head, body, face, model.as_deref()).await.unwrap_or_else(refuse)
         }
         Endpoint::CountTokens { face, model } => {
-            count(&state, &head, body, face, model.as_deref()).await.unwrap_or_else(refuse)
+            count(state, head, body, face, model.as_deref()).await.unwrap_or_else(refuse)
         }
-        Endpoint::Models { face, one } => models(&state, &head, face, one.as_deref()).unwrap_or_else(refuse),
+        Endpoint::Models { face, one } => models(state, head, face, one.as_deref()).unwrap_or_else(refuse),
         Endpoint::Health => json_response(StatusCode::OK, &admin::health(&state.runtime.health())),
         Endpoint::Ready if admin::is_ready(&state.runtime.health()) => plain(StatusCode::OK, "ready\n"),
         Endpoint::Ready => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         Endpoint::Live | Endpoint::Root => plain(StatusCode::OK, "standin\n"),
         Endpoint::Metrics => {
-            plain(StatusCode::OK, state.metrics.render(&state.runtime.health(), &state.runtime.totals()))
+            let (health, totals) = (state.runtime.health(), state.runtime.totals());
+            plain(StatusCode::OK, state.metrics.render(&health, &totals, &state.refusals))
         }
-        Endpoint::Explain { route } => explain(&state, route).await,
+        Endpoint::Explain { route } => explain(state, route).await,
         Endpoint::WrongMethod { allow } => {
             let what = format!("{} takes {allow}, not {}", head.uri.path(), head.method);
             let mut response = refuse(serve::refuse(face_of(head.uri.path()), Refused::WrongMethod(&what)));
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
             response
         }
-        Endpoint::Unknown => nothing(&head, face_of(head.uri.path())),
-    };
-    Ok(response)
+        Endpoint::Unknown => nothing(state, head),
+    }
 }
+
+/// Lets an operator in, or says why not. Without keys whoever gets here is one, but for whom a proxy brings along.
+fn operator(state: &State, head: &Parts) -> Result<(), Response<ReplyBody>> {
+    let current = state.current();
+    let is_brought = || PROXIED.into_iter().any(|name| head.headers.contains_key(name));
+    let admitted = match current.access.admit_operator(&head.headers, head.uri.query(), now()) {
+        Ok(()) if !current.access.asks_operators() && is_brought() => Err(Denied::Unknown),
+        admitted => admitted,
+    };
+    admitted.map_err(|denied| {
+        let (reason, status, what) = match denied {
+            Denied::Unknown => {
+                let what = "this needs an operator's key: one of `server.keys` with `operator = true`";
+                (Reason::Key, StatusCode::UNAUTHORIZED, what)
+            }
+            Denied::TooMany(_) => (Reason::Limit, StatusCode::TOO_MANY_REQUESTS, "too many requests with this key"),
+        };
+        state.turn_away(reason, head);
+        json_response(status, &json!({"error": what}))
+    })
+}
+
+/// What proxies say of whom they bring along.
+const PROXIED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
 
 /// Answers in words.
 async fn converse(
@@ -151,7 +266,7 @@ async fn converse(
     stream: bool,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let current = state.current();
-    let (client, body) = enter(&current, head, body, face).await?;
+    let (client, body) = enter(state, &current, head, body, face).await?;
     let asked = serve::read(face, model, stream, &body).map_err(|bad| misread(face, &bad))?;
     chat::answer(state, &current, head, client, asked).await
 }
@@ -165,19 +280,25 @@ async fn embed(
     model: Option<&str>,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let current = state.current();
-    let (client, body) = enter(&current, head, body, face).await?;
+    let (client, body) = enter(state, &current, head, body, face).await?;
     let asked = serve::read_embed(face, model, &body).map_err(|bad| misread(face, &bad))?;
     chat::embed(state, &current, head, client, asked).await
 }
 
 /// Lets a caller in and takes what it says.
 async fn enter<'c>(
+    state: &State,
     current: &'c Current,
     head: &Parts,
     body: Incoming,
     face: Face,
 ) -> Result<(Option<&'c Client>, Bytes), Refusal> {
-    let client = admitted(current, head, face)?;
+    let client = admitted(state, current, head, face)?;
+    if let Some(kind) = visitor::other_content(&head.headers) {
+        state.turn_away(Reason::Content, head);
+        let what = format!("bodies are read as JSON, not as `{kind}`: send it with content-type: application/json");
+        return Err(serve::refuse(face, Refused::Encoded(&what)));
+    }
     if let Some(encoding) = head.headers.get(CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
         let what = format!("bodies are read as they are, not in {encoding:?}: send it without content-encoding");
         return Err(serve::refuse(face, Refused::Encoded(&what)));
@@ -191,12 +312,14 @@ fn misread(face: Face, bad: &BadRequest) -> Refusal {
 }
 
 /// Lets a caller in, or says in its dialect why not.
-fn admitted<'c>(current: &'c Current, head: &Parts, face: Face) -> Result<Option<&'c Client>, Refusal> {
-    #[expect(clippy::disallowed_methods, reason = "limits are counted by the clock")]
-    let now = Instant::now();
-    current.access.admit(&head.headers, head.uri.query(), now).map_err(|denied| match denied {
-        Denied::Unknown => serve::refuse(face, Refused::Unauthorised),
-        Denied::TooMany(wait) => serve::refuse(face, Refused::TooMany(wait)),
+fn admitted<'c>(state: &State, current: &'c Current, head: &Parts, face: Face) -> Result<Option<&'c Client>, Refusal> {
+    current.access.admit(&head.headers, head.uri.query(), now()).map_err(|denied| {
+        let (reason, refused) = match denied {
+            Denied::Unknown => (Reason::Key, Refused::Unauthorised),
+            Denied::TooMany(wait) => (Reason::Limit, Refused::TooMany(wait)),
+        };
+        state.turn_away(reason, head);
+        serve::refuse(face, refused)
     })
 }
 
@@ -215,7 +338,7 @@ async fn read(body: Incoming, server: &ServerConfig, face: Face) -> Result<Bytes
 
 fn models(state: &State, head: &Parts, face: Face, one: Option<&str>) -> Result<Response<ReplyBody>, Refusal> {
     let current = state.current();
-    let client = admitted(&current, head, face)?;
+    let client = admitted(state, &current, head, face)?;
     let mut known = current.models.iter().filter(|listing| client.is_none_or(|client| client.may(&listing.id)));
     let body = match one {
         None => serve::models(face, &known.cloned().collect::<Vec<_>>()),
@@ -235,9 +358,9 @@ async fn count(
     model: Option<&str>,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let current = state.current();
-    let (client, body) = enter(&current, head, body, face).await?;
+    let (client, body) = enter(state, &current, head, body, face).await?;
     let mut request = serve::read(face, model, false, &body).map_err(|bad| misread(face, &bad))?.request;
-    chat::lead(&current, client, face, &mut request.route)?;
+    chat::lead(state, &current, head, client, face, &mut request.route)?;
     let tokens = state.runtime.estimate_tokens(request).map_err(|error| serve::refuse(face, Refused::Call(&error)))?;
     Ok(bytes(StatusCode::OK, "application/json", serve::count_tokens(face, tokens).into()))
 }
@@ -262,13 +385,14 @@ fn face_of(path: &str) -> Face {
     }
 }
 
-fn nothing(head: &Parts, face: Face) -> Response<ReplyBody> {
+fn nothing(state: &State, head: &Parts) -> Response<ReplyBody> {
+    state.turn_away(Reason::Address, head);
     let (method, path) = (&head.method, head.uri.path());
     // What older clients look for.
     let instead =
         if path.ends_with("/completions") { "; conversations are answered at /v1/chat/completions" } else { "" };
     let what = format!("there is nothing at {method} {path}{instead}");
-    refuse(serve::refuse(face, Refused::Nowhere(&what)))
+    refuse(serve::refuse(face_of(path), Refused::Nowhere(&what)))
 }
 
 /// Makes a refusal a response.

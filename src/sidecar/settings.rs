@@ -12,6 +12,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::access::ClientKey;
+use super::listen::acceptor;
 use crate::config::{Config, distance};
 use crate::words::{ConfigError, Price, TargetId};
 
@@ -37,6 +38,10 @@ pub struct ServerConfig {
     pub tls: Option<TlsConfig>,
     /// Who may call. Empty asks nobody for a key, on loopback only.
     pub keys: Vec<ClientKey>,
+    /// The names by which this is asked, beside addresses and `localhost`: a web page that came by another is no client.
+    pub hosts: Vec<String>,
+    /// The web pages that may ask, by their origin (`https://app.example`). None, where empty.
+    pub allow_origins: Vec<String>,
     /// The most connections; one more waits to be accepted. 10 000.
     pub connections_max: usize,
     /// The longest a request's body may be. 64 MiB.
@@ -70,6 +75,8 @@ impl Default for ServerConfig {
             admin: None,
             tls: None,
             keys: Vec::new(),
+            hosts: Vec::new(),
+            allow_origins: Vec::new(),
             connections_max: 10_000,
             body_bytes_max: 64 * 1024 * 1024,
             head_timeout: Duration::from_secs(15),
@@ -109,10 +116,17 @@ impl ServerConfig {
     /// # Errors
     /// The error names the field.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if !self.listen.ip().is_loopback() && self.keys.is_empty() {
+        if !self.listen.ip().is_loopback() && self.keys.iter().all(|key| key.operator) {
             let problem = "is not loopback: anybody could spend your money; add `[[server.keys]]`, see `standin key`";
             return Err(ConfigError::new("server.listen", problem));
         }
+        let is_open = |admin: SocketAddr| !admin.ip().is_loopback() && !self.keys.iter().any(|key| key.operator);
+        if self.admin.is_some_and(is_open) {
+            let problem =
+                "is not loopback: anybody could read your health; add `[[server.keys]]` with `operator = true`";
+            return Err(ConfigError::new("server.admin", problem));
+        }
+        self.check_names()?;
         if self.connections_max == 0 {
             return Err(ConfigError::new("server.connections_max", "must be 1 or more"));
         }
@@ -134,8 +148,75 @@ impl ServerConfig {
                 let problem = format!("`{}` stands there twice, by its name or its hash", key.name);
                 return Err(ConfigError::new("server.keys", problem));
             }
+            if key.requests_per_minute == Some(0) {
+                let problem = "must be 1 or more; without it there is no limit, without the key no access";
+                return Err(ConfigError::new(format!("server.keys[{at}].requests_per_minute"), problem));
+            }
+            if key.operator && !key.routes.is_empty() {
+                let problem = "an operator's key makes no calls: give the client one of its own";
+                return Err(ConfigError::new(format!("server.keys[{at}].routes"), problem));
+            }
         }
         Ok(())
+    }
+
+    /// Checks the names of this and of pages that may ask.
+    fn check_names(&self) -> Result<(), ConfigError> {
+        let letters = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        for (at, host) in self.hosts.iter().enumerate() {
+            if host.is_empty() || !letters(host) {
+                let problem = "must be a name alone, without scheme and port: `standin.example`";
+                return Err(ConfigError::new(format!("server.hosts[{at}]"), problem));
+            }
+        }
+        for (at, origin) in self.allow_origins.iter().enumerate() {
+            let field = format!("server.allow_origins[{at}]");
+            if origin == "*" {
+                if self.keys.iter().all(|key| key.operator) {
+                    let problem = "lets every page of the web spend your money: name origins, or add `[[server.keys]]`";
+                    return Err(ConfigError::new(field, problem));
+                }
+                continue;
+            }
+            let is_origin = origin.split_once("://").is_some_and(|(scheme, rest)| {
+                let rest = rest.strip_prefix('[').map_or(rest, |rest| rest.trim_start_matches([':', ']']));
+                !scheme.is_empty() && letters(scheme) && !rest.is_empty() && letters(&rest.replace([':', ']'], ""))
+            });
+            if !is_origin {
+                let problem = "must be an origin, without path and slash: `https://app.example`, or `*`";
+                return Err(ConfigError::new(field, problem));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what of these settings holds for sockets that are bound as others say: what only a start can change stays.
+    ///
+    /// # Errors
+    /// If what stays and what is new do not go together.
+    pub(super) fn on_the_sockets_of(self, bound: &Self) -> Result<Self, ConfigError> {
+        let tls = match (&self.tls, &bound.tls) {
+            (Some(_), Some(_)) => self.tls.clone(),
+            _ => bound.tls.clone(),
+        };
+        let (listen, admin, connections_max) = (bound.listen, bound.admin, bound.connections_max);
+        let served = Self { listen, admin, tls, connections_max, ..self };
+        served.check().map_err(|error| {
+            let problem = format!("{}; until a restart this stays bound: {listen}", error.problem);
+            ConfigError::new(error.field, problem)
+        })?;
+        Ok(served)
+    }
+
+    /// Returns the fields that differ from these in what only a start can change.
+    pub(super) fn needs_a_start(&self, bound: &Self) -> Vec<&'static str> {
+        let fields = [
+            ("server.listen", self.listen != bound.listen),
+            ("server.admin", self.admin != bound.admin),
+            ("server.connections_max", self.connections_max != bound.connections_max),
+            ("server.tls", self.tls.is_some() != bound.tls.is_some()),
+        ];
+        fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
     }
 
     /// Tells whether health and metrics are beside the clients' endpoints.
@@ -178,6 +259,7 @@ impl Settings {
     /// The error names the field.
     pub fn check(&self) -> Result<Vec<(TargetId, Option<Price>)>, ConfigError> {
         self.server.check()?;
+        self.server.tls.as_ref().map(acceptor).transpose()?;
         let targets = self.runtime.targets()?;
         let is_known = |name: &str| {
             let Config { routes, aliases, .. } = &self.runtime;

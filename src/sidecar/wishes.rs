@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::settings::Streams;
 use crate::wire::serve::BadRequest;
-use crate::words::{Priority, Rule};
+use crate::words::{NAME_BYTES_MAX, Priority, Rule};
 
 /// How the names of what is meant for here begin.
 const OURS: &str = "x-standin-";
@@ -59,7 +59,16 @@ impl Wishes {
 
     /// Takes one; `field` is where it stood.
     fn take(&mut self, name: &str, text: &str, field: &str) -> Result<(), BadRequest> {
-        match &name[OURS.len()..] {
+        let option = &name[OURS.len()..];
+        let names: Vec<&str> = if option == "labels" { text.split(',').collect() } else { vec![option, text] };
+        // A session may be as long as whoever names it likes: its hash is kept.
+        if option != "session"
+            && let Some(name) = names.iter().find(|name| name.len() > NAME_BYTES_MAX)
+        {
+            let field = field.get(..NAME_BYTES_MAX).unwrap_or(field);
+            return Err(bad(field, &format!("has {} bytes; {NAME_BYTES_MAX} are the most", name.len())));
+        }
+        match option {
             "priority" => {
                 self.priority = match text {
                     "batch" => Priority::Batch,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::{Dialect, Error, Original, Rule};
+use super::{Dialect, Error, Original, Rule, names};
 
 /// One request of a caller, in no provider's dialect.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -96,7 +96,7 @@ impl ChatRequest {
         ];
         match sampling.into_iter().find(|(_, value)| value.is_some_and(|value| !value.is_finite())) {
             Some((field, _)) => invalid(field, "is not a finite number"),
-            None => Ok(()),
+            None => names::check(&self.route, self.session.as_deref(), &self.labels, &self.tags),
         }
     }
 

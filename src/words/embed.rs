@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{AttemptRecord, CallId, Dialect, Error, Note, Priority, Rule, TargetId, Usage};
+use super::{AttemptRecord, CallId, Dialect, Error, Note, Priority, Rule, TargetId, Usage, names};
 
 /// Texts to be embedded, in no provider's dialect.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,7 +60,7 @@ impl EmbedRequest {
         if self.deadline.is_some_and(|deadline| deadline.is_zero()) {
             return invalid("deadline".into(), "is zero; leave it out for the configured one");
         }
-        Ok(())
+        names::check(&self.route, None, &self.labels, &self.tags)
     }
 }
 

@@ -13,7 +13,9 @@ pub async fn run(options: super::Explain) -> ExitCode {
     let url = format!("{base}/explain/{}", options.route.replace('%', "%25").replace('?', "%3F").replace('#', "%23"));
     let answer = async {
         let client = reqwest::Client::builder().no_proxy().build()?;
-        client.get(&url).send().await?.text().await
+        let request = client.get(&url);
+        let request = if let Some(key) = &options.key { request.bearer_auth(key) } else { request };
+        request.send().await?.text().await
     };
     let Ok(text) = answer.await else {
         let hint = "is `standin serve` running, and is this its operators' address (--admin)?";

@@ -12,6 +12,7 @@ pub fn run(options: &super::Key) -> ExitCode {
     let key = format!("standin-{}", Alphanumeric.sample_string(&mut rand::rng(), LETTERS));
     say!("The client's key, shown this once: {key}\n");
     say!("Put this into the configuration:\n");
-    say!("[[server.keys]]\nname = {:?}\nsha256 = \"{}\"", options.name, Hash::of(&key));
+    let operator = if options.operator { "\noperator = true" } else { "" };
+    say!("[[server.keys]]\nname = {:?}\nsha256 = \"{}\"{operator}", options.name, Hash::of(&key));
     ExitCode::SUCCESS
 }

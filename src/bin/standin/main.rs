@@ -130,12 +130,18 @@ struct Explain {
     /// Where the running sidecar's operators connect.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4000")]
     admin: String,
+    /// An operator's key, where the sidecar has keys.
+    #[arg(long, value_name = "KEY", env = "STANDIN_OPERATOR_KEY", hide_env_values = true)]
+    key: Option<String>,
 }
 
 #[derive(Debug, Args)]
 struct Key {
     /// What logs and metrics call the client.
     name: String,
+    /// Makes it a key for operators: for health, metrics and explanations, and for no calls.
+    #[arg(long)]
+    operator: bool,
 }
 
 fn main() -> ExitCode {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use standin::sidecar::{Settings, Sidecar};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::log::Lines;
 use super::{failed, load, stand};
@@ -16,6 +16,11 @@ const LOOK: Duration = Duration::from_secs(2);
 pub async fn run(options: super::Serve) -> ExitCode {
     let lines = match Lines::begin(options.log) {
         Ok(lines) => lines,
+        Err(error) => return failed(&error),
+    };
+    // From now on: a signal that comes while this starts waits until it is served.
+    let signals = match Signals::heed() {
+        Ok(signals) => signals,
         Err(error) => return failed(&error),
     };
     let stage = if options.drill {
@@ -46,10 +51,7 @@ pub async fn run(options: super::Serve) -> ExitCode {
     if let Some(stage) = &stage {
         stage.trouble(sidecar.runtime());
     }
-    let end = until_told(&sidecar, file.as_deref(), options.listen).await;
-    if let Err(error) = end {
-        return failed(&error);
-    }
+    until_told(signals, &sidecar, file.as_deref(), options.listen).await;
     lines.say(&format!("standin: draining, at most {} s; once more to stop at once", drain.as_secs()));
     let left = tokio::select! {
         left = sidecar.stop(drain) => left,
@@ -83,21 +85,37 @@ fn introduce(lines: &Lines, sidecar: &Sidecar, settings: &Settings, about: &str)
     }
 }
 
+/// What tells the program to reload and to stop.
+struct Signals {
+    hang_up: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn heed() -> std::io::Result<Self> {
+        let hang_up = signal(SignalKind::hangup())?;
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { hang_up, terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+}
+
 /// Serves until it is told to stop; reloads a file that changes, or when told to.
 async fn until_told(
+    mut signals: Signals,
     sidecar: &Sidecar,
     file: Option<&Path>,
     listen: Option<std::net::SocketAddr>,
-) -> std::io::Result<()> {
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+) {
     let mut look = tokio::time::interval(LOOK);
     let mut seen = file.and_then(stamp);
+    let certificate = || sidecar.certificate_files().iter().map(|file| stamp(file)).collect::<Vec<_>>();
+    let mut seen_certificate = certificate();
     loop {
         let told = tokio::select! {
-            _ = tokio::signal::ctrl_c() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = hang_up.recv() => true,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.terminate.recv() => return,
+            _ = signals.hang_up.recv() => true,
             _ = look.tick() => false,
         };
         let Some(file) = file else {
@@ -110,6 +128,15 @@ async fn until_told(
         if told || now != seen {
             seen = now;
             reload(sidecar, file, listen).await;
+        }
+        // A renewal writes two files: what does not go together yet is looked at again with the second.
+        let now = certificate();
+        if now != seen_certificate {
+            seen_certificate = now;
+            match sidecar.renew_certificate() {
+                Ok(()) => tracing::info!("the certificate was taken anew"),
+                Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+            }
         }
     }
 }

@@ -22,6 +22,8 @@ pub enum Refused<'a> {
     Call(&'a Error),
     /// The caller showed no key, or a wrong one.
     Unauthorised,
+    /// The caller may not ask from where it does; says what would be right.
+    Forbidden(&'a str),
     /// There is no model by this name; says what there is.
     NotFound(&'a str),
     /// There is nothing at this address; says where there is something.
@@ -53,6 +55,7 @@ pub fn refuse(face: Face, refused: Refused<'_>) -> Refusal {
         Refused::Request(bad) => Fault { field: Some(bad.field.clone()), ..Fault::new(Kind::Invalid, bad.to_string()) },
         Refused::Call(error) => Fault::of(error),
         Refused::Unauthorised => Fault::new(Kind::Unauthorised, "the key is missing or wrong".to_owned()),
+        Refused::Forbidden(what) => Fault::new(Kind::Forbidden, what.to_owned()),
         Refused::NotFound(what) => Fault::new(Kind::NotFound, what.to_owned()),
         Refused::Nowhere(what) => Fault::new(Kind::Nowhere, what.to_owned()),
         Refused::WrongMethod(what) => Fault::new(Kind::WrongMethod, what.to_owned()),
@@ -82,6 +85,7 @@ pub fn refuse(face: Face, refused: Refused<'_>) -> Refusal {
 pub(super) enum Kind {
     Invalid,
     Unauthorised,
+    Forbidden,
     NotFound,
     Nowhere,
     WrongMethod,
@@ -214,6 +218,7 @@ impl Kind {
         match self {
             Self::Invalid | Self::ContextTooLong | Self::ContentPolicy => StatusCode::BAD_REQUEST,
             Self::Unauthorised => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound | Self::Nowhere => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -233,6 +238,7 @@ impl Kind {
         match self {
             Self::Invalid | Self::Nowhere | Self::WrongMethod | Self::Encoded => ("invalid_request_error", None),
             Self::Unauthorised => ("invalid_request_error", Some("invalid_api_key")),
+            Self::Forbidden => ("invalid_request_error", Some("forbidden")),
             Self::NotFound => ("invalid_request_error", Some("model_not_found")),
             Self::ContextTooLong => ("invalid_request_error", Some("context_length_exceeded")),
             Self::ContentPolicy => ("invalid_request_error", Some("content_policy_violation")),
@@ -250,6 +256,7 @@ impl Kind {
                 "invalid_request_error"
             }
             Self::Unauthorised => "authentication_error",
+            Self::Forbidden => "permission_error",
             Self::NotFound | Self::Nowhere => "not_found_error",
             Self::TooLarge => "request_too_large",
             Self::RateLimited => "rate_limit_error",
@@ -268,6 +275,7 @@ impl Kind {
             | Self::WrongMethod
             | Self::Encoded => "INVALID_ARGUMENT",
             Self::Unauthorised => "UNAUTHENTICATED",
+            Self::Forbidden => "PERMISSION_DENIED",
             Self::NotFound | Self::Nowhere => "NOT_FOUND",
             Self::RateLimited => "RESOURCE_EXHAUSTED",
             Self::Unavailable => "UNAVAILABLE",

@@ -100,7 +100,7 @@ pub fn post(address: SocketAddr, path: &str, body: &str) -> Option<String> {
     let length = body.len();
     write!(
         stream,
-        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
     )
     .ok()?;
     let mut answer = Vec::new();

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use serde_json::json;
+use standin::CallId;
 use standin::sidecar::{ClientKey, Hash, Settings, Sidecar};
 use standin::testing::Script;
 use tokio::io::AsyncReadExt as _;
@@ -18,6 +20,7 @@ fn team() -> ClientKey {
         sha256: Hash::of(TEAM_KEY),
         routes: vec!["smart".into()],
         requests_per_minute: None,
+        operator: false,
     }
 }
 
@@ -177,4 +180,46 @@ async fn a_key_may_stand_in_geminis_query() {
     let path = format!("{path}?key={TEAM_KEY}");
     let reply = Exchange::begin(stage.sidecar.address(), "POST", &path, &[], &body.to_string()).await.end().await;
     assert_eq!(Caller::Gemini.text(&reply.json()), "Hi");
+}
+
+#[tokio::test]
+async fn what_a_caller_names_is_bounded_and_a_session_may_be_as_long_as_it_likes() {
+    let stage = stage(1).await;
+    let to = stage.sidecar.address();
+    let long = "n".repeat(257);
+    for caller in Caller::ALL {
+        for (name, value) in [
+            ("x-standin-tag-team", long.clone()),
+            (format!("x-standin-tag-{long}").leak(), "red".to_owned()),
+            ("x-standin-labels", format!("eu,{long}")),
+            ("x-standin-priority", long.clone()),
+        ] {
+            let reply = http::ask_with(to, caller, "smart", "Hi", false, &[(name, value.as_str())]).await;
+            let said = caller.message(&reply.json()).to_owned();
+            assert_eq!(reply.status, 400, "{name}: {reply:?}");
+            assert!(said.starts_with(&name[..name.len().min(256)]) && said.contains("256"), "{said}");
+        }
+        let reply = http::ask(to, caller, &long, "Hi", false).await;
+        let said = caller.message(&reply.json()).to_owned();
+        assert!(reply.status == 400 && said.starts_with("model: ") && said.len() < 200, "{reply:?}");
+        let many: Vec<String> = (0..65).map(|label| label.to_string()).collect();
+        let reply = http::ask_with(to, caller, "smart", "Hi", false, &[("x-standin-labels", &many.join(","))]).await;
+        assert_eq!(reply.status, 400, "{reply:?}");
+    }
+    assert_eq!(stage.counts(0).received, 0);
+
+    let session = "s".repeat(30_000);
+    let said = [json!({"role": "user", "content": "Hi"})];
+    let by_key = json!({"model": "smart", "messages": said, "prompt_cache_key": session});
+    let by_user = json!({"model": "smart", "messages": said, "max_tokens": 9, "metadata": {"user_id": session}});
+    let by_metadata = json!({"model": "smart", "messages": said, "metadata": {"x-standin-session": session}});
+    for (path, body) in
+        [("/v1/chat/completions", by_key), ("/v1/messages", by_user), ("/v1/chat/completions", by_metadata)]
+    {
+        let reply = Exchange::begin(to, "POST", path, &[], &body.to_string()).await.end().await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        let call = reply.header("x-standin-call").and_then(|call| call.parse().ok()).expect("a call");
+        let flight = stage.sidecar.runtime().why(CallId(call)).expect("it is remembered");
+        assert_eq!(flight.session.as_deref(), Some(Hash::of(&session).to_string().as_str()));
+    }
 }

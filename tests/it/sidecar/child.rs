@@ -27,8 +27,14 @@ impl Served {
     /// Starts it with these arguments behind `serve`, on a port of its own.
     pub fn start(folder: &str, arguments: &[&str], edit: impl FnOnce(&mut Command)) -> Self {
         let address = free();
+        let listen = address.to_string();
+        Self::start_at(folder, address, &[&["--listen", listen.as_str()], arguments].concat(), edit)
+    }
+
+    /// Starts it with these arguments behind `serve`, which lead it to this address.
+    pub fn start_at(folder: &str, address: SocketAddr, arguments: &[&str], edit: impl FnOnce(&mut Command)) -> Self {
         let (mut command, _) = program(folder);
-        command.arg("serve").args(["--listen", &address.to_string()]).args(arguments);
+        command.arg("serve").args(arguments);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         edit(&mut command);
         let mut served = Self { child: command.spawn().expect("it runs"), address };

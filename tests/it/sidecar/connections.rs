@@ -50,7 +50,9 @@ async fn begin_to_read(stage: &Stage) -> Exchange {
     let mut exchange = Exchange::over(socket.connect(stage.sidecar.address()).await.expect("a connection"));
     let (path, body) = Caller::Chat.ask("smart", "Tell me everything.", true);
     let body = body.to_string();
-    exchange.send(&format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
+    exchange
+        .send(&format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{body}", body.len()))
+        .await;
     exchange.until(|seen| seen.contains("xxx")).await;
     exchange
 }
@@ -78,7 +80,7 @@ async fn a_reader_that_takes_nothing_loses_its_connection_and_with_it_its_place(
     .await;
     let _reader = begin_to_read(&stage).await;
     let mut next = Exchange::connect(stage.sidecar.address()).await;
-    next.send("GET /live HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    next.send("GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     next.until(|seen| seen.starts_with("HTTP/1.1 200")).await;
 }
 
@@ -89,7 +91,11 @@ async fn a_head_that_does_not_arrive_closes_its_connection() {
     })
     .await;
     let to = stage.sidecar.address();
-    for sent in ["", "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n", "GET /live HTTP/1.1\r\nhost: x\r\n\r\n"] {
+    for sent in [
+        "",
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n",
+        "GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    ] {
         let mut exchange = Exchange::connect(to).await;
         exchange.send(sent).await;
         let came = exchange.closed().await;
@@ -102,7 +108,7 @@ async fn a_connection_serves_one_request_after_another() {
     let stage = stage(1).await;
     let mut exchange = Exchange::connect(stage.sidecar.address()).await;
     for count in 1..=3 {
-        exchange.send("GET /live HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        exchange.send("GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
         exchange.until(|seen| seen.matches("HTTP/1.1 200 OK").count() == count && seen.ends_with("standin\n")).await;
     }
 }

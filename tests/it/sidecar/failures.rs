@@ -102,7 +102,9 @@ async fn a_body_that_does_not_arrive_is_not_waited_for() {
     let short = Duration::from_millis(50);
     let stage = stage_with(1, Script::default(), |settings| settings.server.body_timeout = short).await;
     let mut exchange = Exchange::connect(stage.sidecar.address()).await;
-    exchange.send("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{\"model\"").await;
+    exchange
+        .send("POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{\"model\"")
+        .await;
     let reply = exchange.end().await;
     assert_eq!(reply.status, 400, "{reply:?}");
     assert!(reply.body.contains("too long to arrive"), "{reply:?}");

@@ -136,9 +136,11 @@ impl Exchange {
     /// Sends a request.
     pub async fn begin(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Self {
         let mut exchange = Self::connect(to).await;
-        let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let host = [("host", "127.0.0.1")].into_iter().filter(|_| headers.iter().all(|(name, _)| *name != "host"));
+        let headers = host.chain(headers.iter().copied());
+        let headers: Vec<String> = headers.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let (headers, length) = (headers.concat(), body.len());
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: standin\r\nconnection: close\r\n{headers}");
+        let head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n{headers}");
         exchange.send(&format!("{head}content-length: {length}\r\n\r\n{body}")).await;
         exchange
     }

@@ -88,7 +88,10 @@ async fn operators_have_a_door_of_their_own_and_clients_none_to_it() {
                 settings.server.listen.set_ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
                 let name = "team".to_owned();
                 let (sha256, routes, requests_per_minute) = (Hash::of("k"), Vec::new(), None);
-                settings.server.keys = vec![ClientKey { name, sha256, routes, requests_per_minute }];
+                let team = ClientKey { name, sha256, routes, requests_per_minute, operator: false };
+                let sha256 = Hash::of("o");
+                settings.server.keys =
+                    vec![team.clone(), ClientKey { name: "ops".into(), sha256, operator: true, ..team }];
             }
         })
         .await;
@@ -102,7 +105,11 @@ async fn operators_have_a_door_of_their_own_and_clients_none_to_it() {
         assert_eq!(stage.sidecar.admin_address().is_some(), admin.is_some());
         let Some(operators) = stage.sidecar.admin_address() else { continue };
         for path in ["/health", "/metrics", "/explain/smart", "/ready", "/live"] {
-            assert_eq!(http::get(operators, path).await.status, 200, "{path} at the operators' door");
+            let with = |key| async move { http::get_with(operators, path, &[("authorization", key)]).await.status };
+            assert_eq!(with("Bearer o").await, 200, "{path} at the operators' door");
+            // Where clients have keys, operators have one, too.
+            let refused = if everywhere && !["/ready", "/live"].contains(&path) { 401 } else { 200 };
+            assert_eq!((with("Bearer k").await, http::get(operators, path).await.status), (refused, refused), "{path}");
         }
         assert_eq!(http::ask_with(operators, Caller::Chat, "smart", "Hi", false, &key).await.status, 404);
         assert_eq!(http::get_with(operators, "/v1/models", &key).await.status, 404);
@@ -164,7 +171,8 @@ async fn a_default_route_must_be_one_that_there_is() {
     settings.server.default_route = None;
     let sha256 = Hash::of("k");
     let routes = vec!["smrt".into()];
-    settings.server.keys = vec![ClientKey { name: "team".into(), sha256, routes, requests_per_minute: None }];
+    settings.server.keys =
+        vec![ClientKey { name: "team".into(), sha256, routes, requests_per_minute: None, operator: false }];
     let refused = stage.sidecar.reload(settings).await.expect_err("a refusal").to_string();
     assert!(refused.starts_with("server.keys"), "{refused}");
 }

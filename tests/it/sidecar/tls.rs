@@ -1,14 +1,17 @@
 //! TLS where it is configured.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::Value;
 use standin::sidecar::{Settings, Sidecar, TlsConfig};
 use standin::testing::Script;
 
-use super::http::{Caller, Exchange};
+use super::child::{Served, free, program};
+use super::http::{Caller, Exchange, PATIENCE};
 use super::{stage, stage_with};
 
 const SAID: &str = "one two three";
@@ -65,4 +68,60 @@ async fn a_certificate_that_is_none_is_refused_by_its_field_and_its_path() {
         let refused = Sidecar::start(settings).await.err().expect("a refusal").to_string();
         assert!(refused.starts_with(expected), "{refused}");
     }
+}
+
+/// Asks by TLS, trusting this certificate alone.
+async fn live(to: SocketAddr, pem: &str) -> bool {
+    let trusted = reqwest::Certificate::from_pem(pem.as_bytes()).expect("a certificate");
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([trusted]).build().expect("a client");
+    client.get(format!("https://{to}/live")).send().await.is_ok()
+}
+
+#[tokio::test]
+async fn a_certificate_is_taken_anew_when_it_is_renewed_and_the_old_one_stays_until_it_is_whole() {
+    let (tls, old) = certificate("tls-renewed");
+    let stage = stage_with(1, Script::default(), |settings| settings.server.tls = Some(tls.clone())).await;
+    let to = stage.sidecar.address();
+    assert!(live(to, &old).await);
+    let (_, new) = certificate("tls-renewed");
+    assert!(live(to, &old).await && !live(to, &new).await);
+    stage.sidecar.renew_certificate().expect("what goes together");
+    assert!(live(to, &new).await && !live(to, &old).await);
+
+    // Half of a renewal.
+    let (other, newest) = certificate("tls-renewing");
+    fs::copy(&other.certificate, &tls.certificate).expect("a file");
+    let refused = stage.sidecar.renew_certificate().expect_err("they do not go together").to_string();
+    assert!(refused.starts_with("server.tls.key: "), "{refused}");
+    assert!(live(to, &new).await);
+    fs::copy(&other.key, &tls.key).expect("a file");
+    stage.sidecar.reload(stage.settings.clone()).await.expect("settings that are right");
+    assert!(live(to, &newest).await);
+
+    // Whether TLS is spoken is for the next start to say.
+    let mut plain = stage.settings.clone();
+    plain.server.tls = None;
+    stage.sidecar.reload(plain).await.expect("settings that are right");
+    assert!(live(to, &newest).await);
+}
+
+#[tokio::test]
+async fn the_program_takes_a_renewed_certificate_by_itself() {
+    let (tls, old) = certificate("tls-program");
+    let (address, (_, folder)) = (free(), program("tls-program"));
+    let text = format!(
+        "[server]\nlisten = \"{address}\"\ntls.certificate = {:?}\ntls.key = {:?}\n\
+         [providers.a]\nbase_url = \"http://127.0.0.1:1/v1\"\nkeys = [\"k\"]\nmodels.m = {{}}\n",
+        tls.certificate, tls.key
+    );
+    fs::write(folder.join("served.toml"), text).expect("a file");
+    let _served = Served::start_at("tls-program", address, &["--config", "served.toml"], |_| {});
+    assert!(live(address, &old).await);
+    let (_, new) = certificate("tls-program");
+    let renewed = async {
+        while !live(address, &new).await {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, renewed).await.expect("it is never taken");
 }

@@ -1,0 +1,100 @@
+//! Who was turned away: counted, and told in the log now and then.
+//!
+//! In flow reasons, out flow a counter a reason and at most one line a reason in some seconds, with how many it stands
+//! for: whoever is turned away a thousand times a second fills no log.
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The time between two lines of one reason.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// Why somebody was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// Came by a name that is none of ours, or by none.
+    Host,
+    /// A page that is not invited.
+    Page,
+    /// A body that is no JSON.
+    Content,
+    /// No key, or a wrong one.
+    Key,
+    /// A route that is not for the key.
+    Route,
+    /// Too many requests.
+    Limit,
+    /// Nothing at that address.
+    Address,
+}
+
+impl Reason {
+    const ALL: [Self; 7] = [Self::Host, Self::Page, Self::Content, Self::Key, Self::Route, Self::Limit, Self::Address];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Page => "page",
+            Self::Content => "content",
+            Self::Key => "key",
+            Self::Route => "route",
+            Self::Limit => "limit",
+            Self::Address => "address",
+        }
+    }
+}
+
+/// Everybody who was turned away.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<[Noted; Reason::ALL.len()]>);
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Noted {
+    all: u64,
+    told: u64,
+    last: Option<Instant>,
+}
+
+impl Refusals {
+    /// Notes one.
+    pub(super) fn note(&self, reason: Reason, peer: Option<SocketAddr>, now: Instant) {
+        let Some(count) = self.count(reason, now) else { return };
+        let peer = peer.map(|peer| peer.ip().to_string());
+        tracing::warn!(reason = reason.name(), peer, count, "turned away");
+    }
+
+    /// Counts one; returns how many there were since the last line, if there is to be one.
+    fn count(&self, reason: Reason, now: Instant) -> Option<u64> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = &mut all[reason as usize];
+        noted.all = noted.all.saturating_add(1);
+        if noted.last.is_some_and(|last| now.saturating_duration_since(last) < QUIET) {
+            return None;
+        }
+        noted.last = Some(now);
+        Some(noted.all - std::mem::replace(&mut noted.told, noted.all))
+    }
+
+    /// Returns how many there were of each reason.
+    pub(super) fn counts(&self) -> [(&'static str, u64); Reason::ALL.len()] {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Reason::ALL.map(|reason| (reason.name(), all[reason as usize].all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_refusals_is_counted_whole_and_told_in_few_lines() {
+        let (refusals, start) = (Refusals::default(), Instant::now());
+        let lines: Vec<u64> = (0..1_000u32)
+            .filter_map(|at| refusals.count(Reason::Key, start + Duration::from_millis(25) * at))
+            .collect();
+        assert_eq!(lines, [1, 400, 400]);
+        assert_eq!(refusals.count(Reason::Limit, start), Some(1), "another reason has lines of its own");
+        assert_eq!(refusals.counts()[Reason::Key as usize], ("key", 1_000));
+    }
+}

@@ -1,0 +1,253 @@
+//! Who sends a request: a program, or a web page that a browser lets loose on this address.
+//!
+//! In flow a request's head and what the configuration says of names and pages; out flows leave to go on, with the headers
+//! by which a browser lets a page read the answer, or why there is none. A browser says which site a page is of, and by
+//! which name it looked for this address: a page that is not invited gets nothing and can spend nothing.
+
+use std::net::IpAddr;
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, HOST, HeaderName, ORIGIN, VARY,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Version};
+
+use super::settings::ServerConfig;
+
+/// How browsers say how near a page is to what it asks.
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// How they ask whether a page of the wide web may reach a machine at home, and how that is granted.
+const ASKS_PRIVATE: HeaderName = HeaderName::from_static("access-control-request-private-network");
+const GRANTS_PRIVATE: HeaderName = HeaderName::from_static("access-control-allow-private-network");
+/// What a page may read beside what every page may.
+const SHOWN: &str =
+    "retry-after, x-should-retry, x-standin-attempts, x-standin-call, x-standin-cost-usd, x-standin-target";
+/// Names by which containers reach the machine they run on; no stranger can own them.
+const OF_THE_MACHINE: [&str; 2] = ["host.docker.internal", "host.containers.internal"];
+
+/// Why a request is refused before anybody asks what it wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stranger {
+    /// It does not say by which name it came, or says so twice.
+    NoHost,
+    /// It came by a name that is none of ours.
+    Host(String),
+    /// A page of another site sent it.
+    Page(String),
+}
+
+/// Leave to go on.
+#[derive(Debug, Default)]
+pub(super) struct Leave {
+    /// The page's origin, where one that is invited asks.
+    page: Option<HeaderValue>,
+}
+
+/// Looks at a request. `strict` is whether it must have come by a known name: where a key is asked for, a page that came
+/// by another gets no further.
+pub(super) fn look(server: &ServerConfig, strict: bool, head: &Parts) -> Result<Leave, Stranger> {
+    let host = host(head)?;
+    if (strict || !server.hosts.is_empty()) && host.is_some_and(|host| !is_known(server, name(host))) {
+        return Err(Stranger::Host(short(host.unwrap_or_default())));
+    }
+    if let Some(origin) = head.headers.get(ORIGIN) {
+        let said = origin.to_str().unwrap_or("?");
+        if invites(server, said) {
+            return Ok(Leave { page: Some(origin.clone()) });
+        }
+        let own = said.strip_prefix("http://").or_else(|| said.strip_prefix("https://"));
+        if own.is_none() || own != host {
+            return Err(Stranger::Page(short(said)));
+        }
+    }
+    match head.headers.get(&SITE).map(HeaderValue::as_bytes) {
+        None | Some(b"same-origin" | b"none") => Ok(Leave::default()),
+        Some(_) => Err(Stranger::Page("another site".to_owned())),
+    }
+}
+
+/// Tells whether this only asks whether a page may ask.
+pub(super) fn is_preflight(head: &Parts) -> bool {
+    head.method == Method::OPTIONS
+        && head.headers.contains_key(ORIGIN)
+        && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+impl Leave {
+    /// Lets the page read the answer.
+    pub(super) fn tell(&self, headers: &mut HeaderMap) {
+        let Some(page) = &self.page else { return };
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, page.clone());
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(SHOWN));
+        headers.append(VARY, HeaderValue::from_static("origin"));
+    }
+
+    /// Lets the page ask.
+    pub(super) fn tell_before(&self, asked: &HeaderMap, headers: &mut HeaderMap) {
+        if self.page.is_none() {
+            return;
+        }
+        self.tell(headers);
+        headers.remove(ACCESS_CONTROL_EXPOSE_HEADERS);
+        headers.append(VARY, HeaderValue::from_static("access-control-request-headers"));
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+        if let Some(names) = asked.get(ACCESS_CONTROL_REQUEST_HEADERS) {
+            headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());
+        }
+        if asked.contains_key(&ASKS_PRIVATE) {
+            headers.insert(GRANTS_PRIVATE, HeaderValue::from_static("true"));
+        }
+    }
+}
+
+/// Returns what a body is said to be, if that is not JSON. What is not said at all is taken for JSON: a page that says
+/// nothing is known by its origin.
+pub(super) fn other_content(headers: &HeaderMap) -> Option<String> {
+    let other = headers.get_all(CONTENT_TYPE).iter().find(|kind| {
+        let kind = kind.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        kind != "application/json" && !(kind.starts_with("application/") && kind.ends_with("+json"))
+    })?;
+    Some(short(&String::from_utf8_lossy(other.as_bytes())))
+}
+
+/// Returns by which name and port it came; requests of HTTP/1.0 need not say so.
+fn host(head: &Parts) -> Result<Option<&str>, Stranger> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Some(host.to_str().map_err(|_| Stranger::NoHost)?),
+        (None, None) if head.version == Version::HTTP_10 => None,
+        _ => return Err(Stranger::NoHost),
+    };
+    // A target of the form that proxies are sent names it, too.
+    match (head.uri.authority().map(http::uri::Authority::as_str), host) {
+        (Some(named), Some(host)) if named != host => Err(Stranger::NoHost),
+        (named, host) => Ok(host.or(named)),
+    }
+}
+
+/// Returns a host without its port, and an address without its brackets.
+fn name(host: &str) -> &str {
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((name, port)) => (name, port.strip_prefix(':').unwrap_or(port)),
+        None => host.rsplit_once(':').unwrap_or((host, "")),
+    };
+    // What has no number for its port is no host.
+    if port.bytes().all(|byte| byte.is_ascii_digit()) { name.strip_suffix('.').unwrap_or(name) } else { "" }
+}
+
+fn is_known(server: &ServerConfig, name: &str) -> bool {
+    let is = |known: &str| known.eq_ignore_ascii_case(name);
+    let is_local = || {
+        let top = name.rsplit('.').next().unwrap_or_default();
+        top.eq_ignore_ascii_case("localhost") || OF_THE_MACHINE.into_iter().any(is)
+    };
+    name.parse::<IpAddr>().is_ok() || is_local() || server.hosts.iter().any(|known| is(known))
+}
+
+fn invites(server: &ServerConfig, origin: &str) -> bool {
+    server.allow_origins.iter().any(|known| known == "*" || known.eq_ignore_ascii_case(origin))
+}
+
+/// Returns as much of a stranger's words as an error repeats.
+fn short(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(100).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(headers: &[(&'static str, &str)]) -> Parts {
+        let mut request = http::Request::get("/health");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).expect("a request").into_parts().0
+    }
+
+    fn server() -> ServerConfig {
+        ServerConfig {
+            hosts: vec!["standin.example".into()],
+            allow_origins: vec!["https://app.example".into()],
+            ..ServerConfig::default()
+        }
+    }
+
+    #[test]
+    fn addresses_local_names_and_configured_ones_are_known_and_no_others() {
+        for (host, known) in [
+            ("127.0.0.1:4000", true),
+            ("[::1]:4000", true),
+            ("[::1]", true),
+            ("192.168.1.7", true),
+            ("localhost:4000", true),
+            ("LOCALHOST.", true),
+            ("agent.localhost:1", true),
+            ("host.docker.internal:4000", true),
+            ("Standin.Example:443", true),
+            ("standin.example.", true),
+            ("evil.example", false),
+            ("evil.example:4000", false),
+            ("localhost.evil.example", false),
+            ("127.0.0.1.evil.example", false),
+            ("notlocalhost", false),
+            ("standin.example.evil", false),
+            ("localhost:port", false),
+            ("a@localhost", false),
+            ("", false),
+        ] {
+            let looked = look(&server(), true, &head(&[("host", host)]));
+            assert_eq!(looked.is_ok(), known, "{host}: {looked:?}");
+        }
+        assert_eq!(look(&server(), true, &head(&[])).err(), Some(Stranger::NoHost));
+        let twice = head(&[("host", "localhost"), ("host", "localhost")]);
+        assert_eq!(look(&server(), true, &twice).err(), Some(Stranger::NoHost));
+    }
+
+    #[test]
+    fn a_page_is_let_in_by_its_origin_and_programs_send_none() {
+        let of = |headers: &[(&'static str, &str)]| {
+            look(&server(), true, &head(&[&[("host", "127.0.0.1:4000")], headers].concat()))
+        };
+        for allowed in [
+            &[][..],
+            &[("sec-fetch-mode", "cors")],
+            &[("sec-fetch-site", "none")],
+            &[("origin", "http://127.0.0.1:4000"), ("sec-fetch-site", "same-origin")],
+            &[("origin", "https://app.example"), ("sec-fetch-site", "cross-site")],
+        ] {
+            assert!(of(allowed).is_ok(), "{allowed:?}");
+        }
+        for refused in [
+            &[("origin", "https://evil.example")][..],
+            &[("origin", "null")],
+            &[("origin", "http://localhost:3000")],
+            &[("origin", "https://app.example.evil")],
+            &[("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "same-site")],
+        ] {
+            assert!(matches!(of(refused), Err(Stranger::Page(_))), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_says_it_is_something_else_is_no_json() {
+        for (kind, is_json) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/vnd.api+json", true),
+            ("text/plain", false),
+            ("text/plain; application/json", false),
+            ("application/x-www-form-urlencoded", false),
+            ("multipart/form-data; boundary=x", false),
+            ("", false),
+        ] {
+            let headers = head(&[("content-type", kind)]).headers;
+            assert_eq!(other_content(&headers).is_none(), is_json, "{kind}");
+        }
+        assert_eq!(other_content(&HeaderMap::new()), None);
+    }
+}

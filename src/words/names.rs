@@ -1,0 +1,67 @@
+//! How long the names are that a caller gives: what remembers them must not be filled by one caller.
+
+use std::collections::BTreeMap;
+
+use super::Error;
+
+/// The longest name that a caller gives anything: a route, a session, a label, a tag or its value; in bytes.
+pub const NAME_BYTES_MAX: usize = 256;
+/// The most labels, and the most tags, of one request.
+const NAMES_MAX: usize = 64;
+
+/// Checks what a request names.
+pub(super) fn check(
+    route: &str,
+    session: Option<&str>,
+    labels: &[String],
+    tags: &BTreeMap<String, String>,
+) -> Result<(), Error> {
+    let invalid = |field: &str, problem: String| Err(Error::Invalid { field: field.into(), problem });
+    for (field, count) in [("labels", labels.len()), ("tags", tags.len())] {
+        if count > NAMES_MAX {
+            return invalid(field, format!("are {count}; a request has {NAMES_MAX} at most"));
+        }
+    }
+    let of_tags = tags.iter().flat_map(|(name, value)| [("tags", name.as_str()), ("tags", value)]);
+    let names = [("route", route)].into_iter().chain(session.map(|session| ("session", session)));
+    let mut names = names.chain(labels.iter().map(|label| ("labels", label.as_str()))).chain(of_tags);
+    match names.find(|(_, name)| name.len() > NAME_BYTES_MAX) {
+        Some((field, name)) => {
+            let problem = format!("has a name of {} bytes; the longest has {NAME_BYTES_MAX}", name.len());
+            invalid(field, problem)
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ChatRequest, EmbedRequest};
+
+    use super::*;
+
+    type Edit = fn(&mut ChatRequest, String);
+
+    #[test]
+    fn what_a_caller_names_has_a_limit_and_the_error_says_of_what() {
+        let (good, long) = ("n".repeat(NAME_BYTES_MAX), "n".repeat(NAME_BYTES_MAX + 1));
+        let edits: [(&str, Edit); 5] = [
+            ("route", |request, name| request.route = name),
+            ("session", |request, name| request.session = Some(name)),
+            ("labels", |request, name| request.labels = vec!["eu".into(), name]),
+            ("tags", |request, name| request.tags = BTreeMap::from([(name, String::new())])),
+            ("tags", |request, name| request.tags = BTreeMap::from([("team".into(), name)])),
+        ];
+        for (field, edit) in edits {
+            let mut request = ChatRequest::new("smart").user("Hi");
+            edit(&mut request, good.clone());
+            assert_eq!(request.check(), Ok(()), "{field}");
+            edit(&mut request, long.clone());
+            let said = request.check().expect_err(field).to_string();
+            assert!(said.contains(field) && !said.contains(&long), "{said}");
+        }
+        assert!(EmbedRequest::new(long, ["a"]).check().is_err());
+        let many: Vec<String> = (0..=NAMES_MAX).map(|at| at.to_string()).collect();
+        assert!(ChatRequest { labels: many, ..ChatRequest::new("smart").user("Hi") }.check().is_err());
+    }
+}

@@ -1,0 +1,166 @@
+//! A reload of the program's own file: it opens no door, and says what it leaves for the next start.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::mpsc::{Receiver, channel};
+
+use standin::drill::Drill;
+use standin::sidecar::{ClientKey, Hash};
+use standin::testing::Script;
+
+use super::child::{Served, free, program};
+use super::http::{self, Caller, PATIENCE};
+use super::{stage, stage_with};
+
+/// A sidecar in a process of its own, with the file that configures it.
+struct Configured {
+    served: Served,
+    file: PathBuf,
+    lines: Receiver<String>,
+}
+
+fn configured(provider: SocketAddr, server: &str) -> String {
+    format!(
+        "[server]\n{server}\n[providers.a]\nbase_url = \"http://{provider}/v1\"\nkeys = [\"k\"]\nmodels.m = {{}}\n\
+         [routes.smart]\ntargets = [\"a/m\"]\n"
+    )
+}
+
+fn keyed() -> String {
+    format!("keys = [{{ name = \"team\", sha256 = \"{}\" }}]", Hash::of("team-key"))
+}
+
+impl Configured {
+    fn start(folder: &str, address: SocketAddr, text: &str) -> Self {
+        let (_, folder_path) = program(folder);
+        let file = folder_path.join("served.toml");
+        fs::write(&file, text).expect("a file");
+        let mut served = Served::start_at(folder, address, &["--config", "served.toml"], |command| {
+            command.stderr(Stdio::piped());
+        });
+        let stderr = served.stderr();
+        let (line, lines) = channel();
+        std::thread::spawn(move || {
+            BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|one| line.send(one))
+        });
+        Self { served, file, lines }
+    }
+
+    /// Changes the file, tells the program, and returns what it says until it has said this.
+    fn change(&self, text: &str, until: &str) -> String {
+        fs::write(&self.file, text).expect("a file");
+        self.served.signal("HUP");
+        self.says(until)
+    }
+
+    fn says(&self, until: &str) -> String {
+        let mut all = String::new();
+        while !all.contains(until) {
+            all += &self.lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it never says {until}: {all}"));
+            all.push('\n');
+        }
+        all
+    }
+}
+
+#[tokio::test]
+async fn a_reload_opens_no_door_of_a_socket_that_is_bound() {
+    let drill = Drill::start(Script::default()).await.expect("a drill");
+    let provider = drill.address();
+    let address = free();
+    let everywhere = format!("listen = \"0.0.0.0:{}\"", address.port());
+    let served =
+        Configured::start("reload-door", address, &configured(provider, &format!("{everywhere}\n{}", keyed())));
+    let asks = |headers: &'static [(&'static str, &'static str)]| async move {
+        http::ask_with(address, Caller::Chat, "smart", "Hi", false, headers).await.status
+    };
+    let with_key = &[("authorization", "Bearer team-key")];
+    assert_eq!((asks(&[]).await, asks(with_key).await), (401, 200));
+    for server in [
+        "listen = \"127.0.0.1:0\"".to_owned(),
+        String::new(),
+        everywhere.clone(),
+        format!("{everywhere}\nkeys = []"),
+        // An operator is no client: nobody would be asked.
+        format!("listen = \"127.0.0.1:0\"\n{}", keyed().replace(" }", ", operator = true }")),
+        format!("listen = \"127.0.0.1:0\"\n{}\nallow_origins = [\"*\"]", keyed().replace(" }", ", operator = true }")),
+    ] {
+        let said = served.change(&configured(provider, &server), "stays as it was");
+        assert!(said.contains("server."), "{said}");
+        assert_eq!((asks(&[]).await, asks(with_key).await), (401, 200), "{server}: {said}");
+    }
+    let said = served.change(&configured(provider, &keyed()), "reloaded");
+    assert!(said.contains("server.listen"), "it says what waits for the next start: {said}");
+    assert_eq!((asks(&[]).await, asks(with_key).await), (401, 200));
+}
+
+#[tokio::test]
+async fn what_only_a_start_can_change_is_told_by_its_field() {
+    let drill = Drill::start(Script::default()).await.expect("a drill");
+    let provider = drill.address();
+    let address = free();
+    let listen = format!("listen = \"{address}\"");
+    let served = Configured::start("reload-told", address, &configured(provider, &listen));
+    for (server, field) in [
+        ("listen = \"127.0.0.1:1\"".to_owned(), "server.listen"),
+        (format!("{listen}\nadmin = \"127.0.0.1:1\""), "server.admin"),
+        (format!("{listen}\nconnections_max = 7"), "server.connections_max"),
+    ] {
+        let said = served.change(&configured(provider, &server), "reloaded");
+        assert!(said.contains(field) && said.contains("next start"), "{said}");
+    }
+    let said = served.change(&configured(provider, &listen), "reloaded");
+    assert!(!said.contains("next start"), "{said}");
+}
+
+#[tokio::test]
+async fn a_reload_refills_nobodys_limit() {
+    let limited = |requests_per_minute| {
+        let (sha256, routes) = (Hash::of("k"), Vec::new());
+        vec![ClientKey { name: "team".into(), sha256, routes, requests_per_minute, operator: false }]
+    };
+    let stage = stage_with(1, Script::default(), |settings| settings.server.keys = limited(Some(6))).await;
+    let to = stage.sidecar.address();
+    let asks = || async { http::ask_with(to, Caller::Chat, "smart", "Hi", false, &[("x-api-key", "k")]).await.status };
+    assert_eq!((asks().await, asks().await), (200, 429));
+    for _ in 0..3 {
+        stage.sidecar.reload(stage.settings.clone()).await.expect("the same settings");
+        assert_eq!(asks().await, 429);
+    }
+    let mut none = stage.settings.clone();
+    none.server.keys = limited(Some(0));
+    let refused = stage.sidecar.reload(none).await.expect_err("a refusal").to_string();
+    assert!(refused.starts_with("server.keys[0].requests_per_minute: "), "{refused}");
+}
+
+#[tokio::test]
+async fn operators_beyond_loopback_have_keys_or_no_door() {
+    let stage = stage(1).await;
+    let mut open = stage.settings.clone();
+    open.server.admin = Some(SocketAddr::from(([0, 0, 0, 0], 0)));
+    let refused = standin::sidecar::Sidecar::start(open.clone()).await.err().expect("a refusal").to_string();
+    assert!(refused.starts_with("server.admin: is not loopback"), "{refused}");
+    let (sha256, routes) = (Hash::of("o"), Vec::new());
+    let ops = ClientKey { name: "ops".into(), sha256, routes, requests_per_minute: None, operator: true };
+    open.server.keys = vec![ops];
+    let sidecar = standin::sidecar::Sidecar::start(open.clone()).await.expect("a sidecar");
+    open.server.keys.clear();
+    open.server.admin = None;
+    let refused = sidecar.reload(open).await.expect_err("the door is open").to_string();
+    assert!(refused.starts_with("server.admin: is not loopback"), "{refused}");
+}
+
+#[tokio::test]
+async fn whoever_comes_by_a_proxy_is_no_operator_without_a_key() {
+    let stage = stage(1).await;
+    let to = stage.sidecar.address();
+    for name in ["x-forwarded-for", "forwarded", "via", "x-real-ip"] {
+        for path in ["/health", "/metrics", "/explain/smart"] {
+            assert_eq!(http::get_with(to, path, &[(name, "203.0.113.7")]).await.status, 401, "{name} {path}");
+        }
+    }
+    assert_eq!(http::get(to, "/health").await.status, 200);
+}
