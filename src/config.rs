@@ -20,7 +20,7 @@ use crate::actors::shared::Limits;
 use crate::actors::table::{MemberSpec, ProviderSpec, RouteSpec};
 use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
-use crate::policy::routing::RouteOptions;
+use crate::policy::routing::{ForeignParts, RouteOptions};
 use crate::policy::trim::OverWindow;
 use crate::words::{ConfigError, Price, TargetId};
 
@@ -128,6 +128,7 @@ impl Config {
                     members: vec![member],
                     labels: Vec::new(),
                     over_window: OverWindow::default(),
+                    foreign_parts: ForeignParts::default(),
                 });
             }
         }

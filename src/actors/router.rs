@@ -15,10 +15,12 @@ use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use super::call::{Accepted, Arguments as CallArguments, Call, Job};
 use super::provider::{Crash, ProviderMessage};
 use super::shared::{Shared, now};
-use super::table::{Route, Table};
+use super::table::Table;
+use super::work::Work;
 use crate::policy::routing::{self, Pick, Plan, RouteState, Score, Sessions, Skip, SkipReason, Sticky, Why};
 use crate::policy::snapshot::{Force, Gate, Health};
-use crate::words::{CallId, ChatRequest, Error, Failure, TargetId};
+use crate::wire::serve::place;
+use crate::words::{CallId, ChatRequest, Demanded, Error, Failure, TargetId};
 
 /// What the runtime's front tells the router.
 pub(crate) enum RouterCommand {
@@ -276,7 +278,7 @@ impl State {
         if let (Some(session), Some(sticky)) = (accepted.asked.work.session(), plan.sticky) {
             self.sessions.keep(session, sticky, now);
         }
-        if let Some(error) = unservable(&plan, &accepted.route, &accepted.table) {
+        if let Some(error) = unservable(&plan, &accepted) {
             return accepted.wanted.refuse(error);
         }
         let Some(calls) = self.shared.calls() else {
@@ -365,12 +367,29 @@ fn pick(
 }
 
 /// Tells whether no target could serve the request however healthy it were, and what each lacks.
-fn unservable(plan: &Plan, route: &Route, table: &Table) -> Option<Error> {
+fn unservable(plan: &Plan, accepted: &Accepted) -> Option<Error> {
+    let Accepted { route, table, asked, .. } = accepted;
     let lacks = |skip: &Skip| !matches!(skip.why, SkipReason::Gate(_));
     if !plan.picks.is_empty() || !plan.skipped.iter().all(lacks) {
         return None;
     }
     let why: Vec<String> =
         plan.skipped.iter().map(|skip| format!("{}: {}", table.targets[skip.target].id(), skip.why.text())).collect();
-    Some(Error::NoTarget { route: route.spec.name.to_string(), why: why.join("; ") })
+    let (route_name, why) = (route.spec.name.to_string(), why.join("; "));
+    let takes = |skip: &Skip| !matches!(skip.why, SkipReason::Foreign | SkipReason::Documents | SkipReason::Audio);
+    let Some(part) = table.untaken(route, asked).filter(|_| !plan.skipped.iter().all(takes)) else {
+        return Some(Error::NoTarget { route: route_name, why });
+    };
+    let remedy = match part.what {
+        Demanded::Foreign(..) => {
+            "leave it out, add a target of its dialect to the route, or let the route leave it out with \
+             `foreign_parts = \"drop\"`"
+        }
+        _ => "leave it out, or add a target to the route that reads it",
+    };
+    // Its caller counts as its own dialect does.
+    let original = if let Work::Chat(request) = &asked.work { request.original.as_ref() } else { None };
+    let place = original.and_then(|original| place(&original.body, part));
+    let (field, what) = (place.unwrap_or_else(|| part.field.clone()), part.what.text());
+    Some(Error::NoTargetTakes { route: route_name, field, what, why, remedy })
 }

@@ -14,15 +14,15 @@ use super::work::Work;
 use crate::policy::admission::AdmissionOptions;
 use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
-use crate::policy::routing::{Candidate, LabelSet, Needs, RouteOptions};
+use crate::policy::routing::{Candidate, ForeignParts, LabelSet, Needs, RouteOptions, SkipReason};
 use crate::policy::snapshot::Disabled;
 use crate::policy::tokens::{Measure, Prompt, PromptSize, Vocabulary, Weights};
 use crate::policy::trim::{Cut, OverWindow, budget, fits};
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::{Model, Quirks};
 use crate::words::{
-    Capabilities, ChatRequest, Date, Dialect, Error, FailureClass, Message, ModelClass, ModelKind, Price,
-    ResponseFormat, TargetId, UserPart,
+    Capabilities, ChatRequest, Date, Demand, Demanded, Dialect, Error, FailureClass, Message, ModelClass, ModelKind,
+    Price, ResponseFormat, TargetId, UserPart,
 };
 
 /// How a provider's requests get out.
@@ -165,6 +165,23 @@ impl Target {
         asked.prompt(self.spec().vocabulary.measure())
     }
 
+    /// Returns why it cannot take something of a request; what a route leaves out is no reason.
+    fn obstacle(&self, route: &Route, asked: &Asked, demand: &Demand) -> Option<SkipReason> {
+        let Work::Chat(request) = &asked.work else { return None };
+        let (provider, can) = (&self.provider.spec, self.spec().capabilities);
+        match &demand.what {
+            Demanded::Foreign(dialect, _) => {
+                let takes = provider.dialect.shares_fields(*dialect) || route.spec.foreign_parts == ForeignParts::Drop;
+                (!takes).then_some(SkipReason::Foreign)
+            }
+            Demanded::Document(_) | Demanded::DocumentUrl if !can.documents => Some(SkipReason::Documents),
+            Demanded::Audio if !can.audio => Some(SkipReason::Audio),
+            what if crate::wire::takes(provider.dialect, provider.quirks, request, what) => None,
+            Demanded::Audio => Some(SkipReason::Audio),
+            Demanded::Document(_) | Demanded::DocumentUrl => Some(SkipReason::Documents),
+        }
+    }
+
     /// Tells whether its provider says that the model is gone.
     fn is_gone(&self) -> bool {
         let health = self.provider.slot.health(self.index);
@@ -182,6 +199,7 @@ pub(crate) struct RouteSpec {
     pub(crate) members: Vec<MemberSpec>,
     pub(crate) labels: Vec<String>,
     pub(crate) over_window: OverWindow,
+    pub(crate) foreign_parts: ForeignParts,
 }
 
 /// Another name of a route.
@@ -219,9 +237,16 @@ pub(crate) struct Asked {
     /// Whether the size of each message is wanted, too.
     by_message: bool,
     prompts: [OnceLock<Prompt>; Measure::COUNT],
+    /// What of it not every target can take.
+    demands: Vec<Demand>,
 }
 
 impl Asked {
+    fn new(work: Work, by_message: bool) -> Self {
+        let demands = if let Work::Chat(request) = &work { request.demands() } else { Vec::new() };
+        Self { work, by_message, prompts: Default::default(), demands }
+    }
+
     /// Returns the request's size by a measure. It is counted once.
     fn prompt(&self, measure: Measure) -> &Prompt {
         self.prompts[measure as usize].get_or_init(|| match &self.work {
@@ -369,6 +394,7 @@ impl Table {
                 whole: asked.work.is_whole(&target.provider.spec),
                 price: spec.price,
                 capabilities: spec.capabilities,
+                obstacle: asked.demands.iter().find_map(|demand| target.obstacle(route, asked, demand)),
                 labels: target.labels,
                 health,
             });
@@ -388,6 +414,15 @@ impl Table {
         at
     }
 
+    /// Returns the first part of a request that no target of a route can take; else the first that one cannot.
+    pub(super) fn untaken<'a>(&self, route: &Route, asked: &'a Asked) -> Option<&'a Demand> {
+        let lacks =
+            |demand: &Demand, member: &Member| self.targets[member.target].obstacle(route, asked, demand).is_some();
+        let nobody = |demand: &&Demand| route.members.iter().all(|member| lacks(demand, member));
+        let some = |demand: &&Demand| route.members.iter().any(|member| lacks(demand, member));
+        asked.demands.iter().find(nobody).or_else(|| asked.demands.iter().find(some))
+    }
+
     /// Tells whether a target is one of a route's.
     pub(crate) fn serves(&self, route: &Route, target: &TargetId) -> bool {
         route.members.iter().any(|member| self.targets[member.target].id() == target)
@@ -396,7 +431,7 @@ impl Table {
     /// Estimates the prompt of a request as the route's first target counts.
     pub(crate) fn estimate(&self, route: &Route, work: impl Into<Work>) -> u32 {
         // Nothing is to be cut, so that no message is counted by itself; and one measure is enough.
-        let asked = Asked { work: work.into(), by_message: false, prompts: Default::default() };
+        let asked = Asked::new(work.into(), false);
         let first = route.members.first().map(|member| &self.targets[member.target]);
         first.map_or(0, |target| target.weights().tokens(&target.prompt(&asked).whole))
     }
@@ -404,7 +439,7 @@ impl Table {
     /// Counts a request as the targets of a route measure it.
     pub(crate) fn ask(&self, route: &Route, work: impl Into<Work>) -> Asked {
         let by_message = route.spec.over_window == OverWindow::Trim;
-        let asked = Asked { work: work.into(), by_message, prompts: Default::default() };
+        let asked = Asked::new(work.into(), by_message);
         for member in &route.members {
             self.targets[member.target].prompt(&asked);
         }
@@ -452,5 +487,10 @@ fn intern(names: &mut Vec<String>, name: &str) -> usize {
 }
 
 fn shows_image(message: &Message) -> bool {
-    matches!(message, Message::User(parts) if parts.iter().any(|part| matches!(part, UserPart::Image(_))))
+    let parts = match message {
+        Message::User(parts) => parts,
+        Message::Tool(result) => &result.content,
+        _ => return false,
+    };
+    parts.iter().any(|part| matches!(part, UserPart::Image(_)))
 }

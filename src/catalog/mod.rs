@@ -126,6 +126,9 @@ fn parse(line: &'static str) -> Option<Model> {
         kind: kind(id),
         tools: !has("-tools"),
         images: !has("-images"),
+        // Pages are shown as images.
+        documents: !has("-documents") && !has("-images"),
+        audio: !has("-audio"),
         json: true,
         json_schema: !has("-json_schema"),
         context_tokens_max: context,

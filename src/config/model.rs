@@ -35,7 +35,7 @@ pub struct ModelConfig {
     /// What it costs. The catalogue's price where absent; one that is unknown there, too, counts as the dearest known
     /// one of the route.
     pub price: Option<PriceConfig>,
-    /// What it cannot do: `tools`, `images`, `json`, `json_schema`. What the catalogue says where absent.
+    /// What it cannot do: `tools`, `images`, `documents`, `audio`, `json`, `json_schema`. What the catalogue says where absent.
     pub lacks: Option<Vec<Ability>>,
     /// Prompt and answer together, in tokens. What the catalogue says where absent.
     pub context_tokens_max: Option<u32>,
@@ -80,6 +80,10 @@ pub enum Ability {
     Tools,
     /// See images.
     Images,
+    /// Read documents that are more than plain text.
+    Documents,
+    /// Hear.
+    Audio,
     /// Answer in JSON when told so.
     Json,
     /// Hold an answer to a JSON schema.
@@ -152,6 +156,8 @@ impl ModelConfig {
             },
             tools: can(Ability::Tools, usual.tools),
             images: can(Ability::Images, usual.images),
+            documents: can(Ability::Documents, usual.documents),
+            audio: can(Ability::Audio, usual.audio),
             json: can(Ability::Json, usual.json),
             json_schema: can(Ability::JsonSchema, usual.json_schema),
             context_tokens_max: self.context_tokens_max.or(usual.context_tokens_max),

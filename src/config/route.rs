@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::check_failover;
 use crate::actors::table::{MemberSpec, ProviderSpec, RouteSpec, TargetSpec};
 use crate::policy::failover::FailoverOptions;
-use crate::policy::routing::RouteOptions;
+use crate::policy::routing::{ForeignParts, RouteOptions};
 use crate::policy::trim::OverWindow;
 use crate::words::{ConfigError, ModelKind};
 
@@ -24,6 +24,9 @@ pub struct RouteConfig {
     /// What becomes of a conversation that a target's window does not hold: `skip` asks other targets, `trim` leaves
     /// out its oldest part.
     pub over_window: OverWindow,
+    /// What becomes of what only one dialect has words for, where a target speaks another: `refuse` does not ask such a
+    /// target, and refuses a call that no target of the route could take; `drop` leaves it out there, and says so.
+    pub foreign_parts: ForeignParts,
 }
 
 /// One target of a route.
@@ -131,6 +134,7 @@ impl RouteConfig {
             members,
             labels,
             over_window: self.over_window,
+            foreign_parts: self.foreign_parts,
         })
     }
 }

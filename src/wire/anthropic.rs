@@ -24,6 +24,12 @@ use crate::words::{Failure, Secret};
 
 pub(super) use proof::REDACTED;
 
+/// The one kind of document taken by value, beside plain text.
+pub(super) const DOCUMENT_TYPE: &str = "application/pdf";
+
+/// What a block of the system is called that there are no words for: it stands beside the messages.
+pub(super) const SYSTEM: &str = "system";
+
 /// How keys begin that a login issued: they are bearer tokens.
 const TOKEN_PREFIX: &str = "sk-ant-oat";
 

@@ -17,6 +17,7 @@ mod request;
 #[expect(dead_code, reason = "the rooms that edit come next")]
 mod edit;
 mod original;
+mod talk;
 mod openai;
 mod responses;
 mod anthropic;
@@ -40,7 +41,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::words::{ChatRequest, Dialect, Failure, Note, Secret, TargetId};
+use crate::words::{ChatRequest, Demanded, Dialect, Failure, Note, Secret, TargetId};
 
 /// A request as it goes onto the wire, but for its key ([`authorize`]).
 #[derive(Clone, Debug)]
@@ -112,6 +113,22 @@ pub fn encode<'a>(
         encoded.headers.extend(headers.map(|(name, value)| (name.clone(), value.clone())));
     }
     Ok(encoded)
+}
+
+/// Tells whether what not every target can take can be said in a dialect, with a provider's accent. What its caller
+/// wrote in that dialect can.
+pub fn takes(dialect: Dialect, quirks: &Quirks, request: &ChatRequest, what: &Demanded) -> bool {
+    use Demanded as W;
+    use Dialect as D;
+    match (dialect, what) {
+        (_, W::Foreign(theirs, _)) => dialect.shares_fields(*theirs),
+        _ if request::is_own(request, dialect) => true,
+        (D::OpenAiChat, W::DocumentUrl) => quirks.file_urls,
+        (D::OpenAiChat | D::OpenAiResponses, W::Document(_)) | (D::OpenAiResponses, W::DocumentUrl) => quirks.files,
+        (D::AnthropicMessages, W::Document(kind)) => kind == anthropic::DOCUMENT_TYPE,
+        (D::OpenAiResponses | D::AnthropicMessages, W::Audio) | (D::Ollama, _) => false,
+        (D::OpenAiChat, W::Audio) | (D::AnthropicMessages, W::DocumentUrl) | (D::Gemini | D::Vertex, _) => true,
+    }
 }
 
 /// Puts a key into the headers the way a provider wants it, marked sensitive so that no log prints it.

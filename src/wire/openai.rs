@@ -9,6 +9,7 @@ mod reply;
 mod request;
 mod shape;
 
+pub(super) use messages::{FileData, UNNAMED, format};
 pub(super) use reply::{read_event, read_whole};
 pub(super) use request::encode;
 
@@ -17,6 +18,9 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use crate::wire::quirks::Quirks;
 use crate::wire::request::secret;
 use crate::words::{Failure, Secret};
+
+/// What it is called that an assistant spoke: it stands beside a message's content.
+pub(super) const SPOKEN: &str = "audio";
 
 /// Puts a key into its header, as a bearer token where that is the usual one.
 pub(super) fn authorize(quirks: &Quirks, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {

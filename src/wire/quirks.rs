@@ -40,6 +40,10 @@ pub struct Quirks {
     refused: &'static [(Models, &'static [&'static str])],
     /// Fields of a request that it cannot serve at all: the request goes elsewhere.
     lacks: &'static [&'static str],
+    /// Whether it reads documents by value, as others' callers send them.
+    pub(super) files: bool,
+    /// Whether it fetches documents in chat completions.
+    pub(super) file_urls: bool,
     /// Whether it refuses what of a message it does not know, as clients send back of answers that others gave.
     strict: bool,
     /// The caller's extra fields it takes; `None` is all.
@@ -151,6 +155,8 @@ pub const GENERIC: Quirks = Quirks {
     developer: false,
     refused: &[],
     lacks: &[],
+    files: true,
+    file_urls: false,
     strict: false,
     extra: None,
     completion_tokens: false,
@@ -214,6 +220,7 @@ const TABLE: &[Quirks] = &[
     // Reasons unless told otherwise, and cannot be forced to call a tool meanwhile.
     Quirks {
         name: "deepseek",
+        files: false,
         hosts: &[("api.deepseek.com", "")],
         reasoners: NONE,
         lacks: &["messages.image"],
@@ -225,6 +232,7 @@ const TABLE: &[Quirks] = &[
     },
     Quirks {
         name: "mistral",
+        files: false,
         hosts: &[("api.mistral.ai", ""), ("codestral.mistral.ai", "")],
         reasoners: NONE,
         extra: Some(&[
@@ -249,6 +257,7 @@ const TABLE: &[Quirks] = &[
     // Hybrid models must not be asked to reason without a stream, and cannot be forced to call a tool meanwhile.
     Quirks {
         name: "qwen",
+        files: false,
         hosts: &[
             ("dashscope.aliyuncs.com", ""),
             ("dashscope-intl.aliyuncs.com", ""),
@@ -265,6 +274,7 @@ const TABLE: &[Quirks] = &[
     },
     Quirks {
         name: "groq",
+        files: false,
         hosts: &[("api.groq.com", "")],
         strict: true,
         completion_tokens: true,
@@ -273,6 +283,7 @@ const TABLE: &[Quirks] = &[
     },
     Quirks {
         name: "xai",
+        files: false,
         hosts: &[("api.x.ai", "")],
         reasoners: XAI_REASONERS,
         refused: &[
@@ -284,18 +295,21 @@ const TABLE: &[Quirks] = &[
     },
     Quirks {
         name: "together",
+        files: false,
         hosts: &[("api.together.xyz", ""), ("api.together.ai", "")],
         efforts: &[(ALL, FROM_LOW)],
         ..GENERIC
     },
     Quirks {
         name: "openrouter",
+        file_urls: true,
         hosts: &[("openrouter.ai", "")],
         effort: &[("reasoning", r#"{"effort":"{}"}"#)],
         ..GENERIC
     },
     Quirks {
         name: "perplexity",
+        files: false,
         hosts: &[("api.perplexity.ai", "")],
         refused: &[(ALL, &["sampling.seed", "sampling.stop"])],
         lacks: &["tools"],
@@ -305,19 +319,28 @@ const TABLE: &[Quirks] = &[
         alternates: true,
         ..GENERIC
     },
-    Quirks { name: "vllm", reasoners: NONE, efforts: &[(ALL, FROM_LOW)], system_first: true, ..GENERIC },
+    Quirks { name: "vllm", files: false, reasoners: NONE, efforts: &[(ALL, FROM_LOW)], system_first: true, ..GENERIC },
     Quirks {
         name: "ollama",
+        files: false,
         hosts: &[("ollama.com", ""), ("localhost:11434", ""), ("127.0.0.1:11434", "")],
         reasoners: NONE,
         lacks: &["messages.image.url"],
         efforts: &[(ALL, ["none", "low", "medium", "high"])],
         ..GENERIC
     },
-    Quirks { name: "llamacpp", reasoners: NONE, efforts: &[(ALL, FROM_LOW)], system_first: true, ..GENERIC },
+    Quirks {
+        name: "llamacpp",
+        files: false,
+        reasoners: NONE,
+        efforts: &[(ALL, FROM_LOW)],
+        system_first: true,
+        ..GENERIC
+    },
     // Takes a schema, and no word for JSON of any form.
     Quirks {
         name: "lmstudio",
+        files: false,
         hosts: &[("localhost:1234", ""), ("127.0.0.1:1234", "")],
         reasoners: NONE,
         efforts: &[(ALL, FROM_LOW)],

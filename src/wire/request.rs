@@ -15,8 +15,8 @@ use serde_json::{Map, Value};
 use super::Model;
 use super::quirks::IdForm;
 use crate::words::{
-    AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, FailureClass, Image, Message, Note, Reasoning,
-    ResponseFormat, Secret, ToolCall, ToolChoice, ToolResult, UserPart,
+    AssistantPart, Audio, ChatRequest, Dialect, Document, DocumentSource, Failure, FailureClass, Foreign, Image,
+    Message, Note, Reasoning, ResponseFormat, Secret, ToolCall, ToolChoice, ToolResult, UserPart,
 };
 
 /// Writes a body into one buffer.
@@ -161,6 +161,13 @@ impl Notes {
         value
     }
 
+    /// Notes what there are no words for and is of another dialect: it is left out.
+    pub(super) fn foreign(&mut self, dialect: Dialect, request: &ChatRequest) {
+        for (field, foreign) in request.foreign() {
+            self.keep(verbatim(dialect, foreign).is_some(), field, Some(()));
+        }
+    }
+
     /// Notes what of a tool's result cannot go as it is: that it is a failure its text must tell.
     pub(super) fn result(&mut self, ids: IdForm, result: &ToolResult) {
         self.keep(false, "messages.is_error", result.is_error.then_some(()));
@@ -178,6 +185,29 @@ impl Notes {
             self.converted("messages.tool_call.id");
         }
     }
+}
+
+/// Tells whether a request was written in a dialect by its caller.
+pub(super) fn is_own(request: &ChatRequest, dialect: Dialect) -> bool {
+    request.original.as_ref().is_some_and(|original| dialect.shares_fields(original.dialect))
+}
+
+/// Returns what there are no words for as it goes to its own dialect; to others it does not go.
+pub(super) fn verbatim(dialect: Dialect, foreign: &Foreign) -> Option<&RawValue> {
+    if dialect.shares_fields(foreign.dialect) { serde_json::from_str(&foreign.json).ok() } else { None }
+}
+
+/// Returns the tools that there are no words for, as far as they are of this dialect.
+pub(super) fn foreign_tools(dialect: Dialect, request: &ChatRequest) -> impl Iterator<Item = &RawValue> {
+    request.foreign_tools.iter().filter_map(move |tool| verbatim(dialect, tool))
+}
+
+/// Returns what is said about a document of plain text where there is no place for one.
+pub(super) fn told(document: &Document) -> Option<String> {
+    let DocumentSource::Text(text) = &document.source else { return None };
+    let about = [("title", &document.title), ("context", &document.context)];
+    let about = about.iter().filter_map(|(name, value)| Some(format!(" {name}={:?}", value.as_ref()?)));
+    Some(format!("<document{}>\n{text}\n</document>", about.collect::<String>()))
 }
 
 /// Returns how long the answer may be, where the request says so: a model that gives less is asked for what it gives, and

@@ -15,6 +15,7 @@ mod node;
 mod openai;
 mod original;
 mod out;
+mod place;
 mod reading;
 mod refusal;
 mod responses;
@@ -23,6 +24,7 @@ mod writer;
 
 pub use embed::{AskedVectors, VectorForm, read_embed, write_embed};
 pub use lists::{Listing, count_tokens, model, models};
+pub use place::place;
 pub use refusal::{Refusal, Refused, refuse};
 pub use writer::Writer;
 

@@ -100,6 +100,14 @@ impl ChatRequest {
         }
     }
 
+    /// Returns what there are no words for, each with the field that has it.
+    pub fn foreign(&self) -> impl Iterator<Item = (&'static str, &Foreign)> {
+        let choice = if let ToolChoice::Foreign(choice) = &self.tool_choice { Some(choice) } else { None };
+        let tools = self.foreign_tools.iter().map(|tool| ("tools", tool));
+        let in_messages = self.messages.iter().flat_map(Message::foreign).map(|part| ("messages.content", part));
+        choice.map(|choice| ("tool_choice", choice)).into_iter().chain(tools).chain(in_messages)
+    }
+
     /// Appends a system message.
     #[must_use]
     pub fn system(mut self, text: impl Into<String>) -> Self {
@@ -197,6 +205,20 @@ impl Message {
     /// Returns an assistant message of one text.
     pub fn assistant(text: impl Into<String>) -> Self {
         Self::Assistant(vec![AssistantPart::Text(text.into())])
+    }
+
+    /// Returns what of it there are no words for.
+    fn foreign(&self) -> impl Iterator<Item = &Foreign> {
+        let (whole, said, shown): (_, &[AssistantPart], &[UserPart]) = match self {
+            Self::System(_) => (None, &[], &[]),
+            Self::Foreign(foreign) => (Some(foreign), &[], &[]),
+            Self::Assistant(parts) => (None, parts, &[]),
+            Self::User(parts) => (None, &[], parts),
+            Self::Tool(result) => (None, &[], &result.content),
+        };
+        let said = said.iter().filter_map(|part| if let AssistantPart::Foreign(it) = part { Some(it) } else { None });
+        let shown = shown.iter().filter_map(|part| if let UserPart::Foreign(it) = part { Some(it) } else { None });
+        whole.into_iter().chain(said).chain(shown)
     }
 
     /// Returns the result of a tool call.

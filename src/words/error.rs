@@ -26,6 +26,21 @@ pub enum Error {
         /// Each target and what it lacks.
         why: String,
     },
+    /// No target of the route can take a part of this request. The caller's or the configuration's fault; nothing was
+    /// sent.
+    #[error("{field}: no target of route `{route}` can take {what} ({why}); {remedy}")]
+    NoTargetTakes {
+        /// The route that was asked for.
+        route: String,
+        /// The part's place in the request.
+        field: String,
+        /// What it is.
+        what: String,
+        /// Each target and why not.
+        why: String,
+        /// What can be done.
+        remedy: &'static str,
+    },
     /// A provider says the request is the caller's fault; it was not spread over others.
     #[error("request rejected by {}", last(.attempts))]
     Rejected {
@@ -81,7 +96,7 @@ impl Error {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Invalid { .. } => "invalid",
-            Self::NoTarget { .. } => "no_target",
+            Self::NoTarget { .. } | Self::NoTargetTakes { .. } => "no_target",
             Self::Rejected { .. } => "rejected",
             Self::Exhausted { .. } => "exhausted",
             Self::DeadlineExceeded { .. } => "deadline_exceeded",

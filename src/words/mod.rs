@@ -8,6 +8,7 @@
 pub mod attempt;
 pub mod chat;
 pub mod date;
+pub mod demand;
 pub mod drift;
 pub mod embed;
 pub mod error;
@@ -27,6 +28,7 @@ pub use chat::{
     Priority, Proof, Reasoning, ResponseFormat, Sampling, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
 };
 pub use date::Date;
+pub use demand::{Demand, Demanded};
 pub use drift::{Drift, DriftKind};
 pub use embed::{EmbedRequest, Embeddings};
 pub use error::{ConfigError, Error};

@@ -115,6 +115,10 @@ pub struct Capabilities {
     pub tools: bool,
     /// Sees images.
     pub images: bool,
+    /// Reads documents that are more than plain text.
+    pub documents: bool,
+    /// Hears.
+    pub audio: bool,
     /// Answers in JSON when told so.
     pub json: bool,
     /// Holds an answer to a JSON schema.
@@ -140,6 +144,8 @@ impl Default for Capabilities {
             kind: ModelKind::Chat,
             tools: true,
             images: true,
+            documents: true,
+            audio: true,
             json: true,
             json_schema: true,
             context_tokens_max: None,

@@ -28,7 +28,7 @@ mod tests;
 
 pub use cost::Score;
 pub use memory::RouteState;
-pub use options::{Percentile, RouteOptions, SecondValue, Strategy};
+pub use options::{ForeignParts, Percentile, RouteOptions, SecondValue, Strategy};
 pub use sessions::{Sessions, Sticky};
 
 use std::cmp::Ordering;
@@ -105,6 +105,8 @@ pub struct Candidate {
     pub price: Option<Price>,
     /// What it can do.
     pub capabilities: Capabilities,
+    /// What of the call it cannot take, in whatever dialect that is.
+    pub obstacle: Option<SkipReason>,
     /// The labels it carries.
     pub labels: LabelSet,
     /// Its health as last published.
@@ -230,6 +232,12 @@ pub enum SkipReason {
     Tools,
     /// It cannot see images.
     Images,
+    /// It cannot read a document, or not this one.
+    Documents,
+    /// It cannot hear.
+    Audio,
+    /// It speaks another dialect than a part of the call.
+    Foreign,
     /// It cannot be told to answer in JSON.
     Json,
     /// It cannot be held to a schema.
@@ -251,6 +259,9 @@ impl SkipReason {
             Self::Kind => "its model is for other work",
             Self::Tools => "cannot call tools",
             Self::Images => "cannot see images",
+            Self::Documents => "cannot read such documents",
+            Self::Audio => "cannot hear",
+            Self::Foreign => "speaks another dialect",
             Self::Json => "cannot answer in JSON",
             Self::JsonSchema => "cannot hold to a JSON schema",
             Self::ContextWindow => "context window too small",
@@ -460,4 +471,5 @@ fn unfit(candidate: &Candidate, needs: &Needs) -> Option<SkipReason> {
     ]
     .into_iter()
     .find_map(|(lacks, why)| lacks.then_some(why))
+    .or(candidate.obstacle)
 }

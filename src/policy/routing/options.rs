@@ -163,6 +163,17 @@ impl Strategy {
     }
 }
 
+/// What a route does with what only one dialect has words for, where a target speaks another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ForeignParts {
+    /// Such a target is not asked. A call that no target of the route could take is refused.
+    #[default]
+    Refuse,
+    /// It is left out there, and the reply's notes say so.
+    Drop,
+}
+
 /// A percentile that targets publish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

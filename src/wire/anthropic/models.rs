@@ -12,6 +12,8 @@ pub(super) struct Traits {
     pub(super) sampling: SamplingForm,
     /// Whether it holds answers and arguments to a schema.
     pub(super) schemas: bool,
+    /// Whether it goes on with what the assistant said last.
+    pub(super) prefills: bool,
 }
 
 /// How a generation is asked to think.
@@ -43,7 +45,8 @@ const GENERATIONS: [(Version, Traits); 7] = {
     use SamplingForm as S;
     use ThinkingForm as T;
     const fn of(output_tokens: u32, thinking: T, sampling: S, schemas: bool) -> Traits {
-        Traits { output_tokens, thinking, sampling, schemas }
+        let prefills = !matches!(thinking, T::Adaptive);
+        Traits { output_tokens, thinking, sampling, schemas, prefills }
     }
     [
         ((4, 7), of(64_000, T::Adaptive, S::None, true)),
@@ -57,8 +60,13 @@ const GENERATIONS: [(Version, Traits); 7] = {
 };
 
 /// Models of others that speak this dialect: what most of them take.
-const OTHERS: Traits =
-    Traits { output_tokens: 8_192, thinking: ThinkingForm::Budget, sampling: SamplingForm::Both, schemas: false };
+const OTHERS: Traits = Traits {
+    output_tokens: 8_192,
+    thinking: ThinkingForm::Budget,
+    sampling: SamplingForm::Both,
+    schemas: false,
+    prefills: true,
+};
 
 /// Returns what a model takes, by its name. A Claude without a version in its name is taken for a new one.
 pub(super) fn traits(model: &str) -> Traits {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use http::header::{HeaderName, HeaderValue};
 use serde::ser::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::models::{SamplingForm, ThinkingForm, Traits, traits};
@@ -11,7 +12,9 @@ use super::schema::closed;
 use super::turns::{Block, Turns};
 use crate::wire::original;
 use crate::wire::quirks::Quirks;
-use crate::wire::request::{Fields, Notes, asked, check, extra, headers, output_tokens_max, write};
+use crate::wire::request::{
+    Fields, Notes, asked, check, extra, foreign_tools, headers, output_tokens_max, verbatim, write,
+};
 use crate::wire::{Encoded, Model};
 use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Sampling, Tool, ToolChoice};
 
@@ -32,7 +35,8 @@ pub(in crate::wire) fn encode(
     check(request)?;
     let mut notes = Notes::default();
     let traits = traits(model.family);
-    let mut turns = Turns::of(&request.messages, model.family, &mut notes)?;
+    notes.foreign(Dialect::AnthropicMessages, request);
+    let mut turns = Turns::of(request, model.family, traits, &mut notes)?;
     let options = Options::of(request, model, traits, &mut turns, &mut notes);
     let extra = extra(Dialect::AnthropicMessages, request, &mut notes);
     let original = original::find(request, Dialect::AnthropicMessages, model, streaming, &notes);
@@ -153,17 +157,21 @@ impl<'a> Options<'a> {
             self.format = Some(json!({"type": "json_schema", "schema": closed(schema)}));
         } else if let Some(asked) = asked(format) {
             notes.converted("response_format");
-            turns.system.push(Block::Text { text: asked.into() });
+            turns.system.extend(Block::text(asked));
         }
     }
 }
 
 fn tool_choice(request: &ChatRequest) -> Option<Value> {
     let one_by_one = request.parallel_tool_calls == Some(false);
+    let foreign = || foreign_tools(Dialect::AnthropicMessages, request);
     let mut choice = match &request.tool_choice {
-        _ if request.tools.is_empty() => return None,
-        ToolChoice::Auto | ToolChoice::Foreign(_) if !one_by_one => return None,
-        ToolChoice::Auto | ToolChoice::Foreign(_) => json!({"type": "auto"}),
+        _ if request.tools.is_empty() && foreign().next().is_none() => return None,
+        ToolChoice::Foreign(choice) => {
+            return verbatim(Dialect::AnthropicMessages, choice).and_then(|it| serde_json::from_str(it.get()).ok());
+        }
+        ToolChoice::Auto if !one_by_one => return None,
+        ToolChoice::Auto => json!({"type": "auto"}),
         ToolChoice::None => return Some(json!({"type": "none"})),
         ToolChoice::Required => json!({"type": "any"}),
         ToolChoice::Named(name) => json!({"type": "tool", "name": name}),
@@ -198,8 +206,10 @@ impl Serialize for Body<'_> {
         if !turns.system.is_empty() {
             body.put("system", &turns.system)?;
         }
-        if !request.tools.is_empty() {
-            let tools: Vec<_> = request.tools.iter().map(|tool| WireTool::of(tool, traits)).collect();
+        let tools = request.tools.iter().map(|tool| AnyTool::Function(WireTool::of(tool, traits)));
+        let tools: Vec<_> =
+            tools.chain(foreign_tools(Dialect::AnthropicMessages, request).map(AnyTool::Foreign)).collect();
+        if !tools.is_empty() {
             body.put("tools", &tools)?;
             body.put_some("tool_choice", options.tool_choice.as_ref())?;
         }
@@ -220,6 +230,14 @@ struct Output<'a> {
     effort: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     format: Option<&'a Value>,
+}
+
+/// A tool: one that the caller runs, or one that there are no words for.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum AnyTool<'a> {
+    Function(WireTool<'a>),
+    Foreign(&'a RawValue),
 }
 
 #[derive(serde::Serialize)]

@@ -1,26 +1,29 @@
 //! Brings a conversation into the shape this dialect wants: the system's texts apart; turns of user and assistant in
-//! alternation, the user's first and last; every tool call answered at once, all results of a turn together, in the
-//! order of the calls and before anything else; ids of calls that it takes, none of them twice.
+//! alternation, the user's first and last, unless the model goes on with what the assistant said; ids of calls that it
+//! takes; no text that is blank.
 //!
 //! In flow a caller's messages, out flow turns that borrow them, and notes of what could not go as it was. Turns are
 //! only appended to as a conversation grows, and never rewritten, so that the provider's prompt cache holds.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::models::Traits;
 use super::proof::{self, Thought};
-use crate::wire::request::{Notes, arguments_object, inline};
-use crate::words::{AssistantPart, Failure, FailureClass, Message, Reasoning, ToolCall, ToolResult, UserPart};
+use super::{DOCUMENT_TYPE, SYSTEM};
+use crate::wire::request::{Notes, arguments_object, inline, unsupported, verbatim};
+use crate::wire::talk::{Answer, Media, Spoken, Step, mends, steps};
+use crate::words::{
+    AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Failure, FailureClass, Reasoning, UserPart,
+};
 
+const OWN: Dialect = Dialect::AnthropicMessages;
 /// What the user says where a conversation does not begin with the user.
 const OPENING: &str = "(The conversation begins here.)";
-/// What the user says where a conversation ends with the assistant: newer models refuse to go on from there.
+/// What the user says where a conversation ends with the assistant, and the model does not go on from there.
 const GO_ON: &str = "Continue.";
-/// The result of a call that has none.
-const NO_RESULT: &str = "This tool was not run.";
 /// The kinds of images taken.
 const IMAGE_TYPES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 
@@ -31,38 +34,48 @@ pub(super) struct Turns<'a> {
     pub(super) system: Vec<Block<'a>>,
     /// The conversation.
     pub(super) all: Vec<Turn<'a>>,
-    /// The calls of the last turn of the assistant, and their results as far as they are known.
-    calls: Vec<OpenCall<'a>>,
-    /// What the user said since the last turn.
-    said: Vec<Block<'a>>,
-    /// Ids of calls in use.
-    ids: HashSet<&'a str>,
-    calls_made: usize,
 }
 
 /// What was said in one go.
 #[derive(Debug, Serialize)]
-pub(super) struct Turn<'a> {
-    role: Role,
-    content: Vec<Block<'a>>,
+#[serde(untagged)]
+pub(super) enum Turn<'a> {
+    Of { role: Role, content: Vec<Block<'a>> },
+    Foreign(&'a RawValue),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Role {
+pub(super) enum Role {
     User,
     Assistant,
 }
 
-/// A part of a turn.
+/// A part of a turn: of a kind that there are words for, or as it came.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Block<'a> {
+    Of(Known<'a>),
+    Foreign(&'a RawValue),
+}
+
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Block<'a> {
+pub(super) enum Known<'a> {
     Text {
         text: Cow<'a, str>,
     },
     Image {
         source: Source<'a>,
+    },
+    Document {
+        source: Source<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        title: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        context: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        citations: Option<Citations>,
     },
     Thinking {
         thinking: &'a str,
@@ -78,7 +91,7 @@ pub(super) enum Block<'a> {
     },
     ToolResult {
         tool_use_id: Cow<'a, str>,
-        content: Cow<'a, str>,
+        content: Content<'a>,
         #[serde(skip_serializing_if = "is_false")]
         is_error: bool,
     },
@@ -89,179 +102,214 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// Where an image is.
+/// What a tool returned.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Content<'a> {
+    Text(Cow<'a, str>),
+    Blocks(Vec<Block<'a>>),
+}
+
+/// Asks for places in a document.
+#[derive(Debug, Serialize)]
+pub(super) struct Citations {
+    enabled: bool,
+}
+
+/// Where a file is, or what stands in it.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Source<'a> {
     Url { url: &'a str },
     Base64 { media_type: &'a str, data: &'a str },
-}
-
-#[derive(Debug)]
-struct OpenCall<'a> {
-    /// The id that the caller's result names.
-    call_id: &'a str,
-    /// The id that is sent.
-    id: Cow<'a, str>,
-    result: Option<&'a ToolResult>,
+    Text { media_type: &'static str, data: &'a str },
 }
 
 impl<'a> Block<'a> {
     /// Returns a block of text, if there is any: blank ones are refused.
     pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Option<Self> {
         let text = text.into();
-        (!text.trim().is_empty()).then_some(Self::Text { text })
+        (!text.trim().is_empty()).then_some(Self::Of(Known::Text { text }))
     }
 }
 
 impl<'a> Turns<'a> {
     /// Shapes a conversation.
-    pub(super) fn of(messages: &'a [Message], model: &str, notes: &mut Notes) -> Result<Self, Failure> {
+    pub(super) fn of(
+        request: &'a ChatRequest,
+        model: &str,
+        traits: Traits,
+        notes: &mut Notes,
+    ) -> Result<Self, Failure> {
         let mut turns = Self::default();
-        let system = |message: &Message| matches!(message, Message::System(_));
+        let steps = steps(request, OWN, Media::Within, is_id, notes);
+        let system = |step: &Step<'_>| matches!(step, Step::System(_) | Step::Foreign(SYSTEM, _));
         // Somebody must say something: where only the system speaks, the user says it.
-        let leading = messages.iter().position(|message| !system(message)).unwrap_or(0);
-        for (at, message) in messages.iter().enumerate() {
-            match message {
-                Message::System(text) if at < leading => turns.system.extend(Block::text(text)),
-                Message::System(text) => {
+        let leading = steps.iter().position(|step| !system(step)).unwrap_or(0);
+        for (at, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::System(text) if at < leading => turns.system.extend(Block::text(text)),
+                Step::System(text) => {
                     // Further up it would change the prompt from its beginning, and lose what is cached of it.
                     notes.converted("messages.system");
-                    turns.said.extend(Block::text(format!("<system>\n{text}\n</system>")));
+                    let text = Block::text(format!("<system>\n{text}\n</system>"));
+                    turns.push(Role::User, text.into_iter().collect());
                 }
-                Message::User(parts) => {
-                    for part in parts {
-                        turns.said.extend(user_block(part)?);
-                    }
+                Step::User(parts) => {
+                    let blocks: Result<Vec<_>, _> = parts.into_iter().map(user_block).collect();
+                    turns.push(Role::User, blocks?.into_iter().flatten().collect());
                 }
-                Message::Assistant(parts) => turns.assistant(at, parts, model, notes)?,
-                Message::Tool(result) => turns.result(result, notes),
-                Message::Foreign(_) => {}
+                Step::Assistant(spoken) => {
+                    let content = assistant(&spoken, model, notes)?;
+                    turns.push(Role::Assistant, content);
+                }
+                Step::Result(answer) => {
+                    let block = result(answer)?;
+                    turns.push(Role::User, vec![block]);
+                }
+                Step::Foreign(SYSTEM, block) => turns.system.push(Block::Foreign(block)),
+                Step::Foreign(_, message) => turns.all.push(Turn::Foreign(message)),
             }
         }
-        turns.finish(notes);
+        if mends(request, OWN) {
+            // Who is to think begins with a thought.
+            turns.finish(traits.prefills && request.effort.is_none(), notes);
+        }
         Ok(turns)
     }
 
     /// Tells whether a model may be made to think: the last thing that the assistant did, should it have called a
     /// tool, must have begun with a thought that the provider can read.
     pub(super) fn may_think(&self) -> bool {
-        let last = self.all.iter().rfind(|turn| turn.role == Role::Assistant);
-        last.is_none_or(|turn| {
-            let thought = matches!(turn.content.first(), Some(Block::Thinking { .. } | Block::RedactedThinking { .. }));
-            thought || !turn.content.iter().any(|block| matches!(block, Block::ToolUse { .. }))
-        })
-    }
-
-    fn assistant(
-        &mut self,
-        at: usize,
-        parts: &'a [AssistantPart],
-        model: &str,
-        notes: &mut Notes,
-    ) -> Result<(), Failure> {
-        if !self.said.is_empty() || self.calls.iter().any(|call| call.result.is_some()) {
-            self.close(notes);
-        }
-        let mut content = Vec::with_capacity(parts.len());
-        for part in parts {
-            match part {
-                AssistantPart::Text(text) => content.extend(Block::text(text)),
-                AssistantPart::Reasoning(reasoning) => match thinking_block(reasoning, model) {
-                    Some(block) => content.push(block),
-                    None => notes.dropped("messages.reasoning"),
-                },
-                AssistantPart::ToolCall(call) => content.push(self.call(at, call, notes)?),
-                AssistantPart::Foreign(_) => {}
-            }
-        }
-        self.push(Role::Assistant, content);
-        Ok(())
-    }
-
-    fn call(&mut self, at: usize, call: &'a ToolCall, notes: &mut Notes) -> Result<Block<'a>, Failure> {
-        let is_taken = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-');
-        let id = if !call.id.is_empty() && call.id.bytes().all(is_taken) && self.ids.insert(&call.id) {
-            Cow::Borrowed(call.id.as_str())
-        } else {
-            notes.converted("messages.tool_call.id");
-            Cow::Owned(format!("toolu_standin_{}", self.calls_made))
-        };
-        notes.keep(false, "messages.tool_call.proof", call.proof.as_ref());
-        self.calls_made += 1;
-        self.calls.push(OpenCall { call_id: &call.id, id: id.clone(), result: None });
-        Ok(Block::ToolUse { id, name: &call.name, input: arguments_object(at, call)? })
-    }
-
-    fn result(&mut self, result: &'a ToolResult, notes: &mut Notes) {
-        let open = |call: &&mut OpenCall<'_>| call.result.is_none() && call.call_id == result.call_id;
-        if let Some(call) = self.calls.iter_mut().find(open) {
-            call.result = Some(result);
-        } else {
-            notes.converted("messages.tool_result");
-            let (name, content) = (&result.name, result.text());
-            self.said.extend(Block::text(format!("Result of the tool `{name}`:\n{content}")));
-        }
-    }
-
-    /// Ends a turn of the user.
-    fn close(&mut self, notes: &mut Notes) {
-        if self.calls.iter().any(|call| call.result.is_none()) {
-            notes.converted("messages.tool_call");
-        }
-        let results = self.calls.drain(..).map(|OpenCall { id: tool_use_id, result, .. }| {
-            let (content, is_error) =
-                result.map_or((NO_RESULT.into(), true), |result| (result.text(), result.is_error));
-            Block::ToolResult { tool_use_id, content, is_error }
+        let last = self.all.iter().rev().find_map(|turn| match turn {
+            Turn::Of { role: Role::Assistant, content } => Some(content),
+            _ => None,
         });
-        let content = results.chain(self.said.drain(..)).collect();
-        self.push(Role::User, content);
+        last.is_none_or(|content| {
+            let thinks =
+                |block: &Block<'_>| matches!(block, Block::Of(Known::Thinking { .. } | Known::RedactedThinking { .. }));
+            let calls = |block: &Block<'_>| matches!(block, Block::Of(Known::ToolUse { .. }));
+            content.first().is_some_and(thinks) || !content.iter().any(calls)
+        })
     }
 
     fn push(&mut self, role: Role, content: Vec<Block<'a>>) {
         match self.all.last_mut() {
             _ if content.is_empty() => {}
-            Some(turn) if turn.role == role => turn.content.extend(content),
-            _ => self.all.push(Turn { role, content }),
+            Some(Turn::Of { role: last, content: said }) if *last == role => said.extend(content),
+            _ => self.all.push(Turn::Of { role, content }),
         }
     }
 
-    fn finish(&mut self, notes: &mut Notes) {
-        self.close(notes);
-        if self.all.first().is_none_or(|turn| turn.role == Role::Assistant) {
+    fn finish(&mut self, prefills: bool, notes: &mut Notes) {
+        let is_said = |turn: Option<&Turn<'_>>| matches!(turn, Some(Turn::Of { role: Role::Assistant, .. }));
+        if self.all.is_empty() || is_said(self.all.first()) {
             notes.converted("messages");
             let content = Block::text(OPENING).into_iter().collect();
-            self.all.insert(0, Turn { role: Role::User, content });
+            self.all.insert(0, Turn::Of { role: Role::User, content });
         }
-        if self.all.last().is_some_and(|turn| turn.role == Role::Assistant) {
-            notes.converted("messages");
-            self.push(Role::User, Block::text(GO_ON).into_iter().collect());
+        if !is_said(self.all.last()) {
+            return;
+        }
+        match self.all.last_mut() {
+            // It must not end with a space.
+            Some(Turn::Of { content, .. }) if prefills => {
+                if let Some(Block::Of(Known::Text { text })) = content.last_mut() {
+                    *text = text.trim_end().to_owned().into();
+                }
+            }
+            _ => {
+                notes.converted("messages");
+                self.push(Role::User, Block::text(GO_ON).into_iter().collect());
+            }
         }
     }
 }
 
-fn user_block(part: &UserPart) -> Result<Option<Block<'_>>, Failure> {
+/// Tells whether an id of a call is one that is taken.
+fn is_id(id: &str) -> bool {
+    id.bytes().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-'))
+}
+
+fn assistant<'a>(spoken: &Spoken<'a>, model: &str, notes: &mut Notes) -> Result<Vec<Block<'a>>, Failure> {
+    let mut content = Vec::with_capacity(spoken.parts.len());
+    let mut ids = spoken.ids.iter().cloned();
+    for part in spoken.parts {
+        match part {
+            AssistantPart::Text(text) => content.extend(Block::text(text)),
+            AssistantPart::Reasoning(reasoning) => match thinking_block(reasoning, model) {
+                Some(block) => content.push(Block::Of(block)),
+                None => notes.dropped("messages.reasoning"),
+            },
+            AssistantPart::ToolCall(call) => {
+                notes.keep(false, "messages.tool_call.proof", call.proof.as_ref());
+                let (id, input) = (ids.next().unwrap_or_default(), arguments_object(spoken.at, call)?);
+                content.push(Block::Of(Known::ToolUse { id, name: &call.name, input }));
+            }
+            AssistantPart::Foreign(block) => content.extend(verbatim(OWN, block).map(Block::Foreign)),
+        }
+    }
+    Ok(content)
+}
+
+fn result(answer: Answer<'_>) -> Result<Block<'_>, Failure> {
+    let shows = answer.result.filter(|result| result.beside().next().is_some());
+    let content = match shows {
+        None => Content::Text(answer.text()),
+        Some(result) => {
+            let blocks: Result<Vec<_>, _> = result.content.iter().map(|part| user_block(Cow::Borrowed(part))).collect();
+            Content::Blocks(blocks?.into_iter().flatten().collect())
+        }
+    };
+    let is_error = answer.is_error();
+    Ok(Block::Of(Known::ToolResult { tool_use_id: answer.id, content, is_error }))
+}
+
+fn user_block(part: Cow<'_, UserPart>) -> Result<Option<Block<'_>>, Failure> {
+    let part = match part {
+        Cow::Borrowed(part) => part,
+        // What is said about something, and nothing else.
+        Cow::Owned(part) => return Ok(Block::text(part.as_text().unwrap_or_default().to_owned())),
+    };
     let image = match part {
         UserPart::Text(text) => return Ok(Block::text(text)),
         UserPart::Image(image) => image,
-        _ => return Ok(None),
+        UserPart::Document(document) => return document_block(document).map(Some),
+        UserPart::Audio(_) => return Err(unsupported("messages.audio")),
+        UserPart::Foreign(block) => return Ok(verbatim(OWN, block).map(Block::Foreign)),
     };
-    let (media_type, data) = match inline(image) {
-        Ok(inline) => inline,
-        Err(url) => return Ok(Some(Block::Image { source: Source::Url { url } })),
+    let source = match inline(image) {
+        Ok((media_type, data)) if IMAGE_TYPES.contains(&media_type) => Source::Base64 { media_type, data },
+        Ok((media_type, _)) => return Err(kind_of("image", media_type, &IMAGE_TYPES)),
+        Err(url) => Source::Url { url },
     };
-    if IMAGE_TYPES.contains(&media_type) {
-        Ok(Some(Block::Image { source: Source::Base64 { media_type, data } }))
-    } else {
-        let problem = format!("messages.image.media_type: `{media_type}` is none of {}", IMAGE_TYPES.join(", "));
-        Err(Failure::new(FailureClass::Unsupported, problem))
-    }
+    Ok(Some(Block::Of(Known::Image { source })))
+}
+
+fn document_block(document: &Document) -> Result<Block<'_>, Failure> {
+    let source = match &document.source {
+        DocumentSource::Text(data) => Source::Text { media_type: "text/plain", data },
+        DocumentSource::Url(url) => Source::Url { url },
+        DocumentSource::Base64 { media_type, data } if media_type == DOCUMENT_TYPE => {
+            Source::Base64 { media_type, data }
+        }
+        DocumentSource::Base64 { media_type, .. } => return Err(kind_of("document", media_type, &[DOCUMENT_TYPE])),
+    };
+    let citations = document.citations.then_some(Citations { enabled: true });
+    let (title, context) = (document.title.as_deref(), document.context.as_deref());
+    Ok(Block::Of(Known::Document { source, title, context, citations }))
+}
+
+/// Returns the failure of a file of a kind that is not taken.
+fn kind_of(what: &str, media_type: &str, taken: &[&str]) -> Failure {
+    let problem = format!("messages.{what}.media_type: `{media_type}` is none of {}", taken.join(", "));
+    Failure::new(FailureClass::Unsupported, problem)
 }
 
 /// Returns reasoning for the model that thought it.
-fn thinking_block<'a>(reasoning: &'a Reasoning, model: &str) -> Option<Block<'a>> {
+fn thinking_block<'a>(reasoning: &'a Reasoning, model: &str) -> Option<Known<'a>> {
     Some(match proof::unwrap(reasoning, model)? {
-        Thought::Signed { text, signature } => Block::Thinking { thinking: text, signature },
-        Thought::Redacted(data) => Block::RedactedThinking { data },
+        Thought::Signed { text, signature } => Known::Thinking { thinking: text, signature },
+        Thought::Redacted(data) => Known::RedactedThinking { data },
     })
 }

@@ -10,10 +10,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::family::Family;
-use crate::wire::request::{Notes, arguments_object, bad, inline, object};
+use crate::wire::request::{Notes, arguments_object, bad, inline, object, told, verbatim};
+use crate::wire::talk::{Answer, Media, Spoken, Step, mends, steps};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Failure, FailureClass, Message, Proof, Reasoning, ToolCall, ToolResult,
-    UserPart,
+    AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, FailureClass, Proof, Reasoning, ToolCall,
+    ToolResult, UserPart,
 };
 
 /// What Google documents to be sent as the proof of a tool call that another model made.
@@ -29,12 +30,29 @@ pub(super) struct Content<'a> {
     parts: Vec<Part<'a>>,
 }
 
-/// One part of a turn: exactly one kind of data, perhaps with a proof.
+/// One turn, or what only this dialect has in the place of one.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Turn<'a> {
+    Of(Content<'a>),
+    Foreign(&'a RawValue),
+}
+
+/// One part of a turn: of a kind that there are words for, or as it came.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are of the large one")]
+pub(super) enum Part<'a> {
+    Of(Known<'a>),
+    Foreign(&'a RawValue),
+}
+
+/// Exactly one kind of data, perhaps with a proof.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Part<'a> {
+pub(super) struct Known<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
+    text: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     thought: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,7 +85,7 @@ struct FileData<'a> {
 #[derive(Debug, Serialize)]
 struct FunctionCall<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
+    id: Option<Cow<'a, str>>,
     name: &'a str,
     args: &'a RawValue,
 }
@@ -75,9 +93,12 @@ struct FunctionCall<'a> {
 #[derive(Debug, Serialize)]
 struct FunctionResponse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
+    id: Option<Cow<'a, str>>,
     name: &'a str,
     response: Response<'a>,
+    /// What it shows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parts: Vec<Part<'a>>,
 }
 
 /// A result must be an object. Google's own keys for what is none: `output` and `error`.
@@ -90,8 +111,34 @@ enum Response<'a> {
 }
 
 impl<'a> Part<'a> {
-    pub(super) fn text(text: &'a str) -> Self {
-        Self { text: Some(text), ..Self::default() }
+    pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Self {
+        Self::Of(Known { text: Some(text.into()), ..Known::default() })
+    }
+
+    fn inline(mime_type: &'a str, data: &'a str) -> Self {
+        Self::Of(Known { inline_data: Some(InlineData { mime_type, data }), ..Known::default() })
+    }
+
+    /// Returns a file at an address.
+    fn elsewhere(what: &str, file_uri: &'a str, mime_type: Option<&'static str>) -> Result<Self, Failure> {
+        if !["https://", "http://", "gs://"].iter().any(|scheme| file_uri.starts_with(scheme)) {
+            let problem = format!("messages: {what} must be inline or at an http(s) or gs address");
+            return Err(Failure::new(FailureClass::Unsupported, problem));
+        }
+        let file_data = Some(FileData { mime_type, file_uri });
+        Ok(Self::Of(Known { file_data, ..Known::default() }))
+    }
+
+    fn known(&mut self) -> Option<&mut Known<'a>> {
+        if let Self::Of(known) = self { Some(known) } else { None }
+    }
+
+    fn function_call(&self) -> Option<&FunctionCall<'a>> {
+        if let Self::Of(known) = self { known.function_call.as_ref() } else { None }
+    }
+
+    fn is_inline(&self) -> bool {
+        matches!(self, Self::Of(Known { inline_data: Some(_), .. }))
     }
 }
 
@@ -101,60 +148,67 @@ pub(super) struct Conversation<'a> {
     /// The parts of the system instruction.
     pub(super) system: Vec<Part<'a>>,
     /// The turns.
-    pub(super) contents: Vec<Content<'a>>,
+    pub(super) contents: Vec<Turn<'a>>,
     /// What could not go as it was.
     pub(super) notes: Notes,
     dialect: Dialect,
-    /// The calls of the model's last turn.
-    calls: Vec<&'a ToolCall>,
-    /// The results since, each with its call's position.
-    results: Vec<(usize, Part<'a>)>,
-    /// What the user said since.
-    said: Vec<Part<'a>>,
+    /// Whether what a tool shows goes within its result.
+    shows_within: bool,
 }
 
 impl<'a> Conversation<'a> {
     /// Reads a request's messages.
     pub(super) fn of(dialect: Dialect, family: Family, request: &'a ChatRequest) -> Result<Self, Failure> {
+        let shows_within = family.shows_results();
         let (system, contents, notes) = (Vec::new(), Vec::new(), Notes::default());
-        let (calls, results, said) = (Vec::new(), Vec::new(), Vec::new());
-        let mut all = Self { system, contents, notes, dialect, calls, results, said };
-        for (at, message) in request.messages.iter().enumerate() {
-            match message {
-                Message::System(text) => all.system(text),
-                Message::User(parts) => {
-                    for part in parts {
-                        let part = all.user(at, part)?;
-                        all.said.extend(part);
-                    }
+        let mut all = Self { system, contents, notes, dialect, shows_within };
+        let media = if shows_within { Media::Within } else { Media::Behind };
+        let mends = mends(request, dialect);
+        let mut after_results = false;
+        for step in steps(request, dialect, media, |_| true, &mut all.notes) {
+            let is_result = matches!(step, Step::Result(_));
+            match step {
+                Step::System(text) => all.system(text),
+                Step::User(parts) => {
+                    let parts: Result<Vec<_>, _> = parts.into_iter().map(|part| all.user(part)).collect();
+                    all.push("user", parts?.into_iter().flatten().collect(), !after_results);
                 }
-                Message::Assistant(parts) => all.assistant(at, parts)?,
-                Message::Tool(result) => all.result(at, result)?,
-                Message::Foreign(_) => {}
+                Step::Assistant(spoken) => {
+                    let parts = all.assistant(&spoken)?;
+                    all.push("model", parts, true);
+                }
+                Step::Result(answer) => {
+                    let parts = all.result(answer)?;
+                    all.push("user", parts, after_results);
+                }
+                Step::Foreign(_, content) => all.contents.push(Turn::Foreign(content)),
             }
+            after_results = is_result;
         }
-        all.user_turn();
         if all.contents.is_empty() {
             // There must be a turn.
             if all.system.is_empty() {
                 return Err(bad("messages", "hold nothing that could be sent"));
             }
             let parts = std::mem::take(&mut all.system);
-            all.contents.push(Content { role: "user", parts });
+            all.contents.push(Turn::Of(Content { role: "user", parts }));
             all.notes.converted("messages.system");
         }
-        if all.contents[0].parts.iter().any(|part| part.function_call.is_some()) {
-            all.contents.insert(0, Content { role: "user", parts: vec![Part::text(OPENING)] });
+        let calls = |part: &Part<'_>| part.function_call().is_some();
+        if mends && matches!(&all.contents[0], Turn::Of(content) if content.parts.iter().any(calls)) {
+            all.contents.insert(0, Turn::Of(Content { role: "user", parts: vec![Part::text(OPENING)] }));
             all.notes.converted("messages");
         }
-        if family.is_set() && all.contents.last().is_some_and(|last| last.role == "model") {
+        if mends && family.is_set() && matches!(all.contents.last(), Some(Turn::Of(last)) if last.role == "model") {
             let problem = "messages: this model does not go on with an assistant's message";
             return Err(Failure::new(FailureClass::Unsupported, problem));
         }
         if family.wants_proofs() {
             // Of calls that came together the first alone carries the proof.
-            for content in &mut all.contents {
-                if let Some(first) = content.parts.iter_mut().find(|part| part.function_call.is_some()) {
+            for turn in &mut all.contents {
+                let Turn::Of(content) = turn else { continue };
+                let first = content.parts.iter_mut().filter_map(Part::known).find(|part| part.function_call.is_some());
+                if let Some(first) = first {
                     first.thought_signature.get_or_insert(NO_PROOF);
                 }
             }
@@ -162,66 +216,64 @@ impl<'a> Conversation<'a> {
         Ok(all)
     }
 
+    /// Adds parts to the last turn, if it is of the same role and they belong to it, else in one of their own.
+    fn push(&mut self, role: &'static str, parts: Vec<Part<'a>>, joins: bool) {
+        match self.contents.last_mut() {
+            _ if parts.is_empty() => {}
+            Some(Turn::Of(last)) if last.role == role && joins => last.parts.extend(parts),
+            _ => self.contents.push(Turn::Of(Content { role, parts })),
+        }
+    }
+
     fn system(&mut self, text: &'a str) {
-        if !self.contents.is_empty() || !self.said.is_empty() || !self.results.is_empty() {
+        if !self.contents.is_empty() {
             self.notes.converted("messages.system");
         }
         self.system.push(Part::text(text));
     }
 
-    fn user(&mut self, at: usize, part: &'a UserPart) -> Result<Option<Part<'a>>, Failure> {
-        match part {
-            UserPart::Text(text) => Ok(Some(Part::text(text))),
-            UserPart::Image(image) => {
-                let url = match inline(image) {
-                    Ok((mime_type, data)) => {
-                        return Ok(Some(Part { inline_data: Some(InlineData { mime_type, data }), ..Part::default() }));
-                    }
-                    Err(url) => url,
-                };
-                if !["https://", "http://", "gs://"].iter().any(|scheme| url.starts_with(scheme)) {
-                    let problem = format!("messages[{at}]: an image must be inline or at an http(s) or gs address");
-                    return Err(Failure::new(FailureClass::Unsupported, problem));
+    fn user(&self, part: Cow<'a, UserPart>) -> Result<Option<Part<'a>>, Failure> {
+        let part = match part {
+            Cow::Borrowed(part) => part,
+            // What is said about something, and nothing else.
+            Cow::Owned(part) => return Ok(Some(Part::text(part.as_text().unwrap_or_default().to_owned()))),
+        };
+        Ok(Some(match part {
+            UserPart::Text(text) => Part::text(text),
+            UserPart::Image(image) => match inline(image) {
+                Ok((mime_type, data)) => Part::inline(mime_type, data),
+                Err(url) => {
+                    // Vertex must be told the type; most images of no known ending are JPEG.
+                    let unknown = (self.dialect == Dialect::Vertex).then_some("image/jpeg");
+                    Part::elsewhere("an image", url, media_type(url).or(unknown))?
                 }
-                // Vertex must be told the type; most images of no known ending are JPEG.
-                let unknown = (self.dialect == Dialect::Vertex).then_some("image/jpeg");
-                let file = FileData { mime_type: media_type(url).or(unknown), file_uri: url };
-                Ok(Some(Part { file_data: Some(file), ..Part::default() }))
-            }
-            _ => Ok(None),
-        }
+            },
+            UserPart::Document(document) => match &document.source {
+                DocumentSource::Text(_) => Part::text(told(document).unwrap_or_default()),
+                DocumentSource::Base64 { media_type, data } => Part::inline(media_type, data),
+                DocumentSource::Url(url) => Part::elsewhere("a document", url, Some("application/pdf"))?,
+            },
+            UserPart::Audio(Audio { media_type, data }) => Part::inline(media_type, data),
+            UserPart::Foreign(part) => return Ok(verbatim(self.dialect, part).map(Part::Foreign)),
+        }))
     }
 
-    fn assistant(&mut self, at: usize, parts: &'a [AssistantPart]) -> Result<(), Failure> {
-        let mut own: Vec<Part<'a>> = Vec::with_capacity(parts.len());
-        let mut calls = Vec::new();
-        for part in parts {
+    fn assistant(&mut self, spoken: &Spoken<'a>) -> Result<Vec<Part<'a>>, Failure> {
+        let mut own: Vec<Part<'a>> = Vec::with_capacity(spoken.parts.len());
+        let mut ids = spoken.ids.iter().cloned();
+        for part in spoken.parts {
             match part {
                 AssistantPart::Text(text) if text.is_empty() => {}
                 AssistantPart::Text(text) => own.push(Part::text(text)),
                 AssistantPart::Reasoning(reasoning) => self.reasoning(reasoning, &mut own),
                 AssistantPart::ToolCall(call) => {
-                    own.push(self.call(at, call)?);
-                    calls.push(call);
+                    let id = ids.next().unwrap_or_default();
+                    own.push(self.call(spoken.at, id, call)?);
                 }
-                AssistantPart::Foreign(_) => {}
+                AssistantPart::Foreign(part) => own.extend(verbatim(self.dialect, part).map(Part::Foreign)),
             }
         }
-        if own.is_empty() {
-            return Ok(());
-        }
-        self.user_turn();
-        match self.contents.last_mut() {
-            Some(last) if last.role == "model" => {
-                last.parts.append(&mut own);
-                self.calls.append(&mut calls);
-            }
-            _ => {
-                self.contents.push(Content { role: "model", parts: own });
-                self.calls = calls;
-            }
-        }
-        Ok(())
+        Ok(own)
     }
 
     /// Sends reasoning back only with a proof. A proof alone is that of the text before it.
@@ -232,55 +284,47 @@ impl<'a> Conversation<'a> {
             }
             return;
         };
-        match own.last_mut() {
+        match own.last_mut().and_then(Part::known) {
             Some(last) if reasoning.text.is_empty() && last.text.is_some() && last.thought_signature.is_none() => {
                 last.thought_signature = Some(proof);
             }
-            _ => own.push(Part {
+            _ => own.push(Part::Of(Known {
+                text: Some(reasoning.text.as_str().into()),
                 thought: !reasoning.text.is_empty(),
                 thought_signature: Some(proof),
-                ..Part::text(&reasoning.text)
-            }),
+                ..Known::default()
+            })),
         }
     }
 
-    fn call(&mut self, at: usize, call: &'a ToolCall) -> Result<Part<'a>, Failure> {
+    fn call(&mut self, at: usize, id: Cow<'a, str>, call: &'a ToolCall) -> Result<Part<'a>, Failure> {
         let args = arguments_object(at, call)?;
-        let function_call = FunctionCall { id: self.id(&call.id), name: &call.name, args };
+        let function_call = FunctionCall { id: self.id(id), name: &call.name, args };
         let thought_signature = self.proof(call.proof.as_ref());
-        Ok(Part { function_call: Some(function_call), thought_signature, ..Part::default() })
+        Ok(Part::Of(Known { function_call: Some(function_call), thought_signature, ..Known::default() }))
     }
 
-    fn result(&mut self, at: usize, result: &'a ToolResult) -> Result<(), Failure> {
-        let position = self.calls.iter().position(|call| call.id == result.call_id);
-        let name = position.map_or(result.name.as_str(), |position| &self.calls[position].name);
+    /// Returns a result, and behind it what it shows that has no place in it.
+    fn result(&self, answer: Answer<'a>) -> Result<Vec<Part<'a>>, Failure> {
+        let Answer { name, result, .. } = answer;
         if name.is_empty() {
-            return Err(bad(&format!("messages[{at}].name"), "must name the tool, since no call before has this id"));
+            return Err(bad("messages.name", "must name the tool, since no call before has this id"));
         }
-        let response = match &result.content[..] {
-            _ if result.is_error => Response::Error { error: result.text() },
-            [UserPart::Text(text)] if let Some(object) = object(text) => Response::Object(object),
-            _ => Response::Output { output: result.text() },
+        let response = match result.map(|result| &result.content[..]) {
+            _ if answer.is_error() => Response::Error { error: answer.text() },
+            Some([UserPart::Text(text)]) if let Some(object) = object(text) => Response::Object(object),
+            _ => Response::Output { output: answer.text() },
         };
-        let response = FunctionResponse { id: self.id(&result.call_id), name, response };
-        let part = Part { function_response: Some(response), ..Part::default() };
-        self.results.push((position.unwrap_or(usize::MAX), part));
-        Ok(())
-    }
-
-    /// Ends the user's turn: the results in the order of their calls, then what was said.
-    fn user_turn(&mut self) {
-        self.results.sort_by_key(|(position, _)| *position);
-        let results: Vec<_> = self.results.drain(..).map(|(_, part)| part).collect();
-        for parts in [results, std::mem::take(&mut self.said)] {
-            if !parts.is_empty() {
-                self.contents.push(Content { role: "user", parts });
-            }
-        }
+        let beside = result.filter(|_| self.shows_within).into_iter().flat_map(ToolResult::beside);
+        let beside: Result<Vec<_>, _> = beside.map(|part| self.user(Cow::Borrowed(part))).collect();
+        let (parts, behind): (Vec<_>, Vec<_>) = beside?.into_iter().flatten().partition(Part::is_inline);
+        let response = FunctionResponse { id: self.id(answer.id), name, response, parts };
+        let result = Part::Of(Known { function_response: Some(response), ..Known::default() });
+        Ok([result].into_iter().chain(behind).collect())
     }
 
     /// Returns an id to be sent: Vertex knows none, and matches by order and name.
-    fn id(&self, id: &'a str) -> Option<&'a str> {
+    fn id(&self, id: Cow<'a, str>) -> Option<Cow<'a, str>> {
         Some(id).filter(|id| self.dialect == Dialect::Gemini && !id.is_empty())
     }
 

@@ -31,6 +31,11 @@ impl Family {
         Self { generation, pro: has("pro"), lite: has("lite") }
     }
 
+    /// Tells whether what a tool shows may stand within its result: images and documents, by value.
+    pub(super) fn shows_results(self) -> bool {
+        self.generation >= (3, 0)
+    }
+
     /// Tells whether a tool call in the conversation must carry a proof.
     pub(super) fn wants_proofs(self) -> bool {
         self.generation >= (3, 0)

@@ -4,12 +4,15 @@
 use std::borrow::Cow;
 
 use serde::ser::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::conversation::{Conversation, Part};
 use super::family::Family;
 use crate::wire::original;
-use crate::wire::request::{Fields, Notes, asked, check, extra, headers, joined, output_tokens_max, write};
+use crate::wire::request::{
+    Fields, Notes, asked, check, extra, foreign_tools, headers, joined, output_tokens_max, write,
+};
 use crate::wire::{Encoded, Model};
 use crate::words::{ChatRequest, Dialect, Failure, FailureClass, ResponseFormat, Sampling, Tool, ToolChoice};
 
@@ -30,6 +33,7 @@ pub(in crate::wire) fn encode(
     let instruction = asked(&request.response_format).filter(|_| in_words);
     let mut conversation = Conversation::of(dialect, family, request)?;
     let mut notes = std::mem::take(&mut conversation.notes);
+    notes.foreign(dialect, request);
     if let Some(instruction) = &instruction {
         notes.converted("response_format");
         conversation.system.push(Part::text(instruction));
@@ -80,10 +84,11 @@ impl Serialize for Body<'_> {
             body.put("systemInstruction", &Parts { parts: &conversation.system })?;
         }
         body.put("contents", &conversation.contents)?;
-        if !request.tools.is_empty() {
-            let function_declarations: Vec<_> = request.tools.iter().map(Declaration::of).collect();
-            body.put("tools", &[Tools { function_declarations }])?;
-        }
+        let function_declarations: Vec<_> = request.tools.iter().map(Declaration::of).collect();
+        let functions = (!function_declarations.is_empty()).then_some(Tools::Functions { function_declarations });
+        let foreign = foreign_tools(Dialect::Gemini, request).map(Tools::Foreign);
+        let tools: Vec<_> = functions.into_iter().chain(foreign).collect();
+        body.put_some("tools", Some(&tools).filter(|tools| !tools.is_empty()))?;
         body.put_some("toolConfig", Some(&settings.tools).filter(|map| !map.is_empty()))?;
         body.put_some("generationConfig", Some(&settings.generation).filter(|map| !map.is_empty()))?;
         body.end(extra.into_iter().flatten())
@@ -95,10 +100,12 @@ struct Parts<'a, P> {
     parts: &'a [P],
 }
 
+/// Functions, or what the provider runs.
 #[derive(serde::Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Tools<'a> {
-    function_declarations: Vec<Declaration<'a>>,
+#[serde(untagged, rename_all_fields = "camelCase")]
+enum Tools<'a> {
+    Functions { function_declarations: Vec<Declaration<'a>> },
+    Foreign(&'a RawValue),
 }
 
 /// A tool. `parametersJsonSchema` takes JSON schemas as they are; the older `parameters` takes a part of `OpenAPI`'s and

@@ -208,14 +208,12 @@ fn refuses_what_the_dialect_cannot_and_what_nobody_can_and_names_the_field() {
     let stops = Sampling { stop: vec!["x".to_owned(); 6], ..Sampling::default() };
     let image = UserPart::Image(Image::Url("ftp://x.dev/a.png".to_owned()));
     let broken = ToolCall { arguments: "[1]".to_owned(), ..call("a", "f") };
-    let nameless = ToolResult::new("gone", "", "");
     let prefilled = hi().message(Message::assistant("So"));
     for (request, model, class, field) in [
         (ChatRequest { sampling: stops, ..hi() }, MODEL, FailureClass::Unsupported, "sampling.stop:"),
-        (hi().message(Message::User(vec![image])), MODEL, FailureClass::Unsupported, "messages[1]:"),
+        (hi().message(Message::User(vec![image])), MODEL, FailureClass::Unsupported, "messages:"),
         (prefilled.clone(), "gemini-3.6-flash", FailureClass::Unsupported, "messages:"),
         (hi().message(calls(&[broken])), MODEL, FailureClass::BadRequest, "messages[1].arguments:"),
-        (hi().message(Message::Tool(nameless)), MODEL, FailureClass::BadRequest, "messages[1].name:"),
         (ChatRequest::new("r"), MODEL, FailureClass::BadRequest, "messages:"),
         (ChatRequest::new("r").message(Message::assistant("")), MODEL, FailureClass::BadRequest, "messages:"),
         (ChatRequest { tool_choice: ToolChoice::Required, ..hi() }, MODEL, FailureClass::BadRequest, "tool_choice:"),
@@ -283,8 +281,8 @@ fn results_follow_their_calls_together_and_in_order() {
         .message(Message::Tool(tool_result(&a, "broken", true)))
         .message(Message::assistant(""))
         .user("Well?")
-        .message(calls(&[call("1", "h")]))
-        .message(result(&call("1", "h"), "[1]"));
+        .message(calls(&[call("3", "h")]))
+        .message(result(&call("3", "h"), "[1]"));
     let expected = |id: fn(&str) -> Value| {
         let with = |id: Value, mut object: Value| {
             if id != Value::Null {
@@ -304,9 +302,9 @@ fn results_follow_their_calls_together_and_in_order() {
                 {"functionResponse": with(id("2"), json!({"name": "g", "response": {"t": 1}}))},
             ]},
             {"role": "user", "parts": [{"text": "Hurry!"}, {"text": "Well?"}]},
-            {"role": "model", "parts": [{"functionCall": with(id("1"), json!({"name": "h", "args": {"a": 1}}))}]},
+            {"role": "model", "parts": [{"functionCall": with(id("3"), json!({"name": "h", "args": {"a": 1}}))}]},
             {"role": "user", "parts": [
-                {"functionResponse": with(id("1"), json!({"name": "h", "response": {"output": "[1]"}}))},
+                {"functionResponse": with(id("3"), json!({"name": "h", "response": {"output": "[1]"}}))},
             ]},
         ])
     };
@@ -334,6 +332,7 @@ fn sends_proofs_back_to_their_issuer_alone() {
         AssistantPart::ToolCall(own("1", "p4")),
         AssistantPart::ToolCall(call("2", "f")),
     ]));
+    let request = request.message(result(&call("1", "f"), "x")).message(result(&call("2", "f"), "y"));
     let function = |id: &str| json!({"id": id, "name": "f", "args": {"a": 1}});
     let (body, notes) = written(GEMINI, &request, "gemini-3.1-pro-preview");
     assert_eq!(
@@ -357,6 +356,7 @@ fn sends_proofs_back_to_their_issuer_alone() {
 fn calls_that_others_made_say_that_they_have_no_proof_where_one_is_wanted() {
     let foreign = ToolCall { proof: Some(proof(Dialect::OpenAiChat, "secret")), ..call("toolu_1", "f") };
     let request = hi().message(calls(&[foreign.clone(), call("call_2", "g")])).message(result(&foreign, "x"));
+    let request = request.message(result(&call("call_2", "g"), "y"));
     for (model, signature) in
         [("gemini-3-flash-preview", json!("skip_thought_signature_validator")), (MODEL, Value::Null)]
     {
@@ -511,7 +511,10 @@ fn an_answer_goes_back_as_it_came() {
     let (_, ending) = stream(&[chunk]);
     let parts = ending.expect("a good answer").parts;
     let ids: Vec<_> = parts.iter().filter_map(AssistantPart::as_tool_call).map(|call| call.id.clone()).collect();
-    let (body, notes) = written(GEMINI, &hi().message(Message::Assistant(parts)), "gemini-3.1-pro-preview");
+    let results = parts.iter().filter_map(AssistantPart::as_tool_call).map(|call| result(call, "x"));
+    let request = ChatRequest { messages: results.collect(), ..hi() };
+    let messages = [Message::user("Hi"), Message::Assistant(parts)].into_iter().chain(request.messages).collect();
+    let (body, notes) = written(GEMINI, &ChatRequest { messages, ..hi() }, "gemini-3.1-pro-preview");
     assert_eq!(
         body["contents"][1]["parts"],
         json!([

@@ -9,11 +9,12 @@ use serde_json::{Map, Value, json};
 
 use crate::wire::quirks::IdForm;
 use crate::wire::request::{
-    Each, Fields, Notes, arguments_object, check, headers, inline, output_tokens_max, unsupported, write,
+    Each, Fields, Notes, arguments_object, check, headers, inline, output_tokens_max, told, unsupported, write,
 };
+use crate::wire::talk::{Media, Step, steps};
 use crate::wire::{Encoded, Model};
 use crate::words::{
-    AssistantPart, ChatRequest, Effort, Failure, Message, ResponseFormat, Tool, ToolChoice, UserPart, without_path,
+    AssistantPart, ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, ToolChoice, UserPart, without_path,
 };
 
 /// Models that are told how hard to think; all others are told whether to.
@@ -23,7 +24,9 @@ const GRADED: &str = "gpt-oss";
 pub(in crate::wire) fn encode(request: &ChatRequest, model: Model<'_>, streaming: bool) -> Result<Encoded, Failure> {
     check(request)?;
     let mut notes = Notes::default();
-    let messages = request.messages.iter().enumerate().map(|(at, message)| WireMessage::of(at, message, &mut notes));
+    notes.foreign(Dialect::Ollama, request);
+    let steps = steps(request, Dialect::Ollama, Media::Behind, |_| true, &mut notes);
+    let messages = steps.into_iter().filter_map(|step| WireMessage::of(step, &mut notes).transpose());
     let messages = messages.collect::<Result<Vec<_>, _>>()?;
     notes.keep(false, "parallel_tool_calls", request.parallel_tool_calls);
     let tools = tools(request, &mut notes);
@@ -129,12 +132,12 @@ struct WireMessage<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<&'a str>,
+    tool_call_id: Option<Cow<'a, str>>,
 }
 
 #[derive(serde::Serialize)]
 struct WireCall<'a> {
-    id: &'a str,
+    id: Cow<'a, str>,
     function: WireFunction<'a>,
 }
 
@@ -145,61 +148,73 @@ struct WireFunction<'a> {
 }
 
 impl<'a> WireMessage<'a> {
-    fn of(at: usize, message: &'a Message, notes: &mut Notes) -> Result<Self, Failure> {
+    /// Returns a step as a message; what is of another dialect is none.
+    fn of(step: Step<'a>, notes: &mut Notes) -> Result<Option<Self>, Failure> {
         let mut wire = Self::default();
-        match message {
-            Message::System(text) => (wire.role, wire.content) = ("system", text.into()),
-            Message::User(parts) => {
+        match step {
+            Step::System(text) => (wire.role, wire.content) = ("system", text.into()),
+            Step::User(parts) => {
                 wire.role = "user";
                 for part in parts {
                     match part {
-                        UserPart::Text(text) => append(&mut wire.content, text, "\n"),
-                        UserPart::Image(image) => match inline(image) {
+                        Cow::Borrowed(UserPart::Text(text)) => append(&mut wire.content, text.as_str(), "\n"),
+                        Cow::Borrowed(UserPart::Image(image)) => match inline(image) {
                             Ok((_, data)) => wire.images.push(data),
                             Err(_) => return Err(unsupported("messages.image.url")),
                         },
-                        _ => {}
+                        Cow::Borrowed(UserPart::Document(document)) => match told(document) {
+                            Some(text) => append(&mut wire.content, text, "\n"),
+                            None => return Err(unsupported("messages.document")),
+                        },
+                        Cow::Borrowed(UserPart::Audio(_)) => return Err(unsupported("messages.audio")),
+                        Cow::Borrowed(UserPart::Foreign(_)) => {}
+                        // What is said about something, and nothing else.
+                        Cow::Owned(part) => {
+                            append(&mut wire.content, part.as_text().unwrap_or_default().to_owned(), "\n");
+                        }
                     }
                 }
             }
-            Message::Assistant(parts) => {
+            Step::Assistant(spoken) => {
                 wire.role = "assistant";
-                for part in parts {
+                for part in spoken.parts {
                     match part {
-                        AssistantPart::Text(text) => append(&mut wire.content, text, ""),
+                        AssistantPart::Text(text) => append(&mut wire.content, text.as_str(), ""),
                         AssistantPart::Reasoning(reasoning) => {
                             notes.keep(false, "messages.reasoning", reasoning.proof.as_ref());
-                            append(&mut wire.thinking, &reasoning.text, "");
+                            append(&mut wire.thinking, reasoning.text.as_str(), "");
                         }
-                        AssistantPart::ToolCall(call) => {
-                            notes.call(IdForm::Any, call);
-                            let function = WireFunction { name: &call.name, arguments: arguments_object(at, call)? };
-                            wire.tool_calls.push(WireCall { id: &call.id, function });
-                        }
-                        AssistantPart::Foreign(_) => {}
+                        AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => {}
                     }
                 }
+                let calls = spoken.parts.iter().filter_map(AssistantPart::as_tool_call);
+                for (id, call) in spoken.ids.into_iter().zip(calls) {
+                    notes.call(IdForm::Any, call);
+                    let function = WireFunction { name: &call.name, arguments: arguments_object(spoken.at, call)? };
+                    wire.tool_calls.push(WireCall { id, function });
+                }
             }
-            Message::Tool(result) => {
-                notes.result(IdForm::Any, result);
-                (wire.role, wire.content) = ("tool", result.text());
-                wire.tool_name = Some(&*result.name).filter(|name| !name.is_empty());
-                wire.tool_call_id = Some(&result.call_id);
+            Step::Result(answer) => {
+                answer.result.iter().for_each(|result| notes.result(IdForm::Any, result));
+                (wire.role, wire.content) = ("tool", answer.text());
+                wire.tool_name = Some(answer.name).filter(|name| !name.is_empty());
+                wire.tool_call_id = Some(answer.id);
             }
-            Message::Foreign(_) => {}
+            Step::Foreign(..) => return Ok(None),
         }
-        Ok(wire)
+        Ok(Some(wire))
     }
 }
 
 /// Appends a text, after something between; copies only where there are two.
-fn append<'a>(all: &mut Cow<'a, str>, more: &'a str, between: &str) {
+fn append<'a>(all: &mut Cow<'a, str>, more: impl Into<Cow<'a, str>>, between: &str) {
+    let more = more.into();
     if all.is_empty() {
-        *all = Cow::Borrowed(more);
+        *all = more;
     } else if !more.is_empty() {
         let all = all.to_mut();
         all.push_str(between);
-        all.push_str(more);
+        all.push_str(&more);
     }
 }
 

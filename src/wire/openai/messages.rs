@@ -5,11 +5,14 @@ use std::fmt;
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
+use super::SPOKEN;
 use crate::wire::Model;
 use crate::wire::quirks::Quirks;
-use crate::wire::request::{Address, Each, Formatted, Notes, arguments};
-use crate::words::{AssistantPart, ChatRequest, Message, ToolCall, UserPart};
+use crate::wire::request::{Address, Each, Formatted, Notes, arguments, told, verbatim};
+use crate::wire::talk::{Answer, Media, Spoken, Step, steps};
+use crate::words::{AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Foreign, ToolCall, UserPart};
 
+const OWN: Dialect = Dialect::OpenAiChat;
 /// What an assistant says between a tool and a user, where somebody must.
 const BRIDGE: &str = "OK.";
 
@@ -19,7 +22,7 @@ pub(super) struct Messages<'a> {
     system_role: &'static str,
     /// What the system says before all others, as one message.
     lead: Vec<Cow<'a, str>>,
-    rest: Vec<&'a Message>,
+    steps: Vec<Step<'a>>,
     /// Whether reasoning goes along.
     echoes: bool,
 }
@@ -33,38 +36,39 @@ impl<'a> Messages<'a> {
         instruction: Option<String>,
         notes: &mut Notes,
     ) -> Self {
-        let leads = |message: &&Message| quirks.system_first && matches!(message, Message::System(_));
-        let rest: Vec<&Message> = request.messages.iter().filter(|message| !leads(message)).collect();
-        let mut lead: Vec<Cow<'_, str>> = Vec::new();
-        for (at, message) in request.messages.iter().filter(leads).enumerate() {
-            let Message::System(text) = message else { continue };
-            if at > 0 || !std::ptr::eq(message, &raw const request.messages[0]) {
-                notes.converted("messages.system");
+        let (mut lead, mut rest): (Vec<Cow<'_, str>>, Vec<Step<'_>>) = (Vec::new(), Vec::new());
+        for (at, step) in steps(request, OWN, Media::Behind, |_| true, notes).into_iter().enumerate() {
+            match step {
+                Step::System(text) if quirks.system_first => {
+                    if at > 0 {
+                        notes.converted("messages.system");
+                    }
+                    lead.push(text.into());
+                }
+                step => rest.push(step),
             }
-            lead.push(text.into());
         }
         lead.extend(instruction.map(Cow::Owned));
-        let calls = |part: &AssistantPart| part.as_tool_call().is_some();
-        let called = |message: &Message| matches!(message, Message::Assistant(parts) if parts.iter().any(calls));
-        let echoes = quirks.echoes && request.messages.iter().any(called);
-        let messages = Self { quirks, system_role: quirks.system_role(model), lead, rest, echoes };
+        let called = |step: &Step<'_>| matches!(step, Step::Assistant(spoken) if !spoken.ids.is_empty());
+        let echoes = quirks.echoes && rest.iter().any(called);
+        let messages = Self { quirks, system_role: quirks.system_role(model), lead, steps: rest, echoes };
         messages.note(notes);
         messages
     }
 
     /// Notes what of the messages cannot go as it is.
     fn note(&self, notes: &mut Notes) {
-        for pair in self.rest.windows(2) {
-            if self.joins(pair[0], pair[1]) || self.bridges(pair[0], pair[1]) {
+        for pair in self.steps.windows(2) {
+            if self.joins(&pair[0], &pair[1]) || self.bridges(&pair[0], &pair[1]) {
                 notes.converted("messages");
             }
         }
-        for message in &self.rest {
-            match message {
-                Message::Tool(result) => notes.result(self.quirks.ids, result),
-                Message::Assistant(parts) => {
-                    let echoes = self.echoes && !is_of_others(parts);
-                    for part in parts {
+        for step in &self.steps {
+            match step {
+                Step::Result(Answer { result: Some(result), .. }) => notes.result(self.quirks.ids, result),
+                Step::Assistant(spoken) => {
+                    let echoes = self.echoes && !is_of_others(spoken.parts);
+                    for part in spoken.parts {
                         match part {
                             AssistantPart::Reasoning(_) if !echoes => notes.dropped("messages.reasoning"),
                             AssistantPart::ToolCall(call) => notes.call(self.quirks.ids, call),
@@ -72,23 +76,21 @@ impl<'a> Messages<'a> {
                         }
                     }
                 }
-                Message::System(_) | Message::User(_) | Message::Foreign(_) => {}
+                _ => {}
             }
         }
     }
 
     /// Tells whether two neighbours are to be one message.
-    fn joins(&self, first: &Message, second: &Message) -> bool {
-        let alike = matches!(
-            (first, second),
-            (Message::User(_), Message::User(_)) | (Message::Assistant(_), Message::Assistant(_))
-        );
+    fn joins(&self, first: &Step<'_>, second: &Step<'_>) -> bool {
+        let alike =
+            matches!((first, second), (Step::User(_), Step::User(_)) | (Step::Assistant(_), Step::Assistant(_)));
         self.quirks.alternates && alike
     }
 
     /// Tells whether an assistant must speak between two neighbours.
-    fn bridges(&self, first: &Message, second: &Message) -> bool {
-        self.quirks.bridges && matches!((first, second), (Message::Tool(_), Message::User(_)))
+    fn bridges(&self, first: &Step<'_>, second: &Step<'_>) -> bool {
+        self.quirks.bridges && matches!((first, second), (Step::Result(_), Step::User(_)))
     }
 }
 
@@ -98,25 +100,25 @@ impl Serialize for Messages<'_> {
         if !self.lead.is_empty() {
             seq.serialize_element(&Line { role: self.system_role, content: &self.lead.join("\n\n") })?;
         }
-        let mut before: Option<&Message> = None;
-        for run in self.rest.chunk_by(|first, second| self.joins(first, second)) {
-            if before.is_some_and(|before| self.bridges(before, run[0])) {
+        let mut before: Option<&Step<'_>> = None;
+        for run in self.steps.chunk_by(|first, second| self.joins(first, second)) {
+            if before.is_some_and(|before| self.bridges(before, &run[0])) {
                 seq.serialize_element(&Line { role: "assistant", content: BRIDGE })?;
             }
-            before = run.last().copied();
-            match run[0] {
-                Message::System(text) => seq.serialize_element(&Line { role: self.system_role, content: text })?,
-                Message::User(_) => seq.serialize_element(&User(run))?,
-                Message::Assistant(_) => {
-                    let is_last = std::ptr::eq(run.as_ptr_range().end, self.rest.as_ptr_range().end);
+            before = run.last();
+            match &run[0] {
+                Step::System(text) => seq.serialize_element(&Line { role: self.system_role, content: text })?,
+                Step::User(_) => seq.serialize_element(&User(run))?,
+                Step::Assistant(_) => {
+                    let is_last = std::ptr::eq(run.as_ptr_range().end, self.steps.as_ptr_range().end);
                     seq.serialize_element(&Assistant { messages: self, run, is_last })?;
                 }
-                Message::Tool(result) => seq.serialize_element(&WireResult {
+                Step::Result(answer) => seq.serialize_element(&WireResult {
                     role: "tool",
-                    tool_call_id: &self.quirks.ids.fit(&result.call_id),
-                    content: &result.text(),
+                    tool_call_id: &self.quirks.ids.fit(&answer.id),
+                    content: &answer.text(),
                 })?,
-                Message::Foreign(_) => {}
+                Step::Foreign(_, message) => seq.serialize_element(message)?,
             }
         }
         seq.end()
@@ -137,13 +139,12 @@ struct WireResult<'a> {
 }
 
 /// What a user says in one or several messages.
-struct User<'a>(&'a [&'a Message]);
+struct User<'a>(&'a [Step<'a>]);
 
 impl Serialize for User<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let parts =
-            self.0.iter().filter_map(|message| if let Message::User(parts) = message { Some(parts) } else { None });
-        let parts: Vec<&UserPart> = parts.flatten().collect();
+        let parts = self.0.iter().filter_map(|step| if let Step::User(parts) = step { Some(parts) } else { None });
+        let parts: Vec<&UserPart> = parts.flatten().map(AsRef::as_ref).collect();
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("role", "user")?;
         match &parts[..] {
@@ -157,28 +158,39 @@ impl Serialize for User<'_> {
 /// What an assistant says in one or several messages.
 struct Assistant<'a> {
     messages: &'a Messages<'a>,
-    run: &'a [&'a Message],
+    run: &'a [Step<'a>],
     is_last: bool,
 }
 
 impl Serialize for Assistant<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Messages { quirks, echoes, .. } = *self.messages;
-        let parts: Vec<&AssistantPart> = self.run.iter().flat_map(|message| said(message)).collect();
-        let calls: Vec<&ToolCall> = parts.iter().filter_map(|part| part.as_tool_call()).collect();
+        let spoken = || self.run.iter().filter_map(|step| if let Step::Assistant(it) = step { Some(it) } else { None });
+        let parts: Vec<&AssistantPart> = spoken().flat_map(|spoken| spoken.parts).collect();
+        let calls: Vec<(&str, &ToolCall)> = spoken().flat_map(Spoken::calls).collect();
+        let foreign = || parts.iter().filter_map(|part| foreign(part));
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("role", "assistant")?;
-        // Some servers refuse a message without content, others an empty one beside tool calls.
-        let speaks = calls.is_empty() || parts.iter().any(|part| part.as_text().is_some());
-        let content = speaks.then_some(Formatted(Joined(&parts, AssistantPart::as_text)));
-        map.serialize_entry("content", &content)?;
+        let blocks = || foreign().filter(|foreign| foreign.kind != SPOKEN);
+        if blocks().next().is_some() {
+            let said = parts.iter().filter(|part| part.as_text().is_some() || foreign_block(part).is_some());
+            map.serialize_entry("content", &Each(|| said.clone().map(|part| WireSaid(part))))?;
+        } else {
+            // Some servers refuse a message without content, others an empty one beside tool calls.
+            let speaks = calls.is_empty() || parts.iter().any(|part| part.as_text().is_some());
+            let content = speaks.then_some(Formatted(Joined(&parts, AssistantPart::as_text)));
+            map.serialize_entry("content", &content)?;
+        }
+        if let Some(spoken) = foreign().find(|foreign| foreign.kind == SPOKEN) {
+            map.serialize_entry(SPOKEN, &verbatim(OWN, spoken))?;
+        }
         if echoes {
-            let own = self.run.iter().map(|message| said(message)).filter(|parts| !is_of_others(parts));
+            let own = spoken().map(|spoken| spoken.parts).filter(|parts| !is_of_others(parts));
             let own: Vec<&AssistantPart> = own.flatten().collect();
             map.serialize_entry("reasoning_content", &Formatted(Joined(&own, AssistantPart::as_reasoning)))?;
         }
         if !calls.is_empty() {
-            map.serialize_entry("tool_calls", &Each(|| calls.iter().map(|call| WireCall::of(quirks, call))))?;
+            map.serialize_entry("tool_calls", &Each(|| calls.iter().map(|(id, call)| WireCall::of(quirks, id, call))))?;
         } else if let (true, Some(flag)) = (self.is_last, quirks.prefill) {
             map.serialize_entry(flag, &true)?;
         }
@@ -186,9 +198,17 @@ impl Serialize for Assistant<'_> {
     }
 }
 
-/// Returns what an assistant said in a message.
-fn said(message: &Message) -> &[AssistantPart] {
-    if let Message::Assistant(parts) = message { parts } else { &[] }
+/// Returns what only this dialect has, if the part is that.
+fn foreign(part: &AssistantPart) -> Option<&Foreign> {
+    match part {
+        AssistantPart::Foreign(foreign) if foreign.dialect == OWN => Some(foreign),
+        _ => None,
+    }
+}
+
+/// Returns what only this dialect has among the parts of a message's content, if the part is that.
+fn foreign_block(part: &AssistantPart) -> Option<&Foreign> {
+    foreign(part).filter(|foreign| foreign.kind != SPOKEN)
 }
 
 /// Tells whether a model of another dialect said this: in this one nothing has a proof.
@@ -209,11 +229,34 @@ impl fmt::Display for Joined<'_> {
     }
 }
 
+/// A part of what an assistant said.
+struct WireSaid<'a>(&'a AssistantPart);
+
+impl Serialize for WireSaid<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            AssistantPart::Foreign(block) => verbatim(OWN, block).serialize(serializer),
+            part => WireText { kind: "text", text: part.as_text().unwrap_or_default() }.serialize(serializer),
+        }
+    }
+}
+
+#[derive(serde::Serialize)]
+struct WireText<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    text: &'a str,
+}
+
+/// A part of what a user says.
 struct WirePart<'a>(&'a UserPart);
 
 impl Serialize for WirePart<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
+        let mut map = match self.0 {
+            UserPart::Foreign(part) => return verbatim(OWN, part).serialize(serializer),
+            _ => serializer.serialize_map(Some(2))?,
+        };
         match self.0 {
             UserPart::Text(text) => {
                 map.serialize_entry("type", "text")?;
@@ -223,10 +266,69 @@ impl Serialize for WirePart<'_> {
                 map.serialize_entry("type", "image_url")?;
                 map.serialize_entry("image_url", &WireImage { url: Address(image) })?;
             }
-            _ => {}
+            UserPart::Document(document) => {
+                let title = document.title.as_deref();
+                let (media_type, data) = match &document.source {
+                    DocumentSource::Text(_) => {
+                        map.serialize_entry("type", "text")?;
+                        map.serialize_entry("text", &told(document))?;
+                        return map.end();
+                    }
+                    DocumentSource::Url(url) => ("", url),
+                    DocumentSource::Base64 { media_type, data } => (media_type.as_str(), data),
+                };
+                map.serialize_entry("type", "file")?;
+                let file_data = Formatted(FileData { media_type, data });
+                map.serialize_entry("file", &WireFile { filename: title.unwrap_or(UNNAMED), file_data })?;
+            }
+            UserPart::Audio(Audio { media_type, data }) => {
+                map.serialize_entry("type", "input_audio")?;
+                map.serialize_entry("input_audio", &WireAudio { data, format: format(media_type) })?;
+            }
+            UserPart::Foreign(_) => {}
         }
         map.end()
     }
+}
+
+/// What a document is called that has no name: the dialect wants one.
+pub(in crate::wire) const UNNAMED: &str = "document.pdf";
+
+/// Returns what the dialect calls a kind of audio: `wav` and `mp3` at OpenAI's.
+pub(in crate::wire) fn format(media_type: &str) -> &str {
+    match media_type.strip_prefix("audio/").unwrap_or(media_type) {
+        "mpeg" => "mp3",
+        "x-wav" | "wave" | "vnd.wave" => "wav",
+        other => other,
+    }
+}
+
+/// A file as an address: where it is, or all of it.
+pub(in crate::wire) struct FileData<'a> {
+    /// Empty where the data is an address.
+    pub(in crate::wire) media_type: &'a str,
+    pub(in crate::wire) data: &'a str,
+}
+
+impl fmt::Display for FileData<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.media_type {
+            "" => f.write_str(self.data),
+            media_type => write!(f, "data:{media_type};base64,{}", self.data),
+        }
+    }
+}
+
+#[derive(serde::Serialize)]
+struct WireFile<'a> {
+    filename: &'a str,
+    file_data: Formatted<FileData<'a>>,
+}
+
+#[derive(serde::Serialize)]
+struct WireAudio<'a> {
+    data: &'a str,
+    format: &'a str,
 }
 
 #[derive(serde::Serialize)]
@@ -249,8 +351,8 @@ struct WireFunction<'a> {
 }
 
 impl<'a> WireCall<'a> {
-    fn of(quirks: &Quirks, call: &'a ToolCall) -> Self {
+    fn of(quirks: &Quirks, id: &'a str, call: &'a ToolCall) -> Self {
         let function = WireFunction { name: &call.name, arguments: arguments(call) };
-        Self { id: quirks.ids.fit(&call.id), kind: "function", function }
+        Self { id: quirks.ids.fit(id), kind: "function", function }
     }
 }

@@ -1,12 +1,15 @@
 //! Writes requests: the dialect as it is, but for what the provider's accent says.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::messages::Messages;
 use crate::wire::original;
 use crate::wire::quirks::{Quirks, Template};
-use crate::wire::request::{Each, Fields, Notes, asked, check, extra, headers, output_tokens_max, write};
+use crate::wire::request::{
+    Each, Fields, Notes, asked, check, extra, foreign_tools, headers, output_tokens_max, verbatim, write,
+};
 use crate::wire::{Encoded, Model};
 use crate::words::{ChatRequest, Dialect, Effort, Failure, Original, ResponseFormat, Tool, ToolChoice};
 
@@ -21,6 +24,7 @@ pub(in crate::wire) fn encode(
     quirks.check(request)?;
     let streaming = streaming || quirks.stream_only;
     let mut notes = Notes::default();
+    notes.foreign(Dialect::OpenAiChat, request);
     let body = Body::of(quirks, request, model, streaming, &mut notes);
     let body = match original::find(request, Dialect::OpenAiChat, model, streaming, &notes) {
         Some(original) if is_for(original, quirks, model, streaming) => {
@@ -119,8 +123,9 @@ impl Serialize for Body<'_> {
         if self.streaming && quirks.stream_usage {
             body.put("stream_options", &json!({"include_usage": true}))?;
         }
-        if !request.tools.is_empty() {
-            body.put("tools", &Each(|| request.tools.iter().map(WireTool)))?;
+        let foreign = || foreign_tools(Dialect::OpenAiChat, request).map(WireTool::Foreign);
+        if !request.tools.is_empty() || foreign().next().is_some() {
+            body.put("tools", &Each(|| request.tools.iter().map(WireTool::Function).chain(foreign())))?;
             body.put_some("tool_choice", self.tool_choice.as_ref())?;
             body.put_some("parallel_tool_calls", self.parallel_tool_calls.as_ref())?;
         }
@@ -143,7 +148,11 @@ impl Serialize for Body<'_> {
 fn tool_choice(quirks: &Quirks, request: &ChatRequest, notes: &mut Notes) -> Option<Value> {
     let named = |name: &str| json!({"type": "function", "function": {"name": name}});
     match (&request.tool_choice, quirks.required, &request.tools[..]) {
-        (_, _, []) | (ToolChoice::Auto | ToolChoice::Foreign(_), ..) => None,
+        (ToolChoice::Foreign(choice), ..) => {
+            verbatim(Dialect::OpenAiChat, choice).and_then(|choice| serde_json::from_str(choice.get()).ok())
+        }
+        (ToolChoice::Auto, ..) => None,
+        (_, _, []) if foreign_tools(Dialect::OpenAiChat, request).next().is_none() => None,
         (ToolChoice::None, ..) => Some("none".into()),
         (ToolChoice::Named(name), ..) => Some(named(name)),
         (ToolChoice::Required, Some(word), _) => Some(word.into()),
@@ -208,11 +217,17 @@ fn format<'a>(
     (json, asked(format))
 }
 
-struct WireTool<'a>(&'a Tool);
+enum WireTool<'a> {
+    Function(&'a Tool),
+    Foreign(&'a RawValue),
+}
 
 impl Serialize for WireTool<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Tool { name, description, parameters, strict } = self.0;
+        let Tool { name, description, parameters, strict } = match self {
+            Self::Function(tool) => tool,
+            Self::Foreign(tool) => return tool.serialize(serializer),
+        };
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("type", "function")?;
         let description = Some(description.as_str()).filter(|text| !text.is_empty());

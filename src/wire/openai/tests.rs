@@ -138,9 +138,9 @@ fn writes_a_conversation_with_tools_and_images() {
             ]},
             {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
             {"role": "assistant", "content": null, "tool_calls": [
-                {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}},
+                {"id": "call_standin_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}},
             ]},
-            {"role": "tool", "tool_call_id": "call_1", "content": ""},
+            {"role": "tool", "tool_call_id": "call_standin_1", "content": ""},
             {"role": "assistant", "content": ""},
         ])
     );

@@ -282,24 +282,20 @@ fn ids_of_calls_fit_and_calls_and_results_still_fit_together() {
         ("mistral", "Caf7Pyrd8", true),
         ("mistral", "call_1", false),
         ("mistral", "Caf7_yrd8", false),
-        ("mistral", "", false),
     ] {
         let result = ToolResult::new(id, "f", "x");
         let mut request = hello().message(Message::Assistant(vec![
             AssistantPart::ToolCall(call(id)),
             AssistantPart::ToolCall(call("another")),
         ]));
-        if !id.is_empty() {
-            request = request.message(Message::Tool(result));
-        }
+        request = request.message(Message::Tool(result));
+        request = request.message(Message::tool_result(&call("another"), "y"));
         let body = body(provider, "m", &request);
         let messages = &body["messages"];
         let found = messages[1]["tool_calls"][0]["id"].as_str().expect("an id");
         assert_eq!(found == id, fits, "{provider} {id}");
         assert_ne!(found, messages[1]["tool_calls"][1]["id"]);
-        if !id.is_empty() {
-            assert_eq!(messages[2]["tool_call_id"], found, "{provider} {id}");
-        }
+        assert_eq!(messages[2]["tool_call_id"], found, "{provider} {id}");
         if provider == "mistral" {
             assert!(found.len() == 9 && found.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{found}");
         }
@@ -434,7 +430,8 @@ fn reasoning_goes_back_only_in_the_tool_loops_that_want_it() {
     let signed = Message::Assistant(vec![thought(None), AssistantPart::ToolCall(signed)]);
     let (found, notes) = messages("deepseek", "m", &proven);
     assert_eq!((&found[5]["reasoning_content"], notes), (&"".into(), dropped.clone()), "who proves it is another");
-    let (found, notes) = messages("deepseek", "m", &tools.message(signed));
+    let answered = Message::tool_result(&call("b"), "z");
+    let (found, notes) = messages("deepseek", "m", &tools.message(signed).message(answered));
     assert_eq!(found[5]["reasoning_content"], "", "who proves a call beside it is another, too");
     assert_eq!(notes, [dropped[0], Note::Dropped("messages.tool_call.proof")]);
 }

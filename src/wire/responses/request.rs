@@ -6,15 +6,21 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use crate::wire::openai::{FileData, UNNAMED, format as audio_format};
 use crate::wire::original;
 use crate::wire::quirks::{IdForm, Quirks};
 use crate::wire::request::{
-    Address, Each, Fields, Notes, arguments, check, extra, headers, joined, output_tokens_max, write,
+    Address, Each, Fields, Formatted, Notes, arguments, check, extra, foreign_tools, headers, joined,
+    output_tokens_max, told, verbatim, write,
 };
+use crate::wire::talk::{Answer, Media, Spoken, Step, steps};
 use crate::wire::{Encoded, Model};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Failure, Message, Proof, Reasoning, ResponseFormat, Tool, ToolChoice, UserPart,
+    AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, Proof, Reasoning, ResponseFormat, Tool,
+    ToolChoice, UserPart,
 };
+
+const OWN: Dialect = Dialect::OpenAiResponses;
 
 /// The fewest tokens that may be asked for; less is refused.
 const OUTPUT_TOKENS_MIN: u32 = 16;
@@ -31,6 +37,7 @@ pub(in crate::wire) fn encode(
     check(request)?;
     quirks.check(request)?;
     let mut notes = Notes::default();
+    notes.foreign(OWN, request);
     let body = Body::of(quirks, request, model, streaming, &mut notes);
     let body = match original::find(request, Dialect::OpenAiResponses, model, streaming, &notes) {
         Some(original) if quirks.is_plain() => original::body(original, model.name, ""),
@@ -74,8 +81,8 @@ impl<'a> Body<'a> {
         if output_tokens_max != given {
             notes.converted("output_tokens_max");
         }
-        let (messages, system_role) = (&request.messages, quirks.system_role(model));
-        let input = Input { messages, provider: model.provider, system_role, echoes: quirks.echoes };
+        let (steps, system_role) = (steps(request, OWN, Media::Within, |_| true, notes), quirks.system_role(model));
+        let input = Input { steps, provider: model.provider, system_role, echoes: quirks.echoes };
         input.note(notes);
         let extra = extra(Dialect::OpenAiResponses, request, notes);
         let reasons = effort.is_some() || extra.is_some_and(|extra| extra.contains_key("reasoning"));
@@ -108,7 +115,8 @@ impl Body<'_> {
 fn sendable(parts: &[AssistantPart]) -> usize {
     let last = parts.iter().rposition(|part| match part {
         AssistantPart::Text(text) => !text.is_empty(),
-        AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => true,
+        AssistantPart::ToolCall(_) => true,
+        AssistantPart::Foreign(item) => verbatim(OWN, item).is_some(),
         AssistantPart::Reasoning(_) => false,
     });
     last.map_or(0, |last| last + 1)
@@ -128,8 +136,9 @@ impl Serialize for Body<'_> {
         let effort = self.effort.map(|effort| ("effort".to_owned(), Value::from(effort)));
         let reasoning = joined(Map::from_iter(effort), self.theirs("reasoning"));
         body.put_some("reasoning", Some(&reasoning).filter(|reasoning| !reasoning.is_empty()))?;
-        if !request.tools.is_empty() {
-            body.put("tools", &Each(|| request.tools.iter().map(WireTool)))?;
+        let foreign = || foreign_tools(OWN, request).map(WireTool::Foreign);
+        if !request.tools.is_empty() || foreign().next().is_some() {
+            body.put("tools", &Each(|| request.tools.iter().map(WireTool::Function).chain(foreign())))?;
             body.put_some("tool_choice", tool_choice(&request.tool_choice).as_ref())?;
             body.put_some("parallel_tool_calls", self.parallel_tool_calls.as_ref())?;
         }
@@ -145,7 +154,8 @@ impl Serialize for Body<'_> {
 
 fn tool_choice(choice: &ToolChoice) -> Option<serde_json::Value> {
     match choice {
-        ToolChoice::Auto | ToolChoice::Foreign(_) => None,
+        ToolChoice::Auto => None,
+        ToolChoice::Foreign(choice) => verbatim(OWN, choice).and_then(|it| serde_json::from_str(it.get()).ok()),
         ToolChoice::None => Some("none".into()),
         ToolChoice::Required => Some("required".into()),
         ToolChoice::Named(name) => Some(json!({"type": "function", "name": name})),
@@ -154,7 +164,7 @@ fn tool_choice(choice: &ToolChoice) -> Option<serde_json::Value> {
 
 /// The conversation as items.
 struct Input<'a> {
-    messages: &'a [Message],
+    steps: Vec<Step<'a>>,
     /// Who reads it: accounts encrypt what their models think for themselves.
     provider: &'a str,
     system_role: &'static str,
@@ -165,12 +175,12 @@ struct Input<'a> {
 impl Input<'_> {
     /// Notes what of the messages cannot go as it is.
     fn note(&self, notes: &mut Notes) {
-        for message in self.messages {
-            match message {
-                Message::Tool(result) => notes.result(CALL_ID, result),
-                Message::Assistant(parts) => {
-                    let sent = sendable(parts);
-                    for (at, part) in parts.iter().enumerate() {
+        for step in &self.steps {
+            match step {
+                Step::Result(Answer { result: Some(result), .. }) => notes.result(CALL_ID, result),
+                Step::Assistant(spoken) => {
+                    let sent = sendable(spoken.parts);
+                    for (at, part) in spoken.parts.iter().enumerate() {
                         match part {
                             AssistantPart::Reasoning(thought) if at >= sent || self.reasoning(thought).is_none() => {
                                 notes.dropped("messages.reasoning");
@@ -180,7 +190,7 @@ impl Input<'_> {
                         }
                     }
                 }
-                Message::System(_) | Message::User(_) | Message::Foreign(_) => {}
+                _ => {}
             }
         }
     }
@@ -195,7 +205,9 @@ impl Input<'_> {
     }
 
     /// Writes what an assistant said, thought and called, in its order.
-    fn assistant<S: SerializeSeq>(&self, parts: &[AssistantPart], seq: &mut S) -> Result<(), S::Error> {
+    fn assistant<S: SerializeSeq>(&self, spoken: &Spoken<'_>, seq: &mut S) -> Result<(), S::Error> {
+        let parts = &spoken.parts[..sendable(spoken.parts)];
+        let mut ids = spoken.ids.iter();
         for run in parts.chunk_by(|a, b| a.as_text().is_some() && b.as_text().is_some()) {
             match &run[0] {
                 AssistantPart::Text(_) => {
@@ -214,11 +226,15 @@ impl Input<'_> {
                     None => {}
                 },
                 AssistantPart::ToolCall(call) => {
-                    let call_id = CALL_ID.fit(&call.id);
+                    let call_id = CALL_ID.fit(ids.next().map_or("", AsRef::as_ref));
                     let (name, arguments) = (&call.name, arguments(call));
                     seq.serialize_element(&Plain::FunctionCall { call_id: &call_id, name, arguments })?;
                 }
-                AssistantPart::Foreign(_) => {}
+                AssistantPart::Foreign(item) => {
+                    if let Some(item) = verbatim(OWN, item) {
+                        seq.serialize_element(item)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -228,20 +244,29 @@ impl Input<'_> {
 impl Serialize for Input<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut seq = serializer.serialize_seq(None)?;
-        for message in self.messages {
-            match message {
-                Message::System(text) => seq.serialize_element(&Item::said(self.system_role, text))?,
-                Message::User(parts) => match &parts[..] {
-                    [UserPart::Text(text)] => seq.serialize_element(&Item::said("user", text))?,
-                    parts => seq.serialize_element(&Item::said("user", Each(|| parts.iter().map(WirePart))))?,
+        for step in &self.steps {
+            match step {
+                Step::System(text) => seq.serialize_element(&Item::said(self.system_role, text))?,
+                Step::User(parts) => match &parts[..] {
+                    [part] if let Some(text) = part.as_text() => seq.serialize_element(&Item::said("user", text))?,
+                    parts => {
+                        let parts = Each(|| parts.iter().map(|part| WirePart(part)));
+                        seq.serialize_element(&Item::said("user", parts))?;
+                    }
                 },
-                Message::Assistant(parts) => self.assistant(&parts[..sendable(parts)], &mut seq)?,
-                Message::Tool(result) => {
-                    let call_id = CALL_ID.fit(&result.call_id);
-                    let output = &result.text();
-                    seq.serialize_element(&Plain::FunctionCallOutput { call_id: &call_id, output })?;
+                Step::Assistant(spoken) => self.assistant(spoken, &mut seq)?,
+                Step::Result(answer) => {
+                    let call_id = CALL_ID.fit(&answer.id);
+                    let shows = answer.result.filter(|result| result.beside().next().is_some());
+                    if let Some(result) = shows {
+                        let output = Each(|| result.content.iter().filter(is_mine).map(WirePart));
+                        seq.serialize_element(&Shown::FunctionCallOutput { call_id: &call_id, output })?;
+                    } else {
+                        let output = answer.text();
+                        seq.serialize_element(&Plain::FunctionCallOutput { call_id: &call_id, output: &*output })?;
+                    }
                 }
-                Message::Foreign(_) => {}
+                Step::Foreign(_, item) => seq.serialize_element(item)?,
             }
         }
         seq.end()
@@ -275,11 +300,19 @@ enum Item<'a, C> {
     Message { role: &'static str, content: C },
     Reasoning { summary: [(); 0], content: C },
     FunctionCall { call_id: &'a str, name: &'a str, arguments: &'a str },
-    FunctionCallOutput { call_id: &'a str, output: &'a str },
+    FunctionCallOutput { call_id: &'a str, output: C },
 }
 
 /// An item without parts.
-type Plain<'a> = Item<'a, ()>;
+type Plain<'a> = Item<'a, &'a str>;
+/// An item of parts.
+type Shown<'a, C> = Item<'a, C>;
+
+/// Tells whether a part of a result can go: what is another dialect's does not.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "filters hand out references")]
+fn is_mine(part: &&UserPart) -> bool {
+    !matches!(part, UserPart::Foreign(foreign) if verbatim(OWN, foreign).is_none())
+}
 
 impl<C> Item<'_, C> {
     fn said(role: &'static str, content: C) -> Self {
@@ -298,7 +331,10 @@ struct WirePart<'a>(&'a UserPart);
 
 impl Serialize for WirePart<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
+        let mut map = match self.0 {
+            UserPart::Foreign(part) => return verbatim(OWN, part).serialize(serializer),
+            _ => serializer.serialize_map(None)?,
+        };
         match self.0 {
             UserPart::Text(text) => {
                 map.serialize_entry("type", "input_text")?;
@@ -308,17 +344,42 @@ impl Serialize for WirePart<'_> {
                 map.serialize_entry("type", "input_image")?;
                 map.serialize_entry("image_url", &Address(image))?;
             }
-            _ => {}
+            UserPart::Document(document) => match &document.source {
+                DocumentSource::Text(_) => {
+                    map.serialize_entry("type", "input_text")?;
+                    map.serialize_entry("text", &told(document))?;
+                }
+                DocumentSource::Url(url) => {
+                    map.serialize_entry("type", "input_file")?;
+                    map.serialize_entry("file_url", url)?;
+                }
+                DocumentSource::Base64 { media_type, data } => {
+                    map.serialize_entry("type", "input_file")?;
+                    map.serialize_entry("filename", document.title.as_deref().unwrap_or(UNNAMED))?;
+                    map.serialize_entry("file_data", &Formatted(FileData { media_type, data }))?;
+                }
+            },
+            UserPart::Audio(Audio { media_type, data }) => {
+                map.serialize_entry("type", "input_audio")?;
+                map.serialize_entry("input_audio", &json!({"data": data, "format": audio_format(media_type)}))?;
+            }
+            UserPart::Foreign(_) => {}
         }
         map.end()
     }
 }
 
-struct WireTool<'a>(&'a Tool);
+enum WireTool<'a> {
+    Function(&'a Tool),
+    Foreign(&'a RawValue),
+}
 
 impl Serialize for WireTool<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Tool { name, description, parameters, strict } = self.0;
+        let Tool { name, description, parameters, strict } = match self {
+            Self::Function(tool) => tool,
+            Self::Foreign(tool) => return tool.serialize(serializer),
+        };
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", "function")?;
         map.serialize_entry("name", name)?;

@@ -275,6 +275,7 @@ fn what_was_thought_goes_back_in_clear_to_who_wants_it_so() {
         thought("", None),
         AssistantPart::ToolCall(call("call_1", "{}")),
     ]));
+    let request = request.message(Message::tool_result(&call("call_1", "{}"), "x"));
     let (body, notes) = encoded("deepseek", &request, "deepseek-v4-pro");
     assert_eq!(
         body["input"].as_array().expect("items")[..2],
@@ -283,7 +284,7 @@ fn what_was_thought_goes_back_in_clear_to_who_wants_it_so() {
             json!({"type": "reasoning", "encrypted_content": "gAAA"}),
         ]
     );
-    assert_eq!((body["input"].as_array().map(Vec::len), notes), (Some(3), vec![Note::Dropped("messages.reasoning")]));
+    assert_eq!((body["input"].as_array().map(Vec::len), notes), (Some(4), vec![Note::Dropped("messages.reasoning")]));
 }
 
 #[test]
@@ -326,9 +327,13 @@ fn an_answer_goes_back_as_it_came_but_for_its_ids() {
         "output": [reasoning("rs_1"), output("f", "a"), reasoning("rs_2"), output("g", "b")],
     });
     let ending = decode(&whole.to_string()).1.expect("a good answer");
-    let request = ChatRequest::new("r").message(Message::Assistant(ending.parts));
+    let calls: Vec<_> = ending.parts.iter().filter_map(AssistantPart::as_tool_call).cloned().collect();
+    let answered = ChatRequest::new("r").message(Message::Assistant(ending.parts));
+    let request = calls.iter().fold(answered, |all, call| all.message(Message::tool_result(call, "x")));
     let sent = |name: &str, id: &str| json!({"type": "function_call", "call_id": id, "name": name, "arguments": "{}"});
-    assert_eq!(body(&request, "gpt-5")["input"], json!([nameless, sent("f", "a"), nameless, sent("g", "b")]));
+    let input = body(&request, "gpt-5")["input"].clone();
+    let expected = [nameless.clone(), sent("f", "a"), nameless, sent("g", "b")];
+    assert_eq!(input.as_array().expect("items")[..4], expected);
 }
 
 // Recorded requests, encoded anew from what they say.

@@ -91,6 +91,27 @@ impl<'a> Object<'a> {
         list.iter().filter_map(|node| if let Node::Object(object) = node { Some(object) } else { None })
     }
 
+    /// Tells whether a list asks for nothing but text.
+    pub(super) fn text_only(&self, key: &str) -> bool {
+        let is_text = |node: &Node<'_>| matches!(node, Node::Text(word) if word.eq_ignore_ascii_case("text"));
+        matches!(self.get(key), Some(Node::List(list)) if list.iter().all(is_text))
+    }
+
+    /// Returns its fields.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &Node<'a>)> {
+        self.0.iter().map(|(key, node)| (&**key, node))
+    }
+
+    /// Returns the name of the first field; empty where there is none.
+    pub(super) fn first(&self) -> &str {
+        self.0.first().map_or("", |(name, _)| name)
+    }
+
+    /// Tells whether there is a field of another name.
+    pub(super) fn has_other_than(&self, keys: &[&str]) -> bool {
+        self.0.iter().any(|(name, _)| !keys.contains(&&**name))
+    }
+
     fn get(&self, key: &str) -> Option<&Node<'a>> {
         self.0.iter().rfind(|(name, _)| name == key).map(|(_, node)| node)
     }

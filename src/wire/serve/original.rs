@@ -1,8 +1,7 @@
 //! Which requests may go on as they came.
 //!
 //! In flow a body as it was parsed and what its reader made of it, out flows the [`Original`], or none: where something in
-//! it is another dialect's (a proof under a seal), or asks for what no answer could be written
-//! of here, the request must be written anew.
+//! it is another dialect's (a proof under a seal), the request must be written anew.
 
 use std::ops::Range;
 
@@ -19,8 +18,7 @@ pub(super) fn of(face: Face, body: &Bytes, object: &Object<'_>) -> Option<Origin
             let old = object.has("functions") || object.has("function_call");
             (!old, &["max_completion_tokens", "max_tokens"][..])
         }
-        // Stored answers have ids that nobody would know here.
-        Face::OpenAiResponses => (object.is("store") == Some(false), &["max_output_tokens"][..]),
+        Face::OpenAiResponses => (true, &["max_output_tokens"][..]),
         Face::Anthropic => (true, &["max_tokens"][..]),
         Face::Gemini => (!object.has("model"), &[][..]),
     };
@@ -37,7 +35,7 @@ pub(super) fn of(face: Face, body: &Bytes, object: &Object<'_>) -> Option<Origin
     (may && another.is_none()).then_some(original)
 }
 
-/// Tells whether all that was asked for can come back through here.
+/// Tells whether nothing in a request is another dialect's.
 pub(super) fn holds(asked: &Asked) -> bool {
     let own = asked.form.face().dialect();
     let is_foreign = |part: &AssistantPart| {
@@ -49,7 +47,7 @@ pub(super) fn holds(asked: &Asked) -> bool {
         proof.is_some_and(|proof| proof.dialect != own)
     };
     let sealed = |message: &Message| matches!(message, Message::Assistant(parts) if parts.iter().any(is_foreign));
-    asked.form.free_tools.is_empty() && !asked.request.messages.iter().any(sealed)
+    !asked.request.messages.iter().any(sealed)
 }
 
 /// Returns where makers' names stand before signatures of thoughts, as Anthropic's callers bring them back; none where they

@@ -7,10 +7,15 @@ use serde_json::{Value, json};
 use super::BadRequest;
 use super::node::{Node, Object, Read, each};
 use super::seal::Proves;
-use crate::words::{AssistantPart, Effort, Image, Message, Note, Proof, Reasoning, Tool, ToolCall, UserPart};
+use crate::wire::base64;
+use crate::words::{
+    AssistantPart, Audio, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof, Reasoning,
+    Tool, ToolCall, UserPart,
+};
 
-/// What stands in a tool's result for an image, which follows by itself: results are texts.
-pub(super) const SEE_BELOW: &str = "(The image follows.)";
+/// Kinds of files that are text, though their type does not begin so.
+const TEXTS: [&str; 5] =
+    ["application/json", "application/xml", "application/yaml", "application/x-yaml", "application/javascript"];
 
 /// Returns the model's name: of the address, else of the body.
 pub(super) fn model(body: &mut Object<'_>, path_model: Option<&str>) -> Read<String> {
@@ -88,40 +93,54 @@ pub(super) fn parts(content: Node<'_>, block: impl FnMut(Node<'_>) -> Read<UserP
     }
 }
 
-/// Parts a tool's result into its text and its images.
-pub(super) fn result(parts: Vec<UserPart>) -> (String, Vec<UserPart>) {
-    let (mut text, mut images) = (String::new(), Vec::new());
-    for part in parts {
-        let line = match &part {
-            UserPart::Text(line) => line.as_str(),
-            _ => SEE_BELOW,
-        };
-        if !text.is_empty() {
-            text.push('\n');
-        }
-        text.push_str(line);
-        if part.as_text().is_none() {
-            images.push(part);
-        }
-    }
-    (text, images)
+/// Returns parts that are texts as one, a line each; where there is anything else, none.
+pub(super) fn joined(parts: &[UserPart]) -> Option<String> {
+    let texts: Option<Vec<&str>> = parts.iter().map(UserPart::as_text).collect();
+    texts.map(|texts| texts.join("\n"))
 }
 
-/// Returns the texts of parts as one, a line each; images have no place in it.
-pub(super) fn joined(parts: Vec<UserPart>) -> Read<String> {
-    let (text, images) = result(parts);
-    if images.is_empty() { Ok(text) } else { Err(BadRequest::new("content", "must be text only")) }
+/// Returns what there are no words for, as it stands.
+pub(super) fn foreign(dialect: Dialect, kind: &str, object: Object<'_>) -> Foreign {
+    Foreign::new(dialect, kind, Node::Object(object).json())
+}
+
+/// Returns a block that there are no words for, by its type; one without any is none.
+pub(super) fn block(dialect: Dialect, block: Object<'_>) -> Read<Foreign> {
+    match block.peek("type").to_owned() {
+        kind if kind.is_empty() => Err(BadRequest::new("type", "is missing; must be the block's type")),
+        kind => Ok(foreign(dialect, &kind, block)),
+    }
+}
+
+/// Takes a `data:` address apart: its type, and what stands in Base64.
+pub(super) fn data_url(url: &str) -> Option<(&str, &str)> {
+    let (kind, data) = url.strip_prefix("data:")?.split_once(";base64,")?;
+    // Behind the type there may be parameters.
+    Some((kind.split(';').next().unwrap_or(kind), data))
+}
+
+/// Tells whether there are words for a file of a type.
+pub(super) fn has_words(media_type: &str) -> bool {
+    !media_type.is_empty() && !media_type.starts_with("video/")
+}
+
+/// Returns a file by value: an image, something to be heard, a document.
+pub(super) fn file(media_type: String, data: String, title: Option<String>) -> UserPart {
+    if media_type.starts_with("image/") {
+        return UserPart::Image(Image::Base64 { media_type, data });
+    }
+    if media_type.starts_with("audio/") {
+        return UserPart::Audio(Audio { media_type, data });
+    }
+    let is_text = media_type.starts_with("text/") || TEXTS.contains(&media_type.as_str());
+    let text = if is_text { base64::decode(&data).and_then(|bytes| String::from_utf8(bytes).ok()) } else { None };
+    let source = text.map_or(DocumentSource::Base64 { media_type, data }, DocumentSource::Text);
+    UserPart::Document(Document { title, ..Document::new(source) })
 }
 
 /// Returns an image by its address, which may hold all of it.
 pub(super) fn image(url: String) -> UserPart {
     UserPart::Image(Image::Url(url))
-}
-
-/// Returns the refusal of a part that there are no words for.
-pub(super) fn strange(kind: &str) -> BadRequest {
-    let what = if kind.is_empty() { "is missing".to_owned() } else { format!("is `{kind}`, which is not taken here") };
-    BadRequest::new("type", format!("{what}; send text or images"))
 }
 
 /// What an assistant said, thought and called, as it is put together again.
@@ -156,6 +175,11 @@ impl Said {
         if !text.is_empty() {
             self.parts.insert(0, AssistantPart::Reasoning(text.into()));
         }
+    }
+
+    /// Takes what there are no words for.
+    pub(super) fn foreign(&mut self, foreign: Foreign) {
+        self.parts.push(AssistantPart::Foreign(foreign));
     }
 
     /// Takes a call.

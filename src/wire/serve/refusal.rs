@@ -132,7 +132,9 @@ impl Fault {
             Error::Invalid { field, problem } if matches!(field.as_str(), "route" | "target") => {
                 Self { field: Some("model".to_owned()), ..Self::new(Kind::NotFound, problem.clone()) }
             }
-            Error::Invalid { field, .. } => Self { field: Some(field.clone()), ..Self::new(Kind::Invalid, message) },
+            Error::Invalid { field, .. } | Error::NoTargetTakes { field, .. } => {
+                Self { field: Some(field.clone()), ..Self::new(Kind::Invalid, message) }
+            }
             Error::NoTarget { .. } => Self::new(Kind::Invalid, message),
             Error::Rejected { failure, .. } | Error::Interrupted { failure, .. } => {
                 Self::new(Kind::of(failure.class), message)

@@ -349,6 +349,7 @@ impl World {
             whole: false,
             price: None,
             capabilities: Capabilities::default(),
+            obstacle: None,
             labels: LabelSet::default(),
             health,
         }

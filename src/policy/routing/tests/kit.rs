@@ -205,6 +205,7 @@ fn candidate(target: usize, now: Instant) -> Candidate {
         prompt_tokens: 1_000,
         whole: false,
         price: price(1.0),
+        obstacle: None,
         capabilities: Capabilities::default(),
         labels: LabelSet::default(),
         health: health(now),

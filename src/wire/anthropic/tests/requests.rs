@@ -346,10 +346,10 @@ fn ids_of_calls_are_rewritten_in_call_and_result_alike_where_they_are_missing_od
         ],
         &[
             user(&[text("x")]),
-            assistant(&[tool_use("toolu_standin_0"), tool_use("call_1")]),
-            user(&[tool_result("toolu_standin_0", "1"), tool_result("call_1", "2")]),
-            assistant(&[tool_use("toolu_standin_2"), tool_use("toolu_standin_3")]),
-            user(&[tool_result("toolu_standin_2", "3"), tool_result("toolu_standin_3", "4")]),
+            assistant(&[tool_use("call_standin_0"), tool_use("call_1")]),
+            user(&[tool_result("call_standin_0", "1"), tool_result("call_1", "2")]),
+            assistant(&[tool_use("call_standin_2"), tool_use("call_standin_3")]),
+            user(&[tool_result("call_standin_2", "3"), tool_result("call_standin_3", "4")]),
         ],
         &[Note::Converted("messages.tool_call.id")],
     );

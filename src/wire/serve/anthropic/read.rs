@@ -2,15 +2,22 @@
 
 use serde_json::Value;
 
-use super::REDACTED;
+use super::{REDACTED, SYSTEM};
 use crate::wire::serve::node::{Node, Object, Read, each};
-use crate::wire::serve::reading::{Said, effort, image, joined, model, no_arguments, note, parts, result, strange};
+use crate::wire::serve::reading::{Said, block, effort, foreign, image, joined, model, no_arguments, note, parts};
 use crate::wire::serve::seal::{self, Proves};
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Effort, Image, Message, Note, Proof, ResponseFormat, Sampling, Tool,
-    ToolChoice, ToolResult, UserPart,
+    AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof,
+    ResponseFormat, Sampling, Tool, ToolChoice, ToolResult, UserPart,
 };
+
+const OWN: Dialect = Dialect::AnthropicMessages;
+/// Fields without which a request would mean something else: state of its provider, and servers that it calls.
+const NEEDED: [&str; 2] = ["container", "mcp_servers"];
+/// How the line begins in which an agent tells its provider what to charge: another in every request, and before
+/// everything else.
+const BILLING: &str = "x-anthropic-billing-header:";
 
 /// Up to how many tokens of thinking are a little, and some; more are much. Between what the client half asks for.
 const LOW_TOKENS_MAX: u32 = 4_096;
@@ -20,10 +27,10 @@ const MEDIUM_TOKENS_MAX: u32 = 16_384;
 pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<Asked> {
     let mut reader = Reader { notes: Vec::new(), cache: body.take("cache_control").map(Node::value) };
     let model = model(&mut body, path_model)?;
-    let tools = reader.tools(&mut body)?;
+    let (tools, foreign_tools) = reader.tools(&mut body)?;
     let mut messages = reader.system(&mut body)?;
     reader.messages(&mut body, &mut messages)?;
-    let (tool_choice, parallel_tool_calls) = tool_choice(&mut body)?;
+    let (tool_choice, parallel_tool_calls) = tool_choice(&mut body, &tools)?;
     let thinking = thinking(&mut body)?;
     let (response_format, effort) = reader.output(&mut body)?;
     let effort = effort.or(thinking);
@@ -39,6 +46,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     body.take("anthropic_version");
     let session = session(&mut body)?;
     let mut extra = body.rest();
+    let extra_needed = NEEDED.map(str::to_owned).into_iter().filter(|field| extra.contains_key(field)).collect();
     let Reader { notes, cache } = reader;
     if let Some(cache) = cache {
         extra.insert("cache_control".to_owned(), cache);
@@ -47,6 +55,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         route: model.clone(),
         messages,
         tools,
+        foreign_tools,
         tool_choice,
         parallel_tool_calls,
         response_format,
@@ -55,6 +64,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         output_tokens_max,
         session,
         extra,
+        extra_needed,
         ..ChatRequest::default()
     };
     let thoughts = effort.is_some_and(|effort| effort != Effort::Minimal);
@@ -87,16 +97,26 @@ fn thinking(body: &mut Object<'_>) -> Read<Option<Effort>> {
     read(&mut thinking).map(Some).map_err(|bad| bad.within("thinking"))
 }
 
-fn tool_choice(body: &mut Object<'_>) -> Read<(ToolChoice, Option<bool>)> {
+fn tool_choice(body: &mut Object<'_>, tools: &[Tool]) -> Read<(ToolChoice, Option<bool>)> {
     let Some(mut choice) = body.object("tool_choice")? else { return Ok((ToolChoice::Auto, None)) };
+    let kind = choice.peek("type").to_owned();
+    let named = choice.peek("name");
+    let has_words = match kind.as_str() {
+        "auto" | "none" | "any" | "" => true,
+        "tool" => named.is_empty() || tools.iter().any(|tool| tool.name == named),
+        _ => false,
+    };
+    if !has_words {
+        let one_by_one = choice.is("disable_parallel_tool_use");
+        return Ok((ToolChoice::Foreign(foreign(OWN, &kind, choice)), one_by_one.map(|one_by_one| !one_by_one)));
+    }
     let mut read = || {
         let one_by_one = choice.flag("disable_parallel_tool_use")?;
         let chosen = match choice.need_text("type")?.as_str() {
             "auto" => ToolChoice::Auto,
             "none" => ToolChoice::None,
             "any" => ToolChoice::Required,
-            "tool" => ToolChoice::Named(choice.need_text("name")?),
-            other => return Err(BadRequest::new("type", format!("is `{other}`; must be auto, any, tool or none"))),
+            _ => ToolChoice::Named(choice.need_text("name")?),
         };
         Ok((chosen, one_by_one.map(|one_by_one| !one_by_one)))
     };
@@ -119,15 +139,17 @@ impl Reader {
     }
 
     /// Reads the tools; those of the provider are known by their type.
-    fn tools(&mut self, body: &mut Object<'_>) -> Read<Vec<Tool>> {
-        let listed = each("tools", body.list("tools")?, |node| {
+    fn tools(&mut self, body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {
+        let (mut tools, mut others) = (Vec::new(), Vec::new());
+        each("tools", body.list("tools")?, |node| {
             let mut tool = node.object("")?;
-            self.mark(&mut tool);
-            if !matches!(tool.peek("type"), "" | "custom") {
-                note(&mut self.notes, Note::Dropped("tools"));
-                return Ok(None);
+            let kind = tool.peek("type").to_owned();
+            if !matches!(kind.as_str(), "" | "custom") {
+                others.push(foreign(OWN, &kind, tool));
+                return Ok(());
             }
-            Ok(Some(Tool {
+            self.mark(&mut tool);
+            tools.push(Tool {
                 name: tool.need_text("name")?,
                 description: tool.text("description")?.unwrap_or_default(),
                 parameters: match tool.object("input_schema")? {
@@ -135,9 +157,10 @@ impl Reader {
                     None => no_arguments(),
                 },
                 strict: tool.flag("strict")?,
-            }))
+            });
+            Ok(())
         })?;
-        Ok(listed.into_iter().flatten().collect())
+        Ok((tools, others))
     }
 
     fn system(&mut self, body: &mut Object<'_>) -> Read<Vec<Message>> {
@@ -147,8 +170,15 @@ impl Reader {
             Some(content) => content.list("system")?,
         };
         each("system", content, |node| {
-            let part = self.part(node.object("")?)?;
-            joined(vec![part]).map(Message::System)
+            let block = node.object("")?;
+            if block.peek("text").starts_with(BILLING) {
+                return Ok(Message::Foreign(Foreign { optional: true, ..foreign(OWN, SYSTEM, block) }));
+            }
+            Ok(match self.part(block)? {
+                UserPart::Text(text) => Message::System(text),
+                UserPart::Foreign(block) => Message::Foreign(Foreign { kind: SYSTEM.to_owned(), ..block }),
+                _ => return Err(BadRequest::new("type", "must be text")),
+            })
         })
     }
 
@@ -159,7 +189,12 @@ impl Reader {
         }
         each("messages", list, |node| {
             let mut message = node.object("")?;
-            let role = message.need_text("role")?;
+            let role = message.peek("role").to_owned();
+            if !matches!(role.as_str(), "user" | "assistant" | "system" | "") {
+                all.push(Message::Foreign(foreign(OWN, &role, message)));
+                return Ok(());
+            }
+            message.need_text("role")?;
             let content = message.need("content", "a string or an array of blocks")?;
             match role.as_str() {
                 "user" => self.user(content, all),
@@ -167,12 +202,12 @@ impl Reader {
                     all.push(Message::Assistant(self.assistant(content)?));
                     Ok(())
                 }
-                "system" => {
+                _ => {
                     let parts = parts(content, |node| self.part(node.object("")?))?;
-                    all.push(Message::System(joined(parts)?));
+                    let text = joined(&parts).ok_or_else(|| BadRequest::new("content", "must be text only"))?;
+                    all.push(Message::System(text));
                     Ok(())
                 }
-                other => Err(BadRequest::new("role", format!("is `{other}`; must be user or assistant"))),
             }
         })?;
         Ok(())
@@ -195,18 +230,16 @@ impl Reader {
                 return Ok(());
             }
             self.mark(&mut block);
-            let parts = match block.take("content") {
+            let content = match block.take("content") {
                 None => Vec::new(),
                 Some(content) => parts(content, |node| self.part(node.object("")?))?,
             };
-            let (content, images) = result(parts);
             let call_id = block.need_text("tool_use_id")?;
             let is_error = block.flag("is_error")?.unwrap_or(false);
             if !said.is_empty() {
                 all.push(Message::User(std::mem::take(&mut said)));
             }
-            all.push(Message::Tool(ToolResult { is_error, ..ToolResult::new(call_id, "", content) }));
-            said.extend(images);
+            all.push(Message::Tool(ToolResult { call_id, name: String::new(), content, is_error }));
             Ok(())
         })?;
         if !said.is_empty() {
@@ -216,21 +249,22 @@ impl Reader {
     }
 
     fn part(&mut self, mut block: Object<'_>) -> Read<UserPart> {
-        self.mark(&mut block);
-        match block.peek("type") {
-            "text" => block.need_text("text").map(UserPart::Text),
-            "image" => {
+        let source = block.within("source").map_or("", |source| source.peek("type"));
+        match (block.peek("type"), source) {
+            ("text", _) => {
+                self.mark(&mut block);
+                block.need_text("text").map(UserPart::Text)
+            }
+            ("image", "" | "url" | "base64") => {
+                self.mark(&mut block);
                 let mut source = block.need("source", "an object")?.object("source")?;
                 picture(&mut source).map_err(|bad| bad.within("source"))
             }
-            "document" => {
-                let mut source = block.need("source", "an object")?.object("source")?;
-                match source.peek("type") {
-                    "text" => source.need_text("data").map(UserPart::Text).map_err(|bad| bad.within("source")),
-                    _ => Err(strange("document")),
-                }
+            ("document", "" | "text" | "url" | "base64") => {
+                self.mark(&mut block);
+                document(&mut block).map(UserPart::Document)
             }
-            kind => Err(strange(kind)),
+            _ => self::block(OWN, block).map(UserPart::Foreign),
         }
     }
 
@@ -245,7 +279,10 @@ impl Reader {
         };
         each("content", list, |node| {
             let mut block = node.object("")?;
-            self.mark(&mut block);
+            match block.peek("type") {
+                "text" | "thinking" | "redacted_thinking" | "tool_use" => self.mark(&mut block),
+                _ => {}
+            }
             match block.peek("type") {
                 "text" => said.text(block.need_text("text")?),
                 "thinking" => {
@@ -259,9 +296,8 @@ impl Reader {
                         block.object("input")?.map_or_else(|| "{}".to_owned(), |input| Node::Object(input).json());
                     said.call(block.need_text("id")?, block.need_text("name")?, input);
                 }
-                "" => return Err(BadRequest::new("type", "is missing; must be the block's type")),
-                // What the provider's own tools did is no part of what can be told to others.
-                _ => note(&mut self.notes, Note::Dropped("messages.content")),
+                // What the provider's own tools did, among others.
+                _ => said.foreign(self::block(OWN, block)?),
             }
             Ok(())
         })?;
@@ -305,6 +341,23 @@ fn picture(source: &mut Object<'_>) -> Read<UserPart> {
         })),
         other => Err(BadRequest::new("type", format!("is `{other}`; must be base64 or url"))),
     }
+}
+
+fn document(block: &mut Object<'_>) -> Read<Document> {
+    let mut source = block.need("source", "an object")?.object("source")?;
+    let read = |source: &mut Object<'_>| {
+        Ok(match source.need_text("type")?.as_str() {
+            "text" => DocumentSource::Text(source.need_text("data")?),
+            "url" => DocumentSource::Url(source.need_text("url")?),
+            _ => {
+                DocumentSource::Base64 { media_type: source.need_text("media_type")?, data: source.need_text("data")? }
+            }
+        })
+    };
+    let source = read(&mut source).map_err(|bad: BadRequest| bad.within("source"))?;
+    let citations = block.object("citations")?.is_some_and(|citations| citations.is("enabled") == Some(true));
+    let (title, context) = (block.text("title")?, block.text("context")?);
+    Ok(Document { title, context, citations, ..Document::new(source) })
 }
 
 /// Reads what cannot be read: a proof of another dialect under its seal, or the provider's own.

@@ -2,13 +2,21 @@
 
 use super::schema::json_schema;
 use crate::wire::serve::node::{Node, Object, Read, each};
-use crate::wire::serve::reading::{effort, joined, model, no_arguments, note, parts};
+use crate::wire::serve::reading::{effort, file, foreign, has_words, model, no_arguments, note, parts};
 use crate::wire::serve::seal::{self, Proves};
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Effort, Image, Message, Note, Proof, Reasoning, ResponseFormat, Sampling,
-    Tool, ToolCall, ToolChoice, ToolResult, UserPart,
+    AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof,
+    Reasoning, ResponseFormat, Sampling, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
 };
+
+const OWN: Dialect = Dialect::Gemini;
+/// What names something that only its provider has.
+const KEPT: &str = "cachedContent";
+/// Settings that ask for something else than one text.
+const OTHER_ANSWERS: [&str; 4] = ["candidateCount", "responseModalities", "speechConfig", "imageConfig"];
+/// Where Google keeps files: nobody else gets them there.
+const KEPT_FILES: [&str; 2] = ["gs://", "https://generativelanguage.googleapis.com/"];
 
 /// Up to how many tokens of thinking are a little, and some; more are much. What the client half asks for.
 const LOW_TOKENS_MAX: i64 = 1_024;
@@ -24,7 +32,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let mut notes = Vec::new();
     let model = model(&mut body, path_model)?;
     let model = model.strip_prefix("models/").unwrap_or(&model).to_owned();
-    let mut tools = tools(&mut body, &mut notes)?;
+    let (mut tools, foreign_tools) = tools(&mut body)?;
     let tool_choice = tool_choice(&mut body, &mut tools, &mut notes)?;
     let mut messages = Vec::new();
     if let Some(system) = body.either("systemInstruction", "system_instruction") {
@@ -39,38 +47,43 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
             Node::Object(part) => Node::List(vec![Node::Object(part)]),
             content => content,
         };
-        for part in parts(content, |node| node.object("")?.need_text("text").map(UserPart::Text))
-            .map_err(|bad| bad.within("systemInstruction"))?
-        {
-            messages.push(Message::System(joined(vec![part])?));
-        }
+        let said = parts(content, |node| node.object("")?.need_text("text").map(UserPart::Text))
+            .map_err(|bad| bad.within("systemInstruction"))?;
+        messages.extend(said.iter().filter_map(UserPart::as_text).map(|text| Message::System(text.to_owned())));
     }
     contents(&mut body, &mut messages, &mut notes)?;
-    let mut asked = ChatRequest { route: model.clone(), messages, tools, tool_choice, ..ChatRequest::default() };
+    let route = model.clone();
+    let mut asked = ChatRequest { route, messages, tools, foreign_tools, tool_choice, ..ChatRequest::default() };
     let mut form = Form { thoughts: false, ..Form::new(Face::Gemini, model) };
     if let Some(mut config) =
         body.either("generationConfig", "generation_config").map(|node| node.object("generationConfig")).transpose()?
     {
         generation(&mut config, &mut asked, &mut form, &mut notes).map_err(|bad| bad.within("generationConfig"))?;
+        if OTHER_ANSWERS.iter().any(|field| config.has(field)) {
+            asked.extra_needed.push("generationConfig".to_owned());
+        }
         if !config.is_empty() {
             body.put("generationConfig", Node::Object(config));
         }
     }
+    asked.extra_needed.extend(body.has(KEPT).then(|| KEPT.to_owned()));
     asked.extra = body.rest();
     Ok(Asked { request: asked, stream: false, notes, form })
 }
 
-fn tools(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Vec<Tool>> {
+fn tools(body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {
+    let mut others = Vec::new();
     let listed = each("tools", body.list("tools")?, |node| {
         let mut tool = node.object("")?;
         let declared = tool.either("functionDeclarations", "function_declarations");
         if !tool.is_empty() {
-            note(notes, Note::Dropped("tools"));
+            let kind = tool.first().to_owned();
+            others.push(foreign(OWN, &kind, tool));
         }
         let list = declared.map_or(Ok(Vec::new()), |list| list.list("functionDeclarations"))?;
         each("functionDeclarations", list, |node| function(node.object("")?))
     })?;
-    Ok(listed.into_iter().flatten().collect())
+    Ok((listed.into_iter().flatten().collect(), others))
 }
 
 fn function(mut tool: Object<'_>) -> Read<Tool> {
@@ -122,13 +135,15 @@ fn generation(config: &mut Object<'_>, request: &mut ChatRequest, form: &mut For
     let number = |config: &mut Object<'_>, key: &str, other: &str| {
         config.either(key, other).map(|node| node.number(key)).transpose()
     };
-    if config
-        .either("candidateCount", "candidate_count")
-        .map(|count| count.count("candidateCount"))
-        .transpose()?
-        .is_some_and(|count| count != 1)
-    {
-        return Err(BadRequest::new("candidateCount", "must be 1: one answer is given"));
+    let count = config.either("candidateCount", "candidate_count").map(|count| count.count("candidateCount"));
+    match count.transpose()? {
+        None | Some(1) => {}
+        Some(0) => return Err(BadRequest::new("candidateCount", "must be 1 or more")),
+        // Several answers are for the provider of the dialect to give, and for its caller to read.
+        Some(count) => config.put("candidateCount", Node::Number(count.into())),
+    }
+    if config.text_only("responseModalities") {
+        config.take("responseModalities");
     }
     let stop =
         config.either("stopSequences", "stop_sequences").map_or(Ok(Vec::new()), |stop| stop.list("stopSequences"))?;
@@ -220,7 +235,12 @@ struct Reader<'r> {
 
 impl Reader<'_> {
     fn content(&mut self, mut content: Object<'_>) -> Read<()> {
-        let role = content.text("role")?.unwrap_or_default();
+        let role = content.peek("role").to_owned();
+        if !matches!(role.as_str(), "model" | "assistant" | "user" | "function" | "tool" | "system" | "") {
+            self.messages.push(Message::Foreign(foreign(OWN, &role, content)));
+            return Ok(());
+        }
+        content.text("role")?;
         let parts = match content.take("parts") {
             None => Vec::new(),
             Some(Node::Object(part)) => vec![Node::Object(part)],
@@ -239,11 +259,10 @@ impl Reader<'_> {
                     self.messages.push(Message::User(said));
                 }
             }
-            "system" => {
+            _ => {
                 let parts = each("parts", parts, |node| node.object("")?.need_text("text"))?;
                 self.messages.push(Message::System(parts.join("\n")));
             }
-            other => return Err(BadRequest::new("role", format!("is `{other}`; must be user or model"))),
         }
         Ok(())
     }
@@ -256,27 +275,53 @@ impl Reader<'_> {
                 self.messages.push(Message::User(std::mem::take(said)));
             }
             self.messages.push(Message::Tool(result));
-        } else if let Some(text) = part.text("text")? {
-            said.push(UserPart::Text(text));
-        } else if let Some(data) = part.either("inlineData", "inline_data") {
-            let mut data = data.object("inlineData")?;
-            let media_type =
-                data.either("mimeType", "mime_type").map_or(Ok(String::new()), |kind| kind.text("mimeType"))?;
-            is_image(&media_type).map_err(|bad| bad.within("inlineData"))?;
-            let data = data.need_text("data").map_err(|bad| bad.within("inlineData"))?;
-            said.push(UserPart::Image(Image::Base64 { media_type, data }));
-        } else if let Some(file) = part.either("fileData", "file_data") {
-            let mut file = file.object("fileData")?;
-            if let Some(kind) = file.either("mimeType", "mime_type") {
-                is_image(&kind.text("mimeType")?).map_err(|bad| bad.within("fileData"))?;
-            }
-            let uri =
-                file.either("fileUri", "file_uri").ok_or_else(|| BadRequest::new("fileData.fileUri", "is missing"))?;
-            said.push(UserPart::Image(Image::Url(uri.text("fileUri")?)));
         } else {
-            return Err(BadRequest::new("", "must hold text, inlineData, fileData or functionResponse"));
+            said.push(self.part(part)?);
         }
         Ok(())
+    }
+
+    /// Reads a part that a user shows, or a tool.
+    fn part(&mut self, mut part: Object<'_>) -> Read<UserPart> {
+        if part.has("text") {
+            return part.need_text("text").map(UserPart::Text);
+        }
+        if part.first().is_empty() {
+            return Err(BadRequest::new("", "must hold text, inlineData, fileData or functionResponse"));
+        }
+        let data = || part.within("inlineData").or(part.within("inline_data")).map(has_known_type);
+        let kept = || part.within("fileData").or(part.within("file_data")).map(is_elsewhere);
+        // How a video is cut, and the like.
+        let plain = !part.has("videoMetadata") && !part.has("video_metadata");
+        if !plain || !data().or_else(kept).unwrap_or(false) {
+            let kind = part.first().to_owned();
+            return Ok(UserPart::Foreign(foreign(OWN, &kind, part)));
+        }
+        if part.either("mediaResolution", "media_resolution").is_some() {
+            note(self.notes, Note::Dropped("messages.image.detail"));
+        }
+        if let Some(data) = part.either("inlineData", "inline_data") {
+            let mut data = data.object("inlineData")?;
+            let read = |data: &mut Object<'_>| {
+                let media_type =
+                    data.either("mimeType", "mime_type").map_or(Ok(String::new()), |it| it.text("mimeType"));
+                let title = data.either("displayName", "display_name").map(|name| name.text("displayName"));
+                Ok(file(media_type?, data.need_text("data")?, title.transpose()?))
+            };
+            return read(&mut data).map_err(|bad: BadRequest| bad.within("inlineData"));
+        }
+        let mut file = part.either("fileData", "file_data").unwrap_or_default().object("fileData")?;
+        let media_type = file.either("mimeType", "mime_type").map(|kind| kind.text("mimeType")).transpose()?;
+        let title = file.either("displayName", "display_name").map(|name| name.text("displayName")).transpose()?;
+        let uri =
+            file.either("fileUri", "file_uri").ok_or_else(|| BadRequest::new("fileData.fileUri", "is missing"))?;
+        let uri = uri.text("fileUri")?;
+        Ok(match media_type {
+            Some(kind) if !kind.starts_with("image/") => {
+                UserPart::Document(Document { title, ..Document::new(DocumentSource::Url(uri)) })
+            }
+            _ => UserPart::Image(Image::Url(uri)),
+        })
     }
 
     /// Reads the result of a call: of the one it names, else of the first of its name that is open.
@@ -290,16 +335,27 @@ impl Reader<'_> {
         let known = open.map(|at| self.open.remove(at).0);
         let call_id =
             id.or(known).ok_or_else(|| BadRequest::new("name", format!("no call of `{name}` came before")))?;
+        let beside = each("parts", answer.list("parts")?, |node| self.part(node.object("")?))?;
         let mut response = answer.object("response")?.unwrap_or_default();
         let (content, is_error) = match (response.only_text("output"), response.only_text("error")) {
             (Some(output), _) => (output, false),
             (None, Some(error)) => (error, true),
+            // All of it may stand beside.
+            (None, None) if response.is_empty() && !beside.is_empty() => (String::new(), false),
             (None, None) => (Node::Object(response).json(), false),
         };
-        Ok(ToolResult { is_error, ..ToolResult::new(call_id, name, content) })
+        let text = Some(UserPart::Text(content)).filter(|text| text.as_text() != Some("") || beside.is_empty());
+        Ok(ToolResult { call_id, name, content: text.into_iter().chain(beside).collect(), is_error })
     }
 
     fn model_part(&mut self, mut part: Object<'_>, said: &mut Vec<AssistantPart>) -> Read<()> {
+        let has_words = ["text", "functionCall", "function_call"].iter().any(|field| part.has(field));
+        if !has_words && part.has_other_than(&["thought", "thoughtSignature", "thought_signature"]) {
+            // Code that ran at the provider, images it made.
+            let kind = part.first().to_owned();
+            said.push(AssistantPart::Foreign(foreign(OWN, &kind, part)));
+            return Ok(());
+        }
         let signature = part.either("thoughtSignature", "thought_signature");
         let signature = signature.map(|signature| signature.text("thoughtSignature")).transpose()?;
         let proof = signature.filter(|data| !data.is_empty()).map(proof);
@@ -308,11 +364,7 @@ impl Reader<'_> {
             said.push(AssistantPart::ToolCall(call));
             return Ok(());
         }
-        let Some(text) = part.text("text")? else {
-            // Code that ran at the provider, images it made.
-            note(self.notes, Note::Dropped("contents.parts"));
-            return Ok(());
-        };
+        let text = part.text("text")?.unwrap_or_default();
         if !text.is_empty() {
             // Clients bring back the chunks of a stream as they came.
             match (part.flag("thought")?.unwrap_or(false), said.last_mut()) {
@@ -342,11 +394,18 @@ impl Reader<'_> {
     }
 }
 
-fn is_image(media_type: &str) -> Read<()> {
-    if media_type.starts_with("image/") {
-        return Ok(());
-    }
-    Err(BadRequest::new("mimeType", format!("is `{media_type}`; must be an image's: send text or images")))
+/// Tells whether there are words for what is here by its type.
+fn has_known_type(data: &Object<'_>) -> bool {
+    let media_type = [data.peek("mimeType"), data.peek("mime_type")].concat();
+    has_words(&media_type)
+}
+
+/// Tells whether there are words for a file that is elsewhere: an image or a document that everybody gets there.
+fn is_elsewhere(file: &Object<'_>) -> bool {
+    let uri = [file.peek("fileUri"), file.peek("file_uri")].concat();
+    let media_type = [file.peek("mimeType"), file.peek("mime_type")].concat();
+    let is_page = matches!(media_type.as_str(), "" | "application/pdf") || media_type.starts_with("image/");
+    is_page && !KEPT_FILES.iter().any(|begin| uri.starts_with(begin))
 }
 
 /// Reads a proof: clients take all of them for Base64.

@@ -1,14 +1,21 @@
 //! Reads requests.
 
+use crate::wire::openai::SPOKEN;
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::reading::{
-    Said, effort, free_arguments, image, joined, model, no_arguments, note, parts, result, strange,
+    Said, block, data_url, effort, file, foreign, free_arguments, has_words, image, joined, model, no_arguments, note,
+    parts,
 };
 use crate::wire::serve::{Asked, BadRequest, Face, Form, seal};
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Message, Note, Proof, ResponseFormat, Sampling, Tool, ToolChoice, ToolResult,
-    UserPart,
+    AssistantPart, Audio, ChatRequest, Dialect, Document, DocumentSource, Foreign, Message, Note, Proof,
+    ResponseFormat, Sampling, Tool, ToolChoice, ToolResult, UserPart,
 };
+
+const OWN: Dialect = Dialect::OpenAiChat;
+/// Fields without which a request would mean something else: what is spoken, what the provider looks up, and how many
+/// answers there are.
+const NEEDED: [&str; 4] = ["modalities", "audio", "web_search_options", "n"];
 
 /// What the forms of a tool's choice are.
 const CHOICES: &str = "must be none, auto, required, or an object that names a function";
@@ -17,16 +24,18 @@ const CHOICES: &str = "must be none, auto, required, or an object that names a f
 pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<Asked> {
     let mut notes = Vec::new();
     let model = model(&mut body, path_model)?;
-    if body.count("n")?.is_some_and(|n| n != 1) {
-        return Err(BadRequest::new("n", "must be 1: one answer is given"));
+    match body.count("n")? {
+        None | Some(1) => {}
+        Some(0) => return Err(BadRequest::new("n", "must be 1 or more")),
+        // Several answers are for the provider of the dialect to give, and for its caller to read.
+        Some(n) => body.put("n", Node::Number(n.into())),
     }
-    if body.flag("logprobs")? == Some(true) {
-        note(&mut notes, Note::Dropped("logprobs"));
+    if body.text_only("modalities") {
+        body.take("modalities");
     }
-    body.take("top_logprobs");
     let messages = messages(&mut body, &mut notes)?;
     let functions = body.has("functions");
-    let mut tools = tools(&mut body, &mut notes)?;
+    let (mut tools, foreign_tools) = tools(&mut body)?;
     let tool_choice = tool_choice(&mut body, &mut tools, &mut notes)?;
     let usage = match body.object("stream_options")? {
         Some(mut options) => options.flag("include_usage").map_err(|bad| bad.within("stream_options"))?,
@@ -39,10 +48,12 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         Some(word) => effort(&word, "reasoning_effort", &mut notes)?,
         None => None,
     };
+    let extra_needed = NEEDED.map(str::to_owned).into_iter().filter(|field| body.has(field)).collect();
     let request = ChatRequest {
         route: model.clone(),
         messages,
         tools,
+        foreign_tools,
         tool_choice,
         parallel_tool_calls: body.flag("parallel_tool_calls")?,
         response_format: response_format(&mut body)?,
@@ -51,6 +62,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         output_tokens_max,
         session: Some(body.peek("prompt_cache_key").to_owned()).filter(|key| !key.is_empty()),
         extra: body.rest(),
+        extra_needed,
         ..ChatRequest::default()
     };
     let form = Form { usage: usage.unwrap_or(false), functions, ..Form::new(Face::OpenAiChat, model) };
@@ -97,21 +109,21 @@ pub(in crate::wire::serve) fn json_schema(format: &mut Object<'_>) -> Read<Respo
     })
 }
 
-fn tools(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Vec<Tool>> {
-    let read = |node: Node<'_>| {
+fn tools(body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {
+    let (mut tools, mut others) = (Vec::new(), Vec::new());
+    each("tools", body.list("tools")?, |node| {
         let mut tool = node.object("")?;
-        if tool.has("type") && tool.peek("type") != "function" {
-            return Ok(None);
+        let kind = tool.peek("type").to_owned();
+        if !matches!(kind.as_str(), "" | "function") {
+            others.push(foreign(OWN, &kind, tool));
+            return Ok(());
         }
         let mut tool = tool.need("function", "an object")?.object("function")?;
-        function(&mut tool).map(Some).map_err(|bad| bad.within("function"))
-    };
-    let listed = each("tools", body.list("tools")?, read)?;
-    if listed.iter().any(Option::is_none) {
-        note(notes, Note::Dropped("tools"));
-    }
-    let legacy = each("functions", body.list("functions")?, |node| function(&mut node.object("")?))?;
-    Ok(listed.into_iter().flatten().chain(legacy).collect())
+        tools.push(function(&mut tool).map_err(|bad| bad.within("function"))?);
+        Ok(())
+    })?;
+    tools.extend(each("functions", body.list("functions")?, |node| function(&mut node.object("")?))?);
+    Ok((tools, others))
 }
 
 /// Reads a function's declaration.
@@ -138,13 +150,14 @@ fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Not
         choice => choice.object(key).map_err(|_| BadRequest::new(key, CHOICES))?,
     };
     let mut named = match choice.peek("type") {
-        "allowed_tools" => {
+        "allowed_tools" if names_functions(choice.within("allowed_tools")) => {
             let allowed = choice.object("allowed_tools")?.unwrap_or_default();
             return self::allowed(allowed, tools, notes).map_err(|bad| bad.within("allowed_tools").within(key));
         }
         "" if key == "function_call" => choice,
         "function" => choice.object("function")?.ok_or_else(|| BadRequest::new(key, CHOICES))?,
-        _ => return Err(BadRequest::new(key, CHOICES)),
+        "" => return Err(BadRequest::new(key, CHOICES)),
+        _ => return block(OWN, choice).map(ToolChoice::Foreign),
     };
     named.need_text("name").map(ToolChoice::Named).map_err(|bad| bad.within(key))
 }
@@ -157,6 +170,11 @@ pub(in crate::wire::serve) fn choice_word(key: &str, word: &str) -> Read<ToolCho
         "required" | "any" => Ok(ToolChoice::Required),
         _ => Err(BadRequest::new(key, CHOICES)),
     }
+}
+
+/// Tells whether a choice that allows some of the tools names nothing but functions.
+pub(in crate::wire::serve) fn names_functions(allowed: Option<&Object<'_>>) -> bool {
+    allowed.is_some_and(|allowed| allowed.objects("tools").all(|tool| tool.peek("type") == "function"))
 }
 
 /// Reads a choice that allows some of the tools: the others are left out.
@@ -184,8 +202,7 @@ fn messages(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Vec<Message>> 
         return Err(BadRequest::new("messages", "is empty; a conversation has at least one message"));
     }
     let mut reader = Reader { notes, legacy: Vec::new(), calls: 0 };
-    let all = each("messages", list, |node| reader.message(node.object("")?))?;
-    Ok(all.into_iter().flatten().collect())
+    each("messages", list, |node| reader.message(node.object("")?))
 }
 
 struct Reader<'n> {
@@ -197,31 +214,36 @@ struct Reader<'n> {
 }
 
 impl Reader<'_> {
-    /// Reads a message; a tool's result with images becomes two.
-    fn message(&mut self, mut message: Object<'_>) -> Read<Vec<Message>> {
-        let role = message.need_text("role")?;
+    /// Reads a message.
+    fn message(&mut self, mut message: Object<'_>) -> Read<Message> {
+        let role = message.peek("role").to_owned();
+        let has_words = match role.as_str() {
+            "system" | "developer" => message.objects("content").all(|part| matches!(part.peek("type"), "text" | "")),
+            "user" | "assistant" | "tool" | "function" | "" => true,
+            _ => false,
+        };
+        if !has_words {
+            return Ok(Message::Foreign(foreign(OWN, &role, message)));
+        }
+        message.need_text("role")?;
         if message.has("name") && role != "function" && role != "tool" {
             note(self.notes, Note::Dropped("messages.name"));
         }
         match role.as_str() {
-            "system" | "developer" => Ok(vec![Message::System(joined(self.content(&mut message)?)?)]),
-            "user" => Ok(vec![Message::User(self.content(&mut message)?)]),
-            "assistant" => Ok(vec![Message::Assistant(self.assistant(message)?)]),
+            "system" | "developer" => Ok(Message::System(joined(&self.content(&mut message)?).unwrap_or_default())),
+            "user" => Ok(Message::User(self.content(&mut message)?)),
+            "assistant" => Ok(Message::Assistant(self.assistant(message)?)),
             "tool" => {
                 let call_id = message.need_text("tool_call_id")?;
                 let name = message.text("name")?.unwrap_or_default();
                 self.result(call_id, name, message)
             }
-            "function" => {
+            _ => {
                 let name = message.need_text("name")?;
                 let open = self.legacy.iter().position(|(_, called)| *called == name);
                 let open = open.ok_or_else(|| BadRequest::new("name", format!("no call of `{name}` came before")))?;
                 let (call_id, name) = self.legacy.remove(open);
                 self.result(call_id, name, message)
-            }
-            other => {
-                let problem = format!("is `{other}`; must be system, developer, user, assistant or tool");
-                Err(BadRequest::new("role", problem))
             }
         }
     }
@@ -234,6 +256,15 @@ impl Reader<'_> {
     fn part(&mut self, mut part: Object<'_>) -> Read<UserPart> {
         match part.peek("type") {
             "text" | "input_text" => part.need_text("text").map(UserPart::Text),
+            "input_audio" => {
+                let mut inner = part.need("input_audio", "an object")?.object("input_audio")?;
+                audio(&mut inner).map_err(|bad| bad.within("input_audio"))
+            }
+            "file" if part.within("file").is_some_and(|file| file_has_words(file.peek("file_data"))) => {
+                let mut inner = part.need("file", "an object")?.object("file")?;
+                let title = inner.text("filename")?;
+                Ok(by_data(inner.need_text("file_data")?, title))
+            }
             "image_url" => {
                 let mut inner = match part.need("image_url", "an object with an url")? {
                     Node::Text(url) => return Ok(image(url.into_owned())),
@@ -244,17 +275,13 @@ impl Reader<'_> {
                 }
                 inner.need_text("url").map(image).map_err(|bad| bad.within("image_url"))
             }
-            kind => Err(strange(kind)),
+            _ => block(OWN, part).map(UserPart::Foreign),
         }
     }
 
-    fn result(&mut self, call_id: String, name: String, mut message: Object<'_>) -> Read<Vec<Message>> {
-        let (content, images) = result(self.content(&mut message)?);
-        let mut all = vec![Message::Tool(ToolResult::new(call_id, name, content))];
-        if !images.is_empty() {
-            all.push(Message::User(images));
-        }
-        Ok(all)
+    fn result(&mut self, call_id: String, name: String, mut message: Object<'_>) -> Read<Message> {
+        let content = self.content(&mut message)?;
+        Ok(Message::Tool(ToolResult { call_id, name, content, is_error: false }))
     }
 
     fn assistant(&mut self, mut message: Object<'_>) -> Read<Vec<AssistantPart>> {
@@ -265,27 +292,27 @@ impl Reader<'_> {
             Some(Node::Text(text)) => said.text(text.into_owned()),
             Some(content) => {
                 let list = content.list("content")?;
-                let read = |node: Node<'_>| {
+                each("content", list, |node| {
                     let mut part = node.object("")?;
                     match part.peek("type") {
-                        "refusal" => part.need_text("refusal"),
-                        "text" | "output_text" => part.need_text("text"),
+                        "refusal" => said.text(part.need_text("refusal")?),
+                        "text" | "output_text" => said.text(part.need_text("text")?),
                         // Mistral's models think among what they say.
-                        "thinking" => Ok(String::new()),
-                        kind => Err(strange(kind)),
+                        "thinking" => {
+                            let texts = part.objects("thinking").map(|text| text.peek("text"));
+                            said.thought(texts.collect(), None);
+                        }
+                        _ => said.foreign(block(OWN, part)?),
                     }
-                };
-                each("content", list, read)?
-                    .into_iter()
-                    .filter(|text| !text.is_empty())
-                    .for_each(|text| said.text(text));
+                    Ok(())
+                })?;
             }
         }
         if let Some(refusal) = message.text("refusal")? {
             said.text(refusal);
         }
-        if message.has("audio") {
-            note(self.notes, Note::Dropped("messages.audio"));
+        if let Some(spoken) = message.object("audio")? {
+            said.foreign(foreign(OWN, SPOKEN, spoken));
         }
         let calls = each("tool_calls", message.list("tool_calls")?, |node| self.call(node.object("")?))?;
         for (id, name, arguments) in calls {
@@ -320,6 +347,37 @@ impl Reader<'_> {
         self.calls += 1;
         format!("call_{}", self.calls)
     }
+}
+
+/// Reads something to be heard.
+pub(in crate::wire::serve) fn audio(audio: &mut Object<'_>) -> Read<UserPart> {
+    let format = audio.text("format")?.unwrap_or_else(|| "wav".to_owned());
+    let data = audio.need_text("data")?;
+    // Some hosts take it as an address that holds all of it.
+    let (media_type, data) = match data_url(&data) {
+        Some((media_type, data)) => (media_type.to_owned(), data.to_owned()),
+        None => (format!("audio/{format}"), data),
+    };
+    Ok(UserPart::Audio(Audio { media_type, data }))
+}
+
+/// Tells whether there are words for a file by what it is said to hold: not for one that is a name at its provider.
+pub(in crate::wire::serve) fn file_has_words(data: &str) -> bool {
+    match data_url(data) {
+        Some((media_type, _)) => has_words(media_type),
+        None => !data.is_empty() && !data.starts_with("data:"),
+    }
+}
+
+/// Reads a file of what it holds: an address, which may hold all of it, or Base64 of a PDF.
+pub(in crate::wire::serve) fn by_data(data: String, title: Option<String>) -> UserPart {
+    if let Some((media_type, data)) = data_url(&data) {
+        return file(media_type.to_owned(), data.to_owned(), title);
+    }
+    if data.starts_with("http://") || data.starts_with("https://") {
+        return UserPart::Document(Document { title, ..Document::new(DocumentSource::Url(data)) });
+    }
+    file("application/pdf".to_owned(), data, title)
 }
 
 fn called(function: &mut Object<'_>) -> Read<(String, String)> {

@@ -2,29 +2,27 @@
 
 use super::echo::echo;
 use crate::wire::serve::node::{Node, Object, Read, each};
-use crate::wire::serve::openai::{allowed, choice_word, function, json_schema};
+use crate::wire::serve::openai::{
+    allowed, audio, by_data, choice_word, file_has_words, function, json_schema, names_functions,
+};
 use crate::wire::serve::reading::{
-    Said, effort, free_arguments, free_tool, image, joined, model, note, parts, result, strange,
+    Said, block, effort, foreign, free_arguments, free_tool, image, joined, model, note, parts,
 };
 use crate::wire::serve::{Asked, BadRequest, Face, Form, seal};
 use crate::words::{
-    ChatRequest, Dialect, Effort, Message, Note, Proof, ResponseFormat, Sampling, Tool, ToolChoice, ToolResult,
-    UserPart,
+    ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Message, Note, Proof, ResponseFormat, Sampling,
+    Tool, ToolChoice, ToolResult, UserPart,
 };
 
-/// What asks for something that is kept, and nothing is kept here.
+const OWN: Dialect = Dialect::OpenAiResponses;
+/// What names something that only its provider has.
 const KEPT: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
+
+/// The kinds of parts that are text.
+const TEXTS: [&str; 6] = ["input_text", "output_text", "text", "summary_text", "refusal", ""];
 
 /// Reads a request.
 pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<Asked> {
-    for field in KEPT {
-        if body.has(field) {
-            return Err(BadRequest::new(
-                field,
-                "must be left out: nothing is stored here; send the whole conversation",
-            ));
-        }
-    }
     if body.flag("background")? == Some(true) {
         return Err(BadRequest::new("background", "must be false: an answer is given at once or not at all"));
     }
@@ -32,9 +30,6 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let model = model(&mut body, path_model)?;
     let mut tools = Tools::default();
     let listed = each("tools", body.list("tools")?, |node| tools.read(node.object("")?))?;
-    if listed.iter().any(Option::is_none) {
-        note(&mut notes, Note::Dropped("tools"));
-    }
     let mut listed: Vec<Tool> = listed.into_iter().flatten().collect();
     let tool_choice = tool_choice(&mut body, &mut listed, &mut notes)?;
     let instructions = body.text("instructions")?;
@@ -46,10 +41,12 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     for field in ["store", "include", "stream_options", "top_logprobs"] {
         body.take(field);
     }
+    let extra_needed = KEPT.map(str::to_owned).into_iter().filter(|field| body.has(field)).collect();
     let request = ChatRequest {
         route: model.clone(),
         messages,
         tools: listed,
+        foreign_tools: tools.others,
         tool_choice,
         parallel_tool_calls: body.flag("parallel_tool_calls")?,
         response_format,
@@ -62,6 +59,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         output_tokens_max: body.count("max_output_tokens")?,
         session: Some(body.peek("prompt_cache_key").to_owned()).filter(|key| !key.is_empty()),
         extra: body.rest(),
+        extra_needed,
         ..ChatRequest::default()
     };
     let echo = echo(&request, instructions.as_deref());
@@ -101,12 +99,15 @@ fn reasoning(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Option<Effort
 struct Tools {
     /// Names of those that take a text.
     free: Vec<String>,
+    /// Those that there are no words for.
+    others: Vec<Foreign>,
 }
 
 impl Tools {
-    /// Reads a tool; `None` where it is one that runs at the provider.
+    /// Reads a tool; `None` where it is one that there are no words for.
     fn read(&mut self, mut tool: Object<'_>) -> Read<Option<Tool>> {
-        match tool.peek("type") {
+        let kind = tool.peek("type").to_owned();
+        match kind.as_str() {
             "function" | "" => function(&mut tool).map(Some),
             "custom" => {
                 let name = tool.need_text("name")?;
@@ -120,7 +121,10 @@ impl Tools {
                 self.free.push(name.clone());
                 Ok(Some(free_tool(name, description)))
             }
-            _ => Ok(None),
+            _ => {
+                self.others.push(foreign(OWN, &kind, tool));
+                Ok(None)
+            }
         }
     }
 }
@@ -133,22 +137,31 @@ fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Not
         Some(choice) => choice.object(key)?,
     };
     match choice.peek("type") {
-        "allowed_tools" => allowed(choice, tools, notes).map_err(|bad| bad.within(key)),
+        "allowed_tools" if names_functions(Some(&choice)) => {
+            allowed(choice, tools, notes).map_err(|bad| bad.within(key))
+        }
         "function" | "custom" => choice.need_text("name").map(ToolChoice::Named).map_err(|bad| bad.within(key)),
-        _ => Err(BadRequest::new(key, "must be none, auto, required, or an object that names a function")),
+        "" => Err(BadRequest::new(key, "must be none, auto, required, or an object that names a tool")),
+        _ => block(OWN, choice).map(ToolChoice::Foreign),
     }
 }
 
 fn messages(body: &mut Object<'_>, instructions: Option<&str>, notes: &mut Vec<Note>) -> Read<Vec<Message>> {
     let mut items = Items { notes, messages: Vec::new(), said: Said::default() };
     items.messages.extend(instructions.map(|text| Message::System(text.to_owned())));
-    match body.need("input", "a string or an array of items")? {
+    let input = match body.take("input") {
+        // What is kept may be all that is said.
+        None if KEPT.iter().any(|field| body.has(field)) => Node::List(Vec::new()),
+        Some(input) => input,
+        None => body.need("input", "a string or an array of items")?,
+    };
+    match input {
         Node::Text(text) => items.messages.push(Message::user(text)),
         input => {
             let list = input
                 .list("input")
                 .map_err(|bad| BadRequest { problem: "must be a string or an array of items".into(), ..bad })?;
-            if list.is_empty() {
+            if list.is_empty() && !KEPT.iter().any(|field| body.has(field)) {
                 return Err(BadRequest::new("input", "is empty; a conversation has at least one message"));
             }
             each("input", list, |node| items.item(node.object("")?))?;
@@ -188,19 +201,39 @@ impl Items<'_> {
                 Ok(())
             }
             "function_call_output" | "custom_tool_call_output" => self.output(item),
-            "item_reference" => {
-                Err(BadRequest::new("type", "is `item_reference`: nothing is stored here; send the item itself"))
+            // What the provider's own tools did stands among what its model said; what they are answered is an item of
+            // its own.
+            kind if kind.ends_with("_output") || kind.ends_with("_response") || kind == "item_reference" => {
+                self.close();
+                self.messages.push(Message::Foreign(block(OWN, item)?));
+                Ok(())
             }
-            // What the provider's own tools did is no part of what can be told to others.
             _ => {
-                note(self.notes, Note::Dropped("input"));
+                self.said.foreign(block(OWN, item)?);
                 Ok(())
             }
         }
     }
 
     fn message(&mut self, mut item: Object<'_>) -> Read<()> {
-        let role = item.need_text("role")?;
+        let role = item.peek("role").to_owned();
+        let is_text = |part: &Object<'_>| TEXTS.contains(&part.peek("type"));
+        let has_words = match role.as_str() {
+            "user" | "" => true,
+            "assistant" | "system" | "developer" => item.objects("content").all(is_text),
+            _ => false,
+        };
+        if !has_words {
+            let item = foreign(OWN, &role, item);
+            if role == "assistant" {
+                self.said.foreign(item);
+            } else {
+                self.close();
+                self.messages.push(Message::Foreign(item));
+            }
+            return Ok(());
+        }
+        item.need_text("role")?;
         let content = item.need("content", "a string or an array of parts")?;
         let parts = parts(content, |node| self.part(node.object("")?))?;
         if role == "assistant" {
@@ -214,11 +247,7 @@ impl Items<'_> {
         self.close();
         self.messages.push(match role.as_str() {
             "user" => Message::User(parts),
-            "system" | "developer" => Message::System(joined(parts)?),
-            other => {
-                let problem = format!("is `{other}`; must be user, assistant, system or developer");
-                return Err(BadRequest::new("role", problem));
-            }
+            _ => Message::System(joined(&parts).unwrap_or_default()),
         });
         Ok(())
     }
@@ -227,25 +256,35 @@ impl Items<'_> {
         match part.peek("type") {
             "input_text" | "output_text" | "text" | "summary_text" => part.need_text("text").map(UserPart::Text),
             "refusal" => part.need_text("refusal").map(UserPart::Text),
-            "input_image" => {
+            "input_image" if part.has("image_url") || !part.has("file_id") => {
                 if part.text("detail")?.is_some_and(|detail| detail != "auto") {
                     note(self.notes, Note::Dropped("messages.image.detail"));
                 }
                 part.need_text("image_url").map(image)
             }
-            kind => Err(strange(kind)),
+            "input_file" if file_has_words(part.peek("file_data")) => {
+                let title = part.text("filename")?;
+                Ok(by_data(part.need_text("file_data")?, title))
+            }
+            "input_file" if part.has("file_url") => {
+                let title = part.text("filename")?;
+                let source = DocumentSource::Url(part.need_text("file_url")?);
+                Ok(UserPart::Document(Document { title, ..Document::new(source) }))
+            }
+            "input_audio" => {
+                let mut inner = part.need("input_audio", "an object")?.object("input_audio")?;
+                audio(&mut inner).map_err(|bad| bad.within("input_audio"))
+            }
+            _ => block(OWN, part).map(UserPart::Foreign),
         }
     }
 
     fn output(&mut self, mut item: Object<'_>) -> Read<()> {
         let call_id = item.need_text("call_id")?;
         let output = item.need("output", "a string or an array of parts")?;
-        let (content, images) = result(parts(output, |node| self.part(node.object("")?))?);
+        let content = parts(output, |node| self.part(node.object("")?))?;
         self.close();
-        self.messages.push(Message::Tool(ToolResult::new(call_id, "", content)));
-        if !images.is_empty() {
-            self.messages.push(Message::User(images));
-        }
+        self.messages.push(Message::Tool(ToolResult { call_id, name: String::new(), content, is_error: false }));
         Ok(())
     }
 

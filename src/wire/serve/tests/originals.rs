@@ -96,7 +96,8 @@ fn a_request_is_written_anew_where_something_must_change() {
         ("a parameter that is refused", chat("temperature", 1.into()), thinks, false, false),
         ("a parameter that is taken", chat("temperature", 1.into()), openai, false, true),
         ("an effort for whoever answers", chat("reasoning_effort", "low".into()), thinks, false, false),
-        ("what comes back as it is", chat("logprobs", true.into()), openai, false, true),
+        ("what only it can answer", chat("logprobs", true.into()), openai, false, true),
+        ("several answers", chat("n", 2.into()), openai, false, true),
         ("functions of old", chat("functions", json!([{"name": "f"}])), openai, false, false),
         ("an answer in another form", chat("user", "u".into()), openai, true, false),
         ("another accent", chat("tools", tool), (openai.0, "mistral", "m"), false, false),
@@ -109,10 +110,6 @@ fn a_request_is_written_anew_where_something_must_change() {
         sent(Face::OpenAiChat, &body, thinks, false).1,
         "who asks for a model by name knows how it is told to think"
     );
-    let mut body = marked(Face::OpenAiResponses);
-    body.as_object_mut().expect("an object").remove("store");
-    let to = (Dialect::OpenAiResponses, "openai", "gpt-4o-mini");
-    assert_eq!(sent(Face::OpenAiResponses, &body, to, false).0["store"], false, "nothing is stored by default");
     let mut body = marked(Face::Anthropic);
     body["messages"][0]["content"][1]["type"] = "text".into();
     let thought = json!({"type": "thinking", "thinking": "Hm.", "signature": "opus-4.8:ErUB"});

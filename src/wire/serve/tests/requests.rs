@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::*;
 use crate::wire::quirks::GENERIC;
 use crate::wire::{Encoded, encode};
-use crate::words::{Effort, Image, Message, ResponseFormat, ToolChoice, UserPart};
+use crate::words::{Effort, Foreign, Image, Message, ResponseFormat, ToolChoice, UserPart};
 
 fn encoded(asked: &Asked, dialect: Dialect, model: &str) -> (Value, Encoded) {
     let encoded = encode(dialect, &GENERIC, &asked.request, model, asked.stream).unwrap_or_else(|bad| panic!("{bad}"));
@@ -225,7 +225,7 @@ fn what_is_malformed_is_named_by_its_path() {
             json!({"model": "m", "messages": [user, {"role": "user", "content": [{"type": "text", "text": 5}]}]}),
             "messages[1].content[0].text",
         ),
-        (Face::OpenAiChat, json!({"model": "m", "messages": [{"role": "king", "content": ""}]}), "messages[0].role"),
+        (Face::OpenAiChat, json!({"model": "m", "messages": [{"content": ""}]}), "messages[0].role"),
         (
             Face::OpenAiChat,
             json!({"model": "m", "messages": [{"role": "tool", "content": ""}]}),
@@ -234,9 +234,9 @@ fn what_is_malformed_is_named_by_its_path() {
         (
             Face::OpenAiChat,
             json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}),
-            "messages[0].content[0].type",
+            "messages[0].content[0].input_audio",
         ),
-        (Face::OpenAiChat, chat(json!({"n": 2})), "n"),
+        (Face::OpenAiChat, chat(json!({"n": 0})), "n"),
         (Face::OpenAiChat, chat(json!({"temperature": "hot"})), "temperature"),
         (Face::OpenAiChat, chat(json!({"tools": [{"type": "function", "function": {}}]})), "tools[0].function.name"),
         (Face::OpenAiChat, chat(json!({"tool_choice": "perhaps"})), "tool_choice"),
@@ -246,17 +246,7 @@ fn what_is_malformed_is_named_by_its_path() {
             "response_format.json_schema.schema",
         ),
         (Face::OpenAiChat, chat(json!({"reasoning_effort": "lots"})), "reasoning_effort"),
-        (
-            Face::OpenAiResponses,
-            json!({"model": "m", "input": "Hi", "previous_response_id": "resp_1"}),
-            "previous_response_id",
-        ),
         (Face::OpenAiResponses, json!({"model": "m", "input": "Hi", "background": true}), "background"),
-        (
-            Face::OpenAiResponses,
-            json!({"model": "m", "input": [{"type": "item_reference", "id": "x"}]}),
-            "input[0].type",
-        ),
         (Face::OpenAiResponses, json!({"model": "m", "input": 5}), "input"),
         (
             Face::Anthropic,
@@ -340,8 +330,10 @@ fn a_chat_as_agents_send_it_is_understood() {
                 url("https://x/y.png")
             ]),
             Message::Assistant(vec![thought("Hm", None), call("c1", "f", "{\"a\": 1}", None)]),
-            result("c1", "f", "21C\n(The image follows.)"),
-            Message::User(vec![url("https://x/z.png")]),
+            Message::Tool(crate::words::ToolResult {
+                content: vec![UserPart::Text("21C".to_owned()), url("https://x/z.png")],
+                ..crate::words::ToolResult::new("c1", "f", "")
+            }),
             Message::Assistant(vec![call("call_2", "g", "{}", None)]),
             result("call_2", "g", "ok"),
             Message::Assistant(vec![text("No.")]),
@@ -353,7 +345,8 @@ fn a_chat_as_agents_send_it_is_understood() {
     assert_eq!((request.parallel_tool_calls, request.session.as_deref()), (Some(false), Some("k")));
     assert_eq!(request.tools.len(), 1);
     assert_eq!(serde_json::to_value(&request.extra).expect("JSON"), json!({"user": "u", "prompt_cache_key": "k"}));
-    for dropped in [Note::Dropped("tools"), Note::Dropped("messages.name"), Note::Dropped("messages.image.detail")] {
+    assert_eq!(request.foreign_tools, [Foreign::new(Dialect::OpenAiChat, "web_search", r#"{"type":"web_search"}"#)]);
+    for dropped in [Note::Dropped("messages.name"), Note::Dropped("messages.image.detail")] {
         assert!(asked.notes.contains(&dropped), "{dropped:?}");
     }
     assert_eq!(request.commit, CommitPolicy::Fail);
@@ -402,6 +395,11 @@ fn a_message_as_claude_code_sends_it_is_understood() {
                 thought("Hm", own("s1")),
                 thought("", own("redacted:opaque")),
                 call("t1", "Read", "{\"path\":\"a\"}", None),
+                AssistantPart::Foreign(Foreign::new(
+                    Dialect::AnthropicMessages,
+                    "server_tool_use",
+                    r#"{"id":"s","input":{},"name":"web_search","type":"server_tool_use"}"#,
+                )),
             ]),
         ]
     );
@@ -411,7 +409,11 @@ fn a_message_as_claude_code_sends_it_is_understood() {
     assert_eq!((request.effort, request.parallel_tool_calls), (Some(Effort::High), Some(false)));
     assert_eq!((&request.tool_choice, request.session.as_deref()), (&ToolChoice::Required, Some("user_1")));
     assert_eq!(request.extra["cache_control"], mark, "what is to be cached for longest");
-    assert_eq!(asked.notes, [Note::Dropped("tools"), Note::Dropped("messages.content")]);
+    assert_eq!(asked.notes, []);
+    assert_eq!(
+        request.foreign_tools.iter().map(|tool| tool.kind.as_str()).collect::<Vec<_>>(),
+        ["web_search_20250305"]
+    );
 
     let (own, _) = encoded(&asked, Dialect::AnthropicMessages, "claude-sonnet-4-5");
     assert_eq!((&own["cache_control"], &own["metadata"]["user_id"]), (&mark, &json!("user_1")));
@@ -469,8 +471,11 @@ fn responses_as_codex_sends_them_are_understood() {
         parts[1..],
         [text("Wait."), call("c1", "shell", "{}", None), call("c2", "apply_patch", r#"{"input":"*** x"}"#, None)]
     );
-    assert_eq!(request.messages.len(), 6);
-    assert_eq!(asked.notes, [Note::Dropped("tools"), Note::Dropped("input")]);
+    let own = |kind: &str, json: Value| Foreign::new(Dialect::OpenAiResponses, kind, json.to_string());
+    let searched = own("web_search_call", json!({"type": "web_search_call", "status": "completed"}));
+    assert_eq!(request.messages[6..], [Message::Assistant(vec![AssistantPart::Foreign(searched)])]);
+    assert_eq!(asked.notes, []);
+    assert_eq!(request.foreign_tools, [own("local_shell", json!({"type": "local_shell"}))]);
     assert!(request.tools[1].description.ends_with("start: x"));
     assert_eq!((request.effort, request.session.as_deref()), (Some(Effort::Medium), Some("session-1")));
 
@@ -496,7 +501,7 @@ fn gemini_is_understood_in_both_its_spellings() {
             "responseMimeType": "application/json", "responseSchema": {"type": "STRING"},
             "thinkingConfig": {"thinkingBudget": 1024, "includeThoughts": true}},
         "contents": [
-            {"role": "user", "parts": [{"text": "Look"}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}, {"fileData": {"fileUri": "gs://x", "mimeType": "image/jpeg"}}]},
+            {"role": "user", "parts": [{"text": "Look"}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}, {"fileData": {"fileUri": "https://x.dev/a", "mimeType": "image/jpeg"}}]},
             {"role": "model", "parts": [{"text": "H", "thought": true}, {"text": "m", "thought": true, "thoughtSignature": "p1"},
                 {"text": "So "}, {"text": "be it."}, {"functionCall": {"name": "f", "args": {"a": 1}}, "thoughtSignature": "p2"}, {"functionCall": {"name": "f"}}]},
             {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"output": "21C"}}}, {"functionResponse": {"name": "f", "response": {"error": "no"}}}]},

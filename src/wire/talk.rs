@@ -1,0 +1,231 @@
+//! Brings a conversation into the order that providers take: every call of a tool answered at once, all results of a turn
+//! together, in the order of the calls and before anything else that is said; ids of calls of which none comes twice; no
+//! message without anything in it.
+//!
+//! In flow a caller's messages, out flow steps that borrow them, and notes of what could not go as it was. What its caller
+//! wrote in the target's own dialect keeps its order: whoever speaks a dialect knows what is right in it. Steps are only
+//! appended to as a conversation grows, and never rewritten, so that a provider's prompt cache holds.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use serde_json::value::RawValue;
+
+use super::request::{Notes, is_own, verbatim};
+use crate::words::{AssistantPart, ChatRequest, Dialect, Message, ToolCall, ToolResult, UserPart};
+
+/// The result of a call that has none.
+pub(super) const NO_RESULT: &str = "This tool was not run.";
+/// What a result says that shows something and says nothing.
+const SEE_BELOW: &str = "(What it shows follows.)";
+
+/// Where what a tool shows beside its text is placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Media {
+    /// In its result.
+    Within,
+    /// In what the user says behind all results of the turn.
+    Behind,
+}
+
+/// One step of a conversation.
+#[derive(Debug)]
+pub(super) enum Step<'a> {
+    /// What the system says.
+    System(&'a str),
+    /// What the user says and shows: never nothing.
+    User(Vec<Cow<'a, UserPart>>),
+    /// What the assistant said, thought and called.
+    Assistant(Spoken<'a>),
+    /// The result of a call.
+    Result(Answer<'a>),
+    /// What only this dialect has, and what it is called.
+    Foreign(&'a str, &'a RawValue),
+}
+
+/// What an assistant said in one message.
+#[derive(Debug)]
+pub(super) struct Spoken<'a> {
+    /// Its place among the caller's messages.
+    pub(super) at: usize,
+    pub(super) parts: &'a [AssistantPart],
+    /// The ids of its calls, in their order.
+    pub(super) ids: Vec<Cow<'a, str>>,
+}
+
+impl<'a> Spoken<'a> {
+    /// Returns its calls, each with the id that it has here.
+    pub(super) fn calls(&self) -> impl Iterator<Item = (&str, &'a ToolCall)> {
+        self.ids.iter().map(AsRef::as_ref).zip(self.parts.iter().filter_map(AssistantPart::as_tool_call))
+    }
+}
+
+/// The result of a call, where there is one.
+#[derive(Debug)]
+pub(super) struct Answer<'a> {
+    /// The id of the call.
+    pub(super) id: Cow<'a, str>,
+    /// The tool's name.
+    pub(super) name: &'a str,
+    pub(super) result: Option<&'a ToolResult>,
+}
+
+impl<'a> Answer<'a> {
+    /// Returns what the tool said.
+    pub(super) fn text(&self) -> Cow<'a, str> {
+        match self.result {
+            None => NO_RESULT.into(),
+            Some(result) if result.beside().next().is_some() && result.text().trim().is_empty() => SEE_BELOW.into(),
+            Some(result) => result.text(),
+        }
+    }
+
+    /// Tells whether the tool failed, or was not run.
+    pub(super) fn is_error(&self) -> bool {
+        self.result.is_none_or(|result| result.is_error)
+    }
+}
+
+/// Tells whether what is out of order in a request is put in order for a dialect: whoever speaks it himself knows what is
+/// right in it, and a conversation that its provider keeps is not all here.
+pub(super) fn mends(request: &ChatRequest, dialect: Dialect) -> bool {
+    !is_own(request, dialect) && request.extra_needed.is_empty()
+}
+
+/// Puts a request's messages in order for a dialect. `takes` tells which ids of calls it takes; others are replaced.
+pub(super) fn steps<'a>(
+    request: &'a ChatRequest,
+    dialect: Dialect,
+    media: Media,
+    takes: fn(&str) -> bool,
+    notes: &mut Notes,
+) -> Vec<Step<'a>> {
+    let (mends, ids) = (mends(request, dialect), HashSet::new());
+    let (steps, calls, said, calls_made) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let mut talk = Talk { dialect, media, takes, mends, steps, calls, said, ids, calls_made };
+    for (at, message) in request.messages.iter().enumerate() {
+        match message {
+            Message::System(text) => talk.said.push(Step::System(text)),
+            Message::User(parts) => talk.user(parts),
+            Message::Assistant(parts) => talk.assistant(at, parts, notes),
+            Message::Tool(result) => talk.result(result, notes),
+            Message::Foreign(foreign) => {
+                talk.said.extend(verbatim(dialect, foreign).map(|json| Step::Foreign(&foreign.kind, json)));
+            }
+        }
+    }
+    talk.close(notes);
+    talk.steps
+}
+
+/// The conversation as far as it is ordered.
+#[derive(Debug)]
+struct Talk<'a> {
+    dialect: Dialect,
+    media: Media,
+    takes: fn(&str) -> bool,
+    /// Whether what is out of order is put in order.
+    mends: bool,
+    steps: Vec<Step<'a>>,
+    /// The calls of the last turn of the assistant, and their results as far as they are known.
+    calls: Vec<Open<'a>>,
+    /// What was said since.
+    said: Vec<Step<'a>>,
+    /// Ids of calls in use.
+    ids: HashSet<&'a str>,
+    calls_made: usize,
+}
+
+#[derive(Debug)]
+struct Open<'a> {
+    /// The id that the caller's result names.
+    call_id: &'a str,
+    answer: Answer<'a>,
+}
+
+impl<'a> Talk<'a> {
+    fn user(&mut self, parts: &'a [UserPart]) {
+        let blank = |part: &UserPart| part.as_text().is_some_and(|text| text.trim().is_empty());
+        let says = |part: &&UserPart| match part {
+            UserPart::Foreign(foreign) => verbatim(self.dialect, foreign).is_some(),
+            part => !self.mends || !blank(part),
+        };
+        let parts: Vec<_> = parts.iter().filter(says).map(Cow::Borrowed).collect();
+        if !parts.is_empty() {
+            self.said.push(Step::User(parts));
+        }
+    }
+
+    fn assistant(&mut self, at: usize, parts: &'a [AssistantPart], notes: &mut Notes) {
+        if !self.said.is_empty() || self.calls.iter().any(|call| call.answer.result.is_some()) || !self.mends {
+            self.close(notes);
+        }
+        let says = |part: &AssistantPart| match part {
+            AssistantPart::Text(text) => !text.is_empty(),
+            AssistantPart::Foreign(foreign) => verbatim(self.dialect, foreign).is_some(),
+            AssistantPart::Reasoning(_) | AssistantPart::ToolCall(_) => true,
+        };
+        if self.mends && !parts.iter().any(says) {
+            return;
+        }
+        let ids = parts.iter().filter_map(AssistantPart::as_tool_call).map(|call| self.call(call, notes)).collect();
+        self.steps.push(Step::Assistant(Spoken { at, parts, ids }));
+    }
+
+    /// Opens a call; returns the id that it has here.
+    fn call(&mut self, call: &'a ToolCall, notes: &mut Notes) -> Cow<'a, str> {
+        let fits = !call.id.is_empty() && (self.takes)(&call.id) && self.ids.insert(&call.id);
+        let id = if fits || !self.mends {
+            Cow::Borrowed(call.id.as_str())
+        } else {
+            notes.converted("messages.tool_call.id");
+            Cow::Owned(format!("call_standin_{}", self.calls_made))
+        };
+        self.calls_made += 1;
+        let answer = Answer { id: id.clone(), name: &call.name, result: None };
+        self.calls.push(Open { call_id: &call.id, answer });
+        id
+    }
+
+    fn result(&mut self, result: &'a ToolResult, notes: &mut Notes) {
+        let of = |call: &&mut Open<'_>| call.answer.result.is_none() && call.call_id == result.call_id;
+        if let Some(call) = self.calls.iter_mut().find(of) {
+            call.answer.result = Some(result);
+        } else if self.mends {
+            notes.converted("messages.tool_result");
+            let told = format!("Result of the tool `{}`:\n{}", result.name, result.text());
+            let beside = result.beside().map(Cow::Borrowed);
+            self.said.push(Step::User([Cow::Owned(UserPart::Text(told))].into_iter().chain(beside).collect()));
+        } else {
+            let (id, name) = (result.call_id.as_str().into(), result.name.as_str());
+            let answer = Answer { id, name, result: Some(result) };
+            self.calls.push(Open { call_id: &result.call_id, answer });
+        }
+    }
+
+    /// Ends what comes between two turns of the assistant: results, what they show, and what else was said.
+    fn close(&mut self, notes: &mut Notes) {
+        let mut shown: Vec<Cow<'a, UserPart>> = Vec::new();
+        for Open { answer, .. } in self.calls.drain(..) {
+            match answer.result {
+                None if !self.mends => continue,
+                None => notes.converted("messages.tool_call"),
+                Some(result) if self.media == Media::Behind && result.beside().next().is_some() => {
+                    let told = format!("What the tool `{}` shows:", answer.name);
+                    shown.push(Cow::Owned(UserPart::Text(told)));
+                    shown.extend(result.beside().map(Cow::Borrowed));
+                    notes.converted("messages.tool_result");
+                }
+                Some(_) => {}
+            }
+            self.steps.push(Step::Result(answer));
+        }
+        if !shown.is_empty() {
+            match self.said.first_mut() {
+                Some(Step::User(parts)) => drop(parts.splice(..0, shown)),
+                _ => self.said.insert(0, Step::User(shown)),
+            }
+        }
+        self.steps.append(&mut self.said);
+    }
+}

@@ -1,0 +1,113 @@
+//! What a request asks of whoever is to read it: parts that not every target can take, each with its place.
+
+use super::{AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Foreign, Message, ToolChoice, UserPart};
+
+/// Something of a request that not every target can take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// Its place: the request's field, as the words have it (`messages[2].content[0]`).
+    pub field: String,
+    /// What it is.
+    pub what: Demanded,
+    /// How it begins, by which its caller knows it again.
+    pub begin: String,
+}
+
+/// What it is that not every target can take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Demanded {
+    /// What only a dialect has, and what that calls it.
+    Foreign(Dialect, String),
+    /// A document by value, of a media type.
+    Document(String),
+    /// A document at an address.
+    DocumentUrl,
+    /// Something to be heard.
+    Audio,
+}
+
+impl Demanded {
+    /// Returns it for people.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Foreign(_, kind) => format!("`{kind}`"),
+            Self::Document(kind) => format!("a document (`{kind}`)"),
+            Self::DocumentUrl => "a document at an address".to_owned(),
+            Self::Audio => "audio".to_owned(),
+        }
+    }
+}
+
+/// How much of a part is enough to know it again.
+const BEGIN_BYTES: usize = 96;
+
+fn begin(text: &str) -> String {
+    let end = text.char_indices().map(|(at, _)| at).find(|at| *at >= BEGIN_BYTES);
+    text[..end.unwrap_or(text.len())].to_owned()
+}
+
+impl Demand {
+    fn foreign(field: String, foreign: &Foreign) -> Option<Self> {
+        let what = Demanded::Foreign(foreign.dialect, foreign.kind.clone());
+        (!foreign.optional).then(|| Self { field, what, begin: begin(&foreign.json) })
+    }
+
+    fn document(field: String, document: &Document) -> Option<Self> {
+        let (what, text) = match &document.source {
+            DocumentSource::Text(_) => return None,
+            DocumentSource::Url(url) => (Demanded::DocumentUrl, url),
+            DocumentSource::Base64 { media_type, data } => (Demanded::Document(media_type.clone()), data),
+        };
+        Some(Self { field, what, begin: begin(text) })
+    }
+}
+
+impl ChatRequest {
+    /// Returns what of the request not every target can take, in its order: nothing of most requests.
+    pub fn demands(&self) -> Vec<Demand> {
+        let mut demands = Vec::new();
+        if let ToolChoice::Foreign(choice) = &self.tool_choice {
+            demands.extend(Demand::foreign("tool_choice".to_owned(), choice));
+        }
+        for (at, tool) in self.foreign_tools.iter().enumerate() {
+            demands.extend(Demand::foreign(format!("tools[{}]", self.tools.len() + at), tool));
+        }
+        for (at, message) in self.messages.iter().enumerate() {
+            let place = |part: usize| format!("messages[{at}].content[{part}]");
+            let shown: &[UserPart] = match message {
+                Message::System(_) => continue,
+                Message::Foreign(foreign) => {
+                    demands.extend(Demand::foreign(format!("messages[{at}]"), foreign));
+                    continue;
+                }
+                Message::Assistant(parts) => {
+                    for (part, said) in parts.iter().enumerate() {
+                        if let AssistantPart::Foreign(foreign) = said {
+                            demands.extend(Demand::foreign(place(part), foreign));
+                        }
+                    }
+                    continue;
+                }
+                Message::User(parts) => parts,
+                Message::Tool(result) => &result.content,
+            };
+            for (part, shown) in shown.iter().enumerate() {
+                match shown {
+                    UserPart::Text(_) | UserPart::Image(_) => {}
+                    UserPart::Foreign(foreign) => demands.extend(Demand::foreign(place(part), foreign)),
+                    UserPart::Document(document) => demands.extend(Demand::document(place(part), document)),
+                    UserPart::Audio(audio) => {
+                        let (what, begin) = (Demanded::Audio, begin(&audio.data));
+                        demands.push(Demand { field: place(part), what, begin });
+                    }
+                }
+            }
+        }
+        // Without a dialect they go to all.
+        for field in self.extra_needed.iter().filter(|_| self.extra_dialect.is_some()) {
+            let what = Demanded::Foreign(self.extra_dialect.unwrap_or_default(), field.clone());
+            demands.push(Demand { field: field.clone(), what, begin: String::new() });
+        }
+        demands
+    }
+}
