@@ -10,14 +10,14 @@ mod presets;
 mod provider;
 mod route;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::actors::root::Plan;
 use crate::actors::shared::Limits;
-use crate::actors::table::{MemberSpec, ProviderSpec, RouteSpec};
+use crate::actors::table::{MemberSpec, ProviderSpec, RouteSpec, TargetSpec};
 use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
 use crate::policy::routing::{ForeignParts, RouteOptions};
@@ -112,10 +112,14 @@ impl Config {
         check_time("consumer_stall_max", self.consumer_stall_max)?;
         check_time("restart.within", self.restart.within)?;
         check_time("restart.rest", self.restart.rest)?;
+        check_wait("restart.backoff_min", self.restart.backoff_min)?;
+        check_wait("restart.backoff_max", self.restart.backoff_max)?;
         check_failover("failover", &self.failover)?;
+        let known = providers.iter().flat_map(|provider| &provider.targets);
+        let known: HashMap<TargetId, &TargetSpec> = known.map(|target| (target.id.clone(), target)).collect();
         let mut routes = Vec::with_capacity(self.routes.len());
         for (name, route) in &self.routes {
-            routes.push(route.check(name, &self.failover, &providers)?);
+            routes.push(route.check(name, &self.failover, &known)?);
         }
         for target in providers.iter().flat_map(|provider| &provider.targets) {
             let name = target.id.to_string();
@@ -149,6 +153,7 @@ fn check_failover(field: &str, options: &FailoverOptions) -> Result<(), ConfigEr
     if options.attempts_max == 0 {
         return Err(ConfigError::new(format!("{field}.attempts_max"), "must be at least 1"));
     }
+    check_wait(&format!("{field}.wait_max"), options.wait_max)?;
     check_time(&format!("{field}.deadline"), options.deadline)
 }
 
@@ -164,7 +169,13 @@ fn check_labels(providers: &[ProviderSpec]) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn check_time(field: &str, time: Duration) -> Result<(), ConfigError> {
+/// Checks a time that something may take.
+pub(crate) fn check_time(field: &str, time: Duration) -> Result<(), ConfigError> {
     let fine = !time.is_zero() && time <= TIME_MAX;
     if fine { Ok(()) } else { Err(ConfigError::new(field, "must be longer than 0 s and at most a year")) }
+}
+
+/// Checks a time that may be none at all.
+pub(crate) fn check_wait(field: &str, time: Duration) -> Result<(), ConfigError> {
+    if time <= TIME_MAX { Ok(()) } else { Err(ConfigError::new(field, "must be at most a year")) }
 }

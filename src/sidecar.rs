@@ -10,6 +10,7 @@ mod admin;
 mod body;
 mod chat;
 mod endpoint;
+mod intake;
 mod listen;
 mod log;
 mod metrics;

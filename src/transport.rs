@@ -8,6 +8,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::io::ErrorKind;
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -99,7 +100,10 @@ impl Default for TransportOptions {
 /// The transport over real sockets: reqwest with rustls.
 #[derive(Debug)]
 pub struct Http {
-    client: reqwest::Client,
+    options: TransportOptions,
+    /// Made when something is first sent: the system's certificates are read for it, which takes milliseconds, and of ten
+    /// thousand providers few are ever asked.
+    client: OnceLock<Result<reqwest::Client, String>>,
 }
 
 impl Http {
@@ -108,39 +112,58 @@ impl Http {
     /// # Errors
     /// If the proxy's address or the certificate cannot be read; the text says which.
     pub fn new(options: &TransportOptions) -> Result<Self, String> {
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(options.connect_timeout)
-            .pool_max_idle_per_host(options.idle_connections_max)
-            .pool_idle_timeout(options.idle_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(30))
-            .user_agent(concat!("standin/", env!("CARGO_PKG_VERSION")))
-            .no_proxy();
-        if let Some(proxy) = &options.proxy {
-            let proxy = reqwest::Proxy::all(proxy).map_err(|error| format!("proxy: {}", chain(&error)))?;
-            builder = builder.proxy(proxy);
-        }
-        if let Some(pem) = &options.ca_pem {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
-                .map_err(|error| format!("ca_pem: {}", chain(&error)))?;
-            if certificates.is_empty() {
-                return Err("ca_pem: holds no certificate; it is the text of a PEM file, not its path".to_owned());
-            }
-            builder = builder.tls_certs_merge(certificates);
-        }
-        let client = builder.build().map_err(|error| chain(&error))?;
-        Ok(Self { client })
+        proxy(options)?;
+        certificates(options)?;
+        Ok(Self { options: options.clone(), client: OnceLock::new() })
     }
+
+    fn client(&self) -> Result<&reqwest::Client, TransportError> {
+        let client = self.client.get_or_init(|| build(&self.options));
+        client.as_ref().map_err(|problem| TransportError::Connect(problem.clone()))
+    }
+}
+
+fn proxy(options: &TransportOptions) -> Result<Option<reqwest::Proxy>, String> {
+    let proxy = options.proxy.as_ref().map(reqwest::Proxy::all);
+    proxy.transpose().map_err(|error| format!("proxy: {}", chain(&error)))
+}
+
+fn certificates(options: &TransportOptions) -> Result<Vec<reqwest::Certificate>, String> {
+    let Some(pem) = &options.ca_pem else { return Ok(Vec::new()) };
+    let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes());
+    let certificates = certificates.map_err(|error| format!("ca_pem: {}", chain(&error)))?;
+    if certificates.is_empty() {
+        return Err("ca_pem: holds no certificate; it is the text of a PEM file, not its path".to_owned());
+    }
+    Ok(certificates)
+}
+
+fn build(options: &TransportOptions) -> Result<reqwest::Client, String> {
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(options.connect_timeout)
+        .pool_max_idle_per_host(options.idle_connections_max)
+        .pool_idle_timeout(options.idle_timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .tcp_nodelay(true)
+        .tcp_keepalive(Duration::from_secs(30))
+        .user_agent(concat!("standin/", env!("CARGO_PKG_VERSION")))
+        .no_proxy();
+    if let Some(proxy) = proxy(options)? {
+        builder = builder.proxy(proxy);
+    }
+    if options.ca_pem.is_some() {
+        builder = builder.tls_certs_merge(certificates(options)?);
+    }
+    builder.build().map_err(|error| chain(&error))
 }
 
 impl Transport for Http {
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
         Box::pin(async move {
             let mut response = self
-                .client
+                .client()?
                 .post(request.url)
                 .headers(request.headers)
                 .body(request.body)

@@ -3,7 +3,7 @@
 //! Nobody restarts silently for ever: each child has a restart intensity with backoff, and each crash is an event. Beyond
 //! the intensity a provider's supervisor rests; the others, for whom nobody can stand in, wait the longest backoff.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
@@ -236,8 +236,9 @@ impl State {
     async fn reconfigure(&mut self, myself: &ActorRef<RootMessage>, plan: Plan) {
         let old = self.shared.table();
         let mut providers = Vec::with_capacity(plan.providers.len());
+        let known: HashMap<&str, &Arc<Provider>> = old.providers.iter().map(|old| (&*old.spec.name, old)).collect();
         for spec in plan.providers {
-            let known = old.providers.iter().find(|known| known.spec.name == spec.name);
+            let known = known.get(&*spec.name).copied();
             if let Some(same) = known.filter(|known| known.spec == spec) {
                 providers.push(same.clone());
                 continue;
@@ -252,7 +253,9 @@ impl State {
         self.noticed = None;
         self.shared.table.send_replace(Arc::new(Table::new(providers, &plan.routes, &plan.aliases)));
         self.shared.router.send(RouterCommand::Retabled(old.clone()));
-        for gone in old.providers.iter().filter(|gone| !self.wants(&Child::Supervisor(Arc::clone(gone)))) {
+        let table = self.shared.table();
+        let stays: HashSet<*const Provider> = table.providers.iter().map(Arc::as_ptr).collect();
+        for gone in old.providers.iter().filter(|gone| !stays.contains(&Arc::as_ptr(gone))) {
             gone.slot.down(ProviderStatus::Retired);
             if let Some(supervisor) = gone.slot.supervisor() {
                 let _ = supervisor.send_message(SupervisorMessage::Retire);

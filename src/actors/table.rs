@@ -282,7 +282,9 @@ pub(crate) struct Table {
     pub(crate) providers: Vec<Arc<Provider>>,
     pub(crate) targets: Vec<Arc<Target>>,
     pub(crate) routes: HashMap<Arc<str>, Arc<Route>>,
-    labels: Vec<String>,
+    labels: HashMap<String, usize>,
+    /// Where each target stands.
+    places: HashMap<TargetId, usize>,
 }
 
 impl Table {
@@ -290,18 +292,21 @@ impl Table {
     /// are at most 64.
     pub(crate) fn new(providers: Vec<Arc<Provider>>, routes: &[RouteSpec], aliases: &[AliasSpec]) -> Self {
         let mut table = Self { providers, ..Self::default() };
-        let (mut domains, mut models) = (Vec::new(), Vec::new());
+        let (mut labels, mut domains, mut models) = (HashMap::new(), HashMap::new(), HashMap::new());
         for provider in &table.providers {
             for (index, spec) in provider.spec.targets.iter().enumerate() {
-                let labels = spec.labels.iter().fold(LabelSet::default(), |set, label| {
-                    LabelSet(set.0 | 1 << (intern(&mut table.labels, label) & 63))
-                });
+                let labels = spec
+                    .labels
+                    .iter()
+                    .fold(LabelSet::default(), |set, label| LabelSet(set.0 | 1 << (intern(&mut labels, label) & 63)));
                 let small = |index: usize| u16::try_from(index).unwrap_or(u16::MAX);
                 let domain = small(intern(&mut domains, &spec.domain));
                 let model = small(intern(&mut models, &spec.family));
+                table.places.entry(spec.id.clone()).or_insert(table.targets.len());
                 table.targets.push(Arc::new(Target { provider: provider.clone(), index, labels, domain, model }));
             }
         }
+        table.labels = labels;
         for spec in routes {
             let members = spec.members.iter().filter_map(|member| {
                 let target = table.index(&member.target)?;
@@ -319,12 +324,12 @@ impl Table {
 
     /// Returns a target's index.
     pub(crate) fn index(&self, id: &TargetId) -> Option<usize> {
-        self.targets.iter().position(|target| target.id() == id)
+        self.places.get(id).copied()
     }
 
     /// Returns the target of an id.
     pub(crate) fn find(&self, id: &TargetId) -> Result<&Arc<Target>, Error> {
-        self.targets.iter().find(|target| target.id() == id).ok_or_else(|| {
+        self.index(id).map(|at| &self.targets[at]).ok_or_else(|| {
             let known: Vec<String> = self.targets.iter().map(|target| target.id().to_string()).collect();
             let problem = format!("no target `{id}`; there are: {}", known.join(", "));
             Error::Invalid { field: "target".into(), problem }
@@ -333,7 +338,7 @@ impl Table {
 
     /// Returns the set of some labels. One that no target carries is carried by none.
     fn labels(&self, labels: &[String]) -> LabelSet {
-        let bit = |label| self.labels.iter().position(|known| known == label).map_or(1 << 63, |at| 1 << (at & 63));
+        let bit = |label| self.labels.get(label).map_or(1 << 63, |at| 1 << (at & 63));
         LabelSet(labels.iter().map(bit).fold(0, |set: u64, bit| set | bit))
     }
 
@@ -479,11 +484,10 @@ impl Table {
     }
 }
 
-fn intern(names: &mut Vec<String>, name: &str) -> usize {
-    names.iter().position(|known| known == name).unwrap_or_else(|| {
-        names.push(name.to_owned());
-        names.len() - 1
-    })
+/// Returns the number of a name; a new one gets the next.
+fn intern(names: &mut HashMap<String, usize>, name: &str) -> usize {
+    let next = names.len();
+    names.get(name).copied().unwrap_or_else(|| *names.entry(name.to_owned()).or_insert(next))
 }
 
 fn shows_image(message: &Message) -> bool {

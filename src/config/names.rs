@@ -3,7 +3,8 @@
 //! In flow what a user wrote and what is there, out flow names that lead somewhere: chains are followed to their end,
 //! and circles refused, so that nobody has to look out for them later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::ProviderConfig;
 use crate::actors::table::{AliasSpec, ProviderSpec, RouteSpec};
@@ -11,28 +12,62 @@ use crate::words::{ConfigError, TargetId};
 
 /// Returns each alias with the route it comes to.
 pub(super) fn aliases(aliases: &BTreeMap<String, String>, routes: &[RouteSpec]) -> Result<Vec<AliasSpec>, ConfigError> {
-    let route = |name: &str| routes.iter().find(|route| &*route.name == name).map(|route| route.name.clone());
+    let routes: HashMap<&str, &Arc<str>> = routes.iter().map(|route| (&*route.name, &route.name)).collect();
     let mut specs = Vec::with_capacity(aliases.len());
-    for (name, target) in aliases {
+    let ends = ends(aliases).map_err(|(name, by)| {
+        ConfigError::new(format!("aliases.{name}"), format!("goes in a circle by way of `{by}`"))
+    })?;
+    for name in aliases.keys() {
         let refuse = |problem: String| Err(ConfigError::new(format!("aliases.{name}"), problem));
-        if name.is_empty() || route(name).is_some() {
+        if name.is_empty() || routes.contains_key(name.as_str()) {
             return refuse("must be a name that no route has".into());
         }
-        let mut end = target;
-        // A chain is no longer than there are aliases.
-        for _ in aliases {
-            end = aliases.get(end).unwrap_or(end);
-        }
-        match route(end) {
-            Some(route) => specs.push(AliasSpec { name: name.as_str().into(), route }),
-            None if aliases.contains_key(end) => return refuse(format!("goes in a circle by way of `{end}`")),
-            None => {
-                let names: Vec<&str> = routes.iter().map(|route| &*route.name).collect();
-                return refuse(format!("no route `{end}`; there are: {}", names.join(", ")));
-            }
-        }
+        let end = ends[name];
+        let Some(&route) = routes.get(end.as_str()) else {
+            return refuse(format!(
+                "no route `{end}`; there are: {}",
+                few(routes.into_keys().collect::<BTreeSet<_>>())
+            ));
+        };
+        specs.push(AliasSpec { name: name.as_str().into(), route: route.clone() });
     }
     Ok(specs)
+}
+
+/// The most names that an error lists.
+const NAMES_MAX: usize = 20;
+
+/// Follows every name to the last one that it leads to.
+///
+/// # Errors
+/// A name that leads into a circle, and one of the circle.
+fn ends<T: Ord>(next: &BTreeMap<T, T>) -> Result<BTreeMap<&T, &T>, (&T, &T)> {
+    let mut ends: BTreeMap<&T, &T> = BTreeMap::new();
+    for first in next.keys() {
+        let (mut path, mut at) = (Vec::new(), first);
+        let end = loop {
+            if let Some(end) = ends.get(at) {
+                break *end;
+            }
+            let Some(further) = next.get(at) else { break at };
+            if path.len() == next.len() {
+                return Err((first, at));
+            }
+            path.push(at);
+            at = further;
+        };
+        ends.extend(path.into_iter().map(|name| (name, end)));
+    }
+    Ok(ends)
+}
+
+/// Returns names for an error: as many as somebody reads.
+pub(super) fn few(names: impl IntoIterator<Item = impl ToString>) -> String {
+    let mut names = names.into_iter();
+    let listed: Vec<String> = names.by_ref().take(NAMES_MAX).map(|name| name.to_string()).collect();
+    let more = names.count();
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", listed.join(", "))
 }
 
 /// Tells every model that is to be replaced by whom.
@@ -40,26 +75,27 @@ pub(super) fn replace(
     configs: &BTreeMap<String, ProviderConfig>,
     providers: &mut [ProviderSpec],
 ) -> Result<(), ConfigError> {
-    let ids: Vec<TargetId> = providers.iter().flat_map(|provider| &provider.targets).map(|it| it.id.clone()).collect();
-    let find = |name: &str| ids.iter().find(|id| id.to_string() == name).cloned();
+    let targets = providers.iter().flat_map(|provider| &provider.targets);
+    let ids: HashSet<TargetId> = targets.map(|target| target.id.clone()).collect();
+    let find = |name: &str| {
+        let (provider, model) = name.split_once('/')?;
+        Some(TargetId::new(provider, model)).filter(|id| ids.contains(id))
+    };
     let mut replaced: BTreeMap<TargetId, TargetId> = BTreeMap::new();
     for (name, config) in configs {
         for (model, options) in &config.models {
             let Some(replacement) = &options.replaced_by else { continue };
             let found = find(replacement).or_else(|| find(&format!("{name}/{replacement}"))).ok_or_else(|| {
-                let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
-                let problem = format!("no model `{replacement}`; there are: {}", names.join(", "));
+                let problem =
+                    format!("no model `{replacement}`; there are: {}", few(ids.iter().collect::<BTreeSet<_>>()));
                 ConfigError::new(field(name, model), problem)
             })?;
             replaced.insert(TargetId::new(name.as_str(), model.as_str()), found);
         }
     }
-    for id in replaced.keys() {
-        let end = replaced.keys().fold(id, |end, _| replaced.get(end).unwrap_or(end));
-        if replaced.contains_key(end) {
-            let problem = format!("goes in a circle by way of `{end}`");
-            return Err(ConfigError::new(field(&id.provider, &id.model), problem));
-        }
+    if let Err((id, by)) = ends(&replaced) {
+        let problem = format!("goes in a circle by way of `{by}`");
+        return Err(ConfigError::new(field(&id.provider, &id.model), problem));
     }
     for target in providers.iter_mut().flat_map(|provider| &mut provider.targets) {
         target.replaced_by = replaced.remove(&target.id);

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::key::KeyConfig;
 use super::model::{HostOfModels, ModelConfig};
 use super::presets::{Bills, Preset, known};
+use super::{check_time, check_wait};
 use crate::actors::key::Key;
 use crate::actors::table::{ProviderSpec, Way};
 use crate::policy::admission::AdmissionOptions;
@@ -284,7 +285,8 @@ impl ProviderConfig {
         let preset = self.find_preset(name)?;
         let base_url = self.address(preset, &at)?;
         let host = host(&base_url).ok_or_else(|| {
-            let problem = "is no base address; one looks like `https://api.openai.com/v1`, without key or query";
+            let problem = "is no base address; one looks like `https://api.openai.com/v1`, without key or query, its port \
+                           1 to 65535 where it has one";
             ConfigError::new(at("base_url"), problem)
         })?;
         let dialect = self.dialect.or(preset.map(|preset| preset.dialect)).unwrap_or_default();
@@ -306,6 +308,10 @@ impl ProviderConfig {
             Http::new(&self.transport).map_err(|problem| ConfigError::new(at("transport"), problem))?;
             Way::Http(self.transport.clone())
         };
+        check_time(&at("transport.connect_timeout"), self.transport.connect_timeout)?;
+        check_wait(&at("transport.idle_timeout"), self.transport.idle_timeout)?;
+        check_wait(&at("breaker.retry_after_max"), self.breaker.retry_after_max)?;
+        check_wait(&at("breaker.ramp_step_min"), self.breaker.ramp_step_min)?;
         self.health.check(&at("health"))?;
         self.breaker.check(&at("breaker"))?;
         let models = self.served(preset, dialect, &at)?;
@@ -458,7 +464,10 @@ fn host(url: &str) -> Option<String> {
     let uri: http::Uri = url.parse().ok()?;
     let base = matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
     let without_key = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-    uri.host().filter(|_| base && without_key).map(str::to_owned)
+    let host = uri.host()?;
+    let port = uri.authority()?.as_str().rsplit_once(host)?.1;
+    let real_port = port.is_empty() || uri.port_u16().is_some_and(|port| port > 0);
+    (base && without_key && real_port).then(|| host.to_owned())
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! A route as a user sets it.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 
 use super::check_failover;
-use crate::actors::table::{MemberSpec, ProviderSpec, RouteSpec, TargetSpec};
+use super::names::few;
+use crate::actors::table::{MemberSpec, RouteSpec, TargetSpec};
 use crate::policy::failover::FailoverOptions;
 use crate::policy::routing::{ForeignParts, RouteOptions};
 use crate::policy::trim::OverWindow;
-use crate::words::{ConfigError, ModelKind};
+use crate::words::{ConfigError, ModelKind, TargetId};
 
 /// One route.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -85,7 +88,7 @@ impl RouteConfig {
         &self,
         name: &str,
         failover: &FailoverOptions,
-        providers: &[ProviderSpec],
+        known: &HashMap<TargetId, &TargetSpec>,
     ) -> Result<RouteSpec, ConfigError> {
         let at = |field: &str| format!("routes.{name}.{field}");
         if self.targets.is_empty() {
@@ -96,14 +99,15 @@ impl RouteConfig {
             .map_err(|error| ConfigError::new(at(&format!("options.{}", error.field)), error.problem))?;
         let failover = self.failover.as_ref().unwrap_or(failover);
         check_failover(&at("failover"), failover)?;
-        let known = || providers.iter().flat_map(|provider| &provider.targets);
         let embedding = |target: &TargetSpec| target.capabilities.kind == ModelKind::Embedding;
         let mut embeds: Option<&TargetSpec> = None;
         let mut members: Vec<MemberSpec> = Vec::with_capacity(self.targets.len());
         for member in &self.targets {
-            let target = known().find(|target| target.id.to_string() == member.target).ok_or_else(|| {
-                let names: Vec<String> = known().map(|target| target.id.to_string()).collect();
-                let problem = format!("no model `{}`; there are: {}", member.target, names.join(", "));
+            let id = member.target.split_once('/').map(|(provider, model)| TargetId::new(provider, model));
+            let target = *id.and_then(|id| known.get(&id)).ok_or_else(|| {
+                let mut names: Vec<&TargetId> = known.keys().collect();
+                names.sort_unstable();
+                let problem = format!("no model `{}`; there are: {}", member.target, few(names));
                 ConfigError::new(at("targets"), problem)
             })?;
             if members.iter().any(|known| known.target == target.id) {

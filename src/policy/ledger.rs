@@ -75,9 +75,10 @@ impl Ledger {
 
 impl Totals {
     fn add(&mut self, record: &AttemptRecord) {
-        self.attempts += 1;
-        self.input_tokens += record.usage.input;
-        self.output_tokens += record.usage.output;
+        // Providers count their tokens themselves, and one that counts nonsense must end no call.
+        self.attempts = self.attempts.saturating_add(1);
+        self.input_tokens = self.input_tokens.saturating_add(record.usage.input);
+        self.output_tokens = self.output_tokens.saturating_add(record.usage.output);
         let cost = record.cost_usd.unwrap_or(0.0);
         self.cost_usd += cost;
         match &record.end {
@@ -121,6 +122,17 @@ mod tests {
         assert_eq!((totals.attempts, totals.won, totals.failed[&FailureClass::Cut]), (2, 1, 1));
         assert_eq!((totals.cost_usd, totals.wasted_usd), (1.25, 0.25));
         assert_eq!((totals.input_tokens, totals.output_tokens), (20, 6));
+    }
+
+    #[test]
+    fn totals_end_at_the_largest_number() {
+        let mut ledger = Ledger::new(0);
+        for _ in 0..3 {
+            let usage = Usage { input: u64::MAX, output: u64::MAX / 2, ..Usage::default() };
+            ledger.enter(AttemptRecord { usage, ..record(1, AttemptEnd::Won, 1.0) });
+        }
+        let totals = &ledger.totals()[&TargetId::new("p", "m")];
+        assert_eq!((totals.input_tokens, totals.output_tokens), (u64::MAX, u64::MAX));
     }
 
     #[test]

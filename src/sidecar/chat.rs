@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::access::{Client, Hash};
 use super::body::{ReplyBody, Streaming};
+use super::intake::Place;
 use super::record::Record;
 use super::refusals::Reason;
 use super::service::{Current, State, bytes};
@@ -35,6 +36,7 @@ pub(super) async fn answer(
     head: &Parts,
     client: Option<&Client>,
     asked: Asked,
+    place: Place,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let Asked { mut request, stream, form, .. } = asked;
     let face = form.face();
@@ -51,7 +53,7 @@ pub(super) async fn answer(
         request.extra_headers.extend(asked_for);
     }
     let streams = streams.unwrap_or(current.server.streams);
-    let mut record = record(state, client, face, &request.route, stream);
+    let mut record = record(state, client, face, &request.route, stream, place);
     let (created, seed) = stamp();
     let writer = Writer::new(form, seed, created);
     if !stream {
@@ -76,6 +78,7 @@ pub(super) async fn embed(
     head: &Parts,
     client: Option<&Client>,
     asked: AskedVectors,
+    place: Place,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let AskedVectors { mut request, form } = asked;
     let (face, model) = (form.face(), request.route.clone());
@@ -84,7 +87,7 @@ pub(super) async fn embed(
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
     let Wishes { priority, deadline, labels, tags, rule, .. } = wishes;
     request = EmbedRequest { priority, rule, deadline, labels, tags, ..request };
-    let mut record = record(state, client, face, &request.route, false);
+    let mut record = record(state, client, face, &request.route, false, place);
     let answer = state.runtime.embed(request).await.map_err(|error| failed(face, &error, &mut record))?;
     record.finished(&answer.target, answer.cost_usd, &answer.attempts);
     let mut response = bytes(StatusCode::OK, "application/json", serve::write_embed(form, &model, &answer).into());
@@ -120,8 +123,8 @@ fn in_short(session: String) -> String {
     if session.len() > NAME_BYTES_MAX { Hash::of(&session).to_string() } else { session }
 }
 
-fn record(state: &Arc<State>, client: Option<&Client>, face: Face, route: &str, stream: bool) -> Record {
-    Record::new(state.clone(), Arc::from(route), name(face), client.map(|client| client.name.clone()), stream)
+fn record(state: &Arc<State>, client: Option<&Client>, face: Face, route: &str, stream: bool, place: Place) -> Record {
+    Record::new(state.clone(), Arc::from(route), name(face), client.map(|client| client.name.clone()), stream, place)
 }
 
 /// Writes down how a call failed, and says so in the caller's dialect.

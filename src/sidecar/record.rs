@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::intake::Place;
 use super::service::State;
 use crate::words::{AttemptRecord, Error, TargetId};
 
@@ -17,6 +18,8 @@ pub(super) struct Record {
     /// Whose answer its caller has the beginning of.
     heard: Option<TargetId>,
     written: bool,
+    /// The room that its body takes, as long as its call lasts.
+    _place: Place,
 }
 
 impl Record {
@@ -26,10 +29,11 @@ impl Record {
         face: &'static str,
         client: Option<String>,
         stream: bool,
+        place: Place,
     ) -> Self {
         #[expect(clippy::disallowed_methods, reason = "how long a call took is told by the clock")]
         let begun = Instant::now();
-        Self { state, route, face, client, stream, begun, heard: None, written: false }
+        Self { state, route, face, client, stream, begun, heard: None, written: false, _place: place }
     }
 
     /// Notes whose answer begins.

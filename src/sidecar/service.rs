@@ -3,6 +3,7 @@
 //! In flows a head and a body, out flows a response in the caller's dialect. It knows the runtime by its public face only,
 //! and a caller's own key never goes past this room.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,7 +13,6 @@ use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::json;
 use tokio_rustls::TlsAcceptor;
@@ -22,6 +22,7 @@ use super::admin;
 use super::body::ReplyBody;
 use super::chat;
 use super::endpoint::Endpoint;
+use super::intake::{Intake, Place};
 use super::metrics::Metrics;
 use super::refusals::{Reason, Refusals};
 use super::settings::{ServerConfig, Settings};
@@ -35,6 +36,7 @@ pub(super) struct State {
     pub(super) runtime: Runtime,
     pub(super) metrics: Metrics,
     pub(super) refusals: Refusals,
+    pub(super) intake: Intake,
     current: RwLock<Arc<Current>>,
     /// What speaks TLS with whoever connects now.
     tls: RwLock<Option<TlsAcceptor>>,
@@ -46,6 +48,7 @@ pub(super) struct Current {
     pub(super) access: Access,
     /// The names a caller may ask for.
     pub(super) models: Vec<Listing>,
+    names: HashSet<String>,
 }
 
 impl Current {
@@ -54,17 +57,15 @@ impl Current {
         let routes = settings.runtime.routes.keys().map(|name| listing(name, "standin"));
         let aliases = settings.runtime.aliases.keys().map(|name| listing(name, "standin"));
         let targets = targets.iter().map(|(target, _)| listing(&target.to_string(), &target.provider));
-        Self {
-            server: settings.server.clone(),
-            access: Access::new(&settings.server.keys, before),
-            models: routes.chain(aliases).chain(targets).collect(),
-        }
+        let models: Vec<Listing> = routes.chain(aliases).chain(targets).collect();
+        let names = models.iter().map(|listing| listing.id.clone()).collect();
+        Self { server: settings.server.clone(), access: Access::new(&settings.server.keys, before), models, names }
     }
 
     /// Sends a name that nobody has to the default route.
     pub(super) fn route(&self, route: &mut String) {
         if let Some(default) = &self.server.default_route
-            && !self.models.iter().any(|listing| listing.id == *route)
+            && !self.names.contains(route)
         {
             route.clone_from(default);
         }
@@ -82,7 +83,8 @@ fn listing(id: &str, owner: &str) -> Listing {
 impl State {
     pub(super) fn new(runtime: Runtime, current: Current, tls: Option<TlsAcceptor>) -> Self {
         let (metrics, refusals) = (Metrics::new(), Refusals::default());
-        Self { runtime, metrics, refusals, current: RwLock::new(Arc::new(current)), tls: RwLock::new(tls) }
+        let intake = Intake::new(current.server.bodies_bytes_max);
+        Self { runtime, metrics, refusals, intake, current: RwLock::new(Arc::new(current)), tls: RwLock::new(tls) }
     }
 
     pub(super) fn current(&self) -> Arc<Current> {
@@ -266,9 +268,10 @@ async fn converse(
     stream: bool,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let current = state.current();
-    let (client, body) = enter(state, &current, head, body, face).await?;
-    let asked = serve::read(face, model, stream, &body).map_err(|bad| misread(face, &bad))?;
-    chat::answer(state, &current, head, client, asked).await
+    let (client, body, place) = enter(state, &current, head, body, face).await?;
+    let model = model.map(str::to_owned);
+    let asked = state.intake.read(body, move |body| serve::read(face, model.as_deref(), stream, body)).await;
+    chat::answer(state, &current, head, client, asked.map_err(|bad| misread(face, &bad))?, place).await
 }
 
 /// Answers in vectors.
@@ -280,9 +283,10 @@ async fn embed(
     model: Option<&str>,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let current = state.current();
-    let (client, body) = enter(state, &current, head, body, face).await?;
-    let asked = serve::read_embed(face, model, &body).map_err(|bad| misread(face, &bad))?;
-    chat::embed(state, &current, head, client, asked).await
+    let (client, body, place) = enter(state, &current, head, body, face).await?;
+    let model = model.map(str::to_owned);
+    let asked = state.intake.read(body, move |body| serve::read_embed(face, model.as_deref(), body)).await;
+    chat::embed(state, &current, head, client, asked.map_err(|bad| misread(face, &bad))?, place).await
 }
 
 /// Lets a caller in and takes what it says.
@@ -292,7 +296,7 @@ async fn enter<'c>(
     head: &Parts,
     body: Incoming,
     face: Face,
-) -> Result<(Option<&'c Client>, Bytes), Refusal> {
+) -> Result<(Option<&'c Client>, Bytes, Place), Refusal> {
     let client = admitted(state, current, head, face)?;
     if let Some(kind) = visitor::other_content(&head.headers) {
         state.turn_away(Reason::Content, head);
@@ -303,7 +307,8 @@ async fn enter<'c>(
         let what = format!("bodies are read as they are, not in {encoding:?}: send it without content-encoding");
         return Err(serve::refuse(face, Refused::Encoded(&what)));
     }
-    Ok((client, read(body, &current.server, face).await?))
+    let (body, place) = state.intake.take(body, &current.server, face).await?;
+    Ok((client, body, place))
 }
 
 /// Says in a caller's dialect what of its body is not understood.
@@ -321,19 +326,6 @@ fn admitted<'c>(state: &State, current: &'c Current, head: &Parts, face: Face) -
         state.turn_away(reason, head);
         serve::refuse(face, refused)
     })
-}
-
-async fn read(body: Incoming, server: &ServerConfig, face: Face) -> Result<Bytes, Refusal> {
-    let whole = Limited::new(body, server.body_bytes_max).collect();
-    let problem = match tokio::time::timeout(server.body_timeout, whole).await {
-        Ok(Ok(body)) => return Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            return Err(serve::refuse(face, Refused::TooLong(server.body_bytes_max)));
-        }
-        Ok(Err(error)) => format!("the body broke off: {error}"),
-        Err(_) => "the body took too long to arrive".to_owned(),
-    };
-    Err(misread(face, &BadRequest { field: String::new(), problem }))
 }
 
 fn models(state: &State, head: &Parts, face: Face, one: Option<&str>) -> Result<Response<ReplyBody>, Refusal> {
@@ -358,8 +350,10 @@ async fn count(
     model: Option<&str>,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let current = state.current();
-    let (client, body) = enter(state, &current, head, body, face).await?;
-    let mut request = serve::read(face, model, false, &body).map_err(|bad| misread(face, &bad))?.request;
+    let (client, body, _place) = enter(state, &current, head, body, face).await?;
+    let model = model.map(str::to_owned);
+    let asked = state.intake.read(body, move |body| serve::read(face, model.as_deref(), false, body)).await;
+    let mut request = asked.map_err(|bad| misread(face, &bad))?.request;
     chat::lead(state, &current, head, client, face, &mut request.route)?;
     let tokens = state.runtime.estimate_tokens(request).map_err(|error| serve::refuse(face, Refused::Call(&error)))?;
     Ok(bytes(StatusCode::OK, "application/json", serve::count_tokens(face, tokens).into()))

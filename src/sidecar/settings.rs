@@ -3,6 +3,7 @@
 //! In flows a text and a way to look up the environment, out flow settings or an error that names the field and the
 //! remedy. `${NAME}` in any text stands for a variable of the environment, `${NAME:-other}` for that or another text.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use toml::{Table, Value};
 
 use super::access::ClientKey;
 use super::listen::acceptor;
-use crate::config::{Config, distance};
+use crate::config::{Config, check_time, check_wait, distance};
 use crate::words::{ConfigError, Price, TargetId};
 
 /// Everything in the file.
@@ -46,6 +47,9 @@ pub struct ServerConfig {
     pub connections_max: usize,
     /// The longest a request's body may be. 64 MiB.
     pub body_bytes_max: usize,
+    /// The bodies of all calls in flight together. One more waits before it is read, for 10 s at most, and is then answered
+    /// 503. 512 MiB.
+    pub bodies_bytes_max: usize,
     /// The longest a request's head may take to arrive, and a connection may be idle. 15 s.
     #[serde(with = "humantime_serde")]
     pub head_timeout: Duration,
@@ -79,6 +83,7 @@ impl Default for ServerConfig {
             allow_origins: Vec::new(),
             connections_max: 10_000,
             body_bytes_max: 64 * 1024 * 1024,
+            bodies_bytes_max: 512 * 1024 * 1024,
             head_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
@@ -133,18 +138,25 @@ impl ServerConfig {
         if self.body_bytes_max == 0 {
             return Err(ConfigError::new("server.body_bytes_max", "must be 1 or more"));
         }
+        if self.bodies_bytes_max < self.body_bytes_max {
+            let problem = format!("must be `body_bytes_max`, {}, or more: all bodies together", self.body_bytes_max);
+            return Err(ConfigError::new("server.bodies_bytes_max", problem));
+        }
         for (field, time) in [
             ("head_timeout", self.head_timeout),
             ("body_timeout", self.body_timeout),
             ("write_timeout", self.write_timeout),
             ("keep_alive", self.keep_alive),
         ] {
-            if time.is_zero() {
-                return Err(ConfigError::new(format!("server.{field}"), "must be longer than 0 s"));
-            }
+            check_time(&format!("server.{field}"), time)?;
         }
+        check_wait("server.drain", self.drain)?;
+        if self.admin.is_some_and(|admin| admin == self.listen && admin.port() != 0) {
+            return Err(ConfigError::new("server.admin", "is the address of `listen`; choose another port"));
+        }
+        let (mut names, mut hashes) = (HashSet::new(), HashSet::new());
         for (at, key) in self.keys.iter().enumerate() {
-            if self.keys[..at].iter().any(|known| known.name == key.name || known.sha256 == key.sha256) {
+            if !names.insert(&key.name) | !hashes.insert(key.sha256) {
                 let problem = format!("`{}` stands there twice, by its name or its hash", key.name);
                 return Err(ConfigError::new("server.keys", problem));
             }
@@ -199,8 +211,9 @@ impl ServerConfig {
             (Some(_), Some(_)) => self.tls.clone(),
             _ => bound.tls.clone(),
         };
-        let (listen, admin, connections_max) = (bound.listen, bound.admin, bound.connections_max);
-        let served = Self { listen, admin, tls, connections_max, ..self };
+        let (listen, admin) = (bound.listen, bound.admin);
+        let (connections_max, bodies_bytes_max) = (bound.connections_max, bound.bodies_bytes_max);
+        let served = Self { listen, admin, tls, connections_max, bodies_bytes_max, ..self };
         served.check().map_err(|error| {
             let problem = format!("{}; until a restart this stays bound: {listen}", error.problem);
             ConfigError::new(error.field, problem)
@@ -214,6 +227,7 @@ impl ServerConfig {
             ("server.listen", self.listen != bound.listen),
             ("server.admin", self.admin != bound.admin),
             ("server.connections_max", self.connections_max != bound.connections_max),
+            ("server.bodies_bytes_max", self.bodies_bytes_max != bound.bodies_bytes_max),
             ("server.tls", self.tls.is_some() != bound.tls.is_some()),
         ];
         fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field).collect()
@@ -252,8 +266,8 @@ impl From<ConfigError> for SettingsError {
 }
 
 impl Settings {
-    /// Checks everything, and that every route which is named is one that there is. Returns what there is to call: each
-    /// target, and its price, where that is known.
+    /// Checks everything, also that certificate and key can be read, and that every route which is named is one that there
+    /// is. Returns what there is to call: each target, and its price, where that is known.
     ///
     /// # Errors
     /// The error names the field.
@@ -261,10 +275,10 @@ impl Settings {
         self.server.check()?;
         self.server.tls.as_ref().map(acceptor).transpose()?;
         let targets = self.runtime.targets()?;
+        let names: HashSet<String> = targets.iter().map(|(target, _)| target.to_string()).collect();
         let is_known = |name: &str| {
             let Config { routes, aliases, .. } = &self.runtime;
-            let is_target = || targets.iter().any(|(target, _)| target.to_string() == name);
-            routes.contains_key(name) || aliases.contains_key(name) || is_target()
+            routes.contains_key(name) || aliases.contains_key(name) || names.contains(name)
         };
         let default = self.server.default_route.iter().map(|route| ("server.default_route".to_owned(), route));
         let keys = self.server.keys.iter().enumerate();

@@ -43,6 +43,8 @@ const BAD: &[(&str, Edit)] = &[
     ("providers.a.base_url", |config| a(config).base_url = Some("ftp://host/v1".into())),
     ("providers.a.base_url", |config| a(config).base_url = Some("https://host/v1?key=1".into())),
     ("providers.a.base_url", |config| a(config).base_url = Some("https://user:secret@host/v1".into())),
+    ("providers.a.base_url", |config| a(config).base_url = Some("https://host:65536/v1".into())),
+    ("providers.a.base_url", |config| a(config).base_url = Some("https://[::1]:0/v1".into())),
     ("providers.a.base_url", |config| a(config).base_url = None),
     ("providers.a.preset", |config| a(config).preset = Some("openia".into())),
     ("providers.a.keys", |config| { let a = a(config); (a.custom, a.base_url, a.preset) = (None, None, Some("groq".into())); }),
@@ -81,6 +83,11 @@ const BAD: &[(&str, Edit)] = &[
     ("providers.a.health.failure_rate_prior_mass", |config| a(config).health.failure_rate_prior_mass = f64::NAN),
     ("providers.a.breaker.cooldown_base", |config| a(config).breaker.cooldown_base = Duration::ZERO),
     ("providers.a.breaker.cooldown_max", |config| a(config).breaker.cooldown_max = Duration::from_secs(1)),
+    ("providers.a.breaker.retry_after_max", |config| a(config).breaker.retry_after_max = Duration::MAX),
+    ("providers.a.breaker.ramp_step_min", |config| a(config).breaker.ramp_step_min = Duration::MAX),
+    ("providers.a.transport.connect_timeout", |config| a(config).transport.connect_timeout = Duration::ZERO),
+    ("providers.a.transport.connect_timeout", |config| a(config).transport.connect_timeout = Duration::MAX),
+    ("providers.a.transport.idle_timeout", |config| a(config).transport.idle_timeout = Duration::MAX),
     ("providers.a.models.m.first_token", |config| m(config).first_token = Some(Duration::ZERO)),
     ("providers.a.models.m.first_token", |config| m(config).first_token = Some(Duration::MAX)),
     ("providers.a.models.m.stall", |config| m(config).stall = Some(Duration::ZERO)),
@@ -100,6 +107,7 @@ const BAD: &[(&str, Edit)] = &[
     ("routes.smart.targets", |config| smart(config).targets[0].weight = f64::NAN),
     ("routes.smart.options.price_max", |config| smart(config).options.price_max = Some(0.0)),
     ("routes.smart.options.slo_ttft_p95", |config| smart(config).options.slo_ttft_p95 = Some(Duration::ZERO)),
+    ("routes.smart.options.slo_ttft_p95", |config| smart(config).options.slo_ttft_p95 = Some(Duration::MAX)),
     ("routes.smart.options.second_value", |config| smart(config).options.second_value.batch = -1.0),
     ("routes.smart.options.strategy.threshold.error_rate", |config| {
         smart(config).options.strategy = Strategy::Threshold { error_rate: 0.0, ttft: S, percentile: Percentile::P95 };
@@ -109,6 +117,7 @@ const BAD: &[(&str, Edit)] = &[
         smart(config).options.strategy = Strategy::Threshold { error_rate: 0.1, ttft, percentile: Percentile::P95 };
     }),
     ("failover.attempts_max", |config| config.failover.attempts_max = 0),
+    ("failover.wait_max", |config| config.failover.wait_max = Duration::MAX),
     ("failover.deadline", |config| config.failover.deadline = Duration::ZERO),
     ("failover.deadline", |config| config.failover.deadline = Duration::MAX),
     ("routes.smart.failover.attempts_max", |config| {
@@ -116,6 +125,8 @@ const BAD: &[(&str, Edit)] = &[
         smart(config).failover = Some(failover);
     }),
     ("restart.within", |config| config.restart.within = Duration::ZERO),
+    ("restart.backoff_min", |config| config.restart.backoff_min = Duration::MAX),
+    ("restart.backoff_max", |config| config.restart.backoff_max = Duration::MAX),
     ("restart.rest", |config| config.restart.rest = Duration::ZERO),
     ("restart.rest", |config| config.restart.rest = Duration::MAX),
     ("calls_max", |config| config.calls_max = 0),

@@ -1,6 +1,7 @@
 //! Where the configuration comes from: a file, or the keys in the environment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use standin::config::{KeyConfig, MemberConfig, presets};
@@ -31,10 +32,27 @@ pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
     }
 }
 
+/// The longest configuration: ten thousand providers take a few megabytes.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
 /// Reads a file.
 pub fn read(file: &Path) -> Result<Settings, String> {
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    Settings::parse(&text, variable).map_err(|error| format!("{}: {error}", file.display()))
+    let problem = |problem: &dyn std::fmt::Display| format!("{}: {problem}", file.display());
+    let text = text(file).map_err(|error| problem(&error))?;
+    Settings::parse(&text, variable).map_err(|error| problem(&error))
+}
+
+/// Returns a file's text. Whoever opens a pipe waits for its writer, and a device has no end.
+fn text(file: &Path) -> std::io::Result<String> {
+    if !std::fs::metadata(file)?.is_file() {
+        return Err(std::io::Error::other("is no file: a folder, a pipe or a device is not read"));
+    }
+    let mut text = String::new();
+    std::fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(std::io::Error::other(format!("is longer than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(text)
 }
 
 fn variable(name: &str) -> Option<String> {

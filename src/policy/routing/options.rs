@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::super::snapshot::Latency;
 use crate::words::{ConfigError, Priority, Rule};
 
+/// The longest time to a first token that can be asked for.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How a route chooses among its targets.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -51,8 +54,8 @@ impl RouteOptions {
         let positive = |number: f64| number.is_finite() && number > 0.0;
         let not_negative = |number: f64| number.is_finite() && number >= 0.0;
         let SecondValue { batch, default, interactive } = self.second_value;
-        if self.slo_ttft_p95.is_some_and(|slo| slo.is_zero()) {
-            return Err(ConfigError::new("slo_ttft_p95", "must be longer than 0 s"));
+        if self.slo_ttft_p95.is_some_and(|slo| slo.is_zero() || slo > DAY) {
+            return Err(ConfigError::new("slo_ttft_p95", "must be longer than 0 s and at most a day"));
         }
         if self.price_max.is_some_and(|most| !positive(most)) {
             return Err(ConfigError::new("price_max", "must be a number of dollars above 0"));
@@ -64,8 +67,8 @@ impl RouteOptions {
             if !(positive(error_rate) && error_rate <= 1.0) {
                 return Err(ConfigError::new("strategy.threshold.error_rate", "must be above 0 and at most 1"));
             }
-            if ttft.is_zero() {
-                return Err(ConfigError::new("strategy.threshold.ttft", "must be longer than 0 s"));
+            if ttft.is_zero() || ttft > DAY {
+                return Err(ConfigError::new("strategy.threshold.ttft", "must be longer than 0 s and at most a day"));
             }
         }
         Ok(())

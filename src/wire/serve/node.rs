@@ -6,8 +6,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
 use super::BadRequest;
@@ -22,7 +23,16 @@ pub(super) enum Node<'a> {
     Text(Cow<'a, str>),
     List(Vec<Self>),
     Object(Object<'a>),
+    /// A field of a body that has more values than are read: whoever asks for it is told so, and all others pass it by.
+    Dense,
 }
+
+/// So many values of a body are read, whatever its length: a million tokens of JSON have fewer.
+const VALUES_MAX: usize = 512 * 1024;
+/// A value more is read for each so many bytes of a body: what is made of them then takes less than the body itself.
+const BYTES_A_VALUE: usize = 256;
+/// What is said of a field that has more.
+const DENSE: &str = "has more values than are read here";
 
 /// An object's fields in their order. One that is null counts as none.
 #[derive(Debug, Default)]
@@ -33,7 +43,14 @@ pub(super) type Read<T> = Result<T, BadRequest>;
 impl<'a> Object<'a> {
     /// Reads a body.
     pub(super) fn parse(body: &'a [u8]) -> Read<Self> {
-        match serde_json::from_slice(body) {
+        let values_max = VALUES_MAX + body.len() / BYTES_A_VALUE;
+        let read = if begun(body) < values_max || values(body) < values_max {
+            serde_json::from_slice(body)
+        } else {
+            let mut json = serde_json::Deserializer::from_slice(body);
+            Fields(values_max).deserialize(&mut json).and_then(|node| json.end().map(|()| node))
+        };
+        match read {
             Ok(Node::Object(object)) => Ok(object),
             Ok(_) => Err(BadRequest::new("", "the body must be a JSON object")),
             Err(problem) => Err(BadRequest::new("", format!("the body is no JSON: {problem}"))),
@@ -182,7 +199,7 @@ impl<'a> Object<'a> {
 
     /// Returns it without the fields that are null, as clients fill in what was not there.
     pub(super) fn without_nulls(mut self) -> Self {
-        self.0.retain(|(_, node)| !matches!(node, Node::Null));
+        self.0.retain(|(_, node)| !matches!(node, Node::Null | Node::Dense));
         self
     }
 
@@ -243,6 +260,7 @@ impl<'a> Node<'a> {
     pub(super) fn list(self, key: &str) -> Read<Vec<Self>> {
         match self {
             Self::List(list) => Ok(list),
+            Self::Dense => Err(BadRequest::new(key, DENSE)),
             _ => Err(BadRequest::new(key, "must be an array")),
         }
     }
@@ -251,6 +269,7 @@ impl<'a> Node<'a> {
     pub(super) fn object(self, key: &str) -> Read<Object<'a>> {
         match self {
             Self::Object(object) => Ok(object),
+            Self::Dense => Err(BadRequest::new(key, DENSE)),
             _ => Err(BadRequest::new(key, "must be an object")),
         }
     }
@@ -258,7 +277,7 @@ impl<'a> Node<'a> {
     /// Returns it as a value that owns itself.
     pub(super) fn value(self) -> Value {
         match self {
-            Self::Null => Value::Null,
+            Self::Null | Self::Dense => Value::Null,
             Self::Bool(flag) => Value::Bool(flag),
             Self::Number(number) => Value::Number(number),
             Self::Text(text) => Value::String(text.into_owned()),
@@ -281,7 +300,7 @@ fn whole(number: f64) -> Option<u64> {
 impl Serialize for Node<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Null => serializer.serialize_unit(),
+            Self::Null | Self::Dense => serializer.serialize_unit(),
             Self::Bool(flag) => serializer.serialize_bool(*flag),
             Self::Number(number) => number.serialize(serializer),
             Self::Text(text) => serializer.serialize_str(text),
@@ -304,6 +323,65 @@ impl Serialize for Object<'_> {
 impl<'de: 'a, 'a> Deserialize<'de> for Node<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+/// Returns how many values may begin in a text, be it JSON or not: each stands behind one of these.
+fn begun(text: &[u8]) -> usize {
+    text.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
+}
+
+/// Returns how many values a JSON text has, but for empty lists and objects, which count for two.
+fn values(json: &[u8]) -> usize {
+    let (mut count, mut rest) = (1, json);
+    while let Some(quote) = memchr::memchr(b'"', rest) {
+        count += begun(&rest[..quote]);
+        rest = &rest[quote + 1..];
+        while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+            let escapes = rest[at] == b'\\';
+            rest = rest.get(at + 1 + usize::from(escapes)..).unwrap_or_default();
+            if !escapes {
+                break;
+            }
+        }
+    }
+    count + begun(rest)
+}
+
+/// Reads an object's fields one by one, each as long as there are values left to be read; the others are passed over.
+struct Fields(usize);
+
+impl<'de> DeserializeSeed<'de> for Fields {
+    type Value = Node<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node<'de>, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Fields {
+    type Value = Node<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Node<'de>, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(key) = map.next_key::<Node<'de>>()? {
+            let Node::Text(key) = key else { return Err(A::Error::custom("a key that is no string")) };
+            let raw: &RawValue = map.next_value()?;
+            self.0 = self.0.checked_sub(1).ok_or_else(|| A::Error::custom("more fields than are read here"))?;
+            let node = match self.0.checked_sub(values(raw.get().as_bytes())) {
+                None => Node::Dense,
+                Some(left) => {
+                    self.0 = left;
+                    serde_json::from_str(raw.get()).map_err(A::Error::custom)?
+                }
+            };
+            fields.push((key, node));
+        }
+        Ok(Node::Object(Object(fields)))
     }
 }
 

@@ -12,6 +12,8 @@ use crate::words::{Error, FailureClass};
 
 /// When to come back where nobody said: the shortest time that a header can say.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
+/// The longest time that a caller is told to wait, whatever a provider said: by then somebody else may answer.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Why a request gets no answer.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +38,8 @@ pub enum Refused<'a> {
     TooLong(usize),
     /// The caller asked too often; when to come back.
     TooMany(Duration),
+    /// There is no room for another body now.
+    Full,
 }
 
 /// An answer that is none, to be sent before any content.
@@ -61,6 +65,11 @@ pub fn refuse(face: Face, refused: Refused<'_>) -> Refusal {
         Refused::WrongMethod(what) => Fault::new(Kind::WrongMethod, what.to_owned()),
         Refused::Encoded(what) => Fault::new(Kind::Encoded, what.to_owned()),
         Refused::TooLong(bytes_max) => Fault::new(Kind::TooLarge, format!("the body is longer than {bytes_max} bytes")),
+        Refused::Full => Fault {
+            retry_after: Some(RETRY_AFTER_MIN),
+            is_final: false,
+            ..Fault::new(Kind::Unavailable, "there is no room for another body now; ask again".to_owned())
+        },
         Refused::TooMany(wait) => Fault {
             retry_after: Some(wait),
             is_final: false,
@@ -70,14 +79,19 @@ pub fn refuse(face: Face, refused: Refused<'_>) -> Refusal {
     let mut headers = HeaderMap::with_capacity(3);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(wait) = fault.retry_after {
-        let seconds = wait.max(RETRY_AFTER_MIN).as_millis().div_ceil(1000);
-        headers.insert(RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds(wait)));
     }
     if fault.is_final {
         // The SDKs of two vendors obey it; what can be tried again has been.
         headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
     }
     Refusal { status: fault.kind.status(face), headers, body: fault.body(face).to_string().into_bytes() }
+}
+
+/// Returns a time to wait in whole seconds, as it goes out.
+fn seconds(wait: Duration) -> u64 {
+    let wait = wait.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX);
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// What went wrong, as far as all dialects tell it apart.
@@ -180,7 +194,7 @@ impl Fault {
                 let code = self.kind.status(face).as_u16();
                 let mut error = json!({"code": code, "message": self.said(face), "status": self.kind.gemini()});
                 if let Some(wait) = self.retry_after {
-                    let delay = format!("{}s", wait.max(RETRY_AFTER_MIN).as_millis().div_ceil(1000));
+                    let delay = format!("{}s", seconds(wait));
                     error["details"] = json!([
                         {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay},
                     ]);

@@ -51,6 +51,13 @@ impl Served {
         self.child.stderr.take().expect("its errors")
     }
 
+    /// Returns the most bytes of memory that it ever had.
+    pub fn peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+        peak.and_then(|peak| peak.trim().parse::<u64>().ok()).expect("a number") * 1024
+    }
+
     /// Sends it a signal by its name.
     pub fn signal(&self, name: &str) {
         let told = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use standin::sidecar::{Hash, Settings};
 
@@ -55,6 +56,102 @@ fn a_file_that_is_not_right_is_refused_by_its_field_and_with_a_remedy() {
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.starts_with("standin: given.toml: ") || said.starts_with("standin: routes"), "{said}");
         assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
+fn what_is_no_file_or_has_no_end_is_no_configuration() {
+    let (_, folder) = program("no-file");
+    let pipe = folder.join("pipe");
+    let _ = fs::remove_file(&pipe);
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let endless = fs::File::create(folder.join("endless")).expect("a file");
+    endless.set_len(1 << 40).expect("a file with a hole");
+    for (file, expected) in [
+        ("pipe", "is no file"),
+        ("/dev/zero", "is no file"),
+        ("/dev/stdin", "is no file"),
+        (".", "is no file"),
+        ("endless", "is longer than"),
+        ("nowhere", "No such file"),
+    ] {
+        for command in ["check", "serve"] {
+            let output = program("no-file").0.args([command, "--config", file]).stdin(Stdio::piped()).output();
+            let output = output.expect("it runs");
+            assert_eq!(output.status.code(), Some(2), "{output:?}");
+            assert!(errors(&output).contains(expected), "{file}: {output:?}");
+        }
+    }
+}
+
+#[test]
+fn times_ports_and_certificates_are_checked_before_anything_runs() {
+    let with = |line: &str| GOOD.replace("[server]", &format!("[server]\n{line}"));
+    let provider = |line: &str| GOOD.replace("models.m = {}", &format!("models.m = {{}}\n{line}"));
+    for (text, field) in [
+        (with("head_timeout = \"10000000000years\""), "server.head_timeout"),
+        (with("body_timeout = \"400days\""), "server.body_timeout"),
+        (with("write_timeout = \"9999999999years\""), "server.write_timeout"),
+        (with("keep_alive = \"9999999999years\""), "server.keep_alive"),
+        (with("drain = \"9999999999years\""), "server.drain"),
+        (with("bodies_bytes_max = 1"), "server.bodies_bytes_max"),
+        (with("tls = { certificate = \"nowhere.pem\", key = \"nowhere.pem\" }"), "server.tls.certificate"),
+        (GOOD.replace("127.0.0.1:0", "127.0.0.1:99999"), "server.listen"),
+        (GOOD.replace("\"127.0.0.1:0\"", "\"127.0.0.1:80\"\nadmin = \"127.0.0.1:80\""), "server.admin"),
+        (GOOD.replace("127.0.0.1:1/", "127.0.0.1:99999/"), "providers.a.base_url"),
+        (GOOD.replace("127.0.0.1:1/", "127.0.0.1:0/"), "providers.a.base_url"),
+        (GOOD.replace("127.0.0.1:1/", "127.0.0.1:/"), "providers.a.base_url"),
+        (provider("transport.connect_timeout = \"9999999999years\""), "providers.a.transport.connect_timeout"),
+        (provider("transport.idle_timeout = \"9999999999years\""), "providers.a.transport.idle_timeout"),
+        (provider("breaker.retry_after_max = \"9999999999years\""), "providers.a.breaker.retry_after_max"),
+        (provider("breaker.ramp_step_min = \"9999999999years\""), "providers.a.breaker.ramp_step_min"),
+        (format!("failover.wait_max = \"9999999999years\"{GOOD}"), "failover.wait_max"),
+        (format!("restart.backoff_max = \"9999999999years\"{GOOD}"), "restart.backoff_max"),
+        (format!("consumer_stall_max = \"9999999999years\"{GOOD}"), "consumer_stall_max"),
+        (format!("{GOOD}options.slo_ttft_p95 = \"9999999999years\""), "routes.smart.options.slo_ttft_p95"),
+    ] {
+        let output = check("numbers", &text, &[("A_KEY", "sk-1")]);
+        let said = errors(&output);
+        assert_eq!(output.status.code(), Some(2), "{field}: {output:?}");
+        assert!(said.contains(&format!("{field}: ")), "{field}: {said}");
+    }
+}
+
+#[test]
+fn ten_thousand_of_anything_are_checked_within_seconds() {
+    let count = 10_000;
+    let provider = |at| format!("[providers.p{at}]\nbase_url = \"http://x/v1\"\nkeys = [\"k\"]\nmodels.m = {{}}\n");
+    let route = |at| format!("[routes.r{at}]\ntargets = [\"p0/m\"]\n");
+    let (first, smart) = (provider(0), "[routes.smart]\ntargets = [\"p0/m\"]\n");
+    let providers: String = (0..count).map(provider).collect();
+    let many = |line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let all: Vec<String> = (0..count).map(|at| format!("\"p{at}/m\"")).collect();
+    for (what, text) in [
+        ("providers", format!("{providers}{smart}")),
+        ("targets of a route", format!("{providers}[routes.smart]\ntargets = [{}]\n", all.join(","))),
+        ("routes", format!("{first}{}", many(&route))),
+        ("aliases", format!("{first}{smart}[aliases]\n{}", many(&|at| format!("a{at} = \"smart\"\n")))),
+        ("aliases of aliases", {
+            let next =
+                |at: usize| format!("a{at} = \"{}\"\n", if at == 0 { "smart".into() } else { format!("a{}", at - 1) });
+            format!("{first}{smart}[aliases]\n{}", many(&next))
+        }),
+        ("models", format!("{first}{}{smart}", many(&|at| format!("models.m{at} = {{}}\n")))),
+        (
+            "keys",
+            format!(
+                "{first}{smart}{}",
+                many(&|at| {
+                    format!("[[server.keys]]\nname = \"k{at}\"\nsha256 = \"{at:064x}\"\nroutes = [\"smart\"]\n")
+                })
+            ),
+        ),
+    ] {
+        let begun = Instant::now();
+        let output = check("many", &text, &[]);
+        assert!(output.status.success(), "{what}: {}", errors(&output));
+        // An optimised build takes a third of a second; what grew with the square took half a minute and more.
+        assert!(begun.elapsed() < Duration::from_secs(15), "{what}: {:?}", begun.elapsed());
     }
 }
 

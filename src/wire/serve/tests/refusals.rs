@@ -243,3 +243,16 @@ fn models_are_listed_in_every_dialect() {
     let counts = FACES.map(|face| String::from_utf8(count_tokens(face, 9)).expect("text"));
     assert!(counts.iter().all(|count| count.contains(":9")), "{counts:?}");
 }
+
+#[test]
+fn no_caller_is_told_to_wait_longer_than_an_hour() {
+    for wait in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(31 * 24 * 60 * 60)] {
+        let error = Error::Exhausted { attempts: tried(FailureClass::RateLimited), retry_after: Some(wait) };
+        for refused in [Refused::TooMany(wait), Refused::Call(&error)] {
+            let refusal = refuse(Face::Gemini, refused);
+            assert_eq!(refusal.headers["retry-after"], "3600");
+            let body = String::from_utf8(refusal.body).expect("a text");
+            assert!(body.contains(r#""retryDelay":"3600s""#), "{body}");
+        }
+    }
+}

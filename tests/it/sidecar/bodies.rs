@@ -1,0 +1,122 @@
+//! Bodies: how long, how many at once, and what they may cost.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use standin::drill::Drill;
+use standin::testing::{Fault, Script};
+
+use super::child::{Served, program};
+use super::http::{self, Caller, Exchange};
+use super::{stage, stage_with};
+
+/// A request's body with a field of so many zeros, a comma between each.
+fn zeros(field: &str, count: usize) -> String {
+    let zeros = vec!["0"; count].join(",");
+    match field {
+        "messages" => format!(r#"{{"model":"smart","messages":[{zeros}]}}"#),
+        _ => format!(r#"{{"{field}":[{zeros}],"model":"smart","messages":[{{"role":"user","content":"one two"}}]}}"#),
+    }
+}
+
+/// More values than are read of a body of their length.
+const MANY: usize = 600_000;
+
+#[tokio::test]
+async fn a_body_that_says_it_is_too_long_is_refused_before_it_is_sent() {
+    let stage = stage_with(1, Script::default(), |settings| settings.server.body_bytes_max = 1_000).await;
+    for expect in ["", "expect: 100-continue\r\n"] {
+        let mut exchange = Exchange::connect(stage.sidecar.address()).await;
+        let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 1001\r\n";
+        exchange.send(&format!("{head}{expect}\r\n")).await;
+        let refused = exchange.end().await;
+        assert_eq!(refused.status, 413, "{refused:?}");
+    }
+    let mut exchange = Exchange::connect(stage.sidecar.address()).await;
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\nexpect: 100-continue\r\n\r\n";
+    exchange.send(head).await;
+    exchange.until(|seen| seen.starts_with("HTTP/1.1 100 Continue\r\n\r\n")).await;
+}
+
+#[tokio::test]
+async fn a_field_with_too_many_values_is_passed_by_and_named_where_it_is_needed() {
+    let stage = stage(1).await;
+    let ask = async |body: &str| {
+        let asked = Exchange::begin(stage.sidecar.address(), "POST", "/v1/chat/completions", &[], body);
+        asked.await.end().await
+    };
+    let answer = ask(&zeros("unknown", MANY)).await;
+    // It goes on as it came; the provider is a strict one.
+    assert!(Caller::Chat.message(&answer.json()).contains("Unknown parameter: 'unknown'"), "{answer:?}");
+    let refused = ask(&zeros("messages", MANY)).await;
+    assert_eq!(refused.status, 400);
+    assert_eq!(Caller::Chat.message(&refused.json()), "messages: has more values than are read here");
+    let many: Vec<String> = (0..MANY).map(|at| format!(r#""{at}":0,"#)).collect();
+    assert_eq!(ask(&format!("{{{}{}", many.concat(), &zeros("unknown", 1)[1..])).await.status, 400);
+    // Commas in a text are no values.
+    let text = "a,b,".repeat(MANY);
+    let said = ask(&format!(r#"{{"model":"smart","messages":[{{"role":"user","content":"{text}"}}]}}"#)).await;
+    assert!(!said.body.contains("more values"), "{said:?}");
+}
+
+#[tokio::test]
+async fn bodies_share_their_room_and_who_waits_in_vain_is_told_to_come_back() {
+    let stage = stage_with(1, Script::default(), |settings| {
+        settings.server.body_bytes_max = 128 * 1024;
+        settings.server.bodies_bytes_max = 128 * 1024;
+    })
+    .await;
+    let to = stage.sidecar.address();
+    let long = "x".repeat(100_000);
+    stage.drills[0].handle().next(1, Fault::Hang);
+    let first = http::begin(to, Caller::Chat, "smart", &long, false, &[]).await;
+    stage.until(0, |counts| counts.in_flight == 1).await;
+    let begun = Instant::now();
+    let (second, ()) = tokio::join!(http::ask(to, Caller::Anthropic, "smart", &long, false), async {
+        // Whoever asks for less than all of it waits as well, behind the one before it.
+        assert_eq!(http::get(to, "/live").await.status, 200);
+    });
+    assert_eq!((second.status, second.header("retry-after")), (529, Some("1")), "{second:?}");
+    assert!(begun.elapsed() > Duration::from_secs(9), "it did not wait");
+    drop(first);
+    let third = http::ask(to, Caller::Chat, "smart", &long, false).await;
+    assert_eq!(third.status, 200, "the room is free again");
+}
+
+#[tokio::test]
+async fn a_body_of_nothing_but_values_costs_little_more_than_its_bytes() {
+    let drill = Drill::start(Script::default()).await.expect("a drill");
+    let (_, folder) = program("memory");
+    let text = format!(
+        "[providers.a]\nbase_url = \"http://{}/v1\"\nkeys = [\"sk-1\"]\nmodels.m = {{}}\n[routes.smart]\ntargets = [\"a/m\"]\n",
+        drill.address()
+    );
+    fs::write(folder.join("given.toml"), text).expect("a file");
+    let served = Served::start("memory", &["--config", "given.toml"], |_| {});
+    let warm = http::ask(served.address, Caller::Chat, "smart", "one two", false).await;
+    assert_eq!(warm.status, 200);
+    let before = served.peak();
+    let body = zeros("unknown", 15 << 20);
+    let (answer, live) = tokio::join!(
+        async {
+            let asked = Exchange::begin(served.address, "POST", "/v1/chat/completions", &[], &body);
+            asked.await.end().await
+        },
+        async {
+            let begun = Instant::now();
+            let mut slowest = Duration::ZERO;
+            while begun.elapsed() < Duration::from_secs(2) {
+                let asked = Instant::now();
+                assert_eq!(http::get(served.address, "/live").await.status, 200);
+                slowest = slowest.max(asked.elapsed());
+            }
+            slowest
+        }
+    );
+    // The provider is a strict one: it went on as it came.
+    assert!(Caller::Chat.message(&answer.json()).contains("Unknown parameter: 'unknown'"), "{answer:?}");
+    // Its bytes, and once more where they are changed to go on.
+    let (cost, length) = (served.peak() - before, body.len() as u64);
+    assert!(cost < length * 5 / 2, "{length} bytes cost {cost}");
+    assert!(live < Duration::from_secs(2), "/live took {live:?}");
+}
