@@ -40,7 +40,7 @@ use service::{Current, Door, State};
 
 pub use access::{ClientKey, Hash};
 pub use log::{Log, printable};
-pub use settings::{ServerConfig, Settings, SettingsError, Streams, TlsConfig};
+pub use settings::{ModelNames, ServerConfig, Settings, SettingsError, Streams, TlsConfig};
 
 /// How long connections may take to close once their last answer is out.
 const CLOSE_MAX: Duration = Duration::from_secs(2);

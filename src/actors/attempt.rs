@@ -48,6 +48,8 @@ pub(super) struct Job {
     pub(super) first_token_max: Duration,
     /// Whether nothing of the answer may be handed on before it is whole.
     pub(super) buffered: bool,
+    /// Whether the proofs of an answer that goes on as it came must say whose they are.
+    pub(super) signed: bool,
     pub(super) pieces: mpsc::Sender<Piece>,
     pub(super) account: Account,
     /// What follows the answer's terminal marker.
@@ -240,7 +242,7 @@ impl Job {
     ) -> Result<Ending, End> {
         let spec = &self.account.target.provider.spec;
         let streaming = wire::is_event_stream(&response.headers);
-        let verbatim = self.work.verbatim(spec, self.buffered);
+        let verbatim = self.work.verbatim(spec, self.buffered, self.signed);
         let mut decoder = Decoder::new(spec.dialect, streaming).issuer(&spec.name).verbatim(verbatim);
         let read = self.read(&mut decoder, response.body, watchdog).await;
         self.account.drift = decoder.take_drift();
@@ -259,6 +261,9 @@ impl Job {
             && !(ending.beyond && ending.verbatim.is_some())
         {
             return Err(Failure::new(FailureClass::Unusable, "no tool was called, and one was required").into());
+        }
+        if ending.beyond && ending.verbatim.is_none() {
+            self.account.notes.push(Note::Dropped("answer"));
         }
         if ending.verbatim.is_some() {
             ending.parts.retain(|part| part.as_tool_call().is_some());
@@ -293,12 +298,16 @@ impl Job {
     /// Reads an answer's body to its end, and hands on what it says.
     async fn read(&mut self, decoder: &mut Decoder, mut body: Body, watchdog: &mut Watchdog) -> Result<(), End> {
         let mut pieces = Vec::new();
-        while let Some(chunk) = watchdog.guard(body.next(), &self.account.permit).await? {
+        loop {
+            let chunk = watchdog.guard(body.next(), &self.account.permit).await?.transpose();
             let chunk = chunk.map_err(|error| Failure::new(FailureClass::Cut, error.to_string()))?;
             let crash = CrashHook::take(&self.account.shared.crash.attempts);
             assert!(!crash, "panic in a codec asked for by the crash hook");
             // Pieces that come in one chunk with a failure are dropped: the call need not commit to a lost answer.
-            let progress = decoder.push(&chunk, &mut pieces)?;
+            let progress = match &chunk {
+                Some(chunk) => decoder.push(chunk, &mut pieces)?,
+                None => decoder.end(&mut pieces)?,
+            };
             self.account.content_bytes = decoder.content_bytes();
             if progress.content {
                 self.account.content(watchdog, now());
@@ -308,10 +317,12 @@ impl Job {
             }
             if progress.done {
                 self.rest = Some(body);
-                break;
+                return Ok(());
+            }
+            if chunk.is_none() {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Hands a piece on; waits for a slow reader, for which the provider is not to blame.

@@ -487,11 +487,13 @@ impl Driver {
             drift: Vec::new(),
         };
         let work = self.asked.work.clone();
+        let signed = self.table.has_several_makers(&self.route, account.target.provider.spec.dialect);
         let job = AttemptJob {
             work,
             resend: this.resend,
             first_token_max: this.first_token_max,
             buffered: self.machine.is_buffered(),
+            signed,
             pieces,
             account,
             rest: None,

@@ -19,7 +19,7 @@ use crate::policy::snapshot::Disabled;
 use crate::policy::tokens::{Measure, Prompt, PromptSize, Vocabulary, Weights};
 use crate::policy::trim::{Cut, OverWindow, budget, fits};
 use crate::transport::{Http, Transport, TransportOptions};
-use crate::wire::{Model, Quirks};
+use crate::wire::{self, Model, Quirks};
 use crate::words::{
     Capabilities, ChatRequest, Date, Demand, Demanded, Dialect, Error, FailureClass, Message, ModelClass, ModelKind,
     Price, ResponseFormat, TargetId, UserPart,
@@ -334,6 +334,13 @@ impl Table {
             let problem = format!("no target `{id}`; there are: {}", known.join(", "));
             Error::Invalid { field: "target".into(), problem }
         })
+    }
+
+    /// Tells whether a route has models of several makers that speak a dialect, of which each takes its own proofs alone.
+    pub(super) fn has_several_makers(&self, route: &Route, dialect: Dialect) -> bool {
+        let targets = route.members.iter().map(|member| &self.targets[member.target]);
+        let speak = targets.filter(|target| target.provider.spec.dialect == dialect);
+        wire::has_several_makers(dialect, speak.map(|target| &*target.id().model))
     }
 
     /// Returns the set of some labels. One that no target carries is carried by none.

@@ -15,7 +15,7 @@ use super::intake::Place;
 use super::record::Record;
 use super::refusals::Reason;
 use super::service::{Current, State, bytes};
-use super::settings::Streams;
+use super::settings::{ModelNames, Streams};
 use super::wishes::Wishes;
 use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Refusal, Refused, Writer};
 use crate::words::{
@@ -38,8 +38,12 @@ pub(super) async fn answer(
     asked: Asked,
     place: Place,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let Asked { mut request, stream, form, .. } = asked;
+    let Asked { mut request, stream, mut form, .. } = asked;
     let face = form.face();
+    if current.server.model == ModelNames::Asked {
+        request.model_as = Some(form.model().to_owned());
+        form.name_as_asked();
+    }
     lead(state, current, head, client, face, &mut request.route)?;
     let wishes = Wishes::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;

@@ -67,6 +67,8 @@ pub struct ServerConfig {
     pub default_route: Option<String>,
     /// How streams are delivered. As they come, unless a request's header says otherwise.
     pub streams: Streams,
+    /// How answers name their model. As the provider that answers does, unless it is to be as it was asked for.
+    pub model: ModelNames,
     /// How long calls in flight may take to end when the sidecar stops. 30 s.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
@@ -90,9 +92,20 @@ impl Default for ServerConfig {
             keep_alive: Duration::from_secs(10),
             default_route: None,
             streams: Streams::Live,
+            model: ModelNames::Provider,
             drain: Duration::from_secs(30),
         }
     }
+}
+
+/// How answers name their model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelNames {
+    /// As their provider does.
+    Provider,
+    /// As their caller does: a route's name, most often.
+    Asked,
 }
 
 /// How streams are delivered.

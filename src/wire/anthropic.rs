@@ -13,6 +13,7 @@ mod schema;
 mod shape;
 mod turns;
 
+pub(super) use models::maker;
 pub(super) use reply::{read_event, read_whole};
 pub(super) use request::encode;
 

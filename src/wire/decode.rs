@@ -108,7 +108,7 @@ impl Decoder {
                     if let (SseItem::Event { name, data, end }, false) = (item, draft.done) {
                         content |= read_event(dialect, draft, name, data, out)?;
                         if let Some(relay) = relay {
-                            relay.event(chunk, name, end, draft, out);
+                            relay.event(chunk, (name, data, end), draft, out);
                         }
                     }
                     Ok::<_, Failure>(())
@@ -136,7 +136,7 @@ impl Decoder {
                     draft.done |= dialect != Dialect::Ollama;
                     if draft.done {
                         if let Some(relay) = &mut self.relay {
-                            relay.whole(std::mem::take(body), std::mem::take(&mut draft.turn));
+                            relay.whole(std::mem::take(body), draft);
                         }
                         return Ok(Progress { alive, content, done: true });
                     }
@@ -146,6 +146,22 @@ impl Decoder {
             }
         }
         Ok(Progress { alive, content, done: draft.done })
+    }
+
+    /// Takes the event that the body ended in, if all of it came but its blank line. What is less is left to
+    /// [`finish`](Self::finish) to judge.
+    ///
+    /// # Errors
+    ///
+    /// What the provider reports in it, classified.
+    pub fn end(&mut self, out: &mut Vec<Piece>) -> Result<Progress, Failure> {
+        if !matches!(&self.framing, Framing::Events(parser) if parser.is_mid_event()) {
+            return Ok(Progress { done: self.draft.done, ..Progress::default() });
+        }
+        match self.push(b"\n\n", out) {
+            Err(failure) if failure.class == FailureClass::Cut => Ok(Progress::default()),
+            progress => progress,
+        }
     }
 
     /// Returns what came so far that is not known here, each thing once, and forgets it.
@@ -197,8 +213,8 @@ impl Decoder {
         };
         let streams = matches!(self.framing, Framing::Events(_));
         self.relay.take_if(|relay| relay.how().stream != streams);
-        if let Some(how) = self.relay.as_ref().map(Relay::how) {
-            (self.draft.verbatim, self.draft.forgets) = (true, !how.judged);
+        if let Some(relay) = &self.relay {
+            (self.draft.verbatim, self.draft.forgets) = (true, !relay.how().judged);
         }
         Ok(&chunk[start..])
     }

@@ -144,5 +144,15 @@ pub fn authorize(dialect: Dialect, quirks: &Quirks, key: &Secret, headers: &mut 
     }
 }
 
+/// Tells whether these models, which speak a dialect, take proofs of their own alone, and not of each other.
+pub fn has_several_makers<'a>(dialect: Dialect, models: impl Iterator<Item = &'a str>) -> bool {
+    if dialect != Dialect::AnthropicMessages {
+        return false;
+    }
+    let mut makers = models.map(anthropic::maker);
+    let first = makers.next();
+    makers.any(|maker| Some(maker) != first)
+}
+
 #[cfg(test)]
 mod tests;

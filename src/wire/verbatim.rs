@@ -5,13 +5,17 @@
 //! beginning of an answer that another replaces; and from the first call on that the caller is to act on they wait for the
 //! valid end. Nothing is written here but what an event must say otherwise, and the end that a provider left out.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
+use super::anthropic;
 use super::draft::{Draft, Turn};
+use super::edit::{Array, Edits, find, quoted};
 use crate::words::{Dialect, Piece};
 
 /// How an answer goes on as it came.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verbatim {
     /// Whether its caller waits for a stream, and else for a whole answer. One that comes in the other form is read into
     /// words.
@@ -22,6 +26,10 @@ pub struct Verbatim {
     pub usage: bool,
     /// Whether somebody looks at its text in the end.
     pub judged: bool,
+    /// How it names its model, if not as its provider does.
+    pub model: Option<String>,
+    /// Whether the signature of a thought must say whose it is: the next request may go to a model that cannot read it.
+    pub signed: bool,
 }
 
 /// What has come of an answer, and has not gone on.
@@ -50,12 +58,18 @@ impl Relay {
         Self { how, open, held, shows: false, waits: false, foreign_end: false, from: 0, at: 0 }
     }
 
-    pub(super) fn how(&self) -> Verbatim {
-        self.how
+    pub(super) fn how(&self) -> &Verbatim {
+        &self.how
     }
 
     /// Takes an event that was read and ends there in the chunk.
-    pub(super) fn event(&mut self, chunk: &[u8], name: &str, end: usize, draft: &mut Draft, out: &mut Vec<Piece>) {
+    pub(super) fn event(
+        &mut self,
+        chunk: &[u8],
+        (name, data, end): (&str, &str, usize),
+        draft: &mut Draft,
+        out: &mut Vec<Piece>,
+    ) {
         if draft.acts && !self.waits {
             self.take(chunk);
             self.release(out);
@@ -63,13 +77,16 @@ impl Relay {
         }
         self.shows |= draft.shows;
         let instead = match std::mem::take(&mut draft.turn) {
-            Turn::Pass => None,
+            Turn::Pass => self.edited(data, draft).map(|data| written(name, &data)),
             Turn::Usage => (!self.how.usage).then(String::new),
             Turn::Foreign => {
                 self.foreign_end = true;
                 Some(String::new())
             }
-            Turn::Instead(data) => Some(written(name, &data)),
+            Turn::Instead(data) => {
+                let edited = self.edited(&data, draft);
+                Some(written(name, edited.as_ref().unwrap_or(&data)))
+            }
         };
         if let Some(event) = instead {
             self.take(chunk);
@@ -89,11 +106,39 @@ impl Relay {
     }
 
     /// Takes a whole answer.
-    pub(super) fn whole(&mut self, body: Vec<u8>, turn: Turn) {
-        self.held = match turn {
+    pub(super) fn whole(&mut self, body: Vec<u8>, draft: &mut Draft) {
+        self.held = match std::mem::take(&mut draft.turn) {
             Turn::Instead(body) => body.into_bytes(),
             _ => body,
         };
+        let edited = str::from_utf8(&self.held).ok().and_then(|body| self.edited(body, draft));
+        if let Some(edited) = edited {
+            self.held = edited.into_bytes();
+        }
+    }
+
+    /// Returns an event's data, or a whole answer, with what it must say otherwise; `None` where that is nothing.
+    fn edited(&self, data: &str, draft: &Draft) -> Option<String> {
+        let mut edits = Edits::new(data);
+        if let Some(model) = &self.how.model {
+            let paths: [&[&str]; 4] = [&["model"], &["message", "model"], &["response", "model"], &["modelVersion"]];
+            let named = paths.into_iter().filter_map(|path| find(data, path));
+            named.for_each(|name| edits.replace(name, quoted(model)));
+        }
+        if self.how.signed
+            && let Some(maker) = draft.model().and_then(anthropic::maker)
+        {
+            let blocks = find(data, &["content"]).and_then(Array::of);
+            let blocks = blocks.iter().flat_map(Array::items).chain(find(data, &["delta"]));
+            let signatures = blocks.filter_map(|block| find(block, &["signature"]));
+            for signature in signatures.filter(|signature| signature.len() > 2) {
+                edits.replace(signature, format!("\"{maker}:{}", &signature[1..]));
+            }
+        }
+        match edits.finish() {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(edited) => Some(edited),
+        }
     }
 
     /// Returns what has not gone on when an answer ended well.

@@ -90,7 +90,7 @@ pub struct Finished {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Note {
-    /// Left out: the request's field or part.
+    /// Left out: the request's field or part, or of the `answer` what there are no words for.
     Dropped(&'static str),
     /// Sent in another form: the request's field or part.
     Converted(&'static str),

@@ -76,7 +76,7 @@ pub(super) fn traits(model: &str) -> Traits {
 }
 
 /// Returns what tells a Claude from another, whatever name it goes by: `sonnet-4.5` of `claude-sonnet-4-5-20250929`.
-pub(super) fn maker(model: &str) -> Option<String> {
+pub(in crate::wire) fn maker(model: &str) -> Option<String> {
     let (_, name) = model.split_once("claude")?;
     let (major, minor) = version(name)?;
     let mut words = name.split(|letter: char| !letter.is_ascii_alphanumeric());

@@ -116,6 +116,29 @@ fn a_body_that_ends_early_is_cut() {
 }
 
 #[test]
+fn a_last_event_needs_no_blank_line_if_it_is_whole() {
+    let whole = |body: &str| {
+        let (mut decoder, mut pieces) = (decoder(), Vec::new());
+        decoder.push(body.as_bytes(), &mut pieces).expect("no failure");
+        let ended = decoder.end(&mut pieces).map_err(|failure| failure.class)?;
+        decoder.finish().map(|_| (pieces, ended.done)).map_err(|failure| failure.class)
+    };
+    for (tail, done) in [("data: [DONE]", true), ("data: [DONE]\n", true), (STOP.trim_end(), false)] {
+        assert_eq!(whole(&format!("{}{tail}", delta("Hi"))), Ok((text("Hi"), done)), "{tail:?}");
+    }
+    let last = delta("Hi").replace("}}]}", "},\"finish_reason\":\"stop\"}]}");
+    for tail in ["", "\n", "\r\n", "\r"] {
+        assert_eq!(whole(&format!("{}{tail}", last.trim_end())), Ok((text("Hi"), false)), "{tail:?}");
+    }
+    for cut in ["data: [DONE", "data: {\"choices\":[", "event: x", "data: {\"choices\":[]}"] {
+        assert_eq!(whole(&format!("{}{cut}", delta("Hi"))), Err(FailureClass::Cut), "{cut:?}");
+        assert!(whole(&format!("{}{STOP}{cut}", delta("Hi"))).is_ok(), "{cut:?}");
+    }
+    let error = "data: {\"error\":{\"message\":\"overloaded\",\"code\":503}}";
+    assert!(!matches!(whole(&format!("{}{error}", delta("Hi"))), Ok(_) | Err(FailureClass::Cut)));
+}
+
+#[test]
 fn a_finish_reason_ends_an_answer_where_the_end_marker_is_left_out() {
     for tail in ["", "data: [DO", "data: [DONE]", ": bye"] {
         assert!(end_of(&format!("{}{STOP}{tail}", delta("Hi"))).is_ok(), "{tail:?}");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use standin::config::DialectConfig;
-use standin::sidecar::{Settings, Sidecar};
+use standin::sidecar::{ModelNames, Settings, Sidecar};
 use standin::{ProviderConfig, RouteConfig, Strategy};
 
 use super::http::{self, Caller, Exchange, Response};
@@ -354,6 +354,11 @@ async fn a_stream_whose_provider_left_out_its_end_is_ended_as_its_dialect_ends()
                 assert_eq!((reply.body.as_str(), reply.is_whole), (whole.as_str(), true), "{caller:?} {how}");
             }
         }
+        // Nor need the last event have its blank line.
+        for tail in ["", "\n"] {
+            let reply = scene.streamed(&format!("{}{tail}", whole.trim_end()), 50, false).await;
+            assert_eq!((reply.body.as_str(), reply.is_whole), (whole.as_str(), true), "{caller:?}");
+        }
         // The marker of another dialect is none.
         if caller == Caller::Anthropic {
             let reply = scene.streamed(&format!("{cut}data: [DONE]\n\n"), 50, false).await;
@@ -493,4 +498,61 @@ async fn a_call_that_there_are_no_words_for_waits_for_the_end_too() {
     assert_eq!(reply.body, stream(Caller::Responses, "from the second"), "half a patch is none");
     let whole = custom + &end;
     assert_eq!(scene.streamed(&whole, 30, false).await.body, whole);
+}
+
+#[tokio::test]
+async fn an_answer_names_its_model_as_its_provider_does_or_as_it_was_asked_for() {
+    for caller in Caller::ALL {
+        for names in [ModelNames::Provider, ModelNames::Asked] {
+            let scene = scene_with(caller, |settings| settings.server.model = names).await;
+            let (whole, stream) = rich(caller);
+            let named = |text: &str| match names {
+                ModelNames::Provider => text.to_owned(),
+                ModelNames::Asked => text.replace("m-of-the-provider", "r"),
+            };
+            scene.first.answers(Bytes { body: whole.clone(), piece: 33, cut: false, stream: false });
+            assert_eq!(scene.ask(false, &[]).await.body, named(&whole), "{caller:?}");
+            let reply = scene.streamed(&stream, 33, false).await;
+            assert_eq!(http::events(&reply.body), http::events(&named(&stream)), "{caller:?}");
+            assert_eq!(reply.body.contains("m-of-the-provider"), names == ModelNames::Provider, "{caller:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_thoughts_signature_says_whose_it_is_only_where_another_model_could_take_it_for_its_own() {
+    let (whole, stream) = rich(Caller::Anthropic);
+    let (whole, stream) =
+        (whole.replace("m-of-the-provider", "claude-opus-4-8"), stream.replace("m-of-the-provider", "claude-opus-4-8"));
+    for (second, marked) in [("claude-opus-4-8", false), ("claude-haiku-4-5", true)] {
+        let scene = scene_with(Caller::Anthropic, |settings| {
+            for (name, model) in [("first", "claude-opus-4-8"), ("second", second)] {
+                let provider = settings.runtime.providers.remove(name).expect("configured");
+                let provider = ProviderConfig { models: Default::default(), ..provider }.model(model);
+                settings.runtime.providers.insert(name.to_owned(), provider);
+            }
+            let targets = ["first/claude-opus-4-8".to_owned(), format!("second/{second}")];
+            let mut route = RouteConfig::new(targets.iter().map(String::as_str));
+            route.options.strategy = Strategy::Priority;
+            settings.runtime.routes.insert("r".to_owned(), route);
+        })
+        .await;
+        let told = |text: &str| if marked { text.replace("RXJVQg==", "opus-4.8:RXJVQg==") } else { text.to_owned() };
+        scene.first.answers(Bytes { body: whole.clone(), piece: 33, cut: false, stream: false });
+        let answer = scene.ask(false, &[]).await;
+        assert_eq!(answer.body, told(&whole), "{second}");
+        assert_eq!(scene.streamed(&stream, 33, false).await.body, told(&stream), "{second}");
+        // It comes back to its issuer as that wrote it.
+        let (path, mut body) = Caller::Anthropic.ask("r", "hello", false);
+        let thought = answer.json()["content"][0].clone();
+        body["messages"] = serde_json::json!([
+            {"role": "user", "content": "hello"},
+            {"role": "assistant", "content": [thought, {"type": "text", "text": "Hm."}]},
+            {"role": "user", "content": "Go on."},
+        ]);
+        scene.first.answers(Bytes { body: whole.clone(), piece: 33, cut: false, stream: false });
+        Exchange::begin(scene.sidecar.address(), "POST", &path, &[], &body.to_string()).await.end().await;
+        let asked: Value = serde_json::from_str(&scene.first.asked().pop().expect("asked")).expect("JSON");
+        assert_eq!(asked["messages"][1]["content"][0]["signature"], "RXJVQg==", "{asked}");
+    }
 }
