@@ -6,8 +6,10 @@
 //! and the call, in this order, also when it crashes.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{mpsc, oneshot};
@@ -29,6 +31,8 @@ use crate::words::{
 
 /// Pieces an answer may be ahead of its reader.
 pub(super) const PIECES_MAX: usize = 64;
+/// The most chunks that go on together, because they came at once.
+const CHUNKS_AT_ONCE: usize = 32;
 /// The most of an error's body that is read.
 const ERROR_BODY_MAX: usize = 64 * 1024;
 /// How long a body may go on after its terminal marker before its connection is given up.
@@ -297,25 +301,42 @@ impl Job {
 
     /// Reads an answer's body to its end, and hands on what it says.
     async fn read(&mut self, decoder: &mut Decoder, mut body: Body, watchdog: &mut Watchdog) -> Result<(), End> {
-        let mut pieces = Vec::new();
+        let (mut pieces, mut said, mut here, mut chunks) = (Vec::new(), Vec::new(), None, 0);
         loop {
-            let chunk = watchdog.guard(body.next(), &self.account.permit).await?.transpose();
-            let chunk = chunk.map_err(|error| Failure::new(FailureClass::Cut, error.to_string()))?;
+            let chunk = match here.take() {
+                Some(chunk) => chunk,
+                None => watchdog.guard(body.next(), &self.account.permit).await?,
+            };
             let crash = CrashHook::take(&self.account.shared.crash.attempts);
             assert!(!crash, "panic in a codec asked for by the crash hook");
-            // Pieces that come in one chunk with a failure are dropped: the call need not commit to a lost answer.
             let progress = match &chunk {
-                Some(chunk) => decoder.push(chunk, &mut pieces)?,
-                None => decoder.end(&mut pieces)?,
+                Some(Ok(chunk)) => decoder.push(chunk, &mut said),
+                Some(Err(error)) => Err(Failure::new(FailureClass::Cut, error.to_string())),
+                None => decoder.end(&mut said),
             };
             self.account.content_bytes = decoder.content_bytes();
-            if progress.content {
-                self.account.content(watchdog, now());
+            match &progress {
+                Ok(progress) => {
+                    if progress.content {
+                        self.account.content(watchdog, now());
+                    }
+                    pieces.append(&mut said);
+                    chunks += 1;
+                    if chunk.is_some() && !progress.done && !pieces.is_empty() && chunks < CHUNKS_AT_ONCE {
+                        here = soon(&mut body).await;
+                        if here.is_some() {
+                            continue;
+                        }
+                    }
+                }
+                // Pieces that come in one chunk with a failure are dropped: the call need not commit to a lost answer.
+                Err(_) => said.clear(),
             }
+            chunks = 0;
             for piece in pieces.drain(..) {
                 self.deliver(piece, watchdog).await?;
             }
-            if progress.done {
+            if progress?.done {
                 self.rest = Some(body);
                 return Ok(());
             }
@@ -381,6 +402,23 @@ impl Job {
         }
         Failure::new(class, message)
     }
+}
+
+/// Returns the next chunk of a body, if it is there: with a turn for who reads it from its socket, who hands on one at a
+/// time. What came at once goes on at once: whoever waits for it is woken once, and writes once.
+async fn soon(body: &mut Body) -> Option<Option<Result<Bytes, TransportError>>> {
+    let mut turned = false;
+    std::future::poll_fn(|cx| {
+        if !std::mem::replace(&mut turned, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(match body.poll_next_unpin(cx) {
+            Poll::Ready(chunk) => Some(chunk),
+            Poll::Pending => None,
+        })
+    })
+    .await
 }
 
 impl Account {

@@ -43,6 +43,8 @@ pub(super) struct Streaming {
     out: Vec<u8>,
     keep_alive: Duration,
     quiet: Pin<Box<Sleep>>,
+    /// When something last went out.
+    spoke: Instant,
     state: Pace,
     record: Record,
 }
@@ -100,7 +102,8 @@ impl Streaming {
 
     fn new(source: Source, writer: Writer, keep_alive: Duration, record: Record) -> Self {
         let quiet = Box::pin(tokio::time::sleep(keep_alive));
-        Self { source, writer, out: Vec::new(), keep_alive, quiet, state: Pace::Running, record }
+        let spoke = Instant::now();
+        Self { source, writer, out: Vec::new(), keep_alive, quiet, spoke, state: Pace::Running, record }
     }
 
     fn keep_alive(&mut self) {
@@ -159,15 +162,21 @@ impl Streaming {
             }
         }
         if !self.out.is_empty() {
-            self.quiet.as_mut().reset(Instant::now() + self.keep_alive);
+            self.spoke = Instant::now();
             let bytes = Bytes::from(std::mem::take(&mut self.out));
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         match self.state {
             Pace::Running => {
-                if self.quiet.as_mut().poll(cx).is_ready() {
-                    self.keep_alive();
-                    cx.waker().wake_by_ref();
+                // The timer is set anew when it fires, and not for every token.
+                while self.quiet.as_mut().poll(cx).is_ready() {
+                    let due = self.spoke + self.keep_alive;
+                    if due <= Instant::now() {
+                        self.keep_alive();
+                        cx.waker().wake_by_ref();
+                        self.spoke = Instant::now();
+                    }
+                    self.quiet.as_mut().reset(self.spoke + self.keep_alive);
                 }
                 Poll::Pending
             }

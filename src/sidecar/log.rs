@@ -13,6 +13,8 @@ use memchr::memchr_iter;
 
 /// The most bytes that wait for the sink: some seconds of a busy sidecar's lines.
 const BYTES_MAX: usize = 1024 * 1024;
+/// How long the first line waits for others: a busy sidecar writes them together, and wakes the log's thread for none.
+const GATHER: Duration = Duration::from_millis(1);
 /// How long to leave a sink alone that takes nothing at the moment.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -30,7 +32,7 @@ struct Shared {
 #[derive(Default)]
 struct Pending {
     lines: Vec<u8>,
-    /// Whether the thread has taken lines that it has not written yet.
+    /// Whether the thread is awake: it has lines to write, or will look for them.
     busy: bool,
 }
 
@@ -54,9 +56,12 @@ impl Log {
             self.0.lost.fetch_add(1, Relaxed);
             return;
         }
+        let asleep = pending.lines.is_empty() && !pending.busy;
         pending.lines.extend_from_slice(line);
         drop(pending);
-        self.0.changed.notify_all();
+        if asleep {
+            self.0.changed.notify_all();
+        }
     }
 
     /// Returns how many lines were dropped.
@@ -88,8 +93,9 @@ impl Shared {
                 pending = self.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
             }
             pending.busy = true;
-            std::mem::swap(&mut pending.lines, &mut lines);
             drop(pending);
+            nap(GATHER);
+            std::mem::swap(&mut self.lock().lines, &mut lines);
             let before = self.lost.load(Relaxed);
             if before > told && write(&mut sink, lost(before - told).as_bytes()) == 0 {
                 told = before;
@@ -109,7 +115,7 @@ fn write(sink: &mut impl Write, lines: &[u8]) -> u64 {
             Ok(written) => rest = &rest[written.min(rest.len())..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // Somebody else made it a sink that does not wait: it will take more in a while.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => pause(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => nap(PAUSE),
             Err(_) => break,
         }
     }
@@ -117,8 +123,8 @@ fn write(sink: &mut impl Write, lines: &[u8]) -> u64 {
 }
 
 #[expect(clippy::disallowed_methods, reason = "on the log's own thread nobody waits")]
-fn pause() {
-    std::thread::sleep(PAUSE);
+fn nap(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// Writes what may have come from strangers so that no terminal takes it for a command and no line for two.

@@ -528,7 +528,8 @@ async fn a_thoughts_signature_says_whose_it_is_only_where_another_model_could_ta
         let scene = scene_with(Caller::Anthropic, |settings| {
             for (name, model) in [("first", "claude-opus-4-8"), ("second", second)] {
                 let provider = settings.runtime.providers.remove(name).expect("configured");
-                let provider = ProviderConfig { models: Default::default(), ..provider }.model(model);
+                let provider =
+                    ProviderConfig { models: std::collections::BTreeMap::default(), ..provider }.model(model);
                 settings.runtime.providers.insert(name.to_owned(), provider);
             }
             let targets = ["first/claude-opus-4-8".to_owned(), format!("second/{second}")];
