@@ -17,7 +17,8 @@ use crate::config::{Config, ProviderConfig, RouteConfig};
 use crate::policy::ledger::Totals;
 use crate::policy::snapshot::Force;
 use crate::words::{
-    AttemptRecord, CallId, ChatRequest, ConfigError, EmbedRequest, Embeddings, Error, Event, Reply, TargetId,
+    AttemptRecord, CallId, ChatRequest, ConfigError, EmbedRequest, Embeddings, Error, Event, Hold, Reply, Reset,
+    TargetId,
 };
 
 pub use crate::actors::front::{HealthSnapshot, ProviderHealth, RouterMessage};
@@ -228,6 +229,15 @@ impl Runtime {
         let (sender, answer) = oneshot::channel();
         let sent = self.shared.front.send(message(sender.into()));
         if sent { answer.await.unwrap_or(Err(Error::Unavailable)) } else { Err(Error::Unavailable) }
+    }
+
+    /// Lifts what keeps a key, a target, a provider's all, or everything out (a provider's word, an open breaker, an operator's
+    /// hand), and returns what that was. The next call asks as if nothing had happened.
+    ///
+    /// # Errors
+    /// If there is no such provider, target or key.
+    pub async fn reset(&self, what: Reset) -> Result<Vec<Hold>, Error> {
+        self.ask(|port| RouterMessage::Reset(what, port)).await
     }
 
     /// Estimates how many tokens a request's prompt has.

@@ -483,6 +483,9 @@ impl Account {
         tracing::debug!(end = record.end.name(), took = ?record.took, "attempt ended");
         self.shared.ledger().enter(record.clone());
         let notes = std::mem::take(&mut self.notes);
+        // The call waits no longer than the provider is held.
+        let honoured = now + self.target.provider.spec.admission.breaker.retry_after_max;
+        let back = back.map(|back| back.min(honoured));
         let _ = tell.send(Ended { record, back, brought, notes });
     }
 

@@ -21,15 +21,15 @@ use super::slot::Permit;
 use super::stream::{ReplyStream, Word};
 use super::table::{Asked, Fitted, Route, Table};
 use super::work::Brought;
-use crate::policy::admission::Ask;
+use crate::policy::admission::{Ask, RATE_LIMIT_DEFAULT};
 use crate::policy::failover::{Failover, GiveUp, Planned, Step, Try};
 use crate::policy::routing::{self, Needs, Plan, RouteState, Skip, Sticky, Why};
 use crate::policy::snapshot::{Gate, Latency, Refusal};
 use crate::policy::trim::{CUTS_MAX, OverWindow};
 use crate::wire::{Embedded, Ending};
 use crate::words::{
-    AssistantPart, AttemptEnd, AttemptRecord, CallId, CommitPolicy, Embeddings, Error, Failure, FailureClass, Finished,
-    Piece, Reply, Scope,
+    AssistantPart, AttemptEnd, AttemptRecord, Barred, CallId, Cause, CommitPolicy, Embeddings, Error, Failure,
+    FailureClass, Finished, Piece, Reply, Scope,
 };
 
 /// How often a message's reply port is looked at, which cannot be awaited.
@@ -604,8 +604,14 @@ impl Driver {
         let error = match why {
             GiveUp::Rejected(failure) => Error::Rejected { failure, attempts },
             GiveUp::Exhausted(back) => {
-                let retry_after = back.map(|back| back.saturating_duration_since(now()));
-                Error::Exhausted { attempts, retry_after }
+                let barred = self.barred(now());
+                let soonest = |passes: bool| {
+                    let some = barred.iter().filter(|one| one.cause.passes() || !passes);
+                    some.filter_map(|one| one.back_in).min()
+                };
+                let retry_after = soonest(true).or_else(|| soonest(false));
+                let retry_after = retry_after.or_else(|| Some(back?.saturating_duration_since(now())));
+                Error::Exhausted { attempts, retry_after, barred }
             }
             GiveUp::Deadline => Error::DeadlineExceeded { attempts },
             // Nobody but its reader makes an attempt give up while its call still wants it.
@@ -623,6 +629,24 @@ impl Driver {
             Outlet::Stream(words) => drop(words.send(Word::Failed(error))),
             Outlet::Vectors(mut answer) => answer.send(Err(error)),
         }
+    }
+
+    /// Returns each target that does not admit a call now, as published or as this call has just heard.
+    fn barred(&self, now: Instant) -> Vec<Barred> {
+        let candidates = self.table.candidates(&self.route, &self.asked, &[], &[]);
+        let barred = candidates.iter().filter_map(|candidate| {
+            let target = self.table.targets[candidate.target].id().clone();
+            if let Some(Refusal { gate, until }) = candidate.health.refusal(false, now) {
+                let back_in = until.map(|until| until.saturating_duration_since(now));
+                return Some(Barred { target, cause: candidate.health.cause(gate), back_in });
+            }
+            let last = self.ended.iter().rfind(|ended| ended.record.target == target)?;
+            let AttemptEnd::Failed(failure) = &last.record.end else { return None };
+            let default = (failure.class == FailureClass::RateLimited).then_some(RATE_LIMIT_DEFAULT);
+            let told = last.back.map(|back| back.saturating_duration_since(now));
+            Some(Barred { target, cause: Cause::Failure(failure.class), back_in: told.or(default) })
+        });
+        barred.collect()
     }
 
     fn attempts(&mut self) -> Vec<AttemptRecord> {

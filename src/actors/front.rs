@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
 use super::call::{Accepted, Answer, Place, Wanted};
+use super::provider::ProviderMessage;
 use super::router::{Explanation, RouterCommand};
-use super::shared::{Shared, now};
+use super::shared::{Shared, lock, now};
 use super::slot::ProviderStatus;
 use super::stream::ReplyStream;
+use super::table::Provider;
 use super::work::Work;
-use crate::policy::snapshot::{Force, Health};
-use crate::words::{ChatRequest, Date, Drift, EmbedRequest, Embeddings, Error, Reply, TargetId};
+use crate::policy::snapshot::{Barrier, Force, Health};
+use crate::words::{ChatRequest, Date, Drift, EmbedRequest, Embeddings, Error, Hold, Reply, Reset, TargetId};
 
 /// What any actor may ask of the runtime. The port stands last, so that `ractor::call!` works.
 ///
@@ -41,6 +43,8 @@ pub enum RouterMessage {
     Drain(TargetId, RpcReplyPort<Result<(), Error>>),
     /// Forces a target off or on, until a time or until lifted.
     Force(TargetId, Force, RpcReplyPort<Result<(), Error>>),
+    /// Lifts what keeps a key, a target or everything out, and says what that was.
+    Reset(Reset, RpcReplyPort<Result<Vec<Hold>, Error>>),
 }
 
 #[cfg(feature = "cluster")]
@@ -72,6 +76,8 @@ pub struct ProviderHealth {
     pub targets: Vec<(TargetId, Health)>,
     /// The last days of its models, of those where one is known.
     pub retires: Vec<(TargetId, Date)>,
+    /// What keeps its keys and targets out.
+    pub holds: Vec<Hold>,
     /// What it sent that is not known here, and in how many answers. Counted as long as the provider is configured.
     pub drift: Vec<(Drift, u64)>,
 }
@@ -129,6 +135,17 @@ impl Actor for Front {
             }
             RouterMessage::Force(target, force, port) => {
                 ask(shared, port, |port| RouterCommand::Force(target, force, port));
+            }
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "who waits for providers owns nothing; if it dies, its port says so"
+            )]
+            RouterMessage::Reset(what, port) => {
+                let shared = shared.clone();
+                tokio::spawn(async move {
+                    let lifted = reset(&shared, &what).await;
+                    let _ = port.send(lifted);
+                });
             }
             #[expect(
                 clippy::disallowed_methods,
@@ -207,6 +224,67 @@ async fn drain(shared: Arc<Shared>, target: TargetId, port: RpcReplyPort<Result<
     let _ = port.send(forced);
 }
 
+/// The longest that a provider's word on a reset is waited for. It takes microseconds; only a bug takes longer.
+const RESET_MAX: Duration = Duration::from_secs(1);
+
+/// Lifts what keeps something out, and says what that was.
+async fn reset(shared: &Shared, what: &Reset) -> Result<Vec<Hold>, Error> {
+    let table = shared.table();
+    let known = |name: &str| {
+        table.providers.iter().find(|provider| &*provider.spec.name == name).ok_or_else(|| {
+            let known: Vec<&str> = table.providers.iter().map(|provider| &*provider.spec.name).collect();
+            let problem = format!("no provider `{name}`; there are: {}", known.join(", "));
+            Error::Invalid { field: "provider".into(), problem }
+        })
+    };
+    let whole = |provider: &Arc<Provider>| (provider.clone(), None, None);
+    let concerned: Vec<(Arc<Provider>, Option<usize>, Option<usize>)> = match what {
+        Reset::All => table.providers.iter().map(whole).collect(),
+        Reset::Provider(name) => vec![whole(known(name)?)],
+        Reset::Target(id) => {
+            let target = table.find(id)?;
+            vec![(target.provider.clone(), Some(target.index), None)]
+        }
+        Reset::Key { provider, key } => {
+            let provider = known(provider)?;
+            let index = provider.spec.keys.iter().position(|known| known.name == *key).ok_or_else(|| {
+                let known: Vec<&str> = provider.spec.keys.iter().map(|key| &*key.name).collect();
+                let name = &provider.spec.name;
+                let problem = format!("no key `{key}` of provider `{name}`; there are: {}", known.join(", "));
+                Error::Invalid { field: "key".into(), problem }
+            })?;
+            vec![(provider.clone(), None, Some(index))]
+        }
+    };
+    let mut lifted = Vec::new();
+    for (provider, target, key) in concerned {
+        let (reply, told) = tokio::sync::oneshot::channel();
+        let sent = provider.slot.provider.send(ProviderMessage::Reset(target, key, reply));
+        let told = if sent { tokio::time::timeout(RESET_MAX, told).await.ok().and_then(Result::ok) } else { None };
+        // Who is not there begins with its checkpoint.
+        let barriers = told.unwrap_or_else(|| {
+            let mut checkpoint = lock(&provider.slot.checkpoint);
+            checkpoint.as_mut().map_or_else(Vec::new, |known| Arc::make_mut(known).reset(target, key, now()))
+        });
+        lifted.extend(barriers.iter().map(|barrier| hold(&provider, barrier)));
+    }
+    Ok(lifted)
+}
+
+/// Names what a provider knows by number.
+fn hold(provider: &Provider, barrier: &Barrier) -> Hold {
+    let spec = &provider.spec;
+    let Barrier { target, key, cause, since, until } = *barrier;
+    Hold {
+        provider: spec.name.clone(),
+        model: target.and_then(|target| Some(spec.targets.get(target)?.id.model.clone())),
+        key: key.and_then(|key| Some(spec.keys.get(key)?.name.clone())),
+        cause,
+        since,
+        until,
+    }
+}
+
 /// Reads what is published; asks nobody.
 pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
     let table = shared.table();
@@ -219,6 +297,7 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
             incarnations: slot.incarnations.load(Relaxed),
             retires: targets.clone().filter_map(|(_, spec)| Some((spec.id.clone(), spec.retires?))).collect(),
             targets: targets.filter_map(|(index, spec)| Some((spec.id.clone(), slot.health(index)?))).collect(),
+            holds: lock(&slot.barriers).iter().map(|barrier| hold(provider, barrier)).collect(),
             drift: slot.drift(),
         }
     });

@@ -33,6 +33,10 @@ pub(crate) enum ProviderMessage {
     Limits(Ticket, Limits),
     /// An operator's hand.
     Force(usize, Force),
+    /// Lift what keeps a target out, a key, or everything; say what that was.
+    Reset(Option<usize>, Option<usize>, oneshot::Sender<Vec<Barrier>>),
+    /// These keys may be others now.
+    Renew(Vec<usize>),
     /// The local network failed since then.
     LocalFault(Instant),
     /// It works again.
@@ -136,6 +140,22 @@ impl Actor for Provider {
                 state.save();
                 effects
             }
+            ProviderMessage::Reset(target, key, reply) => {
+                let lifted = state.admission.reset(target, key, now);
+                let effects = state.admission.effects();
+                state.publish(now);
+                state.save();
+                let _ = reply.send(lifted);
+                effects
+            }
+            ProviderMessage::Renew(keys) => {
+                for key in keys {
+                    state.admission.renew(None, Some(key));
+                }
+                state.publish(now);
+                state.save();
+                Vec::new()
+            }
             ProviderMessage::LocalFault(since) => state.admission.local_fault(since, now),
             ProviderMessage::Delivered => {
                 state.admission.delivered(now);
@@ -190,6 +210,7 @@ impl State {
         let health: Arc<[Health]> = (0..self.admission.targets())
             .map(|target| self.admission.health(target, slot.in_flight(target), now))
             .collect();
+        *lock(&slot.barriers) = self.admission.barriers(now);
         slot.health.send_replace(health);
         self.published = now;
     }

@@ -240,6 +240,10 @@ impl State {
         for spec in plan.providers {
             let known = known.get(&*spec.name).copied();
             if let Some(same) = known.filter(|known| known.spec == spec) {
+                let keys = changeable(&same.spec);
+                if !keys.is_empty() {
+                    same.slot.provider.send(ProviderMessage::Renew(keys));
+                }
                 providers.push(same.clone());
                 continue;
             }
@@ -306,6 +310,14 @@ fn provide(mut spec: ProviderSpec, old: Option<&Provider>) -> Provider {
             spec.targets.iter().map(|new| position(&old.spec.targets, |old| old.id == new.id)).collect();
         let keys: Vec<_> = spec.keys.iter().map(|new| position(&old.spec.keys, |old| old == new)).collect();
         admission.carry(&checkpoint, &targets, &keys, now);
+        for (index, new) in spec.targets.iter().enumerate() {
+            if targets[index].is_some_and(|known| old.spec.targets[known] != *new) {
+                admission.renew(Some(index), None);
+            }
+        }
+        for key in changeable(&spec) {
+            admission.renew(None, Some(key));
+        }
     }
     let health = (0..admission.targets()).map(|target| admission.health(target, 0, now)).collect();
     let tokens = spec.targets.iter().map(|new| {
@@ -316,6 +328,11 @@ fn provide(mut spec: ProviderSpec, old: Option<&Provider>) -> Provider {
     let slot = Slot::new(tokens, health);
     *lock(&slot.checkpoint) = Some(Arc::new(admission));
     Provider { spec, slot: Arc::new(slot) }
+}
+
+/// Returns the keys whose source may give another one than before: whoever reloads may have changed it.
+fn changeable(spec: &ProviderSpec) -> Vec<usize> {
+    spec.keys.iter().enumerate().filter(|(_, key)| key.may_change()).map(|(index, _)| index).collect()
 }
 
 fn position<T>(items: &[T], is: impl Fn(&T) -> bool) -> Option<usize> {

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::provider::ProviderMessage;
 use super::shared::lock;
 use crate::policy::admission::{Admission, Outcome, Report, Ticket};
-use crate::policy::snapshot::{Disabled, Health};
+use crate::policy::snapshot::{Barrier, Disabled, Health};
 use crate::policy::tokens::{PromptSize, TokenModel, Weights};
 use crate::transport::Transport;
 use crate::words::{Drift, Limits};
@@ -93,6 +93,8 @@ pub(crate) struct Slot {
     pub(crate) transport: RwLock<Option<Arc<dyn Transport>>>,
     /// Health of its targets, as last published.
     pub(crate) health: watch::Sender<Arc<[Health]>>,
+    /// What keeps its keys and targets out, as last published.
+    pub(crate) barriers: Mutex<Vec<Barrier>>,
     /// How it fares.
     pub(crate) status: watch::Sender<ProviderStatus>,
     /// The whole machine as of its last transition, for the next incarnation.
@@ -118,6 +120,7 @@ impl Slot {
             supervisor: RwLock::new(None),
             transport: RwLock::new(None),
             health: watch::Sender::new(health),
+            barriers: Mutex::default(),
             status: watch::Sender::new(ProviderStatus::Up),
             checkpoint: Mutex::new(None),
             missed: Mutex::default(),

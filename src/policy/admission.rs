@@ -35,7 +35,7 @@ const FORBIDDEN_RECHECK: Duration = Duration::from_secs(10 * 60);
 /// … but a model that is gone seldom returns.
 const MODEL_RECHECK: Duration = Duration::from_secs(60 * 60);
 /// How long a 429 holds that does not say so itself.
-const RATE_LIMIT_DEFAULT: Duration = Duration::from_secs(5);
+pub const RATE_LIMIT_DEFAULT: Duration = Duration::from_secs(5);
 /// Serials of one incarnation: a restarted machine begins a new block, so that no ticket of its predecessor is mistaken
 /// for one of its own.
 const SERIALS: u64 = 1 << 40;
@@ -375,7 +375,9 @@ impl Admission {
             {
                 all.push(alone(Cause::Operator, of.hand_since, until));
             }
-            if let Some(since) = of.breaker.open_since() {
+            // What a Retry-After opened is told by that.
+            let told = of.breaker.hold().is_some_and(|hold| hold.stands(now));
+            if let Some(since) = of.breaker.open_since().filter(|_| !told) {
                 let until = match of.breaker.state() {
                     BreakerState::Open { until } => Some(until),
                     _ => None,
@@ -434,6 +436,22 @@ impl Admission {
     /// Returns what happened and was not told yet: an admission cannot return it.
     pub fn effects(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.effects)
+    }
+
+    /// Forgets the verdicts on a target whose configuration has changed, or on a key that may be another one now. Times that a
+    /// provider told stay: they are no verdicts.
+    pub fn renew(&mut self, target: Option<usize>, key: Option<usize>) {
+        let renewed = |hold: &mut Option<Hold>| {
+            hold.take_if(|hold| hold.class != FailureClass::RateLimited);
+        };
+        if let Some(target) = target.and_then(|target| self.targets.get_mut(target)) {
+            renewed(&mut target.hold);
+            target.holds.iter_mut().for_each(renewed);
+        }
+        if let Some(key) = key {
+            self.keys.get_mut(key).into_iter().for_each(renewed);
+            self.targets.iter_mut().filter_map(|target| target.holds.get_mut(key)).for_each(renewed);
+        }
     }
 
     /// Returns the health of a target, to be published.

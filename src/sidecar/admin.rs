@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::policy::snapshot::{BreakerState, Disabled, Health, Latency};
 use crate::runtime::{Considered, Explanation, HealthSnapshot, ProviderHealth, ProviderStatus, Skipped};
+use crate::words::{Error, Hold, Reset, TargetId};
 
 /// Tells whether calls can be answered: some target lets through.
 pub(super) fn is_ready(snapshot: &HealthSnapshot) -> bool {
@@ -40,12 +41,47 @@ fn provider(provider: &ProviderHealth, now: Instant) -> Value {
         "status": status,
         "back_in_s": back_in.map(|until| seconds(until, now)),
         "incarnations": provider.incarnations,
+        "holds": provider.holds.iter().map(|one| hold(one, now)).collect::<Vec<_>>(),
         "targets": provider.targets.iter().map(|(id, health)| {
             let mut value = target(health, now);
             value["model"] = json!(&*id.model);
             value
         }).collect::<Vec<_>>(),
     })
+}
+
+/// Returns something that keeps a key or a target out: why, for how long it has, and for how long it will.
+fn hold(hold: &Hold, now: Instant) -> Value {
+    json!({
+        "model": hold.model.as_deref(),
+        "key": hold.key.as_deref(),
+        "why": hold.cause.name(),
+        "for_s": now.saturating_duration_since(hold.since).as_secs_f64(),
+        "back_in_s": hold.until.map(|until| seconds(until, now)),
+    })
+}
+
+/// Reads what is to be reset: a provider or `provider/model`, all of it or one key; everything where there is no name.
+pub(super) fn to_reset(name: Option<&str>, key: Option<&str>) -> Result<Reset, Error> {
+    let invalid = |problem: &str| Error::Invalid { field: "key".into(), problem: problem.into() };
+    match (name, name.and_then(|name| name.split_once('/')), key) {
+        (None, _, None) => Ok(Reset::All),
+        (Some(provider), None, None) => Ok(Reset::Provider(provider.into())),
+        (_, Some((provider, model)), None) => Ok(Reset::Target(TargetId::new(provider, model))),
+        (Some(provider), None, Some(key)) => Ok(Reset::Key { provider: provider.into(), key: key.into() }),
+        (None, _, Some(_)) => Err(invalid("say whose key: reset PROVIDER with it")),
+        (_, Some(_), Some(_)) => Err(invalid("a key is reset for all models: name its provider alone")),
+    }
+}
+
+/// Returns what was lifted as JSON.
+pub(super) fn lifted(lifted: &[Hold], now: Instant) -> Value {
+    let one = |one: &Hold| {
+        let mut value = hold(one, now);
+        value["provider"] = json!(&*one.provider);
+        value
+    };
+    json!({"lifted": lifted.iter().map(one).collect::<Vec<_>>()})
 }
 
 fn target(health: &Health, now: Instant) -> Value {
@@ -65,7 +101,7 @@ fn target(health: &Health, now: Instant) -> Value {
                 json!({"why": "operator", "back_in_s": until.map(|until| seconds(until, now))})
             }
         }),
-        "rate_limited_for_s": health.rate_limited_until.map(|until| seconds(until, now)),
+        "rate_limited_for_s": health.rate_limited_until.max(health.overloaded_until).map(|until| seconds(until, now)),
         "failure_rate": health.failure_rate,
         "time_to_first_token_s": latency(&health.ttft),
         "time_per_token_s": latency(&health.tpot),

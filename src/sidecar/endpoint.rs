@@ -27,6 +27,8 @@ pub(super) enum Endpoint {
     Metrics,
     /// Where a call of a route would go.
     Explain { route: String },
+    /// Lift what keeps something out: a provider or `provider/model`; all where there is no name.
+    Reset { name: Option<String> },
     /// Nothing but that something listens.
     Root,
     /// Something, by another method.
@@ -46,11 +48,13 @@ impl Endpoint {
             "/ready" => (Self::Ready, "GET"),
             "/live" => (Self::Live, "GET"),
             "/metrics" => (Self::Metrics, "GET"),
+            "/reset" => (Self::Reset { name: None }, "POST"),
             _ => match path.strip_prefix("/explain/") {
                 Some(route) => (Self::Explain { route: unescaped(route) }, "GET"),
-                None => match api(path, headers) {
-                    Some(found) => found,
-                    None => return Self::Unknown,
+                None => match (path.strip_prefix("/reset/"), api(path, headers)) {
+                    (Some(name), _) => (Self::Reset { name: Some(unescaped(name)) }, "POST"),
+                    (None, Some(found)) => found,
+                    (None, None) => return Self::Unknown,
                 },
             },
         };
@@ -64,7 +68,7 @@ impl Endpoint {
 
     /// Tells whether it is for operators.
     pub(super) fn is_admin(&self) -> bool {
-        matches!(self, Self::Health | Self::Metrics | Self::Explain { .. })
+        matches!(self, Self::Health | Self::Metrics | Self::Explain { .. } | Self::Reset { .. })
     }
 }
 
@@ -143,7 +147,7 @@ fn gemini(rest: &str) -> Option<(Endpoint, &'static str)> {
 }
 
 /// Reads `%2F` and its like; what is no escape stays as it is.
-fn unescaped(text: &str) -> String {
+pub(super) fn unescaped(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -204,6 +208,9 @@ mod tests {
             ("HEAD", "/", Endpoint::Root),
             ("GET", "/health", Endpoint::Health),
             ("GET", "/explain/smart", Endpoint::Explain { route: "smart".into() }),
+            ("POST", "/reset", Endpoint::Reset { name: None }),
+            ("POST", "/reset/a/org%2Fm", Endpoint::Reset { name: Some("a/org/m".into()) }),
+            ("GET", "/reset/a", Endpoint::WrongMethod { allow: "POST" }),
             ("GET", "/v1/chat/completions", Endpoint::WrongMethod { allow: "POST" }),
             ("DELETE", "/v1/models", Endpoint::WrongMethod { allow: "GET" }),
             ("POST", "//v1//chat/completions", chat(Face::OpenAiChat, None, false)),

@@ -21,7 +21,7 @@ use super::access::{Access, Client, Denied};
 use super::admin;
 use super::body::ReplyBody;
 use super::chat;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, unescaped};
 use super::intake::{Intake, Place};
 use super::metrics::Metrics;
 use super::refusals::{Reason, Refusals};
@@ -224,6 +224,7 @@ async fn serve(
             plain(StatusCode::OK, state.metrics.render(&health, &totals, &state.refusals))
         }
         Endpoint::Explain { route } => explain(state, route).await,
+        Endpoint::Reset { name } => reset(state, name.as_deref(), head.uri.query()).await,
         Endpoint::WrongMethod { allow } => {
             let what = format!("{} takes {allow}, not {}", head.uri.path(), head.method);
             let mut response = refuse(serve::refuse(face_of(head.uri.path()), Refused::WrongMethod(&what)));
@@ -363,6 +364,21 @@ async fn explain(state: &State, route: String) -> Response<ReplyBody> {
     let at = state.runtime.health().at;
     match state.runtime.explain(ChatRequest::new(route).user("?")).await {
         Ok(explanation) => json_response(StatusCode::OK, &admin::explanation(&explanation, at)),
+        Err(error @ Error::Invalid { .. }) => {
+            json_response(StatusCode::NOT_FOUND, &json!({"error": error.to_string()}))
+        }
+        Err(error) => json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({"error": error.to_string()})),
+    }
+}
+
+async fn reset(state: &State, name: Option<&str>, query: Option<&str>) -> Response<ReplyBody> {
+    let key = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("only_key="))).map(unescaped);
+    let answer = match admin::to_reset(name, key.as_deref()) {
+        Ok(what) => state.runtime.reset(what).await,
+        Err(error) => Err(error),
+    };
+    match answer {
+        Ok(lifted) => json_response(StatusCode::OK, &admin::lifted(&lifted, state.runtime.health().at)),
         Err(error @ Error::Invalid { .. }) => {
             json_response(StatusCode::NOT_FOUND, &json!({"error": error.to_string()}))
         }

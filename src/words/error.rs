@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{AttemptRecord, Failure};
+use super::{AttemptRecord, Barred, Failure};
 
 /// Why a call has no answer. Every variant says whose fault it is and whether anything was sent.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -50,12 +50,14 @@ pub enum Error {
         attempts: Vec<AttemptRecord>,
     },
     /// Every attempt the call was allowed failed, or no target admitted it.
-    #[error("no target could answer after {} attempt(s), last: {}", .attempts.len(), last(.attempts))]
+    #[error("no target could answer after {} attempt(s){}{}", .attempts.len(), tail(.attempts), listed(.barred))]
     Exhausted {
         /// Every attempt, in order; empty where no target admitted the call.
         attempts: Vec<AttemptRecord>,
         /// When the first target is expected to admit calls again.
         retry_after: Option<Duration>,
+        /// Each target that cannot be asked now: why, and until when.
+        barred: Vec<Barred>,
     },
     /// The call's time is up.
     #[error("deadline passed after {} attempt(s), last: {}", .attempts.len(), last(.attempts))]
@@ -123,6 +125,24 @@ impl Error {
 
 fn last(attempts: &[AttemptRecord]) -> String {
     attempts.last().map_or_else(|| "none was admitted".to_owned(), ToString::to_string)
+}
+
+fn tail(attempts: &[AttemptRecord]) -> String {
+    attempts.last().map_or_else(String::new, |last| format!(", last: {last}"))
+}
+
+/// The most targets that a message names.
+const BARRED_MAX: usize = 8;
+
+fn listed(barred: &[Barred]) -> String {
+    if barred.is_empty() {
+        return String::new();
+    }
+    let mut named: Vec<String> = barred.iter().take(BARRED_MAX).map(ToString::to_string).collect();
+    if barred.len() > BARRED_MAX {
+        named.push(format!("and {} more", barred.len() - BARRED_MAX));
+    }
+    format!("; now: {}", named.join("; "))
 }
 
 /// Why a configuration is refused. Names the field as a path (`providers.openai.base_url`).

@@ -1,7 +1,8 @@
 //! What keeps a key or a target from being asked, for people and for those who decide how to refuse a call.
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::{FailureClass, TargetId};
 
@@ -65,4 +66,39 @@ impl fmt::Display for Barred {
             None => Ok(()),
         }
     }
+}
+
+/// What an operator may reset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// Everything.
+    All,
+    /// All of a provider's keys and targets.
+    Provider(Arc<str>),
+    /// One target, and what its keys suffer.
+    Target(TargetId),
+    /// One key of a provider, by its name, at every target.
+    Key {
+        /// The provider.
+        provider: Arc<str>,
+        /// The key's name.
+        key: Arc<str>,
+    },
+}
+
+/// Something that keeps a key or a target out: what health shows, and what a reset lifts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hold {
+    /// The provider.
+    pub provider: Arc<str>,
+    /// Which model of it; `None` is all.
+    pub model: Option<Arc<str>>,
+    /// With which key, by its name; `None` is with any.
+    pub key: Option<Arc<str>>,
+    /// Why.
+    pub cause: Cause,
+    /// Since when.
+    pub since: Instant,
+    /// Until when; `None` is until it is lifted or has been probed.
+    pub until: Option<Instant>,
 }

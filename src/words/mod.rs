@@ -34,7 +34,7 @@ pub use embed::{EmbedRequest, Embeddings};
 pub use error::{ConfigError, Error};
 pub use event::Event;
 pub use failure::{Failure, FailureClass, RetryAfter, Scope};
-pub use hold::{Barred, Cause};
+pub use hold::{Barred, Cause, Hold, Reset};
 pub use limits::{Gauge, Limits};
 pub use names::NAME_BYTES_MAX;
 pub use original::Original;

@@ -384,7 +384,7 @@ async fn the_last_resort_never_passes_a_retry_after_or_a_disabled_key() {
         let _ = world.runtime.chat(ask("hello")).await;
         for _ in 0..10 {
             let error = world.runtime.chat(ask("hello")).await.expect_err("it is out");
-            assert!(matches!(&error, Error::Exhausted { attempts, retry_after: Some(_) } if attempts.is_empty()));
+            assert!(matches!(&error, Error::Exhausted { attempts, retry_after: Some(_), .. } if attempts.is_empty()));
             let explained = world.runtime.explain(ask("hello")).await.expect("explained");
             assert_eq!(explained.skipped[0].why, standin::policy::routing::SkipReason::Gate(gate));
         }

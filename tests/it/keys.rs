@@ -512,6 +512,138 @@ async fn a_single_key_goes_on_whatever_its_provider_says_is_left() {
     assert_eq!(world.health("a/m").headroom, None, "it fades");
 }
 
+/// What providers say of a key, by status.
+fn keys_faults() -> Vec<(u16, &'static str)> {
+    vec![
+        (
+            401,
+            r#"{"error":{"message":"Incorrect API key provided: sk-x.","type":"invalid_request_error","code":"invalid_api_key"}}"#,
+        ),
+        (401, r#"{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}"#),
+        (401, ""),
+        (402, r#"{"error":{"message":"This account has no credits left","code":402}}"#),
+        (402, "Payment required"),
+        (403, r#"{"error":{"message":"This project may not use the endpoint","type":"forbidden","code":null}}"#),
+        (
+            403,
+            r#"{"type":"error","error":{"type":"permission_error","message":"Your API key does not have permission to use the specified resource."}}"#,
+        ),
+        (403, r#"{"error":{"code":403,"message":"The caller does not have permission","status":"PERMISSION_DENIED"}}"#),
+        (
+            403,
+            r#"{"error":{"message":"Country, region, or territory not supported","code":"unsupported_country_region_territory"}}"#,
+        ),
+        (403, ""),
+        (
+            404,
+            r#"{"error":{"message":"The model `m` does not exist or you do not have access to it.","code":"model_not_found"}}"#,
+        ),
+        (
+            400,
+            r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT","details":[{"reason":"API_KEY_INVALID"}]}}"#,
+        ),
+        (400, r#"{"error":{"message":"Incorrect API key provided","code":"400"}}"#),
+        (
+            400,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the Anthropic API."}}"#,
+        ),
+        (
+            429,
+            r#"{"error":{"message":"You exceeded your current quota, please check your plan and billing details.","type":"insufficient_quota","code":"insufficient_quota"}}"#,
+        ),
+        (429, r#"{"error":{"message":"Billing hard limit has been reached","code":"billing_hard_limit_reached"}}"#),
+        (
+            429,
+            r#"{"error":{"message":"Rate limit reached for requests","type":"requests","code":"rate_limit_exceeded"}}"#,
+        ),
+        (429, ""),
+        (200, r#"{"error":{"message":"Incorrect API key provided","code":"invalid_api_key"}}"#),
+        (200, r#"{"error":{"message":"You exceeded your current quota","code":"insufficient_quota"}}"#),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn four_bad_keys_of_five_are_asked_once_each_and_every_call_is_served() {
+    for (status, body) in keys_faults() {
+        for attempts_max in [1, 3] {
+            let accounts = Accounts::new(&["good"]);
+            let mut headers = HeaderMap::new();
+            headers.insert("content-type", "application/json".parse().expect("a value"));
+            accounts.stranger.always(Fault::Reply { status, headers, body: body.into() });
+            let keys = ["bad-1", "bad-2", "bad-3", "bad-4", "good"].map(KeyConfig::value);
+            let world = world_of(&accounts, keys).await;
+            let mut config = world.config.clone();
+            config.failover.attempts_max = attempts_max;
+            world.runtime.reconfigure(config).await.expect("a good configuration");
+            for call in 0..5 {
+                let way = way(&world).await;
+                assert!(way.ends_with("a/m won"), "call {call}, {status} {body}: {way}");
+                assert!(!way.contains("b/m"), "{way}");
+            }
+            let mut used = accounts.used();
+            used.retain(|key| key != "good");
+            used.sort();
+            assert_eq!(used, ["bad-1", "bad-2", "bad-3", "bad-4"], "{status} {body}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_every_key_is_refused_the_next_target_answers_and_the_keys_rest() {
+    for (status, body) in keys_faults() {
+        let accounts = Accounts::new(&[]);
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", "application/json".parse().expect("a value"));
+        accounts.stranger.always(Fault::Reply { status, headers, body: body.into() });
+        let world = world_of(&accounts, ["bad-1", "bad-2", "bad-3"].map(KeyConfig::value)).await;
+        let first = way(&world).await;
+        assert!(first.ends_with("b/m won") && first.matches("a/m").count() == 3, "{status} {body}: {first}");
+        for _ in 0..3 {
+            assert_eq!(way(&world).await, "b/m won", "{status} {body}");
+        }
+        assert_eq!(accounts.used().len(), 3);
+        settle().await;
+        assert_eq!(world.health("a/m").failed, 0, "the target is not to blame");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_calls_at_once_are_served_though_four_keys_of_five_are_bad_by_the_real_clock() {
+    let accounts = Accounts::new(&["good"]);
+    let world = world_of(&accounts, ["bad-1", "bad-2", "bad-3", "bad-4", "good"].map(KeyConfig::value)).await;
+    for round in 0..2 {
+        let calls = (0..100).map(|_| {
+            let runtime = world.runtime.clone();
+            tokio::spawn(async move { runtime.chat(ask("hello")).await.map(|reply| path(&reply.finished.attempts)) })
+        });
+        for way in all(calls.collect()).await {
+            let way = way.expect("an answer");
+            assert!(way.ends_with("a/m won") && !way.contains("b/m"), "round {round}: {way}");
+        }
+        let bad = accounts.used().iter().filter(|key| key.starts_with("bad")).count();
+        assert!(if round == 0 { bad < 250 } else { bad == 0 }, "round {round}: {bad}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_whose_sources_fail_are_followed_by_the_next_one_in_the_same_call() {
+    let accounts = Accounts::new(&["good"]);
+    let mint = Mint::default();
+    let keys = [
+        KeyConfig::env("STANDIN_NO_SUCH_VARIABLE"),
+        KeyConfig::file("/no/such/file"),
+        KeyConfig::command("/no/such/program", ["x"]),
+        mint.key(MS, |_| None),
+        KeyConfig::value("good"),
+    ];
+    let world = world_of(&accounts, keys).await;
+    assert_eq!(way(&world).await, format!("{}a/m won", "a/m unauthorised, ".repeat(4)));
+    for _ in 0..5 {
+        assert_eq!(way(&world).await, "a/m won");
+    }
+    assert_eq!(mint.issued(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn keys_that_are_equal_are_kept_apart_by_name() {
     let accounts = Accounts::new(&["one"]);

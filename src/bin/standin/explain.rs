@@ -8,25 +8,11 @@ use standin::sidecar::printable;
 use super::failed;
 
 pub async fn run(options: super::Explain) -> ExitCode {
-    let base = options.admin.trim_end_matches('/');
-    let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
-    let url = format!("{base}/explain/{}", options.route.replace('%', "%25").replace('?', "%3F").replace('#', "%23"));
-    let answer = async {
-        let client = reqwest::Client::builder().no_proxy().build()?;
-        let request = client.get(&url);
-        let request = if let Some(key) = &options.key { request.bearer_auth(key) } else { request };
-        request.send().await?.text().await
+    let path = format!("explain/{}", options.route);
+    let explained = match options.door.ask(http::Method::GET, &path, None).await {
+        Ok(explained) => explained,
+        Err(problem) => return failed(&problem),
     };
-    let Ok(text) = answer.await else {
-        let hint = "is `standin serve` running, and is this its operators' address (--admin)?";
-        return failed(&format!("nobody answers at {base}; {hint}"));
-    };
-    let Ok(explained) = serde_json::from_str::<Value>(&text) else {
-        return failed(&format!("{base} is no sidecar's admin address; see `server.admin`"));
-    };
-    if let Some(error) = explained["error"].as_str() {
-        return failed(error);
-    }
     print(&explained);
     ExitCode::SUCCESS
 }

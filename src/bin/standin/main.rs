@@ -13,11 +13,13 @@ macro_rules! say {
 }
 
 mod check;
+mod door;
 mod explain;
 mod key;
 mod load;
 mod log;
 mod rehearse;
+mod reset;
 mod serve;
 mod stand;
 
@@ -48,7 +50,8 @@ const EXAMPLES: &str = "Examples:
   OPENAI_API_KEY=… standin serve           serve the providers whose keys are in the environment
   standin serve --config standin.toml      serve what a file says; SIGHUP or a changed file reloads it
   standin check --config standin.toml --try
-  standin explain smart                    ask a running sidecar where a call would go, and why";
+  standin explain smart                    ask a running sidecar where a call would go, and why
+  standin reset openai                     lift what keeps a provider of a running sidecar out";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -60,6 +63,8 @@ enum Command {
     Drill(Drill),
     /// Asks a running sidecar where a call would go now, and why.
     Explain(Explain),
+    /// Lifts what keeps a provider, a model or a key of a running sidecar out: a wait, a refusal, an open breaker.
+    Reset(Reset),
     /// Makes a key for a client, and the lines to put into the configuration.
     Key(Key),
 }
@@ -127,6 +132,24 @@ struct Drill {
 struct Explain {
     /// The route, or `provider/model`.
     route: String,
+    #[command(flatten)]
+    door: Door,
+}
+
+#[derive(Debug, Args)]
+struct Reset {
+    /// A provider or `provider/model`; everything where absent.
+    name: Option<String>,
+    /// One key of the provider only, by its name.
+    #[arg(long, value_name = "NAME", requires = "name")]
+    only_key: Option<String>,
+    #[command(flatten)]
+    door: Door,
+}
+
+/// The operators' address of a running sidecar.
+#[derive(Debug, Args)]
+struct Door {
     /// Where the running sidecar's operators connect.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4000")]
     admin: String,
@@ -157,6 +180,7 @@ fn main() -> ExitCode {
             Command::Check(options) => check::run(options).await,
             Command::Drill(options) => rehearse::run(options).await,
             Command::Explain(options) => explain::run(options).await,
+            Command::Reset(options) => reset::run(options).await,
             Command::Key(options) => key::run(&options),
         }
     })

@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER
 use serde_json::{Value, json};
 
 use super::{BadRequest, Face};
-use crate::words::{Error, FailureClass};
+use crate::words::{Barred, Cause, Error, FailureClass};
 
 /// When to come back where nobody said: the shortest time that a header can say.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
@@ -153,12 +153,11 @@ impl Fault {
             Error::Rejected { failure, .. } | Error::Interrupted { failure, .. } => {
                 Self::new(Kind::of(failure.class), message)
             }
-            Error::Exhausted { attempts, retry_after } => match error.last_class() {
-                Some(class) => Self { retry_after: *retry_after, ..Self::new(Kind::of(class), message) },
-                None => {
-                    debug_assert!(attempts.is_empty(), "an attempt that won exhausts nothing");
-                    soon(*retry_after)
-                }
+            Error::Exhausted { retry_after, barred, .. } => Self {
+                retry_after: *retry_after,
+                // Who is told when to come back may come back by itself.
+                is_final: retry_after.is_none() && error.last_class().is_some(),
+                ..Self::new(Kind::of_all(barred, error.last_class()), message)
             },
             Error::DeadlineExceeded { .. } | Error::ConsumerStalled(_) => Self::new(Kind::Timeout, message),
             Error::Overloaded { .. } | Error::Unavailable | Error::Draining => soon(Some(RETRY_AFTER_MIN)),
@@ -216,6 +215,19 @@ impl Error {
 }
 
 impl Kind {
+    /// Returns what it comes to that no target can answer. Where all that time mends are limits, it is a limit, each time
+    /// anew, whether somebody was asked or not. Else the last failure counts, if there was one: but a limit of one is none of
+    /// all.
+    fn of_all(barred: &[Barred], last: Option<FailureClass>) -> Self {
+        let mut mended = barred.iter().map(|one| one.cause).filter(|cause| cause.passes()).peekable();
+        let limits = mended.peek().is_some() && mended.all(|cause| cause == Cause::Failure(FailureClass::RateLimited));
+        match last.map_or(Self::Unavailable, Self::of) {
+            _ if limits => Self::RateLimited,
+            Self::RateLimited if !barred.is_empty() => Self::Unavailable,
+            kind => kind,
+        }
+    }
+
     fn of(class: FailureClass) -> Self {
         use FailureClass as C;
         match class {

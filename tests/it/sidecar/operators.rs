@@ -7,7 +7,7 @@ use serde_json::json;
 use standin::TargetId;
 use standin::policy::snapshot::Force;
 use standin::sidecar::{ClientKey, Hash};
-use standin::testing::{Fault, Script};
+use standin::testing::{Fault, ProviderError, RetryHint, Script};
 
 use super::http::{self, Caller};
 use super::{stage, stage_with};
@@ -175,4 +175,81 @@ async fn a_default_route_must_be_one_that_there_is() {
         vec![ClientKey { name: "team".into(), sha256, routes, requests_per_minute: None, operator: false }];
     let refused = stage.sidecar.reload(settings).await.expect_err("a refusal").to_string();
     assert!(refused.starts_with("server.keys"), "{refused}");
+}
+
+#[tokio::test]
+async fn what_keeps_a_target_out_is_shown_with_its_reason_and_time_and_lifted_at_the_operators_door() {
+    let stage = stage_with(2, Script::default(), |settings| {
+        settings.server.admin = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    })
+    .await;
+    let (clients, operators) = (stage.sidecar.address(), stage.sidecar.admin_address().expect("a door"));
+    let day = Duration::from_secs(86_400);
+    let post = async |to, path: &str| http::Exchange::begin(to, "POST", path, &[], "").await.end().await;
+    for path in ["/reset/a/gpt-5-mini", "/reset/a", "/reset", "/reset/a?only_key=key-1", "/reset/a%2Fgpt-5-mini"] {
+        stage.drills[0].handle().next(1, Fault::RateLimited(RetryHint::Seconds(day)));
+        assert_eq!(http::ask(clients, Caller::Chat, "a", "Hi", false).await.status, 429);
+        let held = &http::get(operators, "/health").await.json()["providers"][0]["holds"];
+        assert_eq!((&held[0]["why"], &held[0]["model"]), (&json!("rate_limited"), &json!("gpt-5-mini")), "{held}");
+        assert_eq!(held[0]["key"], "key-1", "{held}");
+        assert!(held[0]["back_in_s"].as_f64().is_some_and(|wait| wait > 86_000.0), "{held}");
+        assert!(held[0]["for_s"].as_f64().is_some_and(|age| age < 60.0), "{held}");
+        let refused = http::ask(clients, Caller::Chat, "a", "Hi", false).await;
+        let message = Caller::Chat.message(&refused.json()).to_owned();
+        assert!(message.contains("a/gpt-5-mini rate_limited, back in 86"), "{message}");
+        assert_eq!(post(clients, path).await.status, 404, "{path} at the clients' door");
+        let lifted = post(operators, path).await;
+        assert_eq!(lifted.status, 200, "{path}: {lifted:?}");
+        let lifted = lifted.json();
+        assert_eq!(
+            (&lifted["lifted"][0]["provider"], &lifted["lifted"][0]["why"]),
+            (&json!("a"), &json!("rate_limited"))
+        );
+        assert_eq!(post(operators, path).await.json(), json!({"lifted": []}));
+        assert_eq!(http::ask(clients, Caller::Chat, "a", "Hi", false).await.status, 200, "{path}");
+    }
+    for path in
+        ["/reset/x", "/reset/a/x", "/reset/a?only_key=x", "/reset?only_key=key-1", "/reset/a/gpt-5-mini?only_key=key-1"]
+    {
+        let nobody = post(operators, path).await;
+        assert_eq!((nobody.status, nobody.json()["error"].is_string()), (404, true), "{path}: {nobody:?}");
+        assert!(!nobody.body.contains(super::PROVIDERS_KEY));
+    }
+}
+
+#[tokio::test]
+async fn a_route_whose_targets_wait_for_limits_answers_429_and_one_that_is_down_503_each_time_with_the_time() {
+    let minutes = Duration::from_secs(300);
+    for (a, b, openai, anthropic) in [
+        (Fault::RateLimited(RetryHint::Seconds(minutes)), Fault::RateLimited(RetryHint::Seconds(minutes)), 429, 429),
+        (Fault::RateLimited(RetryHint::Silent), Fault::RateLimited(RetryHint::Silent), 429, 429),
+        // A key that somebody must mend is no hope; what time mends decides.
+        (Fault::RateLimited(RetryHint::Seconds(minutes)), Fault::Error(ProviderError::Unauthorised), 429, 429),
+        (Fault::Error(ProviderError::OutOfMoney), Fault::RateLimited(RetryHint::Seconds(minutes)), 429, 429),
+        (Fault::Error(ProviderError::OutOfMoney), Fault::Error(ProviderError::Unauthorised), 503, 529),
+        (overloaded(), Fault::RateLimited(RetryHint::Seconds(minutes)), 503, 529),
+        (Fault::RateLimited(RetryHint::Seconds(minutes)), overloaded(), 503, 529),
+        (overloaded(), overloaded(), 503, 529),
+    ] {
+        let stage = stage(2).await;
+        stage.drills[0].handle().always(a.clone());
+        stage.drills[1].handle().always(b.clone());
+        for _ in 0..2 {
+            for caller in Caller::ALL {
+                let reply = http::ask(stage.sidecar.address(), caller, "smart", "Hi", false).await;
+                let status = if caller == Caller::Anthropic { anthropic } else { openai };
+                assert_eq!(reply.status, status, "{a:?}, {b:?} for {caller:?}: {reply:?}");
+                assert!(reply.header("retry-after").is_some(), "{a:?}, {b:?} for {caller:?}: {reply:?}");
+                assert_eq!(reply.header("x-should-retry"), None, "it would contradict the time: {reply:?}");
+                assert!(!reply.body.contains(super::PROVIDERS_KEY));
+            }
+        }
+    }
+}
+
+fn overloaded() -> Fault {
+    let headers = [("retry-after", "300")].map(|(name, value)| {
+        (name.parse::<::http::HeaderName>().expect("a name"), ::http::HeaderValue::from_static(value))
+    });
+    Fault::Reply { status: 503, headers: headers.into_iter().collect(), body: "{}".into() }
 }

@@ -203,3 +203,35 @@ async fn drills_are_served_until_a_signal_says_otherwise() {
     served.signal("TERM");
     assert_eq!(served.ended().code(), Some(0));
 }
+
+#[tokio::test]
+async fn what_stands_is_lifted_from_the_command_line_and_told() {
+    let text = GOOD.replace("127.0.0.1:1/v1", &format!("{}/v1", super::child::free()));
+    let (_, folder) = program("reset");
+    fs::write(folder.join("given.toml"), text).expect("a file");
+    let served = Served::start("reset", &["--config", "given.toml"], |command| {
+        command.env("A_KEY", "sk-1");
+    });
+    let run = |arguments: &[&str]| {
+        let (mut command, _) = program("reset");
+        command.args(arguments).args(["--admin", &served.address.to_string()]).output().expect("it runs")
+    };
+    let said = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    let output = run(&["reset"]);
+    assert_eq!((output.status.success(), said(&output).as_str()), (true, "nothing stood there\n"), "{output:?}");
+    // Nobody listens at the provider's port: its breaker opens.
+    while http::get(served.address, "/health").await.json()["providers"][0]["holds"][0]["why"] != "breaker_open" {
+        http::ask(served.address, Caller::Chat, "smart", "Hi", false).await;
+    }
+    let output = run(&["reset", "a/m"]);
+    assert!(output.status.success() && said(&output).starts_with("lifted a/m: breaker_open for "), "{output:?}");
+    for (arguments, problem) in [
+        (&["reset", "x"][..], "no provider `x`; there are: a"),
+        (&["reset", "a", "--only-key", "x y&z"], "no key `x y&z` of provider `a`; there are: key-1"),
+        (&["reset", "a/m", "--only-key", "key-1"], "name its provider alone"),
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(errors(&output).contains(problem), "{output:?}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::words::{AttemptEnd, AttemptRecord, Error, Failure, FailureClass};
+use crate::words::{AttemptEnd, AttemptRecord, Barred, Cause, Error, Failure, FailureClass};
 
 fn tried(class: FailureClass) -> Vec<AttemptRecord> {
     vec![AttemptRecord {
@@ -30,13 +30,54 @@ fn invalid(field: &str) -> Error {
 }
 
 fn exhausted(class: FailureClass, seconds: u64) -> Error {
-    Error::Exhausted { attempts: tried(class), retry_after: Some(Duration::from_millis(seconds * 1000 - 1)) }
+    Error::Exhausted {
+        attempts: tried(class),
+        retry_after: Some(Duration::from_millis(seconds * 1000 - 1)),
+        barred: Vec::new(),
+    }
+}
+
+#[test]
+fn what_time_mends_decides_between_a_limit_and_an_outage_whoever_was_asked_last() {
+    use FailureClass as C;
+    let (limit, key, money, gone) = (C::RateLimited, C::Unauthorised, C::OutOfMoney, C::ModelGone);
+    let failure = Cause::Failure;
+    // Why each target is out, how the last attempt failed, and the status.
+    for (causes, last, status) in [
+        (vec![failure(limit)], None, 429),
+        (vec![failure(limit)], Some(limit), 429),
+        (vec![failure(limit), failure(limit)], Some(limit), 429),
+        (vec![failure(limit), failure(key)], Some(key), 429),
+        (vec![failure(money), failure(limit), failure(gone), Cause::Operator], None, 429),
+        (vec![failure(limit), failure(C::Overloaded)], Some(limit), 503),
+        (vec![failure(limit), Cause::Breaker], Some(C::Server), 503),
+        (vec![failure(limit), Cause::Full], None, 503),
+        (vec![Cause::Down], None, 503),
+        (vec![failure(key), failure(money)], Some(money), 503),
+        (vec![Cause::Operator], None, 503),
+        (vec![Cause::Breaker], Some(C::ContextTooLong), 400),
+        (vec![], Some(limit), 429),
+        (vec![], None, 503),
+    ] {
+        let target = TargetId::new("p", "m");
+        let barred = causes.iter().map(|&cause| Barred { target: target.clone(), cause, back_in: None }).collect();
+        let attempts = last.map_or_else(Vec::new, tried);
+        for retry_after in [None, Some(Duration::from_secs(86_400))] {
+            let error = Error::Exhausted { attempts: attempts.clone(), retry_after, barred: Vec::clone(&barred) };
+            let refusal = refuse(Face::OpenAiChat, Refused::Call(&error));
+            assert_eq!(refusal.status, status, "{causes:?}, {last:?}");
+            let [wait, again] = ["retry-after", "x-should-retry"].map(|name| refusal.headers.get(name));
+            assert_eq!(wait.is_some(), retry_after.is_some());
+            assert!(wait.is_none() || again.is_none(), "they contradict each other: {error}");
+        }
+    }
 }
 
 #[test]
 fn every_error_has_its_status_and_its_name_in_every_dialect() {
     use FailureClass as C;
-    let nobody = Error::Exhausted { attempts: Vec::new(), retry_after: Some(Duration::from_secs(7)) };
+    let nobody =
+        Error::Exhausted { attempts: Vec::new(), retry_after: Some(Duration::from_secs(7)), barred: Vec::new() };
     // The error, its status, OpenAI's code, Anthropic's type, Gemini's status, seconds to wait, whether it is final.
     let table = [
         (invalid("messages"), 400, json!(null), "invalid_request_error", "INVALID_ARGUMENT", None, true),
@@ -76,7 +117,7 @@ fn every_error_has_its_status_and_its_name_in_every_dialect() {
             "invalid_request_error",
             "INVALID_ARGUMENT",
             Some(1),
-            true,
+            false,
         ),
         (
             exhausted(C::RateLimited, 3),
@@ -85,9 +126,17 @@ fn every_error_has_its_status_and_its_name_in_every_dialect() {
             "rate_limit_error",
             "RESOURCE_EXHAUSTED",
             Some(3),
-            true,
+            false,
         ),
-        (exhausted(C::Server, 2), 503, json!("server_is_overloaded"), "overloaded_error", "UNAVAILABLE", Some(2), true),
+        (
+            exhausted(C::Server, 2),
+            503,
+            json!("server_is_overloaded"),
+            "overloaded_error",
+            "UNAVAILABLE",
+            Some(2),
+            false,
+        ),
         (
             exhausted(C::Unauthorised, 2),
             503,
@@ -95,7 +144,7 @@ fn every_error_has_its_status_and_its_name_in_every_dialect() {
             "overloaded_error",
             "UNAVAILABLE",
             Some(2),
-            true,
+            false,
         ),
         (nobody, 503, json!("server_is_overloaded"), "overloaded_error", "UNAVAILABLE", Some(7), false),
         (
@@ -247,7 +296,11 @@ fn models_are_listed_in_every_dialect() {
 #[test]
 fn no_caller_is_told_to_wait_longer_than_an_hour() {
     for wait in [Duration::MAX, Duration::from_secs(u64::MAX), Duration::from_secs(31 * 24 * 60 * 60)] {
-        let error = Error::Exhausted { attempts: tried(FailureClass::RateLimited), retry_after: Some(wait) };
+        let error = Error::Exhausted {
+            attempts: tried(FailureClass::RateLimited),
+            retry_after: Some(wait),
+            barred: Vec::new(),
+        };
         for refused in [Refused::TooMany(wait), Refused::Call(&error)] {
             let refusal = refuse(Face::Gemini, refused);
             assert_eq!(refusal.headers["retry-after"], "3600");

@@ -1,0 +1,37 @@
+//! The operators' address of a running sidecar, as the program's commands ask it.
+
+use serde_json::Value;
+
+use super::Door;
+
+impl Door {
+    /// Asks for JSON at a path; `only_key` narrows it to a provider's key of that name.
+    pub async fn ask(&self, method: http::Method, path: &str, only_key: Option<&str>) -> Result<Value, String> {
+        let base = self.admin.trim_end_matches('/');
+        let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
+        let query = only_key.map_or_else(String::new, |name| format!("?only_key={}", escaped(name)));
+        let url = format!("{base}/{}{query}", escaped(path));
+        let answer = async {
+            let request = reqwest::Client::builder().no_proxy().build()?.request(method, &url);
+            let request = if let Some(key) = &self.key { request.bearer_auth(key) } else { request };
+            request.send().await?.text().await
+        };
+        let Ok(text) = answer.await else {
+            let hint = "is `standin serve` running, and is this its operators' address (--admin)?";
+            return Err(format!("nobody answers at {base}; {hint}"));
+        };
+        let Ok(value) = serde_json::from_str::<Value>(&text) else {
+            return Err(format!("{base} is no sidecar's admin address; see `server.admin`"));
+        };
+        match (&value["error"], &value["error"]["message"]) {
+            (Value::Null, _) => Ok(value),
+            (Value::String(problem), _) | (_, Value::String(problem)) => Err(problem.clone()),
+            _ => Err("it refuses, and does not say why".to_owned()),
+        }
+    }
+}
+
+/// Writes what a path or a query would take for its own, but for slashes.
+fn escaped(text: &str) -> String {
+    text.replace('%', "%25").replace('?', "%3F").replace('#', "%23").replace('&', "%26")
+}

@@ -1,0 +1,32 @@
+//! Lifts what keeps something of a running sidecar out.
+
+use std::process::ExitCode;
+
+use serde_json::Value;
+use standin::sidecar::printable;
+
+use super::failed;
+
+pub async fn run(options: super::Reset) -> ExitCode {
+    let path = options.name.map_or_else(|| "reset".to_owned(), |name| format!("reset/{name}"));
+    let answer = options.door.ask(http::Method::POST, &path, options.only_key.as_deref()).await;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(problem) => return failed(&problem),
+    };
+    let lifted = answer["lifted"].as_array().map_or(&[][..], Vec::as_slice);
+    if lifted.is_empty() {
+        say!("nothing stood there");
+    }
+    lifted.iter().for_each(print);
+    ExitCode::SUCCESS
+}
+
+fn print(one: &Value) {
+    let text = |name: &str| one[name].as_str().map(printable);
+    let model = text("model").map_or_else(String::new, |model| format!("/{model}"));
+    let key = text("key").map_or_else(String::new, |key| format!(", key {key}"));
+    let rest = one["back_in_s"].as_f64().map_or_else(String::new, |rest| format!(", {rest:.0} s before its end"));
+    let (provider, why) = (text("provider").unwrap_or_default(), text("why").unwrap_or_default());
+    say!("lifted {provider}{model}{key}: {why} for {:.0} s{rest}", one["for_s"].as_f64().unwrap_or_default());
+}
