@@ -16,12 +16,13 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
 use super::provider::ProviderMessage;
+use super::running::Pulse;
 use super::shared::{CrashHook, Shared, now};
 use super::slot::Permit;
 use super::table::{Fitted, Target};
 use super::watchdog::Watchdog;
 use super::work::{Brought, Work};
-use crate::policy::admission::{Outcome, Report};
+use crate::policy::admission::{Outcome, Report, Unwanted};
 use crate::transport::{Body, HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending};
 use crate::words::{
@@ -33,6 +34,8 @@ use crate::words::{
 pub(super) const PIECES_MAX: usize = 64;
 /// The most chunks that go on together, because they came at once.
 const CHUNKS_AT_ONCE: usize = 32;
+/// How soon a stale connection breaks once something is sent on it.
+const UNSENT_MAX: Duration = Duration::from_secs(1);
 /// The most of an error's body that is read.
 const ERROR_BODY_MAX: usize = 64 * 1024;
 /// How long a body may go on after its terminal marker before its connection is given up.
@@ -49,7 +52,8 @@ pub(super) struct Job {
     pub(super) work: Work,
     /// Whether this repeats a try whose connection broke before any response.
     pub(super) resend: bool,
-    pub(super) first_token_max: Duration,
+    /// The most time until the first token; without it the call's.
+    pub(super) first_token_max: Option<Duration>,
     /// Whether nothing of the answer may be handed on before it is whole.
     pub(super) buffered: bool,
     /// Whether the proofs of an answer that goes on as it came must say whose they are.
@@ -92,14 +96,19 @@ pub(super) struct Account {
     pub(super) secrets: [Option<Secret>; 2],
     /// What of the answer is not known here.
     pub(super) drift: Vec<Drift>,
+    /// Notes when it has content.
+    pub(super) pulse: Arc<Pulse>,
+    /// Why nobody waits for the answer any more.
+    pub(super) unwanted: Option<Unwanted>,
 }
 
 pub(super) struct Attempt;
 
 pub(super) struct Arguments {
     pub(super) job: Job,
-    /// Resolves when the call no longer waits for the answer.
-    pub(super) unwanted: oneshot::Receiver<Never>,
+    /// Resolves when the call no longer waits for the answer: with the reason, or without one if the call is gone
+    /// because its caller is.
+    pub(super) unwanted: oneshot::Receiver<Unwanted>,
 }
 
 /// An attempt takes no messages.
@@ -128,12 +137,20 @@ impl Actor for Attempt {
     }
 }
 
-async fn run(mut job: Job, unwanted: oneshot::Receiver<Never>) {
+async fn run(mut job: Job, unwanted: oneshot::Receiver<Unwanted>) {
     let result = tokio::select! {
         biased;
-        _ = unwanted => Err(End::cancelled("nobody waits for the answer any more")),
-        result = job.answer() => result,
+        why = unwanted => Err(why.unwrap_or(Unwanted::Left)),
+        result = job.answer() => Ok(result),
     };
+    let result = result.unwrap_or_else(|why| {
+        job.account.unwanted = Some(why);
+        Err(End::cancelled(match why {
+            Unwanted::Left => "the caller left",
+            Unwanted::Ended => "the call ended",
+            Unwanted::Lost => "another attempt was faster",
+        }))
+    });
     // The channel closes before the end is told, so that whoever drained it has everything.
     let Job { pieces, mut account, rest, .. } = job;
     drop(pieces);
@@ -207,8 +224,9 @@ impl Job {
             .transport()
             .ok_or_else(|| Failure::new(FailureClass::Connect, "the provider's actor never started"))?;
         let mut watchdog = self.account.begin(self.first_token_max);
+        let sent = now();
         let response = watchdog.guard(transport.send(request), &self.account.permit).await?;
-        let response = response.map_err(|error| self.no_response(error))?;
+        let response = response.map_err(|error| self.no_response(error, now().saturating_duration_since(sent)))?;
         if self.account.shared.delivered(now()) {
             self.account.tell_all(|| ProviderMessage::Delivered);
         }
@@ -388,9 +406,12 @@ impl Job {
         Ok(End { failure, back })
     }
 
-    fn no_response(&self, error: TransportError) -> Failure {
+    /// Returns what it means that no response came. A connection that breaks at once was stale; one that breaks later had
+    /// taken the request along.
+    fn no_response(&self, error: TransportError, lasted: Duration) -> Failure {
         let message = error.to_string();
         let class = match error {
+            TransportError::Unsent(_) if lasted > UNSENT_MAX => FailureClass::Cut,
             TransportError::Unsent(_) if !self.resend => FailureClass::Unsent,
             TransportError::Unsent(_) | TransportError::Connect(_) => FailureClass::Connect,
             TransportError::Cut(_) => FailureClass::Cut,
@@ -423,11 +444,11 @@ async fn soon(body: &mut Body) -> Option<Option<Result<Bytes, TransportError>>> 
 
 impl Account {
     /// Says that something is being sent, and starts the timers.
-    fn begin(&mut self, first_token_max: Duration) -> Watchdog {
+    fn begin(&mut self, first_token_max: Option<Duration>) -> Watchdog {
         let now = now();
         self.permit.begin(now);
         self.begun.get_or_insert(now);
-        Watchdog::new(self.permit.ticket(), first_token_max, self.target.spec().stall(), now)
+        Watchdog::new(self.permit.ticket(), first_token_max, self.target.spec().stall(), self.pulse.clone(), now)
     }
 
     /// Counts content: the first ends the first-token timer, each begins the stall timer anew.
@@ -521,9 +542,9 @@ impl Account {
         };
         match failure.class {
             FailureClass::Cancelled | FailureClass::Crashed if self.begun.is_none() => Outcome::Unused,
-            FailureClass::Cancelled => Outcome::Cancelled { hedge_lost: false },
+            FailureClass::Cancelled => Outcome::Cancelled(self.unwanted.unwrap_or(Unwanted::Left)),
             FailureClass::Crashed => Outcome::Crashed,
-            FailureClass::Cut if self.blocked >= BLOCKED_NO_FAULT => Outcome::Cancelled { hedge_lost: false },
+            FailureClass::Cut if self.blocked >= BLOCKED_NO_FAULT => Outcome::Cancelled(Unwanted::Ended),
             class => Outcome::Failure { class, scope: failure.scope, retry_after: back },
         }
     }

@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use super::attempt::{Account, Arguments as AttemptArguments, Attempt, Ended, Job as AttemptJob, Never, PIECES_MAX};
 use super::router::{Flight, Happened, RouterCommand};
-use super::running::{Happening, Running, next_happening};
+use super::running::{Happening, Pulse, Running, next_happening};
 use super::shared::{CrashHook, Shared, now};
 use super::slot::Permit;
 use super::stream::{ReplyStream, Word};
@@ -23,6 +23,7 @@ use super::table::{Asked, Fitted, Route, Table};
 use super::work::Brought;
 use crate::policy::admission::{Ask, RATE_LIMIT_DEFAULT};
 use crate::policy::failover::{Failover, GiveUp, Planned, Step, Try};
+use crate::policy::health::Unwanted;
 use crate::policy::routing::{self, Needs, Plan, RouteState, Skip, Sticky, Why};
 use crate::policy::snapshot::{Gate, Latency, Refusal};
 use crate::policy::trim::{CUTS_MAX, OverWindow};
@@ -213,7 +214,6 @@ async fn run(job: Job, shared: Arc<Shared>) {
         plan: Some(plan),
         running: Vec::new(),
         ended: Vec::new(),
-        last_resort: false,
         probe: None,
         id,
         asked,
@@ -295,7 +295,6 @@ struct Driver {
     running: Vec<Running>,
     /// Attempts that ended, in the order they were started.
     ended: Vec<Ended>,
-    last_resort: bool,
     /// The target that the plan probes.
     probe: Option<usize>,
     log: Log,
@@ -322,7 +321,7 @@ impl Driver {
                     self.log.note(Happened::Reset);
                     outlet.say(Word::Reset(failure));
                 }
-                Step::Cancel(number) => self.cancel(number).await,
+                Step::Cancel(number, why) => self.cancel(number, why).await,
                 Step::Wait(until) => {
                     if self.running.is_empty() {
                         let wait = until.saturating_duration_since(now());
@@ -332,11 +331,20 @@ impl Driver {
                         biased;
                         () = outlet.closed() => return self.log.note(Happened::CallerLeft),
                         happening = next_happening(&mut self.running) => self.happened(happening),
-                        () = tokio::time::sleep_until(until.into()) => {}
+                        () = tokio::time::sleep_until(until.into()) => self.listen(),
                     }
                 }
                 Step::Finish(number) => return self.finish(number, outlet),
                 Step::GiveUp(why) => return self.give_up(why, outlet),
+            }
+        }
+    }
+
+    /// Tells the machine when the attempts in flight were last heard of.
+    fn listen(&mut self) {
+        for running in &self.running {
+            if let Some(at) = running.heard() {
+                self.machine.heard(running.number, at);
             }
         }
     }
@@ -352,7 +360,6 @@ impl Driver {
             let sticky = self.sticky;
             routing::plan(options, &mut self.state, &candidates, &self.needs, sticky, pinned, now, &mut self.rng)
         });
-        self.last_resort |= plan.last_resort;
         self.probe = plan.picks.first().filter(|pick| pick.why == Why::Probe).map(|pick| pick.target);
         let refusals = plan.skipped.iter().filter_map(Skip::refusal);
         let picks = plan.picks.iter().filter_map(|pick| self.planned(pick.target));
@@ -384,7 +391,7 @@ impl Driver {
         self.route = route;
         self.plan = None;
         self.sticky = None;
-        self.needs = self.table.needs_of(&self.route, &self.asked.work);
+        self.needs = Needs { deadline: self.needs.deadline, ..self.table.needs_of(&self.route, &self.asked.work) };
         self.asked = self.table.ask(&self.route, self.asked.work.clone());
         self.machine.reindex(|target| self.table.index(old.targets.get(target)?.id()));
     }
@@ -392,18 +399,29 @@ impl Driver {
     fn planned(&self, target: usize) -> Option<Planned> {
         let entry = &self.table.targets[target];
         let spec = entry.spec();
-        let first_token_max = match spec.timers.first_token {
-            Some(limit) => limit,
+        let health = entry.provider.slot.health(entry.index)?;
+        let (whole, tokens) = (self.asked.work.is_whole(&entry.provider.spec), self.fit(target, 0).tokens);
+        let pace = health.pace(tokens, whole, self.needs.output_tokens);
+        let (first_token_max, patience) = match spec.timers.first_token {
+            // Whoever sets a limit knows better than a guess.
+            Some(limit) if pace.measured => (limit, pace.patience().min(limit)),
+            // Its own limit ends it before anybody joins it.
+            Some(limit) => (limit, limit.saturating_mul(2)),
             None => {
-                let health = entry.provider.slot.health(entry.index)?;
-                let whole = self.asked.work.is_whole(&entry.provider.spec);
                 let limit = if whole { health.reply_max } else { health.first_token_max };
-                Latency::at(limit, self.fit(target, 0).tokens)
+                (Latency::at(limit, tokens), pace.patience())
             }
         };
-        let context_tokens_max = spec.capabilities.context_tokens_max;
-        let keys = u32::try_from(entry.provider.spec.keys.len()).unwrap_or(u32::MAX);
-        Some(Planned { target, context_tokens_max, cuts_max: self.cuts_max(target), keys, first_token_max })
+        Some(Planned {
+            target,
+            context_tokens_max: spec.capabilities.context_tokens_max,
+            cuts_max: self.cuts_max(target),
+            keys: u32::try_from(entry.provider.spec.keys.len()).unwrap_or(u32::MAX),
+            first_token_max,
+            usual: pace.answer,
+            patience,
+            pause_max: health.pause_max(),
+        })
     }
 
     fn fit(&self, target: usize, cuts: u32) -> Fitted {
@@ -436,7 +454,7 @@ impl Driver {
                 });
                 let running = self.spawn(this, fitted, permit).await;
                 self.running.push(running);
-                self.machine.admitted();
+                self.machine.admitted(now());
                 let crash = CrashHook::take(&self.shared.crash.calls);
                 assert!(!crash, "panic in a call asked for by the crash hook");
             }
@@ -448,7 +466,8 @@ impl Driver {
         let slot = &target.provider.slot;
         let (reply, permit) = oneshot::channel();
         let whole = self.asked.work.is_whole(&target.provider.spec);
-        let ask = Ask { target: target.index, prompt_tokens, whole, last_resort: this.last_resort };
+        let output_max = self.needs.output_tokens;
+        let ask = Ask { target: target.index, prompt_tokens, whole, output_max, last_resort: this.last_resort };
         let asked = slot
             .provider
             .get()
@@ -466,6 +485,7 @@ impl Driver {
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
         let (end, ended) = oneshot::channel();
         let (wanted, unwanted) = oneshot::channel();
+        let pulse = Arc::new(Pulse::new(now()));
         let span = tracing::info_span!("attempt", number = this.number, target = %target.id(), trimmed = tracing::field::Empty);
         let supervisor = target.provider.slot.supervisor();
         let (id, prompt_tokens) = (target.id().clone(), fitted.tokens);
@@ -485,6 +505,8 @@ impl Driver {
             notes: Vec::new(),
             secrets: [const { None }; 2],
             drift: Vec::new(),
+            pulse: pulse.clone(),
+            unwanted: None,
         };
         let work = self.asked.work.clone();
         let signed = self.table.has_several_makers(&self.route, account.target.provider.spec.dialect);
@@ -502,7 +524,7 @@ impl Driver {
         if let Some(supervisor) = supervisor {
             let _ = Actor::spawn_linked(None, Attempt, AttemptArguments { job, unwanted }, supervisor).await;
         }
-        Running::new(this.number, id, receiver, ended, wanted, prompt_tokens)
+        Running::new(this, id, receiver, ended, wanted, pulse, prompt_tokens)
     }
 
     fn happened(&mut self, happening: Happening) {
@@ -549,9 +571,9 @@ impl Driver {
     }
 
     /// Stops an attempt, and waits for its last word, which comes at once.
-    async fn cancel(&mut self, number: u32) {
+    async fn cancel(&mut self, number: u32, why: Unwanted) {
         let Some(at) = self.running.iter().position(|running| running.number == number) else { return };
-        let ended = self.running.swap_remove(at).cancel();
+        let ended = self.running.swap_remove(at).cancel(why);
         if let Ok(Ok(ended)) = tokio::time::timeout(ANSWER_MAX, ended).await {
             self.ended.push(ended);
         }
@@ -572,7 +594,8 @@ impl Driver {
         let waste: f64 = attempts.iter().filter(|record| !record.won()).filter_map(|record| record.cost_usd).sum();
         tracing::info!(target_id = %target, attempts = attempts.len(), "call answered");
         self.log.note(Happened::Answered { attempt: number });
-        let (call, last_resort, cost_usd) = (self.id, self.last_resort, cost_usd.map(|won| won + waste));
+        let last_resort = self.running.iter().any(|running| running.number == number && running.last_resort);
+        let (call, cost_usd) = (self.id, cost_usd.map(|won| won + waste));
         let notes = std::mem::take(&mut self.ended[at].notes);
         match brought {
             Brought::Answer(Ending { stop, parts, verbatim, model, .. }) => {

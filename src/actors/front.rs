@@ -16,6 +16,7 @@ use super::slot::ProviderStatus;
 use super::stream::ReplyStream;
 use super::table::Provider;
 use super::work::Work;
+use crate::policy::routing::Needs;
 use crate::policy::snapshot::{Barrier, Force, Health};
 use crate::words::{ChatRequest, Date, Drift, EmbedRequest, Embeddings, Error, Hold, Reply, Reset, TargetId};
 
@@ -169,8 +170,8 @@ pub(crate) fn submit(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
         Ok((table, route, place)) => {
             let started = now();
             let id = shared.next_call();
-            let needs = table.needs_of(&route, &work);
             let deadline = started + work.deadline().unwrap_or(route.spec.failover.deadline).min(DEADLINE_MAX);
+            let needs = Needs { deadline: Some(deadline), ..table.needs_of(&route, &work) };
             let asked = table.ask(&route, work);
             let span = tracing::info_span!("call", %id, route = %route.spec.name);
             let accepted = Accepted { id, asked, table, route, needs, started, deadline, wanted, place, span };

@@ -23,6 +23,9 @@ const MARGIN_MAX: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often a file is looked at that is good for no stated time: about as often as orchestrators replace them.
 const FILE_EVERY: Duration = Duration::from_secs(60);
+/// How long a failure that nobody heard is kept for the next who asks: else a source that hangs for longer than its
+/// callers wait would never be at fault.
+const UNTOLD_MAX: Duration = Duration::from_secs(60);
 /// How often a reading that was killed with its provider's supervisor is begun again.
 const KILLED_MAX: u32 = 3;
 
@@ -56,6 +59,8 @@ struct State {
     ended: u64,
     /// When and how the last of them failed, if it did.
     failed: Option<(Instant, String)>,
+    /// Whether nobody was there to hear it: those that had waited were gone.
+    untold: bool,
 }
 
 struct Held {
@@ -131,6 +136,9 @@ impl Key {
     /// Reads the source, together with whoever reads it now.
     async fn read(&self, slot: &Slot) -> Result<Secret, Failure> {
         let mut watched = self.cell.0.subscribe();
+        if let Some(problem) = self.cell.untold(now()) {
+            return Err(self.unreadable(&problem));
+        }
         let ended = watched.borrow().ended;
         for _ in 0..KILLED_MAX {
             self.begin(slot).await?;
@@ -138,15 +146,16 @@ impl Key {
             let Ok(state) = watched.wait_for(|state| !state.reading).await else { break };
             match (&state.failed, &state.held) {
                 _ if state.ended == ended => {}
-                (Some((_, problem)), _) => {
-                    let message = format!("key `{}`: {problem}", self.name);
-                    return Err(Failure::new(FailureClass::Unauthorised, message));
-                }
+                (Some((_, problem)), _) => return Err(self.unreadable(problem)),
                 (None, Some(held)) => return Ok(held.secret.clone()),
                 (None, None) => {}
             }
         }
         Err(cut_off())
+    }
+
+    fn unreadable(&self, problem: &str) -> Failure {
+        Failure::new(FailureClass::Unauthorised, format!("key `{}`: {problem}", self.name))
     }
 
     /// Begins to read, unless somebody does.
@@ -206,13 +215,31 @@ impl Cell {
     }
 }
 
+impl Cell {
+    /// Takes the failure that nobody heard, if there is one that is not old.
+    fn untold(&self, now: Instant) -> Option<String> {
+        let mut problem = None;
+        self.0.send_if_modified(|state| {
+            let fresh = |at: Instant| now.saturating_duration_since(at) < UNTOLD_MAX;
+            if std::mem::take(&mut state.untold) {
+                problem = state.failed.clone().filter(|(at, _)| fresh(*at)).map(|(_, problem)| problem);
+            }
+            false
+        });
+        problem
+    }
+}
+
 /// The one leave to read a key's source. Dropped without an end it says that nobody reads any more.
 struct Claim(Arc<Cell>);
 
 impl Claim {
     fn end(self, result: Result<Held, String>, now: Instant) {
+        let nobody = self.0.0.receiver_count() == 0;
         self.0.0.send_modify(|state| {
             state.ended += 1;
+            let good = state.held.as_ref().is_some_and(|held| held.expires_at.is_none_or(|at| at > now));
+            state.untold = nobody && !good && result.is_err();
             match result {
                 Ok(held) => (state.held, state.failed) = (Some(held), None),
                 Err(problem) => state.failed = Some((now, problem)),

@@ -1,10 +1,15 @@
 //! The attempts a call has in flight, as their call sees them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::attempt::{Ended, Never};
+use super::attempt::Ended;
+use crate::policy::failover::Try;
+use crate::policy::health::Unwanted;
 use crate::words::{Piece, TargetId};
 
 /// One attempt in flight.
@@ -15,12 +20,40 @@ pub(super) struct Running {
     pieces: Option<mpsc::Receiver<Piece>>,
     /// `None` once it has spoken.
     ended: Option<oneshot::Receiver<Ended>>,
-    /// Dropped, it stops the attempt.
-    _wanted: oneshot::Sender<Never>,
+    /// Used or dropped, it stops the attempt.
+    unwanted: oneshot::Sender<Unwanted>,
+    /// When it was last heard of.
+    pulse: Arc<Pulse>,
+    /// Whether it could pass an open breaker.
+    pub(super) last_resort: bool,
     /// Its first content.
     first: Option<Piece>,
     /// Estimated length of its prompt.
     pub(super) prompt_tokens: u32,
+}
+
+/// When an attempt last had content: noted there, read by its call when it wonders about a silence. So a token costs no
+/// message.
+pub(super) struct Pulse {
+    since: Instant,
+    /// Milliseconds since then, and one more; 0 is never.
+    last: AtomicU64,
+}
+
+impl Pulse {
+    pub(super) fn new(since: Instant) -> Self {
+        Self { since, last: AtomicU64::new(0) }
+    }
+
+    pub(super) fn beat(&self, now: Instant) {
+        let millis = now.saturating_duration_since(self.since).as_millis();
+        self.last.store(u64::try_from(millis).unwrap_or(u64::MAX - 1) + 1, Relaxed);
+    }
+
+    fn last(&self) -> Option<Instant> {
+        let millis = self.last.load(Relaxed).checked_sub(1)?;
+        self.since.checked_add(Duration::from_millis(millis))
+    }
 }
 
 /// What an attempt did.
@@ -36,15 +69,22 @@ pub(super) enum Happening {
 
 impl Running {
     pub(super) fn new(
-        number: u32,
+        this: Try,
         target: TargetId,
         pieces: mpsc::Receiver<Piece>,
         ended: oneshot::Receiver<Ended>,
-        wanted: oneshot::Sender<Never>,
+        unwanted: oneshot::Sender<Unwanted>,
+        pulse: Arc<Pulse>,
         prompt_tokens: u32,
     ) -> Self {
-        let (pieces, ended) = (Some(pieces), Some(ended));
-        Self { number, target, pieces, ended, _wanted: wanted, first: None, prompt_tokens }
+        let (pieces, ended, first) = (Some(pieces), Some(ended), None);
+        let Try { number, last_resort, .. } = this;
+        Self { number, target, pieces, ended, unwanted, pulse, last_resort, first, prompt_tokens }
+    }
+
+    /// Returns when it last had content, if it has had any.
+    pub(super) fn heard(&self) -> Option<Instant> {
+        self.pulse.last()
     }
 
     /// Hands over its first content and the channel for the rest.
@@ -53,7 +93,8 @@ impl Running {
     }
 
     /// Stops the attempt; what is returned resolves with its last word.
-    pub(super) fn cancel(self) -> oneshot::Receiver<Ended> {
+    pub(super) fn cancel(self, why: Unwanted) -> oneshot::Receiver<Ended> {
+        let _ = self.unwanted.send(why);
         self.ended.unwrap_or_else(|| oneshot::channel().1)
     }
 

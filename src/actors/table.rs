@@ -363,6 +363,7 @@ impl Table {
                 labels: self.labels(&request.labels) | route.labels,
                 priority: request.priority,
                 rule: request.rule,
+                deadline: None,
             },
         }
     }
@@ -379,6 +380,7 @@ impl Table {
             labels: self.labels(&request.labels) | route.labels,
             priority: request.priority,
             rule: request.rule,
+            deadline: None,
         }
     }
 

@@ -4,14 +4,19 @@
 //! costs no timer.
 
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep_until};
 
+use super::running::Pulse;
 use super::shared::now;
 use super::slot::Permit;
 use crate::policy::admission::{Report, Ticket};
 use crate::words::{Failure, FailureClass};
+
+/// How long a timer waits that has no limit.
+const EVER: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) struct Watchdog {
     timer: Pin<Box<Sleep>>,
@@ -23,10 +28,20 @@ pub(super) struct Watchdog {
     stall: Duration,
     gap_overdue_after: Duration,
     gap_reported: bool,
+    pulse: Arc<Pulse>,
 }
 
 impl Watchdog {
-    pub(super) fn new(ticket: &Ticket, first_token_max: Duration, stall: Duration, now: Instant) -> Self {
+    /// Returns the timers of an attempt that begins now. Without a limit until its first token it has as long as its
+    /// call.
+    pub(super) fn new(
+        ticket: &Ticket,
+        first_token_max: Option<Duration>,
+        stall: Duration,
+        pulse: Arc<Pulse>,
+        now: Instant,
+    ) -> Self {
+        let first_token_max = first_token_max.unwrap_or(EVER);
         let overdue_after = (ticket.overdue_after < first_token_max).then_some(ticket.overdue_after);
         let first = overdue_after.unwrap_or(first_token_max);
         Self {
@@ -38,6 +53,7 @@ impl Watchdog {
             stall,
             gap_overdue_after: ticket.gap_overdue_after,
             gap_reported: false,
+            pulse,
         }
     }
 
@@ -55,6 +71,7 @@ impl Watchdog {
 
     /// Notes content.
     pub(super) fn content(&mut self, now: Instant, permit: &Permit) {
+        self.pulse.beat(now);
         if std::mem::replace(&mut self.gap_reported, false) {
             permit.report(Report::GapEnded);
         }
@@ -67,6 +84,7 @@ impl Watchdog {
     /// Notes that the attempt reads again after its reader had blocked it.
     pub(super) fn resume(&mut self, now: Instant) {
         self.content = self.content.map(|_| now);
+        self.pulse.beat(now);
     }
 
     /// Returns when the next timer is due, as things stand.

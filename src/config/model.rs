@@ -117,6 +117,7 @@ impl ModelConfig {
     pub(super) fn target_options(&self, class: ModelClass) -> TargetOptions {
         let default = TargetOptions::default();
         TargetOptions {
+            limited: self.first_token.is_some(),
             class,
             in_flight_max: self.in_flight_max.unwrap_or(default.in_flight_max),
             ttft_median: self.ttft_median,

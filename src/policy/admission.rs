@@ -26,7 +26,7 @@ use crate::policy::snapshot::{Barrier, BreakerState, Force, Gates, Health, Refus
 use crate::words::{Cause, FailureClass, Limits, ModelClass, Scope};
 
 pub use crate::policy::breaker::BreakerOptions;
-pub use crate::policy::health::{HealthOptions, Outcome, Report};
+pub use crate::policy::health::{HealthOptions, Outcome, Report, Unwanted};
 
 /// When a verdict is checked again: somebody may have fixed the key, paid, or moved the firewall …
 const KEY_RECHECK: Duration = Duration::from_secs(10 * 60);
@@ -62,11 +62,13 @@ pub struct TargetOptions {
     pub in_flight_max: u32,
     /// Median time to first token, where the user knows better than its class.
     pub ttft_median: Option<Duration>,
+    /// Whether the user has set how long it may be silent: beyond that it has failed, however long it usually takes.
+    pub limited: bool,
 }
 
 impl Default for TargetOptions {
     fn default() -> Self {
-        Self { class: ModelClass::default(), in_flight_max: 2_048, ttft_median: None }
+        Self { class: ModelClass::default(), in_flight_max: 2_048, ttft_median: None, limited: false }
     }
 }
 
@@ -79,6 +81,8 @@ pub struct Ask {
     pub prompt_tokens: u32,
     /// Whether the answer comes whole, in one burst.
     pub whole: bool,
+    /// The caller's limit of the answer, in tokens.
+    pub output_max: Option<u32>,
     /// Whether no other target can serve: then an open breaker lets one through.
     pub last_resort: bool,
 }
@@ -106,6 +110,8 @@ pub struct Ticket {
     pub whole: bool,
     /// Whether it passed a hold, to see whether that is still so.
     pub look: bool,
+    /// The caller's limit of the answer, in tokens.
+    pub output_max: Option<u32>,
     /// Age without content at which [`Report::Overdue`] is due.
     pub overdue_after: Duration,
     /// Length of a gap between tokens at which [`Report::Gap`] is due.
@@ -268,7 +274,7 @@ impl Admission {
         target.last_used = Some(now);
         self.serial += 1;
         let (pass, transition) = target.breaker.admit(self.serial, ask.last_resort, now);
-        let timers = target.health.timers(ask.prompt_tokens, ask.whole, now);
+        let timers = target.health.timers(ask.prompt_tokens, ask.whole, ask.output_max, now);
         self.tell(ask.target, transition);
         Ok(Ticket {
             serial: pass.serial,
@@ -281,6 +287,7 @@ impl Admission {
             prompt_tokens: ask.prompt_tokens,
             whole: ask.whole,
             look: gates.look_from.is_some(),
+            output_max: ask.output_max,
             overdue_after: timers.overdue_after,
             gap_overdue_after: timers.gap_overdue_after,
             used,
@@ -296,6 +303,8 @@ impl Admission {
             started: ticket.started,
             prompt_tokens: ticket.prompt_tokens,
             whole: ticket.whole,
+            output_max: ticket.output_max,
+            limited: target.options.limited,
             closed: target.breaker.state() == BreakerState::Closed,
             offline,
         };
@@ -309,9 +318,15 @@ impl Admission {
             }
             _ => (None, None),
         };
-        let verdict = verdict(report, offline, hold);
+        let verdict = match verdict(report, offline, hold) {
+            // Whoever probes hears nothing: that is the answer. Or the next call would ask the same.
+            Verdict::Ignored if finding.silent && !offline => Verdict::Failure { hold: None },
+            verdict => verdict,
+        };
         if let (Verdict::Failure { .. }, Some((class, _))) = (verdict, failure) {
             target.failed += u64::from(weight(class) > 0.0);
+        } else if matches!(report, Report::Ended(Outcome::Cancelled(_))) {
+            target.failed += u64::from(finding.own.failures > 0.0);
         }
         let pass = ticket.pass();
         let current = pass.generation == target.breaker.generation();
@@ -484,8 +499,8 @@ impl Admission {
             tpot: health.tpot(now),
             ttft_baseline_p50: health.ttft_baseline().p50,
             reply_baseline_p50: health.reply_baseline().p50,
-            first_token_max: health.timers(0, false, now).first_token_max,
-            reply_max: health.timers(0, true, now).first_token_max,
+            first_token_max: health.timers(0, false, None, now).first_token_max,
+            reply_max: health.timers(0, true, None, now).first_token_max,
             detect: health.detect(now),
             in_flight,
             in_flight_max: gates.in_flight_max,
@@ -636,7 +651,7 @@ fn verdict(report: Report, offline: bool, hold: Option<Hold>) -> Verdict {
             class if weight(class) > 0.0 => Verdict::Failure { hold: None },
             _ => Verdict::Ignored,
         },
-        Report::Ended(Outcome::Cancelled { .. } | Outcome::Crashed | Outcome::Unused) => Verdict::Ignored,
+        Report::Ended(Outcome::Cancelled(_) | Outcome::Crashed | Outcome::Unused) => Verdict::Ignored,
     }
 }
 

@@ -15,6 +15,11 @@
 //! [`Failover::next`] until it says [`Step::Wait`], then waits for an event or the time. Several attempts at once are
 //! no other case than one. It never sends, sleeps or picks by itself: targets are picked by `routing`.
 //!
+//! Silence is no failure, and takes no time from anybody: an attempt that is silent for longer than its call can bear is
+//! late. It may go on, and may yet win, but as far as others are concerned it is not there: the next target is asked
+//! beside it. How long that is follows from how long the target usually takes, and from what those that were not asked
+//! need of the time that is left.
+//!
 //! The whole memory of a call is one list of the targets it met, each in one standing. What a failure means for its
 //! target is only for what reason the target is asked again, and from when on; or that it is spent. Reasons are
 //! ordered: another key or a broken connection goes before other targets, a shorter conversation or a pause at the same
@@ -27,6 +32,8 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::budget::{Budget, Spend};
+use super::health::Unwanted;
+use super::patience::{Left, reached};
 use super::snapshot::{Gate, Refusal};
 use crate::words::{CommitPolicy, Failure, FailureClass, Scope};
 
@@ -34,7 +41,8 @@ use crate::words::{CommitPolicy, Failure, FailureClass, Scope};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FailoverOptions {
-    /// The most attempts of one call. 3.
+    /// The most attempts of one call. One that is silent does not count once another was asked beside it: nobody's
+    /// silence keeps a call from a target that it has not asked. With 1 nobody is. 3.
     pub attempts_max: u32,
     /// Time for a whole call where the caller sets none. 10 min.
     #[serde(with = "humantime_serde")]
@@ -63,10 +71,17 @@ const PAUSE_BASE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 /// When to look again for a target that could not say when: a free place, a free probe, a provider that restarts.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// By how much longer a target holds than it said, and a little more.
+const WAIT_SLACK: f64 = 1.15;
 /// The shortest wait, for a target that says it is back already: tokio's timers know nothing shorter.
 const WAIT_MIN: Duration = Duration::from_millis(1);
-/// A later attempt does not start with less time left than this (or its own first-token limit, if that is shorter).
-const LATER_ATTEMPT_MIN: Duration = Duration::from_secs(2);
+/// A later attempt does not start with less time left than this: no answer comes sooner.
+const TRY_MIN: Duration = Duration::from_millis(25);
+/// The same beside one that is late, which may take long: so often in the time that is left, and at least every 2 s.
+const LOOKS_BESIDE: u32 = 16;
+const LOOK_BESIDE_MAX: Duration = Duration::from_secs(2);
+/// No pause within an answer is late before this.
+const PAUSE_LATE_MIN: Duration = Duration::from_millis(300);
 /// Plans without an attempt or a wait between them: one, one more after its targets refused, one as a last resort.
 const PLANS_MAX: u32 = 3;
 /// What a target is called that a reconfiguration took away while an attempt ran there.
@@ -85,13 +100,12 @@ pub struct Planned {
     pub keys: u32,
     /// The most time until its first token.
     pub first_token_max: Duration,
-}
-
-impl Planned {
-    /// Returns the time that a later attempt there must have, or it does not start.
-    fn start_min(&self) -> Duration {
-        LATER_ATTEMPT_MIN.min(self.first_token_max)
-    }
+    /// The time that it usually takes to a usable answer.
+    pub usual: Duration,
+    /// How long it may be silent before another is asked beside it, where time allows: until its first content …
+    pub patience: Duration,
+    /// … and after.
+    pub pause_max: Duration,
 }
 
 /// One try.
@@ -107,9 +121,8 @@ pub struct Try {
     pub resend: bool,
     /// How often this target found the conversation too long: it is cut shorter each time.
     pub cuts: u32,
-    /// The most time until the first token. It leaves to those behind it what they need to start; the last possible
-    /// attempt gets all that is left.
-    pub first_token_max: Duration,
+    /// The most time until the first token. The last possible attempt has none: it gets all that is left.
+    pub first_token_max: Option<Duration>,
 }
 
 /// What to do next.
@@ -125,7 +138,7 @@ pub enum Step {
     /// Hand this attempt's content to the caller from now on.
     Commit(u32),
     /// Stop this attempt; its end need not be reported.
-    Cancel(u32),
+    Cancel(u32, Unwanted),
     /// Nothing to do until an event, or until then.
     Wait(Instant),
     /// The call ended well, with this attempt's answer. The last step.
@@ -164,6 +177,8 @@ enum Reason {
     Pause,
     /// The same, but the pause is its own wish: the call waits for it no longer than for any other target.
     Wish,
+    /// It was silent for longer than it may, and nobody else is left, not even one that is as silent.
+    Silence,
 }
 
 /// How things stand between a call and a target.
@@ -173,8 +188,9 @@ enum Standing {
     Waits { reason: Reason, from: Instant },
     /// Was asked for a permit.
     Asked { reason: Reason, paid: Option<Spend> },
-    /// Has an attempt in flight.
-    Runs { reason: Reason, number: u32 },
+    /// Has an attempt in flight, silent since then, which is borne for so long; whether it was late at any time,
+    /// and whether it counts among the call's attempts.
+    Runs { reason: Reason, number: u32, since: Instant, patience: Duration, late: bool, counts: bool },
     /// Done with, for this call; maybe because the request is not for it, and maybe others may come back then.
     Spent { own: bool, back: Option<Instant> },
 }
@@ -193,6 +209,16 @@ struct Met {
 impl Met {
     fn runs(&self) -> bool {
         matches!(self.standing, Standing::Runs { .. })
+    }
+
+    /// Returns until when its attempt, if one is in flight, is not late.
+    fn works_until(&self, now: Instant) -> Option<Instant> {
+        let Standing::Runs { since, patience, .. } = self.standing else { return None };
+        (!reached(now.saturating_duration_since(since), patience)).then(|| since + patience)
+    }
+
+    fn is_behind(&self) -> bool {
+        matches!(self.standing, Standing::Waits { reason, .. } if reason < Reason::Silence)
     }
 
     fn is_new(&self) -> bool {
@@ -237,7 +263,7 @@ pub struct Failover {
     /// The last failure that is the request's own, though another target might have taken it.
     own: Option<Failure>,
     /// Whether a target was left out for want of time.
-    late: bool,
+    hurried: bool,
     /// When the first target comes back that does not admit the call now.
     back: Option<Instant>,
     /// Whether something changed since the last plan, and how many plans led to nothing.
@@ -266,7 +292,7 @@ impl Failover {
             committed: None,
             broken: None,
             own: None,
-            late: false,
+            hurried: false,
             back: None,
             stale: true,
             plans: 0,
@@ -318,13 +344,26 @@ impl Failover {
     }
 
     /// Reports that the target of the last [`Step::Try`] admitted the attempt and that it runs.
-    pub fn admitted(&mut self) {
+    pub fn admitted(&mut self, now: Instant) {
         let Some((at, reason, _)) = self.asked() else { return };
+        let patience = self.patience_with(at, self.targets[at].planned.patience, now);
         self.moved |= self.is_move(reason);
         self.attempts += 1;
         self.counted += 1;
         self.patience = None;
-        self.targets[at].standing = Standing::Runs { reason, number: self.attempts };
+        let number = self.attempts;
+        self.targets[at].standing = Standing::Runs { reason, number, since: now, patience, late: false, counts: true };
+    }
+
+    /// Reports when an attempt was last heard of. It has had content, so that what is borne from now on is a pause.
+    pub fn heard(&mut self, number: u32, at: Instant) {
+        let Some(index) = self.running(number) else { return };
+        let pause_max = self.patience_with(index, self.targets[index].planned.pause_max, at).max(PAUSE_LATE_MIN);
+        if let Standing::Runs { since, patience, .. } = &mut self.targets[index].standing
+            && at > *since
+        {
+            (*since, *patience) = (at, pause_max);
+        }
     }
 
     /// Reports that the target of the last [`Step::Try`] refused, and what it took goes back to the budget.
@@ -343,7 +382,7 @@ impl Failover {
                 return;
             }
             // No other key is free, or its pause is longer than it said.
-            (Reason::OtherKey | Reason::Pause | Reason::Wish, Some(from)) => {
+            (Reason::OtherKey | Reason::Pause | Reason::Wish | Reason::Silence, Some(from)) => {
                 Standing::Waits { reason: Reason::Wish, from }
             }
             _ => Standing::Spent { own: false, back },
@@ -405,12 +444,17 @@ impl Failover {
                 self.give_up(GiveUp::Deadline);
                 continue;
             }
-            let running = self.targets.iter().filter(|met| met.runs()).count();
-            let wanted = if self.committed.is_some() { 1 } else { self.at_once };
-            let more = running < wanted && self.counted < self.options.attempts_max;
-            match if more { self.seek(running == 0, budget, now) } else { None } {
+            if self.committed.is_some() {
+                return Step::Wait(self.deadline);
+            }
+            self.note_late(now);
+            let works_until = self.targets.iter().filter_map(|met| met.works_until(now));
+            let (working, until) = works_until.fold((0, self.deadline), |(n, until), next| (n + 1, until.min(next)));
+            let more = working < self.at_once && self.counted < self.options.attempts_max;
+            match if more { self.seek(working == 0, budget, now) } else { None } {
+                Some(Step::Wait(at)) => return Step::Wait(at.min(until)),
                 Some(step) => return step,
-                None if running > 0 => return Step::Wait(self.deadline),
+                None if self.targets.iter().any(Met::runs) => return Step::Wait(until),
                 None => {
                     let end = self.exhausted(now);
                     self.give_up(end);
@@ -419,10 +463,39 @@ impl Failover {
         }
     }
 
-    /// Returns the step towards another attempt, if there may be one. With one in flight, a target that failed is not
-    /// the one to ask, and nobody is waited for.
+    /// Notes who has become late. It counts no longer, and who had refused may be asked once more.
+    fn note_late(&mut self, now: Instant) {
+        for at in 0..self.targets.len() {
+            let met = &mut self.targets[at];
+            if met.works_until(now).is_none()
+                && let Standing::Runs { reason, late: late @ false, .. } = &mut met.standing
+            {
+                *late = true;
+                (self.stale, self.plans) = (true, 0);
+                // Who is asked again is no target that was not asked yet.
+                if self.options.attempts_max > 1 && *reason == Reason::New {
+                    self.uncount(at);
+                }
+            }
+        }
+    }
+
+    /// Takes a running attempt out of those that count.
+    fn uncount(&mut self, at: usize) {
+        if let Standing::Runs { counts, .. } = &mut self.targets[at].standing {
+            self.counted -= u32::from(std::mem::take(counts));
+        }
+    }
+
+    /// Returns the step towards another attempt, if there may be one. With one at work, a target that failed is not
+    /// the one to ask, and nobody is waited for; beside one that is late, a target that was silent is not.
     fn seek(&mut self, alone: bool, budget: &Budget, now: Instant) -> Option<Step> {
-        while let Some((at, reason)) = self.due(now).filter(|(_, reason)| alone || *reason <= Reason::New) {
+        let most = match (alone, self.targets.iter().any(Met::runs)) {
+            (false, _) => Reason::New,
+            (true, true) => Reason::Wish,
+            (true, false) => Reason::Silence,
+        };
+        while let Some((at, reason)) = self.due(now).filter(|(_, reason)| *reason <= most) {
             if let Some(this) = self.ask(at, reason, budget, now) {
                 return Some(Step::Try(this));
             }
@@ -446,9 +519,8 @@ impl Failover {
     /// Asks a target, if time and budget allow.
     fn ask(&mut self, at: usize, reason: Reason, budget: &Budget, now: Instant) -> Option<Try> {
         let planned = self.targets[at].planned;
-        let left = self.deadline.saturating_duration_since(now);
-        if self.attempts > 0 && left < planned.start_min() {
-            self.late = true;
+        if self.attempts > 0 && !Left::until(self.deadline, now).is_enough_for(TRY_MIN) {
+            self.hurried = true;
             return None;
         }
         let price = self.price(reason);
@@ -462,7 +534,7 @@ impl Failover {
             last_resort: self.last_resort,
             resend: reason == Reason::Resend,
             cuts: self.targets[at].cuts,
-            first_token_max: self.first_token_max(&planned, left, now),
+            first_token_max: self.first_token_max(&planned, now),
         })
     }
 
@@ -472,7 +544,7 @@ impl Failover {
         match reason {
             Reason::Resend | Reason::OtherKey => None,
             Reason::New => (self.moved && self.is_move(reason)).then_some(Spend::Failover),
-            Reason::Redraw | Reason::Shorter | Reason::Pause | Reason::Wish => Some(Spend::SameTarget),
+            _ => Some(Spend::SameTarget),
         }
     }
 
@@ -480,40 +552,50 @@ impl Failover {
         self.attempts > 0 && reason == Reason::New
     }
 
-    /// Returns the most time until the first token: the target's own limit, less where those behind it could not start
-    /// any more. Nobody is behind the last possible attempt, which gets all that is left.
-    fn first_token_max(&self, planned: &Planned, left: Duration, now: Instant) -> Duration {
-        let waiting = self.targets.iter().filter(|met| matches!(met.standing, Standing::Waits { .. }));
-        // Whoever comes back while this attempt runs is behind it, too.
-        let returns = self.back.filter(|&back| back <= now + planned.first_token_max).map(|_| LATER_ATTEMPT_MIN);
-        let attempts = self.options.attempts_max.saturating_sub(self.counted + 1);
-        let behind = waiting.map(|met| met.planned.start_min()).chain(returns).take(attempts as usize);
-        let mut share = left;
-        for start_min in behind {
-            let rest = share.saturating_sub(start_min);
-            if rest < planned.start_min() {
-                break;
-            }
-            share = rest;
-        }
-        if share < left { share.min(planned.first_token_max) } else { left }
+    /// Returns the most time until the first token: the target's own limit, as long as somebody else could be asked
+    /// after it.
+    fn first_token_max(&self, planned: &Planned, now: Instant) -> Option<Duration> {
+        let own = planned.first_token_max;
+        let is_last = self.counted + 1 >= self.options.attempts_max || self.behind(own, now).next().is_none();
+        (!is_last && !reached(own, self.deadline.saturating_duration_since(now))).then_some(own)
+    }
+
+    /// Returns what those usually need that could be asked after an attempt which takes so long: those that wait, and
+    /// whoever comes back meanwhile.
+    fn behind(&self, lasting: Duration, now: Instant) -> impl Iterator<Item = Duration> {
+        let waiting = self.targets.iter().filter(|met| met.is_behind()).map(|met| met.planned.usual);
+        let usual = self.targets.iter().map(|met| met.planned.usual).max();
+        let returns = self.back.is_some_and(|back| back <= now + lasting);
+        waiting.chain(usual.filter(|_| returns))
+    }
+
+    /// Returns how long an attempt's silence is borne from now on: as long as it should be, unless those behind it would
+    /// then have too little time.
+    fn patience_with(&self, at: usize, patience: Duration, now: Instant) -> Duration {
+        let left = Left::until(self.deadline, now);
+        patience.min(left.share(self.targets[at].planned.usual, self.behind(patience, now)))
     }
 
     /// Returns until when to wait for the first target that may be asked again, if that is near: then things may look
-    /// different.
+    /// different. Beside an attempt that is late nothing is lost by waiting.
     fn wait(&mut self, budget: &Budget, now: Instant) -> Option<Instant> {
+        let beside = self.targets.iter().any(Met::runs);
         let left = self.deadline.saturating_duration_since(now);
-        let patience = *self.patience.get_or_insert(now + self.options.wait_max.min(left / 10));
+        let most = self.options.wait_max.min(left / 10);
+        // Whoever says when holds for up to a tenth longer, so that not everybody comes back at once.
+        let patience = *self.patience.get_or_insert(now + most.mul_f64(WAIT_SLACK));
+        let patience = if beside { self.deadline } else { patience };
         // Nobody waits for a try that the budget would refuse.
         let again = budget.allows(Spend::SameTarget);
         let waiting = self.targets.iter().filter(|_| again).filter_map(|met| match met.standing {
             Standing::Waits { reason: Reason::Wish, from } => Some(from).filter(|&from| from <= patience),
-            Standing::Waits { from, .. } => Some(from).filter(|&from| from + met.planned.start_min() <= self.deadline),
+            Standing::Waits { reason: Reason::Silence, .. } if beside => None,
+            Standing::Waits { from, .. } => Some(from).filter(|&from| from + TRY_MIN <= self.deadline),
             _ => None,
         });
         let at = waiting.chain(self.back.filter(|&back| back <= patience)).min()?;
         (self.stale, self.plans) = (true, 0);
-        Some(at)
+        Some(if beside { at.max(now + (left / LOOKS_BESIDE).clamp(LOOK_AGAIN, LOOK_BESIDE_MAX)) } else { at })
     }
 
     fn consequence(
@@ -529,7 +611,7 @@ impl Failover {
         let resent = matches!(self.targets[at].standing, Standing::Runs { reason: Reason::Resend, .. });
         if failure.scope == Scope::Key {
             // The key's, whatever it is: the call is none the poorer for it.
-            self.counted -= 1;
+            self.uncount(at);
             let met = &mut self.targets[at];
             met.keys_failed += 1;
             return match back {
@@ -544,14 +626,15 @@ impl Failover {
             // Nobody but its reader makes an attempt give up while its call still wants it.
             C::Cancelled => End(Some(GiveUp::Interrupted(failure.clone()))),
             C::Unsent if !resent => {
-                self.counted -= 1;
+                self.uncount(at);
                 Again(Reason::Resend, now)
             }
             C::Server | C::Overloaded | C::RateLimited if back.is_some() => Again(Reason::Wish, back.unwrap_or(now)),
             // Whatever may pass: who has one provider only must not be worse off than with its SDK, which tries again.
-            C::Server | C::Overloaded | C::Connect | C::Unsent | C::NoFirstToken | C::Stalled | C::Cut | C::Crashed => {
+            C::Server | C::Overloaded | C::Connect | C::Unsent | C::Cut | C::Crashed => {
                 Again(Reason::Pause, now + self.pause(rng))
             }
+            C::NoFirstToken | C::Stalled => Again(Reason::Silence, now + self.pause(rng)),
             C::Empty | C::Unusable => {
                 self.unusable += 1;
                 match self.unusable {
@@ -605,14 +688,14 @@ impl Failover {
         });
         match own {
             Some(failure) => GiveUp::Rejected(failure),
-            None if self.late => GiveUp::Deadline,
+            None if self.hurried => GiveUp::Deadline,
             None => GiveUp::Exhausted(backs.chain(self.back).filter(|&back| back > now).min()),
         }
     }
 
     /// Ends the call badly. Where the caller has half an answer, that is what matters most to it.
     fn give_up(&mut self, why: GiveUp) {
-        self.cancel_all_but(0);
+        self.cancel_all_but(0, Unwanted::Ended);
         let why = self.broken.take().map_or(why, GiveUp::Interrupted);
         self.said.push_back(Step::GiveUp(why));
     }
@@ -622,16 +705,16 @@ impl Failover {
         self.said.extend(self.broken.take().map(Step::Reset));
         self.committed = Some(number);
         self.said.push_back(Step::Commit(number));
-        self.cancel_all_but(number);
+        self.cancel_all_but(number, Unwanted::Lost);
     }
 
-    fn cancel_all_but(&mut self, kept: u32) {
+    fn cancel_all_but(&mut self, kept: u32, why: Unwanted) {
         for met in &mut self.targets {
             if let Standing::Runs { number, .. } = met.standing
                 && number != kept
             {
                 met.standing = Standing::Spent { own: false, back: None };
-                self.said.push_back(Step::Cancel(number));
+                self.said.push_back(Step::Cancel(number, why));
             }
         }
     }

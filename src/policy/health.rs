@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::detector::{Cusum, DetectorOptions, Evidence};
+use crate::policy::patience::{Pace, reached};
 use crate::policy::snapshot::Latency;
-use crate::policy::window::{Baseline, MODEL_P999, Scale, Window};
+use crate::policy::window::{Baseline, MODEL_P999, P50_SAMPLES, P90_SAMPLES, Scale, Window};
 use crate::words::{ConfigError, FailureClass, ModelClass, Scope};
 
 /// What each event leaves of the evidence before it: the last 33 attempts decide.
@@ -26,17 +27,19 @@ const DETECT_PRIOR_MASS: f64 = 2.0;
 const DETECT_MAX: Duration = Duration::from_secs(600);
 /// Guess of the time per output token.
 const PER_TOKEN_PRIOR: Duration = Duration::from_millis(20);
-/// Guess of what a whole answer takes beyond its first token: 200 tokens.
-const REST_PRIOR: Duration = Duration::from_secs(4);
+/// Guess of what a whole answer takes beyond its first token: 100 tokens.
+const REST_PRIOR: Duration = Duration::from_secs(2);
 /// Limits of the time for a whole answer: nobody knows how long it is going to be, and one of 8 000 tokens takes minutes
 /// however short all others were.
 const REPLY_MAX: (Duration, Duration) = (Duration::from_secs(180), Duration::from_secs(600));
 /// A whole answer is given up after so many times its p99.
 const REPLY_P99_MAX: u32 = 3;
+/// What a silence weighs that may have been a slow answer, where nothing is known of how long one takes.
+const DOUBT: f64 = 0.5;
+/// Silence of a probe counts from this part of the usual time on.
+const PROBE_SILENCE: u32 = 2;
 /// No median is believed to be longer: it is what the histogram holds.
 const MEDIAN_MAX: Duration = Duration::from_secs(600);
-/// An attempt is overdue after twice the p99, but not before this.
-const OVERDUE_MIN: Duration = Duration::from_millis(250);
 /// A gap between tokens is overdue past the model's q99.9, but not before this.
 const GAP_OVERDUE_MIN: Duration = Duration::from_secs(1);
 /// Attempts that start within this time fail together.
@@ -129,14 +132,22 @@ pub enum Outcome {
         retry_after: Option<Instant>,
     },
     /// Somebody no longer wanted it.
-    Cancelled {
-        /// Whether another attempt of the call was faster; else the caller left.
-        hedge_lost: bool,
-    },
+    Cancelled(Unwanted),
     /// It panicked or was killed.
     Crashed,
     /// A permit was granted and nothing was ever sent.
     Unused,
+}
+
+/// Why an attempt's answer is no longer wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwanted {
+    /// The caller left, and nobody knows what its limit was.
+    Left,
+    /// The call's own time was up, or the call ended otherwise.
+    Ended,
+    /// Another attempt of the call was faster.
+    Lost,
 }
 
 /// What an attempt has said so far, kept between its reports.
@@ -162,6 +173,10 @@ pub struct Circumstances {
     pub prompt_tokens: u32,
     /// Whether its answer comes whole, in one burst: its first token is its last.
     pub whole: bool,
+    /// The caller's limit of its answer.
+    pub output_max: Option<u32>,
+    /// Whether somebody configured how long it may be silent.
+    pub limited: bool,
     /// Whether the target's breaker is Closed: only then a latency is normal.
     pub closed: bool,
     /// Whether the local network is down: then no connect failure is the provider's.
@@ -175,6 +190,9 @@ pub struct Finding {
     pub own: Evidence,
     /// For each sibling behind the same endpoint.
     pub siblings: Evidence,
+    /// Whether it ended without a byte after a time in which many answers begin: nothing to a target that is well, an
+    /// answer from one that is being probed.
+    pub silent: bool,
 }
 
 /// Returns what a failure weighs on the target's health: 0 where it is not the provider's.
@@ -211,6 +229,8 @@ pub struct TargetHealth {
     reply: Tempo,
     tpot: Window,
     bursts: Bursts,
+    /// When it was last heard of.
+    heard: Option<Instant>,
     /// Weight of connect failures by the time they counted, for `take_back`.
     connects: VecDeque<(Instant, f64)>,
 }
@@ -233,17 +253,18 @@ impl TargetHealth {
             reply: Tempo::new((median + REST_PRIOR).min(MEDIAN_MAX), now),
             tpot: Window::new(Scale::PerToken, PER_TOKEN_PRIOR, now),
             bursts: Bursts::default(),
+            heard: None,
             connects: VecDeque::new(),
         }
     }
 
     /// Counts a report.
     pub fn report(&mut self, progress: &mut Progress, attempt: Circumstances, report: Report, now: Instant) -> Finding {
-        let mut siblings = Evidence::NONE;
+        let (mut siblings, mut silent) = (Evidence::NONE, false);
         let own = match report {
-            Report::Overdue => self.overdue(progress, attempt),
+            Report::Overdue => self.overdue(progress, attempt, now),
             Report::Content { after } => self.content(progress, attempt, Some(after), now),
-            Report::Gap => stall(progress),
+            Report::Gap => self.stall(progress, now),
             Report::GapEnded => self.resume(progress, now),
             Report::Ended(Outcome::Success { tpot }) => {
                 if let Some(tpot) = tpot {
@@ -261,19 +282,20 @@ impl TargetHealth {
                 }
                 own
             }
-            Report::Ended(Outcome::Cancelled { hedge_lost: true }) => {
-                if matches!(progress, Progress::Waiting | Progress::Overdue(_)) {
-                    // Its age is a lower bound above the hedge's trigger; dropping it would let the trigger drift down.
-                    let age = now.saturating_duration_since(attempt.started);
-                    self.tempo(attempt.whole).window.record(plain(age, attempt.prompt_tokens), now);
-                    self.answered(true, now);
+            Report::Ended(Outcome::Cancelled(why)) => match *progress {
+                Progress::Waiting | Progress::Overdue(_) => {
+                    let pace = self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now);
+                    silent = reached(age(attempt, now), pace.first / PROBE_SILENCE);
+                    self.cancelled(*progress, attempt, why, now)
                 }
-                Evidence::NONE
-            }
-            Report::Ended(Outcome::Cancelled { .. } | Outcome::Crashed | Outcome::Unused) => Evidence::NONE,
+                // A pause that cost a call its answer, or somebody else's that came in its place.
+                Progress::Stalled(standing) if standing == 0.0 && why != Unwanted::Left => Evidence::relapse(DOUBT),
+                Progress::Flowing | Progress::Stalled(_) => Evidence::NONE,
+            },
+            Report::Ended(Outcome::Crashed | Outcome::Unused) => Evidence::NONE,
         };
         self.count(own, now);
-        Finding { own, siblings }
+        Finding { own, siblings, silent }
     }
 
     /// Counts the failure of a sibling behind the same endpoint.
@@ -360,8 +382,14 @@ impl TargetHealth {
         self.reply.baseline.latency()
     }
 
+    /// Returns how long an answer usually takes; `whole` if it comes in one burst.
+    fn pace(&self, prompt_tokens: u32, whole: bool, output_max: Option<u32>, now: Instant) -> Pace {
+        Pace::of(&self.ttft(now), &self.reply(now), &self.tpot(now), prompt_tokens, whole, output_max)
+    }
+
     /// Returns the timers of an attempt that starts now; `whole` if its answer comes in one burst.
-    pub fn timers(&self, prompt_tokens: u32, whole: bool, now: Instant) -> Timers {
+    pub fn timers(&self, prompt_tokens: u32, whole: bool, output_max: Option<u32>, now: Instant) -> Timers {
+        let pace = self.pace(prompt_tokens, whole, output_max, now);
         let latency = if whole { self.reply(now) } else { self.ttft(now) };
         let (patience, (min, max)) = match self.class {
             _ if whole => (latency.p99 * REPLY_P99_MAX, REPLY_MAX),
@@ -370,10 +398,12 @@ impl TargetHealth {
                 (latency.p50.mul_f64(MODEL_P999), (Duration::from_secs(60), Duration::from_secs(300)))
             }
         };
+        // A guess ends no attempt that another may join: it has all the time of its class.
+        let patience = if whole || pace.measured { patience.clamp(min, max) } else { max };
         Timers {
-            overdue_after: Latency::at(latency.p99 * 2, prompt_tokens).max(OVERDUE_MIN),
+            overdue_after: pace.overdue(),
             gap_overdue_after: self.tpot(now).p50.mul_f64(MODEL_P999).max(GAP_OVERDUE_MIN),
-            first_token_max: Latency::at(patience.clamp(min, max), prompt_tokens),
+            first_token_max: Latency::at(patience, prompt_tokens).max(pace.overdue()),
         }
     }
 
@@ -386,13 +416,69 @@ impl TargetHealth {
         self.failure_rate.add(evidence.failures, evidence.attempts, now);
     }
 
-    fn overdue(&mut self, progress: &mut Progress, attempt: Circumstances) -> Evidence {
+    fn overdue(&mut self, progress: &mut Progress, attempt: Circumstances, now: Instant) -> Evidence {
         if *progress != Progress::Waiting {
             return Evidence::NONE;
         }
-        let standing = if self.bursts.counts_failure(attempt.started) { 1.0 } else { 0.0 };
+        let pace = self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now);
+        // Against a guess it is slow until it turns out to be more.
+        let is_silence = pace.measured && reached(age(attempt, now), pace.overdue());
+        let standing = if is_silence && self.bursts.counts_failure(attempt.started) { 1.0 } else { 0.0 };
         *progress = Progress::Overdue(standing);
         Evidence::failure(standing)
+    }
+
+    /// Nobody waits any longer for an attempt that had no content: what that says depends on how long it was silent, by
+    /// how long it usually is.
+    fn cancelled(&mut self, progress: Progress, attempt: Circumstances, why: Unwanted, now: Instant) -> Evidence {
+        let age = age(attempt, now);
+        let plain = plain(age, attempt.prompt_tokens);
+        let tempo = self.tempo(attempt.whole);
+        if tempo.baseline.is_exceeded(plain) {
+            let window = &mut tempo.window;
+            if why == Unwanted::Lost && window.latency(now).samples >= P50_SAMPLES {
+                // A lower bound; to drop it would let the percentiles drift down.
+                window.record(plain, now);
+            }
+            self.answered(true, now);
+        }
+        let weight = self.silence(attempt, Silence::Cancelled(why), now);
+        let stands = matches!(progress, Progress::Overdue(standing) if standing > 0.0);
+        if weight == 0.0 || stands || !self.bursts.counts_failure(attempt.started) {
+            return Evidence::NONE;
+        }
+        self.detect.add(age.min(DETECT_MAX).as_secs_f64(), 1.0, now);
+        Evidence::failure(weight)
+    }
+
+    /// Returns what an attempt's silence weighs that ended without content. Measured times judge it, or a limit that
+    /// somebody has set. Where there are neither, a target that said something meanwhile is alive; from one that said
+    /// nothing to anybody since this attempt began, each further call that hears nothing is a sign.
+    fn silence(&self, attempt: Circumstances, end: Silence, now: Instant) -> f64 {
+        let pace = self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now);
+        let lasted = |limit| reached(age(attempt, now), limit);
+        let counts = |holds: bool, weight: f64| if holds { weight } else { 0.0 };
+        if pace.measured {
+            return match end {
+                Silence::GivenUp => counts(attempt.limited || lasted(pace.overdue()), 1.0),
+                Silence::Cancelled(Unwanted::Left) => counts(lasted(pace.late), 1.0),
+                Silence::Cancelled(_) => counts(lasted(pace.overdue()), 1.0),
+            };
+        }
+        if attempt.limited && end == Silence::GivenUp {
+            return 1.0;
+        }
+        if self.heard.is_some_and(|at| at >= attempt.started) {
+            return 0.0;
+        }
+        let longest = if attempt.whole { self.reply.window.longest() } else { self.ttft.window.longest() };
+        let late = pace.late.max(Latency::at(longest * 2, attempt.prompt_tokens));
+        match end {
+            Silence::GivenUp => 1.0,
+            Silence::Cancelled(Unwanted::Left) if lasted(late) => 1.0,
+            Silence::Cancelled(Unwanted::Left) => counts(self.heard.is_none() && lasted(pace.first), DOUBT),
+            Silence::Cancelled(_) => counts(lasted(late), DOUBT),
+        }
     }
 
     /// The attempt works: its success counts here, and what was held against it is taken back.
@@ -409,6 +495,7 @@ impl TargetHealth {
             Progress::Flowing | Progress::Stalled(_) => return Evidence::NONE,
         };
         *progress = Progress::Flowing;
+        self.heard = self.heard.max(Some(now));
         self.bursts.content(attempt.started);
         match after.map(|after| plain(after, attempt.prompt_tokens)) {
             Some(latency) => {
@@ -430,7 +517,19 @@ impl TargetHealth {
         Evidence { failures: -standing, successes: 1.0, attempts: 1.0 - standing }
     }
 
+    /// Content paused: the attempt, whose success has counted, fails until it goes on, if it is known how long pauses
+    /// are here.
+    fn stall(&self, progress: &mut Progress, now: Instant) -> Evidence {
+        if *progress != Progress::Flowing {
+            return Evidence::NONE;
+        }
+        let standing = if self.tpot(now).samples >= P90_SAMPLES { 1.0 } else { 0.0 };
+        *progress = Progress::Stalled(standing);
+        Evidence::relapse(standing)
+    }
+
     fn resume(&mut self, progress: &mut Progress, now: Instant) -> Evidence {
+        self.heard = self.heard.max(Some(now));
         let Progress::Stalled(standing) = *progress else { return Evidence::NONE };
         *progress = Progress::Flowing;
         self.answered(true, now);
@@ -445,7 +544,11 @@ impl TargetHealth {
         class: FailureClass,
         now: Instant,
     ) -> (Evidence, f64) {
-        let weight = weight(class);
+        let silent = class == FailureClass::NoFirstToken;
+        let weight = if silent { self.silence(attempt, Silence::GivenUp, now) } else { weight(class) };
+        if silent {
+            self.answered(true, now);
+        }
         if weight == 0.0 {
             return (Evidence::NONE, 0.0);
         }
@@ -453,16 +556,12 @@ impl TargetHealth {
             let Progress::Overdue(standing) = progress else { return (Evidence::NONE, 0.0) };
             return (Evidence::failure(-standing), 0.0);
         }
-        let age = now.saturating_duration_since(attempt.started).min(DETECT_MAX);
-        self.detect.add(age.as_secs_f64(), 1.0, now);
-        if class == FailureClass::NoFirstToken {
-            self.answered(true, now);
-        }
+        self.detect.add(age(attempt, now).min(DETECT_MAX).as_secs_f64(), 1.0, now);
         let (own, whole) = match progress {
-            Progress::Waiting if !self.bursts.counts_failure(attempt.started) => (Evidence::NONE, 0.0),
-            Progress::Waiting => (Evidence::failure(weight), weight),
-            Progress::Flowing => (Evidence::relapse(weight), weight),
-            Progress::Overdue(standing) | Progress::Stalled(standing) => (Evidence::NONE, standing),
+            Progress::Overdue(standing) | Progress::Stalled(standing) if standing > 0.0 => (Evidence::NONE, standing),
+            Progress::Flowing | Progress::Stalled(_) => (Evidence::relapse(weight), weight),
+            _ if !self.bursts.counts_failure(attempt.started) => (Evidence::NONE, 0.0),
+            _ => (Evidence::failure(weight), weight),
         };
         if class == FailureClass::Connect {
             self.remember(whole, now);
@@ -486,13 +585,17 @@ impl TargetHealth {
     }
 }
 
-/// Content paused: the attempt, whose success has counted, fails until it goes on.
-fn stall(progress: &mut Progress) -> Evidence {
-    if *progress != Progress::Flowing {
-        return Evidence::NONE;
-    }
-    *progress = Progress::Stalled(1.0);
-    Evidence::relapse(1.0)
+/// How a silence ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Silence {
+    /// By the attempt's own limit.
+    GivenUp,
+    /// Somebody no longer wanted the answer.
+    Cancelled(Unwanted),
+}
+
+fn age(attempt: Circumstances, now: Instant) -> Duration {
+    now.saturating_duration_since(attempt.started)
 }
 
 /// Returns the time to first token as it would be for a prompt of no length.

@@ -7,6 +7,7 @@
 pub mod snapshot;
 
 pub mod window;
+pub mod patience;
 pub mod detector;
 pub mod local_fault;
 pub mod health;

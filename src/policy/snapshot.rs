@@ -2,7 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use super::patience::Pace;
+use super::window::MODEL_P999;
 use crate::words::{Cause, FailureClass};
+
+/// No pause within an answer is long before this: models think between two words, too.
+const PAUSE_MIN: Duration = Duration::from_secs(3);
 
 /// State of a target's circuit breaker. Electrical: Closed lets through, Open stops.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -265,6 +270,16 @@ impl Health {
             (Gate::InFlight, _) => Cause::Full,
             (Gate::Down, _) => Cause::Down,
         }
+    }
+
+    /// Returns how long an answer usually takes, as last published.
+    pub fn pace(&self, prompt_tokens: u32, whole: bool, output_max: Option<u32>) -> Pace {
+        Pace::of(&self.ttft, &self.reply, &self.tpot, prompt_tokens, whole, output_max)
+    }
+
+    /// Returns how long a pause within an answer may be before another attempt is to join it.
+    pub fn pause_max(&self) -> Duration {
+        self.tpot.p50.mul_f64(MODEL_P999).max(PAUSE_MIN)
     }
 
     /// Tells, as last published, which gate refuses an attempt and when to come back.

@@ -16,15 +16,21 @@ use crate::policy::snapshot::Latency;
 const MODEL_P90: f64 = 2.157_4;
 const MODEL_P95: f64 = 2.682_9;
 const MODEL_P99: f64 = 4.038_4;
+/// How far the higher quantiles of any log-normal lie from the median, measured by the 90th: z95 / z90 and z99 / z90.
+const P95_BY_P90: f64 = 1.283_5;
+const P99_BY_P90: f64 = 1.815_2;
 /// The model's q99.9 in medians: past it, something is wrong rather than slow.
 pub const MODEL_P999: f64 = 6.385_7;
 
 /// Samples from which a quantile is measured: so many that it lies below the largest one with 95 % certainty,
 /// ln .05 / ln q (29 for p90, 59 for p95, 299 for p99); 8 do for a median.
 pub(super) const P50_SAMPLES: u32 = 8;
-const P90_SAMPLES: u32 = 29;
+pub(super) const P90_SAMPLES: u32 = 29;
 const P95_SAMPLES: u32 = 59;
 const P99_SAMPLES: u32 = 299;
+
+/// No spread is believed to be wider: a 99th percentile of a thousand medians is an hour.
+const SPREAD_MAX: f64 = 1_000.0;
 
 /// Slices of a window: the oldest is forgotten as a new one begins, so an old sample leaves within a sixth.
 const SLICES: u8 = 6;
@@ -88,7 +94,7 @@ struct Distribution {
 impl Distribution {
     fn new(scale: Scale, prior: Duration) -> Self {
         let histogram = Histogram::new_with_bounds(1, u64::from(scale.max()), 2).expect("both are valid bounds");
-        let latency = model(prior);
+        let latency = Latency::around(prior);
         Self { scale, prior, histogram, latency, unread: 0 }
     }
 
@@ -134,18 +140,25 @@ impl Distribution {
             self.histogram.value_at_quantiles([0.5, 0.9, 0.95, 0.99]).map(|units| self.scale.latency(units));
         let mut quote = |samples_min: u32| measured.next().filter(|_| samples >= samples_min);
         let p50 = quote(P50_SAMPLES).unwrap_or(self.prior);
-        let guess = model(p50);
-        let p90 = quote(P90_SAMPLES).unwrap_or(guess.p90).max(p50);
-        let p95 = quote(P95_SAMPLES).unwrap_or(guess.p95).max(p90);
-        let p99 = quote(P99_SAMPLES).unwrap_or(guess.p99).max(p95);
+        let guess = Latency::around(p50);
+        let p90 = quote(P90_SAMPLES);
+        // Once the spread is measured it counts, should it be wider than the model's.
+        let spread = p90.map_or(1.0, |p90| p90.max(p50).as_secs_f64() / p50.as_secs_f64());
+        let most = self.scale.latency(u64::from(self.scale.max()));
+        let wide = |power: f64| p50.mul_f64(spread.powf(power).min(SPREAD_MAX)).min(most);
+        let p90 = p90.unwrap_or(guess.p90).max(p50);
+        let p95 = quote(P95_SAMPLES).unwrap_or_else(|| guess.p95.max(wide(P95_BY_P90))).max(p90);
+        let p99 = quote(P99_SAMPLES).unwrap_or_else(|| guess.p99.max(wide(P99_BY_P90))).max(p95);
         self.latency = Latency { p50, p90, p95, p99, samples };
     }
 }
 
-/// Returns the model's quantiles around a median.
-fn model(p50: Duration) -> Latency {
-    let times = |factor| p50.mul_f64(factor);
-    Latency { p50, p90: times(MODEL_P90), p95: times(MODEL_P95), p99: times(MODEL_P99), samples: 0 }
+impl Latency {
+    /// Returns the model's quantiles around a median.
+    pub fn around(p50: Duration) -> Self {
+        let times = |factor| p50.mul_f64(factor);
+        Self { p50, p90: times(MODEL_P90), p95: times(MODEL_P95), p99: times(MODEL_P99), samples: 0 }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -186,7 +199,16 @@ impl Window {
     pub fn latency(&self, now: Instant) -> Latency {
         let slice = self.slices.back().expect("a window has a slice from its start");
         let age = now.saturating_duration_since(slice.since);
-        if age >= SLICE_AGE_MAX * SLICES.into() { model(self.distribution.prior) } else { self.distribution.latency() }
+        if age >= SLICE_AGE_MAX * SLICES.into() {
+            Latency::around(self.distribution.prior)
+        } else {
+            self.distribution.latency()
+        }
+    }
+
+    /// Returns the longest of its samples.
+    pub fn longest(&self) -> Duration {
+        self.distribution.scale.latency(self.distribution.histogram.max())
     }
 
     fn rotate(&mut self, now: Instant) {
@@ -337,6 +359,17 @@ mod tests {
     }
 
     #[test]
+    fn a_spread_that_is_measured_widens_the_quantiles_that_are_not() {
+        let now = Instant::now();
+        let mut window = window(now);
+        // A log-normal of sigma 1 has its p90 at 3.6 medians and its p99 at 10.2.
+        (0..40).for_each(|i| window.record(if i < 30 { SECOND } else { MS(3_602) }, now));
+        let Latency { p95, p99, .. } = window.latency(now);
+        assert!((p95.as_secs_f64() - 5.18).abs() < 0.2 && (p99.as_secs_f64() - 10.2).abs() < 0.5, "{p95:?} {p99:?}");
+        assert!(near(window.longest(), MS(3_602)));
+    }
+
+    #[test]
     fn an_old_regime_is_forgotten_after_six_slices() {
         let mut now = Instant::now();
         let mut window = window(now);
@@ -369,7 +402,7 @@ mod tests {
         let mut window = window(now);
         (0..400).for_each(|_| window.record(SECOND * 9, now));
         assert!(near(window.latency(now + SLICE_AGE_MAX * 5).p50, SECOND * 9));
-        assert_eq!(window.latency(now + SLICE_AGE_MAX * 6), model(SECOND));
+        assert_eq!(window.latency(now + SLICE_AGE_MAX * 6), Latency::around(SECOND));
         window.record(SECOND * 2, now + SLICE_AGE_MAX * 6);
         assert_eq!(window.latency(now + SLICE_AGE_MAX * 6).samples, 1);
     }

@@ -185,7 +185,6 @@ async fn a_source_that_fails_takes_its_key_out_and_the_message_names_it_and_noth
         (broken.key(), "gave a key that holds what no header may, a line break perhaps"),
         (empty.key(), "gave a key that is empty"),
         (mint.key(S, |_| None), "key `cloud`: its function returned an error"),
-        (mint.key(3_600 * S, |_| None), "its function returned nothing within 10s"),
         (
             mint.key(S, |_| Some(IssuedKey::new("sk-secret\r\n"))),
             "its function gave a key that holds what no header may",
@@ -424,10 +423,30 @@ async fn what_was_read_survives_a_crash_and_a_change_that_is_not_its_sources() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_that_hangs_holds_one_call_for_a_moment_and_the_next_ones_not_at_all() {
+    let mint = Mint::default();
+    let accounts = Accounts::new(&["token"]);
+    let world = world_of(&accounts, [mint.key(3_600 * S, |_| None)]).await;
+    let begun = Instant::now();
+    assert_eq!(way(&world).await, "a/m cancelled, b/m won");
+    assert!(begun.elapsed() < 5 * S, "b is asked beside it: {:?}", begun.elapsed());
+    settle().await;
+    assert_eq!(world.health("a/m").failed, 0, "nothing was sent to it");
+    sleep(7 * S).await;
+    // The reading has ended, when nobody waited for it any more.
+    let begun = Instant::now();
+    let (message, _) = complaint(&world).await;
+    assert!(message.contains("its function returned nothing within 10s"), "{message}");
+    assert_eq!(way(&world).await, "b/m won");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(mint.issued(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reading_that_is_killed_with_its_supervisor_is_begun_again() {
     let mint = Mint::default();
     let accounts = Accounts::new(&["token"]);
-    let world = world_of(&accounts, [mint.key(5 * S, |_| Some(IssuedKey::new("token")))]).await;
+    let world = world_of(&accounts, [mint.key(3 * S, |_| Some(IssuedKey::new("token")))]).await;
     let runtime = world.runtime.clone();
     let first = tokio::spawn(async move { runtime.chat(ask("hello")).await });
     sleep(S).await;

@@ -91,9 +91,9 @@ async fn round_robin_takes_turns() {
 #[tokio::test(start_paused = true)]
 async fn threshold_leaves_the_first_when_it_is_slow_and_comes_back_when_it_is_fast() {
     let strategy = Strategy::Threshold { error_rate: 0.2, ttft: 3 * S, percentile: Percentile::P50 };
-    let world = of([fast(200), fast(200), fast(200)], strategy, |_| {}).await;
+    let world = of([fast(1_500), fast(1_500), fast(1_500)], strategy, |_| {}).await;
     assert_eq!(share(&world, 20).await, BTreeMap::from([("a".into(), 20)]));
-    let slow = world.providers[0].always(Fault::SlowFirst { factor: 1.0, plus: 6 * S });
+    let slow = world.providers[0].always(Fault::SlowFirst { factor: 1.0, plus: 3 * S });
     for _ in 0..60 {
         world.runtime.chat(ask("hello")).await.expect("an answer");
         sleep(S).await;

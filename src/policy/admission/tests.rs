@@ -86,7 +86,7 @@ impl Bench {
     }
 }
 
-const ASK: Ask = Ask { target: 0, prompt_tokens: 0, whole: false, last_resort: false };
+const ASK: Ask = Ask { target: 0, prompt_tokens: 0, whole: false, output_max: None, last_resort: false };
 
 fn options(targets: usize, keys: usize) -> AdmissionOptions {
     let targets = vec![TargetOptions::default(); targets];
@@ -603,12 +603,65 @@ fn an_unused_probe_frees_its_slot_and_says_nothing() {
     let mut bench = Bench::new(1, 1);
     bench.break_it(0);
     bench.now += 5 * SECOND;
-    for outcome in [Outcome::Unused, Outcome::Crashed, Outcome::Cancelled { hedge_lost: false }] {
+    for outcome in [Outcome::Unused, Outcome::Crashed, Outcome::Cancelled(Unwanted::Left)] {
         let evidence = bench.health(0).evidence;
         let probe = bench.admit(0).unwrap();
         bench.report(&probe, Report::Ended(outcome));
         let health = bench.health(0);
         assert_eq!((health.breaker, health.evidence), (BreakerState::HalfOpen, evidence));
+    }
+}
+
+#[test]
+fn a_probe_that_its_caller_leaves_in_silence_opens_again() {
+    for why in [Unwanted::Left, Unwanted::Ended, Unwanted::Lost] {
+        let mut bench = Bench::new(1, 1);
+        bench.break_it(0);
+        bench.now += 5 * SECOND;
+        let probe = bench.admit(0).unwrap();
+        bench.now += SECOND / 5;
+        bench.report(&probe, Report::Ended(Outcome::Cancelled(why)));
+        assert_eq!(bench.health(0).breaker, BreakerState::HalfOpen, "too early to say: the next one probes");
+        let probe = bench.admit(0).unwrap();
+        bench.now += SECOND;
+        bench.report(&probe, Report::Ended(Outcome::Cancelled(why)));
+        assert_eq!(gate(bench.admit(0)), Gate::Breaker, "{why:?}");
+        bench.now += 5 * SECOND;
+        let probe = bench.admit(0).unwrap();
+        bench.now += SECOND;
+        bench.report(&probe, Report::Content { after: SECOND });
+        bench.report(&probe, Report::Ended(Outcome::Cancelled(why)));
+        assert_eq!(bench.health(0).breaker, BreakerState::HalfOpen, "it was told something");
+    }
+}
+
+#[test]
+fn callers_that_leave_a_hung_target_teach_and_impatient_ones_do_not() {
+    // Calls, each left after so long or answered after so long; and whether that opens.
+    let left = |millis| (millis, Outcome::Cancelled(Unwanted::Left));
+    let ended = |millis| (millis, Outcome::Cancelled(Unwanted::Ended));
+    let whole = Ask { whole: true, ..ASK };
+    for (ask, calls, opens) in [
+        (ASK, vec![left(30_000); 3], true),
+        (ASK, vec![left(5_000); 3], true),
+        (ASK, vec![left(2_000); 5], true),
+        (whole, vec![left(30_000); 3], true),
+        (whole, vec![left(5_000); 5], true),
+        (whole, vec![left(5_000); 4], false),
+        (ASK, vec![left(100); 72], false),
+        (whole, vec![left(1_000); 72], false),
+        (ASK, vec![ended(3_000); 72], false),
+        (ASK, vec![ended(5_000); 5], true),
+        (whole, vec![ended(10_000); 72], false),
+    ] {
+        let mut bench = Bench::new(1, 1);
+        for (millis, outcome) in &calls {
+            let Ok(ticket) = bench.ask(ask) else { break };
+            bench.now += Duration::from_millis(*millis);
+            bench.report(&ticket, Report::Ended(*outcome));
+        }
+        let open = matches!(bench.health(0).breaker, BreakerState::Open { .. });
+        assert_eq!(open, opens, "{} calls {:?}, whole: {}", calls.len(), calls[0], ask.whole);
     }
 }
 
@@ -947,7 +1000,11 @@ impl Model {
             4 => Report::GapEnded,
             5..8 => Report::Ended(Outcome::Failure { class, scope, retry_after: later }),
             8 => Report::Ended(
-                [Outcome::Cancelled { hedge_lost: seconds > 50 }, Outcome::Crashed, Outcome::Unused][what % 3],
+                [
+                    Outcome::Cancelled(if seconds > 50 { Unwanted::Lost } else { Unwanted::Left }),
+                    Outcome::Crashed,
+                    Outcome::Unused,
+                ][what % 3],
             ),
             _ => Report::Ended(Outcome::Success { tpot: Some(Duration::from_millis(seconds)) }),
         };

@@ -37,10 +37,14 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use self::cost::Answer;
+use super::patience::{Left, Pace};
 use super::snapshot::{BreakerState, Gate, Health, Latency, Refusal};
 use super::trim::fits;
 use super::window::P50_SAMPLES;
 use crate::words::{Capabilities, ModelKind, Price, Priority, Rule};
+
+/// A target that could be probed and was not for so long is probed by whoever comes.
+const PROBE_OVERDUE: Duration = Duration::from_secs(60);
 
 /// What a call asks of a target. Small, computed before the router, so that nothing of the request itself travels.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,6 +67,8 @@ pub struct Needs {
     pub priority: Priority,
     /// The rule to choose by, instead of the route's.
     pub rule: Option<Rule>,
+    /// When its time is up.
+    pub deadline: Option<Instant>,
 }
 
 /// Labels as bits, interned by the table: at most 64 in one configuration.
@@ -117,6 +123,11 @@ impl Candidate {
     /// Tells whether it is judged by how long whole answers take it: if the call's would come so, and some have.
     fn bursts(&self) -> bool {
         self.whole && self.health.reply.samples >= P50_SAMPLES
+    }
+
+    /// Returns how long the call's answer would usually take it.
+    fn pace(&self, needs: &Needs) -> Pace {
+        self.health.pace(self.prompt_tokens, self.whole, needs.output_tokens)
     }
 
     /// Returns how long it takes to the first content, which of a burst is all of it.
@@ -315,7 +326,7 @@ pub fn plan(
             state.chose(entrants[0].position);
         }
     }
-    let probing = !last_resort && needs.priority != Priority::Critical && place_probe(&mut entrants);
+    let probing = !last_resort && needs.priority != Priority::Critical && place_probe(&mut entrants, needs, now);
 
     let why = |place: usize, entrant: &Entrant<'_>| match entrant.standing {
         _ if pinned.is_some() => Why::Pinned,
@@ -339,15 +350,27 @@ pub fn plan(
 
 /// Puts the first target that waits for a probe before all others, if there is another; returns whether it did. One
 /// a plan: a call should not pay for two doubtful tries.
-fn place_probe(entrants: &mut [Entrant<'_>]) -> bool {
+fn place_probe(entrants: &mut [Entrant<'_>], needs: &Needs, now: Instant) -> bool {
     let probe = entrants.iter().position(|entrant| entrant.standing == Standing::Probe);
     match probe {
-        Some(place) if entrants.len() > 1 => {
+        Some(place) if entrants.len() > 1 && affords(entrants, place, needs, now) => {
             entrants[..=place].rotate_right(1);
             true
         }
         _ => false,
     }
+}
+
+/// Tells whether a call has the time for a probe and, should that be silent, for somebody else. Where no call with more
+/// time has come for a while, each must do.
+fn affords(entrants: &[Entrant<'_>], probe: usize, needs: &Needs, now: Instant) -> bool {
+    let Some(deadline) = needs.deadline else { return true };
+    let pace = |entrant: &Entrant<'_>| entrant.candidate.pace(needs);
+    let other = entrants.iter().enumerate().filter(|(place, _)| *place != probe).map(|(_, other)| pace(other).answer);
+    let last = entrants[probe].candidate.health.last_used;
+    let is_overdue = last.is_none_or(|last| now.saturating_duration_since(last) >= PROBE_OVERDUE);
+    is_overdue
+        || Left::until(deadline, now).is_enough_for(pace(&entrants[probe]).first + other.min().unwrap_or_default())
 }
 
 /// What an admissible target may claim.

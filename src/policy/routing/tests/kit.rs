@@ -140,6 +140,7 @@ pub fn every_strategy() -> [Strategy; 8] {
 
 pub fn needs() -> Needs {
     Needs {
+        deadline: None,
         kind: ModelKind::Chat,
         output_tokens: None,
         tools: false,

@@ -248,6 +248,22 @@ fn a_critical_call_probes_last_or_not_at_all() {
 }
 
 #[test]
+fn a_call_without_the_time_for_it_probes_nobody_unless_nobody_else_has_come() {
+    let mut desk = Desk::of(2).with(0, |target| target.health.breaker = BreakerState::HalfOpen);
+    let lately = desk.now;
+    // The probe's first content, and an answer of the other one: a second or so, and three.
+    for (millis, ago, probes) in [(2_000, 5, false), (3_000, 5, false), (6_000, 5, true), (2_000, 90, true)] {
+        desk.now = lately + Duration::from_secs(ago);
+        desk.targets[0].health.last_used = Some(lately);
+        desk.needs.deadline = Some(desk.now + Duration::from_millis(millis));
+        assert_eq!(desk.first() == 0, probes, "{millis} ms left, last used {ago} s ago");
+        let plan = desk.plan();
+        assert_eq!(plan.picks.len(), 2);
+        assert_eq!(plan.picks[usize::from(!probes)].why, if probes { Why::Probe } else { Why::Recovering });
+    }
+}
+
+#[test]
 fn the_only_admissible_target_is_no_probe_and_no_last_resort() {
     let mut desk = Desk::of(2).probe_ready(0).open_for(1, MINUTE);
     let plan = desk.plan();

@@ -1,0 +1,176 @@
+//! Time left, and silence: how long a call bears one target's, so that there is time for the others.
+//!
+//! In flow durations, out flow durations and yes or no. Timers fire late and clocks are read a moment apart, so nothing
+//! here compares two times without slack; nobody else on this floor compares a time with what is left of a call.
+
+use std::time::{Duration, Instant};
+
+use super::snapshot::Latency;
+use super::window::{P50_SAMPLES, P90_SAMPLES};
+
+/// An answer's length before anything is known of it, in tokens: a tool call, or some sentences.
+const ANSWER_TOKENS: u32 = 100;
+/// Nobody is late before this.
+const LATE_MIN: Duration = Duration::from_millis(250);
+/// How finely times are told apart: timers fire some milliseconds late, on a busy machine some tens …
+const SLACK: Duration = Duration::from_millis(10);
+/// … and nothing here is known better than to a sixteenth.
+const SLACK_SHARE: u32 = 16;
+
+/// Returns by how much two times may differ that count as one.
+fn slack(of: Duration) -> Duration {
+    SLACK + of / SLACK_SHARE
+}
+
+/// Tells whether something lasted as long as a limit says, or so nearly that the difference means nothing.
+pub fn reached(lasted: Duration, limit: Duration) -> bool {
+    lasted.saturating_add(slack(limit)) >= limit
+}
+
+/// What is left of a call's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left(Duration);
+
+impl Left {
+    /// Returns what is left until a deadline.
+    pub fn until(deadline: Instant, now: Instant) -> Self {
+        Self(deadline.saturating_duration_since(now))
+    }
+
+    /// Tells whether there is enough of it, give or take.
+    pub fn is_enough_for(self, need: Duration) -> bool {
+        reached(self.0, need)
+    }
+
+    /// Returns the part of somebody who usually needs `own`, with others behind who must get what they need: all that
+    /// they leave, if that is enough, else a part in proportion.
+    pub fn share(self, own: Duration, others: impl IntoIterator<Item = Duration>) -> Duration {
+        let others = others.into_iter().map(|need| need + slack(need)).fold(Duration::ZERO, Duration::saturating_add);
+        let own = own + slack(own);
+        match self.0.checked_sub(others) {
+            Some(rest) if rest >= own => rest,
+            _ => self.0.mul_f64(own.as_secs_f64() / (own + others).as_secs_f64()),
+        }
+    }
+}
+
+/// How long an answer takes at a target, as far as is known: what a call's time is shared by, and what silence is
+/// judged against.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// The median time to the first content, which of a whole answer is all of it.
+    pub first: Duration,
+    /// The 99th percentile of that.
+    pub late: Duration,
+    /// The median time to a usable answer.
+    pub answer: Duration,
+    /// Whether that is measured, and not guessed.
+    pub measured: bool,
+}
+
+impl Pace {
+    /// Returns the pace of an answer to a prompt of so many tokens, which comes in one burst if it is `whole`, and is
+    /// limited by its caller to so many tokens. Until whole answers are measured their time follows from that of
+    /// streams, which the same model gives.
+    pub fn of(
+        ttft: &Latency,
+        reply: &Latency,
+        tpot: &Latency,
+        prompt_tokens: u32,
+        whole: bool,
+        output_max: Option<u32>,
+    ) -> Self {
+        let at = |time| Latency::at(time, prompt_tokens);
+        let rest = |per_token: Duration, tokens: u32| per_token.saturating_mul(tokens);
+        let usual = rest(tpot.p50, output_max.unwrap_or(ANSWER_TOKENS).min(ANSWER_TOKENS));
+        if whole && reply.samples >= P50_SAMPLES {
+            let (first, measured) = (at(reply.p50), reply.samples >= P90_SAMPLES);
+            return Self { first, late: at(reply.p99), answer: first, measured };
+        }
+        let first = at(ttft.p50);
+        if !whole {
+            let measured = ttft.samples >= P90_SAMPLES;
+            return Self { first, late: at(ttft.p99), answer: first + usual, measured };
+        }
+        let answer = first + usual;
+        let most = at(ttft.p99) + rest(tpot.p99, output_max.unwrap_or(u32::MAX));
+        Self { first: answer, late: Latency::around(answer).p99.min(most), answer, measured: false }
+    }
+
+    /// Returns the age at which an attempt without content is overdue: twice the 99th percentile.
+    pub fn overdue(&self) -> Duration {
+        (self.late * 2).max(LATE_MIN)
+    }
+
+    /// Returns the age at which another attempt is to join one without content: when it is overdue, and where that is a
+    /// guess, earlier. Asking somebody else on a guess does nobody harm, blaming somebody does.
+    pub fn patience(&self) -> Duration {
+        if self.measured { self.overdue() } else { self.late.max(LATE_MIN) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    fn latency(p50: Duration, samples: u32) -> Latency {
+        Latency { samples, ..Latency::around(p50) }
+    }
+
+    #[test]
+    fn a_timer_that_fires_a_moment_late_changes_nothing() {
+        let now = Instant::now();
+        let left = |late: Duration| Left::until(now + SECOND * 4, now + SECOND * 2 + late);
+        assert!(left(Duration::ZERO).is_enough_for(SECOND * 2) && left(MS(1)).is_enough_for(SECOND * 2));
+        assert!(left(MS(50)).is_enough_for(SECOND * 2) && !left(MS(500)).is_enough_for(SECOND * 2));
+        assert!(reached(MS(4_990), SECOND * 5) && !reached(SECOND * 4, SECOND * 5));
+    }
+
+    #[test]
+    fn others_keep_what_they_need_and_where_there_is_too_little_everybody_gets_a_part() {
+        let now = Instant::now();
+        let share = |left, own, others: &[Duration]| Left::until(now + left, now).share(own, others.iter().copied());
+        assert_eq!(share(SECOND * 9, SECOND, &[]), SECOND * 9);
+        assert_eq!(share(SECOND * 9, SECOND, &[SECOND, SECOND]).as_millis(), 9_000 - 2_145);
+        let third = share(SECOND, SECOND * 4, &[SECOND * 4, SECOND * 4]).as_millis();
+        assert!((332..=334).contains(&third), "{third}");
+        assert_eq!(share(Duration::ZERO, SECOND, &[SECOND]), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_whole_answer_takes_as_long_as_a_stream_of_it_until_it_is_measured() {
+        let (ttft, tpot) = (latency(SECOND, 0), latency(MS(20), 0));
+        let pace = |reply: u32, limit| Pace::of(&ttft, &latency(SECOND * 9, reply), &tpot, 0, true, limit);
+        assert_eq!((pace(0, None).first, pace(0, None).measured), (SECOND * 3, false));
+        assert_eq!(pace(0, Some(50)).first, SECOND * 2);
+        assert_eq!(pace(0, Some(4_000)).first, SECOND * 3, "few answers are as long as they may be");
+        assert!(pace(0, Some(1)).late < SECOND * 5, "what is limited cannot take long");
+        assert_eq!((pace(8, None).first, pace(8, None).measured), (SECOND * 9, false));
+        assert!(pace(29, None).measured && pace(29, None).patience() == pace(29, None).overdue());
+        assert!(pace(0, None).patience() < pace(0, None).overdue());
+        let stream = Pace::of(&ttft, &latency(SECOND * 9, 99), &tpot, 20_000, false, None);
+        assert_eq!((stream.first, stream.answer), (SECOND * 2, SECOND * 4));
+    }
+
+    proptest! {
+        #[test]
+        fn everybodys_part_is_above_nothing_and_all_parts_together_are_what_is_left(
+            left in 1_u64..600_000, needs in prop::collection::vec(1_u64..60_000, 1..9)
+        ) {
+            let now = Instant::now();
+            let mut rest = MS(left);
+            for place in 0..needs.len() {
+                let behind = needs[place + 1..].iter().map(|&need| MS(need));
+                let share = Left::until(now + rest, now).share(MS(needs[place]), behind);
+                prop_assert!(share > Duration::ZERO && share <= rest, "{share:?} of {rest:?}");
+                prop_assert!(place + 1 < needs.len() || share == rest);
+                rest -= share;
+            }
+        }
+    }
+}
