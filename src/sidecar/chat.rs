@@ -19,7 +19,8 @@ use super::settings::{ModelNames, Streams};
 use super::wishes::Wishes;
 use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Refusal, Refused, Writer};
 use crate::words::{
-    AssistantPart, CallId, ChatRequest, EmbedRequest, Error, Finished, NAME_BYTES_MAX, Reply, ReplyEvent, TargetId,
+    AssistantPart, CallId, ChatRequest, EmbedRequest, Error, Finished, NAME_BYTES_MAX, Note, Reply, ReplyEvent,
+    TargetId,
 };
 
 /// The one header of a caller that goes on, and to a provider of its dialect alone: without it fields of the body are
@@ -228,6 +229,18 @@ fn tell(headers: &mut HeaderMap, target: &TargetId, attempts: usize) {
 
 fn tell_whole(headers: &mut HeaderMap, finished: &Finished) {
     tell_finished(headers, finished.call, &finished.target, finished.attempts.len(), finished.cost_usd);
+    let notes: Vec<String> = finished
+        .notes
+        .iter()
+        .map(|note| match note {
+            Note::Dropped(what) => format!("dropped {what}"),
+            Note::Converted(what) => format!("converted {what}"),
+            Note::Trimmed { messages, .. } => format!("trimmed {messages} messages"),
+        })
+        .collect();
+    if let (false, Ok(value)) = (notes.is_empty(), HeaderValue::try_from(notes.join(", "))) {
+        headers.insert(HeaderName::from_static("x-standin-notes"), value);
+    }
 }
 
 /// Says how a call ended well.

@@ -25,6 +25,9 @@ use crate::words::{Failure, Secret};
 
 pub(super) use proof::REDACTED;
 
+/// What it is called that an agent tells its provider of what to charge, before everything else that the system says.
+pub(super) const INVOICE: &str = "invoice";
+
 /// The one kind of document taken by value, beside plain text.
 pub(super) const DOCUMENT_TYPE: &str = "application/pdf";
 

@@ -18,6 +18,7 @@ mod request;
 mod edit;
 mod original;
 mod talk;
+mod schema;
 mod openai;
 mod responses;
 mod anthropic;
@@ -99,6 +100,9 @@ pub fn encode<'a>(
     streaming: bool,
 ) -> Result<Encoded, Failure> {
     let model = model.into();
+    let folded = schema::folded(request, dialect);
+    let is_folded = folded.is_some();
+    let request = folded.as_ref().unwrap_or(request);
     let mut encoded = match dialect {
         Dialect::OpenAiChat => openai::encode(quirks, request, model, streaming),
         Dialect::OpenAiResponses => responses::encode(quirks, request, model, streaming),
@@ -108,6 +112,9 @@ pub fn encode<'a>(
     }
     // It may quote a caller's own names, however long they are.
     .map_err(|failure| Failure { message: classify::tidy(&failure.message), ..failure })?;
+    if is_folded {
+        encoded.notes.push(Note::Converted("tools.parameters"));
+    }
     if request::is_theirs(dialect, request) {
         let headers = request.extra_headers.iter();
         encoded.headers.extend(headers.map(|(name, value)| (name.clone(), value.clone())));

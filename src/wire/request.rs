@@ -45,7 +45,8 @@ pub(super) fn secret(prefix: &str, key: &Secret) -> Result<HeaderValue, Failure>
 
 /// Refuses what is right at no provider, so that nobody pays or waits for the answer.
 pub(super) fn check(request: &ChatRequest) -> Result<(), Failure> {
-    if request.messages.is_empty() {
+    // What its provider keeps may be all that is said.
+    if request.messages.is_empty() && request.extra_needed.is_empty() {
         return Err(bad("messages", "there must be one at least"));
     }
     for (at, message) in request.messages.iter().enumerate() {
@@ -163,8 +164,13 @@ impl Notes {
 
     /// Notes what there are no words for and is of another dialect: it is left out.
     pub(super) fn foreign(&mut self, dialect: Dialect, request: &ChatRequest) {
-        for (field, foreign) in request.foreign() {
-            self.keep(verbatim(dialect, foreign).is_some(), field, Some(()));
+        let lacks = |foreign: &Foreign| verbatim(dialect, foreign).is_none();
+        for (field, lost) in [
+            ("tool_choice", matches!(&request.tool_choice, ToolChoice::Foreign(choice) if lacks(choice))),
+            ("tools", request.foreign_tools.iter().any(lacks)),
+            ("messages.content", request.messages.iter().flat_map(Message::foreign).any(lacks)),
+        ] {
+            self.keep(!lost, field, Some(()));
         }
     }
 

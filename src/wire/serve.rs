@@ -11,6 +11,7 @@ mod anthropic;
 mod embed;
 mod gemini;
 mod lists;
+mod lone;
 mod node;
 mod openai;
 mod original;
@@ -174,6 +175,15 @@ impl std::error::Error for BadRequest {}
 /// [`BadRequest`] names the field that cannot be understood. Values that merely no provider would accept are left to
 /// [`ChatRequest::check`] and to the providers.
 pub fn read(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &Bytes) -> Result<Asked, BadRequest> {
+    let read = |body: &Bytes| read_body(face, path_model, stream_by_path, body);
+    // Only what is no JSON can have half a letter in it.
+    read(body).or_else(|bad| match lone::mended(body).filter(|_| bad.field.is_empty()) {
+        Some(mended) => read(&mended),
+        None => Err(bad),
+    })
+}
+
+fn read_body(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &Bytes) -> Result<Asked, BadRequest> {
     let object = Object::parse(body)?;
     let original = original::of(face, body, &object);
     let mut asked = match face {

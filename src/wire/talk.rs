@@ -229,3 +229,6 @@ impl<'a> Talk<'a> {
         self.steps.append(&mut self.said);
     }
 }
+
+#[cfg(test)]
+mod tests;

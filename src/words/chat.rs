@@ -76,7 +76,7 @@ impl ChatRequest {
     /// [`Error::Invalid`] names the field.
     pub fn check(&self) -> Result<(), Error> {
         let invalid = |field: &str, problem: &str| Err(Error::Invalid { field: field.into(), problem: problem.into() });
-        if self.messages.is_empty() {
+        if self.messages.is_empty() && self.extra_needed.is_empty() {
             return invalid("messages", "is empty; a conversation has at least one message");
         }
         if self.deadline.is_some_and(|deadline| deadline.is_zero()) {
@@ -100,14 +100,6 @@ impl ChatRequest {
             Some((field, _)) => invalid(field, "is not a finite number"),
             None => names::check(&self.route, self.session.as_deref(), &self.labels, &self.tags),
         }
-    }
-
-    /// Returns what there are no words for, each with the field that has it.
-    pub fn foreign(&self) -> impl Iterator<Item = (&'static str, &Foreign)> {
-        let choice = if let ToolChoice::Foreign(choice) = &self.tool_choice { Some(choice) } else { None };
-        let tools = self.foreign_tools.iter().map(|tool| ("tools", tool));
-        let in_messages = self.messages.iter().flat_map(Message::foreign).map(|part| ("messages.content", part));
-        choice.map(|choice| ("tool_choice", choice)).into_iter().chain(tools).chain(in_messages)
     }
 
     /// Appends a system message.
@@ -210,7 +202,7 @@ impl Message {
     }
 
     /// Returns what of it there are no words for.
-    fn foreign(&self) -> impl Iterator<Item = &Foreign> {
+    pub fn foreign(&self) -> impl Iterator<Item = &Foreign> {
         let (whole, said, shown): (_, &[AssistantPart], &[UserPart]) = match self {
             Self::System(_) => (None, &[], &[]),
             Self::Foreign(foreign) => (Some(foreign), &[], &[]),

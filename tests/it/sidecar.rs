@@ -10,6 +10,7 @@ mod http;
 mod log;
 mod operators;
 mod pages;
+mod parts;
 mod program;
 mod reload;
 mod tls;

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::models::Traits;
 use super::proof::{self, Thought};
-use super::{DOCUMENT_TYPE, SYSTEM};
+use super::{DOCUMENT_TYPE, INVOICE, SYSTEM};
 use crate::wire::request::{Notes, arguments_object, inline, unsupported, verbatim};
 use crate::wire::talk::{Answer, Media, Spoken, Step, mends, steps};
 use crate::words::{
@@ -143,7 +143,7 @@ impl<'a> Turns<'a> {
     ) -> Result<Self, Failure> {
         let mut turns = Self::default();
         let steps = steps(request, OWN, Media::Within, is_id, notes);
-        let system = |step: &Step<'_>| matches!(step, Step::System(_) | Step::Foreign(SYSTEM, _));
+        let system = |step: &Step<'_>| matches!(step, Step::System(_) | Step::Foreign(SYSTEM | INVOICE, _));
         // Somebody must say something: where only the system speaks, the user says it.
         let leading = steps.iter().position(|step| !system(step)).unwrap_or(0);
         for (at, step) in steps.into_iter().enumerate() {
@@ -167,7 +167,9 @@ impl<'a> Turns<'a> {
                     let block = result(answer)?;
                     turns.push(Role::User, vec![block]);
                 }
-                Step::Foreign(SYSTEM, block) => turns.system.push(Block::Foreign(block)),
+                // It is another in every request: a prompt that begins with it is read anew by whoever it is not for.
+                Step::Foreign(INVOICE, _) if !model.contains("claude") => notes.dropped("messages.content"),
+                Step::Foreign(SYSTEM | INVOICE, block) => turns.system.push(Block::Foreign(block)),
                 Step::Foreign(_, message) => turns.all.push(Turn::Foreign(message)),
             }
         }

@@ -246,6 +246,25 @@ const RULES: &[Rule] = &[
         codes: &["constraint_filtered"],
         texts: &["no endpoints found that support", "no endpoints found that can handle"],
     },
+    // What only its own provider has, and this one is another: the next may be that.
+    Rule {
+        class: FailureClass::Unsupported,
+        statuses: CALLER,
+        codes: &["previous_response_not_found", "conversation_not_found", "file_not_found", "container_not_found"],
+        texts: &[
+            "previous response with id",
+            "previous response not found",
+            "conversation with id",
+            "item with id",
+            "file not found",
+            "no such file",
+            "files were not found",
+            "access the file",
+            "container not found",
+            "cachedcontent not found",
+            "cached content not found",
+        ],
+    },
     Rule {
         class: FailureClass::ModelGone,
         statuses: CALLER,

@@ -10,3 +10,5 @@ pub(super) use write::Messages;
 const REDACTED: &str = crate::wire::anthropic::REDACTED;
 /// What a block of the system is called that there are no words for, as the client half knows it.
 const SYSTEM: &str = crate::wire::anthropic::SYSTEM;
+/// What the line for an invoice is called there.
+const INVOICE: &str = crate::wire::anthropic::INVOICE;

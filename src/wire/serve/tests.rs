@@ -3,6 +3,7 @@
 
 mod embed;
 mod originals;
+mod parts;
 mod refusals;
 mod requests;
 mod round_trips;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{REDACTED, SYSTEM};
+use super::{INVOICE, REDACTED, SYSTEM};
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::reading::{Said, block, effort, foreign, image, joined, model, no_arguments, note, parts};
 use crate::wire::serve::seal::{self, Proves};
@@ -172,7 +172,7 @@ impl Reader {
         each("system", content, |node| {
             let block = node.object("")?;
             if block.peek("text").starts_with(BILLING) {
-                return Ok(Message::Foreign(Foreign { optional: true, ..foreign(OWN, SYSTEM, block) }));
+                return Ok(Message::Foreign(Foreign { optional: true, ..foreign(OWN, INVOICE, block) }));
             }
             Ok(match self.part(block)? {
                 UserPart::Text(text) => Message::System(text),

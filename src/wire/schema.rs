@@ -1,0 +1,139 @@
+//! Schemas of tools whose top is a choice or a reference, made objects of one shape: what says `anyOf`, `oneOf`, `allOf`
+//! or `$ref` before it says `type: object` is refused by OpenAI and by Anthropic.
+//!
+//! In flow a request, out flows one whose tools have such schemas folded, or none where nothing is to fold. A folded schema
+//! takes all that the unfolded one takes, and more: which fields go together it cannot say.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use crate::words::{ChatRequest, Dialect};
+
+/// What a schema's top must not say.
+const CHOICES: [&str; 3] = ["anyOf", "oneOf", "allOf"];
+/// How many references are followed: a schema may lead in a circle.
+const DEPTH_MAX: usize = 8;
+
+/// Returns a request with folded schemas, if it was written in another dialect and has any to fold.
+pub(super) fn folded(request: &ChatRequest, dialect: Dialect) -> Option<ChatRequest> {
+    let folds = |schema: &Value| CHOICES.iter().chain(&["$ref"]).any(|word| schema.get(word).is_some());
+    if super::request::is_own(request, dialect) || !request.tools.iter().any(|tool| folds(&tool.parameters)) {
+        return None;
+    }
+    let mut request = request.clone();
+    for tool in request.tools.iter_mut().filter(|tool| folds(&tool.parameters)) {
+        tool.parameters = fold(&tool.parameters, &tool.parameters, DEPTH_MAX);
+        // Who holds to a schema wants every field required, which folding has undone.
+        tool.strict = tool.strict.map(|_| false);
+    }
+    Some(request)
+}
+
+/// Folds a schema, a part of a whole that its references lead to.
+fn fold(schema: &Value, whole: &Value, depth: usize) -> Value {
+    let mut out = schema.as_object().cloned().unwrap_or_default();
+    let (mut properties, mut required) = (take_map(&mut out, "properties"), take_names(&mut out));
+    if let Some(target) = out.remove("$ref").and_then(|to| whole.pointer(to.as_str()?.strip_prefix('#')?).cloned())
+        && depth > 0
+    {
+        let mut target = fold(&target, whole, depth - 1).as_object().cloned().unwrap_or_default();
+        join(&mut properties, take_map(&mut target, "properties"));
+        required.extend(take_names(&mut target));
+        for (key, value) in target {
+            out.entry(key).or_insert(value);
+        }
+    }
+    for word in CHOICES {
+        let Some(Value::Array(branches)) = out.remove(word) else { continue };
+        let mut always: Option<BTreeSet<String>> = None;
+        for branch in branches.iter().filter(|_| depth > 0) {
+            let mut branch = fold(branch, whole, depth - 1).as_object().cloned().unwrap_or_default();
+            join(&mut properties, take_map(&mut branch, "properties"));
+            let names = take_names(&mut branch);
+            always = Some(match always {
+                None => names,
+                Some(always) if word == "allOf" => always.union(&names).cloned().collect(),
+                Some(always) => always.intersection(&names).cloned().collect(),
+            });
+        }
+        required.extend(always.unwrap_or_default());
+    }
+    out.insert("type".to_owned(), "object".into());
+    out.insert("properties".to_owned(), properties.into());
+    if !required.is_empty() {
+        out.insert("required".to_owned(), required.into_iter().collect());
+    }
+    out.into()
+}
+
+fn take_map(schema: &mut Map<String, Value>, key: &str) -> Map<String, Value> {
+    if let Some(Value::Object(map)) = schema.remove(key) { map } else { Map::new() }
+}
+
+fn take_names(schema: &mut Map<String, Value>) -> BTreeSet<String> {
+    let names = schema.remove("required");
+    let names = names.as_ref().and_then(Value::as_array).into_iter().flatten();
+    names.filter_map(|name| name.as_str().map(str::to_owned)).collect()
+}
+
+/// Joins properties: one that two branches have otherwise may be either.
+fn join(all: &mut Map<String, Value>, more: Map<String, Value>) {
+    for (name, schema) in more {
+        let either = match all.get_mut(&name) {
+            None => schema,
+            Some(known) if *known == schema => continue,
+            Some(known) => match known.get_mut("anyOf").and_then(Value::as_array_mut) {
+                Some(choices) => {
+                    if !choices.contains(&schema) {
+                        choices.push(schema);
+                    }
+                    continue;
+                }
+                None => json!({"anyOf": [known.take(), schema]}),
+            },
+        };
+        all.insert(name, either);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::Tool;
+
+    #[test]
+    fn a_schema_whose_top_is_a_choice_becomes_an_object() {
+        for (schema, expected) in [
+            (
+                json!({"description": "d", "anyOf": [
+                    {"type": "object", "properties": {"a": {"type": "string"}, "k": {"const": 1}}, "required": ["a", "k"]},
+                    {"type": "object", "properties": {"b": {"type": "string"}, "k": {"const": 2}}, "required": ["k"]}]}),
+                json!({"description": "d", "type": "object", "required": ["k"], "properties": {
+                    "a": {"type": "string"}, "b": {"type": "string"}, "k": {"anyOf": [{"const": 1}, {"const": 2}]}}}),
+            ),
+            (
+                json!({"allOf": [{"properties": {"a": {}}, "required": ["a"]}, {"properties": {"b": {}}, "required": ["b"]}]}),
+                json!({"type": "object", "properties": {"a": {}, "b": {}}, "required": ["a", "b"]}),
+            ),
+            (
+                json!({"$ref": "#/$defs/X", "$defs": {"X": {"oneOf": [{"$ref": "#/$defs/Y"}]}, "Y": {"properties": {"y": {}}}}}),
+                json!({"type": "object", "properties": {"y": {}},
+                    "$defs": {"X": {"oneOf": [{"$ref": "#/$defs/Y"}]}, "Y": {"properties": {"y": {}}}}}),
+            ),
+            (json!({"$ref": "#"}), json!({"type": "object", "properties": {}})),
+        ] {
+            let tool = Tool { name: "f".into(), description: String::new(), parameters: schema, strict: Some(true) };
+            let request = ChatRequest::new("r").user("x").tool(tool);
+            let folded = folded(&request, Dialect::AnthropicMessages).expect("something to fold");
+            assert_eq!((&folded.tools[0].parameters, folded.tools[0].strict), (&expected, Some(false)));
+        }
+        let plain = Tool {
+            name: "f".into(),
+            description: String::new(),
+            parameters: json!({"type": "object", "properties": {"a": {"anyOf": []}}}),
+            strict: None,
+        };
+        assert_eq!(folded(&ChatRequest::new("r").user("x").tool(plain), Dialect::OpenAiChat), None);
+    }
+}
