@@ -472,7 +472,8 @@ impl Driver {
             .provider
             .get()
             .is_some_and(|provider| provider.send_message(super::provider::ProviderMessage::Admit(ask, reply)).is_ok());
-        let answer = if asked { tokio::time::timeout(ANSWER_MAX, permit).await.ok() } else { None };
+        let left = self.needs.deadline.map_or(ANSWER_MAX, |deadline| deadline.saturating_duration_since(now()) / 4);
+        let answer = if asked { tokio::time::timeout(ANSWER_MAX.min(left), permit).await.ok() } else { None };
         answer.and_then(Result::ok).unwrap_or_else(|| {
             let until = slot.status.borrow().down().flatten();
             Err(Refusal { gate: Gate::Down, until })

@@ -197,6 +197,7 @@ async fn the_first_attempt_always_starts() {
 async fn a_short_retry_after_of_a_sole_target_is_waited_for_and_never_less() {
     let waits = [
         (RetryHint::Seconds(Duration::from_millis(1_500)), 1_500),
+        (RetryHint::Seconds(2 * S), 2_000),
         (RetryHint::Millis(Duration::from_millis(700)), 700),
         (RetryHint::Reset(S), 1_000),
         (RetryHint::Text(S), 1_000),

@@ -7,3 +7,4 @@
 mod kit;
 mod outage;
 mod scenarios;
+mod spread;
