@@ -337,6 +337,7 @@ impl Job {
                 Ok(progress) => {
                     if progress.content {
                         self.account.content(watchdog, now());
+                        watchdog.works(decoder.is_at_work());
                     }
                     pieces.append(&mut said);
                     chunks += 1;

@@ -17,6 +17,8 @@ use crate::words::{Failure, FailureClass};
 
 /// How long a timer waits that has no limit.
 const EVER: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest that a tool which the provider runs may be silent: longer than searches, programs and pictures take.
+const WORK_MAX: Duration = Duration::from_secs(300);
 
 pub(super) struct Watchdog {
     timer: Pin<Box<Sleep>>,
@@ -29,6 +31,8 @@ pub(super) struct Watchdog {
     gap_overdue_after: Duration,
     gap_reported: bool,
     pulse: Arc<Pulse>,
+    /// The provider's own tools are at work.
+    works: bool,
 }
 
 impl Watchdog {
@@ -54,6 +58,7 @@ impl Watchdog {
             gap_overdue_after: ticket.gap_overdue_after,
             gap_reported: false,
             pulse,
+            works: false,
         }
     }
 
@@ -81,6 +86,18 @@ impl Watchdog {
         }
     }
 
+    /// Notes whether the provider's own tools are at work: a search or a picture takes longer than a pause between words.
+    pub(super) fn works(&mut self, works: bool) {
+        if std::mem::replace(&mut self.works, works) && !works {
+            self.arm();
+        }
+    }
+
+    /// Returns the longest that the content may pause.
+    fn stall(&self) -> Duration {
+        if self.works { self.stall.max(WORK_MAX) } else { self.stall }
+    }
+
     /// Notes that the attempt reads again after its reader had blocked it.
     pub(super) fn resume(&mut self, now: Instant) {
         self.content = self.content.map(|_| now);
@@ -91,7 +108,7 @@ impl Watchdog {
     fn next(&self) -> Instant {
         match self.content {
             None => self.began + self.overdue_after.unwrap_or(self.first_token_max),
-            Some(last) if self.gap_reported => last + self.stall,
+            Some(last) if self.gap_reported || self.works => last + self.stall(),
             Some(last) => last + self.gap_overdue_after.min(self.stall),
         }
     }
@@ -109,8 +126,8 @@ impl Watchdog {
                     let text = format!("no content within {:?}", self.first_token_max);
                     return Err(Failure::new(FailureClass::NoFirstToken, text));
                 }
-                Some(last) if now.saturating_duration_since(last) >= self.stall => {
-                    let text = format!("no more content for {:?}", self.stall);
+                Some(last) if now.saturating_duration_since(last) >= self.stall() => {
+                    let text = format!("no more content for {:?}", self.stall());
                     return Err(Failure::new(FailureClass::Stalled, text));
                 }
                 Some(_) => {

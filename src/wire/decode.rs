@@ -174,6 +174,12 @@ impl Decoder {
         self.draft.bytes
     }
 
+    /// Tells whether what came last is of a tool that the provider runs, for who gets to see it: nobody knows how long that
+    /// takes.
+    pub fn is_at_work(&self) -> bool {
+        self.draft.works
+    }
+
     /// Judges the answer when its body has ended.
     ///
     /// # Errors

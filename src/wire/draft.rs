@@ -99,6 +99,8 @@ pub(super) struct Draft {
     pub(super) shows: bool,
     /// A call came that the caller is to act on: what follows waits for the end.
     pub(super) acts: bool,
+    /// What came last is of a tool that the provider runs.
+    pub(super) works: bool,
     /// Bytes of text and reasoning.
     pub(super) bytes: usize,
     /// The terminal marker came: nothing more is read.
@@ -198,6 +200,7 @@ impl Draft {
 
     fn shows(&mut self, text: &str) {
         self.shows = true;
+        self.works = false;
         self.bytes += text.len();
     }
 
@@ -206,6 +209,7 @@ impl Draft {
     pub(super) fn beyond(&mut self) -> bool {
         self.beyond = true;
         self.shows |= self.verbatim;
+        self.works = self.verbatim;
         self.verbatim
     }
 
@@ -265,6 +269,7 @@ impl Draft {
     /// Takes a fragment of a tool call; tells whether it had substance.
     pub(super) fn fragment(&mut self, fragment: Fragment<'_>) -> Result<bool, Failure> {
         self.acts = true;
+        self.works = false;
         let known = self.call_of(&fragment);
         let at = match known {
             Some(at) => at,

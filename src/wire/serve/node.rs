@@ -328,7 +328,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Node<'a> {
 
 /// Returns how many values may begin in a text, be it JSON or not: each stands behind one of these.
 fn begun(text: &[u8]) -> usize {
-    text.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count()
+    // In bytes, as far as one holds the count: so it is done sixteen at a time.
+    let count = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(matches!(byte, b',' | b'[' | b'{'))).sum::<u8>();
+    text.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(count(bytes))).sum()
 }
 
 /// Returns how many values a JSON text has, but for empty lists and objects, which count for two.

@@ -2,9 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+
+/// Where in a body the provider says nothing for .4 s.
+pub const PAUSE: char = '\0';
 
 /// What is answered.
 #[derive(Clone, Debug)]
@@ -73,9 +77,17 @@ impl Upstream {
         if stream.write_all(head.as_bytes()).await.is_err() {
             return;
         }
-        for piece in body.as_bytes().chunks(piece) {
+        let mut pieces = Vec::new();
+        for (part, text) in body.split(PAUSE).enumerate() {
+            let chunks = text.as_bytes().chunks(piece).enumerate();
+            pieces.extend(chunks.map(|(at, bytes)| (part > 0 && at == 0, bytes.to_vec())));
+        }
+        for (after_pause, piece) in pieces {
+            if after_pause {
+                tokio::time::sleep(Duration::from_millis(400)).await;
+            }
             let mut chunk = format!("{:x}\r\n", piece.len()).into_bytes();
-            chunk.extend_from_slice(piece);
+            chunk.extend_from_slice(&piece);
             chunk.extend_from_slice(b"\r\n");
             if stream.write_all(&chunk).await.is_err() {
                 return;

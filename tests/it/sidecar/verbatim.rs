@@ -6,7 +6,7 @@ use standin::sidecar::{ModelNames, Settings, Sidecar};
 use standin::{ProviderConfig, RouteConfig, Strategy};
 
 use super::http::{self, Caller, Exchange, Response};
-use super::upstream::{Bytes, Upstream};
+use super::upstream::{Bytes, PAUSE, Upstream};
 
 /// A sidecar over two providers by hand, in one dialect: the route `r` asks the first, then the second.
 struct Scene {
@@ -555,5 +555,34 @@ async fn a_thoughts_signature_says_whose_it_is_only_where_another_model_could_ta
         Exchange::begin(scene.sidecar.address(), "POST", &path, &[], &body.to_string()).await.end().await;
         let asked: Value = serde_json::from_str(&scene.first.asked().pop().expect("asked")).expect("JSON");
         assert_eq!(asked["messages"][1]["content"][0]["signature"], "RXJVQg==", "{asked}");
+    }
+}
+
+#[tokio::test]
+async fn a_tool_that_the_provider_runs_may_take_longer_than_a_pause_between_words() {
+    let searches = [
+        r#"{"type":"message_start","message":{"id":"msg_1","model":"m","content":[],"usage":{"input_tokens":5,"output_tokens":1}}}"#,
+        r#"{"type":"content_block_start","index":0,"content_block":{"type":"server_tool_use","id":"s","name":"web_search","input":{}}}"#,
+    ];
+    let short = std::time::Duration::from_millis(60);
+    let scene = scene_with(Caller::Anthropic, |settings| {
+        for provider in settings.runtime.providers.values_mut() {
+            for model in provider.models.values_mut() {
+                model.stall = Some(short);
+            }
+        }
+    })
+    .await;
+    let found = stream(Caller::Anthropic, "Found.");
+    let rest = &found[found.find("event: content_block_start").expect("a block")..];
+    let said = stream(Caller::Anthropic, "Hm");
+    let said = &said[..said.find("event: message_delta").expect("an end")];
+    for (before, whole) in [(searches.map(anthropic).concat().as_str(), true), (said, false)] {
+        let body = format!("{before}{PAUSE}{rest}");
+        let reply = scene.streamed(&body, 10_000, false).await;
+        assert_eq!(reply.is_whole, whole, "{}", reply.body);
+        if whole {
+            assert_eq!(reply.body, format!("{before}{rest}"));
+        }
     }
 }
