@@ -122,8 +122,7 @@ impl Case {
         let reader = self.reader();
         if !(200..300).contains(&status) {
             // Errors of all dialects are told apart in one way.
-            let dialect = if let Ok(Reader::Dialect(dialect)) = reader { dialect } else { Dialect::OpenAiChat };
-            let failure = wire::classify(dialect, status, &headers, body.as_bytes());
+            let failure = wire::classify(status, &headers, body.as_bytes(), wire::Sent::default());
             return Row { committed: Some(false), ..failed(&failure, &headers) };
         }
         match reader {
@@ -268,6 +267,7 @@ fn meaning(class: FailureClass, long: bool) -> (&'static str, &'static str) {
         C::Forbidden => ("permission", "model_off+failover"),
         C::ModelGone => ("model_not_found", "model_off+failover"),
         C::BadRequest => ("invalid_request", "caller"),
+        C::Declined => ("invalid_request", "failover"),
         C::Unsupported => ("unsupported", "failover"),
         C::ContextTooLong => ("context_length", "failover_larger"),
         // Unless a route says `content_policy_failover`.

@@ -24,7 +24,7 @@ use super::watchdog::Watchdog;
 use super::work::{Brought, Work};
 use crate::policy::admission::{Outcome, Report, Unwanted};
 use crate::transport::{Body, HttpRequest, HttpResponse, TransportError};
-use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending};
+use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending, Sent};
 use crate::words::{
     AttemptEnd, AttemptRecord, CallId, ChatRequest, Drift, EmbedRequest, Event, Failure, FailureClass, Note, Piece,
     ResponseFormat, RetryAfter, Scope, Secret, StopReason, ToolChoice, Usage,
@@ -38,6 +38,8 @@ const CHUNKS_AT_ONCE: usize = 32;
 const UNSENT_MAX: Duration = Duration::from_secs(1);
 /// The most of an error's body that is read.
 const ERROR_BODY_MAX: usize = 64 * 1024;
+/// How long an error's body is waited for: its head says what it is.
+const ERROR_BODY_WAIT: Duration = Duration::from_millis(500);
 /// How long a body may go on after its terminal marker before its connection is given up.
 const REST_MAX: Duration = Duration::from_millis(100);
 /// A reader that blocked the attempt for this long makes its time per token meaningless.
@@ -391,15 +393,20 @@ impl Job {
         let head = (now(), SystemTime::now());
         let mut body = response.body;
         let mut bytes = Vec::new();
-        while let Some(Ok(chunk)) = watchdog.guard(body.next(), &self.account.permit).await? {
-            bytes.extend_from_slice(&chunk[..chunk.len().min(ERROR_BODY_MAX - bytes.len())]);
-            if bytes.len() == ERROR_BODY_MAX {
-                break;
+        let read = async {
+            while let Some(Ok(chunk)) = body.next().await {
+                bytes.extend_from_slice(&chunk[..chunk.len().min(ERROR_BODY_MAX - bytes.len())]);
+                if bytes.len() == ERROR_BODY_MAX {
+                    break;
+                }
             }
-        }
-        let dialect = self.account.target.provider.spec.dialect;
-        let failure = wire::classify(dialect, response.status, &response.headers, &bytes);
+        };
+        // The head has decided; what came of the body until then says the rest.
+        let _ = watchdog.guard(tokio::time::timeout(ERROR_BODY_WAIT, read), &self.account.permit).await?;
         let date = wire::headers::date(&response.headers).unwrap_or(head.1);
+        let (model, prompt_tokens) = (&*self.account.target.id().model, self.account.prompt.tokens);
+        let sent = Sent { model, prompt_tokens, now: Some(date) };
+        let failure = wire::classify(response.status, &response.headers, &bytes, sent);
         let back = failure.retry_after.and_then(|retry_after| match retry_after {
             RetryAfter::After(wait) => head.0.checked_add(wait),
             RetryAfter::At(at) => head.0.checked_add(at.duration_since(date).unwrap_or_default()),

@@ -53,6 +53,9 @@ pub struct FailoverOptions {
     pub wait_max: Duration,
     /// Whether an answer that a provider's content filter refused is tried at another provider. Off.
     pub content_policy_failover: bool,
+    /// Whether a request that a provider says is malformed, and says what of it is, is tried at another provider all the
+    /// same. What proves nothing goes on anyway. Off.
+    pub bad_request_failover: bool,
 }
 
 impl Default for FailoverOptions {
@@ -62,6 +65,7 @@ impl Default for FailoverOptions {
             deadline: Duration::from_secs(600),
             wait_max: Duration::from_secs(2),
             content_policy_failover: false,
+            bad_request_failover: false,
         }
     }
 }
@@ -260,7 +264,7 @@ pub struct Failover {
     committed: Option<u32>,
     /// How the content broke off that the caller still has.
     broken: Option<Failure>,
-    /// The last failure that is the request's own, though another target might have taken it.
+    /// Of the failures that are the request's own, though another target might have taken it, the most telling.
     own: Option<Failure>,
     /// Whether a target was left out for want of time.
     hurried: bool,
@@ -412,7 +416,7 @@ impl Failover {
     pub fn failed(&mut self, number: u32, failure: &Failure, back: Option<Instant>, now: Instant, rng: &mut impl Rng) {
         let Some(at) = self.running(number) else { return };
         (self.stale, self.plans) = (true, 0);
-        if is_own(failure.class) {
+        if is_own(failure.class) && self.own.as_ref().is_none_or(|own| telling(own) < telling(failure)) {
             self.own = Some(failure.clone());
         }
         if self.committed == Some(number) {
@@ -621,7 +625,7 @@ impl Failover {
             };
         }
         match failure.class {
-            C::BadRequest => End(Some(GiveUp::Rejected(failure.clone()))),
+            C::BadRequest if !self.options.bad_request_failover => End(Some(GiveUp::Rejected(failure.clone()))),
             C::ContentPolicy if !self.options.content_policy_failover => End(Some(GiveUp::Rejected(failure.clone()))),
             // Nobody but its reader makes an attempt give up while its call still wants it.
             C::Cancelled => End(Some(GiveUp::Interrupted(failure.clone()))),
@@ -674,13 +678,15 @@ impl Failover {
 
     /// Returns the end of a call that has nothing left to try.
     fn exhausted(&mut self, now: Instant) -> GiveUp {
+        // Nobody asks those any more that are left then: what all others said holds.
+        let tired = self.counted >= self.options.attempts_max;
         let is_own = |standing| match standing {
             Standing::Spent { own, .. } => own,
-            Standing::Waits { reason, .. } => reason == Reason::Shorter,
+            Standing::Waits { reason, .. } => reason == Reason::Shorter || (tired && reason == Reason::New),
             _ => false,
         };
         let all_own = self.targets.iter().all(|met| is_own(met.standing));
-        let own = self.own.take().filter(|_| all_own && self.back.is_none());
+        let own = self.own.take().filter(|_| all_own && (tired || self.back.is_none()));
         let backs = self.targets.iter().filter_map(|met| match met.standing {
             Standing::Waits { reason: Reason::Wish, from } => Some(from),
             Standing::Spent { back, .. } => back,
@@ -743,7 +749,24 @@ fn comes_back(refusal: Refusal, now: Instant) -> Option<Instant> {
 /// else could take it.
 fn is_own(class: FailureClass) -> bool {
     use FailureClass as C;
-    matches!(class, C::Unsupported | C::ContextTooLong | C::ContentPolicy | C::RequestExceedsLimit)
+    matches!(
+        class,
+        C::BadRequest | C::Declined | C::Unsupported | C::ContextTooLong | C::ContentPolicy | C::RequestExceedsLimit
+    )
+}
+
+/// Returns how much a refusal tells a caller: what it can do something about before what it can only read.
+fn telling(failure: &Failure) -> (u8, bool) {
+    use FailureClass as C;
+    let rank = match failure.class {
+        C::ContextTooLong => 5,
+        C::BadRequest => 4,
+        C::ContentPolicy => 3,
+        C::RequestExceedsLimit => 2,
+        C::Unsupported => 1,
+        _ => 0,
+    };
+    (rank, failure.code.is_some())
 }
 
 #[cfg(test)]

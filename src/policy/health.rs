@@ -201,6 +201,8 @@ pub const fn weight(class: FailureClass) -> f64 {
     match class {
         C::Connect | C::Server | C::Overloaded | C::NoFirstToken | C::Stalled | C::Cut | C::Empty => 1.0,
         C::Unusable => 0.5,
+        // One odd request proves nothing against a target; one that refuses everything without a word is ill.
+        C::Declined => 0.25,
         _ => 0.0,
     }
 }

@@ -6,32 +6,49 @@
 //! with 500, rate limits with 200. What follows from a class is not known here.
 
 mod body;
+mod fault;
+mod overflow;
 mod rules;
+
+use std::time::SystemTime;
 
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-use self::body::ErrorBody;
 pub(super) use self::body::tidy;
+use self::body::{DAILY_WAIT, ErrorBody};
 use super::drift::tidied;
-use super::headers;
-use crate::words::{Dialect, Drift, DriftKind, Failure, FailureClass, RetryAfter, Scope};
+use super::{headers, when};
+use crate::words::{Drift, DriftKind, Failure, FailureClass, RetryAfter, Scope};
 
 /// How much of an error's body is read. The longest seen, with a whole traceback inside, has 20 kB.
 pub const ERROR_BYTES_MAX: usize = 256 << 10;
 
+/// What an error may speak of. Where nothing is known of it, less is proven.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent<'a> {
+    /// What the model was called; empty where that is not known.
+    pub model: &'a str,
+    /// Length of the prompt, as estimated.
+    pub prompt_tokens: u32,
+    /// What time it was at the provider when it answered.
+    pub now: Option<SystemTime>,
+}
+
 /// Classifies an answer that is not 2xx. Of the body the first [`ERROR_BYTES_MAX`] bytes count; it may be JSON, a
 /// gateway's page, or nothing. All dialects' errors are told apart in one way, since gateways mix them.
-pub fn classify(_dialect: Dialect, status: u16, headers: &HeaderMap, body: &[u8]) -> Failure {
+pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], sent: Sent<'_>) -> Failure {
     let text = String::from_utf8_lossy(&body[..body.len().min(ERROR_BYTES_MAX)]);
     let error = ErrorBody::parse(&text);
     let hint = |error: &ErrorBody| {
         headers::stated(headers)
             .or(error.retry_after)
+            .or_else(|| when::in_words(&error.text, sent.now))
+            .or(error.reset)
             .or_else(|| headers::reset(headers))
-            .or_else(|| headers::parse_text(&error.message))
+            .or_else(|| error.is_daily().then_some(RetryAfter::After(DAILY_WAIT)))
     };
-    build(Some(status), &error, hint)
+    build(Some(status), &error, sent, hint)
 }
 
 /// What providers say of a model that was there once.
@@ -67,7 +84,8 @@ pub fn unknown_code(failure: &Failure) -> Option<Drift> {
 /// Classifies an error that came inside an answer of status 200, be it the error object or what holds it.
 pub(super) fn in_band(json: &str) -> Failure {
     let error = ErrorBody::parse(json);
-    build(error.status, &error, |error| error.retry_after.or_else(|| headers::parse_text(&error.message)))
+    let hint = |error: &ErrorBody| error.retry_after.or_else(|| when::in_words(&error.text, None)).or(error.reset);
+    build(error.status, &error, Sent::default(), hint)
 }
 
 /// Classifies JSON that should have been an answer, if it is an error instead.
@@ -76,8 +94,13 @@ pub(super) fn recognise(json: &str) -> Option<Failure> {
     body::is_error(&value).then(|| in_band(json))
 }
 
-fn build(status: Option<u16>, error: &ErrorBody, hint: impl FnOnce(&ErrorBody) -> Option<RetryAfter>) -> Failure {
-    let verdict = rules::judge(status, error);
+fn build(
+    status: Option<u16>,
+    error: &ErrorBody,
+    sent: Sent<'_>,
+    hint: impl FnOnce(&ErrorBody) -> Option<RetryAfter>,
+) -> Failure {
+    let verdict = rules::judge(status, error, sent);
     let said = if error.message.is_empty() {
         status.and_then(|status| StatusCode::from_u16(status).ok()?.canonical_reason()).unwrap_or("no reason given")
     } else {

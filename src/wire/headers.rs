@@ -6,18 +6,10 @@
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
-use http::header::{CONTENT_TYPE, DATE, HeaderName, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, HeaderName};
 
+use super::when::{parse, wait};
 use crate::words::RetryAfter;
-
-/// The longest wait that is believed: a spending limit lasts to the end of the month, nothing lasts longer.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
-/// A bare number from here on (2001) is a date in seconds since 1970, no wait: it would last 31 years.
-const EPOCH_SECONDS_MIN: f64 = 1e9;
-/// From here on (2001, again) it is one in milliseconds.
-const EPOCH_MILLIS_MIN: f64 = 1e12;
-/// And from here on (in the year 5138) it is nothing.
-const EPOCH_MILLIS_MAX: f64 = 1e14;
 
 /// Tells whether a response says that its body is an event stream.
 pub fn is_event_stream(headers: &HeaderMap) -> bool {
@@ -32,79 +24,52 @@ pub fn retry_after(headers: &HeaderMap) -> Option<RetryAfter> {
     stated(headers).or_else(|| reset(headers))
 }
 
-/// Returns what `retry-after-ms` or `retry-after` says.
+/// Returns what `retry-after-ms` or `retry-after` says, or one of their like.
 pub(super) fn stated(headers: &HeaderMap) -> Option<RetryAfter> {
-    let millis = text(headers, &HeaderName::from_static("retry-after-ms"))
-        .and_then(|value| value.parse::<f64>().ok())
-        .and_then(|millis| wait(millis / 1e3));
-    millis.or_else(|| text(headers, &RETRY_AFTER).and_then(parse))
+    let get = |name: &'static str| text(headers, &HeaderName::from_static(name));
+    let millis = ["retry-after-ms", "x-ms-retry-after-ms"].into_iter().filter_map(get);
+    let millis = millis.filter_map(|value| value.parse::<f64>().ok()).find_map(|millis| wait(millis / 1e3));
+    let others = || ["retry-after", "x-retry-after", "retry-after-seconds"].into_iter().filter_map(get).find_map(parse);
+    millis.or_else(others)
 }
 
-/// Returns the latest reset among the limits of which nothing remains.
+/// Returns the latest reset among the limits of which nothing remains, or of which nothing else is said.
 pub(super) fn reset(headers: &HeaderMap) -> Option<RetryAfter> {
-    let used_up = headers.iter().filter_map(|(name, value)| {
-        let (before, after) = name.as_str().split_once("remaining")?;
-        let is_zero = value.to_str().ok()?.trim().parse::<f64>().is_ok_and(|remaining| remaining == 0.0);
-        let reset = HeaderName::try_from(format!("{before}reset{after}")).ok()?;
-        is_zero.then(|| text(headers, &reset).and_then(parse))?
-    });
+    let (mut used_up, mut bare) = (Vec::new(), Vec::new());
+    for (name, value) in headers {
+        let Some((before, after)) = name.as_str().split_once("reset") else { continue };
+        let sibling = |word: &str| text(headers, &HeaderName::try_from(format!("{before}{word}{after}")).ok()?);
+        let Some(reset) = value.to_str().ok().and_then(parse) else { continue };
+        match (sibling("remaining"), sibling("status")) {
+            (Some(remaining), _) if remaining.parse::<f64>().is_ok_and(|left| left == 0.0) => used_up.push(reset),
+            (None, Some(status)) if status.eq_ignore_ascii_case("rejected") => used_up.push(reset),
+            (None, None) => bare.push(reset),
+            _ => {}
+        }
+    }
+    // The standard's draft has all in one header: `limit=100, remaining=0, reset=50`, or `"a";r=0;t=50`.
+    for value in headers.get_all("ratelimit").iter().filter_map(|value| value.to_str().ok()) {
+        let field = |names: [&str; 2]| {
+            let parts = value.split([',', ';']).filter_map(|part| part.trim().split_once('='));
+            parts.filter(|(name, _)| names.contains(name)).find_map(|(_, value)| value.trim().parse::<f64>().ok())
+        };
+        if field(["remaining", "r"]) == Some(0.0) {
+            used_up.extend(field(["reset", "t"]).and_then(wait));
+        }
+    }
     // Without a clock a date and a wait cannot be compared; no provider mixes them.
-    used_up.max_by_key(|reset| match *reset {
-        RetryAfter::After(wait) => (SystemTime::UNIX_EPOCH, wait),
-        RetryAfter::At(date) => (date, Duration::ZERO),
-    })
+    let latest = |resets: Vec<RetryAfter>| {
+        resets.into_iter().max_by_key(|reset| match *reset {
+            RetryAfter::After(wait) => (SystemTime::UNIX_EPOCH, wait),
+            RetryAfter::At(date) => (date, Duration::ZERO),
+        })
+    };
+    latest(used_up).or_else(|| latest(bare))
 }
 
 /// Returns the response's own date, against which its other dates are to be read.
 pub fn date(headers: &HeaderMap) -> Option<SystemTime> {
     text(headers, &DATE).and_then(|value| httpdate::parse_http_date(value).ok())
-}
-
-/// Reads a wait or a date in any form that providers use: seconds, seconds or milliseconds since 1970, `6m0s`,
-/// RFC 3339, HTTP date.
-pub(super) fn parse(value: &str) -> Option<RetryAfter> {
-    let value = value.trim();
-    if let Ok(number) = value.parse::<f64>() {
-        return match number {
-            EPOCH_MILLIS_MIN..EPOCH_MILLIS_MAX => epoch(number / 1e3),
-            EPOCH_SECONDS_MIN..EPOCH_MILLIS_MIN => epoch(number),
-            _ => wait(number),
-        };
-    }
-    humantime::parse_duration(value)
-        .ok()
-        .and_then(plausible)
-        .or_else(|| humantime::parse_rfc3339(value).ok().map(RetryAfter::At))
-        .or_else(|| httpdate::parse_http_date(value).ok().map(RetryAfter::At))
-}
-
-/// Reads the wait out of a message like "Please try again in 1m2.5s. Visit …".
-pub(super) fn parse_text(message: &str) -> Option<RetryAfter> {
-    const PHRASES: [&str; 4] = ["try again in ", "retry in ", "retry after ", "try again after "];
-    let message = message.to_ascii_lowercase();
-    let start = PHRASES.iter().filter_map(|phrase| message.find(phrase).map(|at| at + phrase.len())).min()?;
-    let mut words = message[start..].split_whitespace();
-    let first = words.next()?.trim_end_matches(['.', ',', ';', ')', '"']);
-    // "20s", or "20 seconds"; a number alone could be anything.
-    if first.parse::<f64>().is_err() {
-        return humantime::parse_duration(first).ok().and_then(plausible);
-    }
-    let unit = words.next()?.trim_end_matches(|letter: char| !letter.is_ascii_alphabetic());
-    humantime::parse_duration(&format!("{first} {unit}")).ok().and_then(plausible)
-}
-
-/// Returns a wait of so many seconds, if it is one.
-pub(super) fn wait(seconds: f64) -> Option<RetryAfter> {
-    Duration::try_from_secs_f64(seconds).ok().and_then(plausible)
-}
-
-fn plausible(wait: Duration) -> Option<RetryAfter> {
-    (!wait.is_zero() && wait <= WAIT_MAX).then_some(RetryAfter::After(wait))
-}
-
-fn epoch(seconds: f64) -> Option<RetryAfter> {
-    let since = Duration::try_from_secs_f64(seconds).ok()?;
-    SystemTime::UNIX_EPOCH.checked_add(since).map(RetryAfter::At)
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {

@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 use http::HeaderMap;
 
-use super::headers::{self, WAIT_MAX};
+use super::headers;
+use super::when::{self, WAIT_MAX};
 use crate::words::{Gauge, Limits, RetryAfter};
 
 /// What a limit counts.
@@ -81,7 +82,7 @@ pub fn limits(headers: &HeaderMap, now: SystemTime) -> Limits {
 fn gauge(names: &Names, headers: &HeaderMap, now: SystemTime) -> Option<Gauge> {
     let limit = count(headers, names.limit).filter(|&limit| limit > 0)?;
     let remaining = count(headers, names.remaining)?.min(limit);
-    let reset = match text(headers, names.reset).and_then(headers::parse) {
+    let reset = match text(headers, names.reset).and_then(when::parse) {
         Some(RetryAfter::After(wait)) => Some(wait),
         Some(RetryAfter::At(date)) => {
             let wait = date.duration_since(headers::date(headers).unwrap_or(now)).ok()?;

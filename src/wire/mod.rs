@@ -4,6 +4,7 @@
 //! Nothing here may ever touch a socket, a clock or a policy: what a failure means for routing is not known here.
 
 pub mod sse;
+mod when;
 pub mod headers;
 pub mod limits;
 pub mod classify;
@@ -28,7 +29,7 @@ mod base64;
 mod embed;
 pub mod serve;
 
-pub use classify::{classify, unknown_code};
+pub use classify::{Sent, classify, unknown_code};
 pub use decode::{Decoder, Progress};
 pub use draft::Ending;
 pub use embed::{EMBED_BYTES_MAX, Embedded, decode_embed, encode_embed};

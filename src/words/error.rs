@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{AttemptRecord, Barred, Failure};
+use super::{AttemptEnd, AttemptRecord, Barred, Failure};
 
 /// Why a call has no answer. Every variant says whose fault it is and whether anything was sent.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -41,10 +41,10 @@ pub enum Error {
         /// What can be done.
         remedy: &'static str,
     },
-    /// A provider says the request is the caller's fault; it was not spread over others.
-    #[error("request rejected by {}", last(.attempts))]
+    /// A provider proves that the request is the caller's fault, or every target refused it.
+    #[error("request rejected by {}", whose(.failure, .attempts))]
     Rejected {
-        /// What the provider said.
+        /// What the provider said; of several the one that says most.
         failure: Failure,
         /// Every attempt, in order.
         attempts: Vec<AttemptRecord>,
@@ -143,6 +143,11 @@ fn listed(barred: &[Barred]) -> String {
         named.push(format!("and {} more", barred.len() - BARRED_MAX));
     }
     format!("; now: {}", named.join("; "))
+}
+
+fn whose(failure: &Failure, attempts: &[AttemptRecord]) -> String {
+    let said = |record: &&AttemptRecord| matches!(&record.end, AttemptEnd::Failed(it) if it == failure);
+    attempts.iter().rfind(said).map_or_else(|| last(attempts), ToString::to_string)
 }
 
 /// Why a configuration is refused. Names the field as a path (`providers.openai.base_url`).

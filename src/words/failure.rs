@@ -12,13 +12,13 @@ pub enum FailureClass {
     Unsent,
     /// Refused, no such host, TLS, connect timeout. The provider's fault; nothing was sent.
     Connect,
-    /// 500, 502, 504 or a gateway's page. The provider's fault.
+    /// 500, 502, 504, a route that is missing, or a gateway's page. The provider's fault.
     Server,
     /// 503, 529, or words to that effect. The provider's fault.
     Overloaded,
     /// Too many requests or tokens for now. Our side's fault, and the wait is known.
     RateLimited,
-    /// This one request is larger than the limit a minute allows: waiting never helps.
+    /// This one request is larger than the limit a minute allows, or than its gateway takes: waiting never helps.
     RequestExceedsLimit,
     /// The account has no money or met its spending limit.
     OutOfMoney,
@@ -28,8 +28,11 @@ pub enum FailureClass {
     Forbidden,
     /// The model does not exist, is retired, or is not for this account.
     ModelGone,
-    /// The request is malformed. The caller's fault; no other provider is asked.
+    /// The request is malformed, and the provider says what of it is. The caller's fault; no other provider is asked.
     BadRequest,
+    /// Refused, and nothing proves that the request is at fault: an empty 400, a gateway's 415. Another target may take
+    /// it.
+    Declined,
     /// This target cannot do what the request asks (a parameter, a capability); another may.
     Unsupported,
     /// The conversation is longer than the model's window; another model's may be larger.
@@ -54,7 +57,7 @@ pub enum FailureClass {
 
 impl FailureClass {
     /// Every class, for tables and metrics.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Unsent,
         Self::Connect,
         Self::Server,
@@ -66,6 +69,7 @@ impl FailureClass {
         Self::Forbidden,
         Self::ModelGone,
         Self::BadRequest,
+        Self::Declined,
         Self::Unsupported,
         Self::ContextTooLong,
         Self::ContentPolicy,
@@ -92,6 +96,7 @@ impl FailureClass {
             Self::Forbidden => "forbidden",
             Self::ModelGone => "model_gone",
             Self::BadRequest => "bad_request",
+            Self::Declined => "declined",
             Self::Unsupported => "unsupported",
             Self::ContextTooLong => "context_too_long",
             Self::ContentPolicy => "content_policy",

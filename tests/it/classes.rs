@@ -67,7 +67,8 @@ fn cases() -> Vec<Case> {
             "a/m bad_request; rejected",
             0,
         ),
-        case(code(422, "x", "unprocessable"), "a/m bad_request; rejected", "a/m bad_request; rejected", 0),
+        case(code(422, "x", "unprocessable"), "a/m declined, b/m won", "a/m declined; rejected", 1),
+        case(reply(404, "no such route".into()), "a/m server, b/m won", "a/m server, a/m won", 1),
         case(
             code(400, "unsupported_parameter", "`temperature` is not supported with this model"),
             "a/m unsupported, b/m won",

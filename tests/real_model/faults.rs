@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use standin::{AttemptEnd, ChatRequest, Dialect, Error, FailureClass, Finished, Reply, wire};
+use standin::{AttemptEnd, ChatRequest, Error, FailureClass, Finished, Reply, wire};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::crew::{Crew, Listener, Tally};
@@ -199,7 +199,7 @@ async fn rise(server: Server) -> String {
         match server.post(body).await {
             Ok((200, ..)) => break,
             Ok((status, headers, body)) => {
-                let failure = wire::classify(Dialect::OpenAiChat, status, &headers, &body);
+                let failure = wire::classify(status, &headers, &body, wire::Sent::default());
                 assert_eq!((status, failure.class), (503, FailureClass::Overloaded), "{failure}");
                 loading += 1;
             }

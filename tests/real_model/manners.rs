@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use standin::{
-    AttemptEnd, AttemptRecord, Dialect, Error, FailureClass, Image, Message, ResponseFormat, Tool, ToolChoice,
-    UserPart, wire,
+    AttemptEnd, AttemptRecord, Error, FailureClass, Image, Message, ResponseFormat, Tool, ToolChoice, UserPart, wire,
 };
 
 use crate::crew::Listener;
@@ -75,7 +74,7 @@ pub async fn odd(world: &World) -> String {
 /// A malformed body gets 500: the caller's fault, though it looks like the provider's.
 async fn malformed_body(world: &World) {
     let (status, headers, body) = world.server.post("{\"messages\":").await.expect("a response");
-    let failure = wire::classify(Dialect::OpenAiChat, status, &headers, &body);
+    let failure = wire::classify(status, &headers, &body, wire::Sent::default());
     assert_eq!((status, failure.class), (500, FailureClass::BadRequest), "{failure}");
     let said: Value = serde_json::from_slice(&body).expect("JSON");
     assert!(said["error"]["code"].is_u64(), "{said}");

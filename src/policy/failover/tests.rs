@@ -8,7 +8,7 @@
 //! silent before another is asked beside it, and an eighth of which it usually takes), and what keeps it out of plans:
 //! `-3s` not back before that time, `-full` no free place, `-never` an operator, `-open` a breaker (so it may be asked
 //! as a last resort). Settings: `stream` and `fail` (commit policies; else buffered), `by=5s` (deadline; else 600 s),
-//! `max=5` (attempts), `wait=1s`, `policy` (content policy failover), `broke` (an empty budget), `two` (attempts at
+//! `max=5` (attempts), `wait=1s`, `policy` (content policy failover), `bad` (bad request failover), `broke` (an empty budget), `two` (attempts at
 //! once).
 //!
 //! After the colon: what happens, in order: `ok`, `content`, any failure class, `refused` (by a full target) and
@@ -116,6 +116,7 @@ impl Bench {
                 ("max", text) => options.attempts_max = text.parse().unwrap(),
                 ("wait", text) => options.wait_max = time(text),
                 ("policy", _) => options.content_policy_failover = true,
+                ("bad", _) => options.bad_request_failover = true,
                 ("broke", _) => {
                     budget = Budget::default();
                     while budget.take(Spend::Failover) {}
@@ -327,6 +328,12 @@ fn each_failure_class_goes_its_way() {
     }
     // The request's own.
     check("a b: bad_request", "a rejected");
+    check("a b bad: bad_request ok", "a b =b");
+    check("a b bad: bad_request bad_request", "a b rejected");
+    check("a b: declined ok", "a b =b");
+    check("a b: declined declined", "a b rejected");
+    check("a: declined", "a rejected");
+    check("a b: declined server ok", "a b ~ b =b");
     check("a b: unsupported ok", "a b =b");
     check("a b: unsupported unsupported", "a b rejected");
     check("a b: content_policy", "a rejected");
@@ -362,6 +369,31 @@ fn what_is_the_keys_goes_to_the_next_key_at_once_and_costs_nothing() {
     check("a#2: rate_limited+40s refused+1s ok", "a a ~ a =a");
     check("a#2: unauthorised refused+10m", "a a exhausted+10m");
     check("a#2 b stream: unauthorised content ok", "a a >a =a");
+}
+
+#[test]
+fn what_all_that_were_asked_refused_is_refused_though_others_are_left() {
+    check("a b c d: declined declined unsupported", "a b c rejected");
+    check("a b c-30s max=2: declined declined", "a b rejected");
+    check("a b c-30s: declined declined", "a b exhausted+30s");
+    check("a b c max=2: declined overloaded", "a b exhausted");
+}
+
+#[test]
+fn of_several_refusals_the_caller_hears_the_most_telling() {
+    use FailureClass as C;
+    let said = |class, code: Option<&str>| Failure { code: code.map(str::to_owned), ..Failure::new(class, "no") };
+    let rising = [
+        said(C::Declined, None),
+        said(C::Declined, Some("x")),
+        said(C::Unsupported, None),
+        said(C::RequestExceedsLimit, None),
+        said(C::ContentPolicy, None),
+        said(C::BadRequest, None),
+        said(C::ContextTooLong, None),
+    ];
+    assert!(rising.is_sorted_by(|less, more| telling(less) < telling(more)));
+    assert!(rising.iter().all(|failure| is_own(failure.class)));
 }
 
 #[test]

@@ -142,6 +142,7 @@ fn each_class_weighs_what_the_table_says() {
         let weight = match class {
             C::Connect | C::Server | C::Overloaded | C::NoFirstToken | C::Stalled | C::Cut | C::Empty => 1.0,
             C::Unusable => 0.5,
+            C::Declined => 0.25,
             _ => 0.0,
         };
         assert_eq!(bench.own(&mut attempt, failed(class)), (weight, 0.0, weight), "{class}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::wire::headers;
+use crate::wire::when;
 use crate::words::RetryAfter;
 
 /// The most characters of a provider's message that are kept.
@@ -12,7 +12,28 @@ const MESSAGE_CHARS_MAX: usize = 500;
 
 /// How long a quota of a whole day is left alone. Google names a wait of seconds beside it, which means nothing, and its
 /// day ends at midnight in California, which nobody here can know: 24 vain requests a day are bearable.
-const DAILY_WAIT: Duration = Duration::from_secs(3600);
+pub(super) const DAILY_WAIT: Duration = Duration::from_secs(3600);
+
+/// Where details hide: OpenRouter, Azure, Gemini and Anthropic, Mistral, vLLM's proxies.
+const HIDES: [&str; 14] = [
+    "metadata",
+    "availability",
+    "innererror",
+    "inner_error",
+    "details",
+    "violations",
+    "errors",
+    "headers",
+    "rate_limit",
+    "rateLimit",
+    "quota",
+    "data",
+    "cause",
+    "response",
+];
+
+/// How deep errors may lie in one another.
+const DEPTH_MAX: usize = 6;
 
 /// No key is shorter than this, prefix included.
 const KEY_BYTES_MIN: usize = 8;
@@ -26,12 +47,19 @@ pub(super) struct ErrorBody {
     pub(super) message: String,
     /// The message and what an upstream provider said, in lower case, to be searched.
     pub(super) text: String,
-    /// The status that the body names.
+    /// The status that the body names, and the innermost of all that it names.
     pub(super) status: Option<u16>,
+    inner: Option<u16>,
+    /// It names a field of the request.
+    pub(super) names_field: bool,
     /// The wait that the body names in a field of its own.
     pub(super) retry_after: Option<RetryAfter>,
+    /// When a limit is reset, used up or not.
+    pub(super) reset: Option<RetryAfter>,
     /// It is a page for people: from a gateway or firewall, not from the provider's API.
     pub(super) is_page: bool,
+    /// It is plain text, which no provider's API sends.
+    pub(super) is_plain: bool,
 }
 
 impl ErrorBody {
@@ -42,12 +70,37 @@ impl ErrorBody {
             let mut error = Self::default();
             error.read(&value, 0);
             error.text.make_ascii_lowercase();
+            error.inner = told_status(&error.text).or(error.inner);
             return error;
         }
-        if body.starts_with('<') {
+        let is_markup = |letter: char| letter.is_ascii_alphabetic() || matches!(letter, '!' | '?');
+        if body.strip_prefix('<').is_some_and(|rest| rest.starts_with(is_markup)) {
             return Self { message: page_title(body), is_page: true, ..Self::default() };
         }
-        Self { message: body.to_owned(), text: body.to_ascii_lowercase(), ..Self::default() }
+        let mut error = Self { is_plain: !body.is_empty(), ..Self::default() };
+        error.say(body, 0);
+        error.text.make_ascii_lowercase();
+        error.inner = told_status(&error.text).or(error.inner);
+        error
+    }
+
+    /// Tells whether one of these codes is among the error's, or quoted in its text: gateways in Python write an error
+    /// out as a text.
+    pub(super) fn has_code(&self, codes: &[&str]) -> bool {
+        let quoted = |code: &&str| {
+            code.contains('_') && self.text.match_indices(code).any(|(at, _)| self.text[..at].ends_with(['\'', '"']))
+        };
+        codes.iter().any(|code| self.codes.iter().any(|said| said.eq_ignore_ascii_case(code)) || quoted(code))
+    }
+
+    /// Tells whether it speaks of a limit of a whole day.
+    pub(super) fn is_daily(&self) -> bool {
+        ["per day", "per-day", "daily", "tpd", "rpd"].iter().any(|words| self.text.contains(words))
+    }
+
+    /// Returns the status of the innermost error, where it names one.
+    pub(super) fn inner_status(&self) -> Option<u16> {
+        self.inner.or(self.status)
     }
 
     /// Returns the code that tells most: a number tells no more than the status does.
@@ -58,36 +111,41 @@ impl ErrorBody {
 
     fn read(&mut self, value: &Value, depth: usize) {
         match value {
-            Value::String(text) => self.say(text),
+            Value::String(text) => self.say(text, depth),
             // Gemini streams an array and lists its details; a validator lists what it found.
-            Value::Array(items) => items.iter().take(8).for_each(|item| self.read(item, depth)),
-            Value::Object(object) if depth < 4 => self.read_object(object, depth + 1),
+            Value::Array(items) if depth <= DEPTH_MAX => items.iter().take(8).for_each(|item| self.read(item, depth)),
+            Value::Object(object) if depth < DEPTH_MAX => self.read_object(object, depth + 1),
             _ => {}
         }
     }
 
     fn read_object(&mut self, object: &Map<String, Value>, depth: usize) {
+        self.names_field |= ["param", "loc", "field", "fieldViolations"].into_iter().any(|key| match object.get(key) {
+            Some(Value::String(field)) => !matches!(&**field, "" | "None" | "null" | "model"),
+            Some(Value::Array(path)) => path.first().is_some_and(|root| root != "header" && root != "path"),
+            _ => false,
+        });
         for key in ["code", "error_type", "error_code", "reason", "type", "status", "status_code"] {
             self.note(object.get(key));
         }
-        for key in ["message", "msg", "error", "detail", "raw", "title"] {
+        for key in
+            ["message", "msg", "error", "error_message", "errorMessage", "detail", "raw", "title", "reason", "body"]
+        {
             if let Some(value) = object.get(key) {
                 self.read(value, depth);
             }
         }
-        // Where details hide: OpenRouter, Azure, Gemini and Anthropic, Mistral, vLLM's proxies.
-        for key in ["metadata", "availability", "innererror", "details", "violations", "errors", "headers"] {
+        for key in HIDES {
             if let Some(value) = object.get(key).filter(|value| value.is_object() || value.is_array()) {
                 self.read(value, depth);
             }
         }
-        for key in ["retryDelay", "retry_after", "X-RateLimit-Reset"] {
-            let wait = match object.get(key) {
-                Some(Value::String(text)) => headers::parse(text),
-                Some(Value::Number(seconds)) => seconds.as_f64().and_then(headers::wait),
-                _ => None,
-            };
-            self.retry_after = self.retry_after.or(wait);
+        for (name, value) in object {
+            match Told::by(name) {
+                Some(Told::Wait) => self.retry_after = later(self.retry_after, time(name, value)),
+                Some(Told::Reset) => self.reset = later(self.reset, time(name, value)),
+                None => {}
+            }
         }
         // Google's names of quotas.
         let quotas = ["quotaId", "quota_limit"].into_iter().filter_map(|key| object.get(key)?.as_str());
@@ -105,16 +163,94 @@ impl ErrorBody {
         };
         let status = code.parse().ok().filter(|status| (400..600).contains(status));
         self.status = self.status.or(status);
+        self.inner = status.or(self.inner);
         self.codes.push(code);
     }
 
-    fn say(&mut self, text: &str) {
+    /// Takes a text, and an error that is written out in it: gateways quote those of their providers.
+    fn say(&mut self, text: &str, depth: usize) {
         if self.message.is_empty() {
             text.clone_into(&mut self.message);
         }
         self.text.push_str(text);
         self.text.push('\n');
+        let quoted = text.find(['{', '[']).map(|start| &text[start..]);
+        let quoted = quoted.and_then(|json| serde_json::Deserializer::from_str(json).into_iter::<Value>().next());
+        if let Some(Ok(value @ (Value::Object(_) | Value::Array(_)))) = quoted
+            && depth < DEPTH_MAX
+        {
+            self.read(&value, depth + 1);
+        }
     }
+}
+
+/// What a field's name says that its value is.
+enum Told {
+    /// When to ask again.
+    Wait,
+    /// When a limit is reset.
+    Reset,
+}
+
+impl Told {
+    /// Reads a name, however it is written: `retry_after`, `retryDelay`, `resets_in_seconds`, `X-RateLimit-Reset`.
+    fn by(name: &str) -> Option<Self> {
+        const WAITS: [&str; 15] = [
+            "retryafter",
+            "retrydelay",
+            "retryin",
+            "retryat",
+            "resetsat",
+            "resetat",
+            "resetsin",
+            "resetin",
+            "resetafter",
+            "resetsafter",
+            "quotareset",
+            "availableat",
+            "availablein",
+            "waitseconds",
+            "waittime",
+        ];
+        let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        if plain.contains("ratelimitreset") || matches!(&*plain, "reset" | "resettime" | "resetdate") {
+            return Some(Self::Reset);
+        }
+        WAITS.iter().any(|told| plain.contains(told)).then_some(Self::Wait)
+    }
+}
+
+/// Reads a field's value as a time: a text, a number, or Google's object of seconds.
+fn time(name: &str, value: &Value) -> Option<RetryAfter> {
+    let is_millis = |name: &str| name.ends_with("ms") || name.to_ascii_lowercase().ends_with("milliseconds");
+    match value {
+        Value::String(text) => when::parse(text).or_else(|| when::in_words(&format!("retry after {text}"), None)),
+        Value::Number(number) if is_millis(name) => when::wait(number.as_f64()? / 1e3),
+        Value::Number(number) => when::number_of(number.as_f64()?),
+        Value::Object(parts) => when::wait(parts.get("seconds")?.as_f64()?),
+        _ => None,
+    }
+}
+
+/// Returns the later of two times, as far as they can be compared: what came first, where they cannot.
+fn later(one: Option<RetryAfter>, other: Option<RetryAfter>) -> Option<RetryAfter> {
+    match (one, other) {
+        (Some(RetryAfter::After(one)), Some(RetryAfter::After(other))) => Some(RetryAfter::After(one.max(other))),
+        (Some(RetryAfter::At(one)), Some(RetryAfter::At(other))) => Some(RetryAfter::At(one.max(other))),
+        (one, other) => one.or(other),
+    }
+}
+
+/// Returns the status that a text tells of in words, in lower case: "Error code: 429 - …".
+fn told_status(text: &str) -> Option<u16> {
+    const LEADS: [&str; 6] =
+        ["error code: ", "status code: ", "status code ", "status: ", "http status ", "http error "];
+    LEADS.iter().find_map(|lead| {
+        let (_, tail) = text.split_once(lead)?;
+        let digits = tail.get(..3)?;
+        let ends = !tail[3..].starts_with(|letter: char| letter.is_ascii_digit());
+        digits.parse().ok().filter(|status| ends && (400..600).contains(status))
+    })
 }
 
 /// Tells whether JSON is an error rather than an answer.

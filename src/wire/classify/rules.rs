@@ -1,12 +1,14 @@
 //! The table of what providers' codes and words mean. The first rule that matches decides.
 //!
 //! Codes are compared whole and texts searched for, both in lower case. The order carries meaning: an account without
-//! money before a limit, a limit before a missing model, what is plainly malformed before what is not supported.
+//! money before a limit, a limit before a missing model, what is plainly malformed before what is not supported, and
+//! what may pass before what is the caller's fault. What no rule knows is judged by its status, in doubt as a refusal
+//! that proves nothing.
 
 use std::ops::RangeInclusive;
 
-use super::Verdict;
 use super::body::ErrorBody;
+use super::{Sent, Verdict, fault, overflow};
 use crate::words::{FailureClass, Scope};
 
 /// A class, and the statuses, codes and texts that mean it. Without codes and texts the status alone means it; with
@@ -21,12 +23,11 @@ struct Rule {
 const ANY: RangeInclusive<u16> = 0..=999;
 /// The caller's side is at fault, says the status.
 const CALLER: RangeInclusive<u16> = 400..=499;
-/// The request as such is refused.
-const REQUEST: RangeInclusive<u16> = 400..=422;
 /// The same, and 500 and 501, by which llama.cpp means it too.
 const MISUSE: RangeInclusive<u16> = 400..=501;
 
-const RULES: &[Rule] = &[
+/// What is wrong with an account, a place, a content or a key.
+const ACCOUNT: &[Rule] = &[
     Rule { class: FailureClass::OutOfMoney, statuses: 402..=402, codes: &[], texts: &[] },
     // Alibaba spells its tokens-a-minute limit like OpenAI's empty account; only the text tells.
     Rule {
@@ -149,41 +150,10 @@ const RULES: &[Rule] = &[
             "organization has been disabled",
         ],
     },
-    Rule {
-        class: FailureClass::ContextTooLong,
-        statuses: REQUEST,
-        codes: &[
-            "context_length_exceeded",
-            "exceed_context_size_error",
-            "too_many_prompt_tokens",
-            "token_limit_exceeded",
-            "model_context_window_exceeded",
-        ],
-        texts: &[
-            "maximum context length",
-            "max context length",
-            "maximum model length",
-            "maximum prompt length",
-            "`inputs` tokens + `max_new_tokens` must be <=",
-            "context window",
-            "available context size",
-            "prompt is too long",
-            "prompt too long",
-            "input is too long",
-            "range of input length should be",
-            "messages is too long",
-            "reduce the length of the messages",
-            "exceed context limit",
-            // What old vLLM computes when the prompt leaves no room for an answer.
-            "max_tokens must be at least 1, got -",
-        ],
-    },
-    Rule {
-        class: FailureClass::ContextTooLong,
-        statuses: REQUEST,
-        codes: &[],
-        texts: &["input token count (", "exceeds the maximum number of tokens"],
-    },
+];
+
+/// What is too much for now, and an answer that the model spoilt.
+const LOAD: &[Rule] = &[
     Rule {
         class: FailureClass::Overloaded,
         statuses: ANY,
@@ -199,12 +169,23 @@ const RULES: &[Rule] = &[
             "capacity_exceeded",
             "capacity_exhausted",
             "temporarily_unavailable",
+            "modelnotreadyexception",
+            "model_overloaded",
+            "insufficient_capacity",
+            "system_busy",
             "3505",
         ],
         texts: &[
             "capacity exceeded",
             "is overloaded",
+            "are overloaded",
             "currently overloaded",
+            "server overloaded",
+            "model overloaded",
+            "too busy",
+            "system is busy",
+            "insufficient capacity",
+            "no capacity",
             "experiencing high demand",
             "server busy",
             "server is busy",
@@ -219,18 +200,63 @@ const RULES: &[Rule] = &[
         class: FailureClass::RateLimited,
         statuses: ANY,
         codes: &[
+            "rate_limit",
             "rate_limit_exceeded",
             "rate_limit_error",
             "rate_limited",
+            "rate-limited",
+            "ratelimited",
+            "ratelimiterror",
+            "ratelimitexceeded",
             "ratelimitreached",
             "limit_requests",
             "limit_burst_rate",
             "slow_down",
             "too_many_requests",
+            "toomanyrequests",
+            "toomanyrequestsexception",
+            "throttling",
+            "throttling.ratequota",
+            "throttling.allocationquota",
+            "throttlingexception",
+            "quota_exceeded",
+            "servicequotaexceededexception",
+            "usage_limit_reached",
             "resource_exhausted",
             "429",
         ],
         texts: &["rate limit reached", "rate limit exceeded", "too many requests"],
+    },
+    // In a refusal of any status; a 500 that speaks of it means its own.
+    Rule {
+        class: FailureClass::RateLimited,
+        statuses: CALLER,
+        codes: &[],
+        texts: &[
+            "rate limit",
+            "rate-limit",
+            "ratelimit",
+            "throttl",
+            "quota exceeded",
+            "quota has been exceeded",
+            "quota will reset",
+            "exceeded your current quota",
+            "exceeded your quota",
+            "exceeded the quota",
+            "exceeds your quota",
+            "exhausted your quota",
+            "exhausted your capacity",
+            "out of quota",
+            "quota is exhausted",
+            "quota limit",
+            "usage limit",
+            "requests per minute",
+            "requests per day",
+            "tokens per minute",
+            "tokens per day",
+            "too many concurrent",
+            "concurrency limit",
+        ],
     },
     // Whatever else a 429 says.
     Rule { class: FailureClass::RateLimited, statuses: 429..=429, codes: &[], texts: &[] },
@@ -240,6 +266,10 @@ const RULES: &[Rule] = &[
         codes: &["tool_use_failed", "json_validate_failed"],
         texts: &[],
     },
+];
+
+/// What is not there, or not for us.
+const TARGET: &[Rule] = &[
     Rule {
         class: FailureClass::Unsupported,
         statuses: CALLER,
@@ -271,27 +301,30 @@ const RULES: &[Rule] = &[
         codes: &[
             "model_not_found",
             "model_not_available",
+            "model_not_exist",
+            "model_not_exists",
+            "model_not_supported",
             "model_deprecated",
             "model_decommissioned",
             "model_unavailable_upstream",
+            "modelnotfound",
+            "modelnotfounderror",
             "invalid_model",
+            "invalid_model_error",
             "unknown_model",
             "deploymentnotfound",
             "no_endpoints",
             "free_variant_ended",
         ],
-        texts: &[
-            "supported api model names",
-            "is not a valid model",
-            "model not found",
-            "unknown model",
-            "no endpoints found",
-        ],
+        texts: &[],
     },
     // Words about what is supported change nothing about these.
     Rule { class: FailureClass::Unauthorised, statuses: 401..=401, codes: &[], texts: &[] },
     Rule { class: FailureClass::Forbidden, statuses: 403..=403, codes: &[], texts: &[] },
-    Rule { class: FailureClass::ModelGone, statuses: 404..=404, codes: &[], texts: &[] },
+];
+
+/// What of a request is malformed, or more than this target can do.
+const REQUEST: &[Rule] = &[
     Rule {
         class: FailureClass::BadRequest,
         statuses: MISUSE,
@@ -312,14 +345,8 @@ const RULES: &[Rule] = &[
             "missing_required_parameter",
             "empty_array",
         ],
-        texts: &[
-            "cannot make get request",
-            "json.exception",
-            "parse error",
-            "failed to parse",
-            "invalid argument",
-            "invalid-argument",
-        ],
+        // llama.cpp, of an image's address and of a body.
+        texts: &["cannot make get request", "json.exception"],
     },
     Rule {
         class: FailureClass::Unsupported,
@@ -335,6 +362,18 @@ const RULES: &[Rule] = &[
             // Reasoning that another account's models thought.
             "invalid_encrypted_content",
         ],
+        texts: &[],
+    },
+    Rule {
+        class: FailureClass::Unsupported,
+        statuses: 500..=500,
+        codes: &[],
+        texts: &["requires --jinja", "does not support"],
+    },
+    Rule {
+        class: FailureClass::Unsupported,
+        statuses: CALLER,
+        codes: &[],
         texts: &[
             "does not support",
             "not supported",
@@ -343,8 +382,30 @@ const RULES: &[Rule] = &[
             "not a multimodal model",
             "only support stream",
             "requires --jinja",
+            "n't support",
+            "not implemented",
+            "not compatible with",
+            "incompatible with",
+            "cannot be used with",
+            "not available for this model",
+            "not allowed for this model",
+            "not permitted for this model",
             "unrecognized request argument",
+            "unrecognized field",
+            "unrecognized parameter",
+            "unknown parameter",
+            "unknown field",
+            "unknown argument",
+            "unknown name",
+            "unexpected field",
+            "unexpected keyword",
+            "unexpected property",
+            "no such parameter",
+            "is not a valid parameter",
+            "additional properties are not allowed",
+            "extra fields not permitted",
             "extra inputs are not permitted",
+            "extra_forbidden",
             // Gemini, of a field, a penalty and a proof that it does not know, and of thinking switched off.
             "cannot find field",
             "is not enabled for models/",
@@ -355,6 +416,7 @@ const RULES: &[Rule] = &[
             "is deprecated for this model",
             "cannot both be specified",
             "which is the maximum allowed number of output tokens",
+            "this model supports at most",
             "too many optional parameters",
             "too many parameters with union types",
             "'additionalproperties' must be explicitly set to false",
@@ -366,12 +428,6 @@ const RULES: &[Rule] = &[
             // DeepSeek, of anything but text in a message.
             ", expected `text`",
         ],
-    },
-    Rule {
-        class: FailureClass::BadRequest,
-        statuses: 500..=500,
-        codes: &["invalid_request_error", "invalid_argument", "badrequesterror"],
-        texts: &[],
     },
 ];
 
@@ -406,6 +462,9 @@ const PLAIN_CODES: &[&str] = &[
     "invalid_parameter",
     "invalid_prompt",
     "invalid_request",
+    "invalid_request_error",
+    "badrequesterror",
+    "invalid_argument",
     "invalid_request_invalid_args",
     "invalid_request_prompt",
     "invalid-argument",
@@ -452,23 +511,56 @@ const PLAIN_CODES: &[&str] = &[
 
 /// Tells whether a code is known: to a rule, or as one that tells nothing. Numbers are statuses.
 pub(super) fn knows(code: &str) -> bool {
-    let rules = RULES.iter().flat_map(|rule| rule.codes);
+    let rules = [ACCOUNT, LOAD, TARGET, REQUEST].into_iter().flatten().flat_map(|rule| rule.codes);
     code.bytes().all(|byte| byte.is_ascii_digit())
-        || rules.chain(PLAIN_CODES).any(|known| code.eq_ignore_ascii_case(known))
+        || rules.chain(overflow::CODES).chain(PLAIN_CODES).any(|known| code.eq_ignore_ascii_case(known))
 }
 
 /// Judges an error by its codes, its texts and its status, in this order.
-pub(super) fn judge(status: Option<u16>, error: &ErrorBody) -> Verdict {
-    let class = if exceeds_limit(status, error) {
+pub(super) fn judge(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) -> Verdict {
+    let status = meant(status, error);
+    let class = if error.is_page {
+        by_page(status)
+    } else if exceeds_limit(status, error) {
         FailureClass::RequestExceedsLimit
-    } else if status == Some(403) && error.is_page {
-        // A gateway's challenge; the API itself forbids in JSON.
-        FailureClass::Server
     } else {
-        let rule = RULES.iter().find(|rule| rule.matches(status, error));
-        rule.map_or_else(|| by_status(status), |rule| rule.class)
+        by_words(status, error, sent).unwrap_or_else(|| by_status(status))
     };
     Verdict { class, scope: scope(class, status, error) }
+}
+
+/// Returns the status that an error means: behind a plain 400 or 500 a gateway hides that of the provider it asked.
+fn meant(status: Option<u16>, error: &ErrorBody) -> Option<u16> {
+    match (status, error.inner_status()) {
+        (Some(400 | 500) | None, Some(inner @ (429 | 500..=599))) => Some(inner),
+        (None, inner) => inner,
+        (status, _) => status,
+    }
+}
+
+fn by_words(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) -> Option<FailureClass> {
+    use FailureClass as C;
+    let ruled = |rules: &[Rule]| rules.iter().find(|rule| rule.matches(status, error)).map(|rule| rule.class);
+    let refuses = matches!(status, Some(400 | 422));
+    ruled(ACCOUNT)
+        .or_else(|| overflow::is_overflow(status, error, sent).then_some(C::ContextTooLong))
+        .or_else(|| ruled(LOAD))
+        .or_else(|| fault::is_gone(status, error, sent).then_some(C::ModelGone))
+        .or_else(|| ruled(TARGET))
+        .or_else(|| ruled(REQUEST))
+        .or_else(|| (refuses && fault::passes(error)).then_some(C::Server))
+        .or_else(|| (refuses && fault::is_proven(error)).then_some(C::BadRequest))
+}
+
+/// Returns what a page is that stands where an answer should: a gateway's, which knows of no model.
+fn by_page(status: Option<u16>) -> FailureClass {
+    match status {
+        Some(402) => FailureClass::OutOfMoney,
+        Some(401) => FailureClass::Unauthorised,
+        Some(429) => FailureClass::RateLimited,
+        Some(403 | 410 | 451) => FailureClass::Server,
+        status => by_status(status),
+    }
 }
 
 impl Rule {
@@ -477,22 +569,20 @@ impl Rule {
         if self.codes.is_empty() && self.texts.is_empty() {
             return fits == Some(true);
         }
-        fits != Some(false)
-            && (error.codes.iter().any(|code| self.codes.iter().any(|known| code.eq_ignore_ascii_case(known)))
-                || self.texts.iter().any(|text| error.text.contains(text)))
+        fits != Some(false) && (error.has_code(self.codes) || self.texts.iter().any(|text| error.text.contains(text)))
     }
 }
 
 /// What a status means that no rule knows.
 fn by_status(status: Option<u16>) -> FailureClass {
     match status {
-        Some(410) => FailureClass::ModelGone,
+        Some(413) => FailureClass::RequestExceedsLimit,
         Some(451) => FailureClass::Forbidden,
         Some(498 | 503 | 529) => FailureClass::Overloaded,
-        // Time-outs, conflicts and closed connections on the provider's side.
-        Some(408 | 409 | 425 | 499) => FailureClass::Server,
-        Some(400..=497) => FailureClass::BadRequest,
-        // An error inside a stream that says no more, a redirection, a gateway's own status.
+        // The request as such, and nobody says what of it.
+        Some(400 | 406 | 411 | 412 | 414..=418 | 422 | 431) => FailureClass::Declined,
+        // A route or a method that is missing, a proxy in between, what is not ready, time-outs, conflicts and closed
+        // connections on the provider's side; an error inside a stream that says no more; a redirection; a gateway's own.
         _ => FailureClass::Server,
     }
 }
@@ -508,7 +598,9 @@ fn scope(class: FailureClass, status: Option<u16>, error: &ErrorBody) -> Option<
         // Another key meets the same limit behind an aggregator.
         FailureClass::RateLimited if error.text.contains("upstream") => Some(Scope::Model),
         FailureClass::Overloaded if error.text.contains("model") => Some(Scope::Model),
-        FailureClass::Server if error.is_page || matches!(status, Some(502 | 504 | 520..=530)) => Some(Scope::Endpoint),
+        FailureClass::Server if error.is_page || error.is_plain || matches!(status, Some(502 | 504 | 520..=530)) => {
+            Some(Scope::Endpoint)
+        }
         _ => None,
     }
 }

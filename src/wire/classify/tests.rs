@@ -6,9 +6,12 @@ use proptest::prelude::*;
 use super::*;
 use FailureClass as C;
 
+/// As of a request for a model `x`.
 fn failure(status: u16, body: &str) -> Failure {
-    classify(Dialect::OpenAiChat, status, &HeaderMap::new(), body.as_bytes())
+    classify(status, &HeaderMap::new(), body.as_bytes(), SENT)
 }
+
+const SENT: Sent<'static> = Sent { model: "x", prompt_tokens: 40_000, now: None };
 
 /// Provider, status, body, class, scope: what section 4 of the protocol notes says, and every shape of an error body.
 const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
@@ -50,7 +53,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
     (
         "OpenAI",
         400,
-        r#"{"error":{"message":"Item 'rs_1' of type 'reasoning' was provided without its required following item.","type":"invalid_request_error","param":null,"code":null}}"#,
+        r#"{"error":{"message":"Item 'rs_1' of type 'reasoning' was provided without its required following item.","type":"invalid_request_error","param":"input","code":null}}"#,
         C::BadRequest,
         Scope::Request,
     ),
@@ -411,7 +414,13 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         C::Unauthorised,
         Scope::Key,
     ),
-    ("Anthropic", 413, "<html><body>413 Request Entity Too Large</body></html>", C::BadRequest, Scope::Request),
+    (
+        "Anthropic",
+        413,
+        "<html><body>413 Request Entity Too Large</body></html>",
+        C::RequestExceedsLimit,
+        Scope::Request,
+    ),
     (
         "Anthropic",
         400,
@@ -451,7 +460,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         "Anthropic",
         413,
         r#"{"type":"error","error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}"#,
-        C::BadRequest,
+        C::RequestExceedsLimit,
         Scope::Request,
     ),
     (
@@ -656,7 +665,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
     (
         "DeepSeek",
         400,
-        r#"{"error":{"message":"The supported API model names are a or b, but you passed c.","type":"invalid_request_error","code":"invalid_request_error"}}"#,
+        r#"{"error":{"message":"The supported API model names are a or b, but you passed x.","type":"invalid_request_error","code":"invalid_request_error"}}"#,
         C::ModelGone,
         Scope::Model,
     ),
@@ -939,7 +948,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         C::Unauthorised,
         Scope::Key,
     ),
-    ("xAI", 400, r#"{"code":"invalid-argument","error":"Model not found: grok-9"}"#, C::ModelGone, Scope::Model),
+    ("xAI", 400, r#"{"code":"invalid-argument","error":"Model not found: x"}"#, C::ModelGone, Scope::Model),
     (
         "Together",
         400,
@@ -980,8 +989,8 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         "llama.cpp",
         500,
         r#"{"error":{"code":500,"message":"invalid argument","type":"server_error"}}"#,
-        C::BadRequest,
-        Scope::Request,
+        C::Server,
+        Scope::Model,
     ),
     (
         "llama.cpp",
@@ -1026,15 +1035,15 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
     ("a gateway", 504, "", C::Server, Scope::Endpoint),
     ("a proxy", 408, "", C::Server, Scope::Model),
     ("a firewall", 403, "Forbidden", C::Forbidden, Scope::Key),
-    ("anything", 404, "404 page not found", C::ModelGone, Scope::Model),
-    ("anything", 418, "teapot", C::BadRequest, Scope::Request),
-    ("anything", 422, "{}", C::BadRequest, Scope::Request),
+    ("anything", 404, "404 page not found", C::Server, Scope::Endpoint),
+    ("anything", 418, "teapot", C::Declined, Scope::Request),
+    ("anything", 422, "{}", C::Declined, Scope::Request),
     ("anything", 429, "null", C::RateLimited, Scope::Key),
     ("anything", 302, "", C::Server, Scope::Model),
     (
         "Groq",
         400,
-        r#"{"error":{"message":"The model `m` has been decommissioned and is no longer supported.","type":"invalid_request_error","code":"model_decommissioned"}}"#,
+        r#"{"error":{"message":"The model `x` has been decommissioned and is no longer supported.","type":"invalid_request_error","code":"model_decommissioned"}}"#,
         C::ModelGone,
         Scope::Model,
     ),
@@ -1089,6 +1098,398 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
     ),
 ];
 
+/// The conversation is too long, in the words of whoever serves the model.
+const OVERFLOWS: &[(&str, u16, &str)] = &[
+    (
+        "vLLM, old",
+        400,
+        "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (4800 in the messages, 200 in the completion).",
+    ),
+    (
+        "vLLM",
+        400,
+        "The decoder prompt (length 41213) is longer than the maximum model length of 32768. Make sure that `max_model_len` is no smaller than the number of text tokens.",
+    ),
+    (
+        "vLLM, new",
+        400,
+        "'max_tokens' or 'max_completion_tokens' is too large: 9000. This model's maximum context length is 8192 tokens and your request has 5000 input tokens",
+    ),
+    ("SGLang", 400, "The input (41213 tokens) is longer than the model's context length (32768 tokens)."),
+    ("SGLang", 400, "Requested token count exceeds the model's maximum context length of 32768 tokens."),
+    ("SGLang", 400, "Input length (41213 tokens) exceeds the maximum allowed length (32767 tokens)."),
+    ("llama.cpp", 400, "the request exceeds the available context size. try increasing the context size"),
+    ("llama.cpp", 500, "Context size has been exceeded."),
+    (
+        "LM Studio",
+        400,
+        "Trying to keep the first 5000 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens, which is not enough.",
+    ),
+    ("LM Studio", 400, "The number of tokens to keep from the initial prompt is greater than the context length."),
+    ("TGI", 422, "Input validation error: `inputs` must have less than 4095 tokens. Given: 41000"),
+    ("Ollama", 400, "the input length exceeds the context length"),
+    ("Ollama", 400, "prompt too long; exceeded max context length by 123 tokens"),
+    ("Bedrock", 400, "Input is too long for requested model."),
+    (
+        "Bedrock",
+        400,
+        "The model returned the following errors: Too many input tokens. Max input tokens: 8192, request input token count: 9000",
+    ),
+    (
+        "Vertex",
+        400,
+        "Unable to submit request because the input token count is 40000 but model only supports up to 32768.",
+    ),
+    ("Moonshot", 400, "Invalid request: Your request exceeded model token limit: 131072 (requested: 140000)"),
+    ("Moonshot", 400, "Input token length too long"),
+    ("Z.ai", 400, "Prompt exceeds max length"),
+    ("MiniMax", 400, "invalid params, context window exceeds limit"),
+    ("Qwen", 400, "<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 30720]"),
+    (
+        "Mistral",
+        400,
+        "Prompt contains 70000 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
+    ),
+    ("Cohere", 400, "too many tokens: size limit exceeded by 11326 tokens. Try using shorter or fewer inputs."),
+    ("Groq", 400, "Please reduce the length of the messages or completion."),
+    (
+        "Cerebras",
+        400,
+        "Please reduce the length of the messages or completion. Current length is 8193 while limit is 8192",
+    ),
+    ("Fireworks", 400, "The prompt is too long: 139276, model maximum context length: 131071"),
+    ("Copilot", 400, "prompt token count of 130000 exceeds the limit of 128000"),
+    ("OpenAI", 400, "Your input exceeds the context window of this model. Please adjust your input and try again."),
+    (
+        "Watsonx",
+        400,
+        "Failed: the number of input tokens 50000 cannot exceed the total tokens limit 4096 for this model",
+    ),
+    ("NIM", 400, "Input length 41000 exceeds maximum allowed token size 4096"),
+    ("GitHub", 413, "Request body too large for x model. Max size: 8000 tokens."),
+    ("LiteLLM", 400, "litellm.ContextWindowExceededError: litellm.BadRequestError: OpenAIException - whatever"),
+    // Nobody's known words: tokens, a limit, the prompt, and numbers that bear it out.
+    ("somebody", 400, "Your conversation has 41,213 tokens, which is over the limit of 32,768."),
+    ("somebody", 400, "At most 16384 tokens are allowed in a request to this deployment."),
+    ("somebody", 422, "prompt of 50000 tokens is larger than the maximum of 8192"),
+];
+
+#[test]
+fn a_conversation_that_is_too_long_is_recognised_in_the_words_of_every_server() {
+    for (provider, status, message) in OVERFLOWS {
+        let shapes = [
+            serde_json::json!({"error": {"message": message, "type": "invalid_request_error", "param": "messages", "code": null}}),
+            serde_json::json!({"object": "error", "message": message, "type": "BadRequestError", "param": null, "code": status}),
+            serde_json::json!({"error": message}),
+            serde_json::json!({"error": {"code": status, "message": "Provider returned error", "metadata": {
+                "raw": serde_json::json!({"error": {"message": message}}).to_string(), "provider_name": provider,
+            }}}),
+        ];
+        for body in shapes.iter().map(ToString::to_string).chain([(*message).to_owned()]) {
+            let found = failure(*status, &body);
+            assert_eq!(found.class, C::ContextTooLong, "{provider} {status} {body}: {found}");
+        }
+    }
+}
+
+#[test]
+fn a_limit_of_another_kind_is_no_conversation_too_long() {
+    for (status, message, class) in [
+        (400, "max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens for x", C::Unsupported),
+        (
+            400,
+            "max_tokens is too large: 9000. This model supports at most 4096 completion tokens, whereas you provided 9000.",
+            C::Unsupported,
+        ),
+        (
+            429,
+            "Request too large for x on tokens per minute (TPM): Limit 6000, Requested 14368",
+            C::RequestExceedsLimit,
+        ),
+        (429, "Rate limit reached: maximum of 30000 input tokens per minute. Please try again in 20s.", C::RateLimited),
+        (400, "thinking.budget_tokens: must be at least 1024 tokens", C::BadRequest),
+        (400, "Invalid token in prompt template", C::Declined),
+    ] {
+        let body = serde_json::json!({"error": {"message": message, "type": "invalid_request_error"}}).to_string();
+        assert_eq!(failure(status, &body).class, class, "{message}");
+    }
+}
+
+/// Status, body, class: refusals that prove nothing, and those that do.
+const REFUSALS: &[(u16, &str, FailureClass)] = &[
+    // A page or a plain text is a gateway's: a short failure of the endpoint, and no verdict on a model.
+    (404, "<html><head><title>404 Not Found</title></head><body>nginx</body></html>", C::Server),
+    (404, "<!doctype html><title>Page not found</title>The model x does not exist", C::Server),
+    (404, "default backend - 404", C::Server),
+    (404, "", C::Server),
+    (404, r#"{"detail":"Not Found"}"#, C::Server),
+    (
+        404,
+        r#"{"error":{"message":"Invalid URL (POST /v1/v1/chat/completions)","type":"invalid_request_error","param":null,"code":null}}"#,
+        C::Server,
+    ),
+    (404, r#"{"message":"no Route matched with those values"}"#, C::Server),
+    (404, r#"{"error":{"message":"Resource not found","code":"404"}}"#, C::Server),
+    (405, r#"{"detail":"Method Not Allowed"}"#, C::Server),
+    (407, "<html><title>407 Proxy Authentication Required</title></html>", C::Server),
+    (408, r#"{"error":{"message":"Request timed out"}}"#, C::Server),
+    (410, "<html><title>410 Gone</title></html>", C::Server),
+    (421, "Misdirected Request", C::Server),
+    (423, r#"{"error":{"message":"locked"}}"#, C::Server),
+    (424, r#"{"error":{"message":"the model is not ready yet"}}"#, C::Server),
+    (424, r#"{"message":"Received server error (500) from primary","OriginalStatusCode":500}"#, C::Server),
+    (425, "", C::Server),
+    (426, "Upgrade Required", C::Server),
+    (428, "{}", C::Server),
+    (499, "", C::Server),
+    (520, "", C::Server),
+    (521, "<html><title>Web server is down</title></html>", C::Server),
+    (525, "", C::Server),
+    (530, "error code: 1033", C::Server),
+    (302, "<html><title>302 Found</title></html>", C::Server),
+    (529, "", C::Overloaded),
+    (503, "upstream connect error or disconnect/reset before headers", C::Overloaded),
+    (413, "", C::RequestExceedsLimit),
+    (413, r#"{"error":{"message":"Payload too large","type":"invalid_request_error"}}"#, C::RequestExceedsLimit),
+    // A refusal without a reason is nobody's proof.
+    (400, "", C::Declined),
+    (400, "{}", C::Declined),
+    (400, "Bad Request", C::Declined),
+    (400, "<html><head><title>400 Bad Request</title></head></html>", C::Declined),
+    (
+        400,
+        r#"{"error":{"message":"Bad request","type":"invalid_request_error","param":null,"code":null}}"#,
+        C::Declined,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"Provider returned error","code":400,"metadata":{"raw":"","provider_name":"x"}}}"#,
+        C::Declined,
+    ),
+    (406, "", C::Declined),
+    (415, r#"{"error":"Unsupported Media Type"}"#, C::Unsupported),
+    (418, "<html><title>I am a teapot</title></html>", C::Declined),
+    (422, "", C::Declined),
+    (431, "Request Header Fields Too Large", C::Declined),
+    // What tells of somebody else's trouble goes on, whatever it calls itself.
+    (400, r#"{"error":{"message":"Upstream request failed","type":"invalid_request_error","code":null}}"#, C::Server),
+    (400, r#"{"error":{"message":"upstream error: do request failed","type":"upstream_error"}}"#, C::Server),
+    (
+        400,
+        r#"{"error":{"message":"Service temporarily unavailable, please try again later","type":"invalid_request_error"}}"#,
+        C::Server,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"litellm.APIConnectionError: Connection refused","type":"invalid_request_error"}}"#,
+        C::Server,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"The model x is currently loading, it is not ready","type":"invalid_request_error"}}"#,
+        C::Server,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"Error code: 503 - {'error': {'message': 'no'}}","type":"invalid_request_error"}}"#,
+        C::Overloaded,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"Error code: 429 - {'error': {'message': 'slow'}}","type":"invalid_request_error"}}"#,
+        C::RateLimited,
+    ),
+    (
+        500,
+        r#"{"error":{"message":"litellm.RateLimitError: AnthropicException - {\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":\"slow\"}}","type":null,"code":"500"}}"#,
+        C::RateLimited,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"Rate limit hit for this deployment","type":"invalid_request_error"}}"#,
+        C::RateLimited,
+    ),
+    (400, r#"{"error":{"message":"You exceeded your current quota","type":"invalid_request_error"}}"#, C::RateLimited),
+    (403, r#"{"error":{"message":"Quota exceeded for requests","status":"PERMISSION"}}"#, C::RateLimited),
+    (
+        400,
+        r#"{"error":{"message":"The server is overloaded or not ready yet.","type":"invalid_request_error"}}"#,
+        C::Overloaded,
+    ),
+    (400, r#"{"message":"Too many concurrent requests","__type":"ThrottlingException"}"#, C::RateLimited),
+    (400, r#"{"error":{"code":502,"message":"Bad gateway"}}"#, C::Server),
+    (
+        500,
+        r#"{"error":{"message":"CUDA out of memory while processing messages","type":"invalid_request_error"}}"#,
+        C::Server,
+    ),
+    (
+        500,
+        r#"{"error":{"message":"Failed to allocate memory for the KV cache","type":"invalid_request_error","code":"invalid_request_error"}}"#,
+        C::Server,
+    ),
+    (
+        500,
+        r#"{"error":{"message":"unsupported operand type(s) for +: 'NoneType' and 'int'","type":"server_error"}}"#,
+        C::Server,
+    ),
+    // The account, in an error that a gateway wrote out.
+    (
+        400,
+        r#"{"error":{"message":"OpenAIException - Error code: 429 - {'error': {'message': 'You exceeded your current quota', 'code': 'insufficient_quota'}}"}}"#,
+        C::OutOfMoney,
+    ),
+    (
+        401,
+        r#"{"error":{"message":"{\"error\":{\"message\":\"Incorrect API key provided\",\"code\":\"invalid_api_key\"}}"}}"#,
+        C::Unauthorised,
+    ),
+    // A model that is not there: by a code, or by its name.
+    (404, r#"{"error":{"message":"The model `x` does not exist","type":"NotFoundError","code":404}}"#, C::ModelGone),
+    (400, r#"{"error":{"message":"Unknown model: x"}}"#, C::ModelGone),
+    (400, r#"{"error":{"message":"x is not a valid model ID","code":400}}"#, C::ModelGone),
+    (404, r#"{"error":"model 'x' not found, try pulling it first"}"#, C::ModelGone),
+    (422, r#"{"error":{"message":"no such model x"}}"#, C::ModelGone),
+    (
+        400,
+        r#"{"error":{"message":"Invalid model name passed in model=x. Call `/v1/models` to view available models"}}"#,
+        C::ModelGone,
+    ),
+    (404, r#"{"error":{"message":"No endpoints found for acme/x.","code":404}}"#, C::ModelGone),
+    (400, r#"{"error":{"message":"gone","code":"model_not_found"}}"#, C::ModelGone),
+    (404, r#"{"error":{"message":"The model x-large does not exist"}}"#, C::Server),
+    (404, r#"{"error":{"message":"x is temporarily unavailable"}}"#, C::Server),
+    // What names a field that this target does not know: another may.
+    (400, r#"{"error":{"message":"property 'store' is unsupported","type":"invalid_request_error"}}"#, C::Unsupported),
+    (400, r#"{"error":{"message":"Additional properties are not allowed ('store' was unexpected)"}}"#, C::Unsupported),
+    (
+        422,
+        r#"{"detail":[{"type":"extra_forbidden","loc":["body","top_k"],"msg":"Extra inputs are not permitted","input":5}]}"#,
+        C::Unsupported,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"Unknown parameter: 'reasoning'.","param":"reasoning","code":"unknown_parameter"}}"#,
+        C::Unsupported,
+    ),
+    (400, r#"{"error":{"message":"Unrecognized field \"seed\""}}"#, C::Unsupported),
+    // The request's own: a field, a schema, a message.
+    (
+        400,
+        r#"{"error":{"message":"Invalid value for 'temperature': 9 is above 2.","type":"invalid_request_error","code":null,"param":"temperature"}}"#,
+        C::BadRequest,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"messages.3: tool_use ids were found without tool_result blocks immediately after","type":"invalid_request_error"}}"#,
+        C::BadRequest,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"An assistant message with 'tool_calls' must be followed by tool messages"}}"#,
+        C::BadRequest,
+    ),
+    (
+        400,
+        r#"{"error":{"code":400,"message":"* GenerateContentRequest.tools[0].function_declarations[0].name: [REQUIRED_FIELD_MISSING]","status":"INVALID_ARGUMENT"}}"#,
+        C::BadRequest,
+    ),
+    (
+        400,
+        r#"{"error":{"code":400,"message":"Bad","status":"INVALID_ARGUMENT","details":[{"fieldViolations":[{"field":"contents","description":"empty"}]}]}}"#,
+        C::BadRequest,
+    ),
+    (422, r#"{"detail":[{"type":"missing","loc":["body","messages"],"msg":"Field required"}]}"#, C::BadRequest),
+    (
+        400,
+        r#"{"message":"Malformed input request: #/messages/0: required key [role] not found, please reformat your input"}"#,
+        C::BadRequest,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"Provider returned error","code":400,"metadata":{"raw":"{\"error\":{\"message\":\"Invalid schema for function 'f'\",\"param\":\"tools[0]\"}}"}}}"#,
+        C::BadRequest,
+    ),
+    (400, "Invalid JSON schema: 'type' must be one of object, array", C::BadRequest),
+];
+
+#[test]
+fn what_is_not_provably_the_requests_own_fault_is_somebody_elses() {
+    let wrong: Vec<String> = REFUSALS
+        .iter()
+        .map(|(status, body, class)| (status, body, class, failure(*status, body)))
+        .filter(|(_, _, class, found)| found.class != **class)
+        .map(|(status, body, class, found)| format!("{status} {body}\n   {class}, found {found:?}"))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn an_error_within_an_answer_is_judged_as_it_is_alone() {
+    for (json, class) in [
+        (r#"{"error":{"message":"Provider returned error","code":502,"metadata":{"raw":"upstream gone"}}}"#, C::Server),
+        (r#"{"error":{"code":429,"message":"slow down"}}"#, C::RateLimited),
+        (r#"{"error":{"code":"insufficient_quota","message":"none left"}}"#, C::OutOfMoney),
+        (r#"{"error":{"message":"Error code: 529 - overloaded"}}"#, C::Overloaded),
+        (r#"{"error":"Internal server error"}"#, C::Server),
+        (r#"{"detail":"Input is too long for requested model"}"#, C::ContextTooLong),
+    ] {
+        assert_eq!(recognise(json).expect("an error").class, class, "{json}");
+    }
+}
+
+#[test]
+fn when_to_come_back_is_understood_wherever_a_body_says_it() {
+    let date = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+    let now = date(1_795_953_600);
+    let (after, at) = (
+        |seconds| Some(RetryAfter::After(Duration::from_secs(seconds))),
+        |seconds| Some(RetryAfter::At(date(seconds))),
+    );
+    for (body, expected) in [
+        (
+            r#"{"error":{"type":"usage_limit_reached","message":"The usage limit has been reached","resets_in_seconds":7200}}"#,
+            after(7200),
+        ),
+        (r#"{"error":{"type":"usage_limit_reached","message":"reached","resets_at":1795960800}}"#, at(1_795_960_800)),
+        (r#"{"error":{"message":"x","retry_after_seconds":90}}"#, after(90)),
+        (r#"{"error":{"message":"x","retry_after_ms":1500}}"#, Some(RetryAfter::After(Duration::from_millis(1500)))),
+        (r#"{"error":{"message":"x","retryAfter":"2m"}}"#, after(120)),
+        (r#"{"error":{"message":"x"},"retry_after":30}"#, after(30)),
+        (r#"{"title":"Error 524","status":524,"retry_after":120}"#, after(120)),
+        (r#"{"error":{"message":"x","reset_at":"2026-11-30T00:00:00Z"}}"#, at(1_795_996_800)),
+        (r#"{"error":{"message":"x","reset_at":"2026-11-30T00:00:00+00:00"}}"#, at(1_795_996_800)),
+        (r#"{"error":{"message":"x","resets_at":1795996800000}}"#, at(1_795_996_800)),
+        (
+            r#"{"error":{"message":"x","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","metadata":{"quotaResetDelay":"3h12m10s"}}]}}"#,
+            after(11_530),
+        ),
+        (
+            r#"{"error":{"message":"x","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":{"seconds":34}}]}}"#,
+            after(34),
+        ),
+        (
+            r#"{"error":{"message":"x","metadata":{"headers":{"Retry-After":"77","X-RateLimit-Reset":"1795996800000"}}}}"#,
+            after(77),
+        ),
+        (
+            r#"{"error":{"message":"x","metadata":{"headers":{"X-RateLimit-Reset":"1795996800000"}}}}"#,
+            at(1_795_996_800),
+        ),
+        (r#"{"error":{"message":"You've hit your limit · resets 9:20pm (UTC)"}}"#, at(1_795_953_600 + 9 * 3600 + 1200)),
+        (
+            r#"{"error":{"message":"Provider returned error","metadata":{"raw":"x is rate-limited upstream. Try again in 5 minutes."}}}"#,
+            after(300),
+        ),
+        (r#"{"error":{"message":"Rate limit exceeded: free-models-per-day"}}"#, after(3600)),
+        ("Too Many Requests. Retry after 2 minutes.", after(120)),
+    ] {
+        let sent = Sent { now: Some(now), ..SENT };
+        let found = classify(429, &HeaderMap::new(), body.as_bytes(), sent);
+        assert_eq!((found.class, found.retry_after), (C::RateLimited, expected), "{body}");
+    }
+}
+
 #[test]
 fn knows_every_provider_by_status_code_and_text() {
     let wrong: Vec<String> = TABLE
@@ -1128,7 +1529,7 @@ fn knows_errors_inside_of_answers() {
             C::RequestExceedsLimit,
             None,
         ),
-        (r#"{"error":{"message":"boom","type":"BadRequestError","code":400}}"#, C::BadRequest, Some(400)),
+        (r#"{"error":{"message":"boom","type":"BadRequestError","code":400}}"#, C::Declined, Some(400)),
         (r#""plain words""#, C::Server, None),
         ("no json", C::Server, None),
     ] {
@@ -1186,7 +1587,8 @@ fn takes_the_wait_from_headers_first_then_the_body_then_the_text() {
     for (headers, body, expected) in [
         (&header[..], retry_info, millis(3_000)),
         (&used_up, retry_info, millis(48_000)),
-        (&used_up, text_only, millis(9_000)),
+        (&used_up, text_only, millis(62_500)),
+        (&used_up, "{}", millis(9_000)),
         (&[], text_only, millis(62_500)),
         (&[], availability, millis(7_000)),
         (&[], reset, Some(RetryAfter::At(epoch))),
@@ -1198,7 +1600,7 @@ fn takes_the_wait_from_headers_first_then_the_body_then_the_text() {
             .iter()
             .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
-        let found = classify(Dialect::OpenAiChat, 429, &headers, body.as_bytes());
+        let found = classify(429, &headers, body.as_bytes(), SENT);
         assert_eq!((found.class, found.retry_after), (C::RateLimited, expected), "{headers:?} {body}");
     }
 }
@@ -1208,12 +1610,12 @@ fn names_no_wait_where_waiting_cannot_help() {
     let mut headers = HeaderMap::new();
     headers.insert("retry-after", HeaderValue::from_static("30"));
     for (status, body) in
-        [(401, ""), (402, ""), (400, ""), (404, ""), (429, r#"{"error":{"code":"insufficient_quota"}}"#)]
+        [(401, ""), (402, ""), (400, ""), (413, ""), (429, r#"{"error":{"code":"insufficient_quota"}}"#)]
     {
-        assert_eq!(classify(Dialect::OpenAiChat, status, &headers, body.as_bytes()).retry_after, None, "{status}");
+        assert_eq!(classify(status, &headers, body.as_bytes(), SENT).retry_after, None, "{status}");
     }
     for status in [429, 500, 503, 529] {
-        assert!(classify(Dialect::OpenAiChat, status, &headers, b"").retry_after.is_some(), "{status}");
+        assert!(classify(status, &headers, b"", SENT).retry_after.is_some(), "{status}");
     }
 }
 
@@ -1266,7 +1668,7 @@ fn cuts_long_messages_and_says_something_for_none() {
 proptest! {
     #[test]
     fn any_bytes_are_classified(status in 100_u16..1_000, body in prop::collection::vec(any::<u8>(), 0..200)) {
-        classify(Dialect::OpenAiChat, status, &HeaderMap::new(), &body);
+        classify(status, &HeaderMap::new(), &body, SENT);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::wire::{Decoder, classify, unknown_code};
+use crate::wire::{Decoder, Sent, classify, unknown_code};
 use crate::words::Dialect;
 
 const INNER: Shape = Shape { plain: &["known"], deep: &[] };
@@ -129,7 +129,7 @@ fn codes_that_no_rule_knows_are_told_from_those_that_say_nothing() {
         (500, r#"{"error":{"code":500,"message":"no"}}"#, None),
         (500, "no", None),
     ] {
-        let failure = classify(Dialect::OpenAiChat, status, &http::HeaderMap::new(), body.as_bytes());
+        let failure = classify(status, &http::HeaderMap::new(), body.as_bytes(), Sent::default());
         assert_eq!(unknown_code(&failure).map(|drift| drift.name).as_deref(), expected, "{body}");
     }
 }
@@ -143,7 +143,7 @@ fn recorded_answers_hold_nothing_that_is_unknown() {
         let mut note =
             |drift: Drift| unknown.insert(format!("{} {} ({})", drift.kind.name(), drift.name, case["case"]));
         if status != 200 {
-            let failure = classify(Dialect::OpenAiChat, status, &http::HeaderMap::new(), body);
+            let failure = classify(status, &http::HeaderMap::new(), body, Sent::default());
             unknown_code(&failure).map(&mut note);
         } else if let Some(dialect) = crate::wire::tests::dialect_of(case) {
             let mut decoder = Decoder::new(dialect, true);

@@ -1,6 +1,7 @@
 use http::HeaderValue;
 use proptest::prelude::*;
 
+use super::super::when::{WAIT_MAX, in_words};
 use super::*;
 
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
@@ -98,6 +99,24 @@ fn waits_for_the_latest_reset_and_only_for_limits_that_are_used_up() {
         ),
         (&[("ratelimitbysize-remaining", "0"), ("ratelimitbysize-reset", "17")], after(17_000)),
         (&[("x-ratelimit-remaining-tokens", "0")], None),
+        // Of a limit of which nothing else is said.
+        (&[("x-ratelimit-reset", "30")], after(30_000)),
+        (&[("x-ratelimit-reset-after", "1.5")], after(1_500)),
+        (&[("anthropic-ratelimit-unified-reset", "1748877285")], at(1_748_877_285)),
+        (
+            &[
+                ("anthropic-ratelimit-unified-5h-status", "rejected"),
+                ("anthropic-ratelimit-unified-5h-reset", "1748877285"),
+                ("anthropic-ratelimit-unified-7d-status", "allowed"),
+                ("anthropic-ratelimit-unified-7d-reset", "1749977285"),
+            ],
+            at(1_748_877_285),
+        ),
+        (&[("ratelimit", "limit=100, remaining=0, reset=50")], after(50_000)),
+        (&[("ratelimit", "\"default\";r=0;t=17")], after(17_000)),
+        (&[("ratelimit", "\"default\";r=4;t=17")], None),
+        (&[("x-retry-after", "9")], after(9_000)),
+        (&[("x-ms-retry-after-ms", "1500")], after(1_500)),
     ] {
         assert_eq!(retry_after(&headers(pairs)), expected, "{pairs:?}");
     }
@@ -120,7 +139,7 @@ fn reads_the_wait_out_of_a_message() {
         ("try again in ", None),
         ("", None),
     ] {
-        assert_eq!(parse_text(message), expected, "{message:?}");
+        assert_eq!(in_words(message, None), expected, "{message:?}");
     }
 }
 
@@ -149,7 +168,7 @@ proptest! {
     #[test]
     fn any_value_is_taken_and_no_wait_is_absurd(value in "\\PC{0,40}", number in any::<f64>()) {
         for text in [value, number.to_string()] {
-            parse_text(&format!("try again in {text}"));
+            in_words(&format!("try again in {text}"), None);
             if let Some(RetryAfter::After(wait)) = parse(&text) {
                 prop_assert!(wait > Duration::ZERO && wait <= WAIT_MAX);
             }

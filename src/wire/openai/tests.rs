@@ -441,7 +441,7 @@ fn finds_errors_inside_of_answers() {
         ),
         (json!({"choices": [{"finish_reason": "error", "delta": {}}]}), FailureClass::Server),
         (json!({"choices": [{"finish_reason": "insufficient_system_resource"}]}), FailureClass::Overloaded),
-        (json!({"object": "error", "message": "x", "type": "BadRequestError", "code": 400}), FailureClass::BadRequest),
+        (json!({"object": "error", "message": "x", "type": "BadRequestError", "code": 400}), FailureClass::Declined),
         (json!({"x_groq": {"error": "over capacity"}, "choices": []}), FailureClass::Server),
         (json!([{"error": {"code": 503, "message": "x"}}]), FailureClass::Overloaded),
         (json!({"detail": "Invalid API Key"}), FailureClass::Unauthorised),

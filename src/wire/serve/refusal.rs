@@ -15,6 +15,10 @@ const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 /// The longest time that a caller is told to wait, whatever a provider said: by then somebody else may answer.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// Statuses of providers that speak of the request alone, and so are the caller's as they came. What others mean (a key, a
+/// route, a limit) is between us and the provider.
+const SPEAKING: [u16; 6] = [400, 413, 414, 415, 422, 431];
+
 /// Why a request gets no answer.
 #[derive(Clone, Copy, Debug)]
 pub enum Refused<'a> {
@@ -85,7 +89,7 @@ pub fn refuse(face: Face, refused: Refused<'_>) -> Refusal {
         // The SDKs of two vendors obey it; what can be tried again has been.
         headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
     }
-    Refusal { status: fault.kind.status(face), headers, body: fault.body(face).to_string().into_bytes() }
+    Refusal { status: fault.status(face), headers, body: fault.body(face).to_string().into_bytes() }
 }
 
 /// Returns a time to wait in whole seconds, as it goes out.
@@ -120,13 +124,15 @@ pub(super) struct Fault {
     pub(super) message: String,
     field: Option<String>,
     retry_after: Option<Duration>,
+    /// The provider's own status, where it says more than ours.
+    status: Option<u16>,
     /// Whether asking again at once is of no use: it is the caller's fault, or targets were tried.
     is_final: bool,
 }
 
 impl Fault {
     fn new(kind: Kind, message: String) -> Self {
-        Self { kind, message, field: None, retry_after: None, is_final: true }
+        Self { kind, message, field: None, retry_after: None, status: None, is_final: true }
     }
 
     /// Returns the fault of an answer that broke off in a way that cannot be told.
@@ -150,9 +156,11 @@ impl Fault {
                 Self { field: Some(field.clone()), ..Self::new(Kind::Invalid, message) }
             }
             Error::NoTarget { .. } => Self::new(Kind::Invalid, message),
-            Error::Rejected { failure, .. } | Error::Interrupted { failure, .. } => {
-                Self::new(Kind::of(failure.class), message)
-            }
+            Error::Rejected { failure, .. } => Self {
+                status: failure.status.filter(|status| SPEAKING.contains(status)),
+                ..Self::new(Kind::of(failure.class), message)
+            },
+            Error::Interrupted { failure, .. } => Self::new(Kind::of(failure.class), message),
             Error::Exhausted { retry_after, barred, .. } => Self {
                 retry_after: *retry_after,
                 // Who is told when to come back may come back by itself.
@@ -163,6 +171,10 @@ impl Fault {
             Error::Overloaded { .. } | Error::Unavailable | Error::Draining => soon(Some(RETRY_AFTER_MIN)),
             Error::Crashed => Self::new(Kind::Internal, message),
         }
+    }
+
+    fn status(&self, face: Face) -> StatusCode {
+        self.status.and_then(|status| StatusCode::from_u16(status).ok()).unwrap_or_else(|| self.kind.status(face))
     }
 
     /// Returns the message. Where a dialect has no code for it, agents that shorten a conversation by themselves look
@@ -190,7 +202,7 @@ impl Fault {
                 json!({"type": "error", "error": {"type": self.kind.anthropic(), "message": self.said(face)}})
             }
             Face::Gemini => {
-                let code = self.kind.status(face).as_u16();
+                let code = self.status(face).as_u16();
                 let mut error = json!({"code": code, "message": self.said(face), "status": self.kind.gemini()});
                 if let Some(wait) = self.retry_after {
                     let delay = format!("{}s", seconds(wait));
@@ -231,7 +243,7 @@ impl Kind {
     fn of(class: FailureClass) -> Self {
         use FailureClass as C;
         match class {
-            C::BadRequest | C::Unsupported => Self::Invalid,
+            C::BadRequest | C::Declined | C::Unsupported => Self::Invalid,
             C::ContextTooLong => Self::ContextTooLong,
             C::ContentPolicy => Self::ContentPolicy,
             C::RequestExceedsLimit => Self::TooLarge,

@@ -208,12 +208,32 @@ fn the_client_half_takes_a_refusal_for_what_it_was() {
     {
         for face in FACES {
             let refusal = refuse(face, Refused::Call(&exhausted(class, 2)));
-            let failure =
-                crate::wire::classify(face.dialect(), refusal.status.as_u16(), &refusal.headers, &refusal.body);
+            let sent = crate::wire::Sent::default();
+            let failure = crate::wire::classify(refusal.status.as_u16(), &refusal.headers, &refusal.body, sent);
             // Anthropic and Gemini have no word for a filter's refusal.
             if class != FailureClass::ContentPolicy || matches!(face, Face::OpenAiChat | Face::OpenAiResponses) {
                 assert_eq!(failure.class, class, "{face:?}: {failure:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_refusal_of_all_keeps_its_status() {
+    for (class, status, expected) in [
+        (FailureClass::RequestExceedsLimit, Some(413), 413),
+        (FailureClass::BadRequest, Some(422), 422),
+        (FailureClass::Declined, Some(415), 415),
+        (FailureClass::Declined, Some(418), 400),
+        (FailureClass::Unsupported, Some(501), 400),
+        (FailureClass::RequestExceedsLimit, Some(429), 413),
+        (FailureClass::BadRequest, None, 400),
+    ] {
+        let failure = crate::words::Failure { status, ..crate::words::Failure::new(class, "no") };
+        let error = Error::Rejected { failure, attempts: Vec::new() };
+        for face in FACES {
+            let refusal = refuse(face, Refused::Call(&error));
+            assert_eq!(refusal.status.as_u16(), expected, "{face:?} {class} {status:?}");
         }
     }
 }

@@ -1,0 +1,275 @@
+//! Whose fault a refusal is, by its words: a passing trouble at the provider, a model that is not there, or something
+//! that is wrong with the request itself.
+//!
+//! Only the last ends a call, so it must be proven: by a field that the error names, or by words that speak of the
+//! request's own parts. What nothing proves is [`FailureClass::Declined`](crate::words::FailureClass::Declined).
+
+use super::Sent;
+use super::body::ErrorBody;
+
+/// What passes by itself, whatever the status says.
+const PASSING: &[&str] = &[
+    "upstream",
+    "temporar",
+    "try again later",
+    "try again in",
+    "try again shortly",
+    "please try again.",
+    "retry later",
+    "please retry",
+    "retry your request",
+    "timed out",
+    "request timeout",
+    "gateway timeout",
+    "timeout exceeded",
+    "deadline exceeded",
+    "service unavailable",
+    "currently unavailable",
+    "is unavailable",
+    "out of memory",
+    "insufficient memory",
+    "not enough memory",
+    "failed to allocate",
+    "memory allocation",
+    "kv cache",
+    "cuda error",
+    "cuda out",
+    "connection refused",
+    "connection reset",
+    "connection error",
+    "connection closed",
+    "connection aborted",
+    "connect call failed",
+    "failed to connect",
+    "cannot connect",
+    "could not connect",
+    "econnre",
+    "etimedout",
+    "socket hang up",
+    "litellm.timeout",
+    "serviceunavailableerror",
+    "apiconnectionerror",
+    "internalservererror",
+    "internal error",
+    "internal server",
+    "server error",
+    "backend error",
+    "bad gateway",
+    "gateway error",
+    "proxy error",
+    "not ready",
+    "model is loading",
+    "loading model",
+    "still loading",
+    "starting up",
+    "warming up",
+    "shutting down",
+    "being restarted",
+    "unexpected error",
+    "something went wrong",
+    "unknown error",
+    "an error occurred",
+    "no healthy",
+    "no available",
+    "no instance",
+    "no worker",
+    "fetch failed",
+    "could not resolve host",
+    "name resolution",
+];
+
+/// How it is said that a model is not there.
+const ABSENT: &[&str] = &[
+    "not exist",
+    "n't exist",
+    "not found",
+    "not_found",
+    "not be found",
+    "cannot find",
+    "can't find",
+    "could not find",
+    "couldn't find",
+    "unknown model",
+    "no such model",
+    "invalid model",
+    "unrecognized model",
+    "not a valid model",
+    "is not valid",
+    "not recognized",
+    "is not available",
+    "isn't available",
+    "not available for",
+    "no longer",
+    "not deployed",
+    "not served",
+    "not installed",
+    "supported api model names",
+    "no endpoints found",
+    "no model named",
+    "have access",
+    "not allowed to access model",
+    "not have permission to use model",
+    "deprecated",
+    "decommissioned",
+    "has been retired",
+    "was retired",
+    "was removed",
+    "unable to access",
+    "no provider",
+    "no deployments",
+];
+
+/// Names of a request's parts that no other sentence holds.
+const PARTS: &[&str] = &[
+    "additionalproperties",
+    "audio",
+    "base64",
+    "budget_tokens",
+    "cache_control",
+    "contents",
+    "frequency_penalty",
+    "function_call",
+    "function_declarations",
+    "function_response",
+    "functioncall",
+    "functiondeclarations",
+    "functionresponse",
+    "generation_config",
+    "generationconfig",
+    "image",
+    "image_url",
+    "images",
+    "input_schema",
+    "inputs",
+    "json_schema",
+    "logit_bias",
+    "logprobs",
+    "max_completion_tokens",
+    "max_new_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    "maxoutputtokens",
+    "media_type",
+    "messages",
+    "parallel_tool_calls",
+    "presence_penalty",
+    "previous_response_id",
+    "reasoning_effort",
+    "repetition_penalty",
+    "response_format",
+    "response_schema",
+    "responseschema",
+    "role",
+    "roles",
+    "schema",
+    "stop_sequence",
+    "stop_sequences",
+    "stopsequences",
+    "system_instruction",
+    "systeminstruction",
+    "temperature",
+    "tool_call",
+    "tool_call_id",
+    "tool_calls",
+    "tool_choice",
+    "tool_result",
+    "tool_use",
+    "tools",
+    "top_k",
+    "top_logprobs",
+    "top_p",
+];
+
+/// How validators speak of a field, whatever it is called.
+const VALIDATORS: &[&str] = &[
+    "field required",
+    "is a required property",
+    "is a required field",
+    "missing field",
+    "missing required",
+    "required parameter",
+    "unknown variant",
+    "invalid type:",
+    "invalid value",
+    "supported values",
+    "input should be",
+    "must be one of",
+    "must be a string",
+    "must be an array",
+    "must be an object",
+    "is not of type",
+    "is not one of",
+    "user message",
+    "assistant message",
+    "system message",
+    "tool message",
+    "last message",
+    "first message",
+    "final message",
+    "empty message",
+    "message content",
+    "content must",
+    "content is empty",
+    "content cannot be empty",
+    "text content blocks",
+    "function name",
+    "tool name",
+    "url in the request",
+];
+
+/// Tells whether an error speaks of what passes by itself.
+pub(super) fn passes(error: &ErrorBody) -> bool {
+    PASSING.iter().any(|words| error.text.contains(words))
+}
+
+/// Tells whether an error says that the model it was asked for is not there. Where it is known what that was called, it
+/// must be named: "not found" alone is said of routes.
+pub(super) fn is_gone(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) -> bool {
+    if !matches!(status, None | Some(400..=499)) || passes(error) {
+        return false;
+    }
+    let named = match sent.model {
+        "" => ["model", "models"].iter().any(|word| holds(&error.text, word)),
+        name => {
+            let name = name.to_ascii_lowercase();
+            let last = name.rsplit('/').next().unwrap_or_default();
+            names(&error.text, &name) || names(&error.text, last)
+        }
+    };
+    let is_route = matches!(status, Some(404 | 410));
+    let absent = || ABSENT.iter().any(|words| error.text.contains(words));
+    named && (absent() || (is_route && ["model", "models"].iter().any(|word| holds(&error.text, word))))
+}
+
+/// Tells whether an error proves that the request is at fault: it names a field, or one of the request's own parts.
+pub(super) fn is_proven(error: &ErrorBody) -> bool {
+    error.names_field
+        || VALIDATORS.iter().any(|words| error.text.contains(words))
+        || PARTS.iter().any(|part| holds(&error.text, part))
+}
+
+/// Tells whether a text holds a word, and not only as a part of a longer one.
+fn holds(text: &str, word: &str) -> bool {
+    stands(text, word, |letter| letter.is_ascii_alphanumeric() || letter == '_')
+}
+
+/// The same of a model's name, which points and hyphens go on.
+fn names(text: &str, model: &str) -> bool {
+    stands(text, model, |letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'))
+}
+
+fn stands(text: &str, word: &str, inner: impl Fn(char) -> bool) -> bool {
+    let goes_on = |rest: &str| {
+        let mut rest = rest.chars();
+        match rest.next() {
+            // A sentence's end, or a version's point?
+            Some('.') if inner('-') => rest.next().is_some_and(|letter| letter.is_ascii_alphanumeric()),
+            Some(letter) => inner(letter),
+            None => false,
+        }
+    };
+    !word.is_empty()
+        && text
+            .match_indices(word)
+            .any(|(at, _)| !text[..at].ends_with(|letter: char| inner(letter)) && !goes_on(&text[at + word.len()..]))
+}

@@ -1,0 +1,156 @@
+//! Recognises a conversation that is longer than a model's window, in the words of all servers.
+//!
+//! Half of them have no code for it and each has words of its own, which change between versions. So beside the known
+//! shapes there is a fallback: words about tokens, a limit and the prompt, with numbers that bear them out.
+
+use super::Sent;
+use super::body::ErrorBody;
+
+/// Codes that mean nothing else.
+pub(super) const CODES: &[&str] = &[
+    "context_length_exceeded",
+    "context_window_exceeded",
+    "contextwindowexceedederror",
+    "exceed_context_size_error",
+    "max_tokens_exceeded",
+    "model_context_window_exceeded",
+    "model_max_prompt_tokens_exceeded",
+    "prompt_too_long",
+    "string_too_long_for_context",
+    "token_limit_exceeded",
+    "tokens_limit_reached",
+    "too_many_prompt_tokens",
+    // Z.ai; MiniMax.
+    "1261",
+    "2013",
+];
+
+/// Words that mean nothing else, each as one server or more says it; all of a shape's parts must be there.
+const SHAPES: &[&[&str]] = &[
+    // OpenAI, DeepSeek, Mistral, Fireworks, OpenRouter, old vLLM.
+    &["maximum context length"],
+    &["max context length"],
+    &["contextwindowexceeded"],
+    // OpenAI's Responses, MiniMax.
+    &["context window"],
+    // SGLang, Ollama, llama.cpp, LM Studio, Together.
+    &["context length", "exceed"],
+    &["context length", "longer"],
+    &["context length", "greater"],
+    &["context length", "overflow"],
+    &["context the overflows"],
+    &["context length of only"],
+    &["context size", "exceed"],
+    &["exceeds the available context"],
+    &["context limit", "exceed"],
+    &["context is full"],
+    &["n_ctx", "exceed"],
+    // vLLM's engine, and what its old versions compute when the prompt leaves no room for an answer.
+    &["maximum model length"],
+    &["max_model_len"],
+    &["must be at least 1, got -"],
+    &["prompt is too long"],
+    &["prompt too long"],
+    &["prompt is longer than"],
+    &["prompt exceeds"],
+    &["maximum prompt length"],
+    &["max prompt length"],
+    // TGI and whoever runs it.
+    &["`inputs` tokens + `max_new_tokens` must be <="],
+    &["`inputs` must have less than"],
+    // Bedrock, Anthropic.
+    &["input is too long"],
+    &["input too long"],
+    &["input is longer than"],
+    &["too many input tokens"],
+    &["exceeds the maximum input"],
+    &["exceeds maximum input"],
+    // Moonshot, Copilot, Gemini, Vertex.
+    &["exceeded model token limit"],
+    &["input token length too long"],
+    &["prompt token count", "exceeds"],
+    &["input token count", "exceeds"],
+    &["input token count", "only supports"],
+    // Qwen, SGLang, NIM.
+    &["range of input length should be"],
+    &["input length", "exceed"],
+    &["input tokens exceeds"],
+    &["input tokens exceed"],
+    // Z.ai, Cerebras, Groq.
+    &["exceeds max length"],
+    &["exceeds the max length"],
+    &["reduce the length of the messages"],
+    &["reduce the length of the prompt"],
+    &["reduce your prompt"],
+    &["messages is too long"],
+    &["messages too long"],
+    &["conversation is too long"],
+    &["sequence length", "exceed"],
+    &["longer than the maximum", "token"],
+    // Cohere, Watsonx, Databricks.
+    &["too many tokens:"],
+    &["number of input tokens", "cannot exceed"],
+    &["max input token limit"],
+    &["maximum number of tokens", "exceed"],
+    &["token limit", "exceed", "input"],
+];
+
+/// What is counted, what is bounded, and whose length it is: what the fallback wants one of each.
+const LIMITS: &[&str] =
+    &["maximum", "max ", "limit", "exceed", "too long", "too many", "too large", "longer", "at most"];
+const WHOLES: &[&str] =
+    &["prompt", "input", "context", "message", "conversation", "sequence", "request", "window", "you passed"];
+/// Of a limit on the answer's length, or by time: another thing.
+const OTHERS: &[&str] = &[
+    "per minute",
+    "per day",
+    "per hour",
+    "per second",
+    "/min",
+    "tpm",
+    "tpd",
+    "rate limit",
+    "quota",
+    "completion tokens",
+    "output tokens",
+    "number of completion",
+    "max_tokens:",
+    "'max_tokens' is too large",
+    "max_tokens is too large",
+    "budget_tokens",
+];
+/// No model's window is smaller.
+const WINDOW_MIN: u64 = 256;
+
+/// Tells whether an error says that the conversation is too long for the model.
+pub(super) fn is_overflow(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) -> bool {
+    if matches!(status, Some(..=399 | 401..=403 | 429)) {
+        return false;
+    }
+    let text = &error.text;
+    let says = |shape: &&[&str]| shape.iter().all(|part| text.contains(part));
+    if error.has_code(CODES) || SHAPES.iter().any(says) {
+        return true;
+    }
+    let any = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let told = text.contains("token") && any(LIMITS) && any(WHOLES) && !any(OTHERS);
+    told && matches!(status, None | Some(400 | 413 | 422)) && bears_out(text, sent.prompt_tokens.into())
+}
+
+/// Tells whether a message's numbers speak of too much: one that is above another, both as large as windows are, or a
+/// single one that is no more than what was sent.
+fn bears_out(text: &str, sent: u64) -> bool {
+    let mut numbers: Vec<u64> = text
+        .split(|letter: char| !letter.is_ascii_digit() && letter != ',' && letter != '_')
+        .filter_map(|digits| digits.replace([',', '_'], "").parse().ok())
+        .filter(|&number| number >= WINDOW_MIN)
+        .collect();
+    // What is quoted stands there twice.
+    numbers.sort_unstable();
+    numbers.dedup();
+    match numbers[..] {
+        [] => false,
+        [limit] => limit <= sent.saturating_add(sent / 4),
+        _ => true,
+    }
+}

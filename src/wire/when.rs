@@ -1,0 +1,455 @@
+//! Reads when to come back: waits and dates as providers write them, in values of their own or in the middle of words.
+//!
+//! In flow texts and, where it is known, the time by the provider's clock; out flow waits and dates. What is no time,
+//! or none that anybody waits for, says nothing. A clock without a zone is read as UTC, a day without a year as the next
+//! of its name.
+
+mod zone;
+
+use std::time::{Duration, SystemTime};
+
+use self::zone::{Zone, zone};
+use crate::words::{Date, RetryAfter};
+
+/// The longest wait that is believed: a spending limit lasts to the end of the month, nothing lasts longer.
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
+/// A bare number from here on (2001) is a date in seconds since 1970, no wait: it would last 31 years.
+const EPOCH_SECONDS_MIN: f64 = 1e9;
+/// From here on (2001, again) it is one in milliseconds.
+const EPOCH_MILLIS_MIN: f64 = 1e12;
+/// And from here on (in the year 5138) it is nothing.
+const EPOCH_MILLIS_MAX: f64 = 1e14;
+const DAY: i64 = 24 * 3600;
+const HOUR: i64 = 3600;
+
+/// Reads a value that is a wait or a date in any form that providers use: seconds, seconds or milliseconds since 1970,
+/// `6m0s`, RFC 3339, HTTP date.
+pub(super) fn parse(value: &str) -> Option<RetryAfter> {
+    let value = value.trim();
+    if let Ok(number) = value.parse::<f64>() {
+        return number_of(number);
+    }
+    let date = || httpdate::parse_http_date(value).ok().map(RetryAfter::At);
+    humantime::parse_duration(value).ok().and_then(plausible).or_else(|| stamp(value)).or_else(date)
+}
+
+/// Reads a number: a wait in seconds, or a date.
+pub(super) fn number_of(number: f64) -> Option<RetryAfter> {
+    match number {
+        EPOCH_MILLIS_MIN..EPOCH_MILLIS_MAX => epoch(number / 1e3),
+        EPOCH_SECONDS_MIN..EPOCH_MILLIS_MIN => epoch(number),
+        _ => wait(number),
+    }
+}
+
+/// Returns a wait of so many seconds, if it is one.
+pub(super) fn wait(seconds: f64) -> Option<RetryAfter> {
+    Duration::try_from_secs_f64(seconds).ok().and_then(plausible)
+}
+
+fn plausible(wait: Duration) -> Option<RetryAfter> {
+    (!wait.is_zero() && wait <= WAIT_MAX).then_some(RetryAfter::After(wait))
+}
+
+fn epoch(seconds: f64) -> Option<RetryAfter> {
+    let since = Duration::try_from_secs_f64(seconds).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(since).map(RetryAfter::At)
+}
+
+fn at(seconds: i64) -> Option<RetryAfter> {
+    let since = Duration::from_secs(u64::try_from(seconds).ok()?);
+    SystemTime::UNIX_EPOCH.checked_add(since).map(RetryAfter::At)
+}
+
+/// What a time in a sentence stands behind.
+const LEADS: &[&str] = &[
+    "try again",
+    "retry after",
+    "retry-after",
+    "retry_after",
+    "retry in",
+    "retry at",
+    "retry your request",
+    "retrying",
+    "reset",
+    "available again",
+    "available in",
+    "available at",
+    "available after",
+    "come back",
+    "wait",
+    "renew",
+    "refresh",
+    "replenish",
+    "refill",
+    "restored",
+    "lifted",
+    "unlock",
+    "resume",
+    "blocked until",
+    "limited until",
+    "exhausted until",
+    "again in",
+    "again at",
+];
+/// What may stand between the two.
+const FILL: &[&str] = &[
+    "in",
+    "after",
+    "at",
+    "on",
+    "for",
+    "about",
+    "approximately",
+    "approx",
+    "around",
+    "roughly",
+    "is",
+    "are",
+    "was",
+    "will",
+    "be",
+    "the",
+    "a",
+    "again",
+    "until",
+    "till",
+    "within",
+    "next",
+    "by",
+    "from",
+    "now",
+    "your",
+    "you",
+    "can",
+    "limit",
+    "limits",
+    "quota",
+    "usage",
+    "time",
+    "request",
+    "requests",
+    "and",
+    "seconds",
+    "access",
+    "least",
+    "s",
+    "ed",
+    "ing",
+    "please",
+    "then",
+    "to",
+    "it",
+    "resets",
+    "reset",
+    "available",
+    "before",
+    "only",
+    "another",
+    "than",
+    "more",
+    "date",
+    "cooldown",
+    "sending",
+    "making",
+    "retrying",
+    "use",
+    "model",
+    "this",
+    "up",
+];
+/// The most words between the two.
+const FILL_MAX: usize = 7;
+
+/// Reads when to come back out of a message like "Please try again in 1m2.5s. Visit …" or "resets 9:20pm (UTC)". Times of
+/// a clock need the time as it is now.
+pub(super) fn in_words(message: &str, now: Option<SystemTime>) -> Option<RetryAfter> {
+    let message = message.to_ascii_lowercase();
+    let mut places: Vec<usize> =
+        LEADS.iter().flat_map(|lead| message.match_indices(lead).map(|(at, lead)| at + lead.len())).collect();
+    places.sort_unstable();
+    let now = now.and_then(|now| i64::try_from(now.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs()).ok());
+    let mut found = places.into_iter().filter_map(|place| {
+        let named = message[..place].ends_with(['-', '_']) || message[..place].ends_with("retry-after");
+        let named = named || message[..place].ends_with("retry_after");
+        Words::of(&message[place..]).time(now, named)
+    });
+    found.next()
+}
+
+/// The words that follow a lead. Numbers and letters are words of their own, but for what is written in one: `1h2m3s`,
+/// `9:20`, `2026-11-30t00:00:00z`.
+struct Words<'a>(Vec<&'a str>);
+
+impl<'a> Words<'a> {
+    fn of(text: &'a str) -> Self {
+        let mut end = text.len().min(160);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let gap = |letter: char| letter.is_whitespace() || "()[],;\"'`*~=·!|<>{}".contains(letter);
+        let words = text[..end].split(gap).map(|word| word.trim_matches(['.', ':', '-', '_', '?']));
+        Self(words.filter(|word| !word.is_empty()).collect())
+    }
+
+    fn get(&self, at: usize) -> &'a str {
+        self.0.get(at).copied().unwrap_or_default()
+    }
+
+    /// Reads the first time, if nothing but filling stands before it. A number alone is one where a field is named.
+    fn time(&self, now: Option<i64>, named: bool) -> Option<RetryAfter> {
+        for first in 0..=FILL_MAX {
+            let word = self.get(first);
+            if let Some(wait) = self.duration(first) {
+                return plausible(wait);
+            }
+            if let Some(date) = self.date(first, now) {
+                return soon(date, now);
+            }
+            if let Ok(number) = word.parse::<f64>() {
+                let seconds = self.0.get(..first).is_some_and(|before| before.contains(&"seconds"));
+                return if named || seconds || number >= EPOCH_SECONDS_MIN { number_of(number) } else { None };
+            }
+            if !FILL.contains(&word) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Reads `1h2m3s`, `17 seconds`, `1 hour and 5 minutes`, `an hour`.
+    fn duration(&self, first: usize) -> Option<Duration> {
+        let mut sum = Duration::ZERO;
+        let mut at = first;
+        let mut any = false;
+        loop {
+            let word = self.get(at);
+            if any && matches!(word, "and") && self.amount(at + 1).is_some() {
+                at += 1;
+                continue;
+            }
+            let Some((more, words)) = self.amount(at) else { break };
+            (sum, at, any) = (sum.checked_add(more)?, at + words, true);
+        }
+        any.then_some(sum)
+    }
+
+    /// Reads one amount, and of how many words it is.
+    fn amount(&self, at: usize) -> Option<(Duration, usize)> {
+        let word = self.get(at);
+        let digits = word.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+        if digits.len() < word.len() && word.starts_with(|letter: char| letter.is_ascii_digit()) {
+            return compact(word).map(|wait| (wait, 1));
+        }
+        let number = match word {
+            "a" | "an" | "one" => 1.0,
+            "two" => 2.0,
+            "three" => 3.0,
+            "four" => 4.0,
+            "five" => 5.0,
+            "ten" => 10.0,
+            word => word.parse::<f64>().ok()?,
+        };
+        let unit = unit(self.get(at + 1))?;
+        Duration::try_from_secs_f64(number * unit).ok().map(|wait| (wait, 2))
+    }
+
+    /// Reads a date or a clock's time, in seconds since 1970.
+    fn date(&self, first: usize, now: Option<i64>) -> Option<i64> {
+        let word = self.get(first);
+        // RFC 3339 in one word, or a day and its time in two.
+        if let Some(RetryAfter::At(date)) = stamp(word) {
+            return i64::try_from(date.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs()).ok();
+        }
+        if let Some(Date(day)) = Date::parse(word).filter(|_| word.len() == 10) {
+            let (time, zone) = self.clock(first + 1).unwrap_or((0, Zone::UTC));
+            return Some(zone.utc(day * DAY + time));
+        }
+        let mut at = first;
+        while matches!(self.get(at), "mon" | "tue" | "tues" | "wed" | "thu" | "thur" | "thurs" | "fri" | "sat" | "sun")
+            && self.named_day(at + 1).is_some()
+        {
+            at += 1;
+        }
+        if let Some((month, day, year, words)) = self.named_day(at) {
+            let (time, zone) = self.clock(at + words).unwrap_or((0, Zone::UTC));
+            let of_year = |year: i64| {
+                let Date(days) = Date::parse(&format!("{year:04}-{month:02}-{day:02}"))?;
+                Some(zone.utc(days * DAY + time))
+            };
+            return match (year, now) {
+                (Some(year), _) => of_year(year),
+                (None, Some(now)) => {
+                    let this: i64 = Date(now / DAY).to_string().get(..4)?.parse().ok()?;
+                    of_year(this).filter(|&date| date > now - DAY).or_else(|| of_year(this + 1))
+                }
+                (None, None) => None,
+            };
+        }
+        let now = now?;
+        let today = |zone: Zone| (now + zone.offset(now)).div_euclid(DAY);
+        if matches!(word, "tomorrow" | "today") {
+            let (time, zone) = self.clock(first + 1).unwrap_or((0, Zone::UTC));
+            return Some(zone.utc((today(zone) + i64::from(word == "tomorrow")) * DAY + time));
+        }
+        if let Some(weekday) = weekday(word) {
+            let (time, zone) = self.clock(first + 1).unwrap_or((0, Zone::UTC));
+            let ahead = (weekday - (today(zone) + 3)).rem_euclid(7);
+            let date = zone.utc((today(zone) + ahead) * DAY + time);
+            return Some(if date > now { date } else { date + 7 * DAY });
+        }
+        let (time, zone) = self.clock(first)?;
+        let date = zone.utc(today(zone) * DAY + time);
+        Some(if date > now { date } else { date + DAY })
+    }
+
+    /// Reads `nov 30 2026`, `30 november`, `december 1st`: month, day, year, and of how many words it is.
+    fn named_day(&self, at: usize) -> Option<(i64, i64, Option<i64>, usize)> {
+        let day = |word: &str| {
+            let digits = ["st", "nd", "rd", "th"].iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word);
+            digits.parse::<i64>().ok().filter(|day| (1..=31).contains(day))
+        };
+        let (first, second) = (self.get(at), self.get(at + 1));
+        let (month, day) = match (month(first), month(second)) {
+            (Some(month), _) => (month, day(second)?),
+            (None, Some(month)) => (month, day(first)?),
+            _ => return None,
+        };
+        let year = self.get(at + 2).parse::<i64>().ok().filter(|year| (2000..=2999).contains(year));
+        Some((month, day, year, if year.is_some() { 3 } else { 2 }))
+    }
+
+    /// Reads a clock's time with its zone: `9:20pm (utc)`, `21:20 utc`, `at midnight pacific time`.
+    fn clock(&self, first: usize) -> Option<(i64, Zone)> {
+        let mut at = first;
+        while matches!(self.get(at), "at" | "by" | "on" | "around" | "about" | "the") {
+            at += 1;
+        }
+        let word = self.get(at);
+        let (seconds, mut next) = match word {
+            "midnight" => (0, at + 1),
+            "noon" => (12 * HOUR, at + 1),
+            _ => {
+                let half = |word: &str| match word.replace('.', "").as_str() {
+                    "am" => Some(0),
+                    "pm" => Some(12),
+                    _ => None,
+                };
+                let letters = word.find(|letter: char| letter.is_ascii_alphabetic()).unwrap_or(word.len());
+                let (digits, end) = word.split_at(letters);
+                let (later, words) = match (half(end), half(self.get(at + 1))) {
+                    (Some(later), _) => (Some(later), 1),
+                    (None, Some(later)) if end.is_empty() => (Some(later), 2),
+                    _ if end.is_empty() || end == "z" => (None, 1),
+                    _ => return None,
+                };
+                let mut parts = digits.split(':').map(|part| part.parse::<f64>().ok());
+                let (hour, minute, second) = (parts.next()??, parts.next(), parts.next());
+                if minute.is_none() && later.is_none() {
+                    return None;
+                }
+                let (minute, second) = (minute.unwrap_or(Some(0.0))?, second.unwrap_or(Some(0.0))?);
+                #[expect(clippy::cast_possible_truncation, reason = "saturates, and is checked")]
+                let (hour, minute, second) = (hour as i64, minute as i64, second as i64);
+                let hour = later.map_or(hour, |later| hour % 12 + later);
+                if !(0..=24).contains(&hour) || !(0..60).contains(&minute) || !(0..=60).contains(&second) {
+                    return None;
+                }
+                (hour * HOUR + minute * 60 + second, at + words)
+            }
+        };
+        while matches!(self.get(next), "at" | "on" | "in") {
+            next += 1;
+        }
+        Some((seconds, zone(self.get(next)).unwrap_or(Zone::UTC)))
+    }
+}
+
+/// Reads `1h2m3s`, `3h12m10s`, `6.78s`, `500ms`, all in one word.
+fn compact(word: &str) -> Option<Duration> {
+    let mut sum = Duration::ZERO;
+    let mut rest = word;
+    while !rest.is_empty() {
+        let number = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+        let (digits, tail) = rest.split_at(number);
+        let end = tail.find(|letter: char| !letter.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let (name, tail) = tail.split_at(end);
+        let part = Duration::try_from_secs_f64(digits.parse::<f64>().ok()? * unit(name)?).ok()?;
+        sum = sum.checked_add(part)?;
+        rest = tail;
+    }
+    Some(sum)
+}
+
+/// Returns the seconds of a unit.
+fn unit(name: &str) -> Option<f64> {
+    Some(match name {
+        "ms" | "msec" | "msecs" | "millisecond" | "milliseconds" | "millis" => 1e-3,
+        "s" | "sec" | "secs" | "second" | "seconds" | "second(s" => 1.0,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60.0,
+        "h" | "hr" | "hrs" | "hour" | "hours" => 3600.0,
+        "d" | "day" | "days" => 86_400.0,
+        "w" | "week" | "weeks" => 604_800.0,
+        _ => return None,
+    })
+}
+
+fn month(word: &str) -> Option<i64> {
+    const MONTHS: [&str; 12] = [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+    ];
+    let place = MONTHS
+        .iter()
+        .position(|name| word == *name || word == &name[..3] || (word == "sept" && *name == "september"))?;
+    i64::try_from(place).ok().map(|place| place + 1)
+}
+
+/// Returns a day of the week, Monday as 0.
+fn weekday(word: &str) -> Option<i64> {
+    const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+    let place = DAYS.iter().position(|name| word == *name || word == &name[..3])?;
+    i64::try_from(place).ok()
+}
+
+/// Reads RFC 3339, with `Z` or an offset, with `T` or without seconds.
+fn stamp(word: &str) -> Option<RetryAfter> {
+    let (date, time) = (word.get(..10)?, word.get(11..)?);
+    if !matches!(word.as_bytes().get(10), Some(b't' | b'T' | b' ')) {
+        return None;
+    }
+    let Date(day) = Date::parse(date)?;
+    let end = time.find(|letter: char| !letter.is_ascii_digit() && !matches!(letter, ':' | '.')).unwrap_or(time.len());
+    let (clock, zone_name) = time.split_at(end);
+    let mut parts = clock.split(':').map(|part| part.parse::<f64>().ok());
+    let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next().unwrap_or(Some(0.0))?);
+    if hour > 24.0 || minute >= 60.0 || second > 60.0 {
+        return None;
+    }
+    let zone = match zone_name.trim() {
+        "" => Zone::UTC,
+        name => zone(&name.to_ascii_lowercase())?,
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "hours, minutes and seconds of a day")]
+    let seconds = (hour * 3600.0 + minute * 60.0 + second) as i64;
+    at(zone.utc(day * DAY + seconds))
+}
+
+/// Returns a date as one to come back at, if anybody would wait for it.
+fn soon(date: i64, now: Option<i64>) -> Option<RetryAfter> {
+    let wait_max = i64::try_from(WAIT_MAX.as_secs()).unwrap_or(i64::MAX);
+    now.is_none_or(|now| date - now <= wait_max).then(|| at(date))?
+}
+
+#[cfg(test)]
+mod tests;
