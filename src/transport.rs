@@ -4,6 +4,8 @@
 //! retries, no timers but connect, no redirects, no cookies, no proxy unless told so. Dropping a future or a body
 //! closes that request and nothing else.
 
+mod coding;
+
 use std::error::Error as _;
 use std::fmt;
 use std::io::ErrorKind;
@@ -171,8 +173,9 @@ impl Transport for Http {
                 .await
                 .map_err(|error| no_head(&error))?;
             let status = response.status().as_u16();
-            let headers = std::mem::take(response.headers_mut());
+            let mut headers = std::mem::take(response.headers_mut());
             let body = response.bytes_stream().map(|chunk| chunk.map_err(|error| TransportError::Cut(chain(&error))));
+            let body = coding::Plain::new(&mut headers, Box::pin(body));
             Ok(HttpResponse { status, headers, body: Box::pin(body) })
         })
     }

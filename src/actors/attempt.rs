@@ -24,10 +24,10 @@ use super::watchdog::Watchdog;
 use super::work::{Brought, Work};
 use crate::policy::admission::{Outcome, Report, Unwanted};
 use crate::transport::{Body, HttpRequest, HttpResponse, TransportError};
-use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending, Sent};
+use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending, Sent, Unfence};
 use crate::words::{
-    AttemptEnd, AttemptRecord, CallId, ChatRequest, Drift, EmbedRequest, Event, Failure, FailureClass, Note, Piece,
-    ResponseFormat, RetryAfter, Scope, Secret, StopReason, ToolChoice, Usage,
+    AssistantPart, AttemptEnd, AttemptRecord, CallId, ChatRequest, Drift, EmbedRequest, Event, Failure, FailureClass,
+    Note, Piece, ResponseFormat, RetryAfter, Scope, Secret, StopReason, ToolChoice, Usage,
 };
 
 /// Pieces an answer may be ahead of its reader.
@@ -40,6 +40,8 @@ const UNSENT_MAX: Duration = Duration::from_secs(1);
 const ERROR_BODY_MAX: usize = 64 * 1024;
 /// How long an error's body is waited for: its head says what it is.
 const ERROR_BODY_WAIT: Duration = Duration::from_millis(500);
+/// How long a body may pause once its answer's end was told, if not by a terminal marker: usage follows at once.
+const TAIL_MAX: Duration = Duration::from_secs(1);
 /// How long a body may go on after its terminal marker before its connection is given up.
 const REST_MAX: Duration = Duration::from_millis(100);
 /// A reader that blocked the attempt for this long makes its time per token meaningless.
@@ -64,6 +66,8 @@ pub(super) struct Job {
     pub(super) account: Account,
     /// What follows the answer's terminal marker.
     pub(super) rest: Option<Body>,
+    /// What takes JSON out of what stands around it, where JSON was asked for.
+    pub(super) unfence: Option<Unfence>,
     pub(super) span: tracing::Span,
 }
 
@@ -90,6 +94,8 @@ pub(super) struct Account {
     /// How the request goes to this target.
     pub(super) prompt: Fitted,
     pub(super) begun: Option<Instant>,
+    /// When the last response's head came, and what time it was then at the provider.
+    pub(super) head: Option<(Instant, SystemTime)>,
     pub(super) first_token: Option<Instant>,
     pub(super) content_bytes: usize,
     pub(super) blocked: Duration,
@@ -147,7 +153,7 @@ async fn run(mut job: Job, unwanted: oneshot::Receiver<Unwanted>) {
     };
     let result = result.unwrap_or_else(|why| {
         job.account.unwanted = Some(why);
-        Err(End::cancelled(match why {
+        Err(cancelled(match why {
             Unwanted::Left => "the caller left",
             Unwanted::Ended => "the call ended",
             Unwanted::Lost => "another attempt was faster",
@@ -165,26 +171,13 @@ async fn run(mut job: Job, unwanted: oneshot::Receiver<Unwanted>) {
     }
 }
 
-/// A try's bad end.
-struct End {
-    failure: Failure,
-    back: Option<Instant>,
-}
-
-impl End {
-    fn cancelled(why: &str) -> Self {
-        Failure::new(FailureClass::Cancelled, why).into()
-    }
-}
-
-impl From<Failure> for End {
-    fn from(failure: Failure) -> Self {
-        Self { failure, back: None }
-    }
+/// Returns the end of a try that nobody waits for any more.
+fn cancelled(why: &str) -> Failure {
+    Failure::new(FailureClass::Cancelled, why)
 }
 
 impl Job {
-    async fn answer(&mut self) -> Result<Brought, End> {
+    async fn answer(&mut self) -> Result<Brought, Failure> {
         let provider = self.account.target.provider.clone();
         let spec = &provider.spec;
         let trimmed = self.trim();
@@ -197,12 +190,12 @@ impl Job {
         let secret = key.current(&provider.slot).await?;
         let spare = key.may_change().then(|| request.clone());
         let sent = now();
-        let end = match self.exchange(request, secret.as_ref()).await {
+        let failure = match self.exchange(request, secret.as_ref()).await {
             Ok(brought) => return Ok(brought),
-            Err(end) => end,
+            Err(failure) => failure,
         };
         // Nothing was handed on, so nobody sees that the key had changed.
-        let is_keys = end.failure.scope == Scope::Key && end.failure.class != FailureClass::RateLimited;
+        let is_keys = failure.scope == Scope::Key && failure.class != FailureClass::RateLimited;
         let refused = is_keys && self.account.first_token.is_none();
         if let (true, Some(request), Some(secret)) = (refused, spare, secret)
             && let Some(secret) = key.another(&secret, sent, &provider.slot).await
@@ -210,12 +203,12 @@ impl Job {
             tracing::info!(key = %key.name, "key refused, sent again with what its source gives now");
             return self.exchange(request, Some(&secret)).await;
         }
-        Err(end)
+        Err(failure)
     }
 
     /// Sends a request, once, and reads what comes back.
     #[expect(clippy::disallowed_methods, reason = "limits may be reset at a date, and dates are wall time")]
-    async fn exchange(&mut self, mut request: HttpRequest, secret: Option<&Secret>) -> Result<Brought, End> {
+    async fn exchange(&mut self, mut request: HttpRequest, secret: Option<&Secret>) -> Result<Brought, Failure> {
         let provider = self.account.target.provider.clone();
         if let Some(secret) = secret {
             wire::authorize(provider.spec.dialect, provider.spec.quirks, secret, &mut request.headers)?;
@@ -236,6 +229,8 @@ impl Job {
         if !limits.is_empty() {
             self.account.permit.limits(limits);
         }
+        let date = wire::headers::date(&response.headers);
+        self.account.head = Some((now(), date.unwrap_or_else(SystemTime::now)));
         if !(200..300).contains(&response.status) {
             return Err(self.refusal(response, &mut watchdog).await?);
         }
@@ -263,28 +258,31 @@ impl Job {
         request: &ChatRequest,
         response: HttpResponse,
         watchdog: &mut Watchdog,
-    ) -> Result<Ending, End> {
+    ) -> Result<Ending, Failure> {
         let spec = &self.account.target.provider.spec;
         let streaming = wire::is_event_stream(&response.headers);
         let verbatim = self.work.verbatim(spec, self.buffered, self.signed);
-        let mut decoder = Decoder::new(spec.dialect, streaming).issuer(&spec.name).verbatim(verbatim);
+        let mut decoder = Decoder::new(spec.dialect, streaming)
+            .issuer(&spec.name)
+            .salted(self.account.salt())
+            .limited(request.output_tokens_max)
+            .verbatim(verbatim);
+        self.unfence = (request.response_format != ResponseFormat::Text).then(Unfence::default);
         let read = self.read(&mut decoder, response.body, watchdog).await;
         self.account.drift = decoder.take_drift();
         read?;
         let mut ending = decoder.finish()?;
-        if request.response_format != ResponseFormat::Text
-            && ending.stop == StopReason::Stop
-            && serde_json::from_str::<serde::de::IgnoredAny>(&ending.text()).is_err()
-        {
-            return Err(Failure::new(FailureClass::Unusable, "the answer is not the JSON that was asked for").into());
+        if ending.cut {
+            self.account.notes.push(Note::Dropped("tool_calls"));
         }
+        self.judge_json(&mut ending)?;
         // Some servers ignore what they cannot enforce.
         if matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_))
             && ending.stop == StopReason::Stop
             && ending.tool_calls().next().is_none()
             && !(ending.beyond && ending.verbatim.is_some())
         {
-            return Err(Failure::new(FailureClass::Unusable, "no tool was called, and one was required").into());
+            return Err(Failure::new(FailureClass::Unusable, "no tool was called, and one was required"));
         }
         if ending.beyond && ending.verbatim.is_none() {
             self.account.notes.push(Note::Dropped("answer"));
@@ -295,13 +293,40 @@ impl Job {
         Ok(ending)
     }
 
+    /// Judges an answer by whether it is JSON, where that was asked for and its limit did not cut it. What stands around the
+    /// JSON is left out.
+    fn judge_json(&mut self, ending: &mut Ending) -> Result<(), Failure> {
+        let Some(unfence) = self.unfence.take() else { return Ok(()) };
+        let text = ending.text();
+        let value = wire::unfenced(&text).map(str::to_owned);
+        let is_json = value.is_some() || serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+        if ending.stop == StopReason::Stop && !is_json {
+            return Err(Failure::new(FailureClass::Unusable, "the answer is not the JSON that was asked for"));
+        }
+        let mut changed = unfence.changed();
+        if let (Some(value), Some(whole)) = (&value, &mut ending.verbatim)
+            && let Some(body) = wire::unfenced_body(whole, &text, value)
+        {
+            (*whole, changed) = (body.into(), true);
+        }
+        if changed {
+            self.account.notes.push(Note::Converted("response_format"));
+        }
+        if let Some(value) = value.filter(|_| ending.verbatim.is_none()) {
+            let first = ending.parts.iter().position(|part| part.as_text().is_some()).unwrap_or_default();
+            ending.parts.retain(|part| part.as_text().is_none());
+            ending.parts.insert(first, AssistantPart::Text(value));
+        }
+        Ok(())
+    }
+
     /// Reads vectors, whose answer is one whole: what of it came is content, so that a pause in it is a stall.
     async fn vectors(
         &mut self,
         request: &EmbedRequest,
         response: HttpResponse,
         watchdog: &mut Watchdog,
-    ) -> Result<Embedded, End> {
+    ) -> Result<Embedded, Failure> {
         let (mut body, mut whole) = (response.body, Vec::new());
         while let Some(chunk) = watchdog.guard(body.next(), &self.account.permit).await? {
             let chunk = chunk.map_err(|error| Failure::new(FailureClass::Cut, error.to_string()))?;
@@ -311,27 +336,30 @@ impl Job {
             }
             if whole.len() + chunk.len() > EMBED_BYTES_MAX {
                 let problem = format!("the body is longer than {EMBED_BYTES_MAX} bytes");
-                return Err(Failure::new(FailureClass::Cut, problem).into());
+                return Err(Failure::new(FailureClass::Cut, problem));
             }
             self.account.content(watchdog, now());
             whole.extend_from_slice(&chunk);
         }
-        Ok(wire::decode_embed(&whole, request)?)
+        wire::decode_embed(&whole, request)
     }
 
     /// Reads an answer's body to its end, and hands on what it says.
-    async fn read(&mut self, decoder: &mut Decoder, mut body: Body, watchdog: &mut Watchdog) -> Result<(), End> {
+    async fn read(&mut self, decoder: &mut Decoder, mut body: Body, watchdog: &mut Watchdog) -> Result<(), Failure> {
         let (mut pieces, mut said, mut here, mut chunks) = (Vec::new(), Vec::new(), None, 0);
         loop {
             let chunk = match here.take() {
                 Some(chunk) => chunk,
-                None => watchdog.guard(body.next(), &self.account.permit).await?,
+                None => self.next(decoder.has_ended(), &mut body, watchdog).await?,
             };
             let crash = CrashHook::take(&self.account.shared.crash.attempts);
             assert!(!crash, "panic in a codec asked for by the crash hook");
             let progress = match &chunk {
                 Some(Ok(chunk)) => decoder.push(chunk, &mut said),
-                Some(Err(error)) => Err(Failure::new(FailureClass::Cut, error.to_string())),
+                Some(Err(error)) => match decoder.end(&mut said) {
+                    Ok(progress) if decoder.has_ended() => Ok(progress),
+                    _ => Err(Failure::new(FailureClass::Cut, error.to_string())),
+                },
                 None => decoder.end(&mut said),
             };
             self.account.content_bytes = decoder.content_bytes();
@@ -359,27 +387,67 @@ impl Job {
             }
             if progress?.done {
                 self.rest = Some(body);
-                return Ok(());
+                return self.end(decoder, watchdog).await;
             }
-            if chunk.is_none() {
-                return Ok(());
+            if !matches!(chunk, Some(Ok(_))) {
+                return self.end(decoder, watchdog).await;
             }
         }
     }
 
-    /// Hands a piece on; waits for a slow reader, for which the provider is not to blame.
-    async fn deliver(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), End> {
+    /// Returns the next chunk; none where the body ends, and where its answer had ended before the body breaks or pauses.
+    async fn next(
+        &mut self,
+        ended: bool,
+        body: &mut Body,
+        watchdog: &mut Watchdog,
+    ) -> Result<Option<Result<Bytes, TransportError>>, Failure> {
+        let next = watchdog.guard(body.next(), &self.account.permit);
+        if !ended {
+            return next.await;
+        }
+        Ok(tokio::time::timeout(TAIL_MAX, next).await.unwrap_or(Ok(None))?.filter(Result::is_ok))
+    }
+
+    /// Hands on what of an answer only its end brings out.
+    async fn end(&mut self, decoder: &mut Decoder, watchdog: &mut Watchdog) -> Result<(), Failure> {
+        let mut pieces = Vec::new();
+        decoder.flush(&mut pieces);
+        for piece in pieces {
+            self.deliver(piece, watchdog).await?;
+        }
+        let rest = self.unfence.as_mut().map(Unfence::finish).unwrap_or_default();
+        if !rest.is_empty() {
+            self.send(Piece::Text(rest), watchdog).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands a piece on, without what stands around JSON where that was asked for.
+    async fn deliver(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), Failure> {
+        let piece = match (piece, &mut self.unfence) {
+            (Piece::Text(text), Some(unfence)) => match unfence.push(text) {
+                text if text.is_empty() => return Ok(()),
+                text => Piece::Text(text),
+            },
+            (piece, _) => piece,
+        };
+        self.send(piece, watchdog).await
+    }
+
+    /// Sends a piece; waits for a slow reader, for which the provider is not to blame.
+    async fn send(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), Failure> {
         let piece = match self.pieces.try_send(piece) {
             Ok(()) => return Ok(()),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(End::cancelled("nobody reads the answer")),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(cancelled("nobody reads the answer")),
             Err(mpsc::error::TrySendError::Full(piece)) => piece,
         };
         let since = now();
         let stall_max = self.account.shared.limits.consumer_stall_max;
         match tokio::time::timeout(stall_max, self.pieces.send(piece)).await {
             Ok(Ok(())) => {}
-            Ok(Err(_)) => return Err(End::cancelled("nobody reads the answer")),
-            Err(_) => return Err(End::cancelled("the reader took nothing for too long")),
+            Ok(Err(_)) => return Err(cancelled("nobody reads the answer")),
+            Err(_) => return Err(cancelled("the reader took nothing for too long")),
         }
         let now = now();
         self.account.blocked = self.account.blocked.max(now.saturating_duration_since(since));
@@ -388,9 +456,7 @@ impl Job {
     }
 
     /// Reads and classifies an answer that is not 2xx.
-    #[expect(clippy::disallowed_methods, reason = "a Retry-After may be a date, and dates are wall time")]
-    async fn refusal(&mut self, response: HttpResponse, watchdog: &mut Watchdog) -> Result<End, End> {
-        let head = (now(), SystemTime::now());
+    async fn refusal(&mut self, response: HttpResponse, watchdog: &mut Watchdog) -> Result<Failure, Failure> {
         let mut body = response.body;
         let mut bytes = Vec::new();
         let read = async {
@@ -403,15 +469,9 @@ impl Job {
         };
         // The head has decided; what came of the body until then says the rest.
         let _ = watchdog.guard(tokio::time::timeout(ERROR_BODY_WAIT, read), &self.account.permit).await?;
-        let date = wire::headers::date(&response.headers).unwrap_or(head.1);
         let (model, prompt_tokens) = (&*self.account.target.id().model, self.account.prompt.tokens);
-        let sent = Sent { model, prompt_tokens, now: Some(date) };
-        let failure = wire::classify(response.status, &response.headers, &bytes, sent);
-        let back = failure.retry_after.and_then(|retry_after| match retry_after {
-            RetryAfter::After(wait) => head.0.checked_add(wait),
-            RetryAfter::At(at) => head.0.checked_add(at.duration_since(date).unwrap_or_default()),
-        });
-        Ok(End { failure, back })
+        let sent = Sent { model, prompt_tokens, now: self.account.head.map(|(_, date)| date) };
+        Ok(wire::classify(response.status, &response.headers, &bytes, sent))
     }
 
     /// Returns what it means that no response came. A connection that breaks at once was stale; one that breaks later had
@@ -475,13 +535,32 @@ impl Account {
         }
     }
 
+    /// Returns when the target may be asked again, where a failure says so.
+    fn back(&self, failure: &Failure) -> Option<Instant> {
+        let (head, date) = self.head?;
+        match failure.retry_after? {
+            RetryAfter::After(wait) => head.checked_add(wait),
+            RetryAfter::At(at) => head.checked_add(at.duration_since(date).unwrap_or_default()),
+        }
+    }
+
+    /// Returns a number that tells this try's answer from every other, those of other processes included.
+    fn salt(&self) -> u64 {
+        let since = self.head.and_then(|(_, date)| date.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let nanos = since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
+        nanos ^ self.call.0.rotate_left(32) ^ u64::from(self.number)
+    }
+
     /// Ends the try: tells the provider, the ledger, and the call.
-    fn settle(&mut self, result: Result<Brought, End>) {
+    fn settle(&mut self, result: Result<Brought, Failure>) {
         let Some(tell) = self.end.take() else { return };
         let now = now();
         let (end, back, brought) = match result {
             Ok(brought) => (AttemptEnd::Won, None, Some(brought)),
-            Err(End { failure, back }) => (AttemptEnd::Failed(self.redact(failure)), back, None),
+            Err(failure) => {
+                let back = self.back(&failure);
+                (AttemptEnd::Failed(self.redact(failure)), back, None)
+            }
         };
         self.tell_drift(&end);
         let (usage, estimated) = self.usage(brought.as_ref());
@@ -582,6 +661,6 @@ impl Drop for Account {
     fn drop(&mut self) {
         // Ours either way. One that never began is no reader's doing, so the call goes on to the next target.
         let how = if self.begun.is_some() { "crashed or was killed" } else { "never started" };
-        self.settle(Err(Failure::new(FailureClass::Crashed, format!("the attempt's actor {how}")).into()));
+        self.settle(Err(Failure::new(FailureClass::Crashed, format!("the attempt's actor {how}"))));
     }
 }

@@ -500,6 +500,7 @@ impl Driver {
             end: Some(end),
             prompt: fitted,
             begun: None,
+            head: None,
             first_token: None,
             content_bytes: 0,
             blocked: Duration::ZERO,
@@ -520,6 +521,7 @@ impl Driver {
             pieces,
             account,
             rest: None,
+            unfence: None,
             span,
         };
         if let Some(supervisor) = supervisor {

@@ -7,10 +7,13 @@
 
 use std::sync::Arc;
 
+use serde_json::value::RawValue;
+
 use super::anthropic;
 use super::classify;
 use super::draft::{Draft, Ending, cut};
 use super::gemini;
+use super::halves;
 use super::json::Nesting;
 use super::ollama;
 use super::openai;
@@ -76,6 +79,20 @@ impl Decoder {
         self
     }
 
+    /// Tells this answer from every other one: ids of calls that have none are made of it.
+    #[must_use]
+    pub fn salted(mut self, salt: u64) -> Self {
+        self.draft.salt = salt;
+        self
+    }
+
+    /// Says how long the answer may be at most: one that is as long was cut by that, whatever its provider calls it.
+    #[must_use]
+    pub fn limited(mut self, output_tokens_max: Option<u32>) -> Self {
+        self.draft.output_tokens_max = output_tokens_max;
+        self
+    }
+
     /// Names the provider that sends the answer: its proofs are then its own.
     #[must_use]
     pub fn issuer(mut self, provider: &Arc<str>) -> Self {
@@ -107,6 +124,7 @@ impl Decoder {
                 let json = parser.push(chunk, |item| {
                     if let (SseItem::Event { name, data, end }, false) = (item, draft.done) {
                         content |= read_event(dialect, draft, name, data, out)?;
+                        relay.take_if(|_| !draft.verbatim);
                         if let Some(relay) = relay {
                             relay.event(chunk, (name, data, end), draft, out);
                         }
@@ -133,7 +151,8 @@ impl Decoder {
                     body.extend_from_slice(&rest[..end]);
                     rest = &rest[end..];
                     content |= read_whole(dialect, draft, &String::from_utf8_lossy(body), out)?;
-                    draft.done |= dialect != Dialect::Ollama;
+                    // Lines of a stream without its framing; else one value is all.
+                    draft.done |= dialect != Dialect::Ollama && (draft.stop.is_some() || !is_chunk(body));
                     if draft.done {
                         if let Some(relay) = &mut self.relay {
                             relay.whole(std::mem::take(body), draft);
@@ -146,6 +165,16 @@ impl Decoder {
             }
         }
         Ok(Progress { alive, content, done: draft.done })
+    }
+
+    /// Tells whether the answer's end was told, if not by a terminal marker: what breaks then breaks nothing.
+    pub fn has_ended(&self) -> bool {
+        self.draft.done || self.draft.stop.is_some()
+    }
+
+    /// Hands out what ends of texts were held back for.
+    pub fn flush(&mut self, out: &mut Vec<Piece>) {
+        self.draft.flush(out);
     }
 
     /// Takes the event that the body ended in, if all of it came but its blank line. What is less is left to
@@ -220,14 +249,62 @@ impl Decoder {
         let streams = matches!(self.framing, Framing::Events(_));
         self.relay.take_if(|relay| relay.how().stream != streams);
         if let Some(relay) = &self.relay {
-            (self.draft.verbatim, self.draft.forgets) = (true, !relay.how().judged);
+            let how = relay.how();
+            (self.draft.verbatim, self.draft.forgets) = (true, !how.judged);
+            self.draft.unfences = how.judged && how.stream;
         }
         Ok(&chunk[start..])
     }
 }
 
-/// Reads one event of a stream; tells whether it had content.
+/// Tells whether a JSON value is a chunk of a stream, which others follow.
+fn is_chunk(body: &[u8]) -> bool {
+    memchr::memmem::find(body, b"chat.completion.chunk").is_some()
+}
+
+/// Reads one event of a stream; tells whether it had content. Of what cannot be read as one value, it reads the several
+/// that it is, and halves of characters that stand for themselves.
 fn read_event(
+    dialect: Dialect,
+    draft: &mut Draft,
+    name: &str,
+    data: &str,
+    out: &mut Vec<Piece>,
+) -> Result<bool, Failure> {
+    let failure = match read_data(dialect, draft, name, data, out) {
+        Err(failure) if failure.class == FailureClass::Cut => failure,
+        read => return read,
+    };
+    if let Some(mended) = halves::mark(data) {
+        draft.halves = true;
+        return read_data(dialect, draft, name, &mended, out);
+    }
+    let values = values(data);
+    if values.len() < 2 {
+        return Err(failure);
+    }
+    values.into_iter().try_fold(false, |content, value| Ok(content | read_data(dialect, draft, name, value, out)?))
+}
+
+/// Returns the values that stand one after another in the data of an event, as where a blank line is missing between two.
+fn values(data: &str) -> Vec<&str> {
+    let mut values = Vec::new();
+    let mut rest = data.trim();
+    while !rest.is_empty() {
+        let end = match rest.strip_prefix("[DONE]") {
+            Some(_) => "[DONE]".len(),
+            None => match serde_json::Deserializer::from_str(rest).into_iter::<&RawValue>().next() {
+                Some(Ok(value)) if value.get().starts_with('{') => value.get().len(),
+                _ => return Vec::new(),
+            },
+        };
+        values.push(&rest[..end]);
+        rest = rest[end..].trim_start();
+    }
+    values
+}
+
+fn read_data(
     dialect: Dialect,
     draft: &mut Draft,
     name: &str,
@@ -245,6 +322,17 @@ fn read_event(
 
 /// Reads a whole answer; tells whether it had content.
 fn read_whole(dialect: Dialect, draft: &mut Draft, body: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+    match read_body(dialect, draft, body, out) {
+        Err(failure) if failure.class == FailureClass::Cut => {
+            let mended = halves::mark(body).ok_or(failure)?;
+            draft.halves = true;
+            read_body(dialect, draft, &mended, out)
+        }
+        read => read,
+    }
+}
+
+fn read_body(dialect: Dialect, draft: &mut Draft, body: &str, out: &mut Vec<Piece>) -> Result<bool, Failure> {
     match dialect {
         Dialect::OpenAiChat => openai::read_whole(draft, body, out),
         Dialect::OpenAiResponses => responses::read_whole(draft, body, out),

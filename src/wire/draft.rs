@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::classify::{self, tidy};
 use super::drift::Drifts;
+use super::halves::{self, Joiner};
 use super::json::Content;
 use crate::words::{
     AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, StopReason, ToolCall, Usage,
@@ -37,6 +38,8 @@ pub struct Ending {
     pub verbatim: Option<Bytes>,
     /// Whether it holds what there are no words for: what the provider's own tools did, images, calls of a kind unknown.
     pub beyond: bool,
+    /// Whether a tool call is left out that the answer's limit of tokens cut.
+    pub cut: bool,
 }
 
 impl Ending {
@@ -75,6 +78,16 @@ pub(super) enum Turn {
     Instead(String),
 }
 
+/// What a fragment of a tool call did.
+#[derive(Debug)]
+struct Taken {
+    /// The call it was of.
+    at: usize,
+    begins: bool,
+    named: bool,
+    added: Option<String>,
+}
+
 /// What a fragment of a tool call must say.
 #[derive(Debug)]
 pub(super) struct Told {
@@ -82,6 +95,10 @@ pub(super) struct Told {
     pub(super) index: u64,
     /// Whether the call begins with it.
     pub(super) begins: bool,
+    /// Whether its name is a piece of the call's, and no repetition.
+    pub(super) named: bool,
+    /// What it adds to the arguments, where that is not what it says.
+    pub(super) added: Option<String>,
     /// The id that it must give the call, which has none or that of another.
     pub(super) id: Option<String>,
 }
@@ -93,6 +110,8 @@ pub(super) struct Draft {
     pub(super) verbatim: bool,
     /// Nobody reads its texts in the end: they are not gathered.
     pub(super) forgets: bool,
+    /// It streams, and JSON was asked for.
+    pub(super) unfences: bool,
     /// What becomes of the event that is being read.
     pub(super) turn: Turn,
     /// Something came that can be shown: text, reasoning, and what there are no words for where it goes on as it came.
@@ -110,12 +129,19 @@ pub(super) struct Draft {
     /// What came that is not known.
     pub(super) drifts: Drifts,
     model: Option<Arc<str>>,
-    /// The provider's id of the answer, to make ids of tool calls that have none.
+    /// The provider's id of the answer, and what tells it from every other, to make ids of tool calls that have none.
     id: String,
+    pub(super) salt: u64,
+    /// The most tokens of the answer that were asked for.
+    pub(super) output_tokens_max: Option<u32>,
+    /// Halves of characters came.
+    pub(super) halves: bool,
+    text_half: Joiner,
+    thought_half: Joiner,
     parts: Vec<AssistantPart>,
     calls: Vec<PartialCall>,
-    /// The call that the last fragment was of, and whether it began it.
-    last: Option<(usize, bool)>,
+    /// What the last fragment did.
+    last: Option<Taken>,
     spoke: bool,
     beyond: bool,
     refused: bool,
@@ -154,9 +180,12 @@ impl Draft {
 
     /// Takes text of the answer; tells whether there was any.
     pub(super) fn text(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
+        let text = if self.halves { Cow::Owned(self.text_half.push(&text)) } else { text };
         if text.is_empty() {
             return false;
         }
+        // JSON within a fence, for which somebody waits, can only be taken out of it in words.
+        self.verbatim &= !self.unfences || self.spoke || self.shows || !text.trim_start().starts_with('`');
         self.spoke = true;
         self.shows(&text);
         if !self.forgets {
@@ -179,6 +208,7 @@ impl Draft {
 
     /// Takes visible reasoning; tells whether there was any.
     pub(super) fn reasoning(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
+        let text = if self.halves { Cow::Owned(self.thought_half.push(&text)) } else { text };
         if text.is_empty() {
             return false;
         }
@@ -196,6 +226,17 @@ impl Draft {
             _ => out.push(Piece::Reasoning(text.into_owned())),
         }
         true
+    }
+
+    /// Takes what the ends of texts were held back for: half a character, which stays alone.
+    pub(super) fn flush(&mut self, out: &mut Vec<Piece>) {
+        self.halves = false;
+        if let Some(half) = self.thought_half.finish() {
+            self.reasoning(half.to_string().into(), out);
+        }
+        if let Some(half) = self.text_half.finish() {
+            self.text(half.to_string().into(), out);
+        }
     }
 
     fn shows(&mut self, text: &str) {
@@ -283,16 +324,15 @@ impl Draft {
                 self.calls.len() - 1
             }
         };
-        self.last = Some((at, known.is_none()));
+        let begins = known.is_none();
         let call = &mut self.calls[at];
         if call.id.is_empty() {
             fragment.id.clone_into(&mut call.id);
         }
-        if call.name.is_empty() {
-            fragment.name.clone_into(&mut call.name);
-        }
-        call.arguments.push_str(&fragment.arguments);
+        let named = call.name(fragment.name, begins);
+        let added = call.add(&fragment.arguments);
         call.proof = call.proof.take().or(fragment.proof);
+        self.last = Some(Taken { at, begins, named, added });
         Ok(!fragment.name.is_empty() || !fragment.arguments.is_empty())
     }
 
@@ -304,13 +344,13 @@ impl Draft {
     }
 
     /// Returns what the fragment that was taken last must say, to be understood by who has nothing else to go by.
-    pub(super) fn told(&self) -> Option<Told> {
-        let (at, begins) = self.last?;
+    pub(super) fn told(&mut self) -> Option<Told> {
+        let Taken { at, begins, named, added } = self.last.take()?;
         let call = &self.calls[at];
         let is_own = || self.calls[..at].iter().all(|other| other.id != call.id);
         let id = (begins && (call.id.is_empty() || !is_own()))
-            .then(|| made_up(&(&self.id, at, &call.name, &call.arguments, self.bytes)));
-        Some(Told { index: call.shown, begins, id })
+            .then(|| made_up(&(self.salt, &self.id, at, &call.name, &call.arguments, self.bytes)));
+        Some(Told { index: call.shown, begins, named, added, id })
     }
 
     /// Takes a tool call that is told as a whole, perhaps once more: it fills in what fragments left open.
@@ -336,7 +376,7 @@ impl Draft {
     }
 
     /// Finds the call that a fragment continues. Calls are told apart by index; some providers leave it out, or
-    /// number every call 0: then a name with another id begins a new call, and so does one after arguments.
+    /// number every call 0: then a name with another id begins a new call, and so does one after complete arguments.
     fn call_of(&self, fragment: &Fragment<'_>) -> Option<usize> {
         let at = match fragment.index {
             Some(_) => self.calls.iter().rposition(|call| call.index == fragment.index)?,
@@ -345,7 +385,14 @@ impl Draft {
         let call = &self.calls[at];
         let begins = !fragment.name.is_empty()
             && if fragment.id.is_empty() || call.id.is_empty() {
-                fragment.index.is_none() && !call.arguments.is_empty()
+                let anew = fragment.arguments.trim_start().starts_with('{');
+                let is_new = fragment.name != call.name || anew;
+                // Under one index the same once more is a repetition.
+                is_new
+                    && match fragment.index {
+                        Some(_) => fragment.arguments != call.arguments && call.is_complete(),
+                        None => call.has_more(fragment),
+                    }
             } else {
                 fragment.id != call.id
             };
@@ -375,12 +422,26 @@ impl Draft {
         let mut stop = self.stop.unwrap_or(StopReason::Stop);
         let (mut parts, mut called) = (Vec::with_capacity(self.parts.len() + self.calls.len()), 0);
         let (mut said, mut before) = (self.parts.into_iter(), 0);
-        for call in self.calls {
+        let is_full = |usage: &Usage| self.output_tokens_max.is_some_and(|max| usage.output >= max.into());
+        let is_full = self.usage.as_ref().is_some_and(is_full);
+        let last = self.calls.len().wrapping_sub(1);
+        let (mut cut, mut ids) = (false, Vec::new());
+        for (at, call) in self.calls.into_iter().enumerate() {
             parts.extend(said.by_ref().take(call.after - before));
             before = call.after;
-            if let Some(call) = call.complete(&self.id, called)? {
-                parts.push(AssistantPart::ToolCall(call));
-                called += 1;
+            // A call that begins where the limit ends has said nothing yet.
+            let is_bare = stop == StopReason::Length && at == last && call.arguments.trim().is_empty();
+            match call.complete(&(self.salt, &self.id), called, &ids) {
+                Ok(None) => {}
+                Ok(Some(_)) if is_bare => cut = true,
+                Ok(Some(call)) => {
+                    ids.push(call.id.clone());
+                    parts.push(AssistantPart::ToolCall(call));
+                    called += 1;
+                }
+                // The caller's own limit is nobody's failure.
+                Err(_) if stop == StopReason::Length || is_full => (stop, cut) = (StopReason::Length, true),
+                Err(failure) => return Err(failure),
             }
         }
         parts.extend(said);
@@ -405,7 +466,7 @@ impl Draft {
             }
         }
         let Self { usage, model, beyond, .. } = self;
-        Ok(Ending { stop, usage, model, parts, verbatim: None, beyond })
+        Ok(Ending { stop, usage, model, parts, verbatim: None, beyond, cut })
     }
 }
 
@@ -418,8 +479,49 @@ fn proof_of(part: &mut AssistantPart) -> Option<&mut Proof> {
 }
 
 impl PartialCall {
-    /// Checks that the call is whole; `None` where nothing of it ever came.
-    fn complete(self, answer_id: &str, position: usize) -> Result<Option<ToolCall>, Failure> {
+    /// Takes a name, which may come in pieces, or again and again; tells whether it said something new.
+    fn name(&mut self, name: &str, begins: bool) -> bool {
+        if name.is_empty() || name == self.name {
+            return begins;
+        }
+        if name.starts_with(&self.name) {
+            name.clone_into(&mut self.name);
+        } else if self.arguments.is_empty() && !self.name.ends_with(name) {
+            self.name.push_str(name);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Takes more of the arguments, which may repeat all that came before. Returns what that adds, where it is not what
+    /// was said.
+    fn add(&mut self, arguments: &str) -> Option<String> {
+        let before = self.arguments.trim_start();
+        if before.starts_with('{') && arguments.trim_start().starts_with('{') {
+            // No JSON goes on like that: it is told once more, as far as it goes, or anew after what stood in its place.
+            let added = arguments.strip_prefix(&*self.arguments).map(str::to_owned);
+            if added.is_some() || self.is_complete() {
+                arguments.clone_into(&mut self.arguments);
+                return Some(added.unwrap_or_else(|| arguments.to_owned()));
+            }
+        }
+        self.arguments.push_str(arguments);
+        None
+    }
+
+    /// Tells whether the arguments are whole as they stand.
+    fn is_complete(&self) -> bool {
+        self.arguments.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok()
+    }
+
+    /// Tells whether a fragment that names no call is more than this one can take.
+    fn has_more(&self, fragment: &Fragment<'_>) -> bool {
+        !self.arguments.is_empty() || (!self.name.is_empty() && fragment.name != self.name)
+    }
+
+    /// Checks that the call is whole; `None` where nothing of it ever came. Its id is none of those that others have.
+    fn complete(self, answer: &impl Hash, position: usize, ids: &[String]) -> Result<Option<ToolCall>, Failure> {
         let Self { mut id, name, mut arguments, proof, .. } = self;
         if name.is_empty() {
             return match arguments.trim() {
@@ -427,7 +529,13 @@ impl PartialCall {
                 _ => Err(unusable("a tool call has no name")),
             };
         }
-        if matches!(arguments.trim(), "" | "null") {
+        if arguments.trim_start().starts_with('"')
+            && let Ok(inner) = serde_json::from_str::<String>(&arguments)
+        {
+            // Written twice, a text within a text.
+            arguments = inner;
+        }
+        if matches!(arguments.trim(), "" | "null" | "[]") {
             "{}".clone_into(&mut arguments);
         }
         if !arguments.trim_start().starts_with('{') {
@@ -436,10 +544,17 @@ impl PartialCall {
         if let Err(problem) = serde_json::from_str::<IgnoredAny>(&arguments) {
             return Err(unusable(&format!("the arguments of `{name}` are no JSON: {problem}")));
         }
-        if id.is_empty() {
+        // Halves of characters, in the text and in its own escapes.
+        if let Some(marked) = halves::mark(&arguments) {
+            arguments = marked;
+        }
+        if !arguments.is_ascii() {
+            arguments = Joiner::join(&arguments);
+        }
+        if id.is_empty() || ids.contains(&id) {
             // The result must name its call, at any provider it may be sent to, and ids must not repeat within a
             // conversation: hash what tells this call from the others.
-            id = made_up(&(answer_id, position, &name, &arguments));
+            id = made_up(&(answer, position, &name, &arguments));
         }
         Ok(Some(ToolCall { id, name, arguments, proof }))
     }

@@ -42,7 +42,7 @@ pub(in crate::wire) fn read_event(
     match kind {
         "" if is_ours(name) => classify::recognise(data).map_or(Ok(false), Err),
         "message_start" => event.message.unwrap_or_default().read(draft, out),
-        "content_block_start" => event.content_block.unwrap_or_default().begin(event.index.count(), draft, out),
+        "content_block_start" => event.content_block.unwrap_or_default().begin(event.index.count(), false, draft, out),
         "content_block_delta" => event.delta.unwrap_or_default().append(event.index.count(), draft, out),
         "message_delta" => {
             event.delta.unwrap_or_default().stop(draft);
@@ -117,7 +117,7 @@ impl Message<'_> {
         draft.identify(self.id.text(), self.model.text());
         let mut content = false;
         for (index, block) in (0..).zip(self.content.unwrap_or_default()) {
-            content |= block.begin(Some(index), draft, out)?;
+            content |= block.begin(Some(index), true, draft, out)?;
         }
         stop(&self.stop_reason, draft);
         self.usage.unwrap_or_default().count(draft);
@@ -153,7 +153,7 @@ struct Block<'a> {
 impl Block<'_> {
     /// Reads a block as it begins, which is all of it in a whole message. What the provider's own tools do is no
     /// part of the answer.
-    fn begin(&self, index: Option<u64>, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+    fn begin(&self, index: Option<u64>, whole: bool, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         match self.kind.text() {
             "text" => Ok(draft.text(self.text.text().into(), out)),
             "thinking" => Ok(self.think(draft, out)),
@@ -163,7 +163,7 @@ impl Block<'_> {
             }
             "tool_use" => {
                 // A stream begins with an empty object in the place of the arguments that follow.
-                let input = self.input.map(RawValue::get).filter(|input| !matches!(*input, "{}" | "null"));
+                let input = self.input.map(RawValue::get).filter(|input| whole || !matches!(*input, "{}" | "null"));
                 let arguments = input.unwrap_or_default().into();
                 let (id, name) = (self.id.text(), self.name.text());
                 draft.fragment(Fragment { index, id, name, arguments, proof: None })

@@ -251,3 +251,294 @@ proptest! {
         }
     }
 }
+
+/// Reads a body in pieces of so many bytes, to its end.
+fn read(dialect: Dialect, body: &str, size: usize) -> (String, Result<Ending, Failure>) {
+    let (mut decoder, mut pieces) = (Decoder::new(dialect, true), Vec::new());
+    for chunk in body.as_bytes().chunks(size) {
+        if let Err(failure) = decoder.push(chunk, &mut pieces) {
+            return (said(&pieces), Err(failure));
+        }
+    }
+    if let Err(failure) = decoder.end(&mut pieces) {
+        return (said(&pieces), Err(failure));
+    }
+    decoder.flush(&mut pieces);
+    (said(&pieces), decoder.finish())
+}
+
+fn said(pieces: &[Piece]) -> String {
+    let text = |piece: &Piece| match piece {
+        Piece::Text(text) | Piece::Reasoning(text) => text.clone(),
+        _ => String::new(),
+    };
+    pieces.iter().map(text).collect()
+}
+
+#[test]
+fn what_can_be_read_is_read_however_carelessly_it_is_framed() {
+    let (hi, stop) = (delta("Hi"), STOP.trim_end());
+    let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":2,\"total_tokens\":5}}";
+    for (name, body) in [
+        ("no blank line behind the last event", format!("{hi}{stop}\n")),
+        ("no end of its line either", format!("{hi}{stop}")),
+        ("no marker", format!("{hi}{STOP}")),
+        ("a marker without its line's end", format!("{hi}{STOP}data: [DONE]")),
+        ("half a marker", format!("{hi}{STOP}data: [DO")),
+        ("usage last, and no blank line", format!("{hi}{STOP}{usage}")),
+        ("half an event behind the end", format!("{hi}{STOP}data: {{\"choices\":[],\"usa")),
+        ("carriage returns", format!("{hi}{STOP}").replace('\n', "\r")),
+        ("both", format!("{hi}{STOP}").replace('\n', "\r\n")),
+        ("a mark of the byte order", format!("\u{feff}{hi}{STOP}")),
+        ("comments, names and other fields", format!(": x\n\nevent:\nid: 7\nretry: 9\n{hi}: y\n{STOP}")),
+        ("no blank line between two events", format!("{}\n{stop}\ndata: [DONE]\n\n", hi.trim_end())),
+        ("two objects in one line", format!("{}{}", hi.trim_end(), STOP.trim_start_matches("data: "))),
+        ("several lines of data", hi.replace(",\"delta\"", ",\ndata: \"delta\"") + STOP),
+        (
+            "lines of JSON without any framing",
+            format!("{hi}{STOP}")
+                .replace("data: ", "")
+                .replace("\n\n", "\n")
+                .replace("{\"choices\"", "{\"object\":\"chat.completion.chunk\",\"choices\""),
+        ),
+        ("a whole reply", r#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#.to_owned()),
+    ] {
+        for size in [1, 2, 5, 1 << 20] {
+            let (text, ending) = read(Dialect::OpenAiChat, &body, size);
+            assert_eq!(text, "Hi", "{name} {size}");
+            assert_eq!(ending.unwrap_or_else(|failure| panic!("{name} {size}: {failure}")).stop, StopReason::Stop);
+        }
+    }
+}
+
+#[test]
+fn the_last_event_counts_in_every_dialect_though_no_blank_line_follows() {
+    let anthropic = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"content\":[]}}\n\n\
+                     event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\
+                     \"text_delta\",\"text\":\"Hi\"}}\n\nevent: message_delta\ndata: {\"type\":\"message_delta\",\
+                     \"delta\":{\"stop_reason\":\"end_turn\"}}";
+    let gemini = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"Hi\"}]},\"finishReason\":\"STOP\"}]}";
+    let responses = "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"Hi\"}\n\n\
+                     event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"status\":\
+                     \"completed\",\"output\":[]}}\n";
+    for (dialect, body) in
+        [(Dialect::AnthropicMessages, anthropic), (Dialect::Gemini, gemini), (Dialect::OpenAiResponses, responses)]
+    {
+        for size in [1, 1 << 20] {
+            let (text, ending) = read(dialect, body, size);
+            assert_eq!((&*text, ending.expect("whole").stop), ("Hi", StopReason::Stop), "{dialect:?}");
+        }
+    }
+}
+
+#[test]
+fn what_was_cut_is_never_whole() {
+    for body in [
+        delta("Hi"),
+        delta("Hi").trim_end().to_owned(),
+        format!("{}data: {{\"choices\":[{{\"delta\":{{}},\"finish_reason\":\"st", delta("Hi")),
+        format!("{}data: ", delta("Hi")),
+        delta("Hi").replace("data: {", "{\"object\":\"chat.completion.chunk\","),
+    ] {
+        for size in [1, 1 << 20] {
+            let (text, ending) = read(Dialect::OpenAiChat, &body, size);
+            assert_eq!((&*text, ending.expect_err("cut").class), ("Hi", FailureClass::Cut), "{body}");
+        }
+    }
+}
+
+#[test]
+fn halves_of_characters_are_joined_over_chunks_in_texts_thoughts_and_arguments() {
+    let chunk = |delta: &str| format!("data: {{\"choices\":[{{\"delta\":{delta}}}]}}\n\n");
+    let body = [
+        chunk(r#"{"reasoning":"\ud83d"}"#),
+        chunk(r#"{"reasoning":"\ude00!"}"#),
+        chunk(r#"{"content":"a\ud83d"}"#),
+        chunk(r#"{"content":"\ude00b\ud83d"}"#),
+        chunk(r#"{"tool_calls":[{"index":0,"id":"c","function":{"name":"f","arguments":"{\"x\":\"\ud83d"}}]}"#),
+        chunk(r#"{"tool_calls":[{"index":0,"function":{"arguments":"\ude00\",\"y\":\"\\ud83d\"}"}}]}"#),
+        STOP.to_owned(),
+    ]
+    .concat();
+    for size in [1, 1 << 20] {
+        let (text, ending) = read(Dialect::OpenAiChat, &body, size);
+        assert_eq!(text, "\u{1f600}!a\u{1f600}b\u{fffd}");
+        let ending = ending.expect("whole");
+        let arguments: Vec<&str> = ending.tool_calls().map(|call| &*call.arguments).collect();
+        assert_eq!(arguments, ["{\"x\":\"\u{1f600}\",\"y\":\"\u{fffd}\"}"]);
+    }
+}
+
+/// Returns the calls of an answer whose fragments came so, with its reason to stop and whether one of them was cut.
+fn calls(fragments: &[&str], finish: &str) -> (Vec<(String, String, String)>, StopReason, bool) {
+    let chunk = |call: &&str| format!("data: {{\"choices\":[{{\"delta\":{{\"tool_calls\":[{call}]}}}}]}}\n\n");
+    let end = format!("data: {{\"choices\":[{{\"delta\":{{}},\"finish_reason\":\"{finish}\"}}]}}\n\ndata: [DONE]\n\n");
+    let body: String = fragments.iter().map(chunk).chain([end]).collect();
+    let ending =
+        read(Dialect::OpenAiChat, &body, 1 << 20).1.unwrap_or_else(|failure| panic!("{fragments:?}: {failure}"));
+    let call = |call: &crate::words::ToolCall| (call.id.clone(), call.name.clone(), call.arguments.clone());
+    (ending.tool_calls().map(call).collect(), ending.stop, ending.cut)
+}
+
+#[test]
+fn each_call_has_its_name_and_its_whole_input_however_it_was_streamed() {
+    for (name, fragments, expected) in [
+        (
+            "two calls under one index, with ids",
+            &[
+                r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":1}"}}"#,
+                r#"{"index":0,"id":"b","function":{"name":"g","arguments":"{\"y\":2}"}}"#,
+            ][..],
+            &[("f", r#"{"x":1}"#), ("g", r#"{"y":2}"#)][..],
+        ),
+        (
+            "two calls under one index, without ids",
+            &[
+                r#"{"index":0,"function":{"name":"f","arguments":"{\"x\":1}"}}"#,
+                r#"{"index":0,"function":{"name":"g","arguments":""}}"#,
+                r#"{"index":0,"function":{"arguments":"{\"y\":2}"}}"#,
+            ],
+            &[("f", r#"{"x":1}"#), ("g", r#"{"y":2}"#)],
+        ),
+        (
+            "all that came before once more",
+            &[
+                r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{"}}"#,
+                r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\""}}"#,
+                r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":1}"}}"#,
+                r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":1}"}}"#,
+            ],
+            &[("f", r#"{"x":1}"#)],
+        ),
+        (
+            "an empty object in the place of what follows",
+            &[
+                r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}"#,
+                r#"{"index":0,"function":{"arguments":"{\"x\":"}}"#,
+                r#"{"index":0,"function":{"arguments":"1}"}}"#,
+            ],
+            &[("f", r#"{"x":1}"#)],
+        ),
+        (
+            "a name in pieces",
+            &[
+                r#"{"index":0,"id":"a","function":{"name":"list_","arguments":""}}"#,
+                r#"{"index":0,"function":{"name":"files","arguments":""}}"#,
+                r#"{"index":0,"function":{"arguments":"{\"x\":1}"}}"#,
+            ],
+            &[("list_files", r#"{"x":1}"#)],
+        ),
+        (
+            "name and id in every fragment",
+            &[
+                r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\""}}"#,
+                r#"{"index":0,"id":"a","function":{"name":"f","arguments":":{"}}"#,
+                r#"{"index":0,"id":"a","function":{"name":"f","arguments":"}}"}}"#,
+            ],
+            &[("f", r#"{"x":{}}"#)],
+        ),
+        (
+            "written twice",
+            &[r#"{"id":"a","function":{"name":"f","arguments":"\"{\\\"x\\\":1}\""}}"#],
+            &[("f", r#"{"x":1}"#)],
+        ),
+        ("an object", &[r#"{"id":"a","function":{"name":"f","arguments":{"x":1}}}"#], &[("f", r#"{"x":1}"#)]),
+        ("nothing", &[r#"{"id":"a","function":{"name":"f","arguments":""}}"#], &[("f", "{}")]),
+        ("null", &[r#"{"id":"a","function":{"name":"f","arguments":null}}"#], &[("f", "{}")]),
+        ("an empty list", &[r#"{"id":"a","function":{"name":"f","arguments":"[]"}}"#], &[("f", "{}")]),
+        (
+            "out of order",
+            &[
+                r#"{"index":1,"id":"b","function":{"name":"g","arguments":"{\"y\""}}"#,
+                r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\""}}"#,
+                r#"{"index":1,"function":{"arguments":":2}"}}"#,
+                r#"{"index":0,"function":{"arguments":":1}"}}"#,
+            ],
+            &[("g", r#"{"y":2}"#), ("f", r#"{"x":1}"#)],
+        ),
+        (
+            "one id for two",
+            &[
+                r#"{"index":0,"id":"call_0","function":{"name":"f","arguments":"{\"x\":1}"}}"#,
+                r#"{"index":1,"id":"call_0","function":{"name":"f","arguments":"{\"x\":1}"}}"#,
+            ],
+            &[("f", r#"{"x":1}"#), ("f", r#"{"x":1}"#)],
+        ),
+    ] {
+        let (found, stop, _) = calls(fragments, "tool_calls");
+        let told: Vec<_> = found.iter().map(|(_, name, arguments)| (&**name, &**arguments)).collect();
+        assert_eq!((&*told, stop), (expected, StopReason::ToolCalls), "{name}");
+        let ids: std::collections::BTreeSet<_> = found.iter().map(|(id, ..)| id).collect();
+        assert_eq!(ids.len(), expected.len(), "{name}: ids of their own");
+    }
+}
+
+#[test]
+fn ids_of_calls_that_have_none_differ_from_answer_to_answer() {
+    let body =
+        r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{}}}]},"finishReason":"STOP"}]}"#;
+    let id = |salt| {
+        let mut decoder = Decoder::new(Dialect::Gemini, false).salted(salt);
+        decoder.push(body.as_bytes(), &mut Vec::new()).expect("no failure");
+        decoder.finish().expect("whole").tool_calls().next().expect("a call").id.clone()
+    };
+    assert_ne!(id(1), id(2));
+    assert_eq!(id(1), id(1));
+}
+
+#[test]
+fn a_call_that_the_limit_cut_is_left_out_and_complete_ones_stay() {
+    let whole = r#"{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":1}"}}"#;
+    for cut in [
+        r#"{"index":1,"id":"b","function":{"name":"g","arguments":"{\"pa"}}"#,
+        r#"{"index":1,"id":"b","function":{"name":"g","arguments":""}}"#,
+        r#"{"index":1,"id":"b","function":{"name":"g"}}"#,
+    ] {
+        let (found, stop, is_cut) = calls(&[whole, cut], "length");
+        assert_eq!((found.len(), stop, is_cut), (1, StopReason::Length, true), "{cut}");
+        let (found, stop, is_cut) = calls(&[cut], "length");
+        assert_eq!((found.len(), stop, is_cut), (0, StopReason::Length, true), "{cut}");
+    }
+    let (found, stop, is_cut) = calls(&[whole], "length");
+    assert_eq!((found.len(), stop, is_cut), (1, StopReason::Length, false));
+}
+
+#[test]
+fn an_answer_as_long_as_it_may_be_was_cut_by_that_whatever_its_provider_calls_it() {
+    let body = r#"{"choices":[{"message":{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"x"}}]},
+        "finish_reason":"tool_calls"}],"usage":{"prompt_tokens":5,"completion_tokens":32,"total_tokens":37}}"#;
+    for (limit, expected) in [
+        (Some(32), Ok(StopReason::Length)),
+        (Some(33), Err(FailureClass::Unusable)),
+        (None, Err(FailureClass::Unusable)),
+    ] {
+        let mut decoder = Decoder::new(Dialect::OpenAiChat, false).limited(limit);
+        decoder.push(body.as_bytes(), &mut Vec::new()).expect("no failure");
+        let found = decoder.finish().map(|ending| ending.stop).map_err(|failure| failure.class);
+        assert_eq!(found, expected, "{limit:?}");
+    }
+}
+
+#[test]
+fn what_the_limit_cut_is_an_answer_in_every_dialect() {
+    let anthropic = r#"{"content":[{"type":"text","text":"Hi"},{"type":"tool_use","id":"a","name":"f","input":{}}],"stop_reason":"max_tokens"}"#;
+    let window = anthropic.replace("max_tokens", "model_context_window_exceeded");
+    let gemini = r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"MAX_TOKENS"}]}"#;
+    let thought =
+        r#"{"candidates":[{"content":{},"finishReason":"MAX_TOKENS"}],"usageMetadata":{"thoughtsTokenCount":32}}"#;
+    let responses = r#"{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[
+        {"type":"function_call","call_id":"a","name":"f","arguments":"{\"x","status":"incomplete"}]}"#;
+    let ollama = r#"{"message":{"content":""},"done":true,"done_reason":"length"}"#;
+    for (dialect, body) in [
+        (Dialect::AnthropicMessages, anthropic),
+        (Dialect::AnthropicMessages, &window),
+        (Dialect::Gemini, gemini),
+        (Dialect::Gemini, thought),
+        (Dialect::OpenAiResponses, responses),
+        (Dialect::Ollama, ollama),
+    ] {
+        let (_, ending) = read(dialect, body, 1 << 20);
+        let stop = ending.unwrap_or_else(|failure| panic!("{dialect:?} {body}: {failure}")).stop;
+        assert_eq!(stop, StopReason::Length, "{dialect:?}");
+    }
+}

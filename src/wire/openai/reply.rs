@@ -208,7 +208,8 @@ impl Delta<'_> {
             }
             mends.push(mend);
         }
-        if let Some(function) = &self.function_call {
+        // Deprecated, and where both are there they are one.
+        if let (Some(function), true) = (&self.function_call, mends.is_empty()) {
             content |= function.read(draft, None, "")?;
         }
         Ok(content)
@@ -217,14 +218,16 @@ impl Delta<'_> {
 
 impl Call<'_> {
     /// Returns what must change in a fragment that was read.
-    fn mend(&self, function: &Function<'_>, draft: &Draft, whole: bool) -> Mend {
+    fn mend(&self, function: &Function<'_>, draft: &mut Draft, whole: bool) -> Mend {
         let Some(told) = draft.told() else { return Mend::default() };
         Mend {
             index: (!whole && self.index.count() != Some(told.index)).then_some(told.index),
             id: told.id,
             // Clients put fragments together: what is said twice would stand there twice.
-            again: !told.begins && [&self.id, &function.name].iter().any(|said| !said.text().is_empty()),
-            arguments: function.arguments.map(RawValue::get).filter(|raw| raw.starts_with('{')).map(str::to_owned),
+            again: !told.begins && !told.named && [&self.id, &function.name].iter().any(|said| !said.text().is_empty()),
+            arguments: told.added.or_else(|| {
+                function.arguments.map(RawValue::get).filter(|raw| raw.starts_with('{')).map(str::to_owned)
+            }),
         }
     }
 }

@@ -1,0 +1,223 @@
+//! JSON within a fence of Markdown, or with words around it, where JSON was asked for: models put it there, above all
+//! where they are asked in words.
+//!
+//! In flows text as it comes, out flows the JSON alone, as soon as it can be told from what is around it. What begins as JSON
+//! passes as it is; what begins with a fence passes without it; of what begins with words all waits for the end. What holds
+//! no JSON, or more than one, stays as it was.
+
+use serde::de::IgnoredAny;
+
+use super::edit::{self, Array, Edits, Object, quoted};
+use super::json::Nesting;
+
+const FENCE: &str = "```";
+
+/// Takes JSON out of what is around it, as it comes.
+#[derive(Debug, Default)]
+pub struct Unfence {
+    state: State,
+    held: String,
+    changed: bool,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// Too little came to tell.
+    #[default]
+    Begins,
+    /// It is JSON from its first letter on.
+    Plain,
+    /// It is within a fence, up to where the value ends.
+    Fenced(Nesting),
+    /// The value has ended; what follows is the fence.
+    Over,
+    /// It begins with words.
+    Chatter,
+}
+
+impl Unfence {
+    /// Takes more of an answer; returns what of it goes on.
+    pub fn push(&mut self, text: String) -> String {
+        match &mut self.state {
+            State::Plain => text,
+            State::Fenced(_) => self.inside(text),
+            State::Over => String::new(),
+            State::Chatter => {
+                self.held.push_str(&text);
+                String::new()
+            }
+            State::Begins => {
+                self.held.push_str(&text);
+                self.begin()
+            }
+        }
+    }
+
+    /// Ends the answer; returns what was held back of it.
+    pub fn finish(&mut self) -> String {
+        let held = std::mem::take(&mut self.held);
+        let value = unfenced(&held).filter(|_| !matches!(self.state, State::Plain)).map(str::to_owned);
+        self.changed |= value.is_some();
+        value.unwrap_or(held)
+    }
+
+    /// Tells whether something was taken away.
+    pub fn changed(&self) -> bool {
+        self.changed
+    }
+
+    fn begin(&mut self) -> String {
+        let text = self.held.trim_start();
+        match text.bytes().next() {
+            None => return String::new(),
+            Some(b'{' | b'[') => self.state = State::Plain,
+            Some(b'`') if FENCE.starts_with(text) => return String::new(),
+            Some(b'`') if text.starts_with(FENCE) => {
+                let Some(start) = text.find(['{', '[']) else { return String::new() };
+                if text[FENCE.len()..start].contains(FENCE) {
+                    self.state = State::Chatter;
+                    return String::new();
+                }
+                let value = text[start..].to_owned();
+                self.held.clear();
+                (self.state, self.changed) = (State::Fenced(Nesting::default()), true);
+                return self.inside(value);
+            }
+            Some(_) => {
+                self.state = State::Chatter;
+                return String::new();
+            }
+        }
+        std::mem::take(&mut self.held)
+    }
+
+    fn inside(&mut self, mut text: String) -> String {
+        if let State::Fenced(nesting) = &mut self.state
+            && let Some(end) = nesting.end(text.as_bytes())
+        {
+            text.truncate(end);
+            self.state = State::Over;
+        }
+        text
+    }
+}
+
+/// Returns the one JSON object or array in a text that is more than that, if there is just one: in a fence, or else in the
+/// midst of words.
+pub fn unfenced(text: &str) -> Option<&str> {
+    if is_json(text) {
+        return None;
+    }
+    let mut fenced = Vec::new();
+    let mut blocks = text.split(FENCE).skip(1);
+    while let Some(block) = blocks.next() {
+        let start = block.find(['{', '[']).unwrap_or(block.len());
+        fenced.extend(Some(block[start..].trim()).filter(|value| is_json(value)));
+        blocks.next();
+    }
+    if !fenced.is_empty() {
+        return fenced.pop().filter(|_| fenced.is_empty());
+    }
+    let mut bare = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(['{', '[']) {
+        let tail = &rest[start..];
+        let end = Nesting::default().end(tail.as_bytes());
+        match end.and_then(|end| tail.get(..end)).filter(|value| is_json(value)) {
+            Some(value) => {
+                bare.push(value);
+                rest = &tail[value.len()..];
+            }
+            None => rest = &tail[1..],
+        }
+    }
+    // Words like "see [1]" hold arrays as well.
+    bare.retain(|value| value.starts_with('{') || value.len() > 8);
+    bare.pop().filter(|_| bare.is_empty())
+}
+
+/// Returns a whole answer as it came with the one value in the place of all its text; `None` where that is not found.
+pub fn unfenced_body(body: &[u8], text: &str, value: &str) -> Option<Vec<u8>> {
+    let body = std::str::from_utf8(body).ok()?;
+    let mut edits = Edits::new(body);
+    replace(body, text, &quoted(value), &mut edits);
+    (!edits.is_empty()).then(|| edits.finish().into_owned().into_bytes())
+}
+
+/// Replaces all texts within a JSON value that are just this one.
+fn replace<'a>(json: &'a str, text: &str, by: &str, edits: &mut Edits<'a>) {
+    if let Some(object) = Object::of(json) {
+        object.members().iter().for_each(|member| replace(member.value, text, by, edits));
+    } else if let Some(array) = Array::of(json) {
+        array.items().for_each(|item| replace(item, text, by, edits));
+    } else if edit::text(json).is_some_and(|said| said == text) {
+        edits.replace(json, by.to_owned());
+    }
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn streamed(text: &str, size: usize) -> (String, bool) {
+        let mut unfence = Unfence::default();
+        let letters: Vec<char> = text.chars().collect();
+        let mut out: String =
+            letters.chunks(size).map(|chunk| unfence.push(chunk.iter().collect())).collect::<Vec<_>>().concat();
+        out += &unfence.finish();
+        (out, unfence.changed())
+    }
+
+    #[test]
+    fn json_is_taken_out_of_what_is_around_it_however_it_comes() {
+        for (text, expected) in [
+            ("```json\n{\"a\": 1}\n```", "{\"a\": 1}"),
+            ("```\n[1, 2, 3, 4]\n```\n", "[1, 2, 3, 4]"),
+            ("\n\n```JSON\n{\"a\": \"```\"}\n```", "{\"a\": \"```\"}"),
+            ("```json{\"a\":1}```", "{\"a\":1}"),
+            ("Here is the JSON:\n```json\n{\"a\": 1}\n```\nAnything else?", "{\"a\": 1}"),
+            ("The answer is {\"a\": {\"b\": \"}\"}}, as asked [1].", "{\"a\": {\"b\": \"}\"}}"),
+        ] {
+            for size in [1, 3, 1000] {
+                assert_eq!(streamed(text, size), (expected.to_owned(), true), "{text} {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_json_or_holds_none_or_several_stays_as_it_is() {
+        for text in [
+            "{\"a\": 1}",
+            "  [1]\n",
+            "true",
+            "I cannot do that.",
+            "",
+            "Either {\"a\": 1} or {\"a\": 2}",
+            "One:\n```json\n{\"a\": 1}\n```\nTwo:\n```json\n{\"a\": 2}\n```",
+            "{\"a\": 1",
+        ] {
+            for size in [1, 1000] {
+                assert_eq!(streamed(text, size), (text.to_owned(), false), "{text} {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_whole_answer_keeps_all_but_its_fence() {
+        let text = "```json\n{\"a\": 1}\n```";
+        let body = serde_json::json!({"x": [1], "choices": [{"message": {"content": text, "y": null}}]}).to_string();
+        let found = unfenced_body(body.as_bytes(), text, unfenced(text).expect("JSON")).expect("a change");
+        let expected = serde_json::json!({"x": [1], "choices": [{"message": {"content": "{\"a\": 1}", "y": null}}]});
+        assert_eq!(String::from_utf8(found).expect("text"), expected.to_string());
+        assert_eq!(unfenced_body(body.as_bytes(), "another", "{}"), None);
+    }
+
+    #[test]
+    fn a_fence_that_is_cut_passes_without_its_beginning() {
+        assert_eq!(streamed("```json\n{\"a\": [1, 2", 2), ("{\"a\": [1, 2".to_owned(), true));
+    }
+}
