@@ -75,15 +75,15 @@ const PAUSE_BASE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
 /// When to look again for a target that could not say when: a free place, a free probe, a provider that restarts.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// The same beside an attempt that is late, which may take long: so often in the time that is left, at least every 2 s.
+const LOOKS_BESIDE: u32 = 16;
+const LOOK_BESIDE_MAX: Duration = Duration::from_secs(2);
 /// By how much longer a target holds than it said, and a little more.
 const WAIT_SLACK: f64 = 1.15;
 /// The shortest wait, for a target that says it is back already: tokio's timers know nothing shorter.
 const WAIT_MIN: Duration = Duration::from_millis(1);
 /// A later attempt does not start with less time left than this: no answer comes sooner.
 const TRY_MIN: Duration = Duration::from_millis(25);
-/// The same beside one that is late, which may take long: so often in the time that is left, and at least every 2 s.
-const LOOKS_BESIDE: u32 = 16;
-const LOOK_BESIDE_MAX: Duration = Duration::from_secs(2);
 /// No pause within an answer is late before this.
 const PAUSE_LATE_MIN: Duration = Duration::from_millis(300);
 /// Plans without an attempt or a wait between them: one, one more after its targets refused, one as a last resort.

@@ -519,13 +519,15 @@ impl TargetHealth {
         Evidence { failures: -standing, successes: 1.0, attempts: 1.0 - standing }
     }
 
-    /// Content paused: the attempt, whose success has counted, fails until it goes on, if it is known how long pauses
-    /// are here.
+    /// Content paused: the attempt, whose success has counted, fails until it goes on, if it is known how its
+    /// target usually is.
     fn stall(&self, progress: &mut Progress, now: Instant) -> Evidence {
         if *progress != Progress::Flowing {
             return Evidence::NONE;
         }
-        let standing = if self.tpot(now).samples >= P90_SAMPLES { 1.0 } else { 0.0 };
+        // Short answers say nothing of the time per token, but that the target is known.
+        let known = self.tpot(now).samples.max(self.ttft(now).samples) >= P90_SAMPLES;
+        let standing = if known { 1.0 } else { 0.0 };
         *progress = Progress::Stalled(standing);
         Evidence::relapse(standing)
     }

@@ -367,8 +367,9 @@ fn affords(entrants: &[Entrant<'_>], probe: usize, needs: &Needs, now: Instant) 
     let Some(deadline) = needs.deadline else { return true };
     let pace = |entrant: &Entrant<'_>| entrant.candidate.pace(needs);
     let other = entrants.iter().enumerate().filter(|(place, _)| *place != probe).map(|(_, other)| pace(other).answer);
-    let last = entrants[probe].candidate.health.last_used;
-    let is_overdue = last.is_none_or(|last| now.saturating_duration_since(last) >= PROBE_OVERDUE);
+    let Health { breaker, last_used, .. } = entrants[probe].candidate.health;
+    let since = if let BreakerState::Open { until } = breaker { Some(until) } else { last_used };
+    let is_overdue = since.is_none_or(|since| now.saturating_duration_since(since) >= PROBE_OVERDUE);
     is_overdue
         || Left::until(deadline, now).is_enough_for(pace(&entrants[probe]).first + other.min().unwrap_or_default())
 }

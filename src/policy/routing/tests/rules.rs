@@ -261,6 +261,9 @@ fn a_call_without_the_time_for_it_probes_nobody_unless_nobody_else_has_come() {
         assert_eq!(plan.picks.len(), 2);
         assert_eq!(plan.picks[usize::from(!probes)].why, if probes { Why::Probe } else { Why::Recovering });
     }
+    // A cooldown that has just ended is no wait, however long it was.
+    desk.targets[0].health.breaker = BreakerState::Open { until: desk.now };
+    assert_eq!(desk.first(), 1);
 }
 
 #[test]
