@@ -559,7 +559,7 @@ impl Account {
             Ok(brought) => (AttemptEnd::Won, None, Some(brought)),
             Err(failure) => {
                 let back = self.back(&failure);
-                (AttemptEnd::Failed(self.redact(failure)), back, None)
+                (AttemptEnd::Failed(self.redact(self.reach(failure))), back, None)
             }
         };
         self.tell_drift(&end);
@@ -608,6 +608,16 @@ impl Account {
             tracing::warn!(%provider, what = what.name(), %name, "the provider sent what is not known here");
             self.shared.tell(Event::Drift { provider, what, name });
         }
+    }
+
+    /// Says how far a failure reaches among this provider's keys. Who may not see a model is told that there is none: unless
+    /// it was retired, it may be there for another key.
+    fn reach(&self, mut failure: Failure) -> Failure {
+        let hidden = failure.class == FailureClass::ModelGone && !wire::classify::is_retirement(&failure);
+        if hidden && self.target.provider.spec.keys.len() > 1 {
+            failure.scope = Scope::Key;
+        }
+        failure
     }
 
     /// Takes the secrets that were sent out of a provider's words, should it repeat them.

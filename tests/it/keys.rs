@@ -534,6 +534,7 @@ async fn a_single_key_goes_on_whatever_its_provider_says_is_left() {
 /// What providers say of a key, by status.
 fn keys_faults() -> Vec<(u16, &'static str)> {
     vec![
+        (404, r#"{"error":{"message":"The model `m` does not exist","code":"model_not_found"}}"#),
         (
             401,
             r#"{"error":{"message":"Incorrect API key provided: sk-x.","type":"invalid_request_error","code":"invalid_api_key"}}"#,
