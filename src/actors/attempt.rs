@@ -24,7 +24,7 @@ use super::watchdog::Watchdog;
 use super::work::{Brought, Work};
 use crate::policy::admission::{Outcome, Report, Unwanted};
 use crate::transport::{Body, HttpRequest, HttpResponse, TransportError};
-use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending, Sent, Unfence};
+use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending, Names, Sent, Unfence};
 use crate::words::{
     AssistantPart, AttemptEnd, AttemptRecord, CallId, ChatRequest, Drift, EmbedRequest, Event, Failure, FailureClass,
     Note, Piece, ResponseFormat, RetryAfter, Scope, Secret, StopReason, ToolChoice, Usage,
@@ -181,8 +181,13 @@ impl Job {
         let provider = self.account.target.provider.clone();
         let spec = &provider.spec;
         let trimmed = self.trim();
-        let encoded = trimmed.as_ref().unwrap_or(&self.work).encode(spec, self.account.target.spec())?;
+        let encoded = trimmed.as_ref().unwrap_or(&self.work).encode(
+            spec,
+            self.account.target.spec(),
+            self.account.prompt.meant,
+        )?;
         self.account.notes.extend(encoded.notes);
+        let names = encoded.names;
         let mut headers = encoded.headers;
         headers.extend(spec.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         let request = HttpRequest { url: spec.url(&encoded.path), headers, body: encoded.body };
@@ -190,7 +195,7 @@ impl Job {
         let secret = key.current(&provider.slot).await?;
         let spare = key.may_change().then(|| request.clone());
         let sent = now();
-        let failure = match self.exchange(request, secret.as_ref()).await {
+        let failure = match self.exchange(request, secret.as_ref(), &names).await {
             Ok(brought) => return Ok(brought),
             Err(failure) => failure,
         };
@@ -201,14 +206,19 @@ impl Job {
             && let Some(secret) = key.another(&secret, sent, &provider.slot).await
         {
             tracing::info!(key = %key.name, "key refused, sent again with what its source gives now");
-            return self.exchange(request, Some(&secret)).await;
+            return self.exchange(request, Some(&secret), &names).await;
         }
         Err(failure)
     }
 
     /// Sends a request, once, and reads what comes back.
     #[expect(clippy::disallowed_methods, reason = "limits may be reset at a date, and dates are wall time")]
-    async fn exchange(&mut self, mut request: HttpRequest, secret: Option<&Secret>) -> Result<Brought, Failure> {
+    async fn exchange(
+        &mut self,
+        mut request: HttpRequest,
+        secret: Option<&Secret>,
+        names: &Names,
+    ) -> Result<Brought, Failure> {
         let provider = self.account.target.provider.clone();
         if let Some(secret) = secret {
             wire::authorize(provider.spec.dialect, provider.spec.quirks, secret, &mut request.headers)?;
@@ -235,7 +245,7 @@ impl Job {
             return Err(self.refusal(response, &mut watchdog).await?);
         }
         match self.work.clone() {
-            Work::Chat(request) => self.decode(&request, response, &mut watchdog).await.map(Brought::Answer),
+            Work::Chat(request) => self.decode(&request, names, response, &mut watchdog).await.map(Brought::Answer),
             Work::Embed(request) => self.vectors(&request, response, &mut watchdog).await.map(Brought::Vectors),
         }
     }
@@ -256,6 +266,7 @@ impl Job {
     async fn decode(
         &mut self,
         request: &ChatRequest,
+        names: &Names,
         response: HttpResponse,
         watchdog: &mut Watchdog,
     ) -> Result<Ending, Failure> {
@@ -268,10 +279,11 @@ impl Job {
             .limited(request.output_tokens_max)
             .verbatim(verbatim);
         self.unfence = (request.response_format != ResponseFormat::Text).then(Unfence::default);
-        let read = self.read(&mut decoder, response.body, watchdog).await;
+        let read = self.read(&mut decoder, names, response.body, watchdog).await;
         self.account.drift = decoder.take_drift();
         read?;
         let mut ending = decoder.finish()?;
+        ending.call_by_own_names(names);
         if ending.cut {
             self.account.notes.push(Note::Dropped("tool_calls"));
         }
@@ -345,7 +357,13 @@ impl Job {
     }
 
     /// Reads an answer's body to its end, and hands on what it says.
-    async fn read(&mut self, decoder: &mut Decoder, mut body: Body, watchdog: &mut Watchdog) -> Result<(), Failure> {
+    async fn read(
+        &mut self,
+        decoder: &mut Decoder,
+        names: &Names,
+        mut body: Body,
+        watchdog: &mut Watchdog,
+    ) -> Result<(), Failure> {
         let (mut pieces, mut said, mut here, mut chunks) = (Vec::new(), Vec::new(), None, 0);
         loop {
             let chunk = match here.take() {
@@ -383,7 +401,7 @@ impl Job {
             }
             chunks = 0;
             for piece in pieces.drain(..) {
-                self.deliver(piece, watchdog).await?;
+                self.deliver(names.restored(piece), watchdog).await?;
             }
             if progress?.done {
                 self.rest = Some(body);

@@ -114,11 +114,11 @@ impl ProviderSpec {
 }
 
 impl TargetSpec {
-    /// Returns what the codecs are told of the model.
-    pub(crate) fn model(&self) -> Model<'_> {
+    /// Returns what the codecs are told of the model, which may be the only one of who asks for it.
+    pub(crate) fn model(&self, meant: bool) -> Model<'_> {
         let TargetId { provider, model } = &self.id;
         let (reasons, answer_max) = (self.class == ModelClass::Reasoning, self.capabilities.output_tokens_max);
-        Model { provider, name: model, family: &self.family, reasons, answer_max }
+        Model { provider, name: model, family: &self.family, reasons, answer_max, meant }
     }
 
     /// Returns the longest gap between two pieces of content: 15 s for chat, 90 s for reasoning models.
@@ -274,6 +274,8 @@ pub(crate) struct Fitted {
     pub(crate) cut: Option<Cut>,
     /// The tokens of that.
     pub(crate) left_out: u32,
+    /// Whether its route has no other model: who asks for the route means this one.
+    pub(crate) meant: bool,
 }
 
 /// Providers, targets and routes.
@@ -466,7 +468,8 @@ impl Table {
         let spec = target.spec();
         let (weights, prompt) = (target.weights(), target.prompt(asked));
         let tokens = weights.tokens(&prompt.whole);
-        let uncut = Fitted { size: prompt.whole, tokens, cut: None, left_out: 0 };
+        let meant = route.members.iter().all(|member| self.targets[member.target].model == target.model);
+        let uncut = Fitted { size: prompt.whole, tokens, cut: None, left_out: 0, meant };
         let (can, (messages, output_max)) = (&spec.capabilities, asked.conversation());
         let output = can.answer_max(output_max);
         let window = can.context_tokens_max;
@@ -477,7 +480,7 @@ impl Table {
         let Some(cut) = Cut::find(messages, |at| weights.weigh(&prompt.messages[at]), excess) else { return uncut };
         let size = cut.left_out(messages).fold(prompt.whole, |size, at| size - prompt.messages[at]);
         let left = weights.tokens(&size);
-        Fitted { size, tokens: left, cut: Some(cut), left_out: tokens.saturating_sub(left) }
+        Fitted { size, tokens: left, cut: Some(cut), left_out: tokens.saturating_sub(left), meant }
     }
 
     /// Returns the route of a name.

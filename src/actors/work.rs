@@ -113,8 +113,8 @@ impl Work {
     }
 
     /// Encodes it for a target.
-    pub(super) fn encode(&self, provider: &ProviderSpec, target: &TargetSpec) -> Result<Encoded, Failure> {
-        let (dialect, quirks, model) = (provider.dialect, provider.quirks, target.model());
+    pub(super) fn encode(&self, provider: &ProviderSpec, target: &TargetSpec, meant: bool) -> Result<Encoded, Failure> {
+        let (dialect, quirks, model) = (provider.dialect, provider.quirks, target.model(meant));
         match self {
             Self::Chat(request) => wire::encode(dialect, quirks, request, model, !self.is_whole(provider)),
             Self::Embed(request) => wire::encode_embed(dialect, quirks, request, model),

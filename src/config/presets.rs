@@ -132,7 +132,12 @@ const TABLE: &[Preset] = &[
     Preset { bills: Bills::As(CLOSED), ..host("vercel", "https://ai-gateway.vercel.sh/v1", "AI_GATEWAY_API_KEY") },
     host("tokenmix", "https://api.tokenmix.ai/v1", "TOKENMIX_API_KEY"),
     // The user's own gateway to others, who bill.
-    Preset { domain: None, bills: Bills::AsVendor, ..host("litellm", "http://127.0.0.1:4000/v1", "LITELLM_API_KEY") },
+    Preset {
+        flavour: Some("litellm"),
+        domain: None,
+        bills: Bills::AsVendor,
+        ..host("litellm", "http://127.0.0.1:4000/v1", "LITELLM_API_KEY")
+    },
     host("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY"),
     host("xai", "https://api.x.ai/v1", "XAI_API_KEY"),
     host("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY"),
@@ -141,6 +146,8 @@ const TABLE: &[Preset] = &[
     host("fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY"),
     host("huggingface", "https://router.huggingface.co/v1", "HF_TOKEN"),
     host("zai", "https://api.z.ai/api/paas/v4", "ZAI_API_KEY"),
+    host("kimi", "https://api.moonshot.ai/v1", "MOONSHOT_API_KEY"),
+    host("minimax", "https://api.minimax.io/v1", "MINIMAX_API_KEY"),
     local("ollama", "http://127.0.0.1:11434/v1", "ollama"),
     local("vllm", "http://127.0.0.1:8000/v1", "vllm"),
     local("llamacpp", "http://127.0.0.1:8080/v1", "llamacpp"),

@@ -97,13 +97,16 @@ impl Cut {
 
     /// Returns the request without them.
     pub fn apply(&self, request: &ChatRequest) -> ChatRequest {
+        let left_out = self.left_out(&request.messages).collect();
         let mut request = request.clone();
         let mut at = 0;
         request.messages.retain(|message| {
             at += 1;
             !self.leaves_out(at - 1, message)
         });
-        request.original = None;
+        if let Some(original) = &mut request.original {
+            original.left_out = left_out;
+        }
         request
     }
 }

@@ -16,7 +16,7 @@ use super::record::Record;
 use super::refusals::Reason;
 use super::service::{Current, State, bytes};
 use super::settings::{ModelNames, Streams};
-use super::wishes::Wishes;
+use super::wishes::{OURS, Wishes};
 use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Refusal, Refused, Writer};
 use crate::words::{
     AssistantPart, CallId, ChatRequest, EmbedRequest, Error, Finished, NAME_BYTES_MAX, Note, Reply, ReplyEvent,
@@ -52,7 +52,9 @@ pub(super) async fn answer(
     let session = session.or_else(|| request.session.take()).map(in_short);
     request = ChatRequest { priority, rule, deadline, session, labels, tags, ..request };
     // What is meant for here goes to nobody else.
-    request.original.take_if(|_| in_request);
+    if let (true, Some(original)) = (in_request, &mut request.original) {
+        original.forget(OURS);
+    }
     if face == Face::Anthropic {
         let asked_for = head.headers.get_all(&BETA).iter().map(|value| (BETA, value.clone()));
         request.extra_headers.extend(asked_for);

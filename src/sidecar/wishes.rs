@@ -15,7 +15,7 @@ use crate::wire::serve::BadRequest;
 use crate::words::{NAME_BYTES_MAX, Priority, Rule};
 
 /// How the names of what is meant for here begin.
-const OURS: &str = "x-standin-";
+pub(super) const OURS: &str = "x-standin-";
 
 /// The options of a call.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@
 //! takes stands in the table in `models`. Reading is tolerant: every field is optional, unknown ones are skipped.
 //! What is to be cached of a prompt is the caller's to say, by a `cache_control` among the request's extra fields.
 
+mod edit;
 mod models;
 mod proof;
 mod reply;

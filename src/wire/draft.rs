@@ -15,6 +15,7 @@ use super::classify::{self, tidy};
 use super::drift::Drifts;
 use super::halves::{self, Joiner};
 use super::json::Content;
+use super::names::Names;
 use crate::words::{
     AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, StopReason, ToolCall, Usage,
 };
@@ -46,6 +47,16 @@ impl Ending {
     /// Returns the tool calls, in the model's order.
     pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
         self.parts.iter().filter_map(AssistantPart::as_tool_call)
+    }
+
+    /// Gives the tools that are called the names that the caller knows.
+    pub fn call_by_own_names(&mut self, names: &Names) {
+        for part in &mut self.parts {
+            if let AssistantPart::ToolCall(call) = part {
+                call.name = names.own(&call.name).to_owned();
+            }
+        }
+        self.verbatim = self.verbatim.take().map(|bytes| names.restored_in(bytes));
     }
 
     /// Returns the answer's text.

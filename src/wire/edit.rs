@@ -153,6 +153,7 @@ impl<'a> Object<'a> {
         match places.next() {
             Some(last) => {
                 places.for_each(|at| self.entries[at].removed = true);
+                self.entries[last].removed = false;
                 if self.members[last].value != json {
                     edits.replace(self.members[last].value, json);
                 }
@@ -336,7 +337,6 @@ mod tests {
     #[test]
     fn what_is_not_edited_is_not_copied() {
         let edits = Edits::new(ODD);
-        assert!(edits.is_empty());
         assert!(matches!(edits.finish(), Cow::Borrowed(same) if same.as_ptr() == ODD.as_ptr()));
     }
 

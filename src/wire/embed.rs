@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::draft::{broken, unusable};
 use super::json::{Scalar, parse, says_something};
+use super::names::Names;
 use super::quirks::Quirks;
 use super::request::{Each, Fields, Notes, bad, headers, unsupported};
 use super::{Encoded, Model, base64, classify, gemini};
@@ -61,7 +62,14 @@ pub fn encode_embed<'a>(
     let texts: usize = request.inputs.iter().map(String::len).sum();
     let mut buffer = Vec::with_capacity(texts + texts / 8 + 96 * request.inputs.len() + 256);
     serde_json::to_writer(&mut buffer, &body).map_err(|problem| bad("request", &problem.to_string()))?;
-    Ok(Encoded { path, headers: headers(false), body: buffer.into(), notes: notes.0 })
+    Ok(Encoded {
+        path,
+        headers: headers(false),
+        body: buffer.into(),
+        notes: notes.0,
+        stops: Vec::new(),
+        names: Names::default(),
+    })
 }
 
 struct Body<'a> {

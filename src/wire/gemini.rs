@@ -5,6 +5,7 @@
 //! the other's proofs. A stream has no terminal marker: it is whole when a chunk gave the reason of its end.
 
 mod conversation;
+mod edit;
 mod family;
 mod reply;
 mod request;

@@ -17,11 +17,11 @@ mod verbatim;
 mod decode;
 pub mod quirks;
 mod request;
-#[expect(dead_code, reason = "the rooms that edit come next")]
 mod edit;
 mod original;
 mod talk;
 mod schema;
+mod names;
 mod openai;
 mod responses;
 mod anthropic;
@@ -38,13 +38,14 @@ pub use embed::{EMBED_BYTES_MAX, Embedded, decode_embed, encode_embed};
 pub use fence::{Unfence, unfenced, unfenced_body};
 pub use headers::is_event_stream;
 pub use limits::limits;
+pub use names::Names;
 pub use quirks::Quirks;
 pub use verbatim::Verbatim;
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::words::{ChatRequest, Demanded, Dialect, Failure, Note, Secret, TargetId};
 
@@ -59,6 +60,10 @@ pub struct Encoded {
     pub body: Bytes,
     /// What of the conversation could not go as it was.
     pub notes: Vec<Note>,
+    /// Stop sequences that the provider could not be told: the answer has to end before them all the same.
+    pub stops: Vec<String>,
+    /// Names of tools that are sent instead of the caller's own.
+    pub names: Names,
 }
 
 /// The model that a request is for.
@@ -74,12 +79,14 @@ pub struct Model<'a> {
     pub reasons: bool,
     /// The longest answer it gives, in tokens, where that is known.
     pub answer_max: Option<u32>,
+    /// Whether who asks means this very model: the route has no other.
+    pub meant: bool,
 }
 
 impl<'a> From<&'a str> for Model<'a> {
     /// A model of which no more is known than its name.
     fn from(name: &'a str) -> Self {
-        Self { provider: "", name, family: name, reasons: false, answer_max: None }
+        Self { provider: "", name, family: name, reasons: false, answer_max: None, meant: false }
     }
 }
 
@@ -120,8 +127,10 @@ pub fn encode<'a>(
         encoded.notes.push(Note::Converted("tools.parameters"));
     }
     if request::is_theirs(dialect, request) {
-        let headers = request.extra_headers.iter();
-        encoded.headers.extend(headers.map(|(name, value)| (name.clone(), value.clone())));
+        for (name, value) in &request.extra_headers {
+            let value = if name == BETA { betas(quirks, value) } else { Some(value.clone()) };
+            value.map(|value| encoded.headers.append(name.clone(), value));
+        }
     }
     Ok(encoded)
 }
@@ -140,6 +149,21 @@ pub fn takes(dialect: Dialect, quirks: &Quirks, request: &ChatRequest, what: &De
         (D::OpenAiResponses | D::AnthropicMessages, W::Audio) | (D::Ollama, _) => false,
         (D::OpenAiChat, W::Audio) | (D::AnthropicMessages, W::DocumentUrl) | (D::Gemini | D::Vertex, _) => true,
     }
+}
+
+/// What Anthropic's callers ask for in advance.
+const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+
+/// Returns what of it a host takes, by the names that it has there.
+fn betas(quirks: &Quirks, asked: &HeaderValue) -> Option<HeaderValue> {
+    let text = asked.to_str().ok()?;
+    let mut taken: Vec<&str> = text.split(',').filter_map(|beta| quirks.beta(beta.trim())).collect();
+    if taken.len() == text.split(',').count() && taken.iter().all(|beta| text.contains(beta)) {
+        return Some(asked.clone());
+    }
+    let all = taken.len();
+    taken = (0..all).filter(|at| !taken[..*at].contains(&taken[*at])).map(|at| taken[at]).collect();
+    HeaderValue::try_from(taken.join(",")).ok().filter(|value| !value.is_empty())
 }
 
 /// Puts a key into the headers the way a provider wants it, marked sensitive so that no log prints it.

@@ -1,60 +1,157 @@
-//! Requests that go out as they came.
+//! Requests that go out as they came, but for what must be another for the target.
 //!
-//! In flow a request and what its encoder found, out flows the caller's own body, if it may go to the target: at most the
-//! model's name is another, and a field stands before all others. Nothing is parsed here, and where nothing changes
-//! nothing is copied.
+//! In flow a caller's own body and what the encoder of its dialect found: which settings the target takes, and what it calls
+//! them. Out flows the body, edited at these places; everything else stays byte for byte, what there are no words for
+//! included. Where nothing but the model's name changes, no more than that is looked at.
 
-use std::ops::Range;
+use std::borrow::Cow;
 
 use bytes::Bytes;
-use memchr::memchr;
+use memchr::memmem;
 
 use super::Model;
+use super::edit::{Edits, Object, find, quoted};
 use super::request::Notes;
 use crate::words::{ChatRequest, Dialect, Original, without_path};
 
-/// Returns the request as it came, if it came in this dialect, asks for what is to be asked for, and has nothing that must
-/// change for the model. How hard to think is said in words that differ from model to model: only who asked for this very
-/// model can have meant it.
-pub(super) fn find<'a>(
-    request: &'a ChatRequest,
-    dialect: Dialect,
-    model: Model<'_>,
-    streaming: bool,
-    notes: &Notes,
-) -> Option<&'a Original> {
-    let original = request.original.as_ref()?;
-    let fits = dialect.shares_fields(original.dialect) && original.stream == streaming && notes.0.is_empty();
-    let is_meant = || {
-        let asked = original.model().unwrap_or(&request.route);
-        let asked = without_path(asked);
-        asked == without_path(model.name) || asked == model.family
-    };
-    (fits && (request.effort.is_none() || is_meant())).then_some(original)
+/// How clients begin what they tell Anthropic's books in a prompt. It changes with every request.
+pub(super) const INVOICE: &str = "x-anthropic-billing-header:";
+
+/// A setting: what it is called in notes, and the fields that say it, of which one may be within another (`a.b`).
+pub(super) struct Setting(pub(super) &'static str, pub(super) &'static [&'static str]);
+
+/// Returns the request as it came, if it came in this dialect.
+pub(super) fn of(request: &ChatRequest, dialect: Dialect) -> Option<&Original> {
+    request.original.as_ref().filter(|original| dialect.shares_fields(original.dialect))
 }
 
-/// Returns the body for a model, with a field (its JSON, and a comma) before all others.
-pub(super) fn body(original: &Original, model: &str, field: &str) -> Bytes {
-    let Original { body, ours, .. } = original;
-    let name = serde_json::Value::from(model).to_string();
-    let rename = original.model.clone().filter(|_| original.model() != Some(model));
-    if rename.is_none() && ours.is_empty() && field.is_empty() {
-        return body.clone();
+/// Tells whether a caller asked for this very model, by its name or by that of a route that has no other.
+pub(super) fn is_meant(request: &ChatRequest, model: Model<'_>) -> bool {
+    let asked = request.original.as_ref().and_then(Original::model).unwrap_or(&request.route);
+    let asked = without_path(asked);
+    model.meant || asked == without_path(model.name) || asked == model.family
+}
+
+/// Tells whether some text stands anywhere in a body: if not, nobody need look for it.
+pub(super) fn mentions(original: &Original, text: &str) -> bool {
+    memmem::find(&original.body, text.as_bytes()).is_some()
+}
+
+/// A body that is being edited.
+pub(super) struct Draft<'a> {
+    pub(super) object: Object<'a>,
+    pub(super) edits: Edits<'a>,
+    /// Objects within it some of whose fields change, by their names.
+    inner: Vec<(String, Inner<'a>)>,
+}
+
+enum Inner<'a> {
+    There(Object<'a>),
+    /// Fields of one that was not there.
+    New(Vec<String>),
+}
+
+impl<'a> Draft<'a> {
+    /// Begins with a body as it came; none where it is no text, which no reader lets through.
+    pub(super) fn of(original: &'a Original) -> Option<Self> {
+        let text = std::str::from_utf8(&original.body).ok()?;
+        Some(Self { object: Object::of(text)?, edits: Edits::new(text), inner: Vec::new() })
     }
-    let begin = memchr(b'{', body).map_or(0, |brace| brace + 1);
-    let mut edits: Vec<(Range<usize>, &str)> = ours.iter().map(|range| (range.clone(), "")).collect();
-    edits.extend(rename.map(|range| (range, &name[1..name.len() - 1])));
-    edits.push((begin..begin, field));
-    edits.sort_by_key(|(range, _)| range.start);
-    let mut out = Vec::with_capacity(body.len() + field.len() + name.len());
-    let mut at = 0;
-    for (range, text) in edits {
-        out.extend_from_slice(&body[at..range.start]);
-        out.extend_from_slice(text.as_bytes());
-        at = range.end;
+
+    /// Sets a field, also one within another.
+    pub(super) fn set(&mut self, field: &str, json: impl Into<Cow<'a, str>>) {
+        let json = json.into();
+        let Some((outer, name)) = field.split_once('.') else {
+            return self.object.set(field, json, &mut self.edits);
+        };
+        match self.within(outer) {
+            (Inner::There(object), edits) => object.set(name, json, edits),
+            (Inner::New(fields), _) => fields.push(format!("{}:{json}", quoted(name))),
+        }
     }
-    out.extend_from_slice(&body[at..]);
-    out.into()
+
+    /// Removes a field, also one within another.
+    pub(super) fn remove(&mut self, field: &str) {
+        let Some((outer, name)) = field.split_once('.') else {
+            self.object.remove(field);
+            return;
+        };
+        if let (Inner::There(object), _) = self.within(outer) {
+            object.remove(name);
+        }
+    }
+
+    /// Returns an object within it.
+    fn within(&mut self, outer: &str) -> (&mut Inner<'a>, &mut Edits<'a>) {
+        let at = self.inner.iter().position(|(name, _)| name == outer).unwrap_or_else(|| {
+            let object = self.object.get(outer).and_then(Object::of);
+            self.inner.push((outer.to_owned(), object.map_or(Inner::New(Vec::new()), Inner::There)));
+            self.inner.len() - 1
+        });
+        (&mut self.inner[at].1, &mut self.edits)
+    }
+
+    /// Says settings as the target takes them: `ours` is an object that has them, as far as it takes them at all.
+    pub(super) fn settle(&mut self, settings: &[&Setting], ours: &str) {
+        for field in settings.iter().flat_map(|Setting(_, fields)| *fields) {
+            let path: Vec<&str> = field.split('.').collect();
+            match find(ours, &path) {
+                Some(json) => self.set(field, json.to_owned()),
+                None => self.remove(field),
+            }
+        }
+    }
+
+    /// Returns the body.
+    pub(super) fn finish(mut self) -> Bytes {
+        for (name, inner) in std::mem::take(&mut self.inner) {
+            match inner {
+                Inner::There(object) => object.finish(&mut self.edits),
+                Inner::New(fields) if fields.is_empty() => {}
+                Inner::New(fields) => {
+                    self.object.set(&name, format!("{{{}}}", fields.join(",")), &mut self.edits);
+                }
+            }
+        }
+        self.object.finish(&mut self.edits);
+        self.edits.finish().into_owned().into()
+    }
+}
+
+/// Returns the settings that must be said otherwise than they came: what is noted, and what another field says.
+pub(super) fn differing<'s>(
+    original: &Original,
+    settings: &'s [Setting],
+    ours: &str,
+    notes: &Notes,
+) -> Vec<&'s Setting> {
+    let is_ours = |field: &str| find(ours, &[field]).is_some();
+    let moved = |fields: &[&str]| {
+        let plain = || fields.iter().filter(|field| !field.contains('.'));
+        plain().any(|field| is_ours(field)) && plain().any(|field| is_ours(field) != original.has(field))
+    };
+    settings.iter().filter(|Setting(what, fields)| notes.tells(what) || moved(fields)).collect()
+}
+
+/// Returns the body with another name of the model, where that is all.
+pub(super) fn renamed(original: &Original, model: &str) -> Option<Bytes> {
+    let Original { body, model: place, .. } = original;
+    if original.model() == Some(model) {
+        return Some(body.clone());
+    }
+    let place = place.clone()?;
+    let name = quoted(model);
+    let parts = [&body[..place.start], &name.as_bytes()[1..name.len() - 1], &body[place.end..]];
+    Some(parts.concat().into())
+}
+
+/// Returns a text without what is for Anthropic's books alone; `None` where nothing is left of it.
+pub(super) fn without_invoice(text: &str) -> Option<&str> {
+    if !text.starts_with(INVOICE) {
+        return Some(text);
+    }
+    let rest = text.split_once('\n').map_or("", |(_, rest)| rest).trim_start_matches('\n');
+    (!rest.trim().is_empty()).then_some(rest)
 }
 
 #[cfg(test)]
@@ -63,34 +160,60 @@ mod tests {
 
     fn original(body: &'static str) -> Original {
         let model = body.find("mine").map(|at| at..at + "mine".len());
-        let (stream_usage, tokens_field) = (None, None);
-        let ours = body.match_indices("ours:").map(|(at, ours)| at..at + ours.len()).collect();
+        let object = Object::of(body).expect("an object");
+        let fields = object.members().iter().map(|member| member.name.to_string()).collect();
         let body = Bytes::from_static(body.as_bytes());
-        Original { dialect: Dialect::OpenAiChat, body, model, ours, stream: false, stream_usage, tokens_field }
+        let (stream, stream_usage, left_out, nulls) = (false, None, Vec::new(), Vec::new());
+        let dialect = Dialect::OpenAiChat;
+        Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out }
     }
 
     #[test]
-    fn the_models_name_changes_what_is_ours_goes_and_nothing_else() {
-        let body = |body: &'static str, model, field| {
-            String::from_utf8(super::body(&original(body), model, field).to_vec()).expect("text")
+    fn the_models_name_changes_and_nothing_else() {
+        let body = |body: &'static str, model| {
+            String::from_utf8(renamed(&original(body), model).expect("a place").to_vec()).expect("text")
         };
         let request = r#" {"a": [1.0, "é"], "model" : "mine","b":{}}"#;
-        for (given, model, field, expected) in [
-            (request, "mine", "", request),
-            (request, "theirs/\"x\"", "", r#" {"a": [1.0, "é"], "model" : "theirs/\"x\"","b":{}}"#),
-            (request, "x", r#""s":1,"#, r#" {"s":1,"a": [1.0, "é"], "model" : "x","b":{}}"#),
-            (request, "mine", r#""s":1,"#, r#" {"s":1,"a": [1.0, "é"], "model" : "mine","b":{}}"#),
-            (r#"{"contents":[]}"#, "x", "", r#"{"contents":[]}"#),
-            (r#"{"a":"ours:1","model":"mine","b":"ours:2"}"#, "x", "", r#"{"a":"1","model":"x","b":"2"}"#),
-            (r#"{"a":"ours:1","model":"mine"}"#, "mine", r#""s":1,"#, r#"{"s":1,"a":"1","model":"mine"}"#),
-        ] {
-            assert_eq!(body(given, model, field), expected);
-        }
+        assert_eq!(body(request, "mine"), request);
+        assert_eq!(body(request, "theirs/\"x\""), r#" {"a": [1.0, "é"], "model" : "theirs/\"x\"","b":{}}"#);
+        let original = original(request);
+        assert_eq!(renamed(&original, "mine").expect("a body").as_ptr(), original.body.as_ptr(), "nothing is copied");
     }
 
     #[test]
-    fn what_does_not_change_is_not_copied() {
-        let original = original(r#"{"model":"mine"}"#);
-        assert_eq!(body(&original, "mine", "").as_ptr(), original.body.as_ptr());
+    fn settings_are_said_as_the_target_takes_them_and_all_else_stays() {
+        const SETTINGS: &[Setting] =
+            &[Setting("limit", &["limit", "max"]), Setting("heat", &["heat"]), Setting("effort", &["think.effort"])];
+        let body = r#"{"x" :1,"max":9,"heat":1,"think":{"effort":"a","y": 2},"model":"mine"}"#;
+        let original = original(body);
+        let settled = |ours: &str, noted: &[&'static str]| {
+            let mut notes = Notes::default();
+            for what in noted {
+                notes.converted(what);
+            }
+            let differing = differing(&original, SETTINGS, ours, &notes);
+            let mut draft = Draft::of(&original).expect("an object");
+            draft.settle(&differing, ours);
+            String::from_utf8(draft.finish().to_vec()).expect("text")
+        };
+        assert_eq!(settled(r#"{"max":9,"heat":2}"#, &[]), body);
+        assert_eq!(settled(r#"{"limit":9}"#, &[]), body.replace(r#""max":9,"#, "").replacen('{', r#"{"limit":9,"#, 1));
+        assert_eq!(settled(r#"{"max":9,"heat":2}"#, &["heat"]), body.replace(r#""heat":1"#, r#""heat":2"#));
+        assert_eq!(settled(r#"{"max":9}"#, &["heat"]), body.replace(r#""heat":1,"#, ""));
+        let effort = settled(r#"{"max":9,"think":{"effort":"b"}}"#, &["effort"]);
+        assert_eq!(effort, body.replace(r#""a""#, r#""b""#));
+        assert_eq!(settled(r#"{"max":9}"#, &["effort"]), body.replace(r#""effort":"a","#, ""));
+    }
+
+    #[test]
+    fn what_is_for_anthropics_books_is_one_line() {
+        for (text, rest) in [
+            ("You are an agent.", Some("You are an agent.")),
+            ("x-anthropic-billing-header: cc_version=2; cch=7;", None),
+            ("x-anthropic-billing-header: cch=7;\n\nYou are an agent.", Some("You are an agent.")),
+            ("Of x-anthropic-billing-header: nothing", Some("Of x-anthropic-billing-header: nothing")),
+        ] {
+            assert_eq!(without_invoice(text), rest);
+        }
     }
 }

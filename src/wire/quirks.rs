@@ -7,9 +7,16 @@
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+mod table;
+
+pub use table::GENERIC;
+
 use super::Model;
 use super::request::{Notes, unsupported};
-use crate::words::{AssistantPart, ChatRequest, Effort, Failure, Image, Message, UserPart, without_path};
+use crate::words::{AssistantPart, ChatRequest, Dialect, Effort, Failure, Image, Message, UserPart, without_path};
+use table::{
+    CHAT_FIELDS, GENERATIONS, MESSAGES_FIELDS, NONE, OPENAI_MODELS, PLAIN, REMEMBERING, RESPONSES_FIELDS, TABLE,
+};
 
 /// A field of a body and its JSON, in which `{}` stands for a word.
 pub(super) type Template = (&'static str, &'static str);
@@ -36,6 +43,8 @@ pub struct Quirks {
     reasoners: Models,
     /// Whether the system's messages to models that reason come from the `developer`.
     developer: bool,
+    /// Whether it knows the `developer` for any model; one of OpenAI's knows it everywhere.
+    knows_developer: bool,
     /// Fields of a request that these models refuse although they can do without: left out.
     refused: &'static [(Models, &'static [&'static str])],
     /// Fields of a request that it cannot serve at all: the request goes elsewhere.
@@ -45,17 +54,27 @@ pub struct Quirks {
     /// Whether it fetches documents in chat completions.
     pub(super) file_urls: bool,
     /// Whether it refuses what of a message it does not know, as clients send back of answers that others gave.
-    strict: bool,
-    /// The caller's extra fields it takes; `None` is all.
+    pub(super) strict: bool,
+    /// The caller's extra fields it takes; `None` is all but those that only others have.
     extra: Option<&'static [&'static str]>,
+    /// Whether it knows functions in the form that was before tools.
+    pub(super) functions: bool,
+    /// Whether it reads marks of what is to be cached in chat completions.
+    pub(super) marks: bool,
+    /// What callers may ask for in advance, in Anthropic's dialect.
+    betas: Betas,
+    /// Names of tools it takes; `None` is what its dialect says.
+    pub(super) names: Option<NameForm>,
+    /// The most stop sequences it takes.
+    pub(super) stops_max: usize,
 
     /// Whether it wants `max_completion_tokens` for every model, not only for those of OpenAI that know nothing else.
     completion_tokens: bool,
     /// What it calls the seed.
     pub(super) seed: &'static str,
-    /// What it calls each effort, from minimal to high, by model; the first row that fits. An empty word is no
+    /// What it calls each effort, from none to the most, by model; the first row that fits. An empty word is no
     /// reasoning at all.
-    efforts: &'static [(Models, [&'static str; 4])],
+    efforts: &'static [(Models, [&'static str; 7])],
     /// The fields that ask for an effort.
     pub(super) effort: &'static [Template],
     /// The fields that switch reasoning off, also where a tool is forced, which some models cannot do while reasoning.
@@ -81,8 +100,10 @@ pub struct Quirks {
     pub(super) bridges: bool,
     /// The flag of a last message that the assistant is to continue, where it needs one.
     pub(super) prefill: Option<&'static str>,
-    /// Whether it must be told what was thought, unencrypted, once tools were called.
-    pub(super) echoes: bool,
+    /// Whether it must be told what was thought, unencrypted, once tools were called, whatever the model.
+    echoes: bool,
+    /// In which field of a message; an empty name is none.
+    pub(super) thoughts: &'static str,
 }
 
 /// Models by how their names begin, after any vendor's name, and by what they must not hold. A digit more is another
@@ -103,6 +124,24 @@ pub(super) struct MessagesAt {
     pub(super) version: &'static str,
 }
 
+/// What a host lets callers ask for in advance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Betas {
+    /// Everything.
+    All,
+    /// These, and what they are called there.
+    Only(&'static [(&'static str, &'static str)]),
+}
+
+/// Names of tools that a provider takes: letters, digits and some marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NameForm {
+    /// The most characters.
+    pub(super) max: usize,
+    /// The marks. A name begins with a letter or an underscore, where there are more than two.
+    pub(super) marks: &'static str,
+}
+
 /// Ids of tool calls that a provider takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IdForm {
@@ -113,252 +152,6 @@ pub(super) enum IdForm {
     /// Exactly so many letters and digits, at most eleven.
     Alphanumeric(usize),
 }
-
-const ALL: Models = Models { begin: &[""], except: &[] };
-const NONE: Models = Models { begin: &[], except: &[] };
-
-/// Generations of OpenAI's models that reason. They alone take `max_completion_tokens` and refuse `max_tokens`.
-const GENERATIONS: &[&str] = &["o1", "o3", "o4", "o5", "gpt-5", "gpt-6", "gpt-7", "gpt-8", "gpt-9"];
-const OPENAI_REASONERS: Models = Models { begin: GENERATIONS, except: &["-chat"] };
-/// Models of OpenAI that refuse an effort.
-const OPENAI_PLAIN: Models = Models { begin: &["gpt-3", "gpt-4", "gpt-35", "chatgpt-4"], except: &[] };
-/// Models of OpenAI whose least effort is low. Only the first `gpt-5` knows less; from 5.1 on that is none at all.
-const OPENAI_LOW: Models =
-    Models { begin: &["o1", "o3", "o4", "o5", "gpt-5.", "gpt-6", "gpt-7", "gpt-8", "gpt-9"], except: &[] };
-const XAI_REASONERS: Models =
-    Models { begin: &["grok-3-mini", "grok-4", "grok-5", "grok-code"], except: &["non-reasoning"] };
-/// Models of xAI that reason as much as they like, or not at all.
-const XAI_FIXED: Models = Models { begin: &["grok-2", "grok-3", "grok-4-", "grok-code"], except: &["-mini"] };
-
-const SAMPLING: &[&str] = &[
-    "sampling.temperature",
-    "sampling.top_p",
-    "sampling.presence_penalty",
-    "sampling.frequency_penalty",
-    "sampling.stop",
-];
-
-const PLAIN: [&str; 4] = ["minimal", "low", "medium", "high"];
-const FROM_LOW: [&str; 4] = ["low", "low", "medium", "high"];
-const EFFORT: &[Template] = &[("reasoning_effort", r#""{}""#)];
-
-/// A server of which nothing is known: it gets what the dialect says.
-pub const GENERIC: Quirks = Quirks {
-    name: "generic",
-    hosts: &[],
-    key_header: "authorization",
-    chat_path: "/chat/completions",
-    responses_path: "/responses",
-    messages: None,
-    query: &[],
-    reasoners: OPENAI_REASONERS,
-    developer: false,
-    refused: &[],
-    lacks: &[],
-    files: true,
-    file_urls: false,
-    strict: false,
-    extra: None,
-    completion_tokens: false,
-    seed: "seed",
-    efforts: &[(ALL, PLAIN)],
-    effort: EFFORT,
-    unthinking: &[],
-    required: Some("required"),
-    schema: true,
-    json: true,
-    stream_usage: true,
-    stream_only: false,
-    ids: IdForm::Any,
-    system_first: false,
-    alternates: false,
-    bridges: false,
-    prefill: None,
-    echoes: false,
-};
-
-const OPENAI: Quirks = Quirks {
-    name: "openai",
-    hosts: &[("api.openai.com", "")],
-    developer: true,
-    refused: &[
-        (OPENAI_REASONERS, SAMPLING),
-        (Models { begin: &["o1", "o3", "o4", "o5"], except: &[] }, &["parallel_tool_calls"]),
-        (OPENAI_PLAIN, &["effort"]),
-    ],
-    completion_tokens: true,
-    efforts: &[(OPENAI_LOW, FROM_LOW), (ALL, PLAIN)],
-    ids: IdForm::Max(40),
-    ..GENERIC
-};
-
-const AZURE: Quirks = Quirks {
-    name: "azure",
-    hosts: &[
-        ("openai.azure.com", "/openai/v1"),
-        ("cognitiveservices.azure.com", "/openai/v1"),
-        ("services.ai.azure.com", "/openai/v1"),
-    ],
-    key_header: "api-key",
-    ..OPENAI
-};
-
-/// Every accent that is known. A host is known by the first row that fits.
-const TABLE: &[Quirks] = &[
-    GENERIC,
-    OPENAI,
-    AZURE,
-    // Azure before its `/openai/v1`: the model stands in the address, and the version behind it.
-    Quirks {
-        name: "azure-deployments",
-        hosts: &[("openai.azure.com", ""), ("cognitiveservices.azure.com", "")],
-        chat_path: "/openai/deployments/{}/chat/completions",
-        responses_path: "/openai/responses",
-        query: &[("api-version", "2024-10-21")],
-        ..AZURE
-    },
-    // Reasons unless told otherwise, and cannot be forced to call a tool meanwhile.
-    Quirks {
-        name: "deepseek",
-        files: false,
-        hosts: &[("api.deepseek.com", "")],
-        reasoners: NONE,
-        lacks: &["messages.image"],
-        efforts: &[(ALL, ["", "low", "medium", "high"])],
-        unthinking: &[("thinking", r#"{"type":"disabled"}"#)],
-        schema: false,
-        echoes: true,
-        ..GENERIC
-    },
-    Quirks {
-        name: "mistral",
-        files: false,
-        hosts: &[("api.mistral.ai", ""), ("codestral.mistral.ai", "")],
-        reasoners: NONE,
-        extra: Some(&[
-            "guardrails",
-            "metadata",
-            "n",
-            "prediction",
-            "prompt_cache_key",
-            "prompt_mode",
-            "random_seed",
-            "safe_prompt",
-        ]),
-        seed: "random_seed",
-        efforts: &[(ALL, ["none", "none", "high", "high"])],
-        required: Some("any"),
-        stream_usage: false,
-        ids: IdForm::Alphanumeric(9),
-        bridges: true,
-        prefill: Some("prefix"),
-        ..GENERIC
-    },
-    // Hybrid models must not be asked to reason without a stream, and cannot be forced to call a tool meanwhile.
-    Quirks {
-        name: "qwen",
-        files: false,
-        hosts: &[
-            ("dashscope.aliyuncs.com", ""),
-            ("dashscope-intl.aliyuncs.com", ""),
-            ("dashscope-us.aliyuncs.com", ""),
-        ],
-        reasoners: NONE,
-        efforts: &[(ALL, ["", "true", "true", "true"])],
-        effort: &[("enable_thinking", "{}")],
-        unthinking: &[("enable_thinking", "false")],
-        required: None,
-        stream_only: true,
-        prefill: Some("partial"),
-        ..GENERIC
-    },
-    Quirks {
-        name: "groq",
-        files: false,
-        hosts: &[("api.groq.com", "")],
-        strict: true,
-        completion_tokens: true,
-        efforts: &[(ALL, FROM_LOW)],
-        ..GENERIC
-    },
-    Quirks {
-        name: "xai",
-        files: false,
-        hosts: &[("api.x.ai", "")],
-        reasoners: XAI_REASONERS,
-        refused: &[
-            (XAI_REASONERS, &["sampling.presence_penalty", "sampling.frequency_penalty", "sampling.stop"]),
-            (XAI_FIXED, &["effort"]),
-        ],
-        efforts: &[(Models { begin: &["grok-3-mini"], except: &[] }, ["low", "low", "high", "high"]), (ALL, FROM_LOW)],
-        ..GENERIC
-    },
-    Quirks {
-        name: "together",
-        files: false,
-        hosts: &[("api.together.xyz", ""), ("api.together.ai", "")],
-        efforts: &[(ALL, FROM_LOW)],
-        ..GENERIC
-    },
-    Quirks {
-        name: "openrouter",
-        file_urls: true,
-        hosts: &[("openrouter.ai", "")],
-        effort: &[("reasoning", r#"{"effort":"{}"}"#)],
-        ..GENERIC
-    },
-    Quirks {
-        name: "perplexity",
-        files: false,
-        hosts: &[("api.perplexity.ai", "")],
-        refused: &[(ALL, &["sampling.seed", "sampling.stop"])],
-        lacks: &["tools"],
-        json: false,
-        stream_usage: false,
-        system_first: true,
-        alternates: true,
-        ..GENERIC
-    },
-    Quirks { name: "vllm", files: false, reasoners: NONE, efforts: &[(ALL, FROM_LOW)], system_first: true, ..GENERIC },
-    Quirks {
-        name: "ollama",
-        files: false,
-        hosts: &[("ollama.com", ""), ("localhost:11434", ""), ("127.0.0.1:11434", "")],
-        reasoners: NONE,
-        lacks: &["messages.image.url"],
-        efforts: &[(ALL, ["none", "low", "medium", "high"])],
-        ..GENERIC
-    },
-    Quirks {
-        name: "llamacpp",
-        files: false,
-        reasoners: NONE,
-        efforts: &[(ALL, FROM_LOW)],
-        system_first: true,
-        ..GENERIC
-    },
-    // Takes a schema, and no word for JSON of any form.
-    Quirks {
-        name: "lmstudio",
-        files: false,
-        hosts: &[("localhost:1234", ""), ("127.0.0.1:1234", "")],
-        reasoners: NONE,
-        efforts: &[(ALL, FROM_LOW)],
-        json: false,
-        ..GENERIC
-    },
-    // Anthropic's models at Google's.
-    Quirks {
-        name: "vertex-anthropic",
-        hosts: &[("aiplatform.googleapis.com", "/publishers/anthropic")],
-        messages: Some(MessagesAt {
-            whole: "/models/{}:rawPredict",
-            streaming: "/models/{}:streamRawPredict",
-            version: "vertex-2023-10-16",
-        }),
-        ..GENERIC
-    },
-];
 
 impl Quirks {
     /// Returns the accent of a name.
@@ -400,9 +193,56 @@ impl Quirks {
         }
     }
 
-    /// Tells whether it takes an extra field.
-    pub(super) fn takes_extra(&self, field: &str) -> bool {
-        self.extra.is_none_or(|known| known.contains(&field))
+    /// Tells whether it takes an extra field of a dialect: not one that only others have. A server of which nothing is
+    /// known is given everything.
+    pub(super) fn takes_extra(&self, dialect: Dialect, field: &str) -> bool {
+        if let (Some(known), Dialect::OpenAiChat) = (self.extra, dialect) {
+            return known.contains(&field);
+        }
+        let table = match dialect {
+            Dialect::OpenAiChat => CHAT_FIELDS,
+            Dialect::OpenAiResponses => RESPONSES_FIELDS,
+            Dialect::AnthropicMessages => MESSAGES_FIELDS,
+            Dialect::Gemini | Dialect::Vertex | Dialect::Ollama => &[],
+        };
+        // Azure's older addresses have what its newer ones have.
+        let name = if self.name == "azure-deployments" { "azure" } else { self.name };
+        let mut rows = table.iter().filter(|(fields, _)| fields.contains(&field));
+        self.is_generic() || rows.all(|(_, owners)| owners.contains(&name))
+    }
+
+    /// Returns what this host calls something that a caller asks for in advance; `None` where it is refused.
+    pub(super) fn beta<'a>(&self, beta: &'a str) -> Option<&'a str> {
+        match self.betas {
+            Betas::All => Some(beta),
+            Betas::Only(known) => known.iter().find(|(name, _)| *name == beta).map(|(_, here)| *here),
+        }
+    }
+
+    /// Tells whether a model speaks to Anthropic itself here: what its clients tell nobody else may go there.
+    pub(super) fn is_home(&self, model: Model<'_>) -> bool {
+        self.name == "anthropic" || (self.is_generic() && model.family.contains("claude"))
+    }
+
+    /// Tells whether nothing is known of the server.
+    pub(super) fn is_generic(&self) -> bool {
+        self.name == GENERIC.name
+    }
+
+    /// Tells whether marks of what is to be cached may stand in chat completions: where they are not read they are
+    /// refused, as far as is known.
+    pub(super) fn keeps_marks(&self) -> bool {
+        self.marks || self.is_generic()
+    }
+
+    /// Tells whether a model knows the role of the developer.
+    pub(super) fn knows_developer(&self, model: Model<'_>) -> bool {
+        self.knows_developer || OPENAI_MODELS.has(model.family)
+    }
+
+    /// Tells whether a model must be told what it thought before it called a tool.
+    pub(super) fn echoes(&self, model: Model<'_>) -> bool {
+        self.echoes || REMEMBERING.has(model.family)
     }
 
     /// Refuses what this provider cannot serve at all.
@@ -439,18 +279,6 @@ impl Quirks {
         models.has(model.family) || (model.reasons && models == self.reasoners && models != NONE)
     }
 
-    /// Tells whether it takes what the dialect says as the dialect says it, but for what it refuses: then a request that
-    /// was written in the dialect can go as it is.
-    pub(super) fn is_plain(&self) -> bool {
-        let words = (self.seed, self.effort, self.required) == (GENERIC.seed, GENERIC.effort, GENERIC.required);
-        words
-            && !self.strict
-            && self.unthinking.is_empty()
-            && self.prefill.is_none()
-            && !self.echoes
-            && self.messages.is_none()
-    }
-
     /// Tells whether a model takes a field of the request.
     pub(super) fn takes(&self, model: Model<'_>, field: &str) -> bool {
         !self.refused.iter().any(|(models, fields)| fields.contains(&field) && self.is_among(*models, model))
@@ -472,19 +300,19 @@ impl Quirks {
         if newer { "max_completion_tokens" } else { "max_tokens" }
     }
 
-    /// Returns what an effort is called; an empty word is no reasoning at all.
+    /// Returns what an effort is called; an empty word is no reasoning at all. Who asked for this very model knows what
+    /// its efforts are called.
     pub(super) fn effort_word(&self, model: Model<'_>, effort: Effort, notes: &mut Notes) -> &'static str {
         let row = self.efforts.iter().find(|(models, _)| models.has(model.family)).map_or(&PLAIN, |(_, words)| words);
-        let at = match effort {
-            Effort::Minimal => 0,
-            Effort::Low => 1,
-            Effort::Medium => 2,
-            Effort::High => 3,
-        };
-        if row[at] != PLAIN[at] {
+        let (word, plain) = (row[effort as usize], effort.word());
+        let is_word = self.efforts.iter().any(|(_, words)| words.contains(&"high"));
+        if model.meant && is_word {
+            return plain;
+        }
+        if word != plain {
             notes.converted("effort");
         }
-        row[at]
+        word
     }
 }
 
@@ -510,7 +338,7 @@ fn is_about_tools(message: &Message) -> bool {
 
 impl Models {
     fn has(&self, model: &str) -> bool {
-        let name = without_path(model);
+        let name = &*without_path(model).to_ascii_lowercase();
         let begins = |begin: &&str| {
             let is_digit =
                 |text: &str, at: fn(&[u8]) -> Option<&u8>| at(text.as_bytes()).is_some_and(u8::is_ascii_digit);
@@ -536,7 +364,7 @@ impl IdForm {
 }
 
 /// Returns letters and digits that stand for a text, at most eleven: what 64 bits hold.
-fn digest(text: &str, chars: usize) -> String {
+pub(super) fn digest(text: &str, chars: usize) -> String {
     const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);

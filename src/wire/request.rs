@@ -135,6 +135,14 @@ fn assistant_part_size(part: &AssistantPart) -> usize {
 #[derive(Debug, Default)]
 pub(super) struct Notes(pub(super) Vec<Note>);
 
+/// What a note is about.
+fn subject(note: &Note) -> &'static str {
+    match note {
+        Note::Dropped(what) | Note::Converted(what) => what,
+        _ => "",
+    }
+}
+
 impl Notes {
     /// Notes something once.
     pub(super) fn add(&mut self, note: Note) {
@@ -151,6 +159,16 @@ impl Notes {
     /// Notes what goes in another form.
     pub(super) fn converted(&mut self, field: &'static str) {
         self.add(Note::Converted(field));
+    }
+
+    /// Tells whether something about a field is noted.
+    pub(super) fn tells(&self, field: &str) -> bool {
+        self.0.iter().any(|note| subject(note) == field)
+    }
+
+    /// Notes everything that others noted.
+    pub(super) fn all(&mut self, others: Self) {
+        others.0.into_iter().for_each(|note| self.add(note));
     }
 
     /// Returns a value that the target takes; one that it does not is left out and noted.

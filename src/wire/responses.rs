@@ -5,6 +5,7 @@
 //! judged. Nothing is ever stored at a provider, and no event is needed but the last: what others leave out is taken
 //! from it.
 
+mod edit;
 mod reply;
 mod request;
 mod shape;

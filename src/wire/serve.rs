@@ -27,6 +27,7 @@ pub use embed::{AskedVectors, VectorForm, read_embed, write_embed};
 pub use lists::{Listing, count_tokens, model, models};
 pub use place::place;
 pub use refusal::{Refusal, Refused, refuse};
+pub(in crate::wire) use seal::{Proves, open, open_digits};
 pub use writer::Writer;
 
 use std::fmt;
@@ -195,8 +196,8 @@ fn read_body(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &
     asked.stream |= stream_by_path;
     asked.request.commit = CommitPolicy::Fail;
     asked.request.extra_dialect = Some(face.dialect());
-    asked.request.original =
-        original.filter(|_| original::holds(&asked)).map(|original| Original { stream: asked.stream, ..original });
+    asked.request.original = Some(Original { stream: asked.stream, ..original });
+    asked.request.messages.retain_mut(reading::is_for_all);
     reading::name_results(&mut asked.request.messages);
     Ok(asked)
 }

@@ -466,7 +466,8 @@ pub struct Tool {
     pub description: String,
     /// JSON schema of its arguments, an object.
     pub parameters: Value,
-    /// Whether the provider must hold the arguments to the schema; `None` leaves it to the provider.
+    /// Whether the provider must hold the arguments to the schema; `None` is no: where a dialect takes silence for yes, it
+    /// is told so.
     pub strict: Option<bool>,
 }
 
@@ -523,9 +524,11 @@ pub struct Sampling {
     pub stop: Vec<String>,
 }
 
-/// How hard a reasoning model should think.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How hard a reasoning model should think. A model that has not all of these steps is asked for the nearest that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effort {
+    /// Not at all.
+    None,
     /// As little as it can.
     Minimal,
     /// A little.
@@ -534,6 +537,25 @@ pub enum Effort {
     Medium,
     /// Much.
     High,
+    /// More than that.
+    XHigh,
+    /// As much as it can.
+    Max,
+}
+
+impl Effort {
+    /// Returns what OpenAI calls it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Minimal => "minimal",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::XHigh => "xhigh",
+            Self::Max => "max",
+        }
+    }
 }
 
 /// How much a second is worth to the caller; also the order under load.

@@ -49,7 +49,7 @@ const CALLS: Turn =
     Turn { provider: "", user: None, shows: false, schema: false, thought: "", text: "", calls: true, notes: &[] };
 const ANSWERS: Turn = Turn { calls: false, ..CALLS };
 
-const STOP_DROPPED: Note = Note::Dropped("sampling.stop");
+const STOP_HERE: Note = Note::Converted("sampling.stop");
 const EXTRA: Note = Note::Dropped("extra");
 const EFFORT: Note = Note::Dropped("effort");
 const THOUGHTS: Note = Note::Dropped("messages.reasoning");
@@ -60,7 +60,7 @@ const FORM: Note = Note::Converted("response_format");
 
 /// The conversation. Another provider answers each time.
 const TURNS: [Turn; 12] = [
-    Turn { provider: "openai", user: Some("Bern or Thun?"), notes: &[STOP_DROPPED, EXTRA], ..CALLS },
+    Turn { provider: "openai", user: Some("Bern or Thun?"), notes: &[STOP_HERE, EXTRA], ..CALLS },
     // Made to think after another's call it would be refused.
     Turn { provider: "anthropic", text: "I look further.", notes: &[EFFORT, EXTRA], ..CALLS },
     Turn { provider: "gemini", thought: "Both are on the Aare.", ..CALLS },
@@ -74,7 +74,7 @@ const TURNS: [Turn; 12] = [
     Turn {
         provider: "openai",
         text: "Thun, I think.",
-        notes: &[STOP_DROPPED, EXTRA, THOUGHTS, PROOFS, FAILED, IDS],
+        notes: &[STOP_HERE, EXTRA, THOUGHTS, PROOFS, FAILED, IDS],
         ..ANSWERS
     },
     Turn {
@@ -101,7 +101,7 @@ const TURNS: [Turn; 12] = [
         shows: true,
         schema: true,
         text: r#"{"town": "Bern"}"#,
-        notes: &[STOP_DROPPED, EXTRA, THOUGHTS, PROOFS, FAILED, IDS],
+        notes: &[STOP_HERE, EXTRA, THOUGHTS, PROOFS, FAILED, IDS],
         ..ANSWERS
     },
     Turn {
@@ -123,7 +123,7 @@ const TURNS: [Turn; 12] = [
         provider: "openai",
         user: Some("Thank you."),
         text: "You are welcome.",
-        notes: &[STOP_DROPPED, EXTRA, THOUGHTS, PROOFS, FAILED, IDS],
+        notes: &[STOP_HERE, EXTRA, THOUGHTS, PROOFS, FAILED, IDS],
         ..ANSWERS
     },
 ];
@@ -630,7 +630,7 @@ fn effort_and_stop_sequences_are_said_or_noted(arrival: &Arrival) {
         }
         _ => (&body["reasoning_effort"], json!("medium"), &body["stop"]),
     };
-    for (said, meant, note) in [(effort, medium, EFFORT), (stop, json!([STOP]), STOP_DROPPED)] {
+    for (said, meant, note) in [(effort, medium, EFFORT), (stop, json!([STOP]), STOP_HERE)] {
         assert!(*said == meant || said.is_null() && arrival.notes(note), "{}: {said} {note:?}", arrival.provider);
         assert!(said.is_null() || arrival.notes.as_ref().is_none_or(|notes| !notes.contains(&note)), "{note:?}");
     }

@@ -14,6 +14,28 @@ pub(super) struct Traits {
     pub(super) schemas: bool,
     /// Whether it goes on with what the assistant said last.
     pub(super) prefills: bool,
+    /// The words of efforts above `high` that it knows.
+    pub(super) above: &'static [&'static str],
+    /// Whether it thinks where nothing is said of it.
+    pub(super) thinks: bool,
+}
+
+impl Traits {
+    /// Tells whether a form of thinking can be asked for.
+    pub(super) fn takes(self, form: &str) -> bool {
+        match (self.thinking, form) {
+            (_, "disabled") => true,
+            (ThinkingForm::Budget, form) => form == "enabled",
+            // Those before 4.7 take the older form, too.
+            (ThinkingForm::Adaptive, form) => form == "adaptive" || self.sampling != SamplingForm::None,
+            (ThinkingForm::None, _) => false,
+        }
+    }
+
+    /// Tells whether it samples as it likes.
+    pub(super) fn is_set(self) -> bool {
+        self.sampling == SamplingForm::None
+    }
 }
 
 /// How a generation is asked to think.
@@ -41,16 +63,18 @@ pub(super) enum SamplingForm {
 type Version = (u8, u8);
 
 /// The generations of Claude, the newest first, each with the version that it began with.
-const GENERATIONS: [(Version, Traits); 7] = {
+const GENERATIONS: [(Version, Traits); 8] = {
     use SamplingForm as S;
     use ThinkingForm as T;
     const fn of(output_tokens: u32, thinking: T, sampling: S, schemas: bool) -> Traits {
         let prefills = !matches!(thinking, T::Adaptive);
-        Traits { output_tokens, thinking, sampling, schemas, prefills }
+        Traits { output_tokens, thinking, sampling, schemas, prefills, above: &[], thinks: false }
     }
+    const BOTH: &[&str] = &["xhigh", "max"];
     [
-        ((4, 7), of(64_000, T::Adaptive, S::None, true)),
-        ((4, 6), of(64_000, T::Adaptive, S::One, true)),
+        ((5, 0), Traits { above: BOTH, thinks: true, ..of(64_000, T::Adaptive, S::None, true) }),
+        ((4, 7), Traits { above: BOTH, ..of(64_000, T::Adaptive, S::None, true) }),
+        ((4, 6), Traits { above: &["max"], ..of(64_000, T::Adaptive, S::One, true) }),
         ((4, 5), of(64_000, T::Budget, S::One, true)),
         ((4, 1), of(32_000, T::Budget, S::One, false)),
         ((3, 7), of(32_000, T::Budget, S::Both, false)),
@@ -66,6 +90,8 @@ const OTHERS: Traits = Traits {
     sampling: SamplingForm::Both,
     schemas: false,
     prefills: true,
+    above: &[],
+    thinks: false,
 };
 
 /// Returns what a model takes, by its name. A Claude without a version in its name is taken for a new one.
@@ -73,6 +99,14 @@ pub(super) fn traits(model: &str) -> Traits {
     let Some((_, name)) = model.split_once("claude") else { return OTHERS };
     let version = version(name).unwrap_or((u8::MAX, 0));
     GENERATIONS.iter().find(|(since, _)| version >= *since).map_or(OTHERS, |(_, traits)| *traits)
+}
+
+/// Models that cannot be kept from thinking: they refuse to be told.
+const ALWAYS: [&str; 4] = ["fable", "mythos", "opus-5-5", "sonnet-5-5"];
+
+/// Tells whether a model can be told not to think.
+pub(super) fn may_rest(model: &str) -> bool {
+    !ALWAYS.iter().any(|name| model.replace('.', "-").contains(name))
 }
 
 /// Returns what tells a Claude from another, whatever name it goes by: `sonnet-4.5` of `claude-sonnet-4-5-20250929`.

@@ -29,10 +29,7 @@ pub(super) fn unwrap<'a>(reasoning: &'a Reasoning, model: &str) -> Option<Though
     let Reasoning { text, proof: Some(Proof { dialect: Dialect::AnthropicMessages, data, .. }) } = reasoning else {
         return None;
     };
-    let (made_by, data) = match data.split_once(':') {
-        Some((made_by, rest)) if !data.starts_with(REDACTED) => (Some(made_by), rest),
-        _ => (None, data.as_str()),
-    };
+    let (made_by, data) = parted(data);
     if made_by.is_some_and(|made_by| maker(model).is_none_or(|maker| maker != made_by)) {
         return None;
     }
@@ -40,6 +37,14 @@ pub(super) fn unwrap<'a>(reasoning: &'a Reasoning, model: &str) -> Option<Though
         Some(data) => Thought::Redacted(data),
         None => Thought::Signed { text, signature: data },
     })
+}
+
+/// Parts a proof into its maker, where one is named, and what the provider signed.
+pub(super) fn parted(data: &str) -> (Option<&str>, &str) {
+    match data.split_once(':') {
+        Some((made_by, rest)) if !data.starts_with(REDACTED) => (Some(made_by), rest),
+        _ => (None, data),
+    }
 }
 
 #[cfg(test)]

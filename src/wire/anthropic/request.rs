@@ -3,17 +3,19 @@
 use std::borrow::Cow;
 
 use http::header::{HeaderName, HeaderValue};
-use serde::ser::{Serialize, Serializer};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::models::{SamplingForm, ThinkingForm, Traits, traits};
+use super::edit;
+use super::models::{SamplingForm, ThinkingForm, Traits, may_rest, traits};
 use super::schema::closed;
 use super::turns::{Block, Turns};
+use crate::wire::names::Names;
 use crate::wire::original;
-use crate::wire::quirks::Quirks;
+use crate::wire::quirks::{NameForm, Quirks};
 use crate::wire::request::{
-    Fields, Notes, asked, check, extra, foreign_tools, headers, output_tokens_max, verbatim, write,
+    Fields, Notes, asked, bad, check, extra, foreign_tools, headers, output_tokens_max, verbatim, write,
 };
 use crate::wire::{Encoded, Model};
 use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Sampling, Tool, ToolChoice};
@@ -33,31 +35,58 @@ pub(in crate::wire) fn encode(
     streaming: bool,
 ) -> Result<Encoded, Failure> {
     check(request)?;
-    let mut notes = Notes::default();
+    let own = original::of(request, Dialect::AnthropicMessages).filter(|original| original.left_out.is_empty());
+    let model = Model { meant: original::is_meant(request, model), ..model };
+    let names = Names::of(Some(NAMES), request);
     let traits = traits(model.family);
-    notes.foreign(Dialect::AnthropicMessages, request);
-    let mut turns = Turns::of(request, model.family, traits, &mut notes)?;
-    let options = Options::of(request, model, traits, &mut turns, &mut notes);
-    let extra = extra(Dialect::AnthropicMessages, request, &mut notes);
-    let original = original::find(request, Dialect::AnthropicMessages, model, streaming, &notes);
-    let (model, turns) = (model.name, &turns);
-    let body = match original {
-        Some(original) if quirks.is_plain() && original.tokens_field.is_some() => original::body(original, model, ""),
-        _ => write(request, &Body { quirks, request, model, streaming, traits, turns, options: &options, extra })?,
+    let mut told = Notes::default();
+    told.foreign(Dialect::AnthropicMessages, request);
+    let mut turns = match Turns::of(request, model.family, traits, &names, &mut told) {
+        // What has no shape in words may have one as it came.
+        Err(_) if own.is_some() => Turns::default(),
+        turns => turns?,
     };
+    let mut notes = Notes::default();
+    let (options, instruction) = Options::of(request, model, traits, &turns, &names, &mut notes);
+    let extra = extra(Dialect::AnthropicMessages, request, &mut notes);
+    let names = &names;
+    let body = Body { quirks, request, model, streaming, names, traits, turns: &turns, options: &options, extra };
+    let edited = match own {
+        Some(original) => {
+            let ours =
+                serde_json::to_string(&Settings(&body)).map_err(|problem| bad("request", &problem.to_string()))?;
+            edit::edited(original, &body, &ours, instruction.as_deref(), &mut notes)
+        }
+        None => None,
+    };
+    let body = match edited {
+        Some(body) => body,
+        None => {
+            notes.all(told);
+            turns.system.extend(instruction.and_then(Block::text));
+            let turns = &turns;
+            write(request, &Body { quirks, request, model, streaming, names, traits, turns, options: &options, extra })?
+        }
+    };
+    let stops = options.stops_left_out(request);
+    let names = names.clone();
     let mut headers = headers(streaming);
     if quirks.messages.is_none() {
         let (name, version) = VERSION;
         headers.insert(name, version);
     }
-    Ok(Encoded { path: quirks.messages_path(model, streaming), headers, body, notes: notes.0 })
+    let path = quirks.messages_path(model.name, streaming);
+    Ok(Encoded { path, headers, body, notes: notes.0, stops, names })
 }
+
+/// Names of tools that are taken ("String should match pattern '^[a-zA-Z0-9_-]{1,128}$'").
+const NAMES: NameForm = NameForm { max: 128, marks: "_-" };
 
 /// What is asked for besides the conversation, as the model takes it.
 #[derive(Debug)]
-struct Options<'a> {
+pub(super) struct Options<'a> {
     max_tokens: u32,
-    thinking: Option<Value>,
+    pub(super) thinking: Option<Value>,
     effort: Option<&'static str>,
     format: Option<Value>,
     temperature: Option<f64>,
@@ -67,13 +96,15 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
+    /// Returns them, and what has to be asked for in words.
     fn of(
         request: &'a ChatRequest,
         model: Model<'_>,
         traits: Traits,
-        turns: &mut Turns<'_>,
+        turns: &Turns<'_>,
+        names: &Names,
         notes: &mut Notes,
-    ) -> Self {
+    ) -> (Self, Option<String>) {
         let usual = traits.output_tokens.min(model.answer_max.unwrap_or(u32::MAX));
         let mut options = Self {
             max_tokens: output_tokens_max(request, model, notes).unwrap_or(usual),
@@ -83,40 +114,56 @@ impl<'a> Options<'a> {
             temperature: None,
             top_p: None,
             stop: Vec::new(),
-            tool_choice: tool_choice(request),
+            tool_choice: tool_choice(request, names),
         };
-        options.think(request, traits, turns, notes);
+        options.think(request, model, traits, turns, notes);
         options.sample(&request.sampling, traits, notes);
-        options.form(&request.response_format, traits, turns, notes);
+        let instruction = options.form(&request.response_format, traits, notes);
         if !traits.schemas && request.tools.iter().any(|tool| tool.strict == Some(true)) {
             notes.dropped("tools.strict");
         }
-        options
+        (options, instruction)
+    }
+
+    /// Returns the stop sequences that the target is not told.
+    fn stops_left_out(&self, request: &ChatRequest) -> Vec<String> {
+        request.sampling.stop.iter().filter(|stop| !self.stop.contains(&&***stop)).cloned().collect()
     }
 
     /// Asks for thinking. A model that is made to call a tool cannot think before.
-    fn think(&mut self, request: &ChatRequest, traits: Traits, turns: &Turns<'_>, notes: &mut Notes) {
+    fn think(&mut self, request: &ChatRequest, model: Model<'_>, traits: Traits, turns: &Turns<'_>, notes: &mut Notes) {
         let Some(effort) = request.effort else { return };
         let free = !matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
         match (traits.thinking, effort) {
+            (ThinkingForm::Adaptive, Effort::None) if !traits.thinks => {}
+            (ThinkingForm::Adaptive, Effort::None) if may_rest(model.family) => {
+                self.thinking = Some(json!({"type": "disabled"}));
+            }
             (ThinkingForm::Adaptive, _) => {
-                self.effort = Some(match effort {
-                    Effort::Minimal | Effort::Low => "low",
+                let word = match effort {
+                    Effort::None | Effort::Minimal | Effort::Low => "low",
                     Effort::Medium => "medium",
-                    Effort::High => "high",
-                });
-                if effort != Effort::Minimal && free {
+                    Effort::Max if traits.above.contains(&"max") => "max",
+                    Effort::XHigh if traits.above.contains(&"xhigh") => "xhigh",
+                    Effort::High | Effort::XHigh | Effort::Max => "high",
+                };
+                if matches!(effort, Effort::None | Effort::XHigh | Effort::Max) && word != effort.word() {
+                    notes.converted("effort");
+                }
+                self.effort = Some(word);
+                if effort > Effort::Minimal && free {
                     // Without this the newest models think in silence, like a provider that hangs.
                     self.thinking = Some(json!({"type": "adaptive", "display": "summarized"}));
                 }
             }
             // Where it is not asked for, there is none.
-            (ThinkingForm::None | ThinkingForm::Budget, Effort::Minimal) => {}
-            (ThinkingForm::Budget, Effort::Low | Effort::Medium | Effort::High) => {
+            (ThinkingForm::None | ThinkingForm::Budget, Effort::None | Effort::Minimal) => {}
+            (ThinkingForm::Budget, _) => {
                 let wanted = match effort {
-                    Effort::Minimal | Effort::Low => 2_048,
+                    Effort::None | Effort::Minimal | Effort::Low => 2_048,
                     Effort::Medium => 8_192,
                     Effort::High => 24_576,
+                    Effort::XHigh | Effort::Max => 32_000,
                 };
                 // The answer needs its half of the limit.
                 let budget = wanted.min(self.max_tokens / 2);
@@ -143,8 +190,11 @@ impl<'a> Options<'a> {
             ("sampling.presence_penalty", sampling.presence_penalty.is_some()),
             ("sampling.frequency_penalty", sampling.frequency_penalty.is_some()),
             ("sampling.seed", sampling.seed.is_some()),
-            ("sampling.stop", self.stop.len() < sampling.stop.len()),
         ];
+        if self.stop.len() < sampling.stop.len() {
+            // The others are enforced here.
+            notes.converted("sampling.stop");
+        }
         dropped.iter().filter(|(_, is_dropped)| *is_dropped).for_each(|(what, _)| notes.dropped(what));
         if self.temperature.is_some() && self.temperature != sampling.temperature {
             notes.converted("sampling.temperature");
@@ -152,17 +202,18 @@ impl<'a> Options<'a> {
     }
 
     /// Asks for the answer's form: by a schema where the model holds to it, else in words; there is no JSON mode.
-    fn form(&mut self, format: &ResponseFormat, traits: Traits, turns: &mut Turns<'_>, notes: &mut Notes) {
+    fn form(&mut self, format: &ResponseFormat, traits: Traits, notes: &mut Notes) -> Option<String> {
         if let (ResponseFormat::JsonSchema { schema, .. }, true) = (format, traits.schemas) {
             self.format = Some(json!({"type": "json_schema", "schema": closed(schema)}));
-        } else if let Some(asked) = asked(format) {
-            notes.converted("response_format");
-            turns.system.extend(Block::text(asked));
+            return None;
         }
+        let asked = asked(format)?;
+        notes.converted("response_format");
+        Some(asked)
     }
 }
 
-fn tool_choice(request: &ChatRequest) -> Option<Value> {
+fn tool_choice(request: &ChatRequest, names: &Names) -> Option<Value> {
     let one_by_one = request.parallel_tool_calls == Some(false);
     let foreign = || foreign_tools(Dialect::AnthropicMessages, request);
     let mut choice = match &request.tool_choice {
@@ -174,7 +225,7 @@ fn tool_choice(request: &ChatRequest) -> Option<Value> {
         ToolChoice::Auto => json!({"type": "auto"}),
         ToolChoice::None => return Some(json!({"type": "none"})),
         ToolChoice::Required => json!({"type": "any"}),
-        ToolChoice::Named(name) => json!({"type": "tool", "name": name}),
+        ToolChoice::Named(name) => json!({"type": "tool", "name": names.sent(name)}),
     };
     if one_by_one {
         choice["disable_parallel_tool_use"] = true.into();
@@ -182,45 +233,66 @@ fn tool_choice(request: &ChatRequest) -> Option<Value> {
     Some(choice)
 }
 
-struct Body<'a> {
-    quirks: &'a Quirks,
+pub(super) struct Body<'a> {
+    pub(super) quirks: &'a Quirks,
     request: &'a ChatRequest,
-    model: &'a str,
-    streaming: bool,
-    traits: Traits,
+    pub(super) model: Model<'a>,
+    pub(super) streaming: bool,
+    pub(super) names: &'a Names,
+    pub(super) traits: Traits,
     turns: &'a Turns<'a>,
-    options: &'a Options<'a>,
+    pub(super) options: &'a Options<'a>,
     extra: Option<&'a Map<String, Value>>,
 }
 
-impl Serialize for Body<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { quirks, request, model, streaming, traits, turns, options, extra } = *self;
-        let mut body = Fields::new(serializer.serialize_map(None)?);
-        match &quirks.messages {
-            None => body.put("model", model)?,
-            Some(at) => body.put("anthropic_version", at.version)?,
-        }
+impl Body<'_> {
+    /// Writes the settings.
+    fn settings<M: SerializeMap>(&self, body: &mut Fields<M>) -> Result<(), M::Error> {
+        let Self { request, options, .. } = *self;
         body.put("max_tokens", &options.max_tokens)?;
-        body.put("stream", &streaming)?;
-        if !turns.system.is_empty() {
-            body.put("system", &turns.system)?;
-        }
-        let tools = request.tools.iter().map(|tool| AnyTool::Function(WireTool::of(tool, traits)));
-        let tools: Vec<_> =
-            tools.chain(foreign_tools(Dialect::AnthropicMessages, request).map(AnyTool::Foreign)).collect();
-        if !tools.is_empty() {
-            body.put("tools", &tools)?;
+        if !request.tools.is_empty() || foreign_tools(Dialect::AnthropicMessages, request).next().is_some() {
             body.put_some("tool_choice", options.tool_choice.as_ref())?;
         }
-        body.put("messages", &turns.all)?;
         body.put_some("thinking", options.thinking.as_ref())?;
         let output = Output { effort: options.effort, format: options.format.as_ref() };
         body.put_some("output_config", (output != Output::default()).then_some(&output))?;
         body.put_some("temperature", options.temperature.as_ref())?;
         body.put_some("top_p", options.top_p.as_ref())?;
-        body.put_some("stop_sequences", (!options.stop.is_empty()).then_some(&options.stop))?;
-        body.end(extra.into_iter().flatten())
+        body.put_some("stop_sequences", (!options.stop.is_empty()).then_some(&options.stop))
+    }
+}
+
+/// The settings of a body alone.
+struct Settings<'b, 'a>(&'b Body<'a>);
+
+impl Serialize for Settings<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = Fields::new(serializer.serialize_map(None)?);
+        self.0.settings(&mut fields)?;
+        fields.end([])
+    }
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { quirks, request, model, streaming, names, traits, turns, extra, .. } = *self;
+        let mut body = Fields::new(serializer.serialize_map(None)?);
+        match &quirks.messages {
+            None => body.put("model", model.name)?,
+            Some(at) => body.put("anthropic_version", at.version)?,
+        }
+        body.put("stream", &streaming)?;
+        if !turns.system.is_empty() {
+            body.put("system", &turns.system)?;
+        }
+        let tools = request.tools.iter().map(|tool| AnyTool::Function(WireTool::of(tool, names, traits)));
+        let foreign = foreign_tools(Dialect::AnthropicMessages, request).map(AnyTool::Foreign);
+        let tools: Vec<_> = tools.chain(foreign).collect();
+        body.put_some("tools", Some(&tools).filter(|tools| !tools.is_empty()))?;
+        body.put("messages", &turns.all)?;
+        self.settings(&mut body)?;
+        let extra = extra.into_iter().flatten();
+        body.end(extra.filter(|(field, _)| quirks.takes_extra(Dialect::AnthropicMessages, field)))
     }
 }
 
@@ -251,8 +323,9 @@ struct WireTool<'a> {
 }
 
 impl<'a> WireTool<'a> {
-    fn of(tool: &'a Tool, traits: Traits) -> Self {
+    fn of(tool: &'a Tool, names: &'a Names, traits: Traits) -> Self {
         let Tool { name, description, parameters, strict } = tool;
+        let name = names.sent(name);
         let strict = strict.filter(|strict| *strict && traits.schemas);
         let mut input_schema =
             if strict.is_some() { Cow::Owned(closed(parameters)) } else { Cow::Borrowed(parameters) };

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::models::Traits;
 use super::proof::{self, Thought};
 use super::{DOCUMENT_TYPE, INVOICE, SYSTEM};
+use crate::wire::names::Names;
 use crate::wire::request::{Notes, arguments_object, inline, unsupported, verbatim};
 use crate::wire::talk::{Answer, Media, Spoken, Step, mends, steps};
 use crate::words::{
@@ -139,6 +140,7 @@ impl<'a> Turns<'a> {
         request: &'a ChatRequest,
         model: &str,
         traits: Traits,
+        names: &'a Names,
         notes: &mut Notes,
     ) -> Result<Self, Failure> {
         let mut turns = Self::default();
@@ -160,7 +162,7 @@ impl<'a> Turns<'a> {
                     turns.push(Role::User, blocks?.into_iter().flatten().collect());
                 }
                 Step::Assistant(spoken) => {
-                    let content = assistant(&spoken, model, notes)?;
+                    let content = assistant(&spoken, model, names, notes)?;
                     turns.push(Role::Assistant, content);
                 }
                 Step::Result(answer) => {
@@ -233,7 +235,12 @@ fn is_id(id: &str) -> bool {
     id.bytes().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-'))
 }
 
-fn assistant<'a>(spoken: &Spoken<'a>, model: &str, notes: &mut Notes) -> Result<Vec<Block<'a>>, Failure> {
+fn assistant<'a>(
+    spoken: &Spoken<'a>,
+    model: &str,
+    names: &'a Names,
+    notes: &mut Notes,
+) -> Result<Vec<Block<'a>>, Failure> {
     let mut content = Vec::with_capacity(spoken.parts.len());
     let mut ids = spoken.ids.iter().cloned();
     for part in spoken.parts {
@@ -246,7 +253,7 @@ fn assistant<'a>(spoken: &Spoken<'a>, model: &str, notes: &mut Notes) -> Result<
             AssistantPart::ToolCall(call) => {
                 notes.keep(false, "messages.tool_call.proof", call.proof.as_ref());
                 let (id, input) = (ids.next().unwrap_or_default(), arguments_object(spoken.at, call)?);
-                content.push(Block::Of(Known::ToolUse { id, name: &call.name, input }));
+                content.push(Block::Of(Known::ToolUse { id, name: names.sent(&call.name), input }));
             }
             AssistantPart::Foreign(block) => content.extend(verbatim(OWN, block).map(Block::Foreign)),
         }

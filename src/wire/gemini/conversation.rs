@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::family::Family;
+use crate::wire::names::Names;
 use crate::wire::request::{Notes, arguments_object, bad, inline, object, told, verbatim};
 use crate::wire::talk::{Answer, Media, Spoken, Step, mends, steps};
 use crate::words::{
@@ -152,16 +153,23 @@ pub(super) struct Conversation<'a> {
     /// What could not go as it was.
     pub(super) notes: Notes,
     dialect: Dialect,
+    /// Names of tools that are sent instead of the caller's own.
+    names: &'a Names,
     /// Whether what a tool shows goes within its result.
     shows_within: bool,
 }
 
 impl<'a> Conversation<'a> {
     /// Reads a request's messages.
-    pub(super) fn of(dialect: Dialect, family: Family, request: &'a ChatRequest) -> Result<Self, Failure> {
+    pub(super) fn of(
+        dialect: Dialect,
+        family: Family,
+        names: &'a Names,
+        request: &'a ChatRequest,
+    ) -> Result<Self, Failure> {
         let shows_within = family.shows_results();
         let (system, contents, notes) = (Vec::new(), Vec::new(), Notes::default());
-        let mut all = Self { system, contents, notes, dialect, shows_within };
+        let mut all = Self { system, contents, notes, dialect, names, shows_within };
         let media = if shows_within { Media::Within } else { Media::Behind };
         let mends = mends(request, dialect);
         let mut after_results = false;
@@ -299,7 +307,7 @@ impl<'a> Conversation<'a> {
 
     fn call(&mut self, at: usize, id: Cow<'a, str>, call: &'a ToolCall) -> Result<Part<'a>, Failure> {
         let args = arguments_object(at, call)?;
-        let function_call = FunctionCall { id: self.id(id), name: &call.name, args };
+        let function_call = FunctionCall { id: self.id(id), name: self.names.sent(&call.name), args };
         let thought_signature = self.proof(call.proof.as_ref());
         Ok(Part::Of(Known { function_call: Some(function_call), thought_signature, ..Known::default() }))
     }
@@ -318,7 +326,7 @@ impl<'a> Conversation<'a> {
         let beside = result.filter(|_| self.shows_within).into_iter().flat_map(ToolResult::beside);
         let beside: Result<Vec<_>, _> = beside.map(|part| self.user(Cow::Borrowed(part))).collect();
         let (parts, behind): (Vec<_>, Vec<_>) = beside?.into_iter().flatten().partition(Part::is_inline);
-        let response = FunctionResponse { id: self.id(answer.id), name, response, parts };
+        let response = FunctionResponse { id: self.id(answer.id), name: self.names.sent(name), response, parts };
         let result = Part::Of(Known { function_response: Some(response), ..Known::default() });
         Ok([result].into_iter().chain(behind).collect())
     }

@@ -56,12 +56,12 @@ impl Family {
         if self.generation >= (3, 0) {
             let minimal = !self.pro && self.generation <= (3, 6);
             let level = match effort {
-                Effort::Minimal if minimal => "minimal",
-                Effort::Minimal | Effort::Low => "low",
+                Effort::None | Effort::Minimal if minimal => "minimal",
+                Effort::None | Effort::Minimal | Effort::Low => "low",
                 Effort::Medium => "medium",
-                Effort::High => "high",
+                Effort::High | Effort::XHigh | Effort::Max => "high",
             };
-            let raised = effort == Effort::Minimal && !minimal;
+            let raised = level != effort.word() && !(effort == Effort::None && minimal);
             return (Some(json!({"thinkingLevel": level})), raised.then_some(Note::Converted("effort")));
         }
         if self.generation < (2, 5) {
@@ -69,11 +69,12 @@ impl Family {
         }
         // What Google's own OpenAI-compatible endpoint makes of these efforts; the least is the least the model takes.
         let budget = match effort {
-            Effort::Minimal if self.pro => 128,
-            Effort::Minimal => 0,
+            Effort::None | Effort::Minimal if self.pro => 128,
+            Effort::None | Effort::Minimal => 0,
             Effort::Low => 1_024,
             Effort::Medium => 8_192,
-            Effort::High => 24_576,
+            Effort::XHigh | Effort::Max if self.pro => 32_768,
+            Effort::High | Effort::XHigh | Effort::Max => 24_576,
         };
         (Some(json!({"thinkingBudget": budget})), None)
     }

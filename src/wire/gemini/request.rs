@@ -8,8 +8,11 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::conversation::{Conversation, Part};
+use super::edit;
 use super::family::Family;
+use crate::wire::names::Names;
 use crate::wire::original;
+use crate::wire::quirks::NameForm;
 use crate::wire::request::{
     Fields, Notes, asked, check, extra, foreign_tools, headers, joined, output_tokens_max, write,
 };
@@ -27,29 +30,46 @@ pub(in crate::wire) fn encode(
     streaming: bool,
 ) -> Result<Encoded, Failure> {
     check(request)?;
+    let own = original::of(request, dialect).filter(|original| original.left_out.is_empty());
+    let model = Model { meant: original::is_meant(request, model), ..model };
+    let names = Names::of(Some(NAMES), request);
     let family = Family::of(model.family);
     let path = path(model.name, if streaming { "streamGenerateContent?alt=sse" } else { "generateContent" })?;
     let in_words = !request.tools.is_empty() && !family.forms_beside_tools();
     let instruction = asked(&request.response_format).filter(|_| in_words);
-    let mut conversation = Conversation::of(dialect, family, request)?;
-    let mut notes = std::mem::take(&mut conversation.notes);
-    notes.foreign(dialect, request);
-    if let Some(instruction) = &instruction {
+    let mut notes = Notes::default();
+    if instruction.is_some() {
         notes.converted("response_format");
-        conversation.system.push(Part::text(instruction));
     }
     let extra = extra(dialect, request, &mut notes);
     let theirs = |key| extra.and_then(|extra| extra.get(key));
     let settings = Settings {
-        generation: joined(generation(request, model, family, in_words, &mut notes)?, theirs("generationConfig")),
-        tools: joined(tool_config(request, &mut notes), theirs("toolConfig")),
+        generation: joined(generation(request, model, family, in_words, &mut notes), theirs("generationConfig")),
+        tools: joined(tool_config(request, &names), theirs("toolConfig")),
     };
-    let body = match original::find(request, dialect, model, streaming, &notes) {
-        Some(original) => original::body(original, model.name, ""),
-        None => write(request, &Body { request, conversation: &conversation, settings: &settings, extra })?,
+    let edited = own.and_then(|original| {
+        let ours = json!({"generationConfig": settings.generation}).to_string();
+        edit::edited(original, (dialect, model), &names, &ours, instruction.as_deref(), &mut notes)
+    });
+    let body = match edited {
+        Some(body) => body,
+        None => {
+            let mut conversation = Conversation::of(dialect, family, &names, request)?;
+            notes.all(std::mem::take(&mut conversation.notes));
+            notes.foreign(dialect, request);
+            conversation.system.extend(instruction.as_deref().map(Part::text));
+            note(request, &mut notes);
+            let (conversation, settings, names) = (&conversation, &settings, &names);
+            write(request, &Body { request, conversation, settings, names, extra })?
+        }
     };
-    Ok(Encoded { path: path.into(), headers: headers(streaming), body, notes: notes.0 })
+    let stops = request.sampling.stop.iter().skip(STOP_MAX).cloned().collect();
+    Ok(Encoded { path: path.into(), headers: headers(streaming), body, notes: notes.0, stops, names })
 }
+
+/// Names of tools that are taken ("Must start with a letter or an underscore. Must be alphameric (a-z, A-Z, 0-9),
+/// underscores (_), dots (.), colons (:), or dashes (-), with a maximum length of 64.").
+const NAMES: NameForm = NameForm { max: 64, marks: "_-.:" };
 
 /// Returns the path of a model's method.
 pub(in crate::wire) fn path(model: &str, method: &str) -> Result<String, Failure> {
@@ -73,18 +93,19 @@ struct Body<'a> {
     request: &'a ChatRequest,
     conversation: &'a Conversation<'a>,
     settings: &'a Settings,
+    names: &'a Names,
     extra: Option<&'a Map<String, Value>>,
 }
 
 impl Serialize for Body<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { request, conversation, settings, extra } = *self;
+        let Self { request, conversation, settings, names, extra } = *self;
         let mut body = Fields::new(serializer.serialize_map(None)?);
         if !conversation.system.is_empty() {
             body.put("systemInstruction", &Parts { parts: &conversation.system })?;
         }
         body.put("contents", &conversation.contents)?;
-        let function_declarations: Vec<_> = request.tools.iter().map(Declaration::of).collect();
+        let function_declarations: Vec<_> = request.tools.iter().map(|tool| Declaration::of(tool, names)).collect();
         let functions = (!function_declarations.is_empty()).then_some(Tools::Functions { function_declarations });
         let foreign = foreign_tools(Dialect::Gemini, request).map(Tools::Foreign);
         let tools: Vec<_> = functions.into_iter().chain(foreign).collect();
@@ -121,27 +142,31 @@ struct Declaration<'a> {
 }
 
 impl<'a> Declaration<'a> {
-    fn of(tool: &'a Tool) -> Self {
-        Self { name: &tool.name, description: &tool.description, parameters_json_schema: &tool.parameters }
+    fn of(tool: &'a Tool, names: &'a Names) -> Self {
+        Self { name: names.sent(&tool.name), description: &tool.description, parameters_json_schema: &tool.parameters }
     }
 }
 
-/// Returns how tools are to be called. Neither strictness nor parallel calls can be set.
-fn tool_config(request: &ChatRequest, notes: &mut Notes) -> Map<String, Value> {
-    if request.tools.is_empty() {
-        return Map::new();
-    }
+/// Notes what of the tools cannot be said: neither strictness nor parallel calls can be set.
+fn note(request: &ChatRequest, notes: &mut Notes) {
     if request.tools.iter().any(|tool| tool.strict == Some(true)) {
         notes.dropped("tools.strict");
     }
-    if request.parallel_tool_calls == Some(false) {
+    if request.parallel_tool_calls == Some(false) && !request.tools.is_empty() {
         notes.dropped("parallel_tool_calls");
+    }
+}
+
+/// Returns how tools are to be called.
+fn tool_config(request: &ChatRequest, names: &Names) -> Map<String, Value> {
+    if request.tools.is_empty() {
+        return Map::new();
     }
     let calling = match &request.tool_choice {
         ToolChoice::Auto | ToolChoice::Foreign(_) => return Map::new(),
         ToolChoice::None => json!({"mode": "NONE"}),
         ToolChoice::Required => json!({"mode": "ANY"}),
-        ToolChoice::Named(name) => json!({"mode": "ANY", "allowedFunctionNames": [name]}),
+        ToolChoice::Named(name) => json!({"mode": "ANY", "allowedFunctionNames": [names.sent(name)]}),
     };
     Map::from_iter([("functionCallingConfig".to_owned(), calling)])
 }
@@ -153,8 +178,8 @@ fn generation(
     family: Family,
     in_words: bool,
     notes: &mut Notes,
-) -> Result<Map<String, Value>, Failure> {
-    let mut config = sampling(&request.sampling, family, notes)?;
+) -> Map<String, Value> {
+    let mut config = sampling(&request.sampling, family, notes);
     let mut put = |key: &str, value: Value| config.insert(key.to_owned(), value);
     if let Some(tokens) = output_tokens_max(request, model, notes) {
         put("maxOutputTokens", tokens.into());
@@ -168,22 +193,24 @@ fn generation(
     if let Some(effort) = request.effort {
         let (thinking, note) = family.thinking(effort);
         thinking.map(|thinking| put("thinkingConfig", thinking));
-        if let Some(note) = note {
+        // Who asked for this very model knows how it is told.
+        if let Some(note) = note.filter(|_| !(model.meant && request.original.is_some())) {
             notes.add(note);
         }
     }
-    Ok(config)
+    config
 }
 
 /// Returns the sampling parameters that the model takes. Penalties no current model does.
-fn sampling(sampling: &Sampling, family: Family, notes: &mut Notes) -> Result<Map<String, Value>, Failure> {
-    if sampling.stop.len() > STOP_MAX {
-        let problem = format!("sampling.stop: at most {STOP_MAX} stop sequences");
-        return Err(Failure::new(FailureClass::Unsupported, problem));
-    }
+fn sampling(sampling: &Sampling, family: Family, notes: &mut Notes) -> Map<String, Value> {
     let mut config = Map::new();
     if !sampling.stop.is_empty() {
-        config.insert("stopSequences".to_owned(), json!(sampling.stop));
+        let stop = &sampling.stop[..sampling.stop.len().min(STOP_MAX)];
+        if stop.len() < sampling.stop.len() {
+            // The others are enforced here.
+            notes.converted("sampling.stop");
+        }
+        config.insert("stopSequences".to_owned(), json!(stop));
     }
     let free = |number: Option<f64>| (number.map(Value::from), !family.is_set());
     let small = |seed: i64| i32::try_from(seed).is_ok();
@@ -198,5 +225,5 @@ fn sampling(sampling: &Sampling, family: Family, notes: &mut Notes) -> Result<Ma
             config.insert(key.to_owned(), value);
         }
     }
-    Ok(config)
+    config
 }

@@ -205,12 +205,10 @@ fn drops_and_names_the_sampling_that_a_model_does_not_take() {
 
 #[test]
 fn refuses_what_the_dialect_cannot_and_what_nobody_can_and_names_the_field() {
-    let stops = Sampling { stop: vec!["x".to_owned(); 6], ..Sampling::default() };
     let image = UserPart::Image(Image::Url("ftp://x.dev/a.png".to_owned()));
     let broken = ToolCall { arguments: "[1]".to_owned(), ..call("a", "f") };
     let prefilled = hi().message(Message::assistant("So"));
     for (request, model, class, field) in [
-        (ChatRequest { sampling: stops, ..hi() }, MODEL, FailureClass::Unsupported, "sampling.stop:"),
         (hi().message(Message::User(vec![image])), MODEL, FailureClass::Unsupported, "messages:"),
         (prefilled.clone(), "gemini-3.6-flash", FailureClass::Unsupported, "messages:"),
         (hi().message(calls(&[broken])), MODEL, FailureClass::BadRequest, "messages[1].arguments:"),
@@ -223,6 +221,19 @@ fn refuses_what_the_dialect_cannot_and_what_nobody_can_and_names_the_field() {
         assert!(failure.message.starts_with(field), "{}", failure.message);
     }
     assert_eq!(body(&prefilled)["contents"][1], json!({"role": "model", "parts": [{"text": "So"}]}));
+}
+
+#[test]
+fn stop_sequences_beyond_the_fifth_are_left_to_us() {
+    let stop: Vec<String> = (0..7).map(|n| format!("s{n}")).collect();
+    let request = ChatRequest { sampling: Sampling { stop, ..Sampling::default() }, ..hi() };
+    let encoded = encode(GEMINI, &request, MODEL.into(), true).expect("a good request");
+    let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+    assert_eq!(body["generationConfig"]["stopSequences"], json!(["s0", "s1", "s2", "s3", "s4"]));
+    assert_eq!(
+        (encoded.stops, encoded.notes),
+        (vec!["s5".into(), "s6".into()], vec![Note::Converted("sampling.stop")])
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use crate::wire::names::Names;
 use crate::wire::quirks::IdForm;
 use crate::wire::request::{
     Each, Fields, Notes, arguments_object, check, headers, inline, output_tokens_max, told, unsupported, write,
@@ -35,7 +36,14 @@ pub(in crate::wire) fn encode(request: &ChatRequest, model: Model<'_>, streaming
     let (model, options) = (model.name, options(request, answer_max));
     let body = Body { request, model, streaming, messages, tools, think, options };
     let body = write(request, &body)?;
-    Ok(Encoded { path: "/api/chat".into(), headers: headers(streaming), body, notes: notes.0 })
+    Ok(Encoded {
+        path: "/api/chat".into(),
+        headers: headers(streaming),
+        body,
+        notes: notes.0,
+        stops: Vec::new(),
+        names: Names::default(),
+    })
 }
 
 /// A request as it is going to be written.
@@ -88,11 +96,13 @@ fn tools<'a>(request: &'a ChatRequest, notes: &mut Notes) -> Vec<&'a Tool> {
 fn think(model: &str, effort: Effort, notes: &mut Notes) -> Value {
     let name = without_path(model);
     let (word, exact) = match (name.starts_with(GRADED), effort) {
-        (true, Effort::Minimal) => (json!("low"), false),
+        (true, Effort::None | Effort::Minimal) => (json!("low"), false),
         (true, Effort::Low) => (json!("low"), true),
         (true, Effort::Medium) => (json!("medium"), true),
         (true, Effort::High) => (json!("high"), true),
-        (false, Effort::Minimal) => (json!(false), true),
+        (true, Effort::XHigh | Effort::Max) => (json!("high"), false),
+        (false, Effort::None) => (json!(false), true),
+        (false, Effort::Minimal) => (json!(false), false),
         (false, _) => (json!(true), false),
     };
     if !exact {

@@ -81,7 +81,9 @@ fn an_effort_is_a_grade_where_the_model_knows_grades() {
     for (model, effort, think, notes) in [
         ("gpt-oss:20b", Effort::High, json!("high"), vec![]),
         ("gpt-oss:20b", Effort::Minimal, json!("low"), converted.clone()),
-        ("hf.co/x/qwen3", Effort::Minimal, json!(false), vec![]),
+        ("gpt-oss:20b", Effort::Max, json!("high"), converted.clone()),
+        ("hf.co/x/qwen3", Effort::None, json!(false), vec![]),
+        ("hf.co/x/qwen3", Effort::Minimal, json!(false), converted.clone()),
         ("qwen3", Effort::Low, json!(true), converted),
     ] {
         let request = ChatRequest { effort: Some(effort), ..ChatRequest::new("r").user("Hi") };

@@ -7,6 +7,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::SPOKEN;
 use crate::wire::Model;
+use crate::wire::names::Names;
 use crate::wire::quirks::Quirks;
 use crate::wire::request::{Address, Each, Formatted, Notes, arguments, told, verbatim};
 use crate::wire::talk::{Answer, Media, Spoken, Step, steps};
@@ -14,50 +15,63 @@ use crate::words::{AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, F
 
 const OWN: Dialect = Dialect::OpenAiChat;
 /// What an assistant says between a tool and a user, where somebody must.
-const BRIDGE: &str = "OK.";
+pub(super) const BRIDGE: &str = "OK.";
 
 /// The messages as they are going to be written.
 pub(super) struct Messages<'a> {
     quirks: &'a Quirks,
+    names: &'a Names,
     system_role: &'static str,
     /// What the system says before all others, as one message.
     lead: Vec<Cow<'a, str>>,
     steps: Vec<Step<'a>>,
     /// Whether reasoning goes along.
     echoes: bool,
+    /// Whether the system speaks later, too, where it must not.
+    late: bool,
 }
 
 impl<'a> Messages<'a> {
-    /// Plans the messages of a request, and an instruction of our own.
+    /// Plans the messages of a request; notes what of them goes otherwise for its own sake.
     pub(super) fn of(
         quirks: &'a Quirks,
         request: &'a ChatRequest,
         model: Model<'_>,
-        instruction: Option<String>,
+        names: &'a Names,
         notes: &mut Notes,
     ) -> Self {
         let (mut lead, mut rest): (Vec<Cow<'_, str>>, Vec<Step<'_>>) = (Vec::new(), Vec::new());
+        let mut late = false;
         for (at, step) in steps(request, OWN, Media::Behind, |_| true, notes).into_iter().enumerate() {
             match step {
                 Step::System(text) if quirks.system_first => {
-                    if at > 0 {
-                        notes.converted("messages.system");
-                    }
+                    late |= at > 0;
                     lead.push(text.into());
                 }
                 step => rest.push(step),
             }
         }
-        lead.extend(instruction.map(Cow::Owned));
         let called = |step: &Step<'_>| matches!(step, Step::Assistant(spoken) if !spoken.ids.is_empty());
-        let echoes = quirks.echoes && rest.iter().any(called);
-        let messages = Self { quirks, system_role: quirks.system_role(model), lead, steps: rest, echoes };
-        messages.note(notes);
-        messages
+        let echoes = quirks.echoes(model) && !quirks.thoughts.is_empty() && rest.iter().any(called);
+        Self { quirks, names, system_role: quirks.system_role(model), lead, steps: rest, echoes, late }
+    }
+
+    /// Returns the same, with an instruction of our own before all else.
+    pub(super) fn instructed(mut self, instruction: Option<String>) -> Self {
+        self.lead.extend(instruction.map(Cow::Owned));
+        self
+    }
+
+    /// Tells whether the messages go in another order or number than they came.
+    pub(super) fn is_rearranged(&self) -> bool {
+        self.late || self.steps.windows(2).any(|pair| self.joins(&pair[0], &pair[1]))
     }
 
     /// Notes what of the messages cannot go as it is.
-    fn note(&self, notes: &mut Notes) {
+    pub(super) fn note(&self, notes: &mut Notes) {
+        if self.late {
+            notes.converted("messages.system");
+        }
         for pair in self.steps.windows(2) {
             if self.joins(&pair[0], &pair[1]) || self.bridges(&pair[0], &pair[1]) {
                 notes.converted("messages");
@@ -164,7 +178,7 @@ struct Assistant<'a> {
 
 impl Serialize for Assistant<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Messages { quirks, echoes, .. } = *self.messages;
+        let Messages { quirks, names, echoes, .. } = *self.messages;
         let spoken = || self.run.iter().filter_map(|step| if let Step::Assistant(it) = step { Some(it) } else { None });
         let parts: Vec<&AssistantPart> = spoken().flat_map(|spoken| spoken.parts).collect();
         let calls: Vec<(&str, &ToolCall)> = spoken().flat_map(Spoken::calls).collect();
@@ -187,10 +201,11 @@ impl Serialize for Assistant<'_> {
         if echoes {
             let own = spoken().map(|spoken| spoken.parts).filter(|parts| !is_of_others(parts));
             let own: Vec<&AssistantPart> = own.flatten().collect();
-            map.serialize_entry("reasoning_content", &Formatted(Joined(&own, AssistantPart::as_reasoning)))?;
+            map.serialize_entry(quirks.thoughts, &Formatted(Joined(&own, AssistantPart::as_reasoning)))?;
         }
         if !calls.is_empty() {
-            map.serialize_entry("tool_calls", &Each(|| calls.iter().map(|(id, call)| WireCall::of(quirks, id, call))))?;
+            let calls = || calls.iter().map(|(id, call)| WireCall::of(quirks, names, id, call));
+            map.serialize_entry("tool_calls", &Each(calls))?;
         } else if let (true, Some(flag)) = (self.is_last, quirks.prefill) {
             map.serialize_entry(flag, &true)?;
         }
@@ -351,8 +366,8 @@ struct WireFunction<'a> {
 }
 
 impl<'a> WireCall<'a> {
-    fn of(quirks: &Quirks, id: &'a str, call: &'a ToolCall) -> Self {
-        let function = WireFunction { name: &call.name, arguments: arguments(call) };
+    fn of(quirks: &Quirks, names: &'a Names, id: &'a str, call: &'a ToolCall) -> Self {
+        let function = WireFunction { name: names.sent(&call.name), arguments: arguments(call) };
         Self { id: quirks.ids.fit(id), kind: "function", function }
     }
 }

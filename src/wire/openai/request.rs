@@ -4,14 +4,16 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::edit;
 use super::messages::Messages;
+use crate::wire::names::Names;
 use crate::wire::original;
-use crate::wire::quirks::{Quirks, Template};
+use crate::wire::quirks::{NameForm, Quirks, Template};
 use crate::wire::request::{
-    Each, Fields, Notes, asked, check, extra, foreign_tools, headers, output_tokens_max, verbatim, write,
+    Each, Fields, Notes, asked, bad, check, extra, foreign_tools, headers, output_tokens_max, verbatim, write,
 };
 use crate::wire::{Encoded, Model};
-use crate::words::{ChatRequest, Dialect, Effort, Failure, Original, ResponseFormat, Tool, ToolChoice};
+use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, ToolChoice};
 
 /// Encodes a request for a model.
 pub(in crate::wire) fn encode(
@@ -23,36 +25,52 @@ pub(in crate::wire) fn encode(
     check(request)?;
     quirks.check(request)?;
     let streaming = streaming || quirks.stream_only;
+    let own = original::of(request, Dialect::OpenAiChat);
+    let model = Model { meant: original::is_meant(request, model), ..model };
+    // Who speaks this dialect to a server of which nothing is known may know its names better.
+    let names = Names::of(quirks.names.or(own.is_none().then_some(NAMES)), request);
     let mut notes = Notes::default();
-    notes.foreign(Dialect::OpenAiChat, request);
-    let body = Body::of(quirks, request, model, streaming, &mut notes);
-    let body = match original::find(request, Dialect::OpenAiChat, model, streaming, &notes) {
-        Some(original) if is_for(original, quirks, model, streaming) => {
-            let count = streaming && quirks.stream_usage && original.stream_usage.is_none();
-            original::body(original, model.name, if count { STREAM_USAGE } else { "" })
+    let mut told = Notes::default();
+    told.foreign(Dialect::OpenAiChat, request);
+    let messages = Messages::of(quirks, request, model, &names, &mut told);
+    let (body, instruction) = Body::of(quirks, request, model, streaming, messages, &names, &mut notes);
+    let stops = body.stops_left_out();
+    let edited = match own {
+        Some(original) => {
+            let ours =
+                serde_json::to_string(&Settings(&body)).map_err(|problem| bad("request", &problem.to_string()))?;
+            edit::edited(original, &body, &ours, instruction.as_deref(), &mut notes)
         }
-        _ => write(request, &body)?,
+        None => None,
     };
-    Ok(Encoded { path: quirks.chat_path(model.name), headers: headers(streaming), body, notes: notes.0 })
+    let body = match edited {
+        Some(body) => body,
+        None => {
+            let extra = body.extra.into_iter().flatten();
+            if own.is_none() && extra.clone().any(|(field, _)| !quirks.takes_extra(Dialect::OpenAiChat, field)) {
+                notes.dropped("extra");
+            }
+            notes.all(told);
+            let body = Body { messages: body.messages.instructed(instruction), ..body };
+            body.messages.note(&mut notes);
+            write(request, &body)?
+        }
+    };
+    let (path, headers) = (quirks.chat_path(model.name), headers(streaming));
+    Ok(Encoded { path, headers, body, notes: notes.0, stops, names })
 }
 
-/// Asks for the usage at a stream's end.
-const STREAM_USAGE: &str = r#""stream_options":{"include_usage":true},"#;
-
-/// Tells whether a body that came in this dialect can go to a model with this accent.
-fn is_for(original: &Original, quirks: &Quirks, model: Model<'_>, streaming: bool) -> bool {
-    let tokens = original.tokens_field.is_none_or(|field| field == quirks.tokens_field(model));
-    let counts = !streaming || !quirks.stream_usage || original.stream_usage != Some(false);
-    quirks.is_plain() && tokens && counts
-}
+/// Names of tools as the dialect has them.
+const NAMES: NameForm = NameForm { max: 64, marks: "_-" };
 
 /// A request as it is going to be written.
-struct Body<'a> {
-    quirks: &'a Quirks,
-    request: &'a ChatRequest,
-    model: Model<'a>,
-    streaming: bool,
-    messages: Messages<'a>,
+pub(super) struct Body<'a> {
+    pub(super) quirks: &'a Quirks,
+    pub(super) request: &'a ChatRequest,
+    pub(super) model: Model<'a>,
+    pub(super) streaming: bool,
+    pub(super) names: &'a Names,
+    pub(super) messages: Messages<'a>,
     tool_choice: Option<Value>,
     parallel_tool_calls: Option<bool>,
     format: Option<WireFormat<'a>>,
@@ -61,26 +79,38 @@ struct Body<'a> {
     presence_penalty: Option<f64>,
     frequency_penalty: Option<f64>,
     seed: Option<i64>,
+    /// Stop sequences that the target takes.
     stop: Option<&'a [String]>,
     /// The fields that say how hard to think.
-    thinking: Vec<(&'static str, Value)>,
+    pub(super) thinking: Vec<(&'static str, Value)>,
     output_tokens_max: Option<u32>,
     extra: Option<&'a Map<String, Value>>,
 }
 
 impl<'a> Body<'a> {
-    fn of(quirks: &'a Quirks, request: &'a ChatRequest, model: Model<'a>, streaming: bool, notes: &mut Notes) -> Self {
+    /// Returns the body, and what has to be asked for in words.
+    fn of(
+        quirks: &'a Quirks,
+        request: &'a ChatRequest,
+        model: Model<'a>,
+        streaming: bool,
+        messages: Messages<'a>,
+        names: &'a Names,
+        notes: &mut Notes,
+    ) -> (Self, Option<String>) {
         let sampling = &request.sampling;
-        let stop = Some(&sampling.stop[..]).filter(|stop| !stop.is_empty());
         let takes = |field| quirks.takes(model, field);
-        let tool_choice = tool_choice(quirks, request, notes);
+        let most = if takes("sampling.stop") { quirks.stops_max } else { 0 };
+        let stop = &sampling.stop[..sampling.stop.len().min(most)];
+        if stop.len() < sampling.stop.len() {
+            // The others are enforced here.
+            notes.converted("sampling.stop");
+        }
+        let tool_choice = tool_choice(quirks, request, names, notes);
         let (format, instruction) = format(quirks, &request.response_format, notes);
         let extra = extra(Dialect::OpenAiChat, request, notes);
-        if extra.is_some_and(|extra| extra.keys().any(|key| !quirks.takes_extra(key))) {
-            notes.dropped("extra");
-        }
-        Self {
-            messages: Messages::of(quirks, request, model, instruction, notes),
+        let body = Self {
+            messages,
             parallel_tool_calls: notes.keep(
                 takes("parallel_tool_calls"),
                 "parallel_tool_calls",
@@ -100,7 +130,7 @@ impl<'a> Body<'a> {
                 sampling.frequency_penalty,
             ),
             seed: notes.keep(takes("sampling.seed"), "sampling.seed", sampling.seed),
-            stop: notes.keep(takes("sampling.stop"), "sampling.stop", stop),
+            stop: Some(stop).filter(|stop| !stop.is_empty()),
             thinking: thinking(quirks, request, model, tool_choice.as_ref(), notes),
             tool_choice,
             output_tokens_max: output_tokens_max(request, model, notes),
@@ -109,23 +139,20 @@ impl<'a> Body<'a> {
             request,
             model,
             streaming,
-        }
+            names,
+        };
+        (body, instruction)
     }
-}
 
-impl Serialize for Body<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    /// Returns the stop sequences that the target is not told.
+    fn stops_left_out(&self) -> Vec<String> {
+        self.request.sampling.stop[self.stop.map_or(0, <[String]>::len)..].to_vec()
+    }
+
+    /// Writes the settings.
+    fn settings<M: SerializeMap>(&self, body: &mut Fields<M>) -> Result<(), M::Error> {
         let Self { quirks, request, .. } = *self;
-        let mut body = Fields::new(serializer.serialize_map(None)?);
-        body.put("model", self.model.name)?;
-        body.put("messages", &self.messages)?;
-        body.put("stream", &self.streaming)?;
-        if self.streaming && quirks.stream_usage {
-            body.put("stream_options", &json!({"include_usage": true}))?;
-        }
-        let foreign = || foreign_tools(Dialect::OpenAiChat, request).map(WireTool::Foreign);
-        if !request.tools.is_empty() || foreign().next().is_some() {
-            body.put("tools", &Each(|| request.tools.iter().map(WireTool::Function).chain(foreign())))?;
+        if !request.tools.is_empty() || foreign_tools(Dialect::OpenAiChat, request).next().is_some() {
             body.put_some("tool_choice", self.tool_choice.as_ref())?;
             body.put_some("parallel_tool_calls", self.parallel_tool_calls.as_ref())?;
         }
@@ -139,14 +166,45 @@ impl Serialize for Body<'_> {
         for (field, value) in &self.thinking {
             body.put(field, value)?;
         }
-        body.put_some(quirks.tokens_field(self.model), self.output_tokens_max.as_ref())?;
-        body.end(self.extra.into_iter().flatten().filter(|(key, _)| quirks.takes_extra(key)))
+        body.put_some(quirks.tokens_field(self.model), self.output_tokens_max.as_ref())
+    }
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { quirks, request, names, .. } = *self;
+        let mut body = Fields::new(serializer.serialize_map(None)?);
+        body.put("model", self.model.name)?;
+        body.put("messages", &self.messages)?;
+        body.put("stream", &self.streaming)?;
+        if self.streaming && quirks.stream_usage {
+            body.put("stream_options", &json!({"include_usage": true}))?;
+        }
+        let foreign = || foreign_tools(Dialect::OpenAiChat, request).map(WireTool::Foreign);
+        if !request.tools.is_empty() || foreign().next().is_some() {
+            let functions = || request.tools.iter().map(|tool| WireTool::Function(tool, names));
+            body.put("tools", &Each(|| functions().chain(foreign())))?;
+        }
+        self.settings(&mut body)?;
+        let extra = self.extra.into_iter().flatten();
+        body.end(extra.filter(|(field, _)| quirks.takes_extra(Dialect::OpenAiChat, field)))
+    }
+}
+
+/// The settings of a body alone.
+struct Settings<'b, 'a>(&'b Body<'a>);
+
+impl Serialize for Settings<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = Fields::new(serializer.serialize_map(None)?);
+        self.0.settings(&mut fields)?;
+        fields.end([])
     }
 }
 
 /// Returns the choice of tools as the provider takes it.
-fn tool_choice(quirks: &Quirks, request: &ChatRequest, notes: &mut Notes) -> Option<Value> {
-    let named = |name: &str| json!({"type": "function", "function": {"name": name}});
+fn tool_choice(quirks: &Quirks, request: &ChatRequest, names: &Names, notes: &mut Notes) -> Option<Value> {
+    let one = |name: &str| json!({"type": "function", "function": {"name": names.sent(name)}});
     match (&request.tool_choice, quirks.required, &request.tools[..]) {
         (ToolChoice::Foreign(choice), ..) => {
             verbatim(Dialect::OpenAiChat, choice).and_then(|choice| serde_json::from_str(choice.get()).ok())
@@ -154,12 +212,12 @@ fn tool_choice(quirks: &Quirks, request: &ChatRequest, notes: &mut Notes) -> Opt
         (ToolChoice::Auto, ..) => None,
         (_, _, []) if foreign_tools(Dialect::OpenAiChat, request).next().is_none() => None,
         (ToolChoice::None, ..) => Some("none".into()),
-        (ToolChoice::Named(name), ..) => Some(named(name)),
+        (ToolChoice::Named(name), ..) => Some(one(name)),
         (ToolChoice::Required, Some(word), _) => Some(word.into()),
         // Some tool of one tool is that tool.
         (ToolChoice::Required, None, [tool]) => {
             notes.converted("tool_choice");
-            Some(named(&tool.name))
+            Some(one(&tool.name))
         }
         (ToolChoice::Required, None, _) => {
             notes.dropped("tool_choice");
@@ -184,13 +242,14 @@ fn thinking(
     };
     let is_forced = tool_choice.is_some_and(|choice| choice != "none");
     if is_forced && !quirks.unthinking.is_empty() {
-        let effort = request.effort.filter(|effort| *effort != Effort::Minimal);
+        let effort = request.effort.filter(|effort| *effort > Effort::Minimal);
         notes.keep(false, "effort", effort);
         return fill(quirks.unthinking, "");
     }
     match notes.keep(quirks.takes(model, "effort"), "effort", request.effort) {
         None => Vec::new(),
         Some(effort) => match quirks.effort_word(model, effort, notes) {
+            // Where it cannot be said it is left out: that is less than any step.
             "" => fill(quirks.unthinking, ""),
             word => fill(quirks.effort, word),
         },
@@ -218,16 +277,17 @@ fn format<'a>(
 }
 
 enum WireTool<'a> {
-    Function(&'a Tool),
+    Function(&'a Tool, &'a Names),
     Foreign(&'a RawValue),
 }
 
 impl Serialize for WireTool<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Tool { name, description, parameters, strict } = match self {
-            Self::Function(tool) => tool,
+        let (Tool { name, description, parameters, strict }, names) = match self {
+            Self::Function(tool, names) => (tool, names),
             Self::Foreign(tool) => return tool.serialize(serializer),
         };
+        let name = names.sent(name);
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("type", "function")?;
         let description = Some(description.as_str()).filter(|text| !text.is_empty());

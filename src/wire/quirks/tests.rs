@@ -146,12 +146,12 @@ fn what_is_left_out_is_noted() {
             "openai",
             "o3",
             vec![
+                C("sampling.stop"),
                 D("parallel_tool_calls"),
                 D("sampling.temperature"),
                 D("sampling.top_p"),
                 D("sampling.presence_penalty"),
                 D("sampling.frequency_penalty"),
-                D("sampling.stop"),
             ],
         ),
         ("openai", "gpt-4.1", vec![D("effort")]),
@@ -159,7 +159,7 @@ fn what_is_left_out_is_noted() {
         (
             "xai",
             "grok-code-fast-1",
-            vec![D("sampling.presence_penalty"), D("sampling.frequency_penalty"), D("sampling.stop"), D("effort")],
+            vec![C("sampling.stop"), D("sampling.presence_penalty"), D("sampling.frequency_penalty"), D("effort")],
         ),
     ] {
         assert_eq!(encoded(name, model, &everything()).notes, notes, "{name} {model}");
@@ -168,30 +168,35 @@ fn what_is_left_out_is_noted() {
 
 #[test]
 fn every_effort_has_a_word_everywhere() {
-    let all = [Effort::Minimal, Effort::Low, Effort::Medium, Effort::High];
+    use Effort::{High, Low, Max, Medium, Minimal, None, XHigh};
+    let all = [None, Minimal, Low, Medium, High, XHigh, Max];
+    let plain = |words: [&str; 7]| {
+        words.map(|word| if word.is_empty() { json!({}) } else { json!({"reasoning_effort": word}) })
+    };
+    let switch = |off: Value, on: Value| [0, 1, 1, 1, 1, 1, 1].map(|at| [&off, &on][at].clone());
+    let mut deepseek = plain(["", "low", "low", "medium", "high", "max", "max"]);
+    deepseek[0] = json!({"thinking": {"type": "disabled"}});
+    let openrouter = ["none", "minimal", "low", "medium", "high", "xhigh", "xhigh"];
     for (name, model, expected) in [
-        ("generic", "m", ["minimal", "low", "medium", "high"].map(|word| json!({"reasoning_effort": word}))),
-        ("openai", "gpt-5-mini", ["minimal", "low", "medium", "high"].map(|word| json!({"reasoning_effort": word}))),
-        ("openai", "gpt-5.2", ["low", "low", "medium", "high"].map(|word| json!({"reasoning_effort": word}))),
-        ("openai", "o4-mini", ["low", "low", "medium", "high"].map(|word| json!({"reasoning_effort": word}))),
-        (
-            "deepseek",
-            "deepseek-v4-pro",
-            [
-                json!({"thinking": {"type": "disabled"}}),
-                json!({"reasoning_effort": "low"}),
-                json!({"reasoning_effort": "medium"}),
-                json!({"reasoning_effort": "high"}),
-            ],
-        ),
-        ("mistral", "m", ["none", "none", "high", "high"].map(|word| json!({"reasoning_effort": word}))),
-        ("xai", "grok-3-mini", ["low", "low", "high", "high"].map(|word| json!({"reasoning_effort": word}))),
-        ("openrouter", "m", ["minimal", "low", "medium", "high"].map(|word| json!({"reasoning": {"effort": word}}))),
-        ("ollama", "m", ["none", "low", "medium", "high"].map(|word| json!({"reasoning_effort": word}))),
+        ("generic", "m", plain(["none", "minimal", "low", "medium", "high", "xhigh", "max"])),
+        ("openai", "gpt-5-mini", plain(["", "minimal", "low", "medium", "high", "high", "high"])),
+        ("openai", "gpt-5.1", plain(["none", "low", "low", "medium", "high", "high", "high"])),
+        ("openai", "gpt-5.4", plain(["none", "low", "low", "medium", "high", "xhigh", "xhigh"])),
+        ("openai", "gpt-6-astra", plain(["", "low", "low", "medium", "high", "xhigh", "max"])),
+        ("openai", "o4-mini", plain(["", "low", "low", "medium", "high", "high", "high"])),
+        ("deepseek", "deepseek-v4-pro", deepseek),
+        ("mistral", "m", plain(["none", "none", "none", "high", "high", "high", "high"])),
+        ("xai", "grok-3-mini", plain(["", "low", "low", "high", "high", "high", "high"])),
+        ("openrouter", "m", openrouter.map(|word| json!({"reasoning": {"effort": word}}))),
+        ("ollama", "m", plain(["none", "low", "low", "medium", "high", "high", "high"])),
+        ("qwen", "m", switch(json!({"enable_thinking": false}), json!({"enable_thinking": true}))),
+        ("kimi", "m", switch(json!({"thinking": {"type": "disabled"}}), json!({"thinking": {"type": "enabled"}}))),
     ] {
         let found = all.map(|effort| {
             let request = ChatRequest { effort: Some(effort), ..hello() };
-            Value::Object(fields(&body(name, model, &request)))
+            let mut fields = fields(&body(name, model, &request));
+            fields.remove("stream_options");
+            Value::Object(fields)
         });
         assert_eq!(found, expected, "{name} {model}");
     }
@@ -467,8 +472,10 @@ fn extra_fields_go_to_strict_providers_only_if_they_know_them() {
     let request = ChatRequest { extra: extra.as_object().expect("an object").clone(), ..hello() };
     assert_eq!(Value::Object(fields(&body("mistral", "m", &request))), json!({"safe_prompt": true}));
     assert_eq!(encoded("mistral", "m", &request).notes, [Note::Dropped("extra")]);
-    assert_eq!(Value::Object(fields(&body("vllm", "m", &request))), extra);
-    assert_eq!(encoded("vllm", "m", &request).notes, []);
+    assert_eq!(Value::Object(fields(&body("generic", "m", &request))), extra, "nobody knows what it takes");
+    assert_eq!(encoded("generic", "m", &request).notes, []);
+    assert_eq!(Value::Object(fields(&body("vllm", "m", &request))), json!({"top_k": 40, "chat_template_kwargs": {}}));
+    assert_eq!(encoded("vllm", "m", &request).notes, [Note::Dropped("extra")], "that is Mistral's alone");
 }
 
 #[test]

@@ -6,11 +6,13 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::edit;
+use crate::wire::names::Names;
 use crate::wire::openai::{FileData, UNNAMED, format as audio_format};
 use crate::wire::original;
-use crate::wire::quirks::{IdForm, Quirks};
+use crate::wire::quirks::{IdForm, NameForm, Quirks};
 use crate::wire::request::{
-    Address, Each, Fields, Formatted, Notes, arguments, check, extra, foreign_tools, headers, joined,
+    Address, Each, Fields, Formatted, Notes, arguments, bad, check, extra, foreign_tools, headers, joined,
     output_tokens_max, told, verbatim, write,
 };
 use crate::wire::talk::{Answer, Media, Spoken, Step, steps};
@@ -25,7 +27,7 @@ const OWN: Dialect = Dialect::OpenAiResponses;
 /// The fewest tokens that may be asked for; less is refused.
 const OUTPUT_TOKENS_MIN: u32 = 16;
 /// The longest id of a call that is taken, in characters.
-const CALL_ID: IdForm = IdForm::Max(64);
+pub(super) const CALL_ID: IdForm = IdForm::Max(64);
 
 /// Encodes a request for a model.
 pub(in crate::wire) fn encode(
@@ -36,26 +38,50 @@ pub(in crate::wire) fn encode(
 ) -> Result<Encoded, Failure> {
     check(request)?;
     quirks.check(request)?;
+    let own = original::of(request, Dialect::OpenAiResponses).filter(|original| original.left_out.is_empty());
+    let model = Model { meant: original::is_meant(request, model), ..model };
+    let names = Names::of(quirks.names.or(own.is_none().then_some(NAMES)), request);
     let mut notes = Notes::default();
-    notes.foreign(OWN, request);
-    let body = Body::of(quirks, request, model, streaming, &mut notes);
-    let body = match original::find(request, Dialect::OpenAiResponses, model, streaming, &notes) {
-        Some(original) if quirks.is_plain() => original::body(original, model.name, ""),
-        _ => write(request, &body)?,
+    let mut told = Notes::default();
+    told.foreign(OWN, request);
+    let talk = steps(request, OWN, Media::Within, |_| true, &mut told);
+    let body = Body::of(quirks, request, model, streaming, talk, &names, &mut notes);
+    let edited = match own {
+        Some(original) => {
+            let ours =
+                serde_json::to_string(&Settings(&body)).map_err(|problem| bad("request", &problem.to_string()))?;
+            edit::edited(original, &body, &ours, &mut notes)
+        }
+        None => None,
     };
-    Ok(Encoded { path: quirks.responses_path.into(), headers: headers(streaming), body, notes: notes.0 })
+    let (stops, body) = match edited {
+        // Its caller has no word for them.
+        Some(body) => (Vec::new(), body),
+        None => {
+            notes.all(told);
+            body.note(&mut notes);
+            (request.sampling.stop.clone(), write(request, &body)?)
+        }
+    };
+    let (path, headers) = (quirks.responses_path.into(), headers(streaming));
+    Ok(Encoded { path, headers, body, notes: notes.0, stops, names })
 }
 
+/// Names of tools as the dialect has them.
+const NAMES: NameForm = NameForm { max: 64, marks: "_-" };
+
 /// A request as it is going to be written.
-struct Body<'a> {
-    request: &'a ChatRequest,
-    model: Model<'a>,
-    streaming: bool,
+pub(super) struct Body<'a> {
+    pub(super) quirks: &'a Quirks,
+    pub(super) request: &'a ChatRequest,
+    pub(super) model: Model<'a>,
+    pub(super) streaming: bool,
+    pub(super) names: &'a Names,
     input: Input<'a>,
     temperature: Option<f64>,
     top_p: Option<f64>,
     parallel_tool_calls: Option<bool>,
-    effort: Option<&'static str>,
+    pub(super) effort: Option<&'static str>,
     /// Whether encrypted reasoning is asked for: models that do not reason refuse that.
     encrypted: bool,
     output_tokens_max: Option<u32>,
@@ -63,15 +89,19 @@ struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    fn of(quirks: &Quirks, request: &'a ChatRequest, model: Model<'a>, streaming: bool, notes: &mut Notes) -> Self {
+    fn of(
+        quirks: &'a Quirks,
+        request: &'a ChatRequest,
+        model: Model<'a>,
+        streaming: bool,
+        steps: Vec<Step<'a>>,
+        names: &'a Names,
+        notes: &mut Notes,
+    ) -> Self {
         let sampling = &request.sampling;
         let takes = |field| quirks.takes(model, field);
         let temperature = notes.keep(takes("sampling.temperature"), "sampling.temperature", sampling.temperature);
         let top_p = notes.keep(takes("sampling.top_p"), "sampling.top_p", sampling.top_p);
-        notes.keep(false, "sampling.presence_penalty", sampling.presence_penalty);
-        notes.keep(false, "sampling.frequency_penalty", sampling.frequency_penalty);
-        notes.keep(false, "sampling.seed", sampling.seed);
-        notes.keep(false, "sampling.stop", sampling.stop.first());
         let field = "parallel_tool_calls";
         let parallel_tool_calls = notes.keep(takes(field), field, request.parallel_tool_calls);
         let effort = notes.keep(takes("effort"), "effort", request.effort);
@@ -81,16 +111,17 @@ impl<'a> Body<'a> {
         if output_tokens_max != given {
             notes.converted("output_tokens_max");
         }
-        let (steps, system_role) = (steps(request, OWN, Media::Within, |_| true, notes), quirks.system_role(model));
-        let input = Input { steps, provider: model.provider, system_role, echoes: quirks.echoes };
-        input.note(notes);
+        let (system_role, echoes) = (quirks.system_role(model), quirks.echoes(model));
+        let input = Input { steps, names, provider: model.provider, system_role, echoes };
         let extra = extra(Dialect::OpenAiResponses, request, notes);
         let reasons = effort.is_some() || extra.is_some_and(|extra| extra.contains_key("reasoning"));
         let encrypted = quirks.encrypts(model, reasons);
         Self {
+            quirks,
             request,
             model,
             streaming,
+            names,
             input,
             temperature,
             top_p,
@@ -104,6 +135,29 @@ impl<'a> Body<'a> {
 }
 
 impl Body<'_> {
+    /// Notes what of the words cannot go as it is, beside settings.
+    fn note(&self, notes: &mut Notes) {
+        let sampling = &self.request.sampling;
+        notes.keep(false, "sampling.presence_penalty", sampling.presence_penalty);
+        notes.keep(false, "sampling.frequency_penalty", sampling.frequency_penalty);
+        notes.keep(false, "sampling.seed", sampling.seed);
+        // They are enforced here.
+        if !sampling.stop.is_empty() {
+            notes.converted("sampling.stop");
+        }
+        self.input.note(notes);
+    }
+
+    /// Writes the settings that a request of this dialect may have, too.
+    fn settings<M: SerializeMap>(&self, body: &mut Fields<M>) -> Result<(), M::Error> {
+        if !self.request.tools.is_empty() {
+            body.put_some("parallel_tool_calls", self.parallel_tool_calls.as_ref())?;
+        }
+        body.put_some("temperature", self.temperature.as_ref())?;
+        body.put_some("top_p", self.top_p.as_ref())?;
+        body.put_some("max_output_tokens", self.output_tokens_max.as_ref())
+    }
+
     /// Returns what the caller says of a field by itself.
     fn theirs(&self, field: &str) -> Option<&Value> {
         self.extra.and_then(|extra| extra.get(field))
@@ -138,33 +192,44 @@ impl Serialize for Body<'_> {
         body.put_some("reasoning", Some(&reasoning).filter(|reasoning| !reasoning.is_empty()))?;
         let foreign = || foreign_tools(OWN, request).map(WireTool::Foreign);
         if !request.tools.is_empty() || foreign().next().is_some() {
-            body.put("tools", &Each(|| request.tools.iter().map(WireTool::Function).chain(foreign())))?;
-            body.put_some("tool_choice", tool_choice(&request.tool_choice).as_ref())?;
-            body.put_some("parallel_tool_calls", self.parallel_tool_calls.as_ref())?;
+            let functions = || request.tools.iter().map(|tool| WireTool::Function(tool, self.names));
+            body.put("tools", &Each(|| functions().chain(foreign())))?;
+            body.put_some("tool_choice", tool_choice(&request.tool_choice, self.names).as_ref())?;
         }
         let format = format(&request.response_format).map(|format| ("format".to_owned(), format));
         let text = joined(Map::from_iter(format), self.theirs("text"));
         body.put_some("text", Some(&text).filter(|text| !text.is_empty()))?;
-        body.put_some("temperature", self.temperature.as_ref())?;
-        body.put_some("top_p", self.top_p.as_ref())?;
-        body.put_some("max_output_tokens", self.output_tokens_max.as_ref())?;
-        body.end(self.extra.into_iter().flatten())
+        self.settings(&mut body)?;
+        let extra = self.extra.into_iter().flatten();
+        body.end(extra.filter(|(field, _)| self.quirks.takes_extra(Dialect::OpenAiResponses, field)))
     }
 }
 
-fn tool_choice(choice: &ToolChoice) -> Option<serde_json::Value> {
+/// The settings of a body alone.
+struct Settings<'b, 'a>(&'b Body<'a>);
+
+impl Serialize for Settings<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = Fields::new(serializer.serialize_map(None)?);
+        self.0.settings(&mut fields)?;
+        fields.end([])
+    }
+}
+
+fn tool_choice(choice: &ToolChoice, names: &Names) -> Option<serde_json::Value> {
     match choice {
         ToolChoice::Auto => None,
         ToolChoice::Foreign(choice) => verbatim(OWN, choice).and_then(|it| serde_json::from_str(it.get()).ok()),
         ToolChoice::None => Some("none".into()),
         ToolChoice::Required => Some("required".into()),
-        ToolChoice::Named(name) => Some(json!({"type": "function", "name": name})),
+        ToolChoice::Named(name) => Some(json!({"type": "function", "name": names.sent(name)})),
     }
 }
 
 /// The conversation as items.
 struct Input<'a> {
     steps: Vec<Step<'a>>,
+    names: &'a Names,
     /// Who reads it: accounts encrypt what their models think for themselves.
     provider: &'a str,
     system_role: &'static str,
@@ -227,7 +292,7 @@ impl Input<'_> {
                 },
                 AssistantPart::ToolCall(call) => {
                     let call_id = CALL_ID.fit(ids.next().map_or("", AsRef::as_ref));
-                    let (name, arguments) = (&call.name, arguments(call));
+                    let (name, arguments) = (self.names.sent(&call.name), arguments(call));
                     seq.serialize_element(&Plain::FunctionCall { call_id: &call_id, name, arguments })?;
                 }
                 AssistantPart::Foreign(item) => {
@@ -284,6 +349,12 @@ enum Thought<'a> {
 /// An item without its id. With one, a provider wants all that followed it back by id, too, and nothing here has one:
 /// it has not kept the answer.
 struct Nameless<'a>(&'a RawValue);
+
+/// Returns an item without its id.
+pub(super) fn nameless(item: &str) -> String {
+    let raw = serde_json::from_str::<&RawValue>(item).ok();
+    raw.and_then(|raw| serde_json::to_string(&Nameless(raw)).ok()).unwrap_or_else(|| item.to_owned())
+}
 
 impl Serialize for Nameless<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -370,26 +441,25 @@ impl Serialize for WirePart<'_> {
 }
 
 enum WireTool<'a> {
-    Function(&'a Tool),
+    Function(&'a Tool, &'a Names),
     Foreign(&'a RawValue),
 }
 
 impl Serialize for WireTool<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Tool { name, description, parameters, strict } = match self {
-            Self::Function(tool) => tool,
+        let (Tool { name, description, parameters, strict }, names) = match self {
+            Self::Function(tool, names) => (tool, names),
             Self::Foreign(tool) => return tool.serialize(serializer),
         };
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", "function")?;
-        map.serialize_entry("name", name)?;
+        map.serialize_entry("name", names.sent(name))?;
         if !description.is_empty() {
             map.serialize_entry("description", description)?;
         }
         map.serialize_entry("parameters", parameters)?;
-        if let Some(strict) = strict {
-            map.serialize_entry("strict", strict)?;
-        }
+        // Silence is yes in this dialect, and the words' silence is no.
+        map.serialize_entry("strict", &strict.unwrap_or(false))?;
         map.end()
     }
 }

@@ -93,7 +93,7 @@ fn writes_every_field() {
                 "tools": [
                     {"type": "function", "name": "weather", "description": "Tells the weather.",
                         "parameters": {"type": "object"}, "strict": true},
-                    {"type": "function", "name": "weather", "parameters": {"type": "object"}},
+                    {"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": false},
                 ],
                 "tool_choice": {"type": "function", "name": "weather"},
                 "parallel_tool_calls": false,
@@ -165,12 +165,12 @@ fn notes_what_the_dialect_has_no_words_for() {
         [
             Note::Dropped("sampling.temperature"),
             Note::Dropped("sampling.top_p"),
+            Note::Converted("effort"),
+            Note::Converted("output_tokens_max"),
             Note::Dropped("sampling.presence_penalty"),
             Note::Dropped("sampling.frequency_penalty"),
             Note::Dropped("sampling.seed"),
-            Note::Dropped("sampling.stop"),
-            Note::Converted("effort"),
-            Note::Converted("output_tokens_max"),
+            Note::Converted("sampling.stop"),
         ]
     );
     let fields: Vec<&String> = body.as_object().expect("an object").keys().collect();

@@ -92,6 +92,12 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Returns the names of the fields that are null, or of those that are not.
+    pub(super) fn names(&self, are_null: bool) -> impl Iterator<Item = &str> {
+        let fields = self.0.iter().filter(move |(_, node)| matches!(node, Node::Null) == are_null);
+        fields.map(|(name, _)| &**name)
+    }
+
     /// Returns an object, if it is one.
     pub(super) fn within(&self, key: &str) -> Option<&Self> {
         if let Node::Object(object) = self.get(key)? { Some(object) } else { None }

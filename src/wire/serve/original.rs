@@ -1,73 +1,58 @@
-//! Which requests may go on as they came.
+//! Keeps a caller's body as it came, for targets of its dialect.
 //!
-//! In flow a body as it was parsed and what its reader made of it, out flows the [`Original`], or none: where something in
-//! it is another dialect's (a proof under a seal), the request must be written anew.
+//! In flow a body and its fields, out flows the [`Original`]: what of it must be another for a target is found out when it
+//! is known who that is.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::Face;
 use super::node::Object;
-use super::{Asked, Face};
-use crate::words::{AssistantPart, Message, Original};
+use crate::wire::edit::{self, Edits};
+use crate::words::Original;
 
 /// Returns a body as it came, before its reader takes it apart.
-pub(super) fn of(face: Face, body: &Bytes, object: &Object<'_>) -> Option<Original> {
-    let (may, tokens) = match face {
-        Face::OpenAiChat => {
-            let old = object.has("functions") || object.has("function_call");
-            (!old, &["max_completion_tokens", "max_tokens"][..])
-        }
-        Face::OpenAiResponses => (true, &["max_output_tokens"][..]),
-        Face::Anthropic => (true, &["max_tokens"][..]),
-        Face::Gemini => (!object.has("model"), &[][..]),
-    };
-    let model = match face {
-        Face::Gemini => None,
-        _ => Some(place(body, object.as_it_stands("model")?)),
-    };
-    let ours = makers(body, object)?;
-    let mut limits = tokens.iter().copied().filter(|field| object.has(field));
-    let (tokens_field, another) = (limits.next(), limits.next());
-    let stream_usage = object.within("stream_options").map(|options| options.is("include_usage") == Some(true));
-    let (dialect, body) = (face.dialect(), body.clone());
-    let original = Original { dialect, body, model, ours, stream: false, stream_usage, tokens_field };
-    (may && another.is_none()).then_some(original)
-}
-
-/// Tells whether nothing in a request is another dialect's.
-pub(super) fn holds(asked: &Asked) -> bool {
-    let own = asked.form.face().dialect();
-    let is_foreign = |part: &AssistantPart| {
-        let proof = match part {
-            AssistantPart::Reasoning(reasoning) => reasoning.proof.as_ref(),
-            AssistantPart::ToolCall(call) => call.proof.as_ref(),
-            AssistantPart::Text(_) | AssistantPart::Foreign(_) => None,
-        };
-        proof.is_some_and(|proof| proof.dialect != own)
-    };
-    let sealed = |message: &Message| matches!(message, Message::Assistant(parts) if parts.iter().any(is_foreign));
-    !asked.request.messages.iter().any(sealed)
-}
-
-/// Returns where makers' names stand before signatures of thoughts, as Anthropic's callers bring them back; none where they
-/// cannot be taken off in place.
-fn makers(body: &Bytes, object: &Object<'_>) -> Option<Vec<Range<usize>>> {
-    let mut makers = Vec::new();
-    for block in object.objects("messages").flat_map(|message| message.objects("content")) {
-        match block.peek("type") {
-            "redacted_thinking" => return None,
-            "thinking" => {
-                let signature = block.as_it_stands("signature")?;
-                if let Some((maker, _)) = signature.split_once(':') {
-                    let at = place(body, maker);
-                    makers.push(at.start..at.end + 1);
-                }
-            }
-            _ => {}
-        }
+pub(super) fn of(face: Face, body: &Bytes, object: &Object<'_>) -> Original {
+    let model = if face == Face::Gemini { None } else { object.as_it_stands("model") };
+    let names = |is_null: bool| object.names(is_null).map(str::to_owned).collect();
+    Original {
+        dialect: face.dialect(),
+        body: body.clone(),
+        model: model.map(|name| place(body, name)),
+        fields: names(false),
+        nulls: names(true),
+        stream: false,
+        stream_usage: object.within("stream_options").map(|options| options.is("include_usage") == Some(true)),
+        left_out: Vec::new(),
     }
-    Some(makers)
+}
+
+impl Original {
+    /// Takes what is meant for here out of the body's `metadata`: fields whose names begin so.
+    pub fn forget(&mut self, prefix: &str) {
+        let Ok(text) = std::str::from_utf8(&self.body) else { return };
+        let Some(mut metadata) = edit::find(text, &["metadata"]).and_then(edit::Object::of) else { return };
+        let ours: Vec<_> = metadata.members().iter().map(|member| member.name.clone()).collect();
+        let (ours, theirs): (Vec<_>, Vec<_>) = ours.into_iter().partition(|name| name.starts_with(prefix));
+        let mut edits = Edits::new(text);
+        if theirs.is_empty() {
+            let Some(mut object) = edit::Object::of(text) else { return };
+            object.remove("metadata");
+            object.finish(&mut edits);
+            self.fields.retain(|field| field != "metadata");
+        } else {
+            for name in &ours {
+                metadata.remove(name);
+            }
+            metadata.finish(&mut edits);
+        }
+        let body: Bytes = edits.finish().into_owned().into();
+        // The name may stand elsewhere now.
+        let name = std::str::from_utf8(&body).ok().and_then(|text| edit::find(text, &["model"]));
+        self.model = self.model.take().and(name.map(|name| place(&body, &name[1..name.len() - 1])));
+        self.body = body;
+    }
 }
 
 /// Returns where a text stands in the body that it is a part of.

@@ -8,6 +8,7 @@ use super::BadRequest;
 use super::node::{Node, Object, Read, each};
 use super::seal::Proves;
 use crate::wire::base64;
+use crate::wire::original::without_invoice;
 use crate::words::{
     AssistantPart, Audio, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof, Reasoning,
     Tool, ToolCall, UserPart,
@@ -27,17 +28,16 @@ pub(super) fn model(body: &mut Object<'_>, path_model: Option<&str>) -> Read<Str
 }
 
 /// Returns how hard to think.
-pub(super) fn effort(word: &str, field: &str, notes: &mut Vec<Note>) -> Read<Option<Effort>> {
+pub(super) fn effort(word: &str, field: &str) -> Read<Option<Effort>> {
     Ok(Some(match word.to_ascii_lowercase().as_str() {
         "auto" | "default" => return Ok(None),
-        "none" | "minimal" => Effort::Minimal,
+        "none" => Effort::None,
+        "minimal" => Effort::Minimal,
         "low" => Effort::Low,
         "medium" => Effort::Medium,
         "high" => Effort::High,
-        "xhigh" | "max" => {
-            note(notes, Note::Converted("effort"));
-            Effort::High
-        }
+        "xhigh" => Effort::XHigh,
+        "max" => Effort::Max,
         _ => {
             let problem = "must be one of none, minimal, low, medium, high, xhigh, max";
             return Err(BadRequest::new(field, problem));
@@ -185,6 +185,20 @@ impl Said {
     /// Takes a call.
     pub(super) fn call(&mut self, id: String, name: String, arguments: String) {
         self.parts.push(AssistantPart::ToolCall(ToolCall { id, name, arguments, proof: self.next.take() }));
+    }
+}
+
+/// Takes what is for Anthropic's books alone out of what the system says; tells whether anything is left. Anthropic itself
+/// gets it with the request as it came.
+pub(super) fn is_for_all(message: &mut Message) -> bool {
+    let Message::System(text) = message else { return true };
+    match without_invoice(text) {
+        Some(rest) if rest.len() == text.len() => true,
+        Some(rest) => {
+            *text = rest.to_owned();
+            true
+        }
+        None => false,
     }
 }
 

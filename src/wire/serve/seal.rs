@@ -13,7 +13,7 @@ const SEAL: &str = "standin:";
 
 /// What a proof proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Proves {
+pub(in crate::wire) enum Proves {
     /// The thought it stands with.
     Thought,
     /// The call that follows.
@@ -44,7 +44,7 @@ pub(super) fn seal(proves: Proves, proof: &Proof) -> String {
 }
 
 /// Takes a proof from under its seal; `None` where there is no seal.
-pub(super) fn open(sealed: &str) -> Option<(Proves, Proof)> {
+pub(in crate::wire) fn open(sealed: &str) -> Option<(Proves, Proof)> {
     let (kind, rest) = sealed.strip_prefix(SEAL)?.split_once(':')?;
     let (dialect, data) = rest.split_once(':')?;
     let (dialect, _) = DIALECTS.iter().find(|(_, name)| *name == dialect)?;
@@ -62,6 +62,11 @@ pub(super) fn proof(own: Dialect, data: String) -> (Proves, Proof) {
 pub(super) fn to_digits(sealed: &str) -> String {
     let filler = if sealed.len().is_multiple_of(2) { "" } else { "\0" };
     sealed.bytes().chain(filler.bytes()).flat_map(|byte| [byte >> 4, byte & 15]).map(digit).collect()
+}
+
+/// Takes a proof from under a seal that is written in digits.
+pub(in crate::wire) fn open_digits(digits: &str) -> Option<(Proves, Proof)> {
+    from_digits(digits).as_deref().and_then(open)
 }
 
 /// Reads what [`to_digits`] wrote; `None` where it is none of that.

@@ -1,7 +1,5 @@
 //! Reads requests.
 
-use serde_json::Value;
-
 use super::{INVOICE, REDACTED, SYSTEM};
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::reading::{Said, block, effort, foreign, image, joined, model, no_arguments, note, parts};
@@ -25,11 +23,11 @@ const MEDIUM_TOKENS_MAX: u32 = 16_384;
 
 /// Reads a request.
 pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<Asked> {
-    let mut reader = Reader { notes: Vec::new(), cache: body.take("cache_control").map(Node::value) };
+    let mut reader = Reader::default();
     let model = model(&mut body, path_model)?;
-    let (tools, foreign_tools) = reader.tools(&mut body)?;
-    let mut messages = reader.system(&mut body)?;
-    reader.messages(&mut body, &mut messages)?;
+    let (tools, foreign_tools) = Reader::tools(&mut body)?;
+    let mut messages = Reader::system(&mut body)?;
+    Reader::messages(&mut body, &mut messages)?;
     let (tool_choice, parallel_tool_calls) = tool_choice(&mut body, &tools)?;
     let thinking = thinking(&mut body)?;
     let (response_format, effort) = reader.output(&mut body)?;
@@ -45,12 +43,9 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     // Vertex has the dialect's version in the body, and takes it nowhere else.
     body.take("anthropic_version");
     let session = session(&mut body)?;
-    let mut extra = body.rest();
+    let extra = body.rest();
     let extra_needed = NEEDED.map(str::to_owned).into_iter().filter(|field| extra.contains_key(field)).collect();
-    let Reader { notes, cache } = reader;
-    if let Some(cache) = cache {
-        extra.insert("cache_control".to_owned(), cache);
-    }
+    let notes = reader.notes;
     let request = ChatRequest {
         route: model.clone(),
         messages,
@@ -67,7 +62,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         extra_needed,
         ..ChatRequest::default()
     };
-    let thoughts = effort.is_some_and(|effort| effort != Effort::Minimal);
+    let thoughts = effort.is_some_and(|effort| effort != Effort::None);
     let form = Form { thoughts, ..Form::new(Face::Anthropic, model) };
     Ok(Asked { request, stream, notes, form })
 }
@@ -84,7 +79,7 @@ fn session(body: &mut Object<'_>) -> Read<Option<String>> {
 fn thinking(body: &mut Object<'_>) -> Read<Option<Effort>> {
     let Some(mut thinking) = body.object("thinking")? else { return Ok(None) };
     let read = |thinking: &mut Object<'_>| match thinking.need_text("type")?.as_str() {
-        "disabled" => Ok(Effort::Minimal),
+        "disabled" => Ok(Effort::None),
         // What it is where nothing else is said.
         "adaptive" => Ok(Effort::High),
         "enabled" => Ok(match thinking.count("budget_tokens")? {
@@ -123,23 +118,14 @@ fn tool_choice(body: &mut Object<'_>, tools: &[Tool]) -> Read<(ToolChoice, Optio
     read().map_err(|bad: BadRequest| bad.within("tool_choice"))
 }
 
+#[derive(Default)]
 struct Reader {
     notes: Vec<Note>,
-    /// How the prompt is to be cached: what is said first, and most of all for the whole of it. The provider moves the
-    /// mark by itself to where the prompt ends.
-    cache: Option<Value>,
 }
 
 impl Reader {
-    /// Takes a mark of what is to be cached.
-    fn mark(&mut self, block: &mut Object<'_>) {
-        if let Some(mark) = block.take("cache_control") {
-            self.cache.get_or_insert_with(|| mark.value());
-        }
-    }
-
     /// Reads the tools; those of the provider are known by their type.
-    fn tools(&mut self, body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {
+    fn tools(body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {
         let (mut tools, mut others) = (Vec::new(), Vec::new());
         each("tools", body.list("tools")?, |node| {
             let mut tool = node.object("")?;
@@ -148,7 +134,6 @@ impl Reader {
                 others.push(foreign(OWN, &kind, tool));
                 return Ok(());
             }
-            self.mark(&mut tool);
             tools.push(Tool {
                 name: tool.need_text("name")?,
                 description: tool.text("description")?.unwrap_or_default(),
@@ -163,7 +148,7 @@ impl Reader {
         Ok((tools, others))
     }
 
-    fn system(&mut self, body: &mut Object<'_>) -> Read<Vec<Message>> {
+    fn system(body: &mut Object<'_>) -> Read<Vec<Message>> {
         let content = match body.take("system") {
             None => return Ok(Vec::new()),
             Some(Node::Text(text)) => return Ok(vec![Message::System(text.into_owned())]),
@@ -174,7 +159,7 @@ impl Reader {
             if block.peek("text").starts_with(BILLING) {
                 return Ok(Message::Foreign(Foreign { optional: true, ..foreign(OWN, INVOICE, block) }));
             }
-            Ok(match self.part(block)? {
+            Ok(match Self::part(block)? {
                 UserPart::Text(text) => Message::System(text),
                 UserPart::Foreign(block) => Message::Foreign(Foreign { kind: SYSTEM.to_owned(), ..block }),
                 _ => return Err(BadRequest::new("type", "must be text")),
@@ -182,7 +167,7 @@ impl Reader {
         })
     }
 
-    fn messages(&mut self, body: &mut Object<'_>, all: &mut Vec<Message>) -> Read<()> {
+    fn messages(body: &mut Object<'_>, all: &mut Vec<Message>) -> Read<()> {
         let list = body.need("messages", "an array of messages")?.list("messages")?;
         if list.is_empty() {
             return Err(BadRequest::new("messages", "is empty; a conversation has at least one message"));
@@ -197,13 +182,13 @@ impl Reader {
             message.need_text("role")?;
             let content = message.need("content", "a string or an array of blocks")?;
             match role.as_str() {
-                "user" => self.user(content, all),
+                "user" => Self::user(content, all),
                 "assistant" => {
-                    all.push(Message::Assistant(self.assistant(content)?));
+                    all.push(Message::Assistant(Self::assistant(content)?));
                     Ok(())
                 }
                 _ => {
-                    let parts = parts(content, |node| self.part(node.object("")?))?;
+                    let parts = parts(content, |node| Self::part(node.object("")?))?;
                     let text = joined(&parts).ok_or_else(|| BadRequest::new("content", "must be text only"))?;
                     all.push(Message::System(text));
                     Ok(())
@@ -214,7 +199,7 @@ impl Reader {
     }
 
     /// Reads what a user says, and the results of tools between.
-    fn user(&mut self, content: Node<'_>, all: &mut Vec<Message>) -> Read<()> {
+    fn user(content: Node<'_>, all: &mut Vec<Message>) -> Read<()> {
         let list = match content {
             Node::Text(text) => {
                 all.push(Message::user(text));
@@ -226,13 +211,12 @@ impl Reader {
         each("content", list, |node| {
             let mut block = node.object("")?;
             if block.peek("type") != "tool_result" {
-                said.push(self.part(block)?);
+                said.push(Self::part(block)?);
                 return Ok(());
             }
-            self.mark(&mut block);
             let content = match block.take("content") {
                 None => Vec::new(),
-                Some(content) => parts(content, |node| self.part(node.object("")?))?,
+                Some(content) => parts(content, |node| Self::part(node.object("")?))?,
             };
             let call_id = block.need_text("tool_use_id")?;
             let is_error = block.flag("is_error")?.unwrap_or(false);
@@ -248,27 +232,20 @@ impl Reader {
         Ok(())
     }
 
-    fn part(&mut self, mut block: Object<'_>) -> Read<UserPart> {
+    fn part(mut block: Object<'_>) -> Read<UserPart> {
         let source = block.within("source").map_or("", |source| source.peek("type"));
         match (block.peek("type"), source) {
-            ("text", _) => {
-                self.mark(&mut block);
-                block.need_text("text").map(UserPart::Text)
-            }
+            ("text", _) => block.need_text("text").map(UserPart::Text),
             ("image", "" | "url" | "base64") => {
-                self.mark(&mut block);
                 let mut source = block.need("source", "an object")?.object("source")?;
                 picture(&mut source).map_err(|bad| bad.within("source"))
             }
-            ("document", "" | "text" | "url" | "base64") => {
-                self.mark(&mut block);
-                document(&mut block).map(UserPart::Document)
-            }
+            ("document", "" | "text" | "url" | "base64") => document(&mut block).map(UserPart::Document),
             _ => self::block(OWN, block).map(UserPart::Foreign),
         }
     }
 
-    fn assistant(&mut self, content: Node<'_>) -> Read<Vec<AssistantPart>> {
+    fn assistant(content: Node<'_>) -> Read<Vec<AssistantPart>> {
         let mut said = Said::default();
         let list = match content {
             Node::Text(text) => {
@@ -279,10 +256,6 @@ impl Reader {
         };
         each("content", list, |node| {
             let mut block = node.object("")?;
-            match block.peek("type") {
-                "text" | "thinking" | "redacted_thinking" | "tool_use" => self.mark(&mut block),
-                _ => {}
-            }
             match block.peek("type") {
                 "text" => said.text(block.need_text("text")?),
                 "thinking" => {
@@ -308,7 +281,7 @@ impl Reader {
     fn output(&mut self, body: &mut Object<'_>) -> Read<(ResponseFormat, Option<Effort>)> {
         let mut config = body.object("output_config")?.unwrap_or_default();
         let effort = match config.text("effort")? {
-            Some(word) => effort(&word, "output_config.effort", &mut self.notes)?,
+            Some(word) => effort(&word, "output_config.effort")?,
             None => None,
         };
         let format = match (config.object("format")?, body.object("output_format")?) {

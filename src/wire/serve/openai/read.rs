@@ -44,9 +44,11 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let stream = body.flag("stream")?.unwrap_or(false);
     let limit = body.count("max_tokens")?;
     let output_tokens_max = body.count("max_completion_tokens")?.or(limit);
-    let effort = match body.text("reasoning_effort")? {
-        Some(word) => effort(&word, "reasoning_effort", &mut notes)?,
-        None => None,
+    let effort = match (body.text("reasoning_effort")?, body.within("reasoning").map(|said| said.peek("effort"))) {
+        (Some(word), _) => effort(&word, "reasoning_effort")?,
+        // As OpenRouter has it, where more may be said of it.
+        (None, Some(word)) if !word.is_empty() => effort(word, "reasoning.effort")?,
+        (None, _) => None,
     };
     let extra_needed = NEEDED.map(str::to_owned).into_iter().filter(|field| body.has(field)).collect();
     let request = ChatRequest {

@@ -20,12 +20,7 @@ pub(super) fn echo(request: &ChatRequest, instructions: Option<&str>) -> String 
             })
         })
         .collect();
-    let effort = request.effort.map(|effort| match effort {
-        Effort::Minimal => "minimal",
-        Effort::Low => "low",
-        Effort::Medium => "medium",
-        Effort::High => "high",
-    });
+    let effort = request.effort.map(Effort::word);
     let summary = theirs("reasoning").and_then(|reasoning| reasoning.get("summary").cloned());
     let fields = json!({
         "instructions": instructions,

@@ -35,7 +35,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let instructions = body.text("instructions")?;
     let messages = messages(&mut body, instructions.as_deref(), &mut notes)?;
     let response_format = text(&mut body)?;
-    let effort = reasoning(&mut body, &mut notes)?;
+    let effort = reasoning(&mut body)?;
     let stream = body.flag("stream")?.unwrap_or(false);
     // What these ask for is decided here, or said to nobody.
     for field in ["store", "include", "stream_options", "top_logprobs"] {
@@ -85,13 +85,13 @@ fn text(body: &mut Object<'_>) -> Read<ResponseFormat> {
 }
 
 /// Reads how hard to think; what else is said of it stays where it is.
-fn reasoning(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Option<Effort>> {
+fn reasoning(body: &mut Object<'_>) -> Read<Option<Effort>> {
     let Some(mut reasoning) = body.object("reasoning")? else { return Ok(None) };
     let word = reasoning.text("effort").map_err(|bad| bad.within("reasoning"))?;
     if !reasoning.is_empty() {
         body.put("reasoning", Node::Object(reasoning));
     }
-    word.map_or(Ok(None), |word| effort(&word, "reasoning.effort", notes))
+    word.map_or(Ok(None), |word| effort(&word, "reasoning.effort"))
 }
 
 /// The tools, as they are read.

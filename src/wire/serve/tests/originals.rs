@@ -4,20 +4,13 @@ use super::*;
 use crate::wire::{Quirks, encode};
 use crate::words::{Dialect, TargetId};
 
-/// Returns the body that a target gets of a request, and whether it is the caller's own.
-fn sent(face: Face, body: &Value, to: (Dialect, &str, &str), streaming: bool) -> (Value, bool) {
+/// Returns the body that a target gets of a request, and what is noted.
+fn sent(face: Face, body: &Value, to: (Dialect, &str, &str), streaming: bool) -> (Value, Vec<Note>) {
     let (dialect, accent, model) = to;
     let asked = asked(face, body);
     let quirks = Quirks::named(accent).expect("an accent");
-    let encode = |request| encode(dialect, quirks, request, &TargetId::new("p", model), streaming).expect("a body");
-    let anew = ChatRequest { original: None, ..asked.request.clone() };
-    let (went, anew) = (encode(&asked.request), encode(&anew));
-    let json = |body: &[u8]| serde_json::from_slice::<Value>(body).expect("JSON");
-    let is_own = went.body != anew.body;
-    if is_own && let Some(original) = &asked.request.original {
-        assert!(went.body.len() <= original.body.len() + 100);
-    }
-    (json(&went.body), is_own)
+    let encoded = encode(dialect, quirks, &asked.request, &TargetId::new("p", model), streaming).expect("a body");
+    (serde_json::from_slice(&encoded.body).expect("JSON"), encoded.notes)
 }
 
 /// What no words are known for: only as it came does it stay where it is.
@@ -45,14 +38,12 @@ fn a_request_goes_as_it_came_to_who_speaks_its_dialect_and_is_written_anew_for_a
     for (face, ..) in OWN {
         for (other, dialect, accent, model) in OWN {
             let mut body = marked(face);
-            let (sent, is_own) = sent(face, &body, (dialect, accent, model), false);
-            assert_eq!(is_own, face == other, "{face:?} to {dialect:?}");
-            if is_own {
-                if face != Face::Gemini {
-                    body["model"] = model.into();
-                }
-                assert_eq!(sent, body);
+            let (sent, notes) = sent(face, &body, (dialect, accent, model), false);
+            if face != Face::Gemini {
+                body["model"] = model.into();
             }
+            assert_eq!(sent == body, face == other, "{face:?} to {dialect:?}");
+            assert!(face != other || notes.is_empty(), "{face:?}: {notes:?}");
         }
     }
 }
@@ -65,77 +56,394 @@ fn a_stream_goes_as_it_came_and_asks_for_its_usage() {
         if face == Face::Gemini {
             // Its address says so.
             body.as_object_mut().expect("an object").remove("stream");
+        } else {
+            body["model"] = model.into();
         }
-        let (sent, is_own) = sent(face, &body, (dialect, accent, model), face != Face::Gemini);
-        assert!(is_own, "{face:?}");
-        let expected = if face == Face::OpenAiChat { json!({"include_usage": true}) } else { Value::Null };
-        assert_eq!(sent["stream_options"], expected);
+        let (sent, _) = sent(face, &body, (dialect, accent, model), face != Face::Gemini);
+        if face == Face::OpenAiChat {
+            body["stream_options"] = json!({"include_usage": true});
+        }
+        assert_eq!(sent, body);
     }
-    let mut body = marked(Face::OpenAiChat);
-    (body["stream"], body["stream_options"]) = (true.into(), json!({"include_usage": true, "x": 1}));
     let to = (Dialect::OpenAiChat, "openai", "gpt-4o-mini");
-    assert_eq!(sent(Face::OpenAiChat, &body, to, true).0["stream_options"], body["stream_options"]);
-    body["stream_options"]["include_usage"] = false.into();
-    assert!(!sent(Face::OpenAiChat, &body, to, true).1, "usage is needed here whatever the caller wants of it");
-}
-
-#[test]
-fn a_request_is_written_anew_where_something_must_change() {
-    let chat = |field: &str, value: Value| {
-        let mut body = marked(Face::OpenAiChat);
-        body[field] = value;
-        body
-    };
-    let openai = (Dialect::OpenAiChat, "openai", "gpt-4o-mini");
-    let thinks = (Dialect::OpenAiChat, "openai", "gpt-5-mini");
-    let tool = json!([{"type": "function", "function": {"name": "f"}}]);
-    for (why, body, to, streaming, expected) in [
-        ("a field under its own name", chat("max_completion_tokens", 9.into()), openai, false, true),
-        ("a field under its old name", chat("max_tokens", 9.into()), openai, false, false),
-        ("the old name where it is the name", chat("max_tokens", 9.into()), (openai.0, "generic", "m"), false, true),
-        ("a parameter that is refused", chat("temperature", 1.into()), thinks, false, false),
-        ("a parameter that is taken", chat("temperature", 1.into()), openai, false, true),
-        ("an effort for whoever answers", chat("reasoning_effort", "low".into()), thinks, false, false),
-        ("what only it can answer", chat("logprobs", true.into()), openai, false, true),
-        ("several answers", chat("n", 2.into()), openai, false, true),
-        ("functions of old", chat("functions", json!([{"name": "f"}])), openai, false, false),
-        ("an answer in another form", chat("user", "u".into()), openai, true, false),
-        ("another accent", chat("tools", tool), (openai.0, "mistral", "m"), false, false),
+    for (said, streaming, expected) in [
+        (json!({"include_usage": true, "x": 1}), true, json!({"include_usage": true, "x": 1})),
+        (json!({"include_usage": false, "x": 1}), true, json!({"include_usage": true, "x": 1})),
+        (json!({"include_usage": true}), false, Value::Null),
     ] {
-        assert_eq!(sent(Face::OpenAiChat, &body, to, streaming).1, expected, "{why}");
+        let mut body = marked(Face::OpenAiChat);
+        (body["stream"], body["stream_options"]) = (true.into(), said);
+        let (sent, _) = sent(Face::OpenAiChat, &body, to, streaming);
+        assert_eq!((&sent["stream_options"], &sent["stream"]), (&expected, &json!(streaming)));
     }
-    let mut body = chat("reasoning_effort", "low".into());
-    body["model"] = "openai/gpt-5-mini".into();
-    assert!(
-        sent(Face::OpenAiChat, &body, thinks, false).1,
-        "who asks for a model by name knows how it is told to think"
-    );
-    let mut body = marked(Face::Anthropic);
-    body["messages"][0]["content"][1]["type"] = "text".into();
-    let thought = json!({"type": "thinking", "thinking": "Hm.", "signature": "opus-4.8:ErUB"});
-    body["messages"].as_array_mut().expect("a list").extend([
-        json!({"role": "assistant", "content": [thought, {"type": "text", "text": "Yes."}]}),
-        json!({"role": "user", "content": "Go on."}),
-    ]);
-    for (model, expected) in [("claude-opus-4-8", true), ("claude-opus-4-7", false)] {
-        let (sent, is_own) = sent(Face::Anthropic, &body, (Dialect::AnthropicMessages, "generic", model), false);
-        assert_eq!(is_own, expected, "a signature is for its own model alone");
-        let first = &sent["messages"][1]["content"][0];
-        assert_eq!(first["signature"], if expected { json!("ErUB") } else { Value::Null }, "the maker's name is ours");
-    }
-    body["messages"][1]["content"][0]["signature"] = "standin:thought:gemini:x".into();
-    assert!(asked(Face::Anthropic, &body).request.original.is_none(), "what is sealed is nobody's but ours");
+}
+
+/// A chat with some more fields, of which each but those named goes as it came.
+fn chat(more: Value) -> Value {
+    let mut body = json!({"model": "smart", "messages": [{"role": "user", "name": "ann", "content": [
+        {"type": "text", "text": "Hi", "new": 1}]}]});
+    let Value::Object(more) = more else { panic!("an object") };
+    body.as_object_mut().expect("an object").extend(more);
+    body
 }
 
 #[test]
-fn a_conversation_that_was_cut_is_written_anew() {
+fn what_a_target_does_not_take_is_edited_and_all_else_goes_as_it_came() {
+    let tools = json!([{"type": "function", "function": {"name": "f", "x": 1}}, {"type": "web_search", "y": 2}]);
+    for (accent, model, more, changes) in [
+        ("openai", "gpt-4o", json!({"max_completion_tokens": 9, "tools": tools}), json!({})),
+        ("openai", "gpt-4o", json!({"max_tokens": 9}), json!({"max_tokens": null, "max_completion_tokens": 9})),
+        ("generic", "m", json!({"max_tokens": 9, "tools": tools, "whatever": [1]}), json!({})),
+        ("openai", "gpt-5-mini", json!({"temperature": 1, "tools": tools}), json!({"temperature": null})),
+        ("openai", "gpt-5-mini", json!({"reasoning_effort": "xhigh"}), json!({"reasoning_effort": "high"})),
+        ("openai", "gpt-5.4", json!({"reasoning_effort": "none", "tools": tools}), json!({})),
+        ("openai", "gpt-4o", json!({"logprobs": true, "top_logprobs": 2, "store": true}), json!({})),
+        ("openai", "gpt-4o", json!({"functions": [{"name": "f"}], "function_call": "auto"}), json!({})),
+        ("openai", "gpt-4o", json!({"stop": ["a", "b", "c", "d", "e"]}), json!({"stop": ["a", "b", "c", "d"]})),
+        ("openai", "gpt-4o", json!({"top_k": 4, "user": "u"}), json!({"top_k": null})),
+        ("groq", "m", json!({"prompt_cache_key": "k", "user": "u"}), json!({"prompt_cache_key": null})),
+        ("groq", "m", json!({"prompt_cache_key": null}), json!({"prompt_cache_key": null})),
+        ("mistral", "m", json!({"seed": 7, "tools": tools}), json!({"seed": null, "random_seed": 7})),
+        ("mistral", "m", json!({"random_seed": 7, "safe_prompt": true}), json!({})),
+        ("openrouter", "m", json!({"reasoning_effort": "high", "provider": {"order": ["a"]}}), json!({})),
+        ("openrouter", "m", json!({"reasoning": {"effort": "high", "exclude": true}}), json!({})),
+        (
+            "openai",
+            "gpt-5.4",
+            json!({"reasoning": {"effort": "high"}}),
+            json!({"reasoning": null, "reasoning_effort": "high"}),
+        ),
+        (
+            "openai",
+            "gpt-5.4",
+            json!({"provider": {"order": ["a"]}, "usage": {"include": true}}),
+            json!({"provider": null, "usage": null}),
+        ),
+        ("deepseek", "deepseek-v4-pro", json!({"thinking": {"type": "enabled"}, "reasoning_effort": "max"}), json!({})),
+        (
+            "kimi",
+            "kimi-k2.5",
+            json!({"reasoning_effort": "high"}),
+            json!({"reasoning_effort": null, "thinking": {"type": "enabled"}}),
+        ),
+        ("kimi", "kimi-k2.5", json!({"thinking": {"type": "disabled"}}), json!({})),
+        ("vllm", "m", json!({"chat_template_kwargs": {"enable_thinking": false}, "top_k": 4}), json!({})),
+    ] {
+        let mut body = chat(more);
+        // Another model is named, so that no effort is meant for this one.
+        body["model"] = "smart".into();
+        let (sent, _) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, accent, model), false);
+        body["model"] = model.into();
+        for (field, value) in changes.as_object().expect("an object") {
+            if value.is_null() {
+                body.as_object_mut().expect("an object").remove(field);
+            } else {
+                body[field] = value.clone();
+            }
+        }
+        if ["groq", "cerebras", "mistral"].contains(&accent) {
+            assert_eq!(sent["messages"][0]["content"], body["messages"][0]["content"]);
+        }
+        assert_eq!(sent, body, "{accent} {model}");
+    }
+}
+
+#[test]
+fn who_asks_for_a_model_by_name_is_told_from_who_asks_for_any() {
+    let to = (Dialect::OpenAiChat, "openai", "gpt-5-mini");
+    for (name, word) in [("openai/gpt-5-mini", "xhigh"), ("gpt-5-mini", "xhigh"), ("smart", "high")] {
+        let mut body = chat(json!({"reasoning_effort": "xhigh"}));
+        body["model"] = name.into();
+        assert_eq!(sent(Face::OpenAiChat, &body, to, false).0["reasoning_effort"], word, "{name}");
+    }
+    let asked = asked(Face::OpenAiChat, &chat(json!({"reasoning_effort": "xhigh"})));
+    let quirks = Quirks::named("openai").expect("an accent");
+    let model = crate::wire::Model { meant: true, ..crate::wire::Model::from("gpt-5-mini") };
+    let encoded = encode(Dialect::OpenAiChat, quirks, &asked.request, model, false).expect("a body");
+    let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+    assert_eq!(body["reasoning_effort"], "xhigh", "a route that has no other model names it, too");
+}
+
+#[test]
+fn messages_are_edited_one_by_one() {
+    let long = "x".repeat(70);
+    let call =
+        |id: &str, name: &str| json!({"id": id, "type": "function", "function": {"name": name, "arguments": "{}"}});
+    let turn = |more: Value| {
+        let mut said = json!({"role": "assistant", "content": null, "tool_calls": [call("c1", "f")]});
+        said.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        said
+    };
+    let result = json!({"role": "tool", "tool_call_id": "c1", "content": "ok"});
+    let user = json!({"role": "user", "content": [{"type": "text", "text": "Hi", "z": 1}]});
+    let developer = json!({"role": "developer", "content": "Be brief."});
+    let sealed = json!([{"type": "reasoning.encrypted", "data": "standin:call:gemini:abc", "id": "c1"}]);
+    let own = json!([{"type": "reasoning.text", "text": "Hm."}]);
+    for (accent, model, given, expected) in [
+        (
+            "llamacpp",
+            "m",
+            vec![developer.clone(), user.clone()],
+            vec![json!({"role": "system", "content": "Be brief."}), user.clone()],
+        ),
+        ("generic", "gpt-5.4", vec![developer.clone(), user.clone()], vec![developer.clone(), user.clone()]),
+        (
+            "openai",
+            "gpt-4o",
+            vec![user.clone(), turn(json!({"reasoning_details": sealed})), result.clone()],
+            vec![user.clone(), turn(json!({})), result.clone()],
+        ),
+        (
+            "openrouter",
+            "m",
+            vec![user.clone(), turn(json!({"reasoning_details": own})), result.clone()],
+            vec![user.clone(), turn(json!({"reasoning_details": own})), result.clone()],
+        ),
+        (
+            "groq",
+            "m",
+            vec![user.clone(), turn(json!({"reasoning_content": "Hm.", "refusal": null})), result.clone()],
+            vec![user.clone(), turn(json!({"reasoning": "Hm."})), result.clone()],
+        ),
+        (
+            "generic",
+            "kimi-k2.5",
+            vec![user.clone(), turn(json!({"reasoning": "Hm."})), result.clone()],
+            vec![user.clone(), turn(json!({"reasoning_content": "Hm."})), result.clone()],
+        ),
+        (
+            "deepseek",
+            "deepseek-v4-pro",
+            vec![user.clone(), turn(json!({})), result.clone()],
+            vec![user.clone(), turn(json!({"reasoning_content": ""})), result.clone()],
+        ),
+        (
+            "mistral",
+            "m",
+            vec![user.clone(), turn(json!({"reasoning_content": "Hm."})), result.clone(), user.clone()],
+            vec![
+                user.clone(),
+                json!({"role": "assistant", "content": null, "tool_calls": [call("ID", "f")]}),
+                json!({"role": "tool", "tool_call_id": "ID", "content": "ok"}),
+                json!({"role": "assistant", "content": "OK."}),
+                user.clone(),
+            ],
+        ),
+        (
+            "openai",
+            "gpt-4o",
+            vec![user.clone(), json!({"role": "assistant", "content": null, "tool_calls": [call("c1", &long)]})],
+            vec![user.clone(), json!({"role": "assistant", "content": null, "tool_calls": [call("c1", "NAME")]})],
+        ),
+        (
+            "generic",
+            "m",
+            vec![user.clone(), json!({"role": "assistant", "content": null, "tool_calls": [call("c1", &long)]})],
+            vec![user.clone(), json!({"role": "assistant", "content": null, "tool_calls": [call("c1", &long)]})],
+        ),
+        (
+            "vllm",
+            "m",
+            vec![json!({"role": "system", "content": "x-anthropic-billing-header: cch=1;\n\nBe brief."}), user.clone()],
+            vec![json!({"role": "system", "content": "Be brief."}), user.clone()],
+        ),
+    ] {
+        let body = json!({"model": "smart", "messages": given});
+        let (mut sent, _) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, accent, model), false);
+        for message in sent["messages"].as_array_mut().expect("a list") {
+            if accent == "mistral" {
+                for place in ["/tool_call_id", "/tool_calls/0/id"] {
+                    if let Some(id) = message.pointer_mut(place) {
+                        assert_eq!(id.as_str().map(str::len), Some(9));
+                        *id = "ID".into();
+                    }
+                }
+            }
+            if let Some(name) = message.pointer_mut("/tool_calls/0/function/name")
+                && accent == "openai"
+                && *name != "f"
+            {
+                assert!(name.as_str().is_some_and(|name| name.len() <= 64 && name.starts_with("xxx")));
+                *name = "NAME".into();
+            }
+        }
+        assert_eq!(sent["messages"], Value::Array(expected), "{accent} {model}");
+    }
+}
+
+#[test]
+fn marks_of_what_is_to_be_cached_stay_where_they_are_read_and_nowhere_else() {
+    let mark = json!({"type": "ephemeral"});
+    let body = json!({"model": "smart", "messages": [{"role": "user", "content": [
+        {"type": "text", "text": "Hi", "cache_control": mark}]}],
+        "tools": [{"type": "function", "function": {"name": "f"}, "cache_control": mark}]});
+    for (accent, stays) in [
+        ("openrouter", true),
+        ("qwen", true),
+        ("generic", true),
+        ("openai", false),
+        ("groq", false),
+        ("mistral", false),
+    ] {
+        let (sent, _) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, accent, "anthropic/claude"), false);
+        let marks = [sent.pointer("/messages/0/content/0/cache_control"), sent.pointer("/tools/0/cache_control")];
+        assert_eq!(marks.map(|mark| mark.is_some()), [stays; 2], "{accent}");
+        assert_eq!(sent["messages"][0]["content"][0]["text"], "Hi");
+    }
+}
+
+#[test]
+fn messages_of_anthropic_go_to_each_host_as_it_takes_them() {
+    let mark = json!({"type": "ephemeral"});
+    let line = json!({"type": "text", "text": "x-anthropic-billing-header: cch=1;"});
+    let rules = json!({"type": "text", "text": "Be brief.", "cache_control": mark});
+    let body = json!({"model": "smart", "max_tokens": 9, "stream": true, "system": [line, rules],
+        "context_management": {"edits": []}, "mcp_servers": [], "new_field": 1,
+        "tools": [{"name": "f", "input_schema": {"type": "object"}}, {"type": "web_search_20250305", "name": "web_search"}],
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi", "new": {"x": 1}}]}]});
+    let to = |accent, model| sent(Face::Anthropic, &body, (Dialect::AnthropicMessages, accent, model), true).0;
+    let mut home = body.clone();
+    home["model"] = "claude-sonnet-4-5".into();
+    assert_eq!(to("anthropic", "claude-sonnet-4-5"), home);
+    assert_eq!(to("generic", "claude-sonnet-4-5"), home);
+    let mut vertex = body.clone();
+    let fields = vertex.as_object_mut().expect("an object");
+    fields.retain(|field, _| !["model", "mcp_servers"].contains(&&**field));
+    fields.insert("anthropic_version".into(), "vertex-2023-10-16".into());
+    fields.insert("system".into(), json!([rules]));
+    assert_eq!(to("vertex-anthropic", "claude-sonnet-4-5@20250929"), vertex);
+    let mut kimi = body.clone();
+    let fields = kimi.as_object_mut().expect("an object");
+    fields.retain(|field, _| !["context_management", "mcp_servers"].contains(&&**field));
+    fields.insert("model".into(), "kimi-k2.5".into());
+    fields.insert("system".into(), json!([rules]));
+    assert_eq!(to("kimi", "kimi-k2.5"), kimi);
+}
+
+#[test]
+fn thoughts_go_back_to_who_thought_them_and_the_rest_of_a_turn_stays() {
+    let thought = |signature: &str| json!({"type": "thinking", "thinking": "Hm.", "signature": signature});
+    let said = json!({"type": "text", "text": "Yes.", "citations": [{"type": "x"}]});
+    for (signature, model, back) in [
+        ("opus-4.8:ErUB", "claude-opus-4-8", Some("ErUB")),
+        ("opus-4.8:ErUB", "claude-opus-4-7", None),
+        ("ErUB", "claude-opus-4-7", Some("ErUB")),
+        ("standin:thought:gemini:x", "claude-opus-4-8", None),
+        ("standin:thought:anthropic:opus-4.8:ErUB", "claude-opus-4-8", Some("ErUB")),
+    ] {
+        let body = json!({"model": "smart", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": [thought(signature), said]}, {"role": "user", "content": "Go on."}]});
+        let to = (Dialect::AnthropicMessages, "generic", model);
+        let (sent, notes) = sent(Face::Anthropic, &body, to, false);
+        let expected = back.map(thought).into_iter().chain([said.clone()]).collect::<Vec<_>>();
+        assert_eq!(sent["messages"][1]["content"], json!(expected), "{signature} to {model}");
+        assert_eq!(notes.is_empty(), back.is_some());
+    }
+}
+
+#[test]
+fn a_model_that_thinks_in_another_form_is_told_in_its_own() {
+    for (model, given, expected) in [
+        (
+            "claude-opus-4-8",
+            json!({"type": "enabled", "budget_tokens": 2048}),
+            json!({"type": "adaptive", "display": "summarized"}),
+        ),
+        ("claude-sonnet-4-5", json!({"type": "adaptive"}), json!({"type": "enabled", "budget_tokens": 16000})),
+        (
+            "claude-sonnet-4-6",
+            json!({"type": "enabled", "budget_tokens": 2048}),
+            json!({"type": "enabled", "budget_tokens": 2048}),
+        ),
+        (
+            "claude-opus-4-8",
+            json!({"type": "adaptive", "display": "omitted"}),
+            json!({"type": "adaptive", "display": "omitted"}),
+        ),
+        ("claude-3-5-haiku-20241022", json!({"type": "enabled", "budget_tokens": 2048}), Value::Null),
+    ] {
+        let body = json!({"model": "smart", "max_tokens": 32000, "thinking": given, "new": 1,
+            "messages": [{"role": "user", "content": "Hi"}]});
+        let (sent, _) = sent(Face::Anthropic, &body, (Dialect::AnthropicMessages, "generic", model), false);
+        assert_eq!((&sent["thinking"], &sent["new"]), (&expected, &json!(1)), "{model} {given}");
+    }
+}
+
+#[test]
+fn items_of_responses_are_edited_one_by_one() {
+    let own = json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"});
+    let sealed = |data: &str| json!({"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": data});
+    let kept = r#"standin:thought:responses:{"id":"rs_2","type":"reasoning","summary":[],"encrypted_content":"gBBB"}"#;
+    let search = json!({"type": "web_search_call", "id": "ws_1", "status": "completed"});
+    let call = json!({"type": "custom_tool_call", "call_id": "c1", "name": "apply_patch", "input": "x"});
+    let body = json!({"model": "smart", "temperature": 1, "prompt_cache_key": "k", "metadata": {"a": "b"},
+        "reasoning": {"effort": "xhigh", "summary": "auto"},
+        "tools": [{"type": "namespace", "name": "n", "tools": []}, {"type": "custom", "name": "apply_patch"}],
+        "input": [{"role": "developer", "content": "Be brief."}, own, sealed("standin:thought:gemini:x"), sealed(kept), search, call]});
+    let (sent, _) = sent(Face::OpenAiResponses, &body, (Dialect::OpenAiResponses, "openai", "gpt-5.1"), false);
+    let mut expected = body.clone();
+    expected["model"] = "gpt-5.1".into();
+    expected["reasoning"]["effort"] = "high".into();
+    expected.as_object_mut().expect("an object").remove("temperature");
+    expected["input"] = json!([body["input"][0], own,
+        {"type": "reasoning", "summary": [], "encrypted_content": "gBBB"}, search, call]);
+    assert_eq!(sent, expected);
+    let to = (Dialect::OpenAiResponses, "vllm", "m");
+    let (sent, _) = self::sent(Face::OpenAiResponses, &body, to, false);
+    assert_eq!((&sent["input"][0]["role"], &sent["prompt_cache_key"]), (&json!("system"), &Value::Null));
+}
+
+#[test]
+fn parts_of_gemini_are_edited_one_by_one() {
+    let body = json!({"model": "models/x", "safetySettings": [], "new": 1,
+        "generationConfig": {"temperature": 1, "thinkingConfig": {"thinkingBudget": 8192}, "newer": 2},
+        "tools": [{"functionDeclarations": [{"name": "2nd", "parameters": {"type": "OBJECT"}}]}, {"googleSearch": {}}],
+        "contents": [{"role": "user", "parts": [{"text": "Hi", "videoMetadata": {"fps": 1}}]},
+            {"role": "model", "parts": [{"functionCall": {"name": "2nd", "args": {}}, "thoughtSignature": "abc"}]},
+            {"role": "user", "parts": [{"functionResponse": {"name": "2nd", "response": {}}}]}]});
+    let (sent, notes) = sent(Face::Gemini, &body, (Dialect::Gemini, "generic", "gemini-3.6-flash"), false);
+    let mut expected = body.clone();
+    expected["model"] = "models/gemini-3.6-flash".into();
+    expected["generationConfig"].as_object_mut().expect("an object").remove("temperature");
+    let name = sent["tools"][0]["functionDeclarations"][0]["name"].clone();
+    assert!(name.as_str().is_some_and(|name| name.starts_with("_2nd_")), "{name}");
+    expected["tools"][0]["functionDeclarations"][0]["name"] = name.clone();
+    expected["contents"][1]["parts"][0]["functionCall"]["name"] = name.clone();
+    expected["contents"][2]["parts"][0]["functionResponse"]["name"] = name;
+    assert_eq!((sent, notes), (expected, vec![Note::Dropped("sampling.temperature")]));
+}
+
+#[test]
+fn a_chat_that_was_cut_loses_what_was_left_out_and_the_rest_stays_as_it_came() {
     use crate::policy::trim::Cut;
     let mut body = marked(Face::OpenAiChat);
-    let more = (0..4).map(|n| json!({"role": if n % 2 == 0 { "assistant" } else { "user" }, "content": "x"}));
+    let more = (0..4).map(|n| json!({"role": if n % 2 == 0 { "assistant" } else { "user" }, "content": "x", "n": n}));
     body["messages"].as_array_mut().expect("a list").extend(more);
     let request = asked(Face::OpenAiChat, &body).request;
-    let cut = Cut::find(&request.messages, |_| 1.0, 1.0).expect("something to leave out");
-    assert!(request.original.is_some() && cut.apply(&request).original.is_none());
+    let cut = Cut::find(&request.messages, |_| 1.0, 1.0).expect("something to leave out").apply(&request);
+    let quirks = Quirks::named("generic").expect("an accent");
+    let encoded = encode(Dialect::OpenAiChat, quirks, &cut, &TargetId::new("p", "m"), false).expect("a body");
+    let left: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+    let messages = body["messages"].as_array_mut().expect("a list");
+    messages.drain(1..1 + request.messages.len() - cut.messages.len());
+    assert_eq!(left["messages"], body["messages"]);
+}
+
+#[test]
+fn what_is_meant_for_here_goes_to_nobody_else() {
+    let body = |metadata: Value| json!({"model": "smart", "metadata": metadata, "messages": [{"role": "user", "content": "Hi"}]});
+    for (metadata, left) in [
+        (json!({"x-standin-priority": "batch", "a": "b", "x-standin-session": "s"}), json!({"a": "b"})),
+        (json!({"x-standin-priority": "batch"}), Value::Null),
+    ] {
+        let mut request = asked(Face::OpenAiChat, &body(metadata)).request;
+        request.original.as_mut().expect("it came so").forget("x-standin-");
+        let quirks = Quirks::named("openai").expect("an accent");
+        let encoded =
+            encode(Dialect::OpenAiChat, quirks, &request, &TargetId::new("p", "gpt-4o"), false).expect("a body");
+        let sent: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+        assert_eq!((&sent["metadata"], &sent["model"]), (&left, &json!("gpt-4o")));
+    }
 }
 
 #[test]

@@ -1,0 +1,220 @@
+//! Edits requests that came in this dialect, block by block: what the target takes stays as it came.
+
+use bytes::Bytes;
+
+use super::models::{Traits, maker};
+use super::proof::{REDACTED, parted};
+use super::request::{Body, Options};
+use crate::wire::edit::{Array, Edits, find, quoted, text};
+use crate::wire::original::{self, Draft, INVOICE, Setting, mentions, without_invoice};
+use crate::wire::request::Notes;
+use crate::wire::serve::open;
+use crate::words::{Dialect, Original};
+
+/// The settings, and the fields that say them.
+const SETTINGS: &[Setting] = &[
+    Setting("tool_choice", &["tool_choice"]),
+    Setting("sampling.temperature", &["temperature"]),
+    Setting("sampling.top_p", &["top_p"]),
+    Setting("sampling.stop", &["stop_sequences"]),
+    Setting("output_tokens_max", &["max_tokens"]),
+    Setting("response_format", &["output_config.format", "output_format"]),
+    Setting("effort", &["thinking", "output_config.effort"]),
+];
+
+/// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them, `instruction` is what
+/// has to be asked for in words. None where it must be written anew.
+pub(super) fn edited(
+    original: &Original,
+    body: &Body<'_>,
+    ours: &str,
+    instruction: Option<&str>,
+    notes: &mut Notes,
+) -> Option<Bytes> {
+    let Body { quirks, model, streaming, options, traits, .. } = *body;
+    if thinks_otherwise(original, options, traits, model.meant) {
+        notes.converted("effort");
+    }
+    let mut differing = original::differing(original, SETTINGS, ours, notes);
+    if !original.has("max_tokens") {
+        differing.extend(SETTINGS.iter().find(|Setting(what, _)| *what == "output_tokens_max"));
+    }
+    let names = original.fields.iter().chain(&original.nulls);
+    let refused: Vec<&str> = names
+        .map(|field| &**field)
+        .filter(|field| {
+            !quirks.takes_extra(Dialect::AnthropicMessages, field) || (*field == "top_k" && traits.is_set())
+        })
+        .filter(|field| *field != "anthropic_version" || quirks.messages.is_none())
+        .collect();
+    let parts = Parts::of(original, body);
+    let settled = differing.is_empty() && refused.is_empty() && original.stream == streaming && instruction.is_none();
+    if let (true, None, None) = (settled, &parts, &quirks.messages)
+        && let Some(body) = original::renamed(original, model.name)
+    {
+        return Some(body);
+    }
+    let mut draft = Draft::of(original)?;
+    match &quirks.messages {
+        None => draft.set("model", quoted(model.name)),
+        Some(at) => {
+            draft.remove("model");
+            draft.set("anthropic_version", quoted(at.version));
+        }
+    }
+    draft.settle(&differing, ours);
+    for field in refused {
+        notes.dropped("extra");
+        draft.remove(field);
+    }
+    if original.stream != streaming {
+        draft.set("stream", streaming.to_string());
+    }
+    if let Some(parts) = parts {
+        parts.edit(&mut draft, notes)?;
+    }
+    if let Some(instruction) = instruction {
+        let block = format!(r#"{{"type":"text","text":{}}}"#, quoted(instruction));
+        let said = draft.object.get("system");
+        match said.and_then(Array::of) {
+            Some(mut blocks) => {
+                blocks.add(block);
+                blocks.finish(&mut draft.edits);
+            }
+            None => {
+                let said = said.and_then(text).map(|said| format!(r#"{{"type":"text","text":{}}},"#, quoted(&said)));
+                draft.set("system", format!("[{}{block}]", said.unwrap_or_default()));
+            }
+        }
+    }
+    Some(draft.finish())
+}
+
+/// Tells whether a model cannot be told how hard to think in the form that the caller chose, for another model.
+fn thinks_otherwise(original: &Original, options: &Options<'_>, traits: Traits, is_meant: bool) -> bool {
+    if is_meant || !original.has("thinking") {
+        return false;
+    }
+    let body = std::str::from_utf8(&original.body).unwrap_or_default();
+    let form = find(body, &["thinking", "type"]).and_then(text);
+    let form = form.as_deref().unwrap_or_default();
+    !traits.takes(form) || (form == "enabled" && options.thinking.is_none())
+}
+
+/// The conversation and the tools, where something in them must be another.
+struct Parts<'b, 'a> {
+    body: &'b Body<'a>,
+    invoice: bool,
+    thoughts: bool,
+}
+
+impl<'b, 'a> Parts<'b, 'a> {
+    /// Finds out whether anything may have to be another.
+    fn of(original: &Original, body: &'b Body<'a>) -> Option<Self> {
+        let parts = Self {
+            body,
+            invoice: !body.quirks.is_home(body.model) && mentions(original, INVOICE),
+            thoughts: mentions(original, "\"signature\"") || mentions(original, "\"redacted_thinking\""),
+        };
+        (parts.invoice || parts.thoughts || !body.names.is_empty()).then_some(parts)
+    }
+
+    fn edit(&self, draft: &mut Draft<'_>, notes: &mut Notes) -> Option<()> {
+        if self.invoice {
+            Self::system(draft);
+        }
+        let Draft { object, edits, .. } = draft;
+        if !self.body.names.is_empty() {
+            for tool in object.get("tools").and_then(Array::of).iter().flat_map(Array::items) {
+                self.rename(tool, edits);
+            }
+            object.get("tool_choice").into_iter().for_each(|choice| self.rename(choice, edits));
+        }
+        let mut messages = Array::of(object.get("messages")?)?;
+        let all: Vec<&str> = messages.items().collect();
+        for (at, message) in all.iter().enumerate() {
+            let Some(mut blocks) = find(message, &["content"]).and_then(Array::of) else { continue };
+            let content: Vec<&str> = blocks.items().collect();
+            let mut left = 0;
+            for (at, block) in content.iter().enumerate() {
+                if self.block(block, edits) {
+                    left += 1;
+                } else {
+                    notes.dropped("messages.reasoning");
+                    blocks.remove(at);
+                }
+            }
+            // A message that says nothing is refused.
+            if left == 0 && !content.is_empty() {
+                messages.remove(at);
+            }
+            blocks.finish(edits);
+        }
+        messages.finish(edits);
+        Some(())
+    }
+
+    /// Takes what is for Anthropic's books alone out of the system's texts.
+    fn system(draft: &mut Draft<'_>) {
+        let Some(said) = draft.object.get("system") else { return };
+        if let Some(said) = text(said) {
+            match without_invoice(&said) {
+                Some(rest) if rest.len() == said.len() => {}
+                Some(rest) => draft.set("system", quoted(rest)),
+                None => draft.remove("system"),
+            }
+            return;
+        }
+        let Some(mut blocks) = Array::of(said) else { return };
+        for (at, block) in blocks.items().collect::<Vec<_>>().into_iter().enumerate() {
+            let Some(value) = find(block, &["text"]) else { continue };
+            let Some(said) = text(value) else { continue };
+            match without_invoice(&said) {
+                Some(rest) if rest.len() == said.len() => {}
+                Some(rest) => draft.edits.replace(value, quoted(rest)),
+                None => blocks.remove(at),
+            }
+        }
+        blocks.finish(&mut draft.edits);
+    }
+
+    /// Edits a block; tells whether it stays. A thought stays with the model that thought it.
+    fn block<'m>(&self, block: &'m str, edits: &mut Edits<'m>) -> bool {
+        let Some(kind) = find(block, &["type"]).and_then(text) else { return true };
+        let (field, redacted) = match &*kind {
+            "thinking" => ("signature", ""),
+            "redacted_thinking" => ("data", REDACTED),
+            "tool_use" => {
+                self.rename(block, edits);
+                return true;
+            }
+            _ => return true,
+        };
+        let Some(value) = find(block, &[field]) else { return true };
+        let Some(data) = text(value) else { return true };
+        let family = self.body.model.family;
+        let (data, is_sealed) = match open(&data) {
+            None => (data.into_owned(), false),
+            Some((_, proof)) if proof.dialect == Dialect::AnthropicMessages => (proof.data, true),
+            Some(_) => return false,
+        };
+        let (made_by, rest) = parted(&data);
+        if made_by.is_some_and(|made_by| maker(family).is_none_or(|maker| maker != made_by)) {
+            return false;
+        }
+        if made_by.is_some() || is_sealed {
+            edits.replace(value, quoted(rest.strip_prefix(redacted).unwrap_or(rest)));
+        }
+        true
+    }
+
+    /// Gives what has a tool's name the one that is sent.
+    fn rename<'m>(&self, named: &'m str, edits: &mut Edits<'m>) {
+        let Some(value) = find(named, &["name"]) else { return };
+        let Some(name) = text(value) else { return };
+        let sent = self.body.names.sent(&name);
+        if sent != name {
+            edits.replace(value, quoted(sent));
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Edits requests that came in this dialect, part by part: what the target takes stays as it came.
+
+use bytes::Bytes;
+
+use super::request::resource;
+use crate::wire::Model;
+use crate::wire::edit::{Array, Edits, Object, quoted, text};
+use crate::wire::names::Names;
+use crate::wire::original::{self, Draft, INVOICE, Setting, mentions, without_invoice};
+use crate::wire::request::Notes;
+use crate::wire::serve::{Proves, open, open_digits};
+use crate::words::{Dialect, Original};
+
+/// The settings, and the fields that say them: the dialect takes each name in two spellings.
+const SETTINGS: &[Setting] = &[
+    Setting("sampling.temperature", &["generationConfig.temperature"]),
+    Setting("sampling.top_p", &["generationConfig.topP", "generationConfig.top_p"]),
+    Setting("sampling.seed", &["generationConfig.seed"]),
+    Setting("sampling.presence_penalty", &["generationConfig.presencePenalty", "generationConfig.presence_penalty"]),
+    Setting("sampling.frequency_penalty", &["generationConfig.frequencyPenalty", "generationConfig.frequency_penalty"]),
+    Setting("sampling.stop", &["generationConfig.stopSequences", "generationConfig.stop_sequences"]),
+    Setting("output_tokens_max", &["generationConfig.maxOutputTokens", "generationConfig.max_output_tokens"]),
+    Setting("effort", &["generationConfig.thinkingConfig", "generationConfig.thinking_config"]),
+    Setting(
+        "response_format",
+        &[
+            "generationConfig.responseMimeType",
+            "generationConfig.response_mime_type",
+            "generationConfig.responseSchema",
+            "generationConfig.response_schema",
+            "generationConfig.responseJsonSchema",
+            "generationConfig.response_json_schema",
+        ],
+    ),
+];
+
+/// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them, `instruction` is what
+/// has to be asked for in words. None where it must be written anew.
+pub(super) fn edited(
+    original: &Original,
+    to: (Dialect, Model<'_>),
+    names: &Names,
+    ours: &str,
+    instruction: Option<&str>,
+    notes: &mut Notes,
+) -> Option<Bytes> {
+    let (dialect, model) = to;
+    if original.has("generation_config") && original.has("generationConfig") {
+        return None;
+    }
+    let differing = original::differing(original, SETTINGS, ours, notes);
+    let invoice = mentions(original, INVOICE);
+    let sealed = mentions(original, "thoughtSignature") || mentions(original, "thought_signature");
+    let parts = sealed || invoice || !names.is_empty();
+    let settled = differing.is_empty() && instruction.is_none() && !original.has("model");
+    if settled && !parts {
+        return Some(original.body.clone());
+    }
+    let mut draft = Draft::of(original)?;
+    if original.has("model") {
+        draft.set("model", quoted(&resource(model.name)));
+    }
+    // In the other spelling it is another field to us.
+    if original.has("generation_config") && !differing.is_empty() {
+        return None;
+    }
+    draft.settle(&differing, ours);
+    if parts {
+        let parts = Parts { dialect, names, invoice };
+        parts.edit(&mut draft, notes);
+    }
+    if let Some(instruction) = instruction {
+        let spelled = ["systemInstruction", "system_instruction"].into_iter().find(|name| original.has(name));
+        let part = format!(r#"{{"text":{}}}"#, quoted(instruction));
+        let said = spelled.and_then(|name| draft.object.get(name)).and_then(Object::of);
+        match said.and_then(|said| said.get("parts").and_then(Array::of)) {
+            Some(mut all) => {
+                all.add(part);
+                all.finish(&mut draft.edits);
+            }
+            None if spelled.is_none() => draft.set("systemInstruction", format!(r#"{{"parts":[{part}]}}"#)),
+            None => return None,
+        }
+    }
+    Some(draft.finish())
+}
+
+/// The conversation and the tools, where something in them must be another.
+struct Parts<'b> {
+    dialect: Dialect,
+    names: &'b Names,
+    invoice: bool,
+}
+
+/// Returns which of two spellings an object has.
+fn either(object: &Object<'_>, names: [&'static str; 2]) -> Option<&'static str> {
+    names.into_iter().find(|name| object.get(name).is_some())
+}
+
+impl Parts<'_> {
+    fn edit(&self, draft: &mut Draft<'_>, notes: &mut Notes) {
+        let Draft { object, edits, .. } = draft;
+        if !self.names.is_empty() {
+            for tool in object.get("tools").and_then(Array::of).iter().flat_map(Array::items).filter_map(Object::of) {
+                let declared = either(&tool, ["functionDeclarations", "function_declarations"]);
+                let declared = declared.and_then(|name| tool.get(name)).and_then(Array::of);
+                declared.iter().flat_map(Array::items).for_each(|function| self.rename(function, edits));
+            }
+            let config = either(object, ["toolConfig", "tool_config"]).and_then(|name| object.get(name));
+            let config = config.and_then(Object::of);
+            let calling = config.and_then(|config| {
+                let name = either(&config, ["functionCallingConfig", "function_calling_config"])?;
+                config.get(name).and_then(Object::of)
+            });
+            let allowed = calling.and_then(|calling| {
+                let name = either(&calling, ["allowedFunctionNames", "allowed_function_names"])?;
+                calling.get(name).and_then(Array::of)
+            });
+            for value in allowed.iter().flat_map(Array::items) {
+                let Some(name) = text(value) else { continue };
+                let sent = self.names.sent(&name);
+                if sent != name {
+                    edits.replace(value, quoted(sent));
+                }
+            }
+        }
+        let system = either(object, ["systemInstruction", "system_instruction"]).and_then(|name| object.get(name));
+        if let Some(system) = system.filter(|_| self.invoice) {
+            self.content(system, edits, notes);
+        }
+        for content in object.get("contents").and_then(Array::of).iter().flat_map(Array::items) {
+            self.content(content, edits, notes);
+        }
+    }
+
+    fn content<'m>(&self, content: &'m str, edits: &mut Edits<'m>, notes: &mut Notes) {
+        let Some(mut parts) = Object::of(content).and_then(|content| content.get("parts").and_then(Array::of)) else {
+            return;
+        };
+        for (at, part) in parts.items().collect::<Vec<_>>().into_iter().enumerate() {
+            if !self.part(part, edits, notes) {
+                parts.remove(at);
+            }
+        }
+        parts.finish(edits);
+    }
+
+    /// Edits a part; tells whether it stays.
+    fn part<'m>(&self, part: &'m str, edits: &mut Edits<'m>, notes: &mut Notes) -> bool {
+        let Some(mut object) = Object::of(part) else { return true };
+        for name in ["functionCall", "function_call", "functionResponse", "function_response"] {
+            object.get(name).into_iter().for_each(|called| self.rename(called, edits));
+        }
+        if let (true, Some(said)) = (self.invoice, object.text("text")) {
+            match without_invoice(&said) {
+                Some(rest) if rest.len() == said.len() => {}
+                Some(rest) => object.set("text", quoted(rest), edits),
+                None => return false,
+            }
+        }
+        for name in ["thoughtSignature", "thought_signature"] {
+            let Some(data) = object.text(name) else { continue };
+            // Clients take all proofs for Base64.
+            let sealed = open_digits(&data).or_else(|| open(&data));
+            let Some((_, proof)): Option<(Proves, _)> = sealed else { continue };
+            if proof.dialect == self.dialect {
+                object.set(name, quoted(&proof.data), edits);
+            } else {
+                notes.dropped("messages.reasoning");
+                object.remove(name);
+                // What holds nothing but the proof goes with it.
+                let holds = |member: &crate::wire::edit::Member<'_>| {
+                    !(member.name == name
+                        || member.name == "thought"
+                        || (member.name == "text" && member.value == "\"\""))
+                };
+                if !object.members().iter().any(holds) {
+                    return false;
+                }
+            }
+        }
+        object.finish(edits);
+        true
+    }
+
+    /// Gives what has a tool's name the one that is sent.
+    fn rename<'m>(&self, named: &'m str, edits: &mut Edits<'m>) {
+        let Some(value) = crate::wire::edit::find(named, &["name"]) else { return };
+        let Some(name) = text(value) else { return };
+        let sent = self.names.sent(&name);
+        if sent != name {
+            edits.replace(value, quoted(sent));
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! Edits requests that came in this dialect, item by item: what the target takes stays as it came.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::messages::BRIDGE;
+use super::request::Body;
+use crate::wire::edit::{Array, Edits, Object, quoted, text};
+use crate::wire::names::Names;
+use crate::wire::original::{self, Draft, INVOICE, Setting, mentions, without_invoice};
+use crate::wire::quirks::Quirks;
+use crate::wire::request::Notes;
+use crate::wire::serve::{Proves, open};
+use crate::words::{AssistantPart, Dialect, Message, Original, ToolResult};
+
+/// The settings, and the fields that say them.
+const SETTINGS: &[Setting] = &[
+    Setting("tool_choice", &["tool_choice"]),
+    Setting("parallel_tool_calls", &["parallel_tool_calls"]),
+    Setting("response_format", &["response_format"]),
+    Setting("sampling.temperature", &["temperature"]),
+    Setting("sampling.top_p", &["top_p"]),
+    Setting("sampling.presence_penalty", &["presence_penalty"]),
+    Setting("sampling.frequency_penalty", &["frequency_penalty"]),
+    Setting("sampling.seed", &["seed", "random_seed"]),
+    Setting("sampling.stop", &["stop"]),
+    Setting("output_tokens_max", &["max_completion_tokens", "max_tokens"]),
+];
+/// Fields that are no settings and no extra ones.
+const OWN: [&str; 9] = [
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "tools",
+    "reasoning_effort",
+    "reasoning",
+    "functions",
+    "function_call",
+];
+/// What everybody knows of a message.
+const MESSAGE: [&str; 6] = ["role", "content", "name", "tool_calls", "tool_call_id", "prefix"];
+/// Where servers and clients put what was thought.
+const THOUGHTS: [&str; 2] = ["reasoning_content", "reasoning"];
+
+/// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them, `instruction` is
+/// what has to be asked for in words. None where it must be written anew.
+pub(super) fn edited(
+    original: &Original,
+    body: &Body<'_>,
+    ours: &str,
+    instruction: Option<&str>,
+    notes: &mut Notes,
+) -> Option<Bytes> {
+    let Body { quirks, request, model, streaming, .. } = *body;
+    if (original.has("functions") || original.has("function_call")) && !quirks.functions {
+        return None;
+    }
+    let differing = original::differing(original, SETTINGS, ours, notes);
+    let effort = effort(original, body, notes);
+    let is_setting = |field: &str| SETTINGS.iter().any(|Setting(_, fields)| fields.contains(&field));
+    let names = original.fields.iter().chain(&original.nulls);
+    let refused: Vec<&String> = names
+        .filter(|field| !OWN.contains(&&***field) && !is_setting(field))
+        .filter(|field| !quirks.takes_extra(Dialect::OpenAiChat, field))
+        .collect();
+    let counts = streaming && quirks.stream_usage;
+    let usage = match original.stream_usage {
+        Some(true) => !counts,
+        Some(false) => true,
+        None => counts,
+    };
+    let messages = Talk::of(original, body, instruction);
+    let tools = !body.names.is_empty() || (!quirks.keeps_marks() && mentions(original, "\"cache_control\""));
+    let settled = differing.is_empty() && !effort && refused.is_empty() && !usage && original.stream == streaming;
+    if let (true, None, false) = (settled, &messages, tools)
+        && let Some(body) = original::renamed(original, model.name)
+    {
+        return Some(body);
+    }
+    let mut draft = Draft::of(original)?;
+    draft.set("model", quoted(model.name));
+    draft.settle(&differing, ours);
+    if effort {
+        draft.remove("reasoning_effort");
+        draft.remove("reasoning");
+        for (field, value) in body.thinking.iter().filter(|(field, _)| !original.has(field) || SAID.contains(field)) {
+            draft.set(field, value.to_string());
+        }
+    }
+    for field in refused {
+        notes.dropped("extra");
+        draft.remove(field);
+    }
+    if original.stream != streaming {
+        draft.set("stream", streaming.to_string());
+    }
+    if usage {
+        if counts {
+            draft.set("stream_options.include_usage", "true");
+        } else if !streaming || !quirks.stream_usage {
+            draft.remove("stream_options");
+        }
+    }
+    if tools {
+        self::tools(&mut draft, body);
+    }
+    if let Some(messages) = messages {
+        messages.edit(&mut draft, request.messages.len(), notes)?;
+    }
+    Some(draft.finish())
+}
+
+/// Fields that say an effort, and nothing else.
+const SAID: [&str; 2] = ["reasoning_effort", "reasoning"];
+
+/// Tells whether how hard to think is to be said otherwise than it came.
+fn effort(original: &Original, body: &Body<'_>, notes: &Notes) -> bool {
+    let named = SAID.iter().any(|field| original.has(field));
+    // Who takes `reasoning` takes the plain word, too.
+    let takes = |field: &str| {
+        body.thinking.iter().any(|(ours, _)| *ours == field || (*ours == "reasoning" && field == "reasoning_effort"))
+    };
+    let fits = match body.request.effort {
+        Some(_) => SAID.iter().filter(|field| original.has(field)).all(|field| takes(field)),
+        None => true,
+    };
+    let unsaid = body.thinking.iter().any(|(field, _)| !original.has(field)) && (!named || !fits);
+    let foreign = original.has("reasoning") && !body.quirks.takes_extra(Dialect::OpenAiChat, "reasoning");
+    (named && notes.tells("effort")) || !fits || unsaid || foreign
+}
+
+/// Edits the tools: their names, and marks that are not taken.
+fn tools(draft: &mut Draft<'_>, body: &Body<'_>) {
+    let Draft { object, edits, .. } = draft;
+    for (list, inner) in [("tools", "function"), ("functions", "")] {
+        for tool in object.get(list).and_then(Array::of).iter().flat_map(Array::items) {
+            let Some(mut tool) = Object::of(tool) else { continue };
+            if !body.quirks.keeps_marks() {
+                tool.remove("cache_control");
+            }
+            if inner.is_empty() {
+                rename(&mut tool, body.names, edits);
+            } else if let Some(mut function) = tool.get(inner).and_then(Object::of) {
+                rename(&mut function, body.names, edits);
+                if !body.quirks.keeps_marks() {
+                    function.remove("cache_control");
+                }
+                function.finish(edits);
+            }
+            tool.finish(edits);
+        }
+    }
+    for choice in ["tool_choice", "function_call"] {
+        let Some(choice) = object.get(choice) else { continue };
+        let allowed = crate::wire::edit::find(choice, &["allowed_tools", "tools"]).and_then(Array::of);
+        let each = allowed.iter().flat_map(Array::items).chain([choice]);
+        for one in each {
+            let function = Object::of(one).map(|one| one.get("function").and_then(Object::of).unwrap_or(one));
+            let Some(mut function) = function else { continue };
+            rename(&mut function, body.names, edits);
+            function.finish(edits);
+        }
+    }
+}
+
+/// Gives what has a tool's name the one that is sent.
+fn rename<'a>(tool: &mut Object<'a>, names: &Names, edits: &mut Edits<'a>) {
+    let Some(name) = tool.text("name") else { return };
+    let sent = names.sent(&name);
+    if sent != name {
+        tool.set("name", quoted(sent), edits);
+    }
+}
+
+/// The messages, where something in them must be another.
+struct Talk<'b, 'a> {
+    body: &'b Body<'a>,
+    instruction: Option<&'b str>,
+    left_out: &'b [usize],
+    /// Whether the order or number of the messages is not taken: then they are written anew.
+    anew: bool,
+    developer: bool,
+    marks: bool,
+    invoice: bool,
+    sealed: bool,
+}
+
+impl<'b, 'a> Talk<'b, 'a> {
+    /// Finds out whether any message may have to be another.
+    fn of(original: &'b Original, body: &'b Body<'a>, instruction: Option<&'b str>) -> Option<Self> {
+        let Body { quirks, request, model, ref messages, names, .. } = *body;
+        let talk = Self {
+            body,
+            instruction,
+            left_out: &original.left_out,
+            anew: messages.is_rearranged(),
+            developer: !quirks.knows_developer(model) && mentions(original, "\"developer\""),
+            marks: !quirks.keeps_marks() && mentions(original, "\"cache_control\""),
+            invoice: mentions(original, INVOICE),
+            sealed: mentions(original, "standin:"),
+        };
+        let fits = |message: &Message| match message {
+            Message::Tool(ToolResult { call_id, .. }) => quirks.ids.fit(call_id) == *call_id,
+            Message::Assistant(parts) => {
+                parts.iter().filter_map(AssistantPart::as_tool_call).all(|call| quirks.ids.fit(&call.id) == call.id)
+            }
+            _ => true,
+        };
+        let answered = request.messages.iter().any(|message| matches!(message, Message::Assistant(_)));
+        let looks = talk.anew
+            || talk.developer
+            || talk.marks
+            || talk.invoice
+            || talk.sealed
+            || instruction.is_some()
+            || !original.left_out.is_empty()
+            || !names.is_empty()
+            || (answered && (quirks.strict || quirks.bridges || quirks.prefill.is_some() || quirks.echoes(model)))
+            || !request.messages.iter().all(fits);
+        looks.then_some(talk)
+    }
+
+    /// Edits the messages; `words` is how many there are in words.
+    fn edit(&self, draft: &mut Draft<'_>, words: usize, notes: &mut Notes) -> Option<()> {
+        let Body { quirks, ref messages, .. } = *self.body;
+        if self.anew {
+            messages.note(notes);
+            draft.set("messages", serde_json::to_string(messages).ok()?);
+            return Some(());
+        }
+        let Draft { object, edits, .. } = draft;
+        let mut items = Array::of(object.get("messages")?)?;
+        let all: Vec<&str> = items.items().collect();
+        if !self.left_out.is_empty() && all.len() != words + self.left_out.len() {
+            return None;
+        }
+        if let Some(instruction) = self.instruction {
+            items.add(format!(r#"{{"role":"system","content":{}}}"#, quoted(instruction)));
+        }
+        let echoes = quirks.echoes(self.body.model) && all.iter().any(|item| item.contains("\"tool_calls\""));
+        let mut before: Option<Cow<'_, str>> = None;
+        for (at, item) in all.iter().enumerate() {
+            if self.left_out.contains(&at) {
+                items.remove(at);
+                continue;
+            }
+            let Some(message) = Object::of(item) else { continue };
+            let role = message.text("role").unwrap_or_default();
+            if quirks.bridges && role == "user" && before.as_deref() == Some("tool") {
+                notes.converted("messages");
+                edits.replace(&item[..0], format!(r#"{{"role":"assistant","content":"{BRIDGE}"}},"#));
+            }
+            let is_last = at + 1 == all.len();
+            if !self.message(message, &role, is_last, echoes, edits, notes) {
+                items.remove(at);
+            }
+            before = Some(role);
+        }
+        items.finish(edits);
+        Some(())
+    }
+
+    /// Edits a message; tells whether anything of it is left.
+    fn message<'m>(
+        &self,
+        mut message: Object<'m>,
+        role: &str,
+        is_last: bool,
+        echoes: bool,
+        edits: &mut Edits<'m>,
+        notes: &mut Notes,
+    ) -> bool {
+        let Body { quirks, .. } = *self.body;
+        if role == "developer" && self.developer {
+            message.set("role", "\"system\"", edits);
+        }
+        if let Some(id) = message.text("tool_call_id") {
+            let fit = quirks.ids.fit(&id);
+            if fit != id {
+                notes.converted("messages.tool_call.id");
+                message.set("tool_call_id", quoted(&fit), edits);
+            }
+        }
+        if matches!(role, "tool" | "function") {
+            self.name(&mut message, edits);
+        }
+        let left = self.content(&mut message, edits);
+        let calls = message.get("tool_calls").and_then(Array::of);
+        let calls: Vec<&str> = calls.iter().flat_map(Array::items).collect();
+        for call in &calls {
+            self.call(call, edits, notes);
+        }
+        if let Some(mut call) = message.get("function_call").and_then(Object::of) {
+            self.name(&mut call, edits);
+            call.finish(edits);
+        }
+        let mut moved = None;
+        if role == "assistant" {
+            moved = self.thoughts(&mut message, !calls.is_empty(), echoes, edits, notes);
+            if let (true, true, Some(flag)) = (is_last, calls.is_empty(), quirks.prefill) {
+                message.set(flag, "true", edits);
+            }
+        }
+        if quirks.strict {
+            let known = |name: &str| {
+                let thought = name == quirks.thoughts || moved == Some(name);
+                MESSAGE.contains(&name) || (thought && role == "assistant")
+            };
+            let strange: Vec<_> = message.members().iter().map(|member| member.name.clone()).collect();
+            for name in strange.iter().filter(|name| !known(name)) {
+                notes.dropped(if THOUGHTS.contains(&&**name) { "messages.reasoning" } else { "messages" });
+                message.remove(name);
+            }
+        }
+        message.finish(edits);
+        left
+    }
+
+    /// Edits what is said: marks that are not taken, and what is for Anthropic's books. Tells whether anything is left.
+    fn content<'m>(&self, message: &mut Object<'m>, edits: &mut Edits<'m>) -> bool {
+        if self.marks {
+            message.remove("cache_control");
+        }
+        if !(self.marks || self.invoice) {
+            return true;
+        }
+        let Some(content) = message.get("content") else { return true };
+        if let Some(said) = text(content) {
+            let rest = without_invoice(&said);
+            if let Some(rest) = rest.filter(|rest| rest.len() < said.len()) {
+                edits.replace(content, quoted(rest));
+            }
+            return rest.is_some();
+        }
+        let Some(mut parts) = Array::of(content) else { return true };
+        let all: Vec<&str> = parts.items().collect();
+        let mut left = 0;
+        for (at, part) in all.iter().enumerate() {
+            let Some(mut part) = Object::of(part) else { continue };
+            if self.marks {
+                part.remove("cache_control");
+            }
+            match part.text("text").as_deref().map(|said| (said.len(), without_invoice(said).map(str::to_owned))) {
+                Some((_, None)) => parts.remove(at),
+                Some((length, Some(rest))) if rest.len() < length => {
+                    part.set("text", quoted(&rest), edits);
+                    left += 1;
+                }
+                _ => left += 1,
+            }
+            part.finish(edits);
+        }
+        parts.finish(edits);
+        left > 0 || all.is_empty()
+    }
+
+    fn call<'m>(&self, call: &'m str, edits: &mut Edits<'m>, notes: &mut Notes) {
+        let Some(mut call) = Object::of(call) else { return };
+        if let Some(id) = call.text("id") {
+            let fit = self.body.quirks.ids.fit(&id);
+            if fit != id {
+                notes.converted("messages.tool_call.id");
+                call.set("id", quoted(&fit), edits);
+            }
+        }
+        if let Some(mut function) = call.get("function").and_then(Object::of) {
+            self.name(&mut function, edits);
+            function.finish(edits);
+        }
+        call.finish(edits);
+    }
+
+    fn name<'m>(&self, tool: &mut Object<'m>, edits: &mut Edits<'m>) {
+        rename(tool, self.body.names, edits);
+    }
+
+    /// Edits what was thought: proofs under a seal are nobody's here, and who wants thoughts back wants them in its own
+    /// field. Returns the field that became that one.
+    fn thoughts<'m>(
+        &self,
+        message: &mut Object<'m>,
+        calls: bool,
+        echoes: bool,
+        edits: &mut Edits<'m>,
+        notes: &mut Notes,
+    ) -> Option<&'static str> {
+        let Quirks { thoughts: wanted, strict, .. } = *self.body.quirks;
+        let told = THOUGHTS.into_iter().find(|name| message.text(name).is_some_and(|thought| !thought.is_empty()));
+        let moved = told.filter(|name| *name != wanted && !wanted.is_empty() && (echoes || strict));
+        if let Some(other) = moved {
+            message.rename(other, wanted, edits);
+        } else if told.is_none() && echoes && calls {
+            message.set(wanted, "\"\"", edits);
+        }
+        if self.sealed {
+            Self::sealed(message, edits, notes);
+        }
+        moved
+    }
+
+    /// Leaves out proofs under a seal.
+    fn sealed<'m>(message: &mut Object<'m>, edits: &mut Edits<'m>, notes: &mut Notes) {
+        let Some(mut details) = message.get("reasoning_details").and_then(Array::of) else { return };
+        let all: Vec<&str> = details.items().collect();
+        let is_sealed = |detail: &&str| {
+            let detail = Object::of(detail);
+            let proof = detail.and_then(|detail| detail.text("signature").or_else(|| detail.text("data")));
+            proof
+                .and_then(|proof| open(&proof))
+                .is_some_and(|(_, proof): (Proves, _)| proof.dialect != Dialect::OpenAiChat)
+        };
+        let sealed: Vec<usize> = (0..all.len()).filter(|at| is_sealed(&all[*at])).collect();
+        if sealed.is_empty() {
+            return;
+        }
+        notes.dropped("messages.reasoning");
+        if sealed.len() == all.len() {
+            message.remove("reasoning_details");
+        } else {
+            for at in sealed {
+                details.remove(at);
+            }
+            details.finish(edits);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Edits requests that came in this dialect, item by item: what the target takes stays as it came.
+
+use bytes::Bytes;
+
+use super::request::{Body, CALL_ID, nameless};
+use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
+use crate::wire::names::Names;
+use crate::wire::original::{self, Draft, INVOICE, Setting, mentions, without_invoice};
+use crate::wire::request::Notes;
+use crate::wire::serve::open;
+use crate::words::{AssistantPart, Dialect, Message, Original, ToolResult};
+
+/// The settings, and the fields that say them.
+const SETTINGS: &[Setting] = &[
+    Setting("parallel_tool_calls", &["parallel_tool_calls"]),
+    Setting("sampling.temperature", &["temperature"]),
+    Setting("sampling.top_p", &["top_p"]),
+    Setting("output_tokens_max", &["max_output_tokens"]),
+];
+
+/// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them. None where it must
+/// be written anew.
+pub(super) fn edited(original: &Original, body: &Body<'_>, ours: &str, notes: &mut Notes) -> Option<Bytes> {
+    let differing = original::differing(original, SETTINGS, ours, notes);
+    let effort = original.has("reasoning") && notes.tells("effort");
+    let names = original.fields.iter().chain(&original.nulls);
+    let refused: Vec<&String> =
+        names.filter(|field| !body.quirks.takes_extra(Dialect::OpenAiResponses, field)).collect();
+    let items = Items::of(original, body);
+    let tools = !body.names.is_empty();
+    let settled = differing.is_empty() && !effort && refused.is_empty() && original.stream == body.streaming;
+    if let (true, None, false) = (settled, &items, tools)
+        && let Some(body) = original::renamed(original, body.model.name)
+    {
+        return Some(body);
+    }
+    let mut draft = Draft::of(original)?;
+    draft.set("model", quoted(body.model.name));
+    draft.settle(&differing, ours);
+    if effort {
+        match body.effort {
+            Some(word) => draft.set("reasoning.effort", quoted(word)),
+            // Who does not think takes nothing about it.
+            None => draft.remove("reasoning"),
+        }
+    }
+    for field in refused {
+        notes.dropped("extra");
+        draft.remove(field);
+    }
+    if original.stream != body.streaming {
+        draft.set("stream", body.streaming.to_string());
+        if !body.streaming {
+            draft.remove("stream_options");
+        }
+    }
+    if tools {
+        self::tools(&mut draft, body.names);
+    }
+    if let Some(items) = items {
+        items.edit(&mut draft, notes);
+    }
+    Some(draft.finish())
+}
+
+/// Edits the names of tools where they are offered and chosen.
+fn tools(draft: &mut Draft<'_>, names: &Names) {
+    let Draft { object, edits, .. } = draft;
+    let choice = object.get("tool_choice");
+    let allowed = choice.and_then(|choice| find(choice, &["tools"]));
+    for list in [object.get("tools"), allowed].into_iter().flatten() {
+        for tool in Array::of(list).iter().flat_map(Array::items) {
+            rename(tool, names, edits);
+        }
+    }
+    if let Some(choice) = choice {
+        rename(choice, names, edits);
+    }
+}
+
+/// Gives what has a tool's name the one that is sent.
+fn rename<'a>(tool: &'a str, names: &Names, edits: &mut Edits<'a>) {
+    let Some(value) = find(tool, &["name"]) else { return };
+    let Some(name) = text(value) else { return };
+    let sent = names.sent(&name);
+    if sent != name {
+        edits.replace(value, quoted(sent));
+    }
+}
+
+/// The items, where something in them must be another.
+struct Items<'b, 'a> {
+    body: &'b Body<'a>,
+    developer: bool,
+    invoice: bool,
+    sealed: bool,
+}
+
+impl<'b, 'a> Items<'b, 'a> {
+    /// Finds out whether any item may have to be another.
+    fn of(original: &Original, body: &'b Body<'a>) -> Option<Self> {
+        let items = Self {
+            body,
+            developer: !(body.quirks.is_generic() || body.quirks.knows_developer(body.model))
+                && mentions(original, "\"developer\""),
+            invoice: mentions(original, INVOICE),
+            sealed: mentions(original, "standin:"),
+        };
+        let fits = |message: &Message| match message {
+            Message::Tool(ToolResult { call_id, .. }) => CALL_ID.fit(call_id) == *call_id,
+            Message::Assistant(parts) => {
+                parts.iter().filter_map(AssistantPart::as_tool_call).all(|call| CALL_ID.fit(&call.id) == call.id)
+            }
+            _ => true,
+        };
+        let looks = items.developer
+            || items.invoice
+            || items.sealed
+            || !body.names.is_empty()
+            || !body.request.messages.iter().all(fits);
+        looks.then_some(items)
+    }
+
+    fn edit(&self, draft: &mut Draft<'_>, notes: &mut Notes) {
+        if let (true, Some(said)) = (self.invoice, draft.object.text("instructions")) {
+            match without_invoice(&said) {
+                Some(rest) if rest.len() == said.len() => {}
+                Some(rest) => draft.set("instructions", quoted(rest)),
+                None => draft.remove("instructions"),
+            }
+        }
+        let Draft { object, edits, .. } = draft;
+        let Some(mut items) = object.get("input").and_then(Array::of) else { return };
+        let all: Vec<&str> = items.items().collect();
+        for (at, item) in all.iter().enumerate() {
+            if !self.item(item, edits, notes) {
+                items.remove(at);
+            }
+        }
+        items.finish(edits);
+    }
+
+    /// Edits an item; tells whether it stays.
+    fn item<'m>(&self, whole: &'m str, edits: &mut Edits<'m>, notes: &mut Notes) -> bool {
+        let Some(item) = Object::of(whole) else { return true };
+        if let (true, Some("developer")) = (self.developer, item.text("role").as_deref()) {
+            edits.replace(item.get("role").unwrap_or_default(), "\"system\"");
+        }
+        if let Some(value) = item.get("call_id")
+            && let Some(id) = text(value)
+        {
+            let fit = CALL_ID.fit(&id);
+            if fit != id {
+                notes.converted("messages.tool_call.id");
+                edits.replace(value, quoted(&fit));
+            }
+        }
+        if item.text("type").is_some_and(|kind| kind.ends_with("_call")) {
+            rename(whole, self.body.names, edits);
+        }
+        if self.sealed
+            && let Some((_, proof)) = item.text("encrypted_content").and_then(|data| open(&data))
+        {
+            if proof.dialect != Dialect::OpenAiResponses || !proof.is_of(self.body.model.provider) {
+                notes.dropped("messages.reasoning");
+                return false;
+            }
+            // As it came from its provider, under the seal.
+            edits.replace(whole, nameless(&proof.data));
+        }
+        !self.invoice || said(&item, edits)
+    }
+}
+
+/// Takes what is for Anthropic's books out of what is said; tells whether anything is left.
+fn said<'m>(item: &Object<'m>, edits: &mut Edits<'m>) -> bool {
+    let Some(content) = item.get("content") else { return true };
+    let mut left = false;
+    let parts = Array::of(content);
+    let texts = parts.iter().flat_map(Array::items).filter_map(|part| find(part, &["text"])).chain([content]);
+    for value in texts {
+        let Some(said) = text(value) else { continue };
+        match without_invoice(&said) {
+            Some(rest) if rest.len() == said.len() => left = true,
+            Some(rest) => {
+                edits.replace(value, quoted(rest));
+                left = true;
+            }
+            // An empty text is less than the line.
+            None => edits.replace(value, "\"\""),
+        }
+    }
+    left || parts.is_some_and(|parts| parts.items().len() != 1)
+}
