@@ -22,6 +22,7 @@ use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
 use crate::policy::routing::{ForeignParts, RouteOptions};
 use crate::policy::trim::OverWindow;
+use crate::wire::AnswerMax;
 use crate::words::{ConfigError, Price, TargetId};
 
 pub use key::{IssuedKey, KeyConfig, KeyFunction, KeySource};
@@ -58,6 +59,12 @@ pub struct Config {
     /// The longest a caller may leave its stream unread before the call ends. 60 s.
     #[serde(with = "humantime_serde")]
     pub consumer_stall_max: Duration,
+    /// The longest answer, in bytes of text, reasoning and calls; one that is longer is no use to anybody. 8 MiB.
+    pub answer_bytes_max: usize,
+    /// The longest answer, in tokens: each event with content counts as one at least, and four bytes do. 1 048 576.
+    pub answer_tokens_max: usize,
+    /// What may be kept in memory of all answers in flight; beyond it attempts at long answers fail. 512 MiB.
+    pub answers_bytes_max: usize,
     /// Attempts that the ledger remembers one by one; its totals have no limit. 10 000.
     pub ledger_max: usize,
     /// Calls that the flight recorder remembers. 1 000.
@@ -76,6 +83,9 @@ impl Default for Config {
             restart: RestartOptions::default(),
             calls_max: 10_000,
             consumer_stall_max: Duration::from_secs(60),
+            answer_bytes_max: 8 << 20,
+            answer_tokens_max: 1 << 20,
+            answers_bytes_max: 512 << 20,
             ledger_max: 10_000,
             recorder_max: 1_000,
             seed: None,
@@ -109,6 +119,15 @@ impl Config {
         if self.calls_max == 0 || self.calls_max > CALLS_MAX {
             return Err(ConfigError::new("calls_max", format!("must be 1 to {CALLS_MAX}")));
         }
+        for (field, number) in [
+            ("answer_bytes_max", self.answer_bytes_max),
+            ("answer_tokens_max", self.answer_tokens_max),
+            ("answers_bytes_max", self.answers_bytes_max),
+        ] {
+            if number == 0 {
+                return Err(ConfigError::new(field, "must be 1 or more"));
+            }
+        }
         check_time("consumer_stall_max", self.consumer_stall_max)?;
         check_time("restart.within", self.restart.within)?;
         check_time("restart.rest", self.restart.rest)?;
@@ -139,6 +158,8 @@ impl Config {
         let limits = Limits {
             calls_max: self.calls_max,
             consumer_stall_max: self.consumer_stall_max,
+            answer_max: AnswerMax { bytes: self.answer_bytes_max, tokens: self.answer_tokens_max },
+            answers_bytes_max: self.answers_bytes_max,
             ledger_max: self.ledger_max,
             recorder_max: self.recorder_max,
             restart: self.restart.clone(),

@@ -23,6 +23,7 @@ use crate::words::{
 
 pub use crate::actors::front::{HealthSnapshot, ProviderHealth, RouterMessage};
 pub use crate::actors::router::{Considered, Explanation, Flight, Happened, Skipped};
+pub use crate::actors::shared::Lack;
 pub use crate::actors::slot::ProviderStatus;
 pub use crate::actors::stream::ReplyStream;
 

@@ -15,10 +15,12 @@ mod listen;
 mod log;
 mod metrics;
 mod patience;
+mod places;
 mod record;
 mod refusals;
 mod service;
 mod settings;
+mod turns;
 mod visitor;
 mod wishes;
 
@@ -28,7 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::runtime::{Runtime, StartError};
@@ -36,6 +38,7 @@ use crate::words::ConfigError;
 
 use access::Access;
 use listen::Listening;
+use places::Places;
 use service::{Current, Door, State};
 
 pub use access::{ClientKey, Hash};
@@ -51,8 +54,6 @@ pub struct Sidecar {
     address: SocketAddr,
     admin: Option<SocketAddr>,
     stopping: watch::Sender<bool>,
-    connections: Arc<Semaphore>,
-    connections_max: u32,
     listeners: JoinSet<()>,
 }
 
@@ -71,15 +72,12 @@ impl Sidecar {
             None => None,
         };
         let runtime = Runtime::builder().config(settings.runtime.clone()).start().await?;
-        let connections_max = u32::try_from(settings.server.connections_max).unwrap_or(u32::MAX >> 3);
         let (stopping, stop) = watch::channel(false);
         let mut sidecar = Self {
             state: Arc::new(State::new(runtime, Current::new(&settings, &targets, &Access::default()), tls)),
             address: local(&listener)?,
             admin: admin.as_ref().map(local).transpose()?,
             stopping,
-            connections: Arc::new(Semaphore::new(connections_max as usize)),
-            connections_max,
             listeners: JoinSet::new(),
         };
         let door = if settings.server.is_admin_beside() { Door::Both } else { Door::Clients };
@@ -87,14 +85,14 @@ impl Sidecar {
             state: sidecar.state.clone(),
             door,
             tls: is_tls,
-            connections: sidecar.connections.clone(),
+            places: sidecar.state.places.clone(),
             stopping: stop,
         };
         if let Some(admin) = admin {
             let operators = Listening {
                 door: Door::Admin,
                 tls: false,
-                connections: Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX)),
+                places: Places::new(ADMIN_CONNECTIONS_MAX),
                 ..clients.clone()
             };
             sidecar.listeners.spawn(operators.run(admin));
@@ -166,7 +164,7 @@ impl Sidecar {
         while self.listeners.join_next().await.is_some() {}
         let left = self.state.runtime.drain(deadline).await;
         // What was cut off says so to its callers, and the last bytes go out.
-        let _ = tokio::time::timeout(CLOSE_MAX, self.connections.acquire_many(self.connections_max)).await;
+        let _ = tokio::time::timeout(CLOSE_MAX, self.state.places.all_free()).await;
         left
     }
 }

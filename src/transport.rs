@@ -61,6 +61,9 @@ pub enum TransportError {
     /// closed. Worth one more try at once.
     #[error("connection closed before a response: {0}")]
     Unsent(String),
+    /// No connection, because this machine has no socket, port or memory left, or cannot resolve any name.
+    #[error("this machine lacks what a connection takes: {0}")]
+    Lack(String),
     /// No connection: refused, no such host, TLS, connect timeout.
     #[error("cannot connect: {0}")]
     Connect(String),
@@ -186,7 +189,7 @@ impl Transport for Http {
 fn no_head(error: &reqwest::Error) -> TransportError {
     let text = chain(error);
     if error.is_connect() {
-        return TransportError::Connect(text);
+        return if lacks(error, &text) { TransportError::Lack(text) } else { TransportError::Connect(text) };
     }
     let mut source = error.source();
     while let Some(cause) = source {
@@ -210,6 +213,28 @@ fn no_head(error: &reqwest::Error) -> TransportError {
     } else {
         TransportError::Cut(text)
     }
+}
+
+/// What a resolver's library says when no server answers it, by glibc and by musl.
+const NO_RESOLVER: [&str; 2] =
+    ["Temporary failure in name resolution", "failed to lookup address information: Try again"];
+/// Unix' numbers of what can run out: files of this process, files of the system, memory, and Linux' of buffers.
+const RUN_OUT: [i32; 4] = [24, 23, 12, 105];
+
+/// Tells whether no connection came about for want of something here.
+fn lacks(error: &reqwest::Error, text: &str) -> bool {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let io = cause.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| {
+            matches!(io.kind(), ErrorKind::AddrNotAvailable | ErrorKind::OutOfMemory)
+                || io.raw_os_error().is_some_and(|number| RUN_OUT.contains(&number))
+        }) {
+            return true;
+        }
+        source = cause.source();
+    }
+    NO_RESOLVER.iter().any(|words| text.contains(words))
 }
 
 /// Returns an error's text with its causes, without the address (it may hold a key as a parameter).

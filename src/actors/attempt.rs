@@ -6,6 +6,7 @@
 //! and the call, in this order, also when it crashes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -48,6 +49,8 @@ const REST_MAX: Duration = Duration::from_millis(100);
 const BLOCKED_NO_TPOT: Duration = Duration::from_millis(100);
 /// A reader that blocked for this long may itself be why the provider cut the stream.
 const BLOCKED_NO_FAULT: Duration = Duration::from_secs(5);
+/// So much of an answer may be kept whatever is kept of others: only the long ones give way.
+const KEPT_FAIR: usize = 256 * 1024;
 /// Answers shorter than this say nothing about time per token.
 const TPOT_TOKENS_MIN: u64 = 16;
 
@@ -98,6 +101,8 @@ pub(super) struct Account {
     pub(super) head: Option<(Instant, SystemTime)>,
     pub(super) first_token: Option<Instant>,
     pub(super) content_bytes: usize,
+    /// Bytes of the answer that are kept in memory.
+    pub(super) kept: usize,
     pub(super) blocked: Duration,
     pub(super) notes: Vec<Note>,
     /// The secret that was sent, and the one before it, if that was refused.
@@ -274,6 +279,7 @@ impl Job {
         let streaming = wire::is_event_stream(&response.headers);
         let verbatim = self.work.verbatim(spec, self.buffered, self.signed);
         let mut decoder = Decoder::new(spec.dialect, streaming)
+            .within(self.account.shared.limits.answer_max)
             .issuer(&spec.name)
             .salted(self.account.salt())
             .limited(request.output_tokens_max)
@@ -351,6 +357,7 @@ impl Job {
                 return Err(Failure::new(FailureClass::Cut, problem));
             }
             self.account.content(watchdog, now());
+            self.account.keep(whole.len() + chunk.len())?;
             whole.extend_from_slice(&chunk);
         }
         wire::decode_embed(&whole, request)
@@ -380,6 +387,7 @@ impl Job {
                 },
                 None => decoder.end(&mut said),
             };
+            self.account.keep(decoder.kept())?;
             self.account.content_bytes = decoder.content_bytes();
             match &progress {
                 Ok(progress) => {
@@ -500,8 +508,12 @@ impl Job {
             TransportError::Unsent(_) if lasted > UNSENT_MAX => FailureClass::Cut,
             TransportError::Unsent(_) if !self.resend => FailureClass::Unsent,
             TransportError::Unsent(_) | TransportError::Connect(_) => FailureClass::Connect,
+            TransportError::Lack(_) => FailureClass::Lack,
             TransportError::Cut(_) => FailureClass::Cut,
         };
+        if class == FailureClass::Lack {
+            self.account.shared.lacks(&message, now());
+        }
         if class == FailureClass::Connect
             && let Some(since) = self.account.shared.unreachable(&self.account.target.provider.spec.host, now())
         {
@@ -545,6 +557,23 @@ impl Account {
             self.permit.report(Report::Content { after });
         }
         watchdog.content(now, &self.permit);
+    }
+
+    /// Takes note of how much of the answer is kept in memory; what is kept of all answers has a limit.
+    fn keep(&mut self, bytes: usize) -> Result<(), Failure> {
+        let before = std::mem::replace(&mut self.kept, bytes);
+        let Some(more) = bytes.checked_sub(before) else {
+            self.shared.kept.fetch_sub(before - bytes, Relaxed);
+            return Ok(());
+        };
+        let all = self.shared.kept.fetch_add(more, Relaxed) + more;
+        let bytes_max = self.shared.limits.answers_bytes_max;
+        if all <= bytes_max || bytes <= KEPT_FAIR {
+            return Ok(());
+        }
+        let message = format!("more than {bytes_max} bytes would have to be kept of all answers");
+        self.shared.lacks(&message, now());
+        Err(Failure::new(FailureClass::Lack, message))
     }
 
     fn tell_all(&self, message: impl Fn() -> ProviderMessage) {
@@ -658,7 +687,7 @@ impl Account {
         match failure.class {
             FailureClass::Cancelled | FailureClass::Crashed if self.begun.is_none() => Outcome::Unused,
             FailureClass::Cancelled => Outcome::Cancelled(self.unwanted.unwrap_or(Unwanted::Left)),
-            FailureClass::Crashed => Outcome::Crashed,
+            FailureClass::Crashed | FailureClass::Lack => Outcome::Crashed,
             FailureClass::Cut if self.blocked >= BLOCKED_NO_FAULT => Outcome::Cancelled(Unwanted::Ended),
             class => Outcome::Failure { class, scope: failure.scope, retry_after: back },
         }
@@ -687,6 +716,7 @@ impl Account {
 
 impl Drop for Account {
     fn drop(&mut self) {
+        self.shared.kept.fetch_sub(self.kept, Relaxed);
         // Ours either way. One that never began is no reader's doing, so the call goes on to the next target.
         let how = if self.begun.is_some() { "crashed or was killed" } else { "never started" };
         self.settle(Err(Failure::new(FailureClass::Crashed, format!("the attempt's actor {how}"))));

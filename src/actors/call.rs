@@ -503,6 +503,7 @@ impl Driver {
             head: None,
             first_token: None,
             content_bytes: 0,
+            kept: 0,
             blocked: Duration::ZERO,
             notes: Vec::new(),
             secrets: [const { None }; 2],

@@ -11,7 +11,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use super::call::{Accepted, Answer, Place, Wanted};
 use super::provider::ProviderMessage;
 use super::router::{Explanation, RouterCommand};
-use super::shared::{Shared, lock, now};
+use super::shared::{Lack, Shared, lock, now};
 use super::slot::ProviderStatus;
 use super::stream::ReplyStream;
 use super::table::Provider;
@@ -60,6 +60,8 @@ pub struct HealthSnapshot {
     pub calls: usize,
     /// Whether the runtime takes no new calls.
     pub draining: bool,
+    /// What this machine lacked when an attempt last failed for it.
+    pub lack: Option<Lack>,
     /// Each provider.
     pub providers: Vec<ProviderHealth>,
 }
@@ -306,6 +308,7 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
         at: now(),
         calls: shared.budget.calls(),
         draining: shared.draining.load(Relaxed),
+        lack: shared.lack(),
         providers: providers.collect(),
     }
 }

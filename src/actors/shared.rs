@@ -3,7 +3,7 @@
 //! Locks here are held for a look or an entry, never across an await.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,6 +19,7 @@ use crate::policy::budget::Budget;
 use crate::policy::ledger::Ledger;
 use crate::policy::local_fault::LocalFault;
 use crate::policy::restart::RestartOptions;
+use crate::wire::AnswerMax;
 use crate::words::{CallId, Date, Event, TargetId};
 
 /// Limits of a runtime.
@@ -30,6 +31,8 @@ pub(crate) struct Limits {
     pub(crate) recorder_max: usize,
     pub(crate) restart: RestartOptions,
     pub(crate) seed: u64,
+    pub(crate) answer_max: AnswerMax,
+    pub(crate) answers_bytes_max: usize,
 }
 
 pub(crate) struct Shared {
@@ -47,6 +50,9 @@ pub(crate) struct Shared {
     /// Whether the runtime stops; answers hold it, too.
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) crash: CrashHook,
+    /// Bytes of answers that are kept in memory.
+    pub(crate) kept: AtomicUsize,
+    lack: Mutex<Option<Lack>>,
     calls_begun: AtomicU64,
     ledger: Mutex<Ledger>,
     flights: Mutex<VecDeque<Arc<Flight>>>,
@@ -85,6 +91,8 @@ impl Shared {
             places: Arc::new(Semaphore::new(limits.calls_max)),
             draining: Arc::default(),
             crash: CrashHook::default(),
+            kept: AtomicUsize::new(0),
+            lack: Mutex::default(),
             calls_begun: AtomicU64::new(0),
             ledger: Mutex::new(Ledger::new(limits.ledger_max)),
             flights: Mutex::default(),
@@ -156,6 +164,21 @@ impl Shared {
         lock(&self.local_fault).failed(host, now)
     }
 
+    /// Notes that an attempt failed for what this machine lacks; says so now and then.
+    pub(crate) fn lacks(&self, what: &str, now: Instant) {
+        let mut lack = lock(&self.lack);
+        let before = lack.take();
+        if before.as_ref().is_none_or(|before| now.saturating_duration_since(before.at) >= LACK_QUIET) {
+            tracing::warn!(what, "this machine lacks what attempts take; no provider is blamed");
+        }
+        let count = before.map_or(0, |before| before.count).saturating_add(1);
+        *lack = Some(Lack { what: what.to_owned(), count, at: now });
+    }
+
+    pub(crate) fn lack(&self) -> Option<Lack> {
+        lock(&self.lack).clone()
+    }
+
     /// Compares wall time with monotonic time; returns since when the machine slept, if it did.
     pub(crate) fn heartbeat(&self, wall: SystemTime, uptime: Instant, now: Instant) -> Option<Instant> {
         lock(&self.local_fault).heartbeat(wall, uptime, now)
@@ -170,6 +193,19 @@ impl Shared {
     }
 }
 
+/// What this machine lacked when an attempt failed for it last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// What it was, for people.
+    pub what: String,
+    /// How many attempts failed so.
+    pub count: u64,
+    /// When the last one did.
+    pub at: Instant,
+}
+
+/// A lack that was told of is told again when nobody met it for so long.
+const LACK_QUIET: Duration = Duration::from_secs(10);
 /// Events that a slow observer may be behind before it loses the oldest.
 const EVENTS_MAX: usize = 1_024;
 

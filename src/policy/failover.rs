@@ -635,7 +635,7 @@ impl Failover {
             }
             C::Server | C::Overloaded | C::RateLimited if back.is_some() => Again(Reason::Wish, back.unwrap_or(now)),
             // Whatever may pass: who has one provider only must not be worse off than with its SDK, which tries again.
-            C::Server | C::Overloaded | C::Connect | C::Unsent | C::Cut | C::Crashed => {
+            C::Server | C::Overloaded | C::Connect | C::Unsent | C::Cut | C::Crashed | C::Lack => {
                 Again(Reason::Pause, now + self.pause(rng))
             }
             C::NoFirstToken | C::Stalled => Again(Reason::Silence, now + self.pause(rng)),

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::places::Places;
 use crate::policy::snapshot::{BreakerState, Disabled, Health, Latency};
 use crate::runtime::{Considered, Explanation, HealthSnapshot, ProviderHealth, ProviderStatus, Skipped};
 use crate::words::{Error, Hold, Reset, TargetId};
@@ -21,10 +22,21 @@ fn lets_through(health: &Health) -> bool {
 }
 
 /// Returns the snapshot as JSON.
-pub(super) fn health(snapshot: &HealthSnapshot) -> Value {
+pub(super) fn health(snapshot: &HealthSnapshot, places: &Places) -> Value {
+    let (taken, max) = places.taken();
     json!({
         "status": if snapshot.draining { "draining" } else if is_ready(snapshot) { "ok" } else { "unavailable" },
         "calls_in_flight": snapshot.calls,
+        "connections": {
+            "taken": taken,
+            "max": max,
+            "full_for_s": places.full_for().map(|time| time.as_secs_f64()),
+        },
+        "lack": snapshot.lack.as_ref().map(|lack| json!({
+            "what": lack.what,
+            "count": lack.count,
+            "ago_s": seconds(snapshot.at, lack.at),
+        })),
         "providers": snapshot.providers.iter().map(|one| provider(one, snapshot.at)).collect::<Vec<_>>(),
     })
 }

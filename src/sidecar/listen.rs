@@ -3,6 +3,7 @@
 //! In flow sockets, out flow requests to the service. It never gives an idle or slow connection more than its time,
 //! whether that is to send or to take, nor accepts more connections than it was told to hold.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,19 +14,26 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig as RustlsConfig};
 
 use super::patience::Patience;
-use super::service::{Door, State, answer};
+use super::places::Places;
+use super::refusals::Reason;
+use super::service::{Door, State, answer, now};
 use super::settings::TlsConfig;
+use super::turns::{Line, Orderly, Turned};
 use crate::words::ConfigError;
 
 /// How long to wait when the system has no more sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The longest head, and what a connection may keep in memory before its request is all there.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// How long a connection may be idle, or slow with its head, while another waits for its place.
+const IDLE_MAX: Duration = Duration::from_secs(1);
 /// The longest a TLS handshake may take.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
@@ -36,7 +44,7 @@ pub(super) struct Listening {
     pub(super) door: Door,
     /// Whether it speaks TLS.
     pub(super) tls: bool,
-    pub(super) connections: Arc<Semaphore>,
+    pub(super) places: Arc<Places>,
     /// Turns true when nothing new is to be accepted.
     pub(super) stopping: watch::Receiver<bool>,
 }
@@ -45,29 +53,38 @@ impl Listening {
     /// Accepts connections until it is told to stop.
     pub(super) async fn run(mut self, listener: TcpListener) {
         loop {
-            let connections = self.connections.clone();
-            let next = async { (connections.acquire_owned().await, listener.accept().await) };
-            let (permit, accepted) = tokio::select! {
+            let (places, state) = (self.places.clone(), self.state.clone());
+            let next = async {
+                let (stream, peer) = listener.accept().await?;
+                if let Some(place) = places.free() {
+                    return Ok((stream, peer, Some(place)));
+                }
+                state.refusals.note(Reason::Places, Some(peer), now());
+                Ok::<_, io::Error>((stream, peer, places.next().await))
+            };
+            let accepted = tokio::select! {
                 biased;
                 _ = self.stopping.wait_for(|stopping| *stopping) => return,
                 next = next => next,
             };
-            let Ok(permit) = permit else { return };
             match accepted {
-                Ok((stream, peer)) => {
+                Ok((stream, peer, Some(place))) => {
                     #[expect(clippy::disallowed_methods, reason = "a connection holds no state that outlives it")]
-                    tokio::spawn(self.clone().serve(stream, peer, permit));
+                    tokio::spawn(self.clone().serve(stream, peer, place));
                 }
+                Ok((_, _, None)) => return,
                 Err(error) => {
                     // One connection's own end, or a lack of sockets that others' ends will cure.
-                    tracing::warn!(%error, "a connection was not accepted");
+                    tracing::debug!(%error, "a connection was not accepted");
+                    self.state.refusals.note(Reason::Sockets, None, now());
+                    self.places.want();
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
-    async fn serve(self, stream: TcpStream, peer: SocketAddr, _permit: OwnedSemaphorePermit) {
+    async fn serve(self, stream: TcpStream, peer: SocketAddr, _place: OwnedSemaphorePermit) {
         // Without it small writes wait 40 ms for the client's acknowledgement.
         let _ = stream.set_nodelay(true);
         // A certificate that was renewed is for whoever connects from then on.
@@ -84,16 +101,34 @@ impl Listening {
         let current = state.current();
         let (head_timeout, write_timeout) = (current.server.head_timeout, current.server.write_timeout);
         drop(current);
-        let service = service_fn(move |request| answer(state.clone(), door, peer, request));
+        let line = Line::new();
+        let turns = line.clone();
+        let service = service_fn(move |request| {
+            // In a box: who is idle has no room for an answer in the making.
+            let (turn, answering) = (turns.begin(), Box::pin(answer(state.clone(), door, peer, request)));
+            async move { Ok::<_, Infallible>(answering.await?.map(|body| Turned::new(body, turn))) }
+        });
+        let stream = Orderly::new(Patience::new(stream, write_timeout), line.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(head_timeout)
-            .serve_connection(TokioIo::new(Patience::new(stream, write_timeout)), service);
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let stop = async { drop(self.stopping.wait_for(|stopping| *stopping).await) };
+        let mut wanted = self.places.wanted();
+        let give_way = async {
+            while wanted.wait_for(Option::is_some).await.is_ok() {
+                if line.is_idle(IDLE_MAX) {
+                    return;
+                }
+                let _ = wanted.changed().await;
+            }
+        };
         let ended = tokio::select! {
             biased;
             ended = connection.as_mut() => ended,
+            () = give_way => return,
             () = stop => {
                 connection.as_mut().graceful_shutdown();
                 connection.await

@@ -102,6 +102,8 @@ pub(super) struct Metrics {
     breaker: Family<BreakerLabels, Gauge>,
     in_flight: Family<TargetLabels, Gauge>,
     calls_in_flight: Gauge,
+    connections: Gauge,
+    lacks: Counter,
     log: OnceLock<Log>,
     log_lines_lost: Counter,
     refusals: Family<RefusalLabels, Counter>,
@@ -125,6 +127,8 @@ impl Metrics {
             breaker: Family::default(),
             in_flight: Family::default(),
             calls_in_flight: Gauge::default(),
+            connections: Gauge::default(),
+            lacks: Counter::default(),
             log: OnceLock::new(),
             log_lines_lost: Counter::default(),
             refusals: Family::default(),
@@ -154,6 +158,9 @@ impl Metrics {
         registry.register("standin_breaker_state", "1 for the state a breaker is in", metrics.breaker.clone());
         registry.register("standin_attempts_in_flight", "Attempts in flight", metrics.in_flight.clone());
         registry.register("standin_calls_in_flight", "Calls in flight", metrics.calls_in_flight.clone());
+        registry.register("standin_connections", "Connections of clients", metrics.connections.clone());
+        let lacks = "Attempts that failed for what this machine lacked: sockets, memory, a resolver";
+        registry.register("standin_lacks", lacks, metrics.lacks.clone());
         let lost = "Lines of the log that nobody took in time";
         registry.register("standin_log_lines_lost", lost, metrics.log_lines_lost.clone());
         let refusals = "Requests turned away before anybody asked what they want";
@@ -191,7 +198,13 @@ impl Metrics {
 
     /// Returns everything as text, with what the runtime publishes now, and what its ledger holds of every attempt, also of
     /// those whose caller had left before they ended.
-    pub(super) fn render(&self, health: &HealthSnapshot, totals: &[(TargetId, Totals)], refusals: &Refusals) -> String {
+    pub(super) fn render(
+        &self,
+        health: &HealthSnapshot,
+        totals: &[(TargetId, Totals)],
+        refusals: &Refusals,
+        connections: usize,
+    ) -> String {
         let _alone = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
         self.breaker.clear();
         self.in_flight.clear();
@@ -221,6 +234,9 @@ impl Metrics {
         }
         let lost = self.log.get().map_or(0, Log::lost);
         self.log_lines_lost.inc_by(lost.saturating_sub(self.log_lines_lost.get()));
+        self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
+        let lacks = health.lack.as_ref().map_or(0, |lack| lack.count);
+        self.lacks.inc_by(lacks.saturating_sub(self.lacks.get()));
         self.calls_in_flight.set(i64::try_from(health.calls).unwrap_or(i64::MAX));
         for (target, health) in health.providers.iter().flat_map(|provider| &provider.targets) {
             let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = labels(target);

@@ -27,10 +27,27 @@ pub(super) enum Reason {
     Limit,
     /// Nothing at that address.
     Address,
+    /// No room for the body: it waited in vain.
+    Bodies,
+    /// No place for the connection: it waits.
+    Places,
+    /// The system had no socket for the connection: it waits.
+    Sockets,
 }
 
 impl Reason {
-    const ALL: [Self; 7] = [Self::Host, Self::Page, Self::Content, Self::Key, Self::Route, Self::Limit, Self::Address];
+    const ALL: [Self; 10] = [
+        Self::Host,
+        Self::Page,
+        Self::Content,
+        Self::Key,
+        Self::Route,
+        Self::Limit,
+        Self::Address,
+        Self::Bodies,
+        Self::Places,
+        Self::Sockets,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -41,6 +58,9 @@ impl Reason {
             Self::Route => "route",
             Self::Limit => "limit",
             Self::Address => "address",
+            Self::Bodies => "bodies",
+            Self::Places => "places",
+            Self::Sockets => "sockets",
         }
     }
 }
@@ -61,7 +81,7 @@ impl Refusals {
     pub(super) fn note(&self, reason: Reason, peer: Option<SocketAddr>, now: Instant) {
         let Some(count) = self.count(reason, now) else { return };
         let peer = peer.map(|peer| peer.ip().to_string());
-        tracing::warn!(reason = reason.name(), peer, count, "turned away");
+        tracing::warn!(reason = reason.name(), peer, count, "turned away, or made to wait");
     }
 
     /// Counts one; returns how many there were since the last line, if there is to be one.

@@ -7,10 +7,10 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -24,6 +24,7 @@ use super::chat;
 use super::endpoint::{Endpoint, unescaped};
 use super::intake::{Intake, Place};
 use super::metrics::Metrics;
+use super::places::Places;
 use super::refusals::{Reason, Refusals};
 use super::settings::{ServerConfig, Settings};
 use super::visitor::{self, Stranger};
@@ -37,6 +38,8 @@ pub(super) struct State {
     pub(super) metrics: Metrics,
     pub(super) refusals: Refusals,
     pub(super) intake: Intake,
+    /// Places for clients' connections.
+    pub(super) places: Arc<Places>,
     current: RwLock<Arc<Current>>,
     /// What speaks TLS with whoever connects now.
     tls: RwLock<Option<TlsAcceptor>>,
@@ -84,7 +87,9 @@ impl State {
     pub(super) fn new(runtime: Runtime, current: Current, tls: Option<TlsAcceptor>) -> Self {
         let (metrics, refusals) = (Metrics::new(), Refusals::default());
         let intake = Intake::new(current.server.bodies_bytes_max);
-        Self { runtime, metrics, refusals, intake, current: RwLock::new(Arc::new(current)), tls: RwLock::new(tls) }
+        let places = Places::new(current.server.connections_max);
+        let (current, tls) = (RwLock::new(Arc::new(current)), RwLock::new(tls));
+        Self { runtime, metrics, refusals, intake, places, current, tls }
     }
 
     pub(super) fn current(&self) -> Arc<Current> {
@@ -115,7 +120,7 @@ impl State {
 struct Peer(SocketAddr);
 
 #[expect(clippy::disallowed_methods, reason = "limits are counted by the clock")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }
 
@@ -215,13 +220,14 @@ async fn serve(
             count(state, head, body, face, model.as_deref()).await.unwrap_or_else(refuse)
         }
         Endpoint::Models { face, one } => models(state, head, face, one.as_deref()).unwrap_or_else(refuse),
-        Endpoint::Health => json_response(StatusCode::OK, &admin::health(&state.runtime.health())),
+        Endpoint::Health => json_response(StatusCode::OK, &admin::health(&state.runtime.health(), &state.places)),
+        Endpoint::Ready if is_full(state) => plain(StatusCode::SERVICE_UNAVAILABLE, "no place for a connection\n"),
         Endpoint::Ready if admin::is_ready(&state.runtime.health()) => plain(StatusCode::OK, "ready\n"),
         Endpoint::Ready => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         Endpoint::Live | Endpoint::Root => plain(StatusCode::OK, "standin\n"),
         Endpoint::Metrics => {
             let (health, totals) = (state.runtime.health(), state.runtime.totals());
-            plain(StatusCode::OK, state.metrics.render(&health, &totals, &state.refusals))
+            plain(StatusCode::OK, state.metrics.render(&health, &totals, &state.refusals, state.places.taken().0))
         }
         Endpoint::Explain { route } => explain(state, route).await,
         Endpoint::Reset { name } => reset(state, name.as_deref(), head.uri.query()).await,
@@ -308,8 +314,21 @@ async fn enter<'c>(
         let what = format!("bodies are read as they are, not in {encoding:?}: send it without content-encoding");
         return Err(serve::refuse(face, Refused::Encoded(&what)));
     }
-    let (body, place) = state.intake.take(body, &current.server, face).await?;
+    let taken = state.intake.take(body, &current.server, face).await;
+    let (body, place) = taken.inspect_err(|refusal| {
+        if refusal.headers.contains_key(RETRY_AFTER) {
+            state.turn_away(Reason::Bodies, head);
+        }
+    })?;
     Ok((client, body, place))
+}
+
+/// How long connections may wait for a place before others had better ask elsewhere.
+const FULL_MAX: Duration = Duration::from_secs(5);
+
+/// Tells whether there has been no place for connections for some time.
+fn is_full(state: &State) -> bool {
+    state.places.full_for().is_some_and(|time| time >= FULL_MAX)
 }
 
 /// Says in a caller's dialect what of its body is not understood.

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::anthropic;
 use super::classify;
-use super::draft::{Draft, Ending, cut};
+use super::draft::{Draft, Ending, cut, unusable};
 use super::gemini;
 use super::halves;
 use super::json::Nesting;
@@ -24,8 +24,10 @@ use crate::words::{Dialect, Drift, Failure, FailureClass, Piece, Scope};
 
 /// The longest event of a stream. Whole tool calls and images come in one event; text is some hundred bytes.
 const EVENT_BYTES_MAX: usize = 8 << 20;
-/// The longest answer in one JSON value, which is kept in memory until it is whole.
-const BODY_BYTES_MAX: usize = 64 << 20;
+/// An answer's bytes as they come are more than what they say: so many times as much of them is kept, where they must be.
+const KEPT_A_BYTE: usize = 4;
+/// A token has about so many bytes.
+const TOKEN_BYTES: usize = 4;
 /// The longest stream. An answer of 256 Ki tokens at 1 KiB a chunk, twice what any provider sends.
 const STREAM_BYTES_MAX: usize = 256 << 20;
 
@@ -40,6 +42,21 @@ pub struct Progress {
     pub done: bool,
 }
 
+/// How long an answer may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerMax {
+    /// Bytes of text, reasoning, calls and proofs.
+    pub bytes: usize,
+    /// Tokens: each event with content is one at least.
+    pub tokens: usize,
+}
+
+impl Default for AnswerMax {
+    fn default() -> Self {
+        Self { bytes: 8 << 20, tokens: 1 << 20 }
+    }
+}
+
 /// Decodes one answer's body.
 #[derive(Debug)]
 pub struct Decoder {
@@ -50,6 +67,9 @@ pub struct Decoder {
     /// How it goes on as it came, if it does.
     relay: Option<Relay>,
     bytes: usize,
+    max: AnswerMax,
+    /// Events with content.
+    events: usize,
 }
 
 #[derive(Debug)]
@@ -69,7 +89,7 @@ impl Decoder {
     /// headers; it counts only where the body's first byte leaves it open.
     pub fn new(dialect: Dialect, streaming: bool) -> Self {
         let (framing, draft) = (Framing::Undecided { streaming }, Draft::default());
-        Self { dialect, framing, draft, issuer: None, relay: None, bytes: 0 }
+        Self { dialect, framing, draft, issuer: None, relay: None, bytes: 0, max: AnswerMax::default(), events: 0 }
     }
 
     /// Lets the answer go on as it came, if it comes in the form that its caller waits for.
@@ -83,6 +103,13 @@ impl Decoder {
     #[must_use]
     pub fn salted(mut self, salt: u64) -> Self {
         self.draft.salt = salt;
+        self
+    }
+
+    /// Says how long an answer may be here, whoever asked for it.
+    #[must_use]
+    pub fn within(mut self, max: AnswerMax) -> Self {
+        self.max = max;
         self
     }
 
@@ -115,7 +142,8 @@ impl Decoder {
         self.bytes = self.bytes.saturating_add(chunk.len());
         let chunk = self.decide(chunk)?;
         let (dialect, draft) = (self.dialect, &mut self.draft);
-        let mut content = false;
+        let (mut content, events) = (false, &mut self.events);
+        let body_bytes_max = self.max.bytes.saturating_mul(KEPT_A_BYTE);
         match &mut self.framing {
             Framing::Undecided { .. } => {}
             Framing::Events(parser) => {
@@ -123,7 +151,9 @@ impl Decoder {
                 let relay = &mut self.relay;
                 let json = parser.push(chunk, |item| {
                     if let (SseItem::Event { name, data, end }, false) = (item, draft.done) {
-                        content |= read_event(dialect, draft, name, data, out)?;
+                        let came = read_event(dialect, draft, name, data, out)?;
+                        *events += usize::from(came);
+                        content |= came;
                         relay.take_if(|_| !draft.verbatim);
                         if let Some(relay) = relay {
                             relay.event(chunk, (name, data, end), draft, out);
@@ -145,7 +175,7 @@ impl Decoder {
                 remains(chunk, body, nesting)?;
             }
             Framing::Whole { body, nesting } => {
-                limit(self.bytes, BODY_BYTES_MAX)?;
+                limit(body.len().saturating_add(chunk.len()), body_bytes_max)?;
                 let mut rest = chunk;
                 while let Some(end) = nesting.end(rest) {
                     body.extend_from_slice(&rest[..end]);
@@ -157,14 +187,17 @@ impl Decoder {
                         if let Some(relay) = &mut self.relay {
                             relay.whole(std::mem::take(body), draft);
                         }
-                        return Ok(Progress { alive, content, done: true });
+                        break;
                     }
                     body.clear();
                 }
-                body.extend_from_slice(rest);
+                if !draft.done {
+                    body.extend_from_slice(rest);
+                }
             }
         }
-        Ok(Progress { alive, content, done: draft.done })
+        self.measure()?;
+        Ok(Progress { alive, content, done: self.draft.done })
     }
 
     /// Tells whether the answer's end was told, if not by a terminal marker: what breaks then breaks nothing.
@@ -196,6 +229,31 @@ impl Decoder {
     /// Returns what came so far that is not known here, each thing once, and forgets it.
     pub fn take_drift(&mut self) -> Vec<Drift> {
         self.draft.drifts.take()
+    }
+
+    /// Fails where the answer is longer than it may be: its model does not stop, and nobody is to wait for its end.
+    fn measure(&self) -> Result<(), Failure> {
+        let AnswerMax { bytes, tokens } = self.max;
+        if self.draft.size > bytes {
+            return Err(unusable(&format!("the answer is longer than {bytes} bytes")));
+        }
+        if self.events.max(self.draft.size / TOKEN_BYTES) > tokens {
+            return Err(unusable(&format!("the answer is longer than {tokens} tokens")));
+        }
+        if self.kept() > bytes.saturating_mul(KEPT_A_BYTE).saturating_add(EVENT_BYTES_MAX) {
+            return Err(unusable("more of the answer would have to be kept than there is room for"));
+        }
+        Ok(())
+    }
+
+    /// Returns how many bytes of it are kept in memory.
+    pub fn kept(&self) -> usize {
+        let framing = match &self.framing {
+            Framing::Undecided { .. } => 0,
+            Framing::Events(parser) => parser.kept(),
+            Framing::Whole { body, .. } | Framing::Remains { body, .. } => body.len(),
+        };
+        framing + self.draft.kept() + self.relay.as_ref().map_or(0, Relay::kept)
     }
 
     /// Returns how many bytes of text and reasoning came so far.

@@ -133,6 +133,8 @@ pub(super) struct Draft {
     pub(super) works: bool,
     /// Bytes of text and reasoning.
     pub(super) bytes: usize,
+    /// Bytes of all content: calls and proofs, too.
+    pub(super) size: usize,
     /// The terminal marker came: nothing more is read.
     pub(super) done: bool,
     pub(super) stop: Option<StopReason>,
@@ -254,6 +256,7 @@ impl Draft {
         self.shows = true;
         self.works = false;
         self.bytes += text.len();
+        self.size += text.len();
     }
 
     /// Takes note of content that there are no words for; tells whether anybody gets it, which is who gets the answer as
@@ -274,6 +277,7 @@ impl Draft {
 
     /// Takes what the provider wants back with what came last: the proof of that reasoning, or a part of its own.
     pub(super) fn prove(&mut self, proof: Proof) {
+        self.size += proof.data.len();
         if self.verbatim {
             return;
         }
@@ -282,17 +286,26 @@ impl Draft {
                 last.proof = Some(proof.clone());
                 self.held.push(proof);
             }
-            _ => self.seal(proof),
+            _ => self.stands_alone(proof),
         }
+    }
+
+    fn stands_alone(&mut self, proof: Proof) {
+        self.held.push(proof.clone());
+        self.parts.push(AssistantPart::Reasoning(Reasoning { text: String::new(), proof: Some(proof) }));
     }
 
     /// Takes reasoning of which nothing can be read.
     pub(super) fn seal(&mut self, proof: Proof) {
-        if self.verbatim {
-            return;
+        self.size += proof.data.len();
+        if !self.verbatim {
+            self.stands_alone(proof);
         }
-        self.held.push(proof.clone());
-        self.parts.push(AssistantPart::Reasoning(Reasoning { text: String::new(), proof: Some(proof) }));
+    }
+
+    /// Returns how many bytes of it are kept in memory.
+    pub(super) fn kept(&self) -> usize {
+        if self.forgets { self.size - self.bytes } else { self.size }
     }
 
     /// Returns the last part, unless a tool call came after it: what follows then is a part of its own.
@@ -322,6 +335,7 @@ impl Draft {
     pub(super) fn fragment(&mut self, fragment: Fragment<'_>) -> Result<bool, Failure> {
         self.acts = true;
         self.works = false;
+        self.size += fragment.id.len() + fragment.name.len() + fragment.arguments.len();
         let known = self.call_of(&fragment);
         let at = match known {
             Some(at) => at,

@@ -32,7 +32,7 @@ mod embed;
 pub mod serve;
 
 pub use classify::{Sent, classify, unknown_code};
-pub use decode::{Decoder, Progress};
+pub use decode::{AnswerMax, Decoder, Progress};
 pub use draft::Ending;
 pub use embed::{EMBED_BYTES_MAX, Embedded, decode_embed, encode_embed};
 pub use fence::{Unfence, unfenced, unfenced_body};

@@ -104,6 +104,11 @@ impl SseParser {
         self.lines(rest, |rest| chunk.len() - rest, &mut on)
     }
 
+    /// Returns how many bytes of an event in progress it keeps.
+    pub fn kept(&self) -> usize {
+        self.line.len() + self.name.len() + self.data.len()
+    }
+
     /// Tells whether the body, if it ends here, ends in the middle of an event.
     pub fn is_mid_event(&self) -> bool {
         self.has_data || !self.line.is_empty() || !self.name.is_empty()

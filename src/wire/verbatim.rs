@@ -58,6 +58,11 @@ impl Relay {
         Self { how, open, held, shows: false, waits: false, foreign_end: false, from: 0, at: 0 }
     }
 
+    /// Returns how many bytes wait.
+    pub(super) fn kept(&self) -> usize {
+        self.open.len() + self.held.len()
+    }
+
     pub(super) fn how(&self) -> &Verbatim {
         &self.how
     }

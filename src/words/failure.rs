@@ -51,13 +51,15 @@ pub enum FailureClass {
     Unusable,
     /// The attempt itself panicked or was killed. Our fault.
     Crashed,
+    /// This machine lacks what an attempt takes: sockets, memory, a resolver. Our fault, and nobody else's.
+    Lack,
     /// The caller left, a deadline passed, or another attempt won.
     Cancelled,
 }
 
 impl FailureClass {
     /// Every class, for tables and metrics.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Unsent,
         Self::Connect,
         Self::Server,
@@ -79,6 +81,7 @@ impl FailureClass {
         Self::Empty,
         Self::Unusable,
         Self::Crashed,
+        Self::Lack,
         Self::Cancelled,
     ];
 
@@ -106,6 +109,7 @@ impl FailureClass {
             Self::Empty => "empty",
             Self::Unusable => "unusable",
             Self::Crashed => "crashed",
+            Self::Lack => "lack",
             Self::Cancelled => "cancelled",
         }
     }

@@ -8,6 +8,7 @@ mod connections;
 mod failures;
 mod http;
 mod log;
+mod neighbours;
 mod operators;
 mod pages;
 mod parts;

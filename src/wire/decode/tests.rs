@@ -182,6 +182,25 @@ fn a_whole_body_above_the_limit_is_cut() {
 }
 
 #[test]
+fn an_answer_of_a_model_that_does_not_stop_is_no_use() {
+    let event = |text: &str| format!("data: {{\"choices\":[{{\"delta\":{text}}}]}}\n\n");
+    let said = event("{\"content\":\"word word \"}");
+    let thought = event("{\"reasoning_content\":\"hm hm hm hm\"}");
+    let called =
+        event("{\"tool_calls\":[{\"index\":0,\"id\":\"a\",\"function\":{\"name\":\"f\",\"arguments\":\"1234567\"}}]}");
+    for event in [said, thought, called] {
+        for max in [AnswerMax { bytes: 1_000, tokens: usize::MAX }, AnswerMax { bytes: usize::MAX, tokens: 90 }] {
+            let (mut decoder, mut pieces) = (decoder().within(max), Vec::new());
+            let ends = (1..).find_map(|count| Some((count, decoder.push(event.as_bytes(), &mut pieces).err()?)));
+            let (count, failure) = ends.expect("an end");
+            assert_eq!(failure.class, FailureClass::Unusable);
+            assert!((31..130).contains(&count), "{count} {max:?} {event}");
+            assert!(decoder.kept() <= 2_000, "{}", decoder.kept());
+        }
+    }
+}
+
+#[test]
 fn every_proof_names_who_sent_it() {
     let body = r#"{"candidates":[{"content":{"parts":[
         {"text":"Hm","thought":true,"thoughtSignature":"a"},

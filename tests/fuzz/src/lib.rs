@@ -1,6 +1,8 @@
 //! What must hold of the codecs whatever bytes come: no panic, the same in any chunks, and no more memory than the input
 //! gave cause for. Each function is one target; the first bytes of its input choose what the rest is fed to.
 
+pub mod serving;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use standin::wire::sse::{SseItem, SseParser, TooLong};

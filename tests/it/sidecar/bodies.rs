@@ -27,13 +27,14 @@ async fn a_body_that_says_it_is_too_long_is_refused_before_it_is_sent() {
     let stage = stage_with(1, Script::default(), |settings| settings.server.body_bytes_max = 1_000).await;
     for expect in ["", "expect: 100-continue\r\n"] {
         let mut exchange = Exchange::connect(stage.sidecar.address()).await;
-        let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 1001\r\n";
+        let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1001\r\n";
         exchange.send(&format!("{head}{expect}\r\n")).await;
         let refused = exchange.end().await;
         assert_eq!(refused.status, 413, "{refused:?}");
     }
     let mut exchange = Exchange::connect(stage.sidecar.address()).await;
-    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\nexpect: 100-continue\r\n\r\n";
+    let head =
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\nexpect: 100-continue\r\n\r\n";
     exchange.send(head).await;
     exchange.until(|seen| seen.starts_with("HTTP/1.1 100 Continue\r\n\r\n")).await;
 }

@@ -47,6 +47,19 @@ impl Served {
         served
     }
 
+    /// Starts it from a shell that sets a limit first.
+    pub fn limited(folder: &str, limit: &str, arguments: &[&str]) -> Self {
+        let program = env!("CARGO_BIN_EXE_standin");
+        Self::start(folder, arguments, |command| {
+            let arguments: Vec<String> =
+                command.get_args().map(|argument| argument.to_string_lossy().into_owned()).collect();
+            let folder = command.get_current_dir().expect("a folder").to_owned();
+            *command = Command::new("sh");
+            command.args(["-c", &format!("{limit} && exec {program} {}", arguments.join(" "))]);
+            command.env_clear().current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        })
+    }
+
     pub fn stderr(&mut self) -> ChildStderr {
         self.child.stderr.take().expect("its errors")
     }

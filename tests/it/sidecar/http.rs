@@ -177,6 +177,12 @@ impl Exchange {
         String::from_utf8(self.bytes).expect("a text")
     }
 
+    /// Reads until the other side closes, or for so long.
+    pub async fn closed_or(mut self, time: std::time::Duration) -> String {
+        let _ = tokio::time::timeout(time, async { while self.more().await {} }).await;
+        String::from_utf8(self.bytes).expect("a text")
+    }
+
     /// Reads a response to its end.
     pub async fn end(self) -> Response {
         let text = self.closed().await;

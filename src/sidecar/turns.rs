@@ -1,0 +1,396 @@
+//! One request after another: what a connection sends is handed on a request at a time.
+//!
+//! In flow bytes, out flow the same, but for two things. What comes behind a request waits until that is answered: hyper
+//! would keep it, look at the socket no more, and not notice that its sender hung up. And a line feed alone, which some
+//! servers take for the end of a head's line and others do not, is spoiled, so that the head is refused. It never
+//! decides how long a body is: where hyper would not agree, it lets everything pass.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use hyper::body::{Body, Frame, SizeHint};
+use memchr::memchr;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+/// The most bytes that wait behind a request. No client that is known sends any.
+const WAITING_MAX: usize = 16 * 1024;
+/// Of a line of a head so much is looked at: names and numbers are shorter.
+const LINE_MAX: usize = 64;
+
+/// What a connection is about.
+#[derive(Debug)]
+pub(super) struct Line(Mutex<Turns>);
+
+#[derive(Debug)]
+struct Turns {
+    /// Requests that the service was asked.
+    asked: u64,
+    /// Requests that were answered, their last byte included.
+    answered: u64,
+    /// When it last came to rest.
+    since: Instant,
+    reader: Option<Waker>,
+}
+
+/// A request's turn; it ends when this is dropped.
+pub(super) struct Turn(Arc<Line>);
+
+impl Line {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Turns { asked: 0, answered: 0, since: Instant::now(), reader: None })))
+    }
+
+    /// Begins a request's turn.
+    pub(super) fn begin(self: &Arc<Self>) -> Turn {
+        self.lock().asked += 1;
+        Turn(self.clone())
+    }
+
+    /// Tells whether nothing was asked for so long.
+    pub(super) fn is_idle(&self, time: Duration) -> bool {
+        let turns = self.lock();
+        turns.asked == turns.answered && turns.since.elapsed() >= time
+    }
+
+    /// Tells whether so many requests were answered; if not, whoever asks is woken when another one is.
+    fn answered(&self, requests: u64, cx: &Context<'_>) -> bool {
+        let mut turns = self.lock();
+        let done = turns.answered >= requests;
+        if !done {
+            turns.reader = Some(cx.waker().clone());
+        }
+        done
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Turns> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut turns = self.0.lock();
+        turns.answered += 1;
+        turns.since = Instant::now();
+        if let Some(reader) = turns.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+/// A response's body that ends its request's turn.
+pub(super) struct Turned<B> {
+    body: B,
+    _turn: Turn,
+}
+
+impl<B> Turned<B> {
+    pub(super) fn new(body: B, turn: Turn) -> Self {
+        Self { body, _turn: turn }
+    }
+}
+
+impl<B: Body + Unpin> Body for Turned<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A socket that is read a request at a time.
+pub(super) struct Orderly<S> {
+    stream: S,
+    line: Arc<Line>,
+    scan: Scan,
+    /// What came behind the request that is being answered.
+    waiting: Vec<u8>,
+}
+
+impl<S> Orderly<S> {
+    pub(super) fn new(stream: S, line: Arc<Line>) -> Self {
+        Self { stream, line, scan: Scan::default(), waiting: Vec::new() }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Orderly<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        while !this.line.answered(this.scan.requests, cx) {
+            let mut piece = [0; 1024];
+            let mut piece = ReadBuf::new(&mut piece);
+            std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, &mut piece))?;
+            if piece.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if this.waiting.len() + piece.filled().len() > WAITING_MAX {
+                return Poll::Ready(Err(io::Error::other("too much came behind a request that is being answered")));
+            }
+            this.waiting.extend_from_slice(piece.filled());
+        }
+        let from = buf.filled().len();
+        if this.waiting.is_empty() {
+            std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        } else {
+            let some = this.waiting.len().min(buf.remaining());
+            buf.put_slice(&this.waiting[..some]);
+            this.waiting.drain(..some);
+        }
+        let taken = from + this.scan.take(&mut buf.filled_mut()[from..]);
+        if taken < buf.filled().len() {
+            this.waiting.splice(..0, buf.filled()[taken..].iter().copied());
+            buf.set_filled(taken);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Orderly<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Where in its requests a connection is.
+#[derive(Debug, Default)]
+struct Scan {
+    place: Place,
+    /// Requests that are all there.
+    requests: u64,
+    /// The beginning of the line that is being read.
+    line: Vec<u8>,
+    /// Its last byte.
+    last: u8,
+    length: u64,
+    is_chunked: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// Before a request, where blank lines are none of a head.
+    #[default]
+    Before,
+    Head,
+    /// In a body, or in a chunk and the end of its line, of which so much is to come.
+    Body(u64),
+    Size,
+    Chunk(u64),
+    Trailer,
+    /// In what is not understood here.
+    Lost,
+}
+
+impl Scan {
+    /// Takes bytes up to the end of a request; returns how many.
+    fn take(&mut self, bytes: &mut [u8]) -> usize {
+        let mut at = 0;
+        while at < bytes.len() {
+            let rest = &mut bytes[at..];
+            match self.place {
+                Place::Lost => return at + rest.len(),
+                Place::Body(left) | Place::Chunk(left) => {
+                    let some = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+                    at += some;
+                    let left = left - some as u64;
+                    match self.place {
+                        Place::Body(_) if left == 0 => return self.over(at),
+                        Place::Body(_) => self.place = Place::Body(left),
+                        _ if left == 0 => self.place = Place::Size,
+                        _ => self.place = Place::Chunk(left),
+                    }
+                }
+                Place::Before | Place::Head | Place::Size | Place::Trailer => {
+                    let end = memchr(b'\n', rest);
+                    let part = &rest[..end.unwrap_or(rest.len())];
+                    let room = LINE_MAX.saturating_sub(self.line.len()).min(part.len());
+                    self.line.extend_from_slice(&part[..room]);
+                    self.last = part.last().copied().unwrap_or(self.last);
+                    at += part.len();
+                    let Some(end) = end else { continue };
+                    at += 1;
+                    if self.last == b'\r' {
+                        self.last = 0;
+                        if self.line_ended() {
+                            return self.over(at);
+                        }
+                    } else {
+                        // No head has such a byte: it will be refused.
+                        rest[end] = 0;
+                    }
+                }
+            }
+        }
+        at
+    }
+
+    fn over(&mut self, at: usize) -> usize {
+        self.requests += 1;
+        (self.place, self.length, self.is_chunked) = (Place::Before, 0, false);
+        at
+    }
+
+    /// Reads a line that has ended; tells whether the request ends with it.
+    fn line_ended(&mut self) -> bool {
+        let line = std::mem::take(&mut self.line);
+        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        let next = match (self.place, line) {
+            (Place::Before, b"") => Place::Before,
+            (Place::Before, _) => Place::Head,
+            (Place::Head, b"") if self.is_chunked => Place::Size,
+            (Place::Head, b"") if self.length > 0 => Place::Body(self.length),
+            (Place::Head | Place::Trailer, b"") => return true,
+            (Place::Head, line) => self.field(line),
+            (Place::Size, line) => match size(line) {
+                Some(0) => Place::Trailer,
+                // The line's end is part of a chunk.
+                Some(size) => size.checked_add(2).map_or(Place::Lost, Place::Chunk),
+                None => Place::Lost,
+            },
+            (place, _) => place,
+        };
+        self.place = next;
+        false
+    }
+
+    /// Reads a header: two of them say how long a body is.
+    fn field(&mut self, line: &[u8]) -> Place {
+        let name = |name: &str| line.len() > name.len() && line[..name.len()].eq_ignore_ascii_case(name.as_bytes());
+        if name("transfer-encoding:") {
+            self.is_chunked = true;
+        } else if name("content-length:") {
+            let number = std::str::from_utf8(&line["content-length:".len()..]).ok();
+            match number.and_then(|number| number.trim().parse().ok()) {
+                Some(length) => self.length = length,
+                None => return Place::Lost,
+            }
+        }
+        Place::Head
+    }
+}
+
+/// Returns the size of a chunk by its line.
+fn size(line: &[u8]) -> Option<u64> {
+    let digits = line.split(|byte| *byte == b';').next()?;
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?.trim(), 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    /// Requests, one after another, as they may come.
+    const REQUESTS: [&str; 6] = [
+        "GET / HTTP/1.1\r\nhost: x\r\n\r\n",
+        "\r\nPOST / HTTP/1.1\r\nhost: x\r\nContent-Length: 4\r\n\r\nab\ncd",
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na\nb\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: y\r\n\r\n",
+        "POST / HTTP/1.1\r\ncontent-length:0\r\n\r\n",
+        "GET /a HTTP/1.1\r\nx: 0123456789012345678901234567890123456789012345678901234567890123456789\r\n\r\n",
+    ];
+
+    /// Returns where requests end, and what became of the bytes.
+    fn scanned(bytes: &[u8], pieces: &[usize]) -> (Vec<usize>, Vec<u8>) {
+        let (mut scan, mut bytes, mut ends, mut at) = (Scan::default(), bytes.to_vec(), Vec::new(), 0);
+        let mut pieces = pieces.iter().copied().cycle();
+        while at < bytes.len() {
+            let end = (at + pieces.next().unwrap_or(usize::MAX)).min(bytes.len());
+            let before = scan.requests;
+            at += scan.take(&mut bytes[at..end]);
+            if scan.requests > before {
+                ends.push(at);
+            }
+        }
+        (ends, bytes)
+    }
+
+    proptest! {
+        #[test]
+        fn requests_end_where_they_end_however_they_come(
+            which in prop::collection::vec(0..REQUESTS.len(), 1..6),
+            pieces in prop::collection::vec(1_usize..50, 1..9),
+        ) {
+            let (mut all, mut ends) = (Vec::new(), Vec::new());
+            for which in which {
+                // The second has a byte more than it says: it belongs to what follows, and is spoiled by nothing.
+                let request = if which == 1 { &REQUESTS[1][..REQUESTS[1].len() - 1] } else { REQUESTS[which] };
+                all.extend_from_slice(request.as_bytes());
+                ends.push(all.len());
+            }
+            let (found, bytes) = scanned(&all, &pieces);
+            prop_assert_eq!(found, ends);
+            prop_assert_eq!(bytes, all);
+        }
+
+        #[test]
+        fn no_bytes_are_lost_whatever_they_are(bytes in prop::collection::vec(any::<u8>(), 0..300), piece in 1_usize..50) {
+            let (_, after) = scanned(&bytes, &[piece]);
+            prop_assert_eq!(after.len(), bytes.len());
+            prop_assert!(after.iter().zip(&bytes).all(|(now, was)| now == was || (*was == b'\n' && *now == 0)));
+        }
+    }
+
+    #[test]
+    fn a_line_feed_alone_is_spoiled_in_heads_and_nowhere_else() {
+        let (_, bytes) = scanned(b"GET / HTTP/1.1\nhost: x\r\ncontent-length: 2\r\n\r\n\n\n\n", &[3]);
+        assert_eq!(bytes, b"GET / HTTP/1.1\0host: x\r\ncontent-length: 2\r\n\r\n\n\n\0");
+    }
+
+    #[tokio::test]
+    async fn what_comes_behind_a_request_waits_for_its_answer_and_a_hang_up_does_not() {
+        let (near, mut far) = duplex(1024);
+        let line = Line::new();
+        let mut orderly = Orderly::new(near, line.clone());
+        let request = REQUESTS[0].as_bytes();
+        far.write_all(&[request, request, b"x"].concat()).await.expect("room");
+        let mut buf = vec![0; 1024];
+        let read = orderly.read(&mut buf).await.expect("bytes");
+        assert_eq!(&buf[..read], request);
+        let turn = line.begin();
+        assert!(tokio::time::timeout(Duration::from_millis(50), orderly.read(&mut buf)).await.is_err(), "too early");
+        assert!(!line.is_idle(Duration::ZERO));
+        drop(turn);
+        assert!(line.is_idle(Duration::ZERO));
+        let read = orderly.read(&mut buf).await.expect("bytes");
+        assert_eq!(&buf[..read], request);
+        let turn = line.begin();
+        drop(far);
+        assert_eq!(orderly.read(&mut buf).await.expect("an end"), 0, "its sender hung up");
+        drop(turn);
+    }
+}
