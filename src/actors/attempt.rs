@@ -192,7 +192,7 @@ impl Job {
             self.account.prompt.meant,
         )?;
         self.account.notes.extend(encoded.notes);
-        let names = encoded.names;
+        let (names, stops) = (encoded.names, encoded.stops);
         let mut headers = encoded.headers;
         headers.extend(spec.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         let request = HttpRequest { url: spec.url(&encoded.path), headers, body: encoded.body };
@@ -200,7 +200,7 @@ impl Job {
         let secret = key.current(&provider.slot).await?;
         let spare = key.may_change().then(|| request.clone());
         let sent = now();
-        let failure = match self.exchange(request, secret.as_ref(), &names).await {
+        let failure = match self.exchange(request, secret.as_ref(), (&names, &stops)).await {
             Ok(brought) => return Ok(brought),
             Err(failure) => failure,
         };
@@ -211,7 +211,7 @@ impl Job {
             && let Some(secret) = key.another(&secret, sent, &provider.slot).await
         {
             tracing::info!(key = %key.name, "key refused, sent again with what its source gives now");
-            return self.exchange(request, Some(&secret), &names).await;
+            return self.exchange(request, Some(&secret), (&names, &stops)).await;
         }
         Err(failure)
     }
@@ -222,7 +222,7 @@ impl Job {
         &mut self,
         mut request: HttpRequest,
         secret: Option<&Secret>,
-        names: &Names,
+        (names, stops): (&Names, &[String]),
     ) -> Result<Brought, Failure> {
         let provider = self.account.target.provider.clone();
         if let Some(secret) = secret {
@@ -250,7 +250,9 @@ impl Job {
             return Err(self.refusal(response, &mut watchdog).await?);
         }
         match self.work.clone() {
-            Work::Chat(request) => self.decode(&request, names, response, &mut watchdog).await.map(Brought::Answer),
+            Work::Chat(request) => {
+                self.decode(&request, (names, stops), response, &mut watchdog).await.map(Brought::Answer)
+            }
             Work::Embed(request) => self.vectors(&request, response, &mut watchdog).await.map(Brought::Vectors),
         }
     }
@@ -271,7 +273,7 @@ impl Job {
     async fn decode(
         &mut self,
         request: &ChatRequest,
-        names: &Names,
+        (names, stops): (&Names, &[String]),
         response: HttpResponse,
         watchdog: &mut Watchdog,
     ) -> Result<Ending, Failure> {
@@ -283,7 +285,8 @@ impl Job {
             .issuer(&spec.name)
             .salted(self.account.salt())
             .limited(request.output_tokens_max)
-            .verbatim(verbatim);
+            .verbatim(verbatim)
+            .stopping(stops);
         self.unfence = (request.response_format != ResponseFormat::Text).then(Unfence::default);
         let read = self.read(&mut decoder, names, response.body, watchdog).await;
         self.account.drift = decoder.take_drift();

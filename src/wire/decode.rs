@@ -19,6 +19,7 @@ use super::ollama;
 use super::openai;
 use super::responses;
 use super::sse::{SseItem, SseParser, TooLong};
+use super::stops::Stops;
 use super::verbatim::{Relay, Verbatim};
 use crate::words::{Dialect, Drift, Failure, FailureClass, Piece, Scope};
 
@@ -117,6 +118,14 @@ impl Decoder {
     #[must_use]
     pub fn limited(mut self, output_tokens_max: Option<u32>) -> Self {
         self.draft.output_tokens_max = output_tokens_max;
+        self
+    }
+
+    /// Ends the answer before the first of these sequences, which its provider was not told. It is then read into words.
+    #[must_use]
+    pub fn stopping(mut self, sequences: &[String]) -> Self {
+        self.draft.stops = Stops::new(sequences.to_vec());
+        self.relay.take_if(|_| !sequences.is_empty());
         self
     }
 

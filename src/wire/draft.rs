@@ -16,6 +16,7 @@ use super::drift::Drifts;
 use super::halves::{self, Joiner};
 use super::json::Content;
 use super::names::Names;
+use super::stops::Stops;
 use crate::words::{
     AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, StopReason, ToolCall, Usage,
 };
@@ -150,6 +151,8 @@ pub(super) struct Draft {
     /// Halves of characters came.
     pub(super) halves: bool,
     text_half: Joiner,
+    /// What ends the text here.
+    pub(super) stops: Stops,
     thought_half: Joiner,
     parts: Vec<AssistantPart>,
     calls: Vec<PartialCall>,
@@ -194,6 +197,14 @@ impl Draft {
     /// Takes text of the answer; tells whether there was any.
     pub(super) fn text(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
         let text = if self.halves { Cow::Owned(self.text_half.push(&text)) } else { text };
+        let text = if self.stops.is_empty() { text } else { Cow::Owned(self.stops.push(&text)) };
+        if self.stops.met() {
+            (self.done, self.stop) = (true, Some(StopReason::Stop));
+        }
+        self.say(text, out)
+    }
+
+    fn say(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
         if text.is_empty() {
             return false;
         }
@@ -250,6 +261,8 @@ impl Draft {
         if let Some(half) = self.text_half.finish() {
             self.text(half.to_string().into(), out);
         }
+        let held = self.stops.finish();
+        self.say(held.into(), out);
     }
 
     fn shows(&mut self, text: &str) {
@@ -333,6 +346,9 @@ impl Draft {
 
     /// Takes a fragment of a tool call; tells whether it had substance.
     pub(super) fn fragment(&mut self, fragment: Fragment<'_>) -> Result<bool, Failure> {
+        if self.stops.met() {
+            return Ok(false);
+        }
         self.acts = true;
         self.works = false;
         self.size += fragment.id.len() + fragment.name.len() + fragment.arguments.len();
@@ -426,7 +442,7 @@ impl Draft {
 
     /// Notes why the model stopped. The first reason holds, unless a later one says more.
     pub(super) fn stopped(&mut self, stop: StopReason) {
-        if matches!(self.stop, None | Some(StopReason::Stop | StopReason::Other)) {
+        if !self.stops.met() && matches!(self.stop, None | Some(StopReason::Stop | StopReason::Other)) {
             self.stop = Some(stop);
         }
     }

@@ -11,6 +11,7 @@ pub mod classify;
 mod json;
 mod drift;
 mod halves;
+mod stops;
 mod fence;
 mod draft;
 mod verbatim;

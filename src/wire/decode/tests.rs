@@ -493,6 +493,32 @@ fn each_call_has_its_name_and_its_whole_input_however_it_was_streamed() {
 }
 
 #[test]
+fn an_answer_ends_before_a_sequence_that_its_provider_was_not_told() {
+    let body = [delta("one E"), delta("ND two"), STOP.replace("stop", "length")].concat();
+    let whole = r#"{"choices":[{"message":{"content":"one END two","tool_calls":[{"id":"a","function":{"name":"f",
+        "arguments":"{}"}}]},"finish_reason":"tool_calls"}]}"#;
+    for (body, sequence, expected, stop) in [
+        (&*body, "END", "one ", StopReason::Stop),
+        (&*body, "ENDE", "one END two", StopReason::Length),
+        (&*body, "two!", "one END two", StopReason::Length),
+        (whole, "END", "one ", StopReason::Stop),
+    ] {
+        for size in [1, 1 << 20] {
+            let mut decoder = decoder().stopping(&[sequence.to_owned()]);
+            let mut pieces = Vec::new();
+            for chunk in body.as_bytes().chunks(size) {
+                decoder.push(chunk, &mut pieces).expect("no failure");
+            }
+            decoder.end(&mut pieces).expect("no failure");
+            decoder.flush(&mut pieces);
+            let ending = decoder.finish().expect("whole");
+            assert_eq!((said(&pieces), ending.text(), ending.stop), (expected.to_owned(), expected.to_owned(), stop));
+            assert!(stop != StopReason::Stop || ending.tool_calls().next().is_none());
+        }
+    }
+}
+
+#[test]
 fn ids_of_calls_that_have_none_differ_from_answer_to_answer() {
     let body =
         r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{}}}]},"finishReason":"STOP"}]}"#;

@@ -1,0 +1,80 @@
+//! Stop sequences that a provider could not be told: the answer ends before the first of them all the same.
+//!
+//! In flows text as it comes, out flows what of it stands before a sequence. What may be the beginning of one waits for what
+//! follows.
+
+/// Looks for sequences in a text that comes in pieces.
+#[derive(Debug, Default)]
+pub(super) struct Stops {
+    sequences: Vec<String>,
+    /// The end of the text, as far as a sequence may begin there.
+    held: String,
+    met: bool,
+}
+
+impl Stops {
+    pub(super) fn new(sequences: Vec<String>) -> Self {
+        Self { sequences: sequences.into_iter().filter(|it| !it.is_empty()).collect(), ..Self::default() }
+    }
+
+    /// Tells whether there is nothing to look for.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sequences.is_empty()
+    }
+
+    /// Tells whether a sequence has come: the answer is over.
+    pub(super) fn met(&self) -> bool {
+        self.met
+    }
+
+    /// Takes more text; returns what of it goes on.
+    pub(super) fn push(&mut self, text: &str) -> String {
+        if self.met {
+            return String::new();
+        }
+        let mut all = std::mem::take(&mut self.held) + text;
+        if let Some(at) = self.sequences.iter().filter_map(|it| all.find(&**it)).min() {
+            self.met = true;
+            all.truncate(at);
+            return all;
+        }
+        let begins = |at: &usize| self.sequences.iter().any(|it| it.starts_with(&all[*at..]));
+        let longest = self.sequences.iter().map(String::len).max().unwrap_or(0);
+        let first = all.len().saturating_sub(longest);
+        let at = all.char_indices().map(|(at, _)| at).filter(|at| *at >= first).find(begins).unwrap_or(all.len());
+        self.held = all.split_off(at);
+        all
+    }
+
+    /// Returns what was held back, when the text has ended.
+    pub(super) fn finish(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_ends_before_the_first_sequence_however_it_comes() {
+        for (text, expected, met) in [
+            ("one END two", "one ", true),
+            ("one EN two", "one EN two", false),
+            ("one E", "one E", false),
+            ("xxENENDy", "xxEN", true),
+            ("END", "", true),
+            ("a ü\u{1f600} STOPP END", "a ü\u{1f600} ", true),
+            ("", "", false),
+        ] {
+            for size in [1, 2, 3, 100] {
+                let mut stops = Stops::new(vec!["END".to_owned(), "STOPP".to_owned(), String::new()]);
+                let letters: Vec<char> = text.chars().collect();
+                let pieces = letters.chunks(size).map(|piece| stops.push(&piece.iter().collect::<String>()));
+                let mut out = pieces.collect::<Vec<_>>().concat();
+                out += &stops.finish();
+                assert_eq!((&*out, stops.met()), (expected, met), "{text} {size}");
+            }
+        }
+    }
+}
