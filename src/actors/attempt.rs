@@ -65,6 +65,8 @@ pub(super) struct Job {
     pub(super) buffered: bool,
     /// Whether the proofs of an answer that goes on as it came must say whose they are.
     pub(super) signed: bool,
+    /// Whether such an answer may be one that a filter held back whole.
+    pub(super) filtered: bool,
     pub(super) pieces: mpsc::Sender<Piece>,
     pub(super) account: Account,
     /// What follows the answer's terminal marker.
@@ -279,7 +281,7 @@ impl Job {
     ) -> Result<Ending, Failure> {
         let spec = &self.account.target.provider.spec;
         let streaming = wire::is_event_stream(&response.headers);
-        let verbatim = self.work.verbatim(spec, self.buffered, self.signed);
+        let verbatim = self.work.verbatim(spec, self.buffered, self.signed, self.filtered);
         let mut decoder = Decoder::new(spec.dialect, streaming)
             .within(self.account.shared.limits.answer_max)
             .issuer(&spec.name)

@@ -519,6 +519,7 @@ impl Driver {
             first_token_max: this.first_token_max,
             buffered: self.machine.is_buffered(),
             signed,
+            filtered: !self.route.spec.failover.content_policy_failover,
             pieces,
             account,
             rest: None,

@@ -98,8 +98,14 @@ impl Work {
 
     /// Tells whether and how the provider's answer goes on as it came: to a caller that speaks its dialect, and gets
     /// nothing of it before the end where it is `buffered`. Its proofs are `signed` where several could be taken for their
-    /// issuer.
-    pub(super) fn verbatim(&self, provider: &ProviderSpec, buffered: bool, signed: bool) -> Option<Verbatim> {
+    /// issuer. What a filter held back whole is an answer where it is `filtered`.
+    pub(super) fn verbatim(
+        &self,
+        provider: &ProviderSpec,
+        buffered: bool,
+        signed: bool,
+        filtered: bool,
+    ) -> Option<Verbatim> {
         let Self::Chat(request) = self else { return None };
         let original = request.original.as_ref().filter(|it| provider.dialect.shares_fields(it.dialect))?;
         Some(Verbatim {
@@ -109,6 +115,7 @@ impl Work {
             judged: request.response_format != ResponseFormat::Text,
             model: request.model_as.clone(),
             signed,
+            filtered,
         })
     }
 

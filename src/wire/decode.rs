@@ -319,6 +319,7 @@ impl Decoder {
             let how = relay.how();
             (self.draft.verbatim, self.draft.forgets) = (true, !how.judged);
             self.draft.unfences = how.judged && how.stream;
+            self.draft.filtered = how.filtered;
         }
         Ok(&chunk[start..])
     }

@@ -124,6 +124,8 @@ pub(super) struct Draft {
     pub(super) forgets: bool,
     /// It streams, and JSON was asked for.
     pub(super) unfences: bool,
+    /// A filter's reason alone is an answer to who gets it as it came.
+    pub(super) filtered: bool,
     /// What becomes of the event that is being read.
     pub(super) turn: Turn,
     /// Something came that can be shown: text, reasoning, and what there are no words for where it goes on as it came.
@@ -498,6 +500,7 @@ impl Draft {
         }
         if !self.spoke && called == 0 && !(self.beyond && self.verbatim) {
             match stop {
+                StopReason::ContentFilter | StopReason::Refusal if self.verbatim && self.filtered => {}
                 StopReason::ContentFilter | StopReason::Refusal => {
                     let problem = "the provider's filter held the whole answer back, or the model declined in silence";
                     return Err(Failure::new(FailureClass::ContentPolicy, problem));

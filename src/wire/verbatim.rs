@@ -30,6 +30,9 @@ pub struct Verbatim {
     pub model: Option<String>,
     /// Whether the signature of a thought must say whose it is: the next request may go to a model that cannot read it.
     pub signed: bool,
+    /// Whether a filter that held the whole back is an answer, too: nobody else is asked, and the caller's dialect says
+    /// what it was.
+    pub filtered: bool,
 }
 
 /// What has come of an answer, and has not gone on.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::models::{Traits, maker};
 use super::proof::{REDACTED, parted};
 use super::request::{Body, Options};
-use crate::wire::edit::{Array, Edits, find, quoted, text};
+use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::original::{self, Draft, INVOICE, Setting, mentions, without_invoice};
 use crate::wire::request::Notes;
 use crate::wire::serve::open;
@@ -106,7 +106,11 @@ struct Parts<'b, 'a> {
     body: &'b Body<'a>,
     invoice: bool,
     thoughts: bool,
+    scopes: bool,
 }
+
+/// What the scope of a mark of what is to be cached is asked for by; who does not know it refuses the scope.
+const SCOPES: &str = "prompt-caching-scope-2026-01-05";
 
 impl<'b, 'a> Parts<'b, 'a> {
     /// Finds out whether anything may have to be another.
@@ -115,8 +119,9 @@ impl<'b, 'a> Parts<'b, 'a> {
             body,
             invoice: !body.quirks.is_home(body.model) && mentions(original, INVOICE),
             thoughts: mentions(original, "\"signature\"") || mentions(original, "\"redacted_thinking\""),
+            scopes: body.quirks.beta(SCOPES).is_none() && mentions(original, "\"scope\""),
         };
-        (parts.invoice || parts.thoughts || !body.names.is_empty()).then_some(parts)
+        (parts.invoice || parts.thoughts || parts.scopes || !body.names.is_empty()).then_some(parts)
     }
 
     fn edit(&self, draft: &mut Draft<'_>, notes: &mut Notes) -> Option<()> {
@@ -124,6 +129,12 @@ impl<'b, 'a> Parts<'b, 'a> {
             Self::system(draft);
         }
         let Draft { object, edits, .. } = draft;
+        if self.scopes {
+            for list in ["system", "tools"] {
+                let marked = object.get(list).and_then(Array::of);
+                marked.iter().flat_map(Array::items).for_each(|block| without_scope(block, edits));
+            }
+        }
         if !self.body.names.is_empty() {
             for tool in object.get("tools").and_then(Array::of).iter().flat_map(Array::items) {
                 self.rename(tool, edits);
@@ -137,6 +148,11 @@ impl<'b, 'a> Parts<'b, 'a> {
             let content: Vec<&str> = blocks.items().collect();
             let mut left = 0;
             for (at, block) in content.iter().enumerate() {
+                if self.scopes {
+                    without_scope(block, edits);
+                    let within = find(block, &["content"]).and_then(Array::of);
+                    within.iter().flat_map(Array::items).for_each(|block| without_scope(block, edits));
+                }
                 if self.block(block, edits) {
                     left += 1;
                 } else {
@@ -216,5 +232,13 @@ impl<'b, 'a> Parts<'b, 'a> {
         if sent != name {
             edits.replace(value, quoted(sent));
         }
+    }
+}
+
+/// Takes the scope out of a mark of what is to be cached: the mark stays. A line for Anthropic's books goes whole.
+fn without_scope<'m>(block: &'m str, edits: &mut Edits<'m>) {
+    let Some(mut mark) = find(block, &["cache_control"]).and_then(Object::of) else { return };
+    if !block.contains(INVOICE) && mark.remove("scope") {
+        mark.finish(edits);
     }
 }

@@ -65,7 +65,11 @@ fn read(dialect: Dialect, draft: &mut Draft, text: &str, out: &mut Vec<Piece>) -
         return candidate.read(dialect, draft, out);
     }
     if let Some(blocked) = chunk.prompt_feedback.as_ref().and_then(Feedback::failure) {
-        return Err(blocked);
+        if !(draft.verbatim && draft.filtered) {
+            return Err(blocked);
+        }
+        draft.stop = Some(StopReason::ContentFilter);
+        return Ok(false);
     }
     if usage.is_some() { Ok(false) } else { classify::recognise(text).map_or(Ok(false), Err) }
 }

@@ -451,6 +451,31 @@ async fn an_answer_that_is_no_use_is_not_handed_on() {
 }
 
 #[tokio::test]
+async fn what_a_filter_held_back_whole_is_an_answer_with_its_reason() {
+    let declined = [
+        r#"{"type":"message_start","message":{"id":"msg_1","model":"m","content":[],"usage":{"input_tokens":5,"output_tokens":1}}}"#,
+        r#"{"type":"message_delta","delta":{"stop_reason":"refusal","stop_details":{"category":"x"}},"usage":{"output_tokens":2}}"#,
+        r#"{"type":"message_stop"}"#,
+    ];
+    let filtered =
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"content_filter","content_filter_results":{}}]}"#;
+    let held = r#"{"candidates":[{"finishReason":"SAFETY","safetyRatings":[{"category":"c","blocked":true}]}]}"#;
+    let blocked = r#"{"promptFeedback":{"blockReason":"PROHIBITED_CONTENT"},"usageMetadata":{"promptTokenCount":5}}"#;
+    for (caller, body) in [
+        (Caller::Anthropic, declined.map(anthropic).concat()),
+        (Caller::Chat, event("", filtered) + "data: [DONE]\n\n"),
+        (Caller::Gemini, event("", held)),
+        (Caller::Gemini, event("", blocked)),
+    ] {
+        let scene = scene(caller).await;
+        scene.first.answers(Bytes { body: body.clone(), piece: 40, cut: false, stream: true });
+        let reply = scene.ask(true, &[]).await;
+        assert_eq!((reply.body.as_str(), reply.is_whole), (body.as_str(), true), "{caller:?}");
+        assert!(scene.second.asked().is_empty(), "{caller:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_providers_own_tools_did_is_an_answer_to_its_dialect() {
     let paused = [
         r#"{"type":"message_start","message":{"id":"msg_1","model":"m","content":[],"usage":{"input_tokens":5,"output_tokens":1}}}"#,

@@ -478,3 +478,33 @@ fn recorded_requests_go_to_their_own_provider_as_they_came() {
     println!("{own} of {all} recorded requests go as they came, byte by byte");
     assert!(all == 0 || own * 2 > all, "{own} of {all}");
 }
+
+#[test]
+fn the_scope_of_a_mark_stays_where_it_is_known_and_the_mark_stays_everywhere() {
+    let mark = |scoped: bool| {
+        let mark = json!({"type": "ephemeral", "scope": "global", "ttl": "1h"});
+        if scoped { mark } else { json!({"type": "ephemeral", "ttl": "1h"}) }
+    };
+    let body = |scoped: bool| {
+        let text = json!({"type": "text", "text": "a", "cache_control": mark(scoped)});
+        let result =
+            json!({"type": "tool_result", "tool_use_id": "toolu_1", "content": [text], "cache_control": mark(scoped)});
+        json!({"max_tokens": 9, "system": [text], "tools": [{"name": "f", "cache_control": mark(scoped),
+            "input_schema": {"type": "object", "properties": {"scope": {"type": "string"}}}}], "messages": [
+            {"role": "user", "content": [text]},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"scope": "x"}}]},
+            {"role": "user", "content": [result]}]})
+    };
+    for (accent, model, stays) in [
+        ("generic", "claude-sonnet-4-5", true),
+        ("anthropic", "claude-sonnet-4-5", true),
+        ("vertex-anthropic", "claude-sonnet-4-5@20250929", false),
+        ("kimi", "kimi-k2", false),
+    ] {
+        let mut asked = body(true);
+        asked["model"] = "smart".into();
+        let (mut sent, notes) = sent(Face::Anthropic, &asked, (Dialect::AnthropicMessages, accent, model), false);
+        sent.as_object_mut().expect("an object").retain(|field, _| !matches!(&**field, "model" | "anthropic_version"));
+        assert_eq!((sent, notes), (body(stays), Vec::new()), "{accent}");
+    }
+}
