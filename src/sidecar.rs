@@ -7,6 +7,7 @@
 
 mod access;
 mod admin;
+mod blind;
 mod body;
 mod chat;
 mod endpoint;

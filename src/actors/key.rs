@@ -99,6 +99,14 @@ impl Key {
         self.source.as_ref().is_some_and(|source| !matches!(source, KeySource::Value(_)))
     }
 
+    /// Returns the secret that it is now, as far as that is known.
+    pub(super) fn known(&self) -> Option<Secret> {
+        match &self.source {
+            Some(KeySource::Value(secret)) => Some(secret.clone()),
+            _ => self.cell.0.borrow().held.as_ref().map(|held| held.secret.clone()),
+        }
+    }
+
     /// Returns the secret to be sent, if the provider wants one: at once, unless none is held that is good.
     ///
     /// # Errors

@@ -59,9 +59,7 @@ pub struct ModelConfig {
 
 fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
     let text = String::deserialize(deserializer)?;
-    Date::parse(&text)
-        .map(Some)
-        .ok_or_else(|| D::Error::custom(format!("`{text}` is no day; one looks like 2026-12-11")))
+    Date::parse(&text).map(Some).ok_or_else(|| D::Error::custom("is no day; one looks like 2026-12-11"))
 }
 
 /// What a model takes over from its provider.

@@ -357,7 +357,7 @@ impl ProviderConfig {
         let refuse = |field: &str, problem: String| Err(ConfigError::new(format!("providers.{name}.{field}"), problem));
         match (&self.preset, Preset::named(self.preset.as_deref().unwrap_or(name))) {
             (Some(_), Some(preset)) => Ok(Some(preset)),
-            (Some(unknown), None) => refuse("preset", format!("`{unknown}` is none; {}", known(unknown))),
+            (Some(unknown), None) => refuse("preset", format!("is none that is known; {}", known(unknown))),
             (None, preset) if self.base_url.is_none() => match preset {
                 Some(preset) => Ok(Some(preset)),
                 None => refuse(
@@ -378,9 +378,9 @@ impl ProviderConfig {
                 |value: &String| value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
             match value {
                 None if !url.contains(&place) => {}
-                None => return Err(ConfigError::new(at(field), format!("is not set, and it is part of `{url}`"))),
+                None => return Err(ConfigError::new(at(field), "is not set, and it is part of `base_url`")),
                 Some(_) if !url.contains(&place) => {
-                    return Err(ConfigError::new(at(field), format!("is set, and it has no place in `{url}`")));
+                    return Err(ConfigError::new(at(field), "is set, and it has no place in `base_url`"));
                 }
                 Some(value) if value.is_empty() || !plain(value) => {
                     let problem = "must be a name of letters, digits, dashes, dots and colons";

@@ -148,6 +148,11 @@ impl Access {
 }
 
 impl Client {
+    /// Tells whether it may ask for some routes only.
+    pub(super) fn is_limited(&self) -> bool {
+        !self.routes.is_empty()
+    }
+
     /// Tells whether it may ask for a route.
     pub(super) fn may(&self, route: &str) -> bool {
         self.routes.is_empty() || self.routes.iter().any(|known| known == route)

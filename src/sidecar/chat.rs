@@ -46,6 +46,7 @@ pub(super) async fn answer(
         form.name_as_asked();
     }
     lead(state, current, head, client, face, &mut request.route)?;
+    keep_to_routes(state, head, client, face, form.chooses())?;
     let wishes = Wishes::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
     let Wishes { priority, deadline, session, labels, tags, rule, streams, in_request } = wishes;
@@ -87,9 +88,10 @@ pub(super) async fn embed(
     asked: AskedVectors,
     place: Place,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let AskedVectors { mut request, form } = asked;
+    let AskedVectors { mut request, form, chooses } = asked;
     let (face, model) = (form.face(), request.route.clone());
     lead(state, current, head, client, face, &mut request.route)?;
+    keep_to_routes(state, head, client, face, chooses.as_deref())?;
     let wishes = Wishes::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
     let Wishes { priority, deadline, labels, tags, rule, .. } = wishes;
@@ -123,6 +125,20 @@ pub(super) fn lead(
     state.turn_away(Reason::Route, head);
     let problem = format!("there is no model `{route}`, or it is not for this key");
     Err(serve::refuse(face, Refused::NotFound(&problem)))
+}
+
+/// Refuses a field by which somebody behind a target would be chosen that a client's key does not open.
+fn keep_to_routes(
+    state: &State,
+    head: &Parts,
+    client: Option<&Client>,
+    face: Face,
+    chooses: Option<&str>,
+) -> Result<(), Refusal> {
+    let Some(field) = chooses.filter(|_| client.is_some_and(Client::is_limited)) else { return Ok(()) };
+    state.turn_away(Reason::Route, head);
+    let problem = "would choose who answers, and this key opens its routes alone: leave it out".to_owned();
+    Err(serve::refuse(face, Refused::Request(&BadRequest { field: field.to_owned(), problem })))
 }
 
 /// Returns a session's name or, where it is longer than what is remembered, its hash.

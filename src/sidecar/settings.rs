@@ -13,8 +13,9 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::access::ClientKey;
+use super::blind;
 use super::listen::acceptor;
-use crate::config::{Config, check_time, check_wait, distance};
+use crate::config::{Config, check_time, check_wait};
 use crate::words::{ConfigError, Price, TargetId};
 
 /// Everything in the file.
@@ -255,7 +256,7 @@ impl ServerConfig {
 /// Why a file is refused.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SettingsError {
-    /// It is no TOML; the text shows where.
+    /// It is no TOML; the text says where.
     Syntax(String),
     /// A field is not right.
     Field(ConfigError),
@@ -310,43 +311,27 @@ impl Settings {
     /// # Errors
     /// If it is no TOML, a variable is missing, or a field is unknown or not right.
     pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        let mut table: Table =
-            text.parse().map_err(|error: toml::de::Error| SettingsError::Syntax(error.to_string()))?;
-        for (key, value) in &mut table {
-            expand(value, key, &environment)?;
-        }
-        let server = match table.remove("server") {
-            Some(server) => read("server", server)?,
-            None => ServerConfig::default(),
-        };
-        let settings = Self { server, runtime: read("", Value::Table(table))? };
-        settings.server.check()?;
-        Ok(settings)
+        let mut table: Table = text.parse().map_err(|error| SettingsError::Syntax(blind::syntax(text, &error)))?;
+        let settings = (|| {
+            for (key, value) in &mut table {
+                expand(value, key, &environment)?;
+            }
+            let server = match table.remove("server") {
+                Some(server) => blind::read("server", server)?,
+                None => ServerConfig::default(),
+            };
+            let settings = Self { server, runtime: blind::read("", Value::Table(table))? };
+            settings.server.check()?;
+            Ok(settings)
+        })();
+        settings.map_err(|error| SettingsError::Field(blind::located(text, error)))
     }
-}
 
-/// Reads a table; names the field that does not fit, and the one that was meant.
-fn read<T: serde::de::DeserializeOwned>(at: &str, value: Value) -> Result<T, ConfigError> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let inner = error.path().to_string();
-        let field = match (at, inner.as_str()) {
-            ("", inner) => inner.to_owned(),
-            (at, ".") => at.to_owned(),
-            (at, inner) => format!("{at}.{inner}"),
-        };
-        let problem = error.into_inner().to_string();
-        let problem = problem.lines().next().unwrap_or_default();
-        ConfigError::new(field, suggestion(problem).unwrap_or_else(|| problem.to_owned()))
-    })
-}
-
-/// Says what was probably meant: of "unknown field `lisen`, expected one of `listen`, `admin`".
-fn suggestion(problem: &str) -> Option<String> {
-    let mut names = problem.split('`').skip(1).step_by(2);
-    let unknown = names.next().filter(|_| problem.starts_with("unknown "))?;
-    let near = names.map(|known| (distance(unknown, known), known)).min()?;
-    let close = near.0 <= 1 + unknown.len() / 4;
-    close.then(|| format!("{problem}; did you mean `{}`?", near.1))
+    /// Tells whether a file's text holds a provider's key itself, and not only where it is read: then it is nobody else's to
+    /// read.
+    pub fn holds_key(text: &str) -> bool {
+        blind::holds_key(text)
+    }
 }
 
 /// Puts the environment's variables into every text.
@@ -377,8 +362,14 @@ fn expanded(text: &str, at: &str, environment: &impl Fn(&str) -> Option<String>)
         let (name, other) = inside.split_once(":-").map_or((inside, None), |(name, other)| (name, Some(other)));
         let found = environment(name).filter(|value| !value.is_empty());
         let value = found.or_else(|| other.map(str::to_owned)).ok_or_else(|| {
-            let problem =
-                format!("the environment has no `{name}`; set it, or write `${{{name}:-…}}` for another text");
+            // What looks like no variable may be what one should have held.
+            let is_name = name.len() <= 64
+                && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+            let problem = if is_name {
+                format!("the environment has no `{name}`; set it, or write `${{{name}:-…}}` for another text")
+            } else {
+                "the environment has no such variable; its name has capital letters, digits and `_`".to_owned()
+            };
             ConfigError::new(at, problem)
         })?;
         out.push_str(before);
@@ -427,7 +418,8 @@ mod tests {
 
     #[test]
     fn an_unknown_field_is_an_error_with_a_suggestion() {
-        assert_eq!(refused("[server]\nlisen = \"127.0.0.1:1\"").split("; ").last(), Some("did you mean `listen`?"));
+        let error = refused("[server]\nlisen = \"127.0.0.1:1\"");
+        assert!(error.ends_with("; did you mean `listen`? (line 2, column 1)"), "{error}");
         let error = refused("[providers.a]\nbase_url = \"http://x\"\nkey = [\"1\"]");
         assert!(error.starts_with("providers.a") && error.contains("did you mean `keys`?"), "{error}");
         let error = refused("[provider.a]\nbase_url = \"http://x\"");
@@ -446,6 +438,39 @@ mod tests {
     #[test]
     fn who_listens_beyond_loopback_needs_keys() {
         assert!(refused("[server]\nlisten = \"0.0.0.0:4000\"").starts_with("server.listen: is not loopback"));
+    }
+
+    #[test]
+    fn an_error_says_where_and_never_what_stands_there() {
+        const KEY: &str = "sk-4uCkx7";
+        for (text, place) in [
+            ("[providers.a]\nkeys = 'KEY'", "providers.a.keys: is a text"),
+            ("[providers.a]\nkeys = [['KEY']]", "providers.a.keys[0]: is a list"),
+            ("[providers.a]\nkeys = {KEY = 1}", "providers.a.keys: "),
+            ("[providers.a]\nkeys = [{KEY = 1}]", "providers.a.keys[0]"),
+            ("[providers.a]\nkeys = [{value = 'KEY', env = 'KEY'}]", "providers.a.keys[0]: "),
+            ("[providers.a]\nkeys = ['${KEY}']", "providers.a.keys[0]: the environment has no such variable"),
+            ("[providers.a]\nkeys = ['KEY]", "line 2"),
+            ("[providers.a]\nkeys = [KEY]", "line 2"),
+            ("[providers.a]\nkeys = ['KEY' 'KEY']", "line 2"),
+            ("[providers.a]\n'KEY'", "line 2"),
+            ("[providers.a]\nkeys = \"KEY\\q\"", "line 2"),
+            ("[providers.a]\nmodels = 'KEY'", "providers.a.models: "),
+            ("[providers.a]\ndialect = 'KEY'", "providers.a.dialect: "),
+            ("[providers.a]\nmodels.m.retires = 'KEY'", "providers.a.models.m.retires: "),
+            ("[providers.a]\ntransport.connect_timeout = 'KEY'", "providers.a.transport.connect_timeout: "),
+            ("calls_max = 'KEY'", "calls_max: "),
+            ("KEY = 1", "configuration: has a field that is unknown"),
+            ("[server]\nlisten = 'KEY'", "server.listen: "),
+            ("[server]\nstreams = 'KEY'", "server.streams: "),
+            ("[server]\ndrain = 'KEY'", "server.drain: "),
+            ("[[server.keys]]\nname = 'a'\nsha256 = 'KEY'", "server.keys[0].sha256: "),
+            ("[server]\ntls = 'KEY'", "server.tls: "),
+        ] {
+            let said = parse(&text.replace("KEY", KEY)).expect_err(text).to_string();
+            assert!(!said.contains("4uCk") && said.contains(place), "{text}: {said}");
+            assert!(said.contains("line ") || text.starts_with("KEY"), "{text}: {said}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::time::SystemTime;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
+pub use self::body::MESSAGE_CHARS_MAX;
 pub(super) use self::body::tidy;
 use self::body::{DAILY_WAIT, ErrorBody};
 use super::drift::tidied;

@@ -21,6 +21,7 @@ mod reading;
 mod refusal;
 mod responses;
 mod seal;
+mod twins;
 mod writer;
 
 pub use embed::{AskedVectors, VectorForm, read_embed, write_embed};
@@ -94,12 +95,15 @@ pub struct Form {
     free_tools: Vec<String>,
     /// Fields of the request that every answer repeats: JSON, between an object's braces.
     echo: String,
+    /// The field by which somebody else than who was asked for would be chosen behind a target, if there is one.
+    chooses: Option<String>,
 }
 
 impl Form {
     fn new(face: Face, model: String) -> Self {
         let (as_asked, usage, thoughts, functions) = (false, false, true, false);
-        Self { face, model, as_asked, usage, thoughts, functions, free_tools: Vec::new(), echo: String::new() }
+        let (free_tools, echo, chooses) = (Vec::new(), String::new(), None);
+        Self { face, model, as_asked, usage, thoughts, functions, free_tools, echo, chooses }
     }
 
     /// Returns the dialect of the caller.
@@ -110,6 +114,11 @@ impl Form {
     /// Returns the model's name as it was asked for.
     pub fn model(&self) -> &str {
         &self.model
+    }
+
+    /// Returns the field of the request by which a gateway behind a target would choose somebody else, if there is one.
+    pub fn chooses(&self) -> Option<&str> {
+        self.chooses.as_deref()
     }
 
     /// Lets the answer name the model as it was asked for.
@@ -186,6 +195,7 @@ pub fn read(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &B
 
 fn read_body(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &Bytes) -> Result<Asked, BadRequest> {
     let object = Object::parse(body)?;
+    let chooses = twins::chooses(face, object.names(false));
     let original = original::of(face, body, &object);
     let mut asked = match face {
         Face::OpenAiChat => openai::read(object, path_model),
@@ -194,6 +204,7 @@ fn read_body(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &
         Face::Gemini => gemini::read(object, path_model),
     }?;
     asked.stream |= stream_by_path;
+    asked.form.chooses = chooses;
     asked.request.commit = CommitPolicy::Fail;
     asked.request.extra_dialect = Some(face.dialect());
     asked.request.original = Some(Original { stream: asked.stream, ..original });

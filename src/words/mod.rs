@@ -7,6 +7,7 @@
 
 pub mod attempt;
 pub mod chat;
+mod conceal;
 pub mod date;
 pub mod demand;
 pub mod drift;
@@ -27,6 +28,7 @@ pub use chat::{
     AssistantPart, Audio, ChatRequest, CommitPolicy, Document, DocumentSource, Effort, Foreign, Image, Message,
     Priority, Proof, Reasoning, ResponseFormat, Sampling, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
 };
+pub(crate) use conceal::conceal;
 pub use date::Date;
 pub use demand::{Demand, Demanded};
 pub use drift::{Drift, DriftKind};

@@ -14,7 +14,9 @@ mod pages;
 mod parts;
 mod program;
 mod reload;
+mod secrets;
 mod tls;
+mod walls;
 mod upstream;
 mod verbatim;
 

@@ -24,6 +24,9 @@ pub async fn run(options: super::Check) -> ExitCode {
         Err(error) => return failed(&error),
     };
     say!("{}: it is right", loaded.about);
+    for warning in &loaded.warnings {
+        say!("  warning: {warning}");
+    }
     for (name, provider) in &config.providers {
         let models = targets.iter().filter(|(target, _)| *target.provider == **name).count();
         say!("  provider {name}: {models} model(s), {} key(s)", provider.keys.len());

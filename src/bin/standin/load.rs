@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use standin::config::{KeyConfig, MemberConfig, presets};
@@ -18,6 +19,8 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// What to say of it.
     pub about: String,
+    /// What to warn of.
+    pub warnings: Vec<String>,
 }
 
 /// Loads what is named, or what is usual.
@@ -25,8 +28,9 @@ pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
     let usual = Path::new(USUAL);
     match named.or_else(|| usual.exists().then_some(usual)) {
         Some(file) => {
-            let settings = read(file)?;
-            Ok(Loaded { settings, file: Some(file.to_owned()), about: format!("configured by {}", file.display()) })
+            let (settings, warnings) = read(file)?;
+            let about = format!("configured by {}", file.display());
+            Ok(Loaded { settings, file: Some(file.to_owned()), about, warnings })
         }
         None => from_environment(),
     }
@@ -35,11 +39,24 @@ pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
 /// The longest configuration: ten thousand providers take a few megabytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// Reads a file.
-pub fn read(file: &Path) -> Result<Settings, String> {
+/// Reads a file; returns with it what to warn of.
+pub fn read(file: &Path) -> Result<(Settings, Vec<String>), String> {
     let problem = |problem: &dyn std::fmt::Display| format!("{}: {problem}", file.display());
     let text = text(file).map_err(|error| problem(&error))?;
-    Settings::parse(&text, variable).map_err(|error| problem(&error))
+    let settings = Settings::parse(&text, variable).map_err(|error| problem(&error))?;
+    let with_keys = Settings::holds_key(&text).then_some(file);
+    let secret = with_keys.into_iter().chain(settings.server.tls.as_ref().map(|tls| &*tls.key));
+    let warnings = secret.filter(|file| others_read(file)).map(|file| {
+        let remedy = "let nobody else read it (chmod o-r), or have keys read from elsewhere";
+        format!("{} holds a key, and every user of this machine may read it: {remedy}", file.display())
+    });
+    let warnings = warnings.collect();
+    Ok((settings, warnings))
+}
+
+/// Tells whether every user of this machine may read a file.
+fn others_read(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
 }
 
 /// Returns a file's text. Whoever opens a pipe waits for its writer, and a device has no end.
@@ -89,7 +106,7 @@ fn from_environment() -> Result<Loaded, String> {
     settings.runtime.routes = routes(&targets);
     let found: Vec<String> = found.iter().map(|(name, variable)| format!("{name} ({variable})")).collect();
     let about = format!("configured by the keys in the environment: {}", found.join(", "));
-    Ok(Loaded { settings, file: None, about })
+    Ok(Loaded { settings, file: None, about, warnings: Vec::new() })
 }
 
 /// Makes a route of every model, by its own name: first the model itself, wherever it is served, then of each other

@@ -34,7 +34,10 @@ pub async fn run(options: super::Serve) -> ExitCode {
     let (mut settings, file, about) = match &stage {
         Some(stage) => (stage.settings(), None, "serving drills: answers are echoes".to_owned()),
         None => match load::load(options.file.config.as_deref()) {
-            Ok(loaded) => (loaded.settings, loaded.file, loaded.about),
+            Ok(loaded) => {
+                warn(&loaded.warnings);
+                (loaded.settings, loaded.file, loaded.about)
+            }
             Err(problem) => return failed(&problem),
         },
     };
@@ -143,7 +146,10 @@ async fn until_told(
 
 async fn reload(sidecar: &Sidecar, file: &Path, listen: Option<std::net::SocketAddr>) {
     let mut settings = match load::read(file) {
-        Ok(settings) => settings,
+        Ok((settings, warnings)) => {
+            warn(&warnings);
+            settings
+        }
         Err(problem) => return tracing::error!(problem, "the configuration stays as it was"),
     };
     if let Some(listen) = listen {
@@ -152,6 +158,12 @@ async fn reload(sidecar: &Sidecar, file: &Path, listen: Option<std::net::SocketA
     match sidecar.reload(settings).await {
         Ok(()) => tracing::info!(file = %file.display(), "reloaded"),
         Err(error) => tracing::error!(%error, "the configuration stays as it was"),
+    }
+}
+
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
     }
 }
 

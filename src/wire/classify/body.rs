@@ -8,7 +8,7 @@ use crate::wire::when;
 use crate::words::RetryAfter;
 
 /// The most characters of a provider's message that are kept.
-const MESSAGE_CHARS_MAX: usize = 500;
+pub const MESSAGE_CHARS_MAX: usize = 500;
 
 /// How long a quota of a whole day is left alone. Google names a wait of seconds beside it, which means nothing, and its
 /// day ends at midnight in California, which nobody here can know: 24 vain requests a day are bearable.
@@ -273,14 +273,18 @@ fn page_title(page: &str) -> String {
     title.map_or_else(|| "a gateway's page".to_owned(), |title| format!("a gateway's page: {title}"))
 }
 
-/// Cuts a message to what may be shown: no keys, 500 characters.
+/// Cuts a message to what may be shown: no keys, no commands to whoever shows it, 500 characters.
 pub(in crate::wire) fn tidy(message: &str) -> String {
     let clean = redact(message);
-    match clean.char_indices().nth(MESSAGE_CHARS_MAX) {
-        Some((end, _)) => clean[..end].to_owned(),
-        None => clean,
-    }
+    let commands = |letter: char| letter.is_control() || TURNS.contains(&letter);
+    clean.chars().take(MESSAGE_CHARS_MAX).map(|letter| if commands(letter) { ' ' } else { letter }).collect()
 }
+
+/// Letters that only turn the direction or break the line of those around them.
+const TURNS: [char; 11] = [
+    '\u{2028}', '\u{2029}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}', '\u{2067}',
+    '\u{2068}', '\u{2069}',
+];
 
 /// Replaces what looks like a key: known prefixes, and whatever follows "Bearer", "key:", "key provided:", "key=".
 fn redact(message: &str) -> String {

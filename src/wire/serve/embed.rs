@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use super::node::{Node, Object, Read, each};
 use super::out::json;
 use super::reading::model;
-use super::{BadRequest, Face};
+use super::{BadRequest, Face, twins};
 use crate::wire::base64;
 use crate::words::{EmbedRequest, Embeddings};
 
@@ -15,6 +15,8 @@ use crate::words::{EmbedRequest, Embeddings};
 pub struct AskedVectors {
     /// The request; its route is the model's name as the caller wrote it.
     pub request: EmbedRequest,
+    /// The field by which somebody else than who was asked for would be chosen behind a target, if there is one.
+    pub chooses: Option<String>,
     /// How the vectors are to be written.
     pub form: VectorForm,
 }
@@ -49,11 +51,13 @@ impl VectorForm {
 /// [`BadRequest`] names the field that cannot be understood.
 pub fn read_embed(face: Face, path_model: Option<&str>, body: &[u8]) -> Result<AskedVectors, BadRequest> {
     let body = Object::parse(body)?;
+    let chooses = twins::chooses(Face::OpenAiChat, body.names(false));
     let mut asked = match face {
         Face::Gemini => gemini(body, path_model),
         _ => openai(body, path_model),
     }?;
     asked.request.extra_dialect = Some(face.dialect());
+    asked.chooses = chooses;
     Ok(asked)
 }
 
@@ -77,7 +81,7 @@ fn openai(mut body: Object<'_>, path_model: Option<&str>) -> Read<AskedVectors> 
     };
     let dimensions = body.count("dimensions")?;
     let request = EmbedRequest { route, inputs, dimensions, extra: body.rest(), ..EmbedRequest::default() };
-    Ok(AskedVectors { request, form })
+    Ok(AskedVectors { request, form, chooses: None })
 }
 
 /// Tokens mean something to one model only, and another may answer.
@@ -87,7 +91,8 @@ const NO_TOKENS: &str = "is of tokens, which differ from model to model; send th
 fn gemini(mut body: Object<'_>, path_model: Option<&str>) -> Read<AskedVectors> {
     if !body.has("requests") {
         let (one, input) = one(body, path_model)?;
-        return Ok(AskedVectors { request: EmbedRequest { inputs: vec![input], ..one }, form: VectorForm::One });
+        let request = EmbedRequest { inputs: vec![input], ..one };
+        return Ok(AskedVectors { request, form: VectorForm::One, chooses: None });
     }
     let list = body.list("requests")?;
     let mut all = each("requests", list, |node| one(node.object("")?, path_model))?.into_iter();
@@ -101,7 +106,7 @@ fn gemini(mut body: Object<'_>, path_model: Option<&str>) -> Read<AskedVectors> 
         inputs.push(input);
     }
     request.inputs = inputs;
-    Ok(AskedVectors { request, form: VectorForm::Batch })
+    Ok(AskedVectors { request, form: VectorForm::Batch, chooses: None })
 }
 
 /// Reads the request for one text, and the text.

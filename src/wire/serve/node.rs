@@ -11,7 +11,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
-use super::BadRequest;
+use super::{BadRequest, twins};
 
 /// A JSON value.
 #[derive(Debug, Default)]
@@ -51,7 +51,10 @@ impl<'a> Object<'a> {
             Fields(values_max).deserialize(&mut json).and_then(|node| json.end().map(|()| node))
         };
         match read {
-            Ok(Node::Object(object)) => Ok(object),
+            Ok(Node::Object(object)) => {
+                twins::check(object.0.iter().map(|(name, _)| &**name))?;
+                Ok(object)
+            }
             Ok(_) => Err(BadRequest::new("", "the body must be a JSON object")),
             Err(problem) => Err(BadRequest::new("", format!("the body is no JSON: {problem}"))),
         }

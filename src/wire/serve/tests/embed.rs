@@ -44,7 +44,7 @@ fn openais_requests_are_read_in_every_form() {
             extra_dialect: Some(Dialect::OpenAiChat),
             ..EmbedRequest::new("m", inputs)
         };
-        assert_eq!(asked, AskedVectors { request: expected, form });
+        assert_eq!(asked, AskedVectors { request: expected, form, chooses: None });
     }
 }
 
@@ -61,9 +61,9 @@ fn geminis_requests_are_read_one_by_one_and_in_a_batch() {
         ..EmbedRequest::new("m", inputs.iter().copied())
     };
     let single = asked(Face::Gemini, one("one"));
-    assert_eq!(single, Ok(AskedVectors { request: request(&["one"]), form: VectorForm::One }));
+    assert_eq!(single, Ok(AskedVectors { request: request(&["one"]), form: VectorForm::One, chooses: None }));
     let batch = asked(Face::Gemini, json!({"requests": [one("one"), one("two")]}));
-    assert_eq!(batch, Ok(AskedVectors { request: request(&["one", "two"]), form: VectorForm::Batch }));
+    assert_eq!(batch, Ok(AskedVectors { request: request(&["one", "two"]), form: VectorForm::Batch, chooses: None }));
 }
 
 #[test]

@@ -1,0 +1,144 @@
+//! Names in a body that could be read in two ways, or that choose who answers behind a target.
+//!
+//! In flow the names of a body's own fields, out flows the one that is wrong. What goes on as it came must mean to its
+//! reader what it meant here: servers differ in which of two fields of one name they take, and some take `"MODEL"` for
+//! `"model"`. Names further inside decide neither who answers nor what it is asked, and are not looked at.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::{BadRequest, Face};
+
+/// Fields that decide who is asked, and what: written otherwise they are another's.
+const DECIDE: &[&str] = &[
+    "contents",
+    "input",
+    "instructions",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    "messages",
+    "model",
+    "n",
+    "prompt",
+    "stream",
+    "system",
+    "tool_choice",
+    "tools",
+];
+
+/// Fields by which gateways and aggregators choose a model, a host or an account other than the one that was asked.
+const CHOOSE: &[&str] = &[
+    "api_base",
+    "api_key",
+    "api_version",
+    "base_url",
+    "config",
+    "content_policy_fallbacks",
+    "context_window_fallbacks",
+    "custom_llm_provider",
+    "deployment",
+    "deployment_id",
+    "extra_body",
+    "extra_headers",
+    "extra_query",
+    "fallback",
+    "fallback_models",
+    "fallbacks",
+    "gateway",
+    "litellm_params",
+    "model_id",
+    "model_list",
+    "models",
+    "organization",
+    "preset",
+    "provider",
+    "provider_options",
+    "provideroptions",
+    "providers",
+    "route",
+    "router",
+    "routing",
+    "specific_deployment",
+    "user_config",
+];
+
+/// Refuses a name that stands there twice, or is another way to write one that decides.
+pub(super) fn check<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), BadRequest> {
+    let mut seen = HashSet::new();
+    for name in names {
+        let plain = folded(name);
+        if plain != name && DECIDE.contains(&&*plain) {
+            return Err(BadRequest::new(&plain, format!("is written otherwise; it must be `{plain}`")));
+        }
+        if !seen.insert(plain) {
+            let name: String = name.chars().take(64).collect();
+            return Err(BadRequest::new(&name, "stands there twice"));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the field by which somebody behind a target would be chosen, if there is one.
+pub(super) fn chooses<'a>(face: Face, mut names: impl Iterator<Item = &'a str>) -> Option<String> {
+    // Gemini's address names the model: another name in the body is one too many.
+    let is_one = |name: &str| {
+        let plain = folded(name);
+        (face == Face::Gemini && plain == "model") || CHOOSE.contains(&&*plain) || plain.starts_with("tensorzero::")
+    };
+    names.find(|name| is_one(name)).map(str::to_owned)
+}
+
+/// Returns a name as readers see it that know no case: they know a long s and the sign of Kelvin, too.
+fn folded(name: &str) -> Cow<'_, str> {
+    if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return name.into();
+    }
+    name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_stands_there_twice_or_is_written_otherwise_is_refused() {
+        for (names, wrong) in [
+            (&["model", "messages", "stream", "toolChoice", "tool_choice"][..], None),
+            (&["contents", "systemInstruction", "generationConfig", "safetySettings"], None),
+            (&["messages", "model", "messages"], Some("messages")),
+            (&["model", "MODEL"], Some("model")),
+            (&["Messages"], Some("messages")),
+            (&["me\u{17f}\u{17f}ages"], Some("messages")),
+            (&["model", "providerOptions"], None),
+            (&["a", "A"], Some("A")),
+            (&["x", "y", "x"], Some("x")),
+        ] {
+            let field = check(names.iter().copied()).err().map(|bad| bad.field);
+            assert_eq!(field.as_deref(), wrong, "{names:?}");
+        }
+    }
+
+    #[test]
+    fn what_chooses_behind_a_target_is_known_in_any_case() {
+        for (face, name, chooses_one) in [
+            (Face::OpenAiChat, "models", true),
+            (Face::OpenAiChat, "providerOptions", true),
+            (Face::OpenAiChat, "Models", true),
+            (Face::Anthropic, "provider", true),
+            (Face::Gemini, "model", true),
+            (Face::OpenAiChat, "model", false),
+            (Face::OpenAiChat, "tensorzero::variant_name", true),
+            (Face::OpenAiChat, "metadata", false),
+        ] {
+            assert_eq!(chooses(face, [name].into_iter()).is_some(), chooses_one, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_lists_are_in_order_and_as_readers_see_them() {
+        for list in [DECIDE, CHOOSE] {
+            assert!(list.is_sorted() && list.iter().all(|name| folded(name) == *name));
+        }
+    }
+}

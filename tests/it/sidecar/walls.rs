@@ -1,0 +1,91 @@
+//! What a body may say of who answers it, and that what goes on is what was read.
+
+use serde_json::{Value, json};
+use standin::sidecar::{ClientKey, Hash};
+use standin::testing::Script;
+
+use super::http::{Caller, Exchange, Response};
+use super::{Stage, stage, stage_with};
+
+async fn post(stage: &Stage, key: &str, path: &str, body: &str) -> Response {
+    let headers = [("x-api-key", key), ("content-type", "application/json")];
+    Exchange::begin(stage.sidecar.address(), "POST", path, &headers, body).await.end().await
+}
+
+#[tokio::test]
+async fn a_key_of_some_routes_chooses_nobody_behind_them() {
+    let key = |name: &str, routes: &[&str]| {
+        let routes = routes.iter().map(|route| (*route).to_owned()).collect();
+        ClientKey { name: name.into(), sha256: Hash::of(name), routes, requests_per_minute: None, operator: false }
+    };
+    let stage = stage_with(3, Script::default(), |settings| {
+        settings.server.keys = vec![key("some", &["smart", "a", "b", "c"]), key("all", &[])];
+    })
+    .await;
+    for (caller, route) in
+        [(Caller::Chat, "a"), (Caller::Responses, "a"), (Caller::Anthropic, "b"), (Caller::Gemini, "c")]
+    {
+        for (field, value) in [
+            ("models", json!(["dear/model"])),
+            ("models", json!(vec![0; 600_000])),
+            ("route", json!("fallback")),
+            ("fallbacks", json!([{"model": "dear"}])),
+            ("provider", json!({"order": ["elsewhere"]})),
+            ("providerOptions", json!({"gateway": {"models": ["dear"]}})),
+            ("api_base", json!("http://evil.example")),
+            ("user_config", json!({"model_list": []})),
+        ] {
+            let (path, mut body) = caller.ask(route, "Hi", false);
+            body[field] = value;
+            let reply = post(&stage, "some", &path, &body.to_string()).await;
+            assert_eq!(reply.status, 400, "{caller:?} {field}: {reply:?}");
+            assert!(caller.message(&reply.json()).starts_with(&format!("{field}: ")), "{reply:?}");
+        }
+    }
+    let (path, mut body) = Caller::Gemini.ask("c", "Hi", false);
+    body["model"] = json!("models/gemini-dear");
+    assert_eq!(post(&stage, "some", &path, &body.to_string()).await.status, 400);
+    let embeds = json!({"model": "a", "input": "Hi", "models": ["dear"]}).to_string();
+    assert_eq!(post(&stage, "some", "/v1/embeddings", &embeds).await.status, 400);
+    assert_eq!([0, 1, 2].map(|drill| stage.counts(drill).received), [0; 3]);
+    // Whose key opens everything may say what it likes to whoever is there.
+    let (path, mut body) = Caller::Chat.ask("smart", "Hi", false);
+    body["models"] = json!(["dear/model"]);
+    body["route"] = Value::Null;
+    post(&stage, "all", &path, &body.to_string()).await;
+    assert!(stage.counts(0).received > 0);
+}
+
+#[tokio::test]
+async fn what_could_be_read_in_two_ways_is_read_in_none() {
+    let stage = stage(3).await;
+    let said = r#"[{"role": "user", "content": "Hi"}]"#;
+    let parts = r#"[{"role": "user", "parts": [{"text": "Hi"}]}]"#;
+    let gemini = "/v1beta/models/smart:generateContent";
+    for (path, body, field) in [
+        ("/v1/chat/completions", format!(r#"{{"model": "smart", "model": "b", "messages": {said}}}"#), "model"),
+        ("/v1/chat/completions", format!(r#"{{"model": "smart", "MODEL": "b", "messages": {said}}}"#), "model"),
+        ("/v1/chat/completions", format!(r#"{{"model": "smart", "mod\u0065l": "b", "messages": {said}}}"#), "model"),
+        ("/v1/chat/completions", format!(r#"{{"model": "smart", "messages": [], "messages": {said}}}"#), "messages"),
+        ("/v1/chat/completions", format!(r#"{{"model": "smart", "messages": {said}, "meſſages": []}}"#), "messages"),
+        ("/v1/chat/completions", format!(r#"{{"model": "smart", "messages": {said}, "Stream": true}}"#), "stream"),
+        ("/v1/responses", r#"{"model": "smart", "input": "Hi", "Input": "Ho"}"#.to_owned(), "input"),
+        (
+            "/v1/messages",
+            format!(r#"{{"model": "smart", "max_tokens": 9, "messages": {said}, "System": "x"}}"#),
+            "system",
+        ),
+        ("/v1/messages", format!(r#"{{"model": "smart", "max_tokens": 9, "messages": {said}, "x": 1, "x": 2}}"#), "x"),
+        ("/v1/messages/count_tokens", format!(r#"{{"model": "smart", "model": "b", "messages": {said}}}"#), "model"),
+        ("/v1/embeddings", r#"{"model": "a", "input": "Hi", "model": "b"}"#.to_owned(), "model"),
+        (gemini, format!(r#"{{"contents": {parts}, "contents": []}}"#), "contents"),
+        (gemini, format!(r#"{{"contents": {parts}, "Tools": []}}"#), "tools"),
+    ] {
+        let reply = post(&stage, "any", path, &body).await;
+        let error = reply.json();
+        assert_eq!(reply.status, 400, "{body}: {error}");
+        let message = error["error"]["message"].as_str().expect("a message");
+        assert!(message.starts_with(&format!("{field}: ")), "{body}: {error}");
+    }
+    assert_eq!([0, 1, 2].map(|drill| stage.counts(drill).received), [0; 3]);
+}
