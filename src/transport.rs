@@ -6,16 +6,18 @@
 
 mod coding;
 
+use std::collections::HashMap;
 use std::error::Error as _;
 use std::fmt;
 use std::io::ErrorKind;
 use std::pin::Pin;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http::HeaderMap;
+use reqwest::Url;
 
 /// A boxed future, so that transports are objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -109,7 +111,12 @@ pub struct Http {
     /// Made when something is first sent: the system's certificates are read for it, which takes milliseconds, and of ten
     /// thousand providers few are ever asked.
     client: OnceLock<Result<reqwest::Client, String>>,
+    /// The addresses that were asked, taken apart once: a provider has a few for each of its models.
+    addresses: RwLock<HashMap<String, Url>>,
 }
+
+/// The most addresses that are kept.
+const ADDRESSES_MAX: usize = 4_096;
 
 impl Http {
     /// Returns a transport with a connection pool of its own.
@@ -119,12 +126,24 @@ impl Http {
     pub fn new(options: &TransportOptions) -> Result<Self, String> {
         proxy(options)?;
         certificates(options)?;
-        Ok(Self { options: options.clone(), client: OnceLock::new() })
+        Ok(Self { options: options.clone(), client: OnceLock::new(), addresses: RwLock::default() })
     }
 
     fn client(&self) -> Result<&reqwest::Client, TransportError> {
         let client = self.client.get_or_init(|| build(&self.options));
         client.as_ref().map_err(|problem| TransportError::Connect(problem.clone()))
+    }
+
+    fn address(&self, url: &str) -> Result<Url, TransportError> {
+        if let Some(known) = self.addresses.read().unwrap_or_else(PoisonError::into_inner).get(url) {
+            return Ok(known.clone());
+        }
+        let address = Url::parse(url).map_err(|problem| TransportError::Connect(problem.to_string()))?;
+        let mut addresses = self.addresses.write().unwrap_or_else(PoisonError::into_inner);
+        if addresses.len() < ADDRESSES_MAX {
+            addresses.insert(url.to_owned(), address.clone());
+        }
+        Ok(address)
     }
 }
 
@@ -169,7 +188,7 @@ impl Transport for Http {
         Box::pin(async move {
             let mut response = self
                 .client()?
-                .post(request.url)
+                .post(self.address(&request.url)?)
                 .headers(request.headers)
                 .body(request.body)
                 .send()

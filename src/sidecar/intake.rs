@@ -83,6 +83,10 @@ impl Intake {
                     None => place = Some(permit),
                 }
             }
+            if taken.is_empty() && body.is_end_stream() {
+                // All of it came at once: it stays where it was read into.
+                return Ok((piece, place));
+            }
             if taken.capacity() < length {
                 // Only what is written to takes memory.
                 taken.reserve_exact(announced.max(2 * length).min(bytes_max) - taken.len());

@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use memchr::memmem;
 
 use super::Model;
 use super::edit::{Edits, Object, find, quoted};
@@ -30,11 +29,6 @@ pub(super) fn is_meant(request: &ChatRequest, model: Model<'_>) -> bool {
     let asked = request.original.as_ref().and_then(Original::model).unwrap_or(&request.route);
     let asked = without_path(asked);
     model.meant || asked == without_path(model.name) || asked == model.family
-}
-
-/// Tells whether some text stands anywhere in a body: if not, nobody need look for it.
-pub(super) fn mentions(original: &Original, text: &str) -> bool {
-    memmem::find(&original.body, text.as_bytes()).is_some()
 }
 
 /// A body that is being edited.
@@ -157,15 +151,16 @@ pub(super) fn without_invoice(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::Marks;
 
     fn original(body: &'static str) -> Original {
         let model = body.find("mine").map(|at| at..at + "mine".len());
         let object = Object::of(body).expect("an object");
         let fields = object.members().iter().map(|member| member.name.to_string()).collect();
         let body = Bytes::from_static(body.as_bytes());
-        let (stream, stream_usage, left_out, nulls) = (false, None, Vec::new(), Vec::new());
+        let (stream, stream_usage, left_out, nulls, marks) = (false, None, Vec::new(), Vec::new(), Marks::default());
         let dialect = Dialect::OpenAiChat;
-        Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out }
+        Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out, marks }
     }
 
     #[test]

@@ -229,6 +229,11 @@ impl Quirks {
         self.name == GENERIC.name
     }
 
+    /// Tells whether messages may go in another order or number than they came.
+    pub(super) fn rearranges(&self) -> bool {
+        self.alternates || self.system_first
+    }
+
     /// Tells whether marks of what is to be cached may stand in chat completions: where they are not read they are
     /// refused, as far as is known.
     pub(super) fn keeps_marks(&self) -> bool {

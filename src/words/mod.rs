@@ -39,7 +39,7 @@ pub use failure::{Failure, FailureClass, RetryAfter, Scope};
 pub use hold::{Barred, Cause, Hold, Reset};
 pub use limits::{Gauge, Limits};
 pub use names::NAME_BYTES_MAX;
-pub use original::Original;
+pub use original::{Marks, Original};
 pub use reply::{Finished, Note, Piece, Reply, ReplyEvent, StopReason, Usage};
 pub use rule::Rule;
 pub(crate) use target::without_path;

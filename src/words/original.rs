@@ -28,6 +28,25 @@ pub struct Original {
     pub stream_usage: Option<bool>,
     /// Which messages were left out of the request beside it, by their places.
     pub left_out: Vec<usize>,
+    /// What stands somewhere in the body that not every target takes.
+    pub marks: Marks,
+}
+
+/// What stands somewhere in a body that not every target takes as it is. What does not, nobody need look for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// Somebody speaks as `developer`.
+    pub developer: bool,
+    /// A mark of what a provider is to remember.
+    pub cached: bool,
+    /// How far such a mark reaches.
+    pub scoped: bool,
+    /// A text for Anthropic's books.
+    pub invoice: bool,
+    /// A proof under a seal.
+    pub sealed: bool,
+    /// A proof in a field for one.
+    pub proof: bool,
 }
 
 impl Original {

@@ -6,7 +6,7 @@ use super::models::{Traits, maker};
 use super::proof::{REDACTED, parted};
 use super::request::{Body, Options};
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
-use crate::wire::original::{self, Draft, INVOICE, Setting, mentions, without_invoice};
+use crate::wire::original::{self, Draft, INVOICE, Setting, without_invoice};
 use crate::wire::request::Notes;
 use crate::wire::serve::open;
 use crate::words::{Dialect, Original};
@@ -117,9 +117,9 @@ impl<'b, 'a> Parts<'b, 'a> {
     fn of(original: &Original, body: &'b Body<'a>) -> Option<Self> {
         let parts = Self {
             body,
-            invoice: !body.quirks.is_home(body.model) && mentions(original, INVOICE),
-            thoughts: mentions(original, "\"signature\"") || mentions(original, "\"redacted_thinking\""),
-            scopes: body.quirks.beta(SCOPES).is_none() && mentions(original, "\"scope\""),
+            invoice: !body.quirks.is_home(body.model) && original.marks.invoice,
+            thoughts: original.marks.proof,
+            scopes: original.marks.scoped && body.quirks.beta(SCOPES).is_none(),
         };
         (parts.invoice || parts.thoughts || parts.scopes || !body.names.is_empty()).then_some(parts)
     }

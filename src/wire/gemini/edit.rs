@@ -6,7 +6,7 @@ use super::request::resource;
 use crate::wire::Model;
 use crate::wire::edit::{Array, Edits, Object, quoted, text};
 use crate::wire::names::Names;
-use crate::wire::original::{self, Draft, INVOICE, Setting, mentions, without_invoice};
+use crate::wire::original::{self, Draft, Setting, without_invoice};
 use crate::wire::request::Notes;
 use crate::wire::serve::{Proves, open, open_digits};
 use crate::words::{Dialect, Original};
@@ -49,8 +49,8 @@ pub(super) fn edited(
         return None;
     }
     let differing = original::differing(original, SETTINGS, ours, notes);
-    let invoice = mentions(original, INVOICE);
-    let sealed = mentions(original, "thoughtSignature") || mentions(original, "thought_signature");
+    let invoice = original.marks.invoice;
+    let sealed = original.marks.proof;
     let parts = sealed || invoice || !names.is_empty();
     let settled = differing.is_empty() && instruction.is_none() && !original.has("model");
     if settled && !parts {

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::messages::BRIDGE;
+use super::messages::{BRIDGE, Messages};
 use super::request::Body;
 use crate::wire::edit::{Array, Edits, Object, quoted, text};
 use crate::wire::names::Names;
-use crate::wire::original::{self, Draft, INVOICE, Setting, mentions, without_invoice};
+use crate::wire::original::{self, Draft, Setting, without_invoice};
 use crate::wire::quirks::Quirks;
 use crate::wire::request::Notes;
 use crate::wire::serve::{Proves, open};
@@ -72,7 +72,7 @@ pub(super) fn edited(
         None => counts,
     };
     let messages = Talk::of(original, body, instruction);
-    let tools = !body.names.is_empty() || (!quirks.keeps_marks() && mentions(original, "\"cache_control\""));
+    let tools = !body.names.is_empty() || (!quirks.keeps_marks() && original.marks.cached);
     let settled = differing.is_empty() && !effort && refused.is_empty() && !usage && original.stream == streaming;
     if let (true, None, false) = (settled, &messages, tools)
         && let Some(body) = original::renamed(original, model.name)
@@ -179,8 +179,8 @@ struct Talk<'b, 'a> {
     body: &'b Body<'a>,
     instruction: Option<&'b str>,
     left_out: &'b [usize],
-    /// Whether the order or number of the messages is not taken: then they are written anew.
-    anew: bool,
+    /// The messages, where their order or number is not taken: then they are written anew.
+    anew: Option<Messages<'a>>,
     developer: bool,
     marks: bool,
     invoice: bool,
@@ -190,16 +190,17 @@ struct Talk<'b, 'a> {
 impl<'b, 'a> Talk<'b, 'a> {
     /// Finds out whether any message may have to be another.
     fn of(original: &'b Original, body: &'b Body<'a>, instruction: Option<&'b str>) -> Option<Self> {
-        let Body { quirks, request, model, ref messages, names, .. } = *body;
+        let Body { quirks, request, model, names, .. } = *body;
+        let planned = quirks.rearranges().then(|| body.messages(&mut Notes::default()));
         let talk = Self {
             body,
             instruction,
             left_out: &original.left_out,
-            anew: messages.is_rearranged(),
-            developer: !quirks.knows_developer(model) && mentions(original, "\"developer\""),
-            marks: !quirks.keeps_marks() && mentions(original, "\"cache_control\""),
-            invoice: mentions(original, INVOICE),
-            sealed: mentions(original, "standin:"),
+            anew: planned.filter(Messages::is_rearranged),
+            developer: original.marks.developer && !quirks.knows_developer(model),
+            marks: !quirks.keeps_marks() && original.marks.cached,
+            invoice: original.marks.invoice,
+            sealed: original.marks.sealed,
         };
         let fits = |message: &Message| match message {
             Message::Tool(ToolResult { call_id, .. }) => quirks.ids.fit(call_id) == *call_id,
@@ -209,7 +210,7 @@ impl<'b, 'a> Talk<'b, 'a> {
             _ => true,
         };
         let answered = request.messages.iter().any(|message| matches!(message, Message::Assistant(_)));
-        let looks = talk.anew
+        let looks = talk.anew.is_some()
             || talk.developer
             || talk.marks
             || talk.invoice
@@ -224,8 +225,8 @@ impl<'b, 'a> Talk<'b, 'a> {
 
     /// Edits the messages; `words` is how many there are in words.
     fn edit(&self, draft: &mut Draft<'_>, words: usize, notes: &mut Notes) -> Option<()> {
-        let Body { quirks, ref messages, .. } = *self.body;
-        if self.anew {
+        let Body { quirks, .. } = *self.body;
+        if let Some(messages) = &self.anew {
             messages.note(notes);
             draft.set("messages", serde_json::to_string(messages).ok()?);
             return Some(());

@@ -30,10 +30,7 @@ pub(in crate::wire) fn encode(
     // Who speaks this dialect to a server of which nothing is known may know its names better.
     let names = Names::of(quirks.names.or(own.is_none().then_some(NAMES)), request);
     let mut notes = Notes::default();
-    let mut told = Notes::default();
-    told.foreign(Dialect::OpenAiChat, request);
-    let messages = Messages::of(quirks, request, model, &names, &mut told);
-    let (body, instruction) = Body::of(quirks, request, model, streaming, messages, &names, &mut notes);
+    let (body, instruction) = Body::of(quirks, request, model, streaming, &names, &mut notes);
     let stops = body.stops_left_out();
     let edited = match own {
         Some(original) => {
@@ -50,10 +47,10 @@ pub(in crate::wire) fn encode(
             if own.is_none() && extra.clone().any(|(field, _)| !quirks.takes_extra(Dialect::OpenAiChat, field)) {
                 notes.dropped("extra");
             }
-            notes.all(told);
-            let body = Body { messages: body.messages.instructed(instruction), ..body };
-            body.messages.note(&mut notes);
-            write(request, &body)?
+            notes.foreign(Dialect::OpenAiChat, request);
+            let messages = body.messages(&mut notes).instructed(instruction);
+            messages.note(&mut notes);
+            write(request, &Whole { body: &body, messages: &messages })?
         }
     };
     let (path, headers) = (quirks.chat_path(model.name), headers(streaming));
@@ -70,7 +67,6 @@ pub(super) struct Body<'a> {
     pub(super) model: Model<'a>,
     pub(super) streaming: bool,
     pub(super) names: &'a Names,
-    pub(super) messages: Messages<'a>,
     tool_choice: Option<Value>,
     parallel_tool_calls: Option<bool>,
     format: Option<WireFormat<'a>>,
@@ -94,7 +90,6 @@ impl<'a> Body<'a> {
         request: &'a ChatRequest,
         model: Model<'a>,
         streaming: bool,
-        messages: Messages<'a>,
         names: &'a Names,
         notes: &mut Notes,
     ) -> (Self, Option<String>) {
@@ -110,7 +105,6 @@ impl<'a> Body<'a> {
         let (format, instruction) = format(quirks, &request.response_format, notes);
         let extra = extra(Dialect::OpenAiChat, request, notes);
         let body = Self {
-            messages,
             parallel_tool_calls: notes.keep(
                 takes("parallel_tool_calls"),
                 "parallel_tool_calls",
@@ -144,6 +138,11 @@ impl<'a> Body<'a> {
         (body, instruction)
     }
 
+    /// Plans the messages.
+    pub(super) fn messages(&self, notes: &mut Notes) -> Messages<'a> {
+        Messages::of(self.quirks, self.request, self.model, self.names, notes)
+    }
+
     /// Returns the stop sequences that the target is not told.
     fn stops_left_out(&self) -> Vec<String> {
         self.request.sampling.stop[self.stop.map_or(0, <[String]>::len)..].to_vec()
@@ -170,14 +169,21 @@ impl<'a> Body<'a> {
     }
 }
 
-impl Serialize for Body<'_> {
+/// A body that is written anew, with its messages.
+struct Whole<'b, 'a> {
+    body: &'b Body<'a>,
+    messages: &'b Messages<'a>,
+}
+
+impl Serialize for Whole<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { quirks, request, names, .. } = *self;
+        let Self { body: whole, messages } = *self;
+        let Body { quirks, request, names, .. } = *whole;
         let mut body = Fields::new(serializer.serialize_map(None)?);
-        body.put("model", self.model.name)?;
-        body.put("messages", &self.messages)?;
-        body.put("stream", &self.streaming)?;
-        if self.streaming && quirks.stream_usage {
+        body.put("model", whole.model.name)?;
+        body.put("messages", messages)?;
+        body.put("stream", &whole.streaming)?;
+        if whole.streaming && quirks.stream_usage {
             body.put("stream_options", &json!({"include_usage": true}))?;
         }
         let foreign = || foreign_tools(Dialect::OpenAiChat, request).map(WireTool::Foreign);
@@ -185,8 +191,8 @@ impl Serialize for Body<'_> {
             let functions = || request.tools.iter().map(|tool| WireTool::Function(tool, names));
             body.put("tools", &Each(|| functions().chain(foreign())))?;
         }
-        self.settings(&mut body)?;
-        let extra = self.extra.into_iter().flatten();
+        whole.settings(&mut body)?;
+        let extra = whole.extra.into_iter().flatten();
         body.end(extra.filter(|(field, _)| quirks.takes_extra(Dialect::OpenAiChat, field)))
     }
 }

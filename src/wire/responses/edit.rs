@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::request::{Body, CALL_ID, nameless};
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::names::Names;
-use crate::wire::original::{self, Draft, INVOICE, Setting, mentions, without_invoice};
+use crate::wire::original::{self, Draft, Setting, without_invoice};
 use crate::wire::request::Notes;
 use crate::wire::serve::open;
 use crate::words::{AssistantPart, Dialect, Message, Original, ToolResult};
@@ -102,9 +102,9 @@ impl<'b, 'a> Items<'b, 'a> {
         let items = Self {
             body,
             developer: !(body.quirks.is_generic() || body.quirks.knows_developer(body.model))
-                && mentions(original, "\"developer\""),
-            invoice: mentions(original, INVOICE),
-            sealed: mentions(original, "standin:"),
+                && original.marks.developer,
+            invoice: original.marks.invoice,
+            sealed: original.marks.sealed,
         };
         let fits = |message: &Message| match message {
             Message::Tool(ToolResult { call_id, .. }) => CALL_ID.fit(call_id) == *call_id,

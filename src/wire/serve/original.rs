@@ -8,9 +8,11 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::Face;
-use super::node::Object;
+use super::node::{Node, Object};
+use super::seal::SEAL;
 use crate::wire::edit::{self, Edits};
-use crate::words::Original;
+use crate::wire::original::INVOICE;
+use crate::words::{Marks, Original};
 
 /// Returns a body as it came, before its reader takes it apart.
 pub(super) fn of(face: Face, body: &Bytes, object: &Object<'_>) -> Original {
@@ -25,6 +27,34 @@ pub(super) fn of(face: Face, body: &Bytes, object: &Object<'_>) -> Original {
         stream: false,
         stream_usage: object.within("stream_options").map(|options| options.is("include_usage") == Some(true)),
         left_out: Vec::new(),
+        marks: marks(object),
+    }
+}
+
+fn marks(object: &Object<'_>) -> Marks {
+    let mut marks = Marks::default();
+    object.fields().for_each(|(name, node)| mark(name, node, &mut marks));
+    marks
+}
+
+/// Notes what of a field, and of all within it, is not for every target.
+fn mark(name: &str, node: &Node<'_>, marks: &mut Marks) {
+    match name {
+        "cache_control" => marks.cached = true,
+        "scope" => marks.scoped = true,
+        "signature" | "thoughtSignature" | "thought_signature" => marks.proof = true,
+        _ => {}
+    }
+    match node {
+        Node::Text(text) => {
+            marks.developer |= name == "role" && text == "developer";
+            marks.proof |= name == "type" && text == "redacted_thinking";
+            marks.invoice |= text.starts_with(INVOICE);
+            marks.sealed |= text.starts_with(SEAL);
+        }
+        Node::List(list) => list.iter().for_each(|node| mark("", node, marks)),
+        Node::Object(object) => object.fields().for_each(|(name, node)| mark(name, node, marks)),
+        Node::Null | Node::Bool(_) | Node::Number(_) | Node::Dense => {}
     }
 }
 

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use crate::words::{Dialect, Proof};
 
 /// How a seal begins. No provider's proof does: they are Base64, JSON, or begin with a word of their own.
-const SEAL: &str = "standin:";
+pub(super) const SEAL: &str = "standin:";
 
 /// What a proof proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
