@@ -11,8 +11,10 @@ use std::time::{Duration, SystemTime};
 use standin::sidecar::{Log, printable};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::JsonFields;
 
 use super::LogForm;
+use super::json::Json;
 
 /// What is logged where `RUST_LOG` does not say otherwise. A call has one line, the sidecar's: what the runtime says of it
 /// beside, and the spans that this would stand in, would cost more than all else that is written down.
@@ -39,7 +41,10 @@ impl Lines {
                 let colours = io::stderr().is_terminal();
                 lines.with_ansi(colours).with_writer(Clean { log: log.clone() }).init();
             }
-            LogForm::Json => lines.json().flatten_event(true).with_writer(Clean { log: log.clone() }).init(),
+            LogForm::Json => {
+                let lines = lines.fmt_fields(JsonFields::new()).event_format(Json);
+                lines.with_writer(Clean { log: log.clone() }).init();
+            }
             LogForm::Off => {}
         }
         let own = log.clone();
@@ -140,7 +145,8 @@ impl Write for &Clean {
 /// escape means the same.
 fn clean(line: &str) -> std::borrow::Cow<'_, str> {
     let text = line.strip_suffix('\n').unwrap_or(line);
-    if !text.contains(char::is_control) {
+    // Controls are below a space, or 7f, or beyond: most lines are told by their bytes.
+    if text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) || !text.contains(char::is_control) {
         return line.into();
     }
     let mut out = String::with_capacity(line.len() + 16);

@@ -15,6 +15,7 @@ macro_rules! say {
 mod check;
 mod door;
 mod explain;
+mod json;
 mod key;
 mod load;
 mod log;
