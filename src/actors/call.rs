@@ -633,12 +633,7 @@ impl Driver {
             GiveUp::Rejected(failure) => Error::Rejected { failure, attempts },
             GiveUp::Exhausted(back) => {
                 let barred = self.barred(now());
-                let soonest = |passes: bool| {
-                    let some = barred.iter().filter(|one| one.cause.passes() || !passes);
-                    some.filter_map(|one| one.back_in).min()
-                };
-                let retry_after = soonest(true).or_else(|| soonest(false));
-                let retry_after = retry_after.or_else(|| Some(back?.saturating_duration_since(now())));
+                let retry_after = Barred::first_back(&barred).or_else(|| Some(back?.saturating_duration_since(now())));
                 Error::Exhausted { attempts, retry_after, barred }
             }
             GiveUp::Deadline => Error::DeadlineExceeded { attempts },

@@ -58,6 +58,14 @@ pub struct Barred {
     pub back_in: Option<Duration>,
 }
 
+impl Barred {
+    /// Returns when the first of them is back: of those that time mends, if there are any.
+    pub fn first_back(all: &[Self]) -> Option<Duration> {
+        let soonest = |of: fn(&Self) -> bool| all.iter().filter(|one| of(one)).filter_map(|one| one.back_in).min();
+        soonest(|one| one.cause.passes()).or_else(|| soonest(|_| true))
+    }
+}
+
 impl fmt::Display for Barred {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.target, self.cause)?;
