@@ -23,6 +23,7 @@ mod original;
 mod talk;
 mod schema;
 mod names;
+mod marks;
 mod openai;
 mod responses;
 mod anthropic;
@@ -124,6 +125,9 @@ pub fn encode<'a>(
     }
     // It may quote a caller's own names, however long they are.
     .map_err(|failure| Failure { message: classify::tidy(&failure.message), ..failure })?;
+    if let Some(original) = &request.original {
+        encoded.body = marks::carried(original, (dialect, quirks), &encoded.names, encoded.body);
+    }
     if is_folded {
         encoded.notes.push(Note::Converted("tools.parameters"));
     }

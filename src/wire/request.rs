@@ -166,6 +166,11 @@ impl Notes {
         self.0.iter().any(|note| subject(note) == field)
     }
 
+    /// Takes back what is noted about a field: it goes as it came after all.
+    pub(super) fn forget(&mut self, field: &str) {
+        self.0.retain(|note| subject(note) != field);
+    }
+
     /// Notes everything that others noted.
     pub(super) fn all(&mut self, others: Self) {
         others.0.into_iter().for_each(|note| self.add(note));

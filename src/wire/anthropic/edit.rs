@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 
-use super::models::{Traits, maker};
+use super::models::maker;
 use super::proof::{REDACTED, parted};
-use super::request::{Body, Options};
+use super::request::Body;
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::original::{self, Draft, INVOICE, Setting, without_invoice};
 use crate::wire::request::Notes;
 use crate::wire::serve::open;
-use crate::words::{Dialect, Original};
+use crate::words::{Dialect, Original, ToolChoice};
 
 /// The settings, and the fields that say them.
 const SETTINGS: &[Setting] = &[
@@ -31,11 +31,16 @@ pub(super) fn edited(
     instruction: Option<&str>,
     notes: &mut Notes,
 ) -> Option<Bytes> {
-    let Body { quirks, model, streaming, options, traits, .. } = *body;
-    if thinks_otherwise(original, options, traits, model.meant) {
+    let Body { quirks, model, streaming, traits, .. } = *body;
+    let stays = !original.has("thinking") || fits(original, body);
+    if !(stays || model.meant) {
         notes.converted("effort");
+    } else if stays && !original.has("output_config") {
+        notes.forget("effort");
     }
     let mut differing = original::differing(original, SETTINGS, ours, notes);
+    let efforts = differing.iter_mut().filter(|Setting(what, _)| *what == WORD.0 && stays);
+    efforts.for_each(|setting| *setting = &WORD);
     if !original.has("max_tokens") {
         differing.extend(SETTINGS.iter().find(|Setting(what, _)| *what == "output_tokens_max"));
     }
@@ -90,15 +95,16 @@ pub(super) fn edited(
     Some(draft.finish())
 }
 
-/// Tells whether a model cannot be told how hard to think in the form that the caller chose, for another model.
-fn thinks_otherwise(original: &Original, options: &Options<'_>, traits: Traits, is_meant: bool) -> bool {
-    if is_meant || !original.has("thinking") {
-        return false;
-    }
-    let body = std::str::from_utf8(&original.body).unwrap_or_default();
-    let form = find(body, &["thinking", "type"]).and_then(text);
-    let form = form.as_deref().unwrap_or_default();
-    !traits.takes(form) || (form == "enabled" && options.thinking.is_none())
+/// What the effort is settled by where what is said of thinking stays as it came.
+const WORD: Setting = Setting("effort", &["output_config.effort"]);
+
+/// Tells whether a model can be told how hard to think in the form that the caller chose.
+fn fits(original: &Original, body: &Body<'_>) -> bool {
+    let said = std::str::from_utf8(&original.body).unwrap_or_default();
+    let form = find(said, &["thinking", "type"]).and_then(text).unwrap_or_default();
+    // A model that is made to call a tool cannot think before, nor one that is not shown what it thought.
+    let free = !matches!(body.request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+    body.traits.takes(&form) && (form == "disabled" || (free && (form == "adaptive" || body.turns.may_think())))
 }
 
 /// The conversation and the tools, where something in them must be another.

@@ -235,13 +235,13 @@ fn tool_choice(request: &ChatRequest, names: &Names) -> Option<Value> {
 
 pub(super) struct Body<'a> {
     pub(super) quirks: &'a Quirks,
-    request: &'a ChatRequest,
+    pub(super) request: &'a ChatRequest,
     pub(super) model: Model<'a>,
     pub(super) streaming: bool,
     pub(super) names: &'a Names,
     pub(super) traits: Traits,
-    turns: &'a Turns<'a>,
-    pub(super) options: &'a Options<'a>,
+    pub(super) turns: &'a Turns<'a>,
+    options: &'a Options<'a>,
     extra: Option<&'a Map<String, Value>>,
 }
 

@@ -508,3 +508,78 @@ fn the_scope_of_a_mark_stays_where_it_is_known_and_the_mark_stays_everywhere() {
         assert_eq!((sent, notes), (body(stays), Vec::new()), "{accent}");
     }
 }
+
+#[test]
+fn marks_of_what_is_to_be_cached_stay_where_they_stand_in_every_dialect_that_has_them() {
+    let mark = |value: &Value| {
+        let mut value = value.clone();
+        value["cache_control"] = json!({"type": "ephemeral", "ttl": "1h", "scope": "global"});
+        value
+    };
+    let kept = json!({"type": "ephemeral", "ttl": "1h"});
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let called = json!({"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}});
+    let result = json!({"type": "tool_result", "tool_use_id": "toolu_1", "content": "r"});
+    let body = json!({"model": "smart", "max_tokens": 9, "system": [mark(&text("s")), text("t")],
+        "tools": [{"name": "e", "input_schema": {"type": "object"}}, mark(&json!({"name": "f", "input_schema": {"type": "object"}}))],
+        "messages": [{"role": "user", "content": "go"}, {"role": "assistant", "content": [called]},
+            {"role": "user", "content": [mark(&result), mark(&text("go"))]}]});
+    let to =
+        |accent| sent(Face::Anthropic, &body, (Dialect::OpenAiChat, accent, "anthropic/claude-sonnet-4.5"), true).0;
+    let there = to("openrouter");
+    let places = |sent: &Value| {
+        let marks = |list: &Value| -> Vec<Value> {
+            list.as_array()
+                .expect("a list")
+                .iter()
+                .map(|one| {
+                    one.get("cache_control")
+                        .or_else(|| one["content"][0].get("cache_control"))
+                        .cloned()
+                        .unwrap_or_default()
+                })
+                .collect()
+        };
+        (marks(&sent["tools"]), marks(&sent["messages"]))
+    };
+    let (no, yes) = (Value::Null, &kept);
+    let messages = vec![yes.clone(), no.clone(), no.clone(), no.clone(), yes.clone(), yes.clone()];
+    assert_eq!(places(&there), (vec![no.clone(), yes.clone()], messages));
+    assert!(!to("openai").to_string().contains("cache_control"));
+    // And back.
+    let mut back = there.clone();
+    back["model"] = "smart".into();
+    let home = (Dialect::AnthropicMessages, "generic", "claude-sonnet-4-5");
+    let (back, _) = sent(Face::OpenAiChat, &back, home, true);
+    assert_eq!(back["system"][0]["cache_control"], kept, "{back}");
+    assert_eq!(back["system"][1]["cache_control"], no);
+    assert_eq!((&back["tools"][0]["cache_control"], &back["tools"][1]["cache_control"]), (&no, &kept));
+    let last = back["messages"].as_array().expect("a list").last().expect("a message");
+    assert_eq!((&last["content"][0]["cache_control"], &last["content"][1]["cache_control"]), (&kept, &kept));
+    assert_eq!(back.to_string().matches("cache_control").count(), 4);
+    // Of several texts that become one, that one is marked.
+    let parts = json!([mark(&text("long")), text("short")]);
+    let body = json!({"model": "smart", "messages": [{"role": "system", "content": parts}, {"role": "user", "content": "Hi"}]});
+    assert_eq!(sent(Face::OpenAiChat, &body, home, false).0["system"][0]["cache_control"], kept);
+}
+
+#[test]
+fn thinking_stays_as_it_came_where_the_model_takes_it_so_and_none_is_added() {
+    let said = |model: &str, more: Value| {
+        let mut body = json!({"model": "smart", "max_tokens": 2000, "messages": [{"role": "user", "content": "Hi"}]});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
+        let (sent, notes) = sent(Face::Anthropic, &body, (Dialect::AnthropicMessages, "generic", model), false);
+        (sent.get("thinking").cloned(), sent.pointer("/output_config/effort").cloned(), notes)
+    };
+    let budget = json!({"type": "enabled", "budget_tokens": 1024});
+    for model in ["claude-3-7-sonnet-latest", "claude-sonnet-4-5", "claude-opus-4-6"] {
+        assert_eq!(said(model, json!({"thinking": budget})), (Some(budget.clone()), None, vec![]), "{model}");
+    }
+    // A model without that step is told its highest, and not to think besides.
+    let (thinking, effort, notes) = said("claude-opus-4-6", json!({"output_config": {"effort": "xhigh"}}));
+    assert_eq!((thinking, effort, notes), (None, Some("high".into()), vec![Note::Converted("effort")]));
+    // Who is made to call a tool cannot think before.
+    let forced = json!({"thinking": budget, "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+        "tool_choice": {"type": "any"}});
+    assert_eq!(said("claude-sonnet-4-5", forced).0, None);
+}

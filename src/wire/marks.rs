@@ -1,0 +1,158 @@
+//! Marks of what is to be cached, on their way to another dialect.
+//!
+//! In flow a caller's body as it came and the body that was written anew for a target that reads such marks. Out flows the
+//! latter with each mark where it stood: at the same tool, result or text. Nothing else is marked, and a mark whose place
+//! is not there any more is left out: it costs money, no meaning.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::edit::{Array, Edits, Object, find, text};
+use super::names::Names;
+use super::quirks::Quirks;
+use crate::words::{Dialect, Original};
+
+/// What a mark is called in both dialects that have it.
+const MARK: &str = "cache_control";
+/// The most marks that Anthropic takes ("A maximum of 4 blocks with `cache_control` may be provided").
+const MARKS_MAX: usize = 4;
+
+/// A place that can be marked.
+struct Place<'a> {
+    what: What<'a>,
+    holder: Holder<'a>,
+    mark: Option<&'a str>,
+}
+
+#[derive(Clone, PartialEq)]
+enum What<'a> {
+    Tool(Cow<'a, str>),
+    Result(Cow<'a, str>),
+    Text(Cow<'a, str>),
+}
+
+impl What<'_> {
+    /// Tells whether it is a text of which another was a part.
+    fn holds(&self, part: &What<'_>) -> bool {
+        matches!((self, part), (Self::Text(whole), What::Text(part)) if whole.contains(&**part))
+    }
+}
+
+/// What holds the mark.
+enum Holder<'a> {
+    /// An object that can have it.
+    Block(&'a str),
+    /// A plain text, which becomes a block.
+    Plain(&'a str),
+}
+
+/// Returns a body that was written anew with the marks of the one that came, where the target reads them.
+pub(super) fn carried(original: &Original, to: (Dialect, &Quirks), names: &Names, body: Bytes) -> Bytes {
+    let (dialect, quirks) = to;
+    let reads = match dialect {
+        Dialect::AnthropicMessages => true,
+        Dialect::OpenAiChat => quirks.marks,
+        _ => false,
+    };
+    let says = matches!(original.dialect, Dialect::AnthropicMessages | Dialect::OpenAiChat);
+    if !reads || !says || dialect == original.dialect || !original.marks.cached {
+        return body;
+    }
+    let (Ok(theirs), Ok(ours)) = (std::str::from_utf8(&original.body), std::str::from_utf8(&body)) else { return body };
+    let marked = match marked(theirs, ours, names) {
+        Cow::Owned(marked) => Some(marked),
+        Cow::Borrowed(_) => None,
+    };
+    marked.map_or(body, Bytes::from)
+}
+
+/// Puts the marks of one body into another.
+fn marked<'o>(theirs: &str, ours: &'o str, names: &Names) -> Cow<'o, str> {
+    let (from, to) = (places(theirs), places(ours));
+    let marks: Vec<_> = (0..from.len()).filter_map(|at| Some((at, from[at].mark?))).collect();
+    let mut edits = Edits::new(ours);
+    let mut taken = Vec::new();
+    for (at, mark) in &marks[marks.len().saturating_sub(MARKS_MAX)..] {
+        let what = match &from[*at].what {
+            What::Tool(name) => What::Tool(names.sent(name).into()),
+            what => what.clone(),
+        };
+        // What is said again and again is told apart by how often it was said before.
+        let before = match what {
+            What::Text(_) => from[..*at].iter().filter(|place| place.what == what).count(),
+            _ => 0,
+        };
+        let same = (0..to.len()).filter(|at| to[*at].what == what).nth(before);
+        let Some(place) = same.or_else(|| to.iter().position(|place| place.what.holds(&what))) else { continue };
+        if !taken.contains(&place) {
+            taken.push(place);
+            to[place].holder.mark(mark, &mut edits);
+        }
+    }
+    edits.finish()
+}
+
+/// Returns what can be marked in a body of either dialect, in the order in which it is read.
+fn places(body: &str) -> Vec<Place<'_>> {
+    let list = |name: &str| find(body, &[name]).and_then(Array::of);
+    let mut all = Vec::new();
+    for tool in list("tools").iter().flat_map(Array::items) {
+        let name = find(tool, &["name"]).or_else(|| find(tool, &["function", "name"])).and_then(text);
+        let mark = find(tool, &[MARK]).or_else(|| find(tool, &["function", MARK]));
+        all.extend(name.map(|name| Place { what: What::Tool(name), holder: Holder::Block(tool), mark }));
+    }
+    if let Some(system) = find(body, &["system"]) {
+        said(system, None, None, &mut all);
+    }
+    for message in list("messages").iter().flat_map(Array::items) {
+        let result = find(message, &["tool_call_id"]).and_then(text);
+        if let Some(content) = find(message, &["content"]) {
+            said(content, result.as_ref(), find(message, &[MARK]), &mut all);
+        }
+    }
+    all
+}
+
+/// Adds what can be marked of a content: all of it, which may be marked as a whole, or its blocks.
+fn said<'a>(content: &'a str, result: Option<&Cow<'a, str>>, mark: Option<&'a str>, all: &mut Vec<Place<'a>>) {
+    let what = |said: Cow<'a, str>| result.cloned().map_or(What::Text(said), What::Result);
+    if let Some(plain) = text(content) {
+        all.push(Place { what: what(plain), holder: Holder::Plain(content), mark });
+        return;
+    }
+    for block in Array::of(content).iter().flat_map(Array::items) {
+        let called = find(block, &["tool_use_id"]).and_then(text).map(What::Result);
+        let what = called.or_else(|| find(block, &["text"]).and_then(text).map(what));
+        all.extend(what.map(|what| Place { what, holder: Holder::Block(block), mark: find(block, &[MARK]).or(mark) }));
+    }
+}
+
+impl<'a> Holder<'a> {
+    fn mark(&self, mark: &str, edits: &mut Edits<'a>) {
+        // Its scope is asked for in advance, of Anthropic alone.
+        let mark = without_scope(mark);
+        match self {
+            Self::Block(block) => {
+                if let Some(mut block) = Object::of(block) {
+                    block.set(MARK, mark.into_owned(), edits);
+                    block.finish(edits);
+                }
+            }
+            Self::Plain(plain) => {
+                edits.replace(plain, format!(r#"[{{"type":"text","text":{plain},"{MARK}":{mark}}}]"#));
+            }
+        }
+    }
+}
+
+/// Returns a mark without its scope.
+fn without_scope(mark: &str) -> Cow<'_, str> {
+    let mut edits = Edits::new(mark);
+    if let Some(mut object) = Object::of(mark)
+        && object.remove("scope")
+    {
+        object.finish(&mut edits);
+    }
+    edits.finish()
+}
