@@ -210,8 +210,8 @@ impl Draft {
         if text.is_empty() {
             return false;
         }
-        // JSON within a fence, for which somebody waits, can only be taken out of it in words.
-        self.verbatim &= !self.unfences || self.spoke || self.shows || !text.trim_start().starts_with('`');
+        // JSON within something else, for which somebody waits, can only be taken out of it in words.
+        self.verbatim &= !self.unfences || self.spoke || self.shows || begins_json(text.trim_start());
         self.spoke = true;
         self.shows(&text);
         if !self.forgets {
@@ -512,6 +512,11 @@ impl Draft {
         let Self { usage, model, beyond, .. } = self;
         Ok(Ending { stop, usage, model, parts, verbatim: None, beyond, cut })
     }
+}
+
+/// Tells whether JSON may go on after its beginning as it stands.
+fn begins_json(text: &str) -> bool {
+    text.is_empty() || text.starts_with(|first: char| first.is_ascii_digit() || "{[\"-".contains(first))
 }
 
 fn proof_of(part: &mut AssistantPart) -> Option<&mut Proof> {

@@ -587,3 +587,15 @@ fn what_the_limit_cut_is_an_answer_in_every_dialect() {
         assert_eq!(stop, StopReason::Length, "{dialect:?}");
     }
 }
+
+#[test]
+fn an_answer_that_does_not_begin_as_the_json_that_somebody_waits_for_goes_on_in_words() {
+    for (begins, in_words) in
+        [("{", false), ("\\n[1", false), ("```json", true), ("Sure: ", true), ("~~~", true), ("<", true)]
+    {
+        let how = Verbatim { stream: true, judged: true, ..Verbatim::default() };
+        let (progress, pieces) = push(&mut decoder().verbatim(Some(how)), &delta(begins));
+        assert_eq!(matches!(pieces[..], [Piece::Text(_)]), in_words, "{begins}: {pieces:?}");
+        assert!(progress.content, "{begins}");
+    }
+}
