@@ -92,6 +92,11 @@ pub fn refuse(face: Face, refused: Refused<'_>) -> Refusal {
     Refusal { status: fault.status(face), headers, body: fault.body(face).to_string().into_bytes() }
 }
 
+/// Tells whether a provider's code says what was wrong: no status, and no kind of error.
+fn is_code(code: &str) -> bool {
+    !code.ends_with("_error") && code.starts_with(|first: char| first.is_ascii_lowercase())
+}
+
 /// Returns a time to wait in whole seconds, as it goes out.
 fn seconds(wait: Duration) -> u64 {
     let wait = wait.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX);
@@ -126,13 +131,15 @@ pub(super) struct Fault {
     retry_after: Option<Duration>,
     /// The provider's own status, where it says more than ours.
     status: Option<u16>,
+    /// The provider's own code, for where ours says nothing.
+    code: Option<String>,
     /// Whether asking again at once is of no use: it is the caller's fault, or targets were tried.
     is_final: bool,
 }
 
 impl Fault {
     fn new(kind: Kind, message: String) -> Self {
-        Self { kind, message, field: None, retry_after: None, status: None, is_final: true }
+        Self { kind, message, field: None, retry_after: None, status: None, code: None, is_final: true }
     }
 
     /// Returns the fault of an answer that broke off in a way that cannot be told.
@@ -158,6 +165,7 @@ impl Fault {
             Error::NoTarget { .. } => Self::new(Kind::Invalid, message),
             Error::Rejected { failure, .. } => Self {
                 status: failure.status.filter(|status| SPEAKING.contains(status)),
+                code: failure.code.clone().filter(|code| is_code(code)),
                 ..Self::new(Kind::of(failure.class), message)
             },
             Error::Interrupted { failure, .. } => Self::new(Kind::of(failure.class), message),
@@ -195,6 +203,7 @@ impl Fault {
         match face {
             Face::OpenAiChat | Face::OpenAiResponses => {
                 let (kind, code) = self.kind.openai();
+                let code = code.or(self.code.as_deref());
                 let param = self.field.as_deref().filter(|field| !field.is_empty());
                 json!({"error": {"message": self.message, "type": kind, "param": param, "code": code}})
             }

@@ -329,3 +329,20 @@ fn no_caller_is_told_to_wait_longer_than_an_hour() {
         }
     }
 }
+
+#[test]
+fn a_refusals_own_code_reaches_callers_whose_dialect_has_codes() {
+    for (code, told) in [
+        ("empty_array", Some("empty_array")),
+        ("invalid_request_error", None),
+        ("400", None),
+        ("BadRequestError", None),
+    ] {
+        let failure = Failure { code: Some(code.to_owned()), ..Failure::new(FailureClass::BadRequest, "no") };
+        let failure = Failure { status: Some(400), ..failure };
+        let error = Error::Rejected { failure, attempts: Vec::new() };
+        let refusal = refuse(Face::OpenAiChat, Refused::Call(&error));
+        let body: Value = serde_json::from_slice(&refusal.body).expect("JSON");
+        assert_eq!(body["error"]["code"].as_str(), told, "{code}");
+    }
+}
