@@ -124,7 +124,7 @@ fn said<'a>(content: &'a str, result: Option<&Cow<'a, str>>, mark: Option<&'a st
     for block in Array::of(content).iter().flat_map(Array::items) {
         let called = find(block, &["tool_use_id"]).and_then(text).map(What::Result);
         let what = called.or_else(|| find(block, &["text"]).and_then(text).map(what));
-        all.extend(what.map(|what| Place { what, holder: Holder::Block(block), mark: find(block, &[MARK]).or(mark) }));
+        all.extend(what.map(|what| Place { what, holder: Holder::Block(block), mark: find(block, &[MARK]) }));
     }
 }
 
