@@ -1,5 +1,7 @@
 //! Reads requests.
 
+use serde_json::Value;
+
 use super::echo::echo;
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::openai::{
@@ -108,7 +110,12 @@ impl Tools {
     fn read(&mut self, mut tool: Object<'_>) -> Read<Option<Tool>> {
         let kind = tool.peek("type").to_owned();
         match kind.as_str() {
-            "function" | "" => function(&mut tool).map(Some),
+            "function" | "" => {
+                let mut tool = function(&mut tool)?;
+                // Silence is yes in this dialect, for a schema that allows it.
+                tool.strict = tool.strict.or(is_closed(&tool.parameters).then_some(true));
+                Ok(Some(tool))
+            }
             "custom" => {
                 let name = tool.need_text("name")?;
                 let mut description = tool.text("description")?.unwrap_or_default();
@@ -127,6 +134,22 @@ impl Tools {
             }
         }
     }
+}
+
+/// Tells whether answers can be held to a schema as it is: its objects name all their properties and need each of them.
+fn is_closed(schema: &Value) -> bool {
+    let Value::Object(schema) = schema else { return true };
+    let needed = schema.get("required").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let closed = match schema.get("properties") {
+        Some(Value::Object(properties)) => {
+            schema.get("additionalProperties") == Some(&Value::Bool(false))
+                && properties.keys().all(|name| needed.iter().any(|needed| needed == name))
+                && properties.values().all(is_closed)
+        }
+        _ => schema.get("type").is_none_or(|kind| kind != "object"),
+    };
+    let choices = schema.get("anyOf").and_then(Value::as_array);
+    closed && choices.is_none_or(|all| all.iter().all(is_closed)) && schema.get("items").is_none_or(is_closed)
 }
 
 fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Note>) -> Read<ToolChoice> {

@@ -293,6 +293,23 @@ fn marks_of_what_is_to_be_cached_stay_where_they_are_read_and_nowhere_else() {
 }
 
 #[test]
+fn silence_about_strictness_means_the_same_everywhere() {
+    let open =
+        json!({"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "required": ["a"]});
+    let closed = json!({"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"],
+        "additionalProperties": false});
+    for (schema, strict) in [(&open, Value::Null), (&closed, json!(true))] {
+        let body = json!({"model": "smart", "input": "Hi", "tools": [{"type": "function", "name": "f", "parameters": schema}]});
+        let (chat, _) = sent(Face::OpenAiResponses, &body, (Dialect::OpenAiChat, "openai", "gpt-4o"), false);
+        assert_eq!(chat["tools"][0]["function"]["strict"], strict, "{schema}");
+    }
+    let chat = json!({"model": "smart", "messages": [{"role": "user", "content": "Hi"}],
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": closed}}]});
+    let (responses, _) = sent(Face::OpenAiChat, &chat, (Dialect::OpenAiResponses, "openai", "gpt-5.4"), false);
+    assert_eq!(responses["tools"][0]["strict"], false);
+}
+
+#[test]
 fn messages_of_anthropic_go_to_each_host_as_it_takes_them() {
     let mark = json!({"type": "ephemeral"});
     let line = json!({"type": "text", "text": "x-anthropic-billing-header: cch=1;"});
