@@ -16,8 +16,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
-use super::key::Key;
 use super::provider::ProviderMessage;
+use super::redact;
 use super::running::Pulse;
 use super::shared::{CrashHook, Shared, now};
 use super::slot::Permit;
@@ -29,7 +29,7 @@ use crate::transport::{Body, HttpRequest, HttpResponse, TransportError};
 use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending, Names, Sent, Unfence};
 use crate::words::{
     AssistantPart, AttemptEnd, AttemptRecord, CallId, ChatRequest, Drift, EmbedRequest, Event, Failure, FailureClass,
-    Note, Piece, ResponseFormat, RetryAfter, Scope, Secret, StopReason, ToolChoice, Usage, conceal,
+    Note, Piece, ResponseFormat, RetryAfter, Scope, Secret, StopReason, ToolChoice, Usage,
 };
 
 /// Pieces an answer may be ahead of its reader.
@@ -612,7 +612,8 @@ impl Account {
             Ok(brought) => (AttemptEnd::Won, None, Some(brought)),
             Err(failure) => {
                 let back = self.back(&failure);
-                (AttemptEnd::Failed(self.redact(self.reach(failure))), back, None)
+                let failure = redact::failure(&self.shared.table(), &self.secrets, self.reach(failure));
+                (AttemptEnd::Failed(failure), back, None)
             }
         };
         self.tell_drift(&end);
@@ -656,15 +657,8 @@ impl Account {
             self.drift.extend(wire::unknown_code(failure));
         }
         let provider = &self.target.provider;
-        let mut drift = std::mem::take(&mut self.drift);
-        for one in &mut drift {
-            let mut name = one.name.to_string();
-            self.conceal(&mut name, true);
-            if *name != *one.name {
-                one.name = "?".into();
-            }
-        }
-        for Drift { kind, name } in drift.drain(..).filter_map(|drift| provider.slot.drifted(drift)) {
+        redact::names(&self.shared.table(), &self.secrets, &mut self.drift);
+        for Drift { kind, name } in self.drift.drain(..).filter_map(|drift| provider.slot.drifted(drift)) {
             let (provider, what) = (provider.spec.name.clone(), kind);
             tracing::warn!(%provider, what = what.name(), %name, "the provider sent what is not known here");
             self.shared.tell(Event::Drift { provider, what, name });
@@ -679,23 +673,6 @@ impl Account {
             failure.scope = Scope::Key;
         }
         failure
-    }
-
-    /// Takes secrets out of a provider's words, should it repeat them: those that were sent, and every one that is configured.
-    fn redact(&self, mut failure: Failure) -> Failure {
-        for text in std::iter::once(&mut failure.message).chain(&mut failure.code) {
-            // Words as long as this were cut.
-            self.conceal(text, text.len() >= wire::classify::MESSAGE_CHARS_MAX);
-        }
-        failure
-    }
-
-    fn conceal(&self, text: &mut String, cut: bool) {
-        let table = self.shared.table();
-        let keys = table.providers.iter().flat_map(|provider| &provider.spec.keys);
-        for secret in self.secrets.iter().flatten().cloned().chain(keys.filter_map(Key::known)) {
-            conceal(text, secret.expose(), cut);
-        }
     }
 
     /// Returns what the try means for its target's health.

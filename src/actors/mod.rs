@@ -30,6 +30,7 @@ pub(crate) mod call;
 pub(crate) mod stream;
 mod running;
 pub(crate) mod attempt;
+mod redact;
 mod watchdog;
 pub(crate) mod provider;
 pub(crate) mod supervisor;

@@ -1,0 +1,44 @@
+//! Takes secrets out of what providers say.
+//!
+//! In flow words that are to be passed on, out flow the same without any key that was sent or is configured.
+
+use super::key::Key;
+use super::table::Table;
+use crate::wire;
+use crate::words::{Drift, Failure, Secret, conceal};
+
+/// The secrets that there are: those that an attempt sent, and all that are configured.
+fn secrets(table: &Table, sent: &[Option<Secret>]) -> Vec<Secret> {
+    let keys = table.providers.iter().flat_map(|provider| &provider.spec.keys);
+    sent.iter().flatten().cloned().chain(keys.filter_map(Key::known)).collect()
+}
+
+/// Takes them out of a failure's words.
+pub(super) fn failure(table: &Table, sent: &[Option<Secret>], mut failure: Failure) -> Failure {
+    let secrets = secrets(table, sent);
+    for text in std::iter::once(&mut failure.message).chain(&mut failure.code) {
+        // Words as long as this were cut.
+        let cut = text.len() >= wire::classify::MESSAGE_CHARS_MAX;
+        for secret in &secrets {
+            conceal(text, secret.expose(), cut);
+        }
+    }
+    failure
+}
+
+/// Takes them out of names that are not known: one that holds a secret is none.
+pub(super) fn names(table: &Table, sent: &[Option<Secret>], drift: &mut [Drift]) {
+    if drift.is_empty() {
+        return;
+    }
+    let secrets = secrets(table, sent);
+    for one in drift {
+        let mut name = one.name.to_string();
+        for secret in &secrets {
+            conceal(&mut name, secret.expose(), true);
+        }
+        if *name != *one.name {
+            one.name = "?".into();
+        }
+    }
+}
