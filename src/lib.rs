@@ -37,7 +37,7 @@ pub mod sidecar;
 pub use ractor;
 
 pub use config::{Config, ModelConfig, ProviderConfig, RouteConfig};
-pub use policy::routing::Strategy;
+pub use policy::routing::{ForeignParts, Strategy};
 pub use runtime::{ReplyStream, RouterMessage, Runtime};
 pub use words::*;
 

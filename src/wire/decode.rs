@@ -96,7 +96,7 @@ impl Decoder {
     /// Lets the answer go on as it came, if it comes in the form that its caller waits for.
     #[must_use]
     pub fn verbatim(mut self, how: Option<Verbatim>) -> Self {
-        self.relay = how.map(Relay::new);
+        self.relay = how.map(|how| Relay::new(self.dialect, how));
         self
     }
 
@@ -291,7 +291,7 @@ impl Decoder {
             Framing::Events(_) | Framing::Whole { .. } | Framing::Remains { .. } => {
                 let has_end = self.draft.done;
                 let ending = self.draft.finish(self.issuer.as_ref())?;
-                let verbatim = self.relay.map(|relay| relay.finish(self.dialect, has_end));
+                let verbatim = self.relay.map(|relay| relay.finish(has_end));
                 Ok(Ending { verbatim, ..ending })
             }
         }

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use memchr::memchr;
 
 use super::anthropic;
 use super::draft::{Draft, Turn};
@@ -38,6 +39,7 @@ pub struct Verbatim {
 /// What has come of an answer, and has not gone on.
 #[derive(Debug)]
 pub(super) struct Relay {
+    dialect: Dialect,
     how: Verbatim,
     /// The beginning of the event in progress, as far as earlier chunks hold it.
     open: Vec<u8>,
@@ -56,9 +58,9 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    pub(super) fn new(how: Verbatim) -> Self {
+    pub(super) fn new(dialect: Dialect, how: Verbatim) -> Self {
         let (open, held) = (Vec::new(), Vec::new());
-        Self { how, open, held, shows: false, waits: false, foreign_end: false, from: 0, at: 0 }
+        Self { dialect, how, open, held, shows: false, waits: false, foreign_end: false, from: 0, at: 0 }
     }
 
     /// Returns how many bytes wait.
@@ -150,11 +152,14 @@ impl Relay {
     }
 
     /// Returns what has not gone on when an answer ended well.
-    pub(super) fn finish(mut self, dialect: Dialect, has_end: bool) -> Bytes {
-        if self.how.stream && (!has_end || self.foreign_end) {
-            self.held.extend_from_slice(end(dialect));
+    pub(super) fn finish(mut self, has_end: bool) -> Bytes {
+        if !self.how.stream {
+            return self.held.into();
         }
-        self.held.into()
+        if !has_end || self.foreign_end {
+            self.held.extend_from_slice(end(self.dialect));
+        }
+        self.events()
     }
 
     /// Takes the events before the next one.
@@ -169,8 +174,26 @@ impl Relay {
     /// Lets go what need not wait.
     fn release(&mut self, out: &mut Vec<Piece>) {
         if self.shows && !self.waits && !self.how.buffered && !self.held.is_empty() {
-            out.push(Piece::Verbatim(std::mem::take(&mut self.held).into()));
+            out.push(Piece::Verbatim(self.events()));
         }
+    }
+
+    /// Returns the events that wait, with the line ends of their dialect: Google's servers alone send two characters for
+    /// one, and clients of others need not know them.
+    fn events(&mut self) -> Bytes {
+        let held = std::mem::take(&mut self.held);
+        if matches!(self.dialect, Dialect::Gemini | Dialect::Vertex) || memchr(b'\r', &held).is_none() {
+            return held.into();
+        }
+        let mut lines = Vec::with_capacity(held.len());
+        for (at, byte) in held.iter().enumerate() {
+            match byte {
+                b'\r' if held.get(at + 1) == Some(&b'\n') => {}
+                b'\r' => lines.push(b'\n'),
+                byte => lines.push(*byte),
+            }
+        }
+        lines.into()
     }
 }
 

@@ -11,7 +11,7 @@ use standin::sidecar::Settings;
 use standin::testing::{
     Answer, Answers, Crash, Fault, Form, Latency, ProviderError, Question, RetryHint, Script, crash,
 };
-use standin::{ModelConfig, ProviderConfig, RouteConfig, Runtime};
+use standin::{ForeignParts, ModelConfig, ProviderConfig, RouteConfig, Runtime};
 
 /// The route over all drills; it also serves every name that no route has.
 pub const ROUTE: &str = "smart";
@@ -73,7 +73,9 @@ impl Stage {
         }
         let targets = CAST.map(|(name, model, ..)| format!("{name}/{model}"));
         let spare = format!("{}/{EMBEDS}", CAST[0].0);
-        let route = RouteConfig::new(targets.iter().chain([&spare]).map(String::as_str));
+        let mut route = RouteConfig::new(targets.iter().chain([&spare]).map(String::as_str));
+        // Agents offer what only their own provider runs; a rehearsal answers all the same.
+        route.foreign_parts = ForeignParts::Drop;
         settings.runtime.routes.insert(ROUTE.to_owned(), route);
         settings.runtime.failover.attempts_max = ATTEMPTS_MAX;
         settings.server.default_route = Some(ROUTE.to_owned());

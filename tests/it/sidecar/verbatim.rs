@@ -115,7 +115,7 @@ fn rich(caller: Caller) -> (String, String) {
             [
                 ": OPENROUTER PROCESSING\n\n",
                 "data: {\"id\":\"c1\",\"model\":\"m-of-the-provider\",\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"},\"finish_reason\":null}],\"provider\":\"X\"}\n\n",
-                "data: {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"reasoning\":\"Hm\",\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"Hm\",\"signature\":\"s\"}]}}]}\r\n\r\n",
+                "data: {\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"reasoning\":\"Hm\",\"reasoning_details\":[{\"type\":\"reasoning.text\",\"text\":\"Hm\",\"signature\":\"s\"}]}}]}\n\n",
                 "data:{\"id\":\"c1\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"é\",\"extra_content\":{\"google\":{}}},\"logprobs\":{\"content\":[]},\"finish_reason\":null}]}\n\n",
                 ": still there\n\n",
                 "event: x_progress\ndata: {\"done\":0.5}\n\n",
@@ -608,6 +608,24 @@ async fn a_tool_that_the_provider_runs_may_take_longer_than_a_pause_between_word
         assert_eq!(reply.is_whole, whole, "{}", reply.body);
         if whole {
             assert_eq!(reply.body, format!("{before}{rest}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn lines_end_as_they_do_in_their_dialect() {
+    for caller in [Caller::Chat, Caller::Responses, Caller::Anthropic, Caller::Gemini] {
+        let scene = scene(caller).await;
+        let usual = stream(caller, "from the first").replace("\r\n", "\n");
+        for piece in [1, 7, 100_000] {
+            let heard = scene.streamed(&usual.replace('\n', "\r\n"), piece, false).await;
+            let wanted = if caller == Caller::Gemini { usual.replace('\n', "\r\n") } else { usual.clone() };
+            // A blank line more says nothing.
+            let mut text = heard.body.clone();
+            while text.contains("\n\n\n") {
+                text = text.replace("\n\n\n", "\n\n");
+            }
+            assert_eq!(text.trim_start_matches('\n'), wanted, "{caller:?} in pieces of {piece}");
         }
     }
 }
