@@ -76,7 +76,8 @@ impl Event<'_> {
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
                 Ok(draft.reasoning(self.delta.text, out))
             }
-            "response.function_call_arguments.delta" => {
+            // Items of other types may have arguments, too; a call whose beginning never came is told when it is done.
+            "response.function_call_arguments.delta" if draft.has_call(index) => {
                 draft.fragment(Fragment { index, arguments: self.delta.text, ..Fragment::default() })
             }
             "response.output_item.added" => match self.item.and_then(lax::<Item<'_>>) {

@@ -541,6 +541,11 @@ fn gathers_parallel_calls_in_their_place() {
     let unannounced =
         [delta(0, "{\"x\":1}"), only_whole[0].clone(), delta(1, "{}"), only_whole[1].clone(), completed()];
     assert_eq!(calls_of(stream(&unannounced)), expected);
+    // What another item is called with is no call that anybody here has to make.
+    let served = json!({"type": "response.output_item.done", "output_index": 2, "item": {"type": "mcp_call", "arguments": "{}"}});
+    let beside =
+        [added(0, "a", "f"), delta(0, "{\"x\":1}"), delta(2, "{}"), served, done(1, "b", "g", "{}"), completed()];
+    assert_eq!(calls_of(stream(&beside)), expected);
     let mixed = [text("Let me."), added(1, "a", "f"), delta(1, "{}"), text(" So."), completed()];
     let parts = stream(&mixed).1.expect("a good answer").parts;
     let order: Vec<_> = parts.iter().map(|part| part.as_text().unwrap_or("call")).collect();
