@@ -156,6 +156,10 @@ impl Relay {
         if !self.how.stream {
             return self.held.into();
         }
+        // The rest of a blank line.
+        if self.open == b"\n" {
+            self.held.append(&mut self.open);
+        }
         if !has_end || self.foreign_end {
             self.held.extend_from_slice(end(self.dialect));
         }

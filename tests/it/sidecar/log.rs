@@ -40,7 +40,7 @@ async fn a_log_that_is_closed_or_full_ends_no_call_and_not_the_program() {
                 http::ask(served.address, Caller::Chat, "any", "one two", false).await;
             }
             let any = lost(&served).await;
-            assert!(any > 0, "{form} {sink}: every line was lost, and none is counted");
+            assert!(any > 0 || form == "off", "{form} {sink}: every line was lost, and none is counted");
             served.signal("TERM");
             assert_eq!(served.ended().code(), Some(0), "{form} {sink}");
         }
