@@ -211,7 +211,7 @@ impl Draft {
             return false;
         }
         // JSON within something else, for which somebody waits, can only be taken out of it in words.
-        self.verbatim &= !self.unfences || self.spoke || self.shows || begins_json(text.trim_start());
+        self.verbatim &= !self.unfences || self.spoke || self.shows || self.refused || begins_json(text.trim_start());
         self.spoke = true;
         self.shows(&text);
         if !self.forgets {
@@ -336,9 +336,8 @@ impl Draft {
 
     /// Takes text by which the model declines; the caller sees it as the answer's text.
     pub(super) fn refusal(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
-        let any = self.text(text, out);
-        self.refused |= any;
-        any
+        self.refused |= !text.is_empty();
+        self.text(text, out)
     }
 
     /// Returns how many tool calls have begun: the index of the next, where every fragment is a whole call.

@@ -598,4 +598,9 @@ fn an_answer_that_does_not_begin_as_the_json_that_somebody_waits_for_goes_on_in_
         assert_eq!(matches!(pieces[..], [Piece::Text(_)]), in_words, "{begins}: {pieces:?}");
         assert!(progress.content, "{begins}");
     }
+    // Who declines says no JSON.
+    let declined = "data: {\"choices\":[{\"index\":0,\"delta\":{\"refusal\":\"I'm sorry\"}}]}\n\n";
+    let how = Verbatim { stream: true, judged: true, ..Verbatim::default() };
+    let (_, pieces) = push(&mut decoder().verbatim(Some(how)), declined);
+    assert!(matches!(pieces[..], [Piece::Verbatim(_)]), "{pieces:?}");
 }
