@@ -937,8 +937,10 @@ struct Model {
     live: Vec<(Ticket, bool)>,
     /// Probes whose being overdue reopened their breaker, and who may yet work.
     late: std::collections::HashSet<u64>,
-    /// Retry-After of a target and of a key at a target, and what disabled keys.
+    /// Retry-After of a target that fails, of one that limits all its keys, and of a key at a target; and what disabled
+    /// keys.
     holds: [Option<Instant>; 2],
+    limited: [Option<Instant>; 2],
     limits: [[Option<Instant>; 2]; 2],
     keys: [Option<Instant>; 2],
 }
@@ -957,7 +959,8 @@ impl Model {
         let Ok(ticket) = self.bench.ask(Ask { target, last_resort, ..ASK }) else { return Ok(()) };
         self.bench.admission.effects();
         let early = |until: Option<Instant>| until.is_some_and(|until| until > now);
-        let held = early(self.holds[target]) || early(self.limits[target][ticket.key]) || early(self.keys[ticket.key]);
+        let of_target = early(self.holds[target]) || early(self.limited[target]);
+        let held = of_target || early(self.limits[target][ticket.key]) || early(self.keys[ticket.key]);
         prop_assert!(!held || ticket.look, "before its time");
         prop_assert_eq!(ticket.look, health.look_from.is_some());
         prop_assert!(health.look_from.is_none_or(|from| last_resort && from <= now), "a look that nobody needs");
@@ -1016,6 +1019,7 @@ impl Model {
                 }
                 if ticket.look && matches!(outcome, Outcome::Success { .. } | Outcome::Failure { .. }) {
                     (self.limits[ticket.target][ticket.key], self.keys[ticket.key]) = (None, None);
+                    self.limited[ticket.target] = None;
                 }
                 if let Outcome::Failure { class, .. } = outcome {
                     match class {
@@ -1023,7 +1027,10 @@ impl Model {
                             self.holds[ticket.target] = self.holds[ticket.target].max(later);
                         }
                         FailureClass::RateLimited => {
-                            let limit = &mut self.limits[ticket.target][ticket.key];
+                            let limit = match scope {
+                                Scope::Key => &mut self.limits[ticket.target][ticket.key],
+                                _ => &mut self.limited[ticket.target],
+                            };
                             *limit = (*limit).max(later);
                         }
                         FailureClass::Unauthorised | FailureClass::OutOfMoney => {
@@ -1086,7 +1093,7 @@ proptest! {
     #[test]
     fn whatever_happens_admission_keeps_its_promises(steps in steps()) {
         let mut model = Model {
-            bench: Bench::new(2, 2), live: Vec::new(), late: std::collections::HashSet::new(), holds: [None; 2], limits: [[None; 2]; 2], keys: [None; 2],
+            bench: Bench::new(2, 2), live: Vec::new(), late: std::collections::HashSet::new(), holds: [None; 2], limited: [None; 2], limits: [[None; 2]; 2], keys: [None; 2],
         };
         for step in steps {
             model.step(step)?;
