@@ -77,8 +77,10 @@ pub struct Quirks {
     efforts: &'static [(Models, [&'static str; 7])],
     /// The fields that ask for an effort.
     pub(super) effort: &'static [Template],
-    /// The fields that switch reasoning off, also where a tool is forced, which some models cannot do while reasoning.
+    /// The fields that switch reasoning off.
     pub(super) unthinking: &'static [Template],
+    /// Whether its models can be forced to call a tool while they reason.
+    pub(super) thinks_when_forced: bool,
     /// What it calls it when some tool must be called, if it can be told so.
     pub(super) required: Option<&'static str>,
     /// Whether it takes a schema for its answer.

@@ -174,7 +174,11 @@ impl<'a> Talk<'a> {
 
     /// Opens a call; returns the id that it has here.
     fn call(&mut self, call: &'a ToolCall, notes: &mut Notes) -> Cow<'a, str> {
-        let fits = !call.id.is_empty() && (self.takes)(&call.id) && self.ids.insert(&call.id);
+        // Google's calls need none.
+        let fits = match call.id.as_str() {
+            "" => self.dialect.shares_fields(Dialect::Gemini),
+            id => (self.takes)(id) && self.ids.insert(id),
+        };
         let id = if fits || !self.mends {
             Cow::Borrowed(call.id.as_str())
         } else {
@@ -188,9 +192,14 @@ impl<'a> Talk<'a> {
     }
 
     fn result(&mut self, result: &'a ToolResult, notes: &mut Notes) {
-        let of = |call: &&mut Open<'_>| call.answer.result.is_none() && call.call_id == result.call_id;
-        if let Some(call) = self.calls.iter_mut().find(of) {
-            call.answer.result = Some(result);
+        let find = |of: &dyn Fn(&Open<'_>) -> bool| {
+            self.calls.iter().position(|call| call.answer.result.is_none() && of(call))
+        };
+        // A call without an id is known by its tool's name.
+        let open = find(&|call| call.call_id == result.call_id)
+            .or_else(|| find(&|call| call.call_id.is_empty() && call.answer.name == result.name));
+        if let Some(at) = open {
+            self.calls[at].answer.result = Some(result);
         } else if self.mends {
             notes.converted("messages.tool_result");
             let told = format!("Result of the tool `{}`:\n{}", result.name, result.text());

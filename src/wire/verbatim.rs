@@ -156,8 +156,8 @@ impl Relay {
         if !self.how.stream {
             return self.held.into();
         }
-        // The rest of a blank line.
-        if self.open == b"\n" {
+        // The rest of a blank line, where lines end with two characters.
+        if matches!(self.dialect, Dialect::Gemini | Dialect::Vertex) && self.open == b"\n" {
             self.held.append(&mut self.open);
         }
         if !has_end || self.foreign_end {

@@ -247,7 +247,7 @@ fn thinking(
         filled.collect()
     };
     let is_forced = tool_choice.is_some_and(|choice| choice != "none");
-    if is_forced && !quirks.unthinking.is_empty() {
+    if is_forced && !quirks.thinks_when_forced && !quirks.unthinking.is_empty() {
         let effort = request.effort.filter(|effort| *effort > Effort::Minimal);
         notes.keep(false, "effort", effort);
         return fill(quirks.unthinking, "");

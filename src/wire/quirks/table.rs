@@ -120,6 +120,7 @@ pub const GENERIC: Quirks = Quirks {
     efforts: &[(ALL, PLAIN)],
     effort: EFFORT,
     unthinking: &[],
+    thinks_when_forced: false,
     required: Some("required"),
     schema: true,
     json: true,
@@ -335,6 +336,8 @@ pub(super) const TABLE: &[Quirks] = &[
         efforts: &[(ALL, ["", "true", "true", "true", "true", "true", "true"])],
         effort: &[("thinking", r#"{"type":"enabled"}"#)],
         unthinking: &[("thinking", r#"{"type":"disabled"}"#)],
+        // Recorded so: a forced tool beside nothing about thinking.
+        thinks_when_forced: true,
         ..KNOWN
     },
     Quirks {

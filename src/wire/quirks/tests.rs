@@ -746,6 +746,9 @@ fn plain(mut body: Value) -> Value {
             message.insert("content".to_owned(), text);
         }
     }
+    // Who says nothing and calls nothing is left out.
+    let says = |message: &Value| message.as_object().is_some_and(|message| message.len() > 1);
+    object["messages"].as_array_mut().expect("messages").retain(says);
     for tool in object.get_mut("tools").and_then(Value::as_array_mut).into_iter().flatten() {
         tool["function"].as_object_mut().expect("a function").retain(|_, value| *value != json!(""));
     }
