@@ -266,6 +266,7 @@ def claude_script(work):
                 use(2, "Read", file_path=str(work / "paper.pdf")),
             ],
             [
+                thought("What is new?", "EqQBCgIYAhIMnews"),
                 text("And the news."),
                 use(3, "WebSearch", query="news"),
                 use(4, "Bash", command="echo done", description="Say done"),
