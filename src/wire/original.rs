@@ -24,10 +24,17 @@ pub(super) fn of(request: &ChatRequest, dialect: Dialect) -> Option<&Original> {
     request.original.as_ref().filter(|original| dialect.shares_fields(original.dialect))
 }
 
-/// Tells whether a caller asked for this very model, by its name or by that of a route that has no other.
-pub(super) fn is_meant(request: &ChatRequest, model: Model<'_>) -> bool {
-    let asked = request.original.as_ref().and_then(Original::model).unwrap_or(&request.route);
-    let asked = without_path(asked);
+/// Tells whether a caller asks for this very model in its own words: by its name or by that of a route that has no other, in
+/// this dialect or one whose words are the same. Who asks in words of another dialect knows the model, and not what its
+/// steps are called here.
+pub(super) fn is_meant(request: &ChatRequest, dialect: Dialect, model: Model<'_>) -> bool {
+    let is_openai = |dialect| matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses);
+    let Some(original) = &request.original else { return false };
+    let theirs = original.dialect;
+    if !(dialect.shares_fields(theirs) || (is_openai(dialect) && is_openai(theirs))) {
+        return false;
+    }
+    let asked = without_path(original.model().unwrap_or(&request.route));
     model.meant || asked == without_path(model.name) || asked == model.family
 }
 

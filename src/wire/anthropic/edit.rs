@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 
-use super::models::maker;
+use super::models::{maker, may_rest};
 use super::proof::{REDACTED, parted};
 use super::request::Body;
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::original::{self, Draft, INVOICE, Setting, without_invoice};
 use crate::wire::request::Notes;
 use crate::wire::serve::open;
-use crate::words::{Dialect, Original, ToolChoice};
+use crate::words::{Dialect, Note, Original, ToolChoice};
 
 /// The settings, and the fields that say them.
 const SETTINGS: &[Setting] = &[
@@ -38,6 +38,8 @@ pub(super) fn edited(
     } else if stays && !original.has("output_config") {
         notes.forget("effort");
     }
+    // Who speaks this dialect is told by its provider what is out of range.
+    notes.0.retain(|note| *note != Note::Converted("sampling.temperature"));
     let mut differing = original::differing(original, SETTINGS, ours, notes);
     let efforts = differing.iter_mut().filter(|Setting(what, _)| *what == WORD.0 && stays);
     efforts.for_each(|setting| *setting = &WORD);
@@ -104,7 +106,12 @@ fn fits(original: &Original, body: &Body<'_>) -> bool {
     let form = find(said, &["thinking", "type"]).and_then(text).unwrap_or_default();
     // A model that is made to call a tool cannot think before, nor one that is not shown what it thought.
     let free = !matches!(body.request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
-    body.traits.takes(&form) && (form == "disabled" || (free && (form == "adaptive" || body.turns.may_think())))
+    let may = match &*form {
+        "disabled" => body.model.meant || may_rest(body.model.family),
+        "adaptive" => free,
+        _ => free && !body.turns.is_anothers(),
+    };
+    may && body.traits.takes(&form)
 }
 
 /// The conversation and the tools, where something in them must be another.

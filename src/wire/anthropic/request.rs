@@ -27,6 +27,9 @@ const VERSION: (HeaderName, HeaderValue) =
 /// The fewest tokens that can be set aside for thinking.
 const BUDGET_TOKENS_MIN: u32 = 1_024;
 
+/// The least `top_p` that a model takes while it thinks; of temperatures it takes 1.
+const THINKING_TOP_P_MIN: f64 = 0.95;
+
 /// Encodes a request for a model.
 pub(in crate::wire) fn encode(
     quirks: &Quirks,
@@ -36,7 +39,7 @@ pub(in crate::wire) fn encode(
 ) -> Result<Encoded, Failure> {
     check(request)?;
     let own = original::of(request, Dialect::AnthropicMessages).filter(|original| original.left_out.is_empty());
-    let model = Model { meant: original::is_meant(request, model), ..model };
+    let model = Model { meant: original::is_meant(request, Dialect::AnthropicMessages, model), ..model };
     let names = Names::of(Some(NAMES), request);
     let traits = traits(model.family);
     let mut told = Notes::default();
@@ -177,12 +180,14 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// Takes over what of the sampling parameters the model takes; who thinks takes none.
+    /// Takes over what of the sampling parameters the model takes: who thinks takes what changes next to nothing.
     fn sample(&mut self, sampling: &'a Sampling, traits: Traits, notes: &mut Notes) {
-        let fixed = traits.sampling == SamplingForm::None || self.thinking.is_some();
-        let one = traits.sampling == SamplingForm::One && sampling.temperature.is_some();
-        self.temperature = sampling.temperature.filter(|_| !fixed).map(|temperature| temperature.clamp(0.0, 1.0));
-        self.top_p = sampling.top_p.filter(|_| !fixed && !one);
+        let fixed = traits.sampling == SamplingForm::None;
+        let free = |value: &f64, least: f64| !fixed && (self.thinking.is_none() || *value >= least);
+        let temperature = sampling.temperature.map(|temperature| temperature.clamp(0.0, 1.0));
+        self.temperature = temperature.filter(|temperature| free(temperature, 1.0));
+        let one = traits.sampling == SamplingForm::One && self.temperature.is_some();
+        self.top_p = sampling.top_p.filter(|top_p| !one && free(top_p, THINKING_TOP_P_MIN));
         self.stop = sampling.stop.iter().map(String::as_str).filter(|stop| !stop.trim().is_empty()).collect();
         let dropped = [
             ("sampling.temperature", sampling.temperature.is_some() && self.temperature.is_none()),

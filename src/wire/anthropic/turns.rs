@@ -25,6 +25,8 @@ const OWN: Dialect = Dialect::AnthropicMessages;
 const OPENING: &str = "(The conversation begins here.)";
 /// What the user says where a conversation ends with the assistant, and the model does not go on from there.
 const GO_ON: &str = "Continue.";
+/// How ids of calls begin that others give: OpenAI and who copied it, vLLM, responses, Kimi.
+const OTHERS_IDS: [&str; 4] = ["call_", "chatcmpl-tool-", "fc_", "functions."];
 /// The kinds of images taken.
 const IMAGE_TYPES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 
@@ -185,15 +187,27 @@ impl<'a> Turns<'a> {
     /// Tells whether a model may be made to think: the last thing that the assistant did, should it have called a
     /// tool, must have begun with a thought that the provider can read.
     pub(super) fn may_think(&self) -> bool {
+        self.thoughtless().next().is_none()
+    }
+
+    /// Tells whether what the assistant did last is known to be another's: it called a tool without a thought, by an id
+    /// that no model of Anthropic's gives. What Claude did without a thought its provider takes back so.
+    pub(super) fn is_anothers(&self) -> bool {
+        self.thoughtless().any(|id| OTHERS_IDS.iter().any(|begin| id.starts_with(begin)))
+    }
+
+    /// Returns the ids of the calls in the assistant's last turn, if that did not begin with a thought.
+    fn thoughtless(&self) -> impl Iterator<Item = &str> {
         let last = self.all.iter().rev().find_map(|turn| match turn {
-            Turn::Of { role: Role::Assistant, content } => Some(content),
+            Turn::Of { role: Role::Assistant, content } => Some(&content[..]),
             _ => None,
         });
-        last.is_none_or(|content| {
-            let thinks =
-                |block: &Block<'_>| matches!(block, Block::Of(Known::Thinking { .. } | Known::RedactedThinking { .. }));
-            let calls = |block: &Block<'_>| matches!(block, Block::Of(Known::ToolUse { .. }));
-            content.first().is_some_and(thinks) || !content.iter().any(calls)
+        let thinks =
+            |block: &Block<'_>| matches!(block, Block::Of(Known::Thinking { .. } | Known::RedactedThinking { .. }));
+        let content = last.filter(|content| !content.first().is_some_and(thinks)).unwrap_or_default();
+        content.iter().filter_map(|block| match block {
+            Block::Of(Known::ToolUse { id, .. }) => Some(&**id),
+            _ => None,
         })
     }
 

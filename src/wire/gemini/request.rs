@@ -31,7 +31,7 @@ pub(in crate::wire) fn encode(
 ) -> Result<Encoded, Failure> {
     check(request)?;
     let own = original::of(request, dialect).filter(|original| original.left_out.is_empty());
-    let model = Model { meant: original::is_meant(request, model), ..model };
+    let model = Model { meant: original::is_meant(request, dialect, model), ..model };
     let names = Names::of(Some(NAMES), request);
     let family = Family::of(model.family);
     let path = path(model.name, if streaming { "streamGenerateContent?alt=sse" } else { "generateContent" })?;
@@ -194,7 +194,7 @@ fn generation(
         let (thinking, note) = family.thinking(effort);
         thinking.map(|thinking| put("thinkingConfig", thinking));
         // Who asked for this very model knows how it is told.
-        if let Some(note) = note.filter(|_| !(model.meant && request.original.is_some())) {
+        if let Some(note) = note.filter(|_| !model.meant) {
             notes.add(note);
         }
     }

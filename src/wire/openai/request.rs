@@ -26,7 +26,7 @@ pub(in crate::wire) fn encode(
     quirks.check(request)?;
     let streaming = streaming || quirks.stream_only;
     let own = original::of(request, Dialect::OpenAiChat);
-    let model = Model { meant: original::is_meant(request, model), ..model };
+    let model = Model { meant: original::is_meant(request, Dialect::OpenAiChat, model), ..model };
     // Who speaks this dialect to a server of which nothing is known may know its names better.
     let names = Names::of(quirks.names.or(own.is_none().then_some(NAMES)), request);
     let mut notes = Notes::default();

@@ -39,7 +39,7 @@ pub(in crate::wire) fn encode(
     check(request)?;
     quirks.check(request)?;
     let own = original::of(request, Dialect::OpenAiResponses).filter(|original| original.left_out.is_empty());
-    let model = Model { meant: original::is_meant(request, model), ..model };
+    let model = Model { meant: original::is_meant(request, OWN, model), ..model };
     let names = Names::of(quirks.names.or(own.is_none().then_some(NAMES)), request);
     let mut notes = Notes::default();
     let mut told = Notes::default();

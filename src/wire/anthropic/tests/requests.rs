@@ -462,10 +462,14 @@ fn thinking_is_not_asked_for_where_it_would_be_refused() {
     let foreign = hi().message(calls(&["a"])).message(result("a", "1"));
     assert!(body(&think(foreign), NEW).get("thinking").is_some());
 
-    let sampling = Sampling { temperature: Some(0.5), top_p: Some(0.99), ..Sampling::default() };
-    let (body, notes) = encoded(&think(ChatRequest { sampling, ..hi() }), OLD);
-    assert_eq!((body.get("temperature"), body.get("top_p")), (None, None), "who thinks takes none");
-    assert_eq!(notes, [Note::Dropped("sampling.temperature"), Note::Dropped("sampling.top_p")]);
+    let sampled = |temperature, top_p| {
+        let sampling = Sampling { temperature: Some(temperature), top_p: Some(top_p), ..Sampling::default() };
+        let (body, notes) = encoded(&think(ChatRequest { sampling, ..hi() }), OLD);
+        (body.get("temperature").and_then(Value::as_f64), body.get("top_p").and_then(Value::as_f64), notes)
+    };
+    let none = vec![Note::Dropped("sampling.temperature"), Note::Dropped("sampling.top_p")];
+    assert_eq!(sampled(0.5, 0.9), (None, None, none), "who thinks takes none");
+    assert_eq!(sampled(1.0, 0.95), (Some(1.0), Some(0.95), vec![]), "but for what changes next to nothing");
 }
 
 #[test]

@@ -165,6 +165,90 @@ fn who_asks_for_a_model_by_name_is_told_from_who_asks_for_any() {
 }
 
 #[test]
+fn an_effort_in_words_of_another_dialect_is_the_nearest_step_of_the_model_though_it_was_named() {
+    let messages = json!([{"role": "user", "content": "Hi"}]);
+    let theirs = |model: &str, effort: &str| json!({"model": model, "max_tokens": 90, "messages": messages, "output_config": {"effort": effort}});
+    let gemini = |level: &str| {
+        json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}],
+        "generationConfig": {"thinkingConfig": {"thinkingLevel": level}}})
+    };
+    let chat = |model: &str, effort: &str| json!({"model": model, "messages": messages, "reasoning_effort": effort});
+    let converted = vec![Note::Converted("effort")];
+    for (face, body, (dialect, accent, model), path, word, notes) in [
+        // Claude's `max` is no step of GPT's before 6, nor `xhigh` one of its o-models.
+        (
+            Face::Anthropic,
+            theirs("gpt-5.4", "max"),
+            (Dialect::OpenAiChat, "openai", "gpt-5.4"),
+            "/reasoning_effort",
+            json!("xhigh"),
+            converted.clone(),
+        ),
+        (
+            Face::Anthropic,
+            theirs("gpt-5.4", "max"),
+            (Dialect::OpenAiResponses, "openai", "gpt-5.4"),
+            "/reasoning/effort",
+            json!("xhigh"),
+            converted.clone(),
+        ),
+        (
+            Face::Anthropic,
+            theirs("gpt-6", "max"),
+            (Dialect::OpenAiChat, "openai", "gpt-6"),
+            "/reasoning_effort",
+            json!("max"),
+            vec![],
+        ),
+        (
+            Face::Anthropic,
+            theirs("o3", "xhigh"),
+            (Dialect::OpenAiChat, "openai", "o3"),
+            "/reasoning_effort",
+            json!("high"),
+            converted.clone(),
+        ),
+        (
+            Face::Anthropic,
+            theirs("gemini-3-pro", "max"),
+            (Dialect::Gemini, "generic", "gemini-3-pro"),
+            "/generationConfig/thinkingConfig/thinkingLevel",
+            json!("high"),
+            converted.clone(),
+        ),
+        (
+            Face::Gemini,
+            gemini("minimal"),
+            (Dialect::OpenAiChat, "openai", "gpt-5.4"),
+            "/reasoning_effort",
+            json!("low"),
+            converted.clone(),
+        ),
+        (
+            Face::OpenAiChat,
+            chat("claude-opus-4-6", "xhigh"),
+            (Dialect::AnthropicMessages, "generic", "claude-opus-4-6"),
+            "/output_config/effort",
+            json!("high"),
+            converted,
+        ),
+        // The two dialects of OpenAI have the same words: who named the model knows them.
+        (
+            Face::OpenAiChat,
+            chat("gpt-5.4", "max"),
+            (Dialect::OpenAiResponses, "openai", "gpt-5.4"),
+            "/reasoning/effort",
+            json!("max"),
+            vec![],
+        ),
+    ] {
+        let (sent, found) = sent(face, &body, (dialect, accent, model), false);
+        assert_eq!(sent.pointer(path), Some(&word), "{face:?} to {model}: {sent}");
+        assert_eq!(found, notes, "{face:?} to {model}");
+    }
+}
+
+#[test]
 fn messages_are_edited_one_by_one() {
     let long = "x".repeat(70);
     let call =
@@ -595,8 +679,45 @@ fn thinking_stays_as_it_came_where_the_model_takes_it_so_and_none_is_added() {
     // A model without that step is told its highest, and not to think besides.
     let (thinking, effort, notes) = said("claude-opus-4-6", json!({"output_config": {"effort": "xhigh"}}));
     assert_eq!((thinking, effort, notes), (None, Some("high".into()), vec![Note::Converted("effort")]));
+    // What its provider takes back without a thought stays so; what is known to be another's is not thought about.
+    let after = |id: &str| {
+        json!({"thinking": budget, "tools": [{"name": "f", "input_schema": {"type": "object"}}], "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": id, "name": "f", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": id, "content": "1"}]}]})
+    };
+    for model in ["claude-3-7-sonnet-latest", "claude-sonnet-4-5"] {
+        assert_eq!(said(model, after("toolu_01A")), (Some(budget.clone()), None, vec![]), "{model}");
+        assert_eq!(said(model, after("call_7")).0, None, "{model}");
+    }
+    // Who cannot be kept from thinking is told the least of it, unless it was named.
+    let resting = json!({"thinking": {"type": "disabled"}});
+    assert_eq!(said("claude-opus-4-8", resting.clone()), (Some(resting["thinking"].clone()), None, vec![]));
+    assert_eq!(said("claude-opus-5-5", resting.clone()), (None, Some("low".into()), vec![Note::Converted("effort")]));
+    let named = json!({"model": "claude-opus-5-5", "thinking": {"type": "disabled"}});
+    assert_eq!(said("claude-opus-5-5", named), (Some(resting["thinking"].clone()), None, vec![]));
     // Who is made to call a tool cannot think before.
     let forced = json!({"thinking": budget, "tools": [{"name": "f", "input_schema": {"type": "object"}}],
         "tool_choice": {"type": "any"}});
     assert_eq!(said("claude-sonnet-4-5", forced).0, None);
+}
+
+#[test]
+fn what_of_sampling_its_own_provider_judges_stays_as_it_came() {
+    let said = |model: &str, more: Value| {
+        let mut body = json!({"model": model, "max_tokens": 9000, "messages": [{"role": "user", "content": "Hi"}]});
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
+        let (sent, notes) = sent(Face::Anthropic, &body, (Dialect::AnthropicMessages, "anthropic", model), false);
+        (sent == body, notes)
+    };
+    let thinking = json!({"type": "enabled", "budget_tokens": 1024});
+    for more in [
+        json!({"temperature": 1.5}),
+        json!({"temperature": 1, "thinking": thinking}),
+        json!({"top_p": 0.95, "thinking": thinking}),
+    ] {
+        assert_eq!(said("claude-sonnet-4-5", more.clone()), (true, vec![]), "{more}");
+    }
+    let hot = json!({"temperature": 0.5, "thinking": thinking});
+    assert_eq!(said("claude-sonnet-4-5", hot), (false, vec![Note::Dropped("sampling.temperature")]));
 }
