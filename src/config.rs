@@ -10,18 +10,16 @@ mod presets;
 mod provider;
 mod route;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::actors::root::Plan;
-use crate::actors::shared::Limits;
-use crate::actors::table::{MemberSpec, ProviderSpec, RouteSpec, TargetSpec};
 use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
-use crate::policy::routing::{ForeignParts, RouteOptions};
+use crate::policy::routing::{ForeignParts, LabelSet, RouteOptions};
 use crate::policy::trim::OverWindow;
+use crate::spec::{Layout, Limits, MemberSpec, ProviderSpec, RouteSpec, Setup};
 use crate::wire::AnswerMax;
 use crate::words::{ConfigError, Price, TargetId};
 
@@ -99,13 +97,13 @@ impl Config {
     /// # Errors
     /// If a field is not right; the error names it.
     pub fn targets(&self) -> Result<Vec<(TargetId, Option<Price>)>, ConfigError> {
-        let (_, plan) = self.check()?;
-        let targets = plan.providers.into_iter().flat_map(|provider| provider.targets);
+        let (_, setup) = self.check()?;
+        let targets = setup.providers.into_iter().flat_map(|provider| provider.targets);
         Ok(targets.map(|target| (target.id, target.price)).collect())
     }
 
     /// Checks everything and returns what the runtime runs by.
-    pub(crate) fn check(&self) -> Result<(Limits, Plan), ConfigError> {
+    pub(crate) fn check(&self) -> Result<(Limits, Setup), ConfigError> {
         let mut providers = self
             .providers
             .iter()
@@ -134,22 +132,20 @@ impl Config {
         check_wait("restart.backoff_min", self.restart.backoff_min)?;
         check_wait("restart.backoff_max", self.restart.backoff_max)?;
         check_failover("failover", &self.failover)?;
-        let known = providers.iter().flat_map(|provider| &provider.targets);
-        let known: HashMap<TargetId, &TargetSpec> = known.map(|target| (target.id.clone(), target)).collect();
-        let mut routes = Vec::with_capacity(self.routes.len());
+        let mut setup = Setup { layout: Layout::new(&providers), providers };
         for (name, route) in &self.routes {
-            routes.push(route.check(name, &self.failover, &known)?);
+            let route = route.check(name, &self.failover, &setup)?;
+            setup.layout.add(route);
         }
-        for target in providers.iter().flat_map(|provider| &provider.targets) {
-            let name = target.id.to_string();
+        for target in 0..setup.layout.targets.len() {
+            let name = setup.target(target).id.to_string();
             if !self.routes.contains_key(&name) {
-                let member = MemberSpec { target: target.id.clone(), tier: 0, weight: 1.0 };
-                routes.push(RouteSpec {
+                setup.layout.add(RouteSpec {
                     name: name.into(),
                     options: RouteOptions::default(),
                     failover: self.failover.clone(),
-                    members: vec![member],
-                    labels: Vec::new(),
+                    members: vec![MemberSpec { target, tier: 0, weight: 1.0 }],
+                    labels: LabelSet::default(),
                     over_window: OverWindow::default(),
                     foreign_parts: ForeignParts::default(),
                 });
@@ -165,8 +161,8 @@ impl Config {
             restart: self.restart.clone(),
             seed: self.seed.unwrap_or_else(rand::random),
         };
-        let aliases = names::aliases(&self.aliases, &routes)?;
-        Ok((limits, Plan { providers, routes, aliases }))
+        names::alias(&mut setup.layout, &self.aliases)?;
+        Ok((limits, setup))
     }
 }
 

@@ -21,6 +21,9 @@ pub mod wire;
 pub mod catalog;
 
 pub mod transport;
+mod source;
+
+mod spec;
 
 mod actors;
 

@@ -118,9 +118,9 @@ impl Builder {
     }
 
     async fn start_under(self, supervisor: Option<ActorCell>) -> Result<Runtime, StartError> {
-        let (limits, plan) = self.config.check()?;
+        let (limits, setup) = self.config.check()?;
         let shared = Arc::new(Shared::new(limits));
-        let arguments = (shared.clone(), plan);
+        let arguments = (shared.clone(), setup);
         let started = match supervisor {
             Some(supervisor) => Actor::spawn_linked(None, Root, arguments, supervisor).await,
             None => Actor::spawn(None, Root, arguments).await,
@@ -280,9 +280,9 @@ impl Runtime {
     /// # Errors
     /// If a field is not right: the old configuration stays.
     pub async fn reconfigure(&self, config: Config) -> Result<(), StartError> {
-        let (_, plan) = config.check()?;
+        let (_, setup) = config.check()?;
         let (sender, done) = oneshot::channel();
-        self.shared.root.send(RootMessage::Reconfigure(plan, sender));
+        self.shared.root.send(RootMessage::Reconfigure(setup, sender));
         // The root stops only with the runtime; there is then nothing to reconfigure.
         let _ = done.await;
         Ok(())

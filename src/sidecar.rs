@@ -1,4 +1,4 @@
-//! Floor 6: the sidecar, a face of [`Runtime`] for agents in any language: OpenAI's, Anthropic's and Google's HTTP on an
+//! Floor 7: the sidecar, a face of [`Runtime`] for agents in any language: OpenAI's, Anthropic's and Google's HTTP on an
 //! address of one's own.
 //!
 //! In flow HTTP requests of clients that changed nothing but their base URL, out flow answers of whichever provider can

@@ -16,12 +16,13 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
+use super::prompt::Fitted;
 use super::provider::ProviderMessage;
 use super::redact;
 use super::running::Pulse;
 use super::shared::{CrashHook, Shared, now};
 use super::slot::Permit;
-use super::table::{Fitted, Target};
+use super::table::Target;
 use super::watchdog::Watchdog;
 use super::work::{Brought, Work};
 use crate::policy::admission::{Outcome, Report, Unwanted};
@@ -64,6 +65,8 @@ pub(super) struct Job {
     pub(super) first_token_max: Option<Duration>,
     /// Whether nothing of the answer may be handed on before it is whole.
     pub(super) buffered: bool,
+    /// Whether its route has no other model: who asks for the route means this one.
+    pub(super) meant: bool,
     /// Whether the proofs of an answer that goes on as it came must say whose they are.
     pub(super) signed: bool,
     /// Whether such an answer may be one that a filter held back whole.
@@ -189,19 +192,15 @@ impl Job {
         let provider = self.account.target.provider.clone();
         let spec = &provider.spec;
         let trimmed = self.trim();
-        let encoded = trimmed.as_ref().unwrap_or(&self.work).encode(
-            spec,
-            self.account.target.spec(),
-            self.account.prompt.meant,
-        )?;
+        let encoded = trimmed.as_ref().unwrap_or(&self.work).encode(spec, self.account.target.spec(), self.meant)?;
         self.account.notes.extend(encoded.notes);
         let (names, stops) = (encoded.names, encoded.stops);
         let mut headers = encoded.headers;
         headers.extend(spec.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         let request = HttpRequest { url: spec.url(&encoded.path), headers, body: encoded.body };
-        let key = &spec.keys[self.account.permit.ticket().key];
+        let key = &provider.keys[self.account.permit.ticket().key];
         let secret = key.current(&provider.slot).await?;
-        let spare = key.may_change().then(|| request.clone());
+        let spare = key.spec.may_change().then(|| request.clone());
         let sent = now();
         let failure = match self.exchange(request, secret.as_ref(), (&names, &stops)).await {
             Ok(brought) => return Ok(brought),
@@ -213,7 +212,7 @@ impl Job {
         if let (true, Some(request), Some(secret)) = (refused, spare, secret)
             && let Some(secret) = key.another(&secret, sent, &provider.slot).await
         {
-            tracing::info!(key = %key.name, "key refused, sent again with what its source gives now");
+            tracing::info!(key = %key.spec.name, "key refused, sent again with what its source gives now");
             return self.exchange(request, Some(&secret), (&names, &stops)).await;
         }
         Err(failure)

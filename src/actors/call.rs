@@ -14,12 +14,13 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::Instrument;
 
 use super::attempt::{Account, Arguments as AttemptArguments, Attempt, Ended, Job as AttemptJob, Never, PIECES_MAX};
+use super::prompt::{Asked, Fitted};
 use super::router::{Flight, Happened, RouterCommand};
 use super::running::{Happening, Pulse, Running, next_happening};
 use super::shared::{CrashHook, Shared, now};
 use super::slot::Permit;
 use super::stream::{ReplyStream, Word};
-use super::table::{Asked, Fitted, Route, Table};
+use super::table::Table;
 use super::work::Brought;
 use crate::policy::admission::{Ask, RATE_LIMIT_DEFAULT};
 use crate::policy::failover::{Failover, GiveUp, Planned, Step, Try};
@@ -27,6 +28,7 @@ use crate::policy::health::Unwanted;
 use crate::policy::routing::{self, Needs, Plan, RouteState, Skip, Sticky, Why};
 use crate::policy::snapshot::{Gate, Latency, Refusal};
 use crate::policy::trim::{CUTS_MAX, OverWindow};
+use crate::spec::RouteSpec;
 use crate::wire::{Embedded, Ending};
 use crate::words::{
     AssistantPart, AttemptEnd, AttemptRecord, Barred, CallId, Cause, CommitPolicy, Embeddings, Error, Failure,
@@ -144,7 +146,7 @@ pub(crate) struct Accepted {
     pub(crate) id: CallId,
     pub(crate) asked: Asked,
     pub(crate) table: Arc<Table>,
-    pub(crate) route: Arc<Route>,
+    pub(crate) route: Arc<RouteSpec>,
     pub(crate) needs: Needs,
     pub(crate) started: Instant,
     pub(crate) deadline: Instant,
@@ -207,9 +209,9 @@ async fn run(job: Job, shared: Arc<Shared>) {
             (CommitPolicy::Buffered, Outlet::Vectors(answer))
         }
     };
-    let machine = Failover::new(route.spec.failover.clone(), commit, deadline);
+    let machine = Failover::new(route.failover.clone(), commit, deadline);
     let mut driver = Driver {
-        log: Log::new(Flight::new(id, &route.spec.name, asked.work.session().cloned()), started, shared.clone()),
+        log: Log::new(Flight::new(id, &route.name, asked.work.session().cloned()), started, shared.clone()),
         machine,
         plan: Some(plan),
         running: Vec::new(),
@@ -301,7 +303,7 @@ struct Driver {
     id: CallId,
     asked: Asked,
     table: Arc<Table>,
-    route: Arc<Route>,
+    route: Arc<RouteSpec>,
     needs: Needs,
     started: Instant,
     state: RouteState,
@@ -355,8 +357,8 @@ impl Driver {
         self.follow_table();
         let plan = self.plan.take().unwrap_or_else(|| {
             let candidates = self.table.candidates(&self.route, &self.asked, &self.machine.spent(), &self.gone());
-            let pinned = self.shared.pinned(&self.route.spec.name).and_then(|id| self.table.index(&id));
-            let options = &self.route.spec.options;
+            let pinned = self.shared.pinned(&self.route.name).and_then(|id| self.table.index(&id));
+            let options = &self.route.options;
             let sticky = self.sticky;
             routing::plan(options, &mut self.state, &candidates, &self.needs, sticky, pinned, now, &mut self.rng)
         });
@@ -386,7 +388,7 @@ impl Driver {
         if Arc::ptr_eq(&table, &self.table) {
             return;
         }
-        let Some(route) = table.routes.get(&self.route.spec.name).cloned() else { return };
+        let Some(route) = table.layout.routes.get(&self.route.name).cloned() else { return };
         let old = std::mem::replace(&mut self.table, table);
         self.route = route;
         self.plan = None;
@@ -430,7 +432,7 @@ impl Driver {
 
     /// Returns how often the conversation can be cut shorter than it goes to a target at first.
     fn cuts_max(&self, target: usize) -> u32 {
-        if self.route.spec.over_window == OverWindow::Skip {
+        if self.route.over_window == OverWindow::Skip {
             return 0;
         }
         let tokens = |cuts| self.fit(target, cuts).tokens;
@@ -448,10 +450,8 @@ impl Driver {
                 self.machine.refused(refusal, &self.shared.budget, now());
             }
             Ok(permit) => {
-                self.log.note(Happened::Tried {
-                    attempt: this.number,
-                    target: self.table.targets[this.target].id().clone(),
-                });
+                let target = self.table.targets[this.target].id().clone();
+                self.log.note(Happened::Tried { attempt: this.number, target });
                 let running = self.spawn(this, fitted, permit).await;
                 self.running.push(running);
                 self.machine.admitted(now());
@@ -512,14 +512,16 @@ impl Driver {
             unwanted: None,
         };
         let work = self.asked.work.clone();
+        let meant = self.table.layout.is_only_model(&self.route, this.target);
         let signed = self.table.has_several_makers(&self.route, account.target.provider.spec.dialect);
         let job = AttemptJob {
             work,
             resend: this.resend,
             first_token_max: this.first_token_max,
             buffered: self.machine.is_buffered(),
+            meant,
             signed,
-            filtered: !self.route.spec.failover.content_policy_failover,
+            filtered: !self.route.failover.content_policy_failover,
             pieces,
             account,
             rest: None,
@@ -592,7 +594,7 @@ impl Driver {
         // A session does not follow a probe.
         let probed = self.probe.is_some_and(|probe| *self.table.targets[probe].id() == target);
         let session = self.asked.work.session().cloned().filter(|_| !probed);
-        let route = self.route.spec.name.clone();
+        let route = self.route.name.clone();
         let answered = RouterCommand::Answered { route, session, target: target.clone(), output: usage.output };
         self.shared.router.send(answered);
         let attempts = self.attempts();

@@ -172,10 +172,10 @@ pub(crate) fn submit(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
         Ok((table, route, place)) => {
             let started = now();
             let id = shared.next_call();
-            let deadline = started + work.deadline().unwrap_or(route.spec.failover.deadline).min(DEADLINE_MAX);
+            let deadline = started + work.deadline().unwrap_or(route.failover.deadline).min(DEADLINE_MAX);
             let needs = Needs { deadline: Some(deadline), ..table.needs_of(&route, &work) };
             let asked = table.ask(&route, work);
-            let span = tracing::info_span!("call", %id, route = %route.spec.name);
+            let span = tracing::info_span!("call", %id, route = %route.name);
             let accepted = Accepted { id, asked, table, route, needs, started, deadline, wanted, place, span };
             // Dropped with its answer if there is no router, which then says so.
             shared.router.send(RouterCommand::Start(Box::new(accepted)));
@@ -183,7 +183,7 @@ pub(crate) fn submit(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
     }
 }
 
-type Entry = (Arc<super::table::Table>, Arc<super::table::Route>, Place);
+type Entry = (Arc<super::table::Table>, Arc<crate::spec::RouteSpec>, Place);
 
 fn accept(shared: &Arc<Shared>, work: &Work) -> Result<Entry, Error> {
     work.check()?;

@@ -14,7 +14,8 @@ use tokio::sync::watch;
 
 use super::shared::now;
 use super::slot::Slot;
-use super::source::{IssuedKey, KeySource};
+use crate::source::{IssuedKey, KeySource};
+use crate::spec::KeySpec;
 use crate::words::{Failure, FailureClass, Secret};
 
 /// A key is read again when a tenth of its life is left, or this much if that is less.
@@ -32,19 +33,8 @@ const KILLED_MAX: u32 = 3;
 /// One key of a provider.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
-    pub(crate) name: Arc<str>,
-    /// Where it comes from; `None` where the provider wants none.
-    source: Option<KeySource>,
-    /// How long what was read is good, where its source does not say.
-    expires_in: Option<Duration>,
+    pub(super) spec: KeySpec,
     cell: Arc<Cell>,
-}
-
-impl PartialEq for Key {
-    /// Keys are what is configured; what was read of them is no part of it.
-    fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.is_like(other)
-    }
 }
 
 /// What was read of a key.
@@ -78,30 +68,16 @@ impl fmt::Debug for Cell {
 }
 
 impl Key {
-    pub(crate) fn new(name: impl Into<Arc<str>>, source: Option<KeySource>, expires_in: Option<Duration>) -> Self {
-        let cell = Arc::new(Cell(watch::Sender::new(State::default())));
-        Self { name: name.into(), source, expires_in, cell }
-    }
-
-    fn is_like(&self, other: &Self) -> bool {
-        self.source == other.source && self.expires_in == other.expires_in
-    }
-
-    /// Goes on with what was read from the same source before.
-    pub(super) fn adopt(&mut self, old: &[Self]) {
-        if let Some(old) = old.iter().find(|old| old.is_like(self)) {
-            self.cell = old.cell.clone();
-        }
-    }
-
-    /// Tells whether its source may give another secret some day.
-    pub(super) fn may_change(&self) -> bool {
-        self.source.as_ref().is_some_and(|source| !matches!(source, KeySource::Value(_)))
+    /// Returns a key that goes on with what was read from the same source before, if it was.
+    pub(super) fn new(spec: KeySpec, old: &[Self]) -> Self {
+        let known = old.iter().find(|old| old.spec.is_like(&spec)).map(|old| old.cell.clone());
+        let cell = known.unwrap_or_else(|| Arc::new(Cell(watch::Sender::new(State::default()))));
+        Self { spec, cell }
     }
 
     /// Returns the secret that it is now, as far as that is known.
     pub(super) fn known(&self) -> Option<Secret> {
-        match &self.source {
+        match &self.spec.source {
             Some(KeySource::Value(secret)) => Some(secret.clone()),
             _ => self.cell.0.borrow().held.as_ref().map(|held| held.secret.clone()),
         }
@@ -112,7 +88,7 @@ impl Key {
     /// # Errors
     /// `Unauthorised` where its source cannot be read.
     pub(super) async fn current(&self, slot: &Slot) -> Result<Option<Secret>, Failure> {
-        match &self.source {
+        match &self.spec.source {
             None => Ok(None),
             Some(KeySource::Value(secret)) => Ok(Some(secret.clone())),
             Some(_) => match self.cell.look(now()) {
@@ -163,7 +139,7 @@ impl Key {
     }
 
     fn unreadable(&self, problem: &str) -> Failure {
-        Failure::new(FailureClass::Unauthorised, format!("key `{}`: {problem}", self.name))
+        Failure::new(FailureClass::Unauthorised, format!("key `{}`: {problem}", self.spec.name))
     }
 
     /// Begins to read, unless somebody does.
@@ -182,8 +158,8 @@ impl Key {
 
     /// Returns what is to be held of a secret that was asked for then.
     fn hold(&self, issued: IssuedKey, asked: Instant) -> Held {
-        let lifetime = issued.expires_in.or(self.expires_in);
-        let renew_after = match (&self.source, lifetime) {
+        let lifetime = issued.expires_in.or(self.spec.expires_in);
+        let renew_after = match (&self.spec.source, lifetime) {
             (_, Some(lifetime)) => Some(lifetime.saturating_sub((lifetime / 10).min(MARGIN_MAX))),
             (Some(KeySource::File(_)), None) => Some(FILE_EVERY),
             (_, None) => None,
@@ -287,12 +263,12 @@ impl Actor for Reading {
 
     async fn post_start(&self, myself: ActorRef<Nothing>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
         if let Some((key, claim)) = state.take()
-            && let Some(source) = &key.source
+            && let Some(source) = &key.spec.source
         {
             let asked = now();
             let result = source.read().await;
             if let Err(problem) = &result {
-                tracing::warn!(key = %key.name, problem, "key not read");
+                tracing::warn!(key = %key.spec.name, problem, "key not read");
             }
             claim.end(result.map(|issued| key.hold(issued, asked)), now());
         }

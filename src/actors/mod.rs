@@ -1,4 +1,4 @@
-//! Floor 4: who lives. The only room with ractor, spawns and the clock.
+//! Floor 5: who lives. The only room with ractor, spawns and the clock.
 //!
 //! ```text
 //! root                        one per runtime; starts and restarts everything below
@@ -18,10 +18,11 @@
 
 pub(crate) mod shared;
 pub(crate) mod slot;
-pub(crate) mod table;
 pub(crate) mod work;
-pub(crate) mod source;
 pub(crate) mod key;
+pub(crate) mod table;
+mod prompt;
+mod candidates;
 
 pub(crate) mod root;
 pub(crate) mod front;

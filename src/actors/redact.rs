@@ -9,7 +9,7 @@ use crate::words::{Drift, Failure, Secret, conceal};
 
 /// The secrets that there are: those that an attempt sent, and all that are configured.
 fn secrets(table: &Table, sent: &[Option<Secret>]) -> Vec<Secret> {
-    let keys = table.providers.iter().flat_map(|provider| &provider.spec.keys);
+    let keys = table.providers.iter().flat_map(|provider| &provider.keys);
     sent.iter().flatten().cloned().chain(keys.filter_map(Key::known)).collect()
 }
 

@@ -15,15 +15,17 @@ use tokio::sync::oneshot;
 
 use super::attempt::Never;
 use super::front::Front;
+use super::key::Key;
 use super::provider::ProviderMessage;
 use super::router::{Router, RouterCommand};
 use super::shared::{Shared, died, lock, now};
 use super::slot::{ProviderStatus, Slot};
 use super::supervisor::{Supervisor, SupervisorMessage};
-use super::table::{AliasSpec, Provider, ProviderSpec, RouteSpec, Table};
+use super::table::{Provider, Table};
 use crate::policy::admission::Admission;
 use crate::policy::restart::{Restart, Restarts};
 use crate::policy::tokens::TokenModel;
+use crate::spec::{ProviderSpec, Setup};
 use crate::words::{Date, Event};
 
 /// How often wall time is compared with monotonic time.
@@ -34,17 +36,9 @@ const NOTICE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a child may take to stop before it is killed.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
-/// What is to be served, by whom.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Plan {
-    pub(crate) providers: Vec<ProviderSpec>,
-    pub(crate) routes: Vec<RouteSpec>,
-    pub(crate) aliases: Vec<AliasSpec>,
-}
-
 pub(crate) enum RootMessage {
     /// Replace providers and routes, keeping what did not change.
-    Reconfigure(Plan, oneshot::Sender<()>),
+    Reconfigure(Setup, oneshot::Sender<()>),
     /// Start a child again.
     Start(Child),
     Heartbeat,
@@ -98,12 +92,12 @@ pub(crate) struct State {
 impl Actor for Root {
     type Msg = RootMessage;
     type State = State;
-    type Arguments = (Arc<Shared>, Plan);
+    type Arguments = (Arc<Shared>, Setup);
 
     async fn pre_start(
         &self,
         myself: ActorRef<Self::Msg>,
-        (shared, plan): Self::Arguments,
+        (shared, setup): Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         let rng = SeededRng::seed_from_u64(shared.limits.seed);
         shared.root.set(myself.clone());
@@ -111,7 +105,7 @@ impl Actor for Root {
         for child in [Child::Calls, Child::Router, Child::Front] {
             state.start(&myself, child).await?;
         }
-        state.reconfigure(&myself, plan).await;
+        state.reconfigure(&myself, setup).await;
         myself.send_interval(HEARTBEAT, || RootMessage::Heartbeat);
         Ok(state)
     }
@@ -123,8 +117,8 @@ impl Actor for Root {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            RootMessage::Reconfigure(plan, done) => {
-                state.reconfigure(&myself, plan).await;
+            RootMessage::Reconfigure(setup, done) => {
+                state.reconfigure(&myself, setup).await;
                 state.shared.tell(Event::Reconfigured);
                 let _ = done.send(());
             }
@@ -233,11 +227,11 @@ impl State {
     }
 
     /// Starts what is new, publishes the table, retires what is gone: no call in flight loses its provider.
-    async fn reconfigure(&mut self, myself: &ActorRef<RootMessage>, plan: Plan) {
+    async fn reconfigure(&mut self, myself: &ActorRef<RootMessage>, setup: Setup) {
         let old = self.shared.table();
-        let mut providers = Vec::with_capacity(plan.providers.len());
+        let mut providers = Vec::with_capacity(setup.providers.len());
         let known: HashMap<&str, &Arc<Provider>> = old.providers.iter().map(|old| (&*old.spec.name, old)).collect();
-        for spec in plan.providers {
+        for spec in setup.providers {
             let known = known.get(&*spec.name).copied();
             if let Some(same) = known.filter(|known| known.spec == spec) {
                 let keys = changeable(&same.spec);
@@ -255,7 +249,7 @@ impl State {
             providers.push(provider);
         }
         self.noticed = None;
-        self.shared.table.send_replace(Arc::new(Table::new(providers, &plan.routes, &plan.aliases)));
+        self.shared.table.send_replace(Arc::new(Table::new(providers, setup.layout)));
         self.shared.router.send(RouterCommand::Retabled(old.clone()));
         let table = self.shared.table();
         let stays: HashSet<*const Provider> = table.providers.iter().map(Arc::as_ptr).collect();
@@ -296,11 +290,10 @@ impl State {
 }
 
 /// Gives a provider its slot. One that replaces another at the same address starts with what that one knew.
-fn provide(mut spec: ProviderSpec, old: Option<&Provider>) -> Provider {
+fn provide(spec: ProviderSpec, old: Option<&Provider>) -> Provider {
     let now = now();
-    if let Some(old) = old {
-        spec.keys.iter_mut().for_each(|key| key.adopt(&old.spec.keys));
-    }
+    let read = old.map_or(&[][..], |old| &old.keys);
+    let keys = spec.keys.iter().map(|key| Key::new(key.clone(), read)).collect();
     let mut admission = Admission::new(spec.admission.clone(), now);
     let old = old.filter(|old| old.spec.base_url == spec.base_url);
     if let Some(old) = old
@@ -327,7 +320,7 @@ fn provide(mut spec: ProviderSpec, old: Option<&Provider>) -> Provider {
     });
     let slot = Slot::new(tokens, health);
     *lock(&slot.checkpoint) = Some(Arc::new(admission));
-    Provider { spec, slot: Arc::new(slot) }
+    Provider { spec, keys, slot: Arc::new(slot) }
 }
 
 /// Returns the keys whose source may give another one than before: whoever reloads may have changed it.

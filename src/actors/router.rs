@@ -273,7 +273,7 @@ impl State {
     async fn start(&mut self, accepted: Accepted) {
         let now = now();
         let sticky = accepted.asked.work.session().and_then(|session| self.sessions.get(session, now));
-        let memory = self.routes.entry(accepted.route.spec.name.clone()).or_default();
+        let memory = self.routes.entry(accepted.route.name.clone()).or_default();
         let plan = pick(&self.shared, &accepted, memory, sticky, now, &mut self.rng);
         if let (Some(session), Some(sticky)) = (accepted.asked.work.session(), plan.sticky) {
             self.sessions.keep(session, sticky, now);
@@ -299,12 +299,12 @@ impl State {
         request.check()?;
         let needs = table.needs(route, &request);
         let sticky = request.session.as_deref().and_then(|session| self.sessions.get(session, now));
-        let mut memory = self.routes.get(&route.spec.name).cloned().unwrap_or_default();
+        let mut memory = self.routes.get(&route.name).cloned().unwrap_or_default();
         let mut rng = self.rng.clone();
-        let pinned = self.shared.pinned(&route.spec.name).and_then(|id| table.index(&id));
+        let pinned = self.shared.pinned(&route.name).and_then(|id| table.index(&id));
         let asked = table.ask(route, Arc::new(request));
         let candidates = table.candidates(route, &asked, &[], &[]);
-        let plan = routing::plan(&route.spec.options, &mut memory, &candidates, &needs, sticky, pinned, now, &mut rng);
+        let plan = routing::plan(&route.options, &mut memory, &candidates, &needs, sticky, pinned, now, &mut rng);
         let id = |target: usize| table.targets[target].id().clone();
         let health = |target: usize| {
             let entry = &table.targets[target];
@@ -323,7 +323,7 @@ impl State {
             health: health(skip.target),
         });
         Ok(Explanation {
-            route: route.spec.name.clone(),
+            route: route.name.clone(),
             planned: planned.collect(),
             skipped: skipped.collect(),
             last_resort: plan.last_resort,
@@ -336,10 +336,10 @@ impl State {
         if let Some(target) = &target
             && !table.serves(route, target)
         {
-            let problem = format!("`{target}` is no target of route `{}`", route.spec.name);
+            let problem = format!("`{target}` is no target of route `{}`", route.name);
             return Err(Error::Invalid { field: "target".into(), problem });
         }
-        self.shared.pin(route.spec.name.clone(), target);
+        self.shared.pin(route.name.clone(), target);
         Ok(())
     }
 
@@ -361,9 +361,9 @@ fn pick(
     rng: &mut SeededRng,
 ) -> Plan {
     let route = &accepted.route;
-    let pinned = shared.pinned(&route.spec.name).and_then(|id| accepted.table.index(&id));
+    let pinned = shared.pinned(&route.name).and_then(|id| accepted.table.index(&id));
     let candidates = accepted.table.candidates(route, &accepted.asked, &[], &[]);
-    routing::plan(&route.spec.options, memory, &candidates, &accepted.needs, sticky, pinned, now, rng)
+    routing::plan(&route.options, memory, &candidates, &accepted.needs, sticky, pinned, now, rng)
 }
 
 /// Tells whether no target could serve the request however healthy it were, and what each lacks.
@@ -375,7 +375,7 @@ fn unservable(plan: &Plan, accepted: &Accepted) -> Option<Error> {
     }
     let why: Vec<String> =
         plan.skipped.iter().map(|skip| format!("{}: {}", table.targets[skip.target].id(), skip.why.text())).collect();
-    let (route_name, why) = (route.spec.name.to_string(), why.join("; "));
+    let (route_name, why) = (route.name.to_string(), why.join("; "));
     let takes = |skip: &Skip| !matches!(skip.why, SkipReason::Foreign | SkipReason::Documents | SkipReason::Audio);
     let Some(part) = table.untaken(route, asked).filter(|_| !plan.skipped.iter().all(takes)) else {
         return Some(Error::NoTarget { route: route_name, why });

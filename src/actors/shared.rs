@@ -14,26 +14,12 @@ use super::front::RouterMessage;
 use super::root::RootMessage;
 use super::router::{Flight, RouterCommand};
 use super::slot::Post;
-use super::table::{Table, TargetSpec};
+use super::table::Table;
 use crate::policy::budget::Budget;
 use crate::policy::ledger::Ledger;
 use crate::policy::local_fault::LocalFault;
-use crate::policy::restart::RestartOptions;
-use crate::wire::AnswerMax;
+use crate::spec::{Limits, TargetSpec};
 use crate::words::{CallId, Date, Event, TargetId};
-
-/// Limits of a runtime.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Limits {
-    pub(crate) calls_max: usize,
-    pub(crate) consumer_stall_max: Duration,
-    pub(crate) ledger_max: usize,
-    pub(crate) recorder_max: usize,
-    pub(crate) restart: RestartOptions,
-    pub(crate) seed: u64,
-    pub(crate) answer_max: AnswerMax,
-    pub(crate) answers_bytes_max: usize,
-}
 
 pub(crate) struct Shared {
     pub(crate) limits: Limits,

@@ -6,10 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::spec::{ProviderSpec, TargetSpec};
 use crate::wire::{self, Embedded, Encoded, Ending, Verbatim};
 use crate::words::{ChatRequest, CommitPolicy, EmbedRequest, Error, Failure, Original, ResponseFormat, Usage};
-
-use super::table::{ProviderSpec, TargetSpec};
 
 /// A request of a caller. Cheap to clone.
 #[derive(Clone, Debug)]

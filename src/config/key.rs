@@ -10,11 +10,11 @@ use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::check_time;
-use crate::actors::key::Key;
-use crate::actors::source::fault;
+use crate::source::fault;
+use crate::spec::KeySpec;
 use crate::words::{ConfigError, Secret};
 
-pub use crate::actors::source::{IssuedKey, KeyFunction, KeySource};
+pub use crate::source::{IssuedKey, KeyFunction, KeySource};
 
 /// One key: itself, or where it is read when it is needed. What was read is read again shortly before it expires, and
 /// once when the provider refuses it.
@@ -92,7 +92,7 @@ impl KeyConfig {
     }
 
     /// Checks what can be checked without reading it.
-    pub(super) fn check(&self, field: &str, name: String) -> Result<Key, ConfigError> {
+    pub(super) fn check(&self, field: &str, name: String) -> Result<KeySpec, ConfigError> {
         let wrong = |what: &str| Err(ConfigError::new(field, format!("key `{name}` {what}")));
         match &self.source {
             KeySource::Value(_) if self.expires_in.is_some() => {
@@ -115,7 +115,7 @@ impl KeyConfig {
         if let Some(lifetime) = self.expires_in {
             check_time(&format!("{field}.{name}.expires_in"), lifetime)?;
         }
-        Ok(Key::new(name, Some(self.source.clone()), self.expires_in))
+        Ok(KeySpec { name: name.into(), source: Some(self.source.clone()), expires_in: self.expires_in })
     }
 }
 

@@ -7,10 +7,10 @@ use serde::{Deserialize, Deserializer};
 
 use super::check_time;
 use super::presets::Bills;
-use crate::actors::table::{TargetSpec, Timers};
 use crate::catalog;
 use crate::policy::admission::TargetOptions;
 use crate::policy::tokens::Vocabulary;
+use crate::spec::{TargetSpec, Timers};
 use crate::words::{Capabilities, ConfigError, Date, ModelClass, ModelKind, Price, TargetId};
 
 /// One model at a provider.

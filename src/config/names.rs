@@ -3,35 +3,31 @@
 //! In flow what a user wrote and what is there, out flow names that lead somewhere: chains are followed to their end,
 //! and circles refused, so that nobody has to look out for them later.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::ProviderConfig;
-use crate::actors::table::{AliasSpec, ProviderSpec, RouteSpec};
+use crate::spec::{Layout, ProviderSpec};
 use crate::words::{ConfigError, TargetId};
 
-/// Returns each alias with the route it comes to.
-pub(super) fn aliases(aliases: &BTreeMap<String, String>, routes: &[RouteSpec]) -> Result<Vec<AliasSpec>, ConfigError> {
-    let routes: HashMap<&str, &Arc<str>> = routes.iter().map(|route| (&*route.name, &route.name)).collect();
-    let mut specs = Vec::with_capacity(aliases.len());
+/// Gives each alias the route it comes to.
+pub(super) fn alias(layout: &mut Layout, aliases: &BTreeMap<String, String>) -> Result<(), ConfigError> {
+    let routes: HashSet<Arc<str>> = layout.routes.keys().cloned().collect();
     let ends = ends(aliases).map_err(|(name, by)| {
         ConfigError::new(format!("aliases.{name}"), format!("goes in a circle by way of `{by}`"))
     })?;
     for name in aliases.keys() {
         let refuse = |problem: String| Err(ConfigError::new(format!("aliases.{name}"), problem));
-        if name.is_empty() || routes.contains_key(name.as_str()) {
+        if name.is_empty() || routes.contains(name.as_str()) {
             return refuse("must be a name that no route has".into());
         }
         let end = ends[name];
-        let Some(&route) = routes.get(end.as_str()) else {
-            return refuse(format!(
-                "no route `{end}`; there are: {}",
-                few(routes.into_keys().collect::<BTreeSet<_>>())
-            ));
-        };
-        specs.push(AliasSpec { name: name.as_str().into(), route: route.clone() });
+        if !routes.contains(end.as_str()) {
+            return refuse(format!("no route `{end}`; there are: {}", few(routes.iter().collect::<BTreeSet<_>>())));
+        }
+        layout.alias(name, end);
     }
-    Ok(specs)
+    Ok(())
 }
 
 /// The most names that an error lists.

@@ -11,12 +11,11 @@ use super::key::KeyConfig;
 use super::model::{HostOfModels, ModelConfig};
 use super::presets::{Bills, Preset, known};
 use super::{check_time, check_wait};
-use crate::actors::key::Key;
-use crate::actors::table::{ProviderSpec, Way};
 use crate::policy::admission::AdmissionOptions;
 use crate::policy::breaker::BreakerOptions;
 use crate::policy::health::HealthOptions;
 use crate::policy::restart::RestartOptions;
+use crate::spec::{KeySpec, ProviderSpec, Way};
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::quirks::{Quirks, percent_encoded};
 use crate::words::{ConfigError, Dialect, TargetId};
@@ -443,11 +442,11 @@ impl ProviderConfig {
     }
 
     /// Names the keys; a provider without one has a key of no source.
-    fn named_keys(&self, field: &str) -> Result<Vec<Key>, ConfigError> {
+    fn named_keys(&self, field: &str) -> Result<Vec<KeySpec>, ConfigError> {
         if self.keys.is_empty() {
-            return Ok(vec![Key::new("none", None, None)]);
+            return Ok(vec![KeySpec { name: "none".into(), source: None, expires_in: None }]);
         }
-        let mut keys: Vec<Key> = Vec::with_capacity(self.keys.len());
+        let mut keys: Vec<KeySpec> = Vec::with_capacity(self.keys.len());
         for (at, key) in self.keys.iter().enumerate() {
             let name = key.name.clone().unwrap_or_else(|| format!("key-{}", at + 1));
             if keys.iter().any(|known| *known.name == name) {

@@ -1,15 +1,13 @@
 //! A route as a user sets it.
 
-use std::collections::HashMap;
-
 use serde::Deserialize;
 
 use super::check_failover;
 use super::names::few;
-use crate::actors::table::{MemberSpec, RouteSpec, TargetSpec};
 use crate::policy::failover::FailoverOptions;
 use crate::policy::routing::{ForeignParts, RouteOptions};
 use crate::policy::trim::OverWindow;
+use crate::spec::{MemberSpec, RouteSpec, Setup, TargetSpec};
 use crate::words::{ConfigError, ModelKind, TargetId};
 
 /// One route.
@@ -88,7 +86,7 @@ impl RouteConfig {
         &self,
         name: &str,
         failover: &FailoverOptions,
-        known: &HashMap<TargetId, &TargetSpec>,
+        known: &Setup,
     ) -> Result<RouteSpec, ConfigError> {
         let at = |field: &str| format!("routes.{name}.{field}");
         if self.targets.is_empty() {
@@ -104,13 +102,14 @@ impl RouteConfig {
         let mut members: Vec<MemberSpec> = Vec::with_capacity(self.targets.len());
         for member in &self.targets {
             let id = member.target.split_once('/').map(|(provider, model)| TargetId::new(provider, model));
-            let target = *id.and_then(|id| known.get(&id)).ok_or_else(|| {
-                let mut names: Vec<&TargetId> = known.keys().collect();
+            let place = id.and_then(|id| known.layout.index(&id)).ok_or_else(|| {
+                let mut names: Vec<&TargetId> = known.targets().map(|target| &target.id).collect();
                 names.sort_unstable();
                 let problem = format!("no model `{}`; there are: {}", member.target, few(names));
                 ConfigError::new(at("targets"), problem)
             })?;
-            if members.iter().any(|known| known.target == target.id) {
+            let target = known.target(place);
+            if members.iter().any(|known| known.target == place) {
                 return Err(ConfigError::new(at("targets"), format!("`{}` stands there twice", member.target)));
             }
             if !member.weight.is_finite() || member.weight < 0.0 {
@@ -128,15 +127,14 @@ impl RouteConfig {
                 return Err(ConfigError::new(at("targets"), problem));
             }
             embeds = embeds.or(Some(target).filter(|target| embedding(target)));
-            members.push(MemberSpec { target: target.id.clone(), tier: member.tier, weight: member.weight });
+            members.push(MemberSpec { target: place, tier: member.tier, weight: member.weight });
         }
-        let labels = self.labels.clone();
         Ok(RouteSpec {
             name: name.into(),
             options: self.options,
             failover: failover.clone(),
             members,
-            labels,
+            labels: known.layout.labels(&self.labels),
             over_window: self.over_window,
             foreign_parts: self.foreign_parts,
         })

@@ -1,4 +1,4 @@
-//! Where a key comes from, and how it is read there.
+//! Floor 3: where a key comes from, and how it is read there: input from outside, as answers are.
 //!
 //! In flows a source, out flows the key, or words that say which source failed and how: never what it gave, printed or
 //! returned. Nothing is read here but what a user named, and nothing that may block is read on the runtime's threads.
@@ -14,8 +14,8 @@ use std::thread;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 
-use crate::transport::BoxFuture;
 use crate::words::Secret;
 
 /// How long a source may take: a metadata server or a command answers within a second or two, a call waits meanwhile.
@@ -141,7 +141,7 @@ impl KeySource {
     ///
     /// # Errors
     /// What went wrong, to be said to people.
-    pub(super) async fn read(&self) -> Result<IssuedKey, String> {
+    pub(crate) async fn read(&self) -> Result<IssuedKey, String> {
         let issued = match self {
             Self::Value(secret) => Ok(IssuedKey { secret: secret.clone(), expires_in: None }),
             Self::Function(function) => function.call().await,

@@ -1,0 +1,141 @@
+//! Who may serve a call: what it needs, and what the targets of its route can do and admit, as last published.
+
+use super::prompt::Asked;
+use super::shared::now;
+use super::table::{Table, Target};
+use super::work::Work;
+use crate::policy::routing::{Candidate, ForeignParts, Needs, SkipReason};
+use crate::policy::snapshot::Disabled;
+use crate::spec::{MemberSpec, RouteSpec};
+use crate::wire;
+use crate::words::{ChatRequest, Demand, Demanded, FailureClass, Message, ModelKind, ResponseFormat, UserPart};
+
+impl Target {
+    /// Returns why it cannot take something of a request; what a route leaves out is no reason.
+    fn obstacle(&self, route: &RouteSpec, asked: &Asked, demand: &Demand) -> Option<SkipReason> {
+        let Work::Chat(request) = &asked.work else { return None };
+        let (provider, can) = (&self.provider.spec, self.spec().capabilities);
+        match &demand.what {
+            Demanded::Foreign(dialect, _) => {
+                let takes = provider.dialect.shares_fields(*dialect) || route.foreign_parts == ForeignParts::Drop;
+                (!takes).then_some(SkipReason::Foreign)
+            }
+            Demanded::Document(_) | Demanded::DocumentUrl if !can.documents => Some(SkipReason::Documents),
+            Demanded::Audio if !can.audio => Some(SkipReason::Audio),
+            what if wire::takes(provider.dialect, provider.quirks, request, what) => None,
+            Demanded::Audio => Some(SkipReason::Audio),
+            Demanded::Document(_) | Demanded::DocumentUrl => Some(SkipReason::Documents),
+        }
+    }
+
+    /// Tells whether its provider says that the model is gone.
+    fn is_gone(&self) -> bool {
+        let health = self.provider.slot.health(self.index);
+        let disabled = health.and_then(|health| health.disabled);
+        matches!(disabled, Some(Disabled::Verdict { class: FailureClass::ModelGone, until }) if until > now())
+    }
+}
+
+impl Table {
+    /// Returns what a call's work asks of a target.
+    pub(super) fn needs_of(&self, route: &RouteSpec, work: &Work) -> Needs {
+        match work {
+            Work::Chat(request) => self.needs(route, request),
+            Work::Embed(request) => Needs {
+                kind: ModelKind::Embedding,
+                output_tokens: Some(0),
+                tools: false,
+                images: false,
+                json: false,
+                json_schema: false,
+                labels: self.layout.labels(&request.labels) | route.labels,
+                priority: request.priority,
+                rule: request.rule,
+                deadline: None,
+            },
+        }
+    }
+
+    /// Returns what a conversation asks of a target.
+    pub(crate) fn needs(&self, route: &RouteSpec, request: &ChatRequest) -> Needs {
+        Needs {
+            kind: ModelKind::Chat,
+            output_tokens: request.output_tokens_max,
+            tools: !request.tools.is_empty(),
+            images: request.messages.iter().any(shows_image),
+            json: request.response_format == ResponseFormat::Json,
+            json_schema: matches!(request.response_format, ResponseFormat::JsonSchema { .. }),
+            labels: self.layout.labels(&request.labels) | route.labels,
+            priority: request.priority,
+            rule: request.rule,
+            deadline: None,
+        }
+    }
+
+    /// Returns a route's targets with their health as last published. A provider that is not there has none to admit.
+    /// In the place of a target that is gone, as the caller has just heard or is published, stands its replacement.
+    pub(crate) fn candidates(
+        &self,
+        route: &RouteSpec,
+        asked: &Asked,
+        without: &[usize],
+        gone: &[usize],
+    ) -> Vec<Candidate> {
+        let mut candidates: Vec<Candidate> = Vec::with_capacity(route.members.len());
+        for member in &route.members {
+            let at = self.stand_in(member.target, gone);
+            let is_member = |at| route.members.iter().any(|member| member.target == at);
+            // Members differ from each other; only a replacement may stand there already.
+            let twice = || candidates.iter().any(|known| known.target == at) || is_member(at);
+            if without.contains(&at) || (at != member.target && twice()) {
+                continue;
+            }
+            let target = &self.targets[at];
+            let spec = target.spec();
+            let Some(health) = target.provider.slot.health(target.index) else { continue };
+            candidates.push(Candidate {
+                target: at,
+                tier: member.tier,
+                weight: member.weight,
+                domain: target.place.domain,
+                model: target.place.model,
+                prompt_tokens: self.fit(at, route, asked, 0).tokens,
+                whole: asked.work.is_whole(&target.provider.spec),
+                price: spec.price,
+                capabilities: spec.capabilities,
+                obstacle: asked.demands.iter().find_map(|demand| target.obstacle(route, asked, demand)),
+                labels: target.place.labels,
+                health,
+            });
+        }
+        candidates
+    }
+
+    /// Returns who serves in a target's place: itself, unless it is gone and has a replacement.
+    fn stand_in(&self, mut at: usize, gone: &[usize]) -> usize {
+        while let Some(next) = self.targets[at].place.replaced_by
+            && (gone.contains(&at) || self.targets[at].is_gone())
+        {
+            at = next;
+        }
+        at
+    }
+
+    /// Returns the first part of a request that no target of a route can take; else the first that one cannot.
+    pub(super) fn untaken<'a>(&self, route: &RouteSpec, asked: &'a Asked) -> Option<&'a Demand> {
+        let lacks =
+            |demand: &Demand, member: &MemberSpec| self.targets[member.target].obstacle(route, asked, demand).is_some();
+        let nobody = |demand: &&Demand| route.members.iter().all(|member| lacks(demand, member));
+        let some = |demand: &&Demand| route.members.iter().any(|member| lacks(demand, member));
+        asked.demands.iter().find(nobody).or_else(|| asked.demands.iter().find(some))
+    }
+}
+
+fn shows_image(message: &Message) -> bool {
+    let parts = match message {
+        Message::User(parts) => parts,
+        Message::Tool(result) => &result.content,
+        _ => return false,
+    };
+    parts.iter().any(|part| matches!(part, UserPart::Image(_)))
+}

@@ -1,0 +1,107 @@
+//! Prompts as targets count them: how long one is at each, and what is left out where a window does not hold it.
+
+use std::sync::OnceLock;
+
+use super::table::{Table, Target};
+use super::work::Work;
+use crate::policy::tokens::{Measure, Prompt, PromptSize, Weights};
+use crate::policy::trim::{Cut, OverWindow, budget, fits};
+use crate::spec::RouteSpec;
+use crate::words::{Demand, Message};
+
+/// A request, and its size as the targets of its route measure it.
+pub(crate) struct Asked {
+    pub(crate) work: Work,
+    /// Whether the size of each message is wanted, too.
+    by_message: bool,
+    prompts: [OnceLock<Prompt>; Measure::COUNT],
+    /// What of it not every target can take.
+    pub(super) demands: Vec<Demand>,
+}
+
+impl Asked {
+    fn new(work: Work, by_message: bool) -> Self {
+        let demands = if let Work::Chat(request) = &work { request.demands() } else { Vec::new() };
+        Self { work, by_message, prompts: Default::default(), demands }
+    }
+
+    /// Returns the request's size by a measure. It is counted once.
+    fn prompt(&self, measure: Measure) -> &Prompt {
+        self.prompts[measure as usize].get_or_init(|| match &self.work {
+            Work::Chat(request) => Prompt::of(request, measure, self.by_message),
+            Work::Embed(request) => Prompt::of_texts(&request.inputs, measure),
+        })
+    }
+
+    /// Returns the conversation, and the limit of its answer; texts to be embedded are none, and their answer is no text.
+    fn conversation(&self) -> (&[Message], Option<u32>) {
+        match &self.work {
+            Work::Chat(request) => (&request.messages, request.output_tokens_max),
+            Work::Embed(_) => (&[], Some(0)),
+        }
+    }
+}
+
+/// How a request goes to a target.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fitted {
+    pub(crate) size: PromptSize,
+    /// The same by the target's own weights.
+    pub(crate) tokens: u32,
+    /// What is left out for its window's sake.
+    pub(crate) cut: Option<Cut>,
+    /// The tokens of that.
+    pub(crate) left_out: u32,
+}
+
+impl Target {
+    /// Returns what a prompt's features cost here, as far as is known now.
+    fn weights(&self) -> Weights {
+        self.provider.slot.weights(self.index)
+    }
+
+    /// Returns a request's size by this target's measure.
+    fn prompt<'a>(&self, asked: &'a Asked) -> &'a Prompt {
+        asked.prompt(self.spec().vocabulary.measure())
+    }
+}
+
+impl Table {
+    /// Estimates the prompt of a request as the route's first target counts.
+    pub(crate) fn estimate(&self, route: &RouteSpec, work: impl Into<Work>) -> u32 {
+        // Nothing is to be cut, so that no message is counted by itself; and one measure is enough.
+        let asked = Asked::new(work.into(), false);
+        let first = route.members.first().map(|member| &self.targets[member.target]);
+        first.map_or(0, |target| target.weights().tokens(&target.prompt(&asked).whole))
+    }
+
+    /// Counts a request as the targets of a route measure it.
+    pub(crate) fn ask(&self, route: &RouteSpec, work: impl Into<Work>) -> Asked {
+        let by_message = route.over_window == OverWindow::Trim;
+        let asked = Asked::new(work.into(), by_message);
+        for member in &route.members {
+            self.targets[member.target].prompt(&asked);
+        }
+        asked
+    }
+
+    /// Returns how a request goes to a target of its route, after that one found it too long so many times.
+    pub(crate) fn fit(&self, target: usize, route: &RouteSpec, asked: &Asked, cuts: u32) -> Fitted {
+        let target = &self.targets[target];
+        let spec = target.spec();
+        let (weights, prompt) = (target.weights(), target.prompt(asked));
+        let tokens = weights.tokens(&prompt.whole);
+        let uncut = Fitted { size: prompt.whole, tokens, cut: None, left_out: 0 };
+        let (can, (messages, output_max)) = (&spec.capabilities, asked.conversation());
+        let output = can.answer_max(output_max);
+        let window = can.context_tokens_max;
+        if route.over_window == OverWindow::Skip || (cuts == 0 && fits(tokens, output, window)) {
+            return uncut;
+        }
+        let excess = f64::from(tokens) - f64::from(budget(tokens, output, window, cuts));
+        let Some(cut) = Cut::find(messages, |at| weights.weigh(&prompt.messages[at]), excess) else { return uncut };
+        let size = cut.left_out(messages).fold(prompt.whole, |size, at| size - prompt.messages[at]);
+        let left = weights.tokens(&size);
+        Fitted { size, tokens: left, cut: Some(cut), left_out: tokens.saturating_sub(left) }
+    }
+}

@@ -1,0 +1,29 @@
+//! A key as configured: its name, and where it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::source::KeySource;
+
+/// One key of a provider.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct KeySpec {
+    /// What the ledger and events call it.
+    pub(crate) name: Arc<str>,
+    /// Where it is; `None` where the provider wants none.
+    pub(crate) source: Option<KeySource>,
+    /// How long what was read is good, where its source does not say.
+    pub(crate) expires_in: Option<Duration>,
+}
+
+impl KeySpec {
+    /// Tells whether what was read of one key is good for the other, whatever they are called.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.source == other.source && self.expires_in == other.expires_in
+    }
+
+    /// Tells whether its source may give another secret some day.
+    pub(crate) fn may_change(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| !matches!(source, KeySource::Value(_)))
+    }
+}

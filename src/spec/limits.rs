@@ -1,0 +1,19 @@
+//! Limits of a runtime.
+
+use std::time::Duration;
+
+use crate::policy::restart::RestartOptions;
+use crate::wire::AnswerMax;
+
+/// Limits of a runtime, for as long as it lives.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Limits {
+    pub(crate) calls_max: usize,
+    pub(crate) consumer_stall_max: Duration,
+    pub(crate) ledger_max: usize,
+    pub(crate) recorder_max: usize,
+    pub(crate) restart: RestartOptions,
+    pub(crate) seed: u64,
+    pub(crate) answer_max: AnswerMax,
+    pub(crate) answers_bytes_max: usize,
+}

@@ -1,0 +1,41 @@
+//! Floor 4: what is configured, ready to be run: providers, targets, routes and limits.
+//!
+//! Plain data. Each thing has one name and is then known by its place; a reader of names finds the place once. The
+//! configuration is translated into it, the actors run it, and neither knows the other. There is no clock here, no state
+//! that changes, and nothing is checked again: what stands here was checked by who wrote it.
+
+mod key;
+mod limits;
+mod target;
+mod provider;
+mod route;
+mod layout;
+
+pub(crate) use key::KeySpec;
+pub(crate) use layout::{Layout, Place};
+pub(crate) use limits::Limits;
+pub(crate) use provider::{ProviderSpec, Way};
+pub(crate) use route::{MemberSpec, RouteSpec};
+pub(crate) use target::{TargetSpec, Timers};
+
+/// What is to be served, by whom.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Setup {
+    /// Each provider with its targets.
+    pub(crate) providers: Vec<ProviderSpec>,
+    /// Where everything stands.
+    pub(crate) layout: Layout,
+}
+
+impl Setup {
+    /// Returns all targets, each in its place.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &TargetSpec> {
+        self.providers.iter().flat_map(|provider| &provider.targets)
+    }
+
+    /// Returns the target of a place.
+    pub(crate) fn target(&self, at: usize) -> &TargetSpec {
+        let Place { provider, index, .. } = self.layout.targets[at];
+        &self.providers[provider].targets[index]
+    }
+}

@@ -1,0 +1,72 @@
+//! A provider as configured: where it is, how it speaks, with which keys and models.
+
+use std::sync::Arc;
+
+use super::key::KeySpec;
+use super::target::TargetSpec;
+use crate::policy::admission::AdmissionOptions;
+use crate::policy::restart::RestartOptions;
+use crate::transport::{Http, Transport, TransportOptions};
+use crate::wire::Quirks;
+use crate::words::Dialect;
+
+/// How a provider's requests get out.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    /// Over real sockets.
+    Http(TransportOptions),
+    /// Over a transport of the user's, shared by all incarnations.
+    Custom(Arc<dyn Transport>),
+}
+
+impl Way {
+    pub(crate) fn open(&self) -> Result<Arc<dyn Transport>, String> {
+        match self {
+            Self::Http(options) => Ok(Arc::new(Http::new(options)?)),
+            Self::Custom(transport) => Ok(transport.clone()),
+        }
+    }
+}
+
+impl PartialEq for Way {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Http(a), Self::Http(b)) => a == b,
+            (Self::Custom(a), Self::Custom(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+/// A provider as configured. Two that are equal need no new actor.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ProviderSpec {
+    pub(crate) name: Arc<str>,
+    pub(crate) dialect: Dialect,
+    /// The accent it speaks with.
+    pub(crate) quirks: &'static Quirks,
+    pub(crate) base_url: String,
+    /// Parameters of every address, escaped; empty where there are none.
+    pub(crate) query: String,
+    /// Its host, by which a local fault is told from a provider's.
+    pub(crate) host: String,
+    pub(crate) keys: Vec<KeySpec>,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) stream_upstream: Option<bool>,
+    pub(crate) way: Way,
+    pub(crate) admission: AdmissionOptions,
+    pub(crate) restart: RestartOptions,
+    pub(crate) targets: Vec<TargetSpec>,
+}
+
+impl ProviderSpec {
+    /// Returns the whole address of a path at this provider.
+    pub(crate) fn url(&self, path: &str) -> String {
+        let Self { base_url, query, .. } = self;
+        match (query.is_empty(), path.contains('?')) {
+            (true, _) => format!("{base_url}{path}"),
+            (false, true) => format!("{base_url}{path}&{query}"),
+            (false, false) => format!("{base_url}{path}?{query}"),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! A route as configured.
+
+use std::sync::Arc;
+
+use crate::policy::failover::FailoverOptions;
+use crate::policy::routing::{ForeignParts, LabelSet, RouteOptions};
+use crate::policy::trim::OverWindow;
+
+/// A route as configured.
+#[derive(Clone, Debug)]
+pub(crate) struct RouteSpec {
+    pub(crate) name: Arc<str>,
+    pub(crate) options: RouteOptions,
+    pub(crate) failover: FailoverOptions,
+    pub(crate) members: Vec<MemberSpec>,
+    /// What its targets must carry.
+    pub(crate) labels: LabelSet,
+    pub(crate) over_window: OverWindow,
+    pub(crate) foreign_parts: ForeignParts,
+}
+
+/// A target of a route.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemberSpec {
+    /// Its place among all targets.
+    pub(crate) target: usize,
+    pub(crate) tier: u8,
+    pub(crate) weight: f64,
+}

@@ -1,0 +1,51 @@
+//! A model at a provider as configured.
+
+use std::time::Duration;
+
+use crate::policy::tokens::Vocabulary;
+use crate::wire::Model;
+use crate::words::{Capabilities, Date, ModelClass, Price, TargetId};
+
+/// A model at a provider as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TargetSpec {
+    pub(crate) id: TargetId,
+    /// Which model it is, whoever hosts it and whatever it is called there.
+    pub(crate) family: String,
+    /// How its tokens are estimated before any are counted.
+    pub(crate) vocabulary: Vocabulary,
+    pub(crate) class: ModelClass,
+    pub(crate) price: Option<Price>,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) labels: Vec<String>,
+    pub(crate) domain: String,
+    pub(crate) timers: Timers,
+    /// The last day it answers, where that is known.
+    pub(crate) retires: Option<Date>,
+    /// Who serves in its place once its provider says that it is gone.
+    pub(crate) replaced_by: Option<TargetId>,
+}
+
+/// A target's timers; what is `None` follows from its class and its health.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Timers {
+    pub(crate) first_token: Option<Duration>,
+    pub(crate) stall: Option<Duration>,
+}
+
+impl TargetSpec {
+    /// Returns what the codecs are told of the model, which may be the only one of who asks for it.
+    pub(crate) fn model(&self, meant: bool) -> Model<'_> {
+        let TargetId { provider, model } = &self.id;
+        let (reasons, answer_max) = (self.class == ModelClass::Reasoning, self.capabilities.output_tokens_max);
+        Model { provider, name: model, family: &self.family, reasons, answer_max, meant }
+    }
+
+    /// Returns the longest gap between two pieces of content: 15 s for chat, 90 s for reasoning models.
+    pub(crate) fn stall(&self) -> Duration {
+        self.timers.stall.unwrap_or(match self.class {
+            ModelClass::Chat => Duration::from_secs(15),
+            ModelClass::Reasoning => Duration::from_secs(90),
+        })
+    }
+}
