@@ -8,10 +8,11 @@ use std::time::Duration;
 use ractor::{Actor, ActorCell, ActorRef, ActorStatus, RpcReplyPort};
 use tokio::sync::{broadcast, oneshot};
 
-use crate::actors::call::{Answer, Wanted};
+use crate::actors::answer::{Answer, Wanted};
 use crate::actors::front;
-use crate::actors::root::{Root, RootMessage};
+use crate::actors::root::Root;
 use crate::actors::shared::Shared;
+use crate::actors::to_root::RootMessage;
 use crate::actors::work::Work;
 use crate::config::{Config, ProviderConfig, RouteConfig};
 use crate::policy::ledger::Totals;
@@ -21,11 +22,11 @@ use crate::words::{
     TargetId,
 };
 
-pub use crate::actors::front::{HealthSnapshot, ProviderHealth, RouterMessage};
-pub use crate::actors::router::{Considered, Explanation, Flight, Happened, Skipped};
-pub use crate::actors::shared::Lack;
+pub use crate::actors::health::{HealthSnapshot, Lack, ProviderHealth};
 pub use crate::actors::slot::ProviderStatus;
 pub use crate::actors::stream::ReplyStream;
+pub use crate::actors::to_front::RouterMessage;
+pub use crate::policy::explain::{Considered, Explanation, Flight, Happened, Skipped};
 
 /// The first wait for a router that restarts; it doubles, up to [`ROUTER_WAITS`] times: two seconds in all.
 const ROUTER_WAIT: Duration = Duration::from_millis(1);
@@ -175,7 +176,7 @@ impl Runtime {
         let mut wait = ROUTER_WAIT;
         for _ in 0..ROUTER_WAITS {
             let (sender, answer) = oneshot::channel();
-            front::submit(&self.shared, work.clone(), wanted(Answer::method(sender, &self.shared)));
+            front::submit(&self.shared, work.clone(), wanted(Answer::method(sender, &self.shared.draining)));
             match answer.await.unwrap_or(Err(Error::Unavailable)) {
                 Err(Error::Unavailable) if self.runs() => tokio::time::sleep(wait).await,
                 answer => return answer,

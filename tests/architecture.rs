@@ -55,8 +55,14 @@ const BANS: [(u8, &[&str], &str); 7] = [
     (u8::MAX, &["unsafe"], "nothing here needs it"),
 ];
 
+/// The rooms whose files stand in an order, too: that of their `mod` lines, from the ground up. A file knows only those
+/// that stand before its own, and nothing of the file that lists them.
+const ORDERED: [&str; 2] = ["spec", "actors"];
+
 /// The most lines of code in one file, tests and comments apart.
 const LINES_MAX: usize = 600;
+/// The same where a room has a bound of its own.
+const LINES_MAX_OF: [(&str, usize); 2] = [("spec", 350), ("actors", 350)];
 
 #[test]
 fn the_house_keeps_its_floors() {
@@ -68,6 +74,64 @@ fn the_house_keeps_its_floors() {
         problems.extend(check(&name, &source).into_iter().map(|(line, what)| format!("src/{name}:{line}: {what}")));
     }
     assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+#[test]
+fn the_files_of_a_room_stand_in_an_order_and_know_only_those_below() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut problems = Vec::new();
+    for room in ORDERED {
+        let top = [format!("{room}/mod.rs"), format!("{room}.rs")];
+        let top = top.iter().find_map(|name| fs::read_to_string(root.join(name)).ok()).expect("the room's own file");
+        let order = modules(&blank_tests(&blank_literals(&top)));
+        for file in sources(&root.join(room)) {
+            let name = file.strip_prefix(&root).expect("below the root").to_string_lossy().replace('\\', "/");
+            let source = fs::read_to_string(&file).expect("a readable source");
+            let found = disorder(&order, &name, &source).into_iter();
+            problems.extend(found.map(|(line, what)| format!("src/{name}:{line}: {what}")));
+        }
+    }
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+/// Returns the names of the modules that a file declares, in its order.
+fn modules(code: &str) -> Vec<String> {
+    let declared = code.lines().filter_map(|line| line.trim().strip_suffix(';'));
+    let declared = declared.filter_map(|line| Some(line.split_once("mod ")?)).filter(|(before, _)| {
+        let before = before.trim();
+        before.is_empty() || before.starts_with("pub")
+    });
+    declared.map(|(_, name)| name.to_owned()).collect()
+}
+
+/// Checks that a file of a room names none that stands above it, given the order of the room's files. Its own folder is
+/// one with it.
+fn disorder(order: &[String], file: &str, source: &str) -> Vec<(usize, String)> {
+    let module: Vec<&str> = file.trim_end_matches(".rs").trim_end_matches("/mod").split('/').collect();
+    let [room, own, ..] = module[..] else { return Vec::new() };
+    if module.contains(&"tests") {
+        return Vec::new();
+    }
+    let place = |name: &str| order.iter().position(|known| known == name);
+    let own_place = place(own);
+    let mut problems = Vec::new();
+    for path in paths(&blank_tests(&blank_literals(source))) {
+        let segments: Vec<&str> = path.text.split("::").collect();
+        let supers = segments.iter().take_while(|segment| **segment == "super").count();
+        let entered = match segments[..] {
+            ["crate", first, second, ..] if first == room => second,
+            // `pub(super)` alone names nothing.
+            _ if supers > 0 && supers + 1 == module.len() && supers < segments.len() => segments[supers],
+            _ => continue,
+        };
+        let problem = match place(entered) {
+            Some(at) if Some(at) <= own_place => continue,
+            Some(_) => format!("`{entered}` stands above `{own}` in `{room}`"),
+            None => format!("`{entered}` is of `{room}`'s own file, which stands above: name the file it lives in"),
+        };
+        problems.push((source[..path.at].matches('\n').count() + 1, problem));
+    }
+    problems
 }
 
 #[test]
@@ -119,8 +183,9 @@ fn check(file: &str, source: &str) -> Vec<(usize, String)> {
         problems.extend(problem.map(|problem| (line_of(path.at), problem)));
     }
     let lines = own.lines().filter(|line| !line.trim().is_empty()).count();
-    if lines > LINES_MAX {
-        problems.push((1, format!("{lines} lines of code; the most is {LINES_MAX}")));
+    let lines_max = LINES_MAX_OF.iter().find(|(of, _)| *of == room.name).map_or(LINES_MAX, |(_, most)| *most);
+    if lines > lines_max {
+        problems.push((1, format!("{lines} lines of code; the most is {lines_max}")));
     }
     problems
 }
@@ -449,8 +514,36 @@ mod tests {
         let line = "fn f() {}\n";
         let long = line.repeat(LINES_MAX);
         let padded = format!("{long}{}\n#[cfg(test)]\nmod tests {{\n{long}}}\n", "// so much\n".repeat(99));
-        assert!(check("actors/call.rs", &padded).is_empty());
-        let found = check("actors/call.rs", &format!("{padded}{line}"));
+        assert!(check("policy/budget.rs", &padded).is_empty());
+        let found = check("policy/budget.rs", &format!("{padded}{line}"));
         assert_eq!(found, [(1, format!("{} lines of code; the most is {LINES_MAX}", LINES_MAX + 1))]);
+    }
+
+    #[test]
+    fn a_file_that_names_one_above_it_is_found_and_one_below_it_is_not() {
+        let order: Vec<String> = ["sse", "json", "openai"].map(str::to_owned).into();
+        for (file, source, expected) in [
+            ("wire/json.rs", "use super::sse::SseItem;", ""),
+            ("wire/json.rs", "use crate::wire::openai::encode;", "`openai` stands above `json` in `wire`"),
+            ("wire/json.rs", "use super::{sse, openai};", "`openai` stands above `json` in `wire`"),
+            ("wire/openai/edit.rs", "use super::super::json; use super::shape; use crate::words::Error;", ""),
+            (
+                "wire/json/parse.rs",
+                "fn f() -> super::super::openai::Reply {}",
+                "`openai` stands above `json` in `wire`",
+            ),
+            ("wire/json.rs", "use super::Model;", "`Model` is of `wire`'s own file"),
+            ("wire/json.rs", "pub(super) fn f() { super::g() }", "`g` is of `wire`'s own file"),
+            ("wire/json.rs", "#[cfg(test)]\nmod tests { use super::super::openai; }", ""),
+        ] {
+            let found: Vec<String> = disorder(&order, file, source).into_iter().map(|(_, what)| what).collect();
+            let fits = match expected {
+                "" => found.is_empty(),
+                expected => found.len() == 1 && found[0].starts_with(expected),
+            };
+            assert!(fits, "{file}: {source}\n  expected {expected:?}, found {found:?}");
+        }
+        let declared = "mod a;\npub mod b;\npub(crate) mod c;\n#[cfg(test)]\nmod tests;\nmod d { mod e; }\n";
+        assert_eq!(modules(&blank_tests(declared)), ["a", "b", "c"]);
     }
 }

@@ -1,7 +1,7 @@
 //! Who may serve a call: what it needs, and what the targets of its route can do and admit, as last published.
 
+use super::clock::now;
 use super::prompt::Asked;
-use super::shared::now;
 use super::table::{Table, Target};
 use super::work::Work;
 use crate::policy::routing::{Candidate, ForeignParts, Needs, SkipReason};

@@ -4,100 +4,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 
-use super::call::{Accepted, Answer, Place, Wanted};
-use super::provider::ProviderMessage;
-use super::router::{Explanation, RouterCommand};
-use super::shared::{Lack, Shared, lock, now};
-use super::slot::ProviderStatus;
-use super::stream::ReplyStream;
-use super::table::Provider;
+use super::accepted::{Accepted, Place};
+use super::answer::{Answer, Wanted};
+use super::clock::now;
+use super::health::{HealthSnapshot, ProviderHealth};
+use super::post::lock;
+use super::shared::Shared;
+use super::table::{Provider, Table};
+use super::to_front::RouterMessage;
+use super::to_provider::ProviderMessage;
+use super::to_router::RouterCommand;
 use super::work::Work;
 use crate::policy::routing::Needs;
-use crate::policy::snapshot::{Barrier, Force, Health};
-use crate::words::{ChatRequest, Date, Drift, EmbedRequest, Embeddings, Error, Hold, Reply, Reset, TargetId};
-
-/// What any actor may ask of the runtime. The port stands last, so that `ractor::call!` works.
-///
-/// A caller that leaves is noticed within 250 ms, and its call is cancelled. Every port is answered, also when the
-/// actor that held it crashes.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum RouterMessage {
-    /// Answers a request, whole.
-    Chat(Box<ChatRequest>, RpcReplyPort<Result<Reply, Error>>),
-    /// Answers a request as a stream. The port is answered as soon as the call runs; what fails later comes in the
-    /// stream.
-    Stream(Box<ChatRequest>, RpcReplyPort<Result<ReplyStream, Error>>),
-    /// Turns texts into vectors.
-    Embed(Box<EmbedRequest>, RpcReplyPort<Result<Embeddings, Error>>),
-    /// Health of all providers and their targets, as last published.
-    Health(RpcReplyPort<HealthSnapshot>),
-    /// What a request would do now, and why.
-    Explain(Box<ChatRequest>, RpcReplyPort<Result<Explanation, Error>>),
-    /// Sends all calls of a route to one of its targets, as long as it admits them; `None` lifts the pin.
-    Pin(String, Option<TargetId>, RpcReplyPort<Result<(), Error>>),
-    /// Admits nothing more at a target, and answers when its last attempt has ended. Lifted by `Force(.., Auto)`.
-    Drain(TargetId, RpcReplyPort<Result<(), Error>>),
-    /// Forces a target off or on, until a time or until lifted.
-    Force(TargetId, Force, RpcReplyPort<Result<(), Error>>),
-    /// Lifts what keeps a key, a target or everything out, and says what that was.
-    Reset(Reset, RpcReplyPort<Result<Vec<Hold>, Error>>),
-}
-
-#[cfg(feature = "cluster")]
-impl ractor::Message for RouterMessage {}
-
-/// Health of all providers at one moment.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HealthSnapshot {
-    /// When it was taken, on the clock that the times in it are of.
-    pub at: Instant,
-    /// Calls in flight.
-    pub calls: usize,
-    /// Whether the runtime takes no new calls.
-    pub draining: bool,
-    /// What this machine lacked when an attempt last failed for it.
-    pub lack: Option<Lack>,
-    /// Each provider.
-    pub providers: Vec<ProviderHealth>,
-}
-
-/// Health of one provider.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ProviderHealth {
-    /// Its name.
-    pub name: Arc<str>,
-    /// How its actor fares.
-    pub status: ProviderStatus,
-    /// How often its actor was started.
-    pub incarnations: u64,
-    /// Its targets.
-    pub targets: Vec<(TargetId, Health)>,
-    /// The last days of its models, of those where one is known.
-    pub retires: Vec<(TargetId, Date)>,
-    /// What keeps its keys and targets out.
-    pub holds: Vec<Hold>,
-    /// What it sent that is not known here, and in how many answers. Counted as long as the provider is configured.
-    pub drift: Vec<(Drift, u64)>,
-}
-
-impl HealthSnapshot {
-    /// Returns a target's health.
-    pub fn target(&self, id: &TargetId) -> Option<&Health> {
-        let mut targets = self.providers.iter().flat_map(|provider| &provider.targets);
-        targets.find(|(target, _)| target == id).map(|(_, health)| health)
-    }
-
-    /// Returns a model's last day by the catalogue or the configuration, where one is known.
-    pub fn retires(&self, id: &TargetId) -> Option<Date> {
-        let mut retiring = self.providers.iter().flat_map(|provider| &provider.retires);
-        retiring.find(|(target, _)| target == id).map(|(_, on)| *on)
-    }
-}
+use crate::policy::snapshot::{Barrier, Force};
+use crate::spec::RouteSpec;
+use crate::words::{Error, Hold, Reset, TargetId};
 
 pub(crate) struct Front;
 
@@ -119,13 +44,13 @@ impl Actor for Front {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RouterMessage::Chat(request, port) => {
-                submit(shared, (*request).into(), Wanted::Whole(Answer::port(port, shared)));
+                submit(shared, (*request).into(), Wanted::Whole(Answer::port(port, &shared.draining)));
             }
             RouterMessage::Stream(request, port) => {
-                submit(shared, (*request).into(), Wanted::Stream(Answer::port(port, shared)));
+                submit(shared, (*request).into(), Wanted::Stream(Answer::port(port, &shared.draining)));
             }
             RouterMessage::Embed(request, port) => {
-                submit(shared, (*request).into(), Wanted::Vectors(Answer::port(port, shared)));
+                submit(shared, (*request).into(), Wanted::Vectors(Answer::port(port, &shared.draining)));
             }
             RouterMessage::Health(port) => {
                 let _ = port.send(health(shared));
@@ -183,13 +108,23 @@ pub(crate) fn submit(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
     }
 }
 
-type Entry = (Arc<super::table::Table>, Arc<crate::spec::RouteSpec>, Place);
+type Entry = (Arc<Table>, Arc<RouteSpec>, Place);
 
 fn accept(shared: &Arc<Shared>, work: &Work) -> Result<Entry, Error> {
     work.check()?;
     let table = shared.table();
     let route = table.route(work.route())?.clone();
-    Ok((table, route, Place::take(shared)?))
+    Ok((table, route, take_place(shared)?))
+}
+
+/// Takes a place, if the runtime takes calls.
+fn take_place(shared: &Shared) -> Result<Place, Error> {
+    if shared.draining.load(Relaxed) {
+        return Err(Error::Draining);
+    }
+    let permit = shared.places.clone().try_acquire_owned();
+    let permit = permit.map_err(|_| Error::Overloaded { calls_max: shared.limits.calls_max })?;
+    Ok(Place::new(permit, shared.budget.clone()))
 }
 
 /// Asks the router; if there is none, answers that.

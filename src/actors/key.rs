@@ -9,11 +9,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 
-use super::shared::now;
+use super::clock::now;
 use super::slot::Slot;
+use super::task;
 use crate::source::{IssuedKey, KeySource};
 use crate::spec::KeySpec;
 use crate::words::{Failure, FailureClass, Secret};
@@ -150,10 +150,7 @@ impl Key {
         }
         let claim = Claim(self.cell.clone());
         let supervisor = slot.supervisor().ok_or_else(cut_off)?;
-        match Actor::spawn_linked(None, Reading, (self.clone(), claim), supervisor).await {
-            Ok(_) => Ok(()),
-            Err(_) => Err(cut_off()),
-        }
+        task::run::<Reading>(reading(self.clone(), claim), supervisor).await.map_err(|_| cut_off())
     }
 
     /// Returns what is to be held of a secret that was asked for then.
@@ -238,41 +235,15 @@ impl Drop for Claim {
     }
 }
 
-/// The actor that reads a key's source once.
-struct Reading;
+/// The kind of task that reads a key's source once.
+enum Reading {}
 
-/// A reading takes no messages.
-enum Nothing {}
-
-#[cfg(feature = "cluster")]
-impl ractor::Message for Nothing {}
-
-#[cfg_attr(feature = "async-trait", ractor::async_trait)]
-impl Actor for Reading {
-    type Msg = Nothing;
-    type State = Option<(Key, Claim)>;
-    type Arguments = (Key, Claim);
-
-    async fn pre_start(
-        &self,
-        _: ActorRef<Nothing>,
-        arguments: Self::Arguments,
-    ) -> Result<Self::State, ActorProcessingErr> {
-        Ok(Some(arguments))
+async fn reading(key: Key, claim: Claim) {
+    let Some(source) = &key.spec.source else { return };
+    let asked = now();
+    let result = source.read().await;
+    if let Err(problem) = &result {
+        tracing::warn!(key = %key.spec.name, problem, "key not read");
     }
-
-    async fn post_start(&self, myself: ActorRef<Nothing>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
-        if let Some((key, claim)) = state.take()
-            && let Some(source) = &key.spec.source
-        {
-            let asked = now();
-            let result = source.read().await;
-            if let Err(problem) = &result {
-                tracing::warn!(key = %key.spec.name, problem, "key not read");
-            }
-            claim.end(result.map(|issued| key.hold(issued, asked)), now());
-        }
-        myself.stop(None);
-        Ok(())
-    }
+    claim.end(result.map(|issued| key.hold(issued, asked)), now());
 }

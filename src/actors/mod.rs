@@ -16,22 +16,51 @@
 //! and carries out the answer. Calls, attempts and readings are one async function each. No actor has a registered name, and
 //! nobody keeps a raw reference to one that may restart: see [`slot`].
 
-pub(crate) mod shared;
+// What everybody rests on.
+mod clock;
+pub(crate) mod post;
+pub(crate) mod task;
+mod permit;
+pub(crate) mod to_provider;
 pub(crate) mod slot;
+mod key;
 pub(crate) mod work;
-pub(crate) mod key;
+
+// What is served, and to whom.
 pub(crate) mod table;
 mod prompt;
 mod candidates;
-
-pub(crate) mod root;
-pub(crate) mod front;
-pub(crate) mod router;
-pub(crate) mod call;
 pub(crate) mod stream;
-mod running;
-pub(crate) mod attempt;
+pub(crate) mod answer;
+mod accepted;
+pub(crate) mod health;
+
+// What is said, and what is shared.
+pub(crate) mod to_router;
+pub(crate) mod to_front;
+pub(crate) mod to_root;
+pub(crate) mod to_supervisor;
+pub(crate) mod shared;
+
+// One attempt.
 mod redact;
 mod watchdog;
-pub(crate) mod provider;
-pub(crate) mod supervisor;
+mod account;
+mod job;
+mod read;
+pub(crate) mod attempt;
+
+// One call.
+mod running;
+mod log;
+mod outlet;
+mod driver;
+mod tries;
+mod call;
+
+// Who lives for long.
+mod provider;
+mod supervisor;
+mod router;
+pub(crate) mod front;
+pub(crate) mod root;

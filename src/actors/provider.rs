@@ -10,54 +10,22 @@ use std::time::{Duration, Instant};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
-use tokio::sync::oneshot;
 
-use super::shared::{CrashHook, Shared, lock, now};
-use super::slot::{Permit, Slot};
+use super::clock::now;
+use super::permit::Permit;
+use super::post::lock;
+use super::shared::{CrashHook, Shared};
+use super::slot::Slot;
 use super::table::Provider as Configured;
-use crate::policy::admission::{Admission, Ask, Effect, Report, Ticket};
-use crate::policy::snapshot::{Barrier, BreakerState, Force, Health, Refusal};
-use crate::words::{Event, Limits};
+use super::to_provider::{Crash, ProviderMessage};
+use crate::policy::admission::{Admission, Ask, Effect};
+use crate::policy::snapshot::{Barrier, BreakerState, Health, Refusal};
+use crate::words::Event;
 
 /// Health is published at once on a transition, else at most this often.
 const PUBLISH_EVERY: Duration = Duration::from_millis(50);
 /// The whole machine is saved on a transition, else this often; the published numbers fade at the same pace.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
-
-pub(crate) enum ProviderMessage {
-    /// May this attempt be made?
-    Admit(Ask, oneshot::Sender<Result<Permit, Refusal>>),
-    /// What became of it.
-    Report(Ticket, Report),
-    /// What its answer's head says is left of its key's limits.
-    Limits(Ticket, Limits),
-    /// An operator's hand.
-    Force(usize, Force),
-    /// Lift what keeps a target out, a key, or everything; say what that was.
-    Reset(Option<usize>, Option<usize>, oneshot::Sender<Vec<Barrier>>),
-    /// These keys may be others now.
-    Renew(Vec<usize>),
-    /// The local network failed since then.
-    LocalFault(Instant),
-    /// It works again.
-    Delivered,
-    /// Publish what has gathered since the last time.
-    Publish,
-    /// Save the machine.
-    Checkpoint,
-    /// Die, for tests and drills.
-    Crash(Crash),
-}
-
-/// Ways to die by itself.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Crash {
-    Panic,
-    Error,
-}
-
-#[cfg(feature = "cluster")]
-impl ractor::Message for ProviderMessage {}
 
 pub(crate) struct Provider;
 

@@ -11,17 +11,21 @@ use std::time::{Duration, Instant, SystemTime};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
-use tokio::sync::oneshot;
 
-use super::attempt::Never;
+use super::clock::now;
 use super::front::Front;
 use super::key::Key;
-use super::provider::ProviderMessage;
-use super::router::{Router, RouterCommand};
-use super::shared::{Shared, died, lock, now};
+use super::post::lock;
+use super::router::Router;
+use super::shared::Shared;
 use super::slot::{ProviderStatus, Slot};
-use super::supervisor::{Supervisor, SupervisorMessage};
+use super::supervisor::Supervisor;
 use super::table::{Provider, Table};
+use super::task::{Never, died};
+use super::to_provider::ProviderMessage;
+use super::to_root::{Child, RootMessage};
+use super::to_router::RouterCommand;
+use super::to_supervisor::SupervisorMessage;
 use crate::policy::admission::Admission;
 use crate::policy::restart::{Restart, Restarts};
 use crate::policy::tokens::TokenModel;
@@ -35,26 +39,6 @@ const NOTICE_DAYS: i64 = 14;
 const NOTICE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a child may take to stop before it is killed.
 const STOP_MAX: Duration = Duration::from_secs(5);
-
-pub(crate) enum RootMessage {
-    /// Replace providers and routes, keeping what did not change.
-    Reconfigure(Setup, oneshot::Sender<()>),
-    /// Start a child again.
-    Start(Child),
-    Heartbeat,
-}
-
-#[cfg(feature = "cluster")]
-impl ractor::Message for RootMessage {}
-
-/// A child of the root.
-#[derive(Clone)]
-pub(crate) enum Child {
-    Calls,
-    Front,
-    Router,
-    Supervisor(Arc<Provider>),
-}
 
 impl Child {
     fn name(&self) -> String {
@@ -337,17 +321,17 @@ pub(crate) struct Calls;
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
 impl Actor for Calls {
-    type Msg = Never;
+    type Msg = Never<Self>;
     type State = ();
     type Arguments = ();
 
-    async fn pre_start(&self, _: ActorRef<Never>, (): ()) -> Result<(), ActorProcessingErr> {
+    async fn pre_start(&self, _: ActorRef<Never<Self>>, (): ()) -> Result<(), ActorProcessingErr> {
         Ok(())
     }
 
     async fn handle_supervisor_evt(
         &self,
-        _: ActorRef<Never>,
+        _: ActorRef<Never<Self>>,
         event: SupervisionEvent,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {

@@ -4,208 +4,25 @@
 //! what it picks from is published, what it picks by is `policy::routing`. A call that runs no longer needs it.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 
-use super::call::{Accepted, Arguments as CallArguments, Call, Job};
-use super::provider::{Crash, ProviderMessage};
-use super::shared::{Shared, now};
-use super::table::Table;
+use super::accepted::{Accepted, Job};
+use super::call;
+use super::clock::now;
+use super::shared::Shared;
+use super::to_provider::{Crash, ProviderMessage};
+use super::to_router::RouterCommand;
 use super::work::Work;
-use crate::policy::routing::{self, Pick, Plan, RouteState, Score, Sessions, Skip, SkipReason, Sticky, Why};
-use crate::policy::snapshot::{Force, Gate, Health};
+use crate::policy::explain::{Considered, Explanation, Skipped};
+use crate::policy::routing::{self, Plan, RouteState, Sessions, Skip, SkipReason, Sticky};
+use crate::policy::snapshot::Force;
 use crate::wire::serve::place;
-use crate::words::{CallId, ChatRequest, Demanded, Error, Failure, TargetId};
-
-/// What the runtime's front tells the router.
-pub(crate) enum RouterCommand {
-    /// Start this call.
-    Start(Box<Accepted>),
-    /// What would this request do now, and why?
-    Explain(Box<ChatRequest>, RpcReplyPort<Result<Explanation, Error>>),
-    /// A call was answered: its session stays there, its route learns how long answers are.
-    Answered { route: Arc<str>, session: Option<String>, target: TargetId, output: u64 },
-    /// All calls of a route go to this target, or to none in particular.
-    Pin(String, Option<TargetId>, RpcReplyPort<Result<(), Error>>),
-    /// An operator's hand on a target.
-    Force(TargetId, Force, RpcReplyPort<Result<(), Error>>),
-    /// This table was replaced: its indexes mean something else now.
-    Retabled(Arc<Table>),
-    /// Die, for tests and drills.
-    Crash(Crash),
-}
-
-#[cfg(feature = "cluster")]
-impl ractor::Message for RouterCommand {}
-
-/// What a request would do now, and why.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Explanation {
-    /// The route.
-    pub route: Arc<str>,
-    /// Targets in the order they would be tried. The first is where the next call goes.
-    pub planned: Vec<Considered>,
-    /// Targets that would not be tried.
-    pub skipped: Vec<Skipped>,
-    /// Whether every target is ill and the planned ones would be asked as a last resort.
-    pub last_resort: bool,
-}
-
-/// A target that would be tried.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Considered {
-    /// The target.
-    pub target: TargetId,
-    /// Why at this place.
-    pub why: Why,
-    /// Its expected cost, where the strategy computes one.
-    pub score: Option<Score>,
-    /// Its health as last published.
-    pub health: Option<Health>,
-}
-
-/// A target that would not be tried.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Skipped {
-    /// The target.
-    pub target: TargetId,
-    /// Why not.
-    pub why: SkipReason,
-    /// When it comes back, where that is known.
-    pub back_in: Option<Duration>,
-    /// Its health as last published.
-    pub health: Option<Health>,
-}
-
-/// What became of one recent call: the flight recorder's page.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Flight {
-    /// The call.
-    pub call: CallId,
-    /// The route it asked for.
-    pub route: Arc<str>,
-    /// Its session.
-    pub session: Option<String>,
-    /// What happened, and how long after the call's start.
-    pub steps: Vec<(Duration, Happened)>,
-}
-
-/// One thing that happened to a call.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Happened {
-    /// Targets were picked.
-    Planned {
-        /// In the order to be tried, with why and how expensive.
-        picks: Vec<(TargetId, Why, Option<Score>)>,
-        /// The others, with why not and when they come back.
-        skipped: Vec<(TargetId, SkipReason, Option<Duration>)>,
-        /// Whether every target is ill.
-        last_resort: bool,
-    },
-    /// A target did not admit the attempt.
-    Refused {
-        /// The target.
-        target: TargetId,
-        /// Which gate.
-        gate: Gate,
-        /// When it comes back, where that is known.
-        wait: Option<Duration>,
-    },
-    /// An attempt was started.
-    Tried {
-        /// Its number.
-        attempt: u32,
-        /// Where to.
-        target: TargetId,
-    },
-    /// An attempt failed.
-    Failed {
-        /// Its number.
-        attempt: u32,
-        /// How.
-        failure: Failure,
-    },
-    /// The caller was told to drop what it had.
-    Reset,
-    /// The call waited for a target to come back.
-    Waited(Duration),
-    /// The call was answered by this attempt.
-    Answered {
-        /// Its number.
-        attempt: u32,
-    },
-    /// The caller left before the call's end.
-    CallerLeft,
-    /// The call failed.
-    GaveUp(Error),
-}
-
-impl Flight {
-    pub(super) fn new(call: CallId, route: &Arc<str>, session: Option<String>) -> Self {
-        Self { call, route: route.clone(), session, steps: Vec::with_capacity(4) }
-    }
-}
-
-impl Happened {
-    pub(super) fn planned(plan: &Plan, table: &Table, now: Instant) -> Self {
-        let pick = |pick: &Pick| (table.targets[pick.target].id().clone(), pick.why, pick.score);
-        let skip = |skip: &Skip| (table.targets[skip.target].id().clone(), skip.why, back_in(skip, now));
-        Self::Planned {
-            picks: plan.picks.iter().map(pick).collect(),
-            skipped: plan.skipped.iter().map(skip).collect(),
-            last_resort: plan.last_resort,
-        }
-    }
-}
-
-fn back_in(skip: &Skip, now: Instant) -> Option<Duration> {
-    skip.until.map(|until| until.saturating_duration_since(now))
-}
-
-impl fmt::Display for Flight {
-    /// Writes a page for people, a line a step.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "call {} on route {}", self.call, self.route)?;
-        for (after, happened) in &self.steps {
-            write!(f, "\n  +{:.3}s {happened}", after.as_secs_f64())?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Happened {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Planned { picks, skipped, last_resort } => {
-                f.write_str(if *last_resort { "planned as a last resort:" } else { "planned:" })?;
-                for (target, why, _) in picks {
-                    write!(f, " {target} ({why:?})")?;
-                }
-                for (target, why, _) in skipped {
-                    write!(f, ", not {target} ({})", why.text())?;
-                }
-                Ok(())
-            }
-            Self::Refused { target, gate, wait: Some(wait) } => {
-                write!(f, "{target} refused: {}, back in {wait:?}", gate.name())
-            }
-            Self::Refused { target, gate, wait: None } => write!(f, "{target} refused: {}", gate.name()),
-            Self::Tried { attempt, target } => write!(f, "attempt {attempt} at {target}"),
-            Self::Failed { attempt, failure } => write!(f, "attempt {attempt} failed: {failure}"),
-            Self::Reset => f.write_str("the caller was told to drop what it had"),
-            Self::Waited(wait) => write!(f, "waiting up to {wait:?}"),
-            Self::Answered { attempt } => write!(f, "answered by attempt {attempt}"),
-            Self::CallerLeft => f.write_str("the caller left"),
-            Self::GaveUp(error) => write!(f, "gave up: {error}"),
-        }
-    }
-}
+use crate::words::{ChatRequest, Demanded, Error, TargetId};
 
 pub(crate) struct Router;
 
@@ -288,7 +105,7 @@ impl State {
         let rng = SeededRng::from_rng(&mut self.rng);
         let job = Box::new(Job { accepted, plan, state, sticky, rng });
         // If the call cannot be started it is dropped, and its answer says that the runtime is not available.
-        let _ = Actor::spawn_linked(None, Call, CallArguments { job, shared: self.shared.clone() }, calls).await;
+        let _ = call::start(job, self.shared.clone(), calls).await;
     }
 
     /// Peeks: plans on copies, so that nothing is drawn or advanced.
@@ -319,7 +136,7 @@ impl State {
         let skipped = plan.skipped.iter().map(|skip| Skipped {
             target: id(skip.target),
             why: skip.why,
-            back_in: back_in(skip, now),
+            back_in: skip.back_in(now),
             health: health(skip.target),
         });
         Ok(Explanation {

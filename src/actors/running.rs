@@ -1,13 +1,13 @@
 //! The attempts a call has in flight, as their call sees them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::attempt::Ended;
+use super::account::Ended;
+use super::watchdog::Pulse;
 use crate::policy::failover::Try;
 use crate::policy::health::Unwanted;
 use crate::words::{Piece, TargetId};
@@ -30,30 +30,6 @@ pub(super) struct Running {
     first: Option<Piece>,
     /// Estimated length of its prompt.
     pub(super) prompt_tokens: u32,
-}
-
-/// When an attempt last had content: noted there, read by its call when it wonders about a silence. So a token costs no
-/// message.
-pub(super) struct Pulse {
-    since: Instant,
-    /// Milliseconds since then, and one more; 0 is never.
-    last: AtomicU64,
-}
-
-impl Pulse {
-    pub(super) fn new(since: Instant) -> Self {
-        Self { since, last: AtomicU64::new(0) }
-    }
-
-    pub(super) fn beat(&self, now: Instant) {
-        let millis = now.saturating_duration_since(self.since).as_millis();
-        self.last.store(u64::try_from(millis).unwrap_or(u64::MAX - 1) + 1, Relaxed);
-    }
-
-    fn last(&self) -> Option<Instant> {
-        let millis = self.last.load(Relaxed).checked_sub(1)?;
-        self.since.checked_add(Duration::from_millis(millis))
-    }
 }
 
 /// What an attempt did.

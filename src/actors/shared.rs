@@ -4,18 +4,20 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
-use ractor::{ActorCell, SupervisionEvent};
+use ractor::ActorCell;
 use tokio::sync::{Semaphore, broadcast, watch};
 
-use super::front::RouterMessage;
-use super::root::RootMessage;
-use super::router::{Flight, RouterCommand};
-use super::slot::Post;
+use super::health::Lack;
+use super::post::{Post, lock};
 use super::table::Table;
+use super::to_front::RouterMessage;
+use super::to_root::RootMessage;
+use super::to_router::RouterCommand;
 use crate::policy::budget::Budget;
+use crate::policy::explain::Flight;
 use crate::policy::ledger::Ledger;
 use crate::policy::local_fault::LocalFault;
 use crate::spec::{Limits, TargetSpec};
@@ -29,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) router: Post<RouterCommand>,
     /// The supervisor under which calls live.
     pub(crate) calls: Mutex<Option<ActorCell>>,
-    pub(crate) budget: Budget,
+    pub(crate) budget: Arc<Budget>,
     pub(crate) events: broadcast::Sender<Event>,
     /// A place for each call in flight.
     pub(crate) places: Arc<Semaphore>,
@@ -72,7 +74,7 @@ impl Shared {
             front: Post::default(),
             router: Post::default(),
             calls: Mutex::default(),
-            budget: Budget::default(),
+            budget: Arc::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
             places: Arc::new(Semaphore::new(limits.calls_max)),
             draining: Arc::default(),
@@ -179,37 +181,7 @@ impl Shared {
     }
 }
 
-/// What this machine lacked when an attempt failed for it last.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lack {
-    /// What it was, for people.
-    pub what: String,
-    /// How many attempts failed so.
-    pub count: u64,
-    /// When the last one did.
-    pub at: Instant,
-}
-
 /// A lack that was told of is told again when nobody met it for so long.
 const LACK_QUIET: Duration = Duration::from_secs(10);
 /// Events that a slow observer may be behind before it loses the oldest.
 const EVENTS_MAX: usize = 1_024;
-
-/// Reads the clock that everything here goes by: tokio's, which tests may pause.
-pub(crate) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
-}
-
-/// Returns which child died and how, if that is what an event says.
-pub(crate) fn died(event: SupervisionEvent) -> Option<(ActorCell, String)> {
-    match event {
-        SupervisionEvent::ActorFailed(who, error) => Some((who, error.to_string())),
-        SupervisionEvent::ActorTerminated(who, _, reason) => Some((who, reason.unwrap_or_else(|| "stopped".into()))),
-        _ => None,
-    }
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it holds one of these; if it did, the books are still the best we have.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

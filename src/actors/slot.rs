@@ -1,4 +1,4 @@
-//! What survives an actor's restarts: where to find its living incarnation, and what it last published.
+//! What survives a provider's restarts: where to find its living incarnation, and what it last published.
 //!
 //! Readers never queue behind the actor and never wait for it: while it restarts they read its last words.
 
@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
-use ractor::{ActorCell, ActorRef, Message};
+use ractor::{ActorCell, ActorRef};
 use tokio::sync::watch;
 
-use super::provider::ProviderMessage;
-use super::shared::lock;
-use crate::policy::admission::{Admission, Outcome, Report, Ticket};
+use super::permit::Desk;
+use super::post::{Post, lock};
+use super::to_provider::ProviderMessage;
+use crate::policy::admission::{Admission, Report, Ticket};
 use crate::policy::snapshot::{Barrier, Disabled, Health};
 use crate::policy::tokens::{PromptSize, TokenModel, Weights};
 use crate::transport::Transport;
@@ -22,40 +23,6 @@ use crate::words::{Drift, Limits};
 const DRIFT_MAX: usize = 64;
 /// What the unknown things beyond them are called.
 const DRIFT_OTHERS: &str = "others";
-
-/// The living incarnation of an actor, if there is one.
-pub(crate) struct Post<M>(RwLock<Option<ActorRef<M>>>);
-
-impl<M> Default for Post<M> {
-    fn default() -> Self {
-        Self(RwLock::new(None))
-    }
-}
-
-impl<M: Message> Post<M> {
-    /// Names the living incarnation.
-    pub(crate) fn set(&self, actor: ActorRef<M>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(actor);
-    }
-
-    /// Says that there is none.
-    pub(crate) fn clear(&self) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// Returns the living incarnation.
-    pub(crate) fn get(&self) -> Option<ActorRef<M>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Sends to the living incarnation, or says that the message went nowhere by dropping it.
-    pub(crate) fn send(&self, message: M) -> bool {
-        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
-            Some(actor) => actor.send_message(message).is_ok(),
-            None => false,
-        }
-    }
-}
 
 /// How a provider's actor fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,66 +177,32 @@ impl Slot {
     }
 }
 
-/// Leave to try, given by the provider, and a place in flight. Settled exactly once: by the attempt, or by being
-/// dropped, which says that the attempt crashed or never began. So panic, kill and abort need no bookkeeping anywhere.
-pub(crate) struct Permit {
-    slot: Arc<Slot>,
-    ticket: Ticket,
-    used: bool,
-    settled: bool,
-}
-
-impl Permit {
-    /// Takes a place in flight; only the provider does, and compares.
-    pub(super) fn new(slot: Arc<Slot>, ticket: Ticket) -> Self {
-        if let Some(gauge) = slot.gauges.get(ticket.target) {
+impl Desk for Slot {
+    fn enter(&self, target: usize) {
+        if let Some(gauge) = self.gauges.get(target) {
             gauge.fetch_add(1, Relaxed);
         }
-        Self { slot, ticket, used: false, settled: false }
     }
 
-    pub(crate) fn ticket(&self) -> &Ticket {
-        &self.ticket
+    fn leave(&self, target: usize) {
+        if let Some(gauge) = self.gauges.get(target) {
+            gauge.fetch_sub(1, Relaxed);
+        }
     }
 
-    /// Says that something is being sent: from now on a drop means a crash, and all ages are counted.
-    pub(crate) fn begin(&mut self, now: Instant) {
-        self.used = true;
-        self.ticket.started = now;
-    }
-
-    /// Reports something about the attempt while it runs.
-    pub(crate) fn report(&self, report: Report) {
-        let send = || self.slot.provider.send(ProviderMessage::Report(self.ticket, report));
+    fn report(&self, ticket: Ticket, report: Report) {
+        let send = || self.provider.send(ProviderMessage::Report(ticket, report));
         if send() || !matches!(report, Report::Ended(_)) {
             return;
         }
         // Asked again under the lock: no provider comes up between a report that went nowhere and the note of it.
-        let mut missed = lock(&self.slot.missed);
+        let mut missed = lock(&self.missed);
         if !send() {
-            missed.push((self.ticket, report));
+            missed.push((ticket, report));
         }
     }
 
-    /// Tells what the answer's head says is left of the key's limits.
-    pub(crate) fn limits(&self, limits: Limits) {
-        self.slot.provider.send(ProviderMessage::Limits(self.ticket, limits));
-    }
-
-    /// Gives the place back and reports the attempt's end: whoever hears of it finds the place free.
-    pub(crate) fn settle(&mut self, outcome: Outcome) {
-        if std::mem::replace(&mut self.settled, true) {
-            return;
-        }
-        if let Some(gauge) = self.slot.gauges.get(self.ticket.target) {
-            gauge.fetch_sub(1, Relaxed);
-        }
-        self.report(Report::Ended(outcome));
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.settle(if self.used { Outcome::Crashed } else { Outcome::Unused });
+    fn limits(&self, ticket: Ticket, limits: Limits) {
+        self.provider.send(ProviderMessage::Limits(ticket, limits));
     }
 }

@@ -7,13 +7,12 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
-use super::call::cut_off;
 use crate::words::{AssistantPart, CallId, Error, Failure, Finished, Piece, ReplyEvent, TargetId, ToolCall};
 
 /// What a call says to its caller's stream.
@@ -119,6 +118,11 @@ impl Stream for ReplyStream {
             }
         }
     }
+}
+
+/// Returns why a call ends that did not end by itself: the runtime stops, or the call crashed.
+pub(super) fn cut_off(draining: &AtomicBool) -> Error {
+    if draining.load(Relaxed) { Error::Draining } else { Error::Crashed }
 }
 
 impl From<Piece> for ReplyEvent {

@@ -12,27 +12,18 @@ use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 
+use super::clock::now;
 use super::provider::{Arguments, Provider};
-use super::shared::{Shared, died, now};
+use super::shared::Shared;
 use super::slot::ProviderStatus;
 use super::table::Provider as Configured;
+use super::task::died;
+use super::to_supervisor::SupervisorMessage;
 use crate::policy::restart::{Restart, Restarts};
 use crate::words::Event;
 
 /// How often a retired provider's supervisor looks whether the last attempt has ended.
 const RETIRED_LOOK: Duration = Duration::from_millis(50);
-
-pub(crate) enum SupervisorMessage {
-    /// Start the provider, unless it has been since.
-    Start { epoch: u64, keep_statistics: bool },
-    /// Admit nothing more, and stop when the last attempt has ended.
-    Retire,
-    /// Abort the provider's task, for tests and drills.
-    Abort,
-}
-
-#[cfg(feature = "cluster")]
-impl ractor::Message for SupervisorMessage {}
 
 pub(crate) struct Supervisor;
 

@@ -14,7 +14,7 @@ use crate::policy::detector::{Cusum, DetectorOptions, Evidence};
 use crate::policy::patience::{Pace, reached};
 use crate::policy::snapshot::Latency;
 use crate::policy::window::{Baseline, MODEL_P999, P50_SAMPLES, P90_SAMPLES, Scale, Window};
-use crate::words::{ConfigError, FailureClass, ModelClass, Scope};
+use crate::words::{AttemptEnd, ConfigError, FailureClass, ModelClass, Scope};
 
 /// What each event leaves of the evidence before it: the last 33 attempts decide.
 const EVENT_DECAY: f64 = 0.97;
@@ -137,6 +137,52 @@ pub enum Outcome {
     Crashed,
     /// A permit was granted and nothing was ever sent.
     Unused,
+}
+
+/// How an attempt went, beside its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Course {
+    /// Whether anything was sent.
+    pub begun: bool,
+    /// Why nobody waits for the answer any more, where that is so.
+    pub unwanted: Option<Unwanted>,
+    /// The longest that the answer's reader kept it waiting.
+    pub blocked: Duration,
+    /// From its first content to its end, where there was any.
+    pub streamed: Option<Duration>,
+    /// Whether its answer comes in one burst.
+    pub whole: bool,
+    /// When the target may be asked again, where it said so.
+    pub back: Option<Instant>,
+}
+
+/// A reader that blocked the attempt for this long makes its time per token meaningless.
+const BLOCKED_NO_TPOT: Duration = Duration::from_millis(100);
+/// A reader that blocked for this long may itself be why the provider cut the stream.
+const BLOCKED_NO_FAULT: Duration = Duration::from_secs(5);
+/// Answers shorter than this say nothing about time per token.
+const TPOT_TOKENS_MIN: u64 = 16;
+
+impl Course {
+    /// Returns what an end means for the target's health, after an answer of so many tokens.
+    pub fn outcome(&self, end: &AttemptEnd, output_tokens: u64) -> Outcome {
+        let AttemptEnd::Failed(failure) = end else {
+            return Outcome::Success { tpot: self.tpot(output_tokens) };
+        };
+        match failure.class {
+            FailureClass::Cancelled | FailureClass::Crashed if !self.begun => Outcome::Unused,
+            FailureClass::Cancelled => Outcome::Cancelled(self.unwanted.unwrap_or(Unwanted::Left)),
+            FailureClass::Crashed | FailureClass::Lack => Outcome::Crashed,
+            FailureClass::Cut if self.blocked >= BLOCKED_NO_FAULT => Outcome::Cancelled(Unwanted::Ended),
+            class => Outcome::Failure { class, scope: failure.scope, retry_after: self.back },
+        }
+    }
+
+    fn tpot(&self, output_tokens: u64) -> Option<Duration> {
+        let counts = output_tokens >= TPOT_TOKENS_MIN && self.blocked < BLOCKED_NO_TPOT && !self.whole;
+        let tokens = u32::try_from(output_tokens.saturating_sub(1)).ok()?;
+        counts.then(|| Some(self.streamed? / tokens))?
+    }
 }
 
 /// Why an attempt's answer is no longer wanted.

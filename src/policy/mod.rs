@@ -21,5 +21,7 @@ pub mod trim;
 pub mod budget;
 pub mod routing;
 pub mod failover;
+pub mod verify;
 pub mod restart;
 pub mod ledger;
+pub mod explain;

@@ -2,9 +2,10 @@
 
 use ractor::{ActorCell, ActorStatus, Message};
 
-use crate::actors::attempt::Never;
-use crate::actors::provider::ProviderMessage;
-use crate::actors::supervisor::SupervisorMessage;
+use crate::actors::attempt::Attempt;
+use crate::actors::task::Never;
+use crate::actors::to_provider::ProviderMessage;
+use crate::actors::to_supervisor::SupervisorMessage;
 use crate::runtime::Runtime;
 
 /// The actors of one runtime, counted.
@@ -35,7 +36,7 @@ pub fn census(runtime: &Runtime) -> Census {
         actors: usize::from(stands) + children.len() + below.len() + calls,
         supervisors: supervisors.len(),
         providers: of::<ProviderMessage>(&below).len(),
-        attempts: of::<Never>(&below).len(),
+        attempts: of::<Never<Attempt>>(&below).len(),
         calls,
     }
 }

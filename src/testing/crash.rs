@@ -2,9 +2,9 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::actors::provider::{Crash as How, ProviderMessage};
-use crate::actors::router::RouterCommand;
-use crate::actors::supervisor::SupervisorMessage;
+use crate::actors::to_provider::{Crash as How, ProviderMessage};
+use crate::actors::to_router::RouterCommand;
+use crate::actors::to_supervisor::SupervisorMessage;
 use crate::runtime::Runtime;
 
 /// Who dies, and how. Every one of these is real: the actor's task ends the way it says.

@@ -173,6 +173,13 @@ impl Failure {
         };
         Self { class, scope, status: None, code: None, message: message.into(), retry_after: None }
     }
+
+    /// Returns how far it reaches at a provider with so many keys. Who may not see a model is told that there is none:
+    /// unless the model was retired, it may be there for another key.
+    pub fn reach(&self, keys: usize, is_retirement: bool) -> Scope {
+        let hidden = self.class == FailureClass::ModelGone && !is_retirement;
+        if hidden && keys > 1 { Scope::Key } else { self.scope }
+    }
 }
 
 impl fmt::Display for Failure {

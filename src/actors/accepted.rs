@@ -1,0 +1,57 @@
+//! A call as it was accepted, and as the router gives it away.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand::rngs::Xoshiro256PlusPlus as SeededRng;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::answer::Wanted;
+use super::prompt::Asked;
+use super::table::Table;
+use crate::policy::budget::Budget;
+use crate::policy::routing::{Needs, Plan, RouteState, Sticky};
+use crate::spec::RouteSpec;
+use crate::words::CallId;
+
+/// A place among the calls in flight; gives it back, and says so to the budget, when dropped.
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+    budget: Arc<Budget>,
+}
+
+impl Place {
+    pub(crate) fn new(permit: OwnedSemaphorePermit, budget: Arc<Budget>) -> Self {
+        budget.call_started();
+        Self { _permit: permit, budget }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.budget.call_ended();
+    }
+}
+
+/// A call as it was accepted.
+pub(crate) struct Accepted {
+    pub(crate) id: CallId,
+    pub(crate) asked: Asked,
+    pub(crate) table: Arc<Table>,
+    pub(crate) route: Arc<RouteSpec>,
+    pub(crate) needs: Needs,
+    pub(crate) started: Instant,
+    pub(crate) deadline: Instant,
+    pub(crate) wanted: Wanted,
+    pub(crate) place: Place,
+    pub(crate) span: tracing::Span,
+}
+
+/// A call with the router's first choice.
+pub(crate) struct Job {
+    pub(crate) accepted: Accepted,
+    pub(crate) plan: Plan,
+    pub(crate) state: RouteState,
+    pub(crate) sticky: Option<Sticky>,
+    pub(crate) rng: SeededRng,
+}

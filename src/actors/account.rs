@@ -1,0 +1,219 @@
+//! What a try came to, and its one end: told to the provider, the books, and its call, in this order, also when it crashes.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::oneshot;
+
+use super::clock::now;
+use super::permit::Permit;
+use super::prompt::Fitted;
+use super::redact;
+use super::shared::Shared;
+use super::table::Target;
+use super::to_provider::ProviderMessage;
+use super::watchdog::{Pulse, Watchdog};
+use super::work::Brought;
+use crate::policy::admission::{Report, Unwanted};
+use crate::policy::health::Course;
+use crate::wire;
+use crate::words::{
+    AttemptEnd, AttemptRecord, CallId, Drift, Event, Failure, FailureClass, Note, RetryAfter, Secret, Usage,
+};
+
+/// So much of an answer may be kept whatever is kept of others: only the long ones give way.
+const KEPT_FAIR: usize = 256 * 1024;
+
+/// How a try ended, for its call.
+pub(super) struct Ended {
+    pub(super) record: AttemptRecord,
+    /// When the target may be asked again, where it said so.
+    pub(super) back: Option<Instant>,
+    /// What it brought, if it is whole.
+    pub(super) brought: Option<Brought>,
+    /// What of the conversation the target could not take as it was.
+    pub(super) notes: Vec<Note>,
+}
+
+/// What the try came to so far. Dropped unsettled, it says that the try crashed or never began.
+pub(super) struct Account {
+    pub(super) permit: Permit,
+    pub(super) target: Arc<Target>,
+    pub(super) call: CallId,
+    pub(super) number: u32,
+    pub(super) call_started: Instant,
+    pub(super) shared: Arc<Shared>,
+    pub(super) end: Option<oneshot::Sender<Ended>>,
+    /// How the request goes to this target.
+    pub(super) prompt: Fitted,
+    pub(super) begun: Option<Instant>,
+    /// When the last response's head came, and what time it was then at the provider.
+    pub(super) head: Option<(Instant, SystemTime)>,
+    pub(super) first_token: Option<Instant>,
+    pub(super) content_bytes: usize,
+    /// Bytes of the answer that are kept in memory.
+    pub(super) kept: usize,
+    pub(super) blocked: Duration,
+    pub(super) notes: Vec<Note>,
+    /// The secret that was sent, and the one before it, if that was refused.
+    pub(super) secrets: [Option<Secret>; 2],
+    /// What of the answer is not known here.
+    pub(super) drift: Vec<Drift>,
+    /// Notes when it has content.
+    pub(super) pulse: Arc<Pulse>,
+    /// Why nobody waits for the answer any more.
+    pub(super) unwanted: Option<Unwanted>,
+}
+
+impl Account {
+    /// Says that something is being sent, and starts the timers.
+    pub(super) fn begin(&mut self, first_token_max: Option<Duration>) -> Watchdog {
+        let now = now();
+        self.permit.begin(now);
+        self.begun.get_or_insert(now);
+        Watchdog::new(self.permit.ticket(), first_token_max, self.target.spec().stall(), self.pulse.clone(), now)
+    }
+
+    /// Counts content: the first ends the first-token timer, each begins the stall timer anew.
+    pub(super) fn content(&mut self, watchdog: &mut Watchdog, now: Instant) {
+        if self.first_token.is_none() {
+            self.first_token = Some(now);
+            let after = now.saturating_duration_since(self.permit.ticket().started);
+            self.permit.report(Report::Content { after });
+        }
+        watchdog.content(now, &self.permit);
+    }
+
+    /// Takes note of how much of the answer is kept in memory; what is kept of all answers has a limit.
+    pub(super) fn keep(&mut self, bytes: usize) -> Result<(), Failure> {
+        let before = std::mem::replace(&mut self.kept, bytes);
+        let Some(more) = bytes.checked_sub(before) else {
+            self.shared.kept.fetch_sub(before - bytes, Relaxed);
+            return Ok(());
+        };
+        let all = self.shared.kept.fetch_add(more, Relaxed) + more;
+        let bytes_max = self.shared.limits.answers_bytes_max;
+        if all <= bytes_max || bytes <= KEPT_FAIR {
+            return Ok(());
+        }
+        let message = format!("more than {bytes_max} bytes would have to be kept of all answers");
+        self.shared.lacks(&message, now());
+        Err(Failure::new(FailureClass::Lack, message))
+    }
+
+    pub(super) fn tell_all(&self, message: impl Fn() -> ProviderMessage) {
+        for provider in &self.shared.table().providers {
+            provider.slot.provider.send(message());
+        }
+    }
+
+    /// Returns when the target may be asked again, where a failure says so.
+    fn back(&self, failure: &Failure) -> Option<Instant> {
+        let (head, date) = self.head?;
+        match failure.retry_after? {
+            RetryAfter::After(wait) => head.checked_add(wait),
+            RetryAfter::At(at) => head.checked_add(at.duration_since(date).unwrap_or_default()),
+        }
+    }
+
+    /// Returns a number that tells this try's answer from every other, those of other processes included.
+    pub(super) fn salt(&self) -> u64 {
+        let since = self.head.and_then(|(_, date)| date.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let nanos = since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
+        nanos ^ self.call.0.rotate_left(32) ^ u64::from(self.number)
+    }
+
+    /// Ends the try: tells the provider, the ledger, and the call.
+    pub(super) fn settle(&mut self, result: Result<Brought, Failure>) {
+        let Some(tell) = self.end.take() else { return };
+        let now = now();
+        let (end, back, brought) = match result {
+            Ok(brought) => (AttemptEnd::Won, None, Some(brought)),
+            Err(mut failure) => {
+                let keys = self.target.provider.spec.keys.len();
+                failure.scope = failure.reach(keys, wire::classify::is_retirement(&failure));
+                let back = self.back(&failure);
+                let failure = redact::failure(&self.shared.table(), &self.secrets, failure);
+                (AttemptEnd::Failed(failure), back, None)
+            }
+        };
+        self.tell_drift(&end);
+        let (usage, estimated) = self.usage(brought.as_ref());
+        if !estimated {
+            self.target.provider.slot.learn(self.target.index, &self.prompt.size, usage.input);
+        }
+        let began = self.begun.unwrap_or(now);
+        let record = AttemptRecord {
+            call: self.call,
+            attempt: self.number,
+            target: self.target.id().clone(),
+            key: self.target.provider.spec.keys[self.permit.ticket().key].name.clone(),
+            started_after: began.saturating_duration_since(self.call_started),
+            first_token: self.first_token.map(|at| at.saturating_duration_since(began)),
+            took: now.saturating_duration_since(began),
+            usage,
+            estimated,
+            cost_usd: self.target.spec().price.map(|price| price.cost_usd(&usage)),
+            end,
+        };
+        let course = Course {
+            begun: self.begun.is_some(),
+            unwanted: self.unwanted,
+            blocked: self.blocked,
+            streamed: self.first_token.map(|first| now.saturating_duration_since(first)),
+            whole: self.permit.ticket().whole,
+            back,
+        };
+        self.permit.settle(course.outcome(&record.end, record.usage.output));
+        if let AttemptEnd::Failed(failure) = &record.end
+            && wire::classify::is_retirement(failure)
+        {
+            self.shared.retiring(self.target.spec(), None);
+        }
+        // Not the provider's own words: they may repeat the prompt.
+        tracing::debug!(end = record.end.name(), took = ?record.took, "attempt ended");
+        self.shared.ledger().enter(record.clone());
+        let notes = std::mem::take(&mut self.notes);
+        // The call waits no longer than the provider is held.
+        let honoured = now + self.target.provider.spec.admission.breaker.retry_after_max;
+        let back = back.map(|back| back.min(honoured));
+        let _ = tell.send(Ended { record, back, brought, notes });
+    }
+
+    /// Counts what of the answer is not known here, and says what never came before.
+    fn tell_drift(&mut self, end: &AttemptEnd) {
+        if let AttemptEnd::Failed(failure) = end {
+            self.drift.extend(wire::unknown_code(failure));
+        }
+        let provider = &self.target.provider;
+        redact::names(&self.shared.table(), &self.secrets, &mut self.drift);
+        for Drift { kind, name } in self.drift.drain(..).filter_map(|drift| provider.slot.drifted(drift)) {
+            let (provider, what) = (provider.spec.name.clone(), kind);
+            tracing::warn!(%provider, what = what.name(), %name, "the provider sent what is not known here");
+            self.shared.tell(Event::Drift { provider, what, name });
+        }
+    }
+
+    /// Returns the tokens as the provider counted them; else an estimate, for the answer at four bytes a token. A try
+    /// that failed before any content is taken to have cost nothing.
+    fn usage(&self, brought: Option<&Brought>) -> (Usage, bool) {
+        if let Some(usage) = brought.and_then(Brought::usage) {
+            return (usage, false);
+        }
+        if brought.is_none() && self.first_token.is_none() {
+            return (Usage::default(), true);
+        }
+        let output = u64::try_from(self.content_bytes.div_ceil(4)).unwrap_or(u64::MAX);
+        (Usage { input: self.prompt.tokens.into(), output, ..Usage::default() }, true)
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        self.shared.kept.fetch_sub(self.kept, Relaxed);
+        // Ours either way. One that never began is no reader's doing, so the call goes on to the next target.
+        let how = if self.begun.is_some() { "crashed or was killed" } else { "never started" };
+        self.settle(Err(Failure::new(FailureClass::Crashed, format!("the attempt's actor {how}"))));
+    }
+}

@@ -1,0 +1,83 @@
+//! Who is answered: where a call's answer goes, and in what form.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use ractor::RpcReplyPort;
+use tokio::sync::oneshot;
+
+use super::stream::{ReplyStream, cut_off};
+use crate::words::{Embeddings, Error, Reply};
+
+/// How often a message's reply port is looked at, which cannot be awaited.
+const PORT_LOOK: Duration = Duration::from_millis(250);
+/// Where an answer goes. Dropped unanswered, it says why: nobody hangs.
+pub(crate) struct Answer<T> {
+    to: Option<To<T>>,
+    pub(super) begun: bool,
+    draining: Arc<AtomicBool>,
+}
+
+enum To<T> {
+    Method(oneshot::Sender<Result<T, Error>>),
+    Port(RpcReplyPort<Result<T, Error>>),
+}
+
+impl<T> Answer<T> {
+    pub(crate) fn method(sender: oneshot::Sender<Result<T, Error>>, draining: &Arc<AtomicBool>) -> Self {
+        Self { to: Some(To::Method(sender)), begun: false, draining: draining.clone() }
+    }
+
+    pub(crate) fn port(port: RpcReplyPort<Result<T, Error>>, draining: &Arc<AtomicBool>) -> Self {
+        Self { to: Some(To::Port(port)), begun: false, draining: draining.clone() }
+    }
+
+    pub(crate) fn send(&mut self, answer: Result<T, Error>) {
+        match self.to.take() {
+            Some(To::Method(sender)) => drop(sender.send(answer)),
+            Some(To::Port(port)) => drop(port.send(answer)),
+            None => {}
+        }
+    }
+
+    /// Resolves when the caller has left.
+    pub(super) async fn closed(&mut self) {
+        match &mut self.to {
+            Some(To::Method(sender)) => sender.closed().await,
+            Some(To::Port(port)) => {
+                while !port.is_closed() {
+                    tokio::time::sleep(PORT_LOOK).await;
+                }
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl<T> Drop for Answer<T> {
+    fn drop(&mut self) {
+        let error = if self.begun { cut_off(&self.draining) } else { Error::Unavailable };
+        self.send(Err(error));
+    }
+}
+
+/// What a caller wants back.
+pub(crate) enum Wanted {
+    /// The whole answer.
+    Whole(Answer<Reply>),
+    /// A stream of it.
+    Stream(Answer<ReplyStream>),
+    /// Vectors.
+    Vectors(Answer<Embeddings>),
+}
+
+impl Wanted {
+    pub(crate) fn refuse(self, error: Error) {
+        match self {
+            Self::Whole(mut answer) => answer.send(Err(error)),
+            Self::Stream(mut answer) => answer.send(Err(error)),
+            Self::Vectors(mut answer) => answer.send(Err(error)),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What a call knows while it runs, and how it plans: by the same rule as the router, on the table as it is published.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand::rngs::Xoshiro256PlusPlus as SeededRng;
+
+use super::account::Ended;
+use super::clock::now;
+use super::log::Log;
+use super::prompt::{Asked, Fitted};
+use super::running::Running;
+use super::shared::Shared;
+use super::table::Table;
+use crate::policy::admission::RATE_LIMIT_DEFAULT;
+use crate::policy::explain::Happened;
+use crate::policy::failover::{Failover, Planned};
+use crate::policy::routing::{self, Needs, Plan, RouteState, Skip, Sticky, Why};
+use crate::policy::snapshot::{Latency, Refusal};
+use crate::policy::trim::{CUTS_MAX, OverWindow};
+use crate::spec::RouteSpec;
+use crate::words::{AttemptEnd, AttemptRecord, Barred, CallId, Cause, Failure, FailureClass, Scope};
+
+/// One call that runs.
+pub(super) struct Driver {
+    pub(super) machine: Failover,
+    /// The router's first choice, until it is used.
+    pub(super) plan: Option<Plan>,
+    pub(super) running: Vec<Running>,
+    /// Attempts that ended, in the order they were started.
+    pub(super) ended: Vec<Ended>,
+    /// The target that the plan probes.
+    pub(super) probe: Option<usize>,
+    pub(super) log: Log,
+    pub(super) id: CallId,
+    pub(super) asked: Asked,
+    pub(super) table: Arc<Table>,
+    pub(super) route: Arc<RouteSpec>,
+    pub(super) needs: Needs,
+    pub(super) started: Instant,
+    pub(super) state: RouteState,
+    pub(super) sticky: Option<Sticky>,
+    pub(super) rng: SeededRng,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Driver {
+    /// Plans: with the router's choice at first, later by the same function from the table as it is then published.
+    pub(super) fn choose(&mut self) {
+        let now = now();
+        self.follow_table();
+        let plan = self.plan.take().unwrap_or_else(|| {
+            let candidates = self.table.candidates(&self.route, &self.asked, &self.machine.spent(), &self.gone());
+            let pinned = self.shared.pinned(&self.route.name).and_then(|id| self.table.index(&id));
+            let options = &self.route.options;
+            let sticky = self.sticky;
+            routing::plan(options, &mut self.state, &candidates, &self.needs, sticky, pinned, now, &mut self.rng)
+        });
+        self.probe = plan.picks.first().filter(|pick| pick.why == Why::Probe).map(|pick| pick.target);
+        let refusals = plan.skipped.iter().filter_map(Skip::refusal);
+        let picks = plan.picks.iter().filter_map(|pick| self.planned(pick.target));
+        self.machine.planned(picks.collect::<Vec<_>>(), refusals, plan.last_resort, now);
+        let planned = Happened::planned(&plan, |target| self.table.targets[target].id().clone(), now);
+        self.log.note(planned);
+    }
+
+    /// Returns the targets that this call was told are gone: what is published may be a moment old.
+    fn gone(&self) -> Vec<usize> {
+        let gone = |record: &AttemptRecord| {
+            let index = self.table.index(&record.target)?;
+            // What one key of several may not see is published once none may.
+            let keys = self.table.targets[index].provider.spec.keys.len();
+            let is_gone = |it: &Failure| it.class == FailureClass::ModelGone && (it.scope != Scope::Key || keys < 2);
+            matches!(&record.end, AttemptEnd::Failed(failure) if is_gone(failure)).then_some(index)
+        };
+        self.ended.iter().filter_map(|ended| gone(&ended.record)).collect()
+    }
+
+    /// Moves to the table that is now published, if there is a new one that still has the route.
+    fn follow_table(&mut self) {
+        let table = self.shared.table();
+        if Arc::ptr_eq(&table, &self.table) {
+            return;
+        }
+        let Some(route) = table.layout.routes.get(&self.route.name).cloned() else { return };
+        let old = std::mem::replace(&mut self.table, table);
+        self.route = route;
+        self.plan = None;
+        self.sticky = None;
+        self.needs = Needs { deadline: self.needs.deadline, ..self.table.needs_of(&self.route, &self.asked.work) };
+        self.asked = self.table.ask(&self.route, self.asked.work.clone());
+        self.machine.reindex(|target| self.table.index(old.targets.get(target)?.id()));
+    }
+
+    fn planned(&self, target: usize) -> Option<Planned> {
+        let entry = &self.table.targets[target];
+        let spec = entry.spec();
+        let health = entry.provider.slot.health(entry.index)?;
+        let (whole, tokens) = (self.asked.work.is_whole(&entry.provider.spec), self.fit(target, 0).tokens);
+        let pace = health.pace(tokens, whole, self.needs.output_tokens);
+        let (first_token_max, patience) = match spec.timers.first_token {
+            // Whoever sets a limit knows better than a guess.
+            Some(limit) if pace.measured => (limit, pace.patience().min(limit)),
+            // Its own limit ends it before anybody joins it.
+            Some(limit) => (limit, limit.saturating_mul(2)),
+            None => {
+                let limit = if whole { health.reply_max } else { health.first_token_max };
+                (Latency::at(limit, tokens), pace.patience())
+            }
+        };
+        Some(Planned {
+            target,
+            context_tokens_max: spec.capabilities.context_tokens_max,
+            cuts_max: self.cuts_max(target),
+            keys: u32::try_from(entry.provider.spec.keys.len()).unwrap_or(u32::MAX),
+            first_token_max,
+            usual: pace.answer,
+            patience,
+            pause_max: health.pause_max(),
+        })
+    }
+
+    pub(super) fn fit(&self, target: usize, cuts: u32) -> Fitted {
+        self.table.fit(target, &self.route, &self.asked, cuts)
+    }
+
+    /// Returns how often the conversation can be cut shorter than it goes to a target at first.
+    fn cuts_max(&self, target: usize) -> u32 {
+        if self.route.over_window == OverWindow::Skip {
+            return 0;
+        }
+        let tokens = |cuts| self.fit(target, cuts).tokens;
+        (0..CUTS_MAX).take_while(|&cuts| tokens(cuts + 1) < tokens(cuts)).fold(0, |max, _| max + 1)
+    }
+
+    /// Returns each target that does not admit a call now, as published or as this call has just heard.
+    pub(super) fn barred(&self, now: Instant) -> Vec<Barred> {
+        let candidates = self.table.candidates(&self.route, &self.asked, &[], &[]);
+        let barred = candidates.iter().filter_map(|candidate| {
+            let target = self.table.targets[candidate.target].id().clone();
+            if let Some(Refusal { gate, until }) = candidate.health.refusal(false, now) {
+                let back_in = until.map(|until| until.saturating_duration_since(now));
+                return Some(Barred { target, cause: candidate.health.cause(gate), back_in });
+            }
+            let last = self.ended.iter().rfind(|ended| ended.record.target == target)?;
+            let AttemptEnd::Failed(failure) = &last.record.end else { return None };
+            let default = (failure.class == FailureClass::RateLimited).then_some(RATE_LIMIT_DEFAULT);
+            let told = last.back.map(|back| back.saturating_duration_since(now));
+            Some(Barred { target, cause: Cause::Failure(failure.class), back_in: told.or(default) })
+        });
+        barred.collect()
+    }
+}

@@ -1,0 +1,67 @@
+//! Health of all providers at one moment, as it is told.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::slot::ProviderStatus;
+use crate::policy::snapshot::Health;
+use crate::words::{Date, Drift, Hold, TargetId};
+
+/// Health of all providers at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HealthSnapshot {
+    /// When it was taken, on the clock that the times in it are of.
+    pub at: Instant,
+    /// Calls in flight.
+    pub calls: usize,
+    /// Whether the runtime takes no new calls.
+    pub draining: bool,
+    /// What this machine lacked when an attempt last failed for it.
+    pub lack: Option<Lack>,
+    /// Each provider.
+    pub providers: Vec<ProviderHealth>,
+}
+
+/// Health of one provider.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProviderHealth {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How its actor fares.
+    pub status: ProviderStatus,
+    /// How often its actor was started.
+    pub incarnations: u64,
+    /// Its targets.
+    pub targets: Vec<(TargetId, Health)>,
+    /// The last days of its models, of those where one is known.
+    pub retires: Vec<(TargetId, Date)>,
+    /// What keeps its keys and targets out.
+    pub holds: Vec<Hold>,
+    /// What it sent that is not known here, and in how many answers. Counted as long as the provider is configured.
+    pub drift: Vec<(Drift, u64)>,
+}
+
+impl HealthSnapshot {
+    /// Returns a target's health.
+    pub fn target(&self, id: &TargetId) -> Option<&Health> {
+        let mut targets = self.providers.iter().flat_map(|provider| &provider.targets);
+        targets.find(|(target, _)| target == id).map(|(_, health)| health)
+    }
+
+    /// Returns a model's last day by the catalogue or the configuration, where one is known.
+    pub fn retires(&self, id: &TargetId) -> Option<Date> {
+        let mut retiring = self.providers.iter().flat_map(|provider| &provider.retires);
+        retiring.find(|(target, _)| target == id).map(|(_, on)| *on)
+    }
+}
+
+/// What this machine lacked when an attempt failed for it last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// What it was, for people.
+    pub what: String,
+    /// How many attempts failed so.
+    pub count: u64,
+    /// When the last one did.
+    pub at: Instant,
+}

@@ -1,0 +1,43 @@
+//! One try, before it begins.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::account::Account;
+use super::work::Work;
+use crate::transport::Body;
+use crate::wire::Unfence;
+use crate::words::{Failure, FailureClass, Piece};
+
+/// Pieces an answer may be ahead of its reader.
+pub(super) const PIECES_MAX: usize = 64;
+
+/// One try, before it begins.
+pub(super) struct Job {
+    pub(super) work: Work,
+    /// Whether this repeats a try whose connection broke before any response.
+    pub(super) resend: bool,
+    /// The most time until the first token; without it the call's.
+    pub(super) first_token_max: Option<Duration>,
+    /// Whether nothing of the answer may be handed on before it is whole.
+    pub(super) buffered: bool,
+    /// Whether its route has no other model: who asks for the route means this one.
+    pub(super) meant: bool,
+    /// Whether the proofs of an answer that goes on as it came must say whose they are.
+    pub(super) signed: bool,
+    /// Whether such an answer may be one that a filter held back whole.
+    pub(super) filtered: bool,
+    pub(super) pieces: mpsc::Sender<Piece>,
+    pub(super) account: Account,
+    /// What follows the answer's terminal marker.
+    pub(super) rest: Option<Body>,
+    /// What takes JSON out of what stands around it, where JSON was asked for.
+    pub(super) unfence: Option<Unfence>,
+    pub(super) span: tracing::Span,
+}
+
+/// Returns the end of a try that nobody waits for any more.
+pub(super) fn cancelled(why: &str) -> Failure {
+    Failure::new(FailureClass::Cancelled, why)
+}

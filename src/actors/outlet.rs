@@ -1,0 +1,107 @@
+//! The caller's end of a call that runs.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::sync::mpsc;
+
+use super::answer::{Answer, Wanted};
+use super::stream::{ReplyStream, Word};
+use super::work::Brought;
+use crate::words::{AssistantPart, CommitPolicy, Embeddings, Error, Finished, Piece, Reply};
+
+/// The caller's end.
+pub(super) enum Outlet {
+    Whole(Answer<Reply>),
+    Stream(mpsc::UnboundedSender<Word>),
+    Vectors(Answer<Embeddings>),
+}
+
+/// What a caller gets in the end.
+pub(super) enum Product {
+    Answer(Finished),
+    Vectors(Embeddings),
+}
+
+impl Outlet {
+    /// Opens what a caller wants, and says when it may be handed what: by the work's own policy where it is streamed.
+    pub(super) fn open(wanted: Wanted, streamed: CommitPolicy, draining: &Arc<AtomicBool>) -> (CommitPolicy, Self) {
+        match wanted {
+            Wanted::Whole(mut answer) => {
+                answer.begun = true;
+                (CommitPolicy::Buffered, Self::Whole(answer))
+            }
+            Wanted::Stream(mut answer) => {
+                let (words, receiver) = mpsc::unbounded_channel();
+                answer.send(Ok(ReplyStream::new(receiver, draining.clone())));
+                (streamed, Self::Stream(words))
+            }
+            Wanted::Vectors(mut answer) => {
+                answer.begun = true;
+                (CommitPolicy::Buffered, Self::Vectors(answer))
+            }
+        }
+    }
+
+    /// Resolves when the caller has left.
+    pub(super) async fn closed(&mut self) {
+        match self {
+            Self::Whole(answer) => answer.closed().await,
+            Self::Stream(words) => words.closed().await,
+            Self::Vectors(answer) => answer.closed().await,
+        }
+    }
+
+    /// Tells whether content may go on before the call's end.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream(_))
+    }
+
+    pub(super) fn say(&self, word: Word) {
+        if let Self::Stream(words) = self {
+            let _ = words.send(word);
+        }
+    }
+
+    pub(super) fn finish(self, product: Product) {
+        match (self, product) {
+            (Self::Whole(mut answer), Product::Answer(finished)) => answer.send(Ok(finished.into())),
+            (Self::Stream(words), Product::Answer(finished)) => drop(words.send(Word::Finished(Box::new(finished)))),
+            (Self::Vectors(mut answer), Product::Vectors(embeddings)) => answer.send(Ok(embeddings)),
+            // Work and its outlet are of one kind; a mistake there is a crash of this call and of nothing else.
+            (outlet, _) => outlet.fail(Error::Crashed),
+        }
+    }
+
+    pub(super) fn fail(self, error: Error) {
+        match self {
+            Self::Whole(mut answer) => answer.send(Err(error)),
+            Self::Stream(words) => drop(words.send(Word::Failed(error))),
+            Self::Vectors(mut answer) => answer.send(Err(error)),
+        }
+    }
+}
+
+/// Returns the pieces that a whole answer would have come in. What goes on as it came is told with the end.
+pub(super) fn pieces_of(brought: &Brought) -> VecDeque<Piece> {
+    match brought {
+        Brought::Answer(ending) if ending.verbatim.is_none() => ending.parts.iter().flat_map(pieces).collect(),
+        Brought::Answer(_) | Brought::Vectors(_) => VecDeque::new(),
+    }
+}
+
+/// Returns the pieces that a part of an answer would have come in.
+fn pieces(part: &AssistantPart) -> impl Iterator<Item = Piece> {
+    let content = match part {
+        AssistantPart::Text(text) => Some(Piece::Text(text.clone())),
+        AssistantPart::Reasoning(reasoning) if reasoning.text.is_empty() => None,
+        AssistantPart::Reasoning(reasoning) => Some(Piece::Reasoning(reasoning.text.clone())),
+        AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => None,
+    };
+    let proof = match part {
+        AssistantPart::Reasoning(reasoning) => reasoning.proof.clone().map(Piece::Proof),
+        _ => None,
+    };
+    content.into_iter().chain(proof)
+}

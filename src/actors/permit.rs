@@ -1,0 +1,71 @@
+//! Leave to try: an owned guard, settled exactly once.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::policy::admission::{Outcome, Report, Ticket};
+use crate::words::Limits;
+
+/// Where attempts report: the provider's actor, and what stands in for it while there is none.
+pub(super) trait Desk: Send + Sync + 'static {
+    /// Takes a place in flight at a target.
+    fn enter(&self, target: usize);
+    /// Gives it back.
+    fn leave(&self, target: usize);
+    /// Hears something about an attempt. An end is never lost.
+    fn report(&self, ticket: Ticket, report: Report);
+    /// Hears what is left of the key's limits.
+    fn limits(&self, ticket: Ticket, limits: Limits);
+}
+
+/// Leave to try, given by the provider, and a place in flight. Settled exactly once: by the attempt, or by being
+/// dropped, which says that the attempt crashed or never began. So panic, kill and abort need no bookkeeping anywhere.
+pub(crate) struct Permit {
+    desk: Arc<dyn Desk>,
+    ticket: Ticket,
+    used: bool,
+    settled: bool,
+}
+
+impl Permit {
+    /// Takes a place in flight; only the provider does, and compares.
+    pub(super) fn new(desk: Arc<dyn Desk>, ticket: Ticket) -> Self {
+        desk.enter(ticket.target);
+        Self { desk, ticket, used: false, settled: false }
+    }
+
+    pub(crate) fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    /// Says that something is being sent: from now on a drop means a crash, and all ages are counted.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.used = true;
+        self.ticket.started = now;
+    }
+
+    /// Reports something about the attempt while it runs.
+    pub(crate) fn report(&self, report: Report) {
+        self.desk.report(self.ticket, report);
+    }
+
+    /// Tells what the answer's head says is left of the key's limits.
+    pub(crate) fn limits(&self, limits: Limits) {
+        self.desk.limits(self.ticket, limits);
+    }
+
+    /// Gives the place back and reports the attempt's end: whoever hears of it finds the place free.
+    pub(crate) fn settle(&mut self, outcome: Outcome) {
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        self.desk.leave(self.ticket.target);
+        self.report(Report::Ended(outcome));
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.settle(if self.used { Outcome::Crashed } else { Outcome::Unused });
+    }
+}

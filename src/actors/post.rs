@@ -1,0 +1,44 @@
+//! Where to find the living incarnation of an actor that may restart, and a lock that outlives panics.
+
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use ractor::{ActorRef, Message};
+
+/// The living incarnation of an actor, if there is one.
+pub(crate) struct Post<M>(RwLock<Option<ActorRef<M>>>);
+
+impl<M> Default for Post<M> {
+    fn default() -> Self {
+        Self(RwLock::new(None))
+    }
+}
+
+impl<M: Message> Post<M> {
+    /// Names the living incarnation.
+    pub(crate) fn set(&self, actor: ActorRef<M>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(actor);
+    }
+
+    /// Says that there is none.
+    pub(crate) fn clear(&self) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Returns the living incarnation.
+    pub(crate) fn get(&self) -> Option<ActorRef<M>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends to the living incarnation, or says that the message went nowhere by dropping it.
+    pub(crate) fn send(&self, message: M) -> bool {
+        match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(actor) => actor.send_message(message).is_ok(),
+            None => false,
+        }
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds one of these; if it did, the books are still the best we have.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,250 @@
+//! An answer as it is read: its bytes decoded as they arrive, its pieces handed on, its end taken for what it is.
+
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+
+use super::clock::now;
+use super::job::{Job, cancelled};
+use super::shared::CrashHook;
+use super::watchdog::Watchdog;
+use crate::policy::verify;
+use crate::transport::{Body, HttpResponse, TransportError};
+use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending, Names, Unfence};
+use crate::words::{AssistantPart, ChatRequest, EmbedRequest, Failure, FailureClass, Note, Piece, ResponseFormat};
+
+/// The most chunks that go on together, because they came at once.
+const CHUNKS_AT_ONCE: usize = 32;
+/// How long a body may pause once its answer's end was told, if not by a terminal marker: usage follows at once.
+const TAIL_MAX: Duration = Duration::from_secs(1);
+
+impl Job {
+    /// Decodes an answer as it arrives.
+    pub(super) async fn decode(
+        &mut self,
+        request: &ChatRequest,
+        (names, stops): (&Names, &[String]),
+        response: HttpResponse,
+        watchdog: &mut Watchdog,
+    ) -> Result<Ending, Failure> {
+        let spec = &self.account.target.provider.spec;
+        let streaming = wire::is_event_stream(&response.headers);
+        let verbatim = self.work.verbatim(spec, self.buffered, self.signed, self.filtered);
+        let mut decoder = Decoder::new(spec.dialect, streaming)
+            .within(self.account.shared.limits.answer_max)
+            .issuer(&spec.name)
+            .salted(self.account.salt())
+            .limited(request.output_tokens_max)
+            .verbatim(verbatim)
+            .stopping(stops);
+        self.unfence = (request.response_format != ResponseFormat::Text).then(Unfence::default);
+        let read = self.read(&mut decoder, names, response.body, watchdog).await;
+        self.account.drift = decoder.take_drift();
+        read?;
+        let mut ending = decoder.finish()?;
+        ending.call_by_own_names(names);
+        if ending.cut {
+            self.account.notes.push(Note::Dropped("tool_calls"));
+        }
+        let text = if self.unfence.is_some() { ending.text() } else { String::new() };
+        let json = wire::unfenced(&text).map(str::to_owned);
+        let answer = verify::Answer {
+            stop: ending.stop,
+            parts: &ending.parts,
+            json: json.as_deref(),
+            // What there are no words for may be a call, and goes on as it came.
+            untold: ending.beyond && ending.verbatim.is_some(),
+        };
+        verify::verify(request, &answer)?;
+        self.take_json(&mut ending, &text, json);
+        if ending.beyond && ending.verbatim.is_none() {
+            self.account.notes.push(Note::Dropped("answer"));
+        }
+        if ending.verbatim.is_some() {
+            ending.parts.retain(|part| part.as_tool_call().is_some());
+        }
+        Ok(ending)
+    }
+
+    /// Leaves out what stands around the JSON of an answer, where JSON was asked for.
+    fn take_json(&mut self, ending: &mut Ending, text: &str, value: Option<String>) {
+        let Some(unfence) = self.unfence.take() else { return };
+        let mut changed = unfence.changed();
+        if let (Some(value), Some(whole)) = (&value, &mut ending.verbatim)
+            && let Some(body) = wire::unfenced_body(whole, text, value)
+        {
+            (*whole, changed) = (body.into(), true);
+        }
+        if changed {
+            self.account.notes.push(Note::Converted("response_format"));
+        }
+        if let Some(value) = value.filter(|_| ending.verbatim.is_none()) {
+            let first = ending.parts.iter().position(|part| part.as_text().is_some()).unwrap_or_default();
+            ending.parts.retain(|part| part.as_text().is_none());
+            ending.parts.insert(first, AssistantPart::Text(value));
+        }
+    }
+
+    /// Reads vectors, whose answer is one whole: what of it came is content, so that a pause in it is a stall.
+    pub(super) async fn vectors(
+        &mut self,
+        request: &EmbedRequest,
+        response: HttpResponse,
+        watchdog: &mut Watchdog,
+    ) -> Result<Embedded, Failure> {
+        let (mut body, mut whole) = (response.body, Vec::new());
+        while let Some(chunk) = watchdog.guard(body.next(), &self.account.permit).await? {
+            let chunk = chunk.map_err(|error| Failure::new(FailureClass::Cut, error.to_string()))?;
+            // Waiting providers send blank lines.
+            if whole.is_empty() && chunk.trim_ascii().is_empty() {
+                continue;
+            }
+            if whole.len() + chunk.len() > EMBED_BYTES_MAX {
+                let problem = format!("the body is longer than {EMBED_BYTES_MAX} bytes");
+                return Err(Failure::new(FailureClass::Cut, problem));
+            }
+            self.account.content(watchdog, now());
+            self.account.keep(whole.len() + chunk.len())?;
+            whole.extend_from_slice(&chunk);
+        }
+        wire::decode_embed(&whole, request)
+    }
+
+    /// Reads an answer's body to its end, and hands on what it says.
+    async fn read(
+        &mut self,
+        decoder: &mut Decoder,
+        names: &Names,
+        mut body: Body,
+        watchdog: &mut Watchdog,
+    ) -> Result<(), Failure> {
+        let (mut pieces, mut said, mut here, mut chunks) = (Vec::new(), Vec::new(), None, 0);
+        loop {
+            let chunk = match here.take() {
+                Some(chunk) => chunk,
+                None => self.next(decoder.has_ended(), &mut body, watchdog).await?,
+            };
+            let crash = CrashHook::take(&self.account.shared.crash.attempts);
+            assert!(!crash, "panic in a codec asked for by the crash hook");
+            let progress = match &chunk {
+                Some(Ok(chunk)) => decoder.push(chunk, &mut said),
+                Some(Err(error)) => match decoder.end(&mut said) {
+                    Ok(progress) if decoder.has_ended() => Ok(progress),
+                    _ => Err(Failure::new(FailureClass::Cut, error.to_string())),
+                },
+                None => decoder.end(&mut said),
+            };
+            self.account.keep(decoder.kept())?;
+            self.account.content_bytes = decoder.content_bytes();
+            match &progress {
+                Ok(progress) => {
+                    if progress.content {
+                        self.account.content(watchdog, now());
+                        watchdog.works(decoder.is_at_work());
+                    }
+                    pieces.append(&mut said);
+                    chunks += 1;
+                    if chunk.is_some() && !progress.done && !pieces.is_empty() && chunks < CHUNKS_AT_ONCE {
+                        here = soon(&mut body).await;
+                        if here.is_some() {
+                            continue;
+                        }
+                    }
+                }
+                // Pieces that come in one chunk with a failure are dropped: the call need not commit to a lost answer.
+                Err(_) => said.clear(),
+            }
+            chunks = 0;
+            for piece in pieces.drain(..) {
+                self.deliver(names.restored(piece), watchdog).await?;
+            }
+            if progress?.done {
+                self.rest = Some(body);
+                return self.end(decoder, watchdog).await;
+            }
+            if !matches!(chunk, Some(Ok(_))) {
+                return self.end(decoder, watchdog).await;
+            }
+        }
+    }
+
+    /// Returns the next chunk; none where the body ends, and where its answer had ended before the body breaks or pauses.
+    async fn next(
+        &mut self,
+        ended: bool,
+        body: &mut Body,
+        watchdog: &mut Watchdog,
+    ) -> Result<Option<Result<Bytes, TransportError>>, Failure> {
+        let next = watchdog.guard(body.next(), &self.account.permit);
+        if !ended {
+            return next.await;
+        }
+        Ok(tokio::time::timeout(TAIL_MAX, next).await.unwrap_or(Ok(None))?.filter(Result::is_ok))
+    }
+
+    /// Hands on what of an answer only its end brings out.
+    async fn end(&mut self, decoder: &mut Decoder, watchdog: &mut Watchdog) -> Result<(), Failure> {
+        let mut pieces = Vec::new();
+        decoder.flush(&mut pieces);
+        for piece in pieces {
+            self.deliver(piece, watchdog).await?;
+        }
+        let rest = self.unfence.as_mut().map(Unfence::finish).unwrap_or_default();
+        if !rest.is_empty() {
+            self.send(Piece::Text(rest), watchdog).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands a piece on, without what stands around JSON where that was asked for.
+    async fn deliver(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), Failure> {
+        let piece = match (piece, &mut self.unfence) {
+            (Piece::Text(text), Some(unfence)) => match unfence.push(text) {
+                text if text.is_empty() => return Ok(()),
+                text => Piece::Text(text),
+            },
+            (piece, _) => piece,
+        };
+        self.send(piece, watchdog).await
+    }
+
+    /// Sends a piece; waits for a slow reader, for which the provider is not to blame.
+    async fn send(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), Failure> {
+        let piece = match self.pieces.try_send(piece) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(cancelled("nobody reads the answer")),
+            Err(mpsc::error::TrySendError::Full(piece)) => piece,
+        };
+        let since = now();
+        let stall_max = self.account.shared.limits.consumer_stall_max;
+        match tokio::time::timeout(stall_max, self.pieces.send(piece)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return Err(cancelled("nobody reads the answer")),
+            Err(_) => return Err(cancelled("the reader took nothing for too long")),
+        }
+        let now = now();
+        self.account.blocked = self.account.blocked.max(now.saturating_duration_since(since));
+        watchdog.resume(now);
+        Ok(())
+    }
+}
+
+/// Returns the next chunk of a body, if it is there: with a turn for who reads it from its socket, who hands on one at a
+/// time. What came at once goes on at once: whoever waits for it is woken once, and writes once.
+async fn soon(body: &mut Body) -> Option<Option<Result<Bytes, TransportError>>> {
+    let mut turned = false;
+    std::future::poll_fn(|cx| {
+        if !std::mem::replace(&mut turned, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(match body.poll_next_unpin(cx) {
+            Poll::Ready(chunk) => Some(chunk),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}

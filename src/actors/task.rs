@@ -1,0 +1,60 @@
+//! Actors that run one async function and stop: for isolation and lifetime only.
+//!
+//! Calls, attempts and readings are such. What they own goes with them, however they end: what has to be said of that
+//! end is said by a guard that is dropped.
+
+use std::convert::Infallible;
+use std::marker::PhantomData;
+use std::pin::Pin;
+
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+
+/// What a task takes as messages: none. Its kind tells one sort of task from another.
+pub(crate) struct Never<Kind>(PhantomData<fn() -> Kind>, Infallible);
+
+#[cfg(feature = "cluster")]
+impl<Kind: 'static> ractor::Message for Never<Kind> {}
+
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+struct Task<Kind>(PhantomData<fn() -> Kind>);
+
+#[cfg_attr(feature = "async-trait", ractor::async_trait)]
+impl<Kind: 'static> Actor for Task<Kind> {
+    type Msg = Never<Kind>;
+    type State = Option<Work>;
+    type Arguments = Work;
+
+    async fn pre_start(&self, _: ActorRef<Never<Kind>>, work: Work) -> Result<Self::State, ActorProcessingErr> {
+        Ok(Some(work))
+    }
+
+    async fn post_start(
+        &self,
+        myself: ActorRef<Never<Kind>>,
+        work: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        if let Some(work) = work.take() {
+            work.await;
+        }
+        myself.stop(None);
+        Ok(())
+    }
+}
+
+/// Runs some work as an actor of its own, under a supervisor. Where that stops just now the work is dropped.
+pub(super) async fn run<Kind: 'static>(
+    work: impl Future<Output = ()> + Send + 'static,
+    supervisor: ActorCell,
+) -> Result<(), SpawnErr> {
+    Actor::spawn_linked(None, Task::<Kind>(PhantomData), Box::pin(work), supervisor).await.map(drop)
+}
+
+/// Returns which child died and how, if that is what an event says.
+pub(super) fn died(event: SupervisionEvent) -> Option<(ActorCell, String)> {
+    match event {
+        SupervisionEvent::ActorFailed(who, error) => Some((who, error.to_string())),
+        SupervisionEvent::ActorTerminated(who, _, reason) => Some((who, reason.unwrap_or_else(|| "stopped".into()))),
+        _ => None,
+    }
+}

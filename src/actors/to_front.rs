@@ -1,0 +1,40 @@
+//! What any actor may ask of the runtime.
+
+use ractor::RpcReplyPort;
+
+use super::health::HealthSnapshot;
+use super::stream::ReplyStream;
+use crate::policy::explain::Explanation;
+use crate::policy::snapshot::Force;
+use crate::words::{ChatRequest, EmbedRequest, Embeddings, Error, Hold, Reply, Reset, TargetId};
+
+/// What any actor may ask of the runtime. The port stands last, so that `ractor::call!` works.
+///
+/// A caller that leaves is noticed within 250 ms, and its call is cancelled. Every port is answered, also when the
+/// actor that held it crashes.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RouterMessage {
+    /// Answers a request, whole.
+    Chat(Box<ChatRequest>, RpcReplyPort<Result<Reply, Error>>),
+    /// Answers a request as a stream. The port is answered as soon as the call runs; what fails later comes in the
+    /// stream.
+    Stream(Box<ChatRequest>, RpcReplyPort<Result<ReplyStream, Error>>),
+    /// Turns texts into vectors.
+    Embed(Box<EmbedRequest>, RpcReplyPort<Result<Embeddings, Error>>),
+    /// Health of all providers and their targets, as last published.
+    Health(RpcReplyPort<HealthSnapshot>),
+    /// What a request would do now, and why.
+    Explain(Box<ChatRequest>, RpcReplyPort<Result<Explanation, Error>>),
+    /// Sends all calls of a route to one of its targets, as long as it admits them; `None` lifts the pin.
+    Pin(String, Option<TargetId>, RpcReplyPort<Result<(), Error>>),
+    /// Admits nothing more at a target, and answers when its last attempt has ended. Lifted by `Force(.., Auto)`.
+    Drain(TargetId, RpcReplyPort<Result<(), Error>>),
+    /// Forces a target off or on, until a time or until lifted.
+    Force(TargetId, Force, RpcReplyPort<Result<(), Error>>),
+    /// Lifts what keeps a key, a target or everything out, and says what that was.
+    Reset(Reset, RpcReplyPort<Result<Vec<Hold>, Error>>),
+}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for RouterMessage {}

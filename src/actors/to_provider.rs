@@ -1,0 +1,45 @@
+//! What a provider's actor is told.
+
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::permit::Permit;
+use crate::policy::admission::{Ask, Report, Ticket};
+use crate::policy::snapshot::{Barrier, Force, Refusal};
+use crate::words::Limits;
+
+pub(crate) enum ProviderMessage {
+    /// May this attempt be made?
+    Admit(Ask, oneshot::Sender<Result<Permit, Refusal>>),
+    /// What became of it.
+    Report(Ticket, Report),
+    /// What its answer's head says is left of its key's limits.
+    Limits(Ticket, Limits),
+    /// An operator's hand.
+    Force(usize, Force),
+    /// Lift what keeps a target out, a key, or everything; say what that was.
+    Reset(Option<usize>, Option<usize>, oneshot::Sender<Vec<Barrier>>),
+    /// These keys may be others now.
+    Renew(Vec<usize>),
+    /// The local network failed since then.
+    LocalFault(Instant),
+    /// It works again.
+    Delivered,
+    /// Publish what has gathered since the last time.
+    Publish,
+    /// Save the machine.
+    Checkpoint,
+    /// Die, for tests and drills.
+    Crash(Crash),
+}
+
+/// Ways to die by itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Crash {
+    Panic,
+    Error,
+}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for ProviderMessage {}

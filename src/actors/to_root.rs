@@ -1,0 +1,28 @@
+//! What the root is told.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::table::Provider;
+use crate::spec::Setup;
+
+pub(crate) enum RootMessage {
+    /// Replace providers and routes, keeping what did not change.
+    Reconfigure(Setup, oneshot::Sender<()>),
+    /// Start a child again.
+    Start(Child),
+    Heartbeat,
+}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for RootMessage {}
+
+/// A child of the root.
+#[derive(Clone)]
+pub(crate) enum Child {
+    Calls,
+    Front,
+    Router,
+    Supervisor(Arc<Provider>),
+}

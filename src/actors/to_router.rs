@@ -1,0 +1,33 @@
+//! What the router is told.
+
+use std::sync::Arc;
+
+use ractor::RpcReplyPort;
+
+use super::accepted::Accepted;
+use super::table::Table;
+use super::to_provider::Crash;
+use crate::policy::explain::Explanation;
+use crate::policy::snapshot::Force;
+use crate::words::{ChatRequest, Error, TargetId};
+
+/// What the runtime's front tells the router.
+pub(crate) enum RouterCommand {
+    /// Start this call.
+    Start(Box<Accepted>),
+    /// What would this request do now, and why?
+    Explain(Box<ChatRequest>, RpcReplyPort<Result<Explanation, Error>>),
+    /// A call was answered: its session stays there, its route learns how long answers are.
+    Answered { route: Arc<str>, session: Option<String>, target: TargetId, output: u64 },
+    /// All calls of a route go to this target, or to none in particular.
+    Pin(String, Option<TargetId>, RpcReplyPort<Result<(), Error>>),
+    /// An operator's hand on a target.
+    Force(TargetId, Force, RpcReplyPort<Result<(), Error>>),
+    /// This table was replaced: its indexes mean something else now.
+    Retabled(Arc<Table>),
+    /// Die, for tests and drills.
+    Crash(Crash),
+}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for RouterCommand {}

@@ -1,0 +1,13 @@
+//! What a provider's supervisor is told.
+
+pub(crate) enum SupervisorMessage {
+    /// Start the provider, unless it has been since.
+    Start { epoch: u64, keep_statistics: bool },
+    /// Admit nothing more, and stop when the last attempt has ended.
+    Retire,
+    /// Abort the provider's task, for tests and drills.
+    Abort,
+}
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for SupervisorMessage {}

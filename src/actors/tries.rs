@@ -1,0 +1,158 @@
+//! The attempts of a call: asked leave for, started, heard of, stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::account::Account;
+use super::attempt;
+use super::clock::now;
+use super::driver::Driver;
+use super::job::{Job, PIECES_MAX};
+use super::permit::Permit;
+use super::prompt::Fitted;
+use super::running::{Happening, Running};
+use super::shared::CrashHook;
+use super::to_provider::ProviderMessage;
+use super::watchdog::Pulse;
+use crate::policy::admission::Ask;
+use crate::policy::explain::Happened;
+use crate::policy::failover::Try;
+use crate::policy::health::Unwanted;
+use crate::policy::snapshot::{Gate, Refusal};
+use crate::words::{AttemptEnd, Failure, FailureClass};
+
+/// The longest a call waits for a provider's word on a permit, or a cancelled attempt's last word. Both answer in
+/// microseconds; only a bug takes longer, and then the call goes on without.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+
+impl Driver {
+    /// Asks for a permit, and starts an attempt with it.
+    pub(super) async fn attempt(&mut self, this: Try) {
+        let fitted = self.fit(this.target, this.cuts);
+        match self.admit(this, fitted.tokens).await {
+            Err(refusal) => {
+                let wait = refusal.until.map(|until| until.saturating_duration_since(now()));
+                let target = self.table.targets[this.target].id().clone();
+                self.log.note(Happened::Refused { target, gate: refusal.gate, wait });
+                self.machine.refused(refusal, &self.shared.budget, now());
+            }
+            Ok(permit) => {
+                let target = self.table.targets[this.target].id().clone();
+                self.log.note(Happened::Tried { attempt: this.number, target });
+                let running = self.spawn(this, fitted, permit).await;
+                self.running.push(running);
+                self.machine.admitted(now());
+                let crash = CrashHook::take(&self.shared.crash.calls);
+                assert!(!crash, "panic in a call asked for by the crash hook");
+            }
+        }
+    }
+
+    async fn admit(&self, this: Try, prompt_tokens: u32) -> Result<Permit, Refusal> {
+        let target = &self.table.targets[this.target];
+        let slot = &target.provider.slot;
+        let (reply, permit) = oneshot::channel();
+        let whole = self.asked.work.is_whole(&target.provider.spec);
+        let output_max = self.needs.output_tokens;
+        let ask = Ask { target: target.index, prompt_tokens, whole, output_max, last_resort: this.last_resort };
+        let asked = slot
+            .provider
+            .get()
+            .is_some_and(|provider| provider.send_message(ProviderMessage::Admit(ask, reply)).is_ok());
+        let left = self.needs.deadline.map_or(ANSWER_MAX, |deadline| deadline.saturating_duration_since(now()) / 4);
+        let answer = if asked { tokio::time::timeout(ANSWER_MAX.min(left), permit).await.ok() } else { None };
+        answer.and_then(Result::ok).unwrap_or_else(|| {
+            let until = slot.status.borrow().down().flatten();
+            Err(Refusal { gate: Gate::Down, until })
+        })
+    }
+
+    /// Starts an attempt under its provider's supervisor. If that fails, the account says so by being dropped.
+    async fn spawn(&self, this: Try, fitted: Fitted, permit: Permit) -> Running {
+        let target = self.table.targets[this.target].clone();
+        let (pieces, receiver) = mpsc::channel(PIECES_MAX);
+        let (end, ended) = oneshot::channel();
+        let (wanted, unwanted) = oneshot::channel();
+        let pulse = Arc::new(Pulse::new(now()));
+        let span = tracing::info_span!("attempt", number = this.number, target = %target.id(), trimmed = tracing::field::Empty);
+        let supervisor = target.provider.slot.supervisor();
+        let (id, prompt_tokens) = (target.id().clone(), fitted.tokens);
+        let account = Account {
+            permit,
+            target,
+            call: self.id,
+            number: this.number,
+            call_started: self.started,
+            shared: self.shared.clone(),
+            end: Some(end),
+            prompt: fitted,
+            begun: None,
+            head: None,
+            first_token: None,
+            content_bytes: 0,
+            kept: 0,
+            blocked: Duration::ZERO,
+            notes: Vec::new(),
+            secrets: [const { None }; 2],
+            drift: Vec::new(),
+            pulse: pulse.clone(),
+            unwanted: None,
+        };
+        let work = self.asked.work.clone();
+        let meant = self.table.layout.is_only_model(&self.route, this.target);
+        let signed = self.table.has_several_makers(&self.route, account.target.provider.spec.dialect);
+        let job = Job {
+            work,
+            resend: this.resend,
+            first_token_max: this.first_token_max,
+            buffered: self.machine.is_buffered(),
+            meant,
+            signed,
+            filtered: !self.route.failover.content_policy_failover,
+            pieces,
+            account,
+            rest: None,
+            unfence: None,
+            span,
+        };
+        if let Some(supervisor) = supervisor {
+            let _ = attempt::start(job, unwanted, supervisor).await;
+        }
+        Running::new(this, id, receiver, ended, wanted, pulse, prompt_tokens)
+    }
+
+    pub(super) fn happened(&mut self, happening: Happening) {
+        match happening {
+            Happening::Content(number) => self.machine.content(number),
+            Happening::Ended(number, ended) => {
+                self.running.iter_mut().filter(|running| running.number == number).for_each(Running::close);
+                match &ended.record.end {
+                    AttemptEnd::Won => self.machine.succeeded(number, &self.shared.budget),
+                    AttemptEnd::Failed(failure) => {
+                        self.running.retain(|running| running.number != number);
+                        self.machine.failed(number, failure, ended.back, now(), &mut self.rng);
+                        self.log.note(Happened::Failed { attempt: number, failure: failure.clone() });
+                    }
+                }
+                self.ended.push(ended);
+            }
+            // Its account speaks even when it crashes, so this cannot be; if it is, the call goes on.
+            Happening::Lost(number) => {
+                let failure = Failure::new(FailureClass::Crashed, "the attempt was lost");
+                self.running.retain(|running| running.number != number);
+                self.machine.failed(number, &failure, None, now(), &mut self.rng);
+            }
+        }
+    }
+
+    /// Stops an attempt, and waits for its last word, which comes at once.
+    pub(super) async fn cancel(&mut self, number: u32, why: Unwanted) {
+        let Some(at) = self.running.iter().position(|running| running.number == number) else { return };
+        let ended = self.running.swap_remove(at).cancel(why);
+        if let Ok(Ok(ended)) = tokio::time::timeout(ANSWER_MAX, ended).await {
+            self.ended.push(ended);
+        }
+    }
+}

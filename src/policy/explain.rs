@@ -1,0 +1,178 @@
+//! What was decided and why, for people and for whoever keeps it: what a call would do now, and what became of one.
+//!
+//! Plain data, made by who decided; nothing here decides.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::routing::{Plan, Score, Skip, SkipReason, Why};
+use super::snapshot::{Gate, Health};
+use crate::words::{CallId, Error, Failure, TargetId};
+
+/// What a request would do now, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// The route.
+    pub route: Arc<str>,
+    /// Targets in the order they would be tried. The first is where the next call goes.
+    pub planned: Vec<Considered>,
+    /// Targets that would not be tried.
+    pub skipped: Vec<Skipped>,
+    /// Whether every target is ill and the planned ones would be asked as a last resort.
+    pub last_resort: bool,
+}
+
+/// A target that would be tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Considered {
+    /// The target.
+    pub target: TargetId,
+    /// Why at this place.
+    pub why: Why,
+    /// Its expected cost, where the strategy computes one.
+    pub score: Option<Score>,
+    /// Its health as last published.
+    pub health: Option<Health>,
+}
+
+/// A target that would not be tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Skipped {
+    /// The target.
+    pub target: TargetId,
+    /// Why not.
+    pub why: SkipReason,
+    /// When it comes back, where that is known.
+    pub back_in: Option<Duration>,
+    /// Its health as last published.
+    pub health: Option<Health>,
+}
+
+/// What became of one recent call: the flight recorder's page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flight {
+    /// The call.
+    pub call: CallId,
+    /// The route it asked for.
+    pub route: Arc<str>,
+    /// Its session.
+    pub session: Option<String>,
+    /// What happened, and how long after the call's start.
+    pub steps: Vec<(Duration, Happened)>,
+}
+
+/// One thing that happened to a call.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Happened {
+    /// Targets were picked.
+    Planned {
+        /// In the order to be tried, with why and how expensive.
+        picks: Vec<(TargetId, Why, Option<Score>)>,
+        /// The others, with why not and when they come back.
+        skipped: Vec<(TargetId, SkipReason, Option<Duration>)>,
+        /// Whether every target is ill.
+        last_resort: bool,
+    },
+    /// A target did not admit the attempt.
+    Refused {
+        /// The target.
+        target: TargetId,
+        /// Which gate.
+        gate: Gate,
+        /// When it comes back, where that is known.
+        wait: Option<Duration>,
+    },
+    /// An attempt was started.
+    Tried {
+        /// Its number.
+        attempt: u32,
+        /// Where to.
+        target: TargetId,
+    },
+    /// An attempt failed.
+    Failed {
+        /// Its number.
+        attempt: u32,
+        /// How.
+        failure: Failure,
+    },
+    /// The caller was told to drop what it had.
+    Reset,
+    /// The call waited for a target to come back.
+    Waited(Duration),
+    /// The call was answered by this attempt.
+    Answered {
+        /// Its number.
+        attempt: u32,
+    },
+    /// The caller left before the call's end.
+    CallerLeft,
+    /// The call failed.
+    GaveUp(Error),
+}
+
+impl Flight {
+    /// Returns the page of a call to which nothing has happened yet.
+    pub fn new(call: CallId, route: &Arc<str>, session: Option<String>) -> Self {
+        Self { call, route: route.clone(), session, steps: Vec::with_capacity(4) }
+    }
+}
+
+impl Happened {
+    /// Returns what a plan says, its targets named.
+    pub fn planned(plan: &Plan, name: impl Fn(usize) -> TargetId, now: Instant) -> Self {
+        Self::Planned {
+            picks: plan.picks.iter().map(|pick| (name(pick.target), pick.why, pick.score)).collect(),
+            skipped: plan.skipped.iter().map(|skip| (name(skip.target), skip.why, skip.back_in(now))).collect(),
+            last_resort: plan.last_resort,
+        }
+    }
+}
+
+impl Skip {
+    /// Returns when the target comes back, where that is known.
+    pub fn back_in(&self, now: Instant) -> Option<Duration> {
+        self.until.map(|until| until.saturating_duration_since(now))
+    }
+}
+
+impl fmt::Display for Flight {
+    /// Writes a page for people, a line a step.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "call {} on route {}", self.call, self.route)?;
+        for (after, happened) in &self.steps {
+            write!(f, "\n  +{:.3}s {happened}", after.as_secs_f64())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Happened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Planned { picks, skipped, last_resort } => {
+                f.write_str(if *last_resort { "planned as a last resort:" } else { "planned:" })?;
+                for (target, why, _) in picks {
+                    write!(f, " {target} ({why:?})")?;
+                }
+                for (target, why, _) in skipped {
+                    write!(f, ", not {target} ({})", why.text())?;
+                }
+                Ok(())
+            }
+            Self::Refused { target, gate, wait: Some(wait) } => {
+                write!(f, "{target} refused: {}, back in {wait:?}", gate.name())
+            }
+            Self::Refused { target, gate, wait: None } => write!(f, "{target} refused: {}", gate.name()),
+            Self::Tried { attempt, target } => write!(f, "attempt {attempt} at {target}"),
+            Self::Failed { attempt, failure } => write!(f, "attempt {attempt} failed: {failure}"),
+            Self::Reset => f.write_str("the caller was told to drop what it had"),
+            Self::Waited(wait) => write!(f, "waiting up to {wait:?}"),
+            Self::Answered { attempt } => write!(f, "answered by attempt {attempt}"),
+            Self::CallerLeft => f.write_str("the caller left"),
+            Self::GaveUp(error) => write!(f, "gave up: {error}"),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Whether an answer that ended well counts: it may not be in the form that was asked for.
+//!
+//! In flow the request and what the answer came to, out flows the first objection of a list of validators. One that is
+//! added to the list holds for every dialect at once. Nothing here mends an answer.
+
+use crate::words::{AssistantPart, ChatRequest, Failure, FailureClass, ResponseFormat, StopReason, ToolChoice};
+
+/// What an answer came to, as far as it is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// Why it ended.
+    pub stop: StopReason,
+    /// What it says, and which tools it calls.
+    pub parts: &'a [AssistantPart],
+    /// The JSON of its text without what stood around it, where something did and JSON was asked for.
+    pub json: Option<&'a str>,
+    /// Whether it says what there are no words for, and its caller reads that.
+    pub untold: bool,
+}
+
+/// Objects to an answer, with words for people; or not.
+type Validator = fn(&ChatRequest, &Answer<'_>) -> Option<&'static str>;
+
+/// All validators, in the order in which they are asked.
+const VALIDATORS: [Validator; 2] = [is_json, calls_a_tool];
+
+/// Judges an answer. One that its limit or a filter cut short is not held to its form.
+///
+/// # Errors
+/// `Unusable` with the first objection.
+pub fn verify(request: &ChatRequest, answer: &Answer<'_>) -> Result<(), Failure> {
+    match VALIDATORS.iter().find_map(|objects| objects(request, answer)) {
+        Some(objection) => Err(Failure::new(FailureClass::Unusable, objection)),
+        None => Ok(()),
+    }
+}
+
+/// An answer is JSON where that was asked for.
+fn is_json(request: &ChatRequest, answer: &Answer<'_>) -> Option<&'static str> {
+    let asked = request.response_format != ResponseFormat::Text && answer.stop == StopReason::Stop;
+    let text = || answer.parts.iter().filter_map(AssistantPart::as_text).collect::<String>();
+    let is = || answer.json.is_some() || serde_json::from_str::<serde::de::IgnoredAny>(&text()).is_ok();
+    (asked && !is()).then_some("the answer is not the JSON that was asked for")
+}
+
+/// A tool is called where one was required. Some servers ignore what they cannot enforce.
+fn calls_a_tool(request: &ChatRequest, answer: &Answer<'_>) -> Option<&'static str> {
+    let asked = matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+    let calls = answer.untold || answer.parts.iter().any(|part| part.as_tool_call().is_some());
+    (asked && answer.stop == StopReason::Stop && !calls).then_some("no tool was called, and one was required")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::ToolCall;
+
+    fn asks(response_format: ResponseFormat, tool_choice: ToolChoice) -> ChatRequest {
+        ChatRequest { response_format, tool_choice, ..ChatRequest::new("r").user("Hi") }
+    }
+
+    fn objection(request: &ChatRequest, parts: &[AssistantPart], edit: fn(&mut Answer<'_>)) -> Option<String> {
+        let mut answer = Answer { stop: StopReason::Stop, parts, json: None, untold: false };
+        edit(&mut answer);
+        verify(request, &answer).err().map(|failure| {
+            assert_eq!(failure.class, FailureClass::Unusable);
+            failure.message
+        })
+    }
+
+    #[test]
+    fn what_was_asked_to_be_json_is_json_unless_it_was_cut_short() {
+        let json = asks(ResponseFormat::Json, ToolChoice::Auto);
+        let text = |text: &str| [AssistantPart::Text(text.to_owned())];
+        let objects = Some("the answer is not the JSON that was asked for");
+        assert_eq!(objection(&json, &text("{}"), |_| {}), None);
+        assert_eq!(objection(&json, &text("{\"a\": "), |_| {}).as_deref(), objects);
+        assert_eq!(objection(&json, &text("Here it is: {}"), |_| {}).as_deref(), objects);
+        assert_eq!(objection(&json, &text("Here it is: {}"), |answer| answer.json = Some("{}")), None);
+        assert_eq!(objection(&json, &text("{\"a\": "), |answer| answer.stop = StopReason::Length), None);
+        assert_eq!(objection(&asks(ResponseFormat::Text, ToolChoice::Auto), &text("Hi"), |_| {}), None);
+    }
+
+    #[test]
+    fn a_required_tool_is_called_unless_the_answer_says_what_there_are_no_words_for() {
+        let request = asks(ResponseFormat::Text, ToolChoice::Required);
+        let call = ToolCall { id: "1".into(), name: "f".into(), arguments: "{}".into(), ..ToolCall::default() };
+        assert_eq!(objection(&request, &[], |_| {}).as_deref(), Some("no tool was called, and one was required"));
+        assert_eq!(objection(&request, &[AssistantPart::ToolCall(call)], |_| {}), None);
+        assert_eq!(objection(&request, &[], |answer| answer.untold = true), None);
+        assert_eq!(objection(&request, &[], |answer| answer.stop = StopReason::Refusal), None);
+    }
+}
