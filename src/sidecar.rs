@@ -5,25 +5,32 @@
 //! give them, in the caller's dialect. It knows the runtime by its public face and no actor, sends nothing anywhere by
 //! itself, and never ends an answer that broke off as if it were whole.
 
+// What is told, and by whom.
 mod access;
-mod admin;
 mod blind;
-mod body;
-mod chat;
-mod endpoint;
-mod intake;
-mod listen;
-mod log;
-mod metrics;
-mod patience;
-mod places;
-mod record;
-mod refusals;
-mod service;
+mod tls;
 mod settings;
+mod log;
+
+// Connections.
+mod places;
+mod patience;
 mod turns;
+mod refusals;
+
+// One request.
+mod endpoint;
 mod visitor;
+mod intake;
+mod metrics;
+mod state;
+mod record;
+mod body;
 mod wishes;
+mod chat;
+mod admin;
+mod service;
+mod listen;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -40,11 +47,13 @@ use crate::words::ConfigError;
 use access::Access;
 use listen::Listening;
 use places::Places;
-use service::{Current, Door, State};
+use service::Door;
+use state::{Current, State};
 
 pub use access::{ClientKey, Hash};
 pub use log::{Log, printable};
-pub use settings::{ModelNames, ServerConfig, Settings, SettingsError, Streams, TlsConfig};
+pub use settings::{ModelNames, ServerConfig, Settings, SettingsError, Streams};
+pub use tls::TlsConfig;
 
 /// How long connections may take to close once their last answer is out.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
@@ -65,7 +74,7 @@ impl Sidecar {
     /// If a field is not right, or an address is taken; the error names the field.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let targets = settings.check()?;
-        let tls = settings.server.tls.as_ref().map(listen::acceptor).transpose()?;
+        let tls = settings.server.tls.as_ref().map(tls::acceptor).transpose()?;
         let is_tls = tls.is_some();
         let listener = listen::bind("server.listen", settings.server.listen).await?;
         let admin = match settings.server.admin {
@@ -132,7 +141,7 @@ impl Sidecar {
         let current = self.state.current();
         let waiting = settings.server.needs_a_start(&current.server);
         settings.server = settings.server.on_the_sockets_of(&current.server)?;
-        let tls = settings.server.tls.as_ref().map(listen::acceptor).transpose()?;
+        let tls = settings.server.tls.as_ref().map(tls::acceptor).transpose()?;
         self.state.runtime.reconfigure(settings.runtime.clone()).await?;
         self.state.replace(Current::new(&settings, &targets, &current.access), tls);
         for field in waiting {
@@ -147,7 +156,7 @@ impl Sidecar {
     /// If they cannot be read, or do not go together: the old ones stay.
     pub fn renew_certificate(&self) -> Result<(), ConfigError> {
         if let Some(tls) = &self.state.current().server.tls {
-            self.state.renew(listen::acceptor(tls)?);
+            self.state.renew(tls::acceptor(tls)?);
         }
         Ok(())
     }

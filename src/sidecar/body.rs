@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::Stream as _;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::record::Record;
 use crate::runtime::ReplyStream;
 use crate::wire::serve::Writer;
-use crate::words::{Error, Reply, ReplyEvent};
+use crate::words::{AssistantPart, Error, Reply, ReplyEvent};
 
 /// Bytes that go out in one piece, if they are there at once.
 const PIECE: usize = 16 * 1024;
@@ -34,6 +36,16 @@ impl ReplyBody {
     pub(super) fn whole(bytes: Bytes) -> Self {
         Self::Whole(bytes)
     }
+}
+
+/// Makes a body a response.
+pub(super) fn bytes(status: StatusCode, kind: &'static str, body: Bytes) -> Response<ReplyBody> {
+    let length = body.len();
+    let mut response = Response::new(ReplyBody::whole(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    response
 }
 
 /// An answer on its way.
@@ -150,7 +162,7 @@ impl Streaming {
 
     /// Writes a whole answer as a stream.
     fn play(&mut self, reply: Reply) {
-        for event in super::chat::events(reply) {
+        for event in events(reply) {
             self.take(Ok(event));
         }
     }
@@ -230,3 +242,25 @@ impl fmt::Display for Broken {
 }
 
 impl std::error::Error for Broken {}
+
+/// Returns a whole answer as the events it would have come in.
+fn events(reply: Reply) -> impl Iterator<Item = ReplyEvent> {
+    let finished = reply.finished;
+    let pieces: Vec<ReplyEvent> = finished
+        .parts
+        .iter()
+        .filter(|_| finished.verbatim.is_none())
+        .filter_map(|part| match part {
+            AssistantPart::Text(text) => Some(ReplyEvent::Text(text.clone())),
+            AssistantPart::Reasoning(reasoning) => Some(ReplyEvent::Reasoning(reasoning.text.clone())),
+            AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => None,
+        })
+        .collect();
+    let started = ReplyEvent::Started {
+        call: finished.call,
+        target: finished.target.clone(),
+        attempt: u32::try_from(finished.attempts.len()).unwrap_or(u32::MAX),
+        prompt_tokens: finished.usage.input,
+    };
+    [started].into_iter().chain(pieces).chain([ReplyEvent::Finished(Box::new(finished))])
+}

@@ -10,18 +10,15 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::access::{Client, Hash};
-use super::body::{ReplyBody, Streaming};
+use super::body::{ReplyBody, Streaming, bytes};
 use super::intake::Place;
 use super::record::Record;
 use super::refusals::Reason;
-use super::service::{Current, State, bytes};
 use super::settings::{ModelNames, Streams};
+use super::state::{Current, State};
 use super::wishes::{OURS, Wishes};
 use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Refusal, Refused, Writer};
-use crate::words::{
-    AssistantPart, CallId, ChatRequest, EmbedRequest, Error, Finished, NAME_BYTES_MAX, Note, Reply, ReplyEvent,
-    TargetId,
-};
+use crate::words::{CallId, ChatRequest, EmbedRequest, Error, Finished, NAME_BYTES_MAX, Note, ReplyEvent, TargetId};
 
 /// The one header of a caller that goes on, and to a provider of its dialect alone: without it fields of the body are
 /// refused there.
@@ -213,28 +210,6 @@ fn event_stream(headers: HeaderMap, streaming: Streaming) -> Response<ReplyBody>
     own.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     own.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
-}
-
-/// Returns a whole answer as the events it would have come in.
-pub(super) fn events(reply: Reply) -> impl Iterator<Item = ReplyEvent> {
-    let finished = reply.finished;
-    let pieces: Vec<ReplyEvent> = finished
-        .parts
-        .iter()
-        .filter(|_| finished.verbatim.is_none())
-        .filter_map(|part| match part {
-            AssistantPart::Text(text) => Some(ReplyEvent::Text(text.clone())),
-            AssistantPart::Reasoning(reasoning) => Some(ReplyEvent::Reasoning(reasoning.text.clone())),
-            AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => None,
-        })
-        .collect();
-    let started = ReplyEvent::Started {
-        call: finished.call,
-        target: finished.target.clone(),
-        attempt: u32::try_from(finished.attempts.len()).unwrap_or(u32::MAX),
-        prompt_tokens: finished.usage.input,
-    };
-    [started].into_iter().chain(pieces).chain([ReplyEvent::Finished(Box::new(finished))])
 }
 
 /// Says who answered, and how many attempts it took.

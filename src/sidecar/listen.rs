@@ -15,16 +15,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{self, ServerConfig as RustlsConfig};
 
 use super::patience::Patience;
 use super::places::Places;
 use super::refusals::Reason;
-use super::service::{Door, State, answer, now};
-use super::settings::TlsConfig;
+use super::service::{Door, answer};
+use super::state::{State, now};
 use super::turns::{Line, Orderly, Turned};
 use crate::words::ConfigError;
 
@@ -138,28 +134,6 @@ impl Listening {
             tracing::debug!(%error, "a connection ended badly");
         }
     }
-}
-
-/// Reads certificate and key.
-pub(super) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, ConfigError> {
-    let problem = |field: &str, path: &std::path::Path, what: String| {
-        ConfigError::new(format!("server.tls.{field}"), format!("{}: {what}", path.display()))
-    };
-    let chain = CertificateDer::pem_file_iter(&config.certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| problem("certificate", &config.certificate, error.to_string()))?;
-    if chain.is_empty() {
-        return Err(problem("certificate", &config.certificate, "holds no certificate".to_owned()));
-    }
-    let key =
-        PrivateKeyDer::from_pem_file(&config.key).map_err(|error| problem("key", &config.key, error.to_string()))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config_rustls = RustlsConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|error| problem("key", &config.key, format!("does not go with the certificate: {error}")))?;
-    config_rustls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config_rustls)))
 }
 
 /// Binds an address; says which, where it cannot.

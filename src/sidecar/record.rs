@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::intake::Place;
-use super::service::State;
+use super::state::State;
 use crate::words::{AttemptRecord, Error, TargetId};
 
 /// A call's record; written when the call has ended, or when its caller has left.

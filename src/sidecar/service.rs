@@ -3,126 +3,29 @@
 //! In flows a head and a body, out flows a response in the caller's dialect. It knows the runtime by its public face only,
 //! and a caller's own key never goes past this room.
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_ENCODING, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
-use tokio_rustls::TlsAcceptor;
 
-use super::access::{Access, Client, Denied};
+use super::access::{Client, Denied};
 use super::admin;
-use super::body::ReplyBody;
+use super::body::{ReplyBody, bytes};
 use super::chat;
 use super::endpoint::{Endpoint, unescaped};
-use super::intake::{Intake, Place};
-use super::metrics::Metrics;
-use super::places::Places;
-use super::refusals::{Reason, Refusals};
-use super::settings::{ServerConfig, Settings};
+use super::intake::Place;
+use super::refusals::Reason;
+use super::state::{Current, Peer, State, now};
 use super::visitor::{self, Stranger};
-use crate::runtime::Runtime;
-use crate::wire::serve::{self, BadRequest, Face, Listing, Refusal, Refused};
-use crate::words::{ChatRequest, Error, Price, TargetId};
-
-/// What all connections share.
-pub(super) struct State {
-    pub(super) runtime: Runtime,
-    pub(super) metrics: Metrics,
-    pub(super) refusals: Refusals,
-    pub(super) intake: Intake,
-    /// Places for clients' connections.
-    pub(super) places: Arc<Places>,
-    current: RwLock<Arc<Current>>,
-    /// What speaks TLS with whoever connects now.
-    tls: RwLock<Option<TlsAcceptor>>,
-}
-
-/// What a reload replaces.
-pub(super) struct Current {
-    pub(super) server: ServerConfig,
-    pub(super) access: Access,
-    /// The names a caller may ask for.
-    pub(super) models: Vec<Listing>,
-    names: HashSet<String>,
-}
-
-impl Current {
-    /// Takes settings that were checked, and the targets that this found.
-    pub(super) fn new(settings: &Settings, targets: &[(TargetId, Option<Price>)], before: &Access) -> Self {
-        let routes = settings.runtime.routes.keys().map(|name| listing(name, "standin"));
-        let aliases = settings.runtime.aliases.keys().map(|name| listing(name, "standin"));
-        let targets = targets.iter().map(|(target, _)| listing(&target.to_string(), &target.provider));
-        let models: Vec<Listing> = routes.chain(aliases).chain(targets).collect();
-        let names = models.iter().map(|listing| listing.id.clone()).collect();
-        Self { server: settings.server.clone(), access: Access::new(&settings.server.keys, before), models, names }
-    }
-
-    /// Sends a name that nobody has to the default route.
-    pub(super) fn route(&self, route: &mut String) {
-        if let Some(default) = &self.server.default_route
-            && !self.names.contains(route)
-        {
-            route.clone_from(default);
-        }
-    }
-}
-
-/// When this project began: a list of models wants a date for each.
-const CREATED: u64 = 1_763_683_200;
-
-fn listing(id: &str, owner: &str) -> Listing {
-    let (id, owner) = (id.to_owned(), owner.to_owned());
-    Listing { id, created: CREATED, owner, input_tokens_max: None, output_tokens_max: None }
-}
-
-impl State {
-    pub(super) fn new(runtime: Runtime, current: Current, tls: Option<TlsAcceptor>) -> Self {
-        let (metrics, refusals) = (Metrics::new(), Refusals::default());
-        let intake = Intake::new(current.server.bodies_bytes_max);
-        let places = Places::new(current.server.connections_max);
-        let (current, tls) = (RwLock::new(Arc::new(current)), RwLock::new(tls));
-        Self { runtime, metrics, refusals, intake, places, current, tls }
-    }
-
-    pub(super) fn current(&self) -> Arc<Current> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn tls(&self) -> Option<TlsAcceptor> {
-        self.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn replace(&self, current: Current, tls: Option<TlsAcceptor>) {
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(current);
-        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
-    }
-
-    pub(super) fn renew(&self, tls: TlsAcceptor) {
-        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(tls);
-    }
-
-    /// Notes that somebody is turned away.
-    pub(super) fn turn_away(&self, reason: Reason, head: &Parts) {
-        self.refusals.note(reason, head.extensions.get::<Peer>().map(|Peer(peer)| *peer), now());
-    }
-}
-
-/// Who sent a request, as far as its socket knows.
-#[derive(Clone, Copy)]
-struct Peer(SocketAddr);
-
-#[expect(clippy::disallowed_methods, reason = "limits are counted by the clock")]
-pub(super) fn now() -> Instant {
-    Instant::now()
-}
+use crate::wire::serve::{self, BadRequest, Face, Refusal, Refused};
+use crate::words::{ChatRequest, Error};
 
 /// Which endpoints a listener has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -428,16 +331,6 @@ fn nothing(state: &State, head: &Parts) -> Response<ReplyBody> {
 fn refuse(refusal: Refusal) -> Response<ReplyBody> {
     let mut response = bytes(refusal.status, "application/json", refusal.body.into());
     response.headers_mut().extend(refusal.headers);
-    response
-}
-
-/// Makes a body a response.
-pub(super) fn bytes(status: StatusCode, kind: &'static str, body: Bytes) -> Response<ReplyBody> {
-    let length = body.len();
-    let mut response = Response::new(ReplyBody::whole(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response.headers_mut().insert(CONTENT_LENGTH, length.into());
     response
 }
 

@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -14,7 +13,7 @@ use toml::{Table, Value};
 
 use super::access::ClientKey;
 use super::blind;
-use super::listen::acceptor;
+use super::tls::{TlsConfig, acceptor};
 use crate::config::{Config, check_time, check_wait};
 use crate::words::{ConfigError, Price, TargetId};
 
@@ -117,16 +116,6 @@ pub enum Streams {
     Live,
     /// When the answer is whole and valid, so that failover stays invisible to the end.
     Buffered,
-}
-
-/// Certificate and key, PEM files.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TlsConfig {
-    /// The certificate and its chain.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
 }
 
 impl ServerConfig {

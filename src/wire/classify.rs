@@ -15,10 +15,10 @@ use std::time::SystemTime;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
-pub use self::body::MESSAGE_CHARS_MAX;
-pub(super) use self::body::tidy;
 use self::body::{DAILY_WAIT, ErrorBody};
 use super::drift::tidied;
+pub use super::tidy::MESSAGE_CHARS_MAX;
+use super::tidy::tidy;
 use super::{headers, when};
 use crate::words::{Drift, DriftKind, Failure, FailureClass, RetryAfter, Scope};
 

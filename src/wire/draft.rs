@@ -11,12 +11,13 @@ use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::classify::{self, tidy};
+use super::classify;
 use super::drift::Drifts;
 use super::halves::{self, Joiner};
 use super::json::Content;
 use super::names::Names;
 use super::stops::Stops;
+use super::tidy::tidy;
 use crate::words::{
     AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, StopReason, ToolCall, Usage,
 };

@@ -8,8 +8,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::classify::tidy;
 use super::json::Scalar;
+use super::tidy::tidy;
 use crate::words::{Drift, DriftKind};
 
 /// The most things noted of one answer: a dialect that changed altogether is told by fewer.

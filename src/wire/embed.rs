@@ -13,11 +13,13 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::draft::{broken, unusable};
+use super::encoded::Encoded;
 use super::json::{Scalar, parse, says_something};
+use super::model::Model;
 use super::names::Names;
 use super::quirks::Quirks;
 use super::request::{Each, Fields, Notes, bad, headers, unsupported};
-use super::{Encoded, Model, base64, classify, gemini};
+use super::{base64, classify, gemini};
 use crate::words::{Dialect, EmbedRequest, Failure, FailureClass, Usage};
 
 /// The longest answer: 2 048 texts, the most that anybody takes at once, of 3 072 numbers at 24 bytes are 151 MB.

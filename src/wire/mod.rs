@@ -3,101 +3,64 @@
 //! In flow requests and the bytes a provider sent, out flow bodies, pieces of answers and classified failures.
 //! Nothing here may ever touch a socket, a clock or a policy: what a failure means for routing is not known here.
 
+// What all dialects rest on.
 pub mod sse;
 mod when;
 pub mod headers;
 pub mod limits;
-pub mod classify;
+mod base64;
 mod json;
+mod tidy;
 mod drift;
+pub mod classify;
 mod halves;
 mod stops;
-mod fence;
-mod draft;
-mod verbatim;
-mod decode;
-pub mod quirks;
-mod request;
 mod edit;
+mod fence;
+mod ids;
+
+// Requests.
+mod model;
+mod request;
+pub mod quirks;
+mod names;
+mod encoded;
+mod marks;
 mod original;
 mod talk;
 mod schema;
-mod names;
-mod marks;
+mod seal;
+
+// Answers.
+mod draft;
+
+// The dialects.
 mod openai;
 mod responses;
 mod anthropic;
 mod gemini;
 mod ollama;
-mod base64;
 mod embed;
+mod verbatim;
+mod decode;
 pub mod serve;
 
 pub use classify::{Sent, classify, unknown_code};
 pub use decode::{AnswerMax, Decoder, Progress};
 pub use draft::Ending;
 pub use embed::{EMBED_BYTES_MAX, Embedded, decode_embed, encode_embed};
+pub use encoded::Encoded;
 pub use fence::{Unfence, unfenced, unfenced_body};
 pub use headers::is_event_stream;
 pub use limits::limits;
+pub use model::Model;
 pub use names::Names;
 pub use quirks::Quirks;
 pub use verbatim::Verbatim;
 
-use std::borrow::Cow;
-
-use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::words::{ChatRequest, Demanded, Dialect, Failure, Note, Secret, TargetId};
-
-/// A request as it goes onto the wire, but for its key ([`authorize`]).
-#[derive(Clone, Debug)]
-pub struct Encoded {
-    /// What is appended to the provider's base URL; begins with a slash.
-    pub path: Cow<'static, str>,
-    /// Content type and accepted types.
-    pub headers: HeaderMap,
-    /// The body.
-    pub body: Bytes,
-    /// What of the conversation could not go as it was.
-    pub notes: Vec<Note>,
-    /// Stop sequences that the provider could not be told: the answer has to end before them all the same.
-    pub stops: Vec<String>,
-    /// Names of tools that are sent instead of the caller's own.
-    pub names: Names,
-}
-
-/// The model that a request is for.
-#[derive(Clone, Copy, Debug)]
-pub struct Model<'a> {
-    /// Whose it is: what its provider wants back is for that provider alone.
-    pub provider: &'a str,
-    /// What the provider calls it.
-    pub name: &'a str,
-    /// What its vendor calls it: what it takes and refuses is known by that.
-    pub family: &'a str,
-    /// Whether it is known to think, whatever its name tells.
-    pub reasons: bool,
-    /// The longest answer it gives, in tokens, where that is known.
-    pub answer_max: Option<u32>,
-    /// Whether who asks means this very model: the route has no other.
-    pub meant: bool,
-}
-
-impl<'a> From<&'a str> for Model<'a> {
-    /// A model of which no more is known than its name.
-    fn from(name: &'a str) -> Self {
-        Self { provider: "", name, family: name, reasons: false, answer_max: None, meant: false }
-    }
-}
-
-impl<'a> From<&'a TargetId> for Model<'a> {
-    /// A model of which no more is known than its names.
-    fn from(target: &'a TargetId) -> Self {
-        Self { provider: &target.provider, ..Self::from(&*target.model) }
-    }
-}
+use crate::words::{ChatRequest, Demanded, Dialect, Failure, Note, Secret};
 
 /// Encodes a request for a model in a dialect, with a provider's accent; `streaming` asks for a stream with the usage at
 /// its end. Proofs that the provider cannot read are left out.
@@ -124,7 +87,7 @@ pub fn encode<'a>(
         Dialect::Ollama => ollama::encode(request, model, streaming),
     }
     // It may quote a caller's own names, however long they are.
-    .map_err(|failure| Failure { message: classify::tidy(&failure.message), ..failure })?;
+    .map_err(|failure| Failure { message: tidy::tidy(&failure.message), ..failure })?;
     if let Some(original) = &request.original {
         encoded.body = marks::carried(original, (dialect, quirks), &encoded.names, encoded.body);
     }

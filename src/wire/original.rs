@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::Model;
 use super::edit::{Edits, Object, find, quoted};
+use super::model::Model;
 use super::request::Notes;
 use crate::words::{ChatRequest, Dialect, Original, without_path};
 

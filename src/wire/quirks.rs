@@ -5,13 +5,13 @@
 //! request is noted. A row that is out of date costs a refused request, which fails over; it never costs a key.
 
 use std::borrow::Cow;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 mod table;
 
 pub use table::GENERIC;
 
-use super::Model;
+use super::ids::IdForm;
+use super::model::Model;
 use super::request::{Notes, unsupported};
 use crate::words::{AssistantPart, ChatRequest, Dialect, Effort, Failure, Image, Message, UserPart, without_path};
 use table::{
@@ -142,17 +142,6 @@ pub(super) struct NameForm {
     pub(super) max: usize,
     /// The marks. A name begins with a letter or an underscore, where there are more than two.
     pub(super) marks: &'static str,
-}
-
-/// Ids of tool calls that a provider takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum IdForm {
-    /// Any.
-    Any,
-    /// At most so many characters.
-    Max(usize),
-    /// Exactly so many letters and digits, at most eleven.
-    Alphanumeric(usize),
 }
 
 impl Quirks {
@@ -354,34 +343,6 @@ impl Models {
         };
         self.begin.iter().any(begins) && !self.except.iter().any(|part| name.contains(part))
     }
-}
-
-impl IdForm {
-    /// Returns an id of this form: the same for the same id, so that a call and its result still fit together.
-    pub(super) fn fit(self, id: &str) -> Cow<'_, str> {
-        let (fits, chars) = match self {
-            Self::Any => (true, 0),
-            Self::Max(max) => (id.chars().count() <= max, 11),
-            Self::Alphanumeric(chars) => {
-                (id.len() == chars && id.bytes().all(|byte| byte.is_ascii_alphanumeric()), chars)
-            }
-        };
-        if fits { Cow::Borrowed(id) } else { Cow::Owned(digest(id, chars)) }
-    }
-}
-
-/// Returns letters and digits that stand for a text, at most eleven: what 64 bits hold.
-pub(super) fn digest(text: &str, chars: usize) -> String {
-    const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    let mut rest = hasher.finish();
-    let mut letter = || {
-        let at = rest % 62;
-        rest /= 62;
-        char::from(LETTERS[usize::try_from(at).unwrap_or_default()])
-    };
-    (0..chars).map(|_| letter()).collect()
 }
 
 #[cfg(test)]

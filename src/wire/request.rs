@@ -12,8 +12,8 @@ use serde_json::map::Entry;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::Model;
-use super::quirks::IdForm;
+use super::ids::IdForm;
+use super::model::Model;
 use crate::words::{
     AssistantPart, Audio, ChatRequest, Dialect, Document, DocumentSource, Failure, FailureClass, Foreign, Image,
     Message, Note, Reasoning, ResponseFormat, Secret, ToolCall, ToolChoice, ToolResult, UserPart,

@@ -20,7 +20,6 @@ mod place;
 mod reading;
 mod refusal;
 mod responses;
-mod seal;
 mod twins;
 mod writer;
 
@@ -28,7 +27,6 @@ pub use embed::{AskedVectors, VectorForm, read_embed, write_embed};
 pub use lists::{Listing, count_tokens, model, models};
 pub use place::place;
 pub use refusal::{Refusal, Refused, refuse};
-pub(in crate::wire) use seal::{Proves, open, open_digits};
 pub use writer::Writer;
 
 use std::fmt;

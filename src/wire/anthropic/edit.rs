@@ -8,7 +8,7 @@ use super::request::Body;
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::original::{self, Draft, INVOICE, Setting, without_invoice};
 use crate::wire::request::Notes;
-use crate::wire::serve::open;
+use crate::wire::seal::open;
 use crate::words::{Dialect, Note, Original, ToolChoice};
 
 /// The settings, and the fields that say them.

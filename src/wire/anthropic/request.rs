@@ -11,13 +11,14 @@ use super::edit;
 use super::models::{SamplingForm, ThinkingForm, Traits, may_rest, traits};
 use super::schema::closed;
 use super::turns::{Block, Turns};
+use crate::wire::encoded::Encoded;
+use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::original;
 use crate::wire::quirks::{NameForm, Quirks};
 use crate::wire::request::{
     Fields, Notes, asked, bad, check, extra, foreign_tools, headers, output_tokens_max, verbatim, write,
 };
-use crate::wire::{Encoded, Model};
 use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Sampling, Tool, ToolChoice};
 
 /// The version of the dialect; there is one.

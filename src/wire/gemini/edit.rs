@@ -3,12 +3,12 @@
 use bytes::Bytes;
 
 use super::request::resource;
-use crate::wire::Model;
 use crate::wire::edit::{Array, Edits, Object, quoted, text};
+use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::original::{self, Draft, Setting, without_invoice};
 use crate::wire::request::Notes;
-use crate::wire::serve::{Proves, open, open_digits};
+use crate::wire::seal::{Proves, open, open_digits};
 use crate::words::{Dialect, Original};
 
 /// The settings, and the fields that say them: the dialect takes each name in two spellings.

@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::shape::CHUNK;
-use crate::wire::classify::{self, tidy};
+use crate::wire::classify;
 use crate::wire::draft::{Draft, Fragment, Turn, broken, unusable};
 use crate::wire::json::{Content as Text, Scalar, parse, says_something};
+use crate::wire::tidy::tidy;
 use crate::words::{Dialect, DriftKind, Failure, FailureClass, Piece, Proof, StopReason, Usage};
 
 /// Reads one event of a stream; tells whether it had content.

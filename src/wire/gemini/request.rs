@@ -10,13 +10,14 @@ use serde_json::{Map, Value, json};
 use super::conversation::{Conversation, Part};
 use super::edit;
 use super::family::Family;
+use crate::wire::encoded::Encoded;
+use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::original;
 use crate::wire::quirks::NameForm;
 use crate::wire::request::{
     Fields, Notes, asked, check, extra, foreign_tools, headers, joined, output_tokens_max, write,
 };
-use crate::wire::{Encoded, Model};
 use crate::words::{ChatRequest, Dialect, Failure, FailureClass, ResponseFormat, Sampling, Tool, ToolChoice};
 
 /// The most stop sequences that Gemini takes.

@@ -7,13 +7,14 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use crate::wire::encoded::Encoded;
+use crate::wire::ids::IdForm;
+use crate::wire::model::Model;
 use crate::wire::names::Names;
-use crate::wire::quirks::IdForm;
 use crate::wire::request::{
     Each, Fields, Notes, arguments_object, check, headers, inline, output_tokens_max, told, unsupported, write,
 };
 use crate::wire::talk::{Media, Step, steps};
-use crate::wire::{Encoded, Model};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, ToolChoice, UserPart, without_path,
 };

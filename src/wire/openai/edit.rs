@@ -11,7 +11,7 @@ use crate::wire::names::Names;
 use crate::wire::original::{self, Draft, Setting, without_invoice};
 use crate::wire::quirks::Quirks;
 use crate::wire::request::Notes;
-use crate::wire::serve::{Proves, open};
+use crate::wire::seal::{Proves, open};
 use crate::words::{AssistantPart, Dialect, Message, Original, ToolResult};
 
 /// The settings, and the fields that say them.

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::SPOKEN;
-use crate::wire::Model;
+use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::quirks::Quirks;
 use crate::wire::request::{Address, Each, Formatted, Notes, arguments, told, verbatim};

@@ -6,13 +6,14 @@ use serde_json::{Map, Value, json};
 
 use super::edit;
 use super::messages::Messages;
+use crate::wire::encoded::Encoded;
+use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::original;
 use crate::wire::quirks::{NameForm, Quirks, Template};
 use crate::wire::request::{
     Each, Fields, Notes, asked, bad, check, extra, foreign_tools, headers, output_tokens_max, verbatim, write,
 };
-use crate::wire::{Encoded, Model};
 use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, ToolChoice};
 
 /// Encodes a request for a model.

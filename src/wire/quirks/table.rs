@@ -1,7 +1,9 @@
 //! The table of accents, each row with where it is known from: the provider's guide where nothing else is said, or the words
 //! in which it refuses. As of November 2026.
 
-use super::{Betas, IdForm, MessagesAt, Models, NameForm, Quirks, Template};
+use crate::wire::ids::IdForm;
+
+use super::{Betas, MessagesAt, Models, NameForm, Quirks, Template};
 
 pub(super) const ALL: Models = Models { begin: &[""], except: &[] };
 pub(super) const NONE: Models = Models { begin: &[], except: &[] };

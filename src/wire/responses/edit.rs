@@ -7,7 +7,7 @@ use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::names::Names;
 use crate::wire::original::{self, Draft, Setting, without_invoice};
 use crate::wire::request::Notes;
-use crate::wire::serve::open;
+use crate::wire::seal::open;
 use crate::words::{AssistantPart, Dialect, Message, Original, ToolResult};
 
 /// The settings, and the fields that say them.

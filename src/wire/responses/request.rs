@@ -7,16 +7,18 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::edit;
+use crate::wire::encoded::Encoded;
+use crate::wire::ids::IdForm;
+use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::openai::{FileData, UNNAMED, format as audio_format};
 use crate::wire::original;
-use crate::wire::quirks::{IdForm, NameForm, Quirks};
+use crate::wire::quirks::{NameForm, Quirks};
 use crate::wire::request::{
     Address, Each, Fields, Formatted, Notes, arguments, bad, check, extra, foreign_tools, headers, joined,
     output_tokens_max, told, verbatim, write,
 };
 use crate::wire::talk::{Answer, Media, Spoken, Step, steps};
-use crate::wire::{Encoded, Model};
 use crate::words::{
     AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, Proof, Reasoning, ResponseFormat, Tool,
     ToolChoice, UserPart,

@@ -9,9 +9,9 @@ use bytes::Bytes;
 
 use super::Face;
 use super::node::{Node, Object};
-use super::seal::SEAL;
 use crate::wire::edit::{self, Edits};
 use crate::wire::original::INVOICE;
+use crate::wire::seal::SEAL;
 use crate::words::{Marks, Original};
 
 /// Returns a body as it came, before its reader takes it apart.

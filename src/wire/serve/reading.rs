@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::BadRequest;
 use super::node::{Node, Object, Read, each};
-use super::seal::Proves;
 use crate::wire::base64;
 use crate::wire::original::without_invoice;
+use crate::wire::seal::Proves;
 use crate::words::{
     AssistantPart, Audio, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof, Reasoning,
     Tool, ToolCall, UserPart,

@@ -7,9 +7,9 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::REDACTED;
+use crate::wire::seal::{self, Proves};
 use crate::wire::serve::out::{between, event, json, object};
 use crate::wire::serve::refusal::Fault;
-use crate::wire::serve::seal::{self, Proves};
 use crate::wire::serve::writer::Voice;
 use crate::wire::serve::{Face, Form};
 use crate::words::{AssistantPart, Dialect, Finished, Proof, Reasoning, StopReason, ToolCall, Usage};

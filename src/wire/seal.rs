@@ -13,7 +13,7 @@ pub(super) const SEAL: &str = "standin:";
 
 /// What a proof proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::wire) enum Proves {
+pub(super) enum Proves {
     /// The thought it stands with.
     Thought,
     /// The call that follows.
@@ -44,7 +44,7 @@ pub(super) fn seal(proves: Proves, proof: &Proof) -> String {
 }
 
 /// Takes a proof from under its seal; `None` where there is no seal.
-pub(in crate::wire) fn open(sealed: &str) -> Option<(Proves, Proof)> {
+pub(super) fn open(sealed: &str) -> Option<(Proves, Proof)> {
     let (kind, rest) = sealed.strip_prefix(SEAL)?.split_once(':')?;
     let (dialect, data) = rest.split_once(':')?;
     let (dialect, _) = DIALECTS.iter().find(|(_, name)| *name == dialect)?;
@@ -65,7 +65,7 @@ pub(super) fn to_digits(sealed: &str) -> String {
 }
 
 /// Takes a proof from under a seal that is written in digits.
-pub(in crate::wire) fn open_digits(digits: &str) -> Option<(Proves, Proof)> {
+pub(super) fn open_digits(digits: &str) -> Option<(Proves, Proof)> {
     from_digits(digits).as_deref().and_then(open)
 }
 

@@ -1,0 +1,111 @@
+//! What all connections share, and what of it a reload replaces.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use http::request::Parts;
+use tokio_rustls::TlsAcceptor;
+
+use super::access::Access;
+use super::intake::Intake;
+use super::metrics::Metrics;
+use super::places::Places;
+use super::refusals::{Reason, Refusals};
+use super::settings::{ServerConfig, Settings};
+use crate::runtime::Runtime;
+use crate::wire::serve::Listing;
+use crate::words::{Price, TargetId};
+
+/// What all connections share.
+pub(super) struct State {
+    pub(super) runtime: Runtime,
+    pub(super) metrics: Metrics,
+    pub(super) refusals: Refusals,
+    pub(super) intake: Intake,
+    /// Places for clients' connections.
+    pub(super) places: Arc<Places>,
+    current: RwLock<Arc<Current>>,
+    /// What speaks TLS with whoever connects now.
+    tls: RwLock<Option<TlsAcceptor>>,
+}
+
+/// What a reload replaces.
+pub(super) struct Current {
+    pub(super) server: ServerConfig,
+    pub(super) access: Access,
+    /// The names a caller may ask for.
+    pub(super) models: Vec<Listing>,
+    names: HashSet<String>,
+}
+
+impl Current {
+    /// Takes settings that were checked, and the targets that this found.
+    pub(super) fn new(settings: &Settings, targets: &[(TargetId, Option<Price>)], before: &Access) -> Self {
+        let routes = settings.runtime.routes.keys().map(|name| listing(name, "standin"));
+        let aliases = settings.runtime.aliases.keys().map(|name| listing(name, "standin"));
+        let targets = targets.iter().map(|(target, _)| listing(&target.to_string(), &target.provider));
+        let models: Vec<Listing> = routes.chain(aliases).chain(targets).collect();
+        let names = models.iter().map(|listing| listing.id.clone()).collect();
+        Self { server: settings.server.clone(), access: Access::new(&settings.server.keys, before), models, names }
+    }
+
+    /// Sends a name that nobody has to the default route.
+    pub(super) fn route(&self, route: &mut String) {
+        if let Some(default) = &self.server.default_route
+            && !self.names.contains(route)
+        {
+            route.clone_from(default);
+        }
+    }
+}
+
+/// When this project began: a list of models wants a date for each.
+const CREATED: u64 = 1_763_683_200;
+
+fn listing(id: &str, owner: &str) -> Listing {
+    let (id, owner) = (id.to_owned(), owner.to_owned());
+    Listing { id, created: CREATED, owner, input_tokens_max: None, output_tokens_max: None }
+}
+
+impl State {
+    pub(super) fn new(runtime: Runtime, current: Current, tls: Option<TlsAcceptor>) -> Self {
+        let (metrics, refusals) = (Metrics::new(), Refusals::default());
+        let intake = Intake::new(current.server.bodies_bytes_max);
+        let places = Places::new(current.server.connections_max);
+        let (current, tls) = (RwLock::new(Arc::new(current)), RwLock::new(tls));
+        Self { runtime, metrics, refusals, intake, places, current, tls }
+    }
+
+    pub(super) fn current(&self) -> Arc<Current> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn tls(&self) -> Option<TlsAcceptor> {
+        self.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn replace(&self, current: Current, tls: Option<TlsAcceptor>) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(current);
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+    }
+
+    pub(super) fn renew(&self, tls: TlsAcceptor) {
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(tls);
+    }
+
+    /// Notes that somebody is turned away.
+    pub(super) fn turn_away(&self, reason: Reason, head: &Parts) {
+        self.refusals.note(reason, head.extensions.get::<Peer>().map(|Peer(peer)| *peer), now());
+    }
+}
+
+/// Who sent a request, as far as its socket knows.
+#[derive(Clone, Copy)]
+pub(super) struct Peer(pub(super) SocketAddr);
+
+#[expect(clippy::disallowed_methods, reason = "limits are counted by the clock")]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,26 @@
+//! A request as it goes onto the wire.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::header::HeaderMap;
+
+use super::names::Names;
+use crate::words::Note;
+
+/// A request as it goes onto the wire, but for its key ([`authorize`]).
+#[derive(Clone, Debug)]
+pub struct Encoded {
+    /// What is appended to the provider's base URL; begins with a slash.
+    pub path: Cow<'static, str>,
+    /// Content type and accepted types.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+    /// What of the conversation could not go as it was.
+    pub notes: Vec<Note>,
+    /// Stop sequences that the provider could not be told: the answer has to end before them all the same.
+    pub stops: Vec<String>,
+    /// Names of tools that are sent instead of the caller's own.
+    pub names: Names,
+}

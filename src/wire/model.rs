@@ -1,0 +1,34 @@
+//! The model that a request is for, as far as the codecs must know it.
+
+use crate::words::TargetId;
+
+/// The model that a request is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'a> {
+    /// Whose it is: what its provider wants back is for that provider alone.
+    pub provider: &'a str,
+    /// What the provider calls it.
+    pub name: &'a str,
+    /// What its vendor calls it: what it takes and refuses is known by that.
+    pub family: &'a str,
+    /// Whether it is known to think, whatever its name tells.
+    pub reasons: bool,
+    /// The longest answer it gives, in tokens, where that is known.
+    pub answer_max: Option<u32>,
+    /// Whether who asks means this very model: the route has no other.
+    pub meant: bool,
+}
+
+impl<'a> From<&'a str> for Model<'a> {
+    /// A model of which no more is known than its name.
+    fn from(name: &'a str) -> Self {
+        Self { provider: "", name, family: name, reasons: false, answer_max: None, meant: false }
+    }
+}
+
+impl<'a> From<&'a TargetId> for Model<'a> {
+    /// A model of which no more is known than its names.
+    fn from(target: &'a TargetId) -> Self {
+        Self { provider: &target.provider, ..Self::from(&*target.model) }
+    }
+}
