@@ -133,13 +133,15 @@ impl Driver {
         let (call, cost_usd) = (self.id, cost_usd.map(|won| won + waste));
         let notes = std::mem::take(&mut self.ended[at].notes);
         outlet.finish(match brought {
-            Brought::Answer(Ending { stop, parts, verbatim, model, .. }) => Product::Answer(Finished {
+            Brought::Answer(Ending { stop, parts, verbatim, model, stop_sequence, sources, .. }) => Product::Answer(Finished {
                 call,
                 parts,
                 verbatim,
                 target,
                 model,
                 stop,
+                stop_sequence,
+                sources,
                 usage,
                 cost_usd,
                 attempts,

@@ -63,6 +63,9 @@ impl Job {
         if ending.beyond && ending.verbatim.is_none() {
             self.account.notes.push(Note::Dropped("answer"));
         }
+        if ending.unsaid && ending.verbatim.is_none() {
+            self.account.notes.push(Note::Dropped("citations"));
+        }
         if ending.verbatim.is_some() {
             ending.parts.retain(|part| part.as_tool_call().is_some());
         }
@@ -72,7 +75,7 @@ impl Job {
     /// Leaves out what stands around the JSON of an answer, where JSON was asked for.
     fn take_json(&mut self, ending: &mut Ending, text: &str, value: Option<String>) {
         let Some(unfence) = self.unfence.take() else { return };
-        let mut changed = unfence.changed();
+        let mut changed = unfence.changed() || ending.unfenced;
         if let (Some(value), Some(whole)) = (&value, &mut ending.verbatim)
             && let Some(body) = wire::unfenced_body(whole, text, value)
         {

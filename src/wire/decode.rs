@@ -291,8 +291,10 @@ impl Decoder {
             Framing::Events(_) | Framing::Whole { .. } | Framing::Remains { .. } => {
                 let has_end = self.draft.done;
                 let ending = self.draft.finish(self.issuer.as_ref())?;
-                let verbatim = self.relay.map(|relay| relay.finish(has_end));
-                Ok(Ending { verbatim, ..ending })
+                Ok(match self.relay.map(|relay| relay.finish(has_end)) {
+                    Some((verbatim, unfenced)) => Ending { verbatim: Some(verbatim), unfenced, ..ending },
+                    None => ending,
+                })
             }
         }
     }

@@ -16,10 +16,11 @@ use super::drift::Drifts;
 use super::halves::{self, Joiner};
 use super::json::Content;
 use super::names::Names;
+use super::sources::Sources;
 use super::stops::Stops;
 use super::tidy::tidy;
 use crate::words::{
-    AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, StopReason, ToolCall, Usage,
+    AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, Source, StopReason, ToolCall, Usage,
 };
 
 /// The most tool calls of one answer. OpenAI takes 128 tools; more calls than that in one turn is a model gone astray.
@@ -43,6 +44,14 @@ pub struct Ending {
     pub beyond: bool,
     /// Whether a tool call is left out that the answer's limit of tokens cut.
     pub cut: bool,
+    /// Whether of a stream that goes on as it came what stands around its JSON is left out.
+    pub unfenced: bool,
+    /// The stop sequence that ended it, where that is known.
+    pub stop_sequence: Option<Arc<str>>,
+    /// Where what it says comes from, if it goes on in words.
+    pub sources: Vec<Source>,
+    /// Whether there is more to that than there are words for.
+    pub unsaid: bool,
 }
 
 impl Ending {
@@ -123,8 +132,10 @@ pub(super) struct Draft {
     pub(super) verbatim: bool,
     /// Nobody reads its texts in the end: they are not gathered.
     pub(super) forgets: bool,
-    /// It streams, and JSON was asked for.
+    /// It goes on as it came in a stream, and JSON was asked for.
     pub(super) unfences: bool,
+    /// What the event that is being read says, where that is looked at.
+    pub(super) said: String,
     /// A filter's reason alone is an answer to who gets it as it came.
     pub(super) filtered: bool,
     /// What becomes of the event that is being read.
@@ -133,6 +144,8 @@ pub(super) struct Draft {
     pub(super) shows: bool,
     /// A call came that the caller is to act on: what follows waits for the end.
     pub(super) acts: bool,
+    /// Arguments came that stand in the place of the empty ones before: those are not to be told.
+    pub(super) instead: bool,
     /// What came last is of a tool that the provider runs.
     pub(super) works: bool,
     /// Bytes of text and reasoning.
@@ -142,6 +155,9 @@ pub(super) struct Draft {
     /// The terminal marker came: nothing more is read.
     pub(super) done: bool,
     pub(super) stop: Option<StopReason>,
+    stop_sequence: Option<Arc<str>>,
+    /// Where what it says comes from.
+    pub(super) sources: Sources,
     pub(super) usage: Option<Usage>,
     /// What came that is not known.
     pub(super) drifts: Drifts,
@@ -201,7 +217,8 @@ impl Draft {
     pub(super) fn text(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
         let text = if self.halves { Cow::Owned(self.text_half.push(&text)) } else { text };
         let text = if self.stops.is_empty() { text } else { Cow::Owned(self.stops.push(&text)) };
-        if self.stops.met() {
+        if let Some(sequence) = self.stops.met() {
+            self.stop_sequence = Some(sequence.into());
             (self.done, self.stop) = (true, Some(StopReason::Stop));
         }
         self.say(text, out)
@@ -211,9 +228,12 @@ impl Draft {
         if text.is_empty() {
             return false;
         }
-        // JSON within something else, for which somebody waits, can only be taken out of it in words.
-        self.verbatim &= !self.unfences || self.spoke || self.shows || self.refused || begins_json(text.trim_start());
+        // Who declines says no JSON.
+        if self.unfences && !self.refused {
+            self.said.push_str(&text);
+        }
         self.spoke = true;
+        self.sources.told(text.len());
         self.shows(&text);
         if !self.forgets {
             match self.open_part() {
@@ -348,7 +368,7 @@ impl Draft {
 
     /// Takes a fragment of a tool call; tells whether it had substance.
     pub(super) fn fragment(&mut self, fragment: Fragment<'_>) -> Result<bool, Failure> {
-        if self.stops.met() {
+        if self.stops.met().is_some() {
             return Ok(false);
         }
         self.acts = true;
@@ -373,7 +393,9 @@ impl Draft {
             fragment.id.clone_into(&mut call.id);
         }
         let named = call.name(fragment.name, begins);
+        let empty = call.arguments.trim() == "{}";
         let added = call.add(&fragment.arguments);
+        self.instead |= empty && added.is_some() && call.arguments.trim() != "{}";
         call.proof = call.proof.take().or(fragment.proof);
         self.last = Some(Taken { at, begins, named, added });
         Ok(!fragment.name.is_empty() || !fragment.arguments.is_empty())
@@ -418,12 +440,17 @@ impl Draft {
         self.parts.is_empty() && self.calls.is_empty() && !self.shows && !self.acts
     }
 
-    /// Finds the call that a fragment continues. Calls are told apart by index; some providers leave it out, or
-    /// number every call 0: then a name with another id begins a new call, and so does one after complete arguments.
+    /// Finds the call that a fragment continues. Calls are told apart by index; some providers leave it out, number every
+    /// call 0, or go on under another number: then a name with another id begins a new call, and so does one after complete
+    /// arguments; an id that is known tells the call, and what has neither id nor name belongs to the last one.
     fn call_of(&self, fragment: &Fragment<'_>) -> Option<usize> {
+        let last = self.calls.len().checked_sub(1);
+        let known = || self.calls.iter().rposition(|call| call.index == fragment.index);
+        let named = || self.calls.iter().rposition(|call| call.id == fragment.id && !fragment.id.is_empty());
         let at = match fragment.index {
-            Some(_) => self.calls.iter().rposition(|call| call.index == fragment.index)?,
-            None => self.calls.len().checked_sub(1)?,
+            None => named().or(last)?,
+            Some(_) if fragment.name.is_empty() => named().or_else(known).or(last.filter(|_| fragment.id.is_empty()))?,
+            Some(_) => known()?,
         };
         let call = &self.calls[at];
         let begins = !fragment.name.is_empty()
@@ -444,8 +471,15 @@ impl Draft {
 
     /// Notes why the model stopped. The first reason holds, unless a later one says more.
     pub(super) fn stopped(&mut self, stop: StopReason) {
-        if !self.stops.met() && matches!(self.stop, None | Some(StopReason::Stop | StopReason::Other)) {
+        if self.stops.met().is_none() && matches!(self.stop, None | Some(StopReason::Stop | StopReason::Other)) {
             self.stop = Some(stop);
+        }
+    }
+
+    /// Notes the stop sequence that ended the answer, as the provider names it.
+    pub(super) fn stopped_at(&mut self, sequence: &str) {
+        if self.stop_sequence.is_none() && !sequence.is_empty() {
+            self.stop_sequence = Some(sequence.into());
         }
     }
 
@@ -509,14 +543,12 @@ impl Draft {
                 _ => return Err(Failure::new(FailureClass::Empty, "neither text nor tool call")),
             }
         }
-        let Self { usage, model, beyond, .. } = self;
-        Ok(Ending { stop, usage, model, parts, verbatim: None, beyond, cut })
+        let Self { usage, model, beyond, stop_sequence, sources, .. } = self;
+        let stop_sequence = stop_sequence.filter(|_| stop == StopReason::Stop);
+        let (sources, unsaid) = sources.finish(&parts);
+        let (verbatim, unfenced) = (None, false);
+        Ok(Ending { stop, usage, model, parts, verbatim, beyond, cut, unfenced, stop_sequence, sources, unsaid })
     }
-}
-
-/// Tells whether JSON may go on after its beginning as it stands.
-fn begins_json(text: &str) -> bool {
-    text.is_empty() || text.starts_with(|first: char| first.is_ascii_digit() || "{[\"-".contains(first))
 }
 
 fn proof_of(part: &mut AssistantPart) -> Option<&mut Proof> {

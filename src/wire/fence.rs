@@ -2,8 +2,8 @@
 //! where they are asked in words.
 //!
 //! In flows text as it comes, out flows the JSON alone, as soon as it can be told from what is around it. What begins as JSON
-//! passes as it is; what begins with a fence passes without it; of what begins with words all waits for the end. What holds
-//! no JSON, or more than one, stays as it was.
+//! passes, and what follows it waits for the end; what begins with a fence passes without it; of what begins with words all
+//! waits for the end. What holds no JSON, or more than one, stays as it was.
 
 use serde::de::IgnoredAny;
 
@@ -25,8 +25,10 @@ enum State {
     /// Too little came to tell.
     #[default]
     Begins,
-    /// It is JSON from its first letter on.
-    Plain,
+    /// It is JSON from its first letter on, up to where the value ends.
+    Plain(Nesting),
+    /// Such a value has ended; what follows is held.
+    Behind,
     /// It is within a fence, up to where the value ends.
     Fenced(Nesting),
     /// The value has ended; what follows is the fence.
@@ -39,10 +41,10 @@ impl Unfence {
     /// Takes more of an answer; returns what of it goes on.
     pub fn push(&mut self, text: String) -> String {
         match &mut self.state {
-            State::Plain => text,
+            State::Plain(_) => self.plain(text),
             State::Fenced(_) => self.inside(text),
             State::Over => String::new(),
-            State::Chatter => {
+            State::Chatter | State::Behind => {
                 self.held.push_str(&text);
                 String::new()
             }
@@ -56,9 +58,17 @@ impl Unfence {
     /// Ends the answer; returns what was held back of it.
     pub fn finish(&mut self) -> String {
         let held = std::mem::take(&mut self.held);
-        let value = unfenced(&held).filter(|_| !matches!(self.state, State::Plain)).map(str::to_owned);
-        self.changed |= value.is_some();
-        value.unwrap_or(held)
+        let instead = match self.state {
+            State::Behind => is_chatter(&held).then(String::new),
+            _ => unfenced(&held).map(str::to_owned),
+        };
+        self.changed |= instead.is_some();
+        instead.unwrap_or(held)
+    }
+
+    /// Tells whether something is held back of which nobody knows yet whether it goes on.
+    pub(super) fn holds(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// Tells whether something was taken away.
@@ -69,9 +79,13 @@ impl Unfence {
     fn begin(&mut self) -> String {
         let text = self.held.trim_start();
         match text.bytes().next() {
-            None => return String::new(),
-            Some(b'{' | b'[') => self.state = State::Plain,
-            Some(b'`') if FENCE.starts_with(text) => return String::new(),
+            None => String::new(),
+            Some(b'{' | b'[') => {
+                self.state = State::Plain(Nesting::default());
+                let held = std::mem::take(&mut self.held);
+                self.plain(held)
+            }
+            Some(b'`') if FENCE.starts_with(text) => String::new(),
             Some(b'`') if text.starts_with(FENCE) => {
                 let Some(start) = text.find(['{', '[']) else { return String::new() };
                 if text[FENCE.len()..start].contains(FENCE) {
@@ -81,14 +95,23 @@ impl Unfence {
                 let value = text[start..].to_owned();
                 self.held.clear();
                 (self.state, self.changed) = (State::Fenced(Nesting::default()), true);
-                return self.inside(value);
+                self.inside(value)
             }
             Some(_) => {
                 self.state = State::Chatter;
-                return String::new();
+                String::new()
             }
         }
-        std::mem::take(&mut self.held)
+    }
+
+    fn plain(&mut self, mut text: String) -> String {
+        if let State::Plain(nesting) = &mut self.state
+            && let Some(end) = nesting.end(text.as_bytes())
+        {
+            self.held = text.split_off(end);
+            self.state = State::Behind;
+        }
+        text
     }
 
     fn inside(&mut self, mut text: String) -> String {
@@ -132,16 +155,35 @@ pub fn unfenced(text: &str) -> Option<&str> {
         }
     }
     // Words like "see [1]" hold arrays as well.
-    bare.retain(|value| value.starts_with('{') || value.len() > 8);
+    bare.retain(|value| !is_mark(value));
     bare.pop().filter(|_| bare.is_empty())
+}
+
+/// Tells whether what follows a JSON value is words, and neither blank nor another value.
+fn is_chatter(text: &str) -> bool {
+    let mut starts = text.match_indices(['{', '[']);
+    let begins = |(at, _): (usize, &str)| {
+        let end = Nesting::default().end(&text.as_bytes()[at..]);
+        end.and_then(|end| text.get(at..at + end)).is_some_and(|value| is_json(value) && !is_mark(value))
+    };
+    !text.trim().is_empty() && !starts.any(begins)
+}
+
+/// Tells whether an array is one of those that words hold, too: "see [1]".
+fn is_mark(value: &str) -> bool {
+    value.starts_with('[') && value.len() <= 8
 }
 
 /// Returns a whole answer as it came with the one value in the place of all its text; `None` where that is not found.
 pub fn unfenced_body(body: &[u8], text: &str, value: &str) -> Option<Vec<u8>> {
-    let body = std::str::from_utf8(body).ok()?;
-    let mut edits = Edits::new(body);
-    replace(body, text, &quoted(value), &mut edits);
-    (!edits.is_empty()).then(|| edits.finish().into_owned().into_bytes())
+    with_text(std::str::from_utf8(body).ok()?, text, value).map(String::into_bytes)
+}
+
+/// Returns JSON with another text in the place of every one that is just this; `None` where there is none.
+pub(super) fn with_text(json: &str, text: &str, by: &str) -> Option<String> {
+    let mut edits = Edits::new(json);
+    replace(json, text, &quoted(by), &mut edits);
+    (!edits.is_empty()).then(|| edits.finish().into_owned())
 }
 
 /// Replaces all texts within a JSON value that are just this one.
@@ -181,6 +223,8 @@ mod tests {
             ("```json{\"a\":1}```", "{\"a\":1}"),
             ("Here is the JSON:\n```json\n{\"a\": 1}\n```\nAnything else?", "{\"a\": 1}"),
             ("The answer is {\"a\": {\"b\": \"}\"}}, as asked [1].", "{\"a\": {\"b\": \"}\"}}"),
+            ("{\"a\": \"}\"}\n```", "{\"a\": \"}\"}"),
+            (" [{\"a\": 1}]\n\nHope this helps [1].", " [{\"a\": 1}]"),
         ] {
             for size in [1, 3, 1000] {
                 assert_eq!(streamed(text, size), (expected.to_owned(), true), "{text} {size}");
@@ -193,6 +237,8 @@ mod tests {
         for text in [
             "{\"a\": 1}",
             "  [1]\n",
+            "{\"a\": 1}\n{\"a\": 2}\n",
+            "{\"a\": 1} or rather {\"a\": 2}",
             "true",
             "I cannot do that.",
             "",

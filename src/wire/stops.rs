@@ -9,7 +9,7 @@ pub(super) struct Stops {
     sequences: Vec<String>,
     /// The end of the text, as far as a sequence may begin there.
     held: String,
-    met: bool,
+    met: Option<String>,
 }
 
 impl Stops {
@@ -22,19 +22,20 @@ impl Stops {
         self.sequences.is_empty()
     }
 
-    /// Tells whether a sequence has come: the answer is over.
-    pub(super) fn met(&self) -> bool {
-        self.met
+    /// Returns the sequence that has come: the answer is over.
+    pub(super) fn met(&self) -> Option<&str> {
+        self.met.as_deref()
     }
 
     /// Takes more text; returns what of it goes on.
     pub(super) fn push(&mut self, text: &str) -> String {
-        if self.met {
+        if self.met.is_some() {
             return String::new();
         }
         let mut all = std::mem::take(&mut self.held) + text;
-        if let Some(at) = self.sequences.iter().filter_map(|it| all.find(&**it)).min() {
-            self.met = true;
+        let first = self.sequences.iter().filter_map(|it| Some((all.find(&**it)?, it))).min_by_key(|(at, _)| *at);
+        if let Some((at, sequence)) = first {
+            self.met = Some(sequence.clone());
             all.truncate(at);
             return all;
         }
@@ -59,13 +60,13 @@ mod tests {
     #[test]
     fn a_text_ends_before_the_first_sequence_however_it_comes() {
         for (text, expected, met) in [
-            ("one END two", "one ", true),
-            ("one EN two", "one EN two", false),
-            ("one E", "one E", false),
-            ("xxENENDy", "xxEN", true),
-            ("END", "", true),
-            ("a ü\u{1f600} STOPP END", "a ü\u{1f600} ", true),
-            ("", "", false),
+            ("one END two", "one ", Some("END")),
+            ("one EN two", "one EN two", None),
+            ("one E", "one E", None),
+            ("xxENENDy", "xxEN", Some("END")),
+            ("END", "", Some("END")),
+            ("a ü\u{1f600} STOPP END", "a ü\u{1f600} ", Some("STOPP")),
+            ("", "", None),
         ] {
             for size in [1, 2, 3, 100] {
                 let mut stops = Stops::new(vec!["END".to_owned(), "STOPP".to_owned(), String::new()]);

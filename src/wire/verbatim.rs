@@ -6,13 +6,15 @@
 //! valid end. Nothing is written here but what an event must say otherwise, and the end that a provider left out.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::Bytes;
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
 use super::anthropic;
 use super::draft::{Draft, Turn};
 use super::edit::{Array, Edits, find, quoted};
+use super::fence::{Unfence, with_text};
 use crate::words::{Dialect, Piece};
 
 /// How an answer goes on as it came.
@@ -55,12 +57,66 @@ pub(super) struct Relay {
     from: usize,
     /// Where in it the next event begins.
     at: usize,
+    /// Takes away what stands around JSON, where that was asked for.
+    clean: Option<Clean>,
+}
+
+/// A stream's text without what stands around its JSON.
+#[derive(Debug, Default)]
+struct Clean {
+    unfence: Unfence,
+    /// The text as it came, and as it goes on: events that tell it once more tell it so.
+    whole: [String; 2],
+    /// The last event that something was held back of.
+    last: Option<Held>,
+}
+
+/// An event among those that wait, of whose text something is held back.
+#[derive(Debug)]
+struct Held {
+    place: Range<usize>,
+    name: String,
+    data: String,
+    /// What it says, and what of that goes on.
+    said: String,
+    kept: String,
+}
+
+/// What an event says instead.
+enum Cleaned {
+    Nothing,
+    Data {
+        data: String,
+        kept: String,
+    },
+    /// It is not found where it says so.
+    Lost,
+}
+
+impl Clean {
+    fn event(&mut self, data: &str, said: &str) -> Cleaned {
+        let [came, goes] = &mut self.whole;
+        if said.is_empty() {
+            // While something is held nobody knows what the whole is: that is said at the end.
+            let again = came != goes && !came.is_empty() && !self.unfence.holds();
+            let data = again.then(|| with_text(data, came, goes)).flatten();
+            return data.map_or(Cleaned::Nothing, |data| Cleaned::Data { data, kept: String::new() });
+        }
+        let kept = self.unfence.push(said.to_owned());
+        came.push_str(said);
+        goes.push_str(&kept);
+        if kept == said {
+            return Cleaned::Nothing;
+        }
+        with_text(data, said, &kept).map_or(Cleaned::Lost, |data| Cleaned::Data { data, kept })
+    }
 }
 
 impl Relay {
     pub(super) fn new(dialect: Dialect, how: Verbatim) -> Self {
         let (open, held) = (Vec::new(), Vec::new());
-        Self { dialect, how, open, held, shows: false, waits: false, foreign_end: false, from: 0, at: 0 }
+        let clean = (how.judged && how.stream).then(Clean::default);
+        Self { dialect, how, open, held, shows: false, waits: false, foreign_end: false, from: 0, at: 0, clean }
     }
 
     /// Returns how many bytes wait.
@@ -86,7 +142,25 @@ impl Relay {
             self.waits = true;
         }
         self.shows |= draft.shows;
-        let instead = match std::mem::take(&mut draft.turn) {
+        if std::mem::take(&mut draft.instead) {
+            self.take(chunk);
+            self.forget_empty();
+        }
+        let said = std::mem::take(&mut draft.said);
+        let (mut turn, mut kept) = (std::mem::take(&mut draft.turn), None);
+        match self.clean.as_mut().map_or(Cleaned::Nothing, |clean| clean.event(data, &said)) {
+            Cleaned::Nothing => {}
+            Cleaned::Data { data, kept: what } => {
+                (turn, kept) = (Turn::Instead(data), Some(what).filter(|_| !said.is_empty()));
+            }
+            // It goes on as it is, and so does what was held back before.
+            Cleaned::Lost => {
+                if let Some(clean) = self.clean.take() {
+                    self.cleaned(clean, &said);
+                }
+            }
+        }
+        let instead = match turn {
             Turn::Pass => self.edited(data, draft).map(|data| written(name, &data)),
             Turn::Usage => (!self.how.usage).then(String::new),
             Turn::Foreign => {
@@ -101,10 +175,22 @@ impl Relay {
         if let Some(event) = instead {
             self.take(chunk);
             self.open.clear();
+            let place = self.held.len()..self.held.len() + event.len();
             self.held.extend_from_slice(event.as_bytes());
             self.from = end;
+            if let (Some(kept), Some(clean)) = (kept, &mut self.clean) {
+                clean.last = Some(Held { place, name: name.to_owned(), data: data.to_owned(), said, kept });
+            }
         }
         self.at = end;
+    }
+
+    /// Takes back the empty arguments that were told last, for others stand in their place: clients join the two.
+    fn forget_empty(&mut self) {
+        let told = EMPTY.into_iter().filter_map(|told| Some((memmem::rfind(&self.held, told)?, told.len()))).max();
+        if let Some((at, length)) = told {
+            self.held.splice(at + length - 3..at + length - 1, []);
+        }
     }
 
     /// Takes what is left of a chunk whose events were read.
@@ -151,11 +237,12 @@ impl Relay {
         }
     }
 
-    /// Returns what has not gone on when an answer ended well.
-    pub(super) fn finish(mut self, has_end: bool) -> Bytes {
+    /// Returns what has not gone on when an answer ended well, and whether what stood around its JSON is left out.
+    pub(super) fn finish(mut self, has_end: bool) -> (Bytes, bool) {
         if !self.how.stream {
-            return self.held.into();
+            return (self.held.into(), false);
         }
+        let unfenced = self.clean.take().is_some_and(|clean| self.cleaned(clean, ""));
         // The rest of a blank line, where lines end with two characters.
         if matches!(self.dialect, Dialect::Gemini | Dialect::Vertex) && self.open == b"\n" {
             self.held.append(&mut self.open);
@@ -163,7 +250,36 @@ impl Relay {
         if !has_end || self.foreign_end {
             self.held.extend_from_slice(end(self.dialect));
         }
-        self.events()
+        (self.events(), unfenced)
+    }
+
+    /// Says what of the text was held back, but for what goes on by itself, in the last event of which something was; and
+    /// the whole in those behind it that tell it once more. Tells whether anything is left out.
+    fn cleaned(&mut self, mut clean: Clean, itself: &str) -> bool {
+        let rest = clean.unfence.finish();
+        let rest = rest.strip_suffix(itself).unwrap_or(&rest);
+        let [came, goes] = &mut clean.whole;
+        goes.push_str(rest);
+        if let Some(Held { place, name, data, said, kept }) =
+            clean.last.filter(|held| held.place.end <= self.held.len())
+        {
+            let tail = self.held.split_off(place.end);
+            if !rest.is_empty() {
+                self.held.truncate(place.start);
+                let data = with_text(&data, &said, &format!("{kept}{rest}")).unwrap_or(data);
+                self.held.extend_from_slice(written(&name, &data).as_bytes());
+            }
+            for event in String::from_utf8_lossy(&tail).split_inclusive("\n\n") {
+                let field = |name: &str| {
+                    let mut fields = event.lines().filter_map(|line| line.strip_prefix(name)).map(str::trim);
+                    fields.next().filter(|_| fields.next().is_none())
+                };
+                let again = field("data:").and_then(|data| with_text(data, came, goes));
+                let again = again.map(|data| written(field("event:").unwrap_or_default(), &data));
+                self.held.extend_from_slice(again.as_deref().unwrap_or(event).as_bytes());
+            }
+        }
+        clean.unfence.changed()
     }
 
     /// Takes the events before the next one.
@@ -177,8 +293,10 @@ impl Relay {
 
     /// Lets go what need not wait.
     fn release(&mut self, out: &mut Vec<Piece>) {
-        if self.shows && !self.waits && !self.how.buffered && !self.held.is_empty() {
+        let holds = self.clean.as_ref().is_some_and(|clean| clean.unfence.holds());
+        if self.shows && !self.waits && !holds && !self.how.buffered && !self.held.is_empty() {
             out.push(Piece::Verbatim(self.events()));
+            self.clean.iter_mut().for_each(|clean| clean.last = None);
         }
     }
 
@@ -200,6 +318,9 @@ impl Relay {
         lines.into()
     }
 }
+
+/// How empty arguments of a call are told in chat completions.
+const EMPTY: [&[u8]; 2] = [b"\"arguments\":\"{}\"", b"\"arguments\": \"{}\""];
 
 /// Writes an event.
 fn written(name: &str, data: &str) -> String {

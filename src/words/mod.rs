@@ -40,7 +40,7 @@ pub use hold::{Barred, Cause, Hold, Reset};
 pub use limits::{Gauge, Limits};
 pub use names::NAME_BYTES_MAX;
 pub use original::{Marks, Original};
-pub use reply::{Finished, Note, Piece, Reply, ReplyEvent, StopReason, Usage};
+pub use reply::{Finished, Note, Piece, Reply, ReplyEvent, Source, StopReason, Usage};
 pub use rule::Rule;
 pub(crate) use target::without_path;
 pub use target::{Capabilities, Dialect, ModelClass, ModelKind, Price, Secret, TargetId};

@@ -1,5 +1,6 @@
 //! What comes back: pieces of an answer, its end, and the whole of it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -74,6 +75,10 @@ pub struct Finished {
     pub model: Option<Arc<str>>,
     /// Why the model stopped.
     pub stop: StopReason,
+    /// The stop sequence that it met, where that is known.
+    pub stop_sequence: Option<Arc<str>>,
+    /// Where what it says comes from, where its provider tells. Of an answer that goes on as it came, nothing.
+    pub sources: Vec<Source>,
     /// Tokens of the winning attempt.
     pub usage: Usage,
     /// What all attempts of the call cost together, in dollars; `None` while the winner's price is unknown.
@@ -84,6 +89,19 @@ pub struct Finished {
     pub last_resort: bool,
     /// What of the conversation the target could not take as it was.
     pub notes: Vec<Note>,
+}
+
+/// Where something that an answer says comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// The address.
+    pub url: String,
+    /// What it is called; may be empty.
+    pub title: String,
+    /// What is quoted of it; may be empty.
+    pub cited: String,
+    /// Which part of the answer's text rests on it, in characters; all of it where nobody says.
+    pub place: Range<usize>,
 }
 
 /// Something of a conversation that a target could not take as it was.

@@ -8,7 +8,7 @@ use super::request::Body;
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::original::{self, Draft, INVOICE, Setting, without_invoice};
 use crate::wire::request::Notes;
-use crate::wire::seal::open;
+use crate::wire::seal::{SOURCE, open};
 use crate::words::{Dialect, Note, Original, ToolChoice};
 
 /// The settings, and the fields that say them.
@@ -120,6 +120,7 @@ struct Parts<'b, 'a> {
     invoice: bool,
     thoughts: bool,
     scopes: bool,
+    sources: bool,
 }
 
 /// What the scope of a mark of what is to be cached is asked for by; who does not know it refuses the scope.
@@ -133,8 +134,10 @@ impl<'b, 'a> Parts<'b, 'a> {
             invoice: !body.quirks.is_home(body.model) && original.marks.invoice,
             thoughts: original.marks.proof,
             scopes: original.marks.scoped && body.quirks.beta(SCOPES).is_none(),
+            sources: original.marks.sealed,
         };
-        (parts.invoice || parts.thoughts || parts.scopes || !body.names.is_empty()).then_some(parts)
+        let looks = parts.invoice || parts.thoughts || parts.scopes || parts.sources || !body.names.is_empty();
+        looks.then_some(parts)
     }
 
     fn edit(&self, draft: &mut Draft<'_>, notes: &mut Notes) -> Option<()> {
@@ -217,6 +220,10 @@ impl<'b, 'a> Parts<'b, 'a> {
                 self.rename(block, edits);
                 return true;
             }
+            "text" if self.sources => {
+                without_sources(block, edits);
+                return true;
+            }
             _ => return true,
         };
         let Some(value) = find(block, &[field]) else { return true };
@@ -253,5 +260,23 @@ fn without_scope<'m>(block: &'m str, edits: &mut Edits<'m>) {
     let Some(mut mark) = find(block, &["cache_control"]).and_then(Object::of) else { return };
     if !block.contains(INVOICE) && mark.remove("scope") {
         mark.finish(edits);
+    }
+}
+
+/// Takes sources out of a text that another provider found: this one would look for what it gave with them.
+fn without_sources<'m>(block: &'m str, edits: &mut Edits<'m>) {
+    let Some(mut text_block) = Object::of(block) else { return };
+    let Some(mut citations) = text_block.get("citations").and_then(Array::of) else { return };
+    let all: Vec<&str> = citations.items().collect();
+    let is_sealed = |citation: &&str| find(citation, &["encrypted_index"]).and_then(text).as_deref() == Some(SOURCE);
+    let sealed: Vec<usize> = (0..all.len()).filter(|at| is_sealed(&all[*at])).collect();
+    if sealed.len() == all.len() {
+        text_block.remove("citations");
+        text_block.finish(edits);
+    } else {
+        for at in sealed {
+            citations.remove(at);
+        }
+        citations.finish(edits);
     }
 }

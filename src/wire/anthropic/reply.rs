@@ -6,8 +6,10 @@ use serde_json::value::RawValue;
 use super::proof::wrap;
 use super::shape::{BLOCKS, DELTAS, EVENT, EVENTS, MESSAGE, RESULT_SUFFIX};
 use crate::wire::classify;
-use crate::wire::draft::{Draft, Fragment, Turn, broken, cut};
+use crate::wire::draft::{Draft, Fragment, Turn, arguments, broken, cut};
+use crate::wire::edit::{Array, Edits, Object, find, quoted};
 use crate::wire::json::{Scalar, parse};
+use crate::wire::request::object;
 use crate::words::{DriftKind, Failure, Piece, StopReason, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
@@ -41,8 +43,15 @@ pub(in crate::wire) fn read_event(
     }
     match kind {
         "" if is_ours(name) => classify::recognise(data).map_or(Ok(false), Err),
-        "message_start" => event.message.unwrap_or_default().read(draft, out),
-        "content_block_start" => event.content_block.unwrap_or_default().begin(event.index.count(), false, draft, out),
+        "message_start" => event.message.unwrap_or_default().read(draft, &mut Vec::new(), out),
+        "content_block_start" => {
+            let block = event.content_block.unwrap_or_default();
+            let content = block.begin(event.index.count(), false, draft, out)?;
+            if let Some(mend) = block.mend(false, draft) {
+                mend_one(data, find(data, &["content_block"]), &[(0, mend)], draft);
+            }
+            Ok(content)
+        }
         "content_block_delta" => event.delta.unwrap_or_default().append(event.index.count(), draft, out),
         "message_delta" => {
             event.delta.unwrap_or_default().stop(draft);
@@ -63,6 +72,33 @@ pub(in crate::wire) fn read_event(
     }
 }
 
+/// What of a call must be otherwise.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Mend {
+    id: Option<String>,
+    input: Option<String>,
+}
+
+/// Lets an event, or a whole message, go on with its calls mended: the one that it begins, or those at their places.
+fn mend_one(data: &str, begun: Option<&str>, mends: &[(usize, Mend)], draft: &mut Draft) {
+    let mut edits = Edits::new(data);
+    let all = find(data, &["content"]).filter(|_| begun.is_none()).and_then(Array::of);
+    let blocks: Vec<&str> = begun.into_iter().chain(all.iter().flat_map(Array::items)).collect();
+    for (at, mend) in mends {
+        let Some(mut block) = blocks.get(*at).copied().and_then(Object::of) else { continue };
+        if let Some(id) = &mend.id {
+            block.set("id", quoted(id), &mut edits);
+        }
+        if let Some(input) = &mend.input {
+            block.set("input", input.clone(), &mut edits);
+        }
+        block.finish(&mut edits);
+    }
+    if !edits.is_empty() {
+        draft.turn = Turn::Instead(edits.finish().into_owned());
+    }
+}
+
 /// Tells whether an event of this name belongs to the answer, whatever is in it.
 fn is_ours(name: &str) -> bool {
     matches!(name, "" | "message") || name.starts_with("message_") || name.starts_with("content_block_")
@@ -73,7 +109,10 @@ pub(in crate::wire) fn read_whole(draft: &mut Draft, body: &str, out: &mut Vec<P
     match parse::<Message<'_>>(body) {
         Ok(message) if message.content.is_some() => {
             draft.drifts.look(&MESSAGE, body, true);
-            message.read(draft, out)
+            let mut mends = Vec::new();
+            let content = message.read(draft, &mut mends, out)?;
+            mend_one(body, None, &mends, draft);
+            Ok(content)
         }
         Ok(_) => Err(classify::recognise(body).unwrap_or_else(|| cut("the provider sent a message without content"))),
         Err(problem) => Err(broken(body, &problem)),
@@ -109,17 +148,21 @@ struct Message<'a> {
     #[serde(borrow, default)]
     stop_reason: Scalar<'a>,
     #[serde(borrow, default)]
+    stop_sequence: Scalar<'a>,
+    #[serde(borrow, default)]
     usage: Option<Tokens<'a>>,
 }
 
 impl Message<'_> {
-    fn read(self, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
+    fn read(self, draft: &mut Draft, mends: &mut Vec<(usize, Mend)>, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         draft.identify(self.id.text(), self.model.text());
         let mut content = false;
-        for (index, block) in (0..).zip(self.content.unwrap_or_default()) {
-            content |= block.begin(Some(index), true, draft, out)?;
+        for (at, block) in self.content.unwrap_or_default().into_iter().enumerate() {
+            content |= block.begin(Some(at as u64), true, draft, out)?;
+            mends.extend(block.mend(true, draft).map(|mend| (at, mend)));
         }
         stop(&self.stop_reason, draft);
+        draft.stopped_at(self.stop_sequence.text());
         self.usage.unwrap_or_default().count(draft);
         Ok(content)
     }
@@ -145,9 +188,15 @@ struct Block<'a> {
     #[serde(borrow, default)]
     input: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    partial_json: Scalar<'a>,
+    partial_json: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    citation: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    citations: Option<&'a RawValue>,
     #[serde(borrow, default)]
     stop_reason: Scalar<'a>,
+    #[serde(borrow, default)]
+    stop_sequence: Scalar<'a>,
 }
 
 impl Block<'_> {
@@ -155,7 +204,14 @@ impl Block<'_> {
     /// part of the answer.
     fn begin(&self, index: Option<u64>, whole: bool, draft: &mut Draft, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         match self.kind.text() {
-            "text" => Ok(draft.text(self.text.text().into(), out)),
+            "text" => {
+                draft.sources.begin();
+                let content = draft.text(self.text.text().into(), out);
+                if let (Some(citations), false) = (self.citations, draft.verbatim) {
+                    draft.sources.citations(citations);
+                }
+                Ok(content)
+            }
             "thinking" => Ok(self.think(draft, out)),
             "redacted_thinking" => {
                 draft.seal(wrap(draft.model(), true, self.data.text()));
@@ -163,8 +219,8 @@ impl Block<'_> {
             }
             "tool_use" => {
                 // A stream begins with an empty object in the place of the arguments that follow.
-                let input = self.input.map(RawValue::get).filter(|input| whole || !matches!(*input, "{}" | "null"));
-                let arguments = input.unwrap_or_default().into();
+                let input = self.input.filter(|input| whole || !matches!(input.get(), "{}" | "null" | "\"\""));
+                let arguments = arguments(input)?;
                 let (id, name) = (self.id.text(), self.name.text());
                 draft.fragment(Fragment { index, id, name, arguments, proof: None })
             }
@@ -184,18 +240,38 @@ impl Block<'_> {
             "text_delta" => Ok(draft.text(self.text.text().into(), out)),
             "thinking_delta" | "signature_delta" => Ok(self.think(draft, out)),
             "input_json_delta" if draft.has_call(index) => {
-                let arguments = self.partial_json.text().into();
+                let arguments = arguments(self.partial_json)?;
                 draft.fragment(Fragment { index, arguments, ..Fragment::default() })
             }
             // The arguments of a tool of the provider's own.
             "input_json_delta" => Ok(draft.beyond()),
+            "citations_delta" => {
+                if let (Some(citation), false) = (self.citation, draft.verbatim) {
+                    draft.sources.citation(citation);
+                }
+                Ok(false)
+            }
             kind => {
                 if !DELTAS.contains(&kind) {
                     draft.drifts.note(DriftKind::Part, kind);
                 }
-                Ok(kind != "citations_delta" && draft.beyond())
+                Ok(draft.beyond())
             }
         }
+    }
+
+    /// Returns what of a call no client would understand as it stands: that it has no id of its own, that its input is a
+    /// text.
+    fn mend(&self, whole: bool, draft: &mut Draft) -> Option<Mend> {
+        if !draft.verbatim || self.kind.text() != "tool_use" {
+            return None;
+        }
+        let id = draft.told()?.id;
+        let text = self.input.map(RawValue::get).filter(|input| whole && input.starts_with('"'));
+        let input = text.and_then(|input| serde_json::from_str::<String>(input).ok());
+        let input = input.map(|input| if input.trim().is_empty() { "{}".to_owned() } else { input });
+        let mend = Mend { id, input: input.filter(|input| object(input).is_some()) };
+        (mend != Mend::default()).then_some(mend)
     }
 
     fn think(&self, draft: &mut Draft, out: &mut Vec<Piece>) -> bool {
@@ -208,6 +284,7 @@ impl Block<'_> {
 
     fn stop(&self, draft: &mut Draft) {
         stop(&self.stop_reason, draft);
+        draft.stopped_at(self.stop_sequence.text());
     }
 }
 

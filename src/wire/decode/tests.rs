@@ -589,13 +589,19 @@ fn what_the_limit_cut_is_an_answer_in_every_dialect() {
 }
 
 #[test]
-fn an_answer_that_does_not_begin_as_the_json_that_somebody_waits_for_goes_on_in_words() {
-    for (begins, in_words) in
-        [("{", false), ("\\n[1", false), ("```json", true), ("Sure: ", true), ("~~~", true), ("<", true)]
-    {
+fn an_answer_that_does_not_begin_as_the_json_that_somebody_waits_for_is_held_until_that_is_found() {
+    for (begins, goes_on) in [
+        ("{", true),
+        ("\\n[1", true),
+        ("```json", false),
+        ("```json{", true),
+        ("Sure: ", false),
+        ("~~~", false),
+        ("<", false),
+    ] {
         let how = Verbatim { stream: true, judged: true, ..Verbatim::default() };
         let (progress, pieces) = push(&mut decoder().verbatim(Some(how)), &delta(begins));
-        assert_eq!(matches!(pieces[..], [Piece::Text(_)]), in_words, "{begins}: {pieces:?}");
+        assert_eq!(matches!(pieces[..], [Piece::Verbatim(_)]), goes_on, "{begins}: {pieces:?}");
         assert!(progress.content, "{begins}");
     }
     // Who declines says no JSON.

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::shape::CHUNK;
 use crate::wire::classify;
-use crate::wire::draft::{Draft, Fragment, Turn, broken, unusable};
+use crate::wire::draft::{Draft, Fragment, Turn, arguments, broken, unusable};
 use crate::wire::json::{Content as Text, Scalar, parse, says_something};
 use crate::wire::tidy::tidy;
 use crate::words::{Dialect, DriftKind, Failure, FailureClass, Piece, Proof, StopReason, Usage};
@@ -103,6 +103,8 @@ struct Candidate<'a> {
     finish_reason: Scalar<'a>,
     #[serde(borrow, default)]
     finish_message: Scalar<'a>,
+    #[serde(borrow, default)]
+    grounding_metadata: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -168,6 +170,9 @@ impl Candidate<'_> {
         let mut content = false;
         for part in self.content.and_then(|content| content.parts).into_iter().flatten() {
             content |= part.read(dialect, draft, out)?;
+        }
+        if let (Some(grounding), false) = (self.grounding_metadata, draft.verbatim) {
+            draft.sources.grounding(grounding);
         }
         match &self.finish_reason {
             Scalar::Nothing | Scalar::Count(0) => {}
@@ -253,7 +258,7 @@ impl Call<'_> {
         if self.partial_args.is_some() {
             return Err(unusable(&format!("the arguments of `{name}` come in pieces, which nobody asked for")));
         }
-        let arguments = Cow::Borrowed(self.args.map_or("{}", RawValue::get));
+        let arguments = if self.args.is_none() { Cow::Borrowed("{}") } else { arguments(self.args)? };
         draft.fragment(Fragment { index: Some(draft.calls_begun()), id: self.id.text(), name, arguments, proof })
     }
 }

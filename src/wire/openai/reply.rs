@@ -49,8 +49,12 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
     }
     draft.identify(chunk.id.text(), chunk.model.text());
     let groq = chunk.x_groq.and_then(|raw| serde_json::from_str::<Groq<'_>>(raw.get()).ok()).unwrap_or_default();
-    if groq.error.is_some_and(says_something) {
+    let refused = chunk.base_resp.as_ref().and_then(|base| base.status_code.count()).unwrap_or(0) > 0;
+    if groq.error.is_some_and(says_something) || refused {
         return Err(classify::in_band(text));
+    }
+    if !draft.verbatim {
+        [chunk.citations, chunk.search_results].into_iter().flatten().for_each(|list| draft.sources.list(list));
     }
     let usage = chunk.usage.or(groq.usage);
     let ends = chunk.choice.as_ref().is_some_and(|choice| !choice.finish_reason.text().is_empty());
@@ -82,7 +86,20 @@ struct Chunk<'a> {
     #[serde(borrow, default)]
     x_groq: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    citations: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    search_results: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    base_resp: Option<Base<'a>>,
+    #[serde(borrow, default)]
     error: Option<&'a RawValue>,
+}
+
+/// What `MiniMax` says of an answer, beside it: a status of its own, 0 where all is well.
+#[derive(Deserialize)]
+struct Base<'a> {
+    #[serde(borrow, default)]
+    status_code: Scalar<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -104,6 +121,10 @@ struct Choice<'a> {
     #[serde(borrow, default)]
     finish_reason: Scalar<'a>,
     #[serde(borrow, default)]
+    stop_reason: Scalar<'a>,
+    #[serde(borrow, default)]
+    matched_stop: Scalar<'a>,
+    #[serde(borrow, default)]
     error: Option<&'a RawValue>,
 }
 
@@ -124,7 +145,9 @@ struct Delta<'a> {
     #[serde(borrow, default)]
     executed_tools: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    tool_calls: Option<Vec<Call<'a>>>,
+    annotations: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    tool_calls: Option<Vec<Option<Call<'a>>>>,
     #[serde(borrow, default)]
     function_call: Option<Function<'a>>,
 }
@@ -147,6 +170,9 @@ struct Function<'a> {
     name: Scalar<'a>,
     #[serde(borrow, default)]
     arguments: Option<&'a RawValue>,
+    /// What some small servers call them.
+    #[serde(borrow, default)]
+    parameters: Option<&'a RawValue>,
 }
 
 impl Choice<'_> {
@@ -169,7 +195,12 @@ impl Choice<'_> {
             "insufficient_system_resource" => {
                 return Err(Failure::new(FailureClass::Overloaded, "insufficient system resource"));
             }
-            reason => draft.stopped_by(stop_reason(reason), reason),
+            reason => {
+                draft.stopped_by(stop_reason(reason), reason);
+                // vLLM and SGLang name the sequence; some gateways have the reason of another dialect there.
+                let named = [self.matched_stop.text(), self.stop_reason.text()];
+                named.into_iter().filter(|name| stop_reason(name).is_none()).for_each(|name| draft.stopped_at(name));
+            }
         }
         Ok(content)
     }
@@ -195,8 +226,15 @@ impl Delta<'_> {
         if self.content.others || others.into_iter().flatten().any(says_something) {
             content |= draft.beyond();
         }
+        if let (Some(annotations), false) = (self.annotations, draft.verbatim) {
+            draft.sources.annotations(annotations);
+        }
         for call in self.tool_calls.iter().flatten() {
             let mut mend = Mend::default();
+            let Some(call) = call else {
+                mends.push(mend);
+                continue;
+            };
             if let Some(function) = &call.function {
                 content |= function.read(draft, call.index.count(), call.id.text())?;
                 if draft.verbatim {
@@ -225,17 +263,27 @@ impl Call<'_> {
             id: told.id,
             // Clients put fragments together: what is said twice would stand there twice.
             again: !told.begins && !told.named && [&self.id, &function.name].iter().any(|said| !said.text().is_empty()),
-            arguments: told.added.or_else(|| {
-                function.arguments.map(RawValue::get).filter(|raw| raw.starts_with('{')).map(str::to_owned)
-            }),
+            arguments: told.added.or_else(|| function.mended(whole)),
         }
     }
 }
 
 impl Function<'_> {
     fn read(&self, draft: &mut Draft, index: Option<u64>, id: &str) -> Result<bool, Failure> {
-        let arguments = arguments(self.arguments)?;
+        let arguments = arguments(self.arguments.or(self.parameters))?;
         draft.fragment(Fragment { index, id, name: self.name.text(), arguments, proof: None })
+    }
+
+    /// Returns the arguments as a text, where they stand there as an object, under another name or as a text within a text.
+    fn mended(&self, whole: bool) -> Option<String> {
+        let raw = self.arguments.or(self.parameters)?.get();
+        if raw.starts_with('{') {
+            return Some(raw.to_owned());
+        }
+        let twice = Some(raw).filter(|raw| whole && raw.starts_with("\"\\\"{"));
+        let inner =
+            twice.and_then(|raw| serde_json::from_str::<String>(&serde_json::from_str::<String>(raw).ok()?).ok());
+        inner.or_else(|| serde_json::from_str(raw).ok().filter(|_| self.arguments.is_none()))
     }
 }
 

@@ -62,6 +62,8 @@ struct Event<'a> {
     #[serde(borrow, default)]
     item: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    annotation: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     response: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
@@ -72,6 +74,12 @@ impl Event<'_> {
         let index = self.output_index.count();
         match self.kind.text() {
             "response.output_text.delta" => Ok(draft.text(self.delta.text, out)),
+            "response.output_text.annotation.added" => {
+                if let (Some(annotation), false) = (self.annotation, draft.verbatim) {
+                    draft.sources.annotation(annotation);
+                }
+                Ok(false)
+            }
             "response.refusal.delta" => Ok(draft.refusal(self.delta.text, out)),
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
                 Ok(draft.reasoning(self.delta.text, out))
@@ -224,6 +232,8 @@ struct Part<'a> {
     text: Content<'a>,
     #[serde(borrow, default)]
     refusal: Content<'a>,
+    #[serde(borrow, default)]
+    annotations: Option<&'a RawValue>,
 }
 
 impl<'a> Item<'a> {
@@ -258,6 +268,12 @@ impl<'a> Item<'a> {
                 Ok(false)
             }
             "function_call" => draft.whole_call(self.call(index)?),
+            "message" if !draft.verbatim => {
+                let parts = self.content.and_then(|raw| serde_json::from_str::<Vec<Part<'_>>>(raw.get()).ok());
+                let annotations = parts.into_iter().flatten().filter_map(|part| part.annotations);
+                annotations.for_each(|annotations| draft.sources.annotations(annotations));
+                Ok(false)
+            }
             kind => {
                 if !ITEMS.contains(&kind) {
                     draft.drifts.note(DriftKind::Part, kind);

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::words::{
-    AssistantPart, CallId, Finished, Proof, Reasoning, Reply, ReplyEvent, StopReason, TargetId, ToolCall, Usage,
+    AssistantPart, CallId, Finished, Proof, Reasoning, Reply, ReplyEvent, Source, StopReason, TargetId, ToolCall, Usage,
 };
 
 const FACES: [Face; 4] = [Face::OpenAiChat, Face::OpenAiResponses, Face::Anthropic, Face::Gemini];
@@ -29,6 +29,8 @@ fn finished(parts: Vec<AssistantPart>, stop: StopReason) -> Finished {
         verbatim: None,
         model: Some(Arc::from("m-1")),
         stop,
+        stop_sequence: None,
+        sources: Vec::new(),
         usage: Usage { input: 100, output: 20, cached: 30, cache_write: 10, reasoning: 5 },
         cost_usd: None,
         attempts: Vec::new(),

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::refusal::Fault;
 use super::{Face, Form, anthropic, gemini, openai, responses};
-use crate::words::{AssistantPart, Error, Finished, Proof, Reply, ReplyEvent, ToolCall};
+use crate::words::{AssistantPart, Error, Finished, Proof, Reply, ReplyEvent, Source, ToolCall};
 
 /// How one dialect says what an answer is made of. What is told first is told in this order; `begin` before all, then
 /// `end` or `fail` as the last.
@@ -19,6 +19,10 @@ pub(super) trait Voice: std::fmt::Debug + Send + Sync {
     fn proof(&mut self, proof: &Proof, out: &mut Vec<u8>);
     /// Says a call, which is whole.
     fn call(&mut self, call: &ToolCall, out: &mut Vec<u8>);
+    /// Says where the text comes from, before its calls and its end.
+    fn sources(&mut self, sources: &[Source], out: &mut Vec<u8>);
+    /// Takes note of events that pass as they came: what is said after them follows on.
+    fn passed(&mut self, _: &[u8]) {}
     /// Ends a stream well.
     fn end(&mut self, answer: &Finished, out: &mut Vec<u8>);
     /// Ends a stream that broke off.
@@ -88,6 +92,9 @@ impl Writer {
     fn pass(&mut self, events: &[u8], out: &mut Vec<u8>) {
         if self.state != State::Ended {
             self.state = State::Passing;
+            if self.form.face == Face::OpenAiResponses {
+                self.voice().passed(events);
+            }
             out.extend_from_slice(events);
         }
     }
@@ -102,6 +109,9 @@ impl Writer {
                 self.voice().proof(proof, out);
             }
             ReplyEvent::Finished(answer) => {
+                if !answer.sources.is_empty() {
+                    self.voice().sources(&answer.sources, out);
+                }
                 rest(self.voice(), &answer.parts, proofs, out);
                 self.voice().end(answer, out);
                 self.state = State::Ended;

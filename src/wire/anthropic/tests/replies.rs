@@ -164,6 +164,8 @@ fn reads_a_whole_message_as_the_stream_of_it() {
     // Arguments are kept as they were spelled.
     let mut expected = streamed.1.expect("a good answer");
     expected.parts[4] = called("toolu_1", "f", "{\"a\":1}");
+    // The stream has a citation of nothing besides.
+    assert!(std::mem::take(&mut expected.unsaid));
     assert_eq!(ending.expect("a good answer"), expected);
 }
 

@@ -12,7 +12,7 @@ use crate::wire::serve::out::{between, event, json, object};
 use crate::wire::serve::refusal::Fault;
 use crate::wire::serve::writer::Voice;
 use crate::wire::serve::{Face, Form};
-use crate::words::{AssistantPart, Dialect, Finished, Proof, Reasoning, StopReason, ToolCall, Usage};
+use crate::words::{AssistantPart, Dialect, Finished, Proof, Reasoning, Source, StopReason, ToolCall, Usage};
 
 /// One answer as messages tell it.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Messages {
         self.open = kind;
         let block = match kind {
             Open::Thinking => Block::Thinking { thinking: "", signature: "".into() },
-            Open::Text | Open::None => Block::Text { text: "" },
+            Open::Text | Open::None => Block::Text { text: "", citations: Vec::new() },
         };
         self.start(&block, out);
     }
@@ -153,9 +153,18 @@ impl Voice for Messages {
         self.stop(out);
     }
 
+    fn sources(&mut self, sources: &[Source], out: &mut Vec<u8>) {
+        // A block of its own would have no text, which is refused when it comes back.
+        for citation in sources.iter().filter(|_| self.open == Open::Text).map(citation) {
+            let name = "content_block_delta";
+            let delta = json!({"type": "citations_delta", "citation": citation});
+            event(out, name, &json!({"type": name, "index": self.index, "delta": delta}));
+        }
+    }
+
     fn end(&mut self, answer: &Finished, out: &mut Vec<u8>) {
         self.close(out);
-        let delta = json!({"stop_reason": stop_reason(answer.stop), "stop_sequence": null});
+        let delta = json!({"stop_reason": stop_reason(answer), "stop_sequence": answer.stop_sequence.as_deref()});
         let usage = Tokens::of(&answer.usage);
         event(out, "message_delta", &Stopped { kind: "message_delta", delta, usage });
         event(out, "message_stop", &json!({"type": "message_stop"}));
@@ -173,7 +182,11 @@ impl Voice for Messages {
                 matches!(next, Some(AssistantPart::ToolCall(_)))
             };
             match part {
-                AssistantPart::Text(text) => content.push(Block::Text { text }),
+                AssistantPart::Text(text) => {
+                    let is_last = !answer.parts[at + 1..].iter().any(|part| part.as_text().is_some());
+                    let citations = answer.sources.iter().filter(|_| is_last).map(citation).collect();
+                    content.push(Block::Text { text, citations });
+                }
                 AssistantPart::Reasoning(thought) => {
                     if self.form.thoughts || (thought.proof.is_some() && wanted_back()) {
                         content.push(Block::thought(thought));
@@ -186,17 +199,27 @@ impl Voice for Messages {
                 AssistantPart::Foreign(_) => {}
             }
         }
-        json(out, &Message::new(self, content, Some(stop_reason(answer.stop)), &answer.usage));
+        let message = Message::new(self, content, Some(stop_reason(answer)), &answer.usage);
+        json(out, &Message { stop_sequence: answer.stop_sequence.as_deref(), ..message });
     }
 }
 
-const fn stop_reason(stop: StopReason) -> &'static str {
-    match stop {
+fn stop_reason(answer: &Finished) -> &'static str {
+    match answer.stop {
+        StopReason::Stop if answer.stop_sequence.is_some() => "stop_sequence",
         StopReason::Stop | StopReason::Other => "end_turn",
         StopReason::Length => "max_tokens",
         StopReason::ToolCalls => "tool_use",
         StopReason::ContentFilter | StopReason::Refusal => "refusal",
     }
+}
+
+/// Returns a source as what was found in the web. What its provider would want back with it there is none of: the seal in
+/// its place says so, and takes it out of the next request.
+fn citation(source: &Source) -> serde_json::Value {
+    let Source { url, title, cited, .. } = source;
+    let (kind, index) = ("web_search_result_location", crate::wire::seal::SOURCE);
+    json!({"type": kind, "url": url, "title": title, "cited_text": cited, "encrypted_index": index})
 }
 
 fn is_redacted(proof: &Proof) -> bool {
@@ -235,24 +258,37 @@ struct Message<'a> {
     model: &'a str,
     content: Vec<Block<'a>>,
     stop_reason: Option<&'static str>,
-    stop_sequence: (),
+    stop_sequence: Option<&'a str>,
     usage: Tokens,
 }
 
 impl<'a> Message<'a> {
     fn new(of: &'a Messages, content: Vec<Block<'a>>, stop_reason: Option<&'static str>, usage: &Usage) -> Self {
         let (id, model, usage) = (&of.id, &of.form.model, Tokens::of(usage));
-        Self { id, kind: "message", role: "assistant", model, content, stop_reason, stop_sequence: (), usage }
+        Self { id, kind: "message", role: "assistant", model, content, stop_reason, stop_sequence: None, usage }
     }
 }
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Block<'a> {
-    Text { text: &'a str },
-    Thinking { thinking: &'a str, signature: Cow<'a, str> },
-    RedactedThinking { data: Cow<'a, str> },
-    ToolUse { id: &'a str, name: &'a str, input: &'a RawValue },
+    Text {
+        text: &'a str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        citations: Vec<serde_json::Value>,
+    },
+    Thinking {
+        thinking: &'a str,
+        signature: Cow<'a, str>,
+    },
+    RedactedThinking {
+        data: Cow<'a, str>,
+    },
+    ToolUse {
+        id: &'a str,
+        name: &'a str,
+        input: &'a RawValue,
+    },
 }
 
 impl<'a> Block<'a> {

@@ -11,7 +11,7 @@ use crate::wire::serve::out::{between, data, json, line, object};
 use crate::wire::serve::refusal::Fault;
 use crate::wire::serve::writer::Voice;
 use crate::wire::serve::{Face, Form};
-use crate::words::{AssistantPart, Dialect, Finished, Proof, StopReason, ToolCall, Usage};
+use crate::words::{AssistantPart, Dialect, Finished, Proof, Source, StopReason, ToolCall, Usage};
 
 /// One answer as `generateContent` tells it.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Contents {
         let finish_reason = finish_reason(answer.stop);
         let content = Content { parts, role: "model" };
         Reply {
-            candidates: [Candidate { content, finish_reason, index: 0 }],
+            candidates: [Candidate { content, finish_reason, index: 0, grounding_metadata: grounding(answer) }],
             usage_metadata: usage(&answer.usage),
             model_version: &self.form.model,
             response_id: &self.id,
@@ -96,6 +96,9 @@ impl Voice for Contents {
     fn call(&mut self, call: &ToolCall, out: &mut Vec<u8>) {
         self.part(&Part::call(call), out);
     }
+
+    // They stand in the last chunk.
+    fn sources(&mut self, _: &[Source], _: &mut Vec<u8>) {}
 
     fn end(&mut self, answer: &Finished, out: &mut Vec<u8>) {
         data(out, &self.reply(vec![Part { text: Some(""), ..Part::default() }], answer));
@@ -159,6 +162,8 @@ struct Candidate<'a> {
     content: Content<'a>,
     finish_reason: &'static str,
     index: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grounding_metadata: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -201,6 +206,24 @@ impl<'a> Part<'a> {
             ..Self::default()
         }
     }
+}
+
+/// Returns what an answer rests on: its sources, and which part of the text rests on each, in bytes.
+fn grounding(answer: &Finished) -> Option<Value> {
+    if answer.sources.is_empty() {
+        return None;
+    }
+    let text: String = answer.parts.iter().filter_map(AssistantPart::as_text).collect();
+    let bytes = |place: usize| text.char_indices().nth(place).map_or(text.len(), |(at, _)| at);
+    let chunk = |Source { url, title, .. }: &Source| json!({"web": {"uri": url, "title": title}});
+    let support = |(at, Source { place, .. }): (usize, &Source)| {
+        let (start, end) = (bytes(place.start), bytes(place.end));
+        let segment = json!({"startIndex": start, "endIndex": end, "text": &text[start..end]});
+        json!({"segment": segment, "groundingChunkIndices": [at]})
+    };
+    let chunks: Vec<Value> = answer.sources.iter().map(chunk).collect();
+    let supports: Vec<Value> = answer.sources.iter().enumerate().map(support).collect();
+    Some(json!({"groundingChunks": chunks, "groundingSupports": supports}))
 }
 
 fn usage(usage: &Usage) -> Value {

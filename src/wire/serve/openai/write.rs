@@ -1,14 +1,14 @@
 //! Writes answers: chunks of a stream, and whole replies.
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::wire::seal::{self, Proves};
 use crate::wire::serve::out::{between, data, json};
 use crate::wire::serve::refusal::Fault;
 use crate::wire::serve::writer::Voice;
 use crate::wire::serve::{Face, Form};
-use crate::words::{AssistantPart, Dialect, Finished, Proof, StopReason, ToolCall, Usage};
+use crate::words::{AssistantPart, Dialect, Finished, Proof, Source, StopReason, ToolCall, Usage};
 
 /// One answer as chat completions tell it.
 #[derive(Debug)]
@@ -105,6 +105,10 @@ impl Voice for Chat {
         self.calls += 1;
     }
 
+    fn sources(&mut self, sources: &[Source], out: &mut Vec<u8>) {
+        self.delta(&json!({"annotations": annotations(sources)}), out);
+    }
+
     fn end(&mut self, answer: &Finished, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.before);
         out.extend_from_slice(b"{},\"logprobs\":null,\"finish_reason\":");
@@ -148,7 +152,7 @@ struct Last<'a, C> {
     #[serde(flatten)]
     head: Head<'a>,
     choices: C,
-    usage: serde_json::Value,
+    usage: Value,
 }
 
 #[derive(Serialize)]
@@ -172,7 +176,7 @@ struct Message<'a> {
     tool_calls: Vec<Call<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     function_call: Option<Function<'a>>,
-    annotations: [(); 0],
+    annotations: Vec<Value>,
 }
 
 impl<'a> Message<'a> {
@@ -203,7 +207,7 @@ impl<'a> Message<'a> {
             reasoning_details: details,
             tool_calls: if functions { Vec::new() } else { calls().map(Call::of).collect() },
             function_call: calls().next().filter(|_| functions).map(Function::of),
-            annotations: [],
+            annotations: annotations(&answer.sources),
         }
     }
 }
@@ -272,7 +276,13 @@ impl<'a> Detail<'a> {
     }
 }
 
-fn usage(usage: &Usage) -> serde_json::Value {
+/// Returns sources as annotations of the text.
+fn annotations(sources: &[Source]) -> Vec<Value> {
+    let cited = |Source { url, title, place, .. }: &Source| json!({"url": url, "title": title, "start_index": place.start, "end_index": place.end});
+    sources.iter().map(|source| json!({"type": "url_citation", "url_citation": cited(source)})).collect()
+}
+
+fn usage(usage: &Usage) -> Value {
     json!({
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,

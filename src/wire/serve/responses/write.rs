@@ -1,6 +1,7 @@
 //! Writes answers: the events of a stream, each numbered, each item from its beginning to its end; and whole responses,
 //! which are what the last event of such a stream holds.
 
+use memchr::memmem;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use crate::wire::serve::reading::free_input;
 use crate::wire::serve::refusal::{Fault, Kind};
 use crate::wire::serve::writer::Voice;
 use crate::wire::serve::{Form, out};
-use crate::words::{AssistantPart, Dialect, Finished, Proof, StopReason, ToolCall, Usage};
+use crate::words::{AssistantPart, Dialect, Finished, Proof, Source, StopReason, ToolCall, Usage};
 
 /// One answer as responses tell it.
 #[derive(Clone, Debug)]
@@ -28,6 +29,10 @@ pub(in crate::wire::serve) struct Responses {
     index: usize,
     /// Whether what the model says is that it declines.
     refuses: bool,
+    /// Where the open message comes from, as annotations.
+    annotations: Vec<Value>,
+    /// The id of a response whose beginning passed as it came.
+    passed: Option<String>,
 }
 
 /// The item that is being told, and what of it is told.
@@ -48,8 +53,9 @@ struct State<'a> {
 
 impl Responses {
     pub(in crate::wire::serve) fn new(form: Form, seed: u64, created: u64) -> Self {
-        let (open, output) = (Open::None, Vec::new());
-        Self { form, seed, created, sequence: 0, open, output, index: 0, refuses: false }
+        let (open, output, annotations) = (Open::None, Vec::new(), Vec::new());
+        let (sequence, index, refuses, passed) = (0, 0, false, None);
+        Self { form, seed, created, sequence, open, output, index, refuses, annotations, passed }
     }
 
     /// Returns the id of the item that is being told.
@@ -116,6 +122,7 @@ impl Responses {
             Open::Message(text) => {
                 let id = self.id("msg");
                 let part = self.part(&text);
+                self.annotations.clear();
                 let (kind, field) = if self.refuses {
                     ("response.refusal.done", "refusal")
                 } else {
@@ -146,7 +153,7 @@ impl Responses {
         if self.refuses {
             json!({"type": "refusal", "refusal": text})
         } else {
-            json!({"type": "output_text", "text": text, "annotations": [], "logprobs": []})
+            json!({"type": "output_text", "text": text, "annotations": self.annotations, "logprobs": []})
         }
     }
 
@@ -160,7 +167,7 @@ impl Responses {
     fn response(&self, state: &State<'_>, out: &mut Vec<u8>) {
         let incomplete = state.incomplete.map(|reason| json!({"reason": reason}));
         let mut head = json!({
-            "id": format!("resp_{:016x}", self.seed),
+            "id": self.passed.clone().unwrap_or_else(|| format!("resp_{:016x}", self.seed)),
             "object": "response",
             "created_at": self.created,
             "status": state.status,
@@ -298,6 +305,34 @@ impl Voice for Responses {
         self.done(&item("completed", &given), out);
     }
 
+    fn sources(&mut self, sources: &[Source], out: &mut Vec<u8>) {
+        if !matches!(self.open, Open::Message(_)) {
+            return;
+        }
+        let (all, id) = (annotations(sources), self.id("msg"));
+        for (at, annotation) in all.iter().enumerate() {
+            let told = json!({"content_index": 0, "annotation_index": at, "annotation": annotation});
+            self.tell("response.output_text.annotation.added", &id, told, out);
+        }
+        self.annotations = all;
+    }
+
+    fn passed(&mut self, events: &[u8]) {
+        let after = |at: usize, name: &[u8]| events[at + name.len()..].trim_ascii_start();
+        if let Some(at) = memmem::rfind(events, SEQUENCE) {
+            let digits = after(at, SEQUENCE).iter().take_while(|byte| byte.is_ascii_digit());
+            let number = digits.fold(0_u64, |sum, digit| sum.saturating_mul(10).saturating_add((digit - b'0').into()));
+            self.sequence = number.saturating_add(1);
+        }
+        if self.passed.is_none()
+            && let Some(at) = memmem::find(events, ID)
+        {
+            let name = after(at, ID).strip_prefix(b"\"").unwrap_or_default();
+            let end = name.iter().position(|byte| *byte == b'"').unwrap_or(0);
+            self.passed = std::str::from_utf8(&name[..end]).ok().filter(|id| id.starts_with("resp")).map(str::to_owned);
+        }
+    }
+
     fn end(&mut self, answer: &Finished, out: &mut Vec<u8>) {
         self.close(None, out);
         let state = State::of(answer, self.refuses);
@@ -320,8 +355,12 @@ impl Voice for Responses {
         // The stream that nobody reads, and what its last event holds.
         let mut told = Self { refuses: answer.stop == StopReason::Refusal, ..self.clone() };
         let mut unread = Vec::new();
-        for part in &answer.parts {
+        let last = answer.parts.iter().rposition(|part| part.as_text().is_some());
+        for (at, part) in answer.parts.iter().enumerate() {
             told.part_of(part, &mut unread);
+            if Some(at) == last {
+                told.sources(&answer.sources, &mut unread);
+            }
             unread.clear();
         }
         told.close(None, &mut unread);
@@ -341,6 +380,16 @@ impl<'a> State<'a> {
         let status = if incomplete.is_some() { "incomplete" } else { "completed" };
         Self { status, incomplete, error: None, usage: Some(&answer.usage) }
     }
+}
+
+/// How the number of an event is told, and the id of a response.
+const SEQUENCE: &[u8] = b"\"sequence_number\":";
+const ID: &[u8] = b"\"id\":";
+
+/// Returns sources as annotations of a message's text.
+fn annotations(sources: &[Source]) -> Vec<Value> {
+    let cited = |Source { url, title, place, .. }: &Source| json!({"type": "url_citation", "url": url, "title": title, "start_index": place.start, "end_index": place.end});
+    sources.iter().map(cited).collect()
 }
 
 #[derive(Serialize)]

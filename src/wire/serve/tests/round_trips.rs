@@ -87,6 +87,88 @@ fn recorded_answers_are_the_same_after_the_server_half() {
     println!("{compared} answers compared");
 }
 
+#[test]
+fn sources_are_told_in_every_dialect_and_read_again() {
+    let source = |url: &str, place| Source { url: url.into(), title: "T".into(), cited: String::new(), place };
+    let said = "äbc";
+    let sources = vec![source("https://x.test", 0..1), source("https://y.test", 1..3)];
+    let call = ToolCall { id: "c".into(), name: "f".into(), arguments: "{}".into(), proof: None };
+    for parts in [vec![text(said)], vec![text(said), AssistantPart::ToolCall(call)]] {
+        let answer = Finished { sources: sources.clone(), ..finished(parts, StopReason::Stop) };
+        for face in FACES {
+            let form = form(face);
+            for (how, body) in [("streamed", streamed(&form, &answer)), ("whole", whole(&form, &answer).to_string())] {
+                let found = decoded(face, &body).sources;
+                let expected: Vec<Source> = match face {
+                    // There a block rests on them as a whole.
+                    Face::Anthropic => sources.iter().map(|source| Source { place: 0..3, ..source.clone() }).collect(),
+                    _ => sources.clone(),
+                };
+                assert_eq!(found, expected, "{face:?} {how}: {body}");
+            }
+        }
+    }
+    for face in FACES {
+        let none = whole(&form(face), &finished(vec![text(said)], StopReason::Stop)).to_string();
+        assert!(!none.contains("url") && !none.contains("grounding") && !none.contains("citations"), "{none}");
+    }
+}
+
+#[test]
+fn sources_that_another_provider_found_do_not_go_to_anthropic() {
+    let found = Source { url: "https://x.test".into(), title: "T".into(), cited: String::new(), place: 0..2 };
+    let answer = Finished { sources: vec![found], ..finished(vec![text("ok")], StopReason::Stop) };
+    let own = json!({"type": "web_search_result_location", "url": "https://y.test", "encrypted_index": "SU5E"});
+    let mut said = whole(&form(Face::Anthropic), &answer)["content"].clone();
+    said.as_array_mut().expect("blocks").push(json!({"type": "text", "text": "so", "citations": [own]}));
+    let body = json!({"model": "m", "max_tokens": 9, "messages": [
+        {"role": "user", "content": "Hi"}, {"role": "assistant", "content": said}, {"role": "user", "content": "And?"}]});
+    let asked = asked(Face::Anthropic, &body);
+    let quirks = crate::wire::Quirks::named("generic").expect("an accent");
+    let target = TargetId::new("p", "claude-sonnet-4-5");
+    let encoded = crate::wire::encode(Dialect::AnthropicMessages, quirks, &asked.request, &target, false);
+    let sent: Value = serde_json::from_slice(&encoded.expect("a body").body).expect("JSON");
+    assert_eq!(sent["messages"][1]["content"][0], json!({"type": "text", "text": "ok"}));
+    assert_eq!(sent["messages"][1]["content"][1]["citations"], json!([own]), "what it found itself goes back to it");
+}
+
+#[test]
+fn a_stop_sequence_is_named_where_the_dialect_has_a_word_for_it() {
+    let sequence = Some(Arc::from("END"));
+    let answer = Finished { stop_sequence: sequence, ..finished(vec![text("one ")], StopReason::Stop) };
+    let body = whole(&form(Face::Anthropic), &answer);
+    assert_eq!((&body["stop_reason"], &body["stop_sequence"]), (&json!("stop_sequence"), &json!("END")));
+    let stream = streamed(&form(Face::Anthropic), &answer);
+    assert!(stream.contains(r#""stop_reason":"stop_sequence","stop_sequence":"END""#), "{stream}");
+    assert_eq!(decoded(Face::Anthropic, &stream).stop_sequence.as_deref(), Some("END"));
+    for (named, expected) in [
+        (json!({"stop_reason": "END"}), Some("END")),
+        (json!({"matched_stop": "END"}), Some("END")),
+        (json!({"stop_reason": null, "matched_stop": 151_645}), None),
+        (json!({"stop_reason": "end_turn"}), None),
+    ] {
+        let mut choice = json!({"index": 0, "message": {"content": "one "}, "finish_reason": "stop"});
+        choice.as_object_mut().expect("an object").extend(named.as_object().expect("fields").clone());
+        let ending = decoded(Face::OpenAiChat, &json!({"choices": [choice]}).to_string());
+        assert_eq!(ending.stop_sequence.as_deref(), expected, "{named}");
+    }
+}
+
+#[test]
+fn the_error_that_ends_a_response_that_passed_goes_on_with_its_number_and_id() {
+    let passed = "event: response.created\ndata: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{\"id\":\"resp_77\"}}\n\n\
+        event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"sequence_number\": 41,\"delta\":\"he\"}\n\n";
+    let mut writer = Writer::new(form(Face::OpenAiResponses), 1, 1);
+    let mut out = Vec::new();
+    writer.event(&ReplyEvent::Verbatim(passed.into()), &mut out);
+    writer.failed(&crate::words::Error::Crashed, &mut out);
+    let last = data(std::str::from_utf8(&out).expect("text")).pop().expect("an event");
+    assert_eq!(
+        (&last["type"], &last["sequence_number"], &last["response"]["id"]),
+        (&json!("response.failed"), &json!(42), &json!("resp_77"))
+    );
+}
+
 /// What a client of a face makes of a stream, and sends with its next request: written after the vendors' SDKs.
 fn remembered(face: Face, stream: &str) -> Value {
     let data = data(stream);

@@ -1,0 +1,304 @@
+//! Where what an answer says comes from, as far as all dialects can tell it: an address, its title, what is quoted of it, and
+//! which part of the text rests on it.
+//!
+//! In flow what a provider's dialect says of sources, each with a place in the text so far in that dialect's measure; out flow
+//! [`Source`]s with places in characters. A place in a document that the caller sent, or a file, has no words: that there
+//! was one is noted. An answer that goes on as it came keeps its own, and needs none of this.
+
+use std::ops::Range;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::json::Scalar;
+use crate::words::{AssistantPart, Source};
+
+/// The most sources of one answer.
+const SOURCES_MAX: usize = 1_000;
+
+/// Where in the text of an answer something stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Unknown,
+    Characters(Range<usize>),
+    Bytes(Range<usize>),
+    /// From a byte on, to the end of the block that is being told.
+    Since(usize),
+}
+
+/// The sources of an answer as far as they are known.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    found: Vec<(Source, Place)>,
+    /// Bytes of text so far, and where the block began that is being told.
+    bytes: usize,
+    block: usize,
+    unsaid: bool,
+}
+
+impl Sources {
+    /// Notes that more of the text has come.
+    pub(super) fn told(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
+    /// Begins a block of text.
+    pub(super) fn begin(&mut self) {
+        self.end();
+        self.block = self.bytes;
+    }
+
+    fn end(&mut self) {
+        for (_, place) in &mut self.found {
+            if let Place::Since(start) = *place {
+                *place = Place::Bytes(start..self.bytes);
+            }
+        }
+    }
+
+    fn add(&mut self, source: Source, place: Place) {
+        let is_known = |(known, at): &(Source, Place)| *known == source && (*at == place || place == Place::Unknown);
+        if self.found.len() < SOURCES_MAX && !self.found.iter().any(is_known) {
+            self.found.push((source, place));
+        }
+    }
+
+    /// Takes annotations as OpenAI has them, in either of its dialects.
+    pub(super) fn annotations(&mut self, raw: &RawValue) {
+        let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else { return };
+        for raw in all {
+            self.annotation(raw);
+        }
+    }
+
+    /// Takes one of them.
+    pub(super) fn annotation(&mut self, raw: &RawValue) {
+        // Flat in responses, within a field of its type's name in chat completions.
+        let inner = serde_json::from_str::<Annotation<'_>>(raw.get()).ok().and_then(|one| one.url_citation);
+        let Some(cited) = inner.or_else(|| serde_json::from_str(raw.get()).ok()) else { return };
+        match cited.source() {
+            Some(source) => self.add(source, cited.place().map_or(Place::Unknown, Place::Characters)),
+            None => self.unsaid = true,
+        }
+    }
+
+    /// Takes addresses that belong to the answer as a whole.
+    pub(super) fn list(&mut self, raw: &RawValue) {
+        let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else { return };
+        for raw in all {
+            let cited = match serde_json::from_str::<Scalar<'_>>(raw.get()) {
+                Ok(Scalar::Text(url)) => Some(Source { url: url.into_owned(), ..Source::default() }),
+                _ => serde_json::from_str::<Reference<'_>>(raw.get()).ok().and_then(|cited| cited.source()),
+            };
+            // The same address with its title says more.
+            let Some(source) = cited.filter(|source| source.url.contains("://")) else { continue };
+            match self.found.iter_mut().find(|(known, _)| known.url == source.url) {
+                Some((known, _)) if known.title.is_empty() => known.title = source.title,
+                Some(_) => {}
+                None => self.add(source, Place::Unknown),
+            }
+        }
+    }
+
+    /// Takes a citation of Anthropic's, which is of the block that is being told.
+    pub(super) fn citation(&mut self, raw: &RawValue) {
+        match serde_json::from_str::<Reference<'_>>(raw.get()).ok().and_then(|cited| cited.source()) {
+            Some(source) => self.add(source, Place::Since(self.block)),
+            None => self.unsaid = true,
+        }
+    }
+
+    /// Takes several of them.
+    pub(super) fn citations(&mut self, raw: &RawValue) {
+        let Ok(all) = serde_json::from_str::<Vec<&RawValue>>(raw.get()) else { return };
+        for raw in all {
+            self.citation(raw);
+        }
+    }
+
+    /// Takes what Google says that an answer rests on.
+    pub(super) fn grounding(&mut self, raw: &RawValue) {
+        let Ok(grounding) = serde_json::from_str::<Grounding<'_>>(raw.get()) else { return };
+        let chunks = grounding.grounding_chunks.unwrap_or_default();
+        let found: Vec<Option<Source>> = chunks.iter().map(Chunk::source).collect();
+        self.unsaid |= found.iter().any(Option::is_none);
+        let supports = grounding.grounding_supports.unwrap_or_default();
+        let mut used = vec![false; found.len()];
+        for support in &supports {
+            let segment = support.segment.as_ref();
+            let place = segment.and_then(Reference::place).map_or(Place::Unknown, Place::Bytes);
+            for at in support.grounding_chunk_indices.iter().flatten() {
+                if let Some(Some(source)) = found.get(*at) {
+                    used[*at] = true;
+                    self.add(source.clone(), place.clone());
+                }
+            }
+        }
+        for (source, used) in found.into_iter().zip(used) {
+            if let (Some(source), false) = (source, used) {
+                self.add(source, Place::Unknown);
+            }
+        }
+    }
+
+    /// Returns them, each with its place in the text of these parts; and whether there was more than can be said.
+    pub(super) fn finish(mut self, parts: &[AssistantPart]) -> (Vec<Source>, bool) {
+        self.end();
+        if self.found.is_empty() {
+            return (Vec::new(), self.unsaid);
+        }
+        let text: String = parts.iter().filter_map(AssistantPart::as_text).collect();
+        let all = text.chars().count();
+        let characters = |bytes: usize| text.char_indices().take_while(|(at, _)| *at < bytes).count();
+        let placed = self.found.into_iter().map(|(source, place)| {
+            let place = match place {
+                Place::Unknown | Place::Since(_) => 0..all,
+                Place::Characters(place) => place.start.min(all)..place.end.min(all),
+                Place::Bytes(place) => characters(place.start)..characters(place.end),
+            };
+            Source { place: place.start..place.end.max(place.start), ..source }
+        });
+        (placed.collect(), self.unsaid)
+    }
+}
+
+#[derive(Deserialize)]
+struct Annotation<'a> {
+    #[serde(borrow, default)]
+    url_citation: Option<Reference<'a>>,
+}
+
+/// What is said of a source, by all names.
+#[derive(Deserialize, Default)]
+struct Reference<'a> {
+    #[serde(borrow, default)]
+    url: Scalar<'a>,
+    #[serde(borrow, default)]
+    uri: Scalar<'a>,
+    #[serde(borrow, default)]
+    source: Scalar<'a>,
+    #[serde(borrow, default)]
+    title: Scalar<'a>,
+    #[serde(borrow, default)]
+    cited_text: Scalar<'a>,
+    #[serde(borrow, default)]
+    content: Scalar<'a>,
+    #[serde(borrow, default, alias = "startIndex")]
+    start_index: Scalar<'a>,
+    #[serde(borrow, default, alias = "endIndex")]
+    end_index: Scalar<'a>,
+}
+
+impl Reference<'_> {
+    fn source(&self) -> Option<Source> {
+        let first = |all: [&Scalar<'_>; 3]| {
+            all.into_iter().map(Scalar::text).find(|text| !text.is_empty()).unwrap_or_default().to_owned()
+        };
+        let nothing = Scalar::Nothing;
+        let url = first([&self.url, &self.uri, &self.source]);
+        let cited = first([&self.cited_text, &self.content, &nothing]);
+        (url.contains("://")).then(|| Source { url, title: self.title.text().to_owned(), cited, place: 0..0 })
+    }
+
+    fn place(&self) -> Option<Range<usize>> {
+        let count = |scalar: &Scalar<'_>| usize::try_from(scalar.count()?).ok();
+        let end = count(&self.end_index)?;
+        Some(count(&self.start_index).unwrap_or(0)..end)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Grounding<'a> {
+    #[serde(borrow, default)]
+    grounding_chunks: Option<Vec<Chunk<'a>>>,
+    #[serde(borrow, default)]
+    grounding_supports: Option<Vec<Support<'a>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Chunk<'a> {
+    #[serde(borrow, default)]
+    web: Option<Reference<'a>>,
+    #[serde(borrow, default)]
+    retrieved_context: Option<Reference<'a>>,
+    #[serde(borrow, default)]
+    maps: Option<Reference<'a>>,
+}
+
+impl Chunk<'_> {
+    fn source(&self) -> Option<Source> {
+        [&self.web, &self.retrieved_context, &self.maps].into_iter().flatten().find_map(Reference::source)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Support<'a> {
+    #[serde(borrow, default)]
+    segment: Option<Reference<'a>>,
+    #[serde(default)]
+    grounding_chunk_indices: Option<Vec<usize>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(json: &str) -> &RawValue {
+        serde_json::from_str(json).expect("JSON")
+    }
+
+    fn found(sources: Sources, text: &str) -> Vec<(String, String, Range<usize>)> {
+        let (found, _) = sources.finish(&[AssistantPart::Text(text.to_owned())]);
+        found.into_iter().map(|source| (source.url, source.title, source.place)).collect()
+    }
+
+    #[test]
+    fn sources_are_read_as_every_dialect_tells_them_with_places_in_characters() {
+        let (url, title) = ("https://x.test".to_owned(), "T".to_owned());
+        let mut chat = Sources::default();
+        let said = r#"[{"type":"url_citation","url_citation":{"url":"https://x.test","title":"T","start_index":1,"end_index":99}}]"#;
+        chat.annotations(raw(said));
+        chat.annotations(raw(said));
+        assert_eq!(found(chat, "äbc"), [(url.clone(), title.clone(), 1..3)], "once, and no further than the text");
+        let mut responses = Sources::default();
+        responses.annotation(raw(
+            r#"{"type":"url_citation","url":"https://x.test","title":"T","start_index":0,"end_index":2}"#,
+        ));
+        assert_eq!(found(responses, "äbc"), [(url.clone(), title.clone(), 0..2)]);
+        let mut list = Sources::default();
+        list.list(raw(r#"["https://x.test"]"#));
+        list.list(raw(r#"[{"url":"https://x.test","title":"T"}]"#));
+        assert_eq!(found(list, "äbc"), [(url.clone(), title.clone(), 0..3)]);
+        let mut messages = Sources::default();
+        messages.told("ä".len());
+        messages.begin();
+        messages.citation(raw(r#"{"type":"web_search_result_location","url":"https://x.test","title":"T"}"#));
+        messages.told("b".len());
+        messages.begin();
+        messages.told("c".len());
+        assert_eq!(found(messages, "äbc"), [(url.clone(), title.clone(), 1..2)], "of its block alone");
+        let mut google = Sources::default();
+        let said = r#"{"groundingChunks":[{"web":{"uri":"https://x.test","title":"T"}},{"web":{"uri":"https://y.test"}}],
+            "groundingSupports":[{"segment":{"endIndex":2},"groundingChunkIndices":[0,7]}]}"#;
+        google.grounding(raw(said));
+        let expected = [(url, title, 0..1), ("https://y.test".to_owned(), String::new(), 0..3)];
+        assert_eq!(found(google, "äbc"), expected, "its places are bytes");
+    }
+
+    #[test]
+    fn what_has_no_address_is_known_to_be_unsaid() {
+        let mut sources = Sources::default();
+        sources.citations(raw(r#"[{"type":"char_location","document_index":0,"cited_text":"x"}]"#));
+        assert_eq!(sources.finish(&[]), (vec![], true));
+        let mut sources = Sources::default();
+        for odd in ["null", "7", "{}", r#"[null, 7, [], "x"]"#] {
+            sources.list(raw(odd));
+            sources.grounding(raw(odd));
+            sources.annotations(raw(odd));
+        }
+        assert_eq!(sources.found, []);
+    }
+}
