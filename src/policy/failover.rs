@@ -626,7 +626,10 @@ impl Failover {
         }
         match failure.class {
             C::BadRequest if !self.options.bad_request_failover => End(Some(GiveUp::Rejected(failure.clone()))),
-            C::ContentPolicy if !self.options.content_policy_failover => End(Some(GiveUp::Rejected(failure.clone()))),
+            // What only one host's list of words refuses, the next may take.
+            C::ContentPolicy if failure.scope == Scope::Request && !self.options.content_policy_failover => {
+                End(Some(GiveUp::Rejected(failure.clone())))
+            }
             // Nobody but its reader makes an attempt give up while its call still wants it.
             C::Cancelled => End(Some(GiveUp::Interrupted(failure.clone()))),
             C::Unsent if !resent => {

@@ -11,6 +11,8 @@ use crate::wire::serve::Face;
 pub(super) enum Endpoint {
     /// An answer; Gemini's address names the model and whether to stream.
     Chat { face: Face, model: Option<String>, stream: bool },
+    /// A conversation made short.
+    Compact,
     /// Vectors; Gemini's address names the model.
     Embed { face: Face, model: Option<String> },
     /// How long a prompt is.
@@ -100,8 +102,12 @@ fn api(path: &str, headers: &HeaderMap) -> Option<(Endpoint, &'static str)> {
     match rest {
         "/chat/completions" => return chat(Face::OpenAiChat),
         "/responses" => return chat(Face::OpenAiResponses),
+        "/responses/compact" => return Some((Endpoint::Compact, "POST")),
         "/messages" => return chat(Face::Anthropic),
         "/embeddings" => return Some((Endpoint::Embed { face: Face::OpenAiChat, model: None }, "POST")),
+        "/responses/input_tokens" => {
+            return Some((Endpoint::CountTokens { face: Face::OpenAiResponses, model: None }, "POST"));
+        }
         "/messages/count_tokens" => {
             return Some((Endpoint::CountTokens { face: Face::Anthropic, model: None }, "POST"));
         }
@@ -183,6 +189,8 @@ mod tests {
             ("POST", "/v1/chat/completions", chat(Face::OpenAiChat, None, false)),
             ("POST", "/chat/completions", chat(Face::OpenAiChat, None, false)),
             ("POST", "/v1/responses/", chat(Face::OpenAiResponses, None, false)),
+            ("POST", "/v1/responses/compact", Endpoint::Compact),
+            ("POST", "/v1/responses/input_tokens", Endpoint::CountTokens { face: Face::OpenAiResponses, model: None }),
             ("POST", "/v1/messages", chat(Face::Anthropic, None, false)),
             (
                 "POST",

@@ -116,6 +116,7 @@ async fn serve(
         Endpoint::Chat { face, model, stream } => {
             converse(state, head, body, face, model.as_deref(), stream).await.unwrap_or_else(refuse)
         }
+        Endpoint::Compact => compact(state, head, body).await.unwrap_or_else(refuse),
         Endpoint::Embed { face, model } => {
             embed(state, head, body, face, model.as_deref()).await.unwrap_or_else(refuse)
         }
@@ -182,6 +183,15 @@ async fn converse(
     let model = model.map(str::to_owned);
     let asked = state.intake.read(body, move |body| serve::read(face, model.as_deref(), stream, body)).await;
     chat::answer(state, &current, head, client, asked.map_err(|bad| misread(face, &bad))?, place).await
+}
+
+/// Has a conversation made short, by a provider of the caller's own dialect.
+async fn compact(state: &Arc<State>, head: &Parts, body: Incoming) -> Result<Response<ReplyBody>, Refusal> {
+    let (current, face) = (state.current(), Face::OpenAiResponses);
+    let (client, body, place) = enter(state, &current, head, body, face).await?;
+    let asked = state.intake.read(body, move |body| serve::read(face, None, false, body)).await;
+    let asked = asked.map_err(|bad| misread(face, &bad))?.compacting();
+    chat::answer(state, &current, head, client, asked, place).await
 }
 
 /// Answers in vectors.

@@ -10,6 +10,7 @@ pub mod headers;
 pub mod limits;
 mod base64;
 mod json;
+mod sources;
 mod tidy;
 mod drift;
 pub mod classify;
@@ -77,8 +78,7 @@ pub fn encode<'a>(
 ) -> Result<Encoded, Failure> {
     let model = model.into();
     let folded = schema::folded(request, dialect);
-    let is_folded = folded.is_some();
-    let request = folded.as_ref().unwrap_or(request);
+    let (request, is_folded) = folded.as_ref().map_or((request, false), |(folded, less)| (folded, *less));
     let mut encoded = match dialect {
         Dialect::OpenAiChat => openai::encode(quirks, request, model, streaming),
         Dialect::OpenAiResponses => responses::encode(quirks, request, model, streaming),

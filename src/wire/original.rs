@@ -167,7 +167,7 @@ mod tests {
         let body = Bytes::from_static(body.as_bytes());
         let (stream, stream_usage, left_out, nulls, marks) = (false, None, Vec::new(), Vec::new(), Marks::default());
         let dialect = Dialect::OpenAiChat;
-        Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out, marks }
+        Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out, marks, method: "" }
     }
 
     #[test]

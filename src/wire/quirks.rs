@@ -13,7 +13,10 @@ pub use table::GENERIC;
 use super::ids::IdForm;
 use super::model::Model;
 use super::request::{Notes, unsupported};
-use crate::words::{AssistantPart, ChatRequest, Dialect, Effort, Failure, Image, Message, UserPart, without_path};
+use super::talk::is_prefilled;
+use crate::words::{
+    AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Message, UserPart, without_path,
+};
 use table::{
     CHAT_FIELDS, GENERATIONS, MESSAGES_FIELDS, NONE, OPENAI_MODELS, PLAIN, REMEMBERING, RESPONSES_FIELDS, TABLE,
 };
@@ -102,6 +105,8 @@ pub struct Quirks {
     pub(super) bridges: bool,
     /// The flag of a last message that the assistant is to continue, where it needs one.
     pub(super) prefill: Option<&'static str>,
+    /// Whether a last message of the assistant is continued, and the fields of the request that ask for it.
+    continues: Option<&'static [Template]>,
     /// Whether it must be told what was thought, unencrypted, once tools were called, whatever the model.
     echoes: bool,
     /// In which field of a message; an empty name is none.
@@ -241,12 +246,22 @@ impl Quirks {
         self.echoes || REMEMBERING.has(model.family)
     }
 
+    /// Returns the fields that ask for a last message of the assistant to be continued, where that is asked for.
+    pub(super) fn continuing(&self, request: &ChatRequest, dialect: Dialect) -> &'static [Template] {
+        self.continues.filter(|_| is_prefilled(request, dialect)).unwrap_or_default()
+    }
+
     /// Refuses what this provider cannot serve at all.
     ///
     /// # Errors
     /// `Unsupported` names the field.
-    pub(super) fn check(&self, request: &ChatRequest) -> Result<(), Failure> {
+    pub(super) fn check(&self, request: &ChatRequest, dialect: Dialect) -> Result<(), Failure> {
         let lacks = |field| self.lacks.contains(&field);
+        if is_prefilled(request, dialect) && (self.continues.is_none() || dialect != Dialect::OpenAiChat) {
+            let at = request.messages.len() - 1;
+            let problem = "the provider does not go on with a last message of the assistant, it answers it";
+            return Err(Failure::new(FailureClass::Unsupported, format!("messages[{at}]: {problem}")));
+        }
         if lacks("tools") && (!request.tools.is_empty() || request.messages.iter().any(is_about_tools)) {
             return Err(unsupported("tools"));
         }

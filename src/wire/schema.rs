@@ -1,8 +1,9 @@
 //! Schemas of tools whose top is a choice or a reference, made objects of one shape: what says `anyOf`, `oneOf`, `allOf`
-//! or `$ref` before it says `type: object` is refused by OpenAI and by Anthropic.
+//! or `$ref` before it says `type: object` is refused by OpenAI and by Anthropic, and so is what says no type, or several.
 //!
 //! In flow a request, out flows one whose tools have such schemas folded, or none where nothing is to fold. A folded schema
-//! takes all that the unfolded one takes, and more: which fields go together it cannot say.
+//! takes all that the unfolded one takes, and more: which fields go together it cannot say. Arguments are objects: to say so
+//! changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -15,19 +16,24 @@ const CHOICES: [&str; 3] = ["anyOf", "oneOf", "allOf"];
 /// How many references are followed: a schema may lead in a circle.
 const DEPTH_MAX: usize = 8;
 
-/// Returns a request with folded schemas, if it was written in another dialect and has any to fold.
-pub(super) fn folded(request: &ChatRequest, dialect: Dialect) -> Option<ChatRequest> {
-    let folds = |schema: &Value| CHOICES.iter().chain(&["$ref"]).any(|word| schema.get(word).is_some());
+/// Returns a request with folded schemas, if it was written in another dialect and has any to fold; and whether one of them
+/// says less than it did.
+pub(super) fn folded(request: &ChatRequest, dialect: Dialect) -> Option<(ChatRequest, bool)> {
+    let chooses = |schema: &Value| CHOICES.iter().chain(&["$ref"]).any(|word| schema.get(word).is_some());
+    let folds = |schema: &Value| chooses(schema) || (schema.is_object() && schema["type"] != "object");
     if super::request::is_own(request, dialect) || !request.tools.iter().any(|tool| folds(&tool.parameters)) {
         return None;
     }
-    let mut request = request.clone();
+    let (mut request, mut less) = (request.clone(), false);
     for tool in request.tools.iter_mut().filter(|tool| folds(&tool.parameters)) {
+        if chooses(&tool.parameters) {
+            less = true;
+            // Who holds to a schema wants every field required, which folding has undone.
+            tool.strict = tool.strict.map(|_| false);
+        }
         tool.parameters = fold(&tool.parameters, &tool.parameters, DEPTH_MAX);
-        // Who holds to a schema wants every field required, which folding has undone.
-        tool.strict = tool.strict.map(|_| false);
     }
-    Some(request)
+    Some((request, less))
 }
 
 /// Folds a schema, a part of a whole that its references lead to.
@@ -125,8 +131,20 @@ mod tests {
         ] {
             let tool = Tool { name: "f".into(), description: String::new(), parameters: schema, strict: Some(true) };
             let request = ChatRequest::new("r").user("x").tool(tool);
-            let folded = folded(&request, Dialect::AnthropicMessages).expect("something to fold");
-            assert_eq!((&folded.tools[0].parameters, folded.tools[0].strict), (&expected, Some(false)));
+            let (folded, less) = folded(&request, Dialect::AnthropicMessages).expect("something to fold");
+            assert_eq!((&folded.tools[0].parameters, folded.tools[0].strict, less), (&expected, Some(false), true));
+        }
+        for (schema, expected) in [
+            (json!({}), json!({"type": "object", "properties": {}})),
+            (
+                json!({"type": ["object", "null"], "properties": {"a": {}}, "required": ["a"]}),
+                json!({"type": "object", "properties": {"a": {}}, "required": ["a"]}),
+            ),
+        ] {
+            let tool = Tool { name: "f".into(), description: String::new(), parameters: schema, strict: Some(true) };
+            let (folded, less) =
+                folded(&ChatRequest::new("r").user("x").tool(tool), Dialect::OpenAiChat).expect("a change");
+            assert_eq!((&folded.tools[0].parameters, folded.tools[0].strict, less), (&expected, Some(true), false));
         }
         let plain = Tool {
             name: "f".into(),

@@ -75,6 +75,20 @@ pub struct Asked {
     pub form: Form,
 }
 
+impl Asked {
+    /// Asks for the conversation made short instead of an answer to it, which only a provider of responses can do: it alone
+    /// reads what it makes of it.
+    #[must_use]
+    pub fn compacting(mut self) -> Self {
+        self.stream = false;
+        self.request.extra_needed.push("compact".to_owned());
+        if let Some(original) = &mut self.request.original {
+            original.method = "/compact";
+        }
+        self
+    }
+}
+
 /// What of a request its answer must repeat or heed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Form {

@@ -91,6 +91,8 @@ const LEADS: &[&str] = &[
     "exhausted until",
     "again in",
     "again at",
+    // Zhipu: "will be reset at".
+    "将在",
 ];
 /// What may stand between the two.
 const FILL: &[&str] = &[

@@ -30,6 +30,8 @@ pub struct Original {
     pub left_out: Vec<usize>,
     /// What stands somewhere in the body that not every target takes.
     pub marks: Marks,
+    /// What is asked for instead of an answer, as the address says it (`/compact`); empty for an answer.
+    pub method: &'static str,
 }
 
 /// What stands somewhere in a body that not every target takes as it is. What does not, nobody need look for.

@@ -3,6 +3,7 @@
 mod access;
 mod answers;
 mod bodies;
+mod careless;
 mod child;
 mod connections;
 mod failures;

@@ -15,7 +15,7 @@ use super::proof::{self, Thought};
 use super::{DOCUMENT_TYPE, INVOICE, SYSTEM};
 use crate::wire::names::Names;
 use crate::wire::request::{Notes, arguments_object, inline, unsupported, verbatim};
-use crate::wire::talk::{Answer, Media, Spoken, Step, mends, steps};
+use crate::wire::talk::{Answer, Media, Spoken, Step, is_prefilled, mends, steps};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Failure, FailureClass, Reasoning, UserPart,
 };
@@ -146,6 +146,12 @@ impl<'a> Turns<'a> {
         notes: &mut Notes,
     ) -> Result<Self, Failure> {
         let mut turns = Self::default();
+        let prefills = traits.prefills && request.effort.is_none();
+        if is_prefilled(request, OWN) && !prefills {
+            let field = format!("messages[{}]", request.messages.len() - 1);
+            let problem = "the model does not go on with a last message of the assistant, it answers it";
+            return Err(Failure::new(FailureClass::Unsupported, format!("{field}: {problem}")));
+        }
         let steps = steps(request, OWN, Media::Within, is_id, notes);
         let system = |step: &Step<'_>| matches!(step, Step::System(_) | Step::Foreign(SYSTEM | INVOICE, _));
         // Somebody must say something: where only the system speaks, the user says it.
@@ -179,7 +185,7 @@ impl<'a> Turns<'a> {
         }
         if mends(request, OWN) {
             // Who is to think begins with a thought.
-            turns.finish(traits.prefills && request.effort.is_none(), notes);
+            turns.finish(prefills, notes);
         }
         Ok(turns)
     }

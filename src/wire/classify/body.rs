@@ -12,8 +12,9 @@ use crate::words::RetryAfter;
 pub(super) const DAILY_WAIT: Duration = Duration::from_secs(3600);
 
 /// Where details hide: OpenRouter, Azure, Gemini and Anthropic, Mistral, vLLM's proxies.
-const HIDES: [&str; 14] = [
+const HIDES: [&str; 15] = [
     "metadata",
+    "base_resp",
     "availability",
     "innererror",
     "inner_error",
@@ -122,9 +123,20 @@ impl ErrorBody {
         for key in ["code", "error_type", "error_code", "reason", "type", "status", "status_code"] {
             self.note(object.get(key));
         }
-        for key in
-            ["message", "msg", "error", "error_message", "errorMessage", "detail", "raw", "title", "reason", "body"]
-        {
+        for key in [
+            "message",
+            "msg",
+            "error",
+            "error_message",
+            "errorMessage",
+            "error_msg",
+            "status_msg",
+            "detail",
+            "raw",
+            "title",
+            "reason",
+            "body",
+        ] {
             if let Some(value) = object.get(key) {
                 self.read(value, depth);
             }
@@ -251,7 +263,16 @@ fn told_status(text: &str) -> Option<u16> {
 pub(super) fn is_error(value: &Value) -> bool {
     let Some(object) = value.as_object().or_else(|| value.get(0)?.as_object()) else { return false };
     let says = |key| object.get(key).is_some_and(|value| !matches!(value, Value::Null | Value::Bool(_)));
-    says("error")
+    let counts = |object: &Map<String, Value>, key| {
+        object.get(key).is_some_and(|value| value.as_i64().is_some_and(|it| it != 0))
+    };
+    let beside = object.get("base_resp").and_then(Value::as_object);
+    // MiniMax; Baidu; gateways of that kind, which have their words in `msg`.
+    beside.is_some_and(|beside| counts(beside, "status_code"))
+        || counts(object, "error_code")
+        || (object.get("msg").is_some_and(Value::is_string)
+            && (counts(object, "code") || object.get("success") == Some(&Value::Bool(false))))
+        || says("error")
         || says("detail")
         || object.get("object").is_some_and(|kind| kind == "error")
         || (object.get("message").is_some_and(Value::is_string) && !says("choices"))

@@ -20,9 +20,8 @@ pub(super) const CODES: &[&str] = &[
     "token_limit_exceeded",
     "tokens_limit_reached",
     "too_many_prompt_tokens",
-    // Z.ai; MiniMax.
+    // Z.ai.
     "1261",
-    "2013",
 ];
 
 /// Words that mean nothing else, each as one server or more says it; all of a shape's parts must be there.
@@ -115,6 +114,7 @@ const OTHERS: &[&str] = &[
     "output tokens",
     "number of completion",
     "max_tokens:",
+    "the maximum value for `max_",
     "'max_tokens' is too large",
     "max_tokens is too large",
     "budget_tokens",

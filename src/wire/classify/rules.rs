@@ -71,6 +71,8 @@ const ACCOUNT: &[Rule] = &[
             "run out of credits",
             "account is in good standing",
             "free tier of the model has been exhausted",
+            "余额不足",
+            "已欠费",
         ],
     },
     Rule {
@@ -120,6 +122,7 @@ const ACCOUNT: &[Rule] = &[
             "was flagged",
             "rejected as a result of our safety system",
             "content exists risk",
+            "new_sensitive",
             "violates usage guidelines",
         ],
     },
@@ -147,10 +150,17 @@ const ACCOUNT: &[Rule] = &[
             "api key is invalid",
             "api key expired",
             "unregistered callers",
+            // MiniMax, within a 200.
+            "login fail",
             "organization has been disabled",
         ],
     },
 ];
+
+/// Filters of one host alone, by code and in words: `DashScope`'s, of what is asked and of what is answered, `DeepSeek`'s and
+/// `MiniMax`'s.
+const HOST_FILTERS: &[&str] = &["data_inspection_failed", "datainspectionfailed"];
+const HOST_WORDS: &[&str] = &["inappropriate content", "content exists risk", "new_sensitive"];
 
 /// What is too much for now, and an answer that the model spoilt.
 const LOAD: &[Rule] = &[
@@ -225,7 +235,7 @@ const LOAD: &[Rule] = &[
             "resource_exhausted",
             "429",
         ],
-        texts: &["rate limit reached", "rate limit exceeded", "too many requests"],
+        texts: &["rate limit reached", "rate limit exceeded", "request limit reached", "too many requests"],
     },
     // In a refusal of any status; a 500 that speaks of it means its own.
     Rule {
@@ -345,8 +355,14 @@ const REQUEST: &[Rule] = &[
             "missing_required_parameter",
             "empty_array",
         ],
-        // llama.cpp, of an image's address and of a body.
-        texts: &["cannot make get request", "json.exception"],
+        texts: &[],
+    },
+    // llama.cpp, of an image that it cannot get or read, and of a body that its template makes nothing of: another may.
+    Rule {
+        class: FailureClass::Unsupported,
+        statuses: MISUSE,
+        codes: &[],
+        texts: &["cannot make get request", "failed to load image or audio", "json.exception"],
     },
     Rule {
         class: FailureClass::Unsupported,
@@ -417,6 +433,16 @@ const REQUEST: &[Rule] = &[
             "cannot both be specified",
             "which is the maximum allowed number of output tokens",
             "this model supports at most",
+            // Others, of an answer that is to be longer than they give: DeepSeek and Qwen, Groq, Google, Fireworks.
+            "range of max_tokens",
+            "range of max_completion_tokens",
+            "the maximum value for `max_tokens`",
+            "the maximum value for `max_completion_tokens`",
+            "supported range is from 1",
+            "maximum output tokens",
+            "max_tokens is too large",
+            "max_completion_tokens is too large",
+            "max_tokens value, the valid range",
             "too many optional parameters",
             "too many parameters with union types",
             "'additionalproperties' must be explicitly set to false",
@@ -580,9 +606,9 @@ fn by_status(status: Option<u16>) -> FailureClass {
         Some(451) => FailureClass::Forbidden,
         Some(498 | 503 | 529) => FailureClass::Overloaded,
         // The request as such, and nobody says what of it.
-        Some(400 | 406 | 411 | 412 | 414..=418 | 422 | 431) => FailureClass::Declined,
-        // A route or a method that is missing, a proxy in between, what is not ready, time-outs, conflicts and closed
-        // connections on the provider's side; an error inside a stream that says no more; a redirection; a gateway's own.
+        Some(400 | 406 | 409 | 411 | 412 | 414..=418 | 422 | 431) => FailureClass::Declined,
+        // A route or a method that is missing, a proxy in between, what is not ready, time-outs and closed connections on
+        // the provider's side; an error inside a stream that says no more; a redirection; a gateway's own.
         _ => FailureClass::Server,
     }
 }
@@ -594,6 +620,12 @@ fn scope(class: FailureClass, status: Option<u16>, error: &ErrorBody) -> Option<
             if ["have access", "has access", "permission"].iter().any(|word| error.text.contains(word)) =>
         {
             Some(Scope::Key)
+        }
+        // A host that looks for words refuses what others take: it judges by a list of its own, not the request.
+        FailureClass::ContentPolicy
+            if error.has_code(HOST_FILTERS) || HOST_WORDS.iter().any(|words| error.text.contains(words)) =>
+        {
+            Some(Scope::Endpoint)
         }
         // Another key meets the same limit behind an aggregator.
         FailureClass::RateLimited if error.text.contains("upstream") => Some(Scope::Model),

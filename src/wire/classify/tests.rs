@@ -320,8 +320,8 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         "Anthropic",
         409,
         r#"{"type":"error","error":{"type":"conflict_error","message":"again"}}"#,
-        C::Server,
-        Scope::Model,
+        C::Declined,
+        Scope::Request,
     ),
     (
         "Anthropic",
@@ -753,7 +753,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         400,
         r#"{"error":{"message":"Input data may contain inappropriate content.","type":"data_inspection_failed","code":"data_inspection_failed"}}"#,
         C::ContentPolicy,
-        Scope::Request,
+        Scope::Endpoint,
     ),
     (
         "Qwen",
@@ -982,7 +982,21 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         "llama.cpp",
         500,
         r#"{"error":{"code":500,"message":"[json.exception.parse_error.101] parse error at line 1","type":"server_error"}}"#,
-        C::BadRequest,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
+        "llama.cpp",
+        400,
+        r#"{"error":{"code":400,"message":"Failed to load image or audio file","type":"invalid_request_error"}}"#,
+        C::Unsupported,
+        Scope::Request,
+    ),
+    (
+        "MiniMax",
+        400,
+        r#"{"type":"error","error":{"type":"invalid_request_error","message":"invalid params, tool result's tool id not found (2013)"}}"#,
+        C::Declined,
         Scope::Request,
     ),
     (
@@ -1080,7 +1094,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         400,
         r#"{"error":{"message":"Content Exists Risk","type":"invalid_request_error","param":null,"code":"invalid_request_error"}}"#,
         C::ContentPolicy,
-        Scope::Request,
+        Scope::Endpoint,
     ),
     (
         "Together",
@@ -1195,6 +1209,13 @@ fn a_conversation_that_is_too_long_is_recognised_in_the_words_of_every_server() 
 #[test]
 fn a_limit_of_another_kind_is_no_conversation_too_long() {
     for (status, message, class) in [
+        (400, "Invalid max_tokens value, the valid range of max_tokens is [1, 393216]", C::Unsupported),
+        (400, "Range of max_tokens should be [1, 8192]", C::Unsupported),
+        (
+            400,
+            "`max_tokens` must be less than or equal to `32768`, the maximum value for `max_tokens` is less than the `context_window` for this model",
+            C::Unsupported,
+        ),
         (400, "max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens for x", C::Unsupported),
         (
             400,
@@ -1535,6 +1556,28 @@ fn knows_errors_inside_of_answers() {
     ] {
         let found = in_band(json);
         assert_eq!((found.class, found.status), (class, status), "{json}");
+    }
+}
+
+#[test]
+fn errors_that_small_hosts_put_in_the_place_of_an_answer_are_known_by_their_shape() {
+    for (json, class) in [
+        (
+            r#"{"id":"","choices":null,"base_resp":{"status_code":1002,"status_msg":"rate limit"}}"#,
+            Some(C::RateLimited),
+        ),
+        (r#"{"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}"#, Some(C::OutOfMoney)),
+        (r#"{"base_resp":{"status_code":1004,"status_msg":"login fail: carry the key"}}"#, Some(C::Unauthorised)),
+        (r#"{"base_resp":{"status_code":1027,"status_msg":"output new_sensitive"}}"#, Some(C::ContentPolicy)),
+        (r#"{"base_resp":{"status_code":0,"status_msg":"success"}}"#, None),
+        (r#"{"code":"Throttling.RateQuota","message":"Requests rate limit exceeded"}"#, Some(C::RateLimited)),
+        (r#"{"error_code":18,"error_msg":"Open api qps request limit reached","id":"as-1"}"#, Some(C::RateLimited)),
+        (r#"{"error_code":336100,"error_msg":"try again"}"#, Some(C::Server)),
+        (r#"{"error_code":0,"error_msg":""}"#, None),
+        (r#"{"code":500,"msg":"404 NOT_FOUND","success":false}"#, Some(C::Server)),
+        (r#"{"code":0,"msg":"ok"}"#, None),
+    ] {
+        assert_eq!(recognise(json).map(|failure| failure.class), class, "{json}");
     }
 }
 

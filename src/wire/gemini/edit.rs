@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::request::resource;
-use crate::wire::edit::{Array, Edits, Object, quoted, text};
+use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::original::{self, Draft, Setting, without_invoice};
@@ -34,6 +34,9 @@ const SETTINGS: &[Setting] = &[
     ),
 ];
 
+/// Where settings stand.
+const CONFIG: &str = "generationConfig.";
+
 /// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them, `instruction` is what
 /// has to be asked for in words. None where it must be written anew.
 pub(super) fn edited(
@@ -60,11 +63,19 @@ pub(super) fn edited(
     if original.has("model") {
         draft.set("model", quoted(&resource(model.name)));
     }
-    // In the other spelling it is another field to us.
-    if original.has("generation_config") && !differing.is_empty() {
-        return None;
+    if original.has("generation_config") {
+        // The same fields within it; ours are spelled in one way.
+        for path in differing.iter().flat_map(|Setting(_, fields)| *fields) {
+            let field = path.strip_prefix(CONFIG).unwrap_or(path);
+            let spelled = format!("generation_config.{field}");
+            match find(ours, &["generationConfig", field]) {
+                Some(json) => draft.set(&spelled, json.to_owned()),
+                None => draft.remove(&spelled),
+            }
+        }
+    } else {
+        draft.settle(&differing, ours);
     }
-    draft.settle(&differing, ours);
     if parts {
         let parts = Parts { dialect, names, invoice };
         parts.edit(&mut draft, notes);
@@ -185,7 +196,7 @@ impl Parts<'_> {
 
     /// Gives what has a tool's name the one that is sent.
     fn rename<'m>(&self, named: &'m str, edits: &mut Edits<'m>) {
-        let Some(value) = crate::wire::edit::find(named, &["name"]) else { return };
+        let Some(value) = find(named, &["name"]) else { return };
         let Some(name) = text(value) else { return };
         let sent = self.names.sent(&name);
         if sent != name {

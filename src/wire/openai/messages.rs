@@ -10,7 +10,7 @@ use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::quirks::Quirks;
 use crate::wire::request::{Address, Each, Formatted, Notes, arguments, told, verbatim};
-use crate::wire::talk::{Answer, Media, Spoken, Step, steps};
+use crate::wire::talk::{Answer, Media, Spoken, Step, mends, steps};
 use crate::words::{AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Foreign, ToolCall, UserPart};
 
 const OWN: Dialect = Dialect::OpenAiChat;
@@ -53,6 +53,10 @@ impl<'a> Messages<'a> {
         }
         let called = |step: &Step<'_>| matches!(step, Step::Assistant(spoken) if !spoken.ids.is_empty());
         let echoes = quirks.echoes(model) && !quirks.thoughts.is_empty() && rest.iter().any(called);
+        if mends(request, OWN) && !echoes {
+            // Of who only thought nothing is left, and a message without anything in it is refused.
+            rest.retain(|step| !matches!(step, Step::Assistant(spoken) if is_silent(spoken.parts)));
+        }
         Self { quirks, names, system_role: quirks.system_role(model), lead, steps: rest, echoes, late }
     }
 
@@ -224,6 +228,15 @@ fn foreign(part: &AssistantPart) -> Option<&Foreign> {
 /// Returns what only this dialect has among the parts of a message's content, if the part is that.
 fn foreign_block(part: &AssistantPart) -> Option<&Foreign> {
     foreign(part).filter(|foreign| foreign.kind != SPOKEN)
+}
+
+/// Tells whether nothing but thoughts was said.
+fn is_silent(parts: &[AssistantPart]) -> bool {
+    parts.iter().all(|part| match part {
+        AssistantPart::Text(text) => text.is_empty(),
+        AssistantPart::Reasoning(_) => true,
+        AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => false,
+    })
 }
 
 /// Tells whether a model of another dialect said this: in this one nothing has a proof.

@@ -24,7 +24,7 @@ pub(in crate::wire) fn encode(
     streaming: bool,
 ) -> Result<Encoded, Failure> {
     check(request)?;
-    quirks.check(request)?;
+    quirks.check(request, Dialect::OpenAiChat)?;
     let streaming = streaming || quirks.stream_only;
     let own = original::of(request, Dialect::OpenAiChat);
     let model = Model { meant: original::is_meant(request, Dialect::OpenAiChat, model), ..model };
@@ -193,6 +193,9 @@ impl Serialize for Whole<'_, '_> {
             body.put("tools", &Each(|| functions().chain(foreign())))?;
         }
         whole.settings(&mut body)?;
+        for (field, json) in quirks.continuing(request, Dialect::OpenAiChat) {
+            body.put(field, &serde_json::from_str::<Value>(json).expect("the table holds JSON"))?;
+        }
         let extra = whole.extra.into_iter().flatten();
         body.end(extra.filter(|(field, _)| quirks.takes_extra(Dialect::OpenAiChat, field)))
     }

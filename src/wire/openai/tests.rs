@@ -141,9 +141,16 @@ fn writes_a_conversation_with_tools_and_images() {
                 {"id": "call_standin_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}},
             ]},
             {"role": "tool", "tool_call_id": "call_standin_1", "content": ""},
-            {"role": "assistant", "content": ""},
         ])
     );
+}
+
+#[test]
+fn of_who_only_thought_nothing_is_left_where_thoughts_do_not_go_back() {
+    let thought = Message::Assistant(vec![AssistantPart::Reasoning("Hm.".to_owned().into())]);
+    let request = ChatRequest::new("smart").user("Hi").message(thought).user("Well?");
+    let user = |text: &str| json!({"role": "user", "content": text});
+    assert_eq!(body(&request, "m", false)["messages"], json!([user("Hi"), user("Well?")]));
 }
 
 #[test]
@@ -336,6 +343,15 @@ fn tells_calls_apart_that_have_no_index_or_all_the_same() {
     assert_eq!(calls_of(&one_by_one), owned(&[("a", "f", "{}"), ("b", "f", "{}")]));
     let zero = |id: &str| json!({"index": 0, "id": id, "function": {"name": "f", "arguments": "{}"}});
     assert_eq!(calls_of(&[fragment(zero("a")), fragment(zero("b"))]), owned(&[("a", "f", "{}"), ("b", "f", "{}")]));
+    // Nebius and Cerebras go on under another number; so does the second of two that begin under one.
+    let begun = |id: &str| json!({"index": 0, "id": id, "function": {"name": "f", "arguments": "{\"x\""}});
+    let more = |index: u64| json!({"index": index, "function": {"arguments": ":1}"}});
+    let one = [fragment(begun("a")), fragment(more(1))];
+    assert_eq!(calls_of(&one), owned(&[("a", "f", "{\"x\":1}")]));
+    let two = [fragment(zero("a")), fragment(begun("b")), fragment(more(1))];
+    assert_eq!(calls_of(&two), owned(&[("a", "f", "{}"), ("b", "f", "{\"x\":1}")]));
+    let by_id = [fragment(begun("a")), fragment(json!({"index": 3, "id": "a", "function": {"arguments": ":1}"}}))];
+    assert_eq!(calls_of(&by_id), owned(&[("a", "f", "{\"x\":1}")]));
     let no_id = json!({"function": {"name": "f", "arguments": "{}"}});
     let calls = calls_of(&[fragment(no_id.clone()), fragment(no_id)]);
     assert_eq!(calls.len(), 2);

@@ -133,6 +133,7 @@ pub const GENERIC: Quirks = Quirks {
     alternates: false,
     bridges: false,
     prefill: None,
+    continues: None,
     echoes: false,
     thoughts: "reasoning_content",
 };
@@ -223,6 +224,7 @@ pub(super) const TABLE: &[Quirks] = &[
         ids: IdForm::Alphanumeric(9),
         bridges: true,
         prefill: Some("prefix"),
+        continues: Some(&[]),
         thoughts: "",
         ..KNOWN
     },
@@ -244,6 +246,7 @@ pub(super) const TABLE: &[Quirks] = &[
         required: None,
         stream_only: true,
         prefill: Some("partial"),
+        continues: Some(&[]),
         ..KNOWN
     },
     // "property 'reasoning_content' is unsupported": thoughts go back as `reasoning`.
@@ -305,12 +308,29 @@ pub(super) const TABLE: &[Quirks] = &[
         betas: Betas::All,
         efforts: &[(ALL, ["none", "minimal", "low", "medium", "high", "xhigh", "xhigh"])],
         effort: &[("reasoning", r#"{"effort":"{}"}"#)],
+        // By its guide: "ask models to complete a partial response".
+        continues: Some(&[]),
         thoughts: "reasoning",
         ..KNOWN
     },
     // Gateways to many, by their own dialects and all others': they take what their providers take.
-    Quirks { name: "vercel", hosts: &[("ai-gateway.vercel.sh", "")], marks: true, betas: Betas::All, ..KNOWN },
-    Quirks { name: "litellm", marks: true, functions: true, betas: Betas::All, names: None, ..KNOWN },
+    Quirks {
+        name: "vercel",
+        hosts: &[("ai-gateway.vercel.sh", "")],
+        marks: true,
+        betas: Betas::All,
+        continues: Some(&[]),
+        ..KNOWN
+    },
+    Quirks {
+        name: "litellm",
+        marks: true,
+        functions: true,
+        betas: Betas::All,
+        continues: Some(&[]),
+        names: None,
+        ..KNOWN
+    },
     Quirks {
         name: "fireworks",
         files: false,
@@ -367,6 +387,8 @@ pub(super) const TABLE: &[Quirks] = &[
         files: false,
         reasoners: NONE,
         efforts: &[(ALL, THREE)],
+        // "Cannot set both `continue_final_message` and `add_generation_prompt`": the second is its default.
+        continues: Some(&[("continue_final_message", "true"), ("add_generation_prompt", "false")]),
         system_first: true,
         names: None,
         ..KNOWN
@@ -378,6 +400,8 @@ pub(super) const TABLE: &[Quirks] = &[
         reasoners: NONE,
         lacks: &["messages.image.url"],
         efforts: &[(ALL, NONE_AND_THREE)],
+        // Its templates and those of llama.cpp leave a last message of the assistant open.
+        continues: Some(&[]),
         thoughts: "reasoning",
         names: None,
         ..KNOWN
@@ -387,6 +411,7 @@ pub(super) const TABLE: &[Quirks] = &[
         files: false,
         reasoners: NONE,
         efforts: &[(ALL, THREE)],
+        continues: Some(&[]),
         system_first: true,
         names: None,
         ..KNOWN

@@ -16,7 +16,7 @@ use crate::wire::original;
 use crate::wire::quirks::{NameForm, Quirks};
 use crate::wire::request::{
     Address, Each, Fields, Formatted, Notes, arguments, bad, check, extra, foreign_tools, headers, joined,
-    output_tokens_max, told, verbatim, write,
+    output_tokens_max, told, unsupported, verbatim, write,
 };
 use crate::wire::talk::{Answer, Media, Spoken, Step, steps};
 use crate::words::{
@@ -39,7 +39,7 @@ pub(in crate::wire) fn encode(
     streaming: bool,
 ) -> Result<Encoded, Failure> {
     check(request)?;
-    quirks.check(request)?;
+    quirks.check(request, OWN)?;
     let own = original::of(request, Dialect::OpenAiResponses).filter(|original| original.left_out.is_empty());
     let model = Model { meant: original::is_meant(request, OWN, model), ..model };
     let names = Names::of(quirks.names.or(own.is_none().then_some(NAMES)), request);
@@ -59,13 +59,23 @@ pub(in crate::wire) fn encode(
     let (stops, body) = match edited {
         // Its caller has no word for them.
         Some(body) => (Vec::new(), body),
+        // Its caller's own words are all that this is about.
+        None if request.original.as_ref().is_some_and(|original| !original.method.is_empty()) => {
+            return Err(unsupported("compact"));
+        }
         None => {
             notes.all(told);
             body.note(&mut notes);
             (request.sampling.stop.clone(), write(request, &body)?)
         }
     };
-    let (path, headers) = (quirks.responses_path.into(), headers(streaming));
+    let method = own.map_or("", |original| original.method);
+    let path = if method.is_empty() {
+        quirks.responses_path.into()
+    } else {
+        format!("{}{method}", quirks.responses_path).into()
+    };
+    let headers = headers(streaming);
     Ok(Encoded { path, headers, body, notes: notes.0, stops, names })
 }
 

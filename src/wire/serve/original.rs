@@ -28,6 +28,7 @@ pub(super) fn of(face: Face, body: &Bytes, object: &Object<'_>) -> Original {
         stream_usage: object.within("stream_options").map(|options| options.is("include_usage") == Some(true)),
         left_out: Vec::new(),
         marks: marks(object),
+        method: "",
     }
 }
 

@@ -17,7 +17,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Statuses of providers that speak of the request alone, and so are the caller's as they came. What others mean (a key, a
 /// route, a limit) is between us and the provider.
-const SPEAKING: [u16; 6] = [400, 413, 414, 415, 422, 431];
+const SPEAKING: [u16; 7] = [400, 409, 413, 414, 415, 422, 431];
 
 /// Why a request gets no answer.
 #[derive(Clone, Copy, Debug)]

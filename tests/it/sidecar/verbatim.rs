@@ -629,3 +629,116 @@ async fn lines_end_as_they_do_in_their_dialect() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_stands_around_json_is_left_out_of_a_stream_that_goes_on_as_it_came() {
+    for caller in [Caller::Chat, Caller::Responses, Caller::Anthropic] {
+        for thinks in [false, true] {
+            for (pieces, expected) in [
+                (vec!["{\\\"a\\\":", "1}"], "{\"a\":1}"),
+                (vec!["{\\\"a\\\":1}", " Hope this", " helps!"], "{\"a\":1}"),
+                (vec!["{\\\"a\\\":1", "}\\n``", "`"], "{\"a\":1}"),
+                (vec!["```json\\n", "{\\\"a\\\":1}\\n", "```"], "{\"a\":1}"),
+                (vec!["`", "``\\n{\\\"a\\\":1}```"], "{\"a\":1}"),
+                (vec!["Here is:", "\\n```json\\n{\\\"a\\\"", ":1}\\n```\\n", "Bye"], "{\"a\":1}"),
+                (vec!["\\n", "{\\\"a\\\":1}\\n"], "\n{\"a\":1}\n"),
+            ] {
+                let body = judged(caller, thinks, &pieces);
+                for piece in [7, 10_000] {
+                    let scene = scene(caller).await;
+                    scene.first.answers(Bytes { body: body.clone(), piece, cut: false, stream: true });
+                    let (path, mut asked) = caller.ask("r", "hello", true);
+                    let schema = serde_json::json!({"type": "object"});
+                    match caller {
+                        Caller::Chat => asked["response_format"] = serde_json::json!({"type": "json_object"}),
+                        Caller::Responses => {
+                            asked["store"] = false.into();
+                            asked["text"] = serde_json::json!({"format": {"type": "json_object"}});
+                        }
+                        _ => {
+                            asked["output_config"] =
+                                serde_json::json!({"format": {"type": "json_schema", "schema": schema}})
+                        }
+                    }
+                    let to = scene.sidecar.address();
+                    let reply = Exchange::begin(to, "POST", &path, &[], &asked.to_string()).await.end().await;
+                    let about = format!("{caller:?} of {pieces:?} in pieces of {piece}: {}", reply.body);
+                    assert!(
+                        (reply.status, reply.is_whole) == (200, true) && reply.body.contains(caller.end()),
+                        "{about}"
+                    );
+                    assert_eq!(caller.streamed(&reply.body), expected, "{about}");
+                    // What nobody knows is there, and the whole that is told once more is the same.
+                    assert_eq!(reply.body.matches("x_new").count(), body.matches("x_new").count(), "{about}");
+                    if caller == Caller::Responses {
+                        let last = http::events(&reply.body).pop().expect("an event");
+                        assert_eq!(last["response"]["output"][0]["content"][0]["text"], expected, "{about}");
+                    }
+                    assert!(scene.second.asked().is_empty(), "{about}");
+                }
+            }
+        }
+    }
+}
+
+/// A stream that says these pieces, perhaps after a thought.
+fn judged(caller: Caller, thinks: bool, pieces: &[&str]) -> String {
+    let (mut all, whole) = (Vec::new(), pieces.concat());
+    match caller {
+        Caller::Chat => {
+            let delta = |field: &str, text: &str| {
+                event(
+                    "",
+                    &format!(r#"{{"id":"c1","x_new":1,"choices":[{{"index":0,"delta":{{"{field}":"{text}"}}}}]}}"#),
+                )
+            };
+            all.extend(thinks.then(|| delta("reasoning_content", "Hm")));
+            all.extend(pieces.iter().map(|piece| delta("content", piece)));
+            all.push(event("", r#"{"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#));
+            all.push(event("", "[DONE]"));
+        }
+        Caller::Responses => {
+            let delta = |kind: &str, text: &str| {
+                event("", &format!(r#"{{"type":"response.{kind}.delta","x_new":1,"output_index":0,"delta":"{text}"}}"#))
+            };
+            all.extend(thinks.then(|| delta("reasoning_text", "Hm")));
+            all.extend(pieces.iter().map(|piece| delta("output_text", piece)));
+            all.push(event(
+                "",
+                &format!(r#"{{"type":"response.output_text.done","output_index":0,"text":"{whole}"}}"#),
+            ));
+            all.push(event("", &format!(r#"{{"type":"response.completed","response":{{"status":"completed","output":[{{"type":"message","content":[{{"type":"output_text","text":"{whole}"}}]}}]}}}}"#)));
+        }
+        _ => {
+            let delta = |kind: &str, field: &str, text: &str| {
+                anthropic(&format!(
+                    r#"{{"type":"content_block_delta","x_new":1,"index":0,"delta":{{"type":"{kind}","{field}":"{text}"}}}}"#
+                ))
+            };
+            all.push(anthropic(r#"{"type":"message_start","message":{"id":"msg_1","model":"m","content":[]}}"#));
+            all.extend(thinks.then(|| delta("thinking_delta", "thinking", "Hm")));
+            all.extend(pieces.iter().map(|piece| delta("text_delta", "text", piece)));
+            all.push(anthropic(r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"}}"#));
+            all.push(anthropic(r#"{"type":"message_stop"}"#));
+        }
+    }
+    all.concat()
+}
+
+#[tokio::test]
+async fn a_conversation_is_made_short_by_a_provider_of_its_dialect_and_by_nobody_else() {
+    let short = r#"{"id":"resp_1","object":"response.compaction","created_at":1,"output":[{"type":"message","role":"user","content":[{"type":"input_text","text":"hello"}]},
+        {"type":"compaction","id":"cmp_1","encrypted_content":"ENC"}],"usage":{"input_tokens":5,"output_tokens":2,"total_tokens":7}}"#;
+    let asked = r#"{"model":"r","input":[{"role":"user","content":"hello"},{"type":"compaction","id":"cmp_0","encrypted_content":"OLD"}],"x_new":1.0}"#;
+    let scene = scene(Caller::Responses).await;
+    scene.first.answers(Bytes { body: short.to_owned(), piece: 40, cut: false, stream: false });
+    let ask = |to| async move { Exchange::begin(to, "POST", "/v1/responses/compact", &[], asked).await.end().await };
+    let reply = ask(scene.sidecar.address()).await;
+    assert_eq!((reply.status, reply.body.as_str()), (200, short));
+    assert_eq!(scene.first.asked(), [asked.replacen("\"r\"", "\"m\"", 1)]);
+    let scene = self::scene(Caller::Anthropic).await;
+    let refused = ask(scene.sidecar.address()).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    assert!(Caller::Responses.message(&refused.json()).contains("`compact"), "{refused:?}");
+    assert!(scene.first.asked().is_empty() && scene.second.asked().is_empty());
+}

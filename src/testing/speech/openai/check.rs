@@ -55,6 +55,9 @@ pub(super) const OFFICIAL: Rules = Rules {
 pub(super) const LAX: Rules =
     Rules { parameters: None, message_fields: None, parts: Parts::Any, is_pedantic: false, ..OFFICIAL };
 
+/// What no schema of a tool may be at its top.
+const UNIONS: [&str; 5] = ["oneOf", "anyOf", "allOf", "enum", "not"];
+
 /// Every parameter of the official API.
 const PARAMETERS: &[&str] = &[
     "audio",
@@ -377,6 +380,14 @@ fn read_tool(rules: &Rules, tool: &Value, path: &str) -> Checked<Tool> {
     if parameters["type"] != "object" {
         let message =
             format!("Invalid schema for function '{name}': schema must be a JSON Schema of 'type: \"object\"'.");
+        return Err(wrong(Some(&format!("{path}.parameters")), Some("invalid_function_parameters"), message));
+    }
+    // "schema must have type 'object' and not have 'oneOf'/'anyOf'/'allOf'/'enum'/'not' at the top level."
+    if rules.is_pedantic && UNIONS.iter().any(|name| parameters.get(name).is_some()) {
+        let message = format!(
+            "Invalid schema for function '{name}': schema must have type 'object' and not have \
+             'oneOf'/'anyOf'/'allOf'/'enum'/'not' at the top level."
+        );
         return Err(wrong(Some(&format!("{path}.parameters")), Some("invalid_function_parameters"), message));
     }
     let strict = flag(function, "strict")?;

@@ -2,6 +2,7 @@
 
 use super::{INVOICE, REDACTED, SYSTEM};
 use crate::wire::seal::{self, Proves};
+use crate::wire::original::without_invoice;
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::reading::{Said, block, effort, foreign, image, joined, model, no_arguments, note, parts};
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
@@ -13,10 +14,6 @@ use crate::words::{
 const OWN: Dialect = Dialect::AnthropicMessages;
 /// Fields without which a request would mean something else: state of its provider, and servers that it calls.
 const NEEDED: [&str; 2] = ["container", "mcp_servers"];
-/// How the line begins in which an agent tells its provider what to charge: another in every request, and before
-/// everything else.
-const BILLING: &str = "x-anthropic-billing-header:";
-
 /// Up to how many tokens of thinking are a little, and some; more are much. Between what the client half asks for.
 const LOW_TOKENS_MAX: u32 = 4_096;
 const MEDIUM_TOKENS_MAX: u32 = 16_384;
@@ -156,8 +153,11 @@ impl Reader {
         };
         each("system", content, |node| {
             let block = node.object("")?;
-            if block.peek("text").starts_with(BILLING) {
-                return Ok(Message::Foreign(Foreign { optional: true, ..foreign(OWN, INVOICE, block) }));
+            let said = block.peek("text");
+            match without_invoice(said) {
+                None => return Ok(Message::Foreign(Foreign { optional: true, ..foreign(OWN, INVOICE, block) })),
+                Some(rest) if rest.len() < said.len() => return Ok(Message::System(rest.to_owned())),
+                Some(_) => {}
             }
             Ok(match Self::part(block)? {
                 UserPart::Text(text) => Message::System(text),

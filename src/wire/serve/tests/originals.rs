@@ -721,3 +721,74 @@ fn what_of_sampling_its_own_provider_judges_stays_as_it_came() {
     let hot = json!({"temperature": 0.5, "thinking": thinking});
     assert_eq!(said("claude-sonnet-4-5", hot), (false, vec![Note::Dropped("sampling.temperature")]));
 }
+
+#[test]
+fn a_begun_answer_is_continued_where_that_is_a_feature_and_refused_clearly_elsewhere() {
+    let body = json!({"model": "smart", "max_tokens": 90, "messages": [
+        {"role": "user", "content": "JSON, please."}, {"role": "assistant", "content": "{"}]});
+    let last = |accent: &str| {
+        let (sent, _) = sent(Face::Anthropic, &body, (Dialect::OpenAiChat, accent, "m"), false);
+        (sent["messages"][1].clone(), sent["continue_final_message"].clone(), sent["add_generation_prompt"].clone())
+    };
+    let plain = json!({"role": "assistant", "content": "{"});
+    let flagged = |flag: &str| json!({"role": "assistant", "content": "{", flag: true});
+    assert_eq!(last("mistral"), (flagged("prefix"), Value::Null, Value::Null));
+    assert_eq!(last("qwen"), (flagged("partial"), Value::Null, Value::Null));
+    assert_eq!(last("vllm"), (plain.clone(), json!(true), json!(false)));
+    for accent in ["openrouter", "litellm", "llamacpp", "ollama"] {
+        assert_eq!(last(accent), (plain.clone(), Value::Null, Value::Null), "{accent}");
+    }
+    let refused = |face: Face, body: &Value, (dialect, accent, model): (Dialect, &str, &str)| {
+        let quirks = Quirks::named(accent).expect("an accent");
+        encode(dialect, quirks, &asked(face, body).request, &TargetId::new("p", model), false).err()
+    };
+    let gemini =
+        json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}, {"role": "model", "parts": [{"text": "{"}]}]});
+    for (face, body, to) in [
+        (Face::Anthropic, &body, (Dialect::OpenAiChat, "openai", "gpt-5.4")),
+        (Face::Anthropic, &body, (Dialect::OpenAiChat, "groq", "m")),
+        (Face::Anthropic, &body, (Dialect::OpenAiResponses, "openai", "gpt-5.4")),
+        (Face::Gemini, &gemini, (Dialect::OpenAiChat, "openai", "gpt-5.4")),
+        (Face::Gemini, &gemini, (Dialect::AnthropicMessages, "anthropic", "claude-opus-4-8")),
+    ] {
+        let failure = refused(face, body, to).unwrap_or_else(|| panic!("{face:?} to {to:?}"));
+        assert_eq!(failure.class, crate::words::FailureClass::Unsupported);
+        assert!(failure.message.starts_with("messages[1]: "), "{failure}");
+    }
+    // OpenAI's clients mean nothing by it, and in the caller's own dialect it is between the two.
+    let chat = json!({"model": "smart", "messages": body["messages"]});
+    for to in
+        [(Dialect::OpenAiResponses, "openai", "gpt-5.4"), (Dialect::AnthropicMessages, "anthropic", "claude-opus-4-8")]
+    {
+        assert_eq!(refused(Face::OpenAiChat, &chat, to), None);
+    }
+    assert_eq!(refused(Face::Anthropic, &body, (Dialect::AnthropicMessages, "anthropic", "claude-opus-4-8")), None);
+    assert_eq!(refused(Face::Gemini, &gemini, (Dialect::AnthropicMessages, "anthropic", "claude-sonnet-4-5")), None);
+}
+
+#[test]
+fn settings_in_googles_other_spelling_are_edited_where_they_stand() {
+    let body = json!({"contents": [{"role": "user", "parts": [{"text": "Hi", "x_new": 1}]}],
+        "generation_config": {"temperature": 0.5, "top_p": 0.5, "max_output_tokens": 9, "x_new": {"a": 1.0}}});
+    let (sent, notes) = sent(Face::Gemini, &body, (Dialect::Gemini, "generic", "gemini-3.6-flash"), false);
+    let mut expected = body.clone();
+    let config = expected["generation_config"].as_object_mut().expect("an object");
+    config.remove("temperature");
+    config.remove("top_p");
+    assert_eq!(sent, expected);
+    assert_eq!(notes, [Note::Dropped("sampling.temperature"), Note::Dropped("sampling.top_p")]);
+}
+
+#[test]
+fn what_is_asked_for_instead_of_an_answer_goes_to_its_own_address() {
+    let body = json!({"model": "m", "input": [{"role": "user", "content": "Hi"}], "x_new": 1});
+    let compacting = asked(Face::OpenAiResponses, &body).compacting().request;
+    for (accent, path) in [("openai", "/responses/compact"), ("azure-deployments", "/openai/responses/compact")] {
+        let quirks = Quirks::named(accent).expect("an accent");
+        let to = TargetId::new("p", "m");
+        let encoded = encode(Dialect::OpenAiResponses, quirks, &compacting, &to, false).expect("a body");
+        assert_eq!(encoded.path, path);
+        assert_eq!(serde_json::from_slice::<Value>(&encoded.body).expect("JSON"), body);
+    }
+    assert_eq!(compacting.demands()[0].field, "compact");
+}

@@ -194,3 +194,14 @@ proptest! {
         let _ = check(&with(json!({ field: value })));
     }
 }
+
+#[test]
+fn a_schema_of_a_tool_is_no_choice_at_its_top() {
+    let offered =
+        |schema: Value| with(json!({"tools": [{"type": "function", "function": {"name": "f", "parameters": schema}}]}));
+    assert!(check(&offered(json!({"type": "object", "properties": {"a": {"anyOf": [{}]}}}))).is_ok());
+    for word in UNIONS {
+        let problem = check(&offered(json!({"type": "object", word: [{"type": "object"}]}))).unwrap_err();
+        assert!(format!("{problem:?}").contains("at the top level"), "{word}: {problem:?}");
+    }
+}
