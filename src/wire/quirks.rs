@@ -307,7 +307,7 @@ impl Quirks {
 
     /// Returns what the limit of tokens is called.
     pub(super) fn tokens_field(&self, model: Model<'_>) -> &'static str {
-        let newer = self.completion_tokens || Models { begin: GENERATIONS, except: &[] }.has(model.family);
+        let newer = self.completion_tokens || !takes_max_tokens(model);
         if newer { "max_completion_tokens" } else { "max_tokens" }
     }
 
@@ -325,6 +325,11 @@ impl Quirks {
         }
         word
     }
+}
+
+/// Tells whether a model takes `max_tokens`, be it that there is a newer name for it.
+pub(super) fn takes_max_tokens(model: Model<'_>) -> bool {
+    !(Models { begin: GENERATIONS, except: &[] }).has(model.family)
 }
 
 /// Puts a model's name into a path that has a place for it.

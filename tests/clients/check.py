@@ -149,7 +149,8 @@ def _():
 @check("openai: models")
 def _():
     names = [model.id for model in chat.models.list()]
-    assert MODEL in names and len(names) == 4, names
+    # The route, and each target behind it.
+    assert MODEL in names and len(names) > 2 and all("/" in name for name in names if name != MODEL), names
     same(chat.models.retrieve(MODEL).id, MODEL)
     raises(openai.NotFoundError, 404, lambda: chat.models.retrieve("none"))
 
@@ -235,7 +236,8 @@ def _():
 @check("google: errors, tokens and models")
 def _():
     raises(genai_errors.ClientError, 404, lambda: gemini.models.get(model="none"))
-    assert gemini.models.count_tokens(model=MODEL, contents=SAID).total_tokens > 4
+    # An estimate, which follows what the providers count: these count words.
+    assert 2 < gemini.models.count_tokens(model=MODEL, contents=SAID).total_tokens < 30
     assert f"models/{MODEL}" in [model.name for model in gemini.models.list()]
 
 

@@ -10,7 +10,7 @@ use crate::wire::encoded::Encoded;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::original;
-use crate::wire::quirks::{NameForm, Quirks, Template};
+use crate::wire::quirks::{NameForm, Quirks, Template, takes_max_tokens};
 use crate::wire::request::{
     Each, Fields, Notes, asked, bad, check, extra, foreign_tools, headers, output_tokens_max, verbatim, write,
 };
@@ -149,6 +149,16 @@ impl<'a> Body<'a> {
         self.request.sampling.stop[self.stop.map_or(0, <[String]>::len)..].to_vec()
     }
 
+    /// Returns what the limit of tokens is called: as the caller calls it, where that is taken as well.
+    fn tokens_field(&self) -> &'static str {
+        let said = |field| original::of(self.request, Dialect::OpenAiChat).is_some_and(|original| original.has(field));
+        if said("max_tokens") && !said("max_completion_tokens") && takes_max_tokens(self.model) {
+            "max_tokens"
+        } else {
+            self.quirks.tokens_field(self.model)
+        }
+    }
+
     /// Writes the settings.
     fn settings<M: SerializeMap>(&self, body: &mut Fields<M>) -> Result<(), M::Error> {
         let Self { quirks, request, .. } = *self;
@@ -166,7 +176,7 @@ impl<'a> Body<'a> {
         for (field, value) in &self.thinking {
             body.put(field, value)?;
         }
-        body.put_some(quirks.tokens_field(self.model), self.output_tokens_max.as_ref())
+        body.put_some(self.tokens_field(), self.output_tokens_max.as_ref())
     }
 }
 

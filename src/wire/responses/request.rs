@@ -15,7 +15,7 @@ use crate::wire::openai::{FileData, UNNAMED, format as audio_format};
 use crate::wire::original;
 use crate::wire::quirks::{NameForm, Quirks};
 use crate::wire::request::{
-    Address, Each, Fields, Formatted, Notes, arguments, bad, check, extra, foreign_tools, headers, joined,
+    Address, Each, Fields, Formatted, Notes, arguments, bad, check, extra, foreign_tools, headers, is_own, joined,
     output_tokens_max, told, unsupported, verbatim, write,
 };
 use crate::wire::talk::{Answer, Media, Spoken, Step, steps};
@@ -119,7 +119,9 @@ impl<'a> Body<'a> {
         let effort = notes.keep(takes("effort"), "effort", request.effort);
         let effort = effort.map(|effort| quirks.effort_word(model, effort, notes)).filter(|word| !word.is_empty());
         let given = output_tokens_max(request, model, notes);
-        let output_tokens_max = given.map(|tokens| tokens.max(OUTPUT_TOKENS_MIN));
+        // Who speaks this dialect is told by its provider what is too little.
+        let least = if is_own(request, OWN) { 0 } else { OUTPUT_TOKENS_MIN };
+        let output_tokens_max = given.map(|tokens| tokens.max(least));
         if output_tokens_max != given {
             notes.converted("output_tokens_max");
         }

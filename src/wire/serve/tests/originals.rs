@@ -92,7 +92,7 @@ fn what_a_target_does_not_take_is_edited_and_all_else_goes_as_it_came() {
     let tools = json!([{"type": "function", "function": {"name": "f", "x": 1}}, {"type": "web_search", "y": 2}]);
     for (accent, model, more, changes) in [
         ("openai", "gpt-4o", json!({"max_completion_tokens": 9, "tools": tools}), json!({})),
-        ("openai", "gpt-4o", json!({"max_tokens": 9}), json!({"max_tokens": null, "max_completion_tokens": 9})),
+        ("openai", "gpt-4o", json!({"max_tokens": 9}), json!({})),
         ("generic", "m", json!({"max_tokens": 9, "tools": tools, "whatever": [1]}), json!({})),
         ("openai", "gpt-5-mini", json!({"temperature": 1, "tools": tools}), json!({"temperature": null})),
         ("openai", "gpt-5-mini", json!({"reasoning_effort": "xhigh"}), json!({"reasoning_effort": "high"})),
@@ -764,6 +764,25 @@ fn a_begun_answer_is_continued_where_that_is_a_feature_and_refused_clearly_elsew
     }
     assert_eq!(refused(Face::Anthropic, &body, (Dialect::AnthropicMessages, "anthropic", "claude-opus-4-8")), None);
     assert_eq!(refused(Face::Gemini, &gemini, (Dialect::AnthropicMessages, "anthropic", "claude-sonnet-4-5")), None);
+}
+
+#[test]
+fn a_limit_that_its_own_provider_takes_or_judges_stays_as_it_came() {
+    let chat = json!({"model": "smart", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9});
+    for (accent, model, field) in [
+        ("openai", "gpt-4o", "max_tokens"),
+        ("groq", "m", "max_tokens"),
+        ("openai", "gpt-5.4", "max_completion_tokens"),
+        ("generic", "o3", "max_completion_tokens"),
+    ] {
+        let (sent, notes) = sent(Face::OpenAiChat, &chat, (Dialect::OpenAiChat, accent, model), false);
+        assert_eq!((&sent[field], notes), (&json!(9), vec![]), "{accent} {model}: {sent}");
+    }
+    let few = json!({"model": "smart", "input": "Hi", "max_output_tokens": 5});
+    let to = |dialect| (dialect, "openai", "gpt-4o");
+    assert_eq!(sent(Face::OpenAiResponses, &few, to(Dialect::OpenAiResponses), false).0["max_output_tokens"], 5);
+    let (more, notes) = sent(Face::OpenAiChat, &chat, to(Dialect::OpenAiResponses), false);
+    assert_eq!((&more["max_output_tokens"], notes), (&json!(16), vec![Note::Converted("output_tokens_max")]));
 }
 
 #[test]
