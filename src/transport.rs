@@ -6,18 +6,23 @@
 
 mod coding;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
 use std::error::Error as _;
 use std::fmt;
 use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::{OnceLock, PoisonError, RwLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use http::HeaderMap;
+use http_body::{Frame, SizeHint};
 use reqwest::Url;
+
+use crate::words::Payload;
 
 /// A boxed future, so that transports are objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -43,7 +48,7 @@ pub struct HttpRequest {
     /// Its headers; a key in them is marked sensitive.
     pub headers: HeaderMap,
     /// Its body.
-    pub body: Bytes,
+    pub body: Payload,
 }
 
 /// A response's head and the body that follows.
@@ -186,20 +191,55 @@ fn build(options: &TransportOptions) -> Result<reqwest::Client, String> {
 impl Transport for Http {
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
         Box::pin(async move {
-            let mut response = self
-                .client()?
-                .post(self.address(&request.url)?)
-                .headers(request.headers)
-                .body(request.body)
-                .send()
-                .await
-                .map_err(|error| no_head(&error))?;
+            let client = self.client()?;
+            let HttpRequest { url, headers, body } = request;
+            let mut request = client.post(self.address(&url)?).build().map_err(|error| no_head(&error))?;
+            let own = request.headers_mut();
+            // An address may hold a name and a password, which are headers by now.
+            if own.is_empty() {
+                *own = headers;
+            } else {
+                own.extend(headers);
+            }
+            *request.body_mut() = Some(self::body(body));
+            let sent = client.execute(request).await;
+            let mut response = sent.map_err(|error| no_head(&error))?;
             let status = response.status().as_u16();
             let mut headers = std::mem::take(response.headers_mut());
             let body = response.bytes_stream().map(|chunk| chunk.map_err(|error| TransportError::Cut(chain(&error))));
             let body = coding::Plain::new(&mut headers, Box::pin(body));
             Ok(HttpResponse { status, headers, body: Box::pin(body) })
         })
+    }
+}
+
+/// Returns a body for the client. Its length is known, in however many pieces it is.
+fn body(payload: Payload) -> reqwest::Body {
+    let mut pieces = payload.into_pieces();
+    let (first, second) = (pieces.next().unwrap_or_default(), pieces.next());
+    match second {
+        None => first.into(),
+        Some(second) => reqwest::Body::wrap(Pieces([first, second].into_iter().chain(pieces).collect())),
+    }
+}
+
+/// The pieces of a body that are left to send.
+struct Pieces(VecDeque<Bytes>);
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
     }
 }
 

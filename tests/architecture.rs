@@ -26,7 +26,7 @@ const ROOMS: [Room; 14] = [
     room("policy", 1, &["words"]),
     room("wire", 2, &["words"]),
     room("catalog", 2, &["words"]),
-    room("transport", 3, &[]),
+    room("transport", 3, &["words"]),
     // It reads what a user named, off the runtime's threads: a variable, a file, a command, a function.
     Room { may: &["tokio", "std::env", "std::process", "std::thread"], ..room("source", 3, &["words"]) },
     room("spec", 4, &["words", "policy", "wire", "transport", "source"]),

@@ -203,7 +203,7 @@ fn answer(dialect: Dialect, streaming: bool, body: &[u8], headers: &HeaderMap) -
 fn whole(ending: &Ending) -> Row {
     let calls = ending.tool_calls().map(|call| Call {
         name: call.name.clone(),
-        arguments: serde_json::from_str(&call.arguments).unwrap_or_else(|_| call.arguments.clone().into()),
+        arguments: serde_json::from_str(&call.arguments).unwrap_or_else(|_| call.arguments.to_string().into()),
     });
     Row {
         kind: "ok",

@@ -38,7 +38,7 @@ pub(crate) enum Attempt {}
 /// Starts a try under its provider's supervisor. `unwanted` resolves when the call no longer waits for the answer: with
 /// the reason, or without one if the call is gone because its caller is.
 pub(super) async fn start(
-    job: Job,
+    job: Box<Job>,
     unwanted: oneshot::Receiver<Unwanted>,
     supervisor: ActorCell,
 ) -> Result<(), SpawnErr> {
@@ -46,7 +46,7 @@ pub(super) async fn start(
     task::run::<Attempt>(run(job, unwanted).instrument(span), supervisor).await
 }
 
-async fn run(mut job: Job, unwanted: oneshot::Receiver<Unwanted>) {
+async fn run(mut job: Box<Job>, unwanted: oneshot::Receiver<Unwanted>) {
     let result = tokio::select! {
         biased;
         why = unwanted => Err(why.unwrap_or(Unwanted::Left)),
@@ -61,7 +61,7 @@ async fn run(mut job: Job, unwanted: oneshot::Receiver<Unwanted>) {
         }))
     });
     // The channel closes before the end is told, so that whoever drained it has everything.
-    let Job { pieces, mut account, rest, .. } = job;
+    let Job { pieces, mut account, rest, .. } = *job;
     drop(pieces);
     account.settle(result);
     drop(account);

@@ -133,21 +133,23 @@ impl Driver {
         let (call, cost_usd) = (self.id, cost_usd.map(|won| won + waste));
         let notes = std::mem::take(&mut self.ended[at].notes);
         outlet.finish(match brought {
-            Brought::Answer(Ending { stop, parts, verbatim, model, stop_sequence, sources, .. }) => Product::Answer(Finished {
-                call,
-                parts,
-                verbatim,
-                target,
-                model,
-                stop,
-                stop_sequence,
-                sources,
-                usage,
-                cost_usd,
-                attempts,
-                last_resort,
-                notes,
-            }),
+            Brought::Answer(Ending { stop, parts, verbatim, model, stop_sequence, sources, .. }) => {
+                Product::Answer(Finished {
+                    call,
+                    parts,
+                    verbatim,
+                    target,
+                    model,
+                    stop,
+                    stop_sequence,
+                    sources,
+                    usage,
+                    cost_usd,
+                    attempts,
+                    last_resort,
+                    notes,
+                })
+            }
             Brought::Vectors(Embedded { vectors, model, .. }) => Product::Vectors(Embeddings {
                 call,
                 vectors,

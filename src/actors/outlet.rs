@@ -94,9 +94,9 @@ pub(super) fn pieces_of(brought: &Brought) -> VecDeque<Piece> {
 /// Returns the pieces that a part of an answer would have come in.
 fn pieces(part: &AssistantPart) -> impl Iterator<Item = Piece> {
     let content = match part {
-        AssistantPart::Text(text) => Some(Piece::Text(text.clone())),
+        AssistantPart::Text(text) => Some(Piece::Text(text.as_str().to_owned())),
         AssistantPart::Reasoning(reasoning) if reasoning.text.is_empty() => None,
-        AssistantPart::Reasoning(reasoning) => Some(Piece::Reasoning(reasoning.text.clone())),
+        AssistantPart::Reasoning(reasoning) => Some(Piece::Reasoning(reasoning.text.as_str().to_owned())),
         AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => None,
     };
     let proof = match part {

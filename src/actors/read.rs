@@ -87,7 +87,7 @@ impl Job {
         if let Some(value) = value.filter(|_| ending.verbatim.is_none()) {
             let first = ending.parts.iter().position(|part| part.as_text().is_some()).unwrap_or_default();
             ending.parts.retain(|part| part.as_text().is_none());
-            ending.parts.insert(first, AssistantPart::Text(value));
+            ending.parts.insert(first, AssistantPart::Text(value.into()));
         }
     }
 

@@ -103,7 +103,7 @@ impl Driver {
         let work = self.asked.work.clone();
         let meant = self.table.layout.is_only_model(&self.route, this.target);
         let signed = self.table.has_several_makers(&self.route, account.target.provider.spec.dialect);
-        let job = Job {
+        let job = Box::new(Job {
             work,
             resend: this.resend,
             first_token_max: this.first_token_max,
@@ -116,7 +116,7 @@ impl Driver {
             rest: None,
             unfence: None,
             span,
-        };
+        });
         if let Some(supervisor) = supervisor {
             let _ = attempt::start(job, unwanted, supervisor).await;
         }

@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn what_was_asked_to_be_json_is_json_unless_it_was_cut_short() {
         let json = asks(ResponseFormat::Json, ToolChoice::Auto);
-        let text = |text: &str| [AssistantPart::Text(text.to_owned())];
+        let text = |text: &str| [AssistantPart::Text(text.into())];
         let objects = Some("the answer is not the JSON that was asked for");
         assert_eq!(objection(&json, &text("{}"), |_| {}), None);
         assert_eq!(objection(&json, &text("{\"a\": "), |_| {}).as_deref(), objects);

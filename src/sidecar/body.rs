@@ -251,8 +251,8 @@ fn events(reply: Reply) -> impl Iterator<Item = ReplyEvent> {
         .iter()
         .filter(|_| finished.verbatim.is_none())
         .filter_map(|part| match part {
-            AssistantPart::Text(text) => Some(ReplyEvent::Text(text.clone())),
-            AssistantPart::Reasoning(reasoning) => Some(ReplyEvent::Reasoning(reasoning.text.clone())),
+            AssistantPart::Text(text) => Some(ReplyEvent::Text(text.as_str().to_owned())),
+            AssistantPart::Reasoning(reasoning) => Some(ReplyEvent::Reasoning(reasoning.text.as_str().to_owned())),
             AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => None,
         })
         .collect();

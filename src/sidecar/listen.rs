@@ -26,8 +26,10 @@ use crate::words::ConfigError;
 
 /// How long to wait when the system has no more sockets.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// The longest head, and what a connection may keep in memory before its request is all there.
+/// The longest head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// What is read at once of who sends that much: a long body in a few steps.
+const READ_BYTES_MAX: usize = 64 * 1024;
 /// How long a connection may be idle, or slow with its head, while another waits for its place.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 /// The longest a TLS handshake may take.
@@ -108,7 +110,8 @@ impl Listening {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(head_timeout)
-            .max_buf_size(HEAD_BYTES_MAX)
+            .max_header_size(HEAD_BYTES_MAX)
+            .max_buf_size(READ_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let stop = async { drop(self.stopping.wait_for(|stopping| *stopping).await) };

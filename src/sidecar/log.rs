@@ -14,7 +14,7 @@ use memchr::memchr_iter;
 /// The most bytes that wait for the sink: some seconds of a busy sidecar's lines.
 const BYTES_MAX: usize = 1024 * 1024;
 /// How long the first line waits for others: a busy sidecar writes them together, and wakes the log's thread for none.
-const GATHER: Duration = Duration::from_millis(1);
+const GATHER: Duration = Duration::from_millis(10);
 /// How long to leave a sink alone that takes nothing at the moment.
 const PAUSE: Duration = Duration::from_millis(10);
 

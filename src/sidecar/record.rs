@@ -77,7 +77,7 @@ impl Record {
             attempts.iter().find(|attempt| attempt.won()).map_or((0, 0), |won| (won.usage.input, won.usage.output));
         tracing::info!(
             target: "standin::calls",
-            route = %self.route,
+            route = &*self.route,
             dialect = self.face,
             client = self.client.as_deref(),
             stream = self.stream,

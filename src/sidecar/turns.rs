@@ -264,14 +264,14 @@ impl Scan {
 
     /// Reads a line that has ended; tells whether the request ends with it.
     fn line_ended(&mut self) -> bool {
-        let line = std::mem::take(&mut self.line);
-        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        let mut whole = std::mem::take(&mut self.line);
+        let line = whole.strip_suffix(b"\r").unwrap_or(&whole);
         let next = match (self.place, line) {
             (Place::Before, b"") => Place::Before,
             (Place::Before, _) => Place::Head,
             (Place::Head, b"") if self.is_chunked => Place::Size,
             (Place::Head, b"") if self.length > 0 => Place::Body(self.length),
-            (Place::Head | Place::Trailer, b"") => return true,
+            (Place::Head | Place::Trailer, b"") => Place::Before,
             (Place::Head, line) => self.field(line),
             (Place::Size, line) => match size(line) {
                 Some(0) => Place::Trailer,
@@ -281,8 +281,10 @@ impl Scan {
             },
             (place, _) => place,
         };
-        self.place = next;
-        false
+        let ends = line.is_empty() && next == Place::Before && self.place != Place::Before;
+        whole.clear();
+        (self.place, self.line) = (next, whole);
+        ends
     }
 
     /// Reads a header: two of them say how long a body is.

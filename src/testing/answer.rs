@@ -76,7 +76,7 @@ impl Answer {
     /// Adds a tool call; `arguments` should be the text of a JSON object, and need not be.
     #[must_use]
     pub fn tool_call(mut self, name: impl Into<String>, arguments: impl Into<String>) -> Self {
-        self.tool_calls.push(ToolCall { name: name.into(), arguments: arguments.into(), ..ToolCall::default() });
+        self.tool_calls.push(ToolCall { name: name.into(), arguments: arguments.into().into(), ..ToolCall::default() });
         self
     }
 
@@ -266,7 +266,11 @@ mod tests {
     }
 
     fn calls(user: &str) -> Vec<(String, String)> {
-        Answer::echo(&question(user)).tool_calls.into_iter().map(|call| (call.name, call.arguments)).collect()
+        Answer::echo(&question(user))
+            .tool_calls
+            .into_iter()
+            .map(|call| (call.name, call.arguments.into_string()))
+            .collect()
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn arrival(request: HttpRequest) -> Arrival {
     }
     let path = target.split('?').next().unwrap_or_default();
     let method = if path.ends_with("/models") { Method::GET } else { Method::POST };
-    Arrival { method, target, headers, body }
+    Arrival { method, target, headers, body: body.whole() }
 }
 
 type Step = Option<(Result<Bytes, TransportError>, Option<Performance>)>;

@@ -21,7 +21,7 @@ fn post(body: impl Into<Bytes>) -> HttpRequest {
     HttpRequest {
         url: "https://standin.test/v1/chat/completions?trace=1".into(),
         headers: HeaderMap::new(),
-        body: body.into(),
+        body: body.into().into(),
     }
 }
 

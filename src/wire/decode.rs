@@ -5,6 +5,7 @@
 //! or one JSON value is read from the body itself: a provider may answer a streaming request with a whole reply, and
 //! content types lie.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -189,7 +190,7 @@ impl Decoder {
                 while let Some(end) = nesting.end(rest) {
                     body.extend_from_slice(&rest[..end]);
                     rest = &rest[end..];
-                    content |= read_whole(dialect, draft, &String::from_utf8_lossy(body), out)?;
+                    content |= read_whole(dialect, draft, &text(body), out)?;
                     // Lines of a stream without its framing; else one value is all.
                     draft.done |= dialect != Dialect::Ollama && (draft.stop.is_some() || !is_chunk(body));
                     if draft.done {
@@ -325,6 +326,11 @@ impl Decoder {
         }
         Ok(&chunk[start..])
     }
+}
+
+/// Returns bytes as the text that they nearly always are.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
 }
 
 /// Tells whether a JSON value is a chunk of a stream, which others follow.

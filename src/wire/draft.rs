@@ -20,7 +20,7 @@ use super::sources::Sources;
 use super::stops::Stops;
 use super::tidy::tidy;
 use crate::words::{
-    AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, Source, StopReason, ToolCall, Usage,
+    AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, Source, StopReason, Text, ToolCall, Usage,
 };
 
 /// The most tool calls of one answer. OpenAI takes 128 tools; more calls than that in one turn is a model gone astray.
@@ -238,7 +238,7 @@ impl Draft {
         if !self.forgets {
             match self.open_part() {
                 Some(AssistantPart::Text(last)) => last.push_str(&text),
-                _ => self.parts.push(AssistantPart::Text(text.clone().into_owned())),
+                _ => self.parts.push(AssistantPart::Text(text.clone().into())),
             }
         }
         if self.verbatim {
@@ -328,7 +328,7 @@ impl Draft {
 
     fn stands_alone(&mut self, proof: Proof) {
         self.held.push(proof.clone());
-        self.parts.push(AssistantPart::Reasoning(Reasoning { text: String::new(), proof: Some(proof) }));
+        self.parts.push(AssistantPart::Reasoning(Reasoning { text: Text::default(), proof: Some(proof) }));
     }
 
     /// Takes reasoning of which nothing can be read.
@@ -637,7 +637,7 @@ impl PartialCall {
             // conversation: hash what tells this call from the others.
             id = made_up(&(answer, position, &name, &arguments));
         }
-        Ok(Some(ToolCall { id, name, arguments, proof }))
+        Ok(Some(ToolCall { id, name, arguments: arguments.into(), proof }))
     }
 }
 

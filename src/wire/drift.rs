@@ -6,10 +6,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use memchr::memchr2;
 
-use super::json::Scalar;
+use super::json::Nesting;
 use super::tidy::tidy;
+use crate::words::text::unescaped;
 use crate::words::{Drift, DriftKind};
 
 /// The most things noted of one answer: a dialect that changed altogether is told by fewer.
@@ -47,9 +48,8 @@ impl Drifts {
             return;
         }
         self.looks += 1;
-        let walk = Walk { shape, path: None, drifts: self };
         // What is no JSON was noticed by who read it in earnest.
-        drop(walk.deserialize(&mut serde_json::Deserializer::from_str(text)));
+        Walk { text, at: 0, drifts: self }.value(Some(shape), None);
     }
 
     /// Returns what was noted, and forgets it.
@@ -90,72 +90,99 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// Walks through an object, or through an array of them.
+/// Walks through JSON that its reader has read: through objects, and through arrays of them. What is none is passed over
+/// as far as it goes.
 struct Walk<'a> {
-    shape: &'a Shape,
-    path: Option<&'a Path<'a>>,
+    text: &'a str,
+    at: usize,
     drifts: &'a mut Drifts,
 }
 
-impl<'de> DeserializeSeed<'de> for Walk<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Walk<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("anything")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<Scalar<'de>>()? {
-            let key = key.text();
-            let path = Path { name: key, outer: self.path };
-            if let Some((_, shape)) = self.shape.deep.iter().find(|(known, _)| *known == key) {
-                map.next_value_seed(Walk { shape, path: Some(&path), drifts: self.drifts })?;
-                continue;
+impl<'a> Walk<'a> {
+    /// Walks through a value, with its shape where that is known.
+    fn value(&mut self, shape: Option<&Shape>, path: Option<&Path<'_>>) {
+        match (self.blanks(), shape) {
+            (Some(b'{'), Some(shape)) => self.object(shape, path),
+            (Some(b'['), shape @ Some(_)) => {
+                let mut before = self.at;
+                self.at += 1;
+                while self.at > before && !matches!(self.blanks(), Some(b']') | None) {
+                    before = self.at;
+                    // Lists within lists hold no objects that are known.
+                    let is_list = self.blanks() == Some(b'[');
+                    self.value(shape.filter(|_| !is_list), path);
+                    self.comma();
+                }
+                self.at = self.text.len().min(self.at + 1);
             }
-            if !self.shape.plain.contains(&key) {
-                self.drifts.note(DriftKind::Field, &path.to_string());
+            (Some(b'"'), _) => drop(self.string()),
+            (Some(b'{' | b'['), None) => {
+                let length = Nesting::default().end(&self.text.as_bytes()[self.at..]);
+                self.at = length.map_or(self.text.len(), |length| self.at + length);
             }
-            map.next_value::<IgnoredAny>()?;
+            _ => {
+                let rest = &self.text.as_bytes()[self.at..];
+                let is_end = |byte: &u8| matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace();
+                self.at += rest.iter().position(is_end).unwrap_or(rest.len());
+            }
         }
-        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Self { shape, path, drifts } = self;
-        while seq.next_element_seed(Walk { shape, path, drifts: &mut *drifts })?.is_some() {}
-        Ok(())
+    fn object(&mut self, shape: &Shape, outer: Option<&Path<'_>>) {
+        self.at += 1;
+        while self.blanks() == Some(b'"') {
+            let name = self.string();
+            // Names with escapes are few.
+            let name = if name.contains('\\') { unescaped(name).into() } else { Cow::Borrowed(name) };
+            if self.blanks() == Some(b':') {
+                self.at += 1;
+            }
+            let path = Path { name: &name, outer };
+            match shape.deep.iter().find(|(known, _)| *known == name) {
+                Some((_, inner)) => self.value(Some(inner), Some(&path)),
+                None => {
+                    if !shape.plain.contains(&&*name) {
+                        self.drifts.note(DriftKind::Field, &path.to_string());
+                    }
+                    self.value(None, None);
+                }
+            }
+            self.comma();
+        }
+        self.at = self.text.len().min(self.at + 1);
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
+    /// Passes over a string; returns what stands between its quotes.
+    fn string(&mut self) -> &'a str {
+        let start = self.at + 1;
+        let bytes = self.text.as_bytes();
+        let mut end = start;
+        while let Some(found) = memchr2(b'"', b'\\', bytes.get(end..).unwrap_or_default()) {
+            end += found;
+            if bytes[end] == b'"' {
+                self.at = end + 1;
+                return &self.text[start..end];
+            }
+            end += 2;
+        }
+        self.at = self.text.len();
+        ""
     }
 
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
+    fn comma(&mut self) {
+        if self.blanks() == Some(b',') {
+            self.at += 1;
+        }
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
+    /// Passes over blanks; returns the byte behind them.
+    fn blanks(&mut self) -> Option<u8> {
+        loop {
+            match self.text.as_bytes().get(self.at) {
+                Some(byte) if byte.is_ascii_whitespace() => self.at += 1,
+                byte => return byte.copied(),
+            }
+        }
     }
 }
 

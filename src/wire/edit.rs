@@ -8,8 +8,11 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::words::Payload;
 
 /// Changes of one text.
 #[derive(Debug)]
@@ -39,20 +42,37 @@ impl<'a> Edits<'a> {
         if self.splices.is_empty() {
             return Cow::Borrowed(self.text);
         }
-        // What is put in at a place goes before what is changed there, and a whole before its parts.
-        self.splices.sort_by_key(|(range, _)| (range.start, !range.is_empty(), usize::MAX - range.end));
-        let more: usize = self.splices.iter().map(|(_, by)| by.len()).sum();
-        let (mut out, mut at) = (String::with_capacity(self.text.len() + more), 0);
-        for (range, by) in &self.splices {
-            if range.start < at {
-                continue;
-            }
-            out.push_str(&self.text[at..range.start]);
+        let text = self.text;
+        let splices = self.in_order();
+        let more: usize = splices.iter().map(|(_, by)| by.len()).sum();
+        let (mut out, mut at) = (String::with_capacity(text.len() + more), 0);
+        for (range, by) in splices {
+            out.push_str(&text[at..range.start]);
             out.push_str(by);
             at = range.end;
         }
-        out.push_str(&self.text[at..]);
+        out.push_str(&text[at..]);
         Cow::Owned(out)
+    }
+
+    /// Returns the body that the text is of, with its changes. Long parts of it that stay are not copied.
+    pub(super) fn finish_in(mut self, body: &Bytes) -> Payload {
+        spliced(body, self.in_order().into_iter().map(|(range, by)| (range, by.as_bytes())))
+    }
+
+    /// Returns the changes in their order, but for those within a part that is changed as a whole.
+    fn in_order(&mut self) -> Vec<(Range<usize>, &str)> {
+        // What is put in at a place goes before what is changed there, and a whole before its parts.
+        self.splices.sort_by_key(|(range, _)| (range.start, !range.is_empty(), usize::MAX - range.end));
+        let mut at = 0;
+        let mut splices = Vec::with_capacity(self.splices.len());
+        for (range, by) in &self.splices {
+            if range.start >= at {
+                at = range.end;
+                splices.push((range.clone(), &**by));
+            }
+        }
+        splices
     }
 
     /// Returns where a part stands in the text.
@@ -86,6 +106,31 @@ impl<'a> Edits<'a> {
             self.splices.push((begin..begin, text.into()));
         }
     }
+}
+
+/// A part of a body that is shorter is copied: a piece of its own costs more.
+const PIECE_BYTES_MIN: usize = 4 * 1024;
+/// Most changes are shorter: another name of a model.
+const NEW_BYTES: usize = 64;
+
+/// Returns a body with other bytes in some places, which are told in their order.
+pub(super) fn spliced<'b>(body: &Bytes, splices: impl IntoIterator<Item = (Range<usize>, &'b [u8])>) -> Payload {
+    let (mut out, mut at) = (Payload::default(), 0);
+    let mut new = Vec::with_capacity(body.len().min(PIECE_BYTES_MIN) + NEW_BYTES);
+    let end = (body.len()..body.len(), &[][..]);
+    for (range, by) in splices.into_iter().chain([end]) {
+        let kept = at..range.start;
+        if kept.len() < PIECE_BYTES_MIN {
+            new.extend_from_slice(&body[kept]);
+        } else {
+            out.push(std::mem::take(&mut new).into());
+            out.push(body.slice(kept));
+        }
+        new.extend_from_slice(by);
+        at = range.end;
+    }
+    out.push(new.into());
+    out
 }
 
 /// A member of an object, or an item of an array.
@@ -239,7 +284,7 @@ pub(super) fn text(value: &str) -> Option<Cow<'_, str>> {
 
 /// Returns a text as JSON.
 pub(super) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    serde_json::to_string(text).expect("a text can be written")
 }
 
 /// Returns the part of a text from one part's beginning to another's end.
@@ -338,6 +383,32 @@ mod tests {
     fn what_is_not_edited_is_not_copied() {
         let edits = Edits::new(ODD);
         assert!(matches!(edits.finish(), Cow::Borrowed(same) if same.as_ptr() == ODD.as_ptr()));
+    }
+
+    #[test]
+    fn a_body_is_edited_without_copying_its_long_parts() {
+        let body = Bytes::from(format!("{{\"m\":\"mine\",\"t\":\"{}\",\"u\":1}}", "x".repeat(9_000)));
+        let text = std::str::from_utf8(&body).expect("text");
+        let edits = |sets: &[(&str, &'static str)]| {
+            let (mut edits, mut object) = (Edits::new(text), Object::of(text).expect("an object"));
+            for (name, json) in sets {
+                object.set(name, *json, &mut edits);
+            }
+            object.finish(&mut edits);
+            edits
+        };
+        for (sets, pieces) in [
+            (&[][..], 1),
+            (&[("m", "\"theirs\"")][..], 2),
+            (&[("m", "\"theirs\""), ("u", "2"), ("v", "3")], 3),
+            (&[("t", "\"\"")], 1),
+        ] {
+            let (payload, expected) = (edits(sets).finish_in(&body), edits(sets).finish());
+            assert_eq!(payload.whole(), expected.as_bytes());
+            assert_eq!(payload.pieces().count(), pieces, "{sets:?}");
+            let is_shared = |piece: &Bytes| body.as_ptr_range().contains(&piece.as_ptr());
+            assert_eq!(payload.pieces().any(is_shared), !expected.contains("\"t\":\"\""), "{sets:?}");
+        }
     }
 
     #[test]

@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use http::header::HeaderMap;
 
 use super::names::Names;
-use crate::words::Note;
+use crate::words::{Note, Payload};
 
 /// A request as it goes onto the wire, but for its key ([`authorize`]).
 #[derive(Clone, Debug)]
@@ -16,7 +15,7 @@ pub struct Encoded {
     /// Content type and accepted types.
     pub headers: HeaderMap,
     /// The body.
-    pub body: Bytes,
+    pub body: Payload,
     /// What of the conversation could not go as it was.
     pub notes: Vec<Note>,
     /// Stop sequences that the provider could not be told: the answer has to end before them all the same.

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use memchr::memchr2;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -220,20 +221,28 @@ pub(super) struct Nesting {
 impl Nesting {
     /// Reads on; returns how many bytes of `chunk` belong to the value if it is complete within it.
     pub(super) fn end(&mut self, chunk: &[u8]) -> Option<usize> {
-        for (at, &byte) in chunk.iter().enumerate() {
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' if self.in_string => self.escaped = true,
-                b'"' => self.in_string = !self.in_string,
-                _ if self.in_string => {}
-                b'{' | b'[' => self.depth += 1,
-                b'}' | b']' => {
-                    self.depth = self.depth.saturating_sub(1);
-                    if self.depth == 0 {
-                        return Some(at + 1);
+        let mut at = 0;
+        while at < chunk.len() {
+            if std::mem::take(&mut self.escaped) {
+                at += 1;
+            } else if self.in_string {
+                at += memchr2(b'"', b'\\', &chunk[at..])?;
+                self.escaped = chunk[at] == b'\\';
+                self.in_string = self.escaped;
+                at += 1;
+            } else {
+                match chunk[at] {
+                    b'"' => self.in_string = true,
+                    b'{' | b'[' => self.depth += 1,
+                    b'}' | b']' => {
+                        self.depth = self.depth.saturating_sub(1);
+                        if self.depth == 0 {
+                            return Some(at + 1);
+                        }
                     }
+                    _ => {}
                 }
-                _ => {}
+                at += 1;
             }
         }
         None

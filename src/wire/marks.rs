@@ -6,12 +6,10 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-
 use super::edit::{Array, Edits, Object, find, text};
 use super::names::Names;
 use super::quirks::Quirks;
-use crate::words::{Dialect, Original};
+use crate::words::{Dialect, Original, Payload};
 
 /// What a mark is called in both dialects that have it.
 const MARK: &str = "cache_control";
@@ -48,7 +46,7 @@ enum Holder<'a> {
 }
 
 /// Returns a body that was written anew with the marks of the one that came, where the target reads them.
-pub(super) fn carried(original: &Original, to: (Dialect, &Quirks), names: &Names, body: Bytes) -> Bytes {
+pub(super) fn carried(original: &Original, to: (Dialect, &Quirks), names: &Names, body: Payload) -> Payload {
     let (dialect, quirks) = to;
     let reads = match dialect {
         Dialect::AnthropicMessages => true,
@@ -59,12 +57,15 @@ pub(super) fn carried(original: &Original, to: (Dialect, &Quirks), names: &Names
     if !reads || !says || dialect == original.dialect || !original.marks.cached {
         return body;
     }
-    let (Ok(theirs), Ok(ours)) = (std::str::from_utf8(&original.body), std::str::from_utf8(&body)) else { return body };
+    let whole = body.whole();
+    let (Ok(theirs), Ok(ours)) = (std::str::from_utf8(&original.body), std::str::from_utf8(&whole)) else {
+        return body;
+    };
     let marked = match marked(theirs, ours, names) {
         Cow::Owned(marked) => Some(marked),
         Cow::Borrowed(_) => None,
     };
-    marked.map_or(body, Bytes::from)
+    marked.map_or(body, Payload::from)
 }
 
 /// Puts the marks of one body into another.

@@ -8,10 +8,10 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::edit::{Edits, Object, find, quoted};
+use super::edit::{Edits, Object, find, quoted, spliced};
 use super::model::Model;
 use super::request::Notes;
-use crate::words::{ChatRequest, Dialect, Original, without_path};
+use crate::words::{ChatRequest, Dialect, Original, Payload, without_path};
 
 /// How clients begin what they tell Anthropic's books in a prompt. It changes with every request.
 pub(super) const INVOICE: &str = "x-anthropic-billing-header:";
@@ -42,6 +42,7 @@ pub(super) fn is_meant(request: &ChatRequest, dialect: Dialect, model: Model<'_>
 pub(super) struct Draft<'a> {
     pub(super) object: Object<'a>,
     pub(super) edits: Edits<'a>,
+    body: &'a Bytes,
     /// Objects within it some of whose fields change, by their names.
     inner: Vec<(String, Inner<'a>)>,
 }
@@ -56,7 +57,7 @@ impl<'a> Draft<'a> {
     /// Begins with a body as it came; none where it is no text, which no reader lets through.
     pub(super) fn of(original: &'a Original) -> Option<Self> {
         let text = std::str::from_utf8(&original.body).ok()?;
-        Some(Self { object: Object::of(text)?, edits: Edits::new(text), inner: Vec::new() })
+        Some(Self { object: Object::of(text)?, edits: Edits::new(text), body: &original.body, inner: Vec::new() })
     }
 
     /// Sets a field, also one within another.
@@ -104,7 +105,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Returns the body.
-    pub(super) fn finish(mut self) -> Bytes {
+    pub(super) fn finish(mut self) -> Payload {
         for (name, inner) in std::mem::take(&mut self.inner) {
             match inner {
                 Inner::There(object) => object.finish(&mut self.edits),
@@ -115,7 +116,7 @@ impl<'a> Draft<'a> {
             }
         }
         self.object.finish(&mut self.edits);
-        self.edits.finish().into_owned().into()
+        self.edits.finish_in(self.body)
     }
 }
 
@@ -126,7 +127,8 @@ pub(super) fn differing<'s>(
     ours: &str,
     notes: &Notes,
 ) -> Vec<&'s Setting> {
-    let is_ours = |field: &str| find(ours, &[field]).is_some();
+    let said = Object::of(ours);
+    let is_ours = |field: &str| said.as_ref().is_some_and(|said| said.get(field).is_some());
     let moved = |fields: &[&str]| {
         let plain = || fields.iter().filter(|field| !field.contains('.'));
         plain().any(|field| is_ours(field)) && plain().any(|field| is_ours(field) != original.has(field))
@@ -135,15 +137,14 @@ pub(super) fn differing<'s>(
 }
 
 /// Returns the body with another name of the model, where that is all.
-pub(super) fn renamed(original: &Original, model: &str) -> Option<Bytes> {
+pub(super) fn renamed(original: &Original, model: &str) -> Option<Payload> {
     let Original { body, model: place, .. } = original;
     if original.model() == Some(model) {
-        return Some(body.clone());
+        return Some(body.clone().into());
     }
     let place = place.clone()?;
     let name = quoted(model);
-    let parts = [&body[..place.start], &name.as_bytes()[1..name.len() - 1], &body[place.end..]];
-    Some(parts.concat().into())
+    Some(spliced(body, [(place, &name.as_bytes()[1..name.len() - 1])]))
 }
 
 /// Returns a text without what is for Anthropic's books alone; `None` where nothing is left of it.
@@ -173,13 +174,17 @@ mod tests {
     #[test]
     fn the_models_name_changes_and_nothing_else() {
         let body = |body: &'static str, model| {
-            String::from_utf8(renamed(&original(body), model).expect("a place").to_vec()).expect("text")
+            String::from_utf8(renamed(&original(body), model).expect("a place").whole().to_vec()).expect("text")
         };
         let request = r#" {"a": [1.0, "é"], "model" : "mine","b":{}}"#;
         assert_eq!(body(request, "mine"), request);
         assert_eq!(body(request, "theirs/\"x\""), r#" {"a": [1.0, "é"], "model" : "theirs/\"x\"","b":{}}"#);
         let original = original(request);
-        assert_eq!(renamed(&original, "mine").expect("a body").as_ptr(), original.body.as_ptr(), "nothing is copied");
+        assert_eq!(
+            renamed(&original, "mine").expect("a body").whole().as_ptr(),
+            original.body.as_ptr(),
+            "nothing is copied"
+        );
     }
 
     #[test]
@@ -196,7 +201,7 @@ mod tests {
             let differing = differing(&original, SETTINGS, ours, &notes);
             let mut draft = Draft::of(&original).expect("an object");
             draft.settle(&differing, ours);
-            String::from_utf8(draft.finish().to_vec()).expect("text")
+            String::from_utf8(draft.finish().whole().to_vec()).expect("text")
         };
         assert_eq!(settled(r#"{"max":9,"heat":2}"#, &[]), body);
         assert_eq!(settled(r#"{"limit":9}"#, &[]), body.replace(r#""max":9,"#, "").replacen('{', r#"{"limit":9,"#, 1));

@@ -305,6 +305,18 @@ impl Quirks {
         if self.developer && self.is_among(self.reasoners, model) { "developer" } else { "system" }
     }
 
+    /// Returns a value that a model takes; one that it does not is left out and noted.
+    pub(super) fn taken<T>(
+        &self,
+        model: Model<'_>,
+        field: &'static str,
+        value: Option<T>,
+        notes: &mut Notes,
+    ) -> Option<T> {
+        let value = value?;
+        notes.keep(self.takes(model, field), field, Some(value))
+    }
+
     /// Returns what the limit of tokens is called.
     pub(super) fn tokens_field(&self, model: Model<'_>) -> &'static str {
         let newer = self.completion_tokens || !takes_max_tokens(model);
@@ -354,7 +366,10 @@ fn is_about_tools(message: &Message) -> bool {
 
 impl Models {
     fn has(&self, model: &str) -> bool {
-        let name = &*without_path(model).to_ascii_lowercase();
+        let name = without_path(model);
+        let is_capital = |letter: u8| letter.is_ascii_uppercase();
+        let lower = if name.bytes().any(is_capital) { name.to_ascii_lowercase().into() } else { Cow::Borrowed(name) };
+        let name = &*lower;
         let begins = |begin: &&str| {
             let is_digit =
                 |text: &str, at: fn(&[u8]) -> Option<&u8>| at(text.as_bytes()).is_some_and(u8::is_ascii_digit);

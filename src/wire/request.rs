@@ -5,7 +5,6 @@
 
 use std::fmt;
 
-use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::map::Entry;
@@ -16,14 +15,19 @@ use super::ids::IdForm;
 use super::model::Model;
 use crate::words::{
     AssistantPart, Audio, ChatRequest, Dialect, Document, DocumentSource, Failure, FailureClass, Foreign, Image,
-    Message, Note, Reasoning, ResponseFormat, Secret, ToolCall, ToolChoice, ToolResult, UserPart,
+    Message, Note, Payload, Reasoning, ResponseFormat, Secret, ToolCall, ToolChoice, ToolResult, UserPart,
 };
 
 /// Writes a body into one buffer.
-pub(super) fn write(request: &ChatRequest, body: &impl Serialize) -> Result<Bytes, Failure> {
+pub(super) fn write(request: &ChatRequest, body: &impl Serialize) -> Result<Payload, Failure> {
     let mut buffer = Vec::with_capacity(size(request));
     serde_json::to_writer(&mut buffer, body).map_err(|problem| bad("request", &problem.to_string()))?;
-    Ok(Bytes::from(buffer))
+    Ok(buffer.into())
+}
+
+/// Writes the settings of a body.
+pub(super) fn settings(settings: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(settings).map_err(|problem| bad("request", &problem.to_string()))
 }
 
 /// Returns the headers of a request with a JSON body.
@@ -172,8 +176,8 @@ impl Notes {
     }
 
     /// Notes everything that others noted.
-    pub(super) fn all(&mut self, others: Self) {
-        others.0.into_iter().for_each(|note| self.add(note));
+    pub(super) fn all(&mut self, others: &Self) {
+        others.0.iter().for_each(|note| self.add(*note));
     }
 
     /// Returns a value that the target takes; one that it does not is left out and noted.

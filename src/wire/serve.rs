@@ -16,6 +16,7 @@ mod node;
 mod openai;
 mod original;
 mod out;
+mod parse;
 mod place;
 mod reading;
 mod refusal;
@@ -32,6 +33,7 @@ pub use writer::Writer;
 use std::fmt;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use node::Object;
 
 use crate::words::{ChatRequest, CommitPolicy, Dialect, Note, Original};
@@ -206,6 +208,7 @@ pub fn read(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &B
 }
 
 fn read_body(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &Bytes) -> Result<Asked, BadRequest> {
+    let body = &text(body)?;
     let object = Object::parse(body)?;
     let chooses = twins::chooses(face, object.names(false));
     let original = original::of(face, body, &object);
@@ -223,6 +226,12 @@ fn read_body(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &
     asked.request.messages.retain_mut(reading::is_for_all);
     reading::name_results(&mut asked.request.messages);
     Ok(asked)
+}
+
+/// Returns a body as the text that it must be.
+fn text(body: &Bytes) -> Result<ByteString, BadRequest> {
+    let problem = |problem| BadRequest::new("", format!("the body is no JSON: {problem}"));
+    ByteString::try_from(body.clone()).map_err(problem)
 }
 
 #[cfg(test)]

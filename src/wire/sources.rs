@@ -251,7 +251,7 @@ mod tests {
     }
 
     fn found(sources: Sources, text: &str) -> Vec<(String, String, Range<usize>)> {
-        let (found, _) = sources.finish(&[AssistantPart::Text(text.to_owned())]);
+        let (found, _) = sources.finish(&[AssistantPart::Text(text.into())]);
         found.into_iter().map(|source| (source.url, source.title, source.place)).collect()
     }
 

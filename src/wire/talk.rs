@@ -218,7 +218,7 @@ impl<'a> Talk<'a> {
             notes.converted("messages.tool_result");
             let told = format!("Result of the tool `{}`:\n{}", result.name, result.text());
             let beside = result.beside().map(Cow::Borrowed);
-            self.said.push(Step::User([Cow::Owned(UserPart::Text(told))].into_iter().chain(beside).collect()));
+            self.said.push(Step::User([Cow::Owned(UserPart::Text(told.into()))].into_iter().chain(beside).collect()));
         } else {
             let (id, name) = (result.call_id.as_str().into(), result.name.as_str());
             let answer = Answer { id, name, result: Some(result) };
@@ -235,7 +235,7 @@ impl<'a> Talk<'a> {
                 None => notes.converted("messages.tool_call"),
                 Some(result) if self.media == Media::Behind && result.beside().next().is_some() => {
                     let told = format!("What the tool `{}` shows:", answer.name);
-                    shown.push(Cow::Owned(UserPart::Text(told)));
+                    shown.push(Cow::Owned(UserPart::Text(told.into())));
                     shown.extend(result.beside().map(Cow::Borrowed));
                     notes.converted("messages.tool_result");
                 }

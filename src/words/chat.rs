@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::{Dialect, Error, Original, Rule, names};
+use super::{Dialect, Error, Original, Rule, Text, names};
 
 /// One request of a caller, in no provider's dialect.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -104,14 +104,14 @@ impl ChatRequest {
 
     /// Appends a system message.
     #[must_use]
-    pub fn system(mut self, text: impl Into<String>) -> Self {
+    pub fn system(mut self, text: impl Into<Text>) -> Self {
         self.messages.push(Message::System(text.into()));
         self
     }
 
     /// Appends a user message of one text.
     #[must_use]
-    pub fn user(mut self, text: impl Into<String>) -> Self {
+    pub fn user(mut self, text: impl Into<Text>) -> Self {
         self.messages.push(Message::user(text));
         self
     }
@@ -179,7 +179,7 @@ impl Foreign {
 #[non_exhaustive]
 pub enum Message {
     /// Instructions of the operator.
-    System(String),
+    System(Text),
     /// What the user says or shows.
     User(Vec<UserPart>),
     /// What the model said, thought and called.
@@ -192,12 +192,12 @@ pub enum Message {
 
 impl Message {
     /// Returns a user message of one text.
-    pub fn user(text: impl Into<String>) -> Self {
+    pub fn user(text: impl Into<Text>) -> Self {
         Self::User(vec![UserPart::Text(text.into())])
     }
 
     /// Returns an assistant message of one text.
-    pub fn assistant(text: impl Into<String>) -> Self {
+    pub fn assistant(text: impl Into<Text>) -> Self {
         Self::Assistant(vec![AssistantPart::Text(text.into())])
     }
 
@@ -216,7 +216,7 @@ impl Message {
     }
 
     /// Returns the result of a tool call.
-    pub fn tool_result(call: &ToolCall, content: impl Into<String>) -> Self {
+    pub fn tool_result(call: &ToolCall, content: impl Into<Text>) -> Self {
         Self::Tool(ToolResult::new(&call.id, &call.name, content))
     }
 }
@@ -226,7 +226,7 @@ impl Message {
 #[non_exhaustive]
 pub enum UserPart {
     /// Text.
-    Text(String),
+    Text(Text),
     /// An image.
     Image(Image),
     /// A document.
@@ -249,7 +249,7 @@ impl UserPart {
 
 impl From<String> for UserPart {
     fn from(text: String) -> Self {
-        Self::Text(text)
+        Self::Text(text.into())
     }
 }
 
@@ -272,16 +272,16 @@ pub struct Document {
 #[non_exhaustive]
 pub enum DocumentSource {
     /// Plain text: every model reads it.
-    Text(String),
+    Text(Text),
     /// The file itself.
     Base64 {
         /// `application/pdf` nearly everywhere.
         media_type: String,
         /// Base64 of the file, no line breaks.
-        data: String,
+        data: Text,
     },
     /// An address the provider fetches.
-    Url(String),
+    Url(Text),
 }
 
 impl Document {
@@ -291,12 +291,12 @@ impl Document {
     }
 
     /// Returns a document of plain text.
-    pub fn text(text: impl Into<String>) -> Self {
+    pub fn text(text: impl Into<Text>) -> Self {
         Self::new(DocumentSource::Text(text.into()))
     }
 
     /// Returns a PDF of its Base64.
-    pub fn pdf(data: impl Into<String>) -> Self {
+    pub fn pdf(data: impl Into<Text>) -> Self {
         Self::new(DocumentSource::Base64 { media_type: "application/pdf".into(), data: data.into() })
     }
 
@@ -314,20 +314,20 @@ pub struct Audio {
     /// `audio/wav`, `audio/mp3`, …
     pub media_type: String,
     /// Base64 of the file, no line breaks.
-    pub data: String,
+    pub data: Text,
 }
 
 /// An image, by reference or by value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Image {
     /// An address the provider fetches.
-    Url(String),
+    Url(Text),
     /// The image itself.
     Base64 {
         /// `image/png`, `image/jpeg`, …
         media_type: String,
         /// Base64 of the file, no line breaks.
-        data: String,
+        data: Text,
     },
 }
 
@@ -336,7 +336,7 @@ pub enum Image {
 #[non_exhaustive]
 pub enum AssistantPart {
     /// Text of the answer.
-    Text(String),
+    Text(Text),
     /// What the model thought, where it shows that. Sent back only to who wants it.
     Reasoning(Reasoning),
     /// A call of a tool.
@@ -375,14 +375,14 @@ impl AssistantPart {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reasoning {
     /// The visible part; may be empty.
-    pub text: String,
+    pub text: Text,
     /// What its provider wants back with it.
     pub proof: Option<Proof>,
 }
 
 impl From<String> for Reasoning {
     fn from(text: String) -> Self {
-        Self { text, proof: None }
+        Self { text: text.into(), proof: None }
     }
 }
 
@@ -419,7 +419,7 @@ pub struct ToolCall {
     /// The tool's name.
     pub name: String,
     /// The arguments: the text of one JSON object, checked to be one.
-    pub arguments: String,
+    pub arguments: Text,
     /// What its provider wants back with it.
     pub proof: Option<Proof>,
 }
@@ -439,7 +439,7 @@ pub struct ToolResult {
 
 impl ToolResult {
     /// Returns a result of one text.
-    pub fn new(call_id: impl Into<String>, name: impl Into<String>, text: impl Into<String>) -> Self {
+    pub fn new(call_id: impl Into<String>, name: impl Into<String>, text: impl Into<Text>) -> Self {
         let content = vec![UserPart::Text(text.into())];
         Self { call_id: call_id.into(), name: name.into(), content, is_error: false }
     }

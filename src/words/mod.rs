@@ -19,9 +19,11 @@ pub mod hold;
 pub mod limits;
 pub mod names;
 pub mod original;
+pub mod payload;
 pub mod reply;
 pub mod rule;
 pub mod target;
+pub mod text;
 
 pub use attempt::{AttemptEnd, AttemptRecord, CallId};
 pub use chat::{
@@ -40,7 +42,9 @@ pub use hold::{Barred, Cause, Hold, Reset};
 pub use limits::{Gauge, Limits};
 pub use names::NAME_BYTES_MAX;
 pub use original::{Marks, Original};
+pub use payload::Payload;
 pub use reply::{Finished, Note, Piece, Reply, ReplyEvent, Source, StopReason, Usage};
 pub use rule::Rule;
 pub(crate) use target::without_path;
 pub use target::{Capabilities, Dialect, ModelClass, ModelKind, Price, Secret, TargetId};
+pub use text::Text;

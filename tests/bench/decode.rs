@@ -260,7 +260,7 @@ fn decoding(rounds: usize) {
 fn conversation() -> ChatRequest {
     let file = "fn main() {\n    println!(\"Hello, \\\"world\\\"\");\n}\n".repeat(100);
     (0..200).fold(ChatRequest::new("smart").system("You write code."), |request, turn| {
-        let arguments = format!("{{\"path\":\"src/{turn}.rs\"}}");
+        let arguments = format!("{{\"path\":\"src/{turn}.rs\"}}").into();
         let call = ToolCall { id: format!("call_{turn}"), name: "read".to_owned(), arguments, proof: None };
         let result = Message::tool_result(&call, file.clone());
         request.message(Message::Assistant(vec![AssistantPart::ToolCall(call)])).message(result)
@@ -270,7 +270,7 @@ fn conversation() -> ChatRequest {
 fn encoding(rounds: usize) {
     let (request, target) = (conversation(), TargetId::new("p", "m"));
     let body = encode(Dialect::OpenAiChat, &GENERIC, &request, &target, true).expect("a good request").body;
-    let tree: Value = serde_json::from_slice(&body).expect("JSON");
+    let tree: Value = serde_json::from_slice(&body.whole()).expect("JSON");
     let times = medians(
         rounds,
         &mut [

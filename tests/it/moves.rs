@@ -465,19 +465,19 @@ fn meant(request: &ChatRequest) -> Vec<Line> {
     let mut lines = Vec::new();
     for message in &request.messages {
         match message {
-            Message::System(text) => lines.push(Line::System(text.clone())),
+            Message::System(text) => lines.push(Line::System(text.to_string())),
             Message::User(parts) => lines.extend(parts.iter().map(|part| match part {
-                UserPart::Text(text) => Line::User(text.clone()),
+                UserPart::Text(text) => Line::User(text.to_string()),
                 UserPart::Image(Image::Base64 { media_type, data }) => {
                     Line::Image(format!("data:{media_type};base64,{data}"))
                 }
-                UserPart::Image(Image::Url(url)) => Line::Image(url.clone()),
+                UserPart::Image(Image::Url(url)) => Line::Image(url.to_string()),
                 other => panic!("nobody says {other:?}"),
             })),
             Message::Assistant(parts) => lines.extend(parts.iter().filter_map(|part| match part {
-                AssistantPart::Text(text) => Some(Line::Said(text.clone())).filter(|_| !text.is_empty()),
+                AssistantPart::Text(text) => Some(Line::Said(text.to_string())).filter(|_| !text.is_empty()),
                 AssistantPart::Reasoning(thought) => {
-                    Some(Line::Thought(thought.text.clone())).filter(|_| !thought.text.is_empty())
+                    Some(Line::Thought(thought.text.to_string())).filter(|_| !thought.text.is_empty())
                 }
                 AssistantPart::ToolCall(call) => Some(Line::Call {
                     id: call.id.clone(),

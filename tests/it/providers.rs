@@ -23,7 +23,7 @@ struct Deaf(Arc<Mutex<Vec<(String, HeaderMap, Value)>>>);
 
 impl Transport for Deaf {
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
-        let body = serde_json::from_slice(&request.body).expect("JSON");
+        let body = serde_json::from_slice(&request.body.whole()).expect("JSON");
         self.0.lock().expect("no panic").push((request.url, request.headers, body));
         Box::pin(async { Err(TransportError::Connect("deaf".into())) })
     }

@@ -140,7 +140,7 @@ async fn a_forged_thought_is_refused_and_the_caller_told() {
     let reply = runtime.chat(ask("Hi")).await.expect("an answer");
     let mut parts = reply.finished.parts.clone();
     let Some(AssistantPart::Reasoning(reasoning)) = parts.first_mut() else { panic!("no thought: {parts:?}") };
-    reasoning.text.push('!');
+    reasoning.text.push_str("!");
     let error = runtime.chat(ask("Hi").message(Message::Assistant(parts)).user("More")).await.expect_err("refused");
     assert!(error.to_string().contains("Invalid `signature` in `thinking` block"), "{error}");
 }

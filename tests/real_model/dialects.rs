@@ -100,7 +100,7 @@ async fn after_tools(runtime: &Runtime, name: &str) {
     let call = |id: &str, city: &str| ToolCall {
         id: id.into(),
         name: "weather".into(),
-        arguments: json!({"city": city}).to_string(),
+        arguments: json!({"city": city}).to_string().into(),
         ..ToolCall::default()
     };
     let calls = [call("call_aaaaaaaa1", "Paris"), call("call_bbbbbbbb2", "Rome")];

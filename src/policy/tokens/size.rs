@@ -5,8 +5,9 @@ use std::ops::{Add, Sub};
 use serde_json::Value;
 
 use super::Measure;
+use crate::words::text::{escape, unescaped};
 use crate::words::{
-    AssistantPart, ChatRequest, DocumentSource, Foreign, Message, Proof, ResponseFormat, Tool, UserPart,
+    AssistantPart, ChatRequest, DocumentSource, Foreign, Message, Proof, ResponseFormat, Text, Tool, UserPart,
 };
 
 /// What a provider counts, in the order of a [`PromptSize`].
@@ -69,19 +70,19 @@ impl PromptSize {
     fn add_message(&mut self, message: &Message, measure: Measure) {
         self.put(Feature::Message, 1.0);
         match message {
-            Message::System(text) => self.add_text(text, measure),
+            Message::System(text) => self.add_words(text, measure),
             Message::User(parts) => parts.iter().for_each(|part| self.add_part(part, measure)),
             Message::Foreign(foreign) => self.add_foreign(foreign),
             Message::Assistant(parts) => parts.iter().for_each(|part| match part {
-                AssistantPart::Text(text) => self.add_text(text, measure),
+                AssistantPart::Text(text) => self.add_words(text, measure),
                 AssistantPart::Reasoning(reasoning) => {
-                    self.put(Feature::Reasoning, Shape::of(&reasoning.text).tokens());
+                    self.put(Feature::Reasoning, Shape::of_text(&reasoning.text).tokens());
                     self.add_proof(reasoning.proof.as_ref());
                 }
                 AssistantPart::ToolCall(call) => {
                     self.put(Feature::Exchange, 1.0);
                     self.add_text(&call.name, measure);
-                    self.add_text(&call.arguments, measure);
+                    self.add_words(&call.arguments, measure);
                     self.add_proof(call.proof.as_ref());
                 }
                 AssistantPart::Foreign(foreign) => self.add_foreign(foreign),
@@ -95,10 +96,10 @@ impl PromptSize {
 
     fn add_part(&mut self, part: &UserPart, measure: Measure) {
         match part {
-            UserPart::Text(text) => self.add_text(text, measure),
+            UserPart::Text(text) => self.add_words(text, measure),
             UserPart::Image(_) => self.put(Feature::Image, 1.0),
             UserPart::Document(document) => match &document.source {
-                DocumentSource::Text(text) => self.add_text(text, measure),
+                DocumentSource::Text(text) => self.add_words(text, measure),
                 DocumentSource::Base64 { data, .. } => self.put(Feature::Image, pages(data)),
                 DocumentSource::Url(_) => self.put(Feature::Image, PAGES),
             },
@@ -111,13 +112,22 @@ impl PromptSize {
         self.put(Feature::Text, Shape::of(&foreign.json).tokens().min(FOREIGN_MAX));
     }
 
+    fn add_words(&mut self, text: &Text, measure: Measure) {
+        match measure {
+            Measure::Shape => self.add_shape(Shape::of_text(text)),
+            #[cfg(feature = "exact-tokens")]
+            _ => self.add_text(text, measure),
+        }
+    }
+
+    fn add_shape(&mut self, shape: Shape) {
+        self.put(Feature::Text, shape.plain);
+        self.put(Feature::Foreign, shape.foreign);
+    }
+
     fn add_text(&mut self, text: &str, measure: Measure) {
         match measure {
-            Measure::Shape => {
-                let shape = Shape::of(text);
-                self.put(Feature::Text, shape.plain);
-                self.put(Feature::Foreign, shape.foreign);
-            }
+            Measure::Shape => self.add_shape(Shape::of(text)),
             #[cfg(feature = "exact-tokens")]
             exact => self.put(Feature::Text, super::exact::count(text, exact) as f64),
         }
@@ -226,6 +236,8 @@ const PER_TOOL: f64 = 8.0;
 const WHOLE_BYTES_MAX: usize = 512;
 const WINDOW: usize = 64;
 const WINDOWS_MIN: usize = 4;
+/// The longest escape: two halves of a letter.
+const LONGEST_ESCAPE: usize = 12;
 const SAMPLED: usize = 32;
 /// Spreads multiples evenly over any range: 2^32 over the golden ratio (Knuth, "The Art of Computer Programming", 6.4).
 const GOLDEN: usize = 2_654_435_769;
@@ -236,16 +248,54 @@ impl Shape {
         if bytes.len() <= WHOLE_BYTES_MAX {
             return Self::count(b' ', bytes);
         }
-        let windows = WINDOWS_MIN + bytes.len() / (SAMPLED * WINDOW);
-        let stride = bytes.len() / windows;
+        Self::sampled(bytes.len(), |start| (WINDOW, Self::count(bytes[start - 1], &bytes[start..start + WINDOW])))
+    }
+
+    /// Counts a text that may have escapes. They are read in its windows alone.
+    fn of_text(text: &Text) -> Self {
+        match text.json() {
+            None => Self::of(text),
+            Some(json) if json.len() <= WHOLE_BYTES_MAX => Self::count(b' ', unescaped(json).as_bytes()),
+            Some(json) => Self::sampled(json.len(), |start| Self::escaped(json.as_bytes(), start)),
+        }
+    }
+
+    /// Counts windows of a text of so many bytes, by what says how many bytes one that begins there has and what it counts.
+    fn sampled(bytes: usize, window: impl Fn(usize) -> (usize, Self)) -> Self {
+        let windows = WINDOWS_MIN + bytes / (SAMPLED * WINDOW);
+        let stride = bytes / windows;
         // Somewhere in its stretch, so that what repeats itself is not met at the same place again and again.
         let start = |at: usize| 1 + at * stride + at.wrapping_mul(GOLDEN) % (stride - WINDOW);
-        let window = |start: usize| Self::count(bytes[start - 1], &bytes[start..start + WINDOW]);
-        let sample = (0..windows).map(start).map(window);
-        let sum =
-            sample.fold(Self::default(), |a, b| Self { plain: a.plain + b.plain, foreign: a.foreign + b.foreign });
-        let scale = bytes.len() as f64 / (windows * WINDOW) as f64;
+        let (counted, sum) =
+            (0..windows).map(start).map(window).fold((0, Self::default()), |(counted, a), (more, b)| {
+                (counted + more, Self { plain: a.plain + b.plain, foreign: a.foreign + b.foreign })
+            });
+        let scale = bytes as f64 / counted.max(1) as f64;
         Self { plain: sum.plain * scale, foreign: sum.foreign * scale }
+    }
+
+    /// Counts a window of the inside of a JSON string; returns how many bytes of it that takes.
+    fn escaped(json: &[u8], start: usize) -> (usize, Self) {
+        let mut says = Vec::with_capacity(WINDOW + LONGEST_ESCAPE);
+        let (mut at, mut begin) = (behind_escape(json, start), None);
+        let end = (start + WINDOW).min(json.len());
+        while at < end {
+            let letter = if json[at] == b'\\' { escape(&json[at..]) } else { None };
+            match letter {
+                Some((letter, length)) => {
+                    says.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+                    at += length;
+                }
+                None => {
+                    says.push(json[at]);
+                    at += 1;
+                }
+            }
+            // What comes first tells whether a piece begins behind it.
+            begin.get_or_insert((at, says.len()));
+        }
+        let (from, first) = begin.unwrap_or((at, 0));
+        (at - from, if first == 0 { Self::default() } else { Self::count(says[first - 1], &says[first..]) })
     }
 
     fn count(before: u8, bytes: &[u8]) -> Self {
@@ -272,6 +322,15 @@ impl Shape {
     }
 }
 
+/// Returns a place in the inside of a JSON string, or the end of the escape that it is within.
+fn behind_escape(json: &[u8], at: usize) -> usize {
+    let near = at.saturating_sub(5)..at;
+    let Some(last) = near.rev().find(|before| json[*before] == b'\\') else { return at };
+    let run = json[..=last].iter().rev().take(WINDOW).take_while(|byte| **byte == b'\\').count();
+    let length = if json.get(last + 1) == Some(&b'u') { 6 } else { 2 };
+    if run % 2 == 1 { at.max(last + length).min(json.len()) } else { at }
+}
+
 /// Kinds of bytes, as bits. A capital is a letter, too, so that what is new in a byte against the one before it begins a
 /// piece: a word, a hump of one in camel case, punctuation, a line; and any digit.
 const LETTER: u8 = 1;
@@ -284,18 +343,27 @@ const CONTROL: u8 = 16;
 /// takes many bytes at once.
 fn joints(before: u8, bytes: &[u8]) -> u32 {
     const STEP: usize = WINDOW;
-    let mut kinds = [0; STEP + 1];
-    kinds[0] = kind(before);
-    let mut joints = 0;
-    for step in bytes.chunks(STEP) {
-        for (kind, byte) in kinds[1..].iter_mut().zip(step) {
-            *kind = self::kind(*byte);
-        }
-        let pairs = kinds[..step.len()].iter().zip(&kinds[1..]);
-        joints += u32::from(pairs.map(|(before, here)| u8::from(here & !(before & !DIGIT) != 0)).sum::<u8>());
-        kinds[0] = kinds[step.len()];
+    let (mut before, mut joints) = (kind(before), 0);
+    let (steps, rest) = bytes.as_chunks::<STEP>();
+    for step in steps {
+        let kinds = step.map(kind);
+        let mut shifted = [before; STEP];
+        shifted[1..].copy_from_slice(&kinds[..STEP - 1]);
+        let begins: [u8; STEP] = std::array::from_fn(|at| begins(shifted[at], kinds[at]));
+        joints += u32::from(begins.iter().sum::<u8>());
+        before = kinds[STEP - 1];
+    }
+    for byte in rest {
+        let here = kind(*byte);
+        joints += u32::from(begins(before, here));
+        before = here;
     }
     joints
+}
+
+/// Tells whether a piece begins with a byte, by its kind and that of the one before.
+fn begins(before: u8, here: u8) -> u8 {
+    u8::from(here & !(before & !DIGIT) != 0)
 }
 
 fn kind(byte: u8) -> u8 {

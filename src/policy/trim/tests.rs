@@ -100,9 +100,9 @@ fn any_conversation() -> impl Strategy<Value = Vec<Message>> {
         let mut messages = Vec::new();
         for (number, (question, answer, rounds, extra)) in turns.into_iter().enumerate() {
             if extra == 0 {
-                messages.push(Message::System(answer.clone()));
+                messages.push(Message::System(answer.clone().into()));
             }
-            messages.push(Message::User(vec![UserPart::Text(question)]));
+            messages.push(Message::User(vec![UserPart::Text(question.into())]));
             for (round, (calls, result, backwards)) in rounds.into_iter().enumerate() {
                 // Ids that come again in the next turn.
                 let ids: Vec<String> = (0..calls).map(|call| format!("{round}-{call}")).collect();

@@ -1,7 +1,5 @@
 //! Edits requests that came in this dialect, block by block: what the target takes stays as it came.
 
-use bytes::Bytes;
-
 use super::models::{maker, may_rest};
 use super::proof::{REDACTED, parted};
 use super::request::Body;
@@ -9,7 +7,7 @@ use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::original::{self, Draft, INVOICE, Setting, without_invoice};
 use crate::wire::request::Notes;
 use crate::wire::seal::{SOURCE, open};
-use crate::words::{Dialect, Note, Original, ToolChoice};
+use crate::words::{Dialect, Note, Original, Payload, ToolChoice};
 
 /// The settings, and the fields that say them.
 const SETTINGS: &[Setting] = &[
@@ -28,11 +26,12 @@ pub(super) fn edited(
     original: &Original,
     body: &Body<'_>,
     ours: &str,
+    is_anothers: &dyn Fn() -> bool,
     instruction: Option<&str>,
     notes: &mut Notes,
-) -> Option<Bytes> {
+) -> Option<Payload> {
     let Body { quirks, model, streaming, traits, .. } = *body;
-    let stays = !original.has("thinking") || fits(original, body);
+    let stays = !original.has("thinking") || fits(original, body, is_anothers);
     if !(stays || model.meant) {
         notes.converted("effort");
     } else if stays && !original.has("output_config") {
@@ -101,7 +100,7 @@ pub(super) fn edited(
 const WORD: Setting = Setting("effort", &["output_config.effort"]);
 
 /// Tells whether a model can be told how hard to think in the form that the caller chose.
-fn fits(original: &Original, body: &Body<'_>) -> bool {
+fn fits(original: &Original, body: &Body<'_>, is_anothers: &dyn Fn() -> bool) -> bool {
     let said = std::str::from_utf8(&original.body).unwrap_or_default();
     let form = find(said, &["thinking", "type"]).and_then(text).unwrap_or_default();
     // A model that is made to call a tool cannot think before, nor one that is not shown what it thought.
@@ -109,7 +108,7 @@ fn fits(original: &Original, body: &Body<'_>) -> bool {
     let may = match &*form {
         "disabled" => body.model.meant || may_rest(body.model.family),
         "adaptive" => free,
-        _ => free && !body.turns.is_anothers(),
+        _ => free && !is_anothers(),
     };
     may && body.traits.takes(&form)
 }

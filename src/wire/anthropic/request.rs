@@ -1,6 +1,7 @@
 //! Writes requests: what is asked for besides the conversation, and the body around both.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 
 use http::header::{HeaderName, HeaderValue};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -17,7 +18,7 @@ use crate::wire::names::Names;
 use crate::wire::original;
 use crate::wire::quirks::{NameForm, Quirks};
 use crate::wire::request::{
-    Fields, Notes, asked, bad, check, extra, foreign_tools, headers, output_tokens_max, verbatim, write,
+    Each, Fields, Notes, asked, check, extra, foreign_tools, headers, output_tokens_max, settings, verbatim, write,
 };
 use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Sampling, Tool, ToolChoice};
 
@@ -43,33 +44,32 @@ pub(in crate::wire) fn encode(
     let model = Model { meant: original::is_meant(request, Dialect::AnthropicMessages, model), ..model };
     let names = Names::of(Some(NAMES), request);
     let traits = traits(model.family);
-    let mut told = Notes::default();
-    told.foreign(Dialect::AnthropicMessages, request);
-    let mut turns = match Turns::of(request, model.family, traits, &names, &mut told) {
-        // What has no shape in words may have one as it came.
-        Err(_) if own.is_some() => Turns::default(),
-        turns => turns?,
-    };
+    // What goes as it came is planned for nobody, and what has no shape in words may have one as it came.
+    let planned = LazyCell::new(|| {
+        let mut told = Notes::default();
+        told.foreign(Dialect::AnthropicMessages, request);
+        Turns::of(request, model.family, traits, &names, &mut told).map(|turns| (turns, told))
+    });
+    let may_think = || planned.as_ref().map_or(true, |(turns, _)| turns.may_think());
+    let is_anothers = || planned.as_ref().is_ok_and(|(turns, _)| turns.is_anothers());
     let mut notes = Notes::default();
-    let (options, instruction) = Options::of(request, model, traits, &turns, &names, &mut notes);
+    let (options, instruction) = Options::of(request, model, traits, &may_think, &names, &mut notes);
     let extra = extra(Dialect::AnthropicMessages, request, &mut notes);
-    let names = &names;
-    let body = Body { quirks, request, model, streaming, names, traits, turns: &turns, options: &options, extra };
+    let body = Body { quirks, request, model, streaming, names: &names, traits, options: &options, extra };
     let edited = match own {
         Some(original) => {
-            let ours =
-                serde_json::to_string(&Settings(&body)).map_err(|problem| bad("request", &problem.to_string()))?;
-            edit::edited(original, &body, &ours, instruction.as_deref(), &mut notes)
+            let ours = settings(&Settings(&body))?;
+            edit::edited(original, &body, &ours, &is_anothers, instruction.as_deref(), &mut notes)
         }
         None => None,
     };
     let body = match edited {
         Some(body) => body,
         None => {
+            let (turns, told) = planned.as_ref().map_err(Failure::clone)?;
             notes.all(told);
-            turns.system.extend(instruction.and_then(Block::text));
-            let turns = &turns;
-            write(request, &Body { quirks, request, model, streaming, names, traits, turns, options: &options, extra })?
+            let instruction = instruction.and_then(Block::text);
+            write(request, &Whole { body: &body, turns, instruction })?
         }
     };
     let stops = options.stops_left_out(request);
@@ -105,7 +105,7 @@ impl<'a> Options<'a> {
         request: &'a ChatRequest,
         model: Model<'_>,
         traits: Traits,
-        turns: &Turns<'_>,
+        may_think: &dyn Fn() -> bool,
         names: &Names,
         notes: &mut Notes,
     ) -> (Self, Option<String>) {
@@ -120,7 +120,7 @@ impl<'a> Options<'a> {
             stop: Vec::new(),
             tool_choice: tool_choice(request, names),
         };
-        options.think(request, model, traits, turns, notes);
+        options.think(request, model, traits, may_think, notes);
         options.sample(&request.sampling, traits, notes);
         let instruction = options.form(&request.response_format, traits, notes);
         if !traits.schemas && request.tools.iter().any(|tool| tool.strict == Some(true)) {
@@ -135,7 +135,14 @@ impl<'a> Options<'a> {
     }
 
     /// Asks for thinking. A model that is made to call a tool cannot think before.
-    fn think(&mut self, request: &ChatRequest, model: Model<'_>, traits: Traits, turns: &Turns<'_>, notes: &mut Notes) {
+    fn think(
+        &mut self,
+        request: &ChatRequest,
+        model: Model<'_>,
+        traits: Traits,
+        may_think: &dyn Fn() -> bool,
+        notes: &mut Notes,
+    ) {
         let Some(effort) = request.effort else { return };
         let free = !matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
         match (traits.thinking, effort) {
@@ -171,7 +178,7 @@ impl<'a> Options<'a> {
                 };
                 // The answer needs its half of the limit.
                 let budget = wanted.min(self.max_tokens / 2);
-                if budget >= BUDGET_TOKENS_MIN && free && turns.may_think() {
+                if budget >= BUDGET_TOKENS_MIN && free && may_think() {
                     self.thinking = Some(json!({"type": "enabled", "budget_tokens": budget}));
                 } else {
                     notes.dropped("effort");
@@ -246,7 +253,6 @@ pub(super) struct Body<'a> {
     pub(super) streaming: bool,
     pub(super) names: &'a Names,
     pub(super) traits: Traits,
-    pub(super) turns: &'a Turns<'a>,
     options: &'a Options<'a>,
     extra: Option<&'a Map<String, Value>>,
 }
@@ -279,24 +285,32 @@ impl Serialize for Settings<'_, '_> {
     }
 }
 
-impl Serialize for Body<'_> {
+/// A body that is written anew, with its turns and what has to be asked for in words.
+struct Whole<'b, 'a> {
+    body: &'b Body<'a>,
+    turns: &'b Turns<'b>,
+    instruction: Option<Block<'b>>,
+}
+
+impl Serialize for Whole<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { quirks, request, model, streaming, names, traits, turns, extra, .. } = *self;
+        let Self { body: whole, turns, instruction } = self;
+        let Body { quirks, request, model, streaming, names, traits, extra, .. } = **whole;
         let mut body = Fields::new(serializer.serialize_map(None)?);
         match &quirks.messages {
             None => body.put("model", model.name)?,
             Some(at) => body.put("anthropic_version", at.version)?,
         }
         body.put("stream", &streaming)?;
-        if !turns.system.is_empty() {
-            body.put("system", &turns.system)?;
+        if !turns.system.is_empty() || instruction.is_some() {
+            body.put("system", &Each(|| turns.system.iter().chain(instruction)))?;
         }
         let tools = request.tools.iter().map(|tool| AnyTool::Function(WireTool::of(tool, names, traits)));
         let foreign = foreign_tools(Dialect::AnthropicMessages, request).map(AnyTool::Foreign);
         let tools: Vec<_> = tools.chain(foreign).collect();
         body.put_some("tools", Some(&tools).filter(|tools| !tools.is_empty()))?;
         body.put("messages", &turns.all)?;
-        self.settings(&mut body)?;
+        whole.settings(&mut body)?;
         let extra = extra.into_iter().flatten();
         body.end(extra.filter(|(field, _)| quirks.takes_extra(Dialect::AnthropicMessages, field)))
     }

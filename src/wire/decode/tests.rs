@@ -395,7 +395,7 @@ fn calls(fragments: &[&str], finish: &str) -> (Vec<(String, String, String)>, St
     let body: String = fragments.iter().map(chunk).chain([end]).collect();
     let ending =
         read(Dialect::OpenAiChat, &body, 1 << 20).1.unwrap_or_else(|failure| panic!("{fragments:?}: {failure}"));
-    let call = |call: &crate::words::ToolCall| (call.id.clone(), call.name.clone(), call.arguments.clone());
+    let call = |call: &crate::words::ToolCall| (call.id.clone(), call.name.clone(), call.arguments.to_string());
     (ending.tool_calls().map(call).collect(), ending.stop, ending.cut)
 }
 

@@ -11,7 +11,7 @@ fn request() -> EmbedRequest {
 fn encoded(dialect: Dialect, request: &EmbedRequest) -> Result<(String, Value, Vec<Note>), FailureClass> {
     let encoded =
         encode_embed(dialect, Quirks::at("http://plain.test"), request, "m").map_err(|failure| failure.class)?;
-    let body = serde_json::from_slice(&encoded.body).expect("JSON");
+    let body = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
     Ok((encoded.path.into_owned(), body, encoded.notes))
 }
 

@@ -1,7 +1,5 @@
 //! Edits requests that came in this dialect, part by part: what the target takes stays as it came.
 
-use bytes::Bytes;
-
 use super::request::resource;
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::model::Model;
@@ -9,7 +7,7 @@ use crate::wire::names::Names;
 use crate::wire::original::{self, Draft, Setting, without_invoice};
 use crate::wire::request::Notes;
 use crate::wire::seal::{Proves, open, open_digits};
-use crate::words::{Dialect, Original};
+use crate::words::{Dialect, Original, Payload};
 
 /// The settings, and the fields that say them: the dialect takes each name in two spellings.
 const SETTINGS: &[Setting] = &[
@@ -46,7 +44,7 @@ pub(super) fn edited(
     ours: &str,
     instruction: Option<&str>,
     notes: &mut Notes,
-) -> Option<Bytes> {
+) -> Option<Payload> {
     let (dialect, model) = to;
     if original.has("generation_config") && original.has("generationConfig") {
         return None;
@@ -57,7 +55,7 @@ pub(super) fn edited(
     let parts = sealed || invoice || !names.is_empty();
     let settled = differing.is_empty() && instruction.is_none() && !original.has("model");
     if settled && !parts {
-        return Some(original.body.clone());
+        return Some(original.body.clone().into());
     }
     let mut draft = Draft::of(original)?;
     if original.has("model") {

@@ -56,7 +56,7 @@ pub(in crate::wire) fn encode(
         Some(body) => body,
         None => {
             let mut conversation = Conversation::of(dialect, family, &names, request)?;
-            notes.all(std::mem::take(&mut conversation.notes));
+            notes.all(&conversation.notes);
             notes.foreign(dialect, request);
             conversation.system.extend(instruction.as_deref().map(Part::text));
             note(request, &mut notes);

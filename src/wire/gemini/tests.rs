@@ -20,7 +20,7 @@ const MODEL: &str = "gemini-2.5-flash";
 
 fn written(dialect: Dialect, request: &ChatRequest, model: &str) -> (Value, Vec<Note>) {
     let encoded = encode(dialect, request, model.into(), true).expect("a good request");
-    (serde_json::from_slice(&encoded.body).expect("JSON"), encoded.notes)
+    (serde_json::from_slice(&encoded.body.whole()).expect("JSON"), encoded.notes)
 }
 
 fn body(request: &ChatRequest) -> Value {
@@ -46,7 +46,7 @@ fn weather() -> Tool {
 }
 
 fn call(id: &str, name: &str) -> ToolCall {
-    ToolCall { id: id.to_owned(), name: name.to_owned(), arguments: "{\"a\": 1}".to_owned(), proof: None }
+    ToolCall { id: id.to_owned(), name: name.to_owned(), arguments: "{\"a\": 1}".into(), proof: None }
 }
 
 fn proof(dialect: Dialect, data: &str) -> Proof {
@@ -58,7 +58,7 @@ fn calls(calls: &[ToolCall]) -> Message {
 }
 
 fn reasoning(text: &str, proof: Option<Proof>) -> AssistantPart {
-    AssistantPart::Reasoning(Reasoning { text: text.to_owned(), proof })
+    AssistantPart::Reasoning(Reasoning { text: text.into(), proof })
 }
 
 fn result(call: &ToolCall, content: &str) -> Message {
@@ -66,7 +66,7 @@ fn result(call: &ToolCall, content: &str) -> Message {
 }
 
 fn text(text: &str) -> AssistantPart {
-    AssistantPart::Text(text.to_owned())
+    AssistantPart::Text(text.into())
 }
 
 #[test]
@@ -205,8 +205,8 @@ fn drops_and_names_the_sampling_that_a_model_does_not_take() {
 
 #[test]
 fn refuses_what_the_dialect_cannot_and_what_nobody_can_and_names_the_field() {
-    let image = UserPart::Image(Image::Url("ftp://x.dev/a.png".to_owned()));
-    let broken = ToolCall { arguments: "[1]".to_owned(), ..call("a", "f") };
+    let image = UserPart::Image(Image::Url("ftp://x.dev/a.png".into()));
+    let broken = ToolCall { arguments: "[1]".into(), ..call("a", "f") };
     let prefilled = hi().message(Message::assistant("So"));
     for (request, model, class, field) in [
         (hi().message(Message::User(vec![image])), MODEL, FailureClass::Unsupported, "messages:"),
@@ -228,7 +228,7 @@ fn stop_sequences_beyond_the_fifth_are_left_to_us() {
     let stop: Vec<String> = (0..7).map(|n| format!("s{n}")).collect();
     let request = ChatRequest { sampling: Sampling { stop, ..Sampling::default() }, ..hi() };
     let encoded = encode(GEMINI, &request, MODEL.into(), true).expect("a good request");
-    let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+    let body: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
     assert_eq!(body["generationConfig"]["stopSequences"], json!(["s0", "s1", "s2", "s3", "s4"]));
     assert_eq!(
         (encoded.stops, encoded.notes),
@@ -254,9 +254,9 @@ fn the_operator_speaks_before_all_wherever_it_spoke() {
 
 #[test]
 fn writes_images_inline_or_by_address() {
-    let url = |url: &str| UserPart::Image(Image::Url(url.to_owned()));
+    let url = |url: &str| UserPart::Image(Image::Url(url.into()));
     let parts = vec![
-        UserPart::Image(Image::Base64 { media_type: "image/png".to_owned(), data: "AAAA".to_owned() }),
+        UserPart::Image(Image::Base64 { media_type: "image/png".to_owned(), data: "AAAA".into() }),
         url("data:image/webp;base64,BBBB"),
         url("https://x.dev/a.PNG?size=1#top"),
         url("gs://bucket/b.heic"),
@@ -465,7 +465,7 @@ fn a_recorded_conversation_with_a_signed_call_is_written_the_same() {
         let made = ToolCall {
             id: String::new(),
             name: "weather".to_owned(),
-            arguments: function["args"].to_string(),
+            arguments: function["args"].to_string().into(),
             proof: Some(proof(dialect, parts(1)["thoughtSignature"].as_str().expect("a proof"))),
         };
         let content = parts(2)["functionResponse"]["response"].to_string();
@@ -795,11 +795,11 @@ proptest! {
 
     #[test]
     fn any_arguments_and_results_make_a_body_that_is_json(arguments in ".{0,20}", content in ".{0,20}", is_error: bool) {
-        let made = ToolCall { arguments, ..call("1", "f") };
+        let made = ToolCall { arguments: arguments.into(), ..call("1", "f") };
         let answer = Message::Tool(tool_result(&made, &content, is_error));
         for model in [MODEL, "gemini-3.6-flash"] {
             if let Ok(encoded) = encode(GEMINI, &hi().message(calls(std::slice::from_ref(&made))).message(answer.clone()), model.into(), true) {
-                let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+                let body: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
                 prop_assert!(body["contents"][2]["parts"][0]["functionResponse"]["response"].is_object());
             }
         }

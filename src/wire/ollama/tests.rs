@@ -11,7 +11,7 @@ use crate::words::{
 fn encoded(request: &ChatRequest, model: &str) -> (Value, Vec<Note>) {
     let encoded = super::encode(request, model.into(), true).expect("a good request");
     assert_eq!(encoded.path, "/api/chat");
-    (serde_json::from_slice(&encoded.body).expect("JSON"), encoded.notes)
+    (serde_json::from_slice(&encoded.body.whole()).expect("JSON"), encoded.notes)
 }
 
 fn tool(name: &str) -> Tool {

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-
 use super::messages::{BRIDGE, Messages};
 use super::request::Body;
 use crate::wire::edit::{Array, Edits, Object, quoted, text};
@@ -12,7 +10,7 @@ use crate::wire::original::{self, Draft, Setting, without_invoice};
 use crate::wire::quirks::Quirks;
 use crate::wire::request::Notes;
 use crate::wire::seal::{Proves, open};
-use crate::words::{AssistantPart, Dialect, Message, Original, ToolResult};
+use crate::words::{AssistantPart, Dialect, Message, Original, Payload, ToolResult};
 
 /// The settings, and the fields that say them.
 const SETTINGS: &[Setting] = &[
@@ -52,7 +50,7 @@ pub(super) fn edited(
     ours: &str,
     instruction: Option<&str>,
     notes: &mut Notes,
-) -> Option<Bytes> {
+) -> Option<Payload> {
     let Body { quirks, request, model, streaming, .. } = *body;
     if (original.has("functions") || original.has("function_call")) && !quirks.functions {
         return None;

@@ -166,7 +166,7 @@ impl Serialize for User<'_> {
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("role", "user")?;
         match &parts[..] {
-            [UserPart::Text(text)] => map.serialize_entry("content", text)?,
+            [UserPart::Text(text)] => map.serialize_entry("content", &**text)?,
             parts => map.serialize_entry("content", &Each(|| parts.iter().map(|part| WirePart(part))))?,
         }
         map.end()
@@ -288,7 +288,7 @@ impl Serialize for WirePart<'_> {
         match self.0 {
             UserPart::Text(text) => {
                 map.serialize_entry("type", "text")?;
-                map.serialize_entry("text", text)?;
+                map.serialize_entry("text", &**text)?;
             }
             UserPart::Image(image) => {
                 map.serialize_entry("type", "image_url")?;

@@ -12,7 +12,7 @@ use crate::wire::names::Names;
 use crate::wire::original;
 use crate::wire::quirks::{NameForm, Quirks, Template, takes_max_tokens};
 use crate::wire::request::{
-    Each, Fields, Notes, asked, bad, check, extra, foreign_tools, headers, output_tokens_max, verbatim, write,
+    Each, Fields, Notes, asked, check, extra, foreign_tools, headers, output_tokens_max, settings, verbatim, write,
 };
 use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, ToolChoice};
 
@@ -35,8 +35,7 @@ pub(in crate::wire) fn encode(
     let stops = body.stops_left_out();
     let edited = match own {
         Some(original) => {
-            let ours =
-                serde_json::to_string(&Settings(&body)).map_err(|problem| bad("request", &problem.to_string()))?;
+            let ours = settings(&Settings(&body))?;
             edit::edited(original, &body, &ours, instruction.as_deref(), &mut notes)
         }
         None => None,
@@ -95,8 +94,8 @@ impl<'a> Body<'a> {
         notes: &mut Notes,
     ) -> (Self, Option<String>) {
         let sampling = &request.sampling;
-        let takes = |field| quirks.takes(model, field);
-        let most = if takes("sampling.stop") { quirks.stops_max } else { 0 };
+        let takes_stops = || !sampling.stop.is_empty() && quirks.takes(model, "sampling.stop");
+        let most = if takes_stops() { quirks.stops_max } else { 0 };
         let stop = &sampling.stop[..sampling.stop.len().min(most)];
         if stop.len() < sampling.stop.len() {
             // The others are enforced here.
@@ -106,25 +105,13 @@ impl<'a> Body<'a> {
         let (format, instruction) = format(quirks, &request.response_format, notes);
         let extra = extra(Dialect::OpenAiChat, request, notes);
         let body = Self {
-            parallel_tool_calls: notes.keep(
-                takes("parallel_tool_calls"),
-                "parallel_tool_calls",
-                request.parallel_tool_calls,
-            ),
+            parallel_tool_calls: quirks.taken(model, "parallel_tool_calls", request.parallel_tool_calls, notes),
             format,
-            temperature: notes.keep(takes("sampling.temperature"), "sampling.temperature", sampling.temperature),
-            top_p: notes.keep(takes("sampling.top_p"), "sampling.top_p", sampling.top_p),
-            presence_penalty: notes.keep(
-                takes("sampling.presence_penalty"),
-                "sampling.presence_penalty",
-                sampling.presence_penalty,
-            ),
-            frequency_penalty: notes.keep(
-                takes("sampling.frequency_penalty"),
-                "sampling.frequency_penalty",
-                sampling.frequency_penalty,
-            ),
-            seed: notes.keep(takes("sampling.seed"), "sampling.seed", sampling.seed),
+            temperature: quirks.taken(model, "sampling.temperature", sampling.temperature, notes),
+            top_p: quirks.taken(model, "sampling.top_p", sampling.top_p, notes),
+            presence_penalty: quirks.taken(model, "sampling.presence_penalty", sampling.presence_penalty, notes),
+            frequency_penalty: quirks.taken(model, "sampling.frequency_penalty", sampling.frequency_penalty, notes),
+            seed: quirks.taken(model, "sampling.seed", sampling.seed, notes),
             stop: Some(stop).filter(|stop| !stop.is_empty()),
             thinking: thinking(quirks, request, model, tool_choice.as_ref(), notes),
             tool_choice,
@@ -176,7 +163,10 @@ impl<'a> Body<'a> {
         for (field, value) in &self.thinking {
             body.put(field, value)?;
         }
-        body.put_some(self.tokens_field(), self.output_tokens_max.as_ref())
+        match &self.output_tokens_max {
+            Some(limit) => body.put(self.tokens_field(), limit),
+            None => Ok(()),
+        }
     }
 }
 
@@ -266,7 +256,7 @@ fn thinking(
         notes.keep(false, "effort", effort);
         return fill(quirks.unthinking, "");
     }
-    match notes.keep(quirks.takes(model, "effort"), "effort", request.effort) {
+    match quirks.taken(model, "effort", request.effort, notes) {
         None => Vec::new(),
         Some(effort) => match quirks.effort_word(model, effort, notes) {
             // Where it cannot be said it is left out: that is less than any step.

@@ -16,7 +16,7 @@ use crate::words::{
 
 fn body(request: &ChatRequest, model: &str, streaming: bool) -> Value {
     let encoded = encode(&GENERIC, request, model.into(), streaming).expect("a good request");
-    serde_json::from_slice(&encoded.body).expect("JSON")
+    serde_json::from_slice(&encoded.body.whole()).expect("JSON")
 }
 
 fn weather() -> Tool {
@@ -29,7 +29,7 @@ fn weather() -> Tool {
 }
 
 fn call(arguments: &str) -> ToolCall {
-    ToolCall { id: "call_1".to_owned(), name: "weather".to_owned(), arguments: arguments.to_owned(), proof: None }
+    ToolCall { id: "call_1".to_owned(), name: "weather".to_owned(), arguments: arguments.into(), proof: None }
 }
 
 #[test]
@@ -110,14 +110,14 @@ fn writes_a_conversation_with_tools_and_images() {
     let image = |image| UserPart::Image(image);
     let request = ChatRequest::new("smart")
         .message(Message::User(vec![
-            UserPart::Text("Look".to_owned()),
-            image(Image::Url("https://x.dev/a.png".to_owned())),
-            image(Image::Base64 { media_type: "image/png".to_owned(), data: "AAAA".to_owned() }),
+            UserPart::Text("Look".into()),
+            image(Image::Url("https://x.dev/a.png".into())),
+            image(Image::Base64 { media_type: "image/png".to_owned(), data: "AAAA".into() }),
         ]))
         .message(Message::Assistant(vec![
             AssistantPart::Reasoning("never sent".to_owned().into()),
-            AssistantPart::Text("Let me ".to_owned()),
-            AssistantPart::Text("\u{1F50D} \"see\".".to_owned()),
+            AssistantPart::Text("Let me ".into()),
+            AssistantPart::Text("\u{1F50D} \"see\".".into()),
             AssistantPart::ToolCall(call("{\"city\":\"Bern\"}")),
         ]))
         .message(Message::tool_result(&call(""), "sunny"))
@@ -207,13 +207,13 @@ fn extra_fields_are_sent_but_override_nothing_that_is_written() {
     };
     let encoded = encode(&GENERIC, &request, "m".into(), false).expect("a good request");
     assert_eq!(
-        serde_json::from_slice::<Value>(&encoded.body).expect("JSON"),
+        serde_json::from_slice::<Value>(&encoded.body.whole()).expect("JSON"),
         json!({
             "model": "m", "stream": false, "messages": [{"role": "user", "content": "x"}], "temperature": 0.0,
             "top_p": 0.1, "top_k": 40,
         })
     );
-    let text = String::from_utf8(encoded.body.to_vec()).expect("text");
+    let text = String::from_utf8(encoded.body.whole().to_vec()).expect("text");
     assert_eq!(text.matches("\"model\"").count(), 1, "no field comes twice");
 }
 
@@ -283,7 +283,7 @@ fn calls_of(chunks: &[Value]) -> Vec<(String, String, String)> {
     let (_, ending) = stream(chunks);
     let ending = ending.expect("a good answer");
     let calls: Vec<ToolCall> = ending.tool_calls().cloned().collect();
-    calls.into_iter().map(|call| (call.id, call.name, call.arguments)).collect()
+    calls.into_iter().map(|call| (call.id, call.name, call.arguments.into_string())).collect()
 }
 
 fn fragment(call: Value) -> Value {

@@ -20,7 +20,7 @@ fn encoded(name: &str, model: &str, request: &ChatRequest) -> Encoded {
 }
 
 fn body(name: &str, model: &str, request: &ChatRequest) -> Value {
-    serde_json::from_slice(&encoded(name, model, request).body).expect("JSON")
+    serde_json::from_slice(&encoded(name, model, request).body.whole()).expect("JSON")
 }
 
 fn weather() -> Tool {
@@ -28,7 +28,7 @@ fn weather() -> Tool {
 }
 
 fn call(id: &str) -> ToolCall {
-    ToolCall { id: id.to_owned(), name: "weather".to_owned(), arguments: "{}".to_owned(), proof: None }
+    ToolCall { id: id.to_owned(), name: "weather".to_owned(), arguments: "{}".into(), proof: None }
 }
 
 fn hello() -> ChatRequest {
@@ -311,7 +311,7 @@ fn ids_of_calls_fit_and_calls_and_results_still_fit_together() {
 
 fn messages(provider: &str, model: &str, request: &ChatRequest) -> (Value, Vec<Note>) {
     let encoded = encoded(provider, model, request);
-    let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+    let body: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
     (body["messages"].clone(), encoded.notes)
 }
 
@@ -337,7 +337,7 @@ fn a_deployment_whose_name_tells_nothing_is_treated_as_the_model_it_is() {
     request.effort = Some(Effort::Minimal);
     let body = |provider: &str, model: Model<'_>| -> Value {
         let encoded = encode(Dialect::OpenAiChat, quirks(provider), &request, model, false).expect("a good request");
-        serde_json::from_slice(&encoded.body).expect("JSON")
+        serde_json::from_slice(&encoded.body.whole()).expect("JSON")
     };
     let unknown = Model { reasons: false, ..Model::from("my-deployment") };
     for (model, role, temperature, effort) in [
@@ -411,10 +411,10 @@ fn a_last_message_to_be_continued_is_flagged_where_it_must_be() {
 
 #[test]
 fn reasoning_goes_back_only_in_the_tool_loops_that_want_it() {
-    let thought = |proof: Option<Proof>| AssistantPart::Reasoning(Reasoning { text: "Hm".to_owned(), proof });
+    let thought = |proof: Option<Proof>| AssistantPart::Reasoning(Reasoning { text: "Hm".into(), proof });
     let talk = ChatRequest::new("r")
         .user("x")
-        .message(Message::Assistant(vec![thought(None), AssistantPart::Text("a".to_owned())]))
+        .message(Message::Assistant(vec![thought(None), AssistantPart::Text("a".into())]))
         .user("y");
     let tools = talk
         .clone()
@@ -444,8 +444,8 @@ fn reasoning_goes_back_only_in_the_tool_loops_that_want_it() {
 #[test]
 fn what_a_provider_cannot_serve_goes_elsewhere() {
     let image = |image| hello().message(Message::User(vec![UserPart::Image(image)]));
-    let url = || image(Image::Url("https://x.dev/a.png".to_owned()));
-    let inline = || image(Image::Base64 { media_type: "image/png".to_owned(), data: "AAAA".to_owned() });
+    let url = || image(Image::Url("https://x.dev/a.png".into()));
+    let inline = || image(Image::Base64 { media_type: "image/png".to_owned(), data: "AAAA".into() });
     let result = hello().message(Message::tool_result(&call("a"), "z"));
     for (provider, request, field) in [
         ("deepseek", url(), Some("messages.image:")),
@@ -489,7 +489,7 @@ fn streams_are_asked_for_as_each_provider_takes_it() {
     ] {
         let encoded =
             encode(Dialect::OpenAiChat, quirks(provider), &hello(), &target("m"), streaming).expect("a good request");
-        let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+        let body: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
         assert_eq!((body["stream"] == true, body["stream_options"].is_object()), (stream, usage), "{provider}");
         assert_eq!(encoded.headers["accept"] == "text/event-stream", stream);
     }
@@ -584,7 +584,7 @@ fn word(message: &Value) -> Message {
         content => content.as_str().unwrap_or_default().to_owned(),
     };
     match message["role"].as_str().expect("a role") {
-        "system" | "developer" => Message::System(text(message)),
+        "system" | "developer" => Message::System(text(message).into()),
         "tool" => Message::Tool(ToolResult {
             call_id: message["tool_call_id"].as_str().expect("an id").to_owned(),
             name: String::new(),
@@ -592,12 +592,12 @@ fn word(message: &Value) -> Message {
             is_error: false,
         }),
         "assistant" => {
-            let said = Some(text(message)).filter(|text| !text.is_empty()).map(AssistantPart::Text);
+            let said = Some(text(message)).filter(|text| !text.is_empty()).map(|text| AssistantPart::Text(text.into()));
             let calls = message["tool_calls"].as_array().into_iter().flatten().map(|call| {
                 AssistantPart::ToolCall(ToolCall {
                     id: call["id"].as_str().expect("an id").to_owned(),
                     name: call["function"]["name"].as_str().expect("a name").to_owned(),
-                    arguments: call["function"]["arguments"].as_str().expect("arguments").to_owned(),
+                    arguments: call["function"]["arguments"].as_str().expect("arguments").into(),
                     proof: None,
                 })
             });
@@ -605,15 +605,15 @@ fn word(message: &Value) -> Message {
         }
         _ => Message::User(match &message["content"] {
             Value::Array(parts) => parts.iter().map(part).collect(),
-            _ => vec![UserPart::Text(text(message))],
+            _ => vec![UserPart::Text(text(message).into())],
         }),
     }
 }
 
 fn part(part: &Value) -> UserPart {
     match part["image_url"]["url"].as_str() {
-        Some(url) => UserPart::Image(Image::Url(url.to_owned())),
-        None => UserPart::Text(part["text"].as_str().expect("a text").to_owned()),
+        Some(url) => UserPart::Image(Image::Url(url.into())),
+        None => UserPart::Text(part["text"].as_str().expect("a text").into()),
     }
 }
 
@@ -773,7 +773,7 @@ fn bodies_have_the_shape_of_what_providers_were_recorded_to_accept() {
             continue;
         };
         // What we would not send is in the notes: then the bodies differ.
-        let found = plain(serde_json::from_slice(&encoded.body).expect("JSON"));
+        let found = plain(serde_json::from_slice(&encoded.body.whole()).expect("JSON"));
         compared += 1;
         if encoded.notes.is_empty() && found != plain(recorded.clone()) {
             different.push(format!("{}:\n{found}\n{}", case["case"], plain(recorded)));

@@ -1,14 +1,12 @@
 //! Edits requests that came in this dialect, item by item: what the target takes stays as it came.
 
-use bytes::Bytes;
-
 use super::request::{Body, CALL_ID, nameless};
 use crate::wire::edit::{Array, Edits, Object, find, quoted, text};
 use crate::wire::names::Names;
 use crate::wire::original::{self, Draft, Setting, without_invoice};
 use crate::wire::request::Notes;
 use crate::wire::seal::open;
-use crate::words::{AssistantPart, Dialect, Message, Original, ToolResult};
+use crate::words::{AssistantPart, Dialect, Message, Original, Payload, ToolResult};
 
 /// The settings, and the fields that say them.
 const SETTINGS: &[Setting] = &[
@@ -20,7 +18,7 @@ const SETTINGS: &[Setting] = &[
 
 /// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them. None where it must
 /// be written anew.
-pub(super) fn edited(original: &Original, body: &Body<'_>, ours: &str, notes: &mut Notes) -> Option<Bytes> {
+pub(super) fn edited(original: &Original, body: &Body<'_>, ours: &str, notes: &mut Notes) -> Option<Payload> {
     let differing = original::differing(original, SETTINGS, ours, notes);
     let effort = original.has("reasoning") && notes.tells("effort");
     let names = original.fields.iter().chain(&original.nulls);

@@ -15,8 +15,8 @@ use crate::wire::openai::{FileData, UNNAMED, format as audio_format};
 use crate::wire::original;
 use crate::wire::quirks::{NameForm, Quirks};
 use crate::wire::request::{
-    Address, Each, Fields, Formatted, Notes, arguments, bad, check, extra, foreign_tools, headers, is_own, joined,
-    output_tokens_max, told, unsupported, verbatim, write,
+    Address, Each, Fields, Formatted, Notes, arguments, check, extra, foreign_tools, headers, is_own, joined,
+    output_tokens_max, settings, told, unsupported, verbatim, write,
 };
 use crate::wire::talk::{Answer, Media, Spoken, Step, steps};
 use crate::words::{
@@ -44,14 +44,10 @@ pub(in crate::wire) fn encode(
     let model = Model { meant: original::is_meant(request, OWN, model), ..model };
     let names = Names::of(quirks.names.or(own.is_none().then_some(NAMES)), request);
     let mut notes = Notes::default();
-    let mut told = Notes::default();
-    told.foreign(OWN, request);
-    let talk = steps(request, OWN, Media::Within, |_| true, &mut told);
-    let body = Body::of(quirks, request, model, streaming, talk, &names, &mut notes);
+    let body = Body::of(quirks, request, model, streaming, &names, &mut notes);
     let edited = match own {
         Some(original) => {
-            let ours =
-                serde_json::to_string(&Settings(&body)).map_err(|problem| bad("request", &problem.to_string()))?;
+            let ours = settings(&Settings(&body))?;
             edit::edited(original, &body, &ours, &mut notes)
         }
         None => None,
@@ -64,9 +60,11 @@ pub(in crate::wire) fn encode(
             return Err(unsupported("compact"));
         }
         None => {
-            notes.all(told);
+            notes.foreign(OWN, request);
+            let input = body.input(&mut notes);
             body.note(&mut notes);
-            (request.sampling.stop.clone(), write(request, &body)?)
+            input.note(&mut notes);
+            (request.sampling.stop.clone(), write(request, &Whole { body: &body, input: &input })?)
         }
     };
     let method = own.map_or("", |original| original.method);
@@ -89,7 +87,6 @@ pub(super) struct Body<'a> {
     pub(super) model: Model<'a>,
     pub(super) streaming: bool,
     pub(super) names: &'a Names,
-    input: Input<'a>,
     temperature: Option<f64>,
     top_p: Option<f64>,
     parallel_tool_calls: Option<bool>,
@@ -106,17 +103,14 @@ impl<'a> Body<'a> {
         request: &'a ChatRequest,
         model: Model<'a>,
         streaming: bool,
-        steps: Vec<Step<'a>>,
         names: &'a Names,
         notes: &mut Notes,
     ) -> Self {
         let sampling = &request.sampling;
-        let takes = |field| quirks.takes(model, field);
-        let temperature = notes.keep(takes("sampling.temperature"), "sampling.temperature", sampling.temperature);
-        let top_p = notes.keep(takes("sampling.top_p"), "sampling.top_p", sampling.top_p);
-        let field = "parallel_tool_calls";
-        let parallel_tool_calls = notes.keep(takes(field), field, request.parallel_tool_calls);
-        let effort = notes.keep(takes("effort"), "effort", request.effort);
+        let temperature = quirks.taken(model, "sampling.temperature", sampling.temperature, notes);
+        let top_p = quirks.taken(model, "sampling.top_p", sampling.top_p, notes);
+        let parallel_tool_calls = quirks.taken(model, "parallel_tool_calls", request.parallel_tool_calls, notes);
+        let effort = quirks.taken(model, "effort", request.effort, notes);
         let effort = effort.map(|effort| quirks.effort_word(model, effort, notes)).filter(|word| !word.is_empty());
         let given = output_tokens_max(request, model, notes);
         // Who speaks this dialect is told by its provider what is too little.
@@ -125,8 +119,6 @@ impl<'a> Body<'a> {
         if output_tokens_max != given {
             notes.converted("output_tokens_max");
         }
-        let (system_role, echoes) = (quirks.system_role(model), quirks.echoes(model));
-        let input = Input { steps, names, provider: model.provider, system_role, echoes };
         let extra = extra(Dialect::OpenAiResponses, request, notes);
         let reasons = effort.is_some() || extra.is_some_and(|extra| extra.contains_key("reasoning"));
         let encrypted = quirks.encrypts(model, reasons);
@@ -136,7 +128,6 @@ impl<'a> Body<'a> {
             model,
             streaming,
             names,
-            input,
             temperature,
             top_p,
             parallel_tool_calls,
@@ -148,8 +139,16 @@ impl<'a> Body<'a> {
     }
 }
 
-impl Body<'_> {
-    /// Notes what of the words cannot go as it is, beside settings.
+impl<'a> Body<'a> {
+    /// Plans the items.
+    fn input(&self, notes: &mut Notes) -> Input<'a> {
+        let Self { quirks, request, model, names, .. } = *self;
+        let steps = steps(request, OWN, Media::Within, |_| true, notes);
+        let (system_role, echoes) = (quirks.system_role(model), quirks.echoes(model));
+        Input { steps, names, provider: model.provider, system_role, echoes }
+    }
+
+    /// Notes what of the words cannot go as it is, beside settings and items.
     fn note(&self, notes: &mut Notes) {
         let sampling = &self.request.sampling;
         notes.keep(false, "sampling.presence_penalty", sampling.presence_penalty);
@@ -159,7 +158,6 @@ impl Body<'_> {
         if !sampling.stop.is_empty() {
             notes.converted("sampling.stop");
         }
-        self.input.note(notes);
     }
 
     /// Writes the settings that a request of this dialect may have, too.
@@ -190,32 +188,39 @@ fn sendable(parts: &[AssistantPart]) -> usize {
     last.map_or(0, |last| last + 1)
 }
 
-impl Serialize for Body<'_> {
+/// A body that is written anew, with its items.
+struct Whole<'b, 'a> {
+    body: &'b Body<'a>,
+    input: &'b Input<'a>,
+}
+
+impl Serialize for Whole<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let request = self.request;
+        let Self { body: whole, input } = *self;
+        let Body { quirks, request, names, .. } = *whole;
         let mut body = Fields::new(serializer.serialize_map(None)?);
-        body.put("model", self.model.name)?;
-        body.put("input", &self.input)?;
-        body.put("stream", &self.streaming)?;
+        body.put("model", whole.model.name)?;
+        body.put("input", input)?;
+        body.put("stream", &whole.streaming)?;
         body.put("store", &false)?;
-        if self.encrypted {
+        if whole.encrypted {
             body.put("include", &["reasoning.encrypted_content"])?;
         }
-        let effort = self.effort.map(|effort| ("effort".to_owned(), Value::from(effort)));
-        let reasoning = joined(Map::from_iter(effort), self.theirs("reasoning"));
+        let effort = whole.effort.map(|effort| ("effort".to_owned(), Value::from(effort)));
+        let reasoning = joined(Map::from_iter(effort), whole.theirs("reasoning"));
         body.put_some("reasoning", Some(&reasoning).filter(|reasoning| !reasoning.is_empty()))?;
         let foreign = || foreign_tools(OWN, request).map(WireTool::Foreign);
         if !request.tools.is_empty() || foreign().next().is_some() {
-            let functions = || request.tools.iter().map(|tool| WireTool::Function(tool, self.names));
+            let functions = || request.tools.iter().map(|tool| WireTool::Function(tool, names));
             body.put("tools", &Each(|| functions().chain(foreign())))?;
-            body.put_some("tool_choice", tool_choice(&request.tool_choice, self.names).as_ref())?;
+            body.put_some("tool_choice", tool_choice(&request.tool_choice, names).as_ref())?;
         }
         let format = format(&request.response_format).map(|format| ("format".to_owned(), format));
-        let text = joined(Map::from_iter(format), self.theirs("text"));
+        let text = joined(Map::from_iter(format), whole.theirs("text"));
         body.put_some("text", Some(&text).filter(|text| !text.is_empty()))?;
-        self.settings(&mut body)?;
-        let extra = self.extra.into_iter().flatten();
-        body.end(extra.filter(|(field, _)| self.quirks.takes_extra(Dialect::OpenAiResponses, field)))
+        whole.settings(&mut body)?;
+        let extra = whole.extra.into_iter().flatten();
+        body.end(extra.filter(|(field, _)| quirks.takes_extra(Dialect::OpenAiResponses, field)))
     }
 }
 
@@ -423,7 +428,7 @@ impl Serialize for WirePart<'_> {
         match self.0 {
             UserPart::Text(text) => {
                 map.serialize_entry("type", "input_text")?;
-                map.serialize_entry("text", text)?;
+                map.serialize_entry("text", &**text)?;
             }
             UserPart::Image(image) => {
                 map.serialize_entry("type", "input_image")?;
@@ -436,7 +441,7 @@ impl Serialize for WirePart<'_> {
                 }
                 DocumentSource::Url(url) => {
                     map.serialize_entry("type", "input_file")?;
-                    map.serialize_entry("file_url", url)?;
+                    map.serialize_entry("file_url", &**url)?;
                 }
                 DocumentSource::Base64 { media_type, data } => {
                     map.serialize_entry("type", "input_file")?;
@@ -446,7 +451,7 @@ impl Serialize for WirePart<'_> {
             },
             UserPart::Audio(Audio { media_type, data }) => {
                 map.serialize_entry("type", "input_audio")?;
-                map.serialize_entry("input_audio", &json!({"data": data, "format": audio_format(media_type)}))?;
+                map.serialize_entry("input_audio", &json!({"data": &**data, "format": audio_format(media_type)}))?;
             }
             UserPart::Foreign(_) => {}
         }

@@ -8,7 +8,7 @@ use crate::wire::quirks::{GENERIC, Quirks};
 use crate::wire::{Decoder, Ending};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Message, Note, Piece, Proof, Reasoning,
-    ResponseFormat, Sampling, StopReason, TargetId, Tool, ToolCall, ToolChoice, ToolResult, Usage, UserPart,
+    ResponseFormat, Sampling, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult, Usage, UserPart,
 };
 
 // Requests.
@@ -20,7 +20,7 @@ fn target(model: &str) -> TargetId {
 fn encoded(quirks: &str, request: &ChatRequest, model: &str) -> (Value, Vec<Note>) {
     let quirks = Quirks::named(quirks).expect("a known name");
     let encoded = encode(quirks, request, (&target(model)).into(), false).expect("a good request");
-    (serde_json::from_slice(&encoded.body).expect("JSON"), encoded.notes)
+    (serde_json::from_slice(&encoded.body.whole()).expect("JSON"), encoded.notes)
 }
 
 fn body(request: &ChatRequest, model: &str) -> Value {
@@ -37,16 +37,16 @@ fn weather() -> Tool {
 }
 
 fn call(id: &str, arguments: &str) -> ToolCall {
-    ToolCall { id: id.to_owned(), name: "weather".to_owned(), arguments: arguments.to_owned(), proof: None }
+    ToolCall { id: id.to_owned(), name: "weather".to_owned(), arguments: arguments.into(), proof: None }
 }
 
 fn thought(text: &str, proof: Option<(Dialect, &str)>) -> AssistantPart {
     let proof = proof.map(|(dialect, data)| Proof::new(dialect, data));
-    AssistantPart::Reasoning(Reasoning { text: text.to_owned(), proof })
+    AssistantPart::Reasoning(Reasoning { text: text.into(), proof })
 }
 
 fn said(text: &str) -> AssistantPart {
-    AssistantPart::Text(text.to_owned())
+    AssistantPart::Text(text.into())
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn writes_the_smallest_request_and_leaves_nothing_at_the_provider() {
     assert_eq!(encoded.path, "/responses");
     assert_eq!(encoded.headers["accept"], "text/event-stream");
     assert_eq!(
-        serde_json::from_slice::<Value>(&encoded.body).expect("JSON"),
+        serde_json::from_slice::<Value>(&encoded.body.whole()).expect("JSON"),
         json!({
             "model": "m", "stream": true, "store": false,
             "input": [{"type": "message", "role": "user", "content": "Hi"}],
@@ -182,9 +182,9 @@ fn writes_a_conversation_as_items_in_its_order() {
     let item = r#"{"type":"reasoning","id":"rs_1","summary":[],"encrypted_content":"gAAA","later":{"x":[1]}}"#;
     let request = ChatRequest::new("smart")
         .message(Message::User(vec![
-            UserPart::Text("Look".to_owned()),
-            UserPart::Image(Image::Url("https://x.dev/a.png".to_owned())),
-            UserPart::Image(Image::Base64 { media_type: "image/png".to_owned(), data: "AAAA".to_owned() }),
+            UserPart::Text("Look".into()),
+            UserPart::Image(Image::Url("https://x.dev/a.png".into())),
+            UserPart::Image(Image::Base64 { media_type: "image/png".to_owned(), data: "AAAA".into() }),
         ]))
         .message(Message::Assistant(vec![
             thought("", Some((Dialect::OpenAiResponses, item))),
@@ -198,7 +198,7 @@ fn writes_a_conversation_as_items_in_its_order() {
         .message(Message::tool_result(&call("call_2", ""), ""));
     let encoded = encode(&GENERIC, &request, (&target("m")).into(), false).expect("a good request");
     assert_eq!(encoded.notes, []);
-    let text = String::from_utf8(encoded.body.to_vec()).expect("text");
+    let text = String::from_utf8(encoded.body.whole().to_vec()).expect("text");
     assert!(text.contains(r#""later":{"x":[1]}"#), "what is not known goes back as it came");
     assert_eq!(
         serde_json::from_str::<Value>(&text).expect("JSON")["input"],
@@ -260,7 +260,7 @@ fn encrypted_reasoning_goes_back_to_the_account_that_encrypted_it() {
         let request = ChatRequest::new("r").message(answer).user("x");
         let encoded =
             encode(&GENERIC, &request, (&TargetId::new(provider, "gpt-5")).into(), false).expect("a good request");
-        let text = String::from_utf8_lossy(&encoded.body).contains("gAAA");
+        let text = String::from_utf8_lossy(&encoded.body.whole()).contains("gAAA");
         let dropped = encoded.notes.contains(&Note::Dropped("messages.reasoning"));
         assert_eq!((text, dropped), (goes, !goes), "{provider}");
     }
@@ -373,15 +373,15 @@ fn bodies_have_the_shape_of_recorded_ones() {
     let weather = |id: &str, arguments: &str| ToolCall {
         id: id.to_owned(),
         name: "weather".to_owned(),
-        arguments: arguments.to_owned(),
+        arguments: arguments.into(),
         proof: None,
     };
     let extra = |extra: Value| extra.as_object().expect("an object").clone();
     let table: [(&str, &str, Translate<'_>); 4] = [
         ("xai__responses__json__200__g-can-understand-remote-images", "xai", &|_| {
             ChatRequest::new("r").message(Message::User(vec![
-                UserPart::Text("What do you see in this image?".to_owned()),
-                UserPart::Image(Image::Url("https://httpbin.org/image/jpeg".to_owned())),
+                UserPart::Text("What do you see in this image?".into()),
+                UserPart::Image(Image::Url("https://httpbin.org/image/jpeg".into())),
             ]))
         }),
         ("xai__responses__json__200__easoning-allows-removing-schema", "xai", &|recorded| ChatRequest {
@@ -399,7 +399,7 @@ fn bodies_have_the_shape_of_recorded_ones() {
                 ..ChatRequest::new("r")
                     .user("What is 5 + 3?")
                     .message(Message::Assistant(vec![
-                        AssistantPart::Reasoning(Reasoning { text: String::new(), proof: Some(proof) }),
+                        AssistantPart::Reasoning(Reasoning { text: Text::default(), proof: Some(proof) }),
                         said("**8**"),
                     ]))
                     .user("Now multiply that by 2")
@@ -428,7 +428,7 @@ fn bodies_have_the_shape_of_recorded_ones() {
         let quirks = Quirks::named(quirks).expect("a known name");
         let encoded =
             encode(quirks, &translate(&recorded), (&target(model)).into(), streaming).expect("a good request");
-        assert_eq!(plain(serde_json::from_slice(&encoded.body).expect("JSON")), plain(recorded), "{name}");
+        assert_eq!(plain(serde_json::from_slice(&encoded.body.whole()).expect("JSON")), plain(recorded), "{name}");
         assert_eq!(encoded.notes, [], "{name}");
     }
 }
@@ -466,7 +466,7 @@ fn incomplete(reason: &str) -> Value {
 
 fn calls_of((_, ending): Decoded) -> Vec<(String, String, String)> {
     let ending = ending.expect("a good answer");
-    ending.tool_calls().map(|call| (call.id.clone(), call.name.clone(), call.arguments.clone())).collect()
+    ending.tool_calls().map(|call| (call.id.clone(), call.name.clone(), call.arguments.to_string())).collect()
 }
 
 fn owned(calls: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {

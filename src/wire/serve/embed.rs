@@ -1,5 +1,6 @@
 //! Embeddings as callers ask for them: in OpenAI's form, and in Gemini's for one text or a batch.
 
+use bytes::Bytes;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
@@ -49,7 +50,8 @@ impl VectorForm {
 /// # Errors
 ///
 /// [`BadRequest`] names the field that cannot be understood.
-pub fn read_embed(face: Face, path_model: Option<&str>, body: &[u8]) -> Result<AskedVectors, BadRequest> {
+pub fn read_embed(face: Face, path_model: Option<&str>, body: &Bytes) -> Result<AskedVectors, BadRequest> {
+    let body = &super::text(body)?;
     let body = Object::parse(body)?;
     let chooses = twins::chooses(Face::OpenAiChat, body.names(false));
     let mut asked = match face {
@@ -71,9 +73,9 @@ fn openai(mut body: Object<'_>, path_model: Option<&str>) -> Read<AskedVectors> 
         }
     };
     let inputs = match body.need("input", "a string or an array of strings")? {
-        Node::Text(text) => vec![text.into_owned()],
+        Node::Text(text) => vec![text.into()],
         Node::List(list) => each("input", list, |node| match node {
-            Node::Text(text) => Ok(text.into_owned()),
+            Node::Text(text) => Ok(text.into()),
             Node::Number(_) | Node::List(_) => Err(BadRequest::new("", NO_TOKENS)),
             _ => Err(BadRequest::new("", "must be a string")),
         })?,

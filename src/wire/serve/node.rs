@@ -4,14 +4,15 @@
 //! an object is left in it, to be passed on.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::ops::Deref;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use bytestring::ByteString;
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
 
+use super::parse::Parser;
 use super::{BadRequest, twins};
+use crate::words::Text;
 
 /// A JSON value.
 #[derive(Debug, Default)]
@@ -20,11 +21,20 @@ pub(super) enum Node<'a> {
     Null,
     Bool(bool),
     Number(Number),
-    Text(Cow<'a, str>),
+    Text(Quote<'a>),
     List(Vec<Self>),
     Object(Object<'a>),
     /// A field of a body that has more values than are read: whoever asks for it is told so, and all others pass it by.
     Dense,
+}
+
+/// What stands between quotes.
+#[derive(Debug)]
+pub(super) enum Quote<'a> {
+    /// A part of a body, and the body.
+    Plain(&'a str, &'a ByteString),
+    /// One with escapes.
+    Escaped(Text),
 }
 
 /// So many values of a body are read, whatever its length: a million tokens of JSON have fewer.
@@ -42,24 +52,21 @@ pub(super) type Read<T> = Result<T, BadRequest>;
 
 impl<'a> Object<'a> {
     /// Reads a body.
-    pub(super) fn parse(body: &'a [u8]) -> Read<Self> {
+    pub(super) fn parse(body: &'a ByteString) -> Read<Self> {
         let values_max = VALUES_MAX + body.len() / BYTES_A_VALUE;
-        // A value takes two bytes, with what stands before it: most bodies are too short to have too many.
-        let few = body.len() / 2 < values_max || begun(body) < values_max || values(body) < values_max;
-        let read = if few {
-            serde_json::from_slice(body)
-        } else {
-            let mut json = serde_json::Deserializer::from_slice(body);
-            Fields(values_max).deserialize(&mut json).and_then(|node| json.end().map(|()| node))
-        };
-        match read {
-            Ok(Node::Object(object)) => {
+        match Parser::new(body, values_max).body() {
+            Ok(Some(object)) => {
                 twins::check(object.0.iter().map(|(name, _)| &**name))?;
                 Ok(object)
             }
-            Ok(_) => Err(BadRequest::new("", "the body must be a JSON object")),
+            Ok(None) => Err(BadRequest::new("", "the body must be a JSON object")),
             Err(problem) => Err(BadRequest::new("", format!("the body is no JSON: {problem}"))),
         }
+    }
+
+    /// Makes an object of its fields.
+    pub(super) fn of(fields: Vec<(Cow<'a, str>, Node<'a>)>) -> Self {
+        Self(fields)
     }
 
     /// Takes a field out.
@@ -92,7 +99,7 @@ impl<'a> Object<'a> {
     pub(super) fn as_it_stands(&self, key: &str) -> Option<&'a str> {
         let mut fields = self.0.iter().filter(|(name, _)| name == key);
         match (fields.next(), fields.next()) {
-            (Some((_, Node::Text(Cow::Borrowed(text)))), None) => Some(text),
+            (Some((_, Node::Text(Quote::Plain(text, _)))), None) => Some(text),
             _ => None,
         }
     }
@@ -159,6 +166,16 @@ impl<'a> Object<'a> {
         self.need(key, "a string")?.text(key)
     }
 
+    /// Takes a text that is a part of the conversation.
+    pub(super) fn words(&mut self, key: &str) -> Read<Option<Text>> {
+        self.take(key).map(|node| node.words(key)).transpose()
+    }
+
+    /// Takes a text of the conversation that must be there.
+    pub(super) fn need_words(&mut self, key: &str) -> Read<Text> {
+        self.need(key, "a string")?.words(key)
+    }
+
     /// Takes a flag.
     pub(super) fn flag(&mut self, key: &str) -> Read<Option<bool>> {
         match self.take(key) {
@@ -203,9 +220,9 @@ impl<'a> Object<'a> {
     }
 
     /// Takes a field's text, where there is no other field.
-    pub(super) fn only_text(&mut self, key: &str) -> Option<String> {
+    pub(super) fn only_text(&mut self, key: &str) -> Option<Text> {
         let only = self.0.len() == 1 && matches!(&self.0[0], (name, Node::Text(_)) if name == key);
-        only.then(|| self.text(key).ok().flatten()).flatten()
+        only.then(|| self.words(key).ok().flatten()).flatten()
     }
 
     /// Returns it without the fields that are null, as clients fill in what was not there.
@@ -234,7 +251,15 @@ impl<'a> Node<'a> {
     /// Reads a text; `key` is where it stood.
     pub(super) fn text(self, key: &str) -> Read<String> {
         match self {
-            Self::Text(text) => Ok(text.into_owned()),
+            Self::Text(text) => Ok(text.into()),
+            _ => Err(BadRequest::new(key, "must be a string")),
+        }
+    }
+
+    /// Reads a text of the conversation.
+    pub(super) fn words(self, key: &str) -> Read<Text> {
+        match self {
+            Self::Text(text) => Ok(text.into()),
             _ => Err(BadRequest::new(key, "must be a string")),
         }
     }
@@ -291,7 +316,7 @@ impl<'a> Node<'a> {
             Self::Null | Self::Dense => Value::Null,
             Self::Bool(flag) => Value::Bool(flag),
             Self::Number(number) => Value::Number(number),
-            Self::Text(text) => Value::String(text.into_owned()),
+            Self::Text(text) => Value::String(text.into()),
             Self::List(list) => list.into_iter().map(Self::value).collect(),
             Self::Object(object) => Value::Object(object.values()),
         }
@@ -306,6 +331,45 @@ impl<'a> Node<'a> {
 fn whole(number: f64) -> Option<u64> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and is checked")]
     (number >= 0.0 && number.fract() == 0.0).then_some(number as u64)
+}
+
+impl Quote<'_> {
+    /// Tells whether it begins so.
+    pub(super) fn starts_with(&self, prefix: &str) -> bool {
+        match self {
+            Self::Plain(text, _) => text.starts_with(prefix),
+            Self::Escaped(text) => text.starts_with(prefix),
+        }
+    }
+}
+
+impl Deref for Quote<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Plain(text, _) => text,
+            Self::Escaped(text) => text,
+        }
+    }
+}
+
+impl From<Quote<'_>> for Text {
+    fn from(quote: Quote<'_>) -> Self {
+        match quote {
+            Quote::Plain(text, body) => Text::part(body, text),
+            Quote::Escaped(text) => text,
+        }
+    }
+}
+
+impl From<Quote<'_>> for String {
+    fn from(quote: Quote<'_>) -> Self {
+        match quote {
+            Quote::Plain(text, _) => text.to_owned(),
+            Quote::Escaped(text) => text.into_string(),
+        }
+    }
 }
 
 impl Serialize for Node<'_> {
@@ -328,127 +392,5 @@ impl Serialize for Object<'_> {
             map.serialize_entry(key, node)?;
         }
         map.end()
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Node<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
-    }
-}
-
-/// Returns how many values may begin in a text, be it JSON or not: each stands behind one of these.
-fn begun(text: &[u8]) -> usize {
-    // In bytes, as far as one holds the count: so it is done sixteen at a time.
-    let count = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(matches!(byte, b',' | b'[' | b'{'))).sum::<u8>();
-    text.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(count(bytes))).sum()
-}
-
-/// Returns how many values a JSON text has, but for empty lists and objects, which count for two.
-fn values(json: &[u8]) -> usize {
-    let (mut count, mut rest) = (1, json);
-    while let Some(quote) = memchr::memchr(b'"', rest) {
-        count += begun(&rest[..quote]);
-        rest = &rest[quote + 1..];
-        while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
-            let escapes = rest[at] == b'\\';
-            rest = rest.get(at + 1 + usize::from(escapes)..).unwrap_or_default();
-            if !escapes {
-                break;
-            }
-        }
-    }
-    count + begun(rest)
-}
-
-/// Reads an object's fields one by one, each as long as there are values left to be read; the others are passed over.
-struct Fields(usize);
-
-impl<'de> DeserializeSeed<'de> for Fields {
-    type Value = Node<'de>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node<'de>, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Fields {
-    type Value = Node<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Node<'de>, A::Error> {
-        let mut fields = Vec::new();
-        while let Some(key) = map.next_key::<Node<'de>>()? {
-            let Node::Text(key) = key else { return Err(A::Error::custom("a key that is no string")) };
-            let raw: &RawValue = map.next_value()?;
-            self.0 = self.0.checked_sub(1).ok_or_else(|| A::Error::custom("more fields than are read here"))?;
-            let node = match self.0.checked_sub(values(raw.get().as_bytes())) {
-                None => Node::Dense,
-                Some(left) => {
-                    self.0 = left;
-                    serde_json::from_str(raw.get()).map_err(A::Error::custom)?
-                }
-            };
-            fields.push((key, node));
-        }
-        Ok(Node::Object(Object(fields)))
-    }
-}
-
-struct NodeVisitor;
-
-impl<'de> Visitor<'de> for NodeVisitor {
-    type Value = Node<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Node::Null)
-    }
-
-    fn visit_bool<E>(self, flag: bool) -> Result<Self::Value, E> {
-        Ok(Node::Bool(flag))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Node::Number(number.into()))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Node::Number(number.into()))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Self::Value, E> {
-        Number::from_f64(number).map(Node::Number).ok_or_else(|| E::custom("a number that is none"))
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Node::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Node::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(node) = seq.next_element()? {
-            list.push(node);
-        }
-        Ok(Node::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Vec::new();
-        while let Some(key) = map.next_key::<Node<'de>>()? {
-            let Node::Text(key) = key else { return Err(A::Error::custom("a key that is no string")) };
-            fields.push((key, map.next_value()?));
-        }
-        Ok(Node::Object(Object(fields)))
     }
 }

@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::Face;
 use super::node::{Node, Object};
@@ -15,13 +16,13 @@ use crate::wire::seal::SEAL;
 use crate::words::{Marks, Original};
 
 /// Returns a body as it came, before its reader takes it apart.
-pub(super) fn of(face: Face, body: &Bytes, object: &Object<'_>) -> Original {
+pub(super) fn of(face: Face, body: &ByteString, object: &Object<'_>) -> Original {
     let model = if face == Face::Gemini { None } else { object.as_it_stands("model") };
     let names = |is_null: bool| object.names(is_null).map(str::to_owned).collect();
     Original {
         dialect: face.dialect(),
-        body: body.clone(),
-        model: model.map(|name| place(body, name)),
+        body: body.as_bytes().clone(),
+        model: model.map(|name| place(body.as_bytes(), name)),
         fields: names(false),
         nulls: names(true),
         stream: false,
@@ -48,8 +49,8 @@ fn mark(name: &str, node: &Node<'_>, marks: &mut Marks) {
     }
     match node {
         Node::Text(text) => {
-            marks.developer |= name == "role" && text == "developer";
-            marks.proof |= name == "type" && text == "redacted_thinking";
+            marks.developer |= name == "role" && &**text == "developer";
+            marks.proof |= name == "type" && &**text == "redacted_thinking";
             marks.invoice |= text.starts_with(INVOICE);
             marks.sealed |= text.starts_with(SEAL);
         }

@@ -1,11 +1,14 @@
 //! Where in a caller's body something stands of which only the beginning is known, so that a refusal can name its place
 //! as the caller counts. Only a request that is refused is read so.
 
+use bytes::Bytes;
+
 use super::node::{Node, Object};
 use crate::words::Demand;
 
 /// Returns the path of a part in the body it came in; `None` where it is not found.
-pub fn place(body: &[u8], part: &Demand) -> Option<String> {
+pub fn place(body: &Bytes, part: &Demand) -> Option<String> {
+    let body = &super::text(body).ok()?;
     let body = Object::parse(body).ok().filter(|_| !part.begin.is_empty())?;
     let path = within(&body, &part.begin)?;
     // A part is the entry of a list; what it holds has a place within it.

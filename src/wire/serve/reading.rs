@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::BadRequest;
 use super::node::{Node, Object, Read, each};
 use crate::wire::base64;
-use crate::wire::original::without_invoice;
+use crate::wire::original::{INVOICE, without_invoice};
 use crate::wire::seal::Proves;
 use crate::words::{
     AssistantPart, Audio, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof, Reasoning,
-    Tool, ToolCall, UserPart,
+    Text, Tool, ToolCall, UserPart,
 };
 
 /// Kinds of files that are text, though their type does not begin so.
@@ -69,8 +69,8 @@ pub(super) fn free_tool(name: String, description: String) -> Tool {
 }
 
 /// Returns the arguments of a call of such a tool.
-pub(super) fn free_arguments(input: &str) -> String {
-    json!({"input": input}).to_string()
+pub(super) fn free_arguments(input: &str) -> Text {
+    json!({"input": input}).to_string().into()
 }
 
 /// Returns the text out of the arguments of a call of such a tool.
@@ -87,16 +87,19 @@ pub(super) fn free_input(arguments: &str) -> String {
 /// What a user or a tool said: texts and images, of blocks that every face spells in its own way.
 pub(super) fn parts(content: Node<'_>, block: impl FnMut(Node<'_>) -> Read<UserPart>) -> Read<Vec<UserPart>> {
     match content {
-        Node::Text(text) => Ok(vec![UserPart::Text(text.into_owned())]),
+        Node::Text(text) => Ok(vec![UserPart::Text(text.into())]),
         Node::List(list) => each("content", list, block),
         _ => Err(BadRequest::new("content", "must be a string or an array of parts")),
     }
 }
 
 /// Returns parts that are texts as one, a line each; where there is anything else, none.
-pub(super) fn joined(parts: &[UserPart]) -> Option<String> {
+pub(super) fn joined(mut parts: Vec<UserPart>) -> Option<Text> {
+    if let [UserPart::Text(only)] = &mut parts[..] {
+        return Some(std::mem::take(only));
+    }
     let texts: Option<Vec<&str>> = parts.iter().map(UserPart::as_text).collect();
-    texts.map(|texts| texts.join("\n"))
+    texts.map(|texts| texts.join("\n").into())
 }
 
 /// Returns what there are no words for, as it stands.
@@ -125,7 +128,7 @@ pub(super) fn has_words(media_type: &str) -> bool {
 }
 
 /// Returns a file by value: an image, something to be heard, a document.
-pub(super) fn file(media_type: String, data: String, title: Option<String>) -> UserPart {
+pub(super) fn file(media_type: String, data: Text, title: Option<String>) -> UserPart {
     if media_type.starts_with("image/") {
         return UserPart::Image(Image::Base64 { media_type, data });
     }
@@ -134,12 +137,12 @@ pub(super) fn file(media_type: String, data: String, title: Option<String>) -> U
     }
     let is_text = media_type.starts_with("text/") || TEXTS.contains(&media_type.as_str());
     let text = if is_text { base64::decode(&data).and_then(|bytes| String::from_utf8(bytes).ok()) } else { None };
-    let source = text.map_or(DocumentSource::Base64 { media_type, data }, DocumentSource::Text);
+    let source = text.map_or(DocumentSource::Base64 { media_type, data }, |text| DocumentSource::Text(text.into()));
     UserPart::Document(Document { title, ..Document::new(source) })
 }
 
 /// Returns an image by its address, which may hold all of it.
-pub(super) fn image(url: String) -> UserPart {
+pub(super) fn image(url: Text) -> UserPart {
     UserPart::Image(Image::Url(url))
 }
 
@@ -153,12 +156,12 @@ pub(super) struct Said {
 
 impl Said {
     /// Takes text.
-    pub(super) fn text(&mut self, text: String) {
+    pub(super) fn text(&mut self, text: Text) {
         self.parts.push(AssistantPart::Text(text));
     }
 
     /// Takes a thought, and its proof.
-    pub(super) fn thought(&mut self, text: String, proof: Option<(Proves, Proof)>) {
+    pub(super) fn thought(&mut self, text: Text, proof: Option<(Proves, Proof)>) {
         let (proof, next) = match proof {
             Some((Proves::Call, proof)) => (None, Some(proof)),
             Some((Proves::Thought, proof)) => (Some(proof), None),
@@ -171,9 +174,9 @@ impl Said {
     }
 
     /// Takes a thought that came before all else.
-    pub(super) fn thought_first(&mut self, text: String) {
+    pub(super) fn thought_first(&mut self, text: Text) {
         if !text.is_empty() {
-            self.parts.insert(0, AssistantPart::Reasoning(text.into()));
+            self.parts.insert(0, AssistantPart::Reasoning(Reasoning { text, proof: None }));
         }
     }
 
@@ -183,7 +186,7 @@ impl Said {
     }
 
     /// Takes a call.
-    pub(super) fn call(&mut self, id: String, name: String, arguments: String) {
+    pub(super) fn call(&mut self, id: String, name: String, arguments: Text) {
         self.parts.push(AssistantPart::ToolCall(ToolCall { id, name, arguments, proof: self.next.take() }));
     }
 }
@@ -192,10 +195,12 @@ impl Said {
 /// gets it with the request as it came.
 pub(super) fn is_for_all(message: &mut Message) -> bool {
     let Message::System(text) = message else { return true };
-    match without_invoice(text) {
-        Some(rest) if rest.len() == text.len() => true,
+    if !text.starts_with(INVOICE) {
+        return true;
+    }
+    match without_invoice(text).map(Text::from) {
         Some(rest) => {
-            *text = rest.to_owned();
+            *text = rest;
             true
         }
         None => false,

@@ -40,7 +40,7 @@ fn finished(parts: Vec<AssistantPart>, stop: StopReason) -> Finished {
 }
 
 fn text(text: &str) -> AssistantPart {
-    AssistantPart::Text(text.to_owned())
+    AssistantPart::Text(text.into())
 }
 
 fn proof(dialect: Dialect, data: &str) -> Proof {
@@ -48,11 +48,11 @@ fn proof(dialect: Dialect, data: &str) -> Proof {
 }
 
 fn thought(text: &str, proof: Option<Proof>) -> AssistantPart {
-    AssistantPart::Reasoning(Reasoning { text: text.to_owned(), proof })
+    AssistantPart::Reasoning(Reasoning { text: text.into(), proof })
 }
 
 fn call(id: &str, name: &str, arguments: &str, proof: Option<Proof>) -> AssistantPart {
-    let (id, name, arguments) = (id.to_owned(), name.to_owned(), arguments.to_owned());
+    let (id, name, arguments) = (id.to_owned(), name.to_owned(), arguments.into());
     AssistantPart::ToolCall(ToolCall { id, name, arguments, proof })
 }
 
@@ -64,8 +64,10 @@ fn events(answer: &Finished) -> Vec<ReplyEvent> {
     let mut held = Vec::new();
     for part in &answer.parts {
         let (said, proof) = match part {
-            AssistantPart::Text(text) => (ReplyEvent::Text(text.clone()), None),
-            AssistantPart::Reasoning(thought) => (ReplyEvent::Reasoning(thought.text.clone()), thought.proof.clone()),
+            AssistantPart::Text(text) => (ReplyEvent::Text(text.to_string()), None),
+            AssistantPart::Reasoning(thought) => {
+                (ReplyEvent::Reasoning(thought.text.to_string()), thought.proof.clone())
+            }
             AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => continue,
         };
         if !matches!(&said, ReplyEvent::Text(said) | ReplyEvent::Reasoning(said) if said.is_empty()) {

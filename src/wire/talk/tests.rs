@@ -6,7 +6,7 @@ use crate::wire::{Quirks, encode};
 use crate::words::{AssistantPart, ChatRequest, Dialect, Image, Message, ToolCall, ToolResult, UserPart};
 
 fn call(id: &str) -> ToolCall {
-    ToolCall { id: id.to_owned(), name: "look".to_owned(), arguments: "{}".to_owned(), proof: None }
+    ToolCall { id: id.to_owned(), name: "look".to_owned(), arguments: "{}".into(), proof: None }
 }
 
 fn calls(ids: &[&str]) -> Message {
@@ -15,14 +15,15 @@ fn calls(ids: &[&str]) -> Message {
 
 /// A result that says a word and shows an image.
 fn shows(id: &str, text: &str) -> Message {
-    let image = Image::Base64 { media_type: "image/png".to_owned(), data: format!("{text}{text}") };
-    let content = vec![UserPart::Text(text.to_owned()), UserPart::Image(image)];
+    let image = Image::Base64 { media_type: "image/png".to_owned(), data: format!("{text}{text}").into() };
+    let content = vec![UserPart::Text(text.into()), UserPart::Image(image)];
     Message::Tool(ToolResult { content, ..ToolResult::new(id, "look", "") })
 }
 
 fn body(dialect: Dialect, model: &str, request: &ChatRequest) -> Value {
     let generic = Quirks::named("generic").expect("an accent");
-    serde_json::from_slice(&encode(dialect, generic, request, model, false).expect("a body").body).expect("JSON")
+    serde_json::from_slice(&encode(dialect, generic, request, model, false).expect("a body").body.whole())
+        .expect("JSON")
 }
 
 /// What stands where, as one word each: roles, kinds of parts and items.

@@ -657,7 +657,7 @@ async fn what_stands_around_json_is_left_out_of_a_stream_that_goes_on_as_it_came
                         }
                         _ => {
                             asked["output_config"] =
-                                serde_json::json!({"format": {"type": "json_schema", "schema": schema}})
+                                serde_json::json!({"format": {"type": "json_schema", "schema": schema}});
                         }
                     }
                     let to = scene.sidecar.address();

@@ -167,7 +167,7 @@ fn json_text(value: &Value) -> String {
 fn add(messages: &mut Vec<Message>, item: &Value) -> Result<(), &'static str> {
     let call = |name: &Value, arguments: &Value| {
         let (id, name) = (String::new(), name.as_str().unwrap_or_default().to_owned());
-        AssistantPart::ToolCall(ToolCall { id, name, arguments: json_text(arguments), proof: None })
+        AssistantPart::ToolCall(ToolCall { id, name, arguments: json_text(arguments).into(), proof: None })
     };
     let result = |content: String| Message::Tool(ToolResult::new("", "", content));
     match (item["type"].as_str(), item["role"].as_str()) {
@@ -206,7 +206,7 @@ fn add(messages: &mut Vec<Message>, item: &Value) -> Result<(), &'static str> {
             None | Some("text" | "input_text" | "output_text")
                 if part["inlineData"].is_null() && part["fileData"].is_null() =>
             {
-                said.push(AssistantPart::Text(text(part)));
+                said.push(AssistantPart::Text(text(part).into()));
             }
             _ => return Err("shows images or files"),
         }
@@ -220,7 +220,7 @@ fn add(messages: &mut Vec<Message>, item: &Value) -> Result<(), &'static str> {
     }
     let texts: String = said.iter().filter_map(AssistantPart::as_text).collect();
     match item["role"].as_str() {
-        Some("system" | "developer") => messages.push(Message::System(texts)),
+        Some("system" | "developer") => messages.push(Message::System(texts.into())),
         Some("assistant" | "model") => messages.push(Message::Assistant(said)),
         _ if results.is_empty() || !texts.is_empty() => messages.push(Message::user(texts)),
         _ => {}

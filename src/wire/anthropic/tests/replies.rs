@@ -53,14 +53,14 @@ fn stop(reason: &str) -> Value {
 
 fn thought(text: &str, data: &str) -> AssistantPart {
     let proof = Some(Proof::new(Dialect::AnthropicMessages, data));
-    AssistantPart::Reasoning(Reasoning { text: text.to_owned(), proof })
+    AssistantPart::Reasoning(Reasoning { text: text.into(), proof })
 }
 
 fn called(id: &str, name: &str, arguments: &str) -> AssistantPart {
     AssistantPart::ToolCall(ToolCall {
         id: id.to_owned(),
         name: name.to_owned(),
-        arguments: arguments.to_owned(),
+        arguments: arguments.into(),
         proof: None,
     })
 }
@@ -103,7 +103,7 @@ fn all_parts() -> Vec<AssistantPart> {
         thought("Let me see.", "s1=="),
         thought("", "redacted:opaque=="),
         thought("", "s2=="),
-        AssistantPart::Text("I'll \u{1F50D}.".to_owned()),
+        AssistantPart::Text("I'll \u{1F50D}.".into()),
         called("toolu_1", "f", "{\"a\": 1}"),
         thought("And", "s3=="),
         called("toolu_2", "f", "{}"),
@@ -148,7 +148,7 @@ fn what_is_said_after_a_call_stays_after_it() {
     let events = [&said(0, "x")[..], &[call], &said(2, "y")[..], &[stop("tool_use")]].concat();
     let (pieces, ending) = stream(&events);
     assert_eq!(pieces, [Piece::Text("xy".into())]);
-    let text = |text: &str| AssistantPart::Text(text.to_owned());
+    let text = |text: &str| AssistantPart::Text(text.into());
     assert_eq!(ending.expect("a good answer").parts, [text("x"), called("a", "f", "{}"), text("y")]);
 }
 
@@ -181,7 +181,7 @@ fn an_answer_goes_back_as_it_came() {
     let request = ChatRequest::new("r").user("Hi").message(Message::Assistant(parts));
     let target = TargetId::new("p", "claude-opus-5");
     let encoded = encode(Dialect::AnthropicMessages, &GENERIC, &request, &target, false).expect("a good request");
-    let mut body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+    let mut body: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
     let mut expected = content();
     expected[3].as_object_mut().expect("an object").remove("citations");
     assert_eq!(body["messages"][1]["content"].take(), expected);

@@ -15,7 +15,7 @@ const OLD: &str = "claude-sonnet-4-20250514";
 
 fn encoded(request: &ChatRequest, model: &str) -> (Value, Vec<Note>) {
     let encoded = encode(&GENERIC, request, model.into(), false).expect("a good request");
-    (serde_json::from_slice(&encoded.body).expect("JSON"), encoded.notes)
+    (serde_json::from_slice(&encoded.body.whole()).expect("JSON"), encoded.notes)
 }
 
 fn body(request: &ChatRequest, model: &str) -> Value {
@@ -41,7 +41,7 @@ fn weather() -> Tool {
 }
 
 fn call(id: &str, arguments: &str) -> ToolCall {
-    ToolCall { id: id.to_owned(), name: "weather".to_owned(), arguments: arguments.to_owned(), proof: None }
+    ToolCall { id: id.to_owned(), name: "weather".to_owned(), arguments: arguments.into(), proof: None }
 }
 
 fn calls(ids: &[&str]) -> Message {
@@ -54,7 +54,7 @@ fn result(id: &str, content: &str) -> Message {
 
 fn thought(text: &str, dialect: Dialect, data: &str) -> AssistantPart {
     let proof = Some(Proof::new(dialect, data));
-    AssistantPart::Reasoning(Reasoning { text: text.to_owned(), proof })
+    AssistantPart::Reasoning(Reasoning { text: text.into(), proof })
 }
 
 fn text(text: &str) -> Value {
@@ -88,7 +88,7 @@ fn writes_the_smallest_request() {
     assert_eq!(encoded.headers[CONTENT_TYPE], "application/json");
     assert_eq!(encoded.headers[ACCEPT], "text/event-stream");
     assert_eq!(encoded.headers["anthropic-version"], "2023-06-01");
-    assert_eq!(serde_json::from_slice::<Value>(&encoded.body).expect("JSON")["stream"], true);
+    assert_eq!(serde_json::from_slice::<Value>(&encoded.body.whole()).expect("JSON")["stream"], true);
     assert!(encoded.notes.is_empty());
 }
 
@@ -176,16 +176,16 @@ fn writes_a_conversation_with_tools_images_and_thoughts() {
     let image = |image| UserPart::Image(image);
     let request = ChatRequest::new("r")
         .message(Message::User(vec![
-            UserPart::Text("Look".to_owned()),
-            image(Image::Url("https://x.dev/a.png".to_owned())),
-            image(Image::Url("data:image/webp;base64,BBBB".to_owned())),
-            image(Image::Base64 { media_type: "image/png".to_owned(), data: "AAAA".to_owned() }),
+            UserPart::Text("Look".into()),
+            image(Image::Url("https://x.dev/a.png".into())),
+            image(Image::Url("data:image/webp;base64,BBBB".into())),
+            image(Image::Base64 { media_type: "image/png".to_owned(), data: "AAAA".into() }),
         ]))
         .message(Message::Assistant(vec![
             thought("Hm.", Dialect::AnthropicMessages, "sig1"),
             thought("", Dialect::AnthropicMessages, "redacted:xyz"),
             thought("", Dialect::AnthropicMessages, "sig2"),
-            AssistantPart::Text("Let me see.".to_owned()),
+            AssistantPart::Text("Let me see.".into()),
             AssistantPart::ToolCall(call("a", "{\"city\": \"Bern\"}")),
             thought("And", Dialect::AnthropicMessages, "sig3"),
             AssistantPart::ToolCall(call("b", "")),
@@ -363,7 +363,7 @@ fn thoughts_of_others_and_unsigned_ones_are_left_out() {
             Message::Assistant(vec![
                 thought("Hm.", Dialect::OpenAiChat, "secret"),
                 AssistantPart::Reasoning("unsigned".to_owned().into()),
-                AssistantPart::Text("y".to_owned()),
+                AssistantPart::Text("y".into()),
             ]),
             Message::Assistant(vec![thought("Hm.", Dialect::OpenAiChat, "secret")]),
             Message::user("z"),
@@ -531,7 +531,7 @@ fn extra_fields_are_sent_but_override_nothing_that_is_written() {
 
 #[test]
 fn refuses_what_cannot_go_and_names_the_field() {
-    let image = Image::Base64 { media_type: "image/tiff".to_owned(), data: String::new() };
+    let image = Image::Base64 { media_type: "image/tiff".to_owned(), data: "".into() };
     let call = |arguments: &str| Message::Assistant(vec![AssistantPart::ToolCall(call("a", arguments))]);
     for (request, class, field) in [
         (ChatRequest::new("r"), FailureClass::BadRequest, "messages:"),
@@ -570,13 +570,13 @@ fn a_key_goes_into_its_own_header_and_a_login_is_a_bearer_token() {
 fn any_message() -> impl Strategy<Value = Message> {
     let id = || prop::sample::select(&["a", "b", "c", "odd|id"][..]);
     let part = prop_oneof![
-        prop::sample::select(&["", " ", "text"][..]).prop_map(|text| AssistantPart::Text(text.to_owned())),
+        prop::sample::select(&["", " ", "text"][..]).prop_map(|text| AssistantPart::Text(text.into())),
         id().prop_map(|id| AssistantPart::ToolCall(call(id, "{}"))),
         Just(thought("t", Dialect::AnthropicMessages, "sig")),
         Just(thought("t", Dialect::OpenAiChat, "sig")),
     ];
     prop_oneof![
-        prop::sample::select(&["", "text"][..]).prop_map(|text| Message::System(text.to_owned())),
+        prop::sample::select(&["", "text"][..]).prop_map(|text| Message::System(text.into())),
         prop::sample::select(&["", "text"][..]).prop_map(Message::user),
         prop::collection::vec(part, 0..4).prop_map(Message::Assistant),
         id().prop_map(|id| result(id, "r")),

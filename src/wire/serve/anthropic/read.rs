@@ -1,14 +1,14 @@
 //! Reads requests.
 
 use super::{INVOICE, REDACTED, SYSTEM};
-use crate::wire::seal::{self, Proves};
 use crate::wire::original::without_invoice;
+use crate::wire::seal::{self, Proves};
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::reading::{Said, block, effort, foreign, image, joined, model, no_arguments, note, parts};
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof,
-    ResponseFormat, Sampling, Tool, ToolChoice, ToolResult, UserPart,
+    ResponseFormat, Sampling, Text, Tool, ToolChoice, ToolResult, UserPart,
 };
 
 const OWN: Dialect = Dialect::AnthropicMessages;
@@ -148,7 +148,7 @@ impl Reader {
     fn system(body: &mut Object<'_>) -> Read<Vec<Message>> {
         let content = match body.take("system") {
             None => return Ok(Vec::new()),
-            Some(Node::Text(text)) => return Ok(vec![Message::System(text.into_owned())]),
+            Some(Node::Text(text)) => return Ok(vec![Message::System(text.into())]),
             Some(content) => content.list("system")?,
         };
         each("system", content, |node| {
@@ -156,7 +156,7 @@ impl Reader {
             let said = block.peek("text");
             match without_invoice(said) {
                 None => return Ok(Message::Foreign(Foreign { optional: true, ..foreign(OWN, INVOICE, block) })),
-                Some(rest) if rest.len() < said.len() => return Ok(Message::System(rest.to_owned())),
+                Some(rest) if rest.len() < said.len() => return Ok(Message::System(rest.into())),
                 Some(_) => {}
             }
             Ok(match Self::part(block)? {
@@ -189,7 +189,7 @@ impl Reader {
                 }
                 _ => {
                     let parts = parts(content, |node| Self::part(node.object("")?))?;
-                    let text = joined(&parts).ok_or_else(|| BadRequest::new("content", "must be text only"))?;
+                    let text = joined(parts).ok_or_else(|| BadRequest::new("content", "must be text only"))?;
                     all.push(Message::System(text));
                     Ok(())
                 }
@@ -235,7 +235,7 @@ impl Reader {
     fn part(mut block: Object<'_>) -> Read<UserPart> {
         let source = block.within("source").map_or("", |source| source.peek("type"));
         match (block.peek("type"), source) {
-            ("text", _) => block.need_text("text").map(UserPart::Text),
+            ("text", _) => block.need_words("text").map(UserPart::Text),
             ("image", "" | "url" | "base64") => {
                 let mut source = block.need("source", "an object")?.object("source")?;
                 picture(&mut source).map_err(|bad| bad.within("source"))
@@ -249,7 +249,7 @@ impl Reader {
         let mut said = Said::default();
         let list = match content {
             Node::Text(text) => {
-                said.text(text.into_owned());
+                said.text(text.into());
                 return Ok(said.parts);
             }
             content => content.list("content")?,
@@ -257,17 +257,17 @@ impl Reader {
         each("content", list, |node| {
             let mut block = node.object("")?;
             match block.peek("type") {
-                "text" => said.text(block.need_text("text")?),
+                "text" => said.text(block.need_words("text")?),
                 "thinking" => {
-                    let text = block.text("thinking")?.unwrap_or_default();
+                    let text = block.words("thinking")?.unwrap_or_default();
                     let signature = block.text("signature")?.filter(|signature| !signature.is_empty());
                     said.thought(text, signature.map(|data| seal::proof(Dialect::AnthropicMessages, data)));
                 }
-                "redacted_thinking" => said.thought(String::new(), Some(redacted(block.need_text("data")?))),
+                "redacted_thinking" => said.thought(Text::default(), Some(redacted(block.need_text("data")?))),
                 "tool_use" => {
                     let input =
                         block.object("input")?.map_or_else(|| "{}".to_owned(), |input| Node::Object(input).json());
-                    said.call(block.need_text("id")?, block.need_text("name")?, input);
+                    said.call(block.need_text("id")?, block.need_text("name")?, input.into());
                 }
                 // What the provider's own tools did, among others.
                 _ => said.foreign(self::block(OWN, block)?),
@@ -307,10 +307,10 @@ fn schema(format: &mut Object<'_>) -> Read<ResponseFormat> {
 
 fn picture(source: &mut Object<'_>) -> Read<UserPart> {
     match source.need_text("type")?.as_str() {
-        "url" => source.need_text("url").map(image),
+        "url" => source.need_words("url").map(image),
         "base64" => Ok(UserPart::Image(Image::Base64 {
             media_type: source.need_text("media_type")?,
-            data: source.need_text("data")?,
+            data: source.need_words("data")?,
         })),
         other => Err(BadRequest::new("type", format!("is `{other}`; must be base64 or url"))),
     }
@@ -320,10 +320,10 @@ fn document(block: &mut Object<'_>) -> Read<Document> {
     let mut source = block.need("source", "an object")?.object("source")?;
     let read = |source: &mut Object<'_>| {
         Ok(match source.need_text("type")?.as_str() {
-            "text" => DocumentSource::Text(source.need_text("data")?),
-            "url" => DocumentSource::Url(source.need_text("url")?),
+            "text" => DocumentSource::Text(source.need_words("data")?),
+            "url" => DocumentSource::Url(source.need_words("url")?),
             _ => {
-                DocumentSource::Base64 { media_type: source.need_text("media_type")?, data: source.need_text("data")? }
+                DocumentSource::Base64 { media_type: source.need_text("media_type")?, data: source.need_words("data")? }
             }
         })
     };

@@ -128,7 +128,7 @@ impl Voice for Messages {
     }
 
     fn proof(&mut self, proof: &Proof, out: &mut Vec<u8>) {
-        let thought = Reasoning { text: std::mem::take(&mut self.hidden), proof: Some(proof.clone()) };
+        let thought = Reasoning { text: std::mem::take(&mut self.hidden).into(), proof: Some(proof.clone()) };
         if !self.form.thoughts {
             self.held.push(thought);
         } else if self.open == Open::Thinking && !is_redacted(proof) {

@@ -7,7 +7,7 @@ use crate::wire::serve::reading::{effort, file, foreign, has_words, model, no_ar
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof,
-    Reasoning, ResponseFormat, Sampling, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
+    Reasoning, ResponseFormat, Sampling, Text, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
 };
 
 const OWN: Dialect = Dialect::Gemini;
@@ -47,9 +47,10 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
             Node::Object(part) => Node::List(vec![Node::Object(part)]),
             content => content,
         };
-        let said = parts(content, |node| node.object("")?.need_text("text").map(UserPart::Text))
+        let said = parts(content, |node| node.object("")?.need_words("text").map(UserPart::Text))
             .map_err(|bad| bad.within("systemInstruction"))?;
-        messages.extend(said.iter().filter_map(UserPart::as_text).map(|text| Message::System(text.to_owned())));
+        let said = said.into_iter().filter_map(|part| if let UserPart::Text(text) = part { Some(text) } else { None });
+        messages.extend(said.map(Message::System));
     }
     contents(&mut body, &mut messages, &mut notes)?;
     let route = model.clone();
@@ -261,7 +262,7 @@ impl Reader<'_> {
             }
             _ => {
                 let parts = each("parts", parts, |node| node.object("")?.need_text("text"))?;
-                self.messages.push(Message::System(parts.join("\n")));
+                self.messages.push(Message::System(parts.join("\n").into()));
             }
         }
         Ok(())
@@ -284,7 +285,7 @@ impl Reader<'_> {
     /// Reads a part that a user shows, or a tool.
     fn part(&mut self, mut part: Object<'_>) -> Read<UserPart> {
         if part.has("text") {
-            return part.need_text("text").map(UserPart::Text);
+            return part.need_words("text").map(UserPart::Text);
         }
         if part.first().is_empty() {
             return Err(BadRequest::new("", "must hold text, inlineData, fileData or functionResponse"));
@@ -306,7 +307,7 @@ impl Reader<'_> {
                 let media_type =
                     data.either("mimeType", "mime_type").map_or(Ok(String::new()), |it| it.text("mimeType"));
                 let title = data.either("displayName", "display_name").map(|name| name.text("displayName"));
-                Ok(file(media_type?, data.need_text("data")?, title.transpose()?))
+                Ok(file(media_type?, data.need_words("data")?, title.transpose()?))
             };
             return read(&mut data).map_err(|bad: BadRequest| bad.within("inlineData"));
         }
@@ -315,7 +316,7 @@ impl Reader<'_> {
         let title = file.either("displayName", "display_name").map(|name| name.text("displayName")).transpose()?;
         let uri =
             file.either("fileUri", "file_uri").ok_or_else(|| BadRequest::new("fileData.fileUri", "is missing"))?;
-        let uri = uri.text("fileUri")?;
+        let uri = uri.words("fileUri")?;
         Ok(match media_type {
             Some(kind) if !kind.starts_with("image/") => {
                 UserPart::Document(Document { title, ..Document::new(DocumentSource::Url(uri)) })
@@ -341,8 +342,8 @@ impl Reader<'_> {
             (Some(output), _) => (output, false),
             (None, Some(error)) => (error, true),
             // All of it may stand beside.
-            (None, None) if response.is_empty() && !beside.is_empty() => (String::new(), false),
-            (None, None) => (Node::Object(response).json(), false),
+            (None, None) if response.is_empty() && !beside.is_empty() => (Text::default(), false),
+            (None, None) => (Node::Object(response).json().into(), false),
         };
         let text = Some(UserPart::Text(content)).filter(|text| text.as_text() != Some("") || beside.is_empty());
         Ok(ToolResult { call_id, name, content: text.into_iter().chain(beside).collect(), is_error })
@@ -364,20 +365,20 @@ impl Reader<'_> {
             said.push(AssistantPart::ToolCall(call));
             return Ok(());
         }
-        let text = part.text("text")?.unwrap_or_default();
+        let text = part.words("text")?.unwrap_or_default();
         if !text.is_empty() {
             // Clients bring back the chunks of a stream as they came.
             match (part.flag("thought")?.unwrap_or(false), said.last_mut()) {
                 (false, Some(AssistantPart::Text(last)))
                 | (true, Some(AssistantPart::Reasoning(Reasoning { text: last, proof: None }))) => last.push_str(&text),
                 (false, _) => said.push(AssistantPart::Text(text)),
-                (true, _) => said.push(AssistantPart::Reasoning(text.into())),
+                (true, _) => said.push(AssistantPart::Reasoning(Reasoning { text, proof: None })),
             }
         }
         match (proof, said.last_mut()) {
             (None, _) => {}
             (proof, Some(AssistantPart::Reasoning(last))) if last.proof.is_none() => last.proof = proof,
-            (proof, _) => said.push(AssistantPart::Reasoning(Reasoning { text: String::new(), proof })),
+            (proof, _) => said.push(AssistantPart::Reasoning(Reasoning { text: Text::default(), proof })),
         }
         Ok(())
     }
@@ -388,7 +389,7 @@ impl Reader<'_> {
         let id = call.text("id")?.filter(|id| !id.is_empty());
         // Without ids, the same whenever the conversation comes again.
         let id = id.unwrap_or_else(|| format!("call_{}", self.calls));
-        let arguments = call.object("args")?.map_or_else(|| "{}".to_owned(), |args| Node::Object(args).json());
+        let arguments = call.object("args")?.map_or_else(|| "{}".into(), |args| Node::Object(args).json().into());
         self.open.push((id.clone(), name.clone()));
         Ok(ToolCall { id, name, arguments, proof })
     }

@@ -10,7 +10,7 @@ use crate::wire::serve::reading::{
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
 use crate::words::{
     AssistantPart, Audio, ChatRequest, Dialect, Document, DocumentSource, Foreign, Message, Note, Proof,
-    ResponseFormat, Sampling, Tool, ToolChoice, ToolResult, UserPart,
+    ResponseFormat, Sampling, Text, Tool, ToolChoice, ToolResult, UserPart,
 };
 
 const OWN: Dialect = Dialect::OpenAiChat;
@@ -75,7 +75,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
 fn sampling(body: &mut Object<'_>) -> Read<Sampling> {
     let stop = match body.take("stop") {
         None => Vec::new(),
-        Some(Node::Text(stop)) => vec![stop.into_owned()],
+        Some(Node::Text(stop)) => vec![stop.into()],
         Some(Node::List(list)) => crate::wire::serve::node::texts("stop", list)?,
         Some(_) => return Err(BadRequest::new("stop", "must be a string or an array of strings")),
     };
@@ -208,6 +208,17 @@ fn messages(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Vec<Message>> 
     each("messages", list, |node| reader.message(node.object("")?))
 }
 
+/// Who speaks, where there are words for it.
+#[derive(Clone, Copy)]
+enum Role {
+    System,
+    User,
+    Assistant,
+    Tool,
+    /// The result of a call in the form that was before tools.
+    Function,
+}
+
 struct Reader<'n> {
     notes: &'n mut Vec<Note>,
     /// Calls of the older form, which have no ids, until they are answered: id and name.
@@ -219,29 +230,33 @@ struct Reader<'n> {
 impl Reader<'_> {
     /// Reads a message.
     fn message(&mut self, mut message: Object<'_>) -> Read<Message> {
-        let role = message.peek("role").to_owned();
-        let has_words = match role.as_str() {
-            "system" | "developer" => message.objects("content").all(|part| matches!(part.peek("type"), "text" | "")),
-            "user" | "assistant" | "tool" | "function" | "" => true,
-            _ => false,
+        let is_text =
+            |message: &Object<'_>| message.objects("content").all(|part| matches!(part.peek("type"), "text" | ""));
+        let role = match message.peek("role") {
+            "system" | "developer" if is_text(&message) => Role::System,
+            "user" => Role::User,
+            "assistant" => Role::Assistant,
+            "tool" => Role::Tool,
+            "function" | "" => Role::Function,
+            other => {
+                let role = other.to_owned();
+                return Ok(Message::Foreign(foreign(OWN, &role, message)));
+            }
         };
-        if !has_words {
-            return Ok(Message::Foreign(foreign(OWN, &role, message)));
-        }
-        message.need_text("role")?;
-        if message.has("name") && role != "function" && role != "tool" {
+        message.need_words("role")?;
+        if message.has("name") && !matches!(role, Role::Function | Role::Tool) {
             note(self.notes, Note::Dropped("messages.name"));
         }
-        match role.as_str() {
-            "system" | "developer" => Ok(Message::System(joined(&self.content(&mut message)?).unwrap_or_default())),
-            "user" => Ok(Message::User(self.content(&mut message)?)),
-            "assistant" => Ok(Message::Assistant(self.assistant(message)?)),
-            "tool" => {
+        match role {
+            Role::System => Ok(Message::System(joined(self.content(&mut message)?).unwrap_or_default())),
+            Role::User => Ok(Message::User(self.content(&mut message)?)),
+            Role::Assistant => Ok(Message::Assistant(self.assistant(message)?)),
+            Role::Tool => {
                 let call_id = message.need_text("tool_call_id")?;
                 let name = message.text("name")?.unwrap_or_default();
                 self.result(call_id, name, message)
             }
-            _ => {
+            Role::Function => {
                 let name = message.need_text("name")?;
                 let open = self.legacy.iter().position(|(_, called)| *called == name);
                 let open = open.ok_or_else(|| BadRequest::new("name", format!("no call of `{name}` came before")))?;
@@ -258,7 +273,7 @@ impl Reader<'_> {
 
     fn part(&mut self, mut part: Object<'_>) -> Read<UserPart> {
         match part.peek("type") {
-            "text" | "input_text" => part.need_text("text").map(UserPart::Text),
+            "text" | "input_text" => part.need_words("text").map(UserPart::Text),
             "input_audio" => {
                 let mut inner = part.need("input_audio", "an object")?.object("input_audio")?;
                 audio(&mut inner).map_err(|bad| bad.within("input_audio"))
@@ -266,17 +281,17 @@ impl Reader<'_> {
             "file" if part.within("file").is_some_and(|file| file_has_words(file.peek("file_data"))) => {
                 let mut inner = part.need("file", "an object")?.object("file")?;
                 let title = inner.text("filename")?;
-                Ok(by_data(inner.need_text("file_data")?, title))
+                Ok(by_data(inner.need_words("file_data")?, title))
             }
             "image_url" => {
                 let mut inner = match part.need("image_url", "an object with an url")? {
-                    Node::Text(url) => return Ok(image(url.into_owned())),
+                    Node::Text(url) => return Ok(image(url.into())),
                     inner => inner.object("image_url")?,
                 };
                 if inner.text("detail")?.is_some_and(|detail| detail != "auto") {
                     note(self.notes, Note::Dropped("messages.image.detail"));
                 }
-                inner.need_text("url").map(image).map_err(|bad| bad.within("image_url"))
+                inner.need_words("url").map(image).map_err(|bad| bad.within("image_url"))
             }
             _ => block(OWN, part).map(UserPart::Foreign),
         }
@@ -292,18 +307,18 @@ impl Reader<'_> {
         let mut proofs = thoughts(&mut message, &mut said)?;
         match message.take("content") {
             None => {}
-            Some(Node::Text(text)) => said.text(text.into_owned()),
+            Some(Node::Text(text)) => said.text(text.into()),
             Some(content) => {
                 let list = content.list("content")?;
                 each("content", list, |node| {
                     let mut part = node.object("")?;
                     match part.peek("type") {
-                        "refusal" => said.text(part.need_text("refusal")?),
-                        "text" | "output_text" => said.text(part.need_text("text")?),
+                        "refusal" => said.text(part.need_words("refusal")?),
+                        "text" | "output_text" => said.text(part.need_words("text")?),
                         // Mistral's models think among what they say.
                         "thinking" => {
                             let texts = part.objects("thinking").map(|text| text.peek("text"));
-                            said.thought(texts.collect(), None);
+                            said.thought(texts.collect::<String>().into(), None);
                         }
                         _ => said.foreign(block(OWN, part)?),
                     }
@@ -311,7 +326,7 @@ impl Reader<'_> {
                 })?;
             }
         }
-        if let Some(refusal) = message.text("refusal")? {
+        if let Some(refusal) = message.words("refusal")? {
             said.text(refusal);
         }
         if let Some(spoken) = message.object("audio")? {
@@ -320,7 +335,7 @@ impl Reader<'_> {
         let calls = each("tool_calls", message.list("tool_calls")?, |node| self.call(node.object("")?))?;
         for (id, name, arguments) in calls {
             let proof = proofs.iter().position(|(of, _)| *of == id).map(|at| proofs.swap_remove(at).1);
-            said.thought(String::new(), proof.map(|proof| (seal::Proves::Call, proof)));
+            said.thought(Text::default(), proof.map(|proof| (seal::Proves::Call, proof)));
             said.call(id, name, arguments);
         }
         if let Some(mut call) = message.object("function_call")? {
@@ -332,7 +347,7 @@ impl Reader<'_> {
         Ok(said.parts)
     }
 
-    fn call(&mut self, mut call: Object<'_>) -> Read<(String, String, String)> {
+    fn call(&mut self, mut call: Object<'_>) -> Read<(String, String, Text)> {
         let made = self.next_id();
         let id = call.text("id")?.filter(|id| !id.is_empty()).unwrap_or(made);
         if let Some(mut custom) = call.object("custom")? {
@@ -355,10 +370,10 @@ impl Reader<'_> {
 /// Reads something to be heard.
 pub(in crate::wire::serve) fn audio(audio: &mut Object<'_>) -> Read<UserPart> {
     let format = audio.text("format")?.unwrap_or_else(|| "wav".to_owned());
-    let data = audio.need_text("data")?;
+    let data = audio.need_words("data")?;
     // Some hosts take it as an address that holds all of it.
     let (media_type, data) = match data_url(&data) {
-        Some((media_type, data)) => (media_type.to_owned(), data.to_owned()),
+        Some((media_type, data)) => (media_type.to_owned(), data.into()),
         None => (format!("audio/{format}"), data),
     };
     Ok(UserPart::Audio(Audio { media_type, data }))
@@ -373,9 +388,9 @@ pub(in crate::wire::serve) fn file_has_words(data: &str) -> bool {
 }
 
 /// Reads a file of what it holds: an address, which may hold all of it, or Base64 of a PDF.
-pub(in crate::wire::serve) fn by_data(data: String, title: Option<String>) -> UserPart {
+pub(in crate::wire::serve) fn by_data(data: Text, title: Option<String>) -> UserPart {
     if let Some((media_type, data)) = data_url(&data) {
-        return file(media_type.to_owned(), data.to_owned(), title);
+        return file(media_type.to_owned(), data.into(), title);
     }
     if data.starts_with("http://") || data.starts_with("https://") {
         return UserPart::Document(Document { title, ..Document::new(DocumentSource::Url(data)) });
@@ -383,12 +398,12 @@ pub(in crate::wire::serve) fn by_data(data: String, title: Option<String>) -> Us
     file("application/pdf".to_owned(), data, title)
 }
 
-fn called(function: &mut Object<'_>) -> Read<(String, String)> {
+fn called(function: &mut Object<'_>) -> Read<(String, Text)> {
     let arguments = match function.take("arguments") {
-        None => "{}".to_owned(),
-        Some(Node::Text(text)) => text.into_owned(),
+        None => "{}".into(),
+        Some(Node::Text(text)) => text.into(),
         // Some agents send the object itself.
-        Some(object) => object.json(),
+        Some(object) => object.json().into(),
     };
     Ok((function.need_text("name")?, arguments))
 }
@@ -403,7 +418,7 @@ fn thoughts(message: &mut Object<'_>, said: &mut Said) -> Read<Vec<(String, Proo
         let mut detail = detail;
         let id = detail.text("id")?;
         let visible = detail.take("text").or_else(|| detail.take("summary"));
-        let text = visible.map(|text| text.text("text")).transpose()?.unwrap_or_default();
+        let text = visible.map(|text| text.words("text")).transpose()?.unwrap_or_default();
         let data = detail.take("signature").or_else(|| detail.take("data"));
         let proof = data.map(|data| data.text("data")).transpose()?;
         match (proof.map(|data| seal::proof(Dialect::OpenAiChat, data)), id) {
@@ -415,7 +430,7 @@ fn thoughts(message: &mut Object<'_>, said: &mut Said) -> Read<Vec<(String, Proo
         }
     }
     if let (false, Some(Node::Text(text))) = (told, plain.into_iter().flatten().next()) {
-        said.thought_first(text.into_owned());
+        said.thought_first(text.into());
     }
     Ok(calls)
 }

@@ -14,7 +14,7 @@ use crate::wire::serve::reading::{
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
 use crate::words::{
     ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Message, Note, Proof, ResponseFormat, Sampling,
-    Tool, ToolChoice, ToolResult, UserPart,
+    Text, Tool, ToolChoice, ToolResult, UserPart,
 };
 
 const OWN: Dialect = Dialect::OpenAiResponses;
@@ -35,8 +35,8 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let listed = each("tools", body.list("tools")?, |node| tools.read(node.object("")?))?;
     let mut listed: Vec<Tool> = listed.into_iter().flatten().collect();
     let tool_choice = tool_choice(&mut body, &mut listed, &mut notes)?;
-    let instructions = body.text("instructions")?;
-    let messages = messages(&mut body, instructions.as_deref(), &mut notes)?;
+    let instructions = body.words("instructions")?;
+    let messages = messages(&mut body, instructions.as_ref(), &mut notes)?;
     let response_format = text(&mut body)?;
     let effort = reasoning(&mut body)?;
     let stream = body.flag("stream")?.unwrap_or(false);
@@ -170,9 +170,9 @@ fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Not
     }
 }
 
-fn messages(body: &mut Object<'_>, instructions: Option<&str>, notes: &mut Vec<Note>) -> Read<Vec<Message>> {
+fn messages(body: &mut Object<'_>, instructions: Option<&Text>, notes: &mut Vec<Note>) -> Read<Vec<Message>> {
     let mut items = Items { notes, messages: Vec::new(), said: Said::default() };
-    items.messages.extend(instructions.map(|text| Message::System(text.to_owned())));
+    items.messages.extend(instructions.cloned().map(Message::System));
     let input = match body.take("input") {
         // What is kept may be all that is said.
         None if KEPT.iter().any(|field| body.has(field)) => Node::List(Vec::new()),
@@ -215,7 +215,7 @@ impl Items<'_> {
             "message" | "" => self.message(item),
             "reasoning" => self.reasoning(item),
             "function_call" => {
-                let arguments = item.text("arguments")?.unwrap_or_else(|| "{}".to_owned());
+                let arguments = item.words("arguments")?.unwrap_or_else(|| "{}".into());
                 self.said.call(item.need_text("call_id")?, item.need_text("name")?, arguments);
                 Ok(())
             }
@@ -271,28 +271,28 @@ impl Items<'_> {
         self.close();
         self.messages.push(match role.as_str() {
             "user" => Message::User(parts),
-            _ => Message::System(joined(&parts).unwrap_or_default()),
+            _ => Message::System(joined(parts).unwrap_or_default()),
         });
         Ok(())
     }
 
     fn part(&mut self, mut part: Object<'_>) -> Read<UserPart> {
         match part.peek("type") {
-            "input_text" | "output_text" | "text" | "summary_text" => part.need_text("text").map(UserPart::Text),
-            "refusal" => part.need_text("refusal").map(UserPart::Text),
+            "input_text" | "output_text" | "text" | "summary_text" => part.need_words("text").map(UserPart::Text),
+            "refusal" => part.need_words("refusal").map(UserPart::Text),
             "input_image" if part.has("image_url") || !part.has("file_id") => {
                 if part.text("detail")?.is_some_and(|detail| detail != "auto") {
                     note(self.notes, Note::Dropped("messages.image.detail"));
                 }
-                part.need_text("image_url").map(image)
+                part.need_words("image_url").map(image)
             }
             "input_file" if file_has_words(part.peek("file_data")) => {
                 let title = part.text("filename")?;
-                Ok(by_data(part.need_text("file_data")?, title))
+                Ok(by_data(part.need_words("file_data")?, title))
             }
             "input_file" if part.has("file_url") => {
                 let title = part.text("filename")?;
-                let source = DocumentSource::Url(part.need_text("file_url")?);
+                let source = DocumentSource::Url(part.need_words("file_url")?);
                 Ok(UserPart::Document(Document { title, ..Document::new(source) }))
             }
             "input_audio" => {
@@ -324,7 +324,7 @@ impl Items<'_> {
         let proof = item.text("encrypted_content")?.map(|data| {
             seal::open(&data).unwrap_or((seal::Proves::Thought, Proof::new(Dialect::OpenAiResponses, whole)))
         });
-        self.said.thought(text.concat(), proof);
+        self.said.thought(text.concat().into(), proof);
         Ok(())
     }
 }

@@ -289,7 +289,7 @@ impl Voice for Responses {
         } else {
             ("function_call", "response.function_call_arguments", "arguments")
         };
-        let given = if free { free_input(&call.arguments) } else { call.arguments.clone() };
+        let given = if free { free_input(&call.arguments) } else { call.arguments.as_str().to_owned() };
         let id = self.id(if free { "ctc" } else { "fc" });
         let item = |status: &str, given: &str| {
             let ToolCall { id: call_id, name, .. } = call;

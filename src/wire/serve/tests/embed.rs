@@ -5,7 +5,7 @@ use crate::words::{CallId, EmbedRequest, Embeddings, TargetId, Usage};
 
 fn asked(face: Face, body: Value) -> Result<AskedVectors, BadRequest> {
     let model = (face == Face::Gemini).then_some("m");
-    read_embed(face, model, body.to_string().as_bytes())
+    read_embed(face, model, &body.to_string().into())
 }
 
 fn written(form: VectorForm) -> String {

@@ -10,7 +10,7 @@ fn sent(face: Face, body: &Value, to: (Dialect, &str, &str), streaming: bool) ->
     let asked = asked(face, body);
     let quirks = Quirks::named(accent).expect("an accent");
     let encoded = encode(dialect, quirks, &asked.request, &TargetId::new("p", model), streaming).expect("a body");
-    (serde_json::from_slice(&encoded.body).expect("JSON"), encoded.notes)
+    (serde_json::from_slice(&encoded.body.whole()).expect("JSON"), encoded.notes)
 }
 
 /// What no words are known for: only as it came does it stay where it is.
@@ -160,7 +160,7 @@ fn who_asks_for_a_model_by_name_is_told_from_who_asks_for_any() {
     let quirks = Quirks::named("openai").expect("an accent");
     let model = crate::wire::Model { meant: true, ..crate::wire::Model::from("gpt-5-mini") };
     let encoded = encode(Dialect::OpenAiChat, quirks, &asked.request, model, false).expect("a body");
-    let body: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+    let body: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
     assert_eq!(body["reasoning_effort"], "xhigh", "a route that has no other model names it, too");
 }
 
@@ -524,7 +524,7 @@ fn a_chat_that_was_cut_loses_what_was_left_out_and_the_rest_stays_as_it_came() {
     let cut = Cut::find(&request.messages, |_| 1.0, 1.0).expect("something to leave out").apply(&request);
     let quirks = Quirks::named("generic").expect("an accent");
     let encoded = encode(Dialect::OpenAiChat, quirks, &cut, &TargetId::new("p", "m"), false).expect("a body");
-    let left: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+    let left: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
     let messages = body["messages"].as_array_mut().expect("a list");
     messages.drain(1..1 + request.messages.len() - cut.messages.len());
     assert_eq!(left["messages"], body["messages"]);
@@ -542,7 +542,7 @@ fn what_is_meant_for_here_goes_to_nobody_else() {
         let quirks = Quirks::named("openai").expect("an accent");
         let encoded =
             encode(Dialect::OpenAiChat, quirks, &request, &TargetId::new("p", "gpt-4o"), false).expect("a body");
-        let sent: Value = serde_json::from_slice(&encoded.body).expect("JSON");
+        let sent: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
         assert_eq!((&sent["metadata"], &sent["model"]), (&left, &json!("gpt-4o")));
     }
 }
@@ -572,7 +572,7 @@ fn recorded_requests_go_to_their_own_provider_as_they_came() {
         let Ok(encoded) = crate::wire::encode(*dialect, quirks, &asked.request, &target, asked.stream) else {
             continue;
         };
-        if encoded.body == original.body {
+        if encoded.body.whole() == original.body {
             own += 1;
         }
     }
@@ -807,7 +807,7 @@ fn what_is_asked_for_instead_of_an_answer_goes_to_its_own_address() {
         let to = TargetId::new("p", "m");
         let encoded = encode(Dialect::OpenAiResponses, quirks, &compacting, &to, false).expect("a body");
         assert_eq!(encoded.path, path);
-        assert_eq!(serde_json::from_slice::<Value>(&encoded.body).expect("JSON"), body);
+        assert_eq!(serde_json::from_slice::<Value>(&encoded.body.whole()).expect("JSON"), body);
     }
     assert_eq!(compacting.demands()[0].field, "compact");
 }

@@ -131,7 +131,7 @@ fn the_line_for_an_invoice_goes_to_claude_alone() {
             let request = ChatRequest { original, ..asked.request.clone() };
             let generic = Quirks::named("generic").expect("an accent");
             let sent = crate::wire::encode(dialect, generic, &request, model, false).expect("a body");
-            let sent = String::from_utf8_lossy(&sent.body).into_owned();
+            let sent = String::from_utf8_lossy(&sent.body.whole()).into_owned();
             assert_eq!(sent.contains("cch="), expected, "{dialect:?} {model}: {sent}");
             assert!(sent.contains("You are."), "{sent}");
         }

@@ -10,7 +10,7 @@ use crate::words::{Effort, Foreign, Image, Message, ResponseFormat, ToolChoice, 
 
 fn encoded(asked: &Asked, dialect: Dialect, model: &str) -> (Value, Encoded) {
     let encoded = encode(dialect, &GENERIC, &asked.request, model, asked.stream).unwrap_or_else(|bad| panic!("{bad}"));
-    (serde_json::from_slice(&encoded.body).expect("JSON"), encoded)
+    (serde_json::from_slice(&encoded.body.whole()).expect("JSON"), encoded)
 }
 
 /// What of a recorded request is said otherwise or not at all, wherever it stands, and why.
@@ -319,19 +319,19 @@ fn a_chat_as_agents_send_it_is_understood() {
         let (call_id, name, content) = (id.to_owned(), name.to_owned(), content.to_owned());
         Message::Tool(crate::words::ToolResult::new(call_id, name, content))
     };
-    let url = |url: &str| UserPart::Image(Image::Url(url.to_owned()));
+    let url = |url: &str| UserPart::Image(Image::Url(url.into()));
     assert_eq!(
         request.messages,
         [
-            Message::System("Be\nbrief.".to_owned()),
+            Message::System("Be\nbrief.".into()),
             Message::User(vec![
-                UserPart::Text("Look".to_owned()),
+                UserPart::Text("Look".into()),
                 url("data:image/png;base64,AAAA"),
                 url("https://x/y.png")
             ]),
             Message::Assistant(vec![thought("Hm", None), call("c1", "f", "{\"a\": 1}", None)]),
             Message::Tool(crate::words::ToolResult {
-                content: vec![UserPart::Text("21C".to_owned()), url("https://x/z.png")],
+                content: vec![UserPart::Text("21C".into()), url("https://x/z.png")],
                 ..crate::words::ToolResult::new("c1", "f", "")
             }),
             Message::Assistant(vec![call("call_2", "g", "{}", None)]),
@@ -387,10 +387,10 @@ fn a_message_as_claude_code_sends_it_is_understood() {
     assert_eq!(
         request.messages[..5],
         [
-            Message::System("You are.".to_owned()),
-            Message::System("Rules.".to_owned()),
+            Message::System("You are.".into()),
+            Message::System("Rules.".into()),
             Message::user("Go"),
-            Message::System("Mind the time.".to_owned()),
+            Message::System("Mind the time.".into()),
             Message::Assistant(vec![
                 thought("Hm", own("s1")),
                 thought("", own("redacted:opaque")),
@@ -454,11 +454,7 @@ fn responses_as_codex_sends_them_are_understood() {
     let request = &asked.request;
     assert_eq!(
         request.messages[..3],
-        [
-            Message::System("You are a coding agent.".to_owned()),
-            Message::System("Rules.".to_owned()),
-            Message::user("Go"),
-        ]
+        [Message::System("You are a coding agent.".into()), Message::System("Rules.".into()), Message::user("Go"),]
     );
     let Message::Assistant(parts) = &request.messages[3] else { panic!("{:?}", request.messages[3]) };
     let AssistantPart::Reasoning(Reasoning { text: hm, proof: Some(own) }) = &parts[0] else { panic!("{parts:?}") };

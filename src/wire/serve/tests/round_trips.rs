@@ -24,7 +24,7 @@ fn told(parts: &[AssistantPart]) -> (String, String, Vec<ToolCall>, Vec<Proof>) 
     let mut calls: Vec<ToolCall> = parts.iter().filter_map(AssistantPart::as_tool_call).cloned().collect();
     for call in &mut calls {
         let arguments: Value = serde_json::from_str(&call.arguments).expect("JSON");
-        call.arguments = arguments.to_string();
+        call.arguments = arguments.to_string().into();
     }
     let proofs = parts.iter().filter_map(|part| match part {
         AssistantPart::Reasoning(thought) => thought.proof.clone(),
@@ -127,7 +127,7 @@ fn sources_that_another_provider_found_do_not_go_to_anthropic() {
     let quirks = crate::wire::Quirks::named("generic").expect("an accent");
     let target = TargetId::new("p", "claude-sonnet-4-5");
     let encoded = crate::wire::encode(Dialect::AnthropicMessages, quirks, &asked.request, &target, false);
-    let sent: Value = serde_json::from_slice(&encoded.expect("a body").body).expect("JSON");
+    let sent: Value = serde_json::from_slice(&encoded.expect("a body").body.whole()).expect("JSON");
     assert_eq!(sent["messages"][1]["content"][0], json!({"type": "text", "text": "ok"}));
     assert_eq!(sent["messages"][1]["content"][1]["citations"], json!([own]), "what it found itself goes back to it");
 }

@@ -1,0 +1,404 @@
+//! JSON as callers send it, read once and looked at as little as can be.
+//!
+//! In flows a body that is a text, out flow nodes whose texts are parts of it: none is copied, and escapes are checked and
+//! not read. What is no JSON is told with its place. It never recurses deeper than other readers do, nor makes more nodes
+//! than it was told: of a field that has more only its end is found.
+
+use std::borrow::Cow;
+
+use bytestring::ByteString;
+
+use super::node::{Node, Object, Quote};
+use crate::words::Text;
+use crate::words::text::escape;
+
+/// How deep lists and objects may stand in each other: as deep as `serde_json` reads them.
+const DEPTH_MAX: usize = 127;
+/// So many bytes of a text are looked at one by one before all others: most are short.
+const SHORT: usize = 12;
+
+/// Why there is no node.
+pub(super) enum Stop {
+    /// It is no JSON.
+    Bad(&'static str),
+    /// It has more values than are left.
+    Dense,
+}
+
+pub(super) struct Parser<'a> {
+    body: &'a ByteString,
+    bytes: &'a [u8],
+    at: usize,
+    /// Values that may still be read.
+    left: usize,
+    /// Whether there may be more: then those of a field are counted first.
+    counts: bool,
+    /// Whether what is read is only passed over.
+    passes: bool,
+    /// Whether control characters stand somewhere: between values they may.
+    controls: bool,
+}
+
+impl<'a> Parser<'a> {
+    pub(super) fn new(body: &'a ByteString, values_max: usize) -> Self {
+        let bytes: &[u8] = body.as_bytes();
+        // A value takes two bytes, with what stands before it: most bodies are too short to have too many.
+        let counts = bytes.len() / 2 >= values_max && begun(bytes) >= values_max;
+        Self { body, bytes, at: 0, left: values_max, counts, passes: false, controls: has_controls(bytes) }
+    }
+
+    /// Reads a body: an object, of whose fields those that have too many values are [`Node::Dense`].
+    pub(super) fn body(&mut self) -> Result<Option<Object<'a>>, String> {
+        let read = self.fields_of_body();
+        let read = read.and_then(|object| match self.blanks() {
+            None => Ok(object),
+            Some(_) => Err(Stop::Bad("something follows the value")),
+        });
+        read.map_err(|stop| match stop {
+            Stop::Bad(problem) => self.problem(problem),
+            Stop::Dense => "more fields than are read here".to_owned(),
+        })
+    }
+
+    fn fields_of_body(&mut self) -> Result<Option<Object<'a>>, Stop> {
+        if self.blanks() != Some(b'{') {
+            (self.left, self.passes) = (usize::MAX, true);
+            return self.value(0).map(|_| None);
+        }
+        let mut fields = Vec::with_capacity(8);
+        self.members(|parser, key| {
+            let value = if parser.is_dense()? { Node::Dense } else { parser.value(1)? };
+            fields.push((key, value));
+            Ok(())
+        })?;
+        Ok(Some(Object::of(fields)))
+    }
+
+    /// Tells whether the field that begins here has more values than are left; then it is passed over. Nothing is made of it
+    /// before that is known.
+    fn is_dense(&mut self) -> Result<bool, Stop> {
+        if !self.counts {
+            return Ok(false);
+        }
+        let (at, left) = (self.at, self.left);
+        (self.left, self.passes) = (usize::MAX, true);
+        self.value(1)?;
+        let values = usize::MAX - self.left;
+        (self.left, self.passes) = (left, false);
+        if values <= left {
+            self.at = at;
+            return Ok(false);
+        }
+        self.left = left.checked_sub(1).ok_or(Stop::Dense)?;
+        Ok(true)
+    }
+
+    /// Reads a value that stands so deep.
+    fn value(&mut self, depth: usize) -> Result<Node<'a>, Stop> {
+        self.left = self.left.checked_sub(1).ok_or(Stop::Dense)?;
+        match self.blanks() {
+            Some(b'"') => {
+                self.at += 1;
+                self.text().map(Node::Text)
+            }
+            Some(b'{' | b'[') if depth == DEPTH_MAX => Err(Stop::Bad("lists and objects stand too deep in each other")),
+            Some(b'{') => {
+                let mut fields = Vec::new();
+                self.members(|parser, key| {
+                    let value = parser.value(depth + 1)?;
+                    if !parser.passes {
+                        fields.push((key, value));
+                    }
+                    Ok(())
+                })?;
+                Ok(Node::Object(Object::of(fields)))
+            }
+            Some(b'[') => self.list(depth),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.word("true", Node::Bool(true)),
+            Some(b'f') => self.word("false", Node::Bool(false)),
+            Some(b'n') => self.word("null", Node::Null),
+            Some(_) => Err(Stop::Bad("a value is expected")),
+            None => Err(Stop::Bad("it ends where a value is expected")),
+        }
+    }
+
+    /// Reads the members of the object that begins here; whoever takes a name reads its value.
+    fn members(&mut self, mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), Stop>) -> Result<(), Stop> {
+        self.at += 1;
+        if self.blanks() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            self.need(b'"', "a name in quotes is expected")?;
+            let key = match self.text()? {
+                Quote::Plain(key, _) => Cow::Borrowed(key),
+                Quote::Escaped(key) => Cow::Owned(key.into_string()),
+            };
+            self.need(b':', "a colon is expected")?;
+            member(self, key)?;
+            match self.blanks() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => break self.at += 1,
+                Some(_) => return Err(Stop::Bad("a comma or the object's end is expected")),
+                None => return Err(Stop::Bad("it ends within an object")),
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Node<'a>, Stop> {
+        let mut list = Vec::new();
+        self.at += 1;
+        if self.blanks() == Some(b']') {
+            self.at += 1;
+            return Ok(Node::List(list));
+        }
+        loop {
+            let value = self.value(depth + 1)?;
+            if !self.passes {
+                list.push(value);
+            }
+            match self.blanks() {
+                Some(b',') => self.at += 1,
+                Some(b']') => break self.at += 1,
+                Some(_) => return Err(Stop::Bad("a comma or the list's end is expected")),
+                None => return Err(Stop::Bad("it ends within a list")),
+            }
+        }
+        Ok(Node::List(list))
+    }
+
+    fn number(&mut self) -> Result<Node<'a>, Stop> {
+        let rest = &self.bytes[self.at..];
+        let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+        let length = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
+        let number = &self.body[self.at..self.at + length];
+        // Out of range is no number either.
+        let number = serde_json::from_str(number).map_err(|_| Stop::Bad("a number is expected"))?;
+        self.at += length;
+        Ok(Node::Number(number))
+    }
+
+    fn word(&mut self, word: &str, node: Node<'a>) -> Result<Node<'a>, Stop> {
+        if !self.bytes[self.at..].starts_with(word.as_bytes()) {
+            return Err(Stop::Bad("a value is expected"));
+        }
+        self.at += word.len();
+        Ok(node)
+    }
+
+    /// Reads a text whose first quote is read.
+    fn text(&mut self) -> Result<Quote<'a>, Stop> {
+        let (start, mut escapes) = (self.at, false);
+        loop {
+            self.at = self.special();
+            match self.bytes.get(self.at) {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    let Some((_, length)) = escape(&self.bytes[self.at..]) else {
+                        return Err(Stop::Bad("an escape that stands for no letter"));
+                    };
+                    escapes = true;
+                    self.at += length;
+                }
+                Some(_) => return Err(Stop::Bad("a control character within a text")),
+                None => return Err(Stop::Bad("it ends within a text")),
+            }
+        }
+        let text = &self.body[start..self.at];
+        self.at += 1;
+        Ok(if !escapes || self.passes {
+            Quote::Plain(text, self.body)
+        } else {
+            Quote::Escaped(Text::escaped(self.body, text))
+        })
+    }
+
+    /// Returns where the first byte stands from here on that ends a text or is not to be in one as it is.
+    fn special(&self) -> usize {
+        let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let (first, rest) = rest.split_at(rest.len().min(SHORT));
+        if let Some(found) = first.iter().position(is_special) {
+            return self.at + found;
+        }
+        let end = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+        let control = if self.controls { rest[..end].iter().position(is_special) } else { None };
+        self.at + first.len() + control.unwrap_or(end)
+    }
+
+    fn need(&mut self, byte: u8, problem: &'static str) -> Result<(), Stop> {
+        if self.blanks() != Some(byte) {
+            return Err(Stop::Bad(problem));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Passes over blanks; returns the byte behind them.
+    fn blanks(&mut self) -> Option<u8> {
+        loop {
+            match self.bytes.get(self.at) {
+                Some(b' ' | b'\n' | b'\t' | b'\r') => self.at += 1,
+                byte => return byte.copied(),
+            }
+        }
+    }
+
+    fn problem(&self, problem: &str) -> String {
+        let before = &self.bytes[..self.at.min(self.bytes.len())];
+        let line = 1 + memchr::memchr_iter(b'\n', before).count();
+        let column = 1 + before.len() - memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+        format!("{problem} at line {line} column {column}")
+    }
+}
+
+/// Returns how many values may begin in a text: each stands behind one of these.
+fn begun(text: &[u8]) -> usize {
+    // In bytes, as far as one holds the count: so it is done sixteen at a time.
+    let count = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(matches!(byte, b',' | b'[' | b'{'))).sum::<u8>();
+    text.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(count(bytes))).sum()
+}
+
+/// Tells whether a text has control characters. Without a branch, so that the compiler takes many bytes at once.
+fn has_controls(bytes: &[u8]) -> bool {
+    bytes.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' '
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn read(json: &str) -> Result<Option<Value>, String> {
+        let body = ByteString::from(json);
+        let object = Parser::new(&body, usize::MAX).body();
+        object.map(|object| object.map(|object| Node::Object(object).value()))
+    }
+
+    /// Bytes that JSON is made of, and some that it is not.
+    fn jsonish() -> impl Strategy<Value = String> {
+        let pieces = [
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"",
+            "\"a\"",
+            "\"b\":",
+            "1",
+            "-0.5e3",
+            "01",
+            "1.",
+            "-",
+            "1e999",
+            "true",
+            "nul",
+            "null",
+            " ",
+            "\n",
+            "\\",
+            "\\n",
+            "\\u00e9",
+            "\\ud83d",
+            "\\ude00",
+            "\\u12",
+            "é",
+            "\u{1f600}",
+            "\u{1}",
+            "x",
+            "/",
+        ];
+        prop::collection::vec(prop::sample::select(pieces.to_vec()), 0..14).prop_map(|pieces| pieces.concat())
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            (-1e9..1e9_f64).prop_map(Value::from),
+            "[ -~é\\n\u{1f600}\"\\\\\u{7f}]{0,90}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map("[a-d\\n\"]{0,4}", inner, 0..5)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_json_and_what_it_says_is_what_others_find(inner in jsonish(), whole in any::<bool>()) {
+            let json = if whole { format!("{{\"k\":{inner}}}") } else { format!("{{{inner}}}") };
+            let expected = serde_json::from_str::<Value>(&json).ok();
+            prop_assert_eq!(read(&json).ok().flatten(), expected, "{}", json);
+        }
+
+        #[test]
+        fn all_json_is_read(value in json(), pretty in any::<bool>()) {
+            let whole = serde_json::json!({"k": value});
+            let json = if pretty { serde_json::to_string_pretty(&whole) } else { serde_json::to_string(&whole) };
+            let json = json.expect("JSON");
+            // Its numbers need not be those that were written to the last digit.
+            prop_assert_eq!(read(&json).ok().flatten(), serde_json::from_str::<Value>(&json).ok());
+        }
+
+        #[test]
+        fn what_ends_a_text_is_found_wherever_it_stands(before in 0_usize..300, behind in 0_usize..70, at in 0_usize..9) {
+            for letter in ['"', '\\', '\u{1f}', '\n'] {
+                let body = ByteString::from(format!("{}{letter}{}", "x".repeat(before), "\"".repeat(behind)));
+                let mut parser = Parser::new(&body, usize::MAX);
+                parser.at = at.min(before);
+                prop_assert_eq!(parser.special(), before);
+            }
+            let body = ByteString::from("é".repeat(before));
+            prop_assert_eq!(Parser::new(&body, usize::MAX).special(), body.len());
+        }
+    }
+
+    #[test]
+    fn what_stands_too_deep_is_refused_where_others_refuse_it() {
+        let nested = |depth: usize| format!("{{\"k\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        for depth in 124..130 {
+            let json = nested(depth);
+            assert_eq!(read(&json).is_ok(), serde_json::from_str::<Value>(&json).is_ok(), "{depth}");
+        }
+        assert!(read(&"[".repeat(1_000_000)).is_err());
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_with_its_place() {
+        for (json, problem) in [
+            ("", "it ends where a value is expected at line 1 column 1"),
+            ("{\"a\":1,\n }", "a name in quotes is expected at line 2 column 2"),
+            ("{\"a\": \"x\u{1}\"}", "a control character within a text at line 1 column 9"),
+            ("{\"a\":\"\\ud800\"}", "an escape that stands for no letter at line 1 column 7"),
+            ("{} 1", "something follows the value at line 1 column 4"),
+        ] {
+            assert_eq!(read(json), Err(problem.to_owned()), "{json}");
+        }
+        assert_eq!((read("[{}]"), read("1")), (Ok(None), Ok(None)));
+    }
+
+    #[test]
+    fn a_field_with_more_values_than_are_read_is_passed_over() {
+        let body = ByteString::from("{\"a\":[1,2,3,4,5,6],\"b\":\"x\",\"c\":[[]],\"d\":[1,2,3]}");
+        let mut object = Parser::new(&body, 6).body().expect("JSON").expect("an object");
+        assert!(matches!(object.take("a"), Some(Node::Dense)));
+        assert_eq!(object.text("b"), Ok(Some("x".to_owned())));
+        assert_eq!(object.take("c").map(Node::value), Some(serde_json::json!([[]])));
+        assert!(matches!(object.take("d"), Some(Node::Dense)));
+        let many = ByteString::from(format!("{{{}}}", ["\"a\":1"; 9].join(",")));
+        assert!(Parser::new(&many, 6).body().is_err());
+    }
+}
