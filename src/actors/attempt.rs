@@ -76,8 +76,10 @@ impl Job {
     async fn answer(&mut self) -> Result<Brought, Failure> {
         let provider = self.account.target.provider.clone();
         let spec = &provider.spec;
-        let trimmed = self.trim();
-        let encoded = trimmed.as_ref().unwrap_or(&self.work).encode(spec, self.account.target.spec(), self.meant)?;
+        let work = self.trim().unwrap_or_else(|| self.work.clone());
+        let (target, meant) = (self.account.target.clone(), self.meant);
+        let encode = move || work.encode(&target.provider.spec, target.spec(), meant);
+        let encoded = self.account.shared.apart.run(self.work.is_long(), encode).await?;
         self.account.notes.extend(encoded.notes);
         let (names, stops) = (encoded.names, encoded.stops);
         let mut headers = encoded.headers;

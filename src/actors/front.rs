@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use tracing::Instrument as _;
 
 use super::accepted::{Accepted, Place};
 use super::answer::{Answer, Wanted};
@@ -90,8 +91,22 @@ impl Actor for Front {
 /// The most time for a call, whatever its caller says: a year, which no clock overflows on.
 const DEADLINE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Accepts a call and hands it to the router, or answers at once.
+/// Accepts a call and hands it to the router, or answers: at once, unless it is long.
 pub(crate) fn submit(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
+    if !work.is_long() {
+        return begin(shared, work, wanted);
+    }
+    let shared = shared.clone();
+    let beginning = async move {
+        let own = shared.clone();
+        shared.apart.run(true, move || begin(&own, work, wanted)).await;
+    };
+    #[expect(clippy::disallowed_methods, reason = "whoever asked waits for its answer; dropped, that says so")]
+    tokio::spawn(beginning.in_current_span());
+}
+
+/// Checks and counts a request, and hands it to the router.
+fn begin(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
     match accept(shared, &work) {
         Err(error) => wanted.refuse(error),
         Ok((table, route, place)) => {

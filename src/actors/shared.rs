@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ractor::ActorCell;
 use tokio::sync::{Semaphore, broadcast, watch};
 
+use super::apart::Apart;
 use super::health::Lack;
 use super::post::{Post, lock};
 use super::table::Table;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     /// Whether the runtime stops; answers hold it, too.
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) crash: CrashHook,
+    /// Where long requests are counted and written.
+    pub(crate) apart: Apart,
     /// Bytes of answers that are kept in memory.
     pub(crate) kept: AtomicUsize,
     lack: Mutex<Option<Lack>>,
@@ -79,6 +82,7 @@ impl Shared {
             places: Arc::new(Semaphore::new(limits.calls_max)),
             draining: Arc::default(),
             crash: CrashHook::default(),
+            apart: Apart::default(),
             kept: AtomicUsize::new(0),
             lack: Mutex::default(),
             calls_begun: AtomicU64::new(0),

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::apart::LONG_BYTES;
 use crate::spec::{ProviderSpec, TargetSpec};
 use crate::wire::{self, Embedded, Encoded, Ending, Verbatim};
 use crate::words::{ChatRequest, CommitPolicy, EmbedRequest, Error, Failure, Original, ResponseFormat, Usage};
@@ -51,6 +52,15 @@ impl Work {
             Self::Chat(request) => request.check(),
             Self::Embed(request) => request.check(),
         }
+    }
+
+    /// Tells whether whatever is done with all of it takes long.
+    pub(super) fn is_long(&self) -> bool {
+        let bytes = match self {
+            Self::Chat(request) => request.original.as_ref().map_or(0, |original| original.body.len()),
+            Self::Embed(request) => request.inputs.iter().map(String::len).sum(),
+        };
+        bytes > LONG_BYTES
     }
 
     pub(super) fn route(&self) -> &str {

@@ -102,21 +102,17 @@ impl Intake {
         wait.await.ok().and_then(Result::ok)
     }
 
-    /// Reads a body by a function that takes as long as the body is.
-    pub(super) async fn read<T: Send + 'static>(
-        &self,
-        body: Bytes,
-        read: impl FnOnce(&Bytes) -> T + Send + 'static,
-    ) -> T {
-        if body.len() <= SHORT {
-            return read(&body);
+    /// Does with a body of so many bytes what takes as long as it is.
+    pub(super) async fn read<T: Send + 'static>(&self, bytes: usize, read: impl FnOnce() -> T + Send + 'static) -> T {
+        if bytes <= SHORT {
+            return read();
         }
         let _turn = self.readers.acquire().await;
         #[expect(
             clippy::disallowed_methods,
             reason = "a body of megabytes would hold up the connections of its thread"
         )]
-        let reading = tokio::task::spawn_blocking(move || read(&body));
+        let reading = tokio::task::spawn_blocking(read);
         match reading.await {
             Ok(asked) => asked,
             Err(error) => std::panic::resume_unwind(error.into_panic()),

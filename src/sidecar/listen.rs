@@ -86,20 +86,25 @@ impl Listening {
         // Without it small writes wait 40 ms for the client's acknowledgement.
         let _ = stream.set_nodelay(true);
         // A certificate that was renewed is for whoever connects from then on.
-        let Some(tls) = self.state.tls().filter(|_| self.tls) else { return self.speak(stream, peer).await };
-        match tokio::time::timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.speak(stream, peer).await,
+        let line = Line::new();
+        let Some(tls) = self.state.tls().filter(|_| self.tls) else { return self.speak(stream, peer, line).await };
+        let accepted = tokio::select! {
+            biased;
+            accepted = tokio::time::timeout(HANDSHAKE_MAX, tls.accept(stream)) => accepted,
+            () = gives_way(&self.places, &line) => return,
+        };
+        match accepted {
+            Ok(Ok(stream)) => self.speak(stream, peer, line).await,
             Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
     }
 
-    async fn speak(mut self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
+    async fn speak(mut self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr, line: Arc<Line>) {
         let (state, door) = (self.state, self.door);
         let current = state.current();
         let (head_timeout, write_timeout) = (current.server.head_timeout, current.server.write_timeout);
         drop(current);
-        let line = Line::new();
         let turns = line.clone();
         let service = service_fn(move |request| {
             // In a box: who is idle has no room for an answer in the making.
@@ -115,19 +120,10 @@ impl Listening {
             .serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let stop = async { drop(self.stopping.wait_for(|stopping| *stopping).await) };
-        let mut wanted = self.places.wanted();
-        let give_way = async {
-            while wanted.wait_for(Option::is_some).await.is_ok() {
-                if line.is_idle(IDLE_MAX) {
-                    return;
-                }
-                let _ = wanted.changed().await;
-            }
-        };
         let ended = tokio::select! {
             biased;
             ended = connection.as_mut() => ended,
-            () = give_way => return,
+            () = gives_way(&self.places, &line) => return,
             () = stop => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
@@ -136,6 +132,17 @@ impl Listening {
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended badly");
         }
+    }
+}
+
+/// Returns once somebody waits for the place of a connection that has asked for nothing for some time.
+async fn gives_way(places: &Places, line: &Line) {
+    let mut wanted = places.wanted();
+    while wanted.wait_for(Option::is_some).await.is_ok() {
+        if line.is_idle(IDLE_MAX) {
+            return;
+        }
+        let _ = wanted.changed().await;
     }
 }
 

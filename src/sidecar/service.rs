@@ -167,7 +167,8 @@ fn operator(state: &State, head: &Parts) -> Result<(), Response<ReplyBody>> {
 }
 
 /// What proxies say of whom they bring along.
-const PROXIED: [&str; 4] = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+const PROXIED: [&str; 6] =
+    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
 
 /// Answers in words.
 async fn converse(
@@ -181,7 +182,7 @@ async fn converse(
     let current = state.current();
     let (client, body, place) = enter(state, &current, head, body, face).await?;
     let model = model.map(str::to_owned);
-    let asked = state.intake.read(body, move |body| serve::read(face, model.as_deref(), stream, body)).await;
+    let asked = state.intake.read(body.len(), move || serve::read(face, model.as_deref(), stream, &body)).await;
     chat::answer(state, &current, head, client, asked.map_err(|bad| misread(face, &bad))?, place).await
 }
 
@@ -205,7 +206,7 @@ async fn embed(
     let current = state.current();
     let (client, body, place) = enter(state, &current, head, body, face).await?;
     let model = model.map(str::to_owned);
-    let asked = state.intake.read(body, move |body| serve::read_embed(face, model.as_deref(), body)).await;
+    let asked = state.intake.read(body.len(), move || serve::read_embed(face, model.as_deref(), &body)).await;
     chat::embed(state, &current, head, client, asked.map_err(|bad| misread(face, &bad))?, place).await
 }
 
@@ -285,10 +286,13 @@ async fn count(
     let current = state.current();
     let (client, body, _place) = enter(state, &current, head, body, face).await?;
     let model = model.map(str::to_owned);
-    let asked = state.intake.read(body, move |body| serve::read(face, model.as_deref(), false, body)).await;
+    let length = body.len();
+    let asked = state.intake.read(length, move || serve::read(face, model.as_deref(), false, &body)).await;
     let mut request = asked.map_err(|bad| misread(face, &bad))?.request;
     chat::lead(state, &current, head, client, face, &mut request.route)?;
-    let tokens = state.runtime.estimate_tokens(request).map_err(|error| serve::refuse(face, Refused::Call(&error)))?;
+    let runtime = state.runtime.clone();
+    let tokens = state.intake.read(length, move || runtime.estimate_tokens(request)).await;
+    let tokens = tokens.map_err(|error| serve::refuse(face, Refused::Call(&error)))?;
     Ok(bytes(StatusCode::OK, "application/json", serve::count_tokens(face, tokens).into()))
 }
 

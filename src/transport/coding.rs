@@ -16,8 +16,12 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 
 use super::TransportError;
 
-/// The most that one chunk may become: no provider's answer is longer, and a bomb ends here.
-const CHUNK_BYTES_MAX: usize = 64 << 20;
+/// So much is decompressed at once, and goes on before the next is.
+const PIECE_BYTES: usize = 4 << 10;
+/// The most that one piece may become: two thousand times as much is no answer, and a bomb ends here.
+const PLAIN_BYTES_MAX: usize = 8 << 20;
+/// The furthest that zstd may look back, as a power of two: 8 MiB, which HTTP allows (RFC 9659).
+const ZSTD_WINDOW_MAX: u32 = 23;
 /// What the headers do not say is read from the first bytes: so many tell all formats apart.
 const MAGIC_BYTES: usize = 4;
 const GZIP: &[u8] = &[0x1f, 0x8b];
@@ -27,6 +31,8 @@ const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 pub(super) struct Plain<S> {
     body: S,
     state: State,
+    /// What came and is still to be decompressed.
+    rest: Bytes,
 }
 
 enum State {
@@ -105,7 +111,11 @@ impl Decoder {
             Format::Deflate if first.first().is_some_and(|byte| byte & 0x0f == 8) => Self::Zlib(ZlibDecoder::new(sink)),
             Format::Deflate => Self::Deflate(DeflateDecoder::new(sink)),
             Format::Brotli => Self::Brotli(Box::new(brotli_decompressor::DecompressorWriter::new(sink, 4096))),
-            Format::Zstd => Self::Zstd(zstd::stream::write::Decoder::new(sink)?),
+            Format::Zstd => {
+                let mut decoder = zstd::stream::write::Decoder::new(sink)?;
+                decoder.window_log_max(ZSTD_WINDOW_MAX)?;
+                Self::Zstd(decoder)
+            }
         }))
     }
 
@@ -156,7 +166,7 @@ struct Sink(Vec<u8>);
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > CHUNK_BYTES_MAX {
+        if self.0.len() + bytes.len() > PLAIN_BYTES_MAX {
             return Err(io::Error::other("it grows beyond all measure"));
         }
         self.0.extend_from_slice(bytes);
@@ -176,37 +186,25 @@ impl<S> Plain<S> {
             headers.remove(CONTENT_ENCODING);
             headers.remove(CONTENT_LENGTH);
         }
-        Self { body, state: State::Begins(named, Vec::new()) }
+        Self { body, state: State::Begins(named, Vec::new()), rest: Bytes::new() }
     }
 }
 
 impl State {
-    /// Takes a chunk; returns what of it goes on.
-    fn push(&mut self, chunk: Bytes) -> io::Result<Bytes> {
-        match self {
-            Self::Passes => Ok(chunk),
-            Self::Decodes(decoder) => decoder.push(&chunk),
-            Self::Over => Ok(Bytes::new()),
-            Self::Begins(named, held) => {
-                // Nearly always all of it lies in the first chunk, which then goes on without a copy.
-                let all = if held.is_empty() { chunk } else { [&**held, &*chunk].concat().into() };
-                if all.is_empty() {
-                    return Ok(all);
-                }
-                let Some(format) = Format::of(*named, &all) else {
-                    *held = all.into();
-                    return Ok(Bytes::new());
-                };
-                let Some(decoder) = Decoder::new(format, &all)? else {
-                    *self = Self::Passes;
-                    return Ok(all);
-                };
-                let mut decoder = Box::new(decoder);
-                let plain = decoder.push(&all);
-                *self = Self::Decodes(decoder);
-                plain
-            }
+    /// Finds out what a body is by its first bytes; returns what has come of it, once it is known.
+    fn begin(&mut self, chunk: Bytes) -> io::Result<Bytes> {
+        let Self::Begins(named, held) = self else { return Ok(chunk) };
+        // Nearly always all of it lies in the first chunk, which then goes on without a copy.
+        let all = if held.is_empty() { chunk } else { [&**held, &*chunk].concat().into() };
+        if all.is_empty() {
+            return Ok(all);
         }
+        let Some(format) = Format::of(*named, &all) else {
+            *held = all.into();
+            return Ok(Bytes::new());
+        };
+        *self = Decoder::new(format, &all)?.map_or(Self::Passes, |decoder| Self::Decodes(Box::new(decoder)));
+        Ok(all)
     }
 
     /// Ends the body; returns what was held back of it.
@@ -229,14 +227,26 @@ impl<S: Stream<Item = Result<Bytes, TransportError>> + Unpin> Stream for Plain<S
             if matches!(self.state, State::Over) {
                 return Poll::Ready(None);
             }
-            let next = ready!(self.body.poll_next_unpin(ctx));
-            let plain = match next {
-                Some(Ok(chunk)) => self.state.push(chunk),
-                Some(Err(error)) => {
-                    self.state = State::Over;
-                    return Poll::Ready(Some(Err(error)));
+            let this = &mut *self;
+            let plain = match &mut this.state {
+                State::Decodes(decoder) if !this.rest.is_empty() => {
+                    let piece = this.rest.split_to(this.rest.len().min(PIECE_BYTES));
+                    decoder.push(&piece)
                 }
-                None => self.state.finish(),
+                state => match ready!(this.body.poll_next_unpin(ctx)) {
+                    Some(Ok(chunk)) => match state.begin(chunk) {
+                        Ok(begun) if matches!(state, State::Decodes(_)) => {
+                            this.rest = begun;
+                            continue;
+                        }
+                        begun => begun,
+                    },
+                    Some(Err(error)) => {
+                        *state = State::Over;
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    None => state.finish(),
+                },
             };
             match plain {
                 Ok(plain) if plain.is_empty() => {}

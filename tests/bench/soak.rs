@@ -1,8 +1,11 @@
 //! Two thousand streams at a time through the sidecar, over providers that fail in every way and to callers that leave:
 //! what it holds must not grow, and in the end every call has ended and every attempt is in the books.
 //!
-//! `SECONDS=600` is how long, `STREAMS=2000` how many at a time.
+//! `SECONDS=600` is how long, `STREAMS=2000` how many at a time. `HOSTILE=20` lets so many hostile clients play at it
+//! meanwhile; then providers do not fail, so that every honest call that does failed for them.
 
+#[path = "../hostile/client.rs"]
+mod client;
 #[path = "gateway/process.rs"]
 #[expect(dead_code, reason = "what a process costs is measured elsewhere")]
 mod process;
@@ -16,6 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use process::Process;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
 use standin::drill::Drill;
 use standin::testing::{Fault, Latency, ProviderError, RetryHint, Script};
@@ -49,6 +54,7 @@ fn number(name: &str, default: u64) -> u64 {
 #[tokio::main]
 async fn main() -> ExitCode {
     let (time, streams) = (Duration::from_secs(number("SECONDS", 600)), number("STREAMS", 2_000));
+    let hostile = number("HOSTILE", 0);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("soak");
     std::fs::create_dir_all(&folder).expect("a folder");
     let script = |seed| Script {
@@ -61,7 +67,7 @@ async fn main() -> ExitCode {
     let mut drills = Vec::new();
     for seed in 1..=3 {
         let drill = Drill::start(script(seed)).await.expect("a drill");
-        for (chance, fault) in [
+        let faults = [
             (0.02, Fault::CutAfter(7)),
             (0.01, Fault::StallAfter(5)),
             (0.01, Fault::Hang),
@@ -69,14 +75,16 @@ async fn main() -> ExitCode {
             (0.02, Fault::Error(ProviderError::Server)),
             (0.005, Fault::RateLimited(RetryHint::Millis(Duration::from_millis(500)))),
             (0.01, Fault::Empty),
-        ] {
+        ];
+        for (chance, fault) in faults.into_iter().filter(|_| hostile == 0) {
             drill.handle().sometimes(chance, fault);
         }
         drills.push(drill);
     }
     let listen: SocketAddr = (Ipv4Addr::LOCALHOST, PORT).into();
     let mut config = format!(
-        "[server]\nlisten = \"{listen}\"\n[failover]\ndeadline = \"45s\"\n[routes.smart]\ntargets = [\"a/m\", \"b/m\", \"c/m\"]\n"
+        "[server]\nlisten = \"{listen}\"\n[failover]\ndeadline = \"45s\"\n[routes.smart]\ntargets = [\"a/m\", \"b/m\", \"c/m\"]\n\
+         [routes.good]\ntargets = [\"a/m\", \"b/m\", \"c/m\"]\n"
     );
     for (name, drill) in ["a", "b", "c"].iter().zip(&drills) {
         let _ = write!(
@@ -108,6 +116,16 @@ async fn main() -> ExitCode {
             }
         });
     }
+    let inputs = Arc::new(AtomicU64::new(0));
+    for at in 0..hostile {
+        let (inputs, mut rng) = (inputs.clone(), StdRng::seed_from_u64(at));
+        callers.spawn(async move {
+            while Instant::now() < until {
+                client::attack(listen, StdRng::seed_from_u64(rng.random())).await;
+                inputs.fetch_add(1, Relaxed);
+            }
+        });
+    }
     println!("{:>6} {:>8} {:>9} {:>7} {:>8} {:>8} {:>8}", "s", "begun", "whole", "left", "broken", "MiB", "files");
     let mut memory = Vec::new();
     let mut look = tokio::time::interval_at((Instant::now() + LOOK).into(), LOOK);
@@ -127,7 +145,13 @@ async fn main() -> ExitCode {
     callers.join_all().await;
     // What callers left behind ends within the time that a cancelled attempt takes.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    judge(&client, listen, &seen, &drills, &memory, &sidecar).await
+    let all_is_well = judge(&client, listen, &seen, &drills, &memory, &sidecar).await;
+    let hurt = seen.refused.load(Relaxed) + seen.broken.load(Relaxed);
+    if hostile == 0 {
+        return if all_is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    println!("hostile: {} inputs of {hostile} clients, {hurt} honest calls failed", inputs.load(Relaxed));
+    if all_is_well && hurt == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn call(client: &reqwest::Client, to: SocketAddr, seen: &Seen) {
@@ -170,14 +194,14 @@ async fn judge(
     drills: &[Drill],
     memory: &[f64],
     sidecar: &Process,
-) -> ExitCode {
+) -> bool {
     let metrics = client.get(format!("http://{to}/metrics")).send().await.expect("metrics").text().await.expect("text");
     let sum = |name: &str, with: &str| -> u64 {
         let lines = metrics.lines().filter(|line| line.starts_with(name) && line.contains(with));
         lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
     };
     let received: u64 = drills.iter().map(|drill| drill.handle().received()).sum();
-    let (calls, attempts) = (sum("standin_calls_total", ""), sum("standin_attempts_total", ""));
+    let (calls, attempts) = (sum("standin_calls_total", "route=\"smart\""), sum("standin_attempts_total", ""));
     let (open_calls, open_attempts) = (sum("standin_calls_in_flight", ""), sum("standin_attempts_in_flight", ""));
     let begun = seen.begun.load(Relaxed) + 1;
     println!("\ncalls: {begun} begun by callers, {calls} ended here, {open_calls} open");
@@ -204,5 +228,5 @@ async fn judge(
             println!("NOT SO: {what}");
         }
     }
-    if balanced && honest && flat { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    balanced && honest && flat
 }

@@ -7,6 +7,7 @@
 mod client;
 mod page;
 mod provider;
+mod targets;
 mod world;
 
 use std::time::{Duration, Instant};

@@ -6,6 +6,7 @@ mod bodies;
 mod careless;
 mod child;
 mod connections;
+mod endless;
 mod failures;
 mod http;
 mod log;

@@ -1,8 +1,16 @@
 //! The operators' address of a running sidecar, as the program's commands ask it.
 
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
 use serde_json::Value;
 
 use super::Door;
+
+/// How long an answer is waited for.
+const WAIT: Duration = Duration::from_secs(10);
+/// The longest answer: a sidecar of ten thousand targets says less.
+const ANSWER_BYTES_MAX: usize = 32 << 20;
 
 impl Door {
     /// Asks for JSON at a path; `only_key` narrows it to a provider's key of that name.
@@ -12,15 +20,23 @@ impl Door {
         let query = only_key.map_or_else(String::new, |name| format!("?only_key={}", escaped(name)));
         let url = format!("{base}/{}{query}", escaped(path));
         let answer = async {
-            let request = reqwest::Client::builder().no_proxy().build()?.request(method, &url);
+            let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).timeout(WAIT).build()?;
+            let request = client.request(method, &url);
             let request = if let Some(key) = &self.key { request.bearer_auth(key) } else { request };
-            request.send().await?.text().await
+            let (mut response, mut text) = (request.send().await?, Vec::new());
+            while let Some(chunk) = response.chunk().await? {
+                text.extend_from_slice(&chunk);
+                if text.len() > ANSWER_BYTES_MAX {
+                    break;
+                }
+            }
+            Ok::<_, reqwest::Error>(text)
         };
         let Ok(text) = answer.await else {
             let hint = "is `standin serve` running, and is this its operators' address (--admin)?";
             return Err(format!("nobody answers at {base}; {hint}"));
         };
-        let Ok(value) = serde_json::from_str::<Value>(&text) else {
+        let Ok(value) = serde_json::from_slice::<Value>(&text) else {
             return Err(format!("{base} is no sidecar's admin address; see `server.admin`"));
         };
         match (&value["error"], &value["error"]["message"]) {

@@ -92,12 +92,24 @@ fn a_compressed_stream_goes_on_chunk_by_chunk() {
     encoder.write_all(b"data: 1\n\n").expect("memory");
     encoder.flush().expect("memory");
     let first = std::mem::take(encoder.get_mut());
-    let mut state = State::Begins(Format::Plain, Vec::new());
-    assert_eq!(state.push(first.into()).expect("gzip"), "data: 1\n\n");
     encoder.write_all(b"data: 2\n\n").expect("memory");
     let second = encoder.finish().expect("memory");
-    assert_eq!(state.push(second.into()).expect("gzip"), "data: 2\n\n");
-    assert_eq!(state.finish().expect("whole"), "");
+    let body = stream::iter([first, second].map(|chunk| Ok(Bytes::from(chunk))));
+    let plain = Plain::new(&mut HeaderMap::new(), body);
+    let chunks: Vec<Bytes> = plain.map(|chunk| chunk.expect("gzip")).collect().now_or_never().expect("nothing waits");
+    assert_eq!(chunks, ["data: 1\n\n", "data: 2\n\n"]);
+}
+
+#[test]
+fn what_grows_a_thousandfold_goes_on_in_pieces_that_are_not_large() {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    io::copy(&mut io::Read::take(io::repeat(b'a'), 100 << 20), &mut encoder).expect("memory");
+    let body = stream::iter([Ok(Bytes::from(encoder.finish().expect("memory")))]);
+    let plain = Plain::new(&mut HeaderMap::new(), body);
+    let sizes = plain.map(|chunk| chunk.expect("gzip").len()).collect::<Vec<usize>>();
+    let sizes = sizes.now_or_never().expect("nothing waits");
+    assert_eq!(sizes.iter().sum::<usize>(), 100 << 20);
+    assert!(sizes.iter().all(|size| *size <= PLAIN_BYTES_MAX), "{sizes:?}");
 }
 
 #[test]

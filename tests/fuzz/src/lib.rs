@@ -5,9 +5,9 @@ pub mod serving;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use standin::wire::sse::{SseItem, SseParser, TooLong};
 use standin::wire::serve::{self, BadRequest, Face, Refused, Writer};
-use standin::wire::{self, Decoder, Ending, Quirks};
+use standin::wire::sse::{SseItem, SseParser, TooLong};
+use standin::wire::{self, Decoder, Ending, Quirks, Sent};
 use standin::{
     AssistantPart, ChatRequest, Dialect, Drift, Error, Failure, Message, Piece, ReplyEvent, RetryAfter, TargetId,
 };
@@ -113,6 +113,7 @@ pub fn decode(data: &[u8]) {
         .map(|piece| match piece {
             Piece::Text(text) | Piece::Reasoning(text) => text.len(),
             Piece::Proof(proof) => proof.data.len(),
+            Piece::Verbatim(bytes) => bytes.len(),
         })
         .sum();
     let room = 3 * input.body.len();
@@ -142,6 +143,8 @@ fn size(part: &AssistantPart) -> usize {
             let proof = call.proof.as_ref().map_or(0, |proof| proof.data.len());
             call.id.len() + call.name.len() + call.arguments.len() + proof
         }
+        AssistantPart::Foreign(foreign) => foreign.kind.len() + foreign.json.len(),
+        other => panic!("a part that is new: {other:?}"),
     }
 }
 
@@ -169,13 +172,14 @@ pub fn classify(data: &[u8]) {
         }
     }
     let status = u16::try_from(300 + input.seed % 300).unwrap_or(500);
-    let failure = wire::classify(input.dialect, status, &headers, body);
+    let sent = Sent { model: "gpt-5-mini", prompt_tokens: 1_000, now: wire::headers::date(&headers) };
+    let failure = wire::classify(status, &headers, body, sent);
     assert_eq!(failure.status, Some(status));
     sane(&failure);
     if let Some(drift) = wire::unknown_code(&failure) {
         assert!(drift.name.len() <= 64 && !drift.name.is_empty(), "{drift:?}");
     }
-    let _ = (wire::headers::date(&headers), wire::is_event_stream(&headers));
+    let _ = wire::is_event_stream(&headers);
 }
 
 /// The encoders: whatever was decoded can go back to anybody, as JSON.

@@ -67,6 +67,13 @@ fn what_is_no_file_or_has_no_end_is_no_configuration() {
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
     let endless = fs::File::create(folder.join("endless")).expect("a file");
     endless.set_len(1 << 40).expect("a file with a hole");
+    for file in ["pipe", "/dev/zero", "endless"] {
+        // What a configuration names is read no otherwise.
+        let tls = format!("[server]\ntls = {{ certificate = \"{file}\", key = \"{file}\" }}");
+        let output = check("no-file", &GOOD.replace("[server]", &tls), &[("A_KEY", "sk-1")]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(errors(&output).contains(&format!("server.tls.certificate: {file}: is ")), "{output:?}");
+    }
     for (file, expected) in [
         ("pipe", "is no file"),
         ("/dev/zero", "is no file"),

@@ -3,12 +3,14 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use serde_json::Value;
 use standin::sidecar::{Settings, Sidecar, TlsConfig};
 use standin::testing::Script;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::child::{Served, free, program};
 use super::http::{Caller, Exchange, PATIENCE};
@@ -124,4 +126,23 @@ async fn the_program_takes_a_renewed_certificate_by_itself() {
         }
     };
     tokio::time::timeout(PATIENCE, renewed).await.expect("it is never taken");
+}
+
+#[tokio::test]
+async fn who_begins_no_handshake_gives_way_when_all_places_are_taken() {
+    let (tls, pem) = certificate("tls-places");
+    let stage = stage_with(1, Script::default(), |settings| {
+        settings.server.tls = Some(tls);
+        settings.server.connections_max = 4;
+    })
+    .await;
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(stage.sidecar.address()).await.expect("a connection");
+        stream.write_all(&[0x16, 3, 1]).await.expect("room");
+        silent.push(stream);
+    }
+    let begun = Instant::now();
+    assert!(live(stage.sidecar.address(), &pem).await);
+    assert!(begun.elapsed() < Duration::from_secs(5), "it waited {:?}", begun.elapsed());
 }

@@ -1,0 +1,51 @@
+//! What takes as long as a request is, where it holds up nobody else.
+//!
+//! In flows work that only computes, out flows what it came to. What is short is done where it stands; what is done with a
+//! request of megabytes is done on a thread apart, a few at a time, so that the threads that serve everybody go on.
+
+use tokio::sync::Semaphore;
+
+/// A request of more bytes is long. What is done with a shorter one takes less than a millisecond.
+pub(super) const LONG_BYTES: usize = 256 * 1024;
+/// Long ones at once: each takes a processor.
+const AT_ONCE: usize = 2;
+
+/// The threads apart.
+pub(crate) struct Apart(Semaphore);
+
+impl Default for Apart {
+    fn default() -> Self {
+        Self(Semaphore::new(AT_ONCE))
+    }
+}
+
+impl Apart {
+    /// Does something, apart if it is long.
+    pub(crate) async fn run<T: Send + 'static>(&self, is_long: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
+        if !is_long {
+            return work();
+        }
+        // It is never closed.
+        let _turn = self.0.acquire().await;
+        let span = tracing::Span::current();
+        #[expect(clippy::disallowed_methods, reason = "a request of megabytes would hold up all else on its thread")]
+        let done = tokio::task::spawn_blocking(move || span.in_scope(work));
+        match done.await {
+            Ok(done) => done,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_long_is_done_on_a_thread_apart_and_what_is_short_where_it_stands() {
+        let (apart, here) = (Apart::default(), std::thread::current().id());
+        let thread = || std::thread::current().id();
+        assert_eq!(apart.run(false, thread).await, here);
+        assert_ne!(apart.run(true, thread).await, here);
+    }
+}

@@ -1,0 +1,218 @@
+//! Holds what is built in to `deny.toml`: licences, sources, crates that have no place here. Writes the program's bill
+//! of materials on the way, as `CycloneDX`, to `target/tmp/standin.cdx.json`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+/// Where crates may come from.
+const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn table(file: &str) -> toml::Table {
+    let text = fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    text.parse().unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// Asks cargo what there is: everything, or where nothing can be fetched what this was built with.
+fn metadata() -> Value {
+    let ask = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO"));
+        command.current_dir(root()).args(["metadata", "--format-version", "1", "--locked"]).args(more);
+        let output = command.output().expect("cargo runs");
+        output.status.success().then(|| serde_json::from_slice(&output.stdout).expect("JSON"))
+    };
+    let host = Command::new("rustc").arg("-vV").output().expect("rustc runs");
+    let host = String::from_utf8(host.stdout).expect("text");
+    let host = host.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
+    let all = ["--all-features", "--filter-platform", host];
+    let built = ["--features", "sidecar", "--filter-platform", host, "--offline"];
+    ask(&all).or_else(|| ask(&built)).expect("what cargo knows")
+}
+
+fn texts<'a>(value: &'a Value, key: &str) -> Vec<&'a str> {
+    value[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// Tells whether one of the licences that a package leaves to choose is allowed. `OR` binds less than `AND`.
+fn is_allowed(expression: &str, allowed: &BTreeSet<String>) -> bool {
+    // In older packages a slash is an `OR`.
+    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+    let words: Vec<&str> = spaced.split_whitespace().collect();
+    let mut at = 0;
+    let is = either(&words, &mut at, allowed);
+    is && at == words.len()
+}
+
+fn either(words: &[&str], at: &mut usize, allowed: &BTreeSet<String>) -> bool {
+    let mut is = both(words, at, allowed);
+    while words.get(*at) == Some(&"OR") {
+        *at += 1;
+        is |= both(words, at, allowed);
+    }
+    is
+}
+
+fn both(words: &[&str], at: &mut usize, allowed: &BTreeSet<String>) -> bool {
+    let mut is = one(words, at, allowed);
+    while words.get(*at) == Some(&"AND") {
+        *at += 1;
+        is &= one(words, at, allowed);
+    }
+    is
+}
+
+fn one(words: &[&str], at: &mut usize, allowed: &BTreeSet<String>) -> bool {
+    let Some(word) = words.get(*at) else { return false };
+    *at += 1;
+    if *word == "(" {
+        let is = either(words, at, allowed);
+        *at += 1;
+        return is;
+    }
+    let mut name = (*word).to_owned();
+    if words.get(*at) == Some(&"WITH") {
+        name = format!("{name} WITH {}", words.get(*at + 1).unwrap_or(&""));
+        *at += 2;
+    }
+    allowed.contains(&name)
+}
+
+#[test]
+fn a_licence_is_allowed_if_what_must_be_kept_of_it_is() {
+    let allowed = BTreeSet::from(["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"].map(str::to_owned));
+    for (expression, expected) in [
+        ("MIT", true),
+        ("GPL-3.0", false),
+        ("GPL-3.0 OR MIT", true),
+        ("GPL-3.0/MIT", true),
+        ("GPL-3.0 AND MIT", false),
+        ("ISC AND (MIT OR GPL-3.0)", true),
+        ("ISC AND (GPL-2.0 OR GPL-3.0)", false),
+        ("MIT OR GPL-2.0 AND GPL-3.0", true),
+        ("Apache-2.0", false),
+        ("Apache-2.0 WITH LLVM-exception", true),
+        ("MIT MIT", false),
+        ("", false),
+    ] {
+        assert_eq!(is_allowed(expression, &allowed), expected, "{expression}");
+    }
+}
+
+#[test]
+fn what_is_built_in_comes_from_one_registry_with_its_hash_and_nothing_is_banned() {
+    let (lock, deny) = (table("Cargo.lock"), table("deny.toml"));
+    let names = |list: &toml::Value| -> Vec<String> {
+        let names = list.as_array().into_iter().flatten().filter_map(|one| one.get("crate")?.as_str());
+        names.map(str::to_owned).collect()
+    };
+    let banned = names(&deny["bans"]["deny"]);
+    assert!(banned.contains(&"openssl-sys".to_owned()), "{banned:?}");
+    let packages = lock["package"].as_array().expect("packages");
+    for package in packages {
+        let field = |key: &str| package.get(key).and_then(toml::Value::as_str);
+        let name = field("name").expect("a name");
+        assert!(!banned.iter().any(|one| one == name), "{name} has no place here: see deny.toml");
+        if name == env!("CARGO_PKG_NAME") {
+            continue;
+        }
+        assert_eq!(field("source"), Some(REGISTRY), "{name} comes from elsewhere");
+        assert_eq!(field("checksum").map(str::len), Some(64), "{name} has no hash");
+    }
+    assert!(packages.len() > 100, "{} packages", packages.len());
+}
+
+#[test]
+fn every_licence_that_is_built_in_is_allowed_and_the_bill_of_materials_tells_all() {
+    let (metadata, deny, lock) = (metadata(), table("deny.toml"), table("Cargo.lock"));
+    let allowed = deny["licenses"]["allow"].as_array().expect("licences");
+    let allowed: BTreeSet<String> = allowed.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect();
+    let hashes: BTreeMap<(&str, &str), &str> = lock["package"]
+        .as_array()
+        .expect("packages")
+        .iter()
+        .filter_map(|one| {
+            let field = |key: &str| one.get(key).and_then(toml::Value::as_str);
+            Some(((field("name")?, field("version")?), field("checksum")?))
+        })
+        .collect();
+    let packages = metadata["packages"].as_array().expect("packages");
+    let by_id: BTreeMap<&str, &Value> = packages.iter().filter_map(|one| Some((one["id"].as_str()?, one))).collect();
+    let nodes = metadata["resolve"]["nodes"].as_array().expect("nodes");
+    let nodes: BTreeMap<&str, &Value> = nodes.iter().filter_map(|one| Some((one["id"].as_str()?, one))).collect();
+    let own = metadata["resolve"]["root"].as_str().expect("a root");
+
+    // What is built in, and what builds it; not what only tests need.
+    let (mut inside, mut open) = (BTreeMap::<&str, Vec<&str>>::new(), vec![own]);
+    while let Some(id) = open.pop() {
+        if inside.contains_key(id) {
+            continue;
+        }
+        let below: Vec<&str> = nodes[id]["deps"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|dep| {
+                dep["dep_kinds"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind["kind"] != "dev"))
+            })
+            .filter_map(|dep| dep["pkg"].as_str())
+            .filter(|below| *below != id)
+            .collect();
+        open.extend(&below);
+        inside.insert(id, below);
+    }
+    let purl = |id: &str| {
+        let package = by_id[id];
+        format!("pkg:cargo/{}@{}", package["name"].as_str().unwrap_or(""), package["version"].as_str().unwrap_or(""))
+    };
+    let mut components = Vec::new();
+    for id in inside.keys().filter(|id| **id != own) {
+        let package = by_id[id];
+        let (name, version) = (package["name"].as_str().expect("a name"), package["version"].as_str().expect("one"));
+        let licence = package["license"].as_str().unwrap_or_else(|| panic!("{name} names no licence"));
+        assert!(is_allowed(licence, &allowed), "{name} {version} is licensed by {licence}: see deny.toml");
+        components.push(json!({
+            "type": "library",
+            "bom-ref": purl(id),
+            "name": name,
+            "version": version,
+            "purl": purl(id),
+            "licenses": [{"expression": licence.replace('/', " OR ")}],
+            "hashes": [{"alg": "SHA-256", "content": hashes[&(name, version)]}],
+        }));
+    }
+    let below = |(id, below): (&&str, &Vec<&str>)| {
+        let below: BTreeSet<String> = below.iter().map(|one| purl(one)).collect();
+        json!({"ref": purl(id), "dependsOn": below})
+    };
+    let own_package = by_id[own];
+    let bill = json!({
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": {"component": {
+            "type": "application",
+            "bom-ref": purl(own),
+            "name": own_package["name"],
+            "version": own_package["version"],
+            "licenses": [{"expression": own_package["license"]}],
+        }},
+        "components": components,
+        "dependencies": inside.iter().map(below).collect::<Vec<_>>(),
+    });
+    let features = texts(nodes[own], "features");
+    assert!(features.contains(&"sidecar"), "{features:?}");
+    let listed: BTreeSet<&str> = components.iter().filter_map(|one| one["name"].as_str()).collect();
+    for expected in ["tokio", "hyper", "rustls", "ractor", "serde_json", "clap"] {
+        assert!(listed.contains(expected), "{expected} is not listed");
+    }
+    assert!(!listed.contains("proptest"), "what only tests need is listed");
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("standin.cdx.json");
+    fs::write(file, serde_json::to_string_pretty(&bill).expect("JSON")).expect("a file");
+}
