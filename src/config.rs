@@ -10,7 +10,7 @@ mod presets;
 mod provider;
 mod route;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -21,12 +21,14 @@ use crate::policy::routing::{ForeignParts, LabelSet, RouteOptions};
 use crate::policy::trim::OverWindow;
 use crate::spec::{Layout, Limits, MemberSpec, ProviderSpec, RouteSpec, Setup};
 use crate::wire::AnswerMax;
-use crate::words::{ConfigError, Price, TargetId};
+use crate::words::{Capabilities, ConfigError, ConfigErrors, Date, ModelClass, Price, TargetId};
+
+use names::Known;
 
 pub use key::{IssuedKey, KeyConfig, KeyFunction, KeySource};
 pub use model::{Ability, KindConfig, ModelConfig, PriceConfig};
 #[cfg(feature = "sidecar")]
-pub(crate) use presets::distance;
+pub(crate) use names::nearest;
 pub use presets::{Preset, presets};
 pub use provider::{DialectConfig, ProviderConfig};
 pub use route::{MemberConfig, RouteConfig};
@@ -37,6 +39,21 @@ const LABELS_MAX: usize = 63;
 const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The most calls in flight that can be asked for: what a semaphore can count.
 const CALLS_MAX: usize = u32::MAX as usize;
+
+/// What is known of a target before it is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Described {
+    /// The target.
+    pub id: TargetId,
+    /// What it costs, where that is known.
+    pub price: Option<Price>,
+    /// What it is for, what it can do, and how much.
+    pub capabilities: Capabilities,
+    /// Whether it thinks before it answers, unasked.
+    pub reasons: bool,
+    /// Its last day, where one was announced.
+    pub retires: Option<Date>,
+}
 
 /// Everything a runtime is told.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -95,46 +112,69 @@ impl Config {
     /// Checks everything, and returns what there is to call: each target, and its price, where that is known.
     ///
     /// # Errors
-    /// If a field is not right; the error names it.
-    pub fn targets(&self) -> Result<Vec<(TargetId, Option<Price>)>, ConfigError> {
+    /// Everything that is not right; each error names its field.
+    pub fn targets(&self) -> Result<Vec<(TargetId, Option<Price>)>, ConfigErrors> {
         let (_, setup) = self.check()?;
         let targets = setup.providers.into_iter().flat_map(|provider| provider.targets);
         Ok(targets.map(|target| (target.id, target.price)).collect())
     }
 
+    /// Checks everything, and returns what is known of each target: what the catalogue says, and what is configured.
+    ///
+    /// # Errors
+    /// Everything that is not right; each error names its field.
+    pub fn describe(&self) -> Result<Vec<Described>, ConfigErrors> {
+        let (_, setup) = self.check()?;
+        let targets = setup.providers.into_iter().flat_map(|provider| provider.targets);
+        Ok(targets
+            .map(|target| Described {
+                id: target.id,
+                price: target.price,
+                capabilities: target.capabilities,
+                reasons: target.class == ModelClass::Reasoning,
+                retires: target.retires,
+            })
+            .collect())
+    }
+
     /// Checks everything and returns what the runtime runs by.
-    pub(crate) fn check(&self) -> Result<(Limits, Setup), ConfigError> {
-        let mut providers = self
-            .providers
-            .iter()
-            .map(|(name, provider)| provider.check(name, &self.restart))
-            .collect::<Result<Vec<_>, _>>()?;
-        if providers.iter().all(|provider| provider.targets.is_empty()) {
-            return Err(ConfigError::new("providers", "there is no model at any provider; add at least one"));
-        }
-        names::replace(&self.providers, &mut providers)?;
-        check_labels(&providers)?;
-        if self.calls_max == 0 || self.calls_max > CALLS_MAX {
-            return Err(ConfigError::new("calls_max", format!("must be 1 to {CALLS_MAX}")));
-        }
-        for (field, number) in [
-            ("answer_bytes_max", self.answer_bytes_max),
-            ("answer_tokens_max", self.answer_tokens_max),
-            ("answers_bytes_max", self.answers_bytes_max),
-        ] {
-            if number == 0 {
-                return Err(ConfigError::new(field, "must be 1 or more"));
+    pub(crate) fn check(&self) -> Result<(Limits, Setup), ConfigErrors> {
+        self.check_beside(&|_| false)
+    }
+
+    /// The same for what was read of a file that is not right. Nothing is said of a name that leads nowhere if it may lead
+    /// somewhere once the file is: `doubtful` tells.
+    pub(crate) fn check_beside(&self, doubtful: &dyn Fn(&str) -> bool) -> Result<(Limits, Setup), ConfigErrors> {
+        let mut errors = Vec::new();
+        self.check_limits(&mut errors);
+        let mut providers = Vec::with_capacity(self.providers.len());
+        let mut ill = BTreeSet::new();
+        for (name, provider) in &self.providers {
+            match provider.check(name, &self.restart, &mut errors) {
+                Some(provider) => providers.push(provider),
+                None => drop(ill.insert(name.as_str())),
             }
         }
-        check_time("consumer_stall_max", self.consumer_stall_max)?;
-        check_time("restart.within", self.restart.within)?;
-        check_time("restart.rest", self.restart.rest)?;
-        check_wait("restart.backoff_min", self.restart.backoff_min)?;
-        check_wait("restart.backoff_max", self.restart.backoff_max)?;
-        check_failover("failover", &self.failover)?;
+        if ill.is_empty() && providers.iter().all(|provider| provider.targets.is_empty()) {
+            let problem = "there is no model at any provider; add at least one, as `providers.openai.keys = [{ env = \
+                           \"OPENAI_API_KEY\" }]`";
+            errors.push(ConfigError::new("providers", problem));
+        }
+        let at_ill = |name: &str| name.split_once('/').is_some_and(|(provider, _)| ill.contains(provider));
+        names::replace(&self.providers, &mut providers, &|name| at_ill(name) || doubtful(name), &mut errors);
+        errors.extend(check_labels(&providers));
         let mut setup = Setup { layout: Layout::new(&providers), providers };
+        let known = Known::new(&setup, |name| at_ill(name) || doubtful(name));
+        let mut ill_routes = BTreeSet::new();
+        let mut routes = Vec::with_capacity(self.routes.len());
         for (name, route) in &self.routes {
-            let route = route.check(name, &self.failover, &setup)?;
+            match route.check(name, &self.failover, &known, &mut errors) {
+                Some(route) => routes.push(route),
+                None => drop(ill_routes.insert(name.as_str())),
+            }
+        }
+        drop(known);
+        for route in routes {
             setup.layout.add(route);
         }
         for target in 0..setup.layout.targets.len() {
@@ -151,6 +191,9 @@ impl Config {
                 });
             }
         }
+        let at_ill = |name: &str| ill_routes.contains(name) || at_ill(name) || doubtful(name);
+        names::alias(&mut setup.layout, &self.aliases, &at_ill, &mut errors);
+        ConfigErrors::none(errors)?;
         let limits = Limits {
             calls_max: self.calls_max,
             consumer_stall_max: self.consumer_stall_max,
@@ -161,38 +204,62 @@ impl Config {
             restart: self.restart.clone(),
             seed: self.seed.unwrap_or_else(rand::random),
         };
-        names::alias(&mut setup.layout, &self.aliases)?;
         Ok((limits, setup))
     }
-}
 
-fn check_failover(field: &str, options: &FailoverOptions) -> Result<(), ConfigError> {
-    if options.attempts_max == 0 {
-        return Err(ConfigError::new(format!("{field}.attempts_max"), "must be at least 1"));
+    /// Checks what stands by itself.
+    fn check_limits(&self, errors: &mut Vec<ConfigError>) {
+        if self.calls_max == 0 || self.calls_max > CALLS_MAX {
+            errors.push(ConfigError::new("calls_max", format!("must be 1 to {CALLS_MAX}")));
+        }
+        for (field, number) in [
+            ("answer_bytes_max", self.answer_bytes_max),
+            ("answer_tokens_max", self.answer_tokens_max),
+            ("answers_bytes_max", self.answers_bytes_max),
+        ] {
+            if number == 0 {
+                errors.push(ConfigError::new(field, "must be 1 or more"));
+            }
+        }
+        errors.extend(
+            [
+                check_time("consumer_stall_max", self.consumer_stall_max),
+                check_time("restart.within", self.restart.within),
+                check_time("restart.rest", self.restart.rest),
+                check_wait("restart.backoff_min", self.restart.backoff_min),
+                check_wait("restart.backoff_max", self.restart.backoff_max),
+            ]
+            .into_iter()
+            .filter_map(Result::err),
+        );
+        check_failover("failover", &self.failover, errors);
     }
-    check_wait(&format!("{field}.wait_max"), options.wait_max)?;
-    check_time(&format!("{field}.deadline"), options.deadline)
 }
 
-fn check_labels(providers: &[ProviderSpec]) -> Result<(), ConfigError> {
+fn check_failover(field: &str, options: &FailoverOptions, errors: &mut Vec<ConfigError>) {
+    if options.attempts_max == 0 {
+        errors.push(ConfigError::new(format!("{field}.attempts_max"), "must be 1 or more"));
+    }
+    errors.extend(check_wait(&format!("{field}.wait_max"), options.wait_max).err());
+    errors.extend(check_time(&format!("{field}.deadline"), options.deadline).err());
+}
+
+fn check_labels(providers: &[ProviderSpec]) -> Option<ConfigError> {
     let mut labels: Vec<&String> =
         providers.iter().flat_map(|provider| &provider.targets).flat_map(|target| &target.labels).collect();
     labels.sort_unstable();
     labels.dedup();
-    if labels.len() > LABELS_MAX {
-        let problem = format!("there are {} labels; the most is {LABELS_MAX}", labels.len());
-        return Err(ConfigError::new("providers.*.labels", problem));
-    }
-    Ok(())
+    let problem = || format!("there are {} labels; the most is {LABELS_MAX}", labels.len());
+    (labels.len() > LABELS_MAX).then(|| ConfigError::new("providers.*.labels", problem()))
 }
 
 /// Checks a time that something may take.
 pub(crate) fn check_time(field: &str, time: Duration) -> Result<(), ConfigError> {
     let fine = !time.is_zero() && time <= TIME_MAX;
-    if fine { Ok(()) } else { Err(ConfigError::new(field, "must be longer than 0 s and at most a year")) }
+    if fine { Ok(()) } else { Err(ConfigError::new(field, "must be longer than 0 s and at most a year, as \"5s\"")) }
 }
 
 /// Checks a time that may be none at all.
 pub(crate) fn check_wait(field: &str, time: Duration) -> Result<(), ConfigError> {
-    if time <= TIME_MAX { Ok(()) } else { Err(ConfigError::new(field, "must be at most a year")) }
+    if time <= TIME_MAX { Ok(()) } else { Err(ConfigError::new(field, "must be at most a year, as \"5s\"")) }
 }

@@ -18,8 +18,8 @@ use crate::config::{Config, ProviderConfig, RouteConfig};
 use crate::policy::ledger::Totals;
 use crate::policy::snapshot::Force;
 use crate::words::{
-    AttemptRecord, CallId, ChatRequest, ConfigError, EmbedRequest, Embeddings, Error, Event, Hold, Reply, Reset,
-    TargetId,
+    AttemptRecord, CallId, ChatRequest, ConfigError, ConfigErrors, EmbedRequest, Embeddings, Error, Event, Hold, Reply,
+    Reset, TargetId,
 };
 
 pub use crate::actors::health::{HealthSnapshot, Lack, ProviderHealth};
@@ -59,12 +59,18 @@ impl fmt::Debug for Runtime {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The configuration is not right; the error names the field.
+    /// The configuration is not right; each error names its field.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] ConfigErrors),
     /// The actors did not start: the supervisor they were to be linked to is stopping.
     #[error("the runtime's actors did not start")]
     Actors(#[source] Box<ractor::SpawnErr>),
+}
+
+impl From<ConfigError> for StartError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error.into())
+    }
 }
 
 /// Gathers a [`Config`] and starts a runtime by it.

@@ -7,7 +7,9 @@
 
 // What is told, and by whom.
 mod access;
+mod document;
 mod blind;
+mod looped;
 mod tls;
 mod settings;
 mod log;
@@ -52,7 +54,8 @@ use state::{Current, State};
 
 pub use access::{ClientKey, Hash};
 pub use log::{Log, printable};
-pub use settings::{ModelNames, ServerConfig, Settings, SettingsError, Streams};
+pub use record::dollars;
+pub use settings::{ModelNames, ServerConfig, Settings, SettingsErrors, Streams, Targets, address};
 pub use tls::TlsConfig;
 
 /// How long connections may take to close once their last answer is out.
@@ -72,8 +75,10 @@ impl Sidecar {
     ///
     /// # Errors
     /// If a field is not right, or an address is taken; the error names the field.
-    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+    pub async fn start(mut settings: Settings) -> Result<Self, StartError> {
         let targets = settings.check()?;
+        let mark = looped::Mark::new();
+        mark.put(&mut settings.runtime);
         let tls = settings.server.tls.as_ref().map(tls::acceptor).transpose()?;
         let is_tls = tls.is_some();
         let listener = listen::bind("server.listen", settings.server.listen).await?;
@@ -84,7 +89,7 @@ impl Sidecar {
         let runtime = Runtime::builder().config(settings.runtime.clone()).start().await?;
         let (stopping, stop) = watch::channel(false);
         let mut sidecar = Self {
-            state: Arc::new(State::new(runtime, Current::new(&settings, &targets, &Access::default()), tls)),
+            state: Arc::new(State::new(runtime, mark, Current::new(&settings, &targets, &Access::default()), tls)),
             address: local(&listener)?,
             admin: admin.as_ref().map(local).transpose()?,
             stopping,
@@ -142,6 +147,7 @@ impl Sidecar {
         let waiting = settings.server.needs_a_start(&current.server);
         settings.server = settings.server.on_the_sockets_of(&current.server)?;
         let tls = settings.server.tls.as_ref().map(tls::acceptor).transpose()?;
+        self.state.mark.put(&mut settings.runtime);
         self.state.runtime.reconfigure(settings.runtime.clone()).await?;
         self.state.replace(Current::new(&settings, &targets, &current.access), tls);
         for field in waiting {

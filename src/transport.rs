@@ -127,10 +127,10 @@ impl Http {
     /// Returns a transport with a connection pool of its own.
     ///
     /// # Errors
-    /// If the proxy's address or the certificate cannot be read; the text says which.
-    pub fn new(options: &TransportOptions) -> Result<Self, String> {
-        proxy(options)?;
-        certificates(options)?;
+    /// If the proxy's address or the certificate cannot be read: the option's name, and what is wrong with it.
+    pub fn new(options: &TransportOptions) -> Result<Self, (&'static str, String)> {
+        proxy(options).map_err(|problem| ("proxy", problem))?;
+        certificates(options).map_err(|problem| ("ca_pem", problem))?;
         Ok(Self { options: options.clone(), client: OnceLock::new(), addresses: RwLock::default() })
     }
 

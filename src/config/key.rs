@@ -93,14 +93,14 @@ impl KeyConfig {
 
     /// Checks what can be checked without reading it.
     pub(super) fn check(&self, field: &str, name: String) -> Result<KeySpec, ConfigError> {
-        let wrong = |what: &str| Err(ConfigError::new(field, format!("key `{name}` {what}")));
+        let wrong = |what: &str| Err(ConfigError::new(field, what));
         match &self.source {
             KeySource::Value(_) if self.expires_in.is_some() => {
                 return wrong("has an `expires_in` and stands here itself: it cannot be read again");
             }
             KeySource::Value(secret) => {
                 if let Some(fault) = fault(secret.expose()) {
-                    return wrong(fault);
+                    return wrong(&format!("must be a key, and {fault}"));
                 }
             }
             KeySource::Env(variable) if variable.is_empty() || variable.contains(['=', '\0']) => {
@@ -113,7 +113,7 @@ impl KeyConfig {
             KeySource::Env(_) | KeySource::File(_) | KeySource::Command { .. } | KeySource::Function(_) => {}
         }
         if let Some(lifetime) = self.expires_in {
-            check_time(&format!("{field}.{name}.expires_in"), lifetime)?;
+            check_time(&format!("{field}.expires_in"), lifetime)?;
         }
         Ok(KeySpec { name: name.into(), source: Some(self.source.clone()), expires_in: self.expires_in })
     }
@@ -163,7 +163,7 @@ impl<'de> Visitor<'de> for KeyVisitor {
     type Value = KeyConfig;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key, or a table that says where it is")
+        f.write_str("a key in quotes, or a table that says where it is, as { env = \"OPENAI_API_KEY\" }")
     }
 
     fn visit_str<E>(self, value: &str) -> Result<KeyConfig, E> {
@@ -172,7 +172,9 @@ impl<'de> Visitor<'de> for KeyVisitor {
 
     fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<KeyConfig, M::Error> {
         let table = KeyTable::deserialize(MapAccessDeserializer::new(map))?;
-        table.key().ok_or_else(|| M::Error::custom("a key has one of `value`, `env`, `file` and `command`"))
+        table.key().ok_or_else(|| {
+            M::Error::custom("a key has one of `value`, `env`, `file` and `command`, as { env = \"OPENAI_API_KEY\" }")
+        })
     }
 }
 
@@ -212,7 +214,7 @@ mod tests {
             (r#"{"name": "work"}"#, "a key has one of"),
             (r#"{"vlaue": "sk-1"}"#, "unknown field `vlaue`"),
             (r#"{"command": ["a"], "expires_in": 5}"#, "expected a duration"),
-            ("7", "expected a key, or a table that says where it is"),
+            ("7", "expected a key in quotes, or a table that says where it is"),
         ] {
             let error = read(text).expect_err(text);
             assert!(error.contains(expected), "{text}: {error}");

@@ -122,12 +122,18 @@ impl ModelConfig {
         }
     }
 
-    pub(super) fn check(&self, field: &str, id: TargetId, host: HostOfModels<'_>) -> Result<TargetSpec, ConfigError> {
+    pub(super) fn check(
+        &self,
+        field: &str,
+        id: TargetId,
+        host: HostOfModels<'_>,
+        errors: &mut Vec<ConfigError>,
+    ) -> TargetSpec {
         let at = |name: &str| format!("{field}.{name}");
         for (name, duration) in
             [("first_token", self.first_token), ("stall", self.stall), ("ttft_median", self.ttft_median)]
         {
-            duration.map_or(Ok(()), |duration| check_time(&at(name), duration))?;
+            errors.extend(duration.and_then(|duration| check_time(&at(name), duration).err()));
         }
         for (name, number) in [
             ("in_flight_max", self.in_flight_max),
@@ -135,15 +141,15 @@ impl ModelConfig {
             ("output_tokens_max", self.output_tokens_max),
         ] {
             if number == Some(0) {
-                return Err(ConfigError::new(at(name), "must not be 0; leave it out for no limit"));
+                errors.push(ConfigError::new(at(name), "must be 1 or more; leave it out for no limit"));
             }
         }
         if self.same_as.as_deref().is_some_and(|name| name.trim().is_empty()) {
-            return Err(ConfigError::new(at("same_as"), "is empty; leave it out, or name the vendor's model"));
+            errors.push(ConfigError::new(at("same_as"), "is empty; leave it out, or name the vendor's model"));
         }
         let name = self.same_as.as_deref().unwrap_or(&id.model);
         let known = catalog::find(name);
-        let price = self.price.map(|price| price.check(&at("price"))).transpose()?;
+        let price = self.price.map(|price| price.check(&at("price"), errors));
         let price = price.or_else(|| host.bills.price(name));
         let usual = known.map(|model| model.capabilities).unwrap_or_default();
         let can = |ability, usual| self.lacks.as_ref().map_or(usual, |lacks| !lacks.contains(&ability));
@@ -164,7 +170,7 @@ impl ModelConfig {
         };
         let reasons = self.reasoning.unwrap_or(known.is_some_and(|model| model.reasons_unasked));
         let family = catalog::family(name);
-        Ok(TargetSpec {
+        TargetSpec {
             vocabulary: Vocabulary::of(known.map(|model| model.vendor), &family),
             family,
             class: if reasons { ModelClass::Reasoning } else { ModelClass::Chat },
@@ -177,19 +183,22 @@ impl ModelConfig {
             // Found once all providers are known.
             replaced_by: None,
             id,
-        })
+        }
     }
 }
 
 impl PriceConfig {
-    fn check(self, field: &str) -> Result<Price, ConfigError> {
+    fn check(self, field: &str, errors: &mut Vec<ConfigError>) -> Price {
         let price =
             Price { input: self.input, cached_input: self.cached_input.unwrap_or(self.input), output: self.output };
         let fine = |dollars: f64| dollars.is_finite() && dollars >= 0.0;
-        if fine(price.input) && fine(price.cached_input) && fine(price.output) {
-            Ok(price)
-        } else {
-            Err(ConfigError::new(field, "must be dollars per million tokens, 0 or more"))
-        }
+        let must = "must be dollars per million tokens, 0 or more, as 0.25";
+        let fields = [
+            ("input", fine(self.input), must),
+            ("output", fine(self.output), must),
+            ("cached_input", self.cached_input.is_none_or(fine), must),
+        ];
+        errors.extend(ConfigError::unless(field, fields));
+        price
     }
 }

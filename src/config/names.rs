@@ -7,27 +7,62 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::ProviderConfig;
-use crate::spec::{Layout, ProviderSpec};
+use crate::spec::{Layout, ProviderSpec, Setup};
 use crate::words::{ConfigError, TargetId};
 
-/// Gives each alias the route it comes to.
-pub(super) fn alias(layout: &mut Layout, aliases: &BTreeMap<String, String>) -> Result<(), ConfigError> {
-    let routes: HashSet<Arc<str>> = layout.routes.keys().cloned().collect();
-    let ends = ends(aliases).map_err(|(name, by)| {
-        ConfigError::new(format!("aliases.{name}"), format!("goes in a circle by way of `{by}`"))
-    })?;
+/// Gives each alias the route it comes to; `doubtful` tells names that may be good once something else is.
+pub(super) fn alias(
+    layout: &mut Layout,
+    aliases: &BTreeMap<String, String>,
+    doubtful: &dyn Fn(&str) -> bool,
+    errors: &mut Vec<ConfigError>,
+) {
+    let routes: BTreeSet<Arc<str>> = layout.routes.keys().cloned().collect();
+    let ends = match ends(aliases) {
+        Ok(ends) => ends,
+        Err((name, by)) => {
+            errors.push(ConfigError::new(format!("aliases.{name}"), format!("goes in a circle by way of `{by}`")));
+            return;
+        }
+    };
     for name in aliases.keys() {
-        let refuse = |problem: String| Err(ConfigError::new(format!("aliases.{name}"), problem));
-        if name.is_empty() || routes.contains(name.as_str()) {
-            return refuse("must be a name that no route has".into());
-        }
+        let mut refuse = |problem: String| errors.push(ConfigError::new(format!("aliases.{name}"), problem));
         let end = ends[name];
-        if !routes.contains(end.as_str()) {
-            return refuse(format!("no route `{end}`; there are: {}", few(routes.iter().collect::<BTreeSet<_>>())));
+        if name.is_empty() || routes.contains(name.as_str()) {
+            refuse("must be a name that no route has".into());
+        } else if routes.contains(end.as_str()) {
+            layout.alias(name, end);
+        } else if !doubtful(end) {
+            refuse(format!("leads to no route; {}", meant(end, routes.iter().map(|route| &**route))));
         }
-        layout.alias(name, end);
     }
-    Ok(())
+}
+
+/// What there is to ask for.
+pub(super) struct Known<'a> {
+    pub(super) setup: &'a Setup,
+    doubtful: Box<dyn Fn(&str) -> bool + 'a>,
+}
+
+impl<'a> Known<'a> {
+    pub(super) fn new(setup: &'a Setup, doubtful: impl Fn(&str) -> bool + 'a) -> Self {
+        Self { setup, doubtful: Box::new(doubtful) }
+    }
+
+    /// Returns a target's place by its name.
+    ///
+    /// # Errors
+    /// If there is none; what to say of it, unless it may come to be.
+    pub(super) fn find(&self, name: &str) -> Result<usize, Option<String>> {
+        let id = name.split_once('/').map(|(provider, model)| TargetId::new(provider, model));
+        id.and_then(|id| self.setup.layout.index(&id)).ok_or_else(|| {
+            let says = || {
+                let names: BTreeSet<String> = self.setup.targets().map(|target| target.id.to_string()).collect();
+                format!("is no `provider/model` that there is; {}", meant(name, names.iter().map(String::as_str)))
+            };
+            (!(self.doubtful)(name)).then(says)
+        })
+    }
 }
 
 /// The most names that an error lists.
@@ -57,20 +92,41 @@ fn ends<T: Ord>(next: &BTreeMap<T, T>) -> Result<BTreeMap<&T, &T>, (&T, &T)> {
     Ok(ends)
 }
 
-/// Returns names for an error: as many as somebody reads.
-pub(super) fn few(names: impl IntoIterator<Item = impl ToString>) -> String {
-    let mut names = names.into_iter();
-    let listed: Vec<String> = names.by_ref().take(NAMES_MAX).map(|name| name.to_string()).collect();
-    let more = names.count();
-    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{rest}", listed.join(", "))
+/// Returns the known name that was likely meant by one that is not.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = name.to_lowercase();
+    // More than a fourth of other letters is another word, but where one is the other's beginning.
+    let most = 1 + name.chars().count() / 4;
+    let distance = |known: &str| {
+        let known = known.to_lowercase();
+        let begins = lower.len() >= 4 && (known.starts_with(&lower) || lower.starts_with(&known) && known.len() >= 4);
+        let near = known.len().abs_diff(lower.len()) <= most;
+        let letters = near.then(|| strsim::osa_distance(&lower, &known)).filter(|distance| *distance <= most);
+        letters.or_else(|| begins.then_some(most + 1))
+    };
+    let near = known.into_iter().filter_map(|known| Some((distance(known)?, known)));
+    near.min_by_key(|(distance, known)| (*distance, known.len())).map(|(_, known)| known)
 }
 
-/// Tells every model that is to be replaced by whom.
+/// Says which of the known names was likely meant, or which there are: as many as somebody reads.
+pub(super) fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    if let Some(near) = nearest(name, known.clone()) {
+        return format!("did you mean `{near}`?");
+    }
+    let mut names = known.into_iter();
+    let listed: Vec<&str> = names.by_ref().take(NAMES_MAX).collect();
+    let more = names.count();
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("there are: {}{rest}", if listed.is_empty() { "none".into() } else { listed.join(", ") })
+}
+
+/// Tells every model that is to be replaced by whom; `doubtful` tells names that may be good once something else is.
 pub(super) fn replace(
     configs: &BTreeMap<String, ProviderConfig>,
     providers: &mut [ProviderSpec],
-) -> Result<(), ConfigError> {
+    doubtful: &dyn Fn(&str) -> bool,
+    errors: &mut Vec<ConfigError>,
+) {
     let targets = providers.iter().flat_map(|provider| &provider.targets);
     let ids: HashSet<TargetId> = targets.map(|target| target.id.clone()).collect();
     let find = |name: &str| {
@@ -81,24 +137,64 @@ pub(super) fn replace(
     for (name, config) in configs {
         for (model, options) in &config.models {
             let Some(replacement) = &options.replaced_by else { continue };
-            let found = find(replacement).or_else(|| find(&format!("{name}/{replacement}"))).ok_or_else(|| {
-                let problem =
-                    format!("no model `{replacement}`; there are: {}", few(ids.iter().collect::<BTreeSet<_>>()));
-                ConfigError::new(field(name, model), problem)
-            })?;
-            replaced.insert(TargetId::new(name.as_str(), model.as_str()), found);
+            let own = format!("{name}/{replacement}");
+            match find(replacement).or_else(|| find(&own)) {
+                Some(found) => drop(replaced.insert(TargetId::new(name.as_str(), model.as_str()), found)),
+                None if doubtful(replacement) || doubtful(&own) => {}
+                None => {
+                    let names: BTreeSet<String> = ids.iter().map(ToString::to_string).collect();
+                    let meant = meant(replacement, names.iter().map(String::as_str));
+                    errors.push(ConfigError::new(field(name, model), format!("is no model that there is; {meant}")));
+                }
+            }
         }
     }
     if let Err((id, by)) = ends(&replaced) {
         let problem = format!("goes in a circle by way of `{by}`");
-        return Err(ConfigError::new(field(&id.provider, &id.model), problem));
+        errors.push(ConfigError::new(field(&id.provider, &id.model), problem));
+        return;
     }
     for target in providers.iter_mut().flat_map(|provider| &mut provider.targets) {
         target.replaced_by = replaced.remove(&target.id);
     }
-    Ok(())
 }
 
 fn field(provider: &str, model: &str) -> String {
     format!("providers.{provider}.models.{model}.replaced_by")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_nearly_one_brings_it_to_mind() {
+        let known = [
+            "openai",
+            "anthropic",
+            "mistral",
+            "lmstudio",
+            "tier",
+            "weight",
+            "attempts_max",
+            "a/gpt-5-mini",
+            "b/gpt-5-nano",
+        ];
+        for (name, expected) in [
+            ("openia", Some("openai")),
+            ("antropic", Some("anthropic")),
+            ("Mistral", Some("mistral")),
+            ("lm-studio", Some("lmstudio")),
+            ("teir", Some("tier")),
+            ("wieght", Some("weight")),
+            ("a/gpt-5mini", Some("a/gpt-5-mini")),
+            ("attempts", Some("attempts_max")),
+            ("bedrock", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(name, known), expected, "{name}");
+        }
+        assert_eq!(meant("bedrock", ["openai", "groq"]), "there are: openai, groq");
+        assert_eq!(meant("opena", ["openai", "groq"]), "did you mean `openai`?");
+    }
 }

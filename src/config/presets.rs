@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::model::ModelConfig;
+use super::names::nearest;
 use super::provider::DialectConfig;
 use crate::catalog;
 use crate::words::Price;
@@ -192,58 +193,17 @@ impl Bills {
     }
 }
 
-/// Says which presets there are, the one that was likely meant first.
+/// Says which preset was likely meant, or which there are.
 pub(super) fn known(name: &str) -> String {
     let names: Vec<&str> = TABLE.iter().map(|preset| preset.name).collect();
-    let nearest = names.iter().min_by_key(|known| distance(name, known));
-    // More than a third of other letters is another word.
-    let meant = nearest.filter(|known| distance(name, known) <= known.len().div_ceil(3));
-    let meant = meant.map_or(String::new(), |known| format!("did you mean `{known}`? "));
+    let meant = nearest(name, names.iter().copied()).map_or(String::new(), |near| format!("did you mean `{near}`? "));
     format!("{meant}there are: {}", names.join(", "))
-}
-
-/// Returns how many letters must be put in, left out or changed to make one word of another (Levenshtein).
-pub(crate) fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, letter) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
-        for (place, there) in other.iter().enumerate() {
-            let changed = diagonal + usize::from(letter != *there);
-            diagonal = row[place + 1];
-            row[place + 1] = changed.min(diagonal + 1).min(row[place] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::wire::Quirks;
-
-    #[test]
-    fn words_are_as_far_apart_as_letters_must_change() {
-        for (one, other, expected) in
-            [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3), ("é", "e", 1)]
-        {
-            assert_eq!((distance(one, other), distance(other, one)), (expected, expected), "{one} {other}");
-        }
-    }
-
-    #[test]
-    fn a_name_that_is_nearly_one_brings_it_to_mind() {
-        for (name, meant) in
-            [("openia", "openai"), ("antropic", "anthropic"), ("Mistral", "mistral"), ("lm-studio", "lmstudio")]
-        {
-            assert!(
-                known(name).starts_with(&format!("did you mean `{meant}`? there are: openai, ")),
-                "{}",
-                known(name)
-            );
-        }
-        assert!(known("bedrock").starts_with("there are: "), "{}", known("bedrock"));
-    }
 
     #[test]
     fn names_are_unique_and_every_accent_belongs_to_one() {

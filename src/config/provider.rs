@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::key::KeyConfig;
 use super::model::{HostOfModels, ModelConfig};
+use super::names::meant;
 use super::presets::{Bills, Preset, known};
 use super::{check_time, check_wait};
 use crate::policy::admission::AdmissionOptions;
@@ -273,47 +274,76 @@ impl ProviderConfig {
 }
 
 impl ProviderConfig {
-    pub(super) fn check(&self, name: &str, restart: &RestartOptions) -> Result<ProviderSpec, ConfigError> {
+    /// Returns what runs it, if all of it is right.
+    pub(super) fn check(
+        &self,
+        name: &str,
+        restart: &RestartOptions,
+        errors: &mut Vec<ConfigError>,
+    ) -> Option<ProviderSpec> {
+        let before = errors.len();
         let at = |field: &str| format!("providers.{name}.{field}");
         if name.is_empty() || name.contains('/') {
-            return Err(ConfigError::new(
-                "providers",
-                format!("`{name}` is no name: it must not be empty or hold a `/`"),
-            ));
+            let problem = format!("`{name}` is no name: it must not be empty or hold a `/`");
+            errors.push(ConfigError::new("providers", problem));
+            return None;
         }
-        let preset = self.find_preset(name)?;
-        let base_url = self.address(preset, &at)?;
-        let host = host(&base_url).ok_or_else(|| {
-            let problem = "is no base address; one looks like `https://api.openai.com/v1`, without key or query, its port \
+        let preset = self.find_preset(name).map_err(|error| errors.push(error));
+        let preset = preset.ok().flatten();
+        let base_url = match self.address(preset, &at) {
+            Ok(base_url) => base_url,
+            Err(error) => {
+                errors.push(error);
+                None
+            }
+        };
+        let host = base_url.as_deref().map(host);
+        if host == Some(None) {
+            let problem = "is no base address; one looks like \"https://api.openai.com/v1\", without key or query, its port \
                            1 to 65535 where it has one";
-            ConfigError::new(at("base_url"), problem)
-        })?;
+            errors.push(ConfigError::new(at("base_url"), problem));
+        }
         let dialect = self.dialect.or(preset.map(|preset| preset.dialect)).unwrap_or_default();
-        let quirks = self.quirks(preset, &base_url).ok_or_else(|| {
-            let known: Vec<&str> = Quirks::names().collect();
-            ConfigError::new(at("flavour"), format!("is none that is known; there are: {}", known.join(", ")))
-        })?;
-        self.check_key(preset, &at("keys"))?;
+        let quirks = self.quirks(preset, base_url.as_deref().unwrap_or_default());
+        if quirks.is_none() {
+            let names: Vec<&str> = Quirks::names().collect();
+            let meant = meant(self.flavour.as_deref().unwrap_or_default(), names);
+            errors.push(ConfigError::new(at("flavour"), format!("is none that is known; {meant}")));
+        }
+        errors.extend(self.check_key(preset, &at("keys")));
+        let keys = self.named_keys(&at("keys"), errors);
         let mut headers = http::HeaderMap::new();
         for (header, value) in &self.headers {
             let problem = |what| ConfigError::new(at(&format!("headers.{header}")), format!("is no header {what}"));
-            let header = http::HeaderName::try_from(header).map_err(|_| problem("name"))?;
-            let value = http::HeaderValue::try_from(value).map_err(|_| problem("value"))?;
-            headers.insert(header, value);
+            match (http::HeaderName::try_from(header), http::HeaderValue::try_from(value)) {
+                (Err(_), _) => errors.push(problem("name")),
+                (_, Err(_)) => errors.push(problem("value")),
+                (Ok(header), Ok(value)) => drop(headers.insert(header, value)),
+            }
         }
         let way = if let Some(custom) = &self.custom {
             Way::Custom(custom.clone())
         } else {
-            Http::new(&self.transport).map_err(|problem| ConfigError::new(at("transport"), problem))?;
+            let wrong = Http::new(&self.transport).err();
+            errors.extend(wrong.map(|(field, problem)| ConfigError::new(at(&format!("transport.{field}")), problem)));
             Way::Http(self.transport.clone())
         };
-        check_time(&at("transport.connect_timeout"), self.transport.connect_timeout)?;
-        check_wait(&at("transport.idle_timeout"), self.transport.idle_timeout)?;
-        check_wait(&at("breaker.retry_after_max"), self.breaker.retry_after_max)?;
-        check_wait(&at("breaker.ramp_step_min"), self.breaker.ramp_step_min)?;
-        self.health.check(&at("health"))?;
-        self.breaker.check(&at("breaker"))?;
-        let models = self.served(preset, dialect, &at)?;
+        let times = [
+            check_time(&at("transport.connect_timeout"), self.transport.connect_timeout),
+            check_wait(&at("transport.idle_timeout"), self.transport.idle_timeout),
+            check_wait(&at("breaker.retry_after_max"), self.breaker.retry_after_max),
+            check_wait(&at("breaker.ramp_step_min"), self.breaker.ramp_step_min),
+        ];
+        errors.extend(times.into_iter().filter_map(Result::err));
+        errors.extend(self.health.check(&at("health")));
+        errors.extend(self.breaker.check(&at("breaker")));
+        let models = match self.served(preset, dialect, &at) {
+            Ok(models) => models,
+            Err(error) => {
+                errors.push(error);
+                Cow::Borrowed(&self.models)
+            }
+        };
         let host_of_models = HostOfModels {
             bills: preset.map_or(Bills::AsVendor, |preset| preset.bills),
             domain: self.domain.as_deref().or(preset.and_then(|preset| preset.domain)).unwrap_or(name),
@@ -322,7 +352,7 @@ impl ProviderConfig {
         let mut targets = Vec::with_capacity(models.len());
         for (model, options) in &*models {
             let id = TargetId::new(name, model.as_str());
-            targets.push(options.check(&at(&format!("models.{model}")), id, host_of_models)?);
+            targets.push(options.check(&at(&format!("models.{model}")), id, host_of_models, errors));
         }
         let admission = AdmissionOptions {
             targets: targets
@@ -334,14 +364,18 @@ impl ProviderConfig {
             breaker: self.breaker.clone(),
             health: self.health.clone(),
         };
-        Ok(ProviderSpec {
+        if errors.len() > before {
+            return None;
+        }
+        let quirks = quirks?;
+        Some(ProviderSpec {
             name: name.into(),
             dialect: dialect.into(),
             query: self.query(quirks),
             quirks,
-            base_url,
-            host,
-            keys: self.named_keys(&at("keys"))?,
+            base_url: base_url?,
+            host: host??,
+            keys,
             headers,
             stream_upstream: self.stream_upstream,
             way,
@@ -368,9 +402,11 @@ impl ProviderConfig {
         }
     }
 
-    /// Returns its base URL, its own or its preset's with what stands for a resource, a project or a location filled in.
-    fn address(&self, preset: Option<&Preset>, at: &impl Fn(&str) -> String) -> Result<String, ConfigError> {
-        let mut url = self.base_url.as_deref().or(preset.map(|preset| preset.base_url)).unwrap_or_default().to_owned();
+    /// Returns its base URL, its own or its preset's with what stands for a resource, a project or a location filled in;
+    /// none, where there is no preset to take it from.
+    fn address(&self, preset: Option<&Preset>, at: &impl Fn(&str) -> String) -> Result<Option<String>, ConfigError> {
+        let Some(url) = self.base_url.as_deref().or(preset.map(|preset| preset.base_url)) else { return Ok(None) };
+        let mut url = url.to_owned();
         for (field, value) in [("resource", &self.resource), ("project", &self.project), ("location", &self.location)] {
             let place = format!("{{{field}}}");
             let plain =
@@ -389,7 +425,7 @@ impl ProviderConfig {
             }
         }
         // Google's global location has a host without a location.
-        Ok(url.trim_end_matches('/').replace("//global-", "//"))
+        Ok(Some(url.trim_end_matches('/').replace("//global-", "//")))
     }
 
     /// Returns its models: those that are named, else all of its preset's vendor.
@@ -401,7 +437,10 @@ impl ProviderConfig {
     ) -> Result<Cow<'_, BTreeMap<String, ModelConfig>>, ConfigError> {
         let Some(preset) = preset.filter(|_| self.models.is_empty()) else { return Ok(Cow::Borrowed(&self.models)) };
         if preset.serves.is_none() {
-            let problem = format!("is empty; `{}` serves only models that are named", preset.name);
+            let problem = format!(
+                "is empty; `{}` serves only models that are named, as `models.\"NAME\" = {{}}`: each by its name there",
+                preset.name
+            );
             return Err(ConfigError::new(at("models"), problem));
         }
         Ok(Cow::Owned(preset.models(dialect)))
@@ -409,15 +448,14 @@ impl ProviderConfig {
 
     /// Misses the key of a preset that wants one. Behind an address or a transport of the user's own somebody else may
     /// hold it.
-    fn check_key(&self, preset: Option<&Preset>, field: &str) -> Result<(), ConfigError> {
+    fn check_key(&self, preset: Option<&Preset>, field: &str) -> Option<ConfigError> {
         let own_way = self.base_url.is_some() || self.custom.is_some();
-        match preset.filter(|preset| self.keys.is_empty() && preset.wants_key() && !own_way) {
-            None => Ok(()),
-            Some(Preset { name, env, .. }) => {
-                let usual = env.map_or(String::new(), |env| format!("; the environment usually holds it as {env}"));
-                Err(ConfigError::new(field, format!("is empty, and `{name}` wants a key{usual}")))
-            }
-        }
+        let Preset { name, env, .. } =
+            preset.filter(|preset| self.keys.is_empty() && preset.wants_key() && !own_way)?;
+        let usual = env.map_or(String::new(), |env| {
+            format!("; the environment usually holds it: `keys = [{{ env = \"{env}\" }}]`")
+        });
+        Some(ConfigError::new(field, format!("is empty, and `{name}` wants a key{usual}")))
     }
 
     /// Returns the accent it speaks with, if it is known.
@@ -442,19 +480,23 @@ impl ProviderConfig {
     }
 
     /// Names the keys; a provider without one has a key of no source.
-    fn named_keys(&self, field: &str) -> Result<Vec<KeySpec>, ConfigError> {
+    fn named_keys(&self, field: &str, errors: &mut Vec<ConfigError>) -> Vec<KeySpec> {
         if self.keys.is_empty() {
-            return Ok(vec![KeySpec { name: "none".into(), source: None, expires_in: None }]);
+            return vec![KeySpec { name: "none".into(), source: None, expires_in: None }];
         }
         let mut keys: Vec<KeySpec> = Vec::with_capacity(self.keys.len());
         for (at, key) in self.keys.iter().enumerate() {
+            let field = format!("{field}[{at}]");
             let name = key.name.clone().unwrap_or_else(|| format!("key-{}", at + 1));
             if keys.iter().any(|known| *known.name == name) {
-                return Err(ConfigError::new(field, format!("two keys are named `{name}`")));
+                errors.push(ConfigError::new(&field, "has another key's name".to_owned()));
             }
-            keys.push(key.check(field, name)?);
+            match key.check(&field, name) {
+                Ok(key) => keys.push(key),
+                Err(error) => errors.push(error),
+            }
         }
-        Ok(keys)
+        keys
     }
 }
 
@@ -476,7 +518,9 @@ mod tests {
     use crate::words::{Date, ModelClass};
 
     fn checked(provider: ProviderConfig) -> Result<ProviderSpec, ConfigError> {
-        provider.check("p", &RestartOptions::default())
+        let mut errors = Vec::new();
+        let spec = provider.check("p", &RestartOptions::default(), &mut errors);
+        spec.ok_or_else(|| errors.swap_remove(0))
     }
 
     #[test]

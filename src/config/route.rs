@@ -1,14 +1,19 @@
 //! A route as a user sets it.
 
-use serde::Deserialize;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::check_failover;
-use super::names::few;
+use super::names::Known;
 use crate::policy::failover::FailoverOptions;
 use crate::policy::routing::{ForeignParts, RouteOptions};
 use crate::policy::trim::OverWindow;
-use crate::spec::{MemberSpec, RouteSpec, Setup, TargetSpec};
-use crate::words::{ConfigError, ModelKind, TargetId};
+use crate::spec::{MemberSpec, RouteSpec, TargetSpec};
+use crate::words::{ConfigError, ModelKind};
 
 /// One route.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -31,8 +36,7 @@ pub struct RouteConfig {
 }
 
 /// One target of a route.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(from = "MemberForm")]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MemberConfig {
     /// `provider/model`.
     pub target: String,
@@ -42,29 +46,44 @@ pub struct MemberConfig {
     pub weight: f64,
 }
 
+/// A target of a route as a table of a file.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum MemberForm {
-    Target(String),
-    Member {
-        target: String,
-        #[serde(default)]
-        tier: u8,
-        #[serde(default = "one")]
-        weight: f64,
-    },
+#[serde(deny_unknown_fields)]
+struct MemberTable {
+    target: String,
+    #[serde(default)]
+    tier: u8,
+    #[serde(default = "one")]
+    weight: f64,
 }
 
 fn one() -> f64 {
     1.0
 }
 
-impl From<MemberForm> for MemberConfig {
-    fn from(form: MemberForm) -> Self {
-        match form {
-            MemberForm::Target(target) => target.as_str().into(),
-            MemberForm::Member { target, tier, weight } => Self { target, tier, weight },
-        }
+impl<'de> Deserialize<'de> for MemberConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(MemberVisitor)
+    }
+}
+
+/// Tells a text from a table, so that what is wrong in a table can be said.
+struct MemberVisitor;
+
+impl<'de> Visitor<'de> for MemberVisitor {
+    type Value = MemberConfig;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"provider/model\", or a table, as { target = \"provider/model\", tier = 1, weight = 1.0 }")
+    }
+
+    fn visit_str<E>(self, target: &str) -> Result<MemberConfig, E> {
+        Ok(target.into())
+    }
+
+    fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<MemberConfig, M::Error> {
+        let MemberTable { target, tier, weight } = MemberTable::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(MemberConfig { target, tier, weight })
     }
 }
 
@@ -86,55 +105,61 @@ impl RouteConfig {
         &self,
         name: &str,
         failover: &FailoverOptions,
-        known: &Setup,
-    ) -> Result<RouteSpec, ConfigError> {
+        known: &Known<'_>,
+        errors: &mut Vec<ConfigError>,
+    ) -> Option<RouteSpec> {
+        let before = errors.len();
         let at = |field: &str| format!("routes.{name}.{field}");
         if self.targets.is_empty() {
-            return Err(ConfigError::new(at("targets"), "is empty; name at least one `provider/model`"));
+            let problem = "is empty; name at least one, as `targets = [\"provider/model\"]`";
+            errors.push(ConfigError::new(at("targets"), problem));
         }
-        self.options
-            .check()
-            .map_err(|error| ConfigError::new(at(&format!("options.{}", error.field)), error.problem))?;
-        let failover = self.failover.as_ref().unwrap_or(failover);
-        check_failover(&at("failover"), failover)?;
+        errors.extend(self.options.check(&at("options")));
+        if let Some(failover) = &self.failover {
+            check_failover(&at("failover"), failover, errors);
+        }
         let embedding = |target: &TargetSpec| target.capabilities.kind == ModelKind::Embedding;
         let mut embeds: Option<&TargetSpec> = None;
         let mut members: Vec<MemberSpec> = Vec::with_capacity(self.targets.len());
-        for member in &self.targets {
-            let id = member.target.split_once('/').map(|(provider, model)| TargetId::new(provider, model));
-            let place = id.and_then(|id| known.layout.index(&id)).ok_or_else(|| {
-                let mut names: Vec<&TargetId> = known.targets().map(|target| &target.id).collect();
-                names.sort_unstable();
-                let problem = format!("no model `{}`; there are: {}", member.target, few(names));
-                ConfigError::new(at("targets"), problem)
-            })?;
-            let target = known.target(place);
-            if members.iter().any(|known| known.target == place) {
-                return Err(ConfigError::new(at("targets"), format!("`{}` stands there twice", member.target)));
-            }
+        let mut named = HashSet::with_capacity(self.targets.len());
+        let mut unknown = false;
+        for (place, member) in self.targets.iter().enumerate() {
+            let mut refuse =
+                |field: &str, problem| errors.push(ConfigError::new(at(&format!("targets[{place}]{field}")), problem));
             if !member.weight.is_finite() || member.weight < 0.0 {
-                return Err(ConfigError::new(
-                    at("targets"),
-                    format!("the weight of `{}` must be 0 or more", member.target),
-                ));
+                refuse(".weight", "must be 0 or more, as 1.0".to_owned());
             }
+            if !named.insert(&member.target) {
+                refuse("", "stands there twice".to_owned());
+            }
+            let at = match known.find(&member.target) {
+                Ok(at) => at,
+                Err(problem) => {
+                    unknown = true;
+                    if let Some(problem) = problem {
+                        refuse("", problem);
+                    }
+                    continue;
+                }
+            };
+            let target = known.setup.target(at);
             if let Some(other) = embeds.filter(|_| embedding(target)).filter(|other| other.family != target.family) {
                 let problem = format!(
                     "`{}` and `{}` embed and are two models, whose vectors cannot be compared; name one model at \
                      several places, with `same_as` where its name does not tell",
                     other.id, target.id
                 );
-                return Err(ConfigError::new(at("targets"), problem));
+                refuse("", problem);
             }
             embeds = embeds.or(Some(target).filter(|target| embedding(target)));
-            members.push(MemberSpec { target: place, tier: member.tier, weight: member.weight });
+            members.push(MemberSpec { target: at, tier: member.tier, weight: member.weight });
         }
-        Ok(RouteSpec {
+        (errors.len() == before && !unknown).then(|| RouteSpec {
             name: name.into(),
             options: self.options,
-            failover: failover.clone(),
+            failover: self.failover.as_ref().unwrap_or(failover).clone(),
             members,
-            labels: known.layout.labels(&self.labels),
+            labels: known.setup.layout.labels(&self.labels),
             over_window: self.over_window,
             foreign_parts: self.foreign_parts,
         })

@@ -73,18 +73,24 @@ impl Default for BreakerOptions {
 }
 
 impl BreakerOptions {
-    /// Checks the ranges; `field` is the path of these options.
-    ///
-    /// # Errors
-    /// Names the field that is out of its range.
-    pub fn check(&self, field: &str) -> Result<(), ConfigError> {
-        if self.cooldown_base.is_zero() {
-            return Err(ConfigError::new(format!("{field}.cooldown_base"), "must be above 0"));
-        }
-        if self.cooldown_max < self.cooldown_base || self.cooldown_max > COOLDOWN_LIMIT {
-            return Err(ConfigError::new(format!("{field}.cooldown_max"), "must lie between cooldown_base and a day"));
-        }
-        self.alarm.check(&format!("{field}.alarm"))
+    /// Returns what is out of its range; `field` is the path of these options.
+    pub fn check(&self, field: &str) -> Vec<ConfigError> {
+        let Self { cooldown_base: base, cooldown_max: max, .. } = *self;
+        let fine = [
+            (
+                "cooldown_base",
+                !base.is_zero() && base <= COOLDOWN_LIMIT,
+                "must be above 0 and at most a day, as \"5s\"",
+            ),
+            (
+                "cooldown_max",
+                max >= base && max <= COOLDOWN_LIMIT,
+                "must lie between `cooldown_base` and a day, as \"120s\"",
+            ),
+        ];
+        let mut errors = ConfigError::unless(field, fine);
+        errors.extend(self.alarm.check(&format!("{field}.alarm")));
+        errors
     }
 }
 

@@ -66,18 +66,15 @@ pub struct DetectorOptions {
 }
 
 impl DetectorOptions {
-    /// Checks the ranges; `field` is the path of these options.
-    ///
-    /// # Errors
-    /// Names the field that is out of its range.
-    pub fn check(&self, field: &str) -> Result<(), ConfigError> {
-        if !(self.p0 > 0.0 && self.p0 < self.p1 && self.p1 < 1.0) {
-            return Err(ConfigError::new(field, "0 < p0 < p1 < 1 must hold"));
-        }
-        if !(self.h > 0.0 && self.h.is_finite()) {
-            return Err(ConfigError::new(format!("{field}.h"), "must be above 0"));
-        }
-        Ok(())
+    /// Returns what is out of its range; `field` is the path of these options.
+    pub fn check(&self, field: &str) -> Vec<ConfigError> {
+        let Self { p0, p1, h } = *self;
+        let fine = [
+            ("p0", p0 > 0.0 && p0 < 1.0, "must be above 0 and below `p1`, as 0.02"),
+            ("p1", p1 > p0 && p1 < 1.0, "must be above `p0` and below 1, as 0.3"),
+            ("h", h > 0.0 && h.is_finite(), "must be above 0, as 6.0"),
+        ];
+        ConfigError::unless(field, fine)
     }
 }
 
@@ -267,10 +264,12 @@ mod tests {
     #[test]
     fn options_out_of_range_are_refused_by_name() {
         let good = DetectorOptions { p0: 0.01, p1: 0.05, h: 5.0 };
-        assert!(good.check("x").is_ok());
-        let names = |options: DetectorOptions| options.check("x").map_err(|error| error.field);
-        assert_eq!(names(DetectorOptions { p0: 0.05, ..good }), Err("x".to_owned()));
-        assert_eq!(names(DetectorOptions { p1: f64::NAN, ..good }), Err("x".to_owned()));
-        assert_eq!(names(DetectorOptions { h: 0.0, ..good }), Err("x.h".to_owned()));
+        let names = |options: DetectorOptions| -> Vec<String> {
+            options.check("x").into_iter().map(|error| error.field).collect()
+        };
+        assert!(names(good).is_empty());
+        assert_eq!(names(DetectorOptions { p0: 0.05, ..good }), ["x.p1"]);
+        assert_eq!(names(DetectorOptions { p1: f64::NAN, ..good }), ["x.p1"]);
+        assert_eq!(names(DetectorOptions { p0: 0.0, h: 0.0, ..good }), ["x.p0", "x.h"]);
     }
 }

@@ -80,19 +80,17 @@ impl Default for HealthOptions {
 }
 
 impl HealthOptions {
-    /// Checks the ranges; `field` is the path of these options.
-    ///
-    /// # Errors
-    /// Names the field that is out of its range.
-    pub fn check(&self, field: &str) -> Result<(), ConfigError> {
-        if !(self.failure_rate_prior > 0.0 && self.failure_rate_prior < 1.0) {
-            return Err(ConfigError::new(format!("{field}.failure_rate_prior"), "must lie between 0 and 1"));
-        }
-        if !(self.failure_rate_prior_mass > 0.0 && self.failure_rate_prior_mass.is_finite()) {
-            return Err(ConfigError::new(format!("{field}.failure_rate_prior_mass"), "must be above 0"));
-        }
-        self.degraded.check(&format!("{field}.degraded"))?;
-        self.slow.check(&format!("{field}.slow"))
+    /// Returns what is out of its range; `field` is the path of these options.
+    pub fn check(&self, field: &str) -> Vec<ConfigError> {
+        let Self { failure_rate_prior: prior, failure_rate_prior_mass: mass, .. } = *self;
+        let fine = [
+            ("failure_rate_prior", prior > 0.0 && prior < 1.0, "must lie between 0 and 1, as 0.005"),
+            ("failure_rate_prior_mass", mass > 0.0 && mass.is_finite(), "must be above 0, as 10.0"),
+        ];
+        let mut errors = ConfigError::unless(field, fine);
+        errors.extend(self.degraded.check(&format!("{field}.degraded")));
+        errors.extend(self.slow.check(&format!("{field}.slow")));
+        errors
     }
 }
 

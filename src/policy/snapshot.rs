@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::patience::Pace;
-use super::window::MODEL_P999;
+use super::window::{MODEL_P999, P50_SAMPLES};
 use crate::words::{Cause, FailureClass};
 
 /// No pause within an answer is long before this: models think between two words, too.
@@ -329,6 +329,11 @@ impl Gate {
 }
 
 impl Latency {
+    /// Tells whether there are too few samples for a median: then all of this is what models of its class usually take.
+    pub const fn is_assumed(&self) -> bool {
+        self.samples < P50_SAMPLES
+    }
+
     /// Returns a quantile for a prompt of so many tokens: reading a prompt takes time in proportion to its length.
     pub fn at(quantile: Duration, prompt_tokens: u32) -> Duration {
         quantile.mul_f64(Self::prompt_factor(prompt_tokens))

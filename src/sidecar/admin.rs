@@ -126,8 +126,9 @@ fn target(health: &Health, now: Instant) -> Value {
 
 fn latency(latency: &Latency) -> Value {
     let Latency { p50, p90, p95, p99, samples } = latency;
+    let assumed = latency.is_assumed();
     let [p50, p90, p95, p99] = [p50, p90, p95, p99].map(std::time::Duration::as_secs_f64);
-    json!({"p50": p50, "p90": p90, "p95": p95, "p99": p99, "samples": samples})
+    json!({"p50": p50, "p90": p90, "p95": p95, "p99": p99, "samples": samples, "assumed": assumed})
 }
 
 fn seconds(until: Instant, now: Instant) -> f64 {

@@ -1,99 +1,200 @@
-//! Reads a configuration's values without repeating one: what is wrong is told by its place and its kind.
+//! Reads a document's values without repeating one: what is wrong is told by its place, its kind and what it must be.
 //!
-//! In flow values of a file, out flow typed ones, or an error in which nothing stands that the file says. A key that was
-//! written where a list was expected is in no error, and so in no log.
+//! In flow a document and the type of a part of it, out flow the part as far as it is right, and everything that is not. What
+//! is wrong is left out and the rest read again, until nothing is: so the types that are read are the only list of what there
+//! may be. A key that was written where a list was expected is in no error, and so in no log.
 
 use std::fmt::{self, Display};
-use std::ops::Range;
 
-use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
-use serde::de::{self, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
-use toml::Value;
-use toml::de::{DeTable, DeValue};
+use serde::de::{self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
 
-use crate::config::distance;
-use crate::words::ConfigError;
+use super::document::{Document, Field, Node, Path, Value};
+use crate::config::nearest;
 
-/// Reads a value; names the field that does not fit, and the one that was meant.
-pub(super) fn read<T: de::DeserializeOwned>(at: &str, value: Value) -> Result<T, ConfigError> {
-    serde_path_to_error::deserialize(Blind(value)).map_err(|error| {
-        let mut inner = error.path().to_string();
-        let Fault { problem, hidden } = error.into_inner();
-        // Its path ends with the name that is none.
-        if let Some(hidden) = hidden {
-            let around = inner.strip_suffix(&*hidden).map(|around| around.strip_suffix('.').unwrap_or(around));
-            inner = around.unwrap_or_default().to_owned();
-        }
-        let field = match (at, inner.as_str()) {
-            ("", "." | "") => "configuration".to_owned(),
-            ("", inner) => inner.to_owned(),
-            (at, "." | "") => at.to_owned(),
-            (at, inner) => format!("{at}.{inner}"),
+/// Something that is not right.
+#[derive(Debug)]
+pub(super) struct Wrong {
+    /// The way to what is left out for it.
+    pub(super) path: Path,
+    /// The field's name, as far as it may be told.
+    pub(super) field: String,
+    pub(super) problem: String,
+}
+
+/// The most that is looked for: each is one more look at the whole.
+const WRONG_MAX: usize = 100;
+
+/// Reads a part of a document, but for a field that is read by itself.
+pub(super) fn read<T: de::DeserializeOwned + Default>(
+    document: &mut Document<'_>,
+    path: &[usize],
+    but: Option<&str>,
+    wrong: &mut Vec<Wrong>,
+) -> T {
+    for _ in 0..WRONG_MAX {
+        let fault = match T::deserialize(Blind { node: document.node(path), but }) {
+            Ok(read) => return read,
+            Err(fault) => fault,
         };
-        ConfigError::new(field, problem)
-    })
+        let path: Path = path.iter().chain(fault.path.iter().rev()).copied().collect();
+        // What a part misses may be what was left out of it.
+        if !document.node(&path).lacks() {
+            wrong.push(tell(document, &path, &fault, but));
+        }
+        if !path.is_empty() {
+            document.leave_out(&path);
+        }
+        if fault.path.is_empty() {
+            break;
+        }
+    }
+    T::default()
+}
+
+/// Says what is wrong.
+fn tell(document: &Document<'_>, path: &[usize], fault: &Fault, but: Option<&str>) -> Wrong {
+    let mut field = document.name(path);
+    let problem = match &fault.what {
+        What::Said(problem) => problem.clone(),
+        What::Other { is, must, example } => {
+            let name = path.split_last().and_then(|(last, around)| match &document.node(around).value {
+                Value::Table(fields) => fields.get(*last).map(|field| field.name.as_str()),
+                _ => None,
+            });
+            let example = match (name, *example) {
+                (_, "") => String::new(),
+                (None, example) => format!(", as `{example}`"),
+                (Some(name), "{}") => format!(", as `{name} = {{}}`"),
+                (Some(name), "NAME = {}") => format!(", as `{name}.NAME = {{}}`"),
+                (Some(name), example) => format!(", as `{name} = {example}`"),
+            };
+            format!("{is}; must be {must}{example}")
+        }
+        What::Field { found, expected } => {
+            // A name is a place; what does not look like one may be a key that slipped.
+            let is_name = found.len() <= 40 && found.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            if !is_name {
+                field = document.name(&path[..path.len().saturating_sub(1)]);
+            }
+            let what = if is_name { "is no field that is known" } else { "has a field that is not known" };
+            let but = but.filter(|_| path.len() == 1);
+            let expected: Vec<&str> = expected.iter().copied().chain(but).collect();
+            format!("{what}; {}", among(found, &expected, '`'))
+        }
+        What::Variant { found, expected } => format!("is none that is known; {}", among(found, expected, '"')),
+    };
+    Wrong { path: path.to_vec(), field: if field.is_empty() { "configuration".into() } else { field }, problem }
+}
+
+/// Says what was probably meant, and what there is.
+fn among(found: &str, expected: &[&str], quote: char) -> String {
+    let names: Vec<String> = expected.iter().map(|name| format!("{quote}{name}{quote}")).collect();
+    let near = nearest(found, expected.iter().copied());
+    let meant = near.map_or(String::new(), |known| format!("did you mean {quote}{known}{quote}? "));
+    format!("{meant}there are {}", names.join(", "))
 }
 
 /// A value that no error repeats.
-struct Blind(Value);
+struct Blind<'a> {
+    node: &'a Node,
+    /// A field that is not for whoever reads this.
+    but: Option<&'a str>,
+}
 
-/// What is wrong with it.
+/// Why it does not fit.
 #[derive(Debug)]
 struct Fault {
-    problem: String,
-    /// The name of a field that may be something else.
-    hidden: Option<String>,
+    what: What,
+    /// The way there, from its end.
+    path: Path,
+}
+
+#[derive(Debug)]
+enum What {
+    /// Words of whoever reads a value of its own kind: they know that they may not repeat it.
+    Said(String),
+    Other {
+        is: String,
+        must: String,
+        example: &'static str,
+    },
+    Field {
+        found: String,
+        expected: &'static [&'static str],
+    },
+    Variant {
+        found: String,
+        expected: &'static [&'static str],
+    },
 }
 
 impl Fault {
-    fn new(problem: String) -> Self {
-        Self { problem, hidden: None }
+    fn new(what: What) -> Self {
+        Self { what, path: Path::new() }
+    }
+
+    fn other(is: impl Into<String>, expected: &dyn Expected) -> Self {
+        let (must, example) = must(&expected.to_string());
+        Self::new(What::Other { is: is.into(), must, example })
+    }
+
+    fn below(mut self, at: usize) -> Self {
+        self.path.push(at);
+        self
     }
 }
 
 impl Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.problem)
+        write!(f, "{:?}", self.what)
     }
 }
 
 impl std::error::Error for Fault {}
 
 impl de::Error for Fault {
-    /// Takes the words of whoever reads a value of its own kind: they know that they may not repeat it.
     fn custom<T: Display>(problem: T) -> Self {
-        Self::new(problem.to_string())
+        Self::new(What::Said(problem.to_string()))
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("is {}; must be {expected}", kind(&found)))
+        Self::other(format!("is {}", kind(&found)), expected)
     }
 
     fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(format!("is out of range or has another form; must be {expected}"))
+        Self::other("is out of range or has another form", expected)
+    }
+
+    fn missing_field(name: &'static str) -> Self {
+        Self::new(What::Said(format!("has no `{name}`, and must have one")))
     }
 
     fn unknown_variant(found: &str, expected: &'static [&'static str]) -> Self {
-        Self::new(among("is none that is known", found, expected))
+        Self::new(What::Variant { found: found.to_owned(), expected })
     }
 
     fn unknown_field(found: &str, expected: &'static [&'static str]) -> Self {
-        // A name is a place; what does not look like one may be a key that slipped.
-        let is_name = found.len() <= 40 && found.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-        if is_name {
-            return Self::new(among(&format!("unknown field `{found}`"), found, expected));
-        }
-        Self { hidden: Some(found.to_owned()), ..Self::new(among("has a field that is unknown", found, expected)) }
+        Self::new(What::Field { found: found.to_owned(), expected })
     }
 }
 
-/// Says what there is, and what was probably meant.
-fn among(what: &str, found: &str, expected: &[&str]) -> String {
-    let names: Vec<String> = expected.iter().map(|name| format!("`{name}`")).collect();
-    let near = expected.iter().map(|known| (distance(found, known), known)).min();
-    let near = near.filter(|(distance, _)| *distance <= 1 + found.len() / 4);
-    let meant = near.map_or(String::new(), |(_, known)| format!("; did you mean `{known}`?"));
-    format!("{what}, expected one of {}{meant}", names.join(", "))
+/// Says in words of the file what serde expects, and gives an example.
+fn must(expected: &str) -> (String, &'static str) {
+    let (must, example) = match expected {
+        "a duration" => ("a time", "\"5s\""),
+        "a map" => ("a table", "NAME = {}"),
+        "a sequence" => ("a list", "[\"…\"]"),
+        "a boolean" => ("true or false", "true"),
+        "u8" => ("a whole number from 0 to 255", "1"),
+        "u16" => ("a whole number from 0 to 65535", "1"),
+        "u32" => ("a whole number from 0 to 4294967295", "10"),
+        "u64" | "usize" => ("a whole number, 0 or more", "10"),
+        "f32" | "f64" => ("a number", "0.5"),
+        "a string" | "path string" => ("a text in quotes", "\"…\""),
+        other if other.starts_with("struct ") => ("a table", "{}"),
+        other => (other, ""),
+    };
+    (must.to_owned(), example)
 }
 
 const fn kind(found: &Unexpected<'_>) -> &'static str {
@@ -104,38 +205,59 @@ const fn kind(found: &Unexpected<'_>) -> &'static str {
         Unexpected::Char(_) | Unexpected::Str(_) => "a text",
         Unexpected::Seq => "a list",
         Unexpected::Map => "a table",
+        Unexpected::Unit => "a date, or a number without end",
         _ => "something else",
     }
 }
 
-impl IntoDeserializer<'_, Fault> for Blind {
-    type Deserializer = Self;
+impl<'a> Blind<'a> {
+    const fn of(node: &'a Node) -> Self {
+        Self { node, but: None }
+    }
 
-    fn into_deserializer(self) -> Self {
-        self
+    fn table(&self) -> Option<Fields<'a>> {
+        let Value::Table(fields) = &self.node.value else { return None };
+        Some(Fields { all: fields, but: self.but, next: 0 })
+    }
+
+    fn unexpected(&self) -> Unexpected<'a> {
+        match &self.node.value {
+            Value::Text(text) => Unexpected::Str(text),
+            Value::Whole(number) => Unexpected::Signed(*number),
+            Value::Number(number) => Unexpected::Float(*number),
+            Value::Flag(flag) => Unexpected::Bool(*flag),
+            Value::Other => Unexpected::Unit,
+            Value::List(_) => Unexpected::Seq,
+            Value::Table(_) => Unexpected::Map,
+        }
     }
 }
 
-impl<'de> Deserializer<'de> for Blind {
+impl<'de> Deserializer<'de> for Blind<'_> {
     type Error = Fault;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        match self.0 {
-            Value::String(text) => visitor.visit_string(text),
-            Value::Integer(number) => visitor.visit_i64(number),
-            Value::Float(number) => visitor.visit_f64(number),
-            Value::Boolean(flag) => visitor.visit_bool(flag),
-            Value::Datetime(date) => visitor.visit_string(date.to_string()),
-            Value::Array(items) => {
-                let mut items = SeqDeserializer::new(items.into_iter().map(Self));
-                let read = visitor.visit_seq(&mut items)?;
-                items.end().map(|()| read)
-            }
-            Value::Table(fields) => {
-                let mut fields = MapDeserializer::new(fields.into_iter().map(|(name, value)| (name, Self(value))));
-                let read = visitor.visit_map(&mut fields)?;
-                fields.end().map(|()| read)
-            }
+        match &self.node.value {
+            Value::Text(text) => visitor.visit_str(text),
+            Value::Whole(number) => visitor.visit_i64(*number),
+            Value::Number(number) => visitor.visit_f64(*number),
+            Value::Flag(flag) => visitor.visit_bool(*flag),
+            Value::Other => Err(de::Error::invalid_type(Unexpected::Unit, &visitor)),
+            Value::List(items) => visitor.visit_seq(Items { items, next: 0 }),
+            Value::Table(fields) => visitor.visit_map(Fields { all: fields, but: self.but, next: 0 }),
+        }
+    }
+
+    /// A list is no table: derived readers would take its items for fields in their order.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        match self.table() {
+            Some(fields) => visitor.visit_map(fields),
+            None => Err(de::Error::invalid_type(self.unexpected(), &visitor)),
         }
     }
 
@@ -150,112 +272,127 @@ impl<'de> Deserializer<'de> for Blind {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        match self.0 {
-            Value::String(name) => visitor.visit_enum(name.into_deserializer()),
-            Value::Table(fields) => {
-                let fields = MapDeserializer::new(fields.into_iter().map(|(name, value)| (name, Self(value))));
-                visitor.visit_enum(MapAccessDeserializer::new(fields))
+        let live = |fields: &'_ [Field]| fields.iter().filter(|field| !field.node.out).count();
+        match &self.node.value {
+            Value::Text(name) => visitor.visit_enum(Variant { name, content: None }),
+            Value::Table(fields) if live(fields) == 1 => {
+                let (at, field) = fields.iter().enumerate().find(|(_, field)| !field.node.out).expect("one that lives");
+                visitor.visit_enum(Variant { name: &field.name, content: Some((at, &field.node)) })
             }
-            other => Self(other).deserialize_any(visitor),
+            _ => {
+                let names: Vec<String> = variants.iter().map(|name| format!("\"{name}\"")).collect();
+                let must = format!("one of {}", names.join(", "));
+                let is = format!("is {}", kind(&self.unexpected()));
+                Err(Fault::new(What::Other { is, must, example: "" }))
+            }
         }
     }
 
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct identifier ignored_any
+        tuple_struct map identifier ignored_any
     }
 }
 
-/// Says what of a text is no TOML, and where.
-pub(super) fn syntax(text: &str, error: &toml::de::Error) -> String {
-    let place = error.span().map_or(String::new(), |span| format!("{}: ", place(text, &span)));
-    // Beside the message an error quotes its line.
-    format!("{place}{}", error.message().lines().next().unwrap_or("is no TOML"))
+/// The items of a list that are not left out.
+struct Items<'a> {
+    items: &'a [Node],
+    next: usize,
 }
 
-/// Adds to an error where its field stands in a text, if it does.
-pub(super) fn located(text: &str, error: ConfigError) -> ConfigError {
-    let Some(span) = DeTable::parse(text).ok().and_then(|table| find(table.get_ref(), &error.field)) else {
-        return error;
-    };
-    let problem = format!("{} ({})", error.problem, place(text, &span));
-    ConfigError { problem, ..error }
-}
+impl<'de> de::SeqAccess<'de> for Items<'_> {
+    type Error = Fault;
 
-/// Returns line and column, both counted from 1.
-fn place(text: &str, span: &Range<usize>) -> String {
-    let before = text.get(..span.start).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    format!("line {line}, column {column}")
-}
-
-/// Returns where a field stands, or the innermost table or list around it. Names may have dots.
-fn find(table: &DeTable<'_>, field: &str) -> Option<Range<usize>> {
-    let inside = |name: &str| field.strip_prefix(name).filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
-    let fields = table.iter().filter_map(|(name, value)| Some((name, value, inside(name.get_ref())?)));
-    let (name, value, rest) = fields.min_by_key(|(_, _, rest)| rest.len())?;
-    Some(within(value.get_ref(), rest).unwrap_or_else(|| name.span()))
-}
-
-fn within(value: &DeValue<'_>, rest: &str) -> Option<Range<usize>> {
-    match value {
-        DeValue::Table(table) => find(table, rest.strip_prefix('.')?),
-        DeValue::Array(items) => {
-            let (at, rest) = rest.strip_prefix('[')?.split_once(']')?;
-            let item = items.get(at.parse::<usize>().ok()?)?;
-            Some(within(item.get_ref(), rest).unwrap_or_else(|| item.span()))
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+        while let Some(node) = self.items.get(self.next) {
+            self.next += 1;
+            if !node.out {
+                return seed.deserialize(Blind::of(node)).map(Some).map_err(|fault| fault.below(self.next - 1));
+            }
         }
-        _ => None,
+        Ok(None)
     }
 }
 
-/// Tells whether a text holds a provider's key itself, and not only where it is read.
-pub(super) fn holds_key(text: &str) -> bool {
-    let is_key = |value: &Value| value.as_str().is_some_and(|text| !text.contains("${"));
-    let keys = |provider: &Value| match provider.get("keys") {
-        Some(Value::Array(keys)) => keys.iter().any(|key| is_key(key) || key.get("value").is_some_and(is_key)),
-        _ => false,
-    };
-    let Ok(table) = text.parse::<toml::Table>() else { return false };
-    matches!(table.get("providers"), Some(Value::Table(providers)) if providers.values().any(keys))
+/// The fields of a table that are not left out.
+struct Fields<'a> {
+    all: &'a [Field],
+    but: Option<&'a str>,
+    next: usize,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl<'de> de::MapAccess<'de> for Fields<'_> {
+    type Error = Fault;
 
-    #[test]
-    fn an_error_tells_the_place_of_a_field_and_names_with_dots_are_found() {
-        let text = "[a]\nlist = [1,\n  'two']\n\"b.c\" = {d = 1}\n[[e]]\nf = 1\n[[e]]\nf = 2\n";
-        for (field, expected) in [
-            ("a", "line 1, column 2"),
-            ("a.list", "line 2, column 1"),
-            ("a.list[1]", "line 3, column 3"),
-            ("a.list[7]", "line 2, column 1"),
-            ("a.b.c.d", "line 4, column 10"),
-            ("a.b.c", "line 4, column 1"),
-            ("e[1].f", "line 8, column 1"),
-            ("a.none", "line 1, column 2"),
-        ] {
-            let error = located(text, ConfigError::new(field, "is wrong"));
-            assert_eq!(error.problem, format!("is wrong ({expected})"), "{field}");
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+        while let Some(field) = self.all.get(self.next) {
+            self.next += 1;
+            if !field.node.out && self.but != Some(&field.name) {
+                let name = field.name.as_str().into_deserializer();
+                return seed.deserialize(name).map(Some).map_err(|fault: Fault| fault.below(self.next - 1));
+            }
         }
-        assert_eq!(located(text, ConfigError::new("none", "is wrong")).problem, "is wrong");
+        Ok(None)
     }
 
-    #[test]
-    fn a_key_in_a_file_is_known_from_where_it_is_read() {
-        for (keys, holds) in [
-            ("['sk-1']", true),
-            ("[{value = 'sk-1'}]", true),
-            ("['${KEY}', {value = '${KEY}'}, {env = 'KEY'}, {file = 'k'}]", false),
-            ("[]", false),
-        ] {
-            assert_eq!(holds_key(&format!("[providers.a]\nkeys = {keys}\n")), holds, "{keys}");
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
+        let at = self.next - 1;
+        seed.deserialize(Blind::of(&self.all[at].node)).map_err(|fault| fault.below(at))
+    }
+}
+
+/// One of several names, with or without something that belongs to it.
+struct Variant<'a> {
+    name: &'a str,
+    content: Option<(usize, &'a Node)>,
+}
+
+impl<'de> de::EnumAccess<'de> for Variant<'_> {
+    type Error = Fault;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Fault> {
+        let read = seed.deserialize(self.name.into_deserializer());
+        let read = read.map_err(|fault: Fault| match self.content {
+            Some((at, _)) => fault.below(at),
+            None => fault,
+        });
+        Ok((read?, self))
+    }
+}
+
+impl<'de> de::VariantAccess<'de> for Variant<'_> {
+    type Error = Fault;
+
+    fn unit_variant(self) -> Result<(), Fault> {
+        match self.content {
+            None => Ok(()),
+            Some((at, _)) => {
+                let problem = format!("stands alone, as `\"{}\"`: it has no table", self.name);
+                Err(Fault::new(What::Said(problem)).below(at))
+            }
         }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
+        let (at, node) =
+            self.content.ok_or_else(|| Fault::new(What::Said(format!("`{}` wants a value", self.name))))?;
+        seed.deserialize(Blind::of(node)).map_err(|fault| fault.below(at))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
+        Err(de::Error::invalid_type(Unexpected::TupleVariant, &visitor))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, names: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
+        let Some((at, node)) = self.content else {
+            let names: Vec<String> = names.iter().map(|name| format!("{name} = …")).collect();
+            let problem = format!("needs a table, as `{{ {} = {{ {} }} }}`", self.name, names.join(", "));
+            return Err(Fault::new(What::Said(problem)));
+        };
+        Blind::of(node).deserialize_struct("", names, visitor).map_err(|fault| fault.below(at))
     }
 }

@@ -43,12 +43,14 @@ impl Record {
 
     /// Writes down how a call ended well.
     pub(super) fn finished(&mut self, target: &TargetId, cost_usd: Option<f64>, attempts: &[AttemptRecord]) {
-        self.write("ok", Some(&target.to_string()), cost_usd, attempts);
+        self.write("ok", Some(&target.to_string()), cost_usd, attempts, None);
     }
 
     /// Writes down how it failed.
     pub(super) fn failed(&mut self, error: &Error) {
-        self.write(error.name(), None, None, error.attempts());
+        // Words of a provider may repeat what was said to it.
+        let ours = matches!(error, Error::Invalid { .. } | Error::NoTarget { .. } | Error::NoTargetTakes { .. });
+        self.write(error.name(), None, None, error.attempts(), ours.then(|| error.to_string()));
     }
 
     fn write(
@@ -57,16 +59,20 @@ impl Record {
         target: Option<&str>,
         cost_usd: Option<f64>,
         attempts: &[AttemptRecord],
+        reason: Option<String>,
     ) {
         if std::mem::replace(&mut self.written, true) {
             return;
         }
         // A name that no route has is whatever a caller wrote: it is no label.
-        if outcome == "invalid" {
-            self.route = Arc::from("unknown");
-        }
+        let asked = (outcome == "invalid").then(|| std::mem::replace(&mut self.route, Arc::from("unknown")));
         self.state.metrics.call(&self.route, self.face, outcome, attempts);
-        if !tracing::enabled!(tracing::Level::INFO) {
+        // What no caller did wrong, and no caller can mend.
+        let is_ours =
+            !matches!(outcome, "ok" | "caller_left" | "invalid" | "rejected" | "no_target" | "consumer_stalled");
+        let told =
+            if is_ours { tracing::enabled!(tracing::Level::WARN) } else { tracing::enabled!(tracing::Level::INFO) };
+        if !told {
             return;
         }
         let tried: Vec<String> = attempts
@@ -75,28 +81,73 @@ impl Record {
             .collect();
         let (input, output) =
             attempts.iter().find(|attempt| attempt.won()).map_or((0, 0), |won| (won.usage.input, won.usage.output));
-        tracing::info!(
-            target: "standin::calls",
-            route = &*self.route,
-            dialect = self.face,
-            client = self.client.as_deref(),
-            stream = self.stream,
-            outcome,
-            answered_by = target,
-            took_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-            input_tokens = input,
-            output_tokens = output,
-            cost_usd,
-            attempts = tried.join(", "),
-            "call"
-        );
+        let took_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let cost_usd = cost_usd.map(dollars);
+        let cost_usd = cost_usd.as_ref().map(tracing::field::display);
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: "standin::calls",
+                    route = &*self.route,
+                    asked = asked.as_deref(),
+                    dialect = self.face,
+                    client = self.client.as_deref(),
+                    stream = self.stream,
+                    outcome,
+                    reason,
+                    answered_by = target,
+                    took_ms,
+                    input_tokens = input,
+                    output_tokens = output,
+                    cost_usd,
+                    attempts = tried.join(", "),
+                    "call"
+                )
+            };
+        }
+        if is_ours {
+            line!(warn);
+        } else {
+            line!(info);
+        }
     }
+}
+
+/// Writes dollars as people read them: three digits that count, and none in powers of ten.
+pub fn dollars(cost: f64) -> String {
+    if cost == 0.0 || !cost.is_finite() {
+        return "0".to_owned();
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of digits from 2 to 12")]
+    let digits = (2.0 - cost.abs().log10().floor()).clamp(2.0, 12.0) as usize;
+    let text = format!("{cost:.digits$}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
         // What becomes of its attempt is known a moment later: the counters will have it.
         let heard = self.heard.take().map(|target| target.to_string());
-        self.write("caller_left", heard.as_deref(), None, &[]);
+        self.write("caller_left", heard.as_deref(), None, &[], None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dollars;
+
+    #[test]
+    fn dollars_are_no_powers_of_ten() {
+        for (cost, expected) in [
+            (0.0, "0"),
+            (0.000_01, "0.00001"),
+            (0.000_012_345, "0.0000123"),
+            (0.25, "0.25"),
+            (12.3456, "12.35"),
+            (1e-9, "0.000000001"),
+            (f64::NAN, "0"),
+        ] {
+            assert_eq!(dollars(cost), expected, "{cost}");
+        }
     }
 }

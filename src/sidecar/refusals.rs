@@ -33,10 +33,12 @@ pub(super) enum Reason {
     Places,
     /// The system had no socket for the connection: it waits.
     Sockets,
+    /// Sent from here: a provider's address leads back.
+    Loop,
 }
 
 impl Reason {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Host,
         Self::Page,
         Self::Content,
@@ -47,6 +49,7 @@ impl Reason {
         Self::Bodies,
         Self::Places,
         Self::Sockets,
+        Self::Loop,
     ];
 
     const fn name(self) -> &'static str {
@@ -61,6 +64,7 @@ impl Reason {
             Self::Bodies => "bodies",
             Self::Places => "places",
             Self::Sockets => "sockets",
+            Self::Loop => "loop",
         }
     }
 }

@@ -219,6 +219,12 @@ async fn enter<'c>(
     face: Face,
 ) -> Result<(Option<&'c Client>, Bytes, Place), Refusal> {
     let client = admitted(state, current, head, face)?;
+    if state.mark.is_on(&head.headers) {
+        state.turn_away(Reason::Loop, head);
+        let what =
+            "this request was sent from here: the `base_url` of a provider leads back to this sidecar's own address";
+        return Err(serve::refuse(face, Refused::Loop(what)));
+    }
     if let Some(kind) = visitor::other_content(&head.headers) {
         state.turn_away(Reason::Content, head);
         let what = format!("bodies are read as JSON, not as `{kind}`: send it with content-type: application/json");

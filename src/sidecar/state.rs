@@ -10,6 +10,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::access::Access;
 use super::intake::Intake;
+use super::looped::Mark;
 use super::metrics::Metrics;
 use super::places::Places;
 use super::refusals::{Reason, Refusals};
@@ -21,6 +22,8 @@ use crate::words::{Price, TargetId};
 /// What all connections share.
 pub(super) struct State {
     pub(super) runtime: Runtime,
+    /// What tells requests that come back.
+    pub(super) mark: Mark,
     pub(super) metrics: Metrics,
     pub(super) refusals: Refusals,
     pub(super) intake: Intake,
@@ -70,12 +73,12 @@ fn listing(id: &str, owner: &str) -> Listing {
 }
 
 impl State {
-    pub(super) fn new(runtime: Runtime, current: Current, tls: Option<TlsAcceptor>) -> Self {
+    pub(super) fn new(runtime: Runtime, mark: Mark, current: Current, tls: Option<TlsAcceptor>) -> Self {
         let (metrics, refusals) = (Metrics::new(), Refusals::default());
         let intake = Intake::new(current.server.bodies_bytes_max);
         let places = Places::new(current.server.connections_max);
         let (current, tls) = (RwLock::new(Arc::new(current)), RwLock::new(tls));
-        Self { runtime, metrics, refusals, intake, places, current, tls }
+        Self { runtime, mark, metrics, refusals, intake, places, current, tls }
     }
 
     pub(super) fn current(&self) -> Arc<Current> {

@@ -22,7 +22,7 @@ pub(crate) enum Way {
 impl Way {
     pub(crate) fn open(&self) -> Result<Arc<dyn Transport>, String> {
         match self {
-            Self::Http(options) => Ok(Arc::new(Http::new(options)?)),
+            Self::Http(options) => Ok(Arc::new(Http::new(options).map_err(|(_, problem)| problem)?)),
             Self::Custom(transport) => Ok(transport.clone()),
         }
     }

@@ -164,6 +164,12 @@ impl ConfigError {
     pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
         Self { field: field.into(), problem: problem.into() }
     }
+
+    /// Returns an error about each field below a path that is not fine, and says what it must be.
+    pub fn unless<'a>(path: &str, fields: impl IntoIterator<Item = (&'a str, bool, &'a str)>) -> Vec<Self> {
+        let wrong = fields.into_iter().filter(|(_, fine, _)| !fine);
+        wrong.map(|(name, _, must)| Self::new(format!("{path}.{name}"), must)).collect()
+    }
 }
 
 impl fmt::Display for ConfigError {
@@ -173,3 +179,58 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// Everything that is not right in a configuration, which is one thing at least.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// Returns them, if there are any.
+    ///
+    /// # Errors
+    /// If there is one.
+    pub fn none(errors: Vec<ConfigError>) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
+    }
+}
+
+impl std::ops::Deref for ConfigErrors {
+    type Target = [ConfigError];
+
+    fn deref(&self) -> &[ConfigError] {
+        &self.0
+    }
+}
+
+impl IntoIterator for ConfigErrors {
+    type Item = ConfigError;
+    type IntoIter = std::vec::IntoIter<ConfigError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl From<ConfigError> for ConfigErrors {
+    fn from(error: ConfigError) -> Self {
+        Self(vec![error])
+    }
+}
+
+/// The most errors that are written out: who mends these looks again.
+const ERRORS_MAX: usize = 50;
+
+impl fmt::Display for ConfigErrors {
+    /// A line each.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, error) in self.0.iter().take(ERRORS_MAX).enumerate() {
+            write!(f, "{}{error}", if at > 0 { "\n" } else { "" })?;
+        }
+        match self.0.len().saturating_sub(ERRORS_MAX) {
+            0 => Ok(()),
+            more => write!(f, "\nand {more} more"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigErrors {}

@@ -35,7 +35,7 @@ pub use date::Date;
 pub use demand::{Demand, Demanded};
 pub use drift::{Drift, DriftKind};
 pub use embed::{EmbedRequest, Embeddings};
-pub use error::{ConfigError, Error};
+pub use error::{ConfigError, ConfigErrors, Error};
 pub use event::Event;
 pub use failure::{Failure, FailureClass, RetryAfter, Scope};
 pub use hold::{Barred, Cause, Hold, Reset};

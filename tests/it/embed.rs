@@ -117,7 +117,7 @@ async fn a_route_does_not_mix_the_vectors_of_two_models() {
     assert_eq!(config.targets().map(|targets| targets.len()), Ok(4));
     config.routes.insert("embed".into(), route(["a/text-embedding-3-small", "c/gpt-5-mini", "c/embed-v4"]));
     let error = config.targets().expect_err("two models").to_string();
-    assert!(error.starts_with("routes.embed.targets: `a/text-embedding-3-small` and `c/embed-v4` embed"), "{error}");
+    assert!(error.starts_with("routes.embed.targets[2]: `a/text-embedding-3-small` and `c/embed-v4` embed"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

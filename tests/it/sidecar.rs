@@ -2,6 +2,7 @@
 
 mod access;
 mod answers;
+mod begin;
 mod bodies;
 mod careless;
 mod child;
@@ -10,6 +11,7 @@ mod endless;
 mod failures;
 mod http;
 mod log;
+mod misspelt;
 mod neighbours;
 mod operators;
 mod pages;

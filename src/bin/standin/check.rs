@@ -1,10 +1,12 @@
-//! Checks a configuration, and whether its models answer.
+//! Checks a configuration, says what its targets cost and can do, and asks whether they answer.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use standin::sidecar::printable;
-use standin::{ChatRequest, Runtime, TargetId};
+use standin::config::Described;
+use standin::sidecar::{dollars, printable};
+use standin::{ChatRequest, EmbedRequest, ModelKind, Runtime};
 
 use super::{failed, load};
 
@@ -12,6 +14,8 @@ use super::{failed, load};
 const WORD_MAX: Duration = Duration::from_secs(60);
 /// Tokens for a word, and for what a model thinks before it.
 const WORD_TOKENS: u32 = 256;
+/// Tokens of the question, as most models count them.
+const QUESTION_TOKENS: u32 = 32;
 
 pub async fn run(options: super::Check) -> ExitCode {
     let loaded = match load::load(options.file.config.as_deref()) {
@@ -19,43 +23,142 @@ pub async fn run(options: super::Check) -> ExitCode {
         Err(problem) => return failed(&problem),
     };
     let config = &loaded.settings.runtime;
-    let targets = match loaded.settings.check() {
+    if let Err(errors) = loaded.settings.check() {
+        return failed(&errors);
+    }
+    let targets = match config.describe() {
         Ok(targets) => targets,
-        Err(error) => return failed(&error),
+        Err(errors) => return failed(&errors),
     };
     say!("{}: it is right", loaded.about);
     for warning in &loaded.warnings {
         say!("  warning: {warning}");
     }
     for (name, provider) in &config.providers {
-        let models = targets.iter().filter(|(target, _)| *target.provider == **name).count();
-        say!("  provider {name}: {models} model(s), {} key(s)", provider.keys.len());
+        let own = || targets.iter().filter(|target| *target.id.provider == **name);
+        say!("  provider {name}: {} model(s), {} key(s)", own().count(), provider.keys.len());
+        own().for_each(|target| say!("    {}", about(target)));
     }
     for (name, route) in &config.routes {
         let targets: Vec<&str> = route.targets.iter().map(|member| member.target.as_str()).collect();
         say!("  route {name}: {}", targets.join(", "));
     }
-    if options.ask {
-        ask_all(config.clone(), targets.into_iter().map(|(target, _)| target)).await
-    } else {
-        ExitCode::SUCCESS
+    if !options.ask {
+        return ExitCode::SUCCESS;
+    }
+    match chosen(&options, config, &targets) {
+        Ok(chosen) => ask(config.clone(), &chosen).await,
+        Err(problem) => failed(&problem),
     }
 }
 
-async fn ask_all(config: standin::Config, targets: impl Iterator<Item = TargetId>) -> ExitCode {
+/// Says what a target costs, holds and can do.
+fn about(target: &Described) -> String {
+    let Described { id, price, capabilities, reasons, retires } = target;
+    let price = price.as_ref().map_or_else(
+        || "price unknown".to_owned(),
+        |price| format!("${} in, ${} out a million tokens", dollars(price.input), dollars(price.output)),
+    );
+    let tokens = |count: Option<u32>| count.map_or_else(|| "unknown".to_owned(), grouped);
+    let window = format!(
+        "window {}, answer {}",
+        tokens(capabilities.context_tokens_max),
+        tokens(capabilities.output_tokens_max)
+    );
+    let can = [
+        ("tools", capabilities.tools),
+        ("images", capabilities.images),
+        ("documents", capabilities.documents),
+        ("audio", capabilities.audio),
+        ("json", capabilities.json),
+        ("json_schema", capabilities.json_schema),
+    ];
+    let can: Vec<&str> = can.into_iter().filter(|(_, can)| *can).map(|(name, _)| name).collect();
+    let can = match capabilities.kind {
+        ModelKind::Embedding => "embeds".to_owned(),
+        ModelKind::Chat if can.is_empty() => "text only".to_owned(),
+        ModelKind::Chat => can.join(" "),
+    };
+    let reasons = if *reasons { "; thinks before it answers" } else { "" };
+    let retires = retires.map_or(String::new(), |last| format!("; answers until {last}"));
+    format!("{id}: {price}; {window}; {can}{reasons}{retires}")
+}
+
+/// Writes a number in groups of three digits.
+fn grouped(count: u32) -> String {
+    let digits = count.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    groups.join(" ")
+}
+
+/// Returns the targets to be asked: of each provider one that a route names, else its cheapest.
+fn chosen<'t>(
+    options: &super::Check,
+    config: &standin::Config,
+    targets: &'t [Described],
+) -> Result<Vec<&'t Described>, String> {
+    if options.all {
+        return Ok(targets.iter().collect());
+    }
+    if let Some(name) = &options.route {
+        let name = config.aliases.get(name).unwrap_or(name);
+        let members: BTreeSet<&str> = match config.routes.get(name) {
+            Some(route) => route.targets.iter().map(|member| member.target.as_str()).collect(),
+            None => BTreeSet::from([name.as_str()]),
+        };
+        let found: Vec<&Described> =
+            targets.iter().filter(|target| members.contains(target.id.to_string().as_str())).collect();
+        let known: Vec<&str> = config.routes.keys().map(String::as_str).collect();
+        return if found.is_empty() {
+            Err(format!("no route `{name}`; there are: {}", known.join(", ")))
+        } else {
+            Ok(found)
+        };
+    }
+    let routed: BTreeSet<&str> =
+        config.routes.values().flat_map(|route| &route.targets).map(|member| member.target.as_str()).collect();
+    let first = |provider: &str| {
+        let own = targets.iter().filter(|target| *target.id.provider == *provider);
+        let rank = |target: &Described| {
+            // A route of each model says nothing of which is meant.
+            let named = config.routes.len() < targets.len() && routed.contains(target.id.to_string().as_str());
+            (u8::from(!named), u8::from(target.capabilities.kind != ModelKind::Chat), cost(target).unwrap_or(f64::MAX))
+        };
+        own.min_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(std::cmp::Ordering::Equal))
+    };
+    Ok(config.providers.keys().filter_map(|provider| first(provider)).collect())
+}
+
+/// Returns the most that a word of a target costs, in dollars.
+fn cost(target: &Described) -> Option<f64> {
+    let price = target.price?;
+    let answer = if target.capabilities.kind == ModelKind::Chat { f64::from(WORD_TOKENS) } else { 0.0 };
+    Some((price.input * f64::from(QUESTION_TOKENS) + price.output * answer) / 1e6)
+}
+
+async fn ask(config: standin::Config, targets: &[&Described]) -> ExitCode {
+    let known: f64 = targets.iter().filter_map(|target| cost(target)).sum();
+    let unknown = targets.iter().filter(|target| cost(target).is_none()).count();
+    let rest = if unknown > 0 { format!(", and what {unknown} of unknown price take") } else { String::new() };
+    say!("  asking {} model(s) for a word: at most ${}{rest}", targets.len(), dollars(known));
     let runtime = match Runtime::builder().config(config).start().await {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
     let mut silent = 0;
-    for target in targets {
-        let mut request = ChatRequest::new(target.to_string()).user("Say the word: ready").deadline(WORD_MAX);
-        request.output_tokens_max = Some(WORD_TOKENS);
-        match runtime.chat(request).await {
-            Ok(reply) => {
-                let took = reply.finished.attempts.last().map_or(Duration::ZERO, |attempt| attempt.took);
-                say!("  {target}: answers ({} ms)", took.as_millis());
-            }
+    for target in targets.iter().map(|target| &target.id) {
+        let begun = std::time::Instant::now();
+        let answer = if targets.iter().any(|one| one.id == *target && one.capabilities.kind == ModelKind::Embedding) {
+            let request = EmbedRequest::new(target.to_string(), ["ready"]);
+            runtime.embed(EmbedRequest { deadline: Some(WORD_MAX), ..request }).await.map(drop)
+        } else {
+            let mut request = ChatRequest::new(target.to_string()).user("Say the word: ready").deadline(WORD_MAX);
+            request.output_tokens_max = Some(WORD_TOKENS);
+            runtime.chat(request).await.map(drop)
+        };
+        match answer {
+            Ok(()) => say!("  {target}: answers ({} ms)", begun.elapsed().as_millis()),
             Err(error) => {
                 silent += 1;
                 say!("  {target}: {}", printable(&error.to_string()));
@@ -64,4 +167,16 @@ async fn ask_all(config: standin::Config, targets: impl Iterator<Item = TargetId
     }
     runtime.drain(Duration::ZERO).await;
     if silent == 0 { ExitCode::SUCCESS } else { failed(&format!("{silent} model(s) did not answer")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_from_their_end() {
+        for (count, expected) in [(7, "7"), (1_000, "1 000"), (1_048_576, "1 048 576"), (20_000, "20 000")] {
+            assert_eq!(grouped(count), expected);
+        }
+    }
 }

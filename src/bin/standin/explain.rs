@@ -21,21 +21,19 @@ fn print(explained: &Value) {
     let text = |value: &Value| printable(value.as_str().unwrap_or("-"));
     let percent =
         |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
-    let millis = |value: &Value| value.as_f64().map_or_else(|| "-".to_owned(), |time| format!("{:.0} ms", time * 1e3));
     say!("route {}", text(&explained["route"]));
     if explained["last_resort"] == true {
         say!("every target is ill; one is asked as a last resort");
     }
-    say!("{:<40} {:>6} {:<10} {:>9} {:>9} {:>7}  why", "target", "share", "breaker", "TTFT p50", "p95", "errors");
+    say!("{:<40} {:>6} {:<10} {:<32} {:>7}  why", "target", "share", "breaker", "time to first token", "errors");
     for one in explained["planned"].as_array().into_iter().flatten() {
         let health = &one["health"];
         say!(
-            "{:<40} {:>6} {:<10} {:>9} {:>9} {:>7}  {}",
+            "{:<40} {:>6} {:<10} {:<32} {:>7}  {}",
             text(&one["target"]),
             percent(&one["share"]),
             text(&health["breaker"]),
-            millis(&health["time_to_first_token_s"]["p50"]),
-            millis(&health["time_to_first_token_s"]["p95"]),
+            latency(&health["time_to_first_token_s"]),
             percent(&health["failure_rate"]),
             text(&one["why"]),
         );
@@ -43,5 +41,36 @@ fn print(explained: &Value) {
     for one in explained["skipped"].as_array().into_iter().flatten() {
         let back = one["back_in_s"].as_f64().map_or_else(String::new, |wait| format!(", back in {wait:.1} s"));
         say!("{:<40} skipped: {}{back}", text(&one["target"]), text(&one["why"]));
+    }
+}
+
+/// Tells a latency, and a guess as a guess.
+fn latency(latency: &Value) -> String {
+    let time = |value: &Value| {
+        value.as_f64().map_or_else(
+            || "-".to_owned(),
+            |time| {
+                if time < 1.0 { format!("{:.0} ms", time * 1e3) } else { format!("{} s", (time * 10.0).round() / 10.0) }
+            },
+        )
+    };
+    let samples = latency["samples"].as_u64().unwrap_or_default();
+    if latency["assumed"] == true {
+        return format!("{}, assumed, {samples} samples", time(&latency["p50"]));
+    }
+    format!("{}, p95 {}, {samples} samples", time(&latency["p50"]), time(&latency["p95"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    #[test]
+    fn a_guess_is_told_as_a_guess() {
+        let latency = |p50: f64, samples: u64, assumed: bool| {
+            super::latency(&json!({"p50": p50, "p95": 2.0 * p50, "samples": samples, "assumed": assumed}))
+        };
+        assert_eq!(latency(10.0, 0, true), "10 s, assumed, 0 samples");
+        assert_eq!(latency(0.25, 60, false), "250 ms, p95 500 ms, 60 samples");
     }
 }

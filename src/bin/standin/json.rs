@@ -98,6 +98,10 @@ impl Visit for Line {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Dollars are written for people; to machines they are a number all the same.
+        if field.name().ends_with("_usd") {
+            return self.raw(field.name(), &format!("{value:?}"));
+        }
         self.text(field.name(), &format_args!("{value:?}"));
     }
 }

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use standin::config::{KeyConfig, MemberConfig, presets};
-use standin::sidecar::Settings;
-use standin::{Config, Price, ProviderConfig, RouteConfig, TargetId};
+use standin::catalog;
+use standin::config::{KeyConfig, MemberConfig, Preset, presets};
+use standin::sidecar::{Settings, Targets};
+use standin::{Config, Date, ModelConfig, Price, ProviderConfig, RouteConfig, TargetId};
 
 /// The file that is read where none is named.
 const USUAL: &str = "standin.toml";
@@ -43,7 +45,10 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 pub fn read(file: &Path) -> Result<(Settings, Vec<String>), String> {
     let problem = |problem: &dyn std::fmt::Display| format!("{}: {problem}", file.display());
     let text = text(file).map_err(|error| problem(&error))?;
-    let settings = Settings::parse(&text, variable).map_err(|error| problem(&error))?;
+    let settings = Settings::parse(&text, variable).map_err(|errors| {
+        let lines = errors.of(&file.display().to_string());
+        if errors.len() == 1 { lines } else { format!("{} errors in {}\n{lines}", errors.len(), file.display()) }
+    })?;
     let with_keys = Settings::holds_key(&text).then_some(file);
     let secret = with_keys.into_iter().chain(settings.server.tls.as_ref().map(|tls| &*tls.key));
     let warnings = secret.filter(|file| others_read(file)).map(|file| {
@@ -60,7 +65,7 @@ fn others_read(file: &Path) -> bool {
 }
 
 /// Returns a file's text. Whoever opens a pipe waits for its writer, and a device has no end.
-fn text(file: &Path) -> std::io::Result<String> {
+pub fn text(file: &Path) -> std::io::Result<String> {
     if !std::fs::metadata(file)?.is_file() {
         return Err(std::io::Error::other("is no file: a folder, a pipe or a device is not read"));
     }
@@ -76,45 +81,180 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn from_environment() -> Result<Loaded, String> {
-    let mut settings = Settings::default();
-    let (mut found, mut targets): (Vec<(&str, &str)>, _) = (Vec::new(), Vec::new());
-    for preset in presets() {
-        let Some(variable) = preset.env.filter(|name| variable(name).is_some_and(|key| !key.trim().is_empty())) else {
-            continue;
+/// The variable that names models where hosts serve only those that are named.
+const MODELS: &str = "STANDIN_MODELS";
+/// A model that ends so soon is served only where somebody names it: nobody is warned of what nobody named.
+const ENDS_DAYS: i64 = 60;
+
+/// What the environment allows.
+pub struct Found {
+    served: Vec<Served>,
+    /// Hosts whose key is there, and none of whose models is named; with the variable of the key.
+    unnamed: Vec<(&'static str, &'static str)>,
+    /// What must be said in a file, and why.
+    lacking: Vec<String>,
+    targets: Targets,
+}
+
+/// A provider that the environment allows.
+struct Served {
+    name: &'static str,
+    /// The variable of its key; a local server has none.
+    variable: Option<&'static str>,
+    config: ProviderConfig,
+    models: Vec<String>,
+}
+
+impl Found {
+    /// Looks for keys, and for models that are named.
+    ///
+    /// # Errors
+    /// If a model is named whose provider is not known or has no key.
+    pub fn look(environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let value = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
+        let mut named: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+        for one in value(MODELS).unwrap_or_default().split(',').map(str::trim).filter(|one| !one.is_empty()) {
+            let (provider, model) = one
+                .split_once('/')
+                .ok_or_else(|| format!("{MODELS}: `{one}` has no provider before it, as openrouter/{one}"))?;
+            let known = presets().iter().find(|preset| preset.name == provider).ok_or_else(|| {
+                let known: Vec<&str> = presets().iter().map(|preset| preset.name).collect();
+                format!("{MODELS}: no provider is named `{provider}`; there are: {}", known.join(", "))
+            })?;
+            if let Some(variable) = known.env.filter(|variable| value(variable).is_none()) {
+                return Err(format!("{MODELS}: `{one}` needs {provider}'s key, and {variable} is not set"));
+            }
+            named.entry(known.name).or_default().push(model.to_owned());
+        }
+        let mut found = Self { served: Vec::new(), unnamed: Vec::new(), lacking: Vec::new(), targets: Vec::new() };
+        for preset in presets() {
+            let wanted = named.get(preset.name);
+            let variable = preset.env.filter(|name| value(name).is_some());
+            if variable.is_none() && (preset.env.is_some() || wanted.is_none()) {
+                continue;
+            }
+            // Two presets of one account differ in their dialect.
+            let taken = found.served.iter().any(|one| one.variable.is_some() && one.variable == variable);
+            if taken && wanted.is_none() {
+                continue;
+            }
+            found.add(preset, variable, wanted.map_or(&[][..], Vec::as_slice));
+        }
+        Ok(found)
+    }
+
+    fn add(&mut self, preset: &'static Preset, variable: Option<&'static str>, names: &[String]) {
+        let keys = variable.map(KeyConfig::env).into_iter().collect();
+        let mut config = ProviderConfig { keys, ..ProviderConfig::preset(preset.name) };
+        config.models = names.iter().map(|name| (name.clone(), ModelConfig::default())).collect();
+        let alone = |config: &ProviderConfig| {
+            let providers = BTreeMap::from([(preset.name.to_owned(), config.clone())]);
+            Config { providers, ..Config::default() }.targets()
         };
-        let provider = ProviderConfig { keys: vec![KeyConfig::env(variable)], ..ProviderConfig::preset(preset.name) };
-        let alone =
-            Config { providers: BTreeMap::from([(preset.name.to_owned(), provider.clone())]), ..Config::default() };
-        // Two presets of one account differ in their dialect; what needs more than a key cannot be guessed.
-        let taken = found.iter().any(|(_, known)| *known == variable);
-        if let (false, Ok(own)) = (taken, alone.targets()) {
-            found.push((preset.name, variable));
-            targets.extend(own);
-            settings.runtime.providers.insert(preset.name.to_owned(), provider);
+        match alone(&config) {
+            Ok(targets) => {
+                let soon = Date::of(SystemTime::now()).plus(ENDS_DAYS);
+                let lasts = |name: &str| {
+                    let retires = catalog::find(name).and_then(|model| model.retires);
+                    !names.is_empty() || retires.is_none_or(|last| last > soon)
+                };
+                let all = targets.len();
+                let targets: Targets = targets.into_iter().filter(|(id, _)| lasts(&id.model)).collect();
+                let models: Vec<String> = targets.iter().map(|(id, _)| id.model.to_string()).collect();
+                if models.len() < all {
+                    config.models = models.iter().map(|name| (name.clone(), ModelConfig::default())).collect();
+                }
+                self.targets.extend(targets);
+                self.served.push(Served { name: preset.name, variable, config, models });
+            }
+            Err(errors) => {
+                let only_models = errors.iter().all(|error| error.field.ends_with(".models"));
+                match variable {
+                    Some(variable) if only_models => self.unnamed.push((preset.name, variable)),
+                    _ => self.lacking.push(format!("{} wants more than a key, in a file: {errors}", preset.name)),
+                }
+            }
         }
     }
-    if found.is_empty() {
+
+    /// Tells whether somebody serves.
+    pub fn serves(&self) -> bool {
+        !self.served.is_empty()
+    }
+
+    /// Returns each provider that serves, the variable of its key, and its models.
+    pub fn providers(&self) -> impl Iterator<Item = (&'static str, Option<&'static str>, &[String])> {
+        self.served.iter().map(|one| (one.name, one.variable, one.models.as_slice()))
+    }
+
+    /// Tells whether a provider's models must be named.
+    pub fn must_name(&self, name: &str) -> bool {
+        self.served.iter().any(|one| one.name == name && !one.config.models.is_empty())
+    }
+
+    /// Returns hosts whose models must be named, with the variables of their keys.
+    pub fn unnamed(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.unnamed.iter().copied()
+    }
+
+    /// Says what serves.
+    pub fn about(&self) -> String {
+        let found = self.served.iter().map(|one| match one.variable {
+            Some(variable) => format!("{} ({variable})", one.name),
+            None => one.name.to_owned(),
+        });
+        format!("configured by the keys in the environment: {}", found.collect::<Vec<_>>().join(", "))
+    }
+
+    /// Says what could serve, and how.
+    pub fn hints(&self) -> Vec<String> {
+        let unnamed = self.unnamed.iter().map(|(name, variable)| {
+            let example = if *name == "openrouter" { "anthropic/claude-haiku-4.5" } else { "MODEL" };
+            format!(
+                "{variable} is there, and {name} serves only models that are named: set {MODELS}={name}/{example} \
+                 (several with commas between), or name them in a file"
+            )
+        });
+        unnamed.chain(self.lacking.iter().cloned()).collect()
+    }
+}
+
+fn from_environment() -> Result<Loaded, String> {
+    let found = Found::look(&variable)?;
+    let hints = found.hints();
+    if !found.serves() {
+        if !hints.is_empty() {
+            return Err(hints.join("\n"));
+        }
         let mut variables: Vec<&str> = presets().iter().filter_map(|preset| preset.env).collect();
         variables.dedup();
         return Err(format!(
             "there is no {USUAL} here, and no provider's key in the environment.\n\
-             Set one of {},\nname a file by --config FILE, or try everything without a key: standin serve --drill",
+             Set one of {},\nwrite a configuration by standin init, name one by --config FILE, \
+             or try everything without a key: standin serve --drill",
             variables.join(", ")
         ));
     }
-    settings.runtime.routes = routes(&targets);
-    let found: Vec<String> = found.iter().map(|(name, variable)| format!("{name} ({variable})")).collect();
-    let about = format!("configured by the keys in the environment: {}", found.join(", "));
-    Ok(Loaded { settings, file: None, about, warnings: Vec::new() })
+    let mut settings = Settings::default();
+    settings.runtime.providers = found.served.iter().map(|one| (one.name.to_owned(), one.config.clone())).collect();
+    settings.runtime.routes = routes(&found.targets);
+    // LiteLLM's usual port is ours, too.
+    if settings.runtime.providers.contains_key("litellm") {
+        settings.server.listen.set_port(BESIDE_LITELLM);
+    }
+    Ok(Loaded { settings, file: None, about: found.about(), warnings: hints })
 }
+
+/// The port where a gateway on this machine has the usual one.
+const BESIDE_LITELLM: u16 = 4_100;
 
 /// Makes a route of every model, by its own name: first the model itself, wherever it is served, then of each other
 /// provider the model whose answers cost most nearly the same.
 fn routes(targets: &[(TargetId, Option<Price>)]) -> BTreeMap<String, RouteConfig> {
     let providers: BTreeSet<&str> = targets.iter().map(|(id, _)| &*id.provider).collect();
     let mut routes = BTreeMap::new();
-    for (wanted, price) in targets {
+    // A name with a slash is a target's own already.
+    for (wanted, price) in targets.iter().filter(|(id, _)| !id.model.contains('/')) {
         let members = providers.iter().filter_map(|provider| {
             let own = targets.iter().filter(|(id, _)| *id.provider == **provider);
             let same = own.clone().find(|(id, _)| id.model == wanted.model);

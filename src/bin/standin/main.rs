@@ -15,14 +15,18 @@ macro_rules! say {
 mod check;
 mod door;
 mod explain;
+mod import;
+mod init;
 mod json;
 mod key;
 mod load;
 mod log;
+mod manual;
 mod rehearse;
 mod reset;
 mod serve;
 mod stand;
+mod write;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -30,7 +34,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use standin::sidecar::printable;
 
 /// Many small allocations of many threads' tasks, and bodies of megabytes between: the C library's allocator takes longer, and
@@ -40,7 +44,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Keeps agents' calls to language models alive while providers fail. Point a client's base URL at it, change nothing else.
 #[derive(Debug, Parser)]
-#[command(name = "standin", version, about, after_help = EXAMPLES)]
+#[command(name = "standin", version = env!("STANDIN_VERSION"), about, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -50,6 +54,8 @@ const EXAMPLES: &str = "Examples:
   standin serve --drill                    try everything, without any key
   OPENAI_API_KEY=… standin serve           serve the providers whose keys are in the environment
   standin serve --config standin.toml      serve what a file says; SIGHUP or a changed file reloads it
+  standin init                             write a configuration to begin with
+  standin import litellm config.yaml       make one of another gateway's
   standin check --config standin.toml --try
   standin explain smart                    ask a running sidecar where a call would go, and why
   standin reset openai                     lift what keeps a provider of a running sidecar out";
@@ -58,7 +64,11 @@ const EXAMPLES: &str = "Examples:
 enum Command {
     /// Serves OpenAI's, Anthropic's and Google's HTTP over the configured providers.
     Serve(Serve),
-    /// Checks a configuration; with --try, asks every model for a word.
+    /// Writes a configuration to begin with, for the keys that are in the environment.
+    Init(Init),
+    /// Makes a configuration of another gateway's, and says line by line what became of it.
+    Import(Import),
+    /// Checks a configuration and says what its models cost and can do; with --try, asks one of each provider for a word.
     Check(Check),
     /// Rehearses outages against a configuration: its providers are played by drills, and a report says what callers saw.
     Drill(Drill),
@@ -68,6 +78,10 @@ enum Command {
     Reset(Reset),
     /// Makes a key for a client, and the lines to put into the configuration.
     Key(Key),
+    /// Prints what a shell needs to complete this program's arguments.
+    Completions(Completions),
+    /// Prints the manual page, of the program or of one of its commands.
+    Man(Man),
 }
 
 #[derive(Debug, Args)]
@@ -81,8 +95,8 @@ struct ConfigFile {
 struct Serve {
     #[command(flatten)]
     file: ConfigFile,
-    /// Where clients connect, instead of what the configuration says (127.0.0.1:4000).
-    #[arg(long, value_name = "ADDR", env = "STANDIN_LISTEN")]
+    /// Where clients connect, instead of what the configuration says (127.0.0.1:4000): an address and a port, or a port alone.
+    #[arg(long, value_name = "ADDR", env = "STANDIN_LISTEN", value_parser = listen)]
     listen: Option<SocketAddr>,
     /// Serves drills that are embedded: answers are echoes, no key is needed, nothing leaves this machine.
     #[arg(long, conflicts_with = "config")]
@@ -109,9 +123,57 @@ enum LogForm {
 struct Check {
     #[command(flatten)]
     file: ConfigFile,
-    /// Asks every model for a word, which costs a few tokens each.
+    /// Asks one model of each provider for a word, and says before what that costs at most.
     #[arg(long = "try")]
     ask: bool,
+    /// With --try: asks every model.
+    #[arg(long, requires = "ask", conflicts_with = "route")]
+    all: bool,
+    /// With --try: asks the targets of this route.
+    #[arg(long, value_name = "ROUTE", requires = "ask")]
+    route: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Init {
+    /// The file to write, which must not be there; `-` prints it.
+    #[arg(long, short, value_name = "FILE", default_value = "standin.toml")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Import {
+    /// Whose configuration it is.
+    from: Gateway,
+    /// The other gateway's file: YAML or JSON.
+    file: PathBuf,
+    /// The file to write, which must not be there; `-` prints it.
+    #[arg(long, short, value_name = "FILE", default_value = "standin.toml")]
+    out: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Gateway {
+    /// `LiteLLM`'s proxy.
+    Litellm,
+    /// Portkey's gateway.
+    Portkey,
+}
+
+#[derive(Debug, Args)]
+struct Completions {
+    /// The shell.
+    shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+struct Man {
+    /// The command; the program where absent.
+    command: Option<String>,
+}
+
+fn listen(text: &str) -> Result<SocketAddr, &'static str> {
+    standin::sidecar::address(text).ok_or("it must be an address and a port, as 127.0.0.1:4000, localhost:4000 or 4000")
 }
 
 #[derive(Debug, Args)]
@@ -178,13 +240,22 @@ fn main() -> ExitCode {
     runtime.block_on(async {
         match cli.command {
             Command::Serve(options) => serve::run(options).await,
+            Command::Init(options) => init::run(&options),
+            Command::Import(options) => import::run(&options),
             Command::Check(options) => check::run(options).await,
             Command::Drill(options) => rehearse::run(options).await,
             Command::Explain(options) => explain::run(options).await,
             Command::Reset(options) => reset::run(options).await,
             Command::Key(options) => key::run(&options),
+            Command::Completions(options) => manual::completions(&options, Cli::command()),
+            Command::Man(options) => manual::page(&options, Cli::command()),
         }
     })
+}
+
+/// Prints a line beside what is printed. Where nobody takes it there is nobody to tell.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Says what went wrong; code 2 for what the user can mend.

@@ -1,5 +1,6 @@
 //! Serves until a signal says otherwise.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -86,6 +87,37 @@ fn introduce(lines: &Lines, sidecar: &Sidecar, settings: &Settings, about: &str)
     ] {
         lines.say(&format!("  {what}  {line}"));
     }
+    if let Some(line) = trial(settings, address) {
+        lines.say(&format!("  try it      {line}"));
+    }
+}
+
+/// Returns the line that asks a first question.
+fn trial(settings: &Settings, address: SocketAddr) -> Option<String> {
+    let Settings { server, runtime } = settings;
+    let chats = |name: &&String| {
+        let target = runtime.routes.get(*name).and_then(|route| route.targets.first());
+        target.is_none_or(|member| standin::catalog::kind(&member.target) == standin::ModelKind::Chat)
+    };
+    let first = || runtime.describe().ok()?.into_iter().find(|one| one.capabilities.kind == standin::ModelKind::Chat);
+    let model = server.default_route.clone();
+    let model = model.or_else(|| runtime.routes.keys().find(chats).cloned());
+    let model = model.or_else(|| first().map(|target| target.id.to_string()))?;
+    let scheme = if server.tls.is_some() { "https" } else { "http" };
+    let ip = match address.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+    };
+    let address = SocketAddr::new(ip, address.port());
+    let insecure = if server.tls.is_some() { " -k" } else { "" };
+    let clients = server.keys.iter().any(|key| !key.operator);
+    let key = if clients { " -H \"authorization: Bearer $STANDIN_KEY\"" } else { "" };
+    let body = serde_json::json!({"model": model, "messages": [{"role": "user", "content": "Say hello"}]});
+    let body = body.to_string().replace('\'', "'\\''");
+    Some(format!(
+        "curl{insecure} {scheme}://{address}/v1/chat/completions{key} -H 'content-type: application/json' -d '{body}'"
+    ))
 }
 
 /// What tells the program to reload and to stop.
@@ -104,12 +136,7 @@ impl Signals {
 }
 
 /// Serves until it is told to stop; reloads a file that changes, or when told to.
-async fn until_told(
-    mut signals: Signals,
-    sidecar: &Sidecar,
-    file: Option<&Path>,
-    listen: Option<std::net::SocketAddr>,
-) {
+async fn until_told(mut signals: Signals, sidecar: &Sidecar, file: Option<&Path>, listen: Option<SocketAddr>) {
     let mut look = tokio::time::interval(LOOK);
     let mut seen = file.and_then(stamp);
     let certificate = || sidecar.certificate_files().iter().map(|file| stamp(file)).collect::<Vec<_>>();
@@ -144,13 +171,18 @@ async fn until_told(
     }
 }
 
-async fn reload(sidecar: &Sidecar, file: &Path, listen: Option<std::net::SocketAddr>) {
+async fn reload(sidecar: &Sidecar, file: &Path, listen: Option<SocketAddr>) {
     let mut settings = match load::read(file) {
         Ok((settings, warnings)) => {
             warn(&warnings);
             settings
         }
-        Err(problem) => return tracing::error!(problem, "the configuration stays as it was"),
+        Err(problem) => {
+            for problem in problem.lines() {
+                tracing::error!(problem, "the configuration stays as it was");
+            }
+            return;
+        }
     };
     if let Some(listen) = listen {
         settings.server.listen = listen;

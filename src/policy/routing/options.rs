@@ -45,35 +45,34 @@ impl Default for RouteOptions {
 }
 
 impl RouteOptions {
-    /// Checks that every number can be reckoned with.
-    ///
-    /// # Errors
-    ///
-    /// Names the field that cannot.
-    pub fn check(&self) -> Result<(), ConfigError> {
+    /// Returns the numbers that cannot be reckoned with; `field` is the path of these options.
+    pub fn check(&self, field: &str) -> Vec<ConfigError> {
         let positive = |number: f64| number.is_finite() && number > 0.0;
         let not_negative = |number: f64| number.is_finite() && number >= 0.0;
+        let day = |time: Duration| !time.is_zero() && time <= DAY;
         let SecondValue { batch, default, interactive } = self.second_value;
-        if self.slo_ttft_p95.is_some_and(|slo| slo.is_zero() || slo > DAY) {
-            return Err(ConfigError::new("slo_ttft_p95", "must be longer than 0 s and at most a day"));
-        }
-        if self.price_max.is_some_and(|most| !positive(most)) {
-            return Err(ConfigError::new("price_max", "must be a number of dollars above 0"));
-        }
-        if ![batch, default, interactive].into_iter().all(not_negative) {
-            return Err(ConfigError::new("second_value", "must be numbers of dollars, 0 or more"));
-        }
+        let fine = [
+            ("slo_ttft_p95", self.slo_ttft_p95.is_none_or(day), A_DAY),
+            ("price_max", self.price_max.is_none_or(positive), "must be a number of dollars above 0, as 0.05"),
+            ("second_value.batch", not_negative(batch), DOLLARS),
+            ("second_value.default", not_negative(default), DOLLARS),
+            ("second_value.interactive", not_negative(interactive), DOLLARS),
+        ];
+        let mut errors = ConfigError::unless(field, fine);
         if let Strategy::Threshold { error_rate, ttft, .. } = self.strategy {
-            if !(positive(error_rate) && error_rate <= 1.0) {
-                return Err(ConfigError::new("strategy.threshold.error_rate", "must be above 0 and at most 1"));
-            }
-            if ttft.is_zero() || ttft > DAY {
-                return Err(ConfigError::new("strategy.threshold.ttft", "must be longer than 0 s and at most a day"));
-            }
+            let share = positive(error_rate) && error_rate <= 1.0;
+            let fine = [
+                ("strategy.threshold.error_rate", share, "must be above 0 and at most 1, as 0.1"),
+                ("strategy.threshold.ttft", day(ttft), A_DAY),
+            ];
+            errors.extend(ConfigError::unless(field, fine));
         }
-        Ok(())
+        errors
     }
 }
+
+const A_DAY: &str = "must be longer than 0 s and at most a day, as \"4s\"";
+const DOLLARS: &str = "must be a number of dollars, 0 or more, as 0.002";
 
 /// What a second of waiting costs, in dollars, by the call's priority.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -44,6 +44,8 @@ pub enum Refused<'a> {
     TooMany(Duration),
     /// There is no room for another body now.
     Full,
+    /// The request was sent from here; says how.
+    Loop(&'a str),
 }
 
 /// An answer that is none, to be sent before any content.
@@ -74,6 +76,10 @@ pub fn refuse(face: Face, refused: Refused<'_>) -> Refusal {
             is_final: false,
             ..Fault::new(Kind::Unavailable, "there is no room for another body now; ask again".to_owned())
         },
+        Refused::Loop(what) => {
+            let status = Some(StatusCode::LOOP_DETECTED.as_u16());
+            Fault { status, ..Fault::new(Kind::Unavailable, what.to_owned()) }
+        }
         Refused::TooMany(wait) => Fault {
             retry_after: Some(wait),
             is_final: false,

@@ -221,7 +221,7 @@ fn options_that_cannot_be_reckoned_with_are_refused_by_name() {
         ("price_max", RouteOptions { price_max: Some(f64::NAN), ..RouteOptions::default() }),
         ("price_max", RouteOptions { price_max: Some(0.0), ..RouteOptions::default() }),
         (
-            "second_value",
+            "second_value.batch",
             RouteOptions {
                 second_value: SecondValue { batch: -1.0, ..SecondValue::default() },
                 ..RouteOptions::default()
@@ -234,10 +234,11 @@ fn options_that_cannot_be_reckoned_with_are_refused_by_name() {
         ),
     ];
     for (field, options) in wrong {
-        assert_eq!(options.check().unwrap_err().field, field);
+        let errors = options.check("o");
+        assert_eq!(errors.iter().map(|error| &*error.field).collect::<Vec<_>>(), [format!("o.{field}")]);
     }
     for strategy in every_strategy() {
-        assert_eq!(RouteOptions { strategy, ..RouteOptions::default() }.check(), Ok(()));
+        assert_eq!(RouteOptions { strategy, ..RouteOptions::default() }.check("o"), []);
     }
 }
 

@@ -1,0 +1,186 @@
+//! Somebody else's configuration as a tree that knows its lines, and which parts of it somebody has looked at.
+//!
+//! JSON is YAML, so one reader takes both. What nobody looked at is told at the end: nothing is passed over in silence.
+
+use std::cell::Cell;
+
+use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
+
+/// A value, where it stands, and what it is called.
+#[derive(Debug)]
+pub struct Given {
+    pub line: usize,
+    /// `router_settings.timeout`
+    pub path: String,
+    value: Value,
+    /// Whether it was looked at.
+    seen: Cell<bool>,
+}
+
+#[derive(Debug)]
+enum Value {
+    Nothing,
+    Text(String),
+    Flag(bool),
+    List(Vec<Given>),
+    Table(Vec<(String, Given)>),
+}
+
+impl Given {
+    /// Reads a text.
+    ///
+    /// # Errors
+    /// What is wrong with it, and on which line.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let documents = MarkedYaml::load_from_str(text).map_err(|error| error.to_string())?;
+        let document = documents.into_iter().next().ok_or("there is nothing in it")?;
+        let given = Self::of(&document, String::new());
+        match given.value {
+            Value::Table(_) => Ok(given),
+            _ => Err("it is no table of names and values".to_owned()),
+        }
+    }
+
+    fn of(node: &MarkedYaml<'_>, path: String) -> Self {
+        let value = match &node.data {
+            YamlData::Value(Scalar::Boolean(flag)) => Value::Flag(*flag),
+            YamlData::Value(Scalar::Integer(number)) => Value::Text(number.to_string()),
+            YamlData::Value(Scalar::FloatingPoint(number)) => Value::Text(number.to_string()),
+            YamlData::Value(Scalar::String(text)) => Value::Text(text.clone().into_owned()),
+            YamlData::Sequence(items) => {
+                let items = items.iter().enumerate().map(|(at, item)| Self::of(item, format!("{path}[{at}]")));
+                Value::List(items.collect())
+            }
+            YamlData::Mapping(fields) => {
+                let fields = fields.iter().map(|(name, value)| {
+                    let name = match &name.data {
+                        YamlData::Value(Scalar::String(name)) => name.clone().into_owned(),
+                        YamlData::Value(Scalar::Integer(number)) => number.to_string(),
+                        YamlData::Value(Scalar::FloatingPoint(number)) => number.to_string(),
+                        YamlData::Value(Scalar::Boolean(flag)) => flag.to_string(),
+                        _ => "?".to_owned(),
+                    };
+                    let dot = if path.is_empty() { "" } else { "." };
+                    let value = Self::of(value, format!("{path}{dot}{name}"));
+                    (name, value)
+                });
+                Value::Table(fields.collect())
+            }
+            YamlData::Tagged(_, node) => return Self::of(node, path),
+            _ => Value::Nothing,
+        };
+        Self { line: node.span.start.line(), path, value, seen: Cell::new(false) }
+    }
+
+    /// Returns a field, which is thereby looked at.
+    pub fn get(&self, name: &str) -> Option<&Self> {
+        let Value::Table(fields) = &self.value else { return None };
+        let found = fields.iter().find(|(known, _)| known == name).map(|(_, given)| given)?;
+        found.seen.set(true);
+        Some(found).filter(|given| !matches!(given.value, Value::Nothing))
+    }
+
+    /// Returns a field's text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.get(name)?.as_text()
+    }
+
+    /// Returns a field's number.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        self.get(name)?.as_number()
+    }
+
+    /// Tells whether a field says yes.
+    pub fn is(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|given| match &given.value {
+            Value::Flag(flag) => *flag,
+            Value::Text(text) => text.eq_ignore_ascii_case("true"),
+            _ => false,
+        })
+    }
+
+    /// Returns the fields of a table, each of which is thereby looked at.
+    pub fn fields(&self) -> &[(String, Self)] {
+        self.seen.set(true);
+        let fields = if let Value::Table(fields) = &self.value { &fields[..] } else { &[] };
+        for (_, given) in fields {
+            given.seen.set(true);
+        }
+        fields
+    }
+
+    /// Returns the items of a list, each of which is thereby looked at.
+    pub fn items(&self) -> &[Self] {
+        self.seen.set(true);
+        let items = if let Value::List(items) = &self.value { &items[..] } else { &[] };
+        for given in items {
+            given.seen.set(true);
+        }
+        items
+    }
+
+    /// Returns the texts of a list, or the only one.
+    pub fn texts(&self) -> Vec<&str> {
+        self.seen.set(true);
+        match &self.value {
+            Value::List(items) => items.iter().filter_map(Self::as_text).collect(),
+            _ => self.as_text().into_iter().collect(),
+        }
+    }
+
+    pub fn as_text(&self) -> Option<&str> {
+        self.seen.set(true);
+        if let Value::Text(text) = &self.value { Some(text) } else { None }
+    }
+
+    pub fn as_number(&self) -> Option<f64> {
+        // 20_000 is a number to those who write it.
+        self.as_text()?.replace('_', "").parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
+    /// Notes that all of it was looked at.
+    pub fn done(&self) {
+        self.seen.set(true);
+        match &self.value {
+            Value::List(items) => items.iter().for_each(Self::done),
+            Value::Table(fields) => fields.iter().for_each(|(_, given)| given.done()),
+            _ => {}
+        }
+    }
+
+    /// Returns what nobody looked at, the outermost of it.
+    pub fn unseen(&self) -> Vec<&Self> {
+        if !self.seen.get() && !self.path.is_empty() {
+            return vec![self];
+        }
+        match &self.value {
+            Value::List(items) => items.iter().flat_map(Self::unseen).collect(),
+            Value::Table(fields) => fields.iter().flat_map(|(_, given)| given.unseen()).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yaml_and_json_are_read_with_their_lines_and_what_nobody_looked_at_is_known() {
+        for text in [
+            "a:\n  b: 20_000\n  c: True\n  d: [x, y]\ne: null\n",
+            "{\"a\":\n{\"b\": 20000,\n\"c\": true,\n\"d\": [\"x\", \"y\"]},\n\"e\": null}",
+        ] {
+            let given = Given::read(text).expect(text);
+            let a = given.get("a").expect("a");
+            assert_eq!((a.number("b"), a.is("c")), (Some(20_000.0), true), "{text}");
+            let unseen: Vec<(&str, usize)> = given.unseen().iter().map(|given| (&*given.path, given.line)).collect();
+            assert_eq!(unseen.iter().map(|(path, _)| *path).collect::<Vec<_>>(), ["a.d", "e"], "{text}");
+            assert_eq!(a.get("d").map(Given::texts), Some(vec!["x", "y"]));
+            assert!(given.get("e").is_none() && given.unseen().is_empty());
+        }
+        for (text, problem) in [("a: [", "line"), ("- a\n", "no table"), ("", "nothing in it")] {
+            assert!(Given::read(text).expect_err(text).contains(problem), "{text}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! `LiteLLM`'s model groups: each becomes a route, and what is said of them becomes tiers, weights and a strategy.
+
+use std::collections::BTreeMap;
+
+use super::given::Given;
+use super::outcome::{Outcome, Provider, Route, Target, Toml};
+
+/// A deployment that has a place here.
+pub struct Deployment {
+    pub group: String,
+    pub provider: usize,
+    pub model: String,
+    pub order: Option<f64>,
+    pub weight: Option<f64>,
+    /// Requests or tokens a minute, by which `LiteLLM` weighs where no weight is given.
+    pub pace: Option<f64>,
+}
+
+/// Returns how routes choose, where that is said.
+pub fn strategy(router: Option<&Given>, deployments: &[Deployment], out: &mut Outcome) -> Option<Toml> {
+    let weighed = deployments.iter().any(|one| one.weight.is_some() || one.pace.is_some());
+    let text = |name: &str| Some(Toml::Text(name.to_owned()));
+    let Some(given) = router.and_then(|router| router.get("routing_strategy")) else {
+        return if weighed { text("weighted") } else { None };
+    };
+    if let Some(arguments) = router.and_then(|router| router.get("routing_strategy_args")) {
+        out.lost(arguments, "no counterpart: windows of time and percentiles are the strategy's");
+    }
+    let (ours, same) = match given.as_text().unwrap_or_default() {
+        "simple-shuffle" => (text("weighted"), true),
+        "least-busy" => (text("least-busy"), true),
+        "latency-based-routing" => (Some(Toml::Raw("{ least-latency = { percentile = \"p50\" } }".to_owned())), true),
+        "cost-based-routing" => (text("least-cost"), true),
+        _ => (text("adaptive"), false),
+    };
+    let shown = ours.as_ref().map(Toml::written).unwrap_or_default();
+    if same {
+        out.kept(given, format!("options.strategy = {shown}, within each tier"));
+    } else {
+        out.changed(given, format!("options.strategy = {shown}: usage is not counted ahead; the key with most left of its limits goes first"));
+    }
+    ours
+}
+
+/// Makes a route of each group.
+pub fn routes(deployments: &[Deployment], providers: &[Provider], strategy: Option<&Toml>) -> Vec<Route> {
+    let mut routes: Vec<Route> = Vec::new();
+    for one in deployments {
+        let name = format!("{}/{}", providers[one.provider].name, one.model);
+        let weight = one.weight.or(one.pace).filter(|weight| *weight >= 0.0).unwrap_or(1.0);
+        let route = match routes.iter().position(|route| route.name == one.group) {
+            Some(at) => &mut routes[at],
+            None => {
+                let route = Route {
+                    name: one.group.clone(),
+                    targets: Vec::new(),
+                    strategy: strategy.cloned(),
+                    drop_parts: false,
+                };
+                routes.push(route);
+                routes.last_mut().expect("it was just put there")
+            }
+        };
+        let tier = tier(deployments, &one.group, one.order);
+        match route.targets.iter_mut().find(|target| target.name == name) {
+            // Two deployments of one account and model are one target.
+            Some(same) => same.weight += weight,
+            None => route.targets.push(Target { name, tier, weight }),
+        }
+    }
+    routes
+}
+
+/// Counts the orders of a group that come before one.
+fn tier(deployments: &[Deployment], group: &str, order: Option<f64>) -> u8 {
+    let of = |order: Option<f64>| order.unwrap_or(f64::MAX);
+    let mut orders: Vec<f64> = deployments.iter().filter(|one| one.group == group).map(|one| of(one.order)).collect();
+    orders.sort_by(f64::total_cmp);
+    orders.dedup();
+    let before = orders.iter().filter(|known| **known < of(order)).count();
+    u8::try_from(before).unwrap_or(u8::MAX)
+}
+
+/// Lets targets leave out what they have no words for.
+pub fn drops(settings: &Given, routes: &mut [Route], out: &mut Outcome) {
+    let Some(given) = settings.get("drop_params") else { return };
+    if !settings.is("drop_params") {
+        return out.kept(given, "foreign_parts = \"refuse\", which is usual");
+    }
+    for route in routes {
+        route.drop_parts = true;
+    }
+    out.changed(given, "foreign_parts = \"drop\": parameters that a model refuses are left out anyway");
+}
+
+/// Puts the targets of other groups behind a group's own.
+pub fn fallbacks(settings: &Given, routes: &mut [Route], out: &mut Outcome) {
+    let groups: BTreeMap<String, Vec<Target>> =
+        routes.iter().map(|route| (route.name.clone(), route.targets.clone())).collect();
+    for kind in ["fallbacks", "context_window_fallbacks", "content_policy_fallbacks"] {
+        let Some(list) = settings.get(kind) else { continue };
+        // A list of tables, or one table.
+        let pairs = list.items().iter().flat_map(Given::fields).chain(list.fields());
+        for (group, others) in pairs {
+            let names = others.texts();
+            let every = group == "*";
+            let unknown: Vec<&str> = names.iter().copied().filter(|name| !groups.contains_key(*name)).collect();
+            let has = routes.iter_mut().filter(|route| every || route.name == *group);
+            let mut found = false;
+            for route in has {
+                found = true;
+                names.iter().filter_map(|name| groups.get(*name)).for_each(|targets| behind(route, targets));
+            }
+            let missing =
+                if unknown.is_empty() { String::new() } else { format!("; not there: {}", unknown.join(", ")) };
+            match (found, kind) {
+                (false, _) => out.lost(others, format!("there is no group `{group}` that is served")),
+                _ if unknown.len() == names.len() => out.lost(others, format!("none of its groups is served{missing}")),
+                (_, "context_window_fallbacks") => out.changed(
+                    others,
+                    format!("further tiers of `{group}`: a target whose window is too small is passed over by itself{missing}"),
+                ),
+                (_, "content_policy_fallbacks") => {
+                    set(&mut out.failover, "content_policy_failover", Toml::Flag(true));
+                    out.changed(others, format!("further tiers of `{group}`, and failover.content_policy_failover{missing}"));
+                }
+                _ => out.kept(others, format!("further tiers of `{group}`{missing}")),
+            }
+        }
+    }
+    if let Some(list) = settings.get("default_fallbacks") {
+        let names = list.texts();
+        for route in &mut *routes {
+            names.iter().filter_map(|name| groups.get(*name)).for_each(|targets| behind(route, targets));
+        }
+        out.kept(list, "further tiers of every route");
+    }
+}
+
+/// Adds targets in a tier behind all others.
+fn behind(route: &mut Route, targets: &[Target]) {
+    let last = route.targets.iter().map(|target| target.tier).max().unwrap_or(0);
+    let first = targets.iter().map(|target| target.tier).min().unwrap_or(0);
+    for target in targets {
+        if route.targets.iter().all(|known| known.name != target.name) {
+            let tier = last.saturating_add(1).saturating_add(target.tier - first);
+            route.targets.push(Target { tier, ..target.clone() });
+        }
+    }
+}
+
+/// Sets a field, once.
+pub fn set(fields: &mut Vec<(String, Toml)>, name: &str, value: Toml) {
+    if fields.iter().all(|(known, _)| known != name) {
+        fields.push((name.to_owned(), value));
+    }
+}

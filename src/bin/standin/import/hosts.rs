@@ -1,0 +1,261 @@
+//! Who is meant by the names that other gateways give to providers.
+
+/// Where a model of another gateway is, in our words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Host {
+    /// What its provider is called here.
+    pub name: String,
+    /// The preset that it is; none, where it is an address alone.
+    pub preset: &'static str,
+    /// Its address, where there is no preset of it.
+    pub base: Option<&'static str>,
+    /// The variable that usually holds its key, where there is no preset of it.
+    pub env: Option<&'static str>,
+    /// Its accent, where an address does not tell.
+    pub flavour: Option<&'static str>,
+    /// The model, as its provider calls it.
+    pub model: String,
+    /// Whether all of a vendor's models are meant.
+    pub all: bool,
+}
+
+/// A name before the slash, and the preset it stands for.
+const PRESETS: [(&str, &str); 31] = [
+    ("openai", "openai"),
+    ("anthropic", "anthropic"),
+    ("azure", "azure"),
+    ("gemini", "gemini"),
+    ("vertex_ai", "vertex"),
+    ("vertex_ai_beta", "vertex"),
+    ("deepseek", "deepseek"),
+    ("mistral", "mistral"),
+    ("codestral", "mistral"),
+    ("dashscope", "qwen"),
+    ("openrouter", "openrouter"),
+    ("vercel_ai_gateway", "vercel"),
+    ("litellm_proxy", "litellm"),
+    ("groq", "groq"),
+    ("xai", "xai"),
+    ("together_ai", "together"),
+    ("together", "together"),
+    ("perplexity", "perplexity"),
+    ("cerebras", "cerebras"),
+    ("fireworks_ai", "fireworks"),
+    ("huggingface", "huggingface"),
+    ("zai", "zai"),
+    ("zhipu", "zai"),
+    ("moonshot", "kimi"),
+    ("minimax", "minimax"),
+    ("ollama", "ollama"),
+    ("ollama_chat", "ollama"),
+    ("hosted_vllm", "vllm"),
+    ("vllm", "vllm"),
+    ("lm_studio", "lmstudio"),
+    ("llamafile", "llamacpp"),
+];
+
+/// Hosts that speak `OpenAI`'s chat completions and have no preset: name, address, variable.
+const OTHERS: [(&str, &str, &str); 10] = [
+    ("nvidia_nim", "https://integrate.api.nvidia.com/v1", "NVIDIA_NIM_API_KEY"),
+    ("sambanova", "https://api.sambanova.ai/v1", "SAMBANOVA_API_KEY"),
+    ("deepinfra", "https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY"),
+    ("github", "https://models.github.ai/inference", "GITHUB_API_KEY"),
+    ("cohere", "https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY"),
+    ("cohere_chat", "https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY"),
+    ("nebius", "https://api.studio.nebius.ai/v1", "NEBIUS_API_KEY"),
+    ("hyperbolic", "https://api.hyperbolic.xyz/v1", "HYPERBOLIC_API_KEY"),
+    ("novita", "https://api.novita.ai/v3/openai", "NOVITA_API_KEY"),
+    ("volcengine", "https://ark.cn-beijing.volces.com/api/v3", "VOLCENGINE_API_KEY"),
+];
+
+/// Those that are spoken to in another way.
+const FOREIGN: [(&str, &str); 9] = [
+    ("bedrock", "Bedrock's signed requests are not spoken; a gateway before it is a provider like any"),
+    ("sagemaker", "SageMaker's signed requests are not spoken"),
+    ("watsonx", "watsonx is not spoken"),
+    ("replicate", "Replicate's predictions are not spoken"),
+    ("cloudflare", "Workers AI is not known here: give its OpenAI-compatible address as a `base_url`"),
+    ("elevenlabs", "speech is not served: conversations and embeddings only"),
+    ("text-completion-openai", "the older completions are not spoken"),
+    ("databricks", "Databricks is not known here: give its OpenAI-compatible address as a `base_url`"),
+    ("azure_ai", "Azure AI's own addresses are not known here: give its OpenAI-compatible address as a `base_url`"),
+];
+
+/// Finds who is meant by a model of `LiteLLM`'s; `based` tells whether an address is given beside.
+///
+/// # Errors
+/// Why it cannot be served.
+pub fn litellm(model: &str, based: bool) -> Result<Host, String> {
+    let (prefix, rest) = match model.split_once('/') {
+        Some((prefix, rest)) => (prefix, rest),
+        None => (
+            guess(model).ok_or(()).or_else(|()| {
+                if based {
+                    Ok("openai")
+                } else {
+                    Err(format!("nobody here is known for `{model}`: write it with its provider, as openai/{model}"))
+                }
+            })?,
+            model,
+        ),
+    };
+    if let Some((_, why)) = FOREIGN.iter().find(|(name, _)| *name == prefix) {
+        return Err((*why).to_owned());
+    }
+    for kind in
+        ["image", "imagen", "veo-", "tts", "whisper", "dall-e", "rerank", "transcribe", "moderation", "realtime"]
+    {
+        if rest.to_lowercase().contains(kind) {
+            return Err(format!("`{rest}` is not served: conversations and embeddings only"));
+        }
+    }
+    let all = rest.ends_with('*');
+    let host = |name: &str, preset: &'static str| Host {
+        name: name.to_owned(),
+        preset,
+        base: None,
+        env: None,
+        flavour: None,
+        model: rest.to_owned(),
+        all,
+    };
+    let known = PRESETS.iter().find(|(name, _)| *name == prefix).map(|(_, preset)| *preset);
+    let other = OTHERS.iter().find(|(name, ..)| *name == prefix);
+    let found = match (prefix, known) {
+        ("openai", _) if rest.starts_with("responses/") => {
+            Host { model: rest["responses/".len()..].to_owned(), ..host("openai-responses", "openai-responses") }
+        }
+        ("openai", Some(_)) if based => Host { flavour: Some("generic"), ..host("local", "") },
+        ("vertex_ai" | "vertex_ai_beta", _) if rest.starts_with("claude") => {
+            host("vertex-anthropic", "vertex-anthropic")
+        }
+        ("vertex_ai" | "vertex_ai_beta", _) if !rest.starts_with("gemini") && !all && !rest.contains("embed") => {
+            return Err(format!("Vertex AI serves Google's and Anthropic's models here, and `{rest}` is neither"));
+        }
+        (_, Some("ollama")) => host("ollama", "ollama"),
+        (_, Some(preset)) => host(preset, preset),
+        (_, None) => match other {
+            Some((name, base, env)) => Host { base: Some(base), env: Some(env), ..host(name, "") },
+            None if based => Host { flavour: Some("generic"), ..host(&tidy(prefix), "") },
+            None => {
+                return Err(format!(
+                    "the provider `{prefix}` is not known here: with an `api_base` that speaks as OpenAI does it could be served"
+                ));
+            }
+        },
+    };
+    if all
+        && !["openai", "openai-responses", "anthropic", "gemini", "deepseek", "mistral", "qwen"].contains(&found.preset)
+    {
+        return Err(format!("`{prefix}` serves only models that are named here: name them in its `models`"));
+    }
+    Ok(found)
+}
+
+/// Guesses the provider of a model without one.
+fn guess(model: &str) -> Option<&'static str> {
+    let starts = |words: &[&str]| words.iter().any(|word| model.starts_with(word));
+    match model {
+        "*" => Some("openai"),
+        _ if starts(&["gpt-", "o1", "o3", "o4", "chatgpt", "text-embedding-", "ft:gpt"]) => Some("openai"),
+        _ if starts(&["claude"]) => Some("anthropic"),
+        _ if starts(&["gemini"]) => Some("gemini"),
+        _ if starts(&["deepseek-"]) => Some("deepseek"),
+        _ if starts(&["mistral-", "codestral", "magistral", "ministral"]) => Some("mistral"),
+        _ if starts(&["command-"]) => Some("cohere"),
+        _ if starts(&["grok-"]) => Some("xai"),
+        _ => None,
+    }
+}
+
+/// Returns a name as ours may be.
+fn tidy(name: &str) -> String {
+    name.chars().map(|letter| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '-' }).collect()
+}
+
+/// Returns an address as ours are: with what comes before the dialect's own path.
+pub fn base_url(host: &Host, base: &str) -> String {
+    let base = base.trim_end_matches('/');
+    let base = ["/chat/completions", "/completions", "/messages", "/api/generate", "/api/chat", "/api"]
+        .iter()
+        .find_map(|end| base.strip_suffix(end))
+        .unwrap_or(base);
+    let lone = base.split_once("://").is_some_and(|(_, rest)| !rest.contains('/'));
+    // A variable's address is taken as it is, but where the preset's own way is known.
+    match host.preset {
+        "ollama" | "anthropic" if lone || (base.starts_with("${") && base.ends_with('}')) => format!("{base}/v1"),
+        "vllm" | "lmstudio" | "llamacpp" if lone => format!("{base}/v1"),
+        _ => base.to_owned(),
+    }
+}
+
+/// Finds who is meant by a provider of Portkey's.
+pub fn portkey(provider: &str, model: &str) -> Option<Host> {
+    let name = match provider {
+        "azure-openai" => "azure",
+        "google" => "gemini",
+        "vertex-ai" => "vertex_ai",
+        "mistral-ai" => "mistral",
+        "together-ai" => "together_ai",
+        "perplexity-ai" => "perplexity",
+        "x-ai" => "xai",
+        "fireworks-ai" => "fireworks_ai",
+        "deepinfra" => "deepinfra",
+        "moonshot" => "moonshot",
+        "dashscope" => "dashscope",
+        other => other,
+    };
+    litellm(&format!("{name}/{model}"), false).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_others_are_known_and_those_that_are_not_served_say_why() {
+        for (model, based, expected) in [
+            ("gpt-5-mini", false, Ok(("openai", "openai", "gpt-5-mini"))),
+            ("openai/gpt-5-mini", false, Ok(("openai", "openai", "gpt-5-mini"))),
+            ("openai/qwen", true, Ok(("local", "", "qwen"))),
+            ("openai//model", true, Ok(("local", "", "/model"))),
+            ("openai/responses/gpt-5", false, Ok(("openai-responses", "openai-responses", "gpt-5"))),
+            ("claude-haiku-4-5", false, Ok(("anthropic", "anthropic", "claude-haiku-4-5"))),
+            ("vertex_ai/claude-haiku-4-5", false, Ok(("vertex-anthropic", "vertex-anthropic", "claude-haiku-4-5"))),
+            ("openrouter/qwen/qwen3:free", false, Ok(("openrouter", "openrouter", "qwen/qwen3:free"))),
+            ("together_ai/meta/x", false, Ok(("together", "together", "meta/x"))),
+            ("cohere/command-r", false, Ok(("cohere", "", "command-r"))),
+            ("mycloud/x", true, Ok(("mycloud", "", "x"))),
+            ("mycloud/x", false, Err("`api_base`")),
+            ("bedrock/x", false, Err("signed")),
+            ("openai/gpt-image-2", false, Err("conversations and embeddings only")),
+            ("groq/*", false, Err("named")),
+            ("vertex_ai/llama-4", false, Err("neither")),
+            ("zephyr", false, Err("openai/zephyr")),
+        ] {
+            let found = litellm(model, based);
+            match expected {
+                Ok((name, preset, model)) => {
+                    let found = found.expect(model);
+                    assert_eq!((&*found.name, found.preset, &*found.model), (name, preset, model));
+                }
+                Err(why) => assert!(found.expect_err(model).contains(why), "{model}"),
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_end_where_ours_do() {
+        let url = |model: &str, base: &str| base_url(&litellm(model, true).expect(model), base);
+        for (model, base, expected) in [
+            ("ollama/x", "http://o:11434", "http://o:11434/v1"),
+            ("ollama/x", "http://o:11434/api/generate", "http://o:11434/v1"),
+            ("ollama_chat/x", "${OLLAMA}", "${OLLAMA}/v1"),
+            ("hosted_vllm/x", "http://v:8000/v1/", "http://v:8000/v1"),
+            ("openai/x", "http://v:8000", "http://v:8000"),
+            ("anthropic/x", "https://proxy.example", "https://proxy.example/v1"),
+        ] {
+            assert_eq!(url(model, base), expected);
+        }
+    }
+}

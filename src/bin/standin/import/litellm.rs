@@ -1,0 +1,534 @@
+//! `LiteLLM`'s proxy configuration: deployments become providers, their models and targets; model groups become routes;
+//! fallbacks become further tiers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use standin::config::presets;
+use standin::sidecar::Hash;
+
+use super::given::Given;
+use super::groups::{Deployment, drops, fallbacks, routes, set, strategy};
+use super::hosts::{self, Host};
+use super::outcome::{Key, Model, Outcome, Provider, Route, Toml, number, quoted, time};
+
+/// Turns a configuration into ours. `environment` looks up a variable.
+pub fn import(given: &Given, environment: &dyn Fn(&str) -> Option<String>) -> Outcome {
+    let mut out = Outcome::default();
+    let credentials = credentials(given, &mut out);
+    let (routing, litellm) = (given.get("router_settings"), given.get("litellm_settings"));
+    let both = || [routing, litellm].into_iter().flatten();
+    let deployments = deployments(given, &credentials, &mut out);
+    let strategy = strategy(routing, &deployments, &mut out);
+    let mut routes = routes(&deployments, &out.providers, strategy.as_ref());
+    for settings in both() {
+        drops(settings, &mut routes, &mut out);
+        fallbacks(settings, &mut routes, &mut out);
+    }
+    for settings in both() {
+        times(settings, &routes, &mut out);
+        cooldowns(settings, &mut out);
+        callbacks(settings, &mut out);
+    }
+    if let Some(routing) = routing {
+        aliases(routing, &routes, &mut out);
+    }
+    out.routes = routes;
+    if let Some(general) = given.get("general_settings") {
+        general_settings(general, environment, &mut out);
+    }
+    if let Some(variables) = given.get("environment_variables") {
+        for (name, value) in variables.fields() {
+            value.done();
+            out.changed(value, format!("set `{name}` in the environment that standin starts in"));
+        }
+    }
+    for part in given.unseen() {
+        let why = why_not(&part.path);
+        out.lost(part, why);
+    }
+    out
+}
+
+/// Says why something has no counterpart.
+fn why_not(path: &str) -> &'static str {
+    let last = path.rsplit('.').next().unwrap_or(path);
+    let any = |words: &[&str]| words.iter().any(|word| path.contains(word));
+    match last {
+        _ if any(&["redis", "cache"]) => {
+            "no counterpart: nothing is shared between processes, and answers are not cached"
+        }
+        _ if any(&["budget", "spend", "max_budget"]) => {
+            "no counterpart: there are no budgets; costs are counted, see /metrics"
+        }
+        _ if any(&["guardrail", "moderation", "presidio"]) => "no counterpart: what is said is not judged",
+        _ if any(&["mcp_", "vector_store", "files_settings", "finetune", "search_tools", "assistant", "prompts"]) => {
+            "no counterpart: conversations and embeddings only"
+        }
+        _ if any(&["database", "_db", "_in_db", "prisma"]) => "no counterpart: there is no database",
+        _ if any(&["jwt", "oauth", "sso", "user", "team", "role", "auth", "key_management", "key_generat", "ui"]) => {
+            "no counterpart: there are keys of clients, made by `standin key`, and no users, teams or roles"
+        }
+        _ if any(&["alert", "callback", "langfuse", "otel", "slack"]) => {
+            "no counterpart: /metrics is Prometheus', and the log has a line for each call"
+        }
+        "set_verbose" | "debug" | "json_logs" | "log_level" | "log_verbose" | "detailed_debug" => {
+            "no counterpart in the file: `standin serve --log json`, and RUST_LOG says how much"
+        }
+        "timeout" => {
+            "no counterpart for one deployment: a call has a deadline (failover.deadline), a model `first_token` and `stall`"
+        }
+        "max_retries" | "retry_after" | "retry_policy" | "allowed_fails_policy" | "model_group_retry_policy" => {
+            "no counterpart: what can be tried elsewhere is, and a Retry-After is kept"
+        }
+        "id" | "description" | "base_url" | "db_model" | "created_at" | "display_name" => {
+            "no counterpart: it says nothing to who serves"
+        }
+        "temperature"
+        | "top_p"
+        | "max_tokens"
+        | "reasoning_effort"
+        | "thinking"
+        | "extra_body"
+        | "n"
+        | "stop"
+        | "seed"
+        | "default_params"
+        | "frequency_penalty"
+        | "presence_penalty"
+        | "max_completion_tokens" => "no counterpart: parameters are the caller's to send",
+        "drop_params" | "additional_drop_params" | "allowed_openai_params" | "modify_params" => {
+            "not needed: what a model refuses is known of it and left out"
+        }
+        _ if path.ends_with("_limit") => "no counterpart: what a provider says of its limits is kept",
+        _ => "no counterpart",
+    }
+}
+
+/// Collects what deployments refer to by name.
+fn credentials<'g>(given: &'g Given, out: &mut Outcome) -> BTreeMap<&'g str, &'g Given> {
+    let Some(list) = given.get("credential_list") else { return BTreeMap::new() };
+    let mut known = BTreeMap::new();
+    for one in list.items() {
+        if let (Some(name), Some(values)) = (one.text("credential_name"), one.get("credential_values")) {
+            known.insert(name, values);
+            out.kept(one, "where it is named");
+        }
+        if let Some(info) = one.get("credential_info") {
+            info.done();
+        }
+    }
+    known
+}
+
+fn deployments(given: &Given, credentials: &BTreeMap<&str, &Given>, out: &mut Outcome) -> Vec<Deployment> {
+    let Some(list) = given.get("model_list") else { return Vec::new() };
+    // Those that serve all of a vendor's models get its plain name: callers ask for `openai/NAME`.
+    let (all, named): (Vec<&Given>, Vec<&Given>) = list.items().iter().partition(|one| {
+        one.get("litellm_params").and_then(|params| params.text("model")).is_some_and(|model| model.ends_with('*'))
+    });
+    all.into_iter().chain(named).filter_map(|one| deployment(one, credentials, out)).collect()
+}
+
+/// Reads one deployment; says why, where there is no place for it.
+fn deployment(given: &Given, credentials: &BTreeMap<&str, &Given>, out: &mut Outcome) -> Option<Deployment> {
+    let Some(params) = given.get("litellm_params") else {
+        out.lost(given, "it has no `litellm_params`");
+        return None;
+    };
+    let info = given.get("model_info");
+    let own =
+        |name: &str| params.get(name).or_else(|| credentials.get(params.text("litellm_credential_name")?)?.get(name));
+    let (Some(group), Some(model)) = (given.text("model_name"), params.text("model")) else {
+        out.lost(given, "it has no `model_name` and `litellm_params.model`");
+        return None;
+    };
+    if let Some(variable) = model.strip_prefix("os.environ/").or_else(|| group.strip_prefix("os.environ/")) {
+        out.lost(given, format!("names of models are not read from the environment here: write what {variable} holds"));
+        return None;
+    }
+    let mode = info.and_then(|info| info.text("mode")).unwrap_or("chat");
+    if !["chat", "embedding", "completion", "responses"].contains(&mode) {
+        out.lost(given, format!("`{mode}` is not served: conversations and embeddings only"));
+        return None;
+    }
+    let base = own("api_base").or_else(|| own("base_url")).and_then(Given::as_text);
+    let host = match hosts::litellm(model, base.is_some()) {
+        Ok(host) => host,
+        Err(why) => {
+            out.lost(given, why);
+            return None;
+        }
+    };
+    let provider = match provider(&host, base, &own, out) {
+        Ok(provider) => provider,
+        Err(why) => {
+            out.lost(given, why);
+            return None;
+        }
+    };
+    let provider = place(provider, &host, out);
+    if !host.all {
+        let fields = model_fields(params, info, &host, mode);
+        add_model(&mut out.providers[provider], &host.model, fields);
+    }
+    let pace = ["rpm", "tpm"].into_iter().find_map(|name| {
+        let given = params.get(name).or_else(|| given.get(name))?;
+        let pace = given.as_number()?;
+        out.changed(
+            given,
+            "the weight of its target, where none is given: limits themselves are the provider's to say, and kept",
+        );
+        Some(pace)
+    });
+    if let Some(max) = params.get("max_parallel_requests") {
+        out.kept(max, "in_flight_max");
+    }
+    let weight = params.get("weight").or_else(|| given.get("weight"));
+    if let Some(weight) = weight {
+        out.kept(weight, "weight of its target");
+    }
+    let order = params.get("order").or_else(|| given.get("order"));
+    if let Some(order) = order {
+        out.kept(order, "tier of its target");
+    }
+    let target = format!("{}/{}", out.providers[provider].name, host.model);
+    let shown = if host.all { format!("all of {}", out.providers[provider].name) } else { target };
+    if host.all {
+        let name = &out.providers[provider].name;
+        let asked = if group == "*" {
+            "a name that nobody has goes to server.default_route".to_owned()
+        } else {
+            format!("asked for as `{name}/MODEL`")
+        };
+        out.changed(given, format!("provider `{name}` with all of its vendor's models, {asked}"));
+        return None;
+    }
+    out.kept(given, format!("route `{group}`, target `{shown}`"));
+    let number = |given: Option<&Given>| given.and_then(Given::as_number);
+    Some(Deployment {
+        group: group.to_owned(),
+        provider,
+        model: host.model,
+        order: number(order),
+        weight: number(weight),
+        pace,
+    })
+}
+
+/// What is said of a model.
+fn model_fields(params: &Given, info: Option<&Given>, host: &Host, mode: &str) -> Vec<(String, Toml)> {
+    let mut fields = Vec::new();
+    let mut add = |name: &str, value: Toml| fields.push((name.to_owned(), value));
+    let said = |name: &str| params.number(name).or_else(|| info?.number(name));
+    if let Some(base) = info.and_then(|info| info.text("base_model")) {
+        add("same_as", Toml::Text(base.rsplit('/').next().unwrap_or(base).to_owned()));
+    }
+    if mode == "embedding" && !host.model.to_lowercase().contains("embed") {
+        add("kind", Toml::Text("embedding".to_owned()));
+    }
+    let dollars = |name: &str| said(name).filter(|price| *price >= 0.0).map(|price| price * 1e6);
+    if let (Some(input), Some(output)) = (dollars("input_cost_per_token"), dollars("output_cost_per_token")) {
+        let cached = dollars("cache_read_input_token_cost")
+            .map_or(String::new(), |price| format!(", cached_input = {}", number(price)));
+        add("price", Toml::Raw(format!("{{ input = {}, output = {}{cached} }}", number(input), number(output))));
+    }
+    let count = |name: &str| said(name).filter(|count| *count >= 1.0 && *count <= f64::from(u32::MAX)).map(f64::trunc);
+    for (theirs, ours) in [
+        ("max_input_tokens", "context_tokens_max"),
+        ("max_output_tokens", "output_tokens_max"),
+        ("max_parallel_requests", "in_flight_max"),
+    ] {
+        if let Some(count) = count(theirs) {
+            add(ours, Toml::Number(count));
+        }
+    }
+    if let Some(seconds) = said("stream_timeout").filter(|seconds| *seconds > 0.0) {
+        add("first_token", Toml::Text(time(seconds)));
+    }
+    let no = |name: &str| info.and_then(|info| info.get(name)).or_else(|| params.get(name)).is_some();
+    let says_no = |name: &str| no(name) && !info.is_some_and(|info| info.is(name)) && !params.is(name);
+    let lacks = [
+        ("supports_function_calling", "tools"),
+        ("supports_vision", "images"),
+        ("supports_response_schema", "json_schema"),
+    ];
+    let lacks: Vec<String> =
+        lacks.into_iter().filter(|(theirs, _)| says_no(theirs)).map(|(_, ours)| ours.to_owned()).collect();
+    if !lacks.is_empty() {
+        add("lacks", Toml::Texts(lacks));
+    }
+    let tags: Vec<String> =
+        params.get("tags").map(Given::texts).unwrap_or_default().into_iter().map(str::to_owned).collect();
+    if !tags.is_empty() {
+        add("labels", Toml::Texts(tags));
+    }
+    fields
+}
+
+/// Adds a model, or what is said of it now beside what was.
+fn add_model(provider: &mut Provider, name: &str, fields: Vec<(String, Toml)>) {
+    let Some(known) = provider.models.iter_mut().find(|known| known.name == name) else {
+        provider.models.push(Model { name: name.to_owned(), fields });
+        return;
+    };
+    for (field, value) in fields {
+        match known.fields.iter_mut().find(|(known, _)| *known == field) {
+            None => known.fields.push((field, value)),
+            Some((_, Toml::Texts(texts))) if field == "labels" => {
+                if let Toml::Texts(more) = value {
+                    texts.extend(more.into_iter().filter(|text| !texts.contains(text)).collect::<Vec<_>>());
+                }
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Makes the provider that a deployment is at.
+fn provider<'g>(
+    host: &Host,
+    base: Option<&str>,
+    own: &dyn Fn(&str) -> Option<&'g Given>,
+    out: &mut Outcome,
+) -> Result<Provider, String> {
+    let text = |name: &str| own(name).and_then(Given::as_text);
+    let mut fields: Vec<(String, Toml)> = Vec::new();
+    let mut set = |name: &str, value: String| fields.push((name.to_owned(), Toml::Text(value)));
+    let mut query = Vec::new();
+    match (host.preset, base) {
+        ("azure", Some(base)) => {
+            // Whatever follows the resource is written anew.
+            let base = expanded(base);
+            let base = base.split("/openai").next().unwrap_or(&base).trim_end_matches('/').to_owned();
+            set("base_url", base);
+            set("flavour", "azure-deployments".to_owned());
+            if let Some(version) = text("api_version") {
+                query.push(("api-version", expanded(version)));
+            }
+        }
+        ("azure", None) => return Err("an Azure deployment needs an `api_base`".to_owned()),
+        ("vertex" | "vertex-anthropic", base) => {
+            set("preset", host.preset.to_owned());
+            let place = |names: [&str; 2]| names.into_iter().find_map(|name| own(name).and_then(Given::as_text));
+            let project = place(["vertex_project", "vertex_ai_project"]);
+            set("project", project.map_or_else(|| "${VERTEXAI_PROJECT}".to_owned(), expanded));
+            let location = place(["vertex_location", "vertex_ai_location"]);
+            set("location", location.map_or_else(|| "${VERTEXAI_LOCATION:-us-central1}".to_owned(), expanded));
+            if let Some(given) = own("vertex_credentials") {
+                out.changed(given, "a token from `gcloud auth print-access-token`: service accounts are not read");
+            }
+            if base.is_some() {
+                return Err("Vertex AI behind an address of its own is not known here".to_owned());
+            }
+        }
+        (preset, base) => {
+            if !preset.is_empty() {
+                set("preset", preset.to_owned());
+            }
+            let base = base.map(|base| hosts::base_url(host, &expanded(base))).or_else(|| host.base.map(str::to_owned));
+            if let Some(base) = base {
+                set("base_url", base);
+            }
+            if let Some(flavour) = host.flavour {
+                set("flavour", flavour.to_owned());
+            }
+        }
+    }
+    let mut headers = Vec::new();
+    if let Some(organization) = text("organization") {
+        headers.push(("OpenAI-Organization", expanded(organization)));
+    }
+    if let Some(extra) = own("extra_headers").or_else(|| own("headers")) {
+        headers.extend(
+            extra.fields().iter().filter_map(|(name, value)| Some((name.as_str(), expanded(value.as_text()?)))),
+        );
+    }
+    for (name, pairs) in [("query", query), ("headers", headers)] {
+        if !pairs.is_empty() {
+            let pairs: Vec<String> =
+                pairs.iter().map(|(name, value)| format!("{} = {}", quoted(name), quoted(value))).collect();
+            fields.push((name.to_owned(), Toml::Raw(format!("{{ {} }}", pairs.join(", ")))));
+        }
+    }
+    let key = text("api_key").map(|key| match key.strip_prefix("os.environ/") {
+        Some(variable) => Key::Env(variable.to_owned()),
+        None => Key::Value(key.to_owned()),
+    });
+    if let Some(token) = own("azure_ad_token") {
+        out.lost(
+            token,
+            "no counterpart: a key is read from `env`, `file` or `command` (`az account get-access-token`)",
+        );
+    }
+    if matches!(&key, Some(Key::Value(key)) if key.trim().is_empty()) {
+        return Err("its `api_key` is empty".to_owned());
+    }
+    let gcloud = || Key::Command(["gcloud", "auth", "print-access-token"].map(str::to_owned).to_vec());
+    let usual = match host.preset {
+        "vertex" | "vertex-anthropic" => Some(gcloud()),
+        "azure" => Some(Key::Env("AZURE_API_KEY".to_owned())),
+        // Behind an address of its own nobody may ask for one.
+        _ if base.is_some() => None,
+        preset => {
+            let known = presets().iter().find(|known| known.name == preset).and_then(|known| known.env);
+            known.or(host.env).map(|name| Key::Env(name.to_owned()))
+        }
+    };
+    let keys = key.or(usual).into_iter().collect();
+    Ok(Provider { name: host.name.clone(), fields, keys, all: host.all, ..Provider::default() })
+}
+
+/// Returns the number of a provider that is the same, or of this one, which gets a name of its own.
+pub fn place(mut provider: Provider, host: &Host, out: &mut Outcome) -> usize {
+    let same = |known: &Provider| {
+        (&known.fields, &known.keys, known.all) == (&provider.fields, &provider.keys, provider.all)
+            // The preset of its own name needs not be said.
+            && known.name.trim_end_matches(|last: char| last.is_ascii_digit()).trim_end_matches('-') == provider.name
+    };
+    if let Some(at) = out.providers.iter().position(same) {
+        return at;
+    }
+    let taken: BTreeSet<&str> = out.providers.iter().map(|known| known.name.as_str()).collect();
+    let free = (2..).map(|at| format!("{}-{at}", host.name));
+    let name = [host.name.clone()].into_iter().chain(free).find(|name| !taken.contains(name.as_str()));
+    provider.name = name.unwrap_or_default();
+    out.providers.push(provider);
+    out.providers.len() - 1
+}
+
+/// Writes `os.environ/NAME` as ours.
+pub fn expanded(text: &str) -> String {
+    text.strip_prefix("os.environ/").map_or_else(|| text.to_owned(), |name| format!("${{{name}}}"))
+}
+
+fn times(settings: &Given, routes: &[Route], out: &mut Outcome) {
+    if let Some(given) = settings.get("num_retries") {
+        let retries = given.as_number().unwrap_or(0.0).clamp(0.0, 100.0).trunc();
+        let tiers = routes.iter().flat_map(|route| &route.targets).map(|target| target.tier).max().unwrap_or(0);
+        let attempts = retries + 1.0 + f64::from(tiers);
+        set(&mut out.failover, "attempts_max", Toml::Number(attempts));
+        out.changed(given, format!("failover.attempts_max = {attempts}: all attempts of a call, whoever is asked"));
+    }
+    for name in ["timeout", "request_timeout"] {
+        let Some(given) = settings.get(name) else { continue };
+        match given.as_number().filter(|seconds| *seconds > 0.0 && *seconds <= 31_536_000.0) {
+            Some(seconds) => {
+                set(&mut out.failover, "deadline", Toml::Text(time(seconds)));
+                out.changed(given, "failover.deadline: time for the whole call, not for one attempt");
+            }
+            None => out.lost(given, "is no time that can be set"),
+        }
+    }
+    if let Some(given) = settings.get("stream_timeout") {
+        out.lost(given, "no counterpart for all models: set `first_token` of a model");
+    }
+    for name in ["max_parallel_requests", "global_max_parallel_requests"] {
+        if let Some(given) = settings.get(name) {
+            match given.as_number().filter(|count| *count >= 1.0) {
+                Some(count) => {
+                    set(&mut out.top, "calls_max", Toml::Number(count.trunc().min(f64::from(u32::MAX))));
+                    out.kept(given, "calls_max");
+                }
+                None => out.lost(given, "is no number of calls"),
+            }
+        }
+    }
+    if let Some(given) = settings.get("enable_pre_call_checks") {
+        out.kept(given, "always: windows are checked before a target is asked");
+    }
+}
+
+fn cooldowns(settings: &Given, out: &mut Outcome) {
+    if let Some(given) = settings.get("cooldown_time") {
+        match given.as_number().filter(|seconds| *seconds > 0.0 && *seconds <= 86_400.0) {
+            Some(seconds) => {
+                out.providers
+                    .iter_mut()
+                    .for_each(|provider| provider.cooldown_s = provider.cooldown_s.or(Some(seconds)));
+                out.changed(
+                    given,
+                    "breaker.cooldown_base of each provider: a probe on a real call comes then, and a ramp",
+                );
+            }
+            None => out.lost(given, "no counterpart: a breaker has a cooldown above 0 and of a day at most"),
+        }
+    }
+    if let Some(given) = settings.get("allowed_fails") {
+        out.lost(given, "no counterpart: a sequential test decides; three failures in a row open a breaker");
+    }
+    if let Some(given) = settings.get("disable_cooldowns") {
+        out.lost(given, "no counterpart: breakers are always there");
+    }
+}
+
+fn callbacks(settings: &Given, out: &mut Outcome) {
+    for name in ["callbacks", "success_callback", "failure_callback", "service_callback", "service_callbacks"] {
+        if let Some(given) = settings.get(name) {
+            if given.texts() == ["prometheus"] {
+                out.kept(given, "/metrics, always");
+            } else {
+                out.lost(given, why_not("callback"));
+            }
+        }
+    }
+}
+
+fn aliases(settings: &Given, routes: &[Route], out: &mut Outcome) {
+    let Some(given) = settings.get("model_group_alias") else { return };
+    for (name, group) in given.fields() {
+        let leads = group.as_text().or_else(|| group.text("model")).unwrap_or_default();
+        if group.is("hidden") {
+            out.changed(group, "an alias that is listed: none is hidden");
+        }
+        let is_route = |name: &str| routes.iter().any(|route| route.name == name);
+        match (is_route(name), is_route(leads)) {
+            (true, _) => out.lost(group, format!("there is a route `{name}`, and an alias needs a name of its own")),
+            (_, false) => out.lost(group, format!("there is no group `{leads}` that is served")),
+            _ => {
+                out.aliases.push((name.clone(), leads.to_owned()));
+                out.kept(group, format!("aliases.{name} = \"{leads}\""));
+            }
+        }
+    }
+}
+
+fn general_settings(general: &Given, environment: &dyn Fn(&str) -> Option<String>, out: &mut Outcome) {
+    if let Some(given) = general.get("master_key") {
+        let key = given.as_text().unwrap_or_default();
+        let variable = key.strip_prefix("os.environ/");
+        let key = variable.map_or_else(|| Some(key.to_owned()), environment).filter(|key| !key.trim().is_empty());
+        match (key, variable) {
+            (Some(key), _) => {
+                out.clients.push(("master".to_owned(), Hash::of(&key).to_string()));
+                out.changed(given, "[[server.keys]], by its hash: it makes calls; for operators make one by `standin key NAME --operator`");
+            }
+            (None, Some(variable)) => out.lost(
+                given,
+                format!(
+                    "{variable} is not set here: `standin key NAME` makes a client's key; without one, loopback only"
+                ),
+            ),
+            (None, None) => out.lost(given, "is empty"),
+        }
+    }
+    for name in ["max_parallel_requests", "global_max_parallel_requests"] {
+        if let Some(count) = general.get(name).and_then(Given::as_number).filter(|count| *count >= 1.0) {
+            set(&mut out.top, "calls_max", Toml::Number(count.trunc().min(f64::from(u32::MAX))));
+            if let Some(given) = general.get(name) {
+                out.kept(given, "calls_max");
+            }
+        }
+    }
+    if let Some(given) = general.get("max_request_size_mb") {
+        match given.as_number().filter(|size| *size > 0.0 && *size <= 512.0) {
+            Some(size) => {
+                set(&mut out.server, "body_bytes_max", Toml::Number((size * 1_048_576.0).trunc()));
+                out.kept(given, "server.body_bytes_max");
+            }
+            None => out.lost(given, "is no size that can be set"),
+        }
+    }
+    if let Some(given) = general.get("alerting") {
+        out.lost(given, why_not("alert"));
+    }
+}

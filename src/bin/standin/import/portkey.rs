@@ -1,0 +1,189 @@
+//! Portkey's configuration: its tree of targets becomes one route; what falls back becomes tiers, what is balanced weights.
+
+use super::given::Given;
+use super::groups::set;
+use super::hosts;
+use super::litellm::{expanded, place};
+use super::outcome::{Key, Model, Outcome, Provider, Route, Target, Toml, time};
+use standin::config::presets;
+
+/// The name of the only route.
+const ROUTE: &str = "smart";
+
+/// Turns a configuration into ours.
+pub fn import(given: &Given) -> Outcome {
+    let mut out = Outcome::default();
+    let mut walk = Walk { out: &mut out, targets: Vec::new(), weighted: false, retries: 0.0 };
+    walk.node(given, 0, 1.0, true);
+    let Walk { mut targets, weighted, retries, .. } = walk;
+    targets.sort_by_key(|target| target.tier);
+    let tiers = targets.last().map_or(0, |target| target.tier);
+    if retries > 0.0 || tiers > 2 {
+        set(&mut out.failover, "attempts_max", Toml::Number(retries + 1.0 + f64::from(tiers)));
+    }
+    let strategy = weighted.then(|| Toml::Text("weighted".to_owned()));
+    // One after the other, as they stand.
+    let strategy = strategy.or_else(|| (targets.len() > 1).then(|| Toml::Text("priority".to_owned())));
+    if !targets.is_empty() {
+        set(&mut out.server, "default_route", Toml::Text(ROUTE.to_owned()));
+        out.routes.push(Route { name: ROUTE.to_owned(), targets, strategy, drop_parts: false });
+    }
+    for part in given.unseen() {
+        let why = why_not(&part.path);
+        out.lost(part, why);
+    }
+    out
+}
+
+fn why_not(path: &str) -> &'static str {
+    let any = |words: &[&str]| words.iter().any(|word| path.contains(word));
+    if any(&["cache"]) {
+        "no counterpart: answers are not cached"
+    } else if any(&["guardrail", "hooks"]) {
+        "no counterpart: what is said is not judged"
+    } else if any(&["override_params"]) {
+        "no counterpart: parameters are the caller's to send"
+    } else if any(&["on_status_codes", "on_guardrail"]) {
+        "not needed: whose fault a failure is decides, and in doubt the next target is asked"
+    } else if any(&["conditions", "default"]) {
+        "no counterpart: callers choose by a route's name, labels and sessions"
+    } else {
+        "no counterpart"
+    }
+}
+
+struct Walk<'o> {
+    out: &'o mut Outcome,
+    targets: Vec<Target>,
+    weighted: bool,
+    retries: f64,
+}
+
+impl Walk<'_> {
+    /// Walks a node; returns the first tier behind it.
+    fn node(&mut self, node: &Given, tier: u8, weight: f64, top: bool) -> u8 {
+        self.common(node);
+        let Some(list) = node.get("targets") else {
+            if !top || node.get("provider").is_some() {
+                self.target(node, tier, weight);
+            }
+            return tier.saturating_add(1);
+        };
+        let strategy = node.get("strategy");
+        let mode = strategy.and_then(|strategy| strategy.text("mode")).unwrap_or("single");
+        let mut next = tier;
+        match (mode, strategy.and_then(|strategy| strategy.get("mode"))) {
+            ("loadbalance", given) => {
+                self.weighted = true;
+                if let Some(given) = given {
+                    self.out.kept(given, "options.strategy = \"weighted\", within a tier");
+                }
+                for one in list.items() {
+                    let own = one.number("weight").filter(|weight| *weight >= 0.0).unwrap_or(1.0);
+                    next = next.max(self.node(one, tier, weight * own, false));
+                }
+            }
+            ("fallback", given) => {
+                if let Some(given) = given {
+                    self.out.kept(given, "tiers, in the order of the targets");
+                }
+                for one in list.items() {
+                    next = self.node(one, next, weight, false);
+                }
+            }
+            (mode, given) => {
+                if let Some(given) = given.filter(|_| mode != "single") {
+                    self.out.changed(given, format!("tiers, in the order of the targets: there is no `{mode}` here"));
+                }
+                for one in list.items() {
+                    next = self.node(one, next, weight, false);
+                }
+            }
+        }
+        next
+    }
+
+    /// What may stand at every node.
+    fn common(&mut self, node: &Given) {
+        if let Some(given) = node.get("retry").and_then(|retry| retry.get("attempts")) {
+            self.retries = self.retries.max(given.as_number().unwrap_or(0.0).clamp(0.0, 100.0).trunc());
+            self.out.changed(given, "failover.attempts_max: all attempts of a call, whoever is asked");
+        }
+        if let Some(given) = node.get("request_timeout") {
+            match given.as_number().filter(|millis| *millis >= 1.0 && *millis <= 3.15e10) {
+                Some(millis) => {
+                    set(&mut self.out.failover, "deadline", Toml::Text(time(millis / 1e3)));
+                    self.out.changed(given, "failover.deadline: time for the whole call, not for one attempt");
+                }
+                None => self.out.lost(given, "is no time that can be set"),
+            }
+        }
+    }
+
+    fn target(&mut self, node: &Given, tier: u8, weight: f64) {
+        let model = node.get("override_params").and_then(|params| params.text("model"));
+        // `@openai-prod/gpt-5-mini`: a provider of Portkey's own catalogue, with the model behind it.
+        let (slug, named) =
+            match model.and_then(|model| model.strip_prefix('@')).and_then(|model| model.split_once('/')) {
+                Some((slug, model)) => (Some(slug), Some(model)),
+                None => (None, model),
+            };
+        let provider = node
+            .text("provider")
+            .map(|provider| provider.trim_start_matches('@'))
+            .or(slug)
+            .or_else(|| node.text("virtual_key"));
+        let (Some(provider), Some(model)) = (provider, named) else {
+            self.out.lost(
+                node,
+                "a target needs a `provider` and a model in `override_params` here: callers name routes, not models",
+            );
+            return;
+        };
+        let guessed = (0..=provider.len()).rev().filter_map(|end| provider.get(..end)).find_map(|name| {
+            hosts::portkey(name, model).filter(|_| name == provider || provider[name.len()..].starts_with(['-', '_']))
+        });
+        let Some(mut host) = guessed else {
+            self.out.lost(node, format!("the provider `{provider}` is not known here"));
+            return;
+        };
+        let mut fields = Vec::new();
+        if host.preset.is_empty() {
+            host.base = node.text("custom_host").is_none().then_some(host.base).flatten();
+        } else {
+            fields.push(("preset".to_owned(), Toml::Text(host.preset.to_owned())));
+        }
+        let own =
+            node.get("custom_host").and_then(Given::as_text).map(expanded).or_else(|| host.base.map(str::to_owned));
+        let resource = node.text("azure_resource_name").or_else(|| node.text("resource_name")).map(expanded);
+        for (name, value) in [
+            ("base_url", own.clone()),
+            ("resource", resource),
+            ("project", node.text("vertex_project_id").map(expanded)),
+            ("location", node.text("vertex_region").map(expanded)),
+        ] {
+            fields.extend(value.map(|value| (name.to_owned(), Toml::Text(value))));
+        }
+        let env = presets().iter().find(|known| known.name == host.preset).and_then(|known| known.env).or(host.env);
+        let key = match node.text("api_key") {
+            Some(key) => Some(Key::Value(key.to_owned())),
+            None => env.map(|name| Key::Env(name.to_owned())).filter(|_| own.is_none() || host.preset.is_empty()),
+        };
+        if let (Some(given), Some(Key::Env(name))) = (node.get("virtual_key"), &key) {
+            self.out.changed(given, format!("keys = [{{ env = \"{name}\" }}]: Portkey's vault is not read"));
+        }
+        let provider =
+            Provider { name: host.name.clone(), fields, keys: key.into_iter().collect(), ..Provider::default() };
+        let at = place(provider, &host, self.out);
+        let provider = &mut self.out.providers[at];
+        if provider.models.iter().all(|known| known.name != host.model) {
+            provider.models.push(Model { name: host.model.clone(), fields: Vec::new() });
+        }
+        let name = format!("{}/{}", provider.name, host.model);
+        self.out.kept(node, format!("target `{name}` of route `{ROUTE}`"));
+        match self.targets.iter_mut().find(|target| target.name == name) {
+            Some(same) => same.weight += weight,
+            None => self.targets.push(Target { name, tier, weight }),
+        }
+    }
+}

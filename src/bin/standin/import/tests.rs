@@ -1,0 +1,436 @@
+//! What becomes of configurations: the shapes of those that `LiteLLM` publishes, and of real projects'; names, addresses and
+//! keys are others.
+
+use super::*;
+
+/// A configuration, what stands in ours, and what is said of it. `None` of ours: nothing of it can be served.
+struct Case(&'static str, Option<&'static [&'static str]>, &'static [&'static str]);
+
+/// Imports, checks, and returns our configuration and the report.
+fn imported(yaml: &str) -> (String, String) {
+    let given = Given::read(yaml).unwrap_or_else(|problem| panic!("{problem}: {yaml}"));
+    let mut outcome = litellm::import(&given, &|name| (name == "MASTER").then(|| "sk-master".to_owned()));
+    let config = outcome.written("theirs.yaml");
+    if !outcome.routes.is_empty() || !outcome.providers.is_empty() {
+        checked(&config).unwrap_or_else(|problem| panic!("{problem}\n{config}"));
+    }
+    (config, outcome.report("theirs.yaml"))
+}
+
+fn hold(cases: &[Case]) {
+    for Case(yaml, ours, said) in cases {
+        let (config, report) = imported(yaml);
+        match ours {
+            None => assert!(!config.contains("[providers"), "{yaml}\n{config}"),
+            Some(ours) => {
+                for part in *ours {
+                    assert!(config.contains(part), "no {part} in\n{config}\n{report}");
+                }
+            }
+        }
+        for part in *said {
+            assert!(report.contains(part), "{part} is not said in\n{report}");
+        }
+        // Nothing is passed over: whatever is said in a line is told of that line, or of what it stands in.
+        for (line, text) in
+            (1..).zip(yaml.lines()).filter(|(_, text)| text.contains("_settings.") || text.contains("rpm:"))
+        {
+            assert!(report.contains(&format!("theirs.yaml:{line}: ")), "{text} is not told of in\n{report}");
+        }
+        assert!(!report.contains("sk-"), "{report}");
+    }
+}
+
+#[test]
+fn the_shapes_that_are_published_are_turned_into_ours() {
+    hold(&[
+        // One model by two keys and a reseller, with limits beside the parameters.
+        Case(
+            "litellm_settings:\n  drop_params: True\nmodel_list:\n\
+             - model_name: chat\n  litellm_params: {model: gpt-5-mini, api_key: sk-first}\n  tpm: 20000\n  rpm: 3\n\
+             - model_name: chat\n  litellm_params: {model: gpt-5-mini, api_key: sk-second}\n  rpm: 6\n\
+             - model_name: chat\n  litellm_params: {model: openrouter/openai/gpt-5-mini}\n\
+             - model_name: small\n  litellm_params: {model: smallco/small-7b}\n\
+             environment_variables:\n  REDIS_HOST: localhost\n",
+            Some(&[
+                "[providers.openai]\npreset = \"openai\"\nkeys = [\"sk-first\"]",
+                "[providers.openai-2]",
+                "keys = [{ env = \"OPENROUTER_API_KEY\" }]",
+                "{ target = \"openai/gpt-5-mini\", weight = 3 }",
+                "{ target = \"openai-2/gpt-5-mini\", weight = 6 }",
+                "options = { strategy = \"weighted\" }",
+                "foreign_parts = \"drop\"",
+            ]),
+            &["smallco", "environment_variables.REDIS_HOST ~> set `REDIS_HOST`"],
+        ),
+        // Deployments at Azure, with times of their own.
+        Case(
+            "model_list:\n\
+             - model_name: team1\n  litellm_params:\n    model: azure/my-deployment\n    api_base: https://one.openai.azure.com/\n    \
+             api_version: \"2024-10-21\"\n    api_key: os.environ/AZURE_API_KEY\n    tpm: 20_000\n    timeout: 5\n    \
+             stream_timeout: 0.5\n    max_retries: 4\n\
+             - model_name: team2\n  litellm_params:\n    model: azure/other\n    api_base: os.environ/AZURE_BASE\n    \
+             api_key: os.environ/AZURE_API_KEY\n  model_info:\n    base_model: azure/gpt-5-mini\n",
+            Some(&[
+                "base_url = \"https://one.openai.azure.com\"\nflavour = \"azure-deployments\"",
+                "query = { \"api-version\" = \"2024-10-21\" }",
+                "first_token = \"500ms\"",
+                "base_url = \"${AZURE_BASE}\"",
+                "same_as = \"gpt-5-mini\"",
+                "[providers.azure-2]",
+            ]),
+            &["litellm_params.timeout -- no counterpart for one deployment", "max_retries --"],
+        ),
+        // Names that stand for any model, and work that is not served.
+        Case(
+            "model_list:\n\
+             - model_name: \"*\"\n  litellm_params: {model: openai/*, api_key: os.environ/OPENAI_API_KEY}\n\
+             - model_name: \"anthropic/*\"\n  litellm_params: {model: \"anthropic/*\", api_key: os.environ/ANTHROPIC_API_KEY}\n\
+             - model_name: \"groq/*\"\n  litellm_params: {model: \"groq/*\"}\n\
+             - model_name: mini\n  litellm_params: {model: gpt-5-mini, region_name: eu}\n  model_info: {id: \"1\"}\n\
+             - model_name: batch\n  litellm_params: {model: bedrock/us.claude}\n  model_info: {mode: batch}\n\
+             litellm_settings:\n  num_retries: 5\n  request_timeout: 600\n  telemetry: False\n  \
+             context_window_fallbacks: [{mini: [big]}]\n\
+             general_settings:\n  master_key: sk-1234\n",
+            Some(&[
+                "[providers.openai]\npreset = \"openai\"\nkeys = [{ env = \"OPENAI_API_KEY\" }]",
+                "[providers.anthropic]",
+                "[routes.mini]\ntargets = [\n    \"openai-2/gpt-5-mini\",",
+                "attempts_max = 6",
+                "deadline = \"600s\"",
+                "[[server.keys]]\nname = \"master\"\nsha256 = \"",
+            ]),
+            &[
+                "with all of its vendor's models",
+                "`groq` serves only models that are named",
+                "`batch` is not served",
+                "none of its groups",
+            ],
+        ),
+        // Tags as walls, and a server of one's own.
+        Case(
+            "model_list:\n\
+             - model_name: fake\n  litellm_params: {model: openai/fake, api_key: k, api_base: \"https://fake.example/\", tags: [teamA]}\n\
+             - model_name: fake\n  litellm_params: {model: openai/fake, api_key: k, api_base: \"https://fake.example/\", tags: [teamB]}\n\
+             - model_name: rank\n  litellm_params: {model: cohere/rerank-v3, api_key: os.environ/COHERE_API_KEY}\n\
+             - model_name: sees\n  litellm_params: {model: openai/org/sees, api_base: \"http://localhost:8000\", api_key: k}\n  \
+             model_info: {supports_vision: False}\n\
+             litellm_settings:\n  cache: true\n  callbacks: [otel]\n\
+             guardrails:\n- guardrail_name: before\n  litellm_params: {guardrail: g, mode: pre_call}\n",
+            Some(&[
+                "labels = [\"teamA\", \"teamB\"]",
+                "base_url = \"https://fake.example\"",
+                "lacks = [\"images\"]",
+                "{ target = \"local/fake\", weight = 2 }",
+            ]),
+            &[
+                "rerank-v3` is not served",
+                "litellm_settings.cache -- no counterpart",
+                "guardrails -- no counterpart: what is said is not judged",
+            ],
+        ),
+        // Other names for local models.
+        Case(
+            "model_list:\n- model_name: gpt-4\n  litellm_params:\n    model: ollama/llama2\n\
+             - model_name: gpt-3.5\n  litellm_params:\n    model: ollama/llama2\n    temperature: 0.1\n    max_tokens: 20\n",
+            Some(&["[providers.ollama]\npreset = \"ollama\"\nmodels.llama2 = {}", "[routes.\"gpt-3.5\"]"]),
+            &["temperature -- no counterpart: parameters are the caller's to send"],
+        ),
+        // Nothing but settings.
+        Case(
+            "general_settings:\n  store_model_in_db: true\n  master_key: os.environ/MASTER\nlitellm_settings:\n  set_verbose: true\n",
+            None,
+            &["store_model_in_db -- no counterpart: there is no database", "RUST_LOG"],
+        ),
+    ]);
+}
+
+#[test]
+fn twenty_shapes_of_real_projects_are_turned_into_ours() {
+    hold(&[
+        // Two vendors, one file, a default that is nobody's business.
+        Case(
+            "model_list:\n\
+             - model_name: gpt-5.4-mini\n  litellm_params:\n    model: openai/gpt-5.4-mini\n    api_key: os.environ/OPENAI_API_KEY\n\
+             - model_name: claude-haiku-4-5\n  litellm_params:\n    model: anthropic/claude-haiku-4-5\n    api_key: os.environ/ANTHROPIC_API_KEY\n\
+             general_settings:\n  master_key: os.environ/MASTER\n\
+             litellm_settings:\n  drop_params: true\n  set_verbose: false\n  num_retries: 2\n  request_timeout: 300\n  default_model: gpt-5.4-mini\n",
+            Some(&["attempts_max = 3", "deadline = \"300s\"", "[routes.\"gpt-5.4-mini\"]", "sha256 ="]),
+            &["default_model --"],
+        ),
+        // A local server by its own port, and a model that hears.
+        Case(
+            "model_list:\n    - model_name: qwen\n      litellm_params:\n          model: ollama/qwen3:14b\n          api_base: http://10.0.0.7:11434\n          extra_body:\n              think: true\n      model_info:\n          mode: chat\n    - model_name: ears\n      litellm_params:\n          model: openai/ears-1\n          api_base: http://10.0.0.7:8014/v1\n          api_key: none\n      model_info:\n          mode: audio_transcription\n",
+            Some(&["base_url = \"http://10.0.0.7:11434/v1\"", "models.\"qwen3:14b\" = {}"]),
+            &["`audio_transcription` is not served", "extra_body -- no counterpart: parameters"],
+        ),
+        // Everything from the environment, the model's name included.
+        Case(
+            "general_settings:\n  master_key: os.environ/NOWHERE\nmcp_servers:\n  one:\n    url: https://mcp.example\n\
+             model_list:\n- model_name: os.environ/MODEL_NAME\n  litellm_params:\n    model: os.environ/MODEL\n    api_base: os.environ/API_BASE\n",
+            None,
+            &["write what MODEL holds", "NOWHERE is not set here", "mcp_servers -- no counterpart"],
+        ),
+        // Free tiers of many hosts, each by its own name with a slash.
+        Case(
+            "model_list:\n\
+             - {model_name: gemini/gemini-2.5-flash, litellm_params: {model: gemini/gemini-2.5-flash, api_key: os.environ/GEMINI_API_KEY}}\n\
+             - {model_name: groq/llama-3.3-70b, litellm_params: {model: groq/llama-3.3-70b, api_key: os.environ/GROQ_API_KEY}}\n\
+             - {model_name: cerebras/oss, litellm_params: {model: cerebras/oss, api_key: os.environ/CEREBRAS_API_KEY}}\n\
+             - {model_name: cohere/command-a, litellm_params: {model: cohere/command-a, api_key: os.environ/COHERE_API_KEY}}\n\
+             - {model_name: or/free, litellm_params: {model: \"openrouter/org/free:free\", api_key: os.environ/OPENROUTER_API_KEY}}\n\
+             - {model_name: zhipu/glm, litellm_params: {model: zhipu/glm-4-flash, api_key: os.environ/ZHIPU_API_KEY}}\n",
+            Some(&[
+                "[routes.\"gemini/gemini-2.5-flash\"]",
+                "[providers.cohere]\nbase_url = \"https://api.cohere.ai/compatibility/v1\"",
+                "preset = \"zai\"\nkeys = [{ env = \"ZHIPU_API_KEY\" }]",
+                "models.\"org/free:free\" = {}",
+            ]),
+            &["6 kept"],
+        ),
+        // Vertex by project and region, pictures, films and voices between.
+        Case(
+            "model_list:\n\
+             - {model_name: latest, litellm_params: {model: vertex_ai/gemini-2.5-pro, vertex_project: os.environ/GCP, vertex_location: os.environ/GCP_AT}}\n\
+             - {model_name: banana, litellm_params: {model: vertex_ai/gemini-3-image, vertex_project: os.environ/GCP, vertex_location: os.environ/GCP_AT}}\n\
+             - {model_name: film, litellm_params: {model: vertex_ai/veo-3, vertex_project: os.environ/GCP, vertex_location: os.environ/GCP_AT}}\n\
+             - {model_name: voice, litellm_params: {model: elevenlabs/eleven, api_key: os.environ/E}}\n\
+             - {model_name: grok, litellm_params: {model: xai/grok-4, api_key: os.environ/XAI}}\n\
+             - model_name: hard\n  litellm_params: {model: openai/gpt-5.4, api_key: os.environ/OPENAI_API_KEY, reasoning_effort: high}\n\
+             litellm_settings:\n  custom_provider_map:\n  - {provider: own, custom_handler: h.h}\n",
+            Some(&[
+                "project = \"${GCP}\"\nlocation = \"${GCP_AT}\"",
+                "command = [\"gcloud\", \"auth\", \"print-access-token\"]",
+                "preset = \"xai\"",
+            ]),
+            &[
+                "reasoning_effort --",
+                "speech is not served",
+                "`gemini-3-image` is not served",
+                "custom_provider_map --",
+            ],
+        ),
+        // One open model at three hosts, each the others' fallback.
+        Case(
+            "model_list:\n\
+             - model_name: \"maverick\"\n  litellm_params: {model: \"together_ai/meta/maverick\", api_key: \"os.environ/TOGETHER_API_KEY\"}\n\
+             - model_name: \"groq/maverick\"\n  litellm_params: {model: \"groq/meta/maverick\", api_key: \"os.environ/GROQ_API_KEY\", max_tokens: 8192}\n\
+             - model_name: \"or/maverick\"\n  litellm_params: {model: \"openrouter/meta/maverick\", api_key: \"os.environ/OPENROUTER_API_KEY\"}\n\
+             router_settings:\n  routing_strategy: simple-shuffle\n  num_retries: 2\n  retry_after: 1\n  fallbacks:\n\
+             \x20 - \"maverick\": [\"groq/maverick\", \"or/maverick\"]\n  - \"groq/maverick\": [\"or/maverick\", \"nobody\"]\n\
+             general_settings:\n  custom_auth: own.auth\n  database_url: null\n  allowed_ips: null\n",
+            Some(&[
+                "[routes.maverick]\ntargets = [\n    \"together/meta/maverick\",\n    { target = \"groq/meta/maverick\", tier = 1 },\n    { target = \"openrouter/meta/maverick\", tier = 2 },",
+                "attempts_max = 5",
+                "options = { strategy = \"weighted\" }",
+            ]),
+            &[
+                "fallbacks[1].groq/maverick => further tiers of `groq/maverick`; not there: nobody",
+                "retry_after --",
+                "custom_auth --",
+            ],
+        ),
+        // A key written out, and a database with its password.
+        Case(
+            "model_list:\n- model_name: x\n  litellm_params:\n    model: anthropic/claude-haiku-4-5\n    api_key: \"os.environ/ANTHROPIC_API_KEY\"\n\
+             general_settings:\n  master_key: \"sk-of-mine\"\n  database_url: \"postgresql://u:p@h/db\"\n",
+            Some(&["name = \"master\""]),
+            &["database_url --", "by its hash"],
+        ),
+        // A dozen servers of one's own, one name each.
+        Case(
+            "model_list:\n\
+             - {model_name: kimi, litellm_params: {model: openai/kimi, api_base: \"http://kimi:8001/v1\", api_key: \"EMPTY\"}}\n\
+             - model_name: sees\n  litellm_params: {model: openai/sees, api_base: \"http://sees:8001/v1\", api_key: \"EMPTY\", supports_function_calling: true}\n  \
+             model_info: {mode: chat, supports_function_calling: true, max_input_tokens: 128000, max_output_tokens: 8192}\n\
+             router_settings:\n  redis_host: redis\n  routing_strategy: least-busy\n  enable_pre_call_checks: true\n  allowed_fails: 3\n  cooldown_time: 30\n\
+             litellm_settings:\n  cache: true\n  success_callback:\n  - prometheus\n  allow_requests_on_db_unavailable: true\n",
+            Some(&[
+                "[providers.local-2]\nbase_url = \"http://sees:8001/v1\"\nflavour = \"generic\"\nkeys = [\"EMPTY\"]",
+                "breaker = { cooldown_base = \"30s\" }",
+                "models.sees = { context_tokens_max = 128000, output_tokens_max = 8192 }",
+                "strategy = \"least-busy\"",
+            ]),
+            &["allowed_fails -- no counterpart", "redis_host -- no counterpart", "success_callback => /metrics"],
+        ),
+        // Weights among a local model, a vendor and Azure behind another of its hosts.
+        Case(
+            "model_list:\n\
+             - {model_name: router, litellm_params: {model: \"ollama_chat/minimax:cloud\", api_base: \"http://localhost:11434\", weight: 8}}\n\
+             - {model_name: router, litellm_params: {model: moonshot/kimi-k2, api_base: \"https://api.moonshot.ai/v1\", api_key: os.environ/MOONSHOT_API_KEY, weight: 1}}\n\
+             - {model_name: router, litellm_params: {model: azure/gpt-5.2, api_base: \"https://r.cognitiveservices.azure.com\", api_key: os.environ/AZURE_OPENAI_API_KEY, api_version: \"2024-08-01-preview\", weight: 1}}\n\
+             router_settings: {routing_strategy: simple-shuffle, allowed_fails: 2, cooldown_time: 30}\n",
+            Some(&[
+                "{ target = \"ollama/minimax:cloud\", weight = 8 }",
+                "flavour = \"azure-deployments\"",
+                "preset = \"kimi\"\nbase_url = \"https://api.moonshot.ai/v1\"",
+            ]),
+            &["weight => weight of its target"],
+        ),
+        // A cloud that is not spoken.
+        Case(
+            "model_list:\n- model_name: b\n  litellm_params: {model: \"bedrock/eu.claude-sonnet-4-5\", api_base: null, timeout: 60}\n  \
+             model_info: {pricing: {input_cost_per_token: 0.000003}}\nrouter_settings: {enable_cooldowns: true, cooldown_time: 0}\n",
+            None,
+            &["Bedrock's signed requests are not spoken", "cooldown_time -- no counterpart"],
+        ),
+        // Groups with chains, two keys of one account, limits beside.
+        Case(
+            "model_list:\n\
+             - {model_name: coding, litellm_params: {model: groq/oss-120b, api_key: os.environ/GROQ_1, additional_drop_params: [x]}, model_info: {max_output_tokens: 65536}}\n\
+             - {model_name: coding, litellm_params: {model: groq/oss-120b, api_key: os.environ/GROQ_2}}\n\
+             - {model_name: coding, litellm_params: {model: mistral/codestral-latest, api_key: os.environ/MISTRAL_API_KEY, rpm: 20}}\n\
+             - {model_name: coding, litellm_params: {model: \"cloudflare/@cf/x\", api_key: os.environ/CF}}\n\
+             - {model_name: reasoning, litellm_params: {model: gemini/gemini-flash-latest, api_key: os.environ/GEMINI_API_KEY}}\n\
+             - {model_name: backup, litellm_params: {model: gemini/gemini-flash-lite-latest, api_key: os.environ/GEMINI_API_KEY}}\n\
+             router_settings:\n  num_retries: 1\n  allowed_fails: 2\n  cooldown_time: 300\n  fallbacks:\n  - coding: [reasoning, backup]\n  - reasoning: [backup]\n  context_window_fallbacks:\n  - coding: [reasoning, backup]\n",
+            Some(&[
+                "[providers.groq-2]",
+                "breaker = { cooldown_base = \"300s\", cooldown_max = \"300s\" }",
+                "{ target = \"gemini/gemini-flash-latest\", tier = 1 }",
+                "{ target = \"gemini/gemini-flash-lite-latest\", tier = 2 }",
+                "attempts_max = 4",
+            ]),
+            &["Workers AI is not known here", "context_window_fallbacks[0].coding ~> further tiers"],
+        ),
+        // A fallback that names models instead of groups.
+        Case(
+            "model_list:\n- {model_name: r1, litellm_params: {model: deepseek/deepseek-reasoner, api_key: os.environ/DEEPSEEK_API_KEY}}\n\
+             router_settings:\n  routing_strategy: latency-based-routing\n  routing_strategy_args: {ttl: 3600}\n  redis_password: os.environ/REDIS\n  \
+             fallbacks: [{\"deepseek/deepseek-reasoner\": [\"gemini/x\"]}]\n",
+            Some(&["options = { strategy = { least-latency = { percentile = \"p50\" } } }"]),
+            &["there is no group `deepseek/deepseek-reasoner`", "routing_strategy_args --"],
+        ),
+        // Vectors by several servers.
+        Case(
+            "model_list:\n\
+             - {model_name: chat, litellm_params: {model: openai/llama, api_base: \"http://llama:8080/v1\", api_key: dummy}}\n\
+             - {model_name: nomic, litellm_params: {model: openai/nomic-v1.5, api_base: \"http://nomic:8080/v1\", api_key: dummy}, model_info: {mode: embedding}}\n",
+            Some(&["models.\"nomic-v1.5\" = { kind = \"embedding\" }"]),
+            &["2 kept"],
+        ),
+        // All of one vendor, by an organisation.
+        Case(
+            "model_list:\n- model_name: \"openai/*\"\n  litellm_params:\n    model: \"openai/*\"\n    api_key: os.environ/OPENAI_API_KEY\n    organization: os.environ/ORG\n\
+             files_settings:\n- {custom_llm_provider: openai}\ngeneral_settings: {debug: true}\n",
+            Some(&["headers = { \"OpenAI-Organization\" = \"${ORG}\" }"]),
+            &["asked for as `openai/MODEL`", "files_settings --"],
+        ),
+        // One deployment by four names.
+        Case(
+            "model_list:\n\
+             - {model_name: embedding, litellm_params: {model: azure/text-embedding-3-large, api_base: os.environ/AZ_BASE, api_version: os.environ/AZ_VERSION, api_key: os.environ/AZ_KEY}}\n\
+             - {model_name: a, litellm_params: {model: azure/gpt-5.4, api_base: os.environ/AZ_BASE, api_version: os.environ/AZ_VERSION, api_key: os.environ/AZ_KEY}}\n\
+             - {model_name: b, litellm_params: {model: azure/gpt-5.4, api_base: os.environ/AZ_BASE, api_version: os.environ/AZ_VERSION, api_key: os.environ/AZ_KEY}}\n",
+            Some(&[
+                "query = { \"api-version\" = \"${AZ_VERSION}\" }",
+                "[routes.b]\ntargets = [\n    \"azure/gpt-5.4\",",
+            ]),
+            &["3 kept"],
+        ),
+        // A key for each person.
+        Case(
+            "model_list:\n\
+             - {model_name: u1-mini, litellm_params: {model: openai/gpt-5-mini, api_key: \"os.environ/U1\"}}\n\
+             - {model_name: u2-mini, litellm_params: {model: openai/gpt-5-mini, api_key: \"os.environ/U2\"}}\n\
+             general_settings: {key_management_system: vault, maximum_spend_logs_retention_period: 90d, default_key_generate_params: {duration: 24h}}\n\
+             router_settings: {num_retries: 2, timeout: 120}\n",
+            Some(&["[routes.u2-mini]\ntargets = [\n    \"openai-2/gpt-5-mini\",", "deadline = \"120s\""]),
+            &["key_management_system --"],
+        ),
+        // Thinking or not by a name, prices by picture, budgets.
+        Case(
+            "model_list:\n\
+             - {model_name: sonnet, litellm_params: {model: anthropic/claude-sonnet-4-6, api_key: os.environ/ANTHROPIC_API_KEY}, model_info: {description: best}}\n\
+             - {model_name: sonnet-thinks, litellm_params: {model: anthropic/claude-sonnet-4-6, api_key: os.environ/ANTHROPIC_API_KEY, thinking: {type: adaptive}}}\n\
+             - {model_name: pro, litellm_params: {model: gemini/gemini-3-pro, api_base: \"https://aiplatform.googleapis.com/v1/publishers/google\", api_key: os.environ/GOOGLE_API_KEY}}\n\
+             - {model_name: paints, litellm_params: {model: openai/paints, api_key: os.environ/OPENAI_API_KEY}, model_info: {mode: image_generation, input_cost_per_image: 0.04}}\n\
+             litellm_settings: {max_end_user_budget: 5.0, budget_duration: 7d, turn_off_message_logging: true, modify_params: true}\n",
+            Some(&["preset = \"gemini\"\nbase_url = \"https://aiplatform.googleapis.com/v1/publishers/google\""]),
+            &[
+                "max_end_user_budget -- no counterpart: there are no budgets",
+                "thinking -- no counterpart: parameters",
+                "`image_generation` is not served",
+            ],
+        ),
+        // A server that says its own limits.
+        Case(
+            "model_list:\n- model_name: mind\n  litellm_params: {model: hosted_vllm/org/Mistral-7B, api_base: \"http://vllm:8000/v1\", api_key: os.environ/VLLM_API_KEY, temperature: 0.2, rpm_limit: 60}\n\
+             general_settings: {max_internal_user_budget: 10, proxy_batch_write_at: 100}\n",
+            Some(&["preset = \"vllm\"\nbase_url = \"http://vllm:8000/v1\"", "models.\"org/Mistral-7B\" = {}"]),
+            &["rpm_limit --", "proxy_batch_write_at --"],
+        ),
+        // One local model by the names of others, and a name that begins with a slash.
+        Case(
+            "model_list:\n\
+             - {model_name: claude-sonnet-4-6, litellm_params: {model: openai//model, api_base: \"http://localhost:30000/v1\", api_key: \"no-key\", drop_params: [tool_choice]}}\n\
+             - {model_name: claude-haiku-4-5, litellm_params: {model: openai//model, api_base: \"http://localhost:30000/v1\", api_key: \"no-key\"}}\n\
+             general_settings: {}\nlitellm_settings: {default_params: {temperature: 0.3}}\n",
+            Some(&["models.\"/model\" = {}", "\"local//model\","]),
+            &["default_params -- no counterpart: parameters"],
+        ),
+        // Order, aliases, credentials by name, content filters, prices.
+        Case(
+            "model_list:\n\
+             - {model_name: gpt, litellm_params: {model: azure/main, litellm_credential_name: az, order: 1, input_cost_per_token: 0.00000025, output_cost_per_token: 2e-06, max_parallel_requests: 9}}\n\
+             - {model_name: gpt, litellm_params: {model: openai/gpt-5-mini, order: 2}}\n\
+             - {model_name: claude, litellm_params: {model: anthropic/claude-haiku-4-5}}\n\
+             credential_list:\n- {credential_name: az, credential_values: {api_key: os.environ/AZ, api_base: \"https://r.openai.azure.com\"}, credential_info: {d: x}}\n\
+             router_settings:\n  model_group_alias: {\"fast\": gpt, \"old\": {model: gpt, hidden: true}, claude: gpt, lost: nobody}\n  default_fallbacks: [claude]\n\
+             litellm_settings:\n  content_policy_fallbacks: [{gpt: [claude]}]\n  callbacks: prometheus\n",
+            Some(&[
+                "{ target = \"openai/gpt-5-mini\", tier = 1 }",
+                "{ target = \"anthropic/claude-haiku-4-5\", tier = 2 }",
+                "price = { input = 0.25, output = 2 }, in_flight_max = 9",
+                "[aliases]\nfast = \"gpt\"\nold = \"gpt\"",
+                "content_policy_failover = true",
+            ]),
+            &["there is a route `claude`", "there is no group `nobody`", "order => tier"],
+        ),
+    ]);
+}
+
+#[test]
+fn a_tree_of_portkeys_becomes_a_route() {
+    let json = r#"{
+        "strategy": {"mode": "fallback", "on_status_codes": [429, 503]},
+        "retry": {"attempts": 2},
+        "cache": {"mode": "simple"},
+        "request_timeout": 30000,
+        "targets": [
+            {"strategy": {"mode": "loadbalance"}, "targets": [
+                {"provider": "openai", "api_key": "sk-one", "weight": 0.7, "override_params": {"model": "gpt-5-mini", "temperature": 0}},
+                {"provider": "@azure-openai-eu", "azure_resource_name": "res", "weight": 0.3, "override_params": {"model": "mine"}}
+            ]},
+            {"virtual_key": "anthropic-prod-1", "override_params": {"model": "claude-haiku-4-5"}},
+            {"override_params": {"model": "@groq/oss-120b"}},
+            {"provider": "bedrock", "override_params": {"model": "x"}},
+            {"provider": "openai"}
+        ]
+    }"#;
+    let mut outcome = portkey::import(&Given::read(json).expect("JSON"));
+    let config = outcome.written("theirs.json");
+    checked(&config).unwrap_or_else(|problem| panic!("{problem}\n{config}"));
+    let report = outcome.report("theirs.json");
+    for part in [
+        "{ target = \"openai/gpt-5-mini\", weight = 0.7 }",
+        "{ target = \"azure/mine\", weight = 0.3 }",
+        "{ target = \"anthropic/claude-haiku-4-5\", tier = 1 }",
+        "{ target = \"groq/oss-120b\", tier = 2 }",
+        "default_route = \"smart\"",
+        "deadline = \"30s\"",
+        "attempts_max = 5",
+        "resource = \"res\"",
+    ] {
+        assert!(config.contains(part), "no {part} in\n{config}\n{report}");
+    }
+    for part in [
+        "cache -- no counterpart",
+        "`bedrock` is not known here",
+        "a target needs",
+        "virtual_key ~> keys = [{ env = \"ANTHROPIC_API_KEY\" }]",
+    ] {
+        assert!(report.contains(part), "{part} is not said in\n{report}");
+    }
+    assert!(!report.contains("sk-one"), "{report}");
+}

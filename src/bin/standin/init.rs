@@ -1,0 +1,111 @@
+//! `standin init`: a configuration to begin with, for the keys that are in the environment.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use standin::sidecar::Settings;
+
+use super::{failed, load, write};
+
+pub fn run(options: &super::Init) -> ExitCode {
+    let found = match load::Found::look(&|name| std::env::var(name).ok()) {
+        Ok(found) => found,
+        Err(problem) => return failed(&problem),
+    };
+    let text = starter(&found);
+    if let Err(errors) = Settings::parse(&text, |name| std::env::var(name).ok()) {
+        return failed(&format!("what was written is not right; this is a bug in standin:\n{errors}"));
+    }
+    if options.out.as_os_str() == "-" {
+        say!("{}", text.trim_end());
+        return ExitCode::SUCCESS;
+    }
+    if let Err(problem) = write::new(&options.out, &text, false) {
+        return failed(&problem);
+    }
+    let about =
+        if found.serves() { found.about() } else { "no key is in the environment: Ollama on this machine".to_owned() };
+    say!("written to {}: {about}", options.out.display());
+    for hint in found.hints() {
+        say!("  {hint}");
+    }
+    say!("now: standin check --config {0} --try, then standin serve --config {0}", options.out.display());
+    ExitCode::SUCCESS
+}
+
+/// The model of a provider that a starter names: middling in price and quick, where the catalogue has it.
+const PREFERRED: [(&str, &str); 8] = [
+    ("openai", "gpt-5.4-mini"),
+    ("anthropic", "claude-haiku-4-5"),
+    ("gemini", "gemini-2.5-flash"),
+    ("deepseek", "deepseek-v4-flash"),
+    ("mistral", "mistral-small-latest"),
+    ("openrouter", "anthropic/claude-haiku-4.5"),
+    ("groq", "openai/gpt-oss-120b"),
+    ("ollama", "qwen3"),
+];
+
+/// Writes a starter.
+fn starter(found: &load::Found) -> String {
+    let mut out = String::from(
+        "# What serves, and how. Every field: docs/configuration.md, and docs/sidecar.md for [server].\n\
+         # Check it with `standin check --try`, serve it with `standin serve`; a change of this file is taken up within seconds.\n\n\
+         [server]\n\
+         # Where clients connect. Beyond loopback `[[server.keys]]` are needed: `standin key NAME` makes one.\n\
+         listen = \"127.0.0.1:4000\"\n\
+         # A model that nobody here is called goes to this route, so that agents can keep the names they know.\n\
+         default_route = \"smart\"\n",
+    );
+    let mut targets = Vec::new();
+    for (name, variable, models) in found.providers() {
+        let preferred =
+            PREFERRED.iter().find(|(preset, model)| *preset == name && models.iter().any(|known| known == model));
+        let Some(model) = preferred.map(|(_, model)| (*model).to_owned()).or_else(|| models.first().cloned()) else {
+            continue;
+        };
+        let named = found.must_name(name);
+        let _ = write!(out, "\n[providers.{name}]\n");
+        if let Some(variable) = variable {
+            let _ = writeln!(out, "keys = [{{ env = \"{variable}\" }}]");
+        }
+        if named {
+            for model in models {
+                let _ = writeln!(out, "models.\"{model}\" = {{}}");
+            }
+        } else {
+            out.push_str(
+                "# All of its models, by their own names. To serve only some, name them: models.\"NAME\" = {}\n",
+            );
+        }
+        targets.push(format!("{name}/{model}"));
+    }
+    for (name, variable) in found.unnamed() {
+        let example = PREFERRED.iter().find(|(preset, _)| *preset == name).map_or("MODEL", |(_, model)| model);
+        let _ = write!(
+            out,
+            "\n# {variable} is there, and {name} serves only models that are named: name one, and add it to a route.\n\
+             # [providers.{name}]\n# keys = [{{ env = \"{variable}\" }}]\n# models.\"{example}\" = {{}}\n"
+        );
+    }
+    if targets.is_empty() {
+        out.push_str(
+            "\n# There was no key in the environment. A model on this machine wants none: https://ollama.com, `ollama pull qwen3`.\n\
+             [providers.ollama]\nmodels.\"qwen3\" = {}\n\n\
+             # [providers.anthropic]\n# keys = [{ env = \"ANTHROPIC_API_KEY\" }]\n",
+        );
+        targets.push("ollama/qwen3".to_owned());
+    }
+    out.push_str(
+        "\n[routes.smart]\n# Who may serve it. The best of them by price, speed and health is asked first, and the others when it fails.\n\
+         # { target = \"…\", tier = 1 } is asked when the others cannot.\ntargets = [\n",
+    );
+    for target in &targets {
+        let _ = writeln!(out, "    \"{target}\",");
+    }
+    out.push_str(
+        "]\n# What one provider's dialect has words for and another's has not is left out there, and the answer says so.\n\
+         foreign_parts = \"drop\"\n\n\
+         [failover]\n# Attempts of one call, and time for all of it.\nattempts_max = 3\ndeadline = \"10min\"\n",
+    );
+    out
+}

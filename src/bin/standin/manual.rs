@@ -1,0 +1,40 @@
+//! What other programs show of this one: completions for shells, and pages of the manual.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Command;
+
+use super::failed;
+
+pub fn completions(options: &super::Completions, mut command: Command) -> ExitCode {
+    let mut text = Vec::new();
+    clap_complete::generate(options.shell, &mut command, "standin", &mut text);
+    print(&text)
+}
+
+pub fn page(options: &super::Man, mut command: Command) -> ExitCode {
+    command.build();
+    let (command, title) = match &options.command {
+        None => (command, "standin".to_owned()),
+        Some(name) => match command.find_subcommand(name) {
+            // Its page is found as `man standin-serve`.
+            Some(found) => (found.clone(), format!("standin-{name}")),
+            None => {
+                let known: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
+                return failed(&format!("no command `{name}`; there are: {}", known.join(", ")));
+            }
+        },
+    };
+    let mut text = Vec::new();
+    match clap_mangen::Man::new(command).title(title).render(&mut text) {
+        Ok(()) => print(&text),
+        Err(error) => failed(&error),
+    }
+}
+
+/// Prints. Where nobody takes it there is nobody to tell.
+fn print(text: &[u8]) -> ExitCode {
+    let _ = io::stdout().write_all(text);
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,368 @@
+//! The first hour with the program: a file to begin with, another gateway's file, a first question, and what is said when
+//! something is not as it was meant.
+
+use std::fs;
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use standin::drill::Drill;
+use standin::sidecar::Hash;
+use standin::testing::Script;
+
+use super::child::{Served, free, program};
+use super::http::{self, Caller};
+
+/// Returns the program in a folder without files.
+fn fresh(folder: &str) -> (Command, PathBuf) {
+    let (command, folder) = program(folder);
+    for entry in fs::read_dir(&folder).expect("a folder") {
+        fs::remove_file(entry.expect("an entry").path()).expect("its own file");
+    }
+    (command, folder)
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr[..]].concat()).into_owned()
+}
+
+fn run(folder: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let (mut command, _) = program(folder);
+    command.args(arguments).envs(variables.iter().copied()).output().expect("it runs")
+}
+
+#[tokio::test]
+async fn what_init_writes_is_right_and_serves_and_is_not_written_over() {
+    for (name, variables, parts) in [
+        (
+            "init-keys",
+            &[("OPENAI_API_KEY", "k"), ("ANTHROPIC_API_KEY", "k"), ("GROQ_API_KEY", "k")][..],
+            &["[providers.openai]", "\"openai/gpt-5.4-mini\"", "# [providers.groq]"][..],
+        ),
+        ("init-none", &[], &["[providers.ollama]", "\"ollama/qwen3\""]),
+        (
+            "init-named",
+            &[("OPENROUTER_API_KEY", "k"), ("STANDIN_MODELS", "openrouter/org/m, ollama/qwen3")],
+            &["models.\"org/m\" = {}", "\"openrouter/org/m\""],
+        ),
+    ] {
+        let (_, folder) = fresh(name);
+        let output = run(name, &["init"], variables);
+        assert!(output.status.success(), "{}", said(&output));
+        let text = fs::read_to_string(folder.join("standin.toml")).expect("a file");
+        for part in parts {
+            assert!(text.contains(part), "no {part} in\n{text}");
+        }
+        assert!(text.matches("\n# ").count() >= 4 && !text.contains("\"k\""), "{text}");
+        let output = run(name, &["check"], variables);
+        assert!(output.status.success() && said(&output).contains("it is right"), "{}", said(&output));
+        let output = run(name, &["init"], variables);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(said(&output).contains("standin.toml is there, and is not written over"), "{}", said(&output));
+        let served = Served::start(name, &[], |command| {
+            command.envs(variables.iter().copied());
+        });
+        assert_eq!(http::get(served.address, "/ready").await.status, 200);
+    }
+}
+
+#[test]
+fn another_gateways_file_is_recognised_and_imported_and_what_comes_of_it_is_right() {
+    const THEIRS: &str = "model_list:\n  - model_name: fast\n    litellm_params:\n      model: openai/gpt-5-mini\n      \
+                          api_key: os.environ/OPENAI_API_KEY\n  - model_name: fast\n    litellm_params:\n      model: groq/oss\n      \
+                          api_key: sk-written-out\n      order: 2\ngeneral_settings:\n  database_url: postgres://u:p@h/d\n";
+    let (_, folder) = fresh("import");
+    fs::write(folder.join("config.yaml"), THEIRS).expect("a file");
+    for command in ["check", "serve"] {
+        let output = run("import", &[command, "--config", "config.yaml"], &[]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(
+            said(&output).contains("is YAML, and a configuration is TOML: `standin import litellm"),
+            "{}",
+            said(&output)
+        );
+    }
+    let key = [("OPENAI_API_KEY", "k")];
+    let output = run("import", &["import", "litellm", "config.yaml"], &key);
+    assert!(output.status.success(), "{}", said(&output));
+    for part in [
+        "config.yaml:2: model_list[0] => route `fast`, target `openai/gpt-5-mini`",
+        "config.yaml:10: model_list[1].litellm_params.order => tier of its target",
+        "config.yaml:12: general_settings.database_url -- no counterpart: there is no database",
+        "written to standin.toml",
+    ] {
+        assert!(said(&output).contains(part), "no {part} in\n{}", said(&output));
+    }
+    assert!(!said(&output).contains("sk-written-out") && !said(&output).contains("u:p@h"), "{}", said(&output));
+    let mode = fs::metadata(folder.join("standin.toml")).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o077, 0, "a key stands in it");
+    assert!(run("import", &["check"], &key).status.success());
+    let output = run("import", &["import", "litellm", "config.yaml"], &key);
+    assert!(said(&output).contains("standin.toml is there, and is not written over"), "{}", said(&output));
+    let output = run("import", &["import", "litellm", "config.yaml", "--out", "-"], &key);
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("# Made by `standin import` from config.yaml"));
+    fs::write(folder.join("broken.yaml"), "model_list: [\n").expect("a file");
+    let output = run("import", &["import", "litellm", "broken.yaml"], &[]);
+    assert!(output.status.code() == Some(2) && said(&output).contains("broken.yaml: "), "{}", said(&output));
+}
+
+#[test]
+fn whoever_has_a_key_is_told_what_it_serves_and_never_that_there_is_none() {
+    let (_, _) = fresh("environment");
+    let host = [("OPENROUTER_API_KEY", "k")];
+    let output = run("environment", &["serve"], &host);
+    assert_eq!(output.status.code(), Some(2));
+    let text = said(&output);
+    assert!(text.contains("OPENROUTER_API_KEY is there") && text.contains("STANDIN_MODELS=openrouter/"), "{text}");
+    assert!(!text.contains("no provider's key"), "{text}");
+    let both = [host[0], ("ANTHROPIC_API_KEY", "k")];
+    let text = said(&run("environment", &["check"], &both));
+    assert!(text.contains("provider anthropic: ") && text.contains("warning: OPENROUTER_API_KEY is there"), "{text}");
+    let named = [host[0], ("STANDIN_MODELS", "openrouter/org/m,openrouter/org/n")];
+    let text = said(&run("environment", &["check"], &named));
+    assert!(text.contains("provider openrouter: 2 model(s), 1 key(s)") && !text.contains("warning"), "{text}");
+    for (models, problem) in [
+        ("org", "`org` has no provider before it"),
+        ("nobody/m", "no provider is named `nobody`"),
+        ("groq/m", "`groq/m` needs groq's key, and GROQ_API_KEY is not set"),
+    ] {
+        let text = said(&run("environment", &["check"], &[host[0], ("STANDIN_MODELS", models)]));
+        assert!(text.contains(problem), "{text}");
+    }
+    let azure = said(&run("environment", &["serve"], &[("AZURE_OPENAI_API_KEY", "k")]));
+    assert!(azure.contains("azure wants more than a key") && azure.contains("resource"), "{azure}");
+}
+
+#[test]
+fn nobody_is_warned_of_a_models_end_who_did_not_name_it() {
+    let (mut command, _) = fresh("ends");
+    let listen = free().to_string();
+    command.args(["serve", "--listen", &listen, "--log", "json"]).stderr(Stdio::piped());
+    for preset in standin::config::presets() {
+        command.envs(preset.env.map(|name| (name, "k")));
+    }
+    let mut child = command.spawn().expect("it runs");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(told.expect("kill runs").success());
+    let mut text = String::new();
+    child.stderr.take().expect("its errors").read_to_string(&mut text).expect("a text");
+    assert!(child.wait().expect("it ends").success(), "{text}");
+    assert!(text.contains("draining") && !text.contains("model retires"), "{text}");
+}
+
+/// What a sidecar said until it was stopped.
+fn stopped(mut served: Served) -> String {
+    let mut stderr = served.stderr();
+    served.signal("TERM");
+    assert_eq!(served.ended().code(), Some(0));
+    let mut text = String::new();
+    stderr.read_to_string(&mut text).expect("a text");
+    text
+}
+
+/// A file with a provider at an address.
+fn file(folder: &str, provider: SocketAddr, rest: &str) {
+    let text = format!(
+        "[providers.a]\nbase_url = \"http://{provider}/v1\"\nkeys = [\"k\"]\nmodels.gpt-5-mini = {{}}\n\
+         [routes.smart]\ntargets = [\"a/gpt-5-mini\"]\n{rest}"
+    );
+    fs::write(program(folder).1.join("given.toml"), text).expect("a file");
+}
+
+#[tokio::test]
+async fn the_line_that_is_printed_asks_a_first_question_with_a_key_and_without() {
+    let drill = Drill::start(Script::default()).await.expect("a drill");
+    let keys = format!("[[server.keys]]\nname = \"team\"\nsha256 = \"{}\"\n", Hash::of("sk-team"));
+    for (folder, rest) in [("trial", ""), ("trial-key", keys.as_str())] {
+        file(folder, drill.address(), rest);
+        let served = Served::start(folder, &["--config", "given.toml"], |command| {
+            command.stderr(Stdio::piped());
+        });
+        // What is printed is read while it serves: the lines are there once it listens.
+        let listening = served.address;
+        let text = {
+            let mut served = served;
+            let mut stderr = served.stderr();
+            let mut seen = Vec::new();
+            let mut some = [0; 4_096];
+            while !String::from_utf8_lossy(&seen).contains("try it") || !seen.ends_with(b"\n") {
+                let count = stderr.read(&mut some).expect("what it says");
+                assert!(count > 0, "it ended");
+                seen.extend_from_slice(&some[..count]);
+            }
+            let text = String::from_utf8_lossy(&seen).into_owned();
+            let line = text.lines().find_map(|line| line.trim().strip_prefix("try it")).expect("a line to try").trim();
+            let (line, key) = (line.to_owned(), if rest.is_empty() { "" } else { "sk-team" });
+            assert!(line.contains(&listening.to_string()) && line.contains("$STANDIN_KEY") != key.is_empty(), "{line}");
+            let asked = tokio::task::spawn_blocking(move || {
+                Command::new("sh").args(["-c", &format!("{line} -s")]).env("STANDIN_KEY", key).output()
+            });
+            let output = asked.await.expect("no panic").expect("a shell");
+            served.signal("TERM");
+            served.ended();
+            said(&output)
+        };
+        assert!(text.contains("Say hello"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_which_model_was_wrong_warns_of_what_failed_and_writes_costs_for_people() {
+    let drill = Drill::start(Script::default()).await.expect("a drill");
+    for form in ["text", "json"] {
+        for (folder, provider) in [("told", drill.address()), ("told-dead", free())] {
+            file(folder, provider, "");
+            let served = Served::start(folder, &["--config", "given.toml", "--log", form], |command| {
+                command.stderr(Stdio::piped());
+            });
+            http::ask(served.address, Caller::Chat, "gpt-nine", "Hi", false).await;
+            http::ask(served.address, Caller::Chat, "smart", "Hi", false).await;
+            let text = stopped(served);
+            let lines: Vec<&str> = text.lines().filter(|line| line.contains("outcome")).collect();
+            assert_eq!(lines.len(), 2, "{text}");
+            assert!(
+                lines[0].contains("gpt-nine") && lines[0].contains("INFO") && lines[0].contains("reason"),
+                "{text}"
+            );
+            if folder == "told" {
+                assert!(
+                    lines[1].contains("cost_usd") && lines[1].contains("0.000") && !lines[1].contains("e-"),
+                    "{text}"
+                );
+            } else {
+                assert!(lines[1].contains("exhausted") && lines[1].contains("WARN"), "{text}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_may_be_a_port_alone_or_localhost() {
+    let drill = Drill::start(Script::default()).await.expect("a drill");
+    for by in ["localhost:", ""] {
+        let address = free();
+        file("listen", drill.address(), "");
+        let listen = format!("{by}{}", address.port());
+        let served = Served::start_at("listen", address, &["--config", "given.toml", "--listen", &listen], |_| {});
+        assert_eq!(http::get(served.address, "/live").await.status, 200);
+        file("listen", drill.address(), &format!("[server]\nlisten = \"{by}{}\"\n", free().port()));
+        assert!(run("listen", &["check", "--config", "given.toml"], &[]).status.success());
+    }
+    let output = run("listen", &["serve", "--drill", "--listen", "nowhere"], &[]);
+    assert!(said(&output).contains("127.0.0.1:4000, localhost:4000 or 4000"), "{}", said(&output));
+}
+
+#[tokio::test]
+async fn a_provider_that_leads_back_here_is_refused_or_noticed_at_the_first_turn() {
+    let address = free();
+    file("loop", address, &format!("[server]\nlisten = \"{address}\"\n"));
+    let output = run("loop", &["check", "--config", "given.toml"], &[]);
+    assert!(said(&output).contains("providers.a.base_url: leads back to this sidecar"), "{}", said(&output));
+    // By way of somebody else nobody sees it in the file.
+    let between = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    file("loop", between.local_addr().expect("an address"), "");
+    let served = Served::start("loop", &["--config", "given.toml"], |_| {});
+    let here = served.address;
+    tokio::spawn(async move {
+        while let Ok((mut one, _)) = between.accept().await {
+            tokio::spawn(async move {
+                let mut other = tokio::net::TcpStream::connect(here).await.expect("a sidecar");
+                let _ = tokio::io::copy_bidirectional(&mut one, &mut other).await;
+            });
+        }
+    });
+    // The request comes back with the target's name for its model.
+    let reply = http::ask(here, Caller::Chat, "smart", "Hi", false).await;
+    assert!(reply.status >= 500 && reply.body.contains("leads back to this sidecar"), "{reply:?}");
+    let metrics = http::get(here, "/metrics").await.body;
+    let turns = metrics.lines().find_map(|line| line.strip_prefix("standin_refusals_total{reason=\"loop\"} "));
+    let turns: u64 = turns.and_then(|turns| turns.parse().ok()).unwrap_or_else(|| panic!("no loop in {metrics}"));
+    assert!((1..=3).contains(&turns), "one turn an attempt: {turns}");
+}
+
+#[tokio::test]
+async fn check_tells_prices_windows_and_abilities_and_asks_as_few_as_it_is_told() {
+    let drill = Drill::start(Script::default()).await.expect("a drill");
+    let text = format!(
+        "[providers.a]\nbase_url = \"http://{0}/v1\"\nkeys = [\"k\"]\nmodels.gpt-5-mini = {{}}\nmodels.mine = {{}}\n\
+         models.text-embedding-3-small = {{}}\n[providers.b]\nbase_url = \"http://{0}/v1\"\nmodels.other = {{}}\n\
+         [routes.smart]\ntargets = [\"a/mine\", \"b/other\"]\n",
+        drill.address()
+    );
+    fs::write(program("check-try").1.join("given.toml"), text).expect("a file");
+    let check = |more: &[&str]| {
+        let arguments: Vec<String> =
+            ["check", "--config", "given.toml"].iter().chain(more).map(|argument| (*argument).to_owned()).collect();
+        async move {
+            let asked = tokio::task::spawn_blocking(move || {
+                let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+                run("check-try", &arguments, &[])
+            });
+            said(&asked.await.expect("no panic"))
+        }
+    };
+    let text = check(&[]).await;
+    for part in [
+        "a/gpt-5-mini: $0.25 in, $2 out a million tokens; window 400 000, answer 128 000; tools images",
+        "thinks before it answers",
+        "a/mine: price unknown; window unknown, answer unknown; tools",
+        "a/text-embedding-3-small: price unknown",
+        "; embeds",
+    ] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+    assert!(!text.contains("answers ("), "nobody is asked unasked: {text}");
+    for (more, asked, names) in [
+        (&["--try"][..], 2, &["a/mine: answers", "b/other: answers"][..]),
+        (&["--try", "--route", "a/gpt-5-mini"], 1, &["a/gpt-5-mini: answers", "at most $0.00052"]),
+        (&["--try", "--route", "smart"], 2, &["a/mine: answers", "what 2 of unknown price take"]),
+        (&["--try", "--all"], 4, &["a/text-embedding-3-small: answers"]),
+        (&["--try", "--route", "nowhere"], 0, &["no route `nowhere`; there are: smart"]),
+    ] {
+        let text = check(more).await;
+        assert_eq!(text.matches(": answers (").count(), asked, "{text}");
+        for name in names {
+            assert!(text.contains(name), "no {name} in\n{text}");
+        }
+    }
+}
+
+#[test]
+fn shells_and_manuals_are_served_and_the_version_is_told() {
+    let (_, _) = fresh("manual");
+    let version = said(&run("manual", &["--version"], &[]));
+    assert!(version.starts_with(&format!("standin {}", env!("CARGO_PKG_VERSION"))), "{version}");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(said(&run("manual", &["completions", shell], &[])).contains("import"), "{shell}");
+    }
+    let page = said(&run("manual", &["man"], &[]));
+    assert!(page.contains(".TH standin") && page.contains("import"), "{page}");
+    assert!(said(&run("manual", &["man", "check"], &[])).contains("\\-\\-route"));
+    assert!(said(&run("manual", &["man", "nothing"], &[])).contains("there are: serve, init, import"));
+}
+
+#[tokio::test]
+async fn a_time_that_nobody_measured_is_told_as_assumed() {
+    let drill = Drill::start(Script::default()).await.expect("a drill");
+    file("assumed", drill.address(), "");
+    let served = Served::start("assumed", &["--config", "given.toml"], |_| {});
+    let admin = served.address.to_string();
+    let explain = || {
+        let admin = admin.clone();
+        tokio::task::spawn_blocking(move || said(&run("assumed", &["explain", "smart", "--admin", &admin], &[])))
+    };
+    let text = explain().await.expect("no panic");
+    assert!(text.contains("10 s, assumed, 0 samples"), "{text}");
+    let ttft = |health: &serde_json::Value| health["providers"][0]["targets"][0]["time_to_first_token_s"].clone();
+    let before = ttft(&http::get(served.address, "/health").await.json());
+    assert!(before["assumed"] == true && before["samples"] == 0, "{before}");
+    for _ in 0..20 {
+        http::ask(served.address, Caller::Chat, "smart", "Hi", true).await;
+    }
+    let after = ttft(&http::get(served.address, "/health").await.json());
+    assert!(after["assumed"] == false && after["samples"].as_u64() >= Some(8), "{after}");
+    assert!(!explain().await.expect("no panic").contains("assumed"));
+}
