@@ -154,17 +154,16 @@ impl Http {
 
 fn proxy(options: &TransportOptions) -> Result<Option<reqwest::Proxy>, String> {
     let proxy = options.proxy.as_ref().map(reqwest::Proxy::all);
-    proxy.transpose().map_err(|error| format!("proxy: {}", chain(&error)))
+    // What is wrong with an address may repeat it, and a password stands in some.
+    proxy.transpose().map_err(|_| "must be an address, as \"http://proxy.internal:3128\"".to_owned())
 }
 
 fn certificates(options: &TransportOptions) -> Result<Vec<reqwest::Certificate>, String> {
     let Some(pem) = &options.ca_pem else { return Ok(Vec::new()) };
     let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes());
-    let certificates = certificates.map_err(|error| format!("ca_pem: {}", chain(&error)))?;
-    if certificates.is_empty() {
-        return Err("ca_pem: holds no certificate; it is the text of a PEM file, not its path".to_owned());
-    }
-    Ok(certificates)
+    let problem = "must hold certificates: the text of a PEM file, not its path";
+    let certificates = certificates.map_err(|_| problem.to_owned())?;
+    if certificates.is_empty() { Err(problem.to_owned()) } else { Ok(certificates) }
 }
 
 fn build(options: &TransportOptions) -> Result<reqwest::Client, String> {

@@ -357,15 +357,18 @@ impl Settings {
     /// Checks what can be checked by itself. Of names that may be good once a file is, `doubtful` says so.
     fn check_beside(&self, doubtful: &dyn Fn(&str) -> bool) -> Result<Targets, ConfigErrors> {
         let mut errors = self.server.check();
-        let setup = match self.runtime.check_beside(doubtful) {
-            Ok((_, setup)) => setup,
+        let checked = self.runtime.check_beside(doubtful);
+        let ill = checked.is_err();
+        let targets: Targets = match checked {
+            Ok((_, setup)) => {
+                let targets = setup.providers.into_iter().flat_map(|provider| provider.targets);
+                targets.map(|target| (target.id, target.price)).collect()
+            }
             Err(wrong) => {
                 errors.extend(wrong);
-                return Err(ConfigErrors::none(errors).expect_err("there is one"));
+                Vec::new()
             }
         };
-        let targets = setup.providers.into_iter().flat_map(|provider| provider.targets);
-        let targets: Targets = targets.map(|target| (target.id, target.price)).collect();
         let names: HashSet<String> = targets.iter().map(|(target, _)| target.to_string()).collect();
         let Config { routes, aliases, .. } = &self.runtime;
         let own = routes.keys().chain(aliases.keys()).map(String::as_str);
@@ -375,7 +378,9 @@ impl Settings {
             let routes = key.routes.iter().enumerate();
             routes.map(move |(place, route)| (format!("server.keys[{at}].routes[{place}]"), route))
         });
-        for (field, route) in default.chain(of_keys).filter(|(_, route)| !is_known(route) && !doubtful(route)) {
+        // Which targets there are is known once all providers are right.
+        let unknown = |route: &str| !is_known(route) && !doubtful(route) && !(ill && route.contains('/'));
+        for (field, route) in default.chain(of_keys).filter(|(_, route)| unknown(route)) {
             let near = (errors.len() < ERRORS_MAX)
                 .then(|| nearest(route, own.clone().chain(names.iter().map(String::as_str))));
             let meant = near.flatten().map_or(String::new(), |near| format!("; did you mean `{near}`?"));
