@@ -190,7 +190,7 @@ async fn converse(
 async fn compact(state: &Arc<State>, head: &Parts, body: Incoming) -> Result<Response<ReplyBody>, Refusal> {
     let (current, face) = (state.current(), Face::OpenAiResponses);
     let (client, body, place) = enter(state, &current, head, body, face).await?;
-    let asked = state.intake.read(body, move |body| serve::read(face, None, false, body)).await;
+    let asked = state.intake.read(body.len(), move || serve::read(face, None, false, &body)).await;
     let asked = asked.map_err(|bad| misread(face, &bad))?.compacting();
     chat::answer(state, &current, head, client, asked, place).await
 }
