@@ -56,7 +56,7 @@ mod tests {
     use crate::words::ToolCall;
 
     fn asks(response_format: ResponseFormat, tool_choice: ToolChoice) -> ChatRequest {
-        ChatRequest { response_format, tool_choice, ..ChatRequest::new("r").user("Hi") }
+        ChatRequest { tool_choice, response_format, ..ChatRequest::new("r").user("Hi") }
     }
 
     fn objection(request: &ChatRequest, parts: &[AssistantPart], edit: fn(&mut Answer<'_>)) -> Option<String> {

@@ -379,7 +379,7 @@ impl Settings {
             routes.map(move |(place, route)| (format!("server.keys[{at}].routes[{place}]"), route))
         });
         // Which targets there are is known once all providers are right.
-        let unknown = |route: &str| !is_known(route) && !doubtful(route) && !(ill && route.contains('/'));
+        let unknown = |route: &str| !(is_known(route) || doubtful(route) || ill && route.contains('/'));
         for (field, route) in default.chain(of_keys).filter(|(_, route)| unknown(route)) {
             let near = (errors.len() < ERRORS_MAX)
                 .then(|| nearest(route, own.clone().chain(names.iter().map(String::as_str))));
