@@ -3,6 +3,7 @@
 //! `Runtime::builder()` edits a [`Config`]; a file deserialises into one. Options of a machine are declared beside
 //! the machine. It reads no environment and no file: a key whose source is one is read when it is needed.
 
+mod function;
 mod key;
 mod model;
 mod names;
@@ -25,6 +26,7 @@ use crate::words::{Capabilities, ConfigError, ConfigErrors, Date, ModelClass, Pr
 
 use names::Known;
 
+pub use function::Answer;
 pub use key::{IssuedKey, KeyConfig, KeyFunction, KeySource};
 pub use model::{Ability, KindConfig, ModelConfig, PriceConfig};
 #[cfg(feature = "sidecar")]

@@ -39,9 +39,9 @@ pub mod sidecar;
 
 pub use ractor;
 
-pub use config::{Config, ModelConfig, ProviderConfig, RouteConfig};
+pub use config::{Answer, Config, ModelConfig, ProviderConfig, RouteConfig};
 pub use policy::routing::{ForeignParts, Strategy};
-pub use runtime::{ReplyStream, RouterMessage, Runtime};
+pub use runtime::{ReplyStream, Report, RouterMessage, Runtime};
 pub use words::*;
 
 /// The snippets of README.md, compiled and run with the doc-tests.

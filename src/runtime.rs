@@ -1,5 +1,7 @@
 //! The public face: one handle for everything.
 
+mod page;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -70,6 +72,45 @@ pub enum StartError {
 impl From<ConfigError> for StartError {
     fn from(error: ConfigError) -> Self {
         Self::Config(error.into())
+    }
+}
+
+/// Why a program ended: any error, to be returned by its `main`. Rust prints what `main` returns by `Debug`; this one shows
+/// there what people are told, and each cause behind it.
+///
+/// ```no_run
+/// # use standin::{ChatRequest, ProviderConfig, RouteConfig, Runtime};
+/// #[tokio::main]
+/// async fn main() -> Result<(), standin::Report> {
+///     let openai = ProviderConfig::openai().key_env("OPENAI_API_KEY");
+///     let runtime = Runtime::builder().provider("openai", openai).start().await?;
+///     println!("{}", runtime.chat(ChatRequest::new("openai/gpt-5-mini").user("Hello!")).await?.text);
+///     Ok(())
+/// }
+/// ```
+pub struct Report(Box<dyn std::error::Error + Send + Sync>);
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for Report {
+    fn from(error: E) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -198,12 +239,14 @@ impl Runtime {
     }
 
     /// Tells what a request would do now, and why: each target in order, its numbers, or why it would be skipped. The
-    /// first is where the next call goes. Draws nothing and changes nothing.
+    /// first is where the next call goes. Draws nothing and changes nothing. A route's name asks it of a request of which
+    /// no more is known: `runtime.explain("smart")`.
     ///
     /// # Errors
     /// If the request or its route is not right, or the router restarts just now.
-    pub async fn explain(&self, request: ChatRequest) -> Result<Explanation, Error> {
-        self.ask(|port| RouterMessage::Explain(Box::new(request), port)).await
+    pub async fn explain(&self, request: impl Into<ChatRequest>) -> Result<Explanation, Error> {
+        let request = Box::new(request.into());
+        self.ask(|port| RouterMessage::Explain(request, port)).await
     }
 
     /// Sends all calls of a route to one of its targets, as long as it admits them; `None` lifts the pin.

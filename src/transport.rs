@@ -12,7 +12,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::io::ErrorKind;
 use std::pin::Pin;
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use reqwest::Url;
 
-use crate::words::Payload;
+use crate::words::{ChatRequest, Payload};
 
 /// A boxed future, so that transports are objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -49,6 +49,8 @@ pub struct HttpRequest {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Payload,
+    /// The same in words, for a way out that takes no bytes: a function.
+    pub words: Option<Arc<ChatRequest>>,
 }
 
 /// A response's head and the body that follows.

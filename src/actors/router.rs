@@ -113,7 +113,7 @@ impl State {
         let now = now();
         let table = self.shared.table();
         let route = table.route(&request.route)?;
-        request.check()?;
+        request.check_wishes()?;
         let needs = table.needs(route, &request);
         let sticky = request.session.as_deref().and_then(|session| self.sessions.get(session, now));
         let mut memory = self.routes.get(&route.name).cloned().unwrap_or_default();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::function::{Answer, Function};
 use super::key::KeyConfig;
 use super::model::{HostOfModels, ModelConfig};
 use super::names::meant;
@@ -19,7 +20,7 @@ use crate::policy::restart::RestartOptions;
 use crate::spec::{KeySpec, ProviderSpec, Way};
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::quirks::{Quirks, percent_encoded};
-use crate::words::{ConfigError, Dialect, TargetId};
+use crate::words::{ChatRequest, ConfigError, Dialect, Failure, TargetId};
 
 /// One provider: an account at a base URL.
 #[derive(Clone, Deserialize)]
@@ -158,6 +159,9 @@ pub enum DialectConfig {
     Vertex,
     /// Ollama's own chat; the base URL is without `/v1`.
     Ollama,
+    /// A function of this program ([`ProviderConfig::from_fn`]): no file can hold one.
+    #[serde(skip)]
+    Function,
 }
 
 impl From<DialectConfig> for Dialect {
@@ -169,6 +173,7 @@ impl From<DialectConfig> for Dialect {
             DialectConfig::Gemini => Self::Gemini,
             DialectConfig::Vertex => Self::Vertex,
             DialectConfig::Ollama => Self::Ollama,
+            DialectConfig::Function => Self::Function,
         }
     }
 }
@@ -246,10 +251,54 @@ impl ProviderConfig {
         Self::preset("ollama")
     }
 
+    /// Returns a provider that is a function of this program: a model that runs in it, a library of somebody's, or what is
+    /// said when nobody else answers. It is a provider like all others: supervised, timed, measured, with breakers; what
+    /// it panics with takes nobody along. It is asked in words, opens no socket and costs nothing, so give it a tier of its
+    /// own where it is to be asked last.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use standin::{ChatRequest, ProviderConfig, RouteConfig, Runtime};
+    ///
+    /// let local = ProviderConfig::from_fn(|request| async move { Ok(format!("You said: {}", request.question())) });
+    /// let runtime = Runtime::builder()
+    ///     .provider("openai", ProviderConfig::new("http://127.0.0.1:9/v1").model("gpt-5-mini"))
+    ///     .provider("local", local.model("echo"))
+    ///     .route("smart", RouteConfig::new(["openai/gpt-5-mini"]).tier(1, ["local/echo"]))
+    ///     .start()
+    ///     .await?;
+    /// let reply = runtime.chat(ChatRequest::new("smart").user("hello")).await?;
+    /// assert_eq!((reply.text.as_str(), &*reply.finished.target.provider), ("You said: hello", "local"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// An [`Answer`] may also call tools or come bit by bit. A [`Failure`] is told by its class, as every other provider's:
+    /// `Server` for what may pass, `Declined` for what this function does not do, `RateLimited` with the time to wait.
+    pub fn from_fn<F, Fut, A>(function: F) -> Self
+    where
+        F: Fn(ChatRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<A, Failure>> + Send + 'static,
+        A: Into<Answer>,
+    {
+        let custom: Arc<dyn Transport> = Arc::new(Function::new(function));
+        // An address that nobody can have: it is shown, and never asked.
+        let base_url = Some("http://function.invalid".to_owned());
+        Self { base_url, dialect: Some(DialectConfig::Function), custom: Some(custom), ..Self::default() }
+    }
+
     /// Adds a key.
     #[must_use]
     pub fn key(self, value: impl Into<Arc<str>>) -> Self {
         self.key_from(KeyConfig::value(value))
+    }
+
+    /// Adds a key that is read from a variable of the environment when it is first needed. Without that variable this
+    /// provider is passed by, and errors say which one it is.
+    #[must_use]
+    pub fn key_env(self, variable: impl Into<String>) -> Self {
+        self.key_from(KeyConfig::env(variable))
     }
 
     /// Adds a key that is read where it says.
@@ -345,7 +394,11 @@ impl ProviderConfig {
             }
         };
         let host_of_models = HostOfModels {
-            bills: preset.map_or(Bills::AsVendor, |preset| preset.bills),
+            bills: match preset {
+                Some(preset) => preset.bills,
+                None if dialect == DialectConfig::Function => Bills::Nothing,
+                None => Bills::AsVendor,
+            },
             domain: self.domain.as_deref().or(preset.and_then(|preset| preset.domain)).unwrap_or(name),
             labels: &self.labels,
         };

@@ -98,6 +98,13 @@ impl RouteConfig {
     pub fn new<'a>(targets: impl IntoIterator<Item = &'a str>) -> Self {
         Self { targets: targets.into_iter().map(Into::into).collect(), ..Self::default() }
     }
+
+    /// Adds targets to a tier: they serve when those of lower tiers cannot. Those of [`new`](Self::new) are of tier 0.
+    #[must_use]
+    pub fn tier<'a>(mut self, tier: u8, targets: impl IntoIterator<Item = &'a str>) -> Self {
+        self.targets.extend(targets.into_iter().map(|target| MemberConfig { tier, ..target.into() }));
+        self
+    }
 }
 
 impl RouteConfig {

@@ -134,6 +134,7 @@ async fn both_faces_play_the_same_bytes() {
             url: drill.base_url() + "/chat/completions",
             headers: HeaderMap::new(),
             body: ask(number % 2 == 0).into(),
+            words: None,
         };
         let response = in_process.send(request).await.unwrap();
         let id = response.headers["x-request-id"].to_str().unwrap();

@@ -25,7 +25,7 @@ use super::refusals::Reason;
 use super::state::{Current, Peer, State, now};
 use super::visitor::{self, Stranger};
 use crate::wire::serve::{self, BadRequest, Face, Refusal, Refused};
-use crate::words::{ChatRequest, Error};
+use crate::words::Error;
 
 /// Which endpoints a listener has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,7 +304,7 @@ async fn count(
 
 async fn explain(state: &State, route: String) -> Response<ReplyBody> {
     let at = state.runtime.health().at;
-    match state.runtime.explain(ChatRequest::new(route).user("?")).await {
+    match state.runtime.explain(route.as_str()).await {
         Ok(explanation) => json_response(StatusCode::OK, &admin::explanation(&explanation, at)),
         Err(error @ Error::Invalid { .. }) => {
             json_response(StatusCode::NOT_FOUND, &json!({"error": error.to_string()}))

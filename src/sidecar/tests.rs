@@ -33,7 +33,7 @@ async fn sidecar(providers: &[Scripted; 2]) -> Sidecar {
 async fn post(sidecar: &Sidecar, path: &str, body: Value) -> (u16, HeaderMap, Value) {
     let http = Http::new(&TransportOptions::default()).expect("a client");
     let url = format!("http://{}{path}", sidecar.address());
-    let request = HttpRequest { url, headers: HeaderMap::new(), body: body.to_string().into() };
+    let request = HttpRequest { url, headers: HeaderMap::new(), body: body.to_string().into(), words: None };
     let response = http.send(request).await.expect("a response");
     let body: Vec<_> = response.body.map(|chunk| chunk.expect("a chunk")).collect().await;
     (response.status, response.headers, serde_json::from_slice(&body.concat()).expect("JSON"))

@@ -1,5 +1,6 @@
 //! Crashes on demand, to see supervision at work.
 
+use std::panic::PanicHookInfo;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::actors::to_provider::{Crash as How, ProviderMessage};
@@ -39,6 +40,21 @@ pub enum Crash {
     RouterKilled,
     /// The front is killed: the actor behind [`Runtime::router`].
     FrontKilled,
+}
+
+/// Tells whether a panic was asked for by [`crash()`]: a program that rehearses need not print it.
+///
+/// ```
+/// let usual = std::panic::take_hook();
+/// std::panic::set_hook(Box::new(move |panic| {
+///     if !standin::testing::is_asked_for(panic) {
+///         usual(panic);
+///     }
+/// }));
+/// # let _ = std::panic::take_hook();
+/// ```
+pub fn is_asked_for(panic: &PanicHookInfo<'_>) -> bool {
+    panic.payload().downcast_ref::<&str>().is_some_and(|text| text.ends_with("asked for by the crash hook"))
 }
 
 /// Crashes somebody. Returns whether there was anybody to crash.

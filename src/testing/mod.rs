@@ -30,6 +30,7 @@
 //!     url: "https://openai.test/v1/chat/completions".into(),
 //!     headers: http::HeaderMap::new(),
 //!     body: r#"{"model": "m", "messages": [{"role": "user", "content": "hello there"}], "stream": true}"#.into(),
+//!     words: None,
 //! };
 //! assert_eq!(openai.send(ask()).await.unwrap().status, 529);
 //! let answer: Vec<_> = openai.send(ask()).await.unwrap().body.collect().await;
@@ -60,7 +61,7 @@ mod texts;
 
 pub use answer::{Answer, Form, Question};
 pub use census::{Census, census};
-pub use crash::{Crash, crash};
+pub use crash::{Crash, crash, is_asked_for};
 pub use fault::{Fault, ProviderError, RetryHint, Schedule, When};
 pub use provider::{Scripted, Switch};
 pub use record::{Counts, Outcome, Record};

@@ -22,6 +22,7 @@ fn post(body: impl Into<Bytes>) -> HttpRequest {
         url: "https://standin.test/v1/chat/completions?trace=1".into(),
         headers: HeaderMap::new(),
         body: body.into().into(),
+        words: None,
     }
 }
 

@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use super::anthropic;
 use super::classify;
 use super::draft::{Draft, Ending, cut, unusable};
+use super::function;
 use super::gemini;
 use super::halves;
 use super::json::Nesting;
@@ -393,6 +394,7 @@ fn read_data(
         Dialect::AnthropicMessages => anthropic::read_event(draft, name, data, out),
         Dialect::Gemini | Dialect::Vertex => gemini::read_event(dialect, draft, name, data, out),
         Dialect::Ollama => ollama::read(draft, data, out),
+        Dialect::Function => function::read(draft, data, out),
     }
 }
 
@@ -415,6 +417,7 @@ fn read_body(dialect: Dialect, draft: &mut Draft, body: &str, out: &mut Vec<Piec
         Dialect::AnthropicMessages => anthropic::read_whole(draft, body, out),
         Dialect::Gemini | Dialect::Vertex => gemini::read_whole(dialect, draft, body, out),
         Dialect::Ollama => ollama::read(draft, body, out),
+        Dialect::Function => function::read(draft, body, out),
     }
 }
 

@@ -57,7 +57,7 @@ pub fn encode_embed<'a>(
         Dialect::OpenAiChat => quirks.embeddings_path(model.name),
         Dialect::Gemini => gemini::path(model.name, "batchEmbedContents")?.into(),
         Dialect::Ollama => "/api/embed".into(),
-        Dialect::OpenAiResponses | Dialect::AnthropicMessages | Dialect::Vertex => {
+        Dialect::OpenAiResponses | Dialect::AnthropicMessages | Dialect::Vertex | Dialect::Function => {
             return Err(unsupported("embeddings"));
         }
     };
@@ -71,6 +71,7 @@ pub fn encode_embed<'a>(
         notes: notes.0,
         stops: Vec::new(),
         names: Names::default(),
+        words: None,
     })
 }
 

@@ -1,11 +1,12 @@
 //! A request as it goes onto the wire.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::header::HeaderMap;
 
 use super::names::Names;
-use crate::words::{Note, Payload};
+use crate::words::{ChatRequest, Note, Payload};
 
 /// A request as it goes onto the wire, but for its key ([`authorize`]).
 #[derive(Clone, Debug)]
@@ -22,4 +23,6 @@ pub struct Encoded {
     pub stops: Vec<String>,
     /// Names of tools that are sent instead of the caller's own.
     pub names: Names,
+    /// The request itself, where it goes to a function.
+    pub words: Option<Arc<ChatRequest>>,
 }

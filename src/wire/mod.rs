@@ -23,12 +23,12 @@ mod ids;
 // Requests.
 mod model;
 mod request;
+mod talk;
 pub mod quirks;
 mod names;
 mod encoded;
 mod marks;
 mod original;
-mod talk;
 mod schema;
 mod seal;
 
@@ -41,6 +41,7 @@ mod responses;
 mod anthropic;
 mod gemini;
 mod ollama;
+pub mod function;
 mod embed;
 mod verbatim;
 mod decode;
@@ -85,6 +86,7 @@ pub fn encode<'a>(
         Dialect::AnthropicMessages => anthropic::encode(quirks, request, model, streaming),
         Dialect::Gemini | Dialect::Vertex => gemini::encode(dialect, request, model, streaming),
         Dialect::Ollama => ollama::encode(request, model, streaming),
+        Dialect::Function => Ok(function::encode(request)),
     }
     // It may quote a caller's own names, however long they are.
     .map_err(|failure| Failure { message: tidy::tidy(&failure.message), ..failure })?;
@@ -115,7 +117,9 @@ pub fn takes(dialect: Dialect, quirks: &Quirks, request: &ChatRequest, what: &De
         (D::OpenAiChat | D::OpenAiResponses, W::Document(_)) | (D::OpenAiResponses, W::DocumentUrl) => quirks.files,
         (D::AnthropicMessages, W::Document(kind)) => kind == anthropic::DOCUMENT_TYPE,
         (D::OpenAiResponses | D::AnthropicMessages, W::Audio) | (D::Ollama, _) => false,
-        (D::OpenAiChat, W::Audio) | (D::AnthropicMessages, W::DocumentUrl) | (D::Gemini | D::Vertex, _) => true,
+        (D::OpenAiChat, W::Audio)
+        | (D::AnthropicMessages, W::DocumentUrl)
+        | (D::Gemini | D::Vertex | D::Function, _) => true,
     }
 }
 
@@ -144,6 +148,8 @@ pub fn authorize(dialect: Dialect, quirks: &Quirks, key: &Secret, headers: &mut 
         Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Ollama => openai::authorize(quirks, key, headers),
         Dialect::AnthropicMessages => anthropic::authorize(quirks, key, headers),
         Dialect::Gemini | Dialect::Vertex => gemini::authorize(dialect, key, headers),
+        // Nobody is there to show a key to.
+        Dialect::Function => Ok(()),
     }
 }
 

@@ -199,7 +199,7 @@ impl Quirks {
             Dialect::OpenAiChat => CHAT_FIELDS,
             Dialect::OpenAiResponses => RESPONSES_FIELDS,
             Dialect::AnthropicMessages => MESSAGES_FIELDS,
-            Dialect::Gemini | Dialect::Vertex | Dialect::Ollama => &[],
+            Dialect::Gemini | Dialect::Vertex | Dialect::Ollama | Dialect::Function => &[],
         };
         // Azure's older addresses have what its newer ones have.
         let name = if self.name == "azure-deployments" { "azure" } else { self.name };

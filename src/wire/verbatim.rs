@@ -338,6 +338,6 @@ const fn end(dialect: Dialect) -> &'static [u8] {
     match dialect {
         Dialect::OpenAiChat => b"data: [DONE]\n\n",
         Dialect::AnthropicMessages => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
-        Dialect::OpenAiResponses | Dialect::Gemini | Dialect::Vertex | Dialect::Ollama => b"",
+        Dialect::OpenAiResponses | Dialect::Gemini | Dialect::Vertex | Dialect::Ollama | Dialect::Function => b"",
     }
 }

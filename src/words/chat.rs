@@ -75,10 +75,16 @@ impl ChatRequest {
     /// # Errors
     /// [`Error::Invalid`] names the field.
     pub fn check(&self) -> Result<(), Error> {
-        let invalid = |field: &str, problem: &str| Err(Error::Invalid { field: field.into(), problem: problem.into() });
         if self.messages.is_empty() && self.extra_needed.is_empty() {
-            return invalid("messages", "is empty; a conversation has at least one message");
+            let problem = "is empty; a conversation has at least one message";
+            return Err(Error::Invalid { field: "messages".into(), problem: problem.into() });
         }
+        self.check_wishes()
+    }
+
+    /// Checks all but the conversation, which who only asks where a call would go need not have.
+    pub(crate) fn check_wishes(&self) -> Result<(), Error> {
+        let invalid = |field: &str, problem: &str| Err(Error::Invalid { field: field.into(), problem: problem.into() });
         if self.deadline.is_some_and(|deadline| deadline.is_zero()) {
             return invalid("deadline", "is zero; leave it out for the configured one");
         }
@@ -100,6 +106,17 @@ impl ChatRequest {
             Some((field, _)) => invalid(field, "is not a finite number"),
             None => names::check(&self.route, self.session.as_deref(), &self.labels, &self.tags),
         }
+    }
+
+    /// Returns the text of the last message of the user; of several parts, a line each.
+    pub fn question(&self) -> Cow<'_, str> {
+        let parts = self.messages.iter().rev().find_map(|message| match message {
+            Message::User(parts) => Some(parts),
+            _ => None,
+        });
+        let mut texts = parts.into_iter().flatten().filter_map(UserPart::as_text);
+        let first = texts.next().unwrap_or_default();
+        texts.fold(Cow::Borrowed(first), |all, text| Cow::Owned(format!("{all}\n{text}")))
     }
 
     /// Appends a system message.
@@ -149,6 +166,13 @@ impl ChatRequest {
     pub fn priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self
+    }
+}
+
+impl From<&str> for ChatRequest {
+    /// An empty request for a route: for who asks where a call would go, and why.
+    fn from(route: &str) -> Self {
+        Self::new(route)
     }
 }
 
@@ -424,6 +448,13 @@ pub struct ToolCall {
     pub proof: Option<Proof>,
 }
 
+impl ToolCall {
+    /// Returns a call of a tool with these arguments, a JSON object. Its id is given where the answer is read.
+    pub fn new(name: impl Into<String>, arguments: &Value) -> Self {
+        Self { name: name.into(), arguments: arguments.to_string(), ..Self::default() }
+    }
+}
+
 /// The result of one tool call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolResult {
@@ -469,6 +500,36 @@ pub struct Tool {
     /// Whether the provider must hold the arguments to the schema; `None` is no: where a dialect takes silence for yes, it
     /// is told so.
     pub strict: Option<bool>,
+}
+
+impl Tool {
+    /// Returns a tool by what it is called, what it does and the JSON schema of its arguments: a `serde_json::Value`, or
+    /// whatever becomes one, as the schemas of the crate `schemars` do.
+    ///
+    /// ```
+    /// use standin::{ChatRequest, Tool};
+    ///
+    /// /// Where to look.
+    /// #[derive(serde::Deserialize, schemars::JsonSchema)]
+    /// struct Place {
+    ///     city: String,
+    /// }
+    ///
+    /// let by_type = Tool::new("weather", "Tells the weather of a city.", schemars::schema_for!(Place));
+    /// let by_hand = Tool::new("time", "Tells the time.", serde_json::json!({"type": "object", "properties": {}}));
+    /// let request = ChatRequest::new("smart").user("Is it raining in Bern?").tool(by_type).tool(by_hand);
+    /// assert_eq!(request.tools[0].parameters["required"][0], "city");
+    /// ```
+    pub fn new(name: impl Into<String>, description: impl Into<String>, parameters: impl Into<Value>) -> Self {
+        Self { name: name.into(), description: description.into(), parameters: parameters.into(), strict: None }
+    }
+
+    /// Returns the same tool; its provider must hold the arguments to the schema.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.strict = Some(true);
+        self
+    }
 }
 
 /// Whether and which tool must be called.

@@ -22,6 +22,7 @@ pub mod original;
 pub mod payload;
 pub mod reply;
 pub mod rule;
+pub mod said;
 pub mod target;
 pub mod text;
 
@@ -45,6 +46,7 @@ pub use original::{Marks, Original};
 pub use payload::Payload;
 pub use reply::{Finished, Note, Piece, Reply, ReplyEvent, Source, StopReason, Usage};
 pub use rule::Rule;
+pub use said::Said;
 pub(crate) use target::without_path;
 pub use target::{Capabilities, Dialect, ModelClass, ModelKind, Price, Secret, TargetId};
 pub use text::Text;

@@ -49,6 +49,8 @@ pub enum Dialect {
     Vertex,
     /// Ollama's own chat.
     Ollama,
+    /// None: a function of this program, which is asked in words and answers in words.
+    Function,
 }
 
 impl Dialect {

@@ -119,7 +119,12 @@ async fn bare(transport: &Canned, request: &ChatRequest) -> usize {
     let (sender, mut receiver) = mpsc::channel::<String>(64);
     let (end, ended) = oneshot::channel();
     tokio::spawn(async move {
-        let request = HttpRequest { url: "http://canned".into(), headers: http::HeaderMap::new(), body: body.into() };
+        let request = HttpRequest {
+            url: "http://canned".into(),
+            headers: http::HeaderMap::new(),
+            body: body.into(),
+            words: None,
+        };
         let mut response = transport.send(request).await.expect("a response");
         while let Some(Ok(chunk)) = response.body.next().await {
             for line in chunk.split(|&byte| byte == b'\n').filter_map(|line| line.strip_prefix(b"data: ")) {

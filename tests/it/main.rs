@@ -8,6 +8,7 @@ mod dialects;
 mod drift;
 mod embed;
 mod failover;
+mod functions;
 mod holds;
 mod keys;
 mod lifetimes;

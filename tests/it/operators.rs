@@ -156,8 +156,12 @@ async fn an_explanation_says_why_each_target_is_where_it_is() {
     let back = explained.skipped[0].back_in.expect("it said so");
     assert!((28 * S..=33 * S).contains(&back), "{back:?}");
     assert_eq!((explained.skipped[1].back_in, explained.last_resort, &*explained.route), (None, false, "smart"));
-    let error = world.runtime.explain(ChatRequest::new("smart")).await.expect_err("no message");
-    assert!(matches!(&error, Error::Invalid { field, .. } if field == "messages"), "{error:?}");
+    let bare = world.runtime.explain("smart").await.expect("explained without a word of a conversation");
+    assert_eq!(bare.planned.iter().map(|it| it.why).collect::<Vec<_>>(), [Why::Rule, Why::Fallback]);
+    let page = explained.to_string();
+    for said in ["route smart", "1. a/m", "2. d/m", "not b/m: rate limited, back in", "assumed"] {
+        assert!(page.contains(said), "no {said} in\n{page}");
+    }
 }
 
 /// Brings three targets into some state: failures, crashes, hands, time.

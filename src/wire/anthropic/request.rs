@@ -80,7 +80,7 @@ pub(in crate::wire) fn encode(
         headers.insert(name, version);
     }
     let path = quirks.messages_path(model.name, streaming);
-    Ok(Encoded { path, headers, body, notes: notes.0, stops, names })
+    Ok(Encoded { path, headers, body, notes: notes.0, stops, names, words: None })
 }
 
 /// Names of tools that are taken ("String should match pattern '^[a-zA-Z0-9_-]{1,128}$'").

@@ -65,7 +65,7 @@ pub(in crate::wire) fn encode(
         }
     };
     let stops = request.sampling.stop.iter().skip(STOP_MAX).cloned().collect();
-    Ok(Encoded { path: path.into(), headers: headers(streaming), body, notes: notes.0, stops, names })
+    Ok(Encoded { path: path.into(), headers: headers(streaming), body, notes: notes.0, stops, names, words: None })
 }
 
 /// Names of tools that are taken ("Must start with a letter or an underscore. Must be alphameric (a-z, A-Z, 0-9),

@@ -44,6 +44,7 @@ pub(in crate::wire) fn encode(request: &ChatRequest, model: Model<'_>, streaming
         notes: notes.0,
         stops: Vec::new(),
         names: Names::default(),
+        words: None,
     })
 }
 

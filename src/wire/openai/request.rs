@@ -54,7 +54,7 @@ pub(in crate::wire) fn encode(
         }
     };
     let (path, headers) = (quirks.chat_path(model.name), headers(streaming));
-    Ok(Encoded { path, headers, body, notes: notes.0, stops, names })
+    Ok(Encoded { path, headers, body, notes: notes.0, stops, names, words: None })
 }
 
 /// Names of tools as the dialect has them.

@@ -74,7 +74,7 @@ pub(in crate::wire) fn encode(
         format!("{}{method}", quirks.responses_path).into()
     };
     let headers = headers(streaming);
-    Ok(Encoded { path, headers, body, notes: notes.0, stops, names })
+    Ok(Encoded { path, headers, body, notes: notes.0, stops, names, words: None })
 }
 
 /// Names of tools as the dialect has them.

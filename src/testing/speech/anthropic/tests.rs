@@ -272,7 +272,8 @@ async fn exchange(
     body: &Value,
 ) -> (u16, HeaderMap, String) {
     let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-    let request = HttpRequest { url: format!("https://host.test{path}"), headers, body: body.to_string().into() };
+    let request =
+        HttpRequest { url: format!("https://host.test{path}"), headers, body: body.to_string().into(), words: None };
     let response = scripted.send(request).await.unwrap();
     let chunks: Vec<_> = response.body.map(|chunk| chunk.unwrap()).collect().await;
     (response.status, response.headers, String::from_utf8(chunks.concat()).unwrap())

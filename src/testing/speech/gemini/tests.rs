@@ -30,7 +30,7 @@ fn thinking(text: &str) -> Value {
 }
 
 fn post(url: String, body: &Value) -> HttpRequest {
-    HttpRequest { url, headers: HeaderMap::new(), body: body.to_string().into() }
+    HttpRequest { url, headers: HeaderMap::new(), body: body.to_string().into(), words: None }
 }
 
 /// What came of a request.

@@ -21,7 +21,8 @@ fn place(accent: Accent) -> &'static str {
 }
 
 async fn exchange_at(url: &str, provider: &Scripted, body: &Value) -> (u16, HeaderMap, String) {
-    let request = HttpRequest { url: url.into(), headers: HeaderMap::new(), body: body.to_string().into() };
+    let request =
+        HttpRequest { url: url.into(), headers: HeaderMap::new(), body: body.to_string().into(), words: None };
     let response = provider.send(request).await.unwrap();
     let chunks: Vec<_> = response.body.collect().await;
     let body = chunks.into_iter().flat_map(|chunk| chunk.unwrap().to_vec()).collect();
@@ -291,7 +292,8 @@ async fn a_key_is_looked_for_where_the_provider_wants_it() {
         let mut headers = HeaderMap::new();
         headers.insert(header, value.parse().unwrap());
         let body = ask(false, json!({})).to_string().into();
-        let status = provider.send(HttpRequest { url: place(accent).into(), headers, body }).await.unwrap().status;
+        let status =
+            provider.send(HttpRequest { url: place(accent).into(), headers, body, words: None }).await.unwrap().status;
         assert_eq!(status, expected, "{accent:?} {header}");
     }
 }

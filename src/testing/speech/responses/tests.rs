@@ -13,7 +13,7 @@ const WANTED: &[&str] = &["response.usage.input_tokens_details.cache_write_token
 
 async fn exchange(provider: &Scripted, body: &Value) -> String {
     let url = "https://standin.test/v1/responses".into();
-    let request = HttpRequest { url, headers: HeaderMap::new(), body: body.to_string().into() };
+    let request = HttpRequest { url, headers: HeaderMap::new(), body: body.to_string().into(), words: None };
     let response = provider.send(request).await.unwrap();
     assert_eq!(response.status, 200, "{body}");
     let chunks: Vec<_> = response.body.collect().await;

@@ -1,0 +1,126 @@
+//! A provider that is a function of this program: asked in words, answering in words, without a socket.
+//!
+//! To all others it is a provider: supervised, timed, measured, with breakers. Its way out is a transport that calls the
+//! function and writes what it says in the dialect of functions.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt, future, stream};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use serde_json::Value;
+
+use crate::transport::{Body, BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
+use crate::wire::function;
+use crate::words::{ChatRequest, Failure, Said, ToolCall};
+
+/// What a function answers: a text, calls of tools, or whatever it says bit by bit.
+///
+/// ```
+/// use standin::{Answer, Said};
+///
+/// let text: Answer = "It is raining.".into();
+/// let call = Answer::tool_call("weather", &serde_json::json!({"city": "Bern"}));
+/// let words = futures_util::stream::iter(["It ", "is ", "raining."]);
+/// let stream = Answer::stream(futures_util::StreamExt::map(words, |word| Ok(Said::from(word))));
+/// ```
+pub struct Answer(Pin<Box<dyn Stream<Item = Result<Said, Failure>> + Send>>);
+
+impl Answer {
+    /// Returns an answer that calls a tool with these arguments.
+    pub fn tool_call(name: impl Into<String>, arguments: &Value) -> Self {
+        ToolCall::new(name, arguments).into()
+    }
+
+    /// Returns an answer that comes bit by bit. It is whole when the stream ends, and has failed when that yields an error.
+    pub fn stream(said: impl Stream<Item = Result<Said, Failure>> + Send + 'static) -> Self {
+        Self(Box::pin(said))
+    }
+
+    /// Returns an answer with something more at its end: another call, the usage.
+    #[must_use]
+    pub fn and(self, said: impl Into<Said>) -> Self {
+        Self(Box::pin(self.0.chain(stream::iter([Ok(said.into())]))))
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").finish_non_exhaustive()
+    }
+}
+
+impl From<Said> for Answer {
+    fn from(said: Said) -> Self {
+        Self(Box::pin(stream::iter([Ok(said)])))
+    }
+}
+
+impl From<String> for Answer {
+    fn from(text: String) -> Self {
+        Said::from(text).into()
+    }
+}
+
+impl From<&str> for Answer {
+    fn from(text: &str) -> Self {
+        Said::from(text).into()
+    }
+}
+
+impl From<ToolCall> for Answer {
+    fn from(call: ToolCall) -> Self {
+        Said::from(call).into()
+    }
+}
+
+impl From<Vec<Said>> for Answer {
+    fn from(said: Vec<Said>) -> Self {
+        Self(Box::pin(stream::iter(said.into_iter().map(Ok))))
+    }
+}
+
+/// The function, as a way out.
+pub(super) struct Function(Box<Call>);
+
+type Call = dyn Fn(ChatRequest) -> BoxFuture<'static, Result<Answer, Failure>> + Send + Sync;
+
+impl Function {
+    pub(super) fn new<F, Fut, A>(function: F) -> Self
+    where
+        F: Fn(ChatRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<A, Failure>> + Send + 'static,
+        A: Into<Answer>,
+    {
+        Self(Box::new(move |request| {
+            let answer = function(request);
+            Box::pin(async move { answer.await.map(Into::into) })
+        }))
+    }
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Function").finish_non_exhaustive()
+    }
+}
+
+impl Transport for Function {
+    fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
+        Box::pin(async move {
+            let words = request.words.ok_or_else(|| TransportError::Connect("a function is asked in words".into()))?;
+            let answer = (self.0)(Arc::unwrap_or_clone(words)).await;
+            let events = |said: Result<Said, Failure>| match said {
+                Ok(said) => function::event(&said),
+                Err(failure) => function::failed(&failure),
+            };
+            let body: Body = match answer {
+                Ok(Answer(said)) => Box::pin(said.map(events).chain(stream::iter([function::END])).map(Ok)),
+                Err(failure) => Box::pin(stream::once(future::ready(Ok(function::failed(&failure))))),
+            };
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))]);
+            Ok(HttpResponse { status: 200, headers, body })
+        })
+    }
+}
