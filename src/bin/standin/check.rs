@@ -18,7 +18,7 @@ const WORD_TOKENS: u32 = 256;
 const QUESTION_TOKENS: u32 = 32;
 
 pub async fn run(options: super::Check) -> ExitCode {
-    let loaded = match load::load(options.file.config.as_deref()) {
+    let loaded = match load::load(options.file.named().as_deref()) {
         Ok(loaded) => loaded,
         Err(problem) => return failed(&problem),
     };

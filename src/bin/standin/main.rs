@@ -86,9 +86,19 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct ConfigFile {
-    /// The configuration; `standin.toml` in this folder if there is one, else what the keys in the environment allow.
-    #[arg(long, short, value_name = "FILE", env = "STANDIN_CONFIG")]
+    /// The configuration; where absent what `STANDIN_CONFIG` names, `standin.toml` in this folder if there is one, else what
+    /// the keys in the environment allow.
+    // Not clap's own reading of the environment: what an image or a shell has set once conflicts with no argument.
+    #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    /// Returns the file that is named, by an argument or else by the environment.
+    fn named(&self) -> Option<PathBuf> {
+        let set = || std::env::var_os("STANDIN_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
+        self.config.clone().or_else(set)
+    }
 }
 
 #[derive(Debug, Args)]

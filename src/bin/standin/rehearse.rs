@@ -1,5 +1,8 @@
 //! `standin drill`: the configuration's providers are played by drills, go wrong one after the other in every way, and a
 //! report says what callers saw of it.
+//!
+//! Every row is a rehearsal of its own, by a runtime that starts for it and finds everybody well: what one trouble left
+//! behind (a key that rests for ten minutes, an open breaker) is no failure of the next.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -7,40 +10,68 @@ use std::time::{Duration, Instant};
 
 use standin::config::{KeyConfig, presets};
 use standin::drill::Drill;
+use standin::sidecar::printable;
 use standin::testing::{Crash, Fault, Latency, ProviderError, RetryHint, Script, When, crash};
-use standin::{ChatRequest, CommitPolicy, Config, ProviderConfig, ReplyEvent, Runtime};
+use standin::{ChatRequest, CommitPolicy, Config, EmbedRequest, Error, ProviderConfig, ReplyEvent, Runtime};
 
-use super::{failed, load};
+use super::{failed, load, stand};
 
 /// What a call came to.
 struct Call {
     took: Duration,
     attempts: usize,
-    answered: bool,
+    /// Why it failed, where it did.
+    problem: Option<String>,
 }
 
-/// A kind of trouble, and what makes it; `None` is none.
-type Act = (&'static str, Option<Fault>);
+/// What goes wrong in a row of the report, and where.
+struct Row {
+    title: String,
+    trouble: Option<(String, Trouble)>,
+}
+
+#[derive(Clone)]
+enum Trouble {
+    /// A provider answers so.
+    Fault(Fault),
+    /// A provider's actor panics.
+    Crash,
+}
 
 /// What goes wrong, in this order, at every provider of the route in turn.
-fn acts() -> Vec<Act> {
-    vec![
-        ("all is well", None),
-        ("connections refused", Some(Fault::Refuse)),
-        ("503, overloaded", Some(Fault::Error(ProviderError::Unavailable))),
-        ("429, Retry-After 2 s", Some(Fault::RateLimited(RetryHint::Seconds(Duration::from_secs(2))))),
-        ("streams cut after 3 tokens", Some(Fault::CutAfter(3))),
-        ("10 times slower", Some(Fault::SlowFirst { factor: 10.0, plus: Duration::ZERO })),
-        ("key revoked", Some(Fault::Error(ProviderError::Unauthorised))),
+fn troubles() -> [(&'static str, Trouble); 7] {
+    let fault = Trouble::Fault;
+    [
+        ("connections refused", fault(Fault::Refuse)),
+        ("503, overloaded", fault(Fault::Error(ProviderError::Unavailable))),
+        ("429, Retry-After 2 s", fault(Fault::RateLimited(RetryHint::Seconds(Duration::from_secs(2))))),
+        ("streams cut after 3 tokens", fault(Fault::CutAfter(3))),
+        ("10 times slower", fault(Fault::SlowFirst { factor: 10.0, plus: Duration::ZERO })),
+        ("key revoked", fault(Fault::Error(ProviderError::Unauthorised))),
+        ("its actor crashes", Trouble::Crash),
     ]
 }
 
+/// Returns the rows of the report.
+fn rows(providers: &[String]) -> Vec<Row> {
+    let mut rows = vec![Row { title: "all is well".into(), trouble: None }];
+    for (what, trouble) in troubles() {
+        rows.extend(
+            providers
+                .iter()
+                .map(|name| Row { title: format!("{name}: {what}"), trouble: Some((name.clone(), trouble.clone())) }),
+        );
+    }
+    rows
+}
+
 pub async fn run(options: super::Drill) -> ExitCode {
-    let loaded = match load::load(options.file.config.as_deref()) {
+    let loaded = match load::load(options.file.named().as_deref()) {
         Ok(loaded) => loaded,
         Err(problem) => return failed(&problem),
     };
-    let mut config = loaded.settings.runtime;
+    stand::hush();
+    let config = loaded.settings.runtime;
     let Some(route) = options.route.clone().or_else(|| config.routes.keys().next().cloned()) else {
         return failed("the configuration has no route to rehearse; add one under [routes]");
     };
@@ -48,56 +79,75 @@ pub async fn run(options: super::Drill) -> ExitCode {
         let known: Vec<&str> = config.routes.keys().map(String::as_str).collect();
         return failed(&format!("no route `{route}`; there are: {}", known.join(", ")));
     };
-    let providers: Vec<String> =
-        members.targets.iter().filter_map(|member| Some(member.target.split_once('/')?.0.to_owned())).collect();
-    let drills = match stand_in(&mut config).await {
-        Ok(drills) => drills,
+    let mut providers: Vec<String> = Vec::new();
+    for (name, _) in members.targets.iter().filter_map(|member| member.target.split_once('/')) {
+        if !providers.iter().any(|known| known == name) {
+            providers.push(name.to_owned());
+        }
+    }
+    let stage = match stand_in(config).await {
+        Ok(stage) => stage,
         Err(problem) => return failed(&problem),
     };
-    let runtime = match Runtime::builder().config(config).start().await {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&error),
-    };
     say!(
-        "{}\nrehearsing `{route}`: {} calls a second, {} s of each trouble\n",
+        "{}\nrehearsing `{route}`: {} calls a second, {} s of each trouble, each from a fresh start",
         loaded.about,
         options.rate,
         options.seconds
     );
-    say!("{:<46} {:>6} {:>7} {:>9} {:>8} {:>8}", "trouble", "calls", "failed", "attempts", "p50", "p99");
+    if let [only] = &providers[..] {
+        say!("its targets are all of `{only}`: where that fails there is nobody else to ask");
+    }
+    say!("\n{:<46} {:>6} {:>7} {:>9} {:>8} {:>8}", "trouble", "calls", "failed", "attempts", "p50", "p99");
     let mut lost = 0;
-    let mut played = Vec::new();
-    for (title, fault) in acts() {
-        let troubled: &[String] = if fault.is_some() { &providers } else { &providers[..1] };
-        for name in dedup(troubled) {
-            let title = if fault.is_some() { format!("{name}: {title}") } else { title.to_owned() };
-            if let (Some(fault), Some(drill)) = (&fault, drills.get(name)) {
-                drill.handle().inject(fault.clone(), When::ALWAYS);
-            }
-            played.push(title.clone());
-            lost += report(&title, &act(&runtime, &route, &options).await);
-            for drill in drills.values() {
-                drill.handle().clear();
-            }
+    for row in rows(&providers) {
+        match stage.play(&row, &route, &options).await {
+            Ok(calls) => lost += report(&row.title, &calls),
+            Err(problem) => return failed(&problem),
         }
     }
-    for name in dedup(&providers) {
-        crash(&runtime, Crash::ProviderPanics(name.to_owned()));
-        lost += report(&format!("{name}: its actor crashes"), &act(&runtime, &route, &options).await);
-    }
-    runtime.drain(Duration::from_secs(5)).await;
     say!("\n{}", if lost == 0 { "no caller noticed anything".to_owned() } else { format!("{lost} call(s) failed") });
     if lost == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn dedup(names: &[String]) -> Vec<&str> {
-    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
-    names.dedup();
-    names
+/// The configuration, and the drills that play its providers.
+struct Stage {
+    config: Config,
+    drills: BTreeMap<String, Drill>,
+}
+
+impl Stage {
+    /// Starts a runtime, lets it find everybody well for a second, and then something go wrong.
+    async fn play(&self, row: &Row, route: &str, options: &super::Drill) -> Result<Vec<Call>, String> {
+        let runtime = Runtime::builder().config(self.config.clone()).start().await;
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let explained = runtime.explain(route).await.map_err(|error| error.to_string())?;
+        let ask = Ask { runtime: runtime.clone(), route: route.to_owned(), embeds: explained.planned.is_empty() };
+        act(&ask, options.rate, options.rate).await;
+        match &row.trouble {
+            None => {}
+            Some((name, Trouble::Fault(fault))) => {
+                if let Some(drill) = self.drills.get(name) {
+                    drill.handle().inject(fault.clone(), When::ALWAYS);
+                    drill.settled().await;
+                }
+            }
+            Some((name, Trouble::Crash)) => {
+                crash(&runtime, Crash::ProviderPanics(name.clone()));
+            }
+        }
+        let calls = act(&ask, options.rate, options.rate * options.seconds).await;
+        for drill in self.drills.values() {
+            drill.handle().clear();
+            drill.settled().await;
+        }
+        runtime.drain(Duration::from_secs(5)).await;
+        Ok(calls)
+    }
 }
 
 /// Puts a drill in the place of every provider.
-async fn stand_in(config: &mut Config) -> Result<BTreeMap<String, Drill>, String> {
+async fn stand_in(mut config: Config) -> Result<Stage, String> {
     let targets = config.targets().map_err(|error| error.to_string())?;
     let mut drills = BTreeMap::new();
     for (seed, (name, provider)) in (1..).zip(&mut config.providers) {
@@ -121,7 +171,7 @@ async fn stand_in(config: &mut Config) -> Result<BTreeMap<String, Drill>, String
         }
         drills.insert(name.clone(), drill);
     }
-    Ok(drills)
+    Ok(Stage { config, drills })
 }
 
 /// Returns what follows the host in a provider's address.
@@ -132,48 +182,81 @@ fn path(provider: &ProviderConfig) -> &str {
     after.find('/').map_or("/v1", |at| after[at..].trim_end_matches('/'))
 }
 
-/// Makes calls for as long as an act lasts; waits for their ends.
-async fn act(runtime: &Runtime, route: &str, options: &super::Drill) -> Vec<Call> {
-    let (mut calls, count) = (tokio::task::JoinSet::new(), options.rate * options.seconds);
-    let mut tick = tokio::time::interval(Duration::from_secs(1) / options.rate);
+/// How calls are made.
+#[derive(Clone)]
+struct Ask {
+    runtime: Runtime,
+    route: String,
+    /// Whether the route's targets turn texts into vectors, and chat with nobody.
+    embeds: bool,
+}
+
+const TEXT: &str = "the quick brown fox jumps over the lazy dog";
+
+/// Makes calls, so many a second; waits for their ends.
+async fn act(ask: &Ask, rate: u32, count: u32) -> Vec<Call> {
+    let mut calls = tokio::task::JoinSet::new();
+    let mut tick = tokio::time::interval(Duration::from_secs(1) / rate);
     for _ in 0..count {
         tick.tick().await;
-        calls.spawn(call(runtime.clone(), route.to_owned()));
+        calls.spawn(ask.clone().call());
     }
     calls.join_all().await
 }
 
-async fn call(runtime: Runtime, route: String) -> Call {
-    let begun = Instant::now();
-    let mut request = ChatRequest::new(route).user("the quick brown fox jumps over the lazy dog");
-    request.commit = CommitPolicy::Buffered;
-    let (mut answered, mut attempts) = (false, 0);
-    match runtime.stream(request).await {
-        Err(error) => attempts = error.attempts().len(),
-        Ok(mut stream) => {
-            while let Some(event) = stream.next().await {
-                match event {
-                    Ok(ReplyEvent::Finished(finished)) => {
-                        answered = true;
-                        attempts = finished.attempts.len();
-                    }
-                    Ok(_) => {}
-                    Err(error) => attempts = error.attempts().len(),
-                }
-            }
+impl Ask {
+    async fn call(self) -> Call {
+        let begun = Instant::now();
+        let ended = if self.embeds { self.embed().await } else { self.chat().await };
+        let took = begun.elapsed();
+        match ended {
+            Ok(attempts) => Call { took, attempts, problem: None },
+            Err(error) => Call { took, attempts: error.attempts().len(), problem: Some(problem(&error)) },
         }
     }
-    Call { took: begun.elapsed(), attempts, answered }
+
+    async fn embed(&self) -> Result<usize, Error> {
+        let embedded = self.runtime.embed(EmbedRequest::new(&self.route, [TEXT])).await?;
+        Ok(embedded.attempts.len())
+    }
+
+    async fn chat(&self) -> Result<usize, Error> {
+        let mut request = ChatRequest::new(&self.route).user(TEXT);
+        request.commit = CommitPolicy::Buffered;
+        let mut stream = self.runtime.stream(request).await?;
+        while let Some(event) = stream.next().await {
+            if let ReplyEvent::Finished(finished) = event? {
+                return Ok(finished.attempts.len());
+            }
+        }
+        Err(Error::Crashed)
+    }
 }
 
-/// Prints a line; returns how many calls failed.
+/// Returns why a call failed, in words that are the same for calls that failed alike: without times and numbers.
+fn problem(error: &Error) -> String {
+    let attempts = error.attempts().iter().map(|one| format!("{} {}", one.target, one.end.name()));
+    let barred = match error {
+        Error::Exhausted { barred, .. } => barred.as_slice(),
+        _ => &[],
+    };
+    let barred = barred.iter().map(|one| format!("{} not asked: {}", one.target, one.cause));
+    let all: Vec<String> = attempts.chain(barred).collect();
+    if all.is_empty() { error.to_string() } else { format!("{}: {}", error.name(), all.join("; ")) }
+}
+
+/// Prints a line, and beneath it why calls failed; returns how many did.
 fn report(title: &str, calls: &[Call]) -> usize {
     let mut took: Vec<Duration> = calls.iter().map(|call| call.took).collect();
     took.sort_unstable();
     let at = |part: usize| {
         took.get((took.len() * part / 100).min(took.len().saturating_sub(1))).copied().unwrap_or_default()
     };
-    let failed = calls.iter().filter(|call| !call.answered).count();
+    let mut problems: BTreeMap<&str, usize> = BTreeMap::new();
+    for problem in calls.iter().filter_map(|call| call.problem.as_deref()) {
+        *problems.entry(problem).or_default() += 1;
+    }
+    let failed = problems.values().sum();
     let attempts: usize = calls.iter().map(|call| call.attempts).sum();
     say!(
         "{title:<46} {:>6} {failed:>7} {:>9.2} {:>5} ms {:>5} ms",
@@ -182,5 +265,8 @@ fn report(title: &str, calls: &[Call]) -> usize {
         at(50).as_millis(),
         at(99).as_millis(),
     );
+    for (problem, count) in problems {
+        say!("  {count} x {}", printable(problem));
+    }
     failed
 }

@@ -34,7 +34,7 @@ pub async fn run(options: super::Serve) -> ExitCode {
     };
     let (mut settings, file, about) = match &stage {
         Some(stage) => (stage.settings(), None, "serving drills: answers are echoes".to_owned()),
-        None => match load::load(options.file.config.as_deref()) {
+        None => match load::load(options.file.named().as_deref()) {
             Ok(loaded) => {
                 warn(&loaded.warnings);
                 (loaded.settings, loaded.file, loaded.about)

@@ -9,7 +9,7 @@ use standin::config::{DialectConfig, PriceConfig};
 use standin::drill::Drill;
 use standin::sidecar::Settings;
 use standin::testing::{
-    Answer, Answers, Crash, Fault, Form, Latency, ProviderError, Question, RetryHint, Script, crash,
+    Answer, Answers, Crash, Fault, Form, Latency, ProviderError, Question, RetryHint, Script, crash, is_asked_for,
 };
 use standin::{ForeignParts, ModelConfig, ProviderConfig, RouteConfig, Runtime};
 
@@ -87,6 +87,7 @@ impl Stage {
         if !self.storm {
             return;
         }
+        hush();
         let faults = [
             Fault::Reset,
             Fault::CutAfter(0),
@@ -111,6 +112,16 @@ impl Stage {
             }
         });
     }
+}
+
+/// Keeps panics that were asked for from being printed: nobody is to look for their cause.
+pub fn hush() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !is_asked_for(panic) {
+            usual(panic);
+        }
+    }));
 }
 
 /// Tells whether it is asked in words for JSON, as models are asked that know no other way.

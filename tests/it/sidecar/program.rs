@@ -212,6 +212,81 @@ async fn drills_are_served_until_a_signal_says_otherwise() {
     assert_eq!(served.ended().code(), Some(0));
 }
 
+/// Providers of two dialects, with one key each, behind one route, and a route that has one of them alone.
+const REHEARSED: &str = r#"
+[providers.a]
+base_url = "http://127.0.0.1:1/v1"
+keys = ["sk-1"]
+models.m = {}
+[providers.b]
+base_url = "http://127.0.0.1:1/v1"
+dialect = "anthropic"
+keys = ["sk-2"]
+models.m = {}
+[routes.smart]
+targets = ["a/m", "b/m"]
+[routes.only]
+targets = ["a/m"]
+"#;
+
+fn rehearse(folder: &str, arguments: &[&str]) -> (Output, Vec<(String, u32, u32)>) {
+    let (mut command, place) = program(folder);
+    fs::write(place.join("standin.toml"), REHEARSED).expect("a file");
+    let output = command.arg("drill").args(arguments).output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    // A row: what goes wrong, calls, failed, attempts, two times in ms.
+    let row = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().rev().collect();
+        let number = |at: usize| words.get(at)?.parse::<u32>().ok();
+        (words.first() == Some(&"ms")).then_some(())?;
+        Some((words[7..].iter().rev().copied().collect::<Vec<_>>().join(" "), number(6)?, number(5)?))
+    };
+    let rows = text.lines().filter_map(row).collect();
+    (output, rows)
+}
+
+#[test]
+fn a_rehearsal_of_a_second_with_one_key_each_loses_no_call_and_shows_no_panic_of_its_own() {
+    let (output, rows) = rehearse("rehearsal", &["--route", "smart", "--seconds", "1", "--rate", "20"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.ends_with("no caller noticed anything\n"), "{said}");
+    assert_eq!(errors(&output), "", "nothing went wrong that was not asked for");
+    assert_eq!(rows.len(), 1 + 2 * 7, "{said}");
+    assert!(rows.iter().all(|(_, calls, failed)| (*calls, *failed) == (20, 0)), "{said}");
+    assert!(rows.iter().any(|(title, ..)| title == "b: key revoked"), "{said}");
+}
+
+#[test]
+fn a_rehearsal_says_why_calls_failed_where_there_is_nobody_else() {
+    let (output, rows) = rehearse("rehearsal_alone", &["--route", "only", "--seconds", "1", "--rate", "5"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("nobody else to ask"), "{said}");
+    let failed = |title: &str| rows.iter().find(|(row, ..)| row == title).map(|(.., failed)| *failed);
+    assert_eq!(
+        (failed("all is well"), failed("a: key revoked"), failed("a: its actor crashes")),
+        (Some(0), Some(5), Some(0))
+    );
+    for reason in ["exhausted: a/m connect", "a/m not asked: unauthorised", "a/m not asked: breaker_open"] {
+        assert!(said.contains(reason), "no {reason} in\n{said}");
+    }
+}
+
+#[test]
+fn a_configuration_that_the_environment_names_conflicts_with_no_drill() {
+    let mut served = Served::start("drill_beside", &["--drill"], |command| {
+        command.env("STANDIN_CONFIG", "/nowhere/standin.toml");
+    });
+    served.signal("TERM");
+    assert_eq!(served.ended().code(), Some(0));
+    let (mut command, _) = program("drill_beside");
+    let output = command.args(["serve", "--drill", "--config", "x.toml"]).output().expect("it runs");
+    assert!(errors(&output).contains("cannot be used with"), "{}", errors(&output));
+    let (mut command, _) = program("drill_beside");
+    let output = command.args(["check"]).env("STANDIN_CONFIG", "/nowhere/standin.toml").output().expect("it runs");
+    assert!(errors(&output).contains("/nowhere/standin.toml"), "{}", errors(&output));
+}
+
 #[tokio::test]
 async fn what_stands_is_lifted_from_the_command_line_and_told() {
     let text = GOOD.replace("127.0.0.1:1/v1", &format!("{}/v1", super::child::free()));
