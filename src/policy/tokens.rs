@@ -153,21 +153,40 @@ const NARROW: f64 = 0.9;
 const SURPRISE_MAX: f64 = 100.0;
 /// The least that a token of text measured by shape can be in a provider's count.
 const TEXT_MIN: f64 = 0.25;
+/// The least of what is expected of a short plain prompt that an estimate may be of it: so few tokens tell how their provider
+/// counts no better than what is known of it.
+const SHORT_MIN: f64 = 0.6;
+/// Tokens of text that are few: what a longer prompt has beyond them is as it was learned.
+const SHORT: f64 = 24.0;
 
 /// What each feature of a prompt costs at a target, as far as is known now.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Weights([f64; FEATURES]);
+pub struct Weights {
+    learned: [f64; FEATURES],
+    vocabulary: Vocabulary,
+}
 
 impl Weights {
     /// Returns the tokens of a part of a prompt, such as a message. They add up to those of the whole.
     pub fn weigh(&self, size: &PromptSize) -> f64 {
-        dot(&self.0, &size.0)
+        dot(&self.learned, &size.0)
     }
 
     /// Returns the estimate for a whole prompt.
     pub fn tokens(&self, size: &PromptSize) -> u32 {
-        let least = TEXT_MIN * (size.count(Feature::Text) + size.count(Feature::Foreign));
-        whole(self.weigh(size).max(least))
+        whole(self.weigh(size).max(self.least(size)))
+    }
+
+    /// Returns the least that a whole prompt can be. Where there are tools or images, too, what they cost and what the frame
+    /// costs stand for each other, so that nothing has a least of its own.
+    fn least(&self, size: &PromptSize) -> f64 {
+        let expected = self.vocabulary.prior();
+        let (base, message) = (Feature::Base, Feature::Message);
+        let (plain, foreign) = (size.count(Feature::Text), size.count(Feature::Foreign));
+        let is_plain = size.count(base) + size.count(message) + plain + foreign == size.0.iter().sum::<f64>();
+        let frame = expected[base as usize] * size.count(base) + expected[message as usize] * size.count(message);
+        let short = SHORT_MIN * (frame + expected[Feature::Text as usize] * plain.min(SHORT));
+        (TEXT_MIN * (plain + foreign)).max(if is_plain { short } else { 0.0 })
     }
 }
 
@@ -202,7 +221,7 @@ impl TokenModel {
 
     /// Returns the weights as of now.
     pub const fn weights(&self) -> Weights {
-        Weights(self.weights)
+        Weights { learned: self.weights, vocabulary: self.vocabulary }
     }
 
     /// Returns whose vocabulary it assumes.

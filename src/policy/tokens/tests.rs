@@ -217,3 +217,22 @@ fn text_for_openais_models_is_counted_by_their_vocabularies() {
     assert_eq!(TokenModel::new(Vocabulary::O200k).weights().tokens(&size), 2 + 7);
     assert_eq!(Vocabulary::Claude.measure(), Measure::Shape);
 }
+
+#[test]
+fn a_provider_that_counts_little_halves_no_estimate_of_a_short_prompt() {
+    let said = ChatRequest::new("smart").user("one two three four five");
+    for vocabulary in [Vocabulary::O200k, Vocabulary::Claude, Vocabulary::Gemini, Vocabulary::Unknown] {
+        let mut model = TokenModel::new(vocabulary);
+        let first = model.weights().tokens(&size(&said));
+        for words in [5, 5, 1, 1, 1, 5].repeat(50) {
+            model.learn(&size(&said), words);
+            let now = model.weights().tokens(&size(&said));
+            assert!(now * 2 > first && now <= first, "{vocabulary:?}: {first} and then {now}");
+        }
+        // A hidden prompt is believed all the same.
+        for _ in 0..60 {
+            model.learn(&size(&said), 5_000);
+        }
+        assert!(model.weights().tokens(&size(&said)) > 4_000, "{vocabulary:?}");
+    }
+}
