@@ -47,8 +47,8 @@ async fn stand_in(request: ChatRequest) -> Result<Answer, Failure> {
     })
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Report> {
+/// Asks until the model calls no more tools; returns what happened, a line each.
+pub async fn converse(question: &str) -> Result<Vec<String>, Report> {
     let runtime = Runtime::builder()
         .provider("openai", ProviderConfig::openai().key_env("OPENAI_API_KEY"))
         .provider("anthropic", ProviderConfig::anthropic().key_env("ANTHROPIC_API_KEY"))
@@ -61,20 +61,30 @@ async fn main() -> Result<(), Report> {
         .await?;
 
     let tool = Tool::new("weather", "Tells the weather of a city.", schema_for!(Place));
-    let mut request = ChatRequest::new("smart").user("Do I need an umbrella in Bern?").tool(tool).session("umbrella");
+    let mut request = ChatRequest::new("smart").user(question).tool(tool).session("umbrella");
+    let mut happened = Vec::new();
     for _ in 0..TURNS_MAX {
         let reply = runtime.chat(request.clone()).await?;
+        let target = &reply.finished.target;
         if reply.tool_calls.is_empty() {
-            println!("{} says: {}", reply.finished.target, reply.text);
-            return Ok(());
+            happened.push(format!("{target} says: {}", reply.text));
+            return Ok(happened);
         }
         // The answer goes back as it was, thoughts and all; then a result for each call.
         request = request.message(reply.finished.to_message());
         for call in &reply.tool_calls {
-            println!("{} calls {}({})", reply.finished.target, call.name, call.arguments);
+            happened.push(format!("{target} calls {}({})", call.name, call.arguments));
             request = request.message(Message::Tool(carry_out(call)));
         }
     }
-    println!("after {TURNS_MAX} turns it still calls tools");
+    happened.push(format!("after {TURNS_MAX} turns it still calls tools"));
+    Ok(happened)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Report> {
+    for line in converse("Do I need an umbrella in Bern?").await? {
+        println!("{line}");
+    }
     Ok(())
 }

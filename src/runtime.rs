@@ -37,6 +37,25 @@ const ROUTER_WAITS: u32 = 11;
 const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// A running runtime. Cheap to clone; when the last clone is dropped, its actors stop and calls in flight end.
+///
+/// ```
+/// use standin::{ChatRequest, ProviderConfig, Report, Runtime};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let local = ProviderConfig::from_fn(|request| async move { Ok(format!("You said: {}", request.question())) });
+/// let runtime = Runtime::builder().provider("local", local.model("echo")).start().await?;
+/// // Every `provider/model` is a route of itself.
+/// let reply = runtime.chat(ChatRequest::new("local/echo").user("hello")).await?;
+/// assert_eq!(reply.text, "You said: hello");
+///
+/// println!("{}", runtime.explain("local/echo").await?); // where the next call would go, and why
+/// println!("{}", runtime.health()); // how everybody is
+/// println!("{}", runtime.why(reply.finished.call).expect("a recent call")); // what became of this one
+/// runtime.drain(std::time::Duration::from_secs(5)).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Runtime {
     shared: Arc<Shared>,

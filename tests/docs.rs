@@ -1,5 +1,13 @@
 //! Holds the documents to the code: examples parse and start, every field is documented, named tests exist, links lead
-//! somewhere. The snippets of README.md are doc-tests of the crate.
+//! somewhere, what is printed works (`printed`). Snippets of Rust are doc-tests of the crate.
+
+#[expect(dead_code, reason = "an example's `main` is for whoever runs it")]
+#[path = "../examples/tools.rs"]
+mod tools;
+
+#[cfg(feature = "sidecar")]
+#[path = "docs/printed.rs"]
+mod printed;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -222,7 +230,8 @@ fn every_test_that_a_promise_names_exists() {
 
 #[test]
 fn links_lead_somewhere() {
-    let documents = files(&root().join("docs"), ".md").into_iter().chain([root().join("README.md")]);
+    let pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(|page| root().join(page));
+    let documents = files(&root().join("docs"), ".md").into_iter().chain(pages);
     for document in documents {
         let text = fs::read_to_string(&document).expect("a readable document");
         let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
@@ -231,4 +240,16 @@ fn links_lead_somewhere() {
             assert!(target.exists(), "{}: no {link}", document.display());
         }
     }
+}
+
+#[tokio::test]
+async fn the_example_of_the_tool_loop_comes_to_an_end_without_a_key() {
+    if ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"].iter().any(|key| std::env::var_os(key).is_some()) {
+        // Whoever has one would be asked for money.
+        return;
+    }
+    let happened = tools::converse("Do I need an umbrella in Bern?").await.expect("an answer");
+    let called = r#"local/stand-in calls weather({"city":"Bern"})"#;
+    let said = "local/stand-in says: As far as I can tell: It is raining in Bern, 12 degrees.";
+    assert_eq!(happened, [called, said]);
 }

@@ -10,6 +10,25 @@ use crate::words::{ChatRequest, EmbedRequest, Embeddings, Error, Hold, Reply, Re
 
 /// What any actor may ask of the runtime. The port stands last, so that `ractor::call!` works.
 ///
+/// ```
+/// use standin::ractor::{ActorRef, call};
+/// use standin::{ChatRequest, Error, ProviderConfig, Reply, Report, RouterMessage, Runtime};
+///
+/// /// The reference stays valid while routers restart.
+/// async fn ask(router: &ActorRef<RouterMessage>, question: &str) -> Result<Reply, Error> {
+///     let request = Box::new(ChatRequest::new("local/echo").user(question).session("conversation-7"));
+///     call!(router, RouterMessage::Chat, request).unwrap_or(Err(Error::Unavailable))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let local = ProviderConfig::from_fn(|_| async { Ok("Here.") });
+/// let runtime = Runtime::builder().provider("local", local.model("echo")).start().await?;
+/// assert_eq!(ask(&runtime.router()?, "anybody?").await?.text, "Here.");
+/// # Ok(())
+/// # }
+/// ```
+///
 /// A caller that leaves is noticed within 250 ms, and its call is cancelled. Every port is answered, also when the
 /// actor that held it crashes.
 #[derive(Debug)]

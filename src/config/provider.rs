@@ -288,6 +288,13 @@ impl ProviderConfig {
         Self { base_url, dialect: Some(DialectConfig::Function), custom: Some(custom), ..Self::default() }
     }
 
+    /// Takes another way out than a socket: a scripted provider of a test, whatever else carries requests.
+    #[must_use]
+    pub fn over(mut self, transport: impl Transport) -> Self {
+        self.custom = Some(Arc::new(transport));
+        self
+    }
+
     /// Adds a key.
     #[must_use]
     pub fn key(self, value: impl Into<Arc<str>>) -> Self {

@@ -72,15 +72,15 @@ impl Display for Page<'_> {
         let Self(provider, now) = *self;
         write!(f, "{}: ", provider.name)?;
         match provider.status {
-            ProviderStatus::Up => f.write_str("up")?,
+            ProviderStatus::Up => f.write_str("up"),
             ProviderStatus::Restarting(until) => {
-                write!(f, "crashed, restarts in {}", Time(until.saturating_duration_since(now)))?
+                write!(f, "crashed, restarts in {}", Time(until.saturating_duration_since(now)))
             }
             ProviderStatus::Resting(until) => {
-                write!(f, "crashed too often, back in {}", Time(until.saturating_duration_since(now)))?
+                write!(f, "crashed too often, back in {}", Time(until.saturating_duration_since(now)))
             }
-            ProviderStatus::Retired => f.write_str("retired, waits for its last attempts")?,
-        }
+            ProviderStatus::Retired => f.write_str("retired, waits for its last attempts"),
+        }?;
         for (id, health) in &provider.targets {
             write!(f, "\n  {}: {}", id.model, At(health, Some(now)))?;
         }

@@ -11,6 +11,24 @@ use serde_json::{Map, Value};
 use super::{Dialect, Error, Original, Rule, Text, names};
 
 /// One request of a caller, in no provider's dialect.
+///
+/// ```
+/// use std::time::Duration;
+/// use standin::{ChatRequest, Message, Priority, Tool};
+///
+/// let mut request = ChatRequest::new("smart")
+///     .system("Be brief.")
+///     .user("Is it raining in Bern?")
+///     .tool(Tool::new("weather", "Tells the weather.", serde_json::json!({"type": "object", "properties": {}})))
+///     .session("conversation-7") // keeps its target, and the prompt in its cache
+///     .priority(Priority::Interactive) // somebody watches: a second is worth more
+///     .deadline(Duration::from_secs(30)); // for all attempts together
+/// request.output_tokens_max = Some(200);
+/// request.sampling.temperature = Some(0.2);
+/// // What is said goes on where it was left.
+/// let request = request.message(Message::assistant("No.")).user("And in Oslo?");
+/// assert_eq!((request.messages.len(), &*request.question()), (4, "And in Oslo?"));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChatRequest {
     /// Name of the route that may serve the call ("smart"), or `provider/model` for exactly one target.

@@ -23,7 +23,36 @@ pub enum Piece {
     Verbatim(Bytes),
 }
 
-/// What a caller's stream yields. Between two [`Reset`](Self::Reset)s all content is of one attempt, the one
+/// What a caller's stream yields.
+///
+/// ```
+/// use standin::{ChatRequest, ProviderConfig, Report, ReplyEvent, Runtime};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let local = ProviderConfig::from_fn(|_| async { Ok("one two three") });
+/// let runtime = Runtime::builder().provider("local", local.model("echo")).start().await?;
+/// let mut stream = runtime.stream(ChatRequest::new("local/echo").user("count")).await?;
+/// let mut shown = String::new();
+/// while let Some(event) = stream.next().await {
+///     match event? {
+///         ReplyEvent::Started { target, .. } => println!("{target} answers"),
+///         ReplyEvent::Text(more) => shown.push_str(&more),
+///         // It broke off, and another begins anew: what was shown is nobody's answer.
+///         ReplyEvent::Reset(failure) => {
+///             println!("once more: {failure}");
+///             shown.clear();
+///         }
+///         ReplyEvent::Finished(finished) => println!("{} token(s)", finished.usage.output),
+///         _ => {}
+///     }
+/// }
+/// assert_eq!(shown, "one two three");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Between two [`Reset`](Self::Reset)s all content is of one attempt, the one
 /// that the last [`Started`](Self::Started) names.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

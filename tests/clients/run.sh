@@ -48,6 +48,30 @@ serve() {
     export ROOT
 }
 
+# The SDKs' lines of the guide, as they stand there but for the port.
+guide() {
+    rm -rf "$place/guide"
+    mkdir -p "$place/guide"
+    awk -v place="$place/guide" '
+        /^```(python|js)$/ { file = sprintf("%s/%02d.%s", place, ++count, substr($0, 4) == "js" ? "mjs" : "py"); next }
+        /^```/ { file = "" }
+        file { print > file }' "$root/docs/guide.md"
+    for file in "$place/guide"/*; do
+        sed -i "s|http://127.0.0.1:4000|$ROOT|g" "$file"
+        case $file in
+        *.py) said=$("$python" "$file") || said= ;;
+        # Modules are looked for in the folders above it.
+        *) said=$(node "$file") || said= ;;
+        esac
+        if [ "$said" = hello ]; then
+            echo "ok      the guide's $(basename "$file")"
+        else
+            echo "not ok  the guide's $(basename "$file"): $said"
+            failed=1
+        fi
+    done
+}
+
 failed=0
 for weather in calm storm; do
     echo "# $weather"
@@ -56,6 +80,7 @@ for weather in calm storm; do
     # Node looks for modules beside the program.
     cp "$here/check.mjs" "$place/check.mjs"
     node "$place/check.mjs" || failed=1
+    [ "$weather" = storm ] || guide
     kill "$serving"
     wait "$serving" || failed=1
     serving=
