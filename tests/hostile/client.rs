@@ -52,11 +52,11 @@ pub async fn attack(to: SocketAddr, mut rng: StdRng) {
     let came = tokio::time::timeout(LOOK, sending).await.unwrap_or_default();
     if !came.is_empty() {
         assert!(
-            came.starts_with(b"HTTP/1.1 "),
+            came.starts_with(b"HTTP/1."),
             "no response: {:?}",
             String::from_utf8_lossy(&came[..came.len().min(200)])
         );
-        assert!(!came.starts_with(b"HTTP/1.1 500"), "a crash: {}", String::from_utf8_lossy(&came));
+        assert!(!came[8..].starts_with(b" 500"), "a crash: {}", String::from_utf8_lossy(&came));
     }
 }
 

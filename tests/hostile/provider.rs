@@ -17,7 +17,7 @@ pub async fn be_asked(to: SocketAddr, mut rng: StdRng) {
         r#"{{"model":"bad","stream":{stream},"messages":[{{"role":"user","content":"How is it?"}}]{}}}"#,
         if buffered { r#","metadata":{"x-standin-stream":"buffered"}"# } else { "" }
     );
-    let answer = tokio::time::timeout(Duration::from_secs(15), ask(to, &body)).await.expect("a call hangs");
+    let answer = tokio::time::timeout(Duration::from_secs(60), ask(to, &body)).await.expect("a call hangs");
     let whole = answer.contains("data: [DONE]") || answer.contains("\"finish_reason\":\"stop\"");
     assert!(!whole, "it looks whole: {}", &answer[..answer.len().min(2_000)]);
     let clean = answer.chars().all(|letter| !letter.is_control() || "\r\n\t".contains(letter));

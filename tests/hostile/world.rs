@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::provider;
 
 /// The longest that an honest call may take among hostile ones, in a build that is not optimised.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// What an honest provider says.
 const SAID: &str = "all is well";
 
@@ -37,7 +37,7 @@ impl World {
             )
         };
         let text = format!(
-            "[server]\nbody_bytes_max = 8_388_608\nbody_timeout = \"3s\"\nhead_timeout = \"3s\"\n{}{}\
+            "[server]\nbody_bytes_max = 8_388_608\nbody_timeout = \"20s\"\nhead_timeout = \"20s\"\n{}{}\
              [routes.good]\ntargets = [\"good/m\"]\n[routes.bad]\ntargets = [\"bad/m\"]\nfailover.deadline = \"5s\"\n",
             provider("good", honest),
             provider("bad", hostile)
