@@ -48,6 +48,9 @@ async fn stand_in(request: ChatRequest) -> Result<Answer, Failure> {
 }
 
 /// Asks until the model calls no more tools; returns what happened, a line each.
+///
+/// # Errors
+/// If a call ends without an answer, or a tool was called with what it cannot read.
 pub async fn converse(question: &str) -> Result<Vec<String>, Report> {
     let runtime = Runtime::builder()
         .provider("openai", ProviderConfig::openai().key_env("OPENAI_API_KEY"))

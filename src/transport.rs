@@ -193,7 +193,7 @@ impl Transport for Http {
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
         Box::pin(async move {
             let client = self.client()?;
-            let HttpRequest { url, headers, body } = request;
+            let HttpRequest { url, headers, body, .. } = request;
             let mut request = client.post(self.address(&url)?).build().map_err(|error| no_head(&error))?;
             let own = request.headers_mut();
             // An address may hold a name and a password, which are headers by now.

@@ -12,15 +12,15 @@ use bytes::Bytes;
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::classify;
 use super::draft::{Draft, Fragment, broken};
 use super::encoded::Encoded;
 use super::json::parse;
 use super::names::Names;
 use super::request::Notes;
+use super::tidy::tidy;
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Failure, FailureClass, Message, Piece, RetryAfter, Said, Scope, StopReason,
-    Usage, UserPart,
+    AssistantPart, ChatRequest, Dialect, Failure, FailureClass, Message, Payload, Piece, RetryAfter, Said, Scope,
+    StopReason, Usage, UserPart,
 };
 
 /// What ends an answer.
@@ -33,7 +33,7 @@ pub(super) fn encode(request: &ChatRequest) -> Encoded {
     let stops = request.sampling.stop.clone();
     let words = Some(Arc::new(plain(request)));
     let (path, names) = (Cow::Borrowed(""), Names::default());
-    Encoded { path, headers: HeaderMap::new(), body: Bytes::new(), notes: notes.0, stops, names, words }
+    Encoded { path, headers: HeaderMap::new(), body: Payload::default(), notes: notes.0, stops, names, words }
 }
 
 /// Returns a request without what a function cannot know the meaning of.
@@ -188,7 +188,7 @@ impl From<Failed<'_>> for Failure {
     fn from(failed: Failed<'_>) -> Self {
         let class = FailureClass::ALL.into_iter().find(|class| class.name() == failed.class);
         let retry_after = failed.after.map(RetryAfter::After).or(failed.at.map(RetryAfter::At));
-        let failure = Failure::new(class.unwrap_or(FailureClass::Server), classify::tidy(&failed.message));
+        let failure = Failure::new(class.unwrap_or(FailureClass::Server), tidy(&failed.message));
         let scope = SCOPES.get(failed.scope).copied().unwrap_or(failure.scope);
         Failure { scope, status: failed.status, code: failed.code, retry_after, ..failure }
     }

@@ -469,7 +469,7 @@ pub struct ToolCall {
 impl ToolCall {
     /// Returns a call of a tool with these arguments, a JSON object. Its id is given where the answer is read.
     pub fn new(name: impl Into<String>, arguments: &Value) -> Self {
-        Self { name: name.into(), arguments: arguments.to_string(), ..Self::default() }
+        Self { name: name.into(), arguments: arguments.to_string().into(), ..Self::default() }
     }
 }
 
