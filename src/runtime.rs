@@ -14,6 +14,7 @@ use crate::actors::answer::{Answer, Wanted};
 use crate::actors::front;
 use crate::actors::root::Root;
 use crate::actors::shared::Shared;
+use crate::actors::sink::Observing;
 use crate::actors::to_root::RootMessage;
 use crate::actors::work::Work;
 use crate::config::{Config, ProviderConfig, RouteConfig};
@@ -24,11 +25,12 @@ use crate::words::{
     Reset, TargetId,
 };
 
-pub use crate::actors::health::{HealthSnapshot, Lack, ProviderHealth};
+pub use crate::actors::health::{HealthSnapshot, Lack, ObserverHealth, ProviderHealth};
 pub use crate::actors::slot::ProviderStatus;
 pub use crate::actors::stream::ReplyStream;
 pub use crate::actors::to_front::RouterMessage;
 pub use crate::policy::explain::{Considered, Explanation, Flight, Happened, Skipped};
+pub use crate::policy::record::{Observer, QUEUE_MAX, Record};
 
 /// The first wait for a router that restarts; it doubles, up to [`ROUTER_WAITS`] times: two seconds in all.
 const ROUTER_WAIT: Duration = Duration::from_millis(1);
@@ -137,6 +139,7 @@ impl fmt::Debug for Report {
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     config: Config,
+    observers: Vec<Observing>,
 }
 
 impl Builder {
@@ -168,6 +171,39 @@ impl Builder {
         self
     }
 
+    /// Adds somebody who is told of everything that ends, under a name that health calls it by.
+    ///
+    /// ```
+    /// use standin::runtime::{Observer, Record};
+    ///
+    /// struct Bill;
+    ///
+    /// impl Observer for Bill {
+    ///     fn observe(&self, record: &Record) {
+    ///         if let Record::Attempt(attempt) = record {
+    ///             println!("{} {:?} {:?}", attempt.target, attempt.about.tags.get("team"), attempt.cost_usd);
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let builder = standin::Runtime::builder().observer("bill", Bill);
+    /// ```
+    #[must_use]
+    pub fn observer(self, name: impl Into<Arc<str>>, observer: impl Observer) -> Self {
+        self.observed(Observing { name: name.into(), observer: Arc::new(observer), in_place: false })
+    }
+
+    /// Adds one of ours, who is told in place and loses nothing.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn observer_in_place(self, name: &str, observer: Arc<dyn Observer>) -> Self {
+        self.observed(Observing { name: name.into(), observer, in_place: true })
+    }
+
+    fn observed(mut self, observing: Observing) -> Self {
+        self.observers.push(observing);
+        self
+    }
+
     /// Checks the configuration and starts the runtime.
     ///
     /// # Errors
@@ -186,7 +222,7 @@ impl Builder {
 
     async fn start_under(self, supervisor: Option<ActorCell>) -> Result<Runtime, StartError> {
         let (limits, setup) = self.config.check()?;
-        let shared = Arc::new(Shared::new(limits));
+        let shared = Arc::new(Shared::new(limits, self.observers));
         let arguments = (shared.clone(), setup);
         let started = match supervisor {
             Some(supervisor) => Actor::spawn_linked(None, Root, arguments, supervisor).await,
@@ -323,17 +359,22 @@ impl Runtime {
     /// Returns what became of a recent call: what was planned, scored, refused, waited for. The recorder remembers
     /// the last `recorder_max` calls that ended.
     pub fn why(&self, call: CallId) -> Option<Arc<Flight>> {
-        self.shared.flight(call)
+        self.shared.books.flight(call)
+    }
+
+    /// Returns the calls that the recorder remembers, the last to end last.
+    pub fn recent(&self) -> Vec<Arc<Flight>> {
+        self.shared.books.flights()
     }
 
     /// Returns the attempts of a call that the ledger remembers, in the order they ended.
     pub fn attempts(&self, call: CallId) -> Vec<AttemptRecord> {
-        self.shared.ledger().call(call)
+        self.shared.books.ledger().call(call)
     }
 
     /// Returns what all attempts at each target came to.
     pub fn totals(&self) -> Vec<(TargetId, Totals)> {
-        let ledger = self.shared.ledger();
+        let ledger = self.shared.books.ledger();
         ledger.totals().iter().map(|(target, totals)| (target.clone(), totals.clone())).collect()
     }
 

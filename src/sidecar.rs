@@ -48,6 +48,7 @@ use crate::words::ConfigError;
 
 use access::Access;
 use listen::Listening;
+use metrics::Metrics;
 use places::Places;
 use service::Door;
 use state::{Current, State};
@@ -86,10 +87,18 @@ impl Sidecar {
             Some(address) => Some(listen::bind("server.admin", address).await?),
             None => None,
         };
-        let runtime = Runtime::builder().config(settings.runtime.clone()).start().await?;
+        let metrics = Arc::new(Metrics::new());
+        let runtime = Runtime::builder().config(settings.runtime.clone());
+        let runtime = runtime.observer_in_place("metrics", metrics.clone()).start().await?;
         let (stopping, stop) = watch::channel(false);
         let mut sidecar = Self {
-            state: Arc::new(State::new(runtime, mark, Current::new(&settings, &targets, &Access::default()), tls)),
+            state: Arc::new(State::new(
+                runtime,
+                mark,
+                metrics,
+                Current::new(&settings, &targets, &Access::default()),
+                tls,
+            )),
             address: local(&listener)?,
             admin: admin.as_ref().map(local).transpose()?,
             stopping,

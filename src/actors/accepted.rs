@@ -1,18 +1,17 @@
-//! A call as it was accepted, and as the router gives it away.
+//! A call as it was accepted.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::Wanted;
 use super::prompt::Asked;
 use super::table::Table;
 use crate::policy::budget::Budget;
-use crate::policy::routing::{Needs, Plan, RouteState, Sticky};
+use crate::policy::routing::Needs;
 use crate::spec::RouteSpec;
-use crate::words::CallId;
+use crate::words::CallFacts;
 
 /// A place among the calls in flight; gives it back, and says so to the budget, when dropped.
 pub(crate) struct Place {
@@ -35,7 +34,7 @@ impl Drop for Place {
 
 /// A call as it was accepted.
 pub(crate) struct Accepted {
-    pub(crate) id: CallId,
+    pub(crate) about: Arc<CallFacts>,
     pub(crate) asked: Asked,
     pub(crate) table: Arc<Table>,
     pub(crate) route: Arc<RouteSpec>,
@@ -45,13 +44,4 @@ pub(crate) struct Accepted {
     pub(crate) wanted: Wanted,
     pub(crate) place: Place,
     pub(crate) span: tracing::Span,
-}
-
-/// A call with the router's first choice.
-pub(crate) struct Job {
-    pub(crate) accepted: Accepted,
-    pub(crate) plan: Plan,
-    pub(crate) state: RouteState,
-    pub(crate) sticky: Option<Sticky>,
-    pub(crate) rng: SeededRng,
 }

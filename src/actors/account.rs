@@ -1,4 +1,4 @@
-//! What a try came to, and its one end: told to the provider, the books, and its call, in this order, also when it crashes.
+//! What a try came to, and its one end: told to the provider, all observers, and its call, in this order, also when it crashes.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,9 +17,10 @@ use super::watchdog::{Pulse, Watchdog};
 use super::work::Brought;
 use crate::policy::admission::{Report, Unwanted};
 use crate::policy::health::Course;
+use crate::policy::record::Record;
 use crate::wire;
 use crate::words::{
-    AttemptEnd, AttemptRecord, CallId, Drift, Event, Failure, FailureClass, Note, RetryAfter, Secret, Usage,
+    AttemptEnd, AttemptRecord, CallFacts, Drift, Event, Failure, FailureClass, Note, RetryAfter, Secret, Usage,
 };
 
 /// So much of an answer may be kept whatever is kept of others: only the long ones give way.
@@ -27,7 +28,7 @@ const KEPT_FAIR: usize = 256 * 1024;
 
 /// How a try ended, for its call.
 pub(super) struct Ended {
-    pub(super) record: AttemptRecord,
+    pub(super) record: Arc<AttemptRecord>,
     /// When the target may be asked again, where it said so.
     pub(super) back: Option<Instant>,
     /// What it brought, if it is whole.
@@ -40,7 +41,7 @@ pub(super) struct Ended {
 pub(super) struct Account {
     pub(super) permit: Permit,
     pub(super) target: Arc<Target>,
-    pub(super) call: CallId,
+    pub(super) about: Arc<CallFacts>,
     pub(super) number: u32,
     pub(super) call_started: Instant,
     pub(super) shared: Arc<Shared>,
@@ -52,6 +53,11 @@ pub(super) struct Account {
     pub(super) head: Option<(Instant, SystemTime)>,
     pub(super) first_token: Option<Instant>,
     pub(super) content_bytes: usize,
+    /// Bytes of the request's body and of the answer's, as they went.
+    pub(super) sent: u64,
+    pub(super) received: u64,
+    /// Whether it joined another attempt of its call.
+    pub(super) hedge: bool,
     /// Bytes of the answer that are kept in memory.
     pub(super) kept: usize,
     pub(super) blocked: Duration,
@@ -121,10 +127,10 @@ impl Account {
     pub(super) fn salt(&self) -> u64 {
         let since = self.head.and_then(|(_, date)| date.duration_since(SystemTime::UNIX_EPOCH).ok());
         let nanos = since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
-        nanos ^ self.call.0.rotate_left(32) ^ u64::from(self.number)
+        nanos ^ self.about.id.runtime ^ self.about.id.number.rotate_left(32) ^ u64::from(self.number)
     }
 
-    /// Ends the try: tells the provider, the ledger, and the call.
+    /// Ends the try: tells the provider, the observers, and the call.
     pub(super) fn settle(&mut self, result: Result<Brought, Failure>) {
         let Some(tell) = self.end.take() else { return };
         let now = now();
@@ -144,19 +150,25 @@ impl Account {
             self.target.provider.slot.learn(self.target.index, &self.prompt.size, usage.input);
         }
         let began = self.begun.unwrap_or(now);
-        let record = AttemptRecord {
-            call: self.call,
-            attempt: self.number,
-            target: self.target.id().clone(),
-            key: self.target.provider.spec.keys[self.permit.ticket().key].name.clone(),
+        let ticket = self.permit.ticket();
+        let (key, price) = (&self.target.provider.spec.keys[ticket.key].name, self.target.spec().price);
+        let record = Arc::new(AttemptRecord {
+            model: brought.as_ref().and_then(Brought::model).cloned(),
             started_after: began.saturating_duration_since(self.call_started),
             first_token: self.first_token.map(|at| at.saturating_duration_since(began)),
             took: now.saturating_duration_since(began),
             usage,
             estimated,
-            cost_usd: self.target.spec().price.map(|price| price.cost_usd(&usage)),
+            price,
+            cost_usd: price.map(|price| price.cost_usd(&usage)),
+            bytes_sent: self.sent,
+            bytes_received: self.received,
+            probe: ticket.probe,
+            last_resort: ticket.last_resort,
+            hedge: self.hedge,
             end,
-        };
+            ..AttemptRecord::new(self.about.clone(), self.number, self.target.id().clone(), key.clone())
+        });
         let course = Course {
             begun: self.begun.is_some(),
             unwanted: self.unwanted,
@@ -171,9 +183,7 @@ impl Account {
         {
             self.shared.retiring(self.target.spec(), None);
         }
-        // Not the provider's own words: they may repeat the prompt.
-        tracing::debug!(end = record.end.name(), took = ?record.took, "attempt ended");
-        self.shared.ledger().enter(record.clone());
+        self.shared.sink.tell(&Record::Attempt(record.clone()));
         let notes = std::mem::take(&mut self.notes);
         // The call waits no longer than the provider is held.
         let honoured = now + self.target.provider.spec.admission.breaker.retry_after_max;

@@ -123,6 +123,7 @@ impl Job {
             .transport()
             .ok_or_else(|| Failure::new(FailureClass::Connect, "the provider's actor never started"))?;
         let mut watchdog = self.account.begin(self.first_token_max);
+        self.account.sent += request.body.len() as u64;
         let sent = now();
         let response = watchdog.guard(transport.send(request), &self.account.permit).await?;
         let response = response.map_err(|error| self.no_response(error, now().saturating_duration_since(sent)))?;
@@ -161,9 +162,10 @@ impl Job {
     /// Reads and classifies an answer that is not 2xx.
     async fn refusal(&mut self, response: HttpResponse, watchdog: &mut Watchdog) -> Result<Failure, Failure> {
         let mut body = response.body;
-        let mut bytes = Vec::new();
+        let (mut bytes, mut received) = (Vec::new(), 0);
         let read = async {
             while let Some(Ok(chunk)) = body.next().await {
+                received += chunk.len() as u64;
                 bytes.extend_from_slice(&chunk[..chunk.len().min(ERROR_BODY_MAX - bytes.len())]);
                 if bytes.len() == ERROR_BODY_MAX {
                     break;
@@ -172,6 +174,7 @@ impl Job {
         };
         // The head has decided; what came of the body until then says the rest.
         let _ = watchdog.guard(tokio::time::timeout(ERROR_BODY_WAIT, read), &self.account.permit).await?;
+        self.account.received += received;
         let (model, prompt_tokens) = (&*self.account.target.id().model, self.account.prompt.tokens);
         let sent = Sent { model, prompt_tokens, now: self.account.head.map(|(_, date)| date) };
         Ok(wire::classify(response.status, &response.headers, &bytes, sent))

@@ -6,23 +6,35 @@
 use std::sync::Arc;
 
 use ractor::{ActorCell, SpawnErr};
+use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use tracing::Instrument;
 
-use super::accepted::{Accepted, Job};
+use super::accepted::Accepted;
 use super::clock::now;
 use super::driver::Driver;
-use super::log::Log;
 use super::outlet::{Outlet, Product, pieces_of};
+use super::page::Page;
 use super::running::next_happening;
 use super::shared::Shared;
 use super::stream::Word;
 use super::task;
 use super::to_router::RouterCommand;
 use super::work::Brought;
-use crate::policy::explain::{Flight, Happened};
+use crate::policy::explain::Happened;
 use crate::policy::failover::{Failover, GiveUp, Step};
+use crate::policy::routing::{Plan, RouteState, Sticky};
 use crate::wire::{Embedded, Ending};
 use crate::words::{AttemptRecord, Barred, Embeddings, Error, FailureClass, Finished};
+
+/// A call with the router's first choice.
+pub(super) struct Job {
+    pub(super) accepted: Accepted,
+    pub(super) page: Page,
+    pub(super) plan: Plan,
+    pub(super) state: RouteState,
+    pub(super) sticky: Option<Sticky>,
+    pub(super) rng: SeededRng,
+}
 
 /// The kind of task that a call is.
 enum Call {}
@@ -34,18 +46,17 @@ pub(super) async fn start(job: Box<Job>, shared: Arc<Shared>, calls: ActorCell) 
 }
 
 async fn run(job: Job, shared: Arc<Shared>) {
-    let Job { accepted, plan, state, sticky, rng } = job;
-    let Accepted { id, asked, table, route, needs, started, deadline, wanted, place, span: _ } = accepted;
+    let Job { accepted, page, plan, state, sticky, rng } = job;
+    let Accepted { about: _, asked, table, route, needs, started, deadline, wanted, place, span: _ } = accepted;
     let (commit, outlet) = Outlet::open(wanted, asked.work.commit(), &shared.draining);
     let machine = Failover::new(route.failover.clone(), commit, deadline);
     let mut driver = Driver {
-        log: Log::new(Flight::new(id, &route.name, asked.work.session().cloned()), started, shared.clone()),
+        page,
         machine,
         plan: Some(plan),
         running: Vec::new(),
         ended: Vec::new(),
         probe: None,
-        id,
         asked,
         table,
         route,
@@ -68,18 +79,18 @@ impl Driver {
                 Step::Try(this) => self.attempt(this).await,
                 Step::Commit(number) => self.commit(number, &outlet),
                 Step::Reset(failure) => {
-                    self.log.note(Happened::Reset);
+                    self.page.note(Happened::Reset);
                     outlet.say(Word::Reset(failure));
                 }
                 Step::Cancel(number, why) => self.cancel(number, why).await,
                 Step::Wait(until) => {
                     if self.running.is_empty() {
                         let wait = until.saturating_duration_since(now());
-                        self.log.note(Happened::Waited(wait));
+                        self.page.note(Happened::Waited(wait));
                     }
                     tokio::select! {
                         biased;
-                        () = outlet.closed() => return self.log.note(Happened::CallerLeft),
+                        () = outlet.closed() => return self.page.end(Happened::CallerLeft),
                         happening = next_happening(&mut self.running) => self.happened(happening),
                         () = tokio::time::sleep_until(until.into()) => self.listen(),
                     }
@@ -111,7 +122,7 @@ impl Driver {
         let whole = self.ended.iter().find(|ended| ended.record.attempt == number);
         let whole = whole.and_then(|ended| ended.brought.as_ref());
         let first = whole.map_or_else(|| first.into_iter().collect(), pieces_of);
-        outlet.say(Word::Segment { call: self.id, target, attempt: number, prompt_tokens, first, rest });
+        outlet.say(Word::Segment { call: self.page.about().id, target, attempt: number, prompt_tokens, first, rest });
     }
 
     fn finish(&mut self, number: u32, outlet: Outlet) {
@@ -127,10 +138,9 @@ impl Driver {
         self.shared.router.send(answered);
         let attempts = self.attempts();
         let waste: f64 = attempts.iter().filter(|record| !record.won()).filter_map(|record| record.cost_usd).sum();
-        tracing::info!(target_id = %target, attempts = attempts.len(), "call answered");
-        self.log.note(Happened::Answered { attempt: number });
+        self.page.end(Happened::Answered { attempt: number, target: target.clone() });
         let last_resort = self.running.iter().any(|running| running.number == number && running.last_resort);
-        let (call, cost_usd) = (self.id, cost_usd.map(|won| won + waste));
+        let (call, cost_usd) = (self.page.about().id, cost_usd.map(|won| won + waste));
         let notes = std::mem::take(&mut self.ended[at].notes);
         outlet.finish(match brought {
             Brought::Answer(Ending { stop, parts, verbatim, model, stop_sequence, sources, .. }) => {
@@ -180,15 +190,12 @@ impl Driver {
             }
             GiveUp::Interrupted(failure) => Error::Interrupted { failure, attempts },
         };
-        let last = error.attempts().last().map(|record| record.end.name());
-        // Not the providers' own words: they may repeat the prompt.
-        tracing::warn!(error = error.name(), attempts = error.attempts().len(), last, "call failed");
-        self.log.note(Happened::GaveUp(error.clone()));
+        self.page.end(Happened::GaveUp(error.clone()));
         outlet.fail(error);
     }
 
     fn attempts(&mut self) -> Vec<AttemptRecord> {
         self.ended.sort_by_key(|ended| ended.record.attempt);
-        self.ended.iter().map(|ended| ended.record.clone()).collect()
+        self.ended.iter().map(|ended| AttemptRecord::clone(&ended.record)).collect()
     }
 }

@@ -7,7 +7,7 @@ use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 
 use super::account::Ended;
 use super::clock::now;
-use super::log::Log;
+use super::page::Page;
 use super::prompt::{Asked, Fitted};
 use super::running::Running;
 use super::shared::Shared;
@@ -19,7 +19,7 @@ use crate::policy::routing::{self, Needs, Plan, RouteState, Skip, Sticky, Why};
 use crate::policy::snapshot::{Latency, Refusal};
 use crate::policy::trim::{CUTS_MAX, OverWindow};
 use crate::spec::RouteSpec;
-use crate::words::{AttemptEnd, AttemptRecord, Barred, CallId, Cause, Failure, FailureClass, Scope};
+use crate::words::{AttemptEnd, AttemptRecord, Barred, Cause, Failure, FailureClass, Scope};
 
 /// One call that runs.
 pub(super) struct Driver {
@@ -31,8 +31,7 @@ pub(super) struct Driver {
     pub(super) ended: Vec<Ended>,
     /// The target that the plan probes.
     pub(super) probe: Option<usize>,
-    pub(super) log: Log,
-    pub(super) id: CallId,
+    pub(super) page: Page,
     pub(super) asked: Asked,
     pub(super) table: Arc<Table>,
     pub(super) route: Arc<RouteSpec>,
@@ -61,7 +60,7 @@ impl Driver {
         let picks = plan.picks.iter().filter_map(|pick| self.planned(pick.target));
         self.machine.planned(picks.collect::<Vec<_>>(), refusals, plan.last_resort, now);
         let planned = Happened::planned(&plan, |target| self.table.targets[target].id().clone(), now);
-        self.log.note(planned);
+        self.page.note(planned);
     }
 
     /// Returns the targets that this call was told are gone: what is published may be a moment old.

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tracing::Instrument as _;
@@ -23,7 +23,7 @@ use super::work::Work;
 use crate::policy::routing::Needs;
 use crate::policy::snapshot::{Barrier, Force};
 use crate::spec::RouteSpec;
-use crate::words::{Error, Hold, Reset, TargetId};
+use crate::words::{CallFacts, CallId, Error, Hold, Reset, TargetId};
 
 pub(crate) struct Front;
 
@@ -111,16 +111,26 @@ fn begin(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
         Err(error) => wanted.refuse(error),
         Ok((table, route, place)) => {
             let started = now();
-            let id = shared.next_call();
+            let about = about(shared.next_call(), &route, &work);
             let deadline = started + work.deadline().unwrap_or(route.failover.deadline).min(DEADLINE_MAX);
             let needs = Needs { deadline: Some(deadline), ..table.needs_of(&route, &work) };
             let asked = table.ask(&route, work);
-            let span = tracing::info_span!("call", %id, route = %route.name);
-            let accepted = Accepted { id, asked, table, route, needs, started, deadline, wanted, place, span };
+            let span = tracing::info_span!("call", id = %about.id, route = %route.name);
+            let accepted = Accepted { about, asked, table, route, needs, started, deadline, wanted, place, span };
             // Dropped with its answer if there is no router, which then says so.
             shared.router.send(RouterCommand::Start(Box::new(accepted)));
         }
     }
+}
+
+/// Returns what is known of a call from its start on.
+#[expect(clippy::disallowed_methods, reason = "records are read by people and kept: their time is the wall's")]
+fn about(id: CallId, route: &RouteSpec, work: &Work) -> Arc<CallFacts> {
+    let mut facts = CallFacts::new(id, SystemTime::now(), route.name.clone());
+    facts.session = work.session().cloned();
+    (facts.tags, facts.priority) = (work.tags().clone(), work.priority());
+    facts.dialect = work.dialect();
+    Arc::new(facts)
 }
 
 type Entry = (Arc<Table>, Arc<RouteSpec>, Place);
@@ -260,5 +270,6 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
         draining: shared.draining.load(Relaxed),
         lack: shared.lack(),
         providers: providers.collect(),
+        observers: shared.sink.health(),
     }
 }

@@ -20,6 +20,20 @@ pub struct HealthSnapshot {
     pub lack: Option<Lack>,
     /// Each provider.
     pub providers: Vec<ProviderHealth>,
+    /// Who is told of everything that ends, and how that goes.
+    pub observers: Vec<ObserverHealth>,
+}
+
+/// How one observer fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObserverHealth {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Records that it did not get: it was too far behind, or is gone.
+    pub lost: u64,
+    /// Whether it panicked and is told nothing more.
+    pub gone: bool,
 }
 
 /// Health of one provider.

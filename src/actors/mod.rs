@@ -41,6 +41,8 @@ pub(crate) mod to_router;
 pub(crate) mod to_front;
 pub(crate) mod to_root;
 pub(crate) mod to_supervisor;
+pub(crate) mod sink;
+mod books;
 pub(crate) mod shared;
 
 // One attempt.
@@ -52,8 +54,8 @@ mod read;
 pub(crate) mod attempt;
 
 // One call.
+mod page;
 mod running;
-mod log;
 mod outlet;
 mod driver;
 mod tries;

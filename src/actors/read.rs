@@ -101,6 +101,7 @@ impl Job {
         let (mut body, mut whole) = (response.body, Vec::new());
         while let Some(chunk) = watchdog.guard(body.next(), &self.account.permit).await? {
             let chunk = chunk.map_err(|error| Failure::new(FailureClass::Cut, error.to_string()))?;
+            self.account.received += chunk.len() as u64;
             // Waiting providers send blank lines.
             if whole.is_empty() && chunk.trim_ascii().is_empty() {
                 continue;
@@ -133,7 +134,10 @@ impl Job {
             let crash = CrashHook::take(&self.account.shared.crash.attempts);
             assert!(!crash, "panic in a codec asked for by the crash hook");
             let progress = match &chunk {
-                Some(Ok(chunk)) => decoder.push(chunk, &mut said),
+                Some(Ok(chunk)) => {
+                    self.account.received += chunk.len() as u64;
+                    decoder.push(chunk, &mut said)
+                }
                 Some(Err(error)) => match decoder.end(&mut said) {
                     Ok(progress) if decoder.has_ended() => Ok(progress),
                     _ => Err(Failure::new(FailureClass::Cut, error.to_string())),

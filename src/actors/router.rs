@@ -11,14 +11,15 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 
-use super::accepted::{Accepted, Job};
-use super::call;
+use super::accepted::Accepted;
+use super::call::{self, Job};
 use super::clock::now;
+use super::page::Page;
 use super::shared::Shared;
 use super::to_provider::{Crash, ProviderMessage};
 use super::to_router::RouterCommand;
 use super::work::Work;
-use crate::policy::explain::{Considered, Explanation, Skipped};
+use crate::policy::explain::{Considered, Explanation, Happened, Skipped};
 use crate::policy::routing::{self, Plan, RouteState, Sessions, Skip, SkipReason, Sticky};
 use crate::policy::snapshot::Force;
 use crate::wire::serve::place;
@@ -95,7 +96,10 @@ impl State {
         if let (Some(session), Some(sticky)) = (accepted.asked.work.session(), plan.sticky) {
             self.sessions.keep(session, sticky, now);
         }
+        let mut page = Page::new(accepted.about.clone(), accepted.started, self.shared.clone());
         if let Some(error) = unservable(&plan, &accepted) {
+            page.note(Happened::planned(&plan, |target| accepted.table.targets[target].id().clone(), now));
+            page.end(Happened::GaveUp(error.clone()));
             return accepted.wanted.refuse(error);
         }
         let Some(calls) = self.shared.calls() else {
@@ -103,7 +107,7 @@ impl State {
         };
         let state = memory.clone();
         let rng = SeededRng::from_rng(&mut self.rng);
-        let job = Box::new(Job { accepted, plan, state, sticky, rng });
+        let job = Box::new(Job { accepted, page, plan, state, sticky, rng });
         // If the call cannot be started it is dropped, and its answer says that the runtime is not available.
         let _ = call::start(job, self.shared.clone(), calls).await;
     }

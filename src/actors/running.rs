@@ -33,7 +33,6 @@ pub(super) struct Running {
 }
 
 /// What an attempt did.
-#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made, and never stored")]
 pub(super) enum Happening {
     /// Its first content came.
     Content(u32),

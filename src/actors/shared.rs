@@ -1,25 +1,25 @@
-//! What all actors of one runtime share: references that survive restarts, the table, and the books.
+//! What all actors of one runtime share: references that survive restarts, the table, and who is told of everything that ends.
 //!
 //! Locks here are held for a look or an entry, never across an await.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use ractor::ActorCell;
 use tokio::sync::{Semaphore, broadcast, watch};
 
 use super::apart::Apart;
+use super::books::{Books, Lines};
 use super::health::Lack;
 use super::post::{Post, lock};
+use super::sink::{Observing, Sink};
 use super::table::Table;
 use super::to_front::RouterMessage;
 use super::to_root::RootMessage;
 use super::to_router::RouterCommand;
 use crate::policy::budget::Budget;
-use crate::policy::explain::Flight;
-use crate::policy::ledger::Ledger;
 use crate::policy::local_fault::LocalFault;
 use crate::spec::{Limits, TargetSpec};
 use crate::words::{CallId, Date, Event, TargetId};
@@ -44,9 +44,13 @@ pub(crate) struct Shared {
     /// Bytes of answers that are kept in memory.
     pub(crate) kept: AtomicUsize,
     lack: Mutex<Option<Lack>>,
+    /// The ledger and the flight recorder.
+    pub(crate) books: Arc<Books>,
+    /// Everything that ends is told here, and nowhere else.
+    pub(crate) sink: Sink,
+    /// Tells this runtime's calls from those of all others.
+    runtime: u64,
     calls_begun: AtomicU64,
-    ledger: Mutex<Ledger>,
-    flights: Mutex<VecDeque<Arc<Flight>>>,
     pins: Mutex<HashMap<Arc<str>, TargetId>>,
     local_fault: Mutex<LocalFault>,
 }
@@ -70,7 +74,10 @@ impl CrashHook {
 }
 
 impl Shared {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, observers: impl IntoIterator<Item = Observing>) -> Self {
+        let books = Arc::new(Books::new(limits.ledger_max, limits.recorder_max));
+        let ours = |name: &str, observer| Observing { name: name.into(), observer, in_place: true };
+        let own = [ours("books", books.clone()), ours("log", Arc::new(Lines))];
         Self {
             table: watch::Sender::new(Arc::default()),
             root: Post::default(),
@@ -86,8 +93,9 @@ impl Shared {
             kept: AtomicUsize::new(0),
             lack: Mutex::default(),
             calls_begun: AtomicU64::new(0),
-            ledger: Mutex::new(Ledger::new(limits.ledger_max)),
-            flights: Mutex::default(),
+            books,
+            sink: Sink::new(own.into_iter().chain(observers)),
+            runtime: rand::random(),
             pins: Mutex::default(),
             local_fault: Mutex::default(),
             limits,
@@ -112,26 +120,7 @@ impl Shared {
     }
 
     pub(crate) fn next_call(&self) -> CallId {
-        CallId(self.calls_begun.fetch_add(1, Relaxed) + 1)
-    }
-
-    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        lock(&self.ledger)
-    }
-
-    /// Remembers a call that ended, and forgets the oldest beyond the limit.
-    pub(crate) fn record(&self, flight: Flight) {
-        let mut flights = lock(&self.flights);
-        if flights.len() >= self.limits.recorder_max {
-            flights.pop_front();
-        }
-        if self.limits.recorder_max > 0 {
-            flights.push_back(Arc::new(flight));
-        }
-    }
-
-    pub(crate) fn flight(&self, call: CallId) -> Option<Arc<Flight>> {
-        lock(&self.flights).iter().rev().find(|flight| flight.call == call).cloned()
+        CallId::new(self.runtime, self.calls_begun.fetch_add(1, Relaxed) + 1)
     }
 
     pub(crate) fn pin(&self, route: Arc<str>, target: Option<TargetId>) {

@@ -35,12 +35,12 @@ impl Driver {
             Err(refusal) => {
                 let wait = refusal.until.map(|until| until.saturating_duration_since(now()));
                 let target = self.table.targets[this.target].id().clone();
-                self.log.note(Happened::Refused { target, gate: refusal.gate, wait });
+                self.page.note(Happened::Refused { target, gate: refusal.gate, wait });
                 self.machine.refused(refusal, &self.shared.budget, now());
             }
             Ok(permit) => {
                 let target = self.table.targets[this.target].id().clone();
-                self.log.note(Happened::Tried { attempt: this.number, target });
+                self.page.note(Happened::Tried { attempt: this.number, target });
                 let running = self.spawn(this, fitted, permit).await;
                 self.running.push(running);
                 self.machine.admitted(now());
@@ -82,7 +82,7 @@ impl Driver {
         let account = Account {
             permit,
             target,
-            call: self.id,
+            about: self.page.about().clone(),
             number: this.number,
             call_started: self.started,
             shared: self.shared.clone(),
@@ -92,6 +92,9 @@ impl Driver {
             head: None,
             first_token: None,
             content_bytes: 0,
+            sent: 0,
+            received: 0,
+            hedge: !self.running.is_empty(),
             kept: 0,
             blocked: Duration::ZERO,
             notes: Vec::new(),
@@ -133,9 +136,10 @@ impl Driver {
                     AttemptEnd::Failed(failure) => {
                         self.running.retain(|running| running.number != number);
                         self.machine.failed(number, failure, ended.back, now(), &mut self.rng);
-                        self.log.note(Happened::Failed { attempt: number, failure: failure.clone() });
+                        self.page.note(Happened::Failed { attempt: number, failure: failure.clone() });
                     }
                 }
+                self.page.count(&ended.record);
                 self.ended.push(ended);
             }
             // Its account speaks even when it crashes, so this cannot be; if it is, the call goes on.
@@ -152,6 +156,7 @@ impl Driver {
         let Some(at) = self.running.iter().position(|running| running.number == number) else { return };
         let ended = self.running.swap_remove(at).cancel(why);
         if let Ok(Ok(ended)) = tokio::time::timeout(ANSWER_MAX, ended).await {
+            self.page.count(&ended.record);
             self.ended.push(ended);
         }
     }

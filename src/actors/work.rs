@@ -3,13 +3,16 @@
 //! A call, its attempts and the router ask only what all work has. What it is in bytes is the attempt's, in what form
 //! the answer goes back is the call's last step.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::apart::LONG_BYTES;
 use crate::spec::{ProviderSpec, TargetSpec};
 use crate::wire::{self, Embedded, Encoded, Ending, Verbatim};
-use crate::words::{ChatRequest, CommitPolicy, EmbedRequest, Error, Failure, Original, ResponseFormat, Usage};
+use crate::words::{
+    ChatRequest, CommitPolicy, Dialect, EmbedRequest, Error, Failure, Original, Priority, ResponseFormat, Usage,
+};
 
 /// A request of a caller. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -77,6 +80,28 @@ impl Work {
         }
     }
 
+    pub(super) fn tags(&self) -> &BTreeMap<String, String> {
+        match self {
+            Self::Chat(request) => &request.tags,
+            Self::Embed(request) => &request.tags,
+        }
+    }
+
+    pub(super) fn priority(&self) -> Priority {
+        match self {
+            Self::Chat(request) => request.priority,
+            Self::Embed(request) => request.priority,
+        }
+    }
+
+    /// Returns the dialect that it came in, if it did. Texts to be embedded keep no original.
+    pub(super) fn dialect(&self) -> Option<Dialect> {
+        match self {
+            Self::Chat(request) => request.original.as_ref().map(|original| original.dialect),
+            Self::Embed(_) => None,
+        }
+    }
+
     /// Returns its session. Texts have no prefix that a target could remember.
     pub(super) fn session(&self) -> Option<&String> {
         match self {
@@ -139,6 +164,14 @@ impl Work {
 }
 
 impl Brought {
+    /// Returns the model's name as the provider spelled it, where it did.
+    pub(super) fn model(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Answer(ending) => ending.model.as_ref(),
+            Self::Vectors(embedded) => embedded.model.as_ref(),
+        }
+    }
+
     /// Returns what it cost, where the provider said so.
     pub(super) fn usage(&self) -> Option<Usage> {
         match self {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::routing::{Plan, Score, Skip, SkipReason, Why};
 use super::snapshot::{Gate, Health};
-use crate::words::{CallId, Error, Failure, TargetId};
+use crate::words::{AttemptRecord, CallFacts, CallId, Error, Failure, TargetId};
 
 /// What a request would do now, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,12 +54,18 @@ pub struct Skipped {
 pub struct Flight {
     /// The call.
     pub call: CallId,
-    /// The route it asked for.
-    pub route: Arc<str>,
-    /// Its session.
-    pub session: Option<String>,
-    /// What happened, and how long after the call's start.
+    /// What is known of it from its start on.
+    pub about: Arc<CallFacts>,
+    /// What happened, and how long after the call's start. The last says how it ended.
     pub steps: Vec<(Duration, Happened)>,
+    /// From its start to its end.
+    pub took: Duration,
+    /// Attempts of it that had ended by then. What is cancelled ends a moment later, in a record of its own.
+    pub attempts: u32,
+    /// Dollars of those, as far as their prices are known.
+    pub cost_usd: f64,
+    /// Dollars of those among them that did not answer it.
+    pub wasted_usd: f64,
 }
 
 /// One thing that happened to a call.
@@ -106,17 +112,42 @@ pub enum Happened {
     Answered {
         /// Its number.
         attempt: u32,
+        /// Where it was.
+        target: TargetId,
     },
     /// The caller left before the call's end.
     CallerLeft,
     /// The call failed.
     GaveUp(Error),
+    /// The call crashed, or the runtime stopped.
+    CutOff,
 }
 
 impl Flight {
     /// Returns the page of a call to which nothing has happened yet.
-    pub fn new(call: CallId, route: &Arc<str>, session: Option<String>) -> Self {
-        Self { call, route: route.clone(), session, steps: Vec::with_capacity(4) }
+    pub fn new(about: Arc<CallFacts>) -> Self {
+        let (call, steps) = (about.id, Vec::with_capacity(4));
+        Self { call, about, steps, took: Duration::ZERO, attempts: 0, cost_usd: 0.0, wasted_usd: 0.0 }
+    }
+
+    /// Counts an attempt that ended.
+    pub fn count(&mut self, attempt: &AttemptRecord) {
+        let cost = attempt.cost_usd.unwrap_or(0.0);
+        self.attempts += 1;
+        self.cost_usd += cost;
+        if !attempt.won() {
+            self.wasted_usd += cost;
+        }
+    }
+
+    /// Returns how the call ended: `answered`, `caller_left`, `cut_off`, or the error's name.
+    pub fn outcome(&self) -> &'static str {
+        match self.steps.last() {
+            Some((_, Happened::Answered { .. })) => "answered",
+            Some((_, Happened::CallerLeft)) => "caller_left",
+            Some((_, Happened::GaveUp(error))) => error.name(),
+            _ => "cut_off",
+        }
     }
 }
 
@@ -141,7 +172,7 @@ impl Skip {
 impl fmt::Display for Flight {
     /// Writes a page for people, a line a step.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "call {} on route {}", self.call, self.route)?;
+        write!(f, "call {} on route {}", self.call, self.about.route)?;
         for (after, happened) in &self.steps {
             write!(f, "\n  +{:.3}s {happened}", after.as_secs_f64())?;
         }
@@ -170,9 +201,10 @@ impl fmt::Display for Happened {
             Self::Failed { attempt, failure } => write!(f, "attempt {attempt} failed: {failure}"),
             Self::Reset => f.write_str("the caller was told to drop what it had"),
             Self::Waited(wait) => write!(f, "waiting up to {wait:?}"),
-            Self::Answered { attempt } => write!(f, "answered by attempt {attempt}"),
+            Self::Answered { attempt, .. } => write!(f, "answered by attempt {attempt}"),
             Self::CallerLeft => f.write_str("the caller left"),
             Self::GaveUp(error) => write!(f, "gave up: {error}"),
+            Self::CutOff => f.write_str("cut off: the call crashed or the runtime stopped"),
         }
     }
 }

@@ -4,8 +4,9 @@
 //! attempts are forgotten, totals never. It decides nothing.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use crate::words::{AttemptEnd, AttemptRecord, CallId, FailureClass, TargetId};
+use crate::words::{AttemptEnd, AttemptRecord, CallId, FailureClass, TargetId, Usage};
 
 /// What the attempts at one target came to.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,8 +19,14 @@ pub struct Totals {
     pub failed: BTreeMap<FailureClass, u64>,
     /// Prompt tokens.
     pub input_tokens: u64,
+    /// Of those, read from the provider's cache.
+    pub cached_tokens: u64,
+    /// Of those, written to the provider's cache.
+    pub cache_write_tokens: u64,
     /// Answer tokens.
     pub output_tokens: u64,
+    /// Of those, spent on reasoning.
+    pub reasoning_tokens: u64,
     /// Dollars of all attempts whose price is known.
     pub cost_usd: f64,
     /// Dollars of those among them that did not win.
@@ -29,7 +36,7 @@ pub struct Totals {
 /// Every attempt of one runtime.
 #[derive(Debug)]
 pub struct Ledger {
-    entries: VecDeque<AttemptRecord>,
+    entries: VecDeque<Arc<AttemptRecord>>,
     entries_max: usize,
     totals: BTreeMap<TargetId, Totals>,
 }
@@ -41,7 +48,7 @@ impl Ledger {
     }
 
     /// Enters an attempt that ended. An attempt is entered once.
-    pub fn enter(&mut self, record: AttemptRecord) {
+    pub fn enter(&mut self, record: Arc<AttemptRecord>) {
         if !self.totals.contains_key(&record.target) {
             self.totals.insert(record.target.clone(), Totals::default());
         }
@@ -59,12 +66,12 @@ impl Ledger {
 
     /// Returns the remembered attempts of a call, in the order they ended.
     pub fn call(&self, call: CallId) -> Vec<AttemptRecord> {
-        self.entries.iter().filter(|entry| entry.call == call).cloned().collect()
+        self.entries.iter().filter(|entry| entry.call == call).map(|entry| AttemptRecord::clone(entry)).collect()
     }
 
     /// Returns the remembered attempts, oldest first.
     pub fn entries(&self) -> impl Iterator<Item = &AttemptRecord> {
-        self.entries.iter()
+        self.entries.iter().map(AsRef::as_ref)
     }
 
     /// Returns the totals of each target that was ever tried.
@@ -77,8 +84,16 @@ impl Totals {
     fn add(&mut self, record: &AttemptRecord) {
         // Providers count their tokens themselves, and one that counts nonsense must end no call.
         self.attempts = self.attempts.saturating_add(1);
-        self.input_tokens = self.input_tokens.saturating_add(record.usage.input);
-        self.output_tokens = self.output_tokens.saturating_add(record.usage.output);
+        let Usage { input, output, cached, cache_write, reasoning } = record.usage;
+        for (total, tokens) in [
+            (&mut self.input_tokens, input),
+            (&mut self.cached_tokens, cached),
+            (&mut self.cache_write_tokens, cache_write),
+            (&mut self.output_tokens, output),
+            (&mut self.reasoning_tokens, reasoning),
+        ] {
+            *total = total.saturating_add(tokens);
+        }
         let cost = record.cost_usd.unwrap_or(0.0);
         self.cost_usd += cost;
         match &record.end {
@@ -94,34 +109,30 @@ impl Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::{Failure, Usage};
-    use std::time::Duration;
+    use crate::words::{CallFacts, Failure};
+    use std::time::{Duration, SystemTime};
 
     fn record(call: u64, end: AttemptEnd, cost: f64) -> AttemptRecord {
+        let about = Arc::new(CallFacts::new(CallId::new(0, call), SystemTime::UNIX_EPOCH, "r"));
         AttemptRecord {
-            call: CallId(call),
-            attempt: 1,
-            target: TargetId::new("p", "m"),
-            key: "default".into(),
-            started_after: Duration::ZERO,
-            first_token: None,
             took: Duration::from_millis(5),
-            usage: Usage { input: 10, output: 3, ..Usage::default() },
-            estimated: false,
+            usage: Usage { input: 10, cached: 4, output: 3, reasoning: 1, ..Usage::default() },
             cost_usd: Some(cost),
             end,
+            ..AttemptRecord::new(about, 1, TargetId::new("p", "m"), "default")
         }
     }
 
     #[test]
     fn what_did_not_win_is_waste_and_totals_balance() {
         let mut ledger = Ledger::new(10);
-        ledger.enter(record(1, AttemptEnd::Failed(Failure::new(FailureClass::Cut, "")), 0.25));
-        ledger.enter(record(1, AttemptEnd::Won, 1.0));
+        ledger.enter(record(1, AttemptEnd::Failed(Failure::new(FailureClass::Cut, "")), 0.25).into());
+        ledger.enter(record(1, AttemptEnd::Won, 1.0).into());
         let totals = &ledger.totals()[&TargetId::new("p", "m")];
         assert_eq!((totals.attempts, totals.won, totals.failed[&FailureClass::Cut]), (2, 1, 1));
         assert_eq!((totals.cost_usd, totals.wasted_usd), (1.25, 0.25));
         assert_eq!((totals.input_tokens, totals.output_tokens), (20, 6));
+        assert_eq!((totals.cached_tokens, totals.cache_write_tokens, totals.reasoning_tokens), (8, 0, 2));
     }
 
     #[test]
@@ -129,7 +140,7 @@ mod tests {
         let mut ledger = Ledger::new(0);
         for _ in 0..3 {
             let usage = Usage { input: u64::MAX, output: u64::MAX / 2, ..Usage::default() };
-            ledger.enter(AttemptRecord { usage, ..record(1, AttemptEnd::Won, 1.0) });
+            ledger.enter(AttemptRecord { usage, ..record(1, AttemptEnd::Won, 1.0) }.into());
         }
         let totals = &ledger.totals()[&TargetId::new("p", "m")];
         assert_eq!((totals.input_tokens, totals.output_tokens), (u64::MAX, u64::MAX));
@@ -139,10 +150,10 @@ mod tests {
     fn old_attempts_are_forgotten_and_totals_are_not() {
         let mut ledger = Ledger::new(2);
         for call in 1..=5 {
-            ledger.enter(record(call, AttemptEnd::Won, 1.0));
+            ledger.enter(record(call, AttemptEnd::Won, 1.0).into());
         }
-        assert_eq!(ledger.entries().map(|entry| entry.call.0).collect::<Vec<_>>(), [4, 5]);
-        assert!(ledger.call(CallId(1)).is_empty());
+        assert_eq!(ledger.entries().map(|entry| entry.call.number).collect::<Vec<_>>(), [4, 5]);
+        assert!(ledger.call(CallId::new(0, 1)).is_empty());
         assert_eq!(ledger.totals()[&TargetId::new("p", "m")].attempts, 5);
     }
 }

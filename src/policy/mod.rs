@@ -25,3 +25,6 @@ pub mod verify;
 pub mod restart;
 pub mod ledger;
 pub mod explain;
+pub mod record;
+#[cfg(feature = "serialise")]
+mod serial;

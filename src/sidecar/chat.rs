@@ -239,7 +239,9 @@ fn tell_whole(headers: &mut HeaderMap, finished: &Finished) {
 /// Says how a call ended well.
 fn tell_finished(headers: &mut HeaderMap, call: CallId, target: &TargetId, attempts: usize, cost_usd: Option<f64>) {
     tell(headers, target, attempts);
-    headers.insert(HeaderName::from_static("x-standin-call"), HeaderValue::from(call.0));
+    if let Ok(value) = HeaderValue::try_from(call.to_string()) {
+        headers.insert(HeaderName::from_static("x-standin-call"), value);
+    }
     if let Some(value) = cost_usd.and_then(|cost| HeaderValue::try_from(format!("{cost:.9}")).ok()) {
         headers.insert(HeaderName::from_static("x-standin-cost-usd"), value);
     }

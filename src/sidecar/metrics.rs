@@ -1,6 +1,6 @@
 //! What can be counted, for Prometheus: named by OpenTelemetry's conventions for generative AI where these have a name.
 //!
-//! In flow calls that ended, out flows text. What the runtime publishes itself (breakers, attempts in flight) is read when
+//! In flow records of what ended, out flows text: an observer among others. What the runtime publishes itself (breakers, attempts in flight) is read when
 //! somebody asks. Labels are names out of the configuration, never what a caller wrote.
 
 use std::fmt::Write as _;
@@ -18,9 +18,10 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::log::Log;
 use super::refusals::Refusals;
-use crate::policy::ledger::Totals;
+use crate::policy::explain::Flight;
+use crate::policy::record::{Observer, Record};
 use crate::runtime::HealthSnapshot;
-use crate::words::{AttemptRecord, TargetId};
+use crate::words::{AttemptRecord, TargetId, Usage};
 
 /// Seconds from a hundredth to five minutes: OpenTelemetry's advice for durations of these operations.
 const SECONDS: [f64; 14] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
@@ -69,6 +70,11 @@ struct RefusalLabels {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ObserverLabels {
+    observer: Text,
+}
+
 #[expect(clippy::struct_field_names, reason = "these are the convention's names")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TokenLabels {
@@ -95,6 +101,7 @@ pub(super) struct Metrics {
     failovers: Family<RouteLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
     tokens: Family<TokenLabels, Counter>,
+    token_kinds: Family<TokenLabels, Counter>,
     cost: Family<TargetLabels, Counter<f64, AtomicU64>>,
     duration: Seconds,
     first_token: Seconds,
@@ -104,6 +111,7 @@ pub(super) struct Metrics {
     calls_in_flight: Gauge,
     connections: Gauge,
     lacks: Counter,
+    records_lost: Family<ObserverLabels, Counter>,
     log: OnceLock<Log>,
     log_lines_lost: Counter,
     refusals: Family<RefusalLabels, Counter>,
@@ -120,6 +128,7 @@ impl Metrics {
             failovers: Family::default(),
             attempts: Family::default(),
             tokens: Family::default(),
+            token_kinds: Family::default(),
             cost: Family::default(),
             duration: Family::new_with_constructor(seconds),
             first_token: Family::new_with_constructor(seconds),
@@ -129,6 +138,7 @@ impl Metrics {
             calls_in_flight: Gauge::default(),
             connections: Gauge::default(),
             lacks: Counter::default(),
+            records_lost: Family::default(),
             log: OnceLock::new(),
             log_lines_lost: Counter::default(),
             refusals: Family::default(),
@@ -138,6 +148,8 @@ impl Metrics {
         registry.register("standin_failovers", "Attempts beyond a call's first", metrics.failovers.clone());
         registry.register("standin_attempts", "Attempts that ended, by outcome", metrics.attempts.clone());
         registry.register("gen_ai_client_tokens", "Tokens used, by type", metrics.tokens.clone());
+        let kinds = "Tokens among those of gen_ai_client_tokens, by kind";
+        registry.register("standin_tokens_of_kind", kinds, metrics.token_kinds.clone());
         registry.register("standin_cost_usd", "Dollars spent, lost attempts included", metrics.cost.clone());
         let duration = "gen_ai_client_operation_duration";
         registry.register_with_unit(duration, "Duration of attempts", Unit::Seconds, metrics.duration.clone());
@@ -161,6 +173,8 @@ impl Metrics {
         registry.register("standin_connections", "Connections of clients", metrics.connections.clone());
         let lacks = "Attempts that failed for what this machine lacked: sockets, memory, a resolver";
         registry.register("standin_lacks", lacks, metrics.lacks.clone());
+        let lost = "Records that an observer did not get: it was too slow, or panicked";
+        registry.register("standin_records_lost", lost, metrics.records_lost.clone());
         let lost = "Lines of the log that nobody took in time";
         registry.register("standin_log_lines_lost", lost, metrics.log_lines_lost.clone());
         let refusals = "Requests turned away before anybody asked what they want";
@@ -173,20 +187,34 @@ impl Metrics {
         let _ = self.log.set(log);
     }
 
-    /// Counts a call that ended.
-    pub(super) fn call(&self, route: &Arc<str>, face: &'static str, outcome: &'static str, attempts: &[AttemptRecord]) {
-        let route = Text(route.clone());
-        self.calls.get_or_create(&CallLabels { route: route.clone(), face, outcome }).inc();
-        if let Some(more) = attempts.len().checked_sub(2) {
-            self.failovers.get_or_create(&RouteLabels { route }).inc_by(more as u64 + 1);
-        }
-        for attempt in attempts {
-            self.attempt(attempt);
+    /// Counts a request that was answered, or was not.
+    pub(super) fn answered(&self, route: &Arc<str>, face: &'static str, outcome: &'static str) {
+        self.calls.get_or_create(&CallLabels { route: Text(route.clone()), face, outcome }).inc();
+    }
+
+    fn call(&self, flight: &Flight) {
+        if let Some(more) = flight.attempts.checked_sub(2) {
+            let route = Text(flight.about.route.clone());
+            self.failovers.get_or_create(&RouteLabels { route }).inc_by(u64::from(more) + 1);
         }
     }
 
     fn attempt(&self, attempt: &AttemptRecord) {
         let target = labels(&attempt.target);
+        let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = target.clone();
+        let outcome = attempt.end.name();
+        self.attempts.get_or_create(&AttemptLabels { gen_ai_provider_name, gen_ai_request_model, outcome }).inc();
+        let Usage { input, output, cached, cache_write, reasoning } = attempt.usage;
+        let kinds = [("cached", cached), ("cache_write", cache_write), ("reasoning", reasoning)];
+        for (family, gen_ai_token_type, tokens) in [(&self.tokens, "input", input), (&self.tokens, "output", output)]
+            .into_iter()
+            .chain(kinds.map(|(kind, tokens)| (&self.token_kinds, kind, tokens)))
+        {
+            let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = target.clone();
+            let labels = TokenLabels { gen_ai_provider_name, gen_ai_request_model, gen_ai_token_type };
+            family.get_or_create(&labels).inc_by(tokens);
+        }
+        self.cost.get_or_create(&target).inc_by(attempt.cost_usd.unwrap_or(0.0));
         self.duration.get_or_create(&target).observe(attempt.took.as_secs_f64());
         let Some(first) = attempt.first_token else { return };
         self.first_token.get_or_create(&target).observe(first.as_secs_f64());
@@ -196,41 +224,18 @@ impl Metrics {
         }
     }
 
-    /// Returns everything as text, with what the runtime publishes now, and what its ledger holds of every attempt, also of
-    /// those whose caller had left before they ended.
-    pub(super) fn render(
-        &self,
-        health: &HealthSnapshot,
-        totals: &[(TargetId, Totals)],
-        refusals: &Refusals,
-        connections: usize,
-    ) -> String {
+    /// Returns everything as text, with what the runtime publishes now.
+    pub(super) fn render(&self, health: &HealthSnapshot, refusals: &Refusals, connections: usize) -> String {
         let _alone = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
         self.breaker.clear();
         self.in_flight.clear();
-        self.attempts.clear();
-        self.tokens.clear();
-        self.cost.clear();
-        for (target, totals) in totals {
-            let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = labels(target);
-            let ended = totals.failed.iter().map(|(class, count)| (class.name(), *count));
-            for (outcome, count) in ended.chain([("won", totals.won)]) {
-                let (gen_ai_provider_name, gen_ai_request_model) =
-                    (gen_ai_provider_name.clone(), gen_ai_request_model.clone());
-                let labels = AttemptLabels { gen_ai_provider_name, gen_ai_request_model, outcome };
-                self.attempts.get_or_create(&labels).inc_by(count);
-            }
-            for (gen_ai_token_type, tokens) in [("input", totals.input_tokens), ("output", totals.output_tokens)] {
-                let (gen_ai_provider_name, gen_ai_request_model) =
-                    (gen_ai_provider_name.clone(), gen_ai_request_model.clone());
-                let labels = TokenLabels { gen_ai_provider_name, gen_ai_request_model, gen_ai_token_type };
-                self.tokens.get_or_create(&labels).inc_by(tokens);
-            }
-            self.cost.get_or_create(&labels(target)).inc_by(totals.cost_usd);
-        }
         for (reason, count) in refusals.counts() {
             let counter = self.refusals.get_or_create(&RefusalLabels { reason });
             counter.inc_by(count.saturating_sub(counter.get()));
+        }
+        for observer in &health.observers {
+            let counter = self.records_lost.get_or_create(&ObserverLabels { observer: Text(observer.name.clone()) });
+            counter.inc_by(observer.lost.saturating_sub(counter.get()));
         }
         let lost = self.log.get().map_or(0, Log::lost);
         self.log_lines_lost.inc_by(lost.saturating_sub(self.log_lines_lost.get()));
@@ -253,6 +258,15 @@ impl Metrics {
         let mut out = String::new();
         encode(&mut out, &self.registry).expect("a text can always be written to memory");
         out
+    }
+}
+
+impl Observer for Metrics {
+    fn observe(&self, record: &Record) {
+        match record {
+            Record::Attempt(attempt) => self.attempt(attempt),
+            Record::Call(flight) => self.call(flight),
+        }
     }
 }
 

@@ -66,7 +66,7 @@ impl Record {
         }
         // A name that no route has is whatever a caller wrote: it is no label.
         let asked = (outcome == "invalid").then(|| std::mem::replace(&mut self.route, Arc::from("unknown")));
-        self.state.metrics.call(&self.route, self.face, outcome, attempts);
+        self.state.metrics.answered(&self.route, self.face, outcome);
         // What no caller did wrong, and no caller can mend.
         let is_ours =
             !matches!(outcome, "ok" | "caller_left" | "invalid" | "rejected" | "no_target" | "consumer_stalled");

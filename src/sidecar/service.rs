@@ -130,8 +130,8 @@ async fn serve(
         Endpoint::Ready => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
         Endpoint::Live | Endpoint::Root => plain(StatusCode::OK, "standin\n"),
         Endpoint::Metrics => {
-            let (health, totals) = (state.runtime.health(), state.runtime.totals());
-            plain(StatusCode::OK, state.metrics.render(&health, &totals, &state.refusals, state.places.taken().0))
+            let health = state.runtime.health();
+            plain(StatusCode::OK, state.metrics.render(&health, &state.refusals, state.places.taken().0))
         }
         Endpoint::Explain { route } => explain(state, route).await,
         Endpoint::Reset { name } => reset(state, name.as_deref(), head.uri.query()).await,

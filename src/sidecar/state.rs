@@ -24,7 +24,7 @@ pub(super) struct State {
     pub(super) runtime: Runtime,
     /// What tells requests that come back.
     pub(super) mark: Mark,
-    pub(super) metrics: Metrics,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) refusals: Refusals,
     pub(super) intake: Intake,
     /// Places for clients' connections.
@@ -73,8 +73,14 @@ fn listing(id: &str, owner: &str) -> Listing {
 }
 
 impl State {
-    pub(super) fn new(runtime: Runtime, mark: Mark, current: Current, tls: Option<TlsAcceptor>) -> Self {
-        let (metrics, refusals) = (Metrics::new(), Refusals::default());
+    pub(super) fn new(
+        runtime: Runtime,
+        mark: Mark,
+        metrics: Arc<Metrics>,
+        current: Current,
+        tls: Option<TlsAcceptor>,
+    ) -> Self {
+        let refusals = Refusals::default();
         let intake = Intake::new(current.server.bodies_bytes_max);
         let places = Places::new(current.server.connections_max);
         let (current, tls) = (RwLock::new(Arc::new(current)), RwLock::new(tls));

@@ -1,18 +1,88 @@
-//! One try of a call at one target, as it is remembered.
+//! One call and one try of it at one target, as they are remembered.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use super::{Failure, TargetId, Usage};
+use super::{Dialect, Failure, Price, Priority, TargetId, Usage};
 
-/// Identifies a call within one runtime: counted from 1, in the order calls were accepted.
+/// Identifies a call among all calls of all processes: by the runtime that accepted it, and its number there.
+///
+/// It is written as `5f3a9c01d2e4b687-17`, in headers, logs and records, and read back from that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CallId(pub u64);
+pub struct CallId {
+    /// The runtime: drawn when it started.
+    pub runtime: u64,
+    /// Counted from 1, in the order calls were accepted.
+    pub number: u64,
+}
+
+impl CallId {
+    /// Returns the id of a runtime's call.
+    pub const fn new(runtime: u64, number: u64) -> Self {
+        Self { runtime, number }
+    }
+}
 
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
+        write!(f, "{:016x}-{}", self.runtime, self.number)
+    }
+}
+
+/// A text is no call's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is no id of a call; one looks like 5f3a9c01d2e4b687-17")]
+pub struct NoCallId;
+
+impl FromStr for CallId {
+    type Err = NoCallId;
+
+    fn from_str(text: &str) -> Result<Self, NoCallId> {
+        let (runtime, number) = text.split_once('-').ok_or(NoCallId)?;
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if runtime.len() != 16 || !digits(runtime) || !digits(number) {
+            return Err(NoCallId);
+        }
+        let runtime = u64::from_str_radix(runtime, 16).map_err(|_| NoCallId)?;
+        Ok(Self { runtime, number: number.parse().map_err(|_| NoCallId)? })
+    }
+}
+
+/// What is known of a call from its start on: the same in every record of it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct CallFacts {
+    /// Its id.
+    pub id: CallId,
+    /// When it was accepted, by the wall's clock.
+    pub started_at: SystemTime,
+    /// The route it asked for, by the route's own name.
+    pub route: Arc<str>,
+    /// Its session.
+    pub session: Option<String>,
+    /// Its caller's tags.
+    pub tags: BTreeMap<String, String>,
+    /// Its priority.
+    pub priority: Priority,
+    /// The dialect that its caller speaks, where it came in one.
+    pub dialect: Option<Dialect>,
+}
+
+impl CallFacts {
+    /// Returns the facts of a call that came without session, tags and dialect.
+    pub fn new(id: CallId, started_at: SystemTime, route: impl Into<Arc<str>>) -> Self {
+        Self {
+            id,
+            started_at,
+            route: route.into(),
+            session: None,
+            tags: BTreeMap::new(),
+            priority: Priority::default(),
+            dialect: None,
+        }
     }
 }
 
@@ -35,15 +105,20 @@ impl AttemptEnd {
     }
 }
 
-/// One attempt, in a reply, in an error and in the ledger.
+/// One attempt: in a reply, in an error, in the ledger, and as observers get it.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct AttemptRecord {
     /// The call it was made for.
     pub call: CallId,
+    /// What is known of that call from its start on.
+    pub about: Arc<CallFacts>,
     /// Number within the call, from 1.
     pub attempt: u32,
     /// Where it went.
     pub target: TargetId,
+    /// The model's name as the provider spelled it in its answer, where it did.
+    pub model: Option<Arc<str>>,
     /// Name of the key it used; never the key.
     pub key: Arc<str>,
     /// From the call's start to the attempt's.
@@ -56,13 +131,55 @@ pub struct AttemptRecord {
     pub usage: Usage,
     /// Whether `usage` is our estimate.
     pub estimated: bool,
+    /// The price that was applied; `None` where it is unknown.
+    pub price: Option<Price>,
     /// Dollars; `None` where the target's price is unknown.
     pub cost_usd: Option<f64>,
+    /// Bytes of the request's body; 0 where nothing was sent.
+    pub bytes_sent: u64,
+    /// Bytes of the answer's body that were read.
+    pub bytes_received: u64,
+    /// Whether it was the probe of an open breaker.
+    pub probe: bool,
+    /// Whether it passed a breaker only because every target was ill.
+    pub last_resort: bool,
+    /// Whether it ran beside another attempt of its call, which was silent for too long.
+    pub hedge: bool,
     /// Why it ended.
     pub end: AttemptEnd,
 }
 
 impl AttemptRecord {
+    /// Returns the record of an attempt that answered at once and cost nothing, to be filled in.
+    pub fn new(about: Arc<CallFacts>, attempt: u32, target: TargetId, key: impl Into<Arc<str>>) -> Self {
+        Self {
+            call: about.id,
+            about,
+            attempt,
+            target,
+            model: None,
+            key: key.into(),
+            started_after: Duration::ZERO,
+            first_token: None,
+            took: Duration::ZERO,
+            usage: Usage::default(),
+            estimated: false,
+            price: None,
+            cost_usd: None,
+            bytes_sent: 0,
+            bytes_received: 0,
+            probe: false,
+            last_resort: false,
+            hedge: false,
+            end: AttemptEnd::Won,
+        }
+    }
+
+    /// Returns when the attempt was started, by the wall's clock.
+    pub fn started_at(&self) -> SystemTime {
+        self.about.started_at + self.started_after
+    }
+
     /// Tells whether this attempt's answer is the call's answer. What it cost otherwise is waste.
     pub fn won(&self) -> bool {
         matches!(self.end, AttemptEnd::Won)
@@ -75,6 +192,23 @@ impl fmt::Display for AttemptRecord {
         match &self.end {
             AttemptEnd::Won => f.write_str("answered"),
             AttemptEnd::Failed(failure) => failure.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_calls_id_is_read_back_from_what_is_written_of_it() {
+        for id in [CallId::new(0, 1), CallId::new(0x5f3a_9c01_d2e4_b687, 17), CallId::new(u64::MAX, u64::MAX)] {
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        for text in
+            ["", "17", "-", "5f3a9c01d2e4b687-", "5f3a9c01d2e4b68-17", "5f3a9c01d2e4b687-x", "+f3a9c01d2e4b687-+1"]
+        {
+            assert_eq!(text.parse::<CallId>(), Err(NoCallId), "{text}");
         }
     }
 }

@@ -26,7 +26,7 @@ pub mod said;
 pub mod target;
 pub mod text;
 
-pub use attempt::{AttemptEnd, AttemptRecord, CallId};
+pub use attempt::{AttemptEnd, AttemptRecord, CallFacts, CallId, NoCallId};
 pub use chat::{
     AssistantPart, Audio, ChatRequest, CommitPolicy, Document, DocumentSource, Effort, Foreign, Image, Message,
     Priority, Proof, Reasoning, ResponseFormat, Sampling, Tool, ToolCall, ToolChoice, ToolResult, UserPart,

@@ -13,6 +13,7 @@ mod holds;
 mod keys;
 mod lifetimes;
 mod messages;
+mod observers;
 mod moves;
 mod operators;
 mod privacy;

@@ -248,12 +248,15 @@ async fn the_flight_recorder_tells_the_whole_way_of_a_call() {
     world.runtime.force(target("b/m"), OFF).await.expect("forced");
     let reply = world.runtime.chat(ask("hello").session("s")).await.expect("an answer");
     let flight = world.runtime.why(reply.finished.call).expect("it is remembered");
-    assert_eq!((flight.call, &*flight.route, flight.session.as_deref()), (reply.finished.call, "smart", Some("s")));
+    assert_eq!(
+        (flight.call, &*flight.about.route, flight.about.session.as_deref()),
+        (reply.finished.call, "smart", Some("s"))
+    );
     let page = flight.to_string();
     for line in
         ["planned: a/m (Rule)", "attempt 1 at a/m", "attempt 1 failed: overloaded (529)", "answered by attempt 2"]
     {
         assert!(page.contains(line), "no `{line}` in\n{page}");
     }
-    assert!(world.runtime.why(standin::CallId(999)).is_none());
+    assert!(world.runtime.why(standin::CallId::new(reply.finished.call.runtime, 999)).is_none());
 }

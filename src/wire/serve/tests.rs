@@ -23,7 +23,7 @@ const FACES: [Face; 4] = [Face::OpenAiChat, Face::OpenAiResponses, Face::Anthrop
 /// Returns an answer of these parts.
 fn finished(parts: Vec<AssistantPart>, stop: StopReason) -> Finished {
     Finished {
-        call: CallId(1),
+        call: CallId::new(0, 1),
         parts,
         target: TargetId::new("p", "m"),
         verbatim: None,

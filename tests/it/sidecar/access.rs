@@ -218,8 +218,8 @@ async fn what_a_caller_names_is_bounded_and_a_session_may_be_as_long_as_it_likes
     {
         let reply = Exchange::begin(to, "POST", path, &[], &body.to_string()).await.end().await;
         assert_eq!(reply.status, 200, "{reply:?}");
-        let call = reply.header("x-standin-call").and_then(|call| call.parse().ok()).expect("a call");
-        let flight = stage.sidecar.runtime().why(CallId(call)).expect("it is remembered");
-        assert_eq!(flight.session.as_deref(), Some(Hash::of(&session).to_string().as_str()));
+        let call = reply.header("x-standin-call").and_then(|call| call.parse::<CallId>().ok()).expect("a call");
+        let flight = stage.sidecar.runtime().why(call).expect("it is remembered");
+        assert_eq!(flight.about.session.as_deref(), Some(Hash::of(&session).to_string().as_str()));
     }
 }

@@ -85,7 +85,7 @@ async fn a_whole_answer_says_who_gave_it_in_how_many_attempts_and_what_it_cost()
     let reply = http::ask(stage.sidecar.address(), Caller::Chat, "smart", "well?", false).await;
     assert_eq!(reply.header("x-standin-target"), Some("b/claude-haiku-4-5"));
     assert_eq!(reply.header("x-standin-attempts"), Some("2"));
-    assert!(reply.header("x-standin-call").is_some_and(|call| call.parse::<u64>().is_ok()));
+    assert!(reply.header("x-standin-call").is_some_and(|call| call.parse::<standin::CallId>().is_ok()));
     let cost = reply.header("x-standin-cost-usd").and_then(|cost| cost.parse::<f64>().ok());
     let usage = &reply.json()["usage"];
     let tokens = |name: &str| usage[name].as_f64().expect("a count");

@@ -10,7 +10,7 @@ fn asked(face: Face, body: Value) -> Result<AskedVectors, BadRequest> {
 
 fn written(form: VectorForm) -> String {
     let embeddings = Embeddings {
-        call: CallId(1),
+        call: CallId::new(0, 1),
         vectors: vec![vec![1.0, -0.5], vec![0.1, 2e-3]],
         target: TargetId::new("p", "m"),
         model: None,

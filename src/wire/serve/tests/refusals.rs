@@ -1,24 +1,16 @@
 //! Calls without an answer, and answers that break off.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::words::{AttemptEnd, AttemptRecord, Barred, Cause, Error, Failure, FailureClass};
+use crate::words::{AttemptEnd, AttemptRecord, Barred, CallFacts, Cause, Error, Failure, FailureClass};
 
 fn tried(class: FailureClass) -> Vec<AttemptRecord> {
-    vec![AttemptRecord {
-        call: CallId(1),
-        attempt: 1,
-        target: TargetId::new("p", "m"),
-        key: Arc::from("k"),
-        started_after: Duration::ZERO,
-        first_token: None,
-        took: Duration::from_secs(1),
-        usage: Usage::default(),
-        estimated: false,
-        cost_usd: None,
-        end: AttemptEnd::Failed(Failure::new(class, "said the provider")),
-    }]
+    let about = Arc::new(CallFacts::new(CallId::new(0, 1), SystemTime::UNIX_EPOCH, "r"));
+    let mut record = AttemptRecord::new(about, 1, TargetId::new("p", "m"), "k");
+    record.took = Duration::from_secs(1);
+    record.end = AttemptEnd::Failed(Failure::new(class, "said the provider"));
+    vec![record]
 }
 
 fn rejected(class: FailureClass) -> Error {

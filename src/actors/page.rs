@@ -1,0 +1,55 @@
+//! What is noted of a call while it runs: its one record, told whatever becomes of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::clock::now;
+use super::shared::Shared;
+use crate::policy::explain::{Flight, Happened};
+use crate::policy::record::Record;
+use crate::words::{AttemptRecord, CallFacts};
+
+/// The record of a call that runs. Dropped before its end, it says that the call was cut off.
+pub(super) struct Page {
+    flight: Flight,
+    started: Instant,
+    told: bool,
+    shared: Arc<Shared>,
+}
+
+impl Page {
+    pub(super) fn new(about: Arc<CallFacts>, started: Instant, shared: Arc<Shared>) -> Self {
+        Self { flight: Flight::new(about), started, told: false, shared }
+    }
+
+    pub(super) fn about(&self) -> &Arc<CallFacts> {
+        &self.flight.about
+    }
+
+    pub(super) fn note(&mut self, happened: Happened) {
+        self.flight.steps.push((now().saturating_duration_since(self.started), happened));
+    }
+
+    /// Counts an attempt that ended.
+    pub(super) fn count(&mut self, attempt: &AttemptRecord) {
+        self.flight.count(attempt);
+    }
+
+    /// Ends the call: whoever hears of it from now on finds its record.
+    pub(super) fn end(&mut self, how: Happened) {
+        if std::mem::replace(&mut self.told, true) {
+            return;
+        }
+        self.note(how);
+        self.flight.took = now().saturating_duration_since(self.started);
+        let none = Flight::new(self.flight.about.clone());
+        let flight = std::mem::replace(&mut self.flight, none);
+        self.shared.sink.tell(&Record::Call(Arc::new(flight)));
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.end(Happened::CutOff);
+    }
+}

@@ -1,0 +1,125 @@
+//! Where everything that ends is told: one list of observers, each behind a wall of its own.
+//!
+//! The runtime's own are told in place and lose nothing; they are quick and hold a lock for an entry at most. A user's
+//! has a queue and a thread, so that it may take its time. Either way a panic ends that observer and nothing else.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+
+use super::health::ObserverHealth;
+use crate::policy::record::{Observer, QUEUE_MAX, Record};
+
+/// An observer that is to be told, before there is a runtime.
+#[derive(Clone)]
+pub(crate) struct Observing {
+    pub(crate) name: Arc<str>,
+    pub(crate) observer: Arc<dyn Observer>,
+    /// Whether it is told in place, and loses nothing: one of ours.
+    pub(crate) in_place: bool,
+}
+
+impl fmt::Debug for Observing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Observing").field(&self.name).finish()
+    }
+}
+
+/// All observers of a runtime.
+pub(crate) struct Sink(Box<[Watcher]>);
+
+struct Watcher {
+    name: Arc<str>,
+    told: Told,
+    lost: AtomicU64,
+    /// Whether it panicked.
+    gone: Arc<AtomicBool>,
+}
+
+enum Told {
+    InPlace(Arc<dyn Observer>),
+    Aside(SyncSender<Record>),
+}
+
+impl Sink {
+    pub(crate) fn new(observers: impl IntoIterator<Item = Observing>) -> Self {
+        Self(observers.into_iter().map(Watcher::new).collect())
+    }
+
+    /// Tells all observers.
+    pub(crate) fn tell(&self, record: &Record) {
+        for watcher in &self.0 {
+            watcher.tell(record);
+        }
+    }
+
+    /// Returns how the observers fare.
+    pub(crate) fn health(&self) -> Vec<ObserverHealth> {
+        let health = |watcher: &Watcher| ObserverHealth {
+            name: watcher.name.clone(),
+            lost: watcher.lost.load(Relaxed),
+            gone: watcher.gone.load(Relaxed),
+        };
+        self.0.iter().map(health).collect()
+    }
+}
+
+impl Watcher {
+    fn new(Observing { name, observer, in_place }: Observing) -> Self {
+        let gone = Arc::new(AtomicBool::new(false));
+        let told = if in_place {
+            Told::InPlace(observer)
+        } else {
+            let (sender, receiver) = sync_channel(QUEUE_MAX);
+            let (name, gone) = (name.clone(), gone.clone());
+            // Without a thread its receiver is dropped, and all it is told counts as lost.
+            let _ = thread::Builder::new()
+                .name("standin-observer".into())
+                .spawn(move || serve(&name, &*observer, &receiver, &gone));
+            Told::Aside(sender)
+        };
+        Self { name, told, lost: AtomicU64::new(0), gone }
+    }
+
+    fn tell(&self, record: &Record) {
+        match &self.told {
+            _ if self.gone.load(Relaxed) => self.lose(),
+            Told::InPlace(observer) => {
+                guarded(&self.name, &**observer, record, &self.gone);
+            }
+            Told::Aside(queue) => match queue.try_send(record.clone()) {
+                Ok(()) => {}
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.lose(),
+            },
+        }
+    }
+
+    /// Counts a record that it does not get; says so now and then.
+    fn lose(&self) {
+        let lost = self.lost.fetch_add(1, Relaxed) + 1;
+        if lost.is_power_of_two() {
+            tracing::warn!(observer = %self.name, lost, "an observer loses records");
+        }
+    }
+}
+
+/// Tells an observer what is queued for it, as long as there is a runtime.
+fn serve(name: &str, observer: &dyn Observer, queue: &Receiver<Record>, gone: &AtomicBool) {
+    while let Ok(record) = queue.recv() {
+        if !guarded(name, observer, &record, gone) {
+            return;
+        }
+    }
+}
+
+/// Tells an observer one record. Returns whether it survived that.
+fn guarded(name: &str, observer: &dyn Observer, record: &Record, gone: &AtomicBool) -> bool {
+    let survived = catch_unwind(AssertUnwindSafe(|| observer.observe(record))).is_ok();
+    if !survived && !gone.swap(true, Relaxed) {
+        tracing::error!(observer = name, "an observer panicked; it is told nothing more");
+    }
+    survived
+}

@@ -1,0 +1,30 @@
+//! What observers are handed: one record of everything that ended.
+//!
+//! Plain data, and who takes it. Whoever wants to count, bill, store or send what a runtime does is an observer.
+
+use std::sync::Arc;
+
+use super::explain::Flight;
+use crate::words::AttemptRecord;
+
+/// Something that ended. Cheap to clone.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Record {
+    /// An attempt. Each is told once, before its call hears of it.
+    Attempt(Arc<AttemptRecord>),
+    /// A call that a router had accepted. Each is told once, before its caller is answered.
+    Call(Arc<Flight>),
+}
+
+/// Somebody who is told of everything that ends.
+///
+/// It can neither slow nor break a call: it is told on a thread of its own, in order. One that is more than
+/// [`QUEUE_MAX`] records behind loses the next ones, and health says how many; one that panics is told nothing more.
+pub trait Observer: Send + Sync + 'static {
+    /// Takes a record.
+    fn observe(&self, record: &Record);
+}
+
+/// Records that an observer may be behind.
+pub const QUEUE_MAX: usize = 4_096;

@@ -1,0 +1,227 @@
+//! Records and explanations as whoever keeps or shows them reads them: one form, whatever format it is written in.
+//!
+//! Names are those of the fields; a target is `provider/model`, a time lies in seconds with `_s` behind its name, a moment
+//! is RFC 3339. The words themselves know no format.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
+
+use super::explain::{Explanation, Flight, Happened};
+use super::record::Record;
+use super::routing::Score;
+use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Dialect, Failure, Priority};
+
+impl Serialize for Record {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Attempt(attempt) => attempt.serialize(serializer),
+            Self::Call(flight) => flight.serialize(serializer),
+        }
+    }
+}
+
+impl Serialize for AttemptRecord {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        attempt(self).serialize(serializer)
+    }
+}
+
+impl Serialize for Flight {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        flight(self).serialize(serializer)
+    }
+}
+
+impl Serialize for Explanation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        explanation(self).serialize(serializer)
+    }
+}
+
+fn seconds(time: Duration) -> Value {
+    json!(time.as_secs_f64())
+}
+
+/// Returns a call's facts, as the fields of a record that begins with them.
+fn facts(kind: &str, about: &CallFacts) -> Value {
+    json!({
+        "kind": kind,
+        "call": about.id.to_string(),
+        "call_started_at": humantime::format_rfc3339_micros(about.started_at).to_string(),
+        "route": &*about.route,
+        "session": about.session,
+        "tags": about.tags,
+        "priority": match about.priority {
+            Priority::Batch => "batch",
+            Priority::Default => "default",
+            Priority::Interactive => "interactive",
+            Priority::Critical => "critical",
+        },
+        "dialect": about.dialect.map(|dialect| match dialect {
+            Dialect::OpenAiChat => "openai-chat",
+            Dialect::OpenAiResponses => "openai-responses",
+            Dialect::AnthropicMessages => "anthropic",
+            Dialect::Gemini => "gemini",
+            Dialect::Vertex => "vertex",
+            Dialect::Ollama => "ollama",
+        }),
+    })
+}
+
+fn with(mut first: Value, more: Value) -> Value {
+    if let (Value::Object(first), Value::Object(more)) = (&mut first, more) {
+        first.extend(more);
+    }
+    first
+}
+
+fn attempt(record: &AttemptRecord) -> Value {
+    let usage = record.usage;
+    let fields = json!({
+        "attempt": record.attempt,
+        "started_at": humantime::format_rfc3339_micros(record.started_at()).to_string(),
+        "target": record.target.to_string(),
+        "model": record.model.as_deref(),
+        "key": &*record.key,
+        "started_after_s": seconds(record.started_after),
+        "first_token_s": record.first_token.map(seconds),
+        "took_s": seconds(record.took),
+        "usage": {
+            "input": usage.input,
+            "cached": usage.cached,
+            "cache_write": usage.cache_write,
+            "output": usage.output,
+            "reasoning": usage.reasoning,
+            "estimated": record.estimated,
+        },
+        "price": record.price.map(|price| json!({
+            "input": price.input,
+            "cached_input": price.cached_input,
+            "cache_write": price.cache_write,
+            "output": price.output,
+            "reasoning": price.reasoning,
+        })),
+        "cost_usd": record.cost_usd,
+        "bytes_sent": record.bytes_sent,
+        "bytes_received": record.bytes_received,
+        "probe": record.probe,
+        "last_resort": record.last_resort,
+        "hedge": record.hedge,
+        "end": record.end.name(),
+        "failure": match &record.end {
+            AttemptEnd::Won => None,
+            AttemptEnd::Failed(one) => Some(failure(one)),
+        },
+    });
+    with(facts("attempt", &record.about), fields)
+}
+
+/// Returns a failure without the provider's own words: they may repeat the prompt.
+fn failure(failure: &Failure) -> Value {
+    json!({ "class": failure.class.name(), "status": failure.status, "code": failure.code })
+}
+
+fn flight(flight: &Flight) -> Value {
+    let step = |(after, happened): &(Duration, Happened)| with(json!({ "after_s": seconds(*after) }), step(happened));
+    let fields = json!({
+        "outcome": flight.outcome(),
+        "took_s": seconds(flight.took),
+        "attempts": flight.attempts,
+        "cost_usd": flight.cost_usd,
+        "wasted_usd": flight.wasted_usd,
+        "steps": flight.steps.iter().map(step).collect::<Vec<_>>(),
+    });
+    with(facts("call", &flight.about), fields)
+}
+
+fn score(score: Option<Score>) -> Option<Value> {
+    score.map(|score| {
+        json!({
+            "expected_usd": score.j,
+            "answer_usd": score.dollars,
+            "price_known": score.price_known,
+            "answer_s": score.seconds,
+            "failure_rate": score.failure_rate,
+            "share": score.share,
+            "expected_usd_when_healthy": score.j_healthy,
+        })
+    })
+}
+
+fn step(happened: &Happened) -> Value {
+    match happened {
+        Happened::Planned { picks, skipped, last_resort } => json!({
+            "step": "planned",
+            "picks": picks.iter().map(|(target, why, cost)| json!({
+                "target": target.to_string(), "why": why.text(), "score": score(*cost),
+            })).collect::<Vec<_>>(),
+            "skipped": skipped.iter().map(|(target, why, back)| json!({
+                "target": target.to_string(), "why": why.text(), "back_in_s": back.map(seconds),
+            })).collect::<Vec<_>>(),
+            "last_resort": last_resort,
+        }),
+        Happened::Refused { target, gate, wait } => json!({
+            "step": "refused", "target": target.to_string(), "gate": gate.name(), "back_in_s": wait.map(seconds),
+        }),
+        Happened::Tried { attempt, target } => {
+            json!({ "step": "tried", "attempt": attempt, "target": target.to_string() })
+        }
+        Happened::Failed { attempt, failure: one } => {
+            json!({ "step": "failed", "attempt": attempt, "failure": failure(one) })
+        }
+        Happened::Reset => json!({ "step": "reset" }),
+        Happened::Waited(wait) => json!({ "step": "waited", "at_most_s": seconds(*wait) }),
+        Happened::Answered { attempt, target } => {
+            json!({ "step": "answered", "attempt": attempt, "target": target.to_string() })
+        }
+        Happened::CallerLeft => json!({ "step": "caller_left" }),
+        Happened::GaveUp(error) => json!({ "step": "gave_up", "error": error.name() }),
+        Happened::CutOff => json!({ "step": "cut_off" }),
+    }
+}
+
+fn explanation(explanation: &Explanation) -> Value {
+    json!({
+        "route": &*explanation.route,
+        "planned": explanation.planned.iter().map(|one| json!({
+            "target": one.target.to_string(), "why": one.why.text(), "score": score(one.score),
+        })).collect::<Vec<_>>(),
+        "skipped": explanation.skipped.iter().map(|one| json!({
+            "target": one.target.to_string(), "why": one.why.text(), "back_in_s": one.back_in.map(seconds),
+        })).collect::<Vec<_>>(),
+        "last_resort": explanation.last_resort,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::words::{CallId, FailureClass, TargetId};
+
+    #[test]
+    fn a_record_is_one_flat_object_without_a_providers_words() {
+        let mut about = CallFacts::new(CallId::new(1, 2), SystemTime::UNIX_EPOCH, "smart");
+        about.tags.insert("team".to_owned(), "red".to_owned());
+        let mut attempt = AttemptRecord::new(Arc::new(about), 1, TargetId::new("p", "m"), "key-1");
+        attempt.end = AttemptEnd::Failed(Failure::new(FailureClass::Cut, "said the provider of the prompt"));
+        let text = serde_json::to_string(&Record::Attempt(Arc::new(attempt))).expect("JSON");
+        let value: Value = serde_json::from_str(&text).expect("JSON");
+        for (field, expected) in [
+            ("kind", json!("attempt")),
+            ("call", json!("0000000000000001-2")),
+            ("call_started_at", json!("1970-01-01T00:00:00.000000Z")),
+            ("target", json!("p/m")),
+            ("tags", json!({"team": "red"})),
+            ("end", json!("cut")),
+            ("failure", json!({"class": "cut", "status": null, "code": null})),
+        ] {
+            assert_eq!(value[field], expected, "{field}");
+        }
+        assert!(!text.contains("said the provider"), "{text}");
+    }
+}
