@@ -55,7 +55,7 @@ async fn ask() -> Result<(), Box<dyn std::error::Error>> {
     let key = env::var("STANDIN_API_KEY")
         .or_else(|_| set("OPENAI_API_KEY", "nor is STANDIN_API_KEY, and one of them must be"))?;
     // Dollars per million tokens, as gpt-5-mini's; without a price the runtime cannot tell what an answer cost.
-    let price = Some(PriceConfig { input: 0.25, cached_input: Some(0.025), output: 2.0 });
+    let price = Some(PriceConfig { cached_input: Some(0.025), ..PriceConfig::new(0.25, 2.0) });
     let provider =
         ProviderConfig::new(base_url).key(key).model_with(&model, ModelConfig { price, ..Default::default() });
     // A second provider, and its target in the route, is all that failover takes.

@@ -14,8 +14,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use standin::config::{DialectConfig, presets};
+use standin::consequence::{Next, Rest, Told, Whose};
 use standin::wire::Quirks;
-use standin::{Config, Runtime};
+use standin::{Config, FailureClass, Runtime, Scope};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -252,4 +253,60 @@ async fn the_example_of_the_tool_loop_comes_to_an_end_without_a_key() {
     let called = r#"local/stand-in calls weather({"city":"Bern"})"#;
     let said = "local/stand-in says: As far as I can tell: It is raining in Bern, 12 degrees.";
     assert_eq!(happened, [called, said]);
+}
+
+/// Returns the table of docs/failures.md as the code has it.
+fn failures() -> String {
+    let row = |class: FailureClass| {
+        let it = class.consequences();
+        let whose = match it.whose {
+            Whose::Provider => "the provider's",
+            Whose::Account => "the account's",
+            Whose::Request => "the request's",
+            Whose::Ours => "ours",
+            Whose::Nobody => "nobody's",
+            _ => "?",
+        };
+        let scope = match it.scope {
+            Scope::Request => "this request",
+            Scope::Key => "the key",
+            Scope::Model => "the model",
+            Scope::Endpoint => "the endpoint",
+        };
+        let next = match it.next {
+            Next::Resend => "sends it again at once, once",
+            Next::Pause => "tries again after a pause",
+            Next::Silence => "tries again after a pause, beside others",
+            Next::Redraw => "asks once more at once",
+            Next::Shorter => "sends less, if it may",
+            Next::Leave => "leaves the target",
+            Next::Reject => "ends, unless the route says otherwise",
+            Next::End => "ends",
+            _ => "?",
+        };
+        let next = if it.heeds { format!("{next}; comes back when told") } else { next.to_owned() };
+        let rest = it.rest.map_or("nothing".to_owned(), |Rest { whole_key, time, passes }| {
+            let (what, time) = (if whole_key { "the key" } else { "key or model" }, time.as_secs());
+            let time = if time < 60 { format!("{time} s") } else { format!("{} min", time / 60) };
+            format!("{what}, {time}{}", if passes { "" } else { ", until somebody does something" })
+        });
+        let told = match it.told {
+            Told::Invalid | Told::ContextTooLong | Told::ContentPolicy => "400",
+            Told::TooLarge => "413",
+            Told::RateLimited => "429",
+            Told::Unavailable => "503",
+            Told::Internal => "500",
+            _ => "?",
+        };
+        format!("| `{class}` | {whose} | {scope} | {} | {next} | {rest} | {told} |", it.weight)
+    };
+    let head = "| class | whose | reaches | weighs | the call | rests | status |\n|---|---|---|---|---|---|---|";
+    let rows: Vec<String> = FailureClass::ALL.into_iter().map(row).collect();
+    format!("{head}\n{}\n", rows.join("\n"))
+}
+
+#[test]
+fn the_table_of_failures_is_the_codes() {
+    let (page, table) = (read("docs/failures.md"), failures());
+    assert!(page.contains(&table), "docs/failures.md must hold this table:\n{table}");
 }

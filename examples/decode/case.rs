@@ -5,7 +5,6 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use standin::policy::health::weight;
 use standin::wire::{self, Decoder, Ending};
 use standin::{Dialect, Failure, FailureClass, Piece, RetryAfter, Scope, StopReason, Usage};
 
@@ -245,7 +244,7 @@ fn failed(failure: &Failure, headers: &HeaderMap) -> Row {
             Scope::Endpoint => "endpoint",
         }),
         action: Some(action),
-        counts: Some(weight(failure.class) > 0.0),
+        counts: Some(failure.class.consequences().weight > 0.0),
         retry_after_ms: wait.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
         message: Some(failure.message.clone()),
         ..Row::default()

@@ -99,7 +99,7 @@ pub async fn set() -> Result<(Vec<Drill>, Runtime), Box<dyn Error>> {
 fn model(provider: &Provider) -> ModelConfig {
     let Provider { price, first_token, .. } = *provider;
     ModelConfig {
-        price: Some(PriceConfig { input: price, output: 4.0 * price, cached_input: None }),
+        price: Some(PriceConfig::new(price, 4.0 * price)),
         ttft_median: Some(first_token),
         first_token: Some(Duration::from_millis(500)),
         stall: Some(Duration::from_millis(400)),

@@ -12,7 +12,6 @@ use super::prompt::{Asked, Fitted};
 use super::running::Running;
 use super::shared::Shared;
 use super::table::Table;
-use crate::policy::admission::RATE_LIMIT_DEFAULT;
 use crate::policy::explain::Happened;
 use crate::policy::failover::{Failover, Planned};
 use crate::policy::routing::{self, Needs, Plan, RouteState, Skip, Sticky, Why};
@@ -143,7 +142,7 @@ impl Driver {
             }
             let last = self.ended.iter().rfind(|ended| ended.record.target == target)?;
             let AttemptEnd::Failed(failure) = &last.record.end else { return None };
-            let default = (failure.class == FailureClass::RateLimited).then_some(RATE_LIMIT_DEFAULT);
+            let default = failure.class.consequences().rest.filter(|rest| rest.passes).map(|rest| rest.time);
             let told = last.back.map(|back| back.saturating_duration_since(now));
             Some(Barred { target, cause: Cause::Failure(failure.class), back_in: told.or(default) })
         });

@@ -116,12 +116,15 @@ fn parse(line: &'static str) -> Option<Model> {
     let (vendor, id) = (next()?, next()?);
     let (context, output_max) = (next()?.parse().ok(), next()?.parse().ok());
     let dollars: [Option<f64>; 4] = [next()?, next()?, next()?, next()?].map(|column| column.parse().ok());
-    let [input, cached_input, _cache_write, output] = dollars;
+    let [input, cached_input, cache_write, output] = dollars;
     let retires = Date::parse(next()?);
     let abilities: Vec<&str> = next()?.split(' ').collect();
     let has = |ability: &str| abilities.contains(&ability);
-    let price =
-        input.zip(output).map(|(input, output)| Price { input, output, cached_input: cached_input.unwrap_or(input) });
+    let price = input.zip(output).map(|(input, output)| Price {
+        cached_input: cached_input.unwrap_or(input),
+        cache_write: cache_write.unwrap_or(input),
+        ..Price::new(input, output)
+    });
     let capabilities = Capabilities {
         kind: kind(id),
         tools: !has("-tools"),
@@ -187,7 +190,9 @@ mod tests {
     #[test]
     fn a_row_holds_prices_windows_and_what_the_model_cannot() {
         let model = find("claude-haiku-5-5").expect("a known model");
-        assert_eq!(model.price, Some(Price { input: 0.1, cached_input: 0.01, output: 0.5 }));
+        assert_eq!(model.price.map(|price| (price.input, price.cached_input, price.output)), Some((0.1, 0.01, 0.5)));
+        let writes = find("claude-haiku-4-5").and_then(|model| model.price);
+        assert_eq!(writes.map(|price| price.cache_write), Some(1.25));
         assert_eq!(model.capabilities.context_tokens_max, Some(1_000_000));
         assert!(model.capabilities.tools && model.reasons && !model.samples);
     }

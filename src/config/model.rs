@@ -109,6 +109,12 @@ pub struct PriceConfig {
     /// Prompt tokens read from the cache; as `input` where absent.
     #[serde(default)]
     pub cached_input: Option<f64>,
+    /// Prompt tokens written to the cache; as `input` where absent.
+    #[serde(default)]
+    pub cache_write: Option<f64>,
+    /// Answer tokens spent on reasoning; as `output` where absent.
+    #[serde(default)]
+    pub reasoning: Option<f64>,
 }
 
 impl ModelConfig {
@@ -188,17 +194,27 @@ impl ModelConfig {
 }
 
 impl PriceConfig {
+    /// Returns a price of the prompt and of the answer, whatever kind their tokens are.
+    pub const fn new(input: f64, output: f64) -> Self {
+        Self { input, output, cached_input: None, cache_write: None, reasoning: None }
+    }
+
     fn check(self, field: &str, errors: &mut Vec<ConfigError>) -> Price {
-        let price =
-            Price { input: self.input, cached_input: self.cached_input.unwrap_or(self.input), output: self.output };
         let fine = |dollars: f64| dollars.is_finite() && dollars >= 0.0;
         let must = "must be dollars per million tokens, 0 or more, as 0.25";
         let fields = [
             ("input", fine(self.input), must),
             ("output", fine(self.output), must),
             ("cached_input", self.cached_input.is_none_or(fine), must),
+            ("cache_write", self.cache_write.is_none_or(fine), must),
+            ("reasoning", self.reasoning.is_none_or(fine), must),
         ];
         errors.extend(ConfigError::unless(field, fields));
-        price
+        Price {
+            cached_input: self.cached_input.unwrap_or(self.input),
+            cache_write: self.cache_write.unwrap_or(self.input),
+            reasoning: self.reasoning.unwrap_or(self.output),
+            ..Price::new(self.input, self.output)
+        }
     }
 }

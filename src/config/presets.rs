@@ -188,7 +188,7 @@ impl Bills {
             Self::As(vendors) => catalog::find_at(vendors, model)?.price,
             Self::AsVendor => catalog::find(model)?.price,
             Self::Own => None,
-            Self::Nothing => Some(Price { input: 0.0, cached_input: 0.0, output: 0.0 }),
+            Self::Nothing => Some(Price::FREE),
         }
     }
 }

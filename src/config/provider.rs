@@ -634,7 +634,7 @@ mod tests {
         };
         let plain = ModelConfig::default;
         let mini = || ModelConfig { same_as: Some("gpt-5-mini".into()), ..plain() };
-        let own = PriceConfig { input: 7.0, output: 7.0, cached_input: None };
+        let own = PriceConfig::new(7.0, 7.0);
         for (preset, model, options, expected) in [
             ("openai", "gpt-5-mini", plain(), Some(0.25)),
             ("openai", "my-own", plain(), None),

@@ -19,23 +19,16 @@ use self::target::Target;
 use crate::policy::breaker::{Pass, Transition, Verdict};
 use crate::policy::detector::Evidence;
 use crate::policy::headroom::{Headroom, Used};
-use crate::policy::health::{Circumstances, Progress, weight};
+use crate::policy::health::{Circumstances, Progress};
 use crate::policy::hold::Hold;
 use crate::policy::local_fault::LOCAL_FAULT_MAX;
 use crate::policy::snapshot::{Barrier, BreakerState, Force, Gates, Health, Refusal};
+use crate::words::consequence::{Consequences, Rest, Whose};
 use crate::words::{Cause, FailureClass, Limits, ModelClass, Scope};
 
 pub use crate::policy::breaker::BreakerOptions;
 pub use crate::policy::health::{HealthOptions, Outcome, Report, Unwanted};
 
-/// When a verdict is checked again: somebody may have fixed the key, paid, or moved the firewall …
-const KEY_RECHECK: Duration = Duration::from_secs(10 * 60);
-const MONEY_RECHECK: Duration = Duration::from_secs(15 * 60);
-const FORBIDDEN_RECHECK: Duration = Duration::from_secs(10 * 60);
-/// … but a model that is gone seldom returns.
-const MODEL_RECHECK: Duration = Duration::from_secs(60 * 60);
-/// How long a 429 holds that does not say so itself.
-pub const RATE_LIMIT_DEFAULT: Duration = Duration::from_secs(5);
 /// Serials of one incarnation: a restarted machine begins a new block, so that no ticket of its predecessor is mistaken
 /// for one of its own.
 const SERIALS: u64 = 1 << 40;
@@ -324,7 +317,7 @@ impl Admission {
             verdict => verdict,
         };
         if let (Verdict::Failure { .. }, Some((class, _))) = (verdict, failure) {
-            target.failed += u64::from(weight(class) > 0.0);
+            target.failed += u64::from(class.consequences().weight > 0.0);
         } else if matches!(report, Report::Ended(Outcome::Cancelled(_))) {
             target.failed += u64::from(finding.own.failures > 0.0);
         }
@@ -551,37 +544,30 @@ impl Admission {
 
     /// Holds what a failure speaks of: the key everywhere, the key at that target, or the target.
     fn hold(&mut self, ticket: &Ticket, class: FailureClass, scope: Scope, told: Option<Hold>, now: Instant) {
-        use FailureClass as C;
-        let guess = match class {
-            C::RateLimited if told.is_some() => Duration::ZERO,
-            C::RateLimited => RATE_LIMIT_DEFAULT,
-            C::Unauthorised => KEY_RECHECK,
-            C::OutOfMoney => MONEY_RECHECK,
-            C::Forbidden => FORBIDDEN_RECHECK,
-            C::ModelGone => MODEL_RECHECK,
-            _ => return,
-        };
+        let Some(rest) = class.consequences().rest else { return };
+        // A limit whose end was told is no guess.
+        let guess = if rest.passes && told.is_some() { Duration::ZERO } else { rest.time };
         let guess = Hold::guessed(class, guess, now);
         let word = told.filter(|told| told.until > guess.until).unwrap_or(guess);
         let (index, key) = (ticket.target, ticket.key);
         let target = &mut self.targets[index];
         let before = target.held(&self.keys, now);
-        let slot = match class {
-            C::Unauthorised | C::OutOfMoney => self.keys.get_mut(key),
-            _ if scope == Scope::Key => target.holds.get_mut(key),
-            _ => Some(&mut target.hold),
+        let slot = match scope {
+            _ if rest.whole_key => self.keys.get_mut(key),
+            Scope::Key => target.holds.get_mut(key),
+            Scope::Request | Scope::Model | Scope::Endpoint => Some(&mut target.hold),
         };
         let Some(slot) = slot else { return };
         let is_news = Hold::pass(slot, word, ticket.look, now);
         let after = self.targets[index].held(&self.keys, now);
-        match class {
-            C::RateLimited => {
+        match rest {
+            Rest { passes: true, .. } => {
                 let until = after.filter(|held| held.class == class).map(|held| held.until);
                 if let Some(until) = until.filter(|&until| before.is_none_or(|held| held.until != until)) {
                     self.effects.push(Effect::RateLimited { target: index, until });
                 }
             }
-            C::ModelGone | C::Forbidden if is_news && after.is_some() => {
+            Rest { whole_key: false, .. } if is_news && after.is_some() => {
                 self.effects.push(Effect::TargetDisabled { target: index, class });
             }
             _ if is_news => self.effects.push(Effect::KeyDisabled { key, class }),
@@ -644,11 +630,10 @@ fn verdict(report: Report, offline: bool, hold: Option<Hold>) -> Verdict {
         Report::GapEnded => Verdict::Pending,
         Report::Content { .. } => Verdict::Content,
         Report::Ended(Outcome::Success { .. }) => Verdict::Success,
-        Report::Ended(Outcome::Failure { class, .. }) => match class {
-            FailureClass::Connect if offline => Verdict::Ignored,
-            FailureClass::Overloaded | FailureClass::Server => Verdict::Failure { hold },
-            FailureClass::RateLimited => Verdict::Failure { hold: None },
-            class if weight(class) > 0.0 => Verdict::Failure { hold: None },
+        Report::Ended(Outcome::Failure { class, .. }) => match class.consequences() {
+            _ if offline && class == FailureClass::Connect => Verdict::Ignored,
+            Consequences { whose: Whose::Provider, heeds: true, .. } => Verdict::Failure { hold },
+            Consequences { weight, heeds, .. } if weight > 0.0 || heeds => Verdict::Failure { hold: None },
             _ => Verdict::Ignored,
         },
         Report::Ended(Outcome::Cancelled(_) | Outcome::Crashed | Outcome::Unused) => Verdict::Ignored,

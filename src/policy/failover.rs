@@ -35,6 +35,7 @@ use super::budget::{Budget, Spend};
 use super::health::Unwanted;
 use super::patience::{Left, reached};
 use super::snapshot::{Gate, Refusal};
+use crate::words::consequence::Next;
 use crate::words::{CommitPolicy, Failure, FailureClass, Scope};
 
 /// How long and how often a call may try. A route or a caller may say otherwise.
@@ -624,25 +625,20 @@ impl Failover {
                 _ => Spent,
             };
         }
-        match failure.class {
-            C::BadRequest if !self.options.bad_request_failover => End(Some(GiveUp::Rejected(failure.clone()))),
-            // What only one host's list of words refuses, the next may take.
-            C::ContentPolicy if failure.scope == Scope::Request && !self.options.content_policy_failover => {
-                End(Some(GiveUp::Rejected(failure.clone())))
-            }
+        let consequences = failure.class.consequences();
+        match consequences.next {
+            Next::Reject if !self.others_are_asked(failure) => End(Some(GiveUp::Rejected(failure.clone()))),
             // Nobody but its reader makes an attempt give up while its call still wants it.
-            C::Cancelled => End(Some(GiveUp::Interrupted(failure.clone()))),
-            C::Unsent if !resent => {
+            Next::End => End(Some(GiveUp::Interrupted(failure.clone()))),
+            Next::Resend if !resent => {
                 self.uncount(at);
                 Again(Reason::Resend, now)
             }
-            C::Server | C::Overloaded | C::RateLimited if back.is_some() => Again(Reason::Wish, back.unwrap_or(now)),
+            _ if consequences.heeds && back.is_some() => Again(Reason::Wish, back.unwrap_or(now)),
             // Whatever may pass: who has one provider only must not be worse off than with its SDK, which tries again.
-            C::Server | C::Overloaded | C::Connect | C::Unsent | C::Cut | C::Crashed | C::Lack => {
-                Again(Reason::Pause, now + self.pause(rng))
-            }
-            C::NoFirstToken | C::Stalled => Again(Reason::Silence, now + self.pause(rng)),
-            C::Empty | C::Unusable => {
+            Next::Pause | Next::Resend => Again(Reason::Pause, now + self.pause(rng)),
+            Next::Silence => Again(Reason::Silence, now + self.pause(rng)),
+            Next::Redraw => {
                 self.unusable += 1;
                 match self.unusable {
                     1 => Again(Reason::Redraw, now),
@@ -651,7 +647,7 @@ impl Failover {
                     _ => End(None),
                 }
             }
-            C::ContextTooLong => {
+            Next::Shorter => {
                 self.too_small = self.too_small.max(self.targets[at].planned.context_tokens_max.unwrap_or(0));
                 self.leave_small_windows();
                 let met = &mut self.targets[at];
@@ -661,7 +657,17 @@ impl Failover {
                 met.cuts += 1;
                 Again(Reason::Shorter, now)
             }
-            _ => Spent,
+            Next::Leave | Next::Reject => Spent,
+        }
+    }
+
+    /// Tells whether others are asked what one rejected: where the route lets them, and where only one host's list of words
+    /// refuses it.
+    fn others_are_asked(&self, failure: &Failure) -> bool {
+        if failure.class == FailureClass::ContentPolicy {
+            failure.scope != Scope::Request || self.options.content_policy_failover
+        } else {
+            self.options.bad_request_failover
         }
     }
 
@@ -751,25 +757,12 @@ fn comes_back(refusal: Refusal, now: Instant) -> Option<Instant> {
 /// Tells whether a failure is about this request rather than about the target: what a call ends with when nobody
 /// else could take it.
 fn is_own(class: FailureClass) -> bool {
-    use FailureClass as C;
-    matches!(
-        class,
-        C::BadRequest | C::Declined | C::Unsupported | C::ContextTooLong | C::ContentPolicy | C::RequestExceedsLimit
-    )
+    class.consequences().telling.is_some()
 }
 
 /// Returns how much a refusal tells a caller: what it can do something about before what it can only read.
-fn telling(failure: &Failure) -> (u8, bool) {
-    use FailureClass as C;
-    let rank = match failure.class {
-        C::ContextTooLong => 5,
-        C::BadRequest => 4,
-        C::ContentPolicy => 3,
-        C::RequestExceedsLimit => 2,
-        C::Unsupported => 1,
-        _ => 0,
-    };
-    (rank, failure.code.is_some())
+fn telling(failure: &Failure) -> (Option<u8>, bool) {
+    (failure.class.consequences().telling, failure.code.is_some())
 }
 
 #[cfg(test)]

@@ -239,18 +239,6 @@ pub struct Finding {
     pub silent: bool,
 }
 
-/// Returns what a failure weighs on the target's health: 0 where it is not the provider's.
-pub const fn weight(class: FailureClass) -> f64 {
-    use FailureClass as C;
-    match class {
-        C::Connect | C::Server | C::Overloaded | C::NoFirstToken | C::Stalled | C::Cut | C::Empty => 1.0,
-        C::Unusable => 0.5,
-        // One odd request proves nothing against a target; one that refuses everything without a word is ill.
-        C::Declined => 0.25,
-        _ => 0.0,
-    }
-}
-
 /// The timers of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Timers {
@@ -593,7 +581,7 @@ impl TargetHealth {
         now: Instant,
     ) -> (Evidence, f64) {
         let silent = class == FailureClass::NoFirstToken;
-        let weight = if silent { self.silence(attempt, Silence::GivenUp, now) } else { weight(class) };
+        let weight = if silent { self.silence(attempt, Silence::GivenUp, now) } else { class.consequences().weight };
         if silent {
             self.answered(true, now);
         }

@@ -164,13 +164,7 @@ pub struct Failure {
 impl Failure {
     /// Returns a failure of a class with its usual scope.
     pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
-        use FailureClass as C;
-        let scope = match class {
-            C::OutOfMoney | C::Unauthorised | C::Forbidden | C::RateLimited => Scope::Key,
-            C::Connect | C::Overloaded => Scope::Endpoint,
-            C::Server | C::NoFirstToken | C::Stalled | C::Cut | C::ModelGone => Scope::Model,
-            _ => Scope::Request,
-        };
+        let scope = class.consequences().scope;
         Self { class, scope, status: None, code: None, message: message.into(), retry_after: None }
     }
 

@@ -36,8 +36,14 @@ impl Cause {
 
     /// Tells whether it is over once a time has passed, rather than once somebody has done something.
     pub const fn passes(self) -> bool {
-        use FailureClass as C;
-        !matches!(self, Self::Operator | Self::Failure(C::Unauthorised | C::OutOfMoney | C::Forbidden | C::ModelGone))
+        match self {
+            Self::Failure(class) => match class.consequences().rest {
+                Some(rest) => rest.passes,
+                None => true,
+            },
+            Self::Operator => false,
+            Self::Breaker | Self::Full | Self::Down => true,
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod attempt;
 pub mod chat;
 mod conceal;
+pub mod consequence;
 pub mod date;
 pub mod demand;
 pub mod drift;

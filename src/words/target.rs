@@ -87,24 +87,43 @@ pub enum ModelKind {
     Embedding,
 }
 
-/// Dollars per million tokens.
+/// Dollars per million tokens: the one home of what an attempt costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Price {
     /// Prompt tokens.
     pub input: f64,
     /// Prompt tokens read from the provider's cache.
     pub cached_input: f64,
+    /// Prompt tokens written to the provider's cache.
+    pub cache_write: f64,
     /// Answer tokens.
     pub output: f64,
+    /// Answer tokens spent on reasoning.
+    pub reasoning: f64,
 }
 
 impl Price {
+    /// Costs nothing.
+    pub const FREE: Self = Self::new(0.0, 0.0);
+
+    /// Returns a price of the prompt and of the answer, whatever kind their tokens are.
+    pub const fn new(input: f64, output: f64) -> Self {
+        Self { input, cached_input: input, cache_write: input, output, reasoning: output }
+    }
+
     /// Returns what so many tokens cost, in dollars.
     pub fn cost_usd(&self, usage: &Usage) -> f64 {
-        let fresh = usage.input.saturating_sub(usage.cached);
+        let Usage { input, output, cached, cache_write, reasoning } = *usage;
+        let fresh = input.saturating_sub(cached).saturating_sub(cache_write);
+        let said = output.saturating_sub(reasoning);
         #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
-        let millions = |tokens: u64| tokens as f64 / 1e6;
-        millions(fresh) * self.input + millions(usage.cached) * self.cached_input + millions(usage.output) * self.output
+        let cost = |tokens: u64, dollars: f64| tokens as f64 / 1e6 * dollars;
+        cost(fresh, self.input)
+            + cost(cached, self.cached_input)
+            + cost(cache_write, self.cache_write)
+            + cost(said, self.output)
+            + cost(reasoning.min(output), self.reasoning)
     }
 }
 
@@ -175,5 +194,24 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_token_has_its_price_and_none_is_paid_twice() {
+        let price = Price { cached_input: 0.1, cache_write: 1.25, reasoning: 8.0, ..Price::new(1.0, 4.0) };
+        let million = 1_000_000;
+        let usage = Usage { input: 10 * million, cached: 2 * million, cache_write: million, ..Usage::default() };
+        assert!((price.cost_usd(&usage) - (7.0 + 0.2 + 1.25)).abs() < 1e-9);
+        let usage = Usage { output: 3 * million, reasoning: million, ..Usage::default() };
+        assert!((price.cost_usd(&usage) - (8.0 + 8.0)).abs() < 1e-9);
+        // Who counts nonsense is not paid for it.
+        let usage = Usage { input: million, cached: 5 * million, output: million, reasoning: 9 * million, ..usage };
+        assert!(price.cost_usd(&usage).is_finite() && price.cost_usd(&usage) <= 0.5 + 8.0 + 1e-9);
+        assert_eq!(Price::FREE.cost_usd(&usage), 0.0);
     }
 }

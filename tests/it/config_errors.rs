@@ -27,7 +27,7 @@ fn key(config: &mut Config, name: Option<&str>, value: &str) {
 }
 
 fn price(config: &mut Config, input: f64, output: f64, cached_input: Option<f64>) {
-    m(config).price = Some(PriceConfig { input, output, cached_input });
+    m(config).price = Some(PriceConfig { cached_input, ..PriceConfig::new(input, output) });
 }
 
 type Edit = fn(&mut Config);

@@ -226,7 +226,7 @@ async fn what_is_wrong_with_a_request_is_said_by_its_field_and_nothing_is_sent()
 fn priced(world_config: &mut standin::Config) {
     for (name, input, output) in [("a", 1.0, 10.0), ("b", 2.0, 20.0)] {
         let model = world_config.providers.get_mut(name).expect("it").models.get_mut("m").expect("m");
-        model.price = Some(PriceConfig { input, output, cached_input: Some(0.1) });
+        model.price = Some(PriceConfig { cached_input: Some(0.1), ..PriceConfig::new(input, output) });
     }
 }
 

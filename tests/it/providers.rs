@@ -132,7 +132,7 @@ async fn hosts(models: [&str; 3]) -> World {
     let mut config = Config { seed: Some(7), ..Config::default() };
     let mut route = RouteConfig::default();
     route.options.strategy = Strategy::Adaptive;
-    let price = standin::config::PriceConfig { input: 1.0, output: 5.0, cached_input: None };
+    let price = standin::config::PriceConfig::new(1.0, 5.0);
     for ((name, scripted), model) in ["a", "b", "c"].into_iter().zip(&providers).zip(models) {
         let options = ModelConfig { price: Some(price), ..ModelConfig::default() };
         config.providers.insert(name.into(), provider(name, scripted).model_with(model, options));

@@ -64,7 +64,7 @@ async fn stage_with(count: usize, script: Script, edit: impl FnOnce(&mut Setting
         let drill = Drill::start(script).await.expect("a drill");
         let mut provider = ProviderConfig::new(format!("http://{}{path}", drill.address())).key(PROVIDERS_KEY);
         provider.dialect = Some(dialect);
-        let price = PriceConfig { input: 1.0, output: 4.0, cached_input: None };
+        let price = PriceConfig::new(1.0, 4.0);
         let config = ModelConfig { price: Some(price), ..ModelConfig::default() };
         settings.runtime.providers.insert(name.to_owned(), provider.model_with(model, config));
         settings.runtime.routes.insert(name.to_owned(), RouteConfig::new([format!("{name}/{model}").as_str()]));

@@ -35,7 +35,7 @@ fn usual() -> Script {
 
 fn price(config: &mut Config, provider: &str, input: f64, output: f64) {
     let model = config.providers.get_mut(provider).expect("such a provider").models.get_mut("m").expect("m");
-    model.price = Some(PriceConfig { input, output, cached_input: None });
+    model.price = Some(PriceConfig::new(input, output));
 }
 
 /// Makes calls one after the other and counts who answers.

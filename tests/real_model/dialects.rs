@@ -39,7 +39,7 @@ pub async fn spoken(world: &World) -> String {
 async fn start(world: &World) -> Runtime {
     let mut builder = Runtime::builder();
     for (name, dialect) in FACES {
-        let free = PriceConfig { input: 0.0, output: 0.0, cached_input: None };
+        let free = PriceConfig::new(0.0, 0.0);
         let model = ModelConfig { price: Some(free), context_tokens_max: Some(WINDOW), ..ModelConfig::default() };
         let mut provider =
             ProviderConfig::new(format!("http://{}/v1", world.server.address())).model_with(MODEL, model);

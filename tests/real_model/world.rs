@@ -198,5 +198,5 @@ async fn drill(model: &str) -> Drill {
 }
 
 fn price(input: f64, output: f64) -> standin::config::PriceConfig {
-    standin::config::PriceConfig { input, output, cached_input: None }
+    standin::config::PriceConfig::new(input, output)
 }

@@ -64,7 +64,7 @@ impl Stage {
         for (drill, (name, model, dialect, path)) in self.drills.iter().zip(CAST) {
             let mut provider = ProviderConfig::new(format!("http://{}{path}", drill.address())).key("drill");
             provider.dialect = Some(dialect);
-            let price = PriceConfig { input: 1.0, output: 4.0, cached_input: None };
+            let price = PriceConfig::new(1.0, 4.0);
             let model_config = ModelConfig { price: Some(price), ..ModelConfig::default() };
             if name == CAST[0].0 {
                 provider = provider.model_with(EMBEDS, model_config.clone());

@@ -5,6 +5,18 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::*;
+
+/// How long a class rests where the provider does not say.
+const fn rests(class: FailureClass) -> Duration {
+    match class.consequences().rest {
+        Some(rest) => rest.time,
+        None => Duration::ZERO,
+    }
+}
+
+const KEY_RECHECK: Duration = rests(FailureClass::Unauthorised);
+const RATE_LIMIT_DEFAULT: Duration = rests(FailureClass::RateLimited);
+
 use crate::policy::snapshot::{Disabled, Gate};
 use crate::words::Gauge;
 

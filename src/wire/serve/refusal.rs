@@ -8,6 +8,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER
 use serde_json::{Value, json};
 
 use super::{BadRequest, Face};
+use crate::words::consequence::Told;
 use crate::words::{Barred, Cause, Error, FailureClass};
 
 /// When to come back where nobody said: the shortest time that a header can say.
@@ -256,16 +257,15 @@ impl Kind {
     }
 
     fn of(class: FailureClass) -> Self {
-        use FailureClass as C;
-        match class {
-            C::BadRequest | C::Declined | C::Unsupported => Self::Invalid,
-            C::ContextTooLong => Self::ContextTooLong,
-            C::ContentPolicy => Self::ContentPolicy,
-            C::RequestExceedsLimit => Self::TooLarge,
-            C::RateLimited => Self::RateLimited,
-            C::Crashed => Self::Internal,
+        match class.consequences().told {
+            Told::Invalid => Self::Invalid,
+            Told::ContextTooLong => Self::ContextTooLong,
+            Told::ContentPolicy => Self::ContentPolicy,
+            Told::TooLarge => Self::TooLarge,
+            Told::RateLimited => Self::RateLimited,
+            Told::Internal => Self::Internal,
             // The provider's fault or the operator's; no caller can do anything about it.
-            _ => Self::Unavailable,
+            Told::Unavailable => Self::Unavailable,
         }
     }
 

@@ -160,7 +160,7 @@ pub fn latency(p50: Duration) -> Latency {
 
 #[expect(clippy::unnecessary_wraps, reason = "what candidates hold")]
 pub fn price(factor: f64) -> Option<Price> {
-    Some(Price { input: factor, cached_input: 0.1 * factor, output: 4.0 * factor })
+    Some(Price { cached_input: 0.1 * factor, ..Price::new(factor, 4.0 * factor) })
 }
 
 pub fn health(now: Instant) -> Health {

@@ -432,7 +432,7 @@ fn answers_that_cost_nothing_at_all_are_drawn_evenly() {
     let mut desk = Desk::of(2);
     desk.options.second_value = SecondValue { batch: 0.0, default: 0.0, interactive: 0.0 };
     for target in &mut desk.targets {
-        target.price = Some(Price { input: 0.0, cached_input: 0.0, output: 0.0 });
+        target.price = Some(Price::FREE);
     }
     let scores = desk.scores();
     assert!(near(scores[&0].share, 0.5) && near(scores[&1].share, 0.5));

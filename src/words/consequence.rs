@@ -1,0 +1,149 @@
+//! What follows from a failure's class: one row for each class, and everything that anybody asks of it.
+//!
+//! A new class does not compile until it has a row. `docs/failures.md` prints the table, and a test compares.
+
+use std::time::Duration;
+
+use super::{FailureClass, Scope};
+
+/// Whose a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Whose {
+    /// The provider's.
+    Provider,
+    /// The account's: its key, its money, its limits.
+    Account,
+    /// The request's.
+    Request,
+    /// This process' or this machine's.
+    Ours,
+    /// The caller's, who no longer wants it, or nobody's.
+    Nobody,
+}
+
+/// What the call does next at the target that failed. Other targets are asked whatever it is, unless the call ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Next {
+    /// It sends the same again at once, once; after that it is as after a pause.
+    Resend,
+    /// It tries again after a pause, or when the provider says.
+    Pause,
+    /// It tries again after a pause, and expects nothing of it.
+    Silence,
+    /// It asks once more at once: another answer may be better.
+    Redraw,
+    /// It sends less, as long as it can be made shorter.
+    Shorter,
+    /// It does not come back, unless the provider says when.
+    Leave,
+    /// The call ends, unless the route says that others are asked.
+    Reject,
+    /// The call ends.
+    End,
+}
+
+/// What a provider's word keeps out, and for how long where it does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// Whether it is the key, whatever it is used for; else the target, or the key at that target.
+    pub whole_key: bool,
+    /// How long. Then it is tried again; before that by a look of somebody who has nobody else to ask.
+    pub time: Duration,
+    /// Whether it is over by itself, rather than once somebody has done something.
+    pub passes: bool,
+}
+
+/// What a caller of the sidecar is told where nobody answered it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Told {
+    /// Its request is not right: 400.
+    Invalid,
+    /// Its conversation is too long: 400.
+    ContextTooLong,
+    /// A filter refused it: 400.
+    ContentPolicy,
+    /// Its request is too large: 413.
+    TooLarge,
+    /// It asks too often: 429.
+    RateLimited,
+    /// Nobody can answer now: 503, or 529.
+    Unavailable,
+    /// We are at fault: 500.
+    Internal,
+}
+
+/// Everything that follows from a class.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Consequences {
+    /// Whose it is.
+    pub whose: Whose,
+    /// How far it usually reaches.
+    pub scope: Scope,
+    /// What it weighs on the target's health: 0 where it is not the provider's.
+    pub weight: f64,
+    /// Whether the provider's word on when to come back is heard.
+    pub heeds: bool,
+    /// What the call does next.
+    pub next: Next,
+    /// What rests, and for how long.
+    pub rest: Option<Rest>,
+    /// How much it tells a caller about its own request: what it can do something about tells most. `None` where it is not
+    /// about the request.
+    pub telling: Option<u8>,
+    /// What a caller is told where nobody answered.
+    pub told: Told,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const KEY_10: Option<Rest> = Some(Rest { whole_key: true, time: MINUTE.saturating_mul(10), passes: false });
+const KEY_15: Option<Rest> = Some(Rest { whole_key: true, time: MINUTE.saturating_mul(15), passes: false });
+const HERE_10: Option<Rest> = Some(Rest { whole_key: false, time: MINUTE.saturating_mul(10), passes: false });
+const HERE_60: Option<Rest> = Some(Rest { whole_key: false, time: MINUTE.saturating_mul(60), passes: false });
+const LIMIT: Option<Rest> = Some(Rest { whole_key: false, time: SECOND.saturating_mul(5), passes: true });
+
+impl FailureClass {
+    /// Returns everything that follows from the class.
+    #[expect(clippy::match_same_arms, reason = "each class has a row of its own")]
+    pub const fn consequences(self) -> Consequences {
+        use FailureClass as C;
+        use Next::{End, Leave, Pause, Redraw, Reject, Resend, Shorter, Silence};
+        use Scope::{Endpoint, Key, Model, Request};
+        use Told::{ContentPolicy, ContextTooLong, Internal, Invalid, RateLimited, TooLarge, Unavailable};
+        use Whose as W;
+        const YES: bool = true;
+        const NO: bool = false;
+        #[rustfmt::skip]
+        let (whose, scope, weight, heeds, next, rest, telling, told) = match self {
+            C::Unsent              => (W::Nobody,   Request,  0.0,  NO,  Resend,  None,    None,    Unavailable),
+            C::Connect             => (W::Provider, Endpoint, 1.0,  NO,  Pause,   None,    None,    Unavailable),
+            C::Server              => (W::Provider, Model,    1.0,  YES, Pause,   None,    None,    Unavailable),
+            C::Overloaded          => (W::Provider, Endpoint, 1.0,  YES, Pause,   None,    None,    Unavailable),
+            C::RateLimited         => (W::Account,  Key,      0.0,  YES, Leave,   LIMIT,   None,    RateLimited),
+            C::RequestExceedsLimit => (W::Request,  Request,  0.0,  NO,  Leave,   None,    Some(2), TooLarge),
+            C::OutOfMoney          => (W::Account,  Key,      0.0,  NO,  Leave,   KEY_15,  None,    Unavailable),
+            C::Unauthorised        => (W::Account,  Key,      0.0,  NO,  Leave,   KEY_10,  None,    Unavailable),
+            C::Forbidden           => (W::Account,  Key,      0.0,  NO,  Leave,   HERE_10, None,    Unavailable),
+            C::ModelGone           => (W::Provider, Model,    0.0,  NO,  Leave,   HERE_60, None,    Unavailable),
+            C::BadRequest          => (W::Request,  Request,  0.0,  NO,  Reject,  None,    Some(4), Invalid),
+            // One odd request proves nothing against a target; one that refuses everything without a word is ill.
+            C::Declined            => (W::Request,  Request,  0.25, NO,  Leave,   None,    Some(0), Invalid),
+            C::Unsupported         => (W::Request,  Request,  0.0,  NO,  Leave,   None,    Some(1), Invalid),
+            C::ContextTooLong      => (W::Request,  Request,  0.0,  NO,  Shorter, None,    Some(5), ContextTooLong),
+            C::ContentPolicy       => (W::Request,  Request,  0.0,  NO,  Reject,  None,    Some(3), ContentPolicy),
+            C::NoFirstToken        => (W::Provider, Model,    1.0,  NO,  Silence, None,    None,    Unavailable),
+            C::Stalled             => (W::Provider, Model,    1.0,  NO,  Silence, None,    None,    Unavailable),
+            C::Cut                 => (W::Provider, Model,    1.0,  NO,  Pause,   None,    None,    Unavailable),
+            C::Empty               => (W::Provider, Request,  1.0,  NO,  Redraw,  None,    None,    Unavailable),
+            C::Unusable            => (W::Provider, Request,  0.5,  NO,  Redraw,  None,    None,    Unavailable),
+            C::Crashed             => (W::Ours,     Request,  0.0,  NO,  Pause,   None,    None,    Internal),
+            C::Lack                => (W::Ours,     Request,  0.0,  NO,  Pause,   None,    None,    Unavailable),
+            C::Cancelled           => (W::Nobody,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
+        };
+        Consequences { whose, scope, weight, heeds, next, rest, telling, told }
+    }
+}
