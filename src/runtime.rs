@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use ractor::{Actor, ActorCell, ActorRef, ActorStatus, RpcReplyPort};
+use tokio::runtime::Handle;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::actors::answer::{Answer, Wanted};
@@ -62,6 +63,8 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 pub struct Runtime {
     shared: Arc<Shared>,
     root: Arc<Stop>,
+    /// The executor that it runs on: whoever asks may be on another.
+    executor: Handle,
 }
 
 struct Stop(ActorRef<RootMessage>);
@@ -88,6 +91,15 @@ pub enum StartError {
     /// The actors did not start: the supervisor they were to be linked to is stopping.
     #[error("the runtime's actors did not start")]
     Actors(#[source] Box<ractor::SpawnErr>),
+    /// There is no tokio here to run on.
+    #[error("there is no tokio runtime here: start it within one")]
+    NoExecutor,
+    /// Tokio has no timers here.
+    #[error("tokio has no timers here: build its runtime with `enable_time()` or `enable_all()`")]
+    NoTimers,
+    /// The runtime to be reconfigured has stopped.
+    #[error("the runtime has stopped; start a new one")]
+    Stopped,
 }
 
 impl From<ConfigError> for StartError {
@@ -222,6 +234,7 @@ impl Builder {
 
     async fn start_under(self, supervisor: Option<ActorCell>) -> Result<Runtime, StartError> {
         let (limits, setup) = self.config.check()?;
+        let executor = executor()?;
         let shared = Arc::new(Shared::new(limits, self.observers));
         let arguments = (shared.clone(), setup);
         let started = match supervisor {
@@ -229,7 +242,7 @@ impl Builder {
             None => Actor::spawn(None, Root, arguments).await,
         };
         let (root, _) = started.map_err(|error| StartError::Actors(Box::new(error)))?;
-        Ok(Runtime { shared, root: Arc::new(Stop(root)) })
+        Ok(Runtime { shared, root: Arc::new(Stop(root)), executor })
     }
 }
 
@@ -239,7 +252,15 @@ impl Runtime {
         Builder::default()
     }
 
-    /// Returns the reference through which any ractor actor may ask; it stays valid while routers restart.
+    /// Returns a handle for actors, which keeps nothing alive: it finds the living front at each use, also after somebody
+    /// has stopped that.
+    pub fn front(&self) -> Front {
+        Front(self.shared.clone())
+    }
+
+    /// Returns the reference through which any ractor actor may ask, by `call!` for one; it stays valid while routers
+    /// restart. Whoever holds it can stop the actor behind it, for which another is started at once: [`front`](Self::front)
+    /// finds that one.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the runtime has stopped.
@@ -278,9 +299,11 @@ impl Runtime {
         let mut wait = ROUTER_WAIT;
         for _ in 0..ROUTER_WAITS {
             let (sender, answer) = oneshot::channel();
-            front::submit(&self.shared, work.clone(), wanted(Answer::method(sender, &self.shared.draining)));
+            self.within(|| {
+                front::submit(&self.shared, work.clone(), wanted(Answer::method(sender, &self.shared.draining)));
+            });
             match answer.await.unwrap_or(Err(Error::Unavailable)) {
-                Err(Error::Unavailable) if self.runs() => tokio::time::sleep(wait).await,
+                Err(Error::Unavailable) if self.runs() => self.sleep(wait).await,
                 answer => return answer,
             }
             wait *= 2;
@@ -388,14 +411,15 @@ impl Runtime {
     /// (`calls_max`, `seed`, …) stay as they were.
     ///
     /// # Errors
-    /// If a field is not right: the old configuration stays.
+    /// If a field is not right: the old configuration stays. If the runtime has stopped.
     pub async fn reconfigure(&self, config: Config) -> Result<(), StartError> {
         let (_, setup) = config.check()?;
         let (sender, done) = oneshot::channel();
+        if !self.runs() {
+            return Err(StartError::Stopped);
+        }
         self.shared.root.send(RootMessage::Reconfigure(setup, sender));
-        // The root stops only with the runtime; there is then nothing to reconfigure.
-        let _ = done.await;
-        Ok(())
+        done.await.map_err(|_| StartError::Stopped)
     }
 
     /// Takes no new calls, waits until those in flight have ended or the deadline has passed, then stops all actors
@@ -403,14 +427,31 @@ impl Runtime {
     pub async fn drain(&self, deadline: Duration) -> usize {
         self.shared.draining.store(true, Relaxed);
         self.shared.tell(Event::Draining);
-        let calls_max = self.shared.limits.calls_max;
-        let all = u32::try_from(calls_max).unwrap_or(u32::MAX);
-        let _ = tokio::time::timeout(deadline, self.shared.places.acquire_many(all)).await;
-        let left = self.shared.budget.calls();
-        if self.root.0.stop_and_wait(None, Some(STOP_MAX)).await.is_err() {
-            self.root.0.kill();
-        }
-        left
+        let (shared, root) = (self.shared.clone(), self.root.0.clone());
+        let stopping = async move {
+            let all = u32::try_from(shared.limits.calls_max).unwrap_or(u32::MAX);
+            let _ = tokio::time::timeout(deadline, shared.places.acquire_many(all)).await;
+            let left = shared.budget.calls();
+            if root.stop_and_wait(None, Some(STOP_MAX)).await.is_err() {
+                root.kill();
+            }
+            left
+        };
+        // On its own executor, whoever waits: it is not left half done, and finds timers there.
+        #[expect(clippy::disallowed_methods, reason = "who stops everything has no supervisor left")]
+        let stopping = self.within(|| tokio::spawn(stopping));
+        // An executor that is gone took everything along.
+        stopping.await.unwrap_or(0)
+    }
+
+    /// Does something where tokio's spawns and timers are found.
+    fn within<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _here = self.executor.enter();
+        work()
+    }
+
+    async fn sleep(&self, time: Duration) {
+        self.within(|| tokio::time::sleep(time)).await;
     }
 
     fn runs(&self) -> bool {
@@ -420,6 +461,41 @@ impl Runtime {
     #[doc(hidden)]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
+    }
+}
+
+/// Returns the executor that this is called on, if it has what a runtime needs.
+fn executor() -> Result<Handle, StartError> {
+    let executor = Handle::try_current().map_err(|_| StartError::NoExecutor)?;
+    // Tokio tells of missing timers by a panic only.
+    let timers = std::panic::catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO)));
+    timers.map_err(|_| StartError::NoTimers)?;
+    Ok(executor)
+}
+
+/// The runtime as actors ask it. It finds the living front at each use, and keeps no runtime alive.
+#[derive(Clone)]
+pub struct Front(Arc<Shared>);
+
+impl Front {
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] while the front is started anew, and once the runtime has stopped. A port in the message is
+    /// then closed unanswered.
+    pub fn send(&self, message: RouterMessage) -> Result<(), Error> {
+        if self.0.front.send(message) { Ok(()) } else { Err(Error::Unavailable) }
+    }
+
+    /// Returns the actor that is the front now.
+    pub fn get(&self) -> Option<ActorRef<RouterMessage>> {
+        self.0.front.get()
+    }
+}
+
+impl fmt::Debug for Front {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Front").field("living", &self.get().map(|front| front.get_id())).finish()
     }
 }
 

@@ -236,6 +236,10 @@ impl State {
         self.shared.table.send_replace(Arc::new(Table::new(providers, setup.layout)));
         self.shared.router.send(RouterCommand::Retabled(old.clone()));
         let table = self.shared.table();
+        for (route, target) in self.shared.lift_pins(&table) {
+            tracing::warn!(%route, target_id = %target, "a pin is lifted: the target is none of the route's any more");
+            self.shared.tell(Event::Unpinned { route, target });
+        }
         let stays: HashSet<*const Provider> = table.providers.iter().map(Arc::as_ptr).collect();
         for gone in old.providers.iter().filter(|gone| !stays.contains(&Arc::as_ptr(gone))) {
             gone.slot.down(ProviderStatus::Retired);

@@ -131,6 +131,15 @@ impl Shared {
         };
     }
 
+    /// Lifts the pins that this table has no place for: of routes that are gone, and to targets that are none of theirs.
+    /// Returns them.
+    pub(crate) fn lift_pins(&self, table: &Table) -> Vec<(Arc<str>, TargetId)> {
+        let stays = |route: &str, target: &TargetId| {
+            table.layout.routes.get(route).is_some_and(|route| table.serves(route, target))
+        };
+        lock(&self.pins).extract_if(|route, target| !stays(route, target)).collect()
+    }
+
     pub(crate) fn pinned(&self, route: &str) -> Option<TargetId> {
         let pins = lock(&self.pins);
         if pins.is_empty() { None } else { pins.get(route).cloned() }

@@ -75,6 +75,8 @@ pub(crate) struct Slot {
     pub(crate) incarnations: AtomicU64,
     /// Attempts in flight, per target.
     gauges: Box<[AtomicU32]>,
+    /// Attempts that were ever admitted, per target: counted here, so that no crash of the provider takes any back.
+    admitted: Box<[AtomicU64]>,
     /// How each target counts tokens, as far as its answers told. Held for a few sums only.
     tokens: Box<[Mutex<TokenModel>]>,
 }
@@ -82,6 +84,7 @@ pub(crate) struct Slot {
 impl Slot {
     pub(crate) fn new(tokens: impl Iterator<Item = TokenModel>, health: Arc<[Health]>) -> Self {
         let tokens: Box<[_]> = tokens.map(Mutex::new).collect();
+        let admitted = health.iter().map(|health| AtomicU64::new(health.admitted)).collect();
         Self {
             provider: Post::default(),
             supervisor: RwLock::new(None),
@@ -94,6 +97,7 @@ impl Slot {
             drift: Mutex::default(),
             incarnations: AtomicU64::new(0),
             gauges: tokens.iter().map(|_| AtomicU32::new(0)).collect(),
+            admitted,
             tokens,
         }
     }
@@ -102,6 +106,7 @@ impl Slot {
     pub(crate) fn health(&self, target: usize) -> Option<Health> {
         let mut health = *self.health.borrow().get(target)?;
         health.in_flight = self.in_flight(target);
+        health.admitted = self.admitted(target);
         if let Some(until) = self.status.borrow().down() {
             health.disabled = Some(Disabled::Down { until });
         }
@@ -111,6 +116,11 @@ impl Slot {
     /// Returns a target's attempts in flight.
     pub(crate) fn in_flight(&self, target: usize) -> u32 {
         self.gauges.get(target).map_or(0, |gauge| gauge.load(Relaxed))
+    }
+
+    /// Returns how many attempts a target was ever admitted.
+    pub(crate) fn admitted(&self, target: usize) -> u64 {
+        self.admitted.get(target).map_or(0, |count| count.load(Relaxed))
     }
 
     /// Returns what a prompt's features cost at a target, as far as is known now.
@@ -179,8 +189,9 @@ impl Slot {
 
 impl Desk for Slot {
     fn enter(&self, target: usize) {
-        if let Some(gauge) = self.gauges.get(target) {
+        if let (Some(gauge), Some(admitted)) = (self.gauges.get(target), self.admitted.get(target)) {
             gauge.fetch_add(1, Relaxed);
+            admitted.fetch_add(1, Relaxed);
         }
     }
 

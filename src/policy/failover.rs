@@ -339,8 +339,10 @@ impl Failover {
         self.last_resort = last_resort;
         self.back = refusals.into_iter().filter_map(|refusal| comes_back(refusal, now)).min();
         self.targets.retain(|met| !met.is_new());
+        // Those of one plan differ from each other.
+        let known = self.targets.len();
         for planned in picks {
-            if !self.targets.iter().any(|met| met.planned.target == planned.target) {
+            if !self.targets[..known].iter().any(|met| met.planned.target == planned.target) {
                 let standing = Standing::Waits { reason: Reason::New, from: now };
                 self.targets.push(Met { planned, standing, cuts: 0, keys_failed: 0 });
             }

@@ -110,6 +110,13 @@ pub enum Event {
         /// How it died.
         reason: String,
     },
+    /// A pin was lifted by a reconfiguration: its route is gone, or its target is none of the route's any more.
+    Unpinned {
+        /// The route.
+        route: Arc<str>,
+        /// The target.
+        target: TargetId,
+    },
     /// The providers and routes were replaced.
     Reconfigured,
     /// The runtime takes no new calls.
