@@ -218,15 +218,32 @@ fn every_test_that_a_promise_names_exists() {
         .map(|file| fs::read_to_string(file).expect("a readable source"))
         .collect();
     let text = read("docs/semantics.md");
-    let promises = text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
-    for (at, promise) in promises.enumerate() {
-        assert!(promise.starts_with(&format!("{}. ", at + 1)), "out of order: {promise}");
-        let (_, tests) = promise.rsplit_once(" — ").unwrap_or_default();
-        for name in tests.split(", ").filter(|name| !name.is_empty()) {
-            let exists = sources.contains(&format!("fn {}(", name.trim_matches('`')));
-            assert!(exists, "promise {} names {name}, which is no test", at + 1);
+    let (mut promises, mut named) = (0, 0);
+    for part in text.split("\n## ").skip(1) {
+        let first = promises + 1;
+        for promise in part.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())) {
+            promises += 1;
+            assert!(promise.starts_with(&format!("{promises}. ")), "out of order: {promise}");
+            let remedy = "name tests in the table that is folded away behind this part";
+            assert!(!promise.contains(" — `"), "promise {promises}: {remedy}");
+        }
+        let rows = part.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "));
+        let mut before = 0;
+        for (number, tests) in rows.filter(|(number, _)| number.starts_with(|c: char| c.is_ascii_digit())) {
+            let number: usize = number.parse().expect("a promise's number");
+            assert!(
+                (first..=promises).contains(&number) && number > before,
+                "no promise {number} of this part, in its order"
+            );
+            before = number;
+            for name in tests.split(", ") {
+                let exists = sources.contains(&format!("fn {}(", name.trim_matches('`')));
+                assert!(exists, "promise {number} names {name}, which is no test");
+                named += 1;
+            }
         }
     }
+    assert!(promises > 190 && named > promises, "{promises} promises, {named} tests");
 }
 
 #[test]
