@@ -146,6 +146,15 @@ fn what_cargo_and_docker_are_told_is_there() {
     }
 }
 
+/// Other gateways' files, which some pages begin with.
+const GIVEN: [(&str, &str); 2] = [
+    (
+        "config.yaml",
+        "model_list:\n  - model_name: smart\n    litellm_params: { model: openai/gpt-5-mini, api_key: sk-of-nobody }\n",
+    ),
+    ("config.json", r#"{"provider": "openai", "api_key": "sk-of-nobody", "override_params": {"model": "gpt-5-mini"}}"#),
+];
+
 /// A folder in which the commands of one document are run.
 struct Stage {
     folder: PathBuf,
@@ -168,6 +177,9 @@ impl Stage {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("bin")).expect("a folder");
         symlink(env!("CARGO_BIN_EXE_standin"), folder.join("bin/standin")).expect("the program by its name");
+        for (file, text) in GIVEN {
+            fs::write(folder.join(file), text).expect("a file");
+        }
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
         Self { folder, port, serving: None }
     }
