@@ -36,7 +36,11 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "action",
         "to ask elsewhere what a filter refused is the route's choice",
     ),
-    ("llamacpp__chat-completions__json__400__malformed-data-uri", "class", "in doubt: another host may read the picture"),
+    (
+        "llamacpp__chat-completions__json__400__malformed-data-uri",
+        "class",
+        "in doubt: another host may read the picture",
+    ),
     ("llamacpp__chat-completions__json__400__malformed-data-uri", "action", "as before"),
     ("llamacpp__chat-completions__json__500__unfetchable-image-url", "class", "another host may reach the address"),
     ("llamacpp__chat-completions__json__500__unfetchable-image-url", "action", "as before"),

@@ -37,7 +37,7 @@ pub(super) enum Happening {
     /// Its first content came.
     Content(u32),
     /// It ended; all its content came before.
-    Ended(u32, Ended),
+    Ended(u32, Box<Ended>),
     /// It vanished without a word.
     Lost(u32),
 }
@@ -95,7 +95,7 @@ impl Running {
         let ended = ready!(std::pin::Pin::new(ended).poll(cx));
         self.ended = None;
         Poll::Ready(match ended {
-            Ok(ended) => Happening::Ended(self.number, ended),
+            Ok(ended) => Happening::Ended(self.number, Box::new(ended)),
             Err(_) => Happening::Lost(self.number),
         })
     }

@@ -140,7 +140,7 @@ impl Driver {
                     }
                 }
                 self.page.count(&ended.record);
-                self.ended.push(ended);
+                self.ended.push(*ended);
             }
             // Its account speaks even when it crashes, so this cannot be; if it is, the call goes on.
             Happening::Lost(number) => {

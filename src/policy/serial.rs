@@ -66,6 +66,7 @@ fn facts(kind: &str, about: &CallFacts) -> Value {
             Dialect::Gemini => "gemini",
             Dialect::Vertex => "vertex",
             Dialect::Ollama => "ollama",
+            Dialect::Function => "function",
         }),
     })
 }

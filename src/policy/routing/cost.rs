@@ -92,7 +92,7 @@ impl Answer {
         Score {
             dollars: self.dollars(candidate, cached_share).unwrap_or(self.dearest),
             price_known: candidate.price.is_some(),
-            seconds: self.seconds(candidate.latency().p50, candidate),
+            seconds: self.seconds(candidate.p50(), candidate),
             failure_rate: health.failure_rate,
             ..Score::default()
         }
@@ -138,8 +138,8 @@ pub(super) fn reckon(entrants: &mut [Entrant<'_>], answer: &Answer) {
             let late = answer.slo_seconds.map_or(0.0, |slo| (ttft_p95 / slo - 1.0).max(0.0));
             cost + answer.second_value * time + charge * late
         };
-        let (latency, baseline) = (candidate.latency(), candidate.baseline_p50());
-        entrant.score.j = j(health.failure_rate, seconds, stretched(latency.p95, candidate));
+        let baseline = candidate.baseline_p50();
+        entrant.score.j = j(health.failure_rate, seconds, stretched(candidate.p95(), candidate));
         entrant.score.j_healthy = j(
             health.failure_rate_prior,
             answer.seconds(baseline, candidate),

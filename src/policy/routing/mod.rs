@@ -135,6 +135,18 @@ impl Candidate {
         if self.bursts() { &self.health.reply } else { &self.health.ttft }
     }
 
+    /// Returns the median of that, and its 95th percentile: as it was while it was healthy, where too little is known of how
+    /// it is now. What has faded to a guess is compared with nothing that was measured.
+    fn p50(&self) -> Duration {
+        let latency = self.latency();
+        if latency.samples >= P50_SAMPLES { latency.p50 } else { self.baseline_p50() }
+    }
+
+    fn p95(&self) -> Duration {
+        let latency = self.latency();
+        if latency.samples >= P50_SAMPLES { latency.p95 } else { Latency::around(self.baseline_p50()).p95 }
+    }
+
     /// Returns the median of that while it was healthy.
     fn baseline_p50(&self) -> Duration {
         if self.bursts() { self.health.reply_baseline_p50 } else { self.health.ttft_baseline_p50 }

@@ -850,3 +850,16 @@ fn an_answer_that_would_come_whole_is_judged_by_whole_answers_once_there_are_som
     desk.targets[0].health.reply.samples = 7;
     assert!((desk.score(0).seconds / (94.5 + 8.0) - 1.0).abs() < 1e-9, "{:?}", desk.score(0));
 }
+
+#[test]
+fn a_primary_whose_numbers_have_faded_is_taken_as_it_was_while_it_was_healthy() {
+    let faded = |candidate: &mut Candidate| {
+        candidate.health.ttft = Latency { samples: 0, ..Latency::around(Duration::from_secs(1)) };
+        candidate.health.ttft_baseline_p50 = Duration::from_millis(100);
+    };
+    let mut desk = Desk::tiers(2).with(0, faded);
+    assert_eq!(desk.frequency(0), 1.0, "it spilled on a guess");
+    let mut desk = Desk::of(2).with(0, faded).with(1, |other| other.health.ttft = latency(Duration::from_millis(100)));
+    let share = desk.frequency(0);
+    assert!((0.3..0.7).contains(&share), "{share}");
+}
