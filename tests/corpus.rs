@@ -41,9 +41,7 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
         "class",
         "in doubt: another host may read the picture",
     ),
-    ("llamacpp__chat-completions__json__400__malformed-data-uri", "action", "as before"),
     ("llamacpp__chat-completions__json__500__unfetchable-image-url", "class", "another host may reach the address"),
-    ("llamacpp__chat-completions__json__500__unfetchable-image-url", "action", "as before"),
     ("qwen__dashscope-native", "kind", "not spoken: its compatible mode is"),
 ];
 
