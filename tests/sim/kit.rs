@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -195,6 +195,11 @@ impl Day {
         for call in &self.calls {
             writeln!(trace, "{:?} {:?} {:?}", call.at, call.took, call.result).unwrap();
             for attempt in &call.attempts {
+                let mut attempt = attempt.clone();
+                // Another runtime's number, at another hour by the wall's clock.
+                attempt.call.runtime = 0;
+                let about = Arc::make_mut(&mut attempt.about);
+                (about.id, about.started_at) = (attempt.call, SystemTime::UNIX_EPOCH);
                 writeln!(trace, "  {attempt:?}").unwrap();
             }
         }
