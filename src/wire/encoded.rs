@@ -8,7 +8,7 @@ use http::header::HeaderMap;
 use super::names::Names;
 use crate::words::{ChatRequest, Note, Payload};
 
-/// A request as it goes onto the wire, but for its key ([`authorize`]).
+/// A request as it goes onto the wire, but for its key, which `authorize` adds.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     /// What is appended to the provider's base URL; begins with a slash.
