@@ -7,4 +7,5 @@
 mod kit;
 mod outage;
 mod scenarios;
+mod simulator;
 mod spread;

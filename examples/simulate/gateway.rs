@@ -1,0 +1,413 @@
+//! `standin` in the world: its very own machines, with the world's queue in place of the actors.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use standin::policy::admission::{
+    Admission, AdmissionOptions, Ask, BreakerOptions, HealthOptions, Outcome, Report, TargetOptions, Ticket, Unwanted,
+};
+use standin::policy::budget::Budget;
+use standin::policy::failover::{Failover, FailoverOptions, Planned, Step, Try};
+use standin::policy::local_fault::LocalFault;
+use standin::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState, Skip};
+use standin::policy::snapshot::{BreakerState, Health, Latency};
+use standin::{Capabilities, CommitPolicy, Failure, FailureClass, ModelKind, Price, Priority};
+
+use super::world::{End, Gateway, Net, Scenario};
+
+/// As the actors do it.
+const PUBLISH_EVERY: Duration = Duration::from_millis(50);
+const STALL: Duration = Duration::from_secs(15);
+
+/// All numbers that a user can set.
+#[derive(Clone, Debug, Default)]
+pub struct Tuning {
+    pub breaker: BreakerOptions,
+    pub health: HealthOptions,
+    pub failover: FailoverOptions,
+    pub route: RouteOptions,
+}
+
+struct Provider {
+    admission: Admission,
+    published: (Instant, Vec<Health>),
+}
+
+struct Live {
+    call: usize,
+    number: u32,
+    ticket: Ticket,
+    first_token_max: Option<Duration>,
+    stalled: Option<Instant>,
+    content: bool,
+}
+
+struct Running {
+    machine: Failover,
+    live: Vec<usize>,
+}
+
+/// The runtime without its actors.
+pub struct Standin {
+    tuning: Tuning,
+    providers: Vec<Provider>,
+    /// Each target's provider and place there.
+    places: Vec<(usize, usize)>,
+    state: RouteState,
+    budget: Budget,
+    local: LocalFault,
+    calls: BTreeMap<usize, Running>,
+    live: BTreeMap<usize, Live>,
+    prompt: u32,
+    /// What a timer is for.
+    tokens: BTreeMap<u64, Timer>,
+    token: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Timer {
+    Wake(usize),
+    Overdue(usize),
+    FirstToken(usize),
+    Gap(usize),
+    Stall(usize),
+}
+
+impl Standin {
+    pub fn new(scenario: &Scenario, tuning: Tuning, now: Instant) -> Self {
+        let providers = scenario.targets.iter().map(|target| target.provider).max().unwrap_or(0) + 1;
+        let mut places = Vec::new();
+        let mut counts = vec![0; providers];
+        for target in &scenario.targets {
+            places.push((target.provider, counts[target.provider]));
+            counts[target.provider] += 1;
+        }
+        let provider = |targets: usize| {
+            let options = AdmissionOptions {
+                targets: vec![TargetOptions::default(); targets],
+                keys: 1,
+                breaker: tuning.breaker.clone(),
+                health: tuning.health.clone(),
+            };
+            let admission = Admission::new(options, now);
+            let health = (0..targets).map(|target| admission.health(target, 0, now)).collect();
+            Provider { admission, published: (now, health) }
+        };
+        Self {
+            providers: counts.into_iter().map(provider).collect(),
+            places,
+            state: RouteState::default(),
+            budget: Budget::default(),
+            local: LocalFault::default(),
+            calls: BTreeMap::new(),
+            live: BTreeMap::new(),
+            prompt: scenario.prompt,
+            tokens: BTreeMap::new(),
+            token: 0,
+            tuning,
+        }
+    }
+
+    fn set(&mut self, at: Instant, timer: Timer, net: &mut Net) {
+        self.token += 1;
+        self.tokens.insert(self.token, timer);
+        net.wake(at, self.token);
+    }
+
+    fn publish(&mut self, provider: usize, net: &Net) {
+        let places = self.places.iter().enumerate().filter(|(_, place)| place.0 == provider);
+        let admission = &self.providers[provider].admission;
+        let health = places.map(|(target, place)| admission.health(place.1, net.in_flight(target), net.now));
+        self.providers[provider].published = (net.now, health.collect());
+    }
+
+    fn health(&mut self, target: usize, net: &Net) -> Health {
+        let (provider, place) = self.places[target];
+        if net.now >= self.providers[provider].published.0 + PUBLISH_EVERY {
+            self.publish(provider, net);
+        }
+        Health { in_flight: net.in_flight(target), ..self.providers[provider].published.1[place] }
+    }
+
+    fn candidate(&mut self, target: usize, net: &Net) -> Candidate {
+        let of = &net.scenario.targets[target];
+        let price = Price::new(of.price.0, of.price.1);
+        Candidate {
+            target,
+            tier: of.tier,
+            weight: 1.0,
+            domain: u16::try_from(of.provider).unwrap_or(u16::MAX),
+            model: 0,
+            prompt_tokens: self.prompt,
+            whole: false,
+            price: (of.price != (0.0, 0.0)).then_some(price),
+            obstacle: None,
+            capabilities: Capabilities::default(),
+            labels: LabelSet::default(),
+            health: self.health(target, net),
+        }
+    }
+
+    fn drive(&mut self, call: usize, net: &mut Net) {
+        loop {
+            let Some(running) = self.calls.get_mut(&call) else { return };
+            match running.machine.next(&self.budget, net.now) {
+                Step::Plan => self.plan(call, net),
+                Step::Try(this) => self.ask(call, this, net),
+                Step::Reset(_) | Step::Commit(_) => {}
+                Step::Cancel(number, why) => {
+                    let attempt = self.attempt(call, number).expect("it runs");
+                    net.cancel(attempt, if why == Unwanted::Lost { "joined" } else { "ended" });
+                    self.settle(attempt, Outcome::Cancelled(why), net);
+                }
+                Step::Wait(until) => return self.set(until, Timer::Wake(call), net),
+                Step::Finish(_) => return self.over(call, true, net),
+                Step::GiveUp(_) => return self.over(call, false, net),
+            }
+        }
+    }
+
+    fn over(&mut self, call: usize, good: bool, net: &mut Net) {
+        self.calls.remove(&call);
+        self.budget.call_ended();
+        net.finish(call, good);
+    }
+
+    fn plan(&mut self, call: usize, net: &mut Net) {
+        let spent = self.calls[&call].machine.spent();
+        let left = (0..net.targets()).filter(|target| !spent.contains(target));
+        let candidates: Vec<Candidate> = left.map(|target| self.candidate(target, net)).collect();
+        let needs = needs(net.call(call).deadline);
+        let (options, now) = (&self.tuning.route, net.now);
+        let plan = routing::plan(options, &mut self.state, &candidates, &needs, None, None, now, &mut net.rng);
+        let picks: Vec<Planned> = plan.picks.iter().map(|pick| self.planned(pick.target)).collect();
+        let refusals = plan.skipped.iter().filter_map(Skip::refusal);
+        let machine = &mut self.calls.get_mut(&call).expect("it runs").machine;
+        machine.planned(picks, refusals, plan.last_resort, now);
+    }
+
+    fn planned(&self, target: usize) -> Planned {
+        let (provider, place) = self.places[target];
+        let health = self.providers[provider].published.1[place];
+        let tempo = health.pace(self.prompt, false, None);
+        Planned {
+            target,
+            context_tokens_max: None,
+            cuts_max: 0,
+            keys: 1,
+            first_token_max: Latency::at(health.first_token_max, self.prompt),
+            usual: tempo.answer,
+            patience: tempo.patience(),
+            pause_max: health.pause_max(),
+        }
+    }
+
+    fn ask(&mut self, call: usize, this: Try, net: &mut Net) {
+        let (provider, place) = self.places[this.target];
+        let ask = Ask {
+            target: place,
+            prompt_tokens: self.prompt,
+            whole: false,
+            output_max: None,
+            last_resort: this.last_resort,
+        };
+        let admission = &mut self.providers[provider].admission;
+        let answer = admission.admit(ask, net.in_flight(this.target), net.now, &mut net.rng);
+        let changed = !admission.effects().is_empty();
+        if changed {
+            self.publish(provider, net);
+        }
+        let running = self.calls.get_mut(&call).expect("it runs");
+        let ticket = match answer {
+            Err(refusal) => return running.machine.refused(refusal, &self.budget, net.now),
+            Ok(ticket) => ticket,
+        };
+        running.machine.admitted(net.now);
+        let attempt = net.ask(call, this.target);
+        running.live.push(attempt);
+        let live = Live {
+            call,
+            number: this.number,
+            ticket,
+            first_token_max: this.first_token_max,
+            stalled: None,
+            content: false,
+        };
+        self.live.insert(attempt, live);
+        let limit = this.first_token_max.unwrap_or(Duration::MAX);
+        if ticket.overdue_after < limit {
+            self.set(net.now + ticket.overdue_after, Timer::Overdue(attempt), net);
+        }
+        if let Some(limit) = this.first_token_max {
+            self.set(net.now + limit, Timer::FirstToken(attempt), net);
+        }
+    }
+
+    fn attempt(&self, call: usize, number: u32) -> Option<usize> {
+        let live = &self.calls.get(&call)?.live;
+        live.iter().copied().find(|attempt| self.live.get(attempt).is_some_and(|live| live.number == number))
+    }
+
+    fn settle(&mut self, attempt: usize, outcome: Outcome, net: &mut Net) -> Option<Live> {
+        let live = self.live.remove(&attempt)?;
+        if let Some(running) = self.calls.get_mut(&live.call) {
+            running.live.retain(|other| *other != attempt);
+        }
+        self.report(attempt, &live.ticket, Report::Ended(outcome), net);
+        Some(live)
+    }
+
+    fn report(&mut self, attempt: usize, ticket: &Ticket, report: Report, net: &mut Net) {
+        let provider = self.places[net.attempt(attempt).target].0;
+        let effects = self.providers[provider].admission.report(ticket, report, net.now, &mut net.rng);
+        if !effects.is_empty() {
+            self.publish(provider, net);
+        }
+    }
+
+    fn failed(&mut self, attempt: usize, class: FailureClass, back: Option<Instant>, net: &mut Net) {
+        let failure = Failure::new(class, "");
+        let outcome = Outcome::Failure { class, scope: failure.scope, retry_after: back };
+        let Some(live) = self.settle(attempt, outcome, net) else { return };
+        if class == FailureClass::Connect {
+            let host = self.places[net.attempt(attempt).target].0.to_string();
+            if let Some(since) = self.local.failed(&host, net.now) {
+                for provider in 0..self.providers.len() {
+                    let _ = self.providers[provider].admission.local_fault(since, net.now);
+                    self.publish(provider, net);
+                }
+            }
+        }
+        if let Some(running) = self.calls.get_mut(&live.call) {
+            running.machine.failed(live.number, &failure, back, net.now, &mut net.rng);
+            self.drive(live.call, net);
+        }
+    }
+
+    /// Somebody delivered: the network works.
+    fn delivered(&mut self, net: &mut Net) {
+        let was_down = self.local.active(net.now);
+        self.local.delivered(net.now);
+        if was_down {
+            for provider in 0..self.providers.len() {
+                self.providers[provider].admission.delivered(net.now);
+                self.publish(provider, net);
+            }
+        }
+    }
+}
+
+/// A plain question.
+fn needs(deadline: Instant) -> Needs {
+    Needs {
+        kind: ModelKind::Chat,
+        output_tokens: None,
+        tools: false,
+        images: false,
+        json: false,
+        json_schema: false,
+        labels: LabelSet::default(),
+        priority: Priority::Default,
+        rule: None,
+        deadline: Some(deadline),
+    }
+}
+
+impl Gateway for Standin {
+    fn start(&mut self, call: usize, net: &mut Net) {
+        self.budget.call_started();
+        let machine = Failover::new(self.tuning.failover.clone(), CommitPolicy::Buffered, net.call(call).deadline);
+        self.calls.insert(call, Running { machine, live: Vec::new() });
+        self.drive(call, net);
+    }
+
+    fn content(&mut self, attempt: usize, net: &mut Net) {
+        let Some(live) = self.live.get_mut(&attempt) else { return };
+        live.content = true;
+        let (call, number, ticket) = (live.call, live.number, live.ticket);
+        let after = net.now - net.attempt(attempt).began;
+        self.delivered(net);
+        self.report(attempt, &ticket, Report::Content { after }, net);
+        if let Some(running) = self.calls.get_mut(&call) {
+            running.machine.heard(number, net.now);
+            running.machine.content(number);
+            self.drive(call, net);
+        }
+    }
+
+    fn paused(&mut self, attempt: usize, net: &mut Net) {
+        let Some(live) = self.live.get_mut(&attempt) else { return };
+        live.stalled = Some(net.now);
+        let gap = live.ticket.gap_overdue_after;
+        if gap < STALL {
+            self.set(net.now + gap, Timer::Gap(attempt), net);
+        }
+        self.set(net.now + STALL, Timer::Stall(attempt), net);
+    }
+
+    fn ended(&mut self, attempt: usize, end: End, net: &mut Net) {
+        match end {
+            End::Good => {
+                let it = net.attempt(attempt);
+                let tokens = net.call(it.call).tokens;
+                let since = it.content.unwrap_or(it.began);
+                let tpot = (tokens >= 16).then(|| (net.now - since) / (tokens - 1));
+                let Some(live) = self.settle(attempt, Outcome::Success { tpot }, net) else { return };
+                self.state.answered(u64::from(tokens));
+                if let Some(running) = self.calls.get_mut(&live.call) {
+                    running.machine.succeeded(live.number, &self.budget);
+                    self.drive(live.call, net);
+                }
+            }
+            End::Bad(class, wait) => {
+                let back = wait.map(|wait| net.now + wait);
+                self.failed(attempt, class, back, net);
+            }
+        }
+    }
+
+    fn timer(&mut self, token: u64, net: &mut Net) {
+        let Some(timer) = self.tokens.remove(&token) else { return };
+        match timer {
+            Timer::Wake(call) => {
+                let Some(running) = self.calls.get_mut(&call) else { return };
+                for attempt in &running.live {
+                    let Some(live) = self.live.get(attempt) else { continue };
+                    if live.content {
+                        running.machine.heard(live.number, live.stalled.unwrap_or(net.now));
+                    }
+                }
+                self.drive(call, net);
+            }
+            Timer::Overdue(attempt) | Timer::Gap(attempt) => {
+                let Some(live) = self.live.get(&attempt) else { return };
+                let (ticket, waits) = (live.ticket, !live.content);
+                match timer {
+                    Timer::Overdue(_) if waits => self.report(attempt, &ticket, Report::Overdue, net),
+                    Timer::Gap(_) => self.report(attempt, &ticket, Report::Gap, net),
+                    _ => {}
+                }
+            }
+            Timer::FirstToken(attempt) => {
+                if self.live.get(&attempt).is_some_and(|live| !live.content && live.first_token_max.is_some()) {
+                    net.cancel(attempt, FailureClass::NoFirstToken.name());
+                    self.failed(attempt, FailureClass::NoFirstToken, None, net);
+                }
+            }
+            Timer::Stall(attempt) => {
+                if self.live.contains_key(&attempt) {
+                    net.cancel(attempt, FailureClass::Stalled.name());
+                    self.failed(attempt, FailureClass::Stalled, None, net);
+                }
+            }
+        }
+    }
+
+    fn avoids(&mut self, target: usize, net: &Net) -> bool {
+        let (provider, place) = self.places[target];
+        let admission = &self.providers[provider].admission;
+        let health = admission.health(place, net.in_flight(target), net.now);
+        let open = matches!(health.breaker, BreakerState::Open { .. } | BreakerState::HalfOpen);
+        open || health.disabled.is_some()
+    }
+}

@@ -1,0 +1,61 @@
+//! The machines in the simulator: what they never do, and that the instrument itself is right.
+
+#[path = "../../examples/simulate/gateway.rs"]
+mod gateway;
+#[path = "../../examples/simulate/rivals.rs"]
+#[expect(dead_code, reason = "the example uses the rest")]
+mod rivals;
+#[path = "../../examples/simulate/scenarios.rs"]
+#[expect(dead_code, reason = "the example uses the rest")]
+mod scenarios;
+#[path = "../../examples/simulate/score.rs"]
+#[expect(dead_code, reason = "the example uses the rest")]
+mod score;
+#[path = "../../examples/simulate/world.rs"]
+mod world;
+
+use std::time::Instant;
+
+use gateway::{Standin, Tuning};
+use rivals::{Oracle, Sequence};
+use score::Score;
+use world::{Scenario, play, run};
+
+fn standin(scenario: &Scenario, seed: u64) -> Score {
+    run(scenario, &mut Standin::new(scenario, Tuning::default(), Instant::now()), seed)
+}
+
+#[test]
+fn whatever_happens_nobody_is_pestered_attempts_are_bounded_and_who_is_well_is_hardly_ever_avoided() {
+    let mut avoided = Vec::new();
+    for scenario in scenarios::all(60.0, 1_200.0) {
+        let score = standin(&scenario, 1);
+        let (calls, attempts) = (score.calls() as u64, score.attempts());
+        assert_eq!(score.violations(), 0, "{}", scenario.name);
+        assert!(2 * attempts <= 3 * calls + 40, "{}: {attempts} attempts for {calls} calls", scenario.name);
+        if !scenario.name.contains("all down") && scenario.offline.is_none() {
+            assert!(score.success() > 0.999, "{}: {}", scenario.name, score.success());
+        }
+        avoided.push(score.false_ejections());
+    }
+    let noise = scenarios::all(10.0, 40.0 * 3_600.0).into_iter().find(|scenario| scenario.name == ".5 % noise");
+    let avoided = standin(&noise.expect("it is there"), 1).false_ejections();
+    assert!(avoided < 0.000_5, "{avoided}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_log_and_another_seed_another() {
+    let scenario = scenarios::mixed(2.0, 5.0 * 86_400.0, 3);
+    let log = |seed| play(&scenario, &mut Standin::new(&scenario, Tuning::default(), Instant::now()), seed, true).1;
+    let first = log(1);
+    assert!(first.len() > 10_000);
+    assert!(first == log(1) && first != log(2));
+}
+
+#[test]
+fn the_oracle_is_beaten_by_nobody() {
+    let scenario = scenarios::mixed(2.0, 14.0 * 86_400.0, 5);
+    let oracle = run(&scenario, &mut Sequence::new(Oracle), 5);
+    assert!(oracle.regret() < 1e-12 && oracle.success() > 0.999_9);
+    assert!(oracle.cost() < standin(&scenario, 5).cost());
+}
