@@ -26,6 +26,8 @@ use crate::words::{
     Reset, TargetId,
 };
 
+#[cfg(feature = "sidecar")]
+pub(crate) use crate::actors::apart::{Apart, LONG_BYTES};
 pub use crate::actors::health::{HealthSnapshot, Lack, ObserverHealth, ProviderHealth};
 pub use crate::actors::slot::ProviderStatus;
 pub use crate::actors::stream::ReplyStream;

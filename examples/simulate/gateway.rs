@@ -11,7 +11,7 @@ use standin::policy::failover::{Failover, FailoverOptions, Planned, Step, Try};
 use standin::policy::local_fault::LocalFault;
 use standin::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState, Skip};
 use standin::policy::snapshot::{BreakerState, Health, Latency};
-use standin::{Capabilities, CommitPolicy, Failure, FailureClass, ModelKind, Price, Priority};
+use standin::{Capabilities, CommitPolicy, Failure, FailureClass, Price};
 
 use super::world::{End, Gateway, Net, Scenario};
 
@@ -177,7 +177,7 @@ impl Standin {
         let spent = self.calls[&call].machine.spent();
         let left = (0..net.targets()).filter(|target| !spent.contains(target));
         let candidates: Vec<Candidate> = left.map(|target| self.candidate(target, net)).collect();
-        let needs = needs(net.call(call).deadline);
+        let needs = Needs { deadline: Some(net.call(call).deadline), ..Needs::default() };
         let (options, now) = (&self.tuning.route, net.now);
         let plan = routing::plan(options, &mut self.state, &candidates, &needs, None, None, now, &mut net.rng);
         let picks: Vec<Planned> = plan.picks.iter().map(|pick| self.planned(pick.target)).collect();
@@ -294,22 +294,6 @@ impl Standin {
                 self.publish(provider, net);
             }
         }
-    }
-}
-
-/// A plain question.
-fn needs(deadline: Instant) -> Needs {
-    Needs {
-        kind: ModelKind::Chat,
-        output_tokens: None,
-        tools: false,
-        images: false,
-        json: false,
-        json_schema: false,
-        labels: LabelSet::default(),
-        priority: Priority::Default,
-        rule: None,
-        deadline: Some(deadline),
     }
 }
 

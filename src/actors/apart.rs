@@ -6,7 +6,7 @@
 use tokio::sync::Semaphore;
 
 /// A request of more bytes is long. What is done with a shorter one takes less than a millisecond.
-pub(super) const LONG_BYTES: usize = 256 * 1024;
+pub(crate) const LONG_BYTES: usize = 256 * 1024;
 /// Long ones at once: each takes a processor.
 const AT_ONCE: usize = 2;
 

@@ -44,14 +44,10 @@ impl Table {
             Work::Embed(request) => Needs {
                 kind: ModelKind::Embedding,
                 output_tokens: Some(0),
-                tools: false,
-                images: false,
-                json: false,
-                json_schema: false,
                 labels: self.layout.labels(&request.labels) | route.labels,
                 priority: request.priority,
                 rule: request.rule,
-                deadline: None,
+                ..Needs::default()
             },
         }
     }

@@ -24,7 +24,7 @@ mod permit;
 pub(crate) mod to_provider;
 pub(crate) mod slot;
 mod key;
-mod apart;
+pub(crate) mod apart;
 pub(crate) mod work;
 
 // What is served, and to whom.

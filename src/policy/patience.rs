@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::snapshot::Latency;
-use super::window::{P50_SAMPLES, P90_SAMPLES};
+use super::window::P90_SAMPLES;
 
 /// An answer's length before anything is known of it, in tokens: a tool call, or some sentences.
 const ANSWER_TOKENS: u32 = 100;
@@ -83,7 +83,7 @@ impl Pace {
         let at = |time| Latency::at(time, prompt_tokens);
         let rest = |per_token: Duration, tokens: u32| per_token.saturating_mul(tokens);
         let usual = rest(tpot.p50, output_max.unwrap_or(ANSWER_TOKENS).min(ANSWER_TOKENS));
-        if whole && reply.samples >= P50_SAMPLES {
+        if whole && !reply.is_assumed() {
             let (first, measured) = (at(reply.p50), reply.samples >= P90_SAMPLES);
             return Self { first, late: at(reply.p99), answer: first, measured };
         }

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::settings::ServerConfig;
+use crate::runtime::{Apart, LONG_BYTES};
 use crate::wire::serve::{BadRequest, Face, Refusal, Refused, refuse};
 
 /// What room is counted in.
@@ -21,15 +22,11 @@ const UNIT: usize = 1024;
 const STEP: usize = 64 * UNIT;
 /// How long a body may wait for room.
 const ROOM_WAIT: Duration = Duration::from_secs(10);
-/// Bodies longer than this are read on threads for that. Shorter ones take less than a millisecond.
-const SHORT: usize = 256 * 1024;
-/// Long bodies that are read at once: each may take a processor, and some memory beside its own.
-const READERS: usize = 2;
 
 /// What all bodies share.
 pub(super) struct Intake {
     room: Arc<Semaphore>,
-    readers: Semaphore,
+    readers: Apart,
 }
 
 /// A body's place; it is free again when this is dropped.
@@ -38,7 +35,7 @@ pub(super) type Place = Option<OwnedSemaphorePermit>;
 impl Intake {
     pub(super) fn new(bytes_max: usize) -> Self {
         let room = (bytes_max / UNIT).clamp(1, Semaphore::MAX_PERMITS);
-        Self { room: Arc::new(Semaphore::new(room)), readers: Semaphore::new(READERS) }
+        Self { room: Arc::new(Semaphore::new(room)), readers: Apart::default() }
     }
 
     /// Takes a body in.
@@ -104,19 +101,7 @@ impl Intake {
 
     /// Does with a body of so many bytes what takes as long as it is.
     pub(super) async fn read<T: Send + 'static>(&self, bytes: usize, read: impl FnOnce() -> T + Send + 'static) -> T {
-        if bytes <= SHORT {
-            return read();
-        }
-        let _turn = self.readers.acquire().await;
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a body of megabytes would hold up the connections of its thread"
-        )]
-        let reading = tokio::task::spawn_blocking(read);
-        match reading.await {
-            Ok(asked) => asked,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
+        self.readers.run(bytes > LONG_BYTES, read).await
     }
 }
 

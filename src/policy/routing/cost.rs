@@ -92,7 +92,7 @@ impl Answer {
         Score {
             dollars: self.dollars(candidate, cached_share).unwrap_or(self.dearest),
             price_known: candidate.price.is_some(),
-            seconds: self.seconds(candidate.p50(), candidate),
+            seconds: self.seconds(candidate.usual().p50, candidate),
             failure_rate: health.failure_rate,
             ..Score::default()
         }
@@ -139,7 +139,7 @@ pub(super) fn reckon(entrants: &mut [Entrant<'_>], answer: &Answer) {
             cost + answer.second_value * time + charge * late
         };
         let baseline = candidate.baseline_p50();
-        entrant.score.j = j(health.failure_rate, seconds, stretched(candidate.p95(), candidate));
+        entrant.score.j = j(health.failure_rate, seconds, stretched(candidate.usual().p95, candidate));
         entrant.score.j_healthy = j(
             health.failure_rate_prior,
             answer.seconds(baseline, candidate),

@@ -40,14 +40,13 @@ use self::cost::Answer;
 use super::patience::{Left, Pace};
 use super::snapshot::{BreakerState, Gate, Health, Latency, Refusal};
 use super::trim::fits;
-use super::window::P50_SAMPLES;
 use crate::words::{Capabilities, ModelKind, Price, Priority, Rule};
 
 /// A target that could be probed and was not for so long is probed by whoever comes.
 const PROBE_OVERDUE: Duration = Duration::from_secs(60);
 
 /// What a call asks of a target. Small, computed before the router, so that nothing of the request itself travels.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Needs {
     /// What the model must be for.
     pub kind: ModelKind,
@@ -122,7 +121,7 @@ pub struct Candidate {
 impl Candidate {
     /// Tells whether it is judged by how long whole answers take it: if the call's would come so, and some have.
     fn bursts(&self) -> bool {
-        self.whole && self.health.reply.samples >= P50_SAMPLES
+        self.whole && !self.health.reply.is_assumed()
     }
 
     /// Returns how long the call's answer would usually take it.
@@ -135,16 +134,11 @@ impl Candidate {
         if self.bursts() { &self.health.reply } else { &self.health.ttft }
     }
 
-    /// Returns the median of that, and its 95th percentile: as it was while it was healthy, where too little is known of how
-    /// it is now. What has faded to a guess is compared with nothing that was measured.
-    fn p50(&self) -> Duration {
-        let latency = self.latency();
-        if latency.samples >= P50_SAMPLES { latency.p50 } else { self.baseline_p50() }
-    }
-
-    fn p95(&self) -> Duration {
-        let latency = self.latency();
-        if latency.samples >= P50_SAMPLES { latency.p95 } else { Latency::around(self.baseline_p50()).p95 }
+    /// Returns that as it was while it was healthy, where too little is known of how it is now. What has faded to a guess is
+    /// compared with nothing that was measured.
+    fn usual(&self) -> Latency {
+        let latency = *self.latency();
+        if latency.is_assumed() { Latency::around(self.baseline_p50()) } else { latency }
     }
 
     /// Returns the median of that while it was healthy.

@@ -11,7 +11,7 @@ use crate::policy::admission::{Admission, AdmissionOptions, Ask, Outcome, Report
 use crate::policy::admission::{BreakerOptions, HealthOptions};
 use crate::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState, Skip, Strategy as Rule};
 use crate::policy::snapshot::{Disabled, Health};
-use crate::words::{Capabilities, ModelKind, Priority};
+use crate::words::Capabilities;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Health is published this often unless something changed.
@@ -345,7 +345,8 @@ impl World {
         let rule = [Rule::Adaptive, Rule::Priority, Rule::RoundRobin][index % 3];
         let options = RouteOptions { strategy: rule, ..RouteOptions::default() };
         let call = &mut self.calls[index];
-        let plan = routing::plan(&options, &mut call.route, &candidates, &NEEDS, None, None, self.now, &mut self.rng);
+        let needs = Needs::default();
+        let plan = routing::plan(&options, &mut call.route, &candidates, &needs, None, None, self.now, &mut self.rng);
         let picks = plan.picks.iter().map(|pick| Planned {
             target: pick.target,
             context_tokens_max: None,
@@ -524,19 +525,6 @@ impl World {
         Ok(())
     }
 }
-
-const NEEDS: Needs = Needs {
-    kind: ModelKind::Chat,
-    output_tokens: None,
-    tools: false,
-    images: false,
-    json: false,
-    json_schema: false,
-    labels: LabelSet(0),
-    priority: Priority::Default,
-    rule: None,
-    deadline: None,
-};
 
 fn publish(admission: &Admission, in_flight: [u32; TARGETS], provider: usize, now: Instant) -> Vec<Health> {
     let target = |model: usize| if model == 0 { provider } else { TARGETS - 1 };

@@ -8,7 +8,7 @@ use rand::rngs::SmallRng;
 
 use crate::policy::routing::*;
 use crate::policy::snapshot::{BreakerState, Health, Latency};
-use crate::words::{Capabilities, ModelKind, Price, Priority};
+use crate::words::{Capabilities, Price};
 
 pub const SECOND: Duration = Duration::from_secs(1);
 pub const MINUTE: Duration = Duration::from_secs(60);
@@ -139,18 +139,7 @@ pub fn every_strategy() -> [Strategy; 8] {
 }
 
 pub fn needs() -> Needs {
-    Needs {
-        deadline: None,
-        kind: ModelKind::Chat,
-        output_tokens: None,
-        tools: false,
-        images: false,
-        json: false,
-        json_schema: false,
-        labels: LabelSet::default(),
-        priority: Priority::Default,
-        rule: None,
-    }
+    Needs::default()
 }
 
 /// Log-normal, sigma .6.
