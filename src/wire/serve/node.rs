@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::ops::Deref;
 
 use bytestring::ByteString;
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Number, Value};
 
 use super::parse::Parser;
@@ -24,7 +24,7 @@ pub(super) enum Node<'a> {
     Text(Quote<'a>),
     List(Vec<Self>),
     Object(Object<'a>),
-    /// A field of a body that has more values than are read: whoever asks for it is told so, and all others pass it by.
+    /// The value of a field that has more values than are read: whoever asks for it is told so, and all others pass it by.
     Dense,
 }
 
@@ -181,7 +181,7 @@ impl<'a> Object<'a> {
         match self.take(key) {
             None => Ok(None),
             Some(Node::Bool(flag)) => Ok(Some(flag)),
-            Some(_) => Err(BadRequest::new(key, "must be true or false")),
+            Some(other) => Err(other.not(key, "must be true or false")),
         }
     }
 
@@ -210,13 +210,22 @@ impl<'a> Object<'a> {
         self.take(key).map(|node| node.object(key)).transpose()
     }
 
-    /// Returns the fields that nobody took.
+    /// Returns the fields that nobody took, but for those with more values than are read.
     pub(super) fn rest(self) -> Map<String, Value> {
-        self.without_nulls().values()
+        let fields = self.without_nulls().0.into_iter();
+        fields.filter_map(|(key, node)| node.value("").ok().map(|value| (key.into_owned(), value))).collect()
     }
 
-    fn values(self) -> Map<String, Value> {
-        self.0.into_iter().map(|(key, node)| (key.into_owned(), node.value())).collect()
+    /// Returns it as a value that owns itself.
+    pub(super) fn value(self) -> Read<Value> {
+        let each = self.0.into_iter().map(|(key, node)| Ok((node.value(&key)?, key)));
+        let fields = each.map(|read| read.map(|(value, key)| (key.into_owned(), value)));
+        fields.collect::<Read<_>>().map(Value::Object)
+    }
+
+    /// Returns it as JSON, its fields in their order.
+    pub(super) fn json(&self) -> Read<String> {
+        json(self)
     }
 
     /// Takes a field's text, where there is no other field.
@@ -227,7 +236,7 @@ impl<'a> Object<'a> {
 
     /// Returns it without the fields that are null, as clients fill in what was not there.
     pub(super) fn without_nulls(mut self) -> Self {
-        self.0.retain(|(_, node)| !matches!(node, Node::Null | Node::Dense));
+        self.0.retain(|(_, node)| !matches!(node, Node::Null));
         self
     }
 
@@ -252,7 +261,7 @@ impl<'a> Node<'a> {
     pub(super) fn text(self, key: &str) -> Read<String> {
         match self {
             Self::Text(text) => Ok(text.into()),
-            _ => Err(BadRequest::new(key, "must be a string")),
+            other => Err(other.not(key, "must be a string")),
         }
     }
 
@@ -260,16 +269,14 @@ impl<'a> Node<'a> {
     pub(super) fn words(self, key: &str) -> Read<Text> {
         match self {
             Self::Text(text) => Ok(text.into()),
-            _ => Err(BadRequest::new(key, "must be a string")),
+            other => Err(other.not(key, "must be a string")),
         }
     }
 
     /// Reads a number.
     pub(super) fn number(self, key: &str) -> Read<f64> {
-        match self {
-            Self::Number(number) => number.as_f64().ok_or_else(|| BadRequest::new(key, "must be a number")),
-            _ => Err(BadRequest::new(key, "must be a number")),
-        }
+        let number = if let Self::Number(number) = &self { number.as_f64() } else { None };
+        number.ok_or_else(|| self.not(key, "must be a number"))
     }
 
     /// Reads a whole number, not negative.
@@ -280,24 +287,20 @@ impl<'a> Node<'a> {
             _ => None,
         };
         let count = number.and_then(|number| u32::try_from(number).ok());
-        count.ok_or_else(|| BadRequest::new(key, "must be a whole number, 0 or more, and below 2^32"))
+        count.ok_or_else(|| self.not(key, "must be a whole number, 0 or more, and below 2^32"))
     }
 
     /// Reads a whole number.
     pub(super) fn integer(self, key: &str) -> Read<i64> {
-        match self {
-            Self::Number(number) => number.as_i64(),
-            _ => None,
-        }
-        .ok_or_else(|| BadRequest::new(key, "must be a whole number"))
+        let number = if let Self::Number(number) = &self { number.as_i64() } else { None };
+        number.ok_or_else(|| self.not(key, "must be a whole number"))
     }
 
     /// Reads a list.
     pub(super) fn list(self, key: &str) -> Read<Vec<Self>> {
         match self {
             Self::List(list) => Ok(list),
-            Self::Dense => Err(BadRequest::new(key, DENSE)),
-            _ => Err(BadRequest::new(key, "must be an array")),
+            other => Err(other.not(key, "must be an array")),
         }
     }
 
@@ -305,27 +308,37 @@ impl<'a> Node<'a> {
     pub(super) fn object(self, key: &str) -> Read<Object<'a>> {
         match self {
             Self::Object(object) => Ok(object),
-            Self::Dense => Err(BadRequest::new(key, DENSE)),
-            _ => Err(BadRequest::new(key, "must be an object")),
+            other => Err(other.not(key, "must be an object")),
         }
+    }
+
+    /// Returns what is wrong with it where something else must stand.
+    pub(super) fn not(&self, key: &str, what: &str) -> BadRequest {
+        BadRequest::new(key, if matches!(self, Self::Dense) { DENSE } else { what })
     }
 
     /// Returns it as a value that owns itself.
-    pub(super) fn value(self) -> Value {
-        match self {
-            Self::Null | Self::Dense => Value::Null,
+    pub(super) fn value(self, key: &str) -> Read<Value> {
+        Ok(match self {
+            Self::Null => Value::Null,
             Self::Bool(flag) => Value::Bool(flag),
             Self::Number(number) => Value::Number(number),
             Self::Text(text) => Value::String(text.into()),
-            Self::List(list) => list.into_iter().map(Self::value).collect(),
-            Self::Object(object) => Value::Object(object.values()),
-        }
+            Self::List(list) => Value::Array(each(key, list, |node| node.value(""))?),
+            Self::Object(object) => object.value().map_err(|bad| bad.within(key))?,
+            Self::Dense => return Err(BadRequest::new(key, DENSE)),
+        })
     }
 
     /// Returns it as JSON, its fields in their order.
-    pub(super) fn json(&self) -> String {
-        serde_json::to_string(self).expect("what was JSON can be written")
+    pub(super) fn json(&self) -> Read<String> {
+        json(self)
     }
+}
+
+/// Returns something as JSON. What is not read cannot be written, and nothing is put in its place.
+fn json(it: &impl Serialize) -> Read<String> {
+    serde_json::to_string(it).map_err(|_| BadRequest::new("", DENSE))
 }
 
 fn whole(number: f64) -> Option<u64> {
@@ -375,7 +388,8 @@ impl From<Quote<'_>> for String {
 impl Serialize for Node<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Null | Self::Dense => serializer.serialize_unit(),
+            Self::Null => serializer.serialize_unit(),
+            Self::Dense => Err(S::Error::custom(DENSE)),
             Self::Bool(flag) => serializer.serialize_bool(*flag),
             Self::Number(number) => number.serialize(serializer),
             Self::Text(text) => serializer.serialize_str(text),

@@ -2,7 +2,7 @@
 //!
 //! In flows a body that is a text, out flow nodes whose texts are parts of it: none is copied, and escapes are checked and
 //! not read. What is no JSON is told with its place. It never recurses deeper than other readers do, nor makes more nodes
-//! than it was told: of a field that has more only its end is found.
+//! than it was told: of a field with more only its end is found.
 
 use std::borrow::Cow;
 
@@ -14,6 +14,10 @@ use crate::words::text::escape;
 
 /// How deep lists and objects may stand in each other: as deep as `serde_json` reads them.
 const DEPTH_MAX: usize = 127;
+/// So deep the values of fields are counted one by one: deeper than anything stands that is looked at.
+const COUNTED_DEPTH: usize = 8;
+/// A number of so many digits is in range.
+const DIGITS: usize = 18;
 /// So many bytes of a text are looked at one by one before all others: most are short.
 const SHORT: usize = 12;
 
@@ -47,9 +51,9 @@ impl<'a> Parser<'a> {
         Self { body, bytes, at: 0, left: values_max, counts, passes: false, controls: has_controls(bytes) }
     }
 
-    /// Reads a body: an object, of whose fields those that have too many values are [`Node::Dense`].
+    /// Reads a body: an object.
     pub(super) fn body(&mut self) -> Result<Option<Object<'a>>, String> {
-        let read = self.fields_of_body();
+        let read = self.object_or_other();
         let read = read.and_then(|object| match self.blanks() {
             None => Ok(object),
             Some(_) => Err(Stop::Bad("something follows the value")),
@@ -60,37 +64,52 @@ impl<'a> Parser<'a> {
         })
     }
 
-    fn fields_of_body(&mut self) -> Result<Option<Object<'a>>, Stop> {
+    fn object_or_other(&mut self) -> Result<Option<Object<'a>>, Stop> {
         if self.blanks() != Some(b'{') {
-            (self.left, self.passes) = (usize::MAX, true);
-            return self.value(0).map(|_| None);
+            return self.pass(0).map(|_| None);
         }
-        let mut fields = Vec::with_capacity(8);
-        self.members(|parser, key| {
-            let value = if parser.is_dense()? { Node::Dense } else { parser.value(1)? };
-            fields.push((key, value));
-            Ok(())
-        })?;
-        Ok(Some(Object::of(fields)))
+        self.object(0).map(Some)
     }
 
-    /// Tells whether the field that begins here has more values than are left; then it is passed over. Nothing is made of it
-    /// before that is known.
-    fn is_dense(&mut self) -> Result<bool, Stop> {
+    /// Passes over a value that stands so deep, and makes nothing of it; returns how many values it has.
+    fn pass(&mut self, depth: usize) -> Result<usize, Stop> {
+        let left = std::mem::replace(&mut self.left, usize::MAX);
+        let counts = std::mem::take(&mut self.counts);
+        self.passes = true;
+        self.value(depth)?;
+        let values = usize::MAX - std::mem::replace(&mut self.left, left);
+        (self.counts, self.passes) = (counts, false);
+        Ok(values)
+    }
+
+    /// Reads the value of a field. One with more values than are left is a value itself, [`Node::Dense`]; of fields within
+    /// each other it is the innermost, so that all around it is read. Nothing is made of values before they are counted.
+    fn field(&mut self, depth: usize) -> Result<Node<'a>, Stop> {
         if !self.counts {
-            return Ok(false);
+            return self.value(depth);
         }
         let (at, left) = (self.at, self.left);
-        (self.left, self.passes) = (usize::MAX, true);
-        self.value(1)?;
-        let values = usize::MAX - self.left;
-        (self.left, self.passes) = (left, false);
-        if values <= left {
-            self.at = at;
-            return Ok(false);
+        let dense = left.checked_sub(1).ok_or(Stop::Dense)?;
+        let fits = self.pass(depth)? <= left;
+        let end = std::mem::replace(&mut self.at, at);
+        if fits || (depth <= COUNTED_DEPTH && self.has_fields()) {
+            // In what fits everything does.
+            self.counts = !fits;
+            let read = self.value(depth);
+            self.counts = true;
+            if !matches!(read, Err(Stop::Dense)) {
+                return read;
+            }
         }
-        self.left = left.checked_sub(1).ok_or(Stop::Dense)?;
-        Ok(true)
+        (self.at, self.left) = (end, dense);
+        Ok(Node::Dense)
+    }
+
+    /// Tells whether an object begins here, or a list of objects.
+    fn has_fields(&self) -> bool {
+        let begins = |text: &'a [u8], byte: u8| text.trim_ascii_start().strip_prefix(&[byte]);
+        let rest = &self.bytes[self.at..];
+        begins(begins(rest, b'[').unwrap_or(rest), b'{').is_some()
     }
 
     /// Reads a value that stands so deep.
@@ -102,17 +121,7 @@ impl<'a> Parser<'a> {
                 self.text().map(Node::Text)
             }
             Some(b'{' | b'[') if depth == DEPTH_MAX => Err(Stop::Bad("lists and objects stand too deep in each other")),
-            Some(b'{') => {
-                let mut fields = Vec::new();
-                self.members(|parser, key| {
-                    let value = parser.value(depth + 1)?;
-                    if !parser.passes {
-                        fields.push((key, value));
-                    }
-                    Ok(())
-                })?;
-                Ok(Node::Object(Object::of(fields)))
-            }
+            Some(b'{') => self.object(depth).map(Node::Object),
             Some(b'[') => self.list(depth),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(b't') => self.word("true", Node::Bool(true)),
@@ -123,12 +132,12 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads the members of the object that begins here; whoever takes a name reads its value.
-    fn members(&mut self, mut member: impl FnMut(&mut Self, Cow<'a, str>) -> Result<(), Stop>) -> Result<(), Stop> {
+    fn object(&mut self, depth: usize) -> Result<Object<'a>, Stop> {
+        let mut fields = Vec::new();
         self.at += 1;
         if self.blanks() == Some(b'}') {
             self.at += 1;
-            return Ok(());
+            return Ok(Object::of(fields));
         }
         loop {
             self.need(b'"', "a name in quotes is expected")?;
@@ -137,7 +146,10 @@ impl<'a> Parser<'a> {
                 Quote::Escaped(key) => Cow::Owned(key.into_string()),
             };
             self.need(b':', "a colon is expected")?;
-            member(self, key)?;
+            let value = self.field(depth + 1)?;
+            if !self.passes {
+                fields.push((key, value));
+            }
             match self.blanks() {
                 Some(b',') => self.at += 1,
                 Some(b'}') => break self.at += 1,
@@ -145,7 +157,7 @@ impl<'a> Parser<'a> {
                 None => return Err(Stop::Bad("it ends within an object")),
             }
         }
-        Ok(())
+        Ok(Object::of(fields))
     }
 
     fn list(&mut self, depth: usize) -> Result<Node<'a>, Stop> {
@@ -174,6 +186,13 @@ impl<'a> Parser<'a> {
         let rest = &self.bytes[self.at..];
         let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
         let length = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
+        // Plain digits need no closer look, unless somebody wants to know which.
+        let is_plain =
+            length <= DIGITS && (length == 1 || rest[0] != b'0') && rest[..length].iter().all(u8::is_ascii_digit);
+        if self.passes && is_plain {
+            self.at += length;
+            return Ok(Node::Null);
+        }
         let number = &self.body[self.at..self.at + length];
         // Out of range is no number either.
         let number = serde_json::from_str(number).map_err(|_| Stop::Bad("a number is expected"))?;
@@ -277,7 +296,7 @@ mod tests {
     fn read(json: &str) -> Result<Option<Value>, String> {
         let body = ByteString::from(json);
         let object = Parser::new(&body, usize::MAX).body();
-        object.map(|object| object.map(|object| Node::Object(object).value()))
+        object.map(|object| object.map(|object| object.value().expect("all is read")))
     }
 
     /// Bytes that JSON is made of, and some that it is not.
@@ -396,9 +415,38 @@ mod tests {
         let mut object = Parser::new(&body, 6).body().expect("JSON").expect("an object");
         assert!(matches!(object.take("a"), Some(Node::Dense)));
         assert_eq!(object.text("b"), Ok(Some("x".to_owned())));
-        assert_eq!(object.take("c").map(Node::value), Some(serde_json::json!([[]])));
+        assert_eq!(object.take("c").map(|node| node.value("")), Some(Ok(serde_json::json!([[]]))));
         assert!(matches!(object.take("d"), Some(Node::Dense)));
         let many = ByteString::from(format!("{{{}}}", ["\"a\":1"; 9].join(",")));
         assert!(Parser::new(&many, 6).body().is_err());
+    }
+
+    #[test]
+    fn of_fields_within_each_other_the_innermost_is_passed_over() {
+        let shape = |json: &str, values_max| {
+            let body = ByteString::from(json);
+            let object = Parser::new(&body, values_max).body().expect("JSON").expect("an object");
+            format!("{:?}", Node::Object(object)).replace(&format!(", {body:?}"), "")
+        };
+        // A list has no fields, and is passed over with the field that it stands in.
+        for (dense, same) in [
+            (r#"{"m":[{"c":"x","u":[1,2,3,4,5,6,7]},{"c":"y"}]}"#, r#"{"m":[{"c":"x","u":D},{"c":"y"}]}"#),
+            (
+                r#"{"m":[{"c":"x","u":{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6}}],"z":1}"#,
+                r#"{"m":[{"c":"x","u":D}],"z":1}"#,
+            ),
+            (r#"{"m":[[1],[2],[3],[4]],"z":1}"#, r#"{"m":D,"z":1}"#),
+            (r#"{"a":{"b":{"c":[1,2,3,4,5,6,7,8,"]}"]}}}"#, r#"{"a":{"b":{"c":D}}}"#),
+        ] {
+            let expected = shape(&same.replace('D', "true"), 99).replace("Bool(true)", "Dense");
+            assert_eq!(shape(dense, 7), expected, "{dense}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_found_in_what_is_passed_over() {
+        for json in [r#"{"m":[{"u":[1,2,3,4,5,6,,]}]}"#, r#"{"u":{"a":[1,2,3,4,5,6,7}}"#] {
+            assert!(Parser::new(&ByteString::from(json), 5).body().is_err(), "{json}");
+        }
     }
 }

@@ -26,7 +26,7 @@ fn within(object: &Object<'_>, begin: &str) -> Option<String> {
 fn find(node: &Node<'_>, begin: &str) -> Option<String> {
     match node {
         Node::Text(text) if text.contains(begin) => Some(String::new()),
-        Node::Object(_) if node.json().starts_with(begin) => Some(String::new()),
+        Node::Object(object) if object.json().is_ok_and(|json| json.starts_with(begin)) => Some(String::new()),
         Node::Object(object) => within(object, begin),
         Node::List(list) => list.iter().enumerate().find_map(|(at, entry)| {
             let path = find(entry, begin)?;

@@ -89,7 +89,7 @@ pub(super) fn parts(content: Node<'_>, block: impl FnMut(Node<'_>) -> Read<UserP
     match content {
         Node::Text(text) => Ok(vec![UserPart::Text(text.into())]),
         Node::List(list) => each("content", list, block),
-        _ => Err(BadRequest::new("content", "must be a string or an array of parts")),
+        other => Err(other.not("content", "must be a string or an array of parts")),
     }
 }
 
@@ -103,15 +103,15 @@ pub(super) fn joined(mut parts: Vec<UserPart>) -> Option<Text> {
 }
 
 /// Returns what there are no words for, as it stands.
-pub(super) fn foreign(dialect: Dialect, kind: &str, object: Object<'_>) -> Foreign {
-    Foreign::new(dialect, kind, Node::Object(object).json())
+pub(super) fn foreign(dialect: Dialect, kind: &str, object: Object<'_>) -> Read<Foreign> {
+    object.json().map(|json| Foreign::new(dialect, kind, json))
 }
 
 /// Returns a block that there are no words for, by its type; one without any is none.
 pub(super) fn block(dialect: Dialect, block: Object<'_>) -> Read<Foreign> {
     match block.peek("type").to_owned() {
         kind if kind.is_empty() => Err(BadRequest::new("type", "is missing; must be the block's type")),
-        kind => Ok(foreign(dialect, &kind, block)),
+        kind => foreign(dialect, &kind, block),
     }
 }
 

@@ -18,6 +18,9 @@ use super::{stage, stage_with};
 fn zeros(field: &str, count: usize) -> String {
     let zeros = vec!["0"; count].join(",");
     match field {
+        "within" => {
+            format!(r#"{{"model":"smart","messages":[{{"role":"user","content":"one two","{field}":[{zeros}]}}]}}"#)
+        }
         "messages" => format!(r#"{{"model":"smart","messages":[{zeros}]}}"#),
         _ => format!(r#"{{"{field}":[{zeros}],"model":"smart","messages":[{{"role":"user","content":"one two"}}]}}"#),
     }
@@ -53,6 +56,9 @@ async fn a_field_with_too_many_values_is_passed_by_and_named_where_it_is_needed(
     let answer = ask(&zeros("unknown", MANY)).await;
     // It goes on as it came; the provider is a strict one.
     assert!(Caller::Chat.message(&answer.json()).contains("Unknown parameter: 'unknown'"), "{answer:?}");
+    // So within a message.
+    let answer = ask(&zeros("within", MANY)).await;
+    assert!(Caller::Chat.message(&answer.json()).contains("Unknown parameter: 'messages[0].within'"), "{answer:?}");
     let refused = ask(&zeros("messages", MANY)).await;
     assert_eq!(refused.status, 400);
     assert_eq!(Caller::Chat.message(&refused.json()), "messages: has more values than are read here");
@@ -142,14 +148,17 @@ async fn a_body_of_nothing_but_values_costs_little_more_than_its_bytes() {
     let warm = http::ask(served.address, Caller::Chat, "smart", "one two", false).await;
     assert_eq!(warm.status, 200);
     let before = served.peak();
-    let body = zeros("unknown", 15 << 20);
-    let (answer, live) = beside_live(&served, "/v1/chat/completions", &body).await;
-    // The provider is a strict one: it went on as it came.
-    assert!(Caller::Chat.message(&answer.json()).contains("Unknown parameter: 'unknown'"), "{answer:?}");
-    // Its bytes, and once more where they are changed to go on.
-    let (cost, length) = (served.peak() - before, body.len() as u64);
-    assert!(cost < length * 5 / 2, "{length} bytes cost {cost}");
-    assert!(live < LIVE_MAX, "/live took {live:?}");
+    for (field, named) in [("unknown", "'unknown'"), ("within", "'messages[0].within'")] {
+        let body = zeros(field, 15 << 20);
+        let (answer, live) = beside_live(&served, "/v1/chat/completions", &body).await;
+        // The provider is a strict one: it went on as it came.
+        let said = format!("Unknown parameter: {named}");
+        assert!(Caller::Chat.message(&answer.json()).contains(&said), "{answer:?}");
+        // Its bytes, and once more where they are changed to go on.
+        let (cost, length) = (served.peak() - before, body.len() as u64);
+        assert!(cost < length * 5 / 2, "{field}: {length} bytes cost {cost}");
+        assert!(live < LIVE_MAX, "{field}: /live took {live:?}");
+    }
 }
 
 /// The longest that anybody may be held up by another one's body, in a build that is not optimised.

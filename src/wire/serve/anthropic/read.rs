@@ -100,7 +100,8 @@ fn tool_choice(body: &mut Object<'_>, tools: &[Tool]) -> Read<(ToolChoice, Optio
     };
     if !has_words {
         let one_by_one = choice.is("disable_parallel_tool_use");
-        return Ok((ToolChoice::Foreign(foreign(OWN, &kind, choice)), one_by_one.map(|one_by_one| !one_by_one)));
+        let choice = foreign(OWN, &kind, choice).map_err(|bad| bad.within("tool_choice"))?;
+        return Ok((ToolChoice::Foreign(choice), one_by_one.map(|one_by_one| !one_by_one)));
     }
     let mut read = || {
         let one_by_one = choice.flag("disable_parallel_tool_use")?;
@@ -128,14 +129,14 @@ impl Reader {
             let mut tool = node.object("")?;
             let kind = tool.peek("type").to_owned();
             if !matches!(kind.as_str(), "" | "custom") {
-                others.push(foreign(OWN, &kind, tool));
+                others.push(foreign(OWN, &kind, tool)?);
                 return Ok(());
             }
             tools.push(Tool {
                 name: tool.need_text("name")?,
                 description: tool.text("description")?.unwrap_or_default(),
                 parameters: match tool.object("input_schema")? {
-                    Some(schema) => Node::Object(schema).value(),
+                    Some(schema) => schema.value().map_err(|bad| bad.within("input_schema"))?,
                     None => no_arguments(),
                 },
                 strict: tool.flag("strict")?,
@@ -155,7 +156,7 @@ impl Reader {
             let block = node.object("")?;
             let said = block.peek("text");
             match without_invoice(said) {
-                None => return Ok(Message::Foreign(Foreign { optional: true, ..foreign(OWN, INVOICE, block) })),
+                None => return Ok(Message::Foreign(Foreign { optional: true, ..foreign(OWN, INVOICE, block)? })),
                 Some(rest) if rest.len() < said.len() => return Ok(Message::System(rest.into())),
                 Some(_) => {}
             }
@@ -176,7 +177,7 @@ impl Reader {
             let mut message = node.object("")?;
             let role = message.peek("role").to_owned();
             if !matches!(role.as_str(), "user" | "assistant" | "system" | "") {
-                all.push(Message::Foreign(foreign(OWN, &role, message)));
+                all.push(Message::Foreign(foreign(OWN, &role, message)?));
                 return Ok(());
             }
             message.need_text("role")?;
@@ -265,8 +266,8 @@ impl Reader {
                 }
                 "redacted_thinking" => said.thought(Text::default(), Some(redacted(block.need_text("data")?))),
                 "tool_use" => {
-                    let input =
-                        block.object("input")?.map_or_else(|| "{}".to_owned(), |input| Node::Object(input).json());
+                    let input = block.object("input")?.map_or(Ok("{}".to_owned()), |input| input.json());
+                    let input = input.map_err(|bad| bad.within("input"))?;
                     said.call(block.need_text("id")?, block.need_text("name")?, input.into());
                 }
                 // What the provider's own tools did, among others.

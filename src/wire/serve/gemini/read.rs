@@ -79,7 +79,7 @@ fn tools(body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {
         let declared = tool.either("functionDeclarations", "function_declarations");
         if !tool.is_empty() {
             let kind = tool.first().to_owned();
-            others.push(foreign(OWN, &kind, tool));
+            others.push(foreign(OWN, &kind, tool)?);
         }
         let list = declared.map_or(Ok(Vec::new()), |list| list.list("functionDeclarations"))?;
         each("functionDeclarations", list, |node| function(node.object("")?))
@@ -89,8 +89,11 @@ fn tools(body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {
 
 fn function(mut tool: Object<'_>) -> Read<Tool> {
     let parameters = match tool.either("parametersJsonSchema", "parameters_json_schema") {
-        Some(schema) => Some(schema.value()),
-        None => tool.object("parameters")?.map(|schema| json_schema(Node::Object(schema).value())),
+        Some(schema) => Some(schema.value("parametersJsonSchema")?),
+        None => {
+            let schema = tool.object("parameters")?.map(Object::value).transpose();
+            schema.map_err(|bad| bad.within("parameters"))?.map(json_schema)
+        }
     };
     Ok(Tool {
         name: tool.need_text("name")?,
@@ -160,7 +163,7 @@ fn generation(config: &mut Object<'_>, request: &mut ChatRequest, form: &mut For
         .either("maxOutputTokens", "max_output_tokens")
         .map(|tokens| tokens.count("maxOutputTokens"))
         .transpose()?;
-    request.response_format = format(config);
+    request.response_format = format(config)?;
     if let Some(thinking) = config.either("thinkingConfig", "thinking_config") {
         let mut thinking = thinking.object("thinkingConfig")?;
         let shown = thinking.either("includeThoughts", "include_thoughts");
@@ -193,7 +196,7 @@ fn thinking(thinking: &mut Object<'_>) -> Read<Option<Effort>> {
 
 /// Reads the form of the answer's text. The dialect holds to a schema without asking that it name every field, which is
 /// what strictness is elsewhere.
-fn format(config: &mut Object<'_>) -> ResponseFormat {
+fn format(config: &mut Object<'_>) -> Read<ResponseFormat> {
     let kind = match (config.peek("responseMimeType"), config.peek("response_mime_type")) {
         ("", other) | (other, _) => other.to_owned(),
     };
@@ -201,15 +204,17 @@ fn format(config: &mut Object<'_>) -> ResponseFormat {
         if kind == "text/plain" {
             config.either("responseMimeType", "response_mime_type");
         }
-        return ResponseFormat::Text;
+        return Ok(ResponseFormat::Text);
     }
     config.either("responseMimeType", "response_mime_type");
-    let theirs = config.either("responseSchema", "response_schema").map(|schema| json_schema(schema.value()));
-    let schema = config.either("responseJsonSchema", "response_json_schema").map(Node::value).or(theirs);
-    match schema {
+    let theirs = config.either("responseSchema", "response_schema");
+    let theirs = theirs.map(|schema| schema.value("responseSchema")).transpose()?.map(json_schema);
+    let plain = config.either("responseJsonSchema", "response_json_schema");
+    let plain = plain.map(|schema| schema.value("responseJsonSchema")).transpose()?;
+    Ok(match plain.or(theirs) {
         Some(schema) => ResponseFormat::JsonSchema { name: "answer".to_owned(), schema, strict: false },
         None => ResponseFormat::Json,
-    }
+    })
 }
 
 fn contents(body: &mut Object<'_>, messages: &mut Vec<Message>, notes: &mut Vec<Note>) -> Read<()> {
@@ -238,7 +243,7 @@ impl Reader<'_> {
     fn content(&mut self, mut content: Object<'_>) -> Read<()> {
         let role = content.peek("role").to_owned();
         if !matches!(role.as_str(), "model" | "assistant" | "user" | "function" | "tool" | "system" | "") {
-            self.messages.push(Message::Foreign(foreign(OWN, &role, content)));
+            self.messages.push(Message::Foreign(foreign(OWN, &role, content)?));
             return Ok(());
         }
         content.text("role")?;
@@ -296,7 +301,7 @@ impl Reader<'_> {
         let plain = !part.has("videoMetadata") && !part.has("video_metadata");
         if !plain || !data().or_else(kept).unwrap_or(false) {
             let kind = part.first().to_owned();
-            return Ok(UserPart::Foreign(foreign(OWN, &kind, part)));
+            return foreign(OWN, &kind, part).map(UserPart::Foreign);
         }
         if part.either("mediaResolution", "media_resolution").is_some() {
             note(self.notes, Note::Dropped("messages.image.detail"));
@@ -343,7 +348,7 @@ impl Reader<'_> {
             (None, Some(error)) => (error, true),
             // All of it may stand beside.
             (None, None) if response.is_empty() && !beside.is_empty() => (Text::default(), false),
-            (None, None) => (Node::Object(response).json().into(), false),
+            (None, None) => (response.json().map_err(|bad| bad.within("response"))?.into(), false),
         };
         let text = Some(UserPart::Text(content)).filter(|text| text.as_text() != Some("") || beside.is_empty());
         Ok(ToolResult { call_id, name, content: text.into_iter().chain(beside).collect(), is_error })
@@ -354,7 +359,7 @@ impl Reader<'_> {
         if !has_words && part.has_other_than(&["thought", "thoughtSignature", "thought_signature"]) {
             // Code that ran at the provider, images it made.
             let kind = part.first().to_owned();
-            said.push(AssistantPart::Foreign(foreign(OWN, &kind, part)));
+            said.push(AssistantPart::Foreign(foreign(OWN, &kind, part)?));
             return Ok(());
         }
         let signature = part.either("thoughtSignature", "thought_signature");
@@ -389,7 +394,8 @@ impl Reader<'_> {
         let id = call.text("id")?.filter(|id| !id.is_empty());
         // Without ids, the same whenever the conversation comes again.
         let id = id.unwrap_or_else(|| format!("call_{}", self.calls));
-        let arguments = call.object("args")?.map_or_else(|| "{}".into(), |args| Node::Object(args).json().into());
+        let arguments = call.object("args")?.map_or(Ok("{}".to_owned()), |args| args.json());
+        let arguments = arguments.map_err(|bad| bad.within("args"))?.into();
         self.open.push((id.clone(), name.clone()));
         Ok(ToolCall { id, name, arguments, proof })
     }

@@ -77,7 +77,7 @@ fn sampling(body: &mut Object<'_>) -> Read<Sampling> {
         None => Vec::new(),
         Some(Node::Text(stop)) => vec![stop.into()],
         Some(Node::List(list)) => crate::wire::serve::node::texts("stop", list)?,
-        Some(_) => return Err(BadRequest::new("stop", "must be a string or an array of strings")),
+        Some(other) => return Err(other.not("stop", "must be a string or an array of strings")),
     };
     Ok(Sampling {
         temperature: body.number("temperature")?,
@@ -107,7 +107,11 @@ fn response_format(body: &mut Object<'_>) -> Read<ResponseFormat> {
 pub(in crate::wire::serve) fn json_schema(format: &mut Object<'_>) -> Read<ResponseFormat> {
     Ok(ResponseFormat::JsonSchema {
         name: format.text("name")?.unwrap_or_else(|| "answer".to_owned()),
-        schema: Node::Object(format.need("schema", "a JSON schema")?.object("schema")?).value(),
+        schema: format
+            .need("schema", "a JSON schema")?
+            .object("schema")?
+            .value()
+            .map_err(|bad| bad.within("schema"))?,
         strict: format.flag("strict")?.unwrap_or(false),
     })
 }
@@ -118,7 +122,7 @@ fn tools(body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {
         let mut tool = node.object("")?;
         let kind = tool.peek("type").to_owned();
         if !matches!(kind.as_str(), "" | "function") {
-            others.push(foreign(OWN, &kind, tool));
+            others.push(foreign(OWN, &kind, tool)?);
             return Ok(());
         }
         let mut tool = tool.need("function", "an object")?.object("function")?;
@@ -135,7 +139,7 @@ pub(in crate::wire::serve) fn function(tool: &mut Object<'_>) -> Read<Tool> {
         name: tool.need_text("name")?,
         description: tool.text("description")?.unwrap_or_default(),
         parameters: match tool.object("parameters")? {
-            Some(parameters) => Node::Object(parameters).value(),
+            Some(parameters) => parameters.value().map_err(|bad| bad.within("parameters"))?,
             None => no_arguments(),
         },
         strict: tool.flag("strict")?,
@@ -240,7 +244,7 @@ impl Reader<'_> {
             "function" | "" => Role::Function,
             other => {
                 let role = other.to_owned();
-                return Ok(Message::Foreign(foreign(OWN, &role, message)));
+                return foreign(OWN, &role, message).map(Message::Foreign);
             }
         };
         message.need_words("role")?;
@@ -330,7 +334,7 @@ impl Reader<'_> {
             said.text(refusal);
         }
         if let Some(spoken) = message.object("audio")? {
-            said.foreign(foreign(OWN, SPOKEN, spoken));
+            said.foreign(foreign(OWN, SPOKEN, spoken).map_err(|bad| bad.within("audio"))?);
         }
         let calls = each("tool_calls", message.list("tool_calls")?, |node| self.call(node.object("")?))?;
         for (id, name, arguments) in calls {
@@ -403,7 +407,7 @@ fn called(function: &mut Object<'_>) -> Read<(String, Text)> {
         None => "{}".into(),
         Some(Node::Text(text)) => text.into(),
         // Some agents send the object itself.
-        Some(object) => object.json().into(),
+        Some(object) => object.json().map_err(|bad| bad.within("arguments"))?.into(),
     };
     Ok((function.need_text("name")?, arguments))
 }

@@ -130,7 +130,7 @@ impl Tools {
                 Ok(Some(free_tool(name, description)))
             }
             _ => {
-                self.others.push(foreign(OWN, &kind, tool));
+                self.others.push(foreign(OWN, &kind, tool)?);
                 Ok(None)
             }
         }
@@ -248,7 +248,7 @@ impl Items<'_> {
             _ => false,
         };
         if !has_words {
-            let item = foreign(OWN, &role, item);
+            let item = foreign(OWN, &role, item)?;
             if role == "assistant" {
                 self.said.foreign(item);
             } else {
@@ -314,16 +314,19 @@ impl Items<'_> {
 
     /// Reads a thought. What OpenAI encrypted goes back as the whole item, with the id that is bound to it.
     fn reasoning(&mut self, item: Object<'_>) -> Read<()> {
-        let node = Node::Object(item.without_nulls());
-        let whole = node.json();
-        let mut item = node.object("")?;
+        let mut item = item.without_nulls();
+        let whole = item.json();
         // Who shows both says the same in both.
         let (content, summary) = (item.list("content")?, item.list("summary")?);
         let (key, told) = if content.is_empty() { ("summary", summary) } else { ("content", content) };
         let text = each(key, told, |node| node.object("")?.need_text("text"))?;
-        let proof = item.text("encrypted_content")?.map(|data| {
-            seal::open(&data).unwrap_or((seal::Proves::Thought, Proof::new(Dialect::OpenAiResponses, whole)))
-        });
+        let proof = match item.text("encrypted_content")? {
+            Some(data) => Some(match seal::open(&data) {
+                Some(proof) => proof,
+                None => (seal::Proves::Thought, Proof::new(Dialect::OpenAiResponses, whole?)),
+            }),
+            None => None,
+        };
         self.said.thought(text.concat().into(), proof);
         Ok(())
     }

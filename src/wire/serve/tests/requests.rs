@@ -576,3 +576,105 @@ fn a_request_to_count_tokens_is_read_as_one_for_an_answer() {
     let claude = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
     assert_eq!(asked(Face::Anthropic, &claude).request.messages, [Message::user("Hi")]);
 }
+
+/// Returns a body with a list of more values than are read in each place that says `DENSE`.
+fn dense(body: &str) -> Bytes {
+    body.replace("DENSE", &format!("[{}0]", "0,".repeat(600_000))).into()
+}
+
+#[test]
+fn what_is_unknown_and_has_too_many_values_is_passed_by_wherever_it_stands() {
+    let part = |kind: &str| format!(r#"{{"type":"{kind}","text":"one","u":DENSE}}"#);
+    let (said, given) = (part("text"), part("input_text"));
+    let tool = r#"{"name":"f","u":DENSE}"#;
+    for (face, body) in [
+        (
+            Face::OpenAiChat,
+            format!(
+                r#"{{"model":"m","u":DENSE,"messages":[{{"u":DENSE,"role":"user","content":[{said}]}}],
+                "stream_options":{{"u":DENSE}},"tools":[{{"type":"function","function":{tool}}}]}}"#
+            ),
+        ),
+        (
+            Face::OpenAiResponses,
+            format!(
+                r#"{{"model":"m","input":[{{"u":{{"v":[DENSE]}},"role":"user","content":[{given}]}}],"tools":[
+                {{"type":"function","name":"f","u":DENSE}}],"text":{{"u":DENSE}}}}"#
+            ),
+        ),
+        (
+            Face::Anthropic,
+            format!(
+                r#"{{"model":"m","max_tokens":9,"messages":[{{"role":"user","content":[{said}],"u":DENSE}}],
+                "tools":[{tool}],"metadata":{{"user_id":"x","u":DENSE}}}}"#
+            ),
+        ),
+        (
+            Face::Gemini,
+            format!(
+                r#"{{"contents":[{{"role":"user","parts":[{{"text":"one","u":DENSE}}],"u":DENSE}}],
+                "tools":[{{"functionDeclarations":[{tool}]}}],"generationConfig":{{"u":DENSE}}}}"#
+            ),
+        ),
+    ] {
+        let body = dense(&body);
+        let asked = read(face, Some("m"), false, &body).unwrap_or_else(|bad| panic!("{face:?}: {bad}"));
+        assert_eq!(asked.request.messages, [Message::user("one")], "{face:?}");
+        assert_eq!(asked.request.tools.len(), 1, "{face:?}");
+        assert!(!format!("{:?}", asked.request.extra).contains("Array"), "{face:?}");
+        assert_eq!(asked.request.original.map(|original| original.body), Some(body), "{face:?}: it goes on as it came");
+    }
+}
+
+#[test]
+fn what_is_needed_or_carried_and_has_too_many_values_is_refused_and_never_emptied() {
+    let chat = |messages: &str| format!(r#"{{"model":"m","messages":[{messages}]}}"#);
+    let said =
+        |more: &str| format!(r#"{{"model":"m","max_tokens":9,"messages":[{{"role":"user","content":"one"}}],{more}}}"#);
+    for (face, field, body) in [
+        (Face::OpenAiChat, "messages[0].content", chat(r#"{"role":"user","content":DENSE}"#)),
+        (Face::OpenAiChat, "messages[0].content[0]", chat(r#"{"role":"user","content":[{"type":"new","u":DENSE}]}"#)),
+        (Face::OpenAiChat, "messages[0]", chat(r#"{"role":"critic","u":DENSE}"#)),
+        (Face::OpenAiChat, "tools[0]", said(r#""tools":[{"type":"new","u":{"v":DENSE}}]"#)),
+        (
+            Face::OpenAiChat,
+            "tools[0].function.parameters.enum",
+            said(r#""tools":[{"type":"function","function":{"name":"f","parameters":{"enum":DENSE}}}]"#),
+        ),
+        (Face::OpenAiChat, "stop", said(r#""stop":DENSE"#)),
+        (
+            Face::OpenAiResponses,
+            "input[0]",
+            r#"{"model":"m","input":[{"type":"web_search_call","id":"ws_1","u":DENSE}]}"#.to_owned(),
+        ),
+        (
+            Face::OpenAiResponses,
+            "input[0]",
+            r#"{"model":"m","input":[{"type":"reasoning","summary":[],"encrypted_content":"x","u":DENSE}]}"#.to_owned(),
+        ),
+        (Face::Anthropic, "messages[0].content[0]", chat(r#"{"role":"user","content":[{"type":"new","u":DENSE}]}"#)),
+        (
+            Face::Anthropic,
+            "tools[0].input_schema.enum",
+            said(r#""tools":[{"name":"f","input_schema":{"enum":DENSE}}]"#),
+        ),
+        (
+            Face::Anthropic,
+            "messages[0].content[0].input",
+            chat(r#"{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"f","input":{"u":DENSE}}]}"#),
+        ),
+        (
+            Face::Gemini,
+            "contents[0].parts[0]",
+            r#"{"contents":[{"role":"user","parts":[{"videoMetadata":{"u":DENSE}}]}]}"#.to_owned(),
+        ),
+        (
+            Face::Gemini,
+            "contents[0].parts[0].functionCall.args",
+            r#"{"contents":[{"role":"model","parts":[{"functionCall":{"name":"f","args":{"u":DENSE}}}]}]}"#.to_owned(),
+        ),
+    ] {
+        let bad = read(face, Some("m"), false, &dense(&body)).expect_err(&body);
+        assert_eq!((bad.field.as_str(), bad.problem.as_str()), (field, "has more values than are read here"), "{body}");
+    }
+}
