@@ -84,6 +84,7 @@ impl Job {
         let (names, stops) = (encoded.names, encoded.stops);
         let mut headers = encoded.headers;
         headers.extend(spec.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        wire::mark(&mut headers, self.work.via());
         let request = HttpRequest { url: spec.url(&encoded.path), headers, body: encoded.body, words: encoded.words };
         let key = &provider.keys[self.account.permit.ticket().key];
         let secret = key.current(&provider.slot).await?;

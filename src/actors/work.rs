@@ -80,6 +80,14 @@ impl Work {
         }
     }
 
+    /// Returns the marks of the gateways that it came through.
+    pub(super) fn via(&self) -> &[String] {
+        match self {
+            Self::Chat(request) => &request.via,
+            Self::Embed(request) => &request.via,
+        }
+    }
+
     pub(super) fn tags(&self) -> &BTreeMap<String, String> {
         match self {
             Self::Chat(request) => &request.tags,

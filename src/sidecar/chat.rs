@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use super::access::{Client, Hash};
 use super::body::{ReplyBody, Streaming, bytes};
 use super::intake::Place;
+use super::looped;
 use super::record::Record;
 use super::refusals::Reason;
 use super::settings::{ModelNames, Streams};
@@ -48,7 +49,8 @@ pub(super) async fn answer(
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
     let Wishes { priority, deadline, session, labels, tags, rule, streams, in_request } = wishes;
     let session = session.or_else(|| request.session.take()).map(in_short);
-    request = ChatRequest { priority, rule, deadline, session, labels, tags, ..request };
+    let via = looped::marks(&head.headers);
+    request = ChatRequest { priority, rule, deadline, session, labels, tags, via, ..request };
     // What is meant for here goes to nobody else.
     if let (true, Some(original)) = (in_request, &mut request.original) {
         original.forget(OURS);
@@ -92,7 +94,8 @@ pub(super) async fn embed(
     let wishes = Wishes::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
     let Wishes { priority, deadline, labels, tags, rule, .. } = wishes;
-    request = EmbedRequest { priority, rule, deadline, labels, tags, ..request };
+    let via = looped::marks(&head.headers);
+    request = EmbedRequest { priority, rule, deadline, labels, tags, via, ..request };
     let mut record = record(state, client, face, &request.route, false, place);
     let answer = state.runtime.embed(request).await.map_err(|error| failed(face, &error, &mut record))?;
     record.finished(&answer.target, answer.cost_usd, &answer.attempts);

@@ -11,6 +11,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::settings::Streams;
+use crate::wire::VIA;
 use crate::wire::serve::BadRequest;
 use crate::words::{NAME_BYTES_MAX, Priority, Rule};
 
@@ -50,7 +51,7 @@ impl Wishes {
                 extra.remove("metadata");
             }
         }
-        for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with(OURS)) {
+        for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with(OURS) && *name != VIA) {
             let text = value.to_str().map_err(|_| bad(name.as_str(), "is no text"))?;
             wishes.take(name.as_str(), text.trim(), name.as_str())?;
         }

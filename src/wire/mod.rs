@@ -123,6 +123,18 @@ pub fn takes(dialect: Dialect, quirks: &Quirks, request: &ChatRequest, what: &De
     }
 }
 
+/// The header of gateways' marks: which of them a request came through.
+pub const VIA: HeaderName = HeaderName::from_static("x-standin-loop");
+
+/// Adds the marks of the gateways that a request came through to ours, for a provider that may lead back: it alone gets ours.
+pub fn mark(headers: &mut HeaderMap, via: &[String]) {
+    let Some(ours) = headers.get(VIA).filter(|_| !via.is_empty()) else { return };
+    let all = [via.join(", ").as_bytes(), b", ", ours.as_bytes()].concat();
+    if let Ok(all) = HeaderValue::from_bytes(&all) {
+        headers.insert(VIA, all);
+    }
+}
+
 /// What Anthropic's callers ask for in advance.
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 

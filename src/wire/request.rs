@@ -104,7 +104,7 @@ pub(super) fn size(request: &ChatRequest) -> usize {
 
 fn message_size(message: &Message) -> usize {
     match message {
-        Message::System(text) => text.len(),
+        Message::System(text) => text.json_len(),
         Message::User(parts) => parts.iter().map(user_part_size).sum(),
         Message::Foreign(foreign) => foreign.json.len(),
         Message::Assistant(parts) => parts.iter().map(assistant_part_size).sum(),
@@ -114,11 +114,11 @@ fn message_size(message: &Message) -> usize {
 
 fn user_part_size(part: &UserPart) -> usize {
     match part {
-        UserPart::Text(text) | UserPart::Image(Image::Url(text)) => text.len(),
-        UserPart::Image(Image::Base64 { data, .. }) | UserPart::Audio(Audio { data, .. }) => data.len(),
+        UserPart::Text(text) | UserPart::Image(Image::Url(text)) => text.json_len(),
+        UserPart::Image(Image::Base64 { data, .. }) | UserPart::Audio(Audio { data, .. }) => data.json_len(),
         UserPart::Document(document) => match &document.source {
-            DocumentSource::Text(text) | DocumentSource::Url(text) => text.len(),
-            DocumentSource::Base64 { data, .. } => data.len(),
+            DocumentSource::Text(text) | DocumentSource::Url(text) => text.json_len(),
+            DocumentSource::Base64 { data, .. } => data.json_len(),
         },
         UserPart::Foreign(foreign) => foreign.json.len(),
     }
@@ -126,11 +126,11 @@ fn user_part_size(part: &UserPart) -> usize {
 
 fn assistant_part_size(part: &AssistantPart) -> usize {
     match part {
-        AssistantPart::Text(text) => text.len(),
+        AssistantPart::Text(text) => text.json_len(),
         AssistantPart::Reasoning(Reasoning { text, proof }) => {
-            text.len() + proof.as_ref().map_or(0, |proof| proof.data.len() + 64)
+            text.json_len() + proof.as_ref().map_or(0, |proof| proof.data.len() + 64)
         }
-        AssistantPart::ToolCall(call) => call.arguments.len() + 128,
+        AssistantPart::ToolCall(call) => call.arguments.json_len() + 128,
         AssistantPart::Foreign(foreign) => foreign.json.len(),
     }
 }

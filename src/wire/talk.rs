@@ -164,9 +164,10 @@ impl<'a> Talk<'a> {
             UserPart::Foreign(foreign) => verbatim(self.dialect, foreign).is_some(),
             part => !self.mends || !blank(part),
         };
-        let parts: Vec<_> = parts.iter().filter(says).map(Cow::Borrowed).collect();
-        if !parts.is_empty() {
-            self.said.push(Step::User(parts));
+        let mut said = Vec::with_capacity(parts.len());
+        said.extend(parts.iter().filter(says).map(Cow::Borrowed));
+        if !said.is_empty() {
+            self.said.push(Step::User(said));
         }
     }
 

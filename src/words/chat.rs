@@ -76,6 +76,8 @@ pub struct ChatRequest {
     /// Names of fields of `extra` without which the request would mean something else (`previous_response_id`, `n`): a
     /// target that cannot be told them is not asked.
     pub extra_needed: Vec<String>,
+    /// Marks of the gateways that it came through: who may lead back to one of them is told.
+    pub via: Vec<String>,
     /// How an answer that goes on as it came names its model; `None` as its provider does.
     pub model_as: Option<String>,
     /// The same request as its caller wrote it, for targets that speak the caller's dialect. A sidecar has it.

@@ -54,6 +54,15 @@ impl Text {
         if let Held::Escaped(escaped) = &self.0 { Some(&escaped.json) } else { None }
     }
 
+    /// Returns about how many bytes it takes in JSON, without a look at what it says.
+    pub(crate) fn json_len(&self) -> usize {
+        match &self.0 {
+            Held::Own(text) => text.len(),
+            Held::Part(text) => text.len(),
+            Held::Escaped(escaped) => escaped.json.len(),
+        }
+    }
+
     /// Returns it as a `str`.
     pub fn as_str(&self) -> &str {
         match &self.0 {

@@ -166,8 +166,11 @@ impl<'a> Turns<'a> {
                     turns.push(Role::User, text.into_iter().collect());
                 }
                 Step::User(parts) => {
-                    let blocks: Result<Vec<_>, _> = parts.into_iter().map(user_block).collect();
-                    turns.push(Role::User, blocks?.into_iter().flatten().collect());
+                    let mut blocks = Vec::with_capacity(parts.len());
+                    for part in parts {
+                        blocks.extend(user_block(part)?);
+                    }
+                    turns.push(Role::User, blocks);
                 }
                 Step::Assistant(spoken) => {
                     let content = assistant(&spoken, model, names, notes)?;

@@ -41,6 +41,8 @@ pub(super) enum Quote<'a> {
 const VALUES_MAX: usize = 512 * 1024;
 /// A value more is read for each so many bytes of a body: what is made of them then takes less than the body itself.
 const BYTES_A_VALUE: usize = 256;
+/// So many values of a field that nobody knows are read into values of their own.
+const REST_VALUES_MAX: usize = 4_096;
 /// What is said of a field that has more.
 const DENSE: &str = "has more values than are read here";
 
@@ -210,9 +212,10 @@ impl<'a> Object<'a> {
         self.take(key).map(|node| node.object(key)).transpose()
     }
 
-    /// Returns the fields that nobody took, but for those with more values than are read.
+    /// Returns the fields that nobody took, but for those with many values: they stay in the request as it came, and would
+    /// take many times their bytes for as long as the call lasts.
     pub(super) fn rest(self) -> Map<String, Value> {
-        let fields = self.without_nulls().0.into_iter();
+        let fields = self.without_nulls().0.into_iter().filter(|(_, node)| node.fits(&mut { REST_VALUES_MAX }));
         fields.filter_map(|(key, node)| node.value("").ok().map(|value| (key.into_owned(), value))).collect()
     }
 
@@ -253,7 +256,12 @@ pub(super) fn texts(key: &str, list: Vec<Node<'_>>) -> Read<Vec<String>> {
 
 /// Reads every entry of a list; what is wrong in one names its place.
 pub(super) fn each<'a, T>(key: &str, list: Vec<Node<'a>>, mut read: impl FnMut(Node<'a>) -> Read<T>) -> Read<Vec<T>> {
-    list.into_iter().enumerate().map(|(at, node)| read(node).map_err(|bad| bad.at(at).within(key))).collect()
+    // Of many short lists none has more room than it takes.
+    let mut all = Vec::with_capacity(list.len());
+    for (at, node) in list.into_iter().enumerate() {
+        all.push(read(node).map_err(|bad| bad.at(at).within(key))?);
+    }
+    Ok(all)
 }
 
 impl<'a> Node<'a> {
@@ -315,6 +323,17 @@ impl<'a> Node<'a> {
     /// Returns what is wrong with it where something else must stand.
     pub(super) fn not(&self, key: &str, what: &str) -> BadRequest {
         BadRequest::new(key, if matches!(self, Self::Dense) { DENSE } else { what })
+    }
+
+    /// Tells whether it has no more values than are left, and takes them off.
+    fn fits(&self, left: &mut usize) -> bool {
+        let Some(rest) = left.checked_sub(1) else { return false };
+        *left = rest;
+        match self {
+            Self::List(list) => list.iter().all(|node| node.fits(left)),
+            Self::Object(object) => object.0.iter().all(|(_, node)| node.fits(left)),
+            _ => true,
+        }
     }
 
     /// Returns it as a value that owns itself.

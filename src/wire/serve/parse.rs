@@ -16,6 +16,8 @@ use crate::words::text::escape;
 const DEPTH_MAX: usize = 127;
 /// So deep the values of fields are counted one by one: deeper than anything stands that is looked at.
 const COUNTED_DEPTH: usize = 8;
+/// Most objects have so many fields: messages have a role and a content, parts a type and a text.
+const FIELDS: usize = 2;
 /// A number of so many digits is in range.
 const DIGITS: usize = 18;
 /// So many bytes of a text are looked at one by one before all others: most are short.
@@ -148,6 +150,10 @@ impl<'a> Parser<'a> {
             self.need(b':', "a colon is expected")?;
             let value = self.field(depth + 1)?;
             if !self.passes {
+                if fields.is_empty() {
+                    // Bodies of many objects are bodies of short ones.
+                    fields.reserve_exact(FIELDS);
+                }
                 fields.push((key, value));
             }
             match self.blanks() {

@@ -155,9 +155,17 @@ pub(super) struct Said {
 }
 
 impl Said {
+    fn push(&mut self, part: AssistantPart) {
+        if self.parts.is_empty() {
+            // Most have one, and there are many of them.
+            self.parts.reserve_exact(1);
+        }
+        self.parts.push(part);
+    }
+
     /// Takes text.
     pub(super) fn text(&mut self, text: Text) {
-        self.parts.push(AssistantPart::Text(text));
+        self.push(AssistantPart::Text(text));
     }
 
     /// Takes a thought, and its proof.
@@ -169,7 +177,7 @@ impl Said {
         };
         self.next = next.or(self.next.take());
         if !text.is_empty() || proof.is_some() {
-            self.parts.push(AssistantPart::Reasoning(Reasoning { text, proof }));
+            self.push(AssistantPart::Reasoning(Reasoning { text, proof }));
         }
     }
 
@@ -182,12 +190,13 @@ impl Said {
 
     /// Takes what there are no words for.
     pub(super) fn foreign(&mut self, foreign: Foreign) {
-        self.parts.push(AssistantPart::Foreign(foreign));
+        self.push(AssistantPart::Foreign(foreign));
     }
 
     /// Takes a call.
     pub(super) fn call(&mut self, id: String, name: String, arguments: Text) {
-        self.parts.push(AssistantPart::ToolCall(ToolCall { id, name, arguments, proof: self.next.take() }));
+        let proof = self.next.take();
+        self.push(AssistantPart::ToolCall(ToolCall { id, name, arguments, proof }));
     }
 }
 

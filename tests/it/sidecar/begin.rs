@@ -7,14 +7,14 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use standin::drill::Drill;
 use standin::sidecar::Hash;
 use standin::testing::Script;
 
 use super::child::{Served, free, program};
-use super::http::{self, Caller};
+use super::http::{self, Caller, Exchange};
 
 /// Returns the program in a folder without files.
 fn fresh(folder: &str) -> (Command, PathBuf) {
@@ -282,6 +282,47 @@ async fn a_provider_that_leads_back_here_is_refused_or_noticed_at_the_first_turn
     let turns = metrics.lines().find_map(|line| line.strip_prefix("standin_refusals_total{reason=\"loop\"} "));
     let turns: u64 = turns.and_then(|turns| turns.parse().ok()).unwrap_or_else(|| panic!("no loop in {metrics}"));
     assert!((1..=3).contains(&turns), "one turn an attempt: {turns}");
+}
+
+#[tokio::test]
+async fn a_request_that_goes_round_several_sidecars_is_refused_where_it_began() {
+    let addresses = [free(), free(), free()];
+    let routes = "[providers.a.models.text-embedding-3-small]\n[routes.gpt-5-mini]\ntargets = [\"a/gpt-5-mini\"]\n\
+                  [routes.text-embedding-3-small]\ntargets = [\"a/text-embedding-3-small\"]\n";
+    let served: Vec<Served> = (0..3)
+        .map(|at| {
+            let name = format!("round-{at}");
+            file(&name, addresses[(at + 1) % 3], routes);
+            Served::start_at(
+                &name,
+                addresses[at],
+                &["--config", "given.toml", "--listen", &addresses[at].to_string()],
+                |_| {},
+            )
+        })
+        .collect();
+    let loops = async |at: usize| {
+        let metrics = http::get(served[at].address, "/metrics").await.body;
+        let turns = metrics.lines().find_map(|line| line.strip_prefix("standin_refusals_total{reason=\"loop\"} "));
+        turns.map_or(0, |turns| turns.parse::<u64>().expect("a number"))
+    };
+    let begun = Instant::now();
+    let reply = http::ask(served[0].address, Caller::Chat, "smart", "Hi", false).await;
+    assert!(reply.status >= 500 && reply.body.contains("leads back to this sidecar"), "{reply:?}");
+    assert!((1..=12).contains(&loops(0).await), "it went round and round: {}", loops(0).await);
+    // So do texts to be embedded, and whoever is asked first.
+    let body = r#"{"model":"a/text-embedding-3-small","input":"Hi"}"#;
+    let reply = Exchange::begin(served[1].address, "POST", "/v1/embeddings", &[], body).await.end().await;
+    assert!(reply.status >= 500 && loops(1).await >= 1, "{reply:?}");
+    assert!(begun.elapsed() < http::PATIENCE);
+    // Sidecars behind each other are none.
+    let drill = Drill::start(Script::default()).await.expect("a drill");
+    file("behind", drill.address(), routes);
+    let behind = Served::start("behind", &["--config", "given.toml"], |_| {});
+    file("before", behind.address, "");
+    let before = Served::start("before", &["--config", "given.toml"], |_| {});
+    let reply = http::ask(before.address, Caller::Chat, "smart", "Hi", false).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
 }
 
 #[tokio::test]
