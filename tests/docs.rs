@@ -312,6 +312,7 @@ fn failures() -> String {
             Told::TooLarge => "413",
             Told::RateLimited => "429",
             Told::Unavailable => "503",
+            Told::NoAnswer => "502",
             Told::Internal => "500",
             _ => "?",
         };

@@ -18,7 +18,7 @@ use super::work::Brought;
 use crate::policy::admission::{Report, Unwanted};
 use crate::policy::health::Course;
 use crate::policy::record::Record;
-use crate::wire;
+use crate::wire::{self, Ending};
 use crate::words::{
     AttemptEnd, AttemptRecord, CallFacts, Drift, Event, Failure, FailureClass, Note, RetryAfter, Secret, Usage,
 };
@@ -31,7 +31,7 @@ pub(super) struct Ended {
     pub(super) record: Arc<AttemptRecord>,
     /// When the target may be asked again, where it said so.
     pub(super) back: Option<Instant>,
-    /// What it brought, if it is whole.
+    /// What it brought, if it is whole; of a failure, what its provider calls one.
     pub(super) brought: Option<Brought>,
     /// What of the conversation the target could not take as it was.
     pub(super) notes: Vec<Note>,
@@ -68,6 +68,8 @@ pub(super) struct Account {
     pub(super) drift: Vec<Drift>,
     /// Notes when it has content.
     pub(super) pulse: Arc<Pulse>,
+    /// What came whole and is a failure by its provider's own word, for who gets no other answer.
+    pub(super) flawed: Option<Ending>,
     /// Why nobody waits for the answer any more.
     pub(super) unwanted: Option<Unwanted>,
 }
@@ -141,7 +143,7 @@ impl Account {
                 failure.scope = failure.reach(keys, wire::classify::is_retirement(&failure));
                 let back = self.back(&failure);
                 let failure = redact::failure(&self.shared.table(), &self.secrets, failure);
-                (AttemptEnd::Failed(failure), back, None)
+                (AttemptEnd::Failed(failure), back, self.flawed.take().map(Brought::Answer))
             }
         };
         self.tell_drift(&end);

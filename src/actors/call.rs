@@ -137,7 +137,8 @@ impl Driver {
         let answered = RouterCommand::Answered { route, session, target: target.clone(), output: usage.output };
         self.shared.router.send(answered);
         let attempts = self.attempts();
-        let waste: f64 = attempts.iter().filter(|record| !record.won()).filter_map(|record| record.cost_usd).sum();
+        let others = attempts.iter().filter(|record| record.attempt != number && !record.won());
+        let waste: f64 = others.filter_map(|record| record.cost_usd).sum();
         self.page.end(Happened::Answered { attempt: number, target: target.clone() });
         let last_resort = self.running.iter().any(|running| running.number == number && running.last_resort);
         let (call, cost_usd) = (self.page.about().id, cost_usd.map(|won| won + waste));
@@ -175,6 +176,16 @@ impl Driver {
     }
 
     fn give_up(&mut self, why: GiveUp, outlet: Outlet) {
+        // What its provider calls a failure says more to who speaks its dialect than that there is no answer.
+        let says_more = match &why {
+            GiveUp::Exhausted(_) => true,
+            GiveUp::Rejected(failure) => failure.class == FailureClass::ContentPolicy,
+            GiveUp::Deadline | GiveUp::Interrupted(_) => false,
+        };
+        let flawed = self.ended.iter().rfind(|ended| ended.brought.is_some()).filter(|_| says_more);
+        if let Some(number) = flawed.map(|ended| ended.record.attempt) {
+            return self.finish(number, outlet);
+        }
         let attempts = self.attempts();
         let error = match why {
             GiveUp::Rejected(failure) => Error::Rejected { failure, attempts },

@@ -46,6 +46,10 @@ impl Job {
         read?;
         let mut ending = decoder.finish()?;
         ending.call_by_own_names(names);
+        if let Some(failure) = ending.flaw.take() {
+            self.account.flawed = Some(ending);
+            return Err(failure);
+        }
         if ending.cut {
             self.account.notes.push(Note::Dropped("tool_calls"));
         }

@@ -101,6 +101,7 @@ impl Driver {
             secrets: [const { None }; 2],
             drift: Vec::new(),
             pulse: pulse.clone(),
+            flawed: None,
             unwanted: None,
         };
         let work = self.asked.work.clone();

@@ -62,7 +62,8 @@ pub(crate) struct ProviderSpec {
 impl ProviderSpec {
     /// Returns the whole address of a path at this provider.
     pub(crate) fn url(&self, path: &str) -> String {
-        let Self { base_url, query, .. } = self;
+        let Self { query, quirks, .. } = self;
+        let base_url = quirks.base(&self.base_url, path);
         match (query.is_empty(), path.contains('?')) {
             (true, _) => format!("{base_url}{path}"),
             (false, true) => format!("{base_url}{path}&{query}"),

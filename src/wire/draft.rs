@@ -52,6 +52,9 @@ pub struct Ending {
     pub sources: Vec<Source>,
     /// Whether there is more to that than there are words for.
     pub unsaid: bool,
+    /// Why it is a failure although it is whole and goes on as it came: its provider says so by its own word. It is for who
+    /// gets no other answer.
+    pub flaw: Option<Failure>,
 }
 
 impl Ending {
@@ -180,6 +183,8 @@ pub(super) struct Draft {
     spoke: bool,
     beyond: bool,
     refused: bool,
+    /// What its provider says went wrong, in an answer that goes on as it came.
+    flaw: Option<Failure>,
     /// Proofs that go out with the next content: alone they commit nobody to an answer.
     held: Vec<Proof>,
 }
@@ -483,6 +488,21 @@ impl Draft {
         }
     }
 
+    /// Takes the provider's word that the answer is a failure. Who gets it as it came may read that word; for all others
+    /// there is nothing to wait for.
+    pub(super) fn failed(&mut self, failure: Failure) -> Result<(), Failure> {
+        if !self.verbatim {
+            return Err(failure);
+        }
+        self.stopped(if failure.class == FailureClass::ContentPolicy {
+            StopReason::ContentFilter
+        } else {
+            StopReason::Other
+        });
+        self.flaw.get_or_insert(failure);
+        Ok(())
+    }
+
     /// Notes why the model stopped, by the provider's word for it; one that nobody here knows is noted as such.
     pub(super) fn stopped_by(&mut self, stop: Option<StopReason>, word: &str) {
         if stop.is_none() {
@@ -532,22 +552,28 @@ impl Draft {
                 stop = StopReason::Refusal;
             }
         }
-        if !self.spoke && called == 0 && !(self.beyond && self.verbatim) {
+        let mut flaw = self.flaw;
+        if flaw.is_none() && !self.spoke && called == 0 && !(self.beyond && self.verbatim) {
+            let empty = || Failure::new(FailureClass::Empty, "neither text nor tool call");
             match stop {
-                StopReason::ContentFilter | StopReason::Refusal if self.verbatim && self.filtered => {}
                 StopReason::ContentFilter | StopReason::Refusal => {
                     let problem = "the provider's filter held the whole answer back, or the model declined in silence";
-                    return Err(Failure::new(FailureClass::ContentPolicy, problem));
+                    flaw = Some(Failure::new(FailureClass::ContentPolicy, problem));
                 }
                 StopReason::Length => {}
-                _ => return Err(Failure::new(FailureClass::Empty, "neither text nor tool call")),
+                StopReason::Other if self.verbatim => flaw = Some(empty()),
+                _ => return Err(empty()),
             }
         }
+        if let Some(failure) = flaw.take_if(|_| !self.verbatim) {
+            return Err(failure);
+        }
+        flaw.take_if(|flaw| self.filtered && flaw.class == FailureClass::ContentPolicy);
         let Self { usage, model, beyond, stop_sequence, sources, .. } = self;
         let stop_sequence = stop_sequence.filter(|_| stop == StopReason::Stop);
         let (sources, unsaid) = sources.finish(&parts);
         let (verbatim, unfenced) = (None, false);
-        Ok(Ending { stop, usage, model, parts, verbatim, beyond, cut, unfenced, stop_sequence, sources, unsaid })
+        Ok(Ending { stop, usage, model, parts, verbatim, beyond, cut, unfenced, stop_sequence, sources, unsaid, flaw })
     }
 }
 

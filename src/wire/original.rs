@@ -16,6 +16,9 @@ use crate::words::{ChatRequest, Dialect, Original, Payload, without_path};
 /// How clients begin what they tell Anthropic's books in a prompt. It changes with every request.
 pub(super) const INVOICE: &str = "x-anthropic-billing-header:";
 
+/// How servers of chat completions flag a message that is to be continued: DeepSeek and Mistral, Qwen and Kimi.
+pub(super) const BEGUN: [&str; 2] = ["prefix", "partial"];
+
 /// A setting: what it is called in notes, and the fields that say it, of which one may be within another (`a.b`).
 pub(super) struct Setting(pub(super) &'static str, pub(super) &'static [&'static str]);
 

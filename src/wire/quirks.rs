@@ -12,7 +12,7 @@ pub use table::GENERIC;
 
 use super::ids::IdForm;
 use super::model::Model;
-use super::request::{Notes, unsupported};
+use super::request::{Notes, is_own, unsupported};
 use super::talk::is_prefilled;
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Message, UserPart, without_path,
@@ -103,8 +103,11 @@ pub struct Quirks {
     pub(super) alternates: bool,
     /// Whether an assistant must speak between a tool and a user.
     pub(super) bridges: bool,
-    /// The flag of a last message that the assistant is to continue, where it needs one.
-    pub(super) prefill: Option<&'static str>,
+    /// The flag of a last message that the assistant is to continue, where it needs one; whether every last message of the
+    /// assistant must have it, since none is answered.
+    prefill: Option<(&'static str, bool)>,
+    /// Where such requests go instead, below the server's root, and versions that may stand in the base URL instead.
+    prefill_at: Option<(&'static str, &'static [&'static str])>,
     /// Whether a last message of the assistant is continued, and the fields of the request that ask for it.
     continues: Option<&'static [Template]>,
     /// Whether it must be told what was thought, unencrypted, once tools were called, whatever the model.
@@ -171,8 +174,17 @@ impl Quirks {
     }
 
     /// Returns what is appended to the base URL for chat completions of a model.
-    pub(super) fn chat_path(&self, model: &str) -> Cow<'static, str> {
-        with_model(self.chat_path, model)
+    pub(super) fn chat_path(&self, model: &str, request: &ChatRequest) -> Cow<'static, str> {
+        match self.prefill_at {
+            Some((path, _)) if is_prefilled(request, Dialect::OpenAiChat) => path.into(),
+            _ => with_model(self.chat_path, model),
+        }
+    }
+
+    /// Returns the base URL that a path is appended to: what stands below the server's root takes the place of a version.
+    pub(crate) fn base<'a>(&self, base_url: &'a str, path: &str) -> &'a str {
+        let versions = self.prefill_at.filter(|(below, _)| *below == path).map_or(&[][..], |(_, versions)| versions);
+        versions.iter().find_map(|version| base_url.strip_suffix(version)).unwrap_or(base_url)
     }
 
     /// Returns what is appended to the base URL for embeddings by a model: they stand beside the chat completions.
@@ -251,13 +263,21 @@ impl Quirks {
         self.continues.filter(|_| is_prefilled(request, dialect)).unwrap_or_default()
     }
 
+    /// Returns the flag of a request's last message, if the assistant is to continue it.
+    pub(super) fn prefill(&self, request: &ChatRequest) -> Option<&'static str> {
+        let (flag, always) = self.prefill?;
+        (always || is_prefilled(request, Dialect::OpenAiChat)).then_some(flag)
+    }
+
     /// Refuses what this provider cannot serve at all.
     ///
     /// # Errors
     /// `Unsupported` names the field.
     pub(super) fn check(&self, request: &ChatRequest, dialect: Dialect) -> Result<(), Failure> {
         let lacks = |field| self.lacks.contains(&field);
-        if is_prefilled(request, dialect) && (self.continues.is_none() || dialect != Dialect::OpenAiChat) {
+        // Of its own dialect's flags a server of which nothing is known may know any.
+        let judges = self.is_generic() && dialect == Dialect::OpenAiChat && is_own(request, dialect);
+        if is_prefilled(request, dialect) && (self.continues.is_none() || dialect != Dialect::OpenAiChat) && !judges {
             let at = request.messages.len() - 1;
             let problem = "the provider does not go on with a last message of the assistant, it answers it";
             return Err(Failure::new(FailureClass::Unsupported, format!("messages[{at}]: {problem}")));

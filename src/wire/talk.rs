@@ -92,17 +92,17 @@ pub(super) fn mends(request: &ChatRequest, dialect: Dialect) -> bool {
     !is_own(request, dialect) && request.extra_needed.is_empty()
 }
 
-/// Tells whether a caller of another dialect wants its last message continued: so Anthropic's and Google's clients begin an
-/// answer themselves. OpenAI's clients have no such thing; there a last message of the assistant is one like all others.
+/// Tells whether a caller wants its last message continued. Clients of another dialect, Anthropic's and Google's, so begin an
+/// answer themselves; those of chat completions must flag it, or a last message of the assistant is one like all others.
 pub(super) fn is_prefilled(request: &ChatRequest, dialect: Dialect) -> bool {
     let theirs = request.original.as_ref().map(|original| original.dialect);
     let begins = matches!(theirs, Some(Dialect::AnthropicMessages | Dialect::Gemini | Dialect::Vertex));
+    let flags = request.original.as_ref().is_some_and(|it| it.dialect == Dialect::OpenAiChat && it.marks.begun);
     let said = |parts: &Vec<AssistantPart>| {
         let calls = parts.iter().any(|part| part.as_tool_call().is_some());
         !calls && parts.iter().any(|part| part.as_text().is_some_and(|text| !text.trim().is_empty()))
     };
-    begins
-        && !is_own(request, dialect)
+    (flags || (begins && !is_own(request, dialect)))
         && matches!(request.messages.last(), Some(Message::Assistant(parts)) if said(parts))
 }
 

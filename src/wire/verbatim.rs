@@ -51,6 +51,8 @@ pub(super) struct Relay {
     shows: bool,
     /// A call has come: all waits for the end.
     waits: bool,
+    /// Events have gone on.
+    spoke: bool,
     /// The end was told in another dialect.
     foreign_end: bool,
     /// Where in the chunk that is being read the bytes begin that are not taken yet.
@@ -116,12 +118,18 @@ impl Relay {
     pub(super) fn new(dialect: Dialect, how: Verbatim) -> Self {
         let (open, held) = (Vec::new(), Vec::new());
         let clean = (how.judged && how.stream).then(Clean::default);
-        Self { dialect, how, open, held, shows: false, waits: false, foreign_end: false, from: 0, at: 0, clean }
+        let (shows, waits, spoke, foreign_end) = (false, false, false, false);
+        Self { dialect, how, open, held, shows, waits, spoke, foreign_end, from: 0, at: 0, clean }
     }
 
     /// Returns how many bytes wait.
     pub(super) fn kept(&self) -> usize {
         self.open.len() + self.held.len()
+    }
+
+    /// Tells whether events have gone on.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.spoke
     }
 
     pub(super) fn how(&self) -> &Verbatim {
@@ -295,6 +303,7 @@ impl Relay {
     fn release(&mut self, out: &mut Vec<Piece>) {
         let holds = self.clean.as_ref().is_some_and(|clean| clean.unfence.holds());
         if self.shows && !self.waits && !holds && !self.how.buffered && !self.held.is_empty() {
+            self.spoke = true;
             out.push(Piece::Verbatim(self.events()));
             self.clean.iter_mut().for_each(|clean| clean.last = None);
         }

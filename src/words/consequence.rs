@@ -71,6 +71,8 @@ pub enum Told {
     RateLimited,
     /// Nobody can answer now: 503, or 529.
     Unavailable,
+    /// What came of it is no answer: 502.
+    NoAnswer,
     /// We are at fault: 500.
     Internal,
 }
@@ -113,7 +115,7 @@ impl FailureClass {
         use FailureClass as C;
         use Next::{End, Leave, Pause, Redraw, Reject, Resend, Shorter, Silence};
         use Scope::{Endpoint, Key, Model, Request};
-        use Told::{ContentPolicy, ContextTooLong, Internal, Invalid, RateLimited, TooLarge, Unavailable};
+        use Told::{ContentPolicy, ContextTooLong, Internal, Invalid, NoAnswer, RateLimited, TooLarge, Unavailable};
         use Whose as W;
         const YES: bool = true;
         const NO: bool = false;
@@ -138,8 +140,8 @@ impl FailureClass {
             C::NoFirstToken        => (W::Provider, Model,    1.0,  NO,  Silence, None,    None,    Unavailable),
             C::Stalled             => (W::Provider, Model,    1.0,  NO,  Silence, None,    None,    Unavailable),
             C::Cut                 => (W::Provider, Model,    1.0,  NO,  Pause,   None,    None,    Unavailable),
-            C::Empty               => (W::Provider, Request,  1.0,  NO,  Redraw,  None,    None,    Unavailable),
-            C::Unusable            => (W::Provider, Request,  0.5,  NO,  Redraw,  None,    None,    Unavailable),
+            C::Empty               => (W::Provider, Request,  1.0,  NO,  Redraw,  None,    None,    NoAnswer),
+            C::Unusable            => (W::Provider, Request,  0.5,  NO,  Redraw,  None,    None,    NoAnswer),
             C::Crashed             => (W::Ours,     Request,  0.0,  NO,  Pause,   None,    None,    Internal),
             C::Lack                => (W::Ours,     Request,  0.0,  NO,  Pause,   None,    None,    Unavailable),
             C::Cancelled           => (W::Nobody,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),

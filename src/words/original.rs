@@ -49,6 +49,8 @@ pub struct Marks {
     pub sealed: bool,
     /// A proof in a field for one.
     pub proof: bool,
+    /// A message is flagged as the beginning of the answer.
+    pub begun: bool,
 }
 
 impl Original {

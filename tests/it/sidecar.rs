@@ -9,6 +9,7 @@ mod child;
 mod connections;
 mod endless;
 mod failures;
+mod flaws;
 mod http;
 mod log;
 mod misspelt;

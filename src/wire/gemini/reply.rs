@@ -66,11 +66,7 @@ fn read(dialect: Dialect, draft: &mut Draft, text: &str, out: &mut Vec<Piece>) -
         return candidate.read(dialect, draft, out);
     }
     if let Some(blocked) = chunk.prompt_feedback.as_ref().and_then(Feedback::failure) {
-        if !(draft.verbatim && draft.filtered) {
-            return Err(blocked);
-        }
-        draft.stop = Some(StopReason::ContentFilter);
-        return Ok(false);
+        return draft.failed(blocked).map(|()| false);
     }
     if usage.is_some() { Ok(false) } else { classify::recognise(text).map_or(Ok(false), Err) }
 }
@@ -195,7 +191,7 @@ impl Candidate<'_> {
                 | "MISSING_THOUGHT_SIGNATURE" => {
                     let said = self.finish_message.text();
                     let message = if said.is_empty() { "the model made a call that is none" } else { said };
-                    return Err(coded(FailureClass::Unusable, reason, message));
+                    draft.failed(coded(FailureClass::Unusable, reason, message))?;
                 }
                 reason => draft.stopped_by(stop_reason(reason), reason),
             },

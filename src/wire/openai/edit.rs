@@ -6,7 +6,7 @@ use super::messages::{BRIDGE, Messages};
 use super::request::Body;
 use crate::wire::edit::{Array, Edits, Object, quoted, text};
 use crate::wire::names::Names;
-use crate::wire::original::{self, Draft, Setting, without_invoice};
+use crate::wire::original::{self, BEGUN, Draft, Setting, without_invoice};
 use crate::wire::quirks::Quirks;
 use crate::wire::request::Notes;
 use crate::wire::seal::{Proves, open};
@@ -103,6 +103,9 @@ pub(super) fn edited(
     }
     if tools {
         self::tools(&mut draft, body);
+    }
+    for (field, json) in quirks.continuing(request, Dialect::OpenAiChat) {
+        draft.set(field, *json);
     }
     if let Some(messages) = messages {
         messages.edit(&mut draft, request.messages.len(), notes)?;
@@ -216,7 +219,9 @@ impl<'b, 'a> Talk<'b, 'a> {
             || instruction.is_some()
             || !original.left_out.is_empty()
             || !names.is_empty()
-            || (answered && (quirks.strict || quirks.bridges || quirks.prefill.is_some() || quirks.echoes(model)))
+            || (answered
+                && (quirks.strict || quirks.bridges || quirks.prefill(request).is_some() || quirks.echoes(model)))
+            || (original.marks.begun && !quirks.is_generic())
             || !request.messages.iter().all(fits);
         looks.then_some(talk)
     }
@@ -271,7 +276,7 @@ impl<'b, 'a> Talk<'b, 'a> {
         edits: &mut Edits<'m>,
         notes: &mut Notes,
     ) -> bool {
-        let Body { quirks, .. } = *self.body;
+        let Body { quirks, request, .. } = *self.body;
         if role == "developer" && self.developer {
             message.set("role", "\"system\"", edits);
         }
@@ -298,7 +303,13 @@ impl<'b, 'a> Talk<'b, 'a> {
         let mut moved = None;
         if role == "assistant" {
             moved = self.thoughts(&mut message, !calls.is_empty(), echoes, edits, notes);
-            if let (true, true, Some(flag)) = (is_last, calls.is_empty(), quirks.prefill) {
+            let flag = quirks.prefill(request).filter(|_| is_last && calls.is_empty());
+            if !quirks.is_generic() {
+                for other in BEGUN.iter().filter(|other| flag != Some(**other)) {
+                    message.remove(other);
+                }
+            }
+            if let Some(flag) = flag {
                 message.set(flag, "true", edits);
             }
         }

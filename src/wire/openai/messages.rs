@@ -27,6 +27,8 @@ pub(super) struct Messages<'a> {
     steps: Vec<Step<'a>>,
     /// Whether reasoning goes along.
     echoes: bool,
+    /// The flag of a last message that is to be continued.
+    prefill: Option<&'static str>,
     /// Whether the system speaks later, too, where it must not.
     late: bool,
 }
@@ -57,7 +59,8 @@ impl<'a> Messages<'a> {
             // Of who only thought nothing is left, and a message without anything in it is refused.
             rest.retain(|step| !matches!(step, Step::Assistant(spoken) if is_silent(spoken.parts)));
         }
-        Self { quirks, names, system_role: quirks.system_role(model), lead, steps: rest, echoes, late }
+        let (system_role, prefill) = (quirks.system_role(model), quirks.prefill(request));
+        Self { quirks, names, system_role, lead, steps: rest, echoes, prefill, late }
     }
 
     /// Returns the same, with an instruction of our own before all else.
@@ -210,7 +213,7 @@ impl Serialize for Assistant<'_> {
         if !calls.is_empty() {
             let calls = || calls.iter().map(|(id, call)| WireCall::of(quirks, names, id, call));
             map.serialize_entry("tool_calls", &Each(calls))?;
-        } else if let (true, Some(flag)) = (self.is_last, quirks.prefill) {
+        } else if let (true, Some(flag)) = (self.is_last, self.messages.prefill) {
             map.serialize_entry(flag, &true)?;
         }
         map.end()

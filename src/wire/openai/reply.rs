@@ -11,6 +11,7 @@ use super::shape::CHUNK;
 use crate::wire::classify;
 use crate::wire::draft::{Draft, Fragment, Turn, arguments, broken};
 use crate::wire::json::{Content, Scalar, parse, says_something};
+use crate::wire::tidy::tidy;
 use crate::words::{DriftKind, Failure, FailureClass, Piece, StopReason, Usage};
 
 /// Reads one event of a stream; tells whether it had content.
@@ -191,9 +192,16 @@ impl Choice<'_> {
         }
         match self.finish_reason.text() {
             "" | "null" => {}
-            "error" => return Err(Failure::new(FailureClass::Server, "the provider reports an error, not which")),
+            // Z.ai's word for a model that failed, and those of SGLang and vLLM for one that was stopped.
+            "error" | "network_error" | "abort" => {
+                return Err(Failure::new(FailureClass::Server, "the provider reports an error, not which"));
+            }
             "insufficient_system_resource" => {
                 return Err(Failure::new(FailureClass::Overloaded, "insufficient system resource"));
+            }
+            reason if is_malformed(reason) => {
+                let problem = "the model made a call that is none";
+                draft.failed(Failure { code: Some(tidy(reason)), ..Failure::new(FailureClass::Unusable, problem) })?;
             }
             reason => {
                 draft.stopped_by(stop_reason(reason), reason);
@@ -287,10 +295,17 @@ impl Function<'_> {
     }
 }
 
+/// Tells whether a reason is that the model made no sense, as Google's has it, also through gateways
+/// ("`function_call_filter: MALFORMED_FUNCTION_CALL`").
+fn is_malformed(reason: &str) -> bool {
+    let has = |what: &str| reason.to_ascii_lowercase().contains(what);
+    has("malformed_") || has("unexpected_tool_call") || has("too_many_tool_calls") || has("missing_thought_signature")
+}
+
 fn stop_reason(reason: &str) -> Option<StopReason> {
     Some(match reason {
         "stop" | "eos" | "stop_sequence" | "end_turn" => StopReason::Stop,
-        "length" | "max_tokens" | "model_length" => StopReason::Length,
+        "length" | "max_tokens" | "model_length" | "model_context_window_exceeded" => StopReason::Length,
         "tool_calls" | "function_call" | "tool_use" => StopReason::ToolCalls,
         "content_filter" | "safety" | "SAFETY" | "sensitive" => StopReason::ContentFilter,
         "refusal" => StopReason::Refusal,

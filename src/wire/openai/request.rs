@@ -53,7 +53,7 @@ pub(in crate::wire) fn encode(
             write(request, &Whole { body: &body, messages: &messages })?
         }
     };
-    let (path, headers) = (quirks.chat_path(model.name), headers(streaming));
+    let (path, headers) = (quirks.chat_path(model.name, request), headers(streaming));
     Ok(Encoded { path, headers, body, notes: notes.0, stops, names, words: None })
 }
 

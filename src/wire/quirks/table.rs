@@ -133,6 +133,7 @@ pub const GENERIC: Quirks = Quirks {
     alternates: false,
     bridges: false,
     prefill: None,
+    prefill_at: None,
     continues: None,
     echoes: false,
     thoughts: "reasoning_content",
@@ -197,6 +198,10 @@ pub(super) const TABLE: &[Quirks] = &[
         efforts: &[(ALL, ["", "low", "low", "medium", "high", "max", "max"])],
         unthinking: &[("thinking", r#"{"type":"disabled"}"#)],
         schema: false,
+        // "The user needs to set base_url=".../beta" to enable the Beta feature".
+        prefill: Some(("prefix", false)),
+        prefill_at: Some(("/beta/chat/completions", &["/v1", "/beta"])),
+        continues: Some(&[]),
         echoes: true,
         ..KNOWN
     },
@@ -223,7 +228,7 @@ pub(super) const TABLE: &[Quirks] = &[
         stream_usage: false,
         ids: IdForm::Alphanumeric(9),
         bridges: true,
-        prefill: Some("prefix"),
+        prefill: Some(("prefix", true)),
         continues: Some(&[]),
         thoughts: "",
         ..KNOWN
@@ -245,7 +250,7 @@ pub(super) const TABLE: &[Quirks] = &[
         unthinking: &[("enable_thinking", "false")],
         required: None,
         stream_only: true,
-        prefill: Some("partial"),
+        prefill: Some(("partial", true)),
         continues: Some(&[]),
         ..KNOWN
     },
@@ -347,6 +352,9 @@ pub(super) const TABLE: &[Quirks] = &[
         efforts: &[(ALL, ["", "true", "true", "true", "true", "true", "true"])],
         effort: &[("thinking", r#"{"type":"enabled"}"#)],
         unthinking: &[("thinking", r#"{"type":"disabled"}"#)],
+        // Its "Partial Mode".
+        prefill: Some(("partial", false)),
+        continues: Some(&[]),
         ..KNOWN
     },
     Quirks {

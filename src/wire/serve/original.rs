@@ -11,7 +11,7 @@ use bytestring::ByteString;
 use super::Face;
 use super::node::{Node, Object};
 use crate::wire::edit::{self, Edits};
-use crate::wire::original::INVOICE;
+use crate::wire::original::{BEGUN, INVOICE};
 use crate::wire::seal::SEAL;
 use crate::words::{Marks, Original};
 
@@ -56,7 +56,8 @@ fn mark(name: &str, node: &Node<'_>, marks: &mut Marks) {
         }
         Node::List(list) => list.iter().for_each(|node| mark("", node, marks)),
         Node::Object(object) => object.fields().for_each(|(name, node)| mark(name, node, marks)),
-        Node::Null | Node::Bool(_) | Node::Number(_) | Node::Dense => {}
+        Node::Bool(true) => marks.begun |= BEGUN.contains(&name),
+        Node::Null | Node::Bool(false) | Node::Number(_) | Node::Dense => {}
     }
 }
 

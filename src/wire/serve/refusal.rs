@@ -125,6 +125,7 @@ pub(super) enum Kind {
     TooLarge,
     RateLimited,
     Unavailable,
+    NoAnswer,
     Timeout,
     Internal,
 }
@@ -263,6 +264,7 @@ impl Kind {
             Told::ContentPolicy => Self::ContentPolicy,
             Told::TooLarge => Self::TooLarge,
             Told::RateLimited => Self::RateLimited,
+            Told::NoAnswer => Self::NoAnswer,
             Told::Internal => Self::Internal,
             // The provider's fault or the operator's; no caller can do anything about it.
             Told::Unavailable => Self::Unavailable,
@@ -283,6 +285,7 @@ impl Kind {
                 StatusCode::from_u16(529).expect("a number of three digits is a status")
             }
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoAnswer => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -300,6 +303,7 @@ impl Kind {
             Self::TooLarge => ("invalid_request_error", Some("request_too_large")),
             Self::RateLimited => ("rate_limit_error", Some("rate_limit_exceeded")),
             Self::Unavailable => ("service_unavailable_error", Some("server_is_overloaded")),
+            Self::NoAnswer => ("server_error", Some("no_answer")),
             Self::Timeout => ("server_error", Some("timeout")),
             Self::Internal => ("server_error", None),
         }
@@ -317,7 +321,7 @@ impl Kind {
             Self::RateLimited => "rate_limit_error",
             Self::Unavailable => "overloaded_error",
             Self::Timeout => "timeout_error",
-            Self::Internal => "api_error",
+            Self::NoAnswer | Self::Internal => "api_error",
         }
     }
 
@@ -335,7 +339,7 @@ impl Kind {
             Self::RateLimited => "RESOURCE_EXHAUSTED",
             Self::Unavailable => "UNAVAILABLE",
             Self::Timeout => "DEADLINE_EXCEEDED",
-            Self::Internal => "INTERNAL",
+            Self::NoAnswer | Self::Internal => "INTERNAL",
         }
     }
 }

@@ -9,20 +9,20 @@ use super::http::{self, Caller, Exchange, Response};
 use super::upstream::{Bytes, PAUSE, Upstream};
 
 /// A sidecar over two providers by hand, in one dialect: the route `r` asks the first, then the second.
-struct Scene {
+pub(super) struct Scene {
     caller: Caller,
-    sidecar: Sidecar,
-    first: Upstream,
-    second: Upstream,
+    pub(super) sidecar: Sidecar,
+    pub(super) first: Upstream,
+    pub(super) second: Upstream,
 }
 
 const ORDER: [&str; 2] = ["first/m", "second/m"];
 
-async fn scene(caller: Caller) -> Scene {
+pub(super) async fn scene(caller: Caller) -> Scene {
     scene_with(caller, |_| {}).await
 }
 
-async fn scene_with(caller: Caller, edit: impl FnOnce(&mut Settings)) -> Scene {
+pub(super) async fn scene_with(caller: Caller, edit: impl FnOnce(&mut Settings)) -> Scene {
     let (first, second) = (Upstream::start().await, Upstream::start().await);
     let mut settings = Settings::default();
     settings.server.listen.set_port(0);
@@ -48,7 +48,7 @@ async fn scene_with(caller: Caller, edit: impl FnOnce(&mut Settings)) -> Scene {
 }
 
 impl Scene {
-    async fn ask(&self, stream: bool, headers: &[(&str, &str)]) -> Response {
+    pub(super) async fn ask(&self, stream: bool, headers: &[(&str, &str)]) -> Response {
         let (path, mut body) = self.caller.ask("r", "hello", stream);
         if self.caller == Caller::Responses {
             body["store"] = false.into();
@@ -57,14 +57,14 @@ impl Scene {
     }
 
     /// Asks for a stream of the first, which sends these bytes.
-    async fn streamed(&self, body: &str, piece: usize, cut: bool) -> Response {
+    pub(super) async fn streamed(&self, body: &str, piece: usize, cut: bool) -> Response {
         self.first.answers(Bytes { body: body.to_owned(), piece, cut, stream: true });
         self.ask(true, &[]).await
     }
 }
 
 /// A plain stream of this dialect.
-fn stream(caller: Caller, text: &str) -> String {
+pub(super) fn stream(caller: Caller, text: &str) -> String {
     let events = match caller {
         Caller::Chat => vec![
             ("", format!(r#"{{"id":"c1","model":"m","choices":[{{"index":0,"delta":{{"role":"assistant","content":"{text}"}},"finish_reason":null}}]}}"#)),
@@ -91,7 +91,7 @@ fn stream(caller: Caller, text: &str) -> String {
     events.iter().map(|(name, data)| event(name, data)).collect()
 }
 
-fn event(name: &str, data: &str) -> String {
+pub(super) fn event(name: &str, data: &str) -> String {
     let name = if name.is_empty() { String::new() } else { format!("event: {name}\n") };
     format!("{name}data: {data}\n\n")
 }

@@ -734,6 +734,8 @@ fn a_begun_answer_is_continued_where_that_is_a_feature_and_refused_clearly_elsew
     let flagged = |flag: &str| json!({"role": "assistant", "content": "{", flag: true});
     assert_eq!(last("mistral"), (flagged("prefix"), Value::Null, Value::Null));
     assert_eq!(last("qwen"), (flagged("partial"), Value::Null, Value::Null));
+    assert_eq!(last("deepseek"), (flagged("prefix"), Value::Null, Value::Null));
+    assert_eq!(last("kimi"), (flagged("partial"), Value::Null, Value::Null));
     assert_eq!(last("vllm"), (plain.clone(), json!(true), json!(false)));
     for accent in ["openrouter", "litellm", "llamacpp", "ollama"] {
         assert_eq!(last(accent), (plain.clone(), Value::Null, Value::Null), "{accent}");
@@ -810,4 +812,49 @@ fn what_is_asked_for_instead_of_an_answer_goes_to_its_own_address() {
         assert_eq!(serde_json::from_slice::<Value>(&encoded.body.whole()).expect("JSON"), body);
     }
     assert_eq!(compacting.demands()[0].field, "compact");
+}
+
+#[test]
+fn a_flag_that_asks_for_more_of_a_message_is_what_each_server_calls_it_and_leads_where_it_is_known() {
+    let chat = |flag: &str, on: bool| {
+        let last = json!({"role": "assistant", "content": "{", flag: on});
+        json!({"model": "smart", "messages": [{"role": "user", "content": "JSON, please."}, last]})
+    };
+    let sent = |accent: &str, body: &Value| {
+        let quirks = Quirks::named(accent).expect("an accent");
+        let request = asked(Face::OpenAiChat, body).request;
+        let encoded = encode(Dialect::OpenAiChat, quirks, &request, &TargetId::new("p", "m"), false).ok()?;
+        let body: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
+        Some((encoded.path.into_owned(), body["messages"][1].clone(), body["continue_final_message"].clone()))
+    };
+    let usual = "/chat/completions";
+    for flag in ["prefix", "partial"] {
+        let body = chat(flag, true);
+        for (accent, path, own, continues) in [
+            ("deepseek", "/beta/chat/completions", Some("prefix"), Value::Null),
+            ("mistral", usual, Some("prefix"), Value::Null),
+            ("kimi", usual, Some("partial"), Value::Null),
+            ("qwen", usual, Some("partial"), Value::Null),
+            ("openrouter", usual, None, Value::Null),
+            ("vllm", usual, None, true.into()),
+            ("generic", usual, Some(flag), Value::Null),
+        ] {
+            let mut last = json!({"role": "assistant", "content": "{"});
+            if let Some(own) = own {
+                last[own] = true.into();
+            }
+            assert_eq!(sent(accent, &body), Some((path.to_owned(), last, continues)), "{flag} to {accent}");
+        }
+        for accent in ["openai", "groq", "xai"] {
+            assert_eq!(sent(accent, &body), None, "{flag} to {accent}");
+        }
+    }
+    // Who says no, or nothing, means nothing by it.
+    let (path, last, _) = sent("deepseek", &chat("prefix", false)).expect("a request");
+    assert_eq!((path.as_str(), last["content"].as_str()), (usual, Some("{")));
+    let deepseek = Quirks::named("deepseek").expect("an accent");
+    for base in ["https://api.deepseek.com", "https://api.deepseek.com/v1", "https://api.deepseek.com/beta"] {
+        assert_eq!(deepseek.base(base, "/beta/chat/completions"), "https://api.deepseek.com");
+        assert_eq!(deepseek.base(base, usual), base);
+    }
 }

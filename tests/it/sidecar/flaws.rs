@@ -1,0 +1,135 @@
+//! Answers that are whole, and failures by their provider's own word.
+
+use standin::RouteConfig;
+
+use super::http::{Caller, Exchange, events};
+use super::upstream::Bytes;
+use super::verbatim::{event, scene, scene_with, stream};
+
+/// Whole answers and streams by which a provider says that its model failed.
+fn flawed() -> Vec<(Caller, String, String)> {
+    let mut all = Vec::new();
+    for reason in [
+        "MALFORMED_FUNCTION_CALL",
+        "UNEXPECTED_TOOL_CALL",
+        "TOO_MANY_TOOL_CALLS",
+        "MALFORMED_RESPONSE",
+        "MISSING_THOUGHT_SIGNATURE",
+        "OTHER",
+        "LANGUAGE",
+        "NO_IMAGE",
+        "X_NEW",
+    ] {
+        let body = format!(
+            r#"{{"candidates":[{{"content":{{"role":"model"}},"finishReason":"{reason}","finishMessage":"print(f())","index":0}}]}}"#
+        );
+        all.push((Caller::Gemini, body.clone(), event("", &body)));
+    }
+    for reason in ["function_call_filter: MALFORMED_FUNCTION_CALL", "malformed_function_call", "x_new"] {
+        let of = |what: &str| {
+            format!(
+                r#"{{"id":"c1","model":"m","choices":[{{"index":0,"{what}":{{"role":"assistant","content":null}},"finish_reason":"{reason}"}}]}}"#
+            )
+        };
+        all.push((Caller::Chat, of("message"), event("", &of("delta")) + &event("", "[DONE]")));
+    }
+    for reason in ["pause_turn", "x_new"] {
+        let whole = format!(
+            r#"{{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":"{reason}","usage":{{"input_tokens":5,"output_tokens":1}}}}"#
+        );
+        let streamed = [
+            event("message_start", r#"{"type":"message_start","message":{"id":"msg_1","model":"m","content":[]}}"#),
+            event("message_delta", &format!(r#"{{"type":"message_delta","delta":{{"stop_reason":"{reason}"}}}}"#)),
+            event("message_stop", r#"{"type":"message_stop"}"#),
+        ];
+        all.push((Caller::Anthropic, whole, streamed.concat()));
+    }
+    let response =
+        r#"{"id":"resp_1","model":"m","status":"incomplete","incomplete_details":{"reason":"x_new"},"output":[]}"#;
+    let last = format!(r#"{{"type":"response.incomplete","response":{response}}}"#);
+    all.push((Caller::Responses, response.to_owned(), event("response.incomplete", &last)));
+    all
+}
+
+/// The route `r` has one target.
+fn alone(settings: &mut standin::sidecar::Settings) {
+    settings.runtime.routes.insert("r".to_owned(), RouteConfig::new(["first/m"]));
+}
+
+#[tokio::test]
+async fn what_its_provider_calls_a_failure_is_asked_for_once_more_and_then_told_as_it_came() {
+    for (caller, whole, streamed) in flawed() {
+        let (sole, pair) = (scene_with(caller, alone).await, scene(caller).await);
+        for (streams, body) in [(false, &whole), (true, &streamed)] {
+            for scene in [&sole, &pair] {
+                let answer = Bytes { body: body.clone(), piece: 10_000, cut: false, stream: streams };
+                scene.first.answers(answer);
+            }
+            let before = sole.first.asked().len();
+            let reply = sole.ask(streams, &[]).await;
+            assert_eq!((reply.status, reply.is_whole, &reply.body), (200, true, body), "{caller:?}: {reply:?}");
+            assert_eq!(sole.first.asked().len(), before + 2, "it is drawn once more: {body}");
+            let reply = pair.ask(streams, &[]).await;
+            let text = if streams { caller.streamed(&reply.body) } else { caller.text(&reply.json()) };
+            assert_eq!((reply.status, text.as_str()), (200, "from the second"), "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_has_heard_the_beginning_hears_that_its_provider_calls_it_a_failure() {
+    for (caller, _, streamed) in flawed() {
+        let begun = stream(caller, "from the first");
+        let begun = match caller {
+            Caller::Chat | Caller::Gemini => &begun[..begun.find("\n\n").expect("an event") + 2],
+            Caller::Responses => &begun[..begun.find("event: response.completed").expect("an end")],
+            Caller::Anthropic => &begun[..begun.find("event: message_delta").expect("an end")],
+        };
+        let end = &streamed[streamed.find("event: message_delta").unwrap_or(0)..];
+        let body = format!("{begun}{end}");
+        let scene = scene(caller).await;
+        let reply = scene.streamed(&body, 7, false).await;
+        assert_eq!((reply.status, reply.is_whole, &reply.body), (200, true, &body), "{caller:?}: {reply:?}");
+        assert!(scene.second.asked().is_empty() && scene.first.asked().len() == 1, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_read_what_a_provider_calls_a_failure_is_told_that_there_is_no_answer() {
+    let (_, whole, streamed) = flawed().swap_remove(0);
+    for (streams, body) in [(false, whole), (true, streamed)] {
+        let scene = scene_with(Caller::Gemini, alone).await;
+        scene.first.answers(Bytes { body, piece: 10_000, cut: false, stream: streams });
+        for caller in [Caller::Chat, Caller::Responses, Caller::Anthropic] {
+            let (path, asked) = caller.ask("r", "hello", streams);
+            let to = scene.sidecar.address();
+            let reply = Exchange::begin(to, "POST", &path, &[], &asked.to_string()).await.end().await;
+            let error = reply.json();
+            assert_eq!((reply.status, reply.header("x-should-retry")), (502, Some("false")), "{reply:?}");
+            assert!(caller.message(&error).contains("print(f())"), "{reply:?}");
+            assert!(events(&reply.body).is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_whole_that_a_filter_holds_back_is_told_as_it_came_though_others_were_asked_first() {
+    let blocked = [
+        (Caller::Gemini, r#"{"promptFeedback":{"blockReason":"SAFETY"}}"#),
+        (Caller::Gemini, r#"{"candidates":[{"finishReason":"RECITATION","index":0}]}"#),
+        (Caller::Chat, r#"{"choices":[{"index":0,"message":{"content":""},"finish_reason":"content_filter"}]}"#),
+        (Caller::Anthropic, r#"{"type":"message","content":[],"stop_reason":"refusal"}"#),
+    ];
+    for (caller, body) in blocked {
+        let scene = scene_with(caller, |settings| {
+            settings.runtime.failover.content_policy_failover = true;
+        })
+        .await;
+        for upstream in [&scene.first, &scene.second] {
+            upstream.answers(Bytes { body: body.to_owned(), piece: 10_000, cut: false, stream: false });
+        }
+        let reply = scene.ask(false, &[]).await;
+        assert_eq!((reply.status, reply.body.as_str()), (200, body), "{reply:?}");
+        assert!(!scene.first.asked().is_empty() && !scene.second.asked().is_empty(), "{body}");
+    }
+}
