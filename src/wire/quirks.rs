@@ -64,6 +64,8 @@ pub struct Quirks {
     pub(super) functions: bool,
     /// Whether it reads marks of what is to be cached in chat completions.
     pub(super) marks: bool,
+    /// Whether it knows in Anthropic's dialect that a tool's arguments are to be held to their schema.
+    pub(super) holds_tools: bool,
     /// What callers may ask for in advance, in Anthropic's dialect.
     betas: Betas,
     /// Names of tools it takes; `None` is what its dialect says.

@@ -120,6 +120,8 @@ struct Parts<'b, 'a> {
     thoughts: bool,
     scopes: bool,
     sources: bool,
+    /// Arguments of tools are to be held to their schemas, and that is refused here.
+    strict: bool,
 }
 
 /// What the scope of a mark of what is to be cached is asked for by; who does not know it refuses the scope.
@@ -134,8 +136,10 @@ impl<'b, 'a> Parts<'b, 'a> {
             thoughts: original.marks.proof,
             scopes: original.marks.scoped && body.quirks.beta(SCOPES).is_none(),
             sources: original.marks.sealed,
+            strict: !body.quirks.holds_tools && body.request.tools.iter().any(|tool| tool.strict.is_some()),
         };
-        let looks = parts.invoice || parts.thoughts || parts.scopes || parts.sources || !body.names.is_empty();
+        let looks = parts.invoice || parts.thoughts || parts.scopes || parts.sources || parts.strict;
+        let looks = looks || !body.names.is_empty();
         looks.then_some(parts)
     }
 
@@ -148,6 +152,13 @@ impl<'b, 'a> Parts<'b, 'a> {
             for list in ["system", "tools"] {
                 let marked = object.get(list).and_then(Array::of);
                 marked.iter().flat_map(Array::items).for_each(|block| without_scope(block, edits));
+            }
+        }
+        if self.strict {
+            for tool in object.get("tools").and_then(Array::of).iter().flat_map(Array::items) {
+                let Some(mut tool) = Object::of(tool) else { continue };
+                tool.remove("strict");
+                tool.finish(edits);
             }
         }
         if !self.body.names.is_empty() {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::edit;
 use super::models::{SamplingForm, ThinkingForm, Traits, may_rest, traits};
-use super::schema::closed;
+use super::schema::{can_be_held, closed};
 use super::turns::{Block, Turns};
 use crate::wire::encoded::Encoded;
 use crate::wire::model::Model;
@@ -18,7 +18,8 @@ use crate::wire::names::Names;
 use crate::wire::original;
 use crate::wire::quirks::{NameForm, Quirks};
 use crate::wire::request::{
-    Each, Fields, Notes, asked, check, extra, foreign_tools, headers, output_tokens_max, settings, verbatim, write,
+    Each, Fields, Notes, asked, check, extra, foreign_tools, headers, is_own, output_tokens_max, settings, verbatim,
+    write,
 };
 use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Sampling, Tool, ToolChoice};
 
@@ -53,7 +54,7 @@ pub(in crate::wire) fn encode(
     let may_think = || planned.as_ref().map_or(true, |(turns, _)| turns.may_think());
     let is_anothers = || planned.as_ref().is_ok_and(|(turns, _)| turns.is_anothers());
     let mut notes = Notes::default();
-    let (options, instruction) = Options::of(request, model, traits, &may_think, &names, &mut notes);
+    let (options, instruction) = Options::of(request, model, (quirks, traits), &may_think, &names, &mut notes);
     let extra = extra(Dialect::AnthropicMessages, request, &mut notes);
     let body = Body { quirks, request, model, streaming, names: &names, traits, options: &options, extra };
     let edited = match own {
@@ -104,7 +105,7 @@ impl<'a> Options<'a> {
     fn of(
         request: &'a ChatRequest,
         model: Model<'_>,
-        traits: Traits,
+        (quirks, traits): (&Quirks, Traits),
         may_think: &dyn Fn() -> bool,
         names: &Names,
         notes: &mut Notes,
@@ -122,8 +123,8 @@ impl<'a> Options<'a> {
         };
         options.think(request, model, traits, may_think, notes);
         options.sample(&request.sampling, traits, notes);
-        let instruction = options.form(&request.response_format, traits, notes);
-        if !traits.schemas && request.tools.iter().any(|tool| tool.strict == Some(true)) {
+        let instruction = options.form(request, traits, notes);
+        if strict_tools(request).next().is_some() && !holds(quirks, traits, request) {
             notes.dropped("tools.strict");
         }
         (options, instruction)
@@ -214,16 +215,30 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// Asks for the answer's form: by a schema where the model holds to it, else in words; there is no JSON mode.
-    fn form(&mut self, format: &ResponseFormat, traits: Traits, notes: &mut Notes) -> Option<String> {
-        if let (ResponseFormat::JsonSchema { schema, .. }, true) = (format, traits.schemas) {
+    /// Asks for the answer's form: by a schema where the model can be held to it, else in words; there is no JSON mode.
+    fn form(&mut self, request: &ChatRequest, traits: Traits, notes: &mut Notes) -> Option<String> {
+        if let (ResponseFormat::JsonSchema { schema, .. }, true) = (&request.response_format, traits.schemas)
+            && (is_own(request, Dialect::AnthropicMessages) || can_be_held(std::iter::once(schema)))
+        {
             self.format = Some(json!({"type": "json_schema", "schema": closed(schema)}));
             return None;
         }
-        let asked = asked(format)?;
+        let asked = asked(&request.response_format)?;
         notes.converted("response_format");
         Some(asked)
     }
+}
+
+/// Returns the schemas of the tools whose arguments are to be held to them.
+fn strict_tools(request: &ChatRequest) -> impl Iterator<Item = &Value> {
+    request.tools.iter().filter(|tool| tool.strict == Some(true)).map(|tool| &tool.parameters)
+}
+
+/// Tells whether the arguments of tools can be held to their schemas here: of all, or of none. Who speaks this dialect is
+/// told by its provider what cannot be.
+fn holds(quirks: &Quirks, traits: Traits, request: &ChatRequest) -> bool {
+    let holds = || traits.schemas && can_be_held(strict_tools(request));
+    quirks.holds_tools && (is_own(request, Dialect::AnthropicMessages) || holds())
 }
 
 fn tool_choice(request: &ChatRequest, names: &Names) -> Option<Value> {
@@ -305,7 +320,8 @@ impl Serialize for Whole<'_, '_> {
         if !turns.system.is_empty() || instruction.is_some() {
             body.put("system", &Each(|| turns.system.iter().chain(instruction)))?;
         }
-        let tools = request.tools.iter().map(|tool| AnyTool::Function(WireTool::of(tool, names, traits)));
+        let holds = holds(quirks, traits, request);
+        let tools = request.tools.iter().map(|tool| AnyTool::Function(WireTool::of(tool, names, holds)));
         let foreign = foreign_tools(Dialect::AnthropicMessages, request).map(AnyTool::Foreign);
         let tools: Vec<_> = tools.chain(foreign).collect();
         body.put_some("tools", Some(&tools).filter(|tools| !tools.is_empty()))?;
@@ -343,10 +359,10 @@ struct WireTool<'a> {
 }
 
 impl<'a> WireTool<'a> {
-    fn of(tool: &'a Tool, names: &'a Names, traits: Traits) -> Self {
+    fn of(tool: &'a Tool, names: &'a Names, holds: bool) -> Self {
         let Tool { name, description, parameters, strict } = tool;
         let name = names.sent(name);
-        let strict = strict.filter(|strict| *strict && traits.schemas);
+        let strict = strict.filter(|strict| *strict && holds);
         let mut input_schema =
             if strict.is_some() { Cow::Owned(closed(parameters)) } else { Cow::Borrowed(parameters) };
         match &*input_schema {

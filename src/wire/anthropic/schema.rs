@@ -18,6 +18,71 @@ const UNCOUNTED: [&str; 12] = [
     "uniqueItems",
 ];
 
+/// The most schemas that one request can hold tools to ("Too many strict tools").
+const HELD_MAX: usize = 20;
+/// The most optional fields of them all ("too many optional parameters").
+const OPTIONAL_MAX: usize = 24;
+/// The most fields of them all that may be of several types ("too many parameters with union types").
+const UNIONS_MAX: usize = 16;
+
+/// Tells whether the provider can hold a request's answers to all of these: it makes one grammar of them, which cannot be
+/// large, and in which nothing may hold itself ("Circular reference detected").
+pub(super) fn can_be_held<'a>(schemas: impl Iterator<Item = &'a Value>) -> bool {
+    let mut size = Size::default();
+    for schema in schemas {
+        size.schemas += 1;
+        size.measure(schema, schema, &mut Vec::new());
+    }
+    !size.circles && size.schemas <= HELD_MAX && size.optional <= OPTIONAL_MAX && size.unions <= UNIONS_MAX
+}
+
+/// How much some schemas are together.
+#[derive(Default)]
+struct Size {
+    schemas: usize,
+    optional: usize,
+    unions: usize,
+    circles: bool,
+}
+
+impl Size {
+    /// Measures a schema, a part of a whole that its references lead to; `way` are those that led here.
+    fn measure<'a>(&mut self, schema: &'a Value, whole: &'a Value, way: &mut Vec<&'a str>) {
+        let Value::Object(fields) = schema else { return };
+        if let Some(to) = fields.get("$ref").and_then(Value::as_str) {
+            if way.contains(&to) {
+                self.circles = true;
+                return;
+            }
+            if let Some(target) = to.strip_prefix('#').and_then(|to| whole.pointer(to)) {
+                way.push(to);
+                self.measure(target, whole, way);
+                way.pop();
+            }
+        }
+        let required = fields.get("required").and_then(Value::as_array);
+        for (name, inner) in fields {
+            match (name.as_str(), inner) {
+                ("properties", Value::Object(properties)) => {
+                    for (name, property) in properties {
+                        let is_required = required.is_some_and(|names| names.iter().any(|known| known == name));
+                        self.optional += usize::from(!is_required);
+                        let is_union = property["type"].is_array()
+                            || ["anyOf", "oneOf"].iter().any(|of| property.get(of).is_some());
+                        self.unions += usize::from(is_union);
+                        self.measure(property, whole, way);
+                    }
+                }
+                ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(all)) => {
+                    all.iter().for_each(|inner| self.measure(inner, whole, way));
+                }
+                ("items", inner) => self.measure(inner, whole, way),
+                _ => {}
+            }
+        }
+    }
+}
+
 /// Returns the schema as the provider takes it: objects have no other properties than those they name, which fits the
 /// open schema as well, and limits that no grammar can hold to are told in words.
 pub(super) fn closed(schema: &Value) -> Value {
@@ -76,6 +141,34 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn no_grammar_is_asked_for_that_would_be_too_large_or_hold_itself() {
+        let fields = |count: usize, field: Value, required: bool| {
+            let names: Vec<String> = (0..count).map(|at| format!("f{at}")).collect();
+            let properties: Map<String, Value> = names.iter().map(|name| (name.clone(), field.clone())).collect();
+            json!({"type": "object", "properties": properties, "required": if required { names } else { vec![] }})
+        };
+        let (plain, union) = (json!({"type": "string"}), json!({"type": ["string", "null"]}));
+        let circle = json!({"$ref": "#/$defs/A", "$defs": {"A": {"properties": {"a": {"items": {"$ref": "#/$defs/A"}}}, "required": ["a"]}}});
+        let twice = json!({"properties": {"a": {"$ref": "#/$defs/A"}, "b": {"$ref": "#/$defs/A"}}, "required": ["a", "b"], "$defs": {"A": {"type": "string"}}});
+        for (schemas, held) in [
+            (vec![fields(24, plain.clone(), false)], true),
+            (vec![fields(13, plain.clone(), false), fields(12, plain.clone(), false)], false),
+            (vec![fields(99, plain.clone(), true)], true),
+            (vec![fields(16, union.clone(), true)], true),
+            (vec![fields(17, union, true)], false),
+            (vec![fields(17, json!({"oneOf": [plain]}), true)], false),
+            (vec![json!({"type": "object"}); 20], true),
+            (vec![json!({"type": "object"}); 21], false),
+            (vec![twice], true),
+            (vec![circle], false),
+            (vec![json!({"$ref": "#"})], false),
+            (vec![json!(true)], true),
+        ] {
+            assert_eq!(can_be_held(schemas.iter()), held, "{schemas:?}");
+        }
+    }
 
     #[test]
     fn what_no_grammar_can_hold_to_is_told_in_words() {

@@ -114,6 +114,7 @@ pub const GENERIC: Quirks = Quirks {
     extra: None,
     functions: true,
     marks: false,
+    holds_tools: true,
     betas: Betas::All,
     names: None,
     stops_max: usize::MAX,
@@ -444,6 +445,8 @@ pub(super) const TABLE: &[Quirks] = &[
             streaming: "/models/{}:streamRawPredict",
             version: "vertex-2023-10-16",
         }),
+        // "tools.0.custom.strict: Extra inputs are not permitted".
+        holds_tools: false,
         betas: VERTEX_BETAS,
         ..KNOWN
     },

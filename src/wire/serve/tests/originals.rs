@@ -858,3 +858,65 @@ fn a_flag_that_asks_for_more_of_a_message_is_what_each_server_calls_it_and_leads
         assert_eq!(deepseek.base(base, usual), base);
     }
 }
+
+#[test]
+fn tools_are_held_to_their_schemas_where_the_host_takes_that_and_one_grammar_can() {
+    let optional = |count: usize| {
+        let field = |at: usize| (format!("f{at}"), json!({"type": "string"}));
+        json!({"type": "object", "properties": (0..count).map(field).collect::<serde_json::Map<_, _>>()})
+    };
+    let tools = |schema: Value, strict: bool| {
+        let function = json!({"name": "f", "parameters": schema, "strict": strict});
+        json!({"model": "smart", "messages": [{"role": "user", "content": "Hi"}],
+            "tools": [{"type": "function", "function": function}]})
+    };
+    let model = "claude-sonnet-4-5";
+    let to =
+        |accent: &str, body: &Value| sent(Face::OpenAiChat, body, (Dialect::AnthropicMessages, accent, model), false);
+    let left_out = vec![Note::Dropped("tools.strict")];
+    for (accent, schema, strict, held, notes) in [
+        ("anthropic", optional(24), true, json!(true), vec![]),
+        ("anthropic", optional(25), true, Value::Null, left_out.clone()),
+        (
+            "anthropic",
+            json!({"type": "object", "properties": {"a": {"$ref": "#"}}}),
+            true,
+            Value::Null,
+            left_out.clone(),
+        ),
+        ("anthropic", optional(1), false, Value::Null, vec![]),
+        ("vertex-anthropic", optional(1), true, Value::Null, left_out.clone()),
+        ("vertex-anthropic", optional(1), false, Value::Null, vec![]),
+    ] {
+        let (body, told) = to(accent, &tools(schema.clone(), strict));
+        assert_eq!((&body["tools"][0]["strict"], &told), (&held, &notes), "{accent}: {schema}");
+        if held.is_null() {
+            assert_eq!(body["tools"][0]["input_schema"], schema, "what holds nobody stays as it is");
+        }
+    }
+    // In its own dialect it is the provider's to judge, but where it is known to refuse every tool that has it.
+    let own = json!({"model": "smart", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}],
+        "tools": [{"name": "f", "strict": true, "x_new": 1, "input_schema": optional(25)},
+            {"name": "g", "strict": false, "input_schema": optional(1)}]});
+    let to = |accent: &str| sent(Face::Anthropic, &own, (Dialect::AnthropicMessages, accent, model), false);
+    let (body, notes) = to("anthropic");
+    assert_eq!((&body["tools"], notes), (&own["tools"], vec![]));
+    let (body, notes) = to("vertex-anthropic");
+    let mut plain = own["tools"].clone();
+    plain.as_array_mut().expect("tools").iter_mut().for_each(|tool| {
+        tool.as_object_mut().expect("a tool").remove("strict");
+    });
+    assert_eq!((&body["tools"], notes), (&plain, left_out));
+    // A schema of the answer that no grammar can be made of is asked for in words.
+    let answer = |schema: Value| {
+        let format = json!({"type": "json_schema", "json_schema": {"name": "a", "schema": schema}});
+        json!({"model": "smart", "messages": [{"role": "user", "content": "Hi"}], "response_format": format})
+    };
+    for (count, held) in [(24, true), (25, false)] {
+        let to = (Dialect::AnthropicMessages, "anthropic", model);
+        let (body, notes) = sent(Face::OpenAiChat, &answer(optional(count)), to, false);
+        assert_eq!(body["output_config"]["format"].is_object(), held);
+        assert_eq!(notes.is_empty(), held);
+        assert_eq!(body["system"].to_string().contains("f24"), !held, "{body}");
+    }
+}
