@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use standin::config::DialectConfig;
 use standin::testing::{Answer, Answers, Fault, Outcome, ProviderError, RetryHint, Script, Scripted};
 use standin::{
-    AssistantPart, ChatRequest, Config, Dialect, Effort, Error, FailureClass, Image, Message, Note, ProviderConfig,
-    ResponseFormat, RouteConfig, Runtime, Strategy, Tool, UserPart,
+    AssistantPart, Audio, ChatRequest, Config, Dialect, Document, DocumentSource, Effort, Error, FailureClass, Image,
+    Message, Note, ProviderConfig, ResponseFormat, RouteConfig, Runtime, Strategy, Tool, UserPart,
 };
 
 use super::kit::{path, read, start};
@@ -28,6 +28,11 @@ const STOP: &str = "###";
 /// A picture of one point.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==";
 
+/// A document of no page.
+const PDF: &str = "JVBERi0xLjQKJcOkw7zDtsOfCg==";
+/// What a document says.
+const GUIDE: &str = "Bern has bears.";
+
 /// What is asked and answered in one turn. Where the answer before called tools, their results are sent.
 struct Turn {
     /// Who answers.
@@ -35,6 +40,8 @@ struct Turn {
     user: Option<&'static str>,
     /// Whether the user shows a picture.
     shows: bool,
+    /// Whether the user gives two documents.
+    gives: bool,
     /// Whether the answer must fit the schema.
     schema: bool,
     /// What the model thinks, where it shows that.
@@ -45,8 +52,17 @@ struct Turn {
     notes: &'static [Note],
 }
 
-const CALLS: Turn =
-    Turn { provider: "", user: None, shows: false, schema: false, thought: "", text: "", calls: true, notes: &[] };
+const CALLS: Turn = Turn {
+    provider: "",
+    user: None,
+    shows: false,
+    gives: false,
+    schema: false,
+    thought: "",
+    text: "",
+    calls: true,
+    notes: &[],
+};
 const ANSWERS: Turn = Turn { calls: false, ..CALLS };
 
 const STOP_HERE: Note = Note::Converted("sampling.stop");
@@ -107,6 +123,7 @@ const TURNS: [Turn; 12] = [
     Turn {
         provider: "anthropic",
         user: Some("Look it up."),
+        gives: true,
         thought: "It may be Bern.",
         notes: &[THOUGHTS, PROOFS, EXTRA, IDS],
         ..CALLS
@@ -183,6 +200,7 @@ enum Line {
     System(String),
     User(String),
     Image(String),
+    Document(String),
     Thought(String),
     Said(String),
     Call { id: String, name: String, arguments: Value },
@@ -268,6 +286,12 @@ impl Talk {
         let mut parts = vec![UserPart::Text(user.into())];
         if turn.shows {
             parts.push(UserPart::Image(Image::Base64 { media_type: "image/png".into(), data: PNG.into() }));
+        }
+        if turn.gives {
+            let pdf = DocumentSource::Base64 { media_type: "application/pdf".into(), data: PDF.into() };
+            for source in [pdf, DocumentSource::Text(GUIDE.into())] {
+                parts.push(UserPart::Document(Document::new(source)));
+            }
         }
         self.messages.push(Message::User(parts));
     }
@@ -363,6 +387,16 @@ fn content(text: &str) -> Value {
     serde_json::from_str(text).ok().filter(Value::is_object).unwrap_or_else(|| text.into())
 }
 
+/// Reads what a user said: a document that there was no other place for, or a text.
+fn user(said: &Value) -> Line {
+    let said = text(said);
+    let inner = said.strip_prefix("<document").and_then(|rest| rest.trim_end().strip_suffix("</document>"));
+    match inner.and_then(|rest| rest.split_once('>')) {
+        Some((_, document)) => Line::Document(document.trim().to_owned()),
+        None => Line::User(said),
+    }
+}
+
 /// Reads what a provider was told.
 fn hear(provider: &str, body: &Value) -> Vec<Line> {
     match provider {
@@ -391,7 +425,8 @@ fn hear_openai(message: &Value) -> Vec<Line> {
                 is_error: None,
             },
             ("user", "image_url") => Line::Image(text(&part["image_url"]["url"])),
-            ("user", "text") => Line::User(text(&part["text"])),
+            ("user", "file") => Line::Document(text(&part["file"]["file_data"])),
+            ("user", "text") => user(&part["text"]),
             ("assistant", "text") => Line::Said(text(&part["text"])),
             ("system" | "developer", "text") => Line::System(text(&part["text"])),
             other => panic!("{other:?}"),
@@ -411,7 +446,14 @@ fn hear_anthropic(body: &Value) -> Vec<Line> {
         .iter()
         .flat_map(|message| list(&message["content"]).iter().map(move |block| (message["role"] == "user", block)));
     let read = |(is_user, block): (bool, &Value)| match block["type"].as_str().expect("a type") {
-        "text" if is_user => Line::User(text(&block["text"])),
+        "text" if is_user => user(&block["text"]),
+        "document" => {
+            let source = &block["source"];
+            match source["type"].as_str().expect("a type") {
+                "text" => Line::Document(text(&source["data"])),
+                _ => Line::Document(format!("data:{};base64,{}", text(&source["media_type"]), text(&source["data"]))),
+            }
+        }
         "text" => Line::Said(text(&block["text"])),
         "image" => {
             let source = &block["source"];
@@ -448,11 +490,12 @@ fn hear_gemini(body: &Value) -> Vec<Line> {
             let (id, name) = (text(&result["id"]), Some(text(&result["name"])));
             return Line::Result { id, name, content, is_error: Some(error.is_some()) };
         }
-        if let Some(image) = part.get("inlineData") {
-            return Line::Image(format!("data:{};base64,{}", text(&image["mimeType"]), text(&image["data"])));
+        if let Some(data) = part.get("inlineData") {
+            let url = format!("data:{};base64,{}", text(&data["mimeType"]), text(&data["data"]));
+            return if data["mimeType"] == "image/png" { Line::Image(url) } else { Line::Document(url) };
         }
         match (is_user, part["thought"] == true) {
-            (true, _) => Line::User(text(&part["text"])),
+            (true, _) => user(&part["text"]),
             (false, true) => Line::Thought(text(&part["text"])),
             (false, false) => Line::Said(text(&part["text"])),
         }
@@ -472,6 +515,11 @@ fn meant(request: &ChatRequest) -> Vec<Line> {
                     Line::Image(format!("data:{media_type};base64,{data}"))
                 }
                 UserPart::Image(Image::Url(url)) => Line::Image(url.to_string()),
+                UserPart::Document(document) => Line::Document(match &document.source {
+                    DocumentSource::Base64 { media_type, data } => format!("data:{media_type};base64,{data}"),
+                    DocumentSource::Text(text) => text.to_string(),
+                    other => panic!("nobody gives {other:?}"),
+                }),
                 other => panic!("nobody says {other:?}"),
             })),
             Message::Assistant(parts) => lines.extend(parts.iter().filter_map(|part| match part {
@@ -543,7 +591,7 @@ fn results_follow_their_calls_in_order(arrival: &Arrival) {
         Line::Result { content, .. } => Some(("result", content.clone())),
         Line::User(text) => Some(("user", text.as_str().into())),
         Line::Said(text) => Some(("said", text.as_str().into())),
-        Line::System(_) | Line::Image(_) | Line::Thought(_) => None,
+        Line::System(_) | Line::Image(_) | Line::Document(_) | Line::Thought(_) => None,
     });
 }
 
@@ -586,6 +634,11 @@ fn ids_are_unique_and_results_name_their_calls(arrival: &Arrival) {
 fn images_arrive_where_they_are_seen(arrival: &Arrival) {
     arrival.assert_same(|line| if let Line::Image(image) = line { Some(image.clone()) } else { None });
     assert!(arrival.provider != "deepseek" || !arrival.body.to_string().contains(PNG));
+}
+
+fn documents_arrive_where_they_are_read(arrival: &Arrival) {
+    arrival.assert_same(|line| if let Line::Document(document) = line { Some(document.clone()) } else { None });
+    assert!(arrival.provider != "deepseek" || !arrival.body.to_string().contains(PDF));
 }
 
 fn tools_are_offered_as_they_were(arrival: &Arrival) {
@@ -694,7 +747,7 @@ fn what_is_lost_or_changed_is_noted_and_nothing_else(arrival: &Arrival) {
 type Assertion = fn(&Arrival);
 
 /// What holds for every request of a conversation that moves, by its name in the documentation.
-const PROMISES: [(&str, Assertion); 12] = {
+const PROMISES: [(&str, Assertion); 13] = {
     macro_rules! named {
         ($($name:ident)*) => { [$((stringify!($name), $name)),*] };
     }
@@ -706,6 +759,7 @@ const PROMISES: [(&str, Assertion); 12] = {
         a_failed_tool_is_told_apart_or_noted
         ids_are_unique_and_results_name_their_calls
         images_arrive_where_they_are_seen
+        documents_arrive_where_they_are_read
         tools_are_offered_as_they_were
         the_schema_is_held_to_or_asked_for_in_words
         effort_and_stop_sequences_are_said_or_noted
@@ -762,4 +816,26 @@ async fn who_cannot_see_is_not_sent_what_shows_a_picture() {
     *world.next.lock().expect("no panic") = TURNS[8].answer(9);
     let reply = world.runtime.chat(talk.request("from-deepseek".into(), &TURNS[8])).await.expect("an answer");
     assert_eq!(path(&reply.finished.attempts), "openai/gpt-5-mini won");
+}
+
+#[tokio::test(start_paused = true)]
+async fn audio_is_heard_by_who_hears_it_in_the_conversation_that_moves() {
+    let world = world().await;
+    let clip = Audio { media_type: "audio/wav".into(), data: "UklGRg==".into() };
+    let asked = |route: &str| {
+        let said = vec![UserPart::Text("What is said?".into()), UserPart::Audio(clip.clone())];
+        ChatRequest::new(route).message(Message::User(said))
+    };
+    *world.next.lock().expect("no panic") = Answer::text("Birds.");
+    // One is known not to listen, and the next does.
+    let reply = world.runtime.chat(asked("from-anthropic")).await.expect("an answer");
+    assert_eq!(path(&reply.finished.attempts), "gemini/gemini-3-flash-preview won");
+    let body: Value = serde_json::from_slice(&world.providers["gemini"].take_log()[0].body).expect("JSON");
+    let heard = &body["contents"][0]["parts"][1]["inlineData"];
+    assert_eq!((&heard["mimeType"], &heard["data"]), (&json!("audio/wav"), &json!("UklGRg==")));
+    for name in ["anthropic", "deepseek"] {
+        let error = world.runtime.chat(asked(&format!("{name}/{}", model(name)))).await.expect_err(name);
+        assert!(error.attempts().iter().all(|attempt| attempt.bytes_sent == 0), "{error:?}");
+        assert_eq!(world.providers[name].received(), 0, "{name} was sent nothing");
+    }
 }

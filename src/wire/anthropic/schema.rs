@@ -74,7 +74,9 @@ impl Size {
                     }
                 }
                 ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(all)) => {
-                    all.iter().for_each(|inner| self.measure(inner, whole, way));
+                    for inner in all {
+                        self.measure(inner, whole, way);
+                    }
                 }
                 ("items", inner) => self.measure(inner, whole, way),
                 _ => {}

@@ -39,6 +39,13 @@ const PARAMETERS: &[&str] = &[
     "top_p",
 ];
 
+/// Those that clouds do not know ("Extra inputs are not permitted").
+const OWN_PARAMETERS: &[&str] =
+    &["cache_control", "container", "inference_geo", "mcp_servers", "service_tier", "speed"];
+
+/// The most letters of who asks ("`metadata.user_id`: String should have at most 256 characters").
+const USER_MAX: usize = 256;
+
 /// Those that a beta's header lets in.
 const BETA_PARAMETERS: &[&str] = &["betas", "context_management", "mcp_servers", "output_format", "speed"];
 
@@ -57,13 +64,15 @@ pub(super) fn read(host: Host, address: Address<'_>, headers: &HeaderMap, body: 
     let has_beta = headers.contains_key("anthropic-beta") || request.get("anthropic_beta").is_some();
     let own: &[&str] = if host == Host::Own { &[] } else { &["anthropic_version", "anthropic_beta"] };
     let beta = if has_beta { BETA_PARAMETERS } else { &[] };
-    request.known(&[PARAMETERS, own, beta].concat())?;
+    let here = |name: &&&str| host == Host::Own || !OWN_PARAMETERS.contains(*name);
+    let known: Vec<&str> = [PARAMETERS, own, beta].concat().iter().filter(here).copied().collect();
+    request.known(&known)?;
     let max_tokens = request.integer("max_tokens", 0)?.ok_or_else(|| request.missing("max_tokens"))?;
     let thinking = Thinking::read(&request, &model, Some(max_tokens))?;
     sampling(&request, &model, thinking)?;
     others(&request)?;
     let stream = request.flag("stream")?.unwrap_or(false);
-    let (tools, forced_tool) = tools::read(&request, thinking != Thinking::Off)?;
+    let (tools, forced_tool) = tools::read(host, &request, thinking != Thinking::Off)?;
     let talk = Talk::read(&request, &model, thinking)?;
     let form = output(&request, &model)?;
     Ok(Question {
@@ -88,7 +97,7 @@ pub(super) fn count(host: Host, address: Address<'_>, headers: &HeaderMap, body:
     let model = model(host, address, headers, &request)?;
     request.known(COUNTED)?;
     let thinking = Thinking::read(&request, &model, None)?;
-    tools::read(&request, thinking != Thinking::Off)?;
+    tools::read(host, &request, thinking != Thinking::Off)?;
     Ok(Talk::read(&request, &model, thinking)?.tokens)
 }
 
@@ -227,6 +236,11 @@ fn others(request: &Object<'_>) -> Checked<()> {
     request.literal_opt("service_tier", &["auto", "standard_only"])?;
     if let Some(metadata) = request.object("metadata")? {
         metadata.known(&["user_id"])?;
+        let user = metadata.get("user_id").and_then(Value::as_str).unwrap_or_default();
+        if user.chars().count() > USER_MAX {
+            let problem = format!("String should have at most {USER_MAX} characters");
+            return Err(invalid("metadata.user_id", &problem));
+        }
     }
     request.cache_control()?;
     let marks: usize =

@@ -298,7 +298,7 @@ static GROQ: Manner = Manner {
         ("x-ratelimit-remaining-tokens", "$tokensleft"),
         ("x-ratelimit-reset-tokens", "$tokensgo"),
     ],
-    rules: super::check::LAX,
+    rules: rules::GROQ,
     shapes: shapes::GROQ,
     wording: wording::GROQ,
     ..BASE
@@ -314,7 +314,7 @@ static XAI: Manner = Manner {
         ("x-ratelimit-remaining-tokens", "$tokensleft"),
     ],
     keep_alive: b": keepalive\n\n",
-    rules: super::check::LAX,
+    rules: rules::XAI,
     shapes: shapes::XAI,
     wording: wording::XAI,
     ..BASE
@@ -350,22 +350,22 @@ static OPENROUTER: Manner = Manner {
 static PERPLEXITY: Manner = Manner {
     headers: &[("x-request-id", "$uuid"), ("x-ppl-region", "us-east-1")],
     keep_alive: b": ping - 2026-01-01 00:00:00.000000+00:00\n\n",
-    rules: super::check::LAX,
+    rules: rules::PERPLEXITY,
     shapes: shapes::PERPLEXITY,
     wording: wording::PERPLEXITY,
     ..BASE
 };
 
 static VLLM: Manner =
-    Manner { headers: &[], rules: super::check::LAX, shapes: shapes::VLLM, wording: wording::VLLM, ..BASE };
+    Manner { headers: &[], rules: rules::SERVER, shapes: shapes::VLLM, wording: wording::VLLM, ..BASE };
 
 static OLLAMA: Manner =
-    Manner { headers: &[], rules: super::check::LAX, shapes: shapes::OLLAMA, wording: wording::OLLAMA, ..BASE };
+    Manner { headers: &[], rules: rules::OLLAMA, shapes: shapes::OLLAMA, wording: wording::OLLAMA, ..BASE };
 
 static LLAMACPP: Manner = Manner {
     headers: &[],
     has_one_model: true,
-    rules: super::check::LAX,
+    rules: rules::SERVER,
     shapes: shapes::LLAMACPP,
     wording: wording::LLAMACPP,
     ..BASE

@@ -22,6 +22,10 @@ pub(crate) struct Rules {
     /// Whether it is as strict as OpenAI about what it could overlook: a tool choice without tools, a JSON form
     /// nobody speaks of, an effort of an unknown name.
     pub(crate) is_pedantic: bool,
+    /// The most stop sequences.
+    pub(super) stops_max: usize,
+    /// Whether it knows the `developer`.
+    pub(super) developer: bool,
     /// The word that insists on some tool.
     pub(super) required: &'static str,
     pub(super) temperature_max: f64,
@@ -46,14 +50,23 @@ pub(super) const OFFICIAL: Rules = Rules {
     message_fields: Some(MESSAGE_FIELDS),
     parts: Parts::Official,
     is_pedantic: true,
+    stops_max: 4,
+    developer: true,
     required: "required",
     temperature_max: 2.0,
-    also: &[],
+    also: &[capabilities],
 };
 
 /// The rules of a server that overlooks what it does not know.
-pub(super) const LAX: Rules =
-    Rules { parameters: None, message_fields: None, parts: Parts::Any, is_pedantic: false, ..OFFICIAL };
+pub(super) const LAX: Rules = Rules {
+    parameters: None,
+    message_fields: None,
+    parts: Parts::Any,
+    is_pedantic: false,
+    stops_max: usize::MAX,
+    also: &[],
+    ..OFFICIAL
+};
 
 /// What no schema of a tool may be at its top.
 const UNIONS: [&str; 5] = ["oneOf", "anyOf", "allOf", "enum", "not"];
@@ -142,7 +155,7 @@ pub(super) fn read(rules: &Rules, addressed: Option<&str>, body: &[u8]) -> Check
     numbers(rules, fields)?;
     let stream = flag(fields, "stream")?.unwrap_or(false);
     let include_usage = stream_options(rules, fields, stream)?;
-    stop(fields)?;
+    stop(rules, fields)?;
     let (tools, forced_tool) = tool_parameters(rules, fields)?;
     let talk = Talk::read(rules, fields)?;
     let form = response_format(rules, fields, &talk)?;
@@ -197,6 +210,7 @@ impl Talk {
                 talk.tool_results.clear();
             }
             match role {
+                "developer" if !rules.developer => return Err(unknown_role(&path)),
                 "system" | "developer" => talk.hear(&content(rules, message, &path, &["text"])?),
                 "user" => {
                     let said = content(rules, message, &path, &["text", "image_url", "input_audio", "file"])?;
@@ -204,7 +218,7 @@ impl Talk {
                     talk.user = Some(said);
                 }
                 "assistant" => {
-                    unanswered = tool_calls(message, &path)?;
+                    unanswered = tool_calls(rules, message, &path)?;
                     let may_be_silent = !rules.is_pedantic
                         || !unanswered.is_empty()
                         || message.get("refusal").is_some_and(Value::is_string);
@@ -255,7 +269,7 @@ fn all_answered(unanswered: &[&str], at: usize) -> Checked<()> {
 }
 
 /// Returns the ids of a message's tool calls.
-fn tool_calls<'a>(message: &'a Fields, path: &str) -> Checked<Vec<&'a str>> {
+fn tool_calls<'a>(rules: &Rules, message: &'a Fields, path: &str) -> Checked<Vec<&'a str>> {
     let path = format!("{path}.tool_calls");
     let calls = match message.get("tool_calls") {
         None | Some(Value::Null) => return Ok(Vec::new()),
@@ -269,11 +283,98 @@ fn tool_calls<'a>(message: &'a Fields, path: &str) -> Checked<Vec<&'a str>> {
         function_type(call, &path)?;
         let function = object_field(call, &path, "function")?;
         let path_in = format!("{path}.function");
-        text_field(function, &path_in, "name")?;
+        let name = text_field(function, &path_in, "name")?;
+        if rules.is_pedantic {
+            check_name(name, &format!("{path_in}.name"))?;
+        }
         text_field(function, &path_in, "arguments")?;
         text_field(call, &path, "id")
     };
     calls.iter().enumerate().map(read).collect()
+}
+
+/// The most letters of a call's id ("string too long. Expected a string with maximum length 40").
+const ID_MAX: usize = 40;
+/// The most tools ("array too long. Expected an array with maximum length 128").
+const TOOLS_MAX: usize = 128;
+
+/// Checks the ids of calls, which are as long as some servers make them where the model is none of OpenAI's.
+fn short_ids(fields: &Fields) -> Checked<()> {
+    let messages = fields.get("messages").and_then(Value::as_array).into_iter().flatten().enumerate();
+    for (at, message) in messages {
+        let calls = message["tool_calls"].as_array().into_iter().flatten().enumerate();
+        let calls = calls.map(|(call, it)| (format!("messages[{at}].tool_calls[{call}].id"), &it["id"]));
+        let result = (format!("messages[{at}].tool_call_id"), &message["tool_call_id"]);
+        for (path, id) in calls.chain([result]) {
+            let length = id.as_str().map_or(0, str::len);
+            if length > ID_MAX {
+                let problem = format!(
+                    "string too long. Expected a string with maximum length {ID_MAX}, but got a string with length \
+                     {length} instead."
+                );
+                return Err(wrong(
+                    Some(&path),
+                    Some("string_above_max_length"),
+                    format!("Invalid '{path}': {problem}"),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Says, as templates of chats and parsers do, that a role is not known.
+fn unknown_role(path: &str) -> Problem {
+    let problem = "unknown variant `developer`, expected one of `system`, `user`, `assistant`, `tool`";
+    wrong(None, None, format!("Failed to deserialize the JSON body into the target type: {path}.role: {problem}"))
+}
+
+fn at_most(most: usize, path: &str, list: &[Value]) -> Checked<()> {
+    if list.len() > most {
+        let problem = format!("array too long. Expected an array with maximum length {most}, but got {}.", list.len());
+        return Err(wrong(Some(path), Some("array_above_max_length"), format!("Invalid '{path}': {problem}")));
+    }
+    match list.iter().find(|one| !one.is_string()) {
+        Some(other) => Err(wrong_type(path, "an array of strings", other)),
+        None => Ok(()),
+    }
+}
+
+/// Models that reason know nothing of sampling and of the older limit, older ones nothing of efforts ("Unsupported
+/// parameter: … is not supported with this model", "Unrecognized request argument supplied"). Of other names nothing is
+/// known.
+fn capabilities(fields: &Fields) -> Checked<()> {
+    let model = fields.get("model").and_then(Value::as_str).unwrap_or_default();
+    let begins = |names: &[&str]| names.iter().any(|name| model.starts_with(name));
+    let given = |name: &&&str| fields.get(**name).is_some_and(|value| !value.is_null());
+    let is_plain = begins(&["gpt-3", "gpt-4", "chatgpt-4"]) || model.contains("-chat");
+    if is_plain || begins(&["o1", "o3", "o4", "gpt-5", "gpt-6"]) {
+        short_ids(fields)?;
+    }
+    if is_plain {
+        return match ["reasoning_effort"].iter().find(given) {
+            Some(name) => Err(wrong(None, None, format!("Unrecognized request argument supplied: {name}"))),
+            None => Ok(()),
+        };
+    }
+    if !begins(&["o1", "o3", "o4", "gpt-5", "gpt-6"]) {
+        return Ok(());
+    }
+    if fields.get("max_tokens").is_some_and(|value| !value.is_null()) {
+        let message = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.";
+        return Err(wrong(Some("max_tokens"), Some("unsupported_parameter"), message));
+    }
+    let other = |name: &&&str| given(name) && fields[**name].as_f64() != Some(1.0);
+    let sampling = ["temperature", "top_p"].iter().find(other);
+    let refused = ["presence_penalty", "frequency_penalty", "stop"].iter().find(given);
+    let parallel = ["parallel_tool_calls"].iter().find(|name| begins(&["o1", "o3", "o4"]) && given(name));
+    match sampling.or(refused).or(parallel) {
+        Some(name) => {
+            let message = format!("Unsupported parameter: '{name}' is not supported with this model.");
+            Err(wrong(Some(name), Some("unsupported_parameter"), message))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Returns a content's text. `kinds` are the parts the role may officially have.
@@ -336,6 +437,17 @@ fn tool_parameters(rules: &Rules, fields: &Fields) -> Checked<(Vec<Tool>, Option
         }
         Some(Value::Array(tools)) if tools.is_empty() && rules.is_pedantic => return Err(empty_array("tools")),
         Some(Value::Array(tools)) => {
+            if rules.is_pedantic && tools.len() > TOOLS_MAX {
+                let problem = format!(
+                    "array too long. Expected an array with maximum length {TOOLS_MAX}, but got {}.",
+                    tools.len()
+                );
+                return Err(wrong(
+                    Some("tools"),
+                    Some("array_above_max_length"),
+                    format!("Invalid 'tools': {problem}"),
+                ));
+            }
             for (at, tool) in tools.iter().enumerate() {
                 offered.push(read_tool(rules, tool, &format!("tools[{at}]"))?);
             }
@@ -446,17 +558,10 @@ fn stream_options(rules: &Rules, fields: &Fields, stream: bool) -> Checked<bool>
     Ok(flag(options, "include_usage")?.unwrap_or(false))
 }
 
-fn stop(fields: &Fields) -> Checked<()> {
+fn stop(rules: &Rules, fields: &Fields) -> Checked<()> {
     match fields.get("stop") {
         None | Some(Value::Null | Value::String(_)) => Ok(()),
-        Some(Value::Array(stops)) if stops.len() > 4 => {
-            let problem = format!("array too long. Expected an array with maximum length 4, but got {}.", stops.len());
-            Err(wrong(Some("stop"), Some("array_above_max_length"), format!("Invalid 'stop': {problem}")))
-        }
-        Some(Value::Array(stops)) => match stops.iter().find(|stop| !stop.is_string()) {
-            Some(other) => Err(wrong_type("stop", "an array of strings", other)),
-            None => Ok(()),
-        },
+        Some(Value::Array(stops)) => at_most(rules.stops_max, "stop", stops),
         Some(other) => Err(wrong_type("stop", "one of a string or an array of strings", other)),
     }
 }

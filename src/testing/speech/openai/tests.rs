@@ -4,6 +4,7 @@ use futures_util::StreamExt as _;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
+use crate::testing::speech::openai::Manner;
 use crate::testing::speech::recorded::{Case, cases, events, paths};
 use crate::testing::{Accent, Answer, Fault, ProviderError, Script, Scripted};
 use crate::transport::{HttpRequest, Transport as _};
@@ -303,5 +304,87 @@ async fn llama_cpp_answers_as_the_model_it_has() {
     for (accent, expected) in [(Accent::LlamaCpp, 200), (Accent::Ollama, 404)] {
         let provider = Scripted::new(Script { accent, models: vec!["other".into()], ..Script::default() });
         assert_eq!(exchange(accent, &provider, &ask(false, json!({}))).await.0, expected);
+    }
+}
+
+#[test]
+fn what_each_provider_refuses_is_refused() {
+    let said = |messages: Value| json!({"model": "grok-4", "messages": messages});
+    let user = json!({"role": "user", "content": "hi"});
+    let (system, assistant) = (json!({"role": "system", "content": "s"}), json!({"role": "assistant", "content": "a"}));
+    let call = |id: &str| {
+        let call = json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        let result = json!({"role": "tool", "tool_call_id": id, "content": "A"});
+        [user.clone(), json!({"role": "assistant", "content": "", "tool_calls": [call]}), result]
+    };
+    let developer = said(json!([{"role": "developer", "content": "d"}, user]));
+    let with = |field: &str, value: Value| {
+        let mut body = said(json!([user]));
+        body[field] = value;
+        body
+    };
+    let stops: Vec<String> = (0..17).map(|at| at.to_string()).collect();
+    let schema = json!({"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}});
+    let picture = json!([{"type": "image_url", "image_url": {"url": "https://x.test/i.png"}}]);
+    let thought = json!({"role": "assistant", "content": "a", "reasoning_content": "hm"});
+    for (accent, good, bad, words) in [
+        (Accent::Mistral, said(json!([user])), developer.clone(), "unknown variant `developer`"),
+        (Accent::DeepSeek, said(json!([user])), developer.clone(), "unknown variant `developer`"),
+        (Accent::Qwen, said(json!([user])), developer.clone(), "unknown variant `developer`"),
+        (Accent::Vllm, said(json!([system, user])), said(json!([user, system])), "System message must be"),
+        (Accent::LlamaCpp, said(json!([system, user])), said(json!([system, system, user])), "System message must be"),
+        (
+            Accent::Mistral,
+            said(call("abcdefghi").to_vec().into()),
+            said(call("call_1").to_vec().into()),
+            "Tool call id was",
+        ),
+        (
+            Accent::Mistral,
+            said(json!([user, {"role": "assistant", "content": "a", "prefix": true}])),
+            said(json!([user, assistant])),
+            "Expected last role User",
+        ),
+        (
+            Accent::Mistral,
+            said(call("abcdefghi").to_vec().into()),
+            said([&call("abcdefghi")[..], std::slice::from_ref(&user)].concat().into()),
+            "Unexpected role 'user' after role 'tool'",
+        ),
+        (Accent::Groq, said(json!([user, assistant, user])), said(json!([user, thought, user])), "reasoning_content"),
+        (Accent::Groq, with("stop", json!(stops[..4])), with("stop", json!(stops[..5])), "array too long"),
+        (Accent::DeepSeek, with("stop", json!(stops[..16])), with("stop", json!(stops)), "array too long"),
+        (
+            Accent::DeepSeek,
+            with("response_format", json!({"type": "json_object"})),
+            with("response_format", schema),
+            "unavailable now",
+        ),
+        (Accent::Xai, with("temperature", json!(0.5)), with("stop", json!(["x"])), "Argument not supported"),
+        (
+            Accent::Perplexity,
+            said(json!([system, user, assistant, user])),
+            said(json!([user, user])),
+            "should alternate",
+        ),
+        (Accent::Perplexity, said(json!([user])), said(json!([user, assistant])), "Last message must have role"),
+        (
+            Accent::Perplexity,
+            said(json!([user])),
+            with("tools", json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}])),
+            "Tool calling is not supported",
+        ),
+        (
+            Accent::Ollama,
+            said(json!([user])),
+            said(json!([{"role": "user", "content": picture}])),
+            "invalid image input",
+        ),
+    ] {
+        let rules = &Manner::of(accent).rules;
+        let read = |body: &Value| super::check::read(rules, None, body.to_string().as_bytes());
+        assert!(read(&good).is_ok(), "{accent:?}: {good}: {:?}", read(&good).err());
+        let problem = read(&bad).expect_err(words);
+        assert!(problem.message.contains(words), "{accent:?}: {}", problem.message);
     }
 }

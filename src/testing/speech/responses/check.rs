@@ -69,6 +69,9 @@ const INCLUDES: &[&str] = &[
 ];
 const ENCRYPTED: &str = "reasoning.encrypted_content";
 
+/// The most tools.
+const TOOLS_MAX: usize = 128;
+
 /// Tools that the provider runs by itself: taken, and never used.
 const HOSTED_TOOLS: &[&str] = &[
     "apply_patch",
@@ -227,7 +230,13 @@ fn stream_options(fields: &Fields, stream: bool) -> Checked<()> {
 /// Returns the tools that may be called, and the name of the one that must be.
 fn tool_parameters(fields: &Fields, is_official: bool) -> Checked<(Vec<Tool>, Option<String>)> {
     let mut offered = Vec::new();
-    for (at, tool) in array_field(fields, "", "tools")?.into_iter().flatten().enumerate() {
+    let tools = array_field(fields, "", "tools")?.unwrap_or_default();
+    if is_official && tools.len() > TOOLS_MAX {
+        let problem =
+            format!("array too long. Expected an array with maximum length {TOOLS_MAX}, but got {}.", tools.len());
+        return Err(wrong(Some("tools"), Some("array_above_max_length"), format!("Invalid 'tools': {problem}")));
+    }
+    for (at, tool) in tools.iter().enumerate() {
         offered.extend(read_tool(tool, &format!("tools[{at}]"), is_official)?);
     }
     let path = "tool_choice";

@@ -154,6 +154,10 @@ fn what_is_no_good_as_a_request_is_refused_in_anthropics_words() {
         (json!({}), "model: Field required"),
         (json!({"model": 3}), "model: Input should be a valid string"),
         (json!({"model": "m", "messages": []}), "max_tokens: Field required"),
+        (
+            with(json!({"metadata": {"user_id": "x".repeat(257)}})),
+            "metadata.user_id: String should have at most 256 characters",
+        ),
         (with(json!({"max_tokens": -1})), "max_tokens: Input should be greater than or equal to 0"),
         (with(json!({"max_tokens": 1.5})), "max_tokens: Input should be a valid integer"),
         (with(json!({"max_completion_tokens": 1})), "max_completion_tokens: Extra inputs are not permitted"),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::fields::{Checked, Object, check_pattern, invalid, refuse};
-use super::schema;
+use super::{Host, schema};
 use crate::words::Tool;
 
 /// Every field of a client's tool.
@@ -33,7 +33,7 @@ const STRICT_MAX: usize = 20;
 const NAME_MAX: usize = 128;
 
 /// Returns the tools that may be called, and the name of the one that must be.
-pub(super) fn read(request: &Object<'_>, thinks: bool) -> Checked<(Vec<Tool>, Option<String>)> {
+pub(super) fn read(host: Host, request: &Object<'_>, thinks: bool) -> Checked<(Vec<Tool>, Option<String>)> {
     let mut offered = Vec::new();
     let mut names = BTreeSet::new();
     for (at, tool) in request.list("tools")?.into_iter().flatten().enumerate() {
@@ -44,7 +44,7 @@ pub(super) fn read(request: &Object<'_>, thinks: bool) -> Checked<(Vec<Tool>, Op
             return Err(invalid("tools", "Tool names must be unique."));
         }
         if kind == "custom" {
-            offered.push(custom(&tool.within(kind))?);
+            offered.push(custom(host, &tool.within(kind))?);
         } else if !SERVER_TOOLS.iter().any(|known| kind.starts_with(known)) {
             tool.tag(&["custom", "web_search_20250305", "web_fetch_20250910", "code_execution_20250825"])?;
         }
@@ -61,8 +61,12 @@ pub(super) fn read(request: &Object<'_>, thinks: bool) -> Checked<(Vec<Tool>, Op
     choice(request, offered, &names, thinks)
 }
 
-fn custom(tool: &Object<'_>) -> Checked<Tool> {
+fn custom(host: Host, tool: &Object<'_>) -> Checked<Tool> {
     tool.known(FIELDS)?;
+    // "tools.0.custom.strict: Extra inputs are not permitted".
+    if host != Host::Own && tool.get("strict").is_some() {
+        return Err(invalid(&tool.place("strict"), "Extra inputs are not permitted"));
+    }
     tool.cache_control()?;
     let name = tool.string("name")?;
     check_pattern(name, &tool.place("name"), Some(NAME_MAX))?;

@@ -205,3 +205,48 @@ fn a_schema_of_a_tool_is_no_choice_at_its_top() {
         assert!(format!("{problem:?}").contains("at the top level"), "{word}: {problem:?}");
     }
 }
+
+#[test]
+fn what_models_and_lengths_forbid_is_refused() {
+    let long = "x".repeat(41);
+    let asks = |id: &str, name: &str| {
+        let call = json!({"id": id, "type": "function", "function": {"name": name, "arguments": "{}"}});
+        let mut said = talk(json!([{"role": "user", "content": "a"}, {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": id, "content": "A"}]));
+        said["model"] = "gpt-5.4".into();
+        said
+    };
+    let of = |model: &str, fields: Value| {
+        let mut body = with(fields);
+        body["model"] = model.into();
+        body
+    };
+    let many: Vec<Value> = (0..129).map(|_| tool()[0].clone()).collect();
+    for (body, words) in [
+        (asks(&long, "f"), "Invalid 'messages[1].tool_calls[0].id': string too long."),
+        (asks("x", "a.b"), "Invalid 'messages[1].tool_calls[0].function.name': string does not match pattern."),
+        (with(json!({"tools": many})), "Invalid 'tools': array too long."),
+        (of("gpt-5.4", json!({"max_tokens": 9})), "Unsupported parameter: 'max_tokens'"),
+        (of("o3", json!({"temperature": 0.5})), "Unsupported parameter: 'temperature'"),
+        (of("gpt-5-mini", json!({"stop": ["x"]})), "Unsupported parameter: 'stop'"),
+        (
+            of("o4-mini", json!({"tools": tool(), "parallel_tool_calls": false})),
+            "Unsupported parameter: 'parallel_tool_calls'",
+        ),
+        (of("gpt-4o", json!({"reasoning_effort": "low"})), "Unrecognized request argument supplied: reasoning_effort"),
+    ] {
+        let problem = check(&body).expect_err(words);
+        assert!(problem.message.starts_with(words), "{}", problem.message);
+    }
+    for body in [
+        asks(&long[1..], "f"),
+        of(
+            "gpt-5.4",
+            json!({"temperature": 1, "max_completion_tokens": 9, "parallel_tool_calls": true, "tools": tool()}),
+        ),
+        of("gpt-4o", json!({"max_tokens": 9, "temperature": 0, "stop": ["x"]})),
+        of("my-own", json!({"max_tokens": 9, "reasoning_effort": "low", "temperature": 0})),
+    ] {
+        assert!(check(&body).is_ok(), "{body}");
+    }
+}
