@@ -242,6 +242,9 @@ fn check_failover(field: &str, options: &FailoverOptions, errors: &mut Vec<Confi
     if options.attempts_max == 0 {
         errors.push(ConfigError::new(format!("{field}.attempts_max"), "must be 1 or more"));
     }
+    if !(0.0..=1.0).contains(&options.hedge_share_max) {
+        errors.push(ConfigError::new(format!("{field}.hedge_share_max"), "must lie between 0 and 1, as 0.05"));
+    }
     errors.extend(check_wait(&format!("{field}.wait_max"), options.wait_max).err());
     errors.extend(check_time(&format!("{field}.deadline"), options.deadline).err());
 }

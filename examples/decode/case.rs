@@ -275,7 +275,7 @@ fn meaning(class: FailureClass, long: bool) -> (&'static str, &'static str) {
         C::Cut => ("stream_truncated", "retry+failover"),
         C::Empty | C::Unusable => ("generation_failed", "retry+failover"),
         C::Crashed => ("crashed", "retry+failover"),
-        C::Cancelled => ("cancelled", "caller"),
+        C::Cancelled | C::HedgeLost => ("cancelled", "caller"),
         other => (other.name(), "failover"),
     }
 }

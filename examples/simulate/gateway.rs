@@ -199,6 +199,9 @@ impl Standin {
             usual: tempo.answer,
             patience: tempo.patience(),
             pause_max: health.pause_max(),
+            domain: target,
+            hedge_after: None,
+            hedge: None,
         }
     }
 

@@ -9,14 +9,16 @@ use tokio::sync::oneshot;
 use super::clock::now;
 use super::permit::Permit;
 use super::prompt::Fitted;
+use super::pulse::Pulse;
 use super::redact;
 use super::shared::Shared;
 use super::table::Target;
 use super::to_provider::ProviderMessage;
-use super::watchdog::{Pulse, Watchdog};
+use super::watchdog::Watchdog;
 use super::work::Brought;
 use crate::policy::admission::{Report, Unwanted};
 use crate::policy::health::Course;
+use crate::policy::hedge::Cost;
 use crate::policy::record::Record;
 use crate::wire::{self, Ending};
 use crate::words::{
@@ -48,6 +50,8 @@ pub(super) struct Account {
     pub(super) end: Option<oneshot::Sender<Ended>>,
     /// How the request goes to this target.
     pub(super) prompt: Fitted,
+    /// Tokens of the answer that its provider bills though it was cancelled before they came.
+    pub(super) runs_on: u32,
     pub(super) begun: Option<Instant>,
     /// When the last response's head came, and what time it was then at the provider.
     pub(super) head: Option<(Instant, SystemTime)>,
@@ -58,6 +62,8 @@ pub(super) struct Account {
     pub(super) received: u64,
     /// Whether it joined another attempt of its call.
     pub(super) hedge: bool,
+    /// What it was taken to cost, where it did so for speed only.
+    pub(super) reserved: Option<Cost>,
     /// Bytes of the answer that are kept in memory.
     pub(super) kept: usize,
     pub(super) blocked: Duration,
@@ -147,7 +153,7 @@ impl Account {
             }
         };
         self.tell_drift(&end);
-        let (usage, estimated) = self.usage(brought.as_ref());
+        let (usage, estimated) = self.usage(brought.as_ref(), &end);
         if !estimated {
             self.target.provider.slot.learn(self.target.index, &self.prompt.size, usage.input);
         }
@@ -185,6 +191,7 @@ impl Account {
         {
             self.shared.retiring(self.target.spec(), None);
         }
+        self.shared.budget.hedges.ended(self.reserved.take(), Cost::of(record.cost_usd), now);
         self.shared.sink.tell(&Record::Attempt(record.clone()));
         let notes = std::mem::take(&mut self.notes);
         // The call waits no longer than the provider is held.
@@ -208,15 +215,18 @@ impl Account {
     }
 
     /// Returns the tokens as the provider counted them; else an estimate, for the answer at four bytes a token. A try
-    /// that failed before any content is taken to have cost nothing.
-    fn usage(&self, brought: Option<&Brought>) -> (Usage, bool) {
+    /// that failed before any content is taken to have cost nothing. One that was cancelled has cost its prompt, and at who
+    /// does not stop for that an answer.
+    fn usage(&self, brought: Option<&Brought>, end: &AttemptEnd) -> (Usage, bool) {
         if let Some(usage) = brought.and_then(Brought::usage) {
             return (usage, false);
         }
-        if brought.is_none() && self.first_token.is_none() {
+        let is_cancelled = self.begun.is_some() && end.is_cancelled();
+        if brought.is_none() && self.first_token.is_none() && !is_cancelled {
             return (Usage::default(), true);
         }
         let output = u64::try_from(self.content_bytes.div_ceil(4)).unwrap_or(u64::MAX);
+        let output = if is_cancelled { output.max(self.runs_on.into()) } else { output };
         (Usage { input: self.prompt.tokens.into(), output, ..Usage::default() }, true)
     }
 }

@@ -54,11 +54,11 @@ async fn run(mut job: Box<Job>, unwanted: oneshot::Receiver<Unwanted>) {
     };
     let result = result.unwrap_or_else(|why| {
         job.account.unwanted = Some(why);
-        Err(cancelled(match why {
-            Unwanted::Left => "the caller left",
-            Unwanted::Ended => "the call ended",
-            Unwanted::Lost => "another attempt was faster",
-        }))
+        Err(match why {
+            Unwanted::Left => cancelled("the caller left"),
+            Unwanted::Ended => cancelled("the call ended"),
+            Unwanted::Lost => Failure::new(FailureClass::HedgeLost, "another attempt was faster"),
+        })
     });
     // The channel closes before the end is told, so that whoever drained it has everything.
     let Job { pieces, mut account, rest, .. } = *job;

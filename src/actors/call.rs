@@ -24,7 +24,7 @@ use crate::policy::explain::Happened;
 use crate::policy::failover::{Failover, GiveUp, Step};
 use crate::policy::routing::{Plan, RouteState, Sticky};
 use crate::wire::{Embedded, Ending};
-use crate::words::{AttemptRecord, Barred, Embeddings, Error, FailureClass, Finished};
+use crate::words::{AttemptRecord, Barred, Embeddings, Error, FailureClass, Finished, Hedging};
 
 /// A call with the router's first choice.
 pub(super) struct Job {
@@ -101,11 +101,19 @@ impl Driver {
         }
     }
 
-    /// Tells the machine when the attempts in flight were last heard of.
+    /// Tells the machine when the attempts in flight were last heard of, and from when on those that were not are slow.
     fn listen(&mut self) {
+        let hedging = self.hedging();
         for running in &self.running {
-            if let Some(at) = running.heard() {
-                self.machine.heard(running.number, at);
+            match running.heard() {
+                Some(at) => self.machine.heard(running.number, at),
+                None if hedging == Hedging::Race => {}
+                // What is slow is what it is now.
+                None => {
+                    let target = self.table.index(&running.target);
+                    let after = target.and_then(|target| self.slow_after(target, hedging));
+                    self.machine.slow_after(running.number, after);
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What a call knows while it runs, and how it plans: by the same rule as the router, on the table as it is published.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 
@@ -14,11 +14,12 @@ use super::shared::Shared;
 use super::table::Table;
 use crate::policy::explain::Happened;
 use crate::policy::failover::{Failover, Planned};
-use crate::policy::routing::{self, Needs, Plan, RouteState, Skip, Sticky, Why};
-use crate::policy::snapshot::{Latency, Refusal};
+use crate::policy::hedge::{self, Cost};
+use crate::policy::routing::{self, Needs, Pick, Plan, RouteState, Skip, Sticky, Strategy, Why};
+use crate::policy::snapshot::{BreakerState, Health, Latency, Refusal};
 use crate::policy::trim::{CUTS_MAX, OverWindow};
 use crate::spec::RouteSpec;
-use crate::words::{AttemptEnd, AttemptRecord, Barred, Cause, Failure, FailureClass, Scope};
+use crate::words::{AttemptEnd, AttemptRecord, Barred, Cause, Failure, FailureClass, Hedging, Rule, Scope};
 
 /// One call that runs.
 pub(super) struct Driver {
@@ -52,11 +53,13 @@ impl Driver {
             let pinned = self.shared.pinned(&self.route.name).and_then(|id| self.table.index(&id));
             let options = &self.route.options;
             let sticky = self.sticky;
-            routing::plan(options, &mut self.state, &candidates, &self.needs, sticky, pinned, now, &mut self.rng)
+            let needs = self.scattering();
+            routing::plan(options, &mut self.state, &candidates, &needs, sticky, pinned, now, &mut self.rng)
         });
         self.probe = plan.picks.first().filter(|pick| pick.why == Why::Probe).map(|pick| pick.target);
         let refusals = plan.skipped.iter().filter_map(Skip::refusal);
-        let picks = plan.picks.iter().filter_map(|pick| self.planned(pick.target));
+        let hedging = self.hedging();
+        let picks = plan.picks.iter().filter_map(|pick| self.planned(pick, hedging));
         self.machine.planned(picks.collect::<Vec<_>>(), refusals, plan.last_resort, now);
         let planned = Happened::planned(&plan, |target| self.table.targets[target].id().clone(), now);
         self.page.note(planned);
@@ -90,7 +93,51 @@ impl Driver {
         self.machine.reindex(|target| self.table.index(old.targets.get(target)?.id()));
     }
 
-    fn planned(&self, target: usize) -> Option<Planned> {
+    /// Returns what the call needs. Many that are stranded at the same moment, before any of them is admitted elsewhere, would
+    /// all go to the same place under a rule that draws nothing.
+    fn scattering(&self) -> Needs {
+        let draws = self.needs.rule.map_or(self.route.options.strategy, Strategy::from).draws();
+        let rule = if self.machine.is_scattered() && !draws { Some(Rule::Weighted) } else { self.needs.rule };
+        Needs { rule, ..self.needs }
+    }
+
+    /// Returns when the call asks a second target, as busy as the runtime is now.
+    pub(super) fn hedging(&self) -> Hedging {
+        let hedging = hedge::chosen(self.asked.work.hedging(), self.route.failover.hedging, self.needs.priority);
+        let calls = (self.shared.budget.calls() as u64, self.shared.limits.calls_max as u64);
+        if hedge::is_busy(calls.0, calls.1) { hedge::under_load(hedging) } else { hedging }
+    }
+
+    /// Returns the age from which an attempt at a target may be joined for speed, as the target is now.
+    pub(super) fn slow_after(&self, target: usize, hedging: Hedging) -> Option<Duration> {
+        if hedging == Hedging::Sequential {
+            return None;
+        }
+        let entry = &self.table.targets[target];
+        let health = entry.provider.slot.health(entry.index)?;
+        let busy = hedge::is_busy(health.in_flight, health.in_flight_max);
+        let hedging = if busy { hedge::under_load(hedging) } else { hedging };
+        let whole = self.asked.work.is_whole(&entry.provider.spec);
+        hedge::after(hedging, if whole { &health.reply } else { &health.ttft }, self.fit(target, 0).tokens)
+    }
+
+    /// Returns what it would cost to ask a target for speed only; `None` where it has better things to do.
+    fn hedge_cost(&self, pick: &Pick, health: &Health, prompt_tokens: u32) -> Option<Cost> {
+        let well = health.breaker == BreakerState::Closed && !hedge::is_busy(health.in_flight, health.in_flight_max);
+        let output = self.state.output_tokens(self.needs.output_tokens);
+        let price = self.table.targets[pick.target].spec().price;
+        well.then(|| Cost::expected(price, prompt_tokens, output))
+    }
+
+    /// Returns what a target fails together with. Where all of the route do, each stands for itself.
+    fn domain(&self, target: usize) -> usize {
+        let domain = |target: usize| self.table.targets[target].domain();
+        let several = self.route.members.iter().any(|member| domain(member.target) != domain(target));
+        if several { domain(target) } else { target }
+    }
+
+    fn planned(&self, pick: &Pick, hedging: Hedging) -> Option<Planned> {
+        let target = pick.target;
         let entry = &self.table.targets[target];
         let spec = entry.spec();
         let health = entry.provider.slot.health(entry.index)?;
@@ -106,6 +153,10 @@ impl Driver {
                 (Latency::at(limit, tokens), pace.patience())
             }
         };
+        let (domain, hedge_after, hedge) = match hedging {
+            Hedging::Sequential => (0, None, None),
+            _ => (self.domain(target), self.slow_after(target, hedging), self.hedge_cost(pick, &health, tokens)),
+        };
         Some(Planned {
             target,
             context_tokens_max: spec.capabilities.context_tokens_max,
@@ -115,6 +166,9 @@ impl Driver {
             usual: pace.answer,
             patience,
             pause_max: health.pause_max(),
+            domain,
+            hedge_after,
+            hedge,
         })
     }
 

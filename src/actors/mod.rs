@@ -20,6 +20,7 @@
 mod clock;
 pub(crate) mod post;
 pub(crate) mod task;
+mod pulse;
 mod permit;
 pub(crate) mod to_provider;
 pub(crate) mod slot;

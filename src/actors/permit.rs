@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::pulse::Pulse;
 use crate::policy::admission::{Outcome, Report, Ticket};
 use crate::words::Limits;
 
@@ -23,6 +24,7 @@ pub(super) trait Desk: Send + Sync + 'static {
 pub(crate) struct Permit {
     desk: Arc<dyn Desk>,
     ticket: Ticket,
+    pulse: Arc<Pulse>,
     used: bool,
     settled: bool,
 }
@@ -31,7 +33,13 @@ impl Permit {
     /// Takes a place in flight; only the provider does, and compares.
     pub(super) fn new(desk: Arc<dyn Desk>, ticket: Ticket) -> Self {
         desk.enter(ticket.target);
-        Self { desk, ticket, used: false, settled: false }
+        let pulse = Arc::new(Pulse::new(ticket.started));
+        Self { desk, ticket, pulse, used: false, settled: false }
+    }
+
+    /// Returns what is told of the attempt without a message.
+    pub(super) fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
     }
 
     pub(crate) fn ticket(&self) -> &Ticket {
@@ -59,6 +67,7 @@ impl Permit {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
+        self.pulse.end();
         self.desk.leave(self.ticket.target);
         self.report(Report::Ended(outcome));
     }

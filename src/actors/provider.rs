@@ -4,7 +4,7 @@
 //! It does no I/O, runs no user's code and holds no request: the one thing it does is ask `policy::admission`.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -14,6 +14,7 @@ use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use super::clock::now;
 use super::permit::Permit;
 use super::post::lock;
+use super::pulse::Pulse;
 use super::shared::{CrashHook, Shared};
 use super::slot::Slot;
 use super::table::Provider as Configured;
@@ -24,6 +25,8 @@ use crate::words::Event;
 
 /// Health is published at once on a transition, else at most this often.
 const PUBLISH_EVERY: Duration = Duration::from_millis(50);
+/// Attempts there is room for at first.
+const WAITING_MIN: usize = 32;
 /// The whole machine is saved on a transition, else this often; the published numbers fade at the same pace.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 
@@ -44,6 +47,7 @@ pub(crate) struct State {
     published: Instant,
     /// Whether a [`ProviderMessage::Publish`] is on its way.
     pending: bool,
+    waiting: Waiting,
 }
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
@@ -70,7 +74,8 @@ impl Actor for Provider {
             None => Admission::new(configured.spec.admission.clone(), now()),
         };
         let rng = SeededRng::seed_from_u64(shared.limits.seed ^ seed(&configured.spec.name) ^ incarnation);
-        let mut state = State { admission, rng, published: now(), pending: false, configured, shared };
+        let mut state =
+            State { admission, rng, published: now(), pending: false, waiting: Waiting::default(), configured, shared };
         state.publish(now());
         state.save();
         let slot = &state.configured.slot;
@@ -149,6 +154,28 @@ impl Actor for Provider {
     }
 }
 
+/// The attempts that may be in flight, each with its target. Who has ended is forgotten when there is no more room: so an
+/// attempt costs an entry here, and no message at its end.
+#[derive(Default)]
+struct Waiting(Vec<(usize, Weak<Pulse>)>);
+
+impl Waiting {
+    fn add(&mut self, target: usize, pulse: &Arc<Pulse>) {
+        if self.0.len() == self.0.capacity() {
+            self.0.retain(|(_, pulse)| pulse.strong_count() > 0);
+            // At most half full: the next time comes after as many attempts again.
+            self.0.reserve(self.0.len().max(WAITING_MIN));
+        }
+        self.0.push((target, Arc::downgrade(pulse)));
+    }
+
+    /// Tells the calls of those that wait for a target that it was given up.
+    fn give_up(&self, target: usize) {
+        let there = self.0.iter().filter(|(at, _)| *at == target);
+        there.filter_map(|(_, pulse)| pulse.upgrade()).for_each(|pulse| pulse.give_up());
+    }
+}
+
 impl State {
     fn slot(&self) -> &Arc<Slot> {
         &self.configured.slot
@@ -157,7 +184,9 @@ impl State {
     fn admit(&mut self, ask: Ask, now: Instant) -> Result<Permit, Refusal> {
         let in_flight = self.slot().in_flight(ask.target);
         let ticket = self.admission.admit(ask, in_flight, now, &mut self.rng)?;
-        Ok(Permit::new(self.slot().clone(), ticket))
+        let permit = Permit::new(self.slot().clone(), ticket);
+        self.waiting.add(ask.target, permit.pulse());
+        Ok(permit)
     }
 
     fn publish_soon(&mut self, myself: &ActorRef<ProviderMessage>, urgent: bool, now: Instant) {
@@ -191,6 +220,11 @@ impl State {
     fn tell(&self, effect: Effect, now: Instant) {
         let spec = &self.configured.spec;
         let id = |target: usize| spec.targets[target].id.clone();
+        if let Effect::Transition { target, to: BreakerState::Open { .. }, .. }
+        | Effect::TargetDisabled { target, .. } = effect
+        {
+            self.waiting.give_up(target);
+        }
         let event = match effect {
             Effect::Transition { target, from, to } => {
                 let cooldown = match to {

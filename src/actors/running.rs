@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 use super::account::Ended;
-use super::watchdog::Pulse;
+use super::pulse::Pulse;
 use crate::policy::failover::Try;
 use crate::policy::health::Unwanted;
 use crate::words::{Piece, TargetId};
@@ -22,8 +22,10 @@ pub(super) struct Running {
     ended: Option<oneshot::Receiver<Ended>>,
     /// Used or dropped, it stops the attempt.
     unwanted: oneshot::Sender<Unwanted>,
-    /// When it was last heard of.
+    /// When it was last heard of, and whether its target was given up.
     pulse: Arc<Pulse>,
+    /// Whether the call knows that.
+    given_up: bool,
     /// Whether it could pass an open breaker.
     pub(super) last_resort: bool,
     /// Its first content.
@@ -34,6 +36,8 @@ pub(super) struct Running {
 
 /// What an attempt did.
 pub(super) enum Happening {
+    /// Its target was given up while it had no content.
+    GivenUp(u32),
     /// Its first content came.
     Content(u32),
     /// It ended; all its content came before.
@@ -54,7 +58,8 @@ impl Running {
     ) -> Self {
         let (pieces, ended, first) = (Some(pieces), Some(ended), None);
         let Try { number, last_resort, .. } = this;
-        Self { number, target, pieces, ended, unwanted, pulse, last_resort, first, prompt_tokens }
+        let given_up = false;
+        Self { number, target, pieces, ended, unwanted, pulse, given_up, last_resort, first, prompt_tokens }
     }
 
     /// Returns when it last had content, if it has had any.
@@ -79,6 +84,17 @@ impl Running {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
+        if let Poll::Ready(happening) = self.poll_attempt(cx) {
+            return Poll::Ready(happening);
+        }
+        if self.given_up || self.first.is_some() || self.ended.is_none() || !self.pulse.is_given_up(cx) {
+            return Poll::Pending;
+        }
+        self.given_up = true;
+        Poll::Ready(Happening::GivenUp(self.number))
+    }
+
+    fn poll_attempt(&mut self, cx: &mut Context<'_>) -> Poll<Happening> {
         while let Some(pieces) = &mut self.pieces {
             match ready!(pieces.poll_recv(cx)) {
                 Some(piece) if self.first.is_none() => {

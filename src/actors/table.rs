@@ -36,6 +36,11 @@ impl Target {
     pub(crate) fn id(&self) -> &TargetId {
         &self.spec().id
     }
+
+    /// Returns what it fails together with.
+    pub(super) fn domain(&self) -> usize {
+        self.place.domain.into()
+    }
 }
 
 /// Providers, targets and routes.

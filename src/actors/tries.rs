@@ -1,6 +1,5 @@
 //! The attempts of a call: asked leave for, started, heard of, stopped.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -15,13 +14,13 @@ use super::prompt::Fitted;
 use super::running::{Happening, Running};
 use super::shared::CrashHook;
 use super::to_provider::ProviderMessage;
-use super::watchdog::Pulse;
 use crate::policy::admission::Ask;
 use crate::policy::explain::Happened;
 use crate::policy::failover::Try;
 use crate::policy::health::Unwanted;
+use crate::policy::hedge::Join;
 use crate::policy::snapshot::{Gate, Refusal};
-use crate::words::{AttemptEnd, Failure, FailureClass};
+use crate::words::{AttemptEnd, Event, Failure, FailureClass, TargetId};
 
 /// The longest a call waits for a provider's word on a permit, or a cancelled attempt's last word. Both answer in
 /// microseconds; only a bug takes longer, and then the call goes on without.
@@ -40,6 +39,9 @@ impl Driver {
             }
             Ok(permit) => {
                 let target = self.table.targets[this.target].id().clone();
+                if let Some((beside, why)) = this.beside {
+                    self.joined(beside, &target, why);
+                }
                 self.page.note(Happened::Tried { attempt: this.number, target });
                 let running = self.spawn(this, fitted, permit).await;
                 self.running.push(running);
@@ -47,6 +49,16 @@ impl Driver {
                 let crash = CrashHook::take(&self.shared.crash.calls);
                 assert!(!crash, "panic in a call asked for by the crash hook");
             }
+        }
+    }
+
+    /// Says that an attempt is joined by another one.
+    fn joined(&mut self, attempt: u32, by: &TargetId, why: Join) {
+        self.page.note(Happened::Joined { attempt, why });
+        let target = self.running.iter().find(|running| running.number == attempt).map(|running| &running.target);
+        if let Some(target) = target {
+            let (call, target, by) = (self.page.about().id, target.clone(), by.clone());
+            self.shared.tell(Event::Hedged { call, target, by, why: why.name() });
         }
     }
 
@@ -75,10 +87,15 @@ impl Driver {
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
         let (end, ended) = oneshot::channel();
         let (wanted, unwanted) = oneshot::channel();
-        let pulse = Arc::new(Pulse::new(now()));
+        let pulse = permit.pulse().clone();
         let span = tracing::info_span!("attempt", number = this.number, target = %target.id(), trimmed = tracing::field::Empty);
         let supervisor = target.provider.slot.supervisor();
         let (id, prompt_tokens) = (target.id().clone(), fitted.tokens);
+        let runs_on = if self.asked.work.runs_on(&target.provider.spec) {
+            self.state.output_tokens(self.needs.output_tokens)
+        } else {
+            0
+        };
         let account = Account {
             permit,
             target,
@@ -88,13 +105,15 @@ impl Driver {
             shared: self.shared.clone(),
             end: Some(end),
             prompt: fitted,
+            runs_on,
             begun: None,
             head: None,
             first_token: None,
             content_bytes: 0,
             sent: 0,
             received: 0,
-            hedge: !self.running.is_empty(),
+            hedge: this.beside.is_some(),
+            reserved: this.hedge,
             kept: 0,
             blocked: Duration::ZERO,
             notes: Vec::new(),
@@ -129,6 +148,7 @@ impl Driver {
 
     pub(super) fn happened(&mut self, happening: Happening) {
         match happening {
+            Happening::GivenUp(number) => self.machine.given_up(number),
             Happening::Content(number) => self.machine.content(number),
             Happening::Ended(number, ended) => {
                 self.running.iter_mut().filter(|running| running.number == number).for_each(Running::close);

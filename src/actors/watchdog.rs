@@ -5,13 +5,13 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep_until};
 
 use super::clock::now;
 use super::permit::Permit;
+use super::pulse::Pulse;
 use crate::policy::admission::{Report, Ticket};
 use crate::words::{Failure, FailureClass};
 
@@ -19,30 +19,6 @@ use crate::words::{Failure, FailureClass};
 const EVER: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest that a tool which the provider runs may be silent: longer than searches, programs and pictures take.
 const WORK_MAX: Duration = Duration::from_secs(300);
-
-/// When an attempt last had content: noted there, read by its call when it wonders about a silence. So a token costs no
-/// message.
-pub(super) struct Pulse {
-    since: Instant,
-    /// Milliseconds since then, and one more; 0 is never.
-    last: AtomicU64,
-}
-
-impl Pulse {
-    pub(super) fn new(since: Instant) -> Self {
-        Self { since, last: AtomicU64::new(0) }
-    }
-
-    pub(super) fn beat(&self, now: Instant) {
-        let millis = now.saturating_duration_since(self.since).as_millis();
-        self.last.store(u64::try_from(millis).unwrap_or(u64::MAX - 1) + 1, Relaxed);
-    }
-
-    pub(super) fn last(&self) -> Option<Instant> {
-        let millis = self.last.load(Relaxed).checked_sub(1)?;
-        self.since.checked_add(Duration::from_millis(millis))
-    }
-}
 
 pub(super) struct Watchdog {
     timer: Pin<Box<Sleep>>,

@@ -11,7 +11,8 @@ use super::apart::LONG_BYTES;
 use crate::spec::{ProviderSpec, TargetSpec};
 use crate::wire::{self, Embedded, Encoded, Ending, Verbatim};
 use crate::words::{
-    ChatRequest, CommitPolicy, Dialect, EmbedRequest, Error, Failure, Original, Priority, ResponseFormat, Usage,
+    ChatRequest, CommitPolicy, Dialect, EmbedRequest, Error, Failure, Hedging, Original, Priority, ResponseFormat,
+    Usage,
 };
 
 /// A request of a caller. Cheap to clone.
@@ -102,6 +103,13 @@ impl Work {
         }
     }
 
+    pub(super) fn hedging(&self) -> Option<Hedging> {
+        match self {
+            Self::Chat(request) => request.hedging,
+            Self::Embed(request) => request.hedging,
+        }
+    }
+
     /// Returns the dialect that it came in, if it did. Texts to be embedded keep no original.
     pub(super) fn dialect(&self) -> Option<Dialect> {
         match self {
@@ -136,6 +144,11 @@ impl Work {
             Some(streams) => !streams,
             None => !provider.quirks.stream_only && request.original.as_ref().is_some_and(asked),
         }
+    }
+
+    /// Tells whether a provider goes on with an answer that nobody reads any more: one that it writes whole it always does.
+    pub(super) fn runs_on(&self, provider: &ProviderSpec) -> bool {
+        matches!(self, Self::Chat(_)) && (provider.runs_on() || self.is_whole(provider))
     }
 
     /// Tells whether and how the provider's answer goes on as it came: to a caller that speaks its dialect, and gets

@@ -9,6 +9,8 @@
 
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
+use super::hedge::Hedges;
+
 /// One token, in the bucket's unit.
 const TOKEN: i64 = 1_000;
 /// What the bucket holds at first.
@@ -36,6 +38,8 @@ pub enum Spend {
 /// The retry budget of one runtime.
 #[derive(Debug)]
 pub struct Budget {
+    /// What is spent on a second target for speed, which takes from the bucket like any other move as well.
+    pub hedges: Hedges,
     bucket: AtomicI64,
     same_target: AtomicI64,
     calls: AtomicI64,
@@ -43,7 +47,12 @@ pub struct Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { bucket: AtomicI64::new(START), same_target: AtomicI64::new(SAME_TARGET), calls: AtomicI64::new(0) }
+        Self {
+            hedges: Hedges::default(),
+            bucket: AtomicI64::new(START),
+            same_target: AtomicI64::new(SAME_TARGET),
+            calls: AtomicI64::new(0),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::hedge::Join;
 use super::routing::{Plan, Score, Skip, SkipReason, Why};
 use super::snapshot::{Gate, Health};
 use crate::words::{AttemptRecord, CallFacts, CallId, Error, Failure, TargetId};
@@ -89,6 +90,13 @@ pub enum Happened {
         gate: Gate,
         /// When it comes back, where that is known.
         wait: Option<Duration>,
+    },
+    /// The next attempt joins this one.
+    Joined {
+        /// Its number.
+        attempt: u32,
+        /// Why.
+        why: Join,
     },
     /// An attempt was started.
     Tried {
@@ -197,6 +205,7 @@ impl fmt::Display for Happened {
                 write!(f, "{target} refused: {}, back in {wait:?}", gate.name())
             }
             Self::Refused { target, gate, wait: None } => write!(f, "{target} refused: {}", gate.name()),
+            Self::Joined { attempt, why } => write!(f, "beside attempt {attempt}, {}:", why.text()),
             Self::Tried { attempt, target } => write!(f, "attempt {attempt} at {target}"),
             Self::Failed { attempt, failure } => write!(f, "attempt {attempt} failed: {failure}"),
             Self::Reset => f.write_str("the caller was told to drop what it had"),

@@ -33,10 +33,14 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::{Budget, Spend};
 use super::health::Unwanted;
+use super::hedge::{Cost, Join};
 use super::patience::{Left, reached};
 use super::snapshot::{Gate, Refusal};
 use crate::words::consequence::Next;
-use crate::words::{CommitPolicy, Failure, FailureClass, Scope};
+use crate::words::{CommitPolicy, Failure, FailureClass, Hedging, Scope};
+
+mod beside;
+mod named;
 
 /// How long and how often a call may try. A route or a caller may say otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,6 +61,14 @@ pub struct FailoverOptions {
     /// Whether a request that a provider says is malformed, and says what of it is, is tried at another provider all the
     /// same. What proves nothing goes on anyway. Off.
     pub bad_request_failover: bool,
+    /// When a call asks a second target beside the first: `sequential` only when that is overdue, `hedge` once it is
+    /// slower than 95 % of its target's answers, `race` at once. By priority: critical and interactive calls hedge, others
+    /// are sequential.
+    #[serde(with = "named", skip_serializing_if = "Option::is_none")]
+    pub hedging: Option<Hedging>,
+    /// The most that attempts made by `hedge` and `race` may cost of what all others do, over an hour, in dollars and in
+    /// number: 0 to 1. .05.
+    pub hedge_share_max: f64,
 }
 
 impl Default for FailoverOptions {
@@ -67,6 +79,8 @@ impl Default for FailoverOptions {
             wait_max: Duration::from_secs(2),
             content_policy_failover: false,
             bad_request_failover: false,
+            hedging: None,
+            hedge_share_max: 0.05,
         }
     }
 }
@@ -111,6 +125,12 @@ pub struct Planned {
     pub patience: Duration,
     /// … and after.
     pub pause_max: Duration,
+    /// What it fails together with: no second one is asked there for speed.
+    pub domain: usize,
+    /// The age without content from which a second one may be asked for speed; `None` is never.
+    pub hedge_after: Option<Duration>,
+    /// What it is expected to cost if it is asked for speed; `None` where it is not to be.
+    pub hedge: Option<Cost>,
 }
 
 /// One try.
@@ -128,6 +148,10 @@ pub struct Try {
     pub cuts: u32,
     /// The most time until the first token. The last possible attempt has none: it gets all that is left.
     pub first_token_max: Option<Duration>,
+    /// The attempt that it joins, and why.
+    pub beside: Option<(u32, Join)>,
+    /// What it is expected to cost, where it is asked for speed only.
+    pub hedge: Option<Cost>,
 }
 
 /// What to do next.
@@ -192,10 +216,18 @@ enum Standing {
     /// May be asked from then on.
     Waits { reason: Reason, from: Instant },
     /// Was asked for a permit.
-    Asked { reason: Reason, paid: Option<Spend> },
-    /// Has an attempt in flight, silent since then, which is borne for so long; whether it was late at any time,
-    /// and whether it counts among the call's attempts.
-    Runs { reason: Reason, number: u32, since: Instant, patience: Duration, late: bool, counts: bool },
+    Asked { reason: Reason, paid: Option<Spend>, hedge: Option<Cost> },
+    /// Has an attempt in flight, silent since then, which is borne for so long; the age at which another may join it for
+    /// speed, why another may do so or did, and whether it counts among the call's attempts.
+    Runs {
+        reason: Reason,
+        number: u32,
+        since: Instant,
+        patience: Duration,
+        hedge_after: Option<Duration>,
+        joined: Option<Join>,
+        counts: bool,
+    },
     /// Done with, for this call; maybe because the request is not for it, and maybe others may come back then.
     Spent { own: bool, back: Option<Instant> },
 }
@@ -247,8 +279,6 @@ pub struct Failover {
     options: FailoverOptions,
     commit: CommitPolicy,
     deadline: Instant,
-    /// How many attempts should be in flight.
-    at_once: usize,
     targets: Vec<Met>,
     /// Steps that an event brought about and that are still to be said.
     said: VecDeque<Step>,
@@ -276,6 +306,12 @@ pub struct Failover {
     plans: u32,
     /// Until when this call waits for targets that do not admit it, once it has begun to.
     patience: Option<Instant>,
+    /// The attempt that a second one is to join for speed, as long as somebody may be there for it.
+    hedging: Option<u32>,
+    /// Whether one was: once a call.
+    hedged: bool,
+    /// Whether its target was given up while it waited, as others' calls were.
+    scattered: bool,
 }
 
 impl Failover {
@@ -285,7 +321,6 @@ impl Failover {
             options,
             commit,
             deadline,
-            at_once: 1,
             targets: Vec::new(),
             said: VecDeque::new(),
             attempts: 0,
@@ -302,6 +337,9 @@ impl Failover {
             stale: true,
             plans: 0,
             patience: None,
+            hedging: None,
+            hedged: false,
+            scattered: false,
         }
     }
 
@@ -352,32 +390,39 @@ impl Failover {
 
     /// Reports that the target of the last [`Step::Try`] admitted the attempt and that it runs.
     pub fn admitted(&mut self, now: Instant) {
-        let Some((at, reason, _)) = self.asked() else { return };
+        let Some((at, reason, _, hedge)) = self.asked() else { return };
+        let counts = hedge.is_none();
         let patience = self.patience_with(at, self.targets[at].planned.patience, now);
+        self.note_hedge(hedge);
         self.moved |= self.is_move(reason);
         self.attempts += 1;
-        self.counted += 1;
+        self.counted += u32::from(counts);
         self.patience = None;
         let number = self.attempts;
-        self.targets[at].standing = Standing::Runs { reason, number, since: now, patience, late: false, counts: true };
+        let hedge_after = self.targets[at].planned.hedge_after.filter(|_| !self.hedged && !self.last_resort);
+        self.targets[at].standing =
+            Standing::Runs { reason, number, since: now, patience, hedge_after, joined: None, counts };
     }
 
     /// Reports when an attempt was last heard of. It has had content, so that what is borne from now on is a pause.
     pub fn heard(&mut self, number: u32, at: Instant) {
         let Some(index) = self.running(number) else { return };
         let pause_max = self.patience_with(index, self.targets[index].planned.pause_max, at).max(PAUSE_LATE_MIN);
-        if let Standing::Runs { since, patience, .. } = &mut self.targets[index].standing
+        if let Standing::Runs { since, patience, hedge_after, .. } = &mut self.targets[index].standing
             && at > *since
         {
-            (*since, *patience) = (at, pause_max);
+            (*since, *patience, *hedge_after) = (at, pause_max, None);
         }
     }
 
     /// Reports that the target of the last [`Step::Try`] refused, and what it took goes back to the budget.
     pub fn refused(&mut self, refusal: Refusal, budget: &Budget, now: Instant) {
-        let Some((at, reason, paid)) = self.asked() else { return };
+        let Some((at, reason, paid, hedge)) = self.asked() else { return };
         if let Some(spend) = paid {
             budget.give_back(spend);
+        }
+        if let Some(cost) = hedge {
+            budget.hedges.give_back(cost, now);
         }
         self.stale = true;
         let back = comes_back(refusal, now);
@@ -398,9 +443,12 @@ impl Failover {
 
     /// Reports an attempt's first content. The attempt wins, unless the whole answer is to be checked first.
     pub fn content(&mut self, number: u32) {
-        let wins = self.committed.is_none() && self.commit != CommitPolicy::Buffered;
-        if wins && self.running(number).is_some() {
+        let Some(at) = self.running(number) else { return };
+        if self.committed.is_none() && self.commit != CommitPolicy::Buffered {
             self.win(number);
+        }
+        if let Standing::Runs { hedge_after, .. } = &mut self.targets[at].standing {
+            *hedge_after = None;
         }
     }
 
@@ -455,33 +503,20 @@ impl Failover {
                 return Step::Wait(self.deadline);
             }
             self.note_late(now);
+            if let Some(step) = self.hedge(budget, now) {
+                return step;
+            }
             let works_until = self.targets.iter().filter_map(|met| met.works_until(now));
-            let (working, until) = works_until.fold((0, self.deadline), |(n, until), next| (n + 1, until.min(next)));
-            let more = working < self.at_once && self.counted < self.options.attempts_max;
-            match if more { self.seek(working == 0, budget, now) } else { None } {
+            let until = self.hedge_at().map_or(self.deadline, |at| at.min(self.deadline));
+            let (working, until) = works_until.fold((0, until), |(n, until), next| (n + 1, until.min(next)));
+            let more = working == 0 && self.counted < self.options.attempts_max;
+            match if more { self.seek(budget, now) } else { None } {
                 Some(Step::Wait(at)) => return Step::Wait(at.min(until)),
                 Some(step) => return step,
                 None if self.targets.iter().any(Met::runs) => return Step::Wait(until),
                 None => {
                     let end = self.exhausted(now);
                     self.give_up(end);
-                }
-            }
-        }
-    }
-
-    /// Notes who has become late. It counts no longer, and who had refused may be asked once more.
-    fn note_late(&mut self, now: Instant) {
-        for at in 0..self.targets.len() {
-            let met = &mut self.targets[at];
-            if met.works_until(now).is_none()
-                && let Standing::Runs { reason, late: late @ false, .. } = &mut met.standing
-            {
-                *late = true;
-                (self.stale, self.plans) = (true, 0);
-                // Who is asked again is no target that was not asked yet.
-                if self.options.attempts_max > 1 && *reason == Reason::New {
-                    self.uncount(at);
                 }
             }
         }
@@ -494,14 +529,10 @@ impl Failover {
         }
     }
 
-    /// Returns the step towards another attempt, if there may be one. With one at work, a target that failed is not
-    /// the one to ask, and nobody is waited for; beside one that is late, a target that was silent is not.
-    fn seek(&mut self, alone: bool, budget: &Budget, now: Instant) -> Option<Step> {
-        let most = match (alone, self.targets.iter().any(Met::runs)) {
-            (false, _) => Reason::New,
-            (true, true) => Reason::Wish,
-            (true, false) => Reason::Silence,
-        };
+    /// Returns the step towards another attempt, if there may be one. Beside one that is late, a target that was silent is
+    /// not the one to ask.
+    fn seek(&mut self, budget: &Budget, now: Instant) -> Option<Step> {
+        let most = if self.targets.iter().any(Met::runs) { Reason::Wish } else { Reason::Silence };
         while let Some((at, reason)) = self.due(now).filter(|(_, reason)| *reason <= most) {
             if let Some(this) = self.ask(at, reason, budget, now) {
                 return Some(Step::Try(this));
@@ -511,7 +542,7 @@ impl Failover {
         if self.stale && self.plans < PLANS_MAX {
             return Some(Step::Plan);
         }
-        if alone { self.wait(budget, now).map(Step::Wait) } else { None }
+        self.wait(budget, now).map(Step::Wait)
     }
 
     /// Returns who is due, and for what reason: the first of those with the best reason.
@@ -525,7 +556,6 @@ impl Failover {
 
     /// Asks a target, if time and budget allow.
     fn ask(&mut self, at: usize, reason: Reason, budget: &Budget, now: Instant) -> Option<Try> {
-        let planned = self.targets[at].planned;
         if self.attempts > 0 && !Left::until(self.deadline, now).is_enough_for(TRY_MIN) {
             self.hurried = true;
             return None;
@@ -534,15 +564,10 @@ impl Failover {
         if !price.is_none_or(|spend| budget.take(spend)) {
             return None;
         }
-        self.targets[at].standing = Standing::Asked { reason, paid: price };
-        Some(Try {
-            number: self.attempts + 1,
-            target: planned.target,
-            last_resort: self.last_resort,
-            resend: reason == Reason::Resend,
-            cuts: self.targets[at].cuts,
-            first_token_max: self.first_token_max(&planned, now),
-        })
+        if !self.hedged && self.targets[at].planned.hedge_after.is_some_and(|after| !after.is_zero()) {
+            budget.hedges.begun();
+        }
+        Some(self.asking(at, reason, price, None, now))
     }
 
     /// Returns what a try takes from the budget. A call's first move is free: when a provider dies, every call in
@@ -740,9 +765,9 @@ impl Failover {
         self.targets.iter().position(|met| matches!(met.standing, Standing::Runs { number, .. } if number == this))
     }
 
-    fn asked(&self) -> Option<(usize, Reason, Option<Spend>)> {
+    fn asked(&self) -> Option<(usize, Reason, Option<Spend>, Option<Cost>)> {
         self.targets.iter().enumerate().find_map(|(at, met)| match met.standing {
-            Standing::Asked { reason, paid } => Some((at, reason, paid)),
+            Standing::Asked { reason, paid, hedge } => Some((at, reason, paid, hedge)),
             _ => None,
         })
     }

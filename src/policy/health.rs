@@ -168,8 +168,10 @@ impl Course {
             return Outcome::Success { tpot: self.tpot(output_tokens) };
         };
         match failure.class {
-            FailureClass::Cancelled | FailureClass::Crashed if !self.begun => Outcome::Unused,
-            FailureClass::Cancelled => Outcome::Cancelled(self.unwanted.unwrap_or(Unwanted::Left)),
+            FailureClass::Cancelled | FailureClass::HedgeLost | FailureClass::Crashed if !self.begun => Outcome::Unused,
+            FailureClass::Cancelled | FailureClass::HedgeLost => {
+                Outcome::Cancelled(self.unwanted.unwrap_or(Unwanted::Left))
+            }
             FailureClass::Crashed | FailureClass::Lack => Outcome::Crashed,
             FailureClass::Cut if self.blocked >= BLOCKED_NO_FAULT => Outcome::Cancelled(Unwanted::Ended),
             class => Outcome::Failure { class, scope: failure.scope, retry_after: self.back },

@@ -18,6 +18,7 @@ pub mod admission;
 
 pub mod tokens;
 pub mod trim;
+pub mod hedge;
 pub mod budget;
 pub mod routing;
 pub mod failover;

@@ -166,6 +166,7 @@ fn step(happened: &Happened) -> Value {
         Happened::Refused { target, gate, wait } => json!({
             "step": "refused", "target": target.to_string(), "gate": gate.name(), "back_in_s": wait.map(seconds),
         }),
+        Happened::Joined { attempt, why } => json!({ "step": "joined", "attempt": attempt, "why": why.name() }),
         Happened::Tried { attempt, target } => {
             json!({ "step": "tried", "attempt": attempt, "target": target.to_string() })
         }

@@ -47,10 +47,10 @@ pub(super) async fn answer(
     keep_to_routes(state, head, client, face, form.chooses())?;
     let wishes = Wishes::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
-    let Wishes { priority, deadline, session, labels, tags, rule, streams, in_request } = wishes;
+    let Wishes { priority, deadline, session, labels, tags, rule, hedging, streams, in_request } = wishes;
     let session = session.or_else(|| request.session.take()).map(in_short);
     let via = looped::marks(&head.headers);
-    request = ChatRequest { priority, rule, deadline, session, labels, tags, via, ..request };
+    request = ChatRequest { priority, rule, hedging, deadline, session, labels, tags, via, ..request };
     // What is meant for here goes to nobody else.
     if let (true, Some(original)) = (in_request, &mut request.original) {
         original.forget(OURS);
@@ -93,9 +93,9 @@ pub(super) async fn embed(
     keep_to_routes(state, head, client, face, chooses.as_deref())?;
     let wishes = Wishes::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
-    let Wishes { priority, deadline, labels, tags, rule, .. } = wishes;
+    let Wishes { priority, deadline, labels, tags, rule, hedging, .. } = wishes;
     let via = looped::marks(&head.headers);
-    request = EmbedRequest { priority, rule, deadline, labels, tags, via, ..request };
+    request = EmbedRequest { priority, rule, hedging, deadline, labels, tags, via, ..request };
     let mut record = record(state, client, face, &request.route, false, place);
     let answer = state.runtime.embed(request).await.map_err(|error| failed(face, &error, &mut record))?;
     record.finished(&answer.target, answer.cost_usd, &answer.attempts);

@@ -18,7 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::log::Log;
 use super::refusals::Refusals;
-use crate::policy::explain::Flight;
+use crate::policy::explain::{Flight, Happened};
 use crate::policy::record::{Observer, Record};
 use crate::runtime::HealthSnapshot;
 use crate::words::{AttemptRecord, TargetId, Usage};
@@ -50,6 +50,12 @@ struct CallLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
     route: Text,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HedgeLabels {
+    route: Text,
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -99,6 +105,7 @@ pub(super) struct Metrics {
     registry: Registry,
     calls: Family<CallLabels, Counter>,
     failovers: Family<RouteLabels, Counter>,
+    hedges: Family<HedgeLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
     tokens: Family<TokenLabels, Counter>,
     token_kinds: Family<TokenLabels, Counter>,
@@ -126,6 +133,7 @@ impl Metrics {
             registry: Registry::default(),
             calls: Family::default(),
             failovers: Family::default(),
+            hedges: Family::default(),
             attempts: Family::default(),
             tokens: Family::default(),
             token_kinds: Family::default(),
@@ -146,6 +154,8 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register("standin_calls", "Calls that ended, by route, dialect and outcome", metrics.calls.clone());
         registry.register("standin_failovers", "Attempts beyond a call's first", metrics.failovers.clone());
+        let hedges = "Attempts that were made beside another one, by why that was joined";
+        registry.register("standin_hedges", hedges, metrics.hedges.clone());
         registry.register("standin_attempts", "Attempts that ended, by outcome", metrics.attempts.clone());
         registry.register("gen_ai_client_tokens", "Tokens used, by type", metrics.tokens.clone());
         let kinds = "Tokens among those of gen_ai_client_tokens, by kind";
@@ -196,6 +206,12 @@ impl Metrics {
         if let Some(more) = flight.attempts.checked_sub(2) {
             let route = Text(flight.about.route.clone());
             self.failovers.get_or_create(&RouteLabels { route }).inc_by(u64::from(more) + 1);
+        }
+        for (_, happened) in &flight.steps {
+            if let Happened::Joined { why, .. } = happened {
+                let (route, reason) = (Text(flight.about.route.clone()), why.name());
+                self.hedges.get_or_create(&HedgeLabels { route, reason }).inc();
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::settings::Streams;
 use crate::wire::VIA;
 use crate::wire::serve::BadRequest;
-use crate::words::{NAME_BYTES_MAX, Priority, Rule};
+use crate::words::{Hedging, NAME_BYTES_MAX, Priority, Rule};
 
 /// How the names of what is meant for here begin.
 pub(super) const OURS: &str = "x-standin-";
@@ -27,6 +27,7 @@ pub(super) struct Wishes {
     pub(super) labels: Vec<String>,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) rule: Option<Rule>,
+    pub(super) hedging: Option<Hedging>,
     /// How a stream is to be delivered.
     pub(super) streams: Option<Streams>,
     /// Whether some of them stood in the request.
@@ -92,6 +93,10 @@ impl Wishes {
                 let problem = || format!("must be one of {}", Rule::ALL.map(Rule::name).join(", "));
                 self.rule = Some(Rule::named(text).ok_or_else(|| bad(field, &problem()))?);
             }
+            "hedging" => {
+                let problem = || format!("must be one of {}", Hedging::NAMES.join(", "));
+                self.hedging = Some(Hedging::named(text).ok_or_else(|| bad(field, &problem()))?);
+            }
             "stream" => {
                 self.streams = Some(match text {
                     "live" => Streams::Live,
@@ -104,7 +109,7 @@ impl Wishes {
                     self.tags.insert(tag.to_owned(), text.to_owned());
                 }
                 None => {
-                    let known = "priority, deadline, session, labels, strategy, stream, tag-NAME";
+                    let known = "priority, deadline, session, labels, strategy, hedging, stream, tag-NAME";
                     return Err(bad(field, &format!("is none that is known; there are {OURS}: {known}")));
                 }
             },
@@ -132,10 +137,12 @@ mod tests {
     fn options_are_read_from_headers_and_metadata_and_headers_hold() {
         let metadata = serde_json::json!({"metadata": {
             "x-standin-priority": "batch", "x-standin-strategy": "least-cost", "x-standin-tag-team": "red", "mine": "kept",
+            "x-standin-hedging": "race",
         }});
         let headers = [("x-standin-priority", "critical"), ("x-standin-deadline", "2m"), ("x-other", "1")];
         let (wishes, extra) = read(&headers, metadata).expect("good ones");
         assert_eq!((wishes.priority, wishes.rule), (Priority::Critical, Some(Rule::LeastCost)));
+        assert_eq!(wishes.hedging, Some(Hedging::Race));
         assert_eq!((wishes.deadline, wishes.tags["team"].as_str()), (Some(Duration::from_secs(120)), "red"));
         assert!(wishes.in_request);
         assert_eq!(extra, serde_json::json!({"metadata": {"mine": "kept"}}));
@@ -158,6 +165,11 @@ mod tests {
                 &[("x-standin-strategy", "best")][..],
                 serde_json::json!({}),
                 "x-standin-strategy: must be one of adaptive",
+            ),
+            (
+                &[("x-standin-hedging", "off")],
+                serde_json::json!({}),
+                "x-standin-hedging: must be one of sequential, hedge, race",
             ),
             (&[("x-standin-priorty", "batch")], serde_json::json!({}), "x-standin-priorty: is none that is known"),
             (&[], serde_json::json!({"x-standin-deadline": "0"}), "metadata.x-standin-deadline: must be seconds"),

@@ -60,6 +60,11 @@ pub(crate) struct ProviderSpec {
 }
 
 impl ProviderSpec {
+    /// Tells whether it goes on with a streamed answer that nobody reads any more, and bills all of it.
+    pub(crate) fn runs_on(&self) -> bool {
+        self.quirks.runs_on || matches!(self.dialect, Dialect::Gemini | Dialect::Vertex)
+    }
+
     /// Returns the whole address of a path at this provider.
     pub(crate) fn url(&self, path: &str) -> String {
         let Self { query, quirks, .. } = self;

@@ -94,6 +94,9 @@ pub struct Quirks {
     pub(super) json: bool,
     /// Whether it counts tokens in a stream only when asked to, and takes being asked.
     pub stream_usage: bool,
+    /// Whether it goes on, and bills all of it, when nobody reads an answer any more. Taken from what `OpenRouter` says of whose
+    /// streams it can stop.
+    pub(crate) runs_on: bool,
     /// Whether some of its models only stream: then all do, and the answer is collected here.
     pub(crate) stream_only: bool,
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Dialect, Failure, Price, Priority, TargetId, Usage};
+use super::{Dialect, Failure, FailureClass, Price, Priority, TargetId, Usage};
 
 /// Identifies a call among all calls of all processes: by the runtime that accepted it, and its number there.
 ///
@@ -96,6 +96,11 @@ pub enum AttemptEnd {
 }
 
 impl AttemptEnd {
+    /// Tells whether it was cancelled: nobody wanted its answer any more, or another one was faster.
+    pub const fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Failed(Failure { class: FailureClass::Cancelled | FailureClass::HedgeLost, .. }))
+    }
+
     /// Returns `won`, or the failure's class as metrics and logs spell it.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::{Dialect, Error, Original, Rule, Text, names};
+use super::{Dialect, Error, Hedging, Original, Rule, Text, names};
 
 /// One request of a caller, in no provider's dialect.
 ///
@@ -55,6 +55,8 @@ pub struct ChatRequest {
     pub priority: Priority,
     /// By which rule its target is chosen; `None` is the route's.
     pub rule: Option<Rule>,
+    /// When a second target is asked beside the first; `None` is the route's.
+    pub hedging: Option<Hedging>,
     /// Time for the whole call, over all its attempts, from when the runtime accepts it; `None` takes the
     /// configured one.
     pub deadline: Option<Duration>,

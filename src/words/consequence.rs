@@ -145,6 +145,7 @@ impl FailureClass {
             C::Crashed             => (W::Ours,     Request,  0.0,  NO,  Pause,   None,    None,    Internal),
             C::Lack                => (W::Ours,     Request,  0.0,  NO,  Pause,   None,    None,    Unavailable),
             C::Cancelled           => (W::Nobody,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
+            C::HedgeLost           => (W::Nobody,   Request,  0.0,  NO,  End,     None,    None,    Unavailable),
         };
         Consequences { whose, scope, weight, heeds, next, rest, telling, told }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{AttemptRecord, CallId, Dialect, Error, Note, Priority, Rule, TargetId, Usage, names};
+use super::{AttemptRecord, CallId, Dialect, Error, Hedging, Note, Priority, Rule, TargetId, Usage, names};
 
 /// Texts to be embedded, in no provider's dialect.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +22,8 @@ pub struct EmbedRequest {
     pub priority: Priority,
     /// By which rule its target is chosen; `None` is the route's.
     pub rule: Option<Rule>,
+    /// When a second target is asked beside the first; `None` is the route's.
+    pub hedging: Option<Hedging>,
     /// Time for the whole call, over all its attempts, from when the runtime accepts it; `None` takes the
     /// configured one.
     pub deadline: Option<Duration>,

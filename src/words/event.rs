@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Cause, Date, DriftKind, FailureClass, TargetId};
+use super::{CallId, Cause, Date, DriftKind, FailureClass, TargetId};
 
 /// Something an operator wants to know, as it happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,17 @@ pub enum Event {
         to: &'static str,
         /// For an open breaker, how long until it may be probed.
         cooldown: Option<Duration>,
+    },
+    /// An attempt was joined by another one, at another target. The first to answer wins.
+    Hedged {
+        /// The call.
+        call: CallId,
+        /// Where the attempt is that was joined.
+        target: TargetId,
+        /// Where the other one is.
+        by: TargetId,
+        /// Why: `race`, `slow`, `overdue`, or `given_up` where its breaker has opened.
+        why: &'static str,
     },
     /// A target's flag Degraded was raised or lowered.
     Degraded {

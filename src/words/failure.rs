@@ -53,13 +53,15 @@ pub enum FailureClass {
     Crashed,
     /// This machine lacks what an attempt takes: sockets, memory, a resolver. Our fault, and nobody else's.
     Lack,
-    /// The caller left, a deadline passed, or another attempt won.
+    /// The caller left, or a deadline passed.
     Cancelled,
+    /// Another attempt of its call was faster. Nobody's fault.
+    HedgeLost,
 }
 
 impl FailureClass {
     /// Every class, for tables and metrics.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Unsent,
         Self::Connect,
         Self::Server,
@@ -83,6 +85,7 @@ impl FailureClass {
         Self::Crashed,
         Self::Lack,
         Self::Cancelled,
+        Self::HedgeLost,
     ];
 
     /// Returns the class's name as metrics and logs spell it.
@@ -111,6 +114,7 @@ impl FailureClass {
             Self::Crashed => "crashed",
             Self::Lack => "lack",
             Self::Cancelled => "cancelled",
+            Self::HedgeLost => "hedge_lost",
         }
     }
 }

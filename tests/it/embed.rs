@@ -43,7 +43,7 @@ async fn a_failing_provider_is_left_for_the_next() {
         (Fault::Error(ProviderError::Unavailable), FailureClass::Overloaded),
         (Fault::Error(ProviderError::Server), FailureClass::Server),
         (Fault::Refuse, FailureClass::Connect),
-        (Fault::Hang, FailureClass::Cancelled),
+        (Fault::Hang, FailureClass::HedgeLost),
         (Fault::CutAfter(0), FailureClass::Cut),
         (Fault::TruncatedJson, FailureClass::Cut),
         (Fault::ErrorEvent { after: 0 }, FailureClass::Server),

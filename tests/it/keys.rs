@@ -428,7 +428,7 @@ async fn a_source_that_hangs_holds_one_call_for_a_moment_and_the_next_ones_not_a
     let accounts = Accounts::new(&["token"]);
     let world = world_of(&accounts, [mint.key(3_600 * S, |_| None)]).await;
     let begun = Instant::now();
-    assert_eq!(way(&world).await, "a/m cancelled, b/m won");
+    assert_eq!(way(&world).await, "a/m hedge_lost, b/m won");
     assert!(begun.elapsed() < 5 * S, "b is asked beside it: {:?}", begun.elapsed());
     settle().await;
     assert_eq!(world.health("a/m").failed, 0, "nothing was sent to it");

@@ -10,6 +10,7 @@ mod edges;
 mod embed;
 mod failover;
 mod functions;
+mod hedging;
 mod holds;
 mod keys;
 mod lifetimes;

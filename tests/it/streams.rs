@@ -129,7 +129,7 @@ async fn a_plain_chat_is_one_whole_answer_of_one_target_whatever_happened_before
         let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
         assert_eq!(reply.text, said_by("c"));
         // Whoever is silent is joined, before a word as after some.
-        assert_eq!(path(&reply.finished.attempts), "a/m cut, b/m cancelled, c/m won");
+        assert_eq!(path(&reply.finished.attempts), "a/m cut, b/m hedge_lost, c/m won");
     }
 }
 

@@ -38,7 +38,7 @@ async fn a_refused_connection_costs_no_time() {
 #[tokio::test(start_paused = true)]
 async fn a_provider_without_content_is_left_in_time_keep_alives_or_not() {
     let black_hole = Fault::BlackHole { every: 100 * MS };
-    let (joined, given_up) = ("a/m cancelled, b/m won", "a/m no_first_token, b/m won");
+    let (joined, given_up) = ("a/m hedge_lost, b/m won", "a/m no_first_token, b/m won");
     for (fault, model, limit, way) in [
         (black_hole.clone(), ModelConfig::default(), 4_038 * MS, joined),
         (Fault::Hang, ModelConfig::default(), 4_038 * MS, joined),
@@ -417,7 +417,7 @@ async fn a_burst_reply_is_joined_when_answers_of_its_length_would_be_late() {
         let begun = Instant::now();
         let request = ChatRequest { output_tokens_max: limit, ..ask("hello") };
         let reply = world.runtime.chat(request).await.expect("an answer");
-        assert_eq!(path(&reply.finished.attempts), "a/m cancelled, b/m won");
+        assert_eq!(path(&reply.finished.attempts), "a/m hedge_lost, b/m won");
         let took = begun.elapsed().as_millis();
         assert!((millis..millis + 5).contains(&took), "{limit:?}: {took} ms");
     }

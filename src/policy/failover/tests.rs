@@ -7,13 +7,13 @@
 //! `#2` its number of keys (else one), `/128` its context window in thousands, `~2` how often its conversation can be cut shorter, `*500` its first-token limit in ms (half of which it may be
 //! silent before another is asked beside it, and an eighth of which it usually takes), and what keeps it out of plans:
 //! `-3s` not back before that time, `-full` no free place, `-never` an operator, `-open` a breaker (so it may be asked
-//! as a last resort). Settings: `stream` and `fail` (commit policies; else buffered), `by=5s` (deadline; else 600 s),
-//! `max=5` (attempts), `wait=1s`, `policy` (content policy failover), `bad` (bad request failover), `broke` (an empty budget), `two` (attempts at
-//! once).
+//! as a last resort), `%1` its failure domain (else one of its own), `^` that it is not there for hedges. Settings: `stream` and `fail` (commit policies; else buffered), `by=5s` (deadline; else 600 s),
+//! `max=5` (attempts), `wait=1s`, `policy` (content policy failover), `bad` (bad request failover), `broke` (an empty budget),
+//! `race`, `hedge=300ms` (a second one from that age on), `share=0` (of what hedges may cost).
 //!
 //! After the colon: what happens, in order: `ok`, `content`, any failure class, `refused` (by a full target) and
 //! `away` (by a provider that is down for good); with `+5s` the time to come back; with `b.` before it whose attempt,
-//! else the last one's; with `3s@` after how long. `heard` is more content.
+//! else the last one's; with `3s@` after how long. `heard` is more content, `given` that its target was given up.
 //!
 //! Expected: `a` a try, `a!` a resend, `a?` a last resort, `a'` a shorter conversation, `a<500` its first-token limit in ms, if it has one,
 //! and `a@500` when it was asked where the script says `when`, both if it says `show`;
@@ -82,6 +82,8 @@ fn target(word: &str) -> Target {
         Some((word, "open")) => (word, Some(Out::Open)),
         Some((word, until)) => (word, Some(Out::Until(time(until)))),
     };
+    let (word, spare) = word.strip_suffix('^').map_or((word, true), |word| (word, false));
+    let (word, domain) = word.split_once('%').map_or((word, None), |(word, domain)| (word, domain.parse().ok()));
     let (word, keys) = word.split_once('#').unwrap_or((word, "1"));
     let keys = keys.parse().unwrap();
     let (word, first_token) = word.split_once('*').unwrap_or((word, "8000"));
@@ -98,6 +100,9 @@ fn target(word: &str) -> Target {
         usual: first_token_max / 8,
         patience: first_token_max / 2,
         pause_max: Duration::from_secs(3),
+        domain: domain.unwrap_or(90 + place(word)),
+        hedge_after: None,
+        hedge: spare.then_some(Cost::of(None)),
     };
     Target { planned, out }
 }
@@ -106,8 +111,8 @@ impl Bench {
     fn new(setting: &str) -> Self {
         let (mut options, mut commit, mut deadline) =
             (FailoverOptions::default(), CommitPolicy::Buffered, Duration::from_secs(600));
-        let (mut targets, mut budget, mut at_once, mut shows, mut tells) =
-            (Vec::new(), Budget::default(), 1, false, false);
+        let (mut targets, mut budget, mut hedge_after, mut shows, mut tells) =
+            (Vec::new(), Budget::default(), None, false, false);
         for word in setting.split_whitespace() {
             match word.split_once('=').unwrap_or((word, "")) {
                 ("stream", _) => commit = CommitPolicy::Reset,
@@ -121,15 +126,19 @@ impl Bench {
                     budget = Budget::default();
                     while budget.take(Spend::Failover) {}
                 }
-                ("two", _) => at_once = 2,
+                ("race", _) => hedge_after = Some(Duration::ZERO),
+                ("hedge", text) => hedge_after = Some(time(text)),
+                ("share", text) => options.hedge_share_max = text.parse().unwrap(),
                 ("show", _) => shows = true,
                 ("when", _) => tells = true,
                 _ => targets.push(target(word)),
             }
         }
         let now = Instant::now();
-        let mut machine = Failover::new(options, commit, now + deadline);
-        machine.at_once = at_once;
+        let machine = Failover::new(options, commit, now + deadline);
+        for target in &mut targets {
+            target.planned.hedge_after = hedge_after;
+        }
         let buffered = commit == CommitPolicy::Buffered;
         let (rng, started, trace) = (StdRng::seed_from_u64(1), Vec::new(), Vec::new());
         Self {
@@ -223,6 +232,7 @@ impl Bench {
             "ok" => self.machine.succeeded(number, &self.budget),
             "content" => self.machine.content(number),
             "heard" => self.machine.heard(number, self.now),
+            "given" => self.machine.given_up(number),
             name => {
                 let failure = Failure::new(class(name), "");
                 self.machine.failed(number, &failure, back, self.now, &mut self.rng);
@@ -481,18 +491,92 @@ fn the_commit_rule_holds() {
 
 #[test]
 fn two_attempts_in_flight_are_no_other_case_than_one() {
-    check("a b c two stream: a.content a.ok", "a b >a -b =a");
-    check("a b c two stream: b.content a.ok a.content b.ok", "a b >b -a =b");
-    check("a b c two: b.content a.ok b.ok", "a b -b =a");
-    check("a b c two: b.cut a.ok", "a b c -c =a");
-    check("a b c two: a.server b.ok", "a b c -c =b");
-    check("a b two: a.server b.ok", "a b =b");
-    check("a b two: a.server b.forbidden ok", "a b ~ a =a");
-    check("a b two: a.bad_request b.ok", "a b -b rejected");
-    check("a b c two: b.unsent b.ok", "a b b! -a =b");
-    check("a two: ok", "a =a");
-    check("a b c two stream: a.content a.cut c.content c.ok", "a b >a -b c reset >c =c");
-    check("a b two by=5s: nothing", "a b -a -b deadline");
+    check("a b c race stream: a.content a.ok", "a b >a -b =a");
+    check("a b c race stream: b.content a.ok a.content b.ok", "a b >b -a =b");
+    check("a b c race: b.content a.ok b.ok", "a b -b =a");
+    check("a b c race: b.cut a.ok", "a b =a");
+    check("a b c race: a.server b.ok", "a b =b");
+    check("a b c race: a.server b.server c.ok", "a b c =c");
+    check("a b race: a.server b.forbidden ok", "a b ~ a =a");
+    check("a b race: a.bad_request b.ok", "a b -b rejected");
+    check("a b c race: b.unsent a.ok", "a b =a");
+    check("a race: ok", "a =a");
+    check("a b c race stream: a.content a.cut c.content c.ok", "a b >a -b c reset >c =c");
+    check("a b race by=5s: nothing", "a b -a -b deadline");
+    check("a b race max=1: ok", "a =a");
+    check("a b-open race: ok", "a =a");
+}
+
+#[test]
+fn a_hedge_joins_whoever_is_slower_than_usual_once_and_takes_nothing_from_other_attempts() {
+    check("a b c hedge=1s when: 2s@ok", "a@0 b@1000 -a =b");
+    check("a b c hedge=1s when: 900ms@ok", "a@0 =a");
+    check("a b c hedge=1s when: 2s@a.ok", "a@0 b@1000 -b =a");
+    check("a b hedge=1s stream when: 900ms@content 60s@ok", "a@0 >a =a");
+    check("a b hedge=1s when: 900ms@content 3s@ok", "a@0 =a");
+    check("a b hedge=1s when: 900ms@heard 2s@ok", "a@0 =a");
+    // Once a call; whoever is late after that is followed as ever, and all attempts that a call has are left to it.
+    check("a b c hedge=1s when: 3900ms@ok", "a@0 b@1000 -a =b");
+    check("a b c d e hedge=1s when: 60s@ok", "a@0 b@1000 c@5000 d@9000 e@13000 -a -b -c -d =e");
+    check("a b c d hedge=1s: 2s@b.cut 1s@a.cut cut cut", "a b c d exhausted");
+    check("a b c hedge=1s when: cut 2s@ok", "a@0 b@0 c@1000 -b =c");
+    // It fails: the first goes on.
+    check("a b c hedge=1s when: 1500ms@b.cut 1s@a.ok", "a@0 b@1000 =a");
+    check("a b c hedge=1s when: 1500ms@b.cut 4s@ok", "a@0 b@1000 c@4000 -a =c");
+    check("a b hedge=1s max=1: 60s@ok", "a =a");
+}
+
+#[test]
+fn a_hedge_goes_to_another_failure_domain_and_to_nobody_who_has_better_to_do() {
+    check("a%1 b%1 c%2 hedge=1s: 2s@ok", "a c -a =c");
+    check("a%1 b%1 hedge=1s when: 5s@ok", "a@0 b@4000 -a =b");
+    check("a b^ c hedge=1s: 2s@ok", "a c -a =c");
+    check("a b^ race: ok", "a =a");
+    check("a b-open hedge=1s when: 5s@ok", "a@0 b?@4000 -a =b");
+    check("a-open b-open hedge=1s when: 5s@ok", "a?@0 b?@4000 -a =b");
+    // Who refuses it is followed by the next, and if all do, the first goes on.
+    check("a b c hedge=1s: refused ok", "a b =b");
+    check("a b c hedge=1s when: 1s@nothing 1s@ok", "a@0 b@1000 -a =b");
+    check("a b-9s hedge=1s when: 5s@ok", "a@0 =a");
+}
+
+#[test]
+fn a_hedge_is_paid_out_of_a_budget_of_its_own_and_a_move_like_any_other() {
+    check("a b hedge=1s share=0 when: 5s@ok", "a@0 b@4000 -a =b");
+    check("a b race share=0: ok", "a =a");
+    let mut bench = Bench::new("a b c hedge=1s");
+    assert_eq!(bench.run("2s@ok"), "a b -a =b");
+    assert_eq!(bench.budget.tokens(), 10, "the first move of a call is free");
+    assert!(!bench.budget.hedges.take(0.05, Cost::of(None), bench.now), "the one that nothing was spent for is taken");
+    // What was refused is given back.
+    let mut bench = Bench::new("a b-full hedge=1s");
+    bench.targets[1].out = None;
+    assert_eq!(bench.run("refused ok"), "a b =b");
+    assert!(bench.budget.hedges.take(0.05, Cost::of(None), bench.now));
+}
+
+#[test]
+fn where_many_are_slow_nobody_is_joined_for_that() {
+    let mut bench = Bench::new("a b hedge=1s when");
+    while bench.budget.hedges.is_straggler() {}
+    assert_eq!(bench.run("5s@ok"), "a@0 b@4000 -a =b");
+}
+
+#[test]
+fn whose_target_is_given_up_is_joined_at_once_by_whom_a_new_plan_names() {
+    check("a b c when: 1s@given 1s@ok", "a@0 b@1000 -a =b");
+    check("a b c when: 1s@given 1s@a.ok", "a@0 b@1000 -b =a");
+    check("a b when: 1s@given 1s@b.given 1s@ok", "a@0 b@1000 -a =b");
+    check("a b c when: 1s@given 1s@b.given 1s@ok", "a@0 b@1000 c@2000 -a -b =c");
+    check("a b c d max=2: 1s@given cut cut", "a b c -a deadline");
+    check("a: 1s@given 1s@ok", "a =a");
+    check("a b max=1: 1s@given 1s@ok", "a =a");
+    // Beside one that works already nobody is needed, and what the caller reads is left alone.
+    check("a b c hedge=1s when: 2s@a.given 1s@ok", "a@0 b@1000 -a =b");
+    check("a b stream: content given 1s@ok", "a >a =a");
+    let mut bench = Bench::new("a b c");
+    assert_eq!(bench.run("1s@given 1s@ok"), "a b -a =b");
+    assert_eq!((bench.plans, bench.machine.is_scattered()), (2, true));
 }
 
 #[test]

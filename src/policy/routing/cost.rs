@@ -15,8 +15,6 @@ use std::time::Duration;
 use super::{Candidate, Entrant, Needs, RouteOptions, RouteState, Standing, Sticky};
 use crate::policy::snapshot::Latency;
 
-/// Length of an answer before the route has seen any, in tokens: a paragraph or a tool call.
-const OUTPUT_TOKENS_PRIOR: u32 = 400;
 /// Share of a failed attempt that is billed: prompts are when the stream breaks, not when the connection does.
 const BILLED_SHARE: f64 = 0.3;
 /// Share of a session's prompt that its own target has cached: a turn of an agent adds about a tenth to its history.
@@ -66,9 +64,8 @@ impl Answer {
         needs: &Needs,
         sticky: Option<Sticky>,
     ) -> Self {
-        let usual = state.output_tokens_median().unwrap_or(OUTPUT_TOKENS_PRIOR);
         let answer = Self {
-            output_tokens: needs.output_tokens.map_or(usual, |most| most.min(usual)),
+            output_tokens: state.output_tokens(needs.output_tokens),
             second_value: options.second_value.of(needs.priority),
             slo_seconds: options.slo_ttft_p95.map(|slo| slo.as_secs_f64()),
             cached_at: sticky.map(|sticky| sticky.target),

@@ -4,6 +4,8 @@
 const ANSWERS_MAX: usize = 32;
 /// From so many on the median is theirs.
 const ANSWERS_MIN: usize = 8;
+/// Guess of an answer's length, in tokens.
+const OUTPUT_TOKENS_PRIOR: u32 = 400;
 
 /// What a route remembers between plans. To explain a choice, plan on a clone.
 #[derive(Clone, Debug, Default)]
@@ -33,9 +35,10 @@ impl RouteState {
         }
     }
 
-    /// Returns the median length of the last answers, once there are enough to tell.
-    pub(super) const fn output_tokens_median(&self) -> Option<u32> {
-        self.median
+    /// Returns how long an answer is expected to be that may have so many tokens at most: as the last ones were, once there
+    /// are enough to tell.
+    pub fn output_tokens(&self, most: Option<u32>) -> u32 {
+        self.median.unwrap_or(OUTPUT_TOKENS_PRIOR).min(most.unwrap_or(u32::MAX))
     }
 
     /// Takes note of who was chosen.

@@ -160,7 +160,7 @@ impl Strategy {
     }
 
     /// Returns whether the first pick is drawn.
-    pub(super) const fn draws(&self) -> bool {
+    pub const fn draws(&self) -> bool {
         matches!(self, Self::Adaptive | Self::Weighted)
     }
 }

@@ -128,6 +128,7 @@ pub const GENERIC: Quirks = Quirks {
     schema: true,
     json: true,
     stream_usage: true,
+    runs_on: false,
     stream_only: false,
     ids: IdForm::Any,
     system_first: false,
@@ -209,6 +210,7 @@ pub(super) const TABLE: &[Quirks] = &[
     // Refuses whatever it does not know ("Extra inputs are not permitted"), in messages, too.
     Quirks {
         name: "mistral",
+        runs_on: true,
         files: false,
         hosts: &[("api.mistral.ai", ""), ("codestral.mistral.ai", "")],
         reasoners: NONE,
@@ -238,6 +240,7 @@ pub(super) const TABLE: &[Quirks] = &[
     // what is to be cached are those of Anthropic (its guide to explicit caches).
     Quirks {
         name: "qwen",
+        runs_on: true,
         files: false,
         hosts: &[
             ("dashscope.aliyuncs.com", ""),
@@ -258,6 +261,7 @@ pub(super) const TABLE: &[Quirks] = &[
     // "property 'reasoning_content' is unsupported": thoughts go back as `reasoning`.
     Quirks {
         name: "groq",
+        runs_on: true,
         files: false,
         hosts: &[("api.groq.com", "")],
         strict: true,
@@ -373,6 +377,7 @@ pub(super) const TABLE: &[Quirks] = &[
     },
     Quirks {
         name: "minimax",
+        runs_on: true,
         files: false,
         hosts: &[("api.minimax.io", ""), ("api.minimaxi.com", "")],
         reasoners: NONE,
@@ -380,6 +385,7 @@ pub(super) const TABLE: &[Quirks] = &[
     },
     Quirks {
         name: "perplexity",
+        runs_on: true,
         files: false,
         hosts: &[("api.perplexity.ai", "")],
         refused: &[(ALL, &["sampling.seed", "sampling.stop"])],
@@ -439,6 +445,7 @@ pub(super) const TABLE: &[Quirks] = &[
     // Anthropic's models at Google's.
     Quirks {
         name: "vertex-anthropic",
+        runs_on: true,
         hosts: &[("aiplatform.googleapis.com", "/publishers/anthropic")],
         messages: Some(MessagesAt {
             whole: "/models/{}:rawPredict",

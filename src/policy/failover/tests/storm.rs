@@ -7,10 +7,10 @@ use proptest::prelude::*;
 use rand::rngs::SmallRng;
 
 use super::*;
-use crate::policy::admission::{Admission, AdmissionOptions, Ask, Outcome, Report, TargetOptions, Ticket};
+use crate::policy::admission::{Admission, AdmissionOptions, Ask, Effect, Outcome, Report, TargetOptions, Ticket};
 use crate::policy::admission::{BreakerOptions, HealthOptions};
-use crate::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState, Skip, Strategy as Rule};
-use crate::policy::snapshot::{Disabled, Health};
+use crate::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState, Skip, Strategy as Rule, Why};
+use crate::policy::snapshot::{BreakerState, Disabled, Health};
 use crate::words::Capabilities;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -19,6 +19,8 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(50);
 /// Providers; the last one has two models.
 const PROVIDERS: usize = 3;
 const TARGETS: usize = PROVIDERS + 1;
+/// What hedges may cost of what all else does.
+const HEDGE_SHARE_MAX: f64 = 0.5;
 
 /// What a provider does to requests that arrive.
 #[derive(Clone, Debug)]
@@ -58,7 +60,9 @@ fn weather() -> impl Strategy<Value = Weather> {
         1 => (2_u64..40).prop_map(|seconds| Some(Duration::from_secs(seconds))),
     ];
     let class = prop::sample::select(FailureClass::ALL.to_vec())
-        .prop_filter("a reader's doing, not a provider's", |class| *class != FailureClass::Cancelled);
+        .prop_filter("a reader's doing, not a provider's", |class| {
+            !matches!(class, FailureClass::Cancelled | FailureClass::HedgeLost)
+        });
     let percent = prop_oneof![Just(100_u32), 0_u32..100];
     (0_u64..120, 0..TARGETS, percent, class, any::<bool>(), wait, 1_u64..9_000).prop_map(
         |(from, target, percent, class, hangs, retry_after, within)| Weather {
@@ -103,6 +107,7 @@ enum Event {
     Overdue { call: usize, number: u32 },
     Content { call: usize, number: u32 },
     End { call: usize, number: u32 },
+    GivenUp { call: usize, number: u32 },
     Crash { provider: usize, down: Duration },
 }
 
@@ -110,6 +115,10 @@ struct Live {
     ticket: Ticket,
     resend: bool,
     target: usize,
+    /// Whether it has had content.
+    content: bool,
+    /// What it was taken to cost, if it was a hedge.
+    hedge: Option<Cost>,
     outcome: Option<(FailureClass, Option<Duration>)>,
 }
 
@@ -154,6 +163,8 @@ struct World {
     queue: BTreeMap<(Instant, u64), Event>,
     serial: u64,
     attempts: u32,
+    /// What attempts cost that were no hedges, and those that were; how many each.
+    spent: [(u32, f64); 2],
 }
 
 fn keys(target: usize) -> u32 {
@@ -188,6 +199,7 @@ impl World {
             queue: BTreeMap::new(),
             serial: 0,
             attempts: 0,
+            spent: [(0, 0.0); 2],
             script,
         };
         let mut starts = Duration::ZERO;
@@ -217,6 +229,10 @@ impl World {
                 Event::Overdue { call, number } => self.overdue(call, number)?,
                 Event::Content { call, number } => self.content(call, number)?,
                 Event::End { call, number } => self.end(call, number)?,
+                Event::GivenUp { call, number } => {
+                    self.calls[call].machine.given_up(number);
+                    self.drive(call)?;
+                }
                 Event::Crash { provider, down } => {
                     let keep = self.rng.random();
                     let restored = Admission::restore(&self.providers[provider].admission, keep, now);
@@ -231,6 +247,12 @@ impl World {
             prop_assert!(call.live.is_empty());
         }
         prop_assert_eq!(self.in_flight, [0; TARGETS], "a permit is lost");
+        let [(others, spent), (hedges, extra)] = self.spent;
+        prop_assert!(
+            f64::from(hedges) <= HEDGE_SHARE_MAX * f64::from(others) + 1.0,
+            "{hedges} hedges, {others} others"
+        );
+        prop_assert!(extra <= HEDGE_SHARE_MAX * spent + dollars(TARGETS - 1), "{extra} of {spent}");
         let calls = u32::try_from(self.calls.len()).unwrap();
         prop_assert!(self.attempts <= calls * 5 / 2 + 20, "{} attempts for {calls} calls", self.attempts);
         Ok(())
@@ -239,8 +261,8 @@ impl World {
     fn start(&mut self, call: usize) -> Result<(), TestCaseError> {
         let commit = [CommitPolicy::Buffered, CommitPolicy::Reset, CommitPolicy::Fail][call % 3];
         let deadline = self.now + self.script.deadline;
-        let mut machine = Failover::new(FailoverOptions::default(), commit, deadline);
-        machine.at_once = if call.is_multiple_of(7) { 2 } else { 1 };
+        let options = FailoverOptions { hedge_share_max: HEDGE_SHARE_MAX, ..FailoverOptions::default() };
+        let machine = Failover::new(options, commit, deadline);
         self.budget.call_started();
         self.calls.push(Call {
             machine,
@@ -327,7 +349,7 @@ impl World {
         prop_assert!(self.now <= call.deadline);
         let counted = call.attempts - call.unsent - call.keys_failed;
         prop_assert!(
-            counted <= 3 + u32::try_from(TARGETS).unwrap() && call.unsent <= 6,
+            counted <= 4 + u32::try_from(TARGETS).unwrap() && call.unsent <= 6,
             "{} attempts, {} unsent",
             call.attempts,
             call.unsent
@@ -347,6 +369,8 @@ impl World {
         let call = &mut self.calls[index];
         let needs = Needs::default();
         let plan = routing::plan(&options, &mut call.route, &candidates, &needs, None, None, self.now, &mut self.rng);
+        // Of seven calls one is a race, and two hedge.
+        let hedge_after = [Some(Duration::ZERO), Some(SECOND / 2), Some(SECOND)].get(index % 7).copied().flatten();
         let picks = plan.picks.iter().map(|pick| Planned {
             target: pick.target,
             context_tokens_max: None,
@@ -356,6 +380,9 @@ impl World {
             usual: SECOND,
             patience: 4 * SECOND,
             pause_max: 3 * SECOND,
+            domain: at(pick.target).0,
+            hedge_after,
+            hedge: (pick.why != Why::Probe).then_some(Cost::of(Some(dollars(pick.target)))),
         });
         call.machine.planned(picks, plan.skipped.iter().filter_map(Skip::refusal), plan.last_resort, self.now);
     }
@@ -449,7 +476,8 @@ impl World {
         let hangs = hit.as_ref().is_some_and(|weather| weather.hangs);
         let outcome = hit.as_ref().map(|weather| (weather.class, weather.retry_after));
         self.calls[index].asked.push(this.target);
-        self.calls[index].live.insert(this.number, Live { ticket, resend: this.resend, target: this.target, outcome });
+        let Try { number, target, resend, hedge, .. } = this;
+        self.calls[index].live.insert(number, Live { ticket, resend, target, content: false, hedge, outcome });
         if hangs {
             let overdue = ticket.started + ticket.overdue_after;
             self.at(overdue, Event::Overdue { call: index, number: this.number });
@@ -468,7 +496,8 @@ impl World {
     }
 
     fn content(&mut self, index: usize, number: u32) -> Result<(), TestCaseError> {
-        let Some(live) = self.calls[index].live.get(&number) else { return Ok(()) };
+        let Some(live) = self.calls[index].live.get_mut(&number) else { return Ok(()) };
+        live.content = true;
         let (ticket, target) = (live.ticket, live.target);
         self.report(&ticket, target, Report::Content { after: self.now - ticket.started })?;
         self.calls[index].machine.content(number);
@@ -509,6 +538,10 @@ impl World {
 
     fn settle(&mut self, live: Live, outcome: Outcome) -> Result<(), TestCaseError> {
         self.in_flight[live.target] -= 1;
+        let cost = dollars(live.target);
+        self.budget.hedges.ended(live.hedge, Cost::of(Some(cost)), self.now);
+        let (count, sum) = &mut self.spent[usize::from(live.hedge.is_some())];
+        (*count, *sum) = (*count + 1, *sum + cost);
         self.report(&live.ticket, live.target, Report::Ended(outcome))
     }
 
@@ -522,8 +555,32 @@ impl World {
         if !effects.is_empty() {
             self.publish(provider);
         }
+        for effect in effects {
+            self.give_up(provider, effect);
+        }
         Ok(())
     }
+
+    /// Tells the calls that wait without content for a target that was given up.
+    fn give_up(&mut self, provider: usize, effect: Effect) {
+        let (Effect::Transition { target: model, to: BreakerState::Open { .. }, .. }
+        | Effect::TargetDisabled { target: model, .. }) = effect
+        else {
+            return;
+        };
+        let waits = |live: &Live| at(live.target) == (provider, model) && !live.content;
+        let calls = self.calls.iter().enumerate();
+        let waiting = calls.flat_map(|(call, it)| it.live.iter().map(move |(number, live)| (call, *number, live)));
+        let waiting: Vec<_> =
+            waiting.filter(|(.., live)| waits(live)).map(|(call, number, _)| (call, number)).collect();
+        for (call, number) in waiting {
+            self.at(self.now, Event::GivenUp { call, number });
+        }
+    }
+}
+
+fn dollars(target: usize) -> f64 {
+    [0.01, 0.02, 0.005, 0.03][target]
 }
 
 fn publish(admission: &Admission, in_flight: [u32; TARGETS], provider: usize, now: Instant) -> Vec<Health> {

@@ -1,0 +1,180 @@
+//! More than one attempt of a call at a time: who is joined by another one, when, and who pays for that.
+//!
+//! An attempt is joined for one of three reasons. It is late: silent for longer than its call can bear. Its target was given
+//! up meanwhile, so that its silence is borne no longer. Both are moves like any other, paid as those are. Or it is merely
+//! slower than usual, or was to be raced from its start: that is for speed, once a call, at the expense of a budget of its
+//! own, in another failure domain, and takes nothing from the call's other attempts.
+
+use std::time::{Duration, Instant};
+
+use super::{Failover, PLANS_MAX, Reason, Spend, Standing, Step, TRY_MIN, Try};
+use crate::policy::budget::Budget;
+use crate::policy::hedge::{Cost, Join};
+use crate::policy::patience::{Left, reached};
+
+impl Failover {
+    /// Reports that an attempt's target was given up: its breaker opened, or it was taken out. Without content it is joined
+    /// at once, by whom a plan of now names: the last one knew nothing of this.
+    pub fn given_up(&mut self, number: u32) {
+        let Some(at) = self.running(number).filter(|_| self.committed.is_none()) else { return };
+        let Standing::Runs { patience, hedge_after, joined, .. } = &mut self.targets[at].standing else { return };
+        *patience = Duration::ZERO;
+        *hedge_after = None;
+        if joined.replace(Join::GivenUp) == Some(Join::Overdue) {
+            return;
+        }
+        self.release(at);
+        self.scattered = true;
+        self.targets.retain(|met| !met.is_new());
+    }
+
+    /// Tells whether a plan is for a call whose target was given up while many others may have waited there, too.
+    pub fn is_scattered(&self) -> bool {
+        self.scattered
+    }
+
+    /// Reports the age at which an attempt without content may be joined for speed, as its target is now.
+    pub fn slow_after(&mut self, number: u32, after: Option<Duration>) {
+        let Some(at) = self.running(number) else { return };
+        if let Standing::Runs { hedge_after: hedge_after @ Some(_), .. } = &mut self.targets[at].standing {
+            *hedge_after = after;
+        }
+    }
+
+    /// Notes who has become late.
+    pub(super) fn note_late(&mut self, now: Instant) {
+        for at in 0..self.targets.len() {
+            let met = &mut self.targets[at];
+            let is_late = met.works_until(now).is_none();
+            if let Standing::Runs { joined, hedge_after, .. } = &mut met.standing
+                && is_late
+                && !matches!(joined, Some(Join::Overdue | Join::GivenUp))
+            {
+                (*joined, *hedge_after) = (Some(Join::Overdue), None);
+                self.release(at);
+            }
+        }
+    }
+
+    /// Lets others be asked as if this attempt were not there. It counts no longer, and who had refused may be asked once
+    /// more.
+    fn release(&mut self, at: usize) {
+        (self.stale, self.plans) = (true, 0);
+        // Who is asked again is no target that was not asked yet.
+        let is_new = matches!(self.targets[at].standing, Standing::Runs { reason: Reason::New, .. });
+        if self.options.attempts_max > 1 && is_new {
+            self.uncount(at);
+        }
+    }
+
+    /// Returns when the first attempt may be joined for speed.
+    pub(super) fn hedge_at(&self) -> Option<Instant> {
+        let at = self.targets.iter().filter_map(|met| match met.standing {
+            Standing::Runs { since, hedge_after: Some(after), .. } => Some(since + after),
+            _ => None,
+        });
+        at.min()
+    }
+
+    /// Returns the step towards an attempt beside one that is slower than usual, if there is to be one.
+    pub(super) fn hedge(&mut self, budget: &Budget, now: Instant) -> Option<Step> {
+        self.note_slow(budget, now);
+        let beside = self.hedging?;
+        // Whoever was late or has failed meanwhile is followed by others anyway.
+        let slow = self.running(beside).map(|at| self.targets[at]);
+        let slow = slow.filter(|met| met.works_until(now).is_some() && self.options.attempts_max > 1);
+        let elsewhere = slow.and_then(|slow| self.elsewhere(slow.planned.domain, now));
+        if let Some((at, cost)) = elsewhere
+            && let Some(this) = self.ask_beside(at, cost, budget, now)
+        {
+            return Some(Step::Try(this));
+        }
+        if slow.is_some() && elsewhere.is_none() && self.stale && self.plans < PLANS_MAX {
+            return Some(Step::Plan);
+        }
+        self.hedging = None;
+        None
+    }
+
+    /// Notes which attempt has become slow enough to be joined. Where many do, all are slow, and none is.
+    fn note_slow(&mut self, budget: &Budget, now: Instant) {
+        for met in &mut self.targets {
+            let Standing::Runs { number, since, hedge_after: after @ Some(_), joined, .. } = &mut met.standing else {
+                continue;
+            };
+            let races = *after == Some(Duration::ZERO);
+            if !reached(now.saturating_duration_since(*since), after.unwrap_or_default()) {
+                continue;
+            }
+            *after = None;
+            if !self.hedged && (races || budget.hedges.is_straggler()) {
+                *joined = Some(if races { Join::Race } else { Join::Slow });
+                self.hedging = Some(*number);
+            }
+        }
+    }
+
+    /// Returns the first that is there to be asked for speed and does not fail together with a domain.
+    fn elsewhere(&self, domain: usize, now: Instant) -> Option<(usize, Cost)> {
+        self.targets.iter().enumerate().find_map(|(at, met)| match met.standing {
+            Standing::Waits { reason: Reason::New, from } if from <= now && met.planned.domain != domain => {
+                Some((at, met.planned.hedge?))
+            }
+            _ => None,
+        })
+    }
+
+    fn ask_beside(&mut self, at: usize, cost: Cost, budget: &Budget, now: Instant) -> Option<Try> {
+        if self.last_resort || !Left::until(self.deadline, now).is_enough_for(TRY_MIN) {
+            return None;
+        }
+        if !budget.hedges.take(self.options.hedge_share_max, cost, now) {
+            return None;
+        }
+        let price = self.price(Reason::New);
+        if !price.is_none_or(|spend| budget.take(spend)) {
+            budget.hedges.give_back(cost, now);
+            return None;
+        }
+        Some(self.asking(at, Reason::New, price, Some(cost), now))
+    }
+
+    /// Notes that an attempt was admitted, for speed or not: nobody is joined for that twice.
+    pub(super) fn note_hedge(&mut self, hedge: Option<Cost>) {
+        if hedge.is_some() {
+            (self.hedged, self.hedging) = (true, None);
+        }
+    }
+
+    /// Asks a target for a permit.
+    pub(super) fn asking(
+        &mut self,
+        at: usize,
+        reason: Reason,
+        paid: Option<Spend>,
+        hedge: Option<Cost>,
+        now: Instant,
+    ) -> Try {
+        let planned = self.targets[at].planned;
+        self.targets[at].standing = Standing::Asked { reason, paid, hedge };
+        Try {
+            number: self.attempts + 1,
+            target: planned.target,
+            last_resort: self.last_resort,
+            resend: reason == Reason::Resend,
+            cuts: self.targets[at].cuts,
+            first_token_max: self.first_token_max(&planned, now),
+            beside: self.beside(),
+            hedge,
+        }
+    }
+
+    /// Returns which attempt the next one joins, and why: of several the last that was started.
+    fn beside(&self) -> Option<(u32, Join)> {
+        let running = self.targets.iter().filter_map(|met| match met.standing {
+            Standing::Runs { number, joined, .. } => Some((number, joined.unwrap_or(Join::Overdue))),
+            _ => None,
+        });
+        running.max_by_key(|(number, _)| *number)
+    }
+}
