@@ -44,6 +44,7 @@ const CALLS_MAX: usize = u32::MAX as usize;
 
 /// What is known of a target before it is asked.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Described {
     /// The target.
     pub id: TargetId,

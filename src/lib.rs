@@ -31,7 +31,8 @@
 //! | [`Reply`], [`ReplyEvent`], [`Error`] | what comes back: whole, as a stream, or not at all |
 //! | [`RouterMessage`] | the same by message, for [ractor] actors |
 //! | [`ProviderConfig`], [`RouteConfig`], [`config`] | who may answer, and how a route chooses |
-//! | [`testing`], `drill` (feature) | scripted providers with every fault, in process or on sockets |
+//! | [`health`], [`routing`], [`models`], [`consequence`] | what is known of targets, how routes choose, prices and windows, what a failure means |
+//! | `testing`, `drill` (features) | scripted providers with every fault, in process or on sockets |
 //! | `sidecar` (feature) | the runtime served over HTTP: the program `standin` |
 //!
 //! The guide, every field of a configuration, and what exactly is promised are in the folder `docs` of the source.
@@ -48,11 +49,11 @@ compile_error!("standin isolates crashes by unwinding: build with panic = \"unwi
 // In reading order, floor by floor: imports go down only (tests/architecture.rs).
 mod words;
 
-pub mod policy;
-pub mod wire;
-pub mod catalog;
+mod policy;
+mod wire;
+mod catalog;
 
-pub mod transport;
+mod transport;
 mod source;
 
 mod spec;
@@ -61,6 +62,7 @@ mod actors;
 
 pub mod config;
 pub mod runtime;
+#[cfg(feature = "testing")]
 pub mod testing;
 
 #[cfg(feature = "drill")]
@@ -69,12 +71,59 @@ pub mod drill;
 #[cfg(feature = "sidecar")]
 pub mod sidecar;
 
+// The public face, name by name: docs/public.md has the list, and a test compares.
 pub use ractor;
 
 pub use config::{Answer, Config, ModelConfig, ProviderConfig, RouteConfig};
-pub use policy::routing::{ForeignParts, Strategy};
+pub use routing::{ForeignParts, Strategy};
 pub use runtime::{ReplyStream, Report, RouterMessage, Runtime};
-pub use words::*;
+pub use transport::{Body, BoxFuture, Http, HttpRequest, HttpResponse, Transport, TransportError, TransportOptions};
+pub use words::consequence;
+pub use words::{
+    AssistantPart, AttemptEnd, AttemptRecord, Audio, Barred, CallFacts, CallId, Capabilities, Cause, ChatRequest,
+    CommitPolicy, ConfigError, ConfigErrors, Date, Demand, Demanded, Dialect, Document, DocumentSource, Drift,
+    DriftKind, Effort, EmbedRequest, Embeddings, Error, Event, Failure, FailureClass, Finished, Foreign, Gauge,
+    Hedging, Hold, Image, Limits, Marks, Message, ModelClass, ModelKind, NAME_BYTES_MAX, NoCallId, Note, Original,
+    Payload, Piece, Price, Priority, Proof, Reasoning, Reply, ReplyEvent, Reset, ResponseFormat, RetryAfter, Rule,
+    Said, Sampling, Scope, Secret, Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult, Usage,
+    UserPart,
+};
+
+/// What is known of a target: its breaker, its gates, its measured times; and the numbers they are judged by.
+pub mod health {
+    pub use crate::policy::breaker::BreakerOptions;
+    pub use crate::policy::detector::DetectorOptions;
+    pub use crate::policy::health::HealthOptions;
+    pub use crate::policy::patience::Pace;
+    pub use crate::policy::restart::RestartOptions;
+    pub use crate::policy::snapshot::{BreakerState, Disabled, Force, Gate, Gates, Health, Latency, Refusal};
+}
+
+/// How a route chooses and how long a call tries, and why a target stands where it stands in a plan.
+pub mod routing {
+    pub use crate::policy::failover::FailoverOptions;
+    pub use crate::policy::routing::{
+        ForeignParts, Percentile, Pick, Plan, RouteOptions, Score, SecondValue, Skip, SkipReason, Sticky, Strategy, Why,
+    };
+    pub use crate::policy::trim::OverWindow;
+}
+
+/// What is known of models without asking anybody: prices, windows, abilities.
+pub mod models {
+    pub use crate::catalog::{Model, as_of, find, kind, models};
+}
+
+/// Rooms that are no promise: for this package's own benchmarks, fuzz targets and simulator.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    pub mod policy {
+        pub use crate::policy::*;
+    }
+    pub mod wire {
+        pub use crate::wire::*;
+    }
+}
 
 /// The snippets of the documents, compiled and run with the doc-tests.
 #[cfg(doctest)]

@@ -19,7 +19,6 @@ use crate::actors::sink::Observing;
 use crate::actors::to_root::RootMessage;
 use crate::actors::work::Work;
 use crate::config::{Config, ProviderConfig, RouteConfig};
-use crate::policy::ledger::Totals;
 use crate::policy::snapshot::Force;
 use crate::words::{
     AttemptRecord, CallId, ChatRequest, ConfigError, ConfigErrors, EmbedRequest, Embeddings, Error, Event, Hold, Reply,
@@ -33,6 +32,7 @@ pub use crate::actors::slot::ProviderStatus;
 pub use crate::actors::stream::ReplyStream;
 pub use crate::actors::to_front::RouterMessage;
 pub use crate::policy::explain::{Considered, Explanation, Flight, Happened, Skipped};
+pub use crate::policy::ledger::Totals;
 pub use crate::policy::record::{Observer, QUEUE_MAX, Record};
 
 /// The first wait for a router that restarts; it doubles, up to [`ROUTER_WAITS`] times: two seconds in all.
@@ -461,6 +461,7 @@ impl Runtime {
     }
 
     #[doc(hidden)]
+    #[cfg(feature = "testing")]
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

@@ -65,6 +65,7 @@ pub struct HttpResponse {
 
 /// Why there is no response, or no more of it. The text is for people and holds no key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TransportError {
     /// An established connection broke before the first byte of a response, as pooled ones do that the other side has
     /// closed. Worth one more try at once.

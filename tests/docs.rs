@@ -1,9 +1,12 @@
 //! Holds the documents to the code: examples parse and start, every field is documented, named tests exist, links lead
-//! somewhere, what is printed works (`printed`). Snippets of Rust are doc-tests of the crate.
+//! somewhere, what is printed works (`printed`), and the public face is as it is written down (`public`). Snippets of Rust are doc-tests of the crate.
 
 #[expect(dead_code, reason = "an example's `main` is for whoever runs it")]
 #[path = "../examples/tools.rs"]
 mod tools;
+
+#[path = "docs/public.rs"]
+mod public;
 
 #[cfg(feature = "sidecar")]
 #[path = "docs/printed.rs"]
@@ -15,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use standin::config::{DialectConfig, presets};
 use standin::consequence::{Next, Rest, Told, Whose};
-use standin::wire::Quirks;
+use standin::internals::wire::Quirks;
 use standin::{Config, FailureClass, Runtime, Scope};
 
 fn root() -> PathBuf {

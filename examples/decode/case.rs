@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use standin::wire::{self, Decoder, Ending};
+use standin::internals::wire::{self, Decoder, Ending};
 use standin::{Dialect, Failure, FailureClass, Piece, RetryAfter, Scope, StopReason, Usage};
 
 /// A rate limit that lasts longer is a quota of a day, or might as well be one.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use standin::Event;
-use standin::policy::snapshot::{BreakerState, Health};
+use standin::health::{BreakerState, Health};
 use standin::runtime::{ProviderHealth, ProviderStatus};
 
 use crate::crew::{AGENTS, Picture};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use standin::config::DialectConfig::{self, Anthropic, Gemini, OpenaiChat};
 use standin::config::PriceConfig;
 use standin::drill::Drill;
-use standin::policy::breaker::BreakerOptions;
+use standin::health::BreakerOptions;
 use standin::testing::{Latency, Script};
 use standin::{ModelConfig, ProviderConfig, RouteConfig, Runtime};
 

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use standin::policy::admission::{
+use standin::internals::policy::admission::{
     Admission, AdmissionOptions, Ask, BreakerOptions, HealthOptions, Outcome, Report, TargetOptions, Ticket, Unwanted,
 };
-use standin::policy::budget::Budget;
-use standin::policy::failover::{Failover, FailoverOptions, Planned, Step, Try};
-use standin::policy::local_fault::LocalFault;
-use standin::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState, Skip};
-use standin::policy::snapshot::{BreakerState, Health, Latency};
+use standin::internals::policy::budget::Budget;
+use standin::internals::policy::failover::{Failover, FailoverOptions, Planned, Step, Try};
+use standin::internals::policy::local_fault::LocalFault;
+use standin::internals::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState, Skip};
+use standin::internals::policy::snapshot::{BreakerState, Health, Latency};
 use standin::{Capabilities, CommitPolicy, Failure, FailureClass, Price};
 
 use super::world::{End, Gateway, Net, Scenario};
@@ -126,7 +126,9 @@ impl Standin {
         if net.now >= self.providers[provider].published.0 + PUBLISH_EVERY {
             self.publish(provider, net);
         }
-        Health { in_flight: net.in_flight(target), ..self.providers[provider].published.1[place] }
+        let mut health = self.providers[provider].published.1[place];
+        health.in_flight = net.in_flight(target);
+        health
     }
 
     fn candidate(&mut self, target: usize, net: &Net) -> Candidate {

@@ -9,6 +9,7 @@ use crate::words::{Date, Drift, Hold, TargetId};
 
 /// Health of all providers at one moment.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct HealthSnapshot {
     /// When it was taken, on the clock that the times in it are of.
     pub at: Instant,
@@ -38,6 +39,7 @@ pub struct ObserverHealth {
 
 /// Health of one provider.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ProviderHealth {
     /// Its name.
     pub name: Arc<str>,
@@ -71,6 +73,7 @@ impl HealthSnapshot {
 
 /// What this machine lacked when an attempt failed for it last.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Lack {
     /// What it was, for people.
     pub what: String,

@@ -22,7 +22,7 @@ use super::work::Work;
 use crate::policy::explain::{Considered, Explanation, Happened, Skipped};
 use crate::policy::routing::{self, Plan, RouteState, Sessions, Skip, SkipReason, Sticky};
 use crate::policy::snapshot::Force;
-use crate::wire::serve::place;
+use crate::wire::place;
 use crate::words::{ChatRequest, Demanded, Error, TargetId};
 
 pub(crate) struct Router;

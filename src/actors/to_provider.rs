@@ -31,11 +31,13 @@ pub(crate) enum ProviderMessage {
     /// Save the machine.
     Checkpoint,
     /// Die, for tests and drills.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "only `testing` asks for crashes"))]
     Crash(Crash),
 }
 
 /// Ways to die by itself.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "only `testing` asks for crashes"))]
 pub(crate) enum Crash {
     Panic,
     Error,

@@ -26,6 +26,7 @@ pub(crate) enum RouterCommand {
     /// This table was replaced: its indexes mean something else now.
     Retabled(Arc<Table>),
     /// Die, for tests and drills.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "only `testing` asks for crashes"))]
     Crash(Crash),
 }
 

@@ -6,6 +6,7 @@ pub(crate) enum SupervisorMessage {
     /// Admit nothing more, and stop when the last attempt has ended.
     Retire,
     /// Abort the provider's task, for tests and drills.
+    #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "only `testing` asks for crashes"))]
     Abort,
 }
 

@@ -13,6 +13,7 @@ const DATA: &str = include_str!("models.tsv");
 
 /// What is known of one model.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Model {
     /// Who sells it.
     pub vendor: &'static str,

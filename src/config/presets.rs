@@ -14,6 +14,7 @@ use crate::words::Price;
 
 /// One provider that is known by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Preset {
     /// What the configuration calls it.
     pub name: &'static str,

@@ -105,7 +105,8 @@ impl Budget {
         }
     }
 
-    /// Returns the whole tokens left, for people.
+    /// Returns the whole tokens left.
+    #[cfg(test)]
     pub fn tokens(&self) -> i64 {
         self.bucket.load(Relaxed) / TOKEN
     }

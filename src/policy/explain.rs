@@ -13,6 +13,7 @@ use crate::words::{AttemptRecord, CallFacts, CallId, Error, Failure, TargetId};
 
 /// What a request would do now, and why.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Explanation {
     /// The route.
     pub route: Arc<str>,
@@ -26,6 +27,7 @@ pub struct Explanation {
 
 /// A target that would be tried.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Considered {
     /// The target.
     pub target: TargetId,
@@ -39,6 +41,7 @@ pub struct Considered {
 
 /// A target that would not be tried.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Skipped {
     /// The target.
     pub target: TargetId,
@@ -52,6 +55,7 @@ pub struct Skipped {
 
 /// What became of one recent call: the flight recorder's page.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Flight {
     /// The call.
     pub call: CallId,

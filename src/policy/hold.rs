@@ -31,6 +31,7 @@ const SCATTER_MAX: Duration = Duration::from_secs(5);
 
 /// A word that something is out, until it is checked again.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Hold {
     /// Why.
     pub class: FailureClass,

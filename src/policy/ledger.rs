@@ -10,6 +10,7 @@ use crate::words::{AttemptEnd, AttemptRecord, CallId, FailureClass, TargetId, Us
 
 /// What the attempts at one target came to.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Totals {
     /// Attempts that ended.
     pub attempts: u64,
@@ -70,6 +71,7 @@ impl Ledger {
     }
 
     /// Returns the remembered attempts, oldest first.
+    #[cfg(test)]
     pub fn entries(&self) -> impl Iterator<Item = &AttemptRecord> {
         self.entries.iter().map(AsRef::as_ref)
     }

@@ -58,6 +58,7 @@ pub struct Latency {
 
 /// Why a target is out, whatever its breaker says.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum Disabled {
     /// A provider's verdict: key, money, model. Rechecked at `until`.
     Verdict {
@@ -112,6 +113,7 @@ pub enum Force {
 
 /// The published health of one target.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Health {
     /// The breaker.
     pub breaker: BreakerState,
@@ -175,6 +177,7 @@ pub struct Health {
 
 /// The part of [`Health`] that admission decides by.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Gates {
     /// As in [`Health`].
     pub breaker: BreakerState,
@@ -299,6 +302,7 @@ pub struct Refusal {
 
 /// The gates of a target's admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Gate {
     /// Key, money, model, or an operator.
     Disabled,

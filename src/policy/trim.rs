@@ -19,6 +19,7 @@ use crate::words::{AssistantPart, ChatRequest, Message};
 /// What a route does with a conversation that a target's window does not hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum OverWindow {
     /// The target is not asked.
     #[default]

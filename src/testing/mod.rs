@@ -12,7 +12,7 @@
 //! use std::time::Duration;
 //! use futures_util::StreamExt as _;
 //! use standin::testing::{Fault, Latency, Outcome, ProviderError, Schedule, Script, Scripted};
-//! use standin::transport::{HttpRequest, Transport as _};
+//! use standin::{HttpRequest, Transport as _};
 //!
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
 //! # async fn main() {

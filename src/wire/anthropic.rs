@@ -7,7 +7,7 @@
 
 mod edit;
 mod models;
-mod proof;
+pub(super) mod proof;
 mod reply;
 mod request;
 mod schema;
@@ -23,8 +23,6 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use crate::wire::quirks::Quirks;
 use crate::wire::request::secret;
 use crate::words::{Failure, Secret};
-
-pub(super) use proof::REDACTED;
 
 /// What it is called that an agent tells its provider of what to charge, before everything else that the system says.
 pub(super) const INVOICE: &str = "invoice";

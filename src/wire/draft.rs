@@ -59,6 +59,7 @@ pub struct Ending {
 
 impl Ending {
     /// Returns the tool calls, in the model's order.
+    #[cfg(any(test, feature = "internals"))]
     pub fn tool_calls(&self) -> impl Iterator<Item = &ToolCall> {
         self.parts.iter().filter_map(AssistantPart::as_tool_call)
     }

@@ -20,7 +20,8 @@ pub fn is_event_stream(headers: &HeaderMap) -> bool {
 /// Returns when the headers of a failed response ask to come back: `retry-after-ms`, else `retry-after`, else the
 /// reset of the limits that are used up. Not for successful responses, which several providers send with a
 /// `retry-after` that means nothing.
-pub fn retry_after(headers: &HeaderMap) -> Option<RetryAfter> {
+#[cfg(test)]
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<RetryAfter> {
     stated(headers).or_else(|| reset(headers))
 }
 

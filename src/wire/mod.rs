@@ -29,6 +29,7 @@ mod names;
 mod encoded;
 mod marks;
 mod original;
+mod place;
 mod schema;
 mod seal;
 
@@ -45,10 +46,11 @@ pub mod function;
 mod embed;
 mod verbatim;
 mod decode;
+#[cfg(feature = "sidecar")]
 pub mod serve;
 
 pub use classify::{Sent, classify, unknown_code};
-pub use decode::{AnswerMax, Decoder, Progress};
+pub use decode::{AnswerMax, Decoder};
 pub use draft::Ending;
 pub use embed::{EMBED_BYTES_MAX, Embedded, decode_embed, encode_embed};
 pub use encoded::Encoded;
@@ -57,6 +59,7 @@ pub use headers::is_event_stream;
 pub use limits::limits;
 pub use model::Model;
 pub use names::Names;
+pub use place::place;
 pub use quirks::Quirks;
 pub use verbatim::Verbatim;
 

@@ -17,16 +17,14 @@ mod openai;
 mod original;
 mod out;
 mod parse;
-mod place;
 mod reading;
 mod refusal;
 mod responses;
 mod twins;
 mod writer;
 
-pub use embed::{AskedVectors, VectorForm, read_embed, write_embed};
+pub use embed::{AskedVectors, read_embed, write_embed};
 pub use lists::{Listing, count_tokens, model, models};
-pub use place::place;
 pub use refusal::{Refusal, Refused, refuse};
 pub use writer::Writer;
 

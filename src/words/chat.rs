@@ -609,6 +609,7 @@ pub struct Sampling {
 
 /// How hard a reasoning model should think. A model that has not all of these steps is asked for the nearest that it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Effort {
     /// Not at all.
     None,

@@ -15,6 +15,7 @@ pub struct Demand {
 
 /// What it is that not every target can take.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Demanded {
     /// What only a dialect has, and what that calls it.
     Foreign(Dialect, String),

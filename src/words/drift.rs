@@ -33,6 +33,7 @@ impl DriftKind {
 
 /// Something unknown that came with an answer. It never breaks one: what is unknown is skipped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Drift {
     /// Where it stood.
     pub kind: DriftKind,

@@ -70,6 +70,7 @@ impl EmbedRequest {
 
 /// The vectors of some texts.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Embeddings {
     /// The call, for `why`.
     pub call: CallId,

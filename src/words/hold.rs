@@ -55,6 +55,7 @@ impl fmt::Display for Cause {
 
 /// A target that a call could not ask any more.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Barred {
     /// The target.
     pub target: TargetId,
@@ -102,6 +103,7 @@ pub enum Reset {
 
 /// Something that keeps a key or a target out: what health shows, and what a reset lifts.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Hold {
     /// The provider.
     pub provider: Arc<str>,

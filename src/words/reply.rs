@@ -10,6 +10,7 @@ use super::{AssistantPart, AttemptRecord, CallId, Failure, Message, Proof, Targe
 /// A piece of an answer's content as it arrives from one attempt. Tool calls are none: they come whole, with the
 /// answer's end, so that nobody acts on half an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Piece {
     /// More text of the answer.
     Text(String),
@@ -89,6 +90,7 @@ pub enum ReplyEvent {
 
 /// How a call ended well.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Finished {
     /// The call, for `why`.
     pub call: CallId,
@@ -152,6 +154,7 @@ pub enum Note {
 
 /// A whole answer.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Reply {
     /// The answer's text.
     pub text: String,

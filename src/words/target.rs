@@ -79,6 +79,7 @@ pub enum ModelClass {
 
 /// What a model is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ModelKind {
     /// It answers conversations.
     #[default]

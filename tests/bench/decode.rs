@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
-use standin::wire::quirks::GENERIC;
-use standin::wire::{Decoder, encode};
+use standin::internals::wire::quirks::GENERIC;
+use standin::internals::wire::{Decoder, encode};
 use standin::{AssistantPart, ChatRequest, Dialect, Message, TargetId, ToolCall};
 
 /// Events of a stream that carry a token.

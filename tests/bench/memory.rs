@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use futures_util::stream;
-use standin::transport::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
+use standin::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use standin::{ChatRequest, ProviderConfig, RouteConfig, Runtime};
 
 const ANSWER: &str =

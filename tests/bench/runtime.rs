@@ -12,8 +12,8 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
-use standin::policy::tokens::{Measure, Prompt, TokenModel, Vocabulary};
-use standin::transport::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
+use standin::internals::policy::tokens::{Measure, Prompt, TokenModel, Vocabulary};
+use standin::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use standin::{ChatRequest, Message, ProviderConfig, ReplyEvent, RouteConfig, Runtime, UserPart};
 use tokio::sync::{mpsc, oneshot};
 

@@ -1,7 +1,7 @@
 //! Each way to fail: who is asked next, what health makes of it, what is disabled, what the caller is told.
 
 use http::{HeaderMap, HeaderValue};
-use standin::policy::snapshot::{BreakerState, Disabled, Gate};
+use standin::health::{BreakerState, Disabled, Gate};
 use standin::testing::{Answer, Fault, ProviderError, RetryHint, Script, Scripted};
 use standin::{
     ChatRequest, Error, Event, FailureClass as Class, ModelConfig, ProviderConfig, ResponseFormat, StopReason,
@@ -382,7 +382,7 @@ async fn the_last_resort_never_passes_a_retry_after_or_a_disabled_key() {
             let error = world.runtime.chat(ask("hello")).await.expect_err("it is out");
             assert!(matches!(&error, Error::Exhausted { attempts, retry_after: Some(_), .. } if attempts.is_empty()));
             let explained = world.runtime.explain(ask("hello")).await.expect("explained");
-            assert_eq!(explained.skipped[0].why, standin::policy::routing::SkipReason::Gate(gate));
+            assert_eq!(explained.skipped[0].why, standin::routing::SkipReason::Gate(gate));
         }
         assert_eq!(world.providers[0].received(), 1);
     }

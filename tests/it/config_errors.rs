@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use standin::config::{KeyConfig, PriceConfig};
-use standin::policy::routing::{Percentile, Strategy};
+use standin::routing::{Percentile, Strategy};
 use standin::runtime::StartError;
 use standin::testing::{Script, Scripted};
 use standin::{Config, ModelConfig, ProviderConfig, RouteConfig, Runtime};
@@ -121,7 +121,7 @@ const BAD: &[(&str, Edit)] = &[
     ("failover.deadline", |config| config.failover.deadline = Duration::ZERO),
     ("failover.deadline", |config| config.failover.deadline = Duration::MAX),
     ("routes.smart.failover.attempts_max", |config| {
-        let failover = standin::policy::failover::FailoverOptions { attempts_max: 0, ..Default::default() };
+        let failover = standin::routing::FailoverOptions { attempts_max: 0, ..Default::default() };
         smart(config).failover = Some(failover);
     }),
     ("restart.within", |config| config.restart.within = Duration::ZERO),

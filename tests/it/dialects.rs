@@ -7,7 +7,7 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 use standin::config::DialectConfig;
 use standin::testing::{Fault, ProviderError, Script, Scripted};
-use standin::transport::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
+use standin::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use standin::{Config, ProviderConfig, Runtime};
 
 use super::kit::{ask, config};

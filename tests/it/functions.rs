@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 use standin::config::DialectConfig;
-use standin::policy::snapshot::BreakerState;
+use standin::health::BreakerState;
 use standin::testing::{Fault, ProviderError, Script, Scripted};
 use standin::{
     Answer, ChatRequest, Config, EmbedRequest, Error, Failure, FailureClass, ModelConfig, ProviderConfig, ReplyEvent,

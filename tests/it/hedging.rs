@@ -1,7 +1,7 @@
 //! Two attempts at once: who is joined, by whom, when, and what becomes of the one that was slower.
 
 use standin::config::PriceConfig;
-use standin::policy::snapshot::BreakerState;
+use standin::health::BreakerState;
 use standin::runtime::Happened;
 use standin::testing::{Answer, Crash, Fault, Latency, Outcome, ProviderError, Script, crash};
 use standin::{

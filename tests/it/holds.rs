@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use standin::config::KeyConfig;
-use standin::policy::snapshot::Force;
+use standin::health::Force;
 use standin::testing::{Crash, Fault, ProviderError, RetryHint, Script, Scripted, crash};
 use standin::{Cause, Error, Event, FailureClass as Class, Hold, Reset};
 use tokio::time::sleep;

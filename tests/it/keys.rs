@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use standin::config::{IssuedKey, KeyConfig};
-use standin::policy::snapshot::{Disabled, Force};
+use standin::health::{Disabled, Force};
 use standin::testing::{Crash, Fault, Script, Scripted, crash};
-use standin::transport::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
+use standin::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use standin::{Event, FailureClass as Class, ModelConfig};
 use tokio::time::{Instant, sleep};
 

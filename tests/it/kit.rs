@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use standin::policy::snapshot::Health;
+use standin::health::Health;
 use standin::runtime::{Events, ProviderStatus};
 use standin::testing::{Latency, Record, Script, Scripted, census};
 use standin::{

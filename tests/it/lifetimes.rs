@@ -210,7 +210,7 @@ async fn a_linked_runtime_ends_with_its_supervisor_and_nobody_hangs() {
         let error = world.runtime.chat(ask("late")).await.expect_err("it is over");
         assert!(matches!(error.name(), "draining" | "unavailable"), "{error:?}");
         assert!(world.runtime.router().is_err());
-        assert!(world.runtime.force(super::kit::target("a/m"), standin::policy::snapshot::Force::Auto).await.is_err());
+        assert!(world.runtime.force(super::kit::target("a/m"), standin::health::Force::Auto).await.is_err());
         assert!(begun.elapsed() < S, "{:?}", begun.elapsed());
         settle().await;
         assert_eq!(census(&world.runtime).actors, 0);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use standin::config::PriceConfig;
-use standin::policy::snapshot::Force;
+use standin::health::Force;
 use standin::ractor::{self, Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use standin::runtime::Happened;
 use standin::testing::{Fault, Outcome, ProviderError, Script};

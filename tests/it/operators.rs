@@ -2,8 +2,8 @@
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use standin::policy::routing::{Percentile, SkipReason, Why};
-use standin::policy::snapshot::{BreakerState, Disabled, Force, Gate};
+use standin::health::{BreakerState, Disabled, Force, Gate};
+use standin::routing::{Percentile, SkipReason, Why};
 use standin::testing::{Crash, Fault, Latency, ProviderError, RetryHint, Script, Scripted, When, crash};
 use standin::{ChatRequest, Error, Priority, Strategy};
 use tokio::time::{Instant, sleep};

@@ -6,11 +6,11 @@ use http::HeaderMap;
 use serde_json::Value;
 use standin::config::presets;
 use standin::testing::{Fault, ProviderError, Script, Scripted};
-use standin::transport::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use standin::{
     AttemptEnd, ChatRequest, Config, Date, Event, FailureClass, ModelConfig, ProviderConfig, RouteConfig, Runtime,
     Strategy,
 };
+use standin::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use tokio::time::sleep;
 
 use super::kit::{

@@ -1,6 +1,6 @@
 //! Changing providers and routes under load, and ending: no call in flight is dropped, nothing is forgotten needlessly.
 
-use standin::policy::snapshot::{BreakerState, Force};
+use standin::health::{BreakerState, Force};
 use standin::testing::{Crash, Fault, Latency, ProviderError, RetryHint, Script, Scripted, census, crash};
 use standin::{ChatRequest, Config, Error, Event, RouteConfig};
 use tokio::task::JoinHandle;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use standin::config::{MemberConfig, PriceConfig};
-use standin::policy::routing::{Percentile, Why};
+use standin::routing::{Percentile, Why};
 use standin::testing::{Answers, Fault, Latency, ProviderError, Script, Scripted, When};
 use standin::{ChatRequest, Config, Error, Strategy};
 use tokio::time::sleep;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use standin::policy::snapshot::{BreakerState, Disabled};
+use standin::health::{BreakerState, Disabled};
 use standin::runtime::ProviderStatus;
 use standin::testing::{
     Crash, Fault, Latency, Outcome, ProviderError, RetryHint, Script, Scripted, When, census, crash,

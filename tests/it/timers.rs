@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use standin::testing::{Answer, Fault, Latency, Outcome, ProviderError, RetryHint, Script, Scripted};
-use standin::transport::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
+use standin::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use standin::{ChatRequest, CommitPolicy, Error, ModelConfig};
 use tokio::time::Instant;
 
@@ -389,7 +389,7 @@ async fn a_route_and_a_request_may_set_their_own_deadlines() {
     let world = world_with(1, Script::default(), |config| {
         config.failover.deadline = 50 * S;
         let route = config.routes.get_mut("smart").expect("smart");
-        route.failover = Some(standin::policy::failover::FailoverOptions { deadline: 20 * S, ..Default::default() });
+        route.failover = Some(standin::routing::FailoverOptions { deadline: 20 * S, ..Default::default() });
     })
     .await;
     world.providers[0].always(Fault::Hang);

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use futures_util::StreamExt as _;
 use serde_json::Value;
+use standin::internals::wire::serve::{self, Face};
+use standin::internals::wire::{Quirks, authorize, encode};
 use standin::testing::{Script, Scripted};
-use standin::transport::{HttpRequest, Transport as _};
-use standin::wire::serve::{self, Face};
-use standin::wire::{Quirks, authorize, encode};
 use standin::{AssistantPart, ChatRequest, Dialect, FailureClass, Message, ResponseFormat, Secret, TargetId, UserPart};
+use standin::{HttpRequest, Transport as _};
 
 /// Where a request goes: base URL, dialect, accent, model.
 const TARGETS: [(&str, Dialect, &str, &str); 11] = [

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use standin::policy::routing::SkipReason;
-use standin::policy::trim::OverWindow;
+use standin::routing::OverWindow;
+use standin::routing::SkipReason;
 use standin::testing::{Answer, Answers, Crash, Fault, ProviderError, Script, Scripted, crash};
 use standin::{
     AssistantPart, ChatRequest, Error, FailureClass, Message, ModelConfig, Note, ProviderConfig, Reply, RouteConfig,

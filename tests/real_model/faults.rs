@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use standin::{AttemptEnd, ChatRequest, Error, FailureClass, Finished, Reply, wire};
+use standin::internals::wire;
+use standin::{AttemptEnd, ChatRequest, Error, FailureClass, Finished, Reply};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::crew::{Crew, Listener, Tally};

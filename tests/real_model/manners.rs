@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use standin::internals::wire;
 use standin::{
-    AttemptEnd, AttemptRecord, Error, FailureClass, Image, Message, ResponseFormat, Tool, ToolChoice, UserPart, wire,
+    AttemptEnd, AttemptRecord, Error, FailureClass, Image, Message, ResponseFormat, Tool, ToolChoice, UserPart,
 };
 
 use crate::crew::Listener;

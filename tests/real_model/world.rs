@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use standin::drill::Drill;
-use standin::policy::snapshot::{BreakerState, Health};
+use standin::health::{BreakerState, Health};
 use standin::testing::{Latency, Script};
-use standin::transport::{BoxFuture, Http, HttpRequest, HttpResponse, Transport, TransportError, TransportOptions};
+use standin::{BoxFuture, Http, HttpRequest, HttpResponse, Transport, TransportError, TransportOptions};
 use standin::{ChatRequest, Config, Event, ModelConfig, ProviderConfig, RouteConfig, Runtime, Strategy, TargetId};
 
 /// The server's name for its model.

@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use standin::testing::{Answer, Answers, Form, Latency, Script, Scripted};
-use standin::transport::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use standin::{
     AttemptRecord, ChatRequest, Config, Error, Event, ModelConfig, ProviderConfig, ReplyEvent, ResponseFormat,
     RouteConfig, Runtime,
 };
+use standin::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 

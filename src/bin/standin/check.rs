@@ -54,7 +54,7 @@ pub async fn run(options: super::Check) -> ExitCode {
 
 /// Says what a target costs, holds and can do.
 fn about(target: &Described) -> String {
-    let Described { id, price, capabilities, reasons, retires } = target;
+    let Described { id, price, capabilities, reasons, retires, .. } = target;
     let price = price.as_ref().map_or_else(
         || "price unknown".to_owned(),
         |price| format!("${} in, ${} out a million tokens", dollars(price.input), dollars(price.output)),
@@ -76,8 +76,8 @@ fn about(target: &Described) -> String {
     let can: Vec<&str> = can.into_iter().filter(|(_, can)| *can).map(|(name, _)| name).collect();
     let can = match capabilities.kind {
         ModelKind::Embedding => "embeds".to_owned(),
-        ModelKind::Chat if can.is_empty() => "text only".to_owned(),
-        ModelKind::Chat => can.join(" "),
+        _ if can.is_empty() => "text only".to_owned(),
+        _ => can.join(" "),
     };
     let reasons = if *reasons { "; thinks before it answers" } else { "" };
     let retires = retires.map_or(String::new(), |last| format!("; answers until {last}"));

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use standin::catalog;
 use standin::config::{KeyConfig, MemberConfig, Preset, presets};
+use standin::models;
 use standin::sidecar::{Settings, Targets};
 use standin::{Config, Date, ModelConfig, Price, ProviderConfig, RouteConfig, TargetId};
 
@@ -155,7 +155,7 @@ impl Found {
             Ok(targets) => {
                 let soon = Date::of(SystemTime::now()).plus(ENDS_DAYS);
                 let lasts = |name: &str| {
-                    let retires = catalog::find(name).and_then(|model| model.retires);
+                    let retires = models::find(name).and_then(|model| model.retires);
                     !names.is_empty() || retires.is_none_or(|last| last > soon)
                 };
                 let all = targets.len();

@@ -97,7 +97,7 @@ fn trial(settings: &Settings, address: SocketAddr) -> Option<String> {
     let Settings { server, runtime } = settings;
     let chats = |name: &&String| {
         let target = runtime.routes.get(*name).and_then(|route| route.targets.first());
-        target.is_none_or(|member| standin::catalog::kind(&member.target) == standin::ModelKind::Chat)
+        target.is_none_or(|member| standin::models::kind(&member.target) == standin::ModelKind::Chat)
     };
     let first = || runtime.describe().ok()?.into_iter().find(|one| one.capabilities.kind == standin::ModelKind::Chat);
     let model = server.default_route.clone();

@@ -27,6 +27,7 @@ const TOKENS_PRICED: f64 = 1e6;
 
 /// What an answer of a target is expected to cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Score {
     /// All of it, in dollars: less is better.
     pub j: f64,

@@ -149,6 +149,7 @@ impl Candidate {
 
 /// The ordered choice of targets for a call: every candidate once, in `picks` or in `skipped`.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Plan {
     /// Whom to try, in order.
     pub picks: Vec<Pick>,
@@ -156,13 +157,14 @@ pub struct Plan {
     pub skipped: Vec<Skip>,
     /// Whether nothing was admissible and the picks must be asked as a last resort.
     pub last_resort: bool,
-    /// What the session should remember from now on ([`Sessions::keep`]); `None` where it has no target, or has just
+    /// What the session should remember from now on; `None` where it has no target, or has just
     /// lost it.
     pub sticky: Option<Sticky>,
 }
 
 /// A target to try, and why it stands where it stands.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Pick {
     /// Index in the table.
     pub target: usize,
@@ -174,6 +176,7 @@ pub struct Pick {
 
 /// Why a target stands where it stands in a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Why {
     /// First: its cooldown is over, and somebody must try it.
     Probe,
@@ -217,6 +220,7 @@ impl Why {
 
 /// A target not to try, why, and when that may change.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Skip {
     /// Index in the table.
     pub target: usize,
@@ -238,6 +242,7 @@ impl Skip {
 
 /// Why a target is not in a plan. All but the gate are properties of the call: no waiting changes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SkipReason {
     /// The call is pinned to another.
     NotPinned,

@@ -105,6 +105,7 @@ impl SecondValue {
 /// The rule by which a route chooses. All of them take tiers in order, respect labels and gates, probe and ramp.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Strategy {
     /// The least expected cost of a good answer, with a draw among those near the best.
     #[default]
@@ -168,6 +169,7 @@ impl Strategy {
 /// What a route does with what only one dialect has words for, where a target speaks another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum ForeignParts {
     /// Such a target is not asked. A call that no target of the route could take is refused.
     #[default]

@@ -103,12 +103,8 @@ impl Sessions {
     }
 
     /// Returns how many sessions are remembered.
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
         self.young.len() + self.old.len()
-    }
-
-    /// Returns whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }

@@ -5,9 +5,9 @@ pub mod serving;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use standin::wire::serve::{self, BadRequest, Face, Refused, Writer};
-use standin::wire::sse::{SseItem, SseParser, TooLong};
-use standin::wire::{self, Decoder, Ending, Quirks, Sent};
+use standin::internals::wire::serve::{self, BadRequest, Face, Refused, Writer};
+use standin::internals::wire::sse::{SseItem, SseParser, TooLong};
+use standin::internals::wire::{self, Decoder, Ending, Quirks, Sent};
 use standin::{
     AssistantPart, ChatRequest, Dialect, Drift, Error, Failure, Message, Piece, ReplyEvent, RetryAfter, TargetId,
 };
@@ -114,6 +114,7 @@ pub fn decode(data: &[u8]) {
             Piece::Text(text) | Piece::Reasoning(text) => text.len(),
             Piece::Proof(proof) => proof.data.len(),
             Piece::Verbatim(bytes) => bytes.len(),
+            _ => panic!("a piece of a kind that is not known here: {piece:?}"),
         })
         .sum();
     let room = 3 * input.body.len();

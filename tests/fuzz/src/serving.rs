@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use standin::internals::wire;
 use standin::sidecar::{Settings, Sidecar};
-use standin::{ProviderConfig, RouteConfig, wire};
+use standin::{ProviderConfig, RouteConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;

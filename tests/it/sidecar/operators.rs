@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use standin::TargetId;
-use standin::policy::snapshot::Force;
+use standin::health::Force;
 use standin::sidecar::{ClientKey, Hash};
 use standin::testing::{Fault, ProviderError, RetryHint, Script};
 

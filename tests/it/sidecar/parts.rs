@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use standin::config::{DialectConfig, ModelConfig};
-use standin::policy::routing::ForeignParts;
+use standin::routing::ForeignParts;
 use standin::sidecar::{Settings, Sidecar};
 use standin::{ProviderConfig, RouteConfig, Strategy};
 

@@ -1,6 +1,7 @@
 //! Embeddings: what callers of OpenAI's and Google's SDKs send, and what they get.
 
 use super::*;
+use crate::wire::serve::embed::VectorForm;
 use crate::words::{CallId, EmbedRequest, Embeddings, TargetId, Usage};
 
 fn asked(face: Face, body: Value) -> Result<AskedVectors, BadRequest> {
