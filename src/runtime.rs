@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::actors::answer::{Answer, Wanted};
+use crate::actors::classify::Classify;
 use crate::actors::front;
 use crate::actors::root::Root;
 use crate::actors::shared::Shared;
@@ -21,12 +22,13 @@ use crate::actors::work::Work;
 use crate::config::{Config, ProviderConfig, RouteConfig};
 use crate::policy::snapshot::Force;
 use crate::words::{
-    AttemptRecord, CallId, ChatRequest, ConfigError, ConfigErrors, EmbedRequest, Embeddings, Error, Event, Hold, Reply,
-    Reset, TargetId,
+    AttemptRecord, CallId, ChatRequest, ConfigError, ConfigErrors, EmbedRequest, Embeddings, Error, Event, Hold,
+    Priority, Reply, Reset, TargetId,
 };
 
 #[cfg(feature = "sidecar")]
 pub(crate) use crate::actors::apart::{Apart, LONG_BYTES};
+pub use crate::actors::classify::Incoming;
 pub use crate::actors::health::{HealthSnapshot, Lack, ObserverHealth, ProviderHealth};
 pub use crate::actors::slot::ProviderStatus;
 pub use crate::actors::stream::ReplyStream;
@@ -154,6 +156,7 @@ impl fmt::Debug for Report {
 pub struct Builder {
     config: Config,
     observers: Vec<Observing>,
+    classify: Option<Classify>,
 }
 
 impl Builder {
@@ -207,6 +210,24 @@ impl Builder {
         self.observed(Observing { name: name.into(), observer: Arc::new(observer), in_place: false })
     }
 
+    /// Lets a function say how urgent calls are, from what comes in and how much is going on: how much a second is worth, and
+    /// whether a second target is asked for speed, follow from that. It runs where calls are made and must be quick.
+    ///
+    /// ```
+    /// use standin::{Priority, Runtime};
+    ///
+    /// let builder = Runtime::builder().classify(|call| match call.tags.get("job").map(String::as_str) {
+    ///     Some("nightly") => Priority::Batch,
+    ///     _ if call.session.is_some() && call.calls < 100 => Priority::Interactive,
+    ///     _ => call.priority,
+    /// });
+    /// ```
+    #[must_use]
+    pub fn classify(mut self, by: impl Fn(&Incoming<'_>) -> Priority + Send + Sync + 'static) -> Self {
+        self.classify = Some(Classify::new(by));
+        self
+    }
+
     /// Adds one of ours, who is told in place and loses nothing.
     #[cfg(feature = "sidecar")]
     pub(crate) fn observer_in_place(self, name: &str, observer: Arc<dyn Observer>) -> Self {
@@ -237,7 +258,7 @@ impl Builder {
     async fn start_under(self, supervisor: Option<ActorCell>) -> Result<Runtime, StartError> {
         let (limits, setup) = self.config.check()?;
         let executor = executor()?;
-        let shared = Arc::new(Shared::new(limits, self.observers));
+        let shared = Arc::new(Shared::new(limits, self.observers, self.classify));
         let arguments = (shared.clone(), setup);
         let started = match supervisor {
             Some(supervisor) => Actor::spawn_linked(None, Root, arguments, supervisor).await,

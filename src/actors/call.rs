@@ -138,9 +138,11 @@ impl Driver {
         let Some(brought) = self.ended[at].brought.take() else { return };
         let winner = &self.ended[at].record;
         let (target, usage, cost_usd) = (winner.target.clone(), winner.usage, winner.cost_usd);
-        // A session does not follow a probe.
+        // A session does not follow a probe, nor leave its prompt's cache for a target that was quicker once.
         let probed = self.probe.is_some_and(|probe| *self.table.targets[probe].id() == target);
-        let session = self.asked.work.session().cloned().filter(|_| !probed);
+        let is_hedge = self.running.iter().any(|running| running.number == number && running.is_hedge);
+        let astray = probed || (is_hedge && self.sticky.is_some());
+        let session = self.asked.work.session().cloned().filter(|_| !astray);
         let route = self.route.name.clone();
         let answered = RouterCommand::Answered { route, session, target: target.clone(), output: usage.output };
         self.shared.router.send(answered);

@@ -88,7 +88,8 @@ impl Driver {
         self.route = route;
         self.plan = None;
         self.sticky = None;
-        self.needs = Needs { deadline: self.needs.deadline, ..self.table.needs_of(&self.route, &self.asked.work) };
+        let Needs { priority, deadline, .. } = self.needs;
+        self.needs = Needs { priority, deadline, ..self.table.needs_of(&self.route, &self.asked.work) };
         self.asked = self.table.ask(&self.route, self.asked.work.clone());
         self.machine.reindex(|target| self.table.index(old.targets.get(target)?.id()));
     }

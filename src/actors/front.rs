@@ -23,7 +23,7 @@ use super::work::Work;
 use crate::policy::routing::Needs;
 use crate::policy::snapshot::{Barrier, Force};
 use crate::spec::RouteSpec;
-use crate::words::{CallFacts, CallId, Error, Hold, Reset, TargetId};
+use crate::words::{CallFacts, CallId, Error, Hold, Priority, Reset, TargetId};
 
 pub(crate) struct Front;
 
@@ -111,9 +111,10 @@ fn begin(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
         Err(error) => wanted.refuse(error),
         Ok((table, route, place)) => {
             let started = now();
-            let about = about(shared.next_call(), &route, &work);
+            let priority = shared.priority(&work);
+            let about = about(shared.next_call(), &route, &work, priority);
             let deadline = started + work.deadline().unwrap_or(route.failover.deadline).min(DEADLINE_MAX);
-            let needs = Needs { deadline: Some(deadline), ..table.needs_of(&route, &work) };
+            let needs = Needs { deadline: Some(deadline), priority, ..table.needs_of(&route, &work) };
             let asked = table.ask(&route, work);
             let span = tracing::info_span!("call", id = %about.id, route = %route.name);
             let accepted = Accepted { about, asked, table, route, needs, started, deadline, wanted, place, span };
@@ -125,10 +126,10 @@ fn begin(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
 
 /// Returns what is known of a call from its start on.
 #[expect(clippy::disallowed_methods, reason = "records are read by people and kept: their time is the wall's")]
-fn about(id: CallId, route: &RouteSpec, work: &Work) -> Arc<CallFacts> {
+fn about(id: CallId, route: &RouteSpec, work: &Work, priority: Priority) -> Arc<CallFacts> {
     let mut facts = CallFacts::new(id, SystemTime::now(), route.name.clone());
     facts.session = work.session().cloned();
-    (facts.tags, facts.priority) = (work.tags().clone(), work.priority());
+    (facts.tags, facts.priority) = (work.tags().clone(), priority);
     facts.dialect = work.dialect();
     Arc::new(facts)
 }

@@ -27,6 +27,7 @@ pub(crate) mod slot;
 mod key;
 pub(crate) mod apart;
 pub(crate) mod work;
+pub(crate) mod classify;
 
 // What is served, and to whom.
 pub(crate) mod table;

@@ -28,6 +28,8 @@ pub(super) struct Running {
     given_up: bool,
     /// Whether it could pass an open breaker.
     pub(super) last_resort: bool,
+    /// Whether it was made for speed only.
+    pub(super) is_hedge: bool,
     /// Its first content.
     first: Option<Piece>,
     /// Estimated length of its prompt.
@@ -57,9 +59,10 @@ impl Running {
         prompt_tokens: u32,
     ) -> Self {
         let (pieces, ended, first) = (Some(pieces), Some(ended), None);
-        let Try { number, last_resort, .. } = this;
+        let Try { number, last_resort, hedge, .. } = this;
+        let is_hedge = hedge.is_some();
         let given_up = false;
-        Self { number, target, pieces, ended, unwanted, pulse, given_up, last_resort, first, prompt_tokens }
+        Self { number, target, pieces, ended, unwanted, pulse, given_up, last_resort, is_hedge, first, prompt_tokens }
     }
 
     /// Returns when it last had content, if it has had any.

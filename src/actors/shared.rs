@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, broadcast, watch};
 
 use super::apart::Apart;
 use super::books::{Books, Lines};
+use super::classify::Classify;
 use super::health::Lack;
 use super::post::{Post, lock};
 use super::sink::{Observing, Sink};
@@ -19,10 +20,11 @@ use super::table::Table;
 use super::to_front::RouterMessage;
 use super::to_root::RootMessage;
 use super::to_router::RouterCommand;
+use super::work::Work;
 use crate::policy::budget::Budget;
 use crate::policy::local_fault::LocalFault;
 use crate::spec::{Limits, TargetSpec};
-use crate::words::{CallId, Date, Event, TargetId};
+use crate::words::{CallId, Date, Event, Priority, TargetId};
 
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
@@ -39,6 +41,8 @@ pub(crate) struct Shared {
     /// Whether the runtime stops; answers hold it, too.
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) crash: CrashHook,
+    /// Who says how urgent calls are, beside their callers.
+    classify: Option<Classify>,
     /// Where long requests are counted and written.
     pub(crate) apart: Apart,
     /// Bytes of answers that are kept in memory.
@@ -74,7 +78,11 @@ impl CrashHook {
 }
 
 impl Shared {
-    pub(crate) fn new(limits: Limits, observers: impl IntoIterator<Item = Observing>) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        observers: impl IntoIterator<Item = Observing>,
+        classify: Option<Classify>,
+    ) -> Self {
         let books = Arc::new(Books::new(limits.ledger_max, limits.recorder_max));
         let ours = |name: &str, observer| Observing { name: name.into(), observer, in_place: true };
         let own = [ours("books", books.clone()), ours("log", Arc::new(Lines))];
@@ -89,6 +97,7 @@ impl Shared {
             places: Arc::new(Semaphore::new(limits.calls_max)),
             draining: Arc::default(),
             crash: CrashHook::default(),
+            classify,
             apart: Apart::default(),
             kept: AtomicUsize::new(0),
             lack: Mutex::default(),
@@ -100,6 +109,12 @@ impl Shared {
             local_fault: Mutex::default(),
             limits,
         }
+    }
+
+    /// Returns how urgent a call is.
+    pub(super) fn priority(&self, work: &Work) -> Priority {
+        let classify = |it: &Classify| it.priority(work, self.budget.calls(), self.limits.calls_max);
+        self.classify.as_ref().map_or_else(|| work.priority(), classify)
     }
 
     /// Tells observers, if there are any.

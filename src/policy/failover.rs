@@ -39,6 +39,7 @@ use super::snapshot::{Gate, Refusal};
 use crate::words::consequence::Next;
 use crate::words::{CommitPolicy, Failure, FailureClass, Hedging, Scope};
 
+mod again;
 mod beside;
 mod named;
 
@@ -69,6 +70,9 @@ pub struct FailoverOptions {
     /// The most that attempts made by `hedge` and `race` may cost of what all others do, over an hour, in dollars and in
     /// number: 0 to 1. .05.
     pub hedge_share_max: f64,
+    /// How often a target is asked once more before others are: after a 500 of its own with a short random pause, or when it
+    /// asks for a wait that is short. 0.
+    pub same_target_retries: u32,
 }
 
 impl Default for FailoverOptions {
@@ -81,6 +85,7 @@ impl Default for FailoverOptions {
             bad_request_failover: false,
             hedging: None,
             hedge_share_max: 0.05,
+            same_target_retries: 0,
         }
     }
 }
@@ -198,6 +203,8 @@ enum Reason {
     OtherKey,
     /// Its answer was of no use; the next one may be.
     Redraw,
+    /// It failed in a way that may pass at once, and its route has it tried again before others are.
+    Retry,
     /// It is new to the call.
     New,
     /// It found the conversation too long, and nobody with a larger window is left: it gets less of it.
@@ -241,6 +248,8 @@ struct Met {
     cuts: u32,
     /// How many of its keys failed this call.
     keys_failed: u32,
+    /// How often it was asked once more before others were.
+    retries: u32,
 }
 
 impl Met {
@@ -382,7 +391,7 @@ impl Failover {
         for planned in picks {
             if !self.targets[..known].iter().any(|met| met.planned.target == planned.target) {
                 let standing = Standing::Waits { reason: Reason::New, from: now };
-                self.targets.push(Met { planned, standing, cuts: 0, keys_failed: 0 });
+                self.targets.push(Met { planned, standing, cuts: 0, keys_failed: 0, retries: 0 });
             }
         }
         self.leave_small_windows();
@@ -434,7 +443,7 @@ impl Failover {
                 return;
             }
             // No other key is free, or its pause is longer than it said.
-            (Reason::OtherKey | Reason::Pause | Reason::Wish | Reason::Silence, Some(from)) => {
+            (Reason::OtherKey | Reason::Retry | Reason::Pause | Reason::Wish | Reason::Silence, Some(from)) => {
                 Standing::Waits { reason: Reason::Wish, from }
             }
             _ => Standing::Spent { own: false, back },
@@ -532,6 +541,9 @@ impl Failover {
     /// Returns the step towards another attempt, if there may be one. Beside one that is late, a target that was silent is
     /// not the one to ask.
     fn seek(&mut self, budget: &Budget, now: Instant) -> Option<Step> {
+        if let Some(at) = self.retry_at(now) {
+            return Some(Step::Wait(at));
+        }
         let most = if self.targets.iter().any(Met::runs) { Reason::Wish } else { Reason::Silence };
         while let Some((at, reason)) = self.due(now).filter(|(_, reason)| *reason <= most) {
             if let Some(this) = self.ask(at, reason, budget, now) {
@@ -648,9 +660,14 @@ impl Failover {
             met.keys_failed += 1;
             return match back {
                 _ if met.keys_failed < met.planned.keys => Again(Reason::OtherKey, now),
-                Some(back) if failure.class == C::RateLimited => Again(Reason::Wish, back),
+                Some(back) if failure.class == C::RateLimited => {
+                    self.retry(at, failure.class, Some(back), now, rng).unwrap_or(Again(Reason::Wish, back))
+                }
                 _ => Spent,
             };
+        }
+        if let Some(again) = self.retry(at, failure.class, back, now, rng) {
+            return again;
         }
         let consequences = failure.class.consequences();
         match consequences.next {

@@ -376,3 +376,63 @@ async fn whoever_leaves_stops_both_attempts() {
         assert_eq!(outcomes(provider), [Outcome::ClientLeft]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_function_says_how_urgent_calls_are_and_one_that_panics_changes_nothing() {
+    let config = super::kit::world(2, brisk()).await.config;
+    let builder = standin::Runtime::builder().config(config).classify(|call| {
+        assert!(call.tags.get("job").is_none_or(|job| job != "panic"), "asked for");
+        assert_eq!((call.route, call.calls, call.calls_max), ("smart", 1, 10_000));
+        assert_eq!(call.request.expect("a conversation").question(), "hello");
+        if call.session == Some("desk") { Priority::Critical } else { call.priority }
+    });
+    let runtime = builder.start().await.expect("it starts");
+    for (session, job, expected) in [
+        (Some("desk"), "day", Priority::Critical),
+        (None, "day", Priority::Batch),
+        (Some("desk"), "panic", Priority::Batch),
+    ] {
+        let mut request = ask("hello").priority(Priority::Batch);
+        request.session = session.map(str::to_owned);
+        request.tags.insert("job".into(), job.into());
+        let reply = runtime.chat(request).await.expect("an answer");
+        assert_eq!(reply.finished.attempts[0].about.priority, expected, "{session:?} {job}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_may_have_its_target_asked_once_more_before_others() {
+    let world = world_with(2, brisk(), |config| config.failover.same_target_retries = 1).await;
+    world.providers[0].next(1, Fault::Error(ProviderError::Server));
+    let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
+    assert_eq!(path(&reply.finished.attempts), "a/m server, a/m won");
+    let hint = standin::testing::RetryHint::Millis(800 * MS);
+    world.providers[0].next(1, Fault::RateLimited(hint));
+    let begun = Instant::now();
+    let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
+    assert_eq!(path(&reply.finished.attempts), "a/m rate_limited, a/m won");
+    assert!((880 * MS..1_100 * MS).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    world.providers[0].always(Fault::Error(ProviderError::Server));
+    let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
+    assert_eq!(path(&reply.finished.attempts), "a/m server, a/m server, b/m won");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_does_not_leave_its_target_for_one_that_was_quicker_once() {
+    let world = world_with(2, brisk(), |config| {
+        config.routes.get_mut("smart").expect("it is there").options.strategy = standin::Strategy::Adaptive;
+        config.failover.hedge_share_max = 1.0;
+    })
+    .await;
+    let request = |hedging| with(hedging, "hello").session("s");
+    let home = world.runtime.chat(request(Hedging::Sequential)).await.expect("an answer").finished.target;
+    let at = usize::from(home == target("b/m"));
+    world.providers[at].next(1, Fault::SlowFirst { factor: 1.0, plus: 40 * MS });
+    let reply = world.runtime.chat(request(Hedging::Race)).await.expect("an answer");
+    assert_ne!(reply.finished.target, home, "the other one is quicker");
+    settle().await;
+    for _ in 0..5 {
+        let reply = world.runtime.chat(request(Hedging::Sequential)).await.expect("an answer");
+        assert_eq!(reply.finished.target, home);
+    }
+}

@@ -5,6 +5,9 @@
 //! may end without an answer, and no target that answers may be left. `STANDIN_SEED` chooses other worlds, and
 //! `STANDIN_REAL_SECONDS` how long calls are begun (10 s).
 
+mod hedging;
+mod scenarios;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -18,6 +21,9 @@ use standin::testing::{Fault, Latency, Script};
 use standin::{ModelConfig, ProviderConfig, RouteConfig, Strategy};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
+
+/// Each test has the machine to itself: they are about time.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 const WORLDS: u64 = 40;
 const SECONDS: u64 = 10;
@@ -137,6 +143,7 @@ impl World {
             .client
             .post(format!("http://{}/v1/chat/completions", self.sidecar.address()))
             .header("x-standin-deadline", format!("{}ms", deadline.as_millis()))
+            .header("x-standin-hedging", ["sequential", "hedge", "race"][self.rng.random_range(0..3)])
             .header("content-type", "application/json")
             .body(body.to_string());
         let begun = Instant::now();
@@ -169,6 +176,7 @@ fn number(variable: &str, usual: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_hung_target_eats_a_call_and_nobody_who_answers_is_left() {
+    let _alone = ALONE.lock().await;
     let seed = number("STANDIN_SEED", 1) * 1_000;
     let until = Instant::now() + Duration::from_secs(number("STANDIN_REAL_SECONDS", SECONDS));
     let mut worlds = JoinSet::new();

@@ -9,7 +9,7 @@
 //! `-3s` not back before that time, `-full` no free place, `-never` an operator, `-open` a breaker (so it may be asked
 //! as a last resort), `%1` its failure domain (else one of its own), `^` that it is not there for hedges. Settings: `stream` and `fail` (commit policies; else buffered), `by=5s` (deadline; else 600 s),
 //! `max=5` (attempts), `wait=1s`, `policy` (content policy failover), `bad` (bad request failover), `broke` (an empty budget),
-//! `race`, `hedge=300ms` (a second one from that age on), `share=0` (of what hedges may cost).
+//! `race`, `hedge=300ms` (a second one from that age on), `share=0` (of what hedges may cost), `again=1` (the same target before others).
 //!
 //! After the colon: what happens, in order: `ok`, `content`, any failure class, `refused` (by a full target) and
 //! `away` (by a provider that is down for good); with `+5s` the time to come back; with `b.` before it whose attempt,
@@ -128,6 +128,7 @@ impl Bench {
                 }
                 ("race", _) => hedge_after = Some(Duration::ZERO),
                 ("hedge", text) => hedge_after = Some(time(text)),
+                ("again", text) => options.same_target_retries = text.parse().unwrap(),
                 ("share", text) => options.hedge_share_max = text.parse().unwrap(),
                 ("show", _) => shows = true,
                 ("when", _) => tells = true,
@@ -642,6 +643,34 @@ fn an_attempt_has_its_targets_limit_as_long_as_somebody_else_could_follow() {
     check("a b-9s show: ok", "a =a");
     check("a b max=1 show: ok", "a =a");
     check("a b by=5s show: ok", "a =a");
+}
+
+#[test]
+fn the_same_target_is_asked_once_more_before_others_where_its_route_says_so() {
+    check("a b: server ok", "a b =b");
+    check("a b again=1: server ok", "a ~ a =a");
+    check("a b again=1: server server ok", "a ~ a b =b");
+    check("a b again=2: server server ok", "a ~ a ~ a =a");
+    check("a b again=1 max=2: server server", "a ~ a exhausted");
+    // What it asks for is waited for, if that is short.
+    check("a b again=1: rate_limited+1s ok", "a ~ a =a");
+    check("a b again=1: overloaded+1s ok", "a ~ a =a");
+    check("a b again=1: rate_limited+2s ok", "a b =b");
+    check("a b again=1 by=5s: overloaded+1s ok", "a b =b");
+    check("a#2 b again=1: rate_limited+1s ok", "a a =a");
+    let mut bench = Bench::new("a b again=1");
+    assert_eq!(bench.run("rate_limited+1s ok"), "a ~ a =a");
+    let waited = bench.now - bench.start;
+    assert!((1_100..=1_200).contains(&waited.as_millis()), "later than its hold, and not all at once: {waited:?}");
+    // Whoever still refuses then is no reason to wait on.
+    check("a b again=1: rate_limited+1s refused+1s ok", "a ~ a b =b");
+    // Nothing else is worth that, and nobody who has read something waits.
+    for class in ["overloaded", "connect", "cut", "rate_limited", "declined"] {
+        check(&format!("a b again=1: {class} ok"), "a b =b");
+    }
+    check("a b again=1 stream: content server ok", "a >a b reset >b =b");
+    // It is paid for like any other of its kind.
+    check("a b again=1 broke: server ok", "a ~ b =b");
 }
 
 #[test]

@@ -261,7 +261,9 @@ impl World {
     fn start(&mut self, call: usize) -> Result<(), TestCaseError> {
         let commit = [CommitPolicy::Buffered, CommitPolicy::Reset, CommitPolicy::Fail][call % 3];
         let deadline = self.now + self.script.deadline;
-        let options = FailoverOptions { hedge_share_max: HEDGE_SHARE_MAX, ..FailoverOptions::default() };
+        let same_target_retries = u32::from(call.is_multiple_of(4));
+        let options =
+            FailoverOptions { hedge_share_max: HEDGE_SHARE_MAX, same_target_retries, ..FailoverOptions::default() };
         let machine = Failover::new(options, commit, deadline);
         self.budget.call_started();
         self.calls.push(Call {

@@ -1,0 +1,53 @@
+//! The same target once more before others are asked, where a route says so: for who has one provider, or a cheap one that
+//! is worth a second try.
+
+use std::time::Instant;
+
+use rand::{Rng, RngExt};
+
+use super::{Consequence, Failover, Reason, Standing};
+use crate::words::FailureClass;
+
+/// By which part of the wait that a target asked for it is asked later than that: its own hold lasts up to a tenth longer,
+/// and not everybody comes back at once.
+const LATER: (f64, f64) = (0.1, 0.2);
+
+impl Failover {
+    /// Returns from when on a target that failed is asked once more before others are, if it is.
+    pub(super) fn retry(
+        &mut self,
+        at: usize,
+        class: FailureClass,
+        back: Option<Instant>,
+        now: Instant,
+        rng: &mut impl Rng,
+    ) -> Option<Consequence> {
+        if self.targets[at].retries >= self.options.same_target_retries || self.broken.is_some() {
+            return None;
+        }
+        let left = self.deadline.saturating_duration_since(now);
+        let most = self.options.wait_max.min(left / 10);
+        let wait = match back.filter(|_| class.consequences().heeds) {
+            Some(back) => {
+                let told = back.saturating_duration_since(now);
+                told + told.mul_f64(rng.random_range(LATER.0..=LATER.1))
+            }
+            None if class == FailureClass::Server => self.pause(rng),
+            None => return None,
+        };
+        if wait > most {
+            return None;
+        }
+        self.targets[at].retries += 1;
+        Some(Consequence::Again(Reason::Retry, now + wait))
+    }
+
+    /// Returns when a target is asked once more that others wait for meanwhile.
+    pub(super) fn retry_at(&self, now: Instant) -> Option<Instant> {
+        let at = self.targets.iter().filter_map(|met| match met.standing {
+            Standing::Waits { reason: Reason::Retry, from } if from > now => Some(from),
+            _ => None,
+        });
+        at.min()
+    }
+}
