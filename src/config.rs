@@ -33,7 +33,7 @@ pub use model::{Ability, KindConfig, ModelConfig, PriceConfig};
 pub(crate) use names::nearest;
 pub use presets::{Preset, presets};
 pub use provider::{DialectConfig, ProviderConfig};
-pub use route::{MemberConfig, RouteConfig};
+pub use route::{MemberConfig, RouteConfig, RungConfig};
 
 /// The most labels of one configuration.
 const LABELS_MAX: usize = 63;
@@ -74,6 +74,8 @@ pub struct Config {
     pub restart: RestartOptions,
     /// The most calls in flight; one more is answered `Overloaded` at once. 10 000.
     pub calls_max: usize,
+    /// The most calls of those that may be parked until a target is back; one more ends as if it could not wait. 5 000.
+    pub parked_max: usize,
     /// The longest a caller may leave its stream unread before the call ends. 60 s.
     #[serde(with = "humantime_serde")]
     pub consumer_stall_max: Duration,
@@ -100,6 +102,7 @@ impl Default for Config {
             failover: FailoverOptions::default(),
             restart: RestartOptions::default(),
             calls_max: 10_000,
+            parked_max: 5_000,
             consumer_stall_max: Duration::from_secs(60),
             answer_bytes_max: 8 << 20,
             answer_tokens_max: 1 << 20,
@@ -187,10 +190,11 @@ impl Config {
                     name: name.into(),
                     options: RouteOptions::default(),
                     failover: self.failover.clone(),
-                    members: vec![MemberSpec { target, tier: 0, weight: 1.0 }],
+                    members: vec![MemberSpec { target, tier: 0, weight: 1.0, degraded: false }],
                     labels: LabelSet::default(),
                     over_window: OverWindow::default(),
                     foreign_parts: ForeignParts::default(),
+                    rungs: [].into(),
                 });
             }
         }
@@ -199,6 +203,7 @@ impl Config {
         ConfigErrors::none(errors)?;
         let limits = Limits {
             calls_max: self.calls_max,
+            parked_max: self.parked_max,
             consumer_stall_max: self.consumer_stall_max,
             answer_max: AnswerMax { bytes: self.answer_bytes_max, tokens: self.answer_tokens_max },
             answers_bytes_max: self.answers_bytes_max,
@@ -248,6 +253,7 @@ fn check_failover(field: &str, options: &FailoverOptions, errors: &mut Vec<Confi
     }
     errors.extend(check_wait(&format!("{field}.wait_max"), options.wait_max).err());
     errors.extend(check_time(&format!("{field}.deadline"), options.deadline).err());
+    errors.extend(check_time(&format!("{field}.wait_deadline"), options.wait_deadline).err());
 }
 
 fn check_labels(providers: &[ProviderSpec]) -> Option<ConfigError> {

@@ -81,12 +81,12 @@ pub use transport::{Body, BoxFuture, Http, HttpRequest, HttpResponse, Transport,
 pub use words::consequence;
 pub use words::{
     AssistantPart, AttemptEnd, AttemptRecord, Audio, Barred, CallFacts, CallId, Capabilities, Cause, ChatRequest,
-    CommitPolicy, ConfigError, ConfigErrors, Date, Demand, Demanded, Dialect, Document, DocumentSource, Drift,
-    DriftKind, Effort, EmbedRequest, Embeddings, Error, Event, Failure, FailureClass, Finished, Foreign, Gauge,
-    Hedging, Hold, Image, Limits, Marks, Message, ModelClass, ModelKind, NAME_BYTES_MAX, NoCallId, Note, Original,
-    Payload, Piece, Price, Priority, Proof, Reasoning, Reply, ReplyEvent, Reset, ResponseFormat, RetryAfter, Rule,
-    Said, Sampling, Scope, Secret, Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult, Usage,
-    UserPart,
+    CommitPolicy, ConfigError, ConfigErrors, Date, Degraded, Demand, Demanded, Dialect, Document, DocumentSource,
+    Drift, DriftKind, Effort, EmbedRequest, Embeddings, Error, Event, Failure, FailureClass, Finished, Foreign, Gauge,
+    Hedging, Hold, Image, Limits, Marks, Message, ModelClass, ModelKind, NAME_BYTES_MAX, NoCallId, Note, OnExhausted,
+    Original, Payload, Piece, Price, Priority, Proof, Reasoning, Reply, ReplyEvent, Reset, ResponseFormat, RetryAfter,
+    Rule, Said, Sampling, Scope, Secret, Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult,
+    Usage, UserPart,
 };
 
 /// What is known of a target: its breaker, its gates, its measured times; and the numbers they are judged by.

@@ -29,7 +29,7 @@ use crate::words::{
 #[cfg(feature = "sidecar")]
 pub(crate) use crate::actors::apart::{Apart, LONG_BYTES};
 pub use crate::actors::classify::Incoming;
-pub use crate::actors::health::{HealthSnapshot, Lack, ObserverHealth, ProviderHealth};
+pub use crate::actors::health::{HealthSnapshot, Lack, ObserverHealth, ParkedCalls, ProviderHealth};
 pub use crate::actors::slot::ProviderStatus;
 pub use crate::actors::stream::ReplyStream;
 pub use crate::actors::to_front::RouterMessage;
@@ -403,9 +403,9 @@ impl Runtime {
     }
 
     /// Returns what became of a recent call: what was planned, scored, refused, waited for. The recorder remembers
-    /// the last `recorder_max` calls that ended.
+    /// the last `recorder_max` calls that ended; of one that is parked it tells what has happened so far.
     pub fn why(&self, call: CallId) -> Option<Arc<Flight>> {
-        self.shared.books.flight(call)
+        self.shared.books.flight(call).or_else(|| self.shared.parking.flight(call))
     }
 
     /// Returns the calls that the recorder remembers, the last to end last.
@@ -449,6 +449,7 @@ impl Runtime {
     /// in order. Returns how many calls were cut off.
     pub async fn drain(&self, deadline: Duration) -> usize {
         self.shared.draining.store(true, Relaxed);
+        self.shared.parking.wake_all();
         self.shared.tell(Event::Draining);
         let (shared, root) = (self.shared.clone(), self.root.0.clone());
         let stopping = async move {

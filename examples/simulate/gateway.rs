@@ -164,7 +164,7 @@ impl Standin {
                 }
                 Step::Wait(until) => return self.set(until, Timer::Wake(call), net),
                 Step::Finish(_) => return self.over(call, true, net),
-                Step::GiveUp(_) => return self.over(call, false, net),
+                Step::GiveUp(_) | Step::Exhausted(_) => return self.over(call, false, net),
             }
         }
     }

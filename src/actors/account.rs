@@ -64,6 +64,8 @@ pub(super) struct Account {
     pub(super) hedge: bool,
     /// What it was taken to cost, where it did so for speed only.
     pub(super) reserved: Option<Cost>,
+    /// Whether its target is marked as degraded.
+    pub(super) degraded: bool,
     /// Bytes of the answer that are kept in memory.
     pub(super) kept: usize,
     pub(super) blocked: Duration,
@@ -174,6 +176,7 @@ impl Account {
             probe: ticket.probe,
             last_resort: ticket.last_resort,
             hedge: self.hedge,
+            degraded: self.degraded,
             end,
             ..AttemptRecord::new(self.about.clone(), self.number, self.target.id().clone(), key.clone())
         });

@@ -14,17 +14,19 @@ use super::clock::now;
 use super::driver::Driver;
 use super::outlet::{Outlet, Product, pieces_of};
 use super::page::Page;
+use super::parked::Rest;
 use super::running::next_happening;
 use super::shared::Shared;
 use super::stream::Word;
 use super::task;
 use super::to_router::RouterCommand;
+use super::waits::Waits;
 use super::work::Brought;
 use crate::policy::explain::Happened;
-use crate::policy::failover::{Failover, GiveUp, Step};
+use crate::policy::failover::{Failover, FailoverOptions, GiveUp, Step};
 use crate::policy::routing::{Plan, RouteState, Sticky};
 use crate::wire::{Embedded, Ending};
-use crate::words::{AttemptRecord, Barred, Embeddings, Error, FailureClass, Finished, Hedging};
+use crate::words::{AttemptRecord, Barred, Degraded, Embeddings, Error, FailureClass, Finished, Hedging};
 
 /// A call with the router's first choice.
 pub(super) struct Job {
@@ -49,7 +51,9 @@ async fn run(job: Job, shared: Arc<Shared>) {
     let Job { accepted, page, plan, state, sticky, rng } = job;
     let Accepted { about: _, asked, table, route, needs, started, deadline, wanted, place, span: _ } = accepted;
     let (commit, outlet) = Outlet::open(wanted, asked.work.commit(), &shared.draining);
-    let machine = Failover::new(route.failover.clone(), commit, deadline);
+    let on_exhausted = asked.work.on_exhausted().unwrap_or(route.failover.on_exhausted);
+    let is_due = asked.work.deadline().is_some();
+    let machine = Failover::new(FailoverOptions { on_exhausted, ..route.failover.clone() }, commit, deadline);
     let mut driver = Driver {
         page,
         machine,
@@ -66,6 +70,10 @@ async fn run(job: Job, shared: Arc<Shared>) {
         sticky,
         rng,
         shared,
+        on_exhausted,
+        is_due,
+        is_degraded: false,
+        waits: Waits::default(),
     };
     driver.drive(outlet).await;
     drop(place);
@@ -73,8 +81,14 @@ async fn run(job: Job, shared: Arc<Shared>) {
 
 impl Driver {
     async fn drive(&mut self, mut outlet: Outlet) {
+        let mut behind = self.is_behind_others();
         loop {
-            match self.machine.next(&self.shared.budget, now()) {
+            let step = if std::mem::take(&mut behind) {
+                Step::Exhausted(None)
+            } else {
+                self.machine.next(&self.shared.budget, now())
+            };
+            match step {
                 Step::Plan => self.choose(),
                 Step::Try(this) => self.attempt(this).await,
                 Step::Commit(number) => self.commit(number, &outlet),
@@ -95,6 +109,11 @@ impl Driver {
                         () = tokio::time::sleep_until(until.into()) => self.listen(),
                     }
                 }
+                Step::Exhausted(back) => match self.exhausted(back, &mut outlet).await {
+                    Rest::Anew | Rest::Over => {}
+                    Rest::Left => return self.page.end(Happened::CallerLeft),
+                    Rest::Draining => return self.fail(Error::Draining, outlet),
+                },
                 Step::Finish(number) => return self.finish(number, outlet),
                 Step::GiveUp(why) => return self.give_up(why, outlet),
             }
@@ -151,6 +170,7 @@ impl Driver {
         let waste: f64 = others.filter_map(|record| record.cost_usd).sum();
         self.page.end(Happened::Answered { attempt: number, target: target.clone() });
         let last_resort = self.running.iter().any(|running| running.number == number && running.last_resort);
+        let degraded = self.is_degraded.then_some(Degraded::Target);
         let (call, cost_usd) = (self.page.about().id, cost_usd.map(|won| won + waste));
         let notes = std::mem::take(&mut self.ended[at].notes);
         outlet.finish(match brought {
@@ -168,6 +188,7 @@ impl Driver {
                     cost_usd,
                     attempts,
                     last_resort,
+                    degraded,
                     notes,
                 })
             }
@@ -180,6 +201,7 @@ impl Driver {
                 cost_usd,
                 attempts,
                 last_resort,
+                degraded,
                 notes,
             }),
         });
@@ -197,6 +219,11 @@ impl Driver {
             return self.finish(number, outlet);
         }
         let attempts = self.attempts();
+        if matches!(why, GiveUp::Exhausted(_) | GiveUp::Deadline)
+            && let Some(words) = self.last_words(&outlet, &attempts)
+        {
+            return outlet.finish(words);
+        }
         let error = match why {
             GiveUp::Rejected(failure) => Error::Rejected { failure, attempts },
             GiveUp::Exhausted(back) => {
@@ -211,6 +238,10 @@ impl Driver {
             }
             GiveUp::Interrupted(failure) => Error::Interrupted { failure, attempts },
         };
+        self.fail(error, outlet);
+    }
+
+    fn fail(&mut self, error: Error, outlet: Outlet) {
         self.page.end(Happened::GaveUp(error.clone()));
         outlet.fail(error);
     }

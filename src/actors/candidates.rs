@@ -69,6 +69,7 @@ impl Table {
     }
 
     /// Returns a route's targets with their health as last published. A provider that is not there has none to admit.
+    /// Those that are marked as `degraded`, or all others.
     /// In the place of a target that is gone, as the caller has just heard or is published, stands its replacement.
     pub(crate) fn candidates(
         &self,
@@ -76,9 +77,10 @@ impl Table {
         asked: &Asked,
         without: &[usize],
         gone: &[usize],
+        degraded: bool,
     ) -> Vec<Candidate> {
         let mut candidates: Vec<Candidate> = Vec::with_capacity(route.members.len());
-        for member in &route.members {
+        for member in route.members.iter().filter(|member| member.degraded == degraded) {
             let at = self.stand_in(member.target, gone);
             let is_member = |at| route.members.iter().any(|member| member.target == at);
             // Members differ from each other; only a replacement may stand there already.

@@ -12,6 +12,7 @@ use super::prompt::{Asked, Fitted};
 use super::running::Running;
 use super::shared::Shared;
 use super::table::Table;
+use super::waits::Waits;
 use crate::policy::explain::Happened;
 use crate::policy::failover::{Failover, Planned};
 use crate::policy::hedge::{self, Cost};
@@ -19,7 +20,9 @@ use crate::policy::routing::{self, Needs, Pick, Plan, RouteState, Skip, Sticky, 
 use crate::policy::snapshot::{BreakerState, Health, Latency, Refusal};
 use crate::policy::trim::{CUTS_MAX, OverWindow};
 use crate::spec::RouteSpec;
-use crate::words::{AttemptEnd, AttemptRecord, Barred, Cause, Failure, FailureClass, Hedging, Rule, Scope};
+use crate::words::{
+    AttemptEnd, AttemptRecord, Barred, Cause, Failure, FailureClass, Hedging, OnExhausted, Rule, Scope,
+};
 
 /// One call that runs.
 pub(super) struct Driver {
@@ -41,6 +44,12 @@ pub(super) struct Driver {
     pub(super) sticky: Option<Sticky>,
     pub(super) rng: SeededRng,
     pub(super) shared: Arc<Shared>,
+    pub(super) on_exhausted: OnExhausted,
+    /// Whether its caller set its deadline: then nothing moves it.
+    pub(super) is_due: bool,
+    /// Whether it asks the targets that are marked as degraded.
+    pub(super) is_degraded: bool,
+    pub(super) waits: Waits,
 }
 
 impl Driver {
@@ -49,7 +58,8 @@ impl Driver {
         let now = now();
         self.follow_table();
         let plan = self.plan.take().unwrap_or_else(|| {
-            let candidates = self.table.candidates(&self.route, &self.asked, &self.machine.spent(), &self.gone());
+            let candidates =
+                self.table.candidates(&self.route, &self.asked, &self.machine.spent(), &self.gone(), self.is_degraded);
             let pinned = self.shared.pinned(&self.route.name).and_then(|id| self.table.index(&id));
             let options = &self.route.options;
             let sticky = self.sticky;
@@ -66,7 +76,7 @@ impl Driver {
     }
 
     /// Returns the targets that this call was told are gone: what is published may be a moment old.
-    fn gone(&self) -> Vec<usize> {
+    pub(super) fn gone(&self) -> Vec<usize> {
         let gone = |record: &AttemptRecord| {
             let index = self.table.index(&record.target)?;
             // What one key of several may not see is published once none may.
@@ -78,7 +88,7 @@ impl Driver {
     }
 
     /// Moves to the table that is now published, if there is a new one that still has the route.
-    fn follow_table(&mut self) {
+    pub(super) fn follow_table(&mut self) {
         let table = self.shared.table();
         if Arc::ptr_eq(&table, &self.table) {
             return;
@@ -188,7 +198,7 @@ impl Driver {
 
     /// Returns each target that does not admit a call now, as published or as this call has just heard.
     pub(super) fn barred(&self, now: Instant) -> Vec<Barred> {
-        let candidates = self.table.candidates(&self.route, &self.asked, &[], &[]);
+        let candidates = self.table.candidates(&self.route, &self.asked, &[], &[], false);
         let barred = candidates.iter().filter_map(|candidate| {
             let target = self.table.targets[candidate.target].id().clone();
             if let Some(Refusal { gate, until }) = candidate.health.refusal(false, now) {

@@ -272,5 +272,6 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
         lack: shared.lack(),
         providers: providers.collect(),
         observers: shared.sink.health(),
+        parked: shared.parking.health(),
     }
 }

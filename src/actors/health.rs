@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::slot::ProviderStatus;
 use crate::policy::snapshot::Health;
-use crate::words::{Date, Drift, Hold, TargetId};
+use crate::words::{Barred, Date, Drift, Hold, TargetId};
 
 /// Health of all providers at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,10 +19,28 @@ pub struct HealthSnapshot {
     pub draining: bool,
     /// What this machine lacked when an attempt last failed for it.
     pub lack: Option<Lack>,
+    /// Calls that are parked until a target is back, by route.
+    pub parked: Vec<ParkedCalls>,
     /// Each provider.
     pub providers: Vec<ProviderHealth>,
     /// Who is told of everything that ends, and how that goes.
     pub observers: Vec<ObserverHealth>,
+}
+
+/// The calls of one route that are parked.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ParkedCalls {
+    /// The route.
+    pub route: Arc<str>,
+    /// How many.
+    pub calls: usize,
+    /// Since when the first of them is.
+    pub since: Instant,
+    /// When the first target is expected back, where that is known.
+    pub until: Option<Instant>,
+    /// What one of them waits for.
+    pub barred: Vec<Barred>,
 }
 
 /// How one observer fares.

@@ -3,6 +3,7 @@
 //! ```text
 //! root                        one per runtime; starts and restarts everything below
 //! ├── front                   the public reference; stateless
+//! ├── keeper                  wakes the calls that are parked, as targets come back
 //! ├── router                  routes, sessions, strategies' memory; picks; starts calls
 //! ├── supervisor ×n           one per provider
 //! │    ├── provider           error kernel: owns health, breakers, keys; no I/O
@@ -22,6 +23,7 @@ pub(crate) mod post;
 pub(crate) mod task;
 mod pulse;
 mod permit;
+pub(crate) mod bell;
 pub(crate) mod to_provider;
 pub(crate) mod slot;
 mod key;
@@ -45,6 +47,7 @@ pub(crate) mod to_root;
 pub(crate) mod to_supervisor;
 pub(crate) mod sink;
 mod books;
+pub(crate) mod parking;
 pub(crate) mod shared;
 
 // One attempt.
@@ -59,8 +62,10 @@ pub(crate) mod attempt;
 mod page;
 mod running;
 mod outlet;
+mod waits;
 mod driver;
 mod tries;
+mod parked;
 mod call;
 
 // Who lives for long.
@@ -68,4 +73,5 @@ mod provider;
 mod supervisor;
 mod router;
 pub(crate) mod front;
+mod keeper;
 pub(crate) mod root;

@@ -58,6 +58,11 @@ impl Outlet {
         matches!(self, Self::Stream(_))
     }
 
+    /// Tells whether vectors are wanted.
+    pub(super) fn is_vectors(&self) -> bool {
+        matches!(self, Self::Vectors(_))
+    }
+
     pub(super) fn say(&self, word: Word) {
         if let Self::Stream(words) = self {
             let _ = words.send(word);

@@ -30,6 +30,11 @@ impl Page {
         self.flight.steps.push((now().saturating_duration_since(self.started), happened));
     }
 
+    /// Returns what has happened so far.
+    pub(super) fn so_far(&self) -> Arc<Flight> {
+        Arc::new(Flight { took: now().saturating_duration_since(self.started), ..self.flight.clone() })
+    }
+
     /// Counts an attempt that ended.
     pub(super) fn count(&mut self, attempt: &AttemptRecord) {
         self.flight.count(attempt);

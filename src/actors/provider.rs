@@ -208,7 +208,7 @@ impl State {
             .map(|target| self.admission.health(target, slot.in_flight(target), now))
             .collect();
         *lock(&slot.barriers) = self.admission.barriers(now);
-        slot.health.send_replace(health);
+        slot.publish(health);
         self.published = now;
     }
 

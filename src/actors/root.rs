@@ -12,8 +12,10 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, 
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 
+use super::bell::Bell;
 use super::clock::now;
 use super::front::Front;
+use super::keeper::Keeper;
 use super::key::Key;
 use super::post::lock;
 use super::router::Router;
@@ -44,6 +46,7 @@ impl Child {
     fn name(&self) -> String {
         match self {
             Self::Calls => "calls".into(),
+            Self::Keeper => "keeper".into(),
             Self::Front => "front".into(),
             Self::Router => "router".into(),
             Self::Supervisor(provider) => format!("supervisor of {}", provider.spec.name),
@@ -54,7 +57,7 @@ impl Child {
     fn stops(&self) -> u8 {
         match self {
             Self::Calls => 0,
-            Self::Supervisor(_) => 1,
+            Self::Supervisor(_) | Self::Keeper => 1,
             Self::Router => 2,
             Self::Front => 3,
         }
@@ -86,7 +89,7 @@ impl Actor for Root {
         let rng = SeededRng::seed_from_u64(shared.limits.seed);
         shared.root.set(myself.clone());
         let mut state = State { shared, children: HashMap::new(), restarts: HashMap::new(), noticed: None, rng };
-        for child in [Child::Calls, Child::Router, Child::Front] {
+        for child in [Child::Calls, Child::Keeper, Child::Router, Child::Front] {
             state.start(&myself, child).await?;
         }
         state.reconfigure(&myself, setup).await;
@@ -135,6 +138,7 @@ impl Actor for Root {
 
     async fn post_stop(&self, _: ActorRef<Self::Msg>, state: &mut Self::State) -> Result<(), ActorProcessingErr> {
         state.shared.draining.store(true, Relaxed);
+        state.shared.parking.wake_all();
         let mut children: Vec<_> = state.children.drain().map(|(_, child)| child).collect();
         children.sort_by_key(|(_, child)| child.stops());
         for (cell, _) in children {
@@ -160,6 +164,7 @@ impl State {
                 shared.front.set(front.clone());
                 front.get_cell()
             }
+            Child::Keeper => Actor::spawn_linked(None, Keeper, shared, root).await?.0.get_cell(),
             Child::Router => Actor::spawn_linked(None, Router, shared, root).await?.0.get_cell(),
             Child::Supervisor(provider) => {
                 Actor::spawn_linked(None, Supervisor, (provider.clone(), shared), root).await?.0.get_cell()
@@ -177,7 +182,7 @@ impl State {
             (Restart::After { wait, .. }, _) => (wait, false),
             (Restart::Rest(wait), Child::Supervisor(_)) => (wait, true),
             // Nobody can stand in for these: their rest would be an outage of everything.
-            (Restart::Rest(_), Child::Calls | Child::Front | Child::Router) => {
+            (Restart::Rest(_), Child::Calls | Child::Keeper | Child::Front | Child::Router) => {
                 (self.shared.limits.restart.backoff_max, false)
             }
         };
@@ -186,6 +191,7 @@ impl State {
         match &child {
             Child::Router => self.shared.router.clear(),
             Child::Front => self.shared.front.clear(),
+            Child::Keeper => {}
             Child::Calls => *lock(&self.shared.calls) = None,
             Child::Supervisor(provider) if resting => {
                 provider.slot.down(ProviderStatus::Resting(now + wait));
@@ -203,7 +209,7 @@ impl State {
     /// Tells whether a child is to live: everybody, but for supervisors of providers that the table has no more.
     fn wants(&self, child: &Child) -> bool {
         match child {
-            Child::Calls | Child::Front | Child::Router => true,
+            Child::Calls | Child::Keeper | Child::Front | Child::Router => true,
             Child::Supervisor(provider) => {
                 self.shared.table.borrow().providers.iter().any(|known| Arc::ptr_eq(known, provider))
             }
@@ -225,7 +231,7 @@ impl State {
                 providers.push(same.clone());
                 continue;
             }
-            let provider = Arc::new(provide(spec, known.map(AsRef::as_ref)));
+            let provider = Arc::new(provide(spec, known.map(AsRef::as_ref), self.shared.parking.bell.clone()));
             let child = Child::Supervisor(provider.clone());
             if let Err(error) = self.start(myself, child.clone()).await {
                 self.crashed(myself, child, &error.to_string());
@@ -234,6 +240,7 @@ impl State {
         }
         self.noticed = None;
         self.shared.table.send_replace(Arc::new(Table::new(providers, setup.layout)));
+        self.shared.parking.wake_all();
         self.shared.router.send(RouterCommand::Retabled(old.clone()));
         let table = self.shared.table();
         for (route, target) in self.shared.lift_pins(&table) {
@@ -278,7 +285,7 @@ impl State {
 }
 
 /// Gives a provider its slot. One that replaces another at the same address starts with what that one knew.
-fn provide(spec: ProviderSpec, old: Option<&Provider>) -> Provider {
+fn provide(spec: ProviderSpec, old: Option<&Provider>, bell: Arc<Bell>) -> Provider {
     let now = now();
     let read = old.map_or(&[][..], |old| &old.keys);
     let keys = spec.keys.iter().map(|key| Key::new(key.clone(), read)).collect();
@@ -306,7 +313,7 @@ fn provide(spec: ProviderSpec, old: Option<&Provider>) -> Provider {
         let known = known.filter(|known| known.vocabulary() == new.vocabulary);
         known.unwrap_or_else(|| TokenModel::new(new.vocabulary))
     });
-    let slot = Slot::new(tokens, health);
+    let slot = Slot::new(tokens, health, bell);
     *lock(&slot.checkpoint) = Some(Arc::new(admission));
     Provider { spec, keys, slot: Arc::new(slot) }
 }

@@ -126,7 +126,7 @@ impl State {
         let mut rng = self.rng.clone();
         let pinned = self.shared.pinned(&route.name).and_then(|id| table.index(&id));
         let asked = table.ask(route, request);
-        let candidates = table.candidates(route, &asked, &[], &[]);
+        let candidates = table.candidates(route, &asked, &[], &[], false);
         let plan = routing::plan(&route.options, &mut memory, &candidates, &needs, sticky, pinned, now, &mut rng);
         let id = |target: usize| table.targets[target].id().clone();
         let health = |target: usize| {
@@ -150,6 +150,7 @@ impl State {
             planned: planned.collect(),
             skipped: skipped.collect(),
             last_resort: plan.last_resort,
+            parked: self.shared.parking.on_route(&route.name),
         })
     }
 
@@ -185,7 +186,7 @@ fn pick(
 ) -> Plan {
     let route = &accepted.route;
     let pinned = shared.pinned(&route.name).and_then(|id| accepted.table.index(&id));
-    let candidates = accepted.table.candidates(route, &accepted.asked, &[], &[]);
+    let candidates = accepted.table.candidates(route, &accepted.asked, &[], &[], false);
     routing::plan(&route.options, memory, &candidates, &accepted.needs, sticky, pinned, now, rng)
 }
 

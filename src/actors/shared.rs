@@ -14,6 +14,7 @@ use super::apart::Apart;
 use super::books::{Books, Lines};
 use super::classify::Classify;
 use super::health::Lack;
+use super::parking::Parking;
 use super::post::{Post, lock};
 use super::sink::{Observing, Sink};
 use super::table::Table;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) events: broadcast::Sender<Event>,
     /// A place for each call in flight.
     pub(crate) places: Arc<Semaphore>,
+    /// Where calls wait for a target to come back.
+    pub(crate) parking: Arc<Parking>,
     /// Whether the runtime stops; answers hold it, too.
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) crash: CrashHook,
@@ -95,6 +98,7 @@ impl Shared {
             budget: Arc::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
             places: Arc::new(Semaphore::new(limits.calls_max)),
+            parking: Arc::new(Parking::new(limits.parked_max)),
             draining: Arc::default(),
             crash: CrashHook::default(),
             classify,

@@ -10,6 +10,7 @@ use std::time::Instant;
 use ractor::{ActorCell, ActorRef};
 use tokio::sync::watch;
 
+use super::bell::Bell;
 use super::permit::Desk;
 use super::post::{Post, lock};
 use super::to_provider::ProviderMessage;
@@ -79,10 +80,12 @@ pub(crate) struct Slot {
     admitted: Box<[AtomicU64]>,
     /// How each target counts tokens, as far as its answers told. Held for a few sums only.
     tokens: Box<[Mutex<TokenModel>]>,
+    /// Rung by whatever changes what is admitted here.
+    bell: Arc<Bell>,
 }
 
 impl Slot {
-    pub(crate) fn new(tokens: impl Iterator<Item = TokenModel>, health: Arc<[Health]>) -> Self {
+    pub(crate) fn new(tokens: impl Iterator<Item = TokenModel>, health: Arc<[Health]>, bell: Arc<Bell>) -> Self {
         let tokens: Box<[_]> = tokens.map(Mutex::new).collect();
         let admitted = health.iter().map(|health| AtomicU64::new(health.admitted)).collect();
         Self {
@@ -99,6 +102,7 @@ impl Slot {
             gauges: tokens.iter().map(|_| AtomicU32::new(0)).collect(),
             admitted,
             tokens,
+            bell,
         }
     }
 
@@ -111,6 +115,12 @@ impl Slot {
             health.disabled = Some(Disabled::Down { until });
         }
         Some(health)
+    }
+
+    /// Publishes the health of all targets.
+    pub(crate) fn publish(&self, health: Arc<[Health]>) {
+        self.health.send_replace(health);
+        self.bell.ring();
     }
 
     /// Returns a target's attempts in flight.
@@ -170,12 +180,14 @@ impl Slot {
         }
         drop(missed);
         self.status.send_replace(ProviderStatus::Up);
+        self.bell.ring();
     }
 
     /// Says that the provider is not there, and how it fares.
     pub(crate) fn down(&self, status: ProviderStatus) {
         self.provider.clear();
         self.status.send_replace(status);
+        self.bell.ring();
     }
 
     pub(crate) fn transport(&self) -> Option<Arc<dyn Transport>> {
@@ -199,6 +211,7 @@ impl Desk for Slot {
         if let Some(gauge) = self.gauges.get(target) {
             gauge.fetch_sub(1, Relaxed);
         }
+        self.bell.ring();
     }
 
     fn report(&self, ticket: Ticket, report: Report) {

@@ -9,11 +9,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
-use crate::words::{AssistantPart, CallId, Error, Failure, Finished, Piece, ReplyEvent, TargetId, ToolCall};
+use crate::words::{AssistantPart, Barred, CallId, Error, Failure, Finished, Piece, ReplyEvent, TargetId, ToolCall};
 
 /// What a call says to its caller's stream.
 pub(super) enum Word {
@@ -24,6 +25,10 @@ pub(super) enum Word {
         prompt_tokens: u64,
         first: VecDeque<Piece>,
         rest: Option<mpsc::Receiver<Piece>>,
+    },
+    Waiting {
+        back_in: Option<Duration>,
+        barred: Vec<Barred>,
     },
     Reset(Failure),
     Finished(Box<Finished>),
@@ -68,6 +73,7 @@ impl ReplyStream {
                 self.rest = rest;
                 Some(Ok(ReplyEvent::Started { call, target, attempt, prompt_tokens }))
             }
+            Some(Word::Waiting { back_in, barred }) => Some(Ok(ReplyEvent::Waiting { back_in, barred })),
             Some(Word::Reset(failure)) => Some(Ok(ReplyEvent::Reset(failure))),
             Some(Word::Finished(finished)) => {
                 let calls: Vec<_> = finished.parts.iter().filter_map(AssistantPart::as_tool_call).cloned().collect();

@@ -74,9 +74,9 @@ impl Table {
         })
     }
 
-    /// Tells whether a target is one of a route's.
+    /// Tells whether a target is one of a route's, and not one for want of others.
     pub(crate) fn serves(&self, route: &RouteSpec, target: &TargetId) -> bool {
-        route.members.iter().any(|member| self.targets[member.target].id() == target)
+        route.members.iter().any(|member| !member.degraded && self.targets[member.target].id() == target)
     }
 
     /// Tells whether a route has models of several makers that speak a dialect, of which each takes its own proofs alone.

@@ -22,6 +22,7 @@ impl ractor::Message for RootMessage {}
 #[derive(Clone)]
 pub(crate) enum Child {
     Calls,
+    Keeper,
     Front,
     Router,
     Supervisor(Arc<Provider>),

@@ -114,6 +114,7 @@ impl Driver {
             received: 0,
             hedge: this.beside.is_some(),
             reserved: this.hedge,
+            degraded: self.is_degraded,
             kept: 0,
             blocked: Duration::ZERO,
             notes: Vec::new(),
@@ -149,12 +150,19 @@ impl Driver {
     pub(super) fn happened(&mut self, happening: Happening) {
         match happening {
             Happening::GivenUp(number) => self.machine.given_up(number),
-            Happening::Content(number) => self.machine.content(number),
+            Happening::Content(number) => {
+                self.prove();
+                self.machine.content(number);
+            }
             Happening::Ended(number, ended) => {
                 self.running.iter_mut().filter(|running| running.number == number).for_each(Running::close);
                 match &ended.record.end {
-                    AttemptEnd::Won => self.machine.succeeded(number, &self.shared.budget),
+                    AttemptEnd::Won => {
+                        self.prove();
+                        self.machine.succeeded(number, &self.shared.budget);
+                    }
                     AttemptEnd::Failed(failure) => {
+                        self.waits.turn = None;
                         self.running.retain(|running| running.number != number);
                         self.machine.failed(number, failure, ended.back, now(), &mut self.rng);
                         self.page.note(Happened::Failed { attempt: number, failure: failure.clone() });
@@ -169,6 +177,13 @@ impl Driver {
                 self.running.retain(|running| running.number != number);
                 self.machine.failed(number, &failure, None, now(), &mut self.rng);
             }
+        }
+    }
+
+    /// Notes that the call is being answered: who waits for the same goes on.
+    fn prove(&mut self) {
+        if let Some(turn) = self.waits.turn.take() {
+            turn.proved();
         }
     }
 

@@ -11,8 +11,8 @@ use super::apart::LONG_BYTES;
 use crate::spec::{ProviderSpec, TargetSpec};
 use crate::wire::{self, Embedded, Encoded, Ending, Verbatim};
 use crate::words::{
-    ChatRequest, CommitPolicy, Dialect, EmbedRequest, Error, Failure, Hedging, Original, Priority, ResponseFormat,
-    Usage,
+    ChatRequest, CommitPolicy, Dialect, EmbedRequest, Error, Failure, Hedging, OnExhausted, Original, Priority,
+    ResponseFormat, Usage,
 };
 
 /// A request of a caller. Cheap to clone.
@@ -86,6 +86,13 @@ impl Work {
         match self {
             Self::Chat(request) => &request.via,
             Self::Embed(request) => &request.via,
+        }
+    }
+
+    pub(super) fn on_exhausted(&self) -> Option<OnExhausted> {
+        match self {
+            Self::Chat(request) => request.on_exhausted,
+            Self::Embed(request) => request.on_exhausted,
         }
     }
 

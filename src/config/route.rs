@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
@@ -12,8 +13,8 @@ use super::names::Known;
 use crate::policy::failover::FailoverOptions;
 use crate::policy::routing::{ForeignParts, RouteOptions};
 use crate::policy::trim::OverWindow;
-use crate::spec::{MemberSpec, RouteSpec, TargetSpec};
-use crate::words::{ConfigError, ModelKind};
+use crate::spec::{MemberSpec, RouteSpec, Rung, TargetSpec};
+use crate::words::{ConfigError, ModelKind, OnExhausted};
 
 /// One route.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -30,9 +31,23 @@ pub struct RouteConfig {
     /// What becomes of a conversation that a target's window does not hold: `skip` asks other targets, `trim` leaves
     /// out its oldest part.
     pub over_window: OverWindow,
+    /// Where an answer comes from once no other target can give one, in this order, for calls with `on_exhausted =
+    /// "degrade"`. Where it is empty: the targets that are marked as degraded.
+    pub degrade: Vec<RungConfig>,
     /// What becomes of what only one dialect has words for, where a target speaks another: `refuse` does not ask such a
     /// target, and refuses a call that no target of the route could take; `drop` leaves it out there, and says so.
     pub foreign_parts: ForeignParts,
+}
+
+/// Where an answer comes from that is less than what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum RungConfig {
+    /// The targets that are marked as degraded.
+    Targets,
+    /// This text, where a text is no less than what was asked for: not for vectors, and for JSON only if it is some.
+    Text(String),
 }
 
 /// One target of a route.
@@ -44,6 +59,8 @@ pub struct MemberConfig {
     pub tier: u8,
     /// Its part of its tier's traffic, for strategies that weigh (active-active). 1.
     pub weight: f64,
+    /// Whether it is asked only where no other can answer, and the call takes less: `on_exhausted = "degrade"`. No.
+    pub degraded: bool,
 }
 
 /// A target of a route as a table of a file.
@@ -55,6 +72,8 @@ struct MemberTable {
     tier: u8,
     #[serde(default = "one")]
     weight: f64,
+    #[serde(default)]
+    degraded: bool,
 }
 
 fn one() -> f64 {
@@ -82,14 +101,14 @@ impl<'de> Visitor<'de> for MemberVisitor {
     }
 
     fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<MemberConfig, M::Error> {
-        let MemberTable { target, tier, weight } = MemberTable::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(MemberConfig { target, tier, weight })
+        let MemberTable { target, tier, weight, degraded } = MemberTable::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(MemberConfig { target, tier, weight, degraded })
     }
 }
 
 impl From<&str> for MemberConfig {
     fn from(target: &str) -> Self {
-        Self { target: target.to_owned(), tier: 0, weight: 1.0 }
+        Self { target: target.to_owned(), tier: 0, weight: 1.0, degraded: false }
     }
 }
 
@@ -103,6 +122,27 @@ impl RouteConfig {
     #[must_use]
     pub fn tier<'a>(mut self, tier: u8, targets: impl IntoIterator<Item = &'a str>) -> Self {
         self.targets.extend(targets.into_iter().map(|target| MemberConfig { tier, ..target.into() }));
+        self
+    }
+
+    /// Sets what becomes of a call that no target can answer now, and leaves the rest of `failover` as it is.
+    #[must_use]
+    pub fn on_exhausted(mut self, on_exhausted: OnExhausted) -> Self {
+        self.failover.get_or_insert_default().on_exhausted = on_exhausted;
+        self
+    }
+
+    /// Adds targets that are asked only where no other can answer, and the call takes less: `on_exhausted = "degrade"`.
+    #[must_use]
+    pub fn degraded<'a>(mut self, targets: impl IntoIterator<Item = &'a str>) -> Self {
+        self.targets.extend(targets.into_iter().map(|target| MemberConfig { degraded: true, ..target.into() }));
+        self
+    }
+
+    /// Adds a rung from which a call is answered that takes less.
+    #[must_use]
+    pub fn rung(mut self, rung: RungConfig) -> Self {
+        self.degrade.push(rung);
         self
     }
 }
@@ -159,8 +199,10 @@ impl RouteConfig {
                 refuse("", problem);
             }
             embeds = embeds.or(Some(target).filter(|target| embedding(target)));
-            members.push(MemberSpec { target: at, tier: member.tier, weight: member.weight });
+            let MemberConfig { tier, weight, degraded, .. } = *member;
+            members.push(MemberSpec { target: at, tier, weight, degraded });
         }
+        self.check_rungs(&at, errors);
         (errors.len() == before && !unknown).then(|| RouteSpec {
             name: name.into(),
             options: self.options,
@@ -169,6 +211,47 @@ impl RouteConfig {
             labels: known.setup.layout.labels(&self.labels),
             over_window: self.over_window,
             foreign_parts: self.foreign_parts,
+            rungs: self.rungs(),
         })
+    }
+
+    /// Returns the rungs: those that are named, else the targets that are marked.
+    fn rungs(&self) -> Arc<[Rung]> {
+        let marked = self.targets.iter().any(|member| member.degraded);
+        let named = self.degrade.iter().map(|rung| match rung {
+            RungConfig::Targets => Rung::Targets,
+            RungConfig::Text(text) => Rung::Text(text.as_str().into()),
+        });
+        let usual = Some(Rung::Targets).filter(|_| marked && self.degrade.is_empty());
+        named.chain(usual).collect()
+    }
+
+    fn check_rungs(&self, at: &dyn Fn(&str) -> String, errors: &mut Vec<ConfigError>) {
+        let marked = self.targets.iter().filter(|member| member.degraded).count();
+        if marked > 0 && marked == self.targets.len() {
+            let problem = "must not all be marked as degraded: one at least is asked first";
+            errors.push(ConfigError::new(at("targets"), problem));
+        }
+        for (place, rung) in self.degrade.iter().enumerate() {
+            let field = at(&format!("degrade[{place}]"));
+            match rung {
+                RungConfig::Targets if marked == 0 => {
+                    let problem = "names targets, and none is marked; add one, as `{ target = \"provider/model\", \
+                                   degraded = true }`";
+                    errors.push(ConfigError::new(field, problem));
+                }
+                RungConfig::Text(text) if text.trim().is_empty() => {
+                    errors
+                        .push(ConfigError::new(field, "is empty; say something, as `{ text = \"Try again later.\" }`"));
+                }
+                _ => {}
+            }
+        }
+        let degrades = self.failover.as_ref().is_some_and(|own| own.on_exhausted == OnExhausted::Degrade);
+        if degrades && marked == 0 && self.degrade.is_empty() {
+            let problem = "is `degrade`, and there is nothing to degrade to; mark a target with `degraded = true`, or add \
+                           `degrade = [{ text = \"…\" }]` to the route";
+            errors.push(ConfigError::new(at("failover.on_exhausted"), problem));
+        }
     }
 }

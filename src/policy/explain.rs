@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::hedge::Join;
 use super::routing::{Plan, Score, Skip, SkipReason, Why};
 use super::snapshot::{Gate, Health};
-use crate::words::{AttemptRecord, CallFacts, CallId, Error, Failure, TargetId};
+use crate::words::{AttemptRecord, Barred, CallFacts, CallId, Degraded, Error, Failure, TargetId};
 
 /// What a request would do now, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Explanation {
     pub skipped: Vec<Skipped>,
     /// Whether every target is ill and the planned ones would be asked as a last resort.
     pub last_resort: bool,
+    /// Calls of the route that are parked.
+    pub parked: usize,
 }
 
 /// A target that would be tried.
@@ -120,6 +122,17 @@ pub enum Happened {
     Reset,
     /// The call waited for a target to come back.
     Waited(Duration),
+    /// The call was parked, or what it waits for has changed.
+    Parked {
+        /// When the first target is expected back, where that is known.
+        back_in: Option<Duration>,
+        /// Each target that could not be asked: why, and until when.
+        barred: Vec<Barred>,
+    },
+    /// A target was back, and it was the call's turn.
+    Resumed,
+    /// The call goes on a rung lower; as the last step it was answered from there.
+    Degraded(Degraded),
     /// The call was answered by this attempt.
     Answered {
         /// Its number.
@@ -152,10 +165,11 @@ impl Flight {
         }
     }
 
-    /// Returns how the call ended: `answered`, `caller_left`, `cut_off`, or the error's name.
+    /// Returns how the call ended: `answered`, `degraded` where no target answered it, `caller_left`, `cut_off`, or the error's name.
     pub fn outcome(&self) -> &'static str {
         match self.steps.last() {
             Some((_, Happened::Answered { .. })) => "answered",
+            Some((_, Happened::Degraded(_))) => "degraded",
             Some((_, Happened::CallerLeft)) => "caller_left",
             Some((_, Happened::GaveUp(error))) => error.name(),
             _ => "cut_off",
@@ -214,6 +228,19 @@ impl fmt::Display for Happened {
             Self::Failed { attempt, failure } => write!(f, "attempt {attempt} failed: {failure}"),
             Self::Reset => f.write_str("the caller was told to drop what it had"),
             Self::Waited(wait) => write!(f, "waiting up to {wait:?}"),
+            Self::Parked { back_in, barred } => {
+                f.write_str("parked")?;
+                for (at, one) in barred.iter().enumerate() {
+                    write!(f, "{}{one}", if at == 0 { ": " } else { "; " })?;
+                }
+                match back_in {
+                    Some(wait) => write!(f, ", for about {:.1} s", wait.as_secs_f64()),
+                    None => Ok(()),
+                }
+            }
+            Self::Resumed => f.write_str("a target is back"),
+            Self::Degraded(Degraded::Target) => f.write_str("asks the targets of a lower rung"),
+            Self::Degraded(rung) => write!(f, "answered by the route's {rung}"),
             Self::Answered { attempt, .. } => write!(f, "answered by attempt {attempt}"),
             Self::CallerLeft => f.write_str("the caller left"),
             Self::GaveUp(error) => write!(f, "gave up: {error}"),

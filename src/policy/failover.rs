@@ -37,7 +37,7 @@ use super::hedge::{Cost, Join};
 use super::patience::{Left, reached};
 use super::snapshot::{Gate, Refusal};
 use crate::words::consequence::Next;
-use crate::words::{CommitPolicy, Failure, FailureClass, Hedging, Scope};
+use crate::words::{CommitPolicy, Failure, FailureClass, Hedging, OnExhausted, Scope};
 
 mod again;
 mod beside;
@@ -57,6 +57,13 @@ pub struct FailoverOptions {
     /// nothing else to try; never more than a tenth of the time it has left. 2 s.
     #[serde(with = "humantime_serde")]
     pub wait_max: Duration,
+    /// What becomes of a call that no target can answer now. `fail`.
+    #[serde(with = "Named")]
+    pub on_exhausted: OnExhausted,
+    /// With `on_exhausted = "wait"` how long a call may be parked in all, where its request sets no deadline: `deadline`
+    /// does not run meanwhile. 24 h.
+    #[serde(with = "humantime_serde")]
+    pub wait_deadline: Duration,
     /// Whether an answer that a provider's content filter refused is tried at another provider. Off.
     pub content_policy_failover: bool,
     /// Whether a request that a provider says is malformed, and says what of it is, is tried at another provider all the
@@ -81,6 +88,8 @@ impl Default for FailoverOptions {
             attempts_max: 3,
             deadline: Duration::from_secs(600),
             wait_max: Duration::from_secs(2),
+            on_exhausted: OnExhausted::Fail,
+            wait_deadline: Duration::from_secs(24 * 60 * 60),
             content_policy_failover: false,
             bad_request_failover: false,
             hedging: None,
@@ -88,6 +97,15 @@ impl Default for FailoverOptions {
             same_target_retries: 0,
         }
     }
+}
+
+/// [`OnExhausted`] as configurations name it.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "OnExhausted", rename_all = "lowercase")]
+enum Named {
+    Fail,
+    Wait,
+    Degrade,
 }
 
 /// The pause before the same target is asked again: U(0, min(8 s, 0.5 s * 2^n)), full jitter as AWS's SDKs do it.
@@ -175,6 +193,9 @@ pub enum Step {
     Cancel(u32, Unwanted),
     /// Nothing to do until an event, or until then.
     Wait(Instant),
+    /// Nothing is left to try now, and the call need not end so; a target may come back then. What follows is
+    /// [`Failover::anew`] or [`Failover::end_exhausted`].
+    Exhausted(Option<Instant>),
     /// The call ended well, with this attempt's answer. The last step.
     Finish(u32),
     /// The call ended badly. The last step; nothing is in flight any more.
@@ -321,12 +342,15 @@ pub struct Failover {
     hedged: bool,
     /// Whether its target was given up while it waited, as others' calls were.
     scattered: bool,
+    /// Whether it may go on in another way once nothing is left to try.
+    goes_on: bool,
 }
 
 impl Failover {
     /// Returns the machine of a call that starts now. Its first step is [`Step::Plan`].
     pub fn new(options: FailoverOptions, commit: CommitPolicy, deadline: Instant) -> Self {
         Self {
+            goes_on: options.on_exhausted != OnExhausted::Fail,
             options,
             commit,
             deadline,
@@ -355,6 +379,42 @@ impl Failover {
     /// Tells whether nothing of an answer may be handed on before it is whole.
     pub fn is_buffered(&self) -> bool {
         self.commit == CommitPolicy::Buffered
+    }
+
+    /// Returns how many attempts were started.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Returns when the call's time is up.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Sets when it is.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
+    /// Begins anew after [`Step::Exhausted`]: targets may have come back, or others are asked. What the request itself is
+    /// refused for stays refused; attempts are counted anew, and the first of them is free.
+    pub fn anew(&mut self) {
+        self.targets.retain(|met| matches!(met.standing, Standing::Spent { own: true, .. }));
+        (self.counted, self.moved, self.unusable) = (0, false, 0);
+        (self.hurried, self.back, self.patience) = (false, None, None);
+        (self.stale, self.plans) = (true, 0);
+        (self.hedging, self.scattered) = (None, false);
+    }
+
+    /// Ends what goes on no more: in the place of [`Step::Exhausted`] stands the call's end.
+    pub fn end_exhausted(&mut self) {
+        self.goes_on = false;
+    }
+
+    /// Returns the targets that the request is not for.
+    pub fn refusing(&self) -> Vec<usize> {
+        let own = |met: &&Met| matches!(met.standing, Standing::Spent { own: true, .. });
+        self.targets.iter().filter(own).map(|met| met.planned.target).collect()
     }
 
     /// Returns the targets that must not be planned: those that are done with, and those at work.
@@ -523,10 +583,10 @@ impl Failover {
                 Some(Step::Wait(at)) => return Step::Wait(at.min(until)),
                 Some(step) => return step,
                 None if self.targets.iter().any(Met::runs) => return Step::Wait(until),
-                None => {
-                    let end = self.exhausted(now);
-                    self.give_up(end);
-                }
+                None => match self.exhausted(now) {
+                    GiveUp::Exhausted(back) if self.goes_on => return Step::Exhausted(back),
+                    end => self.give_up(end),
+                },
             }
         }
     }
@@ -625,7 +685,9 @@ impl Failover {
     fn wait(&mut self, budget: &Budget, now: Instant) -> Option<Instant> {
         let beside = self.targets.iter().any(Met::runs);
         let left = self.deadline.saturating_duration_since(now);
-        let most = self.options.wait_max.min(left / 10);
+        // Whoever is parked for them meets no herd at their return.
+        let parks = self.goes_on && self.options.on_exhausted == OnExhausted::Wait;
+        let most = if parks { Duration::ZERO } else { self.options.wait_max.min(left / 10) };
         // Whoever says when holds for up to a tenth longer, so that not everybody comes back at once.
         let patience = *self.patience.get_or_insert(now + most.mul_f64(WAIT_SLACK));
         let patience = if beside { self.deadline } else { patience };

@@ -20,6 +20,7 @@ pub mod tokens;
 pub mod trim;
 pub mod hedge;
 pub mod budget;
+pub mod park;
 pub mod routing;
 pub mod failover;
 pub mod verify;

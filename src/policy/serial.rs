@@ -109,6 +109,7 @@ fn attempt(record: &AttemptRecord) -> Value {
         "bytes_received": record.bytes_received,
         "probe": record.probe,
         "last_resort": record.last_resort,
+        "degraded": record.degraded,
         "hedge": record.hedge,
         "end": record.end.name(),
         "failure": match &record.end {
@@ -175,6 +176,15 @@ fn step(happened: &Happened) -> Value {
         }
         Happened::Reset => json!({ "step": "reset" }),
         Happened::Waited(wait) => json!({ "step": "waited", "at_most_s": seconds(*wait) }),
+        Happened::Parked { back_in, barred } => json!({
+            "step": "parked",
+            "back_in_s": back_in.map(seconds),
+            "waits_for": barred.iter().map(|one| json!({
+                "target": one.target.to_string(), "why": one.cause.name(), "back_in_s": one.back_in.map(seconds),
+            })).collect::<Vec<_>>(),
+        }),
+        Happened::Resumed => json!({ "step": "resumed" }),
+        Happened::Degraded(rung) => json!({ "step": "degraded", "rung": rung.name() }),
         Happened::Answered { attempt, target } => {
             json!({ "step": "answered", "attempt": attempt, "target": target.to_string() })
         }
@@ -194,6 +204,7 @@ fn explanation(explanation: &Explanation) -> Value {
             "target": one.target.to_string(), "why": one.why.text(), "back_in_s": one.back_in.map(seconds),
         })).collect::<Vec<_>>(),
         "last_resort": explanation.last_resort,
+        "parked": explanation.parked,
     })
 }
 

@@ -35,6 +35,12 @@ pub fn verify(request: &ChatRequest, answer: &Answer<'_>) -> Result<(), Failure>
     }
 }
 
+/// Tells whether a fixed text is in the form that was asked for.
+pub fn fits(request: &ChatRequest, text: &str) -> bool {
+    let parts = [AssistantPart::Text(text.to_owned().into())];
+    is_json(request, &Answer { stop: StopReason::Stop, parts: &parts, json: None, untold: false }).is_none()
+}
+
 /// An answer is JSON where that was asked for.
 fn is_json(request: &ChatRequest, answer: &Answer<'_>) -> Option<&'static str> {
     let asked = request.response_format != ResponseFormat::Text && answer.stop == StopReason::Stop;

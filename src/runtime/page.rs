@@ -19,6 +19,9 @@ impl Display for Explanation {
         if self.last_resort {
             f.write_str(": every target is ill, one is asked as a last resort")?;
         }
+        if self.parked > 0 {
+            write!(f, "; {} call(s) are parked", self.parked)?;
+        }
         for (place, one) in (1..).zip(&self.planned) {
             write!(f, "\n  {place}. {one}")?;
         }
@@ -59,6 +62,12 @@ impl Display for HealthSnapshot {
         if let Some(lack) = &self.lack {
             let ago = self.at.saturating_duration_since(lack.at);
             write!(f, "\nthis machine lacked something {} time(s), {} ago: {}", lack.count, Time(ago), lack.what)?;
+        }
+        for one in &self.parked {
+            write!(f, "\n{} call(s) of route {} are parked", one.calls, one.route)?;
+            if let Some(until) = one.until {
+                write!(f, ", a target is back in {}", Time(until.saturating_duration_since(self.at)))?;
+            }
         }
         self.providers.iter().try_for_each(|provider| write!(f, "\n{}", Page(provider, self.at)))
     }

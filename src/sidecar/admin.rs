@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::places::Places;
 use crate::policy::snapshot::{BreakerState, Disabled, Health, Latency};
-use crate::runtime::{Considered, Explanation, HealthSnapshot, ProviderHealth, ProviderStatus, Skipped};
+use crate::runtime::{Considered, Explanation, HealthSnapshot, ParkedCalls, ProviderHealth, ProviderStatus, Skipped};
 use crate::words::{Error, Hold, Reset, TargetId};
 
 /// Tells whether calls can be answered: some target lets through.
@@ -32,12 +32,26 @@ pub(super) fn health(snapshot: &HealthSnapshot, places: &Places) -> Value {
             "max": max,
             "full_for_s": places.full_for().map(|time| time.as_secs_f64()),
         },
+        "parked": snapshot.parked.iter().map(|one| parked(one, snapshot.at)).collect::<Vec<_>>(),
         "lack": snapshot.lack.as_ref().map(|lack| json!({
             "what": lack.what,
             "count": lack.count,
             "ago_s": seconds(snapshot.at, lack.at),
         })),
         "providers": snapshot.providers.iter().map(|one| provider(one, snapshot.at)).collect::<Vec<_>>(),
+    })
+}
+
+/// Returns the calls of a route that are parked: how many, for how long the first has been, and what one of them waits for.
+fn parked(parked: &ParkedCalls, now: Instant) -> Value {
+    json!({
+        "route": &*parked.route,
+        "calls": parked.calls,
+        "for_s": seconds(now, parked.since),
+        "back_in_s": parked.until.map(|until| seconds(until, now)),
+        "waits_for": parked.barred.iter().map(|one| json!({
+            "target": one.target.to_string(), "why": one.cause.name(),
+        })).collect::<Vec<_>>(),
     })
 }
 
@@ -137,10 +151,11 @@ fn seconds(until: Instant, now: Instant) -> f64 {
 
 /// Returns an explanation as JSON.
 pub(super) fn explanation(explanation: &Explanation, now: Instant) -> Value {
-    let Explanation { route, planned, skipped, last_resort } = explanation;
+    let Explanation { route, planned, skipped, last_resort, parked } = explanation;
     json!({
         "route": &**route,
         "last_resort": last_resort,
+        "parked": parked,
         "planned": planned.iter().map(|one| considered(one, now)).collect::<Vec<_>>(),
         "skipped": skipped.iter().map(|one| left_out(one, now)).collect::<Vec<_>>(),
     })

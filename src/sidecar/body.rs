@@ -14,12 +14,13 @@ use futures_util::Stream as _;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use hyper::body::{Body, Frame, SizeHint};
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::record::Record;
 use crate::runtime::ReplyStream;
 use crate::wire::serve::Writer;
-use crate::words::{AssistantPart, Error, Reply, ReplyEvent};
+use crate::words::{AssistantPart, Barred, Error, Reply, ReplyEvent};
 
 /// Bytes that go out in one piece, if they are there at once.
 const PIECE: usize = 16 * 1024;
@@ -59,12 +60,27 @@ pub(super) struct Streaming {
     spoke: Instant,
     state: Pace,
     record: Record,
+    /// What is told while the call is parked.
+    waiting: watch::Receiver<Option<Waiting>>,
+}
+
+/// What a call waits for that is parked: who keeps it waiting, and when the first of them is expected back.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    until: Option<Instant>,
+    barred: Vec<Barred>,
+}
+
+impl Waiting {
+    pub(super) fn new(back_in: Option<Duration>, barred: Vec<Barred>) -> Self {
+        Self { until: back_in.map(|wait| Instant::now() + wait), barred }
+    }
 }
 
 /// Where the events come from.
 enum Source {
-    /// As they come.
-    Live(ReplyStream),
+    /// As they come, and who is told what the call waits for.
+    Live(ReplyStream, watch::Sender<Option<Waiting>>),
     /// When the answer is whole.
     Buffered(Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>),
 }
@@ -89,7 +105,8 @@ impl Streaming {
         keep_alive: Duration,
         record: Record,
     ) -> Self {
-        let mut streaming = Self::new(Source::Live(stream), writer, keep_alive, record);
+        let (tell, told) = watch::channel(None);
+        let mut streaming = Self::new(Source::Live(stream, tell), told, writer, keep_alive, record);
         match first {
             Some(event) => streaming.take(event),
             None => streaming.keep_alive(),
@@ -101,33 +118,59 @@ impl Streaming {
     pub(super) fn buffered(
         reply: Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>,
         waits: bool,
+        told: watch::Receiver<Option<Waiting>>,
         writer: Writer,
         keep_alive: Duration,
         record: Record,
     ) -> Self {
-        let mut streaming = Self::new(Source::Buffered(reply), writer, keep_alive, record);
+        let mut streaming = Self::new(Source::Buffered(reply), told, writer, keep_alive, record);
         if waits {
             streaming.keep_alive();
         }
         streaming
     }
 
-    fn new(source: Source, writer: Writer, keep_alive: Duration, record: Record) -> Self {
+    fn new(
+        source: Source,
+        waiting: watch::Receiver<Option<Waiting>>,
+        writer: Writer,
+        keep_alive: Duration,
+        record: Record,
+    ) -> Self {
         let quiet = Box::pin(tokio::time::sleep(keep_alive));
         let spoke = Instant::now();
-        Self { source, writer, out: Vec::new(), keep_alive, quiet, spoke, state: Pace::Running, record }
+        Self { source, writer, out: Vec::new(), keep_alive, quiet, spoke, state: Pace::Running, record, waiting }
+    }
+
+    fn wait_for(&self, waiting: Option<Waiting>) {
+        if let Source::Live(_, tell) = &self.source {
+            tell.send_replace(waiting);
+        }
     }
 
     fn keep_alive(&mut self) {
-        self.out.extend_from_slice(self.writer.keep_alive());
+        match &*self.waiting.borrow() {
+            Some(Waiting { until, barred }) => {
+                let back_in = until.map(|until| until.saturating_duration_since(Instant::now()));
+                self.out.extend_from_slice(&self.writer.waiting(back_in, barred));
+            }
+            None => self.out.extend_from_slice(self.writer.keep_alive()),
+        }
     }
 
     fn take(&mut self, event: Result<ReplyEvent, Error>) {
         match event {
             Ok(event) => {
                 self.writer.event(&event, &mut self.out);
-                match &event {
-                    ReplyEvent::Started { target, .. } => self.record.started(target),
+                match event {
+                    ReplyEvent::Waiting { back_in, barred } => {
+                        self.wait_for(Some(Waiting::new(back_in, barred)));
+                        self.keep_alive();
+                    }
+                    ReplyEvent::Started { target, .. } => {
+                        self.wait_for(None);
+                        self.record.started(&target);
+                    }
                     ReplyEvent::Finished(finished) => {
                         self.record.finished(&finished.target, finished.cost_usd, &finished.attempts);
                         self.state = Pace::Ended(true);
@@ -146,7 +189,7 @@ impl Streaming {
     /// Writes what is there; tells whether more may come at once.
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.source {
-            Source::Live(stream) => match Pin::new(stream).poll_next(cx) {
+            Source::Live(stream, _) => match Pin::new(stream).poll_next(cx) {
                 Poll::Ready(Some(event)) => self.take(event),
                 Poll::Ready(None) => self.take(Err(Error::Crashed)),
                 Poll::Pending => return Poll::Pending,

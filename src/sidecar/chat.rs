@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use tokio::sync::watch;
 
 use super::access::{Client, Hash};
-use super::body::{ReplyBody, Streaming, bytes};
+use super::body::{ReplyBody, Streaming, Waiting, bytes};
 use super::intake::Place;
 use super::looped;
 use super::record::Record;
@@ -18,8 +19,12 @@ use super::refusals::Reason;
 use super::settings::{ModelNames, Streams};
 use super::state::{Current, State};
 use super::wishes::{OURS, Wishes};
+use crate::runtime::ReplyStream;
 use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Refusal, Refused, Writer};
-use crate::words::{CallId, ChatRequest, EmbedRequest, Error, Finished, NAME_BYTES_MAX, Note, ReplyEvent, TargetId};
+use crate::words::{
+    CallId, ChatRequest, CommitPolicy, Degraded, EmbedRequest, Error, Finished, NAME_BYTES_MAX, Note, Reply,
+    ReplyEvent, TargetId,
+};
 
 /// The one header of a caller that goes on, and to a provider of its dialect alone: without it fields of the body are
 /// refused there.
@@ -47,10 +52,10 @@ pub(super) async fn answer(
     keep_to_routes(state, head, client, face, form.chooses())?;
     let wishes = Wishes::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
-    let Wishes { priority, deadline, session, labels, tags, rule, hedging, streams, in_request } = wishes;
+    let Wishes { priority, deadline, session, labels, tags, rule, hedging, on_exhausted, streams, in_request } = wishes;
     let session = session.or_else(|| request.session.take()).map(in_short);
     let via = looped::marks(&head.headers);
-    request = ChatRequest { priority, rule, hedging, deadline, session, labels, tags, via, ..request };
+    request = ChatRequest { priority, rule, hedging, deadline, on_exhausted, session, labels, tags, via, ..request };
     // What is meant for here goes to nobody else.
     if let (true, Some(original)) = (in_request, &mut request.original) {
         original.forget(OURS);
@@ -93,13 +98,14 @@ pub(super) async fn embed(
     keep_to_routes(state, head, client, face, chooses.as_deref())?;
     let wishes = Wishes::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
-    let Wishes { priority, deadline, labels, tags, rule, hedging, .. } = wishes;
+    let Wishes { priority, deadline, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
     let via = looped::marks(&head.headers);
-    request = EmbedRequest { priority, rule, hedging, deadline, labels, tags, via, ..request };
+    request = EmbedRequest { priority, rule, hedging, deadline, on_exhausted, labels, tags, via, ..request };
     let mut record = record(state, client, face, &request.route, false, place);
     let answer = state.runtime.embed(request).await.map_err(|error| failed(face, &error, &mut record))?;
     record.finished(&answer.target, answer.cost_usd, &answer.attempts);
     let mut response = bytes(StatusCode::OK, "application/json", serve::write_embed(form, &model, &answer).into());
+    tell_degraded(response.headers_mut(), answer.degraded);
     tell_finished(response.headers_mut(), answer.call, &answer.target, answer.attempts.len(), answer.cost_usd);
     Ok(response)
 }
@@ -167,7 +173,16 @@ async fn live(
 ) -> Result<Response<ReplyBody>, Refusal> {
     let stream = state.runtime.stream(request).await;
     let mut stream = stream.map_err(|error| failed(face, &error, &mut record))?;
-    let first = tokio::time::timeout(keep_alive, stream.next()).await;
+    let mut waiting = None;
+    let first = async {
+        loop {
+            match stream.next().await {
+                Some(Ok(event @ ReplyEvent::Waiting { .. })) => waiting = Some(event),
+                first => return first,
+            }
+        }
+    };
+    let first = tokio::time::timeout(keep_alive, first).await;
     let mut headers = HeaderMap::new();
     let first = match first {
         Ok(Some(Err(error))) => return Err(failed(face, &error, &mut record)),
@@ -178,7 +193,7 @@ async fn live(
             Some(Ok(event))
         }
         Ok(None) => Some(Err(Error::Crashed)),
-        Err(_) => None,
+        Err(_) => waiting.map(Ok),
     };
     Ok(event_stream(headers, Streaming::live(stream, first, writer, keep_alive, record)))
 }
@@ -193,7 +208,9 @@ async fn buffered(
     mut record: Record,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let runtime = state.runtime.clone();
-    let mut reply = Box::pin(async move { runtime.chat(request).await });
+    let (tell, told) = watch::channel(None);
+    let request = ChatRequest { commit: CommitPolicy::Buffered, ..request };
+    let mut reply = Box::pin(async move { whole(runtime.stream(request).await?, &tell).await });
     let mut headers = HeaderMap::new();
     let (reply, waits) = match tokio::time::timeout(keep_alive, &mut reply).await {
         Ok(Ok(whole)) => {
@@ -203,7 +220,20 @@ async fn buffered(
         Ok(Err(error)) => return Err(failed(face, &error, &mut record)),
         Err(_) => (reply as _, true),
     };
-    Ok(event_stream(headers, Streaming::buffered(reply, waits, writer, keep_alive, record)))
+    Ok(event_stream(headers, Streaming::buffered(reply, waits, told, writer, keep_alive, record)))
+}
+
+/// Reads a stream to its end; tells what it waits for on the way.
+async fn whole(mut stream: ReplyStream, tell: &watch::Sender<Option<Waiting>>) -> Result<Reply, Error> {
+    while let Some(event) = stream.next().await {
+        match event? {
+            ReplyEvent::Waiting { back_in, barred } => drop(tell.send_replace(Some(Waiting::new(back_in, barred)))),
+            ReplyEvent::Started { .. } => drop(tell.send_replace(None)),
+            ReplyEvent::Finished(finished) => return Ok((*finished).into()),
+            _ => {}
+        }
+    }
+    Err(Error::Crashed)
 }
 
 fn event_stream(headers: HeaderMap, streaming: Streaming) -> Response<ReplyBody> {
@@ -223,7 +253,15 @@ fn tell(headers: &mut HeaderMap, target: &TargetId, attempts: usize) {
     headers.insert(HeaderName::from_static("x-standin-attempts"), HeaderValue::from(attempts));
 }
 
+/// Says that an answer is less than what was asked for.
+fn tell_degraded(headers: &mut HeaderMap, degraded: Option<Degraded>) {
+    if let Some(rung) = degraded {
+        headers.insert(HeaderName::from_static("x-standin-degraded"), HeaderValue::from_static(rung.name()));
+    }
+}
+
 fn tell_whole(headers: &mut HeaderMap, finished: &Finished) {
+    tell_degraded(headers, finished.degraded);
     tell_finished(headers, finished.call, &finished.target, finished.attempts.len(), finished.cost_usd);
     let notes: Vec<String> = finished
         .notes

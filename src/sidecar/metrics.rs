@@ -59,6 +59,12 @@ struct HedgeLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DegradedLabels {
+    route: Text,
+    rung: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TargetLabels {
     gen_ai_provider_name: Text,
     gen_ai_request_model: Text,
@@ -106,6 +112,9 @@ pub(super) struct Metrics {
     calls: Family<CallLabels, Counter>,
     failovers: Family<RouteLabels, Counter>,
     hedges: Family<HedgeLabels, Counter>,
+    parked: Family<RouteLabels, Gauge>,
+    parkings: Family<RouteLabels, Counter>,
+    degraded: Family<DegradedLabels, Counter>,
     attempts: Family<AttemptLabels, Counter>,
     tokens: Family<TokenLabels, Counter>,
     token_kinds: Family<TokenLabels, Counter>,
@@ -134,6 +143,9 @@ impl Metrics {
             calls: Family::default(),
             failovers: Family::default(),
             hedges: Family::default(),
+            parked: Family::default(),
+            parkings: Family::default(),
+            degraded: Family::default(),
             attempts: Family::default(),
             tokens: Family::default(),
             token_kinds: Family::default(),
@@ -156,6 +168,13 @@ impl Metrics {
         registry.register("standin_failovers", "Attempts beyond a call's first", metrics.failovers.clone());
         let hedges = "Attempts that were made beside another one, by why that was joined";
         registry.register("standin_hedges", hedges, metrics.hedges.clone());
+        registry.register(
+            "standin_calls_parked_now",
+            "Calls that are parked until a target is back",
+            metrics.parked.clone(),
+        );
+        registry.register("standin_calls_parked", "Calls that ended and had been parked", metrics.parkings.clone());
+        registry.register("standin_calls_degraded", "Calls that went a rung lower", metrics.degraded.clone());
         registry.register("standin_attempts", "Attempts that ended, by outcome", metrics.attempts.clone());
         registry.register("gen_ai_client_tokens", "Tokens used, by type", metrics.tokens.clone());
         let kinds = "Tokens among those of gen_ai_client_tokens, by kind";
@@ -203,9 +222,17 @@ impl Metrics {
     }
 
     fn call(&self, flight: &Flight) {
+        let route = || Text(flight.about.route.clone());
+        if flight.steps.iter().any(|(_, step)| matches!(step, Happened::Parked { .. })) {
+            self.parkings.get_or_create(&RouteLabels { route: route() }).inc();
+        }
+        for (_, step) in &flight.steps {
+            if let Happened::Degraded(rung) = step {
+                self.degraded.get_or_create(&DegradedLabels { route: route(), rung: rung.name() }).inc();
+            }
+        }
         if let Some(more) = flight.attempts.checked_sub(2) {
-            let route = Text(flight.about.route.clone());
-            self.failovers.get_or_create(&RouteLabels { route }).inc_by(u64::from(more) + 1);
+            self.failovers.get_or_create(&RouteLabels { route: route() }).inc_by(u64::from(more) + 1);
         }
         for (_, happened) in &flight.steps {
             if let Happened::Joined { why, .. } = happened {
@@ -245,6 +272,11 @@ impl Metrics {
         let _alone = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
         self.breaker.clear();
         self.in_flight.clear();
+        self.parked.clear();
+        for one in &health.parked {
+            let labels = RouteLabels { route: Text(one.route.clone()) };
+            self.parked.get_or_create(&labels).set(i64::try_from(one.calls).unwrap_or(i64::MAX));
+        }
         for (reason, count) in refusals.counts() {
             let counter = self.refusals.get_or_create(&RefusalLabels { reason });
             counter.inc_by(count.saturating_sub(counter.get()));

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::settings::Streams;
 use crate::wire::VIA;
 use crate::wire::serve::BadRequest;
-use crate::words::{Hedging, NAME_BYTES_MAX, Priority, Rule};
+use crate::words::{Hedging, NAME_BYTES_MAX, OnExhausted, Priority, Rule};
 
 /// How the names of what is meant for here begin.
 pub(super) const OURS: &str = "x-standin-";
@@ -28,6 +28,8 @@ pub(super) struct Wishes {
     pub(super) tags: BTreeMap<String, String>,
     pub(super) rule: Option<Rule>,
     pub(super) hedging: Option<Hedging>,
+    /// What becomes of the call where no target can answer now.
+    pub(super) on_exhausted: Option<OnExhausted>,
     /// How a stream is to be delivered.
     pub(super) streams: Option<Streams>,
     /// Whether some of them stood in the request.
@@ -97,6 +99,10 @@ impl Wishes {
                 let problem = || format!("must be one of {}", Hedging::NAMES.join(", "));
                 self.hedging = Some(Hedging::named(text).ok_or_else(|| bad(field, &problem()))?);
             }
+            "on-exhausted" => {
+                let problem = || format!("must be one of {}", OnExhausted::ALL.map(OnExhausted::name).join(", "));
+                self.on_exhausted = Some(OnExhausted::named(text).ok_or_else(|| bad(field, &problem()))?);
+            }
             "stream" => {
                 self.streams = Some(match text {
                     "live" => Streams::Live,
@@ -109,7 +115,8 @@ impl Wishes {
                     self.tags.insert(tag.to_owned(), text.to_owned());
                 }
                 None => {
-                    let known = "priority, deadline, session, labels, strategy, hedging, stream, tag-NAME";
+                    let known =
+                        "priority, deadline, session, labels, strategy, hedging, on-exhausted, stream, tag-NAME";
                     return Err(bad(field, &format!("is none that is known; there are {OURS}: {known}")));
                 }
             },
@@ -170,6 +177,11 @@ mod tests {
                 &[("x-standin-hedging", "off")],
                 serde_json::json!({}),
                 "x-standin-hedging: must be one of sequential, hedge, race",
+            ),
+            (
+                &[("x-standin-on-exhausted", "park")],
+                serde_json::json!({}),
+                "x-standin-on-exhausted: must be one of fail, wait, degrade",
             ),
             (&[("x-standin-priorty", "batch")], serde_json::json!({}), "x-standin-priorty: is none that is known"),
             (&[], serde_json::json!({"x-standin-deadline": "0"}), "metadata.x-standin-deadline: must be seconds"),

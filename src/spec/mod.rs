@@ -15,7 +15,7 @@ pub(crate) use key::KeySpec;
 pub(crate) use layout::{Layout, Place};
 pub(crate) use limits::Limits;
 pub(crate) use provider::{ProviderSpec, Way};
-pub(crate) use route::{MemberSpec, RouteSpec};
+pub(crate) use route::{MemberSpec, RouteSpec, Rung};
 pub(crate) use target::{TargetSpec, Timers};
 
 /// What is to be served, by whom.

@@ -17,6 +17,17 @@ pub(crate) struct RouteSpec {
     pub(crate) labels: LabelSet,
     pub(crate) over_window: OverWindow,
     pub(crate) foreign_parts: ForeignParts,
+    /// Where a call is answered from that no other target can answer, in this order.
+    pub(crate) rungs: Arc<[Rung]>,
+}
+
+/// Where an answer comes from that is less than what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Rung {
+    /// The targets that are marked as degraded.
+    Targets,
+    /// A fixed text.
+    Text(Arc<str>),
 }
 
 /// A target of a route.
@@ -26,4 +37,6 @@ pub(crate) struct MemberSpec {
     pub(crate) target: usize,
     pub(crate) tier: u8,
     pub(crate) weight: f64,
+    /// Whether it is asked only where no other can answer.
+    pub(crate) degraded: bool,
 }

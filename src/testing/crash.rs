@@ -40,6 +40,8 @@ pub enum Crash {
     RouterKilled,
     /// The front is killed: the actor behind [`Runtime::router`].
     FrontKilled,
+    /// The keeper of the calls that are parked is killed.
+    KeeperKilled,
 }
 
 /// Tells whether a panic was asked for by [`crash()`]: a program that rehearses need not print it.
@@ -103,6 +105,7 @@ pub fn crash(runtime: &Runtime, crash: Crash) -> bool {
         Crash::CallsSupervisorKilled => shared.calls().map(|calls| calls.kill()).is_some(),
         Crash::RouterPanics => shared.router.send(RouterCommand::Crash(How::Panic)),
         Crash::RouterKilled => shared.router.get().map(|router| router.kill()).is_some(),
+        Crash::KeeperKilled => shared.parking.bell.keeper().map(|keeper| keeper.kill()).is_some(),
         Crash::FrontKilled => shared.front.get().map(|front| front.kill()).is_some(),
     }
 }

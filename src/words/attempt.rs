@@ -148,6 +148,8 @@ pub struct AttemptRecord {
     pub probe: bool,
     /// Whether it passed a breaker only because every target was ill.
     pub last_resort: bool,
+    /// Whether it was made at a target that its route marks as degraded.
+    pub degraded: bool,
     /// Whether it ran beside another attempt of its call, which was silent for too long.
     pub hedge: bool,
     /// Why it ended.
@@ -175,6 +177,7 @@ impl AttemptRecord {
             bytes_received: 0,
             probe: false,
             last_resort: false,
+            degraded: false,
             hedge: false,
             end: AttemptEnd::Won,
         }

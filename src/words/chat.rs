@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
-use super::{Dialect, Error, Hedging, Original, Rule, Text, names};
+use super::{Dialect, Error, Hedging, OnExhausted, Original, Rule, Text, names};
 
 /// One request of a caller, in no provider's dialect.
 ///
@@ -60,6 +60,9 @@ pub struct ChatRequest {
     /// Time for the whole call, over all its attempts, from when the runtime accepts it; `None` takes the
     /// configured one.
     pub deadline: Option<Duration>,
+    /// What becomes of it where no target can answer now; `None` takes the route's. With its own `deadline` it waits
+    /// until that at the longest.
+    pub on_exhausted: Option<OnExhausted>,
     /// Groups calls that share a prompt prefix: they keep their target as long as it is healthy.
     pub session: Option<String>,
     /// Labels a target must carry to serve this call (region, zero retention, …). They are walls: nothing crosses.
@@ -180,6 +183,13 @@ impl ChatRequest {
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// Sets what becomes of it where no target can answer now.
+    #[must_use]
+    pub fn on_exhausted(mut self, on_exhausted: OnExhausted) -> Self {
+        self.on_exhausted = Some(on_exhausted);
         self
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{AttemptRecord, CallId, Dialect, Error, Hedging, Note, Priority, Rule, TargetId, Usage, names};
+use super::{
+    AttemptRecord, CallId, Degraded, Dialect, Error, Hedging, Note, OnExhausted, Priority, Rule, TargetId, Usage, names,
+};
 
 /// Texts to be embedded, in no provider's dialect.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +29,8 @@ pub struct EmbedRequest {
     /// Time for the whole call, over all its attempts, from when the runtime accepts it; `None` takes the
     /// configured one.
     pub deadline: Option<Duration>,
+    /// What becomes of it where no target can answer now; `None` takes the route's.
+    pub on_exhausted: Option<OnExhausted>,
     /// Labels a target must carry to serve this call. They are walls: nothing crosses.
     pub labels: Vec<String>,
     /// Free text for the caller's own accounting; never sent.
@@ -88,6 +92,8 @@ pub struct Embeddings {
     pub attempts: Vec<AttemptRecord>,
     /// Whether every target was ill and one was asked as a last resort.
     pub last_resort: bool,
+    /// From which lower rung it is, where nobody else could answer.
+    pub degraded: Option<Degraded>,
     /// What of the request the target could not take as it was.
     pub notes: Vec<Note>,
 }

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{AssistantPart, AttemptRecord, CallId, Failure, Message, Proof, TargetId, ToolCall};
+use super::{AssistantPart, AttemptRecord, Barred, CallId, Degraded, Failure, Message, Proof, TargetId, ToolCall};
 
 /// A piece of an answer's content as it arrives from one attempt. Tool calls are none: they come whole, with the
 /// answer's end, so that nobody acts on half an answer.
@@ -58,13 +59,21 @@ pub enum Piece {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ReplyEvent {
+    /// Nobody can answer now, and the call is parked until somebody can ([`OnExhausted::Wait`](super::OnExhausted)). Told
+    /// when the wait begins, and whenever what is waited for has changed. It is no content.
+    Waiting {
+        /// When the first target is expected back, where that is known.
+        back_in: Option<Duration>,
+        /// Each target that cannot be asked now: why, and until when.
+        barred: Vec<Barred>,
+    },
     /// The content that follows comes from this target.
     Started {
         /// The call, for `why`.
         call: CallId,
         /// Who answers.
         target: TargetId,
-        /// Number of the attempt within the call, from 1.
+        /// Number of the attempt within the call, from 1; 0 where no attempt made it, as a fixed text.
         attempt: u32,
         /// Length of the prompt there, in tokens, as far as is known before the end: an estimate.
         prompt_tokens: u64,
@@ -118,6 +127,8 @@ pub struct Finished {
     pub attempts: Vec<AttemptRecord>,
     /// Whether every target was ill and one was asked as a last resort.
     pub last_resort: bool,
+    /// From which lower rung it is, where nobody else could answer.
+    pub degraded: Option<Degraded>,
     /// What of the conversation the target could not take as it was.
     pub notes: Vec<Note>,
 }

@@ -18,6 +18,7 @@ mod messages;
 mod moves;
 mod observers;
 mod operators;
+mod parked;
 mod privacy;
 mod providers;
 mod reconfigure;

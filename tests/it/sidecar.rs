@@ -23,6 +23,7 @@ mod secrets;
 mod tls;
 mod walls;
 mod upstream;
+mod waits;
 mod verbatim;
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use standin::config::PriceConfig;
 use standin::drill::Drill;
-use standin::policy::failover::FailoverOptions;
+use standin::routing::FailoverOptions;
 use standin::testing::{Fault, ProviderError, RetryHint, Script, When};
 use standin::{
     ChatRequest, CommitPolicy, Finished, ModelConfig, ProviderConfig, ReplyEvent, RouteConfig, Runtime, Strategy,

@@ -260,7 +260,7 @@ fn routes(targets: &[(TargetId, Option<Price>)]) -> BTreeMap<String, RouteConfig
             let same = own.clone().find(|(id, _)| id.model == wanted.model);
             let near = own.min_by(|(_, a), (_, b)| apart(*a, *price).total_cmp(&apart(*b, *price)));
             let (id, _) = same.or(near)?;
-            Some(MemberConfig { target: id.to_string(), tier: u8::from(same.is_none()), weight: 1.0 })
+            Some(MemberConfig { target: id.to_string(), tier: u8::from(same.is_none()), weight: 1.0, degraded: false })
         });
         routes
             .entry(wanted.model.to_string())

@@ -8,7 +8,8 @@
 //! silent before another is asked beside it, and an eighth of which it usually takes), and what keeps it out of plans:
 //! `-3s` not back before that time, `-full` no free place, `-never` an operator, `-open` a breaker (so it may be asked
 //! as a last resort), `%1` its failure domain (else one of its own), `^` that it is not there for hedges. Settings: `stream` and `fail` (commit policies; else buffered), `by=5s` (deadline; else 600 s),
-//! `max=5` (attempts), `wait=1s`, `policy` (content policy failover), `bad` (bad request failover), `broke` (an empty budget),
+//! `max=5` (attempts), `wait=1s`, `parks` (three times, until somebody is back or for a second),
+//! `policy` (content policy failover), `bad` (bad request failover), `broke` (an empty budget),
 //! `race`, `hedge=300ms` (a second one from that age on), `share=0` (of what hedges may cost), `again=1` (the same target before others).
 //!
 //! After the colon: what happens, in order: `ok`, `content`, any failure class, `refused` (by a full target) and
@@ -42,6 +43,7 @@ struct Bench {
     tells: bool,
     buffered: bool,
     plans: u32,
+    parked: u32,
     trace: Vec<String>,
 }
 
@@ -130,6 +132,7 @@ impl Bench {
                 ("hedge", text) => hedge_after = Some(time(text)),
                 ("again", text) => options.same_target_retries = text.parse().unwrap(),
                 ("share", text) => options.hedge_share_max = text.parse().unwrap(),
+                ("parks", _) => options.on_exhausted = OnExhausted::Wait,
                 ("show", _) => shows = true,
                 ("when", _) => tells = true,
                 _ => targets.push(target(word)),
@@ -155,6 +158,7 @@ impl Bench {
             tells,
             buffered,
             plans: 0,
+            parked: 0,
             trace,
         }
     }
@@ -271,6 +275,16 @@ impl Bench {
                         }
                     }
                 }
+                Step::Exhausted(back) => {
+                    self.say("parked");
+                    self.parked += 1;
+                    self.now = back.unwrap_or(self.now + Duration::from_secs(1));
+                    if self.parked > 3 {
+                        self.machine.end_exhausted();
+                    } else {
+                        self.machine.anew();
+                    }
+                }
                 Step::Finish(number) => {
                     self.say(format!("={}", self.of(number)));
                     return self.end(events);
@@ -304,6 +318,27 @@ impl Bench {
 fn check(script: &str, expected: &str) {
     let (setting, events) = script.split_once(':').unwrap();
     assert_eq!(Bench::new(setting).run(events), expected, "{script}");
+}
+
+#[test]
+fn who_has_nothing_left_to_try_is_parked_and_begins_anew() {
+    check("a-3s b-never parks: ok", "parked a =a");
+    check("a-1s parks: ok", "parked a =a");
+    check("a b parks max=2: server server ok", "a b parked a =a");
+    check("a parks: rate_limited+3s ok", "a parked a =a");
+    // What is free for a new call is free for one that begins anew; all further attempts are paid for.
+    check("a b c parks broke: rate_limited rate_limited rate_limited ok", "a b parked a parked a =a");
+    // It keeps its place in the end: three times here.
+    check("a-never parks:", "parked parked parked parked exhausted");
+}
+
+#[test]
+fn what_is_the_requests_own_is_not_parked_and_not_asked_again_elsewhere() {
+    check("a b parks: bad_request", "a rejected");
+    check("a parks: unsupported", "a rejected");
+    check("a b parks: empty empty empty", "a a b exhausted");
+    check("a b-3s parks: unsupported ok", "a parked b =b");
+    check("a/8 b-3s parks: context_too_long ok", "a parked b =b");
 }
 
 #[test]

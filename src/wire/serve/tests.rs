@@ -35,6 +35,7 @@ fn finished(parts: Vec<AssistantPart>, stop: StopReason) -> Finished {
         cost_usd: None,
         attempts: Vec::new(),
         last_resort: false,
+        degraded: None,
         notes: Vec::new(),
     }
 }

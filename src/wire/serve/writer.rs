@@ -1,10 +1,15 @@
 //! Writes one answer in the caller's dialect, whichever that is: what comes when, and what never follows what.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::refusal::Fault;
 use super::{Face, Form, anthropic, gemini, openai, responses};
-use crate::words::{AssistantPart, Error, Finished, Proof, Reply, ReplyEvent, Source, ToolCall};
+use crate::words::{AssistantPart, Barred, Error, Finished, Proof, Reply, ReplyEvent, Source, ToolCall};
+
+/// The most targets that a comment names.
+const BARRED_MAX: usize = 8;
 
 /// How one dialect says what an answer is made of. What is told first is told in this order; `begin` before all, then
 /// `end` or `fail` as the last.
@@ -81,7 +86,7 @@ impl Writer {
                 }
             }
             // A call stands in the answer's parts, which follow at once and give its place.
-            ReplyEvent::ToolCall(_) => {}
+            ReplyEvent::ToolCall(_) | ReplyEvent::Waiting { .. } => {}
             ReplyEvent::Text(_) | ReplyEvent::Reasoning(_) | ReplyEvent::Proof(_) | ReplyEvent::Finished(_) => {
                 self.say(event, out);
             }
@@ -147,6 +152,17 @@ impl Writer {
             Face::Anthropic => b"event: ping\ndata: {\"type\": \"ping\"}\n\n",
             Face::Gemini => b"\n\n",
         }
+    }
+
+    /// Returns the same while the call is parked: whom it waits for, and for how long, where comments are no errors.
+    pub fn waiting(&self, back_in: Option<Duration>, barred: &[Barred]) -> Vec<u8> {
+        if self.form.face == Face::Gemini {
+            return self.keep_alive().to_vec();
+        }
+        let back = back_in.map_or_else(String::new, |wait| format!(", back in {} s", wait.as_millis().div_ceil(1000)));
+        let named = barred.iter().take(BARRED_MAX).map(|one| format!("{} {}", one.target, one.cause));
+        let named = named.collect::<Vec<_>>().join("; ").replace(char::is_control, " ");
+        format!(": waiting{back}: {named}\n\n").into_bytes()
     }
 
     /// Begins the stream where it has not begun; returns how many proofs are told, `None` where it has ended.

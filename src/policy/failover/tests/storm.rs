@@ -316,6 +316,7 @@ impl World {
                     self.at(until, Event::Wake { call: index, epoch });
                     return Ok(());
                 }
+                Step::Exhausted(_) => prop_assert!(false, "these calls end"),
                 Step::Finish(number) => {
                     prop_assert_eq!((call.won, call.visible), (Some(number), Some(number)));
                     return self.over(index);

@@ -19,6 +19,7 @@ fn written(form: VectorForm) -> String {
         cost_usd: None,
         attempts: Vec::new(),
         last_resort: false,
+        degraded: None,
         notes: Vec::new(),
     };
     String::from_utf8(write_embed(form, "asked", &embeddings)).expect("a text")

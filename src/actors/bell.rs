@@ -1,0 +1,61 @@
+//! How who waits is told that something may have changed: no look is missed, and none is made for nobody.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+use ractor::ActorRef;
+
+use super::post::Post;
+
+/// What the keeper of those who wait is told: look.
+pub(crate) struct Look;
+
+#[cfg(feature = "cluster")]
+impl ractor::Message for Look {}
+
+/// Rung by whatever changes what a target admits. It costs one load while nobody waits, and one message however often it is
+/// rung before the keeper looks.
+#[derive(Default)]
+pub(crate) struct Bell {
+    keeper: Post<Look>,
+    waiting: AtomicUsize,
+    rung: AtomicBool,
+}
+
+impl Bell {
+    /// Tells the keeper, if anybody waits.
+    pub(crate) fn ring(&self) {
+        if self.waiting.load(SeqCst) > 0 && !self.rung.swap(true, SeqCst) {
+            self.keeper.send(Look);
+        }
+    }
+
+    /// Names the living keeper, which looks first of all: what its predecessor was told may be lost.
+    pub(super) fn kept_by(&self, keeper: ActorRef<Look>) {
+        self.keeper.set(keeper);
+        self.rung.store(true, SeqCst);
+        self.keeper.send(Look);
+    }
+
+    /// Returns the living keeper.
+    pub(crate) fn keeper(&self) -> Option<ActorRef<Look>> {
+        self.keeper.get()
+    }
+
+    /// Says that the keeper looks now: what changes from here on is told anew.
+    pub(super) fn heard(&self) {
+        self.rung.store(false, SeqCst);
+    }
+
+    /// Returns how many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(SeqCst)
+    }
+
+    pub(super) fn came(&self) {
+        self.waiting.fetch_add(1, SeqCst);
+    }
+
+    pub(super) fn went(&self) {
+        self.waiting.fetch_sub(1, SeqCst);
+    }
+}

@@ -1,0 +1,239 @@
+//! What a call does that nobody can answer now, and that need not end so: it waits for who comes back, or takes less.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+
+use super::clock::now;
+use super::driver::Driver;
+use super::outlet::{Outlet, Product};
+use super::stream::Word;
+use super::work::Work;
+use crate::policy::explain::Happened;
+use crate::policy::park;
+use crate::policy::routing::{self, SkipReason};
+use crate::policy::verify;
+use crate::spec::Rung;
+use crate::words::{
+    AssistantPart, AttemptRecord, Barred, Degraded, Finished, OnExhausted, Piece, StopReason, TargetId, Usage,
+};
+
+/// How far two expectations must differ to be told.
+const TOLD_APART: Duration = Duration::from_secs(1);
+/// How long after its time a call that did not go looks what is said of its targets now, and how often from then on.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// The provider that a text of the configuration is said to be of.
+const OURS: &str = "standin";
+
+/// How a call goes on that had nothing left to try.
+pub(super) enum Rest {
+    /// It tries anew.
+    Anew,
+    /// It does not: it ends as if it could not have waited.
+    Over,
+    /// Its caller has left.
+    Left,
+    /// The runtime stops.
+    Draining,
+}
+
+impl Driver {
+    /// Goes on with a call that has nothing left to try.
+    pub(super) async fn exhausted(&mut self, back: Option<Instant>, outlet: &mut Outlet) -> Rest {
+        self.waits.turn = None;
+        // What a provider calls a failure, and answered, is told as it came.
+        let has_words = self.ended.iter().any(|ended| ended.brought.is_some());
+        let rest = match self.on_exhausted {
+            _ if has_words => Rest::Over,
+            OnExhausted::Fail => Rest::Over,
+            OnExhausted::Wait => self.park(back, outlet).await,
+            OnExhausted::Degrade => self.step_down(),
+        };
+        if let Rest::Over = rest {
+            self.machine.end_exhausted();
+        }
+        rest
+    }
+
+    /// Tells whether others wait already for what this call would ask, and go before it.
+    pub(super) fn is_behind_others(&self) -> bool {
+        let parking = &self.shared.parking;
+        self.on_exhausted == OnExhausted::Wait
+            && parking.bell.waiting() > 0
+            && self.awaited().is_some_and(|targets| parking.is_before(&targets, self.needs.priority))
+    }
+
+    /// Waits until one of the targets is back and it is this call's turn.
+    pub(super) async fn park(&mut self, back: Option<Instant>, outlet: &mut Outlet) -> Rest {
+        let parking = self.shared.parking.clone();
+        let mut changes = parking.changes();
+        let begun = now();
+        let Some(stay) = parking.enter(&self.page.so_far(), begun) else { return Rest::Over };
+        let place = *self.waits.place.get_or_insert_with(|| parking.arrive(self.needs.priority));
+        let from = begun + self.pause();
+        let end = self.parked_until(begun);
+        let mut told: Option<(Option<Instant>, Vec<Barred>)> = None;
+        let rest = loop {
+            let now = now();
+            if self.shared.draining.load(Relaxed) {
+                break Rest::Draining;
+            }
+            self.follow_table();
+            let Some(targets) = self.awaited() else { break Rest::Over };
+            let barred = self.barred(now);
+            let until = Barred::first_back(&barred).map(|wait| now + wait).or(back).max((from > now).then_some(from));
+            if now >= end || until.is_some_and(|until| until > end) {
+                break Rest::Over;
+            }
+            if told.as_ref().is_none_or(|told| differs(told, (until, &barred))) {
+                let back_in = until.map(|until| until.saturating_duration_since(now));
+                self.page.note(Happened::Parked { back_in, barred: barred.clone() });
+                stay.tell(self.page.so_far(), until, barred.clone());
+                outlet.say(Word::Waiting { back_in, barred: barred.clone() });
+                told = Some((until, barred));
+            }
+            let look = match until {
+                _ if now < from => from,
+                Some(until) if until > now => until + LOOK_AFTER,
+                Some(_) => now + LOOK_AGAIN,
+                None => end,
+            };
+            let look = look.min(end);
+            let mut queued = (now >= from).then(|| parking.queue(&targets, place));
+            let turn = async {
+                match &mut queued {
+                    Some(queued) => queued.turn().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = outlet.closed() => break Rest::Left,
+                turn = turn => {
+                    self.waits.turn = Some(turn);
+                    break Rest::Anew;
+                }
+                _ = changes.changed() => {}
+                () = tokio::time::sleep_until(look.into()) => {}
+            }
+        };
+        drop(stay);
+        let waited = now().saturating_duration_since(begun);
+        self.waits.waited += waited;
+        if !self.is_due {
+            let deadline = self.machine.deadline() + waited;
+            self.machine.set_deadline(deadline);
+            self.needs.deadline = Some(deadline);
+        }
+        if let Rest::Anew = rest {
+            self.page.note(Happened::Resumed);
+            self.begin_anew();
+        }
+        rest
+    }
+
+    /// Answers from the next rung that is made of targets.
+    fn step_down(&mut self) -> Rest {
+        while let Some(rung) = self.route.rungs.get(self.waits.rungs) {
+            if *rung != Rung::Targets {
+                break;
+            }
+            self.waits.rungs += 1;
+            self.is_degraded = true;
+            if self.awaited().is_some() {
+                self.page.note(Happened::Degraded(Degraded::Target));
+                self.begin_anew();
+                return Rest::Anew;
+            }
+        }
+        Rest::Over
+    }
+
+    fn begin_anew(&mut self) {
+        self.waits.attempts = self.machine.attempts();
+        self.plan = None;
+        self.machine.anew();
+    }
+
+    /// Returns how long a call holds off that has just tried in vain: ever longer.
+    fn pause(&mut self) -> Duration {
+        if self.machine.attempts() == self.waits.attempts {
+            return Duration::ZERO;
+        }
+        self.waits.rounds += 1;
+        park::pause(self.waits.rounds, self.rng.random_range(0.0..=1.0))
+    }
+
+    /// Returns until when it may be parked: by its caller's deadline, or as long in all as its route says.
+    fn parked_until(&self, now: Instant) -> Instant {
+        let in_all = now + self.route.failover.wait_deadline.saturating_sub(self.waits.waited);
+        if self.is_due { self.machine.deadline() } else { in_all }
+    }
+
+    /// Returns the targets that could answer it once they are back, if there are any.
+    fn awaited(&self) -> Option<Arc<[TargetId]>> {
+        if !self.shared.table().layout.routes.contains_key(&self.route.name) {
+            return None;
+        }
+        let candidates =
+            self.table.candidates(&self.route, &self.asked, &self.machine.refusing(), &self.gone(), self.is_degraded);
+        let pinned = self.shared.pinned(&self.route.name).and_then(|id| self.table.index(&id));
+        let (mut state, mut rng) = (self.state.clone(), self.rng.clone());
+        let plan =
+            routing::plan(&self.route.options, &mut state, &candidates, &self.needs, None, pinned, now(), &mut rng);
+        let waits = plan.skipped.iter().filter(|skip| matches!(skip.why, SkipReason::Gate(_)));
+        let all = plan.picks.iter().map(|pick| pick.target).chain(waits.map(|skip| skip.target));
+        let mut targets: Vec<TargetId> = all.map(|at| self.table.targets[at].id().clone()).collect();
+        targets.sort_unstable();
+        (!targets.is_empty()).then(|| targets.into())
+    }
+
+    /// Returns what a call gets in the end that nobody answers, and that takes less: a text of its route, if that fits.
+    pub(super) fn last_words(&mut self, outlet: &Outlet, attempts: &[AttemptRecord]) -> Option<Product> {
+        if self.on_exhausted != OnExhausted::Degrade || outlet.is_vectors() {
+            return None;
+        }
+        let Work::Chat(request) = &self.asked.work else { return None };
+        let fits = |text: &str| verify::fits(request, text);
+        let left = self.route.rungs.get(self.waits.rungs..).unwrap_or_default();
+        let text = left.iter().find_map(|rung| match rung {
+            Rung::Text(text) if fits(text) => Some(text.clone()),
+            _ => None,
+        })?;
+        let call = self.page.about().id;
+        let target = TargetId::new(OURS, Degraded::Text.name());
+        let first = [Piece::Text(text.to_string())].into();
+        outlet.say(Word::Segment { call, target: target.clone(), attempt: 0, prompt_tokens: 0, first, rest: None });
+        self.page.end(Happened::Degraded(Degraded::Text));
+        let cost: f64 = attempts.iter().filter_map(|record| record.cost_usd).sum();
+        Some(Product::Answer(Finished {
+            call,
+            parts: vec![AssistantPart::Text(text.to_string().into())],
+            verbatim: None,
+            target,
+            model: None,
+            stop: StopReason::Stop,
+            stop_sequence: None,
+            sources: Vec::new(),
+            usage: Usage::default(),
+            cost_usd: Some(cost),
+            attempts: attempts.to_vec(),
+            last_resort: false,
+            degraded: Some(Degraded::Text),
+            notes: Vec::new(),
+        }))
+    }
+}
+
+/// Tells whether what is expected now is worth telling beside what was told.
+fn differs(told: &(Option<Instant>, Vec<Barred>), now: (Option<Instant>, &[Barred])) -> bool {
+    let causes = |barred: &[Barred]| barred.iter().map(|one| (one.target.clone(), one.cause)).collect::<Vec<_>>();
+    let moved = match (told.0, now.0) {
+        (Some(told), Some(now)) => now > told + TOLD_APART || told > now + TOLD_APART,
+        (told, now) => told.is_some() != now.is_some(),
+    };
+    moved || causes(&told.1) != causes(now.1)
+}

@@ -1,0 +1,265 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+const PRIORITIES: [Priority; 4] = [Priority::Batch, Priority::Default, Priority::Interactive, Priority::Critical];
+
+type Calls = Lot<&'static str, u32>;
+
+fn keys(names: &[&'static str]) -> Arc<[&'static str]> {
+    names.into()
+}
+
+fn enter(lot: &mut Calls, names: &[&'static str], priority: Priority, waiter: u32) -> Place {
+    let place = lot.arrive(priority);
+    lot.enter(keys(names), place, waiter);
+    place
+}
+
+/// A target that answers after a while, and what it had to carry.
+struct Answering {
+    lot: Calls,
+    now: Instant,
+    start: Instant,
+    latency: Duration,
+    /// Who was let go, and when.
+    went: Vec<(Duration, u32)>,
+    /// When those are answered that are on their way.
+    on_way: Vec<Instant>,
+}
+
+impl Answering {
+    fn new(latency: Duration) -> Self {
+        let start = Instant::now();
+        Self { lot: Lot::default(), now: start, start, latency, went: Vec::new(), on_way: Vec::new() }
+    }
+
+    /// Lets time pass until nothing is to be done any more, or for so long.
+    fn run(&mut self, most: Duration, back: Duration) {
+        let (end, back) = (self.now + most, self.start + back);
+        while self.now < end {
+            let now = self.now;
+            let answered = self.on_way.iter().filter(|at| **at <= now).count();
+            self.on_way.retain(|at| *at > now);
+            (0..answered).for_each(|_| self.lot.proved(&"a", now));
+            let look = self.lot.look(now, |_| if now < back { Gate::Until(back) } else { Gate::Open });
+            for (waiter, _) in look.go {
+                self.went.push((now - self.start, waiter));
+                self.on_way.push(now + self.latency);
+            }
+            let Some(next) = self.on_way.iter().copied().chain(look.next).min() else { return };
+            self.now = next.max(now + MS);
+        }
+    }
+
+    fn within(&self, from: Duration, to: Duration) -> usize {
+        self.went.iter().filter(|(at, _)| (from..to).contains(at)).count()
+    }
+}
+
+#[test]
+fn who_waits_goes_by_priority_and_then_by_arrival() {
+    let mut world = Answering::new(20 * MS);
+    for (waiter, priority) in (0..8).zip(PRIORITIES.into_iter().cycle()) {
+        enter(&mut world.lot, &["a"], priority, waiter);
+    }
+    world.run(60 * SECOND, Duration::ZERO);
+    let order: Vec<u32> = world.went.iter().map(|(_, waiter)| *waiter).collect();
+    assert_eq!(order, [3, 7, 2, 6, 1, 5, 0, 4]);
+}
+
+#[test]
+fn a_place_is_kept_by_who_waits_again() {
+    let (mut lot, now) = (Calls::default(), Instant::now());
+    let first = enter(&mut lot, &["a"], Priority::Default, 1);
+    enter(&mut lot, &["a"], Priority::Default, 2);
+    let went =
+        |lot: &mut Calls, now| lot.look(now, |_| Gate::Open).go.into_iter().map(|(it, _)| it).collect::<Vec<_>>();
+    assert_eq!(went(&mut lot, now), [1]);
+    lot.returned(&"a", now);
+    lot.enter(keys(&["a"]), first, 1);
+    assert_eq!(went(&mut lot, now), [] as [u32; 0], "one that failed is not followed at once");
+    assert_eq!(went(&mut lot, now + SECOND), [1]);
+}
+
+#[test]
+fn one_goes_first_and_no_second_carries_more_than_twice_what_was_proven() {
+    for latency in [5 * MS, 50 * MS, 400 * MS, 3 * SECOND] {
+        let mut world = Answering::new(latency);
+        for waiter in 0..1_000 {
+            enter(&mut world.lot, &["a"], Priority::Default, waiter);
+        }
+        let back = 3 * SECOND;
+        world.run(10 * 60 * SECOND, back);
+        assert_eq!(world.went.len(), 1_000, "{latency:?}: everybody goes");
+        assert_eq!(world.within(Duration::ZERO, back), 0, "nobody before the time");
+        let begun = world.went[0].0;
+        assert_eq!(world.within(begun, begun + latency.min(400 * MS)), 1, "{latency:?}: one goes as a probe");
+        assert!(world.within(begun, begun + SECOND) <= 3, "{latency:?}: the first second");
+        let seconds: Vec<usize> =
+            (0..600).map(|at| world.within(begun + SECOND * at, begun + SECOND * (at + 1))).collect();
+        let mut best = 1;
+        for (second, went) in seconds.iter().enumerate() {
+            assert!(*went <= 2 * best + 2, "{latency:?}, second {second}: {went} after {best}");
+            best = best.max(*went);
+        }
+    }
+}
+
+#[test]
+fn a_thousand_are_gone_within_a_quarter_of_a_minute_where_answers_are_quick() {
+    let mut world = Answering::new(50 * MS);
+    for waiter in 0..1_000 {
+        enter(&mut world.lot, &["a"], Priority::Default, waiter);
+    }
+    world.run(60 * SECOND, Duration::ZERO);
+    assert!(world.went[999].0 < 15 * SECOND, "{:?}", world.went[999].0);
+}
+
+#[test]
+fn a_probe_that_fails_lets_nobody_follow_where_its_target_refuses_and_one_where_it_admits() {
+    let (mut lot, now) = (Calls::default(), Instant::now());
+    for waiter in 0..3 {
+        enter(&mut lot, &["a"], Priority::Default, waiter);
+    }
+    assert_eq!(lot.look(now, |_| Gate::Open).go.len(), 1);
+    lot.returned(&"a", now);
+    let until = now + 5 * SECOND;
+    let look = lot.look(now, |_| Gate::Until(until));
+    assert_eq!((look.go.len(), look.next), (0, Some(until + GRACE)));
+    assert_eq!(lot.look(until + GRACE, |_| Gate::Open).go.len(), 1);
+    lot.returned(&"a", until + GRACE);
+    let look = lot.look(until + GRACE, |_| Gate::Open);
+    let paced = until + GRACE + SECOND / 2;
+    assert_eq!(look.go.len(), 0);
+    assert!(look.next.is_some_and(|next| next <= paced && next + TICK >= paced), "at the pace of one that is proven");
+}
+
+#[test]
+fn one_that_says_nothing_holds_up_the_next_for_a_while_only() {
+    let (mut lot, now) = (Calls::default(), Instant::now());
+    for waiter in 0..3 {
+        enter(&mut lot, &["a"], Priority::Default, waiter);
+    }
+    assert_eq!(lot.look(now, |_| Gate::Open).go.len(), 1);
+    let look = lot.look(now + SECOND, |_| Gate::Open);
+    assert_eq!((look.go.len(), look.next), (0, Some(now + SILENCE_MAX)));
+    assert_eq!(lot.look(now + SILENCE_MAX, |_| Gate::Open).go.len(), 1);
+}
+
+#[test]
+fn who_may_go_to_several_goes_to_the_first_that_is_back() {
+    let (mut lot, now) = (Calls::default(), Instant::now());
+    enter(&mut lot, &["a", "b"], Priority::Default, 1);
+    enter(&mut lot, &["b"], Priority::Critical, 2);
+    let gate = |key: &&str| if *key == "b" { Gate::Open } else { Gate::Shut };
+    assert_eq!(lot.look(now, gate).go, [(2, "b")], "the more urgent one goes, whoever else it could be");
+    let look = lot.look(now + SECOND, |key| if *key == "a" { Gate::Open } else { Gate::Shut });
+    assert_eq!((look.go, look.next), (vec![(1, "a")], None));
+}
+
+#[test]
+fn who_comes_later_stands_behind_those_of_its_priority_who_wait_for_the_same() {
+    let mut lot = Calls::default();
+    assert!(!lot.is_before(&keys(&["a"]), Priority::Default));
+    let place = enter(&mut lot, &["a"], Priority::Default, 1);
+    assert!(lot.is_before(&keys(&["a"]), Priority::Default));
+    assert!(!lot.is_before(&keys(&["a"]), Priority::Critical));
+    assert!(!lot.is_before(&keys(&["a", "b"]), Priority::Batch));
+    lot.leave(&keys(&["a"]), place);
+    assert!(!lot.is_before(&keys(&["a"]), Priority::Batch));
+}
+
+#[test]
+fn pauses_grow_to_a_minute() {
+    assert_eq!((pause(1, 0.0), pause(1, 1.0)), (500 * MS, SECOND));
+    assert_eq!((pause(4, 1.0), pause(99, 1.0)), (8 * SECOND, 60 * SECOND));
+}
+
+proptest! {
+    /// Calls of any priority wait for any of three targets that come and go, fail and answer. Nobody is forgotten, nobody goes
+    /// where nothing is admitted, nobody overtakes who waits for the same, and no second carries more than twice what was
+    /// proven before.
+    #[test]
+    fn nobody_is_forgotten_overtaken_or_let_go_in_a_herd(
+        calls in prop::collection::vec((0..4_usize, 1..8_u8, 0..5_000_u64), 1..60),
+        outages in prop::collection::vec((0..3_usize, 0..20_000_u64, 1..5_000_u64), 0..8),
+        latency in 1..2_000_u64,
+        failures in prop::collection::vec(any::<bool>(), 1..16),
+        leaves in prop::collection::vec(0..60_usize, 0..8),
+    ) {
+        const NAMES: [&str; 3] = ["a", "b", "c"];
+        let (mut lot, start) = (Calls::default(), Instant::now());
+        let of = |set: u8| keys(&NAMES.into_iter().enumerate().filter(|(at, _)| set & (1 << at) != 0).map(|(_, it)| it).collect::<Vec<_>>());
+        let at = |now: Instant| u64::try_from((now - start).as_millis()).unwrap();
+        let gate = |key: &str, now: Instant| {
+            let out = outages.iter().filter(|(target, from, long)| {
+                NAMES[*target] == key && (*from..from + long).contains(&at(now))
+            });
+            out.map(|(_, from, long)| from + long).max().map_or(Gate::Open, |until| Gate::Until(start + MS * u32::try_from(until).unwrap()))
+        };
+        let mut places: Vec<Option<Place>> = vec![None; calls.len()];
+        let mut waits: Vec<bool> = vec![false; calls.len()];
+        let mut done = vec![false; calls.len()];
+        let mut on_way: Vec<(Instant, u32, &str, bool)> = Vec::new();
+        let mut went: Vec<(Instant, &str)> = Vec::new();
+        let (mut now, mut tries) = (start, 0_usize);
+        for _ in 0..100_000 {
+            for (waiter, (priority, set, from)) in calls.iter().enumerate() {
+                if places[waiter].is_none() && *from <= at(now) {
+                    let place = enter(&mut lot, &of(*set), PRIORITIES[*priority], u32::try_from(waiter).unwrap());
+                    (places[waiter], waits[waiter]) = (Some(place), true);
+                    if leaves.contains(&waiter) {
+                        lot.leave(&of(*set), place);
+                        (waits[waiter], done[waiter]) = (false, true);
+                    }
+                }
+            }
+            for (_, waiter, key, fails) in on_way.extract_if(.., |it| it.0 <= now) {
+                let call = waiter as usize;
+                if fails {
+                    lot.returned(&key, now);
+                    lot.enter(of(calls[call].1), places[call].unwrap(), waiter);
+                    waits[call] = true;
+                } else {
+                    lot.proved(&key, now);
+                    done[call] = true;
+                }
+            }
+            let look = lot.look(now, |key| gate(key, now));
+            for (waiter, key) in look.go {
+                let call = waiter as usize;
+                prop_assert!(waits[call], "{waiter} goes and did not wait");
+                prop_assert_eq!(gate(key, now), Gate::Open);
+                let overtaken = (0..calls.len()).find(|other| {
+                    waits[*other] && calls[*other].1 == calls[call].1 && places[*other] < places[call]
+                });
+                prop_assert_eq!(overtaken, None);
+                waits[call] = false;
+                tries += 1;
+                // Whoever fails for ever would never be served.
+                let fails = failures[tries % failures.len()] && tries < 200;
+                on_way.push((now + MS * u32::try_from(latency).unwrap(), waiter, key, fails));
+                went.push((now, key));
+            }
+            if done.iter().all(|done| *done) {
+                break;
+            }
+            let arrives = calls.iter().map(|(_, _, from)| start + MS * u32::try_from(*from).unwrap()).filter(|at| *at > now);
+            let next = arrives.chain(on_way.iter().map(|it| it.0)).chain(look.next).min();
+            prop_assert!(next.is_some(), "somebody waits and nobody will look");
+            now = next.unwrap().max(now + MS);
+        }
+        prop_assert!(done.iter().all(|done| *done), "somebody was forgotten");
+        for key in NAMES {
+            let times: Vec<Instant> = went.iter().filter(|it| it.1 == key).map(|it| it.0).collect();
+            for (index, from) in times.iter().enumerate() {
+                let carried = times[index..].iter().filter(|at| **at < *from + SECOND).count();
+                let before = |second: Instant| times.iter().filter(|at| (second..second + SECOND).contains(*at)).count();
+                let best = times[..index].iter().map(|at| before(*at)).max().unwrap_or(1);
+                prop_assert!(carried <= 2 * best.max(1) + 2, "{carried} after {best}");
+            }
+        }
+    }
+}

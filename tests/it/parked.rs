@@ -1,0 +1,483 @@
+//! Calls that nobody can answer now: parked until somebody can, or answered by less.
+
+use std::time::Duration;
+
+use standin::config::RungConfig;
+use standin::health::Force;
+use standin::routing::FailoverOptions;
+use standin::runtime::Happened;
+use standin::testing::{Crash, Fault, ProviderError, RetryHint, Script, Scripted, crash};
+use standin::{
+    ChatRequest, Config, Degraded, Error, OnExhausted, Priority, ProviderConfig, Reply, ReplyEvent, Reset,
+    ResponseFormat, RouteConfig, Runtime,
+};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::kit::{self, MS, S, World, all, ask, path, provider, settle, stream, target, world_with};
+
+type Answer = Result<Reply, Error>;
+
+/// A runtime whose calls wait.
+async fn waiting(count: usize) -> World {
+    world_with(count, Script::default(), waits).await
+}
+
+fn waits(config: &mut Config) {
+    config.failover.on_exhausted = OnExhausted::Wait;
+}
+
+fn asks(runtime: &Runtime, request: ChatRequest) -> JoinHandle<Answer> {
+    let runtime = runtime.clone();
+    tokio::spawn(async move { runtime.chat(request).await })
+}
+
+fn parked(runtime: &Runtime) -> usize {
+    runtime.health().parked.iter().map(|one| one.calls).sum()
+}
+
+/// Lets a provider refuse all that comes now for so long, and tells everybody so by a call that does not wait.
+async fn limited(world: &World, at: usize, wait: Duration) {
+    let limit = world.providers[at].always(Fault::RateLimited(RetryHint::Seconds(wait)));
+    let asked = ChatRequest { route: format!("{}/m", ["a", "b", "c"][at]), ..ask("hello") };
+    let refused = world.runtime.chat(asked.on_exhausted(OnExhausted::Fail)).await;
+    assert!(matches!(refused, Err(Error::Exhausted { .. })), "{refused:?}");
+    world.providers[at].lift(limit);
+    settle().await;
+}
+
+/// Waits until so many are parked.
+async fn until_parked(runtime: &Runtime, calls: usize) {
+    for _ in 0..10_000 {
+        if parked(runtime) == calls {
+            return;
+        }
+        sleep(MS).await;
+    }
+    panic!("{} are parked, and not {calls}", parked(runtime));
+}
+
+/// The most of some times that lie within one second of each other.
+fn most_within_a_second(times: &[Duration]) -> usize {
+    let within = |from: &Duration| times.iter().filter(|at| (*from..*from + S).contains(*at)).count();
+    times.iter().map(within).max().unwrap_or(0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_limit_is_served_after_it_and_nobody_asks_before() {
+    let world = waiting(2).await;
+    limited(&world, 0, 3 * S).await;
+    limited(&world, 1, 60 * S).await;
+    let before: Vec<u64> = world.providers.iter().map(Scripted::received).collect();
+    let from = Instant::now();
+    let calls: Vec<_> = (0..60).map(|n| asks(&world.runtime, ask(&format!("call {n}")))).collect();
+    until_parked(&world.runtime, 60).await;
+    let health = world.runtime.health();
+    assert_eq!((health.parked.len(), &*health.parked[0].route), (1, "smart"));
+    let back_in = health.parked[0].until.expect("a time was told") - health.at;
+    assert!(back_in <= 3_300 * MS && back_in >= 2_500 * MS, "{back_in:?}");
+    assert_eq!(world.runtime.explain("smart").await.expect("such a route").parked, 60);
+    sleep((2_800 * MS).saturating_sub(from.elapsed())).await;
+    assert_eq!(
+        world.providers.iter().map(Scripted::received).collect::<Vec<_>>(),
+        before,
+        "nobody asks before the time"
+    );
+    for answer in all(calls).await {
+        let reply = answer.expect("everybody is served");
+        assert_eq!(path(&reply.finished.attempts), "a/m won", "it counts as no attempt to wait");
+    }
+    assert!(from.elapsed() < 15 * S, "{:?}", from.elapsed());
+    assert_eq!(world.providers[1].received(), before[1], "the other one's limit stands");
+    let log = world.providers[0].log();
+    let times: Vec<Duration> = log.iter().skip(1).map(|record| record.at).collect();
+    let first = times.iter().filter(|at| **at < times[0] + S).count();
+    assert!(first <= 4, "{first} in the first second");
+    assert_eq!(parked(&world.runtime), 0);
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_all_is_waited_for_and_its_end_is_no_herd() {
+    let world = waiting(2).await;
+    let down: Vec<_> = world.providers.iter().map(|one| one.always(Fault::Error(ProviderError::Server))).collect();
+    let calls: Vec<_> = (0..100).map(|n| asks(&world.runtime, ask(&format!("call {n}")))).collect();
+    sleep(20 * S).await;
+    assert!(calls.iter().all(|call| !call.is_finished()), "nobody gives up");
+    let tried: u64 = world.providers.iter().map(Scripted::received).sum();
+    assert!(tried < 500, "{tried} attempts of a hundred calls in 20 s");
+    world.providers.iter().zip(down).for_each(|(one, fault)| one.lift(fault));
+    for provider in &world.providers {
+        provider.take_log();
+    }
+    for answer in all(calls).await {
+        answer.expect("everybody is served");
+    }
+    for provider in &world.providers {
+        let times: Vec<Duration> = provider.log().iter().map(|record| record.at).collect();
+        if let Some(first) = times.first() {
+            let load = times.iter().filter(|at| **at < *first + S).count();
+            assert!(load <= 8, "{load} in the first second");
+        }
+        assert!(most_within_a_second(&times) <= 80, "{}", most_within_a_second(&times));
+    }
+    settle().await;
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_parked_goes_by_priority_and_then_by_arrival_and_who_comes_later_stands_behind() {
+    let world = waiting(1).await;
+    limited(&world, 0, 10 * S).await;
+    let mut calls = Vec::new();
+    for (name, priority) in [
+        ("batch", Priority::Batch),
+        ("first", Priority::Default),
+        ("second", Priority::Default),
+        ("critical", Priority::Critical),
+        ("interactive", Priority::Interactive),
+    ] {
+        calls.push(asks(&world.runtime, ask(name).priority(priority)));
+        settle().await;
+    }
+    world.providers[0].take_log();
+    let late = {
+        let runtime = world.runtime.clone();
+        tokio::spawn(async move {
+            // The target is back, and others wait for it.
+            while runtime.health().target(&target("a/m")).expect("there").rate_limited_until.is_some() {
+                sleep(MS).await;
+            }
+            sleep(100 * MS).await;
+            runtime.chat(ask("late")).await
+        })
+    };
+    calls.push(late);
+    for answer in all(calls).await {
+        answer.expect("everybody is served");
+    }
+    let asked: Vec<String> =
+        world.runtime.recent().iter().map(|flight| format!("{:?}", flight.about.priority)).collect();
+    let order: Vec<&str> = asked.iter().skip(1).map(String::as_str).collect();
+    assert_eq!(order, ["Critical", "Interactive", "Default", "Default", "Default", "Batch"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_says_why_it_waits_and_until_when_and_then_goes_on() {
+    let world = waiting(1).await;
+    limited(&world, 0, 5 * S).await;
+    let seen = stream(&world.runtime, ask("hello")).await;
+    let Some(ReplyEvent::Waiting { back_in: Some(back_in), barred }) = seen.events.first() else {
+        panic!("it says nothing: {}", seen.shape());
+    };
+    assert!(*back_in <= 5_500 * MS && *back_in > 4 * S, "{back_in:?}");
+    assert_eq!((barred[0].target.to_string().as_str(), barred[0].cause.name()), ("a/m", "rate_limited"));
+    assert_eq!(seen.text(), "hello");
+    let page = world.runtime.why(seen.finished().call).expect("it is remembered").to_string();
+    assert!(page.contains("parked: a/m rate_limited, back in") && page.contains("a target is back"), "{page}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_page_of_a_call_that_is_parked_can_be_read() {
+    let world = waiting(1).await;
+    limited(&world, 0, 60 * S).await;
+    let call = asks(&world.runtime, ask("hello"));
+    until_parked(&world.runtime, 1).await;
+    let id = standin::CallId { number: 2, ..world.runtime.recent()[0].call };
+    let page = world.runtime.why(id).expect("it is parked");
+    assert!(matches!(page.steps.last(), Some((_, Happened::Parked { .. }))), "{page}");
+    assert_eq!(&*page.about.route, "smart");
+    call.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_leaves_while_parked_is_gone_at_once() {
+    let world = waiting(1).await;
+    limited(&world, 0, 3_600 * S).await;
+    let call = asks(&world.runtime, ask("whole"));
+    let mut streamed = world.runtime.stream(ask("streamed")).await.expect("a stream");
+    assert!(matches!(streamed.next().await, Some(Ok(ReplyEvent::Waiting { .. }))));
+    until_parked(&world.runtime, 2).await;
+    call.abort();
+    drop(streamed);
+    settle().await;
+    assert_eq!(parked(&world.runtime), 0);
+    world.assert_idle();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_who_is_parked_at_once_and_says_so() {
+    let world = waiting(1).await;
+    limited(&world, 0, 3_600 * S).await;
+    let call = asks(&world.runtime, ask("whole"));
+    let runtime = world.runtime.clone();
+    let streamed = tokio::spawn(async move { stream(&runtime, ask("streamed")).await });
+    until_parked(&world.runtime, 2).await;
+    let from = Instant::now();
+    assert_eq!(world.runtime.drain(60 * S).await, 0, "nobody is cut off");
+    assert!(from.elapsed() < S, "{:?}", from.elapsed());
+    assert_eq!(call.await.expect("no panic"), Err(Error::Draining));
+    assert_eq!(streamed.await.expect("no panic").error, Some(Error::Draining));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_brings_a_target_back_wakes_who_waits_for_it() {
+    // A reconfiguration that adds a target.
+    let world = waiting(1).await;
+    limited(&world, 0, 3_600 * S).await;
+    let calls: Vec<_> = (0..20).map(|n| asks(&world.runtime, ask(&format!("call {n}")))).collect();
+    until_parked(&world.runtime, 20).await;
+    let (other, mut config) = (Scripted::new(Script::default()), world.config.clone());
+    config.providers.insert("b".into(), provider("b", &other).model("m"));
+    config.routes.get_mut("smart").expect("there").targets.push("b/m".into());
+    world.runtime.reconfigure(config).await.expect("it is right");
+    for answer in all(calls).await {
+        assert_eq!(answer.expect("it is served").finished.target, target("b/m"));
+    }
+    let times: Vec<Duration> = other.log().iter().map(|record| record.at).collect();
+    assert!(times.iter().filter(|at| **at < times[0] + S).count() <= 4, "the new one meets no herd");
+
+    // An operator's word, and a hand that is lifted.
+    let world = waiting(1).await;
+    limited(&world, 0, 3_600 * S).await;
+    let call = asks(&world.runtime, ask("reset"));
+    until_parked(&world.runtime, 1).await;
+    world.runtime.reset(Reset::All).await.expect("there is something");
+    timeout(S, call).await.expect("at once").expect("no panic").expect("it is served");
+    world.runtime.force(target("a/m"), Force::Off { until: None }).await.expect("there is such a target");
+    settle().await;
+    let call = asks(&world.runtime, ask("force"));
+    until_parked(&world.runtime, 1).await;
+    assert_eq!(world.runtime.health().parked[0].until, None, "nobody knows when");
+    sleep(300 * S).await;
+    world.runtime.force(target("a/m"), Force::Auto).await.expect("there is such a target");
+    timeout(S, call).await.expect("at once").expect("no panic").expect("it is served");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_who_is_parked_hangs_whoever_dies() {
+    for who in [Crash::ProviderKilled("a".into()), Crash::RouterKilled, Crash::FrontKilled, Crash::KeeperKilled] {
+        let world = waiting(1).await;
+        limited(&world, 0, 30 * S).await;
+        let calls: Vec<_> = (0..10).map(|n| asks(&world.runtime, ask(&format!("call {n}")))).collect();
+        until_parked(&world.runtime, 10).await;
+        assert!(crash(&world.runtime, who.clone()), "somebody dies");
+        for answer in all(calls).await {
+            answer.unwrap_or_else(|error| panic!("{who:?}: {error}"));
+        }
+        settle().await;
+        world.assert_idle();
+        assert_eq!(parked(&world.runtime), 0);
+    }
+    // Calls that are killed say so.
+    let world = waiting(1).await;
+    limited(&world, 0, 30 * S).await;
+    let calls: Vec<_> = (0..3).map(|n| asks(&world.runtime, ask(&format!("call {n}")))).collect();
+    until_parked(&world.runtime, 3).await;
+    assert!(crash(&world.runtime, Crash::CallsKilled), "somebody dies");
+    for answer in all(calls).await {
+        assert_eq!(answer, Err(Error::Crashed));
+    }
+    assert_eq!(parked(&world.runtime), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_wait_so_long_is_told_at_once_when_to_come_back() {
+    let world = waiting(1).await;
+    limited(&world, 0, 60 * S).await;
+    let from = Instant::now();
+    let error = world.runtime.chat(ask("hello").deadline(30 * S)).await.expect_err("it would be too late");
+    assert!(from.elapsed() < S, "at once");
+    let Error::Exhausted { retry_after: Some(wait), attempts, .. } = &error else { panic!("{error}") };
+    assert!(*wait > 50 * S && *wait < 70 * S && attempts.is_empty(), "{wait:?}");
+    // One that has the time has it to the end.
+    let reply = world.runtime.chat(ask("hello").deadline(90 * S)).await.expect("it waits");
+    assert_eq!(path(&reply.finished.attempts), "a/m won");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_routes_deadline_stands_still_while_a_call_is_parked_and_its_own_does_not() {
+    let hours = |count: u32| 3_600 * S * count;
+    let world = waiting(1).await;
+    limited(&world, 0, hours(5)).await;
+    let from = Instant::now();
+    let reply = world.runtime.chat(ask("overnight")).await.expect("ten minutes are for its work");
+    assert!(from.elapsed() >= hours(5), "{:?}", from.elapsed());
+    assert_eq!(path(&reply.finished.attempts), "a/m won");
+    // Nobody knows when an operator comes back: each waits as long as it may.
+    world.runtime.force(target("a/m"), Force::Off { until: None }).await.expect("there is such a target");
+    settle().await;
+    let from = Instant::now();
+    let error = world.runtime.chat(ask("hello").deadline(90 * S)).await.expect_err("its time is up");
+    assert_eq!((error.name(), from.elapsed().as_secs()), ("deadline_exceeded", 90));
+    let from = Instant::now();
+    let error = world.runtime.chat(ask("hello")).await.expect_err("a day is enough");
+    assert_eq!((error.name(), from.elapsed().as_secs() / 3_600), ("exhausted", 24));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_are_parked_than_may_be_and_a_call_says_otherwise_than_its_route() {
+    let world = world_with(1, Script::default(), |config| config.parked_max = 2).await;
+    limited(&world, 0, 60 * S).await;
+    let wait = || ask("hello").on_exhausted(OnExhausted::Wait);
+    let calls = vec![asks(&world.runtime, wait()), asks(&world.runtime, wait())];
+    until_parked(&world.runtime, 2).await;
+    for refused in [ask("hello"), wait()] {
+        let error = world.runtime.chat(refused).await.expect_err("nobody can answer");
+        assert!(matches!(error, Error::Exhausted { retry_after: Some(_), .. }), "{error}");
+    }
+    for answer in all(calls).await {
+        answer.expect("those have their place");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_parked_and_fails_again_waits_ever_longer() {
+    let world = waiting(1).await;
+    // No breaker opens for it, and nobody says when to come back.
+    world.providers[0].next(6, Fault::Error(ProviderError::Forbidden));
+    let from = Instant::now();
+    let call = asks(&world.runtime, ask("hello"));
+    sleep(3_600 * S).await;
+    let asked = world.providers[0].received();
+    assert!(asked <= 8, "{asked} attempts");
+    let answer = timeout(24 * 3_600 * S, call).await.expect("it ends").expect("no panic");
+    assert!(answer.is_ok(), "{answer:?} after {:?}", from.elapsed());
+}
+
+fn text(text: &str) -> RungConfig {
+    RungConfig::Text(text.to_owned())
+}
+
+/// A runtime whose calls take less where nobody answers: from `b`, which is marked, and then a text.
+async fn degrading(rungs: Vec<RungConfig>) -> World {
+    world_with(2, Script::default(), |config| {
+        let route = config.routes.get_mut("smart").expect("there");
+        route.targets[1].degraded = true;
+        route.failover = Some(FailoverOptions { on_exhausted: OnExhausted::Degrade, ..FailoverOptions::default() });
+        route.degrade = rungs;
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_marked_answers_only_where_no_other_can_and_the_reply_says_so() {
+    let world = degrading(Vec::new()).await;
+    let reply = world.runtime.chat(ask("hello")).await.expect("all is well");
+    assert_eq!((path(&reply.finished.attempts).as_str(), reply.finished.degraded), ("a/m won", None));
+    // A failure now and then is no reason: it is tried again where it is.
+    world.providers[0].next(1, Fault::Error(ProviderError::Server));
+    let reply = world.runtime.chat(ask("hello")).await.expect("it is tried again");
+    assert_eq!((path(&reply.finished.attempts).as_str(), reply.finished.degraded), ("a/m server, a/m won", None));
+    world.providers[0].always(Fault::Error(ProviderError::Unauthorised));
+    let reply = world.runtime.chat(ask("hello")).await.expect("the other one answers");
+    assert_eq!(path(&reply.finished.attempts), "a/m unauthorised, b/m won");
+    assert_eq!(reply.finished.degraded, Some(Degraded::Target));
+    let attempts = world.runtime.attempts(reply.finished.call);
+    assert_eq!(attempts.iter().map(|one| one.degraded).collect::<Vec<_>>(), [false, true], "and so does the ledger");
+    let page = world.runtime.why(reply.finished.call).expect("it is remembered").to_string();
+    assert!(page.contains("asks the targets of a lower rung"), "{page}");
+    let seen = stream(&world.runtime, ask("streamed")).await;
+    assert_eq!((seen.text().as_str(), seen.finished().degraded), ("streamed", Some(Degraded::Target)));
+    // A call may rather fail, and a pin leads to no target that is marked.
+    let error = world.runtime.chat(ask("hello").on_exhausted(OnExhausted::Fail)).await.expect_err("it takes no less");
+    assert_eq!(error.name(), "exhausted");
+    let refused = world.runtime.pin("smart", Some(target("b/m"))).await.expect_err("it is none of the route's");
+    assert!(refused.to_string().contains("b/m"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rungs_are_stepped_down_in_the_order_that_the_route_names() {
+    let rungs = vec![RungConfig::Targets, text("Nobody answers just now.")];
+    let world = degrading(rungs).await;
+    world.providers[0].always(Fault::Error(ProviderError::Unauthorised));
+    world.providers[1].always(Fault::Error(ProviderError::OutOfMoney));
+    let reply = world.runtime.chat(ask("hello")).await.expect("a text is there");
+    assert_eq!((reply.text.as_str(), reply.finished.degraded), ("Nobody answers just now.", Some(Degraded::Text)));
+    assert_eq!(path(&reply.finished.attempts), "a/m unauthorised, b/m out_of_money");
+    assert_eq!(reply.finished.target.to_string(), "standin/text");
+    let page = world.runtime.why(reply.finished.call).expect("it is remembered");
+    assert_eq!(page.outcome(), "degraded", "{page}");
+    let seen = stream(&world.runtime, ask("hello")).await;
+    assert_eq!(seen.text(), "Nobody answers just now.");
+    assert_eq!(seen.finished().degraded, Some(Degraded::Text));
+    // Where JSON was asked for, a text that is none is no answer.
+    let json = ChatRequest { response_format: ResponseFormat::Json, ..ask("hello") };
+    assert_eq!(world.runtime.chat(json).await.expect_err("it is no JSON").name(), "exhausted");
+    // What the request itself is refused for is its caller's to know.
+    let world = degrading(vec![text("no")]).await;
+    world.providers[0].always(Fault::Error(ProviderError::BadRequest));
+    assert_eq!(world.runtime.chat(ask("hello")).await.expect_err("it is not right").name(), "rejected");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_text_comes_also_at_the_deadline_and_never_after_content() {
+    let world = degrading(vec![text("Later.")]).await;
+    world.providers[0].always(Fault::Hang);
+    let reply = world.runtime.chat(ask("hello").deadline(5 * S)).await.expect("a text is there");
+    assert_eq!((reply.text.as_str(), reply.finished.degraded), ("Later.", Some(Degraded::Text)));
+    // A caller that has heard the beginning of an answer is told that it broke off.
+    let world = degrading(vec![text("Later.")]).await;
+    world.providers[0].always(Fault::CutAfter(2));
+    let seen = stream(&world.runtime, ask(&kit::words(20))).await;
+    assert_eq!(seen.error.as_ref().map(Error::name), Some("interrupted"), "{}", seen.shape());
+    assert!(!seen.text().contains("Later."));
+}
+
+#[tokio::test]
+async fn a_function_of_the_program_is_a_rung_like_any_other() {
+    let down = Scripted::new(Script::default());
+    down.always(Fault::Error(ProviderError::Unauthorised));
+    let own = ProviderConfig::from_fn(|question| async move { Ok(format!("in short: {}", question.question().len())) });
+    let runtime = Runtime::builder()
+        .provider("a", provider("a", &down).model("m"))
+        .provider("own", own.model("short"))
+        .route("smart", RouteConfig::new(["a/m"]).degraded(["own/short"]).on_exhausted(OnExhausted::Degrade))
+        .start()
+        .await
+        .expect("it is right");
+    let reply = runtime.chat(ask("hello")).await.expect("the function answers");
+    assert_eq!((reply.text.as_str(), reply.finished.degraded), ("in short: 5", Some(Degraded::Target)));
+}
+
+#[tokio::test]
+async fn a_route_that_has_nothing_to_degrade_to_is_refused() {
+    let scripts = [Scripted::new(Script::default())];
+    let refused = |edit: fn(&mut RouteConfig)| {
+        let mut config = kit::config(&scripts);
+        edit(config.routes.get_mut("smart").expect("there"));
+        config.targets().expect_err("it is not right").to_string()
+    };
+    for (edit, expected) in [
+        (
+            (|route| *route = route.clone().on_exhausted(OnExhausted::Degrade)) as fn(&mut RouteConfig),
+            "routes.smart.failover.on_exhausted: is `degrade`, and there is nothing to degrade to",
+        ),
+        (|route| route.targets[0].degraded = true, "routes.smart.targets: must not all be marked as degraded"),
+        (
+            |route| route.degrade = vec![RungConfig::Targets],
+            "routes.smart.degrade[0]: names targets, and none is marked",
+        ),
+        (|route| route.degrade = vec![text(" ")], "routes.smart.degrade[0]: is empty"),
+    ] {
+        let problem = refused(edit);
+        assert!(problem.starts_with(expected), "{problem}");
+    }
+}
+
+/// By the real clock: sixty calls wait for a limit of three seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_for_a_limit_is_served_after_it_by_the_real_clock() {
+    let world = waiting(1).await;
+    limited(&world, 0, 3 * S).await;
+    let from = std::time::Instant::now();
+    let before = world.providers[0].received();
+    let calls: Vec<_> = (0..60).map(|n| asks(&world.runtime, ask(&format!("call {n}")))).collect();
+    until_parked(&world.runtime, 60).await;
+    sleep((2_800 * MS).saturating_sub(from.elapsed())).await;
+    assert_eq!(world.providers[0].received(), before, "nobody asks before the time");
+    for answer in all(calls).await {
+        answer.expect("everybody is served");
+    }
+    assert!(from.elapsed() > 2_800 * MS && from.elapsed() < 20 * S, "{:?}", from.elapsed());
+}

@@ -1,0 +1,89 @@
+//! What callers of the sidecar see of calls that wait, or take less.
+
+use std::time::Duration;
+
+use standin::OnExhausted;
+use standin::config::RungConfig;
+use standin::routing::FailoverOptions;
+use standin::testing::{Fault, RetryHint, Script};
+
+use super::http::{self, Caller};
+use super::stage_with;
+
+const SAID: &str = "one two three four five";
+const SHORT: Duration = Duration::from_millis(20);
+
+#[tokio::test]
+async fn a_stream_whose_call_is_parked_says_so_in_comments_and_a_whole_answer_comes_when_it_is_there() {
+    let stage = stage_with(1, Script::default(), |settings| settings.server.keep_alive = SHORT).await;
+    let to = stage.sidecar.address();
+    let limit = stage.drills[0].handle().always(Fault::RateLimited(RetryHint::Seconds(Duration::from_secs(3))));
+    let refused = http::ask(to, Caller::Chat, "a", SAID, false).await;
+    assert_eq!(refused.status, 429, "{refused:?}");
+    stage.drills[0].handle().lift(limit);
+    let begun = std::time::Instant::now();
+    let headers = [("x-standin-on-exhausted", "wait")];
+    let whole = http::ask_with(to, Caller::Chat, "smart", SAID, false, &headers);
+    let streams = async {
+        let mut streams = Vec::new();
+        for caller in Caller::ALL {
+            for how in ["live", "buffered"] {
+                let headers = [("x-standin-on-exhausted", "wait"), ("x-standin-stream", how)];
+                let mut exchange = http::begin(to, caller, "smart", SAID, true, &headers).await;
+                if caller == Caller::Gemini {
+                    exchange.until(|seen| seen.contains("\n\n\r\n")).await;
+                } else {
+                    exchange.until(|seen| seen.contains(": waiting, back in ")).await;
+                    exchange.until(|seen| seen.contains(" s: a/gpt-5-mini rate_limited\n\n")).await;
+                }
+                streams.push((caller, how, exchange));
+            }
+        }
+        let health = http::get(to, "/health").await.json();
+        assert_eq!(health["parked"][0]["route"], "smart", "{health}");
+        assert_eq!(health["parked"][0]["waits_for"][0]["why"], "rate_limited", "{health}");
+        let metrics = http::get(to, "/metrics").await.body;
+        assert!(metrics.contains("standin_calls_parked_now{route=\"smart\"} "), "{metrics}");
+        for (caller, how, exchange) in streams {
+            let reply = exchange.end().await;
+            assert_eq!((reply.status, reply.is_whole), (200, true), "{caller:?} {how}: {reply:?}");
+            assert_eq!(caller.streamed(&reply.body), SAID, "{caller:?} {how}");
+            assert!(reply.body.contains(caller.end()), "{caller:?} {how}");
+        }
+    };
+    let (whole, ()) = tokio::join!(whole, streams);
+    assert_eq!((whole.status, Caller::Chat.text(&whole.json())), (200, SAID.to_owned()));
+    assert!(begun.elapsed() > Duration::from_millis(2_500), "{:?}", begun.elapsed());
+    let metrics = http::get(to, "/metrics").await.body;
+    assert!(metrics.contains("standin_calls_parked_total{route=\"smart\"} 9"), "{metrics}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_less_than_what_was_asked_for_says_so_in_its_header() {
+    let stage = stage_with(2, Script::default(), |settings| {
+        let route = settings.runtime.routes.get_mut("smart").expect("there");
+        route.targets[1].degraded = true;
+        route.degrade = vec![RungConfig::Targets, RungConfig::Text("Nobody answers.".to_owned())];
+        route.failover = Some(FailoverOptions { on_exhausted: OnExhausted::Degrade, ..FailoverOptions::default() });
+    })
+    .await;
+    let to = stage.sidecar.address();
+    let wait = RetryHint::Seconds(Duration::from_secs(600));
+    for (limited, header, said) in [(0, "target", SAID), (1, "text", "Nobody answers.")] {
+        stage.drills[limited].handle().always(Fault::RateLimited(wait));
+        for caller in Caller::ALL {
+            let reply = http::ask(to, caller, "smart", SAID, false).await;
+            assert_eq!(
+                (reply.status, reply.header("x-standin-degraded")),
+                (200, Some(header)),
+                "{caller:?}: {reply:?}"
+            );
+            assert_eq!(caller.text(&reply.json()), said, "{caller:?}");
+            let reply = http::ask(to, caller, "smart", SAID, true).await;
+            assert_eq!((reply.status, reply.is_whole), (200, true), "{caller:?}: {reply:?}");
+            assert_eq!(caller.streamed(&reply.body), said, "{caller:?}");
+        }
+    }
+    let metrics = http::get(to, "/metrics").await.body;
+    assert!(metrics.contains("standin_calls_degraded_total{route=\"smart\",rung=\"text\"} 8"), "{metrics}");
+}
