@@ -190,7 +190,12 @@ impl Day {
     pub fn trace(&self) -> String {
         let mut trace = String::new();
         for (at, event) in &self.events {
-            writeln!(trace, "{at:?} {event:?}").unwrap();
+            match event {
+                // Which runtime its call was of is another in each run.
+                Event::Hedged { target, by, why, .. } => writeln!(trace, "{at:?} {target} joined by {by}: {why}"),
+                event => writeln!(trace, "{at:?} {event:?}"),
+            }
+            .unwrap();
         }
         for call in &self.calls {
             writeln!(trace, "{:?} {:?} {:?}", call.at, call.took, call.result).unwrap();
