@@ -86,10 +86,50 @@ fn tell(document: &Document<'_>, path: &[usize], fault: &Fault, but: Option<&str
     Wrong { path: path.to_vec(), field: if field.is_empty() { "configuration".into() } else { field }, problem }
 }
 
+/// What fields are called elsewhere, and here: in other gateways, in other tables of the file.
+const KIN: [(&str, &str); 30] = [
+    ("address", "listen"),
+    ("api_base", "base_url"),
+    ("api_key", "keys"),
+    ("api_key", "sha256"),
+    ("api_keys", "keys"),
+    ("attempts_max", "failover.attempts_max"),
+    ("bad_request_failover", "failover.bad_request_failover"),
+    ("bind", "listen"),
+    ("content_policy_failover", "failover.content_policy_failover"),
+    ("deadline", "failover.deadline"),
+    ("endpoint", "base_url"),
+    ("fallbacks", "targets"),
+    ("hash", "sha256"),
+    ("host", "listen"),
+    ("key", "sha256"),
+    ("max_retries", "attempts_max"),
+    ("max_retries", "failover.attempts_max"),
+    ("models", "targets"),
+    ("num_retries", "attempts_max"),
+    ("num_retries", "failover.attempts_max"),
+    ("port", "listen"),
+    ("retries", "attempts_max"),
+    ("retries", "failover.attempts_max"),
+    ("routing_strategy", "options.strategy"),
+    ("rpm", "requests_per_minute"),
+    ("strategy", "options.strategy"),
+    ("timeout", "deadline"),
+    ("timeout", "failover.deadline"),
+    ("url", "base_url"),
+    ("wait_max", "failover.wait_max"),
+];
+
+/// Returns what a field that is known elsewhere is called here, where it is one of these or within one.
+fn kin(found: &str, expected: &[&str]) -> Option<&'static str> {
+    let mut kin = KIN.iter().filter(|(theirs, _)| *theirs == found).map(|(_, ours)| *ours);
+    kin.find(|ours| ours.split('.').next().is_some_and(|first| expected.contains(&first)))
+}
+
 /// Says what was probably meant, and what there is.
 fn among(found: &str, expected: &[&str], quote: char) -> String {
     let names: Vec<String> = expected.iter().map(|name| format!("{quote}{name}{quote}")).collect();
-    let near = nearest(found, expected.iter().copied());
+    let near = kin(found, expected).or_else(|| nearest(found, expected.iter().copied()));
     let meant = near.map_or(String::new(), |known| format!("did you mean {quote}{known}{quote}? "));
     format!("{meant}there are {}", names.join(", "))
 }
@@ -191,6 +231,10 @@ fn must(expected: &str) -> (String, &'static str) {
         "u64" | "usize" => ("a whole number, 0 or more", "10"),
         "f32" | "f64" => ("a number", "0.5"),
         "a string" | "path string" => ("a text in quotes", "\"…\""),
+        "struct PriceConfig" => ("a table", "{ input = 0.25, output = 2.0 }"),
+        "struct ClientKey" => {
+            ("a table, of which `standin key NAME` prints one", "{ name = \"team\", sha256 = \"…\" }")
+        }
         other if other.starts_with("struct ") => ("a table", "{}"),
         other => (other, ""),
     };
@@ -394,5 +438,22 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
             return Err(Fault::new(What::Said(problem)));
         };
         Blind::of(node).deserialize_struct("", names, visitor).map_err(|fault| fault.below(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fields_are_called_elsewhere_leads_to_a_field_that_there_is() {
+        assert_eq!(kin("timeout", &["targets", "failover"]), Some("failover.deadline"));
+        assert_eq!(kin("timeout", &["attempts_max", "deadline"]), Some("deadline"));
+        assert_eq!((kin("timeout", &["listen"]), kin("listen", &["listen"])), (None, None));
+        let all = include_str!("../../docs/configuration.md").to_owned() + include_str!("../../docs/sidecar.md");
+        for (theirs, ours) in KIN {
+            let name = ours.rsplit('.').next().expect("a name");
+            assert!(theirs != ours && all.contains(&format!("`{name}`")), "{ours} is told nowhere");
+        }
     }
 }

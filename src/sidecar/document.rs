@@ -74,7 +74,13 @@ impl<'t> Document<'t> {
             }
             let told = errors.iter().map(|error| {
                 // Beside the message an error quotes its line.
-                let message = error.message().lines().next().unwrap_or("is no TOML");
+                let message = match error.message().lines().next().unwrap_or("is no TOML") {
+                    "duplicate key" => "this name stands there twice; put what both say into one",
+                    "string values must be quoted, expected literal string" => {
+                        "a text or a time must stand in plain quotes, as \"smart\" or \"30s\""
+                    }
+                    message => message,
+                };
                 (error.span().map(|span| place(text, span.start)), message.to_owned())
             });
             return Err(told.collect());

@@ -34,10 +34,23 @@ pub async fn run(options: super::Check) -> ExitCode {
     for warning in &loaded.warnings {
         say!("  warning: {warning}");
     }
+    let members = config.routes.values().flat_map(|route| &route.targets).map(|member| member.target.as_str());
+    let members: BTreeSet<&str> = members.collect();
     for (name, provider) in &config.providers {
         let own = || targets.iter().filter(|target| *target.id.provider == **name);
         say!("  provider {name}: {} model(s), {} key(s)", own().count(), provider.keys.len());
-        own().for_each(|target| say!("    {}", about(target)));
+        // Of a provider that serves its whole catalogue only what somebody named is of interest.
+        let is_meant = |target: &&Described| {
+            options.all || provider.models.contains_key(&*target.id.model) || members.contains(&*target.id.to_string())
+        };
+        let meant: Vec<&Described> = own().filter(is_meant).collect();
+        for target in &meant {
+            say!("    {}", about(target));
+        }
+        let more = own().count() - meant.len();
+        if more > 0 {
+            say!("    and {more} more that nobody names: --all lists them");
+        }
     }
     for (name, route) in &config.routes {
         let targets: Vec<&str> = route.targets.iter().map(|member| member.target.as_str()).collect();

@@ -136,8 +136,8 @@ struct Check {
     /// Asks one model of each provider for a word, and says before what that costs at most.
     #[arg(long = "try")]
     ask: bool,
-    /// With --try: asks every model.
-    #[arg(long, requires = "ask", conflicts_with = "route")]
+    /// Lists every model, those that no route and no table of the file names too; with --try asks all of them.
+    #[arg(long, conflicts_with = "route")]
     all: bool,
     /// With --try: asks the targets of this route.
     #[arg(long, value_name = "ROUTE", requires = "ask")]

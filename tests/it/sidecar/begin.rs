@@ -347,6 +347,15 @@ async fn check_tells_prices_windows_and_abilities_and_asks_as_few_as_it_is_told(
         }
     };
     let text = check(&[]).await;
+    // What a provider serves beside what somebody named is counted.
+    let whole = "[providers.openai]\nkeys = [\"k\"]\n[routes.smart]\ntargets = [\"openai/gpt-5-mini\"]\n";
+    fs::write(program("check-whole").1.join("given.toml"), whole).expect("a file");
+    let listed = |more: &[&str]| {
+        let text = said(&run("check-whole", &[&["check", "--config", "given.toml"], more].concat(), &[]));
+        (text.matches("million tokens").count(), text.contains("more that nobody names: --all lists them"))
+    };
+    assert_eq!(listed(&[]), (1, true));
+    assert!(matches!(listed(&["--all"]), (20.., false)));
     for part in [
         "a/gpt-5-mini: $0.25 in, $2 out a million tokens; window 400 000, answer 128 000; tools images",
         "thinks before it answers",

@@ -263,7 +263,7 @@ fn twenty_files_of_people_in_a_hurry_are_told_what_they_meant() {
         (
             rest("[server]\nport = 4000\nlisten = '0.0.0.0'"),
             &[
-                "f.toml:2:1: server.port: is no field that is known; there are `listen`",
+                "f.toml:2:1: server.port: is no field that is known; did you mean `listen`? there are `listen`",
                 "f.toml:3:1: server.listen: must be an address and a port, as \"127.0.0.1:4000\"",
             ],
         ),
@@ -340,6 +340,45 @@ fn twenty_files_of_people_in_a_hurry_are_told_what_they_meant() {
             ],
         ),
         (provider("keys = ['${NONE'"), &["f.toml:"]),
+        (
+            format!("{REST}timeout = 30s"),
+            &["f.toml:6:11: configuration: a text or a time must stand in plain quotes, as \"smart\" or \"30s\""],
+        ),
+        (
+            format!("{REST}timeout = '30s'\nfallbacks = ['b/m']\nstrategy = 'weighted'\nnum_retries = 2"),
+            &[
+                "f.toml:6:1: routes.smart.timeout: is no field that is known; did you mean `failover.deadline`?",
+                "f.toml:7:1: routes.smart.fallbacks: is no field that is known; did you mean `targets`?",
+                "f.toml:8:1: routes.smart.strategy: is no field that is known; did you mean `options.strategy`?",
+                "f.toml:9:1: routes.smart.num_retries: is no field that is known; did you mean `failover.attempts_max`?",
+            ],
+        ),
+        (
+            provider("api_key = 'k'"),
+            &["f.toml:4:1: providers.a.api_key: is no field that is known; did you mean `keys`?"],
+        ),
+        (
+            rest("[server]\nkeys = ['sk-1']"),
+            &[
+                "f.toml:2:9: server.keys[0]: is a text; must be a table, of which `standin key NAME` prints one, as `{ name = \"team\", sha256 = \"…\" }`",
+            ],
+        ),
+        (
+            REST.replace("models.m = {}", "models.m = { price = '$1' }"),
+            &[
+                "f.toml:3:14: providers.a.models.m.price: is a text; must be a table, as `price = { input = 0.25, output = 2.0 }`",
+            ],
+        ),
+        (
+            format!("{REST}{REST}"),
+            &[
+                "f.toml:6:12: configuration: this name stands there twice; put what both say into one",
+                "f.toml:7:1: configuration: this name stands there twice",
+                "f.toml:8:8: configuration: this name stands there twice",
+                "f.toml:9:9: configuration: this name stands there twice",
+                "f.toml:10:1: configuration: this name stands there twice",
+            ],
+        ),
     ] {
         let errors = refused(&text).expect(&text).of("f.toml");
         let lines: Vec<&str> = errors.lines().collect();

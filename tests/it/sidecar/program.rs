@@ -229,9 +229,9 @@ targets = ["a/m", "b/m"]
 targets = ["a/m"]
 "#;
 
-fn rehearse(folder: &str, arguments: &[&str]) -> (Output, Vec<(String, u32, u32)>) {
+fn rehearse(folder: &str, text: &str, arguments: &[&str]) -> (Output, Vec<(String, u32, u32)>) {
     let (mut command, place) = program(folder);
-    fs::write(place.join("standin.toml"), REHEARSED).expect("a file");
+    fs::write(place.join("standin.toml"), text).expect("a file");
     let output = command.arg("drill").args(arguments).output().expect("it runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     // A row: what goes wrong, calls, failed, attempts, two times in ms.
@@ -247,7 +247,7 @@ fn rehearse(folder: &str, arguments: &[&str]) -> (Output, Vec<(String, u32, u32)
 
 #[test]
 fn a_rehearsal_of_a_second_with_one_key_each_loses_no_call_and_shows_no_panic_of_its_own() {
-    let (output, rows) = rehearse("rehearsal", &["--route", "smart", "--seconds", "1", "--rate", "20"]);
+    let (output, rows) = rehearse("rehearsal", REHEARSED, &["--route", "smart", "--seconds", "1", "--rate", "20"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.ends_with("no caller noticed anything\n"), "{said}");
     assert_eq!(errors(&output), "", "nothing went wrong that was not asked for");
@@ -258,7 +258,7 @@ fn a_rehearsal_of_a_second_with_one_key_each_loses_no_call_and_shows_no_panic_of
 
 #[test]
 fn a_rehearsal_says_why_calls_failed_where_there_is_nobody_else() {
-    let (output, rows) = rehearse("rehearsal_alone", &["--route", "only", "--seconds", "1", "--rate", "5"]);
+    let (output, rows) = rehearse("rehearsal_alone", REHEARSED, &["--route", "only", "--seconds", "1", "--rate", "5"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("nobody else to ask"), "{said}");
@@ -270,6 +270,17 @@ fn a_rehearsal_says_why_calls_failed_where_there_is_nobody_else() {
     for reason in ["exhausted: a/m connect", "a/m not asked: unauthorised", "a/m not asked: breaker_open"] {
         assert!(said.contains(reason), "no {reason} in\n{said}");
     }
+}
+
+#[test]
+fn a_rehearsal_of_texts_to_be_embedded_loses_none_either() {
+    let text = REHEARSED.replace("dialect = \"anthropic\"\n", "").replace("models.m", "models.text-embedding-3-small");
+    let text = text.replace("/m\"", "/text-embedding-3-small\"");
+    let (output, rows) = rehearse("rehearsal_embed", &text, &["--route", "smart", "--seconds", "1", "--rate", "20"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.ends_with("no caller noticed anything\n"), "{said}");
+    assert_eq!(rows.len(), 1 + 2 * 7, "{said}");
+    assert!(rows.iter().all(|(_, calls, failed)| (*calls, *failed) == (20, 0)), "{said}");
 }
 
 #[test]
