@@ -102,7 +102,6 @@ pub mod health {
 /// How a route chooses and how long a call tries, and why a target stands where it stands in a plan.
 pub mod routing {
     pub use crate::policy::failover::FailoverOptions;
-    pub use crate::policy::hedge::Join;
     pub use crate::policy::routing::{
         ForeignParts, Percentile, Pick, Plan, RouteOptions, Score, SecondValue, Skip, SkipReason, Sticky, Strategy, Why,
     };

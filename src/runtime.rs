@@ -34,6 +34,7 @@ pub use crate::actors::slot::ProviderStatus;
 pub use crate::actors::stream::ReplyStream;
 pub use crate::actors::to_front::RouterMessage;
 pub use crate::policy::explain::{Considered, Explanation, Flight, Happened, Skipped};
+pub use crate::policy::hedge::Join;
 pub use crate::policy::ledger::Totals;
 pub use crate::policy::record::{Observer, QUEUE_MAX, Record};
 
