@@ -43,7 +43,7 @@ pub(super) async fn start(
     supervisor: ActorCell,
 ) -> Result<(), SpawnErr> {
     let span = job.span.clone();
-    task::run::<Attempt>(run(job, unwanted).instrument(span), supervisor).await
+    task::run::<Attempt>(Box::pin(run(job, unwanted).instrument(span)), supervisor).await
 }
 
 async fn run(mut job: Box<Job>, unwanted: oneshot::Receiver<Unwanted>) {

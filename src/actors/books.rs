@@ -69,8 +69,8 @@ impl Observer for Lines {
     }
 }
 
-/// The name under which programs choose the lines of calls.
-const CALLS: &str = "standin::actors::call";
+/// The name under which programs choose the lines of calls, and the spans that calls and their attempts run in.
+pub(super) const CALLS: &str = "standin::actors::call";
 
 fn call_ended(flight: &Flight) {
     let attempts = flight.attempts;

@@ -44,11 +44,11 @@ enum Call {}
 /// Starts a call under the supervisor of all calls.
 pub(super) async fn start(job: Box<Job>, shared: Arc<Shared>, calls: ActorCell) -> Result<(), SpawnErr> {
     let span = job.accepted.span.clone();
-    task::run::<Call>(run(*job, shared).instrument(span), calls).await
+    task::run::<Call>(Box::pin(run(job, shared).instrument(span)), calls).await
 }
 
-async fn run(job: Job, shared: Arc<Shared>) {
-    let Job { accepted, page, plan, state, sticky, rng } = job;
+async fn run(job: Box<Job>, shared: Arc<Shared>) {
+    let Job { accepted, page, plan, state, sticky, rng } = *job;
     let Accepted { about: _, asked, table, route, needs, started, deadline, wanted, place, span: _ } = accepted;
     let (commit, outlet) = Outlet::open(wanted, asked.work.commit(), &shared.draining);
     let on_exhausted = asked.work.on_exhausted().unwrap_or(route.failover.on_exhausted);

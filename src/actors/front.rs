@@ -11,6 +11,7 @@ use tracing::Instrument as _;
 
 use super::accepted::{Accepted, Place};
 use super::answer::{Answer, Wanted};
+use super::books::CALLS;
 use super::clock::now;
 use super::health::{HealthSnapshot, ProviderHealth};
 use super::post::lock;
@@ -116,7 +117,7 @@ fn begin(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
             let deadline = started + work.deadline().unwrap_or(route.failover.deadline).min(DEADLINE_MAX);
             let needs = Needs { deadline: Some(deadline), priority, ..table.needs_of(&route, &work) };
             let asked = table.ask(&route, work);
-            let span = tracing::info_span!("call", id = %about.id, route = %route.name);
+            let span = tracing::info_span!(target: CALLS, "call", id = %about.id, route = %route.name);
             let accepted = Accepted { about, asked, table, route, needs, started, deadline, wanted, place, span };
             // Dropped with its answer if there is no router, which then says so.
             shared.router.send(RouterCommand::Start(Box::new(accepted)));

@@ -150,7 +150,7 @@ impl Key {
         }
         let claim = Claim(self.cell.clone());
         let supervisor = slot.supervisor().ok_or_else(cut_off)?;
-        task::run::<Reading>(reading(self.clone(), claim), supervisor).await.map_err(|_| cut_off())
+        task::run::<Reading>(Box::pin(reading(self.clone(), claim)), supervisor).await.map_err(|_| cut_off())
     }
 
     /// Returns what is to be held of a secret that was asked for then.

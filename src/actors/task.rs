@@ -15,7 +15,9 @@ pub(crate) struct Never<Kind>(PhantomData<fn() -> Kind>, Infallible);
 #[cfg(feature = "cluster")]
 impl<Kind: 'static> ractor::Message for Never<Kind> {}
 
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What a task does. It is made where it is boxed: whoever starts a task would be as large as all that the task holds, and an
+/// actor's handlers are moved with every message.
+pub(super) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Task<Kind>(PhantomData<fn() -> Kind>);
 
@@ -43,11 +45,8 @@ impl<Kind: 'static> Actor for Task<Kind> {
 }
 
 /// Runs some work as an actor of its own, under a supervisor. Where that stops just now the work is dropped.
-pub(super) async fn run<Kind: 'static>(
-    work: impl Future<Output = ()> + Send + 'static,
-    supervisor: ActorCell,
-) -> Result<(), SpawnErr> {
-    Actor::spawn_linked(None, Task::<Kind>(PhantomData), Box::pin(work), supervisor).await.map(drop)
+pub(super) async fn run<Kind: 'static>(work: Work, supervisor: ActorCell) -> Result<(), SpawnErr> {
+    Actor::spawn_linked(None, Task::<Kind>(PhantomData), work, supervisor).await.map(drop)
 }
 
 /// Returns which child died and how, if that is what an event says.

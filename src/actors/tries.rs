@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::account::Account;
 use super::attempt;
+use super::books::CALLS;
 use super::clock::now;
 use super::driver::Driver;
 use super::job::{Job, PIECES_MAX};
@@ -88,7 +89,7 @@ impl Driver {
         let (end, ended) = oneshot::channel();
         let (wanted, unwanted) = oneshot::channel();
         let pulse = permit.pulse().clone();
-        let span = tracing::info_span!("attempt", number = this.number, target = %target.id(), trimmed = tracing::field::Empty);
+        let span = tracing::info_span!(target: CALLS, "attempt", number = this.number, target = %target.id(), trimmed = tracing::field::Empty);
         let supervisor = target.provider.slot.supervisor();
         let (id, prompt_tokens) = (target.id().clone(), fitted.tokens);
         let runs_on = if self.asked.work.runs_on(&target.provider.spec) {

@@ -18,7 +18,7 @@ use super::json::Json;
 
 /// What is logged where `RUST_LOG` does not say otherwise. A call has one line, the sidecar's: what the runtime says of it
 /// beside, and the spans that this would stand in, would cost more than all else that is written down.
-const LOGGED: &str = "warn,standin=info,standin::actors::call=off,standin::actors::front=warn";
+const LOGGED: &str = "warn,standin=info,standin::actors::call=off";
 
 /// How long the last lines may take when the program ends.
 const SETTLE: Duration = Duration::from_millis(500);
