@@ -302,6 +302,7 @@ impl Admission {
             offline,
         };
         let mut progress = self.progress.remove(&ticket.serial).unwrap_or_default();
+        let known = target.health.failure_rate_most(now);
         let finding = target.health.report(&mut progress, circumstances, report, now);
         let (failure, hold) = match report {
             Report::Ended(Outcome::Failure { class, scope, retry_after }) => {
@@ -323,7 +324,7 @@ impl Admission {
         }
         let pass = ticket.pass();
         let current = pass.generation == target.breaker.generation();
-        let transition = target.breaker.report(pass, finding.own, verdict, now, rng);
+        let transition = target.breaker.report(pass, finding.own, known, verdict, now, rng);
         if matches!(transition, Some(Transition { to: BreakerState::Ramp { .. }, .. })) {
             target.health.recovering(now);
         }
@@ -490,8 +491,8 @@ impl Admission {
             ttft: health.ttft(now),
             reply: health.reply(now),
             tpot: health.tpot(now),
-            ttft_baseline_p50: health.ttft_baseline().p50,
-            reply_baseline_p50: health.reply_baseline().p50,
+            ttft_usual: health.ttft_usual(),
+            reply_usual: health.reply_usual(),
             first_token_max: health.timers(0, false, None, now).first_token_max,
             reply_max: health.timers(0, true, None, now).first_token_max,
             detect: health.detect(now),
@@ -535,8 +536,9 @@ impl Admission {
         }
         for index in (0..self.targets.len()).filter(|&index| index != source) {
             let sibling = &mut self.targets[index];
+            let known = sibling.health.failure_rate_most(now);
             sibling.health.overhear(evidence, class, now);
-            let transition = if current { sibling.breaker.overhear(evidence, now, rng) } else { None };
+            let transition = if current { sibling.breaker.overhear(evidence, known, now, rng) } else { None };
             self.tell(index, transition);
             self.tell_flag(index, now);
         }

@@ -180,6 +180,8 @@ pub struct Breaker {
     alarm: Cusum,
     /// Everything the alarm heard since it last stood at 0.
     run: Evidence,
+    /// The failure rate that was known of the target when that began: what is no worse is no news.
+    known: Option<f64>,
     /// Probes that must work, frozen at opening.
     needed: u32,
     /// Who holds the probe slot.
@@ -203,6 +205,7 @@ impl Breaker {
             k: 0,
             alarm,
             run: Evidence::NONE,
+            known: None,
             needed,
             probe: None,
             flowing,
@@ -283,6 +286,7 @@ impl Breaker {
         &mut self,
         pass: Pass,
         evidence: Evidence,
+        known: f64,
         verdict: Verdict,
         now: Instant,
         rng: &mut impl Rng,
@@ -316,7 +320,7 @@ impl Breaker {
                 }
             }
         }
-        let alarmed = self.listen(evidence, now);
+        let alarmed = self.listen(evidence, known, now);
         let next = match (self.state, verdict) {
             (State::Closed { .. } | State::Ramp { .. }, Verdict::Failure { hold: Some(hold) }) => {
                 self.freeze();
@@ -348,14 +352,14 @@ impl Breaker {
     }
 
     /// Takes in what a sibling's failure says.
-    pub fn overhear(&mut self, evidence: Evidence, now: Instant, rng: &mut impl Rng) -> Option<Transition> {
+    pub fn overhear(&mut self, evidence: Evidence, known: f64, now: Instant, rng: &mut impl Rng) -> Option<Transition> {
         let pass = Pass { serial: 0, generation: self.generation, probe: false, last_resort: false };
-        self.report(pass, evidence, Verdict::Pending, now, rng)
+        self.report(pass, evidence, known, Verdict::Pending, now, rng)
     }
 
     /// Takes evidence back that counted since then; closes again if only that had opened it.
     pub fn take_back(&mut self, evidence: Evidence, since: Instant, now: Instant) -> Option<Transition> {
-        let raised = self.alarm.add(evidence, now);
+        let raised = self.alarm.add_beyond(self.known.unwrap_or_default(), evidence, now);
         self.run += evidence;
         match self.state {
             State::Open { alarmed: Some(at), .. } if at >= since && !raised => {
@@ -393,15 +397,15 @@ impl Breaker {
     }
 
     /// Listens where an alarm means something, and tells whether there is one.
-    fn listen(&mut self, evidence: Evidence, now: Instant) -> bool {
+    fn listen(&mut self, evidence: Evidence, known: f64, now: Instant) -> bool {
         if !matches!(self.state, State::Closed { .. } | State::Ramp { .. }) {
             return false;
         }
         if self.alarm.value(now) == 0.0 {
-            self.run = Evidence::NONE;
+            (self.run, self.known) = (Evidence::NONE, None);
         }
         self.run += evidence;
-        self.alarm.add(evidence, now)
+        self.alarm.add_beyond(*self.known.get_or_insert(known), evidence, now)
     }
 
     /// Returns the state of an alarm or a failed probe: Open, for longer each time recovery fails.
@@ -493,7 +497,7 @@ impl Breaker {
             // Stands as it opened, for `take_back`.
             State::Open { .. } | State::HalfOpen { .. } => return,
         }
-        self.run = Evidence::NONE;
+        (self.run, self.known) = (Evidence::NONE, None);
     }
 }
 

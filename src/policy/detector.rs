@@ -101,8 +101,23 @@ impl Cusum {
 
     /// Adds evidence, and tells whether the flag is raised.
     pub fn add(&mut self, evidence: Evidence, now: Instant) -> bool {
+        self.add_beyond(0.0, evidence, now)
+    }
+
+    /// Adds evidence of what is worse than a share of failures that is known: where that is above `p0` it takes its place,
+    /// and `p1` lies beyond it by the same ratio of odds.
+    pub fn add_beyond(&mut self, known: f64, evidence: Evidence, now: Instant) -> bool {
         let was_raised = self.is_raised(now);
-        let ratio = evidence.failures * self.failure + evidence.successes * self.success;
+        // e^failure and e^success are p1/p0 and (1-p1)/(1-p0).
+        let (up, down) = (self.failure.exp(), self.success.exp());
+        let p0 = (1.0 - down) / (up - down);
+        let (failure, success) = if known > p0 {
+            let whole = known * up + (1.0 - known) * down;
+            (self.failure - whole.ln(), self.success - whole.ln())
+        } else {
+            (self.failure, self.success)
+        };
+        let ratio = evidence.failures * failure + evidence.successes * success;
         self.value = (self.value(now) + ratio).clamp(0.0, self.h);
         self.at = self.at.max(now);
         self.raised = self.value >= self.h || (was_raised && self.value >= self.h / 2.0);

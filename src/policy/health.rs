@@ -11,15 +11,16 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::detector::{Cusum, DetectorOptions, Evidence};
+use crate::policy::mean::{DecayedMean, Expected};
 use crate::policy::patience::{Pace, reached};
 use crate::policy::snapshot::Latency;
-use crate::policy::window::{Baseline, MODEL_P999, P50_SAMPLES, P90_SAMPLES, Scale, Window};
+use crate::policy::window::{Baseline, MODEL_P999, P90_SAMPLES, Scale, Window};
 use crate::words::{AttemptEnd, ConfigError, FailureClass, ModelClass, Scope};
 
-/// What each event leaves of the evidence before it: the last 33 attempts decide.
-const EVENT_DECAY: f64 = 0.97;
-/// Time constant with which evidence fades, towards the prior.
+/// Time constant with which the weight of failures and of their age is lost.
 const EVIDENCE_FADE: Duration = Duration::from_secs(20 * 60);
+/// No failure rate is believed to be higher: nobody is lost for ever.
+const FAILURE_RATE_MAX: f64 = 0.999;
 /// Guess of the age at which attempts fail, and its weight in attempts.
 const DETECT_PRIOR: Duration = Duration::from_secs(1);
 const DETECT_PRIOR_MASS: f64 = 2.0;
@@ -264,6 +265,7 @@ pub struct TargetHealth {
     /// Of answers that come whole.
     reply: Tempo,
     tpot: Window,
+    tpot_mean: Expected,
     bursts: Bursts,
     /// When it was last heard of.
     heard: Option<Instant>,
@@ -279,15 +281,23 @@ impl TargetHealth {
             ModelClass::Reasoning => Duration::from_secs(10),
         });
         let median = median.min(MEDIAN_MAX);
+        let HealthOptions { failure_rate_prior: prior, failure_rate_prior_mass: mass, .. } = *options;
         Self {
             class,
             degraded: Cusum::new(&options.degraded, now),
             slow: Cusum::new(&options.slow, now),
-            failure_rate: DecayedMean::new(options.failure_rate_prior, options.failure_rate_prior_mass, 1.0, now),
-            detect: DecayedMean::new(DETECT_PRIOR.as_secs_f64(), DETECT_PRIOR_MASS, DETECT_MAX.as_secs_f64(), now),
+            failure_rate: DecayedMean::new(prior, mass, FAILURE_RATE_MAX.max(prior), EVIDENCE_FADE, now),
+            detect: DecayedMean::new(
+                DETECT_PRIOR.as_secs_f64(),
+                DETECT_PRIOR_MASS,
+                DETECT_MAX.as_secs_f64(),
+                EVIDENCE_FADE,
+                now,
+            ),
             ttft: Tempo::new(median, now),
             reply: Tempo::new((median + REST_PRIOR).min(MEDIAN_MAX), now),
             tpot: Window::new(Scale::PerToken, PER_TOKEN_PRIOR, now),
+            tpot_mean: Expected::new(now),
             bursts: Bursts::default(),
             heard: None,
             connects: VecDeque::new(),
@@ -305,6 +315,7 @@ impl TargetHealth {
             Report::Ended(Outcome::Success { tpot }) => {
                 if let Some(tpot) = tpot {
                     self.tpot.record(tpot, now);
+                    self.tpot_mean.record(tpot, true, now);
                 }
                 match progress {
                     Progress::Waiting | Progress::Overdue(_) => self.content(progress, attempt, None, now),
@@ -326,7 +337,11 @@ impl TargetHealth {
                 }
                 // A pause that cost a call its answer, or somebody else's that came in its place.
                 Progress::Stalled(standing) if standing == 0.0 && why != Unwanted::Left => Evidence::relapse(DOUBT),
-                Progress::Flowing | Progress::Stalled(_) => Evidence::NONE,
+                Progress::Stalled(_) => {
+                    self.took_to_fail(attempt, now);
+                    Evidence::NONE
+                }
+                Progress::Flowing => Evidence::NONE,
             },
             Report::Ended(Outcome::Crashed | Outcome::Unused) => Evidence::NONE,
         };
@@ -373,19 +388,26 @@ impl TargetHealth {
         self.failure_rate.mean(now)
     }
 
+    /// Returns the most that the failure rate may be by what is known: one standard deviation above its mean.
+    pub fn failure_rate_most(&self, now: Instant) -> f64 {
+        let rate = self.failure_rate(now);
+        let mass = self.failure_rate.mass(now);
+        (rate + (rate * (1.0 - rate) / mass).sqrt()).min(1.0)
+    }
+
     /// Returns what the failure rate is without evidence.
     pub fn failure_rate_prior(&self) -> f64 {
-        self.failure_rate.prior
+        self.failure_rate.prior()
     }
 
     /// Returns the weight of the evidence behind the failure rate, in attempts.
     pub fn evidence(&self, now: Instant) -> f64 {
-        self.failure_rate.faded(now).1
+        self.failure_rate.mass(now) - self.failure_rate.prior_mass()
     }
 
     /// Tells whether the target is known to answer more often than not: by as many attempts as its prior weighs.
     pub fn answers(&self, now: Instant) -> bool {
-        self.failure_rate(now) < 0.5 && self.evidence(now) >= self.failure_rate.prior_mass
+        self.failure_rate(now) < 0.5 && self.evidence(now) >= self.failure_rate.prior_mass()
     }
 
     /// Returns the decayed mean age at which failed attempts failed.
@@ -395,27 +417,29 @@ impl TargetHealth {
 
     /// Returns the time to first token, for a prompt of no length.
     pub fn ttft(&self, now: Instant) -> Latency {
-        self.ttft.window.latency(now)
+        self.ttft.latency(now)
     }
 
     /// Returns the time to a whole answer that comes in one burst, for a prompt of no length.
     pub fn reply(&self, now: Instant) -> Latency {
-        self.reply.window.latency(now)
+        self.reply.latency(now)
     }
 
     /// Returns the time per output token.
     pub fn tpot(&self, now: Instant) -> Latency {
-        self.tpot.latency(now)
+        let latency = self.tpot.latency(now);
+        let usual = self.tpot_mean.usual().filter(|usual| latency.is_assumed() && usual.samples > latency.samples);
+        self.tpot_mean.with(usual.unwrap_or(latency), now)
     }
 
     /// Returns the time to first token while healthy, for a prompt of no length.
-    pub fn ttft_baseline(&self) -> Latency {
-        self.ttft.baseline.latency()
+    pub fn ttft_usual(&self) -> Latency {
+        self.ttft.usual()
     }
 
     /// Returns the time to a whole answer while healthy, for a prompt of no length.
-    pub fn reply_baseline(&self) -> Latency {
-        self.reply.baseline.latency()
+    pub fn reply_usual(&self) -> Latency {
+        self.reply.usual()
     }
 
     /// Returns how long an answer usually takes; `whole` if it comes in one burst.
@@ -467,23 +491,27 @@ impl TargetHealth {
     /// Nobody waits any longer for an attempt that had no content: what that says depends on how long it was silent, by
     /// how long it usually is.
     fn cancelled(&mut self, progress: Progress, attempt: Circumstances, why: Unwanted, now: Instant) -> Evidence {
-        let age = age(attempt, now);
-        let plain = plain(age, attempt.prompt_tokens);
+        let plain = plain(age(attempt, now), attempt.prompt_tokens);
+        let stands = matches!(progress, Progress::Overdue(standing) if standing > 0.0);
+        let weight = if stands { 0.0 } else { self.silence(attempt, Silence::Cancelled(why), now) };
+        let is_failure = stands || weight > 0.0;
         let tempo = self.tempo(attempt.whole);
         if tempo.baseline.is_exceeded(plain) {
-            let window = &mut tempo.window;
-            if why == Unwanted::Lost && window.latency(now).samples >= P50_SAMPLES {
-                // A lower bound; to drop it would let the percentiles drift down.
-                window.record(plain, now);
+            if why == Unwanted::Lost && !is_failure && !tempo.latency(now).is_assumed() {
+                // A lower bound; to drop it would let the percentiles drift down. Of what counts as a failure it would
+                // let them drift up, and with them the time that a silence is borne.
+                tempo.window.record(plain, now);
+                tempo.mean.record(plain, false, now);
             }
             self.answered(true, now);
         }
-        let weight = self.silence(attempt, Silence::Cancelled(why), now);
-        let stands = matches!(progress, Progress::Overdue(standing) if standing > 0.0);
-        if weight == 0.0 || stands || !self.bursts.counts_failure(attempt.started) {
+        if stands {
+            self.took_to_fail(attempt, now);
+        }
+        if weight == 0.0 || !self.bursts.counts_failure(attempt.started) {
             return Evidence::NONE;
         }
-        self.detect.add(age.min(DETECT_MAX).as_secs_f64(), 1.0, now);
+        self.took_to_fail(attempt, now);
         Evidence::failure(weight)
     }
 
@@ -538,14 +566,18 @@ impl TargetHealth {
                 let exceeded = self.tempo(attempt.whole).baseline.is_exceeded(latency);
                 self.answered(late || exceeded, now);
                 let (slow, degraded) = (self.is_slow(now), self.is_degraded(now));
+                let pace = self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now);
+                let joined = if pace.measured { plain(pace.overdue(), attempt.prompt_tokens) } else { latency };
                 let tempo = self.tempo(attempt.whole);
                 tempo.window.record(latency, now);
                 // Until it is measured the baseline learns from slow answers too, or a target that is slower than the
                 // prior would stay slow for ever.
                 let normal = !slow || !tempo.baseline.is_measured();
-                if attempt.closed && !degraded && normal {
+                let normal = attempt.closed && !degraded && normal;
+                if normal {
                     tempo.baseline.record(latency, now);
                 }
+                tempo.mean.record(latency.min(joined), normal, now);
             }
             None if late => self.answered(true, now),
             None => {}
@@ -594,7 +626,7 @@ impl TargetHealth {
             let Progress::Overdue(standing) = progress else { return (Evidence::NONE, 0.0) };
             return (Evidence::failure(-standing), 0.0);
         }
-        self.detect.add(age(attempt, now).min(DETECT_MAX).as_secs_f64(), 1.0, now);
+        self.took_to_fail(attempt, now);
         let (own, whole) = match progress {
             Progress::Overdue(standing) | Progress::Stalled(standing) if standing > 0.0 => (Evidence::NONE, standing),
             Progress::Flowing | Progress::Stalled(_) => (Evidence::relapse(weight), weight),
@@ -605,6 +637,11 @@ impl TargetHealth {
             self.remember(whole, now);
         }
         (own, whole)
+    }
+
+    /// Takes note of an attempt's age at its failure.
+    fn took_to_fail(&mut self, attempt: Circumstances, now: Instant) {
+        self.detect.add(age(attempt, now).min(DETECT_MAX).as_secs_f64(), 1.0, now);
     }
 
     fn answered(&mut self, slow: bool, now: Instant) {
@@ -646,50 +683,29 @@ fn plain(ttft: Duration, prompt_tokens: u32) -> Duration {
 struct Tempo {
     window: Window,
     baseline: Baseline,
+    mean: Expected,
 }
 
 impl Tempo {
     fn new(median: Duration, now: Instant) -> Self {
         let scale = Scale::FirstToken;
-        Self { window: Window::new(scale, median, now), baseline: Baseline::new(scale, median, now) }
-    }
-}
-
-/// A mean that forgets, with each event and with time, and returns to its prior: a decayed Beta posterior where the
-/// samples are 0 and 1.
-#[derive(Clone, Copy, Debug)]
-struct DecayedMean {
-    prior: f64,
-    prior_mass: f64,
-    /// The largest sample: no mean is above it, whatever was taken back or came without mass.
-    max: f64,
-    sum: f64,
-    mass: f64,
-    at: Instant,
-}
-
-impl DecayedMean {
-    const fn new(prior: f64, prior_mass: f64, max: f64, now: Instant) -> Self {
-        Self { prior, prior_mass, max, sum: 0.0, mass: 0.0, at: now }
+        Self {
+            window: Window::new(scale, median, now),
+            baseline: Baseline::new(scale, median, now),
+            mean: Expected::new(now),
+        }
     }
 
-    fn add(&mut self, sum: f64, mass: f64, now: Instant) {
-        let kept = 1.0 - (1.0 - EVENT_DECAY) * mass.max(0.0);
-        let (old_sum, old_mass) = self.faded(now);
-        self.mass = (old_mass * kept + mass).max(0.0);
-        self.sum = (old_sum * kept + sum).clamp(0.0, self.mass * self.max);
-        self.at = self.at.max(now);
+    /// Returns how it is of late; where that is forgotten, as it usually is, which is known and not measured.
+    fn latency(&self, now: Instant) -> Latency {
+        let (lately, usual) = (self.window.latency(now), self.baseline.latency());
+        let forgotten = lately.is_assumed() && usual.samples > lately.samples;
+        let usual = Latency { samples: usual.samples.min(P90_SAMPLES - 1), ..usual };
+        self.mean.with(if forgotten { usual } else { lately }, now)
     }
 
-    fn faded(&self, now: Instant) -> (f64, f64) {
-        let idle = now.saturating_duration_since(self.at);
-        let kept = if idle.is_zero() { 1.0 } else { (-idle.as_secs_f64() / EVIDENCE_FADE.as_secs_f64()).exp() };
-        (self.sum * kept, self.mass * kept)
-    }
-
-    fn mean(&self, now: Instant) -> f64 {
-        let (sum, mass) = self.faded(now);
-        (self.prior * self.prior_mass + sum) / (self.prior_mass + mass)
+    fn usual(&self) -> Latency {
+        self.mean.usually(self.baseline.latency())
     }
 }
 

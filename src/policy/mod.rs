@@ -9,6 +9,8 @@ pub mod snapshot;
 pub mod window;
 pub mod patience;
 pub mod detector;
+mod mean;
+
 pub mod local_fault;
 pub mod health;
 pub mod hold;

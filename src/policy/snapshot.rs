@@ -43,6 +43,8 @@ impl BreakerState {
 /// Quantiles of one latency, for a prompt of no length (see [`Latency::at`]).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Latency {
+    /// Mean of late, each wait up to the age at which another attempt would join it.
+    pub mean: Duration,
     /// Median.
     pub p50: Duration,
     /// 90th percentile.
@@ -153,10 +155,10 @@ pub struct Health {
     pub reply: Latency,
     /// Time per output token.
     pub tpot: Latency,
-    /// Slow baseline: time to first token while healthy.
-    pub ttft_baseline_p50: Duration,
+    /// Time to first token while healthy.
+    pub ttft_usual: Latency,
     /// The same of answers that come in one burst.
-    pub reply_baseline_p50: Duration,
+    pub reply_usual: Latency,
     /// The most time until an attempt's first token, for a prompt of no length, unless the user says otherwise.
     pub first_token_max: Duration,
     /// The same of answers that come in one burst.

@@ -13,6 +13,7 @@ use crate::policy::snapshot::Latency;
 
 /// Quantiles of the log-normal model in medians, exp(.6 z): the answer times of language models spread by about .6
 /// in the logarithm whatever their median.
+pub(super) const MODEL_MEAN: f64 = 1.197_2;
 const MODEL_P90: f64 = 2.157_4;
 const MODEL_P95: f64 = 2.682_9;
 const MODEL_P99: f64 = 4.038_4;
@@ -149,7 +150,8 @@ impl Distribution {
         let p90 = p90.unwrap_or(guess.p90).max(p50);
         let p95 = quote(P95_SAMPLES).unwrap_or_else(|| guess.p95.max(wide(P95_BY_P90))).max(p90);
         let p99 = quote(P99_SAMPLES).unwrap_or_else(|| guess.p99.max(wide(P99_BY_P90))).max(p95);
-        self.latency = Latency { p50, p90, p95, p99, samples };
+        let mean = guess.mean;
+        self.latency = Latency { mean, p50, p90, p95, p99, samples };
     }
 }
 
@@ -157,7 +159,8 @@ impl Latency {
     /// Returns the model's quantiles around a median.
     pub fn around(p50: Duration) -> Self {
         let times = |factor| p50.mul_f64(factor);
-        Self { p50, p90: times(MODEL_P90), p95: times(MODEL_P95), p99: times(MODEL_P99), samples: 0 }
+        let mean = times(MODEL_MEAN);
+        Self { mean, p50, p90: times(MODEL_P90), p95: times(MODEL_P95), p99: times(MODEL_P99), samples: 0 }
     }
 }
 

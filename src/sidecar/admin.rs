@@ -139,10 +139,10 @@ fn target(health: &Health, now: Instant) -> Value {
 }
 
 fn latency(latency: &Latency) -> Value {
-    let Latency { p50, p90, p95, p99, samples } = latency;
+    let Latency { mean, p50, p90, p95, p99, samples } = latency;
     let assumed = latency.is_assumed();
-    let [p50, p90, p95, p99] = [p50, p90, p95, p99].map(std::time::Duration::as_secs_f64);
-    json!({"p50": p50, "p90": p90, "p95": p95, "p99": p99, "samples": samples, "assumed": assumed})
+    let [mean, p50, p90, p95, p99] = [mean, p50, p90, p95, p99].map(std::time::Duration::as_secs_f64);
+    json!({"mean": mean, "p50": p50, "p90": p90, "p95": p95, "p99": p99, "samples": samples, "assumed": assumed})
 }
 
 fn seconds(until: Instant, now: Instant) -> f64 {

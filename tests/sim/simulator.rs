@@ -59,3 +59,36 @@ fn the_oracle_is_beaten_by_nobody() {
     assert!(oracle.regret() < 1e-12 && oracle.success() > 0.999_9);
     assert!(oracle.cost() < standin(&scenario, 5).cost());
 }
+
+#[test]
+fn a_steady_choice_costs_at_most_a_tenth_more_than_the_best_one() {
+    let seconds = 1_200.0;
+    for case in scenarios::pairs(60.0, seconds).into_iter().filter(|case| case.change.is_none()) {
+        let excess = standin(&case.scenario, 1).excess(seconds / 4.0, seconds);
+        assert!(excess < 0.1, "{}: {excess}", case.scenario.name);
+    }
+}
+
+#[test]
+fn another_best_choice_is_noticed_within_minutes() {
+    for (rate, seconds, noticed_max) in [(60.0, 1_800.0, 300.0), (6.0, 7_200.0, 1_200.0)] {
+        for case in scenarios::pairs(rate, seconds) {
+            let Some(at) = case.change else { continue };
+            let costs = case.scenario.costs(at + 1.0);
+            let best = usize::from(costs[0] >= costs[1]);
+            let noticed = |seed| standin(&case.scenario, seed).reaches(best, at, 0.5, false).unwrap_or(seconds - at);
+            let mean = (1..=5).map(noticed).sum::<f64>() / 5.0;
+            assert!(mean < noticed_max, "{} at {rate}: {mean} s", case.scenario.name);
+        }
+    }
+}
+
+#[test]
+fn first_choices_among_failing_providers_cost_little_more_than_those_of_an_oracle() {
+    let regret = |seed| {
+        let scenario = scenarios::mixed(2.0, 6.0 * 86_400.0, seed);
+        standin(&scenario, seed).regret()
+    };
+    let mean = (0..3).map(regret).sum::<f64>() / 3.0;
+    assert!(mean < 0.003, "{mean}");
+}

@@ -53,7 +53,7 @@ impl Bench {
     }
 
     fn report(&mut self, pass: Pass, evidence: Evidence, verdict: Verdict) {
-        let transition = self.breaker.report(pass, evidence, verdict, self.now, &mut self.rng);
+        let transition = self.breaker.report(pass, evidence, 0.0, verdict, self.now, &mut self.rng);
         self.note(transition);
     }
 
@@ -199,7 +199,7 @@ fn a_probe_that_says_nothing_frees_its_slot() {
 fn a_half_open_breaker_has_no_alarm() {
     let mut bench = Bench::run("3*fail +5s take");
     for _ in 0..9 {
-        let heard = bench.breaker.overhear(Evidence::failure(1.0), bench.now, &mut bench.rng);
+        let heard = bench.breaker.overhear(Evidence::failure(1.0), 0.0, bench.now, &mut bench.rng);
         bench.note(heard);
     }
     assert_eq!(bench.trace, ["open", "half_open"]);

@@ -1,11 +1,10 @@
 //! The default strategy: the least expected cost of a good answer, drawn rather than taken, because many agents that
 //! all took the very best would all flip to the next one together.
 
-use std::time::{Duration, Instant};
-
 use rand::{Rng, RngExt};
 
 use super::cost::{self, Answer};
+use super::explore::Spare;
 use super::{Entrant, Score, Standing};
 
 /// Up to this many times the best, a cost is as good as the best: our estimates are no finer.
@@ -14,22 +13,19 @@ pub(super) const COMPARABLE: f64 = 1.2;
 const SPILL: f64 = 1.5;
 /// Steepness of the draw: at the edge of the competitive set a target has (1/1.2)^4, half of the best one's part.
 const STEEPNESS: i32 = 4;
-/// What a degraded or unused target keeps of the draw, so that it can show it is well again.
-const EXPLORED_SHARE: f64 = 0.02;
-/// What those of a tier that are not measured yet keep of the draw together: a guess that loses to a measurement would
-/// else never become one.
-const UNMEASURED_SHARE: f64 = 0.1;
-/// From so many attempts on a target's numbers are its own. A median takes 8 samples, and only long answers tell the
-/// time per token.
-const MEASURED_AFTER: u64 = 32;
-/// Unused for so long, a target's numbers have faded towards guesses.
-const UNUSED_AFTER: Duration = Duration::from_secs(20 * 60);
+/// What exploring those that lost may cost, all of them together, as a part of what calls cost …
+const EXPLORING: f64 = 0.03;
+/// … and where a target is worse than it usually is: that lasts for an hour, as outages do.
+const EXPLORING_SICK: f64 = 0.01;
+/// What probing may cost, as a part of what calls cost, while a target is down: few calls a minute bear few probes, and silent
+/// ones fewer still.
+const PROBING: f64 = 0.1;
 
 /// Gives every entrant its cost and its share of the draw.
 ///
-/// A tier first gives the small shares: to those that ramp, are ejected, not measured yet, or were long unused. The rest
-/// goes to its competitive set, or on to the next tier where the set is empty or costs too much against its own health.
-pub(super) fn rank(entrants: &mut [Entrant<'_>], answer: &Answer, now: Instant) {
+/// A tier first gives the small shares: to those that ramp or are explored. The rest goes to its competitive set, or on to the
+/// next tier where the set is empty or costs too much against its own health.
+pub(super) fn rank(entrants: &mut [Entrant<'_>], answer: &Answer, spare: &Spare) {
     cost::reckon(entrants, answer);
     for entrant in entrants.iter_mut() {
         entrant.key = entrant.score.j;
@@ -41,9 +37,8 @@ pub(super) fn rank(entrants: &mut [Entrant<'_>], answer: &Answer, now: Instant) 
 
     let mut left = 1.0;
     for tier in running.chunk_by_mut(same_tier) {
-        eject(tier);
         let spills = compete(tier).is_none_or(|best| best.j > SPILL * best.j_healthy);
-        left -= share_among_few(tier, left, now);
+        left -= share_among_few(tier, left, spare);
         if spills {
             for entrant in tier {
                 entrant.late = true;
@@ -61,20 +56,6 @@ pub(super) fn rank(entrants: &mut [Entrant<'_>], answer: &Answer, now: Instant) 
     }
 }
 
-/// Sets the worst of the degraded aside, at most half of a tier: if most are ill, being ill says nothing.
-fn eject(tier: &mut [Entrant<'_>]) {
-    let full = tier.iter().filter(|entrant| entrant.standing == Standing::Full).count();
-    let mut room = full / 2;
-    // Ordered by cost: the worst are at the end.
-    for entrant in tier.iter_mut().rev().filter(|entrant| entrant.standing == Standing::Full) {
-        let health = &entrant.candidate.health;
-        if room > 0 && (health.degraded || health.slow) {
-            entrant.standing = Standing::Ejected;
-            room -= 1;
-        }
-    }
-}
-
 /// Marks the competitive set of a tier and returns the best of it; `None` where nobody may compete.
 fn compete(tier: &mut [Entrant<'_>]) -> Option<Score> {
     let may = |entrant: &Entrant<'_>| entrant.standing == Standing::Full && entrant.candidate.weight > 0.0;
@@ -85,37 +66,33 @@ fn compete(tier: &mut [Entrant<'_>]) -> Option<Score> {
     Some(best)
 }
 
-/// Gives the shares that do not depend on the score, as parts of what is left; returns what it gave.
-fn share_among_few(tier: &mut [Entrant<'_>], left: f64, now: Instant) -> f64 {
+/// Gives the shares that do not depend on the score alone, as parts of what is left; returns what it gave.
+fn share_among_few(tier: &mut [Entrant<'_>], left: f64, spare: &Spare) -> f64 {
     let ramps = |entrant: &&Entrant<'_>| matches!(entrant.standing, Standing::Ramp(_));
-    let drawn = tier.iter().filter(|entrant| entrant.competes || ramps(entrant)).count();
+    let drawn = tier.iter().filter(|entrant| entrant.competes || ramps(entrant)).count() as f64;
     let best = tier.iter().find(|entrant| entrant.competes).map_or(0.0, |entrant| entrant.score.j);
-    let unmeasured = tier.iter().filter(|entrant| is_unmeasured(entrant, best)).count();
+    // A price is known: who asks more for an answer than the best one costs in all can become no better.
+    let explores = |entrant: &Entrant<'_>| {
+        let lost = entrant.standing == Standing::Full && !entrant.competes && entrant.candidate.weight > 0.0;
+        lost && entrant.score.dollars < best && spare.allows(entrant.candidate)
+    };
+    let explored = tier.iter().filter(|entrant| explores(entrant)).count() as f64;
     let mut given = 0.0;
     for entrant in tier.iter_mut().filter(|entrant| !entrant.competes && entrant.candidate.weight > 0.0) {
         let part = match entrant.standing {
             // Never more than an equal part: at its last step it must not carry the others' traffic, too.
-            Standing::Ramp(weight) => weight.min(1.0 / drawn as f64),
-            Standing::Ejected => EXPLORED_SHARE,
-            Standing::Full if is_unmeasured(entrant, best) => UNMEASURED_SHARE / unmeasured as f64,
-            Standing::Full if long_unused(entrant, now) => EXPLORED_SHARE,
+            Standing::Ramp(weight) => weight.min(1.0 / drawn),
+            Standing::Full if explores(entrant) => {
+                let Score { j, j_healthy, .. } = entrant.score;
+                let cost = if j > COMPARABLE * j_healthy { EXPLORING_SICK } else { EXPLORING };
+                (cost * best / (j - best)).min(1.0 / (1.0 + drawn)) / explored
+            }
             Standing::Full | Standing::Probe => 0.0,
         };
         entrant.score.share = (left * part).min(left - given);
         given += entrant.score.share;
     }
     given
-}
-
-/// Tells whether a target lost by guesses alone: not by its price, and before it had a chance to be measured.
-fn is_unmeasured(entrant: &Entrant<'_>, best: f64) -> bool {
-    let lost = entrant.standing == Standing::Full && !entrant.competes && entrant.candidate.weight > 0.0;
-    lost && entrant.candidate.health.admitted < MEASURED_AFTER && entrant.score.dollars <= COMPARABLE * best
-}
-
-fn long_unused(entrant: &Entrant<'_>, now: Instant) -> bool {
-    let last_used = entrant.candidate.health.last_used;
-    last_used.is_none_or(|then| now.saturating_duration_since(then) >= UNUSED_AFTER)
 }
 
 /// Shares what is left among the competitive set.
@@ -144,6 +121,15 @@ pub(super) fn draw(entrants: &[Entrant<'_>], rng: &mut impl Rng) -> Option<usize
         }
     }
     last
+}
+
+/// Tells, by chance, whether a probe is worth what it costs more than the best does, or more than its target does in health.
+pub(super) fn is_probe_worth(entrants: &[Entrant<'_>], probe: usize, rng: &mut impl Rng) -> bool {
+    let others = entrants.iter().filter(|entrant| entrant.standing != Standing::Probe);
+    let best = others.map(|entrant| entrant.score.j).fold(f64::INFINITY, f64::min);
+    let Score { j, j_healthy, .. } = entrants[probe].score;
+    let least = if best.is_finite() { best.max(j_healthy) } else { return true };
+    rng.random::<f64>() * (j - least) <= PROBING * least
 }
 
 /// Orders those behind the first: where costs are comparable, another domain before the first one's, and the same

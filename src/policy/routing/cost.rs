@@ -3,7 +3,7 @@
 //! ```text
 //! J = C + v T + slo
 //! C = (1-q) a + q (b a + C_next)          what is paid
-//! T = ttft_p50 + O tpot_p50 + q (T_detect + T_next)    what is waited
+//! T = (1-q) (E[ttft] + O E[tpot]) + q (T_detect + T_next)    what is waited
 //! ```
 //!
 //! `a` is the price of one answer, `q` the probability that an attempt fails, `b` the billed share of a failed one,
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::{Candidate, Entrant, Needs, RouteOptions, RouteState, Standing, Sticky};
 use crate::policy::snapshot::Latency;
+use crate::policy::window::P50_SAMPLES;
 
 /// Share of a failed attempt that is billed: prompts are when the stream breaks, not when the connection does.
 const BILLED_SHARE: f64 = 0.3;
@@ -21,8 +22,6 @@ const BILLED_SHARE: f64 = 0.3;
 const CACHED_SHARE: f64 = 0.9;
 /// Part of the cheapest answer charged for each SLO by which the 95th percentile is over.
 const SLO_CHARGE: f64 = 0.25;
-/// 95th percentile over median of a log-normal with sigma .6: exp(1.645 * .6).
-const P95_OVER_P50: f64 = 2.7;
 const TOKENS_PRICED: f64 = 1e6;
 
 /// What an answer of a target is expected to cost.
@@ -55,6 +54,9 @@ pub(super) struct Answer {
     cached_at: Option<usize>,
     /// Price of one answer at the dearest target whose price is known; 0 where none is.
     dearest: f64,
+    /// The least expected times to a first content and per token that are known.
+    first: Option<Duration>,
+    per_token: Option<Duration>,
 }
 
 impl Answer {
@@ -71,6 +73,8 @@ impl Answer {
             slo_seconds: options.slo_ttft_p95.map(|slo| slo.as_secs_f64()),
             cached_at: sticky.map(|sticky| sticky.target),
             dearest: 0.0,
+            first: least(candidates.iter().filter(|candidate| !candidate.bursts()).map(Candidate::latency)),
+            per_token: least(candidates.iter().map(|candidate| &candidate.health.tpot)),
         };
         let known = candidates.iter().filter_map(|candidate| answer.dollars(candidate, 0.0));
         Self { dearest: known.fold(0.0, f64::max), ..answer }
@@ -90,7 +94,7 @@ impl Answer {
         Score {
             dollars: self.dollars(candidate, cached_share).unwrap_or(self.dearest),
             price_known: candidate.price.is_some(),
-            seconds: self.seconds(candidate.usual().p50, candidate),
+            seconds: self.seconds(self.first(candidate), candidate),
             failure_rate: health.failure_rate,
             ..Score::default()
         }
@@ -98,9 +102,27 @@ impl Answer {
 
     /// Returns the time of an answer: to its first content, and on from there.
     fn seconds(&self, first: Duration, candidate: &Candidate) -> f64 {
-        let rest = if candidate.bursts() { Duration::ZERO } else { candidate.health.tpot.p50 * self.output_tokens };
+        let per_token = supposed(&candidate.health.tpot, self.per_token);
+        let rest = if candidate.bursts() { Duration::ZERO } else { per_token * self.output_tokens };
         stretched(first, candidate) + rest.as_secs_f64()
     }
+
+    fn first(&self, candidate: &Candidate) -> Duration {
+        supposed(candidate.latency(), self.first)
+    }
+}
+
+/// Returns the least mean that is known.
+fn least<'a>(latencies: impl Iterator<Item = &'a Latency>) -> Option<Duration> {
+    latencies.filter(|latency| !latency.is_assumed()).map(|latency| latency.mean).min()
+}
+
+/// Returns a mean, as far as it is known; as far as it is not, the best that is known of others: whatever is compared
+/// with that loses by what was measured of it, and by no guess.
+fn supposed(latency: &Latency, best: Option<Duration>) -> Duration {
+    let Some(best) = best else { return latency.mean };
+    let known = f64::from(latency.samples.min(P50_SAMPLES)) / f64::from(P50_SAMPLES);
+    latency.mean.mul_f64(known) + best.mul_f64(1.0 - known)
 }
 
 /// Returns a time to the first content for the call's prompt, in seconds.
@@ -132,17 +154,15 @@ pub(super) fn reckon(entrants: &mut [Entrant<'_>], answer: &Answer) {
         let next = [best, second].into_iter().flatten().find(|other| other.position != own.position).unwrap_or(own);
         let j = |q: f64, seconds: f64, ttft_p95: f64| {
             let cost = (1.0 - q) * dollars + q * (BILLED_SHARE * dollars + next.dollars);
-            let time = seconds + q * (health.detect.as_secs_f64() + next.seconds);
+            let time = (1.0 - q) * seconds + q * (health.detect.as_secs_f64() + next.seconds);
             let late = answer.slo_seconds.map_or(0.0, |slo| (ttft_p95 / slo - 1.0).max(0.0));
             cost + answer.second_value * time + charge * late
         };
-        let baseline = candidate.baseline_p50();
-        entrant.score.j = j(health.failure_rate, seconds, stretched(candidate.usual().p95, candidate));
-        entrant.score.j_healthy = j(
-            health.failure_rate_prior,
-            answer.seconds(baseline, candidate),
-            stretched(baseline, candidate) * P95_OVER_P50,
-        );
+        let late = |latency: &Latency| if latency.is_assumed() { 0.0 } else { stretched(latency.p95, candidate) };
+        entrant.score.j = j(health.failure_rate, seconds, late(candidate.latency()));
+        let usual = candidate.usual();
+        let first = if usual.is_assumed() { answer.first(candidate) } else { usual.mean };
+        entrant.score.j_healthy = j(health.failure_rate_prior, answer.seconds(first, candidate), late(usual));
     }
 }
 

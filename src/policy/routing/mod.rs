@@ -20,6 +20,7 @@
 mod adaptive;
 mod classic;
 mod cost;
+mod explore;
 mod memory;
 mod options;
 mod sessions;
@@ -37,6 +38,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 
 use self::cost::Answer;
+use self::explore::Spare;
 use super::patience::{Left, Pace};
 use super::snapshot::{BreakerState, Gate, Health, Latency, Refusal};
 use super::trim::fits;
@@ -134,16 +136,9 @@ impl Candidate {
         if self.bursts() { &self.health.reply } else { &self.health.ttft }
     }
 
-    /// Returns that as it was while it was healthy, where too little is known of how it is now. What has faded to a guess is
-    /// compared with nothing that was measured.
-    fn usual(&self) -> Latency {
-        let latency = *self.latency();
-        if latency.is_assumed() { Latency::around(self.baseline_p50()) } else { latency }
-    }
-
-    /// Returns the median of that while it was healthy.
-    fn baseline_p50(&self) -> Duration {
-        if self.bursts() { self.health.reply_baseline_p50 } else { self.health.ttft_baseline_p50 }
+    /// Returns that as it is while the target is healthy.
+    fn usual(&self) -> &Latency {
+        if self.bursts() { &self.health.reply_usual } else { &self.health.ttft_usual }
     }
 }
 
@@ -188,7 +183,7 @@ pub enum Why {
     Draw,
     /// First: drawn for its share while it recovers.
     Ramp,
-    /// First: drawn for the little that degraded and unused targets keep, so that they can show they are well.
+    /// First: drawn for the little that those keep which lost or are not known, so that they can show what they are.
     Explore,
     /// First by the rule of a strategy that does not draw.
     Rule,
@@ -209,7 +204,7 @@ impl Why {
             Self::Pinned => "pinned by the caller",
             Self::Draw => "drawn among the best",
             Self::Ramp => "drawn for its share while it recovers",
-            Self::Explore => "drawn for the share degraded and unused targets keep",
+            Self::Explore => "drawn for the share that is kept to learn how the others are",
             Self::Rule => "first by the strategy's rule",
             Self::Fallback => "fallback",
             Self::Recovering => "recovering: last, not probed by this call",
@@ -315,9 +310,10 @@ pub fn plan(
     let last_resort = regular.entrants.is_empty();
     let Field { mut entrants, skipped } = if last_resort { field(true) } else { regular };
 
+    let spare = Spare::of(&entrants, needs, now);
     match options.strategy {
-        Strategy::Adaptive => adaptive::rank(&mut entrants, &answer, now),
-        _ => classic::rank(&mut entrants, options.strategy, state, candidates.len(), rng),
+        Strategy::Adaptive => adaptive::rank(&mut entrants, &answer, &spare),
+        _ => classic::rank(&mut entrants, options.strategy, &spare, state, candidates.len(), rng),
     }
     entrants.sort_unstable_by(Entrant::order);
 
@@ -337,7 +333,8 @@ pub fn plan(
             state.chose(entrants[0].position);
         }
     }
-    let probing = !last_resort && needs.priority != Priority::Critical && place_probe(&mut entrants, needs, now);
+    let probes = !last_resort && needs.priority != Priority::Critical;
+    let probing = probes && place_probe(&mut entrants, options.strategy, needs, now, rng);
 
     let why = |place: usize, entrant: &Entrant<'_>| match entrant.standing {
         _ if pinned.is_some() => Why::Pinned,
@@ -346,10 +343,10 @@ pub fn plan(
         Standing::Probe => Why::Recovering,
         _ if place > usize::from(probing) => Why::Fallback,
         _ if kept.is_some() => Why::Sticky,
+        Standing::Full if !entrant.competes => Why::Explore,
         _ if !options.strategy.draws() => Why::Rule,
         Standing::Ramp(_) => Why::Ramp,
-        Standing::Full if entrant.competes => Why::Draw,
-        Standing::Full | Standing::Ejected => Why::Explore,
+        Standing::Full => Why::Draw,
     };
     let picks = entrants.iter().enumerate().map(|(place, entrant)| Pick {
         target: entrant.candidate.target,
@@ -361,10 +358,20 @@ pub fn plan(
 
 /// Puts the first target that waits for a probe before all others, if there is another; returns whether it did. One
 /// a plan: a call should not pay for two doubtful tries.
-fn place_probe(entrants: &mut [Entrant<'_>], needs: &Needs, now: Instant) -> bool {
+fn place_probe(
+    entrants: &mut [Entrant<'_>],
+    strategy: Strategy,
+    needs: &Needs,
+    now: Instant,
+    rng: &mut impl Rng,
+) -> bool {
     let probe = entrants.iter().position(|entrant| entrant.standing == Standing::Probe);
     match probe {
-        Some(place) if entrants.len() > 1 && affords(entrants, place, needs, now) => {
+        Some(place)
+            if entrants.len() > 1
+                && affords(entrants, place, needs, now)
+                && (strategy != Strategy::Adaptive || adaptive::is_probe_worth(entrants, place, rng)) =>
+        {
             entrants[..=place].rotate_right(1);
             true
         }
@@ -392,8 +399,6 @@ enum Standing {
     Full,
     /// This much, while it recovers.
     Ramp(f64),
-    /// Little: it is degraded or slow, and enough others of its tier are not.
-    Ejected,
     /// One try, to show whether it is well again.
     Probe,
 }
@@ -412,8 +417,7 @@ impl Standing {
         match self {
             Self::Full => 0,
             Self::Ramp(_) => 1,
-            Self::Ejected => 2,
-            Self::Probe => 3,
+            Self::Probe => 2,
         }
     }
 }
@@ -429,7 +433,7 @@ struct Entrant<'a> {
     late: bool,
     /// The strategy's measure: less is better.
     key: f64,
-    /// Whether it is among the best of its tier; only `adaptive` says so.
+    /// Whether it stands where it does by the rule; else it is explored.
     competes: bool,
     score: Score,
 }

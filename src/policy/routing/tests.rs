@@ -1,5 +1,4 @@
 mod kit;
 mod properties;
-mod regret;
 mod rules;
 mod strategies;

@@ -144,7 +144,7 @@ pub fn needs() -> Needs {
 
 /// Log-normal, sigma .6.
 pub fn latency(p50: Duration) -> Latency {
-    Latency { p50, p90: p50.mul_f64(2.2), p95: p50.mul_f64(2.7), p99: p50.mul_f64(4.0), samples: 400 }
+    Latency { mean: p50, p50, p90: p50.mul_f64(2.2), p95: p50.mul_f64(2.7), p99: p50.mul_f64(4.0), samples: 400 }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what candidates hold")]
@@ -172,8 +172,8 @@ pub fn health(now: Instant) -> Health {
         ttft: latency(SECOND),
         reply: latency(5 * SECOND),
         tpot: latency(Duration::from_millis(20)),
-        ttft_baseline_p50: SECOND,
-        reply_baseline_p50: 5 * SECOND,
+        ttft_usual: latency(SECOND),
+        reply_usual: latency(5 * SECOND),
         first_token_max: Duration::from_secs(8),
         reply_max: Duration::from_secs(60),
         detect: SECOND,

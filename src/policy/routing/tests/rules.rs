@@ -349,12 +349,12 @@ fn the_cost_is_the_one_of_the_formula() {
     let (a, b) = (0.0026, 0.0052);
     let seconds = 1.05 + 8.0;
     let paid = 0.8 * a + 0.2 * (0.3 * a + b);
-    let waited = seconds + 0.2 * (3.0 + seconds);
+    let waited = 0.8 * seconds + 0.2 * (3.0 + seconds);
     let slo = 0.25 * a * (2.7 * 1.05 / 2.0 - 1.0);
     let score = scores[&0];
     assert!(near(score.j, paid + 0.002 * waited + slo), "{score:?}");
     assert!(near(score.dollars, a) && near(score.seconds, seconds) && near(score.failure_rate, 0.2));
-    let healthy = 0.995 * a + 0.005 * (0.3 * a + b) + 0.002 * (seconds + 0.005 * (3.0 + seconds)) + slo;
+    let healthy = 0.995 * a + 0.005 * (0.3 * a + b) + 0.002 * (0.995 * seconds + 0.005 * (3.0 + seconds)) + slo;
     assert!(near(score.j_healthy, healthy), "{score:?}");
 }
 
@@ -481,79 +481,60 @@ fn weights_share_the_draw_among_equals_and_nought_is_for_failover_only() {
 }
 
 #[test]
-fn unused_targets_keep_two_percent() {
-    let mut desk = Desk::of(2).with(1, |dear| dear.price = price(30.0));
-    assert!(near(desk.score(1).share, 0.0));
-    desk.targets[1].health.last_used = Some(desk.now);
-    desk.now += Duration::from_secs(20 * 60 - 1);
-    assert!(near(desk.score(1).share, 0.0));
-    desk.now += SECOND;
-    desk.targets[0].health.last_used = Some(desk.now);
-    assert!(near(desk.score(1).share, 0.02));
-    desk.targets[1].health.last_used = None;
-    assert!(near(desk.score(1).share, 0.02), "never used is unused");
-    let got = desk.frequency(1);
-    assert!((0.01..0.03).contains(&got), "{got}");
-    let plan = (0..1_000).map(|_| desk.plan()).find(|plan| plan.picks[0].target == 1).unwrap();
-    assert_eq!(plan.picks[0].why, Why::Explore);
-}
-
-#[test]
-fn a_guess_that_loses_to_a_measurement_gets_the_chance_to_become_one() {
+fn those_that_lost_are_explored_for_three_percent_of_what_calls_cost() {
     let slow = latency(Duration::from_millis(80));
-    let mut desk = Desk::of(4).with(1, |guess| guess.health.tpot = slow).with(2, |guess| guess.health.tpot = slow);
+    let mut desk = Desk::of(4).with(1, |lost| lost.health.tpot = slow).with(2, |lost| lost.health.tpot = slow);
     desk.targets[3].price = price(30.0);
-    assert!(near(desk.score(1).share, 0.0), "measured, it has lost");
-    for target in &mut desk.targets[1..] {
-        target.health.admitted = 31;
-    }
+    assert!(near(desk.score(1).share, 0.0), "asked a moment ago");
+    desk.now += 5 * SECOND;
     let scores = desk.scores();
-    assert!(near(scores[&1].share, 0.05) && near(scores[&2].share, 0.05), "together a tenth: {scores:?}");
-    assert!(near(scores[&3].share, 0.0), "what loses by its price alone is not tried");
-    let plan = (0..1_000).map(|_| desk.plan()).find(|plan| plan.picks[0].target == 1).unwrap();
+    let cost = [1, 2].map(|lost| scores[&lost].share * (scores[&lost].j / scores[&0].j - 1.0));
+    // They are worse than they would be in health only by their failures: no more than always.
+    assert!(near(cost[0] + cost[1], 0.03) && near(cost[0], cost[1]), "{scores:?}");
+    assert!(near(scores[&3].share, 0.0), "what loses by its price alone can become no better");
+    let plan = (0..4_000).map(|_| desk.plan()).find(|plan| plan.picks[0].target == 1).unwrap();
     assert_eq!(plan.picks[0].why, Why::Explore);
+    desk.needs.priority = Priority::Critical;
+    assert!(near(desk.score(1).share, 0.0), "critical calls explore nobody");
+    desk.needs.priority = Priority::Default;
+    desk.needs.deadline = Some(desk.now + 2 * SECOND);
+    assert!(near(desk.score(1).share, 0.0), "nor do those that have no time for two");
 }
 
 #[test]
-fn degraded_and_slow_targets_keep_two_percent_and_come_last_in_their_tier() {
-    type Flag = fn(&mut Candidate);
-    let flags: [Flag; 2] = [|target| target.health.degraded = true, |target| target.health.slow = true];
-    for flag in flags {
-        let mut desk = Desk::of(4).with(0, flag).with(3, |next_tier| next_tier.tier = 1);
-        let scores = desk.scores();
-        assert!(near(scores[&0].share, 0.02), "{scores:?}");
-        assert!(near(scores[&1].share, 0.49) && near(scores[&2].share, 0.49));
-        let order = (0..50).map(|_| desk.order()).find(|order| order[0] != 0).unwrap();
-        assert_eq!(order[2..], [0, 3]);
-    }
-}
-
-#[test]
-fn at_most_half_of_a_tier_is_set_aside_the_worst_first() {
-    for (count, ejected) in [(1, 0), (2, 1), (3, 1), (4, 2), (5, 2)] {
-        let mut desk = Desk::of(count);
-        for (target, factor) in desk.targets.iter_mut().zip(1..) {
-            target.health.degraded = true;
-            target.health.failure_rate = 0.01 * f64::from(factor);
-        }
-        let scores = desk.scores();
-        for (target, score) in &scores {
-            let aside = *target >= count - ejected;
-            assert_eq!(near(score.share, 0.02), aside, "{target} of {count}: {score:?}");
-        }
-    }
-}
-
-#[test]
-fn targets_that_are_out_do_not_count_into_the_half() {
-    let mut desk = Desk::of(4).open_for(0, MINUTE).open_for(1, MINUTE);
-    for target in &mut desk.targets {
-        target.health.degraded = true;
-    }
+fn those_that_are_worse_than_they_usually_are_are_explored_for_one_percent() {
+    let mut desk = Desk::of(2).with(1, |sick| sick.health.ttft = latency(20 * SECOND));
+    desk.now += 5 * SECOND;
     let scores = desk.scores();
-    let mut shares = [scores[&2].share, scores[&3].share];
-    shares.sort_by(f64::total_cmp);
-    assert!(near(shares[0], 0.02) && near(shares[1], 0.98));
+    assert!(near(scores[&1].share * (scores[&1].j / scores[&0].j - 1.0), 0.01), "{scores:?}");
+}
+
+#[test]
+fn a_guess_is_compared_with_nothing() {
+    let mut desk = Desk::of(2).with(1, |unknown| unknown.health.ttft = Latency::around(10 * SECOND));
+    let scores = desk.scores();
+    assert!(near(scores[&0].share, 0.5) && near(scores[&1].share, 0.5), "{scores:?}");
+    desk.targets[1].health.ttft = Latency { samples: 4, ..latency(11 * SECOND) };
+    assert!(near(desk.score(1).seconds, 1.05 * (0.5 * 11.0 + 0.5) + 8.0), "half known");
+}
+
+#[test]
+fn flags_say_nothing_that_the_cost_does_not() {
+    let mut desk = Desk::of(2).with(0, |flagged| (flagged.health.degraded, flagged.health.slow) = (true, true));
+    assert!(near(desk.score(0).share, 0.5));
+}
+
+#[test]
+fn a_probe_is_made_as_often_as_it_is_worth_what_it_costs() {
+    let probes = |failure_rate: f64, detect: Duration| {
+        let mut desk = Desk::of(2).probe_ready(0).with(0, |down| {
+            (down.health.failure_rate, down.health.detect) = (failure_rate, detect);
+        });
+        desk.frequency(0)
+    };
+    assert!(probes(0.005, SECOND) == 1.0, "that costs nothing");
+    let (quick, silent) = (probes(0.9, SECOND / 10), probes(0.9, 30 * SECOND));
+    assert!(quick > 0.5 && (0.01..0.1).contains(&silent), "{quick} {silent}");
 }
 
 // Tiers.
@@ -563,7 +544,7 @@ fn a_dear_primary_that_is_healthy_stays_primary() {
     let mut desk = Desk::tiers(2).with(0, |dear| {
         dear.price = price(100.0);
         dear.health.ttft = latency(10 * SECOND);
-        dear.health.ttft_baseline_p50 = 10 * SECOND;
+        dear.health.ttft_usual = latency(10 * SECOND);
         dear.health.failure_rate = 0.03;
         dear.health.failure_rate_prior = 0.03;
     });
@@ -576,6 +557,7 @@ fn a_tier_spills_when_it_costs_one_and_a_half_times_its_own_health() {
     let mut spilled_at = None;
     for step in 0..100 {
         desk.targets[0].health.failure_rate = 0.01 * f64::from(step);
+        desk.targets[0].health.detect = 9 * SECOND;
         let scores = desk.scores();
         let spills = scores[&0].j > 1.5 * scores[&0].j_healthy;
         assert_eq!(desk.order(), if spills { [1, 2, 0] } else { [0, 1, 2] });
@@ -588,7 +570,7 @@ fn a_tier_spills_when_it_costs_one_and_a_half_times_its_own_health() {
 fn a_tier_spills_for_latency_against_its_own_baseline_not_the_others() {
     let mut desk = Desk::tiers(2).with(0, |target| target.health.ttft = latency(8 * SECOND));
     assert_eq!(desk.first(), 1, "slower than itself");
-    desk.targets[0].health.ttft_baseline_p50 = 8 * SECOND;
+    desk.targets[0].health.ttft_usual = latency(8 * SECOND);
     assert_eq!(desk.first(), 0, "always was that slow");
 }
 
@@ -603,7 +585,10 @@ fn when_every_tier_is_ill_their_order_holds() {
 
 #[test]
 fn a_spilled_tier_long_unused_is_still_tried_now_and_then() {
-    let mut desk = Desk::tiers(2).with(0, |target| target.health.failure_rate = 0.9);
+    let mut desk = Desk::tiers(2).with(0, |target| {
+        target.health.failure_rate = 0.9;
+        target.health.detect = 9 * SECOND;
+    });
     assert!(near(desk.score(0).share, 0.0));
     desk = desk.ramp(0, 0.1);
     assert!(near(desk.score(0).share, 0.1));
@@ -855,7 +840,7 @@ fn an_answer_that_would_come_whole_is_judged_by_whole_answers_once_there_are_som
 fn a_primary_whose_numbers_have_faded_is_taken_as_it_was_while_it_was_healthy() {
     let faded = |candidate: &mut Candidate| {
         candidate.health.ttft = Latency { samples: 0, ..Latency::around(Duration::from_secs(1)) };
-        candidate.health.ttft_baseline_p50 = Duration::from_millis(100);
+        candidate.health.ttft_usual = latency(Duration::from_millis(100));
     };
     let mut desk = Desk::tiers(2).with(0, faded);
     assert_eq!(desk.frequency(0), 1.0, "it spilled on a guess");

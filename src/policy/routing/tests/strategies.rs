@@ -28,7 +28,10 @@ fn adaptive_takes_the_target_that_is_neither_cheapest_nor_fastest_but_best_in_su
                 cheap.health.tpot = latency(SECOND / 10);
             })
             .with(2, |balanced| balanced.health.in_flight = 5)
-            .with(3, |failing| failing.health.failure_rate = 0.6);
+            .with(3, |failing| {
+                failing.health.failure_rate = 0.6;
+                failing.health.detect = 9 * SECOND;
+            });
         desk.firsts(100).iter().all(|first| *first == 2)
     });
 }

@@ -1,0 +1,134 @@
+//! Means that forget: of failures as a rate, and of times.
+//!
+//! In flow samples, out flows what is expected now. Nothing here judges. A mean forgets with each sample and with time,
+//! which takes its weight away soon and the mean itself, towards what is usual, late: so who is asked seldom is still
+//! what it was, and what is heard of it then says much.
+
+use std::time::{Duration, Instant};
+
+use crate::policy::snapshot::Latency;
+use crate::policy::window::MODEL_MEAN;
+
+/// What each sample leaves of the weight before it: the last 33 decide.
+const SAMPLE_DECAY: f64 = 0.97;
+/// Time constant with which a mean returns to what is usual: outages last about an hour.
+const MEAN_FADE: Duration = Duration::from_secs(60 * 60);
+/// Time constant with which the weight of times is lost: a few samples then show another pace.
+const TIME_WEIGHT_FADE: Duration = Duration::from_secs(6 * 60);
+/// No mean is below this part of what is usual.
+const LEAST: f64 = 0.01;
+/// Samples whose mean is what is usual, at most.
+const USUAL_SAMPLES_MAX: f64 = 256.0;
+
+/// A mean that forgets. Of zeros and ones it is a decayed Beta posterior.
+#[derive(Clone, Copy, Debug)]
+pub struct DecayedMean {
+    prior: f64,
+    /// The least weight.
+    prior_mass: f64,
+    /// The largest sample: no mean is above it, whatever was taken back or came without mass.
+    max: f64,
+    /// Time constant with which weight is lost.
+    weight_fade: Duration,
+    sum: f64,
+    mass: f64,
+    at: Instant,
+}
+
+impl DecayedMean {
+    /// Returns what is expected before anything is known, with a weight in samples.
+    pub const fn new(prior: f64, prior_mass: f64, max: f64, weight_fade: Duration, now: Instant) -> Self {
+        Self { prior, prior_mass, max, weight_fade, sum: prior * prior_mass, mass: prior_mass, at: now }
+    }
+
+    /// Adds samples of this sum and number, or takes them back.
+    pub fn add(&mut self, sum: f64, mass: f64, now: Instant) {
+        let kept = 1.0 - (1.0 - SAMPLE_DECAY) * mass.max(0.0);
+        let (old_sum, old_mass) = self.faded(now);
+        self.mass = (old_mass * kept + mass).max(self.prior_mass);
+        // Not all of what was expected is forgotten, whatever is taken back.
+        let least = self.mass * (LEAST * self.prior).min(self.max);
+        self.sum = (old_sum * kept + sum).clamp(least, self.mass * self.max);
+        self.at = self.at.max(now);
+    }
+
+    /// Returns the mean.
+    pub fn mean(&self, now: Instant) -> f64 {
+        let (sum, mass) = self.faded(now);
+        sum / mass
+    }
+
+    /// Returns its weight in samples, that of the prior included.
+    pub fn mass(&self, now: Instant) -> f64 {
+        self.faded(now).1
+    }
+
+    /// Returns what is expected before anything is known.
+    pub const fn prior(&self) -> f64 {
+        self.prior
+    }
+
+    /// Returns the weight of that, in samples.
+    pub const fn prior_mass(&self) -> f64 {
+        self.prior_mass
+    }
+
+    fn faded(&self, now: Instant) -> (f64, f64) {
+        let idle = now.saturating_duration_since(self.at);
+        if idle.is_zero() || self.mass == 0.0 {
+            return (self.sum, self.mass);
+        }
+        let kept = |fade: Duration| (-idle.as_secs_f64() / fade.as_secs_f64()).exp();
+        let mass = (self.mass * kept(self.weight_fade)).max(self.prior_mass);
+        let mean = self.prior + (self.sum / self.mass - self.prior) * kept(MEAN_FADE);
+        (mean * mass, mass)
+    }
+}
+
+/// What a time is expected to be: the mean of late, and of the days in which all was well.
+#[derive(Clone, Copy, Debug)]
+pub struct Expected {
+    /// Its prior is what is usual.
+    lately: DecayedMean,
+    /// Of how many samples that is.
+    usual_samples: f64,
+}
+
+impl Expected {
+    /// Returns what is expected of a time of which nothing is known.
+    pub const fn new(now: Instant) -> Self {
+        Self { lately: DecayedMean::new(0.0, 0.0, f64::INFINITY, TIME_WEIGHT_FADE, now), usual_samples: 0.0 }
+    }
+
+    /// Counts a sample; `normal` if all is well.
+    pub fn record(&mut self, time: Duration, normal: bool, now: Instant) {
+        let time = time.as_secs_f64();
+        self.lately.add(time, 1.0, now);
+        self.lately.prior_mass = 1.0;
+        if normal || self.usual_samples == 0.0 {
+            self.usual_samples = (self.usual_samples + 1.0).min(USUAL_SAMPLES_MAX);
+            self.lately.prior += (time - self.lately.prior) / self.usual_samples;
+        }
+    }
+
+    /// Returns quantiles with the mean that is expected now.
+    pub fn with(&self, latency: Latency, now: Instant) -> Latency {
+        if self.usual_samples == 0.0 {
+            return latency;
+        }
+        Latency { mean: Duration::from_secs_f64(self.lately.mean(now)), ..latency }
+    }
+
+    /// Returns quantiles with the mean that is usual.
+    pub fn usually(&self, latency: Latency) -> Latency {
+        self.usual().map_or(latency, |usual| Latency { mean: usual.mean, ..latency })
+    }
+
+    /// Returns how it is while all is well, by the model around its mean; `None` if nothing is known.
+    pub fn usual(&self) -> Option<Latency> {
+        let mean = Duration::from_secs_f64(self.lately.prior);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some hundreds")]
+        let samples = self.usual_samples as u32;
+        (samples > 0).then(|| Latency { mean, samples, ..Latency::around(mean.div_f64(MODEL_MEAN)) })
+    }
+}

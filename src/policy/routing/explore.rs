@@ -1,0 +1,43 @@
+//! Which targets a call may be sent to for what it tells of them, and not because they are the best.
+//!
+//! Whoever loses by numbers is asked now and then, or its numbers would hold for ever. How often is the strategy's to say;
+//! here stands which calls can afford that, and who was not asked just now.
+
+use std::time::{Duration, Instant};
+
+use super::{Candidate, Entrant, Needs, Standing};
+use crate::policy::patience::Left;
+use crate::words::Priority;
+
+/// Who was asked so lately is not explored: at high rates a small share of all calls is far more than tells anything.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// What a call can spare for others' sake.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spare<'a> {
+    needs: &'a Needs,
+    /// The least time in which somebody usually answers.
+    answer: Duration,
+    now: Instant,
+}
+
+impl<'a> Spare<'a> {
+    pub(super) fn of(entrants: &[Entrant<'_>], needs: &'a Needs, now: Instant) -> Self {
+        let full = entrants.iter().filter(|entrant| entrant.standing == Standing::Full);
+        let answer = match needs.deadline {
+            Some(_) => full.map(|entrant| entrant.candidate.pace(needs).answer).min().unwrap_or_default(),
+            None => Duration::ZERO,
+        };
+        Self { needs, answer, now }
+    }
+
+    /// Tells whether the call may explore a target: it is not critical, and has the time to go elsewhere after it.
+    pub(super) fn allows(&self, candidate: &Candidate) -> bool {
+        let since = |then| self.now.saturating_duration_since(then);
+        let has_time =
+            |deadline| Left::until(deadline, self.now).is_enough_for(candidate.pace(self.needs).first + self.answer);
+        self.needs.priority != Priority::Critical
+            && candidate.health.last_used.is_none_or(|then| since(then) >= AGAIN_AFTER)
+            && self.needs.deadline.is_none_or(has_time)
+    }
+}
