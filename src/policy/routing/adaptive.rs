@@ -72,17 +72,17 @@ fn share_among_few(tier: &mut [Entrant<'_>], left: f64, spare: &Spare) -> f64 {
     let drawn = tier.iter().filter(|entrant| entrant.competes || ramps(entrant)).count() as f64;
     let best = tier.iter().find(|entrant| entrant.competes).map_or(0.0, |entrant| entrant.score.j);
     // A price is known: who asks more for an answer than the best one costs in all can become no better.
-    let explores = |entrant: &Entrant<'_>| {
+    let is_open = |entrant: &Entrant<'_>| {
         let lost = entrant.standing == Standing::Full && !entrant.competes && entrant.candidate.weight > 0.0;
         lost && entrant.score.dollars < best && spare.allows(entrant.candidate)
     };
-    let explored = tier.iter().filter(|entrant| explores(entrant)).count() as f64;
+    let explored = tier.iter().filter(|entrant| is_open(entrant)).count() as f64;
     let mut given = 0.0;
     for entrant in tier.iter_mut().filter(|entrant| !entrant.competes && entrant.candidate.weight > 0.0) {
         let part = match entrant.standing {
             // Never more than an equal part: at its last step it must not carry the others' traffic, too.
             Standing::Ramp(weight) => weight.min(1.0 / drawn),
-            Standing::Full if explores(entrant) => {
+            Standing::Full if is_open(entrant) => {
                 let Score { j, j_healthy, .. } = entrant.score;
                 let cost = if j > COMPARABLE * j_healthy { EXPLORING_SICK } else { EXPLORING };
                 (cost * best / (j - best)).min(1.0 / (1.0 + drawn)) / explored
