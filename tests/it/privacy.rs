@@ -124,6 +124,18 @@ async fn live(world: &World) -> Vec<String> {
         }
         sleep(4_000 * S).await;
     }
+    // Long enough for breakers to open.
+    for _ in 0..8 {
+        for provider in &world.providers {
+            provider.next(1, Fault::Error(ProviderError::Server));
+        }
+        seen.push(format!("{:?}", world.runtime.chat(ask(PROMPT)).await));
+        sleep(S).await;
+    }
+    for provider in &world.providers {
+        provider.clear();
+    }
+    sleep(4_000 * S).await;
     for how in [
         Crash::Attempts(1),
         Crash::Calls(1),

@@ -91,17 +91,22 @@ async fn round_robin_takes_turns() {
 #[tokio::test(start_paused = true)]
 async fn threshold_leaves_the_first_when_it_is_slow_and_comes_back_when_it_is_fast() {
     let strategy = Strategy::Threshold { error_rate: 0.2, ttft: 3 * S, percentile: Percentile::P50 };
-    let world = of([fast(1_500), fast(1_500), fast(1_500)], strategy, |_| {}).await;
+    let world = of([fast(1_000), fast(1_000), fast(1_000)], strategy, |_| {}).await;
     assert_eq!(share(&world, 20).await, BTreeMap::from([("a".into(), 20)]));
     let slow = world.providers[0].always(Fault::SlowFirst { factor: 1.0, plus: 3 * S });
     for _ in 0..60 {
         world.runtime.chat(ask("hello")).await.expect("an answer");
         sleep(S).await;
     }
-    assert_eq!(share(&world, 20).await, BTreeMap::from([("b".into(), 20)]), "{:?}", world.health("a/m").ttft);
+    let left = share(&world, 20).await;
+    assert!(of_share(&left, "b") >= 17, "but for the few that look whether it is fast again: {left:?}");
     world.providers[0].lift(slow);
-    // Its latencies fade within half an hour.
-    sleep(3_600 * S).await;
+    // Its latencies leave within half an hour, and those that look find it well.
+    sleep(1_800 * S).await;
+    for _ in 0..600 {
+        world.runtime.chat(ask("hello")).await.expect("an answer");
+        sleep(S).await;
+    }
     assert_eq!(share(&world, 20).await, BTreeMap::from([("a".into(), 20)]));
 }
 
@@ -116,7 +121,20 @@ async fn least_latency_takes_the_fastest() {
         }
     }
     settle().await;
-    assert_eq!(share(&world, 20).await, BTreeMap::from([("b".into(), 20)]));
+    let spread = share(&world, 100).await;
+    assert!(of_share(&spread, "b") >= 94, "but for the few that look whether others are faster: {spread:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn least_latency_finds_who_is_fast_though_it_was_never_asked() {
+    let strategy = Strategy::LeastLatency { percentile: Percentile::P50 };
+    let world = of([fast(600), fast(100), fast(600)], strategy, |_| {}).await;
+    for _ in 0..600 {
+        world.runtime.chat(ask("hello")).await.expect("an answer");
+        sleep(S).await;
+    }
+    let spread = share(&world, 100).await;
+    assert!(of_share(&spread, "b") >= 90, "{spread:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,12 +183,19 @@ async fn adaptive_spreads_among_equals_and_leaves_what_is_dear_slow_or_ill() {
     assert!(of_share(&spread, "a") > 200, "{spread:?}");
 
     let world = of([usual(), usual(), usual()], Strategy::Adaptive, priced).await;
-    world.providers[0].inject(Fault::Error(ProviderError::Server), When::ALWAYS.chance(0.6));
+    // Failures cost what they take: quick ones little, those that are known late much.
+    world.providers[0].inject(Fault::CutAfter(10), When::ALWAYS.chance(0.6));
     share(&world, 200).await;
     let before = world.providers[0].received();
     share(&world, 200).await;
     let ill = world.providers[0].received() - before;
-    assert!(ill < 30, "{ill} of 200 went to the ill one");
+    assert!(ill < 70, "{ill} of 200 went to the ill one");
+    world.providers[0].always(Fault::Refuse);
+    share(&world, 50).await;
+    let before = world.providers[0].received();
+    share(&world, 200).await;
+    let down = world.providers[0].received() - before;
+    assert!(down < 20, "{down} of 200 went to the one that is down");
 }
 
 #[tokio::test(start_paused = true)]
