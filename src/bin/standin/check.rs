@@ -1,6 +1,6 @@
 //! Checks a configuration, says what its targets cost and can do, and asks whether they answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -36,18 +36,22 @@ pub async fn run(options: super::Check) -> ExitCode {
     }
     let members = config.routes.values().flat_map(|route| &route.targets).map(|member| member.target.as_str());
     let members: BTreeSet<&str> = members.collect();
+    let mut by_provider: BTreeMap<&str, Vec<&Described>> = BTreeMap::new();
+    for target in &targets {
+        by_provider.entry(&target.id.provider).or_default().push(target);
+    }
     for (name, provider) in &config.providers {
-        let own = || targets.iter().filter(|target| *target.id.provider == **name);
-        say!("  provider {name}: {} model(s), {} key(s)", own().count(), provider.keys.len());
+        let own = by_provider.remove(name.as_str()).unwrap_or_default();
+        say!("  provider {name}: {} model(s), {} key(s)", own.len(), provider.keys.len());
         // Of a provider that serves its whole catalogue only what somebody named is of interest.
-        let is_meant = |target: &&Described| {
+        let is_meant = |target: &&&Described| {
             options.all || provider.models.contains_key(&*target.id.model) || members.contains(&*target.id.to_string())
         };
-        let meant: Vec<&Described> = own().filter(is_meant).collect();
+        let meant: Vec<_> = own.iter().filter(is_meant).collect();
         for target in &meant {
             say!("    {}", about(target));
         }
-        let more = own().count() - meant.len();
+        let more = own.len() - meant.len();
         if more > 0 {
             say!("    and {more} more that nobody names: --all lists them");
         }
