@@ -37,6 +37,7 @@ impl Bell {
     }
 
     /// Returns the living keeper.
+    #[cfg(feature = "testing")]
     pub(crate) fn keeper(&self) -> Option<ActorRef<Look>> {
         self.keeper.get()
     }

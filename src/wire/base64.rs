@@ -15,7 +15,7 @@ const VALUES: [u8; 256] = {
 };
 
 /// Returns bytes as base64.
-#[cfg(feature = "sidecar")]
+#[cfg(any(feature = "sidecar", feature = "internals"))]
 pub(super) fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {

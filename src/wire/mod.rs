@@ -46,7 +46,7 @@ pub mod function;
 mod embed;
 mod verbatim;
 mod decode;
-#[cfg(feature = "sidecar")]
+#[cfg(any(feature = "sidecar", feature = "internals"))]
 pub mod serve;
 
 pub use classify::{Sent, classify, unknown_code};

@@ -4,7 +4,7 @@
 //! another kind take that place under a seal, which says whose they are and whether they belong to the call that
 //! follows. What comes back without a seal is the dialect's own: conversations may begin elsewhere.
 
-#[cfg(feature = "sidecar")]
+#[cfg(any(feature = "sidecar", feature = "internals"))]
 use std::borrow::Cow;
 
 use crate::words::{Dialect, Proof};
@@ -33,13 +33,13 @@ const DIALECTS: [(Dialect, &str); 5] = [
 ];
 
 /// Returns a proof as callers of a dialect are given it.
-#[cfg(feature = "sidecar")]
+#[cfg(any(feature = "sidecar", feature = "internals"))]
 pub(super) fn thought(own: Dialect, proof: &Proof) -> Cow<'_, str> {
     if proof.dialect == own { Cow::Borrowed(&proof.data) } else { Cow::Owned(seal(Proves::Thought, proof)) }
 }
 
 /// Returns a proof under a seal.
-#[cfg(feature = "sidecar")]
+#[cfg(any(feature = "sidecar", feature = "internals"))]
 pub(super) fn seal(proves: Proves, proof: &Proof) -> String {
     let dialect = DIALECTS.iter().find(|(dialect, _)| *dialect == proof.dialect).map_or("", |(_, name)| name);
     let kind = match proves {
@@ -59,14 +59,14 @@ pub(super) fn open(sealed: &str) -> Option<(Proves, Proof)> {
 }
 
 /// Reads a proof as a caller of a dialect brings it back.
-#[cfg(feature = "sidecar")]
+#[cfg(any(feature = "sidecar", feature = "internals"))]
 pub(super) fn proof(own: Dialect, data: String) -> (Proves, Proof) {
     open(&data).unwrap_or((Proves::Thought, Proof::new(own, data)))
 }
 
 /// Writes a sealed proof for clients that take it for Base64 and bring back what they decoded: in the hexadecimal
 /// digits, which are Base64 too, four by four.
-#[cfg(feature = "sidecar")]
+#[cfg(any(feature = "sidecar", feature = "internals"))]
 pub(super) fn to_digits(sealed: &str) -> String {
     let filler = if sealed.len().is_multiple_of(2) { "" } else { "\0" };
     sealed.bytes().chain(filler.bytes()).flat_map(|byte| [byte >> 4, byte & 15]).map(digit).collect()
@@ -86,12 +86,12 @@ pub(super) fn from_digits(digits: &str) -> Option<String> {
     text.starts_with(SEAL).then(|| text.trim_end_matches('\0').to_owned())
 }
 
-#[cfg(feature = "sidecar")]
+#[cfg(any(feature = "sidecar", feature = "internals"))]
 fn digit(value: u8) -> char {
     char::from_digit(u32::from(value), 16).expect("half a byte is one digit")
 }
 
-#[cfg(all(test, feature = "sidecar"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -17,7 +17,10 @@ use bytestring::ByteString;
 pub struct Text(Held);
 
 #[derive(Clone)]
-#[cfg_attr(not(feature = "sidecar"), expect(dead_code, reason = "only the server half of the codecs reads bodies"))]
+#[cfg_attr(
+    not(any(feature = "sidecar", feature = "internals")),
+    expect(dead_code, reason = "only the server half of the codecs reads bodies")
+)]
 enum Held {
     Own(String),
     /// A part of a body, as it stands there.
@@ -38,7 +41,7 @@ impl Text {
     ///
     /// # Panics
     /// If it is none.
-    #[cfg(feature = "sidecar")]
+    #[cfg(any(feature = "sidecar", feature = "internals"))]
     pub(crate) fn part(body: &ByteString, part: &str) -> Self {
         Self(Held::Part(body.slice_ref(part)))
     }
@@ -47,7 +50,7 @@ impl Text {
     ///
     /// # Panics
     /// If it is no part of the body.
-    #[cfg(feature = "sidecar")]
+    #[cfg(any(feature = "sidecar", feature = "internals"))]
     pub(crate) fn escaped(body: &ByteString, json: &str) -> Self {
         Self(Held::Escaped(Arc::new(Escaped { json: body.slice_ref(json), says: OnceLock::new() })))
     }
