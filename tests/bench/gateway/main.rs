@@ -1,7 +1,8 @@
 //! The sidecar beside nginx and beside the least gateway of the same libraries, in one run: requests and streams a second,
 //! processor time, added latency, memory, first answer. A mock and the load generator run on the same machine.
 //!
-//! Needs `wrk` and, for its row, `nginx` on the path. `SECONDS=5` is how long each figure is measured for.
+//! Needs `wrk` and, for its row, `nginx` on the path. `SECONDS=5` is how long each figure is measured for, `ONLY=kB` which
+//! figures. `BEFORE=path` is another build of the program, measured in the same run.
 
 mod mock;
 mod process;
@@ -25,6 +26,7 @@ const MOCK: u16 = 24_701;
 const RELAY: u16 = 24_702;
 const NGINX: u16 = 24_703;
 const STANDIN: u16 = 24_704;
+const BEFORE: u16 = 24_705;
 
 fn at(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
@@ -75,7 +77,7 @@ const ASKS: [Ask; 11] = [
 impl Ask {
     /// Only a gateway that knows dialects can translate, and only one that knows routes has several.
     fn is_for(&self, gateway: &str) -> bool {
-        gateway == "standin" || matches!(self.model, "same" | "burst")
+        matches!(gateway, "standin" | "before") || matches!(self.model, "same" | "burst")
     }
 
     fn body(&self) -> String {
@@ -112,11 +114,18 @@ fn measure() {
     let mut mock = Process::start(Command::new(&own).arg("mock"));
     mock.answers(at(MOCK), CHAT, &hello);
     let config = folder.join("standin.toml");
-    fs::write(&config, standin()).expect("a file");
+    fs::write(&config, standin(STANDIN)).expect("a file");
     let mut commands =
         vec![("hyper + reqwest", RELAY, Command::new(&own)), ("standin", STANDIN, Command::new(PROGRAM))];
     commands[0].2.arg("relay");
     commands[1].2.args(["serve", "--log", "json", "--config"]).arg(&config);
+    if let Some(program) = std::env::var_os("BEFORE") {
+        let config = folder.join("before.toml");
+        fs::write(&config, standin(BEFORE)).expect("a file");
+        let mut command = Command::new(program);
+        command.args(["serve", "--log", "json", "--config"]).arg(&config);
+        commands.push(("before", BEFORE, command));
+    }
     if is_there("nginx") {
         commands.insert(0, ("nginx", NGINX, nginx(&folder)));
     } else {
@@ -255,8 +264,8 @@ http {{
 
 /// Routes over the mock: in the caller's dialect, in another one, in the caller's but always as a stream, and with a model whose
 /// streams come in one chunk.
-fn standin() -> String {
-    let mut text = format!("[server]\nlisten = \"{}\"\n", at(STANDIN));
+fn standin(port: u16) -> String {
+    let mut text = format!("[server]\nlisten = \"{}\"\n", at(port));
     for (name, dialect, model, options) in [
         ("same", "openai-chat", "gpt-4o-mini", ""),
         ("other", "anthropic", "claude-haiku-4-5", ""),
