@@ -298,8 +298,10 @@ impl Function<'_> {
 /// Tells whether a reason is that the model made no sense, as Google's has it, also through gateways
 /// ("`function_call_filter: MALFORMED_FUNCTION_CALL`").
 fn is_malformed(reason: &str) -> bool {
-    let has = |what: &str| reason.to_ascii_lowercase().contains(what);
-    has("malformed_") || has("unexpected_tool_call") || has("too_many_tool_calls") || has("missing_thought_signature")
+    let reason = reason.to_ascii_lowercase();
+    ["malformed_", "unexpected_tool_call", "too_many_tool_calls", "missing_thought_signature"]
+        .iter()
+        .any(|what| reason.contains(what))
 }
 
 fn stop_reason(reason: &str) -> Option<StopReason> {
