@@ -26,6 +26,8 @@ pub struct Row {
     /// Whether content was seen: from then on a failure is no longer invisible.
     pub committed: Option<bool>,
     pub class: Option<&'static str>,
+    /// The class by its own name, as docs/failures.md lists it.
+    pub failure: Option<&'static str>,
     pub scope: Option<&'static str>,
     pub action: Option<&'static str>,
     /// Whether it counts against the target's health.
@@ -237,6 +239,7 @@ fn failed(failure: &Failure, headers: &HeaderMap) -> Row {
     Row {
         kind: "error",
         class: Some(class),
+        failure: Some(failure.class.name()),
         scope: Some(match failure.scope {
             Scope::Request => "request",
             Scope::Key => "key",

@@ -1,5 +1,5 @@
-//! Recorded traffic of real providers through the decoders, in any chunks and cut anywhere. What they must read there is
-//! held to an oracle in `tests/corpus.rs`.
+//! Answers of providers through the decoders, in any chunks and cut anywhere: those of `tests/recorded`, and recorded
+//! traffic where it lies beside the checkout. What they must read there is held by `tests/corpus.rs`.
 
 use std::fs;
 use std::path::Path;
@@ -11,17 +11,18 @@ use serde_json::Value;
 use super::*;
 use crate::words::{AssistantPart, Message, Piece, ToolCall};
 
-/// Reads every recorded case; none where the recordings are not there.
+/// Reads every case: those that were written for this, and the recorded ones if they are there.
 pub(super) fn cases() -> Vec<Value> {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus/open"));
-    let Ok(files) = fs::read_dir(folder) else {
-        println!("skipped: no recordings at {}", folder.display());
-        return Vec::new();
-    };
+    let own = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recorded")).expect("tests/recorded");
+    let recordings = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus/open"));
+    let recordings = fs::read_dir(recordings)
+        .inspect_err(|_| println!("no recordings at {}: the cases of tests/recorded alone", recordings.display()));
+    let files = own.chain(recordings.into_iter().flatten());
     let mut paths: Vec<_> = files.map(|file| file.expect("a readable folder").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     paths.sort();
     let lines = paths.iter().flat_map(|path| {
-        let text = fs::read_to_string(path).expect("a readable recording");
+        let text = fs::read_to_string(path).expect("a readable file");
         text.lines().map(|line| serde_json::from_str(line).expect("one case a line")).collect::<Vec<Value>>()
     });
     lines.collect()

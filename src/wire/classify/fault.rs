@@ -229,7 +229,11 @@ pub(super) fn is_gone(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) ->
         return false;
     }
     let named = match sent.model {
-        "" => ["model", "models"].iter().any(|word| holds(&error.text, word)),
+        // What is deprecated "for this model" is a parameter.
+        "" => {
+            let of_it = ["for this model", "with this model"].iter().any(|words| error.text.contains(words));
+            !of_it && ["model", "models"].iter().any(|word| holds(&error.text, word))
+        }
         name => {
             let name = name.to_ascii_lowercase();
             let last = name.rsplit('/').next().unwrap_or_default();

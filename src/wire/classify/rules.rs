@@ -52,6 +52,8 @@ const ACCOUNT: &[Rule] = &[
             "billing_error",
             "payment_required",
             "insufficient_balance",
+            // Kimi, of an account that has no balance left, with 429 and with 403.
+            "exceeded_current_quota_error",
             "arrearage",
             "allocationquota.freetieronly",
         ],
@@ -135,6 +137,8 @@ const ACCOUNT: &[Rule] = &[
             "api_key_invalid",
             "api_key_expired",
             "authentication_error",
+            "invalid_authentication_error",
+            "incorrect_api_key_error",
             "authentication",
             "unauthenticated",
             "permission_denied",
@@ -172,6 +176,7 @@ const LOAD: &[Rule] = &[
             "overloaded",
             "server_is_overloaded",
             "engine_overloaded",
+            "engine_overloaded_error",
             "provider_overloaded",
             "service_unavailable_error",
             "service_unavailable",
@@ -213,6 +218,7 @@ const LOAD: &[Rule] = &[
             "rate_limit",
             "rate_limit_exceeded",
             "rate_limit_error",
+            "rate_limit_reached_error",
             "rate_limited",
             "rate-limited",
             "ratelimited",
@@ -372,6 +378,8 @@ const REQUEST: &[Rule] = &[
             "unsupported_value",
             "unknown_parameter",
             "not_supported_error",
+            // Azure, of a deployment of a model that does something else.
+            "operationnotsupported",
             "unsupported_image_media_type",
             // An image this provider cannot reach, another perhaps can.
             "failed_to_download_image",

@@ -1,10 +1,7 @@
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
-use serde_json::Value;
 
 use super::*;
 
@@ -182,36 +179,28 @@ const NOT_READ: [&str; 3] = ["month", "input-images", "10-second"];
 
 #[test]
 fn every_limit_of_recorded_answers_is_read() {
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus/open"));
-    let Ok(files) = fs::read_dir(folder) else {
-        println!("skipped: no recordings at {}", folder.display());
-        return;
-    };
     let mut found = 0;
-    for path in files.map(|file| file.expect("a readable folder").path()) {
-        for line in fs::read_to_string(path).expect("a readable recording").lines() {
-            let case: Value = serde_json::from_str(line).expect("one case a line");
-            let Some(pairs) = case["response"]["headers"].as_object() else { continue };
-            // Without the date nothing was over when it was told.
-            let pairs = pairs.iter().filter(|(name, _)| *name != "date");
-            let headers = headers(pairs.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))));
-            let told = headers.iter().filter(|(name, value)| {
-                let name = name.as_str();
-                let known = !NOT_READ.iter().any(|part| name.contains(part));
-                known && name.contains("ratelimit") && name.contains("remaining") && *value != "-1"
-            });
-            for (name, value) in told {
-                let read = NAMES.iter().filter(|names| names.remaining == *name);
-                let gauges: Vec<Gauge> =
-                    read.filter_map(|names| super::gauge(names, &headers, SystemTime::UNIX_EPOCH)).collect();
-                let [gauge] = gauges[..] else { panic!("{}: {name}: {gauges:?}", case["case"]) };
-                let said: u64 = value.to_str().expect("a text").parse().expect("a number");
-                assert_eq!(gauge.remaining, said.min(gauge.limit), "{}: {name}", case["case"]);
-                found += 1;
-            }
+    for case in crate::wire::tests::cases() {
+        let Some(pairs) = case["response"]["headers"].as_object() else { continue };
+        // Without the date nothing was over when it was told.
+        let pairs = pairs.iter().filter(|(name, _)| *name != "date");
+        let headers = headers(pairs.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?))));
+        let told = headers.iter().filter(|(name, value)| {
+            let name = name.as_str();
+            let known = !NOT_READ.iter().any(|part| name.contains(part));
+            known && name.contains("ratelimit") && name.contains("remaining") && *value != "-1"
+        });
+        for (name, value) in told {
+            let read = NAMES.iter().filter(|names| names.remaining == *name);
+            let gauges: Vec<Gauge> =
+                read.filter_map(|names| super::gauge(names, &headers, SystemTime::UNIX_EPOCH)).collect();
+            let [gauge] = gauges[..] else { panic!("{}: {name}: {gauges:?}", case["case"]) };
+            let said: u64 = value.to_str().expect("a text").parse().expect("a number");
+            assert_eq!(gauge.remaining, said.min(gauge.limit), "{}: {name}", case["case"]);
+            found += 1;
         }
     }
-    assert!(found > 150, "only {found}");
+    assert!(found > 5, "only {found}");
 }
 
 proptest! {

@@ -57,7 +57,7 @@ fn read(draft: &mut Draft, text: &str, whole: bool, out: &mut Vec<Piece>) -> Res
     if !draft.verbatim {
         [chunk.citations, chunk.search_results].into_iter().flatten().for_each(|list| draft.sources.list(list));
     }
-    let usage = chunk.usage.or(groq.usage);
+    let usage = chunk.usage.or(groq.usage).or(chunk.choice.as_ref().and_then(|choice| choice.usage));
     let ends = chunk.choice.as_ref().is_some_and(|choice| !choice.finish_reason.text().is_empty());
     draft.drifts.look(&CHUNK, text, whole || ends || (usage.is_some() && chunk.choice.is_none()));
     if let Some(usage) = usage.and_then(|raw| serde_json::from_str::<Tokens<'_>>(raw.get()).ok()) {
@@ -125,6 +125,9 @@ struct Choice<'a> {
     stop_reason: Scalar<'a>,
     #[serde(borrow, default)]
     matched_stop: Scalar<'a>,
+    /// Kimi has it here, in the last chunk of a stream.
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
 }

@@ -59,7 +59,7 @@ const CHOICE: Shape = Shape {
         "text",
         "token_ids",
     ],
-    deep: &[("delta", &DELTA), ("message", &DELTA)],
+    deep: &[("delta", &DELTA), ("message", &DELTA), ("usage", &USAGE)],
 };
 
 const DELTA: Shape = Shape {
