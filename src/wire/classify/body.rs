@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use crate::wire::when;
 use crate::words::RetryAfter;
 
-/// How long a quota of a whole day is left alone. Google names a wait of seconds beside it, which means nothing, and its
-/// day ends at midnight in California, which nobody here can know: 24 vain requests a day are bearable.
+/// How long a quota of a whole day is left alone. Google names a wait of seconds beside it, which means nothing, and
+/// its day ends at midnight in California, which cannot be known here: 24 vain requests a day are bearable.
 pub(super) const DAILY_WAIT: Duration = Duration::from_secs(3600);
 
 /// Where details hide: OpenRouter, Azure, Gemini and Anthropic, Mistral, vLLM's proxies.

@@ -54,7 +54,7 @@ const SHAPES: &[&[&str]] = &[
     &["prompt exceeds"],
     &["maximum prompt length"],
     &["max prompt length"],
-    // TGI and whoever runs it.
+    // TGI and its hosts.
     &["`inputs` tokens + `max_new_tokens` must be <="],
     &["`inputs` must have less than"],
     // Bedrock, Anthropic.

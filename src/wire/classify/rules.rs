@@ -161,8 +161,8 @@ const ACCOUNT: &[Rule] = &[
     },
 ];
 
-/// Filters of one host alone, by code and in words: `DashScope`'s, of what is asked and of what is answered, `DeepSeek`'s and
-/// `MiniMax`'s.
+/// Filters of one host alone, by code and in words: `DashScope`'s, of what is asked and of what is answered,
+/// `DeepSeek`'s and `MiniMax`'s.
 const HOST_FILTERS: &[&str] = &["data_inspection_failed", "datainspectionfailed"];
 const HOST_WORDS: &[&str] = &["inappropriate content", "content exists risk", "new_sensitive"];
 
@@ -180,6 +180,8 @@ const LOAD: &[Rule] = &[
             "provider_overloaded",
             "service_unavailable_error",
             "service_unavailable",
+            "serviceunavailable",
+            "service_tier_capacity_exceeded",
             "unavailable",
             "capacity_exceeded",
             "capacity_exhausted",
@@ -209,7 +211,8 @@ const LOAD: &[Rule] = &[
             "resource exhausted. please try again later",
         ],
     },
-    // Qwen wraps what its back end says into a 500, which speaks of too many requests: everybody's, not ours.
+    // Qwen wraps what its back end says into a 500, which speaks of too many requests: those of all its users, not ours
+    // alone.
     Rule { class: FailureClass::Overloaded, statuses: 500..=599, codes: &[], texts: &["throttl"] },
     Rule {
         class: FailureClass::RateLimited,
@@ -469,6 +472,7 @@ const REQUEST: &[Rule] = &[
 const PLAIN_CODES: &[&str] = &[
     "aborted",
     "access_denied",
+    "accessdenied",
     "access_token_expired",
     "already_exists",
     "array_above_max_length",
@@ -477,6 +481,7 @@ const PLAIN_CODES: &[&str] = &[
     "badrequest",
     "blocklist",
     "cancelled",
+    "client specified an invalid argument",
     "conflict_error",
     "decimal_above_max_value",
     "decimal_below_min_value",
@@ -500,12 +505,14 @@ const PLAIN_CODES: &[&str] = &[
     "badrequesterror",
     "invalid_argument",
     "invalid_request_invalid_args",
+    "invalid_request_message_order",
     "invalid_request_prompt",
     "invalid-argument",
     "invalidparameter",
     "jailbreak",
     "malformed_function_call",
     "malformed_response",
+    "missing",
     "missing_thought_signature",
     "model_armor",
     "none",
@@ -516,18 +523,23 @@ const PLAIN_CODES: &[&str] = &[
     "other",
     "out_of_range",
     "payload_too_large",
+    "permission_denied_error",
     "permission_error",
     "prohibited_content",
     "provider_unavailable",
     "recitation",
     "request_too_large",
     "requests",
+    "resource_not_found_error",
     "safety",
     "server",
     "server_error",
+    "some requested entity was not found",
+    "some resource has been exhausted",
     "spii",
     "string_above_max_length",
     "string_below_min_length",
+    "the caller does not have permission to execute the specified operation",
     "timeout",
     "timeout_error",
     "tokens",
@@ -540,6 +552,8 @@ const PLAIN_CODES: &[&str] = &[
     "unknown_error",
     "unmapped",
     "unprocessable",
+    "unreachable_backend",
+    "validation",
     "value_error",
 ];
 
@@ -613,10 +627,10 @@ fn by_status(status: Option<u16>) -> FailureClass {
         Some(413) => FailureClass::RequestExceedsLimit,
         Some(451) => FailureClass::Forbidden,
         Some(498 | 503 | 529) => FailureClass::Overloaded,
-        // The request as such, and nobody says what of it.
+        // The request as such, and the answer does not say what of it.
         Some(400 | 406 | 409 | 411 | 412 | 414..=418 | 422 | 431) => FailureClass::Declined,
-        // A route or a method that is missing, a proxy in between, what is not ready, time-outs and closed connections on
-        // the provider's side; an error inside a stream that says no more; a redirection; a gateway's own.
+        // A route or a method that is missing, a proxy in between, what is not ready, time-outs and closed connections
+        // on the provider's side; an error inside a stream that says no more; a redirection; a gateway's own.
         _ => FailureClass::Server,
     }
 }
