@@ -116,8 +116,8 @@ impl Default for TransportOptions {
 #[derive(Debug)]
 pub struct Http {
     options: TransportOptions,
-    /// Made when something is first sent: the system's certificates are read for it, which takes milliseconds, and of ten
-    /// thousand providers few are ever asked.
+    /// Made when something is first sent: the system's certificates are read for it, which takes milliseconds, and of
+    /// ten thousand providers few are ever asked.
     client: OnceLock<Result<reqwest::Client, String>>,
     /// The addresses that were asked, taken apart once: a provider has a few for each of its models.
     addresses: RwLock<HashMap<String, Url>>,

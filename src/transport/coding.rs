@@ -1,8 +1,8 @@
-//! Decompresses bodies that came compressed though nobody asked for that.
+//! Decompresses bodies that came compressed although that was not asked for.
 //!
-//! In flows a body with its headers, out flows the same as it was before. Some gateways and caches compress whatever passes,
-//! and some of them say nothing of it, so a body's first bytes count as well as its headers. What is not compressed passes
-//! untouched. A chunk's content goes on with that chunk: a compressed stream is a stream.
+//! In flows a body with its headers, out flows the same as it was before. Some gateways and caches compress whatever
+//! passes, and some of them say nothing of it, so a body's first bytes count as well as its headers. What is not
+//! compressed passes untouched. A chunk's content goes on with that chunk: a compressed stream is a stream.
 
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -22,12 +22,12 @@ const PIECE_BYTES: usize = 4 << 10;
 const PLAIN_BYTES_MAX: usize = 8 << 20;
 /// The furthest that zstd may look back, as a power of two: 8 MiB, which HTTP allows (RFC 9659).
 const ZSTD_WINDOW_MAX: u32 = 23;
-/// What the headers do not say is read from the first bytes: so many tell all formats apart.
+/// What the headers do not say is read from the first bytes: this number is enough to tell all formats apart.
 const MAGIC_BYTES: usize = 4;
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
-/// A body as it was before somebody compressed it.
+/// A body as it was before it was compressed.
 pub(super) struct Plain<S> {
     body: S,
     state: State,
@@ -179,7 +179,7 @@ impl Write for Sink {
 }
 
 impl<S> Plain<S> {
-    /// Returns a body as it was before somebody compressed it, and takes what is no longer so out of its headers.
+    /// Returns a body as it was before it was compressed, and removes the headers that are no longer true.
     pub(super) fn new(headers: &mut HeaderMap, body: S) -> Self {
         let named = Format::named(headers);
         if !matches!(named, Format::Plain) {
