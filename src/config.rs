@@ -148,8 +148,8 @@ impl Config {
         self.check_beside(&|_| false)
     }
 
-    /// The same for what was read of a file that is not right. Nothing is said of a name that leads nowhere if it may lead
-    /// somewhere once the file is: `doubtful` tells.
+    /// The same for what was read of a file that is not right. Nothing is said of a name that leads nowhere if it may
+    /// lead somewhere once the file is: `doubtful` tells.
     pub(crate) fn check_beside(&self, doubtful: &dyn Fn(&str) -> bool) -> Result<(Limits, Setup), ConfigErrors> {
         let mut errors = Vec::new();
         self.check_limits(&mut errors);

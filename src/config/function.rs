@@ -1,7 +1,7 @@
 //! A provider that is a function of this program: asked in words, answering in words, without a socket.
 //!
-//! To all others it is a provider: supervised, timed, measured, with breakers. Its way out is a transport that calls the
-//! function and writes what it says in the dialect of functions.
+//! To all others it is a provider: supervised, timed, measured, with breakers. Its way out is a transport that calls
+//! the function and writes what it says in the dialect of functions.
 
 use std::fmt;
 use std::pin::Pin;
@@ -33,7 +33,8 @@ impl Answer {
         ToolCall::new(name, arguments).into()
     }
 
-    /// Returns an answer that comes bit by bit. It is whole when the stream ends, and has failed when that yields an error.
+    /// Returns an answer that comes bit by bit. It is whole when the stream ends, and has failed when that yields an
+    /// error.
     pub fn stream(said: impl Stream<Item = Result<Said, Failure>> + Send + 'static) -> Self {
         Self(Box::pin(said))
     }

@@ -56,9 +56,9 @@ impl KeyConfig {
         Self::new(KeySource::Command { program: program.into(), arguments })
     }
 
-    /// Returns a key that a function issues. It is called when there is no key yet, when the last one is about to expire
-    /// or was refused; never twice at once, and for 10 s at most. What it returns as an error is shown nowhere, for it may
-    /// hold what must not be seen: let the function log it.
+    /// Returns a key that a function issues. It is called when there is no key yet, when the last one is about to
+    /// expire or was refused; never twice at once, and for 10 s at most. What it returns as an error is shown nowhere,
+    /// for it may hold what must not be seen: let the function log it.
     ///
     /// ```
     /// use std::time::Duration;

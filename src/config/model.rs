@@ -20,8 +20,8 @@ pub struct ModelConfig {
     /// The model it is, by its vendor's name, where its name here does not tell: an Azure deployment, a local
     /// quantisation. Everything that is known of that model holds for this one.
     pub same_as: Option<String>,
-    /// Whether it answers conversations, `chat`, or turns texts into vectors, `embedding`: it is asked for nothing else.
-    /// `embedding` where its name has `embed` in it, else `chat`.
+    /// Whether it answers conversations, `chat`, or turns texts into vectors, `embedding`: it is asked for nothing
+    /// else. `embedding` where its name has `embed` in it, else `chat`.
     pub kind: Option<KindConfig>,
     /// Who serves in its place, as `provider/model` or a model of the same provider, once its provider refuses it
     /// because it is gone.
@@ -35,7 +35,8 @@ pub struct ModelConfig {
     /// What it costs. The catalogue's price where absent; one that is unknown there, too, counts as the dearest known
     /// one of the route.
     pub price: Option<PriceConfig>,
-    /// What it cannot do: `tools`, `images`, `documents`, `audio`, `json`, `json_schema`. What the catalogue says where absent.
+    /// What it cannot do: `tools`, `images`, `documents`, `audio`, `json`, `json_schema`. What the catalogue says where
+    /// absent.
     pub lacks: Option<Vec<Ability>>,
     /// Prompt and answer together, in tokens. What the catalogue says where absent.
     pub context_tokens_max: Option<u32>,

@@ -1,7 +1,7 @@
 //! Names that stand for others: aliases of routes, and models that serve in the place of those that are gone.
 //!
 //! In flow what a user wrote and what is there, out flow names that lead somewhere: chains are followed to their end,
-//! and circles refused, so that nobody has to look out for them later.
+//! and circles refused, so that later code need not look out for them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -108,7 +108,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     near.min_by_key(|(distance, known)| (*distance, known.len())).map(|(_, known)| known)
 }
 
-/// Says which of the known names was likely meant, or which there are: as many as somebody reads.
+/// Says which of the known names was likely meant, or which there are: a few of them.
 pub(super) fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     if let Some(near) = nearest(name, known.clone()) {
         return format!("did you mean `{near}`?");

@@ -38,7 +38,7 @@ pub struct Preset {
 pub(super) enum Bills {
     /// What the catalogue says, of these vendors' models.
     As(&'static [&'static str]),
-    /// What the catalogue says, whoever the vendor is.
+    /// What the catalogue says, for models of any vendor.
     AsVendor,
     /// Prices of its own, which must be configured.
     Own,

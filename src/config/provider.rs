@@ -26,8 +26,8 @@ use crate::words::{ChatRequest, ConfigError, Dialect, Failure, TargetId};
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// The provider it is, by name (`openai`, `anthropic`, …: [`presets`](super::presets())), which says everything that
-    /// is not said here. Where absent, a provider without a base URL is the preset of its own name.
+    /// The provider it is, by name (`openai`, `anthropic`, …: [`presets`](super::presets())), which says everything
+    /// that is not said here. Where absent, a provider without a base URL is the preset of its own name.
     pub preset: Option<String>,
     /// The resource's name at Azure.
     pub resource: Option<String>,
@@ -35,18 +35,19 @@ pub struct ProviderConfig {
     pub project: Option<String>,
     /// The location at Vertex AI: `global`, `us-east5`, …
     pub location: Option<String>,
-    /// Everything before what the dialect appends. The preset's where absent. Before `/chat/completions`, `/responses` or `/messages`:
-    /// `https://api.openai.com/v1`, `https://api.anthropic.com/v1`; at Azure everything before and with `/openai/v1`,
-    /// or, for its older addresses, everything before `/openai/deployments`. Before `/models/…`:
+    /// Everything before what the dialect appends. The preset's where absent. Before `/chat/completions`, `/responses`
+    /// or `/messages`: `https://api.openai.com/v1`, `https://api.anthropic.com/v1`; at Azure everything before and with
+    /// `/openai/v1`, or, for its older addresses, everything before `/openai/deployments`. Before `/models/…`:
     /// `https://generativelanguage.googleapis.com/v1beta` at AI Studio,
-    /// `https://{location}-aiplatform.googleapis.com/v1/projects/{project}/locations/{location}/publishers/google`
-    /// at Vertex AI, with `anthropic` at the end for Claude.
+    /// `https://{location}-aiplatform.googleapis.com/v1/projects/{project}/locations/{location}/publishers/google` at
+    /// Vertex AI, with `anthropic` at the end for Claude.
     pub base_url: Option<String>,
     /// How its HTTP speaks. The preset's dialect where absent; without one, OpenAI's chat completions.
     pub dialect: Option<DialectConfig>,
     /// Whose accent it speaks: `openai`, `azure`, `azure-deployments`, `deepseek`, `mistral`, `qwen`, `groq`, `xai`,
-    /// `together`, `openrouter`, `perplexity`, `vllm`, `ollama`, `llamacpp`, `lmstudio`, `vertex-anthropic` or `generic`,
-    /// which is none. The preset's where absent, else by the base URL's host; a local server's host tells nothing.
+    /// `together`, `openrouter`, `perplexity`, `vllm`, `ollama`, `llamacpp`, `lmstudio`, `vertex-anthropic` or
+    /// `generic`, which is none. The preset's where absent, else by the base URL's host; a local server's host tells
+    /// nothing.
     pub flavour: Option<String>,
     /// Parameters added to every address, Azure's `api-version` for one.
     pub query: BTreeMap<String, String>,
@@ -79,7 +80,7 @@ pub struct ProviderConfig {
 }
 
 impl fmt::Debug for ProviderConfig {
-    /// Shows where and what, and no headers or parameters: somebody may have put a key there.
+    /// Shows where and what, and no headers or parameters: a user may have put a key there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             preset,
@@ -251,10 +252,10 @@ impl ProviderConfig {
         Self::preset("ollama")
     }
 
-    /// Returns a provider that is a function of this program: a model that runs in it, a library of somebody's, or what is
-    /// said when nobody else answers. It is a provider like all others: supervised, timed, measured, with breakers; what
-    /// it panics with takes nobody along. It is asked in words, opens no socket and costs nothing, so give it a tier of its
-    /// own where it is to be asked last.
+    /// Returns a provider that is a function of this program: a model that runs in it, a library, or what is said when
+    /// no other target answers. It is a provider like all others: supervised, timed, measured, with breakers; what it
+    /// panics with ends only that attempt. It is asked in words, opens no socket and costs nothing, so give it a tier
+    /// of its own where it is to be asked last.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -274,8 +275,9 @@ impl ProviderConfig {
     /// # }
     /// ```
     ///
-    /// An [`Answer`] may also call tools or come bit by bit. A [`Failure`] is told by its class, as every other provider's:
-    /// `Server` for what may pass, `Declined` for what this function does not do, `RateLimited` with the time to wait.
+    /// An [`Answer`] may also call tools or come bit by bit. A [`Failure`] is told by its class, as every other
+    /// provider's: `Server` for what may pass, `Declined` for what this function does not do, `RateLimited` with the
+    /// time to wait.
     pub fn from_fn<F, Fut, A>(function: F) -> Self
     where
         F: Fn(ChatRequest) -> Fut + Send + Sync + 'static,
@@ -283,7 +285,7 @@ impl ProviderConfig {
         A: Into<Answer>,
     {
         let custom: Arc<dyn Transport> = Arc::new(Function::new(function));
-        // An address that nobody can have: it is shown, and never asked.
+        // A reserved address: it is shown, and never asked.
         let base_url = Some("http://function.invalid".to_owned());
         Self { base_url, dialect: Some(DialectConfig::Function), custom: Some(custom), ..Self::default() }
     }
@@ -462,8 +464,8 @@ impl ProviderConfig {
         }
     }
 
-    /// Returns its base URL, its own or its preset's with what stands for a resource, a project or a location filled in;
-    /// none, where there is no preset to take it from.
+    /// Returns its base URL, its own or its preset's with what stands for a resource, a project or a location filled
+    /// in; none, where there is no preset to take it from.
     fn address(&self, preset: Option<&Preset>, at: &impl Fn(&str) -> String) -> Result<Option<String>, ConfigError> {
         let Some(url) = self.base_url.as_deref().or(preset.map(|preset| preset.base_url)) else { return Ok(None) };
         let mut url = url.to_owned();
@@ -506,7 +508,7 @@ impl ProviderConfig {
         Ok(Cow::Owned(preset.models(dialect)))
     }
 
-    /// Misses the key of a preset that wants one. Behind an address or a transport of the user's own somebody else may
+    /// Misses the key of a preset that wants one. Behind an address or a transport of the user's own a proxy may
     /// hold it.
     fn check_key(&self, preset: Option<&Preset>, field: &str) -> Option<ConfigError> {
         let own_way = self.base_url.is_some() || self.custom.is_some();
