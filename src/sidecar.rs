@@ -1,5 +1,5 @@
-//! Floor 7: the sidecar, a face of [`Runtime`] for agents in any language: OpenAI's, Anthropic's and Google's HTTP on an
-//! address of one's own.
+//! Floor 7: the sidecar, a face of [`Runtime`] for agents in any language: OpenAI's, Anthropic's and Google's HTTP on
+//! an address of one's own.
 //!
 //! In flow HTTP requests of clients that changed nothing but their base URL, out flow answers of whichever provider can
 //! give them, in the caller's dialect. It knows the runtime by its public face and no actor, sends nothing anywhere by
@@ -145,8 +145,8 @@ impl Sidecar {
         &self.state.runtime
     }
 
-    /// Takes up new settings without dropping a call: providers, routes, keys, times and certificates. Addresses, the number
-    /// of connections and whether TLS is spoken stay as they were, and the log says which of them would change.
+    /// Takes up new settings without dropping a call: providers, routes, keys, times and certificates. Addresses, the
+    /// number of connections and whether TLS is spoken stay as they were, and the log says which of them would change.
     ///
     /// # Errors
     /// If a field is not right, by itself or on the sockets that are bound: everything stays as it was.

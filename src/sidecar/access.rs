@@ -1,7 +1,7 @@
 //! Who may call: clients' keys, kept as hashes, with routes and limits of their own.
 //!
-//! In flow a request's headers, out flows the client or a refusal. A client's key ends here: it never goes upstream, and
-//! only its hash is ever in memory.
+//! In flow a request's headers, out flows the client or a refusal. A client's key ends here: it never goes upstream,
+//! and only its hash is ever in memory.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -79,7 +79,7 @@ pub(super) struct Access {
     clients: HashMap<Hash, Client>,
 }
 
-/// Somebody who may call.
+/// A client that may call.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) name: String,
@@ -88,10 +88,10 @@ pub(super) struct Client {
     operator: bool,
 }
 
-/// Why somebody may not.
+/// Why a client may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Denied {
-    /// No key came, or one that nobody has.
+    /// No key came, or an unknown one.
     Unknown,
     /// Too many requests; when to come back.
     TooMany(Duration),
@@ -122,7 +122,7 @@ impl Access {
         !self.clients.is_empty()
     }
 
-    /// Tells who calls: nobody in particular where no keys are configured.
+    /// Tells who calls: no client in particular where no keys are configured.
     pub(super) fn admit(
         &self,
         headers: &HeaderMap,
@@ -132,7 +132,7 @@ impl Access {
         if self.asks() { self.find(false, headers, query, now).map(Some) } else { Ok(None) }
     }
 
-    /// Tells whether an operator asks; where nobody has a key, whoever gets here is one.
+    /// Tells whether an operator asks; where no keys are configured, every caller is one.
     pub(super) fn admit_operator(&self, headers: &HeaderMap, query: Option<&str>, now: Instant) -> Result<(), Denied> {
         if self.asks_operators() { self.find(true, headers, query, now).map(drop) } else { Ok(()) }
     }
@@ -170,7 +170,7 @@ fn presented<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Option<&'a s
         .map(str::trim)
 }
 
-/// So many a minute (GCRA: one instant is the whole state).
+/// A rate per minute (GCRA: one instant is the whole state).
 #[derive(Debug)]
 struct Limit {
     interval: Duration,

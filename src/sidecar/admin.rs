@@ -42,7 +42,8 @@ pub(super) fn health(snapshot: &HealthSnapshot, places: &Places) -> Value {
     })
 }
 
-/// Returns the calls of a route that are parked: how many, for how long the first has been, and what one of them waits for.
+/// Returns the calls of a route that are parked: how many, for how long the first has been, and what one of them waits
+/// for.
 fn parked(parked: &ParkedCalls, now: Instant) -> Value {
     json!({
         "route": &*parked.route,

@@ -1,8 +1,8 @@
 //! Reads a document's values without repeating one: what is wrong is told by its place, its kind and what it must be.
 //!
-//! In flow a document and the type of a part of it, out flow the part as far as it is right, and everything that is not. What
-//! is wrong is left out and the rest read again, until nothing is: so the types that are read are the only list of what there
-//! may be. A key that was written where a list was expected is in no error, and so in no log.
+//! In flow a document and the type of a part of it, out flow the part as far as it is right, and everything that is
+//! not. What is wrong is left out and the rest read again, until nothing is: so the types that are read are the only
+//! list of what there may be. A key that was written where a list was expected is in no error, and so in no log.
 
 use std::fmt::{self, Display};
 
@@ -137,7 +137,7 @@ fn among(found: &str, expected: &[&str], quote: char) -> String {
 /// A value that no error repeats.
 struct Blind<'a> {
     node: &'a Node,
-    /// A field that is not for whoever reads this.
+    /// A field that this reader does not know.
     but: Option<&'a str>,
 }
 
@@ -151,7 +151,7 @@ struct Fault {
 
 #[derive(Debug)]
 enum What {
-    /// Words of whoever reads a value of its own kind: they know that they may not repeat it.
+    /// Words of a type that reads itself: it knows that it may not repeat the value.
     Said(String),
     Other {
         is: String,

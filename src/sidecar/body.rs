@@ -1,8 +1,8 @@
 //! Bodies of responses: whole, or a stream that is written as its reader takes it.
 //!
-//! In flow the runtime's events, out flow bytes in the caller's dialect. A reader that takes nothing is asked for nothing:
-//! the runtime's own channel fills, and the provider waits. An answer that breaks off ends uncleanly, after its error has
-//! gone out; it never looks whole.
+//! In flow the runtime's events, out flow bytes in the caller's dialect. A reader that takes nothing is asked for
+//! nothing: the runtime's own channel fills, and the provider waits. An answer that breaks off ends uncleanly, after
+//! its error has gone out; it never looks whole.
 
 use std::fmt;
 use std::pin::Pin;

@@ -56,7 +56,7 @@ pub(super) async fn answer(
     let session = session.or_else(|| request.session.take()).map(in_short);
     let via = looped::marks(&head.headers);
     request = ChatRequest { priority, rule, hedging, deadline, on_exhausted, session, labels, tags, via, ..request };
-    // What is meant for here goes to nobody else.
+    // What is meant for the sidecar goes to no provider.
     if let (true, Some(original)) = (in_request, &mut request.original) {
         original.forget(OURS);
     }
@@ -133,7 +133,7 @@ pub(super) fn lead(
     Err(serve::refuse(face, Refused::NotFound(&problem)))
 }
 
-/// Refuses a field by which somebody behind a target would be chosen that a client's key does not open.
+/// Refuses a field by which a gateway behind a target would choose a model that the client's key does not allow.
 fn keep_to_routes(
     state: &State,
     head: &Parts,

@@ -1,7 +1,8 @@
 //! A configuration's text as a tree whose parts know where they stand.
 //!
-//! In flows a text, out flow values with their places, or what of it is no TOML. What is not right is left out, so that the
-//! rest can be read, and a field is found by the path that an error names. No error repeats what stands in the text.
+//! In flows a text, out flow values with their places, or what of it is no TOML. What is not right is left out, so that
+//! the rest can be read, and a field is found by the path that an error names. No error repeats what stands in the
+//! text.
 
 use std::fmt::Write as _;
 use std::ops::Range;

@@ -92,7 +92,8 @@ fn tidy(path: &str) -> Cow<'_, str> {
 const METHODS: [&str; 5] =
     ["generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"];
 
-/// Reads the providers' own addresses. Clients differ in whether `/v1` is part of their base URL, so it may be left out.
+/// Reads the providers' own addresses. Clients differ in whether `/v1` is part of their base URL, so it may be left
+/// out.
 fn api(path: &str, headers: &HeaderMap) -> Option<(Endpoint, &'static str)> {
     let chat = |face| Some((Endpoint::Chat { face, model: None, stream: false }, "POST"));
     if let Some(rest) = path.strip_prefix("/v1beta") {

@@ -1,7 +1,7 @@
-//! Bodies of requests: taken in within their limits, and read where they hold up nobody else.
+//! Bodies of requests: taken in within their limits, and read where they delay no other request.
 //!
-//! In flow a body's pieces, out flow its bytes, and a place for them in what all bodies share. It never holds more of a body
-//! than there is room for, nor reads a long one on a thread that serves connections.
+//! In flow a body's pieces, out flow its bytes, and a place for them in what all bodies share. It never holds more of a
+//! body than there is room for, nor reads a long one on a thread that serves connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::wire::serve::{BadRequest, Face, Refusal, Refused, refuse};
 
 /// What room is counted in.
 const UNIT: usize = 1024;
-/// Room is asked for in such steps: whoever announces much and sends little holds little.
+/// Room is asked for in steps: a client that announces much and sends little holds little.
 const STEP: usize = 64 * UNIT;
 /// How long a body may wait for room.
 const ROOM_WAIT: Duration = Duration::from_secs(10);
@@ -99,7 +99,7 @@ impl Intake {
         wait.await.ok().and_then(Result::ok)
     }
 
-    /// Does with a body of so many bytes what takes as long as it is.
+    /// Runs work on a body that takes longer the longer the body is.
     pub(super) async fn read<T: Send + 'static>(&self, bytes: usize, read: impl FnOnce() -> T + Send + 'static) -> T {
         self.readers.run(bytes > LONG_BYTES, read).await
     }

@@ -85,7 +85,7 @@ impl Listening {
     async fn serve(self, stream: TcpStream, peer: SocketAddr, _place: OwnedSemaphorePermit) {
         // Without it small writes wait 40 ms for the client's acknowledgement.
         let _ = stream.set_nodelay(true);
-        // A certificate that was renewed is for whoever connects from then on.
+        // A certificate that was renewed is for connections from then on.
         let line = Line::new();
         let Some(tls) = self.state.tls().filter(|_| self.tls) else { return self.speak(stream, peer, line).await };
         let accepted = tokio::select! {
@@ -135,7 +135,7 @@ impl Listening {
     }
 }
 
-/// Returns once somebody waits for the place of a connection that has asked for nothing for some time.
+/// Returns once another connection waits for the place of one that has asked for nothing for some time.
 async fn gives_way(places: &Places, line: &Line) {
     let mut wanted = places.wanted();
     while wanted.wait_for(Option::is_some).await.is_ok() {

@@ -1,8 +1,8 @@
 //! Lines that are written down beside calls, by a thread of their own.
 //!
-//! In flow lines, out flow the same to a sink that may be slow, full, closed or asleep. Whoever writes a line never waits
-//! for that sink and never hears of its errors: what it does not take in time is dropped and counted, and a line says how
-//! many once it takes lines again.
+//! In flow lines, out flow the same to a sink that may be slow, full, closed or asleep. The writer of a line never
+//! waits for that sink and never hears of its errors: what it does not take in time is dropped and counted, and a line
+//! says how many once it takes lines again.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -18,7 +18,7 @@ const GATHER: Duration = Duration::from_millis(10);
 /// How long to leave a sink alone that takes nothing at the moment.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A log that nobody waits for.
+/// A log for which no request waits.
 #[derive(Clone)]
 pub struct Log(Arc<Shared>);
 
@@ -114,7 +114,7 @@ fn write(sink: &mut impl Write, lines: &[u8]) -> u64 {
             Ok(0) => break,
             Ok(written) => rest = &rest[written.min(rest.len())..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Somebody else made it a sink that does not wait: it will take more in a while.
+            // Another process made it a sink that does not wait: it will take more in a while.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => nap(PAUSE),
             Err(_) => break,
         }

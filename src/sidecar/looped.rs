@@ -1,16 +1,16 @@
-//! Loops: a provider's address that leads back to this sidecar, directly, through another sidecar, or through a gateway that
-//! passes headers on.
+//! Loops: a provider's address that leads back to this sidecar, directly, through another sidecar, or through a gateway
+//! that passes headers on.
 //!
-//! Requests that may come back carry a mark of this process, and those of all that they came through; one that comes back is
-//! refused, and its call goes on with the next target. Providers that are known by name, at their own addresses, never lead
-//! back, and get no mark.
+//! Requests that may come back carry a mark of this process, and those of all that they came through; one that comes
+//! back is refused, and its call goes on with the next target. Providers that are known by name, at their own
+//! addresses, never lead back, and get no mark.
 
 use http::HeaderMap;
 
 use crate::config::{Config, ProviderConfig, presets};
 use crate::wire::VIA;
 
-/// So many marks, and bytes in them, are passed on: who has more goes in a circle that no mark tells of.
+/// The most marks that are passed on, and the most bytes in them: a request with more is in a loop.
 const MARKS_MAX: usize = 16;
 const MARK_BYTES_MAX: usize = 64;
 

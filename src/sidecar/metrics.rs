@@ -1,7 +1,8 @@
 //! What can be counted, for Prometheus: named by OpenTelemetry's conventions for generative AI where these have a name.
 //!
-//! In flow records of what ended, out flows text: an observer among others. What the runtime publishes itself (breakers, attempts in flight) is read when
-//! somebody asks. Labels are names out of the configuration, never what a caller wrote.
+//! In flow records of what ended, out flows text: an observer among others. What the runtime publishes itself
+//! (breakers, attempts in flight) is read when somebody asks. Labels are names out of the configuration, never what a
+//! caller wrote.
 
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;

@@ -1,6 +1,7 @@
-//! Places for connections: there are so many, and who is idle gives way while they are all taken.
+//! Places for connections: their number is limited, and idle connections give way while all are taken.
 //!
-//! In flow connections that want one, out flow places, and the word that somebody waits. It ends no connection by itself.
+//! In flow connections that want one, out flow places, and the word that a connection waits. It ends no connection by
+//! itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +9,13 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
-/// How often idle connections are told that somebody waits.
+/// How often idle connections are told that another one waits.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 
 pub(super) struct Places {
     left: Arc<Semaphore>,
     max: u32,
-    /// Since when somebody waits.
+    /// Since when a connection waits.
     wanted: watch::Sender<Option<Instant>>,
 }
 
@@ -42,17 +43,17 @@ impl Places {
         }
     }
 
-    /// Tells idle connections that somebody waits for what they hold.
+    /// Tells idle connections that another one waits for their place.
     pub(super) fn want(&self) {
         self.wanted.send_modify(|wanted| *wanted = wanted.or_else(|| Some(Instant::now())));
     }
 
-    /// Returns what tells whether somebody waits.
+    /// Returns what tells whether a connection waits.
     pub(super) fn wanted(&self) -> watch::Receiver<Option<Instant>> {
         self.wanted.subscribe()
     }
 
-    /// Returns for how long somebody has waited.
+    /// Returns for how long a connection has waited.
     pub(super) fn full_for(&self) -> Option<Duration> {
         let since = (*self.wanted.borrow()).filter(|_| self.left.available_permits() == 0);
         since.map(|since| since.elapsed())

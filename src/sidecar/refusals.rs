@@ -1,7 +1,7 @@
 //! Who was turned away: counted, and told in the log now and then.
 //!
 //! In flow reasons, out flow a counter a reason and at most one line a reason in some seconds, with how many it stands
-//! for: whoever is turned away a thousand times a second fills no log.
+//! for: a client that is turned away a thousand times a second fills no log.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// The time between two lines of one reason.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// Why somebody was turned away.
+/// Why a request was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     /// Came by a name that is none of ours, or by none.
@@ -69,7 +69,7 @@ impl Reason {
     }
 }
 
-/// Everybody who was turned away.
+/// All requests that were turned away.
 #[derive(Debug, Default)]
 pub(super) struct Refusals(Mutex<[Noted; Reason::ALL.len()]>);
 

@@ -1,7 +1,7 @@
 //! One request: whose it is, what it asks, and which room answers.
 //!
-//! In flows a head and a body, out flows a response in the caller's dialect. It knows the runtime by its public face only,
-//! and a caller's own key never goes past this room.
+//! In flows a head and a body, out flows a response in the caller's dialect. It knows the runtime by its public face
+//! only, and a caller's own key never goes past this room.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -38,7 +38,7 @@ pub(super) enum Door {
     Both,
 }
 
-/// Answers one request, whoever sent it.
+/// Answers one request, of any sender.
 pub(super) async fn answer(
     state: Arc<State>,
     door: Door,
@@ -48,7 +48,7 @@ pub(super) async fn answer(
     let (mut head, body) = request.into_parts();
     head.extensions.insert(Peer(peer));
     let endpoint = Endpoint::of(&head.method, head.uri.path(), &head.headers);
-    // Whoever watches over a process asks by any name, and learns nothing.
+    // A supervisor of processes asks by any host name, and learns nothing.
     if matches!(endpoint, Endpoint::Live | Endpoint::Ready | Endpoint::Root) {
         return Ok(serve(&state, door, &head, endpoint, body).await);
     }
@@ -70,7 +70,7 @@ pub(super) async fn answer(
     Ok(response)
 }
 
-/// Says to a web page, or to whoever looks like one, what would have to be configured.
+/// Says to a web page, or to a client that looks like one, what would have to be configured.
 fn turn_away(state: &State, head: &Parts, stranger: &Stranger) -> Response<ReplyBody> {
     let face = face_of(head.uri.path());
     let (reason, refusal) = match stranger {
@@ -145,7 +145,7 @@ async fn serve(
     }
 }
 
-/// Lets an operator in, or says why not. Without keys whoever gets here is one, but for whom a proxy brings along.
+/// Lets an operator in, or says why not. Without keys every caller is one, but for those whom a proxy brings along.
 fn operator(state: &State, head: &Parts) -> Result<(), Response<ReplyBody>> {
     let current = state.current();
     let is_brought = || PROXIED.into_iter().any(|name| head.headers.contains_key(name));
@@ -328,7 +328,7 @@ async fn reset(state: &State, name: Option<&str>, query: Option<&str>) -> Respon
     }
 }
 
-/// Guesses the dialect of somebody at a wrong address.
+/// Guesses the dialect of a request to a wrong address.
 fn face_of(path: &str) -> Face {
     match path {
         path if path.starts_with("/v1beta") => Face::Gemini,

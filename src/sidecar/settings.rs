@@ -1,7 +1,8 @@
 //! What the sidecar is told: one TOML file of a `[server]` table and the runtime's configuration.
 //!
-//! In flows a text and a way to look up the environment, out flow settings or everything that is not right: each error names
-//! its line, its field and the remedy. `${NAME}` in any text stands for a variable of the environment, `${NAME:-other}` for that or another text.
+//! In flows a text and a way to look up the environment, out flow settings or everything that is not right: each error
+//! names its line, its field and the remedy. `${NAME}` in any text stands for a variable of the environment,
+//! `${NAME:-other}` for that or another text.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -34,15 +35,16 @@ pub struct ServerConfig {
     /// Where clients connect. Loopback by default, where no key is asked for; elsewhere `keys` are required.
     #[serde(deserialize_with = "an_address")]
     pub listen: SocketAddr,
-    /// Where health, metrics and explanations are. Beside the clients' endpoints where absent, if those are on loopback;
-    /// elsewhere there is none then.
+    /// Where health, metrics and explanations are. Beside the clients' endpoints where absent, if those are on
+    /// loopback; elsewhere there is none then.
     #[serde(deserialize_with = "some_address")]
     pub admin: Option<SocketAddr>,
     /// Certificate and key for TLS on `listen`.
     pub tls: Option<TlsConfig>,
-    /// Who may call. Empty asks nobody for a key, on loopback only.
+    /// Who may call. Empty asks for no key, on loopback only.
     pub keys: Vec<ClientKey>,
-    /// The names by which this is asked, beside addresses and `localhost`: a web page that came by another is no client.
+    /// The names by which this is asked, beside addresses and `localhost`: a web page that came by another is no
+    /// client.
     pub hosts: Vec<String>,
     /// The web pages that may ask, by their origin (`https://app.example`). None, where empty.
     pub allow_origins: Vec<String>,
@@ -50,7 +52,8 @@ pub struct ServerConfig {
     pub connections_max: usize,
     /// The longest a request's body may be. 64 MiB.
     pub body_bytes_max: usize,
-    /// The bodies of all calls in flight together. One more waits before it is read, for 10 s at most, and is then answered
+    /// The bodies of all calls in flight together. One more waits before it is read, for 10 s at most, and is then
+    /// answered
     /// 503. 512 MiB.
     pub bodies_bytes_max: usize,
     /// The longest a request's head may take to arrive, and a connection may be idle. 15 s.
@@ -65,8 +68,8 @@ pub struct ServerConfig {
     /// How long a stream may be silent before a keep-alive is sent; the first also sends the head. 10 s.
     #[serde(with = "humantime_serde")]
     pub keep_alive: Duration,
-    /// The route that serves model names which no route has, so that agents can keep the names they know. Such a name is an
-    /// error where absent.
+    /// The route that serves model names which no route has, so that agents can keep the names they know. Such a name
+    /// is an error where absent.
     pub default_route: Option<String>,
     /// How streams are delivered. As they come, unless a request's header says otherwise.
     pub streams: Streams,
@@ -205,7 +208,8 @@ impl ServerConfig {
         }
     }
 
-    /// Returns what of these settings holds for sockets that are bound as others say: what only a start can change stays.
+    /// Returns what of these settings holds for sockets that are bound as others say: what only a start can change
+    /// stays.
     ///
     /// # Errors
     /// If what stays and what is new do not go together.
@@ -321,8 +325,8 @@ impl std::error::Error for SettingsErrors {}
 pub type Targets = Vec<(TargetId, Option<Price>)>;
 
 impl Settings {
-    /// Checks everything, also that certificate and key can be read, and that every route which is named is one that there
-    /// is. Returns what there is to call.
+    /// Checks everything, also that certificate and key can be read, and that every route which is named is one that
+    /// there is. Returns what there is to call.
     ///
     /// # Errors
     /// Everything that is not right; each error names its field.
@@ -393,8 +397,8 @@ impl Settings {
     /// Reads a file's text, and checks it but for what stands in other files. `environment` looks up a variable.
     ///
     /// # Errors
-    /// Everything that is not right: what is no TOML, variables that are missing, fields that are unknown, of another kind or
-    /// out of range, names that lead nowhere.
+    /// Everything that is not right: what is no TOML, variables that are missing, fields that are unknown, of another
+    /// kind or out of range, names that lead nowhere.
     pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsErrors> {
         let mut document = Document::parse(text).map_err(|errors| {
             let errors = errors.into_iter().map(|(place, problem)| (place, ConfigError::new("configuration", problem)));
@@ -428,8 +432,8 @@ impl Settings {
         Err(SettingsErrors(errors))
     }
 
-    /// Tells whether a file's text holds a provider's key itself, and not only where it is read: then it is nobody else's to
-    /// read.
+    /// Tells whether a file's text holds a provider's key itself, and not only where it is read: then it is nobody
+    /// else's to read.
     pub fn holds_key(text: &str) -> bool {
         Document::parse(text).is_ok_and(|document| document.holds_key())
     }

@@ -30,7 +30,7 @@ pub(super) struct State {
     /// Places for clients' connections.
     pub(super) places: Arc<Places>,
     current: RwLock<Arc<Current>>,
-    /// What speaks TLS with whoever connects now.
+    /// What speaks TLS with new connections.
     tls: RwLock<Option<TlsAcceptor>>,
 }
 
@@ -54,7 +54,7 @@ impl Current {
         Self { server: settings.server.clone(), access: Access::new(&settings.server.keys, before), models, names }
     }
 
-    /// Sends a name that nobody has to the default route.
+    /// Sends an unknown name to the default route.
     pub(super) fn route(&self, route: &mut String) {
         if let Some(default) = &self.server.default_route
             && !self.names.contains(route)
@@ -104,7 +104,7 @@ impl State {
         *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(tls);
     }
 
-    /// Notes that somebody is turned away.
+    /// Notes that a request is turned away.
     pub(super) fn turn_away(&self, reason: Reason, head: &Parts) {
         self.refusals.note(reason, head.extensions.get::<Peer>().map(|Peer(peer)| *peer), now());
     }

@@ -26,7 +26,7 @@ pub struct TlsConfig {
     pub key: PathBuf,
 }
 
-/// Reads a file of certificates or keys: one that ends, and is no pipe that waits for somebody to write.
+/// Reads a file of certificates or keys: one that ends, and is no pipe that waits for a writer.
 fn text(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("is no file: a folder, a pipe or a device is not read"));

@@ -1,9 +1,9 @@
 //! One request after another: what a connection sends is handed on a request at a time.
 //!
-//! In flow bytes, out flow the same, but for two things. What comes behind a request waits until that is answered: hyper
-//! would keep it, look at the socket no more, and not notice that its sender hung up. And a line feed alone, which some
-//! servers take for the end of a head's line and others do not, is spoiled, so that the head is refused. It never
-//! decides how long a body is: where hyper would not agree, it lets everything pass.
+//! In flow bytes, out flow the same, but for two things. What comes behind a request waits until that is answered:
+//! hyper would keep it, look at the socket no more, and not notice that its sender hung up. And a line feed alone,
+//! which some servers take for the end of a head's line and others do not, is spoiled, so that the head is refused. It
+//! never decides how long a body is: where hyper would not agree, it lets everything pass.
 
 use std::io;
 use std::pin::Pin;
@@ -56,7 +56,7 @@ impl Line {
         turns.asked == turns.answered && turns.since.elapsed() >= time
     }
 
-    /// Tells whether so many requests were answered; if not, whoever asks is woken when another one is.
+    /// Tells whether this number of requests were answered; if not, the task that asks is woken when another one is.
     fn answered(&self, requests: u64, cx: &Context<'_>) -> bool {
         let mut turns = self.lock();
         let done = turns.answered >= requests;
@@ -360,7 +360,10 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_lost_whatever_they_are(bytes in prop::collection::vec(any::<u8>(), 0..300), piece in 1_usize..50) {
+        fn no_bytes_are_lost_whatever_they_are(
+            bytes in prop::collection::vec(any::<u8>(), 0..300),
+            piece in 1_usize..50,
+        ) {
             let (_, after) = scanned(&bytes, &[piece]);
             prop_assert_eq!(after.len(), bytes.len());
             prop_assert!(after.iter().zip(&bytes).all(|(now, was)| now == was || (*was == b'\n' && *now == 0)));

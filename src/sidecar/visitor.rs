@@ -1,8 +1,8 @@
 //! Who sends a request: a program, or a web page that a browser lets loose on this address.
 //!
-//! In flow a request's head and what the configuration says of names and pages; out flows leave to go on, with the headers
-//! by which a browser lets a page read the answer, or why there is none. A browser says which site a page is of, and by
-//! which name it looked for this address: a page that is not invited gets nothing and can spend nothing.
+//! In flow a request's head and what the configuration says of names and pages; out flows leave to go on, with the
+//! headers by which a browser lets a page read the answer, or why there is none. A browser says which site a page is
+//! of, and by which name it looked for this address: a page that is not invited gets nothing and can spend nothing.
 
 use std::net::IpAddr;
 
@@ -45,8 +45,8 @@ pub(super) struct Leave {
     page: Option<HeaderValue>,
 }
 
-/// Looks at a request. `strict` is whether it must have come by a known name: where a key is asked for, a page that came
-/// by another gets no further.
+/// Looks at a request. `strict` is whether it must have come by a known name: where a key is asked for, a page that
+/// came by another gets no further.
 pub(super) fn look(server: &ServerConfig, strict: bool, head: &Parts) -> Result<Leave, Stranger> {
     let host = host(head)?;
     if (strict || !server.hosts.is_empty()) && host.is_some_and(|host| !is_known(server, name(host))) {

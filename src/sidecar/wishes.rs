@@ -1,8 +1,8 @@
-//! What a caller says of its call beside what it asks for: in headers or, where its library sends none of its own, in the
-//! metadata of the request.
+//! What a caller says of its call beside what it asks for: in headers or, where its library sends none of its own, in
+//! the metadata of the request.
 //!
 //! In flow headers and a request's extra fields, out flow a call's options; what is meant for here is taken out of the
-//! fields, so that it goes to nobody else. Headers hold where both speak.
+//! fields, so that it goes to no provider. Headers hold where both speak.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -66,7 +66,7 @@ impl Wishes {
     fn take(&mut self, name: &str, text: &str, field: &str) -> Result<(), BadRequest> {
         let option = &name[OURS.len()..];
         let names: Vec<&str> = if option == "labels" { text.split(',').collect() } else { vec![option, text] };
-        // A session may be as long as whoever names it likes: its hash is kept.
+        // A session's name may be of any length: its hash is kept.
         if option != "session"
             && let Some(name) = names.iter().find(|name| name.len() > NAME_BYTES_MAX)
         {
