@@ -96,7 +96,7 @@ pub enum AttemptEnd {
 }
 
 impl AttemptEnd {
-    /// Tells whether it was cancelled: nobody wanted its answer any more, or another one was faster.
+    /// Tells whether it was cancelled: its answer was not wanted any more, or another one was faster.
     pub const fn is_cancelled(&self) -> bool {
         matches!(self, Self::Failed(Failure { class: FailureClass::Cancelled | FailureClass::HedgeLost, .. }))
     }

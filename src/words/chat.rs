@@ -22,7 +22,7 @@ use super::{Dialect, Error, Hedging, OnExhausted, Original, Rule, Text, names};
 ///     .user("Is it raining in Bern?")
 ///     .tool(Tool::new("weather", "Tells the weather.", serde_json::json!({"type": "object", "properties": {}})))
 ///     .session("conversation-7") // keeps its target, and the prompt in its cache
-///     .priority(Priority::Interactive) // somebody watches: a second is worth more
+///     .priority(Priority::Interactive) // a person waits: a second is worth more
 ///     .deadline(Duration::from_secs(30)); // for all attempts together
 /// request.output_tokens_max = Some(200);
 /// request.sampling.temperature = Some(0.2);
@@ -444,7 +444,7 @@ impl From<String> for Reasoning {
 }
 
 /// Something opaque that only its issuer understands: a signature, an encrypted thought. It goes back unchanged to who
-/// can read it, and to nobody else: that is a target of the same dialect, where a signature holds for its model alone
+/// can read it, and to no other: that is a target of the same dialect, where a signature holds for its model alone
 /// with that model, and where accounts encrypt for themselves (OpenAI's responses) a target of the same provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
@@ -530,14 +530,14 @@ pub struct Tool {
     pub description: String,
     /// JSON schema of its arguments, an object.
     pub parameters: Value,
-    /// Whether the provider must hold the arguments to the schema; `None` is no: where a dialect takes silence for yes, it
-    /// is told so.
+    /// Whether the provider must hold the arguments to the schema; `None` is no: where a dialect takes silence for yes,
+    /// it is told so.
     pub strict: Option<bool>,
 }
 
 impl Tool {
-    /// Returns a tool by what it is called, what it does and the JSON schema of its arguments: a `serde_json::Value`, or
-    /// whatever becomes one, as the schemas of the crate `schemars` do.
+    /// Returns a tool by what it is called, what it does and the JSON schema of its arguments: a `serde_json::Value`,
+    /// or whatever becomes one, as the schemas of the crate `schemars` do.
     ///
     /// ```
     /// use standin::{ChatRequest, Tool};
@@ -618,7 +618,8 @@ pub struct Sampling {
     pub stop: Vec<String>,
 }
 
-/// How hard a reasoning model should think. A model that has not all of these steps is asked for the nearest that it has.
+/// How hard a reasoning model should think. A model that has not all of these steps is asked for the nearest that it
+/// has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Effort {
@@ -656,12 +657,12 @@ impl Effort {
 /// How much a second is worth to the caller; also the order under load.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
-    /// Nobody waits for it.
+    /// Work in the background: no person waits for it.
     Batch,
     /// An agent at work.
     #[default]
     Default,
-    /// Somebody watches.
+    /// A person waits for it.
     Interactive,
     /// Must not fail; never used to probe a target that was ill.
     Critical,

@@ -18,7 +18,7 @@ pub enum Whose {
     Request,
     /// This process' or this machine's.
     Ours,
-    /// The caller's, who no longer wants it, or nobody's.
+    /// Not a fault: the caller no longer wants it, or another attempt was faster.
     Nobody,
 }
 
@@ -30,7 +30,7 @@ pub enum Next {
     Resend,
     /// It tries again after a pause, or when the provider says.
     Pause,
-    /// It tries again after a pause, and expects nothing of it.
+    /// It tries again after a pause, while other targets are asked too.
     Silence,
     /// It asks once more at once: another answer may be better.
     Redraw,
@@ -49,13 +49,13 @@ pub enum Next {
 pub struct Rest {
     /// Whether it is the key, whatever it is used for; else the target, or the key at that target.
     pub whole_key: bool,
-    /// How long. Then it is tried again; before that by a look of somebody who has nobody else to ask.
+    /// How long. Then it is tried again; earlier only by a call that has no other target.
     pub time: Duration,
-    /// Whether it is over by itself, rather than once somebody has done something.
+    /// Whether it ends by itself; else an operator has to act.
     pub passes: bool,
 }
 
-/// What a caller of the sidecar is told where nobody answered it.
+/// What a caller of the sidecar is told where no target answered it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Told {
@@ -69,7 +69,7 @@ pub enum Told {
     TooLarge,
     /// It asks too often: 429.
     RateLimited,
-    /// Nobody can answer now: 503, or 529.
+    /// No target can answer now: 503, or 529.
     Unavailable,
     /// What came of it is no answer: 502.
     NoAnswer,
@@ -93,10 +93,10 @@ pub struct Consequences {
     pub next: Next,
     /// What rests, and for how long.
     pub rest: Option<Rest>,
-    /// How much it tells a caller about its own request: what it can do something about tells most. `None` where it is not
-    /// about the request.
+    /// How much it tells a caller about its own request: what it can do something about tells most. `None` where it is
+    /// not about the request.
     pub telling: Option<u8>,
-    /// What a caller is told where nobody answered.
+    /// What a caller is told where no target answered.
     pub told: Told,
 }
 

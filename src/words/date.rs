@@ -30,7 +30,7 @@ impl Date {
         Some(Self(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468))
     }
 
-    /// Returns the day so many days later.
+    /// Returns the day that is this number of days later.
     #[must_use]
     pub const fn plus(self, days: i64) -> Self {
         Self(self.0.saturating_add(days))

@@ -1,4 +1,4 @@
-//! What a request asks of whoever is to read it: parts that not every target can take, each with its place.
+//! What a request asks of the target that reads it: parts that not every target can take, each with its place.
 
 use super::{AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Foreign, Message, ToolChoice, UserPart};
 

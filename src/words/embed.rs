@@ -14,7 +14,7 @@ use super::{
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmbedRequest {
     /// Name of the route that may serve the call, or `provider/model` for exactly one target. Vectors of two models
-    /// cannot be compared: whoever keeps them names a route whose embedding models are one model at several places.
+    /// cannot be compared: to store them, use a route whose targets are one embedding model at several providers.
     pub route: String,
     /// The texts, none of them empty: each becomes one vector.
     pub inputs: Vec<String>,
@@ -92,7 +92,7 @@ pub struct Embeddings {
     pub attempts: Vec<AttemptRecord>,
     /// Whether every target was ill and one was asked as a last resort.
     pub last_resort: bool,
-    /// From which lower rung it is, where nobody else could answer.
+    /// From which lower rung it is, where no target could answer.
     pub degraded: Option<Degraded>,
     /// What of the request the target could not take as it was.
     pub notes: Vec<Note>,

@@ -45,7 +45,7 @@ pub enum Event {
         /// For how long.
         wait: Duration,
     },
-    /// A key was taken out. Somebody must act.
+    /// A key was taken out. An operator must act.
     KeyDisabled {
         /// The provider.
         provider: Arc<str>,
@@ -54,7 +54,7 @@ pub enum Event {
         /// Why: `unauthorised`, `out_of_money`, or, at one target only, `forbidden` or `model_gone`.
         class: FailureClass,
     },
-    /// A target was taken out until it is checked again. Somebody should act.
+    /// A target was taken out until it is checked again. An operator should act.
     TargetDisabled {
         /// The target.
         target: TargetId,
@@ -73,7 +73,8 @@ pub enum Event {
         cause: Cause,
     },
     /// A model answers no more, or will not in 14 days: told a second after the start and after each reconfiguration,
-    /// once a day while that is so, and whenever its provider refuses a request for that reason. Somebody should act.
+    /// once a day while that is so, and whenever its provider refuses a request for that reason. An operator should
+    /// act.
     Retiring {
         /// The target.
         target: TargetId,

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum FailureClass {
-    /// A connection broke before the first byte of a response, as pooled ones do. Nobody's fault; the same target is
+    /// A connection broke before the first byte of a response, as pooled ones do. Not a fault; the same target is
     /// asked once more at once.
     Unsent,
     /// Refused, no such host, TLS, connect timeout. The provider's fault; nothing was sent.
@@ -51,11 +51,11 @@ pub enum FailureClass {
     Unusable,
     /// The attempt itself panicked or was killed. Our fault.
     Crashed,
-    /// This machine lacks what an attempt takes: sockets, memory, a resolver. Our fault, and nobody else's.
+    /// This machine lacks what an attempt takes: sockets, memory, a resolver. The fault is on this side.
     Lack,
     /// The caller left, or a deadline passed.
     Cancelled,
-    /// Another attempt of its call was faster. Nobody's fault.
+    /// Another attempt of its call was faster. Not a fault.
     HedgeLost,
 }
 
@@ -172,8 +172,8 @@ impl Failure {
         Self { class, scope, status: None, code: None, message: message.into(), retry_after: None }
     }
 
-    /// Returns how far it reaches at a provider with so many keys. Who may not see a model is told that there is none:
-    /// unless the model was retired, it may be there for another key.
+    /// Returns how far it reaches at a provider with this number of keys. A key that may not use a model is told that
+    /// there is none: unless the model was retired, another key may see it.
     pub fn reach(&self, keys: usize, is_retirement: bool) -> Scope {
         let hidden = self.class == FailureClass::ModelGone && !is_retirement;
         if hidden && keys > 1 { Scope::Key } else { self.scope }

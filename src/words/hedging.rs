@@ -3,7 +3,8 @@
 use super::named::named;
 
 /// When a call asks a second target beside one that may still answer. The first content wins, or of an answer that is
-/// to be whole first the first valid one; the other attempt is cancelled. Each of them joins an attempt that is overdue.
+/// to be whole first the first valid one; the other attempt is cancelled. Each of them joins an attempt that is
+/// overdue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Hedging {

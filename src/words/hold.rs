@@ -34,7 +34,7 @@ impl Cause {
         }
     }
 
-    /// Tells whether it is over once a time has passed, rather than once somebody has done something.
+    /// Tells whether it ends by itself after a time; else an operator has to act.
     pub const fn passes(self) -> bool {
         match self {
             Self::Failure(class) => match class.consequences().rest {

@@ -1,4 +1,4 @@
-//! Floor 0: the words everybody speaks.
+//! Floor 0: plain data that all floors share.
 //!
 //! Plain data that flows through the house: what a caller asks for, what a target is, how a try can fail, what
 //! comes back, what is told to observers. Nothing here decides, waits, reads a clock, or knows how any provider

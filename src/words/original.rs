@@ -6,17 +6,17 @@ use bytes::Bytes;
 
 use super::Dialect;
 
-/// A request in a provider's dialect, as it came. Where a target speaks that dialect this goes out, edited where something
-/// must be another for it, instead of a body written anew: what there are no words for stays where it is. It must say what
-/// the request beside it says; whoever changes that takes this away.
+/// A request in a provider's dialect, as it came. Where a target speaks that dialect this goes out, edited where
+/// something must be another for it, instead of a body written anew: what there are no words for stays where it is. It
+/// must say what the request beside it says; code that changes the request must remove this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Original {
     /// The dialect.
     pub dialect: Dialect,
     /// The body, one JSON object.
     pub body: Bytes,
-    /// Where in the body the model's name stands, without its quotes; `None` in dialects whose address names it, and where
-    /// it cannot be replaced without a closer look.
+    /// Where in the body the model's name stands, without its quotes; `None` in dialects whose address names it, and
+    /// where it cannot be replaced without a closer look.
     pub model: Option<Range<usize>>,
     /// The names of the body's fields.
     pub fields: Vec<String>,
@@ -34,10 +34,11 @@ pub struct Original {
     pub method: &'static str,
 }
 
-/// What stands somewhere in a body that not every target takes as it is. What does not, nobody need look for.
+/// What stands somewhere in a body that not every target takes as it is. Without a mark the body need not be searched
+/// for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
-    /// Somebody speaks as `developer`.
+    /// A message has the role `developer`.
     pub developer: bool,
     /// A mark of what a provider is to remember.
     pub cached: bool,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::{AssistantPart, AttemptRecord, Barred, CallId, Degraded, Failure, Message, Proof, TargetId, ToolCall};
 
 /// A piece of an answer's content as it arrives from one attempt. Tool calls are none: they come whole, with the
-/// answer's end, so that nobody acts on half an answer.
+/// answer's end, so that no caller acts on half an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Piece {
@@ -40,7 +40,7 @@ pub enum Piece {
 ///     match event? {
 ///         ReplyEvent::Started { target, .. } => println!("{target} answers"),
 ///         ReplyEvent::Text(more) => shown.push_str(&more),
-///         // It broke off, and another begins anew: what was shown is nobody's answer.
+///         // It broke off, and another begins anew: take back what was shown.
 ///         ReplyEvent::Reset(failure) => {
 ///             println!("once more: {failure}");
 ///             shown.clear();
@@ -59,7 +59,7 @@ pub enum Piece {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ReplyEvent {
-    /// Nobody can answer now, and the call is parked until somebody can ([`OnExhausted::Wait`](super::OnExhausted)). Told
+    /// No target can answer now, and the call is parked until one can ([`OnExhausted::Wait`](super::OnExhausted)). Told
     /// when the wait begins, and whenever what is waited for has changed. It is no content.
     Waiting {
         /// When the first target is expected back, where that is known.
@@ -106,8 +106,8 @@ pub struct Finished {
     /// The whole answer: text, reasoning and tool calls in the model's order. Of an answer that goes on as it came, no
     /// more than its calls.
     pub parts: Vec<AssistantPart>,
-    /// What of an answer that goes on as it came has not been told before: all of it where it is whole, and its end where
-    /// it is a stream. `None` where the parts are the answer.
+    /// What of an answer that goes on as it came has not been told before: all of it where it is whole, and its end
+    /// where it is a stream. `None` where the parts are the answer.
     pub verbatim: Option<Bytes>,
     /// Who answered.
     pub target: TargetId,
@@ -127,7 +127,7 @@ pub struct Finished {
     pub attempts: Vec<AttemptRecord>,
     /// Whether every target was ill and one was asked as a last resort.
     pub last_resort: bool,
-    /// From which lower rung it is, where nobody else could answer.
+    /// From which lower rung it is, where no target could answer.
     pub degraded: Option<Degraded>,
     /// What of the conversation the target could not take as it was.
     pub notes: Vec<Note>,
@@ -142,7 +142,7 @@ pub struct Source {
     pub title: String,
     /// What is quoted of it; may be empty.
     pub cited: String,
-    /// Which part of the answer's text rests on it, in characters; all of it where nobody says.
+    /// Which part of the answer's text rests on it, in characters; all of it where that is not said.
     pub place: Range<usize>,
 }
 

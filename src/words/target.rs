@@ -113,7 +113,7 @@ impl Price {
         Self { input, cached_input: input, cache_write: input, output, reasoning: output }
     }
 
-    /// Returns what so many tokens cost, in dollars.
+    /// Returns what these tokens cost, in dollars.
     pub fn cost_usd(&self, usage: &Usage) -> f64 {
         let Usage { input, output, cached, cache_write, reasoning } = *usage;
         let fresh = input.saturating_sub(cached).saturating_sub(cache_write);
@@ -159,8 +159,8 @@ impl Capabilities {
 }
 
 impl Default for Capabilities {
-    /// An unknown model is assumed to chat and to be able to do everything there is in that: the provider's own error is
-    /// better than our guess.
+    /// An unknown model is assumed to chat and to be able to do everything there is in that: the provider's own error
+    /// is better than our guess.
     fn default() -> Self {
         Self {
             kind: ModelKind::Chat,

@@ -1,7 +1,7 @@
 //! Texts of a conversation.
 //!
 //! A text is its own, or a part of a body that came: then all texts of that body share its bytes, and what stands in it
-//! with escapes is read when somebody looks. So a conversation of megabytes is held once, and whoever hands it on as it
+//! with escapes is decoded at first use. So a conversation of megabytes is held once, and code that hands it on as it
 //! came need not take it apart.
 
 use std::borrow::Cow;
@@ -32,7 +32,7 @@ enum Held {
 struct Escaped {
     /// What stands between the quotes.
     json: ByteString,
-    /// What that says, once somebody has looked.
+    /// The decoded text, once it was asked for.
     says: OnceLock<String>,
 }
 
