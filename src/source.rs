@@ -110,7 +110,7 @@ impl fmt::Debug for KeyFunction {
 }
 
 impl fmt::Debug for KeySource {
-    /// Shows no arguments of a command: somebody may have put a secret there.
+    /// Shows no arguments of a command: a user may have put a secret there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Value(secret) => f.debug_tuple("Value").field(secret).finish(),
