@@ -60,7 +60,7 @@ pub fn find_at(vendors: &[&str], name: &str) -> Option<&'static Model> {
     find_among(name, |model| vendors.contains(&model.vendor))
 }
 
-/// Returns the name of a model whoever hosts it and whatever dated version it is: two targets of one family are the
+/// Returns the name of a model without its host and its dated version: two targets of one family are the
 /// same model at two places. A model that is not known is its own family, whatever path, case and date it has.
 pub fn family(name: &str) -> String {
     let known = |name: &str| find(name).map(|model| model.id);
@@ -70,7 +70,7 @@ pub fn family(name: &str) -> String {
     known(undated(id)).unwrap_or(id).to_owned()
 }
 
-/// Returns what a model is for, by its name: whoever makes models that embed says so in it.
+/// Returns what a model is for, by its name: the makers of embedding models say so in it.
 pub fn kind(name: &str) -> ModelKind {
     if name.to_ascii_lowercase().contains("embed") { ModelKind::Embedding } else { ModelKind::Chat }
 }
