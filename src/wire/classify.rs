@@ -76,7 +76,7 @@ pub fn is_retirement(failure: &Failure) -> bool {
     failure.class == FailureClass::ModelGone && (says(&failure.message) || failure.code.as_deref().is_some_and(says))
 }
 
-/// Returns a failure's code if it is one that nobody here knows: the failure was then judged by its text and status.
+/// Returns a failure's code if no rule knows it: the failure was then judged by its text and status.
 pub fn unknown_code(failure: &Failure) -> Option<Drift> {
     let code = failure.code.as_deref().filter(|code| !rules::knows(code))?;
     Some(Drift { kind: DriftKind::Code, name: tidied(code).into() })

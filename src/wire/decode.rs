@@ -27,9 +27,10 @@ use crate::words::{Dialect, Drift, Failure, FailureClass, Piece, Scope};
 
 /// The longest event of a stream. Whole tool calls and images come in one event; text is some hundred bytes.
 const EVENT_BYTES_MAX: usize = 8 << 20;
-/// An answer's bytes as they come are more than what they say: so many times as much of them is kept, where they must be.
+/// An answer's bytes as they come are more than what they say: up to this many times the limit is kept, where they must
+/// be.
 const KEPT_A_BYTE: usize = 4;
-/// A token has about so many bytes.
+/// About how many bytes a token has.
 const TOKEN_BYTES: usize = 4;
 /// The longest stream. An answer of 256 Ki tokens at 1 KiB a chunk, twice what any provider sends.
 const STREAM_BYTES_MAX: usize = 256 << 20;
@@ -109,7 +110,7 @@ impl Decoder {
         self
     }
 
-    /// Says how long an answer may be here, whoever asked for it.
+    /// Says how long an answer may be, for any caller.
     #[must_use]
     pub fn within(mut self, max: AnswerMax) -> Self {
         self.max = max;
@@ -123,7 +124,8 @@ impl Decoder {
         self
     }
 
-    /// Ends the answer before the first of these sequences, which its provider was not told. It is then read into words.
+    /// Ends the answer before the first of these sequences, which its provider was not told. It is then read into
+    /// words.
     #[must_use]
     pub fn stopping(mut self, sequences: &[String]) -> Self {
         self.draft.stops = Stops::new(sequences.to_vec());
@@ -242,7 +244,7 @@ impl Decoder {
         self.draft.drifts.take()
     }
 
-    /// Fails where the answer is longer than it may be: its model does not stop, and nobody is to wait for its end.
+    /// Fails where the answer is longer than it may be: its model does not stop, and no call is to wait for its end.
     fn measure(&self) -> Result<(), Failure> {
         let AnswerMax { bytes, tokens } = self.max;
         if self.draft.size > bytes {
@@ -272,8 +274,8 @@ impl Decoder {
         self.draft.bytes
     }
 
-    /// Tells whether what came last is of a tool that the provider runs, for who gets to see it: nobody knows how long that
-    /// takes.
+    /// Tells whether what came last is of a tool that the provider runs, for a caller that gets to see it: it is not
+    /// known how long that takes.
     pub fn is_at_work(&self) -> bool {
         self.draft.works
     }
@@ -365,7 +367,8 @@ fn read_event(
     values.into_iter().try_fold(false, |content, value| Ok(content | read_data(dialect, draft, name, value, out)?))
 }
 
-/// Returns the values that stand one after another in the data of an event, as where a blank line is missing between two.
+/// Returns the values that stand one after another in the data of an event, as where a blank line is missing between
+/// two.
 fn values(data: &str) -> Vec<&str> {
     let mut values = Vec::new();
     let mut rest = data.trim();

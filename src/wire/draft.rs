@@ -40,7 +40,8 @@ pub struct Ending {
     pub parts: Vec<AssistantPart>,
     /// What of an answer that goes on as it came has not been handed out before its end.
     pub verbatim: Option<Bytes>,
-    /// Whether it holds what there are no words for: what the provider's own tools did, images, calls of a kind unknown.
+    /// Whether it holds what there are no words for: what the provider's own tools did, images, calls of a kind
+    /// unknown.
     pub beyond: bool,
     /// Whether a tool call is left out that the answer's limit of tokens cut.
     pub cut: bool,
@@ -52,8 +53,8 @@ pub struct Ending {
     pub sources: Vec<Source>,
     /// Whether there is more to that than there are words for.
     pub unsaid: bool,
-    /// Why it is a failure although it is whole and goes on as it came: its provider says so by its own word. It is for who
-    /// gets no other answer.
+    /// Why it is a failure although it is whole and goes on as it came: its provider says so by its own word. It is for
+    /// who gets no other answer.
     pub flaw: Option<Failure>,
 }
 
@@ -134,7 +135,7 @@ pub(super) struct Told {
 pub(super) struct Draft {
     /// Its bytes go on: no pieces are made of it.
     pub(super) verbatim: bool,
-    /// Nobody reads its texts in the end: they are not gathered.
+    /// Its texts are not asked for in the end: they are not gathered.
     pub(super) forgets: bool,
     /// It goes on as it came in a stream, and JSON was asked for.
     pub(super) unfences: bool,
@@ -186,7 +187,7 @@ pub(super) struct Draft {
     refused: bool,
     /// What its provider says went wrong, in an answer that goes on as it came.
     flaw: Option<Failure>,
-    /// Proofs that go out with the next content: alone they commit nobody to an answer.
+    /// Proofs that go out with the next content: alone they commit no caller to an answer.
     held: Vec<Proof>,
 }
 
@@ -301,8 +302,8 @@ impl Draft {
         self.size += text.len();
     }
 
-    /// Takes note of content that there are no words for; tells whether anybody gets it, which is who gets the answer as
-    /// it came.
+    /// Takes note of content that there are no words for; tells whether anybody gets it, which is who gets the answer
+    /// as it came.
     pub(super) fn beyond(&mut self) -> bool {
         self.beyond = true;
         self.shows |= self.verbatim;
@@ -446,9 +447,10 @@ impl Draft {
         self.parts.is_empty() && self.calls.is_empty() && !self.shows && !self.acts
     }
 
-    /// Finds the call that a fragment continues. Calls are told apart by index; some providers leave it out, number every
-    /// call 0, or go on under another number: then a name with another id begins a new call, and so does one after complete
-    /// arguments; an id that is known tells the call, and what has neither id nor name belongs to the last one.
+    /// Finds the call that a fragment continues. Calls are told apart by index; some providers leave it out, number
+    /// every call 0, or go on under another number: then a name with another id begins a new call, and so does one
+    /// after complete arguments; an id that is known tells the call, and what has neither id nor name belongs to the
+    /// last one.
     fn call_of(&self, fragment: &Fragment<'_>) -> Option<usize> {
         let last = self.calls.len().checked_sub(1);
         let known = || self.calls.iter().rposition(|call| call.index == fragment.index);
@@ -489,8 +491,8 @@ impl Draft {
         }
     }
 
-    /// Takes the provider's word that the answer is a failure. Who gets it as it came may read that word; for all others
-    /// there is nothing to wait for.
+    /// Takes the provider's word that the answer is a failure. Who gets it as it came may read that word; for all
+    /// others there is nothing to wait for.
     pub(super) fn failed(&mut self, failure: Failure) -> Result<(), Failure> {
         if !self.verbatim {
             return Err(failure);
@@ -504,7 +506,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Notes why the model stopped, by the provider's word for it; one that nobody here knows is noted as such.
+    /// Notes why the model stopped, by the provider's word for it; an unknown word is noted as such.
     pub(super) fn stopped_by(&mut self, stop: Option<StopReason>, word: &str) {
         if stop.is_none() {
             self.drifts.note(DriftKind::Finish, word);
@@ -537,7 +539,7 @@ impl Draft {
                     parts.push(AssistantPart::ToolCall(call));
                     called += 1;
                 }
-                // The caller's own limit is nobody's failure.
+                // An answer that the caller's own limit ended is no failure.
                 Err(_) if stop == StopReason::Length || is_full => (stop, cut) = (StopReason::Length, true),
                 Err(failure) => return Err(failure),
             }
@@ -607,7 +609,8 @@ impl PartialCall {
     fn add(&mut self, arguments: &str) -> Option<String> {
         let before = self.arguments.trim_start();
         if before.starts_with('{') && arguments.trim_start().starts_with('{') {
-            // No JSON goes on like that: it is told once more, as far as it goes, or anew after what stood in its place.
+            // No JSON goes on like that: it is told once more, as far as it goes, or anew after what stood in its
+            // place.
             let added = arguments.strip_prefix(&*self.arguments).map(str::to_owned);
             if added.is_some() || self.is_complete() {
                 arguments.clone_into(&mut self.arguments);
@@ -697,7 +700,7 @@ pub(super) fn broken(text: &str, problem: &serde_json::Error) -> Failure {
     classify::recognise(text).unwrap_or_else(|| cut(&format!("the provider sent what is no answer: {problem}")))
 }
 
-/// Returns the failure of an answer that nobody can use.
+/// Returns the failure of an answer that is of no use.
 pub(super) fn unusable(problem: &str) -> Failure {
     Failure::new(FailureClass::Unusable, tidy(problem))
 }

@@ -1,4 +1,4 @@
-//! Notes what a provider sends that is not known here, so that somebody hears of it before it matters.
+//! Notes what a provider sends that is not known here, so that an operator hears of it before it matters.
 //!
 //! In flow names from outside, out flows a short list of them without repetition. Names are all that is kept: never a
 //! value, and nothing that is not spelled like a name. What is unknown is never an error.
@@ -90,8 +90,8 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// Walks through JSON that its reader has read: through objects, and through arrays of them. What is none is passed over
-/// as far as it goes.
+/// Walks through JSON that its reader has read: through objects, and through arrays of them. What is none is passed
+/// over as far as it goes.
 struct Walk<'a> {
     text: &'a str,
     at: usize,

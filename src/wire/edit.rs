@@ -1,9 +1,9 @@
 //! Edits JSON where it stands: everything but what is edited stays byte for byte.
 //!
-//! In flow a text and what in it is to be another, out flows the text with that. There is no tree: an object is a list of its
-//! members, an array one of its items, each a part of the same text, and a change names the part that it is about. So a
-//! change deep inside costs what it changes and one copy of the text, and a text without a change is not copied.
-//! Nothing here may know what a member means.
+//! In flow a text and what in it is to be another, out flows the text with that. There is no tree: an object is a list
+//! of its members, an array one of its items, each a part of the same text, and a change names the part that it is
+//! about. So a change deep inside costs what it changes and one copy of the text, and a text without a change is not
+//! copied. Nothing here may know what a member means.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -37,7 +37,8 @@ impl<'a> Edits<'a> {
         self.splices.is_empty()
     }
 
-    /// Returns the text with its changes. A change within a part that is replaced or removed as a whole is lost with it.
+    /// Returns the text with its changes. A change within a part that is replaced or removed as a whole is lost with
+    /// it.
     pub(super) fn finish(mut self) -> Cow<'a, str> {
         if self.splices.is_empty() {
             return Cow::Borrowed(self.text);

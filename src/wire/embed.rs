@@ -1,8 +1,8 @@
 //! Embeddings: texts out, vectors back, in the dialects that have them.
 //!
 //! In flow texts and an answer's whole body, out flow a request's body and one vector a text, in the texts' order. An
-//! answer with a vector too few, of another length or with a number that is none is no answer: whoever stored it would
-//! find out much later.
+//! answer with a vector too few, of another length or with a number that is none is no answer: a caller that stored it
+//! would find out much later.
 
 use std::fmt;
 use std::sync::Arc;
@@ -128,8 +128,8 @@ struct Part<'a> {
 ///
 /// # Errors
 ///
-/// What the provider reports inside the body, classified; `Cut` where it is no JSON; `Empty` without vectors; `Unusable`
-/// where they are not one for each text, all of one length, as long as was asked, with finite numbers.
+/// What the provider reports inside the body, classified; `Cut` where it is no JSON; `Empty` without vectors;
+/// `Unusable` where they are not one for each text, all of one length, as long as was asked, with finite numbers.
 pub fn decode_embed(body: &[u8], request: &EmbedRequest) -> Result<Embedded, Failure> {
     let text = String::from_utf8_lossy(body);
     let answer: Answer<'_> = parse(&text).map_err(|problem| broken(&text, &problem))?;

@@ -1,9 +1,9 @@
 //! JSON within a fence of Markdown, or with words around it, where JSON was asked for: models put it there, above all
 //! where they are asked in words.
 //!
-//! In flows text as it comes, out flows the JSON alone, as soon as it can be told from what is around it. What begins as JSON
-//! passes, and what follows it waits for the end; what begins with a fence passes without it; of what begins with words all
-//! waits for the end. What holds no JSON, or more than one, stays as it was.
+//! In flows text as it comes, out flows the JSON alone, as soon as it can be told from what is around it. What begins
+//! as JSON passes, and what follows it waits for the end; what begins with a fence passes without it; of what begins
+//! with words all waits for the end. What holds no JSON, or more than one, stays as it was.
 
 use serde::de::IgnoredAny;
 
@@ -66,7 +66,7 @@ impl Unfence {
         instead.unwrap_or(held)
     }
 
-    /// Tells whether something is held back of which nobody knows yet whether it goes on.
+    /// Tells whether something is held back of which it is not known yet whether it goes on.
     pub(super) fn holds(&self) -> bool {
         !self.held.is_empty()
     }
@@ -125,8 +125,8 @@ impl Unfence {
     }
 }
 
-/// Returns the one JSON object or array in a text that is more than that, if there is just one: in a fence, or else in the
-/// midst of words.
+/// Returns the one JSON object or array in a text that is more than that, if there is just one: in a fence, or else in
+/// the midst of words.
 pub fn unfenced(text: &str) -> Option<&str> {
     if is_json(text) {
         return None;

@@ -1,8 +1,8 @@
 //! The dialect of a provider that is a function of this program: the words themselves.
 //!
-//! A request goes to it in words. Its answer comes back in events of a form of our own, so that it is read, judged, limited
-//! and timed as every other; [`event`] and [`failed`] write them, [`END`] ends them. What only another dialect has words
-//! for, and what only another provider can read, is left out of the request.
+//! A request goes to it in words. Its answer comes back in events of a form of our own, so that it is read, judged,
+//! limited and timed as every other; [`event`] and [`failed`] write them, [`END`] ends them. What only another dialect
+//! has words for, and what only another provider can read, is left out of the request.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -8,9 +8,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 pub(super) enum IdForm {
     /// Any.
     Any,
-    /// At most so many characters.
+    /// At most this many characters.
     Max(usize),
-    /// Exactly so many letters and digits, at most eleven.
+    /// Exactly this many letters and digits, at most eleven.
     Alphanumeric(usize),
 }
 

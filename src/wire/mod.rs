@@ -67,8 +67,8 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::words::{ChatRequest, Demanded, Dialect, Failure, Note, Secret};
 
-/// Encodes a request for a model in a dialect, with a provider's accent; `streaming` asks for a stream with the usage at
-/// its end. Proofs that the provider cannot read are left out.
+/// Encodes a request for a model in a dialect, with a provider's accent; `streaming` asks for a stream with the usage
+/// at its end. Proofs that the provider cannot read are left out.
 ///
 /// # Errors
 ///
@@ -129,7 +129,8 @@ pub fn takes(dialect: Dialect, quirks: &Quirks, request: &ChatRequest, what: &De
 /// The header of gateways' marks: which of them a request came through.
 pub const VIA: HeaderName = HeaderName::from_static("x-standin-loop");
 
-/// Adds the marks of the gateways that a request came through to ours, for a provider that may lead back: it alone gets ours.
+/// Adds the marks of the gateways that a request came through to ours, for a provider that may lead back: it alone gets
+/// ours.
 pub fn mark(headers: &mut HeaderMap, via: &[String]) {
     let Some(ours) = headers.get(VIA).filter(|_| !via.is_empty()) else { return };
     let all = [via.join(", ").as_bytes(), b", ", ours.as_bytes()].concat();
@@ -163,7 +164,7 @@ pub fn authorize(dialect: Dialect, quirks: &Quirks, key: &Secret, headers: &mut 
         Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Ollama => openai::authorize(quirks, key, headers),
         Dialect::AnthropicMessages => anthropic::authorize(quirks, key, headers),
         Dialect::Gemini | Dialect::Vertex => gemini::authorize(dialect, key, headers),
-        // Nobody is there to show a key to.
+        // There is no server that wants a key.
         Dialect::Function => Ok(()),
     }
 }

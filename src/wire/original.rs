@@ -1,8 +1,8 @@
 //! Requests that go out as they came, but for what must be another for the target.
 //!
-//! In flow a caller's own body and what the encoder of its dialect found: which settings the target takes, and what it calls
-//! them. Out flows the body, edited at these places; everything else stays byte for byte, what there are no words for
-//! included. Where nothing but the model's name changes, no more than that is looked at.
+//! In flow a caller's own body and what the encoder of its dialect found: which settings the target takes, and what it
+//! calls them. Out flows the body, edited at these places; everything else stays byte for byte, what there are no words
+//! for included. Where nothing but the model's name changes, no more than that is looked at.
 
 use std::borrow::Cow;
 
@@ -27,9 +27,9 @@ pub(super) fn of(request: &ChatRequest, dialect: Dialect) -> Option<&Original> {
     request.original.as_ref().filter(|original| dialect.shares_fields(original.dialect))
 }
 
-/// Tells whether a caller asks for this very model in its own words: by its name or by that of a route that has no other, in
-/// this dialect or one whose words are the same. Who asks in words of another dialect knows the model, and not what its
-/// steps are called here.
+/// Tells whether a caller asks for this very model in its own words: by its name or by that of a route that has no
+/// other, in this dialect or one whose words are the same. Who asks in words of another dialect knows the model, and
+/// not what its steps are called here.
 pub(super) fn is_meant(request: &ChatRequest, dialect: Dialect, model: Model<'_>) -> bool {
     let is_openai = |dialect| matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses);
     let Some(original) = &request.original else { return false };

@@ -42,7 +42,7 @@ pub struct Quirks {
     /// Parameters of the address, where the configuration does not say otherwise.
     pub query: &'static [(&'static str, &'static str)],
 
-    /// Models known to reason, and to encrypt that; none where nobody encrypts it.
+    /// Models known to reason, and to encrypt that; none where it is not encrypted.
     reasoners: Models,
     /// Whether the system's messages to models that reason come from the `developer`.
     developer: bool,
@@ -94,8 +94,8 @@ pub struct Quirks {
     pub(super) json: bool,
     /// Whether it counts tokens in a stream only when asked to, and takes being asked.
     pub stream_usage: bool,
-    /// Whether it goes on, and bills all of it, when nobody reads an answer any more. Taken from what `OpenRouter` says of whose
-    /// streams it can stop.
+    /// Whether it goes on, and bills all of it, when its answer is not read any more. Taken from what `OpenRouter` says
+    /// of whose streams it can stop.
     pub(crate) runs_on: bool,
     /// Whether some of its models only stream: then all do, and the answer is collected here.
     pub(crate) stream_only: bool,
@@ -108,8 +108,8 @@ pub struct Quirks {
     pub(super) alternates: bool,
     /// Whether an assistant must speak between a tool and a user.
     pub(super) bridges: bool,
-    /// The flag of a last message that the assistant is to continue, where it needs one; whether every last message of the
-    /// assistant must have it, since none is answered.
+    /// The flag of a last message that the assistant is to continue, where it needs one; whether every last message of
+    /// the assistant must have it, since none is answered.
     prefill: Option<(&'static str, bool)>,
     /// Where such requests go instead, below the server's root, and versions that may stand in the base URL instead.
     prefill_at: Option<(&'static str, &'static [&'static str])>,
@@ -186,7 +186,8 @@ impl Quirks {
         }
     }
 
-    /// Returns the base URL that a path is appended to: what stands below the server's root takes the place of a version.
+    /// Returns the base URL that a path is appended to: what stands below the server's root takes the place of a
+    /// version.
     pub(crate) fn base<'a>(&self, base_url: &'a str, path: &str) -> &'a str {
         let versions = self.prefill_at.filter(|(below, _)| *below == path).map_or(&[][..], |(_, versions)| versions);
         versions.iter().find_map(|version| base_url.strip_suffix(version)).unwrap_or(base_url)
@@ -232,7 +233,7 @@ impl Quirks {
         }
     }
 
-    /// Tells whether a model speaks to Anthropic itself here: what its clients tell nobody else may go there.
+    /// Tells whether a model speaks to Anthropic itself here: what its clients tell only Anthropic may go there.
     pub(super) fn is_home(&self, model: Model<'_>) -> bool {
         self.name == "anthropic" || (self.is_generic() && model.family.contains("claude"))
     }

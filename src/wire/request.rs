@@ -47,7 +47,7 @@ pub(super) fn secret(prefix: &str, key: &Secret) -> Result<HeaderValue, Failure>
     Ok(value)
 }
 
-/// Refuses what is right at no provider, so that nobody pays or waits for the answer.
+/// Refuses what is right at no provider, so that the caller neither pays nor waits for the answer.
 pub(super) fn check(request: &ChatRequest) -> Result<(), Failure> {
     // What its provider keeps may be all that is said.
     if request.messages.is_empty() && request.extra_needed.is_empty() {
@@ -243,8 +243,8 @@ pub(super) fn told(document: &Document) -> Option<String> {
     Some(format!("<document{}>\n{text}\n</document>", about.collect::<String>()))
 }
 
-/// Returns how long the answer may be, where the request says so: a model that gives less is asked for what it gives, and
-/// that is noted.
+/// Returns how long the answer may be, where the request says so: a model that gives less is asked for what it gives,
+/// and that is noted.
 pub(super) fn output_tokens_max(request: &ChatRequest, model: Model<'_>, notes: &mut Notes) -> Option<u32> {
     let asked = request.output_tokens_max?;
     let most = model.answer_max.unwrap_or(asked);

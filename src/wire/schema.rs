@@ -1,9 +1,10 @@
-//! Schemas of tools whose top is a choice or a reference, made objects of one shape: what says `anyOf`, `oneOf`, `allOf`
-//! or `$ref` before it says `type: object` is refused by OpenAI and by Anthropic, and so is what says no type, or several.
+//! Schemas of tools whose top is a choice or a reference, made objects of one shape: what says `anyOf`, `oneOf`,
+//! `allOf` or `$ref` before it says `type: object` is refused by OpenAI and by Anthropic, and so is what says no type,
+//! or several.
 //!
-//! In flow a request, out flows one whose tools have such schemas folded, or none where nothing is to fold. A folded schema
-//! takes all that the unfolded one takes, and more: which fields go together it cannot say. Arguments are objects: to say so
-//! changes nothing.
+//! In flow a request, out flows one whose tools have such schemas folded, or none where nothing is to fold. A folded
+//! schema takes all that the unfolded one takes, and more: which fields go together it cannot say. Arguments are
+//! objects: to say so changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +17,8 @@ const CHOICES: [&str; 3] = ["anyOf", "oneOf", "allOf"];
 /// How many references are followed: a schema may lead in a circle.
 const DEPTH_MAX: usize = 8;
 
-/// Returns a request with folded schemas, if it was written in another dialect and has any to fold; and whether one of them
-/// says less than it did.
+/// Returns a request with folded schemas, if it was written in another dialect and has any to fold; and whether one of
+/// them says less than it did.
 pub(super) fn folded(request: &ChatRequest, dialect: Dialect) -> Option<(ChatRequest, bool)> {
     let chooses = |schema: &Value| CHOICES.iter().chain(&["$ref"]).any(|word| schema.get(word).is_some());
     let folds = |schema: &Value| chooses(schema) || (schema.is_object() && schema["type"] != "object");

@@ -1,9 +1,9 @@
 //! The server half: what a provider would do with a caller's bytes, for callers that speak a provider's dialect.
 //!
-//! In flow a caller's request body, and the events of the answer that the runtime gives; out flow a [`ChatRequest`], and
-//! the answer's bytes in the caller's own dialect. What only a provider of that dialect would understand travels in the
-//! request's extra fields, and is left out where another one answers. What a provider wants back comes back: proofs go
-//! out in the place where the caller's dialect has one, sealed where they are another's.
+//! In flow a caller's request body, and the events of the answer that the runtime gives; out flow a [`ChatRequest`],
+//! and the answer's bytes in the caller's own dialect. What only a provider of that dialect would understand travels in
+//! the request's extra fields, and is left out where another one answers. What a provider wants back comes back: proofs
+//! go out in the place where the caller's dialect has one, sealed where they are another's.
 //!
 //! An answer that breaks off is never ended as if it were whole. Nothing here may know a socket, a route or a policy.
 
@@ -70,15 +70,15 @@ pub struct Asked {
     pub request: ChatRequest,
     /// Whether the answer is to be streamed.
     pub stream: bool,
-    /// What of the request is not understood here, and left out whoever answers.
+    /// What of the request is not understood here, and left out for every target.
     pub notes: Vec<Note>,
     /// How the answer is to be written.
     pub form: Form,
 }
 
 impl Asked {
-    /// Asks for the conversation made short instead of an answer to it, which only a provider of responses can do: it alone
-    /// reads what it makes of it.
+    /// Asks for the conversation made short instead of an answer to it, which only a provider of responses can do: it
+    /// alone reads what it makes of it.
     #[must_use]
     pub fn compacting(mut self) -> Self {
         self.stream = false;
@@ -108,7 +108,7 @@ pub struct Form {
     free_tools: Vec<String>,
     /// Fields of the request that every answer repeats: JSON, between an object's braces.
     echo: String,
-    /// The field by which somebody else than who was asked for would be chosen behind a target, if there is one.
+    /// The field by which a gateway behind a target would choose another model than was asked for, if there is one.
     chooses: Option<String>,
 }
 
@@ -129,7 +129,7 @@ impl Form {
         &self.model
     }
 
-    /// Returns the field of the request by which a gateway behind a target would choose somebody else, if there is one.
+    /// Returns the field of the request by which a gateway behind a target would choose another model, if there is one.
     pub fn chooses(&self) -> Option<&str> {
         self.chooses.as_deref()
     }

@@ -114,8 +114,8 @@ impl SseParser {
         self.has_data || !self.line.is_empty() || !self.name.is_empty()
     }
 
-    /// Takes the complete lines of `bytes` and keeps the rest for the next chunk. `at` tells by how much is left of them
-    /// where in the chunk a line ends.
+    /// Takes the complete lines of `bytes` and keeps the rest for the next chunk. `at` tells by how much is left of
+    /// them where in the chunk a line ends.
     fn lines<'c, E: From<TooLong>>(
         &mut self,
         bytes: &'c [u8],

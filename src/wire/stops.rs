@@ -1,7 +1,7 @@
 //! Stop sequences that a provider could not be told: the answer ends before the first of them all the same.
 //!
-//! In flows text as it comes, out flows what of it stands before a sequence. What may be the beginning of one waits for what
-//! follows.
+//! In flows text as it comes, out flows what of it stands before a sequence. What may be the beginning of one waits for
+//! what follows.
 
 /// Looks for sequences in a text that comes in pieces.
 #[derive(Debug, Default)]

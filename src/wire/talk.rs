@@ -1,10 +1,10 @@
-//! Brings a conversation into the order that providers take: every call of a tool answered at once, all results of a turn
-//! together, in the order of the calls and before anything else that is said; ids of calls of which none comes twice; no
-//! message without anything in it.
+//! Brings a conversation into the order that providers take: every call of a tool answered at once, all results of a
+//! turn together, in the order of the calls and before anything else that is said; ids of calls of which none comes
+//! twice; no message without anything in it.
 //!
-//! In flow a caller's messages, out flow steps that borrow them, and notes of what could not go as it was. What its caller
-//! wrote in the target's own dialect keeps its order: whoever speaks a dialect knows what is right in it. Steps are only
-//! appended to as a conversation grows, and never rewritten, so that a provider's prompt cache holds.
+//! In flow a caller's messages, out flow steps that borrow them, and notes of what could not go as it was. What its
+//! caller wrote in the target's own dialect keeps its order: a caller that speaks a dialect knows what is right in it.
+//! Steps are only appended to as a conversation grows, and never rewritten, so that a provider's prompt cache holds.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -86,14 +86,15 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// Tells whether what is out of order in a request is put in order for a dialect: whoever speaks it himself knows what is
+/// Tells whether what is out of order in a request is put in order for a dialect: a caller that speaks it knows what is
 /// right in it, and a conversation that its provider keeps is not all here.
 pub(super) fn mends(request: &ChatRequest, dialect: Dialect) -> bool {
     !is_own(request, dialect) && request.extra_needed.is_empty()
 }
 
-/// Tells whether a caller wants its last message continued. Clients of another dialect, Anthropic's and Google's, so begin an
-/// answer themselves; those of chat completions must flag it, or a last message of the assistant is one like all others.
+/// Tells whether a caller wants its last message continued. Clients of another dialect, Anthropic's and Google's, so
+/// begin an answer themselves; those of chat completions must flag it, or a last message of the assistant is one like
+/// all others.
 pub(super) fn is_prefilled(request: &ChatRequest, dialect: Dialect) -> bool {
     let theirs = request.original.as_ref().map(|original| original.dialect);
     let begins = matches!(theirs, Some(Dialect::AnthropicMessages | Dialect::Gemini | Dialect::Vertex));

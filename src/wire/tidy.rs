@@ -1,4 +1,4 @@
-//! What providers say, made fit to be shown: no keys, no commands to whoever shows it, cut to a length.
+//! What providers say, made fit to be shown: no keys, no control characters for terminals, cut to a length.
 
 /// The most characters of a provider's message that are kept.
 pub const MESSAGE_CHARS_MAX: usize = 500;
@@ -6,7 +6,7 @@ pub const MESSAGE_CHARS_MAX: usize = 500;
 /// No key is shorter than this, prefix included.
 const KEY_BYTES_MIN: usize = 8;
 
-/// Cuts a message to what may be shown: no keys, no commands to whoever shows it, 500 characters.
+/// Cuts a message to what may be shown: no keys, no control characters for terminals, 500 characters.
 pub(super) fn tidy(message: &str) -> String {
     let clean = redact(message);
     let commands = |letter: char| letter.is_control() || TURNS.contains(&letter);

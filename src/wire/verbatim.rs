@@ -1,9 +1,10 @@
 //! An answer that goes on as it came, to a caller that speaks its provider's dialect.
 //!
-//! In flow the chunks of its body, where its events end, and what their reader found in each; out flow the bytes that the
-//! caller gets: complete events, all of a chunk in one piece. They wait for the first content, so that nobody sees the
-//! beginning of an answer that another replaces; and from the first call on that the caller is to act on they wait for the
-//! valid end. Nothing is written here but what an event must say otherwise, and the end that a provider left out.
+//! In flow the chunks of its body, where its events end, and what their reader found in each; out flow the bytes that
+//! the caller gets: complete events, all of a chunk in one piece. They wait for the first content, so that no caller
+//! sees the beginning of an answer that another replaces; and from the first call on that the caller is to act on they
+//! wait for the valid end. Nothing is written here but what an event must say otherwise, and the end that a provider
+//! left out.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -20,21 +21,21 @@ use crate::words::{Dialect, Piece};
 /// How an answer goes on as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verbatim {
-    /// Whether its caller waits for a stream, and else for a whole answer. One that comes in the other form is read into
-    /// words.
+    /// Whether its caller waits for a stream, and else for a whole answer. One that comes in the other form is read
+    /// into words.
     pub stream: bool,
     /// Whether all of it waits for the end.
     pub buffered: bool,
-    /// Whether the usage at a stream's end goes on: the caller, and nobody here, asked for it.
+    /// Whether the usage at a stream's end goes on: the caller asked for it, not the runtime.
     pub usage: bool,
-    /// Whether somebody looks at its text in the end.
+    /// Whether its text is looked at in the end.
     pub judged: bool,
     /// How it names its model, if not as its provider does.
     pub model: Option<String>,
     /// Whether the signature of a thought must say whose it is: the next request may go to a model that cannot read it.
     pub signed: bool,
-    /// Whether a filter that held the whole back is an answer, too: nobody else is asked, and the caller's dialect says
-    /// what it was.
+    /// Whether a filter that held the whole back is an answer, too: no other target is asked, and the caller's dialect
+    /// says what it was.
     pub filtered: bool,
 }
 
@@ -99,7 +100,7 @@ impl Clean {
     fn event(&mut self, data: &str, said: &str) -> Cleaned {
         let [came, goes] = &mut self.whole;
         if said.is_empty() {
-            // While something is held nobody knows what the whole is: that is said at the end.
+            // While something is held back the whole is not known: that is said at the end.
             let again = came != goes && !came.is_empty() && !self.unfence.holds();
             let data = again.then(|| with_text(data, came, goes)).flatten();
             return data.map_or(Cleaned::Nothing, |data| Cleaned::Data { data, kept: String::new() });
@@ -261,8 +262,8 @@ impl Relay {
         (self.events(), unfenced)
     }
 
-    /// Says what of the text was held back, but for what goes on by itself, in the last event of which something was; and
-    /// the whole in those behind it that tell it once more. Tells whether anything is left out.
+    /// Says what of the text was held back, but for what goes on by itself, in the last event of which something was;
+    /// and the whole in those behind it that tell it once more. Tells whether anything is left out.
     fn cleaned(&mut self, mut clean: Clean, itself: &str) -> bool {
         let rest = clean.unfence.finish();
         let rest = rest.strip_suffix(itself).unwrap_or(&rest);
@@ -309,8 +310,8 @@ impl Relay {
         }
     }
 
-    /// Returns the events that wait, with the line ends of their dialect: Google's servers alone send two characters for
-    /// one, and clients of others need not know them.
+    /// Returns the events that wait, with the line ends of their dialect: Google's servers alone send two characters
+    /// for one, and clients of others need not know them.
     fn events(&mut self) -> Bytes {
         let held = std::mem::take(&mut self.held);
         if matches!(self.dialect, Dialect::Gemini | Dialect::Vertex) || memchr(b'\r', &held).is_none() {

@@ -1,8 +1,8 @@
 //! Reads when to come back: waits and dates as providers write them, in values of their own or in the middle of words.
 //!
 //! In flow texts and, where it is known, the time by the provider's clock; out flow waits and dates. What is no time,
-//! or none that anybody waits for, says nothing. A clock without a zone is read as UTC, a day without a year as the next
-//! of its name.
+//! or none that anybody waits for, says nothing. A clock without a zone is read as UTC, a day without a year as the
+//! next of its name.
 
 mod zone;
 
@@ -42,7 +42,7 @@ pub(super) fn number_of(number: f64) -> Option<RetryAfter> {
     }
 }
 
-/// Returns a wait of so many seconds, if it is one.
+/// Returns a wait of this number of seconds, if it is one.
 pub(super) fn wait(seconds: f64) -> Option<RetryAfter> {
     Duration::try_from_secs_f64(seconds).ok().and_then(plausible)
 }
@@ -163,8 +163,8 @@ const FILL: &[&str] = &[
 /// The most words between the two.
 const FILL_MAX: usize = 7;
 
-/// Reads when to come back out of a message like "Please try again in 1m2.5s. Visit …" or "resets 9:20pm (UTC)". Times of
-/// a clock need the time as it is now.
+/// Reads when to come back out of a message like "Please try again in 1m2.5s. Visit …" or "resets 9:20pm (UTC)". Times
+/// of a clock need the time as it is now.
 pub(super) fn in_words(message: &str, now: Option<SystemTime>) -> Option<RetryAfter> {
     let message = message.to_ascii_lowercase();
     let mut places: Vec<usize> =

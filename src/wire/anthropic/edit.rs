@@ -20,8 +20,8 @@ const SETTINGS: &[Setting] = &[
     Setting("effort", &["thinking", "output_config.effort"]),
 ];
 
-/// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them, `instruction` is what
-/// has to be asked for in words. None where it must be written anew.
+/// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them, `instruction` is
+/// what has to be asked for in words. None where it must be written anew.
 pub(super) fn edited(
     original: &Original,
     body: &Body<'_>,

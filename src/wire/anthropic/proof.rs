@@ -24,7 +24,7 @@ pub(super) enum Thought<'a> {
     Redacted(&'a str),
 }
 
-/// Returns a thought for the model that thought it, and for nobody else. One of which the maker is not known goes to all.
+/// Returns a thought for the model that thought it, and for no other. One of which the maker is not known goes to all.
 pub(super) fn unwrap<'a>(reasoning: &'a Reasoning, model: &str) -> Option<Thought<'a>> {
     let Reasoning { text, proof: Some(Proof { dialect: Dialect::AnthropicMessages, data, .. }) } = reasoning else {
         return None;

@@ -260,8 +260,8 @@ impl Block<'_> {
         }
     }
 
-    /// Returns what of a call no client would understand as it stands: that it has no id of its own, that its input is a
-    /// text.
+    /// Returns what of a call no client would understand as it stands: that it has no id of its own, that its input is
+    /// a text.
     fn mend(&self, whole: bool, draft: &mut Draft) -> Option<Mend> {
         if !draft.verbatim || self.kind.text() != "tool_use" {
             return None;
@@ -325,7 +325,7 @@ struct Details<'a> {
 }
 
 impl Tokens<'_> {
-    /// Counts them as everybody here does: cached tokens are part of the input.
+    /// Counts them as this crate does: cached tokens are part of the input.
     fn count(self, draft: &mut Draft) {
         let before = draft.usage.unwrap_or_default();
         let total = |now: &Scalar<'_>, before: u64| now.count().unwrap_or(0).max(before);

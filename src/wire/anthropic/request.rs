@@ -45,7 +45,7 @@ pub(in crate::wire) fn encode(
     let model = Model { meant: original::is_meant(request, Dialect::AnthropicMessages, model), ..model };
     let names = Names::of(Some(NAMES), request);
     let traits = traits(model.family);
-    // What goes as it came is planned for nobody, and what has no shape in words may have one as it came.
+    // What goes as it came needs no plan, and what has no shape in words may have one as it came.
     let planned = LazyCell::new(|| {
         let mut told = Notes::default();
         told.foreign(Dialect::AnthropicMessages, request);
@@ -234,8 +234,8 @@ fn strict_tools(request: &ChatRequest) -> impl Iterator<Item = &Value> {
     request.tools.iter().filter(|tool| tool.strict == Some(true)).map(|tool| &tool.parameters)
 }
 
-/// Tells whether the arguments of tools can be held to their schemas here: of all, or of none. Who speaks this dialect is
-/// told by its provider what cannot be.
+/// Tells whether the arguments of tools can be held to their schemas here: of all, or of none. Who speaks this dialect
+/// is told by its provider what cannot be.
 fn holds(quirks: &Quirks, traits: Traits, request: &ChatRequest) -> bool {
     let holds = || traits.schemas && can_be_held(strict_tools(request));
     quirks.holds_tools && (is_own(request, Dialect::AnthropicMessages) || holds())

@@ -25,8 +25,8 @@ const OPTIONAL_MAX: usize = 24;
 /// The most fields of them all that may be of several types ("too many parameters with union types").
 const UNIONS_MAX: usize = 16;
 
-/// Tells whether the provider can hold a request's answers to all of these: it makes one grammar of them, which cannot be
-/// large, and in which nothing may hold itself ("Circular reference detected").
+/// Tells whether the provider can hold a request's answers to all of these: it makes one grammar of them, which cannot
+/// be large, and in which nothing may hold itself ("Circular reference detected").
 pub(super) fn can_be_held<'a>(schemas: impl Iterator<Item = &'a Value>) -> bool {
     let mut size = Size::default();
     for schema in schemas {

@@ -154,7 +154,7 @@ impl<'a> Turns<'a> {
         }
         let steps = steps(request, OWN, Media::Within, is_id, notes);
         let system = |step: &Step<'_>| matches!(step, Step::System(_) | Step::Foreign(SYSTEM | INVOICE, _));
-        // Somebody must say something: where only the system speaks, the user says it.
+        // A conversation needs a message: where there is only a system prompt, the user says it.
         let leading = steps.iter().position(|step| !system(step)).unwrap_or(0);
         for (at, step) in steps.into_iter().enumerate() {
             match step {
@@ -180,7 +180,8 @@ impl<'a> Turns<'a> {
                     let block = result(answer)?;
                     turns.push(Role::User, vec![block]);
                 }
-                // It is another in every request: a prompt that begins with it is read anew by whoever it is not for.
+                // It is another in every request: a prompt that begins with it is read anew by a provider that it is
+                // not for.
                 Step::Foreign(INVOICE, _) if !model.contains("claude") => notes.dropped("messages.content"),
                 Step::Foreign(SYSTEM | INVOICE, block) => turns.system.push(Block::Foreign(block)),
                 Step::Foreign(_, message) => turns.all.push(Turn::Foreign(message)),

@@ -136,7 +136,9 @@ proptest! {
     }
 
     #[test]
-    fn vectors_come_in_the_texts_order_however_they_are_listed(order in Just((0..9_u16).collect::<Vec<_>>()).prop_shuffle()) {
+    fn vectors_come_in_the_texts_order_however_they_are_listed(
+        order in Just((0..9_u16).collect::<Vec<_>>()).prop_shuffle(),
+    ) {
         let asked = EmbedRequest::new("embed", (0..9).map(|at| at.to_string()));
         let data: Vec<Value> = order.iter().map(|at| json!({"index": at, "embedding": [at]})).collect();
         let embedded = decoded(&json!({"data": data}), &asked).expect("vectors");

@@ -35,8 +35,8 @@ const SETTINGS: &[Setting] = &[
 /// Where settings stand.
 const CONFIG: &str = "generationConfig.";
 
-/// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them, `instruction` is what
-/// has to be asked for in words. None where it must be written anew.
+/// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them, `instruction` is
+/// what has to be asked for in words. None where it must be written anew.
 pub(super) fn edited(
     original: &Original,
     to: (Dialect, Model<'_>),

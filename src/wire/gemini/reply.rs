@@ -277,7 +277,7 @@ struct Tokens<'a> {
 }
 
 impl Tokens<'_> {
-    /// Returns the usage as everybody here counts it; `None` where it says nothing.
+    /// Returns the usage in this crate's count; `None` where it says nothing.
     fn normal(&self) -> Option<Usage> {
         let count = |count: &Scalar<'_>| count.count().unwrap_or(0);
         let reasoning = count(&self.thoughts_token_count);

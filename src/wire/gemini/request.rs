@@ -130,8 +130,8 @@ enum Tools<'a> {
     Foreign(&'a RawValue),
 }
 
-/// A tool. `parametersJsonSchema` takes JSON schemas as they are; the older `parameters` takes a part of `OpenAPI`'s and
-/// refuses the rest.
+/// A tool. `parametersJsonSchema` takes JSON schemas as they are; the older `parameters` takes a part of `OpenAPI`'s
+/// and refuses the rest.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Declaration<'a> {

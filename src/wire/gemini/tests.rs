@@ -798,7 +798,8 @@ proptest! {
         let made = ToolCall { arguments: arguments.into(), ..call("1", "f") };
         let answer = Message::Tool(tool_result(&made, &content, is_error));
         for model in [MODEL, "gemini-3.6-flash"] {
-            if let Ok(encoded) = encode(GEMINI, &hi().message(calls(std::slice::from_ref(&made))).message(answer.clone()), model.into(), true) {
+            let request = hi().message(calls(std::slice::from_ref(&made))).message(answer.clone());
+            if let Ok(encoded) = encode(GEMINI, &request, model.into(), true) {
                 let body: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
                 prop_assert!(body["contents"][2]["parts"][0]["functionResponse"]["response"].is_object());
             }

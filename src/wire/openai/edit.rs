@@ -37,7 +37,7 @@ const OWN: [&str; 9] = [
     "functions",
     "function_call",
 ];
-/// What everybody knows of a message.
+/// The fields of a message that every server knows.
 const MESSAGE: [&str; 6] = ["role", "content", "name", "tool_calls", "tool_call_id", "prefix"];
 /// Where servers and clients put what was thought.
 const THOUGHTS: [&str; 2] = ["reasoning_content", "reasoning"];
@@ -386,8 +386,8 @@ impl<'b, 'a> Talk<'b, 'a> {
         rename(tool, self.body.names, edits);
     }
 
-    /// Edits what was thought: proofs under a seal are nobody's here, and who wants thoughts back wants them in its own
-    /// field. Returns the field that became that one.
+    /// Edits what was thought: proofs under a seal belong to no target here, and a target that wants thoughts back
+    /// wants them in its own field. Returns the field that became that one.
     fn thoughts<'m>(
         &self,
         message: &mut Object<'m>,

@@ -14,7 +14,7 @@ use crate::wire::talk::{Answer, Media, Spoken, Step, mends, steps};
 use crate::words::{AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Foreign, ToolCall, UserPart};
 
 const OWN: Dialect = Dialect::OpenAiChat;
-/// What an assistant says between a tool and a user, where somebody must.
+/// What an assistant says between a tool and a user, where a message must stand.
 pub(super) const BRIDGE: &str = "OK.";
 
 /// The messages as they are going to be written.

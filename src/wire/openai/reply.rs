@@ -285,7 +285,8 @@ impl Function<'_> {
         draft.fragment(Fragment { index, id, name: self.name.text(), arguments, proof: None })
     }
 
-    /// Returns the arguments as a text, where they stand there as an object, under another name or as a text within a text.
+    /// Returns the arguments as a text, where they stand there as an object, under another name or as a text within a
+    /// text.
     fn mended(&self, whole: bool) -> Option<String> {
         let raw = self.arguments.or(self.parameters)?.get();
         if raw.starts_with('{') {
@@ -318,7 +319,7 @@ fn stop_reason(reason: &str) -> Option<StopReason> {
     })
 }
 
-/// Reads the first choice of index 0 and skips the others: nobody here asks for more than one.
+/// Reads the first choice of index 0 and skips the others: no request of ours asks for more than one.
 fn first_choice<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Choice<'de>>, D::Error> {
     struct First;
 
@@ -387,7 +388,7 @@ struct Details<'a> {
 }
 
 impl Tokens<'_> {
-    /// Returns the usage as everybody here counts it; `None` where it says nothing.
+    /// Returns the usage in this crate's count; `None` where it says nothing.
     fn normal(&self) -> Option<Usage> {
         let largest = |counts: &[&Scalar<'_>]| counts.iter().filter_map(|count| count.count()).max().unwrap_or(0);
         let nothing = Details::default();

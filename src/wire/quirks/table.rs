@@ -1,5 +1,5 @@
-//! The table of accents, each row with where it is known from: the provider's guide where nothing else is said, or the words
-//! in which it refuses. As of November 2026.
+//! The table of accents, each row with where it is known from: the provider's guide where nothing else is said, or the
+//! words in which it refuses. As of November 2026.
 
 use crate::wire::ids::IdForm;
 
@@ -236,8 +236,8 @@ pub(super) const TABLE: &[Quirks] = &[
         thoughts: "",
         ..KNOWN
     },
-    // Hybrid models must not be asked to reason without a stream, and cannot be forced to call a tool meanwhile. Marks of
-    // what is to be cached are those of Anthropic (its guide to explicit caches).
+    // Hybrid models must not be asked to reason without a stream, and cannot be forced to call a tool meanwhile. Marks
+    // of what is to be cached are those of Anthropic (its guide to explicit caches).
     Quirks {
         name: "qwen",
         runs_on: true,
@@ -459,7 +459,7 @@ pub(super) const TABLE: &[Quirks] = &[
     },
 ];
 
-/// Fields of chat completions that only some know, and who. Everybody else gets none of them, but for servers of which
+/// Fields of chat completions that only some know, and who. All others get none of them, but for servers of which
 /// nothing is known. `top_k` and its kind: "Unrecognized request argument supplied: `top_k`".
 pub(super) const CHAT_FIELDS: &[(&[&str], &[&str])] = &[
     (&["prompt_cache_key"], &["openai", "azure", "mistral", "openrouter", "vercel", "litellm", "kimi", "fireworks"]),

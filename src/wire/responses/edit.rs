@@ -16,8 +16,8 @@ const SETTINGS: &[Setting] = &[
     Setting("output_tokens_max", &["max_output_tokens"]),
 ];
 
-/// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them. None where it must
-/// be written anew.
+/// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them. None where it
+/// must be written anew.
 pub(super) fn edited(original: &Original, body: &Body<'_>, ours: &str, notes: &mut Notes) -> Option<Payload> {
     let differing = original::differing(original, SETTINGS, ours, notes);
     let effort = original.has("reasoning") && notes.tells("effort");

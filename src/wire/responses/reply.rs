@@ -326,7 +326,7 @@ struct Details<'a> {
 }
 
 impl Tokens<'_> {
-    /// Returns the usage as everybody here counts it; `None` where it says nothing.
+    /// Returns the usage in this crate's count; `None` where it says nothing.
     fn normal(&self) -> Option<Usage> {
         let count = |count: &Scalar<'_>| count.count().unwrap_or(0);
         let (input, output) = (self.input_tokens_details.as_ref(), self.output_tokens_details.as_ref());

@@ -81,7 +81,7 @@ pub(super) const ITEMS: &[&str] = &[
     "web_search_call",
 ];
 
-/// Types of items that tools at the provider leave, and nobody but the provider acts on.
+/// Types of items that tools at the provider leave, and only the provider acts on.
 pub(super) const SERVED: &[&str] =
     &["code_interpreter_call", "file_search_call", "image_generation_call", "mcp_call", "web_search_call"];
 

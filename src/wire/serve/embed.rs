@@ -16,7 +16,7 @@ use crate::words::{EmbedRequest, Embeddings};
 pub struct AskedVectors {
     /// The request; its route is the model's name as the caller wrote it.
     pub request: EmbedRequest,
-    /// The field by which somebody else than who was asked for would be chosen behind a target, if there is one.
+    /// The field by which a gateway behind a target would choose another model than was asked for, if there is one.
     pub chooses: Option<String>,
     /// How the vectors are to be written.
     pub form: VectorForm,

@@ -1,7 +1,7 @@
 //! JSON as callers send it: read once, in its own order, its texts borrowed from the body until they become words.
 //!
-//! In flows a body, out flow typed fields, or a [`BadRequest`] that names the field by its path. What nobody takes out of
-//! an object is left in it, to be passed on.
+//! In flows a body, out flow typed fields, or a [`BadRequest`] that names the field by its path. What is not taken out
+//! of an object is left in it, to be passed on.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -24,7 +24,8 @@ pub(super) enum Node<'a> {
     Text(Quote<'a>),
     List(Vec<Self>),
     Object(Object<'a>),
-    /// The value of a field that has more values than are read: whoever asks for it is told so, and all others pass it by.
+    /// The value of a field that has more values than are read: code that needs it gets an error, all other code passes
+    /// it by.
     Dense,
 }
 
@@ -37,11 +38,11 @@ pub(super) enum Quote<'a> {
     Escaped(Text),
 }
 
-/// So many values of a body are read, whatever its length: a million tokens of JSON have fewer.
+/// The most values that are read of any body, whatever its length: a million tokens of JSON have fewer.
 const VALUES_MAX: usize = 512 * 1024;
-/// A value more is read for each so many bytes of a body: what is made of them then takes less than the body itself.
+/// Bytes of a body for each further value that is read: what is made of them then takes less than the body itself.
 const BYTES_A_VALUE: usize = 256;
-/// So many values of a field that nobody knows are read into values of their own.
+/// The most values of an unknown field that are read into values of their own.
 const REST_VALUES_MAX: usize = 4_096;
 /// What is said of a field that has more.
 const DENSE: &str = "has more values than are read here";
@@ -212,8 +213,8 @@ impl<'a> Object<'a> {
         self.take(key).map(|node| node.object(key)).transpose()
     }
 
-    /// Returns the fields that nobody took, but for those with many values: they stay in the request as it came, and would
-    /// take many times their bytes for as long as the call lasts.
+    /// Returns the fields that were not taken, but for those with many values: they stay in the request as it came, and
+    /// would take many times their bytes for as long as the call lasts.
     pub(super) fn rest(self) -> Map<String, Value> {
         let fields = self.without_nulls().0.into_iter().filter(|(_, node)| node.fits(&mut { REST_VALUES_MAX }));
         fields.filter_map(|(key, node)| node.value("").ok().map(|value| (key.into_owned(), value))).collect()

@@ -1,7 +1,7 @@
 //! Keeps a caller's body as it came, for targets of its dialect.
 //!
-//! In flow a body and its fields, out flows the [`Original`]: what of it must be another for a target is found out when it
-//! is known who that is.
+//! In flow a body and its fields, out flows the [`Original`]: what of it must be another for a target is found out when
+//! it is known who that is.
 
 use std::ops::Range;
 

@@ -1,8 +1,8 @@
 //! JSON as callers send it, read once and looked at as little as can be.
 //!
-//! In flows a body that is a text, out flow nodes whose texts are parts of it: none is copied, and escapes are checked and
-//! not read. What is no JSON is told with its place. It never recurses deeper than other readers do, nor makes more nodes
-//! than it was told: of a field with more only its end is found.
+//! In flows a body that is a text, out flow nodes whose texts are parts of it: none is copied, and escapes are checked
+//! and not read. What is no JSON is told with its place. It never recurses deeper than other readers do, nor makes more
+//! nodes than it was told: of a field with more only its end is found.
 
 use std::borrow::Cow;
 
@@ -16,11 +16,11 @@ use crate::words::text::escape;
 const DEPTH_MAX: usize = 127;
 /// So deep the values of fields are counted one by one: deeper than anything stands that is looked at.
 const COUNTED_DEPTH: usize = 8;
-/// Most objects have so many fields: messages have a role and a content, parts a type and a text.
+/// The number of fields of most objects: messages have a role and a content, parts a type and a text.
 const FIELDS: usize = 2;
-/// A number of so many digits is in range.
+/// A number of up to this many digits is in range.
 const DIGITS: usize = 18;
-/// So many bytes of a text are looked at one by one before all others: most are short.
+/// How many bytes of a text are looked at one by one before the fast search: most texts are short.
 const SHORT: usize = 12;
 
 /// Why there is no node.
@@ -84,8 +84,9 @@ impl<'a> Parser<'a> {
         Ok(values)
     }
 
-    /// Reads the value of a field. One with more values than are left is a value itself, [`Node::Dense`]; of fields within
-    /// each other it is the innermost, so that all around it is read. Nothing is made of values before they are counted.
+    /// Reads the value of a field. One with more values than are left is a value itself, [`Node::Dense`]; of fields
+    /// within each other it is the innermost, so that all around it is read. Nothing is made of values before they are
+    /// counted.
     fn field(&mut self, depth: usize) -> Result<Node<'a>, Stop> {
         if !self.counts {
             return self.value(depth);
@@ -192,7 +193,7 @@ impl<'a> Parser<'a> {
         let rest = &self.bytes[self.at..];
         let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
         let length = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
-        // Plain digits need no closer look, unless somebody wants to know which.
+        // Plain digits need no closer look, unless their value is wanted.
         let is_plain =
             length <= DIGITS && (length == 1 || rest[0] != b'0') && rest[..length].iter().all(u8::is_ascii_digit);
         if self.passes && is_plain {
@@ -379,7 +380,11 @@ mod tests {
         }
 
         #[test]
-        fn what_ends_a_text_is_found_wherever_it_stands(before in 0_usize..300, behind in 0_usize..70, at in 0_usize..9) {
+        fn what_ends_a_text_is_found_wherever_it_stands(
+            before in 0_usize..300,
+            behind in 0_usize..70,
+            at in 0_usize..9,
+        ) {
             for letter in ['"', '\\', '\u{1f}', '\n'] {
                 let body = ByteString::from(format!("{}{letter}{}", "x".repeat(before), "\"".repeat(behind)));
                 let mut parser = Parser::new(&body, usize::MAX);

@@ -200,8 +200,8 @@ impl Said {
     }
 }
 
-/// Takes what is for Anthropic's books alone out of what the system says; tells whether anything is left. Anthropic itself
-/// gets it with the request as it came.
+/// Takes what is for Anthropic's books alone out of what the system says; tells whether anything is left. Anthropic
+/// itself gets it with the request as it came.
 pub(super) fn is_for_all(message: &mut Message) -> bool {
     let Message::System(text) = message else { return true };
     if !text.starts_with(INVOICE) {

@@ -11,13 +11,13 @@ use super::{BadRequest, Face};
 use crate::words::consequence::Told;
 use crate::words::{Barred, Cause, Error, FailureClass};
 
-/// When to come back where nobody said: the shortest time that a header can say.
+/// When to come back where no provider said: the shortest time that a header can say.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
-/// The longest time that a caller is told to wait, whatever a provider said: by then somebody else may answer.
+/// The longest time that a caller is told to wait, whatever a provider said: by then another target may answer.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// Statuses of providers that speak of the request alone, and so are the caller's as they came. What others mean (a key, a
-/// route, a limit) is between us and the provider.
+/// Statuses of providers that speak of the request alone, and so are the caller's as they came. What others mean (a
+/// key, a route, a limit) is between us and the provider.
 const SPEAKING: [u16; 7] = [400, 409, 413, 414, 415, 422, 431];
 
 /// Why a request gets no answer.
@@ -39,7 +39,7 @@ pub enum Refused<'a> {
     WrongMethod(&'a str),
     /// The body is encoded in a way that is not read; says which.
     Encoded(&'a str),
-    /// The body is longer than so many bytes.
+    /// The body is longer than this number of bytes.
     TooLong(usize),
     /// The caller asked too often; when to come back.
     TooMany(Duration),
@@ -244,9 +244,9 @@ impl Error {
 }
 
 impl Kind {
-    /// Returns what it comes to that no target can answer. Where all that time mends are limits, it is a limit, each time
-    /// anew, whether somebody was asked or not. Else the last failure counts, if there was one: but a limit of one is none of
-    /// all.
+    /// Returns what it comes to that no target can answer. Where all that time mends are limits, it is a limit, each
+    /// time anew, whether a target was asked or not. Else the last failure counts, if there was one: but a limit of one
+    /// is none of all.
     fn of_all(barred: &[Barred], last: Option<FailureClass>) -> Self {
         let mut mended = barred.iter().map(|one| one.cause).filter(|cause| cause.passes()).peekable();
         let limits = mended.peek().is_some() && mended.all(|cause| cause == Cause::Failure(FailureClass::RateLimited));

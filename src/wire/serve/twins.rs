@@ -63,7 +63,7 @@ const CHOOSE: &[&str] = &[
     "user_config",
 ];
 
-/// So many names are compared one by one.
+/// Up to this number of names are compared one by one.
 const FEW: usize = 16;
 
 /// Refuses a name that stands there twice, or is another way to write one that decides.
@@ -90,7 +90,7 @@ pub(super) fn check<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), BadR
     Ok(())
 }
 
-/// Returns the field by which somebody behind a target would be chosen, if there is one.
+/// Returns the field by which a gateway behind a target would choose a model, if there is one.
 pub(super) fn chooses<'a>(face: Face, mut names: impl Iterator<Item = &'a str>) -> Option<String> {
     // Gemini's address names the model: another name in the body is one too many.
     let is_one = |name: &str| {

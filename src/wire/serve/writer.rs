@@ -36,7 +36,7 @@ pub(super) trait Voice: std::fmt::Debug + Send + Sync {
     fn whole(&self, answer: &Finished, out: &mut Vec<u8>);
 }
 
-/// Writes one answer, as a stream of events or whole. One that goes on as it came is written by nobody: its bytes pass.
+/// Writes one answer, as a stream of events or whole. One that goes on as it came is not written here: its bytes pass.
 #[derive(Debug)]
 pub struct Writer {
     form: Form,
@@ -53,7 +53,7 @@ pub struct Writer {
 enum State {
     /// Nothing is written.
     Silent,
-    /// It has begun; so many proofs are told.
+    /// It has begun; this number of proofs are told.
     Speaking { proofs: usize },
     /// The provider's own events pass.
     Passing,
@@ -144,7 +144,7 @@ impl Writer {
         out.into()
     }
 
-    /// Returns what shows in a stream that somebody still works on the answer, at any time between two events. Clients
+    /// Returns what shows in a stream that the answer is still worked on, at any time between two events. Clients
     /// of Gemini take a comment for an error and skip blank lines.
     pub const fn keep_alive(&self) -> &'static [u8] {
         match self.form.face {

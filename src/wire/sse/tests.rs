@@ -161,7 +161,9 @@ fn streams() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn chunk_borders_change_nothing(
-        stream in streams(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8), bytes_max in 1_usize..60,
+        stream in streams(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        bytes_max in 1_usize..60,
     ) {
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
         cuts.extend([0, stream.len()]);

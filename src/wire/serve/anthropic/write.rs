@@ -214,8 +214,8 @@ fn stop_reason(answer: &Finished) -> &'static str {
     }
 }
 
-/// Returns a source as what was found in the web. What its provider would want back with it there is none of: the seal in
-/// its place says so, and takes it out of the next request.
+/// Returns a source as what was found in the web. What its provider would want back with it there is none of: the seal
+/// in its place says so, and takes it out of the next request.
 fn citation(source: &Source) -> serde_json::Value {
     let Source { url, title, cited, .. } = source;
     let (kind, index) = ("web_search_result_location", seal::SOURCE);

@@ -15,7 +15,7 @@ const OWN: Dialect = Dialect::Gemini;
 const KEPT: &str = "cachedContent";
 /// Settings that ask for something else than one text.
 const OTHER_ANSWERS: [&str; 4] = ["candidateCount", "responseModalities", "speechConfig", "imageConfig"];
-/// Where Google keeps files: nobody else gets them there.
+/// Where Google keeps files: only Google can read them.
 const KEPT_FILES: [&str; 2] = ["gs://", "https://generativelanguage.googleapis.com/"];
 
 /// Up to how many tokens of thinking are a little, and some; more are much. What the client half asks for.
@@ -407,7 +407,8 @@ fn has_known_type(data: &Object<'_>) -> bool {
     has_words(&media_type)
 }
 
-/// Tells whether there are words for a file that is elsewhere: an image or a document that everybody gets there.
+/// Tells whether there are words for a file that is elsewhere: an image or a document at an address that every provider
+/// can read.
 fn is_elsewhere(file: &Object<'_>) -> bool {
     let uri = [file.peek("fileUri"), file.peek("file_uri")].concat();
     let media_type = [file.peek("mimeType"), file.peek("mime_type")].concat();

@@ -40,7 +40,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let response_format = text(&mut body)?;
     let effort = reasoning(&mut body)?;
     let stream = body.flag("stream")?.unwrap_or(false);
-    // What these ask for is decided here, or said to nobody.
+    // What these ask for is decided here, or is not passed on.
     for field in ["store", "include", "stream_options", "top_logprobs"] {
         body.take(field);
     }

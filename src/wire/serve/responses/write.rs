@@ -352,7 +352,7 @@ impl Voice for Responses {
     }
 
     fn whole(&self, answer: &Finished, out: &mut Vec<u8>) {
-        // The stream that nobody reads, and what its last event holds.
+        // A stream that is thrown away, for what its last event holds.
         let mut told = Self { refuses: answer.stop == StopReason::Refusal, ..self.clone() };
         let mut unread = Vec::new();
         let last = answer.parts.iter().rposition(|part| part.as_text().is_some());
