@@ -1,4 +1,4 @@
-//! Who lives, to see that nobody outlives their purpose.
+//! Which actors live, for tests that none is left over.
 
 use ractor::{ActorCell, ActorStatus, Message};
 
@@ -11,7 +11,7 @@ use crate::runtime::Runtime;
 /// The actors of one runtime, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
-    /// Everybody, the root included. None, once the runtime has stopped.
+    /// All actors, the root included. None, once the runtime has stopped.
     pub actors: usize,
     /// Providers' supervisors, also of providers that were removed and wait for their last attempts.
     pub supervisors: usize,

@@ -20,15 +20,15 @@ pub enum Crash {
     ProviderKilled(String),
     /// The task of a provider's actor is aborted.
     ProviderAborted(String),
-    /// The next so many starts of any provider's actor fail.
+    /// This number of next starts of any provider's actor fail.
     ProviderStarts(u32),
     /// A provider's supervisor is killed, and all below it.
     SupervisorKilled(String),
-    /// The next so many attempts panic in the codec, in the middle of an answer.
+    /// This number of next attempts panic in the codec, in the middle of an answer.
     Attempts(u32),
     /// Every attempt that runs at a provider is killed.
     AttemptsKilled(String),
-    /// The next so many calls panic once an attempt of theirs runs.
+    /// This number of next calls panic once an attempt of theirs runs.
     Calls(u32),
     /// Every call that runs is killed.
     CallsKilled,
@@ -59,7 +59,7 @@ pub fn is_asked_for(panic: &PanicHookInfo<'_>) -> bool {
     panic.payload().downcast_ref::<&str>().is_some_and(|text| text.ends_with("asked for by the crash hook"))
 }
 
-/// Crashes somebody. Returns whether there was anybody to crash.
+/// Crashes an actor. Returns whether there was one to crash.
 pub fn crash(runtime: &Runtime, crash: Crash) -> bool {
     let shared = runtime.shared();
     let table = shared.table();

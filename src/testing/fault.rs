@@ -9,13 +9,14 @@ use rand::{Rng, RngExt as _};
 /// One thing that goes wrong. Several may be on at once.
 ///
 /// [`Refuse`](Self::Refuse) goes before all. Of the others that leave nothing of the answer (down to
-/// [`Reply`](Self::Reply)), the first that was switched on is played alone. The rest compose, in the order they were switched on; they touch answers only, not what
-/// the provider refuses by itself.
+/// [`Reply`](Self::Reply)), the first that was switched on is played alone. The rest compose, in the order they were
+/// switched on; they touch answers only, not what the provider refuses by itself.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Fault {
     /// The connection is refused; such a request was never received. On the socket the listener is closed while the
-    /// fault is on for everybody; by a chance or for a number of times it can only be played as [`Reset`](Self::Reset).
+    /// fault is on for all requests; by a chance or for a number of times it can only be played as
+    /// [`Reset`](Self::Reset).
     Refuse,
     /// The connection is reset in place of an answer.
     Reset,
@@ -52,7 +53,8 @@ pub enum Fault {
     StallAfter(u32),
     /// After that many tokens the connection closes, without any end of the answer.
     CutAfter(u32),
-    /// The body ends, well by HTTP, within a JSON text: a stream in its last token's event, a whole answer in its middle.
+    /// The body ends, well by HTTP, within a JSON text: a stream in its last token's event, a whole answer in its
+    /// middle.
     TruncatedJson,
     /// An event in the stream's middle, or the whole body, is no JSON; the rest is as it should be.
     InvalidJson,
@@ -199,7 +201,7 @@ pub enum RetryHint {
     Text(Duration),
 }
 
-/// When a fault is on: within its window, for one request of so many, so many times. All three must agree.
+/// When a fault is on: within its window, for a share of requests, for a number of them. All three must agree.
 #[derive(Clone, Debug, PartialEq)]
 pub struct When {
     window: Window,
@@ -218,7 +220,7 @@ impl When {
     /// From now on, every time.
     pub const ALWAYS: Self = Self { window: Window::Ever, chance: 1.0, times: None };
 
-    /// Only for so many requests; then the fault is off for good.
+    /// Only for this number of requests; then the fault is off for good.
     #[must_use]
     pub const fn times(mut self, times: u32) -> Self {
         self.times = Some(times);

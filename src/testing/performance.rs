@@ -18,7 +18,7 @@ pub(crate) struct Performance {
     beats: std::vec::IntoIter<Beat>,
     end: End,
     outcome: Outcome,
-    /// When the next thing is due, but for its own wait. Times are counted from the arrival, so that nobody's
+    /// When the next thing is due, but for its own wait. Times are counted from the arrival, so that no task's
     /// slowness adds up.
     due: Instant,
     /// `None` for a request that was never received.
@@ -54,7 +54,7 @@ impl Performance {
     }
 
     /// Takes the next piece of the body. The last one settles what became of the request, before the client can see it,
-    /// so that whoever has read an answer finds it in the log.
+    /// so that a test that has read an answer finds it in the log.
     pub(crate) fn take(&mut self) -> Option<Bytes> {
         let beat = self.beats.next()?;
         self.due = later(self.due, beat.wait);
@@ -88,7 +88,7 @@ impl Performance {
     }
 }
 
-/// A time no clock can hold is a day: nobody waits that long.
+/// A time that no clock can hold is a day: no test waits that long.
 fn later(from: Instant, wait: Duration) -> Instant {
     const FOR_EVER: Duration = Duration::from_secs(86_400);
     from.checked_add(wait).unwrap_or(from + FOR_EVER)

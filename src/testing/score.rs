@@ -1,4 +1,4 @@
-//! The score of one answer: every byte of it with its time, and how it ends. Whoever plays it, in process or on a
+//! The score of one answer: every byte of it with its time, and how it ends. A player, in process or on a
 //! socket, plays the same. Faults are edits of it. Nothing here reads a clock or waits.
 
 use std::time::Duration;
@@ -76,7 +76,7 @@ impl Score {
     }
 
     /// Plays a fault's part in an answer; those that replace the answer or change what it says have none here.
-    /// `error` is the dialect's error within a good answer, after so many pieces of it.
+    /// `error` is the dialect's error within a good answer, after this number of its pieces.
     pub(crate) fn spoil(&mut self, fault: &Fault, speech: &dyn Speech, error: impl FnOnce(usize) -> Bytes) {
         match fault {
             Fault::StallAfter(tokens) => {
@@ -125,7 +125,7 @@ impl Score {
         self.head.as_ref().is_some_and(|head| head.length.is_none())
     }
 
-    /// Drops everything after so many tokens, and always the end. A body in one piece is cut in proportion.
+    /// Drops everything after this number of tokens, and always the end. A body in one piece is cut in proportion.
     fn keep_tokens(&mut self, tokens: u32) {
         if !self.is_stream() {
             for beat in &mut self.beats {
@@ -185,7 +185,7 @@ pub(crate) struct Sheet {
 }
 
 impl Sheet {
-    /// Ends a piece that has so many tokens of content.
+    /// Ends a piece that has this number of tokens of content.
     pub(crate) fn mark(&mut self, tokens: u32) {
         self.marks.push((self.bytes.len(), tokens));
     }

@@ -12,14 +12,15 @@ use super::{Answer, Question};
 const LATENCY_MAX: Duration = Duration::from_secs(3_600);
 
 /// What a scripted provider is when nothing is wrong with it. The default is a provider that answers at once, knows
-/// every model, lets everybody in and repeats what the user said.
+/// every model, accepts any key and repeats what the user said.
 ///
 /// What must change while it runs are faults: see [`Scripted::inject`](super::Scripted::inject).
 #[derive(Clone, Debug)]
 pub struct Script {
     /// Who it is, of those who speak OpenAI's dialects.
     pub accent: Accent,
-    /// The models it serves and lists; another one is a 404, or what its accent says then. Empty serves any model and lists none.
+    /// The models it serves and lists; another one is a 404, or what its accent says then. Empty serves any model and
+    /// lists none.
     pub models: Vec<String>,
     /// The API keys it takes; without one of them a request is a 401. Empty asks for none.
     pub keys: Vec<String>,

@@ -66,7 +66,7 @@ pub(crate) trait Speech: Send + Sync {
         format!("call_{id}{index}")
     }
 
-    /// Tells whether a request wants to see the reasoning. Whoever does not see it pays for it all the same.
+    /// Tells whether a request wants to see the reasoning. A caller that does not see it pays for it all the same.
     fn shows_reasoning(&self, question: &Question) -> bool {
         let _ = question;
         true
@@ -78,7 +78,8 @@ pub(crate) trait Speech: Send + Sync {
     /// Writes an answer as one body.
     fn write_whole(&self, utterance: &Utterance<'_>, out: &mut Vec<u8>);
 
-    /// Returns what says that the provider failed after it had answered 200, and `sent` so many pieces of a stream.
+    /// Returns what says that the provider failed after it had answered 200, and had `sent` this number of pieces of a
+    /// stream.
     fn failure_within(&self, utterance: &Utterance<'_>, sent: usize) -> Bytes;
 
     /// Returns what keeps a connection alive while the answer is not ready.
@@ -97,7 +98,7 @@ pub(crate) trait Speech: Send + Sync {
     /// Returns one of the errors providers are known by.
     fn error(&self, error: ProviderError, model: &str) -> Refusal;
 
-    /// Returns a 429 for a limit of so many requests a minute.
+    /// Returns a 429 for a limit of requests a minute.
     fn rate_limit(&self, hint: RetryHint, limit: u32, model: &str) -> Refusal;
 
     /// Writes a request's id, 16 hexadecimal digits, into a refusal, where the dialect's bodies have it.

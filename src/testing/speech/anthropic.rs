@@ -1,5 +1,5 @@
-//! The bytes of Anthropic's messages, as recorded traffic has them: at Anthropic itself and at Google's Vertex AI, where
-//! the model stands in the path and some refusals are Google's.
+//! The bytes of Anthropic's messages, as recorded traffic has them: at Anthropic itself and at Google's Vertex AI,
+//! where the model stands in the path and some refusals are Google's.
 
 mod check;
 mod refusals;
@@ -451,8 +451,8 @@ fn hides_thought(utterance: &Utterance<'_>) -> bool {
 /// The bytes every proof begins with, so that it is of base64's alphabet and length.
 const PROOF_HEAD: &str = "ErUB";
 
-/// Returns the signature of an answer's thought. Whoever sends the thought back must send it, too, and neither may
-/// have been changed, nor the model.
+/// Returns the signature of an answer's thought. A client that sends the thought back must send it, too, and neither
+/// may have been changed, nor the model.
 fn proof(utterance: &Utterance<'_>) -> String {
     signature(utterance.model, utterance.id, &thought(utterance))
 }

@@ -1,4 +1,4 @@
-//! The bytes of OpenAI's chat completions, as recorded traffic has them, in the accent of whoever speaks them.
+//! The bytes of OpenAI's chat completions, as recorded traffic has them, in the accent of the provider that is played.
 
 pub(super) mod accent;
 mod check;

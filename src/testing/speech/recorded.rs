@@ -17,7 +17,8 @@ pub(super) struct Case {
     pub(super) response: Value,
 }
 
-/// Returns the exchanges with some providers by an API. Where the recordings are missing there are none, and it says so.
+/// Returns the exchanges with some providers by an API. Where the recordings are missing there are none, and it says
+/// so.
 pub(super) fn cases(providers: &[&str], api: &str) -> Vec<Case> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/corpus/open");
     let mut cases = Vec::new();

@@ -10,7 +10,8 @@ pub(crate) fn ask(stream: bool) -> String {
     json!({"model": "m", "messages": [user], "stream": stream}).to_string()
 }
 
-/// Retells a body: tokens quoted, `=finish`, `#prompt/completion`, `?` for what is no JSON, `…` for an event without end.
+/// Retells a body: tokens quoted, `=finish`, `#prompt/completion`, `?` for what is no JSON, `…` for an event without
+/// end.
 pub(crate) fn retell(body: &[u8]) -> String {
     let text = std::str::from_utf8(body).expect("the provider writes UTF-8");
     if !text.starts_with("data:") && !text.starts_with(':') {
@@ -57,7 +58,8 @@ fn retell_json(body: &Value) -> String {
     told.join(" ")
 }
 
-/// What a client gets of each fault, streamed and whole: status, body retold, and how it ended: `.` well, `!` broken, `~` not.
+/// What a client gets of each fault, streamed and whole: status, body retold, and how it ended: `.` well, `!` broken,
+/// `~` not.
 pub(crate) fn cases() -> Vec<(Option<Fault>, &'static str, &'static str)> {
     use Fault as F;
     use ProviderError as E;

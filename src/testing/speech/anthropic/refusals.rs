@@ -116,7 +116,7 @@ pub(super) fn vertex(error: ProviderError, model: &str, streams: bool) -> Refusa
     google(status, name, &message, streams)
 }
 
-/// Returns Anthropic's 429 for so many requests a minute.
+/// Returns Anthropic's 429 for a limit of requests a minute.
 pub(super) fn own_rate_limit(hint: RetryHint, limit: u32) -> Refusal {
     let mut message = exceeded(&format!("{limit} requests"));
     let mut refused = match hint {

@@ -1,4 +1,4 @@
-//! Signatures of thoughts: a part of an answer carries one, and the conversation must carry it back. Nobody but the
+//! Signatures of thoughts: a part of an answer carries one, and the conversation must carry it back. None but the
 //! provider can make one: it is a keyed hash of where it was made, of the answer, and of the tool it calls.
 
 use super::Host;

@@ -146,8 +146,8 @@ pub(super) fn write_whole(host: Host, utterance: &Utterance<'_>, out: &mut Vec<u
     page(out, &voice.response(parts, Some(finish), voice.usage(utterance.usage)));
 }
 
-/// Writes an answer as events or as an array that grows. A tool call comes whole, all of them in one piece; what ends the
-/// answer is a piece of its own.
+/// Writes an answer as events or as an array that grows. A tool call comes whole, all of them in one piece; what ends
+/// the answer is a piece of its own.
 pub(super) fn write_stream(host: Host, is_array: bool, utterance: &Utterance<'_>, sheet: &mut Sheet) {
     let voice = Voice::new(host, utterance);
     let Spoken { thoughts, text, calls } = Spoken::of(utterance);
@@ -289,7 +289,7 @@ impl<'a> Voice<'a> {
     fn response<'b>(&'b self, parts: Vec<Part<'b>>, finish: Option<&'b str>, usage: UsageMetadata) -> Response<'b> {
         let is_studio = self.host == Host::Studio;
         let is_call = parts.iter().any(|part| part.function_call.is_some());
-        // What a filter took has no content left, and nobody said it.
+        // What a filter took has no content left, and no role.
         let role = (!parts.is_empty() || finish == Some("STOP")).then_some("model");
         let content = Content { role_first: role.filter(|_| !is_studio), parts, role_last: role.filter(|_| is_studio) };
         let candidate = Candidate {

@@ -1,7 +1,7 @@
 //! How those who speak OpenAI's dialects differ: a table of data, from recorded traffic.
 //!
-//! Nobody's name stands in the code around it: what a provider takes ([`Rules`]), says ([`Shapes`]) and refuses with
-//! ([`Wording`]) are templates and words.
+//! No provider's name stands in the code around it: what a provider takes ([`Rules`]), says ([`Shapes`]) and refuses
+//! with ([`Wording`]) are templates and words.
 
 mod rules;
 mod shapes;
@@ -95,7 +95,7 @@ impl Manner {
         self.refuse(&self.wording.nothing, place, 0, "")
     }
 
-    /// Returns its 429 for a limit of so many requests a minute, with as much of the hint as it ever gives.
+    /// Returns its 429 for a limit of requests a minute, with as much of the hint as it ever gives.
     pub(crate) fn rate_limit(&self, hint: RetryHint, limit: u32, model: &str) -> Refusal {
         let hints = &self.wording.hints;
         let (headers, text, wait) = match hint {

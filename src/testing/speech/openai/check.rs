@@ -20,7 +20,7 @@ pub(crate) struct Rules {
     /// What messages may hold.
     pub(super) parts: Parts,
     /// Whether it is as strict as OpenAI about what it could overlook: a tool choice without tools, a JSON form
-    /// nobody speaks of, an effort of an unknown name.
+    /// no message has, an effort of an unknown name.
     pub(crate) is_pedantic: bool,
     /// The most stop sequences.
     pub(super) stops_max: usize,

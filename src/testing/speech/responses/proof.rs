@@ -1,5 +1,5 @@
 //! What an encrypted thought is here: not encrypted, but sealed, so that one that was forged, changed or made for
-//! somebody else is noticed.
+//! another account is noticed.
 
 /// How every encrypted thought begins, as those of the real one do.
 const BEGIN: &str = "gAAAAAB";
@@ -10,7 +10,7 @@ const DIGITS: usize = 16;
 /// What is wrong with an encrypted thought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flaw {
-    /// It is none of ours, or not any more, or somebody else's.
+    /// It is not from this provider, or expired, or another account's.
     Unreadable,
     /// It is another item's.
     OtherItem,

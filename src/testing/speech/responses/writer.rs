@@ -59,7 +59,7 @@ pub(super) struct Item<'a> {
 }
 
 enum What<'a> {
-    /// A thought: sealed and shown, if somebody asked for that.
+    /// A thought: sealed and shown, if that was asked for.
     Thought {
         sealed: Option<String>,
         is_shown: bool,
@@ -310,12 +310,13 @@ pub(super) struct Scribe<'a> {
 }
 
 impl<'a> Scribe<'a> {
-    /// Goes on after so many events.
+    /// Goes on after this number of events.
     pub(super) fn after(number: usize, sheet: &'a mut Sheet) -> Self {
         Self { sheet, number }
     }
 
-    /// Writes one event with so many tokens; `fields` go between its type and its number, each with a comma before.
+    /// Writes one event with this number of tokens; `fields` go between its type and its number, each with a comma
+    /// before.
     pub(super) fn event(&mut self, kind: &str, tokens: usize, fields: impl FnOnce(&mut Vec<u8>)) {
         let out = &mut self.sheet.bytes;
         put(out, &format!("event: {kind}\ndata: {{\"type\":\"{kind}\""));
@@ -347,7 +348,7 @@ impl<'a> Scribe<'a> {
         if let Some(names) = names {
             self.text(names, index, item);
         }
-        // What nobody sees takes its time all the same.
+        // What is not shown takes its time all the same.
         let unseen = if names.is_none() { item.pieces.len() } else { 0 };
         self.whole_item("response.output_item.done", unseen, index, item, true);
     }

@@ -51,7 +51,7 @@ impl<'a> Object<'a> {
         self.fields.get(name)
     }
 
-    /// Refuses fields that nobody knows.
+    /// Refuses unknown fields.
     pub(super) fn known(&self, names: &[&str]) -> Checked<()> {
         match self.fields.keys().find(|key| !names.contains(&key.as_str())) {
             Some(unknown) => Err(invalid(&self.place(unknown), "Extra inputs are not permitted")),

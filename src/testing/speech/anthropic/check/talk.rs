@@ -18,7 +18,7 @@ const RESULT_BLOCKS: &[&str] = &["document", "image", "search_result", "text", "
 pub(super) struct Talk {
     /// Text of the last user message that has any.
     pub(super) user: Option<String>,
-    /// Text of whoever spoke last.
+    /// Text of the last turn.
     pub(super) last: Option<String>,
     /// What the tools said, if they were the last to speak.
     pub(super) tool_results: Vec<String>,

@@ -184,7 +184,8 @@ impl Reader {
     }
 }
 
-/// Reads a value that has no parts, as protobuf does: numbers may be texts, whole numbers may have a fraction of nothing.
+/// Reads a value that has no parts, as protobuf does: numbers may be texts, whole numbers may have a fraction of
+/// nothing.
 fn scalar(kind: Kind, value: &Value) -> Option<Value> {
     let number = || match value {
         Value::Number(number) => number.as_f64(),

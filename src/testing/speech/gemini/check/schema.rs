@@ -88,7 +88,7 @@ fn schema(schema: &Fields, path: &str, is_root: bool, notes: &mut Notes) {
     }
 }
 
-/// Spells Google's schema as everybody else does.
+/// Spells Google's schema as other providers do.
 pub(super) fn json_schema(schema: &Value) -> Value {
     let Value::Object(fields) = schema else { return schema.clone() };
     let spelled = |(name, value): (&String, &Value)| {

@@ -15,7 +15,7 @@ pub(crate) struct Shapes {
     /// A chunk's choice: `$delta`, `$finish` (or null), `$end` (the finish if there is one), `$piece` (the text in
     /// it), `$said` (all text so far).
     pub(crate) choice: &'static str,
-    /// The first delta; nobody has to begin with one.
+    /// The first delta; some begin with none.
     pub(crate) opening: Option<&'static str>,
     /// Deltas of a `$text`.
     pub(crate) text: &'static str,
