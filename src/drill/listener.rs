@@ -29,7 +29,7 @@ pub(super) struct Listener {
     port: Port,
 }
 
-/// A bound socket that does not listen refuses every connection and yet keeps its port from everybody else.
+/// A bound socket that does not listen refuses every connection and yet keeps its port from other programs.
 enum Port {
     Open(TcpListener),
     Held(TcpSocket),
@@ -48,7 +48,7 @@ impl Listener {
         self.address
     }
 
-    /// Accepts connections, closes and opens as the faults say, until it is told to stop (or nobody can tell it any more).
+    /// Accepts connections, closes and opens as the faults say, until it is told to stop (or its owner is gone).
     pub(super) async fn run(mut self, phase: watch::Sender<Phase>, mut stop: oneshot::Receiver<()>) {
         let mut switched = self.provider.switched();
         let mut connections = JoinSet::new();

@@ -119,12 +119,12 @@ fn framing(headers: &HeaderMap) -> Result<Framing, Unreadable> {
                 _ => Err(BROKEN),
             }
         }
-        // Both, or lengths that differ, or an encoding we do not know: nobody can say where the body ends.
+        // Both, or lengths that differ, or an encoding we do not know: it is not known where the body ends.
         _ => Err(BROKEN),
     }
 }
 
-/// Reads a body in chunks, and its trailers, which nobody wants.
+/// Reads a body in chunks, and its trailers, which are not used.
 async fn chunked(stream: &mut TcpStream, input: &mut BytesMut) -> Result<Bytes, Unreadable> {
     let mut body = BytesMut::new();
     loop {
