@@ -43,7 +43,7 @@ pub async fn run(options: super::Check) -> ExitCode {
     for (name, provider) in &config.providers {
         let own = by_provider.remove(name.as_str()).unwrap_or_default();
         say!("  provider {name}: {} model(s), {} key(s)", own.len(), provider.keys.len());
-        // Of a provider that serves its whole catalogue only what somebody named is of interest.
+        // Of a provider that serves its whole catalogue only the models that are named are of interest.
         let is_meant = |target: &&&Described| {
             options.all || provider.models.contains_key(&*target.id.model) || members.contains(&*target.id.to_string())
         };

@@ -1,7 +1,7 @@
 //! Events as JSON, an object a line.
 //!
-//! In flow an event and the spans it stands in, out flows its line, written straight from the event's fields: a call's line
-//! is written for every call, and the general way of the subscriber takes twice as long.
+//! In flow an event and the spans it stands in, out flows its line, written straight from the event's fields: a call's
+//! line is written for every call, and the general way of the subscriber takes twice as long.
 
 use std::fmt;
 use std::time::SystemTime;

@@ -64,7 +64,7 @@ fn others_read(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
 }
 
-/// Returns a file's text. Whoever opens a pipe waits for its writer, and a device has no end.
+/// Returns a file's text. Opening a pipe waits for its writer, and a device has no end.
 pub fn text(file: &Path) -> std::io::Result<String> {
     if !std::fs::metadata(file)?.is_file() {
         return Err(std::io::Error::other("is no file: a folder, a pipe or a device is not read"));
@@ -83,7 +83,7 @@ fn variable(name: &str) -> Option<String> {
 
 /// The variable that names models where hosts serve only those that are named.
 const MODELS: &str = "STANDIN_MODELS";
-/// A model that ends so soon is served only where somebody names it: nobody is warned of what nobody named.
+/// A model that ends within this many days is served only where it is named, and a warning says so.
 const ENDS_DAYS: i64 = 60;
 
 /// What the environment allows.
@@ -177,7 +177,7 @@ impl Found {
         }
     }
 
-    /// Tells whether somebody serves.
+    /// Tells whether a sidecar is running.
     pub fn serves(&self) -> bool {
         !self.served.is_empty()
     }

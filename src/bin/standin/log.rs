@@ -1,6 +1,6 @@
 //! What the program says beside its answers: lines for people, or JSON for machines, on standard error.
 //!
-//! Nothing here waits for whoever reads them, and nothing that happens to them ends the program.
+//! Nothing here waits for the reader of the lines, and nothing that happens to them ends the program.
 
 use std::backtrace::Backtrace;
 use std::fmt::Write as _;
@@ -18,8 +18,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::LogForm;
 use super::json::Json;
 
-/// What is logged where `RUST_LOG` does not say otherwise. A call has one line, the sidecar's: what the runtime says of it
-/// beside, and the spans that this would stand in, would cost more than all else that is written down.
+/// What is logged where `RUST_LOG` does not say otherwise. A call has one line, the sidecar's: what the runtime says of
+/// it beside, and the spans that this would stand in, would cost more than all else that is written down.
 const LOGGED: &str = "warn,standin=info,standin::actors::call=off";
 
 /// How long the last lines may take when the program ends.
@@ -63,7 +63,7 @@ impl Lines {
         &self.log
     }
 
-    /// Says something to people; whoever reads JSON gets nothing else.
+    /// Says something to people; where lines are JSON it is not printed.
     pub fn say(&self, line: &str) {
         if self.form == LogForm::Json {
             return tracing::info!("{line}");

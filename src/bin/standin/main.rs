@@ -1,9 +1,9 @@
 //! The sidecar's program. It alone reads the environment and files, prints, and hears signals.
 
-// These panic where nobody reads: `say!` does not.
+// These panic where the reader is gone: `say!` does not.
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
-/// Prints a line. Where nobody takes it there is nobody to tell.
+/// Prints a line; an error is ignored: there is nowhere to report it.
 macro_rules! say {
     ($($text:tt)*) => {{
         let mut text = format!($($text)*);
@@ -37,12 +37,13 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use standin::sidecar::printable;
 
-/// Many small allocations of many threads' tasks, and bodies of megabytes between: the C library's allocator takes longer, and
-/// gives less back.
+/// Many small allocations of many threads' tasks, and bodies of megabytes between: the C library's allocator takes
+/// longer, and gives less back.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Keeps agents' calls to language models alive while providers fail. Point a client's base URL at it, change nothing else.
+/// Keeps agents' calls to language models alive while providers fail. Point a client's base URL at it, change nothing
+/// else.
 #[derive(Debug, Parser)]
 #[command(name = "standin", version = env!("STANDIN_VERSION"), about, after_help = EXAMPLES)]
 struct Cli {
@@ -68,9 +69,11 @@ enum Command {
     Init(Init),
     /// Makes a configuration of another gateway's, and says line by line what became of it.
     Import(Import),
-    /// Checks a configuration and says what its models cost and can do; with --try, asks one of each provider for a word.
+    /// Checks a configuration and says what its models cost and can do; with --try, asks one of each provider for a
+    /// word.
     Check(Check),
-    /// Rehearses outages against a configuration: its providers are played by drills, and a report says what callers saw.
+    /// Rehearses outages against a configuration: its providers are played by drills, and a report says what callers
+    /// saw.
     Drill(Drill),
     /// Asks a running sidecar where a call would go now, and why.
     Explain(Explain),
@@ -86,8 +89,8 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct ConfigFile {
-    /// The configuration; where absent what `STANDIN_CONFIG` names, `standin.toml` in this folder if there is one, else what
-    /// the keys in the environment allow.
+    /// The configuration; where absent what `STANDIN_CONFIG` names, `standin.toml` in this folder if there is one, else
+    /// what the keys in the environment allow.
     // Not clap's own reading of the environment: what an image or a shell has set once conflicts with no argument.
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -105,13 +108,15 @@ impl ConfigFile {
 struct Serve {
     #[command(flatten)]
     file: ConfigFile,
-    /// Where clients connect, instead of what the configuration says (127.0.0.1:4000): an address and a port, or a port alone.
+    /// Where clients connect, instead of what the configuration says (127.0.0.1:4000): an address and a port, or a port
+    /// alone.
     #[arg(long, value_name = "ADDR", env = "STANDIN_LISTEN", value_parser = listen)]
     listen: Option<SocketAddr>,
     /// Serves drills that are embedded: answers are echoes, no key is needed, nothing leaves this machine.
     #[arg(long, conflicts_with = "config")]
     drill: bool,
-    /// With --drill: a fifth of the attempts fails before its first word, and a provider's actor crashes every five seconds.
+    /// With --drill: a fifth of the attempts fails before its first word, and a provider's actor crashes every five
+    /// seconds.
     #[arg(long, requires = "drill")]
     storm: bool,
     /// How the log is written.
@@ -263,7 +268,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Prints a line beside what is printed. Where nobody takes it there is nobody to tell.
+/// Prints a line to standard error; an error is ignored: there is nowhere to report it.
 fn tell(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

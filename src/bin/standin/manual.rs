@@ -33,7 +33,7 @@ pub fn page(options: &super::Man, mut command: Command) -> ExitCode {
     }
 }
 
-/// Prints. Where nobody takes it there is nobody to tell.
+/// Prints; an error is ignored: there is nowhere to report it.
 fn print(text: &[u8]) -> ExitCode {
     let _ = io::stdout().write_all(text);
     ExitCode::SUCCESS

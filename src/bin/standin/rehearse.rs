@@ -1,8 +1,8 @@
-//! `standin drill`: the configuration's providers are played by drills, go wrong one after the other in every way, and a
-//! report says what callers saw of it.
+//! `standin drill`: the configuration's providers are played by drills, go wrong one after the other in every way, and
+//! a report says what callers saw of it.
 //!
-//! Every row is a rehearsal of its own, by a runtime that starts for it and finds everybody well: what one trouble left
-//! behind (a key that rests for ten minutes, an open breaker) is no failure of the next.
+//! Every row is a rehearsal of its own, by a runtime that starts for it and finds all providers well: what one trouble
+//! left behind (a key that rests for ten minutes, an open breaker) is no failure of the next.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -117,7 +117,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// Starts a runtime, lets it find everybody well for a second, and then something go wrong.
+    /// Starts a runtime, lets all providers answer well for a second, and then starts the fault.
     async fn play(&self, row: &Row, route: &str, options: &super::Drill) -> Result<Vec<Call>, String> {
         let runtime = Runtime::builder().config(self.config.clone()).start().await;
         let runtime = runtime.map_err(|error| error.to_string())?;
@@ -187,13 +187,13 @@ fn path(provider: &ProviderConfig) -> &str {
 struct Ask {
     runtime: Runtime,
     route: String,
-    /// Whether the route's targets turn texts into vectors, and chat with nobody.
+    /// Whether the route's targets turn texts into vectors, and do not chat.
     embeds: bool,
 }
 
 const TEXT: &str = "the quick brown fox jumps over the lazy dog";
 
-/// Makes calls, so many a second; waits for their ends.
+/// Makes calls at a rate per second; waits for their ends.
 async fn act(ask: &Ask, rate: u32, count: u32) -> Vec<Call> {
     let mut calls = tokio::task::JoinSet::new();
     let mut tick = tokio::time::interval(Duration::from_secs(1) / rate);

@@ -1,5 +1,5 @@
-//! The stage of `serve --drill`: four providers that answer over real HTTP on loopback, three in one dialect each, and a route over
-//! them: conversations go to the models that chat, texts to the ones that embed.
+//! The stage of `serve --drill`: four providers that answer over real HTTP on loopback, three in one dialect each, and
+//! a route over them: conversations go to the models that chat, texts to the ones that embed.
 
 use std::io;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use standin::{ForeignParts, ModelConfig, ProviderConfig, RouteConfig, Runtime};
 pub const ROUTE: &str = "smart";
 /// How often a storm kills a provider's actor.
 const CRASH_EVERY: Duration = Duration::from_secs(5);
-/// What each way to fail is drawn with: eight of them make a fifth. All of them come before an answer's first word, where
-/// failover can hide them: what breaks off later shows, in a storm as ever.
+/// What each way to fail is drawn with: eight of them make a fifth. All of them come before an answer's first word,
+/// where failover can hide them: what breaks off later shows, in a storm as ever.
 const CHANCE: f64 = 0.025;
 /// Attempts of a call: of ten thousand calls in a storm, one or less finds that many failures in a row.
 const ATTEMPTS_MAX: u32 = 6;
@@ -114,7 +114,7 @@ impl Stage {
     }
 }
 
-/// Keeps panics that were asked for from being printed: nobody is to look for their cause.
+/// Keeps panics that were asked for from being printed: they have no cause to look for.
 pub fn hush() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

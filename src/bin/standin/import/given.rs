@@ -1,6 +1,6 @@
-//! Somebody else's configuration as a tree that knows its lines, and which parts of it somebody has looked at.
+//! Another gateway's configuration as a tree that knows its lines, and which parts of it were read.
 //!
-//! JSON is YAML, so one reader takes both. What nobody looked at is told at the end: nothing is passed over in silence.
+//! JSON is YAML, so one reader takes both. What was not read is told at the end: nothing is passed over in silence.
 
 use std::cell::Cell;
 
@@ -148,7 +148,7 @@ impl Given {
         }
     }
 
-    /// Returns what nobody looked at, the outermost of it.
+    /// Returns what was not read, the outermost of it.
     pub fn unseen(&self) -> Vec<&Self> {
         if !self.seen.get() && !self.path.is_empty() {
             return vec![self];

@@ -367,7 +367,7 @@ fn provider<'g>(
     let usual = match host.preset {
         "vertex" | "vertex-anthropic" => Some(gcloud()),
         "azure" => Some(Key::Env("AZURE_API_KEY".to_owned())),
-        // Behind an address of its own nobody may ask for one.
+        // Behind an address of its own it may want none.
         _ if base.is_some() => None,
         preset => {
             let known = presets().iter().find(|known| known.name == preset).and_then(|known| known.env);

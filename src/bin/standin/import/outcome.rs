@@ -1,4 +1,4 @@
-//! What becomes of somebody else's configuration: ours, as text, and a line for each thing that was said in theirs.
+//! What becomes of another gateway's configuration: ours, as text, and a line for each thing that was said in it.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,5 @@
-//! Portkey's configuration: its tree of targets becomes one route; what falls back becomes tiers, what is balanced weights.
+//! Portkey's configuration: its tree of targets becomes one route; what falls back becomes tiers, what is balanced
+//! weights.
 
 use super::given::Given;
 use super::groups::set;

@@ -1,5 +1,5 @@
-//! What becomes of configurations: the shapes of those that `LiteLLM` publishes, and of real projects'; names, addresses and
-//! keys are others.
+//! What becomes of configurations: the shapes of those that `LiteLLM` publishes, and of real projects'; names,
+//! addresses and keys are others.
 
 use super::*;
 
