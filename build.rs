@@ -1,5 +1,6 @@
-//! Tells the program its version and, of a release, the commit it is made of: of the repository, or of the package that was made
-//! of one. Where neither is there the version is all that is known. The library is told nothing, and nothing is run for it.
+//! Tells the program its version and, of a release, the commit it is made of: of the repository, or of the package that
+//! was made of one. Where neither is there the version is all that is known. The library is told nothing, and nothing
+//! is run for it.
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The tool loop: the model calls tools until it has what it needs, whoever answers each turn.
 //!
-//! With `OPENAI_API_KEY` or `ANTHROPIC_API_KEY` a real model is asked; without them, or when it fails, a function of this
-//! program that does with the same tools what it can:
+//! With `OPENAI_API_KEY` or `ANTHROPIC_API_KEY` a real model is asked; without them, or when it fails, a function of
+//! this program that does with the same tools what it can:
 //!
 //! ```text
 //! cargo run --example tools

@@ -1,7 +1,7 @@
 //! `standin` keeps an agent's calls to language models alive while the providers behind them fail.
 //!
-//! Each provider is a supervised actor that owns its health histograms and its circuit breakers; a router actor picks targets
-//! from percentile latency, error rates and cost; supervisors restart what crashes.
+//! Each provider is a supervised actor that owns its health histograms and its circuit breakers; a router actor picks
+//! targets from percentile latency, error rates and cost; supervisors restart what crashes.
 //!
 //! ```
 //! use standin::{ChatRequest, ProviderConfig, Report, RouteConfig, Runtime};

@@ -113,8 +113,8 @@ impl From<ConfigError> for StartError {
     }
 }
 
-/// Why a program ended: any error, to be returned by its `main`. Rust prints what `main` returns by `Debug`; this one shows
-/// there what people are told, and each cause behind it.
+/// Why a program ended: any error, to be returned by its `main`. Rust prints what `main` returns by `Debug`; this one
+/// shows there what people are told, and each cause behind it.
 ///
 /// ```no_run
 /// # use standin::{ChatRequest, ProviderConfig, RouteConfig, Runtime};
@@ -211,8 +211,9 @@ impl Builder {
         self.observed(Observing { name: name.into(), observer: Arc::new(observer), in_place: false })
     }
 
-    /// Lets a function say how urgent calls are, from what comes in and how much is going on: how much a second is worth, and
-    /// whether a second target is asked for speed, follow from that. It runs where calls are made and must be quick.
+    /// Lets a function say how urgent calls are, from what comes in and how much is going on: how much a second is
+    /// worth, and whether a second target is asked for speed, follow from that. It runs where calls are made and must
+    /// be quick.
     ///
     /// ```
     /// use standin::{Priority, Runtime};
@@ -276,15 +277,15 @@ impl Runtime {
         Builder::default()
     }
 
-    /// Returns a handle for actors, which keeps nothing alive: it finds the living front at each use, also after somebody
-    /// has stopped that.
+    /// Returns a handle for actors, which keeps nothing alive: it finds the living front at each use, also after
+    /// somebody has stopped that.
     pub fn front(&self) -> Front {
         Front(self.shared.clone())
     }
 
     /// Returns the reference through which any ractor actor may ask, by `call!` for one; it stays valid while routers
-    /// restart. Whoever holds it can stop the actor behind it, for which another is started at once: [`front`](Self::front)
-    /// finds that one.
+    /// restart. Whoever holds it can stop the actor behind it, for which another is started at once:
+    /// [`front`](Self::front) finds that one.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the runtime has stopped.
@@ -341,8 +342,8 @@ impl Runtime {
     }
 
     /// Tells what a request would do now, and why: each target in order, its numbers, or why it would be skipped. The
-    /// first is where the next call goes. Draws nothing and changes nothing. A route's name asks it of a request of which
-    /// no more is known: `runtime.explain("smart")`.
+    /// first is where the next call goes. Draws nothing and changes nothing. A route's name asks it of a request of
+    /// which no more is known: `runtime.explain("smart")`.
     ///
     /// # Errors
     /// If the request or its route is not right, or the router restarts just now.
@@ -384,8 +385,8 @@ impl Runtime {
         if sent { answer.await.unwrap_or(Err(Error::Unavailable)) } else { Err(Error::Unavailable) }
     }
 
-    /// Lifts what keeps a key, a target, a provider's all, or everything out (a provider's word, an open breaker, an operator's
-    /// hand), and returns what that was. The next call asks as if nothing had happened.
+    /// Lifts what keeps a key, a target, a provider's all, or everything out (a provider's word, an open breaker, an
+    /// operator's hand), and returns what that was. The next call asks as if nothing had happened.
     ///
     /// # Errors
     /// If there is no such provider, target or key.
@@ -507,8 +508,8 @@ impl Front {
     /// Sends a message.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] while the front is started anew, and once the runtime has stopped. A port in the message is
-    /// then closed unanswered.
+    /// [`Error::Unavailable`] while the front is started anew, and once the runtime has stopped. A port in the message
+    /// is then closed unanswered.
     pub fn send(&self, message: RouterMessage) -> Result<(), Error> {
         if self.0.front.send(message) { Ok(()) } else { Err(Error::Unavailable) }
     }

@@ -1,8 +1,8 @@
 //! Failover rehearsed: agents at work while their providers break, one after another.
 //!
-//! Three providers over real HTTP, each in another dialect (`stage`), the runtime over them, and a crew of agents, actors all (`crew`, `agent`),
-//! that ask it by message. The `story` breaks the providers; the `screen` shows it live on the `terminal`; the `report`
-//! sets what the agents saw against what the providers logged.
+//! Three providers over real HTTP, each in another dialect (`stage`), the runtime over them, and a crew of agents,
+//! actors all (`crew`, `agent`), that ask it by message. The `story` breaks the providers; the `screen` shows it live
+//! on the `terminal`; the `report` sets what the agents saw against what the providers logged.
 //!
 //! ```text
 //! cargo run --example failover

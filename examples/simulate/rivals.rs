@@ -1,7 +1,7 @@
 //! The others: an oracle, fixed orders, and what well-known gateways and libraries do by their own documentation.
 //!
-//! All of them ask one target after the other. What differs is who is next, who is left out, and for how long; that is a
-//! [`Rule`]. They get the time-outs a careful user sets, or a silent target would end every comparison.
+//! All of them ask one target after the other. What differs is who is next, who is left out, and for how long; that is
+//! a [`Rule`]. They get the time-outs a careful user sets, or a silent target would end every comparison.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -198,8 +198,8 @@ impl Rule for FiveInARow {
     }
 }
 
-/// The router of `LiteLLM` as it is without settings: a random deployment of those not in cooldown, two retries; a cooldown of
-/// 5 s at 429, 401, 404 and 408, or when more than half of five requests or more failed in this minute.
+/// The router of `LiteLLM` as it is without settings: a random deployment of those not in cooldown, two retries; a
+/// cooldown of 5 s at 429, 401, 404 and 408, or when more than half of five requests or more failed in this minute.
 pub struct LiteLlm {
     rng: SmallRng,
     minute: BTreeMap<usize, (u64, u32, u32)>,

@@ -110,8 +110,8 @@ pub fn all(rate: f64, seconds: f64) -> Vec<Scenario> {
     scenarios
 }
 
-/// Three equal providers with the outages of real ones: 2.3 a week and provider, an hour in the median (log-normal, sigma
-/// 1.1), which lose a tenth to all of the requests in one of the usual ways, or are slow.
+/// Three equal providers with the outages of real ones: 2.3 a week and provider, an hour in the median (log-normal,
+/// sigma 1.1), which lose a tenth to all of the requests in one of the usual ways, or are slow.
 pub fn mixed(rate: f64, seconds: f64, seed: u64) -> Scenario {
     let mut rng = SmallRng::seed_from_u64(seed);
     let week = 7.0 * 86_400.0;

@@ -187,7 +187,8 @@ impl Score {
         excess / (self.best / self.choices.len().max(1) as f64) / f64::from(count.max(1))
     }
 
-    /// First choices from then until then: how many, how many at a target, and their excess in calls' worth of the best.
+    /// First choices from then until then: how many, how many at a target, and their excess in calls' worth of the
+    /// best.
     pub fn chosen(&self, target: usize, from: f64, to: f64) -> (usize, usize, f64) {
         let among: Vec<_> = self.choices.iter().filter(|choice| (from..to).contains(&choice.at)).collect();
         let there = among.iter().filter(|choice| choice.target == target).count();

@@ -1,4 +1,5 @@
-//! What a try came to, and its one end: told to the provider, all observers, and its call, in this order, also when it crashes.
+//! What a try came to, and its one end: told to the provider, all observers, and its call, in this order, also when it
+//! crashes.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -218,8 +219,8 @@ impl Account {
     }
 
     /// Returns the tokens as the provider counted them; else an estimate, for the answer at four bytes a token. A try
-    /// that failed before any content is taken to have cost nothing. One that was cancelled has cost its prompt, and at who
-    /// does not stop for that an answer.
+    /// that failed before any content is taken to have cost nothing. One that was cancelled has cost its prompt, and at
+    /// who does not stop for that an answer.
     fn usage(&self, brought: Option<&Brought>, end: &AttemptEnd) -> (Usage, bool) {
         if let Some(usage) = brought.and_then(Brought::usage) {
             return (usage, false);

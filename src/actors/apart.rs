@@ -1,7 +1,8 @@
 //! What takes as long as a request is, where it holds up nobody else.
 //!
-//! In flows work that only computes, out flows what it came to. What is short is done where it stands; what is done with a
-//! request of megabytes is done on a thread apart, a few at a time, so that the threads that serve everybody go on.
+//! In flows work that only computes, out flows what it came to. What is short is done where it stands; what is done
+//! with a request of megabytes is done on a thread apart, a few at a time, so that the threads that serve everybody go
+//! on.
 
 use tokio::sync::Semaphore;
 

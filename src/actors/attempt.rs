@@ -181,8 +181,8 @@ impl Job {
         Ok(wire::classify(response.status, &response.headers, &bytes, sent))
     }
 
-    /// Returns what it means that no response came. A connection that breaks at once was stale; one that breaks later had
-    /// taken the request along.
+    /// Returns what it means that no response came. A connection that breaks at once was stale; one that breaks later
+    /// had taken the request along.
     fn no_response(&self, error: TransportError, lasted: Duration) -> Failure {
         let message = error.to_string();
         let class = match error {

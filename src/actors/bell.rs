@@ -12,8 +12,8 @@ pub(crate) struct Look;
 #[cfg(feature = "cluster")]
 impl ractor::Message for Look {}
 
-/// Rung by whatever changes what a target admits. It costs one load while nobody waits, and one message however often it is
-/// rung before the keeper looks.
+/// Rung by whatever changes what a target admits. It costs one load while nobody waits, and one message however often
+/// it is rung before the keeper looks.
 #[derive(Default)]
 pub(crate) struct Bell {
     keeper: Post<Look>,

@@ -1,7 +1,7 @@
 //! One call: drives its failover machine to its one end, and owns the caller's reply.
 //!
-//! A task of its own: one async function, then it stops. It decides nothing: it asks `policy::failover` what to do, does
-//! it, and waits for the caller's leaving, one timer, or its attempts.
+//! A task of its own: one async function, then it stops. It decides nothing: it asks `policy::failover` what to do,
+//! does it, and waits for the caller's leaving, one timer, or its attempts.
 
 use std::sync::Arc;
 

@@ -104,8 +104,8 @@ impl Driver {
         self.machine.reindex(|target| self.table.index(old.targets.get(target)?.id()));
     }
 
-    /// Returns what the call needs. Many that are stranded at the same moment, before any of them is admitted elsewhere, would
-    /// all go to the same place under a rule that draws nothing.
+    /// Returns what the call needs. Many that are stranded at the same moment, before any of them is admitted
+    /// elsewhere, would all go to the same place under a rule that draws nothing.
     fn scattering(&self) -> Needs {
         let draws = self.needs.rule.map_or(self.route.options.strategy, Strategy::from).draws();
         let rule = if self.machine.is_scattered() && !draws { Some(Rule::Weighted) } else { self.needs.rule };

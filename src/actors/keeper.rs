@@ -1,4 +1,5 @@
-//! The keeper of the calls that are parked: looks when somebody rings, or when something is due, and lets go who may go.
+//! The keeper of the calls that are parked: looks when somebody rings, or when something is due, and lets go who may
+//! go.
 //!
 //! One look for all of them, and none while nobody waits. It owns nothing: its successor goes on where it stopped.
 

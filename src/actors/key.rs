@@ -2,8 +2,8 @@
 //!
 //! Whoever needs the key asks [`Key::current`]. One that is good is there at once; when it is about to expire somebody
 //! begins to read its source again, and the others go on with what they have; when it has expired all wait for one
-//! reading. A reading is an actor, for it may hang or crash, and it outlives the attempt that asked for it. What was read
-//! is kept in a cell, which providers share when one replaces the other.
+//! reading. A reading is an actor, for it may hang or crash, and it outlives the attempt that asked for it. What was
+//! read is kept in a cell, which providers share when one replaces the other.
 
 use std::fmt;
 use std::sync::Arc;

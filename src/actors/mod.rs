@@ -14,8 +14,8 @@
 //! ```
 //!
 //! No handler awaits the network or another actor, none decides anything itself: it reads the clock, asks the machine
-//! and carries out the answer. Calls, attempts and readings are one async function each. No actor has a registered name, and
-//! nobody keeps a raw reference to one that may restart: see [`slot`].
+//! and carries out the answer. Calls, attempts and readings are one async function each. No actor has a registered
+//! name, and nobody keeps a raw reference to one that may restart: see [`slot`].
 
 // What everybody rests on.
 mod clock;

@@ -1,7 +1,7 @@
 //! Where calls wait for a target to come back: who waits, for whom, until when, and how each of them is woken.
 //!
-//! It survives the actor that looks after it (`keeper`). What a call holds of it are guards: however the call ends, nothing
-//! of it stays here.
+//! It survives the actor that looks after it (`keeper`). What a call holds of it are guards: however the call ends,
+//! nothing of it stays here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -33,7 +33,8 @@ impl Asked {
         })
     }
 
-    /// Returns the conversation, and the limit of its answer; texts to be embedded are none, and their answer is no text.
+    /// Returns the conversation, and the limit of its answer; texts to be embedded are none, and their answer is no
+    /// text.
     fn conversation(&self) -> (&[Message], Option<u32>) {
         match &self.work {
             Work::Chat(request) => (&request.messages, request.output_tokens_max),

@@ -154,8 +154,8 @@ impl Actor for Provider {
     }
 }
 
-/// The attempts that may be in flight, each with its target. Who has ended is forgotten when there is no more room: so an
-/// attempt costs an entry here, and no message at its end.
+/// The attempts that may be in flight, each with its target. Who has ended is forgotten when there is no more room: so
+/// an attempt costs an entry here, and no message at its end.
 #[derive(Default)]
 struct Waiting(Vec<(usize, Weak<Pulse>)>);
 

@@ -182,7 +182,8 @@ impl Job {
         }
     }
 
-    /// Returns the next chunk; none where the body ends, and where its answer had ended before the body breaks or pauses.
+    /// Returns the next chunk; none where the body ends, and where its answer had ended before the body breaks or
+    /// pauses.
     async fn next(
         &mut self,
         ended: bool,
@@ -243,8 +244,8 @@ impl Job {
     }
 }
 
-/// Returns the next chunk of a body, if it is there: with a turn for who reads it from its socket, who hands on one at a
-/// time. What came at once goes on at once: whoever waits for it is woken once, and writes once.
+/// Returns the next chunk of a body, if it is there: with a turn for who reads it from its socket, who hands on one at
+/// a time. What came at once goes on at once: whoever waits for it is woken once, and writes once.
 async fn soon(body: &mut Body) -> Option<Option<Result<Bytes, TransportError>>> {
     let mut turned = false;
     std::future::poll_fn(|cx| {

@@ -1,7 +1,8 @@
 //! The root supervisor: starts everything, restarts what crashes, replaces what is reconfigured, stops in order.
 //!
-//! Nobody restarts silently for ever: each child has a restart intensity with backoff, and each crash is an event. Beyond
-//! the intensity a provider's supervisor rests; the others, for whom nobody can stand in, wait the longest backoff.
+//! Nobody restarts silently for ever: each child has a restart intensity with backoff, and each crash is an event.
+//! Beyond the intensity a provider's supervisor rests; the others, for whom nobody can stand in, wait the longest
+//! backoff.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

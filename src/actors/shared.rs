@@ -1,4 +1,5 @@
-//! What all actors of one runtime share: references that survive restarts, the table, and who is told of everything that ends.
+//! What all actors of one runtime share: references that survive restarts, the table, and who is told of everything
+//! that ends.
 //!
 //! Locks here are held for a look or an entry, never across an await.
 
@@ -150,8 +151,8 @@ impl Shared {
         };
     }
 
-    /// Lifts the pins that this table has no place for: of routes that are gone, and to targets that are none of theirs.
-    /// Returns them.
+    /// Lifts the pins that this table has no place for: of routes that are gone, and to targets that are none of
+    /// theirs. Returns them.
     pub(crate) fn lift_pins(&self, table: &Table) -> Vec<(Arc<str>, TargetId)> {
         let stays = |route: &str, target: &TargetId| {
             table.layout.routes.get(route).is_some_and(|route| table.serves(route, target))

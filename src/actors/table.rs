@@ -1,4 +1,5 @@
-//! What is served, as the actors find it: providers with their slots and keys, targets and routes, by name and by place.
+//! What is served, as the actors find it: providers with their slots and keys, targets and routes, by name and by
+//! place.
 //!
 //! A table is immutable; a new configuration is a new table. A provider that did not change keeps its slot from table
 //! to table, and with it its actor, its health and its connections.
@@ -79,7 +80,8 @@ impl Table {
         route.members.iter().any(|member| !member.degraded && self.targets[member.target].id() == target)
     }
 
-    /// Tells whether a route has models of several makers that speak a dialect, of which each takes its own proofs alone.
+    /// Tells whether a route has models of several makers that speak a dialect, of which each takes its own proofs
+    /// alone.
     pub(super) fn has_several_makers(&self, route: &RouteSpec, dialect: Dialect) -> bool {
         let targets = route.members.iter().map(|member| &self.targets[member.target]);
         let speak = targets.filter(|target| target.provider.spec.dialect == dialect);

@@ -86,7 +86,8 @@ impl Watchdog {
         }
     }
 
-    /// Notes whether the provider's own tools are at work: a search or a picture takes longer than a pause between words.
+    /// Notes whether the provider's own tools are at work: a search or a picture takes longer than a pause between
+    /// words.
     pub(super) fn works(&mut self, works: bool) {
         if std::mem::replace(&mut self.works, works) && !works {
             self.arm();

@@ -153,14 +153,15 @@ impl Work {
         }
     }
 
-    /// Tells whether a provider goes on with an answer that nobody reads any more: one that it writes whole it always does.
+    /// Tells whether a provider goes on with an answer that nobody reads any more: one that it writes whole it always
+    /// does.
     pub(super) fn runs_on(&self, provider: &ProviderSpec) -> bool {
         matches!(self, Self::Chat(_)) && (provider.runs_on() || self.is_whole(provider))
     }
 
     /// Tells whether and how the provider's answer goes on as it came: to a caller that speaks its dialect, and gets
-    /// nothing of it before the end where it is `buffered`. Its proofs are `signed` where several could be taken for their
-    /// issuer. What a filter held back whole is an answer where it is `filtered`.
+    /// nothing of it before the end where it is `buffered`. Its proofs are `signed` where several could be taken for
+    /// their issuer. What a filter held back whole is an answer where it is `filtered`.
     pub(super) fn verbatim(
         &self,
         provider: &ProviderSpec,

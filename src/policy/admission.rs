@@ -4,9 +4,9 @@
 //! effects to tell the world. Per target there are health, breaker, operator's hand and a hold, per key a hold, per key
 //! and target another: independent gates, each with its own clock, none of which changes another. How far a failure
 //! reaches decides which hold it makes: what is the key's rests the key, and the target only once no key is left. Holds
-//! only ever move later, but for an operator's word and what answers a look. Of the keys that may be used the one with the
-//! most headroom is, which is advice and no gate. Whatever a ticket says when it returns is survivable: stragglers of an
-//! old generation, or of a crashed predecessor, feed statistics and never a transition.
+//! only ever move later, but for an operator's word and what answers a look. Of the keys that may be used the one with
+//! the most headroom is, which is advice and no gate. Whatever a ticket says when it returns is survivable: stragglers
+//! of an old generation, or of a crashed predecessor, feed statistics and never a transition.
 
 mod target;
 
@@ -189,8 +189,8 @@ impl Admission {
         }
     }
 
-    /// Returns what a restarted provider goes on with: its predecessor's verdicts always, its statistics only if they are
-    /// not suspected of having crashed it. Every generation is bumped, every probe slot free. It is to be kept as a
+    /// Returns what a restarted provider goes on with: its predecessor's verdicts always, its statistics only if they
+    /// are not suspected of having crashed it. Every generation is bumped, every probe slot free. It is to be kept as a
     /// checkpoint at once, or a second restart would give out the same serials again.
     pub fn restore(checkpoint: &Self, keep_statistics: bool, now: Instant) -> Self {
         let mut restored = checkpoint.clone();
@@ -397,8 +397,9 @@ impl Admission {
         all
     }
 
-    /// Lifts all that keeps a target, a key or everything out, and returns it: holds go, a breaker closes, an operator's hand is
-    /// taken off. `target` alone is a target with all that its keys suffer, `key` alone that key at every target.
+    /// Lifts all that keeps a target, a key or everything out, and returns it: holds go, a breaker closes, an
+    /// operator's hand is taken off. `target` alone is a target with all that its keys suffer, `key` alone that key at
+    /// every target.
     pub fn reset(&mut self, target: Option<usize>, key: Option<usize>, now: Instant) -> Vec<Barrier> {
         let concerned = |barrier: &Barrier| {
             let of_target = target.is_none_or(|target| barrier.target.is_none_or(|of| of == target));
@@ -423,8 +424,8 @@ impl Admission {
         lifted
     }
 
-    /// Notes that our own network has failed since then: connect failures that counted since are taken back, none counts
-    /// and nothing is probed until something is delivered, or for [`LOCAL_FAULT_MAX`].
+    /// Notes that our own network has failed since then: connect failures that counted since are taken back, none
+    /// counts and nothing is probed until something is delivered, or for [`LOCAL_FAULT_MAX`].
     pub fn local_fault(&mut self, since: Instant, now: Instant) -> Vec<Effect> {
         self.offline_until = self.offline_until.max(Some(now + LOCAL_FAULT_MAX));
         for index in 0..self.targets.len() {
@@ -447,8 +448,8 @@ impl Admission {
         std::mem::take(&mut self.effects)
     }
 
-    /// Forgets the verdicts on a target whose configuration has changed, or on a key that may be another one now. Times that a
-    /// provider told stay: they are no verdicts.
+    /// Forgets the verdicts on a target whose configuration has changed, or on a key that may be another one now. Times
+    /// that a provider told stay: they are no verdicts.
     pub fn renew(&mut self, target: Option<usize>, key: Option<usize>) {
         let renewed = |hold: &mut Option<Hold>| {
             hold.take_if(|hold| hold.class != FailureClass::RateLimited);
@@ -513,8 +514,8 @@ impl Admission {
         self.offline_until.filter(|&until| until > now)
     }
 
-    /// Keeps what an attempt said until it says more. Should ends get lost, the oldest are forgotten: memory is bounded by
-    /// what can be in flight.
+    /// Keeps what an attempt said until it says more. Should ends get lost, the oldest are forgotten: memory is bounded
+    /// by what can be in flight.
     fn keep(&mut self, serial: u64, progress: Progress) {
         self.progress.insert(serial, progress);
         if self.progress.len() > self.progress_max {
@@ -624,8 +625,8 @@ impl Admission {
     }
 }
 
-/// Returns what a report means to the breaker. A 429 weighs nothing on health, but is no proof of recovery either; only a
-/// server that fails can ask for the whole target's patience.
+/// Returns what a report means to the breaker. A 429 weighs nothing on health, but is no proof of recovery either; only
+/// a server that fails can ask for the whole target's patience.
 fn verdict(report: Report, offline: bool, hold: Option<Hold>) -> Verdict {
     match report {
         Report::Overdue | Report::Gap => Verdict::Overdue,

@@ -11,9 +11,9 @@
 //! ```
 //!
 //! In flow admissions and reports of attempts, out flow passes and transitions. Each transition bumps the generation,
-//! which every pass carries: what an attempt of an older generation says may be true, but it is not about this state and
-//! never moves it. A Retry-After is a clock of its own beside the state, and nothing here ever passes it. The breaker
-//! knows no keys, no limits and no latencies.
+//! which every pass carries: what an attempt of an older generation says may be true, but it is not about this state
+//! and never moves it. A Retry-After is a clock of its own beside the state, and nothing here ever passes it. The
+//! breaker knows no keys, no limits and no latencies.
 
 use std::time::{Duration, Instant};
 
@@ -255,9 +255,9 @@ impl Breaker {
         (!is_closed).then(|| self.enter(State::Closed { since: now, successes: 0 }, now))
     }
 
-    /// Tells whether the probe slot is free. Once the cooldown is over it is: who still holds it, a last resort, is of the
-    /// old generation. As many probes as must work may be on their way to their end: an answer that begins well can still
-    /// break off, and more of them would tell no more.
+    /// Tells whether the probe slot is free. Once the cooldown is over it is: who still holds it, a last resort, is of
+    /// the old generation. As many probes as must work may be on their way to their end: an answer that begins well can
+    /// still break off, and more of them would tell no more.
     pub fn is_probe_free(&self, now: Instant) -> bool {
         let is_over = matches!(self.state, State::Open { until, .. } if until <= now);
         is_over || (self.probe.is_none() && self.flowing < self.needed)
@@ -369,7 +369,8 @@ impl Breaker {
         }
     }
 
-    /// Starts a new generation in the same state, as after a restart: the slot is free, what is in flight is a straggler.
+    /// Starts a new generation in the same state, as after a restart: the slot is free, what is in flight is a
+    /// straggler.
     pub fn restart(&mut self, keep_statistics: bool, now: Instant) {
         self.generation += 1;
         (self.probe, self.flowing) = (None, 0);

@@ -104,8 +104,8 @@ impl Cusum {
         self.add_beyond(0.0, evidence, now)
     }
 
-    /// Adds evidence of what is worse than a share of failures that is known: where that is above `p0` it takes its place,
-    /// and `p1` lies beyond it by the same ratio of odds.
+    /// Adds evidence of what is worse than a share of failures that is known: where that is above `p0` it takes its
+    /// place, and `p1` lies beyond it by the same ratio of odds.
     pub fn add_beyond(&mut self, known: f64, evidence: Evidence, now: Instant) -> bool {
         let was_raised = self.is_raised(now);
         // e^failure and e^success are p1/p0 and (1-p1)/(1-p0).
@@ -154,8 +154,8 @@ mod tests {
     use crate::policy::health::HealthOptions;
 
     /// Mean number of events until the flag is raised at a share of failures, exactly: a run from 0 either ends at 0 or
-    /// raises the flag, so the mean is that of one such cycle over the chance that it raises. Within a cycle the CUSUM's
-    /// state follows from the number of failures, which makes a Markov chain of a handful of states.
+    /// raises the flag, so the mean is that of one such cycle over the chance that it raises. Within a cycle the
+    /// CUSUM's state follows from the number of failures, which makes a Markov chain of a handful of states.
     fn run_length(options: &DetectorOptions, failures: f64) -> f64 {
         let now = Instant::now();
         let mut first = Cusum::new(options, now);

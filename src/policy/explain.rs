@@ -165,7 +165,8 @@ impl Flight {
         }
     }
 
-    /// Returns how the call ended: `answered`, `degraded` where no target answered it, `caller_left`, `cut_off`, or the error's name.
+    /// Returns how the call ended: `answered`, `degraded` where no target answered it, `caller_left`, `cut_off`, or the
+    /// error's name.
     pub fn outcome(&self) -> &'static str {
         match self.steps.last() {
             Some((_, Happened::Answered { .. })) => "answered",

@@ -15,8 +15,8 @@
 //! [`Failover::next`] until it says [`Step::Wait`], then waits for an event or the time. Several attempts at once are
 //! no other case than one. It never sends, sleeps or picks by itself: targets are picked by `routing`.
 //!
-//! Silence is no failure, and takes no time from anybody: an attempt that is silent for longer than its call can bear is
-//! late. It may go on, and may yet win, but as far as others are concerned it is not there: the next target is asked
+//! Silence is no failure, and takes no time from anybody: an attempt that is silent for longer than its call can bear
+//! is late. It may go on, and may yet win, but as far as others are concerned it is not there: the next target is asked
 //! beside it. How long that is follows from how long the target usually takes, and from what those that were not asked
 //! need of the time that is left.
 //!
@@ -181,8 +181,8 @@ enum Standing {
     Waits { reason: Reason, from: Instant },
     /// Was asked for a permit.
     Asked { reason: Reason, paid: Option<Spend>, hedge: Option<Cost> },
-    /// Has an attempt in flight, silent since then, which is borne for so long; the age at which another may join it for
-    /// speed, why another may do so or did, and whether it counts among the call's attempts.
+    /// Has an attempt in flight, silent since then, which is borne for so long; the age at which another may join it
+    /// for speed, why another may do so or did, and whether it counts among the call's attempts.
     Runs {
         reason: Reason,
         number: u32,
@@ -332,8 +332,8 @@ impl Failover {
         self.deadline = deadline;
     }
 
-    /// Begins anew after [`Step::Exhausted`]: targets may have come back, or others are asked. What the request itself is
-    /// refused for stays refused; attempts are counted anew, and the first of them is free.
+    /// Begins anew after [`Step::Exhausted`]: targets may have come back, or others are asked. What the request itself
+    /// is refused for stays refused; attempts are counted anew, and the first of them is free.
     pub fn anew(&mut self) {
         self.targets.retain(|met| matches!(met.standing, Standing::Spent { own: true, .. }));
         (self.counted, self.moved, self.unusable) = (0, false, 0);
@@ -534,8 +534,8 @@ impl Failover {
         }
     }
 
-    /// Returns the step towards another attempt, if there may be one. Beside one that is late, a target that was silent is
-    /// not the one to ask.
+    /// Returns the step towards another attempt, if there may be one. Beside one that is late, a target that was silent
+    /// is not the one to ask.
     fn seek(&mut self, budget: &Budget, now: Instant) -> Option<Step> {
         if let Some(at) = self.retry_at(now) {
             return Some(Step::Wait(at));
@@ -609,8 +609,8 @@ impl Failover {
         waiting.chain(usual.filter(|_| returns))
     }
 
-    /// Returns how long an attempt's silence is borne from now on: as long as it should be, unless those behind it would
-    /// then have too little time.
+    /// Returns how long an attempt's silence is borne from now on: as long as it should be, unless those behind it
+    /// would then have too little time.
     fn patience_with(&self, at: usize, patience: Duration, now: Instant) -> Duration {
         let left = Left::until(self.deadline, now);
         patience.min(left.share(self.targets[at].planned.usual, self.behind(patience, now)))
@@ -703,8 +703,8 @@ impl Failover {
         }
     }
 
-    /// Tells whether others are asked what one rejected: where the route lets them, and where only one host's list of words
-    /// refuses it.
+    /// Tells whether others are asked what one rejected: where the route lets them, and where only one host's list of
+    /// words refuses it.
     fn others_are_asked(&self, failure: &Failure) -> bool {
         if failure.class == FailureClass::ContentPolicy {
             failure.scope != Scope::Request || self.options.content_policy_failover

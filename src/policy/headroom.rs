@@ -145,7 +145,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_share_is_between_nothing_and_all(limits in any::<[u64; 4]>(), used in any::<[u64; 2]>(), reset in any::<Option<u64>>()) {
+        fn a_share_is_between_nothing_and_all(
+            limits in any::<[u64; 4]>(),
+            used in any::<[u64; 2]>(),
+            reset in any::<Option<u64>>(),
+        ) {
             let now = Instant::now();
             let reset = reset.map(Duration::from_secs);
             let [a, b, c, d] = limits;

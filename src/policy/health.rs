@@ -30,8 +30,8 @@ const DETECT_MAX: Duration = Duration::from_secs(600);
 const PER_TOKEN_PRIOR: Duration = Duration::from_millis(20);
 /// Guess of what a whole answer takes beyond its first token: 100 tokens.
 const REST_PRIOR: Duration = Duration::from_secs(2);
-/// Limits of the time for a whole answer: nobody knows how long it is going to be, and one of 8 000 tokens takes minutes
-/// however short all others were.
+/// Limits of the time for a whole answer: nobody knows how long it is going to be, and one of 8 000 tokens takes
+/// minutes however short all others were.
 const REPLY_MAX: (Duration, Duration) = (Duration::from_secs(180), Duration::from_secs(600));
 /// A whole answer is given up after so many times its p99.
 const REPLY_P99_MAX: u32 = 3;
@@ -717,8 +717,8 @@ struct Burst {
     content: bool,
 }
 
-/// The recent bursts. A hundred calls that fail at once are one event, unless one of them works: then they failed one by
-/// one.
+/// The recent bursts. A hundred calls that fail at once are one event, unless one of them works: then they failed one
+/// by one.
 #[derive(Clone, Debug, Default)]
 struct Bursts(VecDeque<Burst>);
 

@@ -1,9 +1,9 @@
 //! Asking a second target beside one that may still answer: when that is worth it, and at whose expense.
 //!
 //! Whether two are asked at once, or the second once the first is slower than it usually is, or only when it is overdue
-//! follows from what the caller asked for, the route, the priority and the load. What that costs is bounded: [`Hedges`] is
-//! the account of the last hour, in dollars and in attempts, and of how many of the last calls a second target was wanted
-//! for. Atomics and `&self`, as the retry budget: no lock, and no owner that could crash with it.
+//! follows from what the caller asked for, the route, the priority and the load. What that costs is bounded: [`Hedges`]
+//! is the account of the last hour, in dollars and in attempts, and of how many of the last calls a second target was
+//! wanted for. Atomics and `&self`, as the retry budget: no lock, and no owner that could crash with it.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -171,8 +171,8 @@ impl Hedges {
         before <= DUE_MAX
     }
 
-    /// Takes leave for a hedge that is expected to cost so much, if all of the last hour then stay within a share of what
-    /// all other attempts were, in number and in dollars, rounded up to a whole hedge.
+    /// Takes leave for a hedge that is expected to cost so much, if all of the last hour then stay within a share of
+    /// what all other attempts were, in number and in dollars, rounded up to a whole hedge.
     #[must_use]
     pub fn take(&self, share_max: f64, cost: Cost, now: Instant) -> bool {
         if share_max <= 0.0 {

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! In flow words and looks, out flows until when it holds. While it stands nothing is admitted, but for a look: one
-//! call that has nobody else to ask. A time that was told is believed for an hour before it is doubted; one that is our own
-//! guess, for a minute. It knows neither keys nor targets.
+//! call that has nobody else to ask. A time that was told is believed for an hour before it is doubted; one that is our
+//! own guess, for a minute. It knows neither keys nor targets.
 
 use std::time::{Duration, Instant};
 
@@ -24,8 +24,8 @@ const LOOK_AFTER: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How long somebody who checks what has run out goes alone, where others need not.
 const CHECK_MAX: Duration = Duration::from_secs(60);
-/// What is added to a wait at most, as a part of it and in all, so that not everybody comes back at once: times are kept
-/// to the minute.
+/// What is added to a wait at most, as a part of it and in all, so that not everybody comes back at once: times are
+/// kept to the minute.
 const SCATTER: f64 = 0.1;
 const SCATTER_MAX: Duration = Duration::from_secs(5);
 

@@ -7,10 +7,10 @@
 //! ```
 //!
 //! In flow calls that begin and cease to wait, what the targets say now, and what became of those that were let go; out
-//! flow those that may go, and when to look again. Who waits for the same targets stands in one queue, by priority and then
-//! by arrival. A target that comes back is asked by one; each that is answered lets two more go, and no second carries
-//! more than twice what the best second before it has proven. So a thousand that wait for one limit are no thousand that
-//! meet it. It never waits and knows no call.
+//! flow those that may go, and when to look again. Who waits for the same targets stands in one queue, by priority and
+//! then by arrival. A target that comes back is asked by one; each that is answered lets two more go, and no second
+//! carries more than twice what the best second before it has proven. So a thousand that wait for one limit are no
+//! thousand that meet it. It never waits and knows no call.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

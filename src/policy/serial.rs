@@ -1,7 +1,7 @@
 //! Records and explanations as whoever keeps or shows them reads them: one form, whatever format it is written in.
 //!
-//! Names are those of the fields; a target is `provider/model`, a time lies in seconds with `_s` behind its name, a moment
-//! is RFC 3339. The words themselves know no format.
+//! Names are those of the fields; a target is `provider/model`, a time lies in seconds with `_s` behind its name, a
+//! moment is RFC 3339. The words themselves know no format.
 
 use std::time::Duration;
 

@@ -138,8 +138,8 @@ pub struct Health {
     /// From when on one call that has nobody else to ask may be let through a limit, an overload or a verdict, to see
     /// whether it is still so; `None` where there is none.
     pub look_from: Option<Instant>,
-    /// What is left of the limits of the key that is used next, 0 to 1: as its provider last said, less what was admitted
-    /// since. `None` is unknown. Advice: it orders keys and refuses nothing.
+    /// What is left of the limits of the key that is used next, 0 to 1: as its provider last said, less what was
+    /// admitted since. `None` is unknown. Advice: it orders keys and refuses nothing.
     pub headroom: Option<f64>,
     /// Posterior mean of the probability that an attempt fails.
     pub failure_rate: f64,
@@ -204,10 +204,10 @@ pub struct Gates {
 }
 
 impl Gates {
-    /// Returns which gate refuses an attempt, if one does, and when all of them will have opened. The last resort passes
-    /// an open breaker: one at a time, unless the target is known to answer more often than not. Where every target loses
-    /// some of its calls, each of them is open now and then, and at times all are. Once in a long while it passes what a
-    /// provider said, too, for that may be wrong; never an operator's hand or a full target.
+    /// Returns which gate refuses an attempt, if one does, and when all of them will have opened. The last resort
+    /// passes an open breaker: one at a time, unless the target is known to answer more often than not. Where every
+    /// target loses some of its calls, each of them is open now and then, and at times all are. Once in a long while it
+    /// passes what a provider said, too, for that may be wrong; never an operator's hand or a full target.
     pub fn refusal(&self, last_resort: bool, now: Instant) -> Option<Refusal> {
         let past = |until: Option<Instant>| until.is_some_and(|until| until <= now);
         let looks = last_resort && past(self.look_from);

@@ -1,9 +1,9 @@
 //! How many tokens a prompt is, before its provider counts them.
 //!
-//! In flow a request's [`PromptSize`], counted once, and after each answer the tokens that its provider counted; out flow
-//! estimates. Every target has a [`TokenModel`] of its own: a weight for each feature of a prompt, which begins at what is
-//! known of the model's vendor and follows what comes back. So it learns what no tokenizer tells: the frame around
-//! messages and tools, prompts the provider adds, thoughts it leaves out.
+//! In flow a request's [`PromptSize`], counted once, and after each answer the tokens that its provider counted; out
+//! flow estimates. Every target has a [`TokenModel`] of its own: a weight for each feature of a prompt, which begins at
+//! what is known of the model's vendor and follows what comes back. So it learns what no tokenizer tells: the frame
+//! around messages and tools, prompts the provider adds, thoughts it leaves out.
 //!
 //! ```text
 //!   request ── PromptSize ──┬── Weights ── tokens
@@ -153,8 +153,8 @@ const NARROW: f64 = 0.9;
 const SURPRISE_MAX: f64 = 100.0;
 /// The least that a token of text measured by shape can be in a provider's count.
 const TEXT_MIN: f64 = 0.25;
-/// The least of what is expected of a short plain prompt that an estimate may be of it: so few tokens tell how their provider
-/// counts no better than what is known of it.
+/// The least of what is expected of a short plain prompt that an estimate may be of it: so few tokens tell how their
+/// provider counts no better than what is known of it.
 const SHORT_MIN: f64 = 0.6;
 /// Tokens of text that are few: what a longer prompt has beyond them is as it was learned.
 const SHORT: f64 = 24.0;
@@ -177,8 +177,8 @@ impl Weights {
         whole(self.weigh(size).max(self.least(size)))
     }
 
-    /// Returns the least that a whole prompt can be. Where there are tools or images, too, what they cost and what the frame
-    /// costs stand for each other, so that nothing has a least of its own.
+    /// Returns the least that a whole prompt can be. Where there are tools or images, too, what they cost and what the
+    /// frame costs stand for each other, so that nothing has a least of its own.
     fn least(&self, size: &PromptSize) -> f64 {
         let expected = self.vocabulary.prior();
         let (base, message) = (Feature::Base, Feature::Message);

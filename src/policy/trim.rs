@@ -1,7 +1,7 @@
 //! What becomes of a conversation that a target's window does not hold.
 //!
-//! In flow estimates of a prompt and its messages, and the window; out flows whether it fits, and which messages to leave
-//! out so that it does:
+//! In flow estimates of a prompt and its messages, and the window; out flows whether it fits, and which messages to
+//! leave out so that it does:
 //!
 //! ```text
 //!   system  user  | assistant  tool  user  assistant |  user  assistant  tool

@@ -1,8 +1,8 @@
 //! Floor 4: what is configured, ready to be run: providers, targets, routes and limits.
 //!
 //! Plain data. Each thing has one name and is then known by its place; a reader of names finds the place once. The
-//! configuration is translated into it, the actors run it, and neither knows the other. There is no clock here, no state
-//! that changes, and nothing is checked again: what stands here was checked by who wrote it.
+//! configuration is translated into it, the actors run it, and neither knows the other. There is no clock here, no
+//! state that changes, and nothing is checked again: what stands here was checked by who wrote it.
 
 mod key;
 mod limits;

@@ -1,8 +1,8 @@
 //! A hostile client, a hostile provider and a hostile web page against the program, from fixed seeds.
 //!
 //! What must hold whatever they do: the program lives, honest calls in between succeed, memory is bounded, and nothing
-//! looks whole that is not. `cargo test` plays each for some seconds; `STANDIN_HOSTILE_SECONDS` says for how long instead,
-//! `STANDIN_HOSTILE_SEED` from which seed.
+//! looks whole that is not. `cargo test` plays each for some seconds; `STANDIN_HOSTILE_SECONDS` says for how long
+//! instead, `STANDIN_HOSTILE_SEED` from which seed.
 
 mod client;
 mod page;

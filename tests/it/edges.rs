@@ -1,4 +1,5 @@
-//! The runtime seen from outside its usual place: other executors, actors that were stopped, configurations that are gone.
+//! The runtime seen from outside its usual place: other executors, actors that were stopped, configurations that are
+//! gone.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Keys that are read where they are, renewed before they expire, read again when they are refused, and chosen by what is
-//! left of their limits.
+//! Keys that are read where they are, renewed before they expire, read again when they are refused, and chosen by what
+//! is left of their limits.
 
 use std::collections::HashMap;
 use std::fs;

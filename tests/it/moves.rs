@@ -1,7 +1,8 @@
-//! A conversation moves through four providers that speak differently, and loses nothing on the way that can be carried.
+//! A conversation moves through four providers that speak differently, and loses nothing on the way that can be
+//! carried.
 //!
-//! What can is a list in `docs/providers.md`, each item with the name of the function here that holds all requests to it.
-//! The requests are read from the providers' own logs by a reader that knows no codec.
+//! What can is a list in `docs/providers.md`, each item with the name of the function here that holds all requests to
+//! it. The requests are read from the providers' own logs by a reader that knows no codec.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
-//! Recorded requests of real callers, put into words and written in every dialect, before providers that refuse what the
-//! real ones would.
+//! Recorded requests of real callers, put into words and written in every dialect, before providers that refuse what
+//! the real ones would.
 
 use std::fs;
 use std::path::Path;

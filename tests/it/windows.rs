@@ -104,7 +104,8 @@ async fn an_attempt_that_was_cut_is_charged_by_the_targets_own_estimate() {
     assert!(cut.estimated && (450..=550).contains(&cut.usage.input), "{:?}", cut.usage);
 }
 
-/// An agent's conversation: a task, a tool asked again and again, questions between. `size` is the words of each result.
+/// An agent's conversation: a task, a tool asked again and again, questions between. `size` is the words of each
+/// result.
 fn conversation(size: usize) -> ChatRequest {
     let mut request = ChatRequest::new("smart").system("You are an agent.").user("the task");
     for round in 0..8 {

@@ -1,8 +1,8 @@
 //! Hung targets on the real clock and real sockets: paused time is exact, and what is exact never fires late.
 //!
 //! Many sidecars at once, each over two to five providers of which at least one is well and the others are slow or hang
-//! in some way, are called one call after the other with deadlines of one to twenty seconds, whole and streamed. No call
-//! may end without an answer, and no target that answers may be left. `STANDIN_SEED` chooses other worlds, and
+//! in some way, are called one call after the other with deadlines of one to twenty seconds, whole and streamed. No
+//! call may end without an answer, and no target that answers may be left. `STANDIN_SEED` chooses other worlds, and
 //! `STANDIN_REAL_SECONDS` how long calls are begun (10 s).
 
 mod hedging;

@@ -1,5 +1,5 @@
-//! The sixteen ways of failing that a public benchmark of failover plays, on real sockets and the real clock, to callers of
-//! whole answers, of buffered streams and of live ones. Each of them gets a whole answer, once.
+//! The sixteen ways of failing that a public benchmark of failover plays, on real sockets and the real clock, to
+//! callers of whole answers, of buffered streams and of live ones. Each of them gets a whole answer, once.
 
 use std::future::Future;
 use std::pin::Pin;

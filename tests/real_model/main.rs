@@ -1,6 +1,6 @@
-//! A dress rehearsal: agents work through the runtime with a real model behind a real server, two drill providers beside
-//! it, while the server is stopped, killed and started again. `tests/real_model.sh` starts the server, keeps it and runs
-//! this; without it there is nothing to do.
+//! A dress rehearsal: agents work through the runtime with a real model behind a real server, two drill providers
+//! beside it, while the server is stopped, killed and started again. `tests/real_model.sh` starts the server, keeps it
+//! and runs this; without it there is nothing to do.
 //!
 //! Every phase asserts what must hold and prints one line of what was measured.
 

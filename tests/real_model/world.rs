@@ -80,8 +80,8 @@ pub struct World {
 }
 
 impl World {
-    /// Starts drills and runtime. `smart` is adaptive over all three; money counts more than time, so that it belongs to
-    /// the free local model as long as that is well.
+    /// Starts drills and runtime. `smart` is adaptive over all three; money counts more than time, so that it belongs
+    /// to the free local model as long as that is well.
     pub async fn start(server: Server) -> Self {
         let drills = [drill("small").await, drill("large").await];
         let local =

@@ -32,8 +32,8 @@ pub struct Work {
     /// Whether answers are read as streams; else whole.
     pub stream: bool,
     pub json: bool,
-    /// Usual times to the first token. The runtime is told, or it would need a while to learn them. A is the fastest, and
-    /// so everybody's choice, unless a test says otherwise.
+    /// Usual times to the first token. The runtime is told, or it would need a while to learn them. A is the fastest,
+    /// and so everybody's choice, unless a test says otherwise.
     pub first_tokens: [Duration; 3],
     /// A burst: so many times the calls, from then until then.
     pub burst: Option<(u32, Duration, Duration)>,

@@ -1105,7 +1105,13 @@ proptest! {
     #[test]
     fn whatever_happens_admission_keeps_its_promises(steps in steps()) {
         let mut model = Model {
-            bench: Bench::new(2, 2), live: Vec::new(), late: std::collections::HashSet::new(), holds: [None; 2], limited: [None; 2], limits: [[None; 2]; 2], keys: [None; 2],
+            bench: Bench::new(2, 2),
+            live: Vec::new(),
+            late: std::collections::HashSet::new(),
+            holds: [None; 2],
+            limited: [None; 2],
+            limits: [[None; 2]; 2],
+            keys: [None; 2],
         };
         for step in steps {
             model.step(step)?;

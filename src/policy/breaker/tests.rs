@@ -1,9 +1,9 @@
 //! Every transition of the breaker, and everything that must not make one.
 //!
-//! `check(script, expected)` runs attempts and the clock against a breaker whose default is 2 probes. Words of a script:
-//! `ok`, `fail`, `429`, `bad` (says nothing), `hold30` (overloaded, Retry-After 30 s) are whole attempts, after their
-//! content where they begin with `c:`, as a last resort with `last:`; `take` starts an attempt and `held:<word>` ends it;
-//! `+6s` waits; `7*ok` repeats. Expected are the states that were entered, `x` where an attempt was refused.
+//! `check(script, expected)` runs attempts and the clock against a breaker whose default is 2 probes. Words of a
+//! script: `ok`, `fail`, `429`, `bad` (says nothing), `hold30` (overloaded, Retry-After 30 s) are whole attempts, after
+//! their content where they begin with `c:`, as a last resort with `last:`; `take` starts an attempt and `held:<word>`
+//! ends it; `+6s` waits; `7*ok` repeats. Expected are the states that were entered, `x` where an attempt was refused.
 
 use proptest::prelude::*;
 use rand::SeedableRng;

@@ -1,5 +1,5 @@
-//! The same target once more before others are asked, where a route says so: for who has one provider, or a cheap one that
-//! is worth a second try.
+//! The same target once more before others are asked, where a route says so: for who has one provider, or a cheap one
+//! that is worth a second try.
 
 use std::time::Instant;
 
@@ -8,8 +8,8 @@ use rand::{Rng, RngExt};
 use super::{Consequence, Failover, Reason, Standing};
 use crate::words::FailureClass;
 
-/// By which part of the wait that a target asked for it is asked later than that: its own hold lasts up to a tenth longer,
-/// and not everybody comes back at once.
+/// By which part of the wait that a target asked for it is asked later than that: its own hold lasts up to a tenth
+/// longer, and not everybody comes back at once.
 const LATER: (f64, f64) = (0.1, 0.2);
 
 impl Failover {

@@ -1,9 +1,9 @@
 //! More than one attempt of a call at a time: who is joined by another one, when, and who pays for that.
 //!
-//! An attempt is joined for one of three reasons. It is late: silent for longer than its call can bear. Its target was given
-//! up meanwhile, so that its silence is borne no longer. Both are moves like any other, paid as those are. Or it is merely
-//! slower than usual, or was to be raced from its start: that is for speed, once a call, at the expense of a budget of its
-//! own, in another failure domain, and takes nothing from the call's other attempts.
+//! An attempt is joined for one of three reasons. It is late: silent for longer than its call can bear. Its target was
+//! given up meanwhile, so that its silence is borne no longer. Both are moves like any other, paid as those are. Or it
+//! is merely slower than usual, or was to be raced from its start: that is for speed, once a call, at the expense of a
+//! budget of its own, in another failure domain, and takes nothing from the call's other attempts.
 
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,8 @@ use crate::policy::hedge::{Cost, Join};
 use crate::policy::patience::{Left, reached};
 
 impl Failover {
-    /// Reports that an attempt's target was given up: its breaker opened, or it was taken out. Without content it is joined
-    /// at once, by whom a plan of now names: the last one knew nothing of this.
+    /// Reports that an attempt's target was given up: its breaker opened, or it was taken out. Without content it is
+    /// joined at once, by whom a plan of now names: the last one knew nothing of this.
     pub fn given_up(&mut self, number: u32) {
         let Some(at) = self.running(number).filter(|_| self.committed.is_none()) else { return };
         let Standing::Runs { patience, hedge_after, joined, .. } = &mut self.targets[at].standing else { return };
@@ -56,8 +56,8 @@ impl Failover {
         }
     }
 
-    /// Lets others be asked as if this attempt were not there. It counts no longer, and who had refused may be asked once
-    /// more.
+    /// Lets others be asked as if this attempt were not there. It counts no longer, and who had refused may be asked
+    /// once more.
     fn release(&mut self, at: usize) {
         (self.stale, self.plans) = (true, 0);
         // Who is asked again is no target that was not asked yet.

@@ -23,25 +23,25 @@ pub struct FailoverOptions {
     /// What becomes of a call that no target can answer now. `fail`.
     #[serde(with = "by_name")]
     pub on_exhausted: OnExhausted,
-    /// With `on_exhausted = "wait"` how long a call may be parked in all, where its request sets no deadline: `deadline`
-    /// does not run meanwhile. 24 h.
+    /// With `on_exhausted = "wait"` how long a call may be parked in all, where its request sets no deadline:
+    /// `deadline` does not run meanwhile. 24 h.
     #[serde(with = "humantime_serde")]
     pub wait_deadline: Duration,
     /// Whether an answer that a provider's content filter refused is tried at another provider. Off.
     pub content_policy_failover: bool,
-    /// Whether a request that a provider says is malformed, and says what of it is, is tried at another provider all the
-    /// same. What proves nothing goes on anyway. Off.
+    /// Whether a request that a provider says is malformed, and says what of it is, is tried at another provider all
+    /// the same. What proves nothing goes on anyway. Off.
     pub bad_request_failover: bool,
     /// When a call asks a second target beside the first: `sequential` only when that is overdue, `hedge` once it is
-    /// slower than 95 % of its target's answers, `race` at once. By priority: critical and interactive calls hedge, others
-    /// are sequential.
+    /// slower than 95 % of its target's answers, `race` at once. By priority: critical and interactive calls hedge,
+    /// others are sequential.
     #[serde(with = "by_name::optional", skip_serializing_if = "Option::is_none")]
     pub hedging: Option<Hedging>,
-    /// The most that attempts made by `hedge` and `race` may cost of what all others do, over an hour, in dollars and in
-    /// number: 0 to 1. .05.
+    /// The most that attempts made by `hedge` and `race` may cost of what all others do, over an hour, in dollars and
+    /// in number: 0 to 1. .05.
     pub hedge_share_max: f64,
-    /// How often a target is asked once more before others are: after a 500 of its own with a short random pause, or when it
-    /// asks for a wait that is short. 0.
+    /// How often a target is asked once more before others are: after a 500 of its own with a short random pause, or
+    /// when it asks for a wait that is short. 0.
     pub same_target_retries: u32,
 }
 

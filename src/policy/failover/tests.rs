@@ -3,23 +3,24 @@
 //! `check("a b: server ok", "a b =b")` reads: over the targets a and b, the first attempt fails as `server`, the next
 //! one answers; the call asks a, then b, and ends with b's answer.
 //!
-//! Before the colon: targets in the order of the plan, each with
-//! `#2` its number of keys (else one), `/128` its context window in thousands, `~2` how often its conversation can be cut shorter, `*500` its first-token limit in ms (half of which it may be
-//! silent before another is asked beside it, and an eighth of which it usually takes), and what keeps it out of plans:
-//! `-3s` not back before that time, `-full` no free place, `-never` an operator, `-open` a breaker (so it may be asked
-//! as a last resort), `%1` its failure domain (else one of its own), `^` that it is not there for hedges. Settings: `stream` and `fail` (commit policies; else buffered), `by=5s` (deadline; else 600 s),
-//! `max=5` (attempts), `wait=1s`, `parks` (three times, until somebody is back or for a second),
-//! `policy` (content policy failover), `bad` (bad request failover), `broke` (an empty budget),
-//! `race`, `hedge=300ms` (a second one from that age on), `share=0` (of what hedges may cost), `again=1` (the same target before others).
+//! Before the colon: targets in the order of the plan, each with `#2` its number of keys (else one), `/128` its context
+//! window in thousands, `~2` how often its conversation can be cut shorter, `*500` its first-token limit in ms (half of
+//! which it may be silent before another is asked beside it, and an eighth of which it usually takes), and what keeps
+//! it out of plans: `-3s` not back before that time, `-full` no free place, `-never` an operator, `-open` a breaker (so
+//! it may be asked as a last resort), `%1` its failure domain (else one of its own), `^` that it is not there for
+//! hedges. Settings: `stream` and `fail` (commit policies; else buffered), `by=5s` (deadline; else 600 s), `max=5`
+//! (attempts), `wait=1s`, `parks` (three times, until somebody is back or for a second), `policy` (content policy
+//! failover), `bad` (bad request failover), `broke` (an empty budget), `race`, `hedge=300ms` (a second one from that
+//! age on), `share=0` (of what hedges may cost), `again=1` (the same target before others).
 //!
 //! After the colon: what happens, in order: `ok`, `content`, any failure class, `refused` (by a full target) and
 //! `away` (by a provider that is down for good); with `+5s` the time to come back; with `b.` before it whose attempt,
 //! else the last one's; with `3s@` after how long. `heard` is more content, `given` that its target was given up.
 //!
-//! Expected: `a` a try, `a!` a resend, `a?` a last resort, `a'` a shorter conversation, `a<500` its first-token limit in ms, if it has one,
-//! and `a@500` when it was asked where the script says `when`, both if it says `show`;
-//! `~` a wait with nothing in flight, `~1500` where the script says `show`; `reset`, `>a` content goes to the caller,
-//! `-a` an attempt is stopped, `=a` the answer; `rejected`, `exhausted`, `exhausted+30s`, `deadline`, `interrupted`.
+//! Expected: `a` a try, `a!` a resend, `a?` a last resort, `a'` a shorter conversation, `a<500` its first-token limit
+//! in ms, if it has one, and `a@500` when it was asked where the script says `when`, both if it says `show`; `~` a wait
+//! with nothing in flight, `~1500` where the script says `show`; `reset`, `>a` content goes to the caller, `-a` an
+//! attempt is stopped, `=a` the answer; `rejected`, `exhausted`, `exhausted+30s`, `deadline`, `interrupted`.
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;

@@ -178,9 +178,9 @@ fn pauses_grow_to_a_minute() {
 }
 
 proptest! {
-    /// Calls of any priority wait for any of three targets that come and go, fail and answer. Nobody is forgotten, nobody goes
-    /// where nothing is admitted, nobody overtakes who waits for the same, and no second carries more than twice what was
-    /// proven before.
+    /// Calls of any priority wait for any of three targets that come and go, fail and answer. Nobody is forgotten,
+    /// nobody goes where nothing is admitted, nobody overtakes who waits for the same, and no second carries more than
+    /// twice what was proven before.
     #[test]
     fn nobody_is_forgotten_overtaken_or_let_go_in_a_herd(
         calls in prop::collection::vec((0..4_usize, 1..8_u8, 0..5_000_u64), 1..60),
@@ -191,13 +191,17 @@ proptest! {
     ) {
         const NAMES: [&str; 3] = ["a", "b", "c"];
         let (mut lot, start) = (Calls::default(), Instant::now());
-        let of = |set: u8| keys(&NAMES.into_iter().enumerate().filter(|(at, _)| set & (1 << at) != 0).map(|(_, it)| it).collect::<Vec<_>>());
+        let of = |set: u8| {
+            let named = NAMES.into_iter().enumerate().filter(|(at, _)| set & (1 << at) != 0);
+            keys(&named.map(|(_, it)| it).collect::<Vec<_>>())
+        };
         let at = |now: Instant| u64::try_from((now - start).as_millis()).unwrap();
         let gate = |key: &str, now: Instant| {
             let out = outages.iter().filter(|(target, from, long)| {
                 NAMES[*target] == key && (*from..from + long).contains(&at(now))
             });
-            out.map(|(_, from, long)| from + long).max().map_or(Gate::Open, |until| Gate::Until(start + MS * u32::try_from(until).unwrap()))
+            let until = out.map(|(_, from, long)| from + long).max();
+            until.map_or(Gate::Open, |until| Gate::Until(start + MS * u32::try_from(until).unwrap()))
         };
         let mut places: Vec<Option<Place>> = vec![None; calls.len()];
         let mut waits: Vec<bool> = vec![false; calls.len()];
@@ -246,7 +250,8 @@ proptest! {
             if done.iter().all(|done| *done) {
                 break;
             }
-            let arrives = calls.iter().map(|(_, _, from)| start + MS * u32::try_from(*from).unwrap()).filter(|at| *at > now);
+            let arrives = calls.iter().map(|(_, _, from)| start + MS * u32::try_from(*from).unwrap());
+            let arrives = arrives.filter(|at| *at > now);
             let next = arrives.chain(on_way.iter().map(|it| it.0)).chain(look.next).min();
             prop_assert!(next.is_some(), "somebody waits and nobody will look");
             now = next.unwrap().max(now + MS);
@@ -256,7 +261,8 @@ proptest! {
             let times: Vec<Instant> = went.iter().filter(|it| it.1 == key).map(|it| it.0).collect();
             for (index, from) in times.iter().enumerate() {
                 let carried = times[index..].iter().filter(|at| **at < *from + SECOND).count();
-                let before = |second: Instant| times.iter().filter(|at| (second..second + SECOND).contains(*at)).count();
+                let within = |second: Instant| move |at: &&Instant| (second..second + SECOND).contains(*at);
+                let before = |second: Instant| times.iter().filter(within(second)).count();
                 let best = times[..index].iter().map(|at| before(*at)).max().unwrap_or(1);
                 prop_assert!(carried <= 2 * best.max(1) + 2, "{carried} after {best}");
             }

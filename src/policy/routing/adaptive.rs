@@ -17,14 +17,14 @@ const STEEPNESS: i32 = 4;
 const EXPLORING: f64 = 0.03;
 /// … and where a target is worse than it usually is: that lasts for an hour, as outages do.
 const EXPLORING_SICK: f64 = 0.01;
-/// What probing may cost, as a part of what calls cost, while a target is down: few calls a minute bear few probes, and silent
-/// ones fewer still.
+/// What probing may cost, as a part of what calls cost, while a target is down: few calls a minute bear few probes, and
+/// silent ones fewer still.
 const PROBING: f64 = 0.1;
 
 /// Gives every entrant its cost and its share of the draw.
 ///
-/// A tier first gives the small shares: to those that ramp or are explored. The rest goes to its competitive set, or on to the
-/// next tier where the set is empty or costs too much against its own health.
+/// A tier first gives the small shares: to those that ramp or are explored. The rest goes to its competitive set, or on
+/// to the next tier where the set is empty or costs too much against its own health.
 pub(super) fn rank(entrants: &mut [Entrant<'_>], answer: &Answer, spare: &Spare) {
     cost::reckon(entrants, answer);
     for entrant in entrants.iter_mut() {
@@ -123,7 +123,8 @@ pub(super) fn draw(entrants: &[Entrant<'_>], rng: &mut impl Rng) -> Option<usize
     last
 }
 
-/// Tells, by chance, whether a probe is worth what it costs more than the best does, or more than its target does in health.
+/// Tells, by chance, whether a probe is worth what it costs more than the best does, or more than its target does in
+/// health.
 pub(super) fn is_probe_worth(entrants: &[Entrant<'_>], probe: usize, rng: &mut impl Rng) -> bool {
     let others = entrants.iter().filter(|entrant| entrant.standing != Standing::Probe);
     let best = others.map(|entrant| entrant.score.j).fold(f64::INFINITY, f64::min);

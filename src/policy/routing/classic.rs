@@ -13,7 +13,8 @@ const UNKNOWN_SHARE: f64 = 0.1;
 const LEFT_SHARE: f64 = 0.03;
 
 /// Gives every entrant its key. One that ramps keeps its place with the probability of its weight and is otherwise
-/// tried after all others. Where numbers decide that are measured, those that lose by them or have none go first now and then.
+/// tried after all others. Where numbers decide that are measured, those that lose by them or have none go first now
+/// and then.
 pub(super) fn rank(
     entrants: &mut [Entrant<'_>],
     strategy: Strategy,
@@ -53,8 +54,8 @@ pub(super) fn rank(
     }
 }
 
-/// Lets one of the first tier go first now and then that takes longer than the best, or nobody knows how long: so seldom
-/// that the calls take little longer for it.
+/// Lets one of the first tier go first now and then that takes longer than the best, or nobody knows how long: so
+/// seldom that the calls take little longer for it.
 fn explore_slower(entrants: &mut [Entrant<'_>], spare: &Spare<'_>, rng: &mut impl Rng) {
     let runs = |entrant: &&mut Entrant<'_>| entrant.standing == Standing::Full && !entrant.late;
     let Some(tier) = entrants.iter_mut().filter(runs).map(|entrant| entrant.candidate.tier).min() else { return };

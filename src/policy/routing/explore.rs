@@ -1,7 +1,7 @@
 //! Which targets a call may be sent to for what it tells of them, and not because they are the best.
 //!
-//! Whoever loses by numbers is asked now and then, or its numbers would hold for ever. How often is the strategy's to say;
-//! here stands which calls can afford that, and who was not asked just now.
+//! Whoever loses by numbers is asked now and then, or its numbers would hold for ever. How often is the strategy's to
+//! say; here stands which calls can afford that, and who was not asked just now.
 
 use std::time::{Duration, Instant};
 

@@ -35,8 +35,8 @@ impl RouteState {
         }
     }
 
-    /// Returns how long an answer is expected to be that may have so many tokens at most: as the last ones were, once there
-    /// are enough to tell.
+    /// Returns how long an answer is expected to be that may have so many tokens at most: as the last ones were, once
+    /// there are enough to tell.
     pub fn output_tokens(&self, most: Option<u32>) -> u32 {
         self.median.unwrap_or(OUTPUT_TOKENS_PRIOR).min(most.unwrap_or(u32::MAX))
     }

@@ -199,8 +199,8 @@ impl Prompt {
 
 /// Tokens of text by its shape. Every vocabulary in use splits text into words, numbers and punctuation before anything
 /// else, so that the places where such a piece begins tell most of it, and the length the rest: against `OpenAI`'s
-/// o200k and `DeepSeek`'s vocabulary over 2 000 excerpts of prose, code and markup of 60 to 2 000 bytes, the median error
-/// is 4 to 5 % (four bytes a token: 14 %) with the same weights for both.
+/// o200k and `DeepSeek`'s vocabulary over 2 000 excerpts of prose, code and markup of 60 to 2 000 bytes, the median
+/// error is 4 to 5 % (four bytes a token: 14 %) with the same weights for both.
 #[derive(Clone, Copy, Debug, Default)]
 struct Shape {
     plain: f64,
@@ -214,15 +214,15 @@ const PER_BYTE: f64 = 0.06;
 /// symbols; East Asian ones; emoji.
 const PER_FOREIGN: [f64; 4] = [0.25, 0.4, 0.65, 2.0];
 /// Bytes of Base64 that are a page of a document, which costs as much as an image or a little more; the most pages that
-/// are believed, and those of a document that is elsewhere. Scanned pages are ten times as long as typeset ones: in doubt
-/// a document is taken for short, since too high an estimate keeps it from targets that could read it.
+/// are believed, and those of a document that is elsewhere. Scanned pages are ten times as long as typeset ones: in
+/// doubt a document is taken for short, since too high an estimate keeps it from targets that could read it.
 const PAGE_BYTES: f64 = 131_072.0;
 const PAGES_MAX: f64 = 30.0;
 const PAGES: f64 = 3.0;
 /// The most that is believed of what there are no words for: it may be a video in Base64.
 const FOREIGN_MAX: f64 = 4_096.0;
-/// Bytes of Base64 that are a token of audio: 16 kHz at 16 bits are 42 kB a second, and 32 tokens at Google (OpenAI: 10);
-/// compressed formats are shorter, and dearer by the byte.
+/// Bytes of Base64 that are a token of audio: 16 kHz at 16 bits are 42 kB a second, and 32 tokens at Google
+/// (OpenAI: 10); compressed formats are shorter, and dearer by the byte.
 const AUDIO_BYTES: f64 = 1_024.0;
 /// What frames a pair, an item and a tool in JSON, beside its own text: two pieces and seven bytes; one and three; and
 /// the words between a tool's parts.
@@ -230,9 +230,9 @@ const PER_PAIR: f64 = 2.0 * PER_JOINT + 7.0 * PER_BYTE;
 const PER_ITEM: f64 = PER_JOINT + 3.0 * PER_BYTE;
 const PER_TOOL: f64 = 8.0;
 
-/// A text up to this long is read whole; of a longer one windows, evenly spread: four, and a thirty-second of its bytes.
-/// A conversation of 200 kB in 60 messages is counted in 8 us so, for a point more of error at the 95th percentile
-/// (docs/benchmarks.md).
+/// A text up to this long is read whole; of a longer one windows, evenly spread: four, and a thirty-second of its
+/// bytes. A conversation of 200 kB in 60 messages is counted in 8 us so, for a point more of error at the 95th
+/// percentile (docs/benchmarks.md).
 const WHOLE_BYTES_MAX: usize = 512;
 const WINDOW: usize = 64;
 const WINDOWS_MIN: usize = 4;
@@ -260,7 +260,8 @@ impl Shape {
         }
     }
 
-    /// Counts windows of a text of so many bytes, by what says how many bytes one that begins there has and what it counts.
+    /// Counts windows of a text of so many bytes, by what says how many bytes one that begins there has and what it
+    /// counts.
     fn sampled(bytes: usize, window: impl Fn(usize) -> (usize, Self)) -> Self {
         let windows = WINDOWS_MIN + bytes / (SAMPLED * WINDOW);
         let stride = bytes / windows;
@@ -331,8 +332,8 @@ fn behind_escape(json: &[u8], at: usize) -> usize {
     if run % 2 == 1 { at.max(last + length).min(json.len()) } else { at }
 }
 
-/// Kinds of bytes, as bits. A capital is a letter, too, so that what is new in a byte against the one before it begins a
-/// piece: a word, a hump of one in camel case, punctuation, a line; and any digit.
+/// Kinds of bytes, as bits. A capital is a letter, too, so that what is new in a byte against the one before it begins
+/// a piece: a word, a hump of one in camel case, punctuation, a line; and any digit.
 const LETTER: u8 = 1;
 const CAPITAL: u8 = 2;
 const DIGIT: u8 = 4;

@@ -184,7 +184,10 @@ fn a_hidden_prompt_that_comes_and_goes_is_believed_within_some_replies() {
 proptest! {
     #[test]
     fn no_reply_makes_an_estimate_senseless(
-        replies in prop::collection::vec((0..30_usize, prop_oneof![0..100_000_u64, any::<u64>()], any::<bool>()), 1..120),
+        replies in prop::collection::vec(
+            (0..30_usize, prop_oneof![0..100_000_u64, any::<u64>()], any::<bool>()),
+            1..120,
+        ),
     ) {
         let mut model = TokenModel::new(Vocabulary::Unknown);
         for (turns, tokens, tools) in replies {

@@ -92,7 +92,8 @@ fn the_budget_leaves_room_for_the_answer_and_shrinks_with_each_refusal() {
     assert_eq!(budget(1_000, Some(2_000), Some(1_000), 0), 1);
 }
 
-/// Any conversation of some turns, with calls answered in any order before the next message, and system messages anywhere.
+/// Any conversation of some turns, with calls answered in any order before the next message, and system messages
+/// anywhere.
 fn any_conversation() -> impl Strategy<Value = Vec<Message>> {
     let text = || "[a-zé ]{0,400}";
     let turn = (text(), text(), prop::collection::vec((1..4_usize, text(), any::<bool>()), 0..4), 0..8_u8);
@@ -152,7 +153,10 @@ fn excess(request: &ChatRequest, weights: Weights, budget: u32) -> Option<Cut> {
 
 proptest! {
     #[test]
-    fn a_cut_conversation_is_what_it_was_without_its_middle_and_fits(messages in any_conversation(), part in 0.05..1.0_f64) {
+    fn a_cut_conversation_is_what_it_was_without_its_middle_and_fits(
+        messages in any_conversation(),
+        part in 0.05..1.0_f64,
+    ) {
         let weights = TokenModel::new(Vocabulary::Unknown).weights();
         let request = ChatRequest { messages, ..ChatRequest::new("smart") };
         let tokens = |request: &ChatRequest| weights.tokens(&Prompt::of(request, Measure::Shape, false).whole);
@@ -164,7 +168,8 @@ proptest! {
         prop_assert!(left.messages.iter().all(|message| rest.any(|other| other == message)));
         prop_assert!(left.messages.len() < request.messages.len());
         // All of the system's, the first of the user's, the last of the user's and all that follows.
-        let system = |request: &ChatRequest| request.messages.iter().filter(|it| matches!(it, Message::System(_))).cloned().collect::<Vec<_>>();
+        let is_system = |message: &&Message| matches!(message, Message::System(_));
+        let system = |request: &ChatRequest| request.messages.iter().filter(is_system).cloned().collect::<Vec<_>>();
         prop_assert_eq!(system(&left), system(&request));
         let is_user = |message: &&Message| matches!(message, Message::User(_));
         prop_assert_eq!(left.messages.iter().find(is_user), request.messages.iter().find(is_user));

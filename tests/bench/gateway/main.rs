@@ -1,8 +1,8 @@
-//! The sidecar beside nginx and beside the least gateway of the same libraries, in one run: requests and streams a second,
-//! processor time, added latency, memory, first answer. A mock and the load generator run on the same machine.
+//! The sidecar beside nginx and beside the least gateway of the same libraries, in one run: requests and streams a
+//! second, processor time, added latency, memory, first answer. A mock and the load generator run on the same machine.
 //!
-//! Needs `wrk` and, for its row, `nginx` on the path. `SECONDS=5` is how long each figure is measured for, `ONLY=kB` which
-//! figures. `BEFORE=path` is another build of the program, measured in the same run.
+//! Needs `wrk` and, for its row, `nginx` on the path. `SECONDS=5` is how long each figure is measured for, `ONLY=kB`
+//! which figures. `BEFORE=path` is another build of the program, measured in the same run.
 
 mod mock;
 mod process;
@@ -262,8 +262,8 @@ http {{
     command
 }
 
-/// Routes over the mock: in the caller's dialect, in another one, in the caller's but always as a stream, and with a model whose
-/// streams come in one chunk.
+/// Routes over the mock: in the caller's dialect, in another one, in the caller's but always as a stream, and with a
+/// model whose streams come in one chunk.
 fn standin(port: u16) -> String {
     let mut text = format!("[server]\nlisten = \"{}\"\n", at(port));
     for (name, dialect, model, options) in [

@@ -1,4 +1,5 @@
-//! The least that a gateway of these libraries costs: hyper before, reqwest behind, and bytes handed from one to the other.
+//! The least that a gateway of these libraries costs: hyper before, reqwest behind, and bytes handed from one to the
+//! other.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

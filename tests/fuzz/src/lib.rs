@@ -1,5 +1,5 @@
-//! What must hold of the codecs whatever bytes come: no panic, the same in any chunks, and no more memory than the input
-//! gave cause for. Each function is one target; the first bytes of its input choose what the rest is fed to.
+//! What must hold of the codecs whatever bytes come: no panic, the same in any chunks, and no more memory than the
+//! input gave cause for. Each function is one target; the first bytes of its input choose what the rest is fed to.
 
 pub mod serving;
 

@@ -1,5 +1,5 @@
-//! What must hold of the sidecar whatever a file, a provider's head, an operator or a stranger says: no panic, no secret in
-//! an error, an answer of HTTP or none, and a process that goes on serving.
+//! What must hold of the sidecar whatever a file, a provider's head, an operator or a stranger says: no panic, no
+//! secret in an error, an answer of HTTP or none, and a process that goes on serving.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;

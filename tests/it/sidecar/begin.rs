@@ -1,5 +1,5 @@
-//! The first hour with the program: a file to begin with, another gateway's file, a first question, and what is said when
-//! something is not as it was meant.
+//! The first hour with the program: a file to begin with, another gateway's file, a first question, and what is said
+//! when something is not as it was meant.
 
 use std::fs;
 use std::io::Read as _;

@@ -1,5 +1,5 @@
-//! Configurations that are not right: every table of the file is walked with names, kinds and values that are wrong, and
-//! twenty files of people who were in a hurry are read.
+//! Configurations that are not right: every table of the file is walked with names, kinds and values that are wrong,
+//! and twenty files of people who were in a hurry are read.
 
 use std::collections::BTreeMap;
 

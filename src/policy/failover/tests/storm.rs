@@ -1,5 +1,5 @@
-//! Many calls at once over admission, routing and failover together, in weather that proptest makes up: the pure half of
-//! the runtime, with an event queue in place of the actors.
+//! Many calls at once over admission, routing and failover together, in weather that proptest makes up: the pure half
+//! of the runtime, with an event queue in place of the actors.
 
 use std::collections::BTreeMap;
 
@@ -292,8 +292,8 @@ impl World {
             call.poor |= !self.budget.allows(Spend::Failover);
             prop_assert_eq!(call.ends, 0, "it goes on after its end");
             call.steps += 1;
-            // 3 plans and a try for each target, and 40 looks in 2 s, for each of at most 6 attempts and resends; beside one
-            // that is late some 300 looks.
+            // 3 plans and a try for each target, and 40 looks in 2 s, for each of at most 6 attempts and resends;
+            // beside one that is late some 300 looks.
             prop_assert!(call.steps < 2_500, "a wedge: {:?}", call.machine);
             match call.machine.next(&self.budget, self.now) {
                 Step::Plan => self.plan(index),

@@ -84,7 +84,12 @@ fn desk(shapes: &[Shape], needed: u64, seed: u64, strategy: Strategy, sticky: us
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn every_plan_is_whole_keeps_the_walls_and_repeats(

@@ -1,9 +1,10 @@
 //! How far estimates are off on recorded usage, as docs/benchmarks.md reports it.
 //!
 //! A target is a provider, a model and a dialect, with the requests that were recorded of it; those with four different
-//! ones at least are gauged. *In use*: its requests come again and again in a random order, as an agent's do; the first 50
-//! replies are learned from and not judged, of the next 100 each is judged before it is learned. *Unseen*: each request is
-//! judged after 50 replies to the others of its target, drawn at random, which is to estimate what no reply has told of.
+//! ones at least are gauged. *In use*: its requests come again and again in a random order, as an agent's do; the
+//! first 50 replies are learned from and not judged, of the next 100 each is judged before it is learned. *Unseen*:
+//! each request is judged after 50 replies to the others of its target, drawn at random, which is to estimate what no
+//! reply has told of.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -307,8 +308,8 @@ fn estimates_follow_recorded_usage() {
     assert!(fresh.quantiles().0 < 0.25, "before any reply: {:?}", fresh.quantiles());
 }
 
-/// An agent's conversations as they grow, put together from what was recorded: system, tools, then messages of any kind.
-/// What OpenAI's vocabulary counts is the truth; the frame around messages and tools is as its cookbook has it.
+/// An agent's conversations as they grow, put together from what was recorded: system, tools, then messages of any
+/// kind. What OpenAI's vocabulary counts is the truth; the frame around messages and tools is as its cookbook has it.
 #[cfg(feature = "exact-tokens")]
 #[test]
 fn estimates_by_shape_follow_a_real_vocabulary_as_conversations_grow() {
