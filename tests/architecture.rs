@@ -3,8 +3,14 @@
 //! Reads the sources as text, comments and literals blanked, and every path in them: in `use` trees and in line. What
 //! types must be known for (a clock behind another name) is clippy's part, in `.clippy.toml`.
 
+#[expect(dead_code, reason = "the other half is for `docs`")]
+#[path = "architecture/literals.rs"]
+mod literals;
+
 use std::fs;
 use std::path::Path;
+
+use literals::{blank, is_word};
 
 /// A room of the house: its floor, and the rooms it may know beside itself. Imports go down only.
 struct Room {
@@ -83,7 +89,7 @@ fn the_files_of_a_room_stand_in_an_order_and_know_only_those_below() {
     for room in ORDERED {
         let top = [format!("{room}/mod.rs"), format!("{room}.rs")];
         let top = top.iter().find_map(|name| fs::read_to_string(root.join(name)).ok()).expect("the room's own file");
-        let order = modules(&blank_tests(&blank_literals(&top)));
+        let order = modules(&blank_tests(&blank(&top)));
         for file in sources(&root.join(room)) {
             let name = file.strip_prefix(&root).expect("below the root").to_string_lossy().replace('\\', "/");
             let source = fs::read_to_string(&file).expect("a readable source");
@@ -115,7 +121,7 @@ fn disorder(order: &[String], file: &str, source: &str) -> Vec<(usize, String)> 
     let place = |name: &str| order.iter().position(|known| known == name);
     let own_place = place(own);
     let mut problems = Vec::new();
-    for path in paths(&blank_tests(&blank_literals(source))) {
+    for path in paths(&blank_tests(&blank(source))) {
         let segments: Vec<&str> = path.text.split("::").collect();
         let supers = segments.iter().take_while(|segment| **segment == "super").count();
         let entered = match segments[..] {
@@ -163,7 +169,7 @@ fn sources(folder: &Path) -> Vec<std::path::PathBuf> {
 fn check(file: &str, source: &str) -> Vec<(usize, String)> {
     let module: Vec<&str> =
         file.trim_end_matches(".rs").trim_end_matches("/mod").split('/').filter(|part| !part.is_empty()).collect();
-    let code = blank_literals(source);
+    let code = blank(source);
     let is_test = module.contains(&"tests");
     let own = if is_test { code.clone() } else { blank_tests(&code) };
     let line_of = |at: usize| source[..at].matches('\n').count() + 1;
@@ -326,88 +332,6 @@ impl Scanner<'_> {
             self.step(prefix);
         }
         self.at += 1;
-    }
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || !byte.is_ascii()
-}
-
-/// Blanks comments, strings and characters; every other byte stays in its place.
-fn blank_literals(source: &str) -> String {
-    let bytes = source.as_bytes();
-    let mut out = bytes.to_vec();
-    let mut at = 0;
-    while at < bytes.len() {
-        let rest = &source[at..];
-        let in_word = at > 0 && is_word(bytes[at - 1]);
-        let length = match bytes[at] {
-            b'/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
-            b'/' if rest.starts_with("/*") => comment(rest),
-            b'"' => 1 + string(&rest[1..]),
-            b'\'' => character(rest),
-            b'r' | b'b' | b'c' if !in_word => raw_string(rest),
-            _ => 0,
-        };
-        for byte in &mut out[at..at + length] {
-            if *byte != b'\n' {
-                *byte = b' ';
-            }
-        }
-        // Never into the middle of a character.
-        at += length.max(rest.chars().next().map_or(1, char::len_utf8));
-    }
-    String::from_utf8(out).expect("whole characters were blanked")
-}
-
-/// Returns the length of a block comment, nested ones included.
-fn comment(text: &str) -> usize {
-    let (mut depth, mut at) = (0, 0);
-    while at < text.len() {
-        match &text.as_bytes()[at..] {
-            [b'/', b'*', ..] => (depth, at) = (depth + 1, at + 2),
-            [b'*', b'/', ..] => (depth, at) = (depth - 1, at + 2),
-            _ => at += 1,
-        }
-        if depth == 0 {
-            break;
-        }
-    }
-    at
-}
-
-/// Returns the length of a string after its first quote.
-fn string(text: &str) -> usize {
-    let mut escaped = false;
-    let end = text.bytes().position(|byte| {
-        let ends = byte == b'"' && !escaped;
-        escaped = byte == b'\\' && !escaped;
-        ends
-    });
-    end.map_or(text.len(), |end| end + 1)
-}
-
-/// Returns the length of a raw string, 0 where there is none.
-fn raw_string(text: &str) -> usize {
-    let after = text.trim_start_matches(['b', 'c']);
-    let Some(after) = after.strip_prefix('r') else { return 0 };
-    let quoted = after.trim_start_matches('#');
-    let hashes = after.len() - quoted.len();
-    let Some(body) = quoted.strip_prefix('"') else { return 0 };
-    let end = format!("\"{}", "#".repeat(hashes));
-    text.len() - body.len() + body.find(&end).map_or(body.len(), |at| at + end.len())
-}
-
-/// Returns the length of a character, 0 where the quote begins a lifetime.
-fn character(text: &str) -> usize {
-    let mut characters = text.char_indices().skip(1);
-    match (characters.next(), characters.next()) {
-        (Some((_, '\\')), Some((at, escaped))) => {
-            let from = at + escaped.len_utf8();
-            text[from..].find('\'').map_or(0, |end| from + end + 1)
-        }
-        (Some(_), Some((at, '\''))) => at + 1,
-        _ => 0,
     }
 }
 

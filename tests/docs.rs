@@ -1,10 +1,16 @@
 //! Holds the documents to the code: examples parse and start, every field is documented, named tests exist, links lead
-//! somewhere, what is printed works (`printed`), and the public face is as it is written down (`public`). Snippets of Rust are doc-tests of the crate.
+//! somewhere, what is printed works (`printed`), and the public face is as it is written down (`public`). Snippets of
+//! Rust are doc-tests of the crate.
 
 #[expect(dead_code, reason = "an example's `main` is for whoever runs it")]
 #[path = "../examples/tools.rs"]
 mod tools;
 
+#[path = "docs/columns.rs"]
+mod columns;
+#[expect(dead_code, reason = "the other half is for `architecture`")]
+#[path = "architecture/literals.rs"]
+mod literals;
 #[path = "docs/public.rs"]
 mod public;
 

@@ -1,10 +1,11 @@
-//! Everything that is printed in the documents is run: commands against the program, configurations by their reader, answers
-//! compared in shape. Rust is compiled and run by the doc-tests of the crate, the SDKs' lines by `tests/clients/run.sh`.
+//! Everything that is printed in the documents is run: commands against the program, configurations by their reader,
+//! answers compared in shape. Rust is compiled and run by the doc-tests of the crate, the SDKs' lines by
+//! `tests/clients/run.sh`.
 //!
-//! A block's language says what becomes of it. `sh` is run in a folder of its own, where `standin` is the program and port 4000 a free
-//! one; a line that serves stays in the background until the next one. `toml` becomes that folder's `standin.toml`. `json` is what
-//! the commands before it printed. What no test can run (installing, building, containers, services) is held to what there
-//! is: features, targets, profiles and files.
+//! A block's language says what becomes of it. `sh` is run in a folder of its own, where `standin` is the program and
+//! port 4000 a free one; a line that serves stays in the background until the next one. `toml` becomes that folder's
+//! `standin.toml`. `json` is what the commands before it printed. What no test can run (installing, building,
+//! containers, services) is held to what there is: features, targets, profiles and files.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};

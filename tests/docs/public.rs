@@ -104,7 +104,8 @@ fn functions(sources: &[Source], room: &str, name: &str) -> BTreeSet<String> {
                 all.insert("name()".to_owned());
             }
             let Item::Impl(it) = item else { continue };
-            let is_its = matches!(&*it.self_ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name));
+            let is_it = |path: &syn::Path| path.segments.last().is_some_and(|last| last.ident == name);
+            let is_its = matches!(&*it.self_ty, Type::Path(path) if is_it(&path.path));
             if it.trait_.is_some() || !is_its {
                 continue;
             }
@@ -194,7 +195,7 @@ fn page() -> String {
     }
     let consequence = sources.iter().find(|source| source.module == ["words", "consequence"]).expect("its file");
     section("`standin::consequence`", Some("words"), &consequence.items);
-    page
+    super::columns::wrapped(&page, false)
 }
 
 #[test]
