@@ -165,7 +165,7 @@ impl Sidecar {
         Ok(())
     }
 
-    /// Takes the certificate and its key anew, where there are any; who is connected keeps the old ones.
+    /// Takes the certificate and its key anew, where there are any; open connections keep the old ones.
     ///
     /// # Errors
     /// If they cannot be read, or do not go together: the old ones stay.

@@ -47,7 +47,7 @@ pub struct HttpRequest {
     pub url: String,
     /// Its headers; a key in them is marked sensitive.
     pub headers: HeaderMap,
-    /// Its body.
+    /// The bytes to send, as they are.
     pub body: Payload,
     /// The same in words, for a way out that takes no bytes: a function.
     pub words: Option<Arc<ChatRequest>>,
@@ -55,11 +55,11 @@ pub struct HttpRequest {
 
 /// A response's head and the body that follows.
 pub struct HttpResponse {
-    /// The status.
+    /// The HTTP status.
     pub status: u16,
-    /// The headers.
+    /// All headers of the response.
     pub headers: HeaderMap,
-    /// The body.
+    /// The body, as its bytes come.
     pub body: Body,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In flow a model's name as some provider spells it, out flows a row of a data file that has a date of its own. It is
 //! advice: whatever a configuration says comes first, and a model that is not here is an unknown one, never an error.
-//! It reads no clock: who asks whether a model is retired says what day it is.
+//! It reads no clock: a caller that asks whether a model is retired says what day it is.
 
 use std::sync::LazyLock;
 

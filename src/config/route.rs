@@ -20,7 +20,7 @@ use crate::words::{ConfigError, ModelKind, OnExhausted};
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteConfig {
-    /// Who may serve it, in order of preference for strategies that have one.
+    /// The targets that may serve it, in order of preference for strategies that have one.
     pub targets: Vec<MemberConfig>,
     /// How it chooses.
     pub options: RouteOptions,

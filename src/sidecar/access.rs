@@ -122,7 +122,7 @@ impl Access {
         !self.clients.is_empty()
     }
 
-    /// Tells who calls: no client in particular where no keys are configured.
+    /// Returns the client that calls: none in particular where no keys are configured.
     pub(super) fn admit(
         &self,
         headers: &HeaderMap,

@@ -79,7 +79,7 @@ impl Waiting {
 
 /// Where the events come from.
 enum Source {
-    /// As they come, and who is told what the call waits for.
+    /// As they come, to a client that is told what the call waits for.
     Live(ReplyStream, watch::Sender<Option<Waiting>>),
     /// When the answer is whole.
     Buffered(Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>),

@@ -28,7 +28,7 @@ use crate::words::ConfigError;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The longest head.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
-/// What is read at once of who sends that much: a long body in a few steps.
+/// How much is read at once: a long body in a few steps.
 const READ_BYTES_MAX: usize = 64 * 1024;
 /// How long a connection may be idle, or slow with its head, while another waits for its place.
 const IDLE_MAX: Duration = Duration::from_secs(1);
@@ -107,7 +107,7 @@ impl Listening {
         drop(current);
         let turns = line.clone();
         let service = service_fn(move |request| {
-            // In a box: who is idle has no room for an answer in the making.
+            // In a box: an idle connection keeps no room for an answer in the making.
             let (turn, answering) = (turns.begin(), Box::pin(answer(state.clone(), door, peer, request)));
             async move { Ok::<_, Infallible>(answering.await?.map(|body| Turned::new(body, turn))) }
         });

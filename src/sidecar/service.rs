@@ -30,11 +30,11 @@ use crate::words::Error;
 /// Which endpoints a listener has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Door {
-    /// The clients'.
+    /// The endpoints of clients.
     Clients,
-    /// The operators'.
+    /// The endpoints of operators.
     Admin,
-    /// Both.
+    /// All endpoints.
     Both,
 }
 

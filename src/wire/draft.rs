@@ -54,7 +54,7 @@ pub struct Ending {
     /// Whether there is more to that than there are words for.
     pub unsaid: bool,
     /// Why it is a failure although it is whole and goes on as it came: its provider says so by its own word. It is for
-    /// who gets no other answer.
+    /// a caller that gets no other answer.
     pub flaw: Option<Failure>,
 }
 
@@ -141,7 +141,7 @@ pub(super) struct Draft {
     pub(super) unfences: bool,
     /// What the event that is being read says, where that is looked at.
     pub(super) said: String,
-    /// A filter's reason alone is an answer to who gets it as it came.
+    /// A filter's reason alone is an answer to a caller that gets it as it came.
     pub(super) filtered: bool,
     /// What becomes of the event that is being read.
     pub(super) turn: Turn,
@@ -235,7 +235,7 @@ impl Draft {
         if text.is_empty() {
             return false;
         }
-        // Who declines says no JSON.
+        // A refusal is no JSON.
         if self.unfences && !self.refused {
             self.said.push_str(&text);
         }
@@ -302,8 +302,8 @@ impl Draft {
         self.size += text.len();
     }
 
-    /// Takes note of content that there are no words for; tells whether anybody gets it, which is who gets the answer
-    /// as it came.
+    /// Takes note of content that there are no words for; tells whether the caller gets it: only an answer that goes on
+    /// as it came keeps it.
     pub(super) fn beyond(&mut self) -> bool {
         self.beyond = true;
         self.shows |= self.verbatim;
@@ -415,7 +415,7 @@ impl Draft {
         index.filter(is_free).unwrap_or_else(next)
     }
 
-    /// Returns what the fragment that was taken last must say, to be understood by who has nothing else to go by.
+    /// Returns what the fragment that was taken last must say, to be understood by a client that reads nothing else.
     pub(super) fn told(&mut self) -> Option<Told> {
         let Taken { at, begins, named, added } = self.last.take()?;
         let call = &self.calls[at];
@@ -491,7 +491,7 @@ impl Draft {
         }
     }
 
-    /// Takes the provider's word that the answer is a failure. Who gets it as it came may read that word; for all
+    /// Takes the provider's word that the answer is a failure. A caller that gets it as it came may read that word; for all
     /// others there is nothing to wait for.
     pub(super) fn failed(&mut self, failure: Failure) -> Result<(), Failure> {
         if !self.verbatim {

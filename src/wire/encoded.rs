@@ -15,7 +15,7 @@ pub struct Encoded {
     pub path: Cow<'static, str>,
     /// Content type and accepted types.
     pub headers: HeaderMap,
-    /// The body.
+    /// One JSON object in the target's dialect.
     pub body: Payload,
     /// What of the conversation could not go as it was.
     pub notes: Vec<Note>,

@@ -15,7 +15,7 @@ pub struct Model<'a> {
     pub reasons: bool,
     /// The longest answer it gives, in tokens, where that is known.
     pub answer_max: Option<u32>,
-    /// Whether who asks means this very model: the route has no other.
+    /// Whether the caller means this very model: the route has no other.
     pub meant: bool,
 }
 

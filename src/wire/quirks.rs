@@ -326,7 +326,7 @@ impl Quirks {
         self.is_among(self.reasoners, model) || (asked && self.reasoners != NONE)
     }
 
-    /// Returns who speaks to a model in a message of the system.
+    /// Returns the role of the system's messages to a model.
     pub(super) fn system_role(&self, model: Model<'_>) -> &'static str {
         if self.developer && self.is_among(self.reasoners, model) { "developer" } else { "system" }
     }

@@ -55,17 +55,17 @@ impl FromStr for CallId {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CallFacts {
-    /// Its id.
+    /// Unique across processes and restarts: what logs, headers and `why` show.
     pub id: CallId,
     /// When it was accepted, by the wall's clock.
     pub started_at: SystemTime,
     /// The route it asked for, by the route's own name.
     pub route: Arc<str>,
-    /// Its session.
+    /// The conversation that it belongs to, by the caller's name for it.
     pub session: Option<String>,
     /// Its caller's tags.
     pub tags: BTreeMap<String, String>,
-    /// Its priority.
+    /// How urgent it is.
     pub priority: Priority,
     /// The dialect that its caller speaks, where it came in one.
     pub dialect: Option<Dialect>,

@@ -82,7 +82,7 @@ pub struct ChatRequest {
     /// Names of fields of `extra` without which the request would mean something else (`previous_response_id`, `n`): a
     /// target that cannot be told them is not asked.
     pub extra_needed: Vec<String>,
-    /// Marks of the gateways that it came through: who may lead back to one of them is told.
+    /// Marks of the gateways that it came through: sent along to targets that may lead back to one of them.
     pub via: Vec<String>,
     /// How an answer that goes on as it came names its model; `None` as its provider does.
     pub model_as: Option<String>,
@@ -203,7 +203,7 @@ impl ChatRequest {
 }
 
 impl From<&str> for ChatRequest {
-    /// An empty request for a route: for who asks where a call would go, and why.
+    /// An empty request for a route: to ask where a call would go, and why.
     fn from(route: &str) -> Self {
         Self::new(route)
     }
@@ -214,7 +214,7 @@ impl From<&str> for ChatRequest {
 /// leaves such things out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
-    /// The dialect.
+    /// The dialect that it is written in.
     pub dialect: Dialect,
     /// What it is called there: `search_result`, `web_search_20250305`.
     pub kind: String,
@@ -284,9 +284,9 @@ impl Message {
 pub enum UserPart {
     /// Text.
     Text(Text),
-    /// An image.
+    /// An image, in the request or at an address.
     Image(Image),
-    /// A document.
+    /// A document, in the request or at an address.
     Document(Document),
     /// Something to be heard.
     Audio(Audio),
@@ -394,7 +394,7 @@ pub enum Image {
 pub enum AssistantPart {
     /// Text of the answer.
     Text(Text),
-    /// What the model thought, where it shows that. Sent back only to who wants it.
+    /// What the model thought, where it shows that. Sent back only to providers that want it.
     Reasoning(Reasoning),
     /// A call of a tool.
     ToolCall(ToolCall),

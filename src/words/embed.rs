@@ -40,7 +40,7 @@ pub struct EmbedRequest {
     pub extra: Map<String, Value>,
     /// The dialect that `extra` is written in: a target of another gets none of it. `None` sends it to all.
     pub extra_dialect: Option<Dialect>,
-    /// Marks of the gateways that it came through: who may lead back to one of them is told.
+    /// Marks of the gateways that it came through: sent along to targets that may lead back to one of them.
     pub via: Vec<String>,
 }
 

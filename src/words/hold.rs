@@ -57,7 +57,7 @@ impl fmt::Display for Cause {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Barred {
-    /// The target.
+    /// Which target it was.
     pub target: TargetId,
     /// Why.
     pub cause: Cause,

@@ -11,7 +11,7 @@ use super::Dialect;
 /// must say what the request beside it says; code that changes the request must remove this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Original {
-    /// The dialect.
+    /// The dialect that the body is written in.
     pub dialect: Dialect,
     /// The body, one JSON object.
     pub body: Bytes,

@@ -71,7 +71,7 @@ pub enum ReplyEvent {
     Started {
         /// The call, for `why`.
         call: CallId,
-        /// Who answers.
+        /// The target that answers.
         target: TargetId,
         /// Number of the attempt within the call, from 1; 0 where no attempt made it, as a fixed text.
         attempt: u32,

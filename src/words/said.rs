@@ -12,7 +12,7 @@ pub enum Said {
     Reasoning(String),
     /// A call of a tool, whole. One without an id is given one.
     ToolCall(ToolCall),
-    /// What it used; who does not say it is estimated.
+    /// What it used; estimated where the answer does not say it.
     Usage(Usage),
     /// Why it stopped, where that is not plain: it was done, or wants its tools called.
     Stop(StopReason),

@@ -177,7 +177,7 @@ enum Gateway {
 
 #[derive(Debug, Args)]
 struct Completions {
-    /// The shell.
+    /// The shell that is to complete.
     shell: clap_complete::Shell,
 }
 

@@ -37,7 +37,7 @@ pub(super) fn edited(
     } else if stays && !original.has("output_config") {
         notes.forget("effort");
     }
-    // Who speaks this dialect is told by its provider what is out of range.
+    // A caller that speaks this dialect is told by the provider what is out of range.
     notes.0.retain(|note| *note != Note::Converted("sampling.temperature"));
     let mut differing = original::differing(original, SETTINGS, ours, notes);
     let efforts = differing.iter_mut().filter(|Setting(what, _)| *what == WORD.0 && stays);
@@ -124,7 +124,7 @@ struct Parts<'b, 'a> {
     strict: bool,
 }
 
-/// What the scope of a mark of what is to be cached is asked for by; who does not know it refuses the scope.
+/// What the scope of a mark of what is to be cached is asked for by; a server that does not know it refuses the scope.
 const SCOPES: &str = "prompt-caching-scope-2026-01-05";
 
 impl<'b, 'a> Parts<'b, 'a> {

@@ -188,7 +188,7 @@ impl<'a> Turns<'a> {
             }
         }
         if mends(request, OWN) {
-            // Who is to think begins with a thought.
+            // With thinking on, a turn of the assistant must begin with a thought.
             turns.finish(prefills, notes);
         }
         Ok(turns)

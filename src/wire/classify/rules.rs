@@ -637,7 +637,7 @@ fn by_status(status: Option<u16>) -> FailureClass {
 
 fn scope(class: FailureClass, status: Option<u16>, error: &ErrorBody) -> Option<Scope> {
     match class {
-        // "… or you do not have access to it": who has, may be asked with another key.
+        // "… or you do not have access to it": another key may have access.
         FailureClass::ModelGone
             if ["have access", "has access", "permission"].iter().any(|word| error.text.contains(word)) =>
         {

@@ -248,7 +248,7 @@ impl Call<'_> {
     fn read(&self, draft: &mut Draft, proof: Option<Proof>) -> Result<bool, Failure> {
         let name = self.name.text();
         if draft.verbatim && (self.partial_args.is_some() || self.will_continue.is_some()) {
-            // Who gets the answer as it came asked for that.
+            // A caller that gets the answer as it came asked for that.
             return Ok(draft.acts());
         }
         if self.partial_args.is_some() {

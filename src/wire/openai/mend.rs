@@ -8,9 +8,9 @@ use crate::wire::edit::{Array, Edits, Object, find, quoted};
 /// What of a fragment of a call must be otherwise.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Mend {
-    /// Its index.
+    /// The index that it must have.
     pub(super) index: Option<u64>,
-    /// Its id.
+    /// The id that it must have.
     pub(super) id: Option<String>,
     /// It says the id and the name once more.
     pub(super) again: bool,

@@ -28,7 +28,7 @@ pub(in crate::wire) fn encode(
     let streaming = streaming || quirks.stream_only;
     let own = original::of(request, Dialect::OpenAiChat);
     let model = Model { meant: original::is_meant(request, Dialect::OpenAiChat, model), ..model };
-    // Who speaks this dialect to a server of which nothing is known may know its names better.
+    // A caller that speaks this dialect to an unknown server may know its names better.
     let names = Names::of(quirks.names.or(own.is_none().then_some(NAMES)), request);
     let mut notes = Notes::default();
     let (body, instruction) = Body::of(quirks, request, model, streaming, &names, &mut notes);

@@ -38,7 +38,7 @@ pub(super) fn edited(original: &Original, body: &Body<'_>, ours: &str, notes: &m
     if effort {
         match body.effort {
             Some(word) => draft.set("reasoning.effort", quoted(word)),
-            // Who does not think takes nothing about it.
+            // A model that does not reason takes nothing about it.
             None => draft.remove("reasoning"),
         }
     }

@@ -127,7 +127,7 @@ fn lax<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
     parse(raw.get()).ok()
 }
 
-/// Who answers.
+/// The answer's id and model, as its first event has them.
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(borrow, default)]

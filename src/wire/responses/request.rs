@@ -113,7 +113,7 @@ impl<'a> Body<'a> {
         let effort = quirks.taken(model, "effort", request.effort, notes);
         let effort = effort.map(|effort| quirks.effort_word(model, effort, notes)).filter(|word| !word.is_empty());
         let given = output_tokens_max(request, model, notes);
-        // Who speaks this dialect is told by its provider what is too little.
+        // A caller that speaks this dialect is told by the provider what is too little.
         let least = if is_own(request, OWN) { 0 } else { OUTPUT_TOKENS_MIN };
         let output_tokens_max = given.map(|tokens| tokens.max(least));
         if output_tokens_max != given {
@@ -249,7 +249,7 @@ fn tool_choice(choice: &ToolChoice, names: &Names) -> Option<serde_json::Value> 
 struct Input<'a> {
     steps: Vec<Step<'a>>,
     names: &'a Names,
-    /// Who reads it: accounts encrypt what their models think for themselves.
+    /// The account that can read it: each encrypts what its models think for itself.
     provider: &'a str,
     system_role: &'static str,
     /// Whether visible reasoning goes along where there is none encrypted.

@@ -13,7 +13,7 @@ pub struct Listing {
     pub id: String,
     /// Since when there is such a model, in seconds since 1970.
     pub created: u64,
-    /// Who answers by that name.
+    /// The targets that answer by that name.
     pub owner: String,
     /// The longest prompt, in tokens, where it is known.
     pub input_tokens_max: Option<u32>,

@@ -52,11 +52,11 @@ pub enum Refused<'a> {
 /// An answer that is none, to be sent before any content.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
-    /// The status.
+    /// The HTTP status.
     pub status: StatusCode,
     /// The content's type; when to come back; and whether clients may ask again by themselves.
     pub headers: HeaderMap,
-    /// The body.
+    /// An error in the caller's dialect.
     pub body: Vec<u8>,
 }
 
@@ -179,7 +179,7 @@ impl Fault {
             Error::Interrupted { failure, .. } => Self::new(Kind::of(failure.class), message),
             Error::Exhausted { retry_after, barred, .. } => Self {
                 retry_after: *retry_after,
-                // Who is told when to come back may come back by itself.
+                // A client that is told when to come back may come back by itself.
                 is_final: retry_after.is_none() && error.last_class().is_some(),
                 ..Self::new(Kind::of_all(barred, error.last_class()), message)
             },

@@ -1,15 +1,15 @@
-//! Names in a body that could be read in two ways, or that choose who answers behind a target.
+//! Names in a body that could be read in two ways, or that choose the model behind a target.
 //!
 //! In flow the names of a body's own fields, out flows the one that is wrong. What goes on as it came must mean to its
 //! reader what it meant here: servers differ in which of two fields of one name they take, and some take `"MODEL"` for
-//! `"model"`. Names further inside decide neither who answers nor what it is asked, and are not looked at.
+//! `"model"`. Names further inside decide neither which model answers nor what it is asked, and are not looked at.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::{BadRequest, Face};
 
-/// Fields that decide who is asked, and what: written otherwise they are another's.
+/// Fields that decide which model is asked, and what: in another spelling they are a field of another server.
 const DECIDE: &[&str] = &[
     "contents",
     "input",

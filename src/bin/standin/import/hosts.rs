@@ -1,4 +1,4 @@
-//! Who is meant by the names that other gateways give to providers.
+//! Which provider is meant by the names that other gateways use.
 
 /// Where a model of another gateway is, in our words.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,7 +81,7 @@ const FOREIGN: [(&str, &str); 9] = [
     ("azure_ai", "Azure AI's own addresses are not known here: give its OpenAI-compatible address as a `base_url`"),
 ];
 
-/// Finds who is meant by a model of `LiteLLM`'s; `based` tells whether an address is given beside.
+/// Finds the provider that is meant by a model of `LiteLLM`'s; `based` tells whether an address is given beside.
 ///
 /// # Errors
 /// Why it cannot be served.
@@ -189,7 +189,7 @@ pub fn base_url(host: &Host, base: &str) -> String {
     }
 }
 
-/// Finds who is meant by a provider of Portkey's.
+/// Finds the provider that is meant by one of Portkey's.
 pub fn portkey(provider: &str, model: &str) -> Option<Host> {
     let name = match provider {
         "azure-openai" => "azure",

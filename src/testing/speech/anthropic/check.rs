@@ -43,7 +43,7 @@ const PARAMETERS: &[&str] = &[
 const OWN_PARAMETERS: &[&str] =
     &["cache_control", "container", "inference_geo", "mcp_servers", "service_tier", "speed"];
 
-/// The most letters of who asks ("`metadata.user_id`: String should have at most 256 characters").
+/// The most letters of a user's id ("`metadata.user_id`: String should have at most 256 characters").
 const USER_MAX: usize = 256;
 
 /// Those that a beta's header lets in.

@@ -88,7 +88,7 @@ const HOSTED_TOOLS: &[&str] = &[
     "web_search_preview",
 ];
 
-/// Understands a request of an account, or says what is wrong with it. Who is not OpenAI overlooks more.
+/// Understands a request of an account, or says what is wrong with it. Other providers than OpenAI overlook more.
 pub(super) fn read(is_official: bool, account: &str, body: &[u8]) -> Checked<Question> {
     let body: Value = serde_json::from_slice(body).map_err(|_| {
         wrong(None, None, "We could not parse the JSON body of your request. The API expects a JSON payload.")

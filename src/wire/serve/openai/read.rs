@@ -212,7 +212,7 @@ fn messages(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Vec<Message>> 
     each("messages", list, |node| reader.message(node.object("")?))
 }
 
-/// Who speaks, where there are words for it.
+/// The role of a message, where there are words for it.
 #[derive(Clone, Copy)]
 enum Role {
     System,

@@ -21,10 +21,10 @@ pub(super) struct Message {
     pub(super) fields: &'static [Field],
 }
 
-/// A field: who knows it, its name, what it holds.
+/// A field: which of Google's APIs know it, its name, what it holds.
 pub(super) struct Field(pub(super) Known, pub(super) &'static str, pub(super) Kind);
 
-/// Who knows a field.
+/// Which of Google's APIs know a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
     Everywhere,

@@ -67,7 +67,7 @@ fn messages(fields: &Fields) -> &[Value] {
     fields.get("messages").and_then(Value::as_array).map_or(&[][..], Vec::as_slice)
 }
 
-/// Returns who speaks, message by message.
+/// Returns the role of each message.
 fn roles(fields: &Fields) -> impl Iterator<Item = &str> {
     messages(fields).iter().map(|message| message["role"].as_str().unwrap_or_default())
 }
