@@ -386,7 +386,7 @@ impl Runtime {
     }
 
     /// Lifts what keeps a key, a target, a provider's all, or everything out (a provider's word, an open breaker, an
-    /// operator's hand), and returns what that was. The next call asks as if nothing had happened.
+    /// operator's override), and returns what that was. The next call asks as if nothing had happened.
     ///
     /// # Errors
     /// If there is no such provider, target or key.

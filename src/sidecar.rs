@@ -16,7 +16,7 @@ mod log;
 
 // Connections.
 mod places;
-mod patience;
+mod write_timeout;
 mod turns;
 mod refusals;
 
@@ -28,7 +28,7 @@ mod metrics;
 mod state;
 mod record;
 mod body;
-mod wishes;
+mod call_options;
 mod chat;
 mod admin;
 mod service;

@@ -368,18 +368,18 @@ mod tests {
     const CASES: [(&str, &str, &str); 43] = [
         // Who may know whom.
         ("words/chat.rs", "use super::Error;", ""),
-        ("words/chat.rs", "use crate::policy::budget::Budget;", "`words` may not know `policy`"),
-        ("policy/budget.rs", "use crate::words::{CallId, Error};", ""),
-        ("policy/budget.rs", "fn f() -> crate::wire::Ending {}", "`policy` may not know `wire`"),
-        ("policy/budget.rs", "use crate::{words::CallId, wire::Ending};", "`policy` may not know `wire`"),
+        ("words/chat.rs", "use crate::policy::retry_budget::Budget;", "`words` may not know `policy`"),
+        ("policy/retry_budget.rs", "use crate::words::{CallId, Error};", ""),
+        ("policy/retry_budget.rs", "fn f() -> crate::wire::Ending {}", "`policy` may not know `wire`"),
+        ("policy/retry_budget.rs", "use crate::{words::CallId, wire::Ending};", "`policy` may not know `wire`"),
         ("policy/routing/mod.rs", "use super::super::actors::root;", "`policy` may not know `actors`"),
         ("policy/routing/cost.rs", "use super::super::snapshot::Health;", ""),
         ("policy/routing/cost.rs", "use super::super::super::wire::Ending;", "`policy` may not know `wire`"),
-        ("policy/budget.rs", "use crate::CallId;", "`CallId` is no room: name the room it lives in"),
-        ("policy/budget.rs", "use crate::*;", "`*` is no room: name the room it lives in"),
-        ("wire/json.rs", "use crate::policy::budget;", "`wire` may not know `policy`"),
+        ("policy/retry_budget.rs", "use crate::CallId;", "`CallId` is no room: name the room it lives in"),
+        ("policy/retry_budget.rs", "use crate::*;", "`*` is no room: name the room it lives in"),
+        ("wire/json.rs", "use crate::policy::retry_budget;", "`wire` may not know `policy`"),
         ("wire/json.rs", "pub(in crate::wire) fn f() {}", ""),
-        ("transport.rs", "use crate::policy::budget;", "`transport` may not know `policy`"),
+        ("transport.rs", "use crate::policy::retry_budget;", "`transport` may not know `policy`"),
         ("config.rs", "use super::runtime::Runtime;", "`config` may not know `runtime`"),
         ("actors/call.rs", "use crate::runtime::Runtime;", "`actors` may not know `runtime`"),
         ("config/key.rs", "use crate::actors::key::Key;", "`config` may not know `actors`"),
@@ -388,15 +388,15 @@ mod tests {
         ("testing/speech.rs", "let bytes = crate::wire::encode(request);", "`testing` may not know `wire`"),
         ("cellar.rs", "", "`cellar` is no room: give it its place in tests/architecture.rs"),
         // What a floor may not do.
-        ("policy/budget.rs", "let now = Instant::now();", "`Instant::now`: the time is an argument"),
-        ("policy/budget.rs", "let now = std::time::Instant::now();", "`Instant::now`: the time is an argument"),
-        ("policy/budget.rs", "let f = Instant :: elapsed; // Instant::now()", ""),
-        ("policy/budget.rs", "/// Not by `Instant::now`.\n/* nor /* by */ SystemTime::now */ fn f() {}", ""),
-        ("policy/budget.rs", r##"let text = ("Instant::now", r#"a " tokio::spawn"#, '"', "\"tokio");"##, ""),
-        ("policy/budget.rs", "fn f<'a>(c: &'a str) -> char { tokio::f('\\'') }", "`tokio`: only actors wait"),
-        ("policy/budget.rs", "use std::{env, fmt};", "`std::env`: the environment is the program's"),
-        ("policy/budget.rs", "let share = rng.random::<f64>();", ""),
-        ("policy/budget.rs", "use rand::{Rng, rng};", "`rand::rng`: the random source is an argument"),
+        ("policy/retry_budget.rs", "let now = Instant::now();", "`Instant::now`: the time is an argument"),
+        ("policy/retry_budget.rs", "let now = std::time::Instant::now();", "`Instant::now`: the time is an argument"),
+        ("policy/retry_budget.rs", "let f = Instant :: elapsed; // Instant::now()", ""),
+        ("policy/retry_budget.rs", "/// Not by `Instant::now`.\n/* nor /* by */ SystemTime::now */ fn f() {}", ""),
+        ("policy/retry_budget.rs", r##"let text = ("Instant::now", r#"a " tokio::spawn"#, '"', "\"tokio");"##, ""),
+        ("policy/retry_budget.rs", "fn f<'a>(c: &'a str) -> char { tokio::f('\\'') }", "`tokio`: only actors wait"),
+        ("policy/retry_budget.rs", "use std::{env, fmt};", "`std::env`: the environment is the program's"),
+        ("policy/retry_budget.rs", "let share = rng.random::<f64>();", ""),
+        ("policy/retry_budget.rs", "use rand::{Rng, rng};", "`rand::rng`: the random source is an argument"),
         ("wire/json.rs", "println!(\"{x}\");", "`println!`: nothing is printed"),
         ("source.rs", "let key = std::env::var(name); tokio::spawn(f);", ""),
         ("source.rs", "let now = Instant::now();", "`Instant::now`: the time is an argument"),
@@ -411,7 +411,11 @@ mod tests {
         ("actors/call.rs", "f().expect(\"it was checked\");", ""),
         ("actors/call.rs", "f().expect(\"failed\");", "`expect` without words"),
         // Tests may do as they like, but for `unsafe`.
-        ("policy/budget.rs", "#[cfg(test)]\nmod tests {\n    fn é() { f().unwrap(); tokio::spawn(g([1; 2])); }\n}", ""),
+        (
+            "policy/retry_budget.rs",
+            "#[cfg(test)]\nmod tests {\n    fn é() { f().unwrap(); tokio::spawn(g([1; 2])); }\n}",
+            "",
+        ),
         ("policy/budget/tests.rs", "fn f() { unsafe { g() } }", "`unsafe`: nothing here needs it"),
     ];
 
@@ -430,7 +434,7 @@ mod tests {
     #[test]
     fn the_line_is_that_of_the_path_and_not_of_its_statement() {
         let source = "//! é\n\nuse crate::{\n    words::CallId,\n    wire::{\n        Ending,\n    },\n};\n";
-        assert_eq!(check("policy/budget.rs", source), [(6, "`policy` may not know `wire`".to_owned())]);
+        assert_eq!(check("policy/retry_budget.rs", source), [(6, "`policy` may not know `wire`".to_owned())]);
     }
 
     #[test]
@@ -438,8 +442,8 @@ mod tests {
         let line = "fn f() {}\n";
         let long = line.repeat(LINES_MAX);
         let padded = format!("{long}{}\n#[cfg(test)]\nmod tests {{\n{long}}}\n", "// so much\n".repeat(99));
-        assert!(check("policy/budget.rs", &padded).is_empty());
-        let found = check("policy/budget.rs", &format!("{padded}{line}"));
+        assert!(check("policy/retry_budget.rs", &padded).is_empty());
+        let found = check("policy/retry_budget.rs", &format!("{padded}{line}"));
         assert_eq!(found, [(1, format!("{} lines of code; the most is {LINES_MAX}", LINES_MAX + 1))]);
     }
 

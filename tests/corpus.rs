@@ -20,7 +20,7 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recorded");
 /// The files of the folder, one for each dialect that has bytes of its own.
 const DIALECTS: [&str; 6] = ["anthropic", "chat-completions", "gemini", "ollama", "responses", "vertex"];
 /// Whose chat completions differ most from each other's.
-const ACCENTS: [&str; 10] =
+const FLAVOURS: [&str; 10] =
     ["openai", "azure", "deepseek", "mistral", "qwen", "openrouter", "groq", "vllm", "xai", "kimi"];
 /// Failures that no answer shows, and why.
 const UNSEEN: [(FailureClass, &str); 8] = [
@@ -123,9 +123,9 @@ fn every_dialect_has_answers_calls_and_failures_whole_and_streamed() {
         has("error", &|case| case["kind"] == "error");
         has("stream that broke off", &|case| case["expect"]["failure"] == "cut");
     }
-    for accent in ACCENTS {
-        let cases: Vec<Value> = cases("chat-completions").into_iter().filter(|c| c["provider"] == accent).collect();
-        let has = |what: &str, is: &dyn Fn(&Value) -> bool| assert!(cases.iter().any(is), "{accent} has no {what}");
+    for flavour in FLAVOURS {
+        let cases: Vec<Value> = cases("chat-completions").into_iter().filter(|c| c["provider"] == flavour).collect();
+        let has = |what: &str, is: &dyn Fn(&Value) -> bool| assert!(cases.iter().any(is), "{flavour} has no {what}");
         has("answer", &|case| case["kind"] == "ok" && case["streaming"] == false);
         has("stream", &|case| case["kind"] == "ok" && case["streaming"] == true);
         has("call", &|case| case["expect"]["tool_calls"].is_array());

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use standin::config::{DialectConfig, presets};
 use standin::consequence::{Next, Rest, Told, Whose};
-use standin::internals::wire::Quirks;
+use standin::internals::wire::Flavour;
 use standin::{Config, FailureClass, Runtime, Scope};
 
 fn root() -> PathBuf {
@@ -145,7 +145,7 @@ fn every_metric_is_documented_and_every_header_of_a_request() {
     for name in names {
         assert!(text.contains(&format!("`{name}")), "the metric {name} is not documented");
     }
-    let source = read("src/sidecar/wishes.rs");
+    let source = read("src/sidecar/call_options.rs");
     let (_, known) = source.split_once("let known =").expect("the names of headers");
     let known = known.split('"').nth(1).expect("a text");
     for header in known.split(", ") {
@@ -159,17 +159,17 @@ fn rows(text: &str) -> impl Iterator<Item = (&str, &str)> {
 }
 
 #[tokio::test]
-async fn every_provider_and_accent_is_documented_and_the_short_examples_start() {
+async fn every_provider_and_flavour_is_documented_and_the_short_examples_start() {
     let text = read("docs/providers.md");
     for preset in presets() {
         let row = rows(&text).find(|(name, row)| *name == preset.name && row.contains(preset.base_url));
         let (_, row) = row.unwrap_or_else(|| panic!("no row of {} with {}", preset.name, preset.base_url));
         assert!(row.contains(&preset.env.map_or("none: ".into(), |env| format!("`{env}`"))), "{}: {row}", preset.name);
     }
-    let (_, accents) = text.split_once("## Accents").expect("a part on accents");
-    let (accents, _) = accents.split_once("\n## ").expect("its end");
-    let documented: BTreeSet<&str> = rows(accents).map(|(name, _)| name).collect();
-    assert_eq!(documented, Quirks::names().collect());
+    let (_, flavours) = text.split_once("## Flavours").expect("a part on flavours");
+    let (flavours, _) = flavours.split_once("\n## ").expect("its end");
+    let documented: BTreeSet<&str> = rows(flavours).map(|(name, _)| name).collect();
+    assert_eq!(documented, Flavour::names().collect());
     for document in [text, read("docs/configuration.md")] {
         let (_, rest) = document.split_once("```toml\n").expect("an example in TOML");
         let (short, _) = rest.split_once("```").expect("the example's end");

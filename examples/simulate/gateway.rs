@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use standin::internals::policy::admission::{
     Admission, AdmissionOptions, Ask, BreakerOptions, HealthOptions, Outcome, Report, TargetOptions, Ticket, Unwanted,
 };
-use standin::internals::policy::budget::Budget;
 use standin::internals::policy::failover::{Failover, FailoverOptions, Planned, Step, Try};
 use standin::internals::policy::local_fault::LocalFault;
+use standin::internals::policy::retry_budget::Budget;
 use standin::internals::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState, Skip};
 use standin::internals::policy::snapshot::{BreakerState, Health, Latency};
 use standin::{Capabilities, CommitPolicy, Failure, FailureClass, Price};

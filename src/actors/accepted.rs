@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::answer::Wanted;
 use super::prompt::Asked;
 use super::table::Table;
-use crate::policy::budget::Budget;
+use crate::policy::retry_budget::RetryBudget;
 use crate::policy::routing::Needs;
 use crate::spec::RouteSpec;
 use crate::words::CallFacts;
@@ -16,11 +16,11 @@ use crate::words::CallFacts;
 /// A place among the calls in flight; gives it back, and says so to the budget, when dropped.
 pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
-    budget: Arc<Budget>,
+    budget: Arc<RetryBudget>,
 }
 
 impl Place {
-    pub(crate) fn new(permit: OwnedSemaphorePermit, budget: Arc<Budget>) -> Self {
+    pub(crate) fn new(permit: OwnedSemaphorePermit, budget: Arc<RetryBudget>) -> Self {
         budget.call_started();
         Self { _permit: permit, budget }
     }

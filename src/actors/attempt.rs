@@ -116,7 +116,7 @@ impl Job {
     ) -> Result<Brought, Failure> {
         let provider = self.account.target.provider.clone();
         if let Some(secret) = secret {
-            wire::authorize(provider.spec.dialect, provider.spec.quirks, secret, &mut request.headers)?;
+            wire::authorize(provider.spec.dialect, provider.spec.flavour, secret, &mut request.headers)?;
             self.account.secrets[1] = self.account.secrets[0].replace(secret.clone());
         }
         let transport = provider

@@ -22,7 +22,7 @@ impl Target {
             }
             Demanded::Document(_) | Demanded::DocumentUrl if !can.documents => Some(SkipReason::Documents),
             Demanded::Audio if !can.audio => Some(SkipReason::Audio),
-            what if wire::takes(provider.dialect, provider.quirks, request, what) => None,
+            what if wire::takes(provider.dialect, provider.flavour, request, what) => None,
             Demanded::Audio => Some(SkipReason::Audio),
             Demanded::Document(_) | Demanded::DocumentUrl => Some(SkipReason::Documents),
         }

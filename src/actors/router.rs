@@ -117,7 +117,7 @@ impl State {
         let now = now();
         let table = self.shared.table();
         let route = table.route(&request.route)?;
-        request.check_wishes()?;
+        request.check_options()?;
         let request = Arc::new(request);
         let priority = self.shared.priority(&request.clone().into());
         let needs = Needs { priority, ..table.needs(route, &request) };

@@ -23,8 +23,8 @@ use super::to_front::RouterMessage;
 use super::to_root::RootMessage;
 use super::to_router::RouterCommand;
 use super::work::Work;
-use crate::policy::budget::Budget;
 use crate::policy::local_fault::LocalFault;
+use crate::policy::retry_budget::RetryBudget;
 use crate::spec::{Limits, TargetSpec};
 use crate::words::{CallId, Date, Event, Priority, TargetId};
 
@@ -36,7 +36,7 @@ pub(crate) struct Shared {
     pub(crate) router: Post<RouterCommand>,
     /// The supervisor under which calls live.
     pub(crate) calls: Mutex<Option<ActorCell>>,
-    pub(crate) budget: Arc<Budget>,
+    pub(crate) budget: Arc<RetryBudget>,
     pub(crate) events: broadcast::Sender<Event>,
     /// A place for each call in flight.
     pub(crate) places: Arc<Semaphore>,

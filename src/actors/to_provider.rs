@@ -16,7 +16,7 @@ pub(crate) enum ProviderMessage {
     Report(Ticket, Report),
     /// What its answer's head says is left of its key's limits.
     Limits(Ticket, Limits),
-    /// An operator's hand.
+    /// An operator's override.
     Force(usize, Force),
     /// Lift what keeps a target out, a key, or everything; say what that was.
     Reset(Option<usize>, Option<usize>, oneshot::Sender<Vec<Barrier>>),

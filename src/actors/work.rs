@@ -135,7 +135,7 @@ impl Work {
         let asked = |original: &Original| !original.stream && provider.dialect.shares_fields(original.dialect);
         match provider.stream_upstream {
             Some(streams) => !streams,
-            None => !provider.quirks.stream_only && request.original.as_ref().is_some_and(asked),
+            None => !provider.flavour.stream_only && request.original.as_ref().is_some_and(asked),
         }
     }
 
@@ -160,7 +160,7 @@ impl Work {
         Some(Verbatim {
             stream: original.stream,
             buffered,
-            usage: original.stream_usage == Some(true) || !provider.quirks.stream_usage,
+            usage: original.stream_usage == Some(true) || !provider.flavour.stream_usage,
             judged: request.response_format != ResponseFormat::Text,
             model: request.model_as.clone(),
             signed,
@@ -170,10 +170,10 @@ impl Work {
 
     /// Encodes it for a target.
     pub(super) fn encode(&self, provider: &ProviderSpec, target: &TargetSpec, meant: bool) -> Result<Encoded, Failure> {
-        let (dialect, quirks, model) = (provider.dialect, provider.quirks, target.model(meant));
+        let (dialect, flavour, model) = (provider.dialect, provider.flavour, target.model(meant));
         match self {
-            Self::Chat(request) => wire::encode(dialect, quirks, request, model, !self.is_whole(provider)),
-            Self::Embed(request) => wire::encode_embed(dialect, quirks, request, model),
+            Self::Chat(request) => wire::encode(dialect, flavour, request, model, !self.is_whole(provider)),
+            Self::Embed(request) => wire::encode_embed(dialect, flavour, request, model),
         }
     }
 }

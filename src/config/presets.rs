@@ -1,7 +1,7 @@
 //! Providers by name: a table of data from which a provider of a configuration takes what it does not say itself.
 //!
-//! In flows a preset's name, out flow an address, a dialect and an accent, who runs it, and which models of the
-//! catalogue it sells. Accents are known by their hosts (`wire::quirks`) and named here only for servers whose host
+//! In flows a preset's name, out flow an address, a dialect and a flavour, who runs it, and which models of the
+//! catalogue it sells. Flavours are known by their hosts (`wire::flavour`) and named here only for servers whose host
 //! tells nothing. It reads no environment: the variable that usually holds a key is a datum, for programs.
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ pub struct Preset {
     pub dialect: DialectConfig,
     /// The environment variable that usually holds its key.
     pub env: Option<&'static str>,
-    /// Its accent, where its host does not tell it.
+    /// Its flavour, where its host does not tell it.
     pub(super) flavour: Option<&'static str>,
     /// Who runs it; each on its own, where absent.
     pub(super) domain: Option<&'static str>,
@@ -204,25 +204,25 @@ pub(super) fn known(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::Quirks;
+    use crate::wire::Flavour;
 
     #[test]
-    fn names_are_unique_and_every_accent_belongs_to_one() {
+    fn names_are_unique_and_every_flavour_belongs_to_one() {
         for (at, preset) in TABLE.iter().enumerate() {
             assert!(TABLE[..at].iter().all(|other| other.name != preset.name), "{} twice", preset.name);
-            let accent = preset.flavour.map_or_else(|| Some(Quirks::at(preset.base_url)), Quirks::named);
-            let accent = accent.expect(preset.name).name;
-            let same = [preset.name, preset.name.trim_end_matches("-responses")].contains(&accent);
-            assert!(same || accent == "generic", "{} speaks with the accent {accent}", preset.name);
+            let flavour = preset.flavour.map_or_else(|| Some(Flavour::at(preset.base_url)), Flavour::named);
+            let flavour = flavour.expect(preset.name).name;
+            let same = [preset.name, preset.name.trim_end_matches("-responses")].contains(&flavour);
+            assert!(same || flavour == "generic", "{} speaks with the flavour {flavour}", preset.name);
             assert!(
-                same || Quirks::named(preset.name).is_none(),
-                "{} has an accent, and not this: {accent}",
+                same || Flavour::named(preset.name).is_none(),
+                "{} has a flavour, and not this: {flavour}",
                 preset.name
             );
         }
         let without = ["generic", "azure-deployments"];
-        for name in Quirks::names().filter(|name| !without.contains(name)) {
-            assert!(Preset::named(name).is_some(), "{name} is an accent and no preset");
+        for name in Flavour::names().filter(|name| !without.contains(name)) {
+            assert!(Preset::named(name).is_some(), "{name} is a flavour and no preset");
         }
     }
 

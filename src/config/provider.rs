@@ -19,7 +19,7 @@ use crate::policy::health::HealthOptions;
 use crate::policy::restart::RestartOptions;
 use crate::spec::{KeySpec, ProviderSpec, Way};
 use crate::transport::{Http, Transport, TransportOptions};
-use crate::wire::quirks::{Quirks, percent_encoded};
+use crate::wire::flavour::{Flavour, percent_encoded};
 use crate::words::{ChatRequest, ConfigError, Dialect, Failure, TargetId};
 
 /// One provider: an account at a base URL.
@@ -44,7 +44,7 @@ pub struct ProviderConfig {
     pub base_url: Option<String>,
     /// How its HTTP speaks. The preset's dialect where absent; without one, OpenAI's chat completions.
     pub dialect: Option<DialectConfig>,
-    /// Whose accent it speaks: `openai`, `azure`, `azure-deployments`, `deepseek`, `mistral`, `qwen`, `groq`, `xai`,
+    /// Whose flavour it speaks: `openai`, `azure`, `azure-deployments`, `deepseek`, `mistral`, `qwen`, `groq`, `xai`,
     /// `together`, `openrouter`, `perplexity`, `vllm`, `ollama`, `llamacpp`, `lmstudio`, `vertex-anthropic` or
     /// `generic`, which is none. The preset's where absent, else by the base URL's host; a local server's host tells
     /// nothing.
@@ -362,9 +362,9 @@ impl ProviderConfig {
             errors.push(ConfigError::new(at("base_url"), problem));
         }
         let dialect = self.dialect.or(preset.map(|preset| preset.dialect)).unwrap_or_default();
-        let quirks = self.quirks(preset, base_url.as_deref().unwrap_or_default());
-        if quirks.is_none() {
-            let names: Vec<&str> = Quirks::names().collect();
+        let flavour = self.flavour(preset, base_url.as_deref().unwrap_or_default());
+        if flavour.is_none() {
+            let names: Vec<&str> = Flavour::names().collect();
             let meant = meant(self.flavour.as_deref().unwrap_or_default(), names);
             errors.push(ConfigError::new(at("flavour"), format!("is none that is known; {meant}")));
         }
@@ -429,12 +429,12 @@ impl ProviderConfig {
         if errors.len() > before {
             return None;
         }
-        let quirks = quirks?;
+        let flavour = flavour?;
         Some(ProviderSpec {
             name: name.into(),
             dialect: dialect.into(),
-            query: self.query(quirks),
-            quirks,
+            query: self.query(flavour),
+            flavour,
             base_url: base_url?,
             host: host??,
             keys,
@@ -520,19 +520,19 @@ impl ProviderConfig {
         Some(ConfigError::new(field, format!("is empty, and `{name}` wants a key{usual}")))
     }
 
-    /// Returns the accent it speaks with, if it is known.
-    fn quirks(&self, preset: Option<&Preset>, base_url: &str) -> Option<&'static Quirks> {
+    /// Returns the flavour it speaks with, if it is known.
+    fn flavour(&self, preset: Option<&Preset>, base_url: &str) -> Option<&'static Flavour> {
         match (self.flavour.as_deref().or(preset.and_then(|preset| preset.flavour)), preset) {
-            (Some(name), _) => Quirks::named(name),
-            // A preset keeps its accent behind another address, a proxy's for one.
-            (None, Some(preset)) => Some(Quirks::at(preset.base_url)),
-            (None, None) => Some(Quirks::at(base_url)),
+            (Some(name), _) => Flavour::named(name),
+            // A preset keeps its flavour behind another address, a proxy's for one.
+            (None, Some(preset)) => Some(Flavour::at(preset.base_url)),
+            (None, None) => Some(Flavour::at(base_url)),
         }
     }
 
-    /// Returns the parameters of every address, those of the accent first; escaped.
-    fn query(&self, quirks: &Quirks) -> String {
-        let usual = quirks.query.iter().copied().filter(|(name, _)| !self.query.contains_key(*name));
+    /// Returns the parameters of every address, those of the flavour first; escaped.
+    fn query(&self, flavour: &Flavour) -> String {
+        let usual = flavour.query.iter().copied().filter(|(name, _)| !self.query.contains_key(*name));
         let own = self.query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let pairs: Vec<String> = usual
             .chain(own)
@@ -586,7 +586,7 @@ mod tests {
     }
 
     #[test]
-    fn the_accent_follows_from_the_host_unless_it_is_named() {
+    fn the_flavour_follows_from_the_host_unless_it_is_named() {
         let named =
             |flavour: &str| ProviderConfig { flavour: Some(flavour.into()), ..ProviderConfig::new("http://x/v1") };
         for (provider, expected) in [
@@ -594,15 +594,15 @@ mod tests {
             (ProviderConfig::new("http://x/v1"), "generic"),
             (named("vllm"), "vllm"),
         ] {
-            assert_eq!(checked(provider).expect("a good provider").quirks.name, expected);
+            assert_eq!(checked(provider).expect("a good provider").flavour.name, expected);
         }
-        let error = checked(named("klingon")).expect_err("no such accent");
+        let error = checked(named("klingon")).expect_err("no such flavour");
         assert_eq!(error.field, "providers.p.flavour");
         assert!(error.problem.contains("openai, azure"), "{}", error.problem);
     }
 
     #[test]
-    fn an_address_has_the_accents_parameters_and_the_configured_ones() {
+    fn an_address_has_the_flavours_parameters_and_the_configured_ones() {
         let with = |base_url: &str, query: &[(&str, &str)]| {
             let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
             checked(ProviderConfig { query, ..ProviderConfig::new(base_url) }).expect("a good provider")

@@ -1,7 +1,7 @@
 //! Admission to one provider's targets: the whole machine that a provider's actor owns. Cloning it is the checkpoint.
 //!
 //! In flow asks and the reports of what was admitted, out flow tickets or refusals that say when to come back, and
-//! effects to tell the world. Per target there are health, breaker, operator's hand and a hold, per key a hold, per key
+//! effects to tell the world. Per target there are health, breaker, operator's override and a hold, per key a hold, per key
 //! and target another: independent gates, each with its own clock, none of which changes another. How far a failure
 //! reaches decides which hold it makes: what is the key's rests the key, and the target only once no key is left. Holds
 //! only ever move later, but for an operator's word and what answers a look. Of the keys that may be used the one with
@@ -351,17 +351,17 @@ impl Admission {
         }
     }
 
-    /// Lays an operator's hand on a target, or lifts it.
+    /// Overrides a target by an operator's word, or ends that.
     ///
     /// # Panics
     /// When there is no such target.
     pub fn force(&mut self, target: usize, force: Force, now: Instant) -> Vec<Effect> {
-        (self.targets[target].hand, self.targets[target].hand_since) = (force, now);
+        (self.targets[target].overridden, self.targets[target].override_since) = (force, now);
         self.tell_flag(target, now);
         self.effects()
     }
 
-    /// Returns all that keeps keys and targets out: holds, open breakers, and operators' hands.
+    /// Returns all that keeps keys and targets out: holds, open breakers, and operators' overrides.
     pub fn barriers(&self, now: Instant) -> Vec<Barrier> {
         let hold = |target, key, hold: &Hold| {
             let cause = Cause::Failure(hold.class);
@@ -379,10 +379,10 @@ impl Admission {
             }
             let (target, of) = (Some(index), target);
             let alone = |cause, since, until| Barrier { target, key: None, cause, since, until };
-            if let Force::Off { until } = of.hand
+            if let Force::Off { until } = of.overridden
                 && until.is_none_or(|until| until > now)
             {
-                all.push(alone(Cause::Operator, of.hand_since, until));
+                all.push(alone(Cause::Operator, of.override_since, until));
             }
             // What a Retry-After opened is told by that.
             let told = of.breaker.hold().is_some_and(|hold| hold.stands(now));
@@ -398,7 +398,7 @@ impl Admission {
     }
 
     /// Lifts all that keeps a target, a key or everything out, and returns it: holds go, a breaker closes, an
-    /// operator's hand is taken off. `target` alone is a target with all that its keys suffer, `key` alone that key at
+    /// operator's override is lifted. `target` alone is a target with all that its keys suffer, `key` alone that key at
     /// every target.
     pub fn reset(&mut self, target: Option<usize>, key: Option<usize>, now: Instant) -> Vec<Barrier> {
         let concerned = |barrier: &Barrier| {
@@ -414,7 +414,7 @@ impl Admission {
                 (of.holds[key], self.keys[key]) = (None, None);
             }
             if key.is_none() {
-                (of.hold, of.hand, of.hand_since) = (None, Force::Auto, now);
+                (of.hold, of.overridden, of.override_since) = (None, Force::Auto, now);
                 let transition = of.breaker.reset(now);
                 self.tell(index, transition);
                 self.tell_flag(index, now);

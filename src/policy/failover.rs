@@ -30,10 +30,10 @@ use std::time::{Duration, Instant};
 
 use rand::{Rng, RngExt};
 
-use super::budget::{Budget, Spend};
 use super::health::Unwanted;
 use super::hedge::{Cost, Join};
 use super::patience::{Left, reached};
+use super::retry_budget::{RetryBudget, Spend};
 use super::snapshot::{Gate, Refusal};
 use crate::words::consequence::Next;
 use crate::words::{CommitPolicy, Failure, FailureClass, OnExhausted, Scope};
@@ -421,7 +421,7 @@ impl Failover {
     }
 
     /// Reports that the target of the last [`Step::Try`] refused, and what it took goes back to the budget.
-    pub fn refused(&mut self, refusal: Refusal, budget: &Budget, now: Instant) {
+    pub fn refused(&mut self, refusal: Refusal, budget: &RetryBudget, now: Instant) {
         let Some((at, reason, paid, hedge)) = self.asked() else { return };
         if let Some(spend) = paid {
             budget.give_back(spend);
@@ -458,7 +458,7 @@ impl Failover {
     }
 
     /// Reports that an attempt ended with a whole, usable answer.
-    pub fn succeeded(&mut self, number: u32, budget: &Budget) {
+    pub fn succeeded(&mut self, number: u32, budget: &RetryBudget) {
         let Some(at) = self.running(number) else { return };
         budget.succeeded();
         if self.committed != Some(number) {
@@ -495,7 +495,7 @@ impl Failover {
     }
 
     /// Returns the next step.
-    pub fn next(&mut self, budget: &Budget, now: Instant) -> Step {
+    pub fn next(&mut self, budget: &RetryBudget, now: Instant) -> Step {
         loop {
             if let Some(step) = self.said.pop_front() {
                 return step;
@@ -536,7 +536,7 @@ impl Failover {
 
     /// Returns the step towards another attempt, if there may be one. Beside one that is late, a target that was silent
     /// is not the one to ask.
-    fn seek(&mut self, budget: &Budget, now: Instant) -> Option<Step> {
+    fn seek(&mut self, budget: &RetryBudget, now: Instant) -> Option<Step> {
         if let Some(at) = self.retry_at(now) {
             return Some(Step::Wait(at));
         }
@@ -563,7 +563,7 @@ impl Failover {
     }
 
     /// Asks a target, if time and budget allow.
-    fn ask(&mut self, at: usize, reason: Reason, budget: &Budget, now: Instant) -> Option<Try> {
+    fn ask(&mut self, at: usize, reason: Reason, budget: &RetryBudget, now: Instant) -> Option<Try> {
         if self.attempts > 0 && !Left::until(self.deadline, now).is_enough_for(TRY_MIN) {
             self.hurried = true;
             return None;
@@ -618,7 +618,7 @@ impl Failover {
 
     /// Returns until when to wait for the first target that may be asked again, if that is near: then things may look
     /// different. Beside an attempt that is late nothing is lost by waiting.
-    fn wait(&mut self, budget: &Budget, now: Instant) -> Option<Instant> {
+    fn wait(&mut self, budget: &RetryBudget, now: Instant) -> Option<Instant> {
         let beside = self.targets.iter().any(Met::runs);
         let left = self.deadline.saturating_duration_since(now);
         // Whoever is parked for them meets no herd at their return.
@@ -788,7 +788,7 @@ impl Failover {
     }
 }
 
-/// Returns when to look again for a target that refused; never, where only a hand can bring it back.
+/// Returns when to look again for a target that refused; never, where only an operator can bring it back.
 fn comes_back(refusal: Refusal, now: Instant) -> Option<Instant> {
     match refusal.until {
         Some(until) => Some(until.max(now + WAIT_MIN)),

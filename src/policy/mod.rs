@@ -21,7 +21,7 @@ pub mod admission;
 pub mod tokens;
 pub mod trim;
 pub mod hedge;
-pub mod budget;
+pub mod retry_budget;
 pub mod park;
 pub mod routing;
 pub mod failover;

@@ -48,7 +48,7 @@ pub enum Gate {
     Open,
     /// It does not until then.
     Until(Instant),
-    /// It does not until somebody or something lets it: a place that is taken, an operator's hand.
+    /// It does not until something lets it: a place that is taken, an operator's override.
     Shut,
 }
 

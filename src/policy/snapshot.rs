@@ -74,9 +74,9 @@ pub enum Disabled {
         /// When the actor is started again.
         until: Option<Instant>,
     },
-    /// An operator's hand; `None` is until lifted.
+    /// An operator's override; `None` is until lifted.
     Operator {
-        /// When the hand is lifted by itself.
+        /// When it ends by itself.
         until: Option<Instant>,
     },
 }
@@ -96,20 +96,20 @@ pub struct Barrier {
     pub until: Option<Instant>,
 }
 
-/// An operator's hand on a target.
+/// An operator's override on a target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Force {
     /// Admits nothing until then, or until lifted.
     Off {
-        /// When the hand is lifted by itself.
+        /// When it ends by itself.
         until: Option<Instant>,
     },
     /// Admits whatever the breaker says (never against a Retry-After or a disabled key) until then, or until lifted.
     On {
-        /// When the hand is lifted by itself.
+        /// When it ends by itself.
         until: Option<Instant>,
     },
-    /// Lifts the hand.
+    /// Ends the override.
     Auto,
 }
 
@@ -207,7 +207,7 @@ impl Gates {
     /// Returns which gate refuses an attempt, if one does, and when all of them will have opened. The last resort
     /// passes an open breaker: one at a time, unless the target is known to answer more often than not. Where every
     /// target loses some of its calls, each of them is open now and then, and at times all are. Once in a long while it
-    /// passes what a provider said, too, for that may be wrong; never an operator's hand or a full target.
+    /// passes what a provider said, too, for that may be wrong; never an operator's override or a full target.
     pub fn refusal(&self, last_resort: bool, now: Instant) -> Option<Refusal> {
         let past = |until: Option<Instant>| until.is_some_and(|until| until <= now);
         let looks = last_resort && past(self.look_from);
@@ -298,7 +298,7 @@ impl Health {
 pub struct Refusal {
     /// Which gate refused.
     pub gate: Gate,
-    /// When to come back; `None` is unknown (an operator's hand, a free place).
+    /// When to come back; `None` is unknown (an operator's override, a free place).
     pub until: Option<Instant>,
 }
 

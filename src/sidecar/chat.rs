@@ -12,13 +12,13 @@ use tokio::sync::watch;
 
 use super::access::{Client, Hash};
 use super::body::{ReplyBody, Streaming, Waiting, bytes};
+use super::call_options::{CallOptions, OURS};
 use super::intake::Place;
 use super::looped;
 use super::record::Record;
 use super::refusals::Reason;
 use super::settings::{ModelNames, Streams};
 use super::state::{Current, State};
-use super::wishes::{OURS, Wishes};
 use crate::runtime::ReplyStream;
 use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Refusal, Refused, Writer};
 use crate::words::{
@@ -50,9 +50,10 @@ pub(super) async fn answer(
     }
     lead(state, current, head, client, face, &mut request.route)?;
     keep_to_routes(state, head, client, face, form.chooses())?;
-    let wishes = Wishes::read(&head.headers, &mut request.extra);
+    let wishes = CallOptions::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
-    let Wishes { priority, deadline, session, labels, tags, rule, hedging, on_exhausted, streams, in_request } = wishes;
+    let CallOptions { priority, deadline, session, labels, tags, rule, hedging, on_exhausted, streams, in_request } =
+        wishes;
     let session = session.or_else(|| request.session.take()).map(in_short);
     let via = looped::marks(&head.headers);
     request = ChatRequest { priority, rule, hedging, deadline, on_exhausted, session, labels, tags, via, ..request };
@@ -96,9 +97,9 @@ pub(super) async fn embed(
     let (face, model) = (form.face(), request.route.clone());
     lead(state, current, head, client, face, &mut request.route)?;
     keep_to_routes(state, head, client, face, chooses.as_deref())?;
-    let wishes = Wishes::read(&head.headers, &mut request.extra);
+    let wishes = CallOptions::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
-    let Wishes { priority, deadline, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
+    let CallOptions { priority, deadline, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
     let via = looped::marks(&head.headers);
     request = EmbedRequest { priority, rule, hedging, deadline, on_exhausted, labels, tags, via, ..request };
     let mut record = record(state, client, face, &request.route, false, place);

@@ -16,12 +16,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use super::patience::Patience;
 use super::places::Places;
 use super::refusals::Reason;
 use super::service::{Door, answer};
 use super::state::{State, now};
 use super::turns::{Line, Orderly, Turned};
+use super::write_timeout::WriteTimeout;
 use crate::words::ConfigError;
 
 /// How long to wait when the system has no more sockets.
@@ -111,7 +111,7 @@ impl Listening {
             let (turn, answering) = (turns.begin(), Box::pin(answer(state.clone(), door, peer, request)));
             async move { Ok::<_, Infallible>(answering.await?.map(|body| Turned::new(body, turn))) }
         });
-        let stream = Orderly::new(Patience::new(stream, write_timeout), line.clone());
+        let stream = Orderly::new(WriteTimeout::new(stream, write_timeout), line.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(head_timeout)

@@ -7,7 +7,7 @@ use super::target::TargetSpec;
 use crate::policy::admission::AdmissionOptions;
 use crate::policy::restart::RestartOptions;
 use crate::transport::{Http, Transport, TransportOptions};
-use crate::wire::Quirks;
+use crate::wire::Flavour;
 use crate::words::Dialect;
 
 /// How a provider's requests get out.
@@ -43,8 +43,8 @@ impl PartialEq for Way {
 pub(crate) struct ProviderSpec {
     pub(crate) name: Arc<str>,
     pub(crate) dialect: Dialect,
-    /// The accent it speaks with.
-    pub(crate) quirks: &'static Quirks,
+    /// The flavour it speaks with.
+    pub(crate) flavour: &'static Flavour,
     pub(crate) base_url: String,
     /// Parameters of every address, escaped; empty where there are none.
     pub(crate) query: String,
@@ -62,13 +62,13 @@ pub(crate) struct ProviderSpec {
 impl ProviderSpec {
     /// Tells whether it goes on with a streamed answer that nobody reads any more, and bills all of it.
     pub(crate) fn runs_on(&self) -> bool {
-        self.quirks.runs_on || matches!(self.dialect, Dialect::Gemini | Dialect::Vertex)
+        self.flavour.runs_on || matches!(self.dialect, Dialect::Gemini | Dialect::Vertex)
     }
 
     /// Returns the whole address of a path at this provider.
     pub(crate) fn url(&self, path: &str) -> String {
-        let Self { query, quirks, .. } = self;
-        let base_url = quirks.base(&self.base_url, path);
+        let Self { query, flavour, .. } = self;
+        let base_url = flavour.base(&self.base_url, path);
         match (query.is_empty(), path.contains('?')) {
             (true, _) => format!("{base_url}{path}"),
             (false, true) => format!("{base_url}{path}&{query}"),

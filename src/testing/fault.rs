@@ -103,7 +103,7 @@ impl Fault {
     }
 }
 
-/// The errors that providers are known by. Each dialect and each accent has its own words and statuses for them; those
+/// The errors that providers are known by. Each dialect and each flavour has its own words and statuses for them; those
 /// here are OpenAI's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -194,7 +194,7 @@ pub enum RetryHint {
     /// `retry-after` with an HTTP date, rounded up to a second, and a `date` to compare it with. By the wall clock,
     /// the only one dates know: no seed decides it.
     Date(Duration),
-    /// `x-ratelimit-remaining-requests: 0` and `x-ratelimit-reset-requests: 6m0s`, as the dialect and its accent spell
+    /// `x-ratelimit-remaining-requests: 0` and `x-ratelimit-reset-requests: 6m0s`, as the dialect and its flavour spell
     /// both: seconds at Azure, the wall clock's milliseconds at OpenRouter; nothing where there are no such headers.
     Reset(Duration),
     /// Only "Please try again in 20s" in the message.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::speech::Allowance;
+use super::dialects::Allowance;
 
 /// The time a bucket refills in.
 const MINUTE: f64 = 60.0;

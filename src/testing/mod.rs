@@ -56,7 +56,7 @@ mod provider;
 mod record;
 mod score;
 mod script;
-mod speech;
+mod dialects;
 mod texts;
 
 pub use answer::{Answer, Form, Question};
@@ -65,7 +65,7 @@ pub use crash::{Crash, crash, is_asked_for};
 pub use fault::{Fault, ProviderError, RetryHint, Schedule, When};
 pub use provider::{Scripted, Switch};
 pub use record::{Counts, Outcome, Record};
-pub use script::{Accent, Answers, Latency, Script};
+pub use script::{Answers, Flavour, Latency, Script};
 pub use texts::vector;
 
 #[cfg(feature = "drill")]

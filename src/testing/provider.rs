@@ -18,13 +18,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::answer::{Answer, Question};
+use super::dialects::{self, Account, Address, Finish, Headers, Refusal, ScriptedDialect, Utterance, Wish};
 use super::fault::{Fault, ProviderError, RetryHint, Schedule, When};
 use super::gauge::{Gauge, whole_seconds};
 use super::performance::{Performance, Ticket};
 use super::record::{Counts, Log, Outcome, Record};
 use super::score::{End, Head, Score, Sheet};
 use super::script::{Script, scaled};
-use super::speech::{self, Account, Address, Finish, Headers, Refusal, Speech, Utterance, Wish};
 use crate::words::Usage;
 
 /// Headers that mark repetitions of one call, the strongest first.
@@ -290,46 +290,47 @@ struct Stage<'a> {
 
 impl Stage<'_> {
     fn score(&self, arrival: &Arrival) -> Score {
-        let accent = self.script().accent;
-        let (speech, wish) = speech::wish(accent, arrival.method == Method::POST, arrival.address(), &arrival.headers);
-        if let Some(score) = self.faults.iter().find_map(|fault| self.instead(fault, speech, arrival)) {
+        let flavour = self.script().flavour;
+        let (dialect, wish) =
+            dialects::wish(flavour, arrival.method == Method::POST, arrival.address(), &arrival.headers);
+        if let Some(score) = self.faults.iter().find_map(|fault| self.instead(fault, dialect, arrival)) {
             return score;
         }
-        let answered = self.admit(speech, arrival).and_then(|()| match wish {
-            Wish::Chat => self.chat(speech, arrival),
-            Wish::Embed => self.embed(speech, arrival),
-            Wish::Models(one) => speech.models(&self.script().models, one).map(|body| self.tell(speech, body)),
+        let answered = self.admit(dialect, arrival).and_then(|()| match wish {
+            Wish::Chat => self.chat(dialect, arrival),
+            Wish::Embed => self.embed(dialect, arrival),
+            Wish::Models(one) => dialect.models(&self.script().models, one).map(|body| self.tell(dialect, body)),
             Wish::Count => {
-                speech.count(arrival.address(), &arrival.headers, &arrival.body).map(|body| self.tell(speech, body))
+                dialect.count(arrival.address(), &arrival.headers, &arrival.body).map(|body| self.tell(dialect, body))
             }
-            Wish::Unknown => Err(speech.nothing(&arrival.method, arrival.address())),
+            Wish::Unknown => Err(dialect.nothing(&arrival.method, arrival.address())),
         });
-        answered.unwrap_or_else(|refusal| self.refuse(speech, refusal, None))
+        answered.unwrap_or_else(|refusal| self.refuse(dialect, refusal, None))
     }
 
     /// Answers what is no chat.
-    fn tell(&self, speech: &dyn Speech, body: Bytes) -> Score {
-        let headers = self.headers(speech, speech.content_type(false), None);
+    fn tell(&self, dialect: &dyn ScriptedDialect, body: Bytes) -> Score {
+        let headers = self.headers(dialect, dialect.content_type(false), None);
         Score::whole(self.script().head, 200, headers, body, Outcome::Answered)
     }
 
     /// Returns what a fault that leaves nothing of the answer puts in its place.
-    fn instead(&self, fault: &Fault, speech: &dyn Speech, arrival: &Arrival) -> Option<Score> {
+    fn instead(&self, fault: &Fault, dialect: &dyn ScriptedDialect, arrival: &Arrival) -> Option<Score> {
         let outcome = Outcome::Fault(fault.name());
-        let glance = || speech.glance(arrival.address(), &arrival.body);
+        let glance = || dialect.glance(arrival.address(), &arrival.body);
         Some(match fault {
             Fault::Reset => Score::silent(End::Reset, outcome),
             Fault::Hang => Score::silent(End::Hang, outcome),
             Fault::BlackHole { every } => {
                 let stream = glance().stream;
-                let headers = self.headers(speech, speech.content_type(stream), None);
-                let end = End::KeepAlive { every: (*every).max(KEEP_ALIVE_MIN), bytes: speech.keep_alive(stream) };
+                let headers = self.headers(dialect, dialect.content_type(stream), None);
+                let end = End::KeepAlive { every: (*every).max(KEEP_ALIVE_MIN), bytes: dialect.keep_alive(stream) };
                 let head = Some(Head { status: 200, headers, length: None });
                 Score { wait: self.script().head, head, beats: Vec::new(), end, outcome }
             }
-            Fault::Error(error) => self.refuse(speech, speech.error(*error, &glance().model), Some(outcome)),
+            Fault::Error(error) => self.refuse(dialect, dialect.error(*error, &glance().model), Some(outcome)),
             Fault::RateLimited(hint) => {
-                self.refuse(speech, speech.rate_limit(*hint, 3, &glance().model), Some(outcome))
+                self.refuse(dialect, dialect.rate_limit(*hint, 3, &glance().model), Some(outcome))
             }
             Fault::Reply { status, headers, body } => {
                 Score::whole(self.script().head, *status, headers.clone(), body.clone().into(), outcome)
@@ -338,47 +339,48 @@ impl Stage<'_> {
         })
     }
 
-    fn admit(&self, speech: &dyn Speech, arrival: &Arrival) -> Result<(), Refusal> {
+    fn admit(&self, dialect: &dyn ScriptedDialect, arrival: &Arrival) -> Result<(), Refusal> {
         let keys = &self.script().keys;
-        let key = speech.key(arrival.address(), &arrival.headers);
+        let key = dialect.key(arrival.address(), &arrival.headers);
         if !keys.is_empty() && !keys.iter().any(|known| Some(known.as_str()) == key) {
-            return Err(key.map_or_else(|| speech.keyless(), |_| speech.error(ProviderError::Unauthorised, "")));
+            return Err(key.map_or_else(|| dialect.keyless(), |_| dialect.error(ProviderError::Unauthorised, "")));
         }
         if self.is_full {
             let limit = self.script().in_flight_max.unwrap_or(0);
-            return Err(speech.rate_limit(RetryHint::Seconds(Duration::from_secs(1)), limit, "this model"));
+            return Err(dialect.rate_limit(RetryHint::Seconds(Duration::from_secs(1)), limit, "this model"));
         }
         Ok(())
     }
 
-    fn chat(&self, speech: &dyn Speech, arrival: &Arrival) -> Result<Score, Refusal> {
-        let question = speech.read(arrival.address(), &arrival.headers, &arrival.body)?;
+    fn chat(&self, dialect: &dyn ScriptedDialect, arrival: &Arrival) -> Result<Score, Refusal> {
+        let question = dialect.read(arrival.address(), &arrival.headers, &arrival.body)?;
         let tokens = question.tokens.saturating_add(question.output_tokens_max.unwrap_or(0));
-        self.charge(speech, &question.model, tokens)?;
+        self.charge(dialect, &question.model, tokens)?;
         let mut answer = self.answer(&question);
         let is_thought = !answer.reasoning.is_empty();
         for (index, call) in answer.tool_calls.iter_mut().enumerate().filter(|(_, call)| call.id.is_empty()) {
-            call.id = speech.call_id(&self.luck.id, index, is_thought);
+            call.id = dialect.call_id(&self.luck.id, index, is_thought);
         }
-        let utterance = self.utter(speech, &question, &answer, &arrival.headers);
-        let score = self.perform(speech, &utterance);
-        Ok(self
-            .spoiled(score, |score, fault| score.spoil(fault, speech, |sent| speech.failure_within(&utterance, sent))))
+        let utterance = self.utter(dialect, &question, &answer, &arrival.headers);
+        let score = self.perform(dialect, &utterance);
+        Ok(self.spoiled(score, |score, fault| {
+            score.spoil(fault, dialect, |sent| dialect.failure_within(&utterance, sent))
+        }))
     }
 
     /// Answers texts with their vectors, all at once when a first token would come.
-    fn embed(&self, speech: &dyn Speech, arrival: &Arrival) -> Result<Score, Refusal> {
-        let mut texts = speech.read_texts(arrival.address(), &arrival.body)?;
-        self.charge(speech, &texts.model, texts.tokens())?;
+    fn embed(&self, dialect: &dyn ScriptedDialect, arrival: &Arrival) -> Result<Score, Refusal> {
+        let mut texts = dialect.read_texts(arrival.address(), &arrival.body)?;
+        self.charge(dialect, &texts.model, texts.tokens())?;
         if self.faults.contains(&Fault::Empty) {
             texts.inputs.clear();
         }
         let mut body = Vec::new();
-        speech.write_vectors(&texts, &mut body);
-        let headers = self.headers(speech, speech.content_type(false), None);
+        dialect.write_vectors(&texts, &mut body);
+        let headers = self.headers(dialect, dialect.content_type(false), None);
         let score = Score::whole(self.pace().0, 200, headers, body.into(), self.outcome());
-        let failure = speech.error(ProviderError::Server, &texts.model).body;
-        Ok(self.spoiled(score, |score, fault| score.spoil(fault, speech, |_| failure.clone())))
+        let failure = dialect.error(ProviderError::Server, &texts.model).body;
+        Ok(self.spoiled(score, |score, fault| score.spoil(fault, dialect, |_| failure.clone())))
     }
 
     fn spoiled(&self, mut score: Score, spoil: impl Fn(&mut Score, &Fault)) -> Score {
@@ -389,10 +391,10 @@ impl Stage<'_> {
     }
 
     /// Lets a request to a model that is there through, as far as the limits allow.
-    fn charge(&self, speech: &dyn Speech, model: &str, tokens: u64) -> Result<(), Refusal> {
+    fn charge(&self, dialect: &dyn ScriptedDialect, model: &str, tokens: u64) -> Result<(), Refusal> {
         let models = &self.script().models;
-        if !models.is_empty() && !models.iter().any(|known| known == model) && !speech.serves_any_model() {
-            return Err(speech.error(ProviderError::ModelGone, model));
+        if !models.is_empty() && !models.iter().any(|known| known == model) && !dialect.serves_any_model() {
+            return Err(dialect.error(ProviderError::ModelGone, model));
         }
         let mut state = self.provider.state();
         let State { requests, tokens: token_gauge, .. } = &mut *state;
@@ -400,7 +402,7 @@ impl Stage<'_> {
         drop(state);
         wait.map_or(Ok(()), |wait| {
             let limit = self.script().requests_per_minute;
-            Err(speech.rate_limit(RetryHint::Seconds(whole_seconds(wait)), limit, model))
+            Err(dialect.rate_limit(RetryHint::Seconds(whole_seconds(wait)), limit, model))
         })
     }
 
@@ -421,7 +423,7 @@ impl Stage<'_> {
 
     fn utter<'a>(
         &'a self,
-        speech: &dyn Speech,
+        dialect: &dyn ScriptedDialect,
         question: &'a Question,
         answer: &'a Answer,
         headers: &'a HeaderMap,
@@ -437,7 +439,7 @@ impl Stage<'_> {
         };
         let reasoning = pieces.iter().filter(|piece| piece.is_reasoning()).count() as u64;
         let counted = Usage { input: question.tokens, output: pieces.len() as u64, reasoning, ..Usage::default() };
-        if !speech.shows_reasoning(question) {
+        if !dialect.shows_reasoning(question) {
             pieces.retain(|piece| !piece.is_reasoning());
         }
         Utterance {
@@ -472,38 +474,43 @@ impl Stage<'_> {
     }
 
     /// Writes an answer down, with its times.
-    fn perform(&self, speech: &dyn Speech, utterance: &Utterance<'_>) -> Score {
+    fn perform(&self, dialect: &dyn ScriptedDialect, utterance: &Utterance<'_>) -> Score {
         let stream = utterance.question.stream;
         let (first, per_token) = self.pace();
-        let headers = self.headers(speech, speech.content_type(stream), None);
+        let headers = self.headers(dialect, dialect.content_type(stream), None);
         let tokens = u32::try_from(utterance.pieces.len()).unwrap_or(u32::MAX);
         let outcome = self.outcome();
         if stream {
             let mut sheet = Sheet::default();
-            speech.write_stream(utterance, &mut sheet);
+            dialect.write_stream(utterance, &mut sheet);
             let wait = self.script().head.min(first);
             let beats = sheet.beats(first.saturating_sub(wait), per_token);
             let head = Some(Head { status: 200, headers, length: None });
             return Score { wait, head, beats, end: End::Whole, outcome };
         }
         let mut body = Vec::new();
-        speech.write_whole(utterance, &mut body);
+        dialect.write_whole(utterance, &mut body);
         let wait = first.saturating_add(per_token.saturating_mul(tokens.saturating_sub(1)));
         let mut score = Score::whole(wait, 200, headers, body.into(), outcome);
         score.beats[0].tokens = tokens;
         score
     }
 
-    fn refuse(&self, speech: &dyn Speech, refusal: Refusal, outcome: Option<Outcome>) -> Score {
-        let refusal = speech.stamp(refusal, &self.luck.id);
-        let kind = if refusal.is_page { "text/html" } else { speech.content_type(false) };
+    fn refuse(&self, dialect: &dyn ScriptedDialect, refusal: Refusal, outcome: Option<Outcome>) -> Score {
+        let refusal = dialect.stamp(refusal, &self.luck.id);
+        let kind = if refusal.is_page { "text/html" } else { dialect.content_type(false) };
         let outcome = outcome.unwrap_or(Outcome::Rejected(refusal.status));
-        let headers = self.headers(speech, kind, Some(refusal.headers));
+        let headers = self.headers(dialect, kind, Some(refusal.headers));
         Score::whole(self.script().head, refusal.status, headers, refusal.body, outcome)
     }
 
     /// Returns a response's headers; a refusal's own go over what is usual.
-    fn headers(&self, speech: &dyn Speech, content_type: &'static str, refusal: Option<Headers>) -> HeaderMap {
+    fn headers(
+        &self,
+        dialect: &dyn ScriptedDialect,
+        content_type: &'static str,
+        refusal: Option<Headers>,
+    ) -> HeaderMap {
         let mut state = self.provider.state();
         let (requests, tokens) = (state.requests.allowance(self.age), state.tokens.allowance(self.age));
         drop(state);
@@ -511,7 +518,7 @@ impl Stage<'_> {
         let account = Account { id, processing, requests, tokens, is_refused };
         let mut headers = HeaderMap::with_capacity(16);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        for (name, value) in speech.headers(&account).into_iter().chain(refusal.into_iter().flatten()) {
+        for (name, value) in dialect.headers(&account).into_iter().chain(refusal.into_iter().flatten()) {
             let value = HeaderValue::try_from(value).expect("a dialect's own headers are ASCII");
             headers.insert(HeaderName::from_static(name), value);
         }

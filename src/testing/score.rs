@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::dialects::ScriptedDialect;
 use super::fault::{Fault, RetryHint};
 use super::record::Outcome;
-use super::speech::Speech;
 
 /// A response, head to end, with its times.
 #[derive(Clone, Debug)]
@@ -77,7 +77,7 @@ impl Score {
 
     /// Plays a fault's part in an answer; those that replace the answer or change what it says have none here.
     /// `error` is the dialect's error within a good answer, after this number of its pieces.
-    pub(crate) fn spoil(&mut self, fault: &Fault, speech: &dyn Speech, error: impl FnOnce(usize) -> Bytes) {
+    pub(crate) fn spoil(&mut self, fault: &Fault, dialect: &dyn ScriptedDialect, error: impl FnOnce(usize) -> Bytes) {
         match fault {
             Fault::StallAfter(tokens) => {
                 self.keep_tokens(*tokens);
@@ -114,7 +114,7 @@ impl Score {
             }
             Fault::LyingHeaders => {
                 if let Some(head) = &mut self.head {
-                    lie(&mut head.headers, speech);
+                    lie(&mut head.headers, dialect);
                 }
             }
             _ => {}
@@ -166,11 +166,11 @@ fn garbled(bytes: &Bytes) -> Bytes {
 }
 
 /// Says that a limit is used up for an hour, as the dialect would.
-fn lie(headers: &mut HeaderMap, speech: &dyn Speech) {
+fn lie(headers: &mut HeaderMap, dialect: &dyn ScriptedDialect) {
     const HOUR: Duration = Duration::from_secs(3_600);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
     for hint in [RetryHint::Reset(HOUR), RetryHint::Seconds(HOUR)] {
-        for (name, value) in speech.rate_limit(hint, 1, "").headers {
+        for (name, value) in dialect.rate_limit(hint, 1, "").headers {
             let value = HeaderValue::try_from(value).expect("a dialect's own headers are ASCII");
             headers.insert(HeaderName::from_static(name), value);
         }

@@ -18,8 +18,8 @@ const LATENCY_MAX: Duration = Duration::from_secs(3_600);
 #[derive(Clone, Debug)]
 pub struct Script {
     /// Who it is, of those who speak OpenAI's dialects.
-    pub accent: Accent,
-    /// The models it serves and lists; another one is a 404, or what its accent says then. Empty serves any model and
+    pub flavour: Flavour,
+    /// The models it serves and lists; another one is a 404, or what its flavour says then. Empty serves any model and
     /// lists none.
     pub models: Vec<String>,
     /// The API keys it takes; without one of them a request is a 401. Empty asks for none.
@@ -49,7 +49,7 @@ pub struct Script {
 impl Default for Script {
     fn default() -> Self {
         Self {
-            accent: Accent::OpenAi,
+            flavour: Flavour::OpenAi,
             models: Vec::new(),
             keys: Vec::new(),
             seed: 0,
@@ -66,11 +66,11 @@ impl Default for Script {
     }
 }
 
-/// Whose accent of OpenAI's dialects a provider speaks: its errors, limits, headers, keep-alives and usage, and what
+/// Whose flavour of OpenAI's dialects a provider speaks: its errors, limits, headers, keep-alives and usage, and what
 /// its answers and its requests have more or less than OpenAI's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Accent {
+pub enum Flavour {
     /// OpenAI's own.
     #[default]
     OpenAi,
@@ -100,7 +100,7 @@ pub enum Accent {
     LlamaCpp,
 }
 
-impl Accent {
+impl Flavour {
     /// Every one of them.
     pub const ALL: [Self; 13] = [
         Self::OpenAi,

@@ -20,7 +20,7 @@ pub(super) use request::encode;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 
-use crate::wire::quirks::Quirks;
+use crate::wire::flavour::Flavour;
 use crate::wire::request::secret;
 use crate::words::{Failure, Secret};
 
@@ -37,8 +37,8 @@ pub(super) const SYSTEM: &str = "system";
 const TOKEN_PREFIX: &str = "sk-ant-oat";
 
 /// Puts a key into the headers.
-pub(super) fn authorize(quirks: &Quirks, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
-    if quirks.messages.is_some() || key.expose().starts_with(TOKEN_PREFIX) {
+pub(super) fn authorize(flavour: &Flavour, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
+    if flavour.messages.is_some() || key.expose().starts_with(TOKEN_PREFIX) {
         headers.insert(AUTHORIZATION, secret("Bearer ", key)?);
     } else {
         headers.insert(HeaderName::from_static("x-api-key"), secret("", key)?);

@@ -14,10 +14,10 @@ use serde_json::{Map, Value};
 
 use super::draft::{broken, unusable};
 use super::encoded::Encoded;
+use super::flavour::Flavour;
 use super::json::{Scalar, parse, says_something};
 use super::model::Model;
 use super::names::Names;
-use super::quirks::Quirks;
 use super::request::{Each, Fields, Notes, bad, headers, unsupported};
 use super::{base64, classify, gemini};
 use crate::words::{Dialect, EmbedRequest, Failure, FailureClass, Usage};
@@ -44,7 +44,7 @@ pub struct Embedded {
 /// `Unsupported` where the dialect has no embeddings.
 pub fn encode_embed<'a>(
     dialect: Dialect,
-    quirks: &Quirks,
+    flavour: &Flavour,
     request: &EmbedRequest,
     model: impl Into<Model<'a>>,
 ) -> Result<Encoded, Failure> {
@@ -54,7 +54,7 @@ pub fn encode_embed<'a>(
     let extra = notes.keep(ours, "extra", Some(&request.extra).filter(|extra| !extra.is_empty()));
     let body = Body { dialect, request, model: model.name, extra };
     let path = match dialect {
-        Dialect::OpenAiChat => quirks.embeddings_path(model.name),
+        Dialect::OpenAiChat => flavour.embeddings_path(model.name),
         Dialect::Gemini => gemini::path(model.name, "batchEmbedContents")?.into(),
         Dialect::Ollama => "/api/embed".into(),
         Dialect::OpenAiResponses | Dialect::AnthropicMessages | Dialect::Vertex | Dialect::Function => {

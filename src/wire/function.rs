@@ -197,7 +197,7 @@ impl From<Failed<'_>> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Decoder, encode as encode_for, quirks::Quirks};
+    use crate::wire::{Decoder, encode as encode_for, flavour::Flavour};
     use crate::words::{Foreign, Proof, Reasoning, ToolCall};
 
     /// Returns what an answer's bytes are read as.
@@ -259,7 +259,7 @@ mod tests {
             .messages
             .push(Message::Assistant(vec![AssistantPart::Reasoning(thought), AssistantPart::Foreign(foreign())]));
         request.sampling.stop.push("END".into());
-        let encoded = encode_for(Dialect::Function, Quirks::at("http://x"), &request, "m", true).expect("words");
+        let encoded = encode_for(Dialect::Function, Flavour::at("http://x"), &request, "m", true).expect("words");
         let words = encoded.words.expect("the request");
         let said = vec![AssistantPart::Reasoning(Reasoning { text: "hm".into(), proof: None })];
         assert_eq!(words.messages, [Message::user("hi"), Message::Assistant(said)]);

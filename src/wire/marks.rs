@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 
 use super::edit::{Array, Edits, Object, find, text};
+use super::flavour::Flavour;
 use super::names::Names;
-use super::quirks::Quirks;
 use crate::words::{Dialect, Original, Payload};
 
 /// What a mark is called in both dialects that have it.
@@ -46,11 +46,11 @@ enum Holder<'a> {
 }
 
 /// Returns a body that was written anew with the marks of the one that came, where the target reads them.
-pub(super) fn carried(original: &Original, to: (Dialect, &Quirks), names: &Names, body: Payload) -> Payload {
-    let (dialect, quirks) = to;
+pub(super) fn carried(original: &Original, to: (Dialect, &Flavour), names: &Names, body: Payload) -> Payload {
+    let (dialect, flavour) = to;
     let reads = match dialect {
         Dialect::AnthropicMessages => true,
-        Dialect::OpenAiChat => quirks.marks,
+        Dialect::OpenAiChat => flavour.marks,
         _ => false,
     };
     let says = matches!(original.dialect, Dialect::AnthropicMessages | Dialect::OpenAiChat);

@@ -24,7 +24,7 @@ mod ids;
 mod model;
 mod request;
 mod talk;
-pub mod quirks;
+pub mod flavour;
 mod names;
 mod encoded;
 mod marks;
@@ -55,19 +55,19 @@ pub use draft::Ending;
 pub use embed::{EMBED_BYTES_MAX, Embedded, decode_embed, encode_embed};
 pub use encoded::Encoded;
 pub use fence::{Unfence, unfenced, unfenced_body};
+pub use flavour::Flavour;
 pub use headers::is_event_stream;
 pub use limits::limits;
 pub use model::Model;
 pub use names::Names;
 pub use place::place;
-pub use quirks::Quirks;
 pub use verbatim::Verbatim;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::words::{ChatRequest, Demanded, Dialect, Failure, Note, Secret};
 
-/// Encodes a request for a model in a dialect, with a provider's accent; `streaming` asks for a stream with the usage
+/// Encodes a request for a model in a dialect, with a provider's flavour; `streaming` asks for a stream with the usage
 /// at its end. Proofs that the provider cannot read are left out.
 ///
 /// # Errors
@@ -75,7 +75,7 @@ use crate::words::{ChatRequest, Demanded, Dialect, Failure, Note, Secret};
 /// `BadRequest` names the field that cannot be right at any provider, `Unsupported` the one that cannot be at this.
 pub fn encode<'a>(
     dialect: Dialect,
-    quirks: &Quirks,
+    flavour: &Flavour,
     request: &ChatRequest,
     model: impl Into<Model<'a>>,
     streaming: bool,
@@ -84,9 +84,9 @@ pub fn encode<'a>(
     let folded = schema::folded(request, dialect);
     let (request, is_folded) = folded.as_ref().map_or((request, false), |(folded, less)| (folded, *less));
     let mut encoded = match dialect {
-        Dialect::OpenAiChat => openai::encode(quirks, request, model, streaming),
-        Dialect::OpenAiResponses => responses::encode(quirks, request, model, streaming),
-        Dialect::AnthropicMessages => anthropic::encode(quirks, request, model, streaming),
+        Dialect::OpenAiChat => openai::encode(flavour, request, model, streaming),
+        Dialect::OpenAiResponses => responses::encode(flavour, request, model, streaming),
+        Dialect::AnthropicMessages => anthropic::encode(flavour, request, model, streaming),
         Dialect::Gemini | Dialect::Vertex => gemini::encode(dialect, request, model, streaming),
         Dialect::Ollama => ollama::encode(request, model, streaming),
         Dialect::Function => Ok(function::encode(request)),
@@ -94,30 +94,30 @@ pub fn encode<'a>(
     // It may quote a caller's own names, however long they are.
     .map_err(|failure| Failure { message: tidy::tidy(&failure.message), ..failure })?;
     if let Some(original) = &request.original {
-        encoded.body = marks::carried(original, (dialect, quirks), &encoded.names, encoded.body);
+        encoded.body = marks::carried(original, (dialect, flavour), &encoded.names, encoded.body);
     }
     if is_folded {
         encoded.notes.push(Note::Converted("tools.parameters"));
     }
     if request::is_theirs(dialect, request) {
         for (name, value) in &request.extra_headers {
-            let value = if name == BETA { betas(quirks, value) } else { Some(value.clone()) };
+            let value = if name == BETA { betas(flavour, value) } else { Some(value.clone()) };
             value.map(|value| encoded.headers.append(name.clone(), value));
         }
     }
     Ok(encoded)
 }
 
-/// Tells whether what not every target can take can be said in a dialect, with a provider's accent. What its caller
+/// Tells whether what not every target can take can be said in a dialect, with a provider's flavour. What its caller
 /// wrote in that dialect can.
-pub fn takes(dialect: Dialect, quirks: &Quirks, request: &ChatRequest, what: &Demanded) -> bool {
+pub fn takes(dialect: Dialect, flavour: &Flavour, request: &ChatRequest, what: &Demanded) -> bool {
     use Demanded as W;
     use Dialect as D;
     match (dialect, what) {
         (_, W::Foreign(theirs, _)) => dialect.shares_fields(*theirs),
         _ if request::is_own(request, dialect) => true,
-        (D::OpenAiChat, W::DocumentUrl) => quirks.file_urls,
-        (D::OpenAiChat | D::OpenAiResponses, W::Document(_)) | (D::OpenAiResponses, W::DocumentUrl) => quirks.files,
+        (D::OpenAiChat, W::DocumentUrl) => flavour.file_urls,
+        (D::OpenAiChat | D::OpenAiResponses, W::Document(_)) | (D::OpenAiResponses, W::DocumentUrl) => flavour.files,
         (D::AnthropicMessages, W::Document(kind)) => kind == anthropic::DOCUMENT_TYPE,
         (D::OpenAiResponses | D::AnthropicMessages, W::Audio) | (D::Ollama, _) => false,
         (D::OpenAiChat, W::Audio)
@@ -143,9 +143,9 @@ pub fn mark(headers: &mut HeaderMap, via: &[String]) {
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
 /// Returns what of it a host takes, by the names that it has there.
-fn betas(quirks: &Quirks, asked: &HeaderValue) -> Option<HeaderValue> {
+fn betas(flavour: &Flavour, asked: &HeaderValue) -> Option<HeaderValue> {
     let text = asked.to_str().ok()?;
-    let mut taken: Vec<&str> = text.split(',').filter_map(|beta| quirks.beta(beta.trim())).collect();
+    let mut taken: Vec<&str> = text.split(',').filter_map(|beta| flavour.beta(beta.trim())).collect();
     if taken.len() == text.split(',').count() && taken.iter().all(|beta| text.contains(beta)) {
         return Some(asked.clone());
     }
@@ -159,10 +159,10 @@ fn betas(quirks: &Quirks, asked: &HeaderValue) -> Option<HeaderValue> {
 /// # Errors
 ///
 /// `Unauthorised` where the key holds characters that no header may hold, a line break most often.
-pub fn authorize(dialect: Dialect, quirks: &Quirks, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
+pub fn authorize(dialect: Dialect, flavour: &Flavour, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
     match dialect {
-        Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Ollama => openai::authorize(quirks, key, headers),
-        Dialect::AnthropicMessages => anthropic::authorize(quirks, key, headers),
+        Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Ollama => openai::authorize(flavour, key, headers),
+        Dialect::AnthropicMessages => anthropic::authorize(flavour, key, headers),
         Dialect::Gemini | Dialect::Vertex => gemini::authorize(dialect, key, headers),
         // There is no server that wants a key.
         Dialect::Function => Ok(()),

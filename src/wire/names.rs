@@ -11,8 +11,8 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use super::edit::quoted;
+use super::flavour::NameForm;
 use super::ids::digest;
-use super::quirks::NameForm;
 use crate::words::{AssistantPart, ChatRequest, Message, Piece, ToolChoice};
 
 /// Letters and digits that tell shortened names apart.

@@ -1,4 +1,4 @@
-//! The dialect of OpenAI's chat completions, which most providers speak with an accent.
+//! The dialect of OpenAI's chat completions, which most providers speak with a flavour.
 //!
 //! In flow requests and the JSON inside of answers, out flow bodies, pieces and what the answer's draft needs to be
 //! judged. Reading is tolerant: every field is optional, unknown ones are skipped, kinds may vary.
@@ -16,7 +16,7 @@ pub(super) use request::encode;
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 
-use crate::wire::quirks::Quirks;
+use crate::wire::flavour::Flavour;
 use crate::wire::request::secret;
 use crate::words::{Failure, Secret};
 
@@ -24,8 +24,8 @@ use crate::words::{Failure, Secret};
 pub(super) const SPOKEN: &str = "audio";
 
 /// Puts a key into its header, as a bearer token where that is the usual one.
-pub(super) fn authorize(quirks: &Quirks, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
-    let name = HeaderName::from_static(quirks.key_header);
+pub(super) fn authorize(flavour: &Flavour, key: &Secret, headers: &mut HeaderMap) -> Result<(), Failure> {
+    let name = HeaderName::from_static(flavour.key_header);
     let prefix = if name == AUTHORIZATION { "Bearer " } else { "" };
     headers.insert(name, secret(prefix, key)?);
     Ok(())

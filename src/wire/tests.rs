@@ -130,9 +130,9 @@ fn recorded_answers_cut_anywhere_are_never_taken_for_whole() {
 fn a_refusal_that_quotes_a_name_is_short_however_long_the_name_is() {
     let call = ToolCall { id: "1".into(), name: "x".repeat(9_000), arguments: "[]".into(), proof: None };
     let request = ChatRequest::new("r").user("Hi").message(Message::Assistant(vec![AssistantPart::ToolCall(call)]));
-    let quirks = Quirks::named("generic").expect("an accent");
+    let flavour = Flavour::named("generic").expect("a flavour");
     let failure =
-        encode(Dialect::AnthropicMessages, quirks, &request, "claude-haiku-4-5", false).expect_err("no object");
+        encode(Dialect::AnthropicMessages, flavour, &request, "claude-haiku-4-5", false).expect_err("no object");
     assert!(failure.message.starts_with("messages[1].arguments: those of `xxx"), "{}", failure.message);
     assert_eq!(failure.message.chars().count(), 500);
 }

@@ -105,11 +105,11 @@ impl ChatRequest {
             let problem = "is empty; a conversation has at least one message";
             return Err(Error::Invalid { field: "messages".into(), problem: problem.into() });
         }
-        self.check_wishes()
+        self.check_options()
     }
 
     /// Checks all but the conversation, which who only asks where a call would go need not have.
-    pub(crate) fn check_wishes(&self) -> Result<(), Error> {
+    pub(crate) fn check_options(&self) -> Result<(), Error> {
         let invalid = |field: &str, problem: &str| Err(Error::Invalid { field: field.into(), problem: problem.into() });
         if self.deadline.is_some_and(|deadline| deadline.is_zero()) {
             return invalid("deadline", "is zero; leave it out for the configured one");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
-use standin::internals::wire::quirks::GENERIC;
+use standin::internals::wire::flavour::GENERIC;
 use standin::internals::wire::{Decoder, encode};
 use standin::{AssistantPart, ChatRequest, Dialect, Message, TargetId, ToolCall};
 

@@ -81,7 +81,7 @@ async fn whatever_a_preset_says_can_be_said_otherwise() {
     let proxied = ProviderConfig { base_url: Some("http://proxy.test/m/".into()), ..ProviderConfig::preset("mistral") };
     let (url, headers, body) = asked(proxied.model("m"), "m").await;
     assert_eq!((url.as_str(), headers.get("authorization")), ("http://proxy.test/m/chat/completions", None));
-    assert_eq!(body.get("stream_options"), None, "it keeps its accent behind another address");
+    assert_eq!(body.get("stream_options"), None, "it keeps its flavour behind another address");
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
-//! A dress rehearsal of OpenAI's responses, and of every accent of its chat completions, through the runtime.
+//! A dress rehearsal of OpenAI's responses, and of every flavour of its chat completions, through the runtime.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use standin::config::DialectConfig;
-use standin::testing::{Accent, Answer, Fault, ProviderError as Sick, RetryHint, Script, Scripted};
+use standin::testing::{Answer, Fault, Flavour, ProviderError as Sick, RetryHint, Script, Scripted};
 use standin::{
     AttemptEnd, AttemptRecord, ChatRequest, Config, Failure, FailureClass as Class, Message, ModelConfig,
     ProviderConfig, Reply, ResponseFormat, RetryAfter, RouteConfig, Runtime, StopReason, Strategy, Tool, ToolChoice,
@@ -22,7 +22,7 @@ const CHAT: DialectConfig = DialectConfig::OpenaiChat;
 /// A provider's name, how it speaks, and itself.
 type Cast<'a> = (&'a str, DialectConfig, &'a Scripted);
 
-/// Returns a configuration over providers of an accent, in that order of preference.
+/// Returns a configuration over providers of a flavour, in that order of preference.
 fn config(providers: &[Cast<'_>], flavour: &str, upstream: bool) -> Config {
     let mut config = Config { seed: Some(7), ..Config::default() };
     let mut route = RouteConfig::default();
@@ -43,12 +43,12 @@ fn config(providers: &[Cast<'_>], flavour: &str, upstream: bool) -> Config {
 }
 
 /// A runtime over one provider, whose whole answers are whole on the wire, too, unless `upstream`.
-async fn over(scripted: &Scripted, dialect: DialectConfig, accent: Accent, upstream: bool) -> Runtime {
-    start(config(&[("p", dialect, scripted)], accent.name(), upstream)).await
+async fn over(scripted: &Scripted, dialect: DialectConfig, flavour: Flavour, upstream: bool) -> Runtime {
+    start(config(&[("p", dialect, scripted)], flavour.name(), upstream)).await
 }
 
-fn speaking(accent: Accent) -> Scripted {
-    Scripted::new(Script { accent, ..Script::default() })
+fn speaking(flavour: Flavour) -> Scripted {
+    Scripted::new(Script { flavour, ..Script::default() })
 }
 
 fn ask(text: &str) -> ChatRequest {
@@ -80,16 +80,16 @@ async fn failure(runtime: &Runtime, streamed: bool) -> Option<Failure> {
     }
 }
 
-type Meaning = (Sick, Class, &'static [(Accent, Class)]);
+type Meaning = (Sick, Class, &'static [(Flavour, Class)]);
 
-/// What each error means, and what it means to the accents that say it otherwise.
+/// What each error means, and what it means to the flavours that say it otherwise.
 fn meanings() -> [Meaning; Sick::ALL.len()] {
     [
         (Sick::Server, Class::Server, &[]),
         (Sick::BadGateway, Class::Server, &[]),
         (Sick::Unavailable, Class::Overloaded, &[]),
         // Of whom it passes on, OpenRouter knows no more than that they failed.
-        (Sick::Overloaded, Class::Overloaded, &[(Accent::OpenRouter, Class::Server)]),
+        (Sick::Overloaded, Class::Overloaded, &[(Flavour::OpenRouter, Class::Server)]),
         (Sick::ContextTooLong, Class::ContextTooLong, &[]),
         (Sick::Unauthorised, Class::Unauthorised, &[]),
         (Sick::OutOfMoney, Class::OutOfMoney, &[]),
@@ -105,18 +105,18 @@ fn meanings() -> [Meaning; Sick::ALL.len()] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_error_of_every_accent_is_known_for_what_it_is() {
+async fn every_error_of_every_flavour_is_known_for_what_it_is() {
     let mut wrong = Vec::new();
     for (error, class, others) in meanings() {
-        for accent in Accent::ALL {
-            let expected = others.iter().find(|(other, _)| *other == accent).map_or(class, |(_, class)| *class);
+        for flavour in Flavour::ALL {
+            let expected = others.iter().find(|(other, _)| *other == flavour).map_or(class, |(_, class)| *class);
             for (dialect, streamed) in [(CHAT, true), (CHAT, false), (RESPONSES, true), (RESPONSES, false)] {
-                let scripted = speaking(accent);
-                let runtime = over(&scripted, dialect, accent, streamed).await;
+                let scripted = speaking(flavour);
+                let runtime = over(&scripted, dialect, flavour, streamed).await;
                 scripted.next(1, Fault::Error(error));
                 let got = failure(&runtime, streamed).await.map(|failure| failure.class);
                 if got != Some(expected) {
-                    wrong.push(format!("{dialect:?} {accent:?} {error:?}: {got:?}, not {expected}"));
+                    wrong.push(format!("{dialect:?} {flavour:?} {error:?}: {got:?}, not {expected}"));
                 }
             }
         }
@@ -124,12 +124,12 @@ async fn every_error_of_every_accent_is_known_for_what_it_is() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The hints of a 429 that an accent has; by the others nobody knows when to come back.
-fn hints(accent: Accent) -> &'static str {
-    match accent {
-        Accent::OpenAi => "seconds millis date reset text",
-        Accent::Azure | Accent::Groq => "seconds date reset text",
-        Accent::Together | Accent::OpenRouter => "seconds reset",
+/// The hints of a 429 that a flavour has; by the others nobody knows when to come back.
+fn hints(flavour: Flavour) -> &'static str {
+    match flavour {
+        Flavour::OpenAi => "seconds millis date reset text",
+        Flavour::Azure | Flavour::Groq => "seconds date reset text",
+        Flavour::Together | Flavour::OpenRouter => "seconds reset",
         _ => "",
     }
 }
@@ -145,30 +145,30 @@ async fn a_429_is_a_limit_and_its_wait_is_read_where_the_provider_tells_one() {
         ("reset", RetryHint::Reset(wait)),
         ("text", RetryHint::Text(wait)),
     ];
-    for accent in Accent::ALL {
+    for flavour in Flavour::ALL {
         for (form, hint) in forms {
-            let scripted = speaking(accent);
-            let runtime = over(&scripted, CHAT, accent, true).await;
+            let scripted = speaking(flavour);
+            let runtime = over(&scripted, CHAT, flavour, true).await;
             scripted.next(1, Fault::RateLimited(hint));
             let failure = failure(&runtime, true).await.expect("a failure");
-            assert_eq!(failure.class, Class::RateLimited, "{accent:?} {form}");
+            assert_eq!(failure.class, Class::RateLimited, "{flavour:?} {form}");
             // Milliseconds come with seconds at Azure.
-            let is_told = hints(accent).contains(form) || (accent == Accent::Azure && form == "millis");
+            let is_told = hints(flavour).contains(form) || (flavour == Flavour::Azure && form == "millis");
             match failure.retry_after {
-                None => assert!(!is_told, "{accent:?} {form} is not read"),
+                None => assert!(!is_told, "{flavour:?} {form} is not read"),
                 // Some have whole seconds only.
                 Some(RetryAfter::After(read)) => {
-                    assert!(is_told && (wait..=3 * S).contains(&read), "{accent:?} {form}: {read:?}");
+                    assert!(is_told && (wait..=3 * S).contains(&read), "{flavour:?} {form}: {read:?}");
                 }
                 // By the wall clock.
-                Some(RetryAfter::At(_)) => assert!(is_told && ["date", "reset"].contains(&form), "{accent:?} {form}"),
+                Some(RetryAfter::At(_)) => assert!(is_told && ["date", "reset"].contains(&form), "{flavour:?} {form}"),
             }
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_fault_within_an_answer_is_noticed_in_every_accent() {
+async fn every_fault_within_an_answer_is_noticed_in_every_flavour() {
     let faults = [
         (Fault::ErrorEvent { after: 1 }, Class::Server),
         (Fault::CutAfter(2), Class::Cut),
@@ -176,27 +176,27 @@ async fn every_fault_within_an_answer_is_noticed_in_every_accent() {
         (Fault::InvalidJson, Class::Cut),
         (Fault::Empty, Class::Empty),
     ];
-    for accent in Accent::ALL {
+    for flavour in Flavour::ALL {
         for (dialect, streamed) in [(CHAT, true), (CHAT, false), (RESPONSES, true), (RESPONSES, false)] {
             for (fault, expected) in &faults {
-                let scripted = speaking(accent);
-                let runtime = over(&scripted, dialect, accent, streamed).await;
+                let scripted = speaking(flavour);
+                let runtime = over(&scripted, dialect, flavour, streamed).await;
                 scripted.next(1, fault.clone());
                 let got = failure(&runtime, streamed).await.map(|failure| failure.class);
-                assert_eq!(got, Some(*expected), "{dialect:?} {accent:?} {fault:?} streamed: {streamed}");
+                assert_eq!(got, Some(*expected), "{dialect:?} {flavour:?} {fault:?} streamed: {streamed}");
             }
             for odd in [Fault::LyingHeaders, Fault::Finish("length".into())] {
-                let scripted = speaking(accent);
-                let runtime = over(&scripted, dialect, accent, streamed).await;
+                let scripted = speaking(flavour);
+                let runtime = over(&scripted, dialect, flavour, streamed).await;
                 scripted.always(odd.clone());
-                assert_eq!(failure(&runtime, streamed).await, None, "{dialect:?} {accent:?} {odd:?}");
+                assert_eq!(failure(&runtime, streamed).await, None, "{dialect:?} {flavour:?} {odd:?}");
             }
         }
-        let scripted = speaking(accent);
-        let runtime = over(&scripted, RESPONSES, accent, true).await;
+        let scripted = speaking(flavour);
+        let runtime = over(&scripted, RESPONSES, flavour, true).await;
         scripted.next(1, Fault::StallAfter(2));
         let stalled = failure(&runtime, true).await.map(|failure| failure.class);
-        assert_eq!(stalled, Some(Class::Stalled), "{accent:?}");
+        assert_eq!(stalled, Some(Class::Stalled), "{flavour:?}");
     }
 }
 
@@ -228,26 +228,26 @@ async fn whole(runtime: &Runtime, request: ChatRequest, who: &str) -> Reply {
     }
 }
 
-/// The accents and dialects that run tools, each with answers streamed and whole.
-fn stages() -> Vec<(DialectConfig, Accent, bool)> {
-    let of = |(dialect, accent)| [(dialect, accent, true), (dialect, accent, false)];
-    let chats = Accent::ALL.into_iter().map(|accent| (CHAT, accent));
-    chats.chain([(RESPONSES, Accent::OpenAi), (RESPONSES, Accent::Azure)]).flat_map(of).collect()
+/// The flavours and dialects that run tools, each with answers streamed and whole.
+fn stages() -> Vec<(DialectConfig, Flavour, bool)> {
+    let of = |(dialect, flavour)| [(dialect, flavour, true), (dialect, flavour, false)];
+    let chats = Flavour::ALL.into_iter().map(|flavour| (CHAT, flavour));
+    chats.chain([(RESPONSES, Flavour::OpenAi), (RESPONSES, Flavour::Azure)]).flat_map(of).collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_arrives_word_for_word_with_its_usage_and_its_end() {
-    for (dialect, accent, upstream) in stages() {
-        let who = format!("{dialect:?} {accent:?} {upstream}");
-        let scripted = speaking(accent);
-        let runtime = over(&scripted, dialect, accent, upstream).await;
+    for (dialect, flavour, upstream) in stages() {
+        let who = format!("{dialect:?} {flavour:?} {upstream}");
+        let scripted = speaking(flavour);
+        let runtime = over(&scripted, dialect, flavour, upstream).await;
         let usage = Usage { input: 20, output: 9, cached: 8, reasoning: 4, ..Usage::default() };
         scripted.say(Answer::text("All is “well”.").usage(usage));
         let reply = whole(&runtime, ask("How is it?"), &who).await;
         assert_eq!((reply.text.as_str(), reply.finished.stop), ("All is “well”.", StopReason::Stop), "{who}");
         let told = reply.finished.usage;
         assert_eq!((told.input, told.output), (20, 9), "{who}");
-        let tells_cached = !matches!(accent, Accent::Perplexity | Accent::Vllm | Accent::Ollama);
+        let tells_cached = !matches!(flavour, Flavour::Perplexity | Flavour::Vllm | Flavour::Ollama);
         assert_eq!(told.cached, if tells_cached { 8 } else { 0 }, "{who}");
 
         let seen = stream(&runtime, ask(&words(30))).await;
@@ -261,10 +261,10 @@ async fn an_answer_arrives_word_for_word_with_its_usage_and_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn tools_are_called_alone_and_together_and_their_results_come_back() {
-    for (dialect, accent, upstream) in stages().into_iter().filter(|(_, accent, _)| *accent != Accent::Perplexity) {
-        let who = format!("{dialect:?} {accent:?} {upstream}");
-        let scripted = speaking(accent);
-        let runtime = over(&scripted, dialect, accent, upstream).await;
+    for (dialect, flavour, upstream) in stages().into_iter().filter(|(_, flavour, _)| *flavour != Flavour::Perplexity) {
+        let who = format!("{dialect:?} {flavour:?} {upstream}");
+        let scripted = speaking(flavour);
+        let runtime = over(&scripted, dialect, flavour, upstream).await;
         let calls = r#"call:add({"n":1}) and call:sub({"n":22222222222})"#;
         let asked = ask(calls).tool(tool("add")).tool(tool("sub"));
         let reply = whole(&runtime, asked.clone(), &who).await;
@@ -282,7 +282,7 @@ async fn tools_are_called_alone_and_together_and_their_results_come_back() {
 
         let forced = ChatRequest { tool_choice: ToolChoice::Named("sub".into()), ..asked.clone().user("seven") };
         // Qwen cannot be told to, of the others all can.
-        if accent != Accent::Qwen {
+        if flavour != Flavour::Qwen {
             assert_eq!(whole(&runtime, forced, &who).await.tool_calls[0].name, "sub", "{who}");
         }
     }
@@ -290,10 +290,10 @@ async fn tools_are_called_alone_and_together_and_their_results_come_back() {
 
 #[tokio::test(start_paused = true)]
 async fn visible_thoughts_arrive_where_a_provider_shows_them_and_go_back_where_it_wants_them() {
-    for (dialect, accent, upstream) in stages().into_iter().filter(|(_, accent, _)| *accent != Accent::Perplexity) {
-        let who = format!("{dialect:?} {accent:?} {upstream}");
-        let scripted = speaking(accent);
-        let runtime = over(&scripted, dialect, accent, upstream).await;
+    for (dialect, flavour, upstream) in stages().into_iter().filter(|(_, flavour, _)| *flavour != Flavour::Perplexity) {
+        let who = format!("{dialect:?} {flavour:?} {upstream}");
+        let scripted = speaking(flavour);
+        let runtime = over(&scripted, dialect, flavour, upstream).await;
         let think = |answer: Answer| scripted.say(answer.reasoning("Let me see."));
         let mut asked = ask("Add, please").tool(tool("add"));
         if dialect == RESPONSES {
@@ -302,7 +302,7 @@ async fn visible_thoughts_arrive_where_a_provider_shows_them_and_go_back_where_i
         think(Answer::default().tool_call("add", r#"{"n":1}"#));
         let called = whole(&runtime, asked.clone(), &who).await;
         assert_eq!(called.reasoning, "Let me see.", "{who}");
-        assert_eq!(called.finished.usage.reasoning, if tells_thoughts(accent) { 3 } else { 0 }, "{who}");
+        assert_eq!(called.finished.usage.reasoning, if tells_thoughts(flavour) { 3 } else { 0 }, "{who}");
         let after = with_results(asked, &called);
         think(Answer::text("Done."));
         let done = whole(&runtime, after.clone(), &who).await;
@@ -313,9 +313,9 @@ async fn visible_thoughts_arrive_where_a_provider_shows_them_and_go_back_where_i
 }
 
 /// Tells whether usage counts thoughts.
-fn tells_thoughts(accent: Accent) -> bool {
-    use Accent::{Azure, DeepSeek, Groq, OpenAi, OpenRouter, Qwen, Xai};
-    matches!(accent, OpenAi | Azure | DeepSeek | Qwen | Groq | Xai | OpenRouter)
+fn tells_thoughts(flavour: Flavour) -> bool {
+    use Flavour::{Azure, DeepSeek, Groq, OpenAi, OpenRouter, Qwen, Xai};
+    matches!(flavour, OpenAi | Azure | DeepSeek | Qwen | Groq | Xai | OpenRouter)
 }
 
 #[tokio::test(start_paused = true)]
@@ -326,9 +326,9 @@ async fn an_answer_has_the_schema_that_was_asked_for() {
     });
     let format = ResponseFormat::JsonSchema { name: "place".into(), schema, strict: true };
     // DeepSeek takes no schema, but can be told to answer in JSON.
-    for (dialect, accent, upstream) in stages().into_iter().filter(|(_, accent, _)| *accent != Accent::DeepSeek) {
-        let who = format!("{dialect:?} {accent:?} {upstream}");
-        let runtime = over(&speaking(accent), dialect, accent, upstream).await;
+    for (dialect, flavour, upstream) in stages().into_iter().filter(|(_, flavour, _)| *flavour != Flavour::DeepSeek) {
+        let who = format!("{dialect:?} {flavour:?} {upstream}");
+        let runtime = over(&speaking(flavour), dialect, flavour, upstream).await;
         let asked = ChatRequest { response_format: format.clone(), ..ask("Paris") };
         assert_eq!(whole(&runtime, asked, &who).await.text, r#"{"city":"Paris"}"#, "{who}");
     }
@@ -336,7 +336,7 @@ async fn an_answer_has_the_schema_that_was_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn azures_deployments_are_asked_at_their_address() {
-    let scripted = speaking(Accent::Azure);
+    let scripted = speaking(Flavour::Azure);
     let runtime = start(config(&[("p", CHAT, &scripted)], "azure-deployments", true)).await;
     assert_eq!(whole(&runtime, ask("hello there"), "deployments").await.text, "hello there");
     let path = &scripted.log()[0].path;
@@ -346,8 +346,8 @@ async fn azures_deployments_are_asked_at_their_address() {
 #[tokio::test(start_paused = true)]
 async fn a_sealed_thought_goes_back_over_turns_unless_it_broke_off() {
     for upstream in [true, false] {
-        let scripted = speaking(Accent::OpenAi);
-        let runtime = over(&scripted, RESPONSES, Accent::OpenAi, upstream).await;
+        let scripted = speaking(Flavour::OpenAi);
+        let runtime = over(&scripted, RESPONSES, Flavour::OpenAi, upstream).await;
         let mut asked = ask("one");
         for turn in 0..3 {
             scripted.say(Answer::text(format!("answer {turn}")).reasoning("Hm. Hm."));
@@ -373,8 +373,8 @@ async fn a_sealed_thought_goes_back_over_turns_unless_it_broke_off() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_and_a_filter_are_told_from_an_answer() {
     for upstream in [true, false] {
-        let scripted = speaking(Accent::OpenAi);
-        let runtime = over(&scripted, RESPONSES, Accent::OpenAi, upstream).await;
+        let scripted = speaking(Flavour::OpenAi);
+        let runtime = over(&scripted, RESPONSES, Flavour::OpenAi, upstream).await;
         for (word, stop) in [("refusal", StopReason::Refusal), ("content_filter", StopReason::ContentFilter)] {
             scripted.say(Answer::text("I cannot help with that.").finish(word));
             assert_eq!(whole(&runtime, ask("hello"), word).await.finished.stop, stop);
@@ -387,7 +387,7 @@ async fn a_refusal_and_a_filter_are_told_from_an_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_conversation_with_sealed_thoughts_survives_a_failure_at_home() {
-    let (home, abroad) = (speaking(Accent::OpenAi), speaking(Accent::OpenAi));
+    let (home, abroad) = (speaking(Flavour::OpenAi), speaking(Flavour::OpenAi));
     let runtime = start(config(&[("a", RESPONSES, &home), ("b", RESPONSES, &abroad)], "openai", true)).await;
     home.say(Answer::text("Fine.").reasoning("Hm."));
     let asked = ask("How is it?");

@@ -7,12 +7,12 @@ use std::path::Path;
 use futures_util::StreamExt as _;
 use serde_json::Value;
 use standin::internals::wire::serve::{self, Face};
-use standin::internals::wire::{Quirks, authorize, encode};
+use standin::internals::wire::{Flavour, authorize, encode};
 use standin::testing::{Script, Scripted};
 use standin::{AssistantPart, ChatRequest, Dialect, FailureClass, Message, ResponseFormat, Secret, TargetId, UserPart};
 use standin::{HttpRequest, Transport as _};
 
-/// Where a request goes: base URL, dialect, accent, model.
+/// Where a request goes: base URL, dialect, flavour, model.
 const TARGETS: [(&str, Dialect, &str, &str); 11] = [
     ("http://openai.test/v1", Dialect::OpenAiChat, "openai", "gpt-5-mini"),
     ("http://other.test/v1", Dialect::OpenAiChat, "generic", "some-model"),
@@ -111,9 +111,9 @@ async fn what_real_callers_asked_is_taken_in_every_dialect() {
     let (mut taken, mut rich, mut refused, mut wrong) = (0, 0, 0, Vec::new());
     let requests = requests();
     for (case, request) in &requests {
-        for (at, (base, dialect, accent, model)) in TARGETS.into_iter().enumerate() {
-            let quirks = Quirks::named(accent).expect("an accent");
-            let encoded = match encode(dialect, quirks, request, &TargetId::new("p", model), at % 2 == 0) {
+        for (at, (base, dialect, flavour, model)) in TARGETS.into_iter().enumerate() {
+            let flavour = Flavour::named(flavour).expect("a flavour");
+            let encoded = match encode(dialect, flavour, request, &TargetId::new("p", model), at % 2 == 0) {
                 Ok(encoded) => encoded,
                 Err(failure) => {
                     let typed = matches!(failure.class, FailureClass::Unsupported | FailureClass::BadRequest);
@@ -123,7 +123,7 @@ async fn what_real_callers_asked_is_taken_in_every_dialect() {
                 }
             };
             let (url, mut headers) = (format!("{base}{}", encoded.path), encoded.headers);
-            authorize(dialect, quirks, &key, &mut headers).expect("a good key");
+            authorize(dialect, flavour, &key, &mut headers).expect("a good key");
             let body = encoded.body.whole();
             match send(&scripted, HttpRequest { url, headers, body: encoded.body, words: None }).await {
                 (200, _) => {

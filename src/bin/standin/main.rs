@@ -25,7 +25,7 @@ mod manual;
 mod rehearse;
 mod reset;
 mod serve;
-mod stand;
+mod stage;
 mod write;
 
 use std::fmt::Display;

@@ -70,7 +70,7 @@ pub async fn run(options: super::Drill) -> ExitCode {
         Ok(loaded) => loaded,
         Err(problem) => return failed(&problem),
     };
-    stand::hush();
+    stage::hush();
     let config = loaded.settings.runtime;
     let Some(route) = options.route.clone().or_else(|| config.routes.keys().next().cloned()) else {
         return failed("the configuration has no route to rehearse; add one under [routes]");
@@ -159,7 +159,7 @@ async fn stand_in(mut config: Config) -> Result<Stage, String> {
             ..Script::default()
         };
         let drill = Drill::start(script).await.map_err(|error| format!("no port for a drill: {error}"))?;
-        // Dialect, accent and models stay what they are; only the address is another.
+        // Dialect, flavour and models stay what they are; only the address is another.
         provider.base_url = Some(format!("http://{}{}", drill.address(), path(provider)));
         provider.keys = vec![KeyConfig::value("drill")];
         provider.transport.proxy = None;

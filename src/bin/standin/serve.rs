@@ -25,7 +25,7 @@ pub async fn run(options: super::Serve) -> ExitCode {
         Err(error) => return failed(&error),
     };
     let stage = if options.drill {
-        match stand::Stage::start(options.storm).await {
+        match stage::Stage::start(options.storm).await {
             Ok(stage) => Some(stage),
             Err(error) => return failed(&error),
         }

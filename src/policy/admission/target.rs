@@ -55,9 +55,9 @@ pub(super) struct Target {
     pub(super) breaker: Breaker,
     /// Whatever the key.
     pub(super) hold: Option<Hold>,
-    pub(super) hand: Force,
-    /// When the hand was laid.
-    pub(super) hand_since: Instant,
+    pub(super) overridden: Force,
+    /// When the override was set.
+    pub(super) override_since: Instant,
     /// By key.
     pub(super) holds: Vec<Option<Hold>>,
     /// By key.
@@ -77,8 +77,8 @@ impl Target {
             health: TargetHealth::new(&all.health, options.class, options.ttft_median, now),
             breaker: Breaker::new(all.breaker.clone(), now),
             hold: None,
-            hand: Force::Auto,
-            hand_since: now,
+            overridden: Force::Auto,
+            override_since: now,
             holds: vec![None; all.keys.max(1)],
             headroom: vec![Headroom::default(); all.keys.max(1)],
             key_next: 0,
@@ -130,7 +130,7 @@ impl Target {
             Some(Held { class, until, .. }) => (None, Some(Disabled::Verdict { class, until })),
             None => (None, None),
         };
-        let disabled = match self.hand {
+        let disabled = match self.overridden {
             Force::Off { until } if until.is_none_or(|until| until > now) => Some(Disabled::Operator { until }),
             _ => verdict,
         };
@@ -146,7 +146,7 @@ impl Target {
             breaker,
             probe_free: self.breaker.is_probe_free(now),
             disabled,
-            forced_on: matches!(self.hand, Force::On { until } if until.is_none_or(|until| until > now)),
+            forced_on: matches!(self.overridden, Force::On { until } if until.is_none_or(|until| until > now)),
             rate_limited_until: limit,
             overloaded_until: overloaded.map(|held| held.until),
             look_from: look.map(|held| held.look_from),

@@ -8,9 +8,9 @@
 use std::time::{Duration, Instant};
 
 use super::{Failover, PLANS_MAX, Reason, Spend, Standing, Step, TRY_MIN, Try};
-use crate::policy::budget::Budget;
 use crate::policy::hedge::{Cost, Join};
 use crate::policy::patience::{Left, reached};
+use crate::policy::retry_budget::RetryBudget;
 
 impl Failover {
     /// Reports that an attempt's target was given up: its breaker opened, or it was taken out. Without content it is
@@ -77,7 +77,7 @@ impl Failover {
     }
 
     /// Returns the step towards an attempt beside one that is slower than usual, if there is to be one.
-    pub(super) fn hedge(&mut self, budget: &Budget, now: Instant) -> Option<Step> {
+    pub(super) fn hedge(&mut self, budget: &RetryBudget, now: Instant) -> Option<Step> {
         self.note_slow(budget, now);
         let beside = self.hedging?;
         // Whoever was late or has failed meanwhile is followed by others anyway.
@@ -97,7 +97,7 @@ impl Failover {
     }
 
     /// Notes which attempt has become slow enough to be joined. Where many do, all are slow, and none is.
-    fn note_slow(&mut self, budget: &Budget, now: Instant) {
+    fn note_slow(&mut self, budget: &RetryBudget, now: Instant) {
         for met in &mut self.targets {
             let Standing::Runs { number, since, hedge_after: after @ Some(_), joined, .. } = &mut met.standing else {
                 continue;
@@ -124,7 +124,7 @@ impl Failover {
         })
     }
 
-    fn ask_beside(&mut self, at: usize, cost: Cost, budget: &Budget, now: Instant) -> Option<Try> {
+    fn ask_beside(&mut self, at: usize, cost: Cost, budget: &RetryBudget, now: Instant) -> Option<Try> {
         if self.last_resort || !Left::until(self.deadline, now).is_enough_for(TRY_MIN) {
             return None;
         }

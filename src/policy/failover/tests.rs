@@ -31,7 +31,7 @@ mod storm;
 
 struct Bench {
     machine: Failover,
-    budget: Budget,
+    budget: RetryBudget,
     targets: Vec<Target>,
     start: Instant,
     now: Instant,
@@ -115,7 +115,7 @@ impl Bench {
         let (mut options, mut commit, mut deadline) =
             (FailoverOptions::default(), CommitPolicy::Buffered, Duration::from_secs(600));
         let (mut targets, mut budget, mut hedge_after, mut shows, mut tells) =
-            (Vec::new(), Budget::default(), None, false, false);
+            (Vec::new(), RetryBudget::default(), None, false, false);
         for word in setting.split_whitespace() {
             match word.split_once('=').unwrap_or((word, "")) {
                 ("stream", _) => commit = CommitPolicy::Reset,
@@ -126,7 +126,7 @@ impl Bench {
                 ("policy", _) => options.content_policy_failover = true,
                 ("bad", _) => options.bad_request_failover = true,
                 ("broke", _) => {
-                    budget = Budget::default();
+                    budget = RetryBudget::default();
                     while budget.take(Spend::Failover) {}
                 }
                 ("race", _) => hedge_after = Some(Duration::ZERO),

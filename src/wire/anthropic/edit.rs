@@ -30,7 +30,7 @@ pub(super) fn edited(
     instruction: Option<&str>,
     notes: &mut Notes,
 ) -> Option<Payload> {
-    let Body { quirks, model, streaming, traits, .. } = *body;
+    let Body { flavour, model, streaming, traits, .. } = *body;
     let stays = !original.has("thinking") || fits(original, body, is_anothers);
     if !(stays || model.meant) {
         notes.converted("effort");
@@ -49,19 +49,19 @@ pub(super) fn edited(
     let refused: Vec<&str> = names
         .map(|field| &**field)
         .filter(|field| {
-            !quirks.takes_extra(Dialect::AnthropicMessages, field) || (*field == "top_k" && traits.is_set())
+            !flavour.takes_extra(Dialect::AnthropicMessages, field) || (*field == "top_k" && traits.is_set())
         })
-        .filter(|field| *field != "anthropic_version" || quirks.messages.is_none())
+        .filter(|field| *field != "anthropic_version" || flavour.messages.is_none())
         .collect();
     let parts = Parts::of(original, body);
     let settled = differing.is_empty() && refused.is_empty() && original.stream == streaming && instruction.is_none();
-    if let (true, None, None) = (settled, &parts, &quirks.messages)
+    if let (true, None, None) = (settled, &parts, &flavour.messages)
         && let Some(body) = original::renamed(original, model.name)
     {
         return Some(body);
     }
     let mut draft = Draft::of(original)?;
-    match &quirks.messages {
+    match &flavour.messages {
         None => draft.set("model", quoted(model.name)),
         Some(at) => {
             draft.remove("model");
@@ -132,11 +132,11 @@ impl<'b, 'a> Parts<'b, 'a> {
     fn of(original: &Original, body: &'b Body<'a>) -> Option<Self> {
         let parts = Self {
             body,
-            invoice: !body.quirks.is_home(body.model) && original.marks.invoice,
+            invoice: !body.flavour.is_home(body.model) && original.marks.invoice,
             thoughts: original.marks.proof,
-            scopes: original.marks.scoped && body.quirks.beta(SCOPES).is_none(),
+            scopes: original.marks.scoped && body.flavour.beta(SCOPES).is_none(),
             sources: original.marks.sealed,
-            strict: !body.quirks.holds_tools && body.request.tools.iter().any(|tool| tool.strict.is_some()),
+            strict: !body.flavour.holds_tools && body.request.tools.iter().any(|tool| tool.strict.is_some()),
         };
         let looks = parts.invoice || parts.thoughts || parts.scopes || parts.sources || parts.strict;
         let looks = looks || !body.names.is_empty();

@@ -13,10 +13,10 @@ use super::models::{SamplingForm, ThinkingForm, Traits, may_rest, traits};
 use super::schema::{can_be_held, closed};
 use super::turns::{Block, Turns};
 use crate::wire::encoded::Encoded;
+use crate::wire::flavour::{Flavour, NameForm};
 use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::original;
-use crate::wire::quirks::{NameForm, Quirks};
 use crate::wire::request::{
     Each, Fields, Notes, asked, check, extra, foreign_tools, headers, is_own, output_tokens_max, settings, verbatim,
     write,
@@ -35,7 +35,7 @@ const THINKING_TOP_P_MIN: f64 = 0.95;
 
 /// Encodes a request for a model.
 pub(in crate::wire) fn encode(
-    quirks: &Quirks,
+    flavour: &Flavour,
     request: &ChatRequest,
     model: Model<'_>,
     streaming: bool,
@@ -54,9 +54,9 @@ pub(in crate::wire) fn encode(
     let may_think = || planned.as_ref().map_or(true, |(turns, _)| turns.may_think());
     let is_anothers = || planned.as_ref().is_ok_and(|(turns, _)| turns.is_anothers());
     let mut notes = Notes::default();
-    let (options, instruction) = Options::of(request, model, (quirks, traits), &may_think, &names, &mut notes);
+    let (options, instruction) = Options::of(request, model, (flavour, traits), &may_think, &names, &mut notes);
     let extra = extra(Dialect::AnthropicMessages, request, &mut notes);
-    let body = Body { quirks, request, model, streaming, names: &names, traits, options: &options, extra };
+    let body = Body { flavour, request, model, streaming, names: &names, traits, options: &options, extra };
     let edited = match own {
         Some(original) => {
             let ours = settings(&Settings(&body))?;
@@ -76,11 +76,11 @@ pub(in crate::wire) fn encode(
     let stops = options.stops_left_out(request);
     let names = names.clone();
     let mut headers = headers(streaming);
-    if quirks.messages.is_none() {
+    if flavour.messages.is_none() {
         let (name, version) = VERSION;
         headers.insert(name, version);
     }
-    let path = quirks.messages_path(model.name, streaming);
+    let path = flavour.messages_path(model.name, streaming);
     Ok(Encoded { path, headers, body, notes: notes.0, stops, names, words: None })
 }
 
@@ -105,7 +105,7 @@ impl<'a> Options<'a> {
     fn of(
         request: &'a ChatRequest,
         model: Model<'_>,
-        (quirks, traits): (&Quirks, Traits),
+        (flavour, traits): (&Flavour, Traits),
         may_think: &dyn Fn() -> bool,
         names: &Names,
         notes: &mut Notes,
@@ -124,7 +124,7 @@ impl<'a> Options<'a> {
         options.think(request, model, traits, may_think, notes);
         options.sample(&request.sampling, traits, notes);
         let instruction = options.form(request, traits, notes);
-        if strict_tools(request).next().is_some() && !holds(quirks, traits, request) {
+        if strict_tools(request).next().is_some() && !holds(flavour, traits, request) {
             notes.dropped("tools.strict");
         }
         (options, instruction)
@@ -236,9 +236,9 @@ fn strict_tools(request: &ChatRequest) -> impl Iterator<Item = &Value> {
 
 /// Tells whether the arguments of tools can be held to their schemas here: of all, or of none. A caller that speaks this dialect
 /// is told by its provider what cannot be.
-fn holds(quirks: &Quirks, traits: Traits, request: &ChatRequest) -> bool {
+fn holds(flavour: &Flavour, traits: Traits, request: &ChatRequest) -> bool {
     let holds = || traits.schemas && can_be_held(strict_tools(request));
-    quirks.holds_tools && (is_own(request, Dialect::AnthropicMessages) || holds())
+    flavour.holds_tools && (is_own(request, Dialect::AnthropicMessages) || holds())
 }
 
 fn tool_choice(request: &ChatRequest, names: &Names) -> Option<Value> {
@@ -262,7 +262,7 @@ fn tool_choice(request: &ChatRequest, names: &Names) -> Option<Value> {
 }
 
 pub(super) struct Body<'a> {
-    pub(super) quirks: &'a Quirks,
+    pub(super) flavour: &'a Flavour,
     pub(super) request: &'a ChatRequest,
     pub(super) model: Model<'a>,
     pub(super) streaming: bool,
@@ -310,9 +310,9 @@ struct Whole<'b, 'a> {
 impl Serialize for Whole<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { body: whole, turns, instruction } = self;
-        let Body { quirks, request, model, streaming, names, traits, extra, .. } = **whole;
+        let Body { flavour, request, model, streaming, names, traits, extra, .. } = **whole;
         let mut body = Fields::new(serializer.serialize_map(None)?);
-        match &quirks.messages {
+        match &flavour.messages {
             None => body.put("model", model.name)?,
             Some(at) => body.put("anthropic_version", at.version)?,
         }
@@ -320,7 +320,7 @@ impl Serialize for Whole<'_, '_> {
         if !turns.system.is_empty() || instruction.is_some() {
             body.put("system", &Each(|| turns.system.iter().chain(instruction)))?;
         }
-        let holds = holds(quirks, traits, request);
+        let holds = holds(flavour, traits, request);
         let tools = request.tools.iter().map(|tool| AnyTool::Function(WireTool::of(tool, names, holds)));
         let foreign = foreign_tools(Dialect::AnthropicMessages, request).map(AnyTool::Foreign);
         let tools: Vec<_> = tools.chain(foreign).collect();
@@ -328,7 +328,7 @@ impl Serialize for Whole<'_, '_> {
         body.put("messages", &turns.all)?;
         whole.settings(&mut body)?;
         let extra = extra.into_iter().flatten();
-        body.end(extra.filter(|(field, _)| quirks.takes_extra(Dialect::AnthropicMessages, field)))
+        body.end(extra.filter(|(field, _)| flavour.takes_extra(Dialect::AnthropicMessages, field)))
     }
 }
 

@@ -10,7 +10,7 @@ fn request() -> EmbedRequest {
 
 fn encoded(dialect: Dialect, request: &EmbedRequest) -> Result<(String, Value, Vec<Note>), FailureClass> {
     let encoded =
-        encode_embed(dialect, Quirks::at("http://plain.test"), request, "m").map_err(|failure| failure.class)?;
+        encode_embed(dialect, Flavour::at("http://plain.test"), request, "m").map_err(|failure| failure.class)?;
     let body = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
     Ok((encoded.path.into_owned(), body, encoded.notes))
 }
@@ -65,8 +65,8 @@ fn dialects_without_embeddings_say_so_before_anything_is_sent() {
 
 #[test]
 fn an_azure_deployment_has_its_embeddings_beside_its_chat() {
-    let quirks = Quirks::named("azure-deployments").expect("it is there");
-    let encoded = encode_embed(Dialect::OpenAiChat, quirks, &request(), "my small").expect("a body");
+    let flavour = Flavour::named("azure-deployments").expect("it is there");
+    let encoded = encode_embed(Dialect::OpenAiChat, flavour, &request(), "my small").expect("a body");
     assert_eq!(encoded.path, "/openai/deployments/my%20small/embeddings");
 }
 

@@ -11,10 +11,10 @@ use super::conversation::{Conversation, Part};
 use super::edit;
 use super::family::Family;
 use crate::wire::encoded::Encoded;
+use crate::wire::flavour::NameForm;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::original;
-use crate::wire::quirks::NameForm;
 use crate::wire::request::{
     Fields, Notes, asked, check, extra, foreign_tools, headers, joined, output_tokens_max, write,
 };

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::family::Family;
 use super::*;
-use crate::wire::quirks::GENERIC;
+use crate::wire::flavour::GENERIC;
 use crate::wire::{self, Decoder, Ending};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, FailureClass, Image, Message, Note, Piece, Proof, Reasoning,
@@ -13,7 +13,7 @@ use crate::words::{
 };
 
 const GEMINI: Dialect = Dialect::Gemini;
-/// A model that takes everything, without quirks.
+/// A model that takes everything, without flavour.
 const MODEL: &str = "gemini-2.5-flash";
 
 // Requests.

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::wire::{Decoder, Ending, authorize, quirks::Quirks};
+use crate::wire::{Decoder, Ending, authorize, flavour::Flavour};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Message, Note, Piece, Proof, Reasoning,
     ResponseFormat, Sampling, Secret, StopReason, Tool, ToolCall, ToolChoice, ToolResult, Usage, UserPart,
@@ -138,8 +138,8 @@ fn what_cannot_go_is_noted_or_refused() {
 #[test]
 fn a_key_is_a_bearer_token() {
     let mut headers = http::HeaderMap::new();
-    let quirks = Quirks::named("ollama").expect("a known name");
-    authorize(Dialect::Ollama, quirks, &Secret::new("k"), &mut headers).expect("a good key");
+    let flavour = Flavour::named("ollama").expect("a known name");
+    authorize(Dialect::Ollama, flavour, &Secret::new("k"), &mut headers).expect("a good key");
     assert_eq!(headers["authorization"], "Bearer k");
 }
 

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use super::messages::{BRIDGE, Messages};
 use super::request::Body;
 use crate::wire::edit::{Array, Edits, Object, quoted, text};
+use crate::wire::flavour::Flavour;
 use crate::wire::names::Names;
 use crate::wire::original::{self, BEGUN, Draft, Setting, without_invoice};
-use crate::wire::quirks::Quirks;
 use crate::wire::request::Notes;
 use crate::wire::seal::{Proves, open};
 use crate::words::{AssistantPart, Dialect, Message, Original, Payload, ToolResult};
@@ -51,8 +51,8 @@ pub(super) fn edited(
     instruction: Option<&str>,
     notes: &mut Notes,
 ) -> Option<Payload> {
-    let Body { quirks, request, model, streaming, .. } = *body;
-    if (original.has("functions") || original.has("function_call")) && !quirks.functions {
+    let Body { flavour, request, model, streaming, .. } = *body;
+    if (original.has("functions") || original.has("function_call")) && !flavour.functions {
         return None;
     }
     let differing = original::differing(original, SETTINGS, ours, notes);
@@ -61,16 +61,16 @@ pub(super) fn edited(
     let names = original.fields.iter().chain(&original.nulls);
     let refused: Vec<&String> = names
         .filter(|field| !OWN.contains(&&***field) && !is_setting(field))
-        .filter(|field| !quirks.takes_extra(Dialect::OpenAiChat, field))
+        .filter(|field| !flavour.takes_extra(Dialect::OpenAiChat, field))
         .collect();
-    let counts = streaming && quirks.stream_usage;
+    let counts = streaming && flavour.stream_usage;
     let usage = match original.stream_usage {
         Some(true) => !counts,
         Some(false) => true,
         None => counts,
     };
     let messages = Talk::of(original, body, instruction);
-    let tools = !body.names.is_empty() || (!quirks.keeps_marks() && original.marks.cached);
+    let tools = !body.names.is_empty() || (!flavour.keeps_marks() && original.marks.cached);
     let settled = differing.is_empty() && !effort && refused.is_empty() && !usage && original.stream == streaming;
     if let (true, None, false) = (settled, &messages, tools)
         && let Some(body) = original::renamed(original, model.name)
@@ -97,14 +97,14 @@ pub(super) fn edited(
     if usage {
         if counts {
             draft.set("stream_options.include_usage", "true");
-        } else if !streaming || !quirks.stream_usage {
+        } else if !streaming || !flavour.stream_usage {
             draft.remove("stream_options");
         }
     }
     if tools {
         self::tools(&mut draft, body);
     }
-    for (field, json) in quirks.continuing(request, Dialect::OpenAiChat) {
+    for (field, json) in flavour.continuing(request, Dialect::OpenAiChat) {
         draft.set(field, *json);
     }
     if let Some(messages) = messages {
@@ -128,7 +128,7 @@ fn effort(original: &Original, body: &Body<'_>, notes: &Notes) -> bool {
         None => true,
     };
     let unsaid = body.thinking.iter().any(|(field, _)| !original.has(field)) && (!named || !fits);
-    let foreign = original.has("reasoning") && !body.quirks.takes_extra(Dialect::OpenAiChat, "reasoning");
+    let foreign = original.has("reasoning") && !body.flavour.takes_extra(Dialect::OpenAiChat, "reasoning");
     (named && notes.tells("effort")) || !fits || unsaid || foreign
 }
 
@@ -138,14 +138,14 @@ fn tools(draft: &mut Draft<'_>, body: &Body<'_>) {
     for (list, inner) in [("tools", "function"), ("functions", "")] {
         for tool in object.get(list).and_then(Array::of).iter().flat_map(Array::items) {
             let Some(mut tool) = Object::of(tool) else { continue };
-            if !body.quirks.keeps_marks() {
+            if !body.flavour.keeps_marks() {
                 tool.remove("cache_control");
             }
             if inner.is_empty() {
                 rename(&mut tool, body.names, edits);
             } else if let Some(mut function) = tool.get(inner).and_then(Object::of) {
                 rename(&mut function, body.names, edits);
-                if !body.quirks.keeps_marks() {
+                if !body.flavour.keeps_marks() {
                     function.remove("cache_control");
                 }
                 function.finish(edits);
@@ -191,22 +191,22 @@ struct Talk<'b, 'a> {
 impl<'b, 'a> Talk<'b, 'a> {
     /// Finds out whether any message may have to be another.
     fn of(original: &'b Original, body: &'b Body<'a>, instruction: Option<&'b str>) -> Option<Self> {
-        let Body { quirks, request, model, names, .. } = *body;
-        let planned = quirks.rearranges().then(|| body.messages(&mut Notes::default()));
+        let Body { flavour, request, model, names, .. } = *body;
+        let planned = flavour.rearranges().then(|| body.messages(&mut Notes::default()));
         let talk = Self {
             body,
             instruction,
             left_out: &original.left_out,
             anew: planned.filter(Messages::is_rearranged),
-            developer: original.marks.developer && !quirks.knows_developer(model),
-            marks: !quirks.keeps_marks() && original.marks.cached,
+            developer: original.marks.developer && !flavour.knows_developer(model),
+            marks: !flavour.keeps_marks() && original.marks.cached,
             invoice: original.marks.invoice,
             sealed: original.marks.sealed,
         };
         let fits = |message: &Message| match message {
-            Message::Tool(ToolResult { call_id, .. }) => quirks.ids.fit(call_id) == *call_id,
+            Message::Tool(ToolResult { call_id, .. }) => flavour.ids.fit(call_id) == *call_id,
             Message::Assistant(parts) => {
-                parts.iter().filter_map(AssistantPart::as_tool_call).all(|call| quirks.ids.fit(&call.id) == call.id)
+                parts.iter().filter_map(AssistantPart::as_tool_call).all(|call| flavour.ids.fit(&call.id) == call.id)
             }
             _ => true,
         };
@@ -220,15 +220,15 @@ impl<'b, 'a> Talk<'b, 'a> {
             || !original.left_out.is_empty()
             || !names.is_empty()
             || (answered
-                && (quirks.strict || quirks.bridges || quirks.prefill(request).is_some() || quirks.echoes(model)))
-            || (original.marks.begun && !quirks.is_generic())
+                && (flavour.strict || flavour.bridges || flavour.prefill(request).is_some() || flavour.echoes(model)))
+            || (original.marks.begun && !flavour.is_generic())
             || !request.messages.iter().all(fits);
         looks.then_some(talk)
     }
 
     /// Edits the messages; `words` is how many there are in words.
     fn edit(&self, draft: &mut Draft<'_>, words: usize, notes: &mut Notes) -> Option<()> {
-        let Body { quirks, .. } = *self.body;
+        let Body { flavour, .. } = *self.body;
         if let Some(messages) = &self.anew {
             messages.note(notes);
             draft.set("messages", serde_json::to_string(messages).ok()?);
@@ -243,7 +243,7 @@ impl<'b, 'a> Talk<'b, 'a> {
         if let Some(instruction) = self.instruction {
             items.add(format!(r#"{{"role":"system","content":{}}}"#, quoted(instruction)));
         }
-        let echoes = quirks.echoes(self.body.model) && all.iter().any(|item| item.contains("\"tool_calls\""));
+        let echoes = flavour.echoes(self.body.model) && all.iter().any(|item| item.contains("\"tool_calls\""));
         let mut before: Option<Cow<'_, str>> = None;
         for (at, item) in all.iter().enumerate() {
             if self.left_out.contains(&at) {
@@ -252,7 +252,7 @@ impl<'b, 'a> Talk<'b, 'a> {
             }
             let Some(message) = Object::of(item) else { continue };
             let role = message.text("role").unwrap_or_default();
-            if quirks.bridges && role == "user" && before.as_deref() == Some("tool") {
+            if flavour.bridges && role == "user" && before.as_deref() == Some("tool") {
                 notes.converted("messages");
                 edits.replace(&item[..0], format!(r#"{{"role":"assistant","content":"{BRIDGE}"}},"#));
             }
@@ -276,12 +276,12 @@ impl<'b, 'a> Talk<'b, 'a> {
         edits: &mut Edits<'m>,
         notes: &mut Notes,
     ) -> bool {
-        let Body { quirks, request, .. } = *self.body;
+        let Body { flavour, request, .. } = *self.body;
         if role == "developer" && self.developer {
             message.set("role", "\"system\"", edits);
         }
         if let Some(id) = message.text("tool_call_id") {
-            let fit = quirks.ids.fit(&id);
+            let fit = flavour.ids.fit(&id);
             if fit != id {
                 notes.converted("messages.tool_call.id");
                 message.set("tool_call_id", quoted(&fit), edits);
@@ -303,8 +303,8 @@ impl<'b, 'a> Talk<'b, 'a> {
         let mut moved = None;
         if role == "assistant" {
             moved = self.thoughts(&mut message, !calls.is_empty(), echoes, edits, notes);
-            let flag = quirks.prefill(request).filter(|_| is_last && calls.is_empty());
-            if !quirks.is_generic() {
+            let flag = flavour.prefill(request).filter(|_| is_last && calls.is_empty());
+            if !flavour.is_generic() {
                 for other in BEGUN.iter().filter(|other| flag != Some(**other)) {
                     message.remove(other);
                 }
@@ -313,9 +313,9 @@ impl<'b, 'a> Talk<'b, 'a> {
                 message.set(flag, "true", edits);
             }
         }
-        if quirks.strict {
+        if flavour.strict {
             let known = |name: &str| {
-                let thought = name == quirks.thoughts || moved == Some(name);
+                let thought = name == flavour.thoughts || moved == Some(name);
                 MESSAGE.contains(&name) || (thought && role == "assistant")
             };
             let strange: Vec<_> = message.members().iter().map(|member| member.name.clone()).collect();
@@ -369,7 +369,7 @@ impl<'b, 'a> Talk<'b, 'a> {
     fn call<'m>(&self, call: &'m str, edits: &mut Edits<'m>, notes: &mut Notes) {
         let Some(mut call) = Object::of(call) else { return };
         if let Some(id) = call.text("id") {
-            let fit = self.body.quirks.ids.fit(&id);
+            let fit = self.body.flavour.ids.fit(&id);
             if fit != id {
                 notes.converted("messages.tool_call.id");
                 call.set("id", quoted(&fit), edits);
@@ -396,7 +396,7 @@ impl<'b, 'a> Talk<'b, 'a> {
         edits: &mut Edits<'m>,
         notes: &mut Notes,
     ) -> Option<&'static str> {
-        let Quirks { thoughts: wanted, strict, .. } = *self.body.quirks;
+        let Flavour { thoughts: wanted, strict, .. } = *self.body.flavour;
         let told = THOUGHTS.into_iter().find(|name| message.text(name).is_some_and(|thought| !thought.is_empty()));
         let moved = told.filter(|name| *name != wanted && !wanted.is_empty() && (echoes || strict));
         if let Some(other) = moved {

@@ -6,9 +6,9 @@ use std::fmt;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::SPOKEN;
+use crate::wire::flavour::Flavour;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
-use crate::wire::quirks::Quirks;
 use crate::wire::request::{Address, Each, Formatted, Notes, arguments, told, verbatim};
 use crate::wire::talk::{Answer, Media, Spoken, Step, mends, steps};
 use crate::words::{AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Foreign, ToolCall, UserPart};
@@ -19,7 +19,7 @@ pub(super) const BRIDGE: &str = "OK.";
 
 /// The messages as they are going to be written.
 pub(super) struct Messages<'a> {
-    quirks: &'a Quirks,
+    flavour: &'a Flavour,
     names: &'a Names,
     system_role: &'static str,
     /// What the system says before all others, as one message.
@@ -36,7 +36,7 @@ pub(super) struct Messages<'a> {
 impl<'a> Messages<'a> {
     /// Plans the messages of a request; notes what of them goes otherwise for its own sake.
     pub(super) fn of(
-        quirks: &'a Quirks,
+        flavour: &'a Flavour,
         request: &'a ChatRequest,
         model: Model<'_>,
         names: &'a Names,
@@ -46,7 +46,7 @@ impl<'a> Messages<'a> {
         let mut late = false;
         for (at, step) in steps(request, OWN, Media::Behind, |_| true, notes).into_iter().enumerate() {
             match step {
-                Step::System(text) if quirks.system_first => {
+                Step::System(text) if flavour.system_first => {
                     late |= at > 0;
                     lead.push(text.into());
                 }
@@ -54,13 +54,13 @@ impl<'a> Messages<'a> {
             }
         }
         let called = |step: &Step<'_>| matches!(step, Step::Assistant(spoken) if !spoken.ids.is_empty());
-        let echoes = quirks.echoes(model) && !quirks.thoughts.is_empty() && rest.iter().any(called);
+        let echoes = flavour.echoes(model) && !flavour.thoughts.is_empty() && rest.iter().any(called);
         if mends(request, OWN) && !echoes {
             // Of who only thought nothing is left, and a message without anything in it is refused.
             rest.retain(|step| !matches!(step, Step::Assistant(spoken) if is_silent(spoken.parts)));
         }
-        let (system_role, prefill) = (quirks.system_role(model), quirks.prefill(request));
-        Self { quirks, names, system_role, lead, steps: rest, echoes, prefill, late }
+        let (system_role, prefill) = (flavour.system_role(model), flavour.prefill(request));
+        Self { flavour, names, system_role, lead, steps: rest, echoes, prefill, late }
     }
 
     /// Returns the same, with an instruction of our own before all else.
@@ -86,13 +86,13 @@ impl<'a> Messages<'a> {
         }
         for step in &self.steps {
             match step {
-                Step::Result(Answer { result: Some(result), .. }) => notes.result(self.quirks.ids, result),
+                Step::Result(Answer { result: Some(result), .. }) => notes.result(self.flavour.ids, result),
                 Step::Assistant(spoken) => {
                     let echoes = self.echoes && !is_of_others(spoken.parts);
                     for part in spoken.parts {
                         match part {
                             AssistantPart::Reasoning(_) if !echoes => notes.dropped("messages.reasoning"),
-                            AssistantPart::ToolCall(call) => notes.call(self.quirks.ids, call),
+                            AssistantPart::ToolCall(call) => notes.call(self.flavour.ids, call),
                             _ => {}
                         }
                     }
@@ -106,12 +106,12 @@ impl<'a> Messages<'a> {
     fn joins(&self, first: &Step<'_>, second: &Step<'_>) -> bool {
         let alike =
             matches!((first, second), (Step::User(_), Step::User(_)) | (Step::Assistant(_), Step::Assistant(_)));
-        self.quirks.alternates && alike
+        self.flavour.alternates && alike
     }
 
     /// Tells whether an assistant must speak between two neighbours.
     fn bridges(&self, first: &Step<'_>, second: &Step<'_>) -> bool {
-        self.quirks.bridges && matches!((first, second), (Step::Result(_), Step::User(_)))
+        self.flavour.bridges && matches!((first, second), (Step::Result(_), Step::User(_)))
     }
 }
 
@@ -136,7 +136,7 @@ impl Serialize for Messages<'_> {
                 }
                 Step::Result(answer) => seq.serialize_element(&WireResult {
                     role: "tool",
-                    tool_call_id: &self.quirks.ids.fit(&answer.id),
+                    tool_call_id: &self.flavour.ids.fit(&answer.id),
                     content: &answer.text(),
                 })?,
                 Step::Foreign(_, message) => seq.serialize_element(message)?,
@@ -185,7 +185,7 @@ struct Assistant<'a> {
 
 impl Serialize for Assistant<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Messages { quirks, names, echoes, .. } = *self.messages;
+        let Messages { flavour, names, echoes, .. } = *self.messages;
         let spoken = || self.run.iter().filter_map(|step| if let Step::Assistant(it) = step { Some(it) } else { None });
         let parts: Vec<&AssistantPart> = spoken().flat_map(|spoken| spoken.parts).collect();
         let calls: Vec<(&str, &ToolCall)> = spoken().flat_map(Spoken::calls).collect();
@@ -208,10 +208,10 @@ impl Serialize for Assistant<'_> {
         if echoes {
             let own = spoken().map(|spoken| spoken.parts).filter(|parts| !is_of_others(parts));
             let own: Vec<&AssistantPart> = own.flatten().collect();
-            map.serialize_entry(quirks.thoughts, &Formatted(Joined(&own, AssistantPart::as_reasoning)))?;
+            map.serialize_entry(flavour.thoughts, &Formatted(Joined(&own, AssistantPart::as_reasoning)))?;
         }
         if !calls.is_empty() {
-            let calls = || calls.iter().map(|(id, call)| WireCall::of(quirks, names, id, call));
+            let calls = || calls.iter().map(|(id, call)| WireCall::of(flavour, names, id, call));
             map.serialize_entry("tool_calls", &Each(calls))?;
         } else if let (true, Some(flag)) = (self.is_last, self.messages.prefill) {
             map.serialize_entry(flag, &true)?;
@@ -382,8 +382,8 @@ struct WireFunction<'a> {
 }
 
 impl<'a> WireCall<'a> {
-    fn of(quirks: &Quirks, names: &'a Names, id: &'a str, call: &'a ToolCall) -> Self {
+    fn of(flavour: &Flavour, names: &'a Names, id: &'a str, call: &'a ToolCall) -> Self {
         let function = WireFunction { name: names.sent(&call.name), arguments: arguments(call) };
-        Self { id: quirks.ids.fit(id), kind: "function", function }
+        Self { id: flavour.ids.fit(id), kind: "function", function }
     }
 }

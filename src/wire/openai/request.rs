@@ -1,4 +1,4 @@
-//! Writes requests: the dialect as it is, but for what the provider's accent says.
+//! Writes requests: the dialect as it is, but for what the provider's flavour says.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 use super::edit;
 use super::messages::Messages;
 use crate::wire::encoded::Encoded;
+use crate::wire::flavour::{Flavour, NameForm, Template, takes_max_tokens};
 use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::original;
-use crate::wire::quirks::{NameForm, Quirks, Template, takes_max_tokens};
 use crate::wire::request::{
     Each, Fields, Notes, asked, check, extra, foreign_tools, headers, output_tokens_max, settings, verbatim, write,
 };
@@ -18,20 +18,20 @@ use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, 
 
 /// Encodes a request for a model.
 pub(in crate::wire) fn encode(
-    quirks: &Quirks,
+    flavour: &Flavour,
     request: &ChatRequest,
     model: Model<'_>,
     streaming: bool,
 ) -> Result<Encoded, Failure> {
     check(request)?;
-    quirks.check(request, Dialect::OpenAiChat)?;
-    let streaming = streaming || quirks.stream_only;
+    flavour.check(request, Dialect::OpenAiChat)?;
+    let streaming = streaming || flavour.stream_only;
     let own = original::of(request, Dialect::OpenAiChat);
     let model = Model { meant: original::is_meant(request, Dialect::OpenAiChat, model), ..model };
     // A caller that speaks this dialect to an unknown server may know its names better.
-    let names = Names::of(quirks.names.or(own.is_none().then_some(NAMES)), request);
+    let names = Names::of(flavour.names.or(own.is_none().then_some(NAMES)), request);
     let mut notes = Notes::default();
-    let (body, instruction) = Body::of(quirks, request, model, streaming, &names, &mut notes);
+    let (body, instruction) = Body::of(flavour, request, model, streaming, &names, &mut notes);
     let stops = body.stops_left_out();
     let edited = match own {
         Some(original) => {
@@ -44,7 +44,7 @@ pub(in crate::wire) fn encode(
         Some(body) => body,
         None => {
             let extra = body.extra.into_iter().flatten();
-            if own.is_none() && extra.clone().any(|(field, _)| !quirks.takes_extra(Dialect::OpenAiChat, field)) {
+            if own.is_none() && extra.clone().any(|(field, _)| !flavour.takes_extra(Dialect::OpenAiChat, field)) {
                 notes.dropped("extra");
             }
             notes.foreign(Dialect::OpenAiChat, request);
@@ -53,7 +53,7 @@ pub(in crate::wire) fn encode(
             write(request, &Whole { body: &body, messages: &messages })?
         }
     };
-    let (path, headers) = (quirks.chat_path(model.name, request), headers(streaming));
+    let (path, headers) = (flavour.chat_path(model.name, request), headers(streaming));
     Ok(Encoded { path, headers, body, notes: notes.0, stops, names, words: None })
 }
 
@@ -62,7 +62,7 @@ const NAMES: NameForm = NameForm { max: 64, marks: "_-" };
 
 /// A request as it is going to be written.
 pub(super) struct Body<'a> {
-    pub(super) quirks: &'a Quirks,
+    pub(super) flavour: &'a Flavour,
     pub(super) request: &'a ChatRequest,
     pub(super) model: Model<'a>,
     pub(super) streaming: bool,
@@ -86,7 +86,7 @@ pub(super) struct Body<'a> {
 impl<'a> Body<'a> {
     /// Returns the body, and what has to be asked for in words.
     fn of(
-        quirks: &'a Quirks,
+        flavour: &'a Flavour,
         request: &'a ChatRequest,
         model: Model<'a>,
         streaming: bool,
@@ -94,30 +94,30 @@ impl<'a> Body<'a> {
         notes: &mut Notes,
     ) -> (Self, Option<String>) {
         let sampling = &request.sampling;
-        let takes_stops = || !sampling.stop.is_empty() && quirks.takes(model, "sampling.stop");
-        let most = if takes_stops() { quirks.stops_max } else { 0 };
+        let takes_stops = || !sampling.stop.is_empty() && flavour.takes(model, "sampling.stop");
+        let most = if takes_stops() { flavour.stops_max } else { 0 };
         let stop = &sampling.stop[..sampling.stop.len().min(most)];
         if stop.len() < sampling.stop.len() {
             // The others are enforced here.
             notes.converted("sampling.stop");
         }
-        let tool_choice = tool_choice(quirks, request, names, notes);
-        let (format, instruction) = format(quirks, &request.response_format, notes);
+        let tool_choice = tool_choice(flavour, request, names, notes);
+        let (format, instruction) = format(flavour, &request.response_format, notes);
         let extra = extra(Dialect::OpenAiChat, request, notes);
         let body = Self {
-            parallel_tool_calls: quirks.taken(model, "parallel_tool_calls", request.parallel_tool_calls, notes),
+            parallel_tool_calls: flavour.taken(model, "parallel_tool_calls", request.parallel_tool_calls, notes),
             format,
-            temperature: quirks.taken(model, "sampling.temperature", sampling.temperature, notes),
-            top_p: quirks.taken(model, "sampling.top_p", sampling.top_p, notes),
-            presence_penalty: quirks.taken(model, "sampling.presence_penalty", sampling.presence_penalty, notes),
-            frequency_penalty: quirks.taken(model, "sampling.frequency_penalty", sampling.frequency_penalty, notes),
-            seed: quirks.taken(model, "sampling.seed", sampling.seed, notes),
+            temperature: flavour.taken(model, "sampling.temperature", sampling.temperature, notes),
+            top_p: flavour.taken(model, "sampling.top_p", sampling.top_p, notes),
+            presence_penalty: flavour.taken(model, "sampling.presence_penalty", sampling.presence_penalty, notes),
+            frequency_penalty: flavour.taken(model, "sampling.frequency_penalty", sampling.frequency_penalty, notes),
+            seed: flavour.taken(model, "sampling.seed", sampling.seed, notes),
             stop: Some(stop).filter(|stop| !stop.is_empty()),
-            thinking: thinking(quirks, request, model, tool_choice.as_ref(), notes),
+            thinking: thinking(flavour, request, model, tool_choice.as_ref(), notes),
             tool_choice,
             output_tokens_max: output_tokens_max(request, model, notes),
             extra,
-            quirks,
+            flavour,
             request,
             model,
             streaming,
@@ -128,7 +128,7 @@ impl<'a> Body<'a> {
 
     /// Plans the messages.
     pub(super) fn messages(&self, notes: &mut Notes) -> Messages<'a> {
-        Messages::of(self.quirks, self.request, self.model, self.names, notes)
+        Messages::of(self.flavour, self.request, self.model, self.names, notes)
     }
 
     /// Returns the stop sequences that the target is not told.
@@ -142,13 +142,13 @@ impl<'a> Body<'a> {
         if said("max_tokens") && !said("max_completion_tokens") && takes_max_tokens(self.model) {
             "max_tokens"
         } else {
-            self.quirks.tokens_field(self.model)
+            self.flavour.tokens_field(self.model)
         }
     }
 
     /// Writes the settings.
     fn settings<M: SerializeMap>(&self, body: &mut Fields<M>) -> Result<(), M::Error> {
-        let Self { quirks, request, .. } = *self;
+        let Self { flavour, request, .. } = *self;
         if !request.tools.is_empty() || foreign_tools(Dialect::OpenAiChat, request).next().is_some() {
             body.put_some("tool_choice", self.tool_choice.as_ref())?;
             body.put_some("parallel_tool_calls", self.parallel_tool_calls.as_ref())?;
@@ -158,7 +158,7 @@ impl<'a> Body<'a> {
         body.put_some("top_p", self.top_p.as_ref())?;
         body.put_some("presence_penalty", self.presence_penalty.as_ref())?;
         body.put_some("frequency_penalty", self.frequency_penalty.as_ref())?;
-        body.put_some(quirks.seed, self.seed.as_ref())?;
+        body.put_some(flavour.seed, self.seed.as_ref())?;
         body.put_some("stop", self.stop.as_ref())?;
         for (field, value) in &self.thinking {
             body.put(field, value)?;
@@ -179,12 +179,12 @@ struct Whole<'b, 'a> {
 impl Serialize for Whole<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { body: whole, messages } = *self;
-        let Body { quirks, request, names, .. } = *whole;
+        let Body { flavour, request, names, .. } = *whole;
         let mut body = Fields::new(serializer.serialize_map(None)?);
         body.put("model", whole.model.name)?;
         body.put("messages", messages)?;
         body.put("stream", &whole.streaming)?;
-        if whole.streaming && quirks.stream_usage {
+        if whole.streaming && flavour.stream_usage {
             body.put("stream_options", &json!({"include_usage": true}))?;
         }
         let foreign = || foreign_tools(Dialect::OpenAiChat, request).map(WireTool::Foreign);
@@ -193,11 +193,11 @@ impl Serialize for Whole<'_, '_> {
             body.put("tools", &Each(|| functions().chain(foreign())))?;
         }
         whole.settings(&mut body)?;
-        for (field, json) in quirks.continuing(request, Dialect::OpenAiChat) {
+        for (field, json) in flavour.continuing(request, Dialect::OpenAiChat) {
             body.put(field, &serde_json::from_str::<Value>(json).expect("the table holds JSON"))?;
         }
         let extra = whole.extra.into_iter().flatten();
-        body.end(extra.filter(|(field, _)| quirks.takes_extra(Dialect::OpenAiChat, field)))
+        body.end(extra.filter(|(field, _)| flavour.takes_extra(Dialect::OpenAiChat, field)))
     }
 }
 
@@ -213,9 +213,9 @@ impl Serialize for Settings<'_, '_> {
 }
 
 /// Returns the choice of tools as the provider takes it.
-fn tool_choice(quirks: &Quirks, request: &ChatRequest, names: &Names, notes: &mut Notes) -> Option<Value> {
+fn tool_choice(flavour: &Flavour, request: &ChatRequest, names: &Names, notes: &mut Notes) -> Option<Value> {
     let one = |name: &str| json!({"type": "function", "function": {"name": names.sent(name)}});
-    match (&request.tool_choice, quirks.required, &request.tools[..]) {
+    match (&request.tool_choice, flavour.required, &request.tools[..]) {
         (ToolChoice::Foreign(choice), ..) => {
             verbatim(Dialect::OpenAiChat, choice).and_then(|choice| serde_json::from_str(choice.get()).ok())
         }
@@ -238,7 +238,7 @@ fn tool_choice(quirks: &Quirks, request: &ChatRequest, names: &Names, notes: &mu
 
 /// Returns the fields that say how hard to think; not at all, where a tool is forced and thinking forbids that.
 fn thinking(
-    quirks: &Quirks,
+    flavour: &Flavour,
     request: &ChatRequest,
     model: Model<'_>,
     tool_choice: Option<&Value>,
@@ -251,32 +251,32 @@ fn thinking(
         filled.collect()
     };
     let is_forced = tool_choice.is_some_and(|choice| choice != "none");
-    if is_forced && !quirks.thinks_when_forced && !quirks.unthinking.is_empty() {
+    if is_forced && !flavour.thinks_when_forced && !flavour.unthinking.is_empty() {
         let effort = request.effort.filter(|effort| *effort > Effort::Minimal);
         notes.keep(false, "effort", effort);
-        return fill(quirks.unthinking, "");
+        return fill(flavour.unthinking, "");
     }
-    match quirks.taken(model, "effort", request.effort, notes) {
+    match flavour.taken(model, "effort", request.effort, notes) {
         None => Vec::new(),
-        Some(effort) => match quirks.effort_word(model, effort, notes) {
+        Some(effort) => match flavour.effort_word(model, effort, notes) {
             // Where it cannot be said it is left out: that is less than any step.
-            "" => fill(quirks.unthinking, ""),
-            word => fill(quirks.effort, word),
+            "" => fill(flavour.unthinking, ""),
+            word => fill(flavour.effort, word),
         },
     }
 }
 
 /// Returns the form of the answer as the provider takes it, and what is to be said where that does not say all.
 fn format<'a>(
-    quirks: &Quirks,
+    flavour: &Flavour,
     format: &'a ResponseFormat,
     notes: &mut Notes,
 ) -> (Option<WireFormat<'a>>, Option<String>) {
-    let json = quirks.json.then_some(WireFormat::JsonObject);
+    let json = flavour.json.then_some(WireFormat::JsonObject);
     match format {
         ResponseFormat::Text => return (None, None),
-        ResponseFormat::Json if quirks.json => return (json, None),
-        ResponseFormat::JsonSchema { name, schema, strict } if quirks.schema => {
+        ResponseFormat::Json if flavour.json => return (json, None),
+        ResponseFormat::JsonSchema { name, schema, strict } if flavour.schema => {
             let json_schema = WireSchema { name, schema, strict: *strict };
             return (Some(WireFormat::JsonSchema { json_schema }), None);
         }

@@ -5,7 +5,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::wire::quirks::GENERIC;
+use crate::wire::flavour::GENERIC;
 use crate::wire::{Decoder, Ending};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, FailureClass, Image, Message, Piece, ResponseFormat, Sampling,

@@ -23,7 +23,7 @@ pub(super) fn edited(original: &Original, body: &Body<'_>, ours: &str, notes: &m
     let effort = original.has("reasoning") && notes.tells("effort");
     let names = original.fields.iter().chain(&original.nulls);
     let refused: Vec<&String> =
-        names.filter(|field| !body.quirks.takes_extra(Dialect::OpenAiResponses, field)).collect();
+        names.filter(|field| !body.flavour.takes_extra(Dialect::OpenAiResponses, field)).collect();
     let items = Items::of(original, body);
     let tools = !body.names.is_empty();
     let settled = differing.is_empty() && !effort && refused.is_empty() && original.stream == body.streaming;
@@ -99,7 +99,7 @@ impl<'b, 'a> Items<'b, 'a> {
     fn of(original: &Original, body: &'b Body<'a>) -> Option<Self> {
         let items = Self {
             body,
-            developer: !(body.quirks.is_generic() || body.quirks.knows_developer(body.model))
+            developer: !(body.flavour.is_generic() || body.flavour.knows_developer(body.model))
                 && original.marks.developer,
             invoice: original.marks.invoice,
             sealed: original.marks.sealed,

@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 
 use super::edit;
 use crate::wire::encoded::Encoded;
+use crate::wire::flavour::{Flavour, NameForm};
 use crate::wire::ids::IdForm;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::openai::{FileData, UNNAMED, format as audio_format};
 use crate::wire::original;
-use crate::wire::quirks::{NameForm, Quirks};
 use crate::wire::request::{
     Address, Each, Fields, Formatted, Notes, arguments, check, extra, foreign_tools, headers, is_own, joined,
     output_tokens_max, settings, told, unsupported, verbatim, write,
@@ -33,18 +33,18 @@ pub(super) const CALL_ID: IdForm = IdForm::Max(64);
 
 /// Encodes a request for a model.
 pub(in crate::wire) fn encode(
-    quirks: &Quirks,
+    flavour: &Flavour,
     request: &ChatRequest,
     model: Model<'_>,
     streaming: bool,
 ) -> Result<Encoded, Failure> {
     check(request)?;
-    quirks.check(request, OWN)?;
+    flavour.check(request, OWN)?;
     let own = original::of(request, Dialect::OpenAiResponses).filter(|original| original.left_out.is_empty());
     let model = Model { meant: original::is_meant(request, OWN, model), ..model };
-    let names = Names::of(quirks.names.or(own.is_none().then_some(NAMES)), request);
+    let names = Names::of(flavour.names.or(own.is_none().then_some(NAMES)), request);
     let mut notes = Notes::default();
-    let body = Body::of(quirks, request, model, streaming, &names, &mut notes);
+    let body = Body::of(flavour, request, model, streaming, &names, &mut notes);
     let edited = match own {
         Some(original) => {
             let ours = settings(&Settings(&body))?;
@@ -69,9 +69,9 @@ pub(in crate::wire) fn encode(
     };
     let method = own.map_or("", |original| original.method);
     let path = if method.is_empty() {
-        quirks.responses_path.into()
+        flavour.responses_path.into()
     } else {
-        format!("{}{method}", quirks.responses_path).into()
+        format!("{}{method}", flavour.responses_path).into()
     };
     let headers = headers(streaming);
     Ok(Encoded { path, headers, body, notes: notes.0, stops, names, words: None })
@@ -82,7 +82,7 @@ const NAMES: NameForm = NameForm { max: 64, marks: "_-" };
 
 /// A request as it is going to be written.
 pub(super) struct Body<'a> {
-    pub(super) quirks: &'a Quirks,
+    pub(super) flavour: &'a Flavour,
     pub(super) request: &'a ChatRequest,
     pub(super) model: Model<'a>,
     pub(super) streaming: bool,
@@ -99,7 +99,7 @@ pub(super) struct Body<'a> {
 
 impl<'a> Body<'a> {
     fn of(
-        quirks: &'a Quirks,
+        flavour: &'a Flavour,
         request: &'a ChatRequest,
         model: Model<'a>,
         streaming: bool,
@@ -107,11 +107,11 @@ impl<'a> Body<'a> {
         notes: &mut Notes,
     ) -> Self {
         let sampling = &request.sampling;
-        let temperature = quirks.taken(model, "sampling.temperature", sampling.temperature, notes);
-        let top_p = quirks.taken(model, "sampling.top_p", sampling.top_p, notes);
-        let parallel_tool_calls = quirks.taken(model, "parallel_tool_calls", request.parallel_tool_calls, notes);
-        let effort = quirks.taken(model, "effort", request.effort, notes);
-        let effort = effort.map(|effort| quirks.effort_word(model, effort, notes)).filter(|word| !word.is_empty());
+        let temperature = flavour.taken(model, "sampling.temperature", sampling.temperature, notes);
+        let top_p = flavour.taken(model, "sampling.top_p", sampling.top_p, notes);
+        let parallel_tool_calls = flavour.taken(model, "parallel_tool_calls", request.parallel_tool_calls, notes);
+        let effort = flavour.taken(model, "effort", request.effort, notes);
+        let effort = effort.map(|effort| flavour.effort_word(model, effort, notes)).filter(|word| !word.is_empty());
         let given = output_tokens_max(request, model, notes);
         // A caller that speaks this dialect is told by the provider what is too little.
         let least = if is_own(request, OWN) { 0 } else { OUTPUT_TOKENS_MIN };
@@ -121,9 +121,9 @@ impl<'a> Body<'a> {
         }
         let extra = extra(Dialect::OpenAiResponses, request, notes);
         let reasons = effort.is_some() || extra.is_some_and(|extra| extra.contains_key("reasoning"));
-        let encrypted = quirks.encrypts(model, reasons);
+        let encrypted = flavour.encrypts(model, reasons);
         Self {
-            quirks,
+            flavour,
             request,
             model,
             streaming,
@@ -142,9 +142,9 @@ impl<'a> Body<'a> {
 impl<'a> Body<'a> {
     /// Plans the items.
     fn input(&self, notes: &mut Notes) -> Input<'a> {
-        let Self { quirks, request, model, names, .. } = *self;
+        let Self { flavour, request, model, names, .. } = *self;
         let steps = steps(request, OWN, Media::Within, |_| true, notes);
-        let (system_role, echoes) = (quirks.system_role(model), quirks.echoes(model));
+        let (system_role, echoes) = (flavour.system_role(model), flavour.echoes(model));
         Input { steps, names, provider: model.provider, system_role, echoes }
     }
 
@@ -197,7 +197,7 @@ struct Whole<'b, 'a> {
 impl Serialize for Whole<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { body: whole, input } = *self;
-        let Body { quirks, request, names, .. } = *whole;
+        let Body { flavour, request, names, .. } = *whole;
         let mut body = Fields::new(serializer.serialize_map(None)?);
         body.put("model", whole.model.name)?;
         body.put("input", input)?;
@@ -220,7 +220,7 @@ impl Serialize for Whole<'_, '_> {
         body.put_some("text", Some(&text).filter(|text| !text.is_empty()))?;
         whole.settings(&mut body)?;
         let extra = whole.extra.into_iter().flatten();
-        body.end(extra.filter(|(field, _)| quirks.takes_extra(Dialect::OpenAiResponses, field)))
+        body.end(extra.filter(|(field, _)| flavour.takes_extra(Dialect::OpenAiResponses, field)))
     }
 }
 

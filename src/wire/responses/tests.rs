@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::wire::quirks::{GENERIC, Quirks};
+use crate::wire::flavour::{Flavour, GENERIC};
 use crate::wire::{Decoder, Ending};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Message, Note, Piece, Proof, Reasoning,
@@ -17,9 +17,9 @@ fn target(model: &str) -> TargetId {
     TargetId::new("p", model)
 }
 
-fn encoded(quirks: &str, request: &ChatRequest, model: &str) -> (Value, Vec<Note>) {
-    let quirks = Quirks::named(quirks).expect("a known name");
-    let encoded = encode(quirks, request, (&target(model)).into(), false).expect("a good request");
+fn encoded(flavour: &str, request: &ChatRequest, model: &str) -> (Value, Vec<Note>) {
+    let flavour = Flavour::named(flavour).expect("a known name");
+    let encoded = encode(flavour, request, (&target(model)).into(), false).expect("a good request");
     (serde_json::from_slice(&encoded.body.whole()).expect("JSON"), encoded.notes)
 }
 
@@ -120,7 +120,7 @@ fn asks_models_that_reason_for_their_encrypted_reasoning_and_no_others() {
     let effort = ChatRequest { effort: Some(Effort::Low), ..plain.clone() };
     let extra = json!({"reasoning": {"summary": "auto"}}).as_object().expect("an object").clone();
     let summary = ChatRequest { extra, ..plain.clone() };
-    for (quirks, request, model, asked, reasoning) in [
+    for (flavour, request, model, asked, reasoning) in [
         ("openai", &plain, "gpt-4o", false, Value::Null),
         ("openai", &plain, "gpt-5-chat-latest", false, Value::Null),
         ("openai", &plain, "gpt-5.2", true, Value::Null),
@@ -136,9 +136,9 @@ fn asks_models_that_reason_for_their_encrypted_reasoning_and_no_others() {
         ("deepseek", &effort, "deepseek-v4-flash", false, json!({"effort": "low"})),
         ("llamacpp", &effort, "m", false, json!({"effort": "low"})),
     ] {
-        let (body, _) = encoded(quirks, request, model);
+        let (body, _) = encoded(flavour, request, model);
         let include = if asked { json!(["reasoning.encrypted_content"]) } else { Value::Null };
-        assert_eq!((&body["include"], &body["reasoning"]), (&include, &reasoning), "{quirks} {model}");
+        assert_eq!((&body["include"], &body["reasoning"]), (&include, &reasoning), "{flavour} {model}");
     }
 }
 
@@ -419,15 +419,15 @@ fn bodies_have_the_shape_of_recorded_ones() {
         }),
     ];
     let cases = crate::wire::tests::cases();
-    for (name, quirks, translate) in table.iter().filter(|_| !cases.is_empty()) {
+    for (name, flavour, translate) in table.iter().filter(|_| !cases.is_empty()) {
         let case = cases.iter().find(|case| case["case"].as_str().is_some_and(|case| case.starts_with(name)));
         let recorded = &case.expect("a case")["request"]["body"];
         let recorded =
             recorded.as_str().map_or_else(|| recorded.clone(), |text| serde_json::from_str(text).expect("JSON"));
         let (model, streaming) = (recorded["model"].as_str().expect("a model"), recorded["stream"] == true);
-        let quirks = Quirks::named(quirks).expect("a known name");
+        let flavour = Flavour::named(flavour).expect("a known name");
         let encoded =
-            encode(quirks, &translate(&recorded), (&target(model)).into(), streaming).expect("a good request");
+            encode(flavour, &translate(&recorded), (&target(model)).into(), streaming).expect("a good request");
         assert_eq!(plain(serde_json::from_slice(&encoded.body.whole()).expect("JSON")), plain(recorded), "{name}");
         assert_eq!(encoded.notes, [], "{name}");
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::wire::{Quirks, encode};
+use crate::wire::{Flavour, encode};
 use crate::words::{AssistantPart, ChatRequest, Dialect, Image, Message, ToolCall, ToolResult, UserPart};
 
 fn call(id: &str) -> ToolCall {
@@ -21,7 +21,7 @@ fn shows(id: &str, text: &str) -> Message {
 }
 
 fn body(dialect: Dialect, model: &str, request: &ChatRequest) -> Value {
-    let generic = Quirks::named("generic").expect("an accent");
+    let generic = Flavour::named("generic").expect("a flavour");
     serde_json::from_slice(&encode(dialect, generic, request, model, false).expect("a body").body.whole())
         .expect("JSON")
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use standin::internals::wire::serve::{self, BadRequest, Face, Refused, Writer};
 use standin::internals::wire::sse::{SseItem, SseParser, TooLong};
-use standin::internals::wire::{self, Decoder, Ending, Quirks, Sent};
+use standin::internals::wire::{self, Decoder, Ending, Flavour, Sent};
 use standin::{
     AssistantPart, ChatRequest, Dialect, Drift, Error, Failure, Message, Piece, ReplyEvent, RetryAfter, TargetId,
 };
@@ -190,11 +190,11 @@ pub fn encode(data: &[u8]) {
     let results: Vec<Message> = ending.tool_calls().map(|call| Message::tool_result(call, "done")).collect();
     let request = ChatRequest::new("r").user("Hi").message(Message::Assistant(ending.parts));
     let request = results.into_iter().fold(request, ChatRequest::message).user("Go on");
-    let accents: Vec<&'static str> = Quirks::names().collect();
-    let accent = accents[usize::try_from(input.seed % 64).unwrap_or(0) % accents.len()];
-    let quirks = Quirks::named(accent).expect("one of the names");
+    let flavours: Vec<&'static str> = Flavour::names().collect();
+    let flavour = flavours[usize::try_from(input.seed % 64).unwrap_or(0) % flavours.len()];
+    let flavour = Flavour::named(flavour).expect("one of the names");
     for dialect in DIALECTS {
-        match wire::encode(dialect, quirks, &request, &TargetId::new("p", "gemini-3-pro"), input.streaming) {
+        match wire::encode(dialect, flavour, &request, &TargetId::new("p", "gemini-3-pro"), input.streaming) {
             Ok(encoded) => assert!(object(&encoded.body.whole()), "{dialect:?}"),
             Err(failure) => sane(&failure),
         }
@@ -220,12 +220,12 @@ pub fn requests(data: &[u8]) {
     };
     assert_eq!(serve::read(face, path_model, input.streaming, &body).as_ref(), Ok(&asked), "it is read otherwise");
     if asked.request.check().is_ok() {
-        let accents: Vec<&'static str> = Quirks::names().collect();
-        let accent = accents[usize::try_from(input.seed % 64).unwrap_or(0) % accents.len()];
-        let quirks = Quirks::named(accent).expect("one of the names");
+        let flavours: Vec<&'static str> = Flavour::names().collect();
+        let flavour = flavours[usize::try_from(input.seed % 64).unwrap_or(0) % flavours.len()];
+        let flavour = Flavour::named(flavour).expect("one of the names");
         for dialect in DIALECTS {
             for streaming in [false, true] {
-                match wire::encode(dialect, quirks, &asked.request, &TargetId::new("p", "gemini-3-pro"), streaming) {
+                match wire::encode(dialect, flavour, &asked.request, &TargetId::new("p", "gemini-3-pro"), streaming) {
                     Ok(encoded) => assert!(object(&encoded.body.whole()), "{dialect:?}"),
                     Err(failure) => sane(&failure),
                 }

@@ -11,7 +11,7 @@ pub struct Host {
     pub base: Option<&'static str>,
     /// The variable that usually holds its key, where there is no preset of it.
     pub env: Option<&'static str>,
-    /// Its accent, where an address does not tell.
+    /// Its flavour, where an address does not tell.
     pub flavour: Option<&'static str>,
     /// The model, as its provider calls it.
     pub model: String,

@@ -158,7 +158,7 @@ struct World {
     /// What providers asked for: by target and key, and by target.
     limits: BTreeMap<(usize, usize), Instant>,
     holds: [Option<Instant>; TARGETS],
-    budget: Budget,
+    budget: RetryBudget,
     calls: Vec<Call>,
     queue: BTreeMap<(Instant, u64), Event>,
     serial: u64,
@@ -194,7 +194,7 @@ impl World {
             in_flight: [0; TARGETS],
             limits: BTreeMap::new(),
             holds: [None; TARGETS],
-            budget: Budget::default(),
+            budget: RetryBudget::default(),
             calls: Vec::new(),
             queue: BTreeMap::new(),
             serial: 0,

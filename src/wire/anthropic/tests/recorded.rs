@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::wire::anthropic::encode;
-use crate::wire::quirks::Quirks;
+use crate::wire::flavour::Flavour;
 use crate::words::{
     AssistantPart, ChatRequest, Image, Message, Sampling, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
 };
@@ -152,19 +152,19 @@ fn recorded_requests_are_written_as_they_were() {
         // Vertex has the model in the address, and the version in the body, which is then ours to write.
         let path = case["request"]["path"].as_str().unwrap_or_default();
         let named = path.split_once("/models/").and_then(|(_, rest)| rest.split_once(':'));
-        let (model, accent) = match &body["model"] {
+        let (model, flavour) = match &body["model"] {
             Value::String(model) => (model.as_str(), "generic"),
             _ => (named.expect(path).0, "vertex-anthropic"),
         };
         let mut request = request_of(&body);
         request.extra.remove("anthropic_version");
-        let quirks = Quirks::named(accent).expect(accent);
-        let encoded = encode(quirks, &request, model.into(), body["stream"] == true).expect(name);
+        let flavour = Flavour::named(flavour).expect(flavour);
+        let encoded = encode(flavour, &request, model.into(), body["stream"] == true).expect(name);
         let found: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
         assert_eq!(found, body, "{name}");
         let bare = path.split('?').next().unwrap_or_default();
         assert!(bare.is_empty() || bare.ends_with(&*encoded.path), "{name}: {path} and {}", encoded.path);
-        assert_eq!(encoded.headers.contains_key("anthropic-version"), accent == "generic", "{name}");
+        assert_eq!(encoded.headers.contains_key("anthropic-version"), flavour.name == "generic", "{name}");
         assert_eq!(encoded.notes, [], "{name}");
         compared += 1;
     }

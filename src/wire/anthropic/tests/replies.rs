@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::wire::quirks::GENERIC;
+use crate::wire::flavour::GENERIC;
 use crate::wire::{Decoder, Ending, encode};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Failure, FailureClass, Message, Piece, Proof, Reasoning, StopReason, TargetId,

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::wire::anthropic::{authorize, encode};
-use crate::wire::quirks::{GENERIC, Quirks};
+use crate::wire::flavour::{Flavour, GENERIC};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, FailureClass, Image, Message, Note, Proof, Reasoning, ResponseFormat,
     Sampling, Secret, Tool, ToolCall, ToolChoice, ToolResult, UserPart,
@@ -551,12 +551,12 @@ fn refuses_what_cannot_go_and_names_the_field() {
 
 #[test]
 fn a_key_goes_into_its_own_header_and_a_login_is_a_bearer_token() {
-    let headers_at = |quirks: &Quirks, key: &str| {
+    let headers_at = |flavour: &Flavour, key: &str| {
         let mut headers = HeaderMap::new();
-        authorize(quirks, &Secret::new(key), &mut headers).map(|()| headers)
+        authorize(flavour, &Secret::new(key), &mut headers).map(|()| headers)
     };
     let headers = |key: &str| headers_at(&GENERIC, key);
-    let vertex = headers_at(Quirks::named("vertex-anthropic").expect("an accent"), "ya29.x").expect("a good token");
+    let vertex = headers_at(Flavour::named("vertex-anthropic").expect("a flavour"), "ya29.x").expect("a good token");
     assert_eq!((&vertex[AUTHORIZATION], vertex.contains_key("x-api-key")), (&"Bearer ya29.x".parse().unwrap(), false));
     let with_key = headers("sk-ant-api03-x").expect("a good key");
     assert_eq!(with_key["x-api-key"], "sk-ant-api03-x");

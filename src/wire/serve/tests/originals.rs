@@ -1,15 +1,15 @@
 //! Requests that go on as they came, and those that must not.
 
 use super::*;
-use crate::wire::{Quirks, encode};
+use crate::wire::{Flavour, encode};
 use crate::words::{Dialect, TargetId};
 
 /// Returns the body that a target gets of a request, and what is noted.
 fn sent(face: Face, body: &Value, to: (Dialect, &str, &str), streaming: bool) -> (Value, Vec<Note>) {
-    let (dialect, accent, model) = to;
+    let (dialect, flavour, model) = to;
     let asked = asked(face, body);
-    let quirks = Quirks::named(accent).expect("an accent");
-    let encoded = encode(dialect, quirks, &asked.request, &TargetId::new("p", model), streaming).expect("a body");
+    let flavour = Flavour::named(flavour).expect("a flavour");
+    let encoded = encode(dialect, flavour, &asked.request, &TargetId::new("p", model), streaming).expect("a body");
     (serde_json::from_slice(&encoded.body.whole()).expect("JSON"), encoded.notes)
 }
 
@@ -36,9 +36,9 @@ const OWN: [(Face, Dialect, &str, &str); 4] = [
 #[test]
 fn a_request_goes_as_it_came_to_who_speaks_its_dialect_and_is_written_anew_for_all_others() {
     for (face, ..) in OWN {
-        for (other, dialect, accent, model) in OWN {
+        for (other, dialect, flavour, model) in OWN {
             let mut body = marked(face);
-            let (sent, notes) = sent(face, &body, (dialect, accent, model), false);
+            let (sent, notes) = sent(face, &body, (dialect, flavour, model), false);
             if face != Face::Gemini {
                 body["model"] = model.into();
             }
@@ -50,7 +50,7 @@ fn a_request_goes_as_it_came_to_who_speaks_its_dialect_and_is_written_anew_for_a
 
 #[test]
 fn a_stream_goes_as_it_came_and_asks_for_its_usage() {
-    for (face, dialect, accent, model) in OWN {
+    for (face, dialect, flavour, model) in OWN {
         let mut body = marked(face);
         body["stream"] = true.into();
         if face == Face::Gemini {
@@ -59,7 +59,7 @@ fn a_stream_goes_as_it_came_and_asks_for_its_usage() {
         } else {
             body["model"] = model.into();
         }
-        let (sent, _) = sent(face, &body, (dialect, accent, model), face != Face::Gemini);
+        let (sent, _) = sent(face, &body, (dialect, flavour, model), face != Face::Gemini);
         if face == Face::OpenAiChat {
             body["stream_options"] = json!({"include_usage": true});
         }
@@ -90,7 +90,7 @@ fn chat(more: Value) -> Value {
 #[test]
 fn what_a_target_does_not_take_is_edited_and_all_else_goes_as_it_came() {
     let tools = json!([{"type": "function", "function": {"name": "f", "x": 1}}, {"type": "web_search", "y": 2}]);
-    for (accent, model, more, changes) in [
+    for (flavour, model, more, changes) in [
         ("openai", "gpt-4o", json!({"max_completion_tokens": 9, "tools": tools}), json!({})),
         ("openai", "gpt-4o", json!({"max_tokens": 9}), json!({})),
         ("generic", "m", json!({"max_tokens": 9, "tools": tools, "whatever": [1]}), json!({})),
@@ -132,7 +132,7 @@ fn what_a_target_does_not_take_is_edited_and_all_else_goes_as_it_came() {
         let mut body = chat(more);
         // Another model is named, so that no effort is meant for this one.
         body["model"] = "smart".into();
-        let (sent, _) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, accent, model), false);
+        let (sent, _) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, flavour, model), false);
         body["model"] = model.into();
         for (field, value) in changes.as_object().expect("an object") {
             if value.is_null() {
@@ -141,10 +141,10 @@ fn what_a_target_does_not_take_is_edited_and_all_else_goes_as_it_came() {
                 body[field] = value.clone();
             }
         }
-        if ["groq", "cerebras", "mistral"].contains(&accent) {
+        if ["groq", "cerebras", "mistral"].contains(&flavour) {
             assert_eq!(sent["messages"][0]["content"], body["messages"][0]["content"]);
         }
-        assert_eq!(sent, body, "{accent} {model}");
+        assert_eq!(sent, body, "{flavour} {model}");
     }
 }
 
@@ -157,9 +157,9 @@ fn who_asks_for_a_model_by_name_is_told_from_who_asks_for_any() {
         assert_eq!(sent(Face::OpenAiChat, &body, to, false).0["reasoning_effort"], word, "{name}");
     }
     let asked = asked(Face::OpenAiChat, &chat(json!({"reasoning_effort": "xhigh"})));
-    let quirks = Quirks::named("openai").expect("an accent");
+    let flavour = Flavour::named("openai").expect("a flavour");
     let model = crate::wire::Model { meant: true, ..crate::wire::Model::from("gpt-5-mini") };
-    let encoded = encode(Dialect::OpenAiChat, quirks, &asked.request, model, false).expect("a body");
+    let encoded = encode(Dialect::OpenAiChat, flavour, &asked.request, model, false).expect("a body");
     let body: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
     assert_eq!(body["reasoning_effort"], "xhigh", "a route that has no other model names it, too");
 }
@@ -174,7 +174,7 @@ fn an_effort_in_words_of_another_dialect_is_the_nearest_step_of_the_model_though
     };
     let chat = |model: &str, effort: &str| json!({"model": model, "messages": messages, "reasoning_effort": effort});
     let converted = vec![Note::Converted("effort")];
-    for (face, body, (dialect, accent, model), path, word, notes) in [
+    for (face, body, (dialect, flavour, model), path, word, notes) in [
         // Claude's `max` is no step of GPT's before 6, nor `xhigh` one of its o-models.
         (
             Face::Anthropic,
@@ -242,7 +242,7 @@ fn an_effort_in_words_of_another_dialect_is_the_nearest_step_of_the_model_though
             vec![],
         ),
     ] {
-        let (sent, found) = sent(face, &body, (dialect, accent, model), false);
+        let (sent, found) = sent(face, &body, (dialect, flavour, model), false);
         assert_eq!(sent.pointer(path), Some(&word), "{face:?} to {model}: {sent}");
         assert_eq!(found, notes, "{face:?} to {model}");
     }
@@ -263,7 +263,7 @@ fn messages_are_edited_one_by_one() {
     let developer = json!({"role": "developer", "content": "Be brief."});
     let sealed = json!([{"type": "reasoning.encrypted", "data": "standin:call:gemini:abc", "id": "c1"}]);
     let own = json!([{"type": "reasoning.text", "text": "Hm."}]);
-    for (accent, model, given, expected) in [
+    for (flavour, model, given, expected) in [
         (
             "llamacpp",
             "m",
@@ -333,9 +333,9 @@ fn messages_are_edited_one_by_one() {
         ),
     ] {
         let body = json!({"model": "smart", "messages": given});
-        let (mut sent, _) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, accent, model), false);
+        let (mut sent, _) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, flavour, model), false);
         for message in sent["messages"].as_array_mut().expect("a list") {
-            if accent == "mistral" {
+            if flavour == "mistral" {
                 for place in ["/tool_call_id", "/tool_calls/0/id"] {
                     if let Some(id) = message.pointer_mut(place) {
                         assert_eq!(id.as_str().map(str::len), Some(9));
@@ -344,14 +344,14 @@ fn messages_are_edited_one_by_one() {
                 }
             }
             if let Some(name) = message.pointer_mut("/tool_calls/0/function/name")
-                && accent == "openai"
+                && flavour == "openai"
                 && *name != "f"
             {
                 assert!(name.as_str().is_some_and(|name| name.len() <= 64 && name.starts_with("xxx")));
                 *name = "NAME".into();
             }
         }
-        assert_eq!(sent["messages"], Value::Array(expected), "{accent} {model}");
+        assert_eq!(sent["messages"], Value::Array(expected), "{flavour} {model}");
     }
 }
 
@@ -361,7 +361,7 @@ fn marks_of_what_is_to_be_cached_stay_where_they_are_read_and_nowhere_else() {
     let body = json!({"model": "smart", "messages": [{"role": "user", "content": [
         {"type": "text", "text": "Hi", "cache_control": mark}]}],
         "tools": [{"type": "function", "function": {"name": "f"}, "cache_control": mark}]});
-    for (accent, stays) in [
+    for (flavour, stays) in [
         ("openrouter", true),
         ("qwen", true),
         ("generic", true),
@@ -369,9 +369,9 @@ fn marks_of_what_is_to_be_cached_stay_where_they_are_read_and_nowhere_else() {
         ("groq", false),
         ("mistral", false),
     ] {
-        let (sent, _) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, accent, "anthropic/claude"), false);
+        let (sent, _) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, flavour, "anthropic/claude"), false);
         let marks = [sent.pointer("/messages/0/content/0/cache_control"), sent.pointer("/tools/0/cache_control")];
-        assert_eq!(marks.map(|mark| mark.is_some()), [stays; 2], "{accent}");
+        assert_eq!(marks.map(|mark| mark.is_some()), [stays; 2], "{flavour}");
         assert_eq!(sent["messages"][0]["content"][0]["text"], "Hi");
     }
 }
@@ -402,7 +402,7 @@ fn messages_of_anthropic_go_to_each_host_as_it_takes_them() {
         "context_management": {"edits": []}, "mcp_servers": [], "new_field": 1,
         "tools": [{"name": "f", "input_schema": {"type": "object"}}, {"type": "web_search_20250305", "name": "web_search"}],
         "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi", "new": {"x": 1}}]}]});
-    let to = |accent, model| sent(Face::Anthropic, &body, (Dialect::AnthropicMessages, accent, model), true).0;
+    let to = |flavour, model| sent(Face::Anthropic, &body, (Dialect::AnthropicMessages, flavour, model), true).0;
     let mut home = body.clone();
     home["model"] = "claude-sonnet-4-5".into();
     assert_eq!(to("anthropic", "claude-sonnet-4-5"), home);
@@ -522,8 +522,8 @@ fn a_chat_that_was_cut_loses_what_was_left_out_and_the_rest_stays_as_it_came() {
     body["messages"].as_array_mut().expect("a list").extend(more);
     let request = asked(Face::OpenAiChat, &body).request;
     let cut = Cut::find(&request.messages, |_| 1.0, 1.0).expect("something to leave out").apply(&request);
-    let quirks = Quirks::named("generic").expect("an accent");
-    let encoded = encode(Dialect::OpenAiChat, quirks, &cut, &TargetId::new("p", "m"), false).expect("a body");
+    let flavour = Flavour::named("generic").expect("a flavour");
+    let encoded = encode(Dialect::OpenAiChat, flavour, &cut, &TargetId::new("p", "m"), false).expect("a body");
     let left: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
     let messages = body["messages"].as_array_mut().expect("a list");
     messages.drain(1..1 + request.messages.len() - cut.messages.len());
@@ -539,9 +539,9 @@ fn what_is_meant_for_here_goes_to_nobody_else() {
     ] {
         let mut request = asked(Face::OpenAiChat, &body(metadata)).request;
         request.original.as_mut().expect("it came so").forget("x-standin-");
-        let quirks = Quirks::named("openai").expect("an accent");
+        let flavour = Flavour::named("openai").expect("a flavour");
         let encoded =
-            encode(Dialect::OpenAiChat, quirks, &request, &TargetId::new("p", "gpt-4o"), false).expect("a body");
+            encode(Dialect::OpenAiChat, flavour, &request, &TargetId::new("p", "gpt-4o"), false).expect("a body");
         let sent: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
         assert_eq!((&sent["metadata"], &sent["model"]), (&left, &json!("gpt-4o")));
     }
@@ -551,7 +551,7 @@ fn what_is_meant_for_here_goes_to_nobody_else() {
 fn recorded_requests_go_to_their_own_provider_as_they_came() {
     let (mut own, mut all) = (0, 0);
     for case in crate::wire::tests::cases().iter().filter(|case| case["kind"] == "ok") {
-        let Some((face, dialect, accent, _)) = OWN.iter().find(|(face, ..)| {
+        let Some((face, dialect, flavour, _)) = OWN.iter().find(|(face, ..)| {
             let name = match face {
                 Face::OpenAiChat => "chat-completions",
                 Face::OpenAiResponses => "responses",
@@ -567,9 +567,9 @@ fn recorded_requests_go_to_their_own_provider_as_they_came() {
         let Some(original) = &asked.request.original else { continue };
         all += 1;
         let model = original.model().unwrap_or("m").to_owned();
-        let quirks = Quirks::named(accent).expect("an accent");
+        let flavour = Flavour::named(flavour).expect("a flavour");
         let target = TargetId::new("p", model.as_str());
-        let Ok(encoded) = crate::wire::encode(*dialect, quirks, &asked.request, &target, asked.stream) else {
+        let Ok(encoded) = crate::wire::encode(*dialect, flavour, &asked.request, &target, asked.stream) else {
             continue;
         };
         if encoded.body.whole() == original.body {
@@ -596,7 +596,7 @@ fn the_scope_of_a_mark_stays_where_it_is_known_and_the_mark_stays_everywhere() {
             {"role": "assistant", "content": [{"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"scope": "x"}}]},
             {"role": "user", "content": [result]}]})
     };
-    for (accent, model, stays) in [
+    for (flavour, model, stays) in [
         ("generic", "claude-sonnet-4-5", true),
         ("anthropic", "claude-sonnet-4-5", true),
         ("vertex-anthropic", "claude-sonnet-4-5@20250929", false),
@@ -604,9 +604,9 @@ fn the_scope_of_a_mark_stays_where_it_is_known_and_the_mark_stays_everywhere() {
     ] {
         let mut asked = body(true);
         asked["model"] = "smart".into();
-        let (mut sent, notes) = sent(Face::Anthropic, &asked, (Dialect::AnthropicMessages, accent, model), false);
+        let (mut sent, notes) = sent(Face::Anthropic, &asked, (Dialect::AnthropicMessages, flavour, model), false);
         sent.as_object_mut().expect("an object").retain(|field, _| !matches!(&**field, "model" | "anthropic_version"));
-        assert_eq!((sent, notes), (body(stays), Vec::new()), "{accent}");
+        assert_eq!((sent, notes), (body(stays), Vec::new()), "{flavour}");
     }
 }
 
@@ -626,7 +626,7 @@ fn marks_of_what_is_to_be_cached_stay_where_they_stand_in_every_dialect_that_has
         "messages": [{"role": "user", "content": "go"}, {"role": "assistant", "content": [called]},
             {"role": "user", "content": [mark(&result), mark(&text("go"))]}]});
     let to =
-        |accent| sent(Face::Anthropic, &body, (Dialect::OpenAiChat, accent, "anthropic/claude-sonnet-4.5"), true).0;
+        |flavour| sent(Face::Anthropic, &body, (Dialect::OpenAiChat, flavour, "anthropic/claude-sonnet-4.5"), true).0;
     let there = to("openrouter");
     let places = |sent: &Value| {
         let marks = |list: &Value| -> Vec<Value> {
@@ -726,8 +726,8 @@ fn what_of_sampling_its_own_provider_judges_stays_as_it_came() {
 fn a_begun_answer_is_continued_where_that_is_a_feature_and_refused_clearly_elsewhere() {
     let body = json!({"model": "smart", "max_tokens": 90, "messages": [
         {"role": "user", "content": "JSON, please."}, {"role": "assistant", "content": "{"}]});
-    let last = |accent: &str| {
-        let (sent, _) = sent(Face::Anthropic, &body, (Dialect::OpenAiChat, accent, "m"), false);
+    let last = |flavour: &str| {
+        let (sent, _) = sent(Face::Anthropic, &body, (Dialect::OpenAiChat, flavour, "m"), false);
         (sent["messages"][1].clone(), sent["continue_final_message"].clone(), sent["add_generation_prompt"].clone())
     };
     let plain = json!({"role": "assistant", "content": "{"});
@@ -737,12 +737,12 @@ fn a_begun_answer_is_continued_where_that_is_a_feature_and_refused_clearly_elsew
     assert_eq!(last("deepseek"), (flagged("prefix"), Value::Null, Value::Null));
     assert_eq!(last("kimi"), (flagged("partial"), Value::Null, Value::Null));
     assert_eq!(last("vllm"), (plain.clone(), json!(true), json!(false)));
-    for accent in ["openrouter", "litellm", "llamacpp", "ollama"] {
-        assert_eq!(last(accent), (plain.clone(), Value::Null, Value::Null), "{accent}");
+    for flavour in ["openrouter", "litellm", "llamacpp", "ollama"] {
+        assert_eq!(last(flavour), (plain.clone(), Value::Null, Value::Null), "{flavour}");
     }
-    let refused = |face: Face, body: &Value, (dialect, accent, model): (Dialect, &str, &str)| {
-        let quirks = Quirks::named(accent).expect("an accent");
-        encode(dialect, quirks, &asked(face, body).request, &TargetId::new("p", model), false).err()
+    let refused = |face: Face, body: &Value, (dialect, flavour, model): (Dialect, &str, &str)| {
+        let flavour = Flavour::named(flavour).expect("a flavour");
+        encode(dialect, flavour, &asked(face, body).request, &TargetId::new("p", model), false).err()
     };
     let gemini =
         json!({"contents": [{"role": "user", "parts": [{"text": "Hi"}]}, {"role": "model", "parts": [{"text": "{"}]}]});
@@ -771,14 +771,14 @@ fn a_begun_answer_is_continued_where_that_is_a_feature_and_refused_clearly_elsew
 #[test]
 fn a_limit_that_its_own_provider_takes_or_judges_stays_as_it_came() {
     let chat = json!({"model": "smart", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9});
-    for (accent, model, field) in [
+    for (flavour, model, field) in [
         ("openai", "gpt-4o", "max_tokens"),
         ("groq", "m", "max_tokens"),
         ("openai", "gpt-5.4", "max_completion_tokens"),
         ("generic", "o3", "max_completion_tokens"),
     ] {
-        let (sent, notes) = sent(Face::OpenAiChat, &chat, (Dialect::OpenAiChat, accent, model), false);
-        assert_eq!((&sent[field], notes), (&json!(9), vec![]), "{accent} {model}: {sent}");
+        let (sent, notes) = sent(Face::OpenAiChat, &chat, (Dialect::OpenAiChat, flavour, model), false);
+        assert_eq!((&sent[field], notes), (&json!(9), vec![]), "{flavour} {model}: {sent}");
     }
     let few = json!({"model": "smart", "input": "Hi", "max_output_tokens": 5});
     let to = |dialect| (dialect, "openai", "gpt-4o");
@@ -804,10 +804,10 @@ fn settings_in_googles_other_spelling_are_edited_where_they_stand() {
 fn what_is_asked_for_instead_of_an_answer_goes_to_its_own_address() {
     let body = json!({"model": "m", "input": [{"role": "user", "content": "Hi"}], "x_new": 1});
     let compacting = asked(Face::OpenAiResponses, &body).compacting().request;
-    for (accent, path) in [("openai", "/responses/compact"), ("azure-deployments", "/openai/responses/compact")] {
-        let quirks = Quirks::named(accent).expect("an accent");
+    for (flavour, path) in [("openai", "/responses/compact"), ("azure-deployments", "/openai/responses/compact")] {
+        let flavour = Flavour::named(flavour).expect("a flavour");
         let to = TargetId::new("p", "m");
-        let encoded = encode(Dialect::OpenAiResponses, quirks, &compacting, &to, false).expect("a body");
+        let encoded = encode(Dialect::OpenAiResponses, flavour, &compacting, &to, false).expect("a body");
         assert_eq!(encoded.path, path);
         assert_eq!(serde_json::from_slice::<Value>(&encoded.body.whole()).expect("JSON"), body);
     }
@@ -820,17 +820,17 @@ fn a_flag_that_asks_for_more_of_a_message_is_what_each_server_calls_it_and_leads
         let last = json!({"role": "assistant", "content": "{", flag: on});
         json!({"model": "smart", "messages": [{"role": "user", "content": "JSON, please."}, last]})
     };
-    let sent = |accent: &str, body: &Value| {
-        let quirks = Quirks::named(accent).expect("an accent");
+    let sent = |flavour: &str, body: &Value| {
+        let flavour = Flavour::named(flavour).expect("a flavour");
         let request = asked(Face::OpenAiChat, body).request;
-        let encoded = encode(Dialect::OpenAiChat, quirks, &request, &TargetId::new("p", "m"), false).ok()?;
+        let encoded = encode(Dialect::OpenAiChat, flavour, &request, &TargetId::new("p", "m"), false).ok()?;
         let body: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
         Some((encoded.path.into_owned(), body["messages"][1].clone(), body["continue_final_message"].clone()))
     };
     let usual = "/chat/completions";
     for flag in ["prefix", "partial"] {
         let body = chat(flag, true);
-        for (accent, path, own, continues) in [
+        for (flavour, path, own, continues) in [
             ("deepseek", "/beta/chat/completions", Some("prefix"), Value::Null),
             ("mistral", usual, Some("prefix"), Value::Null),
             ("kimi", usual, Some("partial"), Value::Null),
@@ -843,16 +843,16 @@ fn a_flag_that_asks_for_more_of_a_message_is_what_each_server_calls_it_and_leads
             if let Some(own) = own {
                 last[own] = true.into();
             }
-            assert_eq!(sent(accent, &body), Some((path.to_owned(), last, continues)), "{flag} to {accent}");
+            assert_eq!(sent(flavour, &body), Some((path.to_owned(), last, continues)), "{flag} to {flavour}");
         }
-        for accent in ["openai", "groq", "xai"] {
-            assert_eq!(sent(accent, &body), None, "{flag} to {accent}");
+        for flavour in ["openai", "groq", "xai"] {
+            assert_eq!(sent(flavour, &body), None, "{flag} to {flavour}");
         }
     }
     // Who says no, or nothing, means nothing by it.
     let (path, last, _) = sent("deepseek", &chat("prefix", false)).expect("a request");
     assert_eq!((path.as_str(), last["content"].as_str()), (usual, Some("{")));
-    let deepseek = Quirks::named("deepseek").expect("an accent");
+    let deepseek = Flavour::named("deepseek").expect("a flavour");
     for base in ["https://api.deepseek.com", "https://api.deepseek.com/v1", "https://api.deepseek.com/beta"] {
         assert_eq!(deepseek.base(base, "/beta/chat/completions"), "https://api.deepseek.com");
         assert_eq!(deepseek.base(base, usual), base);
@@ -872,9 +872,9 @@ fn tools_are_held_to_their_schemas_where_the_host_takes_that_and_one_grammar_can
     };
     let model = "claude-sonnet-4-5";
     let to =
-        |accent: &str, body: &Value| sent(Face::OpenAiChat, body, (Dialect::AnthropicMessages, accent, model), false);
+        |flavour: &str, body: &Value| sent(Face::OpenAiChat, body, (Dialect::AnthropicMessages, flavour, model), false);
     let left_out = vec![Note::Dropped("tools.strict")];
-    for (accent, schema, strict, held, notes) in [
+    for (flavour, schema, strict, held, notes) in [
         ("anthropic", optional(24), true, json!(true), vec![]),
         ("anthropic", optional(25), true, Value::Null, left_out.clone()),
         (
@@ -888,8 +888,8 @@ fn tools_are_held_to_their_schemas_where_the_host_takes_that_and_one_grammar_can
         ("vertex-anthropic", optional(1), true, Value::Null, left_out.clone()),
         ("vertex-anthropic", optional(1), false, Value::Null, vec![]),
     ] {
-        let (body, told) = to(accent, &tools(schema.clone(), strict));
-        assert_eq!((&body["tools"][0]["strict"], &told), (&held, &notes), "{accent}: {schema}");
+        let (body, told) = to(flavour, &tools(schema.clone(), strict));
+        assert_eq!((&body["tools"][0]["strict"], &told), (&held, &notes), "{flavour}: {schema}");
         if held.is_null() {
             assert_eq!(body["tools"][0]["input_schema"], schema, "what holds nobody stays as it is");
         }
@@ -898,7 +898,7 @@ fn tools_are_held_to_their_schemas_where_the_host_takes_that_and_one_grammar_can
     let own = json!({"model": "smart", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}],
         "tools": [{"name": "f", "strict": true, "x_new": 1, "input_schema": optional(25)},
             {"name": "g", "strict": false, "input_schema": optional(1)}]});
-    let to = |accent: &str| sent(Face::Anthropic, &own, (Dialect::AnthropicMessages, accent, model), false);
+    let to = |flavour: &str| sent(Face::Anthropic, &own, (Dialect::AnthropicMessages, flavour, model), false);
     let (body, notes) = to("anthropic");
     assert_eq!((&body["tools"], notes), (&own["tools"], vec![]));
     let (body, notes) = to("vertex-anthropic");

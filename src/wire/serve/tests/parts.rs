@@ -1,7 +1,7 @@
 //! Documents, audio, and what there are no words for, as the documents' tables have it.
 
 use super::*;
-use crate::wire::{Quirks, takes};
+use crate::wire::{Flavour, takes};
 use crate::words::{ChatRequest, Demanded, Dialect};
 
 const PROVIDERS: &str = include_str!("../../../../docs/providers.md");
@@ -95,7 +95,7 @@ fn documents_and_audio_go_where_the_documents_say() {
             other => panic!("{other}"),
         };
         for (dialect, said) in dialects.into_iter().zip(&row[1..]) {
-            let generic = Quirks::named("generic").expect("an accent");
+            let generic = Flavour::named("generic").expect("a flavour");
             let taken = takes(dialect, generic, &ChatRequest::new("r").user("x"), &what);
             assert_eq!(taken, *said == "yes", "{dialect:?}: {}", row[0]);
         }
@@ -129,7 +129,7 @@ fn the_line_for_an_invoice_goes_to_claude_alone() {
     ] {
         for original in [asked.request.original.clone(), None] {
             let request = ChatRequest { original, ..asked.request.clone() };
-            let generic = Quirks::named("generic").expect("an accent");
+            let generic = Flavour::named("generic").expect("a flavour");
             let sent = crate::wire::encode(dialect, generic, &request, model, false).expect("a body");
             let sent = String::from_utf8_lossy(&sent.body.whole()).into_owned();
             assert_eq!(sent.contains("cch="), expected, "{dialect:?} {model}: {sent}");

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::wire::quirks::GENERIC;
+use crate::wire::flavour::GENERIC;
 use crate::wire::{Encoded, encode};
 use crate::words::{Effort, Foreign, Image, Message, ResponseFormat, ToolChoice, UserPart};
 

@@ -124,9 +124,9 @@ fn sources_that_another_provider_found_do_not_go_to_anthropic() {
     let body = json!({"model": "m", "max_tokens": 9, "messages": [
         {"role": "user", "content": "Hi"}, {"role": "assistant", "content": said}, {"role": "user", "content": "And?"}]});
     let asked = asked(Face::Anthropic, &body);
-    let quirks = crate::wire::Quirks::named("generic").expect("an accent");
+    let flavour = crate::wire::Flavour::named("generic").expect("a flavour");
     let target = TargetId::new("p", "claude-sonnet-4-5");
-    let encoded = crate::wire::encode(Dialect::AnthropicMessages, quirks, &asked.request, &target, false);
+    let encoded = crate::wire::encode(Dialect::AnthropicMessages, flavour, &asked.request, &target, false);
     let sent: Value = serde_json::from_slice(&encoded.expect("a body").body.whole()).expect("JSON");
     assert_eq!(sent["messages"][1]["content"][0], json!({"type": "text", "text": "ok"}));
     assert_eq!(sent["messages"][1]["content"][1]["citations"], json!([own]), "what it found itself goes back to it");

@@ -1,0 +1,175 @@
+//! How much the runtime may spend on second tries, so that a bad hour is not answered with a storm.
+//!
+//! One bucket for all calls of a runtime, in thousandths of a token. In flow calls, attempts and successes, out
+//! flows leave. Atomics and `&self`: no lock, and no owner that could crash with it.
+//!
+//! A call's first failover to a target that admits it is always allowed (when a provider dies, every call in flight
+//! must be able to move) and takes nothing. So attempts stay under 2 + 0.5 a call plus the 20 of the bucket, and
+//! close to calls + failures while one target is healthy.
+
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use super::hedge::Hedges;
+
+/// One token, in the bucket's unit.
+const TOKEN: i64 = 1_000;
+/// What the bucket holds at first.
+const START: i64 = 10 * TOKEN;
+/// What a call brings.
+const PER_CALL: i64 = TOKEN / 2;
+/// What the bucket holds at most beside one token for each call in flight.
+const CAPACITY: i64 = 20 * TOKEN;
+/// What the sub-limit of retries at the same target holds at first and at most.
+const SAME_TARGET: i64 = 10 * TOKEN;
+/// Retries at the same target are allowed only above this.
+const SAME_TARGET_MIN: i64 = 5 * TOKEN;
+/// What a success brings to that sub-limit.
+const PER_SUCCESS: i64 = TOKEN / 10;
+
+/// What a try is that takes from the budget: one token of the bucket each, some from a sub-limit within it as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spend {
+    /// A second or later move of a call, to another target or another key.
+    Failover,
+    /// The same target again.
+    SameTarget,
+}
+
+/// The retry budget of one runtime.
+#[derive(Debug)]
+pub struct RetryBudget {
+    /// What is spent on a second target for speed, which takes from the bucket like any other move as well.
+    pub hedges: Hedges,
+    bucket: AtomicI64,
+    same_target: AtomicI64,
+    calls: AtomicI64,
+}
+
+impl Default for RetryBudget {
+    fn default() -> Self {
+        Self {
+            hedges: Hedges::default(),
+            bucket: AtomicI64::new(START),
+            same_target: AtomicI64::new(SAME_TARGET),
+            calls: AtomicI64::new(0),
+        }
+    }
+}
+
+impl RetryBudget {
+    /// Counts a call that starts; it brings half a token.
+    pub fn call_started(&self) {
+        let calls = self.calls.fetch_add(1, Relaxed) + 1;
+        add(&self.bucket, PER_CALL, CAPACITY + calls * TOKEN);
+    }
+
+    /// Counts a call that ended.
+    pub fn call_ended(&self) {
+        self.calls.fetch_sub(1, Relaxed);
+    }
+
+    /// Returns the calls in flight.
+    pub fn calls(&self) -> usize {
+        usize::try_from(self.calls.load(Relaxed)).unwrap_or(0)
+    }
+
+    /// Counts an answer; it brings a tenth of a token for retries at the same target.
+    pub fn succeeded(&self) {
+        add(&self.same_target, PER_SUCCESS, SAME_TARGET);
+    }
+
+    /// Takes leave for a try, or says that there is none.
+    #[must_use]
+    pub fn take(&self, spend: Spend) -> bool {
+        if spend == Spend::SameTarget && !take(&self.same_target, SAME_TARGET_MIN) {
+            return false;
+        }
+        let taken = take(&self.bucket, 0);
+        if !taken && spend == Spend::SameTarget {
+            self.same_target.fetch_add(TOKEN, Relaxed);
+        }
+        taken
+    }
+
+    /// Tells whether there would be leave for a try now.
+    pub fn allows(&self, spend: Spend) -> bool {
+        let bucket = self.bucket.load(Relaxed) >= TOKEN;
+        bucket && (spend != Spend::SameTarget || self.same_target.load(Relaxed) >= SAME_TARGET_MIN + TOKEN)
+    }
+
+    /// Returns what [`Self::take`] took, since the target refused.
+    pub fn give_back(&self, spend: Spend) {
+        self.bucket.fetch_add(TOKEN, Relaxed);
+        if spend == Spend::SameTarget {
+            self.same_target.fetch_add(TOKEN, Relaxed);
+        }
+    }
+
+    /// Returns the whole tokens left.
+    #[cfg(test)]
+    pub fn tokens(&self) -> i64 {
+        self.bucket.load(Relaxed) / TOKEN
+    }
+}
+
+/// Takes a token if there is one above `floor`.
+fn take(cell: &AtomicI64, floor: i64) -> bool {
+    cell.fetch_update(Relaxed, Relaxed, |have| (have >= floor + TOKEN).then_some(have - TOKEN)).is_ok()
+}
+
+/// Adds up to a limit; what is above it already stays.
+fn add(cell: &AtomicI64, amount: i64, limit: i64) {
+    let _ = cell.fetch_update(Relaxed, Relaxed, |have| (have < limit).then_some((have + amount).min(limit)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_storm_of_failovers_is_bounded_by_half_a_token_a_call_and_the_start() {
+        let budget = RetryBudget::default();
+        let mut taken = 0;
+        for _ in 0..1_000 {
+            budget.call_started();
+            taken += i32::from(budget.take(Spend::Failover)) + i32::from(budget.take(Spend::Failover));
+            budget.call_ended();
+        }
+        assert!((500..=520).contains(&taken), "took {taken}");
+    }
+
+    #[test]
+    fn quiet_calls_fill_the_bucket_only_to_its_capacity() {
+        let budget = RetryBudget::default();
+        for _ in 0..1_000 {
+            budget.call_started();
+            budget.call_ended();
+        }
+        assert_eq!(budget.tokens(), 21);
+    }
+
+    #[test]
+    fn retries_at_the_same_target_stop_at_half_of_their_sub_limit_and_come_back_with_successes() {
+        let budget = RetryBudget::default();
+        for _ in 0..100 {
+            budget.call_started();
+        }
+        assert_eq!((0..20).filter(|_| budget.take(Spend::SameTarget)).count(), 5);
+        for _ in 0..10 {
+            budget.succeeded();
+        }
+        assert!(budget.take(Spend::SameTarget));
+        assert!(!budget.take(Spend::SameTarget));
+    }
+
+    #[test]
+    fn a_retry_refused_by_the_common_bucket_takes_nothing_from_the_sub_limit() {
+        let budget = RetryBudget::default();
+        while budget.take(Spend::Failover) {}
+        assert!(!budget.take(Spend::SameTarget));
+        for _ in 0..2 {
+            budget.call_started();
+        }
+        assert!(budget.take(Spend::SameTarget), "the sub-limit was still whole");
+    }
+}

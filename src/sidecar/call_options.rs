@@ -1,0 +1,183 @@
+//! What a caller says of its call beside what it asks for: in headers or, where its library sends none of its own, in
+//! the metadata of the request.
+//!
+//! In flow headers and a request's extra fields, out flow a call's options; what is meant for here is taken out of the
+//! fields, so that it goes to no provider. Headers hold where both speak.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use http::HeaderMap;
+use serde_json::{Map, Value};
+
+use super::settings::Streams;
+use crate::wire::VIA;
+use crate::wire::serve::BadRequest;
+use crate::words::{Hedging, NAME_BYTES_MAX, OnExhausted, Priority, Rule, UnknownName};
+
+/// How the names of what is meant for here begin.
+pub(super) const OURS: &str = "x-standin-";
+
+/// The options of a call.
+#[derive(Debug, Default)]
+pub(super) struct CallOptions {
+    pub(super) priority: Priority,
+    pub(super) deadline: Option<Duration>,
+    pub(super) session: Option<String>,
+    pub(super) labels: Vec<String>,
+    pub(super) tags: BTreeMap<String, String>,
+    pub(super) rule: Option<Rule>,
+    pub(super) hedging: Option<Hedging>,
+    /// What becomes of the call where no target can answer now.
+    pub(super) on_exhausted: Option<OnExhausted>,
+    /// How a stream is to be delivered.
+    pub(super) streams: Option<Streams>,
+    /// Whether some of them stood in the request.
+    pub(super) in_request: bool,
+}
+
+impl CallOptions {
+    /// Reads them, and takes those in the request out of it.
+    pub(super) fn read(headers: &HeaderMap, extra: &mut Map<String, Value>) -> Result<Self, BadRequest> {
+        let mut wishes = Self::default();
+        if let Some(Value::Object(metadata)) = extra.get_mut("metadata") {
+            let names: Vec<String> = metadata.keys().filter(|name| name.starts_with(OURS)).cloned().collect();
+            wishes.in_request = !names.is_empty();
+            for name in names {
+                let field = format!("metadata.{name}");
+                match metadata.remove(&name) {
+                    Some(Value::String(text)) => wishes.take(&name, text.trim(), &field)?,
+                    _ => return Err(bad(&field, "must be a string")),
+                }
+            }
+            if metadata.is_empty() && wishes.in_request {
+                extra.remove("metadata");
+            }
+        }
+        for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with(OURS) && *name != VIA) {
+            let text = value.to_str().map_err(|_| bad(name.as_str(), "is no text"))?;
+            wishes.take(name.as_str(), text.trim(), name.as_str())?;
+        }
+        Ok(wishes)
+    }
+
+    /// Takes one; `field` is where it stood.
+    fn take(&mut self, name: &str, text: &str, field: &str) -> Result<(), BadRequest> {
+        let option = &name[OURS.len()..];
+        let names: Vec<&str> = if option == "labels" { text.split(',').collect() } else { vec![option, text] };
+        // A session's name may be of any length: its hash is kept.
+        if option != "session"
+            && let Some(name) = names.iter().find(|name| name.len() > NAME_BYTES_MAX)
+        {
+            let field = field.get(..NAME_BYTES_MAX).unwrap_or(field);
+            return Err(bad(field, &format!("has {} bytes; {NAME_BYTES_MAX} are the most", name.len())));
+        }
+        match option {
+            "priority" => self.priority = chosen(field, text)?,
+            "deadline" => {
+                let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                let deadline = seconds.or_else(|| humantime::parse_duration(text).ok());
+                let deadline = deadline.filter(|deadline| !deadline.is_zero());
+                let problem = "must be seconds, or a time such as `90s` or `2m`";
+                self.deadline = Some(deadline.ok_or_else(|| bad(field, problem))?);
+            }
+            "session" => self.session = Some(text.to_owned()),
+            "labels" => self.labels.extend(text.split(',').map(|label| label.trim().to_owned())),
+            "strategy" => self.rule = Some(chosen(field, text)?),
+            "hedging" => self.hedging = Some(chosen(field, text)?),
+            "on-exhausted" => self.on_exhausted = Some(chosen(field, text)?),
+            "stream" => {
+                self.streams = Some(match text {
+                    "live" => Streams::Live,
+                    "buffered" => Streams::Buffered,
+                    _ => return Err(bad(field, "must be live or buffered")),
+                });
+            }
+            option => match option.strip_prefix("tag-") {
+                Some(tag) => {
+                    self.tags.insert(tag.to_owned(), text.to_owned());
+                }
+                None => {
+                    let known =
+                        "priority, deadline, session, labels, strategy, hedging, on-exhausted, stream, tag-NAME";
+                    return Err(bad(field, &format!("is none that is known; there are {OURS}: {known}")));
+                }
+            },
+        }
+        Ok(())
+    }
+}
+
+fn bad(field: &str, problem: &str) -> BadRequest {
+    BadRequest { field: field.to_owned(), problem: problem.to_owned() }
+}
+
+/// Reads what is chosen by its name.
+fn chosen<T: FromStr<Err = UnknownName>>(field: &str, text: &str) -> Result<T, BadRequest> {
+    text.parse().map_err(|unknown: UnknownName| bad(field, &unknown.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(headers: &[(&'static str, &str)], extra: Value) -> Result<(CallOptions, Value), String> {
+        let headers = headers.iter().map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()));
+        let Value::Object(mut extra) = extra else { unreachable!("an object") };
+        let wishes = CallOptions::read(&headers.collect(), &mut extra);
+        wishes.map(|wishes| (wishes, extra.into())).map_err(|bad| bad.to_string())
+    }
+
+    #[test]
+    fn options_are_read_from_headers_and_metadata_and_headers_hold() {
+        let metadata = serde_json::json!({"metadata": {
+            "x-standin-priority": "batch", "x-standin-strategy": "least-cost", "x-standin-tag-team": "red", "mine": "kept",
+            "x-standin-hedging": "race",
+        }});
+        let headers = [("x-standin-priority", "critical"), ("x-standin-deadline", "2m"), ("x-other", "1")];
+        let (wishes, extra) = read(&headers, metadata).expect("good ones");
+        assert_eq!((wishes.priority, wishes.rule), (Priority::Critical, Some(Rule::LeastCost)));
+        assert_eq!(wishes.hedging, Some(Hedging::Race));
+        assert_eq!((wishes.deadline, wishes.tags["team"].as_str()), (Some(Duration::from_secs(120)), "red"));
+        assert!(wishes.in_request);
+        assert_eq!(extra, serde_json::json!({"metadata": {"mine": "kept"}}));
+    }
+
+    #[test]
+    fn metadata_that_was_for_here_alone_is_gone_and_other_metadata_is_left_alone() {
+        let (_, extra) = read(&[], serde_json::json!({"metadata": {"x-standin-session": "s"}})).expect("good ones");
+        assert_eq!(extra, serde_json::json!({}));
+        for kept in [serde_json::json!({"metadata": {}}), serde_json::json!({"metadata": "text"})] {
+            let (wishes, extra) = read(&[], kept.clone()).expect("good ones");
+            assert_eq!((wishes.in_request, extra), (false, kept));
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_where_it_stood() {
+        for (headers, metadata, expected) in [
+            (
+                &[("x-standin-strategy", "best")][..],
+                serde_json::json!({}),
+                "x-standin-strategy: must be one of adaptive",
+            ),
+            (
+                &[("x-standin-hedging", "off")],
+                serde_json::json!({}),
+                "x-standin-hedging: must be one of sequential, hedge, race",
+            ),
+            (
+                &[("x-standin-on-exhausted", "park")],
+                serde_json::json!({}),
+                "x-standin-on-exhausted: must be one of fail, wait, degrade",
+            ),
+            (&[("x-standin-priorty", "batch")], serde_json::json!({}), "x-standin-priorty: is none that is known"),
+            (&[], serde_json::json!({"x-standin-deadline": "0"}), "metadata.x-standin-deadline: must be seconds"),
+            (&[], serde_json::json!({"x-standin-session": 7}), "metadata.x-standin-session: must be a string"),
+        ] {
+            let problem = read(headers, serde_json::json!({"metadata": metadata})).expect_err(expected);
+            assert!(problem.starts_with(expected), "{problem}");
+        }
+    }
+}

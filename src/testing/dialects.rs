@@ -1,0 +1,264 @@
+//! What a provider's dialect is to the rest of the scripted provider: requests in, bytes out.
+
+mod anthropic;
+mod fields;
+mod gemini;
+mod hint;
+mod json;
+mod openai;
+#[cfg(test)]
+mod recorded;
+mod responses;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use serde_json::Value;
+
+use super::answer::{Piece, Question};
+use super::fault::{ProviderError, RetryHint};
+use super::score::Sheet;
+use super::script::Flavour;
+use super::texts::Texts;
+use crate::words::Usage;
+
+/// A dialect. Written from the providers' documentation and recorded traffic, and from nothing in this crate, so that
+/// a mistake in a codec cannot be matched by the same mistake here.
+pub(crate) trait ScriptedDialect: Send + Sync {
+    /// Returns the key of a request.
+    fn key<'a>(&self, address: Address<'a>, headers: &'a HeaderMap) -> Option<&'a str>;
+
+    /// Reads what an ill provider still notices of a request: it checks nothing.
+    fn glance(&self, address: Address<'_>, body: &[u8]) -> Glance {
+        let _ = address;
+        glance(body)
+    }
+
+    /// Understands a request, as strictly as the provider would.
+    fn read(&self, address: Address<'_>, headers: &HeaderMap, body: &[u8]) -> Result<Question, Refusal>;
+
+    /// Understands a request for vectors, as strictly as the provider would.
+    fn read_texts(&self, address: Address<'_>, body: &[u8]) -> Result<Texts, Refusal> {
+        let _ = body;
+        Err(self.nothing(&Method::POST, address))
+    }
+
+    /// Writes the vectors of texts that were understood.
+    fn write_vectors(&self, texts: &Texts, out: &mut Vec<u8>) {
+        let _ = (texts, out);
+    }
+
+    /// Answers how many tokens a prompt has.
+    fn count(&self, address: Address<'_>, headers: &HeaderMap, body: &[u8]) -> Result<Bytes, Refusal> {
+        let _ = (headers, body);
+        Err(self.nothing(&Method::POST, address))
+    }
+
+    /// Tells whether it answers as the model it has, whichever is asked for.
+    fn serves_any_model(&self) -> bool {
+        false
+    }
+
+    /// Makes the id of an answer's tool call, from the answer's id and whether it was thought about first.
+    fn call_id(&self, id: &str, index: usize, is_thought: bool) -> String {
+        let _ = is_thought;
+        format!("call_{id}{index}")
+    }
+
+    /// Tells whether a request wants to see the reasoning. A caller that does not see it pays for it all the same.
+    fn shows_reasoning(&self, question: &Question) -> bool {
+        let _ = question;
+        true
+    }
+
+    /// Writes an answer as a stream, and marks its pieces: one for each token, the others without any.
+    fn write_stream(&self, utterance: &Utterance<'_>, sheet: &mut Sheet);
+
+    /// Writes an answer as one body.
+    fn write_whole(&self, utterance: &Utterance<'_>, out: &mut Vec<u8>);
+
+    /// Returns what says that the provider failed after it had answered 200, and had `sent` this number of pieces of a
+    /// stream.
+    fn failure_within(&self, utterance: &Utterance<'_>, sent: usize) -> Bytes;
+
+    /// Returns what keeps a connection alive while the answer is not ready.
+    fn keep_alive(&self, stream: bool) -> &'static [u8];
+
+    /// Returns the content type of an answer; an error has that of a whole one.
+    fn content_type(&self, stream: bool) -> &'static str {
+        if stream { "text/event-stream; charset=utf-8" } else { "application/json" }
+    }
+
+    /// Returns what is said of a request without a key.
+    fn keyless(&self) -> Refusal {
+        self.error(ProviderError::Unauthorised, "")
+    }
+
+    /// Returns one of the errors providers are known by.
+    fn error(&self, error: ProviderError, model: &str) -> Refusal;
+
+    /// Returns a 429 for a limit of requests a minute.
+    fn rate_limit(&self, hint: RetryHint, limit: u32, model: &str) -> Refusal;
+
+    /// Writes a request's id, 16 hexadecimal digits, into a refusal, where the dialect's bodies have it.
+    fn stamp(&self, refusal: Refusal, id: &str) -> Refusal {
+        let _ = id;
+        refusal
+    }
+
+    /// Returns what is said of an address where nothing is.
+    fn nothing(&self, method: &Method, address: Address<'_>) -> Refusal;
+
+    /// Returns the list of models, or one of them.
+    fn models(&self, models: &[String], one: Option<&str>) -> Result<Bytes, Refusal>;
+
+    /// Returns the headers that tell of request id and limits.
+    fn headers(&self, account: &Account<'_>) -> Headers;
+}
+
+/// Headers: names in lower case, values that are ASCII.
+pub(crate) type Headers = Vec<(&'static str, String)>;
+
+/// Everything that is to be said in one answer.
+#[derive(Debug)]
+pub(crate) struct Utterance<'a> {
+    /// 16 hexadecimal digits.
+    pub(crate) id: &'a str,
+    /// Unix time in seconds.
+    pub(crate) created: u64,
+    pub(crate) model: &'a str,
+    /// What it answers.
+    pub(crate) question: &'a Question,
+    /// Headers of the request.
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) pieces: Vec<Piece<'a>>,
+    pub(crate) finish: Finish<'a>,
+    pub(crate) usage: Usage,
+}
+
+/// A provider's no, as it goes out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: u16,
+    pub(crate) headers: Headers,
+    pub(crate) body: Bytes,
+    /// Whether the body is a page for people, of a gateway.
+    pub(crate) is_page: bool,
+}
+
+impl Refusal {
+    /// Returns a gateway's page.
+    pub(crate) fn page(status: u16, page: &'static str) -> Self {
+        Self { status, body: page.into(), is_page: true, ..Self::default() }
+    }
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finish<'a> {
+    /// It was said.
+    Stop,
+    /// It reached the most tokens it may have.
+    Length,
+    /// Tools are to be called.
+    ToolCalls,
+    /// The script's own word.
+    Said(&'a str),
+}
+
+/// A request's address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Address<'a> {
+    /// The path, without the query.
+    pub(crate) path: &'a str,
+    /// What follows the question mark; empty if there is none.
+    pub(crate) query: &'a str,
+}
+
+impl<'a> Address<'a> {
+    /// Returns a parameter's value, as it stands there.
+    pub(crate) fn parameter(self, name: &str) -> Option<&'a str> {
+        self.query
+            .split('&')
+            .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))
+            .map(|(_, value)| value)
+    }
+}
+
+/// What an ill provider notices of a request.
+pub(crate) struct Glance {
+    pub(crate) model: String,
+    pub(crate) stream: bool,
+}
+
+/// What an answer's head tells about the request and the account.
+#[derive(Debug)]
+pub(crate) struct Account<'a> {
+    /// 16 hexadecimal digits.
+    pub(crate) id: &'a str,
+    pub(crate) processing: Duration,
+    pub(crate) requests: Allowance,
+    pub(crate) tokens: Allowance,
+    /// Whether the answer is a no.
+    pub(crate) is_refused: bool,
+}
+
+/// A rate limit and what is left of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    pub(crate) limit: u32,
+    pub(crate) remaining: u32,
+    /// Until all of it is there again.
+    pub(crate) reset: Duration,
+}
+
+/// What a path asks for.
+pub(crate) enum Wish<'a> {
+    Chat,
+    /// Vectors.
+    Embed,
+    /// The list of models, or one of them.
+    Models(Option<&'a str>),
+    /// How many tokens a prompt has.
+    Count,
+    /// Nothing this provider has.
+    Unknown,
+}
+
+/// Returns what an ill provider notices where the whole of the request is its body.
+fn glance(body: &[u8]) -> Glance {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let model = body["model"].as_str().unwrap_or_default().to_owned();
+    Glance { model, stream: body["stream"] == true }
+}
+
+/// Returns the dialect that an address belongs to, and what it asks for. The lists of models have one address in
+/// several dialects; headers tell them apart.
+pub(crate) fn wish<'a>(
+    flavour: Flavour,
+    post: bool,
+    address: Address<'a>,
+    headers: &HeaderMap,
+) -> (&'static dyn ScriptedDialect, Wish<'a>) {
+    let path = address.path;
+    if let Some(wish) = gemini::wish(post, address) {
+        return wish;
+    }
+    if let Some((dialect, wish)) = anthropic::wish(post, path) {
+        return (dialect, wish);
+    }
+    if post && path.ends_with("/responses") {
+        return (responses::Responses::of(flavour), Wish::Chat);
+    }
+    let is_anthropic = headers.contains_key(anthropic::VERSION);
+    let dialect: &dyn ScriptedDialect = if is_anthropic { anthropic::OWN } else { openai::OpenAiChat::of(flavour) };
+    let wish = match path.rsplit_once("/models") {
+        Some((_, "")) if !post => Wish::Models(None),
+        Some((_, one)) if !post && one.starts_with('/') => Wish::Models(Some(&one[1..])),
+        _ if post && path.ends_with("/chat/completions") => Wish::Chat,
+        _ if post && path.ends_with("/embeddings") => Wish::Embed,
+        _ => Wish::Unknown,
+    };
+    (dialect, wish)
+}

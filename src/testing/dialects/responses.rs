@@ -1,0 +1,133 @@
+//! The bytes of OpenAI's responses, as recorded traffic has them. Nothing is stored: what was said before comes with
+//! each request, and thoughts come encrypted.
+
+mod check;
+mod proof;
+mod writer;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+
+use super::json::put;
+use super::openai::flavour::{Manner, OPENAI_RESPONSES};
+use super::openai::{key, list};
+use super::{Account, Address, Finish, Headers, Refusal, ScriptedDialect, Utterance};
+use crate::testing::answer::Question;
+use crate::testing::fault::{ProviderError, RetryHint};
+use crate::testing::score::Sheet;
+use crate::testing::script::Flavour;
+use writer::{End, Response, Scribe};
+
+/// OpenAI's responses. In another flavour only what goes wrong is said otherwise, and less is refused.
+#[derive(Clone, Copy)]
+pub(crate) struct Responses(&'static Manner);
+
+/// One for each flavour, in the order of [`Flavour::ALL`].
+static RESPONSES: [Responses; Flavour::ALL.len()] = {
+    let mut responses = [Responses(&OPENAI_RESPONSES); Flavour::ALL.len()];
+    let mut at = 1;
+    while at < responses.len() {
+        responses[at] = Responses(Manner::of(Flavour::ALL[at]));
+        at += 1;
+    }
+    responses
+};
+
+impl Responses {
+    /// Returns them in a flavour.
+    pub(super) fn of(flavour: Flavour) -> &'static Self {
+        &RESPONSES[flavour as usize]
+    }
+}
+
+impl ScriptedDialect for Responses {
+    fn key<'a>(&self, _: Address<'a>, headers: &'a HeaderMap) -> Option<&'a str> {
+        key(self.0, headers)
+    }
+
+    fn read(&self, _: Address<'_>, headers: &HeaderMap, body: &[u8]) -> Result<Question, Refusal> {
+        let is_official = self.0.rules.is_pedantic;
+        check::read(is_official, &account(self.0, headers), body).map_err(|problem| self.0.malformed(&problem))
+    }
+
+    fn serves_any_model(&self) -> bool {
+        self.0.has_one_model
+    }
+
+    fn write_stream(&self, utterance: &Utterance<'_>, sheet: &mut Sheet) {
+        let response = Response::new(utterance, &account(self.0, utterance.headers));
+        let mut scribe = Scribe::after(0, sheet);
+        scribe.response("response.created", &response, End::InProgress);
+        scribe.response("response.in_progress", &response, End::InProgress);
+        for (index, item) in response.items.iter().enumerate() {
+            scribe.item(index, item);
+        }
+        let end = end(utterance.finish);
+        scribe.response(end.event(), &response, end);
+    }
+
+    fn write_whole(&self, utterance: &Utterance<'_>, out: &mut Vec<u8>) {
+        Response::new(utterance, &account(self.0, utterance.headers)).write(end(utterance.finish), out);
+    }
+
+    fn failure_within(&self, utterance: &Utterance<'_>, sent: usize) -> Bytes {
+        let response = Response::new(utterance, "");
+        let mut out = Vec::new();
+        if !utterance.question.stream {
+            response.write(End::Failed, &mut out);
+            return out.into();
+        }
+        let mut sheet = Sheet::default();
+        let mut scribe = Scribe::after(sent, &mut sheet);
+        scribe.event("error", 0, |out| {
+            put(out, r#","error":{"type":"server_error","code":"server_error","message":"#);
+            put(out, writer::FAILURE);
+            put(out, r#","param":null}"#);
+        });
+        scribe.response(End::Failed.event(), &response, End::Failed);
+        sheet.bytes.into()
+    }
+
+    fn keep_alive(&self, stream: bool) -> &'static [u8] {
+        if stream { self.0.keep_alive } else { b"\n" }
+    }
+
+    fn error(&self, error: ProviderError, model: &str) -> Refusal {
+        self.0.error(error, model)
+    }
+
+    fn rate_limit(&self, hint: RetryHint, limit: u32, model: &str) -> Refusal {
+        self.0.rate_limit(hint, limit, model)
+    }
+
+    fn nothing(&self, method: &Method, address: Address<'_>) -> Refusal {
+        self.0.nothing(&format!("{method} {}", address.path))
+    }
+
+    fn models(&self, models: &[String], one: Option<&str>) -> Result<Bytes, Refusal> {
+        list(self.0, models, one)
+    }
+
+    fn headers(&self, account: &Account<'_>) -> Headers {
+        self.0.headers(account)
+    }
+}
+
+/// Returns who asks: the host that is asked, and the key. What was encrypted for one can be read by no other.
+fn account(manner: &Manner, headers: &HeaderMap) -> String {
+    let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    format!("{host} {}", key(manner, headers).unwrap_or_default())
+}
+
+/// Returns how a response ends; the script's own words are statuses, and reasons why one is incomplete.
+fn end(finish: Finish<'_>) -> End<'_> {
+    match finish {
+        Finish::Stop | Finish::ToolCalls | Finish::Said("completed" | "stop" | "refusal") => End::Completed,
+        Finish::Length | Finish::Said("length") => End::Incomplete("max_output_tokens"),
+        Finish::Said("failed") => End::Failed,
+        Finish::Said(reason) => End::Incomplete(reason),
+    }
+}
+
+#[cfg(test)]
+mod tests;

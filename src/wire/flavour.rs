@@ -1,0 +1,410 @@
+//! How each provider's flavour differs from the dialect it speaks: a table of data that the encoders read.
+//!
+//! In flows a provider's name or its base URL, out flows its row. There is no code for any one provider here or in
+//! the encoders: what a server takes, refuses or calls otherwise is a datum, and what that drops or converts of a
+//! request is noted. A row that is out of date costs a refused request, which fails over; it never costs a key.
+
+use std::borrow::Cow;
+
+mod table;
+
+pub use table::GENERIC;
+
+use super::ids::IdForm;
+use super::model::Model;
+use super::request::{Notes, is_own, unsupported};
+use super::talk::is_prefilled;
+use crate::words::{
+    AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Message, UserPart, without_path,
+};
+use table::{
+    CHAT_FIELDS, GENERATIONS, MESSAGES_FIELDS, NONE, OPENAI_MODELS, PLAIN, REMEMBERING, RESPONSES_FIELDS, TABLE,
+};
+
+/// A field of a body and its JSON, in which `{}` stands for a word.
+pub(super) type Template = (&'static str, &'static str);
+
+/// One provider's flavour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flavour {
+    /// What the configuration calls it.
+    pub name: &'static str,
+    /// Hosts, with what their address must hold besides, by which it is known: `api.x.ai` is also `eu.api.x.ai`.
+    hosts: &'static [(&'static str, &'static str)],
+    /// The header that holds the key; `authorization` holds it as a bearer token.
+    pub(super) key_header: &'static str,
+    /// What is appended to the base URL for chat completions; `{}` stands for the model.
+    chat_path: &'static str,
+    /// The same for responses.
+    pub(super) responses_path: &'static str,
+    /// Where Anthropic's messages go whose model stands in the address.
+    pub(super) messages: Option<MessagesAt>,
+    /// Parameters of the address, where the configuration does not say otherwise.
+    pub query: &'static [(&'static str, &'static str)],
+
+    /// Models known to reason, and to encrypt that; none where it is not encrypted.
+    reasoners: Models,
+    /// Whether the system's messages to models that reason come from the `developer`.
+    developer: bool,
+    /// Whether it knows the `developer` for any model; one of OpenAI's knows it everywhere.
+    knows_developer: bool,
+    /// Fields of a request that these models refuse although they can do without: left out.
+    refused: &'static [(Models, &'static [&'static str])],
+    /// Fields of a request that it cannot serve at all: the request goes elsewhere.
+    lacks: &'static [&'static str],
+    /// Whether it reads documents by value, as others' callers send them.
+    pub(super) files: bool,
+    /// Whether it fetches documents in chat completions.
+    pub(super) file_urls: bool,
+    /// Whether it refuses what of a message it does not know, as clients send back of answers that others gave.
+    pub(super) strict: bool,
+    /// The caller's extra fields it takes; `None` is all but those that only others have.
+    extra: Option<&'static [&'static str]>,
+    /// Whether it knows functions in the form that was before tools.
+    pub(super) functions: bool,
+    /// Whether it reads marks of what is to be cached in chat completions.
+    pub(super) marks: bool,
+    /// Whether it knows in Anthropic's dialect that a tool's arguments are to be held to their schema.
+    pub(super) holds_tools: bool,
+    /// What callers may ask for in advance, in Anthropic's dialect.
+    betas: Betas,
+    /// Names of tools it takes; `None` is what its dialect says.
+    pub(super) names: Option<NameForm>,
+    /// The most stop sequences it takes.
+    pub(super) stops_max: usize,
+
+    /// Whether it wants `max_completion_tokens` for every model, not only for those of OpenAI that know nothing else.
+    completion_tokens: bool,
+    /// What it calls the seed.
+    pub(super) seed: &'static str,
+    /// What it calls each effort, from none to the most, by model; the first row that fits. An empty word is no
+    /// reasoning at all.
+    efforts: &'static [(Models, [&'static str; 7])],
+    /// The fields that ask for an effort.
+    pub(super) effort: &'static [Template],
+    /// The fields that switch reasoning off.
+    pub(super) unthinking: &'static [Template],
+    /// Whether its models can be forced to call a tool while they reason.
+    pub(super) thinks_when_forced: bool,
+    /// What it calls it when some tool must be called, if it can be told so.
+    pub(super) required: Option<&'static str>,
+    /// Whether it takes a schema for its answer.
+    pub(super) schema: bool,
+    /// Whether it can be told to answer in JSON.
+    pub(super) json: bool,
+    /// Whether it counts tokens in a stream only when asked to, and takes being asked.
+    pub stream_usage: bool,
+    /// Whether it goes on, and bills all of it, when its answer is not read any more. Taken from what `OpenRouter` says
+    /// of whose streams it can stop.
+    pub(crate) runs_on: bool,
+    /// Whether some of its models only stream: then all do, and the answer is collected here.
+    pub(crate) stream_only: bool,
+
+    /// Ids of tool calls it takes.
+    pub(super) ids: IdForm,
+    /// Whether messages of the system must all come first.
+    pub(super) system_first: bool,
+    /// Whether user and assistant must alternate: neighbours are joined.
+    pub(super) alternates: bool,
+    /// Whether an assistant must speak between a tool and a user.
+    pub(super) bridges: bool,
+    /// The flag of a last message that the assistant is to continue, where it needs one; whether every last message of
+    /// the assistant must have it, since none is answered.
+    prefill: Option<(&'static str, bool)>,
+    /// Where such requests go instead, below the server's root, and versions that may stand in the base URL instead.
+    prefill_at: Option<(&'static str, &'static [&'static str])>,
+    /// Whether a last message of the assistant is continued, and the fields of the request that ask for it.
+    continues: Option<&'static [Template]>,
+    /// Whether it must be told what was thought, unencrypted, once tools were called, whatever the model.
+    echoes: bool,
+    /// In which field of a message; an empty name is none.
+    pub(super) thoughts: &'static str,
+}
+
+/// Models by how their names begin, after any vendor's name, and by what they must not hold. A digit more is another
+/// model: `gpt-5` is `gpt-5.2`, not `gpt-50`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Models {
+    begin: &'static [&'static str],
+    except: &'static [&'static str],
+}
+
+/// Where a cloud takes Anthropic's messages, for a model that stands in the address: there the version stands in the
+/// body, and the key is a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MessagesAt {
+    whole: &'static str,
+    streaming: &'static str,
+    /// The version of the dialect.
+    pub(super) version: &'static str,
+}
+
+/// What a host lets callers ask for in advance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Betas {
+    /// Everything.
+    All,
+    /// These, and what they are called there.
+    Only(&'static [(&'static str, &'static str)]),
+}
+
+/// Names of tools that a provider takes: letters, digits and some marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NameForm {
+    /// The most characters.
+    pub(super) max: usize,
+    /// The marks. A name begins with a letter or an underscore, where there are more than two.
+    pub(super) marks: &'static str,
+}
+
+impl Flavour {
+    /// Returns the flavour of a name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        TABLE.iter().find(|flavour| flavour.name == name)
+    }
+
+    /// Returns every name that [`named`](Self::named) knows.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        TABLE.iter().map(|flavour| flavour.name)
+    }
+
+    /// Returns the flavour that is spoken at a base URL: the generic one where its host is not known.
+    pub fn at(base_url: &str) -> &'static Self {
+        let address = base_url.split_once("://").map_or(base_url, |(_, address)| address);
+        let host = address.split(['/', '?']).next().unwrap_or(address).to_ascii_lowercase();
+        let is_at =
+            |known: &str| host.strip_suffix(known).is_some_and(|rest| rest.is_empty() || rest.ends_with(['.', '-']));
+        let fits = |flavour: &&Self| flavour.hosts.iter().any(|(known, holds)| is_at(known) && address.contains(holds));
+        TABLE.iter().find(fits).unwrap_or(&TABLE[0])
+    }
+
+    /// Returns what is appended to the base URL for chat completions of a model.
+    pub(super) fn chat_path(&self, model: &str, request: &ChatRequest) -> Cow<'static, str> {
+        match self.prefill_at {
+            Some((path, _)) if is_prefilled(request, Dialect::OpenAiChat) => path.into(),
+            _ => with_model(self.chat_path, model),
+        }
+    }
+
+    /// Returns the base URL that a path is appended to: what stands below the server's root takes the place of a
+    /// version.
+    pub(crate) fn base<'a>(&self, base_url: &'a str, path: &str) -> &'a str {
+        let versions = self.prefill_at.filter(|(below, _)| *below == path).map_or(&[][..], |(_, versions)| versions);
+        versions.iter().find_map(|version| base_url.strip_suffix(version)).unwrap_or(base_url)
+    }
+
+    /// Returns what is appended to the base URL for embeddings by a model: they stand beside the chat completions.
+    pub(super) fn embeddings_path(&self, model: &str) -> Cow<'static, str> {
+        let beside = self.chat_path.strip_suffix("/chat/completions").unwrap_or_default();
+        format!("{}/embeddings", with_model(beside, model)).into()
+    }
+
+    /// Returns what is appended to the base URL for messages to a model of Anthropic's.
+    pub(super) fn messages_path(&self, model: &str, streaming: bool) -> Cow<'static, str> {
+        match &self.messages {
+            None => "/messages".into(),
+            Some(at) => with_model(if streaming { at.streaming } else { at.whole }, model),
+        }
+    }
+
+    /// Tells whether it takes an extra field of a dialect: not one that only others have. A server of which nothing is
+    /// known is given everything.
+    pub(super) fn takes_extra(&self, dialect: Dialect, field: &str) -> bool {
+        if let (Some(known), Dialect::OpenAiChat) = (self.extra, dialect) {
+            return known.contains(&field);
+        }
+        let table = match dialect {
+            Dialect::OpenAiChat => CHAT_FIELDS,
+            Dialect::OpenAiResponses => RESPONSES_FIELDS,
+            Dialect::AnthropicMessages => MESSAGES_FIELDS,
+            Dialect::Gemini | Dialect::Vertex | Dialect::Ollama | Dialect::Function => &[],
+        };
+        // Azure's older addresses have what its newer ones have.
+        let name = if self.name == "azure-deployments" { "azure" } else { self.name };
+        let mut rows = table.iter().filter(|(fields, _)| fields.contains(&field));
+        self.is_generic() || rows.all(|(_, owners)| owners.contains(&name))
+    }
+
+    /// Returns what this host calls something that a caller asks for in advance; `None` where it is refused.
+    pub(super) fn beta<'a>(&self, beta: &'a str) -> Option<&'a str> {
+        match self.betas {
+            Betas::All => Some(beta),
+            Betas::Only(known) => known.iter().find(|(name, _)| *name == beta).map(|(_, here)| *here),
+        }
+    }
+
+    /// Tells whether a model speaks to Anthropic itself here: what its clients tell only Anthropic may go there.
+    pub(super) fn is_home(&self, model: Model<'_>) -> bool {
+        self.name == "anthropic" || (self.is_generic() && model.family.contains("claude"))
+    }
+
+    /// Tells whether nothing is known of the server.
+    pub(super) fn is_generic(&self) -> bool {
+        self.name == GENERIC.name
+    }
+
+    /// Tells whether messages may go in another order or number than they came.
+    pub(super) fn rearranges(&self) -> bool {
+        self.alternates || self.system_first
+    }
+
+    /// Tells whether marks of what is to be cached may stand in chat completions: where they are not read they are
+    /// refused, as far as is known.
+    pub(super) fn keeps_marks(&self) -> bool {
+        self.marks || self.is_generic()
+    }
+
+    /// Tells whether a model knows the role of the developer.
+    pub(super) fn knows_developer(&self, model: Model<'_>) -> bool {
+        self.knows_developer || OPENAI_MODELS.has(model.family)
+    }
+
+    /// Tells whether a model must be told what it thought before it called a tool.
+    pub(super) fn echoes(&self, model: Model<'_>) -> bool {
+        self.echoes || REMEMBERING.has(model.family)
+    }
+
+    /// Returns the fields that ask for a last message of the assistant to be continued, where that is asked for.
+    pub(super) fn continuing(&self, request: &ChatRequest, dialect: Dialect) -> &'static [Template] {
+        self.continues.filter(|_| is_prefilled(request, dialect)).unwrap_or_default()
+    }
+
+    /// Returns the flag of a request's last message, if the assistant is to continue it.
+    pub(super) fn prefill(&self, request: &ChatRequest) -> Option<&'static str> {
+        let (flag, always) = self.prefill?;
+        (always || is_prefilled(request, Dialect::OpenAiChat)).then_some(flag)
+    }
+
+    /// Refuses what this provider cannot serve at all.
+    ///
+    /// # Errors
+    /// `Unsupported` names the field.
+    pub(super) fn check(&self, request: &ChatRequest, dialect: Dialect) -> Result<(), Failure> {
+        let lacks = |field| self.lacks.contains(&field);
+        // Of its own dialect's flags a server of which nothing is known may know any.
+        let judges = self.is_generic() && dialect == Dialect::OpenAiChat && is_own(request, dialect);
+        if is_prefilled(request, dialect) && (self.continues.is_none() || dialect != Dialect::OpenAiChat) && !judges {
+            let at = request.messages.len() - 1;
+            let problem = "the provider does not go on with a last message of the assistant, it answers it";
+            return Err(Failure::new(FailureClass::Unsupported, format!("messages[{at}]: {problem}")));
+        }
+        if lacks("tools") && (!request.tools.is_empty() || request.messages.iter().any(is_about_tools)) {
+            return Err(unsupported("tools"));
+        }
+        for message in &request.messages {
+            let parts = match message {
+                Message::User(parts) => parts,
+                Message::Tool(result) => &result.content,
+                _ => continue,
+            };
+            for part in parts {
+                match part {
+                    UserPart::Image(_) if lacks("messages.image") => return Err(unsupported("messages.image")),
+                    UserPart::Image(Image::Url(_)) if lacks("messages.image.url") => {
+                        return Err(unsupported("messages.image.url"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells whether a model is among some of this provider's: by its family's name or, among those that reason,
+    /// because it is known to.
+    fn is_among(&self, models: Models, model: Model<'_>) -> bool {
+        models.has(model.family) || (model.reasons && models == self.reasoners && models != NONE)
+    }
+
+    /// Tells whether a model takes a field of the request.
+    pub(super) fn takes(&self, model: Model<'_>, field: &str) -> bool {
+        !self.refused.iter().any(|(models, fields)| fields.contains(&field) && self.is_among(*models, model))
+    }
+
+    /// Tells whether a model encrypts its reasoning for us to send back: if it is known to reason, or asked to.
+    pub(super) fn encrypts(&self, model: Model<'_>, asked: bool) -> bool {
+        self.is_among(self.reasoners, model) || (asked && self.reasoners != NONE)
+    }
+
+    /// Returns the role of the system's messages to a model.
+    pub(super) fn system_role(&self, model: Model<'_>) -> &'static str {
+        if self.developer && self.is_among(self.reasoners, model) { "developer" } else { "system" }
+    }
+
+    /// Returns a value that a model takes; one that it does not is left out and noted.
+    pub(super) fn taken<T>(
+        &self,
+        model: Model<'_>,
+        field: &'static str,
+        value: Option<T>,
+        notes: &mut Notes,
+    ) -> Option<T> {
+        let value = value?;
+        notes.keep(self.takes(model, field), field, Some(value))
+    }
+
+    /// Returns what the limit of tokens is called.
+    pub(super) fn tokens_field(&self, model: Model<'_>) -> &'static str {
+        let newer = self.completion_tokens || !takes_max_tokens(model);
+        if newer { "max_completion_tokens" } else { "max_tokens" }
+    }
+
+    /// Returns what an effort is called; an empty word is no reasoning at all. Who asked for this very model knows what
+    /// its efforts are called.
+    pub(super) fn effort_word(&self, model: Model<'_>, effort: Effort, notes: &mut Notes) -> &'static str {
+        let row = self.efforts.iter().find(|(models, _)| models.has(model.family)).map_or(&PLAIN, |(_, words)| words);
+        let (word, plain) = (row[effort as usize], effort.word());
+        let is_word = self.efforts.iter().any(|(_, words)| words.contains(&"high"));
+        if model.meant && is_word {
+            return plain;
+        }
+        if word != plain {
+            notes.converted("effort");
+        }
+        word
+    }
+}
+
+/// Tells whether a model takes `max_tokens`, be it that there is a newer name for it.
+pub(super) fn takes_max_tokens(model: Model<'_>) -> bool {
+    !(Models { begin: GENERATIONS, except: &[] }).has(model.family)
+}
+
+/// Puts a model's name into a path that has a place for it.
+fn with_model(path: &'static str, model: &str) -> Cow<'static, str> {
+    if path.contains("{}") { path.replace("{}", &percent_encoded(model)).into() } else { path.into() }
+}
+
+/// Returns a text as it may stand in the path or the parameters of an address.
+pub(crate) fn percent_encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte);
+    let letter = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(letter).collect()
+}
+
+fn is_about_tools(message: &Message) -> bool {
+    match message {
+        Message::Tool(_) => true,
+        Message::Assistant(parts) => parts.iter().any(|part| matches!(part, AssistantPart::ToolCall(_))),
+        Message::System(_) | Message::User(_) | Message::Foreign(_) => false,
+    }
+}
+
+impl Models {
+    fn has(&self, model: &str) -> bool {
+        let name = without_path(model);
+        let is_capital = |letter: u8| letter.is_ascii_uppercase();
+        let lower = if name.bytes().any(is_capital) { name.to_ascii_lowercase().into() } else { Cow::Borrowed(name) };
+        let name = &*lower;
+        let begins = |begin: &&str| {
+            let is_digit =
+                |text: &str, at: fn(&[u8]) -> Option<&u8>| at(text.as_bytes()).is_some_and(u8::is_ascii_digit);
+            name.strip_prefix(begin)
+                .is_some_and(|rest| !(is_digit(begin, <[u8]>::last) && is_digit(rest, <[u8]>::first)))
+        };
+        self.begin.iter().any(begins) && !self.except.iter().any(|part| name.contains(part))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,617 @@
+//! The table of flavours, each row with where it is known from: the provider's guide where nothing else is said, or the
+//! words in which it refuses. As of November 2026.
+
+use crate::wire::ids::IdForm;
+
+use super::{Betas, Flavour, MessagesAt, Models, NameForm, Template};
+
+pub(super) const ALL: Models = Models { begin: &[""], except: &[] };
+pub(super) const NONE: Models = Models { begin: &[], except: &[] };
+
+/// Generations of OpenAI's models that reason. They alone take `max_completion_tokens` and refuse `max_tokens`.
+pub(super) const GENERATIONS: &[&str] = &["o1", "o3", "o4", "o5", "gpt-5", "gpt-6", "gpt-7", "gpt-8", "gpt-9"];
+const OPENAI_REASONERS: Models = Models { begin: GENERATIONS, except: &["-chat"] };
+/// Models of OpenAI that refuse an effort.
+const OPENAI_PLAIN: Models = named(&["gpt-3", "gpt-4", "gpt-35", "chatgpt-4"]);
+/// Models of OpenAI, wherever they run: they all know the `developer`.
+pub(super) const OPENAI_MODELS: Models = Models {
+    begin: &["o1", "o3", "o4", "o5", "gpt-4", "gpt-5", "gpt-6", "gpt-7", "gpt-8", "gpt-9", "chatgpt-"],
+    except: &["o1-mini", "o1-preview"],
+};
+const XAI_REASONERS: Models =
+    Models { begin: &["grok-3-mini", "grok-4", "grok-5", "grok-code"], except: &["non-reasoning"] };
+/// Models of xAI that reason as much as they like, or not at all.
+const XAI_FIXED: Models = Models { begin: &["grok-2", "grok-3", "grok-4-", "grok-code"], except: &["-mini"] };
+
+/// Models whose providers want back what they thought before they called a tool, or refuse the next turn: Kimi
+/// ("`reasoning_content` is missing in assistant tool call message"), DeepSeek from 3.2 on ("must be passed back to the
+/// API"); GLM, `MiniMax` and `MiMo` by their guides to tools.
+pub(super) const REMEMBERING: Models = named(&[
+    "deepseek-flash",
+    "deepseek-reasoner",
+    "deepseek-v3.2",
+    "deepseek-v4",
+    "glm-4.5",
+    "glm-4.6",
+    "glm-4.7",
+    "glm-5",
+    "kimi-k2-thinking",
+    "kimi-k2.",
+    "kimi-k3",
+    "kimi-thinking",
+    "mimo-",
+    "minimax-m",
+]);
+
+const SAMPLING: &[&str] = &[
+    "sampling.temperature",
+    "sampling.top_p",
+    "sampling.presence_penalty",
+    "sampling.frequency_penalty",
+    "sampling.stop",
+];
+
+/// What efforts are called, from none to the most. An empty word is no reasoning at all.
+pub(super) const PLAIN: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+/// Three steps; none cannot be said.
+const THREE: [&str; 7] = ["", "low", "low", "medium", "high", "high", "high"];
+/// The same, and none.
+const NONE_AND_THREE: [&str; 7] = ["none", "low", "low", "medium", "high", "high", "high"];
+const EFFORT: &[Template] = &[("reasoning_effort", r#""{}""#)];
+
+/// What OpenAI's models call each effort, from their refusals, which list what they take. The first `gpt-5` has minimal
+/// and no none, from 5.1 on it is the other way round; `xhigh` came with 5.1-codex-max and 5.2, `max` with 6.
+const OPENAI_EFFORTS: &[(Models, [&str; 7])] = &[
+    (named(&["o1", "o3", "o4", "o5", "gpt-5-codex"]), THREE),
+    (named(&["gpt-5-pro"]), ["", "high", "high", "high", "high", "high", "high"]),
+    (named(&["gpt-5.1-codex-max"]), ["none", "low", "low", "medium", "high", "xhigh", "xhigh"]),
+    (named(&["gpt-5.1"]), NONE_AND_THREE),
+    (named(&["gpt-5."]), ["none", "low", "low", "medium", "high", "xhigh", "xhigh"]),
+    (named(&["gpt-5"]), ["", "minimal", "low", "medium", "high", "high", "high"]),
+    (named(&["gpt-6-astra"]), ["", "low", "low", "medium", "high", "xhigh", "max"]),
+    (named(&["gpt-6", "gpt-7", "gpt-8", "gpt-9"]), ["none", "low", "low", "medium", "high", "xhigh", "max"]),
+    (ALL, PLAIN),
+];
+
+/// Names of tools that OpenAI takes ("string too long. Expected a string with maximum length 64"), and who copied it.
+const NAMES: NameForm = NameForm { max: 64, marks: "_-" };
+
+/// The betas that Vertex AI takes; others it refuses ("Unexpected value(s) … for the `anthropic-beta` header"). One has
+/// another name there.
+const VERTEX_BETAS: Betas = Betas::Only(&[
+    ("advanced-tool-use-2025-11-20", "tool-search-tool-2025-10-19"),
+    ("compact-2026-01-12", "compact-2026-01-12"),
+    ("compact-2026-09-04", "compact-2026-09-04"),
+    ("computer-use-2025-01-24", "computer-use-2025-01-24"),
+    ("computer-use-2025-11-24", "computer-use-2025-11-24"),
+    ("context-1m-2025-08-07", "context-1m-2025-08-07"),
+    ("context-management-2025-06-27", "context-management-2025-06-27"),
+    ("interleaved-thinking-2025-05-14", "interleaved-thinking-2025-05-14"),
+    ("per-turn-control-2026-07-01", "per-turn-control-2026-07-01"),
+    ("thinking-binding-controls-2026-08-01", "thinking-binding-controls-2026-08-01"),
+    ("thinking-display-updates-2026-08-18", "thinking-display-updates-2026-08-18"),
+    ("tool-search-tool-2025-10-19", "tool-search-tool-2025-10-19"),
+    ("web-search-2025-03-05", "web-search-2025-03-05"),
+]);
+
+/// A server of which nothing is known: it gets what the dialect says.
+pub const GENERIC: Flavour = Flavour {
+    name: "generic",
+    hosts: &[],
+    key_header: "authorization",
+    chat_path: "/chat/completions",
+    responses_path: "/responses",
+    messages: None,
+    query: &[],
+    reasoners: OPENAI_REASONERS,
+    developer: false,
+    knows_developer: false,
+    refused: &[],
+    lacks: &[],
+    files: true,
+    file_urls: false,
+    strict: false,
+    extra: None,
+    functions: true,
+    marks: false,
+    holds_tools: true,
+    betas: Betas::All,
+    names: None,
+    stops_max: usize::MAX,
+    completion_tokens: false,
+    seed: "seed",
+    efforts: &[(ALL, PLAIN)],
+    effort: EFFORT,
+    unthinking: &[],
+    thinks_when_forced: false,
+    required: Some("required"),
+    schema: true,
+    json: true,
+    stream_usage: true,
+    runs_on: false,
+    stream_only: false,
+    ids: IdForm::Any,
+    system_first: false,
+    alternates: false,
+    bridges: false,
+    prefill: None,
+    prefill_at: None,
+    continues: None,
+    echoes: false,
+    thoughts: "reasoning_content",
+};
+
+/// A server that is known, and has nothing that only some have.
+const KNOWN: Flavour = Flavour { functions: false, betas: Betas::Only(&[]), names: Some(NAMES), ..GENERIC };
+
+const OPENAI: Flavour = Flavour {
+    name: "openai",
+    hosts: &[("api.openai.com", "")],
+    developer: true,
+    knows_developer: true,
+    refused: &[
+        (OPENAI_REASONERS, SAMPLING),
+        (named(&["o1", "o3", "o4", "o5"]), &["parallel_tool_calls"]),
+        (OPENAI_PLAIN, &["effort"]),
+    ],
+    functions: true,
+    stops_max: 4,
+    completion_tokens: true,
+    efforts: OPENAI_EFFORTS,
+    ids: IdForm::Max(40),
+    ..KNOWN
+};
+
+const AZURE: Flavour = Flavour {
+    name: "azure",
+    hosts: &[
+        ("openai.azure.com", "/openai/v1"),
+        ("cognitiveservices.azure.com", "/openai/v1"),
+        ("services.ai.azure.com", "/openai/v1"),
+    ],
+    key_header: "api-key",
+    ..OPENAI
+};
+
+/// Every flavour that is known. A host is known by the first row that fits.
+pub(super) const TABLE: &[Flavour] = &[
+    GENERIC,
+    OPENAI,
+    AZURE,
+    // Azure before its `/openai/v1`: the model stands in the address, and the version behind it.
+    Flavour {
+        name: "azure-deployments",
+        hosts: &[("openai.azure.com", ""), ("cognitiveservices.azure.com", "")],
+        chat_path: "/openai/deployments/{}/chat/completions",
+        responses_path: "/openai/responses",
+        query: &[("api-version", "2024-10-21")],
+        ..AZURE
+    },
+    Flavour { name: "anthropic", hosts: &[("api.anthropic.com", "")], betas: Betas::All, ..KNOWN },
+    // Reasons unless told otherwise, and cannot be forced to call a tool meanwhile. Its efforts are high and max; it
+    // takes low and medium for high.
+    Flavour {
+        name: "deepseek",
+        files: false,
+        hosts: &[("api.deepseek.com", "")],
+        reasoners: NONE,
+        lacks: &["messages.image"],
+        stops_max: 16,
+        efforts: &[(ALL, ["", "low", "low", "medium", "high", "max", "max"])],
+        unthinking: &[("thinking", r#"{"type":"disabled"}"#)],
+        schema: false,
+        // "The user needs to set base_url=".../beta" to enable the Beta feature".
+        prefill: Some(("prefix", false)),
+        prefill_at: Some(("/beta/chat/completions", &["/v1", "/beta"])),
+        continues: Some(&[]),
+        echoes: true,
+        ..KNOWN
+    },
+    // Refuses whatever it does not know ("Extra inputs are not permitted"), in messages, too.
+    Flavour {
+        name: "mistral",
+        runs_on: true,
+        files: false,
+        hosts: &[("api.mistral.ai", ""), ("codestral.mistral.ai", "")],
+        reasoners: NONE,
+        strict: true,
+        extra: Some(&[
+            "guardrails",
+            "metadata",
+            "n",
+            "prediction",
+            "prompt_cache_key",
+            "prompt_mode",
+            "random_seed",
+            "safe_prompt",
+        ]),
+        seed: "random_seed",
+        efforts: &[(ALL, ["none", "none", "none", "high", "high", "high", "high"])],
+        required: Some("any"),
+        stream_usage: false,
+        ids: IdForm::Alphanumeric(9),
+        bridges: true,
+        prefill: Some(("prefix", true)),
+        continues: Some(&[]),
+        thoughts: "",
+        ..KNOWN
+    },
+    // Hybrid models must not be asked to reason without a stream, and cannot be forced to call a tool meanwhile. Marks
+    // of what is to be cached are those of Anthropic (its guide to explicit caches).
+    Flavour {
+        name: "qwen",
+        runs_on: true,
+        files: false,
+        hosts: &[
+            ("dashscope.aliyuncs.com", ""),
+            ("dashscope-intl.aliyuncs.com", ""),
+            ("dashscope-us.aliyuncs.com", ""),
+        ],
+        reasoners: NONE,
+        marks: true,
+        efforts: &[(ALL, ["", "true", "true", "true", "true", "true", "true"])],
+        effort: &[("enable_thinking", "{}")],
+        unthinking: &[("enable_thinking", "false")],
+        required: None,
+        stream_only: true,
+        prefill: Some(("partial", true)),
+        continues: Some(&[]),
+        ..KNOWN
+    },
+    // "property 'reasoning_content' is unsupported": thoughts go back as `reasoning`.
+    Flavour {
+        name: "groq",
+        runs_on: true,
+        files: false,
+        hosts: &[("api.groq.com", "")],
+        strict: true,
+        stops_max: 4,
+        completion_tokens: true,
+        efforts: &[
+            (named(&["qwen"]), ["none", "default", "default", "default", "default", "default", "default"]),
+            (ALL, THREE),
+        ],
+        thoughts: "reasoning",
+        ..KNOWN
+    },
+    // The same words as Groq's, for messages too ("property 'messages.1.assistant.reasoning_content' is unsupported").
+    Flavour {
+        name: "cerebras",
+        files: false,
+        hosts: &[("api.cerebras.ai", "")],
+        strict: true,
+        stops_max: 4,
+        completion_tokens: true,
+        efforts: &[(ALL, NONE_AND_THREE)],
+        thoughts: "reasoning",
+        ..KNOWN
+    },
+    Flavour {
+        name: "xai",
+        files: false,
+        hosts: &[("api.x.ai", "")],
+        reasoners: XAI_REASONERS,
+        refused: &[
+            (XAI_REASONERS, &["sampling.presence_penalty", "sampling.frequency_penalty", "sampling.stop"]),
+            (XAI_FIXED, &["effort"]),
+        ],
+        stops_max: 4,
+        efforts: &[
+            (named(&["grok-3-mini"]), ["", "low", "low", "high", "high", "high", "high"]),
+            (ALL, NONE_AND_THREE),
+        ],
+        ..KNOWN
+    },
+    Flavour {
+        name: "together",
+        files: false,
+        hosts: &[("api.together.xyz", ""), ("api.together.ai", "")],
+        efforts: &[(ALL, THREE)],
+        ..KNOWN
+    },
+    Flavour {
+        name: "openrouter",
+        file_urls: true,
+        hosts: &[("openrouter.ai", "")],
+        knows_developer: true,
+        marks: true,
+        betas: Betas::All,
+        efforts: &[(ALL, ["none", "minimal", "low", "medium", "high", "xhigh", "xhigh"])],
+        effort: &[("reasoning", r#"{"effort":"{}"}"#)],
+        // By its guide: "ask models to complete a partial response".
+        continues: Some(&[]),
+        thoughts: "reasoning",
+        ..KNOWN
+    },
+    // Gateways to many, by their own dialects and all others': they take what their providers take.
+    Flavour {
+        name: "vercel",
+        hosts: &[("ai-gateway.vercel.sh", "")],
+        marks: true,
+        betas: Betas::All,
+        continues: Some(&[]),
+        ..KNOWN
+    },
+    Flavour {
+        name: "litellm",
+        marks: true,
+        functions: true,
+        betas: Betas::All,
+        continues: Some(&[]),
+        names: None,
+        ..KNOWN
+    },
+    Flavour {
+        name: "fireworks",
+        files: false,
+        hosts: &[("api.fireworks.ai", "")],
+        efforts: &[(ALL, NONE_AND_THREE)],
+        ..KNOWN
+    },
+    // Kimi: "cannot specify both 'thinking' and 'reasoning_effort'", and thoughts must come back.
+    Flavour {
+        name: "kimi",
+        files: false,
+        hosts: &[("api.moonshot.ai", ""), ("api.moonshot.cn", ""), ("api.kimi.com", "")],
+        reasoners: NONE,
+        efforts: &[(ALL, ["", "true", "true", "true", "true", "true", "true"])],
+        effort: &[("thinking", r#"{"type":"enabled"}"#)],
+        unthinking: &[("thinking", r#"{"type":"disabled"}"#)],
+        // Its "Partial Mode".
+        prefill: Some(("partial", false)),
+        continues: Some(&[]),
+        ..KNOWN
+    },
+    Flavour {
+        name: "zai",
+        files: false,
+        hosts: &[("api.z.ai", ""), ("open.bigmodel.cn", "")],
+        reasoners: NONE,
+        stops_max: 1,
+        efforts: &[(ALL, ["", "true", "true", "true", "true", "true", "true"])],
+        effort: &[("thinking", r#"{"type":"enabled"}"#)],
+        unthinking: &[("thinking", r#"{"type":"disabled"}"#)],
+        // Recorded so: a forced tool beside nothing about thinking.
+        thinks_when_forced: true,
+        ..KNOWN
+    },
+    Flavour {
+        name: "minimax",
+        runs_on: true,
+        files: false,
+        hosts: &[("api.minimax.io", ""), ("api.minimaxi.com", "")],
+        reasoners: NONE,
+        ..KNOWN
+    },
+    Flavour {
+        name: "perplexity",
+        runs_on: true,
+        files: false,
+        hosts: &[("api.perplexity.ai", "")],
+        refused: &[(ALL, &["sampling.seed", "sampling.stop"])],
+        lacks: &["tools"],
+        efforts: &[(ALL, ["minimal", "minimal", "low", "medium", "high", "high", "high"])],
+        json: false,
+        stream_usage: false,
+        system_first: true,
+        alternates: true,
+        ..KNOWN
+    },
+    Flavour {
+        name: "vllm",
+        files: false,
+        reasoners: NONE,
+        efforts: &[(ALL, THREE)],
+        // "Cannot set both `continue_final_message` and `add_generation_prompt`": the second is its default.
+        continues: Some(&[("continue_final_message", "true"), ("add_generation_prompt", "false")]),
+        system_first: true,
+        names: None,
+        ..KNOWN
+    },
+    Flavour {
+        name: "ollama",
+        files: false,
+        hosts: &[("ollama.com", ""), ("localhost:11434", ""), ("127.0.0.1:11434", "")],
+        reasoners: NONE,
+        lacks: &["messages.image.url"],
+        efforts: &[(ALL, NONE_AND_THREE)],
+        // Its templates and those of llama.cpp leave a last message of the assistant open.
+        continues: Some(&[]),
+        thoughts: "reasoning",
+        names: None,
+        ..KNOWN
+    },
+    Flavour {
+        name: "llamacpp",
+        files: false,
+        reasoners: NONE,
+        efforts: &[(ALL, THREE)],
+        continues: Some(&[]),
+        system_first: true,
+        names: None,
+        ..KNOWN
+    },
+    // Takes a schema, and no word for JSON of any form.
+    Flavour {
+        name: "lmstudio",
+        files: false,
+        hosts: &[("localhost:1234", ""), ("127.0.0.1:1234", "")],
+        reasoners: NONE,
+        efforts: &[(ALL, THREE)],
+        json: false,
+        names: None,
+        ..KNOWN
+    },
+    // Anthropic's models at Google's.
+    Flavour {
+        name: "vertex-anthropic",
+        runs_on: true,
+        hosts: &[("aiplatform.googleapis.com", "/publishers/anthropic")],
+        messages: Some(MessagesAt {
+            whole: "/models/{}:rawPredict",
+            streaming: "/models/{}:streamRawPredict",
+            version: "vertex-2023-10-16",
+        }),
+        // "tools.0.custom.strict: Extra inputs are not permitted".
+        holds_tools: false,
+        betas: VERTEX_BETAS,
+        ..KNOWN
+    },
+];
+
+/// Fields of chat completions that only some know, and who. All others get none of them, but for servers of which
+/// nothing is known. `top_k` and its kind: "Unrecognized request argument supplied: `top_k`".
+pub(super) const CHAT_FIELDS: &[(&[&str], &[&str])] = &[
+    (&["prompt_cache_key"], &["openai", "azure", "mistral", "openrouter", "vercel", "litellm", "kimi", "fireworks"]),
+    (&["prompt_cache_retention", "prompt_cache_options", "store"], &["openai", "azure", "vercel", "litellm"]),
+    (&["safety_identifier"], &["openai", "azure", "openrouter", "vercel", "litellm", "kimi"]),
+    (&["service_tier"], &["openai", "azure", "openrouter", "vercel", "litellm", "groq", "cerebras", "fireworks"]),
+    (&["metadata"], &["openai", "azure", "mistral", "openrouter", "vercel", "litellm"]),
+    (&["verbosity"], &["openai", "azure", "openrouter", "vercel", "litellm"]),
+    (&["web_search_options"], &["openai", "azure", "perplexity", "openrouter", "vercel", "litellm", "xai"]),
+    (&["prediction"], &["openai", "azure", "mistral", "openrouter", "vercel", "litellm", "cerebras", "fireworks"]),
+    (
+        &["logit_bias"],
+        &[
+            "openai",
+            "azure",
+            "openrouter",
+            "vercel",
+            "litellm",
+            "together",
+            "fireworks",
+            "vllm",
+            "llamacpp",
+            "lmstudio",
+            "cerebras",
+        ],
+    ),
+    (&["modalities", "audio"], &["openai", "azure", "qwen", "openrouter", "vercel", "litellm"]),
+    (&["moderation", "client_metadata"], &["openai", "azure", "litellm"]),
+    (
+        &[
+            "provider",
+            "models",
+            "route",
+            "transforms",
+            "plugins",
+            "usage",
+            "image_config",
+            "preset",
+            "session_id",
+            "trace",
+            "verbosity_level",
+        ],
+        &["openrouter", "litellm"],
+    ),
+    (&["include_reasoning"], &["openrouter", "litellm", "groq", "vllm"]),
+    (&["providerOptions", "provider_options"], &["vercel"]),
+    (&["reasoning_format", "search_settings", "compound_custom", "citation_options"], &["groq"]),
+    (&["documents"], &["groq", "vllm"]),
+    (&["thinking"], &["deepseek", "zai", "kimi", "minimax", "litellm"]),
+    (&["user_id"], &["deepseek", "zai"]),
+    (
+        &[
+            "enable_thinking",
+            "thinking_budget",
+            "preserve_thinking",
+            "enable_search",
+            "search_options",
+            "vl_high_resolution_images",
+            "incremental_output",
+            "enable_code_interpreter",
+        ],
+        &["qwen"],
+    ),
+    (&["do_sample", "tool_stream", "request_id"], &["zai"]),
+    (&["reasoning_split", "mask_sensitive_info"], &["minimax"]),
+    (&["safe_prompt", "prompt_mode", "guardrails", "random_seed"], &["mistral"]),
+    (&["search_parameters", "deferred"], &["xai"]),
+    (
+        &[
+            "search_mode",
+            "search_domain_filter",
+            "search_recency_filter",
+            "return_images",
+            "return_related_questions",
+            "disable_search",
+        ],
+        &["perplexity"],
+    ),
+    (&["chat_template_kwargs"], &["vllm", "llamacpp", "lmstudio", "together", "fireworks", "litellm"]),
+    (
+        &["top_k", "min_p", "repetition_penalty"],
+        &[
+            "openrouter",
+            "litellm",
+            "vercel",
+            "together",
+            "fireworks",
+            "perplexity",
+            "qwen",
+            "vllm",
+            "llamacpp",
+            "lmstudio",
+            "ollama",
+        ],
+    ),
+    (&["top_a"], &["openrouter", "litellm"]),
+    (
+        &[
+            "guided_json",
+            "guided_regex",
+            "guided_choice",
+            "guided_grammar",
+            "structured_outputs",
+            "truncate_prompt_tokens",
+        ],
+        &["vllm"],
+    ),
+    (&["cache_prompt", "n_predict", "grammar", "id_slot", "samplers"], &["llamacpp"]),
+    (&["ttl", "draft_model"], &["lmstudio"]),
+    (&["mock_response", "fallbacks", "num_retries", "caching", "api_base", "drop_params"], &["litellm"]),
+];
+
+/// The same for Anthropic's messages. At Vertex AI: "`cache_control`: Extra inputs are not permitted".
+pub(super) const MESSAGES_FIELDS: &[(&[&str], &[&str])] = &[
+    (&["anthropic_version", "anthropic_beta"], &["vertex-anthropic"]),
+    (&["context_management"], &["anthropic", "vertex-anthropic", "openrouter", "vercel", "litellm"]),
+    (
+        &[
+            "cache_control",
+            "mcp_servers",
+            "container",
+            "inference_geo",
+            "service_tier",
+            "speed",
+            "diagnostics",
+            "user_profile_id",
+        ],
+        &["anthropic", "openrouter", "vercel", "litellm"],
+    ),
+    (&["metadata"], &["anthropic", "vertex-anthropic", "openrouter", "vercel", "litellm", "kimi", "zai", "minimax"]),
+    (&["provider", "models", "route", "transforms", "plugins"], &["openrouter", "litellm"]),
+];
+
+/// The same for responses.
+pub(super) const RESPONSES_FIELDS: &[(&[&str], &[&str])] = &[
+    (&["prompt_cache_key"], &["openai", "azure", "openrouter", "xai", "vercel", "litellm"]),
+    (
+        &[
+            "prompt_cache_retention",
+            "prompt_cache_options",
+            "safety_identifier",
+            "service_tier",
+            "context_management",
+            "client_metadata",
+            "moderation",
+        ],
+        &["openai", "azure", "openrouter", "vercel", "litellm"],
+    ),
+    (&["provider", "models", "route", "transforms", "plugins"], &["openrouter", "litellm"]),
+    (&["search_parameters"], &["xai"]),
+];
+
+const fn named(begin: &'static [&'static str]) -> Models {
+    Models { begin, except: &[] }
+}
