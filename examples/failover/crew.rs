@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent, call};
 use standin::runtime::HealthSnapshot;
-use standin::{AttemptEnd, AttemptRecord, FailureClass, OnExhausted, RouterMessage, ractor};
+use standin::{AttemptEnd, AttemptRecord, Failure, FailureClass, OnExhausted, RouterMessage, ractor};
 
 use crate::agent::{Agent, Arguments};
 use crate::report::percentile;
@@ -64,7 +64,8 @@ pub struct Call {
 impl Call {
     /// Returns what the runtime tells of a call that was answered.
     pub fn of(attempts: &[AttemptRecord]) -> Self {
-        let overtaken = |attempt: &&AttemptRecord| matches!(&attempt.end, AttemptEnd::Failed(failure) if failure.class == FailureClass::HedgeLost);
+        let lost = |failure: &Failure| failure.class == FailureClass::HedgeLost;
+        let overtaken = |attempt: &&AttemptRecord| matches!(&attempt.end, AttemptEnd::Failed(failure) if lost(failure));
         let usd = |attempt: &AttemptRecord| attempt.cost_usd.unwrap_or_default();
         let count = |attempts: usize| u32::try_from(attempts).unwrap_or(u32::MAX);
         Self {

@@ -1,8 +1,8 @@
 //! Admission to one provider's targets: the whole machine that a provider's actor owns. Cloning it is the checkpoint.
 //!
 //! In flow asks and the reports of what was admitted, out flow tickets or refusals that say when to come back, and
-//! effects to tell the world. Per target there are health, breaker, operator's override and a hold, per key a hold, per key
-//! and target another: independent gates, each with its own clock, none of which changes another. How far a failure
+//! effects to tell the world. Per target there are health, breaker, operator's override and a hold, per key a hold, per
+//! key and target another: independent gates, each with its own clock, none of which changes another. How far a failure
 //! reaches decides which hold it makes: what is the key's rests the key, and the target only once no key is left. Holds
 //! only ever move later, but for an operator's word and what answers a look. Of the keys that may be used the one with
 //! the most headroom is, which is advice and no gate. Whatever a ticket says when it returns is survivable: stragglers

@@ -491,8 +491,8 @@ impl Draft {
         }
     }
 
-    /// Takes the provider's word that the answer is a failure. A caller that gets it as it came may read that word; for all
-    /// others there is nothing to wait for.
+    /// Takes the provider's word that the answer is a failure. A caller that gets it as it came may read that word; for
+    /// all others there is nothing to wait for.
     pub(super) fn failed(&mut self, failure: Failure) -> Result<(), Failure> {
         if !self.verbatim {
             return Err(failure);

@@ -28,8 +28,8 @@ pub(super) fn of(request: &ChatRequest, dialect: Dialect) -> Option<&Original> {
 }
 
 /// Tells whether a caller asks for this very model in its own words: by its name or by that of a route that has no
-/// other, in this dialect or one whose words are the same. A caller that asks in words of another dialect knows the model, and
-/// not what its steps are called here.
+/// other, in this dialect or one whose words are the same. A caller that asks in words of another dialect knows the
+/// model, and not what its steps are called here.
 pub(super) fn is_meant(request: &ChatRequest, dialect: Dialect, model: Model<'_>) -> bool {
     let is_openai = |dialect| matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses);
     let Some(original) = &request.original else { return false };

@@ -53,7 +53,8 @@ const fn speeches(host: Host) -> [Gemini; 3] {
     ]
 }
 
-/// Returns which of Google's APIs an address is of and what is asked there; `None` where it is not in Google's own dialect.
+/// Returns which of Google's APIs an address is of and what is asked there; `None` where it is not in Google's own
+/// dialect.
 pub(super) fn wish(post: bool, address: Address<'_>) -> Option<(&'static dyn ScriptedDialect, Wish<'_>)> {
     let path = address.path;
     let method = path.rsplit_once('/').and_then(|(_, last)| last.split_once(':')).map(|(_, method)| method);

@@ -189,7 +189,8 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// Takes over what of the sampling parameters the model takes: a thinking model takes only what changes next to nothing.
+    /// Takes over what of the sampling parameters the model takes: a thinking model takes only what changes next to
+    /// nothing.
     fn sample(&mut self, sampling: &'a Sampling, traits: Traits, notes: &mut Notes) {
         let fixed = traits.sampling == SamplingForm::None;
         let free = |value: &f64, least: f64| !fixed && (self.thinking.is_none() || *value >= least);
@@ -234,8 +235,8 @@ fn strict_tools(request: &ChatRequest) -> impl Iterator<Item = &Value> {
     request.tools.iter().filter(|tool| tool.strict == Some(true)).map(|tool| &tool.parameters)
 }
 
-/// Tells whether the arguments of tools can be held to their schemas here: of all, or of none. A caller that speaks this dialect
-/// is told by its provider what cannot be.
+/// Tells whether the arguments of tools can be held to their schemas here: of all, or of none. A caller that speaks
+/// this dialect is told by its provider what cannot be.
 fn holds(flavour: &Flavour, traits: Traits, request: &ChatRequest) -> bool {
     let holds = || traits.schemas && can_be_held(strict_tools(request));
     flavour.holds_tools && (is_own(request, Dialect::AnthropicMessages) || holds())
