@@ -8,8 +8,8 @@
 // What is told, and by whom.
 mod access;
 mod document;
-mod blind;
-mod looped;
+mod lenient;
+mod loop_marks;
 mod tls;
 mod settings;
 mod log;
@@ -17,12 +17,12 @@ mod log;
 // Connections.
 mod places;
 mod write_timeout;
-mod turns;
+mod pipelining;
 mod refusals;
 
 // One request.
 mod endpoint;
-mod visitor;
+mod origin;
 mod intake;
 mod metrics;
 mod state;
@@ -50,7 +50,7 @@ use access::Access;
 use listen::Listening;
 use metrics::Metrics;
 use places::Places;
-use service::Door;
+use service::Endpoints;
 use state::{Current, State};
 
 pub use access::{ClientKey, Hash};
@@ -78,7 +78,7 @@ impl Sidecar {
     /// If a field is not right, or an address is taken; the error names the field.
     pub async fn start(mut settings: Settings) -> Result<Self, StartError> {
         let targets = settings.check()?;
-        let mark = looped::Mark::new();
+        let mark = loop_marks::Mark::new();
         mark.put(&mut settings.runtime);
         let tls = settings.server.tls.as_ref().map(tls::acceptor).transpose()?;
         let is_tls = tls.is_some();
@@ -104,17 +104,17 @@ impl Sidecar {
             stopping,
             listeners: JoinSet::new(),
         };
-        let door = if settings.server.is_admin_beside() { Door::Both } else { Door::Clients };
+        let endpoints = if settings.server.is_admin_beside() { Endpoints::Both } else { Endpoints::Clients };
         let clients = Listening {
             state: sidecar.state.clone(),
-            door,
+            endpoints,
             tls: is_tls,
             places: sidecar.state.places.clone(),
             stopping: stop,
         };
         if let Some(admin) = admin {
             let operators = Listening {
-                door: Door::Admin,
+                endpoints: Endpoints::Admin,
                 tls: false,
                 places: Places::new(ADMIN_CONNECTIONS_MAX),
                 ..clients.clone()

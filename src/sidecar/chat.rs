@@ -14,7 +14,7 @@ use super::access::{Client, Hash};
 use super::body::{ReplyBody, Streaming, Waiting, bytes};
 use super::call_options::{CallOptions, OURS};
 use super::intake::Place;
-use super::looped;
+use super::loop_marks;
 use super::record::Record;
 use super::refusals::Reason;
 use super::settings::{ModelNames, Streams};
@@ -55,7 +55,7 @@ pub(super) async fn answer(
     let CallOptions { priority, deadline, session, labels, tags, rule, hedging, on_exhausted, streams, in_request } =
         wishes;
     let session = session.or_else(|| request.session.take()).map(in_short);
-    let via = looped::marks(&head.headers);
+    let via = loop_marks::marks(&head.headers);
     request = ChatRequest { priority, rule, hedging, deadline, on_exhausted, session, labels, tags, via, ..request };
     // What is meant for the sidecar goes to no provider.
     if let (true, Some(original)) = (in_request, &mut request.original) {
@@ -100,7 +100,7 @@ pub(super) async fn embed(
     let wishes = CallOptions::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
     let CallOptions { priority, deadline, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
-    let via = looped::marks(&head.headers);
+    let via = loop_marks::marks(&head.headers);
     request = EmbedRequest { priority, rule, hedging, deadline, on_exhausted, labels, tags, via, ..request };
     let mut record = record(state, client, face, &request.route, false, place);
     let answer = state.runtime.embed(request).await.map_err(|error| failed(face, &error, &mut record))?;

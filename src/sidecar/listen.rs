@@ -16,11 +16,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
+use super::pipelining::{Line, Turned, Unpipelined};
 use super::places::Places;
 use super::refusals::Reason;
-use super::service::{Door, answer};
+use super::service::{Endpoints, answer};
 use super::state::{State, now};
-use super::turns::{Line, Orderly, Turned};
 use super::write_timeout::WriteTimeout;
 use crate::words::ConfigError;
 
@@ -39,7 +39,7 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub(super) struct Listening {
     pub(super) state: Arc<State>,
-    pub(super) door: Door,
+    pub(super) endpoints: Endpoints,
     /// Whether it speaks TLS.
     pub(super) tls: bool,
     pub(super) places: Arc<Places>,
@@ -101,17 +101,17 @@ impl Listening {
     }
 
     async fn speak(mut self, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr, line: Arc<Line>) {
-        let (state, door) = (self.state, self.door);
+        let (state, endpoints) = (self.state, self.endpoints);
         let current = state.current();
         let (head_timeout, write_timeout) = (current.server.head_timeout, current.server.write_timeout);
         drop(current);
         let turns = line.clone();
         let service = service_fn(move |request| {
             // In a box: an idle connection keeps no room for an answer in the making.
-            let (turn, answering) = (turns.begin(), Box::pin(answer(state.clone(), door, peer, request)));
+            let (turn, answering) = (turns.begin(), Box::pin(answer(state.clone(), endpoints, peer, request)));
             async move { Ok::<_, Infallible>(answering.await?.map(|body| Turned::new(body, turn))) }
         });
-        let stream = Orderly::new(WriteTimeout::new(stream, write_timeout), line.clone());
+        let stream = Unpipelined::new(WriteTimeout::new(stream, write_timeout), line.clone());
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(head_timeout)

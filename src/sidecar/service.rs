@@ -21,15 +21,15 @@ use super::body::{ReplyBody, bytes};
 use super::chat;
 use super::endpoint::{Endpoint, unescaped};
 use super::intake::Place;
+use super::origin::{self, Stranger};
 use super::refusals::Reason;
 use super::state::{Current, Peer, State, now};
-use super::visitor::{self, Stranger};
 use crate::wire::serve::{self, BadRequest, Face, Refusal, Refused};
 use crate::words::Error;
 
 /// Which endpoints a listener has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Door {
+pub(super) enum Endpoints {
     /// The endpoints of clients.
     Clients,
     /// The endpoints of operators.
@@ -41,7 +41,7 @@ pub(super) enum Door {
 /// Answers one request, of any sender.
 pub(super) async fn answer(
     state: Arc<State>,
-    door: Door,
+    endpoints: Endpoints,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Infallible> {
@@ -50,22 +50,22 @@ pub(super) async fn answer(
     let endpoint = Endpoint::of(&head.method, head.uri.path(), &head.headers);
     // A supervisor of processes asks by any host name, and learns nothing.
     if matches!(endpoint, Endpoint::Live | Endpoint::Ready | Endpoint::Root) {
-        return Ok(serve(&state, door, &head, endpoint, body).await);
+        return Ok(serve(&state, endpoints, &head, endpoint, body).await);
     }
     let current = state.current();
     let strict = endpoint.is_admin() || !current.access.asks();
-    let leave = match visitor::look(&current.server, strict, &head) {
+    let leave = match origin::look(&current.server, strict, &head) {
         Ok(leave) => leave,
         Err(stranger) => return Ok(turn_away(&state, &head, &stranger)),
     };
     drop(current);
-    if visitor::is_preflight(&head) {
+    if origin::is_preflight(&head) {
         let mut response = bytes(StatusCode::NO_CONTENT, "text/plain", Bytes::new());
         response.headers_mut().clear();
         leave.tell_before(&head.headers, response.headers_mut());
         return Ok(response);
     }
-    let mut response = serve(&state, door, &head, endpoint, body).await;
+    let mut response = serve(&state, endpoints, &head, endpoint, body).await;
     leave.tell(response.headers_mut());
     Ok(response)
 }
@@ -94,15 +94,15 @@ fn turn_away(state: &State, head: &Parts, stranger: &Stranger) -> Response<Reply
 /// Answers a request that may be asked.
 async fn serve(
     state: &Arc<State>,
-    door: Door,
+    endpoints: Endpoints,
     head: &Parts,
     endpoint: Endpoint,
     body: Incoming,
 ) -> Response<ReplyBody> {
     let allowed = match endpoint {
         Endpoint::Live | Endpoint::Ready | Endpoint::Root => true,
-        ref endpoint if endpoint.is_admin() => door != Door::Clients,
-        _ => door != Door::Admin,
+        ref endpoint if endpoint.is_admin() => endpoints != Endpoints::Clients,
+        _ => endpoints != Endpoints::Admin,
     };
     if !allowed {
         return nothing(state, head);
@@ -225,7 +225,7 @@ async fn enter<'c>(
             "this request was sent from here: the `base_url` of a provider leads back to this sidecar's own address";
         return Err(serve::refuse(face, Refused::Loop(what)));
     }
-    if let Some(kind) = visitor::other_content(&head.headers) {
+    if let Some(kind) = origin::other_content(&head.headers) {
         state.turn_away(Reason::Content, head);
         let what = format!("bodies are read as JSON, not as `{kind}`: send it with content-type: application/json");
         return Err(serve::refuse(face, Refused::Encoded(&what)));

@@ -13,8 +13,8 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
 use super::access::ClientKey;
-use super::blind::{self, Wrong};
 use super::document::{Document, Place};
+use super::lenient::{self, Wrong};
 use super::tls::{TlsConfig, acceptor};
 use crate::config::{Config, check_time, check_wait, nearest, presets};
 use crate::words::{ConfigError, ConfigErrors, Price, TargetId};
@@ -408,8 +408,8 @@ impl Settings {
         expand(&mut document, &environment, &mut wrong);
         let server = document.root.fields().iter().position(|field| field.name == SERVER);
         let server =
-            server.map_or_else(ServerConfig::default, |at| blind::read(&mut document, &[at], None, &mut wrong));
-        let runtime = blind::read(&mut document, &[], Some(SERVER), &mut wrong);
+            server.map_or_else(ServerConfig::default, |at| lenient::read(&mut document, &[at], None, &mut wrong));
+        let runtime = lenient::read(&mut document, &[], Some(SERVER), &mut wrong);
         let settings = Self { server, runtime };
         let doubtful = |name: &str| {
             let lacks = |field: String| document.lacks_at(&field);

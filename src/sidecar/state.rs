@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::access::Access;
 use super::intake::Intake;
-use super::looped::Mark;
+use super::loop_marks::Mark;
 use super::metrics::Metrics;
 use super::places::Places;
 use super::refusals::{Reason, Refusals};

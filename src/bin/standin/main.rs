@@ -13,7 +13,7 @@ macro_rules! say {
 }
 
 mod check;
-mod door;
+mod operator;
 mod explain;
 mod import;
 mod init;
@@ -211,7 +211,7 @@ struct Explain {
     /// The route, or `provider/model`.
     route: String,
     #[command(flatten)]
-    door: Door,
+    sidecar: OperatorAddress,
 }
 
 #[derive(Debug, Args)]
@@ -222,12 +222,12 @@ struct Reset {
     #[arg(long, value_name = "NAME", requires = "name")]
     only_key: Option<String>,
     #[command(flatten)]
-    door: Door,
+    sidecar: OperatorAddress,
 }
 
 /// The operators' address of a running sidecar.
 #[derive(Debug, Args)]
-struct Door {
+struct OperatorAddress {
     /// Where the running sidecar's operators connect.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4000")]
     admin: String,

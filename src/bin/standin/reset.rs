@@ -9,7 +9,7 @@ use super::failed;
 
 pub async fn run(options: super::Reset) -> ExitCode {
     let path = options.name.map_or_else(|| "reset".to_owned(), |name| format!("reset/{name}"));
-    let answer = options.door.ask(http::Method::POST, &path, options.only_key.as_deref()).await;
+    let answer = options.sidecar.ask(http::Method::POST, &path, options.only_key.as_deref()).await;
     let answer = match answer {
         Ok(answer) => answer,
         Err(problem) => return failed(&problem),

@@ -112,7 +112,7 @@ impl<B: Body + Unpin> Body for Turned<B> {
 }
 
 /// A socket that is read a request at a time.
-pub(super) struct Orderly<S> {
+pub(super) struct Unpipelined<S> {
     stream: S,
     line: Arc<Line>,
     scan: Scan,
@@ -120,13 +120,13 @@ pub(super) struct Orderly<S> {
     waiting: Vec<u8>,
 }
 
-impl<S> Orderly<S> {
+impl<S> Unpipelined<S> {
     pub(super) fn new(stream: S, line: Arc<Line>) -> Self {
         Self { stream, line, scan: Scan::default(), waiting: Vec::new() }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Orderly<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Unpipelined<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         while !this.line.answered(this.scan.requests, cx) {
@@ -158,7 +158,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Orderly<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Orderly<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Unpipelined<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
@@ -380,7 +380,7 @@ mod tests {
     async fn what_comes_behind_a_request_waits_for_its_answer_and_a_hang_up_does_not() {
         let (near, mut far) = duplex(1024);
         let line = Line::new();
-        let mut orderly = Orderly::new(near, line.clone());
+        let mut orderly = Unpipelined::new(near, line.clone());
         let request = REQUESTS[0].as_bytes();
         far.write_all(&[request, request, b"x"].concat()).await.expect("room");
         let mut buf = vec![0; 1024];

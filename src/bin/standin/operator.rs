@@ -5,14 +5,14 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use serde_json::Value;
 
-use super::Door;
+use super::OperatorAddress;
 
 /// How long an answer is waited for.
 const WAIT: Duration = Duration::from_secs(10);
 /// The longest answer: a sidecar of ten thousand targets says less.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 
-impl Door {
+impl OperatorAddress {
     /// Asks for JSON at a path; `only_key` narrows it to a provider's key of that name.
     pub async fn ask(&self, method: http::Method, path: &str, only_key: Option<&str>) -> Result<Value, String> {
         let base = self.admin.trim_end_matches('/');

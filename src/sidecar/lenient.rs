@@ -32,7 +32,7 @@ pub(super) fn read<T: de::DeserializeOwned + Default>(
     wrong: &mut Vec<Wrong>,
 ) -> T {
     for _ in 0..WRONG_MAX {
-        let fault = match T::deserialize(Blind { node: document.node(path), but }) {
+        let fault = match T::deserialize(Lenient { node: document.node(path), but }) {
             Ok(read) => return read,
             Err(fault) => fault,
         };
@@ -135,7 +135,7 @@ fn among(found: &str, expected: &[&str], quote: char) -> String {
 }
 
 /// A value that no error repeats.
-struct Blind<'a> {
+struct Lenient<'a> {
     node: &'a Node,
     /// A field that this reader does not know.
     but: Option<&'a str>,
@@ -254,7 +254,7 @@ const fn kind(found: &Unexpected<'_>) -> &'static str {
     }
 }
 
-impl<'a> Blind<'a> {
+impl<'a> Lenient<'a> {
     const fn of(node: &'a Node) -> Self {
         Self { node, but: None }
     }
@@ -277,7 +277,7 @@ impl<'a> Blind<'a> {
     }
 }
 
-impl<'de> Deserializer<'de> for Blind<'_> {
+impl<'de> Deserializer<'de> for Lenient<'_> {
     type Error = Fault;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -354,7 +354,7 @@ impl<'de> de::SeqAccess<'de> for Items<'_> {
         while let Some(node) = self.items.get(self.next) {
             self.next += 1;
             if !node.out {
-                return seed.deserialize(Blind::of(node)).map(Some).map_err(|fault| fault.below(self.next - 1));
+                return seed.deserialize(Lenient::of(node)).map(Some).map_err(|fault| fault.below(self.next - 1));
             }
         }
         Ok(None)
@@ -384,7 +384,7 @@ impl<'de> de::MapAccess<'de> for Fields<'_> {
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
         let at = self.next - 1;
-        seed.deserialize(Blind::of(&self.all[at].node)).map_err(|fault| fault.below(at))
+        seed.deserialize(Lenient::of(&self.all[at].node)).map_err(|fault| fault.below(at))
     }
 }
 
@@ -424,7 +424,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
         let (at, node) =
             self.content.ok_or_else(|| Fault::new(What::Said(format!("`{}` wants a value", self.name))))?;
-        seed.deserialize(Blind::of(node)).map_err(|fault| fault.below(at))
+        seed.deserialize(Lenient::of(node)).map_err(|fault| fault.below(at))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
@@ -437,7 +437,7 @@ impl<'de> de::VariantAccess<'de> for Variant<'_> {
             let problem = format!("needs a table, as `{{ {} = {{ {} }} }}`", self.name, names.join(", "));
             return Err(Fault::new(What::Said(problem)));
         };
-        Blind::of(node).deserialize_struct("", names, visitor).map_err(|fault| fault.below(at))
+        Lenient::of(node).deserialize_struct("", names, visitor).map_err(|fault| fault.below(at))
     }
 }
 
