@@ -38,20 +38,20 @@ pub struct Ending {
     /// The whole answer in the model's order, to be shown or sent back; its tool calls are complete. Of an answer that
     /// goes on as it came, no more than its calls, and its texts if they were asked for.
     pub parts: Vec<AssistantPart>,
-    /// What of an answer that goes on as it came has not been handed out before its end.
+    /// The bytes of an answer that goes on as it came that have not been handed out before its end.
     pub verbatim: Option<Bytes>,
     /// Whether it holds what there are no words for: what the provider's own tools did, images, calls of a kind
     /// unknown.
     pub beyond: bool,
     /// Whether a tool call is left out that the answer's limit of tokens cut.
     pub cut: bool,
-    /// Whether of a stream that goes on as it came what stands around its JSON is left out.
+    /// Whether text around the JSON of a stream that goes on as it came was removed.
     pub unfenced: bool,
     /// The stop sequence that ended it, where that is known.
     pub stop_sequence: Option<Arc<str>>,
-    /// Where what it says comes from, if it goes on in words.
+    /// The sources that it cites, where it is read into words.
     pub sources: Vec<Source>,
-    /// Whether there is more to that than there are words for.
+    /// Whether some sources could not be read into words.
     pub unsaid: bool,
     /// Why it is a failure although it is whole and goes on as it came: its provider says so by its own word. It is for
     /// a caller that gets no other answer.
@@ -65,7 +65,7 @@ impl Ending {
         self.parts.iter().filter_map(AssistantPart::as_tool_call)
     }
 
-    /// Gives the tools that are called the names that the caller knows.
+    /// Gives called tools the names that the caller knows.
     pub fn call_by_own_names(&mut self, names: &Names) {
         for part in &mut self.parts {
             if let AssistantPart::ToolCall(call) = part {
@@ -94,28 +94,28 @@ pub(super) struct Fragment<'a> {
 /// What becomes of an event in an answer that goes on as it came.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// It goes on.
+    /// It is passed on.
     #[default]
     Pass,
-    /// It goes on to who asked for the usage at a stream's end: it holds nothing else.
+    /// It holds the usage alone: it is passed on to a caller that asked for it.
     Usage,
-    /// It is the end marker of another dialect, and goes nowhere.
+    /// It is the end marker of another dialect: it is dropped.
     Foreign,
-    /// Other data goes on in its place.
+    /// Other data is passed on in its place.
     Instead(String),
 }
 
 /// What a fragment of a tool call did.
 #[derive(Debug)]
 struct Taken {
-    /// The call it was of.
+    /// The call that it belongs to.
     at: usize,
     begins: bool,
     named: bool,
     added: Option<String>,
 }
 
-/// What a fragment of a tool call must say.
+/// What a fragment of a tool call must contain for the client.
 #[derive(Debug)]
 pub(super) struct Told {
     /// The call's index.
@@ -124,22 +124,22 @@ pub(super) struct Told {
     pub(super) begins: bool,
     /// Whether its name is a piece of the call's, and no repetition.
     pub(super) named: bool,
-    /// What it adds to the arguments, where that is not what it says.
+    /// What it adds to the arguments, where that differs from what it holds.
     pub(super) added: Option<String>,
     /// The id that it must give the call, which has none or that of another.
     pub(super) id: Option<String>,
 }
 
-/// An answer in the making.
+/// An answer while it is decoded.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    /// Its bytes go on: no pieces are made of it.
+    /// Its bytes are passed on: no pieces are made of it.
     pub(super) verbatim: bool,
     /// Its texts are not asked for in the end: they are not gathered.
     pub(super) forgets: bool,
-    /// It goes on as it came in a stream, and JSON was asked for.
+    /// It is a stream that goes on as it came, and JSON was asked for.
     pub(super) unfences: bool,
-    /// What the event that is being read says, where that is looked at.
+    /// The text of the event that is being read, where it is needed.
     pub(super) said: String,
     /// A filter's reason alone is an answer to a caller that gets it as it came.
     pub(super) filtered: bool,
@@ -149,9 +149,9 @@ pub(super) struct Draft {
     pub(super) shows: bool,
     /// A call came that the caller is to act on: what follows waits for the end.
     pub(super) acts: bool,
-    /// Arguments came that stand in the place of the empty ones before: those are not to be told.
+    /// Arguments came that replace the empty ones before: those must not reach the client.
     pub(super) instead: bool,
-    /// What came last is of a tool that the provider runs.
+    /// The last event was about a tool that the provider runs.
     pub(super) works: bool,
     /// Bytes of text and reasoning.
     pub(super) bytes: usize,
@@ -161,10 +161,10 @@ pub(super) struct Draft {
     pub(super) done: bool,
     pub(super) stop: Option<StopReason>,
     stop_sequence: Option<Arc<str>>,
-    /// Where what it says comes from.
+    /// The sources that it cites.
     pub(super) sources: Sources,
     pub(super) usage: Option<Usage>,
-    /// What came that is not known.
+    /// Unknown events, fields and codes that came.
     pub(super) drifts: Drifts,
     model: Option<Arc<str>>,
     /// The provider's id of the answer, and what tells it from every other, to make ids of tool calls that have none.
@@ -175,7 +175,7 @@ pub(super) struct Draft {
     /// Halves of characters came.
     pub(super) halves: bool,
     text_half: Joiner,
-    /// What ends the text here.
+    /// Stop sequences that are looked for here.
     pub(super) stops: Stops,
     thought_half: Joiner,
     parts: Vec<AssistantPart>,
@@ -194,7 +194,7 @@ pub(super) struct Draft {
 #[derive(Debug)]
 struct PartialCall {
     index: Option<u64>,
-    /// The index by which it is told from the others: its own, unless another has that.
+    /// Its index for the client: its own, unless another call has that.
     shown: u64,
     id: String,
     name: String,
@@ -338,7 +338,7 @@ impl Draft {
         self.parts.push(AssistantPart::Reasoning(Reasoning { text: Text::default(), proof: Some(proof) }));
     }
 
-    /// Takes reasoning of which nothing can be read.
+    /// Takes reasoning that is encrypted.
     pub(super) fn seal(&mut self, proof: Proof) {
         self.size += proof.data.len();
         if !self.verbatim {
@@ -362,7 +362,7 @@ impl Draft {
         self.calls.iter().any(|call| call.index == index)
     }
 
-    /// Takes text by which the model declines; the caller sees it as the answer's text.
+    /// Takes the text of a refusal; the caller sees it as the answer's text.
     pub(super) fn refusal(&mut self, text: Cow<'_, str>, out: &mut Vec<Piece>) -> bool {
         self.refused |= !text.is_empty();
         self.text(text, out)
@@ -373,7 +373,7 @@ impl Draft {
         self.calls.len() as u64
     }
 
-    /// Takes a fragment of a tool call; tells whether it had substance.
+    /// Takes a fragment of a tool call; tells whether it added anything.
     pub(super) fn fragment(&mut self, fragment: Fragment<'_>) -> Result<bool, Failure> {
         if self.stops.met().is_some() {
             return Ok(false);
@@ -415,7 +415,7 @@ impl Draft {
         index.filter(is_free).unwrap_or_else(next)
     }
 
-    /// Returns what the fragment that was taken last must say, to be understood by a client that reads nothing else.
+    /// Returns what the last fragment must contain so that a client that reads only fragments understands it.
     pub(super) fn told(&mut self) -> Option<Told> {
         let Taken { at, begins, named, added } = self.last.take()?;
         let call = &self.calls[at];
@@ -425,7 +425,7 @@ impl Draft {
         Some(Told { index: call.shown, begins, named, added, id })
     }
 
-    /// Takes a tool call that is told as a whole, perhaps once more: it fills in what fragments left open.
+    /// Takes a whole tool call, perhaps a repeated one: it fills in what fragments left open.
     pub(super) fn whole_call(&mut self, call: Fragment<'_>) -> Result<bool, Failure> {
         let is_known = |known: &&mut PartialCall| {
             if known.id.is_empty() || call.id.is_empty() {

@@ -12,7 +12,7 @@ use super::json::Nesting;
 
 const FENCE: &str = "```";
 
-/// Takes JSON out of what is around it, as it comes.
+/// Extracts JSON from the text around it, as it comes.
 #[derive(Debug, Default)]
 pub struct Unfence {
     state: State,
@@ -22,7 +22,7 @@ pub struct Unfence {
 
 #[derive(Debug, Default)]
 enum State {
-    /// Too little came to tell.
+    /// Too little came to decide.
     #[default]
     Begins,
     /// It is JSON from its first letter on, up to where the value ends.
@@ -71,7 +71,7 @@ impl Unfence {
         !self.held.is_empty()
     }
 
-    /// Tells whether something was taken away.
+    /// Tells whether something was removed.
     pub fn changed(&self) -> bool {
         self.changed
     }

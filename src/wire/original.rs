@@ -1,4 +1,4 @@
-//! Requests that go out as they came, but for what must be another for the target.
+//! Requests that go out as they came, but for what the target needs otherwise.
 //!
 //! In flow a caller's own body and what the encoder of its dialect found: which settings the target takes, and what it
 //! calls them. Out flows the body, edited at these places; everything else stays byte for byte, what there are no words
@@ -13,7 +13,7 @@ use super::model::Model;
 use super::request::Notes;
 use crate::words::{ChatRequest, Dialect, Original, Payload, without_path};
 
-/// How clients begin what they tell Anthropic's books in a prompt. It changes with every request.
+/// The prefix of a billing text that clients put into the prompt for Anthropic. It changes with every request.
 pub(super) const INVOICE: &str = "x-anthropic-billing-header:";
 
 /// How servers of chat completions flag a message that is to be continued: DeepSeek and Mistral, Qwen and Kimi.
@@ -41,7 +41,7 @@ pub(super) fn is_meant(request: &ChatRequest, dialect: Dialect, model: Model<'_>
     model.meant || asked == without_path(model.name) || asked == model.family
 }
 
-/// A body that is being edited.
+/// A body in the course of editing.
 pub(super) struct Draft<'a> {
     pub(super) object: Object<'a>,
     pub(super) edits: Edits<'a>,
@@ -52,12 +52,12 @@ pub(super) struct Draft<'a> {
 
 enum Inner<'a> {
     There(Object<'a>),
-    /// Fields of one that was not there.
+    /// Fields of an object that the body did not have.
     New(Vec<String>),
 }
 
 impl<'a> Draft<'a> {
-    /// Begins with a body as it came; none where it is no text, which no reader lets through.
+    /// Begins with a body as it came; `None` where it is not UTF-8, which no reader lets through.
     pub(super) fn of(original: &'a Original) -> Option<Self> {
         let text = std::str::from_utf8(&original.body).ok()?;
         Some(Self { object: Object::of(text)?, edits: Edits::new(text), body: &original.body, inner: Vec::new() })
@@ -86,6 +86,14 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Removes fields that the target does not take, and notes it.
+    pub(super) fn drop_refused(&mut self, fields: &[&str], notes: &mut Notes) {
+        for field in fields {
+            notes.dropped("extra");
+            self.remove(field);
+        }
+    }
+
     /// Returns an object within it.
     fn within(&mut self, outer: &str) -> (&mut Inner<'a>, &mut Edits<'a>) {
         let at = self.inner.iter().position(|(name, _)| name == outer).unwrap_or_else(|| {
@@ -96,7 +104,7 @@ impl<'a> Draft<'a> {
         (&mut self.inner[at].1, &mut self.edits)
     }
 
-    /// Says settings as the target takes them: `ours` is an object that has them, as far as it takes them at all.
+    /// Writes settings as the target takes them; `ours` is an object with those that it takes.
     pub(super) fn settle(&mut self, settings: &[&Setting], ours: &str) {
         for field in settings.iter().flat_map(|Setting(_, fields)| *fields) {
             let path: Vec<&str> = field.split('.').collect();
@@ -123,7 +131,13 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Returns the settings that must be said otherwise than they came: what is noted, and what another field says.
+/// Returns the fields that the target does not take.
+pub(super) fn refused(original: &Original, takes: impl Fn(&str) -> bool) -> Vec<&str> {
+    let names = original.fields.iter().chain(&original.nulls).map(|field| &**field);
+    names.filter(|field| !takes(field)).collect()
+}
+
+/// Returns the settings that must be written differently: those that notes name, and those that stand in another field.
 pub(super) fn differing<'s>(
     original: &Original,
     settings: &'s [Setting],
@@ -150,7 +164,7 @@ pub(super) fn renamed(original: &Original, model: &str) -> Option<Payload> {
     Some(spliced(body, [(place, &name.as_bytes()[1..name.len() - 1])]))
 }
 
-/// Returns a text without what is for Anthropic's books alone; `None` where nothing is left of it.
+/// Returns a text without its billing text for Anthropic; `None` where nothing is left of it.
 pub(super) fn without_invoice(text: &str) -> Option<&str> {
     if !text.starts_with(INVOICE) {
         return Some(text);

@@ -3,7 +3,7 @@
 //! In flow the chunks of its body, where its events end, and what their reader found in each; out flow the bytes that
 //! the caller gets: complete events, all of a chunk in one piece. They wait for the first content, so that no caller
 //! sees the beginning of an answer that another replaces; and from the first call on that the caller is to act on they
-//! wait for the valid end. Nothing is written here but what an event must say otherwise, and the end that a provider
+//! wait for the valid end. The only bytes written here are events that must change, and an end marker that a provider
 //! left out.
 
 use std::borrow::Cow;
@@ -21,7 +21,7 @@ use crate::words::{Dialect, Piece};
 /// How an answer goes on as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verbatim {
-    /// Whether its caller waits for a stream, and else for a whole answer. One that comes in the other form is read
+    /// Whether its caller waits for a stream; else for a whole answer. One that comes in the other form is read
     /// into words.
     pub stream: bool,
     /// Whether all of it waits for the end.
@@ -30,47 +30,48 @@ pub struct Verbatim {
     pub usage: bool,
     /// Whether its text is looked at in the end.
     pub judged: bool,
-    /// How it names its model, if not as its provider does.
+    /// The model's name that the caller is shown, if it is not the provider's.
     pub model: Option<String>,
-    /// Whether the signature of a thought must say whose it is: the next request may go to a model that cannot read it.
+    /// Whether signatures of thoughts get their provider's name: the next request may go to a model that cannot read
+    /// them.
     pub signed: bool,
     /// Whether a filter that held the whole back is an answer, too: no other target is asked, and the caller's dialect
     /// says what it was.
     pub filtered: bool,
 }
 
-/// What has come of an answer, and has not gone on.
+/// The part of an answer that has been read and not passed on yet.
 #[derive(Debug)]
 pub(super) struct Relay {
     dialect: Dialect,
     how: Verbatim,
-    /// The beginning of the event in progress, as far as earlier chunks hold it.
+    /// The first bytes of the event in progress, from earlier chunks.
     open: Vec<u8>,
-    /// Complete events that wait.
+    /// Complete events that wait to be passed on.
     held: Vec<u8>,
     /// Content has come.
     shows: bool,
-    /// A call has come: all waits for the end.
+    /// A tool call has begun: all later events wait for the end.
     waits: bool,
-    /// Events have gone on.
+    /// Some events were passed on.
     spoke: bool,
-    /// The end was told in another dialect.
+    /// The end marker came in another dialect's form.
     foreign_end: bool,
-    /// Where in the chunk that is being read the bytes begin that are not taken yet.
+    /// Offset, in the chunk that is being read, of the first byte not taken yet.
     from: usize,
-    /// Where in it the next event begins.
+    /// Offset in the chunk of the next event.
     at: usize,
-    /// Takes away what stands around JSON, where that was asked for.
+    /// Removes what stands around JSON (a fence, words), where JSON was asked for.
     clean: Option<Clean>,
 }
 
-/// A stream's text without what stands around its JSON.
+/// The text of a stream whose JSON has something around it.
 #[derive(Debug, Default)]
 struct Clean {
     unfence: Unfence,
-    /// The text as it came, and as it goes on: events that tell it once more tell it so.
+    /// The text as it came, and as it is passed on: events that repeat the whole text are changed likewise.
     whole: [String; 2],
-    /// The last event that something was held back of.
+    /// The last event of whose text something was held back.
     last: Option<Held>,
 }
 
@@ -80,19 +81,19 @@ struct Held {
     place: Range<usize>,
     name: String,
     data: String,
-    /// What it says, and what of that goes on.
+    /// Its text, and the part of it that is passed on.
     said: String,
     kept: String,
 }
 
-/// What an event says instead.
+/// The new text of an event.
 enum Cleaned {
     Nothing,
     Data {
         data: String,
         kept: String,
     },
-    /// It is not found where it says so.
+    /// The text was not found in the event.
     Lost,
 }
 
@@ -123,12 +124,12 @@ impl Relay {
         Self { dialect, how, open, held, shows, waits, spoke, foreign_end, from: 0, at: 0, clean }
     }
 
-    /// Returns how many bytes wait.
+    /// Returns how many bytes wait to be passed on.
     pub(super) fn kept(&self) -> usize {
         self.open.len() + self.held.len()
     }
 
-    /// Tells whether events have gone on.
+    /// Tells whether some events were passed on.
     pub(super) fn has_spoken(&self) -> bool {
         self.spoke
     }
@@ -137,7 +138,7 @@ impl Relay {
         &self.how
     }
 
-    /// Takes an event that was read and ends there in the chunk.
+    /// Takes an event that was read, and the offset in the chunk where it ends.
     pub(super) fn event(
         &mut self,
         chunk: &[u8],
@@ -194,7 +195,7 @@ impl Relay {
         self.at = end;
     }
 
-    /// Takes back the empty arguments that were told last, for others stand in their place: clients join the two.
+    /// Removes the empty arguments that were written last, when the real ones follow: clients would join the two.
     fn forget_empty(&mut self) {
         let told = EMPTY.into_iter().filter_map(|told| Some((memmem::rfind(&self.held, told)?, told.len()))).max();
         if let Some((at, length)) = told {
@@ -202,7 +203,7 @@ impl Relay {
         }
     }
 
-    /// Takes what is left of a chunk whose events were read.
+    /// Keeps the rest of a chunk whose events were read.
     pub(super) fn chunk(&mut self, chunk: &[u8], out: &mut Vec<Piece>) {
         self.take(chunk);
         self.release(out);
@@ -222,7 +223,7 @@ impl Relay {
         }
     }
 
-    /// Returns an event's data, or a whole answer, with what it must say otherwise; `None` where that is nothing.
+    /// Returns an event's data, or a whole answer, with its changes; `None` where nothing changes.
     fn edited(&self, data: &str, draft: &Draft) -> Option<String> {
         let mut edits = Edits::new(data);
         if let Some(model) = &self.how.model {
@@ -246,7 +247,7 @@ impl Relay {
         }
     }
 
-    /// Returns what has not gone on when an answer ended well, and whether what stood around its JSON is left out.
+    /// Returns what is left to pass on when an answer ended well, and whether text around its JSON was removed.
     pub(super) fn finish(mut self, has_end: bool) -> (Bytes, bool) {
         if !self.how.stream {
             return (self.held.into(), false);
@@ -300,7 +301,7 @@ impl Relay {
         }
     }
 
-    /// Lets go what need not wait.
+    /// Passes on the events that need not wait.
     fn release(&mut self, out: &mut Vec<Piece>) {
         let holds = self.clean.as_ref().is_some_and(|clean| clean.unfence.holds());
         if self.shows && !self.waits && !holds && !self.how.buffered && !self.held.is_empty() {

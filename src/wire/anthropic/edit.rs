@@ -45,14 +45,11 @@ pub(super) fn edited(
     if !original.has("max_tokens") {
         differing.extend(SETTINGS.iter().find(|Setting(what, _)| *what == "output_tokens_max"));
     }
-    let names = original.fields.iter().chain(&original.nulls);
-    let refused: Vec<&str> = names
-        .map(|field| &**field)
-        .filter(|field| {
-            !flavour.takes_extra(Dialect::AnthropicMessages, field) || (*field == "top_k" && traits.is_set())
-        })
-        .filter(|field| *field != "anthropic_version" || flavour.messages.is_none())
-        .collect();
+    let refused = original::refused(original, |field| match field {
+        "anthropic_version" if flavour.messages.is_some() => true,
+        "top_k" if traits.is_set() => false,
+        _ => flavour.takes_extra(Dialect::AnthropicMessages, field),
+    });
     let parts = Parts::of(original, body);
     let settled = differing.is_empty() && refused.is_empty() && original.stream == streaming && instruction.is_none();
     if let (true, None, None) = (settled, &parts, &flavour.messages)
@@ -69,10 +66,7 @@ pub(super) fn edited(
         }
     }
     draft.settle(&differing, ours);
-    for field in refused {
-        notes.dropped("extra");
-        draft.remove(field);
-    }
+    draft.drop_refused(&refused, notes);
     if original.stream != streaming {
         draft.set("stream", streaming.to_string());
     }

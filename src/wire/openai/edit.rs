@@ -58,11 +58,9 @@ pub(super) fn edited(
     let differing = original::differing(original, SETTINGS, ours, notes);
     let effort = effort(original, body, notes);
     let is_setting = |field: &str| SETTINGS.iter().any(|Setting(_, fields)| fields.contains(&field));
-    let names = original.fields.iter().chain(&original.nulls);
-    let refused: Vec<&String> = names
-        .filter(|field| !OWN.contains(&&***field) && !is_setting(field))
-        .filter(|field| !flavour.takes_extra(Dialect::OpenAiChat, field))
-        .collect();
+    let refused = original::refused(original, |field| {
+        OWN.contains(&field) || is_setting(field) || flavour.takes_extra(Dialect::OpenAiChat, field)
+    });
     let counts = streaming && flavour.stream_usage;
     let usage = match original.stream_usage {
         Some(true) => !counts,
@@ -87,10 +85,7 @@ pub(super) fn edited(
             draft.set(field, value.to_string());
         }
     }
-    for field in refused {
-        notes.dropped("extra");
-        draft.remove(field);
-    }
+    draft.drop_refused(&refused, notes);
     if original.stream != streaming {
         draft.set("stream", streaming.to_string());
     }

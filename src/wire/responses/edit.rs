@@ -21,9 +21,7 @@ const SETTINGS: &[Setting] = &[
 pub(super) fn edited(original: &Original, body: &Body<'_>, ours: &str, notes: &mut Notes) -> Option<Payload> {
     let differing = original::differing(original, SETTINGS, ours, notes);
     let effort = original.has("reasoning") && notes.tells("effort");
-    let names = original.fields.iter().chain(&original.nulls);
-    let refused: Vec<&String> =
-        names.filter(|field| !body.flavour.takes_extra(Dialect::OpenAiResponses, field)).collect();
+    let refused = original::refused(original, |field| body.flavour.takes_extra(Dialect::OpenAiResponses, field));
     let items = Items::of(original, body);
     let tools = !body.names.is_empty();
     let settled = differing.is_empty() && !effort && refused.is_empty() && original.stream == body.streaming;
@@ -42,10 +40,7 @@ pub(super) fn edited(original: &Original, body: &Body<'_>, ours: &str, notes: &m
             None => draft.remove("reasoning"),
         }
     }
-    for field in refused {
-        notes.dropped("extra");
-        draft.remove(field);
-    }
+    draft.drop_refused(&refused, notes);
     if original.stream != body.streaming {
         draft.set("stream", body.streaming.to_string());
         if !body.streaming {
