@@ -14,7 +14,7 @@ use standin::sidecar::printable;
 use standin::testing::{Crash, Fault, Latency, ProviderError, RetryHint, Script, When, crash};
 use standin::{ChatRequest, CommitPolicy, Config, EmbedRequest, Error, ProviderConfig, ReplyEvent, Runtime};
 
-use super::{failed, load, stand};
+use super::{failed, load, stage};
 
 /// What a call came to.
 struct Call {

@@ -9,7 +9,7 @@ use standin::sidecar::{Settings, Sidecar};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::log::Lines;
-use super::{failed, load, stand};
+use super::{failed, load, stage};
 
 /// How often a file is looked at for changes.
 const LOOK: Duration = Duration::from_secs(2);
