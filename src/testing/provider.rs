@@ -364,7 +364,7 @@ impl Stage<'_> {
         let utterance = self.utter(dialect, &question, &answer, &arrival.headers);
         let score = self.perform(dialect, &utterance);
         Ok(self.spoiled(score, |score, fault| {
-            score.spoil(fault, dialect, |sent| dialect.failure_within(&utterance, sent))
+            score.spoil(fault, dialect, |sent| dialect.failure_within(&utterance, sent));
         }))
     }
 
