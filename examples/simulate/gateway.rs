@@ -8,7 +8,7 @@ use standin::internals::policy::admission::{
 };
 use standin::internals::policy::failover::{Failover, FailoverOptions, Planned, Step, Try};
 use standin::internals::policy::local_fault::LocalFault;
-use standin::internals::policy::retry_budget::Budget;
+use standin::internals::policy::retry_budget::RetryBudget;
 use standin::internals::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState, Skip};
 use standin::internals::policy::snapshot::{BreakerState, Health, Latency};
 use standin::{Capabilities, CommitPolicy, Failure, FailureClass, Price};
@@ -54,7 +54,7 @@ pub struct Standin {
     /// Each target's provider and place there.
     places: Vec<(usize, usize)>,
     state: RouteState,
-    budget: Budget,
+    budget: RetryBudget,
     local: LocalFault,
     calls: BTreeMap<usize, Running>,
     live: BTreeMap<usize, Live>,
@@ -97,7 +97,7 @@ impl Standin {
             providers: counts.into_iter().map(provider).collect(),
             places,
             state: RouteState::default(),
-            budget: Budget::default(),
+            budget: RetryBudget::default(),
             local: LocalFault::default(),
             calls: BTreeMap::new(),
             live: BTreeMap::new(),
