@@ -6,6 +6,7 @@
 //! with 500, rate limits with 200. What follows from a class is not known here.
 
 mod body;
+mod codes;
 mod fault;
 mod overflow;
 mod rules;

@@ -8,6 +8,7 @@
 use std::ops::RangeInclusive;
 
 use super::body::ErrorBody;
+use super::codes::PLAIN;
 use super::{Sent, Verdict, fault, overflow};
 use crate::words::{FailureClass, Scope};
 
@@ -468,100 +469,11 @@ const REQUEST: &[Rule] = &[
     },
 ];
 
-/// Codes that tell no more than the status beside them does.
-const PLAIN_CODES: &[&str] = &[
-    "aborted",
-    "access_denied",
-    "accessdenied",
-    "access_token_expired",
-    "already_exists",
-    "array_above_max_length",
-    "api_error",
-    "apierror",
-    "badrequest",
-    "blocklist",
-    "cancelled",
-    "client specified an invalid argument",
-    "conflict_error",
-    "decimal_above_max_value",
-    "decimal_below_min_value",
-    "deadline_exceeded",
-    "failed_precondition",
-    "image_safety",
-    "insufficientpermissions",
-    "integer_above_max_value",
-    "integer_below_min_value",
-    "internal",
-    "internal_error",
-    "internal_server_error",
-    "internalservererror",
-    "invalid_function_parameters",
-    "invalid_json_schema",
-    "invalid_parameter_error",
-    "invalid_parameter",
-    "invalid_prompt",
-    "invalid_request",
-    "invalid_request_error",
-    "badrequesterror",
-    "invalid_argument",
-    "invalid_request_invalid_args",
-    "invalid_request_message_order",
-    "invalid_request_prompt",
-    "invalid-argument",
-    "invalidparameter",
-    "jailbreak",
-    "malformed_function_call",
-    "malformed_response",
-    "missing",
-    "missing_thought_signature",
-    "model_armor",
-    "none",
-    "not_found",
-    "not_found_error",
-    "notfound",
-    "notfounderror",
-    "other",
-    "out_of_range",
-    "payload_too_large",
-    "permission_denied_error",
-    "permission_error",
-    "prohibited_content",
-    "provider_unavailable",
-    "recitation",
-    "request_too_large",
-    "requests",
-    "resource_not_found_error",
-    "safety",
-    "server",
-    "server_error",
-    "some requested entity was not found",
-    "some resource has been exhausted",
-    "spii",
-    "string_above_max_length",
-    "string_below_min_length",
-    "the caller does not have permission to execute the specified operation",
-    "timeout",
-    "timeout_error",
-    "tokens",
-    "too_many_tool_calls",
-    "unauthorized",
-    "unavailable_error",
-    "unexpected_tool_call",
-    "unimplemented",
-    "unknown",
-    "unknown_error",
-    "unmapped",
-    "unprocessable",
-    "unreachable_backend",
-    "validation",
-    "value_error",
-];
-
 /// Tells whether a code is known: to a rule, or as one that tells nothing. Numbers are statuses.
 pub(super) fn knows(code: &str) -> bool {
     let rules = [ACCOUNT, LOAD, TARGET, REQUEST].into_iter().flatten().flat_map(|rule| rule.codes);
     code.bytes().all(|byte| byte.is_ascii_digit())
-        || rules.chain(overflow::CODES).chain(PLAIN_CODES).any(|known| code.eq_ignore_ascii_case(known))
+        || rules.chain(overflow::CODES).chain(PLAIN).any(|known| code.eq_ignore_ascii_case(known))
 }
 
 /// Judges an error by its codes, its texts and its status, in this order.
