@@ -46,7 +46,7 @@ const CALLS_MAX: usize = u32::MAX as usize;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Described {
-    /// The target.
+    /// Which target it is.
     pub id: TargetId,
     /// What it costs, where that is known.
     pub price: Option<Price>,
@@ -58,7 +58,7 @@ pub struct Described {
     pub retires: Option<Date>,
 }
 
-/// Everything a runtime is told.
+/// The whole configuration of a runtime.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -72,22 +72,24 @@ pub struct Config {
     pub failover: FailoverOptions,
     /// How crashed actors are restarted.
     pub restart: RestartOptions,
-    /// The most calls in flight; one more is answered `Overloaded` at once. 10 000.
+    /// The most calls in flight; one more is answered `Overloaded` at once. Default: 10 000.
     pub calls_max: usize,
-    /// The most calls of those that may be parked until a target is back; one more ends as if it could not wait. 5 000.
+    /// The most calls of those that may be parked until a target is back; one more ends as if it could not wait.
+    /// Default: 5 000.
     pub parked_max: usize,
-    /// The longest a caller may leave its stream unread before the call ends. 60 s.
+    /// The longest a caller may leave its stream unread before the call ends. Default: 60 s.
     #[serde(with = "humantime_serde")]
     pub consumer_stall_max: Duration,
-    /// The longest answer, in bytes of text, reasoning and calls; one that is longer is no use to anybody. 8 MiB.
+    /// The longest answer, in bytes of text, reasoning and calls; an attempt at a longer one fails. Default: 8 MiB.
     pub answer_bytes_max: usize,
-    /// The longest answer, in tokens: each event with content counts as one at least, and four bytes do. 1 048 576.
+    /// The longest answer, in tokens: each event with content counts as one at least, and four bytes do.
+    /// Default: 1 048 576.
     pub answer_tokens_max: usize,
-    /// What may be kept in memory of all answers in flight; beyond it attempts at long answers fail. 512 MiB.
+    /// What may be kept in memory of all answers in flight; beyond it attempts at long answers fail. Default: 512 MiB.
     pub answers_bytes_max: usize,
-    /// Attempts that the ledger remembers one by one; its totals have no limit. 10 000.
+    /// Attempts that the ledger remembers one by one; its totals have no limit. Default: 10 000.
     pub ledger_max: usize,
-    /// Calls that the flight recorder remembers. 1 000.
+    /// Calls that the flight recorder remembers. Default: 1 000.
     pub recorder_max: usize,
     /// Seed of every draw: the same seed and the same events give the same choices. Drawn at random if it is `None`.
     pub seed: Option<u64>,

@@ -86,12 +86,13 @@ pub enum TransportError {
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TransportOptions {
-    /// The longest a connection may take to be made, TLS included. 5 s.
+    /// The longest a connection may take to be made, TLS included. Default: 5 s.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
-    /// Idle connections kept to a provider. Fewer than are in flight at once costs a handshake each. 1 024.
+    /// Idle connections kept to a provider. Fewer than are in flight at once costs a handshake each. Default: 1 024.
     pub idle_connections_max: usize,
-    /// How long a connection may be idle. Shorter than what providers keep, or requests meet closed sockets. 50 s.
+    /// How long a connection may be idle. Shorter than what providers keep, or requests meet closed sockets.
+    /// Default: 50 s.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
     /// An HTTP or HTTPS proxy. The environment's is never read.

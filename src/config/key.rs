@@ -77,7 +77,7 @@ impl KeyConfig {
         Self::new(KeySource::Function(KeyFunction::new(issue))).named(name)
     }
 
-    /// Names it.
+    /// Sets the name by which the ledger and events call it.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());

@@ -44,16 +44,17 @@ pub struct ModelConfig {
     pub output_tokens_max: Option<u32>,
     /// Labels beside its provider's.
     pub labels: Vec<String>,
-    /// The most attempts in flight. 2 048.
+    /// The most attempts in flight. Default: 2 048.
     pub in_flight_max: Option<u32>,
     /// The longest an attempt may be without content. From the measured latency where absent: 8 to 30 s, for
     /// reasoning models 60 to 300 s.
     #[serde(with = "humantime_serde")]
     pub first_token: Option<Duration>,
-    /// The longest pause between two pieces of content. 15 s, for reasoning models 90 s.
+    /// The longest pause between two pieces of content. Default: 15 s, for reasoning models 90 s.
     #[serde(with = "humantime_serde")]
     pub stall: Option<Duration>,
-    /// Its usual time to first token, where it is known better than by its class: 1 s, for reasoning models 10 s.
+    /// Its usual time to first token, where it is known better than by its class.
+    /// Default: 1 s, for reasoning models 10 s.
     #[serde(with = "humantime_serde")]
     pub ttft_median: Option<Duration>,
 }

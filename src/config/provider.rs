@@ -222,7 +222,7 @@ impl ProviderConfig {
         Self::preset("openai")
     }
 
-    /// Returns Anthropic.
+    /// Returns Anthropic at its public address; its models are those of the catalogue.
     pub fn anthropic() -> Self {
         Self::preset("anthropic")
     }
@@ -242,7 +242,7 @@ impl ProviderConfig {
         Self { resource: Some(resource.into()), ..Self::preset("azure") }
     }
 
-    /// Returns OpenRouter.
+    /// Returns OpenRouter at its public address; it serves the models that are named.
     pub fn openrouter() -> Self {
         Self::preset("openrouter")
     }

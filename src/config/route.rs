@@ -16,7 +16,7 @@ use crate::policy::trim::OverWindow;
 use crate::spec::{MemberSpec, RouteSpec, Rung, TargetSpec};
 use crate::words::{ConfigError, ModelKind, OnExhausted};
 
-/// One route.
+/// A name that callers ask for, and the targets that may serve it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteConfig {
@@ -55,11 +55,12 @@ pub enum RungConfig {
 pub struct MemberConfig {
     /// `provider/model`.
     pub target: String,
-    /// A tier serves when those with lower numbers cannot (active-passive). 0.
+    /// A tier serves when those with lower numbers cannot (active-passive). Default: 0.
     pub tier: u8,
-    /// Its part of its tier's traffic, for strategies that weigh (active-active). 1.
+    /// Its part of its tier's traffic, for strategies that weigh (active-active). Default: 1.
     pub weight: f64,
-    /// Whether it is asked only where no other can answer, and the call takes less: `on_exhausted = "degrade"`. No.
+    /// Whether it is asked only where no other can answer, and the call takes less: `on_exhausted = "degrade"`.
+    /// Default: no.
     pub degraded: bool,
 }
 

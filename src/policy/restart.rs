@@ -15,18 +15,19 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RestartOptions {
-    /// The most restarts within `within`; one crash more and the child rests. 5.
+    /// The most restarts within `within`; one crash more and the child rests. Default: 5.
     pub restarts_max: u32,
-    /// The sliding window that `restarts_max` counts in. 10 s.
+    /// The sliding window that `restarts_max` counts in. Default: 10 s.
     #[serde(with = "humantime_serde")]
     pub within: Duration,
-    /// The wait before the second restart in a window; it doubles with each further one. The first is at once. 10 ms.
+    /// The wait before the second restart in a window; it doubles with each further one. The first is at once.
+    /// Default: 10 ms.
     #[serde(with = "humantime_serde")]
     pub backoff_min: Duration,
-    /// The longest wait before a restart. 1 s.
+    /// The longest wait before a restart. Default: 1 s.
     #[serde(with = "humantime_serde")]
     pub backoff_max: Duration,
-    /// How long a child rests that met its intensity, before it is started again with a clean window. 60 s.
+    /// How long a child rests that met its intensity, before it is started again with a clean window. Default: 60 s.
     #[serde(with = "humantime_serde")]
     pub rest: Duration,
 }

@@ -48,24 +48,24 @@ pub struct ServerConfig {
     pub hosts: Vec<String>,
     /// The web pages that may ask, by their origin (`https://app.example`). None, where empty.
     pub allow_origins: Vec<String>,
-    /// The most connections; one more waits to be accepted. 10 000.
+    /// The most connections; one more waits to be accepted. Default: 10 000.
     pub connections_max: usize,
-    /// The longest a request's body may be. 64 MiB.
+    /// The longest a request's body may be. Default: 64 MiB.
     pub body_bytes_max: usize,
     /// The bodies of all calls in flight together. One more waits before it is read, for 10 s at most, and is then
     /// answered
-    /// 503. 512 MiB.
+    /// 503. Default: 512 MiB.
     pub bodies_bytes_max: usize,
-    /// The longest a request's head may take to arrive, and a connection may be idle. 15 s.
+    /// The longest a request's head may take to arrive, and a connection may be idle. Default: 15 s.
     #[serde(with = "humantime_serde")]
     pub head_timeout: Duration,
-    /// The longest a request's body may take to arrive. 60 s.
+    /// The longest a request's body may take to arrive. Default: 60 s.
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
-    /// The longest a client may take nothing of what is written to it; then its connection is closed. 60 s.
+    /// The longest a client may take nothing of what is written to it; then its connection is closed. Default: 60 s.
     #[serde(with = "humantime_serde")]
     pub write_timeout: Duration,
-    /// How long a stream may be silent before a keep-alive is sent; the first also sends the head. 10 s.
+    /// How long a stream may be silent before a keep-alive is sent; the first also sends the head. Default: 10 s.
     #[serde(with = "humantime_serde")]
     pub keep_alive: Duration,
     /// The route that serves model names which no route has, so that agents can keep the names they know. Such a name
@@ -75,7 +75,7 @@ pub struct ServerConfig {
     pub streams: Streams,
     /// How answers name their model. As the provider that answers does, unless it is to be as it was asked for.
     pub model: ModelNames,
-    /// How long calls in flight may take to end when the sidecar stops. 30 s.
+    /// How long calls in flight may take to end when the sidecar stops. Default: 30 s.
     #[serde(with = "humantime_serde")]
     pub drain: Duration,
 }

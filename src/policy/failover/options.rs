@@ -11,26 +11,26 @@ use crate::words::{Hedging, OnExhausted};
 #[serde(default, deny_unknown_fields)]
 pub struct FailoverOptions {
     /// The most attempts of one call. One that is silent does not count once another was asked beside it: nobody's
-    /// silence keeps a call from a target that it has not asked. With 1 nobody is. 3.
+    /// silence keeps a call from a target that it has not asked. With 1 no other target is asked. Default: 3.
     pub attempts_max: u32,
-    /// Time for a whole call where the caller sets none. 10 min.
+    /// Time for a whole call where the caller sets none. Default: 10 min.
     #[serde(with = "humantime_serde")]
     pub deadline: Duration,
     /// The longest a call waits for a target to come back (a short Retry-After, a provider that restarts) when it has
-    /// nothing else to try; never more than a tenth of the time it has left. 2 s.
+    /// nothing else to try; never more than a tenth of the time it has left. Default: 2 s.
     #[serde(with = "humantime_serde")]
     pub wait_max: Duration,
     /// What becomes of a call that no target can answer now. `fail`.
     #[serde(with = "by_name")]
     pub on_exhausted: OnExhausted,
     /// With `on_exhausted = "wait"` how long a call may be parked in all, where its request sets no deadline:
-    /// `deadline` does not run meanwhile. 24 h.
+    /// `deadline` does not run meanwhile. Default: 24 h.
     #[serde(with = "humantime_serde")]
     pub wait_deadline: Duration,
-    /// Whether an answer that a provider's content filter refused is tried at another provider. Off.
+    /// Whether an answer that a provider's content filter refused is tried at another provider. Default: off.
     pub content_policy_failover: bool,
     /// Whether a request that a provider says is malformed, and says what of it is, is tried at another provider all
-    /// the same. What proves nothing goes on anyway. Off.
+    /// the same. What proves nothing goes on anyway. Default: off.
     pub bad_request_failover: bool,
     /// When a call asks a second target beside the first: `sequential` only when that is overdue, `hedge` once it is
     /// slower than 95 % of its target's answers, `race` at once. By priority: critical and interactive calls hedge,
@@ -38,10 +38,10 @@ pub struct FailoverOptions {
     #[serde(with = "by_name::optional", skip_serializing_if = "Option::is_none")]
     pub hedging: Option<Hedging>,
     /// The most that attempts made by `hedge` and `race` may cost of what all others do, over an hour, in dollars and
-    /// in number: 0 to 1. .05.
+    /// in number: 0 to 1. Default: 0.05.
     pub hedge_share_max: f64,
     /// How often a target is asked once more before others are: after a 500 of its own with a short random pause, or
-    /// when it asks for a wait that is short. 0.
+    /// when it asks for a wait that is short. Default: 0.
     pub same_target_retries: u32,
 }
 
