@@ -174,7 +174,7 @@ impl Driver {
             cuts_max: self.cuts_max(target),
             keys: u32::try_from(entry.provider.spec.keys.len()).unwrap_or(u32::MAX),
             first_token_max,
-            usual: pace.answer,
+            needs: pace.needs(),
             patience,
             pause_max: health.pause_max(),
             domain,

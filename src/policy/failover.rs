@@ -78,8 +78,8 @@ pub struct Planned {
     pub keys: u32,
     /// The most time until its first token.
     pub first_token_max: Duration,
-    /// The time that it usually takes to a usable answer.
-    pub usual: Duration,
+    /// The time in which it all but surely gives a usable answer.
+    pub needs: Duration,
     /// How long it may be silent before another is asked beside it, where time allows: until its first content …
     pub patience: Duration,
     /// … and after.
@@ -600,20 +600,20 @@ impl Failover {
         (!is_last && !reached(own, self.deadline.saturating_duration_since(now))).then_some(own)
     }
 
-    /// Returns what those usually need that could be asked after an attempt which takes so long: those that wait, and
+    /// Returns what those need that could be asked after an attempt which takes so long: those that wait, and
     /// whoever comes back meanwhile.
     fn behind(&self, lasting: Duration, now: Instant) -> impl Iterator<Item = Duration> {
-        let waiting = self.targets.iter().filter(|met| met.is_behind()).map(|met| met.planned.usual);
-        let usual = self.targets.iter().map(|met| met.planned.usual).max();
+        let waiting = self.targets.iter().filter(|met| met.is_behind()).map(|met| met.planned.needs);
+        let most = self.targets.iter().map(|met| met.planned.needs).max();
         let returns = self.back.is_some_and(|back| back <= now + lasting);
-        waiting.chain(usual.filter(|_| returns))
+        waiting.chain(most.filter(|_| returns))
     }
 
     /// Returns how long an attempt's silence is borne from now on: as long as it should be, unless those behind it would
     /// then have too little time.
     fn patience_with(&self, at: usize, patience: Duration, now: Instant) -> Duration {
         let left = Left::until(self.deadline, now);
-        patience.min(left.share(self.targets[at].planned.usual, self.behind(patience, now)))
+        patience.min(left.share(self.targets[at].planned.needs, self.behind(patience, now)))
     }
 
     /// Returns until when to wait for the first target that may be asked again, if that is near: then things may look

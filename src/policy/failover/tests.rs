@@ -99,7 +99,7 @@ fn target(word: &str) -> Target {
         cuts_max,
         keys,
         first_token_max,
-        usual: first_token_max / 8,
+        needs: first_token_max / 8,
         patience: first_token_max / 2,
         pause_max: Duration::from_secs(3),
         domain: domain.unwrap_or(90 + place(word)),

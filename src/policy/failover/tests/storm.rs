@@ -380,7 +380,7 @@ impl World {
             cuts_max: 0,
             keys: keys(pick.target),
             first_token_max: 8 * SECOND,
-            usual: SECOND,
+            needs: SECOND,
             patience: 4 * SECOND,
             pause_max: 3 * SECOND,
             domain: at(pick.target).0,
