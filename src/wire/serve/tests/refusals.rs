@@ -149,7 +149,7 @@ fn every_error_has_its_status_and_its_name_in_every_dialect() {
             true,
         ),
         (
-            Error::Overloaded { calls_max: 5 },
+            Error::Overloaded { calls_max: 5, retry_after: None },
             503,
             json!("server_is_overloaded"),
             "overloaded_error",
