@@ -15,7 +15,6 @@ use super::waits::Awaited;
 use super::work::Work;
 use crate::policy::explain::Happened;
 use crate::policy::park;
-use crate::policy::patience::Pace;
 use crate::policy::routing;
 use crate::policy::verify;
 use crate::spec::Rung;
@@ -232,15 +231,7 @@ impl Driver {
         let mut spots: Vec<Spot> = picks.chain(waits.map(|(target, _)| target)).map(spot).collect();
         spots.sort_unstable();
         spots.dedup();
-        let pace = |target: usize| {
-            let entry = &self.table.targets[target];
-            let whole = self.asked.work.is_whole(&entry.provider.spec);
-            let health = entry.provider.slot.health(entry.index)?;
-            Some(health.pace(self.fit(target, 0).tokens, whole, self.needs.output_tokens))
-        };
-        // A guess refuses nobody.
-        let known = |pace: Pace| if pace.measured { pace.answer } else { Duration::ZERO };
-        let usual = well.clone().filter_map(pace).map(known).min().unwrap_or_default();
+        let usual = well.clone().filter_map(|target| self.usual(target)).min().unwrap_or_default();
         let well = well.map(spot).collect();
         (!spots.is_empty()).then(|| Awaited {
             spots: spots.into(),
@@ -248,6 +239,19 @@ impl Driver {
             full: full.into_iter().map(spot).collect(),
             usual,
         })
+    }
+
+    /// Returns how long an answer of a target usually takes, as far as that was measured: a guess refuses nobody.
+    fn usual(&self, target: usize) -> Option<Duration> {
+        let entry = &self.table.targets[target];
+        let whole = self.asked.work.is_whole(&entry.provider.spec);
+        let health = entry.provider.slot.health(entry.index)?;
+        let pace = health.pace(self.fit(target, 0).tokens, whole, self.needs.output_tokens);
+        let rest = match whole || health.tpot.is_assumed() {
+            true => Duration::ZERO,
+            false => health.tpot.p50.saturating_mul(self.state.output_tokens(self.needs.output_tokens)),
+        };
+        Some(if pace.measured { pace.first + rest } else { Duration::ZERO })
     }
 
     /// Returns what a call gets in the end that nobody answers, and that takes less: a text of its route, if that fits.

@@ -20,7 +20,7 @@ use self::target::Target;
 use crate::policy::breaker::{Pass, Transition, Verdict};
 use crate::policy::concurrency::Stamp;
 use crate::policy::detector::Evidence;
-use crate::policy::headroom::{Headroom, Room, Used};
+use crate::policy::headroom::{Headroom, KEPT_BACK, Room, Used};
 use crate::policy::health::{Circumstances, Progress};
 use crate::policy::hold::Hold;
 use crate::policy::local_fault::LOCAL_FAULT_MAX;
@@ -370,8 +370,10 @@ impl Admission {
                 target.concurrency.overloaded(ticket.stamp, now);
             }
             Outcome::Failure { class: FailureClass::RateLimited, retry_after, .. } => {
-                // Who says when to come back speaks of a minute, and who does not perhaps of a crowd.
-                if retry_after.is_none() {
+                // Where its limits have room, it was too many at once; where nothing is said of them, who says when to come
+                // back speaks of a minute.
+                let left = headroom.as_ref().and_then(|headroom| headroom.share(now));
+                if left.map_or(retry_after.is_none(), |left| left > KEPT_BACK) {
                     target.concurrency.overloaded(ticket.stamp, now);
                 }
                 headroom.into_iter().for_each(|headroom| headroom.refused(now));

@@ -25,6 +25,8 @@ const FADE_MAX: Duration = Duration::from_secs(60);
 const MINUTE: f64 = 60.0;
 /// The part of a limit that is kept back.
 const RESERVE: u64 = 10;
+/// The same as a share.
+pub const KEPT_BACK: f64 = 1.0 / RESERVE as f64;
 /// How often a gauge must have fallen before it is believed to be one.
 const FALLS_MIN: u8 = 3;
 /// How long a measured refill counts, in seconds.
