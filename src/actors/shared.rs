@@ -129,7 +129,7 @@ impl Shared {
 
     /// Returns how urgent a call is.
     pub(super) fn priority(&self, work: &Work) -> Priority {
-        let classify = |it: &Classify| it.priority(work, self.budget.calls(), self.limits.calls_max);
+        let classify = |it: &Classify| it.priority(work, self.budget.calls() + 1, self.limits.calls_max);
         self.classify.as_ref().map_or_else(|| work.priority(), classify)
     }
 

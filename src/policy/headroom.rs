@@ -349,6 +349,94 @@ mod tests {
         assert_eq!(headroom.share(now), Some(0.5));
     }
 
+    /// A headroom that has read so often that a limit of 100 requests fell, down to so much.
+    fn fallen(left: u64, now: Instant) -> Headroom {
+        let mut headroom = Headroom::default();
+        for remaining in [left + 30, left + 20, left + 10, left] {
+            headroom.read(requests(remaining, 100, Some(50 * SECOND)), headroom.used, now);
+        }
+        headroom
+    }
+
+    #[test]
+    fn the_last_tenth_of_a_limit_is_kept_back_and_what_comes_back_is_measured() {
+        let now = Instant::now();
+        let mut headroom = fallen(13, now);
+        for left in [3, 2, 1] {
+            assert_eq!(headroom.room(0, now), Room { requests: Some(left), until: None });
+            headroom.admit(0, now);
+        }
+        let look = Some(now + LOOK_AFTER);
+        assert_eq!(headroom.room(0, now), Room { requests: Some(0), until: look }, "what is kept back is for a look");
+        assert_eq!(headroom.room(0, now + LOOK_AFTER).until, None);
+        // Two come back in a second, as two readings say.
+        for second in 1..=20 {
+            let left = 12 + u64::from(second) * 2;
+            headroom.read(requests(left, 100, Some(50 * SECOND)), headroom.used, now + second * SECOND);
+        }
+        let at = now + 20 * SECOND;
+        (0..42).for_each(|_| drop(headroom.admit(0, at)));
+        let until = headroom.room(0, at).until.expect("nothing is left but the reserve");
+        assert!((at + SECOND / 2..at + 2 * SECOND).contains(&until), "{:?}", until - at);
+        assert_eq!(headroom.room(0, now + 70 * SECOND).until, None, "whole at its reset");
+    }
+
+    #[test]
+    fn a_gauge_that_was_not_seen_to_fall_paces_nobody() {
+        let now = Instant::now();
+        let mut headroom = Headroom::default();
+        for _ in 0..50 {
+            headroom.read(requests(0, 100, None), headroom.admit(0, now), now);
+        }
+        assert_eq!(headroom.room(0, now), Room { requests: None, until: None });
+        assert_eq!(headroom.share(now), Some(0.0), "as advice it counts");
+        let mut honest = fallen(0, now);
+        assert!(honest.room(0, now).until.is_some());
+        assert_eq!(honest.room(0, now + FADE_MAX).until, None, "and for a minute at most");
+        honest.read(requests(5, 1_000, None), honest.used, now);
+        assert_eq!(honest.room(0, now).until, None, "another limit has to be seen anew");
+    }
+
+    #[test]
+    fn what_is_larger_than_all_that_may_be_taken_goes_where_all_of_it_is_there() {
+        let now = Instant::now();
+        let mut headroom = Headroom::default();
+        for remaining in [930, 920, 910, 900] {
+            let tokens = gauge(remaining, 1_000, None);
+            headroom.read(Limits { requests: None, tokens }, headroom.used, now);
+        }
+        assert_eq!(headroom.room(5_000, now).until, None);
+        headroom.admit(100, now);
+        assert!(headroom.room(5_000, now).until.is_some());
+        assert_eq!(headroom.room(700, now), Room { requests: Some(1), until: None });
+        headroom.settle(100, 0);
+        assert_eq!(headroom.room(5_000, now).until, None, "it took nothing in the end");
+    }
+
+    #[test]
+    fn refusals_teach_a_limit_where_many_were_let_in_before() {
+        let start = Instant::now();
+        let mut headroom = Headroom::default();
+        headroom.admit(0, start);
+        headroom.refused(start);
+        assert_eq!(headroom.room(0, start).until, None, "one says more of others");
+        // One in half a second is let in, for a minute.
+        let at = |n: u32| start + n * SECOND / 2;
+        (1..=120).for_each(|n| drop(headroom.admit(0, at(n))));
+        headroom.admit(0, at(120));
+        headroom.refused(at(120));
+        let until = headroom.room(0, at(120)).until.expect("it is used up");
+        assert!((at(121)..at(122)).contains(&until), "{:?}", until - at(120));
+        assert_eq!(headroom.room(0, at(160)), Room { requests: Some(11), until: None }, "a tenth of it at once");
+        assert_eq!(headroom.room(0, at(120) + LEARN_FORGET).requests, None);
+        // Headers know better.
+        let mut told = headroom;
+        told.learnt = None;
+        told.read(requests(50, 100, None), told.used, at(120));
+        told.refused(at(120));
+        assert_eq!(told.room(0, at(120)).until, None);
+    }
+
     proptest! {
         #[test]
         fn a_share_is_between_nothing_and_all(limits in any::<[u64; 4]>(), used in any::<[u64; 2]>(), reset in any::<Option<u64>>()) {

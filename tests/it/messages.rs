@@ -306,7 +306,7 @@ async fn a_call_that_waits_or_is_refused_says_so_in_its_flight() {
     let second = world.runtime.chat(ask("there")).await.expect("it waits for a place");
     first.await.expect("no panic").expect("an answer");
     let flight = world.runtime.why(second.finished.call).expect("it is remembered");
-    assert!(flight.steps.iter().any(|(_, happened)| matches!(happened, Happened::Waited(_))), "{flight}");
+    assert!(flight.steps.iter().any(|(_, happened)| matches!(happened, Happened::Queued(_))), "{flight}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -157,6 +157,15 @@ fn every_error_has_its_status_and_its_name_in_every_dialect() {
             Some(1),
             false,
         ),
+        (
+            Error::Overloaded { calls_max: 5, retry_after: Some(Duration::from_millis(6_200)) },
+            503,
+            json!("server_is_overloaded"),
+            "overloaded_error",
+            "UNAVAILABLE",
+            Some(7),
+            false,
+        ),
         (Error::Draining, 503, json!("server_is_overloaded"), "overloaded_error", "UNAVAILABLE", Some(1), false),
         (Error::Crashed, 500, json!(null), "api_error", "INTERNAL", None, true),
     ];
