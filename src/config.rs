@@ -76,8 +76,8 @@ pub struct Config {
     pub calls_max: usize,
     /// The most calls of those that may be parked until a target is back; one more ends as if it could not wait. 5 000.
     pub parked_max: usize,
-    /// The most calls that wait for a place (in flight at a target, or among `calls_max`); beyond it whoever would go last is
-    /// answered at once. 1 000.
+    /// The most calls that wait for a place (in flight at a target, or among `calls_max`); beyond it whoever would go
+    /// last is answered at once. 1 000.
     pub queue_max: usize,
     /// The longest a caller may leave its stream unread before the call ends. 60 s.
     #[serde(with = "humantime_serde")]

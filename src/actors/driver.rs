@@ -17,7 +17,7 @@ use crate::policy::explain::Happened;
 use crate::policy::failover::{Failover, Planned};
 use crate::policy::hedge::{self, Cost};
 use crate::policy::routing::{self, Needs, Pick, Plan, RouteState, Skip, Sticky, Strategy, Why};
-use crate::policy::snapshot::{BreakerState, Gate, Health, Latency, Refusal};
+use crate::policy::snapshot::{BreakerState, Health, Latency, Refusal};
 use crate::policy::trim::{CUTS_MAX, OverWindow};
 use crate::spec::RouteSpec;
 use crate::words::{
@@ -201,8 +201,9 @@ impl Driver {
         let candidates = self.table.candidates(&self.route, &self.asked, &[], &[], false);
         let barred = candidates.iter().filter_map(|candidate| {
             let target = self.table.targets[candidate.target].id().clone();
-            if let Some(Refusal { gate, until }) = candidate.health.refusal(false, now) {
-                let until = until.or(self.waits.placed.filter(|_| gate == Gate::InFlight));
+            if let Some(refusal) = candidate.health.refusal(false, now) {
+                let Refusal { gate, until } = refusal;
+                let until = self.waits.placed.filter(|_| refusal.is_full()).or(until);
                 let back_in = until.map(|until| until.saturating_duration_since(now));
                 return Some(Barred { target, cause: candidate.health.cause(gate), back_in });
             }

@@ -1,5 +1,5 @@
-//! What a call does that nobody can answer now, and that need not end so: it waits for a place, or for who comes back, or takes
-//! less.
+//! What a call does that nobody can answer now, and that need not end so: it waits for a place, or for who comes back,
+//! or takes less.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -72,8 +72,8 @@ impl Driver {
         parking.is_before(spots, self.needs.priority, self.machine.deadline(), waits)
     }
 
-    /// Takes its place among those who wait for one at a target; returns until when it can be answered in time. Tells the
-    /// machine where it cannot.
+    /// Takes its place among those who wait for one at a target; returns until when it can be answered in time. Tells
+    /// the machine where it cannot.
     pub(super) fn line_up(&mut self) -> Option<(Queued, Instant)> {
         self.waits.turn = None;
         let (now, due) = (now(), self.machine.deadline());

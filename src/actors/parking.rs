@@ -1,4 +1,5 @@
-//! Where calls wait for a place, or for a target to come back: who waits, for whom, until when, and how each of them is woken.
+//! Where calls wait for a place, or for a target to come back: who waits, for whom, until when, and how each of them is
+//! woken.
 //!
 //! It survives the actor that looks after it (`keeper`). What a call holds of it are guards: however the call ends, nothing
 //! of it stays here.
@@ -106,8 +107,8 @@ impl Parking {
         Some(Stay { call: flight.call, parking: self.clone() })
     }
 
-    /// Lets a call wait for its turn at the first of some spots, of which these were seen to be full. Who waits for a place may
-    /// find that too many do: then the last of them goes away.
+    /// Lets a call wait for its turn at the first of some spots, of which these were seen to be full. Who waits for a
+    /// place may find that too many do: then the last of them goes away.
     pub(super) fn queue(
         self: &Arc<Self>,
         spots: &Arc<[Spot]>,
@@ -134,8 +135,8 @@ impl Parking {
         Some(Queued { spots: spots.clone(), place, turn, all, parking: self.clone() })
     }
 
-    /// Tells whether others wait for what a call that comes now would go to, and go before it. One that would not wait for a
-    /// target to come back stands behind those only who wait for a place at one that is well.
+    /// Tells whether others wait for what a call that comes now would go to, and go before it. One that would not wait
+    /// for a target to come back stands behind those only who wait for a place at one that is well.
     pub(super) fn is_before(&self, spots: &[Spot], priority: Priority, due: Instant, waits: bool) -> bool {
         lock(&self.queues).lot.is_before(spots, priority, due, waits)
     }

@@ -4,10 +4,10 @@
 //! effects to tell the world. Per target there are health, breaker, operator's hand and a hold, per key a hold, per key
 //! and target another: independent gates, each with its own clock, none of which changes another. How far a failure
 //! reaches decides which hold it makes: what is the key's rests the key, and the target only once no key is left. Holds
-//! only ever move later, but for an operator's word and what answers a look. Of the keys that may be used the one with the
-//! most headroom is; where no key has room but for what is kept back, its target is full. So it is where as many are in flight
-//! as it bears. Whatever a ticket says when it returns is survivable: stragglers of an
-//! old generation, or of a crashed predecessor, feed statistics and never a transition.
+//! only ever move later, but for an operator's word and what answers a look. Of the keys that may be used the one with
+//! the most headroom is; where no key has room but for what is kept back, its target is full. So it is where as many
+//! are in flight as it bears. Whatever a ticket says when it returns is survivable: stragglers of an old generation, or
+//! of a crashed predecessor, feed statistics and never a transition.
 
 mod target;
 
@@ -370,8 +370,8 @@ impl Admission {
                 target.concurrency.overloaded(ticket.stamp, now);
             }
             Outcome::Failure { class: FailureClass::RateLimited, retry_after, .. } => {
-                // Where its limits have room, it was too many at once; where nothing is said of them, who says when to come
-                // back speaks of a minute.
+                // Where its limits have room, it was too many at once; where nothing is said of them, who says when to
+                // come back speaks of a minute.
                 let left = headroom.as_ref().and_then(|headroom| headroom.share(now));
                 if left.map_or(retry_after.is_none(), |left| left > KEPT_BACK) {
                     target.concurrency.overloaded(ticket.stamp, now);
@@ -550,7 +550,8 @@ impl Admission {
         }
     }
 
-    /// Returns whether a target's limits have room for one more like the last, and the most that may be in flight there.
+    /// Returns whether a target's limits have room for one more like the last, and the most that may be in flight
+    /// there.
     ///
     /// # Panics
     /// When there is no such target.

@@ -6,10 +6,10 @@
 //!            └──── 10 min without ──────┘            └────────┘ overload of who was admitted since the last cut
 //! ```
 //!
-//! In flow admissions, answers and overloads, out flows the most that may be in flight. Whoever is admitted gets a stamp. A cut
-//! begins a new generation, and what the old one still hears of overload is no news: so a burst of refusals is one cut. It grows
-//! by one for as many answers as it allows, as long as at least half of it is used. One alone is no crowd: its overload
-//! is not ours.
+//! In flow admissions, answers and overloads, out flows the most that may be in flight. Whoever is admitted gets a
+//! stamp. A cut begins a new generation, and what the old one still hears of overload is no news: so a burst of
+//! refusals is one cut. It grows by one for as many answers as it allows, as long as at least half of it is used. One
+//! alone is no crowd: its overload is not ours.
 
 use std::time::{Duration, Instant};
 

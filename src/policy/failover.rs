@@ -12,8 +12,9 @@
 //! ```
 //!
 //! In flow plans, refusals, contents and ends of attempts, and the time; out flow [`Step`]s. The caller asks
-//! [`Failover::next`] until it says [`Step::Wait`] or [`Step::Queue`], then waits for an event or the time. Several attempts at once are
-//! no other case than one. It never sends, sleeps or picks by itself: targets are picked by `routing`.
+//! [`Failover::next`] until it says [`Step::Wait`] or [`Step::Queue`], then waits for an event or the time. Several
+//! attempts at once are no other case than one. It never sends, sleeps or picks by itself: targets are picked by
+//! `routing`.
 //!
 //! Silence is no failure, and takes no time from anybody: an attempt that is silent for longer than its call can bear is
 //! late. It may go on, and may yet win, but as far as others are concerned it is not there: the next target is asked
@@ -47,8 +48,8 @@ pub use options::FailoverOptions;
 /// The pause before the same target is asked again: U(0, min(8 s, 0.5 s * 2^n)), full jitter as AWS's SDKs do it.
 const PAUSE_BASE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
-/// How often targets that are expected back are looked for beside an attempt that is late, which may take long: so often in
-/// the time that is left, within these bounds.
+/// How often targets that are expected back are looked for beside an attempt that is late, which may take long: so
+/// often in the time that is left, within these bounds.
 const LOOKS_BESIDE: u32 = 16;
 const LOOK_BESIDE_MIN: Duration = Duration::from_millis(50);
 const LOOK_BESIDE_MAX: Duration = Duration::from_secs(2);
@@ -393,8 +394,8 @@ impl Failover {
         self.targets.iter().filter(out).map(|met| met.planned.target).collect()
     }
 
-    /// Returns the targets that would not be asked if they had a place: those that are done with or at work, and those that are
-    /// to be asked again at a time of their own.
+    /// Returns the targets that would not be asked if they had a place: those that are done with or at work, and those
+    /// that are to be asked again at a time of their own.
     pub fn occupied(&self) -> Vec<usize> {
         let waits = |met: &Met| matches!(met.standing, Standing::Waits { reason, .. } if reason != Reason::Place);
         let out = |met: &&Met| met.runs() || waits(met) || matches!(met.standing, Standing::Spent { .. });
@@ -875,9 +876,10 @@ impl Failover {
     }
 }
 
-/// Returns when a target that refused is expected back, where it could say so.
+/// Returns when a target that refused is expected back, where it could say so. Whose turn it is at one that is full is
+/// for the queue to say, or all that wait would ask at the same moment.
 fn comes_back(refusal: Refusal, now: Instant) -> Option<Instant> {
-    refusal.until.map(|until| until.max(now + WAIT_MIN))
+    refusal.until.filter(|_| !refusal.is_full()).map(|until| until.max(now + WAIT_MIN))
 }
 
 /// Tells whether a failure is about this request rather than about the target: what a call ends with when nobody

@@ -1,19 +1,19 @@
 //! What a key has left of its limits at a target: its provider's last word, less what was admitted since; and, where no
 //! provider says anything, what its refusals have taught.
 //!
-//! In flow what answers say, what is admitted, what it took in the end, and refusals; out flow a share, which orders keys, and
-//! whether there is room for one more. What an answer says was true when its request arrived, so whatever was admitted after
-//! that request counts against it: one reading does not send everybody to one key.
+//! In flow what answers say, what is admitted, what it took in the end, and refusals; out flow a share, which orders
+//! keys, and whether there is room for one more. What an answer says was true when its request arrived, so whatever was
+//! admitted after that request counts against it: one reading does not send everybody to one key.
 //!
 //! ```text
 //!   limit ├──────────────── may be taken at once ────────────────┤ a tenth is kept back ┤
 //!                                                                 └─ refills as it was seen to, is whole at its reset
 //! ```
 //!
-//! The last tenth of a limit is kept back: for what estimates miss, what other processes take, and for one request in ten
-//! seconds that sees how things are. How fast a limit refills nobody says (some all the time, some at the end of a minute): it
-//! is measured between two readings, and taken for nothing before. A reading is believed for a minute at most, and paces only
-//! once the gauge was seen to move: providers lie.
+//! The last tenth of a limit is kept back: for what estimates miss, what other processes take, and for one request in
+//! ten seconds that sees how things are. How fast a limit refills nobody says (some all the time, some at the end of a
+//! minute): it is measured between two readings, and taken for nothing before. A reading is believed for a minute at
+//! most, and paces only once the gauge was seen to move: providers lie.
 
 use std::time::{Duration, Instant};
 
@@ -225,7 +225,8 @@ impl Headroom {
         self.tokens = next(self.tokens, limits.tokens, used.tokens);
     }
 
-    /// Takes in that the provider's limit refused one: where it says nothing of its limits, that says how many it lets in.
+    /// Takes in that the provider's limit refused one: where it says nothing of its limits, that says how many it lets
+    /// in.
     pub fn refused(&mut self, now: Instant) {
         let let_in = self.counted.refused();
         let is_told = [self.requests, self.tokens].into_iter().flatten().any(|reading| reading.fades > now);

@@ -9,11 +9,12 @@
 //! ```
 //!
 //! In flow calls that begin and cease to wait, what the targets say now, and what became of those that were let go; out
-//! flow those that may go, and when to look again. Who waits for the same targets stands in one queue: by priority, then by
-//! who must be answered first, then by arrival; but every eighth turn is of whoever has waited longest, so that nobody waits
-//! for ever. A target that is well and full takes the next one for each that leaves. One that comes back is asked by one; each
-//! that is answered lets two more go, and no second carries more than twice what the best second before it has proven. So a
-//! thousand that wait for one limit are no thousand that meet it. It never waits and knows no call.
+//! flow those that may go, and when to look again. Who waits for the same targets stands in one queue: by priority,
+//! then by who must be answered first, then by arrival; but every eighth turn is of whoever has waited longest, so that
+//! nobody waits for ever. A target that is well and full takes the next one for each that leaves. One that comes back
+//! is asked by one; each that is answered lets two more go, and no second carries more than twice what the best second
+//! before it has proven. So a thousand that wait for one limit are no thousand that meet it. It never waits and knows
+//! no call.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -46,7 +47,8 @@ const GONE_MIN: u32 = 4;
 /// How long departures count: those of a longer time count half.
 const GONE_SPAN: Duration = Duration::from_secs(10);
 
-/// A place among those who wait: the first goes first. By priority, then by who must be answered first, then by arrival.
+/// A place among those who wait: the first goes first. By priority, then by who must be answered first, then by
+/// arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     priority: Reverse<Priority>,
@@ -143,8 +145,8 @@ impl<K: Ord + Clone, W> Lot<K, W> {
         waiter
     }
 
-    /// Tells whether at each of these targets somebody waits who goes before a call that comes now. Whoever would not wait for
-    /// a target to come back stands behind those only who wait for one that is well.
+    /// Tells whether at each of these targets somebody waits who goes before a call that comes now. Whoever would not
+    /// wait for a target to come back stands behind those only who wait for one that is well.
     pub fn is_before(&self, targets: &[K], priority: Priority, due: Instant, waits: bool) -> bool {
         let place = Place { priority: Reverse(priority), due, arrival: u64::MAX };
         let counts = |key: &K| waits || self.paces.get(key).is_some_and(|pace| pace.is_well);

@@ -104,8 +104,9 @@ impl Target {
         here.map(|held| held.and(anywhere)).or(anywhere)
     }
 
-    /// Returns the key to be used next for so many tokens: of those that can be, the one with the most headroom. What is unknown
-    /// counts as all; equals take turns. One that somebody is just checking comes last: it need not be asked by many at once.
+    /// Returns the key to be used next for so many tokens: of those that can be, the one with the most headroom. What
+    /// is unknown counts as all; equals take turns. One that somebody is just checking comes last: it need not be asked
+    /// by many at once.
     pub(super) fn key(&self, keys: &[Option<Hold>], tokens: u64, now: Instant) -> Option<usize> {
         let checked = |key: usize| [self.holds[key], keys[key]].iter().flatten().any(|hold| hold.is_checked(now));
         let turns = (0..keys.len()).map(|turn| (self.key_next + turn) % keys.len());

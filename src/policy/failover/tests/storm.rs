@@ -1,5 +1,5 @@
-//! Many calls at once over admission, routing, failover and the lot together, in weather that proptest makes up: the pure half
-//! of the runtime, with an event queue in place of the actors.
+//! Many calls at once over admission, routing, failover and the lot together, in weather that proptest makes up: the
+//! pure half of the runtime, with an event queue in place of the actors.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
