@@ -247,11 +247,9 @@ impl Driver {
         let whole = self.asked.work.is_whole(&entry.provider.spec);
         let health = entry.provider.slot.health(entry.index)?;
         let pace = health.pace(self.fit(target, 0).tokens, whole, self.needs.output_tokens);
-        let rest = match whole || health.tpot.is_assumed() {
-            true => Duration::ZERO,
-            false => health.tpot.p50.saturating_mul(self.state.output_tokens(self.needs.output_tokens)),
-        };
-        Some(if pace.measured { pace.first + rest } else { Duration::ZERO })
+        let tokens =
+            if whole || health.tpot.is_assumed() { 0 } else { self.state.output_tokens(self.needs.output_tokens) };
+        Some(if pace.measured { pace.first + health.tpot.p50.saturating_mul(tokens) } else { Duration::ZERO })
     }
 
     /// Returns what a call gets in the end that nobody answers, and that takes less: a text of its route, if that fits.

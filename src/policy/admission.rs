@@ -115,8 +115,9 @@ pub struct Ticket {
     pub gap_overdue_after: Duration,
     /// What was admitted so far with its key, itself included.
     pub used: Used,
-    /// Tokens that it was expected to take, and those that it took in the end, once that is known.
+    /// Tokens that it was expected to take.
     pub expected: u64,
+    /// Those that it took in the end, once that is known.
     pub taken: Option<u64>,
     /// How many were in flight, and by which limit.
     pub stamp: Stamp,

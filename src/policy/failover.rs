@@ -710,10 +710,9 @@ impl Failover {
             _ => None,
         });
         let timed = waiting.chain(self.back.filter(|&back| back <= patience)).min();
-        let timed = timed.map(|at| match beside {
-            true => at.max(now + (left / LOOKS_BESIDE).clamp(LOOK_BESIDE_MIN, LOOK_BESIDE_MAX)),
-            false => at,
-        });
+        let soonest =
+            if beside { (left / LOOKS_BESIDE).clamp(LOOK_BESIDE_MIN, LOOK_BESIDE_MAX) } else { Duration::ZERO };
+        let timed = timed.map(|at| at.max(now + soonest));
         let queues = match self.uncertain {
             // Who takes less rather than wait has the usual patience.
             Some(Uncertain::Place) if self.options.on_exhausted == OnExhausted::Fail => Some(self.deadline),

@@ -138,8 +138,8 @@ async fn at_ten_times_the_load_that_it_can_carry_a_target_carries_what_it_can() 
     let world = with_places(8).await;
     let (mut calls, begun) = (Vec::new(), Instant::now());
     // It carries 80 a second, and 800 come.
-    for n in 0..16_000_u64 {
-        let priority = [Priority::Default, Priority::Batch, Priority::Interactive][n as usize % 3];
+    for n in 0..16_000_usize {
+        let priority = [Priority::Default, Priority::Batch, Priority::Interactive][n % 3];
         calls.push(asks(&world.runtime, ask("hello").priority(priority).deadline(2 * S)));
         if n % 4 == 3 {
             sleep(5 * MS).await;
@@ -325,7 +325,7 @@ async fn a_limit_that_nobody_else_shares_is_waited_for_and_not_run_into() {
 async fn a_limit_of_tokens_is_kept_by_what_requests_take_and_not_by_what_they_were_taken_for() {
     let slow = Script { tokens_per_minute: 60_000, log_max: 100_000, ..steady() };
     let world = world_with(1, slow, |_| {}).await;
-    let (_, _) = load(&world, 20 * MS, 300, 5 * S).await;
+    load(&world, 20 * MS, 300, 5 * S).await;
     let (refused, used) = refused_and_answered(&world.providers[0]);
     assert!(refused * 100 <= refused + used, "{refused} refused, {used} answered");
 }

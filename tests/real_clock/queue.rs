@@ -42,7 +42,7 @@ async fn at_ten_times_the_load_a_target_carries_what_it_can_by_the_real_clock() 
         most = most.max(runtime.health().queued);
         let priority = [Priority::Default, Priority::Batch, Priority::Interactive, Priority::Critical][n % 4];
         // One in ten would rather wait for an outage's end than fail.
-        let on_exhausted = if n % 10 == 0 { OnExhausted::Wait } else { OnExhausted::Fail };
+        let on_exhausted = if n.is_multiple_of(10) { OnExhausted::Wait } else { OnExhausted::Fail };
         callers.spawn(async move {
             let request = ChatRequest::new("smart").user("one two").priority(priority);
             let begun = Instant::now();
