@@ -134,7 +134,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn at_least_one_may_always_be_in_flight(events in prop::collection::vec((any::<bool>(), any::<u32>()), 0..200)) {
+        fn at_least_one_may_always_be_in_flight(
+            events in prop::collection::vec((any::<bool>(), any::<u32>()), 0..200),
+        ) {
             let (mut it, now) = (Concurrency::default(), Instant::now());
             for (overload, in_flight) in events {
                 let stamp = it.admit(in_flight);

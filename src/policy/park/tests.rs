@@ -327,7 +327,8 @@ proptest! {
                 prop_assert_eq!(gate(key, now), Gate::Open(99));
                 let like = |other: &usize| waits[*other] && calls[*other].1 == calls[call].1;
                 let mut overtaken = (0..calls.len()).filter(like).filter(|other| places[*other] < places[call]);
-                let is_oldest = (0..calls.len()).filter(like).all(|other| places[call].unwrap().arrival <= places[other].unwrap().arrival);
+                let arrival = |call: usize| places[call].unwrap().arrival;
+                let is_oldest = (0..calls.len()).filter(like).all(|other| arrival(call) <= arrival(other));
                 prop_assert!(is_oldest || overtaken.next().is_none(), "{waiter} overtakes, and has not waited longest");
                 waits[call] = false;
                 lot.arrived(&key);
