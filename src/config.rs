@@ -10,6 +10,7 @@ mod names;
 mod presets;
 mod provider;
 mod route;
+mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub(crate) use names::nearest;
 pub use presets::{Preset, presets};
 pub use provider::{DialectConfig, ProviderConfig};
 pub use route::{MemberConfig, RouteConfig, RungConfig};
+pub use store::StoreConfig;
 
 /// The most labels of one configuration.
 const LABELS_MAX: usize = 63;
@@ -89,6 +91,8 @@ pub struct Config {
     pub ledger_max: usize,
     /// Calls that the flight recorder remembers. 1 000.
     pub recorder_max: usize,
+    /// Where what ended is kept. Nowhere, where absent: it is forgotten with the process.
+    pub store: Option<StoreConfig>,
     /// Seed of every draw: the same seed and the same events give the same choices. Drawn at random if it is `None`.
     pub seed: Option<u64>,
 }
@@ -109,6 +113,7 @@ impl Default for Config {
             answers_bytes_max: 512 << 20,
             ledger_max: 10_000,
             recorder_max: 1_000,
+            store: None,
             seed: None,
         }
     }
@@ -153,6 +158,7 @@ impl Config {
     pub(crate) fn check_beside(&self, doubtful: &dyn Fn(&str) -> bool) -> Result<(Limits, Setup), ConfigErrors> {
         let mut errors = Vec::new();
         self.check_limits(&mut errors);
+        let store = self.store.as_ref().map(|store| store.check(&mut errors));
         let mut providers = Vec::with_capacity(self.providers.len());
         let mut ill = BTreeSet::new();
         for (name, provider) in &self.providers {
@@ -210,6 +216,7 @@ impl Config {
             ledger_max: self.ledger_max,
             recorder_max: self.recorder_max,
             restart: self.restart.clone(),
+            store,
             seed: self.seed.unwrap_or_else(rand::random),
         };
         Ok((limits, setup))

@@ -59,6 +59,8 @@ mod source;
 mod spec;
 
 mod actors;
+#[cfg(feature = "store")]
+mod store;
 
 pub mod config;
 pub mod runtime;

@@ -131,7 +131,7 @@ fn about(id: CallId, route: &RouteSpec, work: &Work, priority: Priority) -> Arc<
     let mut facts = CallFacts::new(id, SystemTime::now(), route.name.clone());
     facts.session = work.session().cloned();
     (facts.tags, facts.priority) = (work.tags().clone(), priority);
-    facts.dialect = work.dialect();
+    (facts.dialect, facts.client) = (work.dialect(), work.client().cloned());
     Arc::new(facts)
 }
 
@@ -272,7 +272,8 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
         draining: shared.draining.load(Relaxed),
         lack: shared.lack(),
         providers: providers.collect(),
-        observers: shared.sink.health(),
+        observers: shared.observers(),
         parked: shared.parking.health(),
+        store: shared.store.as_ref().map(|store| store.health()),
     }
 }

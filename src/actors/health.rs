@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::slot::ProviderStatus;
+use crate::policy::keeping::StoreHealth;
 use crate::policy::snapshot::Health;
 use crate::words::{Barred, Date, Drift, Hold, TargetId};
 
@@ -25,6 +26,8 @@ pub struct HealthSnapshot {
     pub providers: Vec<ProviderHealth>,
     /// Who is told of everything that ends, and how that goes.
     pub observers: Vec<ObserverHealth>,
+    /// How the file fares that what ended is kept in, where there is one.
+    pub store: Option<StoreHealth>,
 }
 
 /// The calls of one route that are parked.

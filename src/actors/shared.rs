@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, broadcast, watch};
 use super::apart::Apart;
 use super::books::{Books, Lines};
 use super::classify::Classify;
-use super::health::Lack;
+use super::health::{Lack, ObserverHealth};
 use super::parking::Parking;
 use super::post::{Post, lock};
 use super::sink::{Observing, Sink};
@@ -23,6 +23,7 @@ use super::to_root::RootMessage;
 use super::to_router::RouterCommand;
 use super::work::Work;
 use crate::policy::budget::Budget;
+use crate::policy::keeping::StoreGauge;
 use crate::policy::local_fault::LocalFault;
 use crate::spec::{Limits, TargetSpec};
 use crate::words::{CallId, Date, Event, Priority, TargetId};
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) books: Arc<Books>,
     /// Everything that ends is told here, and nowhere else.
     pub(crate) sink: Sink,
+    /// How the file fares that everything is kept in.
+    pub(crate) store: Option<Arc<StoreGauge>>,
     /// Tells this runtime's calls from those of all others.
     runtime: u64,
     calls_begun: AtomicU64,
@@ -85,6 +88,7 @@ impl Shared {
         limits: Limits,
         observers: impl IntoIterator<Item = Observing>,
         classify: Option<Classify>,
+        store: Option<Arc<StoreGauge>>,
     ) -> Self {
         let books = Arc::new(Books::new(limits.ledger_max, limits.recorder_max));
         let ours = |name: &str, observer| Observing { name: name.into(), observer, in_place: true };
@@ -108,6 +112,7 @@ impl Shared {
             calls_begun: AtomicU64::new(0),
             books,
             sink: Sink::new(own.into_iter().chain(observers)),
+            store,
             runtime: rand::random(),
             pins: Mutex::default(),
             local_fault: Mutex::default(),
@@ -132,6 +137,15 @@ impl Shared {
         let (last_day, replacement) = (on.map(|on| on.to_string()), replaced_by.as_ref().map(ToString::to_string));
         tracing::warn!(target_id = %id, last_day, replacement, "model retires");
         self.tell(Event::Retiring { target: id.clone(), on, replacement: replaced_by.clone() });
+    }
+
+    /// Returns how those fare who are told of everything that ends. What the store loses it loses by itself, later.
+    pub(crate) fn observers(&self) -> Vec<ObserverHealth> {
+        let mut observers = self.sink.health();
+        if let Some(store) = &self.store {
+            observers.iter_mut().filter(|one| &*one.name == STORE).for_each(|one| one.lost += store.lost());
+        }
+        observers
     }
 
     pub(crate) fn table(&self) -> Arc<Table> {
@@ -202,6 +216,8 @@ impl Shared {
     }
 }
 
+/// What the store is called among observers.
+pub(crate) const STORE: &str = "store";
 /// A lack that was told of is told again when nobody met it for so long.
 const LACK_QUIET: Duration = Duration::from_secs(10);
 /// Events that a slow observer may be behind before it loses the oldest.

@@ -103,6 +103,14 @@ impl Work {
         }
     }
 
+    /// Returns the client that sends it.
+    pub(super) fn client(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Chat(request) => request.client.as_ref(),
+            Self::Embed(request) => request.client.as_ref(),
+        }
+    }
+
     pub(super) fn priority(&self) -> Priority {
         match self {
             Self::Chat(request) => request.priority,

@@ -30,5 +30,8 @@ pub mod restart;
 pub mod ledger;
 pub mod explain;
 pub mod record;
+#[cfg(feature = "store")]
+pub mod statement;
+pub mod keeping;
 #[cfg(feature = "serialise")]
 mod serial;

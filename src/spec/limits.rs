@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::store::StoreSpec;
 use crate::policy::restart::RestartOptions;
 use crate::wire::AnswerMax;
 
@@ -17,4 +18,5 @@ pub(crate) struct Limits {
     pub(crate) seed: u64,
     pub(crate) answer_max: AnswerMax,
     pub(crate) answers_bytes_max: usize,
+    pub(crate) store: Option<StoreSpec>,
 }

@@ -5,6 +5,7 @@
 //! that changes, and nothing is checked again: what stands here was checked by who wrote it.
 
 mod key;
+mod store;
 mod limits;
 mod target;
 mod provider;
@@ -16,6 +17,7 @@ pub(crate) use layout::{Layout, Place};
 pub(crate) use limits::Limits;
 pub(crate) use provider::{ProviderSpec, Way};
 pub(crate) use route::{MemberSpec, RouteSpec, Rung};
+pub(crate) use store::StoreSpec;
 pub(crate) use target::{TargetSpec, Timers};
 
 /// What is to be served, by whom.
