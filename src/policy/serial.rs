@@ -13,7 +13,7 @@ use super::record::Record;
 use super::routing::Score;
 #[cfg(feature = "store")]
 use super::statement::{Line, Statement};
-use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Dialect, Failure, Priority};
+use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Dialect, Failure};
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -90,12 +90,7 @@ fn facts(kind: &str, about: &CallFacts) -> Value {
         "client": about.client.as_deref(),
         "session": about.session,
         "tags": about.tags,
-        "priority": match about.priority {
-            Priority::Batch => "batch",
-            Priority::Default => "default",
-            Priority::Interactive => "interactive",
-            Priority::Critical => "critical",
-        },
+        "priority": about.priority.name(),
         "dialect": about.dialect.map(|dialect| match dialect {
             Dialect::OpenAiChat => "openai-chat",
             Dialect::OpenAiResponses => "openai-responses",

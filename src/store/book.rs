@@ -12,7 +12,7 @@ use crate::policy::explain::Flight;
 use crate::policy::record::Record;
 use crate::policy::statement::nanos;
 use crate::spec::StoreSpec;
-use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Price, Priority};
+use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Price};
 
 /// The most names that are remembered: configurations have fewer.
 const NAMES_MAX: usize = 10_000;
@@ -192,7 +192,7 @@ fn enter(
         status,
         about.session,
         tags(about),
-        priority(about),
+        about.priority.name(),
         flags,
         micros(attempt.started_after),
         attempt.first_token.map(micros),
@@ -246,15 +246,6 @@ fn end(
 
 fn tags(about: &CallFacts) -> Option<String> {
     (!about.tags.is_empty()).then(|| serde_json::to_string(&about.tags).unwrap_or_default())
-}
-
-fn priority(about: &CallFacts) -> i64 {
-    match about.priority {
-        Priority::Batch => 0,
-        Priority::Default => 1,
-        Priority::Interactive => 2,
-        Priority::Critical => 3,
-    }
 }
 
 fn micros(time: Duration) -> i64 {

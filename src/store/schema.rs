@@ -26,7 +26,7 @@ CREATE TABLE attempt (
     id INTEGER PRIMARY KEY, ended_at INTEGER NOT NULL, runtime INTEGER NOT NULL, call INTEGER NOT NULL,
     number INTEGER NOT NULL, route INTEGER NOT NULL, provider INTEGER NOT NULL, model INTEGER NOT NULL,
     key INTEGER NOT NULL, client INTEGER NOT NULL, end INTEGER NOT NULL, status INTEGER, session TEXT, tags TEXT,
-    priority INTEGER NOT NULL, flags INTEGER NOT NULL, started_after_us INTEGER NOT NULL, first_token_us INTEGER,
+    priority TEXT NOT NULL, flags INTEGER NOT NULL, started_after_us INTEGER NOT NULL, first_token_us INTEGER,
     took_us INTEGER NOT NULL, input INTEGER NOT NULL, cached INTEGER NOT NULL, cache_write INTEGER NOT NULL,
     output INTEGER NOT NULL, reasoning INTEGER NOT NULL, price INTEGER, cost INTEGER, bytes_sent INTEGER NOT NULL,
     bytes_received INTEGER NOT NULL

@@ -406,3 +406,79 @@ proptest::proptest! {
         proptest::prop_assert_eq!(verify_file(&place.file()).expect("a file").problems, Vec::<String>::new());
     }
 }
+
+#[tokio::test]
+async fn five_thousand_records_a_second_are_kept_up_with_and_giving_one_takes_microseconds() {
+    let place = Place::new();
+    let store = place.open().await;
+    let all = won(10_000);
+    let (begun, mut giving) = (Instant::now(), Duration::ZERO);
+    for (tenth, part) in (1..).zip(all.chunks(500)) {
+        let before = Instant::now();
+        part.iter().for_each(|record| store.observe(record));
+        giving += before.elapsed();
+        tokio::time::sleep_until((begun + Duration::from_millis(100) * tenth).into()).await;
+    }
+    let behind = store.gauge().health();
+    assert!(behind.waiting < 5_000 && behind.lost == 0, "{behind:?}");
+    let well = until(&store, |health| health.waiting == 0).await;
+    assert_eq!((well.written, well.lost), (10_000, 0));
+    let each = giving / 10_000;
+    assert!(each < Duration::from_micros(50), "{each:?} a record, on a busy machine without optimisation");
+}
+
+/// By hand: `cargo test --features sidecar --lib ten_million -- --ignored --nocapture`. A minute or five, 2 GB of disk.
+#[test]
+#[ignore = "ten million entries take minutes to write: docs/benchmarks.md has the figures"]
+fn ten_million_entries_answer_within_a_second() {
+    let place = Place::new();
+    let hold = Hold::take(&place.file()).expect("the file");
+    let mut book = Book::open(&hold).expect("a book");
+    let began = Instant::now();
+    let month = 30 * 24 * 60 * 60_u64;
+    let ten_million = 10_000_000_u64;
+    let from = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+    for first in (0..ten_million).step_by(10_000) {
+        let group = (first..first + 10_000).map(|at| {
+            let route = ["smart", "fast", "cheap", "long", "code"][at as usize % 5];
+            let mut about = CallFacts::new(
+                CallId::new(7, at),
+                from + Duration::from_millis(at * (month * 1_000 / ten_million)),
+                route,
+            );
+            about.client = Some(["ci", "desk", "night", "web"][at as usize / 5 % 4].into());
+            about.tags.insert("team".into(), format!("team-{}", at % 23));
+            about.tags.insert("run".into(), format!("run-{}", at / 40));
+            let end = [
+                None,
+                None,
+                None,
+                None,
+                None,
+                None,
+                None,
+                None,
+                Some(FailureClass::Overloaded),
+                Some(FailureClass::HedgeLost),
+            ];
+            Record::Attempt(Arc::new(attempt(
+                &Arc::new(about),
+                1,
+                ["a", "b", "c"][at as usize % 3],
+                end[at as usize / 7 % 10],
+            )))
+        });
+        let group: Vec<Record> = group.collect();
+        book.write(book.next(), &group, 0).expect("a write");
+    }
+    let took = began.elapsed().as_secs_f64();
+    println!("written in {took:.0} s, {:.0} a second; {} MB", 1e7 / took, book.bytes() / 1_000_000);
+    let mut slowest = Duration::ZERO;
+    for by in By::ALL.map(|(_, by)| by).into_iter().chain([By::Tag("team".into()), By::Tag("run".into())]) {
+        let before = Instant::now();
+        let statement = place.ask(by.clone());
+        slowest = slowest.max(before.elapsed());
+        println!("{by:<12} {:>6} lines in {:>4} ms", statement.lines.len(), before.elapsed().as_millis());
+    }
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+}
