@@ -41,6 +41,7 @@ pub use crate::policy::explain::{Considered, Explanation, Flight, Happened, Skip
 pub use crate::policy::hedge::Join;
 pub use crate::policy::keeping::StoreHealth;
 pub use crate::policy::ledger::Totals;
+pub use crate::policy::money::PurseHealth;
 pub use crate::policy::record::{Observer, QUEUE_MAX, Record};
 #[cfg(feature = "store")]
 pub use crate::policy::statement::{By, Line, NoBy, Question, Statement};
@@ -281,6 +282,11 @@ impl Builder {
         #[cfg(not(feature = "store"))]
         let (gauge, observers) = (None, self.observers);
         let shared = Arc::new(Shared::new(limits, observers, self.classify, gauge));
+        shared.purses.replace(setup.budgets.clone());
+        #[cfg(feature = "store")]
+        if let Some(store) = &store {
+            kept::recall(store, &shared).await;
+        }
         let arguments = (shared.clone(), setup);
         let started = match supervisor {
             Some(supervisor) => Actor::spawn_linked(None, Root, arguments, supervisor).await,

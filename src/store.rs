@@ -12,6 +12,7 @@ mod book;
 mod forget;
 mod ask;
 mod verify;
+mod recall;
 mod owner;
 
 use std::io;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(crate) use owner::Store;
+pub(crate) use recall::recall;
 pub use verify::{Verified, verify_file};
 
 /// Why a file cannot be the store's.

@@ -24,7 +24,7 @@ use super::work::Work;
 use crate::policy::routing::Needs;
 use crate::policy::snapshot::{Barrier, Force};
 use crate::spec::RouteSpec;
-use crate::words::{CallFacts, CallId, Error, Hold, Priority, Reset, TargetId};
+use crate::words::{CallFacts, CallId, Error, Hold, Priority, Reset, Rule, TargetId};
 
 pub(crate) struct Front;
 
@@ -115,7 +115,10 @@ fn begin(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
             let priority = shared.priority(&work);
             let about = about(shared.next_call(), &route, &work, priority);
             let deadline = started + work.deadline().unwrap_or(route.failover.deadline).min(DEADLINE_MAX);
-            let needs = Needs { deadline: Some(deadline), priority, ..table.needs_of(&route, &work) };
+            let mood = shared.purses.mood(&about);
+            let needs = table.needs_of(&route, &work);
+            let rule = if mood.least_cost { Some(Rule::LeastCost) } else { needs.rule };
+            let needs = Needs { deadline: Some(deadline), priority, rule, price_max: mood.price_max, ..needs };
             let asked = table.ask(&route, work);
             let span = tracing::info_span!(target: CALLS, "call", id = %about.id, route = %route.name);
             let accepted = Accepted { about, asked, table, route, needs, started, deadline, wanted, place, span };
@@ -274,6 +277,7 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
         providers: providers.collect(),
         observers: shared.observers(),
         parked: shared.parking.health(),
+        budgets: shared.purses.health(),
         store: shared.store.as_ref().map(|store| store.health()),
     }
 }

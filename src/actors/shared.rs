@@ -16,6 +16,7 @@ use super::classify::Classify;
 use super::health::{Lack, ObserverHealth};
 use super::parking::Parking;
 use super::post::{Post, lock};
+use super::purses::Purses;
 use super::sink::{Observing, Sink};
 use super::table::Table;
 use super::to_front::RouterMessage;
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) places: Arc<Semaphore>,
     /// Where calls wait for a target to come back.
     pub(crate) parking: Arc<Parking>,
+    /// What may be spent, and what is.
+    pub(crate) purses: Arc<Purses>,
     /// Whether the runtime stops; answers hold it, too.
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) crash: CrashHook,
@@ -103,6 +106,7 @@ impl Shared {
             events: broadcast::Sender::new(EVENTS_MAX),
             places: Arc::new(Semaphore::new(limits.calls_max)),
             parking: Arc::new(Parking::new(limits.parked_max)),
+            purses: Arc::default(),
             draining: Arc::default(),
             crash: CrashHook::default(),
             classify,

@@ -12,6 +12,7 @@ use super::driver::Driver;
 use super::job::{Job, PIECES_MAX};
 use super::permit::Permit;
 use super::prompt::Fitted;
+use super::purses::Purchase;
 use super::running::{Happening, Running};
 use super::shared::CrashHook;
 use super::to_provider::ProviderMessage;
@@ -31,6 +32,10 @@ impl Driver {
     /// Asks for a permit, and starts an attempt with it.
     pub(super) async fn attempt(&mut self, this: Try) {
         let fitted = self.fit(this.target, this.cuts);
+        let purchase = match self.buy(this.target, fitted.tokens) {
+            Ok(purchase) => purchase,
+            Err(refused) => return self.too_dear(this.target, refused),
+        };
         match self.admit(this, fitted.tokens).await {
             Err(refusal) => {
                 let wait = refusal.until.map(|until| until.saturating_duration_since(now()));
@@ -44,7 +49,8 @@ impl Driver {
                     self.joined(beside, &target, why);
                 }
                 self.page.note(Happened::Tried { attempt: this.number, target });
-                let running = self.spawn(this, fitted, permit).await;
+                self.over = None;
+                let running = self.spawn(this, fitted, permit, purchase).await;
                 self.running.push(running);
                 self.machine.admitted(now());
                 let crash = CrashHook::take(&self.shared.crash.calls);
@@ -83,7 +89,7 @@ impl Driver {
     }
 
     /// Starts an attempt under its provider's supervisor. If that fails, the account says so by being dropped.
-    async fn spawn(&self, this: Try, fitted: Fitted, permit: Permit) -> Running {
+    async fn spawn(&self, this: Try, fitted: Fitted, permit: Permit, purchase: Option<Purchase>) -> Running {
         let target = self.table.targets[this.target].clone();
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
         let (end, ended) = oneshot::channel();
@@ -115,6 +121,7 @@ impl Driver {
             received: 0,
             hedge: this.beside.is_some(),
             reserved: this.hedge,
+            purchase,
             degraded: self.is_degraded,
             kept: 0,
             blocked: Duration::ZERO,

@@ -35,6 +35,7 @@ pub struct StoreGauge {
     bytes: AtomicU64,
 }
 
+#[cfg_attr(not(feature = "store"), expect(dead_code, reason = "only who keeps records counts them"))]
 impl StoreGauge {
     /// Returns the gauge of a file of which nothing is known.
     pub fn new(path: PathBuf) -> Self {

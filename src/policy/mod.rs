@@ -22,6 +22,7 @@ pub mod tokens;
 pub mod trim;
 pub mod hedge;
 pub mod budget;
+pub mod money;
 pub mod park;
 pub mod routing;
 pub mod failover;

@@ -1,9 +1,10 @@
 //! What is kept beyond the process, where the configuration says so.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::Runtime;
-use crate::actors::shared::STORE;
+use crate::actors::shared::{STORE, Shared};
 use crate::actors::sink::Observing;
 use crate::policy::statement::{Question, Statement};
 use crate::spec::Limits;
@@ -18,6 +19,24 @@ pub(super) async fn open(limits: &Limits, observers: &mut Vec<Observing>) -> Res
     let store = Arc::new(store);
     observers.push(Observing { name: STORE.into(), observer: store.clone(), in_place: true });
     Ok(Some(store))
+}
+
+/// Counts what was spent of each budget before this process, as far as the file tells.
+pub(super) async fn recall(store: &Arc<Store>, shared: &Arc<Shared>) {
+    let budgets = shared.purses.budgets();
+    let (path, known) = (store.path().to_owned(), budgets.clone());
+    #[expect(clippy::disallowed_methods, reason = "budgets renew by the calendar, which is the wall's")]
+    let now = SystemTime::now();
+    let look = move || known.iter().map(|budget| crate::store::recall(&path, budget, now)).collect::<Vec<_>>();
+    for (at, recalled) in shared.apart.run(!budgets.is_empty(), look).await.into_iter().enumerate() {
+        match recalled {
+            Ok(hours) => hours.iter().for_each(|one| shared.purses.recall(at, &one.purse, one.amount, one.at)),
+            Err(error) => {
+                let budget = &*budgets[at].name;
+                tracing::error!(budget, %error, "what was spent before cannot be read: the budget begins anew");
+            }
+        }
+    }
 }
 
 impl Runtime {

@@ -10,7 +10,8 @@ use super::endpoint::unescaped;
 use super::places::Places;
 use crate::policy::snapshot::{BreakerState, Disabled, Health, Latency};
 use crate::runtime::{
-    Considered, Explanation, HealthSnapshot, ParkedCalls, ProviderHealth, ProviderStatus, Question, Skipped,
+    Considered, Explanation, HealthSnapshot, ParkedCalls, ProviderHealth, ProviderStatus, PurseHealth, Question,
+    Skipped,
 };
 use crate::words::{Date, Error, Hold, Reset, TargetId};
 
@@ -41,6 +42,7 @@ pub(super) fn health(snapshot: &HealthSnapshot, places: &Places) -> Value {
             "count": lack.count,
             "ago_s": seconds(snapshot.at, lack.at),
         })),
+        "budgets": snapshot.budgets.iter().map(purse).collect::<Vec<_>>(),
         "store": snapshot.store.as_ref().map(|store| json!({
             "path": store.path.to_string_lossy(),
             "problem": store.problem.as_deref(),
@@ -50,6 +52,21 @@ pub(super) fn health(snapshot: &HealthSnapshot, places: &Places) -> Value {
             "bytes": store.bytes,
         })),
         "providers": snapshot.providers.iter().map(|one| provider(one, snapshot.at)).collect::<Vec<_>>(),
+    })
+}
+
+/// Returns how a budget stands, or one of its purses.
+fn purse(purse: &PurseHealth) -> Value {
+    let budget = &purse.budget;
+    json!({
+        "budget": &*budget.budget,
+        "of": budget.of,
+        "unit": budget.limit.unit(),
+        "spent": budget.spent.number(),
+        "reserved": purse.reserved.number(),
+        "limit": budget.limit.number(),
+        "per": budget.per,
+        "room_in_s": budget.renews_in.map(|wait| wait.as_secs_f64()),
     })
 }
 

@@ -87,6 +87,11 @@ struct ObserverLabels {
     observer: Text,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetLabels {
+    budget: Text,
+}
+
 #[expect(clippy::struct_field_names, reason = "these are the convention's names")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TokenLabels {
@@ -128,6 +133,7 @@ pub(super) struct Metrics {
     connections: Gauge,
     lacks: Counter,
     records_lost: Family<ObserverLabels, Counter>,
+    budgets: Family<BudgetLabels, Gauge<f64, AtomicU64>>,
     store_waiting: Gauge,
     store_failing: Gauge,
     store_bytes: Gauge,
@@ -162,6 +168,7 @@ impl Metrics {
             connections: Gauge::default(),
             lacks: Counter::default(),
             records_lost: Family::default(),
+            budgets: Family::default(),
             store_waiting: Gauge::default(),
             store_failing: Gauge::default(),
             store_bytes: Gauge::default(),
@@ -210,6 +217,8 @@ impl Metrics {
         registry.register("standin_lacks", lacks, metrics.lacks.clone());
         let lost = "Records that an observer did not get: it was too slow, or panicked";
         registry.register("standin_records_lost", lost, metrics.records_lost.clone());
+        let budgets = "Which part of a budget is spent; of several purses that of the emptiest";
+        registry.register("standin_budget_spent_share", budgets, metrics.budgets.clone());
         let waiting = "Records that wait to be written to the store";
         registry.register("standin_store_waiting", waiting, metrics.store_waiting.clone());
         let failing = "1 where nothing can be written to the store now";
@@ -295,6 +304,11 @@ impl Metrics {
         for observer in &health.observers {
             let counter = self.records_lost.get_or_create(&ObserverLabels { observer: Text(observer.name.clone()) });
             counter.inc_by(observer.lost.saturating_sub(counter.get()));
+        }
+        self.budgets.clear();
+        for purse in &health.budgets {
+            let gauge = self.budgets.get_or_create(&BudgetLabels { budget: Text(purse.budget.budget.clone()) });
+            gauge.set(gauge.get().max(purse.budget.spent.number() / purse.budget.limit.number()));
         }
         if let Some(store) = &health.store {
             let set = |gauge: &Gauge, count: u64| gauge.set(i64::try_from(count).unwrap_or(i64::MAX));

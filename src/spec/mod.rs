@@ -20,6 +20,8 @@ pub(crate) use route::{MemberSpec, RouteSpec, Rung};
 pub(crate) use store::StoreSpec;
 pub(crate) use target::{TargetSpec, Timers};
 
+use crate::policy::money::Budget;
+
 /// What is to be served, by whom.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
@@ -27,6 +29,8 @@ pub(crate) struct Setup {
     pub(crate) providers: Vec<ProviderSpec>,
     /// Where everything stands.
     pub(crate) layout: Layout,
+    /// What may be spent.
+    pub(crate) budgets: Vec<Budget>,
 }
 
 impl Setup {

@@ -18,6 +18,11 @@ const LINES_MAX: u32 = 1_000;
 const SUMS: &str = "sum(attempts), sum(attempts * (end = 'won')), sum(unpriced), sum(input), sum(cached), \
                     sum(cache_write), sum(output), sum(reasoning), sum(cost), sum(estimated), sum(cost * (end <> 'won'))";
 
+/// The same before what is grouped by has its names: a hundredth of the rows.
+const INNER: &str = "sum(attempts) AS attempts, sum(unpriced) AS unpriced, sum(input) AS input, sum(cached) AS cached, \
+                     sum(cache_write) AS cache_write, sum(output) AS output, sum(reasoning) AS reasoning, \
+                     sum(cost) AS cost, sum(estimated) AS estimated";
+
 /// Answers a question from a file.
 pub(super) fn answer(path: &Path, question: &Question) -> Result<Statement, LedgerError> {
     let unreadable = |error: OpenError| LedgerError::Unreadable { path: path.to_owned(), problem: error.to_string() };
@@ -60,9 +65,10 @@ fn sql(by: &By) -> String {
         }
         By::Tag(_) => {
             return format!(
-                "SELECT value, {SUMS} FROM (SELECT value, name.text AS end, attempts, unpriced, input, cached, \
-                 cache_write, output, reasoning, cost, estimated FROM tag_hour JOIN name ON name.id = tag_hour.end \
-                 WHERE tag = ?4 AND hour >= ?1 AND hour < ?2) GROUP BY 1 ORDER BY sum(cost) DESC, 1 LIMIT ?3"
+                "WITH few AS (SELECT value, end AS ending, {INNER} FROM tag_hour WHERE tag = ?4 AND hour >= ?1 \
+                 AND hour < ?2 GROUP BY value, end), \
+                 named AS (SELECT few.*, name.text AS end FROM few JOIN name ON name.id = ending) \
+                 SELECT value, {SUMS} FROM named GROUP BY 1 ORDER BY sum(cost) DESC, 1 LIMIT ?3"
             );
         }
         By::All => "'all'".to_owned(),
@@ -78,14 +84,10 @@ fn sql(by: &By) -> String {
         By::Failure => "end".to_owned(),
     };
     let which = if matches!(by, By::Waste | By::Failure) { "WHERE end <> 'won'" } else { "" };
-    // What is grouped by numbers first is a hundredth of the hours' rows, and only then has names.
     let order = if matches!(by, By::Day | By::Hour) { "1 DESC" } else { "sum(cost) DESC, 1" };
     let slot = if matches!(by, By::Day | By::Hour) { "hour" } else { "0 AS hour" };
-    let inner = "sum(attempts) AS attempts, sum(unpriced) AS unpriced, sum(input) AS input, sum(cached) AS cached, \
-                 sum(cache_write) AS cache_write, sum(output) AS output, sum(reasoning) AS reasoning, \
-                 sum(cost) AS cost, sum(estimated) AS estimated";
     format!(
-        "WITH few AS (SELECT {slot}, route, provider, model, key, client, end AS ending, {inner} FROM hour AS h \
+        "WITH few AS (SELECT {slot}, route, provider, model, key, client, end AS ending, {INNER} FROM hour AS h \
          WHERE h.hour >= ?1 AND h.hour < ?2 AND ?4 = '' GROUP BY {by_slot}route, provider, model, key, client, end), \
          named AS (SELECT few.*, name.text AS end FROM few JOIN name ON name.id = ending) \
          SELECT {group}, {SUMS} FROM named {which} GROUP BY 1 ORDER BY {order} LIMIT ?3",

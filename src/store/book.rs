@@ -6,11 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 use super::file::{Hold, Opened};
-use super::hours::{HOUR, Hours, Known, whole};
+use super::hours::{HOUR, Hours, Known, money, whole};
 use super::{OpenError, forget};
 use crate::policy::explain::Flight;
 use crate::policy::record::Record;
-use crate::policy::statement::nanos;
 use crate::spec::StoreSpec;
 use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Price};
 
@@ -203,7 +202,7 @@ fn enter(
         whole(usage.output),
         whole(usage.reasoning),
         price,
-        attempt.cost_usd.map(nanos),
+        attempt.cost_usd.map(money),
         whole(attempt.bytes_sent),
         whole(attempt.bytes_received),
     ])?;
@@ -223,7 +222,7 @@ fn end(
     let mut name = |text: &str| names.name(connection, text);
     let place = [name(&about.route)?, name(about.client.as_deref().unwrap_or_default())?, name(flight.outcome())?];
     let [route, client, outcome] = place;
-    let (cost, wasted) = (nanos(flight.cost_usd), nanos(flight.wasted_usd));
+    let (cost, wasted) = (money(flight.cost_usd), money(flight.wasted_usd));
     let add = "INSERT INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     connection.prepare_cached(add)?.execute(params![
         id,

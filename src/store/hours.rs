@@ -11,7 +11,7 @@ use crate::words::AttemptRecord;
 pub(super) const HOUR: i64 = 3_600;
 /// The most values of a tag, and the most tags, that an hour has sums of. A tag that is different in every call is no
 /// account; its calls are in the entries, and what they cost in the sum of the others.
-const VALUES_MAX: usize = 256;
+const VALUES_MAX: usize = 128;
 const TAGS_MAX: usize = 16;
 /// How the values beyond the most are called together.
 pub(super) const OTHERS: &str = "(others)";
@@ -34,7 +34,7 @@ struct Sum {
 
 impl Sum {
     fn add(&mut self, attempt: &AttemptRecord) {
-        let cost = attempt.cost_usd.map_or(0, nanos);
+        let cost = attempt.cost_usd.map_or(0, money);
         let usage = &attempt.usage;
         for (one, more) in [
             (&mut self.attempts, 1),
@@ -60,7 +60,12 @@ impl Sum {
 /// Returns a count as the file has it.
 pub(super) fn whole(count: u64) -> i64 {
     // Providers count their tokens themselves; sums of what they say must not overflow either.
-    i64::try_from(count).unwrap_or(i64::MAX).min(1 << 50)
+    i64::try_from(count).unwrap_or(i64::MAX).min(1 << 40)
+}
+
+/// Returns dollars as the file has them; what nobody pays, more than a million, counts as that.
+pub(super) fn money(dollars: f64) -> i64 {
+    nanos(dollars).clamp(0, nanos(1e6))
 }
 
 /// The sums of one group.

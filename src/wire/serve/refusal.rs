@@ -124,6 +124,7 @@ pub(super) enum Kind {
     ContentPolicy,
     TooLarge,
     RateLimited,
+    OverBudget,
     Unavailable,
     NoAnswer,
     Timeout,
@@ -183,6 +184,10 @@ impl Fault {
                 is_final: retry_after.is_none() && error.last_class().is_some(),
                 ..Self::new(Kind::of_all(barred, error.last_class()), message)
             },
+            // It may ask again then, and not at once.
+            Error::OverBudget { budget, .. } => {
+                Self { retry_after: budget.renews_in, ..Self::new(Kind::OverBudget, message) }
+            }
             Error::DeadlineExceeded { .. } | Error::ConsumerStalled(_) => Self::new(Kind::Timeout, message),
             Error::Overloaded { .. } | Error::Unavailable | Error::Draining => soon(Some(RETRY_AFTER_MIN)),
             Error::Crashed => Self::new(Kind::Internal, message),
@@ -280,7 +285,8 @@ impl Kind {
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::OverBudget if face == Face::Anthropic => StatusCode::PAYMENT_REQUIRED,
+            Self::RateLimited | Self::OverBudget => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable if face == Face::Anthropic => {
                 StatusCode::from_u16(529).expect("a number of three digits is a status")
             }
@@ -302,6 +308,7 @@ impl Kind {
             Self::ContentPolicy => ("invalid_request_error", Some("content_policy_violation")),
             Self::TooLarge => ("invalid_request_error", Some("request_too_large")),
             Self::RateLimited => ("rate_limit_error", Some("rate_limit_exceeded")),
+            Self::OverBudget => ("insufficient_quota", Some("insufficient_quota")),
             Self::Unavailable => ("service_unavailable_error", Some("server_is_overloaded")),
             Self::NoAnswer => ("server_error", Some("no_answer")),
             Self::Timeout => ("server_error", Some("timeout")),
@@ -319,6 +326,7 @@ impl Kind {
             Self::NotFound | Self::Nowhere => "not_found_error",
             Self::TooLarge => "request_too_large",
             Self::RateLimited => "rate_limit_error",
+            Self::OverBudget => "billing_error",
             Self::Unavailable => "overloaded_error",
             Self::Timeout => "timeout_error",
             Self::NoAnswer | Self::Internal => "api_error",
@@ -336,7 +344,7 @@ impl Kind {
             Self::Unauthorised => "UNAUTHENTICATED",
             Self::Forbidden => "PERMISSION_DENIED",
             Self::NotFound | Self::Nowhere => "NOT_FOUND",
-            Self::RateLimited => "RESOURCE_EXHAUSTED",
+            Self::RateLimited | Self::OverBudget => "RESOURCE_EXHAUSTED",
             Self::Unavailable => "UNAVAILABLE",
             Self::Timeout => "DEADLINE_EXCEEDED",
             Self::NoAnswer | Self::Internal => "INTERNAL",
