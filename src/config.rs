@@ -164,7 +164,9 @@ impl Config {
     pub(crate) fn check_beside(&self, doubtful: &dyn Fn(&str) -> bool) -> Result<(Limits, Setup), ConfigErrors> {
         let mut errors = Vec::new();
         self.check_limits(&mut errors);
-        let store = self.store.as_ref().map(|store| store.check(&mut errors));
+        if let Some(store) = &self.store {
+            store.check(&mut errors);
+        }
         let mut providers = Vec::with_capacity(self.providers.len());
         let mut ill = BTreeSet::new();
         for (name, provider) in &self.providers {
@@ -225,7 +227,8 @@ impl Config {
             ledger_max: self.ledger_max,
             recorder_max: self.recorder_max,
             restart: self.restart.clone(),
-            store,
+            #[cfg(feature = "store")]
+            store: self.store.as_ref().map(StoreConfig::spec),
             seed: self.seed.unwrap_or_else(rand::random),
         };
         Ok((limits, setup))

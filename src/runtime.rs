@@ -277,11 +277,15 @@ impl Builder {
             let mut observers = self.observers;
             (kept::open(&limits, &mut observers).await?, observers)
         };
-        #[cfg(feature = "store")]
-        let gauge = store.as_ref().map(|store| store.gauge());
         #[cfg(not(feature = "store"))]
-        let (gauge, observers) = (None, self.observers);
-        let shared = Arc::new(Shared::new(limits, observers, self.classify, gauge));
+        let observers = self.observers;
+        let shared = Arc::new(Shared::new(
+            limits,
+            observers,
+            self.classify,
+            #[cfg(feature = "store")]
+            store.as_ref().map(|store| store.gauge()),
+        ));
         shared.purses.replace(setup.budgets.clone());
         #[cfg(feature = "store")]
         if let Some(store) = &store {

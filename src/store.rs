@@ -1,9 +1,9 @@
 //! Floor 5: what is kept: everything that ended, in one file that outlives the process.
 //!
-//! In flow records of attempts and calls, in place and without waiting; out flow statements. One thread owns the connection
-//! and writes in groups; whoever asks reads beside it. Nothing that a disk does holds up a call: what cannot be written
-//! waits in a bounded queue, what finds no room there is counted as lost, and health says both. It never holds a word of a
-//! prompt or of an answer.
+//! In flow records of attempts and calls, in place and without waiting; out flow statements. One thread owns the
+//! connection and writes in groups; whoever asks reads beside it. Nothing that a disk does holds up a call: what
+//! cannot be written waits in a bounded queue, what finds no room there is counted as lost, and health says both. It
+//! never holds a word of a prompt or of an answer.
 
 mod schema;
 mod file;

@@ -278,6 +278,6 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
         observers: shared.observers(),
         parked: shared.parking.health(),
         budgets: shared.purses.health(),
-        store: shared.store.as_ref().map(|store| store.health()),
+        store: shared.store(),
     }
 }

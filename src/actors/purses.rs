@@ -27,13 +27,13 @@ impl Purses {
     }
 
     /// Returns the budgets.
-    #[cfg_attr(not(feature = "store"), expect(dead_code, reason = "only who keeps records recalls any"))]
+    #[cfg(feature = "store")]
     pub(crate) fn budgets(&self) -> Vec<Budget> {
         lock(&self.money).budgets().to_vec()
     }
 
     /// Counts what was spent before there was this runtime.
-    #[cfg_attr(not(feature = "store"), expect(dead_code, reason = "only who keeps records recalls any"))]
+    #[cfg(feature = "store")]
     pub(crate) fn recall(&self, budget: usize, purse: &str, amount: i64, at: SystemTime) {
         lock(&self.money).recall(budget, purse, amount, at);
     }
@@ -47,7 +47,8 @@ impl Purses {
         if !self.any.load(Relaxed) {
             return Ok(None);
         }
-        let taken = lock(&self.money).take(about, &estimate(), wall())?;
+        let (estimate, now) = (estimate(), wall());
+        let taken = lock(&self.money).take(about, &estimate, now)?;
         Ok(Some(Purchase { taken: Some(taken), purses: self.clone() }))
     }
 

@@ -24,7 +24,9 @@ use super::to_root::RootMessage;
 use super::to_router::RouterCommand;
 use super::work::Work;
 use crate::policy::budget::Budget;
+#[cfg(feature = "store")]
 use crate::policy::keeping::StoreGauge;
+use crate::policy::keeping::StoreHealth;
 use crate::policy::local_fault::LocalFault;
 use crate::spec::{Limits, TargetSpec};
 use crate::words::{CallId, Date, Event, Priority, TargetId};
@@ -60,7 +62,8 @@ pub(crate) struct Shared {
     /// Everything that ends is told here, and nowhere else.
     pub(crate) sink: Sink,
     /// How the file fares that everything is kept in.
-    pub(crate) store: Option<Arc<StoreGauge>>,
+    #[cfg(feature = "store")]
+    store: Option<Arc<StoreGauge>>,
     /// Tells this runtime's calls from those of all others.
     runtime: u64,
     calls_begun: AtomicU64,
@@ -91,7 +94,7 @@ impl Shared {
         limits: Limits,
         observers: impl IntoIterator<Item = Observing>,
         classify: Option<Classify>,
-        store: Option<Arc<StoreGauge>>,
+        #[cfg(feature = "store")] store: Option<Arc<StoreGauge>>,
     ) -> Self {
         let books = Arc::new(Books::new(limits.ledger_max, limits.recorder_max));
         let ours = |name: &str, observer| Observing { name: name.into(), observer, in_place: true };
@@ -116,6 +119,7 @@ impl Shared {
             calls_begun: AtomicU64::new(0),
             books,
             sink: Sink::new(own.into_iter().chain(observers)),
+            #[cfg(feature = "store")]
             store,
             runtime: rand::random(),
             pins: Mutex::default(),
@@ -146,10 +150,23 @@ impl Shared {
     /// Returns how those fare who are told of everything that ends. What the store loses it loses by itself, later.
     pub(crate) fn observers(&self) -> Vec<ObserverHealth> {
         let mut observers = self.sink.health();
-        if let Some(store) = &self.store {
-            observers.iter_mut().filter(|one| &*one.name == STORE).for_each(|one| one.lost += store.lost());
+        if let Some(store) = self.store() {
+            observers.iter_mut().filter(|one| &*one.name == STORE).for_each(|one| one.lost += store.lost);
         }
         observers
+    }
+
+    /// Returns how the file fares that everything is kept in, if there is one.
+    #[cfg(feature = "store")]
+    pub(crate) fn store(&self) -> Option<StoreHealth> {
+        self.store.as_ref().map(|store| store.health())
+    }
+
+    /// Nothing is kept.
+    #[cfg(not(feature = "store"))]
+    #[expect(clippy::unused_self, reason = "with the feature `store` it has one")]
+    pub(crate) const fn store(&self) -> Option<StoreHealth> {
+        None
     }
 
     pub(crate) fn table(&self) -> Arc<Table> {

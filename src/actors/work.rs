@@ -97,10 +97,7 @@ impl Work {
 
     /// Returns the client that sends it.
     pub(super) fn client(&self) -> Option<&Arc<str>> {
-        match self {
-            Self::Chat(request) => request.client.as_ref(),
-            Self::Embed(request) => request.client.as_ref(),
-        }
+        both!(self, request => request.client.as_ref())
     }
 
     pub(super) fn priority(&self) -> Priority {

@@ -29,11 +29,12 @@ pub struct BudgetConfig {
     /// In which time: `"day"`, `"week"` (from Monday), `"month"`, in UTC, or a window that slides, as `"6h"`.
     #[serde(deserialize_with = "a_period")]
     pub per: Period,
-    /// On what: `"all"`, `"route:NAME"`, `"client:NAME"`, `"tag:NAME=VALUE"`; or each for itself: `"route"`, `"client"`,
-    /// `"tag:NAME"`. All.
+    /// On what: `"all"`, `"route:NAME"`, `"client:NAME"`, `"tag:NAME=VALUE"`; or each for itself: `"route"`,
+    /// `"client"`, `"tag:NAME"`. All.
     #[serde(default = "all", deserialize_with = "a_scope")]
     pub of: Of,
-    /// What becomes of calls once it is spent: `"refuse"`, `"warn"`, `"least-cost"`, or `{ price_max = 0.01 }`. Refused.
+    /// What becomes of calls once it is spent: `"refuse"`, `"warn"`, `"least-cost"`, or `{ price_max = 0.01 }`.
+    /// Refused.
     #[serde(default = "refuse", deserialize_with = "a_consequence")]
     pub on_spent: OnSpent,
 }

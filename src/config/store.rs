@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer};
 
+#[cfg(feature = "store")]
 use crate::spec::StoreSpec;
 use crate::words::ConfigError;
 
@@ -41,7 +42,7 @@ impl StoreConfig {
     }
 
     /// Checks it.
-    pub(super) fn check(&self, errors: &mut Vec<ConfigError>) -> StoreSpec {
+    pub(super) fn check(&self, errors: &mut Vec<ConfigError>) {
         let Self { path, keep, keep_totals, size_max } = self;
         let mut refuse = |field: &str, problem: &str| errors.push(ConfigError::new(format!("store{field}"), problem));
         if path.as_os_str().is_empty() {
@@ -59,6 +60,12 @@ impl StoreConfig {
         if cfg!(not(feature = "store")) {
             refuse("", "this build keeps nothing: build it with the feature `store`");
         }
+    }
+
+    /// Returns it as it is run by.
+    #[cfg(feature = "store")]
+    pub(super) fn spec(&self) -> StoreSpec {
+        let Self { path, keep, keep_totals, size_max } = self;
         StoreSpec { path: path.clone(), keep: *keep, keep_totals: *keep_totals, bytes_max: *size_max }
     }
 }

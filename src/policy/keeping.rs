@@ -2,9 +2,14 @@
 //!
 //! Atomics and `&self`: who reads never waits for a disk.
 
-use std::path::{Path, PathBuf};
+#[cfg(feature = "store")]
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+#[cfg(feature = "store")]
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(feature = "store")]
+use std::sync::{Mutex, PoisonError};
 
 /// How the store fares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +30,7 @@ pub struct StoreHealth {
 }
 
 /// What the store tells of itself.
+#[cfg(feature = "store")]
 #[derive(Debug)]
 pub struct StoreGauge {
     path: PathBuf,
@@ -35,7 +41,7 @@ pub struct StoreGauge {
     bytes: AtomicU64,
 }
 
-#[cfg_attr(not(feature = "store"), expect(dead_code, reason = "only who keeps records counts them"))]
+#[cfg(feature = "store")]
 impl StoreGauge {
     /// Returns the gauge of a file of which nothing is known.
     pub fn new(path: PathBuf) -> Self {

@@ -6,13 +6,13 @@
 //!        └▶ Spent: which budget, how much, when it renews
 //! ```
 //!
-//! A budget has a purse, or one for each route, client or value of a tag. Before anything is sent an attempt takes what it is
-//! expected to cost out of each purse that it concerns, or out of none. What is in flight counts with the most that it can
-//! come to: an attempt is let in if that, what is spent and what it is expected to cost itself fit. So whatever comes of
-//! all that is in flight, a budget is overspent by the error of one attempt at most.
+//! A budget has a purse, or one for each route, client or value of a tag. Before anything is sent an attempt takes
+//! what it is expected to cost out of each purse that it concerns, or out of none. What is in flight counts with the
+//! most that it can come to: an attempt is let in if that, what is spent and what it is expected to cost itself fit.
+//! So whatever comes of all that is in flight, a budget is overspent by the error of one attempt at most.
 //!
-//! Time is the wall's: budgets renew by the calendar, in UTC, or slide over a window in sixty steps. Money is counted in
-//! billionths of a dollar, tokens one by one.
+//! Time is the wall's: budgets renew by the calendar, in UTC, or slide over a window in sixty steps. Money is counted
+//! in billionths of a dollar, tokens one by one.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -32,7 +32,8 @@ pub const ALERTS: [u8; 3] = [50, 80, 100];
 const PURSES_MAX: usize = 10_000;
 /// How that one is called.
 const OTHERS: &str = "(others)";
-/// An answer without a limit of its own is taken to be so many times as long as usual at most, and so many tokens at least.
+/// An answer without a limit of its own is taken to be so many times as long as usual at most, and so many tokens at
+/// least.
 const ANSWER_MOST: (u32, u32) = (8, 4_096);
 
 /// What is spent: dollars, or tokens.
@@ -162,8 +163,8 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Returns the estimate of a prompt of so many tokens and an answer that is usually so long, and may be as long as its
-    /// caller or else its target says.
+    /// Returns the estimate of a prompt of so many tokens and an answer that is usually so long, and may be as long
+    /// as its caller or else its target says.
     pub fn new(price: Option<Price>, input: u32, usual: u32, asked: Option<u32>, target_max: Option<u32>) -> Self {
         let (times, least) = ANSWER_MOST;
         let longest =
@@ -257,7 +258,7 @@ impl Money {
     }
 
     /// Returns the budgets.
-    #[cfg_attr(not(any(test, feature = "store")), expect(dead_code, reason = "only who keeps records recalls any"))]
+    #[cfg(any(test, feature = "store"))]
     pub fn budgets(&self) -> &[Budget] {
         &self.budgets
     }
@@ -336,7 +337,7 @@ impl Money {
     }
 
     /// Counts what was spent before there was this: on whose purse, how much, and when. Nobody is told of it again.
-    #[cfg_attr(not(any(test, feature = "store")), expect(dead_code, reason = "only who keeps records recalls any"))]
+    #[cfg(any(test, feature = "store"))]
     pub fn recall(&mut self, budget: usize, purse: &str, amount: i64, at: SystemTime) {
         let Some(known) = self.budgets.get(budget) else { return };
         let purse = self.purses.entry((budget, purse.into())).or_default();
@@ -455,7 +456,7 @@ impl Period {
     }
 
     /// Returns when a period that a time lies in began: what was spent before it does not count.
-    #[cfg_attr(not(any(test, feature = "store")), expect(dead_code, reason = "only who keeps records recalls any"))]
+    #[cfg(any(test, feature = "store"))]
     pub fn began(self, now: SystemTime) -> SystemTime {
         match self {
             Self::Window(window) => now.checked_sub(window).unwrap_or(UNIX_EPOCH),

@@ -1,7 +1,7 @@
 //! What a ledger that is kept can be asked, and what it answers: plain data, the same in tables, JSON and CSV.
 //!
-//! Money is counted in billionths of a dollar, so that sums of parts are the sum. What an attempt cost is waste unless its
-//! answer was its call's answer; why it is waste follows from how it ended.
+//! Money is counted in billionths of a dollar, so that sums of parts are the sum. What an attempt cost is waste
+//! unless its answer was its call's answer; why it is waste follows from how it ended.
 
 use std::fmt;
 use std::str::FromStr;

@@ -40,8 +40,8 @@ pub(super) async fn recall(store: &Arc<Store>, shared: &Arc<Shared>) {
 }
 
 impl Runtime {
-    /// Answers a question about what was spent, from the file that everything is kept in: all that had ended before it was
-    /// asked stands in the answer.
+    /// Answers a question about what was spent, from the file that everything is kept in: all that had ended before
+    /// it was asked stands in the answer.
     ///
     /// # Errors
     /// If nothing is kept, or the file cannot be read.

@@ -5,6 +5,7 @@
 //! that changes, and nothing is checked again: what stands here was checked by who wrote it.
 
 mod key;
+#[cfg(feature = "store")]
 mod store;
 mod limits;
 mod target;
@@ -17,6 +18,7 @@ pub(crate) use layout::{Layout, Place};
 pub(crate) use limits::Limits;
 pub(crate) use provider::{ProviderSpec, Way};
 pub(crate) use route::{MemberSpec, RouteSpec, Rung};
+#[cfg(feature = "store")]
 pub(crate) use store::StoreSpec;
 pub(crate) use target::{TargetSpec, Timers};
 

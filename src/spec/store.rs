@@ -5,7 +5,6 @@ use std::time::Duration;
 
 /// Where records are kept, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "store"), expect(dead_code, reason = "a build without a store refuses to have one"))]
 pub(crate) struct StoreSpec {
     pub(crate) path: PathBuf,
     /// How long each record is kept.

@@ -16,7 +16,8 @@ const LINES_MAX: u32 = 1_000;
 
 /// What is summed of attempts, beside what they are grouped by; `end` is how they ended.
 const SUMS: &str = "sum(attempts), sum(attempts * (end = 'won')), sum(unpriced), sum(input), sum(cached), \
-                    sum(cache_write), sum(output), sum(reasoning), sum(cost), sum(estimated), sum(cost * (end <> 'won'))";
+                    sum(cache_write), sum(output), sum(reasoning), sum(cost), sum(estimated), \
+                    sum(cost * (end <> 'won'))";
 
 /// The same before what is grouped by has its names: a hundredth of the rows.
 const INNER: &str = "sum(attempts) AS attempts, sum(unpriced) AS unpriced, sum(input) AS input, sum(cached) AS cached, \

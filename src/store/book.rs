@@ -57,8 +57,8 @@ impl Book {
         self.lost
     }
 
-    /// Writes a group, the first of which gets this number, and how many records were lost so far. A group that is there
-    /// already is left: it was written though its writer did not hear of it.
+    /// Writes a group, the first of which gets this number, and how many records were lost so far. A group that is
+    /// there already is left: it was written though its writer did not hear of it.
     pub(super) fn write(&mut self, first: i64, group: &[Record], lost: u64) -> rusqlite::Result<()> {
         let Self { file, names, known, .. } = self;
         let change = file.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -175,7 +175,8 @@ fn enter(
     };
     let flags = [attempt.estimated, attempt.probe, attempt.last_resort, attempt.degraded, attempt.hedge];
     let flags = flags.iter().enumerate().fold(0_i64, |all, (bit, is)| all | i64::from(*is) << bit);
-    let add = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let add = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+               ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     connection.prepare_cached(add)?.execute(params![
         id,
         ended_at,

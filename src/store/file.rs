@@ -1,7 +1,7 @@
 //! The file: made for its owner alone, held by one process, opened for the one who writes and for those who read.
 //!
-//! Who holds it has an exclusive lock on a file beside it, which the system takes back however the process ends. The lock is
-//! SQLite's own, so that it also keeps apart two runtimes of one process.
+//! Who holds it has an exclusive lock on a file beside it, which the system takes back however the process ends. The
+//! lock is SQLite's own, so that it also keeps apart two runtimes of one process.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -89,8 +89,8 @@ pub(super) fn read(path: &Path) -> Result<Connection, OpenError> {
 /// Paths are paths: none is read as an address with options.
 const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
 
-/// Makes a file for its owner alone, where there is none. One that is there is not opened: closing it would take back the
-/// locks that this process has on it.
+/// Makes a file for its owner alone, where there is none. One that is there is not opened: closing it would take back
+/// the locks that this process has on it.
 fn make(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),

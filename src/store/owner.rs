@@ -5,7 +5,8 @@
 //!                       │ full: lost, counted      │ fails: closed, opened anew, tried again; the group is kept
 //! ```
 //!
-//! A panic in it is caught, the file opened anew and the group tried again; a group that makes it panic twice is given up.
+//! A panic in it is caught, the file opened anew and the group tried again; a group that makes it panic twice is
+//! given up.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -256,7 +257,7 @@ impl Owner {
 
     fn try_write(&mut self, hold: &Hold, book: &mut Option<Book>) -> Result<(), String> {
         if book.as_ref().is_some_and(|book| !book.is_of(hold)) {
-            tracing::error!(path = %self.spec.path.display(), "the store's file was moved or deleted; another is begun");
+            tracing::error!(path = %self.spec.path.display(), "the store's file is gone; another is begun");
             *book = None;
         }
         let open = match book {

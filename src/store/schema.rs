@@ -1,8 +1,8 @@
 //! The tables, and how an older form becomes the present one.
 //!
-//! An entry is an attempt or a call that ended; both count from one sequence, so that a gap or a double shows. `hour` and
-//! its like are sums over an hour, which questions are answered from: kept longer than entries, and as exact, for money is
-//! counted in billionths of a dollar. Names that come from a configuration stand once, in `name`.
+//! An entry is an attempt or a call that ended; both count from one sequence, so that a gap or a double shows. `hour`
+//! and its like are sums over an hour, which questions are answered from: kept longer than entries, and as exact, for
+//! money is counted in billionths of a dollar. Names that come from a configuration stand once, in `name`.
 
 use rusqlite::{Connection, Transaction};
 

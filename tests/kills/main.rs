@@ -1,8 +1,8 @@
-//! A process that keeps a ledger, killed with -9 at random moments under load, again and again: its file opens, nothing that
-//! was committed is missing or there twice, and the sums are those of the entries.
+//! A process that keeps a ledger, killed with -9 at random moments under load, again and again: its file opens,
+//! nothing that was committed is missing or there twice, and the sums are those of the entries.
 //!
-//! As many kills as `STANDIN_KILLS` says, or forty. It is its own child: with a path it keeps records there until it is killed,
-//! and prints now and then how many are written.
+//! As many kills as `STANDIN_KILLS` says, or forty. It is its own child: with a path it keeps records there until it
+//! is killed, and prints now and then how many are written.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};

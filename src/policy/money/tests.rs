@@ -191,8 +191,8 @@ fn an_estimate_is_what_is_usual_and_at_most_what_caller_or_target_allow() {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
 
-    /// However many calls at once, whatever each takes, comes to and whenever it ends: a budget is overspent by the error of
-    /// one at most.
+    /// However many calls at once, whatever each takes, comes to and whenever it ends: a budget is overspent by the
+    /// error of one at most.
     #[test]
     fn a_hundred_calls_at_once_overspend_by_the_error_of_one_at_most(
         limit in 1_000_i64..50_000,
