@@ -25,7 +25,7 @@ use crate::words::{Amount, CallFacts, Date, OverBudget, Price, Usage};
 const NANOS: f64 = 1e9;
 const DAY: u64 = 24 * 60 * 60;
 /// The steps of a window that slides.
-const STEPS: usize = 60;
+const STEPS: i64 = 60;
 /// Shares of a budget at which somebody is told, in hundredths.
 pub const ALERTS: [u8; 3] = [50, 80, 100];
 /// The most purses of one budget: what comes beyond shares one.
@@ -420,7 +420,7 @@ impl Period {
                 year * 12 + month - 1
             }
             Self::Window(window) => {
-                let nanos = (window.as_nanos() / STEPS as u128).max(1);
+                let nanos = step_nanos(window);
                 let since = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
                 i64::try_from(since / nanos).unwrap_or(i64::MAX)
             }
@@ -431,7 +431,7 @@ impl Period {
     const fn steps(self) -> i64 {
         match self {
             // The one that has just begun, and sixty whole ones.
-            Self::Window(_) => STEPS as i64 + 1,
+            Self::Window(_) => STEPS + 1,
             Self::Day | Self::Week | Self::Month => 1,
         }
     }
@@ -448,7 +448,7 @@ impl Period {
                 day(first.map_or(i64::MAX / 172_800, |first| first.0))
             }
             Self::Window(window) => {
-                let nanos = (window.as_nanos() / STEPS as u128).max(1);
+                let nanos = step_nanos(window);
                 let end = u128::try_from(step.saturating_add(self.steps())).unwrap_or(0) * nanos;
                 UNIX_EPOCH + Duration::from_nanos(u64::try_from(end).unwrap_or(u64::MAX))
             }
@@ -463,6 +463,11 @@ impl Period {
             _ => self.over(self.step(now) - 1),
         }
     }
+}
+
+/// Returns how long a step of a window is.
+fn step_nanos(window: Duration) -> u128 {
+    (window.as_nanos() / u128::from(STEPS.unsigned_abs())).max(1)
 }
 
 impl fmt::Display for Period {

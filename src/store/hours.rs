@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rusqlite::{Connection, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
 
 use crate::policy::statement::nanos;
 use crate::words::AttemptRecord;
@@ -149,12 +150,12 @@ impl Hours {
         ))?;
         for ((hour, place), sum) in self.hours {
             let keys = [hour].into_iter().chain(place);
-            add.execute(rusqlite::params_from_iter(keys.chain(sum.values())))?;
+            add.execute(params_from_iter(keys.chain(sum.values())))?;
         }
         let mut add = connection.prepare_cached(&adding("tag_hour", &["hour", "tag", "value", "end"], &SUMS))?;
         for ((hour, tag, value, end), sum) in self.tags {
-            let [a, b, c, d, e, f, g, h, i] = sum.values();
-            add.execute(params![hour, tag, value, end, a, b, c, d, e, f, g, h, i])?;
+            let keys = [Value::from(hour), Value::from(tag), Value::from(value), Value::from(end)];
+            add.execute(params_from_iter(keys.into_iter().chain(sum.values().map(Value::from))))?;
         }
         let mut add = connection.prepare_cached(&adding(
             "call_hour",
@@ -162,7 +163,7 @@ impl Hours {
             &["calls", "cost", "wasted"],
         ))?;
         for ((hour, place), sum) in self.calls {
-            add.execute(rusqlite::params_from_iter([hour].into_iter().chain(place).chain(sum)))?;
+            add.execute(params_from_iter([hour].into_iter().chain(place).chain(sum)))?;
         }
         Ok(())
     }

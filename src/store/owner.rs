@@ -196,7 +196,7 @@ impl Owner {
             groups = groups.wrapping_add(1);
             more = true;
             // Whoever is never idle forgets, too.
-            if groups % GROUPS_BETWEEN == 0 {
+            if groups.is_multiple_of(GROUPS_BETWEEN) {
                 more = self.look(book);
             }
         }
