@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_ENCODING, RETRY_AFTER};
@@ -24,6 +24,7 @@ use super::intake::Place;
 use super::refusals::Reason;
 use super::state::{Current, Peer, State, now};
 use super::visitor::{self, Stranger};
+use crate::runtime::LedgerError;
 use crate::wire::serve::{self, BadRequest, Face, Refusal, Refused};
 use crate::words::Error;
 
@@ -134,6 +135,7 @@ async fn serve(
             plain(StatusCode::OK, state.metrics.render(&health, &state.refusals, state.places.taken().0))
         }
         Endpoint::Explain { route } => explain(state, route).await,
+        Endpoint::Ledger => ledger(state, head.uri.query().unwrap_or_default()).await,
         Endpoint::Reset { name } => reset(state, name.as_deref(), head.uri.query()).await,
         Endpoint::WrongMethod { allow } => {
             let what = format!("{} takes {allow}, not {}", head.uri.path(), head.method);
@@ -310,6 +312,19 @@ async fn explain(state: &State, route: String) -> Response<ReplyBody> {
             json_response(StatusCode::NOT_FOUND, &json!({"error": error.to_string()}))
         }
         Err(error) => json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({"error": error.to_string()})),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long ago something was is told by the wall's clock")]
+async fn ledger(state: &State, query: &str) -> Response<ReplyBody> {
+    let problem = |status, problem: String| json_response(status, &json!({ "error": problem }));
+    match admin::to_question(query, SystemTime::now()) {
+        Err(bad) => problem(StatusCode::BAD_REQUEST, bad),
+        Ok(question) => match state.runtime.ledger(question).await {
+            Ok(statement) => json_response(StatusCode::OK, &json!(statement)),
+            Err(error @ LedgerError::NotKept) => problem(StatusCode::NOT_FOUND, error.to_string()),
+            Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        },
     }
 }
 

@@ -70,6 +70,8 @@ pub struct ChatRequest {
     pub labels: Vec<String>,
     /// Free text for the caller's own accounting; kept in the ledger, never sent.
     pub tags: BTreeMap<String, String>,
+    /// The client that sends it, by the name of its key: for accounts and budgets, never sent. A sidecar sets it.
+    pub client: Option<Arc<str>>,
     /// What to do when an answer breaks off after its first content reached the caller.
     pub commit: CommitPolicy,
     /// Provider-specific fields that are put into the request's body as they are. A field the runtime itself
