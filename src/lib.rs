@@ -86,7 +86,7 @@ pub use words::{
     Hedging, Hold, Image, Limits, Marks, Message, ModelClass, ModelKind, NAME_BYTES_MAX, NoCallId, Note, OnExhausted,
     Original, Payload, Piece, Price, Priority, Proof, Reasoning, Reply, ReplyEvent, Reset, ResponseFormat, RetryAfter,
     Rule, Said, Sampling, Scope, Secret, Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult,
-    Usage, UserPart,
+    UnknownName, Usage, UserPart,
 };
 
 /// What is known of a target: its breaker, its gates, its measured times; and the numbers they are judged by.

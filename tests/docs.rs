@@ -263,6 +263,13 @@ fn links_lead_somewhere() {
     }
 }
 
+#[test]
+fn the_readmes_first_program_is_the_example() {
+    let example = read("examples/embed.rs");
+    let (_, program) = example.split_once("\n\n").expect("a head and a program");
+    assert!(read("README.md").contains(&format!("```rust,no_run\n{program}```")), "README has another one");
+}
+
 #[tokio::test]
 async fn the_example_of_the_tool_loop_comes_to_an_end_without_a_key() {
     if ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"].iter().any(|key| std::env::var_os(key).is_some()) {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::explain::{Explanation, Flight, Happened};
 use super::record::Record;
 use super::routing::Score;
-use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Dialect, Failure, Priority};
+use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Dialect, Failure};
 
 impl Serialize for Record {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -53,12 +53,7 @@ fn facts(kind: &str, about: &CallFacts) -> Value {
         "route": &*about.route,
         "session": about.session,
         "tags": about.tags,
-        "priority": match about.priority {
-            Priority::Batch => "batch",
-            Priority::Default => "default",
-            Priority::Interactive => "interactive",
-            Priority::Critical => "critical",
-        },
+        "priority": about.priority.name(),
         "dialect": about.dialect.map(|dialect| match dialect {
             Dialect::OpenAiChat => "openai-chat",
             Dialect::OpenAiResponses => "openai-responses",

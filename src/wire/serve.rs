@@ -20,6 +20,7 @@ mod parse;
 mod reading;
 mod refusal;
 mod responses;
+mod seal;
 mod twins;
 mod writer;
 

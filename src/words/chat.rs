@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
+use super::named::named;
 use super::{Dialect, Error, Hedging, OnExhausted, Original, Rule, Text, names};
 
 /// One request of a caller, in no provider's dialect.
@@ -669,6 +670,8 @@ pub enum Priority {
     /// Must not fail; never used to probe a target that was ill.
     Critical,
 }
+
+named!(Priority { Batch = "batch", Default = "default", Interactive = "interactive", Critical = "critical" });
 
 /// What to do when an answer breaks off after its first content reached the caller. Before that, failover is
 /// always invisible.

@@ -8,7 +8,7 @@ use super::BadRequest;
 use super::node::{Node, Object, Read, each};
 use crate::wire::base64;
 use crate::wire::original::{INVOICE, without_invoice};
-use crate::wire::seal::Proves;
+use crate::wire::serve::seal::Proves;
 use crate::words::{
     AssistantPart, Audio, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof, Reasoning,
     Text, Tool, ToolCall, UserPart,

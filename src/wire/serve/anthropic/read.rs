@@ -2,9 +2,9 @@
 
 use super::{INVOICE, REDACTED, SYSTEM};
 use crate::wire::original::without_invoice;
-use crate::wire::seal::{self, Proves};
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::reading::{Said, block, effort, foreign, image, joined, model, no_arguments, note, parts};
+use crate::wire::serve::seal::{self, Proves};
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof,

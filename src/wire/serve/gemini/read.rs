@@ -1,9 +1,9 @@
 //! Reads requests.
 
 use super::schema::json_schema;
-use crate::wire::seal::{self, Proves};
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::reading::{effort, file, foreign, has_words, model, no_arguments, note, parts};
+use crate::wire::serve::seal::{self, Proves};
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof,

@@ -1,12 +1,12 @@
 //! Reads requests.
 
 use crate::wire::openai::SPOKEN;
-use crate::wire::seal;
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::reading::{
     Said, block, data_url, effort, file, foreign, free_arguments, has_words, image, joined, model, no_arguments, note,
     parts,
 };
+use crate::wire::serve::seal;
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
 use crate::words::{
     AssistantPart, Audio, ChatRequest, Dialect, Document, DocumentSource, Foreign, Message, Note, Proof,

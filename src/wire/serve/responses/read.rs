@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::echo::echo;
-use crate::wire::seal;
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::openai::{
     allowed, audio, by_data, choice_word, file_has_words, function, json_schema, names_functions,
@@ -11,6 +10,7 @@ use crate::wire::serve::openai::{
 use crate::wire::serve::reading::{
     Said, block, effort, foreign, free_arguments, free_tool, image, joined, model, note, parts,
 };
+use crate::wire::serve::seal;
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
 use crate::words::{
     ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Message, Note, Proof, ResponseFormat, Sampling,
