@@ -93,7 +93,7 @@ pub(super) async fn embed(
     asked: AskedVectors,
     place: Place,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let AskedVectors { mut request, form, chooses } = asked;
+    let AskedVectors { mut request, form, chooses, .. } = asked;
     let (face, model) = (form.face(), request.route.clone());
     lead(state, current, head, client, face, &mut request.route)?;
     keep_to_routes(state, head, client, face, chooses.as_deref())?;

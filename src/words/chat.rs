@@ -299,10 +299,12 @@ pub enum UserPart {
 impl UserPart {
     /// Returns the text, if the part is one.
     pub fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
+        self.text().map(Text::as_str)
+    }
+
+    /// Returns the same without a look at what it says.
+    pub(crate) fn text(&self) -> Option<&Text> {
+        if let Self::Text(text) = self { Some(text) } else { None }
     }
 }
 
@@ -407,10 +409,12 @@ pub enum AssistantPart {
 impl AssistantPart {
     /// Returns the text, if the part is one.
     pub fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
+        self.text().map(Text::as_str)
+    }
+
+    /// Returns the same without a look at what it says.
+    pub(crate) fn text(&self) -> Option<&Text> {
+        if let Self::Text(text) = self { Some(text) } else { None }
     }
 
     /// Returns the visible reasoning, if the part is some.
@@ -519,7 +523,7 @@ impl ToolResult {
 
     /// Returns what is no text.
     pub fn beside(&self) -> impl Iterator<Item = &UserPart> {
-        self.content.iter().filter(|part| part.as_text().is_none())
+        self.content.iter().filter(|part| part.text().is_none())
     }
 }
 

@@ -39,6 +39,8 @@ pub enum Refused<'a> {
     WrongMethod(&'a str),
     /// The body is encoded in a way that is not read; says which.
     Encoded(&'a str),
+    /// The caller expects what is not done here before it sends its body; says what.
+    Expects(&'a str),
     /// The body is longer than so many bytes.
     TooLong(usize),
     /// The caller asked too often; when to come back.
@@ -71,6 +73,10 @@ pub fn refuse(face: Face, refused: Refused<'_>) -> Refusal {
         Refused::Nowhere(what) => Fault::new(Kind::Nowhere, what.to_owned()),
         Refused::WrongMethod(what) => Fault::new(Kind::WrongMethod, what.to_owned()),
         Refused::Encoded(what) => Fault::new(Kind::Encoded, what.to_owned()),
+        Refused::Expects(what) => {
+            let status = Some(StatusCode::EXPECTATION_FAILED.as_u16());
+            Fault { status, ..Fault::new(Kind::Invalid, what.to_owned()) }
+        }
         Refused::TooLong(bytes_max) => Fault::new(Kind::TooLarge, format!("the body is longer than {bytes_max} bytes")),
         Refused::Full => Fault {
             retry_after: Some(RETRY_AFTER_MIN),
