@@ -92,6 +92,7 @@ async fn run(job: Box<Job>, shared: Arc<Shared>) {
         is_due,
         is_degraded: false,
         waits: Waits::default(),
+        over: None,
     };
     driver.drive(outlet).await;
     drop(place);
@@ -284,6 +285,7 @@ impl Driver {
             return outlet.finish(words);
         }
         let error = match why {
+            GiveUp::Exhausted(_) if self.over.is_some() => self.over_budget(attempts),
             GiveUp::Rejected(failure) => Error::Rejected { failure, attempts },
             GiveUp::Exhausted(back) => {
                 let barred = self.barred(now());

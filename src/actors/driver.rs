@@ -21,7 +21,7 @@ use crate::policy::snapshot::{BreakerState, Health, Latency, Refusal};
 use crate::policy::trim::{CUTS_MAX, OverWindow};
 use crate::spec::RouteSpec;
 use crate::words::{
-    AttemptEnd, AttemptRecord, Barred, Cause, Failure, FailureClass, Hedging, OnExhausted, Rule, Scope,
+    AttemptEnd, AttemptRecord, Barred, Cause, Failure, FailureClass, Hedging, OnExhausted, OverBudget, Rule, Scope,
 };
 
 /// One call that runs.
@@ -50,6 +50,8 @@ pub(super) struct Driver {
     /// Whether it asks the targets that are marked as degraded.
     pub(super) is_degraded: bool,
     pub(super) waits: Waits,
+    /// The budget that had no room for the last try.
+    pub(super) over: Option<Box<OverBudget>>,
 }
 
 impl Driver {
@@ -98,8 +100,9 @@ impl Driver {
         self.route = route;
         self.plan = None;
         self.sticky = None;
-        let Needs { priority, deadline, .. } = self.needs;
-        self.needs = Needs { priority, deadline, ..self.table.needs_of(&self.route, &self.asked.work) };
+        let Needs { priority, deadline, rule, price_max, .. } = self.needs;
+        self.needs =
+            Needs { priority, deadline, rule, price_max, ..self.table.needs_of(&self.route, &self.asked.work) };
         self.asked = self.table.ask(&self.route, self.asked.work.clone());
         self.machine.reindex(|target| self.table.index(old.targets.get(target)?.id()));
     }

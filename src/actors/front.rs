@@ -25,7 +25,7 @@ use super::work::Work;
 use crate::policy::routing::Needs;
 use crate::policy::snapshot::{Barrier, Force};
 use crate::spec::RouteSpec;
-use crate::words::{CallFacts, CallId, Error, Hold, Priority, Reset, TargetId};
+use crate::words::{CallFacts, CallId, Error, Hold, Priority, Reset, Rule, TargetId};
 
 pub(crate) struct Front;
 
@@ -121,7 +121,10 @@ fn begin(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
         Err(error) => return wanted.refuse(error),
     };
     let about = about(shared.next_call(), &route, &work, priority);
-    let needs = Needs { deadline: Some(deadline), priority, ..table.needs_of(&route, &work) };
+    let mood = shared.purses.mood(&about);
+    let needs = table.needs_of(&route, &work);
+    let rule = if mood.least_cost { Some(Rule::LeastCost) } else { needs.rule };
+    let needs = Needs { deadline: Some(deadline), priority, rule, price_max: mood.price_max, ..needs };
     let asked = table.ask(&route, work);
     let span = tracing::info_span!(target: CALLS, "call", id = %about.id, route = %route.name);
     let accepted = Accepted { about, asked, table, route, needs, started, deadline, wanted, seat, span };
@@ -135,7 +138,7 @@ fn about(id: CallId, route: &RouteSpec, work: &Work, priority: Priority) -> Arc<
     let mut facts = CallFacts::new(id, SystemTime::now(), route.name.clone());
     facts.session = work.session().cloned();
     (facts.tags, facts.priority) = (work.tags().clone(), priority);
-    facts.dialect = work.dialect();
+    (facts.dialect, facts.client) = (work.dialect(), work.client().cloned());
     Arc::new(facts)
 }
 
@@ -278,8 +281,10 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
         draining: shared.draining.load(Relaxed),
         lack: shared.lack(),
         providers: providers.collect(),
-        observers: shared.sink.health(),
+        observers: shared.observers(),
         queued: shared.parking.queued(),
         parked: shared.parking.health(),
+        budgets: shared.purses.health(),
+        store: shared.store(),
     }
 }

@@ -48,6 +48,7 @@ pub(crate) mod to_root;
 pub(crate) mod to_supervisor;
 pub(crate) mod sink;
 mod books;
+pub(crate) mod purses;
 pub(crate) mod shared;
 
 // One attempt.
@@ -64,6 +65,7 @@ mod running;
 mod outlet;
 mod waits;
 mod driver;
+mod bought;
 mod tries;
 mod parked;
 mod call;

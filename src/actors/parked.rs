@@ -51,6 +51,8 @@ impl Driver {
         let rest = match self.on_exhausted {
             _ if has_words => Rest::Over,
             OnExhausted::Fail => Rest::Over,
+            // Money comes back with the calendar, and not with a target.
+            OnExhausted::Wait if self.over.is_some() => Rest::Over,
             OnExhausted::Wait => self.park(back, outlet).await,
             OnExhausted::Degrade => self.step_down(),
         };

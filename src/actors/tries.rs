@@ -13,6 +13,7 @@ use super::job::{Job, PIECES_MAX};
 use super::parking::Turn;
 use super::permit::Permit;
 use super::prompt::Fitted;
+use super::purses::Purchase;
 use super::running::{Happening, Running};
 use super::shared::CrashHook;
 use super::to_provider::ProviderMessage;
@@ -32,6 +33,10 @@ impl Driver {
     /// Asks for a permit, and starts an attempt with it.
     pub(super) async fn attempt(&mut self, this: Try) {
         let fitted = self.fit(this.target, this.cuts);
+        let purchase = match self.buy(this.target, fitted.tokens) {
+            Ok(purchase) => purchase,
+            Err(refused) => return self.too_dear(this.target, refused),
+        };
         match self.admit(this, fitted.tokens).await {
             Err(refusal) => {
                 let wait = refusal.until.map(|until| until.saturating_duration_since(now()));
@@ -46,7 +51,8 @@ impl Driver {
                     self.joined(beside, &target, why);
                 }
                 self.page.note(Happened::Tried { attempt: this.number, target });
-                let running = self.spawn(this, fitted, permit).await;
+                self.over = None;
+                let running = self.spawn(this, fitted, permit, purchase).await;
                 self.running.push(running);
                 self.machine.admitted(now());
                 let crash = CrashHook::take(&self.shared.crash.calls);
@@ -87,7 +93,7 @@ impl Driver {
     }
 
     /// Starts an attempt under its provider's supervisor. If that fails, the account says so by being dropped.
-    async fn spawn(&self, this: Try, fitted: Fitted, permit: Permit) -> Running {
+    async fn spawn(&self, this: Try, fitted: Fitted, permit: Permit, purchase: Option<Purchase>) -> Running {
         let target = self.table.targets[this.target].clone();
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
         let (end, ended) = oneshot::channel();
@@ -119,6 +125,7 @@ impl Driver {
             received: 0,
             hedge: this.beside.is_some(),
             reserved: this.hedge,
+            purchase,
             degraded: self.is_degraded,
             kept: 0,
             blocked: Duration::ZERO,

@@ -23,6 +23,7 @@ pub mod tokens;
 pub mod trim;
 pub mod hedge;
 pub mod retry_budget;
+pub mod money;
 pub mod park;
 pub mod routing;
 pub mod failover;
@@ -31,5 +32,8 @@ pub mod restart;
 pub mod ledger;
 pub mod explain;
 pub mod record;
+#[cfg(feature = "store")]
+pub mod statement;
+pub mod keeping;
 #[cfg(feature = "serialise")]
 mod serial;

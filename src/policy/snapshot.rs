@@ -288,7 +288,7 @@ impl Health {
             (Gate::Overloaded, _) => Cause::Failure(FailureClass::Overloaded),
             (Gate::Breaker, _) => Cause::Breaker,
             (Gate::InFlight, _) => Cause::Full,
-            (Gate::Down, _) => Cause::Down,
+            (Gate::Down | Gate::Budget, _) => Cause::Down,
         }
     }
 
@@ -342,6 +342,8 @@ pub enum Gate {
     InFlight,
     /// The provider's actor is not there: restarting, resting, or retired.
     Down,
+    /// A budget has no room for what it is expected to cost.
+    Budget,
 }
 
 impl Gate {
@@ -355,6 +357,7 @@ impl Gate {
             Self::Breaker => "breaker open",
             Self::InFlight => "too many in flight",
             Self::Down => "provider down",
+            Self::Budget => "over budget",
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "store")]
+use super::store::StoreSpec;
 use crate::policy::restart::RestartOptions;
 use crate::wire::AnswerMax;
 
@@ -18,4 +20,6 @@ pub(crate) struct Limits {
     pub(crate) seed: u64,
     pub(crate) answer_max: AnswerMax,
     pub(crate) answers_bytes_max: usize,
+    #[cfg(feature = "store")]
+    pub(crate) store: Option<StoreSpec>,
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{AttemptEnd, AttemptRecord, Barred, Failure};
+use super::{AttemptEnd, AttemptRecord, Barred, Failure, OverBudget};
 
 /// Why a call has no answer. Every variant says whose fault it is and whether anything was sent.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -59,6 +59,14 @@ pub enum Error {
         /// Each target that cannot be asked now: why, and until when.
         barred: Vec<Barred>,
     },
+    /// A budget has no room for the call. The operator's wish; nothing was sent that it had no room for.
+    #[error("{budget}")]
+    OverBudget {
+        /// Which, how much of it is spent, and when it renews.
+        budget: Box<OverBudget>,
+        /// Every attempt that there was room for, in order.
+        attempts: Vec<AttemptRecord>,
+    },
     /// The call's time is up.
     #[error("deadline passed after {} attempt(s), last: {}", .attempts.len(), last(.attempts))]
     DeadlineExceeded {
@@ -103,6 +111,7 @@ impl Error {
             Self::NoTarget { .. } | Self::NoTargetTakes { .. } => "no_target",
             Self::Rejected { .. } => "rejected",
             Self::Exhausted { .. } => "exhausted",
+            Self::OverBudget { .. } => "over_budget",
             Self::DeadlineExceeded { .. } => "deadline_exceeded",
             Self::Interrupted { .. } => "interrupted",
             Self::Overloaded { .. } => "overloaded",
@@ -118,6 +127,7 @@ impl Error {
         match self {
             Self::Rejected { attempts, .. }
             | Self::Exhausted { attempts, .. }
+            | Self::OverBudget { attempts, .. }
             | Self::DeadlineExceeded { attempts }
             | Self::Interrupted { attempts, .. } => attempts,
             _ => &[],

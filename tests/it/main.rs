@@ -2,6 +2,7 @@
 
 mod kit;
 
+mod budgets;
 mod classes;
 mod config_errors;
 mod dialects;
