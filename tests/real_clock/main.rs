@@ -7,6 +7,7 @@
 
 mod hedging;
 mod scenarios;
+mod shares;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
