@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use ractor::{Actor, ActorProcessingErr, ActorRef, call};
 use serde_json::{Value, json};
 use standin::{
-    AssistantPart, AttemptRecord, ChatRequest, Error, Message, ReplyEvent, RouterMessage, Tool, ToolCall, ractor,
+    AssistantPart, AttemptRecord, ChatRequest, Error, Message, OnExhausted, ReplyEvent, RouterMessage, Tool, ToolCall,
+    ractor,
 };
 
 use crate::crew::{Call, CrewMessage, Kind};
@@ -33,6 +34,8 @@ pub struct Arguments {
     pub number: usize,
     pub router: ActorRef<RouterMessage>,
     pub crew: ActorRef<CrewMessage>,
+    /// What it wants when nobody can answer.
+    pub on_exhausted: OnExhausted,
 }
 
 pub struct State {
@@ -48,8 +51,13 @@ pub struct State {
 struct Said {
     text: String,
     tool_calls: Vec<ToolCall>,
-    attempts: u32,
+    /// The attempts as the runtime tells of them.
+    attempts: Vec<AttemptRecord>,
     resets: u32,
+    /// How long it waited for anybody to come back.
+    waited: Duration,
+    /// Whether it is a word for the meantime.
+    less: bool,
 }
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]
@@ -86,6 +94,11 @@ impl State {
         let arguments = json!({ "ticket": ticket });
         self.conversation.push(Message::user(format!("What became of ticket {ticket}? call:look_up({arguments})")));
         let asked = self.ask(Kind::Tool).await?;
+        if asked.less {
+            // Better than nothing for who is in a hurry; the ticket comes again.
+            self.conversation.pop();
+            return Ok(());
+        }
         let [call] = asked.tool_calls.as_slice() else {
             return Err(format!("{} tool calls for ticket {ticket}, not one", asked.tool_calls.len()));
         };
@@ -99,7 +112,7 @@ impl State {
         self.conversation.push(Message::tool_result(call, result.as_str()));
 
         let answer = self.ask(Kind::Text).await?;
-        if answer.text != format!("the tool said: {result}") {
+        if !answer.less && answer.text != format!("the tool said: {result}") {
             return Err(format!("the answer for ticket {ticket} is another one's: {:?}", answer.text));
         }
         self.conversation.push(Message::assistant(answer.text));
@@ -117,11 +130,11 @@ impl State {
     async fn ask(&mut self, kind: Kind) -> Result<Said, String> {
         let began = Instant::now();
         let answer = self.stream().await;
-        let (attempts, resets) = match &answer {
-            Ok(said) => (said.attempts, said.resets),
-            Err(error) => (count(error.attempts()), 0),
+        let call = match &answer {
+            Ok(said) => Call { resets: said.resets, waited: said.waited, less: said.less, ..Call::of(&said.attempts) },
+            Err(error) => Call { answered: false, ..Call::of(error.attempts()) },
         };
-        let call = Call { began, took: began.elapsed(), kind, attempts, resets, answered: answer.is_ok() };
+        let call = Call { began, took: began.elapsed(), kind, ..call };
         // The crew outlives its agents.
         let _ = self.me.crew.cast(CrewMessage::Called(call));
         answer.map_err(|error| error.to_string())
@@ -130,14 +143,21 @@ impl State {
     async fn stream(&self) -> Result<Said, Error> {
         let request = ChatRequest { messages: self.conversation.clone(), ..ChatRequest::new(ROUTE) }
             .tool(look_up_tool())
-            .deadline(DEADLINE);
+            .deadline(DEADLINE)
+            .on_exhausted(self.me.on_exhausted);
         // Two results in one another: the actors' (nobody is there to answer) and the runtime's.
         let asked = call!(self.me.router, RouterMessage::Stream, Box::new(request));
         let mut stream = asked.unwrap_or(Err(Error::Unavailable))?;
         let mut said = Said::default();
+        let mut waits_since = None;
         while let Some(event) = stream.next().await {
             match event? {
                 ReplyEvent::Text(text) => said.text.push_str(&text),
+                // Nobody can answer now. There is nothing to do: the call goes on by itself.
+                ReplyEvent::Waiting { .. } => drop(waits_since.get_or_insert_with(Instant::now)),
+                ReplyEvent::Started { .. } => {
+                    said.waited += waits_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+                }
                 // The answer broke off in the middle; another provider begins anew. Forget what came of this one.
                 ReplyEvent::Reset(_) => {
                     said.text.clear();
@@ -145,16 +165,15 @@ impl State {
                 }
                 // Comes only with an answer that is whole, so it is safe to act on.
                 ReplyEvent::ToolCall(call) => said.tool_calls.push(call),
-                ReplyEvent::Finished(finished) => said.attempts = count(&finished.attempts),
+                ReplyEvent::Finished(finished) => {
+                    said.less = finished.degraded.is_some();
+                    said.attempts = finished.attempts;
+                }
                 _ => {}
             }
         }
         Ok(said)
     }
-}
-
-fn count(attempts: &[AttemptRecord]) -> u32 {
-    u32::try_from(attempts.len()).unwrap_or(u32::MAX)
 }
 
 fn look_up_tool() -> Tool {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent, call};
 use standin::runtime::HealthSnapshot;
-use standin::{RouterMessage, ractor};
+use standin::{AttemptEnd, AttemptRecord, FailureClass, OnExhausted, RouterMessage, ractor};
 
 use crate::agent::{Agent, Arguments};
 use crate::report::percentile;
@@ -49,6 +49,39 @@ pub struct Call {
     pub attempts: u32,
     pub resets: u32,
     pub answered: bool,
+    /// Whether the answer is of a target that was asked beside another, which was silent.
+    pub hedged: bool,
+    /// Attempts that others overtook, what they cost, and what all attempts did, in dollars.
+    pub overtaken: u32,
+    pub overtaken_usd: f64,
+    pub usd: f64,
+    /// How long nobody could answer.
+    pub waited: Duration,
+    /// Whether it took a word for the meantime.
+    pub less: bool,
+}
+
+impl Call {
+    /// Returns what the runtime tells of a call that was answered.
+    pub fn of(attempts: &[AttemptRecord]) -> Self {
+        let overtaken = |attempt: &&AttemptRecord| matches!(&attempt.end, AttemptEnd::Failed(failure) if failure.class == FailureClass::HedgeLost);
+        let usd = |attempt: &AttemptRecord| attempt.cost_usd.unwrap_or_default();
+        let count = |attempts: usize| u32::try_from(attempts).unwrap_or(u32::MAX);
+        Self {
+            began: Instant::now(),
+            took: Duration::ZERO,
+            kind: Kind::Text,
+            attempts: count(attempts.len()),
+            resets: 0,
+            answered: true,
+            hedged: attempts.iter().any(|attempt| attempt.hedge && attempt.end == AttemptEnd::Won),
+            overtaken: count(attempts.iter().filter(overtaken).count()),
+            overtaken_usd: attempts.iter().filter(overtaken).map(usd).sum(),
+            usd: attempts.iter().map(usd).sum(),
+            waited: Duration::ZERO,
+            less: false,
+        }
+    }
 }
 
 /// All calls, and what the agents complained about.
@@ -92,7 +125,9 @@ impl Actor for Crew {
         router: ActorRef<RouterMessage>,
     ) -> Result<State, ActorProcessingErr> {
         for number in 1..=AGENTS {
-            let arguments = Arguments { number, router: router.clone(), crew: myself.clone() };
+            // One is in a hurry: a word for the meantime is more to it than an answer later.
+            let on_exhausted = if number == AGENTS { OnExhausted::Degrade } else { OnExhausted::Wait };
+            let arguments = Arguments { number, router: router.clone(), crew: myself.clone(), on_exhausted };
             Actor::spawn_linked(None, Agent, arguments, myself.get_cell()).await?;
         }
         Ok(State { router, account: Account::default(), seen: 0 })

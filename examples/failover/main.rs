@@ -5,7 +5,7 @@
 //! sets what the agents saw against what the providers logged.
 //!
 //! ```text
-//! cargo run --release --example failover
+//! cargo run --example failover
 //! ```
 //!
 //! It ends by itself within a minute. The last line is JSON; the exit status is 0 only if no agent saw a failure.

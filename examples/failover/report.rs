@@ -25,6 +25,9 @@ pub struct Summary {
     added_latency_ms_p50: f64,
     added_latency_ms_p99: f64,
     provider_crashes: usize,
+    hedged: usize,
+    waited: usize,
+    degraded: usize,
 }
 
 impl Summary {
@@ -47,7 +50,9 @@ pub fn report(account: &Account, acts: &[Played], drills: &[Drill], provider_cra
     let seen = tries(calls.iter().filter(|call| !call.answered));
 
     let usual = Baseline::of(calls, &acts[0].span);
-    let [p50, p99] = usual.added(calls.iter().filter(|call| call.began >= acts[0].span.end));
+    // Of calls that somebody could answer: how long the others waited has a line of its own.
+    let served = |call: &&Call| call.began >= acts[0].span.end && call.waited.is_zero();
+    let [p50, p99] = usual.added(calls.iter().filter(served));
     let summary = Summary {
         calls: calls.len(),
         agent_failures: troubles.len(),
@@ -56,9 +61,13 @@ pub fn report(account: &Account, acts: &[Played], drills: &[Drill], provider_cra
         added_latency_ms_p50: p50,
         added_latency_ms_p99: p99,
         provider_crashes,
+        hedged: count(calls, |call| call.hedged),
+        waited: count(calls, |call| call.answered && !call.waited.is_zero()),
+        degraded: count(calls, |call| call.less),
     };
 
     let mut text = table(calls, acts, &usual);
+    text.push_str(&means(calls, &summary));
     let Summary { agent_failures, masked_failures, attempts_per_call, .. } = summary;
     let verdict = if summary.is_good() { "saw no failure" } else { "SAW FAILURES" };
     let _ = write!(
@@ -86,6 +95,33 @@ fn table(calls: &[Call], acts: &[Played], usual: &Baseline) -> String {
         let _ = writeln!(table, "{title:<37}{all:>7}{tries:>7}{masked:>7}{seen:>5}{p50:>8}{p99:>8}");
     }
     table
+}
+
+/// Returns what each means beside failover did, saved and cost.
+fn means(calls: &[Call], summary: &Summary) -> String {
+    let Summary { hedged, waited, degraded, .. } = summary;
+    let sum = |of: fn(&Call) -> f64| calls.iter().map(of).sum::<f64>();
+    let overtaken: u32 = calls.iter().map(|call| call.overtaken).sum();
+    let share = sum(|call| call.overtaken_usd) / sum(|call| call.usd).max(f64::MIN_POSITIVE) * 100.0;
+    let longest = calls.iter().map(|call| call.waited).max().unwrap_or_default().as_secs_f64();
+    format!(
+        "\n{:<27}{:<50}cost\n\
+         {:<27}{:<50}{overtaken} attempts overtaken, {share:.1} % of the money\n\
+         {:<27}{:<50}{longest:.1} s at most\n\
+         {:<27}{:<50}nothing, and tells less\n",
+        "beside failover",
+        "saved",
+        "hedging: two at once",
+        format!("{hedged} answers that a silent target held up"),
+        "waiting until one is back",
+        format!("{waited} calls, none of which failed"),
+        "degrading: a fixed text",
+        format!("{degraded} failures of an agent in a hurry"),
+    )
+}
+
+fn count(calls: &[Call], of: impl Fn(&Call) -> bool) -> usize {
+    calls.iter().filter(|call| of(call)).count()
 }
 
 fn tries<'a>(calls: impl Iterator<Item = &'a Call>) -> u64 {

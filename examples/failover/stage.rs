@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use standin::config::DialectConfig::{self, Anthropic, Gemini, OpenaiChat};
-use standin::config::PriceConfig;
+use standin::config::{PriceConfig, RungConfig};
 use standin::drill::Drill;
 use standin::health::BreakerOptions;
 use standin::testing::{Latency, Script};
@@ -90,7 +90,7 @@ pub async fn set() -> Result<(Vec<Drill>, Runtime), Box<dyn Error>> {
         drills.push(drill);
     }
     let targets = PROVIDERS.map(|provider| format!("{}/{}", provider.name, provider.model));
-    let route = RouteConfig::new(targets.iter().map(String::as_str));
+    let route = RouteConfig::new(targets.iter().map(String::as_str)).rung(RungConfig::Text("Ask again later.".into()));
     let runtime = builder.route(ROUTE, route).start().await?;
     Ok((drills, runtime))
 }

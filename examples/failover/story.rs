@@ -1,5 +1,5 @@
-//! The story: what goes wrong, at whom, and for how long. Somebody is always well, though others may still be
-//! recovering: what no provider can answer, no runtime can.
+//! The story: what goes wrong, at whom, and for how long. But for one act somebody is always well, though others may
+//! still be recovering; in that one nobody is, and calls wait, or take a word for the meantime.
 
 use std::time::Duration;
 
@@ -89,6 +89,7 @@ pub fn acts() -> Vec<Act> {
             ],
         ),
         Act::new(4_000, "birch: a black hole with keep-alives", [Answers(BIRCH, 1.0, keep_alives)]),
-        Act::new(5_000, "all is well again", []),
+        Act::new(2_000, "nobody answers: all refuse", [ALDER, BIRCH, CEDAR].map(|at| Answers(at, 1.0, Fault::Refuse))),
+        Act::new(6_000, "all is well again", []),
     ]
 }

@@ -50,12 +50,19 @@ impl From<EmbedRequest> for Work {
     }
 }
 
+/// Asks either kind of request for what both have.
+macro_rules! both {
+    ($work:expr, $request:ident => $of:expr) => {
+        match $work {
+            Work::Chat($request) => $of,
+            Work::Embed($request) => $of,
+        }
+    };
+}
+
 impl Work {
     pub(super) fn check(&self) -> Result<(), Error> {
-        match self {
-            Self::Chat(request) => request.check(),
-            Self::Embed(request) => request.check(),
-        }
+        both!(self, request => request.check())
     }
 
     /// Tells whether whatever is done with all of it takes long.
@@ -68,53 +75,37 @@ impl Work {
     }
 
     pub(super) fn route(&self) -> &str {
-        match self {
-            Self::Chat(request) => &request.route,
-            Self::Embed(request) => &request.route,
-        }
+        both!(self, request => &request.route)
     }
 
     pub(super) fn deadline(&self) -> Option<Duration> {
-        match self {
-            Self::Chat(request) => request.deadline,
-            Self::Embed(request) => request.deadline,
-        }
+        both!(self, request => request.deadline)
     }
 
     /// Returns the marks of the gateways that it came through.
     pub(super) fn via(&self) -> &[String] {
-        match self {
-            Self::Chat(request) => &request.via,
-            Self::Embed(request) => &request.via,
-        }
+        both!(self, request => &request.via)
     }
 
     pub(super) fn on_exhausted(&self) -> Option<OnExhausted> {
-        match self {
-            Self::Chat(request) => request.on_exhausted,
-            Self::Embed(request) => request.on_exhausted,
-        }
+        both!(self, request => request.on_exhausted)
     }
 
     pub(super) fn tags(&self) -> &BTreeMap<String, String> {
-        match self {
-            Self::Chat(request) => &request.tags,
-            Self::Embed(request) => &request.tags,
-        }
+        both!(self, request => &request.tags)
+    }
+
+    /// Returns the client that sends it.
+    pub(super) fn client(&self) -> Option<&Arc<str>> {
+        both!(self, request => request.client.as_ref())
     }
 
     pub(super) fn priority(&self) -> Priority {
-        match self {
-            Self::Chat(request) => request.priority,
-            Self::Embed(request) => request.priority,
-        }
+        both!(self, request => request.priority)
     }
 
     pub(super) fn hedging(&self) -> Option<Hedging> {
-        match self {
-            Self::Chat(request) => request.hedging,
-            Self::Embed(request) => request.hedging,
-        }
+        both!(self, request => request.hedging)
     }
 
     /// Returns the dialect that it came in, if it did. Texts to be embedded keep no original.

@@ -252,7 +252,10 @@ mod tests {
     #[test]
     fn near_a_limit_in_flight_a_race_is_a_hedge_and_a_hedge_waits_until_it_is_overdue() {
         assert!(!is_busy(80_u64, 100_u64) && is_busy(81_u64, 100_u64) && is_busy(1_u32, 1_u32));
-        assert_eq!(Hedging::ALL.map(under_load), [Hedging::Sequential, Hedging::Sequential, Hedging::Hedge]);
+        assert_eq!(
+            Hedging::ALL.iter().copied().map(under_load).collect::<Vec<_>>(),
+            [Hedging::Sequential, Hedging::Sequential, Hedging::Hedge]
+        );
     }
 
     #[test]

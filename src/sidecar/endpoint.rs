@@ -29,6 +29,8 @@ pub(super) enum Endpoint {
     Metrics,
     /// Where a call of a route would go.
     Explain { route: String },
+    /// What was spent.
+    Ledger,
     /// Lift what keeps something out: a provider or `provider/model`; all where there is no name.
     Reset { name: Option<String> },
     /// Nothing but that something listens.
@@ -50,6 +52,7 @@ impl Endpoint {
             "/ready" => (Self::Ready, "GET"),
             "/live" => (Self::Live, "GET"),
             "/metrics" => (Self::Metrics, "GET"),
+            "/ledger" => (Self::Ledger, "GET"),
             "/reset" => (Self::Reset { name: None }, "POST"),
             _ => match path.strip_prefix("/explain/") {
                 Some(route) => (Self::Explain { route: unescaped(route) }, "GET"),
@@ -70,7 +73,7 @@ impl Endpoint {
 
     /// Tells whether it is for operators.
     pub(super) fn is_admin(&self) -> bool {
-        matches!(self, Self::Health | Self::Metrics | Self::Explain { .. } | Self::Reset { .. })
+        matches!(self, Self::Health | Self::Metrics | Self::Ledger | Self::Explain { .. } | Self::Reset { .. })
     }
 }
 
@@ -215,6 +218,7 @@ mod tests {
             ("GET", "/v1beta/models/m", models(Face::Gemini, Some("m"))),
             ("HEAD", "/", Endpoint::Root),
             ("GET", "/health", Endpoint::Health),
+            ("GET", "/ledger", Endpoint::Ledger),
             ("GET", "/explain/smart", Endpoint::Explain { route: "smart".into() }),
             ("POST", "/reset", Endpoint::Reset { name: None }),
             ("POST", "/reset/a/org%2Fm", Endpoint::Reset { name: Some("a/org/m".into()) }),

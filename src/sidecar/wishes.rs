@@ -5,6 +5,7 @@
 //! fields, so that it goes to nobody else. Headers hold where both speak.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -13,7 +14,7 @@ use serde_json::{Map, Value};
 use super::settings::Streams;
 use crate::wire::VIA;
 use crate::wire::serve::BadRequest;
-use crate::words::{Hedging, NAME_BYTES_MAX, OnExhausted, Priority, Rule};
+use crate::words::{Hedging, NAME_BYTES_MAX, OnExhausted, Priority, Rule, UnknownName};
 
 /// How the names of what is meant for here begin.
 pub(super) const OURS: &str = "x-standin-";
@@ -73,15 +74,7 @@ impl Wishes {
             return Err(bad(field, &format!("has {} bytes; {NAME_BYTES_MAX} are the most", name.len())));
         }
         match option {
-            "priority" => {
-                self.priority = match text {
-                    "batch" => Priority::Batch,
-                    "default" => Priority::Default,
-                    "interactive" => Priority::Interactive,
-                    "critical" => Priority::Critical,
-                    _ => return Err(bad(field, "must be one of batch, default, interactive, critical")),
-                }
-            }
+            "priority" => self.priority = chosen(field, text)?,
             "deadline" => {
                 let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                 let deadline = seconds.or_else(|| humantime::parse_duration(text).ok());
@@ -91,18 +84,9 @@ impl Wishes {
             }
             "session" => self.session = Some(text.to_owned()),
             "labels" => self.labels.extend(text.split(',').map(|label| label.trim().to_owned())),
-            "strategy" => {
-                let problem = || format!("must be one of {}", Rule::ALL.map(Rule::name).join(", "));
-                self.rule = Some(Rule::named(text).ok_or_else(|| bad(field, &problem()))?);
-            }
-            "hedging" => {
-                let problem = || format!("must be one of {}", Hedging::NAMES.join(", "));
-                self.hedging = Some(Hedging::named(text).ok_or_else(|| bad(field, &problem()))?);
-            }
-            "on-exhausted" => {
-                let problem = || format!("must be one of {}", OnExhausted::ALL.map(OnExhausted::name).join(", "));
-                self.on_exhausted = Some(OnExhausted::named(text).ok_or_else(|| bad(field, &problem()))?);
-            }
+            "strategy" => self.rule = Some(chosen(field, text)?),
+            "hedging" => self.hedging = Some(chosen(field, text)?),
+            "on-exhausted" => self.on_exhausted = Some(chosen(field, text)?),
             "stream" => {
                 self.streams = Some(match text {
                     "live" => Streams::Live,
@@ -127,6 +111,11 @@ impl Wishes {
 
 fn bad(field: &str, problem: &str) -> BadRequest {
     BadRequest { field: field.to_owned(), problem: problem.to_owned() }
+}
+
+/// Reads what is chosen by its name.
+fn chosen<T: FromStr<Err = UnknownName>>(field: &str, text: &str) -> Result<T, BadRequest> {
+    text.parse().map_err(|unknown: UnknownName| bad(field, &unknown.to_string()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What becomes of a call that no target can answer now, and how less than an answer is marked.
 
-use std::fmt;
+use super::named::named;
 
 /// What becomes of a call that has nothing left to try.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -14,24 +14,7 @@ pub enum OnExhausted {
     Degrade,
 }
 
-impl OnExhausted {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Fail, Self::Wait, Self::Degrade];
-
-    /// Returns its name in configurations and headers.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Fail => "fail",
-            Self::Wait => "wait",
-            Self::Degrade => "degrade",
-        }
-    }
-
-    /// Returns the one of a name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|one| one.name() == name)
-    }
-}
+named!(OnExhausted { Fail = "fail", Wait = "wait", Degrade = "degrade" });
 
 /// From which rung an answer is that is less than what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,18 +26,4 @@ pub enum Degraded {
     Text,
 }
 
-impl Degraded {
-    /// Returns its name in headers, logs and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Target => "target",
-            Self::Text => "text",
-        }
-    }
-}
-
-impl fmt::Display for Degraded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+named!(Degraded { Target = "target", Text = "text" });

@@ -1,6 +1,6 @@
 //! A rule of choice that a call may name.
 
-use std::fmt;
+use super::named::named;
 
 /// By which rule a call's target is chosen, instead of its route's. Those that need numbers a route alone has are not among
 /// them.
@@ -23,39 +23,12 @@ pub enum Rule {
     LeastBusy,
 }
 
-impl Rule {
-    /// Every rule.
-    pub const ALL: [Self; 7] = [
-        Self::Adaptive,
-        Self::Priority,
-        Self::Weighted,
-        Self::RoundRobin,
-        Self::LeastLatency,
-        Self::LeastCost,
-        Self::LeastBusy,
-    ];
-
-    /// Returns its name as the configuration spells it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Adaptive => "adaptive",
-            Self::Priority => "priority",
-            Self::Weighted => "weighted",
-            Self::RoundRobin => "round-robin",
-            Self::LeastLatency => "least-latency",
-            Self::LeastCost => "least-cost",
-            Self::LeastBusy => "least-busy",
-        }
-    }
-
-    /// Returns the rule of a name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|rule| rule.name() == name)
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+named!(Rule {
+    Adaptive = "adaptive",
+    Priority = "priority",
+    Weighted = "weighted",
+    RoundRobin = "round-robin",
+    LeastLatency = "least-latency",
+    LeastCost = "least-cost",
+    LeastBusy = "least-busy",
+});

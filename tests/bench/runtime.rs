@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::{StreamExt, stream};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -19,8 +19,8 @@ use standin::internals::policy::routing::{self, Candidate, LabelSet, Needs, Rout
 use standin::internals::policy::tokens::{Measure, Prompt, TokenModel, Vocabulary};
 use standin::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use standin::{
-    Capabilities, ChatRequest, Failure, FailureClass, Message, Price, ProviderConfig, ReplyEvent, RouteConfig, Runtime,
-    UserPart,
+    Capabilities, ChatRequest, Config, Failure, FailureClass, Message, Price, ProviderConfig, ReplyEvent, RouteConfig,
+    Runtime, UserPart,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -271,9 +271,34 @@ fn decisions(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Ten thousand targets of a hundred providers, taken anew without a change.
+fn tables(criterion: &mut Criterion) {
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
+    let mut config = Config::default();
+    let mut route = RouteConfig::default();
+    for provider in 0..100 {
+        let named = ProviderConfig::new("http://canned/v1").key("k");
+        let named = (0..100).fold(named, |named, model| named.model(format!("m{model}")));
+        route.targets.extend((0..100).map(|model| format!("p{provider}/m{model}").as_str().into()));
+        config.providers.insert(format!("p{provider}"), named);
+    }
+    config.routes.insert("all".to_owned(), route);
+    let runtime = tokio.block_on(Runtime::builder().config(config.clone()).start()).expect("a runtime");
+    let mut group = criterion.benchmark_group("table");
+    group.bench_function("reconfigure", |bencher| {
+        let again = || config.clone();
+        bencher.to_async(&tokio).iter_batched(
+            again,
+            |config| async { runtime.reconfigure(config).await.expect("a new table") },
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(30).measurement_time(Duration::from_secs(4)).warm_up_time(Duration::from_secs(1));
-    targets = calls, counts, decisions, tokens
+    targets = calls, counts, decisions, tokens, tables
 }
 criterion_main!(benches);

@@ -97,6 +97,13 @@ fn functions(sources: &[Source], room: &str, name: &str) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     for source in sources.iter().filter(|source| source.module.first().is_some_and(|first| first == room)) {
         for item in &source.items {
+            // What `named!` writes of a type that it begins with.
+            if let Item::Macro(it) = item
+                && it.mac.path.is_ident("named")
+                && it.mac.tokens.clone().into_iter().next().is_some_and(|first| first.to_string() == name)
+            {
+                all.insert("name()".to_owned());
+            }
             let Item::Impl(it) = item else { continue };
             let is_its = matches!(&*it.self_ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name));
             if it.trait_.is_some() || !is_its {

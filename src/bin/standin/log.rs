@@ -9,9 +9,11 @@ use std::panic::PanicHookInfo;
 use std::time::{Duration, SystemTime};
 
 use standin::sidecar::{Log, printable};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::LogForm;
 use super::json::Json;
@@ -34,22 +36,25 @@ impl Lines {
     pub fn begin(form: LogForm) -> io::Result<Self> {
         let lost = if form == LogForm::Json { lost_json } else { lost_text };
         let log = Log::to(io::stderr(), lost)?;
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
-        let lines = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter);
+        let (filter, bad) = logged(&std::env::var("RUST_LOG").unwrap_or_default());
+        let lines = tracing_subscriber::fmt().log_internal_errors(false).with_max_level(LevelFilter::TRACE);
         match form {
             LogForm::Text => {
                 let colours = io::stderr().is_terminal();
-                lines.with_ansi(colours).with_writer(Clean { log: log.clone() }).init();
+                lines.with_ansi(colours).with_writer(Clean { log: log.clone() }).finish().with(filter).init();
             }
             LogForm::Json => {
                 let lines = lines.fmt_fields(JsonFields::new()).event_format(Json);
-                lines.with_writer(Clean { log: log.clone() }).init();
+                lines.with_writer(Clean { log: log.clone() }).finish().with(filter).init();
             }
             LogForm::Off => {}
         }
         let own = log.clone();
         // It goes past the subscriber: that may be what panicked.
         std::panic::set_hook(Box::new(move |panic| own.line(panicked(panic, form).as_bytes())));
+        if bad {
+            tracing::warn!("RUST_LOG is not heeded: it must be levels such as `warn,standin=debug`");
+        }
         Ok(Self { log, form })
     }
 
@@ -70,6 +75,16 @@ impl Lines {
 impl Drop for Lines {
     fn drop(&mut self) {
         self.log.settle(SETTLE);
+    }
+}
+
+/// Returns what is logged, and whether what `RUST_LOG` says of it cannot be read.
+fn logged(asked: &str) -> (Targets, bool) {
+    let usual = || LOGGED.parse().expect("it is a list of levels");
+    match asked.parse() {
+        Ok(_) if asked.is_empty() => (usual(), false),
+        Ok(asked) => (asked, false),
+        Err(_) => (usual(), true),
     }
 }
 
@@ -174,6 +189,14 @@ fn colour(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_logged_is_a_list_of_levels_and_one_that_cannot_be_read_changes_nothing() {
+        let usual = LOGGED.parse::<Targets>().unwrap();
+        assert_eq!(logged(""), (usual.clone(), false));
+        assert_eq!(logged("error,standin=debug"), ("error,standin=debug".parse().unwrap(), false));
+        assert_eq!(logged("standin=loud"), (usual, true));
+    }
 
     #[test]
     fn a_line_keeps_its_colours_and_its_end_and_no_other_command() {

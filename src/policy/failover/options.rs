@@ -21,7 +21,7 @@ pub struct FailoverOptions {
     #[serde(with = "humantime_serde")]
     pub wait_max: Duration,
     /// What becomes of a call that no target can answer now. `fail`.
-    #[serde(with = "Named")]
+    #[serde(with = "by_name")]
     pub on_exhausted: OnExhausted,
     /// With `on_exhausted = "wait"` how long a call may be parked in all, where its request sets no deadline: `deadline`
     /// does not run meanwhile. 24 h.
@@ -35,7 +35,7 @@ pub struct FailoverOptions {
     /// When a call asks a second target beside the first: `sequential` only when that is overdue, `hedge` once it is
     /// slower than 95 % of its target's answers, `race` at once. By priority: critical and interactive calls hedge, others
     /// are sequential.
-    #[serde(with = "named", skip_serializing_if = "Option::is_none")]
+    #[serde(with = "by_name::optional", skip_serializing_if = "Option::is_none")]
     pub hedging: Option<Hedging>,
     /// The most that attempts made by `hedge` and `race` may cost of what all others do, over an hour, in dollars and in
     /// number: 0 to 1. .05.
@@ -62,32 +62,49 @@ impl Default for FailoverOptions {
     }
 }
 
-/// [`OnExhausted`] as configurations name it.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "OnExhausted", rename_all = "lowercase")]
-enum Named {
-    Fail,
-    Wait,
-    Degrade,
-}
+/// What has a name, by its name.
+mod by_name {
+    use std::fmt::Display;
+    use std::str::FromStr;
 
-/// A [`Hedging`] by its name.
-mod named {
     use serde::{Deserialize, Deserializer, Serializer, de};
 
-    use crate::words::Hedging;
+    use crate::words::UnknownName;
 
-    #[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
-    pub(super) fn serialize<S: Serializer>(hedging: &Option<Hedging>, serializer: S) -> Result<S::Ok, S::Error> {
-        match hedging {
-            Some(hedging) => serializer.serialize_str(hedging.name()),
-            None => serializer.serialize_none(),
-        }
+    pub(super) fn serialize<T: Display, S: Serializer>(one: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(one)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Hedging>, D::Error> {
+    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err = UnknownName>,
+        D: Deserializer<'de>,
+    {
         let name = String::deserialize(deserializer)?;
-        let known = Hedging::named(&name);
-        known.map(Some).ok_or_else(|| de::Error::unknown_variant(&name, &Hedging::NAMES))
+        name.parse().map_err(|UnknownName { known }| de::Error::unknown_variant(&name, known))
+    }
+
+    /// The same where there may be none.
+    pub(super) mod optional {
+        use super::{Deserializer, Display, FromStr, Serializer, UnknownName};
+
+        #[expect(clippy::ref_option, reason = "serde hands it so")]
+        pub(in super::super) fn serialize<T: Display, S: Serializer>(
+            one: &Option<T>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match one {
+                Some(one) => super::serialize(one, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(in super::super) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+        where
+            T: FromStr<Err = UnknownName>,
+            D: Deserializer<'de>,
+        {
+            super::deserialize(deserializer).map(Some)
+        }
     }
 }

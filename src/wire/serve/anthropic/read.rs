@@ -2,9 +2,9 @@
 
 use super::{INVOICE, REDACTED, SYSTEM};
 use crate::wire::original::without_invoice;
-use crate::wire::seal::{self, Proves};
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::reading::{Said, block, effort, foreign, image, joined, model, no_arguments, note, parts};
+use crate::wire::serve::seal::{self, Proves};
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof,
@@ -61,7 +61,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     };
     let thoughts = effort.is_some_and(|effort| effort != Effort::None);
     let form = Form { thoughts, ..Form::new(Face::Anthropic, model) };
-    Ok(Asked { request, stream, notes, form })
+    Ok(Asked { request, stream, notes, form, values: 0 })
 }
 
 /// Returns what a user's calls have in common, and leaves it where it is.

@@ -7,9 +7,9 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::REDACTED;
-use crate::wire::seal::{self, Proves};
 use crate::wire::serve::out::{between, event, json, object};
 use crate::wire::serve::refusal::Fault;
+use crate::wire::serve::seal::{self, Proves};
 use crate::wire::serve::writer::Voice;
 use crate::wire::serve::{Face, Form};
 use crate::words::{AssistantPart, Dialect, Finished, Proof, Reasoning, Source, StopReason, ToolCall, Usage};
@@ -218,7 +218,7 @@ fn stop_reason(answer: &Finished) -> &'static str {
 /// its place says so, and takes it out of the next request.
 fn citation(source: &Source) -> serde_json::Value {
     let Source { url, title, cited, .. } = source;
-    let (kind, index) = ("web_search_result_location", crate::wire::seal::SOURCE);
+    let (kind, index) = ("web_search_result_location", seal::SOURCE);
     json!({"type": kind, "url": url, "title": title, "cited_text": cited, "encrypted_index": index})
 }
 

@@ -1,9 +1,9 @@
 //! Reads requests.
 
 use super::schema::json_schema;
-use crate::wire::seal::{self, Proves};
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::reading::{effort, file, foreign, has_words, model, no_arguments, note, parts};
+use crate::wire::serve::seal::{self, Proves};
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof,
@@ -69,7 +69,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     }
     asked.extra_needed.extend(body.has(KEPT).then(|| KEPT.to_owned()));
     asked.extra = body.rest();
-    Ok(Asked { request: asked, stream: false, notes, form })
+    Ok(Asked { request: asked, stream: false, notes, form, values: 0 })
 }
 
 fn tools(body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {

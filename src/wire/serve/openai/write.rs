@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::wire::seal::{self, Proves};
 use crate::wire::serve::out::{between, data, json};
 use crate::wire::serve::refusal::Fault;
+use crate::wire::serve::seal::{self, Proves};
 use crate::wire::serve::writer::Voice;
 use crate::wire::serve::{Face, Form};
 use crate::words::{AssistantPart, Dialect, Finished, Proof, Source, StopReason, ToolCall, Usage};

@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::echo::echo;
-use crate::wire::seal;
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::openai::{
     allowed, audio, by_data, choice_word, file_has_words, function, json_schema, names_functions,
@@ -11,6 +10,7 @@ use crate::wire::serve::openai::{
 use crate::wire::serve::reading::{
     Said, block, effort, foreign, free_arguments, free_tool, image, joined, model, note, parts,
 };
+use crate::wire::serve::seal;
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
 use crate::words::{
     ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Message, Note, Proof, ResponseFormat, Sampling,
@@ -67,7 +67,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     };
     let echo = echo(&request, instructions.as_deref());
     let form = Form { free_tools: tools.free, echo, ..Form::new(Face::OpenAiResponses, model) };
-    Ok(Asked { request, stream, notes, form })
+    Ok(Asked { request, stream, notes, form, values: 0 })
 }
 
 /// Reads the form of the answer's text; what else is said of it stays where it is.

@@ -69,7 +69,7 @@ fn recorded_answers_are_the_same_after_the_server_half() {
                 // What a thought with its own item proves is sealed within the one that was told.
                 let open = |proof: &mut Proof| {
                     let item: Value = serde_json::from_str(&proof.data).expect("an item");
-                    let sealed = item["encrypted_content"].as_str().and_then(crate::wire::seal::open);
+                    let sealed = item["encrypted_content"].as_str().and_then(crate::wire::serve::seal::open);
                     *proof =
                         sealed.map_or_else(|| proof.clone(), |(_, proof)| Proof { data: tidy(&proof.data), ..proof });
                 };

@@ -273,7 +273,7 @@ fn a_response_that_met_its_limit_is_incomplete() {
 
 #[test]
 fn contents_are_streamed_part_by_part_and_end_with_a_reason() {
-    let sealed = crate::wire::seal::to_digits("standin:thought:anthropic:AbC=");
+    let sealed = crate::wire::serve::seal::to_digits("standin:thought:anthropic:AbC=");
     let chunk = |part: Value| {
         json!({"candidates": [{"content": {"parts": [part], "role": "model"}, "index": 0}],
         "modelVersion": "m", "responseId": "0000000000000007"})
