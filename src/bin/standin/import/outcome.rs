@@ -171,7 +171,7 @@ impl Provider {
             let _ = writeln!(out, "keys = [{}]", keys.join(", "));
         }
         if let Some(seconds) = self.cooldown_s {
-            let max = if seconds > 120.0 { format!(", cooldown_max = \"{}\"", time(seconds)) } else { String::new() };
+            let max = if seconds > 30.0 { format!(", cooldown_max = \"{}\"", time(seconds)) } else { String::new() };
             let _ = writeln!(out, "breaker = {{ cooldown_base = \"{}\"{max} }}", time(seconds));
         }
         for Model { name, fields } in self.models.iter().filter(|_| !self.all) {
