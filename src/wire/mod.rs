@@ -17,6 +17,7 @@ pub mod classify;
 mod halves;
 mod stops;
 mod edit;
+mod details;
 mod fence;
 mod ids;
 
@@ -25,6 +26,7 @@ mod model;
 mod request;
 mod talk;
 pub mod quirks;
+mod shared;
 mod names;
 mod encoded;
 mod marks;
@@ -95,6 +97,8 @@ pub fn encode<'a>(
     .map_err(|failure| Failure { message: tidy::tidy(&failure.message), ..failure })?;
     if let Some(original) = &request.original {
         encoded.body = marks::carried(original, (dialect, quirks), &encoded.names, encoded.body);
+        encoded.body = details::carried(original, dialect, encoded.body);
+        encoded.notes.extend(request::lost(dialect, request, original));
     }
     if is_folded {
         encoded.notes.push(Note::Converted("tools.parameters"));
