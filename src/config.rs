@@ -76,6 +76,9 @@ pub struct Config {
     pub calls_max: usize,
     /// The most calls of those that may be parked until a target is back; one more ends as if it could not wait. 5 000.
     pub parked_max: usize,
+    /// The most calls that wait for a place (in flight at a target, or among `calls_max`); beyond it whoever would go
+    /// last is answered at once. 1 000.
+    pub queue_max: usize,
     /// The longest a caller may leave its stream unread before the call ends. 60 s.
     #[serde(with = "humantime_serde")]
     pub consumer_stall_max: Duration,
@@ -103,6 +106,7 @@ impl Default for Config {
             restart: RestartOptions::default(),
             calls_max: 10_000,
             parked_max: 5_000,
+            queue_max: 1_000,
             consumer_stall_max: Duration::from_secs(60),
             answer_bytes_max: 8 << 20,
             answer_tokens_max: 1 << 20,
@@ -204,6 +208,7 @@ impl Config {
         let limits = Limits {
             calls_max: self.calls_max,
             parked_max: self.parked_max,
+            queue_max: self.queue_max,
             consumer_stall_max: self.consumer_stall_max,
             answer_max: AnswerMax { bytes: self.answer_bytes_max, tokens: self.answer_tokens_max },
             answers_bytes_max: self.answers_bytes_max,

@@ -158,6 +158,7 @@ impl Account {
         let (usage, estimated) = self.usage(brought.as_ref(), &end);
         if !estimated {
             self.target.provider.slot.learn(self.target.index, &self.prompt.size, usage.input);
+            self.permit.took(usage.input.saturating_add(usage.output));
         }
         let began = self.begun.unwrap_or(now);
         let ticket = self.permit.ticket();

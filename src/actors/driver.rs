@@ -175,7 +175,7 @@ impl Driver {
             cuts_max: self.cuts_max(target),
             keys: u32::try_from(entry.provider.spec.keys.len()).unwrap_or(u32::MAX),
             first_token_max,
-            usual: pace.answer,
+            needs: pace.needs(),
             patience,
             pause_max: health.pause_max(),
             domain,
@@ -202,7 +202,9 @@ impl Driver {
         let candidates = self.table.candidates(&self.route, &self.asked, &[], &[], false);
         let barred = candidates.iter().filter_map(|candidate| {
             let target = self.table.targets[candidate.target].id().clone();
-            if let Some(Refusal { gate, until }) = candidate.health.refusal(false, now) {
+            if let Some(refusal) = candidate.health.refusal(false, now) {
+                let Refusal { gate, until } = refusal;
+                let until = self.waits.placed.filter(|_| refusal.is_full()).or(until);
                 let back_in = until.map(|until| until.saturating_duration_since(now));
                 return Some(Barred { target, cause: candidate.health.cause(gate), back_in });
             }

@@ -19,6 +19,8 @@ pub struct HealthSnapshot {
     pub draining: bool,
     /// What this machine lacked when an attempt last failed for it.
     pub lack: Option<Lack>,
+    /// Calls that wait for a place.
+    pub queued: usize,
     /// Calls that are parked until a target is back, by route.
     pub parked: Vec<ParkedCalls>,
     /// Each provider.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use ractor::ActorCell;
 use tokio::sync::{Semaphore, broadcast, watch};
 
+use super::accepted::Place;
 use super::apart::Apart;
 use super::books::{Books, Lines};
 use super::classify::Classify;
@@ -25,7 +26,7 @@ use super::work::Work;
 use crate::policy::budget::Budget;
 use crate::policy::local_fault::LocalFault;
 use crate::spec::{Limits, TargetSpec};
-use crate::words::{CallId, Date, Event, Priority, TargetId};
+use crate::words::{CallId, Date, Error, Event, Priority, TargetId};
 
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
@@ -39,7 +40,7 @@ pub(crate) struct Shared {
     pub(crate) events: broadcast::Sender<Event>,
     /// A place for each call in flight.
     pub(crate) places: Arc<Semaphore>,
-    /// Where calls wait for a target to come back.
+    /// Where calls wait for a place, or for a target to come back.
     pub(crate) parking: Arc<Parking>,
     /// Whether the runtime stops; answers hold it, too.
     pub(crate) draining: Arc<AtomicBool>,
@@ -98,7 +99,7 @@ impl Shared {
             budget: Arc::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
             places: Arc::new(Semaphore::new(limits.calls_max)),
-            parking: Arc::new(Parking::new(limits.parked_max)),
+            parking: Arc::new(Parking::new(limits.parked_max, limits.queue_max)),
             draining: Arc::default(),
             crash: CrashHook::default(),
             classify,
@@ -115,9 +116,20 @@ impl Shared {
         }
     }
 
+    /// Takes a place among the calls in flight, if one is free.
+    pub(super) fn take_place(&self) -> Option<Place> {
+        let permit = self.places.clone().try_acquire_owned().ok()?;
+        Some(Place::new(permit, self.budget.clone(), self.parking.bell.clone()))
+    }
+
+    /// Returns the refusal of a call that found no place, and when it would have one.
+    pub(super) fn overloaded(&self, retry_after: Option<Duration>) -> Error {
+        Error::Overloaded { calls_max: self.limits.calls_max, retry_after }
+    }
+
     /// Returns how urgent a call is.
     pub(super) fn priority(&self, work: &Work) -> Priority {
-        let classify = |it: &Classify| it.priority(work, self.budget.calls(), self.limits.calls_max);
+        let classify = |it: &Classify| it.priority(work, self.budget.calls() + 1, self.limits.calls_max);
         self.classify.as_ref().map_or_else(|| work.priority(), classify)
     }
 

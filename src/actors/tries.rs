@@ -10,6 +10,7 @@ use super::books::CALLS;
 use super::clock::now;
 use super::driver::Driver;
 use super::job::{Job, PIECES_MAX};
+use super::parking::Turn;
 use super::permit::Permit;
 use super::prompt::Fitted;
 use super::running::{Happening, Running};
@@ -39,6 +40,7 @@ impl Driver {
                 self.machine.refused(refusal, &self.shared.budget, now());
             }
             Ok(permit) => {
+                self.waits.turn.iter_mut().for_each(Turn::arrived);
                 let target = self.table.targets[this.target].id().clone();
                 if let Some((beside, why)) = this.beside {
                     self.joined(beside, &target, why);
@@ -69,7 +71,9 @@ impl Driver {
         let (reply, permit) = oneshot::channel();
         let whole = self.asked.work.is_whole(&target.provider.spec, target.spec());
         let output_max = self.needs.output_tokens;
-        let ask = Ask { target: target.index, prompt_tokens, whole, output_max, last_resort: this.last_resort };
+        let output_expected = self.state.output_tokens(output_max);
+        let (target, last_resort) = (target.index, this.last_resort);
+        let ask = Ask { target, prompt_tokens, whole, output_max, output_expected, last_resort };
         let asked = slot
             .provider
             .get()

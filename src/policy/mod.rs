@@ -16,6 +16,7 @@ pub mod health;
 pub mod hold;
 pub mod breaker;
 pub mod headroom;
+pub mod concurrency;
 pub mod admission;
 
 pub mod tokens;

@@ -171,6 +171,7 @@ fn step(happened: &Happened) -> Value {
         }
         Happened::Reset => json!({ "step": "reset" }),
         Happened::Waited(wait) => json!({ "step": "waited", "at_most_s": seconds(*wait) }),
+        Happened::Queued(wait) => json!({ "step": "queued", "foretold_s": wait.map(seconds) }),
         Happened::Parked { back_in, barred } => json!({
             "step": "parked",
             "back_in_s": back_in.map(seconds),

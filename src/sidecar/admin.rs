@@ -32,6 +32,7 @@ pub(super) fn health(snapshot: &HealthSnapshot, places: &Places) -> Value {
             "max": max,
             "full_for_s": places.full_for().map(|time| time.as_secs_f64()),
         },
+        "queued": snapshot.queued,
         "parked": snapshot.parked.iter().map(|one| parked(one, snapshot.at)).collect::<Vec<_>>(),
         "lack": snapshot.lack.as_ref().map(|lack| json!({
             "what": lack.what,

@@ -125,6 +125,7 @@ pub(super) struct Metrics {
     breaker: Family<BreakerLabels, Gauge>,
     in_flight: Family<TargetLabels, Gauge>,
     calls_in_flight: Gauge,
+    queued: Gauge,
     connections: Gauge,
     lacks: Counter,
     records_lost: Family<ObserverLabels, Counter>,
@@ -156,6 +157,7 @@ impl Metrics {
             breaker: Family::default(),
             in_flight: Family::default(),
             calls_in_flight: Gauge::default(),
+            queued: Gauge::default(),
             connections: Gauge::default(),
             lacks: Counter::default(),
             records_lost: Family::default(),
@@ -168,6 +170,7 @@ impl Metrics {
         registry.register("standin_failovers", "Attempts beyond a call's first", metrics.failovers.clone());
         let hedges = "Attempts that were made beside another one, by why that was joined";
         registry.register("standin_hedges", hedges, metrics.hedges.clone());
+        registry.register("standin_calls_queued_now", "Calls that wait for a place", metrics.queued.clone());
         registry.register(
             "standin_calls_parked_now",
             "Calls that are parked until a target is back",
@@ -272,6 +275,7 @@ impl Metrics {
         let _alone = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
         self.breaker.clear();
         self.in_flight.clear();
+        self.queued.set(i64::try_from(health.queued).unwrap_or(i64::MAX));
         self.parked.clear();
         for one in &health.parked {
             let labels = RouteLabels { route: Text(one.route.clone()) };

@@ -10,6 +10,7 @@ use crate::wire::AnswerMax;
 pub(crate) struct Limits {
     pub(crate) calls_max: usize,
     pub(crate) parked_max: usize,
+    pub(crate) queue_max: usize,
     pub(crate) consumer_stall_max: Duration,
     pub(crate) ledger_max: usize,
     pub(crate) recorder_max: usize,

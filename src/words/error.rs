@@ -73,11 +73,13 @@ pub enum Error {
         /// Every attempt, in order.
         attempts: Vec<AttemptRecord>,
     },
-    /// The runtime is at its limit of calls. Nothing was sent.
-    #[error("overloaded: {calls_max} calls are in flight")]
+    /// The runtime is at its limit of calls, and no place would come in time. Nothing was sent.
+    #[error("overloaded: {calls_max} calls are in flight{}", soon(*.retry_after))]
     Overloaded {
         /// The limit.
         calls_max: usize,
+        /// When a place is expected, where that can be told.
+        retry_after: Option<Duration>,
     },
     /// The runtime is shutting down. Nothing was sent, or the call was cut off at the drain's deadline.
     #[error("draining: the runtime is shutting down")]
@@ -121,6 +123,11 @@ impl Error {
             _ => &[],
         }
     }
+}
+
+fn soon(retry_after: Option<Duration>) -> String {
+    retry_after
+        .map_or_else(String::new, |wait| format!("; a place is expected in {} s", wait.as_millis().div_ceil(1_000)))
 }
 
 fn last(attempts: &[AttemptRecord]) -> String {

@@ -21,6 +21,7 @@ mod operators;
 mod parked;
 mod privacy;
 mod providers;
+mod queue;
 mod reconfigure;
 mod rehearsal_anthropic;
 mod rehearsal_gemini;

@@ -184,7 +184,8 @@ impl Fault {
                 ..Self::new(Kind::of_all(barred, error.last_class()), message)
             },
             Error::DeadlineExceeded { .. } | Error::ConsumerStalled(_) => Self::new(Kind::Timeout, message),
-            Error::Overloaded { .. } | Error::Unavailable | Error::Draining => soon(Some(RETRY_AFTER_MIN)),
+            Error::Overloaded { retry_after, .. } => soon(Some(retry_after.unwrap_or_default().max(RETRY_AFTER_MIN))),
+            Error::Unavailable | Error::Draining => soon(Some(RETRY_AFTER_MIN)),
             Error::Crashed => Self::new(Kind::Internal, message),
         }
     }
