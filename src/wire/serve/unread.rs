@@ -166,7 +166,7 @@ pub(super) fn notes(face: Face, body: &Object<'_>, notes: &mut Vec<Note>) {
         Face::Gemini => GEMINI,
     };
     for (name, node) in body.fields() {
-        let Some((name, inner)) = known.iter().find(|(known, _)| is_named(name, known)) else { continue };
+        let Some((name, inner)) = known.iter().find(|(known, _)| is_named(face, name, known)) else { continue };
         if !is_read(face, node, *inner) {
             let what = if matches!(*name, "tools" | "functions") { "tools" } else { "messages.content" };
             note(notes, Note::Dropped(what));
@@ -196,34 +196,30 @@ fn is_of_kinds(face: Face, node: &Node<'_>, kinds: &[Kind]) -> bool {
 }
 
 fn is_known(face: Face, object: &Object<'_>, known: Known) -> bool {
-    // A tool of Google's own stands beside functions, and a part that there are no words for in their place: both are
-    // carried as they are.
-    let is_carried = face == Face::Gemini
-        && (["videoMetadata", "video_metadata", "executableCode", "codeExecutionResult"]
-            .iter()
-            .any(|it| object.has(it))
-            || object.within("inlineData").is_some_and(|data| !has_words(data.peek("mimeType")))
-            || known.iter().all(|(known, _)| !object.fields().any(|(name, _)| is_named(name, known))));
-    let is_tool = known.iter().any(|(name, _)| *name == "functionDeclarations");
-    object.fields().all(|(name, node)| {
-        let found = known.iter().find(|(known, _)| is_named(name, known));
-        match found {
-            Some((_, inner)) => is_read(face, node, *inner),
-            None => is_carried || is_tool || ANYWHERE.contains(&name) || says_nothing(node),
-        }
+    object.fields().all(|(name, node)| match known.iter().find(|(known, _)| is_named(face, name, known)) {
+        Some((_, inner)) => is_read(face, node, *inner),
+        None => ANYWHERE.contains(&name) || says_nothing(node) || (face == Face::Gemini && is_carried(object, known)),
     })
 }
 
-/// Tells whether a member has this name, also in Google's other spelling.
-fn is_named(name: &str, known: &str) -> bool {
-    name == known || {
-        let mut letters = name.chars().filter(|letter| *letter != '_');
-        let is_same = known
-            .chars()
-            .filter(|letter| *letter != '_')
-            .all(|letter| letters.next().is_some_and(|other| other.eq_ignore_ascii_case(&letter)));
-        is_same && letters.next().is_none()
-    }
+/// Tells whether an object of Google's is carried as it is: a part that there are no words for, or a tool of its own that
+/// stands beside functions.
+fn is_carried(object: &Object<'_>, known: Known) -> bool {
+    const ODD: [&str; 4] = ["videoMetadata", "video_metadata", "executableCode", "codeExecutionResult"];
+    let is_there = |known: &str| object.fields().any(|(name, _)| is_named(Face::Gemini, name, known));
+    let has_no_words = |data: &Object<'_>| !has_words(data.peek("mimeType"));
+    ODD.iter().any(|odd| object.has(odd))
+        || object.within("inlineData").is_some_and(has_no_words)
+        || known.iter().any(|(name, _)| *name == "functionDeclarations")
+        || !known.iter().any(|(known, _)| is_there(known))
+}
+
+/// Tells whether a member has this name, at Google also in its other spelling.
+fn is_named(face: Face, name: &str, known: &str) -> bool {
+    let is_letter = |letter: &u8| *letter != b'_';
+    let plain =
+        |name: &str| name.bytes().filter(is_letter).map(|letter| letter.to_ascii_lowercase()).collect::<Vec<u8>>();
+    name == known || (face == Face::Gemini && name.contains('_') && plain(name) == plain(known))
 }
 
 /// Tells whether a value is none: clients fill in what was not there.
