@@ -26,6 +26,12 @@ pub(super) fn carried(original: &Original, dialect: Dialect, body: Payload) -> P
     let (Ok(theirs), Ok(ours)) = (std::str::from_utf8(&original.body), std::str::from_utf8(&whole)) else {
         return body;
     };
+    let detailed = detailed(theirs, ours);
+    detailed.map_or(body, Payload::from)
+}
+
+/// Puts the details of one body into another; `None` where there are none.
+fn detailed(theirs: &str, ours: &str) -> Option<String> {
     let (from, to) = (images(theirs), images(ours));
     let mut edits = Edits::new(ours);
     for (at, image) in from.iter().enumerate() {
@@ -38,10 +44,7 @@ pub(super) fn carried(original: &Original, dialect: Dialect, body: Payload) -> P
             holder.finish(&mut edits);
         }
     }
-    match edits.finish() {
-        Cow::Owned(edited) => Payload::from(edited),
-        Cow::Borrowed(_) => body,
-    }
+    if edits.is_empty() { None } else { Some(edits.finish().into_owned()) }
 }
 
 /// An image, and the object that says how to look at it.

@@ -250,7 +250,7 @@ const BEIJING_CODES: [&str; 8] = ["1308", "1310", "1316", "1317", "1318", "1319"
 /// Tells whether a clock without a zone in this body is Beijing's: by the language or by a code.
 fn speaks_of_beijing(body: &str) -> bool {
     let has_code = |code: &&str| {
-        body.match_indices(code).any(|(at, _)| {
+        body.match_indices(*code).any(|(at, _)| {
             let before = body[..at].trim_end_matches(['"', '\'', '\\', ' ']);
             let before = before.strip_suffix([':']).unwrap_or_default().trim_end_matches(['"', '\'', '\\', ' ']);
             before.ends_with("code") && !body[at + code.len()..].starts_with(|letter: char| letter.is_ascii_digit())

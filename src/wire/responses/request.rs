@@ -19,6 +19,7 @@ use crate::wire::request::{
     Address, Each, Fields, Formatted, Notes, arguments, check, foreign_tools, headers, is_own, joined,
     output_tokens_max, settings, told, unsupported, verbatim, write,
 };
+use crate::wire::shared::extra_of;
 use crate::wire::talk::{Answer, Media, Spoken, Step, steps};
 use crate::words::{
     AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, Proof, Reasoning, ResponseFormat, Tool,

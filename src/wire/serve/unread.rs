@@ -189,8 +189,8 @@ fn is_of_kinds(face: Face, node: &Node<'_>, kinds: &[Kind]) -> bool {
     let Node::Object(object) = node else { return true };
     // What one kind alone is of is told apart by nothing.
     let found = match kinds {
-        [Kind(only, known)] if *only == [""] => Some(known),
-        _ => kinds.iter().find(|Kind(names, _)| names.contains(&object.peek("type"))).map(|Kind(_, known)| known),
+        [Kind(only, known)] if *only == [""] => Some(*known),
+        _ => kinds.iter().find(|Kind(names, _)| names.contains(&object.peek("type"))).map(|Kind(_, known)| *known),
     };
     found.is_none_or(|known| is_known(face, object, known))
 }

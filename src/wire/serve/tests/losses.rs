@@ -85,7 +85,7 @@ fn nothing_within_a_message_or_a_tool_is_lost_in_silence() {
                 ("/input/3/odd", said),
                 ("/input/3/output/0/odd", said),
                 ("/tools/0/defer_loading", tools),
-            ],
+            ][..],
         ),
         (
             Face::Anthropic,
@@ -101,7 +101,7 @@ fn nothing_within_a_message_or_a_tool_is_lost_in_silence() {
                 ("/messages/2/content/0/content/0/odd", said),
                 ("/tools/0/input_examples", tools),
                 ("/tools/0/defer_loading", tools),
-            ],
+            ][..],
         ),
         (
             Face::Gemini,
@@ -113,7 +113,7 @@ fn nothing_within_a_message_or_a_tool_is_lost_in_silence() {
                 ("/contents/2/parts/0/functionResponse/scheduling", said),
                 ("/tools/0/functionDeclarations/0/behavior", tools),
                 ("/tools/0/functionDeclarations/0/response", tools),
-            ],
+            ][..],
         ),
     ] {
         for to in TARGETS {
@@ -121,7 +121,7 @@ fn nothing_within_a_message_or_a_tool_is_lost_in_silence() {
             let (_, plain) = sent(face, &body, to);
             for (path, what) in paths {
                 let both = *what == detail && matches!(to.0, Dialect::OpenAiChat | Dialect::OpenAiResponses);
-                let note = Note::Dropped(what);
+                let note = Note::Dropped(*what);
                 assert!(!plain.contains(&note), "{face:?} to {to:?}: {plain:?}");
                 for value in [json!("low"), json!({"a": 1}), json!([1])] {
                     if [detail, "messages.name"].contains(what) && !value.is_string() {
