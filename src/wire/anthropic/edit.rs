@@ -49,7 +49,7 @@ pub(super) fn edited(
     let refused: Vec<&str> = names
         .map(|field| &**field)
         .filter(|field| {
-            !quirks.takes_extra(Dialect::AnthropicMessages, field) || (*field == "top_k" && traits.is_set())
+            !quirks.takes_extra(Dialect::AnthropicMessages, field, false) || (*field == "top_k" && traits.is_set())
         })
         .filter(|field| *field != "anthropic_version" || quirks.messages.is_none())
         .collect();

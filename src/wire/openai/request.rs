@@ -1,5 +1,7 @@
 //! Writes requests: the dialect as it is, but for what the provider's accent says.
 
+use std::borrow::Cow;
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -12,8 +14,9 @@ use crate::wire::names::Names;
 use crate::wire::original;
 use crate::wire::quirks::{NameForm, Quirks, Template, takes_max_tokens};
 use crate::wire::request::{
-    Each, Fields, Notes, asked, check, extra, foreign_tools, headers, output_tokens_max, settings, verbatim, write,
+    Each, Fields, Notes, asked, check, foreign_tools, headers, output_tokens_max, settings, verbatim, write,
 };
+use crate::wire::shared::extra_of;
 use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, ToolChoice};
 
 /// Encodes a request for a model.
@@ -25,7 +28,7 @@ pub(in crate::wire) fn encode(
 ) -> Result<Encoded, Failure> {
     check(request)?;
     quirks.check(request, Dialect::OpenAiChat)?;
-    let streaming = streaming || quirks.stream_only;
+    let streaming = streaming || quirks.streams_only(request, model);
     let own = original::of(request, Dialect::OpenAiChat);
     let model = Model { meant: original::is_meant(request, Dialect::OpenAiChat, model), ..model };
     // Who speaks this dialect to a server of which nothing is known may know its names better.
@@ -43,8 +46,7 @@ pub(in crate::wire) fn encode(
     let body = match edited {
         Some(body) => body,
         None => {
-            let extra = body.extra.into_iter().flatten();
-            if own.is_none() && extra.clone().any(|(field, _)| !quirks.takes_extra(Dialect::OpenAiChat, field)) {
+            if own.is_none() && body.extra().any(|(field, _)| !quirks.takes_extra(Dialect::OpenAiChat, field, false)) {
                 notes.dropped("extra");
             }
             notes.foreign(Dialect::OpenAiChat, request);
@@ -80,7 +82,7 @@ pub(super) struct Body<'a> {
     /// The fields that say how hard to think.
     pub(super) thinking: Vec<(&'static str, Value)>,
     output_tokens_max: Option<u32>,
-    extra: Option<&'a Map<String, Value>>,
+    extra: Option<Cow<'a, Map<String, Value>>>,
 }
 
 impl<'a> Body<'a> {
@@ -103,7 +105,7 @@ impl<'a> Body<'a> {
         }
         let tool_choice = tool_choice(quirks, request, names, notes);
         let (format, instruction) = format(quirks, &request.response_format, notes);
-        let extra = extra(Dialect::OpenAiChat, request, notes);
+        let extra = extra_of(Dialect::OpenAiChat, quirks, request, notes);
         let body = Self {
             parallel_tool_calls: quirks.taken(model, "parallel_tool_calls", request.parallel_tool_calls, notes),
             format,
@@ -124,6 +126,11 @@ impl<'a> Body<'a> {
             names,
         };
         (body, instruction)
+    }
+
+    /// Returns the fields that are the caller's own.
+    fn extra(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.extra.iter().flat_map(|extra| extra.iter())
     }
 
     /// Plans the messages.
@@ -196,8 +203,7 @@ impl Serialize for Whole<'_, '_> {
         for (field, json) in quirks.continuing(request, Dialect::OpenAiChat) {
             body.put(field, &serde_json::from_str::<Value>(json).expect("the table holds JSON"))?;
         }
-        let extra = whole.extra.into_iter().flatten();
-        body.end(extra.filter(|(field, _)| quirks.takes_extra(Dialect::OpenAiChat, field)))
+        body.end(whole.extra().filter(|(field, _)| quirks.takes_extra(Dialect::OpenAiChat, field, whole.model.meant)))
     }
 }
 

@@ -485,7 +485,7 @@ fn streams_are_asked_for_as_each_provider_takes_it() {
         ("generic", false, false, false),
         ("mistral", true, true, false),
         ("perplexity", true, true, false),
-        ("qwen", false, true, true),
+        ("qwen", false, false, false),
     ] {
         let encoded =
             encode(Dialect::OpenAiChat, quirks(provider), &hello(), &target("m"), streaming).expect("a good request");

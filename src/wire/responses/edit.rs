@@ -23,7 +23,7 @@ pub(super) fn edited(original: &Original, body: &Body<'_>, ours: &str, notes: &m
     let effort = original.has("reasoning") && notes.tells("effort");
     let names = original.fields.iter().chain(&original.nulls);
     let refused: Vec<&String> =
-        names.filter(|field| !body.quirks.takes_extra(Dialect::OpenAiResponses, field)).collect();
+        names.filter(|field| !body.quirks.takes_extra(Dialect::OpenAiResponses, field, false)).collect();
     let items = Items::of(original, body);
     let tools = !body.names.is_empty();
     let settled = differing.is_empty() && !effort && refused.is_empty() && original.stream == body.streaming;
