@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::places::Places;
 use crate::policy::snapshot::{BreakerState, Disabled, Health, Latency};
-use crate::runtime::{Considered, Explanation, HealthSnapshot, ParkedCalls, ProviderHealth, ProviderStatus, Skipped};
+use crate::runtime::{
+    Considered, Explanation, Flight, HealthSnapshot, ParkedCalls, ProviderHealth, ProviderStatus, Skipped,
+};
 use crate::words::{Error, Hold, Reset, TargetId};
 
 /// Tells whether calls can be answered: some target lets through.
@@ -159,6 +161,11 @@ pub(super) fn explanation(explanation: &Explanation, now: Instant) -> Value {
         "planned": planned.iter().map(|one| considered(one, now)).collect::<Vec<_>>(),
         "skipped": skipped.iter().map(|one| left_out(one, now)).collect::<Vec<_>>(),
     })
+}
+
+/// Returns what became of a call as JSON, and as a page for people.
+pub(super) fn flight(flight: &Flight) -> Value {
+    json!({"call": flight.call.to_string(), "told": flight.to_string(), "flight": flight})
 }
 
 fn considered(considered: &Considered, now: Instant) -> Value {

@@ -71,7 +71,7 @@ pub(super) async fn answer(
     if !stream {
         let reply = state.runtime.chat(request).await.map_err(|error| failed(face, &error, &mut record))?;
         let finished = &reply.finished;
-        record.finished(&finished.target, finished.cost_usd, &finished.attempts);
+        record.finished(finished.call, &finished.target, finished.cost_usd, &finished.attempts);
         let mut response = bytes(StatusCode::OK, "application/json", writer.whole(&reply));
         tell_whole(response.headers_mut(), &reply.finished);
         return Ok(response);
@@ -103,7 +103,7 @@ pub(super) async fn embed(
     request = EmbedRequest { priority, rule, hedging, deadline, on_exhausted, labels, tags, via, ..request };
     let mut record = record(state, client, face, &request.route, false, place);
     let answer = state.runtime.embed(request).await.map_err(|error| failed(face, &error, &mut record))?;
-    record.finished(&answer.target, answer.cost_usd, &answer.attempts);
+    record.finished(answer.call, &answer.target, answer.cost_usd, &answer.attempts);
     let mut response = bytes(StatusCode::OK, "application/json", serve::write_embed(form, &model, &answer).into());
     tell_degraded(response.headers_mut(), answer.degraded);
     tell_finished(response.headers_mut(), answer.call, &answer.target, answer.attempts.len(), answer.cost_usd);

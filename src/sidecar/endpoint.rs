@@ -29,6 +29,8 @@ pub(super) enum Endpoint {
     Metrics,
     /// Where a call of a route would go.
     Explain { route: String },
+    /// What became of a call.
+    Why { call: String },
     /// Lift what keeps something out: a provider or `provider/model`; all where there is no name.
     Reset { name: Option<String> },
     /// Nothing but that something listens.
@@ -53,6 +55,7 @@ impl Endpoint {
             "/reset" => (Self::Reset { name: None }, "POST"),
             _ => match path.strip_prefix("/explain/") {
                 Some(route) => (Self::Explain { route: unescaped(route) }, "GET"),
+                None if path.starts_with("/why/") => (Self::Why { call: unescaped(&path["/why/".len()..]) }, "GET"),
                 None => match (path.strip_prefix("/reset/"), api(path, headers)) {
                     (Some(name), _) => (Self::Reset { name: Some(unescaped(name)) }, "POST"),
                     (None, Some(found)) => found,
@@ -70,7 +73,7 @@ impl Endpoint {
 
     /// Tells whether it is for operators.
     pub(super) fn is_admin(&self) -> bool {
-        matches!(self, Self::Health | Self::Metrics | Self::Explain { .. } | Self::Reset { .. })
+        matches!(self, Self::Health | Self::Metrics | Self::Explain { .. } | Self::Why { .. } | Self::Reset { .. })
     }
 }
 
@@ -216,6 +219,7 @@ mod tests {
             ("HEAD", "/", Endpoint::Root),
             ("GET", "/health", Endpoint::Health),
             ("GET", "/explain/smart", Endpoint::Explain { route: "smart".into() }),
+            ("GET", "/why/1f-7", Endpoint::Why { call: "1f-7".into() }),
             ("POST", "/reset", Endpoint::Reset { name: None }),
             ("POST", "/reset/a/org%2Fm", Endpoint::Reset { name: Some("a/org/m".into()) }),
             ("GET", "/reset/a", Endpoint::WrongMethod { allow: "POST" }),

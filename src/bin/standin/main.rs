@@ -26,6 +26,7 @@ mod rehearse;
 mod reset;
 mod serve;
 mod stand;
+mod why;
 mod write;
 
 use std::fmt::Display;
@@ -58,6 +59,7 @@ const EXAMPLES: &str = "Examples:
   standin import litellm config.yaml       make one of another gateway's
   standin check --config standin.toml --try
   standin explain smart                    ask a running sidecar where a call would go, and why
+  standin why 5f3a9c01d2e4b687-17          ask it what became of a call, by its `x-standin-call`
   standin reset openai                     lift what keeps a provider of a running sidecar out";
 
 #[derive(Debug, Subcommand)]
@@ -74,6 +76,8 @@ enum Command {
     Drill(Drill),
     /// Asks a running sidecar where a call would go now, and why.
     Explain(Explain),
+    /// Asks a running sidecar what became of a call: what was planned, who refused, what failed, who answered.
+    Why(Why),
     /// Lifts what keeps a provider, a model or a key of a running sidecar out: a wait, a refusal, an open breaker.
     Reset(Reset),
     /// Makes a key for a client, and the lines to put into the configuration.
@@ -210,6 +214,14 @@ struct Explain {
 }
 
 #[derive(Debug, Args)]
+struct Why {
+    /// The call's id: what `x-standin-call` and the log's line say.
+    call: String,
+    #[command(flatten)]
+    door: Door,
+}
+
+#[derive(Debug, Args)]
 struct Reset {
     /// A provider or `provider/model`; everything where absent.
     name: Option<String>,
@@ -223,9 +235,10 @@ struct Reset {
 /// The operators' address of a running sidecar.
 #[derive(Debug, Args)]
 struct Door {
-    /// Where the running sidecar's operators connect.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4000")]
-    admin: String,
+    /// Where the running sidecar's operators connect: an address, or a port alone. Where absent, what the configuration says
+    /// that `serve` would take here, else 127.0.0.1:4000.
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
     /// An operator's key, where the sidecar has keys.
     #[arg(long, value_name = "KEY", env = "STANDIN_OPERATOR_KEY", hide_env_values = true)]
     key: Option<String>,
@@ -234,6 +247,7 @@ struct Door {
 #[derive(Debug, Args)]
 struct Key {
     /// What logs and metrics call the client.
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     name: String,
     /// Makes it a key for operators: for health, metrics and explanations, and for no calls.
     #[arg(long)]
@@ -255,6 +269,7 @@ fn main() -> ExitCode {
             Command::Check(options) => check::run(options).await,
             Command::Drill(options) => rehearse::run(options).await,
             Command::Explain(options) => explain::run(options).await,
+            Command::Why(options) => why::run(options).await,
             Command::Reset(options) => reset::run(options).await,
             Command::Key(options) => key::run(&options),
             Command::Completions(options) => manual::completions(&options, Cli::command()),
