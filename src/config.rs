@@ -3,6 +3,7 @@
 //! `Runtime::builder()` edits a [`Config`]; a file deserialises into one. Options of a machine are declared beside
 //! the machine. It reads no environment and no file: a key whose source is one is read when it is needed.
 
+mod budget;
 mod function;
 mod key;
 mod model;
@@ -10,6 +11,7 @@ mod names;
 mod presets;
 mod provider;
 mod route;
+mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -26,6 +28,8 @@ use crate::words::{Capabilities, ConfigError, ConfigErrors, Date, ModelClass, Pr
 
 use names::Known;
 
+pub use crate::policy::money::{Of, OnSpent, Period};
+pub use budget::BudgetConfig;
 pub use function::Answer;
 pub use key::{IssuedKey, KeyConfig, KeyFunction, KeySource};
 pub use model::{Ability, KindConfig, ModelConfig, PriceConfig};
@@ -33,6 +37,7 @@ pub use model::{Ability, KindConfig, ModelConfig, PriceConfig};
 pub use presets::{Preset, presets};
 pub use provider::{DialectConfig, ProviderConfig};
 pub use route::{MemberConfig, RouteConfig, RungConfig};
+pub use store::StoreConfig;
 
 /// The most labels of one configuration.
 const LABELS_MAX: usize = 63;
@@ -75,6 +80,9 @@ pub struct Config {
     pub calls_max: usize,
     /// The most calls of those that may be parked until a target is back; one more ends as if it could not wait. 5 000.
     pub parked_max: usize,
+    /// The most calls that wait for a place (in flight at a target, or among `calls_max`); beyond it whoever would go
+    /// last is answered at once. 1 000.
+    pub queue_max: usize,
     /// The longest a caller may leave its stream unread before the call ends. 60 s.
     #[serde(with = "humantime_serde")]
     pub consumer_stall_max: Duration,
@@ -88,6 +96,10 @@ pub struct Config {
     pub ledger_max: usize,
     /// Calls that the flight recorder remembers. 1 000.
     pub recorder_max: usize,
+    /// What may be spent, by a name that errors and health call it by. Without bounds, where empty.
+    pub budgets: BTreeMap<String, BudgetConfig>,
+    /// Where what ended is kept. Nowhere, where absent: it is forgotten with the process.
+    pub store: Option<StoreConfig>,
     /// Seed of every draw: the same seed and the same events give the same choices. Drawn at random if it is `None`.
     pub seed: Option<u64>,
 }
@@ -102,12 +114,15 @@ impl Default for Config {
             restart: RestartOptions::default(),
             calls_max: 10_000,
             parked_max: 5_000,
+            queue_max: 1_000,
             consumer_stall_max: Duration::from_secs(60),
             answer_bytes_max: 8 << 20,
             answer_tokens_max: 1 << 20,
             answers_bytes_max: 512 << 20,
             ledger_max: 10_000,
             recorder_max: 1_000,
+            budgets: BTreeMap::new(),
+            store: None,
             seed: None,
         }
     }
@@ -152,6 +167,9 @@ impl Config {
     pub(crate) fn check_beside(&self, doubtful: &dyn Fn(&str) -> bool) -> Result<(Limits, Setup), ConfigErrors> {
         let mut errors = Vec::new();
         self.check_limits(&mut errors);
+        if let Some(store) = &self.store {
+            store.check(&mut errors);
+        }
         let mut providers = Vec::with_capacity(self.providers.len());
         let mut ill = BTreeSet::new();
         for (name, provider) in &self.providers {
@@ -168,7 +186,7 @@ impl Config {
         let at_ill = |name: &str| name.split_once('/').is_some_and(|(provider, _)| ill.contains(provider));
         names::replace(&self.providers, &mut providers, &|name| at_ill(name) || doubtful(name), &mut errors);
         errors.extend(check_labels(&providers));
-        let mut setup = Setup { layout: Layout::new(&providers), providers };
+        let mut setup = Setup { layout: Layout::new(&providers), providers, budgets: Vec::new() };
         let known = Known::new(&setup, |name| at_ill(name) || doubtful(name));
         let mut ill_routes = BTreeSet::new();
         let mut routes = Vec::with_capacity(self.routes.len());
@@ -202,16 +220,22 @@ impl Config {
         }
         let at_ill = |name: &str| ill_routes.contains(name) || at_ill(name) || doubtful(name);
         names::alias(&mut setup.layout, &self.aliases, &at_ill, &mut errors);
+        let own = |name: &str| setup.layout.routes.get(name).map(|route| &*route.name);
+        let budgets = self.budgets.iter().map(|(name, budget)| budget.check(name, &own, &at_ill, &mut errors));
+        setup.budgets = budgets.collect();
         ConfigErrors::none(errors)?;
         let limits = Limits {
             calls_max: self.calls_max,
             parked_max: self.parked_max,
+            queue_max: self.queue_max,
             consumer_stall_max: self.consumer_stall_max,
             answer_max: AnswerMax { bytes: self.answer_bytes_max, tokens: self.answer_tokens_max },
             answers_bytes_max: self.answers_bytes_max,
             ledger_max: self.ledger_max,
             recorder_max: self.recorder_max,
             restart: self.restart.clone(),
+            #[cfg(feature = "store")]
+            store: self.store.as_ref().map(StoreConfig::spec),
             seed: self.seed.unwrap_or_else(rand::random),
         };
         Ok((limits, setup))

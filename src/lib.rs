@@ -59,6 +59,8 @@ mod source;
 mod spec;
 
 mod actors;
+#[cfg(feature = "store")]
+mod store;
 
 pub mod config;
 pub mod runtime;
@@ -80,13 +82,13 @@ pub use runtime::{ReplyStream, Report, RouterMessage, Runtime};
 pub use transport::{Body, BoxFuture, Http, HttpRequest, HttpResponse, Transport, TransportError, TransportOptions};
 pub use words::consequence;
 pub use words::{
-    AssistantPart, AttemptEnd, AttemptRecord, Audio, Barred, CallFacts, CallId, Capabilities, Cause, ChatRequest,
-    CommitPolicy, ConfigError, ConfigErrors, Date, Degraded, Demand, Demanded, Dialect, Document, DocumentSource,
-    Drift, DriftKind, Effort, EmbedRequest, Embeddings, Error, Event, Failure, FailureClass, Finished, Foreign, Gauge,
-    Hedging, Hold, Image, Limits, Marks, Message, ModelClass, ModelKind, NAME_BYTES_MAX, NoCallId, Note, OnExhausted,
-    Original, Payload, Piece, Price, Priority, Proof, Reasoning, Reply, ReplyEvent, Reset, ResponseFormat, RetryAfter,
-    Rule, Said, Sampling, Scope, Secret, Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult,
-    UnknownName, Usage, UserPart,
+    Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, Barred, CallFacts, CallId, Capabilities, Cause,
+    ChatRequest, CommitPolicy, ConfigError, ConfigErrors, Date, Degraded, Demand, Demanded, Dialect, Document,
+    DocumentSource, Drift, DriftKind, Effort, EmbedRequest, Embeddings, Error, Event, Failure, FailureClass, Finished,
+    Foreign, Gauge, Hedging, Hold, Image, Limits, Marks, Message, ModelClass, ModelKind, NAME_BYTES_MAX, NoCallId,
+    Note, OnExhausted, Original, OverBudget, Payload, Piece, Price, Priority, Proof, Reasoning, Reply, ReplyEvent,
+    Reset, ResponseFormat, RetryAfter, Rule, Said, Sampling, Scope, Secret, Source, StopReason, TargetId, Text, Tool,
+    ToolCall, ToolChoice, ToolResult, UnknownName, Usage, UserPart,
 };
 
 /// What is known of a target: its breaker, its gates, its measured times; and the numbers they are judged by.

@@ -1,5 +1,7 @@
 //! The public face: one handle for everything.
 
+#[cfg(feature = "store")]
+mod kept;
 mod page;
 
 use std::fmt;
@@ -21,6 +23,8 @@ use crate::actors::to_root::RootMessage;
 use crate::actors::work::Work;
 use crate::config::{Config, ProviderConfig, RouteConfig};
 use crate::policy::snapshot::Force;
+#[cfg(feature = "store")]
+use crate::store::Store;
 use crate::words::{
     AttemptRecord, CallId, ChatRequest, ConfigError, ConfigErrors, EmbedRequest, Embeddings, Error, Event, Hold,
     Priority, Reply, Reset, TargetId,
@@ -35,8 +39,14 @@ pub use crate::actors::stream::ReplyStream;
 pub use crate::actors::to_front::RouterMessage;
 pub use crate::policy::explain::{Considered, Explanation, Flight, Happened, Skipped};
 pub use crate::policy::hedge::Join;
+pub use crate::policy::keeping::StoreHealth;
 pub use crate::policy::ledger::Totals;
+pub use crate::policy::money::PurseHealth;
 pub use crate::policy::record::{Observer, QUEUE_MAX, Record};
+#[cfg(feature = "store")]
+pub use crate::policy::statement::{By, Line, NoBy, Question, Statement};
+#[cfg(feature = "store")]
+pub use crate::store::{LedgerError, Verified, ask_file, verify_file};
 
 /// The first wait for a router that restarts; it doubles, up to [`ROUTER_WAITS`] times: two seconds in all.
 const ROUTER_WAIT: Duration = Duration::from_millis(1);
@@ -70,6 +80,9 @@ pub struct Runtime {
     root: Arc<Stop>,
     /// The executor that it runs on: whoever asks may be on another.
     executor: Handle,
+    /// What everything that ends is kept in.
+    #[cfg(feature = "store")]
+    store: Option<Arc<Store>>,
 }
 
 struct Stop(ActorRef<RootMessage>);
@@ -259,14 +272,38 @@ impl Builder {
     async fn start_under(self, supervisor: Option<ActorCell>) -> Result<Runtime, StartError> {
         let (limits, setup) = self.config.check()?;
         let executor = executor()?;
-        let shared = Arc::new(Shared::new(limits, self.observers, self.classify));
+        #[cfg(feature = "store")]
+        let (store, observers) = {
+            let mut observers = self.observers;
+            (kept::open(&limits, &mut observers).await?, observers)
+        };
+        #[cfg(not(feature = "store"))]
+        let observers = self.observers;
+        let shared = Arc::new(Shared::new(
+            limits,
+            observers,
+            self.classify,
+            #[cfg(feature = "store")]
+            store.as_ref().map(|store| store.gauge()),
+        ));
+        shared.purses.replace(setup.budgets.clone());
+        #[cfg(feature = "store")]
+        if let Some(store) = &store {
+            kept::recall(store, &shared).await;
+        }
         let arguments = (shared.clone(), setup);
         let started = match supervisor {
             Some(supervisor) => Actor::spawn_linked(None, Root, arguments, supervisor).await,
             None => Actor::spawn(None, Root, arguments).await,
         };
         let (root, _) = started.map_err(|error| StartError::Actors(Box::new(error)))?;
-        Ok(Runtime { shared, root: Arc::new(Stop(root)), executor })
+        Ok(Runtime {
+            shared,
+            root: Arc::new(Stop(root)),
+            executor,
+            #[cfg(feature = "store")]
+            store,
+        })
     }
 }
 
@@ -453,12 +490,18 @@ impl Runtime {
         self.shared.parking.wake_all();
         self.shared.tell(Event::Draining);
         let (shared, root) = (self.shared.clone(), self.root.0.clone());
+        #[cfg(feature = "store")]
+        let store = self.store.clone();
         let stopping = async move {
             let all = u32::try_from(shared.limits.calls_max).unwrap_or(u32::MAX);
             let _ = tokio::time::timeout(deadline, shared.places.acquire_many(all)).await;
             let left = shared.budget.calls();
             if root.stop_and_wait(None, Some(STOP_MAX)).await.is_err() {
                 root.kill();
+            }
+            #[cfg(feature = "store")]
+            if let Some(store) = store {
+                store.flush().await;
             }
             left
         };

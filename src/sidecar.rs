@@ -57,6 +57,7 @@ use service::Door;
 use state::{Current, State};
 
 pub use access::{ClientKey, Hash};
+pub use admin::{MOMENT, moment};
 pub use log::{Log, printable};
 pub use record::dollars;
 pub use settings::{ModelNames, ServerConfig, Settings, SettingsErrors, Streams, Targets, address};

@@ -217,31 +217,58 @@ impl Transport for Http {
 
 /// Returns a body for the client. Its length is known, in however many pieces it is.
 fn body(payload: Payload) -> reqwest::Body {
+    let left = payload.len();
     let mut pieces = payload.into_pieces();
     let (first, second) = (pieces.next().unwrap_or_default(), pieces.next());
     match second {
         None => first.into(),
-        Some(second) => reqwest::Body::wrap(Pieces([first, second].into_iter().chain(pieces).collect())),
+        Some(second) => {
+            let pieces = [first, second].into_iter().chain(pieces).collect();
+            reqwest::Body::wrap(Pieces { pieces, left })
+        }
     }
 }
 
+/// Short pieces go out together: so much at once.
+const FRAME_BYTES: usize = 16 * 1024;
+
 /// The pieces of a body that are left to send.
-struct Pieces(VecDeque<Bytes>);
+struct Pieces {
+    pieces: VecDeque<Bytes>,
+    left: usize,
+}
+
+impl Pieces {
+    /// Takes what goes out at once: a long piece as it is, short ones together.
+    fn frame(&mut self) -> Option<Bytes> {
+        let mut length = 0;
+        let fits = |piece: &&Bytes| {
+            length += piece.len();
+            length <= FRAME_BYTES
+        };
+        let frame = match self.pieces.iter().take_while(fits).count() {
+            0 | 1 => self.pieces.pop_front()?,
+            short => self.pieces.drain(..short).collect::<Vec<_>>().concat().into(),
+        };
+        self.left -= frame.len();
+        Some(frame)
+    }
+}
 
 impl http_body::Body for Pieces {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+        Poll::Ready(self.frame().map(|frame| Ok(Frame::data(frame))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
+        self.pieces.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
+        SizeHint::with_exact(self.left as u64)
     }
 }
 
@@ -313,4 +340,21 @@ fn chain(error: &reqwest::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_pieces_go_out_together_and_long_ones_as_they_are() {
+        let long = Bytes::from(vec![b'x'; 2 * FRAME_BYTES]);
+        let short = |length: usize| Bytes::from(vec![b'y'; length]);
+        let pieces = [short(3), short(4), long.clone(), short(5), short(FRAME_BYTES - 5), short(1)];
+        let left = pieces.iter().map(Bytes::len).sum();
+        let mut pieces = Pieces { pieces: pieces.into(), left };
+        let frames: Vec<Bytes> = std::iter::from_fn(|| pieces.frame()).collect();
+        assert_eq!(frames.iter().map(Bytes::len).collect::<Vec<_>>(), [7, 2 * FRAME_BYTES, FRAME_BYTES, 1]);
+        assert_eq!((frames[1].as_ptr(), pieces.left), (long.as_ptr(), 0), "a long piece is not copied");
+    }
 }

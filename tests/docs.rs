@@ -67,12 +67,14 @@ async fn the_example_starts() {
 }
 
 /// Structs that a configuration consists of, and where they are.
-const CONFIGURED: [(&str, &[&str]); 11] = [
+const CONFIGURED: [(&str, &[&str]); 13] = [
     ("src/config.rs", &["Config"]),
     ("src/config/provider.rs", &["ProviderConfig"]),
     ("src/config/key.rs", &["KeyTable"]),
     ("src/config/model.rs", &["ModelConfig", "PriceConfig"]),
     ("src/config/route.rs", &["RouteConfig", "MemberConfig"]),
+    ("src/config/budget.rs", &["BudgetConfig"]),
+    ("src/config/store.rs", &["StoreConfig"]),
     ("src/policy/failover/options.rs", &["FailoverOptions"]),
     ("src/policy/restart.rs", &["RestartOptions"]),
     ("src/policy/breaker.rs", &["BreakerOptions"]),

@@ -198,7 +198,7 @@ impl Standin {
             cuts_max: 0,
             keys: 1,
             first_token_max: Latency::at(health.first_token_max, self.prompt),
-            usual: tempo.answer,
+            needs: tempo.needs(),
             patience: tempo.patience(),
             pause_max: health.pause_max(),
             domain: target,

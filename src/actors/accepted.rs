@@ -6,6 +6,8 @@ use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::Wanted;
+use super::bell::Bell;
+use super::parking::Queued;
 use super::prompt::Asked;
 use super::table::Table;
 use crate::policy::budget::Budget;
@@ -13,23 +15,32 @@ use crate::policy::routing::Needs;
 use crate::spec::RouteSpec;
 use crate::words::CallFacts;
 
-/// A place among the calls in flight; gives it back, and says so to the budget, when dropped.
+/// A place among the calls in flight; gives it back, and says so to the budget and to who waits for one, when dropped.
 pub(crate) struct Place {
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
     budget: Arc<Budget>,
+    bell: Arc<Bell>,
 }
 
 impl Place {
-    pub(crate) fn new(permit: OwnedSemaphorePermit, budget: Arc<Budget>) -> Self {
+    pub(super) fn new(permit: OwnedSemaphorePermit, budget: Arc<Budget>, bell: Arc<Bell>) -> Self {
         budget.call_started();
-        Self { _permit: permit, budget }
+        Self { permit: Some(permit), budget, bell }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.budget.call_ended();
+        drop(self.permit.take());
+        self.bell.ring();
     }
+}
+
+/// A place among the calls in flight, or one among those who wait for that.
+pub(crate) enum Seat {
+    Taken(Place),
+    Queued(Queued),
 }
 
 /// A call as it was accepted.
@@ -42,6 +53,6 @@ pub(crate) struct Accepted {
     pub(crate) started: Instant,
     pub(crate) deadline: Instant,
     pub(crate) wanted: Wanted,
-    pub(crate) place: Place,
+    pub(crate) seat: Seat,
     pub(crate) span: tracing::Span,
 }

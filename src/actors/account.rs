@@ -10,6 +10,7 @@ use super::clock::now;
 use super::permit::Permit;
 use super::prompt::Fitted;
 use super::pulse::Pulse;
+use super::purses::Purchase;
 use super::redact;
 use super::shared::Shared;
 use super::table::Target;
@@ -19,6 +20,7 @@ use super::work::Brought;
 use crate::policy::admission::{Report, Unwanted};
 use crate::policy::health::Course;
 use crate::policy::hedge::Cost;
+use crate::policy::money::Alert;
 use crate::policy::record::Record;
 use crate::wire::{self, Ending};
 use crate::words::{
@@ -64,6 +66,8 @@ pub(super) struct Account {
     pub(super) hedge: bool,
     /// What it was taken to cost, where it did so for speed only.
     pub(super) reserved: Option<Cost>,
+    /// What was taken for it out of budgets.
+    pub(super) purchase: Option<Purchase>,
     /// Whether its target is marked as degraded.
     pub(super) degraded: bool,
     /// Bytes of the answer that are kept in memory.
@@ -158,6 +162,7 @@ impl Account {
         let (usage, estimated) = self.usage(brought.as_ref(), &end);
         if !estimated {
             self.target.provider.slot.learn(self.target.index, &self.prompt.size, usage.input);
+            self.permit.took(usage.input.saturating_add(usage.output));
         }
         let began = self.begun.unwrap_or(now);
         let ticket = self.permit.ticket();
@@ -195,12 +200,22 @@ impl Account {
             self.shared.retiring(self.target.spec(), None);
         }
         self.shared.budget.hedges.ended(self.reserved.take(), Cost::of(record.cost_usd), now);
+        self.tell_of_budgets(&record);
         self.shared.sink.tell(&Record::Attempt(record.clone()));
         let notes = std::mem::take(&mut self.notes);
         // The call waits no longer than the provider is held.
         let honoured = now + self.target.provider.spec.admission.breaker.retry_after_max;
         let back = back.map(|back| back.min(honoured));
         let _ = tell.send(Ended { record, back, brought, notes });
+    }
+
+    /// Pays for the attempt, and tells of budgets that come to an end.
+    fn tell_of_budgets(&mut self, record: &AttemptRecord) {
+        let alerts = self.purchase.take().map_or_else(Vec::new, |purchase| purchase.settle(record));
+        for Alert { budget, share } in alerts {
+            tracing::warn!(share, %budget, "a budget is spent, or soon will be");
+            self.shared.tell(Event::Budget { budget, share });
+        }
     }
 
     /// Counts what of the answer is not known here, and says what never came before.

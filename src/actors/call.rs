@@ -4,17 +4,20 @@
 //! it, and waits for the caller's leaving, one timer, or its attempts.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use ractor::{ActorCell, SpawnErr};
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use tracing::Instrument;
 
-use super::accepted::Accepted;
+use super::accepted::{Accepted, Place, Seat};
 use super::clock::now;
 use super::driver::Driver;
 use super::outlet::{Outlet, Product, pieces_of};
 use super::page::Page;
 use super::parked::Rest;
+use super::parking::{Queued, Woken};
 use super::running::next_happening;
 use super::shared::Shared;
 use super::stream::Word;
@@ -48,16 +51,31 @@ pub(super) async fn start(job: Box<Job>, shared: Arc<Shared>, calls: ActorCell) 
 }
 
 async fn run(job: Box<Job>, shared: Arc<Shared>) {
-    let Job { accepted, page, plan, state, sticky, rng } = *job;
-    let Accepted { about: _, asked, table, route, needs, started, deadline, wanted, place, span: _ } = accepted;
-    let (commit, outlet) = Outlet::open(wanted, asked.work.commit(), &shared.draining);
+    let Job { accepted, mut page, plan, state, sticky, rng } = *job;
+    let Accepted { about: _, asked, table, route, needs, started, deadline, wanted, seat, span: _ } = accepted;
+    let (commit, mut outlet) = Outlet::open(wanted, asked.work.commit(), &shared.draining);
+    let (place, plan) = match seat {
+        Seat::Taken(place) => (place, Some(plan)),
+        // What was planned is old by then.
+        Seat::Queued(queued) => {
+            page.note(Happened::Queued(queued.foretold()));
+            match seated(queued, &mut outlet, &shared, deadline).await {
+                Ok(place) => (place, None),
+                Err(None) => return page.end(Happened::CallerLeft),
+                Err(Some(error)) => {
+                    page.end(Happened::GaveUp(error.clone()));
+                    return outlet.fail(error);
+                }
+            }
+        }
+    };
     let on_exhausted = asked.work.on_exhausted().unwrap_or(route.failover.on_exhausted);
     let is_due = asked.work.deadline().is_some();
     let machine = Failover::new(FailoverOptions { on_exhausted, ..route.failover.clone() }, commit, deadline);
     let mut driver = Driver {
         page,
         machine,
-        plan: Some(plan),
+        plan,
         running: Vec::new(),
         ended: Vec::new(),
         probe: None,
@@ -74,21 +92,50 @@ async fn run(job: Box<Job>, shared: Arc<Shared>) {
         is_due,
         is_degraded: false,
         waits: Waits::default(),
+        over: None,
     };
     driver.drive(outlet).await;
     drop(place);
 }
 
+/// Waits for a place among the calls in flight; returns why there is none, if it is not that the caller has left.
+async fn seated(
+    mut queued: Queued,
+    outlet: &mut Outlet,
+    shared: &Arc<Shared>,
+    deadline: Instant,
+) -> Result<Place, Option<Error>> {
+    loop {
+        let woken = tokio::select! {
+            biased;
+            () = outlet.closed() => return Err(None),
+            woken = queued.woken() => woken,
+            () = tokio::time::sleep_until(deadline.into()) => Woken::Away,
+        };
+        let again = match woken {
+            Woken::Turn(turn) => match shared.take_place() {
+                Some(place) => {
+                    turn.proved();
+                    return Ok(place);
+                }
+                // Somebody took it who came just then.
+                None => queued.again(),
+            },
+            Woken::Look if shared.draining.load(Relaxed) => return Err(Some(Error::Draining)),
+            Woken::Look => continue,
+            Woken::Away => None,
+        };
+        queued = again.ok_or_else(|| Some(shared.overloaded(queued.foretold())))?;
+    }
+}
+
 impl Driver {
     async fn drive(&mut self, mut outlet: Outlet) {
-        let mut behind = self.is_behind_others();
+        if self.is_behind_others() {
+            self.machine.stand_behind();
+        }
         loop {
-            let step = if std::mem::take(&mut behind) {
-                Step::Exhausted(None)
-            } else {
-                self.machine.next(&self.shared.budget, now())
-            };
-            match step {
+            match self.machine.next(&self.shared.budget, now()) {
                 Step::Plan => self.choose(),
                 Step::Try(this) => self.attempt(this).await,
                 Step::Commit(number) => self.commit(number, &outlet),
@@ -107,6 +154,19 @@ impl Driver {
                         () = outlet.closed() => return self.page.end(Happened::CallerLeft),
                         happening = next_happening(&mut self.running) => self.happened(happening),
                         () = tokio::time::sleep_until(until.into()) => self.listen(),
+                    }
+                }
+                Step::Queue(until) => {
+                    let Some((mut queued, latest)) = self.line_up() else { continue };
+                    if self.running.is_empty() {
+                        self.page.note(Happened::Queued(self.waits.foretold(now())));
+                    }
+                    tokio::select! {
+                        biased;
+                        () = outlet.closed() => return self.page.end(Happened::CallerLeft),
+                        happening = next_happening(&mut self.running) => self.happened(happening),
+                        woken = queued.woken() => self.woken(woken),
+                        () = tokio::time::sleep_until(until.min(latest).into()) => self.listen(),
                     }
                 }
                 Step::Exhausted(back) => match self.exhausted(back, &mut outlet).await {
@@ -225,6 +285,7 @@ impl Driver {
             return outlet.finish(words);
         }
         let error = match why {
+            GiveUp::Exhausted(_) if self.over.is_some() => self.over_budget(attempts),
             GiveUp::Rejected(failure) => Error::Rejected { failure, attempts },
             GiveUp::Exhausted(back) => {
                 let barred = self.barred(now());

@@ -64,6 +64,7 @@ impl Table {
             labels: self.layout.labels(&request.labels) | route.labels,
             priority: request.priority,
             rule: request.rule,
+            price_max: None,
             deadline: None,
         }
     }

@@ -22,7 +22,7 @@ pub struct Incoming<'a> {
     pub tags: &'a BTreeMap<String, String>,
     /// The priority that its caller gave it.
     pub priority: Priority,
-    /// Calls in flight.
+    /// Calls in flight, with this one.
     pub calls: usize,
     /// How many there may be.
     pub calls_max: usize,

@@ -21,7 +21,7 @@ use crate::policy::snapshot::{BreakerState, Health, Latency, Refusal};
 use crate::policy::trim::{CUTS_MAX, OverWindow};
 use crate::spec::RouteSpec;
 use crate::words::{
-    AttemptEnd, AttemptRecord, Barred, Cause, Failure, FailureClass, Hedging, OnExhausted, Rule, Scope,
+    AttemptEnd, AttemptRecord, Barred, Cause, Failure, FailureClass, Hedging, OnExhausted, OverBudget, Rule, Scope,
 };
 
 /// One call that runs.
@@ -50,6 +50,8 @@ pub(super) struct Driver {
     /// Whether it asks the targets that are marked as degraded.
     pub(super) is_degraded: bool,
     pub(super) waits: Waits,
+    /// The budget that had no room for the last try.
+    pub(super) over: Option<Box<OverBudget>>,
 }
 
 impl Driver {
@@ -98,8 +100,9 @@ impl Driver {
         self.route = route;
         self.plan = None;
         self.sticky = None;
-        let Needs { priority, deadline, .. } = self.needs;
-        self.needs = Needs { priority, deadline, ..self.table.needs_of(&self.route, &self.asked.work) };
+        let Needs { priority, deadline, rule, price_max, .. } = self.needs;
+        self.needs =
+            Needs { priority, deadline, rule, price_max, ..self.table.needs_of(&self.route, &self.asked.work) };
         self.asked = self.table.ask(&self.route, self.asked.work.clone());
         self.machine.reindex(|target| self.table.index(old.targets.get(target)?.id()));
     }
@@ -174,7 +177,7 @@ impl Driver {
             cuts_max: self.cuts_max(target),
             keys: u32::try_from(entry.provider.spec.keys.len()).unwrap_or(u32::MAX),
             first_token_max,
-            usual: pace.answer,
+            needs: pace.needs(),
             patience,
             pause_max: health.pause_max(),
             domain,
@@ -201,7 +204,9 @@ impl Driver {
         let candidates = self.table.candidates(&self.route, &self.asked, &[], &[], false);
         let barred = candidates.iter().filter_map(|candidate| {
             let target = self.table.targets[candidate.target].id().clone();
-            if let Some(Refusal { gate, until }) = candidate.health.refusal(false, now) {
+            if let Some(refusal) = candidate.health.refusal(false, now) {
+                let Refusal { gate, until } = refusal;
+                let until = self.waits.placed.filter(|_| refusal.is_full()).or(until);
                 let back_in = until.map(|until| until.saturating_duration_since(now));
                 return Some(Barred { target, cause: candidate.health.cause(gate), back_in });
             }

@@ -4,16 +4,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tracing::Instrument as _;
 
-use super::accepted::{Accepted, Place};
+use super::accepted::{Accepted, Seat};
 use super::answer::{Answer, Wanted};
 use super::books::CALLS;
 use super::clock::now;
 use super::health::{HealthSnapshot, ProviderHealth};
+use super::parking::Spot;
 use super::post::lock;
 use super::shared::Shared;
 use super::table::{Provider, Table};
@@ -24,7 +25,7 @@ use super::work::Work;
 use crate::policy::routing::Needs;
 use crate::policy::snapshot::{Barrier, Force};
 use crate::spec::RouteSpec;
-use crate::words::{CallFacts, CallId, Error, Hold, Priority, Reset, TargetId, meant};
+use crate::words::{CallFacts, CallId, Error, Hold, Priority, Reset, Rule, TargetId, meant};
 
 pub(crate) struct Front;
 
@@ -106,23 +107,29 @@ pub(crate) fn submit(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
     tokio::spawn(beginning.in_current_span());
 }
 
-/// Checks and counts a request, and hands it to the router.
+/// Checks a request, gives it a place, and hands it to the router.
 fn begin(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
-    match accept(shared, &work) {
-        Err(error) => wanted.refuse(error),
-        Ok((table, route, place)) => {
-            let started = now();
-            let priority = shared.priority(&work);
-            let about = about(shared.next_call(), &route, &work, priority);
-            let deadline = started + work.deadline().unwrap_or(route.failover.deadline).min(DEADLINE_MAX);
-            let needs = Needs { deadline: Some(deadline), priority, ..table.needs_of(&route, &work) };
-            let asked = table.ask(&route, work);
-            let span = tracing::info_span!(target: CALLS, "call", id = %about.id, route = %route.name);
-            let accepted = Accepted { about, asked, table, route, needs, started, deadline, wanted, place, span };
-            // Dropped with its answer if there is no router, which then says so.
-            shared.router.send(RouterCommand::Start(Box::new(accepted)));
-        }
-    }
+    let (table, route) = match accept(shared, &work) {
+        Ok(entry) => entry,
+        Err(error) => return wanted.refuse(error),
+    };
+    let started = now();
+    let priority = shared.priority(&work);
+    let deadline = started + work.deadline().unwrap_or(route.failover.deadline).min(DEADLINE_MAX);
+    let seat = match take_seat(shared, priority, deadline) {
+        Ok(seat) => seat,
+        Err(error) => return wanted.refuse(error),
+    };
+    let about = about(shared.next_call(), &route, &work, priority);
+    let mood = shared.purses.mood(&about);
+    let needs = table.needs_of(&route, &work);
+    let rule = if mood.least_cost { Some(Rule::LeastCost) } else { needs.rule };
+    let needs = Needs { deadline: Some(deadline), priority, rule, price_max: mood.price_max, ..needs };
+    let asked = table.ask(&route, work);
+    let span = tracing::info_span!(target: CALLS, "call", id = %about.id, route = %route.name);
+    let accepted = Accepted { about, asked, table, route, needs, started, deadline, wanted, seat, span };
+    // Dropped with its answer if there is no router, which then says so.
+    shared.router.send(RouterCommand::Start(Box::new(accepted)));
 }
 
 /// Returns what is known of a call from its start on.
@@ -131,27 +138,29 @@ fn about(id: CallId, route: &RouteSpec, work: &Work, priority: Priority) -> Arc<
     let mut facts = CallFacts::new(id, SystemTime::now(), route.name.clone());
     facts.session = work.session().cloned();
     (facts.tags, facts.priority) = (work.tags().clone(), priority);
-    facts.dialect = work.dialect();
+    (facts.dialect, facts.client) = (work.dialect(), work.client().cloned());
     Arc::new(facts)
 }
 
-type Entry = (Arc<Table>, Arc<RouteSpec>, Place);
-
-fn accept(shared: &Arc<Shared>, work: &Work) -> Result<Entry, Error> {
+fn accept(shared: &Arc<Shared>, work: &Work) -> Result<(Arc<Table>, Arc<RouteSpec>), Error> {
     work.check()?;
     let table = shared.table();
     let route = table.route(work.route())?.clone();
-    Ok((table, route, take_place(shared)?))
+    if shared.draining.load(Relaxed) { Err(Error::Draining) } else { Ok((table, route)) }
 }
 
-/// Takes a place, if the runtime takes calls.
-fn take_place(shared: &Shared) -> Result<Place, Error> {
-    if shared.draining.load(Relaxed) {
-        return Err(Error::Draining);
+/// Takes a place among the calls in flight, or one among those who wait for that, unless it would come too late.
+fn take_seat(shared: &Shared, priority: Priority, due: Instant) -> Result<Seat, Error> {
+    let (parking, spots) = (&shared.parking, [Spot::Calls]);
+    let is_behind = parking.bell.waiting() > 0 && parking.is_before(&spots, priority, due, true);
+    if !is_behind && let Some(place) = shared.take_place() {
+        return Ok(Seat::Taken(place));
     }
-    let permit = shared.places.clone().try_acquire_owned();
-    let permit = permit.map_err(|_| Error::Overloaded { calls_max: shared.limits.calls_max })?;
-    Ok(Place::new(permit, shared.budget.clone()))
+    let place = parking.arrive(priority, due);
+    let wait = parking.wait(&spots, place);
+    let in_time = wait.is_none_or(|wait| now() + wait <= due);
+    let queued = if in_time { parking.queue(&spots.clone().into(), &spots, place, false) } else { None };
+    queued.map(Seat::Queued).ok_or_else(|| shared.overloaded(wait))
 }
 
 /// Asks the router; if there is none, answers that.
@@ -271,7 +280,10 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
         draining: shared.draining.load(Relaxed),
         lack: shared.lack(),
         providers: providers.collect(),
-        observers: shared.sink.health(),
+        observers: shared.observers(),
+        queued: shared.parking.queued(),
         parked: shared.parking.health(),
+        budgets: shared.purses.health(),
+        store: shared.store(),
     }
 }

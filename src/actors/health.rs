@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::slot::ProviderStatus;
+use crate::policy::keeping::StoreHealth;
+use crate::policy::money::PurseHealth;
 use crate::policy::snapshot::Health;
 use crate::words::{Barred, Date, Drift, Hold, TargetId};
 
@@ -19,12 +21,18 @@ pub struct HealthSnapshot {
     pub draining: bool,
     /// What this machine lacked when an attempt last failed for it.
     pub lack: Option<Lack>,
+    /// Calls that wait for a place.
+    pub queued: usize,
     /// Calls that are parked until a target is back, by route.
     pub parked: Vec<ParkedCalls>,
     /// Each provider.
     pub providers: Vec<ProviderHealth>,
     /// Who is told of everything that ends, and how that goes.
     pub observers: Vec<ObserverHealth>,
+    /// What is spent of what may be, the purses first that are emptiest; a hundred of them at most.
+    pub budgets: Vec<PurseHealth>,
+    /// How the file fares that what ended is kept in, where there is one.
+    pub store: Option<StoreHealth>,
 }
 
 /// The calls of one route that are parked.

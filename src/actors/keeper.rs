@@ -1,4 +1,4 @@
-//! The keeper of the calls that are parked: looks when somebody rings, or when something is due, and lets go who may go.
+//! The keeper of the calls that wait: looks when somebody rings, or when something is due, and lets go who may go.
 //!
 //! One look for all of them, and none while nobody waits. It owns nothing: its successor goes on where it stopped.
 
@@ -9,6 +9,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, MessagingErr};
 
 use super::bell::Look;
 use super::clock::now;
+use super::parking::Spot;
 use super::shared::Shared;
 use super::table::Table;
 use crate::policy::park::Gate;
@@ -37,7 +38,13 @@ impl Actor for Keeper {
         let parking = &state.shared.parking;
         parking.bell.heard();
         let table = state.shared.table();
-        let next = parking.look(|target| gate(&table, target));
+        let next = parking.look(|spot| match spot {
+            Spot::Target(target) => gate(&table, target),
+            Spot::Calls => match state.shared.places.available_permits() {
+                0 => Gate::Full(None),
+                free => Gate::Open(u32::try_from(free).unwrap_or(u32::MAX)),
+            },
+        });
         if let Some(before) = state.next.take() {
             before.abort();
         }
@@ -49,10 +56,10 @@ impl Actor for Keeper {
 /// Returns what a target says of calls that would go there, as published.
 fn gate(table: &Table, target: &TargetId) -> Gate {
     let target = table.index(target).map(|at| &table.targets[at]);
-    let health = target.and_then(|target| target.provider.slot.health(target.index));
-    match health.map(|health| health.refusal(false, now())) {
-        Some(None) => Gate::Open,
-        Some(Some(refusal)) => refusal.until.map_or(Gate::Shut, Gate::Until),
-        None => Gate::Shut,
+    let Some(health) = target.and_then(|target| target.provider.slot.health(target.index)) else { return Gate::Shut };
+    match health.refusal(false, now()) {
+        None => Gate::Open(health.free()),
+        Some(refusal) if refusal.is_full() => Gate::Full(refusal.until),
+        Some(refusal) => refusal.until.map_or(Gate::Shut, Gate::Until),
     }
 }

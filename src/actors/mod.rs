@@ -3,7 +3,7 @@
 //! ```text
 //! root                        one per runtime; starts and restarts everything below
 //! ├── front                   the public reference; stateless
-//! ├── keeper                  wakes the calls that are parked, as targets come back
+//! ├── keeper                  wakes the calls that wait, as places come free and targets back
 //! ├── router                  routes, sessions, strategies' memory; picks; starts calls
 //! ├── supervisor ×n           one per provider
 //! │    ├── provider           error kernel: owns health, breakers, keys; no I/O
@@ -37,8 +37,9 @@ mod prompt;
 mod candidates;
 pub(crate) mod stream;
 pub(crate) mod answer;
-mod accepted;
 pub(crate) mod health;
+pub(crate) mod parking;
+mod accepted;
 
 // What is said, and what is shared.
 pub(crate) mod to_router;
@@ -47,7 +48,7 @@ pub(crate) mod to_root;
 pub(crate) mod to_supervisor;
 pub(crate) mod sink;
 mod books;
-pub(crate) mod parking;
+pub(crate) mod purses;
 pub(crate) mod shared;
 
 // One attempt.
@@ -64,6 +65,7 @@ mod running;
 mod outlet;
 mod waits;
 mod driver;
+mod bought;
 mod tries;
 mod parked;
 mod call;

@@ -1,6 +1,6 @@
-//! What a call does that nobody can answer now, and that need not end so: it waits for who comes back, or takes less.
+//! What a call does that nobody can answer now, and that need not end so: it waits for a place, or for who comes back,
+//! or takes less.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,13 @@ use rand::RngExt;
 use super::clock::now;
 use super::driver::Driver;
 use super::outlet::{Outlet, Product};
+use super::parking::{Queued, Spot, Woken};
 use super::stream::Word;
+use super::waits::Awaited;
 use super::work::Work;
 use crate::policy::explain::Happened;
 use crate::policy::park;
-use crate::policy::routing::{self, SkipReason};
+use crate::policy::routing;
 use crate::policy::verify;
 use crate::spec::Rung;
 use crate::words::{
@@ -49,6 +51,8 @@ impl Driver {
         let rest = match self.on_exhausted {
             _ if has_words => Rest::Over,
             OnExhausted::Fail => Rest::Over,
+            // Money comes back with the calendar, and not with a target.
+            OnExhausted::Wait if self.over.is_some() => Rest::Over,
             OnExhausted::Wait => self.park(back, outlet).await,
             OnExhausted::Degrade => self.step_down(),
         };
@@ -61,9 +65,47 @@ impl Driver {
     /// Tells whether others wait already for what this call would ask, and go before it.
     pub(super) fn is_behind_others(&self) -> bool {
         let parking = &self.shared.parking;
-        self.on_exhausted == OnExhausted::Wait
-            && parking.bell.waiting() > 0
-            && self.awaited().is_some_and(|targets| parking.is_before(&targets, self.needs.priority))
+        if parking.bell.waiting() == 0 {
+            return false;
+        }
+        let Some(awaited) = self.awaited(&[]) else { return false };
+        let waits = self.on_exhausted == OnExhausted::Wait;
+        let spots = if waits { &*awaited.spots } else { &*awaited.well };
+        parking.is_before(spots, self.needs.priority, self.machine.deadline(), waits)
+    }
+
+    /// Takes its place among those who wait for one at a target; returns until when it can be answered in time. Tells
+    /// the machine where it cannot.
+    pub(super) fn line_up(&mut self) -> Option<(Queued, Instant)> {
+        self.waits.turn = None;
+        let (now, due) = (now(), self.machine.deadline());
+        let parking = self.shared.parking.clone();
+        let Some(Awaited { spots, full, usual, .. }) = self.awaited(&self.machine.occupied()) else {
+            self.machine.unplaced(None, now);
+            return None;
+        };
+        let latest = due.checked_sub(usual).unwrap_or(now);
+        let place = *self.waits.place.get_or_insert_with(|| parking.arrive(self.needs.priority, due));
+        self.waits.placed = parking.wait(&spots, place).map(|wait| now + wait);
+        let in_time = latest > now && self.waits.placed.is_none_or(|placed| placed <= latest);
+        let queued = if in_time { parking.queue(&spots, &full, place, false) } else { None };
+        if queued.is_none() {
+            self.machine.unplaced(self.waits.placed, now);
+        }
+        queued.map(|queued| (queued, latest))
+    }
+
+    /// Goes on with what became of a place among those who wait.
+    pub(super) fn woken(&mut self, woken: Woken) {
+        self.plan = None;
+        match woken {
+            Woken::Turn(turn) => {
+                self.waits.turn = Some(turn);
+                self.machine.woken(now());
+            }
+            Woken::Look => self.machine.woken(now()),
+            Woken::Away => self.machine.unplaced(self.waits.placed, now()),
+        }
     }
 
     /// Waits until one of the targets is back and it is this call's turn.
@@ -72,9 +114,9 @@ impl Driver {
         let mut changes = parking.changes();
         let begun = now();
         let Some(stay) = parking.enter(&self.page.so_far(), begun) else { return Rest::Over };
-        let place = *self.waits.place.get_or_insert_with(|| parking.arrive(self.needs.priority));
         let from = begun + self.pause();
         let end = self.parked_until(begun);
+        let place = *self.waits.place.get_or_insert_with(|| parking.arrive(self.needs.priority, end));
         let mut told: Option<(Option<Instant>, Vec<Barred>)> = None;
         let rest = loop {
             let now = now();
@@ -82,7 +124,7 @@ impl Driver {
                 break Rest::Draining;
             }
             self.follow_table();
-            let Some(targets) = self.awaited() else { break Rest::Over };
+            let Some(awaited) = self.awaited(&self.machine.refusing()) else { break Rest::Over };
             let barred = self.barred(now);
             let until = Barred::first_back(&barred).map(|wait| now + wait).or(back).max((from > now).then_some(from));
             if now >= end || until.is_some_and(|until| until > end) {
@@ -102,20 +144,20 @@ impl Driver {
                 None => end,
             };
             let look = look.min(end);
-            let mut queued = (now >= from).then(|| parking.queue(&targets, place));
-            let turn = async {
+            let mut queued = if now >= from { parking.queue(&awaited.spots, &awaited.full, place, true) } else { None };
+            let woken = async {
                 match &mut queued {
-                    Some(queued) => queued.turn().await,
+                    Some(queued) => queued.woken().await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
                 biased;
                 () = outlet.closed() => break Rest::Left,
-                turn = turn => {
+                woken = woken => if let Woken::Turn(turn) = woken {
                     self.waits.turn = Some(turn);
                     break Rest::Anew;
-                }
+                },
                 _ = changes.changed() => {}
                 () = tokio::time::sleep_until(look.into()) => {}
             }
@@ -143,7 +185,7 @@ impl Driver {
             }
             self.waits.rungs += 1;
             self.is_degraded = true;
-            if self.awaited().is_some() {
+            if self.awaited(&self.machine.refusing()).is_some() {
                 self.page.note(Happened::Degraded(Degraded::Target));
                 self.begin_anew();
                 return Rest::Anew;
@@ -173,22 +215,43 @@ impl Driver {
         if self.is_due { self.machine.deadline() } else { in_all }
     }
 
-    /// Returns the targets that could answer it once they are back, if there are any.
-    fn awaited(&self) -> Option<Arc<[TargetId]>> {
+    /// Returns the targets that could answer it once they have a place or are back, but for some; if there are any.
+    fn awaited(&self, without: &[usize]) -> Option<Awaited> {
         if !self.shared.table().layout.routes.contains_key(&self.route.name) {
             return None;
         }
-        let candidates =
-            self.table.candidates(&self.route, &self.asked, &self.machine.refusing(), &self.gone(), self.is_degraded);
+        let candidates = self.table.candidates(&self.route, &self.asked, without, &self.gone(), self.is_degraded);
         let pinned = self.shared.pinned(&self.route.name).and_then(|id| self.table.index(&id));
         let (mut state, mut rng) = (self.state.clone(), self.rng.clone());
         let plan =
             routing::plan(&self.route.options, &mut state, &candidates, &self.needs, None, pinned, now(), &mut rng);
-        let waits = plan.skipped.iter().filter(|skip| matches!(skip.why, SkipReason::Gate(_)));
-        let all = plan.picks.iter().map(|pick| pick.target).chain(waits.map(|skip| skip.target));
-        let mut targets: Vec<TargetId> = all.map(|at| self.table.targets[at].id().clone()).collect();
-        targets.sort_unstable();
-        (!targets.is_empty()).then(|| targets.into())
+        let spot = |target: usize| Spot::Target(self.table.targets[target].id().clone());
+        let waits = plan.skipped.iter().filter_map(|skip| Some((skip.target, skip.refusal()?)));
+        let full: Vec<usize> = waits.clone().filter(|(_, it)| it.is_full()).map(|(target, _)| target).collect();
+        let picks = plan.picks.iter().map(|pick| pick.target);
+        let well = picks.clone().filter(|_| !plan.last_resort).chain(full.iter().copied());
+        let mut spots: Vec<Spot> = picks.chain(waits.map(|(target, _)| target)).map(spot).collect();
+        spots.sort_unstable();
+        spots.dedup();
+        let usual = well.clone().filter_map(|target| self.usual(target)).min().unwrap_or_default();
+        let well = well.map(spot).collect();
+        (!spots.is_empty()).then(|| Awaited {
+            spots: spots.into(),
+            well,
+            full: full.into_iter().map(spot).collect(),
+            usual,
+        })
+    }
+
+    /// Returns how long an answer of a target usually takes, as far as that was measured: a guess refuses nobody.
+    fn usual(&self, target: usize) -> Option<Duration> {
+        let entry = &self.table.targets[target];
+        let whole = self.asked.work.is_whole(&entry.provider.spec);
+        let health = entry.provider.slot.health(entry.index)?;
+        let pace = health.pace(self.fit(target, 0).tokens, whole, self.needs.output_tokens);
+        let tokens =
+            if whole || health.tpot.is_assumed() { 0 } else { self.state.output_tokens(self.needs.output_tokens) };
+        Some(if pace.measured { pace.first + health.tpot.p50.saturating_mul(tokens) } else { Duration::ZERO })
     }
 
     /// Returns what a call gets in the end that nobody answers, and that takes less: a text of its route, if that fits.

@@ -1,11 +1,12 @@
-//! Where calls wait for a target to come back: who waits, for whom, until when, and how each of them is woken.
+//! Where calls wait for a place, or for a target to come back: who waits, for whom, until when, and how each of them is
+//! woken.
 //!
 //! It survives the actor that looks after it (`keeper`). What a call holds of it are guards: however the call ends, nothing
 //! of it stays here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
@@ -17,9 +18,39 @@ use crate::policy::explain::Flight;
 use crate::policy::park::{Gate, Lot, Place};
 use crate::words::{Barred, CallId, Priority, TargetId};
 
+/// What calls wait for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Spot {
+    /// A place among the calls in flight.
+    Calls,
+    /// A place at a target.
+    Target(TargetId),
+}
+
+/// One who waits for its turn.
+struct Waiter {
+    waker: oneshot::Sender<Turn>,
+    /// Whether it is parked: then it is counted as that.
+    is_parked: bool,
+}
+
+/// Those who wait for a turn, and how many of them are not parked.
+#[derive(Default)]
+struct Queues {
+    lot: Lot<Spot, Waiter>,
+    queued: usize,
+}
+
+impl Queues {
+    fn left(&mut self, waiter: &Waiter) {
+        self.queued -= usize::from(!waiter.is_parked);
+    }
+}
+
 /// The lot of one runtime.
 pub(crate) struct Parking {
-    lot: Mutex<Lot<TargetId, oneshot::Sender<Turn>>>,
+    queues: Mutex<Queues>,
+    queue_max: usize,
     /// Who is parked, on its turn or not, and what there is to tell of it.
     parked: Mutex<BTreeMap<CallId, Parked>>,
     parked_max: usize,
@@ -38,9 +69,10 @@ struct Parked {
 }
 
 impl Parking {
-    pub(crate) fn new(parked_max: usize) -> Self {
+    pub(crate) fn new(parked_max: usize, queue_max: usize) -> Self {
         Self {
-            lot: Mutex::default(),
+            queues: Mutex::default(),
+            queue_max,
             parked: Mutex::default(),
             parked_max,
             bell: Arc::default(),
@@ -59,8 +91,8 @@ impl Parking {
     }
 
     /// Gives a call its place.
-    pub(super) fn arrive(&self, priority: Priority) -> Place {
-        lock(&self.lot).arrive(priority)
+    pub(super) fn arrive(&self, priority: Priority, due: Instant) -> Place {
+        lock(&self.queues).lot.arrive(priority, due)
     }
 
     /// Parks a call, unless as many are as may be.
@@ -75,27 +107,61 @@ impl Parking {
         Some(Stay { call: flight.call, parking: self.clone() })
     }
 
-    /// Lets a call wait for its turn at the first of some targets.
-    pub(super) fn queue(self: &Arc<Self>, targets: &Arc<[TargetId]>, place: Place) -> Queued {
+    /// Lets a call wait for its turn at the first of some spots, of which these were seen to be full. Who waits for a
+    /// place may find that too many do: then the last of them goes away.
+    pub(super) fn queue(
+        self: &Arc<Self>,
+        spots: &Arc<[Spot]>,
+        full: &[Spot],
+        place: Place,
+        is_parked: bool,
+    ) -> Option<Queued> {
         let (waker, turn) = oneshot::channel();
-        lock(&self.lot).enter(targets.clone(), place, waker);
+        let all = self.changes();
+        let mut guard = lock(&self.queues);
+        let queues = &mut *guard;
+        if !is_parked && queues.queued >= self.queue_max {
+            let (last, its_place) = queues.lot.last(|waiter| !waiter.is_parked).filter(|(_, last)| *last > place)?;
+            if let Some(waiter) = queues.lot.leave(&last, its_place) {
+                queues.left(&waiter);
+            }
+        }
+        full.iter().for_each(|spot| queues.lot.full(spot, now()));
+        queues.lot.enter(spots.clone(), place, Waiter { waker, is_parked });
+        queues.queued += usize::from(!is_parked);
+        drop(guard);
+        self.bell.came();
         self.bell.ring();
-        Queued { targets: targets.clone(), place, turn, parking: self.clone() }
+        Some(Queued { spots: spots.clone(), place, turn, all, parking: self.clone() })
     }
 
-    /// Tells whether somebody waits for just these targets who goes before a call that comes now.
-    pub(super) fn is_before(&self, targets: &Arc<[TargetId]>, priority: Priority) -> bool {
-        lock(&self.lot).is_before(targets, priority)
+    /// Tells whether others wait for what a call that comes now would go to, and go before it. One that would not wait
+    /// for a target to come back stands behind those only who wait for a place at one that is well.
+    pub(super) fn is_before(&self, spots: &[Spot], priority: Priority, due: Instant, waits: bool) -> bool {
+        lock(&self.queues).lot.is_before(spots, priority, due, waits)
+    }
+
+    /// Returns how long a call will wait for its turn, as far as that can be told.
+    pub(super) fn wait(&self, spots: &[Spot], place: Place) -> Option<Duration> {
+        lock(&self.queues).lot.wait(spots, place, now())
     }
 
     /// Lets go who may go; returns when to look again.
-    pub(super) fn look(self: &Arc<Self>, gate: impl FnMut(&TargetId) -> Gate) -> Option<Instant> {
-        let look = lock(&self.lot).look(now(), gate);
-        for (waker, target) in look.go {
+    pub(super) fn look(self: &Arc<Self>, gate: impl FnMut(&Spot) -> Gate) -> Option<Instant> {
+        let mut guard = lock(&self.queues);
+        let look = guard.lot.look(now(), gate);
+        look.go.iter().for_each(|(waiter, _)| guard.left(waiter));
+        drop(guard);
+        for (waiter, spot) in look.go {
             // Who has left meanwhile gives its turn back by not taking it.
-            let _ = waker.send(Turn { target, taken: false, parking: self.clone() });
+            let _ = waiter.waker.send(Turn { spot, arrived: false, taken: false, parking: self.clone() });
         }
         look.next
+    }
+
+    /// Returns how many wait for a place.
+    pub(crate) fn queued(&self) -> usize {
+        lock(&self.queues).queued
     }
 
     /// Returns the page, so far, of a call that is parked.
@@ -151,42 +217,79 @@ impl Drop for Stay {
 }
 
 /// A call's place in a queue.
-pub(super) struct Queued {
-    targets: Arc<[TargetId]>,
+pub(crate) struct Queued {
+    spots: Arc<[Spot]>,
     place: Place,
     turn: oneshot::Receiver<Turn>,
+    all: watch::Receiver<()>,
     parking: Arc<Parking>,
 }
 
+/// What becomes of one who waits.
+pub(super) enum Woken {
+    /// It is its turn.
+    Turn(Turn),
+    /// Too many wait, and it was the last.
+    Away,
+    /// Everybody is to look by itself.
+    Look,
+}
+
 impl Queued {
-    /// Resolves with the call's turn.
-    pub(super) async fn turn(&mut self) -> Turn {
-        match (&mut self.turn).await {
-            Ok(turn) => turn,
-            // Nobody drops a waker but who uses it.
-            Err(_) => std::future::pending().await,
+    /// Waits again, at the same place.
+    pub(super) fn again(&self) -> Option<Self> {
+        self.parking.queue(&self.spots, &[], self.place, false)
+    }
+
+    /// Returns how long it will wait, as far as that can be told.
+    pub(super) fn foretold(&self) -> Option<Duration> {
+        self.parking.wait(&self.spots, self.place)
+    }
+
+    /// Resolves with what becomes of it.
+    pub(super) async fn woken(&mut self) -> Woken {
+        tokio::select! {
+            biased;
+            turn = &mut self.turn => turn.map_or(Woken::Away, Woken::Turn),
+            _ = self.all.changed() => Woken::Look,
         }
     }
 }
 
 impl Drop for Queued {
     fn drop(&mut self) {
-        lock(&self.parking.lot).leave(&self.targets, self.place);
+        let mut queues = lock(&self.parking.queues);
+        if let Some(waiter) = queues.lot.leave(&self.spots, self.place) {
+            queues.left(&waiter);
+        }
+        drop(queues);
+        self.parking.bell.went();
     }
 }
 
-/// Leave to ask a target that is back. What comes of it decides who goes next.
+/// Leave to go where there is a place, or to ask a target that is back. What comes of it decides who goes next.
 pub(super) struct Turn {
-    target: TargetId,
+    spot: Spot,
+    /// Whether its place is counted where it is taken.
+    arrived: bool,
     taken: bool,
     parking: Arc<Parking>,
 }
 
 impl Turn {
+    /// Says that the call has a place.
+    pub(super) fn arrived(&mut self) {
+        if !std::mem::replace(&mut self.arrived, true) {
+            lock(&self.parking.queues).lot.arrived(&self.spot);
+            self.parking.bell.ring();
+        }
+    }
+
     /// Says that the call is being answered.
     pub(super) fn proved(mut self) {
+        self.arrived();
         self.taken = true;
-        lock(&self.parking.lot).proved(&self.target, now());
+        lock(&self.parking.queues).lot.proved(&self.spot, now());
         self.parking.bell.ring();
     }
 }
@@ -194,7 +297,13 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         if !self.taken {
-            lock(&self.parking.lot).returned(&self.target, now());
+            let mut queues = lock(&self.parking.queues);
+            if self.arrived {
+                queues.lot.returned(&self.spot, now());
+            } else {
+                queues.lot.refused(&self.spot, now());
+            }
+            drop(queues);
             self.parking.bell.ring();
         }
     }

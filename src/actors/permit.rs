@@ -57,6 +57,11 @@ impl Permit {
         self.desk.report(self.ticket, report);
     }
 
+    /// Notes how many tokens the attempt took, as its provider counted them.
+    pub(crate) fn took(&mut self, tokens: u64) {
+        self.ticket.taken = Some(tokens);
+    }
+
     /// Tells what the answer's head says is left of the key's limits.
     pub(crate) fn limits(&self, limits: Limits) {
         self.desk.limits(self.ticket, limits);

@@ -19,7 +19,7 @@ use super::shared::{CrashHook, Shared};
 use super::slot::Slot;
 use super::table::Provider as Configured;
 use super::to_provider::{Crash, ProviderMessage};
-use crate::policy::admission::{Admission, Ask, Effect};
+use crate::policy::admission::{Admission, Ask, Effect, Report};
 use crate::policy::snapshot::{Barrier, BreakerState, Health, Refusal};
 use crate::words::Event;
 
@@ -98,13 +98,23 @@ impl Actor for Provider {
         let effects = match message {
             ProviderMessage::Admit(ask, reply) => {
                 if !reply.is_closed() {
-                    let _ = reply.send(state.admit(ask, now));
+                    let admitted = state.admit(ask, now);
+                    // Whoever hears of it finds what is left.
+                    state.set_room(ask.target, now);
+                    let _ = reply.send(admitted);
                 }
                 state.admission.effects()
             }
-            ProviderMessage::Report(ticket, report) => state.admission.report(&ticket, report, now, &mut state.rng),
+            ProviderMessage::Report(ticket, report) => {
+                let effects = state.admission.report(&ticket, report, now, &mut state.rng);
+                if matches!(report, Report::Ended(_)) {
+                    state.set_room(ticket.target, now);
+                }
+                effects
+            }
             ProviderMessage::Limits(ticket, limits) => {
                 state.admission.limits(&ticket, limits, now);
+                state.set_room(ticket.target, now);
                 Vec::new()
             }
             ProviderMessage::Force(target, force) => {
@@ -189,6 +199,13 @@ impl State {
         Ok(permit)
     }
 
+    fn set_room(&self, target: usize, now: Instant) {
+        if target < self.admission.targets() {
+            let (room, in_flight_max) = self.admission.room(target, now);
+            self.slot().set_room(target, room, in_flight_max);
+        }
+    }
+
     fn publish_soon(&mut self, myself: &ActorRef<ProviderMessage>, urgent: bool, now: Instant) {
         let age = now.saturating_duration_since(self.published);
         if urgent {
@@ -207,6 +224,7 @@ impl State {
         let health: Arc<[Health]> = (0..self.admission.targets())
             .map(|target| self.admission.health(target, slot.in_flight(target), now))
             .collect();
+        (0..self.admission.targets()).for_each(|target| self.set_room(target, now));
         *lock(&slot.barriers) = self.admission.barriers(now);
         slot.publish(health);
         self.published = now;

@@ -46,13 +46,6 @@ impl Job {
         read?;
         let mut ending = decoder.finish()?;
         ending.call_by_own_names(names);
-        if let Some(failure) = ending.flaw.take() {
-            self.account.flawed = Some(ending);
-            return Err(failure);
-        }
-        if ending.cut {
-            self.account.notes.push(Note::Dropped("tool_calls"));
-        }
         let text = if self.unfence.is_some() { ending.text() } else { String::new() };
         let json = wire::unfenced(&text).map(str::to_owned);
         let answer = verify::Answer {
@@ -62,7 +55,15 @@ impl Job {
             // What there are no words for may be a call, and goes on as it came.
             untold: ending.beyond && ending.verbatim.is_some(),
         };
-        verify::verify(request, &answer)?;
+        let objection = ending.flaw.clone().or_else(|| verify::verify(request, &answer).err());
+        // Who has seen the beginning gets the end, too; and who gets nothing better, all of it as it came.
+        if let Some(failure) = objection.filter(|_| !ending.told) {
+            self.account.flawed = Some(ending).filter(|ending| ending.verbatim.is_some());
+            return Err(failure);
+        }
+        if ending.cut {
+            self.account.notes.push(Note::Dropped("tool_calls"));
+        }
         self.take_json(&mut ending, &text, json);
         if ending.beyond && ending.verbatim.is_none() {
             self.account.notes.push(Note::Dropped("answer"));

@@ -239,6 +239,7 @@ impl State {
             providers.push(provider);
         }
         self.noticed = None;
+        self.shared.purses.replace(setup.budgets);
         self.shared.table.send_replace(Arc::new(Table::new(providers, setup.layout)));
         self.shared.parking.wake_all();
         self.shared.router.send(RouterCommand::Retabled(old.clone()));

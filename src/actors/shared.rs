@@ -10,12 +10,14 @@ use std::time::{Duration, Instant, SystemTime};
 use ractor::ActorCell;
 use tokio::sync::{Semaphore, broadcast, watch};
 
+use super::accepted::Place;
 use super::apart::Apart;
 use super::books::{Books, Lines};
 use super::classify::Classify;
-use super::health::Lack;
+use super::health::{Lack, ObserverHealth};
 use super::parking::Parking;
 use super::post::{Post, lock};
+use super::purses::Purses;
 use super::sink::{Observing, Sink};
 use super::table::Table;
 use super::to_front::RouterMessage;
@@ -23,9 +25,12 @@ use super::to_root::RootMessage;
 use super::to_router::RouterCommand;
 use super::work::Work;
 use crate::policy::budget::Budget;
+#[cfg(feature = "store")]
+use crate::policy::keeping::StoreGauge;
+use crate::policy::keeping::StoreHealth;
 use crate::policy::local_fault::LocalFault;
 use crate::spec::{Limits, TargetSpec};
-use crate::words::{CallId, Date, Event, Priority, TargetId};
+use crate::words::{CallId, Date, Error, Event, Priority, TargetId};
 
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
@@ -39,8 +44,10 @@ pub(crate) struct Shared {
     pub(crate) events: broadcast::Sender<Event>,
     /// A place for each call in flight.
     pub(crate) places: Arc<Semaphore>,
-    /// Where calls wait for a target to come back.
+    /// Where calls wait for a place, or for a target to come back.
     pub(crate) parking: Arc<Parking>,
+    /// What may be spent, and what is.
+    pub(crate) purses: Arc<Purses>,
     /// Whether the runtime stops; answers hold it, too.
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) crash: CrashHook,
@@ -55,6 +62,9 @@ pub(crate) struct Shared {
     pub(crate) books: Arc<Books>,
     /// Everything that ends is told here, and nowhere else.
     pub(crate) sink: Sink,
+    /// How the file fares that everything is kept in.
+    #[cfg(feature = "store")]
+    store: Option<Arc<StoreGauge>>,
     /// Tells this runtime's calls from those of all others.
     runtime: u64,
     calls_begun: AtomicU64,
@@ -85,6 +95,7 @@ impl Shared {
         limits: Limits,
         observers: impl IntoIterator<Item = Observing>,
         classify: Option<Classify>,
+        #[cfg(feature = "store")] store: Option<Arc<StoreGauge>>,
     ) -> Self {
         let books = Arc::new(Books::new(limits.ledger_max, limits.recorder_max));
         let ours = |name: &str, observer| Observing { name: name.into(), observer, in_place: true };
@@ -98,7 +109,8 @@ impl Shared {
             budget: Arc::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
             places: Arc::new(Semaphore::new(limits.calls_max)),
-            parking: Arc::new(Parking::new(limits.parked_max)),
+            parking: Arc::new(Parking::new(limits.parked_max, limits.queue_max)),
+            purses: Arc::default(),
             draining: Arc::default(),
             crash: CrashHook::default(),
             classify,
@@ -108,6 +120,8 @@ impl Shared {
             calls_begun: AtomicU64::new(0),
             books,
             sink: Sink::new(own.into_iter().chain(observers)),
+            #[cfg(feature = "store")]
+            store,
             runtime: rand::random(),
             pins: Mutex::default(),
             local_fault: Mutex::default(),
@@ -115,9 +129,20 @@ impl Shared {
         }
     }
 
+    /// Takes a place among the calls in flight, if one is free.
+    pub(super) fn take_place(&self) -> Option<Place> {
+        let permit = self.places.clone().try_acquire_owned().ok()?;
+        Some(Place::new(permit, self.budget.clone(), self.parking.bell.clone()))
+    }
+
+    /// Returns the refusal of a call that found no place, and when it would have one.
+    pub(super) fn overloaded(&self, retry_after: Option<Duration>) -> Error {
+        Error::Overloaded { calls_max: self.limits.calls_max, retry_after }
+    }
+
     /// Returns how urgent a call is.
     pub(super) fn priority(&self, work: &Work) -> Priority {
-        let classify = |it: &Classify| it.priority(work, self.budget.calls(), self.limits.calls_max);
+        let classify = |it: &Classify| it.priority(work, self.budget.calls() + 1, self.limits.calls_max);
         self.classify.as_ref().map_or_else(|| work.priority(), classify)
     }
 
@@ -132,6 +157,28 @@ impl Shared {
         let (last_day, replacement) = (on.map(|on| on.to_string()), replaced_by.as_ref().map(ToString::to_string));
         tracing::warn!(target_id = %id, last_day, replacement, "model retires");
         self.tell(Event::Retiring { target: id.clone(), on, replacement: replaced_by.clone() });
+    }
+
+    /// Returns how those fare who are told of everything that ends. What the store loses it loses by itself, later.
+    pub(crate) fn observers(&self) -> Vec<ObserverHealth> {
+        let mut observers = self.sink.health();
+        if let Some(store) = self.store() {
+            observers.iter_mut().filter(|one| &*one.name == STORE).for_each(|one| one.lost += store.lost);
+        }
+        observers
+    }
+
+    /// Returns how the file fares that everything is kept in, if there is one.
+    #[cfg(feature = "store")]
+    pub(crate) fn store(&self) -> Option<StoreHealth> {
+        self.store.as_ref().map(|store| store.health())
+    }
+
+    /// Nothing is kept.
+    #[cfg(not(feature = "store"))]
+    #[expect(clippy::unused_self, reason = "with the feature `store` it has one")]
+    pub(crate) const fn store(&self) -> Option<StoreHealth> {
+        None
     }
 
     pub(crate) fn table(&self) -> Arc<Table> {
@@ -202,6 +249,8 @@ impl Shared {
     }
 }
 
+/// What the store is called among observers.
+pub(crate) const STORE: &str = "store";
 /// A lack that was told of is told again when nobody met it for so long.
 const LACK_QUIET: Duration = Duration::from_secs(10);
 /// Events that a slow observer may be behind before it loses the oldest.

@@ -5,16 +5,18 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ractor::{ActorCell, ActorRef};
 use tokio::sync::watch;
 
 use super::bell::Bell;
+use super::clock::now;
 use super::permit::Desk;
 use super::post::{Post, lock};
 use super::to_provider::ProviderMessage;
 use crate::policy::admission::{Admission, Report, Ticket};
+use crate::policy::headroom::Room;
 use crate::policy::snapshot::{Barrier, Disabled, Health};
 use crate::policy::tokens::{PromptSize, TokenModel, Weights};
 use crate::transport::Transport;
@@ -51,6 +53,23 @@ impl ProviderStatus {
     }
 }
 
+/// Whether a target's limits have room for one more, to be read without a lock.
+#[derive(Default)]
+struct LiveRoom {
+    /// For how many requests, and one: 0 is unknown.
+    requests: AtomicU32,
+    /// Until when there is none: microseconds after the slot's beginning; 0 where there is.
+    until: AtomicU64,
+    /// The most that may be in flight.
+    in_flight_max: AtomicU32,
+}
+
+impl LiveRoom {
+    fn of(health: &Health) -> Self {
+        Self { in_flight_max: AtomicU32::new(health.in_flight_max), ..Self::default() }
+    }
+}
+
 /// One provider's slot.
 pub(crate) struct Slot {
     /// The provider's actor.
@@ -76,6 +95,9 @@ pub(crate) struct Slot {
     pub(crate) incarnations: AtomicU64,
     /// Attempts in flight, per target.
     gauges: Box<[AtomicU32]>,
+    /// Whether each target's limits have room, as its provider last said: between what it publishes, too.
+    rooms: Box<[LiveRoom]>,
+    begun: Instant,
     /// Attempts that were ever admitted, per target: counted here, so that no crash of the provider takes any back.
     admitted: Box<[AtomicU64]>,
     /// How each target counts tokens, as far as its answers told. Held for a few sums only.
@@ -87,6 +109,7 @@ pub(crate) struct Slot {
 impl Slot {
     pub(crate) fn new(tokens: impl Iterator<Item = TokenModel>, health: Arc<[Health]>, bell: Arc<Bell>) -> Self {
         let tokens: Box<[_]> = tokens.map(Mutex::new).collect();
+        let rooms = health.iter().map(LiveRoom::of).collect();
         let admitted = health.iter().map(|health| AtomicU64::new(health.admitted)).collect();
         Self {
             provider: Post::default(),
@@ -100,21 +123,47 @@ impl Slot {
             drift: Mutex::default(),
             incarnations: AtomicU64::new(0),
             gauges: tokens.iter().map(|_| AtomicU32::new(0)).collect(),
+            rooms,
+            begun: now(),
             admitted,
             tokens,
             bell,
         }
     }
 
-    /// Returns a target's health as last published; its gauge, and whether its provider is there, as of now.
+    /// Returns a target's health as last published; its gauge and room, and whether its provider is there, as of now.
     pub(crate) fn health(&self, target: usize) -> Option<Health> {
         let mut health = *self.health.borrow().get(target)?;
         health.in_flight = self.in_flight(target);
         health.admitted = self.admitted(target);
+        if let Some(live) = self.rooms.get(target) {
+            health.room = live.requests.load(Relaxed).checked_sub(1);
+            let until = live.until.load(Relaxed).checked_sub(1);
+            health.paced_until = until.map(|after| self.begun + Duration::from_micros(after));
+            health.in_flight_max = live.in_flight_max.load(Relaxed);
+        }
         if let Some(until) = self.status.borrow().down() {
             health.disabled = Some(Disabled::Down { until });
         }
         Some(health)
+    }
+
+    /// Says whether a target's limits have room, and how many may be in flight.
+    pub(crate) fn set_room(&self, target: usize, room: Room, in_flight_max: u32) {
+        let Some(live) = self.rooms.get(target) else { return };
+        let requests = room.requests.map_or(0, |requests| requests.saturating_add(1));
+        let until = room.until.map_or(0, |until| {
+            let after = until.saturating_duration_since(self.begun).as_micros();
+            u64::try_from(after).unwrap_or(u64::MAX).saturating_add(1)
+        });
+        let before = (
+            live.requests.swap(requests, Relaxed),
+            live.until.swap(until, Relaxed),
+            live.in_flight_max.swap(in_flight_max, Relaxed),
+        );
+        if before != (requests, until, in_flight_max) {
+            self.bell.ring();
+        }
     }
 
     /// Publishes the health of all targets.

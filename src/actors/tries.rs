@@ -10,8 +10,10 @@ use super::books::CALLS;
 use super::clock::now;
 use super::driver::Driver;
 use super::job::{Job, PIECES_MAX};
+use super::parking::Turn;
 use super::permit::Permit;
 use super::prompt::Fitted;
+use super::purses::Purchase;
 use super::running::{Happening, Running};
 use super::shared::CrashHook;
 use super::to_provider::ProviderMessage;
@@ -31,6 +33,10 @@ impl Driver {
     /// Asks for a permit, and starts an attempt with it.
     pub(super) async fn attempt(&mut self, this: Try) {
         let fitted = self.fit(this.target, this.cuts);
+        let purchase = match self.buy(this.target, fitted.tokens) {
+            Ok(purchase) => purchase,
+            Err(refused) => return self.too_dear(this.target, refused),
+        };
         match self.admit(this, fitted.tokens).await {
             Err(refusal) => {
                 let wait = refusal.until.map(|until| until.saturating_duration_since(now()));
@@ -39,12 +45,14 @@ impl Driver {
                 self.machine.refused(refusal, &self.shared.budget, now());
             }
             Ok(permit) => {
+                self.waits.turn.iter_mut().for_each(Turn::arrived);
                 let target = self.table.targets[this.target].id().clone();
                 if let Some((beside, why)) = this.beside {
                     self.joined(beside, &target, why);
                 }
                 self.page.note(Happened::Tried { attempt: this.number, target });
-                let running = self.spawn(this, fitted, permit).await;
+                self.over = None;
+                let running = self.spawn(this, fitted, permit, purchase).await;
                 self.running.push(running);
                 self.machine.admitted(now());
                 let crash = CrashHook::take(&self.shared.crash.calls);
@@ -69,7 +77,9 @@ impl Driver {
         let (reply, permit) = oneshot::channel();
         let whole = self.asked.work.is_whole(&target.provider.spec);
         let output_max = self.needs.output_tokens;
-        let ask = Ask { target: target.index, prompt_tokens, whole, output_max, last_resort: this.last_resort };
+        let output_expected = self.state.output_tokens(output_max);
+        let (target, last_resort) = (target.index, this.last_resort);
+        let ask = Ask { target, prompt_tokens, whole, output_max, output_expected, last_resort };
         let asked = slot
             .provider
             .get()
@@ -83,7 +93,7 @@ impl Driver {
     }
 
     /// Starts an attempt under its provider's supervisor. If that fails, the account says so by being dropped.
-    async fn spawn(&self, this: Try, fitted: Fitted, permit: Permit) -> Running {
+    async fn spawn(&self, this: Try, fitted: Fitted, permit: Permit, purchase: Option<Purchase>) -> Running {
         let target = self.table.targets[this.target].clone();
         let (pieces, receiver) = mpsc::channel(PIECES_MAX);
         let (end, ended) = oneshot::channel();
@@ -115,6 +125,7 @@ impl Driver {
             received: 0,
             hedge: this.beside.is_some(),
             reserved: this.hedge,
+            purchase,
             degraded: self.is_degraded,
             kept: 0,
             blocked: Duration::ZERO,

@@ -1,8 +1,9 @@
 //! What a call that may wait, or take less, knows of that.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::parking::Turn;
+use super::parking::{Spot, Turn};
 use crate::policy::park::Place;
 
 /// What a call that may wait knows of its waiting.
@@ -10,6 +11,8 @@ use crate::policy::park::Place;
 pub(super) struct Waits {
     /// Its place among those who wait, once it has had to.
     pub(super) place: Option<Place>,
+    /// When it is expected to have one at a target, as far as that can be told.
+    pub(super) placed: Option<Instant>,
     /// Its leave to ask, until it is clear what comes of it.
     pub(super) turn: Option<Turn>,
     /// Attempts that had been started when it tried anew last, and how often that led to nothing.
@@ -19,4 +22,22 @@ pub(super) struct Waits {
     pub(super) waited: Duration,
     /// Rungs that it has used up.
     pub(super) rungs: usize,
+}
+
+impl Waits {
+    /// Returns how long it is expected to wait for a place.
+    pub(super) fn foretold(&self, now: Instant) -> Option<Duration> {
+        self.placed.map(|placed| placed.saturating_duration_since(now))
+    }
+}
+
+/// The targets that could answer a call once they have a place, or are back.
+pub(super) struct Awaited {
+    /// All of them, in order.
+    pub(super) spots: Arc<[Spot]>,
+    /// Those among them that are well, and those of these that are full.
+    pub(super) well: Vec<Spot>,
+    pub(super) full: Vec<Spot>,
+    /// What the quickest of them usually takes, where that is known.
+    pub(super) usual: Duration,
 }

@@ -95,6 +95,11 @@ impl Work {
         both!(self, request => &request.tags)
     }
 
+    /// Returns the client that sends it.
+    pub(super) fn client(&self) -> Option<&Arc<str>> {
+        both!(self, request => request.client.as_ref())
+    }
+
     pub(super) fn priority(&self) -> Priority {
         both!(self, request => request.priority)
     }

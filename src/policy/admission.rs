@@ -4,9 +4,10 @@
 //! effects to tell the world. Per target there are health, breaker, operator's hand and a hold, per key a hold, per key
 //! and target another: independent gates, each with its own clock, none of which changes another. How far a failure
 //! reaches decides which hold it makes: what is the key's rests the key, and the target only once no key is left. Holds
-//! only ever move later, but for an operator's word and what answers a look. Of the keys that may be used the one with the
-//! most headroom is, which is advice and no gate. Whatever a ticket says when it returns is survivable: stragglers of an
-//! old generation, or of a crashed predecessor, feed statistics and never a transition.
+//! only ever move later, but for an operator's word and what answers a look. Of the keys that may be used the one with
+//! the most headroom is; where no key has room but for what is kept back, its target is full. So it is where as many
+//! are in flight as it bears. Whatever a ticket says when it returns is survivable: stragglers of an old generation, or
+//! of a crashed predecessor, feed statistics and never a transition.
 
 mod target;
 
@@ -17,8 +18,9 @@ use rand::Rng;
 
 use self::target::Target;
 use crate::policy::breaker::{Pass, Transition, Verdict};
+use crate::policy::concurrency::Stamp;
 use crate::policy::detector::Evidence;
-use crate::policy::headroom::{Headroom, Used};
+use crate::policy::headroom::{Headroom, KEPT_BACK, Room, Used};
 use crate::policy::health::{Circumstances, Progress};
 use crate::policy::hold::Hold;
 use crate::policy::local_fault::LOCAL_FAULT_MAX;
@@ -76,6 +78,8 @@ pub struct Ask {
     pub whole: bool,
     /// The caller's limit of the answer, in tokens.
     pub output_max: Option<u32>,
+    /// Tokens that the answer is expected to have.
+    pub output_expected: u32,
     /// Whether no other target can serve: then an open breaker lets one through.
     pub last_resort: bool,
 }
@@ -111,6 +115,12 @@ pub struct Ticket {
     pub gap_overdue_after: Duration,
     /// What was admitted so far with its key, itself included.
     pub used: Used,
+    /// Tokens that it was expected to take.
+    pub expected: u64,
+    /// Those that it took in the end, once that is known.
+    pub taken: Option<u64>,
+    /// How many were in flight, and by which limit.
+    pub stamp: Stamp,
 }
 
 /// What the world should know.
@@ -252,21 +262,24 @@ impl Admission {
     pub fn admit(&mut self, ask: Ask, in_flight: u32, now: Instant, _rng: &mut impl Rng) -> Result<Ticket, Refusal> {
         let offline = self.offline(now);
         let target = &mut self.targets[ask.target];
-        let gates = target.gates(&self.keys, offline, in_flight, now);
+        let expected = u64::from(ask.prompt_tokens) + u64::from(ask.output_expected);
+        let gates = target.gates(&self.keys, offline, in_flight, expected, now);
         if let Some(refusal) = gates.refusal(ask.last_resort, now) {
             return Err(refusal);
         }
-        let key = target.key(&self.keys, now).or_else(|| target.look_key(&self.keys, now)).unwrap_or(0);
+        let key = target.key(&self.keys, expected, now).or_else(|| target.look_key(&self.keys, now)).unwrap_or(0);
         target.breaker.look(now);
         for hold in [&mut target.hold, &mut target.holds[key], &mut self.keys[key]].into_iter().flatten() {
             hold.look(now);
         }
         target.key_next = key + 1;
-        let used = target.headroom[key].admit(ask.prompt_tokens);
+        let used = target.headroom[key].admit(expected, now);
+        target.expected = expected;
         target.admitted += 1;
         target.last_used = Some(now);
         self.serial += 1;
         let (pass, transition) = target.breaker.admit(self.serial, ask.last_resort, now);
+        let stamp = target.concurrency.admit(in_flight);
         let timers = target.health.timers(ask.prompt_tokens, ask.whole, ask.output_max, now);
         self.tell(ask.target, transition);
         Ok(Ticket {
@@ -284,6 +297,9 @@ impl Admission {
             overdue_after: timers.overdue_after,
             gap_overdue_after: timers.gap_overdue_after,
             used,
+            expected,
+            taken: None,
+            stamp,
         })
     }
 
@@ -337,10 +353,39 @@ impl Admission {
         if matches!(report, Report::Ended(Outcome::Success { .. })) {
             self.answered(ticket, now);
         }
-        if !matches!(report, Report::Ended(_)) {
+        if let Report::Ended(outcome) = report {
+            self.took(ticket, outcome, now);
+        } else {
             self.keep(ticket.serial, progress);
         }
         self.effects()
+    }
+
+    /// Takes in what an attempt's end says of its target's limits.
+    fn took(&mut self, ticket: &Ticket, outcome: Outcome, now: Instant) {
+        let target = &mut self.targets[ticket.target];
+        let headroom = target.headroom.get_mut(ticket.key);
+        match outcome {
+            Outcome::Success { .. } => target.concurrency.answered(ticket.stamp, now),
+            Outcome::Failure { class: FailureClass::Overloaded, .. } => {
+                target.concurrency.overloaded(ticket.stamp, now);
+            }
+            Outcome::Failure { class: FailureClass::RateLimited, retry_after, .. } => {
+                // Where its limits have room, it was too many at once; where nothing is said of them, who says when to
+                // come back speaks of a minute.
+                let left = headroom.as_ref().and_then(|headroom| headroom.share(now));
+                if left.map_or(retry_after.is_none(), |left| left > KEPT_BACK) {
+                    target.concurrency.overloaded(ticket.stamp, now);
+                }
+                headroom.into_iter().for_each(|headroom| headroom.refused(now));
+                return;
+            }
+            Outcome::Failure { .. } | Outcome::Cancelled(_) | Outcome::Crashed | Outcome::Unused => {}
+        }
+        let taken = ticket.taken.or((outcome == Outcome::Unused).then_some(0));
+        if let (Some(headroom), Some(taken)) = (headroom, taken) {
+            headroom.settle(ticket.expected, taken);
+        }
     }
 
     /// Takes in what an answer's head says is left of the limits of its attempt's key.
@@ -469,7 +514,7 @@ impl Admission {
     /// When there is no such target.
     pub fn health(&self, target: usize, in_flight: u32, now: Instant) -> Health {
         let target = &self.targets[target];
-        let gates = target.gates(&self.keys, self.offline(now), in_flight, now);
+        let gates = target.gates(&self.keys, self.offline(now), in_flight, target.expected, now);
         let Gates { breaker, probe_free, disabled, forced_on, rate_limited_until, overloaded_until, .. } = gates;
         let health = &target.health;
         Health {
@@ -482,8 +527,10 @@ impl Admission {
             forced_on,
             rate_limited_until,
             overloaded_until,
+            paced_until: gates.paced_until,
+            room: target.room(&self.keys, target.expected, now).requests,
             look_from: gates.look_from,
-            headroom: target.key(&self.keys, now).and_then(|key| target.headroom[key].share(now)),
+            headroom: target.key(&self.keys, 0, now).and_then(|key| target.headroom[key].share(now)),
             failure_rate: health.failure_rate(now),
             failure_rate_prior: health.failure_rate_prior(),
             evidence: health.evidence(now),
@@ -502,6 +549,17 @@ impl Admission {
             failed: target.failed,
             last_used: target.last_used,
         }
+    }
+
+    /// Returns whether a target's limits have room for one more like the last, and the most that may be in flight
+    /// there.
+    ///
+    /// # Panics
+    /// When there is no such target.
+    pub fn room(&self, target: usize, now: Instant) -> (Room, u32) {
+        let target = &self.targets[target];
+        let in_flight_max = target.concurrency.limit(target.options.in_flight_max, now);
+        (target.room(&self.keys, target.expected, now), in_flight_max)
     }
 
     /// Returns the number of targets.

@@ -122,6 +122,8 @@ pub enum Happened {
     Reset,
     /// The call waited for a target to come back.
     Waited(Duration),
+    /// The call stands in a queue for a place at a target, as long as that; `None` is not known.
+    Queued(Option<Duration>),
     /// The call was parked, or what it waits for has changed.
     Parked {
         /// When the first target is expected back, where that is known.
@@ -228,6 +230,8 @@ impl fmt::Display for Happened {
             Self::Failed { attempt, failure } => write!(f, "attempt {attempt} failed: {failure}"),
             Self::Reset => f.write_str("the caller was told to drop what it had"),
             Self::Waited(wait) => write!(f, "waiting up to {wait:?}"),
+            Self::Queued(Some(wait)) => write!(f, "waits for a place, for about {:.1} s", wait.as_secs_f64()),
+            Self::Queued(None) => f.write_str("waits for a place"),
             Self::Parked { back_in, barred } => {
                 f.write_str("parked")?;
                 for (at, one) in barred.iter().enumerate() {

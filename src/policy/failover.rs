@@ -12,8 +12,9 @@
 //! ```
 //!
 //! In flow plans, refusals, contents and ends of attempts, and the time; out flow [`Step`]s. The caller asks
-//! [`Failover::next`] until it says [`Step::Wait`], then waits for an event or the time. Several attempts at once are
-//! no other case than one. It never sends, sleeps or picks by itself: targets are picked by `routing`.
+//! [`Failover::next`] until it says [`Step::Wait`] or [`Step::Queue`], then waits for an event or the time. Several
+//! attempts at once are no other case than one. It never sends, sleeps or picks by itself: targets are picked by
+//! `routing`.
 //!
 //! Silence is no failure, and takes no time from anybody: an attempt that is silent for longer than its call can bear is
 //! late. It may go on, and may yet win, but as far as others are concerned it is not there: the next target is asked
@@ -47,10 +48,10 @@ pub use options::FailoverOptions;
 /// The pause before the same target is asked again: U(0, min(8 s, 0.5 s * 2^n)), full jitter as AWS's SDKs do it.
 const PAUSE_BASE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
-/// When to look again for a target that could not say when: a free place, a free probe, a provider that restarts.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// The same beside an attempt that is late, which may take long: so often in the time that is left, at least every 2 s.
+/// How often targets that are expected back are looked for beside an attempt that is late, which may take long: so
+/// often in the time that is left, within these bounds.
 const LOOKS_BESIDE: u32 = 16;
+const LOOK_BESIDE_MIN: Duration = Duration::from_millis(50);
 const LOOK_BESIDE_MAX: Duration = Duration::from_secs(2);
 /// By how much longer a target holds than it said, and a little more.
 const WAIT_SLACK: f64 = 1.15;
@@ -78,8 +79,8 @@ pub struct Planned {
     pub keys: u32,
     /// The most time until its first token.
     pub first_token_max: Duration,
-    /// The time that it usually takes to a usable answer.
-    pub usual: Duration,
+    /// The time in which it all but surely gives a usable answer.
+    pub needs: Duration,
     /// How long it may be silent before another is asked beside it, where time allows: until its first content …
     pub patience: Duration,
     /// … and after.
@@ -129,6 +130,9 @@ pub enum Step {
     Cancel(u32, Unwanted),
     /// Nothing to do until an event, or until then.
     Wait(Instant),
+    /// The same, but a target that could not say when it has a place may have one before: whoever hears of that reports
+    /// [`Failover::woken`], and whoever finds that it would be too late [`Failover::unplaced`].
+    Queue(Instant),
     /// Nothing is left to try now, and the call need not end so; a target may come back then. What follows is
     /// [`Failover::anew`] or [`Failover::end_exhausted`].
     Exhausted(Option<Instant>),
@@ -170,6 +174,8 @@ enum Reason {
     Pause,
     /// The same, but the pause is its own wish: the call waits for it no longer than for any other target.
     Wish,
+    /// It is to be asked again and has no place: once it has one.
+    Place,
     /// It was silent for longer than it may, and nobody else is left, not even one that is as silent.
     Silence,
 }
@@ -214,6 +220,13 @@ impl Met {
         matches!(self.standing, Standing::Runs { .. })
     }
 
+    /// Asks it again now, if all it lacked was a place.
+    fn place(&mut self, now: Instant) {
+        if let Standing::Waits { reason: reason @ Reason::Place, from } = &mut self.standing {
+            (*reason, *from) = (Reason::Wish, now);
+        }
+    }
+
     /// Returns until when its attempt, if one is in flight, is not late.
     fn works_until(&self, now: Instant) -> Option<Instant> {
         let Standing::Runs { since, patience, .. } = self.standing else { return None };
@@ -221,11 +234,30 @@ impl Met {
     }
 
     fn is_behind(&self) -> bool {
-        matches!(self.standing, Standing::Waits { reason, .. } if reason < Reason::Silence)
+        matches!(self.standing, Standing::Waits { reason, .. } if reason < Reason::Place)
     }
 
     fn is_new(&self) -> bool {
         matches!(self.standing, Standing::Waits { reason: Reason::New, .. })
+    }
+}
+
+/// What no target can say when it has it. The more a call waits for it, the later it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Uncertain {
+    /// A free probe, a provider that restarts.
+    Return,
+    /// A place at a target that is well.
+    Place,
+}
+
+impl Uncertain {
+    fn of(refusal: Refusal) -> Option<Self> {
+        match refusal.until {
+            _ if refusal.is_full() => Some(Self::Place),
+            None if refusal.gate != Gate::Disabled => Some(Self::Return),
+            _ => None,
+        }
     }
 }
 
@@ -267,6 +299,8 @@ pub struct Failover {
     hurried: bool,
     /// When the first target comes back that does not admit the call now.
     back: Option<Instant>,
+    /// For what the call may wait that nobody can say when it comes.
+    uncertain: Option<Uncertain>,
     /// Whether something changed since the last plan, and how many plans led to nothing.
     stale: bool,
     plans: u32,
@@ -303,6 +337,7 @@ impl Failover {
             own: None,
             hurried: false,
             back: None,
+            uncertain: None,
             stale: true,
             plans: 0,
             patience: None,
@@ -337,7 +372,7 @@ impl Failover {
     pub fn anew(&mut self) {
         self.targets.retain(|met| matches!(met.standing, Standing::Spent { own: true, .. }));
         (self.counted, self.moved, self.unusable) = (0, false, 0);
-        (self.hurried, self.back, self.patience) = (false, None, None);
+        (self.hurried, self.back, self.uncertain, self.patience) = (false, None, None, None);
         (self.stale, self.plans) = (true, 0);
         (self.hedging, self.scattered) = (None, false);
     }
@@ -356,6 +391,14 @@ impl Failover {
     /// Returns the targets that must not be planned: those that are done with, and those at work.
     pub fn spent(&self) -> Vec<usize> {
         let out = |met: &&Met| met.runs() || matches!(met.standing, Standing::Spent { .. });
+        self.targets.iter().filter(out).map(|met| met.planned.target).collect()
+    }
+
+    /// Returns the targets that would not be asked if they had a place: those that are done with or at work, and those
+    /// that are to be asked again at a time of their own.
+    pub fn occupied(&self) -> Vec<usize> {
+        let waits = |met: &Met| matches!(met.standing, Standing::Waits { reason, .. } if reason != Reason::Place);
+        let out = |met: &&Met| met.runs() || waits(met) || matches!(met.standing, Standing::Spent { .. });
         self.targets.iter().filter(out).map(|met| met.planned.target).collect()
     }
 
@@ -380,12 +423,16 @@ impl Failover {
         self.stale = false;
         self.plans += 1;
         self.last_resort = last_resort;
-        self.back = refusals.into_iter().filter_map(|refusal| comes_back(refusal, now)).min();
+        (self.back, self.uncertain) = (None, None);
+        refusals.into_iter().for_each(|refusal| self.note_refusal(refusal, now));
         self.targets.retain(|met| !met.is_new());
         // Those of one plan differ from each other.
         let known = self.targets.len();
         for planned in picks {
-            if !self.targets[..known].iter().any(|met| met.planned.target == planned.target) {
+            let met = self.targets[..known].iter_mut().find(|met| met.planned.target == planned.target);
+            if let Some(met) = met {
+                met.place(now);
+            } else {
                 let standing = Standing::Waits { reason: Reason::New, from: now };
                 self.targets.push(Met { planned, standing, cuts: 0, keys_failed: 0, retries: 0 });
             }
@@ -430,13 +477,16 @@ impl Failover {
             budget.hedges.give_back(cost, now);
         }
         self.stale = true;
+        self.note_refusal(refusal, now);
         let back = comes_back(refusal, now);
         self.targets[at].standing = match (reason, back) {
             (Reason::New, _) => {
                 // The next plan knows better.
                 self.targets.remove(at);
-                self.back = [self.back, back].into_iter().flatten().min();
                 return;
+            }
+            (_, None) if Uncertain::of(refusal).is_some() => {
+                Standing::Waits { reason: Reason::Place, from: self.deadline }
             }
             // No other key is free, or its pause is longer than it said.
             (Reason::OtherKey | Reason::Retry | Reason::Pause | Reason::Wish | Reason::Silence, Some(from)) => {
@@ -494,6 +544,28 @@ impl Failover {
         }
     }
 
+    fn note_refusal(&mut self, refusal: Refusal, now: Instant) {
+        self.back = self.back.into_iter().chain(comes_back(refusal, now)).min();
+        self.uncertain = self.uncertain.max(Uncertain::of(refusal));
+    }
+
+    /// Reports that others wait for a place at all targets that are well, and go before this call.
+    pub fn stand_behind(&mut self) {
+        (self.stale, self.uncertain) = (false, Some(Uncertain::Place));
+    }
+
+    /// Reports that a target may have a place now that had none.
+    pub fn woken(&mut self, now: Instant) {
+        (self.stale, self.plans, self.uncertain) = (true, 0, None);
+        self.targets.iter_mut().for_each(|met| met.place(now));
+    }
+
+    /// Reports that no place will come in time; one is expected then.
+    pub fn unplaced(&mut self, back: Option<Instant>, now: Instant) {
+        (self.stale, self.uncertain, self.patience) = (false, None, Some(now));
+        self.back = self.back.into_iter().chain(back).min();
+    }
+
     /// Returns the next step.
     pub fn next(&mut self, budget: &Budget, now: Instant) -> Step {
         loop {
@@ -517,6 +589,7 @@ impl Failover {
             let more = working == 0 && self.counted < self.options.attempts_max;
             match if more { self.seek(budget, now) } else { None } {
                 Some(Step::Wait(at)) => return Step::Wait(at.min(until)),
+                Some(Step::Queue(at)) => return Step::Queue(at.min(until)),
                 Some(step) => return step,
                 None if self.targets.iter().any(Met::runs) => return Step::Wait(until),
                 None => match self.exhausted(now) {
@@ -550,7 +623,7 @@ impl Failover {
         if self.stale && self.plans < PLANS_MAX {
             return Some(Step::Plan);
         }
-        self.wait(budget, now).map(Step::Wait)
+        self.wait(budget, now)
     }
 
     /// Returns who is due, and for what reason: the first of those with the best reason.
@@ -600,25 +673,25 @@ impl Failover {
         (!is_last && !reached(own, self.deadline.saturating_duration_since(now))).then_some(own)
     }
 
-    /// Returns what those usually need that could be asked after an attempt which takes so long: those that wait, and
+    /// Returns what those need that could be asked after an attempt which takes so long: those that wait, and
     /// whoever comes back meanwhile.
     fn behind(&self, lasting: Duration, now: Instant) -> impl Iterator<Item = Duration> {
-        let waiting = self.targets.iter().filter(|met| met.is_behind()).map(|met| met.planned.usual);
-        let usual = self.targets.iter().map(|met| met.planned.usual).max();
+        let waiting = self.targets.iter().filter(|met| met.is_behind()).map(|met| met.planned.needs);
+        let most = self.targets.iter().map(|met| met.planned.needs).max();
         let returns = self.back.is_some_and(|back| back <= now + lasting);
-        waiting.chain(usual.filter(|_| returns))
+        waiting.chain(most.filter(|_| returns))
     }
 
     /// Returns how long an attempt's silence is borne from now on: as long as it should be, unless those behind it would
     /// then have too little time.
     fn patience_with(&self, at: usize, patience: Duration, now: Instant) -> Duration {
         let left = Left::until(self.deadline, now);
-        patience.min(left.share(self.targets[at].planned.usual, self.behind(patience, now)))
+        patience.min(left.share(self.targets[at].planned.needs, self.behind(patience, now)))
     }
 
     /// Returns until when to wait for the first target that may be asked again, if that is near: then things may look
-    /// different. Beside an attempt that is late nothing is lost by waiting.
-    fn wait(&mut self, budget: &Budget, now: Instant) -> Option<Instant> {
+    /// different. Beside an attempt that is late nothing is lost by waiting, nor where there is only no place.
+    fn wait(&mut self, budget: &Budget, now: Instant) -> Option<Step> {
         let beside = self.targets.iter().any(Met::runs);
         let left = self.deadline.saturating_duration_since(now);
         // Whoever is parked for them meets no herd at their return.
@@ -630,14 +703,28 @@ impl Failover {
         // Nobody waits for a try that the budget would refuse.
         let again = budget.allows(Spend::SameTarget);
         let waiting = self.targets.iter().filter(|_| again).filter_map(|met| match met.standing {
+            Standing::Waits { reason: Reason::Place, .. } => None,
             Standing::Waits { reason: Reason::Wish, from } => Some(from).filter(|&from| from <= patience),
             Standing::Waits { reason: Reason::Silence, .. } if beside => None,
             Standing::Waits { from, .. } => Some(from).filter(|&from| from + TRY_MIN <= self.deadline),
             _ => None,
         });
-        let at = waiting.chain(self.back.filter(|&back| back <= patience)).min()?;
+        let timed = waiting.chain(self.back.filter(|&back| back <= patience)).min();
+        let soonest =
+            if beside { (left / LOOKS_BESIDE).clamp(LOOK_BESIDE_MIN, LOOK_BESIDE_MAX) } else { Duration::ZERO };
+        let timed = timed.map(|at| at.max(now + soonest));
+        let queues = match self.uncertain {
+            // Who takes less rather than wait has the usual patience.
+            Some(Uncertain::Place) if self.options.on_exhausted == OnExhausted::Fail => Some(self.deadline),
+            uncertain => uncertain.map(|_| patience).filter(|&until| until > now),
+        };
+        let step = match (queues, timed) {
+            (Some(until), timed) => Step::Queue(timed.unwrap_or(until).min(until)),
+            (None, Some(at)) => Step::Wait(at),
+            (None, None) => return None,
+        };
         (self.stale, self.plans) = (true, 0);
-        Some(if beside { at.max(now + (left / LOOKS_BESIDE).clamp(LOOK_AGAIN, LOOK_BESIDE_MAX)) } else { at })
+        Some(step)
     }
 
     fn consequence(
@@ -788,12 +875,10 @@ impl Failover {
     }
 }
 
-/// Returns when to look again for a target that refused; never, where only a hand can bring it back.
+/// Returns when a target that refused is expected back, where it could say so. Whose turn it is at one that is full is
+/// for the queue to say, or all that wait would ask at the same moment.
 fn comes_back(refusal: Refusal, now: Instant) -> Option<Instant> {
-    match refusal.until {
-        Some(until) => Some(until.max(now + WAIT_MIN)),
-        None => (refusal.gate != Gate::Disabled).then_some(now + LOOK_AGAIN),
-    }
+    refusal.until.filter(|_| !refusal.is_full()).map(|until| until.max(now + WAIT_MIN))
 }
 
 /// Tells whether a failure is about this request rather than about the target: what a call ends with when nobody

@@ -1,9 +1,19 @@
-//! How much of its limits a key has left at a target: its provider's last word, less what was admitted since.
+//! What a key has left of its limits at a target: its provider's last word, less what was admitted since; and, where no
+//! provider says anything, what its refusals have taught.
 //!
-//! In flow what answers say and what is admitted, out flows a share. It is advice and no gate: providers lie, other
-//! processes use the same key, and what was said is forgotten when its limit is whole again, after a minute at the
-//! latest. What an answer says was true when its request arrived, so whatever was admitted after that request counts
-//! against it: one reading does not send everybody to one key.
+//! In flow what answers say, what is admitted, what it took in the end, and refusals; out flow a share, which orders
+//! keys, and whether there is room for one more. What an answer says was true when its request arrived, so whatever was
+//! admitted after that request counts against it: one reading does not send everybody to one key.
+//!
+//! ```text
+//!   limit ├──────────────── may be taken at once ────────────────┤ a tenth is kept back ┤
+//!                                                                 └─ refills as it was seen to, is whole at its reset
+//! ```
+//!
+//! The last tenth of a limit is kept back: for what estimates miss, what other processes take, and for one request in
+//! ten seconds that sees how things are. How fast a limit refills nobody says (some all the time, some at the end of a
+//! minute): it is measured between two readings, and taken for nothing before. A reading is believed for a minute at
+//! most, and paces only once the gauge was seen to move: providers lie.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +21,28 @@ use crate::words::{Gauge, Limits};
 
 /// The longest a reading is believed: limits are a minute's.
 const FADE_MAX: Duration = Duration::from_secs(60);
+/// The minute that limits are of, in seconds.
+const MINUTE: f64 = 60.0;
+/// The part of a limit that is kept back.
+const RESERVE: u64 = 10;
+/// The same as a share.
+pub const KEPT_BACK: f64 = 1.0 / RESERVE as f64;
+/// How often a gauge must have fallen before it is believed to be one.
+const FALLS_MIN: u8 = 3;
+/// How long a measured refill counts, in seconds.
+const REFILL_SPAN: f64 = 10.0;
+/// What is kept back is for one after such a pause.
+const LOOK_AFTER: Duration = Duration::from_secs(10);
+/// How many must have been admitted within a minute before a refusal says how many may be.
+const LEARN_MIN: u32 = 20;
+/// What a refusal leaves of what was learnt, and by what part that grows in a second in which it is used.
+const LEARN_CUT: f64 = 0.95;
+const LEARN_GROWTH: f64 = 0.05 / 60.0;
+/// What was learnt is forgotten after so long without a refusal.
+const LEARN_FORGET: Duration = Duration::from_secs(600);
+/// The parts of a minute in which admissions are counted.
+const SLICES: usize = 12;
+const SLICE: Duration = Duration::from_secs(5);
 
 /// What a key has left at a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -18,6 +50,9 @@ pub struct Headroom {
     requests: Option<Reading>,
     tokens: Option<Reading>,
     used: Used,
+    last: Option<Instant>,
+    counted: Counted,
+    learnt: Option<Learnt>,
 }
 
 /// What was admitted since the beginning.
@@ -25,8 +60,17 @@ pub struct Headroom {
 pub struct Used {
     /// Requests.
     pub requests: u64,
-    /// Tokens of their prompts.
+    /// Tokens that they were expected to take, or have taken.
     pub tokens: u64,
+}
+
+/// Whether there is room for one more.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Room {
+    /// For how many requests; `None` is unknown.
+    pub requests: Option<u32>,
+    /// Until when there is none for the one that was asked for.
+    pub until: Option<Instant>,
 }
 
 /// What a provider said of one limit.
@@ -35,39 +79,202 @@ struct Reading {
     gauge: Gauge,
     /// What had been admitted when the request arrived that it answers.
     used: u64,
+    at: Instant,
     fades: Instant,
+    /// What comes back in a second, as far as it was measured.
+    refill: f64,
+    /// How often it fell.
+    falls: u8,
 }
 
 impl Reading {
-    fn new(gauge: Gauge, used: u64, now: Instant) -> Self {
-        Self { gauge, used, fades: now + gauge.reset.map_or(FADE_MAX, |reset| reset.min(FADE_MAX)) }
+    /// Takes in what an answer said, after what an answer before it did.
+    fn next(before: Option<Self>, gauge: Gauge, used: u64, now: Instant) -> Self {
+        let fades = now + gauge.reset.map_or(FADE_MAX, |reset| reset.min(FADE_MAX));
+        let Some(before) = before.filter(|before| before.gauge.limit == gauge.limit) else {
+            return Self { gauge, used, at: now, fades, refill: 0.0, falls: 0 };
+        };
+        let falls = before.falls.saturating_add(u8::from(gauge.remaining < before.gauge.remaining));
+        let span = now.saturating_duration_since(before.at).as_secs_f64();
+        let limit = gauge.limit as f64;
+        let came = gauge.remaining as f64 + used as f64 - before.gauge.remaining as f64 - before.used as f64;
+        // Where all of it came at once it is a new minute, and what is whole cannot grow.
+        let says = before.fades > now && came < limit / 2.0 && gauge.remaining < gauge.limit - gauge.limit / RESERVE;
+        let refill = if says {
+            let measured = (before.refill * REFILL_SPAN + came) / (REFILL_SPAN + span);
+            measured.clamp(0.0, limit / MINUTE)
+        } else {
+            before.refill
+        };
+        // Answers overtake each other: what is older than what is known says how fast it refills, and nothing else.
+        Self { gauge, used, at: now, fades, refill, falls }
     }
 
-    fn share(&self, used: u64, now: Instant) -> Option<f64> {
-        (self.fades > now).then(|| self.gauge.share(used.saturating_sub(self.used)))
+    /// Returns what is left, if that is still known.
+    fn level(&self, used: u64, now: Instant) -> Option<f64> {
+        let came = self.refill * now.saturating_duration_since(self.at).as_secs_f64();
+        let level = (self.gauge.remaining as f64 + came).min(self.gauge.limit as f64);
+        (self.fades > now).then(|| (level - used.saturating_sub(self.used) as f64).max(0.0))
+    }
+
+    /// Makes it whole again once its time is over, if it paces: nobody knows better before the next answer.
+    fn roll(&mut self, used: u64, now: Instant) {
+        if self.fades <= now && self.falls >= FALLS_MIN {
+            self.gauge.remaining = self.gauge.limit;
+            (self.used, self.at, self.fades) = (used, now, now + FADE_MAX);
+        }
+    }
+
+    /// Returns what may be taken beside the reserve, and until when there is less than some amount.
+    fn room(&self, used: u64, amount: u64, now: Instant) -> Option<(f64, Option<Instant>)> {
+        let level = self.level(used, now).filter(|_| self.falls >= FALLS_MIN)?;
+        let reserve = (self.gauge.limit / RESERVE) as f64;
+        // What is larger than all that may be taken is let through where all of it is there.
+        let need = (amount as f64 + reserve).min(self.gauge.limit as f64 - reserve);
+        let until = (level < need).then(|| {
+            let refilled = Duration::try_from_secs_f64((need - level) / self.refill);
+            refilled.map_or(self.fades, |wait| self.fades.min(now + wait))
+        });
+        Some(((level - reserve).max(0.0), until))
+    }
+}
+
+/// What was admitted within the last minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counted {
+    since: Option<Instant>,
+    slices: [u32; SLICES],
+}
+
+impl Counted {
+    fn add(&mut self, now: Instant) {
+        let since = *self.since.get_or_insert(now);
+        let passed = now.saturating_duration_since(since).as_millis() / SLICE.as_millis();
+        let passed = u32::try_from(passed).unwrap_or(u32::MAX);
+        if passed > 0 {
+            let shift = usize::try_from(passed).map_or(SLICES, |passed| passed.min(SLICES));
+            self.slices.rotate_right(shift % SLICES);
+            self.slices[..shift].fill(0);
+            self.since = Some(if shift == SLICES { now } else { since + SLICE * passed });
+        }
+        self.slices[0] = self.slices[0].saturating_add(1);
+    }
+
+    /// Takes one back that was not let in after all; returns how many were.
+    fn refused(&mut self) -> u32 {
+        self.slices[0] = self.slices[0].saturating_sub(1);
+        self.slices.iter().fold(0, |all, slice| all.saturating_add(*slice))
+    }
+}
+
+/// How many a minute a provider lets in that does not say so: a bucket that is empty at its refusal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Learnt {
+    limit: f64,
+    level: f64,
+    at: Instant,
+    refused: Instant,
+}
+
+impl Learnt {
+    fn level(&self, now: Instant) -> f64 {
+        let came = self.limit / MINUTE * now.saturating_duration_since(self.at).as_secs_f64();
+        (self.level + came).min((self.limit / RESERVE as f64).max(1.0))
+    }
+
+    fn admit(&mut self, now: Instant) {
+        let level = self.level(now);
+        let span = now.saturating_duration_since(self.at).as_secs_f64().min(1.0);
+        self.limit += self.limit * LEARN_GROWTH * span;
+        (self.level, self.at) = ((level - 1.0).max(0.0), now);
+    }
+
+    fn room(&self, now: Instant) -> (f64, Option<Instant>) {
+        let level = self.level(now);
+        let wait = Duration::from_secs_f64((1.0 - level).max(0.0) * MINUTE / self.limit);
+        (level, (!wait.is_zero()).then(|| now + wait))
     }
 }
 
 impl Headroom {
     /// Counts an attempt that is admitted; returns what was admitted so far, this one included.
-    pub fn admit(&mut self, prompt_tokens: u32) -> Used {
+    pub fn admit(&mut self, tokens: u64, now: Instant) -> Used {
+        let Used { requests, tokens: taken } = self.used;
+        self.requests.iter_mut().for_each(|reading| reading.roll(requests, now));
+        self.tokens.iter_mut().for_each(|reading| reading.roll(taken, now));
+        self.learnt = self.learnt(now).copied();
+        self.learnt.iter_mut().for_each(|learnt| learnt.admit(now));
+        self.counted.add(now);
         self.used.requests += 1;
-        self.used.tokens += u64::from(prompt_tokens);
+        self.used.tokens = self.used.tokens.saturating_add(tokens);
+        self.last = Some(now);
         self.used
+    }
+
+    /// Puts what an attempt took in the place of what it was expected to.
+    pub fn settle(&mut self, expected: u64, taken: u64) {
+        self.used.tokens = self.used.tokens.saturating_sub(expected).saturating_add(taken);
     }
 
     /// Takes in what an answer said, and what had been admitted when it was asked for.
     pub fn read(&mut self, limits: Limits, used: Used, now: Instant) {
-        let reading = |gauge: Option<Gauge>, used| gauge.map(|gauge| Reading::new(gauge, used, now));
-        self.requests = reading(limits.requests, used.requests).or(self.requests);
-        self.tokens = reading(limits.tokens, used.tokens).or(self.tokens);
+        let next = |before: Option<Reading>, gauge: Option<Gauge>, used| {
+            gauge.map(|gauge| Reading::next(before, gauge, used, now)).or(before)
+        };
+        self.requests = next(self.requests, limits.requests, used.requests);
+        self.tokens = next(self.tokens, limits.tokens, used.tokens);
+    }
+
+    /// Takes in that the provider's limit refused one: where it says nothing of its limits, that says how many it lets
+    /// in.
+    pub fn refused(&mut self, now: Instant) {
+        let let_in = self.counted.refused();
+        let is_told = [self.requests, self.tokens].into_iter().flatten().any(|reading| reading.fades > now);
+        if is_told || let_in < LEARN_MIN {
+            return;
+        }
+        let limit = f64::from(let_in);
+        let limit = self.learnt(now).map_or(limit, |learnt| (learnt.limit * LEARN_CUT).min(limit));
+        self.learnt = Some(Learnt { limit, level: 0.0, at: now, refused: now });
     }
 
     /// Returns the part that is left of the limit of which least is, 0 to 1, as far as that is known.
     pub fn share(&self, now: Instant) -> Option<f64> {
-        let requests = self.requests.and_then(|reading| reading.share(self.used.requests, now));
-        let tokens = self.tokens.and_then(|reading| reading.share(self.used.tokens, now));
-        requests.into_iter().chain(tokens).reduce(f64::min)
+        let share = |reading: Option<Reading>, used| {
+            reading.and_then(|reading| Some(reading.level(used, now)? / reading.gauge.limit.max(1) as f64))
+        };
+        let all = [share(self.requests, self.used.requests), share(self.tokens, self.used.tokens)];
+        all.into_iter().flatten().reduce(f64::min)
+    }
+
+    /// Returns whether there is room for one more request of so many tokens.
+    pub fn room(&self, tokens: u64, now: Instant) -> Room {
+        let requests = self.requests.and_then(|reading| reading.room(self.used.requests, 1, now));
+        let of_tokens = self.tokens.and_then(|reading| reading.room(self.used.tokens, tokens, now));
+        let of_tokens = of_tokens.map(|(left, until)| (left / tokens.max(1) as f64, until));
+        let all = [requests, of_tokens, self.learnt(now).map(|learnt| learnt.room(now))];
+        let told = all.into_iter().flatten();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, not below 0")]
+        let requests = told.clone().map(|(left, _)| left as u32).min();
+        let until = told.filter_map(|(_, until)| until).max();
+        // One in a while goes at the cost of the reserve, and sees how things are.
+        let looks = self.last.map(|last| last + LOOK_AFTER).filter(|_| self.has_reserve(tokens, now));
+        let until = until.map(|until| looks.map_or(until, |at| until.min(at))).filter(|&until| until > now);
+        Room { requests: if until.is_some() { Some(0) } else { requests.map(|requests| requests.max(1)) }, until }
+    }
+
+    /// Tells whether the limits, their reserves included, have room for one more.
+    fn has_reserve(&self, tokens: u64, now: Instant) -> bool {
+        let has = |reading: Option<Reading>, used, amount: u64| {
+            reading.and_then(|reading| reading.level(used, now)).is_none_or(|level| level >= amount as f64)
+        };
+        self.learnt(now).is_none()
+            && has(self.requests, self.used.requests, 1)
+            && has(self.tokens, self.used.tokens, tokens)
+    }
+
+    fn learnt(&self, now: Instant) -> Option<&Learnt> {
+        self.learnt.as_ref().filter(|learnt| now.saturating_duration_since(learnt.refused) < LEARN_FORGET)
     }
 }
 
@@ -91,7 +298,7 @@ mod tests {
     #[test]
     fn nothing_is_known_before_anything_is_said() {
         let mut headroom = Headroom::default();
-        headroom.admit(9);
+        headroom.admit(9, Instant::now());
         assert_eq!(headroom.share(Instant::now()), None);
     }
 
@@ -110,14 +317,14 @@ mod tests {
     fn what_was_admitted_after_the_request_that_a_reading_answers_counts_against_it() {
         let now = Instant::now();
         let mut headroom = Headroom::default();
-        let asked = headroom.admit(100);
+        let asked = headroom.admit(100, now);
         for _ in 0..4 {
-            headroom.admit(100);
+            headroom.admit(100, now);
         }
         headroom.read(Limits { requests: gauge(9, 10, None), tokens: gauge(900, 1_000, None) }, asked, now);
         assert_eq!(headroom.share(now), Some(0.5));
         for _ in 0..9 {
-            headroom.admit(0);
+            headroom.admit(0, now);
         }
         assert_eq!(headroom.share(now), Some(0.0), "and never below nothing");
     }
@@ -139,8 +346,96 @@ mod tests {
         let now = Instant::now();
         let mut headroom = Headroom::default();
         headroom.read(requests(5, 10, None), Used { requests: 1_000, tokens: 0 }, now);
-        headroom.admit(0);
+        headroom.admit(0, now);
         assert_eq!(headroom.share(now), Some(0.5));
+    }
+
+    /// A headroom that has read so often that a limit of 100 requests fell, down to so much.
+    fn fallen(left: u64, now: Instant) -> Headroom {
+        let mut headroom = Headroom::default();
+        for remaining in [left + 30, left + 20, left + 10, left] {
+            headroom.read(requests(remaining, 100, Some(50 * SECOND)), headroom.used, now);
+        }
+        headroom
+    }
+
+    #[test]
+    fn the_last_tenth_of_a_limit_is_kept_back_and_what_comes_back_is_measured() {
+        let now = Instant::now();
+        let mut headroom = fallen(13, now);
+        for left in [3, 2, 1] {
+            assert_eq!(headroom.room(0, now), Room { requests: Some(left), until: None });
+            headroom.admit(0, now);
+        }
+        let look = Some(now + LOOK_AFTER);
+        assert_eq!(headroom.room(0, now), Room { requests: Some(0), until: look }, "what is kept back is for a look");
+        assert_eq!(headroom.room(0, now + LOOK_AFTER).until, None);
+        // Two come back in a second, as two readings say.
+        for second in 1..=20 {
+            let left = 12 + u64::from(second) * 2;
+            headroom.read(requests(left, 100, Some(50 * SECOND)), headroom.used, now + second * SECOND);
+        }
+        let at = now + 20 * SECOND;
+        (0..42).for_each(|_| drop(headroom.admit(0, at)));
+        let until = headroom.room(0, at).until.expect("nothing is left but the reserve");
+        assert!((at + SECOND / 2..at + 2 * SECOND).contains(&until), "{:?}", until - at);
+        assert_eq!(headroom.room(0, now + 70 * SECOND).until, None, "whole at its reset");
+    }
+
+    #[test]
+    fn a_gauge_that_was_not_seen_to_fall_paces_nobody() {
+        let now = Instant::now();
+        let mut headroom = Headroom::default();
+        for _ in 0..50 {
+            headroom.read(requests(0, 100, None), headroom.admit(0, now), now);
+        }
+        assert_eq!(headroom.room(0, now), Room { requests: None, until: None });
+        assert_eq!(headroom.share(now), Some(0.0), "as advice it counts");
+        let mut honest = fallen(0, now);
+        assert!(honest.room(0, now).until.is_some());
+        assert_eq!(honest.room(0, now + FADE_MAX).until, None, "and for a minute at most");
+        honest.read(requests(5, 1_000, None), honest.used, now);
+        assert_eq!(honest.room(0, now).until, None, "another limit has to be seen anew");
+    }
+
+    #[test]
+    fn what_is_larger_than_all_that_may_be_taken_goes_where_all_of_it_is_there() {
+        let now = Instant::now();
+        let mut headroom = Headroom::default();
+        for remaining in [930, 920, 910, 900] {
+            let tokens = gauge(remaining, 1_000, None);
+            headroom.read(Limits { requests: None, tokens }, headroom.used, now);
+        }
+        assert_eq!(headroom.room(5_000, now).until, None);
+        headroom.admit(100, now);
+        assert!(headroom.room(5_000, now).until.is_some());
+        assert_eq!(headroom.room(700, now), Room { requests: Some(1), until: None });
+        headroom.settle(100, 0);
+        assert_eq!(headroom.room(5_000, now).until, None, "it took nothing in the end");
+    }
+
+    #[test]
+    fn refusals_teach_a_limit_where_many_were_let_in_before() {
+        let start = Instant::now();
+        let mut headroom = Headroom::default();
+        headroom.admit(0, start);
+        headroom.refused(start);
+        assert_eq!(headroom.room(0, start).until, None, "one says more of others");
+        // One in half a second is let in, for a minute.
+        let at = |n: u32| start + n * SECOND / 2;
+        (1..=120).for_each(|n| drop(headroom.admit(0, at(n))));
+        headroom.admit(0, at(120));
+        headroom.refused(at(120));
+        let until = headroom.room(0, at(120)).until.expect("it is used up");
+        assert!((at(121)..at(122)).contains(&until), "{:?}", until - at(120));
+        assert_eq!(headroom.room(0, at(160)), Room { requests: Some(11), until: None }, "a tenth of it at once");
+        assert_eq!(headroom.room(0, at(120) + LEARN_FORGET).requests, None);
+        // Headers know better.
+        let mut told = headroom;
+        told.learnt = None;
+        told.read(requests(50, 100, None), told.used, at(120));
+        told.refused(at(120));
+        assert_eq!(told.room(0, at(120)).until, None);
     }
 
     proptest! {
@@ -152,7 +447,7 @@ mod tests {
             let mut headroom = Headroom::default();
             let limits = Limits { requests: gauge(a.min(b), b, reset), tokens: gauge(c.min(d), d, reset) };
             headroom.read(limits, Used { requests: used[0], tokens: used[1] }, now);
-            headroom.admit(u32::MAX);
+            headroom.admit(u64::MAX, now);
             prop_assert!(headroom.share(now).is_none_or(|share| (0.0..=1.0).contains(&share)));
         }
     }

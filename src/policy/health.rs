@@ -540,7 +540,10 @@ impl TargetHealth {
         match end {
             Silence::GivenUp => 1.0,
             Silence::Cancelled(Unwanted::Left) if lasted(late) => 1.0,
-            Silence::Cancelled(Unwanted::Left) => counts(self.heard.is_none() && lasted(pace.first), DOUBT),
+            // Nobody ever heard of it, and a caller had enough of that, or another target answered meanwhile.
+            Silence::Cancelled(Unwanted::Left | Unwanted::Lost) if self.heard.is_none() => {
+                counts(lasted(pace.first.min(late)), DOUBT)
+            }
             Silence::Cancelled(_) => counts(lasted(late), DOUBT),
         }
     }

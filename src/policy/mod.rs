@@ -16,12 +16,14 @@ pub mod health;
 pub mod hold;
 pub mod breaker;
 pub mod headroom;
+pub mod concurrency;
 pub mod admission;
 
 pub mod tokens;
 pub mod trim;
 pub mod hedge;
 pub mod budget;
+pub mod money;
 pub mod park;
 pub mod routing;
 pub mod failover;
@@ -30,5 +32,8 @@ pub mod restart;
 pub mod ledger;
 pub mod explain;
 pub mod record;
+#[cfg(feature = "store")]
+pub mod statement;
+pub mod keeping;
 #[cfg(feature = "serialise")]
 mod serial;

@@ -1,16 +1,20 @@
-//! Calls that wait for a target to come back: who goes next, and how fast.
+//! Calls that wait for a place at a target, or for one to come back: who goes next, and how fast.
 //!
 //! ```text
-//!   a target:  shut ──admits──▶ one goes ──answers──▶ two more for each that was answered, at twice the proven rate
+//!   a target:  full ──one leaves──▶ the next one goes
+//!
+//!              away ──admits──▶ one goes ──answers──▶ two more for each that was answered, at twice the proven rate
 //!                ▲                  │
 //!                └──refuses again───┴── failed: one more, after a moment
 //! ```
 //!
 //! In flow calls that begin and cease to wait, what the targets say now, and what became of those that were let go; out
-//! flow those that may go, and when to look again. Who waits for the same targets stands in one queue, by priority and then
-//! by arrival. A target that comes back is asked by one; each that is answered lets two more go, and no second carries
-//! more than twice what the best second before it has proven. So a thousand that wait for one limit are no thousand that
-//! meet it. It never waits and knows no call.
+//! flow those that may go, and when to look again. Who waits for the same targets stands in one queue: by priority,
+//! then by who must be answered first, then by arrival; but every eighth turn is of whoever has waited longest, so that
+//! nobody waits for ever. A target that is well and full takes the next one for each that leaves. One that comes back
+//! is asked by one; each that is answered lets two more go, and no second carries more than twice what the best second
+//! before it has proven. So a thousand that wait for one limit are no thousand that meet it. It never waits and knows
+//! no call.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -29,26 +33,39 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// How long after its time a target is asked: clocks differ.
 const GRACE: Duration = Duration::from_millis(50);
+/// The longest wait that is foretold, in seconds.
+const FORETOLD_MAX: f64 = 24.0 * 60.0 * 60.0;
 /// The pause of a call that has just failed, before it waits again: doubled each time.
 const PAUSE_BASE: Duration = Duration::from_secs(1);
 /// The longest such pause.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// A place among those who wait: the first goes first.
+/// Of so many turns at a target the last is not of whoever comes first by rank, but of whoever has waited longest.
+const AGED: u32 = 8;
+/// How many must have gone before their pace says when the next ones go.
+const GONE_MIN: u32 = 4;
+/// How long departures count: those of a longer time count half.
+const GONE_SPAN: Duration = Duration::from_secs(10);
+
+/// A place among those who wait: the first goes first. By priority, then by who must be answered first, then by
+/// arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     priority: Reverse<Priority>,
+    due: Instant,
     arrival: u64,
 }
 
 /// What a target says of calls that would go there now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
-    /// It admits them.
-    Open,
-    /// It does not until then.
+    /// It admits so many more.
+    Open(u32),
+    /// It is well and as many are there as may be: until one leaves, or until then.
+    Full(Option<Instant>),
+    /// It is away until then.
     Until(Instant),
-    /// It does not until somebody or something lets it: a place that is taken, an operator's hand.
+    /// It is away until somebody or something lets it: a probe that is out, an operator's hand.
     Shut,
 }
 
@@ -64,9 +81,32 @@ pub struct Look<K, W> {
 /// Those who wait. `K` names targets, `W` wakes one who waits.
 #[derive(Debug)]
 pub struct Lot<K, W> {
-    queues: BTreeMap<Arc<[K]>, BTreeMap<Place, W>>,
+    queues: BTreeMap<Arc<[K]>, Queue<W>>,
     paces: BTreeMap<K, Pace>,
     arrivals: u64,
+}
+
+/// Those who wait for the same targets: by rank, and by arrival.
+#[derive(Debug)]
+struct Queue<W> {
+    ranks: BTreeMap<Place, W>,
+    arrivals: BTreeMap<u64, Place>,
+}
+
+impl<W> Queue<W> {
+    fn first(&self) -> Option<Place> {
+        Some(*self.ranks.first_key_value()?.0)
+    }
+
+    fn oldest(&self) -> Option<Place> {
+        Some(*self.arrivals.first_key_value()?.1)
+    }
+}
+
+impl<W> Default for Queue<W> {
+    fn default() -> Self {
+        Self { ranks: BTreeMap::new(), arrivals: BTreeMap::new() }
+    }
 }
 
 impl<K, W> Default for Lot<K, W> {
@@ -77,30 +117,59 @@ impl<K, W> Default for Lot<K, W> {
 
 impl<K: Ord + Clone, W> Lot<K, W> {
     /// Gives a call its place. It keeps it when it has to wait again.
-    pub fn arrive(&mut self, priority: Priority) -> Place {
+    pub fn arrive(&mut self, priority: Priority, due: Instant) -> Place {
         self.arrivals += 1;
-        Place { priority: Reverse(priority), arrival: self.arrivals }
+        Place { priority: Reverse(priority), due, arrival: self.arrivals }
     }
 
     /// Lets a call wait for the first of some targets.
     pub fn enter(&mut self, targets: Arc<[K]>, place: Place, waiter: W) {
-        self.queues.entry(targets).or_default().insert(place, waiter);
+        let queue = self.queues.entry(targets).or_default();
+        queue.arrivals.insert(place.arrival, place);
+        queue.ranks.insert(place, waiter);
     }
 
-    /// Forgets a call that waits no more.
-    pub fn leave(&mut self, targets: &Arc<[K]>, place: Place) {
-        if let Some(queue) = self.queues.get_mut(targets) {
-            queue.remove(&place);
-            if queue.is_empty() {
-                self.queues.remove(targets);
-            }
+    /// Notes that a target was seen full, and so is well.
+    pub fn full(&mut self, key: &K, now: Instant) {
+        self.paces.entry(key.clone()).or_insert_with(|| Pace::new(now)).is_well = true;
+    }
+
+    /// Forgets a call that waits no more; returns what would have woken it.
+    pub fn leave(&mut self, targets: &Arc<[K]>, place: Place) -> Option<W> {
+        let queue = self.queues.get_mut(targets)?;
+        queue.arrivals.remove(&place.arrival);
+        let waiter = queue.ranks.remove(&place);
+        if queue.ranks.is_empty() {
+            self.queues.remove(targets);
         }
+        waiter
     }
 
-    /// Tells whether somebody waits for just these targets who goes before a call that comes now.
-    pub fn is_before(&self, targets: &Arc<[K]>, priority: Priority) -> bool {
-        let first = self.queues.get(targets).and_then(|queue| queue.first_key_value());
-        first.is_some_and(|(place, _)| place.priority <= Reverse(priority))
+    /// Tells whether at each of these targets somebody waits who goes before a call that comes now. Whoever would not
+    /// wait for a target to come back stands behind those only who wait for one that is well.
+    pub fn is_before(&self, targets: &[K], priority: Priority, due: Instant, waits: bool) -> bool {
+        let place = Place { priority: Reverse(priority), due, arrival: u64::MAX };
+        let counts = |key: &K| waits || self.paces.get(key).is_some_and(|pace| pace.is_well);
+        let before = |(keys, queue): (&Arc<[K]>, &Queue<W>), key: &K| {
+            keys.contains(key) && queue.first().is_some_and(|first| first < place)
+        };
+        !targets.is_empty() && targets.iter().all(|key| counts(key) && self.queues.iter().any(|it| before(it, key)))
+    }
+
+    /// Returns how long a call with this place will wait for its turn, as far as the pace of those before it tells.
+    pub fn wait(&self, targets: &[K], place: Place, now: Instant) -> Option<Duration> {
+        let per_second = targets.iter().filter_map(|key| self.paces.get(key)?.per_second(now)).sum::<f64>();
+        let shares = |keys: &Arc<[K]>| keys.iter().any(|key| targets.contains(key));
+        let before = |queue: &Queue<W>| queue.ranks.range(..place).count();
+        let ahead: usize = self.queues.iter().filter(|(keys, _)| shares(keys)).map(|(_, queue)| before(queue)).sum();
+        (per_second > 0.0).then(|| Duration::from_secs_f64(((ahead + 1) as f64 / per_second).min(FORETOLD_MAX)))
+    }
+
+    /// Returns who of a kind goes last.
+    pub fn last(&self, of: impl Fn(&W) -> bool) -> Option<(Arc<[K]>, Place)> {
+        let last = |queue: &Queue<W>| Some(*queue.ranks.iter().rev().find(|(_, waiter)| of(waiter))?.0);
+        let all = self.queues.iter().filter_map(|(keys, queue)| Some((last(queue)?, keys)));
+        all.max_by_key(|(place, _)| *place).map(|(place, keys)| (keys.clone(), place))
     }
 
     /// Returns who may go now.
@@ -114,21 +183,25 @@ impl<K: Ord + Clone, W> Lot<K, W> {
         }
         let waited_for = |key: &K| self.queues.keys().any(|keys| keys.contains(key));
         self.paces.retain(|key, pace| pace.out > 0 || now < pace.went + SECOND || waited_for(key));
+        let mut ready = Vec::new();
         for (key, pace) in &mut self.paces {
             let gate = gate(key);
             pace.hear(gate, now);
-            if let Gate::Until(at) = gate {
-                sooner(at.max(now) + GRACE);
+            match gate {
+                Gate::Until(at) => sooner(at.max(now) + GRACE),
+                Gate::Full(Some(at)) => sooner(at.max(now + TICK)),
+                Gate::Open(_) | Gate::Full(None) | Gate::Shut => {}
+            }
+            if !waited_for(key) {
+                pace.rest(now);
+            } else if pace.is_due(now) {
+                ready.push(key.clone());
             }
         }
-        while let Some((place, keys, key)) = self.first(now) {
-            if let Some(waiter) = self.queues.get_mut(&keys).and_then(|queue| queue.remove(&place))
-                && let Some(pace) = self.paces.get_mut(&key)
-            {
-                pace.go(now);
-                go.push((waiter, key));
+        for key in ready {
+            while let Some(waiter) = self.take(&key, now) {
+                go.push((waiter, key.clone()));
             }
-            self.queues.retain(|_, queue| !queue.is_empty());
         }
         for keys in self.queues.keys() {
             keys.iter().filter_map(|key| self.paces.get(key)?.due(now)).for_each(&mut sooner);
@@ -136,21 +209,42 @@ impl<K: Ord + Clone, W> Lot<K, W> {
         Look { go, next }
     }
 
-    /// Returns who goes before all others whose target lets one go, and where to.
-    fn first(&self, now: Instant) -> Option<(Place, Arc<[K]>, K)> {
-        let ready = |key: &&K| self.paces.get(*key).is_some_and(|pace| pace.due(now).is_some_and(|at| at <= now));
-        let first = self.queues.iter().filter_map(|(keys, queue)| {
-            let key = keys.iter().find(ready)?;
-            Some((*queue.first_key_value()?.0, keys, key))
-        });
-        let (place, keys, key) = first.min_by_key(|(place, ..)| *place)?;
-        Some((place, keys.clone(), key.clone()))
+    /// Lets the next one go to a target, if one may.
+    fn take(&mut self, key: &K, now: Instant) -> Option<W> {
+        let pace = self.paces.get(key).filter(|pace| pace.is_due(now))?;
+        let is_aged = pace.turns % AGED == AGED - 1;
+        let queues = self.queues.iter().filter(|(keys, _)| keys.contains(key));
+        let (place, keys) = if is_aged {
+            queues.filter_map(|(keys, queue)| Some((queue.oldest()?, keys))).min_by_key(|(place, _)| place.arrival)?
+        } else {
+            queues.filter_map(|(keys, queue)| Some((queue.first()?, keys))).min_by_key(|(place, _)| *place)?
+        };
+        let keys = keys.clone();
+        let waiter = self.leave(&keys, place)?;
+        self.paces.get_mut(key)?.go(now);
+        Some(waiter)
+    }
+
+    /// Reports that one who was let go is there: from now on the target counts it itself.
+    pub fn arrived(&mut self, key: &K) {
+        if let Some(pace) = self.paces.get_mut(key) {
+            pace.going = pace.going.saturating_sub(1);
+        }
     }
 
     /// Reports that one who was let go has been answered.
     pub fn proved(&mut self, key: &K, now: Instant) {
         if let Some(pace) = self.paces.get_mut(key) {
             pace.proved(now);
+        }
+    }
+
+    /// Reports that one who was let go found no place, or left before: what the target says may be a moment old.
+    pub fn refused(&mut self, key: &K, now: Instant) {
+        self.arrived(key);
+        self.returned(key, now);
+        if let Some(pace) = self.paces.get_mut(key) {
+            pace.not_before = now + TICK;
         }
     }
 
@@ -165,13 +259,19 @@ impl<K: Ord + Clone, W> Lot<K, W> {
 /// How many are let go to one target.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
-    open: bool,
+    /// Whether its places alone bound it: it was seen to carry as many as it may, and has not been away since.
+    is_well: bool,
+    /// How many more it admits, and how many of them are spoken for: they were let go and are not there yet.
+    free: u32,
+    going: u32,
     /// How many may go, for each that was answered.
     may: u32,
     /// How many went and were not heard of.
     out: u32,
     /// When the next one may go, as far as the rate is concerned.
     next: Instant,
+    /// When the next one may go, as far as one who found no place is concerned.
+    not_before: Instant,
     /// When one went last.
     went: Instant,
     /// The second that runs, and how many were answered in it.
@@ -179,23 +279,51 @@ struct Pace {
     answered: u32,
     /// The most that were answered in one second since it came back.
     proven: u32,
+    /// How many went at all; and since when somebody waits without a pause, and how many went since then.
+    turns: u32,
+    since: Instant,
+    gone: u32,
 }
 
 impl Pace {
     fn new(now: Instant) -> Self {
-        Self { open: false, may: 1, out: 0, next: now, went: now, second: now, answered: 0, proven: 1 }
+        Self {
+            is_well: false,
+            free: 0,
+            going: 0,
+            may: 1,
+            out: 0,
+            next: now,
+            not_before: now,
+            went: now,
+            second: now,
+            answered: 0,
+            proven: 1,
+            turns: 0,
+            since: now,
+            gone: 0,
+        }
     }
 
-    /// Takes in what the target says. One that has been away begins anew; one whose places are all taken goes on.
+    /// Takes in what the target says. One that has been away begins anew; one whose places are all taken is well.
     fn hear(&mut self, gate: Gate, now: Instant) {
         match gate {
-            Gate::Open => {
+            Gate::Open(free) => {
                 self.roll(now);
-                self.open = true;
+                self.free = free;
             }
-            Gate::Until(_) => *self = Self { out: self.out, ..Self::new(now) },
-            Gate::Shut => self.open = false,
+            Gate::Full(_) => (self.is_well, self.free) = (true, 0),
+            Gate::Until(_) => {
+                let Self { going, out, turns, .. } = *self;
+                *self = Self { going, out, turns, ..Self::new(now) };
+            }
+            Gate::Shut => (self.is_well, self.free) = (false, 0),
         }
+    }
+
+    /// Notes that nobody waits for it.
+    fn rest(&mut self, now: Instant) {
+        (self.since, self.gone) = (now, 0);
     }
 
     fn roll(&mut self, now: Instant) {
@@ -207,21 +335,37 @@ impl Pace {
 
     /// Returns when the next one goes, if that is not for somebody else to say.
     fn due(&self, now: Instant) -> Option<Instant> {
-        if !self.open {
-            None
-        } else if self.may > 0 {
-            Some(self.next.max(now))
-        } else {
-            Some((self.went + SILENCE_MAX).max(self.next).max(now))
-        }
+        let paced = match self.may {
+            _ if self.free <= self.going => return None,
+            _ if self.is_well => now,
+            0 => self.next.max(self.went + SILENCE_MAX),
+            _ => self.next,
+        };
+        Some(paced.max(self.not_before).max(now))
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.due(now).is_some_and(|at| at <= now)
     }
 
     fn go(&mut self, now: Instant) {
         self.may = self.may.saturating_sub(1);
         self.out += 1;
+        self.going += 1;
         self.went = now;
+        self.turns = self.turns.wrapping_add(1);
+        if now.saturating_duration_since(self.since) > GONE_SPAN {
+            (self.since, self.gone) = (now.checked_sub(GONE_SPAN / 2).unwrap_or(now), self.gone / 2);
+        }
+        self.gone += 1;
         let late = now.checked_sub(TICK).unwrap_or(now);
         self.next = self.next.max(late) + SECOND / self.proven.saturating_mul(2);
+    }
+
+    /// Returns how many go in a second, once that is known.
+    fn per_second(&self, now: Instant) -> Option<f64> {
+        let span = now.saturating_duration_since(self.since).max(TICK);
+        (self.gone >= GONE_MIN).then(|| f64::from(self.gone) / span.as_secs_f64())
     }
 
     fn proved(&mut self, now: Instant) {

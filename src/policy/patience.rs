@@ -12,6 +12,8 @@ use super::window::P90_SAMPLES;
 const ANSWER_TOKENS: u32 = 100;
 /// Nobody is late before this.
 const LATE_MIN: Duration = Duration::from_millis(250);
+/// Nobody needs less than this: a connection, a permit and a busy machine take time, too.
+const NEEDS_MIN: Duration = Duration::from_millis(500);
 /// How finely times are told apart: timers fire some milliseconds late, on a busy machine some tens …
 const SLACK: Duration = Duration::from_millis(10);
 /// … and nothing here is known better than to a sixteenth.
@@ -42,8 +44,7 @@ impl Left {
         reached(self.0, need)
     }
 
-    /// Returns the part of somebody who usually needs `own`, with others behind who must get what they need: all that
-    /// they leave, if that is enough, else a part in proportion.
+    /// Returns the part of somebody who needs `own`, with others behind who must get what they need: all that they leave, if that is enough, else a part in proportion.
     pub fn share(self, own: Duration, others: impl IntoIterator<Item = Duration>) -> Duration {
         let others = others.into_iter().map(|need| need + slack(need)).fold(Duration::ZERO, Duration::saturating_add);
         let own = own + slack(own);
@@ -102,6 +103,13 @@ impl Pace {
         (self.late * 2).max(LATE_MIN)
     }
 
+    /// Returns the time in which it all but surely answers: what others who share a call's time leave to it. Half of all
+    /// answers take longer than the median. Of a guess no more is left than what is usual.
+    pub fn needs(&self) -> Duration {
+        let time = if self.measured { self.answer.max(self.overdue()) } else { self.answer };
+        time.max(NEEDS_MIN)
+    }
+
     /// Returns the age at which another attempt is to join one without content: when it is overdue, and where that is a
     /// guess, earlier. Asking somebody else on a guess does nobody harm, blaming somebody does.
     pub fn patience(&self) -> Duration {
@@ -129,6 +137,14 @@ mod tests {
         assert!(left(Duration::ZERO).is_enough_for(SECOND * 2) && left(MS(1)).is_enough_for(SECOND * 2));
         assert!(left(MS(50)).is_enough_for(SECOND * 2) && !left(MS(500)).is_enough_for(SECOND * 2));
         assert!(reached(MS(4_990), SECOND * 5) && !reached(SECOND * 4, SECOND * 5));
+    }
+
+    #[test]
+    fn a_target_needs_more_than_its_median_and_time_to_be_reached() {
+        let pace = |first, late, measured| Pace { first, late, answer: first, measured };
+        assert_eq!(pace(MS(5), MS(20), true).needs(), MS(500));
+        assert_eq!(pace(SECOND, SECOND * 2, true).needs(), SECOND * 4);
+        assert_eq!(pace(SECOND, SECOND * 12, false).needs(), SECOND);
     }
 
     #[test]

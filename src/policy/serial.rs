@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use super::explain::{Explanation, Flight, Happened};
 use super::record::Record;
 use super::routing::Score;
+#[cfg(feature = "store")]
+use super::statement::{Line, Statement};
 use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Dialect, Failure};
 
 impl Serialize for Record {
@@ -40,6 +42,40 @@ impl Serialize for Explanation {
     }
 }
 
+#[cfg(feature = "store")]
+impl Serialize for Statement {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { by, lines, sum, cut, lost } = self;
+        let lines: Vec<Value> = lines.iter().map(line).collect();
+        let value = json!({ "by": by.to_string(), "lines": lines, "sum": line(sum), "cut": cut, "lost": lost });
+        value.serialize(serializer)
+    }
+}
+
+/// Returns a line of a statement.
+#[cfg(feature = "store")]
+fn line(line: &Line) -> Value {
+    let usage = line.usage;
+    json!({
+        "of": line.of,
+        "attempts": line.attempts,
+        "answers": line.answers,
+        "unpriced": line.unpriced,
+        "cost_usd": line.cost_usd(),
+        "estimated_usd": line.estimated_usd(),
+        "wasted_usd": line.wasted_usd(),
+        "answer_usd": line.answer_usd(),
+        "cached_share": line.cached_share(),
+        "tokens": {
+            "input": usage.input,
+            "cached": usage.cached,
+            "cache_write": usage.cache_write,
+            "output": usage.output,
+            "reasoning": usage.reasoning,
+        },
+    })
+}
+
 fn seconds(time: Duration) -> Value {
     json!(time.as_secs_f64())
 }
@@ -51,6 +87,7 @@ fn facts(kind: &str, about: &CallFacts) -> Value {
         "call": about.id.to_string(),
         "call_started_at": humantime::format_rfc3339_micros(about.started_at).to_string(),
         "route": &*about.route,
+        "client": about.client.as_deref(),
         "session": about.session,
         "tags": about.tags,
         "priority": about.priority.name(),
@@ -171,6 +208,7 @@ fn step(happened: &Happened) -> Value {
         }
         Happened::Reset => json!({ "step": "reset" }),
         Happened::Waited(wait) => json!({ "step": "waited", "at_most_s": seconds(*wait) }),
+        Happened::Queued(wait) => json!({ "step": "queued", "foretold_s": wait.map(seconds) }),
         Happened::Parked { back_in, barred } => json!({
             "step": "parked",
             "back_in_s": back_in.map(seconds),

@@ -135,6 +135,10 @@ pub struct Health {
     pub rate_limited_until: Option<Instant>,
     /// Until when it wants to be left alone, by its Retry-After beside a failure of its own.
     pub overloaded_until: Option<Instant>,
+    /// Until when the limits of all its keys are used up but for their reserve.
+    pub paced_until: Option<Instant>,
+    /// How many more requests those limits leave room for, as far as they are known.
+    pub room: Option<u32>,
     /// From when on one call that has nobody else to ask may be let through a limit, an overload or a verdict, to see
     /// whether it is still so; `None` where there is none.
     pub look_from: Option<Instant>,
@@ -194,6 +198,8 @@ pub struct Gates {
     /// As in [`Health`].
     pub overloaded_until: Option<Instant>,
     /// As in [`Health`].
+    pub paced_until: Option<Instant>,
+    /// As in [`Health`].
     pub look_from: Option<Instant>,
     /// As in [`Health`].
     pub in_flight: u32,
@@ -227,6 +233,7 @@ impl Gates {
         let rate_limited = word(self.rate_limited_until);
         let overloaded = word(self.overloaded_until);
         let full = (self.in_flight >= self.in_flight_max).then_some(None);
+        let paced = self.paced_until.map(Some);
         let disabled_by =
             if matches!(self.disabled, Some(Disabled::Down { .. })) { Gate::Down } else { Gate::Disabled };
         let gates = [
@@ -234,6 +241,7 @@ impl Gates {
             (Gate::RateLimited, rate_limited),
             (Gate::Overloaded, overloaded),
             (Gate::Breaker, breaker),
+            (Gate::Paced, paced),
             (Gate::InFlight, full),
         ];
         let mut refusing =
@@ -249,7 +257,7 @@ impl Health {
     /// Returns the gates as published.
     pub fn gates(&self) -> Gates {
         let Self { breaker, probe_free, disabled, forced_on, rate_limited_until, overloaded_until, .. } = *self;
-        let Self { look_from, in_flight, in_flight_max, answers, .. } = *self;
+        let Self { paced_until, look_from, in_flight, in_flight_max, answers, .. } = *self;
         Gates {
             breaker,
             probe_free,
@@ -257,6 +265,7 @@ impl Health {
             forced_on,
             rate_limited_until,
             overloaded_until,
+            paced_until,
             look_from,
             in_flight,
             in_flight_max,
@@ -264,16 +273,22 @@ impl Health {
         }
     }
 
+    /// Returns how many more attempts it has room for.
+    pub fn free(&self) -> u32 {
+        let places = self.in_flight_max.saturating_sub(self.in_flight);
+        self.room.map_or(places, |room| places.min(room.max(1)))
+    }
+
     /// Returns why an attempt is refused, for the gate that refuses it.
     pub fn cause(&self, gate: Gate) -> Cause {
         match (gate, self.disabled) {
             (Gate::Disabled, Some(Disabled::Verdict { class, .. })) => Cause::Failure(class),
             (Gate::Disabled, _) => Cause::Operator,
-            (Gate::RateLimited, _) => Cause::Failure(FailureClass::RateLimited),
+            (Gate::RateLimited | Gate::Paced, _) => Cause::Failure(FailureClass::RateLimited),
             (Gate::Overloaded, _) => Cause::Failure(FailureClass::Overloaded),
             (Gate::Breaker, _) => Cause::Breaker,
             (Gate::InFlight, _) => Cause::Full,
-            (Gate::Down, _) => Cause::Down,
+            (Gate::Down | Gate::Budget, _) => Cause::Down,
         }
     }
 
@@ -302,6 +317,13 @@ pub struct Refusal {
     pub until: Option<Instant>,
 }
 
+impl Refusal {
+    /// Tells whether the target is well, and only has no place.
+    pub fn is_full(&self) -> bool {
+        matches!(self.gate, Gate::InFlight | Gate::Paced)
+    }
+}
+
 /// The gates of a target's admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -310,6 +332,8 @@ pub enum Gate {
     Disabled,
     /// All keys wait for their rate limit.
     RateLimited,
+    /// The limits of all keys are used up but for their reserve.
+    Paced,
     /// It asked for patience beside a failure of its own.
     Overloaded,
     /// The breaker is open, or its probe is taken.
@@ -318,6 +342,8 @@ pub enum Gate {
     InFlight,
     /// The provider's actor is not there: restarting, resting, or retired.
     Down,
+    /// A budget has no room for what it is expected to cost.
+    Budget,
 }
 
 impl Gate {
@@ -326,10 +352,12 @@ impl Gate {
         match self {
             Self::Disabled => "disabled",
             Self::RateLimited => "rate limited",
+            Self::Paced => "paced",
             Self::Overloaded => "overloaded",
             Self::Breaker => "breaker open",
             Self::InFlight => "too many in flight",
             Self::Down => "provider down",
+            Self::Budget => "over budget",
         }
     }
 }

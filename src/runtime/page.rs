@@ -63,6 +63,12 @@ impl Display for HealthSnapshot {
             let ago = self.at.saturating_duration_since(lack.at);
             write!(f, "\nthis machine lacked something {} time(s), {} ago: {}", lack.count, Time(ago), lack.what)?;
         }
+        if let Some(store) = &self.store
+            && let Some(problem) = &store.problem
+        {
+            let (path, waiting) = (store.path.display(), store.waiting);
+            write!(f, "\nnothing can be written to {path}, {waiting} record(s) wait: {problem}")?;
+        }
         for one in &self.parked {
             write!(f, "\n{} call(s) of route {} are parked", one.calls, one.route)?;
             if let Some(until) = one.until {

@@ -2,16 +2,18 @@
 //!
 //! In flow what the runtime publishes, out flows JSON with times as seconds from now. It knows no caller's words.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::endpoint::unescaped;
 use super::places::Places;
 use crate::policy::snapshot::{BreakerState, Disabled, Health, Latency};
 use crate::runtime::{
-    Considered, Explanation, Flight, HealthSnapshot, ParkedCalls, ProviderHealth, ProviderStatus, Skipped,
+    Considered, Explanation, Flight, HealthSnapshot, ParkedCalls, ProviderHealth, ProviderStatus, PurseHealth,
+    Question, Skipped,
 };
-use crate::words::{Error, Hold, Reset, TargetId};
+use crate::words::{Date, Error, Hold, Reset, TargetId};
 
 /// Tells whether calls can be answered: some target lets through.
 pub(super) fn is_ready(snapshot: &HealthSnapshot) -> bool {
@@ -34,13 +36,38 @@ pub(super) fn health(snapshot: &HealthSnapshot, places: &Places) -> Value {
             "max": max,
             "full_for_s": places.full_for().map(|time| time.as_secs_f64()),
         },
+        "queued": snapshot.queued,
         "parked": snapshot.parked.iter().map(|one| parked(one, snapshot.at)).collect::<Vec<_>>(),
         "lack": snapshot.lack.as_ref().map(|lack| json!({
             "what": lack.what,
             "count": lack.count,
             "ago_s": seconds(snapshot.at, lack.at),
         })),
+        "budgets": snapshot.budgets.iter().map(purse).collect::<Vec<_>>(),
+        "store": snapshot.store.as_ref().map(|store| json!({
+            "path": store.path.to_string_lossy(),
+            "problem": store.problem.as_deref(),
+            "waiting": store.waiting,
+            "written": store.written,
+            "lost": store.lost,
+            "bytes": store.bytes,
+        })),
         "providers": snapshot.providers.iter().map(|one| provider(one, snapshot.at)).collect::<Vec<_>>(),
+    })
+}
+
+/// Returns how a budget stands, or one of its purses.
+fn purse(purse: &PurseHealth) -> Value {
+    let budget = &purse.budget;
+    json!({
+        "budget": &*budget.budget,
+        "of": budget.of,
+        "unit": budget.limit.unit(),
+        "spent": budget.spent.number(),
+        "reserved": purse.reserved.number(),
+        "limit": budget.limit.number(),
+        "per": budget.per,
+        "room_in_s": budget.renews_in.map(|wait| wait.as_secs_f64()),
     })
 }
 
@@ -87,6 +114,39 @@ fn hold(hold: &Hold, now: Instant) -> Value {
         "for_s": now.saturating_duration_since(hold.since).as_secs_f64(),
         "back_in_s": hold.until.map(|until| seconds(until, now)),
     })
+}
+
+/// Reads what the ledger is asked: `by`, `since`, `until` and `lines` of an address's query.
+pub(super) fn to_question(query: &str, now: SystemTime) -> Result<Question, String> {
+    let mut question = Question::default();
+    for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        let value = unescaped(value);
+        let time = || moment(&value, now).ok_or_else(|| format!("{name}: must be {MOMENT}"));
+        match name {
+            "by" => question.by = value.parse().map_err(|no| format!("by: {no}"))?,
+            "since" => question.since = Some(time()?),
+            "until" => question.until = Some(time()?),
+            "lines" => {
+                let lines = value.parse().ok().filter(|lines| (1..=LINES_MAX).contains(lines));
+                question.lines_max = lines.ok_or_else(|| format!("lines: must be 1 to {LINES_MAX}"))?;
+            }
+            _ => return Err(format!("{name}: is none of by, since, until and lines")),
+        }
+    }
+    Ok(question)
+}
+
+/// The most lines of an answer.
+const LINES_MAX: u32 = 10_000;
+
+/// What a moment must be.
+pub const MOMENT: &str = "a day, as 2026-11-29, or how long ago, as 7d or 12h";
+
+/// Reads a moment as people write it: a day, or how long ago it was.
+pub fn moment(text: &str, now: SystemTime) -> Option<SystemTime> {
+    let day = |date: Date| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(date.0).ok()? * 86_400));
+    let ago = || now.checked_sub(humantime::parse_duration(text).ok()?);
+    Date::parse(text).map_or_else(ago, day)
 }
 
 /// Reads what is to be reset: a provider or `provider/model`, all of it or one key; everything where there is no name.

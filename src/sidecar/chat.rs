@@ -56,6 +56,7 @@ pub(super) async fn answer(
     let session = session.or_else(|| request.session.take()).map(in_short);
     let via = looped::marks(&head.headers);
     request = ChatRequest { priority, rule, hedging, deadline, on_exhausted, session, labels, tags, via, ..request };
+    request.client = client.map(|client| client.name.as_str().into());
     // What is meant for here goes to nobody else.
     if let (true, Some(original)) = (in_request, &mut request.original) {
         original.forget(OURS);
@@ -92,7 +93,7 @@ pub(super) async fn embed(
     asked: AskedVectors,
     place: Place,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let AskedVectors { mut request, form, chooses } = asked;
+    let AskedVectors { mut request, form, chooses, .. } = asked;
     let (face, model) = (form.face(), request.route.clone());
     lead(state, current, head, client, face, &mut request.route)?;
     keep_to_routes(state, head, client, face, chooses.as_deref())?;
@@ -101,6 +102,7 @@ pub(super) async fn embed(
     let Wishes { priority, deadline, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
     let via = looped::marks(&head.headers);
     request = EmbedRequest { priority, rule, hedging, deadline, on_exhausted, labels, tags, via, ..request };
+    request.client = client.map(|client| client.name.as_str().into());
     let mut record = record(state, client, face, &request.route, false, place);
     let answer = state.runtime.embed(request).await.map_err(|error| failed(face, &error, &mut record))?;
     record.finished(answer.call, &answer.target, answer.cost_usd, &answer.attempts);

@@ -31,6 +31,8 @@ pub(super) enum Endpoint {
     Explain { route: String },
     /// What became of a call.
     Why { call: String },
+    /// What was spent.
+    Ledger,
     /// Lift what keeps something out: a provider or `provider/model`; all where there is no name.
     Reset { name: Option<String> },
     /// Nothing but that something listens.
@@ -52,6 +54,7 @@ impl Endpoint {
             "/ready" => (Self::Ready, "GET"),
             "/live" => (Self::Live, "GET"),
             "/metrics" => (Self::Metrics, "GET"),
+            "/ledger" => (Self::Ledger, "GET"),
             "/reset" => (Self::Reset { name: None }, "POST"),
             _ => match path.strip_prefix("/explain/") {
                 Some(route) => (Self::Explain { route: unescaped(route) }, "GET"),
@@ -73,7 +76,10 @@ impl Endpoint {
 
     /// Tells whether it is for operators.
     pub(super) fn is_admin(&self) -> bool {
-        matches!(self, Self::Health | Self::Metrics | Self::Explain { .. } | Self::Why { .. } | Self::Reset { .. })
+        matches!(
+            self,
+            Self::Health | Self::Metrics | Self::Ledger | Self::Explain { .. } | Self::Why { .. } | Self::Reset { .. }
+        )
     }
 }
 
@@ -218,6 +224,7 @@ mod tests {
             ("GET", "/v1beta/models/m", models(Face::Gemini, Some("m"))),
             ("HEAD", "/", Endpoint::Root),
             ("GET", "/health", Endpoint::Health),
+            ("GET", "/ledger", Endpoint::Ledger),
             ("GET", "/explain/smart", Endpoint::Explain { route: "smart".into() }),
             ("GET", "/why/1f-7", Endpoint::Why { call: "1f-7".into() }),
             ("POST", "/reset", Endpoint::Reset { name: None }),

@@ -1,7 +1,8 @@
 //! Bodies of requests: taken in within their limits, and read where they hold up nobody else.
 //!
 //! In flow a body's pieces, out flow its bytes, and a place for them in what all bodies share. It never holds more of a body
-//! than there is room for, nor reads a long one on a thread that serves connections.
+//! than there is room for, makes nothing of it that there is no room for, nor reads a long one on a thread that serves
+//! connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tokio::time::timeout;
 
 use super::settings::ServerConfig;
 use crate::runtime::{Apart, LONG_BYTES};
-use crate::wire::serve::{BadRequest, Face, Refusal, Refused, refuse};
+use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Refusal, Refused, refuse};
 
 /// What room is counted in.
 const UNIT: usize = 1024;
@@ -22,20 +23,55 @@ const UNIT: usize = 1024;
 const STEP: usize = 64 * UNIT;
 /// How long a body may wait for room.
 const ROOM_WAIT: Duration = Duration::from_secs(10);
+/// What is made of a value takes so many bytes: while it is read, and as words that are written for a provider.
+const VALUE_BYTES: usize = 128;
 
 /// What all bodies share.
 pub(super) struct Intake {
     room: Arc<Semaphore>,
+    /// All of the room, in units.
+    units: usize,
     readers: Apart,
 }
 
-/// A body's place; it is free again when this is dropped.
-pub(super) type Place = Option<OwnedSemaphorePermit>;
+/// A body's place in the room. What it holds is free again when this is dropped.
+#[derive(Default)]
+pub(super) struct Place(Option<OwnedSemaphorePermit>);
+
+impl Place {
+    fn units(&self) -> usize {
+        self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+
+    /// Gives back what is not needed for so many bytes.
+    fn shrink(&mut self, bytes: usize) {
+        let more = self.units().saturating_sub(bytes.div_ceil(UNIT));
+        drop(self.0.as_mut().and_then(|held| held.split(more)));
+    }
+}
+
+/// What was understood of a body.
+pub(super) trait Understood: Send + 'static {
+    /// Returns how many values of it were read.
+    fn values(&self) -> usize;
+}
+
+impl Understood for Asked {
+    fn values(&self) -> usize {
+        self.values
+    }
+}
+
+impl Understood for AskedVectors {
+    fn values(&self) -> usize {
+        self.values
+    }
+}
 
 impl Intake {
     pub(super) fn new(bytes_max: usize) -> Self {
-        let room = (bytes_max / UNIT).clamp(1, Semaphore::MAX_PERMITS);
-        Self { room: Arc::new(Semaphore::new(room)), readers: Apart::default() }
+        let units = (bytes_max / UNIT).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        Self { room: Arc::new(Semaphore::new(units)), units, readers: Apart::default() }
     }
 
     /// Takes a body in.
@@ -63,7 +99,7 @@ impl Intake {
         bytes_max: usize,
         face: Face,
     ) -> Result<(Bytes, Place), Refusal> {
-        let (mut taken, mut place, mut room): (Vec<u8>, Place, usize) = (Vec::new(), None, 0);
+        let (mut taken, mut place): (Vec<u8>, _) = (Vec::new(), Place::default());
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| broken(face, format!("the body broke off: {error}")))?;
             let Ok(piece) = frame.into_data() else { continue };
@@ -71,14 +107,8 @@ impl Intake {
             if length > bytes_max {
                 return Err(refuse(face, Refused::TooLong(bytes_max)));
             }
-            if length > room {
-                let more = (length - room).next_multiple_of(STEP);
-                let permit = self.room(more).await.ok_or_else(|| refuse(face, Refused::Full))?;
-                room += more;
-                match &mut place {
-                    Some(place) => place.merge(permit),
-                    None => place = Some(permit),
-                }
+            if length > place.units() * UNIT {
+                self.hold(&mut place, length.next_multiple_of(STEP), face).await?;
             }
             if taken.is_empty() && body.is_end_stream() {
                 // All of it came at once: it stays where it was read into.
@@ -93,15 +123,38 @@ impl Intake {
         Ok((taken.into(), place))
     }
 
-    async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let units = u32::try_from(bytes / UNIT).ok()?;
-        let wait = timeout(ROOM_WAIT, self.room.clone().acquire_many_owned(units));
-        wait.await.ok().and_then(Result::ok)
+    /// Makes room for so many bytes in a place, or for all that fit into the room: whoever is alone is served.
+    async fn hold(&self, place: &mut Place, bytes: usize, face: Face) -> Result<(), Refusal> {
+        let more = bytes.div_ceil(UNIT).min(self.units).saturating_sub(place.units());
+        let Some(more) = u32::try_from(more).ok().filter(|more| *more > 0) else { return Ok(()) };
+        let wait = timeout(ROOM_WAIT, self.room.clone().acquire_many_owned(more));
+        let permit = wait.await.ok().and_then(Result::ok).ok_or_else(|| refuse(face, Refused::Full))?;
+        match &mut place.0 {
+            Some(held) => held.merge(permit),
+            held @ None => *held = Some(permit),
+        }
+        Ok(())
+    }
+
+    /// Reads a body. There is room for all that may be made of it before it is, and then for what was.
+    pub(super) async fn read<T: Understood>(
+        &self,
+        body: Bytes,
+        place: &mut Place,
+        face: Face,
+        read: impl FnOnce(&Bytes) -> Result<T, BadRequest> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let bytes = body.len();
+        self.hold(place, bytes + serve::values_max(&body) * VALUE_BYTES, face).await?;
+        let asked = self.apart(bytes, move || read(&body)).await;
+        let asked = asked.map_err(|bad| refuse(face, Refused::Request(&bad)))?;
+        place.shrink(bytes + asked.values() * VALUE_BYTES);
+        Ok(asked)
     }
 
     /// Does with a body of so many bytes what takes as long as it is.
-    pub(super) async fn read<T: Send + 'static>(&self, bytes: usize, read: impl FnOnce() -> T + Send + 'static) -> T {
-        self.readers.run(bytes > LONG_BYTES, read).await
+    pub(super) async fn apart<T: Send + 'static>(&self, bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+        self.readers.run(bytes > LONG_BYTES, work).await
     }
 }
 

@@ -87,6 +87,11 @@ struct ObserverLabels {
     observer: Text,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetLabels {
+    budget: Text,
+}
+
 #[expect(clippy::struct_field_names, reason = "these are the convention's names")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TokenLabels {
@@ -125,9 +130,14 @@ pub(super) struct Metrics {
     breaker: Family<BreakerLabels, Gauge>,
     in_flight: Family<TargetLabels, Gauge>,
     calls_in_flight: Gauge,
+    queued: Gauge,
     connections: Gauge,
     lacks: Counter,
     records_lost: Family<ObserverLabels, Counter>,
+    budgets: Family<BudgetLabels, Gauge<f64, AtomicU64>>,
+    store_waiting: Gauge,
+    store_failing: Gauge,
+    store_bytes: Gauge,
     log: OnceLock<Log>,
     log_lines_lost: Counter,
     refusals: Family<RefusalLabels, Counter>,
@@ -156,9 +166,14 @@ impl Metrics {
             breaker: Family::default(),
             in_flight: Family::default(),
             calls_in_flight: Gauge::default(),
+            queued: Gauge::default(),
             connections: Gauge::default(),
             lacks: Counter::default(),
             records_lost: Family::default(),
+            budgets: Family::default(),
+            store_waiting: Gauge::default(),
+            store_failing: Gauge::default(),
+            store_bytes: Gauge::default(),
             log: OnceLock::new(),
             log_lines_lost: Counter::default(),
             refusals: Family::default(),
@@ -168,6 +183,7 @@ impl Metrics {
         registry.register("standin_failovers", "Attempts beyond a call's first", metrics.failovers.clone());
         let hedges = "Attempts that were made beside another one, by why that was joined";
         registry.register("standin_hedges", hedges, metrics.hedges.clone());
+        registry.register("standin_calls_queued_now", "Calls that wait for a place", metrics.queued.clone());
         registry.register(
             "standin_calls_parked_now",
             "Calls that are parked until a target is back",
@@ -204,6 +220,13 @@ impl Metrics {
         registry.register("standin_lacks", lacks, metrics.lacks.clone());
         let lost = "Records that an observer did not get: it was too slow, or panicked";
         registry.register("standin_records_lost", lost, metrics.records_lost.clone());
+        let budgets = "Which part of a budget is spent; of several purses that of the emptiest";
+        registry.register("standin_budget_spent_share", budgets, metrics.budgets.clone());
+        let waiting = "Records that wait to be written to the store";
+        registry.register("standin_store_waiting", waiting, metrics.store_waiting.clone());
+        let failing = "1 where nothing can be written to the store now";
+        registry.register("standin_store_failing", failing, metrics.store_failing.clone());
+        registry.register("standin_store_bytes", "How long the store's file is", metrics.store_bytes.clone());
         let lost = "Lines of the log that nobody took in time";
         registry.register("standin_log_lines_lost", lost, metrics.log_lines_lost.clone());
         let refusals = "Requests turned away before anybody asked what they want";
@@ -272,6 +295,7 @@ impl Metrics {
         let _alone = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
         self.breaker.clear();
         self.in_flight.clear();
+        self.queued.set(i64::try_from(health.queued).unwrap_or(i64::MAX));
         self.parked.clear();
         for one in &health.parked {
             let labels = RouteLabels { route: Text(one.route.clone()) };
@@ -284,6 +308,17 @@ impl Metrics {
         for observer in &health.observers {
             let counter = self.records_lost.get_or_create(&ObserverLabels { observer: Text(observer.name.clone()) });
             counter.inc_by(observer.lost.saturating_sub(counter.get()));
+        }
+        self.budgets.clear();
+        for purse in &health.budgets {
+            let gauge = self.budgets.get_or_create(&BudgetLabels { budget: Text(purse.budget.budget.clone()) });
+            gauge.set(gauge.get().max(purse.budget.spent.number() / purse.budget.limit.number()));
+        }
+        if let Some(store) = &health.store {
+            let set = |gauge: &Gauge, count: u64| gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+            set(&self.store_waiting, store.waiting);
+            set(&self.store_failing, u64::from(store.problem.is_some()));
+            set(&self.store_bytes, store.bytes);
         }
         let lost = self.log.get().map_or(0, Log::lost);
         self.log_lines_lost.inc_by(lost.saturating_sub(self.log_lines_lost.get()));

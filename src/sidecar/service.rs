@@ -6,12 +6,12 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_ENCODING, RETRY_AFTER};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
 
@@ -20,11 +20,12 @@ use super::admin;
 use super::body::{ReplyBody, bytes};
 use super::chat;
 use super::endpoint::{Endpoint, unescaped};
-use super::intake::Place;
+use super::intake::{Place, Understood};
 use super::refusals::Reason;
 use super::state::{Current, Peer, State, now};
 use super::visitor::{self, Stranger};
-use crate::wire::serve::{self, BadRequest, Face, Refusal, Refused};
+use crate::runtime::LedgerError;
+use crate::wire::serve::{self, Asked, BadRequest, Face, Refusal, Refused};
 use crate::words::Error;
 
 /// Which endpoints a listener has.
@@ -51,6 +52,10 @@ pub(super) async fn answer(
     // Whoever watches over a process asks by any name, and learns nothing.
     if matches!(endpoint, Endpoint::Live | Endpoint::Ready | Endpoint::Root) {
         return Ok(serve(&state, door, &head, endpoint, body).await);
+    }
+    if let Some(what) = visitor::expects(&head.headers) {
+        let what = format!("nothing but `100-continue` can be expected here, not `{what}`: leave the header out");
+        return Ok(refuse(serve::refuse(face_of(head.uri.path()), Refused::Expects(&what))));
     }
     let current = state.current();
     let strict = endpoint.is_admin() || !current.access.asks();
@@ -135,6 +140,7 @@ async fn serve(
         }
         Endpoint::Explain { route } => explain(state, route).await,
         Endpoint::Why { call } => why(state, &call),
+        Endpoint::Ledger => ledger(state, head.uri.query().unwrap_or_default()).await,
         Endpoint::Reset { name } => reset(state, name.as_deref(), head.uri.query()).await,
         Endpoint::WrongMethod { allow } => {
             let what = format!("{} takes {allow}, not {}", head.uri.path(), head.method);
@@ -149,7 +155,8 @@ async fn serve(
 /// Lets an operator in, or says why not. Without keys whoever gets here is one, but for whom a proxy brings along.
 fn operator(state: &State, head: &Parts) -> Result<(), Response<ReplyBody>> {
     let current = state.current();
-    let is_brought = || PROXIED.into_iter().any(|name| head.headers.contains_key(name));
+    let is_proxied = |name: &HeaderName| PROXIED.iter().any(|begin| name.as_str().starts_with(begin));
+    let is_brought = || head.headers.keys().any(is_proxied);
     let admitted = match current.access.admit_operator(&head.headers, head.uri.query(), now()) {
         Ok(()) if !current.access.asks_operators() && is_brought() => Err(Denied::Unknown),
         admitted => admitted,
@@ -167,9 +174,23 @@ fn operator(state: &State, head: &Parts) -> Result<(), Response<ReplyBody>> {
     })
 }
 
-/// What proxies say of whom they bring along.
-const PROXIED: [&str; 6] =
-    ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"];
+/// How the names of headers begin by which proxies say whom they bring along.
+const PROXIED: [&str; 14] = [
+    "cf-",
+    "fastly-",
+    "fly-",
+    "forwarded",
+    "tailscale-",
+    "true-client-ip",
+    "via",
+    "x-amzn-",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-envoy-",
+    "x-forwarded",
+    "x-original-",
+    "x-real-ip",
+];
 
 /// Answers in words.
 async fn converse(
@@ -180,19 +201,17 @@ async fn converse(
     model: Option<&str>,
     stream: bool,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let current = state.current();
-    let (client, body, place) = enter(state, &current, head, body, face).await?;
-    let model = model.map(str::to_owned);
-    let asked = state.intake.read(body.len(), move || serve::read(face, model.as_deref(), stream, &body)).await;
-    chat::answer(state, &current, head, client, asked.map_err(|bad| misread(face, &bad))?, place).await
+    let (current, model) = (state.current(), model.map(str::to_owned));
+    let read = move |body: &Bytes| serve::read(face, model.as_deref(), stream, body);
+    let (client, asked, place) = enter(state, &current, head, body, face, read).await?;
+    chat::answer(state, &current, head, client, asked, place).await
 }
 
 /// Has a conversation made short, by a provider of the caller's own dialect.
 async fn compact(state: &Arc<State>, head: &Parts, body: Incoming) -> Result<Response<ReplyBody>, Refusal> {
     let (current, face) = (state.current(), Face::OpenAiResponses);
-    let (client, body, place) = enter(state, &current, head, body, face).await?;
-    let asked = state.intake.read(body.len(), move || serve::read(face, None, false, &body)).await;
-    let asked = asked.map_err(|bad| misread(face, &bad))?.compacting();
+    let read = move |body: &Bytes| serve::read(face, None, false, body).map(Asked::compacting);
+    let (client, asked, place) = enter(state, &current, head, body, face, read).await?;
     chat::answer(state, &current, head, client, asked, place).await
 }
 
@@ -204,21 +223,21 @@ async fn embed(
     face: Face,
     model: Option<&str>,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let current = state.current();
-    let (client, body, place) = enter(state, &current, head, body, face).await?;
-    let model = model.map(str::to_owned);
-    let asked = state.intake.read(body.len(), move || serve::read_embed(face, model.as_deref(), &body)).await;
-    chat::embed(state, &current, head, client, asked.map_err(|bad| misread(face, &bad))?, place).await
+    let (current, model) = (state.current(), model.map(str::to_owned));
+    let read = move |body: &Bytes| serve::read_embed(face, model.as_deref(), body);
+    let (client, asked, place) = enter(state, &current, head, body, face, read).await?;
+    chat::embed(state, &current, head, client, asked, place).await
 }
 
-/// Lets a caller in and takes what it says.
-async fn enter<'c>(
+/// Lets a caller in, takes what it says and reads it.
+async fn enter<'c, T: Understood>(
     state: &State,
     current: &'c Current,
     head: &Parts,
     body: Incoming,
     face: Face,
-) -> Result<(Option<&'c Client>, Bytes, Place), Refusal> {
+    read: impl FnOnce(&Bytes) -> Result<T, BadRequest> + Send + 'static,
+) -> Result<(Option<&'c Client>, T, Place), Refusal> {
     let client = admitted(state, current, head, face)?;
     if state.mark.is_on(&head.headers) {
         state.turn_away(Reason::Loop, head);
@@ -235,13 +254,16 @@ async fn enter<'c>(
         let what = format!("bodies are read as they are, not in {encoding:?}: send it without content-encoding");
         return Err(serve::refuse(face, Refused::Encoded(&what)));
     }
-    let taken = state.intake.take(body, &current.server, face).await;
-    let (body, place) = taken.inspect_err(|refusal| {
+    let taken = async {
+        let (body, mut place) = state.intake.take(body, &current.server, face).await?;
+        let asked = state.intake.read(body, &mut place, face, read).await?;
+        Ok((client, asked, place))
+    };
+    taken.await.inspect_err(|refusal: &Refusal| {
         if refusal.headers.contains_key(RETRY_AFTER) {
             state.turn_away(Reason::Bodies, head);
         }
-    })?;
-    Ok((client, body, place))
+    })
 }
 
 /// How long connections may wait for a place before others had better ask elsewhere.
@@ -250,11 +272,6 @@ const FULL_MAX: Duration = Duration::from_secs(5);
 /// Tells whether there has been no place for connections for some time.
 fn is_full(state: &State) -> bool {
     state.places.full_for().is_some_and(|time| time >= FULL_MAX)
-}
-
-/// Says in a caller's dialect what of its body is not understood.
-fn misread(face: Face, bad: &BadRequest) -> Refusal {
-    serve::refuse(face, Refused::Request(bad))
 }
 
 /// Lets a caller in, or says in its dialect why not.
@@ -290,15 +307,13 @@ async fn count(
     face: Face,
     model: Option<&str>,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let current = state.current();
-    let (client, body, _place) = enter(state, &current, head, body, face).await?;
-    let model = model.map(str::to_owned);
-    let length = body.len();
-    let asked = state.intake.read(length, move || serve::read(face, model.as_deref(), false, &body)).await;
-    let mut request = asked.map_err(|bad| misread(face, &bad))?.request;
+    let (current, model) = (state.current(), model.map(str::to_owned));
+    let read = move |body: &Bytes| serve::read(face, model.as_deref(), false, body);
+    let (client, Asked { mut request, .. }, _place) = enter(state, &current, head, body, face, read).await?;
     chat::lead(state, &current, head, client, face, &mut request.route)?;
     let runtime = state.runtime.clone();
-    let tokens = state.intake.read(length, move || runtime.estimate_tokens(request)).await;
+    let length = request.original.as_ref().map_or(0, |original| original.body.len());
+    let tokens = state.intake.apart(length, move || runtime.estimate_tokens(request)).await;
     let tokens = tokens.map_err(|error| serve::refuse(face, Refused::Call(&error)))?;
     Ok(bytes(StatusCode::OK, "application/json", serve::count_tokens(face, tokens).into()))
 }
@@ -324,6 +339,19 @@ fn why(state: &State, call: &str) -> Response<ReplyBody> {
                            `recorder_max` calls that ended are remembered";
             json_response(StatusCode::NOT_FOUND, &json!({"error": problem}))
         }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long ago something was is told by the wall's clock")]
+async fn ledger(state: &State, query: &str) -> Response<ReplyBody> {
+    let problem = |status, problem: String| json_response(status, &json!({ "error": problem }));
+    match admin::to_question(query, SystemTime::now()) {
+        Err(bad) => problem(StatusCode::BAD_REQUEST, bad),
+        Ok(question) => match state.runtime.ledger(question).await {
+            Ok(statement) => json_response(StatusCode::OK, &json!(statement)),
+            Err(error @ LedgerError::NotKept) => problem(StatusCode::NOT_FOUND, error.to_string()),
+            Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        },
     }
 }
 

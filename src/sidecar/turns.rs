@@ -1,9 +1,10 @@
 //! One request after another: what a connection sends is handed on a request at a time.
 //!
 //! In flow bytes, out flow the same, but for two things. What comes behind a request waits until that is answered: hyper
-//! would keep it, look at the socket no more, and not notice that its sender hung up. And a line feed alone, which some
-//! servers take for the end of a head's line and others do not, is spoiled, so that the head is refused. It never
-//! decides how long a body is: where hyper would not agree, it lets everything pass.
+//! would keep it, look at the socket no more, and not notice that its sender hung up. And what two servers may read in two
+//! ways is spoiled, so that the head is refused: a line feed alone, which some take for the end of a line and others do not,
+//! and the end of a head that says more than once how long its body is. It never decides that: where hyper would not
+//! agree, it lets everything pass.
 
 use std::io;
 use std::pin::Pin;
@@ -18,6 +19,9 @@ use tokio::time::Instant;
 
 /// The most bytes that wait behind a request. No client that is known sends any.
 const WAITING_MAX: usize = 16 * 1024;
+/// So much of a head is handed on at once: hyper, which begins with 8 KiB, would make room for twice as much as was read
+/// of whoever fills that, and each connection with half a head would keep it.
+const HEAD_PIECE: usize = 8 * 1024 - 1;
 /// Of a line of a head so much is looked at: names and numbers are shorter.
 const LINE_MAX: usize = 64;
 
@@ -142,8 +146,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Orderly<S> {
             this.waiting.extend_from_slice(piece.filled());
         }
         let from = buf.filled().len();
-        if this.waiting.is_empty() {
+        if this.waiting.is_empty() && this.scan.is_in_body() {
             std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        } else if this.waiting.is_empty() {
+            let most = buf.remaining().min(HEAD_PIECE);
+            let mut piece = ReadBuf::new(buf.initialize_unfilled_to(most));
+            std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, &mut piece))?;
+            let read = piece.filled().len();
+            buf.advance(read);
         } else {
             let some = this.waiting.len().min(buf.remaining());
             buf.put_slice(&this.waiting[..some]);
@@ -196,6 +206,8 @@ struct Scan {
     last: u8,
     length: u64,
     is_chunked: bool,
+    /// How often the head has said how long its body is; in a way that is not done here counts twice.
+    said: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -241,13 +253,13 @@ impl Scan {
                     at += part.len();
                     let Some(end) = end else { continue };
                     at += 1;
-                    if self.last == b'\r' {
+                    if self.last == b'\r' && !self.is_doubtful() {
                         self.last = 0;
                         if self.line_ended() {
                             return self.over(at);
                         }
-                    } else {
-                        // No head has such a byte: it will be refused.
+                    } else if self.place != Place::Size {
+                        // No head has such a byte: it will be refused. So will a line feed alone behind the size of a chunk.
                         rest[end] = 0;
                     }
                 }
@@ -256,10 +268,20 @@ impl Scan {
         at
     }
 
+    /// Tells whether what comes next is of a body.
+    fn is_in_body(&self) -> bool {
+        matches!(self.place, Place::Body(_) | Place::Chunk(_))
+    }
+
     fn over(&mut self, at: usize) -> usize {
         self.requests += 1;
-        (self.place, self.length, self.is_chunked) = (Place::Before, 0, false);
+        (self.place, self.length, self.is_chunked, self.said) = (Place::Before, 0, false, 0);
         at
+    }
+
+    /// Tells whether a head ends here that says more than once how long its body is.
+    fn is_doubtful(&self) -> bool {
+        self.place == Place::Head && self.said > 1 && self.line == b"\r"
     }
 
     /// Reads a line that has ended; tells whether the request ends with it.
@@ -292,7 +314,10 @@ impl Scan {
         let name = |name: &str| line.len() > name.len() && line[..name.len()].eq_ignore_ascii_case(name.as_bytes());
         if name("transfer-encoding:") {
             self.is_chunked = true;
+            let coding = line["transfer-encoding:".len()..].trim_ascii();
+            self.said += if coding.eq_ignore_ascii_case(b"chunked") { 1 } else { 2 };
         } else if name("content-length:") {
+            self.said += 1;
             let number = std::str::from_utf8(&line["content-length:".len()..]).ok();
             match number.and_then(|number| number.trim().parse().ok()) {
                 Some(length) => self.length = length,
@@ -371,6 +396,27 @@ mod tests {
     fn a_line_feed_alone_is_spoiled_in_heads_and_nowhere_else() {
         let (_, bytes) = scanned(b"GET / HTTP/1.1\nhost: x\r\ncontent-length: 2\r\n\r\n\n\n\n", &[3]);
         assert_eq!(bytes, b"GET / HTTP/1.1\0host: x\r\ncontent-length: 2\r\n\r\n\n\n\0");
+    }
+
+    #[test]
+    fn a_head_that_says_twice_how_long_its_body_is_does_not_end() {
+        for (fields, ends) in [
+            ("content-length: 0\r\n", true),
+            ("Transfer-Encoding: \tChunked \r\n\r\n0\r\n", true),
+            ("content-length: 0\r\ncontent-length: 0\r\n", false),
+            ("content-length: 0\r\ntransfer-encoding: chunked\r\n", false),
+            ("transfer-encoding: chunked\r\ncontent-length: 0\r\n", false),
+            ("transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n", false),
+            ("transfer-encoding: gzip, chunked\r\n", false),
+            ("transfer-encoding:\r\n", false),
+        ] {
+            let head = format!("POST / HTTP/1.1\r\n{fields}\r\n");
+            let (found, bytes) = scanned(head.as_bytes(), &[7]);
+            assert_eq!((found.len() == 1, bytes == head.as_bytes()), (ends, ends), "{head:?}");
+            // What comes next is looked at by itself.
+            let again = [REQUESTS[0], &head, &head].concat();
+            assert_eq!(scanned(again.as_bytes(), &[9]).0.len(), if ends { 3 } else { 1 }, "{head:?}");
+        }
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, HOST, HeaderName, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, EXPECT, HOST, HeaderName, ORIGIN, VARY,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version};
@@ -52,8 +52,12 @@ pub(super) fn look(server: &ServerConfig, strict: bool, head: &Parts) -> Result<
     if (strict || !server.hosts.is_empty()) && host.is_some_and(|host| !is_known(server, name(host))) {
         return Err(Stranger::Host(short(host.unwrap_or_default())));
     }
-    if let Some(origin) = head.headers.get(ORIGIN) {
+    let mut origins = head.headers.get_all(ORIGIN).iter();
+    if let Some(origin) = origins.next() {
         let said = origin.to_str().unwrap_or("?");
+        if origins.next().is_some() {
+            return Err(Stranger::Page("several sites".to_owned()));
+        }
         if invites(server, said) {
             return Ok(Leave { page: Some(origin.clone()) });
         }
@@ -62,9 +66,11 @@ pub(super) fn look(server: &ServerConfig, strict: bool, head: &Parts) -> Result<
             return Err(Stranger::Page(short(said)));
         }
     }
-    match head.headers.get(&SITE).map(HeaderValue::as_bytes) {
-        None | Some(b"same-origin" | b"none") => Ok(Leave::default()),
-        Some(_) => Err(Stranger::Page("another site".to_owned())),
+    let mut sites = head.headers.get_all(&SITE).iter().map(HeaderValue::as_bytes);
+    if sites.all(|site| matches!(site, b"same-origin" | b"none")) {
+        Ok(Leave::default())
+    } else {
+        Err(Stranger::Page("another site".to_owned()))
     }
 }
 
@@ -110,6 +116,13 @@ pub(super) fn other_content(headers: &HeaderMap) -> Option<String> {
         let kind = kind.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         kind != "application/json" && !(kind.starts_with("application/") && kind.ends_with("+json"))
     })?;
+    Some(short(&String::from_utf8_lossy(other.as_bytes())))
+}
+
+/// Returns what a request expects before its body is sent, if that is anything but to be told to send it: whoever waits for
+/// something else would wait in vain.
+pub(super) fn expects(headers: &HeaderMap) -> Option<String> {
+    let other = headers.get_all(EXPECT).iter().find(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"))?;
     Some(short(&String::from_utf8_lossy(other.as_bytes())))
 }
 
@@ -226,11 +239,24 @@ mod tests {
             &[("origin", "null")],
             &[("origin", "http://localhost:3000")],
             &[("origin", "https://app.example.evil")],
+            &[("origin", "https://app.example"), ("origin", "https://evil.example")],
             &[("sec-fetch-site", "cross-site")],
             &[("sec-fetch-site", "same-site")],
+            &[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")],
         ] {
             assert!(matches!(of(refused), Err(Stranger::Page(_))), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn nothing_is_expected_but_to_be_told_to_go_on() {
+        let of = |values: &[&str]| {
+            let values: Vec<_> = values.iter().map(|value| ("expect", *value)).collect();
+            expects(&head(&values).headers)
+        };
+        assert_eq!((of(&[]), of(&["100-Continue"]), of(&["100-continue", "100-continue"])), (None, None, None));
+        assert_eq!(of(&["100-continue", "x"]).as_deref(), Some("x"));
+        assert_eq!(of(&["100-continue, x"]).as_deref(), Some("100-continue, x"));
     }
 
     #[test]

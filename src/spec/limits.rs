@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "store")]
+use super::store::StoreSpec;
 use crate::policy::restart::RestartOptions;
 use crate::wire::AnswerMax;
 
@@ -10,6 +12,7 @@ use crate::wire::AnswerMax;
 pub(crate) struct Limits {
     pub(crate) calls_max: usize,
     pub(crate) parked_max: usize,
+    pub(crate) queue_max: usize,
     pub(crate) consumer_stall_max: Duration,
     pub(crate) ledger_max: usize,
     pub(crate) recorder_max: usize,
@@ -17,4 +20,6 @@ pub(crate) struct Limits {
     pub(crate) seed: u64,
     pub(crate) answer_max: AnswerMax,
     pub(crate) answers_bytes_max: usize,
+    #[cfg(feature = "store")]
+    pub(crate) store: Option<StoreSpec>,
 }

@@ -5,6 +5,8 @@
 //! that changes, and nothing is checked again: what stands here was checked by who wrote it.
 
 mod key;
+#[cfg(feature = "store")]
+mod store;
 mod limits;
 mod target;
 mod provider;
@@ -16,7 +18,11 @@ pub(crate) use layout::{Layout, Place};
 pub(crate) use limits::Limits;
 pub(crate) use provider::{ProviderSpec, Way};
 pub(crate) use route::{MemberSpec, RouteSpec, Rung};
+#[cfg(feature = "store")]
+pub(crate) use store::StoreSpec;
 pub(crate) use target::{TargetSpec, Timers};
+
+use crate::policy::money::Budget;
 
 /// What is to be served, by whom.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +31,8 @@ pub(crate) struct Setup {
     pub(crate) providers: Vec<ProviderSpec>,
     /// Where everything stands.
     pub(crate) layout: Layout,
+    /// What may be spent.
+    pub(crate) budgets: Vec<Budget>,
 }
 
 impl Setup {

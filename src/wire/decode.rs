@@ -292,13 +292,11 @@ impl Decoder {
             }
             Framing::Events(_) | Framing::Whole { .. } | Framing::Remains { .. } => {
                 let has_end = self.draft.done;
-                let mut ending = self.draft.finish(self.issuer.as_ref())?;
-                // Who has seen the beginning gets the end, too.
-                ending.flaw.take_if(|_| self.relay.as_ref().is_some_and(Relay::has_spoken));
-                Ok(match self.relay.map(|relay| relay.finish(has_end)) {
-                    Some((verbatim, unfenced)) => Ending { verbatim: Some(verbatim), unfenced, ..ending },
-                    None => ending,
-                })
+                let ending = self.draft.finish(self.issuer.as_ref())?;
+                let Some(relay) = self.relay else { return Ok(ending) };
+                let told = relay.has_spoken();
+                let (verbatim, unfenced) = relay.finish(has_end);
+                Ok(Ending { verbatim: Some(verbatim), unfenced, told, ..ending })
             }
         }
     }

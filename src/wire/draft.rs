@@ -55,6 +55,8 @@ pub struct Ending {
     /// Why it is a failure although it is whole and goes on as it came: its provider says so by its own word. It is for who
     /// gets no other answer.
     pub flaw: Option<Failure>,
+    /// Whether who gets it has seen its beginning.
+    pub told: bool,
 }
 
 impl Ending {
@@ -574,7 +576,21 @@ impl Draft {
         let stop_sequence = stop_sequence.filter(|_| stop == StopReason::Stop);
         let (sources, unsaid) = sources.finish(&parts);
         let (verbatim, unfenced) = (None, false);
-        Ok(Ending { stop, usage, model, parts, verbatim, beyond, cut, unfenced, stop_sequence, sources, unsaid, flaw })
+        Ok(Ending {
+            stop,
+            usage,
+            model,
+            parts,
+            verbatim,
+            beyond,
+            cut,
+            unfenced,
+            stop_sequence,
+            sources,
+            unsaid,
+            flaw,
+            told: false,
+        })
     }
 }
 

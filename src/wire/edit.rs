@@ -12,6 +12,7 @@ use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::pieces::spliced;
 use crate::words::Payload;
 
 /// Changes of one text.
@@ -106,31 +107,6 @@ impl<'a> Edits<'a> {
             self.splices.push((begin..begin, text.into()));
         }
     }
-}
-
-/// A part of a body that is shorter is copied: a piece of its own costs more.
-const PIECE_BYTES_MIN: usize = 4 * 1024;
-/// Most changes are shorter: another name of a model.
-const NEW_BYTES: usize = 64;
-
-/// Returns a body with other bytes in some places, which are told in their order.
-pub(super) fn spliced<'b>(body: &Bytes, splices: impl IntoIterator<Item = (Range<usize>, &'b [u8])>) -> Payload {
-    let (mut out, mut at) = (Payload::default(), 0);
-    let mut new = Vec::with_capacity(body.len().min(PIECE_BYTES_MIN) + NEW_BYTES);
-    let end = (body.len()..body.len(), &[][..]);
-    for (range, by) in splices.into_iter().chain([end]) {
-        let kept = at..range.start;
-        if kept.len() < PIECE_BYTES_MIN {
-            new.extend_from_slice(&body[kept]);
-        } else {
-            out.push(std::mem::take(&mut new).into());
-            out.push(body.slice(kept));
-        }
-        new.extend_from_slice(by);
-        at = range.end;
-    }
-    out.push(new.into());
-    out
 }
 
 /// A member of an object, or an item of an array.

@@ -16,12 +16,14 @@ mod drift;
 pub mod classify;
 mod halves;
 mod stops;
+mod pieces;
 mod edit;
 mod fence;
 mod ids;
 
 // Requests.
 mod model;
+mod phrase;
 mod request;
 mod talk;
 pub mod quirks;

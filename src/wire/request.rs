@@ -1,7 +1,7 @@
-//! What the requests of all dialects share: checks, notes, sizes, and how words become JSON.
+//! What the requests of all dialects share: checks, notes, and how words become JSON.
 //!
-//! Bodies are written straight from the caller's words into one buffer: agents send the same 200 kB to 2 MB again
-//! and again, so no tree of values is built in between.
+//! Bodies are written straight from the caller's words: agents send the same 200 kB to 2 MB again and again, so no tree of
+//! values is built in between, and what stands in the caller's own body is not copied.
 
 use std::fmt;
 
@@ -13,16 +13,18 @@ use serde_json::{Map, Value};
 
 use super::ids::IdForm;
 use super::model::Model;
+use super::phrase::Phrase;
+use super::pieces::Pieces;
 use crate::words::{
-    AssistantPart, Audio, ChatRequest, Dialect, Document, DocumentSource, Failure, FailureClass, Foreign, Image,
-    Message, Note, Payload, Reasoning, ResponseFormat, Secret, ToolCall, ToolChoice, ToolResult, UserPart,
+    ChatRequest, Dialect, Document, DocumentSource, Failure, FailureClass, Foreign, Image, Message, Note, Payload,
+    ResponseFormat, Secret, ToolCall, ToolChoice, ToolResult,
 };
 
-/// Writes a body into one buffer.
+/// Writes a body. Its long texts are parts of the one that came.
 pub(super) fn write(request: &ChatRequest, body: &impl Serialize) -> Result<Payload, Failure> {
-    let mut buffer = Vec::with_capacity(size(request));
-    serde_json::to_writer(&mut buffer, body).map_err(|problem| bad("request", &problem.to_string()))?;
-    Ok(buffer.into())
+    let mut pieces = Pieces::of(request.original.as_ref().map(|original| &original.body));
+    serde_json::to_writer(&mut pieces, body).map_err(|problem| bad("request", &problem.to_string()))?;
+    Ok(pieces.finish())
 }
 
 /// Writes the settings of a body.
@@ -94,45 +96,6 @@ pub(super) fn bad(field: &str, problem: &str) -> Failure {
 /// Returns the failure of a field that this target cannot serve, though another may.
 pub(super) fn unsupported(field: &str) -> Failure {
     Failure::new(FailureClass::Unsupported, format!("{field}: the provider takes none"))
-}
-
-/// Guesses the body's size, an eighth above its texts, so that the buffer seldom grows.
-pub(super) fn size(request: &ChatRequest) -> usize {
-    let texts: usize = request.messages.iter().map(message_size).sum();
-    texts + texts / 8 + 64 * request.messages.len() + 512 * request.tools.len() + 512
-}
-
-fn message_size(message: &Message) -> usize {
-    match message {
-        Message::System(text) => text.json_len(),
-        Message::User(parts) => parts.iter().map(user_part_size).sum(),
-        Message::Foreign(foreign) => foreign.json.len(),
-        Message::Assistant(parts) => parts.iter().map(assistant_part_size).sum(),
-        Message::Tool(result) => result.content.iter().map(user_part_size).sum(),
-    }
-}
-
-fn user_part_size(part: &UserPart) -> usize {
-    match part {
-        UserPart::Text(text) | UserPart::Image(Image::Url(text)) => text.json_len(),
-        UserPart::Image(Image::Base64 { data, .. }) | UserPart::Audio(Audio { data, .. }) => data.json_len(),
-        UserPart::Document(document) => match &document.source {
-            DocumentSource::Text(text) | DocumentSource::Url(text) => text.json_len(),
-            DocumentSource::Base64 { data, .. } => data.json_len(),
-        },
-        UserPart::Foreign(foreign) => foreign.json.len(),
-    }
-}
-
-fn assistant_part_size(part: &AssistantPart) -> usize {
-    match part {
-        AssistantPart::Text(text) => text.json_len(),
-        AssistantPart::Reasoning(Reasoning { text, proof }) => {
-            text.json_len() + proof.as_ref().map_or(0, |proof| proof.data.len() + 64)
-        }
-        AssistantPart::ToolCall(call) => call.arguments.json_len() + 128,
-        AssistantPart::Foreign(foreign) => foreign.json.len(),
-    }
 }
 
 /// What of a conversation cannot go as it is, each thing once.
@@ -235,12 +198,26 @@ pub(super) fn foreign_tools(dialect: Dialect, request: &ChatRequest) -> impl Ite
     request.foreign_tools.iter().filter_map(move |tool| verbatim(dialect, tool))
 }
 
-/// Returns what is said about a document of plain text where there is no place for one.
-pub(super) fn told(document: &Document) -> Option<String> {
+/// What is said about a document of plain text where there is no place for one.
+pub(super) struct Told<'a>(&'a Document, &'a str);
+
+/// Returns what is said about a document, if it is of plain text.
+pub(super) fn told(document: &Document) -> Option<Told<'_>> {
     let DocumentSource::Text(text) = &document.source else { return None };
-    let about = [("title", &document.title), ("context", &document.context)];
-    let about = about.iter().filter_map(|(name, value)| Some(format!(" {name}={:?}", value.as_ref()?)));
-    Some(format!("<document{}>\n{text}\n</document>", about.collect::<String>()))
+    Some(Told(document, text))
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(document, text) = self;
+        f.write_str("<document")?;
+        for (name, value) in [("title", &document.title), ("context", &document.context)] {
+            if let Some(value) = value {
+                write!(f, " {name}={value:?}")?;
+            }
+        }
+        write!(f, ">\n{text}\n</document>")
+    }
 }
 
 /// Returns how long the answer may be, where the request says so: a model that gives less is asked for what it gives, and
@@ -255,13 +232,13 @@ pub(super) fn output_tokens_max(request: &ChatRequest, model: Model<'_>, notes: 
 }
 
 /// Returns a call's arguments: of none, an empty object.
-pub(super) fn arguments(call: &ToolCall) -> &str {
-    if call.arguments.trim().is_empty() { "{}" } else { &call.arguments }
+pub(super) fn arguments(call: &ToolCall) -> Phrase<'_> {
+    if call.arguments.is_blank() { "{}".into() } else { (&call.arguments).into() }
 }
 
 /// Returns the arguments of the call in a message, for dialects that want the object instead of its text.
 pub(super) fn arguments_object(at: usize, call: &ToolCall) -> Result<&RawValue, Failure> {
-    object(arguments(call)).ok_or_else(|| {
+    object(if call.arguments.is_blank() { "{}" } else { &call.arguments }).ok_or_else(|| {
         bad(&format!("messages[{at}].arguments"), &format!("those of `{}` are no JSON object", call.name))
     })
 }

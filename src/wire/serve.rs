@@ -74,6 +74,8 @@ pub struct Asked {
     pub notes: Vec<Note>,
     /// How the answer is to be written.
     pub form: Form,
+    /// How many values of its body were read.
+    pub values: usize,
 }
 
 impl Asked {
@@ -208,7 +210,7 @@ pub fn read(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &B
 
 fn read_body(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &Bytes) -> Result<Asked, BadRequest> {
     let body = &text(body)?;
-    let object = Object::parse(body)?;
+    let (object, values) = Object::parse(body)?;
     let chooses = twins::chooses(face, object.names(false));
     let original = original::of(face, body, &object);
     let mut asked = match face {
@@ -219,12 +221,18 @@ fn read_body(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &
     }?;
     asked.stream |= stream_by_path;
     asked.form.chooses = chooses;
+    asked.values = values;
     asked.request.commit = CommitPolicy::Fail;
     asked.request.extra_dialect = Some(face.dialect());
     asked.request.original = Some(Original { stream: asked.stream, ..original });
     asked.request.messages.retain_mut(reading::is_for_all);
     reading::name_results(&mut asked.request.messages);
     Ok(asked)
+}
+
+/// Returns how many values of a body are read at most, without reading it.
+pub fn values_max(body: &[u8]) -> usize {
+    node::values_max(body.len()).min(parse::begun(body))
 }
 
 /// Returns a body as the text that it must be.

@@ -11,8 +11,9 @@ use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
+use super::phrase::Phrase;
 use super::request::{Notes, is_own, verbatim};
-use crate::words::{AssistantPart, ChatRequest, Dialect, Message, ToolCall, ToolResult, UserPart};
+use crate::words::{AssistantPart, ChatRequest, Dialect, Message, Text, ToolCall, ToolResult, UserPart};
 
 /// The result of a call that has none.
 pub(super) const NO_RESULT: &str = "This tool was not run.";
@@ -32,15 +33,35 @@ pub(super) enum Media {
 #[derive(Debug)]
 pub(super) enum Step<'a> {
     /// What the system says.
-    System(&'a str),
+    System(&'a Text),
     /// What the user says and shows: never nothing.
-    User(Vec<Cow<'a, UserPart>>),
+    User(Vec<Part<'a>>),
     /// What the assistant said, thought and called.
     Assistant(Spoken<'a>),
     /// The result of a call.
     Result(Answer<'a>),
     /// What only this dialect has, and what it is called.
     Foreign(&'a str, &'a RawValue),
+}
+
+/// A part of what the user says and shows.
+#[derive(Debug)]
+pub(super) enum Part<'a> {
+    /// One of the caller's.
+    Its(&'a UserPart),
+    /// What is said here about something.
+    Told(String),
+}
+
+impl Part<'_> {
+    /// Returns the text, if it is one.
+    pub(super) fn as_text(&self) -> Option<Phrase<'_>> {
+        match self {
+            Self::Its(UserPart::Text(text)) => Some(text.into()),
+            Self::Its(_) => None,
+            Self::Told(text) => Some(text.as_str().into()),
+        }
+    }
 }
 
 /// What an assistant said in one message.
@@ -72,17 +93,24 @@ pub(super) struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     /// Returns what the tool said.
-    pub(super) fn text(&self) -> Cow<'a, str> {
-        match self.result {
-            None => NO_RESULT.into(),
-            Some(result) if result.beside().next().is_some() && result.text().trim().is_empty() => SEE_BELOW.into(),
-            Some(result) => result.text(),
-        }
+    pub(super) fn text(&self) -> Phrase<'a> {
+        let Some(result) = self.result else { return NO_RESULT.into() };
+        let text = said(result);
+        if text.is_blank() && result.beside().next().is_some() { SEE_BELOW.into() } else { text }
     }
 
     /// Tells whether the tool failed, or was not run.
     pub(super) fn is_error(&self) -> bool {
         self.result.is_none_or(|result| result.is_error)
+    }
+}
+
+/// Returns the texts of a result as one.
+fn said(result: &ToolResult) -> Phrase<'_> {
+    let mut texts = result.content.iter().filter_map(UserPart::text);
+    match (texts.next(), texts.next()) {
+        (Some(only), None) => only.into(),
+        _ => Phrase::Made(result.text()),
     }
 }
 
@@ -100,7 +128,7 @@ pub(super) fn is_prefilled(request: &ChatRequest, dialect: Dialect) -> bool {
     let flags = request.original.as_ref().is_some_and(|it| it.dialect == Dialect::OpenAiChat && it.marks.begun);
     let said = |parts: &Vec<AssistantPart>| {
         let calls = parts.iter().any(|part| part.as_tool_call().is_some());
-        !calls && parts.iter().any(|part| part.as_text().is_some_and(|text| !text.trim().is_empty()))
+        !calls && parts.iter().filter_map(AssistantPart::text).any(|text| !text.is_blank())
     };
     (flags || (begins && !is_own(request, dialect)))
         && matches!(request.messages.last(), Some(Message::Assistant(parts)) if said(parts))
@@ -159,13 +187,13 @@ struct Open<'a> {
 
 impl<'a> Talk<'a> {
     fn user(&mut self, parts: &'a [UserPart]) {
-        let blank = |part: &UserPart| part.as_text().is_some_and(|text| text.trim().is_empty());
+        let blank = |part: &UserPart| part.text().is_some_and(Text::is_blank);
         let says = |part: &&UserPart| match part {
             UserPart::Foreign(foreign) => verbatim(self.dialect, foreign).is_some(),
             part => !self.mends || !blank(part),
         };
         let mut said = Vec::with_capacity(parts.len());
-        said.extend(parts.iter().filter(says).map(Cow::Borrowed));
+        said.extend(parts.iter().filter(says).map(Part::Its));
         if !said.is_empty() {
             self.said.push(Step::User(said));
         }
@@ -218,8 +246,8 @@ impl<'a> Talk<'a> {
         } else if self.mends {
             notes.converted("messages.tool_result");
             let told = format!("Result of the tool `{}`:\n{}", result.name, result.text());
-            let beside = result.beside().map(Cow::Borrowed);
-            self.said.push(Step::User([Cow::Owned(UserPart::Text(told.into()))].into_iter().chain(beside).collect()));
+            let beside = result.beside().map(Part::Its);
+            self.said.push(Step::User([Part::Told(told)].into_iter().chain(beside).collect()));
         } else {
             let (id, name) = (result.call_id.as_str().into(), result.name.as_str());
             let answer = Answer { id, name, result: Some(result) };
@@ -229,15 +257,14 @@ impl<'a> Talk<'a> {
 
     /// Ends what comes between two turns of the assistant: results, what they show, and what else was said.
     fn close(&mut self, notes: &mut Notes) {
-        let mut shown: Vec<Cow<'a, UserPart>> = Vec::new();
+        let mut shown: Vec<Part<'a>> = Vec::new();
         for Open { answer, .. } in self.calls.drain(..) {
             match answer.result {
                 None if !self.mends => continue,
                 None => notes.converted("messages.tool_call"),
                 Some(result) if self.media == Media::Behind && result.beside().next().is_some() => {
-                    let told = format!("What the tool `{}` shows:", answer.name);
-                    shown.push(Cow::Owned(UserPart::Text(told.into())));
-                    shown.extend(result.beside().map(Cow::Borrowed));
+                    shown.push(Part::Told(format!("What the tool `{}` shows:", answer.name)));
+                    shown.extend(result.beside().map(Part::Its));
                     notes.converted("messages.tool_result");
                 }
                 Some(_) => {}

@@ -69,6 +69,8 @@ pub struct CallFacts {
     pub priority: Priority,
     /// The dialect that its caller speaks, where it came in one.
     pub dialect: Option<Dialect>,
+    /// The client that sent it, by the name of its key.
+    pub client: Option<Arc<str>>,
 }
 
 impl CallFacts {
@@ -82,6 +84,7 @@ impl CallFacts {
             tags: BTreeMap::new(),
             priority: Priority::default(),
             dialect: None,
+            client: None,
         }
     }
 }

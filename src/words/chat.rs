@@ -70,6 +70,8 @@ pub struct ChatRequest {
     pub labels: Vec<String>,
     /// Free text for the caller's own accounting; kept in the ledger, never sent.
     pub tags: BTreeMap<String, String>,
+    /// The client that sends it, by the name of its key: for accounts and budgets, never sent. A sidecar sets it.
+    pub client: Option<Arc<str>>,
     /// What to do when an answer breaks off after its first content reached the caller.
     pub commit: CommitPolicy,
     /// Provider-specific fields that are put into the request's body as they are. A field the runtime itself
@@ -297,10 +299,12 @@ pub enum UserPart {
 impl UserPart {
     /// Returns the text, if the part is one.
     pub fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
+        self.text().map(Text::as_str)
+    }
+
+    /// Returns the same without a look at what it says.
+    pub(crate) fn text(&self) -> Option<&Text> {
+        if let Self::Text(text) = self { Some(text) } else { None }
     }
 }
 
@@ -405,10 +409,12 @@ pub enum AssistantPart {
 impl AssistantPart {
     /// Returns the text, if the part is one.
     pub fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
+        self.text().map(Text::as_str)
+    }
+
+    /// Returns the same without a look at what it says.
+    pub(crate) fn text(&self) -> Option<&Text> {
+        if let Self::Text(text) = self { Some(text) } else { None }
     }
 
     /// Returns the visible reasoning, if the part is some.
@@ -517,7 +523,7 @@ impl ToolResult {
 
     /// Returns what is no text.
     pub fn beside(&self) -> impl Iterator<Item = &UserPart> {
-        self.content.iter().filter(|part| part.as_text().is_none())
+        self.content.iter().filter(|part| part.text().is_none())
     }
 }
 

@@ -35,6 +35,8 @@ pub struct EmbedRequest {
     pub labels: Vec<String>,
     /// Free text for the caller's own accounting; never sent.
     pub tags: BTreeMap<String, String>,
+    /// The client that sends it, by the name of its key: for accounts and budgets, never sent. A sidecar sets it.
+    pub client: Option<Arc<str>>,
     /// Provider-specific fields that go as they are: into the request's body, or in Gemini's dialect with every text. A
     /// field that the runtime itself writes (`model`, `input`, …) cannot be overridden.
     pub extra: Map<String, Value>,

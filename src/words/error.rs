@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{AttemptEnd, AttemptRecord, Barred, Failure};
+use super::{AttemptEnd, AttemptRecord, Barred, Failure, OverBudget};
 
 /// Why a call has no answer. Every variant says whose fault it is and whether anything was sent.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -59,6 +59,14 @@ pub enum Error {
         /// Each target that cannot be asked now: why, and until when.
         barred: Vec<Barred>,
     },
+    /// A budget has no room for the call. The operator's wish; nothing was sent that it had no room for.
+    #[error("{budget}")]
+    OverBudget {
+        /// Which, how much of it is spent, and when it renews.
+        budget: Box<OverBudget>,
+        /// Every attempt that there was room for, in order.
+        attempts: Vec<AttemptRecord>,
+    },
     /// The call's time is up.
     #[error("deadline passed after {} attempt(s), last: {}", .attempts.len(), last(.attempts))]
     DeadlineExceeded {
@@ -73,11 +81,13 @@ pub enum Error {
         /// Every attempt, in order.
         attempts: Vec<AttemptRecord>,
     },
-    /// The runtime is at its limit of calls. Nothing was sent.
-    #[error("overloaded: {calls_max} calls are in flight")]
+    /// The runtime is at its limit of calls, and no place would come in time. Nothing was sent.
+    #[error("overloaded: {calls_max} calls are in flight{}", soon(*.retry_after))]
     Overloaded {
         /// The limit.
         calls_max: usize,
+        /// When a place is expected, where that can be told.
+        retry_after: Option<Duration>,
     },
     /// The runtime is shutting down. Nothing was sent, or the call was cut off at the drain's deadline.
     #[error("draining: the runtime is shutting down")]
@@ -101,6 +111,7 @@ impl Error {
             Self::NoTarget { .. } | Self::NoTargetTakes { .. } => "no_target",
             Self::Rejected { .. } => "rejected",
             Self::Exhausted { .. } => "exhausted",
+            Self::OverBudget { .. } => "over_budget",
             Self::DeadlineExceeded { .. } => "deadline_exceeded",
             Self::Interrupted { .. } => "interrupted",
             Self::Overloaded { .. } => "overloaded",
@@ -116,11 +127,17 @@ impl Error {
         match self {
             Self::Rejected { attempts, .. }
             | Self::Exhausted { attempts, .. }
+            | Self::OverBudget { attempts, .. }
             | Self::DeadlineExceeded { attempts }
             | Self::Interrupted { attempts, .. } => attempts,
             _ => &[],
         }
     }
+}
+
+fn soon(retry_after: Option<Duration>) -> String {
+    retry_after
+        .map_or_else(String::new, |wait| format!("; a place is expected in {} s", wait.as_millis().div_ceil(1_000)))
 }
 
 fn last(attempts: &[AttemptRecord]) -> String {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CallId, Cause, Date, DriftKind, FailureClass, TargetId};
+use super::{CallId, Cause, Date, DriftKind, FailureClass, OverBudget, TargetId};
 
 /// Something an operator wants to know, as it happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +120,13 @@ pub enum Event {
         actor: String,
         /// How it died.
         reason: String,
+    },
+    /// A budget has come to a share of what may be spent: half, four fifths, all. Once each in its period.
+    Budget {
+        /// Which, and how it stands.
+        budget: OverBudget,
+        /// The share, in hundredths.
+        share: u8,
     },
     /// A pin was lifted by a reconfiguration: its route is gone, or its target is none of the route's any more.
     Unpinned {

@@ -30,7 +30,7 @@ enum Held {
 }
 
 struct Escaped {
-    /// What stands between the quotes.
+    /// As it stands there, its quotes included.
     json: ByteString,
     /// What that says, once somebody has looked.
     says: OnceLock<String>,
@@ -46,7 +46,7 @@ impl Text {
         Self(Held::Part(body.slice_ref(part)))
     }
 
-    /// Returns a part of a body that has escapes: the inside of a JSON string, which was checked to be one.
+    /// Returns a part of a body that has escapes: a JSON string, which was checked to be one.
     ///
     /// # Panics
     /// If it is no part of the body.
@@ -55,18 +55,23 @@ impl Text {
         Self(Held::Escaped(Arc::new(Escaped { json: body.slice_ref(json), says: OnceLock::new() })))
     }
 
-    /// Returns it as it stands in its body, where it has escapes there.
-    pub(crate) fn json(&self) -> Option<&str> {
+    /// Returns a part of it: no copy, where it is a part of a body as it stands there.
+    #[cfg(any(feature = "sidecar", feature = "internals"))]
+    pub(crate) fn slice(&self, part: &str) -> Self {
+        match &self.0 {
+            Held::Part(text) => Self(Held::Part(text.slice_ref(part))),
+            Held::Own(_) | Held::Escaped(_) => part.into(),
+        }
+    }
+
+    /// Returns it as it stands in its body, where it has escapes there: a JSON string.
+    pub(crate) fn quoted(&self) -> Option<&str> {
         if let Held::Escaped(escaped) = &self.0 { Some(&escaped.json) } else { None }
     }
 
-    /// Returns about how many bytes it takes in JSON, without a look at what it says.
-    pub(crate) fn json_len(&self) -> usize {
-        match &self.0 {
-            Held::Own(text) => text.len(),
-            Held::Part(text) => text.len(),
-            Held::Escaped(escaped) => escaped.json.len(),
-        }
+    /// Returns the same without its quotes.
+    pub(crate) fn json(&self) -> Option<&str> {
+        self.quoted().map(inside)
     }
 
     /// Returns it as a `str`.
@@ -74,7 +79,7 @@ impl Text {
         match &self.0 {
             Held::Own(text) => text,
             Held::Part(text) => text,
-            Held::Escaped(escaped) => escaped.says.get_or_init(|| unescaped(&escaped.json)),
+            Held::Escaped(escaped) => escaped.says.get_or_init(|| unescaped(inside(&escaped.json))),
         }
     }
 
@@ -84,8 +89,8 @@ impl Text {
             Held::Own(text) => text,
             Held::Part(text) => (*text).to_owned(),
             Held::Escaped(escaped) => match Arc::try_unwrap(escaped) {
-                Ok(Escaped { json, says }) => says.into_inner().unwrap_or_else(|| unescaped(&json)),
-                Err(shared) => unescaped(&shared.json),
+                Ok(Escaped { json, says }) => says.into_inner().unwrap_or_else(|| unescaped(inside(&json))),
+                Err(shared) => unescaped(inside(&shared.json)),
             },
         }
     }
@@ -93,8 +98,19 @@ impl Text {
     /// Tells whether it begins so. Where it has escapes, no more of it is read than that takes.
     pub fn starts_with(&self, prefix: &str) -> bool {
         match self.json() {
-            Some(json) => begins(json, prefix).unwrap_or_else(|| self.as_str().starts_with(prefix)),
+            Some(json) => {
+                let mut letters = letters(json);
+                prefix.chars().all(|letter| letters.next() == Some(letter))
+            }
             None => self.as_str().starts_with(prefix),
+        }
+    }
+
+    /// Tells whether nothing is in it but blanks. No more of it is read than that takes.
+    pub(crate) fn is_blank(&self) -> bool {
+        match self.json() {
+            Some(json) => letters(json).all(char::is_whitespace),
+            None => self.as_str().trim().is_empty(),
         }
     }
 
@@ -118,17 +134,20 @@ impl Text {
     }
 }
 
-/// Tells whether a text with escapes begins so; `None` where that depends on an escape.
-fn begins(json: &str, prefix: &str) -> Option<bool> {
-    let mut there = json.bytes();
-    for byte in prefix.bytes() {
-        match there.next() {
-            Some(b'\\') => return None,
-            Some(same) if same == byte => {}
-            _ => return Some(false),
-        }
-    }
-    Some(true)
+/// Returns what stands between the quotes of a JSON string.
+fn inside(json: &str) -> &str {
+    &json[1..json.len() - 1]
+}
+
+/// Returns the letters that the inside of a JSON string stands for.
+fn letters(json: &str) -> impl Iterator<Item = char> {
+    let mut rest = json;
+    std::iter::from_fn(move || {
+        let first = rest.chars().next()?;
+        let (letter, length) = if first == '\\' { escape(rest.as_bytes())? } else { (first, first.len_utf8()) };
+        rest = &rest[length..];
+        Some(letter)
+    })
 }
 
 /// Returns what the inside of a JSON string says.
@@ -289,7 +308,7 @@ mod tests {
 
     fn escaped(json: &str) -> Text {
         let body = ByteString::from(format!("\"{json}\""));
-        Text::escaped(&body, &body[1..body.len() - 1])
+        Text::escaped(&body, &body)
     }
 
     #[test]
@@ -326,6 +345,22 @@ mod tests {
             assert_eq!(escaped(json).starts_with(prefix), does, "{json} {prefix}");
         }
         assert!(!escaped(r"\n").is_empty() && Text::default().is_empty());
+    }
+
+    #[test]
+    fn blanks_are_blank_however_they_are_written() {
+        for (json, is_blank) in [(r" \n\t\u0020", true), (r" \n\u0041", false), (r"\\n", false)] {
+            assert_eq!(escaped(json).is_blank(), is_blank, "{json}");
+        }
+        assert!(Text::from(" \n").is_blank() && !Text::from(" x").is_blank());
+    }
+
+    #[test]
+    fn a_part_of_a_part_is_a_part_of_the_same_bytes() {
+        let body = ByteString::from("data:image/png;base64,AAAA");
+        let text = Text::part(&body, &body);
+        assert_eq!(text.slice(&text[22..]).as_ptr(), body[22..].as_ptr());
+        assert_eq!(Text::from("ab").slice("b"), "b");
     }
 
     #[test]

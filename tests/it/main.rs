@@ -2,6 +2,7 @@
 
 mod kit;
 
+mod budgets;
 mod classes;
 mod config_errors;
 mod dialects;
@@ -21,6 +22,7 @@ mod operators;
 mod parked;
 mod privacy;
 mod providers;
+mod queue;
 mod reconfigure;
 mod rehearsal_anthropic;
 mod rehearsal_gemini;

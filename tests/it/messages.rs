@@ -142,7 +142,7 @@ async fn a_stream_by_message_whose_reader_left_is_noticed_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn one_call_too_many_is_refused_at_once_however_it_comes() {
-    let world = world_with(1, unhurried(), |config| config.calls_max = 10).await;
+    let world = world_with(1, unhurried(), |config| (config.calls_max, config.queue_max) = (10, 0)).await;
     let router = world.runtime.router().expect("it runs");
     let asking: Vec<_> = (0..10)
         .map(|_| {
@@ -152,7 +152,7 @@ async fn one_call_too_many_is_refused_at_once_however_it_comes() {
         .collect();
     sleep(MS).await;
     let begun = Instant::now();
-    let overloaded = Error::Overloaded { calls_max: 10 };
+    let overloaded = Error::Overloaded { calls_max: 10, retry_after: None };
     assert_eq!(world.runtime.health().calls, 10);
     assert_eq!(world.runtime.chat(ask("eleven")).await.expect_err("full"), overloaded);
     assert_eq!(world.runtime.stream(ask("eleven")).await.expect_err("full"), overloaded);
@@ -168,7 +168,7 @@ async fn one_call_too_many_is_refused_at_once_however_it_comes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_messages_is_answered_to_the_last() {
-    let world = world_with(2, unhurried(), |config| config.calls_max = 50).await;
+    let world = world_with(2, unhurried(), |config| (config.calls_max, config.queue_max) = (50, 0)).await;
     let router = world.runtime.router().expect("it runs");
     let asking: Vec<_> = (0..2_000)
         .map(|_| {
@@ -180,7 +180,7 @@ async fn a_flood_of_messages_is_answered_to_the_last() {
     for asked in all(asking).await {
         match asked.expect("answered") {
             Ok(_) => answered += 1,
-            Err(error) => assert_eq!(error, Error::Overloaded { calls_max: 50 }),
+            Err(error) => assert_eq!(error, Error::Overloaded { calls_max: 50, retry_after: None }),
         }
     }
     assert_eq!(answered, 50);
@@ -306,7 +306,7 @@ async fn a_call_that_waits_or_is_refused_says_so_in_its_flight() {
     let second = world.runtime.chat(ask("there")).await.expect("it waits for a place");
     first.await.expect("no panic").expect("an answer");
     let flight = world.runtime.why(second.finished.call).expect("it is remembered");
-    assert!(flight.steps.iter().any(|(_, happened)| matches!(happened, Happened::Waited(_))), "{flight}");
+    assert!(flight.steps.iter().any(|(_, happened)| matches!(happened, Happened::Queued(_))), "{flight}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ mod endless;
 mod failures;
 mod flaws;
 mod http;
+mod ledger;
 mod log;
 mod misspelt;
 mod neighbours;

@@ -6,6 +6,7 @@
 //! `STANDIN_REAL_SECONDS` how long calls are begun (10 s).
 
 mod hedging;
+mod queue;
 mod scenarios;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,7 +19,7 @@ use standin::config::DialectConfig;
 use standin::drill::Drill;
 use standin::sidecar::{Settings, Sidecar};
 use standin::testing::{Fault, Latency, Script};
-use standin::{ModelConfig, ProviderConfig, RouteConfig, Strategy};
+use standin::{ChatRequest, ModelConfig, ProviderConfig, RouteConfig, Runtime, Strategy};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -197,4 +198,39 @@ async fn no_hung_target_eats_a_call_and_nobody_who_answers_is_left() {
         calls += world.expect("every call is answered");
     }
     println!("{calls} calls in {WORLDS} worlds");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quick_target_that_is_measured_is_asked_in_time_behind_one_that_hangs() {
+    let _alone = ALONE.lock().await;
+    let script = |after| Script { first_token: Latency::Fixed(after), per_token: Duration::ZERO, ..Script::default() };
+    for after in [MS(0), MS(150)] {
+        let drills =
+            [Drill::start(script(after)).await.expect("a drill"), Drill::start(script(after)).await.expect("one")];
+        drills[0].handle().always(Fault::Hang);
+        // The whole at once: what is measured is the answer, and half of all answers take longer than their median.
+        let provider = |drill: &Drill| {
+            let mut provider = ProviderConfig::new(drill.base_url()).key("k").model("m");
+            provider.stream_upstream = Some(false);
+            provider
+        };
+        let mut route = RouteConfig::new(["hung/m", "quick/m"]);
+        route.options.strategy = Strategy::Priority;
+        let [hung, quick] = [provider(&drills[0]), provider(&drills[1])];
+        let builder = Runtime::builder().provider("hung", hung).provider("quick", quick).route("smart", route);
+        let runtime = builder.start().await.expect("a runtime");
+        for _ in 0..40 {
+            runtime.chat(ChatRequest::new("quick/m").user("hi")).await.expect("an answer");
+        }
+        let call = |deadline| runtime.chat(ChatRequest::new("smart").user("hi").deadline(deadline));
+        for deadline in [MS(1_500), MS(3_000)] {
+            // Until its breaker opens each of them waits for the one that hangs.
+            let replies = futures_util::future::join_all((0..8).map(|_| call(deadline))).await;
+            for reply in replies {
+                let reply = reply.unwrap_or_else(|error| panic!("after {after:?}, by {deadline:?}: {error}"));
+                assert_eq!(&*reply.finished.target.provider, "quick");
+            }
+        }
+        runtime.drain(Duration::ZERO).await;
+    }
 }

@@ -15,8 +15,8 @@ const WAIT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 
 impl Door {
-    /// Asks for JSON at a path; `only_key` narrows it to a provider's key of that name.
-    pub async fn ask(&self, method: http::Method, path: &str, only_key: Option<&str>) -> Result<Value, String> {
+    /// Asks for JSON at a path, with what a query says beside it.
+    pub async fn ask(&self, method: http::Method, path: &str, query: &[(&str, &str)]) -> Result<Value, String> {
         let base = self.admin.clone().unwrap_or_else(usual);
         let base = base.trim_end_matches('/');
         let base = match standin::sidecar::address(base) {
@@ -24,8 +24,9 @@ impl Door {
             Some(address) => format!("http://{address}"),
             None => format!("http://{base}"),
         };
-        let query = only_key.map_or_else(String::new, |name| format!("?only_key={}", escaped(name)));
-        let url = format!("{base}/{}{query}", escaped(path));
+        let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        let url = format!("{base}/{}{mark}{}", escaped(path), query.join("&"));
         let answer = async {
             let client = reqwest::Client::builder().no_proxy().redirect(Policy::none()).timeout(WAIT).build()?;
             let request = client.request(method, &url);

@@ -9,7 +9,7 @@ use super::failed;
 
 pub async fn run(options: super::Explain) -> ExitCode {
     let path = format!("explain/{}", options.route);
-    let explained = match options.door.ask(http::Method::GET, &path, None).await {
+    let explained = match options.door.ask(http::Method::GET, &path, &[]).await {
         Ok(explained) => explained,
         Err(problem) => return failed(&problem),
     };

@@ -19,6 +19,7 @@ mod import;
 mod init;
 mod json;
 mod key;
+mod ledger;
 mod load;
 mod log;
 mod manual;
@@ -60,6 +61,7 @@ const EXAMPLES: &str = "Examples:
   standin check --config standin.toml --try
   standin explain smart                    ask a running sidecar where a call would go, and why
   standin why 5f3a9c01d2e4b687-17          ask it what became of a call, by its `x-standin-call`
+  standin ledger --by tag:team --since 7d  what a running sidecar spent, and what a good answer cost
   standin reset openai                     lift what keeps a provider of a running sidecar out";
 
 #[derive(Debug, Subcommand)]
@@ -78,6 +80,8 @@ enum Command {
     Explain(Explain),
     /// Asks a running sidecar what became of a call: what was planned, who refused, what failed, who answered.
     Why(Why),
+    /// Tells what was spent, on what, and what of it bought nothing.
+    Ledger(Ledger),
     /// Lifts what keeps a provider, a model or a key of a running sidecar out: a wait, a refusal, an open breaker.
     Reset(Reset),
     /// Makes a key for a client, and the lines to put into the configuration.
@@ -222,6 +226,40 @@ struct Why {
 }
 
 #[derive(Debug, Args)]
+struct Ledger {
+    /// What the lines are of: all, route, provider, model, target, key, client, tag:NAME, day, hour, waste, failure or outcome.
+    #[arg(long, default_value = "all", value_parser = by)]
+    by: String,
+    /// From when on: a day (2026-11-29), or how long ago (7d).
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// Until when.
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
+    /// The most lines.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    lines: Option<u32>,
+    /// Writes JSON.
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Writes CSV.
+    #[arg(long)]
+    csv: bool,
+    /// Reads this file instead of asking a running sidecar, whether or not one keeps it.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// With --file: looks whether the file is whole, its entries without gap or double, and its sums theirs.
+    #[arg(long, requires = "file")]
+    verify: bool,
+    #[command(flatten)]
+    door: Door,
+}
+
+fn by(text: &str) -> Result<String, standin::runtime::NoBy> {
+    text.parse::<standin::runtime::By>().map(|_| text.to_owned())
+}
+
+#[derive(Debug, Args)]
 struct Reset {
     /// A provider or `provider/model`; everything where absent.
     name: Option<String>,
@@ -270,6 +308,7 @@ fn main() -> ExitCode {
             Command::Drill(options) => rehearse::run(options).await,
             Command::Explain(options) => explain::run(options).await,
             Command::Why(options) => why::run(options).await,
+            Command::Ledger(options) => ledger::run(options).await,
             Command::Reset(options) => reset::run(options).await,
             Command::Key(options) => key::run(&options),
             Command::Completions(options) => manual::completions(&options, Cli::command()),

@@ -9,7 +9,8 @@ use super::failed;
 
 pub async fn run(options: super::Reset) -> ExitCode {
     let path = options.name.map_or_else(|| "reset".to_owned(), |name| format!("reset/{name}"));
-    let answer = options.door.ask(http::Method::POST, &path, options.only_key.as_deref()).await;
+    let only_key: Vec<_> = options.only_key.iter().map(|name| ("only_key", name.as_str())).collect();
+    let answer = options.door.ask(http::Method::POST, &path, &only_key).await;
     let answer = match answer {
         Ok(answer) => answer,
         Err(problem) => return failed(&problem),

@@ -15,13 +15,13 @@ use super::{failed, load, stand};
 const LOOK: Duration = Duration::from_secs(2);
 
 pub async fn run(options: super::Serve) -> ExitCode {
-    let lines = match Lines::begin(options.log) {
-        Ok(lines) => lines,
-        Err(error) => return failed(&error),
-    };
     // From now on: a signal that comes while this starts waits until it is served.
     let signals = match Signals::heed() {
         Ok(signals) => signals,
+        Err(error) => return failed(&error),
+    };
+    let lines = match Lines::begin(options.log) {
+        Ok(lines) => lines,
         Err(error) => return failed(&error),
     };
     let stage = if options.drill {
@@ -136,13 +136,18 @@ struct Signals {
     hang_up: Signal,
     terminate: Signal,
     interrupt: Signal,
+    /// It comes when a file, of the log perhaps, is as long as the system lets it be, and would end the program.
+    _file_full: Signal,
 }
+
+/// `SIGXFSZ`, on Linux as on the others.
+const FILE_FULL: i32 = 25;
 
 impl Signals {
     fn heed() -> std::io::Result<Self> {
-        let hang_up = signal(SignalKind::hangup())?;
-        let terminate = signal(SignalKind::terminate())?;
-        Ok(Self { hang_up, terminate, interrupt: signal(SignalKind::interrupt())? })
+        let (hang_up, terminate) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
+        let (interrupt, file_full) = (signal(SignalKind::interrupt())?, signal(SignalKind::from_raw(FILE_FULL))?);
+        Ok(Self { hang_up, terminate, interrupt, _file_full: file_full })
     }
 }
 

@@ -7,7 +7,7 @@ use standin::sidecar::printable;
 use super::failed;
 
 pub async fn run(options: super::Why) -> ExitCode {
-    match options.door.ask(http::Method::GET, &format!("why/{}", options.call), None).await {
+    match options.door.ask(http::Method::GET, &format!("why/{}", options.call), &[]).await {
         Ok(answer) => {
             answer["told"].as_str().unwrap_or_default().lines().for_each(|line| say!("{}", printable(line)));
             ExitCode::SUCCESS

@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use super::{AdmissionOptions, TargetOptions};
 use crate::policy::breaker::Breaker;
-use crate::policy::headroom::Headroom;
+use crate::policy::concurrency::Concurrency;
+use crate::policy::headroom::{Headroom, Room};
 use crate::policy::health::TargetHealth;
 use crate::policy::hold::Hold;
 use crate::policy::snapshot::{BreakerState, Disabled, Force, Gates};
@@ -62,6 +63,10 @@ pub(super) struct Target {
     pub(super) holds: Vec<Option<Hold>>,
     /// By key.
     pub(super) headroom: Vec<Headroom>,
+    /// How many it bears at once.
+    pub(super) concurrency: Concurrency,
+    /// Tokens that the last one was expected to take.
+    pub(super) expected: u64,
     /// Where the round of the keys goes on.
     pub(super) key_next: usize,
     /// The flag as it was last told.
@@ -81,6 +86,8 @@ impl Target {
             hand_since: now,
             holds: vec![None; all.keys.max(1)],
             headroom: vec![Headroom::default(); all.keys.max(1)],
+            concurrency: Concurrency::default(),
+            expected: 0,
             key_next: 0,
             flagged: false,
             admitted: 0,
@@ -97,17 +104,33 @@ impl Target {
         here.map(|held| held.and(anywhere)).or(anywhere)
     }
 
-    /// Returns the key to be used next: of those that can be, the one with the most headroom. What is unknown counts as
-    /// all; equals take turns. One that somebody is just checking comes last: it need not be asked by many at once.
-    pub(super) fn key(&self, keys: &[Option<Hold>], now: Instant) -> Option<usize> {
+    /// Returns the key to be used next for so many tokens: of those that can be, the one with the most headroom. What
+    /// is unknown counts as all; equals take turns. One that somebody is just checking comes last: it need not be asked
+    /// by many at once.
+    pub(super) fn key(&self, keys: &[Option<Hold>], tokens: u64, now: Instant) -> Option<usize> {
         let checked = |key: usize| [self.holds[key], keys[key]].iter().flatten().any(|hold| hold.is_checked(now));
         let turns = (0..keys.len()).map(|turn| (self.key_next + turn) % keys.len());
         let usable = turns.filter(|&key| self.key_held(key, keys, now).is_none());
-        let rank = |key: usize| (!checked(key), self.headroom[key].share(now).unwrap_or(1.0));
+        let rank = |key: usize| {
+            let headroom = &self.headroom[key];
+            let has_room = headroom.room(tokens, now).until.is_none();
+            (has_room, !checked(key), headroom.share(now).unwrap_or(1.0))
+        };
         usable
             .map(|key| (key, rank(key)))
             .reduce(|best, next| if next.1 > best.1 { next } else { best })
             .map(|(key, _)| key)
+    }
+
+    /// Returns what room for so many tokens the keys have that can be used: all of theirs together.
+    pub(super) fn room(&self, keys: &[Option<Hold>], tokens: u64, now: Instant) -> Room {
+        let usable = (0..keys.len()).filter(|&key| self.key_held(key, keys, now).is_none());
+        let either = |one: Room, other: Room| Room {
+            requests: one.requests.zip(other.requests).map(|(one, other)| one.saturating_add(other)),
+            until: one.until.zip(other.until).map(|(one, other)| one.min(other)),
+        };
+        let rooms = usable.map(|key| self.headroom[key].room(tokens, now));
+        rooms.reduce(either).unwrap_or(Room { requests: None, until: None })
     }
 
     /// Returns the key that a look is made with.
@@ -123,7 +146,14 @@ impl Target {
         target.map(|held| held.and(keys)).or(keys)
     }
 
-    pub(super) fn gates(&self, keys: &[Option<Hold>], offline: Option<Instant>, in_flight: u32, now: Instant) -> Gates {
+    pub(super) fn gates(
+        &self,
+        keys: &[Option<Hold>],
+        offline: Option<Instant>,
+        in_flight: u32,
+        tokens: u64,
+        now: Instant,
+    ) -> Gates {
         let held = self.held(keys, now);
         let (limit, verdict) = match held {
             Some(Held { class: FailureClass::RateLimited, until, .. }) => (Some(until), None),
@@ -149,9 +179,10 @@ impl Target {
             forced_on: matches!(self.hand, Force::On { until } if until.is_none_or(|until| until > now)),
             rate_limited_until: limit,
             overloaded_until: overloaded.map(|held| held.until),
+            paced_until: self.room(keys, tokens, now).until,
             look_from: look.map(|held| held.look_from),
             in_flight,
-            in_flight_max: self.options.in_flight_max,
+            in_flight_max: self.concurrency.limit(self.options.in_flight_max, now),
             // What was learnt with a network says nothing without one.
             answers: offline.is_none() && self.health.answers(now),
         }

@@ -98,7 +98,8 @@ impl Bench {
     }
 }
 
-const ASK: Ask = Ask { target: 0, prompt_tokens: 0, whole: false, output_max: None, last_resort: false };
+const ASK: Ask =
+    Ask { target: 0, prompt_tokens: 0, whole: false, output_max: None, output_expected: 0, last_resort: false };
 
 fn options(targets: usize, keys: usize) -> AdmissionOptions {
     let targets = vec![TargetOptions::default(); targets];

@@ -3,23 +3,27 @@
 //! `check("a b: server ok", "a b =b")` reads: over the targets a and b, the first attempt fails as `server`, the next
 //! one answers; the call asks a, then b, and ends with b's answer.
 //!
-//! Before the colon: targets in the order of the plan, each with
-//! `#2` its number of keys (else one), `/128` its context window in thousands, `~2` how often its conversation can be cut shorter, `*500` its first-token limit in ms (half of which it may be
-//! silent before another is asked beside it, and an eighth of which it usually takes), and what keeps it out of plans:
-//! `-3s` not back before that time, `-full` no free place, `-never` an operator, `-open` a breaker (so it may be asked
-//! as a last resort), `%1` its failure domain (else one of its own), `^` that it is not there for hedges. Settings: `stream` and `fail` (commit policies; else buffered), `by=5s` (deadline; else 600 s),
-//! `max=5` (attempts), `wait=1s`, `parks` (three times, until somebody is back or for a second),
-//! `policy` (content policy failover), `bad` (bad request failover), `broke` (an empty budget),
-//! `race`, `hedge=300ms` (a second one from that age on), `share=0` (of what hedges may cost), `again=1` (the same target before others).
+//! Before the colon: targets in the order of the plan, each with `#2` its number of keys (else one), `/128` its context
+//! window in thousands, `~2` how often its conversation can be cut shorter, `*500` its first-token limit in ms (half of
+//! which it may be silent before another is asked beside it, and an eighth of which it usually takes), and what keeps
+//! it out of plans: `-3s` not back before that time, `-full` no free place, `-paced` limits with room in a second,
+//! `-probed` a probe that is out, `-never` an operator, `-open` a breaker (so it may be asked as a last resort), `%1`
+//! its failure domain (else one of its own), `^` that it is not there for hedges. Settings: `stream` and `fail` (commit
+//! policies; else buffered), `by=5s` (deadline; else 600 s), `max=5` (attempts), `wait=1s`, `parks` (three times, until
+//! somebody is back or for a second), `policy` (content policy failover), `bad` (bad request failover), `broke` (an
+//! empty budget), `race`, `hedge=300ms` (a second one from that age on), `share=0` (of what hedges may cost), `again=1`
+//! (the same target before others).
 //!
-//! After the colon: what happens, in order: `ok`, `content`, any failure class, `refused` (by a full target) and
-//! `away` (by a provider that is down for good); with `+5s` the time to come back; with `b.` before it whose attempt,
-//! else the last one's; with `3s@` after how long. `heard` is more content, `given` that its target was given up.
+//! After the colon: what happens, in order: `ok`, `content`, any failure class, `refused` (by a full target) and `away`
+//! (by a provider that is down for good); `free` a place for who stands in a queue, `late` that none will come in time;
+//! with `+5s` the time to come back; with `b.` before it whose attempt, else the last one's; with `3s@` after how long.
+//! `heard` is more content, `given` that its target was given up.
 //!
-//! Expected: `a` a try, `a!` a resend, `a?` a last resort, `a'` a shorter conversation, `a<500` its first-token limit in ms, if it has one,
-//! and `a@500` when it was asked where the script says `when`, both if it says `show`;
-//! `~` a wait with nothing in flight, `~1500` where the script says `show`; `reset`, `>a` content goes to the caller,
-//! `-a` an attempt is stopped, `=a` the answer; `rejected`, `exhausted`, `exhausted+30s`, `deadline`, `interrupted`.
+//! Expected: `a` a try, `a!` a resend, `a?` a last resort, `a'` a shorter conversation, `a<500` its first-token limit
+//! in ms, if it has one, and `a@500` when it was asked where the script says `when`, both if it says `show`; `q` a
+//! place in a queue, `~` a wait with nothing in flight, `~1500` where the script says `show`; `reset`, `>a` content
+//! goes to the caller, `-a` an attempt is stopped, `=a` the answer; `rejected`, `exhausted`, `exhausted+30s`,
+//! `deadline`, `interrupted`.
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -56,6 +60,8 @@ struct Target {
 enum Out {
     Until(Duration),
     Full,
+    Paced,
+    Probed,
     Never,
     Open,
 }
@@ -80,6 +86,8 @@ fn target(word: &str) -> Target {
     let (word, out) = match word.split_once('-') {
         None => (word, None),
         Some((word, "full")) => (word, Some(Out::Full)),
+        Some((word, "paced")) => (word, Some(Out::Paced)),
+        Some((word, "probed")) => (word, Some(Out::Probed)),
         Some((word, "never")) => (word, Some(Out::Never)),
         Some((word, "open")) => (word, Some(Out::Open)),
         Some((word, until)) => (word, Some(Out::Until(time(until)))),
@@ -99,7 +107,7 @@ fn target(word: &str) -> Target {
         cuts_max,
         keys,
         first_token_max,
-        usual: first_token_max / 8,
+        needs: first_token_max / 8,
         patience: first_token_max / 2,
         pause_max: Duration::from_secs(3),
         domain: domain.unwrap_or(90 + place(word)),
@@ -174,6 +182,8 @@ impl Bench {
                 }
                 None | Some(Out::Until(_)) => picks.push(target.planned),
                 Some(Out::Full) => refusals.push(refusal(Gate::InFlight, None)),
+                Some(Out::Paced) => refusals.push(refusal(Gate::Paced, Some(self.now + Duration::from_secs(1)))),
+                Some(Out::Probed) => refusals.push(refusal(Gate::Breaker, None)),
                 Some(Out::Never) => refusals.push(refusal(Gate::Disabled, None)),
                 Some(Out::Open) => last.push(target.planned),
             }
@@ -210,7 +220,8 @@ impl Bench {
         match refused {
             Some(event) => {
                 let until = event.split_once('+').map(|(_, wait)| self.now + time(wait));
-                let gate = if event.starts_with("away") { Gate::Disabled } else { Gate::InFlight };
+                let full = if until.is_some() { Gate::RateLimited } else { Gate::InFlight };
+                let gate = if event.starts_with("away") { Gate::Disabled } else { full };
                 self.machine.refused(Refusal { gate, until }, &self.budget, self.now);
             }
             None => {
@@ -257,12 +268,24 @@ impl Bench {
                 Step::Commit(_) if self.buffered => {}
                 Step::Commit(number) => self.say(format!(">{}", self.of(number))),
                 Step::Cancel(number, _) => self.say(format!("-{}", self.of(number))),
-                Step::Wait(until) => {
+                Step::Queue(_) if events.peek().is_some_and(|event| event == "late") => {
+                    self.say("q");
+                    events.next();
+                    self.machine.unplaced(Some(self.now + Duration::from_secs(5)), self.now);
+                }
+                Step::Queue(_) if events.peek().is_some_and(|event| event == "free") => {
+                    self.say("q");
+                    events.next();
+                    self.targets.iter_mut().for_each(|target| target.out = None);
+                    self.machine.woken(self.now);
+                }
+                Step::Wait(until) | Step::Queue(until) => {
                     assert!(until > self.now && until <= self.machine.deadline, "waits for the past, or too long");
                     let runs = self.machine.targets.iter().any(Met::runs);
                     let early = |event: &String| {
                         let after = event.split_once('@').map_or(Duration::ZERO, |(after, _)| time(after));
-                        runs && self.since + after <= until
+                        let places = matches!(event.as_str(), "free" | "late");
+                        runs && !places && self.since + after <= until
                     };
                     match events.next_if(early) {
                         Some(event) => self.happen(&event),
@@ -782,13 +805,31 @@ fn a_target_that_is_back_soon_is_waited_for() {
 }
 
 #[test]
-fn a_target_that_cannot_say_when_is_looked_at_again_until_patience_ends() {
-    let mut bench = Bench::new("a-full");
-    let trace = bench.run("");
+fn who_finds_no_place_waits_for_one_and_for_nothing_else() {
+    check("a-full: free ok", "q a =a");
+    check("a-paced: free ok", "q a =a");
+    check("a b: refused refused refused refused refused refused free ok", "a b a b a b q a =a");
+    check("a-full b-3s: free ok", "q a =a");
+    check("a-full b-1s: ok", "~ b =b");
+    // It ends where it would come too late, and says when one comes.
+    check("a-full: late", "q exhausted+5s");
+    check("a-full by=20s:", "~ deadline");
+    // One that is to be asked again has its place like any other.
+    check("a: server refused refused refused refused free ok", "a ~ a a a a q a =a");
+    // Beside one that is silent, too.
+    check("a*400 b-full: free b.ok", "a q b -a =b");
+    check("a*400 b-full: late a.ok", "a q =a");
+}
+
+#[test]
+fn a_target_that_cannot_say_when_it_is_back_is_waited_for_until_patience_ends_and_not_looked_at() {
+    let mut bench = Bench::new("a-probed");
+    assert_eq!(bench.run(""), "~ exhausted");
     // 2 s, and a little more.
     assert_eq!(bench.now - bench.start, Duration::from_millis(2_300));
-    assert!(trace.ends_with("exhausted+50ms"), "{trace}");
-    assert_eq!(bench.plans, 47);
+    assert_eq!(bench.plans, 2);
+    check("a-probed: free ok", "q a =a");
+    check("a-probed b-full by=20s:", "~ deadline");
 }
 
 #[test]

@@ -12,10 +12,13 @@ fn keys(names: &[&'static str]) -> Arc<[&'static str]> {
 }
 
 fn enter(lot: &mut Calls, names: &[&'static str], priority: Priority, waiter: u32) -> Place {
-    let place = lot.arrive(priority);
+    let place = lot.arrive(priority, *START);
     lot.enter(keys(names), place, waiter);
     place
 }
+
+/// By when all of them must be answered who do not say otherwise.
+static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
 
 /// A target that answers after a while, and what it had to carry.
 struct Answering {
@@ -43,8 +46,9 @@ impl Answering {
             let answered = self.on_way.iter().filter(|at| **at <= now).count();
             self.on_way.retain(|at| *at > now);
             (0..answered).for_each(|_| self.lot.proved(&"a", now));
-            let look = self.lot.look(now, |_| if now < back { Gate::Until(back) } else { Gate::Open });
-            for (waiter, _) in look.go {
+            let look = self.lot.look(now, |_| if now < back { Gate::Until(back) } else { Gate::Open(99) });
+            for (waiter, key) in look.go {
+                self.lot.arrived(&key);
                 self.went.push((now - self.start, waiter));
                 self.on_way.push(now + self.latency);
             }
@@ -75,7 +79,7 @@ fn a_place_is_kept_by_who_waits_again() {
     let first = enter(&mut lot, &["a"], Priority::Default, 1);
     enter(&mut lot, &["a"], Priority::Default, 2);
     let went =
-        |lot: &mut Calls, now| lot.look(now, |_| Gate::Open).go.into_iter().map(|(it, _)| it).collect::<Vec<_>>();
+        |lot: &mut Calls, now| lot.look(now, |_| Gate::Open(99)).go.into_iter().map(|(it, _)| it).collect::<Vec<_>>();
     assert_eq!(went(&mut lot, now), [1]);
     lot.returned(&"a", now);
     lot.enter(keys(&["a"]), first, 1);
@@ -123,14 +127,14 @@ fn a_probe_that_fails_lets_nobody_follow_where_its_target_refuses_and_one_where_
     for waiter in 0..3 {
         enter(&mut lot, &["a"], Priority::Default, waiter);
     }
-    assert_eq!(lot.look(now, |_| Gate::Open).go.len(), 1);
+    assert_eq!(lot.look(now, |_| Gate::Open(99)).go.len(), 1);
     lot.returned(&"a", now);
     let until = now + 5 * SECOND;
     let look = lot.look(now, |_| Gate::Until(until));
     assert_eq!((look.go.len(), look.next), (0, Some(until + GRACE)));
-    assert_eq!(lot.look(until + GRACE, |_| Gate::Open).go.len(), 1);
+    assert_eq!(lot.look(until + GRACE, |_| Gate::Open(99)).go.len(), 1);
     lot.returned(&"a", until + GRACE);
-    let look = lot.look(until + GRACE, |_| Gate::Open);
+    let look = lot.look(until + GRACE, |_| Gate::Open(99));
     let paced = until + GRACE + SECOND / 2;
     assert_eq!(look.go.len(), 0);
     assert!(look.next.is_some_and(|next| next <= paced && next + TICK >= paced), "at the pace of one that is proven");
@@ -142,10 +146,10 @@ fn one_that_says_nothing_holds_up_the_next_for_a_while_only() {
     for waiter in 0..3 {
         enter(&mut lot, &["a"], Priority::Default, waiter);
     }
-    assert_eq!(lot.look(now, |_| Gate::Open).go.len(), 1);
-    let look = lot.look(now + SECOND, |_| Gate::Open);
+    assert_eq!(lot.look(now, |_| Gate::Open(99)).go.len(), 1);
+    let look = lot.look(now + SECOND, |_| Gate::Open(99));
     assert_eq!((look.go.len(), look.next), (0, Some(now + SILENCE_MAX)));
-    assert_eq!(lot.look(now + SILENCE_MAX, |_| Gate::Open).go.len(), 1);
+    assert_eq!(lot.look(now + SILENCE_MAX, |_| Gate::Open(99)).go.len(), 1);
 }
 
 #[test]
@@ -153,22 +157,107 @@ fn who_may_go_to_several_goes_to_the_first_that_is_back() {
     let (mut lot, now) = (Calls::default(), Instant::now());
     enter(&mut lot, &["a", "b"], Priority::Default, 1);
     enter(&mut lot, &["b"], Priority::Critical, 2);
-    let gate = |key: &&str| if *key == "b" { Gate::Open } else { Gate::Shut };
+    let gate = |key: &&str| if *key == "b" { Gate::Open(99) } else { Gate::Shut };
     assert_eq!(lot.look(now, gate).go, [(2, "b")], "the more urgent one goes, whoever else it could be");
-    let look = lot.look(now + SECOND, |key| if *key == "a" { Gate::Open } else { Gate::Shut });
+    let look = lot.look(now + SECOND, |key| if *key == "a" { Gate::Open(99) } else { Gate::Shut });
     assert_eq!((look.go, look.next), (vec![(1, "a")], None));
 }
 
 #[test]
 fn who_comes_later_stands_behind_those_of_its_priority_who_wait_for_the_same() {
     let mut lot = Calls::default();
-    assert!(!lot.is_before(&keys(&["a"]), Priority::Default));
+    let is_before = |lot: &Calls, names: &[&'static str], priority| lot.is_before(names, priority, *START, true);
+    assert!(!is_before(&lot, &["a"], Priority::Default));
     let place = enter(&mut lot, &["a"], Priority::Default, 1);
-    assert!(lot.is_before(&keys(&["a"]), Priority::Default));
-    assert!(!lot.is_before(&keys(&["a"]), Priority::Critical));
-    assert!(!lot.is_before(&keys(&["a", "b"]), Priority::Batch));
+    assert!(is_before(&lot, &["a"], Priority::Default));
+    assert!(!is_before(&lot, &["a"], Priority::Critical));
+    assert!(!is_before(&lot, &["a", "b"], Priority::Batch), "nobody waits for b");
+    assert!(
+        !lot.is_before(&["a"], Priority::Default, *START, false),
+        "who does not wait for its return need not stand behind"
+    );
+    lot.full(&"a", *START);
+    assert!(lot.is_before(&["a"], Priority::Default, *START, false), "but where it is well and full");
+    assert!(
+        !lot.is_before(&["a"], Priority::Default, *START - SECOND, false),
+        "who must be answered sooner goes first"
+    );
     lot.leave(&keys(&["a"]), place);
-    assert!(!lot.is_before(&keys(&["a"]), Priority::Batch));
+    assert!(!is_before(&lot, &["a"], Priority::Batch));
+}
+
+/// Who goes when `free` places come free at once, where they are all that counts.
+fn placed(lot: &mut Calls, free: u32, now: Instant) -> Vec<u32> {
+    let go = lot.look(now, |_| Gate::Open(free)).go;
+    for (_, key) in &go {
+        lot.arrived(key);
+        lot.proved(key, now);
+    }
+    go.into_iter().map(|(waiter, _)| waiter).collect()
+}
+
+#[test]
+fn a_place_that_comes_free_is_of_the_next_one_and_of_nobody_else() {
+    let (mut lot, now) = (Calls::default(), Instant::now());
+    (0..9).for_each(|waiter| drop(enter(&mut lot, &["a"], Priority::Default, waiter)));
+    let look = lot.look(now, |_| Gate::Full(None));
+    assert_eq!((look.go.len(), look.next), (0, None), "nobody looks before something happens");
+    assert_eq!(placed(&mut lot, 1, now), [0]);
+    assert_eq!(placed(&mut lot, 3, now), [1, 2, 3], "as many as there are places, whatever was answered");
+    assert_eq!(lot.look(now, |_| Gate::Open(2)).go.len(), 2);
+    assert_eq!(lot.look(now, |_| Gate::Open(2)).go.len(), 0, "two are on their way to them");
+    lot.arrived(&"a");
+    assert_eq!(lot.look(now, |_| Gate::Open(2)).go.len(), 1);
+    let until = now + SECOND;
+    assert_eq!(lot.look(now, |_| Gate::Full(Some(until))).next, Some(until), "or at the time that it says");
+    assert_eq!(lot.look(now, |_| Gate::Until(until)).go.len(), 0);
+    (0..3).for_each(|_| lot.arrived(&"a"));
+    assert_eq!(lot.look(until, |_| Gate::Open(9)).go.len(), 1, "one that has been away is asked by one");
+}
+
+#[test]
+fn of_one_priority_goes_first_who_must_be_answered_first() {
+    let (mut lot, now) = (Calls::default(), Instant::now());
+    for (waiter, due) in [9, 3, 5, 3].into_iter().enumerate() {
+        let place = lot.arrive(Priority::Default, now + SECOND * due);
+        lot.enter(keys(&["a"]), place, u32::try_from(waiter).unwrap());
+    }
+    let place = lot.arrive(Priority::Interactive, now + 99 * SECOND);
+    lot.enter(keys(&["a"]), place, 4);
+    lot.full(&"a", now);
+    assert_eq!(placed(&mut lot, 9, now), [4, 1, 3, 2, 0]);
+}
+
+#[test]
+fn whoever_has_waited_longest_has_every_eighth_turn_so_that_nobody_waits_for_ever() {
+    let (mut lot, now) = (Calls::default(), Instant::now());
+    lot.full(&"a", now);
+    (0..3).for_each(|waiter| drop(enter(&mut lot, &["a"], Priority::Batch, waiter)));
+    let mut batch = Vec::new();
+    for turn in 0..32 {
+        // More urgent ones come for ever, two for each place.
+        (0..2).for_each(|_| drop(enter(&mut lot, &["a"], Priority::Critical, 99)));
+        let went = placed(&mut lot, 1, now + SECOND * turn);
+        assert_eq!(went.len(), 1);
+        batch.extend(went.into_iter().filter(|waiter| *waiter < 3).map(|waiter| (turn, waiter)));
+    }
+    assert_eq!(batch, [(7, 0), (15, 1), (23, 2)]);
+}
+
+#[test]
+fn how_long_one_will_wait_follows_from_who_is_before_it_and_how_fast_they_go() {
+    let (mut lot, now) = (Calls::default(), Instant::now());
+    lot.full(&"a", now);
+    let last = (0..60).map(|waiter| enter(&mut lot, &["a"], Priority::Default, waiter)).last().unwrap();
+    assert_eq!(lot.wait(&["a"], last, now), None, "nobody went yet");
+    let tick = SECOND / 10;
+    (1..=20).for_each(|turn| assert_eq!(placed(&mut lot, 1, now + tick * turn).len(), 1));
+    let wait = lot.wait(&["a"], last, now + tick * 20).unwrap();
+    assert!((3_800 * MS..4_300 * MS).contains(&wait), "forty go in four seconds, and not in {wait:?}");
+    let first = lot.arrive(Priority::Critical, now);
+    assert!(lot.wait(&["a"], first, now + tick * 20).unwrap() <= 2 * tick);
+    assert_eq!(lot.last(|waiter| *waiter != 59).map(|(_, place)| place < last), Some(true), "the last of some");
+    assert_eq!(lot.last(|_| true), Some((keys(&["a"]), last)));
 }
 
 #[test]
@@ -197,7 +286,7 @@ proptest! {
             let out = outages.iter().filter(|(target, from, long)| {
                 NAMES[*target] == key && (*from..from + long).contains(&at(now))
             });
-            out.map(|(_, from, long)| from + long).max().map_or(Gate::Open, |until| Gate::Until(start + MS * u32::try_from(until).unwrap()))
+            out.map(|(_, from, long)| from + long).max().map_or(Gate::Open(99), |until| Gate::Until(start + MS * u32::try_from(until).unwrap()))
         };
         let mut places: Vec<Option<Place>> = vec![None; calls.len()];
         let mut waits: Vec<bool> = vec![false; calls.len()];
@@ -231,12 +320,13 @@ proptest! {
             for (waiter, key) in look.go {
                 let call = waiter as usize;
                 prop_assert!(waits[call], "{waiter} goes and did not wait");
-                prop_assert_eq!(gate(key, now), Gate::Open);
-                let overtaken = (0..calls.len()).find(|other| {
-                    waits[*other] && calls[*other].1 == calls[call].1 && places[*other] < places[call]
-                });
-                prop_assert_eq!(overtaken, None);
+                prop_assert_eq!(gate(key, now), Gate::Open(99));
+                let like = |other: &usize| waits[*other] && calls[*other].1 == calls[call].1;
+                let mut overtaken = (0..calls.len()).filter(like).filter(|other| places[*other] < places[call]);
+                let is_oldest = (0..calls.len()).filter(like).all(|other| places[call].unwrap().arrival <= places[other].unwrap().arrival);
+                prop_assert!(is_oldest || overtaken.next().is_none(), "{waiter} overtakes, and has not waited longest");
                 waits[call] = false;
+                lot.arrived(&key);
                 tries += 1;
                 // Whoever fails for ever would never be served.
                 let fails = failures[tries % failures.len()] && tries < 200;

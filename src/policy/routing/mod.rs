@@ -68,6 +68,8 @@ pub struct Needs {
     pub priority: Priority,
     /// The rule to choose by, instead of the route's.
     pub rule: Option<Rule>,
+    /// The most that its answer may be expected to cost, beside what the route says.
+    pub price_max: Option<f64>,
     /// When its time is up.
     pub deadline: Option<Instant>,
 }
@@ -470,7 +472,7 @@ impl<'a> Field<'a> {
                 Some((SkipReason::NotPinned, None))
             } else if let Some(why) = unfit(candidate, needs) {
                 Some((why, None))
-            } else if options.price_max.is_some_and(|most| score.dollars > most) {
+            } else if [options.price_max, needs.price_max].into_iter().flatten().any(|most| score.dollars > most) {
                 Some((SkipReason::Price, None))
             } else {
                 candidate

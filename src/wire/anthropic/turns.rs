@@ -14,8 +14,9 @@ use super::models::Traits;
 use super::proof::{self, Thought};
 use super::{DOCUMENT_TYPE, INVOICE, SYSTEM};
 use crate::wire::names::Names;
+use crate::wire::phrase::Phrase;
 use crate::wire::request::{Notes, arguments_object, inline, unsupported, verbatim};
-use crate::wire::talk::{Answer, Media, Spoken, Step, is_prefilled, mends, steps};
+use crate::wire::talk::{Answer, Media, Part, Spoken, Step, is_prefilled, mends, steps};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Failure, FailureClass, Reasoning, UserPart,
 };
@@ -66,7 +67,7 @@ pub(super) enum Block<'a> {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Known<'a> {
     Text {
-        text: Cow<'a, str>,
+        text: Phrase<'a>,
     },
     Image {
         source: Source<'a>,
@@ -109,7 +110,7 @@ fn is_false(flag: &bool) -> bool {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Content<'a> {
-    Text(Cow<'a, str>),
+    Text(Phrase<'a>),
     Blocks(Vec<Block<'a>>),
 }
 
@@ -125,14 +126,14 @@ pub(super) struct Citations {
 pub(super) enum Source<'a> {
     Url { url: &'a str },
     Base64 { media_type: &'a str, data: &'a str },
-    Text { media_type: &'static str, data: &'a str },
+    Text { media_type: &'static str, data: Phrase<'a> },
 }
 
 impl<'a> Block<'a> {
     /// Returns a block of text, if there is any: blank ones are refused.
-    pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Option<Self> {
+    pub(super) fn text(text: impl Into<Phrase<'a>>) -> Option<Self> {
         let text = text.into();
-        (!text.trim().is_empty()).then_some(Self::Of(Known::Text { text }))
+        (!text.is_blank()).then_some(Self::Of(Known::Text { text }))
     }
 }
 
@@ -242,7 +243,7 @@ impl<'a> Turns<'a> {
             // It must not end with a space.
             Some(Turn::Of { content, .. }) if prefills => {
                 if let Some(Block::Of(Known::Text { text })) = content.last_mut() {
-                    *text = text.trim_end().to_owned().into();
+                    *text = text.as_str().trim_end().to_owned().into();
                 }
             }
             _ => {
@@ -289,7 +290,7 @@ fn result(answer: Answer<'_>) -> Result<Block<'_>, Failure> {
     let content = match shows {
         None => Content::Text(answer.text()),
         Some(result) => {
-            let blocks: Result<Vec<_>, _> = result.content.iter().map(|part| user_block(Cow::Borrowed(part))).collect();
+            let blocks: Result<Vec<_>, _> = result.content.iter().map(|part| user_block(Part::Its(part))).collect();
             Content::Blocks(blocks?.into_iter().flatten().collect())
         }
     };
@@ -297,11 +298,10 @@ fn result(answer: Answer<'_>) -> Result<Block<'_>, Failure> {
     Ok(Block::Of(Known::ToolResult { tool_use_id: answer.id, content, is_error }))
 }
 
-fn user_block(part: Cow<'_, UserPart>) -> Result<Option<Block<'_>>, Failure> {
+fn user_block(part: Part<'_>) -> Result<Option<Block<'_>>, Failure> {
     let part = match part {
-        Cow::Borrowed(part) => part,
-        // What is said about something, and nothing else.
-        Cow::Owned(part) => return Ok(Block::text(part.as_text().unwrap_or_default().to_owned())),
+        Part::Its(part) => part,
+        Part::Told(text) => return Ok(Block::text(text)),
     };
     let image = match part {
         UserPart::Text(text) => return Ok(Block::text(text)),
@@ -320,7 +320,7 @@ fn user_block(part: Cow<'_, UserPart>) -> Result<Option<Block<'_>>, Failure> {
 
 fn document_block(document: &Document) -> Result<Block<'_>, Failure> {
     let source = match &document.source {
-        DocumentSource::Text(data) => Source::Text { media_type: "text/plain", data },
+        DocumentSource::Text(data) => Source::Text { media_type: "text/plain", data: data.into() },
         DocumentSource::Url(url) => Source::Url { url },
         DocumentSource::Base64 { media_type, data } if media_type == DOCUMENT_TYPE => {
             Source::Base64 { media_type, data }

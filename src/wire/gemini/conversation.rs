@@ -11,11 +11,12 @@ use serde_json::value::RawValue;
 
 use super::family::Family;
 use crate::wire::names::Names;
+use crate::wire::phrase::Phrase;
 use crate::wire::request::{Notes, arguments_object, bad, inline, object, told, verbatim};
-use crate::wire::talk::{Answer, Media, Spoken, Step, mends, steps};
+use crate::wire::talk::{self, Answer, Media, Spoken, Step, mends, steps};
 use crate::words::{
-    AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, FailureClass, Proof, Reasoning, ToolCall,
-    ToolResult, UserPart,
+    AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, FailureClass, Proof, Reasoning, Text,
+    ToolCall, ToolResult, UserPart,
 };
 
 /// What Google documents to be sent as the proof of a tool call that another model made.
@@ -53,7 +54,7 @@ pub(super) enum Part<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Known<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<Cow<'a, str>>,
+    text: Option<Phrase<'a>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     thought: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,12 +108,12 @@ struct FunctionResponse<'a> {
 #[serde(untagged)]
 enum Response<'a> {
     Object(&'a RawValue),
-    Output { output: Cow<'a, str> },
-    Error { error: Cow<'a, str> },
+    Output { output: Phrase<'a> },
+    Error { error: Phrase<'a> },
 }
 
 impl<'a> Part<'a> {
-    pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Self {
+    pub(super) fn text(text: impl Into<Phrase<'a>>) -> Self {
         Self::Of(Known { text: Some(text.into()), ..Known::default() })
     }
 
@@ -233,18 +234,17 @@ impl<'a> Conversation<'a> {
         }
     }
 
-    fn system(&mut self, text: &'a str) {
+    fn system(&mut self, text: &'a Text) {
         if !self.contents.is_empty() {
             self.notes.converted("messages.system");
         }
         self.system.push(Part::text(text));
     }
 
-    fn user(&self, part: Cow<'a, UserPart>) -> Result<Option<Part<'a>>, Failure> {
+    fn user(&self, part: talk::Part<'a>) -> Result<Option<Part<'a>>, Failure> {
         let part = match part {
-            Cow::Borrowed(part) => part,
-            // What is said about something, and nothing else.
-            Cow::Owned(part) => return Ok(Some(Part::text(part.as_text().unwrap_or_default().to_owned()))),
+            talk::Part::Its(part) => part,
+            talk::Part::Told(text) => return Ok(Some(Part::text(text))),
         };
         Ok(Some(match part {
             UserPart::Text(text) => Part::text(text),
@@ -257,7 +257,7 @@ impl<'a> Conversation<'a> {
                 }
             },
             UserPart::Document(document) => match &document.source {
-                DocumentSource::Text(_) => Part::text(told(document).unwrap_or_default()),
+                DocumentSource::Text(_) => Part::text(told(document).map(|told| told.to_string()).unwrap_or_default()),
                 DocumentSource::Base64 { media_type, data } => Part::inline(media_type, data),
                 DocumentSource::Url(url) => Part::elsewhere("a document", url, Some("application/pdf"))?,
             },
@@ -297,7 +297,7 @@ impl<'a> Conversation<'a> {
                 last.thought_signature = Some(proof);
             }
             _ => own.push(Part::Of(Known {
-                text: Some(reasoning.text.as_str().into()),
+                text: Some((&reasoning.text).into()),
                 thought: !reasoning.text.is_empty(),
                 thought_signature: Some(proof),
                 ..Known::default()
@@ -324,7 +324,7 @@ impl<'a> Conversation<'a> {
             _ => Response::Output { output: answer.text() },
         };
         let beside = result.filter(|_| self.shows_within).into_iter().flat_map(ToolResult::beside);
-        let beside: Result<Vec<_>, _> = beside.map(|part| self.user(Cow::Borrowed(part))).collect();
+        let beside: Result<Vec<_>, _> = beside.map(|part| self.user(talk::Part::Its(part))).collect();
         let (parts, behind): (Vec<_>, Vec<_>) = beside?.into_iter().flatten().partition(Part::is_inline);
         let response = FunctionResponse { id: self.id(answer.id), name: self.names.sent(name), response, parts };
         let result = Part::Of(Known { function_response: Some(response), ..Known::default() });

@@ -11,10 +11,11 @@ use crate::wire::encoded::Encoded;
 use crate::wire::ids::IdForm;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
+use crate::wire::phrase::Phrase;
 use crate::wire::request::{
     Each, Fields, Notes, arguments_object, check, headers, inline, output_tokens_max, told, unsupported, write,
 };
-use crate::wire::talk::{Media, Step, steps};
+use crate::wire::talk::{Media, Part, Step, steps};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, ToolChoice, UserPart, without_path,
 };
@@ -134,9 +135,9 @@ fn options(request: &ChatRequest, answer_max: Option<u32>) -> Map<String, Value>
 #[derive(Default, serde::Serialize)]
 struct WireMessage<'a> {
     role: &'static str,
-    content: Cow<'a, str>,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    thinking: Cow<'a, str>,
+    content: Phrase<'a>,
+    #[serde(skip_serializing_if = "Phrase::is_empty")]
+    thinking: Phrase<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     images: Vec<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -169,21 +170,18 @@ impl<'a> WireMessage<'a> {
                 wire.role = "user";
                 for part in parts {
                     match part {
-                        Cow::Borrowed(UserPart::Text(text)) => append(&mut wire.content, text.as_str(), "\n"),
-                        Cow::Borrowed(UserPart::Image(image)) => match inline(image) {
+                        Part::Its(UserPart::Text(text)) => append(&mut wire.content, text, "\n"),
+                        Part::Told(text) => append(&mut wire.content, text, "\n"),
+                        Part::Its(UserPart::Image(image)) => match inline(image) {
                             Ok((_, data)) => wire.images.push(data),
                             Err(_) => return Err(unsupported("messages.image.url")),
                         },
-                        Cow::Borrowed(UserPart::Document(document)) => match told(document) {
-                            Some(text) => append(&mut wire.content, text, "\n"),
+                        Part::Its(UserPart::Document(document)) => match told(document) {
+                            Some(told) => append(&mut wire.content, told.to_string(), "\n"),
                             None => return Err(unsupported("messages.document")),
                         },
-                        Cow::Borrowed(UserPart::Audio(_)) => return Err(unsupported("messages.audio")),
-                        Cow::Borrowed(UserPart::Foreign(_)) => {}
-                        // What is said about something, and nothing else.
-                        Cow::Owned(part) => {
-                            append(&mut wire.content, part.as_text().unwrap_or_default().to_owned(), "\n");
-                        }
+                        Part::Its(UserPart::Audio(_)) => return Err(unsupported("messages.audio")),
+                        Part::Its(UserPart::Foreign(_)) => {}
                     }
                 }
             }
@@ -191,10 +189,10 @@ impl<'a> WireMessage<'a> {
                 wire.role = "assistant";
                 for part in spoken.parts {
                     match part {
-                        AssistantPart::Text(text) => append(&mut wire.content, text.as_str(), ""),
+                        AssistantPart::Text(text) => append(&mut wire.content, text, ""),
                         AssistantPart::Reasoning(reasoning) => {
                             notes.keep(false, "messages.reasoning", reasoning.proof.as_ref());
-                            append(&mut wire.thinking, reasoning.text.as_str(), "");
+                            append(&mut wire.thinking, &reasoning.text, "");
                         }
                         AssistantPart::ToolCall(_) | AssistantPart::Foreign(_) => {}
                     }
@@ -219,14 +217,12 @@ impl<'a> WireMessage<'a> {
 }
 
 /// Appends a text, after something between; copies only where there are two.
-fn append<'a>(all: &mut Cow<'a, str>, more: impl Into<Cow<'a, str>>, between: &str) {
+fn append<'a>(all: &mut Phrase<'a>, more: impl Into<Phrase<'a>>, between: &str) {
     let more = more.into();
     if all.is_empty() {
         *all = more;
     } else if !more.is_empty() {
-        let all = all.to_mut();
-        all.push_str(between);
-        all.push_str(&more);
+        *all = [all.as_str(), between, more.as_str()].concat().into();
     }
 }
 

@@ -8,10 +8,11 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use super::SPOKEN;
 use crate::wire::model::Model;
 use crate::wire::names::Names;
+use crate::wire::phrase::Phrase;
 use crate::wire::quirks::Quirks;
 use crate::wire::request::{Address, Each, Formatted, Notes, arguments, told, verbatim};
-use crate::wire::talk::{Answer, Media, Spoken, Step, mends, steps};
-use crate::words::{AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Foreign, ToolCall, UserPart};
+use crate::wire::talk::{Answer, Media, Part, Spoken, Step, mends, steps};
+use crate::words::{AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Foreign, Text, ToolCall, UserPart};
 
 const OWN: Dialect = Dialect::OpenAiChat;
 /// What an assistant says between a tool and a user, where somebody must.
@@ -23,7 +24,7 @@ pub(super) struct Messages<'a> {
     names: &'a Names,
     system_role: &'static str,
     /// What the system says before all others, as one message.
-    lead: Vec<Cow<'a, str>>,
+    lead: Vec<Phrase<'a>>,
     steps: Vec<Step<'a>>,
     /// Whether reasoning goes along.
     echoes: bool,
@@ -42,7 +43,7 @@ impl<'a> Messages<'a> {
         names: &'a Names,
         notes: &mut Notes,
     ) -> Self {
-        let (mut lead, mut rest): (Vec<Cow<'_, str>>, Vec<Step<'_>>) = (Vec::new(), Vec::new());
+        let (mut lead, mut rest): (Vec<Phrase<'_>>, Vec<Step<'_>>) = (Vec::new(), Vec::new());
         let mut late = false;
         for (at, step) in steps(request, OWN, Media::Behind, |_| true, notes).into_iter().enumerate() {
             match step {
@@ -65,7 +66,7 @@ impl<'a> Messages<'a> {
 
     /// Returns the same, with an instruction of our own before all else.
     pub(super) fn instructed(mut self, instruction: Option<String>) -> Self {
-        self.lead.extend(instruction.map(Cow::Owned));
+        self.lead.extend(instruction.map(Phrase::from));
         self
     }
 
@@ -118,17 +119,26 @@ impl<'a> Messages<'a> {
 impl Serialize for Messages<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut seq = serializer.serialize_seq(None)?;
-        if !self.lead.is_empty() {
-            seq.serialize_element(&Line { role: self.system_role, content: &self.lead.join("\n\n") })?;
+        match &self.lead[..] {
+            [] => {}
+            [only] => seq.serialize_element(&Line { role: self.system_role, content: only })?,
+            lead => {
+                let lead: Vec<&str> = lead.iter().map(Phrase::as_str).collect();
+                let content = &lead.join("\n\n").into();
+                seq.serialize_element(&Line { role: self.system_role, content })?;
+            }
         }
         let mut before: Option<&Step<'_>> = None;
         for run in self.steps.chunk_by(|first, second| self.joins(first, second)) {
             if before.is_some_and(|before| self.bridges(before, &run[0])) {
-                seq.serialize_element(&Line { role: "assistant", content: BRIDGE })?;
+                seq.serialize_element(&Line { role: "assistant", content: &BRIDGE.into() })?;
             }
             before = run.last();
             match &run[0] {
-                Step::System(text) => seq.serialize_element(&Line { role: self.system_role, content: text })?,
+                Step::System(text) => {
+                    let content = &Phrase::Its(text);
+                    seq.serialize_element(&Line { role: self.system_role, content })?;
+                }
                 Step::User(_) => seq.serialize_element(&User(run))?,
                 Step::Assistant(_) => {
                     let is_last = std::ptr::eq(run.as_ptr_range().end, self.steps.as_ptr_range().end);
@@ -149,14 +159,14 @@ impl Serialize for Messages<'_> {
 #[derive(serde::Serialize)]
 struct Line<'a> {
     role: &'static str,
-    content: &'a str,
+    content: &'a Phrase<'a>,
 }
 
 #[derive(serde::Serialize)]
 struct WireResult<'a> {
     role: &'static str,
     tool_call_id: &'a str,
-    content: &'a str,
+    content: &'a Phrase<'a>,
 }
 
 /// What a user says in one or several messages.
@@ -165,11 +175,11 @@ struct User<'a>(&'a [Step<'a>]);
 impl Serialize for User<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let parts = self.0.iter().filter_map(|step| if let Step::User(parts) = step { Some(parts) } else { None });
-        let parts: Vec<&UserPart> = parts.flatten().map(AsRef::as_ref).collect();
+        let parts: Vec<&Part<'_>> = parts.flatten().collect();
         let mut map = serializer.serialize_map(Some(2))?;
         map.serialize_entry("role", "user")?;
         match &parts[..] {
-            [UserPart::Text(text)] => map.serialize_entry("content", &**text)?,
+            [part] if let Some(text) = part.as_text() => map.serialize_entry("content", &text)?,
             parts => map.serialize_entry("content", &Each(|| parts.iter().map(|part| WirePart(part))))?,
         }
         map.end()
@@ -194,12 +204,12 @@ impl Serialize for Assistant<'_> {
         map.serialize_entry("role", "assistant")?;
         let blocks = || foreign().filter(|foreign| foreign.kind != SPOKEN);
         if blocks().next().is_some() {
-            let said = parts.iter().filter(|part| part.as_text().is_some() || foreign_block(part).is_some());
+            let said = parts.iter().filter(|part| part.text().is_some() || foreign_block(part).is_some());
             map.serialize_entry("content", &Each(|| said.clone().map(|part| WireSaid(part))))?;
         } else {
             // Some servers refuse a message without content, others an empty one beside tool calls.
-            let speaks = calls.is_empty() || parts.iter().any(|part| part.as_text().is_some());
-            let content = speaks.then_some(Formatted(Joined(&parts, AssistantPart::as_text)));
+            let texts = Joined(parts.iter().filter_map(|part| part.text()).collect());
+            let content = Some(texts).filter(|texts| calls.is_empty() || !texts.0.is_empty());
             map.serialize_entry("content", &content)?;
         }
         if let Some(spoken) = foreign().find(|foreign| foreign.kind == SPOKEN) {
@@ -207,8 +217,7 @@ impl Serialize for Assistant<'_> {
         }
         if echoes {
             let own = spoken().map(|spoken| spoken.parts).filter(|parts| !is_of_others(parts));
-            let own: Vec<&AssistantPart> = own.flatten().collect();
-            map.serialize_entry(quirks.thoughts, &Formatted(Joined(&own, AssistantPart::as_reasoning)))?;
+            map.serialize_entry(quirks.thoughts, &Joined(own.flatten().filter_map(thought).collect()))?;
         }
         if !calls.is_empty() {
             let calls = || calls.iter().map(|(id, call)| WireCall::of(quirks, names, id, call));
@@ -251,12 +260,26 @@ fn is_of_others(parts: &[AssistantPart]) -> bool {
     })
 }
 
-/// All texts of one kind among an assistant's parts.
-struct Joined<'a>(&'a [&'a AssistantPart], fn(&AssistantPart) -> Option<&str>);
+/// Returns the thought, if the part is one.
+fn thought(part: &AssistantPart) -> Option<&Text> {
+    if let AssistantPart::Reasoning(reasoning) = part { Some(&reasoning.text) } else { None }
+}
+
+/// Texts as one.
+struct Joined<'a>(Vec<&'a Text>);
+
+impl Serialize for Joined<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0[..] {
+            [only] => Phrase::Its(only).serialize(serializer),
+            _ => serializer.collect_str(self),
+        }
+    }
+}
 
 impl fmt::Display for Joined<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().filter_map(|part| self.1(part)).try_for_each(|text| f.write_str(text))
+        self.0.iter().try_for_each(|text| f.write_str(text))
     }
 }
 
@@ -267,7 +290,7 @@ impl Serialize for WireSaid<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             AssistantPart::Foreign(block) => verbatim(OWN, block).serialize(serializer),
-            part => WireText { kind: "text", text: part.as_text().unwrap_or_default() }.serialize(serializer),
+            part => part.text().map(WireText::of).serialize(serializer),
         }
     }
 }
@@ -276,23 +299,28 @@ impl Serialize for WireSaid<'_> {
 struct WireText<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    text: &'a str,
+    text: Phrase<'a>,
+}
+
+impl<'a> WireText<'a> {
+    fn of(text: impl Into<Phrase<'a>>) -> Self {
+        Self { kind: "text", text: text.into() }
+    }
 }
 
 /// A part of what a user says.
-struct WirePart<'a>(&'a UserPart);
+struct WirePart<'a>(&'a Part<'a>);
 
 impl Serialize for WirePart<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = match self.0 {
-            UserPart::Foreign(part) => return verbatim(OWN, part).serialize(serializer),
-            _ => serializer.serialize_map(Some(2))?,
+        let part = match self.0 {
+            Part::Its(UserPart::Text(text)) => return WireText::of(text).serialize(serializer),
+            Part::Told(text) => return WireText::of(text.as_str()).serialize(serializer),
+            Part::Its(UserPart::Foreign(part)) => return verbatim(OWN, part).serialize(serializer),
+            Part::Its(part) => part,
         };
-        match self.0 {
-            UserPart::Text(text) => {
-                map.serialize_entry("type", "text")?;
-                map.serialize_entry("text", &**text)?;
-            }
+        let mut map = serializer.serialize_map(Some(2))?;
+        match part {
             UserPart::Image(image) => {
                 map.serialize_entry("type", "image_url")?;
                 map.serialize_entry("image_url", &WireImage { url: Address(image) })?;
@@ -302,7 +330,7 @@ impl Serialize for WirePart<'_> {
                 let (media_type, data) = match &document.source {
                     DocumentSource::Text(_) => {
                         map.serialize_entry("type", "text")?;
-                        map.serialize_entry("text", &told(document))?;
+                        map.serialize_entry("text", &told(document).map(Formatted))?;
                         return map.end();
                     }
                     DocumentSource::Url(url) => ("", url),
@@ -316,7 +344,7 @@ impl Serialize for WirePart<'_> {
                 map.serialize_entry("type", "input_audio")?;
                 map.serialize_entry("input_audio", &WireAudio { data, format: format(media_type) })?;
             }
-            UserPart::Foreign(_) => {}
+            UserPart::Text(_) | UserPart::Foreign(_) => {}
         }
         map.end()
     }
@@ -378,7 +406,7 @@ struct WireCall<'a> {
 #[derive(serde::Serialize)]
 struct WireFunction<'a> {
     name: &'a str,
-    arguments: &'a str,
+    arguments: Phrase<'a>,
 }
 
 impl<'a> WireCall<'a> {

@@ -246,14 +246,6 @@ fn the_key_is_a_bearer_token_that_no_log_shows() {
     assert!(!failure.to_string().contains("sk-1"));
 }
 
-#[test]
-fn guesses_the_size_of_a_body_so_that_it_seldom_grows() {
-    let text = "All work and no play makes Jack a dull boy.\n".repeat(1_000);
-    let request = (0..40).fold(ChatRequest::new("r"), |request, _| request.user(text.clone()));
-    let encoded = encode(&GENERIC, &request, "m".into(), true).expect("a good request");
-    assert!(encoded.body.len() <= crate::wire::request::size(&request), "{} bytes", encoded.body.len());
-}
-
 // Replies.
 
 type Decoded = (Vec<Piece>, Result<Ending, Failure>);

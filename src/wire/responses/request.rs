@@ -13,14 +13,15 @@ use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::openai::{FileData, UNNAMED, format as audio_format};
 use crate::wire::original;
+use crate::wire::phrase::Phrase;
 use crate::wire::quirks::{NameForm, Quirks};
 use crate::wire::request::{
     Address, Each, Fields, Formatted, Notes, arguments, check, extra, foreign_tools, headers, is_own, joined,
     output_tokens_max, settings, told, unsupported, verbatim, write,
 };
-use crate::wire::talk::{Answer, Media, Spoken, Step, steps};
+use crate::wire::talk::{Answer, Media, Part, Spoken, Step, steps};
 use crate::words::{
-    AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, Proof, Reasoning, ResponseFormat, Tool,
+    AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, Proof, Reasoning, ResponseFormat, Text, Tool,
     ToolChoice, UserPart,
 };
 
@@ -284,7 +285,7 @@ impl Input<'_> {
         let is_own = |proof: &&Proof| proof.dialect == Dialect::OpenAiResponses && proof.is_of(self.provider);
         let own = thought.proof.as_ref().filter(is_own);
         let item = own.and_then(|proof| serde_json::from_str::<&RawValue>(&proof.data).ok());
-        let visible = Some(&thought.text[..]).filter(|text| self.echoes && !text.is_empty());
+        let visible = Some(&thought.text).filter(|text| self.echoes && !text.is_empty());
         item.filter(|item| item.get().starts_with('{')).map(Thought::Encrypted).or(visible.map(Thought::Visible))
     }
 
@@ -292,19 +293,19 @@ impl Input<'_> {
     fn assistant<S: SerializeSeq>(&self, spoken: &Spoken<'_>, seq: &mut S) -> Result<(), S::Error> {
         let parts = &spoken.parts[..sendable(spoken.parts)];
         let mut ids = spoken.ids.iter();
-        for run in parts.chunk_by(|a, b| a.as_text().is_some() && b.as_text().is_some()) {
+        for run in parts.chunk_by(|a, b| a.text().is_some() && b.text().is_some()) {
             match &run[0] {
                 AssistantPart::Text(_) => {
-                    let texts = || run.iter().filter_map(AssistantPart::as_text).filter(|text| !text.is_empty());
+                    let texts = || run.iter().filter_map(AssistantPart::text).filter(|text| !text.is_empty());
                     if texts().next().is_some() {
-                        let content = Each(|| texts().map(|text| Text { kind: "output_text", text }));
+                        let content = Each(|| texts().map(|text| WireText::of("output_text", text)));
                         seq.serialize_element(&Item::said("assistant", content))?;
                     }
                 }
                 AssistantPart::Reasoning(thought) => match self.reasoning(thought) {
                     Some(Thought::Encrypted(item)) => seq.serialize_element(&Nameless(item))?,
                     Some(Thought::Visible(text)) => {
-                        let content = [Text { kind: "reasoning_text", text }];
+                        let content = [WireText::of("reasoning_text", text)];
                         seq.serialize_element(&Item::Reasoning { summary: [(); 0], content })?;
                     }
                     None => {}
@@ -330,11 +331,11 @@ impl Serialize for Input<'_> {
         let mut seq = serializer.serialize_seq(None)?;
         for step in &self.steps {
             match step {
-                Step::System(text) => seq.serialize_element(&Item::said(self.system_role, text))?,
+                Step::System(text) => seq.serialize_element(&Item::said(self.system_role, Phrase::Its(text)))?,
                 Step::User(parts) => match &parts[..] {
                     [part] if let Some(text) = part.as_text() => seq.serialize_element(&Item::said("user", text))?,
                     parts => {
-                        let parts = Each(|| parts.iter().map(|part| WirePart(part)));
+                        let parts = Each(|| parts.iter().map(WireSaid));
                         seq.serialize_element(&Item::said("user", parts))?;
                     }
                 },
@@ -347,7 +348,7 @@ impl Serialize for Input<'_> {
                         seq.serialize_element(&Shown::FunctionCallOutput { call_id: &call_id, output })?;
                     } else {
                         let output = answer.text();
-                        seq.serialize_element(&Plain::FunctionCallOutput { call_id: &call_id, output: &*output })?;
+                        seq.serialize_element(&Plain::FunctionCallOutput { call_id: &call_id, output })?;
                     }
                 }
                 Step::Foreign(_, item) => seq.serialize_element(item)?,
@@ -362,7 +363,7 @@ enum Thought<'a> {
     /// Its item, as it came.
     Encrypted(&'a RawValue),
     /// What can be read of it.
-    Visible(&'a str),
+    Visible(&'a Text),
 }
 
 /// An item without its id. With one, a provider wants all that followed it back by id, too, and nothing here has one:
@@ -389,12 +390,12 @@ impl Serialize for Nameless<'_> {
 enum Item<'a, C> {
     Message { role: &'static str, content: C },
     Reasoning { summary: [(); 0], content: C },
-    FunctionCall { call_id: &'a str, name: &'a str, arguments: &'a str },
+    FunctionCall { call_id: &'a str, name: &'a str, arguments: Phrase<'a> },
     FunctionCallOutput { call_id: &'a str, output: C },
 }
 
 /// An item without parts.
-type Plain<'a> = Item<'a, &'a str>;
+type Plain<'a> = Item<'a, Phrase<'a>>;
 /// An item of parts.
 type Shown<'a, C> = Item<'a, C>;
 
@@ -411,10 +412,28 @@ impl<C> Item<'_, C> {
 }
 
 #[derive(serde::Serialize)]
-struct Text<'a> {
+struct WireText<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    text: &'a str,
+    text: Phrase<'a>,
+}
+
+impl<'a> WireText<'a> {
+    fn of(kind: &'static str, text: impl Into<Phrase<'a>>) -> Self {
+        Self { kind, text: text.into() }
+    }
+}
+
+/// A part of what a user says.
+struct WireSaid<'a>(&'a Part<'a>);
+
+impl Serialize for WireSaid<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Part::Its(part) => WirePart(part).serialize(serializer),
+            Part::Told(text) => WireText::of("input_text", text.as_str()).serialize(serializer),
+        }
+    }
 }
 
 struct WirePart<'a>(&'a UserPart);
@@ -422,14 +441,11 @@ struct WirePart<'a>(&'a UserPart);
 impl Serialize for WirePart<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = match self.0 {
+            UserPart::Text(text) => return WireText::of("input_text", text).serialize(serializer),
             UserPart::Foreign(part) => return verbatim(OWN, part).serialize(serializer),
             _ => serializer.serialize_map(None)?,
         };
         match self.0 {
-            UserPart::Text(text) => {
-                map.serialize_entry("type", "input_text")?;
-                map.serialize_entry("text", &**text)?;
-            }
             UserPart::Image(image) => {
                 map.serialize_entry("type", "input_image")?;
                 map.serialize_entry("image_url", &Address(image))?;
@@ -437,7 +453,7 @@ impl Serialize for WirePart<'_> {
             UserPart::Document(document) => match &document.source {
                 DocumentSource::Text(_) => {
                     map.serialize_entry("type", "input_text")?;
-                    map.serialize_entry("text", &told(document))?;
+                    map.serialize_entry("text", &told(document).map(Formatted))?;
                 }
                 DocumentSource::Url(url) => {
                     map.serialize_entry("type", "input_file")?;
@@ -453,7 +469,7 @@ impl Serialize for WirePart<'_> {
                 map.serialize_entry("type", "input_audio")?;
                 map.serialize_entry("input_audio", &json!({"data": &**data, "format": audio_format(media_type)}))?;
             }
-            UserPart::Foreign(_) => {}
+            UserPart::Text(_) | UserPart::Foreign(_) => {}
         }
         map.end()
     }

@@ -20,6 +20,8 @@ pub struct AskedVectors {
     pub chooses: Option<String>,
     /// How the vectors are to be written.
     pub form: VectorForm,
+    /// How many values of its body were read.
+    pub values: usize,
 }
 
 /// How vectors are written.
@@ -52,14 +54,14 @@ impl VectorForm {
 /// [`BadRequest`] names the field that cannot be understood.
 pub fn read_embed(face: Face, path_model: Option<&str>, body: &Bytes) -> Result<AskedVectors, BadRequest> {
     let body = &super::text(body)?;
-    let body = Object::parse(body)?;
+    let (body, values) = Object::parse(body)?;
     let chooses = twins::chooses(Face::OpenAiChat, body.names(false));
     let mut asked = match face {
         Face::Gemini => gemini(body, path_model),
         _ => openai(body, path_model),
     }?;
     asked.request.extra_dialect = Some(face.dialect());
-    asked.chooses = chooses;
+    (asked.chooses, asked.values) = (chooses, values);
     Ok(asked)
 }
 
@@ -83,7 +85,7 @@ fn openai(mut body: Object<'_>, path_model: Option<&str>) -> Read<AskedVectors> 
     };
     let dimensions = body.count("dimensions")?;
     let request = EmbedRequest { route, inputs, dimensions, extra: body.rest(), ..EmbedRequest::default() };
-    Ok(AskedVectors { request, form, chooses: None })
+    Ok(AskedVectors { request, form, chooses: None, values: 0 })
 }
 
 /// Tokens mean something to one model only, and another may answer.
@@ -94,7 +96,7 @@ fn gemini(mut body: Object<'_>, path_model: Option<&str>) -> Read<AskedVectors> 
     if !body.has("requests") {
         let (one, input) = one(body, path_model)?;
         let request = EmbedRequest { inputs: vec![input], ..one };
-        return Ok(AskedVectors { request, form: VectorForm::One, chooses: None });
+        return Ok(AskedVectors { request, form: VectorForm::One, chooses: None, values: 0 });
     }
     let list = body.list("requests")?;
     let mut all = each("requests", list, |node| one(node.object("")?, path_model))?.into_iter();
@@ -108,7 +110,7 @@ fn gemini(mut body: Object<'_>, path_model: Option<&str>) -> Read<AskedVectors> 
         inputs.push(input);
     }
     request.inputs = inputs;
-    Ok(AskedVectors { request, form: VectorForm::Batch, chooses: None })
+    Ok(AskedVectors { request, form: VectorForm::Batch, chooses: None, values: 0 })
 }
 
 /// Reads the request for one text, and the text.

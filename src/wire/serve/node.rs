@@ -12,6 +12,7 @@ use serde_json::{Map, Number, Value};
 
 use super::parse::Parser;
 use super::{BadRequest, twins};
+use crate::wire::phrase::Phrase;
 use crate::words::Text;
 
 /// A JSON value.
@@ -37,12 +38,19 @@ pub(super) enum Quote<'a> {
     Escaped(Text),
 }
 
-/// So many values of a body are read, whatever its length: a million tokens of JSON have fewer.
-const VALUES_MAX: usize = 512 * 1024;
-/// A value more is read for each so many bytes of a body: what is made of them then takes less than the body itself.
-const BYTES_A_VALUE: usize = 256;
+/// So many values of a body are read, whatever its length: a conversation of a million tokens has fewer.
+const VALUES_MAX: usize = 256 * 1024;
+/// A value more is read for each so many bytes of a body: what is made of them, and written of that for a provider, then
+/// takes less than half again of a long body.
+const BYTES_A_VALUE: usize = 1024;
 /// So many values of a field that nobody knows are read into values of their own.
 const REST_VALUES_MAX: usize = 4_096;
+
+/// Returns how many values of a body of so many bytes are read at most.
+pub(super) fn values_max(bytes: usize) -> usize {
+    VALUES_MAX + bytes / BYTES_A_VALUE
+}
+
 /// What is said of a field that has more.
 const DENSE: &str = "has more values than are read here";
 
@@ -53,13 +61,14 @@ pub(super) struct Object<'a>(Vec<(Cow<'a, str>, Node<'a>)>);
 pub(super) type Read<T> = Result<T, BadRequest>;
 
 impl<'a> Object<'a> {
-    /// Reads a body.
-    pub(super) fn parse(body: &'a ByteString) -> Read<Self> {
-        let values_max = VALUES_MAX + body.len() / BYTES_A_VALUE;
-        match Parser::new(body, values_max).body() {
+    /// Reads a body; tells how many values of it were read.
+    pub(super) fn parse(body: &'a ByteString) -> Read<(Self, usize)> {
+        let values_max = values_max(body.len());
+        let mut parser = Parser::new(body, values_max);
+        match parser.body() {
             Ok(Some(object)) => {
                 twins::check(object.0.iter().map(|(name, _)| &**name))?;
-                Ok(object)
+                Ok((object, values_max - parser.left()))
             }
             Ok(None) => Err(BadRequest::new("", "the body must be a JSON object")),
             Err(problem) => Err(BadRequest::new("", format!("the body is no JSON: {problem}"))),
@@ -411,7 +420,8 @@ impl Serialize for Node<'_> {
             Self::Dense => Err(S::Error::custom(DENSE)),
             Self::Bool(flag) => serializer.serialize_bool(*flag),
             Self::Number(number) => number.serialize(serializer),
-            Self::Text(text) => serializer.serialize_str(text),
+            Self::Text(Quote::Plain(text, _)) => serializer.serialize_str(text),
+            Self::Text(Quote::Escaped(text)) => Phrase::Its(text).serialize(serializer),
             Self::List(list) => serializer.collect_seq(list),
             Self::Object(object) => object.serialize(serializer),
         }

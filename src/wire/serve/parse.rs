@@ -53,6 +53,11 @@ impl<'a> Parser<'a> {
         Self { body, bytes, at: 0, left: values_max, counts, passes: false, controls: has_controls(bytes) }
     }
 
+    /// Returns how many values may still be read.
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
     /// Reads a body: an object.
     pub(super) fn body(&mut self) -> Result<Option<Object<'a>>, String> {
         let read = self.object_or_other();
@@ -232,12 +237,12 @@ impl<'a> Parser<'a> {
                 None => return Err(Stop::Bad("it ends within a text")),
             }
         }
-        let text = &self.body[start..self.at];
+        let (text, quoted) = (&self.body[start..self.at], &self.body[start - 1..=self.at]);
         self.at += 1;
         Ok(if !escapes || self.passes {
             Quote::Plain(text, self.body)
         } else {
-            Quote::Escaped(Text::escaped(self.body, text))
+            Quote::Escaped(Text::escaped(self.body, quoted))
         })
     }
 
@@ -281,7 +286,7 @@ impl<'a> Parser<'a> {
 }
 
 /// Returns how many values may begin in a text: each stands behind one of these.
-fn begun(text: &[u8]) -> usize {
+pub(super) fn begun(text: &[u8]) -> usize {
     // In bytes, as far as one holds the count: so it is done sixteen at a time.
     let count = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(matches!(byte, b',' | b'[' | b'{'))).sum::<u8>();
     text.chunks(usize::from(u8::MAX)).map(|bytes| usize::from(count(bytes))).sum()

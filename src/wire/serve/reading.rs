@@ -98,8 +98,15 @@ pub(super) fn joined(mut parts: Vec<UserPart>) -> Option<Text> {
     if let [UserPart::Text(only)] = &mut parts[..] {
         return Some(std::mem::take(only));
     }
-    let texts: Option<Vec<&str>> = parts.iter().map(UserPart::as_text).collect();
-    texts.map(|texts| texts.join("\n").into())
+    let mut all = String::new();
+    for (at, part) in parts.into_iter().enumerate() {
+        let UserPart::Text(text) = part else { return None };
+        if at > 0 {
+            all.push('\n');
+        }
+        all.push_str(&text.into_string());
+    }
+    Some(all.into())
 }
 
 /// Returns what there are no words for, as it stands.

@@ -39,6 +39,8 @@ pub enum Refused<'a> {
     WrongMethod(&'a str),
     /// The body is encoded in a way that is not read; says which.
     Encoded(&'a str),
+    /// The caller expects what is not done here before it sends its body; says what.
+    Expects(&'a str),
     /// The body is longer than so many bytes.
     TooLong(usize),
     /// The caller asked too often; when to come back.
@@ -71,6 +73,10 @@ pub fn refuse(face: Face, refused: Refused<'_>) -> Refusal {
         Refused::Nowhere(what) => Fault::new(Kind::Nowhere, what.to_owned()),
         Refused::WrongMethod(what) => Fault::new(Kind::WrongMethod, what.to_owned()),
         Refused::Encoded(what) => Fault::new(Kind::Encoded, what.to_owned()),
+        Refused::Expects(what) => {
+            let status = Some(StatusCode::EXPECTATION_FAILED.as_u16());
+            Fault { status, ..Fault::new(Kind::Invalid, what.to_owned()) }
+        }
         Refused::TooLong(bytes_max) => Fault::new(Kind::TooLarge, format!("the body is longer than {bytes_max} bytes")),
         Refused::Full => Fault {
             retry_after: Some(RETRY_AFTER_MIN),
@@ -124,6 +130,7 @@ pub(super) enum Kind {
     ContentPolicy,
     TooLarge,
     RateLimited,
+    OverBudget,
     Unavailable,
     NoAnswer,
     Timeout,
@@ -183,8 +190,13 @@ impl Fault {
                 is_final: retry_after.is_none() && error.last_class().is_some(),
                 ..Self::new(Kind::of_all(barred, error.last_class()), message)
             },
+            // It may ask again then, and not at once.
+            Error::OverBudget { budget, .. } => {
+                Self { retry_after: budget.renews_in, ..Self::new(Kind::OverBudget, message) }
+            }
             Error::DeadlineExceeded { .. } | Error::ConsumerStalled(_) => Self::new(Kind::Timeout, message),
-            Error::Overloaded { .. } | Error::Unavailable | Error::Draining => soon(Some(RETRY_AFTER_MIN)),
+            Error::Overloaded { retry_after, .. } => soon(Some(retry_after.unwrap_or_default().max(RETRY_AFTER_MIN))),
+            Error::Unavailable | Error::Draining => soon(Some(RETRY_AFTER_MIN)),
             Error::Crashed => Self::new(Kind::Internal, message),
         }
     }
@@ -280,7 +292,8 @@ impl Kind {
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::OverBudget if face == Face::Anthropic => StatusCode::PAYMENT_REQUIRED,
+            Self::RateLimited | Self::OverBudget => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable if face == Face::Anthropic => {
                 StatusCode::from_u16(529).expect("a number of three digits is a status")
             }
@@ -302,6 +315,7 @@ impl Kind {
             Self::ContentPolicy => ("invalid_request_error", Some("content_policy_violation")),
             Self::TooLarge => ("invalid_request_error", Some("request_too_large")),
             Self::RateLimited => ("rate_limit_error", Some("rate_limit_exceeded")),
+            Self::OverBudget => ("insufficient_quota", Some("insufficient_quota")),
             Self::Unavailable => ("service_unavailable_error", Some("server_is_overloaded")),
             Self::NoAnswer => ("server_error", Some("no_answer")),
             Self::Timeout => ("server_error", Some("timeout")),
@@ -319,6 +333,7 @@ impl Kind {
             Self::NotFound | Self::Nowhere => "not_found_error",
             Self::TooLarge => "request_too_large",
             Self::RateLimited => "rate_limit_error",
+            Self::OverBudget => "billing_error",
             Self::Unavailable => "overloaded_error",
             Self::Timeout => "timeout_error",
             Self::NoAnswer | Self::Internal => "api_error",
@@ -336,7 +351,7 @@ impl Kind {
             Self::Unauthorised => "UNAUTHENTICATED",
             Self::Forbidden => "PERMISSION_DENIED",
             Self::NotFound | Self::Nowhere => "NOT_FOUND",
-            Self::RateLimited => "RESOURCE_EXHAUSTED",
+            Self::RateLimited | Self::OverBudget => "RESOURCE_EXHAUSTED",
             Self::Unavailable => "UNAVAILABLE",
             Self::Timeout => "DEADLINE_EXCEEDED",
             Self::NoAnswer | Self::Internal => "INTERNAL",

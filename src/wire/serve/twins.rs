@@ -27,41 +27,60 @@ const DECIDE: &[&str] = &[
     "tools",
 ];
 
-/// Fields by which gateways and aggregators choose a model, a host or an account other than the one that was asked.
+/// Fields by which gateways and aggregators choose a model, a host or an account other than the one that was asked, as they
+/// are called without what parts their words.
 const CHOOSE: &[&str] = &[
-    "api_base",
-    "api_key",
-    "api_version",
-    "base_url",
+    "apibase",
+    "apikey",
+    "apitype",
+    "apiversion",
+    "azureadtoken",
+    "baseurl",
+    "clientoptions",
     "config",
-    "content_policy_fallbacks",
-    "context_window_fallbacks",
-    "custom_llm_provider",
+    "contentpolicyfallbacks",
+    "contextwindowfallbackdict",
+    "contextwindowfallbacks",
+    "customllmprovider",
+    "defaultfallbacks",
     "deployment",
-    "deployment_id",
-    "extra_body",
-    "extra_headers",
-    "extra_query",
+    "deploymentid",
+    "endpoint",
+    "engine",
+    "extrabody",
+    "extraheaders",
+    "extraquery",
     "fallback",
-    "fallback_models",
+    "fallbackmodels",
+    "fallbackproviders",
     "fallbacks",
     "gateway",
-    "litellm_params",
-    "model_id",
-    "model_list",
+    "headers",
+    "llmproviders",
+    "modelgroup",
+    "modelid",
+    "modellist",
+    "modelname",
     "models",
     "organization",
     "preset",
     "provider",
-    "provider_options",
     "provideroptions",
     "providers",
+    "region",
+    "regionname",
     "route",
     "router",
     "routing",
-    "specific_deployment",
-    "user_config",
+    "specificdeployment",
+    "strategy",
+    "tags",
+    "targets",
+    "userconfig",
+    "virtualkey",
 ];
+/// How such fields begin where there are many.
+const CHOOSE_BEGIN: [&str; 5] = ["aws", "azure", "litellm", "tensorzero", "vertex"];
 
 /// So many names are compared one by one.
 const FEW: usize = 16;
@@ -94,10 +113,10 @@ pub(super) fn check<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), BadR
 pub(super) fn chooses<'a>(face: Face, mut names: impl Iterator<Item = &'a str>) -> Option<String> {
     // Gemini's address names the model: another name in the body is one too many.
     let is_one = |name: &str| {
-        let plain = folded(name);
+        let plain: String = folded(name).chars().filter(|letter| !matches!(letter, '_' | '-' | '.' | ' ')).collect();
         (face == Face::Gemini && plain == "model")
             || CHOOSE.binary_search(&&*plain).is_ok()
-            || plain.starts_with("tensorzero::")
+            || CHOOSE_BEGIN.iter().any(|begin| plain.starts_with(begin))
     };
     names.find(|name| is_one(name)).map(str::to_owned)
 }
@@ -142,6 +161,11 @@ mod tests {
             (Face::Gemini, "model", true),
             (Face::OpenAiChat, "model", false),
             (Face::OpenAiChat, "tensorzero::variant_name", true),
+            (Face::OpenAiChat, "api-base", true),
+            (Face::OpenAiChat, "apiBase", true),
+            (Face::OpenAiChat, "aws_bedrock_runtime_endpoint", true),
+            (Face::OpenAiChat, "vertex_project", true),
+            (Face::OpenAiChat, "service_tier", false),
             (Face::OpenAiChat, "metadata", false),
         ] {
             assert_eq!(chooses(face, [name].into_iter()).is_some(), chooses_one, "{name}");

@@ -47,6 +47,21 @@ async fn a_body_that_says_it_is_too_long_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test]
+async fn who_expects_what_is_not_done_here_is_told_so_before_its_body() {
+    let stage = stage(1).await;
+    for (expect, status) in [("200-ok", 417), ("100-continue, 200-ok", 417), ("100-Continue", 413)] {
+        let mut exchange = Exchange::connect(stage.sidecar.address()).await;
+        let head = format!(
+            "POST /v1/messages HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999999\r\nexpect: {expect}\r\n\r\n"
+        );
+        exchange.send(&head).await;
+        let refused = exchange.end().await;
+        assert_eq!(refused.status, status, "{expect}: {refused:?}");
+        assert_eq!(refused.body.contains("100-continue"), status == 417, "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_field_with_too_many_values_is_passed_by_and_named_where_it_is_needed() {
     let stage = stage(1).await;
     let ask = async |body: &str| {
@@ -92,6 +107,31 @@ async fn bodies_share_their_room_and_who_waits_in_vain_is_told_to_come_back() {
     drop(first);
     let third = http::ask(to, Caller::Chat, "smart", &long, false).await;
     assert_eq!(third.status, 200, "the room is free again");
+}
+
+#[tokio::test]
+async fn a_body_takes_room_for_what_is_made_of_its_values() {
+    let stage = stage_with(1, Script::default(), |settings| {
+        settings.server.body_bytes_max = 4 << 20;
+        settings.server.bodies_bytes_max = 8 << 20;
+    })
+    .await;
+    let to = stage.sidecar.address();
+    // Half a megabyte, of which words are made that take ten times as much.
+    let many: Vec<_> = (0..15_000).map(|_| json!({"role": "user", "content": "x"})).collect();
+    let many = json!({"model": "smart", "messages": many}).to_string();
+    let ask = || Exchange::begin(to, "POST", "/v1/chat/completions", &[], &many);
+    stage.drills[0].handle().next(1, Fault::Hang);
+    let first = ask().await;
+    stage.until(0, |counts| counts.in_flight == 1).await;
+    // Of plain words there is room for as many bytes.
+    let plain = http::ask(to, Caller::Chat, "smart", &"x ".repeat(many.len() / 2), false).await;
+    assert_eq!(plain.status, 200, "{plain:?}");
+    let second = ask().await.end().await;
+    assert_eq!((second.status, second.header("retry-after")), (503, Some("1")), "{second:?}");
+    drop(first);
+    let third = ask().await.end().await;
+    assert_eq!(third.status, 200, "the room is free again: {third:?}");
 }
 
 /// Starts the program over a strict provider of OpenAI's dialect, `a`, and one of Anthropic's, `b`. It has one thread
@@ -168,12 +208,19 @@ const LIVE_MAX: Duration = Duration::from_secs(1);
 async fn a_long_body_is_read_counted_and_written_apart_from_the_threads_that_serve() {
     let served = alone("apart");
     let text = "a line\n".repeat(4 << 20);
+    let warm = http::ask(served.address, Caller::Chat, "other", "one two", false).await;
+    assert_ne!(warm.status, 503, "{warm:?}");
+    let before = served.peak();
     for (path, model) in
         [("/v1/chat/completions", "other"), ("/v1/messages", "smart"), ("/v1/messages/count_tokens", "smart")]
     {
         let body = json!({"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": text}]});
-        let (answer, live) = beside_live(&served, path, &body.to_string()).await;
+        let body = body.to_string();
+        let (answer, live) = beside_live(&served, path, &body).await;
         assert!(answer.status != 400, "it was not understood: {answer:?}");
+        // Its text goes on as it stands there, in whatever dialect.
+        let (cost, length) = (served.peak() - before, body.len() as u64);
+        assert!(cost < length * 3 / 2, "{path}: {length} bytes cost {cost}");
         assert!(live < LIVE_MAX, "{path}: /live took {live:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! Answers that are whole, and failures by their provider's own word.
 
+use serde_json::json;
 use standin::RouteConfig;
 
 use super::http::{Caller, Exchange, events};
@@ -131,5 +132,26 @@ async fn a_whole_that_a_filter_holds_back_is_told_as_it_came_though_others_were_
         let reply = scene.ask(false, &[]).await;
         assert_eq!((reply.status, reply.body.as_str()), (200, body), "{reply:?}");
         assert!(!scene.first.asked().is_empty() && !scene.second.asked().is_empty(), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn words_where_a_call_or_json_was_asked_for_reach_who_gets_nothing_better_as_they_came() {
+    let tool = json!({"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}});
+    for wanted in
+        [json!({"tools": [tool], "tool_choice": "required"}), json!({"response_format": {"type": "json_object"}})]
+    {
+        for streams in [false, true] {
+            let scene = scene_with(Caller::Chat, alone).await;
+            let whole = r#"{"choices":[{"index":0,"message":{"content":"I cannot"},"finish_reason":"stop"}]}"#;
+            let body = if streams { stream(Caller::Chat, "I cannot") } else { whole.to_owned() };
+            scene.first.answers(Bytes { body: body.clone(), piece: 10_000, cut: false, stream: streams });
+            let (path, mut asked) = Caller::Chat.ask("r", "hello", streams);
+            asked.as_object_mut().expect("an object").extend(wanted.as_object().expect("an object").clone());
+            let to = scene.sidecar.address();
+            let reply = Exchange::begin(to, "POST", &path, &[], &asked.to_string()).await.end().await;
+            assert_eq!((reply.status, &reply.body), (200, &body), "{wanted} {streams}: {reply:?}");
+            assert!((1..=2).contains(&scene.first.asked().len()), "{wanted} {streams}");
+        }
     }
 }

@@ -48,6 +48,17 @@ async fn a_log_that_is_closed_or_full_ends_no_call_and_not_the_program() {
 }
 
 #[tokio::test]
+async fn a_log_that_is_as_long_as_the_system_lets_a_file_be_ends_nothing() {
+    let mut served = Served::limited("log-limited", "ulimit -f 1 && exec 2>lines", &["--drill"]);
+    for _ in 0..20 {
+        assert_eq!(http::ask(served.address, Caller::Chat, "any", "one two", false).await.status, 200);
+    }
+    assert!(lost(&served).await > 0, "every line fitted");
+    served.signal("TERM");
+    assert_eq!(served.ended().code(), Some(0));
+}
+
+#[tokio::test]
 async fn a_panic_that_nobody_can_be_told_of_ends_nothing() {
     let mut served = Served::start("log-panic", &["--drill", "--storm", "--log", "json"], |command| {
         command.stderr(Stdio::piped());

@@ -82,13 +82,27 @@ async fn what_could_be_read_in_two_ways_is_refused() {
         format!("{POST}content-length : {length}\r\n\r\n"),
         format!("{POST}transfer-encoding: chunked, identity\r\n\r\n"),
         format!("{POST}transfer-encoding: xchunked\r\n\r\n"),
+        format!("{POST}content-length: {length}\r\ncontent-length: {length}\r\n\r\n"),
+        format!(
+            "{POST}transfer-encoding: chunked\r\ncontent-length: {length}\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"
+        ),
+        format!(
+            "{POST}content-length: {length}\r\ntransfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"
+        ),
+        format!("{POST}transfer-encoding: gzip, chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"),
+        format!(
+            "{POST}transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"
+        ),
+        // A line feed alone behind the size of a chunk.
+        format!("{POST}transfer-encoding: chunked\r\n\r\n{length:x}\n{body}\r\n0\r\n\r\n"),
+        format!("{POST}transfer-encoding: chunked\r\n\r\n{length:x};a=b\n{body}\r\n0\r\n\r\n"),
         // A line that goes on in the next one.
         format!("{POST}x: a\r\n b\r\ncontent-length: {length}\r\n\r\n"),
     ] {
         let mut exchange = Exchange::connect(to).await;
         exchange.try_send(&format!("{head}{body}")).await;
         let came = exchange.closed_or(Duration::from_secs(3)).await;
-        assert!(came.is_empty() || came.starts_with("HTTP/1.1 4"), "{head:?}: {came:?}");
+        assert!(came.starts_with("HTTP/1.1 4"), "{head:?}: {came:?}");
         assert!(!came.contains("200 OK"), "{head:?}: {came:?}");
     }
     assert_eq!(stage.counts(0).received, 0, "something reached the provider");
@@ -167,7 +181,7 @@ async fn idle_connections_and_unfinished_heads_cost_little() {
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
     let each = (served.peak() - before) / 500;
-    assert!(each < 76_000, "{each} bytes each");
+    assert!(each < 64 << 10, "{each} bytes each");
     assert_eq!(http::get(served.address, "/live").await.status, 200);
 }
 

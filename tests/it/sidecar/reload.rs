@@ -155,7 +155,9 @@ async fn operators_beyond_loopback_have_keys_or_no_door() {
 async fn whoever_comes_by_a_proxy_is_no_operator_without_a_key() {
     let stage = stage(1).await;
     let to = stage.sidecar.address();
-    for name in ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded", "via", "x-real-ip"] {
+    for name in
+        ["x-forwarded-for", "x-forwarded-port", "forwarded", "via", "x-real-ip", "cf-connecting-ip", "x-envoy-peer"]
+    {
         for path in ["/health", "/metrics", "/explain/smart"] {
             assert_eq!(http::get_with(to, path, &[(name, "203.0.113.7")]).await.status, 401, "{name} {path}");
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use standin::OnExhausted;
 use standin::config::RungConfig;
 use standin::routing::FailoverOptions;
-use standin::testing::{Fault, RetryHint, Script};
+use standin::testing::{Fault, Latency, RetryHint, Script};
 
 use super::http::{self, Caller};
 use super::stage_with;
@@ -86,4 +86,35 @@ async fn an_answer_that_is_less_than_what_was_asked_for_says_so_in_its_header() 
     }
     let metrics = http::get(to, "/metrics").await.body;
     assert!(metrics.contains("standin_calls_degraded_total{route=\"smart\",rung=\"text\"} 8"), "{metrics}");
+}
+
+#[tokio::test]
+async fn who_would_wait_too_long_for_a_place_is_told_when_to_come_back_in_its_own_dialect() {
+    let script = Script { first_token: Latency::Fixed(Duration::from_millis(200)), ..Script::default() };
+    let stage = stage_with(1, script, |settings| {
+        let a = settings.runtime.providers.get_mut("a").expect("there");
+        a.models.values_mut().for_each(|model| model.in_flight_max = Some(1));
+    })
+    .await;
+    let to = stage.sidecar.address();
+    let call = || async move {
+        http::ask_with(to, Caller::Chat, "smart", SAID, false, &[("x-standin-priority", "critical")]).await
+    };
+    let calls: tokio::task::JoinSet<_> = (0..20).map(|_| call()).collect();
+    tokio::time::sleep(Duration::from_millis(1_300)).await;
+    let health = http::get(to, "/health").await.json();
+    assert!(health["queued"].as_u64().is_some_and(|queued| queued > 5), "{health}");
+    let metrics = http::get(to, "/metrics").await.body;
+    assert!(metrics.contains("standin_calls_queued_now 1"), "{metrics}");
+    for caller in Caller::ALL {
+        let begun = std::time::Instant::now();
+        let headers = [("x-standin-deadline", "0.5")];
+        let refused = http::ask_with(to, caller, "smart", SAID, false, &headers).await;
+        let status = if caller == Caller::Anthropic { 529 } else { 503 };
+        assert_eq!(refused.status, status, "{caller:?}: {refused:?}");
+        let wait: u64 = refused.header("retry-after").and_then(|wait| wait.parse().ok()).expect("it is told");
+        assert!((1..=4).contains(&wait), "{caller:?}: {wait}");
+        assert!(begun.elapsed() < Duration::from_millis(400), "{caller:?}: {:?}", begun.elapsed());
+    }
+    assert!(calls.join_all().await.iter().all(|reply| reply.status == 200), "who waits is served");
 }

@@ -163,6 +163,8 @@ pub fn health(now: Instant) -> Health {
         forced_on: false,
         rate_limited_until: None,
         overloaded_until: None,
+        paced_until: None,
+        room: None,
         look_from: None,
         headroom: None,
         failure_rate: 0.005,

@@ -61,7 +61,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     };
     let thoughts = effort.is_some_and(|effort| effort != Effort::None);
     let form = Form { thoughts, ..Form::new(Face::Anthropic, model) };
-    Ok(Asked { request, stream, notes, form })
+    Ok(Asked { request, stream, notes, form, values: 0 })
 }
 
 /// Returns what a user's calls have in common, and leaves it where it is.

@@ -69,7 +69,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     }
     asked.extra_needed.extend(body.has(KEPT).then(|| KEPT.to_owned()));
     asked.extra = body.rest();
-    Ok(Asked { request: asked, stream: false, notes, form })
+    Ok(Asked { request: asked, stream: false, notes, form, values: 0 })
 }
 
 fn tools(body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {

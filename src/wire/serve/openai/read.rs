@@ -69,7 +69,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         ..ChatRequest::default()
     };
     let form = Form { usage: usage.unwrap_or(false), functions, ..Form::new(Face::OpenAiChat, model) };
-    Ok(Asked { request, stream, notes, form })
+    Ok(Asked { request, stream, notes, form, values: 0 })
 }
 
 fn sampling(body: &mut Object<'_>) -> Read<Sampling> {
@@ -377,7 +377,7 @@ pub(in crate::wire::serve) fn audio(audio: &mut Object<'_>) -> Read<UserPart> {
     let data = audio.need_words("data")?;
     // Some hosts take it as an address that holds all of it.
     let (media_type, data) = match data_url(&data) {
-        Some((media_type, data)) => (media_type.to_owned(), data.into()),
+        Some((media_type, inner)) => (media_type.to_owned(), data.slice(inner)),
         None => (format!("audio/{format}"), data),
     };
     Ok(UserPart::Audio(Audio { media_type, data }))
@@ -393,8 +393,8 @@ pub(in crate::wire::serve) fn file_has_words(data: &str) -> bool {
 
 /// Reads a file of what it holds: an address, which may hold all of it, or Base64 of a PDF.
 pub(in crate::wire::serve) fn by_data(data: Text, title: Option<String>) -> UserPart {
-    if let Some((media_type, data)) = data_url(&data) {
-        return file(media_type.to_owned(), data.into(), title);
+    if let Some((media_type, inner)) = data_url(&data) {
+        return file(media_type.to_owned(), data.slice(inner), title);
     }
     if data.starts_with("http://") || data.starts_with("https://") {
         return UserPart::Document(Document { title, ..Document::new(DocumentSource::Url(data)) });

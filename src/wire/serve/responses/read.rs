@@ -67,7 +67,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     };
     let echo = echo(&request, instructions.as_deref());
     let form = Form { free_tools: tools.free, echo, ..Form::new(Face::OpenAiResponses, model) };
-    Ok(Asked { request, stream, notes, form })
+    Ok(Asked { request, stream, notes, form, values: 0 })
 }
 
 /// Reads the form of the answer's text; what else is said of it stays where it is.

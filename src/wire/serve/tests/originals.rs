@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::wire::{Quirks, encode};
-use crate::words::{Dialect, TargetId};
+use crate::words::{Dialect, Payload, TargetId};
 
 /// Returns the body that a target gets of a request, and what is noted.
 fn sent(face: Face, body: &Value, to: (Dialect, &str, &str), streaming: bool) -> (Value, Vec<Note>) {
@@ -918,5 +918,37 @@ fn tools_are_held_to_their_schemas_where_the_host_takes_that_and_one_grammar_can
         assert_eq!(body["output_config"]["format"].is_object(), held);
         assert_eq!(notes.is_empty(), held);
         assert_eq!(body["system"].to_string().contains("f24"), !held, "{body}");
+    }
+}
+
+#[test]
+fn what_is_written_anew_shares_long_texts_with_the_body_that_came_and_says_the_same() {
+    let text = "A \"line\" of é\u{1f600}\\\u{7}.\n".repeat(100);
+    let body = |content: &str| {
+        json!({"model": "m", "messages": [
+            {"role": "system", "content": text},
+            {"role": "user", "content": content},
+            {"role": "assistant", "content": text, "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+            {"role": "tool", "tool_call_id": "a", "content": text},
+        ]})
+    };
+    for content in [text.clone(), "plain words ".repeat(100)] {
+        // As clients write it that leave nothing to chance: every other letter is an escape, too.
+        let body = body(&content).to_string().replace('é', "\\u00e9").replace('\u{1f600}', "\\ud83d\\ude00");
+        let request = read(Face::OpenAiChat, None, false, &body.clone().into()).expect("a request").request;
+        let own = request.original.clone().expect("a body").body;
+        let plain = ChatRequest { original: None, ..request.clone() };
+        for dialect in [Dialect::OpenAiResponses, Dialect::AnthropicMessages, Dialect::Gemini, Dialect::Ollama] {
+            let written = |request| {
+                let generic = Quirks::named("generic").expect("an accent");
+                encode(dialect, generic, request, &TargetId::new("p", "m"), false).expect("a body").body
+            };
+            let (anew, copied) = (written(&request), written(&plain));
+            let value = |body: &Payload| serde_json::from_slice::<Value>(&body.whole()).expect("JSON");
+            assert_eq!(value(&anew), value(&copied), "{dialect:?}");
+            let shared = anew.pieces().filter(|piece| own.as_ptr_range().contains(&piece.as_ptr()));
+            assert_eq!(shared.count(), 4, "{dialect:?}: each long text is a part of the body that came");
+        }
     }
 }

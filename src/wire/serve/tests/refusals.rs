@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::words::{AttemptEnd, AttemptRecord, Barred, CallFacts, Cause, Error, Failure, FailureClass};
+use crate::words::{
+    Amount, AttemptEnd, AttemptRecord, Barred, CallFacts, Cause, Error, Failure, FailureClass, OverBudget,
+};
 
 fn tried(class: FailureClass) -> Vec<AttemptRecord> {
     let about = Arc::new(CallFacts::new(CallId::new(0, 1), SystemTime::UNIX_EPOCH, "r"));
@@ -149,12 +151,21 @@ fn every_error_has_its_status_and_its_name_in_every_dialect() {
             true,
         ),
         (
-            Error::Overloaded { calls_max: 5 },
+            Error::Overloaded { calls_max: 5, retry_after: None },
             503,
             json!("server_is_overloaded"),
             "overloaded_error",
             "UNAVAILABLE",
             Some(1),
+            false,
+        ),
+        (
+            Error::Overloaded { calls_max: 5, retry_after: Some(Duration::from_millis(6_200)) },
+            503,
+            json!("server_is_overloaded"),
+            "overloaded_error",
+            "UNAVAILABLE",
+            Some(7),
             false,
         ),
         (Error::Draining, 503, json!("server_is_overloaded"), "overloaded_error", "UNAVAILABLE", Some(1), false),
@@ -336,5 +347,36 @@ fn a_refusals_own_code_reaches_callers_whose_dialect_has_codes() {
         let refusal = refuse(Face::OpenAiChat, Refused::Call(&error));
         let body: Value = serde_json::from_slice(&refusal.body).expect("JSON");
         assert_eq!(body["error"]["code"].as_str(), told, "{code}");
+    }
+}
+
+#[test]
+fn a_budget_that_is_spent_is_told_in_every_dialect() {
+    let budget = OverBudget {
+        budget: "teams".into(),
+        of: "team red".into(),
+        spent: Amount::Dollars(5.01),
+        limit: Amount::Dollars(5.0),
+        per: "a day".into(),
+        renews_in: Some(Duration::from_secs(3_600)),
+        reserved: Amount::Dollars(0.0),
+        unpriced: false,
+    };
+    let error = Error::OverBudget { budget: Box::new(budget), attempts: Vec::new() };
+    for (face, status, kind) in [
+        (Face::OpenAiChat, 429, "insufficient_quota"),
+        (Face::OpenAiResponses, 429, "insufficient_quota"),
+        (Face::Anthropic, 402, "billing_error"),
+        (Face::Gemini, 429, "RESOURCE_EXHAUSTED"),
+    ] {
+        let refusal = refuse(face, Refused::Call(&error));
+        let body: Value = serde_json::from_slice(&refusal.body).expect("JSON");
+        assert_eq!(refusal.status.as_u16(), status, "{body}");
+        let said = if face == Face::Gemini { &body["error"]["status"] } else { &body["error"]["type"] };
+        assert_eq!(said, kind, "{body}");
+        let message = body["error"]["message"].as_str().expect("a message");
+        assert!(message.starts_with("budget `teams` of team red: 5.01 of 5.00 dollars a day spent"), "{message}");
+        assert_eq!(refusal.headers["retry-after"], "3600");
+        assert_eq!(refusal.headers["x-should-retry"], "false");
     }
 }

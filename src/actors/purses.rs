@@ -1,0 +1,95 @@
+//! The purses of all budgets, and what of them attempts in flight have taken.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use super::post::lock;
+use crate::policy::money::{Alert, Budget, Estimate, Money, Mood, Paid, PurseHealth, Refused, Taken};
+use crate::words::{AttemptRecord, CallFacts};
+
+/// Purses that health tells of: those that are emptiest.
+const TOLD_MAX: usize = 100;
+
+/// The purses of all budgets. Where there are no budgets nobody waits for a lock.
+#[derive(Default)]
+pub(crate) struct Purses {
+    any: AtomicBool,
+    money: Mutex<Money>,
+}
+
+impl Purses {
+    /// Puts other budgets in the place of these.
+    pub(crate) fn replace(&self, budgets: Vec<Budget>) {
+        let mut money = lock(&self.money);
+        money.replace(budgets);
+        self.any.store(!money.is_none(), Relaxed);
+    }
+
+    /// Returns the budgets.
+    #[cfg(feature = "store")]
+    pub(crate) fn budgets(&self) -> Vec<Budget> {
+        lock(&self.money).budgets().to_vec()
+    }
+
+    /// Counts what was spent before there was this runtime.
+    #[cfg(feature = "store")]
+    pub(crate) fn recall(&self, budget: usize, purse: &str, amount: i64, at: SystemTime) {
+        lock(&self.money).recall(budget, purse, amount, at);
+    }
+
+    /// Takes what an attempt is expected to cost; nothing where there are no budgets.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        about: &CallFacts,
+        estimate: impl FnOnce() -> Estimate,
+    ) -> Result<Option<Purchase>, Refused> {
+        if !self.any.load(Relaxed) {
+            return Ok(None);
+        }
+        let (estimate, now) = (estimate(), wall());
+        let taken = lock(&self.money).take(about, &estimate, now)?;
+        Ok(Some(Purchase { taken: Some(taken), purses: self.clone() }))
+    }
+
+    /// Returns how a call is to be routed, by the soft budgets that are spent.
+    pub(super) fn mood(&self, about: &CallFacts) -> Mood {
+        if self.any.load(Relaxed) { lock(&self.money).mood(about, wall()) } else { Mood::default() }
+    }
+
+    /// Returns how the purses stand, the emptiest first.
+    pub(crate) fn health(&self) -> Vec<PurseHealth> {
+        let mut health = lock(&self.money).health(wall());
+        health.truncate(TOLD_MAX);
+        health
+    }
+}
+
+/// What an attempt has taken. Dropped unsettled, it gives everything back.
+pub(super) struct Purchase {
+    taken: Option<Taken>,
+    purses: Arc<Purses>,
+}
+
+impl Purchase {
+    /// Puts what the attempt did cost in its place. Returns whom to tell.
+    pub(super) fn settle(mut self, record: &AttemptRecord) -> Vec<Alert> {
+        let Some(taken) = self.taken.take() else { return Vec::new() };
+        let paid = Paid::of(&record.usage, record.cost_usd);
+        // The time that a ledger has it under, too.
+        lock(&self.purses.money).settle(&record.about, taken, paid, record.started_at() + record.took)
+    }
+}
+
+impl Drop for Purchase {
+    fn drop(&mut self) {
+        if let Some(taken) = self.taken.take() {
+            lock(&self.purses.money).release(taken);
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "budgets renew by the calendar, which is the wall's")]
+fn wall() -> SystemTime {
+    SystemTime::now()
+}

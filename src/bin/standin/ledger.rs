@@ -1,0 +1,150 @@
+//! Tells what was spent: asks a running sidecar, or reads the file that it keeps.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+use standin::runtime::{By, Question, ask_file, verify_file};
+use standin::sidecar::{MOMENT, dollars, moment, printable};
+
+use super::failed;
+
+pub async fn run(options: super::Ledger) -> ExitCode {
+    if let Some(file) = options.file.as_deref().filter(|_| options.verify) {
+        return verify(file);
+    }
+    let statement = match &options.file {
+        Some(file) => read(file, &options),
+        None => {
+            let lines = options.lines.map(|lines| lines.to_string());
+            let asked =
+                [("by", Some(&options.by)), ("since", options.since.as_ref()), ("until", options.until.as_ref())];
+            let asked = asked.into_iter().chain([("lines", lines.as_ref())]);
+            let query: Vec<_> = asked.filter_map(|(name, value)| Some((name, value?.as_str()))).collect();
+            options.door.ask(http::Method::GET, "ledger", &query).await
+        }
+    };
+    match statement {
+        Err(problem) => return failed(&problem),
+        Ok(statement) if options.json => say!("{statement:#}"),
+        Ok(statement) if options.csv => csv(&statement),
+        Ok(statement) => table(&statement),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Asks a file.
+fn read(file: &Path, options: &super::Ledger) -> Result<Value, String> {
+    let now = SystemTime::now();
+    let time = |what: &str, text: &Option<String>| {
+        let time = |text: &String| moment(text, now).ok_or_else(|| format!("--{what}: must be {MOMENT}"));
+        text.as_ref().map(time).transpose()
+    };
+    let by: By = options.by.parse().map_err(|error| format!("--by: {error}"))?;
+    let mut question = Question::by(by).lines_max(options.lines.unwrap_or(0));
+    (question.since, question.until) = (time("since", &options.since)?, time("until", &options.until)?);
+    ask_file(file, &question).map(|statement| json!(statement)).map_err(|error| error.to_string())
+}
+
+/// Looks whether a file is whole.
+fn verify(file: &Path) -> ExitCode {
+    match verify_file(file) {
+        Err(error) => failed(&error),
+        Ok(found) if found.problems.is_empty() => {
+            say!("all is well: {} attempts and {} calls, {} records lost", found.attempts, found.calls, found.lost);
+            ExitCode::SUCCESS
+        }
+        Ok(found) => failed(&found.problems.join("\n")),
+    }
+}
+
+/// The columns of programs, and where each stands in a line.
+const COLUMNS: [(&str, &str); 14] = [
+    ("of", "/of"),
+    ("attempts", "/attempts"),
+    ("answers", "/answers"),
+    ("unpriced", "/unpriced"),
+    ("cost_usd", "/cost_usd"),
+    ("estimated_usd", "/estimated_usd"),
+    ("wasted_usd", "/wasted_usd"),
+    ("answer_usd", "/answer_usd"),
+    ("cached_share", "/cached_share"),
+    ("input_tokens", "/tokens/input"),
+    ("cached_tokens", "/tokens/cached"),
+    ("cache_write_tokens", "/tokens/cache_write"),
+    ("output_tokens", "/tokens/output"),
+    ("reasoning_tokens", "/tokens/reasoning"),
+];
+
+fn csv(statement: &Value) {
+    say!("{}", COLUMNS.map(|(name, _)| name).join(","));
+    for line in statement["lines"].as_array().into_iter().flatten() {
+        let cell = |(_, at): (&str, &str)| match line.pointer(at) {
+            Some(Value::String(text)) => quoted(text),
+            None | Some(Value::Null) => String::new(),
+            Some(number) => number.to_string(),
+        };
+        say!("{}", COLUMNS.map(cell).join(","));
+    }
+}
+
+/// Returns a text as a cell: quoted where it must be, and never what a spreadsheet takes for a formula.
+fn quoted(text: &str) -> String {
+    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text.to_owned() };
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}
+
+fn table(statement: &Value) {
+    let by = printable(statement["by"].as_str().unwrap_or_default());
+    say!(
+        "{by:<36} {:>9} {:>9} {:>10} {:>10} {:>10} {:>6} {:>12} {:>12}",
+        "answers",
+        "attempts",
+        "$",
+        "$ wasted",
+        "$/answer",
+        "cached",
+        "tokens in",
+        "out"
+    );
+    let lines = statement["lines"].as_array().map_or(&[][..], Vec::as_slice);
+    lines.iter().for_each(row);
+    if lines.len() != 1 {
+        row(&statement["sum"]);
+    }
+    let number = |at: &str| statement.pointer(at).and_then(Value::as_f64).unwrap_or_default();
+    let estimated = number("/sum/estimated_usd");
+    if estimated > 0.0 {
+        say!("of these dollars {} rest on estimated tokens", dollars(estimated));
+    }
+    let unpriced = number("/sum/unpriced");
+    if unpriced > 0.0 {
+        say!("{unpriced} attempt(s) at models without a known price stand in no sum of dollars");
+    }
+    if statement["cut"] == true {
+        say!("there are more lines: --lines N");
+    }
+    let lost = number("/lost");
+    if lost > 0.0 {
+        say!("{lost} record(s) were lost since the file was begun, and stand in no line");
+    }
+}
+
+fn row(line: &Value) {
+    let count = |at: &str| line.pointer(at).and_then(Value::as_u64).unwrap_or_default();
+    let money = |name: &str| line[name].as_f64().map_or_else(|| "-".to_owned(), dollars);
+    let cached =
+        line["cached_share"].as_f64().map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0));
+    let of = line["of"].as_str().map(printable).filter(|of| !of.is_empty()).unwrap_or_else(|| "-".to_owned());
+    say!(
+        "{of:<36} {:>9} {:>9} {:>10} {:>10} {:>10} {cached:>6} {:>12} {:>12}",
+        count("/answers"),
+        count("/attempts"),
+        money("cost_usd"),
+        money("wasted_usd"),
+        money("answer_usd"),
+        count("/tokens/input"),
+        count("/tokens/output"),
+    );
+}

@@ -1,0 +1,164 @@
+//! Where records are kept, as a user sets it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer};
+
+#[cfg(feature = "store")]
+use crate::spec::StoreSpec;
+use crate::words::ConfigError;
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest that anything is kept.
+const KEEP_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+/// The least that a file is for: its tables alone take a tenth of it.
+const BYTES_MIN: u64 = 1 << 20;
+
+/// Where what ended is kept: a file that outlives the process. It needs the feature `store`, which the program has.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    /// The file. It is made where it is missing, for its owner alone, and belongs to one process at a time.
+    pub path: PathBuf,
+    /// How long each attempt and each call is kept. 30 days.
+    #[serde(default = "keep", with = "humantime_serde")]
+    pub keep: Duration,
+    /// How long the sums of each hour are kept, which the ledger's questions are answered from. 400 days.
+    #[serde(default = "keep_totals", with = "humantime_serde")]
+    pub keep_totals: Duration,
+    /// How long the file may grow, as `"2GB"`; beyond it the oldest records go. 1 GiB.
+    #[serde(default = "size_max", deserialize_with = "a_size")]
+    pub size_max: u64,
+}
+
+impl StoreConfig {
+    /// Returns what keeps records in a file, for as long as is usual.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), keep: keep(), keep_totals: keep_totals(), size_max: size_max() }
+    }
+
+    /// Checks it.
+    pub(super) fn check(&self, errors: &mut Vec<ConfigError>) {
+        let Self { path, keep, keep_totals, size_max } = self;
+        let mut refuse = |field: &str, problem: &str| errors.push(ConfigError::new(format!("store{field}"), problem));
+        if path.as_os_str().is_empty() {
+            refuse(".path", "must name a file, as \"standin.db\"");
+        }
+        if !(HOUR..=KEEP_MAX).contains(keep) {
+            refuse(".keep", "must be an hour or more and at most ten years, as \"30d\"");
+        }
+        if !(*keep..=KEEP_MAX).contains(keep_totals) {
+            refuse(".keep_totals", "must be `keep` or more and at most ten years, as \"400d\"");
+        }
+        if *size_max < BYTES_MIN {
+            refuse(".size_max", "must be 1 MiB or more, as \"2GB\"");
+        }
+        if cfg!(not(feature = "store")) {
+            refuse("", "this build keeps nothing: build it with the feature `store`");
+        }
+    }
+
+    /// Returns it as it is run by.
+    #[cfg(feature = "store")]
+    pub(super) fn spec(&self) -> StoreSpec {
+        let Self { path, keep, keep_totals, size_max } = self;
+        StoreSpec { path: path.clone(), keep: *keep, keep_totals: *keep_totals, bytes_max: *size_max }
+    }
+}
+
+const fn keep() -> Duration {
+    DAY.saturating_mul(30)
+}
+
+const fn keep_totals() -> Duration {
+    DAY.saturating_mul(400)
+}
+
+const fn size_max() -> u64 {
+    1 << 30
+}
+
+/// What a size must be.
+const SIZE: &str = "a size, as \"512MB\", \"2GB\", or a number of bytes";
+/// What follows a number, and how many bytes it stands for.
+const UNITS: [(&str, u64); 9] = [
+    ("kib", 1 << 10),
+    ("mib", 1 << 20),
+    ("gib", 1 << 30),
+    ("tib", 1 << 40),
+    ("kb", 1_000),
+    ("mb", 1_000_000),
+    ("gb", 1_000_000_000),
+    ("tb", 1_000_000_000_000),
+    ("b", 1),
+];
+
+fn size(text: &str) -> Option<u64> {
+    let text = text.trim().to_ascii_lowercase();
+    let (number, unit) =
+        UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit))).unwrap_or((&text, 1));
+    number.trim().parse::<u64>().ok()?.checked_mul(unit)
+}
+
+fn a_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    struct Size;
+
+    impl Visitor<'_> for Size {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(SIZE)
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<u64, E> {
+            size(text).ok_or_else(|| E::custom(format!("must be {SIZE}")))
+        }
+
+        fn visit_i64<E: serde::de::Error>(self, bytes: i64) -> Result<u64, E> {
+            u64::try_from(bytes).map_err(|_| E::custom(format!("must be {SIZE}")))
+        }
+
+        fn visit_u64<E: serde::de::Error>(self, bytes: u64) -> Result<u64, E> {
+            Ok(bytes)
+        }
+    }
+
+    deserializer.deserialize_any(Size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<StoreConfig, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn a_path_is_enough_and_sizes_are_read_as_people_write_them() {
+        assert_eq!(read("path = 'a.db'").expect("a store"), StoreConfig::new("a.db"));
+        for (text, bytes) in [("'2GB'", 2_000_000_000), ("'1 GiB'", 1 << 30), ("'512mb'", 512_000_000), ("77", 77)] {
+            let store = read(&format!("path = 'a.db'\nsize_max = {text}")).expect(text);
+            assert_eq!(store.size_max, bytes, "{text}");
+        }
+        for text in ["'2 apples'", "'-1'", "-1", "true", "'99999999999TB'"] {
+            assert!(read(&format!("path = 'a.db'\nsize_max = {text}")).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_told_by_its_field() {
+        let ill = StoreConfig { keep: Duration::ZERO, size_max: 7, ..StoreConfig::new("") };
+        let mut errors = Vec::new();
+        ill.check(&mut errors);
+        let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
+        assert!(fields.starts_with(&["store.path", "store.keep", "store.size_max"]), "{fields:?}");
+        let mut errors = Vec::new();
+        StoreConfig { keep_totals: DAY, ..StoreConfig::new("a.db") }.check(&mut errors);
+        assert_eq!(errors[0].field, "store.keep_totals");
+    }
+}

@@ -1,0 +1,107 @@
+//! How whoever keeps records fares: counted by the one who keeps them, read by whoever asks for health.
+//!
+//! Atomics and `&self`: who reads never waits for a disk.
+
+#[cfg(feature = "store")]
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+#[cfg(feature = "store")]
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+#[cfg(feature = "store")]
+use std::sync::{Mutex, PoisonError};
+
+/// How the store fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreHealth {
+    /// Its file.
+    pub path: PathBuf,
+    /// Why nothing can be written just now; what ends meanwhile waits in memory. `None` where all is well.
+    pub problem: Option<Arc<str>>,
+    /// Records that wait to be written.
+    pub waiting: u64,
+    /// Records that were written since the start.
+    pub written: u64,
+    /// Records that will never be: more were waiting than memory is for.
+    pub lost: u64,
+    /// How long the file is, in bytes.
+    pub bytes: u64,
+}
+
+/// What the store tells of itself.
+#[cfg(feature = "store")]
+#[derive(Debug)]
+pub struct StoreGauge {
+    path: PathBuf,
+    problem: Mutex<Option<Arc<str>>>,
+    taken: AtomicU64,
+    written: AtomicU64,
+    lost: AtomicU64,
+    bytes: AtomicU64,
+}
+
+#[cfg(feature = "store")]
+impl StoreGauge {
+    /// Returns the gauge of a file of which nothing is known.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            problem: Mutex::default(),
+            taken: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Notes that a record waits.
+    pub fn taken(&self) {
+        self.taken.fetch_add(1, Relaxed);
+    }
+
+    /// Notes that records were written, and how long the file is now.
+    pub fn written(&self, records: u64, bytes: u64) {
+        self.written.fetch_add(records, Relaxed);
+        self.bytes.store(bytes, Relaxed);
+    }
+
+    /// Notes that records which waited are given up.
+    pub fn given_up(&self, records: u64) {
+        self.lost.fetch_add(records, Relaxed);
+        self.taken.fetch_sub(records, Relaxed);
+    }
+
+    /// Returns how many records were lost.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
+    /// Notes why nothing can be written, or that all is well. Tells whether that is news.
+    pub fn fares(&self, problem: Option<&str>) -> bool {
+        let mut known = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_deref() == problem {
+            return false;
+        }
+        *known = problem.map(Arc::from);
+        true
+    }
+
+    /// Returns how the store fares.
+    pub fn health(&self) -> StoreHealth {
+        let written = self.written.load(Relaxed);
+        StoreHealth {
+            path: self.path.clone(),
+            problem: self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            waiting: self.taken.load(Relaxed).saturating_sub(written),
+            written,
+            lost: self.lost(),
+            bytes: self.bytes.load(Relaxed),
+        }
+    }
+}

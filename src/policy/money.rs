@@ -1,0 +1,560 @@
+//! Budgets: how much may be spent on what, and until when.
+//!
+//! ```text
+//!   take(likely, most) ──▶ reserved ──▶ settle(paid): spent, alerts
+//!        │ does not fit                └▶ release: as if nothing had been
+//!        └▶ Spent: which budget, how much, when it renews
+//! ```
+//!
+//! A budget has a purse, or one for each route, client or value of a tag. Before anything is sent an attempt takes
+//! what it is expected to cost out of each purse that it concerns, or out of none. What is in flight counts with the
+//! most that it can come to: an attempt is let in if that, what is spent and what it is expected to cost itself fit.
+//! So whatever comes of all that is in flight, a budget is overspent by the error of one attempt at most.
+//!
+//! Time is the wall's: budgets renew by the calendar, in UTC, or slide over a window in sixty steps. Money is counted
+//! in billionths of a dollar, tokens one by one.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::words::{Amount, CallFacts, Date, OverBudget, Price, Usage};
+
+/// Billionths of a dollar in one.
+const NANOS: f64 = 1e9;
+const DAY: u64 = 24 * 60 * 60;
+/// The steps of a window that slides.
+const STEPS: i64 = 60;
+/// Shares of a budget at which somebody is told, in hundredths.
+pub const ALERTS: [u8; 3] = [50, 80, 100];
+/// The most purses of one budget: what comes beyond shares one.
+const PURSES_MAX: usize = 10_000;
+/// How that one is called.
+const OTHERS: &str = "(others)";
+/// An answer without a limit of its own is taken to be so many times as long as usual at most, and so many tokens at
+/// least.
+const ANSWER_MOST: (u32, u32) = (8, 4_096);
+
+/// What is spent: dollars, or tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Billionths of a dollar.
+    Nanodollars,
+    /// Tokens of prompts and answers.
+    Tokens,
+}
+
+/// How long a budget lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// A day, in UTC.
+    Day,
+    /// A week, from Monday on.
+    Week,
+    /// A month of the calendar.
+    Month,
+    /// The time just passed.
+    Window(Duration),
+}
+
+/// What a budget is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// Everything.
+    All,
+    /// One route, or each.
+    Route(Option<String>),
+    /// One client, or each.
+    Client(Option<String>),
+    /// One value of a tag, or each.
+    Tag(String, Option<String>),
+}
+
+/// What becomes of calls once a budget is spent.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OnSpent {
+    /// They are refused, and nothing is sent that may not be paid for.
+    Refuse,
+    /// They go on; somebody is told.
+    Warn,
+    /// They go to the cheapest target.
+    LeastCost,
+    /// They go only to targets whose answer is expected to cost no more dollars.
+    PriceMax(f64),
+}
+
+/// A budget.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Budget {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What is counted.
+    pub unit: Unit,
+    /// How much may be spent.
+    pub limit: i64,
+    /// In which time.
+    pub period: Period,
+    /// On what.
+    pub of: Of,
+    /// What becomes of calls then.
+    pub on_spent: OnSpent,
+}
+
+impl Of {
+    /// Returns whose purse a call is paid from; `None` where it does not concern it.
+    pub fn purse<'a>(&'a self, about: &'a CallFacts) -> Option<&'a str> {
+        let one = |wanted: &Option<String>, is: Option<&'a str>| {
+            is.filter(|is| wanted.as_deref().is_none_or(|wanted| wanted == *is))
+        };
+        match self {
+            Self::All => Some(""),
+            Self::Route(wanted) => one(wanted, Some(&about.route)),
+            Self::Client(wanted) => one(wanted, about.client.as_deref()),
+            Self::Tag(tag, wanted) => one(wanted, about.tags.get(tag).map(String::as_str)),
+        }
+    }
+}
+
+impl fmt::Display for Of {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, one) = match self {
+            Self::All => return f.write_str("all"),
+            Self::Route(one) => ("route".to_owned(), one.as_ref().map(|one| format!(":{one}"))),
+            Self::Client(one) => ("client".to_owned(), one.as_ref().map(|one| format!(":{one}"))),
+            Self::Tag(tag, one) => (format!("tag:{tag}"), one.as_ref().map(|one| format!("={one}"))),
+        };
+        write!(f, "{kind}{}", one.unwrap_or_default())
+    }
+}
+
+/// What something comes to in both units; no dollars where the price is unknown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Paid {
+    /// Billionths of a dollar.
+    pub nanos: Option<i64>,
+    /// Tokens.
+    pub tokens: i64,
+}
+
+impl Paid {
+    /// Returns what so many tokens at such a cost are.
+    #[expect(clippy::cast_possible_truncation, reason = "what does not fit counts as the most")]
+    pub fn of(usage: &Usage, dollars: Option<f64>) -> Self {
+        let tokens = i64::try_from(usage.input.saturating_add(usage.output)).unwrap_or(i64::MAX);
+        Self { nanos: dollars.map(|dollars| (dollars * NANOS).round() as i64), tokens }
+    }
+
+    const fn in_unit(self, unit: Unit) -> Option<i64> {
+        match unit {
+            Unit::Nanodollars => self.nanos,
+            Unit::Tokens => Some(self.tokens),
+        }
+    }
+}
+
+/// What an attempt is expected to come to, and the most that it can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// As usual.
+    pub likely: Paid,
+    /// At most.
+    pub most: Paid,
+}
+
+impl Estimate {
+    /// Returns the estimate of a prompt of so many tokens and an answer that is usually so long, and may be as long
+    /// as its caller or else its target says.
+    pub fn new(price: Option<Price>, input: u32, usual: u32, asked: Option<u32>, target_max: Option<u32>) -> Self {
+        let (times, least) = ANSWER_MOST;
+        let longest =
+            asked.unwrap_or_else(|| usual.saturating_mul(times).max(least)).min(target_max.unwrap_or(u32::MAX));
+        let usual = usual.min(longest);
+        let usage = |input: u32, output: u32| Usage { input: input.into(), output: output.into(), ..Usage::default() };
+        // Prompts are estimated, and may be an eighth over; what is cached may cost more than what is not.
+        let (likely, most) = (usage(input, usual), usage(input.saturating_add(input / 8), longest));
+        let dear = |price: Price| Price {
+            input: price.input.max(price.cache_write),
+            output: price.output.max(price.reasoning),
+            ..price
+        };
+        Self {
+            likely: Paid::of(&likely, price.map(|price| price.cost_usd(&likely))),
+            most: Paid::of(&most, price.map(|price| dear(price).cost_usd(&most))),
+        }
+    }
+}
+
+/// Why an attempt may not be sent: a budget is spent, or as good as.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// What its caller is told.
+    pub why: OverBudget,
+    /// Whether what is in flight may yet leave room.
+    pub passes: bool,
+}
+
+/// What was taken out of purses, to be settled or given back, once.
+#[derive(Debug, Default, PartialEq, Eq)]
+#[must_use = "what is taken stays taken until it is settled or given back"]
+pub struct Taken(Vec<(Key, i64)>);
+
+/// Somebody is to be told how much of a budget is spent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alert {
+    /// Which.
+    pub budget: OverBudget,
+    /// The share that it has come to, in hundredths.
+    pub share: u8,
+}
+
+/// How a call is routed whose soft budgets are spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Mood {
+    /// By the least cost.
+    pub least_cost: bool,
+    /// Only to targets whose answer is expected to cost no more dollars.
+    pub price_max: Option<f64>,
+}
+
+/// How one purse stands.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PurseHealth {
+    /// Its budget, what it is of, its limit, what is spent, and when it renews.
+    pub budget: OverBudget,
+    /// What is reserved for attempts in flight, at most.
+    pub reserved: Amount,
+}
+
+type Key = (usize, Box<str>);
+
+#[derive(Clone, Debug, Default)]
+struct Purse {
+    /// Spent in each step: of a calendar period there is one.
+    steps: Vec<(i64, i64)>,
+    /// The most that is in flight.
+    reserved: i64,
+    /// The last alert of this period.
+    told: u8,
+}
+
+/// All budgets of a runtime.
+#[derive(Debug, Default)]
+pub struct Money {
+    budgets: Vec<Budget>,
+    purses: HashMap<Key, Purse>,
+}
+
+impl Money {
+    /// Returns budgets of which nothing is spent.
+    pub fn new(budgets: Vec<Budget>) -> Self {
+        Self { budgets, purses: HashMap::new() }
+    }
+
+    /// Tells whether there are no budgets.
+    pub const fn is_none(&self) -> bool {
+        self.budgets.is_empty()
+    }
+
+    /// Returns the budgets.
+    #[cfg(any(test, feature = "store"))]
+    pub fn budgets(&self) -> &[Budget] {
+        &self.budgets
+    }
+
+    /// Puts other budgets in the place of these. One that counts the same as before keeps its purses.
+    pub fn replace(&mut self, budgets: Vec<Budget>) {
+        let counts = |one: &Budget, other: &Budget| {
+            (&one.name, one.unit, one.period, &one.of) == (&other.name, other.unit, other.period, &other.of)
+        };
+        let places: Vec<Option<usize>> =
+            self.budgets.iter().map(|old| budgets.iter().position(|new| counts(old, new))).collect();
+        let purses = std::mem::take(&mut self.purses);
+        let purses = purses.into_iter().filter_map(|((at, name), purse)| Some(((places[at]?, name), purse)));
+        self.purses = purses.collect();
+        self.budgets = budgets;
+    }
+
+    /// Takes what an attempt is expected to cost out of every purse that it concerns, or out of none.
+    pub fn take(&mut self, about: &CallFacts, estimate: &Estimate, now: SystemTime) -> Result<Taken, Refused> {
+        let mut taken = Vec::new();
+        for at in 0..self.budgets.len() {
+            let Some(key) = self.key(at, about) else { continue };
+            let budget = &self.budgets[at];
+            let (likely, most) = (estimate.likely.in_unit(budget.unit), estimate.most.in_unit(budget.unit));
+            let most = most.unwrap_or(0).max(likely.unwrap_or(0));
+            let is_hard = budget.on_spent == OnSpent::Refuse;
+            // What costs nothing is always to be had.
+            if is_hard && (likely, most) != (Some(0), 0) {
+                let purse = self.purses.entry(key.clone()).or_default();
+                let spent = purse.spent(budget.period, now);
+                let fits = |reserved: i64| {
+                    likely.is_some_and(|likely| spent.saturating_add(reserved).saturating_add(likely) <= budget.limit)
+                };
+                if !fits(purse.reserved) {
+                    let passes = purse.reserved > 0 && fits(0);
+                    let needed = likely.unwrap_or(budget.limit);
+                    let mut why = told(budget, &key.1, purse, now);
+                    why.renews_in = purse.room_in(budget, needed, now);
+                    why.reserved = amount(budget.unit, purse.reserved);
+                    why.unpriced = likely.is_none();
+                    return Err(Refused { why, passes });
+                }
+            }
+            taken.push((key, most));
+        }
+        for (key, most) in &taken {
+            let purse = self.purses.entry(key.clone()).or_default();
+            purse.reserved = purse.reserved.saturating_add(*most);
+        }
+        Ok(Taken(taken))
+    }
+
+    /// Gives back what was taken for an attempt of which nothing was sent.
+    pub fn release(&mut self, taken: Taken) {
+        for (key, most) in taken.0 {
+            if let Some(purse) = self.purses.get_mut(&key) {
+                purse.reserved = (purse.reserved - most).max(0);
+            }
+        }
+    }
+
+    /// Puts what an attempt did cost in the place of what was taken for it. Returns whom to tell.
+    pub fn settle(&mut self, about: &CallFacts, taken: Taken, paid: Paid, now: SystemTime) -> Vec<Alert> {
+        self.release(taken);
+        let mut alerts = Vec::new();
+        for at in 0..self.budgets.len() {
+            let Some(key) = self.key(at, about) else { continue };
+            let budget = &self.budgets[at];
+            let purse = self.purses.entry(key.clone()).or_default();
+            purse.add(budget.period, paid.in_unit(budget.unit).unwrap_or(0), now);
+            if let Some(share) = purse.alert(budget, now) {
+                alerts.push(Alert { budget: told(budget, &key.1, purse, now), share });
+            }
+        }
+        alerts
+    }
+
+    /// Counts what was spent before there was this: on whose purse, how much, and when. Nobody is told of it again.
+    #[cfg(any(test, feature = "store"))]
+    pub fn recall(&mut self, budget: usize, purse: &str, amount: i64, at: SystemTime) {
+        let Some(known) = self.budgets.get(budget) else { return };
+        let purse = self.purses.entry((budget, purse.into())).or_default();
+        purse.add(known.period, amount, at);
+        let _ = purse.alert(known, at);
+    }
+
+    /// Returns how a call is to be routed, by the soft budgets that are spent.
+    pub fn mood(&mut self, about: &CallFacts, now: SystemTime) -> Mood {
+        let mut mood = Mood::default();
+        for at in 0..self.budgets.len() {
+            let budget = &self.budgets[at];
+            if matches!(budget.on_spent, OnSpent::Refuse | OnSpent::Warn) {
+                continue;
+            }
+            let Some(key) = self.key(at, about) else { continue };
+            let is_spent = self.purses.get(&key).is_some_and(|purse| purse.spent(budget.period, now) >= budget.limit);
+            match budget.on_spent {
+                OnSpent::LeastCost if is_spent => mood.least_cost = true,
+                OnSpent::PriceMax(most) if is_spent => {
+                    mood.price_max = Some(mood.price_max.map_or(most, |known| known.min(most)));
+                }
+                _ => {}
+            }
+        }
+        mood
+    }
+
+    /// Returns how all purses stand, the emptiest first.
+    pub fn health(&self, now: SystemTime) -> Vec<PurseHealth> {
+        let mut purses: Vec<_> = self.purses.iter().collect();
+        // One of everything is there before anything was spent.
+        let none = Purse::default();
+        let missing: Vec<Key> = (0..self.budgets.len())
+            .filter_map(|at| Some((at, self.budgets[at].of.only()?.into())))
+            .filter(|key| !self.purses.contains_key(key))
+            .collect();
+        purses.extend(missing.iter().map(|key| (key, &none)));
+        let share = |(key, purse): &(&Key, &Purse)| {
+            let budget = &self.budgets[key.0];
+            purse.spent(budget.period, now) as f64 / budget.limit.max(1) as f64
+        };
+        purses.sort_by(|one, other| share(other).total_cmp(&share(one)).then_with(|| one.0.cmp(other.0)));
+        let health = |((at, of), purse): (&Key, &Purse)| PurseHealth {
+            budget: told(&self.budgets[*at], of, purse, now),
+            reserved: amount(self.budgets[*at].unit, purse.reserved),
+        };
+        purses.into_iter().map(health).collect()
+    }
+
+    /// Returns the purse of a budget that a call is paid from.
+    fn key(&self, at: usize, about: &CallFacts) -> Option<Key> {
+        let purse = self.budgets[at].of.purse(about)?;
+        let key = (at, Box::from(purse));
+        let is_full = self.purses.len() >= PURSES_MAX * self.budgets.len() && !self.purses.contains_key(&key);
+        Some(if is_full { (at, OTHERS.into()) } else { key })
+    }
+}
+
+impl Of {
+    /// Returns the one purse that there is, if there is only one.
+    fn only(&self) -> Option<&str> {
+        match self {
+            Self::All => Some(""),
+            Self::Route(one) | Self::Client(one) | Self::Tag(_, one) => one.as_deref(),
+        }
+    }
+}
+
+impl Period {
+    /// Returns the step that a time lies in.
+    fn step(self, now: SystemTime) -> i64 {
+        let day = Date::of(now).0;
+        match self {
+            Self::Day => day,
+            // 1970 began on a Thursday.
+            Self::Week => (day + 3).div_euclid(7),
+            Self::Month => {
+                let (year, month) = Date(day).month();
+                year * 12 + month - 1
+            }
+            Self::Window(window) => {
+                let nanos = step_nanos(window);
+                let since = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+                i64::try_from(since / nanos).unwrap_or(i64::MAX)
+            }
+        }
+    }
+
+    /// Returns how many steps it lasts.
+    const fn steps(self) -> i64 {
+        match self {
+            // The one that has just begun, and sixty whole ones.
+            Self::Window(_) => STEPS + 1,
+            Self::Day | Self::Week | Self::Month => 1,
+        }
+    }
+
+    /// Returns when a step is over and counts no more.
+    fn over(self, step: i64) -> SystemTime {
+        let day = |day: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(day).unwrap_or(0) * DAY);
+        match self {
+            Self::Day => day(step + 1),
+            Self::Week => day((step + 1) * 7 - 3),
+            Self::Month => {
+                let next = step + 1;
+                let first = Date::parse(&format!("{:04}-{:02}-01", next.div_euclid(12), next.rem_euclid(12) + 1));
+                day(first.map_or(i64::MAX / 172_800, |first| first.0))
+            }
+            Self::Window(window) => {
+                let nanos = step_nanos(window);
+                let end = u128::try_from(step.saturating_add(self.steps())).unwrap_or(0) * nanos;
+                UNIX_EPOCH + Duration::from_nanos(u64::try_from(end).unwrap_or(u64::MAX))
+            }
+        }
+    }
+
+    /// Returns when a period that a time lies in began: what was spent before it does not count.
+    #[cfg(any(test, feature = "store"))]
+    pub fn began(self, now: SystemTime) -> SystemTime {
+        match self {
+            Self::Window(window) => now.checked_sub(window).unwrap_or(UNIX_EPOCH),
+            _ => self.over(self.step(now) - 1),
+        }
+    }
+}
+
+/// Returns how long a step of a window is.
+fn step_nanos(window: Duration) -> u128 {
+    (window.as_nanos() / u128::from(STEPS.unsigned_abs())).max(1)
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Day => f.write_str("a day"),
+            Self::Week => f.write_str("a week"),
+            Self::Month => f.write_str("a month"),
+            Self::Window(window) => write!(f, "in {}", humantime::format_duration(*window)),
+        }
+    }
+}
+
+impl Purse {
+    /// Returns what is spent of the period that a time lies in. A clock that is set back renews nothing.
+    fn spent(&self, period: Period, now: SystemTime) -> i64 {
+        let step = period.step(now);
+        let counts = |at: i64| at > step - period.steps();
+        self.steps.iter().filter(|(at, _)| counts(*at)).fold(0, |sum: i64, (_, spent)| sum.saturating_add(*spent))
+    }
+
+    fn add(&mut self, period: Period, amount: i64, now: SystemTime) {
+        let step = period.step(now).max(self.steps.last().map_or(i64::MIN, |(at, _)| *at));
+        self.steps.retain(|(at, _)| *at > step - period.steps());
+        match self.steps.last_mut() {
+            Some((at, spent)) if *at == step => *spent = spent.saturating_add(amount),
+            _ => {
+                if self.steps.is_empty() {
+                    self.told = 0;
+                }
+                self.steps.push((step, amount));
+            }
+        }
+    }
+
+    /// Returns the share that somebody is to be told of, if it has just come to one.
+    fn alert(&mut self, budget: &Budget, now: SystemTime) -> Option<u8> {
+        let spent = i128::from(self.spent(budget.period, now)) * 100;
+        let share = ALERTS.into_iter().rev().find(|share| spent >= i128::from(budget.limit) * i128::from(*share));
+        // A window that slides may fall below a share, and come to it again.
+        let before = std::mem::replace(&mut self.told, share.unwrap_or(0));
+        share.filter(|share| *share > before)
+    }
+
+    /// Returns how long it takes until so much fits, if nothing more is spent.
+    fn room_in(&self, budget: &Budget, needed: i64, now: SystemTime) -> Option<Duration> {
+        if needed > budget.limit {
+            return None;
+        }
+        let mut left = self.spent(budget.period, now);
+        let current = budget.period.step(now);
+        for (step, spent) in self.steps.iter().filter(|(at, _)| *at > current - budget.period.steps()) {
+            left = left.saturating_sub(*spent);
+            if left.saturating_add(needed) <= budget.limit {
+                return Some(budget.period.over(*step).duration_since(now).unwrap_or_default());
+            }
+        }
+        Some(Duration::ZERO)
+    }
+}
+
+fn amount(unit: Unit, amount: i64) -> Amount {
+    match unit {
+        Unit::Nanodollars => Amount::Dollars(amount as f64 / NANOS),
+        Unit::Tokens => Amount::Tokens(u64::try_from(amount).unwrap_or(0)),
+    }
+}
+
+/// Says how a purse stands.
+fn told(budget: &Budget, of: &str, purse: &Purse, now: SystemTime) -> OverBudget {
+    let of = match &budget.of {
+        Of::All => String::new(),
+        Of::Route(_) => format!("route {of}"),
+        Of::Client(_) => format!("client {of}"),
+        Of::Tag(tag, _) => format!("{tag} {of}"),
+    };
+    OverBudget {
+        budget: budget.name.clone(),
+        of,
+        spent: amount(budget.unit, purse.spent(budget.period, now)),
+        limit: amount(budget.unit, budget.limit),
+        per: budget.period.to_string(),
+        renews_in: purse.room_in(budget, 1, now),
+        reserved: amount(budget.unit, 0),
+        unpriced: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+use super::*;
+use crate::words::CallId;
+
+const DOLLAR: i64 = 1_000_000_000;
+const CENT: i64 = DOLLAR / 100;
+/// A Wednesday, an hour before midnight.
+const WEDNESDAY: &str = "2026-11-25";
+
+fn at(day: &str, hour: u64) -> SystemTime {
+    let day = u64::try_from(Date::parse(day).expect("a day").0).expect("after 1970");
+    UNIX_EPOCH + Duration::from_secs(day * DAY + hour * 3_600)
+}
+
+fn about(route: &str, client: &str, team: &str) -> CallFacts {
+    let mut about = CallFacts::new(CallId::new(1, 1), UNIX_EPOCH, route);
+    about.client = Some(client.into());
+    about.tags.insert("team".into(), team.into());
+    about
+}
+
+fn budget(limit: i64, of: Of) -> Budget {
+    let (name, unit, period) = ("b".into(), Unit::Nanodollars, Period::Day);
+    Budget { name, unit, limit, period, of, on_spent: OnSpent::Refuse }
+}
+
+const fn nanos(nanos: i64) -> Paid {
+    Paid { nanos: Some(nanos), tokens: 0 }
+}
+
+const fn costs(likely: i64, most: i64) -> Estimate {
+    Estimate { likely: nanos(likely), most: nanos(most) }
+}
+
+/// Spends so much at once.
+fn spend(money: &mut Money, about: &CallFacts, amount: i64, now: SystemTime) -> Result<Vec<Alert>, Refused> {
+    let taken = money.take(about, &costs(amount, amount), now)?;
+    Ok(money.settle(about, taken, nanos(amount), now))
+}
+
+#[test]
+fn a_purse_is_of_everything_of_one_or_of_each() {
+    let of = |of: Of, about: &CallFacts| of.purse(about).map(str::to_owned);
+    let call = about("smart", "ci", "red");
+    let one = |name: &str| Some(name.to_owned());
+    for (whose, expected) in [
+        (Of::All, Some("")),
+        (Of::Route(None), Some("smart")),
+        (Of::Route(one("fast")), None),
+        (Of::Client(one("ci")), Some("ci")),
+        (Of::Tag("team".into(), None), Some("red")),
+        (Of::Tag("team".into(), one("blue")), None),
+        (Of::Tag("job".into(), None), None),
+    ] {
+        assert_eq!(of(whose.clone(), &call).as_deref(), expected, "{whose}");
+    }
+    let mut money = Money::new(vec![budget(DOLLAR, Of::Tag("team".into(), None))]);
+    let (now, red, blue) = (at(WEDNESDAY, 1), about("r", "c", "red"), about("r", "c", "blue"));
+    assert!(spend(&mut money, &red, DOLLAR, now).is_ok());
+    let why = spend(&mut money, &red, CENT, now).expect_err("it is spent").why;
+    assert_eq!(why.to_string(), "budget `b` of team red: 1.00 of 1.00 dollars a day spent; there is room again in 23h");
+    assert!(spend(&mut money, &blue, DOLLAR, now).is_ok(), "another has his own");
+}
+
+#[test]
+fn budgets_renew_by_the_calendar_and_say_when() {
+    for (period, now, renews) in [
+        (Period::Day, at(WEDNESDAY, 23), at("2026-11-26", 0)),
+        (Period::Week, at(WEDNESDAY, 23), at("2026-11-30", 0)),
+        (Period::Month, at(WEDNESDAY, 23), at("2026-12-01", 0)),
+        (Period::Month, at("2026-12-31", 23), at("2027-01-01", 0)),
+        (Period::Month, at("2028-02-29", 23), at("2028-03-01", 0)),
+    ] {
+        let mut money = Money::new(vec![Budget { period, ..budget(DOLLAR, Of::All) }]);
+        let call = about("r", "c", "t");
+        assert!(spend(&mut money, &call, DOLLAR, now).is_ok());
+        let why = spend(&mut money, &call, CENT, now).expect_err("it is spent").why;
+        assert_eq!(why.renews_in, renews.duration_since(now).ok(), "{period}");
+        let second = Duration::from_secs(1);
+        assert!(spend(&mut money, &call, CENT, renews - second).is_err(), "{period}");
+        assert!(spend(&mut money, &call, DOLLAR, renews).is_ok(), "{period}");
+        assert!(spend(&mut money, &call, CENT, now).is_err(), "a clock that is set back renews nothing");
+        assert!(period.began(now) <= now && period.began(renews) == renews);
+    }
+}
+
+#[test]
+fn a_window_slides_and_lets_in_again_what_has_passed() {
+    let hour = Duration::from_secs(3_600);
+    let mut money = Money::new(vec![Budget { period: Period::Window(hour), ..budget(DOLLAR, Of::All) }]);
+    let (call, start) = (about("r", "c", "t"), at(WEDNESDAY, 1));
+    let mut now = start;
+    for _ in 0..10 {
+        assert!(spend(&mut money, &call, DOLLAR / 10, now).is_ok());
+        now += hour / 20;
+    }
+    let why = spend(&mut money, &call, DOLLAR / 10, now).expect_err("it is spent").why;
+    let wait = why.renews_in.expect("a time");
+    assert!(now + wait >= start + hour && now + wait <= start + hour + 2 * hour / 60, "{wait:?}");
+    assert!(spend(&mut money, &call, DOLLAR / 10, now + wait).is_ok());
+    assert!(spend(&mut money, &call, DOLLAR / 10, now + wait).is_err(), "only the first has passed");
+    assert!(spend(&mut money, &call, DOLLAR, now + 2 * hour).is_ok());
+    assert_eq!(spend(&mut money, &call, 2 * DOLLAR, now).expect_err("too much").why.renews_in, None);
+}
+
+#[test]
+fn what_is_taken_is_given_back_or_gives_way_to_what_it_did_cost() {
+    let mut money = Money::new(vec![budget(DOLLAR, Of::All), budget(DOLLAR / 2, Of::Route(None))]);
+    let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
+    let taken = money.take(&call, &costs(DOLLAR / 2, DOLLAR / 2), now).expect("room");
+    let refused = money.take(&call, &costs(CENT, CENT), now).expect_err("the route's is taken");
+    assert!(refused.passes, "what is in flight may cost less");
+    assert_eq!(money.health(now)[0].reserved, Amount::Dollars(0.5));
+    money.release(taken);
+    let taken = money.take(&call, &costs(DOLLAR / 2, DOLLAR / 2), now).expect("room again");
+    assert_eq!(money.settle(&call, taken, nanos(CENT), now), []);
+    let spent: Vec<_> = money.health(now).into_iter().map(|one| (one.budget.spent, one.reserved)).collect();
+    assert_eq!(spent, [(Amount::Dollars(0.01), Amount::Dollars(0.0)); 2]);
+    // What one budget refuses takes nothing from another.
+    assert!(money.take(&call, &costs(DOLLAR / 2, DOLLAR / 2), now).is_err());
+    assert_eq!(money.health(now)[0].reserved, Amount::Dollars(0.0));
+}
+
+#[test]
+fn tokens_are_a_budget_too_and_a_price_that_nobody_knows_is_not_nothing() {
+    let tokens = Budget { unit: Unit::Tokens, limit: 100, ..budget(0, Of::All) };
+    let mut money = Money::new(vec![tokens]);
+    let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
+    let unpriced = |tokens| Estimate { likely: Paid { nanos: None, tokens }, most: Paid { nanos: None, tokens } };
+    let taken = money.take(&call, &unpriced(60), now).expect("room");
+    let _ = money.settle(&call, taken, Paid { nanos: None, tokens: 60 }, now);
+    let why = money.take(&call, &unpriced(60), now).expect_err("it is spent").why;
+    assert_eq!((why.spent, why.limit), (Amount::Tokens(60), Amount::Tokens(100)));
+    let mut money = Money::new(vec![budget(DOLLAR, Of::All)]);
+    let why = money.take(&call, &unpriced(1), now).expect_err("it may cost anything").why;
+    assert!(why.to_string().ends_with("whose price is not known: set the model's `price`"), "{why}");
+    // What costs nothing goes on when all is spent.
+    assert!(spend(&mut money, &call, DOLLAR, now).is_ok());
+    assert!(money.take(&call, &costs(0, 0), now).is_ok());
+}
+
+#[test]
+fn somebody_is_told_at_half_at_four_fifths_and_when_all_is_spent_once_each() {
+    let mut money = Money::new(vec![Budget { on_spent: OnSpent::Warn, ..budget(DOLLAR, Of::All) }]);
+    let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
+    let shares = |money: &mut Money, times: usize, now| -> Vec<u8> {
+        let told = (0..times).flat_map(|_| spend(money, &call, 7 * CENT, now).expect("it only warns"));
+        told.map(|alert| alert.share).collect()
+    };
+    assert_eq!(shares(&mut money, 30, now), [50, 80, 100]);
+    assert_eq!(shares(&mut money, 8, at("2026-11-26", 3)), [50], "another day");
+    // What was spent before a restart was told of before it.
+    let mut again = Money::new(money.budgets().to_vec());
+    again.recall(0, "", 60 * CENT, now);
+    assert_eq!(shares(&mut again, 3, now), [80]);
+}
+
+#[test]
+fn a_soft_budget_that_is_spent_changes_where_calls_go_and_refuses_none() {
+    let soft = |on_spent| Budget { on_spent, ..budget(DOLLAR, Of::All) };
+    let mut money =
+        Money::new(vec![soft(OnSpent::LeastCost), soft(OnSpent::PriceMax(0.02)), soft(OnSpent::PriceMax(0.01))]);
+    let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
+    assert_eq!(money.mood(&call, now), Mood::default());
+    assert!(spend(&mut money, &call, DOLLAR, now).is_ok());
+    assert_eq!(money.mood(&call, now), Mood { least_cost: true, price_max: Some(0.01) });
+    assert!(spend(&mut money, &call, DOLLAR, now).is_ok());
+    assert_eq!(money.mood(&call, at("2026-11-26", 0)), Mood::default());
+}
+
+#[test]
+fn other_budgets_keep_what_those_before_them_had_counted() {
+    let mut money = Money::new(vec![budget(DOLLAR, Of::All), budget(DOLLAR, Of::Route(None))]);
+    let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
+    assert!(spend(&mut money, &call, DOLLAR, now).is_ok());
+    money.replace(vec![budget(2 * DOLLAR, Of::Route(None)), Budget { name: "new".into(), ..budget(DOLLAR, Of::All) }]);
+    assert!(spend(&mut money, &call, DOLLAR, now).is_ok(), "the route's is larger now, the other a new one");
+    assert!(spend(&mut money, &call, CENT, now).is_err());
+}
+
+#[test]
+fn an_estimate_is_what_is_usual_and_at_most_what_caller_or_target_allow() {
+    let price = Some(Price::new(1_000.0, 10_000.0));
+    let most = |asked, target| Estimate::new(price, 800, 100, asked, target).most;
+    assert_eq!(Estimate::new(price, 800, 100, None, None).likely, Paid { nanos: Some(1_800_000_000), tokens: 900 });
+    assert_eq!(most(Some(50), None).tokens, 950);
+    assert_eq!(most(None, Some(1_000)).tokens, 1_900);
+    assert_eq!(most(None, None).tokens, 900 + 4_096);
+    assert_eq!(Estimate::new(None, 1, 1, None, None).likely.nanos, None);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+    /// However many calls at once, whatever each takes, comes to and whenever it ends: a budget is overspent by the
+    /// error of one at most.
+    #[test]
+    fn a_hundred_calls_at_once_overspend_by_the_error_of_one_at_most(
+        limit in 1_000_i64..50_000,
+        calls in proptest::collection::vec((1_i64..2_000, 0_i64..2_000, 0.0_f64..=1.0, 0_u8..8), 100),
+    ) {
+        let mut money = Money::new(vec![budget(limit, Of::All)]);
+        let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
+        let (mut flying, mut spent, mut error, mut refused) = (Vec::new(), 0, 0, 0);
+        for (likely, more, share, ends) in calls {
+            #[expect(clippy::cast_possible_truncation, reason = "far below 2^52")]
+            let paid = ((likely + more) as f64 * share) as i64;
+            match money.take(&call, &costs(likely, likely + more), now) {
+                Ok(taken) => {
+                    error = error.max(paid - likely);
+                    flying.push((taken, paid));
+                }
+                Err(_) => refused += 1,
+            }
+            // Some end, in any order, before the next is asked for.
+            for _ in 0..ends.saturating_sub(5) {
+                if !flying.is_empty() {
+                    let (taken, paid) = flying.swap_remove(usize::from(ends) % flying.len());
+                    spent += paid;
+                    let _ = money.settle(&call, taken, nanos(paid), now);
+                }
+            }
+        }
+        for (taken, paid) in flying {
+            spent += paid;
+            let _ = money.settle(&call, taken, nanos(paid), now);
+        }
+        proptest::prop_assert!(spent <= limit + error.max(0), "{} of {}, {} refused", spent, limit, refused);
+        proptest::prop_assert_eq!(money.health(now)[0].reserved, Amount::Dollars(0.0));
+        let told = money.health(now)[0].budget.spent.number();
+        proptest::prop_assert!((told - spent as f64 / NANOS).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,280 @@
+//! What a ledger that is kept can be asked, and what it answers: plain data, the same in tables, JSON and CSV.
+//!
+//! Money is counted in billionths of a dollar, so that sums of parts are the sum. What an attempt cost is waste
+//! unless its answer was its call's answer; why it is waste follows from how it ended.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::SystemTime;
+
+use crate::words::{FailureClass, Usage};
+
+/// Billionths of a dollar in one.
+const NANOS: f64 = 1e9;
+
+/// Returns dollars in billionths; what does not fit counts as the most.
+#[expect(clippy::cast_possible_truncation, reason = "what does not fit counts as the most")]
+pub fn nanos(dollars: f64) -> i64 {
+    (dollars * NANOS).round() as i64
+}
+
+/// Returns billionths in dollars.
+pub fn dollars(nanos: i64) -> f64 {
+    nanos as f64 / NANOS
+}
+
+/// What the lines of a statement are of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum By {
+    /// Everything, in one line.
+    #[default]
+    All,
+    /// Each route.
+    Route,
+    /// Each provider.
+    Provider,
+    /// Each model, whoever serves it.
+    Model,
+    /// Each `provider/model`.
+    Target,
+    /// Each provider's key, by its name.
+    Key,
+    /// Each client's key, by its name.
+    Client,
+    /// Each value of a tag. What carries no such tag stands in no line.
+    Tag(String),
+    /// Each day, in UTC.
+    Day,
+    /// Each hour, in UTC.
+    Hour,
+    /// Each reason for waste.
+    Waste,
+    /// Each class of failures.
+    Failure,
+    /// Each way in which calls end. Its lines count calls, not attempts.
+    Outcome,
+}
+
+impl By {
+    /// Every kind, but for tags, by its name.
+    pub const ALL: [(&'static str, Self); 12] = [
+        ("all", Self::All),
+        ("route", Self::Route),
+        ("provider", Self::Provider),
+        ("model", Self::Model),
+        ("target", Self::Target),
+        ("key", Self::Key),
+        ("client", Self::Client),
+        ("day", Self::Day),
+        ("hour", Self::Hour),
+        ("waste", Self::Waste),
+        ("failure", Self::Failure),
+        ("outcome", Self::Outcome),
+    ];
+}
+
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(name) => write!(f, "tag:{name}"),
+            other => f.write_str(Self::ALL.iter().find(|(_, by)| by == other).map_or("", |(name, _)| name)),
+        }
+    }
+}
+
+/// A text names nothing that a statement could be by.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be one of {}, or tag:NAME", By::ALL.map(|(name, _)| name).join(", "))]
+pub struct NoBy;
+
+impl FromStr for By {
+    type Err = NoBy;
+
+    fn from_str(text: &str) -> Result<Self, NoBy> {
+        if let Some(name) = text.strip_prefix("tag:").filter(|name| !name.is_empty()) {
+            return Ok(Self::Tag(name.to_owned()));
+        }
+        Self::ALL.into_iter().find(|(name, _)| *name == text).map(|(_, by)| by).ok_or(NoBy)
+    }
+}
+
+/// What a ledger is asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Question {
+    /// What the lines are of.
+    pub by: By,
+    /// From when on, to the hour: that of this time counts whole. From the beginning where absent.
+    pub since: Option<SystemTime>,
+    /// Until when, to the hour: that of this time does not count. Until now where absent.
+    pub until: Option<SystemTime>,
+    /// The most lines; those that cost most. 1 000 where it is 0.
+    pub lines_max: u32,
+}
+
+impl Question {
+    /// Returns the question what everything cost, by something.
+    pub fn by(by: By) -> Self {
+        Self { by, ..Self::default() }
+    }
+
+    /// Asks only for what ended from that time on, to the hour.
+    #[must_use]
+    pub const fn since(mut self, since: SystemTime) -> Self {
+        self.since = Some(since);
+        self
+    }
+
+    /// Asks only for what had ended by that time, to the hour.
+    #[must_use]
+    pub const fn until(mut self, until: SystemTime) -> Self {
+        self.until = Some(until);
+        self
+    }
+
+    /// Asks for so many lines at most.
+    #[must_use]
+    pub const fn lines_max(mut self, lines: u32) -> Self {
+        self.lines_max = lines;
+        self
+    }
+}
+
+/// One line of a statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Line {
+    /// What it is of.
+    pub of: String,
+    /// Attempts that ended; of a statement by outcome, calls.
+    pub attempts: u64,
+    /// Those whose answer was their call's answer.
+    pub answers: u64,
+    /// Attempts whose price is not known: they stand in no sum of dollars.
+    pub unpriced: u64,
+    /// Tokens.
+    pub usage: Usage,
+    /// Billionths of a dollar.
+    pub cost: i64,
+    /// Those among them whose tokens are an estimate.
+    pub estimated: i64,
+    /// Those among them that bought no answer.
+    pub wasted: i64,
+}
+
+impl Line {
+    /// Returns what it cost, in dollars.
+    pub fn cost_usd(&self) -> f64 {
+        dollars(self.cost)
+    }
+
+    /// Returns what bought no answer, in dollars.
+    pub fn wasted_usd(&self) -> f64 {
+        dollars(self.wasted)
+    }
+
+    /// Returns what of the cost rests on estimated tokens, in dollars.
+    pub fn estimated_usd(&self) -> f64 {
+        dollars(self.estimated)
+    }
+
+    /// Returns what a good answer cost, waste included, in dollars; `None` where there was none.
+    pub fn answer_usd(&self) -> Option<f64> {
+        (self.answers > 0).then(|| self.cost_usd() / self.answers as f64)
+    }
+
+    /// Returns which part of the prompts' tokens came from a provider's cache; `None` where there were none.
+    pub fn cached_share(&self) -> Option<f64> {
+        (self.usage.input > 0).then(|| self.usage.cached as f64 / self.usage.input as f64)
+    }
+
+    fn add(&mut self, other: &Self) {
+        let sum = |one: &mut u64, more: u64| *one = one.saturating_add(more);
+        sum(&mut self.attempts, other.attempts);
+        sum(&mut self.answers, other.answers);
+        sum(&mut self.unpriced, other.unpriced);
+        for (one, more) in [
+            (&mut self.usage.input, other.usage.input),
+            (&mut self.usage.output, other.usage.output),
+            (&mut self.usage.cached, other.usage.cached),
+            (&mut self.usage.cache_write, other.usage.cache_write),
+            (&mut self.usage.reasoning, other.usage.reasoning),
+        ] {
+            sum(one, more);
+        }
+        self.cost = self.cost.saturating_add(other.cost);
+        self.estimated = self.estimated.saturating_add(other.estimated);
+        self.wasted = self.wasted.saturating_add(other.wasted);
+    }
+}
+
+/// What a ledger answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statement {
+    /// What the lines are of.
+    pub by: By,
+    /// The lines: by time in its order, all others with what cost most first.
+    pub lines: Vec<Line>,
+    /// All lines together.
+    pub sum: Line,
+    /// Whether there are more lines than were asked for.
+    pub cut: bool,
+    /// Records that were lost since the file was begun, and stand in no line.
+    pub lost: u64,
+}
+
+impl Statement {
+    /// Returns a statement of these lines.
+    pub fn new(by: By, lines: Vec<Line>, cut: bool, lost: u64) -> Self {
+        let mut sum = Line { of: "all".into(), ..Line::default() };
+        lines.iter().for_each(|line| sum.add(line));
+        Self { by, lines, sum, cut, lost }
+    }
+}
+
+/// Returns why an attempt that ended so bought no answer.
+pub const fn waste(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::HedgeLost => "slower of two",
+        FailureClass::Cancelled => "abandoned",
+        FailureClass::Cut | FailureClass::Stalled => "cut off",
+        FailureClass::Empty | FailureClass::Unusable => "drawn again",
+        _ => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_statement_is_by_is_read_back_from_how_it_is_written() {
+        let tag = By::Tag("team".into());
+        for by in By::ALL.into_iter().map(|(_, by)| by).chain([tag]) {
+            assert_eq!(by.to_string().parse(), Ok(by));
+        }
+        for text in ["", "tag:", "tag", "colour"] {
+            assert_eq!(text.parse::<By>(), Err(NoBy), "{text}");
+        }
+    }
+
+    #[test]
+    fn money_survives_being_counted_in_billionths() {
+        // A token of the cheapest models costs twenty of them.
+        assert_eq!(nanos(0.02 / 1e6), 20);
+        assert_eq!(nanos(dollars(123_456_789_012)), 123_456_789_012);
+        assert_eq!(nanos(f64::MAX), i64::MAX);
+    }
+
+    #[test]
+    fn a_line_without_answers_has_no_price_of_one() {
+        let line = Line { attempts: 3, cost: nanos(0.5), wasted: nanos(0.5), ..Line::default() };
+        assert_eq!((line.answer_usd(), line.cached_share()), (None, None));
+        let answered = Line { answers: 2, cost: nanos(0.5), ..Line::default() };
+        let statement = Statement::new(By::Route, vec![line, answered], false, 0);
+        assert_eq!(statement.sum.answer_usd(), Some(0.5));
+        assert_eq!((statement.sum.attempts, statement.sum.wasted_usd()), (3, 0.5));
+    }
+}

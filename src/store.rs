@@ -1,0 +1,93 @@
+//! Floor 5: what is kept: everything that ended, in one file that outlives the process.
+//!
+//! In flow records of attempts and calls, in place and without waiting; out flow statements. One thread owns the
+//! connection and writes in groups; whoever asks reads beside it. Nothing that a disk does holds up a call: what
+//! cannot be written waits in a bounded queue, what finds no room there is counted as lost, and health says both. It
+//! never holds a word of a prompt or of an answer.
+
+mod schema;
+mod file;
+mod hours;
+mod book;
+mod forget;
+mod ask;
+mod verify;
+mod recall;
+mod owner;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub(crate) use owner::Store;
+pub(crate) use recall::recall;
+pub use verify::{Verified, verify_file};
+
+/// Why a file cannot be the store's.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// Another process, or another runtime of this one, keeps it.
+    #[error(
+        "is kept by {}: one process at a time writes it; give each its own file",
+        .0.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    )]
+    Taken(Option<u32>),
+    /// It is none of ours.
+    #[error("is no store of standin's: name another file")]
+    Foreign,
+    /// A later version wrote it.
+    #[error("is of a newer standin (its form is {form}, this one knows {known}): update, or name another file")]
+    Newer { form: i64, known: usize },
+    /// It cannot be made or opened.
+    #[error("cannot be opened: {0}")]
+    Files(#[from] io::Error),
+    /// What stands in it cannot be read, or nothing can be written.
+    #[error("cannot be used: {}", told(.0))]
+    Database(#[from] rusqlite::Error),
+}
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The runtime keeps no records: its configuration has no `[store]`.
+    #[error("nothing is kept: the configuration has no [store]")]
+    NotKept,
+    /// The file cannot be read.
+    #[error("{} cannot be read: {problem}", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        problem: String,
+    },
+}
+
+/// Says what is wrong with a database, and what helps.
+fn told(error: &rusqlite::Error) -> String {
+    use rusqlite::ErrorCode as Code;
+    let remedy = match error.sqlite_error_code() {
+        Some(Code::DatabaseCorrupt | Code::NotADatabase) => "; move it away, and a new one is begun",
+        Some(Code::DiskFull) => "; make room, and what waits is written",
+        Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen) => "; it and its folder must be writable",
+        _ => "",
+    };
+    format!("{error}{remedy}")
+}
+
+/// Answers a question from a file, whether or not a process keeps it.
+///
+/// # Errors
+/// If there is no such file, or it cannot be read.
+pub fn ask_file(
+    path: &std::path::Path,
+    question: &crate::policy::statement::Question,
+) -> Result<crate::policy::statement::Statement, LedgerError> {
+    ask::answer(path, question)
+}
+
+/// What the store tells of itself, for health.
+pub(crate) type Gauge = Arc<crate::policy::keeping::StoreGauge>;
+
+#[cfg(test)]
+mod tests;

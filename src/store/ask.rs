@@ -1,0 +1,129 @@
+//! Questions: answered from the sums of hours, so that the number of entries does not matter.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use rusqlite::{Connection, Row, params};
+
+use super::book::{millis, read_lost};
+use super::hours::HOUR;
+use super::{LedgerError, OpenError, file};
+use crate::policy::statement::{By, Line, Question, Statement, waste};
+use crate::words::{FailureClass, Usage};
+
+/// The most lines where nobody says how many.
+const LINES_MAX: u32 = 1_000;
+
+/// What is summed of attempts, beside what they are grouped by; `end` is how they ended.
+const SUMS: &str = "sum(attempts), sum(attempts * (end = 'won')), sum(unpriced), sum(input), sum(cached), \
+                    sum(cache_write), sum(output), sum(reasoning), sum(cost), sum(estimated), \
+                    sum(cost * (end <> 'won'))";
+
+/// The same before what is grouped by has its names: a hundredth of the rows.
+const INNER: &str = "sum(attempts) AS attempts, sum(unpriced) AS unpriced, sum(input) AS input, sum(cached) AS cached, \
+                     sum(cache_write) AS cache_write, sum(output) AS output, sum(reasoning) AS reasoning, \
+                     sum(cost) AS cost, sum(estimated) AS estimated";
+
+/// Answers a question from a file.
+pub(super) fn answer(path: &Path, question: &Question) -> Result<Statement, LedgerError> {
+    let unreadable = |error: OpenError| LedgerError::Unreadable { path: path.to_owned(), problem: error.to_string() };
+    if !path.exists() {
+        let problem = "there is no such file".to_owned();
+        return Err(LedgerError::Unreadable { path: path.to_owned(), problem });
+    }
+    let connection = file::read(path).map_err(unreadable)?;
+    statement(&connection, question).map_err(|error| unreadable(error.into()))
+}
+
+fn statement(connection: &Connection, question: &Question) -> rusqlite::Result<Statement> {
+    let hour = |time: SystemTime| millis(time).div_euclid(1_000).div_euclid(HOUR);
+    let (since, until) = (question.since.map_or(i64::MIN, hour), question.until.map_or(i64::MAX, hour));
+    let lines_max = if question.lines_max == 0 { LINES_MAX } else { question.lines_max };
+    let tag = match &question.by {
+        By::Tag(name) => name.as_str(),
+        _ => "",
+    };
+    let mut asked = connection.prepare(&sql(&question.by))?;
+    // One more than is shown tells whether there are more.
+    let rows = asked.query_map(params![since, until, i64::from(lines_max) + 1, tag], line)?;
+    let mut lines = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let cut = lines.len() > lines_max as usize;
+    lines.truncate(lines_max as usize);
+    if matches!(question.by, By::Day | By::Hour) {
+        lines.reverse();
+    }
+    Ok(Statement::new(question.by.clone(), lines, cut, read_lost(connection)?))
+}
+
+/// Returns what a question is in SQL: of a time from ?1 on until ?2, at most ?3 lines, of a tag ?4.
+fn sql(by: &By) -> String {
+    let group = match by {
+        By::Outcome => {
+            return "SELECT text, sum(calls), 0, 0, 0, 0, 0, 0, 0, sum(cost), 0, sum(wasted) FROM call_hour \
+                    JOIN name ON name.id = outcome WHERE hour >= ?1 AND hour < ?2 AND ?4 = '' \
+                    GROUP BY 1 ORDER BY sum(cost) DESC, 1 LIMIT ?3"
+                .to_owned();
+        }
+        By::Tag(_) => {
+            return format!(
+                "WITH few AS (SELECT value, end AS ending, {INNER} FROM tag_hour WHERE tag = ?4 AND hour >= ?1 \
+                 AND hour < ?2 GROUP BY value, end), \
+                 named AS (SELECT few.*, name.text AS end FROM few JOIN name ON name.id = ending) \
+                 SELECT value, {SUMS} FROM named GROUP BY 1 ORDER BY sum(cost) DESC, 1 LIMIT ?3"
+            );
+        }
+        By::All => "'all'".to_owned(),
+        By::Route => of("route"),
+        By::Provider => of("provider"),
+        By::Model => of("model"),
+        By::Target => format!("{} || '/' || {}", of("provider"), of("model")),
+        By::Key => format!("{} || '/' || {}", of("provider"), of("key")),
+        By::Client => of("client"),
+        By::Day => format!("strftime('%Y-%m-%d', hour * {HOUR}, 'unixepoch')"),
+        By::Hour => format!("strftime('%Y-%m-%dT%H:00Z', hour * {HOUR}, 'unixepoch')"),
+        By::Waste => reasons(),
+        By::Failure => "end".to_owned(),
+    };
+    let which = if matches!(by, By::Waste | By::Failure) { "WHERE end <> 'won'" } else { "" };
+    let order = if matches!(by, By::Day | By::Hour) { "1 DESC" } else { "sum(cost) DESC, 1" };
+    let slot = if matches!(by, By::Day | By::Hour) { "hour" } else { "0 AS hour" };
+    format!(
+        "WITH few AS (SELECT {slot}, route, provider, model, key, client, end AS ending, {INNER} FROM hour AS h \
+         WHERE h.hour >= ?1 AND h.hour < ?2 AND ?4 = '' GROUP BY {by_slot}route, provider, model, key, client, end), \
+         named AS (SELECT few.*, name.text AS end FROM few JOIN name ON name.id = ending) \
+         SELECT {group}, {SUMS} FROM named {which} GROUP BY 1 ORDER BY {order} LIMIT ?3",
+        by_slot = if slot == "hour" { "h.hour, " } else { "" },
+    )
+}
+
+/// Returns what a name of these is.
+fn of(column: &str) -> String {
+    format!("(SELECT text FROM name WHERE id = {column})")
+}
+
+/// Returns what says why an attempt was waste, by how it ended.
+fn reasons() -> String {
+    let reason = |class: &FailureClass| format!("WHEN '{}' THEN '{}'", class.name(), waste(*class));
+    format!("CASE end {} ELSE 'failed' END", FailureClass::ALL.iter().map(reason).collect::<Vec<_>>().join(" "))
+}
+
+fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
+    let count = |at: usize| row.get::<_, Option<i64>>(at).map(|count| u64::try_from(count.unwrap_or(0)).unwrap_or(0));
+    let sum = |at: usize| row.get::<_, Option<i64>>(at).map(Option::unwrap_or_default);
+    Ok(Line {
+        of: row.get::<_, Option<String>>(0)?.unwrap_or_default(),
+        attempts: count(1)?,
+        answers: count(2)?,
+        unpriced: count(3)?,
+        usage: Usage {
+            input: count(4)?,
+            cached: count(5)?,
+            cache_write: count(6)?,
+            output: count(7)?,
+            reasoning: count(8)?,
+        },
+        cost: sum(9)?,
+        estimated: sum(10)?,
+        wasted: sum(11)?,
+    })
+}

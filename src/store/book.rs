@@ -1,0 +1,258 @@
+//! The book: a file that is open, and groups of records written into it, each whole or not at all.
+
+use std::collections::HashMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+
+use super::file::{Hold, Opened};
+use super::hours::{HOUR, Hours, Known, money, whole};
+use super::{OpenError, forget};
+use crate::policy::explain::Flight;
+use crate::policy::record::Record;
+use crate::spec::StoreSpec;
+use crate::words::{AttemptEnd, AttemptRecord, CallFacts, Price};
+
+/// The most names that are remembered: configurations have fewer.
+const NAMES_MAX: usize = 10_000;
+
+/// A file that is open to be written.
+pub(super) struct Book {
+    file: Opened,
+    names: Names,
+    known: Known,
+    /// The number of the next entry.
+    next: i64,
+    /// Lost records that the file knows of.
+    lost: u64,
+}
+
+/// Numbers of what stands once.
+#[derive(Default)]
+struct Names {
+    names: HashMap<Box<str>, i64>,
+    prices: HashMap<[u64; 5], i64>,
+}
+
+impl Book {
+    /// Opens it. Entries are counted on from those that it has.
+    pub(super) fn open(hold: &Hold) -> Result<Self, OpenError> {
+        let file = hold.open()?;
+        let (next, lost) = (last(&file.connection)? + 1, read_lost(&file.connection)?);
+        Ok(Self { file, names: Names::default(), known: Known::default(), next, lost })
+    }
+
+    /// Returns the number that the next entry gets.
+    pub(super) const fn next(&self) -> i64 {
+        self.next
+    }
+
+    /// Tells whether it is still the file that it was.
+    pub(super) fn is_of(&self, hold: &Hold) -> bool {
+        hold.is(&self.file)
+    }
+
+    /// Returns how many lost records it knows of.
+    pub(super) const fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Writes a group, the first of which gets this number, and how many records were lost so far. A group that is
+    /// there already is left: it was written though its writer did not hear of it.
+    pub(super) fn write(&mut self, first: i64, group: &[Record], lost: u64) -> rusqlite::Result<()> {
+        let Self { file, names, known, .. } = self;
+        let change = file.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if group.is_empty() || last(&change)? < first {
+            let mut hours = Hours::default();
+            for (id, record) in (first..).zip(group) {
+                match record {
+                    Record::Attempt(attempt) => enter(&change, names, known, &mut hours, id, attempt)?,
+                    Record::Call(flight) => end(&change, names, &mut hours, id, flight)?,
+                }
+            }
+            hours.save(&change)?;
+            if lost > self.lost {
+                let told = "INSERT INTO meta VALUES ('lost', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
+                change.execute(told, [whole(lost)])?;
+            }
+        }
+        change.commit()?;
+        self.lost = self.lost.max(lost);
+        self.next = self.next.max(first + i64::try_from(group.len()).unwrap_or(0));
+        Ok(())
+    }
+
+    /// Forgets what is too old, or too much, by the time of the last entry. Returns whether there is more to forget.
+    pub(super) fn forget(&mut self, spec: &StoreSpec, now: SystemTime) -> rusqlite::Result<bool> {
+        forget::some(&mut self.file.connection, spec, millis(now))
+    }
+
+    /// Returns how long the file is.
+    pub(super) fn bytes(&self) -> u64 {
+        forget::bytes(&self.file.connection).unwrap_or(0)
+    }
+
+    /// Does to the connection what only tests do.
+    #[cfg(test)]
+    pub(super) fn trouble(&self, sql: &str) -> rusqlite::Result<()> {
+        self.file.connection.execute_batch(sql)
+    }
+}
+
+/// Returns the number of the last entry; 0 where there is none.
+fn last(connection: &Connection) -> rusqlite::Result<i64> {
+    let last = "SELECT max(coalesce((SELECT max(id) FROM attempt), 0), coalesce((SELECT max(id) FROM call), 0))";
+    connection.prepare_cached(last)?.query_row((), |row| row.get(0))
+}
+
+/// Returns how many records were lost so far.
+pub(super) fn read_lost(connection: &Connection) -> rusqlite::Result<u64> {
+    let lost = connection.query_row("SELECT value FROM meta WHERE name = 'lost'", (), |row| row.get(0)).optional()?;
+    Ok(lost.map_or(0, |lost: i64| u64::try_from(lost).unwrap_or(0)))
+}
+
+impl Names {
+    fn name(&mut self, connection: &Connection, text: &str) -> rusqlite::Result<i64> {
+        if let Some(id) = self.names.get(text) {
+            return Ok(*id);
+        }
+        connection.prepare_cached("INSERT INTO name (text) VALUES (?1) ON CONFLICT DO NOTHING")?.execute([text])?;
+        let id =
+            connection.prepare_cached("SELECT id FROM name WHERE text = ?1")?.query_row([text], |row| row.get(0))?;
+        if self.names.len() >= NAMES_MAX {
+            self.names.clear();
+        }
+        self.names.insert(text.into(), id);
+        Ok(id)
+    }
+
+    fn price(&mut self, connection: &Connection, price: Price) -> rusqlite::Result<i64> {
+        let Price { input, cached_input, cache_write, output, reasoning } = price;
+        let key = [input, cached_input, cache_write, output, reasoning].map(f64::to_bits);
+        if let Some(id) = self.prices.get(&key) {
+            return Ok(*id);
+        }
+        let values = [input, cached_input, cache_write, output, reasoning];
+        let add = "INSERT INTO price (input, cached_input, cache_write, output, reasoning) VALUES (?1, ?2, ?3, ?4, ?5) \
+                   ON CONFLICT DO NOTHING";
+        connection.prepare_cached(add)?.execute(values)?;
+        let find = "SELECT id FROM price WHERE input = ?1 AND cached_input = ?2 AND cache_write = ?3 AND output = ?4 \
+                    AND reasoning = ?5";
+        let id = connection.prepare_cached(find)?.query_row(values, |row| row.get(0))?;
+        if self.prices.len() >= NAMES_MAX {
+            self.prices.clear();
+        }
+        self.prices.insert(key, id);
+        Ok(id)
+    }
+}
+
+/// Enters an attempt.
+fn enter(
+    connection: &Connection,
+    names: &mut Names,
+    known: &mut Known,
+    hours: &mut Hours,
+    id: i64,
+    attempt: &AttemptRecord,
+) -> rusqlite::Result<()> {
+    let AttemptRecord { about, target, usage, .. } = attempt;
+    let ended_at = millis(attempt.started_at() + attempt.took);
+    let mut name = |text: &str| names.name(connection, text);
+    let place = [
+        name(&about.route)?,
+        name(&target.provider)?,
+        name(&target.model)?,
+        name(&attempt.key)?,
+        name(about.client.as_deref().unwrap_or_default())?,
+        name(attempt.end.name())?,
+    ];
+    let [route, provider, model, key, client, end] = place;
+    let price = attempt.price.map(|price| names.price(connection, price)).transpose()?;
+    let status = match &attempt.end {
+        AttemptEnd::Failed(failure) => failure.status,
+        AttemptEnd::Won => None,
+    };
+    let flags = [attempt.estimated, attempt.probe, attempt.last_resort, attempt.degraded, attempt.hedge];
+    let flags = flags.iter().enumerate().fold(0_i64, |all, (bit, is)| all | i64::from(*is) << bit);
+    let add = "INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+               ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    connection.prepare_cached(add)?.execute(params![
+        id,
+        ended_at,
+        about.id.runtime.cast_signed(),
+        whole(about.id.number),
+        attempt.attempt,
+        route,
+        provider,
+        model,
+        key,
+        client,
+        end,
+        status,
+        about.session,
+        tags(about),
+        about.priority.name(),
+        flags,
+        micros(attempt.started_after),
+        attempt.first_token.map(micros),
+        micros(attempt.took),
+        whole(usage.input),
+        whole(usage.cached),
+        whole(usage.cache_write),
+        whole(usage.output),
+        whole(usage.reasoning),
+        price,
+        attempt.cost_usd.map(money),
+        whole(attempt.bytes_sent),
+        whole(attempt.bytes_received),
+    ])?;
+    hours.attempt(connection, known, ended_at.div_euclid(1_000).div_euclid(HOUR), place, attempt)
+}
+
+/// Enters a call.
+fn end(
+    connection: &Connection,
+    names: &mut Names,
+    hours: &mut Hours,
+    id: i64,
+    flight: &Flight,
+) -> rusqlite::Result<()> {
+    let about = &flight.about;
+    let ended_at = millis(about.started_at + flight.took);
+    let mut name = |text: &str| names.name(connection, text);
+    let place = [name(&about.route)?, name(about.client.as_deref().unwrap_or_default())?, name(flight.outcome())?];
+    let [route, client, outcome] = place;
+    let (cost, wasted) = (money(flight.cost_usd), money(flight.wasted_usd));
+    let add = "INSERT INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    connection.prepare_cached(add)?.execute(params![
+        id,
+        ended_at,
+        about.id.runtime.cast_signed(),
+        whole(about.id.number),
+        route,
+        client,
+        outcome,
+        about.session,
+        tags(about),
+        micros(flight.took),
+        flight.attempts,
+        cost,
+        wasted,
+    ])?;
+    hours.call(ended_at.div_euclid(1_000).div_euclid(HOUR), place, cost, wasted);
+    Ok(())
+}
+
+fn tags(about: &CallFacts) -> Option<String> {
+    (!about.tags.is_empty()).then(|| serde_json::to_string(&about.tags).unwrap_or_default())
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Returns a moment as the file has it: milliseconds since 1970.
+pub(super) fn millis(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,114 @@
+//! The file: made for its owner alone, held by one process, opened for the one who writes and for those who read.
+//!
+//! Who holds it has an exclusive lock on a file beside it, which the system takes back however the process ends. The
+//! lock is SQLite's own, so that it also keeps apart two runtimes of one process.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{OpenError, schema};
+
+/// How long whoever comes next waits for the one before to let go: it may just be stopping.
+const HOLD_WAIT: Duration = Duration::from_secs(1);
+/// How long a write waits for another who has the file: a backup, or somebody with a shell.
+const BUSY_WAIT: Duration = Duration::from_secs(1);
+
+/// The right to write a file, as long as it lives.
+pub(super) struct Hold {
+    path: PathBuf,
+    _lock: Connection,
+}
+
+impl Hold {
+    /// Takes the file for this process.
+    pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
+        let beside = beside(path, "-lock");
+        make(&beside)?;
+        let lock = Connection::open_with_flags(&beside, FLAGS)?;
+        lock.busy_timeout(HOLD_WAIT)?;
+        match lock.execute_batch("PRAGMA journal_mode = memory; BEGIN EXCLUSIVE") {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
+                Err(OpenError::Taken(holder(path)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens the file to write it: in its present form, and durable to the last group whatever happens to the process.
+    pub(super) fn open(&self) -> Result<Opened, OpenError> {
+        make(&self.path)?;
+        let mut connection = Connection::open_with_flags(&self.path, FLAGS)?;
+        connection.busy_timeout(BUSY_WAIT)?;
+        // In this order: how the file gives room back is settled before its first page.
+        for (name, value) in [
+            ("auto_vacuum", "incremental"),
+            ("journal_mode", "wal"),
+            ("synchronous", "normal"),
+            ("temp_store", "memory"),
+            ("journal_size_limit", "67108864"),
+            ("cache_size", "-8192"),
+        ] {
+            connection.pragma_update(None, name, value)?;
+        }
+        schema::migrate(&mut connection)?;
+        let told = "INSERT INTO meta VALUES ('pid', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
+        connection.execute(told, [std::process::id()])?;
+        connection.set_prepared_statement_cache_capacity(32);
+        Ok(Opened { connection, identity: identity(&self.path) })
+    }
+
+    /// Tells whether the file is still the one that was opened: somebody may have moved or deleted it.
+    pub(super) fn is(&self, opened: &Opened) -> bool {
+        opened.identity.is_some() && identity(&self.path) == opened.identity
+    }
+}
+
+/// The file, open for the one who writes it.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    identity: Option<(u64, u64)>,
+}
+
+/// Opens a file to read it, beside whoever writes it.
+pub(super) fn read(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    match schema::form(&connection)? {
+        0 => Err(OpenError::Foreign),
+        _ => Ok(connection),
+    }
+}
+
+/// Paths are paths: none is read as an address with options.
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// Makes a file for its owner alone, where there is none. One that is there is not opened: closing it would take back
+/// the locks that this process has on it.
+fn make(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+/// Returns the process that wrote to the file last.
+fn holder(path: &Path) -> Option<u32> {
+    read(path).ok()?.query_row("SELECT value FROM meta WHERE name = 'pid'", (), |row| row.get(0)).ok()
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|data| (data.dev(), data.ino()))
+}

@@ -1,0 +1,296 @@
+//! Who owns the connection: one thread, which writes what was queued in groups.
+//!
+//! ```text
+//! sink ──try_send──▶ queue (bounded) ──▶ owner: a group ──▶ one transaction
+//!                       │ full: lost, counted      │ fails: closed, opened anew, tried again; the group is kept
+//! ```
+//!
+//! A panic in it is caught, the file opened anew and the group tried again; a group that makes it panic twice is
+//! given up.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::oneshot;
+
+use super::book::Book;
+use super::file::Hold;
+use super::{Gauge, OpenError};
+use crate::policy::keeping::StoreGauge;
+use crate::policy::record::{Observer, Record};
+use crate::spec::StoreSpec;
+
+/// Records that may wait: three seconds of a busy machine, or hours of an agent.
+const WAITING_MAX: usize = 16_384;
+/// How long a group is gathered. A call waits for none of it.
+const GATHER: Duration = Duration::from_millis(5);
+/// The most records of a group.
+const GROUP_MAX: usize = 1_000;
+/// Waits between two tries to write, doubled from the one to the other.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// Tries of a group once nobody will give another: a process that stops does not wait for a disk.
+const LAST_TRIES: u32 = 3;
+/// Groups after which something is forgotten though more is waiting.
+const GROUPS_BETWEEN: u32 = 64;
+/// How often the file is looked at while nothing is to be written.
+const LOOK: Duration = Duration::from_secs(10);
+/// The longest that a question waits for what was queued before it.
+const FLUSH_MAX: Duration = Duration::from_secs(2);
+
+enum Job {
+    Record(Record),
+    /// Say when everything before this was tried once.
+    Flush(oneshot::Sender<()>),
+}
+
+/// The store, as who gives it records and asks for its health has it. Dropped, it writes what waits and lets go.
+pub(crate) struct Store {
+    /// `None` once it is dropped.
+    queue: Option<SyncSender<Job>>,
+    gauge: Gauge,
+    closing: Arc<AtomicBool>,
+    owner: Option<JoinHandle<()>>,
+}
+
+impl Store {
+    /// Takes and opens the file, and starts who owns it.
+    pub(crate) async fn open(spec: StoreSpec) -> Result<Self, OpenError> {
+        let (queue, jobs) = sync_channel(WAITING_MAX);
+        let (gauge, closing) = (Gauge::new(StoreGauge::new(spec.path.clone())), Arc::<AtomicBool>::default());
+        let (opened, told) = oneshot::channel();
+        let owner = Owner {
+            spec,
+            gauge: gauge.clone(),
+            closing: closing.clone(),
+            group: Vec::new(),
+            first: 0,
+            panics: 0,
+            lost_before: 0,
+        };
+        let thread = thread::Builder::new().name("standin-store".into()).spawn(move || owner.begin(&jobs, opened))?;
+        let store = Self { queue: Some(queue), gauge, closing, owner: Some(thread) };
+        match told.await {
+            Ok(result) => result.map(|()| store),
+            Err(_) => Err(std::io::Error::other("its thread ended").into()),
+        }
+    }
+
+    /// Returns what it tells of itself.
+    pub(crate) fn gauge(&self) -> Gauge {
+        self.gauge.clone()
+    }
+
+    /// Returns its file.
+    pub(crate) fn path(&self) -> &Path {
+        self.gauge.path()
+    }
+
+    /// Waits until what was given before is written, or was tried; not for long.
+    pub(crate) async fn flush(&self) {
+        let (done, told) = oneshot::channel();
+        let sent = self.queue.as_ref().is_some_and(|queue| queue.try_send(Job::Flush(done)).is_ok());
+        if sent {
+            let _ = tokio::time::timeout(FLUSH_MAX, told).await;
+        }
+    }
+}
+
+impl Observer for Store {
+    fn observe(&self, record: &Record) {
+        let Some(queue) = &self.queue else { return };
+        // Before it is sent: it may be written before this thread goes on.
+        self.gauge.taken();
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = queue.try_send(Job::Record(record.clone()))
+        {
+            self.gauge.given_up(1);
+            let lost = self.gauge.lost();
+            if lost.is_power_of_two() {
+                tracing::warn!(lost, path = %self.gauge.path().display(), "the store loses records: it cannot keep up");
+            }
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.closing.store(true, Relaxed);
+        drop(self.queue.take());
+        if let Some(owner) = self.owner.take() {
+            owner.thread().unpark();
+        }
+    }
+}
+
+/// The thread's own.
+struct Owner {
+    spec: StoreSpec,
+    gauge: Gauge,
+    closing: Arc<AtomicBool>,
+    /// What is being written, and the number of its first.
+    group: Vec<Record>,
+    first: i64,
+    /// How often it panicked over this group.
+    panics: u32,
+    /// Records that were lost before this process: the file counts on.
+    lost_before: u64,
+}
+
+impl Owner {
+    /// Opens the file, says so, and serves until nobody gives it anything any more.
+    fn begin(mut self, jobs: &Receiver<Job>, opened: oneshot::Sender<Result<(), OpenError>>) {
+        let begun = Hold::take(&self.spec.path).and_then(|hold| Book::open(&hold).map(|book| (hold, book)));
+        let (hold, book) = match begun {
+            Ok(begun) => begun,
+            Err(error) => return drop(opened.send(Err(error))),
+        };
+        self.gauge.written(0, book.bytes());
+        self.lost_before = book.lost();
+        let mut book = Some(book);
+        let _ = opened.send(Ok(()));
+        loop {
+            let served = catch_unwind(AssertUnwindSafe(|| self.serve(&hold, &mut book, jobs)));
+            if served.is_ok() {
+                return;
+            }
+            tracing::error!(path = %self.spec.path.display(), "the store's thread panicked; it begins anew");
+            book = None;
+            self.panics += 1;
+            if self.panics > 1 {
+                self.give_up();
+            }
+        }
+    }
+
+    fn serve(&mut self, hold: &Hold, book: &mut Option<Book>, jobs: &Receiver<Job>) {
+        // What a panic left.
+        self.write(hold, book);
+        let (mut more, mut groups) = (true, 0_u32);
+        loop {
+            let job = match jobs.recv_timeout(if more { GATHER } else { LOOK }) {
+                Ok(job) => job,
+                Err(RecvTimeoutError::Timeout) => {
+                    more = self.look(book);
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let mut waiting = Vec::new();
+            let is_record = self.take(job, &mut waiting);
+            if is_record {
+                thread::park_timeout(GATHER);
+            }
+            while self.group.len() < GROUP_MAX
+                && let Ok(job) = jobs.try_recv()
+            {
+                self.take(job, &mut waiting);
+            }
+            self.write(hold, book);
+            for done in waiting {
+                let _ = done.send(());
+            }
+            groups = groups.wrapping_add(1);
+            more = true;
+            // Whoever is never idle forgets, too.
+            if groups.is_multiple_of(GROUPS_BETWEEN) {
+                more = self.look(book);
+            }
+        }
+    }
+
+    /// Takes a job. Tells whether it is a record.
+    fn take(&mut self, job: Job, waiting: &mut Vec<oneshot::Sender<()>>) -> bool {
+        match job {
+            Job::Record(record) => {
+                self.group.push(record);
+                true
+            }
+            Job::Flush(done) => {
+                waiting.push(done);
+                false
+            }
+        }
+    }
+
+    /// Forgets some of what is too old; returns whether there is more.
+    fn look(&mut self, book: &mut Option<Book>) -> bool {
+        let forgotten = book.as_mut().map(|book| (book.forget(&self.spec, wall()), book.bytes()));
+        match forgotten {
+            Some((Ok(more), bytes)) => {
+                self.gauge.written(0, bytes);
+                more
+            }
+            // The next group finds out what it is.
+            Some((Err(_), _)) => {
+                *book = None;
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Writes the group, however long that takes: what fails is closed, opened anew and tried again.
+    fn write(&mut self, hold: &Hold, book: &mut Option<Book>) {
+        let (mut wait, mut tries) = (AGAIN.0, 0);
+        loop {
+            let Err(problem) = self.try_write(hold, book) else { break };
+            *book = None;
+            if self.gauge.fares(Some(&problem)) {
+                tracing::error!(path = %self.spec.path.display(), problem, "the store cannot write; records wait");
+            }
+            tries += 1;
+            if self.closing.load(Relaxed) && tries >= LAST_TRIES {
+                return self.give_up();
+            }
+            thread::park_timeout(wait);
+            wait = AGAIN.1.min(wait * 2);
+        }
+        if self.gauge.fares(None) {
+            tracing::info!(path = %self.spec.path.display(), "the store writes again");
+        }
+        self.panics = 0;
+    }
+
+    fn try_write(&mut self, hold: &Hold, book: &mut Option<Book>) -> Result<(), String> {
+        if book.as_ref().is_some_and(|book| !book.is_of(hold)) {
+            tracing::error!(path = %self.spec.path.display(), "the store's file is gone; another is begun");
+            *book = None;
+        }
+        let open = match book {
+            Some(open) => open,
+            None => book.insert(Book::open(hold).map_err(|error| error.to_string())?),
+        };
+        let lost = self.lost_before + self.gauge.lost();
+        if self.group.is_empty() && lost <= open.lost() {
+            return Ok(());
+        }
+        if self.first == 0 {
+            self.first = open.next();
+        }
+        #[cfg(test)]
+        super::tests::trouble(&self.spec.path, |sql| open.trouble(sql)).map_err(|error| super::told(&error))?;
+        open.write(self.first, &self.group, lost).map_err(|error| super::told(&error))?;
+        self.gauge.written(self.group.len() as u64, open.bytes());
+        self.group.clear();
+        self.first = 0;
+        Ok(())
+    }
+
+    fn give_up(&mut self) {
+        let lost = self.group.len() as u64;
+        self.gauge.given_up(lost);
+        tracing::error!(path = %self.spec.path.display(), lost, "the store gives records up");
+        self.group.clear();
+        self.first = 0;
+        self.panics = 0;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how old a record is, is told by the wall's clock")]
+fn wall() -> SystemTime {
+    SystemTime::now()
+}

@@ -1,0 +1,62 @@
+//! What was spent before this process, for budgets that outlive one.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, params};
+
+use super::book::millis;
+use super::hours::HOUR;
+use super::{OpenError, file};
+use crate::policy::money::{Budget, Of, Unit};
+
+/// What was spent out of one purse in one hour.
+pub(crate) struct Recalled {
+    pub(crate) purse: String,
+    pub(crate) amount: i64,
+    pub(crate) at: SystemTime,
+}
+
+/// Returns what was spent of a budget in the period that a time lies in, to the hour.
+pub(crate) fn recall(path: &Path, budget: &Budget, now: SystemTime) -> Result<Vec<Recalled>, OpenError> {
+    let connection = file::read(path)?;
+    let since = millis(budget.period.began(now)).div_euclid(1_000).div_euclid(HOUR);
+    Ok(hours(&connection, budget, since)?)
+}
+
+fn hours(connection: &Connection, budget: &Budget, since: i64) -> rusqlite::Result<Vec<Recalled>> {
+    let amount = match budget.unit {
+        Unit::Nanodollars => "sum(cost)",
+        Unit::Tokens => "sum(input + output)",
+    };
+    let named = |column: &str| {
+        format!(
+            "SELECT name.text, hour, {amount} FROM hour JOIN name ON name.id = {column} \
+             WHERE hour >= ?1 AND name.text <> '' AND ?2 IN ('', name.text) AND ?3 = '' GROUP BY 1, 2 ORDER BY 2"
+        )
+    };
+    let (sql, one, tag) = match &budget.of {
+        Of::All => (
+            format!("SELECT '', hour, {amount} FROM hour WHERE hour >= ?1 AND ?2 = ?3 GROUP BY 2 ORDER BY 2"),
+            &None,
+            "",
+        ),
+        Of::Route(one) => (named("route"), one, ""),
+        Of::Client(one) => (named("client"), one, ""),
+        Of::Tag(tag, one) => {
+            let sql = format!(
+                "SELECT value, hour, {amount} FROM tag_hour \
+                 WHERE hour >= ?1 AND ?2 IN ('', value) AND tag = ?3 GROUP BY 1, 2 ORDER BY 2"
+            );
+            (sql, one, tag.as_str())
+        }
+    };
+    let mut asked = connection.prepare(&sql)?;
+    let rows = asked.query_map(params![since, one.as_deref().unwrap_or_default(), tag], |row| {
+        let hour: i64 = row.get(1)?;
+        // Its middle: nearer to when it was spent than either end.
+        let at = UNIX_EPOCH + Duration::from_secs(u64::try_from(hour * HOUR + HOUR / 2).unwrap_or(0));
+        Ok(Recalled { purse: row.get(0)?, amount: row.get(2)?, at })
+    })?;
+    rows.collect()
+}

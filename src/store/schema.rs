@@ -1,0 +1,90 @@
+//! The tables, and how an older form becomes the present one.
+//!
+//! An entry is an attempt or a call that ended; both count from one sequence, so that a gap or a double shows. `hour`
+//! and its like are sums over an hour, which questions are answered from: kept longer than entries, and as exact, for
+//! money is counted in billionths of a dollar. Names that come from a configuration stand once, in `name`.
+
+use rusqlite::{Connection, Transaction};
+
+use super::OpenError;
+
+/// Tells our files from those of others: `stdn`.
+pub(super) const APPLICATION: i64 = 0x7374_646e;
+/// The present form.
+pub(super) const VERSION: usize = STEPS.len();
+
+/// What makes each form of the one before it. A step that was released never changes.
+const STEPS: [&str; 1] = ["
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+CREATE TABLE price (
+    id INTEGER PRIMARY KEY, input REAL NOT NULL, cached_input REAL NOT NULL, cache_write REAL NOT NULL,
+    output REAL NOT NULL, reasoning REAL NOT NULL,
+    UNIQUE (input, cached_input, cache_write, output, reasoning)
+);
+CREATE TABLE attempt (
+    id INTEGER PRIMARY KEY, ended_at INTEGER NOT NULL, runtime INTEGER NOT NULL, call INTEGER NOT NULL,
+    number INTEGER NOT NULL, route INTEGER NOT NULL, provider INTEGER NOT NULL, model INTEGER NOT NULL,
+    key INTEGER NOT NULL, client INTEGER NOT NULL, end INTEGER NOT NULL, status INTEGER, session TEXT, tags TEXT,
+    priority TEXT NOT NULL, flags INTEGER NOT NULL, started_after_us INTEGER NOT NULL, first_token_us INTEGER,
+    took_us INTEGER NOT NULL, input INTEGER NOT NULL, cached INTEGER NOT NULL, cache_write INTEGER NOT NULL,
+    output INTEGER NOT NULL, reasoning INTEGER NOT NULL, price INTEGER, cost INTEGER, bytes_sent INTEGER NOT NULL,
+    bytes_received INTEGER NOT NULL
+);
+CREATE TABLE call (
+    id INTEGER PRIMARY KEY, ended_at INTEGER NOT NULL, runtime INTEGER NOT NULL, number INTEGER NOT NULL,
+    route INTEGER NOT NULL, client INTEGER NOT NULL, outcome INTEGER NOT NULL, session TEXT, tags TEXT,
+    took_us INTEGER NOT NULL, attempts INTEGER NOT NULL, cost INTEGER NOT NULL, wasted INTEGER NOT NULL
+);
+CREATE TABLE hour (
+    hour INTEGER, route INTEGER, provider INTEGER, model INTEGER, key INTEGER, client INTEGER, end INTEGER,
+    attempts INTEGER NOT NULL, unpriced INTEGER NOT NULL, input INTEGER NOT NULL, cached INTEGER NOT NULL,
+    cache_write INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL, cost INTEGER NOT NULL,
+    estimated INTEGER NOT NULL,
+    PRIMARY KEY (hour, route, provider, model, key, client, end)
+) WITHOUT ROWID;
+CREATE TABLE tag_hour (
+    tag TEXT, hour INTEGER, value TEXT, end INTEGER,
+    attempts INTEGER NOT NULL, unpriced INTEGER NOT NULL, input INTEGER NOT NULL, cached INTEGER NOT NULL,
+    cache_write INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL, cost INTEGER NOT NULL,
+    estimated INTEGER NOT NULL,
+    PRIMARY KEY (tag, hour, value, end)
+) WITHOUT ROWID;
+CREATE TABLE call_hour (
+    hour INTEGER, route INTEGER, client INTEGER, outcome INTEGER,
+    calls INTEGER NOT NULL, cost INTEGER NOT NULL, wasted INTEGER NOT NULL,
+    PRIMARY KEY (hour, route, client, outcome)
+) WITHOUT ROWID;
+"];
+
+/// Returns the form of a file, which is none yet where it is empty.
+pub(super) fn form(connection: &Connection) -> Result<usize, OpenError> {
+    let number = |name: &str| connection.query_row(&format!("PRAGMA {name}"), (), |row| row.get::<_, i64>(0));
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let is_empty = connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get::<_, i64>(0))? == 0;
+    match usize::try_from(version) {
+        Ok(0) if is_empty && application == 0 => Ok(0),
+        _ if application != APPLICATION => Err(OpenError::Foreign),
+        Ok(version) if (1..=VERSION).contains(&version) => Ok(version),
+        _ => Err(OpenError::Newer { form: version, known: VERSION }),
+    }
+}
+
+/// Brings a file to the present form, whole or not at all.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    let form = form(connection)?;
+    if form < VERSION {
+        let change = connection.transaction()?;
+        steps(&change, form)?;
+        change.commit()?;
+    }
+    Ok(())
+}
+
+fn steps(change: &Transaction<'_>, from: usize) -> rusqlite::Result<()> {
+    for step in &STEPS[from..] {
+        change.execute_batch(step)?;
+    }
+    change.pragma_update(None, "application_id", APPLICATION)?;
+    change.pragma_update(None, "user_version", i64::try_from(VERSION).unwrap_or(i64::MAX))
+}

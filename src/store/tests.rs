@@ -1,0 +1,497 @@
+use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use rusqlite::Connection;
+
+use super::book::Book;
+use super::file::Hold;
+use super::{OpenError, Store, ask_file, verify_file};
+use crate::policy::explain::{Flight, Happened};
+use crate::policy::keeping::StoreHealth;
+use crate::policy::record::{Observer as _, Record};
+use crate::policy::statement::{By, Line, Question, Statement, nanos};
+use crate::spec::StoreSpec;
+use crate::words::{AttemptEnd, AttemptRecord, CallFacts, CallId, Failure, FailureClass, Price, TargetId, Usage};
+
+/// What is done to the connections of some files before each group.
+static TROUBLE: Mutex<Option<HashMap<PathBuf, &'static str>>> = Mutex::new(None);
+/// A panic in the place of something in SQL.
+const PANIC: &str = "panic";
+/// A disk on which nothing new has room.
+const FULL: &str = "PRAGMA max_page_count = 1";
+/// One that is mounted to be read.
+const READ_ONLY: &str = "PRAGMA query_only = 1";
+
+/// Does to a connection what a test wants.
+pub(super) fn trouble(path: &Path, run: impl FnOnce(&str) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
+    let trouble = TROUBLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let sql = trouble.as_ref().and_then(|trouble| trouble.get(path)).copied();
+    drop(trouble);
+    assert_ne!(sql, Some(PANIC), "a panic that was asked for");
+    sql.map_or(Ok(()), run)
+}
+
+/// A folder of its own for a file, which is deleted at its end.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Self {
+        static PLACES: AtomicU32 = AtomicU32::new(0);
+        let name = format!("standin-store-{}-{}", std::process::id(), PLACES.fetch_add(1, Relaxed));
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        Self(folder)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("standin.db")
+    }
+
+    fn spec(&self) -> StoreSpec {
+        let day = Duration::from_secs(24 * 60 * 60);
+        StoreSpec { path: self.file(), keep: day, keep_totals: 30 * day, bytes_max: 1 << 30 }
+    }
+
+    async fn open(&self) -> Store {
+        Store::open(self.spec()).await.expect("a store")
+    }
+
+    fn trouble(&self, sql: Option<&'static str>) {
+        let mut trouble = TROUBLE.lock().unwrap_or_else(PoisonError::into_inner);
+        let trouble = trouble.get_or_insert_default();
+        match sql {
+            Some(sql) => trouble.insert(self.file(), sql),
+            None => trouble.remove(&self.file()),
+        };
+    }
+
+    fn ask(&self, by: By) -> Statement {
+        ask_file(&self.file(), &Question::by(by)).expect("a statement")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.trouble(None);
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn about(call: u64, route: &str, team: &str) -> Arc<CallFacts> {
+    // Whole hours ago, so that no test runs over the end of one.
+    let started = SystemTime::now() - Duration::from_secs(600);
+    let mut about = CallFacts::new(CallId::new(7, call), started, route);
+    about.tags.insert("team".into(), team.into());
+    about.client = Some("agent".into());
+    Arc::new(about)
+}
+
+fn attempt(about: &Arc<CallFacts>, number: u32, provider: &str, end: Option<FailureClass>) -> AttemptRecord {
+    let usage = Usage { input: 1_000, cached: 400, output: 100, ..Usage::default() };
+    let price = Price::new(1.0, 10.0);
+    AttemptRecord {
+        usage,
+        price: Some(price),
+        cost_usd: Some(price.cost_usd(&usage)),
+        took: Duration::from_millis(50),
+        end: end.map_or(AttemptEnd::Won, |class| AttemptEnd::Failed(Failure::new(class, "its words"))),
+        ..AttemptRecord::new(about.clone(), number, TargetId::new(provider, "m"), "key-1")
+    }
+}
+
+fn call(about: &Arc<CallFacts>) -> Record {
+    let mut flight = Flight::new(about.clone());
+    flight.attempts = 1;
+    flight.cost_usd = 0.002;
+    flight.steps.push((Duration::ZERO, Happened::CallerLeft));
+    Record::Call(Arc::new(flight))
+}
+
+/// Attempts that were won, one a call.
+fn won(count: u64) -> Vec<Record> {
+    (1..=count).map(|number| Record::Attempt(Arc::new(attempt(&about(number, "smart", "red"), 1, "a", None)))).collect()
+}
+
+/// Waits until a store fares so.
+async fn until(store: &Store, is: impl Fn(&StoreHealth) -> bool) -> StoreHealth {
+    let begun = Instant::now();
+    loop {
+        let health = store.gauge().health();
+        if is(&health) {
+            return health;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{health:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn lines(statement: &Statement) -> Vec<(&str, u64, u64, i64, i64)> {
+    let line = |line: &'_ Line| (line.attempts, line.answers, line.cost, line.wasted);
+    statement.lines.iter().map(|one| (one.of.as_str(), line(one))).map(|(of, (a, b, c, d))| (of, a, b, c, d)).collect()
+}
+
+#[tokio::test]
+async fn what_ended_is_there_after_its_process_and_answers_by_everything_it_is_asked_by() {
+    let place = Place::new();
+    let store = place.open().await;
+    let (one, two, three) = (about(1, "smart", "red"), about(2, "smart", "blue"), about(3, "fast", "red"));
+    let records = [
+        attempt(&one, 1, "a", Some(FailureClass::Server)),
+        attempt(&one, 2, "b", None),
+        attempt(&two, 1, "a", None),
+        attempt(&two, 2, "b", Some(FailureClass::HedgeLost)),
+        attempt(&three, 1, "a", Some(FailureClass::Cut)),
+        AttemptRecord { price: None, cost_usd: None, ..attempt(&three, 2, "c", None) },
+    ];
+    records.iter().for_each(|record| store.observe(&Record::Attempt(Arc::new(record.clone()))));
+    store.observe(&call(&one));
+    store.flush().await;
+    drop(store);
+    let store = place.open().await;
+    let each = nanos(0.002);
+    for (by, expected) in [
+        (By::All, vec![("all", 6, 3, 5 * each, 3 * each)]),
+        (By::Route, vec![("smart", 4, 2, 4 * each, 2 * each), ("fast", 2, 1, each, each)]),
+        (By::Provider, vec![("a", 3, 1, 3 * each, 2 * each), ("b", 2, 1, 2 * each, each), ("c", 1, 1, 0, 0)]),
+        (By::Target, vec![("a/m", 3, 1, 3 * each, 2 * each), ("b/m", 2, 1, 2 * each, each), ("c/m", 1, 1, 0, 0)]),
+        (
+            By::Key,
+            vec![("a/key-1", 3, 1, 3 * each, 2 * each), ("b/key-1", 2, 1, 2 * each, each), ("c/key-1", 1, 1, 0, 0)],
+        ),
+        (By::Client, vec![("agent", 6, 3, 5 * each, 3 * each)]),
+        (By::Tag("team".into()), vec![("red", 4, 2, 3 * each, 2 * each), ("blue", 2, 1, 2 * each, each)]),
+        (
+            By::Waste,
+            vec![("cut off", 1, 0, each, each), ("failed", 1, 0, each, each), ("slower of two", 1, 0, each, each)],
+        ),
+        (By::Failure, vec![("cut", 1, 0, each, each), ("hedge_lost", 1, 0, each, each), ("server", 1, 0, each, each)]),
+        (By::Outcome, vec![("caller_left", 1, 0, each, 0)]),
+    ] {
+        let statement = place.ask(by.clone());
+        assert_eq!(lines(&statement), expected, "{by}");
+    }
+    let all = place.ask(By::All);
+    assert_eq!((all.sum.unpriced, all.sum.cached_share()), (1, Some(0.4)));
+    assert_eq!(all.sum.answer_usd(), Some(0.01 / 3.0));
+    assert_eq!(place.ask(By::Day).lines.len(), 1);
+    let later = Question::by(By::All).since(SystemTime::now() + Duration::from_secs(7_200));
+    assert_eq!(ask_file(&place.file(), &later).expect("a statement").sum.attempts, 0);
+    // And it goes on.
+    store.observe(&call(&two));
+    store.flush().await;
+    let verified = verify_file(&place.file()).expect("a file");
+    assert_eq!((verified.attempts, verified.calls, verified.problems), (6, 2, Vec::new()));
+    for name in ["standin.db", "standin.db-lock", "standin.db-wal"] {
+        let mode = std::fs::metadata(place.0.join(name)).expect(name).permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name} is for its owner alone");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_keeps_is_refused_and_free_again_with_him() {
+    let place = Place::new();
+    let store = place.open().await;
+    let refused = Store::open(place.spec()).await.map(|_| ()).expect_err("it is taken").to_string();
+    assert_eq!(
+        refused,
+        format!("is kept by process {}: one process at a time writes it; give each its own file", std::process::id())
+    );
+    won(3).iter().for_each(|record| store.observe(record));
+    store.flush().await;
+    assert_eq!(place.ask(By::All).sum.attempts, 3, "who is refused takes nothing along");
+    drop(store);
+    let again = place.open().await;
+    assert_eq!(again.gauge().health().problem, None);
+}
+
+#[tokio::test]
+async fn files_of_others_of_later_versions_and_damaged_ones_are_refused_with_what_helps() {
+    let place = Place::new();
+    let refused = async || Store::open(place.spec()).await.map(|_| ()).expect_err("it is none of ours").to_string();
+    let other = Connection::open(place.file()).expect("a database");
+    other.execute_batch("CREATE TABLE t (x)").expect("a table");
+    assert!(refused().await.contains("is no store of standin's"));
+    other.execute_batch("PRAGMA application_id = 0x7374646e; PRAGMA user_version = 99").expect("a version");
+    assert!(refused().await.contains("is of a newer standin (its form is 99"));
+    drop(other);
+    std::fs::write(place.file(), [7; 8_192]).expect("a file");
+    assert!(refused().await.ends_with("move it away, and a new one is begun"));
+    std::fs::remove_file(place.file()).expect("a file");
+    std::fs::create_dir(place.file()).expect("a folder");
+    assert!(refused().await.contains("cannot be"));
+    let nowhere = StoreSpec { path: place.0.join("no/such/folder.db"), ..place.spec() };
+    assert!(matches!(Store::open(nowhere).await, Err(OpenError::Files(_))));
+}
+
+#[tokio::test]
+async fn what_a_full_or_read_only_disk_does_not_take_waits_and_is_written_when_it_does() {
+    for sql in [FULL, READ_ONLY] {
+        let place = Place::new();
+        let store = place.open().await;
+        place.trouble(Some(sql));
+        won(3_000).iter().for_each(|record| store.observe(record));
+        let ill = until(&store, |health| health.problem.is_some()).await;
+        assert!(ill.waiting > 0 && ill.lost == 0, "{ill:?}");
+        place.trouble(None);
+        let well = until(&store, |health| health.waiting == 0).await;
+        assert_eq!((well.problem, well.written, well.lost), (None, 3_000, 0), "{sql}");
+        assert_eq!(place.ask(By::All).sum.attempts, 3_000);
+        assert_eq!(verify_file(&place.file()).expect("a file").problems, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn what_finds_no_room_to_wait_is_counted_and_told_by_the_file_too() {
+    let place = Place::new();
+    let store = place.open().await;
+    place.trouble(Some(READ_ONLY));
+    let all = 20_000;
+    let begun = Instant::now();
+    won(all).iter().for_each(|record| store.observe(record));
+    assert!(begun.elapsed() < Duration::from_secs(5), "nobody waits for the disk");
+    let ill = store.gauge().health();
+    assert!(ill.lost > 0 && ill.lost < all, "{ill:?}");
+    place.trouble(None);
+    let well = until(&store, |health| health.waiting == 0).await;
+    assert_eq!(well.written + well.lost, all);
+    store.observe(&call(&about(1, "smart", "red")));
+    store.flush().await;
+    let statement = place.ask(By::All);
+    assert_eq!((statement.sum.attempts, statement.lost), (well.written, well.lost));
+    drop(store);
+    let store = place.open().await;
+    assert_eq!((store.gauge().health().lost, place.ask(By::All).lost), (0, well.lost), "the file counts on");
+}
+
+#[tokio::test]
+async fn a_file_that_is_deleted_is_noticed_and_another_is_begun() {
+    let place = Place::new();
+    let store = place.open().await;
+    won(5).iter().for_each(|record| store.observe(record));
+    store.flush().await;
+    std::fs::remove_file(place.file()).expect("a file");
+    won(3).iter().for_each(|record| store.observe(record));
+    store.flush().await;
+    assert_eq!(place.ask(By::All).sum.attempts, 3);
+    assert_eq!(store.gauge().health().problem, None);
+}
+
+#[tokio::test]
+async fn whoever_else_writes_to_the_file_for_a_while_is_waited_for() {
+    let place = Place::new();
+    let store = place.open().await;
+    let other = Connection::open(place.file()).expect("a database");
+    other.execute_batch("BEGIN IMMEDIATE").expect("its turn");
+    won(5).iter().for_each(|record| store.observe(record));
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(store.gauge().health().written, 0);
+    other.execute_batch("ROLLBACK").expect("its end");
+    let well = until(&store, |health| health.waiting == 0).await;
+    assert_eq!((well.written, well.lost, well.problem), (5, 0, None));
+}
+
+#[tokio::test]
+async fn a_panic_of_the_one_who_writes_loses_nothing_and_a_group_that_makes_two_is_given_up() {
+    let place = Place::new();
+    let store = place.open().await;
+    place.trouble(Some(PANIC));
+    won(4).iter().for_each(|record| store.observe(record));
+    let ill = until(&store, |health| health.lost > 0).await;
+    assert_eq!((ill.lost, ill.waiting), (4, 0), "it panicked twice");
+    place.trouble(None);
+    won(6).iter().for_each(|record| store.observe(record));
+    let well = until(&store, |health| health.written == 6).await;
+    assert_eq!(well.lost, 4);
+    store.flush().await;
+    assert_eq!(place.ask(By::All).sum.attempts, 6);
+}
+
+#[test]
+fn a_group_that_is_written_again_is_there_once() {
+    let place = Place::new();
+    let hold = Hold::take(&place.file()).expect("the file");
+    let mut book = Book::open(&hold).expect("a book");
+    let group = won(10);
+    let first = book.next();
+    book.write(first, &group, 0).expect("a write");
+    book.write(first, &group, 0).expect("a write");
+    assert_eq!(place.ask(By::All).sum.attempts, 10);
+    assert_eq!(book.next(), first + 10);
+    let verified = verify_file(&place.file()).expect("a file");
+    assert_eq!((verified.attempts, verified.problems), (10, Vec::new()));
+}
+
+#[test]
+fn entries_are_forgotten_by_age_and_size_and_sums_stay_longer() {
+    let place = Place::new();
+    let hold = Hold::take(&place.file()).expect("the file");
+    let mut book = Book::open(&hold).expect("a book");
+    let (first, group) = (book.next(), won(5_000));
+    book.write(first, &group, 0).expect("a write");
+    let day = Duration::from_secs(24 * 60 * 60);
+    let entries = || verify_file(&place.file()).expect("a file").attempts;
+    let now = SystemTime::now();
+    while book.forget(&place.spec(), now + day / 2).expect("a look") {}
+    assert_eq!(entries(), 5_000, "none is a day old");
+    // Half of it is too much.
+    let spec = StoreSpec { bytes_max: book.bytes() / 2, ..place.spec() };
+    while book.forget(&spec, now).expect("a look") {}
+    let left = entries();
+    assert!((500..4_500).contains(&left), "{left}");
+    assert_eq!(verify_file(&place.file()).expect("a file").problems, Vec::<String>::new());
+    while book.forget(&place.spec(), now + 2 * day).expect("a look") {}
+    assert_eq!((entries(), place.ask(By::All).sum.attempts), (0, 5_000));
+    while book.forget(&place.spec(), now + 40 * day).expect("a look") {}
+    assert_eq!(place.ask(By::All).sum.attempts, 0);
+}
+
+#[test]
+fn a_tag_that_is_different_in_every_call_fills_nothing() {
+    let place = Place::new();
+    let hold = Hold::take(&place.file()).expect("the file");
+    let mut book = Book::open(&hold).expect("a book");
+    let one =
+        |number: u64| Record::Attempt(Arc::new(attempt(&about(number, "smart", &number.to_string()), 1, "a", None)));
+    for part in 0..4 {
+        let group: Vec<Record> = (part * 100..part * 100 + 100).map(one).collect();
+        book.write(book.next(), &group, 0).expect("a write");
+    }
+    let statement = place.ask(By::Tag("team".into()));
+    assert_eq!((statement.lines.len(), statement.sum.attempts), (129, 400));
+    assert_eq!((statement.lines[0].of.as_str(), statement.lines[0].attempts), ("(others)", 272));
+    let few = ask_file(&place.file(), &Question::by(By::Tag("team".into())).lines_max(3)).expect("a statement");
+    assert!(few.cut && few.lines.len() == 3);
+}
+
+#[test]
+fn a_provider_that_counts_nonsense_spoils_no_sum() {
+    let place = Place::new();
+    let hold = Hold::take(&place.file()).expect("the file");
+    let mut book = Book::open(&hold).expect("a book");
+    let liar = |number| {
+        let mut record = attempt(&about(number, "smart", "red"), 1, "a", None);
+        record.usage = Usage { input: u64::MAX, output: u64::MAX, ..Usage::default() };
+        record.cost_usd = Some(f64::MAX);
+        Record::Attempt(Arc::new(record))
+    };
+    let group: Vec<Record> = (0..100).map(liar).collect();
+    book.write(book.next(), &group, 0).expect("a write");
+    let sum = place.ask(By::All).sum;
+    assert_eq!((sum.attempts, sum.cost), (100, 100 * nanos(1e6)));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+    /// Whatever ended, every question's lines come to the same, and each attempt is an answer or waste.
+    #[test]
+    fn every_attempt_is_a_winner_or_waste_by_whatever_it_is_asked(
+        records in proptest::collection::vec(
+            (0_u64..40, 0_usize..4, 0_usize..FailureClass::ALL.len() * 2, 0_u64..9_999), 1..120,
+        ),
+    ) {
+        let place = Place::new();
+        let hold = Hold::take(&place.file()).expect("the file");
+        let mut book = Book::open(&hold).expect("a book");
+        let (mut cost, mut wasted, mut answers) = (0, 0, 0);
+        let group = records.iter().enumerate().map(|(at, (call, provider, end, output))| {
+            let about = about(*call, ["smart", "fast"][at % 2], ["red", "blue"][*provider % 2]);
+            let class = FailureClass::ALL.get(*end).copied();
+            let mut record = attempt(&about, u32::try_from(at).expect("few"), ["a", "b", "c", "d"][*provider], class);
+            record.usage.output = *output;
+            record.cost_usd = record.price.map(|price| price.cost_usd(&record.usage));
+            let paid = record.cost_usd.map_or(0, nanos);
+            cost += paid;
+            wasted += if record.won() { 0 } else { paid };
+            answers += u64::from(record.won());
+            Record::Attempt(Arc::new(record))
+        });
+        let group: Vec<Record> = group.collect();
+        for part in group.chunks(50) {
+            book.write(book.next(), part, 0).expect("a write");
+        }
+        let whole = (group.len() as u64, answers, cost, wasted);
+        let attempts = |by: &By| !matches!(by, By::Waste | By::Failure | By::Outcome);
+        let all = By::ALL.into_iter().map(|(_, by)| by).filter(attempts).chain([By::Tag("team".into())]);
+        for by in all {
+            let sum = place.ask(by.clone()).sum;
+            proptest::prop_assert_eq!((sum.attempts, sum.answers, sum.cost, sum.wasted), whole, "{}", by);
+        }
+        for by in [By::Waste, By::Failure] {
+            let sum = place.ask(by.clone()).sum;
+            let lost = (group.len() as u64 - answers, 0, wasted);
+            proptest::prop_assert_eq!((sum.attempts, sum.answers, sum.wasted), lost, "{}", by);
+        }
+        proptest::prop_assert_eq!(verify_file(&place.file()).expect("a file").problems, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn five_thousand_records_a_second_are_kept_up_with_and_giving_one_takes_microseconds() {
+    let place = Place::new();
+    let store = place.open().await;
+    let all = won(10_000);
+    let (begun, mut giving) = (Instant::now(), Duration::ZERO);
+    for (tenth, part) in (1..).zip(all.chunks(500)) {
+        let before = Instant::now();
+        part.iter().for_each(|record| store.observe(record));
+        giving += before.elapsed();
+        tokio::time::sleep_until((begun + Duration::from_millis(100) * tenth).into()).await;
+    }
+    let behind = store.gauge().health();
+    assert!(behind.waiting < 5_000 && behind.lost == 0, "{behind:?}");
+    let well = until(&store, |health| health.waiting == 0).await;
+    assert_eq!((well.written, well.lost), (10_000, 0));
+    let each = giving / 10_000;
+    println!("{each:?} a record");
+    assert!(each < Duration::from_micros(50), "{each:?} a record, on a busy machine without optimisation");
+}
+
+/// By hand: `cargo test --features sidecar --lib ten_million -- --ignored --nocapture`. A minute or five, 2 GB of disk.
+#[test]
+#[ignore = "ten million entries take minutes to write: docs/benchmarks.md has the figures"]
+fn ten_million_entries_answer_within_a_second() {
+    let place = Place::new();
+    let hold = Hold::take(&place.file()).expect("the file");
+    let mut book = Book::open(&hold).expect("a book");
+    let began = Instant::now();
+    let month = 30 * 24 * 60 * 60_u64;
+    let ten_million = 10_000_000;
+    let from = SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000);
+    for first in (0..ten_million).step_by(10_000) {
+        let group = (first..first + 10_000).map(|at| {
+            let route = ["smart", "fast", "cheap", "long", "code"][at % 5];
+            let started = from + Duration::from_micros(month * 1_000_000 / ten_million as u64 * at as u64);
+            let mut about = CallFacts::new(CallId::new(7, at as u64), started, route);
+            about.client = Some(["ci", "desk", "night", "web"][at / 5 % 4].into());
+            about.tags.insert("team".into(), format!("team-{}", at % 23));
+            about.tags.insert("run".into(), format!("run-{}", at / 40));
+            let end = [None, None, None, None, None, None, None, None]
+                .into_iter()
+                .chain([Some(FailureClass::Overloaded), Some(FailureClass::HedgeLost)]);
+            let end = end.cycle().nth(at / 7 % 10).flatten();
+            Record::Attempt(Arc::new(attempt(&Arc::new(about), 1, ["a", "b", "c"][at % 3], end)))
+        });
+        let group: Vec<Record> = group.collect();
+        book.write(book.next(), &group, 0).expect("a write");
+    }
+    let took = began.elapsed().as_secs_f64();
+    println!("written in {took:.0} s, {:.0} a second; {} MB", 1e7 / took, book.bytes() / 1_000_000);
+    let mut slowest = Duration::ZERO;
+    for by in By::ALL.map(|(_, by)| by).into_iter().chain([By::Tag("team".into()), By::Tag("run".into())]) {
+        let before = Instant::now();
+        let statement = place.ask(by.clone());
+        if by == By::Tag("run".into()) {
+            // Another value every forty calls is no account that anybody asks for; nor is it slow.
+            assert!(before.elapsed() < Duration::from_secs(3), "{:?}", before.elapsed());
+        } else {
+            slowest = slowest.max(before.elapsed());
+        }
+        println!("{by:<12} {:>6} lines in {:>4} ms", statement.lines.len(), before.elapsed().as_millis());
+    }
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+}

@@ -1,0 +1,72 @@
+//! Whether a file is whole: its pages, its entries without a gap or a double, and its sums those of its entries.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::hours::HOUR;
+use super::{LedgerError, OpenError, file};
+
+/// What a look at a file came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// Attempts that it holds.
+    pub attempts: u64,
+    /// Calls that it holds.
+    pub calls: u64,
+    /// Records that were lost, by its own account.
+    pub lost: u64,
+    /// What is wrong with it; empty where all is well.
+    pub problems: Vec<String>,
+}
+
+/// Looks at all that a file holds. It takes as long as reading it does.
+///
+/// # Errors
+/// If there is no such file, or it cannot be opened.
+pub fn verify_file(path: &Path) -> Result<Verified, LedgerError> {
+    let unreadable = |error: OpenError| LedgerError::Unreadable { path: path.to_owned(), problem: error.to_string() };
+    let connection = file::read(path).map_err(unreadable)?;
+    verify(&connection).map_err(|error| unreadable(error.into()))
+}
+
+fn verify(connection: &Connection) -> rusqlite::Result<Verified> {
+    let count = |sql: &str| connection.query_row(sql, (), |row| row.get::<_, i64>(0));
+    let number = |count: i64| u64::try_from(count).unwrap_or(0);
+    let mut problems: Vec<String> = connection
+        .prepare("PRAGMA integrity_check(10)")?
+        .query_map((), |row| row.get::<_, String>(0))?
+        .filter(|found| found.as_deref() != Ok("ok"))
+        .collect::<rusqlite::Result<_>>()?;
+    let (attempts, calls) = (count("SELECT count(*) FROM attempt")?, count("SELECT count(*) FROM call")?);
+    let ids = "(SELECT id FROM attempt UNION ALL SELECT id FROM call)";
+    let missing = count(&format!("SELECT coalesce(max(id) - min(id) + 1, 0) - count(*) FROM {ids}"))?;
+    let twice = count(&format!("SELECT count(*) - count(DISTINCT id) FROM {ids}"))?;
+    let attempts_twice =
+        count("SELECT count(*) FROM (SELECT 1 FROM attempt GROUP BY runtime, call, number HAVING count(*) > 1)")?;
+    let calls_twice = count("SELECT count(*) FROM (SELECT 1 FROM call GROUP BY runtime, number HAVING count(*) > 1)")?;
+    // Sums outlive their entries: of the hour that the first is of there may be more.
+    let from = "(SELECT CASE WHEN min(id) = 1 THEN min(hour) ELSE min(hour) + 1 END FROM entry)";
+    let entry = format!("SELECT id, ended_at / 1000 / {HOUR} AS hour, cost FROM attempt");
+    let wrong = count(&format!(
+        "WITH entry AS ({entry}), \
+         entries AS (SELECT hour, count(*), sum(coalesce(cost, 0)) FROM entry WHERE hour >= {from} GROUP BY hour), \
+         sums AS (SELECT hour, sum(attempts), sum(cost) FROM hour WHERE hour >= {from} GROUP BY hour) \
+         SELECT (SELECT count(*) FROM (SELECT * FROM entries EXCEPT SELECT * FROM sums)) \
+              + (SELECT count(*) FROM (SELECT * FROM sums EXCEPT SELECT * FROM entries))"
+    ))?;
+    for (found, what) in [
+        (missing, "entries are missing among others"),
+        (twice, "entries have the number of another"),
+        (attempts_twice, "attempts stand there twice"),
+        (calls_twice, "calls stand there twice"),
+        (wrong, "hours have sums that are not those of their entries"),
+    ] {
+        if found != 0 {
+            problems.push(format!("{found} {what}"));
+        }
+    }
+    let lost = super::book::read_lost(connection)?;
+    Ok(Verified { attempts: number(attempts), calls: number(calls), lost, problems })
+}

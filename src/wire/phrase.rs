@@ -1,0 +1,80 @@
+//! Texts on their way out.
+//!
+//! In flow texts of a request and what is said here about them, out flows JSON. A text that came with escapes goes as it
+//! stands in its body: nobody reads it to write the same once more, and a body of megabytes is held once.
+
+use std::borrow::Cow;
+
+use serde::ser::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::words::Text;
+
+/// A text as it goes out.
+#[derive(Clone, Debug)]
+pub(super) enum Phrase<'a> {
+    /// One of the request's.
+    Its(&'a Text),
+    /// One that is made here, or a part of one.
+    Made(Cow<'a, str>),
+}
+
+impl Phrase<'_> {
+    /// Tells whether it is the empty text.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Its(text) => text.is_empty(),
+            Self::Made(text) => text.is_empty(),
+        }
+    }
+
+    /// Tells whether nothing is in it but blanks.
+    pub(super) fn is_blank(&self) -> bool {
+        match self {
+            Self::Its(text) => text.is_blank(),
+            Self::Made(text) => text.trim().is_empty(),
+        }
+    }
+
+    /// Returns what it says.
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Self::Its(text) => text,
+            Self::Made(text) => text,
+        }
+    }
+}
+
+impl Default for Phrase<'_> {
+    fn default() -> Self {
+        Self::Made(Cow::Borrowed(""))
+    }
+}
+
+impl<'a> From<&'a Text> for Phrase<'a> {
+    fn from(text: &'a Text) -> Self {
+        Self::Its(text)
+    }
+}
+
+impl<'a> From<&'a str> for Phrase<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Made(text.into())
+    }
+}
+
+impl From<String> for Phrase<'_> {
+    fn from(text: String) -> Self {
+        Self::Made(text.into())
+    }
+}
+
+impl Serialize for Phrase<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let quoted = if let Self::Its(text) = self { text.quoted() } else { None };
+        match quoted.and_then(|json| serde_json::from_str::<&RawValue>(json).ok()) {
+            Some(json) => json.serialize(serializer),
+            None => serializer.serialize_str(self.as_str()),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Bodies written in pieces: what stands in the body that came is a part of it, and not copied.
+//!
+//! In flow bytes, in the order in which they go out, out flows a payload. Whoever writes need not know where a text stands:
+//! a long one that lies in the body is known by where it lies. Nothing here may know what the bytes mean.
+
+use std::io;
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::words::Payload;
+
+/// A part of a body that is shorter is copied: a piece of its own costs more.
+const PIECE_BYTES_MIN: usize = 256;
+/// What is new is put together to pieces of so many bytes: a long body is never moved as a whole.
+const NEW_BYTES_MAX: usize = 64 * 1024;
+/// Most bodies, and most changes of one, are shorter.
+const NEW_BYTES: usize = 1024;
+
+/// A body in the making.
+pub(super) struct Pieces<'b> {
+    /// The body that came.
+    source: Option<&'b Bytes>,
+    made: Payload,
+    /// What is new behind that.
+    new: BytesMut,
+}
+
+impl<'b> Pieces<'b> {
+    /// Begins one that may have parts of a body that came.
+    pub(super) fn of(source: Option<&'b Bytes>) -> Self {
+        Self { source, made: Payload::default(), new: BytesMut::with_capacity(NEW_BYTES) }
+    }
+
+    /// Appends bytes.
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        if bytes.len() >= PIECE_BYTES_MIN
+            && let Some(part) = self.source.and_then(|source| Some(source.slice(place(source, bytes)?)))
+        {
+            self.cut();
+            return self.made.push(part);
+        }
+        if self.new.len() + bytes.len() > NEW_BYTES_MAX {
+            self.cut();
+        }
+        self.new.extend_from_slice(bytes);
+    }
+
+    fn cut(&mut self) {
+        self.made.push(self.new.split().freeze());
+    }
+
+    /// Returns the body.
+    pub(super) fn finish(mut self) -> Payload {
+        self.cut();
+        self.made
+    }
+}
+
+impl io::Write for Pieces<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.put(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Returns where in a body bytes lie, if they do.
+fn place(body: &[u8], bytes: &[u8]) -> Option<Range<usize>> {
+    let start = bytes.as_ptr().addr().checked_sub(body.as_ptr().addr())?;
+    let end = start.checked_add(bytes.len())?;
+    (end <= body.len()).then_some(start..end)
+}
+
+/// Returns a body with other bytes in some places, which are told in their order.
+pub(super) fn spliced<'b>(body: &Bytes, splices: impl IntoIterator<Item = (Range<usize>, &'b [u8])>) -> Payload {
+    let (mut out, mut at) = (Pieces::of(Some(body)), 0);
+    for (range, by) in splices {
+        out.put(&body[at..range.start]);
+        out.put(by);
+        at = range.end;
+    }
+    out.put(&body[at..]);
+    out.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn what_lies_in_the_body_that_came_is_a_part_of_it_and_what_is_new_is_never_large() {
+        let body = Bytes::from("a".repeat(2 * PIECE_BYTES_MIN));
+        let (long, other) = (&body[9..9 + PIECE_BYTES_MIN], "b".repeat(PIECE_BYTES_MIN));
+        let mut pieces = Pieces::of(Some(&body));
+        for bytes in [b"{", long, b",", &body[..9], other.as_bytes(), &body, b"}"] {
+            pieces.write_all(bytes).expect("room");
+        }
+        let made = pieces.finish();
+        let expected = [b"{", long, b",", &body[..9], other.as_bytes(), &body, b"}"].concat();
+        assert_eq!(made.whole(), expected);
+        let shared = made.pieces().filter(|piece| body.as_ptr_range().contains(&piece.as_ptr()));
+        assert_eq!(shared.map(Bytes::len).collect::<Vec<_>>(), [PIECE_BYTES_MIN, body.len()]);
+
+        let mut pieces = Pieces::of(None);
+        for _ in 0..3 * NEW_BYTES_MAX / 1000 {
+            pieces.put(&[b'x'; 1000]);
+        }
+        let made = pieces.finish();
+        assert_eq!((made.len(), made.pieces().count()), (3 * NEW_BYTES_MAX / 1000 * 1000, 4));
+        assert!(made.pieces().all(|piece| piece.len() <= NEW_BYTES_MAX));
+    }
+}

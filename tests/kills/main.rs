@@ -1,0 +1,125 @@
+//! A process that keeps a ledger, killed with -9 at random moments under load, again and again: its file opens,
+//! nothing that was committed is missing or there twice, and the sums are those of the entries.
+//!
+//! As many kills as `STANDIN_KILLS` says, or forty. It is its own child: with a path it keeps records there until it
+//! is killed, and prints now and then how many are written.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use standin::config::StoreConfig;
+use standin::runtime::{By, Question, ask_file, verify_file};
+use standin::{ChatRequest, Failure, FailureClass, ModelConfig, ProviderConfig, RouteConfig, Runtime};
+
+fn main() {
+    if let Some(file) = std::env::args().skip_while(|argument| argument != CHILD).nth(1) {
+        return child(Path::new(&file));
+    }
+    let kills = std::env::var("STANDIN_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(40);
+    let folder = std::env::temp_dir().join(format!("standin-kills-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let began = Instant::now();
+    let told = kill_again_and_again(&folder.join("standin.db"), kills);
+    std::fs::remove_dir_all(&folder).expect("a folder");
+    println!("{told} in {:.0} s", began.elapsed().as_secs_f64());
+    println!("1 passed, 0 failed");
+}
+
+const CHILD: &str = "--keep";
+
+fn kill_again_and_again(file: &Path, kills: u32) -> String {
+    let (mut before, mut seed) = (0, 0x9e37_79b9_7f4a_7c15_u64 ^ u64::from(std::process::id()));
+    let mut behind_most = 0;
+    for kill in 1..=kills {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (mut child, told) = begin(file);
+        if kill.is_multiple_of(5) {
+            // Whoever comes second is refused, and harms nobody.
+            let refused = Command::new(std::env::current_exe().expect("this program")).arg(CHILD).arg(file).output();
+            let refused = String::from_utf8_lossy(&refused.expect("a child").stderr).into_owned();
+            assert!(refused.contains("is kept by process"), "{refused}");
+        }
+        std::thread::sleep(Duration::from_micros(20_000 + seed % 180_000));
+        child.kill().expect("a kill");
+        child.wait().expect("its end");
+        // What it had said before is the least that must be there.
+        let committed: u64 =
+            told.lines().map_while(Result::ok).filter_map(|line| line.parse().ok()).last().unwrap_or(0);
+        let found = verify_file(file).expect("the file opens");
+        assert_eq!(found.problems, Vec::<String>::new(), "after kill {kill}");
+        let entries = found.attempts + found.calls;
+        assert!(entries >= before + committed, "kill {kill}: {entries} of {before} and {committed}");
+        behind_most = behind_most.max(entries - before - committed);
+        let statement = ask_file(file, &Question::by(By::Route)).expect("a statement");
+        assert_eq!((statement.sum.attempts, statement.lost), (found.attempts, 0), "after kill {kill}");
+        before = entries;
+    }
+    assert!(before > u64::from(kills) * 20, "{before} entries of {kills} processes are no load");
+    format!("{kills} kills, {before} entries, none missing or twice; at most {behind_most} more than was told")
+}
+
+/// Starts a child and waits until it keeps records.
+fn begin(file: &Path) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = Command::new(std::env::current_exe().expect("this program"))
+        .arg(CHILD)
+        .arg(file)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a child");
+    let mut told = BufReader::new(child.stdout.take().expect("its words"));
+    let mut line = String::new();
+    told.read_line(&mut line).expect("its first word");
+    assert_eq!(line, "0\n", "it begins");
+    (child, told)
+}
+
+/// Keeps records as fast as it can, and says how many are written.
+fn child(file: &Path) {
+    let executor = tokio::runtime::Runtime::new().expect("an executor");
+    executor.block_on(keep(file.to_owned()));
+}
+
+async fn keep(file: PathBuf) {
+    let answer = |fails: bool| {
+        ProviderConfig::from_fn(move |_| async move {
+            if fails { Err(Failure::new(FailureClass::Unusable, "not now")) } else { Ok("yes") }
+        })
+    };
+    let model = || ModelConfig { price: Some(standin::config::PriceConfig::new(1.0, 2.0)), ..ModelConfig::default() };
+    let started = Runtime::builder()
+        .provider("a", answer(true).model_with("m", model()))
+        .provider("b", answer(false).model_with("m", model()))
+        .route("smart", RouteConfig::new(["a/m", "b/m"]))
+        .with(|config| config.store = Some(StoreConfig::new(file)))
+        .start()
+        .await;
+    let runtime = match started {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{error}");
+            std::process::exit(2);
+        }
+    };
+    for _ in 0..8 {
+        let runtime = runtime.clone();
+        tokio::spawn(async move {
+            loop {
+                let mut request = ChatRequest::new("smart").user("Are you there?");
+                request.tags.insert("team".to_owned(), "red".to_owned());
+                let _ = runtime.chat(request).await;
+            }
+        });
+    }
+    let (mut told, mut out) = (0, std::io::stdout());
+    writeln!(out, "0").and_then(|()| out.flush()).expect("somebody listens");
+    loop {
+        let written = runtime.health().store.expect("a store").written;
+        if written > told {
+            told = written;
+            writeln!(out, "{written}").and_then(|()| out.flush()).expect("somebody listens");
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}

@@ -1,0 +1,82 @@
+//! Calls that wait for a place, on the real clock and real sockets: a target with ten times the load that it can carry
+//! carries what it can, and whoever waits goes once, in time, or is told at once when to come back.
+
+use std::time::{Duration, Instant};
+
+use standin::drill::Drill;
+use standin::testing::{Latency, Outcome, Script};
+use standin::{ChatRequest, Error, ModelConfig, OnExhausted, Priority, ProviderConfig, RouteConfig, Runtime};
+use tokio::task::JoinSet;
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+/// What the target can carry: so many at once, each for so long.
+const PLACES: u32 = 4;
+const TAKES: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_secs(2);
+const LOAD: Duration = Duration::from_secs(6);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_ten_times_the_load_a_target_carries_what_it_can_by_the_real_clock() {
+    let _alone = super::ALONE.lock().await;
+    let script = Script { first_token: Latency::Fixed(TAKES), in_flight_max: Some(PLACES), ..Script::default() };
+    let drill = Drill::start(script).await.expect("a drill");
+    let model = ModelConfig { in_flight_max: Some(PLACES), ..ModelConfig::default() };
+    let runtime = Runtime::builder()
+        .provider("a", ProviderConfig::new(format!("http://{}/v1", drill.address())).key("k").model_with("m", model))
+        .route("smart", RouteConfig::new(["a/m"]))
+        .with(|config| (config.seed, config.queue_max) = (Some(7), 200))
+        .start()
+        .await
+        .expect("it starts");
+    let capacity = f64::from(PLACES) / TAKES.as_secs_f64();
+    let mut callers = JoinSet::new();
+    let begun = Instant::now();
+    let mut timer = tokio::time::interval(Duration::from_secs_f64(0.1 / capacity));
+    let mut most = 0;
+    for n in 0_usize.. {
+        timer.tick().await;
+        if begun.elapsed() >= LOAD {
+            break;
+        }
+        let runtime = runtime.clone();
+        most = most.max(runtime.health().queued);
+        let priority = [Priority::Default, Priority::Batch, Priority::Interactive, Priority::Critical][n % 4];
+        // One in ten would rather wait for an outage's end than fail.
+        let on_exhausted = if n.is_multiple_of(10) { OnExhausted::Wait } else { OnExhausted::Fail };
+        callers.spawn(async move {
+            let request = ChatRequest::new("smart").user("one two").priority(priority);
+            let begun = Instant::now();
+            let answer = runtime.chat(request.deadline(PATIENCE).on_exhausted(on_exhausted)).await;
+            (answer, begun.elapsed())
+        });
+    }
+    let ended = callers.join_all().await;
+    let served = ended.iter().filter(|(answer, _)| answer.is_ok()).count();
+    let ceiling = capacity * (LOAD + PATIENCE).as_secs_f64();
+    println!(
+        "{} calls, {served} served, of at most {:.0} within the load; {most} waited at most",
+        ended.len(),
+        capacity * LOAD.as_secs_f64()
+    );
+    assert!(served as f64 >= 0.9 * capacity * LOAD.as_secs_f64() && served as f64 <= ceiling, "{served}");
+    assert!(most <= 200, "{most} wait");
+    let mut told = 0;
+    for (answer, took) in &ended {
+        assert!(*took < PATIENCE + MS(1_000), "{took:?}");
+        match answer {
+            Ok(reply) => assert_eq!(reply.finished.attempts.len(), 1, "nobody is asked twice"),
+            Err(Error::Exhausted { attempts, retry_after, .. }) => {
+                assert!(attempts.is_empty(), "nothing is sent for who is refused");
+                told += usize::from(retry_after.is_some());
+            }
+            Err(Error::DeadlineExceeded { .. }) => {}
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    assert!(told * 10 >= (ended.len() - served) * 8, "{told} were told when to come back");
+    let log = drill.handle().log();
+    assert!(log.iter().all(|record| record.outcome != Outcome::Rejected(429)), "never more at once than it bears");
+    tokio::time::sleep(MS(200)).await;
+    let health = runtime.health();
+    assert_eq!((health.calls, health.queued, health.parked.len()), (0, 0, 0), "nothing is left behind");
+}
