@@ -83,7 +83,7 @@ impl<'t> Document<'t> {
                         "in \"…\" a backslash begins an escape; write a path in plain quotes, as 'C:\\keys\\mine'"
                     }
                     message if message.starts_with("cannot extend value of type inline table") => {
-                        "this table stands above as `{ … }`, to which nothing can be added; put all of it into one of the two"
+                        "this table stands above as `{ … }`, and is closed; put all of it into one of the two"
                     }
                     message => message,
                 };

@@ -15,7 +15,6 @@ use standin::sidecar::{Settings, printable};
 
 use super::{failed, load, write};
 use given::Given;
-use outcome::Outcome;
 
 pub fn run(options: &super::Import) -> ExitCode {
     let name = options.file.display().to_string();

@@ -52,7 +52,6 @@ impl Given {
                 Value::List(items.collect())
             }
             YamlData::Mapping(fields) => {
-                let is_merge = |name: &MarkedYaml<'_>| matches!(&name.data, YamlData::Value(Scalar::String(text)) if &**text == "<<");
                 let own = fields.iter().filter(|(name, _)| !is_merge(name)).map(|(name, value)| {
                     let name = match &name.data {
                         YamlData::Value(Scalar::String(name)) => name.clone().into_owned(),
@@ -179,6 +178,11 @@ impl Given {
             _ => Vec::new(),
         }
     }
+}
+
+/// Tells whether a name puts another table's fields into its own.
+fn is_merge(name: &MarkedYaml<'_>) -> bool {
+    matches!(&name.data, YamlData::Value(Scalar::String(text)) if &**text == "<<")
 }
 
 #[cfg(test)]
