@@ -279,7 +279,8 @@ const TAUGHT_DAYS: i64 = 90;
 #[test]
 fn no_page_teaches_a_model_that_ends_soon() {
     let soon = standin::models::as_of().expect("a day").plus(TAUGHT_DAYS);
-    let pages = ["README.md", "docs/guide.md", "docs/configuration.md", "examples/embed.rs", "examples/tools.rs"];
+    // The reference shows one that ends, with who replaces it.
+    let pages = ["README.md", "docs/guide.md", "examples/embed.rs", "examples/tools.rs"];
     let mut taught = 0;
     for page in pages {
         let text = read(page);
@@ -289,7 +290,7 @@ fn no_page_teaches_a_model_that_ends_soon() {
             assert!(model.retires.is_none_or(|last| last > soon), "{page} teaches {}, which ends", model.id);
         }
     }
-    assert!(taught > 10, "{taught} names of models");
+    assert!(taught > 5, "{taught} names of models");
 }
 
 #[tokio::test]
