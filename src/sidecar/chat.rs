@@ -42,7 +42,7 @@ pub(super) async fn answer(
     asked: Asked,
     place: Place,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let Asked { mut request, stream, mut form } = asked;
+    let Asked { mut request, stream, mut form, .. } = asked;
     let face = form.face();
     if current.server.model == ModelNames::Asked {
         request.model_as = Some(form.model().to_owned());

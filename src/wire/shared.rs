@@ -42,7 +42,7 @@ pub(super) fn extra_of<'a>(
         return extra(dialect, request, notes).map(Cow::Borrowed);
     }
     let (mut rest, mut shared) = (request.extra.clone(), Map::new());
-    for (chat, responses, row) in SHARED.into_iter().filter(|(_, _, row)| quirks.owns(row)) {
+    for (chat, responses, _) in SHARED.into_iter().filter(|(_, _, row)| quirks.owns(row)) {
         let (theirs, ours) = if others == Dialect::OpenAiChat { (chat, responses) } else { (responses, chat) };
         if let Some(value) = taken(&mut rest, theirs) {
             let (name, value) = match ours.split_once('.') {
