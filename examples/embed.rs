@@ -9,7 +9,7 @@ use standin::{ChatRequest, ProviderConfig, Report, RouteConfig, Runtime};
 
 #[tokio::main]
 async fn main() -> Result<(), Report> {
-    let route = RouteConfig::new(["anthropic/claude-haiku-4-5", "openai/gpt-5-mini"]).tier(1, ["local/echo"]);
+    let route = RouteConfig::new(["anthropic/claude-haiku-4-5", "openai/gpt-5.4-mini"]).tier(1, ["local/echo"]);
     let runtime = Runtime::builder()
         .provider("anthropic", ProviderConfig::anthropic().key_env("ANTHROPIC_API_KEY"))
         .provider("openai", ProviderConfig::openai().key_env("OPENAI_API_KEY"))

@@ -58,7 +58,7 @@ pub async fn converse(question: &str) -> Result<Vec<String>, Report> {
         .provider("local", ProviderConfig::from_fn(stand_in).model("stand-in"))
         .route(
             "smart",
-            RouteConfig::new(["openai/gpt-5-mini", "anthropic/claude-haiku-4-5"]).tier(1, ["local/stand-in"]),
+            RouteConfig::new(["openai/gpt-5.4-mini", "anthropic/claude-haiku-4-5"]).tier(1, ["local/stand-in"]),
         )
         .start()
         .await?;

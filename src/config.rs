@@ -34,7 +34,6 @@ pub use function::Answer;
 pub use key::{IssuedKey, KeyConfig, KeyFunction, KeySource};
 pub use model::{Ability, KindConfig, ModelConfig, PriceConfig};
 #[cfg(feature = "sidecar")]
-pub(crate) use names::nearest;
 pub use presets::{Preset, presets};
 pub use provider::{DialectConfig, ProviderConfig};
 pub use route::{MemberConfig, RouteConfig, RungConfig};
@@ -201,6 +200,9 @@ impl Config {
         }
         drop(known);
         for route in routes {
+            for member in &route.members {
+                setup.target_mut(member.target).named = true;
+            }
             setup.layout.add(route);
         }
         for target in 0..setup.layout.targets.len() {

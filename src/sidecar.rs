@@ -46,6 +46,9 @@ use tokio::task::JoinSet;
 use crate::runtime::{Runtime, StartError};
 use crate::words::ConfigError;
 
+/// Says which of the known names was likely meant, or which there are.
+pub use crate::words::meant;
+
 use access::Access;
 use listen::Listening;
 use metrics::Metrics;

@@ -219,15 +219,10 @@ impl Transport for Http {
 /// Returns a body for the client. Its length is known, in however many pieces it is.
 fn body(payload: Payload) -> reqwest::Body {
     let left = payload.len();
-    let mut pieces = payload.into_pieces();
-    let (first, second) = (pieces.next().unwrap_or_default(), pieces.next());
-    match second {
-        None => first.into(),
-        Some(second) => {
-            let pieces = [first, second].into_iter().chain(pieces).collect();
-            reqwest::Body::wrap(Pieces { pieces, left })
-        }
+    if left <= FRAME_BYTES || payload.pieces().count() == 1 {
+        return payload.whole().into();
     }
+    reqwest::Body::wrap(Pieces { pieces: payload.into_pieces().collect(), left })
 }
 
 /// Short pieces go out together: so much at once.

@@ -279,6 +279,26 @@ fn the_readmes_first_program_is_the_example() {
     assert!(read("README.md").contains(&format!("```rust,no_run\n{program}```")), "README has another one");
 }
 
+/// How long a model that a page teaches answers at least, from the day of the catalogue on.
+const TAUGHT_DAYS: i64 = 90;
+
+#[test]
+fn no_page_teaches_a_model_that_ends_soon() {
+    let soon = standin::models::as_of().expect("a day").plus(TAUGHT_DAYS);
+    // The reference shows one that ends, with who replaces it.
+    let pages = ["README.md", "docs/guide.md", "examples/embed.rs", "examples/tools.rs"];
+    let mut taught = 0;
+    for page in pages {
+        let text = read(page);
+        let names = text.split(|letter: char| !(letter.is_ascii_alphanumeric() || "-._".contains(letter)));
+        for model in names.filter_map(|name| standin::models::models().iter().find(|model| model.id == name)) {
+            taught += 1;
+            assert!(model.retires.is_none_or(|last| last > soon), "{page} teaches {}, which ends", model.id);
+        }
+    }
+    assert!(taught > 5, "{taught} names of models");
+}
+
 #[tokio::test]
 async fn the_example_of_the_tool_loop_comes_to_an_end_without_a_key() {
     if ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"].iter().any(|key| std::env::var_os(key).is_some()) {

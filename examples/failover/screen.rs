@@ -158,7 +158,7 @@ fn state(provider: &ProviderHealth, health: &Health, at: Instant) -> (String, &'
         BreakerState::Closed => ("● closed".into(), GREEN),
         BreakerState::Open { until } => (format!("○ open {}", left(until)), RED),
         BreakerState::HalfOpen => ("◐ half-open, probing".into(), YELLOW),
-        BreakerState::Ramp { weight } => (format!("◕ ramp {:.0} %", weight * 100.0), CYAN),
+        BreakerState::Ramp { per_second, .. } => (format!("◕ ramp, {per_second:.0}/s"), CYAN),
     }
 }
 

@@ -107,7 +107,7 @@ fn model(provider: &Provider) -> ModelConfig {
     }
 }
 
-/// Cooldowns of 5 s and steps of 30 s suit a day; this lasts three quarters of a minute.
+/// Cooldowns of up to 30 s suit a day; this lasts three quarters of a minute.
 fn brisk() -> BreakerOptions {
     BreakerOptions {
         cooldown_base: Duration::from_secs(1),

@@ -3,20 +3,26 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use rand::SeedableRng;
+use rand::rngs::Xoshiro256PlusPlus as Luck;
 use standin::internals::policy::admission::{
-    Admission, AdmissionOptions, Ask, BreakerOptions, HealthOptions, Outcome, Report, TargetOptions, Ticket, Unwanted,
+    Admission, AdmissionOptions, Ask, BreakerOptions, Effect, HealthOptions, Outcome, Report, TargetOptions, Ticket,
+    Unwanted,
 };
 use standin::internals::policy::failover::{Failover, FailoverOptions, Planned, Step, Try};
+use standin::internals::policy::hedge::{self, Cost};
 use standin::internals::policy::local_fault::LocalFault;
-use standin::internals::policy::retry_budget::RetryBudget;
+use standin::internals::policy::retry_budget::{Budget, BudgetNumbers};
 use standin::internals::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState, Skip};
 use standin::internals::policy::snapshot::{BreakerState, Health, Latency};
-use standin::{Capabilities, CommitPolicy, Failure, FailureClass, Price};
+use standin::{Capabilities, CommitPolicy, Failure, FailureClass, Hedging, Price};
 
 use super::world::{End, Gateway, Net, Scenario};
 
-/// As the actors do it.
+/// As the actors do it: what a provider was told is published at once if somebody must know, else so often; and a pulse
+/// does it where nobody says anything.
 const PUBLISH_EVERY: Duration = Duration::from_millis(50);
+const PULSE: Duration = Duration::from_secs(5);
 const STALL: Duration = Duration::from_secs(15);
 
 /// All numbers that a user can set.
@@ -26,11 +32,52 @@ pub struct Tuning {
     pub health: HealthOptions,
     pub failover: FailoverOptions,
     pub route: RouteOptions,
+    pub budget: BudgetNumbers,
 }
 
 struct Provider {
     admission: Admission,
+    born: Instant,
     published: (Instant, Vec<Health>),
+    /// When what it was told meanwhile is published.
+    due: Option<Instant>,
+    rng: Luck,
+}
+
+impl Provider {
+    fn publish(&mut self, now: Instant) {
+        let health = |target| self.admission.health(target, 0, now);
+        self.published = (now, (0..self.admission.targets()).map(health).collect());
+        self.due = None;
+    }
+
+    /// Publishes what would have been published by now. It was told nothing since.
+    fn catch_up(&mut self, now: Instant) {
+        if let Some(due) = self.due.filter(|due| *due <= now) {
+            self.publish(due);
+        }
+        let pulses = (now - self.born).as_secs_f64() / PULSE.as_secs_f64();
+        let pulse = self.born + PULSE.mul_f64(pulses.floor());
+        if pulse > self.published.0 {
+            self.publish(pulse.max(self.published.0 + PUBLISH_EVERY).min(now));
+        }
+    }
+
+    /// Publishes what it was told, now or soon.
+    fn told(&mut self, urgent: bool, now: Instant) {
+        let next = self.published.0 + PUBLISH_EVERY;
+        if urgent || next <= now {
+            self.publish(now);
+        } else {
+            self.due = self.due.or(Some(next));
+        }
+    }
+}
+
+/// Makes the random sources of providers differ, as the actors do it.
+fn seed_of(provider: usize) -> u64 {
+    let name = u64::from(b'a') + provider as u64;
+    (0xcbf2_9ce4_8422_2325 ^ name).wrapping_mul(0x0100_0000_01b3)
 }
 
 struct Live {
@@ -40,11 +87,16 @@ struct Live {
     first_token_max: Option<Duration>,
     stalled: Option<Instant>,
     content: bool,
+    /// What it was expected to cost, where it was for speed.
+    hedge: Option<Cost>,
 }
 
 struct Running {
     machine: Failover,
     live: Vec<usize>,
+    /// The memory and the luck that it plans by after its first plan.
+    state: RouteState,
+    rng: Option<Luck>,
 }
 
 /// The runtime without its actors.
@@ -54,11 +106,13 @@ pub struct Standin {
     /// Each target's provider and place there.
     places: Vec<(usize, usize)>,
     state: RouteState,
+    rng: Luck,
     budget: RetryBudget,
     local: LocalFault,
     calls: BTreeMap<usize, Running>,
     live: BTreeMap<usize, Live>,
     prompt: u32,
+    prices: Vec<Price>,
     /// What a timer is for.
     tokens: BTreeMap<u64, Timer>,
     token: u64,
@@ -74,7 +128,7 @@ enum Timer {
 }
 
 impl Standin {
-    pub fn new(scenario: &Scenario, tuning: Tuning, now: Instant) -> Self {
+    pub fn new(scenario: &Scenario, tuning: Tuning, seed: u64, now: Instant) -> Self {
         let providers = scenario.targets.iter().map(|target| target.provider).max().unwrap_or(0) + 1;
         let mut places = Vec::new();
         let mut counts = vec![0; providers];
@@ -90,18 +144,26 @@ impl Standin {
                 health: tuning.health.clone(),
             };
             let admission = Admission::new(options, now);
-            let health = (0..targets).map(|target| admission.health(target, 0, now)).collect();
-            Provider { admission, published: (now, health) }
+            (admission, now)
+        };
+        let of = |(number, targets): (usize, usize)| {
+            let (admission, born) = provider(targets);
+            let rng = Luck::seed_from_u64(seed ^ seed_of(number) ^ 1);
+            let mut provider = Provider { admission, born, published: (now, Vec::new()), due: None, rng };
+            provider.publish(now);
+            provider
         };
         Self {
-            providers: counts.into_iter().map(provider).collect(),
+            providers: counts.into_iter().enumerate().map(of).collect(),
+            rng: Luck::seed_from_u64(seed),
             places,
             state: RouteState::default(),
-            budget: RetryBudget::default(),
+            budget: RetryBudget::new(tuning.budget),
             local: LocalFault::default(),
             calls: BTreeMap::new(),
             live: BTreeMap::new(),
             prompt: scenario.prompt,
+            prices: scenario.targets.iter().map(|target| Price::new(target.price.0, target.price.1)).collect(),
             tokens: BTreeMap::new(),
             token: 0,
             tuning,
@@ -114,18 +176,9 @@ impl Standin {
         net.wake(at, self.token);
     }
 
-    fn publish(&mut self, provider: usize, net: &Net) {
-        let places = self.places.iter().enumerate().filter(|(_, place)| place.0 == provider);
-        let admission = &self.providers[provider].admission;
-        let health = places.map(|(target, place)| admission.health(place.1, net.in_flight(target), net.now));
-        self.providers[provider].published = (net.now, health.collect());
-    }
-
     fn health(&mut self, target: usize, net: &Net) -> Health {
         let (provider, place) = self.places[target];
-        if net.now >= self.providers[provider].published.0 + PUBLISH_EVERY {
-            self.publish(provider, net);
-        }
+        self.providers[provider].catch_up(net.now);
         let mut health = self.providers[provider].published.1[place];
         health.in_flight = net.in_flight(target);
         health
@@ -181,7 +234,16 @@ impl Standin {
         let candidates: Vec<Candidate> = left.map(|target| self.candidate(target, net)).collect();
         let needs = Needs { deadline: Some(net.call(call).deadline), ..Needs::default() };
         let (options, now) = (&self.tuning.route, net.now);
-        let plan = routing::plan(options, &mut self.state, &candidates, &needs, None, None, now, &mut net.rng);
+        let running = self.calls.get_mut(&call).expect("it runs");
+        // The router plans first, and what the call plans later is its own.
+        let plan = match &mut running.rng {
+            Some(rng) => routing::plan(options, &mut running.state, &candidates, &needs, None, None, now, rng),
+            None => {
+                let plan = routing::plan(options, &mut self.state, &candidates, &needs, None, None, now, &mut self.rng);
+                (running.state, running.rng) = (self.state.clone(), Some(Luck::from_rng(&mut self.rng)));
+                plan
+            }
+        };
         let picks: Vec<Planned> = plan.picks.iter().map(|pick| self.planned(pick.target)).collect();
         let refusals = plan.skipped.iter().filter_map(Skip::refusal);
         let machine = &mut self.calls.get_mut(&call).expect("it runs").machine;
@@ -192,6 +254,10 @@ impl Standin {
         let (provider, place) = self.places[target];
         let health = self.providers[provider].published.1[place];
         let tempo = health.pace(self.prompt, false, None);
+        let hedging = self.tuning.failover.hedging.unwrap_or(Hedging::Sequential);
+        let price = self.prices[target];
+        let cost = Cost::expected(Some(price), self.prompt, self.state.output_tokens(None));
+        let well = health.breaker == BreakerState::Closed;
         Planned {
             target,
             context_tokens_max: None,
@@ -201,9 +267,9 @@ impl Standin {
             needs: tempo.needs(),
             patience: tempo.patience(),
             pause_max: health.pause_max(),
-            domain: target,
-            hedge_after: None,
-            hedge: None,
+            domain: provider,
+            hedge_after: hedge::after(hedging, &health.ttft, self.prompt),
+            hedge: (hedging != Hedging::Sequential && well).then_some(cost),
         }
     }
 
@@ -216,12 +282,11 @@ impl Standin {
             output_max: None,
             last_resort: this.last_resort,
         };
-        let admission = &mut self.providers[provider].admission;
-        let answer = admission.admit(ask, net.in_flight(this.target), net.now, &mut net.rng);
-        let changed = !admission.effects().is_empty();
-        if changed {
-            self.publish(provider, net);
-        }
+        let of = &mut self.providers[provider];
+        of.catch_up(net.now);
+        let answer = of.admission.admit(ask, net.in_flight(this.target), net.now, &mut of.rng);
+        let changed = !of.admission.effects().is_empty();
+        of.told(changed, net.now);
         let running = self.calls.get_mut(&call).expect("it runs");
         let ticket = match answer {
             Err(refusal) => return running.machine.refused(refusal, &self.budget, net.now),
@@ -237,6 +302,7 @@ impl Standin {
             first_token_max: this.first_token_max,
             stalled: None,
             content: false,
+            hedge: this.hedge,
         };
         self.live.insert(attempt, live);
         let limit = this.first_token_max.unwrap_or(Duration::MAX);
@@ -258,15 +324,39 @@ impl Standin {
         if let Some(running) = self.calls.get_mut(&live.call) {
             running.live.retain(|other| *other != attempt);
         }
+        let cost = Cost::of(Some(net.spent(attempt)));
+        self.budget.hedges.ended(live.hedge, cost, net.now);
         self.report(attempt, &live.ticket, Report::Ended(outcome), net);
         Some(live)
     }
 
     fn report(&mut self, attempt: usize, ticket: &Ticket, report: Report, net: &mut Net) {
         let provider = self.places[net.attempt(attempt).target].0;
-        let effects = self.providers[provider].admission.report(ticket, report, net.now, &mut net.rng);
-        if !effects.is_empty() {
-            self.publish(provider, net);
+        let of = &mut self.providers[provider];
+        of.catch_up(net.now);
+        let effects = of.admission.report(ticket, report, net.now, &mut of.rng);
+        of.told(!effects.is_empty(), net.now);
+        for effect in effects {
+            if let Effect::Transition { target, to: BreakerState::Open { .. }, .. } = effect {
+                self.give_up((provider, target), net);
+            }
+        }
+    }
+
+    /// Whoever waits at a target that was given up is joined by another attempt, once this event is dealt with.
+    fn give_up(&mut self, place: (usize, usize), net: &mut Net) {
+        let waits = |attempt: &usize, live: &Live| !live.content && self.places[net.attempt(*attempt).target] == place;
+        let waiting: Vec<(usize, u32)> = self
+            .live
+            .iter()
+            .filter(|(attempt, live)| waits(attempt, live))
+            .map(|(_, live)| (live.call, live.number))
+            .collect();
+        for (call, number) in waiting {
+            if let Some(running) = self.calls.get_mut(&call) {
+                running.machine.given_up(number);
+                self.set(net.now, Timer::Wake(call), net);
+            }
         }
     }
 
@@ -277,14 +367,16 @@ impl Standin {
         if class == FailureClass::Connect {
             let host = self.places[net.attempt(attempt).target].0.to_string();
             if let Some(since) = self.local.failed(&host, net.now) {
-                for provider in 0..self.providers.len() {
-                    let _ = self.providers[provider].admission.local_fault(since, net.now);
-                    self.publish(provider, net);
+                for provider in &mut self.providers {
+                    provider.catch_up(net.now);
+                    let _ = provider.admission.local_fault(since, net.now);
+                    provider.told(true, net.now);
                 }
             }
         }
         if let Some(running) = self.calls.get_mut(&live.call) {
-            running.machine.failed(live.number, &failure, back, net.now, &mut net.rng);
+            let rng = running.rng.as_mut().expect("it has planned");
+            running.machine.failed(live.number, &failure, back, net.now, rng);
             self.drive(live.call, net);
         }
     }
@@ -294,9 +386,10 @@ impl Standin {
         let was_down = self.local.active(net.now);
         self.local.delivered(net.now);
         if was_down {
-            for provider in 0..self.providers.len() {
-                self.providers[provider].admission.delivered(net.now);
-                self.publish(provider, net);
+            for provider in &mut self.providers {
+                provider.catch_up(net.now);
+                provider.admission.delivered(net.now);
+                provider.told(false, net.now);
             }
         }
     }
@@ -306,7 +399,7 @@ impl Gateway for Standin {
     fn start(&mut self, call: usize, net: &mut Net) {
         self.budget.call_started();
         let machine = Failover::new(self.tuning.failover.clone(), CommitPolicy::Buffered, net.call(call).deadline);
-        self.calls.insert(call, Running { machine, live: Vec::new() });
+        self.calls.insert(call, Running { machine, live: Vec::new(), state: RouteState::default(), rng: None });
         self.drive(call, net);
     }
 

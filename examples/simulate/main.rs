@@ -2,11 +2,13 @@
 //! others. `cargo run --release --example simulate -- --help` says what it can do.
 
 mod gateway;
+mod numbers;
 mod page;
 mod rivals;
 mod scenarios;
 #[expect(dead_code, reason = "the tests use the rest")]
 mod score;
+mod sweep;
 mod traces;
 mod world;
 
@@ -16,6 +18,7 @@ use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
+use standin::Hedging;
 
 use gateway::{Standin, Tuning};
 use page::Runs;
@@ -24,9 +27,10 @@ use score::{Score, interval};
 use world::{Gateway, Scenario, run};
 
 /// Who is compared, by name.
-pub const POLICIES: [&str; 9] = [
+pub const POLICIES: [&str; 10] = [
     "oracle",
     "standin",
+    "standin, hedging",
     "best order",
     "order + retries",
     "5 in a row",
@@ -40,7 +44,12 @@ fn policy(name: &'static str, scenario: &Scenario, seed: u64) -> Box<dyn Gateway
     let rng = SmallRng::seed_from_u64(seed);
     match name {
         "oracle" => Box::new(Sequence::new(Oracle)),
-        "standin" => Box::new(Standin::new(scenario, Tuning::default(), Instant::now())),
+        "standin, hedging" => {
+            let mut tuning = set();
+            tuning.failover.hedging = Some(Hedging::Hedge);
+            Box::new(Standin::new(scenario, tuning, seed, Instant::now()))
+        }
+        "standin" => Box::new(Standin::new(scenario, set(), seed, Instant::now())),
         "order + retries" => Box::new(Sequence::new(Retries(rng))),
         "5 in a row" => Box::new(Sequence::new(FiveInARow::default())),
         "LiteLLM" => Box::new(Sequence::new(LiteLlm::new(seed, Instant::now()))),
@@ -64,10 +73,19 @@ fn score(name: &'static str, scenario: &Scenario, seed: u64) -> Score {
 }
 
 const HELP: &str = "\
-simulate [all] [--seeds N] [--rates 2,60] [--to FILE] [--traces DIRECTORY]   every scenario by every policy, as a page
-simulate pairs [--rate R] [--seeds N]      shares of two targets against the best choice
+simulate [all] [--seeds N] [--rates 2,60] [--only NAMES] [--to FILE] [--traces DIRECTORY]   every scenario by every policy
+simulate pairs [--rate R] [--seeds N] [--seconds N]      shares of two targets against the best choice
 simulate mixed [--rate R] [--seeds N]      two weeks with the outages of real providers, by every policy
-simulate outages [--rate R] [--seeds N]    what each kind of outage costs";
+simulate sweep [--seeds N] [--only NAME] [--to FILE]   every number at other values, as a page and a table
+simulate outages [--rate R] [--seeds N]    what each kind of outage costs
+With `--set NAME=VALUE`, as often as you like, one of the numbers is another one.";
+
+/// The machines, with the numbers that `--set` names.
+fn set() -> Tuning {
+    let arguments: Vec<String> = std::env::args().collect();
+    let settings = arguments.windows(2).filter(|pair| pair[0] == "--set").map(|pair| pair[1].clone());
+    numbers::tuning(&settings.collect::<Vec<_>>())
+}
 
 /// The value of an option on the command line.
 fn option(name: &str) -> Option<String> {
@@ -81,6 +99,7 @@ fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("pairs") => pairs(rate, seeds.unwrap_or(5)),
         Some("mixed") => mixed(rate, seeds.unwrap_or(5)),
+        Some("sweep") => sweep(seeds.unwrap_or(4)),
         Some("outages") => outages(rate, seeds.unwrap_or(5)),
         Some("--help" | "-h") => return println!("{HELP}"),
         _ => everything(seeds.unwrap_or(30)),
@@ -131,7 +150,9 @@ fn everything(seeds: u64) {
         played.push((2.0, traces::incidents(&directory, 2.0)));
         played.extend(traces::arrivals(&directory).into_iter().map(|scenario| (scenario.rate, vec![scenario])));
     }
-    for (rate, scenarios) in played.iter().filter(|(_, scenarios)| !scenarios.is_empty()) {
+    let only = option("--only");
+    let is_wanted = |name: &str| only.as_ref().is_none_or(|only| only.split(',').any(|only| name.starts_with(only)));
+    for (rate, scenarios) in played.iter().filter(|(_, all)| all.first().is_some_and(|it| is_wanted(&it.name))) {
         let oracle: Vec<f64> = runs("oracle", scenarios, seeds).iter().map(Score::cost).collect();
         for policy in POLICIES {
             all.push(Runs::new(*rate, &scenarios[0].name, policy, &runs(policy, scenarios, seeds), &oracle));
@@ -146,8 +167,18 @@ fn everything(seeds: u64) {
     eprintln!("{file} is written");
 }
 
+/// Every number at other values: a page, and a table.
+fn sweep(seeds: u64) {
+    let (page, table) = sweep::sweep(seeds, option("--only").as_deref());
+    let file = option("--to").unwrap_or_else(|| "sweep.html".to_owned());
+    std::fs::write(&file, page).expect("the file can be written");
+    println!("{table}");
+    eprintln!("{file} is written");
+}
+
 fn pairs(rate: f64, seeds: u64) {
-    let seconds = 7_200_f64.max(120.0 * 60.0 * 20.0 / rate);
+    let seconds = option("--seconds").and_then(|text| text.parse().ok());
+    let seconds = seconds.unwrap_or_else(|| 7_200_f64.max(120.0 * 60.0 * 20.0 / rate));
     println!("{:48} {:>14} {:>14} {:>10}", "case", "share of A", "excess", "noticed");
     for case in scenarios::pairs(rate, seconds) {
         let scores = runs("standin", std::slice::from_ref(&case.scenario), seeds);

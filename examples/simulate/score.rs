@@ -152,6 +152,12 @@ impl Score {
         worse.min(share(usize::try_from(self.failed_first).unwrap_or(0), self.done.len()))
     }
 
+    /// Seconds that a call takes, those that failed for as long as they may last.
+    pub fn seconds(&self) -> f64 {
+        let seconds = |done: &Done| if done.good { done.seconds } else { self.deadline };
+        self.done.iter().map(seconds).sum::<f64>() / self.done.len().max(1) as f64
+    }
+
     pub fn quantile(&self, quantile: f64) -> f64 {
         let mut seconds: Vec<f64> = self.done.iter().map(|done| done.seconds).collect();
         seconds.sort_unstable_by(f64::total_cmp);

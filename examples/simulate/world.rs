@@ -208,6 +208,7 @@ pub struct Attempt {
     next: (Instant, u64),
     paused: Option<(Instant, u64)>,
     dollars: f64,
+    spent: f64,
 }
 
 /// One call.
@@ -226,7 +227,6 @@ pub struct Net<'a> {
     pub scenario: &'a Scenario,
     pub start: Instant,
     pub now: Instant,
-    pub rng: SmallRng,
     pub score: Score,
     seed: u64,
     queue: BTreeMap<(Instant, u64), Event>,
@@ -260,6 +260,11 @@ impl Net<'_> {
 
     pub fn targets(&self) -> usize {
         self.scenario.targets.len()
+    }
+
+    /// Returns what an attempt that is over cost.
+    pub fn spent(&self, attempt: usize) -> f64 {
+        self.attempts[attempt].spent
     }
 
     /// Returns whether the attempt goes on.
@@ -337,6 +342,7 @@ impl Net<'_> {
             next: (now, 0),
             paused: None,
             dollars,
+            spent: 0.0,
         });
         self.in_flight[target] += 1;
         let next = match (content, end) {
@@ -384,6 +390,7 @@ impl Net<'_> {
         self.in_flight[it.target] -= 1;
         // A prompt that was read is paid.
         let dollars = if wasted.is_some() { BILLED * it.dollars } else { it.dollars };
+        it.spent = dollars;
         let (target, call) = (it.target, it.call);
         self.calls[call].dollars += dollars;
         if let Some(why) = wasted {
@@ -433,8 +440,10 @@ pub fn normal(rng: &mut impl Rng) -> f64 {
     radius * (std::f64::consts::TAU * angle).cos()
 }
 
-/// How often it is looked at who avoids whom.
-const LOOK: f64 = 1.0;
+/// Returns how often it is looked at who avoids whom: every second, or where calls are rare with half of them.
+fn look(rate: f64) -> f64 {
+    (120.0 / rate).clamp(1.0, 15.0)
+}
 
 /// Runs a scenario to its end.
 pub fn run(scenario: &Scenario, gateway: &mut dyn Gateway, seed: u64) -> Score {
@@ -449,7 +458,6 @@ pub fn play(scenario: &Scenario, gateway: &mut dyn Gateway, seed: u64, log: bool
         scenario,
         start,
         now: start,
-        rng: SmallRng::seed_from_u64(seed),
         score: Score::new(scenario),
         seed,
         queue: BTreeMap::new(),
@@ -489,8 +497,8 @@ pub fn play(scenario: &Scenario, gateway: &mut dyn Gateway, seed: u64, log: bool
                     let avoids = gateway.avoids(target, &net);
                     net.score.looked(target, second, avoids, scenario.targets[target].at(second));
                 }
-                if second + LOOK < scenario.seconds {
-                    net.at(now + Duration::from_secs_f64(LOOK), Event::Look);
+                if second + look(scenario.rate) < scenario.seconds {
+                    net.at(now + Duration::from_secs_f64(look(scenario.rate)), Event::Look);
                 }
             }
         }

@@ -177,7 +177,8 @@ impl Job {
         let _ = watchdog.guard(tokio::time::timeout(ERROR_BODY_WAIT, read), &self.account.permit).await?;
         self.account.received += received;
         let (model, prompt_tokens) = (&*self.account.target.id().model, self.account.prompt.tokens);
-        let sent = Sent { model, prompt_tokens, now: self.account.head.map(|(_, date)| date) };
+        let home = self.account.target.provider.spec.flavour.home;
+        let sent = Sent { model, prompt_tokens, now: self.account.head.map(|(_, date)| date), home };
         Ok(wire::classify(response.status, &response.headers, &bytes, sent))
     }
 

@@ -99,7 +99,7 @@ impl Table {
                 domain: target.place.domain,
                 model: target.place.model,
                 prompt_tokens: self.fit(at, route, asked, 0).tokens,
-                whole: asked.work.is_whole(&target.provider.spec),
+                whole: asked.work.is_whole(&target.provider.spec, spec),
                 price: spec.price,
                 capabilities: spec.capabilities,
                 obstacle: asked.demands.iter().find_map(|demand| target.obstacle(route, asked, demand)),

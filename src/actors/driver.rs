@@ -131,7 +131,7 @@ impl Driver {
         let health = entry.provider.slot.health(entry.index)?;
         let busy = hedge::is_busy(health.in_flight, health.in_flight_max);
         let hedging = if busy { hedge::under_load(hedging) } else { hedging };
-        let whole = self.asked.work.is_whole(&entry.provider.spec);
+        let whole = self.asked.work.is_whole(&entry.provider.spec, entry.spec());
         hedge::after(hedging, if whole { &health.reply } else { &health.ttft }, self.fit(target, 0).tokens)
     }
 
@@ -155,7 +155,8 @@ impl Driver {
         let entry = &self.table.targets[target];
         let spec = entry.spec();
         let health = entry.provider.slot.health(entry.index)?;
-        let (whole, tokens) = (self.asked.work.is_whole(&entry.provider.spec), self.fit(target, 0).tokens);
+        let (whole, tokens) =
+            (self.asked.work.is_whole(&entry.provider.spec, entry.spec()), self.fit(target, 0).tokens);
         let pace = health.pace(tokens, whole, self.needs.output_tokens);
         let (first_token_max, patience) = match spec.timers.first_token {
             // Whoever sets a limit knows better than a guess.

@@ -25,7 +25,7 @@ use super::work::Work;
 use crate::policy::routing::Needs;
 use crate::policy::snapshot::{Barrier, Force};
 use crate::spec::RouteSpec;
-use crate::words::{CallFacts, CallId, Error, Hold, Priority, Reset, Rule, TargetId};
+use crate::words::{CallFacts, CallId, Error, Hold, Priority, Reset, Rule, TargetId, meant};
 
 pub(crate) struct Front;
 
@@ -206,8 +206,8 @@ async fn reset(shared: &Shared, what: &Reset) -> Result<Vec<Hold>, Error> {
     let table = shared.table();
     let known = |name: &str| {
         table.providers.iter().find(|provider| &*provider.spec.name == name).ok_or_else(|| {
-            let known: Vec<&str> = table.providers.iter().map(|provider| &*provider.spec.name).collect();
-            let problem = format!("no provider `{name}`; there are: {}", known.join(", "));
+            let known = table.providers.iter().map(|provider| &*provider.spec.name);
+            let problem = format!("no provider `{name}`; {}", meant(name, known));
             Error::Invalid { field: "provider".into(), problem }
         })
     };
@@ -222,9 +222,8 @@ async fn reset(shared: &Shared, what: &Reset) -> Result<Vec<Hold>, Error> {
         Reset::Key { provider, key } => {
             let provider = known(provider)?;
             let index = provider.spec.keys.iter().position(|known| known.name == *key).ok_or_else(|| {
-                let known: Vec<&str> = provider.spec.keys.iter().map(|key| &*key.name).collect();
-                let name = &provider.spec.name;
-                let problem = format!("no key `{key}` of provider `{name}`; there are: {}", known.join(", "));
+                let known = provider.spec.keys.iter().map(|key| &*key.name);
+                let problem = format!("no key `{key}` of provider `{}`; {}", provider.spec.name, meant(key, known));
                 Error::Invalid { field: "key".into(), problem }
             })?;
             vec![(provider.clone(), None, Some(index))]

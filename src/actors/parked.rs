@@ -246,7 +246,7 @@ impl Driver {
     /// Returns how long an answer of a target usually takes, as far as that was measured: a guess refuses nobody.
     fn usual(&self, target: usize) -> Option<Duration> {
         let entry = &self.table.targets[target];
-        let whole = self.asked.work.is_whole(&entry.provider.spec);
+        let whole = self.asked.work.is_whole(&entry.provider.spec, entry.spec());
         let health = entry.provider.slot.health(entry.index)?;
         let pace = health.pace(self.fit(target, 0).tokens, whole, self.needs.output_tokens);
         let tokens =

@@ -275,11 +275,12 @@ impl State {
         }
     }
 
-    /// Tells of every model that answers no more, or will not for long. It is not left out: the date may be wrong.
+    /// Tells of every model that somebody named and that answers no more, or will not for long. It is not left out: the
+    /// date may be wrong.
     fn tell_retiring(&self, today: Date) {
         for target in &self.shared.table().targets {
             let spec = target.spec();
-            if let Some(on) = spec.retires.filter(|on| *on <= today.plus(NOTICE_DAYS)) {
+            if let Some(on) = spec.retires.filter(|on| spec.named && *on <= today.plus(NOTICE_DAYS)) {
                 self.shared.retiring(spec, Some(on));
             }
         }

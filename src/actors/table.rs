@@ -10,7 +10,7 @@ use super::key::Key;
 use super::slot::Slot;
 use crate::spec::{Layout, Place, ProviderSpec, RouteSpec, TargetSpec};
 use crate::wire;
-use crate::words::{Dialect, Error, TargetId};
+use crate::words::{Dialect, Error, TargetId, meant};
 
 /// A provider that is configured, and what survives its actor.
 pub(crate) struct Provider {
@@ -70,7 +70,7 @@ impl Table {
     pub(crate) fn find(&self, id: &TargetId) -> Result<&Arc<Target>, Error> {
         self.index(id).map(|at| &self.targets[at]).ok_or_else(|| {
             let known: Vec<String> = self.targets.iter().map(|target| target.id().to_string()).collect();
-            let problem = format!("no target `{id}`; there are: {}", known.join(", "));
+            let problem = format!("no target `{id}`; {}", meant(&id.to_string(), known.iter().map(String::as_str)));
             Error::Invalid { field: "target".into(), problem }
         })
     }
@@ -95,7 +95,7 @@ impl Table {
             known.sort_unstable();
             Error::Invalid {
                 field: "route".into(),
-                problem: format!("no route `{name}`; there are: {}", known.join(", ")),
+                problem: format!("no route `{name}`; {}", meant(name, known.iter().copied())),
             }
         })
     }

@@ -75,7 +75,7 @@ impl Driver {
         let target = &self.table.targets[this.target];
         let slot = &target.provider.slot;
         let (reply, permit) = oneshot::channel();
-        let whole = self.asked.work.is_whole(&target.provider.spec);
+        let whole = self.asked.work.is_whole(&target.provider.spec, target.spec());
         let output_max = self.needs.output_tokens;
         let output_expected = self.state.output_tokens(output_max);
         let (target, last_resort) = (target.index, this.last_resort);
@@ -102,7 +102,7 @@ impl Driver {
         let span = tracing::info_span!(target: CALLS, "attempt", number = this.number, target = %target.id(), trimmed = tracing::field::Empty);
         let supervisor = target.provider.slot.supervisor();
         let (id, prompt_tokens) = (target.id().clone(), fitted.tokens);
-        let runs_on = if self.asked.work.runs_on(&target.provider.spec) {
+        let runs_on = if self.asked.work.runs_on(&target.provider.spec, target.spec()) {
             self.state.output_tokens(self.needs.output_tokens)
         } else {
             0

@@ -135,19 +135,22 @@ impl Work {
     /// Tells whether a provider is asked for the whole answer, which then comes in one burst. Unless its configuration
     /// says otherwise that is what a caller of its own dialect gets who asks for the whole, and nobody else: only in a
     /// stream can a hanging provider be told from a long thought. Vectors have no other form.
-    pub(super) fn is_whole(&self, provider: &ProviderSpec) -> bool {
+    pub(super) fn is_whole(&self, provider: &ProviderSpec, target: &TargetSpec) -> bool {
         let Self::Chat(request) = self else { return false };
         let asked = |original: &Original| !original.stream && provider.dialect.shares_fields(original.dialect);
         match provider.stream_upstream {
             Some(streams) => !streams,
-            None => !provider.flavour.stream_only && request.original.as_ref().is_some_and(asked),
+            None => {
+                let streams = || provider.flavour.streams_only(request, target.model(false));
+                request.original.as_ref().is_some_and(asked) && !streams()
+            }
         }
     }
 
     /// Tells whether a provider goes on with an answer that nobody reads any more: one that it writes whole it always
     /// does.
-    pub(super) fn runs_on(&self, provider: &ProviderSpec) -> bool {
-        matches!(self, Self::Chat(_)) && (provider.runs_on() || self.is_whole(provider))
+    pub(super) fn runs_on(&self, provider: &ProviderSpec, target: &TargetSpec) -> bool {
+        matches!(self, Self::Chat(_)) && (provider.runs_on() || self.is_whole(provider, target))
     }
 
     /// Tells whether and how the provider's answer goes on as it came: to a caller that speaks its dialect, and gets
@@ -177,7 +180,7 @@ impl Work {
     pub(super) fn encode(&self, provider: &ProviderSpec, target: &TargetSpec, meant: bool) -> Result<Encoded, Failure> {
         let (dialect, flavour, model) = (provider.dialect, provider.flavour, target.model(meant));
         match self {
-            Self::Chat(request) => wire::encode(dialect, flavour, request, model, !self.is_whole(provider)),
+            Self::Chat(request) => wire::encode(dialect, flavour, request, model, !self.is_whole(provider, target)),
             Self::Embed(request) => wire::encode_embed(dialect, flavour, request, model),
         }
     }

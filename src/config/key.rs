@@ -102,6 +102,10 @@ impl KeyConfig {
                 if let Some(fault) = fault(secret.expose()) {
                     return wrong(&format!("must be a key, and {fault}"));
                 }
+                if let Some(name) = reference(secret.expose()) {
+                    let must = "is a reference as other tools write them; must be a key, or where it is read, as";
+                    return wrong(&format!("{must} {{ env = \"{name}\" }}"));
+                }
             }
             KeySource::Env(variable) if variable.is_empty() || variable.contains(['=', '\0']) => {
                 return wrong("has an `env` that is no variable's name");
@@ -117,6 +121,17 @@ impl KeyConfig {
         }
         Ok(KeySpec { name: name.into(), source: Some(self.source.clone()), expires_in: self.expires_in })
     }
+}
+
+/// Returns the variable that other tools would read a key from, where this is how they write it. What looks like no
+/// variable may be a key, and is not repeated.
+fn reference(text: &str) -> Option<&str> {
+    let name = ["os.environ/", "os.environ[", "process.env.", "env.", "env:", "${", "{{", "$"];
+    let name = name.into_iter().find_map(|before| text.trim().strip_prefix(before))?;
+    let name = name.trim().trim_start_matches("env.").trim_matches(['}', ']', '"', '\'', ' ']);
+    let letter = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    let is_name = name.contains('_') && name.len() <= 64 && name.bytes().all(letter);
+    Some(if is_name { name } else { "OPENAI_API_KEY" })
 }
 
 /// A key as a table of a file.
@@ -219,6 +234,26 @@ mod tests {
             let error = read(text).expect_err(text);
             assert!(error.contains(expected), "{text}: {error}");
             assert!(!error.contains("sk-1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_reference_of_another_tool_is_no_key() {
+        for (text, name) in [
+            ("os.environ/MY_KEY", "MY_KEY"),
+            ("$MY_KEY", "MY_KEY"),
+            ("env:MY_KEY", "MY_KEY"),
+            ("env.MY_KEY", "MY_KEY"),
+            ("{{ env.MY_KEY }}", "MY_KEY"),
+            ("{{MY_KEY}}", "MY_KEY"),
+            ("process.env.MY_KEY", "MY_KEY"),
+            ("$sk-1abcSECRET", "OPENAI_API_KEY"),
+        ] {
+            let error = KeyConfig::value(text).check("keys[0]", "k".into()).expect_err(text).to_string();
+            assert!(error.contains(&format!("{{ env = \"{name}\" }}")) && !error.contains("SECRET"), "{text}: {error}");
+        }
+        for key in ["sk-1", "environment", "k$1", "AIza{x}"] {
+            assert!(KeyConfig::value(key).check("keys[0]", "k".into()).is_ok(), "{key}");
         }
     }
 

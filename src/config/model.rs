@@ -188,6 +188,8 @@ impl ModelConfig {
             domain: host.domain.to_owned(),
             timers: Timers { first_token: self.first_token, stall: self.stall },
             retires: self.retires.or_else(|| known?.retires),
+            // What a catalogue or a route says of it comes later.
+            named: true,
             // Found once all providers are known.
             replaced_by: None,
             id,

@@ -4,11 +4,12 @@
 //! and circles refused, so that later code need not look out for them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt::Display;
 use std::sync::Arc;
 
 use super::ProviderConfig;
 use crate::spec::{Layout, ProviderSpec, Setup};
-use crate::words::{ConfigError, TargetId};
+use crate::words::{ConfigError, TargetId, meant};
 
 /// Gives each alias the route it comes to; `doubtful` tells names that may be good once something else is.
 pub(super) fn alias(
@@ -18,16 +19,13 @@ pub(super) fn alias(
     errors: &mut Vec<ConfigError>,
 ) {
     let routes: BTreeSet<Arc<str>> = layout.routes.keys().cloned().collect();
-    let ends = match ends(aliases) {
-        Ok(ends) => ends,
-        Err((name, by)) => {
-            errors.push(ConfigError::new(format!("aliases.{name}"), format!("goes in a circle by way of `{by}`")));
-            return;
-        }
-    };
-    for name in aliases.keys() {
+    let ends = ends(aliases);
+    for (name, by) in aliases {
         let mut refuse = |problem: String| errors.push(ConfigError::new(format!("aliases.{name}"), problem));
-        let end = ends[name];
+        let Some(end) = ends[name] else {
+            refuse(format!("{}; it must lead to a route", circle(name, by)));
+            continue;
+        };
         if name.is_empty() || routes.contains(name.as_str()) {
             refuse("must be a name that no route has".into());
         } else if routes.contains(end.as_str()) {
@@ -65,59 +63,30 @@ impl<'a> Known<'a> {
     }
 }
 
-/// The most names that an error lists.
-const NAMES_MAX: usize = 20;
-
-/// Follows every name to the last one that it leads to.
-///
-/// # Errors
-/// A name that leads into a circle, and one of the circle.
-fn ends<T: Ord>(next: &BTreeMap<T, T>) -> Result<BTreeMap<&T, &T>, (&T, &T)> {
-    let mut ends: BTreeMap<&T, &T> = BTreeMap::new();
+/// Follows every name to the last one that it leads to; `None` for one that leads into a circle.
+fn ends<T: Ord>(next: &BTreeMap<T, T>) -> BTreeMap<&T, Option<&T>> {
+    let mut ends: BTreeMap<&T, Option<&T>> = BTreeMap::new();
     for first in next.keys() {
-        let (mut path, mut at) = (Vec::new(), first);
+        let (mut path, mut at) = (BTreeSet::new(), first);
         let end = loop {
             if let Some(end) = ends.get(at) {
                 break *end;
             }
-            let Some(further) = next.get(at) else { break at };
-            if path.len() == next.len() {
-                return Err((first, at));
+            let Some(further) = next.get(at) else { break Some(at) };
+            if !path.insert(at) {
+                break None;
             }
-            path.push(at);
             at = further;
         };
         ends.extend(path.into_iter().map(|name| (name, end)));
     }
-    Ok(ends)
+    ends
 }
 
-/// Returns the known name that was likely meant by one that is not.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = name.to_lowercase();
-    // More than a fourth of other letters is another word, but where one is the other's beginning.
-    let most = 1 + name.chars().count() / 4;
-    let distance = |known: &str| {
-        let known = known.to_lowercase();
-        let begins = lower.len() >= 4 && (known.starts_with(&lower) || lower.starts_with(&known) && known.len() >= 4);
-        let near = known.len().abs_diff(lower.len()) <= most;
-        let letters = near.then(|| strsim::osa_distance(&lower, &known)).filter(|distance| *distance <= most);
-        letters.or_else(|| begins.then_some(most + 1))
-    };
-    let near = known.into_iter().filter_map(|known| Some((distance(known)?, known)));
-    near.min_by_key(|(distance, known)| (*distance, known.len())).map(|(_, known)| known)
-}
-
-/// Says which of the known names was likely meant, or which there are: a few of them.
-pub(super) fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
-    if let Some(near) = nearest(name, known.clone()) {
-        return format!("did you mean `{near}`?");
-    }
-    let mut names = known.into_iter();
-    let listed: Vec<&str> = names.by_ref().take(NAMES_MAX).collect();
-    let more = names.count();
-    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("there are: {}{rest}", if listed.is_empty() { "none".into() } else { listed.join(", ") })
+/// Says that a name leads into a circle, by its first step.
+fn circle(name: &impl Display, by: &impl Display) -> String {
+    let (name, by) = (name.to_string(), by.to_string());
+    if name == by { "leads to itself".to_owned() } else { format!("goes in a circle by way of `{by}`") }
 }
 
 /// Tells every model that is to be replaced by whom; `doubtful` tells names that may be good once something else is.
@@ -149,10 +118,8 @@ pub(super) fn replace(
             }
         }
     }
-    if let Err((id, by)) = ends(&replaced) {
-        let problem = format!("goes in a circle by way of `{by}`");
-        errors.push(ConfigError::new(field(&id.provider, &id.model), problem));
-        return;
+    for (id, _) in ends(&replaced).into_iter().filter(|(_, end)| end.is_none()) {
+        errors.push(ConfigError::new(field(&id.provider, &id.model), circle(id, &replaced[id])));
     }
     for target in providers.iter_mut().flat_map(|provider| &mut provider.targets) {
         target.replaced_by = replaced.remove(&target.id);
@@ -166,35 +133,35 @@ fn field(provider: &str, model: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, RouteConfig};
 
     #[test]
-    fn a_name_that_is_nearly_one_brings_it_to_mind() {
-        let known = [
-            "openai",
-            "anthropic",
-            "mistral",
-            "lmstudio",
-            "tier",
-            "weight",
-            "attempts_max",
-            "a/gpt-5-mini",
-            "b/gpt-5-nano",
-        ];
-        for (name, expected) in [
-            ("openia", Some("openai")),
-            ("antropic", Some("anthropic")),
-            ("Mistral", Some("mistral")),
-            ("lm-studio", Some("lmstudio")),
-            ("teir", Some("tier")),
-            ("wieght", Some("weight")),
-            ("a/gpt-5mini", Some("a/gpt-5-mini")),
-            ("attempts", Some("attempts_max")),
-            ("bedrock", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(name, known), expected, "{name}");
-        }
-        assert_eq!(meant("bedrock", ["openai", "groq"]), "there are: openai, groq");
-        assert_eq!(meant("opena", ["openai", "groq"]), "did you mean `openai`?");
+    fn models_that_somebody_named_are_known_from_those_of_the_catalogue() {
+        let route = RouteConfig::new(["openai/gpt-5.4-mini"]);
+        let mut config = Config { routes: BTreeMap::from([("smart".into(), route)]), ..Config::default() };
+        config.providers.insert("openai".into(), ProviderConfig::openai().key("k"));
+        let named = |config: &Config| {
+            let (_, setup) = config.check().expect("a good configuration");
+            let named = setup.targets().filter(|target| target.named).map(|target| target.id.to_string());
+            assert!(setup.targets().count() > 1 || config.providers["openai"].models.len() == 1);
+            named.collect::<Vec<_>>()
+        };
+        assert_eq!(named(&config), ["openai/gpt-5.4-mini"], "the catalogue names nobody for a user");
+        config.providers.insert("openai".into(), ProviderConfig::openai().key("k").model("gpt-5.4-mini"));
+        config.routes.clear();
+        assert_eq!(named(&config), ["openai/gpt-5.4-mini"]);
+    }
+
+    #[test]
+    fn every_name_that_leads_into_a_circle_is_found_and_no_other() {
+        let next = BTreeMap::from([("a", "a"), ("b", "c"), ("c", "b"), ("d", "b"), ("e", "f"), ("f", "end")]);
+        let ends = ends(&next);
+        let lost: Vec<&str> = ends.iter().filter(|(_, end)| end.is_none()).map(|(name, _)| **name).collect();
+        assert_eq!(lost, ["a", "b", "c", "d"]);
+        assert_eq!((ends[&"e"], ends[&"f"]), (Some(&"end"), Some(&"end")));
+        assert_eq!(
+            (circle(&"a", &"a"), circle(&"b", &"c")),
+            ("leads to itself".into(), "goes in a circle by way of `c`".into())
+        );
     }
 }

@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 
 use super::model::ModelConfig;
-use super::names::nearest;
 use super::provider::DialectConfig;
 use crate::catalog;
 use crate::words::Price;
+use crate::words::nearest;
 
 /// One provider that is known by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

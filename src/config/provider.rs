@@ -10,17 +10,16 @@ use serde::Deserialize;
 use super::function::{Answer, Function};
 use super::key::KeyConfig;
 use super::model::{HostOfModels, ModelConfig};
-use super::names::meant;
 use super::presets::{Bills, Preset, known};
 use super::{check_time, check_wait};
 use crate::policy::admission::AdmissionOptions;
 use crate::policy::breaker::BreakerOptions;
 use crate::policy::health::HealthOptions;
 use crate::policy::restart::RestartOptions;
-use crate::spec::{KeySpec, ProviderSpec, Way};
+use crate::spec::{KeySpec, ProviderSpec, TargetSpec, Way};
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::flavour::{Flavour, percent_encoded};
-use crate::words::{ChatRequest, ConfigError, Dialect, Failure, TargetId};
+use crate::words::{ChatRequest, ConfigError, Dialect, Failure, TargetId, meant};
 
 /// One provider: an account at a base URL.
 #[derive(Clone, Deserialize)]
@@ -414,7 +413,8 @@ impl ProviderConfig {
         let mut targets = Vec::with_capacity(models.len());
         for (model, options) in &*models {
             let id = TargetId::new(name, model.as_str());
-            targets.push(options.check(&at(&format!("models.{model}")), id, host_of_models, errors));
+            let spec = options.check(&at(&format!("models.{model}")), id, host_of_models, errors);
+            targets.push(TargetSpec { named: self.models.contains_key(model), ..spec });
         }
         let admission = AdmissionOptions {
             targets: targets

@@ -342,7 +342,7 @@ impl Admission {
         let current = pass.generation == target.breaker.generation();
         let transition = target.breaker.report(pass, finding.own, known, verdict, now, rng);
         if matches!(transition, Some(Transition { to: BreakerState::Ramp { .. }, .. })) {
-            target.health.recovering(now);
+            target.health.recovering(target.breaker.luck(), now);
         }
         self.tell(ticket.target, transition);
         self.tell_flag(ticket.target, now);

@@ -4,16 +4,17 @@
 //!             alarm, or Retry-After             cooldown over, or a last resort worked
 //!    Closed ──────────────────────────▶ Open ──────────────────────────────────────▶ HalfOpen
 //!     ▲  ▲                              │ ▲ ▲                                          │   │
-//!     │  └── taken back (our network) ──┘ │ └────────── a probe failed (k + 1) ────────┘   │
-//!     │                                   │ alarm (k + 1), or Retry-After                  │ n probes worked
-//!     └──── all steps done ───── Ramp ────┘          (or is overdue, until it works late)  │
+//!     │  └── taken back (our network) ──┘ │ └────────── a probe failed ────────────────┘   │
+//!     │                                   │ alarm, or Retry-After                          │ n probes worked
+//!     └── carries what it is asked ─ Ramp ┘          (or is overdue, until it works late)  │
 //!                                 ▲────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! In flow admissions and reports of attempts, out flow passes and transitions. Each transition bumps the generation,
 //! which every pass carries: what an attempt of an older generation says may be true, but it is not about this state
-//! and never moves it. A Retry-After is a clock of its own beside the state, and nothing here ever passes it. The
-//! breaker knows no keys, no limits and no latencies.
+//! and never moves it. A Retry-After is a clock of its own beside the state, and nothing here ever passes it. How long
+//! a cooldown lasts and how fast the way back is follow from how long the trouble has lasted. The breaker knows no
+//! keys, no limits and no latencies.
 
 use std::time::{Duration, Instant};
 
@@ -25,26 +26,42 @@ use crate::policy::hold::Hold;
 use crate::policy::snapshot::BreakerState;
 use crate::words::ConfigError;
 
-/// Reopenings before the cooldown grows: most trips are short.
-const PATIENT_REOPENINGS: u32 = 3;
 /// Longer cooldowns are refused: a target that is out for days is to be taken out.
 const COOLDOWN_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
-/// Closed for so long, and with so many successes, forgives one reopening.
-const FORGIVEN_AFTER: Duration = Duration::from_secs(10 * 60);
-const FORGIVEN_SUCCESSES: u32 = 50;
-/// Shares of its traffic that a recovering target gets.
-const RAMP: [f64; 5] = [0.1, 0.2, 0.4, 0.8, 1.0];
-/// Where the alarm starts in Ramp: two failures close together reach it, one among many does not.
-const RAMP_ALARM: f64 = 0.5;
-/// Chance with which a target that fails as before passes HalfOpen: sets how many probes must work.
-const HALF_OPEN_LUCK: f64 = 0.1;
 const HALF_OPEN_SUCCESSES: (f64, f64) = (2.0, 5.0);
+/// What the first window of the way back carries: twice the one probe that worked at a time.
+const PROVEN_FIRST: u32 = 1;
+/// The pace lasts no longer: by then nobody has asked for more than it allows, or everything was proven.
+const RAMP_MAX: Duration = Duration::from_secs(60);
+/// A trouble of so long, and each as long again, makes a window longer by itself, up to so many times.
+const WINDOW_OUTAGE: Duration = Duration::from_secs(60);
+const WINDOWS_MAX: f64 = 3.0;
+
+/// What nobody should need to tune of the breakers: the simulator shows what each number buys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BreakerNumbers {
+    /// A cooldown lasts this part of the time since the trouble began: so much later than it could a return is noticed.
+    pub cooldown_share: f64,
+    /// Chance with which a target that fails as before passes HalfOpen: sets how many probes must work.
+    pub half_open_luck: f64,
+    /// Where the alarm starts in Ramp, in parts of its height: two failures close together reach it, one among many
+    /// does not.
+    pub ramp_alarm: f64,
+    /// The way back lasts this part of the trouble, at least.
+    pub ramp_share: f64,
+}
+
+impl Default for BreakerNumbers {
+    fn default() -> Self {
+        Self { cooldown_share: 0.2, half_open_luck: 0.1, ramp_alarm: 0.5, ramp_share: 0.1 }
+    }
+}
 
 /// What a user may tune of the breakers.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerOptions {
-    /// Cooldown of the first reopenings; it doubles with each further one. Above 0.
+    /// The shortest cooldown. It lasts a fifth of the time since the trouble began. Above 0.
     #[serde(with = "humantime_serde")]
     pub cooldown_base: Duration,
     /// The longest cooldown, at least `cooldown_base` and at most a day.
@@ -53,21 +70,26 @@ pub struct BreakerOptions {
     /// The longest Retry-After that is honoured: a provider's slip must not take it out for a year.
     #[serde(with = "humantime_serde")]
     pub retry_after_max: Duration,
-    /// How long a recovering target stays on each of the five steps to its full share, at least.
+    /// How long a recovering target carries at most twice what it has proven, before that may double. After long
+    /// outages it is up to three times as long.
     #[serde(with = "humantime_serde")]
     pub ramp_step_min: Duration,
     /// Opens the breaker.
     pub alarm: DetectorOptions,
+    #[doc(hidden)]
+    #[serde(skip)]
+    pub numbers: BreakerNumbers,
 }
 
 impl Default for BreakerOptions {
     fn default() -> Self {
         Self {
-            cooldown_base: Duration::from_secs(5),
-            cooldown_max: Duration::from_secs(120),
+            cooldown_base: Duration::from_secs(1),
+            cooldown_max: Duration::from_secs(30),
             retry_after_max: Duration::from_secs(24 * 60 * 60),
-            ramp_step_min: Duration::from_secs(6),
+            ramp_step_min: Duration::from_secs(1),
             alarm: DetectorOptions { p0: 0.02, p1: 0.3, h: 6.0 },
+            numbers: BreakerNumbers::default(),
         }
     }
 }
@@ -80,12 +102,12 @@ impl BreakerOptions {
             (
                 "cooldown_base",
                 !base.is_zero() && base <= COOLDOWN_LIMIT,
-                "must be above 0 and at most a day, as \"5s\"",
+                "must be above 0 and at most a day, as \"1s\"",
             ),
             (
                 "cooldown_max",
                 max >= base && max <= COOLDOWN_LIMIT,
-                "must lie between `cooldown_base` and a day, as \"120s\"",
+                "must lie between `cooldown_base` and a day, as \"30s\"",
             ),
         ];
         let mut errors = ConfigError::unless(field, fine);
@@ -96,11 +118,7 @@ impl BreakerOptions {
 
 #[derive(Clone, Copy, Debug)]
 enum State {
-    Closed {
-        /// When it closed, or last forgave.
-        since: Instant,
-        successes: u32,
-    },
+    Closed,
     Open {
         until: Instant,
         /// When the alarm opened it from Closed, while that may yet turn out to be our own network's fault.
@@ -112,9 +130,71 @@ enum State {
         successes: u32,
     },
     Ramp {
-        step: usize,
         since: Instant,
+        load: Load,
     },
+}
+
+/// What a recovering target carries: in each window at most twice what worked in the best before it, so that its return
+/// is no herd.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    window: Duration,
+    /// When the window that runs began.
+    from: Instant,
+    /// What it admitted, and what of all that was admitted had content in it.
+    admitted: u32,
+    worked: u32,
+    /// The most that had content in one window before it.
+    proven: u32,
+    /// Whether the window before it was full: then more might have come.
+    was_full: bool,
+}
+
+impl Load {
+    const fn new(window: Duration, now: Instant) -> Self {
+        Self { window, from: now, admitted: 0, worked: 0, proven: PROVEN_FIRST, was_full: true }
+    }
+
+    /// Returns the load as it is now: a window that is over gives way to the next.
+    fn at(self, now: Instant) -> Self {
+        let age = now.saturating_duration_since(self.from);
+        if age < self.window {
+            return self;
+        }
+        let proven = self.proven.max(self.worked);
+        // Windows in which nothing happened are none.
+        let was_full = self.is_full() && age < self.window * 2;
+        Self { from: now, admitted: 0, worked: 0, proven, was_full, ..self }
+    }
+
+    const fn max(&self) -> u32 {
+        self.proven.saturating_mul(2)
+    }
+
+    const fn is_full(&self) -> bool {
+        self.admitted >= self.max()
+    }
+}
+
+/// A time in which it was not well: one outage, or several with too little between them to tell them apart.
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
+    began: Instant,
+    /// When it was over, if it is.
+    ended: Option<Instant>,
+}
+
+impl Trouble {
+    /// Returns the trouble of a target that opens now: it goes on unless all was well for as long as it had lasted.
+    fn of(before: Option<Self>, now: Instant) -> Self {
+        let goes_on = |trouble: &Self| match trouble.ended {
+            Some(ended) => now.saturating_duration_since(ended) < ended.saturating_duration_since(trouble.began),
+            None => true,
+        };
+        let began = before.filter(goes_on).map_or(now, |trouble| trouble.began);
+        Self { began, ended: None }
+    }
 }
 
 /// A probe that is overdue, and how many had worked before it.
@@ -174,8 +254,8 @@ pub struct Breaker {
     /// Since when it has not been Closed or in Ramp.
     open_since: Option<Instant>,
     generation: u64,
-    /// Reopenings that are not forgiven yet.
-    k: u32,
+    /// The last one, whether or not it is over.
+    trouble: Option<Trouble>,
     /// The open CUSUM. It belongs to the generation: it listens in Closed and Ramp only, and starts again with each.
     alarm: Cusum,
     /// Everything the alarm heard since it last stood at 0.
@@ -184,6 +264,8 @@ pub struct Breaker {
     known: Option<f64>,
     /// Probes that must work, frozen at opening.
     needed: u32,
+    /// The chance that so many work if it still fails as then.
+    luck: f64,
     /// Who holds the probe slot.
     probe: Option<u64>,
     /// Probes that had content, gave their slot back, and have not ended: no more than must work.
@@ -195,18 +277,19 @@ impl Breaker {
     /// Returns a closed breaker.
     pub fn new(options: BreakerOptions, now: Instant) -> Self {
         let alarm = Cusum::new(&options.alarm, now);
-        let state = State::Closed { since: now, successes: 0 };
+        let state = State::Closed;
         let (needed, flowing) = (2, 0);
         Self {
             options,
             state,
             open_since: None,
             generation: 0,
-            k: 0,
+            trouble: None,
             alarm,
             run: Evidence::NONE,
             known: None,
             needed,
+            luck: 0.0,
             probe: None,
             flowing,
             hold: None,
@@ -216,11 +299,19 @@ impl Breaker {
     /// Returns the state.
     pub fn state(&self) -> BreakerState {
         match self.state {
-            State::Closed { .. } => BreakerState::Closed,
+            State::Closed => BreakerState::Closed,
             State::Open { until, .. } => BreakerState::Open { until },
             State::HalfOpen { .. } => BreakerState::HalfOpen,
-            State::Ramp { step, .. } => BreakerState::Ramp { weight: RAMP[step] },
+            State::Ramp { since, load } => {
+                let full_until = load.is_full().then(|| (load.from + load.window).min(since + RAMP_MAX));
+                BreakerState::Ramp { per_second: f64::from(load.max()) / load.window.as_secs_f64(), full_until }
+            }
         }
+    }
+
+    /// Returns the chance with which as many probes in a row as had to would have worked had nothing changed.
+    pub fn luck(&self) -> f64 {
+        self.luck
     }
 
     /// Returns since when nothing but probes passes, if that is so.
@@ -250,9 +341,9 @@ impl Breaker {
 
     /// Closes, as if nothing had happened, and drops the Retry-After.
     pub fn reset(&mut self, now: Instant) -> Option<Transition> {
-        (self.hold, self.k) = (None, 0);
-        let is_closed = matches!(self.state, State::Closed { .. });
-        (!is_closed).then(|| self.enter(State::Closed { since: now, successes: 0 }, now))
+        (self.hold, self.trouble) = (None, None);
+        let is_closed = matches!(self.state, State::Closed);
+        (!is_closed).then(|| self.enter(State::Closed, now))
     }
 
     /// Tells whether the probe slot is free. Once the cooldown is over it is: who still holds it, a last resort, is of
@@ -271,12 +362,16 @@ impl Breaker {
         };
         let probe = self.probe.is_none()
             && match self.state {
-                State::Closed { .. } | State::Ramp { .. } => false,
+                State::Closed | State::Ramp { .. } => false,
                 State::Open { .. } => last_resort,
                 State::HalfOpen { .. } => true,
             };
         if probe {
             self.probe = Some(serial);
+        }
+        if let State::Ramp { load, .. } = &mut self.state {
+            *load = load.at(now);
+            load.admitted = load.admitted.saturating_add(1);
         }
         (Pass { serial, generation: self.generation, probe, last_resort: probe && last_resort }, transition)
     }
@@ -305,7 +400,6 @@ impl Breaker {
             Hold::pass(&mut self.hold, hold, false, now);
         }
         if let Some(worked) = self.late(pass, verdict, now) {
-            self.k = self.k.saturating_sub(1);
             return Some(self.enter(worked, now));
         }
         if pass.generation != self.generation {
@@ -320,15 +414,18 @@ impl Breaker {
                 }
             }
         }
+        if let (State::Ramp { load, .. }, Verdict::Content) = (&mut self.state, verdict) {
+            *load = load.at(now);
+            load.worked = load.worked.saturating_add(1);
+        }
         let alarmed = self.listen(evidence, known, now);
         let next = match (self.state, verdict) {
-            (State::Closed { .. } | State::Ramp { .. }, Verdict::Failure { hold: Some(hold) }) => {
+            (State::Closed | State::Ramp { .. }, Verdict::Failure { hold: Some(hold) }) => {
                 self.freeze();
                 State::Open { until: hold.until, alarmed: None, late: None }
             }
-            (State::Closed { .. } | State::Ramp { .. }, _) if alarmed => self.trip(now, rng),
-            (State::Closed { .. }, Verdict::Success) => return self.forgive(now),
-            (State::Ramp { .. }, Verdict::Success) => self.climb(now)?,
+            (State::Closed | State::Ramp { .. }, _) if alarmed => self.trip(now, rng),
+            (State::Ramp { since, load }, Verdict::Success) if self.is_back(since, load.at(now), now) => State::Closed,
             (State::HalfOpen { successes }, Verdict::Success) if pass.probe => match self.worked(successes, now) {
                 more @ State::HalfOpen { .. } => {
                     self.state = more;
@@ -362,9 +459,7 @@ impl Breaker {
         let raised = self.alarm.add_beyond(self.known.unwrap_or_default(), evidence, now);
         self.run += evidence;
         match self.state {
-            State::Open { alarmed: Some(at), .. } if at >= since && !raised => {
-                Some(self.enter(State::Closed { since: now, successes: 0 }, now))
-            }
+            State::Open { alarmed: Some(at), .. } if at >= since && !raised => Some(self.enter(State::Closed, now)),
             _ => None,
         }
     }
@@ -399,7 +494,7 @@ impl Breaker {
 
     /// Listens where an alarm means something, and tells whether there is one.
     fn listen(&mut self, evidence: Evidence, known: f64, now: Instant) -> bool {
-        if !matches!(self.state, State::Closed { .. } | State::Ramp { .. }) {
+        if !matches!(self.state, State::Closed | State::Ramp { .. }) {
             return false;
         }
         if self.alarm.value(now) == 0.0 {
@@ -409,21 +504,22 @@ impl Breaker {
         self.alarm.add_beyond(*self.known.get_or_insert(known), evidence, now)
     }
 
-    /// Returns the state of an alarm or a failed probe: Open, for longer each time recovery fails.
+    /// Returns the state of an alarm or a failed probe: Open, for longer the longer it has been so.
     fn trip(&mut self, now: Instant, rng: &mut impl Rng) -> State {
-        let closed = matches!(self.state, State::Closed { .. });
-        if !closed {
-            self.k = self.k.saturating_add(1);
-        }
+        let closed = matches!(self.state, State::Closed);
         if !matches!(self.state, State::HalfOpen { .. }) {
             self.freeze();
         }
-        // 31 doublings of any cooldown are beyond any maximum.
-        let doublings = self.k.saturating_sub(PATIENT_REOPENINGS).min(31);
-        let cooldown = self.options.cooldown_base.saturating_mul(1 << doublings).min(self.options.cooldown_max);
+        let lasting = self.lasting(now).mul_f64(self.options.numbers.cooldown_share);
+        let cooldown = lasting.clamp(self.options.cooldown_base, self.options.cooldown_max);
         let until = now + cooldown.mul_f64(rng.random_range(0.8..=1.0));
         let until = self.hold.map_or(until, |hold| hold.until.max(until));
         State::Open { until, alarmed: closed.then_some(now), late: None }
+    }
+
+    /// Returns how long the trouble has lasted that it is in, or would be in if it opened now.
+    fn lasting(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(Trouble::of(self.trouble, now).began)
     }
 
     /// Returns the state after one more probe that worked.
@@ -431,7 +527,8 @@ impl Breaker {
         if successes + 1 < self.needed {
             State::HalfOpen { successes: successes + 1 }
         } else {
-            State::Ramp { step: 0, since: now }
+            let times = self.lasting(now).div_duration_f64(WINDOW_OUTAGE).clamp(1.0, WINDOWS_MAX);
+            State::Ramp { since: now, load: Load::new(self.options.ramp_step_min.mul_f64(times), now) }
         }
     }
 
@@ -448,35 +545,19 @@ impl Breaker {
     /// Freezes how many probes must work: so many that luck alone would rarely do at the failure rate that opened.
     fn freeze(&mut self) {
         let (min, max) = HALF_OPEN_SUCCESSES;
-        let failure_rate = (self.run.failures / self.run.attempts.max(1.0)).clamp(0.0, 1.0);
-        let needed = (HALF_OPEN_LUCK.ln() / (-failure_rate).ln_1p()).ceil().clamp(min, max);
+        let luck = self.options.numbers.half_open_luck;
+        let needed = (luck.ln() / (-self.run.rate()).ln_1p()).ceil().clamp(min, max);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it lies between 2 and 5")]
         let needed = needed as u32;
-        self.needed = needed;
+        (self.needed, self.luck) = (needed, (1.0 - self.run.rate()).powf(f64::from(needed)));
     }
 
-    fn forgive(&mut self, now: Instant) -> Option<Transition> {
-        if let State::Closed { since, successes } = &mut self.state {
-            *successes = successes.saturating_add(1);
-            if *successes >= FORGIVEN_SUCCESSES && now.saturating_duration_since(*since) >= FORGIVEN_AFTER {
-                self.k = self.k.saturating_sub(1);
-                (*since, *successes) = (now, 0);
-            }
-        }
-        None
-    }
-
-    /// Returns Closed after the last step; a step before it is no transition.
-    fn climb(&mut self, now: Instant) -> Option<State> {
-        if let State::Ramp { step, since } = &mut self.state
-            && now.saturating_duration_since(*since) >= self.options.ramp_step_min
-        {
-            if *step + 1 == RAMP.len() {
-                return Some(State::Closed { since: now, successes: 0 });
-            }
-            (*step, *since) = (*step + 1, now);
-        }
-        None
+    /// Tells whether it is back: it carries whatever it is asked for, and has for as long as its trouble calls for.
+    fn is_back(&self, since: Instant, load: Load, now: Instant) -> bool {
+        let age = now.saturating_duration_since(since);
+        let carries = !load.was_full && !load.is_full() && age >= load.window;
+        let trouble = self.trouble.map_or(Duration::ZERO, |trouble| since.saturating_duration_since(trouble.began));
+        age >= RAMP_MAX || (carries && age >= trouble.mul_f64(self.options.numbers.ramp_share).min(RAMP_MAX / 2))
     }
 
     /// Makes a transition: the only place that does.
@@ -485,6 +566,11 @@ impl Breaker {
         self.state = state;
         let is_open = matches!(state, State::Open { .. } | State::HalfOpen { .. });
         self.open_since = is_open.then(|| self.open_since.unwrap_or(now));
+        if is_open {
+            self.trouble = Some(Trouble::of(self.trouble, now));
+        } else if let (State::Closed, Some(trouble)) = (state, &mut self.trouble) {
+            trouble.ended = trouble.ended.or(Some(now));
+        }
         self.generation += 1;
         (self.probe, self.flowing) = (None, 0);
         self.rearm(now);
@@ -493,8 +579,8 @@ impl Breaker {
 
     fn rearm(&mut self, now: Instant) {
         match self.state {
-            State::Closed { .. } => self.alarm.restart(0.0, now),
-            State::Ramp { .. } => self.alarm.restart(RAMP_ALARM, now),
+            State::Closed => self.alarm.restart(0.0, now),
+            State::Ramp { .. } => self.alarm.restart(self.options.numbers.ramp_alarm, now),
             // Stands as it opened, for `take_back`.
             State::Open { .. } | State::HalfOpen { .. } => return,
         }

@@ -42,6 +42,11 @@ impl Evidence {
     pub const fn relapse(weight: f64) -> Self {
         Self { failures: weight, successes: 0.0, attempts: 0.0 }
     }
+
+    /// Returns the share of attempts that failed.
+    pub fn rate(&self) -> f64 {
+        (self.failures / self.attempts.max(1.0)).clamp(0.0, 1.0)
+    }
 }
 
 impl AddAssign for Evidence {

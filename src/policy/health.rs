@@ -11,14 +11,12 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::detector::{Cusum, DetectorOptions, Evidence};
-use crate::policy::mean::{DecayedMean, Expected};
+use crate::policy::mean::{DecayedMean, Expected, Fade};
 use crate::policy::patience::{Pace, reached};
 use crate::policy::snapshot::Latency;
 use crate::policy::window::{Baseline, MODEL_P999, P90_SAMPLES, Scale, Window};
 use crate::words::{AttemptEnd, ConfigError, FailureClass, ModelClass, Scope};
 
-/// Time constant with which the weight of failures and of their age is lost.
-const EVIDENCE_FADE: Duration = Duration::from_secs(20 * 60);
 /// No failure rate is believed to be higher: nobody is lost for ever.
 const FAILURE_RATE_MAX: f64 = 0.999;
 /// Guess of the age at which attempts fail, and its weight in attempts.
@@ -49,8 +47,6 @@ const BURST: Duration = Duration::from_millis(250);
 const BURST_FAILURES_MAX: u8 = 2;
 /// Bursts that are remembered: at least 16 s of starts, as many as an attempt without content may last.
 const BURSTS_MAX: usize = 64;
-/// What a failure of the endpoint weighs on its other targets.
-const SIBLING_WEIGHT: f64 = 0.2;
 /// How long connect failures can be taken back, and how finely they are remembered.
 const TAKE_BACK_MAX: Duration = Duration::from_secs(5);
 const TAKE_BACK_STEP: Duration = Duration::from_millis(50);
@@ -67,6 +63,42 @@ pub struct HealthOptions {
     pub degraded: DetectorOptions,
     /// Raises the flag slow, on the share of attempts slower than the baseline's p95: `p0` is 5 % by construction.
     pub slow: DetectorOptions,
+    #[doc(hidden)]
+    #[serde(skip)]
+    pub numbers: HealthNumbers,
+}
+
+/// What nobody should need to tune of a target's health: the simulator shows what each number buys.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HealthNumbers {
+    /// What each attempt leaves of the weight of those before it: the last 33 decide.
+    pub kept: f64,
+    /// Time constant with which the weight of failures and of their age is lost.
+    pub failures_fade: Duration,
+    /// Time constant with which the weight of times is lost: a few samples then show another pace.
+    pub times_fade: Duration,
+    /// Time constant with which all means return to what is usual: outages last about an hour.
+    pub mean_fade: Duration,
+    /// What a failure of the endpoint weighs on its other targets.
+    pub sibling_weight: f64,
+}
+
+impl Default for HealthNumbers {
+    fn default() -> Self {
+        Self {
+            kept: 0.97,
+            failures_fade: Duration::from_secs(20 * 60),
+            times_fade: Duration::from_secs(6 * 60),
+            mean_fade: Duration::from_secs(60 * 60),
+            sibling_weight: 0.2,
+        }
+    }
+}
+
+impl HealthNumbers {
+    const fn fade(&self, weight: Duration) -> Fade {
+        Fade { kept: self.kept, weight, mean: self.mean_fade }
+    }
 }
 
 impl Default for HealthOptions {
@@ -76,6 +108,7 @@ impl Default for HealthOptions {
             failure_rate_prior_mass: 10.0,
             degraded: DetectorOptions { p0: 0.01, p1: 0.05, h: 5.0 },
             slow: DetectorOptions { p0: 0.05, p1: 0.3, h: 9.0 },
+            numbers: HealthNumbers::default(),
         }
     }
 }
@@ -260,12 +293,16 @@ pub struct TargetHealth {
     degraded: Cusum,
     slow: Cusum,
     failure_rate: DecayedMean,
+    /// The same, and what outages it had: what is no worse than that is no news.
+    known_rate: DecayedMean,
     detect: DecayedMean,
     ttft: Tempo,
     /// Of answers that come whole.
     reply: Tempo,
     tpot: Window,
     tpot_mean: Expected,
+    /// What its failures weigh on its siblings.
+    sibling_weight: f64,
     bursts: Bursts,
     /// When it was last heard of.
     heard: Option<Instant>,
@@ -281,23 +318,26 @@ impl TargetHealth {
             ModelClass::Reasoning => Duration::from_secs(10),
         });
         let median = median.min(MEDIAN_MAX);
-        let HealthOptions { failure_rate_prior: prior, failure_rate_prior_mass: mass, .. } = *options;
+        let HealthOptions { failure_rate_prior: prior, failure_rate_prior_mass: mass, ref numbers, .. } = *options;
+        let (failures, times) = (numbers.fade(numbers.failures_fade), numbers.fade(numbers.times_fade));
         Self {
             class,
             degraded: Cusum::new(&options.degraded, now),
             slow: Cusum::new(&options.slow, now),
-            failure_rate: DecayedMean::new(prior, mass, FAILURE_RATE_MAX.max(prior), EVIDENCE_FADE, now),
+            failure_rate: DecayedMean::new(prior, mass, FAILURE_RATE_MAX.max(prior), failures, now),
+            known_rate: DecayedMean::new(prior, mass, FAILURE_RATE_MAX.max(prior), failures, now),
             detect: DecayedMean::new(
                 DETECT_PRIOR.as_secs_f64(),
                 DETECT_PRIOR_MASS,
                 DETECT_MAX.as_secs_f64(),
-                EVIDENCE_FADE,
+                failures,
                 now,
             ),
-            ttft: Tempo::new(median, now),
-            reply: Tempo::new((median + REST_PRIOR).min(MEDIAN_MAX), now),
+            ttft: Tempo::new(median, times, now),
+            reply: Tempo::new((median + REST_PRIOR).min(MEDIAN_MAX), times, now),
             tpot: Window::new(Scale::PerToken, PER_TOKEN_PRIOR, now),
-            tpot_mean: Expected::new(now),
+            tpot_mean: Expected::new(times, now),
+            sibling_weight: numbers.sibling_weight,
             bursts: Bursts::default(),
             heard: None,
             connects: VecDeque::new(),
@@ -325,7 +365,7 @@ impl TargetHealth {
             Report::Ended(Outcome::Failure { class, scope, .. }) => {
                 let (own, whole) = self.failure(*progress, attempt, class, now);
                 if scope == Scope::Endpoint {
-                    siblings = Evidence::failure(SIBLING_WEIGHT * whole);
+                    siblings = Evidence::failure(self.sibling_weight * whole);
                 }
                 own
             }
@@ -365,12 +405,12 @@ impl TargetHealth {
         evidence
     }
 
-    /// Starts both detectors again, for a target that begins to take its share anew: its flags are about how it is now.
-    /// What its outage brought up would take 60 good answers or 7 minutes to fade, and flagged targets get few answers
-    /// to give. The failure rate, by which it is priced, forgets nothing.
-    pub fn recovering(&mut self, now: Instant) {
+    /// Begins anew, for a target whose probes worked, and would have by this luck had nothing changed: of the failures
+    /// of its outage its price keeps that part. Its flags are about how it is now.
+    pub fn recovering(&mut self, luck: f64, now: Instant) {
         self.degraded.restart(0.0, now);
         self.slow.restart(0.0, now);
+        self.failure_rate.forget(luck, now);
     }
 
     /// Tells whether the error detector's flag is raised.
@@ -390,8 +430,7 @@ impl TargetHealth {
 
     /// Returns the most that the failure rate may be by what is known: one standard deviation above its mean.
     pub fn failure_rate_most(&self, now: Instant) -> f64 {
-        let rate = self.failure_rate(now);
-        let mass = self.failure_rate.mass(now);
+        let (rate, mass) = (self.known_rate.mean(now), self.known_rate.mass(now));
         (rate + (rate * (1.0 - rate) / mass).sqrt()).min(1.0)
     }
 
@@ -474,6 +513,7 @@ impl TargetHealth {
     fn count(&mut self, evidence: Evidence, now: Instant) {
         self.degraded.add(evidence, now);
         self.failure_rate.add(evidence.failures, evidence.attempts, now);
+        self.known_rate.add(evidence.failures, evidence.attempts, now);
     }
 
     fn overdue(&mut self, progress: &mut Progress, attempt: Circumstances, now: Instant) -> Evidence {
@@ -690,12 +730,12 @@ struct Tempo {
 }
 
 impl Tempo {
-    fn new(median: Duration, now: Instant) -> Self {
+    fn new(median: Duration, fade: Fade, now: Instant) -> Self {
         let scale = Scale::FirstToken;
         Self {
             window: Window::new(scale, median, now),
             baseline: Baseline::new(scale, median, now),
-            mean: Expected::new(now),
+            mean: Expected::new(fade, now),
         }
     }
 

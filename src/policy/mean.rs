@@ -9,16 +9,21 @@ use std::time::{Duration, Instant};
 use crate::policy::snapshot::Latency;
 use crate::policy::window::MODEL_MEAN;
 
-/// What each sample leaves of the weight before it: the last 33 decide.
-const SAMPLE_DECAY: f64 = 0.97;
-/// Time constant with which a mean returns to what is usual: outages last about an hour.
-const MEAN_FADE: Duration = Duration::from_secs(60 * 60);
-/// Time constant with which the weight of times is lost: a few samples then show another pace.
-const TIME_WEIGHT_FADE: Duration = Duration::from_secs(6 * 60);
 /// No mean is below this part of what is usual.
 const LEAST: f64 = 0.01;
 /// Samples whose mean is what is usual, at most.
 const USUAL_SAMPLES_MAX: f64 = 256.0;
+
+/// How a mean forgets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fade {
+    /// What each sample leaves of the weight before it.
+    pub kept: f64,
+    /// Time constant with which weight is lost.
+    pub weight: Duration,
+    /// Time constant with which the mean returns to what is usual.
+    pub mean: Duration,
+}
 
 /// A mean that forgets. Of zeros and ones it is a decayed Beta posterior.
 #[derive(Clone, Copy, Debug)]
@@ -28,8 +33,7 @@ pub struct DecayedMean {
     prior_mass: f64,
     /// The largest sample: no mean is above it, whatever was taken back or came without mass.
     max: f64,
-    /// Time constant with which weight is lost.
-    weight_fade: Duration,
+    fade: Fade,
     sum: f64,
     mass: f64,
     at: Instant,
@@ -37,18 +41,27 @@ pub struct DecayedMean {
 
 impl DecayedMean {
     /// Returns what is expected before anything is known, with a weight in samples.
-    pub const fn new(prior: f64, prior_mass: f64, max: f64, weight_fade: Duration, now: Instant) -> Self {
-        Self { prior, prior_mass, max, weight_fade, sum: prior * prior_mass, mass: prior_mass, at: now }
+    pub const fn new(prior: f64, prior_mass: f64, max: f64, fade: Fade, now: Instant) -> Self {
+        Self { prior, prior_mass, max, fade, sum: prior * prior_mass, mass: prior_mass, at: now }
     }
 
     /// Adds samples of this sum and number, or takes them back.
     pub fn add(&mut self, sum: f64, mass: f64, now: Instant) {
-        let kept = 1.0 - (1.0 - SAMPLE_DECAY) * mass.max(0.0);
+        let kept = 1.0 - (1.0 - self.fade.kept) * mass.max(0.0);
         let (old_sum, old_mass) = self.faded(now);
         self.mass = (old_mass * kept + mass).max(self.prior_mass);
         // Not all of what was expected is forgotten, whatever is taken back.
         let least = self.mass * (LEAST * self.prior).min(self.max);
         self.sum = (old_sum * kept + sum).clamp(least, self.mass * self.max);
+        self.at = self.at.max(now);
+    }
+
+    /// Forgets all but a part, as time would.
+    pub fn forget(&mut self, kept: f64, now: Instant) {
+        let (sum, mass) = self.faded(now);
+        let mean = self.prior + (sum / mass - self.prior) * kept;
+        self.mass = self.prior_mass + (mass - self.prior_mass) * kept;
+        self.sum = mean * self.mass;
         self.at = self.at.max(now);
     }
 
@@ -79,8 +92,8 @@ impl DecayedMean {
             return (self.sum, self.mass);
         }
         let kept = |fade: Duration| (-idle.as_secs_f64() / fade.as_secs_f64()).exp();
-        let mass = (self.mass * kept(self.weight_fade)).max(self.prior_mass);
-        let mean = self.prior + (self.sum / self.mass - self.prior) * kept(MEAN_FADE);
+        let mass = (self.mass * kept(self.fade.weight)).max(self.prior_mass);
+        let mean = self.prior + (self.sum / self.mass - self.prior) * kept(self.fade.mean);
         (mean * mass, mass)
     }
 }
@@ -96,8 +109,8 @@ pub struct Expected {
 
 impl Expected {
     /// Returns what is expected of a time of which nothing is known.
-    pub const fn new(now: Instant) -> Self {
-        Self { lately: DecayedMean::new(0.0, 0.0, f64::INFINITY, TIME_WEIGHT_FADE, now), usual_samples: 0.0 }
+    pub const fn new(fade: Fade, now: Instant) -> Self {
+        Self { lately: DecayedMean::new(0.0, 0.0, f64::INFINITY, fade, now), usual_samples: 0.0 }
     }
 
     /// Counts a sample; `normal` if all is well.

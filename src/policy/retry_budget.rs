@@ -13,12 +13,6 @@ use super::hedge::Hedges;
 
 /// One token, in the bucket's unit.
 const TOKEN: i64 = 1_000;
-/// What the bucket holds at first.
-const START: i64 = 10 * TOKEN;
-/// What a call brings.
-const PER_CALL: i64 = TOKEN / 2;
-/// What the bucket holds at most beside one token for each call in flight.
-const CAPACITY: i64 = 20 * TOKEN;
 /// What the sub-limit of retries at the same target holds at first and at most.
 const SAME_TARGET: i64 = 10 * TOKEN;
 /// Retries at the same target are allowed only above this.
@@ -35,9 +29,27 @@ pub enum Spend {
     SameTarget,
 }
 
+/// How much that is, in thousandths of a token: the simulator shows what each number buys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetNumbers {
+    /// What the bucket holds at first.
+    pub start: i64,
+    /// What a call brings.
+    pub per_call: i64,
+    /// What the bucket holds at most beside one token for each call in flight.
+    pub capacity: i64,
+}
+
+impl Default for BudgetNumbers {
+    fn default() -> Self {
+        Self { start: 10 * TOKEN, per_call: TOKEN / 2, capacity: 20 * TOKEN }
+    }
+}
+
 /// The retry budget of one runtime.
 #[derive(Debug)]
 pub struct RetryBudget {
+    numbers: BudgetNumbers,
     /// What is spent on a second target for speed, which takes from the bucket like any other move as well.
     pub hedges: Hedges,
     bucket: AtomicI64,
@@ -47,20 +59,26 @@ pub struct RetryBudget {
 
 impl Default for RetryBudget {
     fn default() -> Self {
-        Self {
-            hedges: Hedges::default(),
-            bucket: AtomicI64::new(START),
-            same_target: AtomicI64::new(SAME_TARGET),
-            calls: AtomicI64::new(0),
-        }
+        Self::new(BudgetNumbers::default())
     }
 }
 
 impl RetryBudget {
+    /// Returns the budget of a runtime that has just begun.
+    pub fn new(numbers: BudgetNumbers) -> Self {
+        Self {
+            numbers,
+            hedges: Hedges::default(),
+            bucket: AtomicI64::new(numbers.start),
+            same_target: AtomicI64::new(SAME_TARGET),
+            calls: AtomicI64::new(0),
+        }
+    }
+
     /// Counts a call that starts; it brings half a token.
     pub fn call_started(&self) {
         let calls = self.calls.fetch_add(1, Relaxed) + 1;
-        add(&self.bucket, PER_CALL, CAPACITY + calls * TOKEN);
+        add(&self.bucket, self.numbers.per_call, self.numbers.capacity + calls * TOKEN);
     }
 
     /// Counts a call that ended.

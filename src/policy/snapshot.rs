@@ -21,10 +21,12 @@ pub enum BreakerState {
     },
     /// Lets one probe through at a time.
     HalfOpen,
-    /// Recovering: gets `weight` of its share of the traffic.
+    /// Recovering: carries at most twice what it has proven, where somebody else can serve.
     Ramp {
-        /// 0.1, 0.2, 0.4, 0.8 or 1.
-        weight: f64,
+        /// How many attempts a second that is.
+        per_second: f64,
+        /// Until when it carries no more, where that is reached.
+        full_until: Option<Instant>,
     },
 }
 
@@ -224,8 +226,9 @@ impl Gates {
             None => None,
         };
         let breaker = match self.breaker {
-            BreakerState::Closed | BreakerState::Ramp { .. } => None,
+            BreakerState::Closed => None,
             _ if self.forced_on => None,
+            BreakerState::Ramp { full_until, .. } => full_until.filter(|_| !last_resort).map(Some),
             BreakerState::Open { until } if until > now && !last_resort => Some(Some(until)),
             _ if last_resort && self.answers => None,
             BreakerState::Open { .. } | BreakerState::HalfOpen => (!self.probe_free).then_some(None),

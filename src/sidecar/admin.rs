@@ -10,8 +10,8 @@ use super::endpoint::unescaped;
 use super::places::Places;
 use crate::policy::snapshot::{BreakerState, Disabled, Health, Latency};
 use crate::runtime::{
-    Considered, Explanation, HealthSnapshot, ParkedCalls, ProviderHealth, ProviderStatus, PurseHealth, Question,
-    Skipped,
+    Considered, Explanation, Flight, HealthSnapshot, ParkedCalls, ProviderHealth, ProviderStatus, PurseHealth,
+    Question, Skipped,
 };
 use crate::words::{Date, Error, Hold, Reset, TargetId};
 
@@ -222,6 +222,11 @@ pub(super) fn explanation(explanation: &Explanation, now: Instant) -> Value {
         "planned": planned.iter().map(|one| considered(one, now)).collect::<Vec<_>>(),
         "skipped": skipped.iter().map(|one| left_out(one, now)).collect::<Vec<_>>(),
     })
+}
+
+/// Returns what became of a call as JSON, and as a page for people.
+pub(super) fn flight(flight: &Flight) -> Value {
+    json!({"call": flight.call.to_string(), "told": flight.to_string(), "flight": flight})
 }
 
 fn considered(considered: &Considered, now: Instant) -> Value {

@@ -167,12 +167,12 @@ impl Streaming {
                         self.wait_for(Some(Waiting::new(back_in, barred)));
                         self.keep_alive();
                     }
-                    ReplyEvent::Started { target, .. } => {
+                    ReplyEvent::Started { call, target, .. } => {
                         self.wait_for(None);
-                        self.record.started(&target);
+                        self.record.started(call, &target);
                     }
                     ReplyEvent::Finished(finished) => {
-                        self.record.finished(&finished.target, finished.cost_usd, &finished.attempts);
+                        self.record.finished(finished.call, &finished.target, finished.cost_usd, &finished.attempts);
                         self.state = Pace::Ended(true);
                     }
                     _ => {}

@@ -73,7 +73,7 @@ pub(super) async fn answer(
     if !stream {
         let reply = state.runtime.chat(request).await.map_err(|error| failed(face, &error, &mut record))?;
         let finished = &reply.finished;
-        record.finished(&finished.target, finished.cost_usd, &finished.attempts);
+        record.finished(finished.call, &finished.target, finished.cost_usd, &finished.attempts);
         let mut response = bytes(StatusCode::OK, "application/json", writer.whole(&reply));
         tell_whole(response.headers_mut(), &reply.finished);
         return Ok(response);
@@ -106,7 +106,7 @@ pub(super) async fn embed(
     request.client = client.map(|client| client.name.as_str().into());
     let mut record = record(state, client, face, &request.route, false, place);
     let answer = state.runtime.embed(request).await.map_err(|error| failed(face, &error, &mut record))?;
-    record.finished(&answer.target, answer.cost_usd, &answer.attempts);
+    record.finished(answer.call, &answer.target, answer.cost_usd, &answer.attempts);
     let mut response = bytes(StatusCode::OK, "application/json", serve::write_embed(form, &model, &answer).into());
     tell_degraded(response.headers_mut(), answer.degraded);
     tell_finished(response.headers_mut(), answer.call, &answer.target, answer.attempts.len(), answer.cost_usd);

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::words::ConfigError;
+use crate::words::{ConfigError, nearest};
 
 /// A value and where it stands.
 #[derive(Debug)]
@@ -80,11 +80,20 @@ impl<'t> Document<'t> {
                     "string values must be quoted, expected literal string" => {
                         "a text or a time must stand in plain quotes, as \"smart\" or \"30s\""
                     }
+                    message if message.contains("unicode value digits") || message.contains("escape") => {
+                        "in \"…\" a backslash begins an escape; write a path in plain quotes, as 'C:\\keys\\mine'"
+                    }
+                    message if message.starts_with("cannot extend value of type inline table") => {
+                        "this table stands above as `{ … }`, and is closed; put all of it into one of the two"
+                    }
                     message => message,
                 };
                 (error.span().map(|span| place(text, span.start)), message.to_owned())
             });
-            return Err(told.collect());
+            let mut told: Vec<(Option<Place>, String)> = told.collect();
+            let line = |place: &Option<Place>| place.map(|(line, _)| line);
+            told.dedup_by(|a, b| a.1 == b.1 && line(&a.0) == line(&b.0));
+            return Err(told);
         }
         let root = Node { value: fields(table.into_inner()), span: 0..0, out: false };
         Ok(Self { text, root })
@@ -107,6 +116,12 @@ impl<'t> Document<'t> {
             _ => unreachable!("a path leads through lists and tables"),
         });
         node.out = true;
+    }
+
+    /// Returns the name by which a node stands in its table, if it stands in one.
+    pub(super) fn own_name(&self, path: &[usize]) -> Option<&str> {
+        let (last, around) = path.split_last()?;
+        self.node(around).fields().get(*last).map(|field| field.name.as_str())
     }
 
     /// Returns the name of a node as errors write it: `routes.smart.targets[1].tier`. The root has none.
@@ -183,7 +198,10 @@ impl<'t> Document<'t> {
     pub(super) fn lacks_at(&self, field: &str) -> bool {
         let Found { path, exact } = self.find(field);
         let on_the_way = (0..=path.len()).any(|length| self.node(&path[..length]).out);
-        on_the_way || (exact && self.node(&path).lacks_deep()) || self.root.lacks()
+        let tables = ["providers", "routes", "aliases"];
+        let mut out = self.root.fields().iter().filter(|field| field.node.out);
+        let may_be_named_so = out.any(|field| nearest(&field.name, tables).is_some());
+        on_the_way || (exact && self.node(&path).lacks_deep()) || may_be_named_so
     }
 
     /// Tells whether the text holds a provider's key itself, and not only where it is read.

@@ -29,6 +29,8 @@ pub(super) enum Endpoint {
     Metrics,
     /// Where a call of a route would go.
     Explain { route: String },
+    /// What became of a call.
+    Why { call: String },
     /// What was spent.
     Ledger,
     /// Lift what keeps something out: a provider or `provider/model`; all where there is no name.
@@ -56,6 +58,7 @@ impl Endpoint {
             "/reset" => (Self::Reset { name: None }, "POST"),
             _ => match path.strip_prefix("/explain/") {
                 Some(route) => (Self::Explain { route: unescaped(route) }, "GET"),
+                None if path.starts_with("/why/") => (Self::Why { call: unescaped(&path["/why/".len()..]) }, "GET"),
                 None => match (path.strip_prefix("/reset/"), api(path, headers)) {
                     (Some(name), _) => (Self::Reset { name: Some(unescaped(name)) }, "POST"),
                     (None, Some(found)) => found,
@@ -73,7 +76,10 @@ impl Endpoint {
 
     /// Tells whether it is for operators.
     pub(super) fn is_admin(&self) -> bool {
-        matches!(self, Self::Health | Self::Metrics | Self::Ledger | Self::Explain { .. } | Self::Reset { .. })
+        matches!(
+            self,
+            Self::Health | Self::Metrics | Self::Ledger | Self::Explain { .. } | Self::Why { .. } | Self::Reset { .. }
+        )
     }
 }
 
@@ -221,6 +227,7 @@ mod tests {
             ("GET", "/health", Endpoint::Health),
             ("GET", "/ledger", Endpoint::Ledger),
             ("GET", "/explain/smart", Endpoint::Explain { route: "smart".into() }),
+            ("GET", "/why/1f-7", Endpoint::Why { call: "1f-7".into() }),
             ("POST", "/reset", Endpoint::Reset { name: None }),
             ("POST", "/reset/a/org%2Fm", Endpoint::Reset { name: Some("a/org/m".into()) }),
             ("GET", "/reset/a", Endpoint::WrongMethod { allow: "POST" }),

@@ -9,7 +9,7 @@ use std::fmt::{self, Display};
 use serde::de::{self, DeserializeSeed, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
 
 use super::document::{Document, Field, Node, Path, Value};
-use crate::config::nearest;
+use crate::words::nearest;
 
 /// Something that is not right.
 #[derive(Debug)]
@@ -54,15 +54,20 @@ pub(super) fn read<T: de::DeserializeOwned + Default>(
 /// Says what is wrong.
 fn tell(document: &Document<'_>, path: &[usize], fault: &Fault, but: Option<&str>) -> Wrong {
     let mut field = document.name(path);
+    let dotted = match &fault.what {
+        What::Field { .. } | What::Other { .. } => unquoted(document, path),
+        _ => None,
+    };
+    if let Some(problem) = dotted {
+        return Wrong { path: path.to_vec(), field, problem };
+    }
     let problem = match &fault.what {
         What::Said(problem) => problem.clone(),
         What::Other { is, must, example } => {
-            let name = path.split_last().and_then(|(last, around)| match &document.node(around).value {
-                Value::Table(fields) => fields.get(*last).map(|field| field.name.as_str()),
-                _ => None,
-            });
-            let example = match (name, *example) {
+            let example = match (document.own_name(path), *example) {
+                (Some("retires"), _) => ", as `retires = \"2026-12-31\"`".to_owned(),
                 (_, "") => String::new(),
+                (Some("keys"), _) if field == "server.keys" => ", as `[[server.keys]]`".to_owned(),
                 (None, example) => format!(", as `{example}`"),
                 (Some(name), "{}") => format!(", as `{name} = {{}}`"),
                 (Some(name), "NAME = {}") => format!(", as `{name}.NAME = {{}}`"),
@@ -71,8 +76,7 @@ fn tell(document: &Document<'_>, path: &[usize], fault: &Fault, but: Option<&str
             format!("{is}; must be {must}{example}")
         }
         What::Field { found, expected } => {
-            // A name is a place; what does not look like one may be a key that slipped.
-            let is_name = found.len() <= 40 && found.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let is_name = is_field_name(found);
             if !is_name {
                 field = document.name(&path[..path.len().saturating_sub(1)]);
             }
@@ -84,6 +88,30 @@ fn tell(document: &Document<'_>, path: &[usize], fault: &Fault, but: Option<&str
         What::Variant { found, expected } => format!("is none that is known; {}", among(found, expected, '"')),
     };
     Wrong { path: path.to_vec(), field: if field.is_empty() { "configuration".into() } else { field }, problem }
+}
+
+/// Says that a name with a dot needs quotes, where a table stands that only such a name can have made: one by a name
+/// that no field has, or one where an alias must be a text.
+fn unquoted(document: &Document<'_>, path: &[usize]) -> Option<String> {
+    let Value::Table(fields) = &document.node(path).value else { return None };
+    let around = path.get(..path.len().checked_sub(1)?)?;
+    let (group, first, second) = if document.name(around) == "aliases" {
+        ("aliases", document.own_name(path)?, fields.first()?.name.as_str())
+    } else {
+        let group = document.own_name(around.get(..around.len().checked_sub(1)?)?)?;
+        (group, document.own_name(around)?, document.own_name(path).filter(|name| !is_field_name(name))?)
+    };
+    let name = format!("{first}.{second}");
+    let may_be_told =
+        name.len() <= 60 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let name = if may_be_told { name } else { "NAME.NAME".to_owned() };
+    let named = ["aliases", "models", "providers", "routes"].contains(&group);
+    named.then(|| format!("a name with a dot must stand in quotes, as `{group}.\"{name}\"`"))
+}
+
+/// Tells whether a name looks like a field's; what does not may be a key that slipped.
+fn is_field_name(name: &str) -> bool {
+    name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
 /// What fields are called elsewhere, and here: in other gateways, in other tables of the file.

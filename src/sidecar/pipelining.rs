@@ -312,7 +312,7 @@ impl Scan {
 
     /// Reads a header: two of them say how long a body is.
     fn field(&mut self, line: &[u8]) -> Place {
-        let name = |name: &str| line.len() > name.len() && line[..name.len()].eq_ignore_ascii_case(name.as_bytes());
+        let name = |name: &str| line.len() >= name.len() && line[..name.len()].eq_ignore_ascii_case(name.as_bytes());
         if name("transfer-encoding:") {
             self.is_chunked = true;
             let coding = line["transfer-encoding:".len()..].trim_ascii();

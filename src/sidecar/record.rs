@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::intake::Place;
 use super::state::State;
-use crate::words::{AttemptRecord, Error, TargetId};
+use crate::words::{AttemptRecord, CallId, Error, TargetId};
 
 /// A call's record; written when the call has ended, or when its caller has left.
 pub(super) struct Record {
@@ -15,6 +15,8 @@ pub(super) struct Record {
     client: Option<String>,
     stream: bool,
     begun: Instant,
+    /// Which call it is, where that is known.
+    call: Option<CallId>,
     /// Whose answer its caller has the beginning of.
     heard: Option<TargetId>,
     written: bool,
@@ -33,16 +35,24 @@ impl Record {
     ) -> Self {
         #[expect(clippy::disallowed_methods, reason = "how long a call took is told by the clock")]
         let begun = Instant::now();
-        Self { state, route, face, client, stream, begun, heard: None, written: false, _place: place }
+        Self { state, route, face, client, stream, begun, call: None, heard: None, written: false, _place: place }
     }
 
     /// Notes whose answer begins.
-    pub(super) fn started(&mut self, target: &TargetId) {
+    pub(super) fn started(&mut self, call: CallId, target: &TargetId) {
+        self.call = Some(call);
         self.heard = Some(target.clone());
     }
 
     /// Writes down how a call ended well.
-    pub(super) fn finished(&mut self, target: &TargetId, cost_usd: Option<f64>, attempts: &[AttemptRecord]) {
+    pub(super) fn finished(
+        &mut self,
+        call: CallId,
+        target: &TargetId,
+        cost_usd: Option<f64>,
+        attempts: &[AttemptRecord],
+    ) {
+        self.call = Some(call);
         self.write("ok", Some(&target.to_string()), cost_usd, attempts, None);
     }
 
@@ -81,6 +91,8 @@ impl Record {
             .collect();
         let (input, output) =
             attempts.iter().find(|attempt| attempt.won()).map_or((0, 0), |won| (won.usage.input, won.usage.output));
+        let call = self.call.or_else(|| attempts.first().map(|attempt| attempt.call)).map(|call| call.to_string());
+        let call = call.as_deref();
         let took_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let cost_usd = cost_usd.map(dollars);
         let cost_usd = cost_usd.as_ref().map(tracing::field::display);
@@ -88,6 +100,7 @@ impl Record {
             ($level:ident) => {
                 tracing::$level!(
                     target: "standin::calls",
+                    call,
                     route = &*self.route,
                     asked = asked.as_deref(),
                     dialect = self.face,

@@ -139,6 +139,7 @@ async fn serve(
             plain(StatusCode::OK, state.metrics.render(&health, &state.refusals, state.places.taken().0))
         }
         Endpoint::Explain { route } => explain(state, route).await,
+        Endpoint::Why { call } => why(state, &call),
         Endpoint::Ledger => ledger(state, head.uri.query().unwrap_or_default()).await,
         Endpoint::Reset { name } => reset(state, name.as_deref(), head.uri.query()).await,
         Endpoint::WrongMethod { allow } => {
@@ -325,6 +326,19 @@ async fn explain(state: &State, route: String) -> Response<ReplyBody> {
             json_response(StatusCode::NOT_FOUND, &json!({"error": error.to_string()}))
         }
         Err(error) => json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({"error": error.to_string()})),
+    }
+}
+
+/// Tells what became of a call that the recorder remembers, or that is parked.
+fn why(state: &State, call: &str) -> Response<ReplyBody> {
+    let flight = call.parse().ok().and_then(|call| state.runtime.why(call));
+    match flight {
+        Some(flight) => json_response(StatusCode::OK, &admin::flight(&flight)),
+        None => {
+            let problem = "no call of this id is remembered; an id is what `x-standin-call` and the log say, and the last \
+                           `recorder_max` calls that ended are remembered";
+            json_response(StatusCode::NOT_FOUND, &json!({"error": problem}))
+        }
     }
 }
 

@@ -16,8 +16,8 @@ use super::access::ClientKey;
 use super::document::{Document, Place};
 use super::lenient::{self, Wrong};
 use super::tls::{TlsConfig, acceptor};
-use crate::config::{Config, check_time, check_wait, nearest, presets};
-use crate::words::{ConfigError, ConfigErrors, Price, TargetId};
+use crate::config::{Config, check_time, check_wait, presets};
+use crate::words::{ConfigError, ConfigErrors, Price, TargetId, nearest};
 
 /// Everything in the file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -156,6 +156,9 @@ impl ServerConfig {
         }
         let (mut names, mut hashes) = (HashSet::new(), HashSet::new());
         for (at, key) in self.keys.iter().enumerate() {
+            if key.name.trim().is_empty() {
+                refuse(&format!("keys[{at}].name"), "must be a name, by which logs and metrics know the client");
+            }
             if !names.insert(&key.name) | !hashes.insert(key.sha256) {
                 refuse(&format!("keys[{at}]"), "stands there twice, by its name or its hash");
             }
@@ -430,6 +433,18 @@ impl Settings {
         }
         errors.sort_by_key(|(place, _)| *place);
         Err(SettingsErrors(errors))
+    }
+
+    /// Gives errors of a check the places that their fields have in the text.
+    pub fn placed(text: &str, errors: ConfigErrors) -> SettingsErrors {
+        let document = Document::parse(text).ok();
+        let place = |error: &ConfigError| {
+            let document = document.as_ref()?;
+            document.place(&document.find(&error.field).path)
+        };
+        let mut errors: Vec<_> = errors.into_iter().map(|error| (place(&error), error)).collect();
+        errors.sort_by_key(|(place, _)| *place);
+        SettingsErrors(errors)
     }
 
     /// Tells whether a file's text holds a provider's key itself, and not only where it is read: then it is nobody

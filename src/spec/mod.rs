@@ -41,6 +41,12 @@ impl Setup {
         self.providers.iter().flat_map(|provider| &provider.targets)
     }
 
+    /// Returns the target of a place, to be changed.
+    pub(crate) fn target_mut(&mut self, at: usize) -> &mut TargetSpec {
+        let Place { provider, index, .. } = self.layout.targets[at];
+        &mut self.providers[provider].targets[index]
+    }
+
     /// Returns the target of a place.
     pub(crate) fn target(&self, at: usize) -> &TargetSpec {
         let Place { provider, index, .. } = self.layout.targets[at];

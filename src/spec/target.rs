@@ -22,6 +22,8 @@ pub(crate) struct TargetSpec {
     pub(crate) timers: Timers,
     /// The last day it answers, where that is known.
     pub(crate) retires: Option<Date>,
+    /// Whether somebody named it, and not only the catalogue.
+    pub(crate) named: bool,
     /// Who serves in its place once its provider says that it is gone.
     pub(crate) replaced_by: Option<TargetId>,
 }

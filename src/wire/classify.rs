@@ -10,6 +10,7 @@ mod codes;
 mod fault;
 mod overflow;
 mod rules;
+mod tables;
 
 use std::time::SystemTime;
 
@@ -20,6 +21,7 @@ use self::body::{DAILY_WAIT, ErrorBody};
 use super::drift::tidied;
 pub use super::tidy::MESSAGE_CHARS_MAX;
 use super::tidy::tidy;
+pub use super::when::Zone;
 use super::{headers, when};
 use crate::words::{Drift, DriftKind, Failure, FailureClass, RetryAfter, Scope};
 
@@ -35,17 +37,19 @@ pub struct Sent<'a> {
     pub prompt_tokens: u32,
     /// What time it was at the provider when it answered.
     pub now: Option<SystemTime>,
+    /// The zone of the provider's clock, where it names none.
+    pub home: Zone,
 }
 
 /// Classifies an answer that is not 2xx. Of the body the first [`ERROR_BYTES_MAX`] bytes count; it may be JSON, a
 /// gateway's page, or nothing. All dialects' errors are told apart in one way, since gateways mix them.
 pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], sent: Sent<'_>) -> Failure {
     let text = String::from_utf8_lossy(&body[..body.len().min(ERROR_BYTES_MAX)]);
-    let error = ErrorBody::parse(&text);
+    let error = ErrorBody::parse(&text, sent.home);
     let hint = |error: &ErrorBody| {
         headers::stated(headers)
             .or(error.retry_after)
-            .or_else(|| when::in_words(&error.text, sent.now))
+            .or_else(|| when::in_words(&error.text, sent.now, error.home))
             .or(error.reset)
             .or_else(|| headers::reset(headers))
             .or_else(|| error.is_daily().then_some(RetryAfter::After(DAILY_WAIT)))
@@ -85,8 +89,9 @@ pub fn unknown_code(failure: &Failure) -> Option<Drift> {
 
 /// Classifies an error that came inside an answer of status 200, be it the error object or what holds it.
 pub(super) fn in_band(json: &str) -> Failure {
-    let error = ErrorBody::parse(json);
-    let hint = |error: &ErrorBody| error.retry_after.or_else(|| when::in_words(&error.text, None)).or(error.reset);
+    let error = ErrorBody::parse(json, Zone::UTC);
+    let hint =
+        |error: &ErrorBody| error.retry_after.or_else(|| when::in_words(&error.text, None, error.home)).or(error.reset);
     build(error.status, &error, Sent::default(), hint)
 }
 

@@ -198,6 +198,8 @@ impl Decoder {
                     draft.done |= dialect != Dialect::Ollama && (draft.stop.is_some() || !is_chunk(body));
                     if draft.done {
                         if let Some(relay) = &mut self.relay {
+                            let blanks = rest.len() - rest.trim_ascii_start().len();
+                            body.extend_from_slice(&rest[..blanks]);
                             relay.whole(std::mem::take(body), draft);
                         }
                         break;

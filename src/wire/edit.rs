@@ -230,6 +230,11 @@ impl<'a> Array<'a> {
         self.entries.iter().map(|entry| entry.all)
     }
 
+    /// Returns the items that are not removed, each with its place.
+    pub(super) fn left(&self) -> impl Iterator<Item = (usize, &'a str)> + use<'a, '_> {
+        self.entries.iter().enumerate().filter(|(_, entry)| !entry.removed).map(|(at, entry)| (at, entry.all))
+    }
+
     /// Removes an item.
     pub(super) fn remove(&mut self, at: usize) {
         self.entries[at].removed = true;

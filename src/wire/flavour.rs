@@ -14,11 +14,14 @@ use super::ids::IdForm;
 use super::model::Model;
 use super::request::{Notes, is_own, unsupported};
 use super::talk::is_prefilled;
+use super::when::Zone;
 use crate::words::{
-    AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Message, UserPart, without_path,
+    AssistantPart, ChatRequest, Dialect, Effort, Failure, FailureClass, Image, Message, ToolChoice, UserPart,
+    without_path,
 };
 use table::{
-    CHAT_FIELDS, GENERATIONS, MESSAGES_FIELDS, NONE, OPENAI_MODELS, PLAIN, REMEMBERING, RESPONSES_FIELDS, TABLE,
+    BLANK, BLANKING, CHAT_FIELDS, CHAT_PLAIN, GENERATIONS, MESSAGES_FIELDS, NONE, OPENAI_MODELS, PLAIN, REMEMBERING,
+    RESPONSES_FIELDS, TABLE,
 };
 
 /// A field of a body and its JSON, in which `{}` stands for a word.
@@ -58,7 +61,8 @@ pub struct Flavour {
     pub(super) file_urls: bool,
     /// Whether it refuses what of a message it does not know, as clients send back of answers that others gave.
     pub(super) strict: bool,
-    /// The caller's extra fields it takes; `None` is all but those that only others have.
+    /// The extra fields it takes of a caller who means no model of its own; `None` is all but those that only others
+    /// have.
     extra: Option<&'static [&'static str]>,
     /// Whether it knows functions in the form that was before tools.
     pub(super) functions: bool,
@@ -97,8 +101,11 @@ pub struct Flavour {
     /// Whether it goes on, and bills all of it, when its answer is not read any more. Taken from what `OpenRouter` says
     /// of whose streams it can stop.
     pub(crate) runs_on: bool,
-    /// Whether some of its models only stream: then all do, and the answer is collected here.
-    pub(crate) stream_only: bool,
+    /// Whether it thinks in streams alone: then such an answer is collected here.
+    stream_only: Option<StreamOnly>,
+
+    /// The zone of its clock, where it names none.
+    pub(crate) home: Zone,
 
     /// Ids of tool calls it takes.
     pub(super) ids: IdForm,
@@ -119,6 +126,8 @@ pub struct Flavour {
     echoes: bool,
     /// In which field of a message; an empty name is none.
     pub(super) thoughts: &'static str,
+    /// What stands there where nothing was thought, or nobody knows it any more.
+    unthought: &'static str,
 }
 
 /// Models by how their names begin, after any vendor's name, and by what they must not hold. A digit more is another
@@ -127,6 +136,15 @@ pub struct Flavour {
 pub(super) struct Models {
     begin: &'static [&'static str],
     except: &'static [&'static str],
+}
+
+/// Models that answer in streams alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct StreamOnly {
+    /// Whatever is asked of them.
+    always: Models,
+    /// Where they think, which they do unless told otherwise. Others think, and stream, where they are asked to.
+    thinkers: Models,
 }
 
 /// Where a cloud takes Anthropic's messages, for a model that stands in the address: there the version stands in the
@@ -208,11 +226,8 @@ impl Flavour {
     }
 
     /// Tells whether it takes an extra field of a dialect: not one that only others have. A server of which nothing is
-    /// known is given everything.
-    pub(super) fn takes_extra(&self, dialect: Dialect, field: &str) -> bool {
-        if let (Some(known), Dialect::OpenAiChat) = (self.extra, dialect) {
-            return known.contains(&field);
-        }
+    /// known is given everything. Who `meant` this model may know a field of its own that nobody else has.
+    pub(super) fn takes_extra(&self, dialect: Dialect, field: &str, meant: bool) -> bool {
         let table = match dialect {
             Dialect::OpenAiChat => CHAT_FIELDS,
             Dialect::OpenAiResponses => RESPONSES_FIELDS,
@@ -222,7 +237,20 @@ impl Flavour {
         // Azure's older addresses have what its newer ones have.
         let name = if self.name == "azure-deployments" { "azure" } else { self.name };
         let mut rows = table.iter().filter(|(fields, _)| fields.contains(&field));
-        self.is_generic() || rows.all(|(_, owners)| owners.contains(&name))
+        let is_taken = self.is_generic() || rows.all(|(_, owners)| owners.contains(&name));
+        match self.extra {
+            Some(known) if dialect == Dialect::OpenAiChat => {
+                known.contains(&field) || (meant && is_taken && !CHAT_PLAIN.contains(&field))
+            }
+            _ => is_taken,
+        }
+    }
+
+    /// Tells whether it is known to have a field that only some have, in both dialects of OpenAI.
+    pub(super) fn owns(&self, field: &str) -> bool {
+        let is_known = CHAT_FIELDS.iter().any(|(fields, _)| fields.contains(&field));
+        let takes = |dialect| self.takes_extra(dialect, field, false);
+        is_known && !self.is_generic() && takes(Dialect::OpenAiChat) && takes(Dialect::OpenAiResponses)
     }
 
     /// Returns what this host calls something that a caller asks for in advance; `None` where it is refused.
@@ -243,11 +271,6 @@ impl Flavour {
         self.name == GENERIC.name
     }
 
-    /// Tells whether messages may go in another order or number than they came.
-    pub(super) fn rearranges(&self) -> bool {
-        self.alternates || self.system_first
-    }
-
     /// Tells whether marks of what is to be cached may stand in chat completions: where they are not read they are
     /// refused, as far as is known.
     pub(super) fn keeps_marks(&self) -> bool {
@@ -262,6 +285,20 @@ impl Flavour {
     /// Tells whether a model must be told what it thought before it called a tool.
     pub(super) fn echoes(&self, model: Model<'_>) -> bool {
         self.echoes || REMEMBERING.has(model.family)
+    }
+
+    /// Returns what a model is told that it thought, where nobody knows.
+    pub(super) fn unthought(&self, model: Model<'_>) -> &'static str {
+        if BLANKING.has(model.family) { BLANK } else { self.unthought }
+    }
+
+    /// Tells whether it answers a request in a stream alone.
+    pub(crate) fn streams_only(&self, request: &ChatRequest, model: Model<'_>) -> bool {
+        let Some(StreamOnly { always, thinkers }) = self.stream_only else { return false };
+        let told = self.unthinking.iter().find_map(|(field, _)| request.extra.get(*field)?.as_bool());
+        let is_forced = matches!(request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+        let asked = if is_forced { Some(false) } else { request.effort.map(|effort| effort > Effort::None) };
+        always.has(model.family) || told.or(asked).unwrap_or_else(|| thinkers.has(model.family))
     }
 
     /// Returns the fields that ask for a last message of the assistant to be continued, where that is asked for.

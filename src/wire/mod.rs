@@ -18,6 +18,7 @@ mod halves;
 mod stops;
 mod pieces;
 mod edit;
+mod details;
 mod fence;
 mod ids;
 
@@ -27,6 +28,7 @@ mod phrase;
 mod request;
 mod talk;
 pub mod flavour;
+mod shared;
 mod names;
 mod encoded;
 mod marks;
@@ -97,6 +99,8 @@ pub fn encode<'a>(
     .map_err(|failure| Failure { message: tidy::tidy(&failure.message), ..failure })?;
     if let Some(original) = &request.original {
         encoded.body = marks::carried(original, (dialect, flavour), &encoded.names, encoded.body);
+        encoded.body = details::carried(original, dialect, encoded.body);
+        encoded.notes.extend(request::lost(dialect, request, original));
     }
     if is_folded {
         encoded.notes.push(Note::Converted("tools.parameters"));

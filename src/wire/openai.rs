@@ -3,6 +3,7 @@
 //! In flow requests and the JSON inside of answers, out flow bodies, pieces and what the answer's draft needs to be
 //! judged. Reading is tolerant: every field is optional, unknown ones are skipped, kinds may vary.
 
+mod arrange;
 mod edit;
 mod mend;
 mod messages;

@@ -185,8 +185,8 @@ mod tests {
         let fields = object.members().iter().map(|member| member.name.to_string()).collect();
         let body = Bytes::from_static(body.as_bytes());
         let (stream, stream_usage, left_out, nulls, marks) = (false, None, Vec::new(), Vec::new(), Marks::default());
-        let dialect = Dialect::OpenAiChat;
-        Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out, marks, method: "" }
+        let (dialect, lost) = (Dialect::OpenAiChat, Vec::new());
+        Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out, marks, lost, method: "" }
     }
 
     #[test]

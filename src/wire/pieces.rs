@@ -52,7 +52,7 @@ impl<'b> Pieces<'b> {
 
     /// Returns the body.
     pub(super) fn finish(mut self) -> Payload {
-        self.cut();
+        self.made.push(self.new.freeze());
         self.made
     }
 }

@@ -11,13 +11,14 @@ use serde_json::map::Entry;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::details;
 use super::ids::IdForm;
 use super::model::Model;
 use super::phrase::Phrase;
 use super::pieces::Pieces;
 use crate::words::{
-    ChatRequest, Dialect, Document, DocumentSource, Failure, FailureClass, Foreign, Image, Message, Note, Payload,
-    ResponseFormat, Secret, ToolCall, ToolChoice, ToolResult,
+    ChatRequest, Dialect, Document, DocumentSource, Failure, FailureClass, Foreign, Image, Message, Note, Original,
+    Payload, ResponseFormat, Secret, ToolCall, ToolChoice, ToolResult, UserPart,
 };
 
 /// Writes a body. Its long texts are parts of the one that came.
@@ -269,6 +270,29 @@ pub(super) fn extra<'a>(
     notes: &mut Notes,
 ) -> Option<&'a Map<String, Value>> {
     notes.keep(is_theirs(dialect, request), "extra", Some(&request.extra).filter(|extra| !extra.is_empty()))
+}
+
+/// Returns what a request loses on its way to a dialect other than its own, beside what the encoder notes.
+pub(super) fn lost(dialect: Dialect, request: &ChatRequest, original: &Original) -> Vec<Note> {
+    let mut notes = Notes::default();
+    if dialect.shares_fields(original.dialect) {
+        return notes.0;
+    }
+    let carried = |note: &&Note| **note == details::LOST && details::goes(original, dialect);
+    original.lost.iter().filter(|note| !carried(note)).for_each(|note| notes.add(*note));
+    let tells = matches!(dialect, Dialect::AnthropicMessages | Dialect::Function);
+    let parts = request.messages.iter().flat_map(|message| match message {
+        Message::User(parts) => &parts[..],
+        Message::Tool(result) => &result.content[..],
+        _ => &[][..],
+    });
+    for part in parts {
+        let UserPart::Document(document) = part else { continue };
+        let says = matches!(document.source, DocumentSource::Text(_));
+        notes.keep(tells || says, "messages.document.context", document.context.as_ref());
+        notes.keep(tells, "messages.document.citations", document.citations.then_some(()));
+    }
+    notes.0
 }
 
 /// Joins the caller's own settings to ours, which hold.

@@ -22,6 +22,7 @@ mod refusal;
 mod responses;
 mod seal;
 mod twins;
+mod unread;
 mod writer;
 
 pub use embed::{AskedVectors, read_embed, write_embed};
@@ -35,7 +36,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use node::Object;
 
-use crate::words::{ChatRequest, CommitPolicy, Dialect, Note, Original};
+use crate::words::{ChatRequest, CommitPolicy, Dialect, Original};
 
 /// The dialect a caller speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,8 +71,6 @@ pub struct Asked {
     pub request: ChatRequest,
     /// Whether the answer is to be streamed.
     pub stream: bool,
-    /// What of the request is not understood here, and left out for every target.
-    pub notes: Vec<Note>,
     /// How the answer is to be written.
     pub form: Form,
     /// How many values of its body were read.
@@ -213,18 +212,21 @@ fn read_body(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &
     let (object, values) = Object::parse(body)?;
     let chooses = twins::chooses(face, object.names(false));
     let original = original::of(face, body, &object);
-    let mut asked = match face {
+    let mut lost = Vec::new();
+    unread::notes(face, &object, &mut lost);
+    let (mut asked, more) = match face {
         Face::OpenAiChat => openai::read(object, path_model),
         Face::OpenAiResponses => responses::read(object, path_model),
         Face::Anthropic => anthropic::read(object, path_model),
         Face::Gemini => gemini::read(object, path_model),
     }?;
+    more.into_iter().for_each(|more| reading::note(&mut lost, more));
     asked.stream |= stream_by_path;
     asked.form.chooses = chooses;
     asked.values = values;
     asked.request.commit = CommitPolicy::Fail;
     asked.request.extra_dialect = Some(face.dialect());
-    asked.request.original = Some(Original { stream: asked.stream, ..original });
+    asked.request.original = Some(Original { stream: asked.stream, lost, ..original });
     asked.request.messages.retain_mut(reading::is_for_all);
     reading::name_results(&mut asked.request.messages);
     Ok(asked)

@@ -1,14 +1,15 @@
 //! Reads when to come back: waits and dates as providers write them, in values of their own or in the middle of words.
 //!
 //! In flow texts and, where it is known, the time by the provider's clock; out flow waits and dates. What is no time,
-//! or none that anybody waits for, says nothing. A clock without a zone is read as UTC, a day without a year as the
-//! next of its name.
+//! or none that anybody waits for, says nothing. A clock without a zone is read as its provider's, which is UTC unless
+//! somebody knows better, a day without a year as the next of its name.
 
 mod zone;
 
 use std::time::{Duration, SystemTime};
 
-use self::zone::{Zone, zone};
+pub use self::zone::Zone;
+use self::zone::zone;
 use crate::words::{Date, RetryAfter};
 
 /// The longest wait that is believed: a spending limit lasts to the end of the month, nothing lasts longer.
@@ -25,12 +26,17 @@ const HOUR: i64 = 3600;
 /// Reads a value that is a wait or a date in any form that providers use: seconds, seconds or milliseconds since 1970,
 /// `6m0s`, RFC 3339, HTTP date.
 pub(super) fn parse(value: &str) -> Option<RetryAfter> {
+    parse_at(value, Zone::UTC)
+}
+
+/// The same from who means its own zone where none is named.
+pub(super) fn parse_at(value: &str, home: Zone) -> Option<RetryAfter> {
     let value = value.trim();
     if let Ok(number) = value.parse::<f64>() {
         return number_of(number);
     }
     let date = || httpdate::parse_http_date(value).ok().map(RetryAfter::At);
-    humantime::parse_duration(value).ok().and_then(plausible).or_else(|| stamp(value)).or_else(date)
+    humantime::parse_duration(value).ok().and_then(plausible).or_else(|| stamp(value, home)).or_else(date)
 }
 
 /// Reads a number: a wait in seconds, or a date.
@@ -91,8 +97,14 @@ const LEADS: &[&str] = &[
     "exhausted until",
     "again in",
     "again at",
-    // Zhipu: "will be reset at".
+    // "Will at", "will by", "please in", "please at", "please wait", "time of recovery", "time of the reset".
     "将在",
+    "将于",
+    "请在",
+    "请于",
+    "请等待",
+    "恢复时间",
+    "重置时间",
 ];
 /// What may stand between the two.
 const FILL: &[&str] = &[
@@ -165,8 +177,11 @@ const FILL_MAX: usize = 7;
 
 /// Reads when to come back out of a message like "Please try again in 1m2.5s. Visit …" or "resets 9:20pm (UTC)". Times
 /// of a clock need the time as it is now.
-pub(super) fn in_words(message: &str, now: Option<SystemTime>) -> Option<RetryAfter> {
-    let message = message.to_ascii_lowercase();
+pub(super) fn in_words(message: &str, now: Option<SystemTime>, home: Zone) -> Option<RetryAfter> {
+    let mut message = message.to_ascii_lowercase();
+    if is_chinese(&message) {
+        message = parted(&UNITS.iter().fold(message, |message, (unit, name)| message.replace(unit, name)));
+    }
     let mut places: Vec<usize> =
         LEADS.iter().flat_map(|lead| message.match_indices(lead).map(|(at, lead)| at + lead.len())).collect();
     places.sort_unstable();
@@ -174,24 +189,57 @@ pub(super) fn in_words(message: &str, now: Option<SystemTime>) -> Option<RetryAf
     let mut found = places.into_iter().filter_map(|place| {
         let named = message[..place].ends_with(['-', '_']) || message[..place].ends_with("retry-after");
         let named = named || message[..place].ends_with("retry_after");
-        Words::of(&message[place..]).time(now, named)
+        Words::of(&message[place..], home).time(now, named)
     });
     found.next()
 }
 
-/// The words that follow a lead. Numbers and letters are words of their own, but for what is written in one: `1h2m3s`,
-/// `9:20`, `2026-11-30t00:00:00z`.
-struct Words<'a>(Vec<&'a str>);
+/// Units of time, and the marks of a date, in Chinese.
+const UNITS: [(&str, &str); 8] = [
+    ("毫秒", " ms "),
+    ("秒", " s "),
+    ("分钟", " min "),
+    ("小时", " h "),
+    ("天", " d "),
+    ("年", "-"),
+    ("月", "-"),
+    ("日", " "),
+];
+
+/// Tells whether a text is Chinese: a clock in it is Beijing's.
+pub(super) fn is_chinese(text: &str) -> bool {
+    text.contains(is_han)
+}
+
+fn is_han(letter: char) -> bool {
+    ('\u{4e00}'..='\u{9fff}').contains(&letter)
+}
+
+/// Returns a text with a blank between Chinese and all else, which need none there.
+fn parted(text: &str) -> String {
+    let (mut parted, mut before) = (String::with_capacity(text.len() + 16), false);
+    for letter in text.chars() {
+        if std::mem::replace(&mut before, is_han(letter)) != before {
+            parted.push(' ');
+        }
+        parted.push(letter);
+    }
+    parted
+}
+
+/// The words that follow a lead, and the zone of a clock that names none. Numbers and letters are words of their own,
+/// but for what is written in one: `1h2m3s`, `9:20`, `2026-11-30t00:00:00z`.
+struct Words<'a>(Vec<&'a str>, Zone);
 
 impl<'a> Words<'a> {
-    fn of(text: &'a str) -> Self {
+    fn of(text: &'a str, home: Zone) -> Self {
         let mut end = text.len().min(160);
         while !text.is_char_boundary(end) {
             end -= 1;
         }
-        let gap = |letter: char| letter.is_whitespace() || "()[],;\"'`*~=·!|<>{}".contains(letter);
+        let gap = |letter: char| letter.is_whitespace() || "()[],;\"'`*~=·!|<>{}，。：；（）".contains(letter);
         let words = text[..end].split(gap).map(|word| word.trim_matches(['.', ':', '-', '_', '?']));
-        Self(words.filter(|word| !word.is_empty()).collect())
+        Self(words.filter(|word| !word.is_empty()).collect(), home)
     }
 
     fn get(&self, at: usize) -> &'a str {
@@ -260,11 +308,11 @@ impl<'a> Words<'a> {
     fn date(&self, first: usize, now: Option<i64>) -> Option<i64> {
         let word = self.get(first);
         // RFC 3339 in one word, or a day and its time in two.
-        if let Some(RetryAfter::At(date)) = stamp(word) {
+        if let Some(RetryAfter::At(date)) = stamp(word, self.1) {
             return i64::try_from(date.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs()).ok();
         }
         if let Some(Date(day)) = Date::parse(word).filter(|_| word.len() == 10) {
-            let (time, zone) = self.clock(first + 1).unwrap_or((0, Zone::UTC));
+            let (time, zone) = self.clock(first + 1).unwrap_or((0, self.1));
             return Some(zone.utc(day * DAY + time));
         }
         let mut at = first;
@@ -274,7 +322,7 @@ impl<'a> Words<'a> {
             at += 1;
         }
         if let Some((month, day, year, words)) = self.named_day(at) {
-            let (time, zone) = self.clock(at + words).unwrap_or((0, Zone::UTC));
+            let (time, zone) = self.clock(at + words).unwrap_or((0, self.1));
             let of_year = |year: i64| {
                 let Date(days) = Date::parse(&format!("{year:04}-{month:02}-{day:02}"))?;
                 Some(zone.utc(days * DAY + time))
@@ -291,11 +339,11 @@ impl<'a> Words<'a> {
         let now = now?;
         let today = |zone: Zone| (now + zone.offset(now)).div_euclid(DAY);
         if matches!(word, "tomorrow" | "today") {
-            let (time, zone) = self.clock(first + 1).unwrap_or((0, Zone::UTC));
+            let (time, zone) = self.clock(first + 1).unwrap_or((0, self.1));
             return Some(zone.utc((today(zone) + i64::from(word == "tomorrow")) * DAY + time));
         }
         if let Some(weekday) = weekday(word) {
-            let (time, zone) = self.clock(first + 1).unwrap_or((0, Zone::UTC));
+            let (time, zone) = self.clock(first + 1).unwrap_or((0, self.1));
             let ahead = (weekday - (today(zone) + 3)).rem_euclid(7);
             let date = zone.utc((today(zone) + ahead) * DAY + time);
             return Some(if date > now { date } else { date + 7 * DAY });
@@ -363,7 +411,7 @@ impl<'a> Words<'a> {
         while matches!(self.get(next), "at" | "on" | "in") {
             next += 1;
         }
-        Some((seconds, zone(self.get(next)).unwrap_or(Zone::UTC)))
+        Some((seconds, zone(self.get(next)).unwrap_or(self.1)))
     }
 }
 
@@ -425,7 +473,7 @@ fn weekday(word: &str) -> Option<i64> {
 }
 
 /// Reads RFC 3339, with `Z` or an offset, with `T` or without seconds.
-fn stamp(word: &str) -> Option<RetryAfter> {
+fn stamp(word: &str, home: Zone) -> Option<RetryAfter> {
     let (date, time) = (word.get(..10)?, word.get(11..)?);
     if !matches!(word.as_bytes().get(10), Some(b't' | b'T' | b' ')) {
         return None;
@@ -439,7 +487,7 @@ fn stamp(word: &str) -> Option<RetryAfter> {
         return None;
     }
     let zone = match zone_name.trim() {
-        "" => Zone::UTC,
+        "" => home,
         name => zone(&name.to_ascii_lowercase())?,
     };
     #[expect(clippy::cast_possible_truncation, reason = "hours, minutes and seconds of a day")]

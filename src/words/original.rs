@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::Dialect;
+use super::{Dialect, Note};
 
 /// A request in a provider's dialect, as it came. Where a target speaks that dialect this goes out, edited where
 /// something must be another for it, instead of a body written anew: what there are no words for stays where it is. It
@@ -30,6 +30,9 @@ pub struct Original {
     pub left_out: Vec<usize>,
     /// What stands somewhere in the body that not every target takes.
     pub marks: Marks,
+    /// What of the body there are no words for in the request beside it: whoever gets it in another dialect does not
+    /// get that.
+    pub lost: Vec<Note>,
     /// What is asked for instead of an answer, as the address says it (`/compact`); empty for an answer.
     pub method: &'static str,
 }

@@ -42,13 +42,12 @@ impl Payload {
 
     /// Returns it in one piece.
     pub fn whole(&self) -> Bytes {
-        if self.rest.is_empty() { self.first.clone() } else { self.pieces().fold(Vec::new(), joined).into() }
+        if self.rest.is_empty() {
+            self.first.clone()
+        } else {
+            self.pieces().map(AsRef::as_ref).collect::<Vec<&[u8]>>().concat().into()
+        }
     }
-}
-
-fn joined(mut whole: Vec<u8>, piece: &Bytes) -> Vec<u8> {
-    whole.extend_from_slice(piece);
-    whole
 }
 
 impl PartialEq for Payload {

@@ -6,15 +6,22 @@
 use std::borrow::Cow;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::{StreamExt, stream};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
+use standin::internals::policy::admission::{Admission, AdmissionOptions, Ask, Outcome, Report, TargetOptions};
+use standin::internals::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState};
 use standin::internals::policy::tokens::{Measure, Prompt, TokenModel, Vocabulary};
 use standin::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
-use standin::{ChatRequest, Config, Message, ProviderConfig, ReplyEvent, RouteConfig, Runtime, UserPart};
+use standin::{
+    Capabilities, ChatRequest, Config, Failure, FailureClass, Message, Price, ProviderConfig, ReplyEvent, RouteConfig,
+    Runtime, UserPart,
+};
 use tokio::sync::{mpsc, oneshot};
 
 /// Answers every request with the same chunks.
@@ -203,6 +210,67 @@ fn tokens(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Targets of one tier, each with a past of its own: prices, latencies, failures.
+fn candidates(count: usize, now: Instant) -> Vec<Candidate> {
+    let mut rng = SmallRng::seed_from_u64(1);
+    let mut one = |target: usize| {
+        let options = AdmissionOptions {
+            targets: vec![TargetOptions::default()],
+            keys: 1,
+            breaker: standin::health::BreakerOptions::default(),
+            health: standin::health::HealthOptions::default(),
+        };
+        let mut admission = Admission::new(options, now);
+        let (usual, loss) = (rng.random_range(100..3_000), rng.random_range(0.0..0.1));
+        for _ in 0..40 {
+            let ask = Ask { target: 0, prompt_tokens: 1_000, whole: false, output_max: None, last_resort: false };
+            let Ok(ticket) = admission.admit(ask, 0, now, &mut rng) else { break };
+            if rng.random_bool(loss) {
+                let class = FailureClass::Server;
+                let outcome = Outcome::Failure { class, scope: Failure::new(class, "").scope, retry_after: None };
+                admission.report(&ticket, Report::Ended(outcome), now, &mut rng);
+            } else {
+                let after = Duration::from_millis(rng.random_range(usual / 2..usual * 2));
+                admission.report(&ticket, Report::Content { after }, now, &mut rng);
+                let tpot = Some(Duration::from_millis(10));
+                admission.report(&ticket, Report::Ended(Outcome::Success { tpot }), now, &mut rng);
+            }
+        }
+        let price = rng.random_range(0.1..3.0);
+        Candidate {
+            target,
+            tier: 0,
+            weight: 1.0,
+            domain: u16::try_from(target % 7).expect("small"),
+            model: 0,
+            prompt_tokens: 1_000,
+            whole: false,
+            price: Some(Price::new(price, 4.0 * price)),
+            obstacle: None,
+            capabilities: Capabilities::default(),
+            labels: LabelSet::default(),
+            health: admission.health(0, 0, now),
+        }
+    };
+    (0..count).map(&mut one).collect()
+}
+
+/// Whom to ask, and in which order: the decision of each call.
+fn decisions(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("decision");
+    let (options, now) = (RouteOptions::default(), Instant::now());
+    for count in [2, 8, 64, 1_000] {
+        let candidates = candidates(count, now);
+        let (mut state, mut rng) = (RouteState::default(), SmallRng::seed_from_u64(2));
+        let needs = Needs { deadline: Some(now + Duration::from_secs(60)), ..Needs::default() };
+        group.bench_function(BenchmarkId::from_parameter(count), |bencher| {
+            let candidates = black_box(&candidates);
+            bencher.iter(|| routing::plan(&options, &mut state, candidates, &needs, None, None, now, &mut rng));
+        });
+    }
+    group.finish();
+}
+
 /// Ten thousand targets of a hundred providers, taken anew without a change.
 fn tables(criterion: &mut Criterion) {
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
@@ -234,6 +302,6 @@ criterion_group! {
         .sample_size(30)
         .measurement_time(Duration::from_secs(4))
         .warm_up_time(Duration::from_secs(1));
-    targets = calls, counts, tokens, tables
+    targets = calls, counts, decisions, tokens, tables
 }
 criterion_main!(benches);

@@ -58,7 +58,8 @@ fn used(tree: &UseTree, above: &[String], all: &mut Vec<(Vec<String>, String)>) 
 }
 
 fn fields(fields: &Fields) -> Vec<String> {
-    let named = fields.iter().filter(|field| is_public(&field.vis)).filter_map(|field| field.ident.as_ref());
+    let shown = fields.iter().filter(|field| is_public(&field.vis) && !is_hidden(&field.attrs));
+    let named = shown.filter_map(|field| field.ident.as_ref());
     named.map(ToString::to_string).collect()
 }
 

@@ -100,7 +100,7 @@ async fn what_is_to_be_reset_must_be_there_and_the_error_says_what_is() {
     let world = world(2, Script::default()).await;
     for (what, expected) in [
         (Reset::Provider("x".into()), "provider: no provider `x`; there are: a, b"),
-        (Reset::Target(target("a/x")), "target: no target `a/x`; there are: a/m, b/m"),
+        (Reset::Target(target("a/x")), "target: no target `a/x`; did you mean `a/m`?"),
         (Reset::Key { provider: "a".into(), key: "x".into() }, "key: no key `x` of provider `a`; there are: none"),
     ] {
         assert_eq!(world.runtime.reset(what).await.expect_err("nobody").to_string(), expected);

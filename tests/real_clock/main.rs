@@ -8,6 +8,7 @@
 mod hedging;
 mod queue;
 mod scenarios;
+mod shares;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};

@@ -228,6 +228,19 @@ pub fn day(work: &Work, script: impl Fn(usize, Script) -> Script, plot: impl FnO
 }
 
 async fn world(work: &Work, script: impl Fn(usize, Script) -> Script) -> World {
+    told(work, script, |usual| Some(usual)).await
+}
+
+/// The same, with a runtime that was told nothing of its providers.
+pub async fn unmeasured(work: &Work, script: impl Fn(usize, Script) -> Script) -> World {
+    told(work, script, |_| None).await
+}
+
+async fn told(
+    work: &Work,
+    script: impl Fn(usize, Script) -> Script,
+    usual: impl Fn(Duration) -> Option<Duration>,
+) -> World {
     let (words, born) = (work.words, Instant::now());
     let answer = move |question: &standin::testing::Question| {
         let text = text(words);
@@ -248,8 +261,8 @@ async fn world(work: &Work, script: impl Fn(usize, Script) -> Script) -> World {
     let providers: Vec<Provider> = providers.collect();
     let mut config = Config { seed: Some(work.seed), ..Config::default() };
     let mut route = RouteConfig::default();
-    for ((provider, name), usual) in providers.iter().zip(["a", "b", "c"]).zip(work.first_tokens) {
-        let model = ModelConfig { ttft_median: Some(usual), ..ModelConfig::default() };
+    for ((provider, name), first_token) in providers.iter().zip(["a", "b", "c"]).zip(work.first_tokens) {
+        let model = ModelConfig { ttft_median: usual(first_token), ..ModelConfig::default() };
         let mut configured = ProviderConfig::new(format!("http://{name}.test/v1")).model_with("m", model);
         configured.custom = Some(Arc::new(provider.clone()));
         configured = work.keys.iter().fold(configured, |configured, key| configured.key(*key));
@@ -302,7 +315,7 @@ async fn agents(work: &Work, world: World) -> Day {
     Day { world, calls: done.into_iter().map(|(_, done)| done).collect(), events }
 }
 
-async fn call(runtime: &Runtime, work: &Work, born: Instant) -> Done {
+pub async fn call(runtime: &Runtime, work: &Work, born: Instant) -> Done {
     let mut request =
         ChatRequest::new("smart").user("What shall we do today, and in which order? Answer in JSON if asked to.");
     if work.json {

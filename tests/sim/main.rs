@@ -9,3 +9,4 @@ mod outage;
 mod scenarios;
 mod simulator;
 mod spread;
+mod twins;

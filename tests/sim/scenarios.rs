@@ -95,10 +95,10 @@ fn scenarios() -> Vec<Scenario> {
     let short = || Work { lasting: 5 * MINUTE, ..Work::default() };
     vec![
         Scenario::new("calm").work(short()),
-        Scenario::new("hard down").plot(|world| at_a(&world, &Fault::Refuse)).at_most(1.04, 18, 13),
+        Scenario::new("hard down").plot(|world| at_a(&world, &Fault::Refuse)).at_most(1.06, 32, 30),
         // A is the fastest, and what fails there is masked within moments: it is worth its price.
-        Scenario::new("5 % errors").plot(|world| sometimes(&world, [(0.05, SERVER)])).at_most(1.06, 32, 3),
-        Scenario::new("30 % errors").plot(|world| sometimes(&world, [(0.3, SERVER)])).at_most(1.2, 110, 16),
+        Scenario::new("5 % errors").plot(|world| sometimes(&world, [(0.05, SERVER)])).at_most(1.08, 44, 3),
+        Scenario::new("30 % errors").plot(|world| sometimes(&world, [(0.3, SERVER)])).at_most(1.2, 110, 28),
         Scenario::new("half of streams cut")
             .work(Work { words: 120, stream: true, every: 4 * SECOND, ..Work::default() })
             .plot(|world| sometimes(&world, [(0.5, Fault::CutAfter(100))]))
@@ -134,13 +134,13 @@ fn scenarios() -> Vec<Scenario> {
                 world.a().schedule(Schedule::new().flapping(30 * SECOND, unavailable));
                 Box::pin(async {})
             })
-            .at_most(1.05, 28, 16),
+            .at_most(1.09, 50, 28),
         Scenario::new("A and B refuse")
             .plot(|world| during(&world.providers[..2], SICK, WELL, &Fault::Refuse))
-            .at_most(1.2, 60, 15),
+            .at_most(1.2, 60, 30),
         Scenario::new("A and B answer 500")
             .plot(|world| during(&world.providers[..2], SICK, WELL, &SERVER))
-            .at_most(1.06, 18, 14),
+            .at_most(1.11, 34, 30),
         Scenario::new("black hole")
             .plot(|world| at_a(&world, &Fault::BlackHole { every: 5 * SECOND }))
             .at_most(1.04, 22, 14),
@@ -165,10 +165,10 @@ fn scenarios() -> Vec<Scenario> {
                     }
                 })
             })
-            .at_most(1.04, 18, 14),
+            .at_most(1.07, 34, 30),
         Scenario::new("cold start in an outage")
             .plot(|world| during(&world.providers[..1], Duration::ZERO, WELL, &Fault::Hang))
-            .at_most(1.04, 18, 14),
+            .at_most(1.05, 24, 16),
         Scenario::new("burst x10")
             .work(Work { burst: Some((10, 4 * MINUTE, 5 * MINUTE)), ..Work::default() })
             .script(|_, script| Script { in_flight_max: Some(8), ..script })
@@ -176,7 +176,7 @@ fn scenarios() -> Vec<Scenario> {
         Scenario::new("all down for 4 min")
             .plot(|world| during(&world.providers, SICK, SICK + 4 * MINUTE, &SERVER))
             .hopeless(SICK, SICK + 4 * MINUTE)
-            .at_most(2.0, 350, 14),
+            .at_most(2.0, 350, 28),
         Scenario::new("our network down for 2 min")
             .plot(|world| during(&world.providers, SICK, SICK + 2 * MINUTE, &Fault::Refuse))
             .hopeless(SICK, SICK + 2 * MINUTE)

@@ -1,7 +1,7 @@
 //! The machines in the simulator: what they never do, and that the instrument itself is right.
 
 #[path = "../../examples/simulate/gateway.rs"]
-mod gateway;
+pub mod gateway;
 #[path = "../../examples/simulate/rivals.rs"]
 #[expect(dead_code, reason = "the example uses the rest")]
 mod rivals;
@@ -12,7 +12,7 @@ mod scenarios;
 #[expect(dead_code, reason = "the example uses the rest")]
 mod score;
 #[path = "../../examples/simulate/world.rs"]
-mod world;
+pub mod world;
 
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ use score::Score;
 use world::{Scenario, play, run};
 
 fn standin(scenario: &Scenario, seed: u64) -> Score {
-    run(scenario, &mut Standin::new(scenario, Tuning::default(), Instant::now()), seed)
+    run(scenario, &mut Standin::new(scenario, Tuning::default(), seed, Instant::now()), seed)
 }
 
 #[test]
@@ -46,7 +46,8 @@ fn whatever_happens_nobody_is_pestered_attempts_are_bounded_and_who_is_well_is_h
 #[test]
 fn the_same_seed_gives_the_same_log_and_another_seed_another() {
     let scenario = scenarios::mixed(2.0, 5.0 * 86_400.0, 3);
-    let log = |seed| play(&scenario, &mut Standin::new(&scenario, Tuning::default(), Instant::now()), seed, true).1;
+    let log =
+        |seed| play(&scenario, &mut Standin::new(&scenario, Tuning::default(), seed, Instant::now()), seed, true).1;
     let first = log(1);
     assert!(first.len() > 10_000);
     assert!(first == log(1) && first != log(2));
@@ -81,6 +82,51 @@ fn another_best_choice_is_noticed_within_minutes() {
             assert!(mean < noticed_max, "{} at {rate}: {mean} s", case.scenario.name);
         }
     }
+}
+
+#[test]
+fn two_alike_targets_end_near_half_each() {
+    let mut alike = scenarios::pairs(60.0, 500.0).swap_remove(0).scenario;
+    alike.arrivals = None;
+    let shares = (0..20).map(|seed| standin(&alike, seed).share(0, 0.0, 500.0));
+    let (least, most) = shares.fold((1.0_f64, 0.0_f64), |(least, most), share| (least.min(share), most.max(share)));
+    assert!(least >= 0.4 && most <= 0.6, "{least} to {most}");
+}
+
+/// Outages as in the weeks of `mixed`, without the hours between them in which nothing happens: those are all alike, so
+/// that a few say how much they cost.
+fn condensed(scenario: &Scenario) -> (Scenario, f64) {
+    const WELL: f64 = 900.0;
+    let mut changes: Vec<f64> = scenario.targets.iter().flat_map(|target| &target.truth).map(|(at, _)| *at).collect();
+    changes.push(scenario.seconds);
+    changes.sort_by(f64::total_cmp);
+    let well = |at: f64| scenario.targets.iter().all(|target| *target.at(at) == target.truth[0].1);
+    let mut condensed = scenario.clone();
+    let mut left_out = 0.0;
+    for pair in changes.windows(2).filter(|pair| well(pair[0]) && pair[1] - pair[0] > 2.0 * WELL) {
+        let (from, out) = (pair[0] - left_out, pair[1] - pair[0] - WELL);
+        for target in &mut condensed.targets {
+            target.truth.iter_mut().filter(|(at, _)| *at > from).for_each(|(at, _)| *at -= out);
+        }
+        condensed.seconds -= out;
+        left_out += out;
+    }
+    (condensed, left_out)
+}
+
+#[test]
+fn at_a_call_a_second_first_choices_cost_a_thousandth_more_than_those_of_an_oracle() {
+    let regret = |seed: u64| {
+        let weeks = scenarios::mixed(60.0, 3.5 * 86_400.0, seed);
+        let (outages, left_out) = condensed(&weeks);
+        let score = standin(&outages, seed);
+        // What was left out costs as much as the first minutes do, once it is known who is there.
+        assert!(weeks.targets.iter().all(|target| target.truth.get(1).is_none_or(|(at, _)| *at > 900.0)));
+        let well = score.excess(300.0, 900.0);
+        (score.regret() * outages.seconds + well * left_out) / weeks.seconds
+    };
+    let mean = (0..4).map(regret).sum::<f64>() / 4.0;
+    assert!(mean < 0.001, "{mean}");
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use standin::config::Described;
-use standin::sidecar::{dollars, printable};
-use standin::{ChatRequest, EmbedRequest, ModelKind, Runtime};
+use standin::sidecar::{dollars, meant, printable};
+use standin::{ChatRequest, Date, EmbedRequest, ModelKind, Runtime};
 
 use super::{failed, load};
 
@@ -23,7 +23,7 @@ pub async fn run(options: super::Check) -> ExitCode {
         Err(problem) => return failed(&problem),
     };
     let config = &loaded.settings.runtime;
-    if let Err(errors) = loaded.settings.check() {
+    if let Err(errors) = load::check(&loaded.settings, loaded.file.as_deref()) {
         return failed(&errors);
     }
     let targets = match config.describe() {
@@ -34,6 +34,7 @@ pub async fn run(options: super::Check) -> ExitCode {
     for warning in &loaded.warnings {
         say!("  warning: {warning}");
     }
+    let today = Date::of(SystemTime::now());
     let members = config.routes.values().flat_map(|route| &route.targets).map(|member| member.target.as_str());
     let members: BTreeSet<&str> = members.collect();
     let mut by_provider: BTreeMap<&str, Vec<&Described>> = BTreeMap::new();
@@ -47,11 +48,14 @@ pub async fn run(options: super::Check) -> ExitCode {
         let is_meant = |target: &&&Described| {
             options.all || provider.models.contains_key(&*target.id.model) || members.contains(&*target.id.to_string())
         };
-        let meant: Vec<_> = own.iter().filter(is_meant).collect();
-        for target in &meant {
-            say!("    {}", about(target));
+        let named: Vec<_> = own.iter().filter(is_meant).collect();
+        for target in &named {
+            say!("    {}", about(target, today));
         }
-        let more = own.len() - meant.len();
+        for target in named.iter().filter(|target| ended(target, today)) {
+            say!("  warning: {} has ended: name another model, or its day as `retires`", target.id);
+        }
+        let more = own.len() - named.len();
         if more > 0 {
             say!("    and {more} more that nobody names: --all lists them");
         }
@@ -70,7 +74,7 @@ pub async fn run(options: super::Check) -> ExitCode {
 }
 
 /// Says what a target costs, holds and can do.
-fn about(target: &Described) -> String {
+fn about(target: &Described, today: Date) -> String {
     let Described { id, price, capabilities, reasons, retires, .. } = target;
     let price = price.as_ref().map_or_else(
         || "price unknown".to_owned(),
@@ -97,8 +101,14 @@ fn about(target: &Described) -> String {
         _ => can.join(" "),
     };
     let reasons = if *reasons { "; thinks before it answers" } else { "" };
-    let retires = retires.map_or(String::new(), |last| format!("; answers until {last}"));
+    let until = if ended(target, today) { "ended" } else { "answers until" };
+    let retires = retires.map_or(String::new(), |last| format!("; {until} {last}"));
     format!("{id}: {price}; {window}; {can}{reasons}{retires}")
+}
+
+/// Tells whether a model's last day is over.
+fn ended(target: &Described, today: Date) -> bool {
+    target.retires.is_some_and(|last| last < today)
 }
 
 /// Writes a number in groups of three digits.
@@ -126,9 +136,8 @@ fn chosen<'t>(
         };
         let found: Vec<&Described> =
             targets.iter().filter(|target| members.contains(target.id.to_string().as_str())).collect();
-        let known: Vec<&str> = config.routes.keys().map(String::as_str).collect();
         return if found.is_empty() {
-            Err(format!("no route `{name}`; there are: {}", known.join(", ")))
+            Err(format!("no route `{name}`; {}", meant(name, config.routes.keys().map(String::as_str))))
         } else {
             Ok(found)
         };

@@ -55,10 +55,11 @@ fn latency(latency: &Value) -> String {
         )
     };
     let samples = latency["samples"].as_u64().unwrap_or_default();
+    let samples = if samples == 1 { "1 sample".to_owned() } else { format!("{samples} samples") };
     if latency["assumed"] == true {
-        return format!("{}, assumed, {samples} samples", time(&latency["p50"]));
+        return format!("{}, assumed, {samples}", time(&latency["p50"]));
     }
-    format!("{}, p95 {}, {samples} samples", time(&latency["p50"]), time(&latency["p95"]))
+    format!("{}, p95 {}, {samples}", time(&latency["p50"]), time(&latency["p95"]))
 }
 
 #[cfg(test)]
@@ -71,6 +72,7 @@ mod tests {
             super::latency(&json!({"p50": p50, "p95": 2.0 * p50, "samples": samples, "assumed": assumed}))
         };
         assert_eq!(latency(10.0, 0, true), "10 s, assumed, 0 samples");
+        assert_eq!(latency(10.0, 1, true), "10 s, assumed, 1 sample");
         assert_eq!(latency(0.25, 60, false), "250 ms, p95 500 ms, 60 samples");
     }
 }

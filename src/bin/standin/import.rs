@@ -6,14 +6,15 @@ mod hosts;
 mod litellm;
 mod outcome;
 mod portkey;
+mod reasons;
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use standin::sidecar::{Settings, printable};
 
 use super::{failed, load, write};
 use given::Given;
-use outcome::Outcome;
 
 pub fn run(options: &super::Import) -> ExitCode {
     let name = options.file.display().to_string();
@@ -46,7 +47,8 @@ pub fn run(options: &super::Import) -> ExitCode {
     }
     if let Err(problem) = checked(&config) {
         say_all(false);
-        return failed(&format!("what was made of it is not right; this is a bug in standin:\n{problem}\n{config}"));
+        // Never what was made: a key may stand in it.
+        return failed(&format!("what was made of it is not right, and nothing is written:\n{problem}"));
     }
     if options.out.as_os_str() == "-" {
         say_all(true);
@@ -57,7 +59,10 @@ pub fn run(options: &super::Import) -> ExitCode {
         return failed(&problem);
     }
     say_all(false);
-    say!("written to {}; now: {}", options.out.display(), next(&outcome, &options.out));
+    say!("written to {}; now: {}", options.out.display(), next(&config, &options.out));
+    if matches!(options.from, super::Gateway::Litellm) {
+        say!("LiteLLM listens at every address, and this at 127.0.0.1 alone until server.listen says otherwise");
+    }
     ExitCode::SUCCESS
 }
 
@@ -66,7 +71,7 @@ fn checked(config: &str) -> Result<(), String> {
     let variable =
         |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty()).or_else(|| Some(stand_in(name)));
     match Settings::parse(config, variable) {
-        Ok(settings) => settings.runtime.targets().map(drop).map_err(|errors| errors.to_string()),
+        Ok(settings) => settings.check().map(drop).map_err(|errors| errors.to_string()),
         Err(errors) => Err(errors.to_string()),
     }
 }
@@ -77,17 +82,19 @@ fn stand_in(name: &str) -> String {
     if is_address { "http://stand.in".to_owned() } else { "stand-in".to_owned() }
 }
 
+/// Returns the variables that a configuration cannot do without, each once.
+fn variables(config: &str) -> BTreeSet<&str> {
+    let texts =
+        config.split("${").skip(1).filter_map(|rest| rest.split('}').next()).filter(|name| !name.contains(":-"));
+    let keys = config.split("{ env = \"").skip(1).filter_map(|rest| rest.split('"').next());
+    texts.chain(keys).collect()
+}
+
 /// Says what to do next: which variables to set, and how to check.
-fn next(outcome: &Outcome, file: &std::path::Path) -> String {
-    let keys = outcome.providers.iter().flat_map(|provider| &provider.keys);
-    let mut missing: Vec<&str> = keys
-        .filter_map(|key| match key {
-            outcome::Key::Env(name) if std::env::var_os(name).is_none() => Some(name.as_str()),
-            _ => None,
-        })
-        .collect();
-    missing.sort_unstable();
-    missing.dedup();
+fn next(config: &str, file: &std::path::Path) -> String {
+    let missing =
+        variables(config).into_iter().filter(|name| std::env::var_os(name).is_none_or(|value| value.is_empty()));
+    let missing: Vec<&str> = missing.collect();
     let set = if missing.is_empty() { String::new() } else { format!("set {}, then ", missing.join(", ")) };
     format!("{set}standin check --config {}", file.display())
 }

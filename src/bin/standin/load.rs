@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use standin::config::{KeyConfig, MemberConfig, Preset, presets};
+use standin::config::{KeyConfig, KeySource, MemberConfig, Preset, presets};
 use standin::models;
-use standin::sidecar::{Settings, Targets};
+use standin::sidecar::{Settings, Targets, meant};
 use standin::{Config, Date, ModelConfig, Price, ProviderConfig, RouteConfig, TargetId};
 
 /// The file that is read where none is named.
@@ -55,8 +55,34 @@ pub fn read(file: &Path) -> Result<(Settings, Vec<String>), String> {
         let remedy = "let nobody else read it (chmod o-r), or have keys read from elsewhere";
         format!("{} holds a key, and every user of this machine may read it: {remedy}", file.display())
     });
-    let warnings = warnings.collect();
+    let mut warnings: Vec<String> = warnings.collect();
+    warnings.extend(missing(&settings.runtime));
     Ok((settings, warnings))
+}
+
+/// Says of every key that is read elsewhere, and is not there now, which call will miss it.
+fn missing(config: &Config) -> Vec<String> {
+    let keys = config.providers.iter().flat_map(|(name, provider)| {
+        provider.keys.iter().enumerate().map(move |(at, key)| (format!("providers.{name}.keys[{at}]"), &key.source))
+    });
+    let missing = keys.filter_map(|(field, source)| match source {
+        KeySource::Env(name) if variable(name).is_none_or(|value| value.trim().is_empty()) => {
+            Some(format!("{field}: the environment has no `{name}`; set it, or calls with this key fail"))
+        }
+        KeySource::File(path) if !path.exists() => {
+            Some(format!("{field}: there is no file {}; calls with this key fail until it is there", path.display()))
+        }
+        _ => None,
+    });
+    missing.collect()
+}
+
+/// Checks what can be checked only once it is known where to listen; errors name places of the file.
+pub fn check(settings: &Settings, file: Option<&Path>) -> Result<(), String> {
+    settings.check().map(drop).map_err(|errors| match file.and_then(|file| Some((file, text(file).ok()?))) {
+        Some((file, text)) => Settings::placed(&text, errors).of(&file.display().to_string()),
+        None => errors.to_string(),
+    })
 }
 
 /// Tells whether every user of this machine may read a file.
@@ -69,12 +95,24 @@ pub fn text(file: &Path) -> std::io::Result<String> {
     if !std::fs::metadata(file)?.is_file() {
         return Err(std::io::Error::other("is no file: a folder, a pipe or a device is not read"));
     }
-    let mut text = String::new();
-    std::fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    let mut text = Vec::new();
+    std::fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut text)?;
     if text.len() as u64 > FILE_BYTES_MAX {
         return Err(std::io::Error::other(format!("is longer than {FILE_BYTES_MAX} bytes")));
     }
-    Ok(text)
+    read_text(text).map_err(std::io::Error::other)
+}
+
+/// Reads bytes as UTF-8, with or without the mark that some editors put before it.
+fn read_text(bytes: Vec<u8>) -> Result<String, String> {
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err("is UTF-16: save it as UTF-8".to_owned());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let right = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = right.split(|byte| *byte == b'\n').count();
+        format!("is no UTF-8, from line {line} on: save it as UTF-8")
+    })
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -85,6 +123,21 @@ fn variable(name: &str) -> Option<String> {
 const MODELS: &str = "STANDIN_MODELS";
 /// A model that ends within this many days is served only where it is named, and a warning says so.
 const ENDS_DAYS: i64 = 60;
+
+/// Variables that a vendor's own library or another gateway reads a key from, beside the preset's.
+const ALSO: [(&str, &str); 5] = [
+    ("gemini", "GOOGLE_API_KEY"),
+    ("azure", "AZURE_API_KEY"),
+    ("huggingface", "HUGGINGFACE_API_KEY"),
+    ("together", "TOGETHERAI_API_KEY"),
+    ("together", "TOGETHER_AI_API_KEY"),
+];
+
+/// Returns the variable that holds a preset's key, if one does.
+fn key_variable(preset: &Preset, value: &dyn Fn(&str) -> Option<String>) -> Option<&'static str> {
+    let also = ALSO.iter().filter(|(name, _)| *name == preset.name).map(|(_, variable)| *variable);
+    preset.env.into_iter().chain(also).find(|name| value(name).is_some())
+}
 
 /// What the environment allows.
 pub struct Found {
@@ -118,10 +171,10 @@ impl Found {
                 .split_once('/')
                 .ok_or_else(|| format!("{MODELS}: `{one}` has no provider before it, as openrouter/{one}"))?;
             let known = presets().iter().find(|preset| preset.name == provider).ok_or_else(|| {
-                let known: Vec<&str> = presets().iter().map(|preset| preset.name).collect();
-                format!("{MODELS}: no provider is named `{provider}`; there are: {}", known.join(", "))
+                let known = presets().iter().map(|preset| preset.name);
+                format!("{MODELS}: no provider is named `{provider}`; {}", meant(provider, known))
             })?;
-            if let Some(variable) = known.env.filter(|variable| value(variable).is_none()) {
+            if let Some(variable) = known.env.filter(|_| key_variable(known, &value).is_none()) {
                 return Err(format!("{MODELS}: `{one}` needs {provider}'s key, and {variable} is not set"));
             }
             named.entry(known.name).or_default().push(model.to_owned());
@@ -129,7 +182,7 @@ impl Found {
         let mut found = Self { served: Vec::new(), unnamed: Vec::new(), lacking: Vec::new(), targets: Vec::new() };
         for preset in presets() {
             let wanted = named.get(preset.name);
-            let variable = preset.env.filter(|name| value(name).is_some());
+            let variable = key_variable(preset, &value);
             if variable.is_none() && (preset.env.is_some() || wanted.is_none()) {
                 continue;
             }
@@ -171,7 +224,21 @@ impl Found {
                 let only_models = errors.iter().all(|error| error.field.ends_with(".models"));
                 match variable {
                     Some(variable) if only_models => self.unnamed.push((preset.name, variable)),
-                    _ => self.lacking.push(format!("{} wants more than a key, in a file: {errors}", preset.name)),
+                    _ => {
+                        let fields = errors.iter().map(|error| {
+                            if error.field.ends_with(".models") {
+                                format!("{}.MODEL = {{}}", error.field)
+                            } else {
+                                format!("{} = \"…\"", error.field)
+                            }
+                        });
+                        let fields: Vec<String> = fields.collect();
+                        let (name, key) = (preset.name, variable.unwrap_or("its key"));
+                        self.lacking.push(format!(
+                            "{key} is there, and {name} wants more than a key, in a file: {}",
+                            fields.join(", ")
+                        ));
+                    }
                 }
             }
         }

@@ -27,6 +27,7 @@ mod rehearse;
 mod reset;
 mod serve;
 mod stage;
+mod why;
 mod write;
 
 use std::fmt::Display;
@@ -60,6 +61,7 @@ const EXAMPLES: &str = "Examples:
   standin import litellm config.yaml       make one of another gateway's
   standin check --config standin.toml --try
   standin explain smart                    ask a running sidecar where a call would go, and why
+  standin why 5f3a9c01d2e4b687-17          ask it what became of a call, by its `x-standin-call`
   standin ledger --by tag:team --since 7d  what a running sidecar spent, and what a good answer cost
   standin reset openai                     lift what keeps a provider of a running sidecar out";
 
@@ -79,6 +81,8 @@ enum Command {
     Drill(Drill),
     /// Asks a running sidecar where a call would go now, and why.
     Explain(Explain),
+    /// Asks a running sidecar what became of a call: what was planned, who refused, what failed, who answered.
+    Why(Why),
     /// Tells what was spent, on what, and what of it bought nothing.
     Ledger(Ledger),
     /// Lifts what keeps a provider, a model or a key of a running sidecar out: a wait, a refusal, an open breaker.
@@ -219,6 +223,14 @@ struct Explain {
 }
 
 #[derive(Debug, Args)]
+struct Why {
+    /// The call's id: what `x-standin-call` and the log's line say.
+    call: String,
+    #[command(flatten)]
+    sidecar: OperatorAddress,
+}
+
+#[derive(Debug, Args)]
 struct Ledger {
     /// What the lines are of: all, route, provider, model, target, key, client, tag:NAME, day, hour, waste, failure or
     /// outcome.
@@ -267,9 +279,10 @@ struct Reset {
 /// The operators' address of a running sidecar.
 #[derive(Debug, Args)]
 struct OperatorAddress {
-    /// Where the running sidecar's operators connect.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4000")]
-    admin: String,
+    /// Where the running sidecar's operators connect: an address, or a port alone. Where absent, what the configuration
+    /// says that `serve` would take here, else 127.0.0.1:4000.
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
     /// An operator's key, where the sidecar has keys.
     #[arg(long, value_name = "KEY", env = "STANDIN_OPERATOR_KEY", hide_env_values = true)]
     key: Option<String>,
@@ -278,6 +291,7 @@ struct OperatorAddress {
 #[derive(Debug, Args)]
 struct Key {
     /// What logs and metrics call the client.
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     name: String,
     /// Makes it a key for operators: for health, metrics and explanations, and for no calls.
     #[arg(long)]
@@ -299,6 +313,7 @@ fn main() -> ExitCode {
             Command::Check(options) => check::run(options).await,
             Command::Drill(options) => rehearse::run(options).await,
             Command::Explain(options) => explain::run(options).await,
+            Command::Why(options) => why::run(options).await,
             Command::Ledger(options) => ledger::run(options).await,
             Command::Reset(options) => reset::run(options).await,
             Command::Key(options) => key::run(&options),

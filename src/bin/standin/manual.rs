@@ -19,7 +19,7 @@ pub fn page(options: &super::Man, mut command: Command) -> ExitCode {
         None => (command, "standin".to_owned()),
         Some(name) => match command.find_subcommand(name) {
             // Its page is found as `man standin-serve`.
-            Some(found) => (found.clone(), format!("standin-{name}")),
+            Some(found) => (found.clone().version(env!("STANDIN_VERSION")), format!("standin-{name}")),
             None => {
                 let known: Vec<&str> = command.get_subcommands().map(Command::get_name).collect();
                 return failed(&format!("no command `{name}`; there are: {}", known.join(", ")));

@@ -1,11 +1,13 @@
 //! The operators' address of a running sidecar, as the program's commands ask it.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use serde_json::Value;
 
-use super::OperatorAddress;
+use super::{OperatorAddress, load};
 
 /// How long an answer is waited for.
 const WAIT: Duration = Duration::from_secs(10);
@@ -15,8 +17,13 @@ const ANSWER_BYTES_MAX: usize = 32 << 20;
 impl OperatorAddress {
     /// Asks for JSON at a path, with what a query says beside it.
     pub async fn ask(&self, method: http::Method, path: &str, query: &[(&str, &str)]) -> Result<Value, String> {
-        let base = self.admin.trim_end_matches('/');
-        let base = if base.contains("://") { base.to_owned() } else { format!("http://{base}") };
+        let base = self.admin.clone().unwrap_or_else(usual);
+        let base = base.trim_end_matches('/');
+        let base = match standin::sidecar::address(base) {
+            _ if base.contains("://") => base.to_owned(),
+            Some(address) => format!("http://{address}"),
+            None => format!("http://{base}"),
+        };
         let query: Vec<String> = query.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect();
         let mark = if query.is_empty() { "" } else { "?" };
         let url = format!("{base}/{}{mark}{}", escaped(path), query.join("&"));
@@ -46,6 +53,19 @@ impl OperatorAddress {
             _ => Err("it refuses, and does not say why".to_owned()),
         }
     }
+}
+
+/// Returns where operators connect to what `serve` would serve here.
+fn usual() -> String {
+    let set = std::env::var_os("STANDIN_CONFIG").filter(|name| !name.is_empty()).map(PathBuf::from);
+    let settings = load::load(set.as_deref()).map(|loaded| loaded.settings).unwrap_or_default();
+    let at = settings.server.admin.unwrap_or(settings.server.listen);
+    let ip = match at.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, at.port()).to_string()
 }
 
 /// Writes what a path or a query would take for its own, but for slashes.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use standin::config::{KeyConfig, presets};
 use standin::drill::Drill;
-use standin::sidecar::printable;
+use standin::sidecar::{meant, printable};
 use standin::testing::{Crash, Fault, Latency, ProviderError, RetryHint, Script, When, crash};
 use standin::{ChatRequest, CommitPolicy, Config, EmbedRequest, Error, ProviderConfig, ReplyEvent, Runtime};
 
@@ -76,8 +76,8 @@ pub async fn run(options: super::Drill) -> ExitCode {
         return failed("the configuration has no route to rehearse; add one under [routes]");
     };
     let Some(members) = config.routes.get(&route) else {
-        let known: Vec<&str> = config.routes.keys().map(String::as_str).collect();
-        return failed(&format!("no route `{route}`; there are: {}", known.join(", ")));
+        let meant = meant(&route, config.routes.keys().map(String::as_str));
+        return failed(&format!("no route `{route}`; {meant}"));
     };
     let mut providers: Vec<String> = Vec::new();
     for (name, _) in members.targets.iter().filter_map(|member| member.target.split_once('/')) {

@@ -45,6 +45,9 @@ pub async fn run(options: super::Serve) -> ExitCode {
     if let Some(listen) = options.listen {
         settings.server.listen = listen;
     }
+    if let Err(problem) = load::check(&settings, file.as_deref()) {
+        return failed(&problem);
+    }
     let drain = settings.server.drain;
     let sidecar = match Sidecar::start(settings.clone()).await {
         Ok(sidecar) => sidecar,
@@ -99,9 +102,17 @@ fn trial(settings: &Settings, address: SocketAddr) -> Option<String> {
         let target = runtime.routes.get(*name).and_then(|route| route.targets.first());
         target.is_none_or(|member| standin::models::kind(&member.target) == standin::ModelKind::Chat)
     };
-    let first = || runtime.describe().ok()?.into_iter().find(|one| one.capabilities.kind == standin::ModelKind::Chat);
+    let known = runtime.describe().unwrap_or_default();
+    // A first question costs as little as it can.
+    let price = |name: &str| {
+        let target = runtime.routes.get(name).and_then(|route| route.targets.first());
+        let target = target.and_then(|member| known.iter().find(|one| one.id.to_string() == member.target));
+        target.and_then(|target| target.price).map_or(f64::MAX, |price| price.output)
+    };
+    let first = || known.iter().find(|one| one.capabilities.kind == standin::ModelKind::Chat);
+    let cheapest = || runtime.routes.keys().filter(chats).min_by(|a, b| price(a).total_cmp(&price(b)));
     let model = server.default_route.clone();
-    let model = model.or_else(|| runtime.routes.keys().find(chats).cloned());
+    let model = model.or_else(|| cheapest().cloned());
     let model = model.or_else(|| first().map(|target| target.id.to_string()))?;
     let scheme = if server.tls.is_some() { "https" } else { "http" };
     let ip = match address.ip() {
@@ -191,6 +202,12 @@ async fn reload(sidecar: &Sidecar, file: &Path, listen: Option<SocketAddr>) {
     };
     if let Some(listen) = listen {
         settings.server.listen = listen;
+    }
+    if let Err(problem) = load::check(&settings, Some(file)) {
+        for problem in problem.lines() {
+            tracing::error!(problem, "the configuration stays as it was");
+        }
+        return;
     }
     match sidecar.reload(settings).await {
         Ok(()) => tracing::info!(file = %file.display(), "reloaded"),

@@ -28,7 +28,7 @@ const EMBEDS: &str = "text-embedding-3-small";
 
 /// A drill: its provider's name, its model, how it speaks, and what follows its address.
 const CAST: [(&str, &str, DialectConfig, &str); 4] = [
-    ("drill-openai", "gpt-5-mini", DialectConfig::OpenaiChat, "/v1"),
+    ("drill-openai", "gpt-5.4-mini", DialectConfig::OpenaiChat, "/v1"),
     ("drill-anthropic", "claude-haiku-4-5", DialectConfig::Anthropic, "/v1"),
     ("drill-gemini", "gemini-2.5-flash", DialectConfig::Gemini, "/v1beta"),
     ("drill-vectors", EMBEDS, DialectConfig::OpenaiChat, "/v1"),

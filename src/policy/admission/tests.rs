@@ -542,10 +542,8 @@ fn an_outage_opens_is_probed_ramps_and_closes_and_all_of_it_is_told() {
     assert!(bench.health(0).probe_free);
     bench.report(&probe, SUCCESS);
     let mut told = bench.succeed(0);
-    for _ in 0..5 {
-        bench.now += 30 * SECOND;
-        told.extend(bench.succeed(0));
-    }
+    bench.now += 2 * SECOND;
+    told.extend(bench.succeed(0));
     let states = told.iter().filter_map(|effect| match effect {
         Effect::Transition { to, .. } => Some(to.name()),
         _ => None,
@@ -737,7 +735,7 @@ fn the_flag_is_told_as_it_is_raised_and_lowered() {
 }
 
 #[test]
-fn an_outage_leaves_no_flag_on_a_target_that_recovers_and_its_failure_rate_stays() {
+fn an_outage_leaves_nothing_on_a_target_that_recovers_but_what_luck_could_explain() {
     let mut bench = Bench::new(1, 1);
     (0..3).for_each(|_| drop(bench.fail(0, failure(FailureClass::NoFirstToken))));
     for _ in 0..3 {
@@ -751,7 +749,7 @@ fn an_outage_leaves_no_flag_on_a_target_that_recovers_and_its_failure_rate_stays
     assert!(told.contains(&Effect::Degraded { target: 0, raised: false }), "{told:?}");
     let well = bench.health(0);
     assert!(matches!(well.breaker, BreakerState::Ramp { .. }) && !well.degraded && !well.slow, "{well:?}");
-    assert!(well.failure_rate > 10.0 * well.failure_rate_prior, "{well:?}");
+    assert!(ill.failure_rate > 0.3 && well.failure_rate < 0.01, "{well:?}");
 }
 
 #[test]

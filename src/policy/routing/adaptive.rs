@@ -5,27 +5,14 @@ use rand::{Rng, RngExt};
 
 use super::cost::{self, Answer};
 use super::explore::Spare;
-use super::{Entrant, Score, Standing};
-
-/// Up to this many times the best, a cost is as good as the best: our estimates are no finer.
-pub(super) const COMPARABLE: f64 = 1.2;
-/// A tier spills to the next when its best costs this many times what it costs in health.
-const SPILL: f64 = 1.5;
-/// Steepness of the draw: at the edge of the competitive set a target has (1/1.2)^4, half of the best one's part.
-const STEEPNESS: i32 = 4;
-/// What exploring those that lost may cost, all of them together, as a part of what calls cost …
-const EXPLORING: f64 = 0.03;
-/// … and where a target is worse than it usually is: that lasts for an hour, as outages do.
-const EXPLORING_SICK: f64 = 0.01;
-/// What probing may cost, as a part of what calls cost, while a target is down: few calls a minute bear few probes, and
-/// silent ones fewer still.
-const PROBING: f64 = 0.1;
+use super::{Entrant, RouteNumbers, Score, Standing};
+use crate::policy::snapshot::BreakerState;
 
 /// Gives every entrant its cost and its share of the draw.
 ///
-/// A tier first gives the small shares: to those that ramp or are explored. The rest goes to its competitive set, or on
-/// to the next tier where the set is empty or costs too much against its own health.
-pub(super) fn rank(entrants: &mut [Entrant<'_>], answer: &Answer, spare: &Spare) {
+/// A tier first gives the small shares to those that are explored. The rest goes to its competitive set, or on to the
+/// next tier where the set is empty or costs too much against its own health.
+pub(super) fn rank(entrants: &mut [Entrant<'_>], answer: &Answer, spare: &Spare<'_>, numbers: &RouteNumbers) {
     cost::reckon(entrants, answer);
     for entrant in entrants.iter_mut() {
         entrant.key = entrant.score.j;
@@ -37,75 +24,79 @@ pub(super) fn rank(entrants: &mut [Entrant<'_>], answer: &Answer, spare: &Spare)
 
     let mut left = 1.0;
     for tier in running.chunk_by_mut(same_tier) {
-        let spills = compete(tier).is_none_or(|best| best.j > SPILL * best.j_healthy);
-        left -= share_among_few(tier, left, spare);
-        if spills {
+        let serves = compete(tier, numbers);
+        left -= explore(tier, left, spare, numbers);
+        if serves {
+            share(tier, left, numbers);
+            left = 0.0;
+        } else {
             for entrant in tier {
                 entrant.late = true;
             }
-        } else {
-            share_among_best(tier, left);
-            left = 0.0;
         }
     }
     // What every tier passed on goes by the order of the tiers.
     if let Some(tier) = running.chunk_by_mut(same_tier).find(|tier| tier.iter().any(|entrant| entrant.competes)) {
-        share_among_best(tier, left);
+        share(tier, left, numbers);
     } else if let Some(first) = running.first_mut() {
         first.score.share += left;
     }
 }
 
-/// Marks the competitive set of a tier and returns the best of it; `None` where nobody may compete.
-fn compete(tier: &mut [Entrant<'_>]) -> Option<Score> {
-    let may = |entrant: &Entrant<'_>| entrant.standing == Standing::Full && entrant.candidate.weight > 0.0;
-    let best = tier.iter().find(|entrant| may(entrant))?.score;
+/// Marks the competitive set of a tier. Tells whether it serves: whether the best of it costs no more than so many
+/// times what the best of it costs in health.
+fn compete(tier: &mut [Entrant<'_>], numbers: &RouteNumbers) -> bool {
+    let may = |entrant: &&Entrant<'_>| entrant.candidate.weight > 0.0;
+    let Some(best) = tier.iter().find(may).map(|entrant| entrant.score.j) else { return false };
+    let healthy = tier.iter().filter(may).map(|entrant| entrant.score.j_healthy).fold(f64::INFINITY, f64::min);
     for entrant in tier {
-        entrant.competes = may(entrant) && entrant.score.j <= COMPARABLE * best.j;
+        entrant.competes = may(&&*entrant) && entrant.score.j <= numbers.comparable * best;
     }
-    Some(best)
+    best <= numbers.spill * healthy
 }
 
-/// Gives the shares that do not depend on the score alone, as parts of what is left; returns what it gave.
-fn share_among_few(tier: &mut [Entrant<'_>], left: f64, spare: &Spare) -> f64 {
-    let ramps = |entrant: &&Entrant<'_>| matches!(entrant.standing, Standing::Ramp(_));
-    let drawn = tier.iter().filter(|entrant| entrant.competes || ramps(entrant)).count() as f64;
-    let best = tier.iter().find(|entrant| entrant.competes).map_or(0.0, |entrant| entrant.score.j);
-    // A price is known: who asks more for an answer than the best one costs in all can become no better.
-    let is_open = |entrant: &Entrant<'_>| {
-        let lost = entrant.standing == Standing::Full && !entrant.competes && entrant.candidate.weight > 0.0;
-        lost && entrant.score.dollars < best && spare.allows(entrant.candidate)
-    };
-    let explored = tier.iter().filter(|entrant| is_open(entrant)).count() as f64;
+/// Returns what an entrant claims of the draw: the more the nearer it is to the best.
+fn claim(entrant: &Entrant<'_>, best: f64, numbers: &RouteNumbers) -> f64 {
+    // Where the best costs nothing, all that compete cost nothing.
+    let near = if best > 0.0 { best / entrant.score.j } else { 1.0 };
+    entrant.candidate.weight * near.powf(numbers.steepness)
+}
+
+/// Returns the least cost among those that compete, and what all of them claim.
+fn claims(tier: &[Entrant<'_>], numbers: &RouteNumbers) -> (f64, f64) {
+    let competing = || tier.iter().filter(|entrant| entrant.competes);
+    let best = competing().map(|entrant| entrant.score.j).fold(f64::INFINITY, f64::min);
+    (best, competing().map(|entrant| claim(entrant, best, numbers)).sum())
+}
+
+/// Gives those that lost the little that exploring them may cost, as parts of what is left; returns what it gave.
+fn explore(tier: &mut [Entrant<'_>], left: f64, spare: &Spare<'_>, numbers: &RouteNumbers) -> f64 {
+    let (best, claimed) = claims(tier, numbers);
+    let lost = |entrant: &&mut Entrant<'_>| !entrant.competes && entrant.candidate.weight > 0.0;
+    // All of them bear it together, whether or not each may be asked now.
+    let bearing = tier.iter_mut().filter(lost).count() as f64;
     let mut given = 0.0;
-    for entrant in tier.iter_mut().filter(|entrant| !entrant.competes && entrant.candidate.weight > 0.0) {
-        let part = match entrant.standing {
-            // Never more than an equal part: at its last step it must not carry the others' traffic, too.
-            Standing::Ramp(weight) => weight.min(1.0 / drawn),
-            Standing::Full if is_open(entrant) => {
-                let Score { j, j_healthy, .. } = entrant.score;
-                let cost = if j > COMPARABLE * j_healthy { EXPLORING_SICK } else { EXPLORING };
-                (cost * best / (j - best)).min(1.0 / (1.0 + drawn)) / explored
-            }
-            Standing::Full | Standing::Probe => 0.0,
-        };
-        entrant.score.share = (left * part).min(left - given);
+    for entrant in tier.iter_mut().filter(lost) {
+        let Score { j, j_healthy, dollars, .. } = entrant.score;
+        // A price is known: who asks more for an answer than the best one costs in all can become no better.
+        if dollars >= best || !spare.allows(entrant.candidate) {
+            continue;
+        }
+        let cost = if j > numbers.comparable * j_healthy { numbers.exploring_sick } else { numbers.exploring };
+        // Never more than it would get at the edge of the competitive set.
+        let edge = entrant.candidate.weight * numbers.comparable.powf(-numbers.steepness);
+        let part = (cost * best / (j - best) / bearing).min(edge / (edge + claimed));
+        entrant.score.share = left * part;
         given += entrant.score.share;
     }
     given
 }
 
 /// Shares what is left among the competitive set.
-fn share_among_best(tier: &mut [Entrant<'_>], left: f64) {
-    let best = tier.iter().find(|entrant| entrant.competes).map_or(0.0, |entrant| entrant.score.j);
-    let part = |entrant: &Entrant<'_>| {
-        // Where the best costs nothing, all that compete cost nothing.
-        let near = if best > 0.0 { best / entrant.score.j } else { 1.0 };
-        entrant.candidate.weight * near.powi(STEEPNESS)
-    };
-    let whole: f64 = tier.iter().filter(|entrant| entrant.competes).map(part).sum();
+fn share(tier: &mut [Entrant<'_>], left: f64, numbers: &RouteNumbers) {
+    let (best, claimed) = claims(tier, numbers);
     for entrant in tier.iter_mut().filter(|entrant| entrant.competes) {
-        entrant.score.share += left * part(entrant) / whole;
+        entrant.score.share += left * claim(entrant, best, numbers) / claimed;
     }
 }
 
@@ -123,27 +114,31 @@ pub(super) fn draw(entrants: &[Entrant<'_>], rng: &mut impl Rng) -> Option<usize
     last
 }
 
-/// Tells, by chance, whether a probe is worth what it costs more than the best does, or more than its target does in
-/// health.
-pub(super) fn is_probe_worth(entrants: &[Entrant<'_>], probe: usize, rng: &mut impl Rng) -> bool {
+/// Returns the chance of a probe: that it costs more than the best does, or than its target does in health, is borne by
+/// many calls. One that follows a probe that works is worth it in any case.
+pub(super) fn probe_chance(entrants: &[Entrant<'_>], probe: usize, numbers: &RouteNumbers) -> f64 {
     let others = entrants.iter().filter(|entrant| entrant.standing != Standing::Probe);
     let best = others.map(|entrant| entrant.score.j).fold(f64::INFINITY, f64::min);
-    let Score { j, j_healthy, .. } = entrants[probe].score;
-    let least = if best.is_finite() { best.max(j_healthy) } else { return true };
-    rng.random::<f64>() * (j - least) <= PROBING * least
+    let Entrant { candidate, score: Score { j, j_healthy, .. }, .. } = entrants[probe];
+    let least = best.max(j_healthy);
+    let more = j - least;
+    if best == f64::INFINITY || candidate.health.breaker == BreakerState::HalfOpen || more <= 0.0 {
+        return 1.0;
+    }
+    (numbers.probing * least / more).min(1.0)
 }
 
 /// Orders those behind the first: where costs are comparable, another domain before the first one's, and the same
 /// model elsewhere before another model.
-pub(super) fn prefer_elsewhere(entrants: &mut [Entrant<'_>]) {
+pub(super) fn prefer_elsewhere(entrants: &mut [Entrant<'_>], comparable: f64) {
     let Some((first, others)) = entrants.split_first_mut() else { return };
     for other in others.iter_mut() {
         let mut handicap = 1.0;
         if other.candidate.domain == first.candidate.domain {
-            handicap *= COMPARABLE;
+            handicap *= comparable;
         }
         if other.candidate.model != first.candidate.model {
-            handicap *= COMPARABLE;
+            handicap *= comparable;
         }
         other.key = other.score.j * handicap;
     }

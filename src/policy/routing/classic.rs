@@ -12,9 +12,8 @@ const EXPLORING: f64 = 0.03;
 const UNKNOWN_SHARE: f64 = 0.1;
 const LEFT_SHARE: f64 = 0.03;
 
-/// Gives every entrant its key. One that ramps keeps its place with the probability of its weight and is otherwise
-/// tried after all others. Where numbers decide that are measured, those that lose by them or have none go first now
-/// and then.
+/// Gives every entrant its key. Where numbers decide that are measured, those that lose by them or have none go first
+/// now and then.
 pub(super) fn rank(
     entrants: &mut [Entrant<'_>],
     strategy: Strategy,
@@ -41,10 +40,6 @@ pub(super) fn rank(
             let slow =
                 if latency.is_assumed() { 0.0 } else { percentile.of(latency).as_secs_f64() / ttft.as_secs_f64() };
             entrant.late = state.left(entrant.candidate.target, slow.max(health.failure_rate / error_rate));
-        }
-        if let Standing::Ramp(weight) = entrant.standing {
-            entrant.standing = Standing::Full;
-            entrant.late |= rng.random::<f64>() >= weight;
         }
     }
     match strategy {

@@ -6,6 +6,8 @@
 //! T = (1-q) (E[ttft] + O E[tpot]) + q (T_detect + T_next)    what is waited
 //! ```
 //!
+//! where a failure counts at least as much as an answer: that others are cheaper makes nobody better for failing.
+//!
 //! `a` is the price of one answer, `q` the probability that an attempt fails, `b` the billed share of a failed one,
 //! `v` the value of a second, `O` the expected length of the answer. `C_next` and `T_next` are price and time of the
 //! best other target if nothing failed there, so that nothing is circular.
@@ -16,8 +18,6 @@ use super::{Candidate, Entrant, Needs, RouteOptions, RouteState, Standing, Stick
 use crate::policy::snapshot::Latency;
 use crate::policy::window::P50_SAMPLES;
 
-/// Share of a failed attempt that is billed: prompts are when the stream breaks, not when the connection does.
-const BILLED_SHARE: f64 = 0.3;
 /// Share of a session's prompt that its own target has cached: a turn of an agent adds about a tenth to its history.
 const CACHED_SHARE: f64 = 0.9;
 /// Part of the cheapest answer charged for each SLO by which the 95th percentile is over.
@@ -49,6 +49,7 @@ pub struct Score {
 pub(super) struct Answer {
     output_tokens: u32,
     second_value: f64,
+    billed_share: f64,
     slo_seconds: Option<f64>,
     /// The target that has the session's prompt in its cache.
     cached_at: Option<usize>,
@@ -70,6 +71,7 @@ impl Answer {
         let answer = Self {
             output_tokens: state.output_tokens(needs.output_tokens),
             second_value: options.second_value.of(needs.priority),
+            billed_share: options.numbers.billed_share,
             slo_seconds: options.slo_ttft_p95.map(|slo| slo.as_secs_f64()),
             cached_at: sticky.map(|sticky| sticky.target),
             dearest: 0.0,
@@ -153,10 +155,11 @@ pub(super) fn reckon(entrants: &mut [Entrant<'_>], answer: &Answer) {
         let own = Plain { position: entrant.position, dollars, seconds };
         let next = [best, second].into_iter().flatten().find(|other| other.position != own.position).unwrap_or(own);
         let j = |q: f64, seconds: f64, ttft_p95: f64| {
-            let cost = (1.0 - q) * dollars + q * (BILLED_SHARE * dollars + next.dollars);
-            let time = (1.0 - q) * seconds + q * (health.detect.as_secs_f64() + next.seconds);
+            let good = dollars + answer.second_value * seconds;
+            let time = health.detect.as_secs_f64() + next.seconds;
+            let bad = answer.billed_share * dollars + next.dollars + answer.second_value * time;
             let late = answer.slo_seconds.map_or(0.0, |slo| (ttft_p95 / slo - 1.0).max(0.0));
-            cost + answer.second_value * time + charge * late
+            good + q * (bad - good).max(0.0) + charge * late
         };
         let late = |latency: &Latency| if latency.is_assumed() { 0.0 } else { stretched(latency.p95, candidate) };
         entrant.score.j = j(health.failure_rate, seconds, late(candidate.latency()));

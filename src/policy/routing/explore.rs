@@ -9,26 +9,25 @@ use super::{Candidate, Entrant, Needs, Standing};
 use crate::policy::patience::Left;
 use crate::words::Priority;
 
-/// Who was asked so lately is not explored: at high rates a small share of all calls is far more than tells anything.
-const AGAIN_AFTER: Duration = Duration::from_secs(5);
-
 /// What a call can spare for others' sake.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spare<'a> {
     needs: &'a Needs,
     /// The least time in which somebody usually answers.
     answer: Duration,
+    /// Who was asked so lately is not explored.
+    again_after: Duration,
     now: Instant,
 }
 
 impl<'a> Spare<'a> {
-    pub(super) fn of(entrants: &[Entrant<'_>], needs: &'a Needs, now: Instant) -> Self {
+    pub(super) fn of(entrants: &[Entrant<'_>], needs: &'a Needs, again_after: Duration, now: Instant) -> Self {
         let full = entrants.iter().filter(|entrant| entrant.standing == Standing::Full);
         let answer = match needs.deadline {
             Some(_) => full.map(|entrant| entrant.candidate.pace(needs).answer).min().unwrap_or_default(),
             None => Duration::ZERO,
         };
-        Self { needs, answer, now }
+        Self { needs, answer, again_after, now }
     }
 
     /// Tells whether the call may explore a target: it is not critical, and has the time to go elsewhere after it.
@@ -37,7 +36,7 @@ impl<'a> Spare<'a> {
         let has_time =
             |deadline| Left::until(deadline, self.now).is_enough_for(candidate.pace(self.needs).first + self.answer);
         self.needs.priority != Priority::Critical
-            && candidate.health.last_used.is_none_or(|then| since(then) >= AGAIN_AFTER)
+            && candidate.health.last_used.is_none_or(|then| since(then) >= self.again_after)
             && self.needs.deadline.is_none_or(has_time)
     }
 }

@@ -29,13 +29,13 @@ mod tests;
 
 pub use cost::Score;
 pub use memory::RouteState;
-pub use options::{ForeignParts, Percentile, RouteOptions, SecondValue, Strategy};
+pub use options::{ForeignParts, Percentile, RouteNumbers, RouteOptions, SecondValue, Strategy};
 pub use sessions::{Sessions, Sticky};
 
 use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
-use rand::Rng;
+use rand::{Rng, RngExt};
 
 use self::cost::Answer;
 use self::explore::Spare;
@@ -183,7 +183,7 @@ pub enum Why {
     Pinned,
     /// First: drawn among the good ones.
     Draw,
-    /// First: drawn for its share while it recovers.
+    /// First: drawn among the good ones while it recovers.
     Ramp,
     /// First: drawn for the little that those keep which lost or are not known, so that they can show what they are.
     Explore,
@@ -205,7 +205,7 @@ impl Why {
             Self::Sticky => "keeps the session's target",
             Self::Pinned => "pinned by the caller",
             Self::Draw => "drawn among the best",
-            Self::Ramp => "drawn for its share while it recovers",
+            Self::Ramp => "drawn among the best while it recovers",
             Self::Explore => "drawn for the share that is kept to learn how the others are",
             Self::Rule => "first by the strategy's rule",
             Self::Fallback => "fallback",
@@ -312,9 +312,9 @@ pub fn plan(
     let last_resort = regular.entrants.is_empty();
     let Field { mut entrants, skipped } = if last_resort { field(true) } else { regular };
 
-    let spare = Spare::of(&entrants, needs, now);
+    let spare = Spare::of(&entrants, needs, options.numbers.again_after, now);
     match options.strategy {
-        Strategy::Adaptive => adaptive::rank(&mut entrants, &answer, &spare),
+        Strategy::Adaptive => adaptive::rank(&mut entrants, &answer, &spare, &options.numbers),
         _ => classic::rank(&mut entrants, options.strategy, &spare, state, candidates.len(), rng),
     }
     entrants.sort_unstable_by(Entrant::order);
@@ -329,14 +329,14 @@ pub fn plan(
     if let Some(first) = first {
         entrants[..=first].rotate_right(1);
         if options.strategy == Strategy::Adaptive {
-            adaptive::prefer_elsewhere(&mut entrants);
+            adaptive::prefer_elsewhere(&mut entrants, options.numbers.comparable);
         }
         if kept.is_none() {
             state.chose(entrants[0].position);
         }
     }
     let probes = !last_resort && needs.priority != Priority::Critical;
-    let probing = probes && place_probe(&mut entrants, options.strategy, needs, now, rng);
+    let probing = probes && place_probe(&mut entrants, options, needs, now, rng);
 
     let why = |place: usize, entrant: &Entrant<'_>| match entrant.standing {
         _ if pinned.is_some() => Why::Pinned,
@@ -347,7 +347,7 @@ pub fn plan(
         _ if kept.is_some() => Why::Sticky,
         Standing::Full if !entrant.competes => Why::Explore,
         _ if !options.strategy.draws() => Why::Rule,
-        Standing::Ramp(_) => Why::Ramp,
+        _ if entrant.recovers() => Why::Ramp,
         Standing::Full => Why::Draw,
     };
     let picks = entrants.iter().enumerate().map(|(place, entrant)| Pick {
@@ -362,18 +362,20 @@ pub fn plan(
 /// a plan: a call should not pay for two doubtful tries.
 fn place_probe(
     entrants: &mut [Entrant<'_>],
-    strategy: Strategy,
+    options: &RouteOptions,
     needs: &Needs,
     now: Instant,
     rng: &mut impl Rng,
 ) -> bool {
+    let is_worth = |entrants: &[Entrant<'_>], place, rng: &mut _| {
+        options.strategy != Strategy::Adaptive || {
+            let drawn: f64 = RngExt::random(rng);
+            drawn < adaptive::probe_chance(entrants, place, &options.numbers)
+        }
+    };
     let probe = entrants.iter().position(|entrant| entrant.standing == Standing::Probe);
     match probe {
-        Some(place)
-            if entrants.len() > 1
-                && affords(entrants, place, needs, now)
-                && (strategy != Strategy::Adaptive || adaptive::is_probe_worth(entrants, place, rng)) =>
-        {
+        Some(place) if entrants.len() > 1 && affords(entrants, place, needs, now) && is_worth(entrants, place, rng) => {
             entrants[..=place].rotate_right(1);
             true
         }
@@ -397,10 +399,8 @@ fn affords(entrants: &[Entrant<'_>], probe: usize, needs: &Needs, now: Instant) 
 /// What an admissible target may claim.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Standing {
-    /// Its full part.
+    /// What it is worth; one that recovers refuses what is more than it has proven.
     Full,
-    /// This much, while it recovers.
-    Ramp(f64),
     /// One try, to show whether it is well again.
     Probe,
 }
@@ -409,17 +409,8 @@ impl Standing {
     fn of(health: &Health, last_resort: bool) -> Self {
         match health.breaker {
             _ if health.forced_on || last_resort => Self::Full,
-            BreakerState::Closed => Self::Full,
-            BreakerState::Ramp { weight } => Self::Ramp(weight),
+            BreakerState::Closed | BreakerState::Ramp { .. } => Self::Full,
             BreakerState::HalfOpen | BreakerState::Open { .. } => Self::Probe,
-        }
-    }
-
-    const fn rank(self) -> u8 {
-        match self {
-            Self::Full => 0,
-            Self::Ramp(_) => 1,
-            Self::Probe => 2,
         }
     }
 }
@@ -441,9 +432,13 @@ struct Entrant<'a> {
 }
 
 impl Entrant<'_> {
+    const fn recovers(&self) -> bool {
+        matches!(self.candidate.health.breaker, BreakerState::Ramp { .. })
+    }
+
     /// Orders by what a caller should try first, the first pick's own rule apart.
     fn order(&self, other: &Self) -> Ordering {
-        let coarse = |e: &Self| (e.standing == Standing::Probe, e.late, e.candidate.tier, e.standing.rank());
+        let coarse = |e: &Self| (e.standing == Standing::Probe, e.late, e.candidate.tier);
         coarse(self).cmp(&coarse(other)).then(self.key.total_cmp(&other.key)).then(self.position.cmp(&other.position))
     }
 }

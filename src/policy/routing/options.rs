@@ -30,6 +30,48 @@ pub struct RouteOptions {
     pub price_max: Option<f64>,
     /// What a second of waiting costs, in dollars: how `adaptive` weighs latency against price.
     pub second_value: SecondValue,
+    #[doc(hidden)]
+    #[serde(skip)]
+    pub numbers: RouteNumbers,
+}
+
+/// What nobody should need to tune of the choice: the simulator shows what each number buys.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RouteNumbers {
+    /// Up to this many times the best, a cost is as good as the best: our estimates are no finer.
+    pub comparable: f64,
+    /// A tier spills to the next when its best costs this many times what its best costs in health.
+    pub spill: f64,
+    /// Steepness of the draw: at the edge of the competitive set a target claims (1/1.2)^8, a quarter of the best one's
+    /// part.
+    pub steepness: f64,
+    /// What exploring those that lost may cost, all of them together, as a part of what calls cost …
+    pub exploring: f64,
+    /// … and where a target is worse than it usually is: that lasts for an hour, as outages do.
+    pub exploring_sick: f64,
+    /// What probing may cost, as a part of what calls cost, while a target is down: few calls a minute bear few probes,
+    /// and silent ones fewer still.
+    pub probing: f64,
+    /// Who was asked so lately is not explored: at high rates a small share of all calls is far more than tells
+    /// anything.
+    pub again_after: Duration,
+    /// Share of a failed attempt that is billed: prompts are when the stream breaks, not when the connection does.
+    pub billed_share: f64,
+}
+
+impl Default for RouteNumbers {
+    fn default() -> Self {
+        Self {
+            comparable: 1.2,
+            spill: 1.5,
+            steepness: 8.0,
+            exploring: 0.03,
+            exploring_sick: 0.01,
+            probing: 0.03,
+            again_after: Duration::from_secs(5),
+            billed_share: 0.3,
+        }
+    }
 }
 
 impl Default for RouteOptions {
@@ -40,6 +82,7 @@ impl Default for RouteOptions {
             sticky: true,
             price_max: None,
             second_value: SecondValue::default(),
+            numbers: RouteNumbers::default(),
         }
     }
 }

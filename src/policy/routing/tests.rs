@@ -1,3 +1,4 @@
+mod invariance;
 mod kit;
 mod properties;
 mod rules;

@@ -48,7 +48,7 @@ pub(super) fn edited(
     let refused = original::refused(original, |field| match field {
         "anthropic_version" if flavour.messages.is_some() => true,
         "top_k" if traits.is_set() => false,
-        _ => flavour.takes_extra(Dialect::AnthropicMessages, field),
+        _ => flavour.takes_extra(Dialect::AnthropicMessages, field, false),
     });
     let parts = Parts::of(original, body);
     let settled = differing.is_empty() && refused.is_empty() && original.stream == streaming && instruction.is_none();

@@ -329,7 +329,7 @@ impl Serialize for Whole<'_, '_> {
         body.put("messages", &turns.all)?;
         whole.settings(&mut body)?;
         let extra = extra.into_iter().flatten();
-        body.end(extra.filter(|(field, _)| flavour.takes_extra(Dialect::AnthropicMessages, field)))
+        body.end(extra.filter(|(field, _)| flavour.takes_extra(Dialect::AnthropicMessages, field, false)))
     }
 }
 

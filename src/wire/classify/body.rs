@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::wire::when;
+use crate::wire::when::{self, Zone};
 use crate::words::RetryAfter;
 
 /// How long a quota of a whole day is left alone. Google names a wait of seconds beside it, which means nothing, and
@@ -55,14 +55,18 @@ pub(super) struct ErrorBody {
     pub(super) is_page: bool,
     /// It is plain text, which no provider's API sends.
     pub(super) is_plain: bool,
+    /// The zone of a clock that names none.
+    pub(super) home: Zone,
 }
 
 impl ErrorBody {
     /// Reads a body: JSON of any shape, a page, or plain text.
-    pub(super) fn parse(body: &str) -> Self {
+    pub(super) fn parse(body: &str, home: Zone) -> Self {
+        // A time may stand before the words that tell whose it is.
+        let home_of = |body: &str| if speaks_of_beijing(body) { Zone::BEIJING } else { home };
         let body = body.trim_start_matches('\u{feff}').trim();
         if let Ok(value) = serde_json::from_str::<Value>(body) {
-            let mut error = Self::default();
+            let mut error = Self { home: home_of(&value.to_string()), ..Self::default() };
             error.read(&value, 0);
             error.text.make_ascii_lowercase();
             error.inner = told_status(&error.text).or(error.inner);
@@ -70,9 +74,9 @@ impl ErrorBody {
         }
         let is_markup = |letter: char| letter.is_ascii_alphabetic() || matches!(letter, '!' | '?');
         if body.strip_prefix('<').is_some_and(|rest| rest.starts_with(is_markup)) {
-            return Self { message: page_title(body), is_page: true, ..Self::default() };
+            return Self { message: page_title(body), is_page: true, home, ..Self::default() };
         }
-        let mut error = Self { is_plain: !body.is_empty(), ..Self::default() };
+        let mut error = Self { is_plain: !body.is_empty(), home: home_of(body), ..Self::default() };
         error.say(body, 0);
         error.text.make_ascii_lowercase();
         error.inner = told_status(&error.text).or(error.inner);
@@ -148,8 +152,8 @@ impl ErrorBody {
         }
         for (name, value) in object {
             match Told::by(name) {
-                Some(Told::Wait) => self.retry_after = later(self.retry_after, time(name, value)),
-                Some(Told::Reset) => self.reset = later(self.reset, time(name, value)),
+                Some(Told::Wait) => self.retry_after = later(self.retry_after, time(name, value, self.home)),
+                Some(Told::Reset) => self.reset = later(self.reset, time(name, value, self.home)),
                 None => {}
             }
         }
@@ -227,15 +231,32 @@ impl Told {
 }
 
 /// Reads a field's value as a time: a text, a number, or Google's object of seconds.
-fn time(name: &str, value: &Value) -> Option<RetryAfter> {
+fn time(name: &str, value: &Value, home: Zone) -> Option<RetryAfter> {
     let is_millis = |name: &str| name.ends_with("ms") || name.to_ascii_lowercase().ends_with("milliseconds");
     match value {
-        Value::String(text) => when::parse(text).or_else(|| when::in_words(&format!("retry after {text}"), None)),
+        Value::String(text) => {
+            when::parse_at(text, home).or_else(|| when::in_words(&format!("retry after {text}"), None, home))
+        }
         Value::Number(number) if is_millis(name) => when::wait(number.as_f64()? / 1e3),
         Value::Number(number) => when::number_of(number.as_f64()?),
         Value::Object(parts) => when::wait(parts.get("seconds")?.as_f64()?),
         _ => None,
     }
+}
+
+/// Codes of Z.ai's and Zhipu's limits, whose clocks are Beijing's: of hours, of days and weeks, and of a plan.
+const BEIJING_CODES: [&str; 8] = ["1308", "1310", "1316", "1317", "1318", "1319", "1320", "1321"];
+
+/// Tells whether a clock without a zone in this body is Beijing's: by the language or by a code.
+fn speaks_of_beijing(body: &str) -> bool {
+    let has_code = |code: &&str| {
+        body.match_indices(*code).any(|(at, _)| {
+            let before = body[..at].trim_end_matches(['"', '\'', '\\', ' ']);
+            let before = before.strip_suffix([':']).unwrap_or_default().trim_end_matches(['"', '\'', '\\', ' ']);
+            before.ends_with("code") && !body[at + code.len()..].starts_with(|letter: char| letter.is_ascii_digit())
+        })
+    };
+    when::is_chinese(body) || BEIJING_CODES.iter().any(has_code)
 }
 
 /// Returns the later of two times, as far as they can be compared: what came first, where they cannot.

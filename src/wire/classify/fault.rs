@@ -1,8 +1,9 @@
 //! Whose fault a refusal is, by its words: a passing trouble at the provider, a model that is not there, or something
 //! that is wrong with the request itself.
 //!
-//! Only the last ends a call, so it must be proven: by a field that the error names, or by words that speak of the
-//! request's own parts. What nothing proves is [`FailureClass::Declined`](crate::words::FailureClass::Declined).
+//! Only the last ends a call, so it must be proven: by a field that the error names, or by words that say what is wrong
+//! with one of the request's own parts. What nothing proves is
+//! [`FailureClass::Declined`](crate::words::FailureClass::Declined).
 
 use super::Sent;
 use super::body::ErrorBody;
@@ -119,18 +120,23 @@ const ABSENT: &[&str] = &[
     "no deployments",
 ];
 
-/// Names of a request's parts that no other sentence holds.
+/// Names of a request's parts. One of them alone proves nothing, since servers speak of their own limits in these
+/// words: it must be marked as a name, or be said to be wrong.
 const PARTS: &[&str] = &[
     "additionalproperties",
+    "assistant message",
     "audio",
     "base64",
     "budget_tokens",
     "cache_control",
+    "content",
+    "content blocks",
     "contents",
     "frequency_penalty",
     "function_call",
     "function_declarations",
     "function_response",
+    "function name",
     "functioncall",
     "functiondeclarations",
     "functionresponse",
@@ -151,6 +157,7 @@ const PARTS: &[&str] = &[
     "maxoutputtokens",
     "media_type",
     "messages",
+    "message content",
     "parallel_tool_calls",
     "presence_penalty",
     "previous_response_id",
@@ -165,6 +172,7 @@ const PARTS: &[&str] = &[
     "stop_sequence",
     "stop_sequences",
     "stopsequences",
+    "system message",
     "system_instruction",
     "systeminstruction",
     "temperature",
@@ -174,11 +182,35 @@ const PARTS: &[&str] = &[
     "tool_choice",
     "tool_result",
     "tool_use",
+    "tool message",
+    "tool name",
     "tools",
     "top_k",
     "top_logprobs",
     "top_p",
+    "user message",
 ];
+
+/// What is said of a part that is wrong, behind it in the same sentence and right before it.
+const BEHIND: &[&str] = &[
+    " must ",
+    " should ",
+    " is required",
+    " are required",
+    " missing",
+    " invalid",
+    " is empty",
+    " cannot be empty",
+    " not valid",
+    " not a valid",
+    " out of range",
+    " expected",
+    " greater than",
+    " less than",
+    " at least",
+    " between ",
+];
+const BEFORE: &[&str] = &["invalid ", "missing ", "malformed ", "empty ", "duplicate "];
 
 /// How validators speak of a field, whatever it is called.
 const VALIDATORS: &[&str] = &[
@@ -199,21 +231,7 @@ const VALIDATORS: &[&str] = &[
     "must be an object",
     "is not of type",
     "is not one of",
-    "user message",
-    "assistant message",
-    "system message",
-    "tool message",
-    "last message",
-    "first message",
-    "final message",
-    "empty message",
-    "message content",
-    "content must",
-    "content is empty",
-    "content cannot be empty",
-    "text content blocks",
-    "function name",
-    "tool name",
+    "please use a valid",
     "url in the request",
 ];
 
@@ -249,31 +267,58 @@ pub(super) fn is_gone(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) ->
 pub(super) fn is_proven(error: &ErrorBody) -> bool {
     error.names_field
         || VALIDATORS.iter().any(|words| error.text.contains(words))
-        || PARTS.iter().any(|part| holds(&error.text, part))
+        || PARTS.iter().any(|part| places(&error.text, part, is_inner).any(|at| blames(&error.text, at, part)))
+}
+
+/// Tells whether a text that holds a part at a place says that this is wrong, or marks it as a field: by quotes, as a
+/// step of a path, or as the head of what is said.
+fn blames(text: &str, at: usize, part: &str) -> bool {
+    const QUOTES: [char; 3] = ['\'', '"', '`'];
+    let (before, behind) = (&text[..at], &text[at + part.len()..]);
+    let is_address = before.rsplit(char::is_whitespace).next().is_some_and(|word| word.contains("://"));
+    let goes_on = |rest: &str| rest.starts_with(|letter: char| letter.is_ascii_alphanumeric());
+    let is_step = before.ends_with("#/")
+        || before.ends_with(['.', '='])
+        || behind.starts_with('[')
+        || behind.strip_prefix(['.', '/']).is_some_and(goes_on);
+    let lead = before.trim_end_matches(' ');
+    let is_head = behind.starts_with(':') && (lead.is_empty() || lead.ends_with(['\n', '-', ':', '*', '(']));
+    let sentence = behind.split(['\n', '!', '?']).next().unwrap_or_default();
+    let sentence = sentence.split_once(". ").map_or(sentence, |(first, _)| first);
+    before.ends_with(QUOTES)
+        || behind.starts_with(QUOTES)
+        || (is_step && !is_address)
+        || is_head
+        || BEFORE.iter().any(|words| before.ends_with(words))
+        || BEHIND.iter().any(|words| sentence.contains(words))
+}
+
+/// Tells whether a letter may stand within a word.
+fn is_inner(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_'
 }
 
 /// Tells whether a text holds a word, and not only as a part of a longer one.
 fn holds(text: &str, word: &str) -> bool {
-    stands(text, word, |letter| letter.is_ascii_alphanumeric() || letter == '_')
+    places(text, word, is_inner).next().is_some()
 }
 
 /// The same of a model's name, which points and hyphens go on.
 fn names(text: &str, model: &str) -> bool {
-    stands(text, model, |letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'))
+    places(text, model, |letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_')).next().is_some()
 }
 
-fn stands(text: &str, word: &str, inner: impl Fn(char) -> bool) -> bool {
-    let goes_on = |rest: &str| {
-        let mut rest = rest.chars();
-        match rest.next() {
+/// Returns where a word stands in a text, and not only as a part of a longer one.
+fn places<'a>(text: &'a str, word: &'a str, inner: impl Fn(char) -> bool + 'a) -> impl Iterator<Item = usize> + 'a {
+    let stands = move |at: usize| {
+        let mut rest = text[at + word.len()..].chars();
+        let goes_on = match rest.next() {
             // A sentence's end, or a version's point?
             Some('.') if inner('-') => rest.next().is_some_and(|letter| letter.is_ascii_alphanumeric()),
             Some(letter) => inner(letter),
             None => false,
-        }
+        };
+        !text[..at].ends_with(|letter: char| inner(letter)) && !goes_on
     };
-    !word.is_empty()
-        && text
-            .match_indices(word)
-            .any(|(at, _)| !text[..at].ends_with(|letter: char| inner(letter)) && !goes_on(&text[at + word.len()..]))
+    text.match_indices(word).map(|(at, _)| at).filter(move |&at| !word.is_empty() && stands(at))
 }

@@ -92,6 +92,10 @@ const SHAPES: &[&[&str]] = &[
     &["max input token limit"],
     &["maximum number of tokens", "exceed"],
     &["token limit", "exceed", "input"],
+    // Doubao, SiliconFlow.
+    &["exceed", "max message tokens"],
+    &["prompt_tokens", "less than max_seq_len"],
+    &["max_seq_len", "exceed"],
 ];
 
 /// What is counted, what is bounded, and whose length it is: what the fallback wants one of each.
@@ -116,6 +120,7 @@ const OTHERS: &[&str] = &[
     "max_tokens:",
     "the maximum value for `max_",
     "'max_tokens' is too large",
+    "maximum tokens you requested",
     "max_tokens is too large",
     "budget_tokens",
 ];
@@ -133,7 +138,8 @@ pub(super) fn is_overflow(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>
         return true;
     }
     let any = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    let told = text.contains("token") && any(LIMITS) && any(WHOLES) && !any(OTHERS);
+    let counts = text.match_indices("token").any(|(at, _)| !text[at..].starts_with("tokenizer"));
+    let told = counts && any(LIMITS) && any(WHOLES) && !any(OTHERS);
     told && matches!(status, None | Some(400 | 413 | 422)) && bears_out(text, sent.prompt_tokens.into())
 }
 

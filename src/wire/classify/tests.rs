@@ -15,7 +15,219 @@ fn failure(status: u16, body: &str) -> Failure {
     classify(status, &HeaderMap::new(), body.as_bytes(), SENT)
 }
 
-const SENT: Sent<'static> = Sent { model: "x", prompt_tokens: 40_000, now: None };
+const SENT: Sent<'static> = Sent { model: "x", prompt_tokens: 40_000, now: None, home: Zone::UTC };
+
+/// Status, and what a server says that its own template, its form of a conversation or its model cannot do.
+const LACKS: &[(u16, &str)] = &[
+    (400, "Conversation roles must alternate user/assistant/user/assistant/..."),
+    (400, "After the optional system message, conversation roles must alternate user/assistant/user/assistant/..."),
+    (
+        400,
+        "After the (optional) system message(s), user or tool message(s) should alternate with assistant message(s).",
+    ),
+    (400, "A conversation must alternate between user and assistant roles."),
+    (400, "Please ensure that multiturn requests alternate between user and model."),
+    (
+        400,
+        "Please ensure that function call turn comes immediately after a user turn or after a function response turn.",
+    ),
+    (400, "Only user and assistant roles are supported, with the exception of an initial optional system message!"),
+    (400, "System role not supported"),
+    (400, "Unexpected message role."),
+    (400, "Invalid role: developer"),
+    (400, "'developer' is not one of ['system', 'assistant', 'user', 'function'] - 'messages.0.role'"),
+    (400, "No user query found in messages."),
+    (400, "System message must be at the beginning."),
+    (400, "System messages must be the first message."),
+    (400, "Last message must have role `user`."),
+    (400, "The last message of deepseek-reasoner must be a user message, or an assistant message with prefix mode on"),
+    (
+        400,
+        "Expected last role User or Tool (or Assistant with prefix or continue_final_message set to True) for serving but got assistant",
+    ),
+    (
+        400,
+        "A conversation must start with a user message. Try again with a conversation that starts with a user message.",
+    ),
+    (400, "This model only supports single tool-calls at once!"),
+    (400, "Cannot put tools in the first user message when there's no first user message!"),
+    (400, "Not the same number of function calls and responses"),
+    (400, "Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9."),
+    (400, "Error rendering prompt with jinja template: \"Cannot call something that is not a function\""),
+    (500, "Jinja Exception: Conversation roles must alternate user/assistant/user/assistant/..."),
+    (400, "jinja2.exceptions.UndefinedError: 'dict object' has no attribute 'tool_calls'"),
+    (
+        400,
+        "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template if the tokenizer does not define one.",
+    ),
+    (500, "tools param requires --jinja flag"),
+    (400, "At most 0 image(s) may be provided in one prompt."),
+    (422, "At most 0 audio(s) may be provided in one request."),
+    (500, "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"),
+    (400, "messages.content.type 参数非法，取值范围 ['text']"),
+    (422, "messages[1].content[0].type: Input should be 'text'"),
+    (400, "Failed to deserialize the JSON body: messages[0]: unknown variant `image_url`, expected `text`"),
+    (
+        400,
+        "'messages.0' : for 'role:user' the following must be satisfied[('messages.0.content' : value must be a string)]",
+    ),
+    (400, "messages[0].content must be a string"),
+];
+
+#[test]
+fn what_one_server_cannot_do_is_asked_of_the_next() {
+    for (status, message) in LACKS {
+        for body in [
+            serde_json::json!({"error": {"message": message, "type": "invalid_request_error", "param": null, "code": null}}),
+            serde_json::json!({"object": "error", "message": message, "type": "BadRequestError", "param": "messages", "code": status}),
+            serde_json::json!({"error": {"message": message, "param": "image", "code": "invalid_value"}}),
+            serde_json::json!({"error": {"message": "Provider returned error", "code": status, "metadata": {
+                "raw": serde_json::json!({"error": {"message": message, "code": status}}).to_string(),
+            }}}),
+            serde_json::json!({"detail": message}),
+        ] {
+            let found = failure(*status, &body.to_string());
+            assert_eq!(found.class, C::Unsupported, "{status} {body}: {found}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_is_to_be_longer_than_one_model_gives_is_asked_of_the_next_whatever_the_code() {
+    for message in [
+        "max_tokens is too large: 64000. This model supports at most 16384 completion tokens, whereas you provided 64000.",
+        "Invalid 'max_tokens': integer above maximum value. Expected a value <= 16384, but got 64000 instead.",
+        "Invalid 'max_completion_tokens': integer above maximum value. Expected a value <= 16384, but got 64000 instead.",
+        "Invalid 'max_output_tokens': integer above maximum value. Expected a value <= 128000, but got 640000 instead.",
+        "max_tokens: 64000 > 8192, which is the maximum allowed number of output tokens for claude-x",
+        "`max_tokens` must be less than or equal to `8192`",
+        "The maximum tokens you requested exceeds the model limit of 4096. Try again with a maximum tokens value that is lower.",
+        "Malformed input request: #/textGenerationConfig/maxTokens: 9000 is not less or equal to 5120",
+        "Unable to submit request because it has a maxOutputTokens value of 65536 but the supported range is from 1 (inclusive) to 8193 (exclusive).",
+        "max_tokens 参数非法。取值范围 [1, 4095]",
+    ] {
+        for code in ["invalid_value", "integer_above_max_value", "invalid_request_error", "1210"] {
+            let body = serde_json::json!({"error": {"message": message, "type": "invalid_request_error",
+                "param": "max_tokens", "code": code}});
+            assert_eq!(failure(400, &body.to_string()).class, C::Unsupported, "{body}");
+        }
+    }
+    // Of another number it is the request's own, in every model's words.
+    let other = r#"{"error":{"message":"Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 3 instead.","param":"temperature","code":"decimal_above_max_value"}}"#;
+    assert_eq!(failure(400, other).class, C::BadRequest);
+}
+
+#[test]
+fn what_is_said_of_an_account_is_the_keys_whatever_the_status() {
+    for (status, body, class) in [
+        (
+            400,
+            r#"{"error":{"message":"Organization has been restricted. Please reach out to support if you believe this was in error.","type":"invalid_request_error","code":"organization_restricted"}}"#,
+            C::Unauthorised,
+        ),
+        (
+            400,
+            r#"{"error":{"message":"Your account has been suspended.","type":"invalid_request_error"}}"#,
+            C::Unauthorised,
+        ),
+        (
+            403,
+            r#"{"error":{"code":403,"message":"Consumer has been suspended.","status":"X","details":[{"reason":"CONSUMER_SUSPENDED"}]}}"#,
+            C::Unauthorised,
+        ),
+        (
+            412,
+            r#"{"error":{"object":"error","type":"error","code":"PRECONDITION_FAILED","message":"Account x is suspended, possibly due to reaching the monthly spending limit or failure to pay past invoices."}}"#,
+            C::OutOfMoney,
+        ),
+        (
+            400,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"You're out of extra usage. Add more at claude.ai/settings/usage and keep going."}}"#,
+            C::OutOfMoney,
+        ),
+        (
+            400,
+            r#"{"type":"error","error":{"type":"invalid_request_error","message":"Third-party apps now draw from your extra usage, not your plan limits."}}"#,
+            C::OutOfMoney,
+        ),
+        (
+            400,
+            r#"{"detail":{"error":"inference prohibited, please enter a payment method or check your account balance"}}"#,
+            C::OutOfMoney,
+        ),
+        (403, r#"{"code":30001,"message":"Sorry, your account balance is insufficient","data":null}"#, C::OutOfMoney),
+        (
+            403,
+            r#"{"error":{"code":"AccountOverdueError","message":"The request failed because your account has an overdue balance.","type":"Forbidden"}}"#,
+            C::OutOfMoney,
+        ),
+        (
+            429,
+            r#"{"error":{"message":"Your account org-x is suspended, please check your plan and billing details","type":"exceeded_current_quota_error"}}"#,
+            C::OutOfMoney,
+        ),
+        (
+            429,
+            r#"{"error":{"message":"Your account is not active, please check your billing details.","code":"x"}}"#,
+            C::OutOfMoney,
+        ),
+    ] {
+        let found = failure(status, body);
+        assert_eq!((found.class, found.scope), (class, Scope::Key), "{status} {body}");
+    }
+    // A word that an account shares with a request proves nothing about either.
+    let other = r#"{"error":{"message":"This deployment is suspended"}}"#;
+    assert_eq!(failure(400, other).class, C::Declined);
+}
+
+#[test]
+fn a_clock_without_a_zone_is_beijings_where_a_code_a_language_or_the_provider_says_so() {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_953_600);
+    let wait = |body: &str, home: Zone| {
+        let sent = Sent { now: Some(now), home, ..SENT };
+        match classify(429, &HeaderMap::new(), body.as_bytes(), sent).retry_after {
+            Some(RetryAfter::At(at)) => at.duration_since(now).map_or(0, |wait| wait.as_secs()),
+            Some(RetryAfter::After(wait)) => wait.as_secs(),
+            None => 0,
+        }
+    };
+    let (utc, two_hours) = (Zone::UTC, 7_210);
+    for (body, home, expected) in [
+        (
+            r#"{"error":{"code":"1308","message":"Usage limit reached for 5 hour. Your limit will reset at 2026-11-29 22:00:10"}}"#,
+            utc,
+            two_hours,
+        ),
+        (r#"{"error":{"message":"Your limit will reset at 2026-11-29 22:00:10","code":1310}}"#, utc, two_hours),
+        (
+            r#"{"type":"error","error":{"type":"rate_limit_error","code":"1316","message":"resets at 2026-11-29T22:00:10"}}"#,
+            utc,
+            two_hours,
+        ),
+        (r#"{"error":{"code":"1320","message":"x","reset_at":"2026-11-29T22:00:10"}}"#, utc, two_hours),
+        (
+            r#"{"error":{"message":"Provider returned error","metadata":{"raw":"{\"error\":{\"code\":\"1308\",\"message\":\"Your limit will reset at 2026-11-29 22:00:10\"}}"}}}"#,
+            utc,
+            two_hours,
+        ),
+        (r#"{"error":{"message":"已达到 5 小时的使用上限。您的限额将在 2026-11-29 22:00:10 重置。"}}"#, utc, two_hours),
+        (
+            r#"{"error":{"message":"\u60a8\u7684\u9650\u989d\u5c06\u5728 2026-11-29 22:00:10 \u91cd\u7f6e\u3002"}}"#,
+            utc,
+            two_hours,
+        ),
+        (r#"{"error":{"message":"额度已用完，请于2026年11月29日 22:00:10后重试"}}"#, utc, two_hours),
+        (r#"{"error":{"message":"请求过于频繁，请在 30 秒后重试"}}"#, utc, 30),
+        (r#"{"error":{"message":"请等待5分钟后再试"}}"#, utc, 300),
+        (r#"{"error":{"message":"Your limit will reset at 2026-11-29 22:00:10"}}"#, Zone::BEIJING, two_hours),
+        // A zone that is named holds, and everybody else means UTC.
+        (r#"{"error":{"code":"1308","message":"reset at 2026-11-29T22:00:10Z"}}"#, Zone::BEIJING, 36_010),
+        (r#"{"error":{"message":"Your limit will reset at 2026-11-29 22:00:10"}}"#, utc, 36_010),
+        (r#"{"error":{"code":"13080","message":"reset at 2026-11-29 22:00:10"}}"#, utc, 36_010),
+    ] {
+        assert_eq!(wait(body, home), expected, "{body}");
+    }
+}
 
 #[test]
 fn when_to_come_back_is_understood_wherever_a_body_says_it() {

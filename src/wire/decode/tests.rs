@@ -271,6 +271,19 @@ proptest! {
     }
 }
 
+#[test]
+fn a_whole_answer_goes_on_with_the_blanks_behind_it() {
+    let body =
+        "{ \"choices\":[{\"index\":0,\"message\":{\"content\":\"Hi\"},\"finish_reason\":\"stop\"}], \"w\": 1.50 }";
+    for blanks in ["", "\n", "\r\n \n"] {
+        let mut decoder = Decoder::new(Dialect::OpenAiChat, false).verbatim(Some(Verbatim::default()));
+        let came = format!("{body}{blanks}");
+        decoder.push(came.as_bytes(), &mut Vec::new()).expect("no failure");
+        let ending = decoder.finish().expect("an end");
+        assert_eq!(ending.verbatim.as_deref(), Some(came.as_bytes()));
+    }
+}
+
 /// Reads a body in pieces of so many bytes, to its end.
 fn read(dialect: Dialect, body: &str, size: usize) -> (String, Result<Ending, Failure>) {
     let (mut decoder, mut pieces) = (Decoder::new(dialect, true), Vec::new());

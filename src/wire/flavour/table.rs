@@ -2,8 +2,9 @@
 //! words in which it refuses. As of November 2026.
 
 use crate::wire::ids::IdForm;
+use crate::wire::when::Zone;
 
-use super::{Betas, Flavour, MessagesAt, Models, NameForm, Template};
+use super::{Betas, Flavour, MessagesAt, Models, NameForm, StreamOnly, Template};
 
 pub(super) const ALL: Models = Models { begin: &[""], except: &[] };
 pub(super) const NONE: Models = Models { begin: &[], except: &[] };
@@ -38,10 +39,16 @@ pub(super) const REMEMBERING: Models = named(&[
     "kimi-k2-thinking",
     "kimi-k2.",
     "kimi-k3",
+    "kimi-for-coding",
     "kimi-thinking",
     "mimo-",
     "minimax-m",
 ]);
+
+/// Models to whom nothing is less than a blank: to Kimi from 2.5 on "reasoning_content is missing", too, where it is
+/// empty.
+pub(super) const BLANKING: Models = named(&["kimi-k2.", "kimi-k3", "kimi-for-coding"]);
+pub(super) const BLANK: &str = " ";
 
 const SAMPLING: &[&str] = &[
     "sampling.temperature",
@@ -129,7 +136,8 @@ pub const GENERIC: Flavour = Flavour {
     json: true,
     stream_usage: true,
     runs_on: false,
-    stream_only: false,
+    stream_only: None,
+    home: Zone::UTC,
     ids: IdForm::Any,
     system_first: false,
     alternates: false,
@@ -139,6 +147,7 @@ pub const GENERIC: Flavour = Flavour {
     continues: None,
     echoes: false,
     thoughts: "reasoning_content",
+    unthought: "",
 };
 
 /// A server that is known, and has nothing that only some have.
@@ -216,6 +225,8 @@ pub(super) const TABLE: &[Flavour] = &[
         reasoners: NONE,
         strict: true,
         extra: Some(&[
+            "document_image_limit",
+            "document_page_limit",
             "guardrails",
             "metadata",
             "n",
@@ -236,8 +247,8 @@ pub(super) const TABLE: &[Flavour] = &[
         thoughts: "",
         ..KNOWN
     },
-    // Hybrid models must not be asked to reason without a stream, and cannot be forced to call a tool meanwhile. Marks
-    // of what is to be cached are those of Anthropic (its guide to explicit caches).
+    // "parameter.enable_thinking must be set to false for non-streaming calls"; nor can it be forced to call a tool
+    // while it thinks. Marks of what is to be cached are those of Anthropic (its guide to explicit caches).
     Flavour {
         name: "qwen",
         runs_on: true,
@@ -253,7 +264,14 @@ pub(super) const TABLE: &[Flavour] = &[
         effort: &[("enable_thinking", "{}")],
         unthinking: &[("enable_thinking", "false")],
         required: None,
-        stream_only: true,
+        stream_only: Some(StreamOnly {
+            // "This model only support stream mode".
+            always: named(&["qwq", "qvq", "qwen-omni", "qwen2.5-omni", "qwen3-omni"]),
+            thinkers: Models {
+                begin: &["qwen3-", "qwen3.", "glm-"],
+                except: &["instruct", "coder", "qwen3-max", "qwen3-vl-plus", "qwen3-vl-flash"],
+            },
+        }),
         prefill: Some(("partial", true)),
         continues: Some(&[]),
         ..KNOWN
@@ -360,10 +378,12 @@ pub(super) const TABLE: &[Flavour] = &[
         // Its "Partial Mode".
         prefill: Some(("partial", false)),
         continues: Some(&[]),
+        unthought: BLANK,
         ..KNOWN
     },
     Flavour {
         name: "zai",
+        home: Zone::BEIJING,
         files: false,
         hosts: &[("api.z.ai", ""), ("open.bigmodel.cn", "")],
         reasoners: NONE,
@@ -458,6 +478,9 @@ pub(super) const TABLE: &[Flavour] = &[
         ..KNOWN
     },
 ];
+
+/// Fields of chat completions that most know: who sends them means nobody by it.
+pub(super) const CHAT_PLAIN: &[&str] = &["user", "logprobs", "top_logprobs", "n", "echo", "best_of", "suffix"];
 
 /// Fields of chat completions that only some know, and who. All others get none of them, but for servers of which
 /// nothing is known. `top_k` and its kind: "Unrecognized request argument supplied: `top_k`".

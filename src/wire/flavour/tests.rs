@@ -487,7 +487,7 @@ fn streams_are_asked_for_as_each_provider_takes_it() {
         ("generic", false, false, false),
         ("mistral", true, true, false),
         ("perplexity", true, true, false),
-        ("qwen", false, true, true),
+        ("qwen", false, false, false),
     ] {
         let encoded =
             encode(Dialect::OpenAiChat, flavour(provider), &hello(), &target("m"), streaming).expect("a good request");

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::messages::{BRIDGE, Messages};
+use super::arrange;
+use super::messages::BRIDGE;
 use super::request::Body;
 use crate::wire::edit::{Array, Edits, Object, quoted, text};
 use crate::wire::flavour::Flavour;
@@ -59,7 +60,7 @@ pub(super) fn edited(
     let effort = effort(original, body, notes);
     let is_setting = |field: &str| SETTINGS.iter().any(|Setting(_, fields)| fields.contains(&field));
     let refused = original::refused(original, |field| {
-        OWN.contains(&field) || is_setting(field) || flavour.takes_extra(Dialect::OpenAiChat, field)
+        OWN.contains(&field) || is_setting(field) || flavour.takes_extra(Dialect::OpenAiChat, field, model.meant)
     });
     let counts = streaming && flavour.stream_usage;
     let usage = match original.stream_usage {
@@ -123,7 +124,7 @@ fn effort(original: &Original, body: &Body<'_>, notes: &Notes) -> bool {
         None => true,
     };
     let unsaid = body.thinking.iter().any(|(field, _)| !original.has(field)) && (!named || !fits);
-    let foreign = original.has("reasoning") && !body.flavour.takes_extra(Dialect::OpenAiChat, "reasoning");
+    let foreign = original.has("reasoning") && !body.flavour.takes_extra(Dialect::OpenAiChat, "reasoning", false);
     (named && notes.tells("effort")) || !fits || unsaid || foreign
 }
 
@@ -175,8 +176,8 @@ struct Talk<'b, 'a> {
     body: &'b Body<'a>,
     instruction: Option<&'b str>,
     left_out: &'b [usize],
-    /// The messages, where their order or number is not taken: then they are written anew.
-    anew: Option<Messages<'a>>,
+    /// Whether their order or number is not taken.
+    rearranged: bool,
     developer: bool,
     marks: bool,
     invoice: bool,
@@ -187,12 +188,11 @@ impl<'b, 'a> Talk<'b, 'a> {
     /// Finds out whether any message may have to be another.
     fn of(original: &'b Original, body: &'b Body<'a>, instruction: Option<&'b str>) -> Option<Self> {
         let Body { flavour, request, model, names, .. } = *body;
-        let planned = flavour.rearranges().then(|| body.messages(&mut Notes::default()));
         let talk = Self {
             body,
             instruction,
             left_out: &original.left_out,
-            anew: planned.filter(Messages::is_rearranged),
+            rearranged: arrange::is_due(flavour, request, instruction.is_some()),
             developer: original.marks.developer && !flavour.knows_developer(model),
             marks: !flavour.keeps_marks() && original.marks.cached,
             invoice: original.marks.invoice,
@@ -206,7 +206,7 @@ impl<'b, 'a> Talk<'b, 'a> {
             _ => true,
         };
         let answered = request.messages.iter().any(|message| matches!(message, Message::Assistant(_)));
-        let looks = talk.anew.is_some()
+        let looks = talk.rearranged
             || talk.developer
             || talk.marks
             || talk.invoice
@@ -223,42 +223,52 @@ impl<'b, 'a> Talk<'b, 'a> {
 
     /// Edits the messages; `words` is how many there are in words.
     fn edit(&self, draft: &mut Draft<'_>, words: usize, notes: &mut Notes) -> Option<()> {
-        let Body { flavour, .. } = *self.body;
-        if let Some(messages) = &self.anew {
-            messages.note(notes);
-            draft.set("messages", serde_json::to_string(messages).ok()?);
-            return Some(());
-        }
         let Draft { object, edits, .. } = draft;
-        let mut items = Array::of(object.get("messages")?)?;
-        let all: Vec<&str> = items.items().collect();
-        if !self.left_out.is_empty() && all.len() != words + self.left_out.len() {
+        let list = object.get("messages")?;
+        let mut items = Array::of(list)?;
+        if !self.left_out.is_empty() && items.items().len() != words + self.left_out.len() {
             return None;
+        }
+        for at in self.left_out {
+            items.remove(*at);
+        }
+        if self.rearranged {
+            let all: Vec<&str> = items.left().map(|(_, item)| item).collect();
+            let arranged = arrange::arranged(self.body.flavour, &all, self.instruction, notes);
+            let mut edits = Edits::new(&arranged);
+            self.each(Array::of(&arranged)?, &mut edits, notes);
+            let messages = edits.finish().into_owned();
+            draft.set("messages", messages);
+            return Some(());
         }
         if let Some(instruction) = self.instruction {
             items.add(format!(r#"{{"role":"system","content":{}}}"#, quoted(instruction)));
         }
-        let echoes = flavour.echoes(self.body.model) && all.iter().any(|item| item.contains("\"tool_calls\""));
+        self.each(items, edits, notes);
+        Some(())
+    }
+
+    /// Edits one message after another.
+    fn each<'m>(&self, mut items: Array<'m>, edits: &mut Edits<'m>, notes: &mut Notes) {
+        let Body { flavour, .. } = *self.body;
+        let all: Vec<(usize, &'m str)> = items.left().collect();
+        let echoes = flavour.echoes(self.body.model) && all.iter().any(|(_, item)| item.contains("\"tool_calls\""));
+        let last = all.last().map(|(at, _)| *at);
         let mut before: Option<Cow<'_, str>> = None;
-        for (at, item) in all.iter().enumerate() {
-            if self.left_out.contains(&at) {
-                items.remove(at);
-                continue;
-            }
+        for (at, item) in all {
             let Some(message) = Object::of(item) else { continue };
             let role = message.text("role").unwrap_or_default();
             if flavour.bridges && role == "user" && before.as_deref() == Some("tool") {
                 notes.converted("messages");
                 edits.replace(&item[..0], format!(r#"{{"role":"assistant","content":"{BRIDGE}"}},"#));
             }
-            let is_last = at + 1 == all.len();
+            let is_last = Some(at) == last;
             if !self.message(message, &role, is_last, echoes, edits, notes) {
                 items.remove(at);
             }
             before = Some(role);
         }
         items.finish(edits);
-        Some(())
     }
 
     /// Edits a message; tells whether anything of it is left.
@@ -397,7 +407,7 @@ impl<'b, 'a> Talk<'b, 'a> {
         if let Some(other) = moved {
             message.rename(other, wanted, edits);
         } else if told.is_none() && echoes && calls {
-            message.set(wanted, "\"\"", edits);
+            message.set(wanted, quoted(self.body.flavour.unthought(self.body.model)), edits);
         }
         if self.sealed {
             Self::sealed(message, edits, notes);

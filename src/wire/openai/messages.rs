@@ -26,8 +26,9 @@ pub(super) struct Messages<'a> {
     /// What the system says before all others, as one message.
     lead: Vec<Phrase<'a>>,
     steps: Vec<Step<'a>>,
-    /// Whether reasoning goes along.
+    /// Whether reasoning goes along, and what stands there where there is none.
     echoes: bool,
+    unthought: &'static str,
     /// The flag of a last message that is to be continued.
     prefill: Option<&'static str>,
     /// Whether the system speaks later, too, where it must not.
@@ -61,18 +62,14 @@ impl<'a> Messages<'a> {
             rest.retain(|step| !matches!(step, Step::Assistant(spoken) if is_silent(spoken.parts)));
         }
         let (system_role, prefill) = (flavour.system_role(model), flavour.prefill(request));
-        Self { flavour, names, system_role, lead, steps: rest, echoes, prefill, late }
+        let unthought = flavour.unthought(model);
+        Self { flavour, names, system_role, lead, steps: rest, echoes, unthought, prefill, late }
     }
 
     /// Returns the same, with an instruction of our own before all else.
     pub(super) fn instructed(mut self, instruction: Option<String>) -> Self {
         self.lead.extend(instruction.map(Phrase::from));
         self
-    }
-
-    /// Tells whether the messages go in another order or number than they came.
-    pub(super) fn is_rearranged(&self) -> bool {
-        self.late || self.steps.windows(2).any(|pair| self.joins(&pair[0], &pair[1]))
     }
 
     /// Notes what of the messages cannot go as it is.
@@ -217,7 +214,12 @@ impl Serialize for Assistant<'_> {
         }
         if echoes {
             let own = spoken().map(|spoken| spoken.parts).filter(|parts| !is_of_others(parts));
-            map.serialize_entry(flavour.thoughts, &Joined(own.flatten().filter_map(thought).collect()))?;
+            let own: Vec<&Text> = own.flatten().filter_map(thought).collect();
+            if own.iter().any(|text| !text.is_empty()) {
+                map.serialize_entry(flavour.thoughts, &Joined(own))?;
+            } else {
+                map.serialize_entry(flavour.thoughts, self.messages.unthought)?;
+            }
         }
         if !calls.is_empty() {
             let calls = || calls.iter().map(|(id, call)| WireCall::of(flavour, names, id, call));

@@ -1,5 +1,7 @@
 //! Writes requests: the dialect as it is, but for what the provider's flavour says.
 
+use std::borrow::Cow;
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
@@ -12,8 +14,9 @@ use crate::wire::model::Model;
 use crate::wire::names::Names;
 use crate::wire::original;
 use crate::wire::request::{
-    Each, Fields, Notes, asked, check, extra, foreign_tools, headers, output_tokens_max, settings, verbatim, write,
+    Each, Fields, Notes, asked, check, foreign_tools, headers, output_tokens_max, settings, verbatim, write,
 };
+use crate::wire::shared::extra_of;
 use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Tool, ToolChoice};
 
 /// Encodes a request for a model.
@@ -25,7 +28,7 @@ pub(in crate::wire) fn encode(
 ) -> Result<Encoded, Failure> {
     check(request)?;
     flavour.check(request, Dialect::OpenAiChat)?;
-    let streaming = streaming || flavour.stream_only;
+    let streaming = streaming || flavour.streams_only(request, model);
     let own = original::of(request, Dialect::OpenAiChat);
     let model = Model { meant: original::is_meant(request, Dialect::OpenAiChat, model), ..model };
     // A caller that speaks this dialect to an unknown server may know its names better.
@@ -43,8 +46,7 @@ pub(in crate::wire) fn encode(
     let body = match edited {
         Some(body) => body,
         None => {
-            let extra = body.extra.into_iter().flatten();
-            if own.is_none() && extra.clone().any(|(field, _)| !flavour.takes_extra(Dialect::OpenAiChat, field)) {
+            if own.is_none() && body.extra().any(|(field, _)| !flavour.takes_extra(Dialect::OpenAiChat, field, false)) {
                 notes.dropped("extra");
             }
             notes.foreign(Dialect::OpenAiChat, request);
@@ -80,7 +82,7 @@ pub(super) struct Body<'a> {
     /// The fields that say how hard to think.
     pub(super) thinking: Vec<(&'static str, Value)>,
     output_tokens_max: Option<u32>,
-    extra: Option<&'a Map<String, Value>>,
+    extra: Option<Cow<'a, Map<String, Value>>>,
 }
 
 impl<'a> Body<'a> {
@@ -103,7 +105,7 @@ impl<'a> Body<'a> {
         }
         let tool_choice = tool_choice(flavour, request, names, notes);
         let (format, instruction) = format(flavour, &request.response_format, notes);
-        let extra = extra(Dialect::OpenAiChat, request, notes);
+        let extra = extra_of(Dialect::OpenAiChat, flavour, request, notes);
         let body = Self {
             parallel_tool_calls: flavour.taken(model, "parallel_tool_calls", request.parallel_tool_calls, notes),
             format,
@@ -124,6 +126,11 @@ impl<'a> Body<'a> {
             names,
         };
         (body, instruction)
+    }
+
+    /// Returns the fields that are the caller's own.
+    fn extra(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.extra.iter().flat_map(|extra| extra.iter())
     }
 
     /// Plans the messages.
@@ -196,8 +203,7 @@ impl Serialize for Whole<'_, '_> {
         for (field, json) in flavour.continuing(request, Dialect::OpenAiChat) {
             body.put(field, &serde_json::from_str::<Value>(json).expect("the table holds JSON"))?;
         }
-        let extra = whole.extra.into_iter().flatten();
-        body.end(extra.filter(|(field, _)| flavour.takes_extra(Dialect::OpenAiChat, field)))
+        body.end(whole.extra().filter(|(field, _)| flavour.takes_extra(Dialect::OpenAiChat, field, whole.model.meant)))
     }
 }
 

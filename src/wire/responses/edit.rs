@@ -21,7 +21,7 @@ const SETTINGS: &[Setting] = &[
 pub(super) fn edited(original: &Original, body: &Body<'_>, ours: &str, notes: &mut Notes) -> Option<Payload> {
     let differing = original::differing(original, SETTINGS, ours, notes);
     let effort = original.has("reasoning") && notes.tells("effort");
-    let refused = original::refused(original, |field| body.flavour.takes_extra(Dialect::OpenAiResponses, field));
+    let refused = original::refused(original, |field| body.flavour.takes_extra(Dialect::OpenAiResponses, field, false));
     let items = Items::of(original, body);
     let tools = !body.names.is_empty();
     let settled = differing.is_empty() && !effort && refused.is_empty() && original.stream == body.streaming;

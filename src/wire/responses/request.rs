@@ -1,5 +1,6 @@
 //! Writes requests: the conversation as a list of items, of which one message of an assistant may become several.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
@@ -16,9 +17,10 @@ use crate::wire::openai::{FileData, UNNAMED, format as audio_format};
 use crate::wire::original;
 use crate::wire::phrase::Phrase;
 use crate::wire::request::{
-    Address, Each, Fields, Formatted, Notes, arguments, check, extra, foreign_tools, headers, is_own, joined,
+    Address, Each, Fields, Formatted, Notes, arguments, check, foreign_tools, headers, is_own, joined,
     output_tokens_max, settings, told, unsupported, verbatim, write,
 };
+use crate::wire::shared::extra_of;
 use crate::wire::talk::{Answer, Media, Part, Spoken, Step, steps};
 use crate::words::{
     AssistantPart, Audio, ChatRequest, Dialect, DocumentSource, Failure, Proof, Reasoning, ResponseFormat, Text, Tool,
@@ -95,7 +97,7 @@ pub(super) struct Body<'a> {
     /// Whether encrypted reasoning is asked for: models that do not reason refuse that.
     encrypted: bool,
     output_tokens_max: Option<u32>,
-    extra: Option<&'a Map<String, Value>>,
+    extra: Option<Cow<'a, Map<String, Value>>>,
 }
 
 impl<'a> Body<'a> {
@@ -120,8 +122,8 @@ impl<'a> Body<'a> {
         if output_tokens_max != given {
             notes.converted("output_tokens_max");
         }
-        let extra = extra(Dialect::OpenAiResponses, request, notes);
-        let reasons = effort.is_some() || extra.is_some_and(|extra| extra.contains_key("reasoning"));
+        let extra = extra_of(Dialect::OpenAiResponses, flavour, request, notes);
+        let reasons = effort.is_some() || extra.as_ref().is_some_and(|extra| extra.contains_key("reasoning"));
         let encrypted = flavour.encrypts(model, reasons);
         Self {
             flavour,
@@ -173,7 +175,7 @@ impl<'a> Body<'a> {
 
     /// Returns what the caller says of a field by itself.
     fn theirs(&self, field: &str) -> Option<&Value> {
-        self.extra.and_then(|extra| extra.get(field))
+        self.extra.as_ref().and_then(|extra| extra.get(field))
     }
 }
 
@@ -220,8 +222,8 @@ impl Serialize for Whole<'_, '_> {
         let text = joined(Map::from_iter(format), whole.theirs("text"));
         body.put_some("text", Some(&text).filter(|text| !text.is_empty()))?;
         whole.settings(&mut body)?;
-        let extra = whole.extra.into_iter().flatten();
-        body.end(extra.filter(|(field, _)| flavour.takes_extra(Dialect::OpenAiResponses, field)))
+        let extra = whole.extra.iter().flat_map(|extra| extra.iter());
+        body.end(extra.filter(|(field, _)| flavour.takes_extra(Dialect::OpenAiResponses, field, false)))
     }
 }
 

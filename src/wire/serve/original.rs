@@ -29,6 +29,7 @@ pub(super) fn of(face: Face, body: &ByteString, object: &Object<'_>) -> Original
         stream_usage: object.within("stream_options").map(|options| options.is("include_usage") == Some(true)),
         left_out: Vec::new(),
         marks: marks(object),
+        lost: Vec::new(),
         method: "",
     }
 }

@@ -2,6 +2,7 @@
 //! specifications, so that no bug of ours proves itself.
 
 mod embed;
+mod losses;
 mod originals;
 mod parts;
 mod refusals;
@@ -15,10 +16,16 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::words::{
-    AssistantPart, CallId, Finished, Proof, Reasoning, Reply, ReplyEvent, Source, StopReason, TargetId, ToolCall, Usage,
+    AssistantPart, CallId, Finished, Note, Proof, Reasoning, Reply, ReplyEvent, Source, StopReason, TargetId, ToolCall,
+    Usage,
 };
 
 const FACES: [Face; 4] = [Face::OpenAiChat, Face::OpenAiResponses, Face::Anthropic, Face::Gemini];
+
+/// Returns what of a request goes to no other dialect.
+fn lost(asked: &Asked) -> Vec<Note> {
+    asked.request.original.as_ref().expect("a body").lost.clone()
+}
 
 /// Returns an answer of these parts.
 fn finished(parts: Vec<AssistantPart>, stop: StopReason) -> Finished {

@@ -4,20 +4,23 @@ use super::{DAY, HOUR};
 use crate::words::Date;
 
 /// A place's time: minutes from UTC in winter, and by whose rule an hour is added in summer.
-#[derive(Clone, Copy)]
-pub(super) struct Zone {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Zone {
     minutes: i64,
     summer: Option<Summer>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Summer {
     American,
     European,
 }
 
 impl Zone {
-    pub(super) const UTC: Self = Self { minutes: 0, summer: None };
+    /// Greenwich's, without a summer.
+    pub(in crate::wire) const UTC: Self = Self { minutes: 0, summer: None };
+    /// All of China's.
+    pub(in crate::wire) const BEIJING: Self = Self { minutes: 480, summer: None };
 
     /// Returns the seconds to be added to UTC at a time.
     pub(super) fn offset(self, utc: i64) -> i64 {

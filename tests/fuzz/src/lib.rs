@@ -173,7 +173,8 @@ pub fn classify(data: &[u8]) {
         }
     }
     let status = u16::try_from(300 + input.seed % 300).unwrap_or(500);
-    let sent = Sent { model: "gpt-5-mini", prompt_tokens: 1_000, now: wire::headers::date(&headers) };
+    let sent =
+        Sent { model: "gpt-5-mini", prompt_tokens: 1_000, now: wire::headers::date(&headers), ..Default::default() };
     let failure = wire::classify(status, &headers, body, sent);
     assert_eq!(failure.status, Some(status));
     sane(&failure);

@@ -134,6 +134,15 @@ fn whoever_has_a_key_is_told_what_it_serves_and_never_that_there_is_none() {
     }
     let azure = said(&run("environment", &["serve"], &[("AZURE_OPENAI_API_KEY", "k")]));
     assert!(azure.contains("azure wants more than a key") && azure.contains("resource"), "{azure}");
+    // A key may stand where a vendor's own library looks for it.
+    for (variable, provider) in
+        [("GOOGLE_API_KEY", "gemini"), ("TOGETHERAI_API_KEY", "together"), ("AZURE_API_KEY", "azure")]
+    {
+        let models = ("STANDIN_MODELS", if provider == "together" { "together/m" } else { "" });
+        let text = said(&run("environment", &["check"], &[(variable, "k"), models]));
+        assert!(text.contains(variable) && text.contains(provider) && !text.contains("no provider's key"), "{text}");
+        assert!(!text.contains("u000a"), "{text}");
+    }
 }
 
 #[test]
@@ -425,4 +434,130 @@ async fn a_time_that_nobody_measured_is_told_as_assumed() {
     };
     tokio::time::timeout(Duration::from_secs(5), published).await.expect("a measured time to first token");
     assert!(!explain().await.expect("no panic").contains("assumed"));
+}
+
+#[test]
+fn no_import_prints_a_key_that_stands_in_the_file() {
+    let (_, folder) = fresh("import-secret");
+    let key = "sk-SECRETLEAK";
+    for (from, text) in [
+        (
+            "portkey",
+            r#"{"targets": [{"provider": "openai", "api_key": "KEY", "override_params": {"model": "gpt-5.4-mini"}},
+                {"virtual_key": "azure-prod", "override_params": {"model": "gpt-4o"}},
+                {"virtual_key": "KEY", "override_params": {"model": "gpt-4o"}}]}"#,
+        ),
+        (
+            "portkey",
+            r#"{"targets": [{"provider": "vertex-ai", "vertex_service_account_json": {"private_key": "KEY"},
+                "api_key": "KEY", "override_params": {"model": "gemini-2.5-pro"}}]}"#,
+        ),
+        (
+            "litellm",
+            "model_list:\n- {model_name: a, litellm_params: {model: openai/a, api_key: KEY, extra_headers: {x-key: KEY}}}\n\
+             - {model_name: b, litellm_params: {model: azure/a, api_key: KEY}}\n\
+             - {model_name: c, litellm_params: {model: openai/a, api_key: KEY, api_base: \"no address\"}}\n\
+             general_settings: {master_key: KEY}\nenvironment_variables: {OPENAI_API_KEY: KEY}\n",
+        ),
+    ] {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            fs::remove_file(entry.expect("an entry").path()).expect("its own file");
+        }
+        fs::write(folder.join("theirs"), text.replace("KEY", key)).expect("a file");
+        let said = said(&run("import-secret", &["import", from, "theirs"], &[]));
+        assert!(!said.contains("SECRETLEAK") && !said.contains("bug"), "{said}");
+        if let Ok(written) = fs::metadata(folder.join("standin.toml")) {
+            assert_eq!(written.permissions().mode() & 0o077, 0, "others may read it: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_is_not_there_is_warned_of_and_a_reference_of_another_tool_is_no_key() {
+    let (_, folder) = fresh("key-missing");
+    let file = |keys: &str| {
+        let text = format!("[providers.openai]\nkeys = [{keys}]\n[routes.smart]\ntargets = ['openai/gpt-5.4-mini']\n");
+        fs::write(folder.join("standin.toml"), text).expect("a file");
+        run("key-missing", &["check"], &[("RIGHT", "k")])
+    };
+    let output = file("{ env = 'RIGHT' }, { env = 'WRNOG' }, { file = 'nowhere' }");
+    let words = said(&output);
+    assert!(output.status.success() && words.matches("warning: ").count() == 2, "{words}");
+    assert!(words.contains("warning: providers.openai.keys[1]: the environment has no `WRNOG`"), "{words}");
+    for reference in ["os.environ/RIGHT", "$RIGHT_KEY", "env:RIGHT_KEY", "{{ env.RIGHT_KEY }}"] {
+        let output = file(&format!("'{reference}'"));
+        let words = said(&output);
+        assert!(
+            output.status.code() == Some(2) && words.contains("2:9: providers.openai.keys[0]: is a reference"),
+            "{words}"
+        );
+        assert!(words.contains("{ env = \""), "{words}");
+    }
+}
+
+#[test]
+fn what_a_check_finds_late_has_its_place_and_a_model_that_has_ended_says_so() {
+    let (_, folder) = fresh("places");
+    let check = |text: &[u8]| {
+        fs::write(folder.join("standin.toml"), text).expect("a file");
+        said(&run("places", &["check"], &[]))
+    };
+    let local = "[providers.a]\nbase_url = 'http://127.0.0.1:4000/v1'\nmodels.m = {}\n";
+    assert!(check(local.as_bytes()).contains("standin.toml:2:1: providers.a.base_url: leads back"));
+    let tls = "[server]\ntls = { certificate = 'nowhere', key = 'nowhere' }\n[providers.a]\nbase_url = 'http://a/v1'\nmodels.m = {}\n";
+    let words = check(tls.as_bytes());
+    assert!(words.contains("standin.toml:2:"), "{words}");
+    let utf_16: Vec<u8> = [0xff, 0xfe].into_iter().chain(local.bytes().flat_map(|byte| [byte, 0])).collect();
+    assert!(check(&utf_16).contains("is UTF-16: save it as UTF-8"));
+    assert!(check(b"[server]\n# \xe4\n").contains("is no UTF-8, from line 2 on"));
+    let old = "[providers.a]\nbase_url = 'http://a/v1'\nmodels.m = { retires = \"2024-01-31\" }\n";
+    let words = check(old.as_bytes());
+    assert!(words.contains("; ended 2024-01-31") && words.contains("warning: a/m has ended"), "{words}");
+}
+
+#[tokio::test]
+async fn a_call_is_told_by_the_id_that_its_answer_and_its_line_in_the_log_have() {
+    let mut served = Served::start("why", &["--drill", "--log", "json"], |command| {
+        command.stderr(Stdio::piped());
+    });
+    let reply = http::ask(served.address, Caller::Chat, "smart", "Hi", false).await;
+    let call = reply.header("x-standin-call").expect("an id").to_owned();
+    let port = served.address.port().to_string();
+    let told = said(&run("why-asks", &["why", &call, "--admin", &port], &[]));
+    assert!(told.starts_with(&format!("call {call} on route smart")) && told.contains("attempt 1 at drill-"), "{told}");
+    let told = said(&run("why-asks", &["why", "0-0", "--admin", &port], &[]));
+    assert!(told.contains("no call of this id is remembered"), "{told}");
+    // The folder's own file says where operators connect.
+    let (_, folder) = fresh("why-asks");
+    let text =
+        format!("[server]\nlisten = '127.0.0.1:{port}'\n[providers.a]\nbase_url = 'http://a/v1'\nmodels.m = {{}}\n");
+    fs::write(folder.join("standin.toml"), text).expect("a file");
+    assert!(said(&run("why-asks", &["explain", "smart"], &[])).starts_with("route smart"));
+    let log = served.stderr();
+    served.signal("TERM");
+    let mut lines = String::new();
+    {
+        let mut log = log;
+        log.read_to_string(&mut lines).expect("a log");
+    }
+    assert!(lines.lines().any(|line| line.contains(&format!("\"call\":\"{call}\""))), "{lines}");
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_has_brings_the_one_to_mind_that_was_meant_and_not_all() {
+    let many: String = (0..60).map(|at| format!("models.model-{at} = {{}}\n")).collect();
+    let (_, folder) = fresh("meant");
+    let text =
+        format!("[providers.a]\nbase_url = 'http://127.0.0.1:9/v1'\n{many}[routes.smart]\ntargets = ['a/model-1']\n");
+    fs::write(folder.join("standin.toml"), text).expect("a file");
+    let served = Served::start("meant", &[], |_| {});
+    let near = http::ask(served.address, Caller::Chat, "smrat", "Hi", false).await;
+    assert!(near.body.contains("did you mean `smart`?"), "{}", near.body);
+    let far = http::ask(served.address, Caller::Chat, "nothing-like-it", "Hi", false).await;
+    assert!(far.body.len() < 700 && far.body.contains("and 41 more"), "{}", far.body);
+    for arguments in [&["drill", "--route", "smrat"][..], &["check", "--try", "--route", "smrat"]] {
+        assert!(said(&run("meant", arguments, &[])).contains("did you mean `smart`?"));
+    }
+    let words = said(&run("nobody", &["check"], &[("STANDIN_MODELS", "opnerouter/x")]));
+    assert!(words.contains("did you mean `openrouter`?"), "{words}");
 }

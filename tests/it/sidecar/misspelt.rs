@@ -326,7 +326,7 @@ fn twenty_files_of_people_in_a_hurry_are_told_what_they_meant() {
             route("['a/mm', 'm', 'b/m']\noptions.strategy = 'wieghted'"),
             &[
                 "f.toml:5:12: routes.smart.targets[0]: is no `provider/model` that there is; did you mean `a/m`?",
-                "f.toml:5:20: routes.smart.targets[1]: is no `provider/model` that there is; there are: a/m",
+                "f.toml:5:20: routes.smart.targets[1]: is no `provider/model` that there is; did you mean `a/m`?",
                 "f.toml:5:25: routes.smart.targets[2]: is no `provider/model` that there is; did you mean `a/m`?",
                 "f.toml:6:9: routes.smart.options.strategy: is none that is known; did you mean \"weighted\"?",
             ],
@@ -406,5 +406,49 @@ fn what_follows_from_something_wrong_is_not_told_beside_it() {
     ] {
         let errors = refused(&text).expect(&text);
         assert_eq!(errors.len(), 1, "{text}\n{errors}");
+    }
+}
+
+#[test]
+fn traps_of_toml_are_told_by_their_remedy() {
+    const FINE: &str = "[providers.z]\nbase_url = 'http://z/v1'\nmodels.m = {}\n";
+    for (text, expected) in [
+        ("[providers.openai.models.gpt-5.4-mini]\n", "must stand in quotes, as `models.\"gpt-5.4-mini\"`"),
+        ("[routes.gpt-5.4-mini]\ntargets = ['z/m']\n", "must stand in quotes, as `routes.\"gpt-5.4-mini\"`"),
+        ("[aliases]\nold.er = 'z/m'\n", "must stand in quotes, as `aliases.\"old.er\"`"),
+        ("[routes.smart]\ntargets = ['m']\n", "did you mean `z/m`?"),
+        ("[server.keys]\nname = 'a'\n", "as `[[server.keys]]`"),
+        ("[providers.y]\nbase_url = 'http://y/v1'\nmodels.m.retires = 5\n", "as `retires = \"2026-12-31\"`"),
+        ("[server]\ntls = { certificate = \"C:\\users\\me\", key = 'k' }\n", "'C:\\keys\\mine'"),
+        (
+            "[providers.y]\nbase_url = 'http://y/v1'\nmodels = { a = {} }\n[providers.y.models.b]\n",
+            "put all of it into one of the two",
+        ),
+        ("[aliases]\na = 'a'\n", "aliases.a: leads to itself"),
+        (
+            "[[server.keys]]\nname = ''\nsha256 = '0000000000000000000000000000000000000000000000000000000000000000'\n",
+            "must be a name",
+        ),
+        ("[routes.\"\"]\ntargets = ['z/m']\n", "without a name"),
+    ] {
+        let errors = refused(&format!("{text}{FINE}")).unwrap_or_else(|| panic!("{text} is taken"));
+        assert!(errors.to_string().contains(expected), "{text}: {errors}");
+        assert_eq!(errors.len(), 1, "{text}: {errors}");
+    }
+}
+
+#[test]
+fn a_table_that_is_unknown_or_a_circle_hides_no_other_error() {
+    let text = "[failovr]\n[aliases]\na = 'b'\nb = 'a'\nc = 'nobody'\n[routes.smart]\ntargets = ['z/n']\n\
+                [providers.z]\nbase_url = 'http://z/v1'\nmodels.m = {}\n";
+    let errors = refused(text).expect("errors").to_string();
+    for part in [
+        "failovr: is no field that is known",
+        "aliases.a: goes in a circle by way of `b`",
+        "aliases.b: goes in a circle by way of `a`",
+        "aliases.c: leads to no route",
+        "routes.smart.targets[0]: is no `provider/model` that there is; did you mean `z/m`?",
+    ] {
+        assert!(errors.contains(part), "{part} is not said in\n{errors}");
     }
 }

@@ -93,17 +93,20 @@ async fn what_could_be_read_in_two_ways_is_refused() {
         format!(
             "{POST}transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"
         ),
-        // A line feed alone behind the size of a chunk.
-        format!("{POST}transfer-encoding: chunked\r\n\r\n{length:x}\n{body}\r\n0\r\n\r\n"),
-        format!("{POST}transfer-encoding: chunked\r\n\r\n{length:x};a=b\n{body}\r\n0\r\n\r\n"),
         // A line that goes on in the next one.
         format!("{POST}x: a\r\n b\r\ncontent-length: {length}\r\n\r\n"),
     ] {
         let mut exchange = Exchange::connect(to).await;
         exchange.try_send(&format!("{head}{body}")).await;
         let came = exchange.closed_or(Duration::from_secs(3)).await;
-        assert!(came.starts_with("HTTP/1.1 4"), "{head:?}: {came:?}");
+        assert!(came.is_empty() || came.starts_with("HTTP/1.1 4"), "{head:?}: {came:?}");
         assert!(!came.contains("200 OK"), "{head:?}: {came:?}");
+    }
+    // A line feed alone behind the size of a chunk: nobody waits for more of such a body.
+    for size in [format!("{length:x}\n"), format!("{length:x};a=b\n")] {
+        let mut exchange = Exchange::connect(to).await;
+        exchange.try_send(&format!("{POST}transfer-encoding: chunked\r\n\r\n{size}{body}\r\n0\r\n\r\n")).await;
+        exchange.until(|seen| seen.starts_with("HTTP/1.1 400")).await;
     }
     assert_eq!(stage.counts(0).received, 0, "something reached the provider");
 }

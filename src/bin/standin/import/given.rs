@@ -52,7 +52,7 @@ impl Given {
                 Value::List(items.collect())
             }
             YamlData::Mapping(fields) => {
-                let fields = fields.iter().map(|(name, value)| {
+                let own = fields.iter().filter(|(name, _)| !is_merge(name)).map(|(name, value)| {
                     let name = match &name.data {
                         YamlData::Value(Scalar::String(name)) => name.clone().into_owned(),
                         YamlData::Value(Scalar::Integer(number)) => number.to_string(),
@@ -64,12 +64,31 @@ impl Given {
                     let value = Self::of(value, format!("{path}{dot}{name}"));
                     (name, value)
                 });
-                Value::Table(fields.collect())
+                let mut own: Vec<(String, Self)> = own.collect();
+                for (_, merged) in fields.iter().filter(|(name, _)| is_merge(name)) {
+                    Self::of(merged, path.clone()).merge_into(&mut own);
+                }
+                Value::Table(own)
             }
             YamlData::Tagged(_, node) => return Self::of(node, path),
             _ => Value::Nothing,
         };
         Self { line: node.span.start.line(), path, value, seen: Cell::new(false) }
+    }
+
+    /// Adds the fields of a table, or of each table of a list, to those that are not there yet.
+    fn merge_into(self, own: &mut Vec<(String, Self)>) {
+        match self.value {
+            Value::Table(fields) => {
+                for (name, given) in fields {
+                    if own.iter().all(|(known, _)| *known != name) {
+                        own.push((name, given));
+                    }
+                }
+            }
+            Value::List(items) => items.into_iter().for_each(|item| item.merge_into(own)),
+            _ => {}
+        }
     }
 
     /// Returns a field, which is thereby looked at.
@@ -159,6 +178,11 @@ impl Given {
             _ => Vec::new(),
         }
     }
+}
+
+/// Tells whether a name puts another table's fields into its own.
+fn is_merge(name: &MarkedYaml<'_>) -> bool {
+    matches!(&name.data, YamlData::Value(Scalar::String(text)) if &**text == "<<")
 }
 
 #[cfg(test)]

@@ -31,7 +31,11 @@ pub fn strategy(router: Option<&Given>, deployments: &[Deployment], out: &mut Ou
         "least-busy" => (text("least-busy"), true),
         "latency-based-routing" => (Some(Toml::Raw("{ least-latency = { percentile = \"p50\" } }".to_owned())), true),
         "cost-based-routing" => (text("least-cost"), true),
-        _ => (text("adaptive"), false),
+        "usage-based-routing" | "usage-based-routing-v2" => (text("adaptive"), false),
+        _ => {
+            out.lost(given, "is no strategy of LiteLLM's that is known: routes choose as they do by themselves");
+            return if weighed { text("weighted") } else { None };
+        }
     };
     let shown = ours.as_ref().map(Toml::written).unwrap_or_default();
     if same {
@@ -129,11 +133,17 @@ pub fn fallbacks(settings: &Given, routes: &mut [Route], out: &mut Outcome) {
         }
     }
     if let Some(list) = settings.get("default_fallbacks") {
-        let names = list.texts();
+        let (there, unknown): (Vec<&str>, Vec<&str>) =
+            list.texts().iter().partition(|name| groups.contains_key(**name));
         for route in &mut *routes {
-            names.iter().filter_map(|name| groups.get(*name)).for_each(|targets| behind(route, targets));
+            there.iter().filter_map(|name| groups.get(*name)).for_each(|targets| behind(route, targets));
         }
-        out.kept(list, "further tiers of every route");
+        let missing = if unknown.is_empty() { String::new() } else { format!("; not there: {}", unknown.join(", ")) };
+        if there.is_empty() {
+            out.lost(list, format!("none of its groups is served{missing}"));
+        } else {
+            out.kept(list, format!("further tiers of every route{missing}"));
+        }
     }
 }
 
@@ -149,9 +159,14 @@ fn behind(route: &mut Route, targets: &[Target]) {
     }
 }
 
-/// Sets a field, once.
-pub fn set(fields: &mut Vec<(String, Toml)>, name: &str, value: Toml) {
-    if fields.iter().all(|(known, _)| known != name) {
-        fields.push((name.to_owned(), value));
+/// Sets a field, once; tells whether it says this now.
+pub fn set(fields: &mut Vec<(String, Toml)>, name: &str, value: Toml) -> bool {
+    if let Some((_, known)) = fields.iter().find(|(known, _)| known == name) {
+        return *known == value;
     }
+    fields.push((name.to_owned(), value));
+    true
 }
+
+/// What is said of a value that another line has set already.
+pub const SAID: &str = "not taken: another line of the file says it already";

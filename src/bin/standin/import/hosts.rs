@@ -184,7 +184,7 @@ pub fn base_url(host: &Host, base: &str) -> String {
     // A variable's address is taken as it is, but where the preset's own way is known.
     match host.preset {
         "ollama" | "anthropic" if lone || (base.starts_with("${") && base.ends_with('}')) => format!("{base}/v1"),
-        "vllm" | "lmstudio" | "llamacpp" if lone => format!("{base}/v1"),
+        "vllm" | "lmstudio" | "llamacpp" | "huggingface" if lone => format!("{base}/v1"),
         _ => base.to_owned(),
     }
 }

@@ -7,9 +7,10 @@ use standin::config::presets;
 use standin::sidecar::Hash;
 
 use super::given::Given;
-use super::groups::{Deployment, drops, fallbacks, routes, set, strategy};
+use super::groups::{Deployment, SAID, drops, fallbacks, routes, set, strategy};
 use super::hosts::{self, Host};
 use super::outcome::{Key, Model, Outcome, Provider, Route, Toml, number, quoted, time};
+use super::reasons::why_not;
 
 /// Turns a configuration into ours. `environment` looks up a variable.
 pub fn import(given: &Given, environment: &dyn Fn(&str) -> Option<String>) -> Outcome {
@@ -43,65 +44,13 @@ pub fn import(given: &Given, environment: &dyn Fn(&str) -> Option<String>) -> Ou
         }
     }
     for part in given.unseen() {
-        let why = why_not(&part.path);
-        out.lost(part, why);
+        out.lost(part, why_not(&part.path));
+    }
+    // What is asked beside LiteLLM cannot have its port.
+    if out.providers.iter().any(Provider::is_at_litellms_port) {
+        set(&mut out.server, "listen", Toml::Text("127.0.0.1:4100".to_owned()));
     }
     out
-}
-
-/// Says why something has no counterpart.
-fn why_not(path: &str) -> &'static str {
-    let last = path.rsplit('.').next().unwrap_or(path);
-    let any = |words: &[&str]| words.iter().any(|word| path.contains(word));
-    match last {
-        _ if any(&["redis", "cache"]) => {
-            "no counterpart: nothing is shared between processes, and answers are not cached"
-        }
-        _ if any(&["budget", "spend", "max_budget"]) => {
-            "no counterpart: there are no budgets; costs are counted, see /metrics"
-        }
-        _ if any(&["guardrail", "moderation", "presidio"]) => "no counterpart: what is said is not judged",
-        _ if any(&["mcp_", "vector_store", "files_settings", "finetune", "search_tools", "assistant", "prompts"]) => {
-            "no counterpart: conversations and embeddings only"
-        }
-        _ if any(&["database", "_db", "_in_db", "prisma"]) => "no counterpart: there is no database",
-        _ if any(&["jwt", "oauth", "sso", "user", "team", "role", "auth", "key_management", "key_generat", "ui"]) => {
-            "no counterpart: there are keys of clients, made by `standin key`, and no users, teams or roles"
-        }
-        _ if any(&["alert", "callback", "langfuse", "otel", "slack"]) => {
-            "no counterpart: /metrics is Prometheus', and the log has a line for each call"
-        }
-        "set_verbose" | "debug" | "json_logs" | "log_level" | "log_verbose" | "detailed_debug" => {
-            "no counterpart in the file: `standin serve --log json`, and RUST_LOG says how much"
-        }
-        "timeout" => {
-            "no counterpart for one deployment: a call has a deadline (failover.deadline), a model `first_token` and `stall`"
-        }
-        "max_retries" | "retry_after" | "retry_policy" | "allowed_fails_policy" | "model_group_retry_policy" => {
-            "no counterpart: what can be tried elsewhere is, and a Retry-After is kept"
-        }
-        "id" | "description" | "base_url" | "db_model" | "created_at" | "display_name" => {
-            "no counterpart: it says nothing to who serves"
-        }
-        "temperature"
-        | "top_p"
-        | "max_tokens"
-        | "reasoning_effort"
-        | "thinking"
-        | "extra_body"
-        | "n"
-        | "stop"
-        | "seed"
-        | "default_params"
-        | "frequency_penalty"
-        | "presence_penalty"
-        | "max_completion_tokens" => "no counterpart: parameters are the caller's to send",
-        "drop_params" | "additional_drop_params" | "allowed_openai_params" | "modify_params" => {
-            "not needed: what a model refuses is known of it and left out"
-        }
-        _ if path.ends_with("_limit") => "no counterpart: what a provider says of its limits is kept",
-        _ => "no counterpart",
-    }
 }
 
 /// Collects what deployments refer to by name.
@@ -129,6 +78,25 @@ fn deployments(given: &Given, credentials: &BTreeMap<&str, &Given>, out: &mut Ou
     all.into_iter().chain(named).filter_map(|one| deployment(one, credentials, out)).collect()
 }
 
+/// Kinds of work that are not served.
+const FOREIGN_MODES: [&str; 15] = [
+    "image_generation",
+    "image_edit",
+    "audio_transcription",
+    "audio_speech",
+    "moderation",
+    "moderations",
+    "rerank",
+    "batch",
+    "realtime",
+    "video_generation",
+    "video_edit",
+    "ocr",
+    "search",
+    "vector_store",
+    "guardrail",
+];
+
 /// Reads one deployment; says why, where there is no place for it.
 fn deployment(given: &Given, credentials: &BTreeMap<&str, &Given>, out: &mut Outcome) -> Option<Deployment> {
     let Some(params) = given.get("litellm_params") else {
@@ -147,10 +115,19 @@ fn deployment(given: &Given, credentials: &BTreeMap<&str, &Given>, out: &mut Out
         return None;
     }
     let mode = info.and_then(|info| info.text("mode")).unwrap_or("chat");
-    if !["chat", "embedding", "completion", "responses"].contains(&mode) {
+    if FOREIGN_MODES.contains(&mode) {
         out.lost(given, format!("`{mode}` is not served: conversations and embeddings only"));
         return None;
     }
+    if let Some(given) = info.and_then(|info| info.get("mode"))
+        && !["chat", "embedding", "completion", "responses"].contains(&mode)
+    {
+        out.lost(given, "is no kind of work that is known: it is served as conversations");
+    }
+    let vendor = own("custom_llm_provider").and_then(Given::as_text);
+    let full =
+        vendor.filter(|vendor| model.split('/').next() != Some(*vendor)).map(|vendor| format!("{vendor}/{model}"));
+    let model = full.as_deref().unwrap_or(model);
     let base = own("api_base").or_else(|| own("base_url")).and_then(Given::as_text);
     let host = match hosts::litellm(model, base.is_some()) {
         Ok(host) => host,
@@ -168,35 +145,51 @@ fn deployment(given: &Given, credentials: &BTreeMap<&str, &Given>, out: &mut Out
     };
     let provider = place(provider, &host, out);
     if !host.all {
-        let fields = model_fields(params, info, &host, mode);
+        let fields = model_fields(params, info, &host, mode, out);
         add_model(&mut out.providers[provider], &host.model, fields);
     }
-    let pace = ["rpm", "tpm"].into_iter().find_map(|name| {
-        let given = params.get(name).or_else(|| given.get(name))?;
-        let pace = given.as_number()?;
-        out.changed(
-            given,
-            "the weight of its target, where none is given: limits themselves are the provider's to say, and kept",
-        );
-        Some(pace)
-    });
+    let said = |name: &str| params.get(name).or_else(|| given.get(name));
+    let mut pace = None;
+    for given in ["rpm", "tpm"].into_iter().filter_map(said) {
+        match given.as_number().filter(|pace| *pace > 0.0) {
+            Some(first) if pace.is_none() => {
+                pace = Some(first);
+                out.changed(
+                    given,
+                    "the weight of its target, where none is given: limits themselves are the provider's to say, and kept",
+                );
+            }
+            Some(_) => {
+                out.lost(given, "not needed: limits are the provider's to say, and kept; its weight is by `rpm`")
+            }
+            None => out.lost(given, "is no number above 0"),
+        }
+    }
     if let Some(max) = params.get("max_parallel_requests") {
-        out.kept(max, "in_flight_max");
+        match max.as_number().filter(|count| *count >= 1.0 && *count <= f64::from(u32::MAX)) {
+            Some(_) => out.kept(max, "in_flight_max"),
+            None => out.lost(max, "is no number of calls"),
+        }
     }
-    let weight = params.get("weight").or_else(|| given.get("weight"));
-    if let Some(weight) = weight {
-        out.kept(weight, "weight of its target");
-    }
-    let order = params.get("order").or_else(|| given.get("order"));
-    if let Some(order) = order {
-        out.kept(order, "tier of its target");
-    }
+    let mut number = |name: &str, good: &dyn Fn(f64) -> bool, became: &str| {
+        let given = said(name)?;
+        let number = given.as_number().filter(|number| good(*number));
+        match number {
+            Some(_) => out.kept(given, became),
+            None => out.lost(given, format!("is no number that can be a {name}")),
+        }
+        number
+    };
+    let weight = number("weight", &|weight| weight >= 0.0, "weight of its target");
+    let order = number("order", &|_| true, "tier of its target");
     let target = format!("{}/{}", out.providers[provider].name, host.model);
     let shown = if host.all { format!("all of {}", out.providers[provider].name) } else { target };
     if host.all {
         let name = &out.providers[provider].name;
         let asked = if group == "*" {
-            "a name that nobody has goes to server.default_route".to_owned()
+            format!(
+                "asked for as `{name}/MODEL`: a name alone needs a route, or server.default_route, which is not set"
+            )
         } else {
             format!("asked for as `{name}/MODEL`")
         };
@@ -204,19 +197,26 @@ fn deployment(given: &Given, credentials: &BTreeMap<&str, &Given>, out: &mut Out
         return None;
     }
     out.kept(given, format!("route `{group}`, target `{shown}`"));
-    let number = |given: Option<&Given>| given.and_then(Given::as_number);
-    Some(Deployment {
-        group: group.to_owned(),
-        provider,
-        model: host.model,
-        order: number(order),
-        weight: number(weight),
-        pace,
-    })
+    Some(Deployment { group: group.to_owned(), provider, model: host.model, order, weight, pace })
 }
 
+/// What tokens cost, in their words and in ours; the first two make a price.
+const PRICES: [(&str, &str); 5] = [
+    ("input_cost_per_token", "input"),
+    ("output_cost_per_token", "output"),
+    ("cache_read_input_token_cost", "cached_input"),
+    ("cache_creation_input_token_cost", "cache_write"),
+    ("output_cost_per_reasoning_token", "reasoning"),
+];
+
 /// What is said of a model.
-fn model_fields(params: &Given, info: Option<&Given>, host: &Host, mode: &str) -> Vec<(String, Toml)> {
+fn model_fields(
+    params: &Given,
+    info: Option<&Given>,
+    host: &Host,
+    mode: &str,
+    out: &mut Outcome,
+) -> Vec<(String, Toml)> {
     let mut fields = Vec::new();
     let mut add = |name: &str, value: Toml| fields.push((name.to_owned(), value));
     let said = |name: &str| params.number(name).or_else(|| info?.number(name));
@@ -226,11 +226,23 @@ fn model_fields(params: &Given, info: Option<&Given>, host: &Host, mode: &str) -
     if mode == "embedding" && !host.model.to_lowercase().contains("embed") {
         add("kind", Toml::Text("embedding".to_owned()));
     }
+    let at = |name: &str| params.get(name).or_else(|| info?.get(name));
     let dollars = |name: &str| said(name).filter(|price| *price >= 0.0).map(|price| price * 1e6);
-    if let (Some(input), Some(output)) = (dollars("input_cost_per_token"), dollars("output_cost_per_token")) {
-        let cached = dollars("cache_read_input_token_cost")
-            .map_or(String::new(), |price| format!(", cached_input = {}", number(price)));
-        add("price", Toml::Raw(format!("{{ input = {}, output = {}{cached} }}", number(input), number(output))));
+    let prices = PRICES.map(|(theirs, ours)| (at(theirs), dollars(theirs), ours));
+    let whole = prices.iter().take(2).all(|(_, price, _)| price.is_some());
+    if whole {
+        let parts = prices.iter().filter_map(|(_, price, ours)| Some(format!("{ours} = {}", number((*price)?))));
+        add("price", Toml::Raw(format!("{{ {} }}", parts.collect::<Vec<_>>().join(", "))));
+    }
+    for (given, price, ours) in prices {
+        match (given, price) {
+            (Some(given), None) => out.lost(given, "is no price: dollars for a token, as 0.00000025"),
+            (Some(given), Some(_)) if whole => out.kept(given, format!("price.{ours}, for a million tokens")),
+            (Some(given), Some(_)) => {
+                out.lost(given, "not taken: a price needs both input_cost_per_token and output_cost_per_token")
+            }
+            (None, _) => {}
+        }
     }
     let count = |name: &str| said(name).filter(|count| *count >= 1.0 && *count <= f64::from(u32::MAX)).map(f64::trunc);
     for (theirs, ours) in [
@@ -299,7 +311,8 @@ fn provider<'g>(
         ("azure", Some(base)) => {
             // Whatever follows the resource is written anew.
             let base = expanded(base);
-            let base = base.split("/openai").next().unwrap_or(&base).trim_end_matches('/').to_owned();
+            let base = base.split("/openai/").next().unwrap_or(&base).trim_end_matches('/');
+            let base = base.strip_suffix("/openai").unwrap_or(base).to_owned();
             set("base_url", base);
             set("flavour", "azure-deployments".to_owned());
             if let Some(version) = text("api_version") {
@@ -350,10 +363,7 @@ fn provider<'g>(
             fields.push((name.to_owned(), Toml::Raw(format!("{{ {} }}", pairs.join(", ")))));
         }
     }
-    let key = text("api_key").map(|key| match key.strip_prefix("os.environ/") {
-        Some(variable) => Key::Env(variable.to_owned()),
-        None => Key::Value(key.to_owned()),
-    });
+    let key = text("api_key").map(Key::given);
     if let Some(token) = own("azure_ad_token") {
         out.lost(
             token,
@@ -363,9 +373,8 @@ fn provider<'g>(
     if matches!(&key, Some(Key::Value(key)) if key.trim().is_empty()) {
         return Err("its `api_key` is empty".to_owned());
     }
-    let gcloud = || Key::Command(["gcloud", "auth", "print-access-token"].map(str::to_owned).to_vec());
     let usual = match host.preset {
-        "vertex" | "vertex-anthropic" => Some(gcloud()),
+        "vertex" | "vertex-anthropic" => Some(Key::gcloud()),
         "azure" => Some(Key::Env("AZURE_API_KEY".to_owned())),
         // Behind an address of its own it may want none.
         _ if base.is_some() => None,
@@ -406,35 +415,46 @@ fn times(settings: &Given, routes: &[Route], out: &mut Outcome) {
         let retries = given.as_number().unwrap_or(0.0).clamp(0.0, 100.0).trunc();
         let tiers = routes.iter().flat_map(|route| &route.targets).map(|target| target.tier).max().unwrap_or(0);
         let attempts = retries + 1.0 + f64::from(tiers);
-        set(&mut out.failover, "attempts_max", Toml::Number(attempts));
-        out.changed(given, format!("failover.attempts_max = {attempts}: all attempts of a call, whoever is asked"));
+        if set(&mut out.failover, "attempts_max", Toml::Number(attempts)) {
+            out.changed(given, format!("failover.attempts_max = {attempts}: all attempts of a call, whoever is asked"));
+        } else {
+            out.lost(given, SAID);
+        }
     }
     for name in ["timeout", "request_timeout"] {
         let Some(given) = settings.get(name) else { continue };
         match given.as_number().filter(|seconds| *seconds > 0.0 && *seconds <= 31_536_000.0) {
-            Some(seconds) => {
-                set(&mut out.failover, "deadline", Toml::Text(time(seconds)));
+            Some(seconds) if set(&mut out.failover, "deadline", Toml::Text(time(seconds))) => {
                 out.changed(given, "failover.deadline: time for the whole call, not for one attempt");
             }
+            Some(_) => out.lost(given, SAID),
             None => out.lost(given, "is no time that can be set"),
         }
     }
     if let Some(given) = settings.get("stream_timeout") {
         out.lost(given, "no counterpart for all models: set `first_token` of a model");
     }
-    for name in ["max_parallel_requests", "global_max_parallel_requests"] {
-        if let Some(given) = settings.get(name) {
-            match given.as_number().filter(|count| *count >= 1.0) {
-                Some(count) => {
-                    set(&mut out.top, "calls_max", Toml::Number(count.trunc().min(f64::from(u32::MAX))));
-                    out.kept(given, "calls_max");
-                }
-                None => out.lost(given, "is no number of calls"),
-            }
-        }
-    }
+    calls_max(settings, out);
     if let Some(given) = settings.get("enable_pre_call_checks") {
         out.kept(given, "always: windows are checked before a target is asked");
+    }
+}
+
+/// How many calls there may be: all of them, and those of one deployment, which only it can say here.
+fn calls_max(settings: &Given, out: &mut Outcome) {
+    if let Some(given) = settings.get("global_max_parallel_requests") {
+        match given.as_number().filter(|count| *count >= 1.0) {
+            Some(count) if set(&mut out.top, "calls_max", Toml::Number(count.trunc().min(f64::from(u32::MAX)))) => {
+                out.kept(given, "calls_max");
+            }
+            Some(_) => out.lost(given, SAID),
+            None => out.lost(given, "is no number of calls"),
+        }
+    }
+    for name in ["max_parallel_requests", "default_max_parallel_requests"] {
+        if let Some(given) = settings.get(name) {
+            out.lost(given, "no counterpart for all deployments: set `in_flight_max` of a model");
+        }
     }
 }
 
@@ -476,7 +496,10 @@ fn callbacks(settings: &Given, out: &mut Outcome) {
 fn aliases(settings: &Given, routes: &[Route], out: &mut Outcome) {
     let Some(given) = settings.get("model_group_alias") else { return };
     for (name, group) in given.fields() {
-        let leads = group.as_text().or_else(|| group.text("model")).unwrap_or_default();
+        let Some(leads) = group.as_text().or_else(|| group.text("model")) else {
+            out.lost(group, "an alias leads to one group, by its name");
+            continue;
+        };
         if group.is("hidden") {
             out.changed(group, "an alias that is listed: none is hidden");
         }
@@ -511,14 +534,7 @@ fn general_settings(general: &Given, environment: &dyn Fn(&str) -> Option<String
             (None, None) => out.lost(given, "is empty"),
         }
     }
-    for name in ["max_parallel_requests", "global_max_parallel_requests"] {
-        if let Some(count) = general.get(name).and_then(Given::as_number).filter(|count| *count >= 1.0) {
-            set(&mut out.top, "calls_max", Toml::Number(count.trunc().min(f64::from(u32::MAX))));
-            if let Some(given) = general.get(name) {
-                out.kept(given, "calls_max");
-            }
-        }
-    }
+    calls_max(general, out);
     if let Some(given) = general.get("max_request_size_mb") {
         match given.as_number().filter(|size| *size > 0.0 && *size <= 512.0) {
             Some(size) => {

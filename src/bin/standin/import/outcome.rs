@@ -155,13 +155,30 @@ impl Outcome {
         out
     }
 
-    /// Tells whether a provider's key itself stands in it.
+    /// Tells whether a provider's key itself stands in it, or headers, of which one may be.
     pub fn holds_key(&self) -> bool {
-        self.providers.iter().flat_map(|provider| &provider.keys).any(|key| matches!(key, Key::Value(_)))
+        let header = |provider: &Provider| provider.fields.iter().any(|(name, _)| name == "headers");
+        self.providers.iter().any(|one| header(one) || one.keys.iter().any(|key| matches!(key, Key::Value(_))))
     }
 }
 
 impl Provider {
+    /// Tells whether it is on this machine, at the port that `LiteLLM` and we have usually.
+    pub fn is_at_litellms_port(&self) -> bool {
+        let text = |wanted: &str| {
+            self.fields.iter().find_map(|(name, value)| match value {
+                Toml::Text(text) if name == wanted => Some(text.as_str()),
+                _ => None,
+            })
+        };
+        match text("base_url") {
+            None => text("preset") == Some("litellm"),
+            Some(base) => {
+                ["//127.0.0.1:4000", "//localhost:4000", "//[::1]:4000"].iter().any(|place| base.contains(place))
+            }
+        }
+    }
+
     fn write(&self, out: &mut String) {
         let name = bare(&self.name);
         let _ = write!(out, "\n[providers.{name}]\n");
@@ -171,7 +188,7 @@ impl Provider {
             let _ = writeln!(out, "keys = [{}]", keys.join(", "));
         }
         if let Some(seconds) = self.cooldown_s {
-            let max = if seconds > 120.0 { format!(", cooldown_max = \"{}\"", time(seconds)) } else { String::new() };
+            let max = if seconds > 30.0 { format!(", cooldown_max = \"{}\"", time(seconds)) } else { String::new() };
             let _ = writeln!(out, "breaker = {{ cooldown_base = \"{}\"{max} }}", time(seconds));
         }
         for Model { name, fields } in self.models.iter().filter(|_| !self.all) {
@@ -205,6 +222,17 @@ impl Route {
 }
 
 impl Key {
+    /// Returns a key as other gateways write it: itself, or where it is read.
+    pub fn given(text: &str) -> Self {
+        let named = ["os.environ/", "env.", "env:"].iter().find_map(|before| text.strip_prefix(before));
+        named.map_or_else(|| Self::Value(text.to_owned()), |name| Self::Env(name.to_owned()))
+    }
+
+    /// Returns how Google's own program makes one.
+    pub fn gcloud() -> Self {
+        Self::Command(["gcloud", "auth", "print-access-token"].map(str::to_owned).to_vec())
+    }
+
     fn written(&self) -> String {
         match self {
             Self::Env(name) => format!("{{ env = {} }}", quoted(name)),

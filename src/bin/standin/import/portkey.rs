@@ -63,7 +63,7 @@ struct Walk<'o> {
 impl Walk<'_> {
     /// Walks a node; returns the first tier behind it.
     fn node(&mut self, node: &Given, tier: u8, weight: f64, top: bool) -> u8 {
-        self.common(node);
+        self.common(node, top);
         let Some(list) = node.get("targets") else {
             if !top || node.get("provider").is_some() {
                 self.target(node, tier, weight);
@@ -105,13 +105,17 @@ impl Walk<'_> {
     }
 
     /// What may stand at every node.
-    fn common(&mut self, node: &Given) {
+    fn common(&mut self, node: &Given, top: bool) {
         if let Some(given) = node.get("retry").and_then(|retry| retry.get("attempts")) {
             self.retries = self.retries.max(given.as_number().unwrap_or(0.0).clamp(0.0, 100.0).trunc());
             self.out.changed(given, "failover.attempts_max: all attempts of a call, whoever is asked");
         }
         if let Some(given) = node.get("request_timeout") {
             match given.as_number().filter(|millis| *millis >= 1.0 && *millis <= 3.15e10) {
+                _ if !top => self.out.lost(
+                    given,
+                    "no counterpart for one target: a call has a deadline, and a model `first_token` and `stall`",
+                ),
                 Some(millis) => {
                     set(&mut self.out.failover, "deadline", Toml::Text(time(millis / 1e3)));
                     self.out.changed(given, "failover.deadline: time for the whole call, not for one attempt");
@@ -122,7 +126,10 @@ impl Walk<'_> {
     }
 
     fn target(&mut self, node: &Given, tier: u8, weight: f64) {
-        let model = node.get("override_params").and_then(|params| params.text("model"));
+        let asked = node.get("override_params").and_then(|params| params.text("model"));
+        // What Azure calls a deployment is the model that it is asked for.
+        let deployment = node.text("azure_deployment_id").or_else(|| node.text("deployment_id"));
+        let model = deployment.or(asked);
         // `@openai-prod/gpt-5-mini`: a provider of Portkey's own catalogue, with the model behind it.
         let (slug, named) =
             match model.and_then(|model| model.strip_prefix('@')).and_then(|model| model.split_once('/')) {
@@ -134,6 +141,7 @@ impl Walk<'_> {
             .map(|provider| provider.trim_start_matches('@'))
             .or(slug)
             .or_else(|| node.text("virtual_key"));
+        let said = if node.get("provider").is_some() || slug.is_some() { "provider" } else { "virtual_key" };
         let (Some(provider), Some(model)) = (provider, named) else {
             self.out.lost(
                 node,
@@ -145,7 +153,12 @@ impl Walk<'_> {
             hosts::portkey(name, model).filter(|_| name == provider || provider[name.len()..].starts_with(['-', '_']))
         });
         let Some(mut host) = guessed else {
-            self.out.lost(node, format!("the provider `{provider}` is not known here"));
+            // A virtual key may be a secret, and a name is none.
+            let why = match said {
+                "provider" => format!("the provider `{provider}` is not known here"),
+                _ => format!("`{}.virtual_key` does not begin with a provider's name: add `provider`", node.path),
+            };
+            self.out.lost(node, why);
             return;
         };
         let mut fields = Vec::new();
@@ -154,20 +167,35 @@ impl Walk<'_> {
         } else {
             fields.push(("preset".to_owned(), Toml::Text(host.preset.to_owned())));
         }
-        let own =
-            node.get("custom_host").and_then(Given::as_text).map(expanded).or_else(|| host.base.map(str::to_owned));
+        let custom = node.text("custom_host").map(|base| hosts::base_url(&host, &expanded(base)));
+        let own = custom.or_else(|| host.base.map(str::to_owned));
+        let is_vertex = ["vertex", "vertex-anthropic"].contains(&host.preset);
+        let project = node.text("vertex_project_id").map(expanded);
+        let location = node.text("vertex_region").map(expanded);
         let resource = node.text("azure_resource_name").or_else(|| node.text("resource_name")).map(expanded);
+        if host.preset == "azure" && own.is_none() && resource.is_none() {
+            self.out.lost(node, "an Azure target needs its `azure_resource_name`: Portkey's vault is not read");
+            return;
+        }
+        if let Some(given) = node.get("vertex_service_account_json") {
+            given.done();
+            self.out.changed(given, "a token from `gcloud auth print-access-token`: service accounts are not read");
+        }
+        if let Some(given) = node.get("azure_api_version") {
+            self.out.lost(given, "not needed: Azure's v1 addresses have no versions");
+        }
         for (name, value) in [
             ("base_url", own.clone()),
             ("resource", resource),
-            ("project", node.text("vertex_project_id").map(expanded)),
-            ("location", node.text("vertex_region").map(expanded)),
+            ("project", project.or_else(|| is_vertex.then(|| "${VERTEXAI_PROJECT}".to_owned()))),
+            ("location", location.or_else(|| is_vertex.then(|| "${VERTEXAI_LOCATION:-us-central1}".to_owned()))),
         ] {
             fields.extend(value.map(|value| (name.to_owned(), Toml::Text(value))));
         }
         let env = presets().iter().find(|known| known.name == host.preset).and_then(|known| known.env).or(host.env);
         let key = match node.text("api_key") {
-            Some(key) => Some(Key::Value(key.to_owned())),
+            Some(key) => Some(Key::given(key)),
+            None if is_vertex => Some(Key::gcloud()),
             None => env.map(|name| Key::Env(name.to_owned())).filter(|_| own.is_none() || host.preset.is_empty()),
         };
         if let (Some(given), Some(Key::Env(name))) = (node.get("virtual_key"), &key) {
@@ -178,7 +206,10 @@ impl Walk<'_> {
         let at = place(provider, &host, self.out);
         let provider = &mut self.out.providers[at];
         if provider.models.iter().all(|known| known.name != host.model) {
-            provider.models.push(Model { name: host.model.clone(), fields: Vec::new() });
+            let known = node.text("azure_model_name").or(asked).filter(|_| deployment.is_some());
+            let same_as = known.filter(|known| *known != host.model);
+            let fields = same_as.map(|known| ("same_as".to_owned(), Toml::Text(known.to_owned())));
+            provider.models.push(Model { name: host.model.clone(), fields: fields.into_iter().collect() });
         }
         let name = format!("{}/{}", provider.name, host.model);
         self.out.kept(node, format!("target `{name}` of route `{ROUTE}`"));

@@ -1,6 +1,8 @@
 //! What becomes of configurations: the shapes of those that `LiteLLM` publishes, and of real projects'; names,
 //! addresses and keys are others.
 
+use standin::config::{KeySource, presets};
+
 use super::*;
 
 /// A configuration, what stands in ours, and what is said of it. `None` of ours: nothing of it can be served.
@@ -433,4 +435,190 @@ fn a_tree_of_portkeys_becomes_a_route() {
         assert!(report.contains(part), "{part} is not said in\n{report}");
     }
     assert!(!report.contains("sk-one"), "{report}");
+}
+
+/// Where a deployment is asked: its route, the address, the key (a variable, `itself`, a program, or none) and the
+/// model.
+type Asked = (&'static str, &'static str, &'static str, &'static str);
+
+fn asked(config: &str) -> Vec<[String; 4]> {
+    let settings =
+        Settings::parse(config, |name| Some(stand_in(name))).unwrap_or_else(|problem| panic!("{problem}\n{config}"));
+    let settings = settings.runtime;
+    let targets =
+        settings.routes.iter().flat_map(|(route, own)| own.targets.iter().map(move |one| (route, &one.target)));
+    let asked = targets.map(|(route, target)| {
+        let (provider, model) = target.split_once('/').expect("a provider's");
+        let known = &settings.providers[provider];
+        let preset = presets().iter().find(|preset| Some(preset.name) == known.preset.as_deref());
+        let usual = preset.map(|preset| preset.base_url);
+        let key = match known.keys.first().map(|key| &key.source) {
+            Some(KeySource::Env(name)) => name.clone(),
+            Some(KeySource::Value(_)) => "itself".to_owned(),
+            Some(KeySource::Command { program, .. }) => program.clone(),
+            _ => "none".to_owned(),
+        };
+        [route.clone(), known.base_url.as_deref().or(usual).unwrap_or_default().to_owned(), key, model.to_owned()]
+    });
+    asked.collect()
+}
+
+fn hold_asked(config: &str, expected: &[Asked]) {
+    let expected: Vec<[String; 4]> =
+        expected.iter().map(|(route, base, key, model)| [*route, *base, *key, *model].map(str::to_owned)).collect();
+    assert_eq!(asked(config), expected, "{config}");
+}
+
+#[test]
+fn every_deployment_keeps_its_address_its_key_and_its_model() {
+    const OPENAI: &str = "https://api.openai.com/v1";
+    let cases: [(&str, &[Asked]); 8] = [
+        // A merge key, alone and in a list; a table's own fields win, then those of the first.
+        (
+            "x-own: &own {api_base: \"http://gpu:8000/v1\", api_key: os.environ/GPU_KEY, model: openai/none}\n\
+             x-slow: &slow {api_key: os.environ/SLOW_KEY, timeout: 9}\n\
+             model_list:\n\
+             - {model_name: a, litellm_params: {<<: *own, model: openai/Qwen3}}\n\
+             - {model_name: b, litellm_params: {<<: [*slow, *own], model: openai/Qwen3}}\n",
+            &[("a", "http://gpu:8000/v1", "GPU_KEY", "Qwen3"), ("b", "http://gpu:8000/v1", "SLOW_KEY", "Qwen3")],
+        ),
+        (
+            "model_list:\n\
+             - {model_name: \"*\", litellm_params: {model: \"openai/*\", api_key: os.environ/OPENAI_API_KEY}}\n\
+             - {model_name: m, litellm_params: {model: gpt-5.4-mini, api_key: os.environ/SECOND}}\n",
+            &[("m", OPENAI, "SECOND", "gpt-5.4-mini")],
+        ),
+        (
+            "model_list:\n\
+             - {model_name: m, litellm_params: {model: azure/dep, api_base: \"https://openai-r.openai.azure.com/openai\", api_key: sk-leak}}\n",
+            &[("m", "https://openai-r.openai.azure.com", "itself", "dep")],
+        ),
+        (
+            "model_list:\n- {model_name: m, litellm_params: {model: vertex_ai/gemini-2.5-pro, vertex_project: p, vertex_credentials: sk-leak}}\n",
+            &[(
+                "m",
+                "https://{location}-aiplatform.googleapis.com/v1/projects/{project}/locations/{location}/publishers/google",
+                "gcloud",
+                "gemini-2.5-pro",
+            )],
+        ),
+        (
+            "model_list:\n- {model_name: m, litellm_params: {model: ollama/qwen3, api_base: \"http://o:11434\"}}\n",
+            &[("m", "http://o:11434/v1", "none", "qwen3")],
+        ),
+        (
+            "model_list:\n- {model_name: m, litellm_params: {model: huggingface/org/m, api_base: \"http://tgi:80\", api_key: sk-leak}}\n",
+            &[("m", "http://tgi:80/v1", "itself", "org/m")],
+        ),
+        // Its vendor is said beside its name.
+        (
+            "model_list:\n- {model_name: m, litellm_params: {model: claude-own, custom_llm_provider: anthropic, api_key: os.environ/A}}\n",
+            &[("m", "https://api.anthropic.com/v1", "A", "claude-own")],
+        ),
+        // A kind of work that nobody knows is a conversation.
+        (
+            "model_list:\n- {model_name: m, litellm_params: {model: openai/gpt-5.4-mini}, model_info: {mode: cloud}}\n",
+            &[("m", OPENAI, "OPENAI_API_KEY", "gpt-5.4-mini")],
+        ),
+    ];
+    for (yaml, expected) in cases {
+        let (config, report) = imported(yaml);
+        hold_asked(&config, expected);
+        assert!(!report.contains("sk-leak"), "{report}");
+    }
+}
+
+/// Imports a configuration of Portkey's.
+fn of_portkeys(json: &str) -> (String, String) {
+    let mut outcome = portkey::import(&Given::read(json).expect("JSON"));
+    let config = outcome.written("theirs.json");
+    if !outcome.providers.is_empty() {
+        checked(&config).unwrap_or_else(|problem| panic!("{problem}\n{config}"));
+    }
+    let report = outcome.report("theirs.json");
+    assert!(!report.contains("sk-leak"), "{report}");
+    (config, report)
+}
+
+#[test]
+fn every_target_of_portkeys_keeps_its_address_its_key_and_its_model() {
+    let (config, report) = of_portkeys(
+        r#"{"strategy": {"mode": "fallback"}, "targets": [
+            {"provider": "openai", "api_key": "sk-leak", "request_timeout": 3000, "override_params": {"model": "gpt-5.4-mini"}},
+            {"virtual_key": "azure-prod", "override_params": {"model": "gpt-4o"}},
+            {"virtual_key": "sk-leak-1", "override_params": {"model": "gpt-4o"}},
+            {"provider": "azure-openai", "azure_resource_name": "r", "azure_deployment_id": "dep-1", "override_params": {"model": "gpt-4o"}},
+            {"provider": "vertex-ai", "vertex_project_id": "p", "vertex_service_account_json": {"private_key": "sk-leak"},
+             "override_params": {"model": "gemini-2.5-pro"}},
+            {"provider": "ollama", "custom_host": "http://localhost:11434", "override_params": {"model": "qwen3"}}
+        ]}"#,
+    );
+    let vertex =
+        "https://{location}-aiplatform.googleapis.com/v1/projects/{project}/locations/{location}/publishers/google";
+    hold_asked(
+        &config,
+        &[
+            ("smart", "https://api.openai.com/v1", "itself", "gpt-5.4-mini"),
+            ("smart", "https://{resource}.openai.azure.com/openai/v1", "AZURE_OPENAI_API_KEY", "dep-1"),
+            ("smart", vertex, "gcloud", "gemini-2.5-pro"),
+            ("smart", "http://localhost:11434/v1", "none", "qwen3"),
+        ],
+    );
+    assert!(config.contains("models.dep-1 = { same_as = \"gpt-4o\" }") && !config.contains("deadline"), "{config}");
+    for part in [
+        "targets[1] -- an Azure target needs its `azure_resource_name`",
+        "`targets[2].virtual_key` does not begin",
+        "vertex_service_account_json ~> a token from `gcloud",
+        "targets[0].request_timeout -- no counterpart for one target",
+    ] {
+        assert!(report.contains(part), "{part} is not said in\n{report}");
+    }
+}
+
+#[test]
+fn what_is_told_as_kept_is_kept_and_what_is_not_says_why() {
+    hold(&[
+        Case(
+            "model_list:\n\
+             - {model_name: m, litellm_params: {model: openai/a, weight: abc, order: first, max_parallel_requests: -3, rpm: 5, tpm: 9, input_cost_per_token: free}}\n\
+             - {model_name: n, litellm_params: {model: openai/b, input_cost_per_token: 1e-6, output_cost_per_token: 2e-6, cache_creation_input_token_cost: 3e-6}}\n\
+             router_settings: {routing_strategy: bogus, num_retries: 2, default_fallbacks: [nobody]}\n\
+             litellm_settings: {num_retries: 4, ssl_verify: false}\n\
+             general_settings: {max_parallel_requests: 100, global_max_parallel_requests: 500, enable_tag_filtering: true, \
+             health_check_interval: 9, pass_through_endpoints: []}\n\
+             include: [more.yaml]\nmodel_lists: []\n",
+            Some(&["calls_max = 500", "attempts_max = 3", "price = { input = 1, output = 2, cache_write = 3 }"]),
+            &[
+                "weight -- is no number",
+                "order -- is no number",
+                "max_parallel_requests -- is no number of calls",
+                "tpm -- not needed",
+                "input_cost_per_token -- is no price",
+                "routing_strategy -- is no strategy of LiteLLM's that is known",
+                "default_fallbacks -- none of its groups is served; not there: nobody",
+                "litellm_settings.num_retries -- not taken: another line",
+                "general_settings.max_parallel_requests -- no counterpart for all deployments",
+                "ssl_verify -- no counterpart: certificates are verified",
+                "enable_tag_filtering -- not needed: labels",
+                "health_check_interval -- not needed",
+                "pass_through_endpoints -- no counterpart: only conversations",
+                "include -- not read: put what the files hold",
+                "model_lists -- is no table of LiteLLM's that is known",
+            ],
+        ),
+        // A gateway on this machine has the usual port.
+        Case(
+            "model_list:\n- {model_name: m, litellm_params: {model: litellm_proxy/m, api_base: \"http://127.0.0.1:4000\", api_key: k}}\n\
+             router_settings: {model_group_alias: {x: [m]}}\n",
+            Some(&["[server]\nlisten = \"127.0.0.1:4100\""]),
+            &["model_group_alias.x -- an alias leads to one group"],
+        ),
+    ]);
+}
+
+#[test]
+fn every_variable_that_a_configuration_needs_is_known() {
+    let config =
+        "base_url = \"${AZURE_API_BASE}\"\nlocation = \"${PLACE:-eu}\"\nkeys = [{ env = \"AZ\" }, { env = \"AZ\" }]\n";
+    assert_eq!(variables(config).into_iter().collect::<Vec<_>>(), ["AZ", "AZURE_API_BASE"]);
 }

@@ -120,8 +120,8 @@ impl Desk {
         self.with(target, |target| target.health.breaker = BreakerState::Open { until })
     }
 
-    pub fn ramp(self, target: usize, weight: f64) -> Self {
-        self.with(target, |target| target.health.breaker = BreakerState::Ramp { weight })
+    pub fn ramp(self, target: usize, full_until: Option<Instant>) -> Self {
+        self.with(target, |target| target.health.breaker = BreakerState::Ramp { per_second: 2.0, full_until })
     }
 }
 

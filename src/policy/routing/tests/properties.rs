@@ -62,7 +62,7 @@ fn desk(shapes: &[Shape], needed: u64, seed: u64, strategy: Strategy, sticky: us
             0 => BreakerState::Open { until: now + MINUTE },
             1 => BreakerState::Open { until: now },
             2 => BreakerState::HalfOpen,
-            3 => BreakerState::Ramp { weight: 0.2 },
+            3 => BreakerState::Ramp { per_second: 2.0, full_until: (shape.flags & 1 == 0).then_some(now + SECOND) },
             _ => BreakerState::Closed,
         };
         health.probe_free = shape.flags & 1 == 0;

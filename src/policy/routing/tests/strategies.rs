@@ -161,13 +161,11 @@ fn classic_strategies_take_tiers_in_order() {
 }
 
 #[test]
-fn under_classic_strategies_a_ramping_target_gets_its_weight_of_what_would_be_its_own() {
+fn under_classic_strategies_a_recovering_target_has_its_place_at_once() {
     for strategy in every_strategy().into_iter().filter(|strategy| !strategy.spreads()) {
-        let mut desk = Desk::of(2).strategy(strategy).ramp(0, 0.4);
-        assert!((0.37..0.43).contains(&desk.frequency(0)), "{strategy:?}");
+        assert_eq!(Desk::of(2).strategy(strategy).ramp(0, None).frequency(0), 1.0, "{strategy:?}");
     }
-    let mut desk = Desk::of(2).strategy(Strategy::Weighted).ramp(0, 0.4);
-    assert!((0.17..0.23).contains(&desk.frequency(0)), "two fifths of a half");
+    assert!((0.47..0.53).contains(&Desk::of(2).strategy(Strategy::Weighted).ramp(0, None).frequency(0)));
 }
 
 #[test]

@@ -198,6 +198,15 @@ const REFUSALS: &[(u16, &str, FailureClass)] = &[
         C::BadRequest,
     ),
     (400, "Invalid JSON schema: 'type' must be one of object, array", C::BadRequest),
+    (400, r#"{"error":{"message":"'tools' has no name"}}"#, C::BadRequest),
+    (400, r#"{"error":{"message":"The system message must not be empty."}}"#, C::BadRequest),
+    (400, r#"{"error":{"message":"tools[0].name"}}"#, C::BadRequest),
+    (400, r#"{"error":{"message":"Missing messages"}}"#, C::BadRequest),
+    // A word alone, or in an address, is no proof: servers speak of themselves in it.
+    (400, r#"{"error":{"message":"This deployment reads messages of one kind"}}"#, C::Declined),
+    (400, r#"{"error":{"message":"No images here"}}"#, C::Declined),
+    (400, r#"{"error":{"message":"Error in the role assumed by the service"}}"#, C::Declined),
+    (400, r#"{"error":{"message":"POST https://api.x.dev/v1/messages failed"}}"#, C::Declined),
 ];
 
 #[test]

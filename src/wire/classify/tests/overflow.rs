@@ -72,6 +72,9 @@ const OVERFLOWS: &[(&str, u16, &str)] = &[
     ("NIM", 400, "Input length 41000 exceeds maximum allowed token size 4096"),
     ("GitHub", 413, "Request body too large for x model. Max size: 8000 tokens."),
     ("LiteLLM", 400, "litellm.ContextWindowExceededError: litellm.BadRequestError: OpenAIException - whatever"),
+    ("Doubao", 400, "Total tokens of image and text exceed max message tokens. Request id: 02"),
+    ("SiliconFlow", 400, "length of prompt_tokens (15003) must be less than max_seq_len (8192)."),
+    ("SiliconFlow", 413, "length of prompt_tokens (15003) must be less than max_seq_len (8192)."),
     // Nobody's known words: tokens, a limit, the prompt, and numbers that bear it out.
     ("somebody", 400, "Your conversation has 41,213 tokens, which is over the limit of 32,768."),
     ("somebody", 400, "At most 16384 tokens are allowed in a request to this deployment."),

@@ -19,7 +19,7 @@ const LOW_TOKENS_MAX: u32 = 4_096;
 const MEDIUM_TOKENS_MAX: u32 = 16_384;
 
 /// Reads a request.
-pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<Asked> {
+pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<(Asked, Vec<Note>)> {
     let mut reader = Reader::default();
     let model = model(&mut body, path_model)?;
     let (tools, foreign_tools) = Reader::tools(&mut body)?;
@@ -61,7 +61,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     };
     let thoughts = effort.is_some_and(|effort| effort != Effort::None);
     let form = Form { thoughts, ..Form::new(Face::Anthropic, model) };
-    Ok(Asked { request, stream, notes, form, values: 0 })
+    Ok((Asked { request, stream, form, values: 0 }, notes))
 }
 
 /// Returns what a user's calls have in common, and leaves it where it is.

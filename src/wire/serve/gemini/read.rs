@@ -3,7 +3,7 @@
 use super::schema::json_schema;
 use crate::wire::serve::node::{Node, Object, Read, each};
 use crate::wire::serve::reading::{effort, file, foreign, has_words, model, no_arguments, note, parts};
-use crate::wire::serve::seal::{self, Proves};
+use crate::wire::serve::seal;
 use crate::wire::serve::{Asked, BadRequest, Face, Form};
 use crate::words::{
     AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Effort, Foreign, Image, Message, Note, Proof,
@@ -23,7 +23,7 @@ const LOW_TOKENS_MAX: i64 = 1_024;
 const MEDIUM_TOKENS_MAX: i64 = 8_192;
 
 /// Reads a request.
-pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<Asked> {
+pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<(Asked, Vec<Note>)> {
     // A request to count tokens may hold the whole request.
     if let Some(mut inner) = body.object("generateContentRequest")? {
         inner.take("model");
@@ -69,7 +69,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     }
     asked.extra_needed.extend(body.has(KEPT).then(|| KEPT.to_owned()));
     asked.extra = body.rest();
-    Ok(Asked { request: asked, stream: false, notes, form, values: 0 })
+    Ok((Asked { request: asked, stream: false, form, values: 0 }, notes))
 }
 
 fn tools(body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {
@@ -364,7 +364,7 @@ impl Reader<'_> {
         }
         let signature = part.either("thoughtSignature", "thought_signature");
         let signature = signature.map(|signature| signature.text("thoughtSignature")).transpose()?;
-        let proof = signature.filter(|data| !data.is_empty()).map(proof);
+        let proof = signature.filter(|data| !data.is_empty()).map(seal::google);
         if let Some(call) = part.either("functionCall", "function_call") {
             let call = self.call(call.object("functionCall")?, proof).map_err(|bad| bad.within("functionCall"))?;
             said.push(AssistantPart::ToolCall(call));
@@ -414,12 +414,4 @@ fn is_elsewhere(file: &Object<'_>) -> bool {
     let media_type = [file.peek("mimeType"), file.peek("mime_type")].concat();
     let is_page = matches!(media_type.as_str(), "" | "application/pdf") || media_type.starts_with("image/");
     is_page && !KEPT_FILES.iter().any(|begin| uri.starts_with(begin))
-}
-
-/// Reads a proof: clients take all of them for Base64.
-fn proof(data: String) -> Proof {
-    match seal::from_digits(&data).as_deref().and_then(seal::open) {
-        Some((Proves::Thought | Proves::Call, proof)) => proof,
-        None => Proof::new(Dialect::Gemini, data),
-    }
 }

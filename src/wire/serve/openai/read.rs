@@ -22,7 +22,7 @@ const NEEDED: [&str; 4] = ["modalities", "audio", "web_search_options", "n"];
 const CHOICES: &str = "must be none, auto, required, or an object that names a function";
 
 /// Reads a request.
-pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<Asked> {
+pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<(Asked, Vec<Note>)> {
     let mut notes = Vec::new();
     let model = model(&mut body, path_model)?;
     match body.count("n")? {
@@ -69,7 +69,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         ..ChatRequest::default()
     };
     let form = Form { usage: usage.unwrap_or(false), functions, ..Form::new(Face::OpenAiChat, model) };
-    Ok(Asked { request, stream, notes, form, values: 0 })
+    Ok((Asked { request, stream, form, values: 0 }, notes))
 }
 
 fn sampling(body: &mut Object<'_>) -> Read<Sampling> {
@@ -337,10 +337,15 @@ impl Reader<'_> {
             said.foreign(foreign(OWN, SPOKEN, spoken).map_err(|bad| bad.within("audio"))?);
         }
         let calls = each("tool_calls", message.list("tool_calls")?, |node| self.call(node.object("")?))?;
-        for (id, name, arguments) in calls {
-            let proof = proofs.iter().position(|(of, _)| *of == id).map(|at| proofs.swap_remove(at).1);
+        for (id, name, arguments, signed) in calls {
+            let proof = proofs.iter().position(|(of, _)| *of == id).map(|at| proofs.swap_remove(at).1).or(signed);
             said.thought(Text::default(), proof.map(|proof| (seal::Proves::Call, proof)));
             said.call(id, name, arguments);
+        }
+        // Google's signature of what was said at last.
+        let signed = signature(&message).map(|proof| (seal::Proves::Thought, proof));
+        if said.parts.iter().all(|part| part.as_tool_call().is_none()) {
+            said.thought(Text::default(), signed);
         }
         if let Some(mut call) = message.object("function_call")? {
             let id = self.next_id();
@@ -351,17 +356,18 @@ impl Reader<'_> {
         Ok(said.parts)
     }
 
-    fn call(&mut self, mut call: Object<'_>) -> Read<(String, String, Text)> {
+    fn call(&mut self, mut call: Object<'_>) -> Read<(String, String, Text, Option<Proof>)> {
+        let signed = signature(&call);
         let made = self.next_id();
         let id = call.text("id")?.filter(|id| !id.is_empty()).unwrap_or(made);
         if let Some(mut custom) = call.object("custom")? {
             let name = custom.need_text("name").map_err(|bad| bad.within("custom"))?;
             let input = custom.text("input")?.unwrap_or_default();
-            return Ok((id, name, free_arguments(&input)));
+            return Ok((id, name, free_arguments(&input), signed));
         }
         let mut function = call.need("function", "an object")?.object("function")?;
         let (name, arguments) = called(&mut function).map_err(|bad| bad.within("function"))?;
-        Ok((id, name, arguments))
+        Ok((id, name, arguments, signed))
     }
 
     /// Returns an id for a call that has none: the same whenever the conversation comes again.
@@ -400,6 +406,12 @@ pub(in crate::wire::serve) fn by_data(data: Text, title: Option<String>) -> User
         return UserPart::Document(Document { title, ..Document::new(DocumentSource::Url(data)) });
     }
     file("application/pdf".to_owned(), data, title)
+}
+
+/// Returns Google's signature of a call, or of a message, where its own servers of this dialect write it.
+fn signature(signed: &Object<'_>) -> Option<Proof> {
+    let data = signed.within("extra_content")?.within("google")?.peek("thought_signature");
+    (!data.is_empty()).then(|| seal::google(data.to_owned()))
 }
 
 fn called(function: &mut Object<'_>) -> Read<(String, Text)> {

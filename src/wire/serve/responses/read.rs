@@ -25,7 +25,7 @@ const KEPT: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
 const TEXTS: [&str; 6] = ["input_text", "output_text", "text", "summary_text", "refusal", ""];
 
 /// Reads a request.
-pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<Asked> {
+pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<(Asked, Vec<Note>)> {
     if body.flag("background")? == Some(true) {
         return Err(BadRequest::new("background", "must be false: an answer is given at once or not at all"));
     }
@@ -67,7 +67,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     };
     let echo = echo(&request, instructions.as_deref());
     let form = Form { free_tools: tools.free, echo, ..Form::new(Face::OpenAiResponses, model) };
-    Ok(Asked { request, stream, notes, form, values: 0 })
+    Ok((Asked { request, stream, form, values: 0 }, notes))
 }
 
 /// Reads the form of the answer's text; what else is said of it stays where it is.

@@ -149,6 +149,147 @@ fn what_a_target_does_not_take_is_edited_and_all_else_goes_as_it_came() {
 }
 
 #[test]
+fn a_message_that_must_go_first_moves_and_nothing_else_changes() {
+    let bob = json!({"role": "user", "name": "bob", "content": [
+        {"type": "video_url", "video_url": {"url": "https://x.test/v.mp4"}, "fps": 2}, {"type": "text", "text": "x"}]});
+    let said = json!({"role": "assistant", "content": "y", "reasoning_content": "thought", "odd": [1.50]});
+    let (last, late) =
+        (json!({"role": "user", "content": "z"}), json!({"role": "system", "name": "s", "content": "late"}));
+    let first = json!({"role": "developer", "content": [{"type": "text", "text": "first", "odd": 1}]});
+    for flavour in ["vllm", "llamacpp"] {
+        let body =
+            |messages: &Value| json!({"model": "m", "messages": messages, "guided_choice": ["a"], "grammar": "g"});
+        let of = |messages: Value| sent(Face::OpenAiChat, &body(&messages), (Dialect::OpenAiChat, flavour, "m"), false);
+        let (moved, notes) = of(json!([bob, said, late, last]));
+        assert_eq!(moved["messages"], json!([late, bob, said, last]), "{flavour}");
+        assert!(notes.contains(&Note::Converted("messages.system")), "{notes:?}");
+        let (joined, _) = of(json!([first, bob, late, last]));
+        let lead = json!({"role": "system", "name": "s", "content": [
+            {"type": "text", "text": "first", "odd": 1}, {"type": "text", "text": "late"}]});
+        assert_eq!(joined["messages"], json!([lead, bob, last]), "{flavour}");
+        let (texts, _) = of(json!([late, last, {"role": "system", "content": "later"}]));
+        assert_eq!(texts["messages"], json!([{"role": "system", "name": "s", "content": "late\n\nlater"}, last]));
+        // What need not move is not touched.
+        assert_eq!(of(json!([late, bob, said, last])).0["messages"], json!([late, bob, said, last]));
+    }
+}
+
+#[test]
+fn neighbours_become_one_message_with_all_that_either_holds() {
+    let body = json!({"model": "m", "messages": [
+        {"role": "user", "name": "ann", "content": "a"},
+        {"role": "user", "name": "bob", "odd": 1, "content": [{"type": "video_url", "video_url": {"url": "https://x.test/v"}}]},
+        {"role": "assistant", "content": "b"}, {"role": "assistant", "content": "c", "odd": 2},
+        {"role": "system", "content": "s"}, {"role": "user", "content": "d"}]});
+    let (sent, notes) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, "perplexity", "sonar"), false);
+    let expected = json!([
+        {"role": "system", "content": "s"},
+        {"role": "user", "name": "ann", "odd": 1, "content": [
+            {"type": "text", "text": "a"}, {"type": "video_url", "video_url": {"url": "https://x.test/v"}}]},
+        {"role": "assistant", "content": "bc", "odd": 2},
+        {"role": "user", "content": "d"}]);
+    assert_eq!(sent["messages"], expected);
+    for note in [Note::Converted("messages.system"), Note::Converted("messages")] {
+        assert!(notes.contains(&note), "{notes:?}");
+    }
+}
+
+#[test]
+fn an_instruction_of_ours_is_one_message_with_the_systems_where_that_must_be_one() {
+    let body = json!({"model": "m", "response_format": {"type": "json_object"}, "messages": [
+        {"role": "system", "content": "s", "name": "n"}, {"role": "user", "name": "u", "content": "d"}]});
+    let (sent, _) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, "perplexity", "sonar"), false);
+    let messages = sent["messages"].as_array().expect("messages");
+    assert_eq!((messages.len(), &messages[1]), (2, &body["messages"][1]));
+    assert!(messages[0]["content"].as_str().is_some_and(|text| text.starts_with("s\n\n")), "{sent}");
+}
+
+#[test]
+fn a_server_that_thinks_in_streams_alone_is_asked_for_the_whole_where_nothing_is_thought() {
+    let tools = json!([{"type": "function", "function": {"name": "f", "parameters": {}}}]);
+    for (model, more, streams) in [
+        ("qwen-plus", json!({}), false),
+        ("qwen-plus", json!({"enable_thinking": true}), true),
+        ("qwen-plus", json!({"reasoning_effort": "high"}), true),
+        ("qwen-plus", json!({"reasoning_effort": "none"}), false),
+        ("qwen-plus", json!({"reasoning_effort": "high", "tools": tools, "tool_choice": "required"}), false),
+        ("qwen3-235b-a22b", json!({}), true),
+        ("qwen3-235b-a22b", json!({"enable_thinking": false}), false),
+        ("qwen3-235b-a22b", json!({"reasoning_effort": "none"}), false),
+        ("qwen3-235b-a22b-instruct-2507", json!({}), false),
+        ("qwen3-max", json!({}), false),
+        ("qwq-plus", json!({"enable_thinking": false}), true),
+        ("qwen3-omni-flash", json!({}), true),
+    ] {
+        let (sent, _) = sent(Face::OpenAiChat, &chat(more.clone()), (Dialect::OpenAiChat, "qwen", model), false);
+        assert_eq!(sent.get("stream") == Some(&json!(true)), streams, "{model} {more}");
+    }
+}
+
+#[test]
+fn fields_that_only_its_own_provider_has_arrive_there() {
+    let own =
+        json!({"safe_prompt": true, "prompt_mode": "reasoning", "document_image_limit": 3, "document_page_limit": 9});
+    let to = (Dialect::OpenAiChat, "mistral", "mistral-medium");
+    let others = json!({"top_k": 4, "user": "u", "logprobs": true, "new_at_mistral": 1});
+    let mut body = chat(own.clone());
+    body.as_object_mut().expect("an object").extend(others.as_object().expect("an object").clone());
+    for (name, new) in [("smart", None), ("mistral-medium", Some(json!(1)))] {
+        body["model"] = name.into();
+        let (sent, notes) = sent(Face::OpenAiChat, &body, to, false);
+        for (field, value) in own.as_object().expect("an object") {
+            assert_eq!(&sent[field], value, "{name}");
+        }
+        // What others have is refused, whoever asks; what nobody knows may be new at who was meant.
+        assert!(["top_k", "user", "logprobs"].iter().all(|field| sent.get(field).is_none()), "{sent}");
+        assert_eq!(sent.get("new_at_mistral").cloned(), new, "{name}");
+        assert!(notes.contains(&Note::Dropped("extra")), "{notes:?}");
+    }
+}
+
+#[test]
+fn who_takes_nothing_for_a_missing_thought_is_told_a_blank() {
+    let call = json!([{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
+    let result = json!({"role": "tool", "tool_call_id": "c1", "content": "r"});
+    let said = |thought: Option<&str>| {
+        let mut said = json!({"role": "assistant", "content": null, "tool_calls": call});
+        if let Some(thought) = thought {
+            said["reasoning_content"] = thought.into();
+        }
+        json!({"model": "r", "messages": [{"role": "user", "content": "hello"}, said, result]})
+    };
+    let claudes = |thoughts: Value| {
+        let call = json!({"type": "tool_use", "id": "c1", "name": "f", "input": {}});
+        let blocks: Vec<Value> = thoughts.as_array().into_iter().flatten().cloned().chain([call]).collect();
+        json!({"model": "r", "max_tokens": 99, "messages": [{"role": "user", "content": "hello"},
+            {"role": "assistant", "content": blocks},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "r"}]}]})
+    };
+    let signed = json!([{"type": "thinking", "thinking": "hm", "signature": "U0lH"}]);
+    for (flavour, model, field, blank) in [
+        ("kimi", "kimi-k2.6", "reasoning_content", " "),
+        ("kimi", "kimi-k2-thinking", "reasoning_content", " "),
+        ("kimi", "kimi-for-coding", "reasoning_content", " "),
+        ("openrouter", "moonshotai/kimi-k2.5", "reasoning", " "),
+        ("generic", "kimi-k2.6", "reasoning_content", " "),
+        ("generic", "kimi-k2-thinking", "reasoning_content", ""),
+        ("deepseek", "deepseek-v4-pro", "reasoning_content", ""),
+    ] {
+        let to = (Dialect::OpenAiChat, flavour, model);
+        for (face, body) in [
+            (Face::OpenAiChat, said(None)),
+            (Face::OpenAiChat, said(Some(""))),
+            (Face::Anthropic, claudes(json!([]))),
+            (Face::Anthropic, claudes(signed.clone())),
+        ] {
+            let (sent, _) = sent(face, &body, to, false);
+            assert_eq!(sent["messages"][1][field], blank, "{flavour} {model} {body}");
+        }
+        assert_eq!(sent(Face::OpenAiChat, &said(Some("I read.")), to, false).0["messages"][1][field], "I read.");
+    }
+}
+
+#[test]
 fn who_asks_for_a_model_by_name_is_told_from_who_asks_for_any() {
     let to = (Dialect::OpenAiChat, "openai", "gpt-5-mini");
     for (name, word) in [("openai/gpt-5-mini", "xhigh"), ("gpt-5-mini", "xhigh"), ("smart", "high")] {

@@ -214,7 +214,14 @@ pub(crate) const PERPLEXITY: Wording = Wording {
                  https://docs.perplexity.ai/getting-started/models.",
             ),
         ),
-        (Error::BadRequest, no(400, "invalid_message", "Last message must have role `user` or `tool`.")),
+        (
+            Error::BadRequest,
+            no(
+                400,
+                "invalid_message",
+                "[\"At body -> messages -> 0 -> role: Input should be 'system', 'user', 'assistant' or 'tool'\"]",
+            ),
+        ),
     ],
     malformed: no(400, "invalid_message", ""),
     nothing: no(404, "not_found", "Not Found"),

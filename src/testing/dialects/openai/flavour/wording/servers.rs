@@ -23,7 +23,7 @@ pub(crate) const VLLM: Wording = Wording {
         // As older versions say it: flat.
         (
             Error::BadRequest,
-            no(400, "BadRequestError", "Unexpected message role.")
+            no(400, "BadRequestError", "[{'type': 'missing', 'loc': ('body', 'messages'), 'msg': 'Field required'}]")
                 .body(r#"{"object":"error","message":$message,"type":$type,"param":null,"code":$status}"#),
         ),
     ],

@@ -1,0 +1,70 @@
+//! How closely images are to be looked at, on its way between OpenAI's two dialects: both have the word for it.
+//!
+//! In flow a caller's body as it came and the body that was written anew for a target of the other dialect. Out flows
+//! the latter with each image's detail where it stood.
+
+use std::borrow::Cow;
+
+use super::edit::{Array, Edits, Object, find, text};
+use crate::words::{Dialect, Note, Original, Payload};
+
+/// What is noted where it cannot go along.
+pub(super) const LOST: Note = Note::Dropped("messages.image.detail");
+
+/// Tells whether a dialect has the word of the one that a request came in.
+pub(super) fn goes(original: &Original, dialect: Dialect) -> bool {
+    let is_openai = |dialect| matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses);
+    is_openai(dialect) && is_openai(original.dialect)
+}
+
+/// Returns a body that was written anew with the details of the one that came.
+pub(super) fn carried(original: &Original, dialect: Dialect, body: Payload) -> Payload {
+    if !original.lost.contains(&LOST) || dialect == original.dialect || !goes(original, dialect) {
+        return body;
+    }
+    let whole = body.whole();
+    let (Ok(theirs), Ok(ours)) = (std::str::from_utf8(&original.body), std::str::from_utf8(&whole)) else {
+        return body;
+    };
+    let detailed = detailed(theirs, ours);
+    detailed.map_or(body, Payload::from)
+}
+
+/// Puts the details of one body into another; `None` where there are none.
+fn detailed(theirs: &str, ours: &str) -> Option<String> {
+    let (from, to) = (images(theirs), images(ours));
+    let mut edits = Edits::new(ours);
+    for (at, image) in from.iter().enumerate() {
+        let Some(detail) = find(image.holder, &["detail"]) else { continue };
+        // The same image may come again, to be looked at otherwise.
+        let before = from[..at].iter().filter(|other| other.url == image.url).count();
+        let Some(place) = to.iter().filter(|other| other.url == image.url).nth(before) else { continue };
+        if let Some(mut holder) = Object::of(place.holder) {
+            holder.set("detail", detail.to_owned(), &mut edits);
+            holder.finish(&mut edits);
+        }
+    }
+    if edits.is_empty() { None } else { Some(edits.finish().into_owned()) }
+}
+
+/// An image, and the object that says how to look at it.
+struct Image<'a> {
+    url: Cow<'a, str>,
+    holder: &'a str,
+}
+
+/// Returns the images of a body of either dialect, in their order.
+fn images(body: &str) -> Vec<Image<'_>> {
+    let lists = ["messages", "input"].into_iter().filter_map(|name| find(body, &[name]).and_then(Array::of));
+    let items: Vec<&str> = lists.flat_map(|list| list.items().collect::<Vec<_>>()).collect();
+    let said = items.iter().flat_map(|item| ["content", "output"].map(|name| find(item, &[name])));
+    let parts = said.flatten().filter_map(Array::of).flat_map(|list| list.items().collect::<Vec<_>>());
+    let image = |part| {
+        let image = find(part, &["image_url"])?;
+        match text(image) {
+            Some(url) => Some(Image { url, holder: part }),
+            None => Some(Image { url: text(find(image, &["url"])?)?, holder: image }),
+        }
+    };
+    parts.filter_map(image).collect()
+}

@@ -1,0 +1,68 @@
+//! Fields of a request that both dialects of OpenAI have, on their way from one to the other.
+//!
+//! In flow the fields of a caller that there are no words for, out flow those that a target's dialect has in the same
+//! words, at a provider that is known to have them. Nobody else gets any.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value, json};
+
+use super::flavour::Flavour;
+use super::request::{Notes, extra};
+use crate::words::{ChatRequest, Dialect};
+
+/// Fields that both dialects of OpenAI have, by their names in chat completions and in responses, and the field by
+/// whose row it is known who has them.
+const SHARED: [(&str, &str, &str); 10] = [
+    ("client_metadata", "client_metadata", "client_metadata"),
+    ("metadata", "metadata", "metadata"),
+    ("moderation", "moderation", "moderation"),
+    ("prompt_cache_key", "prompt_cache_key", "prompt_cache_key"),
+    ("prompt_cache_options", "prompt_cache_options", "prompt_cache_options"),
+    ("prompt_cache_retention", "prompt_cache_retention", "prompt_cache_retention"),
+    ("safety_identifier", "safety_identifier", "safety_identifier"),
+    ("service_tier", "service_tier", "service_tier"),
+    ("user", "user", "safety_identifier"),
+    ("verbosity", "text.verbosity", "verbosity"),
+];
+
+/// Returns the caller's own fields for a target of one of OpenAI's dialects: where they are of the other, those that
+/// both have, at who is known to have them. What is left out is noted.
+pub(super) fn extra_of<'a>(
+    dialect: Dialect,
+    flavour: &Flavour,
+    request: &'a ChatRequest,
+    notes: &mut Notes,
+) -> Option<Cow<'a, Map<String, Value>>> {
+    let others = match dialect {
+        Dialect::OpenAiChat => Dialect::OpenAiResponses,
+        _ => Dialect::OpenAiChat,
+    };
+    if request.extra_dialect != Some(others) {
+        return extra(dialect, request, notes).map(Cow::Borrowed);
+    }
+    let (mut rest, mut shared) = (request.extra.clone(), Map::new());
+    for (chat, responses, _) in SHARED.into_iter().filter(|(_, _, row)| flavour.owns(row)) {
+        let (theirs, ours) = if others == Dialect::OpenAiChat { (chat, responses) } else { (responses, chat) };
+        if let Some(value) = taken(&mut rest, theirs) {
+            let (name, value) = match ours.split_once('.') {
+                Some((outer, inner)) => (outer, json!({inner: value})),
+                None => (ours, value),
+            };
+            shared.insert(name.to_owned(), value);
+        }
+    }
+    notes.keep(rest.is_empty(), "extra", Some(()));
+    Some(shared).filter(|shared| !shared.is_empty()).map(Cow::Owned)
+}
+
+/// Takes a field, which may stand within another; of that nothing is left where it was all.
+fn taken(fields: &mut Map<String, Value>, path: &str) -> Option<Value> {
+    let Some((outer, inner)) = path.split_once('.') else { return fields.remove(path) };
+    let object = fields.get_mut(outer)?.as_object_mut()?;
+    let value = object.remove(inner);
+    if object.is_empty() {
+        fields.remove(outer);
+    }
+    value
+}
