@@ -480,7 +480,7 @@ impl Runtime {
         if !self.runs() {
             return Err(StartError::Stopped);
         }
-        self.shared.root.send(RootMessage::Reconfigure(setup, sender));
+        self.shared.root.send(RootMessage::Reconfigure(Box::new(setup), sender));
         done.await.map_err(|_| StartError::Stopped)
     }
 

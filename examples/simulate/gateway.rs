@@ -12,7 +12,7 @@ use standin::internals::policy::admission::{
 use standin::internals::policy::failover::{Failover, FailoverOptions, Planned, Step, Try};
 use standin::internals::policy::hedge::{self, Cost};
 use standin::internals::policy::local_fault::LocalFault;
-use standin::internals::policy::retry_budget::{Budget, BudgetNumbers};
+use standin::internals::policy::retry_budget::{BudgetNumbers, RetryBudget};
 use standin::internals::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState, Skip};
 use standin::internals::policy::snapshot::{BreakerState, Health, Latency};
 use standin::{Capabilities, CommitPolicy, Failure, FailureClass, Hedging, Price};
@@ -24,6 +24,8 @@ use super::world::{End, Gateway, Net, Scenario};
 const PUBLISH_EVERY: Duration = Duration::from_millis(50);
 const PULSE: Duration = Duration::from_secs(5);
 const STALL: Duration = Duration::from_secs(15);
+/// How often a call looks for a place.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// All numbers that a user can set.
 #[derive(Clone, Debug, Default)]
@@ -121,6 +123,7 @@ pub struct Standin {
 #[derive(Clone, Copy, Debug)]
 enum Timer {
     Wake(usize),
+    Look(usize),
     Overdue(usize),
     FirstToken(usize),
     Gap(usize),
@@ -216,6 +219,8 @@ impl Standin {
                     self.settle(attempt, Outcome::Cancelled(why), net);
                 }
                 Step::Wait(until) => return self.set(until, Timer::Wake(call), net),
+                // No keeper wakes calls here: they look for themselves.
+                Step::Queue(until) => return self.set(until.min(net.now + LOOK_AGAIN), Timer::Look(call), net),
                 Step::Finish(_) => return self.over(call, true, net),
                 Step::GiveUp(_) | Step::Exhausted(_) => return self.over(call, false, net),
             }
@@ -280,6 +285,7 @@ impl Standin {
             prompt_tokens: self.prompt,
             whole: false,
             output_max: None,
+            output_expected: 0,
             last_resort: this.last_resort,
         };
         let of = &mut self.providers[provider];
@@ -451,8 +457,11 @@ impl Gateway for Standin {
     fn timer(&mut self, token: u64, net: &mut Net) {
         let Some(timer) = self.tokens.remove(&token) else { return };
         match timer {
-            Timer::Wake(call) => {
+            Timer::Wake(call) | Timer::Look(call) => {
                 let Some(running) = self.calls.get_mut(&call) else { return };
+                if matches!(timer, Timer::Look(_)) {
+                    running.machine.woken(net.now);
+                }
                 for attempt in &running.live {
                     let Some(live) = self.live.get(attempt) else { continue };
                     if live.content {

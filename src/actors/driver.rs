@@ -102,7 +102,7 @@ impl Driver {
         self.sticky = None;
         let Needs { priority, deadline, rule, price_max, .. } = self.needs;
         self.needs =
-            Needs { priority, deadline, rule, price_max, ..self.table.needs_of(&self.route, &self.asked.work) };
+            Needs { priority, rule, price_max, deadline, ..self.table.needs_of(&self.route, &self.asked.work) };
         self.asked = self.table.ask(&self.route, self.asked.work.clone());
         self.machine.reindex(|target| self.table.index(old.targets.get(target)?.id()));
     }

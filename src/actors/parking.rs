@@ -126,7 +126,9 @@ impl Parking {
                 queues.left(&waiter);
             }
         }
-        full.iter().for_each(|spot| queues.lot.full(spot, now()));
+        for spot in full {
+            queues.lot.full(spot, now());
+        }
         queues.lot.enter(spots.clone(), place, Waiter { waker, is_parked });
         queues.queued += usize::from(!is_parked);
         drop(guard);

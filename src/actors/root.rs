@@ -106,7 +106,7 @@ impl Actor for Root {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RootMessage::Reconfigure(setup, done) => {
-                state.reconfigure(&myself, setup).await;
+                state.reconfigure(&myself, *setup).await;
                 state.shared.tell(Event::Reconfigured);
                 let _ = done.send(());
             }

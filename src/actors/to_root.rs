@@ -9,7 +9,7 @@ use crate::spec::Setup;
 
 pub(crate) enum RootMessage {
     /// Replace providers and routes, keeping what did not change.
-    Reconfigure(Setup, oneshot::Sender<()>),
+    Reconfigure(Box<Setup>, oneshot::Sender<()>),
     /// Start a child again.
     Start(Child),
     Heartbeat,

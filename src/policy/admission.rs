@@ -377,7 +377,9 @@ impl Admission {
                 if left.map_or(retry_after.is_none(), |left| left > KEPT_BACK) {
                     target.concurrency.overloaded(ticket.stamp, now);
                 }
-                headroom.into_iter().for_each(|headroom| headroom.refused(now));
+                if let Some(headroom) = headroom {
+                    headroom.refused(now);
+                }
                 return;
             }
             Outcome::Failure { .. } | Outcome::Cancelled(_) | Outcome::Crashed | Outcome::Unused => {}

@@ -387,7 +387,8 @@ mod tests {
         let now = Instant::now();
         let mut headroom = Headroom::default();
         for _ in 0..50 {
-            headroom.read(requests(0, 100, None), headroom.admit(0, now), now);
+            let stamp = headroom.admit(0, now);
+            headroom.read(requests(0, 100, None), stamp, now);
         }
         assert_eq!(headroom.room(0, now), Room { requests: None, until: None });
         assert_eq!(headroom.share(now), Some(0.0), "as advice it counts");

@@ -277,6 +277,9 @@ impl Money {
     }
 
     /// Takes what an attempt is expected to cost out of every purse that it concerns, or out of none.
+    ///
+    /// # Errors
+    /// If one of them is hard and has no room for it.
     pub fn take(&mut self, about: &CallFacts, estimate: &Estimate, now: SystemTime) -> Result<Taken, Refused> {
         let mut taken = Vec::new();
         for at in 0..self.budgets.len() {

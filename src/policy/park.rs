@@ -214,13 +214,13 @@ impl<K: Ord + Clone, W> Lot<K, W> {
         let pace = self.paces.get(key).filter(|pace| pace.is_due(now))?;
         let is_aged = pace.turns % AGED == AGED - 1;
         let queues = self.queues.iter().filter(|(keys, _)| keys.contains(key));
-        let (place, keys) = if is_aged {
+        let (next, keys) = if is_aged {
             queues.filter_map(|(keys, queue)| Some((queue.oldest()?, keys))).min_by_key(|(place, _)| place.arrival)?
         } else {
             queues.filter_map(|(keys, queue)| Some((queue.first()?, keys))).min_by_key(|(place, _)| *place)?
         };
         let keys = keys.clone();
-        let waiter = self.leave(&keys, place)?;
+        let waiter = self.leave(&keys, next)?;
         self.paces.get_mut(key)?.go(now);
         Some(waiter)
     }

@@ -229,7 +229,9 @@ impl Statement {
     /// Returns a statement of these lines.
     pub fn new(by: By, lines: Vec<Line>, cut: bool, lost: u64) -> Self {
         let mut sum = Line { of: "all".into(), ..Line::default() };
-        lines.iter().for_each(|line| sum.add(line));
+        for line in &lines {
+            sum.add(line);
+        }
         Self { by, lines, sum, cut, lost }
     }
 }

@@ -1,7 +1,7 @@
 //! The file: made for its owner alone, held by one process, opened for the one who writes and for those who read.
 //!
 //! Who holds it has an exclusive lock on a file beside it, which the system takes back however the process ends. The
-//! lock is SQLite's own, so that it also keeps apart two runtimes of one process.
+//! lock is `SQLite`'s own, so that it also keeps apart two runtimes of one process.
 
 use std::fs::{self, OpenOptions};
 use std::io;

@@ -72,7 +72,7 @@ pub(super) fn money(dollars: f64) -> i64 {
 /// The sums of one group.
 #[derive(Default)]
 pub(super) struct Hours {
-    hours: HashMap<(i64, Place), Sum>,
+    sums: HashMap<(i64, Place), Sum>,
     tags: HashMap<(i64, String, String, i64), Sum>,
     calls: HashMap<(i64, [i64; 3]), [i64; 3]>,
 }
@@ -124,7 +124,7 @@ impl Hours {
         place: Place,
         attempt: &AttemptRecord,
     ) -> rusqlite::Result<()> {
-        self.hours.entry((hour, place)).or_default().add(attempt);
+        self.sums.entry((hour, place)).or_default().add(attempt);
         for (tag, value) in &attempt.about.tags {
             if let Some(value) = known.value(connection, hour, tag, value)? {
                 self.tags.entry((hour, tag.clone(), value, place[5])).or_default().add(attempt);
@@ -148,7 +148,7 @@ impl Hours {
             &["hour", "route", "provider", "model", "key", "client", "end"],
             &SUMS,
         ))?;
-        for ((hour, place), sum) in self.hours {
+        for ((hour, place), sum) in self.sums {
             let keys = [hour].into_iter().chain(place);
             add.execute(params_from_iter(keys.chain(sum.values())))?;
         }

@@ -236,8 +236,7 @@ impl Owner {
     /// Writes the group, however long that takes: what fails is closed, opened anew and tried again.
     fn write(&mut self, hold: &Hold, book: &mut Option<Book>) {
         let (mut wait, mut tries) = (AGAIN.0, 0);
-        loop {
-            let Err(problem) = self.try_write(hold, book) else { break };
+        while let Err(problem) = self.try_write(hold, book) {
             *book = None;
             if self.gauge.fares(Some(&problem)) {
                 tracing::error!(path = %self.spec.path.display(), problem, "the store cannot write; records wait");

@@ -220,7 +220,9 @@ fn read_body(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &
         Face::Anthropic => anthropic::read(object, path_model),
         Face::Gemini => gemini::read(object, path_model),
     }?;
-    more.into_iter().for_each(|more| reading::note(&mut lost, more));
+    for more in more {
+        reading::note(&mut lost, more);
+    }
     asked.stream |= stream_by_path;
     asked.form.chooses = chooses;
     asked.values = values;

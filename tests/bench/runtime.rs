@@ -223,7 +223,14 @@ fn candidates(count: usize, now: Instant) -> Vec<Candidate> {
         let mut admission = Admission::new(options, now);
         let (usual, loss) = (rng.random_range(100..3_000), rng.random_range(0.0..0.1));
         for _ in 0..40 {
-            let ask = Ask { target: 0, prompt_tokens: 1_000, whole: false, output_max: None, last_resort: false };
+            let ask = Ask {
+                target: 0,
+                prompt_tokens: 1_000,
+                whole: false,
+                output_max: None,
+                output_expected: 0,
+                last_resort: false,
+            };
             let Ok(ticket) = admission.admit(ask, 0, now, &mut rng) else { break };
             if rng.random_bool(loss) {
                 let class = FailureClass::Server;

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gateway::{Standin, Tuning};
+use standin::config::PriceConfig;
 use standin::testing::{Answer, Answers, Fault, Latency, ProviderError, Script, Scripted};
-use standin::{ChatRequest, ModelConfig, Price, ProviderConfig, RouteConfig, Runtime};
+use standin::{ChatRequest, ModelConfig, ProviderConfig, RouteConfig, Runtime};
 use tokio::task::JoinSet;
 use world::{How, Scenario, Target, Truth, run};
 
@@ -83,7 +84,7 @@ async fn measured(targets: [Of; 2]) -> f64 {
         if truth.loss > 0.0 {
             provider.sometimes(truth.loss, Fault::Error(ProviderError::Server));
         }
-        let model = ModelConfig { price: Some(Price::new(0.0, price)), ..ModelConfig::default() };
+        let model = ModelConfig { price: Some(PriceConfig::new(0.0, price)), ..ModelConfig::default() };
         let mut configured = ProviderConfig::new(format!("http://{name}.test/v1")).model_with("m", model);
         configured.custom = Some(Arc::new(provider));
         builder = builder.provider(name, configured);

@@ -45,7 +45,7 @@ pub(super) const REMEMBERING: Models = named(&[
     "minimax-m",
 ]);
 
-/// Models to whom nothing is less than a blank: to Kimi from 2.5 on "reasoning_content is missing", too, where it is
+/// Models to whom nothing is less than a blank: to Kimi from 2.5 on `reasoning_content` is missing, too, where it is
 /// empty.
 pub(super) const BLANKING: Models = named(&["kimi-k2.", "kimi-k3", "kimi-for-coding"]);
 pub(super) const BLANK: &str = " ";

@@ -1,7 +1,7 @@
 use http::HeaderValue;
 use proptest::prelude::*;
 
-use super::super::when::{WAIT_MAX, in_words};
+use super::super::when::{WAIT_MAX, Zone, in_words};
 use super::*;
 
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
@@ -139,7 +139,7 @@ fn reads_the_wait_out_of_a_message() {
         ("try again in ", None),
         ("", None),
     ] {
-        assert_eq!(in_words(message, None), expected, "{message:?}");
+        assert_eq!(in_words(message, None, Zone::UTC), expected, "{message:?}");
     }
 }
 
@@ -168,7 +168,7 @@ proptest! {
     #[test]
     fn any_value_is_taken_and_no_wait_is_absurd(value in "\\PC{0,40}", number in any::<f64>()) {
         for text in [value, number.to_string()] {
-            in_words(&format!("try again in {text}"), None);
+            in_words(&format!("try again in {text}"), None, Zone::UTC);
             if let Some(RetryAfter::After(wait)) = parse(&text) {
                 prop_assert!(wait > Duration::ZERO && wait <= WAIT_MAX);
             }

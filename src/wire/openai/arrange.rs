@@ -25,7 +25,8 @@ pub(super) fn is_due(flavour: &Flavour, request: &ChatRequest, instructed: bool)
 
 /// Returns a list of the items in the order that the target takes, with an instruction of our own.
 pub(super) fn arranged(flavour: &Flavour, items: &[&str], instruction: Option<&str>, notes: &mut Notes) -> String {
-    let (mut lead, mut rest): (Option<Cow<'_, str>>, Vec<(Cow<'_, str>, Cow<'_, str>)>) = (None, Vec::new());
+    let mut lead: Option<Cow<'_, str>> = None;
+    let mut rest: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
     for (at, item) in items.iter().enumerate() {
         let role = Object::of(item).and_then(|item| item.text("role")).unwrap_or_default();
         if flavour.system_first && matches!(&*role, "system" | "developer") {

@@ -160,7 +160,7 @@ fn deployment(given: &Given, credentials: &BTreeMap<&str, &Given>, out: &mut Out
                 );
             }
             Some(_) => {
-                out.lost(given, "not needed: limits are the provider's to say, and kept; its weight is by `rpm`")
+                out.lost(given, "not needed: limits are the provider's to say, and kept; its weight is by `rpm`");
             }
             None => out.lost(given, "is no number above 0"),
         }
@@ -239,7 +239,7 @@ fn model_fields(
             (Some(given), None) => out.lost(given, "is no price: dollars for a token, as 0.00000025"),
             (Some(given), Some(_)) if whole => out.kept(given, format!("price.{ours}, for a million tokens")),
             (Some(given), Some(_)) => {
-                out.lost(given, "not taken: a price needs both input_cost_per_token and output_cost_per_token")
+                out.lost(given, "not taken: a price needs both input_cost_per_token and output_cost_per_token");
             }
             (None, _) => {}
         }

@@ -88,7 +88,14 @@ impl Lab {
     }
 
     fn admit(&mut self, target: usize) -> Option<Ticket> {
-        let ask = Ask { target: 0, prompt_tokens: 1_000, whole: false, output_max: None, last_resort: false };
+        let ask = Ask {
+            target: 0,
+            prompt_tokens: 1_000,
+            whole: false,
+            output_max: None,
+            output_expected: 0,
+            last_resort: false,
+        };
         self.machines[target].admit(ask, 0, self.desk.now, &mut self.rng).ok()
     }
 

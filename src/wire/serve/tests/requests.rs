@@ -97,7 +97,7 @@ fn recorded() -> Vec<(Face, String, Value)> {
 
 #[test]
 fn recorded_requests_lose_nothing_on_their_way_to_the_same_dialect() {
-    let mut lost = Vec::new();
+    let mut losses = Vec::new();
     let mut compared = 0;
     for (face, name, body) in recorded() {
         let asked = match read(face, Some("m"), false, &body.to_string().into()) {
@@ -120,7 +120,7 @@ fn recorded_requests_lose_nothing_on_their_way_to_the_same_dialect() {
                 found.contains(&text) || found.parse::<f64>().is_ok_and(|number| text.parse() == Ok(number))
             };
             if !exact.contains(text.as_str()) && !found.iter().any(spelled) {
-                lost.push(format!("{name}: {key}: {text}\n    {after}"));
+                losses.push(format!("{name}: {key}: {text}\n    {after}"));
             }
         }
         // What was written is read as what was read before.
@@ -136,7 +136,7 @@ fn recorded_requests_lose_nothing_on_their_way_to_the_same_dialect() {
         compared += 1;
     }
     println!("{compared} requests compared");
-    assert!(lost.is_empty(), "{}", lost.join("\n"));
+    assert!(losses.is_empty(), "{}", losses.join("\n"));
 }
 
 /// Returns the conversation without thoughts that nothing proves, which go only to who wants them, and without those of
