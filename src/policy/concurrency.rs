@@ -99,7 +99,9 @@ mod tests {
         burst.iter().skip(60).for_each(|stamp| it.overloaded(*stamp, now));
         assert_eq!(it.limit(2_048, now), 42, "of sixty-one; what the others hear is no news");
         let next = it.admit(41);
-        burst.iter().for_each(|stamp| it.overloaded(*stamp, now));
+        for stamp in &burst {
+            it.overloaded(*stamp, now);
+        }
         it.overloaded(next, now);
         assert_eq!(it.limit(2_048, now), 29);
         assert_eq!(it.limit(8, now), 8, "what the user allows holds");

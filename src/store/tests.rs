@@ -147,7 +147,9 @@ async fn what_ended_is_there_after_its_process_and_answers_by_everything_it_is_a
         attempt(&three, 1, "a", Some(FailureClass::Cut)),
         AttemptRecord { price: None, cost_usd: None, ..attempt(&three, 2, "c", None) },
     ];
-    records.iter().for_each(|record| store.observe(&Record::Attempt(Arc::new(record.clone()))));
+    for record in &records {
+        store.observe(&Record::Attempt(Arc::new(record.clone())));
+    }
     store.observe(&call(&one));
     store.flush().await;
     drop(store);
@@ -200,7 +202,9 @@ async fn a_file_that_somebody_keeps_is_refused_and_free_again_with_him() {
         refused,
         format!("is kept by process {}: one process at a time writes it; give each its own file", std::process::id())
     );
-    won(3).iter().for_each(|record| store.observe(record));
+    for record in &won(3) {
+        store.observe(record);
+    }
     store.flush().await;
     assert_eq!(place.ask(By::All).sum.attempts, 3, "who is refused takes nothing along");
     drop(store);
@@ -233,7 +237,9 @@ async fn what_a_full_or_read_only_disk_does_not_take_waits_and_is_written_when_i
         let place = Place::new();
         let store = place.open().await;
         place.trouble(Some(sql));
-        won(3_000).iter().for_each(|record| store.observe(record));
+        for record in &won(3_000) {
+            store.observe(record);
+        }
         let ill = until(&store, |health| health.problem.is_some()).await;
         assert!(ill.waiting > 0 && ill.lost == 0, "{ill:?}");
         place.trouble(None);
@@ -251,7 +257,9 @@ async fn what_finds_no_room_to_wait_is_counted_and_told_by_the_file_too() {
     place.trouble(Some(READ_ONLY));
     let all = 20_000;
     let begun = Instant::now();
-    won(all).iter().for_each(|record| store.observe(record));
+    for record in &won(all) {
+        store.observe(record);
+    }
     assert!(begun.elapsed() < Duration::from_secs(5), "nobody waits for the disk");
     let ill = store.gauge().health();
     assert!(ill.lost > 0 && ill.lost < all, "{ill:?}");
@@ -271,10 +279,14 @@ async fn what_finds_no_room_to_wait_is_counted_and_told_by_the_file_too() {
 async fn a_file_that_is_deleted_is_noticed_and_another_is_begun() {
     let place = Place::new();
     let store = place.open().await;
-    won(5).iter().for_each(|record| store.observe(record));
+    for record in &won(5) {
+        store.observe(record);
+    }
     store.flush().await;
     std::fs::remove_file(place.file()).expect("a file");
-    won(3).iter().for_each(|record| store.observe(record));
+    for record in &won(3) {
+        store.observe(record);
+    }
     store.flush().await;
     assert_eq!(place.ask(By::All).sum.attempts, 3);
     assert_eq!(store.gauge().health().problem, None);
@@ -286,7 +298,9 @@ async fn whoever_else_writes_to_the_file_for_a_while_is_waited_for() {
     let store = place.open().await;
     let other = Connection::open(place.file()).expect("a database");
     other.execute_batch("BEGIN IMMEDIATE").expect("its turn");
-    won(5).iter().for_each(|record| store.observe(record));
+    for record in &won(5) {
+        store.observe(record);
+    }
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert_eq!(store.gauge().health().written, 0);
     other.execute_batch("ROLLBACK").expect("its end");
@@ -299,11 +313,15 @@ async fn a_panic_of_the_one_who_writes_loses_nothing_and_a_group_that_makes_two_
     let place = Place::new();
     let store = place.open().await;
     place.trouble(Some(PANIC));
-    won(4).iter().for_each(|record| store.observe(record));
+    for record in &won(4) {
+        store.observe(record);
+    }
     let ill = until(&store, |health| health.lost > 0).await;
     assert_eq!((ill.lost, ill.waiting), (4, 0), "it panicked twice");
     place.trouble(None);
-    won(6).iter().for_each(|record| store.observe(record));
+    for record in &won(6) {
+        store.observe(record);
+    }
     let well = until(&store, |health| health.written == 6).await;
     assert_eq!(well.lost, 4);
     store.flush().await;
@@ -438,7 +456,9 @@ async fn five_thousand_records_a_second_are_kept_up_with_and_giving_one_takes_mi
     let (begun, mut giving) = (Instant::now(), Duration::ZERO);
     for (tenth, part) in (1..).zip(all.chunks(500)) {
         let before = Instant::now();
-        part.iter().for_each(|record| store.observe(record));
+        for record in part {
+            store.observe(record);
+        }
         giving += before.elapsed();
         tokio::time::sleep_until((begun + Duration::from_millis(100) * tenth).into()).await;
     }

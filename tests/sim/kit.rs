@@ -228,7 +228,7 @@ pub fn day(work: &Work, script: impl Fn(usize, Script) -> Script, plot: impl FnO
 }
 
 async fn world(work: &Work, script: impl Fn(usize, Script) -> Script) -> World {
-    told(work, script, |usual| Some(usual)).await
+    told(work, script, Some).await
 }
 
 /// The same, with a runtime that was told nothing of its providers.

@@ -179,7 +179,7 @@ fn who_comes_later_stands_behind_those_of_its_priority_who_wait_for_the_same() {
     lot.full(&"a", *START);
     assert!(lot.is_before(&["a"], Priority::Default, *START, false), "but where it is well and full");
     assert!(
-        !lot.is_before(&["a"], Priority::Default, *START - SECOND, false),
+        !lot.is_before(&["a"], Priority::Default, START.checked_sub(SECOND).expect("a moment before"), false),
         "who must be answered sooner goes first"
     );
     lot.leave(&keys(&["a"]), place);

@@ -545,7 +545,8 @@ async fn a_call_is_told_by_the_id_that_its_answer_and_its_line_in_the_log_have()
 
 #[tokio::test]
 async fn a_name_that_nobody_has_brings_the_one_to_mind_that_was_meant_and_not_all() {
-    let many: String = (0..60).map(|at| format!("models.model-{at} = {{}}\n")).collect();
+    let many: Vec<String> = (0..60).map(|at| format!("models.model-{at} = {{}}\n")).collect();
+    let many = many.concat();
     let (_, folder) = fresh("meant");
     let text =
         format!("[providers.a]\nbase_url = 'http://127.0.0.1:9/v1'\n{many}[routes.smart]\ntargets = ['a/model-1']\n");

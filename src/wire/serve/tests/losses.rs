@@ -122,7 +122,7 @@ fn nothing_within_a_message_or_a_tool_is_lost_in_silence() {
             let (_, plain) = sent(face, &body, to);
             for (path, what) in paths {
                 let both = *what == detail && matches!(to.0, Dialect::OpenAiChat | Dialect::OpenAiResponses);
-                let note = Note::Dropped(*what);
+                let note = Note::Dropped(what);
                 assert!(!plain.contains(&note), "{face:?} to {to:?}: {plain:?}");
                 for value in [json!("low"), json!({"a": 1}), json!([1])] {
                     if [detail, "messages.name"].contains(what) && !value.is_string() {
