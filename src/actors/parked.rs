@@ -233,7 +233,7 @@ impl Driver {
         let mut spots: Vec<Spot> = picks.chain(waits.map(|(target, _)| target)).map(spot).collect();
         spots.sort_unstable();
         spots.dedup();
-        let usual = well.clone().filter_map(|target| self.usual(target)).min().unwrap_or_default();
+        let usual = well.clone().filter_map(|target| self.needs_at(target)).min().unwrap_or_default();
         let well = well.map(spot).collect();
         (!spots.is_empty()).then(|| Awaited {
             spots: spots.into(),
@@ -243,15 +243,17 @@ impl Driver {
         })
     }
 
-    /// Returns how long an answer of a target usually takes, as far as that was measured: a guess refuses nobody.
-    fn usual(&self, target: usize) -> Option<Duration> {
+    /// Returns how long before its deadline a call must go to a target, as far as that was measured: a guess refuses
+    /// nobody, and half of all answers take longer than the median.
+    fn needs_at(&self, target: usize) -> Option<Duration> {
         let entry = &self.table.targets[target];
         let whole = self.asked.work.is_whole(&entry.provider.spec, entry.spec());
         let health = entry.provider.slot.health(entry.index)?;
         let pace = health.pace(self.fit(target, 0).tokens, whole, self.needs.output_tokens);
         let tokens =
             if whole || health.tpot.is_assumed() { 0 } else { self.state.output_tokens(self.needs.output_tokens) };
-        Some(if pace.measured { pace.first + health.tpot.p50.saturating_mul(tokens) } else { Duration::ZERO })
+        let answer = pace.first + health.tpot.p50.saturating_mul(tokens);
+        Some(if pace.measured { pace.needs().max(answer) } else { Duration::ZERO })
     }
 
     /// Returns what a call gets in the end that nobody answers, and that takes less: a text of its route, if that fits.

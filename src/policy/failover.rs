@@ -35,15 +35,17 @@ use super::health::Unwanted;
 use super::hedge::{Cost, Join};
 use super::patience::{Left, reached};
 use super::retry_budget::{RetryBudget, Spend};
-use super::snapshot::{Gate, Refusal};
+use super::snapshot::Refusal;
 use crate::words::consequence::Next;
 use crate::words::{CommitPolicy, Failure, FailureClass, OnExhausted, Scope};
 
 mod again;
 mod beside;
 mod options;
+mod standing;
 
 pub use options::FailoverOptions;
+use standing::{Met, Reason, Standing, Uncertain};
 
 /// The pause before the same target is asked again: U(0, min(8 s, 0.5 s * 2^n)), full jitter as AWS's SDKs do it.
 const PAUSE_BASE: Duration = Duration::from_millis(500);
@@ -153,112 +155,6 @@ pub enum GiveUp {
     Deadline,
     /// The answer broke off after content had reached the caller, and nothing replaced it.
     Interrupted(Failure),
-}
-
-/// Why a target is asked, in the order in which those that are due go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Reason {
-    /// Its pooled connection broke before any response: once more, free, and not counted as an attempt.
-    Resend,
-    /// Its key failed; it may have another: at once, free, and not counted.
-    OtherKey,
-    /// Its answer was of no use; the next one may be.
-    Redraw,
-    /// It failed in a way that may pass at once, and its route has it tried again before others are.
-    Retry,
-    /// It is new to the call.
-    New,
-    /// It found the conversation too long, and nobody with a larger window is left: it gets less of it.
-    Shorter,
-    /// It failed in a way that may pass, and nobody else is left: after a pause.
-    Pause,
-    /// The same, but the pause is its own wish: the call waits for it no longer than for any other target.
-    Wish,
-    /// It is to be asked again and has no place: once it has one.
-    Place,
-    /// It was silent for longer than it may, and nobody else is left, not even one that is as silent.
-    Silence,
-}
-
-/// How things stand between a call and a target.
-#[derive(Clone, Copy, Debug)]
-enum Standing {
-    /// May be asked from then on.
-    Waits { reason: Reason, from: Instant },
-    /// Was asked for a permit.
-    Asked { reason: Reason, paid: Option<Spend>, hedge: Option<Cost> },
-    /// Has an attempt in flight, silent since then, which is borne for so long; the age at which another may join it
-    /// for speed, why another may do so or did, and whether it counts among the call's attempts.
-    Runs {
-        reason: Reason,
-        number: u32,
-        since: Instant,
-        patience: Duration,
-        hedge_after: Option<Duration>,
-        joined: Option<Join>,
-        counts: bool,
-    },
-    /// Done with, for this call; maybe because the request is not for it, and maybe others may come back then.
-    Spent { own: bool, back: Option<Instant> },
-}
-
-/// A target that a call has met.
-#[derive(Clone, Copy, Debug)]
-struct Met {
-    planned: Planned,
-    standing: Standing,
-    /// How often it found the conversation too long.
-    cuts: u32,
-    /// How many of its keys failed this call.
-    keys_failed: u32,
-    /// How often it was asked once more before others were.
-    retries: u32,
-}
-
-impl Met {
-    fn runs(&self) -> bool {
-        matches!(self.standing, Standing::Runs { .. })
-    }
-
-    /// Asks it again now, if all it lacked was a place.
-    fn place(&mut self, now: Instant) {
-        if let Standing::Waits { reason: reason @ Reason::Place, from } = &mut self.standing {
-            (*reason, *from) = (Reason::Wish, now);
-        }
-    }
-
-    /// Returns until when its attempt, if one is in flight, is not late.
-    fn works_until(&self, now: Instant) -> Option<Instant> {
-        let Standing::Runs { since, patience, .. } = self.standing else { return None };
-        (!reached(now.saturating_duration_since(since), patience)).then(|| since + patience)
-    }
-
-    fn is_behind(&self) -> bool {
-        matches!(self.standing, Standing::Waits { reason, .. } if reason < Reason::Place)
-    }
-
-    fn is_new(&self) -> bool {
-        matches!(self.standing, Standing::Waits { reason: Reason::New, .. })
-    }
-}
-
-/// What no target can say when it has it. The more a call waits for it, the later it stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Uncertain {
-    /// A free probe, a provider that restarts.
-    Return,
-    /// A place at a target that is well.
-    Place,
-}
-
-impl Uncertain {
-    fn of(refusal: Refusal) -> Option<Self> {
-        match refusal.until {
-            _ if refusal.is_full() => Some(Self::Place),
-            None if refusal.gate != Gate::Disabled => Some(Self::Return),
-            _ => None,
-        }
-    }
 }
 
 /// What a failure leads to.
@@ -875,10 +771,9 @@ impl Failover {
     }
 }
 
-/// Returns when a target that refused is expected back, where it could say so. Whose turn it is at one that is full is
-/// for the queue to say, or all that wait would ask at the same moment.
+/// Returns when a target that refused is expected back, where it could say so.
 fn comes_back(refusal: Refusal, now: Instant) -> Option<Instant> {
-    refusal.until.filter(|_| !refusal.is_full()).map(|until| until.max(now + WAIT_MIN))
+    refusal.until.map(|until| until.max(now + WAIT_MIN))
 }
 
 /// Tells whether a failure is about this request rather than about the target: what a call ends with when nobody

@@ -376,7 +376,9 @@ mod tests {
             headroom.read(requests(left, 100, Some(50 * SECOND)), headroom.used, now + second * SECOND);
         }
         let at = now + 20 * SECOND;
-        (0..42).for_each(|_| drop(headroom.admit(0, at)));
+        for _ in 0..42 {
+            headroom.admit(0, at);
+        }
         let until = headroom.room(0, at).until.expect("nothing is left but the reserve");
         assert!((at + SECOND / 2..at + 2 * SECOND).contains(&until), "{:?}", until - at);
         assert_eq!(headroom.room(0, now + 70 * SECOND).until, None, "whole at its reset");
@@ -424,7 +426,9 @@ mod tests {
         assert_eq!(headroom.room(0, start).until, None, "one says more of others");
         // One in half a second is let in, for a minute.
         let at = |n: u32| start + n * SECOND / 2;
-        (1..=120).for_each(|n| drop(headroom.admit(0, at(n))));
+        for n in 1..=120 {
+            headroom.admit(0, at(n));
+        }
         headroom.admit(0, at(120));
         headroom.refused(at(120));
         let until = headroom.room(0, at(120)).until.expect("it is used up");

@@ -7,7 +7,8 @@ const NAMES_MAX: usize = 20;
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
     // More than a fourth of other letters is another word, but where one is the other's beginning.
-    let most = 1 + name.chars().count() / 4;
+    let letters = name.chars().count();
+    let most = (1 + letters / 4).min(letters / 3);
     let distance = |known: &str| {
         let known = known.to_lowercase();
         let begins = lower.len() >= 4 && (known.starts_with(&lower) || lower.starts_with(&known) && known.len() >= 4);

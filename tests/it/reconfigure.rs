@@ -164,8 +164,8 @@ async fn verdicts_are_carried_where_address_and_model_are_the_same_and_nowhere_e
         let world = world(2, Script::default()).await;
         world.providers[0].next(9, Fault::Error(ProviderError::Overloaded));
         while !matches!(world.health("a/m").breaker, BreakerState::Open { .. }) {
-            way(&world, ask("hello")).await;
             sleep(S).await;
+            way(&world, ask("hello")).await;
         }
         world.providers[0].clear();
         let mut config = world.config.clone();

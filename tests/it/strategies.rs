@@ -334,7 +334,8 @@ async fn every_target_is_a_route_of_its_own() {
         let reply = world.runtime.chat(ChatRequest { route: id.into(), ..ask("hello") }).await.expect("an answer");
         assert_eq!(reply.finished.target, target(id));
     }
-    let error = world.runtime.chat(ChatRequest { route: "z/m".into(), ..ask("hello") }).await.expect_err("no such");
+    let error =
+        world.runtime.chat(ChatRequest { route: "elsewhere/m".into(), ..ask("hello") }).await.expect_err("no such");
     assert!(matches!(&error, Error::Invalid { field, problem } if field == "route" && problem.contains("smart")));
 }
 

@@ -199,7 +199,9 @@ fn placed(lot: &mut Calls, free: u32, now: Instant) -> Vec<u32> {
 #[test]
 fn a_place_that_comes_free_is_of_the_next_one_and_of_nobody_else() {
     let (mut lot, now) = (Calls::default(), Instant::now());
-    (0..9).for_each(|waiter| drop(enter(&mut lot, &["a"], Priority::Default, waiter)));
+    for waiter in 0..9 {
+        enter(&mut lot, &["a"], Priority::Default, waiter);
+    }
     let look = lot.look(now, |_| Gate::Full(None));
     assert_eq!((look.go.len(), look.next), (0, None), "nobody looks before something happens");
     assert_eq!(placed(&mut lot, 1, now), [0]);
@@ -232,11 +234,15 @@ fn of_one_priority_goes_first_who_must_be_answered_first() {
 fn whoever_has_waited_longest_has_every_eighth_turn_so_that_nobody_waits_for_ever() {
     let (mut lot, now) = (Calls::default(), Instant::now());
     lot.full(&"a", now);
-    (0..3).for_each(|waiter| drop(enter(&mut lot, &["a"], Priority::Batch, waiter)));
+    for waiter in 0..3 {
+        enter(&mut lot, &["a"], Priority::Batch, waiter);
+    }
     let mut batch = Vec::new();
     for turn in 0..32 {
         // More urgent ones come for ever, two for each place.
-        (0..2).for_each(|_| drop(enter(&mut lot, &["a"], Priority::Critical, 99)));
+        for _ in 0..2 {
+            enter(&mut lot, &["a"], Priority::Critical, 99);
+        }
         let went = placed(&mut lot, 1, now + SECOND * turn);
         assert_eq!(went.len(), 1);
         batch.extend(went.into_iter().filter(|waiter| *waiter < 3).map(|waiter| (turn, waiter)));

@@ -206,6 +206,7 @@ const BEHIND: &[&str] = &[
     " out of range",
     " expected",
     " greater than",
+    " supported range",
     " less than",
     " at least",
     " between ",

@@ -66,7 +66,8 @@ pub(super) const ACCOUNT: &[Rule] = &[
             "account balance",
             "credit limit exceeded",
             "overdue balance",
-            "payment method",
+            "no payment method",
+            "valid payment method",
             // Anthropic, of a plan that is used up and pays for no more.
             "out of extra usage",
             "from your extra usage",

@@ -318,7 +318,7 @@ async fn a_request_that_goes_round_several_sidecars_is_refused_where_it_began() 
     let begun = Instant::now();
     let reply = http::ask(served[0].address, Caller::Chat, "smart", "Hi", false).await;
     assert!(reply.status >= 500 && reply.body.contains("leads back to this sidecar"), "{reply:?}");
-    assert!((1..=12).contains(&loops(0).await), "it went round and round: {}", loops(0).await);
+    assert!((1..=24).contains(&loops(0).await), "it went round and round: {}", loops(0).await);
     // So do texts to be embedded, and whoever is asked first.
     let body = r#"{"model":"a/text-embedding-3-small","input":"Hi"}"#;
     let reply = Exchange::begin(served[1].address, "POST", "/v1/embeddings", &[], body).await.end().await;
@@ -457,7 +457,7 @@ fn no_import_prints_a_key_that_stands_in_the_file() {
             "model_list:\n- {model_name: a, litellm_params: {model: openai/a, api_key: KEY, extra_headers: {x-key: KEY}}}\n\
              - {model_name: b, litellm_params: {model: azure/a, api_key: KEY}}\n\
              - {model_name: c, litellm_params: {model: openai/a, api_key: KEY, api_base: \"no address\"}}\n\
-             general_settings: {master_key: KEY}\nenvironment_variables: {OPENAI_API_KEY: KEY}\n",
+             general_settings: {master_key: KEY}\nenvironment_variables: {OTHER: KEY}\n",
         ),
     ] {
         for entry in fs::read_dir(&folder).expect("a folder") {

@@ -41,7 +41,7 @@ fn of_field(path: &str) -> &'static str {
             "no counterpart: nothing is shared between processes, and answers are not cached"
         }
         _ if any(&["budget", "spend", "max_budget"]) => {
-            "no counterpart: there are no budgets; costs are counted, see /metrics"
+            "not taken over: write it as `[budgets.NAME]`, see docs/keeping.md"
         }
         _ if any(&["guardrail", "moderation", "presidio"]) => "no counterpart: what is said is not judged",
         _ if any(&["mcp_", "vector_store", "files_settings", "finetune", "search_tools", "assistant", "prompts"]) => {

@@ -350,7 +350,7 @@ fn twenty_shapes_of_real_projects_are_turned_into_ours() {
              litellm_settings: {max_end_user_budget: 5.0, budget_duration: 7d, turn_off_message_logging: true, modify_params: true}\n",
             Some(&["preset = \"gemini\"\nbase_url = \"https://aiplatform.googleapis.com/v1/publishers/google\""]),
             &[
-                "max_end_user_budget -- no counterpart: there are no budgets",
+                "max_end_user_budget -- not taken over: write it as `[budgets.NAME]`",
                 "thinking -- no counterpart: parameters",
                 "`image_generation` is not served",
             ],

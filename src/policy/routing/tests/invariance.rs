@@ -183,8 +183,8 @@ proptest! {
         if failure == FailureClass::Cut {
             before.content(0, &ticket, MS(500));
         }
-        // No quicker than those before it: that failures are quicker than was known is good news, too.
-        let age = MS(class.age).max(before.health(0).detect + MS(1));
+        // No quicker than those before it, whose mean fades meanwhile: quicker failures are good news, too.
+        let age = MS(class.age).max(before.health(0).detect.mul_f64(1.25) + MS(100));
         before.wait(0, &ticket, age);
         let mut after = before.clone();
         after.fail(0, &ticket, failure);
@@ -222,7 +222,8 @@ proptest! {
             let start = lab.desk.now;
             lab.live(&events);
             let age = lab.desk.now - start;
-            (0..places.len()).map(|target| (age, lab.health(target).failure_rate, lab.share(target))).collect::<Vec<_>>()
+            let all = (0..places.len()).map(|target| (age, lab.health(target).failure_rate, lab.share(target)));
+            all.collect::<Vec<_>>()
         };
         prop_assert_eq!(live(), live());
     }
@@ -258,7 +259,10 @@ proptest! {
 
     #[test]
     fn renaming_targets_permutes_decisions_under_every_strategy(
-        shapes in prop::collection::vec(candidate(), 1..8), seed in any::<u64>(), strategy in 0_usize..8, sticky in 0_usize..12,
+        shapes in prop::collection::vec(candidate(), 1..8),
+        seed in any::<u64>(),
+        strategy in 0_usize..8,
+        sticky in 0_usize..12,
     ) {
         let renamed = |target: usize| 1_000 - 7 * target;
         let mut known = desk(&shapes, seed).strategy(every_strategy()[strategy]);
@@ -269,7 +273,8 @@ proptest! {
         // Several plans: what routes remember is renamed as well.
         for _ in 0..4 {
             let (known, other) = (known.plan(), other.plan());
-            let mapped: Vec<_> = known.picks.iter().map(|pick| Pick { target: renamed(pick.target), ..*pick }).collect();
+            let named = |pick: &Pick| Pick { target: renamed(pick.target), ..*pick };
+            let mapped: Vec<_> = known.picks.iter().map(named).collect();
             prop_assert_eq!(mapped, other.picks);
         }
     }
@@ -287,7 +292,10 @@ proptest! {
 
     #[test]
     fn prices_and_the_value_of_time_in_another_currency_change_nothing(
-        shapes in prop::collection::vec(candidate(), 1..8), seed in any::<u64>(), power in -12_i32..12, cap in option::of(0.001..0.1),
+        shapes in prop::collection::vec(candidate(), 1..8),
+        seed in any::<u64>(),
+        power in -12_i32..12,
+        cap in option::of(0.001..0.1),
         slo in option::of(1_u64..9),
     ) {
         // A power of two, so that not even the last bit differs.

@@ -1,0 +1,115 @@
+//! How things stand between a call and the targets that it has met.
+
+use std::time::{Duration, Instant};
+
+use super::Planned;
+use crate::policy::hedge::{Cost, Join};
+use crate::policy::patience::reached;
+use crate::policy::retry_budget::Spend;
+use crate::policy::snapshot::{Gate, Refusal};
+
+/// Why a target is asked, in the order in which those that are due go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reason {
+    /// Its pooled connection broke before any response: once more, free, and not counted as an attempt.
+    Resend,
+    /// Its key failed; it may have another: at once, free, and not counted.
+    OtherKey,
+    /// Its answer was of no use; the next one may be.
+    Redraw,
+    /// It failed in a way that may pass at once, and its route has it tried again before others are.
+    Retry,
+    /// It is new to the call.
+    New,
+    /// It found the conversation too long, and nobody with a larger window is left: it gets less of it.
+    Shorter,
+    /// It failed in a way that may pass, and nobody else is left: after a pause.
+    Pause,
+    /// The same, but the pause is its own wish: the call waits for it no longer than for any other target.
+    Wish,
+    /// It is to be asked again and has no place: once it has one.
+    Place,
+    /// It was silent for longer than it may, and nobody else is left, not even one that is as silent.
+    Silence,
+}
+
+/// How things stand between a call and a target.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Standing {
+    /// May be asked from then on.
+    Waits { reason: Reason, from: Instant },
+    /// Was asked for a permit.
+    Asked { reason: Reason, paid: Option<Spend>, hedge: Option<Cost> },
+    /// Has an attempt in flight, silent since then, which is borne for so long; the age at which another may join it
+    /// for speed, why another may do so or did, and whether it counts among the call's attempts.
+    Runs {
+        reason: Reason,
+        number: u32,
+        since: Instant,
+        patience: Duration,
+        hedge_after: Option<Duration>,
+        joined: Option<Join>,
+        counts: bool,
+    },
+    /// Done with, for this call; maybe because the request is not for it, and maybe others may come back then.
+    Spent { own: bool, back: Option<Instant> },
+}
+
+/// A target that a call has met.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Met {
+    pub(super) planned: Planned,
+    pub(super) standing: Standing,
+    /// How often it found the conversation too long.
+    pub(super) cuts: u32,
+    /// How many of its keys failed this call.
+    pub(super) keys_failed: u32,
+    /// How often it was asked once more before others were.
+    pub(super) retries: u32,
+}
+
+impl Met {
+    pub(super) fn runs(&self) -> bool {
+        matches!(self.standing, Standing::Runs { .. })
+    }
+
+    /// Asks it again now, if all it lacked was a place.
+    pub(super) fn place(&mut self, now: Instant) {
+        if let Standing::Waits { reason: reason @ Reason::Place, from } = &mut self.standing {
+            (*reason, *from) = (Reason::Wish, now);
+        }
+    }
+
+    /// Returns until when its attempt, if one is in flight, is not late.
+    pub(super) fn works_until(&self, now: Instant) -> Option<Instant> {
+        let Standing::Runs { since, patience, .. } = self.standing else { return None };
+        (!reached(now.saturating_duration_since(since), patience)).then(|| since + patience)
+    }
+
+    pub(super) fn is_behind(&self) -> bool {
+        matches!(self.standing, Standing::Waits { reason, .. } if reason < Reason::Place)
+    }
+
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self.standing, Standing::Waits { reason: Reason::New, .. })
+    }
+}
+
+/// What no target can say when it has it. The more a call waits for it, the later it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Uncertain {
+    /// A free probe, a provider that restarts.
+    Return,
+    /// A place at a target that is well.
+    Place,
+}
+
+impl Uncertain {
+    pub(super) fn of(refusal: Refusal) -> Option<Self> {
+        match refusal.until {
+            _ if refusal.is_full() => Some(Self::Place),
+            None if refusal.gate != Gate::Disabled => Some(Self::Return),
+            _ => None,
+        }
+    }
+}
