@@ -12,6 +12,7 @@ use crate::policy::admission::{Admission, AdmissionOptions, Ask, Effect, Outcome
 use crate::policy::admission::{BreakerOptions, HealthOptions};
 use crate::policy::park::{Gate as Door, Lot, Place, pause};
 use crate::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState, Skip, Strategy as Rule, Why};
+use crate::policy::snapshot::Gate;
 use crate::policy::snapshot::{BreakerState, Disabled, Health};
 use crate::words::Capabilities;
 
