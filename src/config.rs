@@ -33,7 +33,6 @@ pub use budget::BudgetConfig;
 pub use function::Answer;
 pub use key::{IssuedKey, KeyConfig, KeyFunction, KeySource};
 pub use model::{Ability, KindConfig, ModelConfig, PriceConfig};
-#[cfg(feature = "sidecar")]
 pub use presets::{Preset, presets};
 pub use provider::{DialectConfig, ProviderConfig};
 pub use route::{MemberConfig, RouteConfig, RungConfig};

@@ -253,7 +253,7 @@ impl Driver {
         let tokens =
             if whole || health.tpot.is_assumed() { 0 } else { self.state.output_tokens(self.needs.output_tokens) };
         let answer = pace.first + health.tpot.p50.saturating_mul(tokens);
-        Some(if pace.measured { pace.needs().max(answer) } else { Duration::ZERO })
+        Some(if pace.measured { pace.overdue().max(answer) } else { Duration::ZERO })
     }
 
     /// Returns what a call gets in the end that nobody answers, and that takes less: a text of its route, if that fits.

@@ -771,9 +771,10 @@ impl Failover {
     }
 }
 
-/// Returns when a target that refused is expected back, where it could say so.
+/// Returns when a target that refused is expected back, where it could say so. Whose turn it is at one that is full is
+/// for the queue to say, or all that wait would ask at the same moment.
 fn comes_back(refusal: Refusal, now: Instant) -> Option<Instant> {
-    refusal.until.map(|until| until.max(now + WAIT_MIN))
+    refusal.until.filter(|_| !refusal.is_full()).map(|until| until.max(now + WAIT_MIN))
 }
 
 /// Tells whether a failure is about this request rather than about the target: what a call ends with when nobody

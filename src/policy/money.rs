@@ -248,6 +248,7 @@ pub struct Money {
 
 impl Money {
     /// Returns budgets of which nothing is spent.
+    #[cfg(test)]
     pub fn new(budgets: Vec<Budget>) -> Self {
         Self { budgets, purses: HashMap::new() }
     }

@@ -8,7 +8,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     let lower = name.to_lowercase();
     // More than a fourth of other letters is another word, but where one is the other's beginning.
     let letters = name.chars().count();
-    let most = (1 + letters / 4).min(letters / 3);
+    let most = (1 + letters / 4).min(letters / 2);
     let distance = |known: &str| {
         let known = known.to_lowercase();
         let begins = lower.len() >= 4 && (known.starts_with(&lower) || lower.starts_with(&known) && known.len() >= 4);
