@@ -145,6 +145,8 @@ impl Driver {
                 }
                 Step::Cancel(number, why) => self.cancel(number, why).await,
                 Step::Wait(until) => {
+                    // A turn that led to nothing is somebody else's.
+                    self.waits.turn.take_if(|turn| !turn.has_arrived());
                     if self.running.is_empty() {
                         let wait = until.saturating_duration_since(now());
                         self.page.note(Happened::Waited(wait));

@@ -279,6 +279,11 @@ pub(super) struct Turn {
 }
 
 impl Turn {
+    /// Tells whether the call has a place.
+    pub(super) const fn has_arrived(&self) -> bool {
+        self.arrived
+    }
+
     /// Says that the call has a place.
     pub(super) fn arrived(&mut self) {
         if !std::mem::replace(&mut self.arrived, true) {

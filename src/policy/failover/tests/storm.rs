@@ -447,6 +447,9 @@ impl World {
                     prop_assert!(!call.live.is_empty() || until <= self.now + 8 * SECOND);
                     call.epoch += 1;
                     let epoch = call.epoch;
+                    if matches!(call.turn, Some((_, false))) {
+                        self.give_back(index);
+                    }
                     self.at(until, Event::Wake { call: index, epoch });
                     return Ok(());
                 }
