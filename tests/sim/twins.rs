@@ -113,7 +113,8 @@ fn the_runtime_under_paused_time_decides_as_the_simulator_does_event_by_event() 
             };
             let (simulated, run) = (at(&simulated), at(&run));
             // When a silence is borne no longer follows from a histogram of two digits, and the runtime's prompt has a
-            // length: what one of them did within 20 ms of the other is the same, and one in twenty may be no such pair.
+            // length: what one of them did within 20 ms of the other is the same, and one in twenty may be no such
+            // pair.
             let alone = |these: &[u64], those: &[u64]| {
                 these.iter().filter(|at| !those.iter().any(|other| at.abs_diff(*other) <= 20)).count()
             };
