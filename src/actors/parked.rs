@@ -80,11 +80,11 @@ impl Driver {
         self.waits.turn = None;
         let (now, due) = (now(), self.machine.deadline());
         let parking = self.shared.parking.clone();
-        let Some(Awaited { spots, full, usual, .. }) = self.awaited(&self.machine.occupied()) else {
+        let Some(Awaited { spots, full, needs, .. }) = self.awaited(&self.machine.occupied()) else {
             self.machine.unplaced(None, now);
             return None;
         };
-        let latest = due.checked_sub(usual).unwrap_or(now);
+        let latest = due.checked_sub(needs).unwrap_or(now);
         let place = *self.waits.place.get_or_insert_with(|| parking.arrive(self.needs.priority, due));
         self.waits.placed = parking.wait(&spots, place).map(|wait| now + wait);
         let in_time = latest > now && self.waits.placed.is_none_or(|placed| placed <= latest);
@@ -233,13 +233,13 @@ impl Driver {
         let mut spots: Vec<Spot> = picks.chain(waits.map(|(target, _)| target)).map(spot).collect();
         spots.sort_unstable();
         spots.dedup();
-        let usual = well.clone().filter_map(|target| self.needs_at(target)).min().unwrap_or_default();
+        let needs = well.clone().filter_map(|target| self.needs_at(target)).min().unwrap_or_default();
         let well = well.map(spot).collect();
         (!spots.is_empty()).then(|| Awaited {
             spots: spots.into(),
             well,
             full: full.into_iter().map(spot).collect(),
-            usual,
+            needs,
         })
     }
 

@@ -48,16 +48,10 @@ impl Job {
         ending.call_by_own_names(names);
         let text = if self.unfence.is_some() { ending.text() } else { String::new() };
         let json = wire::unfenced(&text).map(str::to_owned);
-        let answer = verify::Answer {
-            stop: ending.stop,
-            parts: &ending.parts,
-            json: json.as_deref(),
-            // What there are no words for may be a call, and goes on as it came.
-            untold: ending.beyond && ending.verbatim.is_some(),
-        };
-        let objection = ending.flaw.clone().or_else(|| verify::verify(request, &answer).err());
         // Who has seen the beginning gets the end, too; and who gets nothing better, all of it as it came.
-        if let Some(failure) = objection.filter(|_| !ending.told) {
+        if !ending.told
+            && let Err(failure) = judge(request, &mut ending, json.as_deref())
+        {
             self.account.flawed = Some(ending).filter(|ending| ending.verbatim.is_some());
             return Err(failure);
         }
@@ -243,6 +237,17 @@ impl Job {
         watchdog.resume(now);
         Ok(())
     }
+}
+
+/// Judges a whole answer: by what its provider says of it, and by what was asked for.
+fn judge(request: &ChatRequest, ending: &mut Ending, json: Option<&str>) -> Result<(), Failure> {
+    if let Some(flaw) = ending.flaw.take() {
+        return Err(flaw);
+    }
+    let (stop, parts) = (ending.stop, &ending.parts);
+    // What there are no words for may be a call, and goes on as it came.
+    let untold = ending.beyond && ending.verbatim.is_some();
+    verify::verify(request, &verify::Answer { stop, parts, json, untold })
 }
 
 /// Returns the next chunk of a body, if it is there: with a turn for who reads it from its socket, who hands on one at

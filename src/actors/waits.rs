@@ -38,6 +38,6 @@ pub(super) struct Awaited {
     /// Those among them that are well, and those of these that are full.
     pub(super) well: Vec<Spot>,
     pub(super) full: Vec<Spot>,
-    /// What the quickest of them usually takes, where that is known.
-    pub(super) usual: Duration,
+    /// How long before its deadline the call must go to the quickest of them, where that is known.
+    pub(super) needs: Duration,
 }

@@ -1,9 +1,10 @@
 //! The book: a file that is open, and groups of records written into it, each whole or not at all.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, TransactionBehavior, params};
 
 use super::file::{Hold, Opened};
 use super::hours::{HOUR, Hours, Known, money, whole};
@@ -116,13 +117,9 @@ impl Names {
         if let Some(id) = self.names.get(text) {
             return Ok(*id);
         }
-        connection.prepare_cached("INSERT INTO name (text) VALUES (?1) ON CONFLICT DO NOTHING")?.execute([text])?;
-        let id =
-            connection.prepare_cached("SELECT id FROM name WHERE text = ?1")?.query_row([text], |row| row.get(0))?;
-        if self.names.len() >= NAMES_MAX {
-            self.names.clear();
-        }
-        self.names.insert(text.into(), id);
+        let add = "INSERT INTO name (text) VALUES (?1) ON CONFLICT DO NOTHING";
+        let id = number(connection, add, "SELECT id FROM name WHERE text = ?1", [text])?;
+        remember(&mut self.names, text.into(), id);
         Ok(id)
     }
 
@@ -135,16 +132,26 @@ impl Names {
         let values = [input, cached_input, cache_write, output, reasoning];
         let add = "INSERT INTO price (input, cached_input, cache_write, output, reasoning) VALUES (?1, ?2, ?3, ?4, ?5) \
                    ON CONFLICT DO NOTHING";
-        connection.prepare_cached(add)?.execute(values)?;
         let find = "SELECT id FROM price WHERE input = ?1 AND cached_input = ?2 AND cache_write = ?3 AND output = ?4 \
                     AND reasoning = ?5";
-        let id = connection.prepare_cached(find)?.query_row(values, |row| row.get(0))?;
-        if self.prices.len() >= NAMES_MAX {
-            self.prices.clear();
-        }
-        self.prices.insert(key, id);
+        let id = number(connection, add, find, values)?;
+        remember(&mut self.prices, key, id);
         Ok(id)
     }
+}
+
+/// Returns the number of what stands once, which it gets if it has none yet.
+fn number(connection: &Connection, add: &str, find: &str, values: impl Params + Clone) -> rusqlite::Result<i64> {
+    connection.prepare_cached(add)?.execute(values.clone())?;
+    connection.prepare_cached(find)?.query_row(values, |row| row.get(0))
+}
+
+/// Remembers a number. Where too many are, all are found anew.
+fn remember<K: Eq + Hash>(known: &mut HashMap<K, i64>, key: K, id: i64) {
+    if known.len() >= NAMES_MAX {
+        known.clear();
+    }
+    known.insert(key, id);
 }
 
 /// Enters an attempt.
