@@ -8,8 +8,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::policy::money::{Budget, Of, OnSpent, Paid, Period, Unit};
-use crate::words::{ConfigError, Usage};
+use crate::policy::money::{Budget, Of, OnSpent, Period, Unit, nanos};
+use crate::words::ConfigError;
 
 /// The longest window.
 const WINDOW_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -74,7 +74,7 @@ impl BudgetConfig {
             errors.push(ConfigError::new(format!("budgets.{name}{field}"), problem));
         };
         let (unit, limit) = match (self.dollars, self.tokens) {
-            (Some(dollars), None) => (Unit::Nanodollars, Paid::of(&Usage::default(), Some(dollars)).nanos.unwrap_or(0)),
+            (Some(dollars), None) => (Unit::Nanodollars, nanos(dollars)),
             (None, Some(tokens)) => (Unit::Tokens, i64::try_from(tokens).unwrap_or(i64::MAX)),
             _ => {
                 refuse("", "needs either `dollars` or `tokens`, as `dollars = 20.0`".into());

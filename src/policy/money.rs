@@ -30,11 +30,22 @@ const STEPS: i64 = 60;
 pub const ALERTS: [u8; 3] = [50, 80, 100];
 /// The most purses of one budget: what comes beyond shares one.
 const PURSES_MAX: usize = 10_000;
-/// How that one is called.
-const OTHERS: &str = "(others)";
+/// How what comes beyond a bound of names is called together, here and in a store.
+pub const OTHERS: &str = "(others)";
 /// An answer without a limit of its own is taken to be so many times as long as usual at most, and so many tokens at
 /// least.
 const ANSWER_MOST: (u32, u32) = (8, 4_096);
+
+/// Returns dollars in billionths; what does not fit counts as the most.
+#[expect(clippy::cast_possible_truncation, reason = "what does not fit counts as the most")]
+pub fn nanos(dollars: f64) -> i64 {
+    (dollars * NANOS).round() as i64
+}
+
+/// Returns billionths in dollars.
+pub fn dollars(nanos: i64) -> f64 {
+    nanos as f64 / NANOS
+}
 
 /// What is spent: dollars, or tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,10 +150,9 @@ pub struct Paid {
 
 impl Paid {
     /// Returns what so many tokens at such a cost are.
-    #[expect(clippy::cast_possible_truncation, reason = "what does not fit counts as the most")]
     pub fn of(usage: &Usage, dollars: Option<f64>) -> Self {
         let tokens = i64::try_from(usage.input.saturating_add(usage.output)).unwrap_or(i64::MAX);
-        Self { nanos: dollars.map(|dollars| (dollars * NANOS).round() as i64), tokens }
+        Self { nanos: dollars.map(nanos), tokens }
     }
 
     const fn in_unit(self, unit: Unit) -> Option<i64> {
@@ -535,7 +545,7 @@ impl Purse {
 
 fn amount(unit: Unit, amount: i64) -> Amount {
     match unit {
-        Unit::Nanodollars => Amount::Dollars(amount as f64 / NANOS),
+        Unit::Nanodollars => Amount::Dollars(dollars(amount)),
         Unit::Tokens => Amount::Tokens(u64::try_from(amount).unwrap_or(0)),
     }
 }

@@ -7,21 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
 
+use super::money::dollars;
 use crate::words::{FailureClass, Usage};
-
-/// Billionths of a dollar in one.
-const NANOS: f64 = 1e9;
-
-/// Returns dollars in billionths; what does not fit counts as the most.
-#[expect(clippy::cast_possible_truncation, reason = "what does not fit counts as the most")]
-pub fn nanos(dollars: f64) -> i64 {
-    (dollars * NANOS).round() as i64
-}
-
-/// Returns billionths in dollars.
-pub fn dollars(nanos: i64) -> f64 {
-    nanos as f64 / NANOS
-}
 
 /// What the lines of a statement are of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -250,6 +237,7 @@ pub const fn waste(class: FailureClass) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::money::nanos;
 
     #[test]
     fn what_a_statement_is_by_is_read_back_from_how_it_is_written() {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
-use crate::policy::statement::nanos;
+use crate::policy::money::{OTHERS, nanos};
 use crate::words::AttemptRecord;
 
 /// Seconds in an hour.
@@ -14,8 +14,6 @@ pub(super) const HOUR: i64 = 3_600;
 /// account; its calls are in the entries, and what they cost in the sum of the others.
 const VALUES_MAX: usize = 128;
 const TAGS_MAX: usize = 16;
-/// How the values beyond the most are called together.
-pub(super) const OTHERS: &str = "(others)";
 
 /// Places of an hour: route, provider, model, key, client, end.
 type Place = [i64; 6];

@@ -12,8 +12,9 @@ use super::file::Hold;
 use super::{OpenError, Store, ask_file, verify_file};
 use crate::policy::explain::{Flight, Happened};
 use crate::policy::keeping::StoreHealth;
+use crate::policy::money::nanos;
 use crate::policy::record::{Observer as _, Record};
-use crate::policy::statement::{By, Line, Question, Statement, nanos};
+use crate::policy::statement::{By, Line, Question, Statement};
 use crate::spec::StoreSpec;
 use crate::words::{AttemptEnd, AttemptRecord, CallFacts, CallId, Failure, FailureClass, Price, TargetId, Usage};
 

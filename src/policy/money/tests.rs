@@ -227,6 +227,6 @@ proptest::proptest! {
         proptest::prop_assert!(spent <= limit + error.max(0), "{} of {}, {} refused", spent, limit, refused);
         proptest::prop_assert_eq!(money.health(now)[0].reserved, Amount::Dollars(0.0));
         let told = money.health(now)[0].budget.spent.number();
-        proptest::prop_assert!((told - spent as f64 / NANOS).abs() < 1e-9);
+        proptest::prop_assert!((told - spent as f64 / 1e9).abs() < 1e-9);
     }
 }

@@ -82,7 +82,7 @@ fn bodies_have_the_shape_of_recorded_ones() {
             }
         }),
     ];
-    let cases = crate::wire::tests::cases();
+    let cases = crate::wire::tests::recordings();
     for (name, flavour, translate) in table.iter().filter(|_| !cases.is_empty()) {
         let case = cases.iter().find(|case| case["case"].as_str().is_some_and(|case| case.starts_with(name)));
         let recorded = &case.expect("a case")["request"]["body"];
