@@ -1,13 +1,14 @@
 //! `standin drill`: the configuration's providers are played by drills, go wrong one after the other in every way, and
 //! a report says what callers saw of it.
 //!
-//! Every row is a rehearsal of its own, by a runtime that starts for it and finds all providers well: what one trouble
-//! left behind (a key that rests for ten minutes, an open breaker) is no failure of the next.
+//! Every row is a rehearsal of its own, by a runtime and drills that start for it: what one trouble left behind (a key
+//! that rests for ten minutes, an open breaker) is no failure of the next, and several rows are played at a time.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use standin::config::{KeyConfig, presets};
 use standin::drill::Drill;
 use standin::sidecar::{meant, printable};
@@ -15,6 +16,9 @@ use standin::testing::{Crash, Fault, Latency, ProviderError, RetryHint, Script, 
 use standin::{ChatRequest, CommitPolicy, Config, EmbedRequest, Error, ProviderConfig, ReplyEvent, Runtime};
 
 use super::{failed, load, stage};
+
+/// As many rows are played at a time as make no more calls a second than a slow machine bears.
+const RATE_OF_ALL: u32 = 100;
 
 /// What a call came to.
 struct Call {
@@ -85,10 +89,6 @@ pub async fn run(options: super::Drill) -> ExitCode {
             providers.push(name.to_owned());
         }
     }
-    let stage = match stand_in(config).await {
-        Ok(stage) => stage,
-        Err(problem) => return failed(&problem),
-    };
     say!(
         "{}\nrehearsing `{route}`: {} calls a second, {} s of each trouble, each from a fresh start",
         loaded.about,
@@ -100,9 +100,13 @@ pub async fn run(options: super::Drill) -> ExitCode {
     }
     say!("\n{:<46} {:>6} {:>7} {:>9} {:>8} {:>8}", "trouble", "calls", "failed", "attempts", "p50", "p99");
     let mut lost = 0;
-    for row in rows(&providers) {
-        match stage.play(&row, &route, &options).await {
-            Ok(calls) => lost += report(&row.title, &calls),
+    let (config, route, options) = (&config, &route, &options);
+    let play = async |row: Row| (play(&row, config, route, options).await, row.title);
+    let together = (RATE_OF_ALL / options.rate).max(1) as usize;
+    let mut played = std::pin::pin!(futures_util::stream::iter(rows(&providers)).map(play).buffered(together));
+    while let Some((calls, title)) = played.next().await {
+        match calls {
+            Ok(calls) => lost += report(&title, &calls),
             Err(problem) => return failed(&problem),
         }
     }
@@ -110,45 +114,34 @@ pub async fn run(options: super::Drill) -> ExitCode {
     if lost == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The configuration, and the drills that play its providers.
-struct Stage {
-    config: Config,
-    drills: BTreeMap<String, Drill>,
-}
-
-impl Stage {
-    /// Starts a runtime, lets all providers answer well for a second, and then starts the fault.
-    async fn play(&self, row: &Row, route: &str, options: &super::Drill) -> Result<Vec<Call>, String> {
-        let runtime = Runtime::builder().config(self.config.clone()).start().await;
-        let runtime = runtime.map_err(|error| error.to_string())?;
-        let explained = runtime.explain(route).await.map_err(|error| error.to_string())?;
-        let ask = Ask { runtime: runtime.clone(), route: route.to_owned(), embeds: explained.planned.is_empty() };
-        act(&ask, options.rate, options.rate).await;
-        match &row.trouble {
-            None => {}
-            Some((name, Trouble::Fault(fault))) => {
-                if let Some(drill) = self.drills.get(name) {
-                    drill.handle().inject(fault.clone(), When::ALWAYS);
-                    drill.settled().await;
-                }
-            }
-            Some((name, Trouble::Crash)) => {
-                crash(&runtime, Crash::ProviderPanics(name.clone()));
+/// Starts drills and a runtime, lets all providers answer well for a second, and then starts the fault.
+async fn play(row: &Row, config: &Config, route: &str, options: &super::Drill) -> Result<Vec<Call>, String> {
+    let (config, drills) = stand_in(config.clone()).await?;
+    let runtime = Runtime::builder().config(config).start().await.map_err(|error| error.to_string())?;
+    let explained = runtime.explain(route).await.map_err(|error| error.to_string())?;
+    let ask = Ask { runtime: runtime.clone(), route: route.to_owned(), embeds: explained.planned.is_empty() };
+    act(&ask, options.rate, options.rate).await;
+    match &row.trouble {
+        None => {}
+        Some((name, Trouble::Fault(fault))) => {
+            if let Some(drill) = drills.get(name) {
+                drill.handle().inject(fault.clone(), When::ALWAYS);
+                drill.settled().await;
             }
         }
-        let calls = act(&ask, options.rate, options.rate * options.seconds).await;
-        for drill in self.drills.values() {
-            drill.handle().clear();
-            drill.settled().await;
+        Some((name, Trouble::Crash)) => {
+            crash(&runtime, Crash::ProviderPanics(name.clone()));
         }
-        runtime.drain(Duration::from_secs(5)).await;
-        Ok(calls)
     }
+    let calls = act(&ask, options.rate, options.rate * options.seconds).await;
+    runtime.drain(Duration::from_secs(5)).await;
+    Ok(calls)
 }
 
-/// Puts a drill in the place of every provider.
-async fn stand_in(mut config: Config) -> Result<Stage, String> {
+/// Puts a drill in the place of every provider. What is rehearsed is not kept: no ledger counts it.
+async fn stand_in(mut config: Config) -> Result<(Config, BTreeMap<String, Drill>), String> {
     let targets = config.targets().map_err(|error| error.to_string())?;
+    config.store = None;
     let mut drills = BTreeMap::new();
     for (seed, (name, provider)) in (1..).zip(&mut config.providers) {
         let script = Script {
@@ -171,7 +164,7 @@ async fn stand_in(mut config: Config) -> Result<Stage, String> {
         }
         drills.insert(name.clone(), drill);
     }
-    Ok(Stage { config, drills })
+    Ok((config, drills))
 }
 
 /// Returns what follows the host in a provider's address.

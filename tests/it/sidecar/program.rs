@@ -247,12 +247,12 @@ fn rehearse(folder: &str, text: &str, arguments: &[&str]) -> (Output, Vec<(Strin
 
 #[test]
 fn a_rehearsal_of_a_second_with_one_key_each_loses_no_call_and_shows_no_panic_of_its_own() {
-    let (output, rows) = rehearse("rehearsal", REHEARSED, &["--route", "smart", "--seconds", "1", "--rate", "20"]);
+    let (output, rows) = rehearse("rehearsal", REHEARSED, &["--route", "smart", "--seconds", "1", "--rate", "5"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.ends_with("no caller noticed anything\n"), "{said}");
     assert_eq!(errors(&output), "", "nothing went wrong that was not asked for");
     assert_eq!(rows.len(), 1 + 2 * 7, "{said}");
-    assert!(rows.iter().all(|(_, calls, failed)| (*calls, *failed) == (20, 0)), "{said}");
+    assert!(rows.iter().all(|(_, calls, failed)| (*calls, *failed) == (5, 0)), "{said}");
     assert!(rows.iter().any(|(title, ..)| title == "b: key revoked"), "{said}");
 }
 
@@ -276,11 +276,11 @@ fn a_rehearsal_says_why_calls_failed_where_there_is_nobody_else() {
 fn a_rehearsal_of_texts_to_be_embedded_loses_none_either() {
     let text = REHEARSED.replace("dialect = \"anthropic\"\n", "").replace("models.m", "models.text-embedding-3-small");
     let text = text.replace("/m\"", "/text-embedding-3-small\"");
-    let (output, rows) = rehearse("rehearsal_embed", &text, &["--route", "smart", "--seconds", "1", "--rate", "20"]);
+    let (output, rows) = rehearse("rehearsal_embed", &text, &["--route", "smart", "--seconds", "1", "--rate", "5"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.ends_with("no caller noticed anything\n"), "{said}");
     assert_eq!(rows.len(), 1 + 2 * 7, "{said}");
-    assert!(rows.iter().all(|(_, calls, failed)| (*calls, *failed) == (20, 0)), "{said}");
+    assert!(rows.iter().all(|(_, calls, failed)| (*calls, *failed) == (5, 0)), "{said}");
 }
 
 #[test]
