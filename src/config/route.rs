@@ -1,6 +1,6 @@
 //! A route as a user sets it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::policy::failover::FailoverOptions;
 use crate::policy::routing::{ForeignParts, RouteOptions};
 use crate::policy::trim::OverWindow;
 use crate::spec::{MemberSpec, RouteSpec, Rung, TargetSpec};
-use crate::words::{ConfigError, ModelKind, OnExhausted};
+use crate::words::{ConfigError, ModelKind, OnExhausted, meant};
 
 /// A name that callers ask for, and the targets that may serve it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -206,6 +206,9 @@ impl RouteConfig {
             let MemberConfig { tier, weight, degraded, .. } = *member;
             members.push(MemberSpec { target: at, tier, weight, degraded });
         }
+        if !unknown {
+            self.check_labels(&at("labels"), members.iter().map(|member| known.setup.target(member.target)), errors);
+        }
         self.check_rungs(&at, errors);
         (errors.len() == before && !unknown).then(|| RouteSpec {
             name: name.into(),
@@ -217,6 +220,28 @@ impl RouteConfig {
             foreign_parts: self.foreign_parts,
             rungs: self.rungs(),
         })
+    }
+
+    /// Tells of labels that leave the route without a target.
+    fn check_labels<'a>(
+        &self,
+        at: &str,
+        members: impl Iterator<Item = &'a TargetSpec> + Clone,
+        errors: &mut Vec<ConfigError>,
+    ) {
+        let fits = |target: &TargetSpec| self.labels.iter().all(|label| target.labels.contains(label));
+        if self.labels.is_empty() || members.clone().next().is_none() || members.clone().any(fits) {
+            return;
+        }
+        let carried: BTreeSet<&str> = members.flat_map(|target| &target.labels).map(String::as_str).collect();
+        let problem = match self.labels.iter().find(|label| !carried.contains(label.as_str())) {
+            Some(label) => {
+                let meant = meant(label, carried);
+                format!("`{label}` is carried by none of its targets, so that none would be asked; {meant}")
+            }
+            None => "no target of the route carries all of them, so that none would be asked".to_owned(),
+        };
+        errors.push(ConfigError::new(at, problem));
     }
 
     /// Returns the rungs: those that are named, else the targets that are marked.

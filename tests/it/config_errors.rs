@@ -99,6 +99,11 @@ const BAD: &[(&str, Edit)] = &[
     ("providers.a.models.m.price.output", |config| price(config, 1.0, f64::INFINITY, None)),
     ("providers.a.models.m.price.cached_input", |config| price(config, 1.0, 1.0, Some(f64::NAN))),
     ("providers.*.labels", |config| a(config).labels = (0..64).map(|at| format!("label {at}")).collect()),
+    ("routes.smart.labels", |config| smart(config).labels.push("eu".into())),
+    ("routes.smart.labels", |config| {
+        a(config).labels.push("eu".into());
+        smart(config).labels.extend(["eu".into(), "eu-west".into()]);
+    }),
     ("routes.smart.targets", |config| smart(config).targets.clear()),
     ("routes.smart.targets[2]", |config| smart(config).targets.push("a/x".into())),
     ("routes.smart.targets[2]", |config| smart(config).targets.push("a/m".into())),

@@ -29,6 +29,7 @@ pub fn import(given: &Given, environment: &dyn Fn(&str) -> Option<String>) -> Ou
         times(settings, &routes, &mut out);
         cooldowns(settings, &mut out);
         callbacks(settings, &mut out);
+        budget(settings, &mut out);
     }
     if let Some(routing) = routing {
         aliases(routing, &routes, &mut out);
@@ -479,6 +480,58 @@ fn cooldowns(settings: &Given, out: &mut Outcome) {
     if let Some(given) = settings.get("disable_cooldowns") {
         out.lost(given, "no counterpart: breakers are always there");
     }
+}
+
+/// What all calls together may cost.
+fn budget(settings: &Given, out: &mut Outcome) {
+    let Some(given) = settings.get("max_budget") else { return };
+    let Some(dollars) = given.as_number().filter(|dollars| *dollars > 0.0) else {
+        return out.lost(given, "no counterpart: a budget is above 0");
+    };
+    let duration = settings.get("budget_duration");
+    let Some((per, calendar)) = duration.and_then(|given| period(given.as_text()?)) else {
+        if let Some(given) = duration {
+            out.lost(given, "is no time of a minute to a year");
+        }
+        let why = "not taken over: one that is never renewed has no counterpart; write `[budgets.NAME]` with `per`";
+        return out.lost(given, why);
+    };
+    let fields = [("dollars", Toml::Number(dollars)), ("per", Toml::Text(per.clone()))];
+    let fields = fields.map(|(name, value)| (name.to_owned(), value)).to_vec();
+    if !out.budgets.is_empty() {
+        return out.lost(given, SAID);
+    }
+    out.budgets.push(("all".to_owned(), fields));
+    out.kept(given, "budgets.all.dollars: what is in flight is counted, too");
+    if let Some(given) = duration {
+        if calendar {
+            out.kept(given, format!("budgets.all.per = \"{per}\", by the calendar, in UTC"));
+        } else {
+            out.changed(given, format!("budgets.all.per = \"{per}\": a window that slides"));
+        }
+    }
+}
+
+/// Returns how our budgets call a time of `LiteLLM`'s, and whether it goes by the calendar there and here.
+fn period(text: &str) -> Option<(String, bool)> {
+    match text {
+        "1d" | "24h" => return Some(("day".to_owned(), true)),
+        "7d" | "1w" => return Some(("week".to_owned(), true)),
+        "30d" | "1mo" => return Some(("month".to_owned(), true)),
+        _ => {}
+    }
+    let (number, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit())?);
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        "mo" => 30 * 86_400,
+        _ => return None,
+    };
+    let seconds = number.parse::<u64>().ok()?.checked_mul(seconds)?;
+    (60..=365 * 86_400).contains(&seconds).then(|| (time(seconds as f64), false))
 }
 
 fn callbacks(settings: &Given, out: &mut Outcome) {

@@ -13,6 +13,7 @@ pub struct Outcome {
     pub aliases: Vec<(String, String)>,
     pub providers: Vec<Provider>,
     pub routes: Vec<Route>,
+    pub budgets: Vec<(String, Vec<(String, Toml)>)>,
     pub notes: Vec<Note>,
     /// Hashes of keys that clients show, by name.
     pub clients: Vec<(String, String)>,
@@ -123,6 +124,9 @@ impl Outcome {
         let aliases: Vec<(String, Toml)> =
             self.aliases.iter().map(|(name, route)| (name.clone(), Toml::Text(route.clone()))).collect();
         table(&mut out, "aliases", &aliases);
+        for (name, fields) in &self.budgets {
+            table(&mut out, &format!("budgets.{name}"), fields);
+        }
         for provider in &self.providers {
             provider.write(&mut out);
         }

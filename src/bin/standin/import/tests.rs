@@ -351,9 +351,29 @@ fn twenty_shapes_of_real_projects_are_turned_into_ours() {
             Some(&["preset = \"gemini\"\nbase_url = \"https://aiplatform.googleapis.com/v1/publishers/google\""]),
             &[
                 "max_end_user_budget -- not taken over: write it as `[budgets.NAME]`",
+                "budget_duration -- not taken over",
                 "thinking -- no counterpart: parameters",
                 "`image_generation` is not served",
             ],
+        ),
+        // What the proxy may cost by the month, in a window, and for ever.
+        Case(
+            "model_list:\n- {model_name: m, litellm_params: {model: openai/gpt-5-mini, max_budget: 3, budget_duration: 1d}}\n\
+             litellm_settings: {max_budget: 100.5, budget_duration: 30d}\n",
+            Some(&["[budgets.all]\ndollars = 100.5\nper = \"month\"\n"]),
+            &["litellm_settings.max_budget => budgets.all", "litellm_params.max_budget -- not taken over: write it"],
+        ),
+        Case(
+            "model_list:\n- {model_name: m, litellm_params: {model: openai/gpt-5-mini}}\n\
+             litellm_settings: {max_budget: 2, budget_duration: 6h}\n",
+            Some(&["[budgets.all]\ndollars = 2\nper = \"21600s\"\n"]),
+            &["budget_duration ~> budgets.all.per = \"21600s\": a window that slides"],
+        ),
+        Case(
+            "model_list:\n- {model_name: m, litellm_params: {model: openai/gpt-5-mini}}\n\
+             litellm_settings: {max_budget: 2}\n",
+            Some(&["[routes.m]"]),
+            &["max_budget -- not taken over: one that is never renewed"],
         ),
         // A server that says its own limits.
         Case(
