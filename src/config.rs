@@ -38,6 +38,8 @@ pub use provider::{DialectConfig, ProviderConfig};
 pub use route::{MemberConfig, RouteConfig, RungConfig};
 pub use store::StoreConfig;
 
+/// The shortest time that may be set: timers go by milliseconds.
+const TIME_MIN: Duration = Duration::from_millis(1);
 /// The most labels of one configuration.
 const LABELS_MAX: usize = 63;
 /// The longest time that can be set: no clock overflows on it.
@@ -294,8 +296,8 @@ fn check_labels(providers: &[ProviderSpec]) -> Option<ConfigError> {
 
 /// Checks a time that something may take.
 pub(crate) fn check_time(field: &str, time: Duration) -> Result<(), ConfigError> {
-    let fine = !time.is_zero() && time <= TIME_MAX;
-    if fine { Ok(()) } else { Err(ConfigError::new(field, "must be longer than 0 s and at most a year, as \"5s\"")) }
+    let fine = time >= TIME_MIN && time <= TIME_MAX;
+    if fine { Ok(()) } else { Err(ConfigError::new(field, "must be at least 1 ms and at most a year, as \"5s\"")) }
 }
 
 /// Checks a time that may be none at all.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use standin::config::{KeyConfig, KeySource, MemberConfig, Preset, presets};
 use standin::models;
@@ -90,13 +90,22 @@ fn others_read(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
 }
 
+/// How long a file may take to be read: some that a system makes up never end and say nothing.
+const READ_MAX: Duration = Duration::from_secs(10);
+
 /// Returns a file's text. Opening a pipe waits for its writer, and a device has no end.
 pub fn text(file: &Path) -> std::io::Result<String> {
     if !std::fs::metadata(file)?.is_file() {
         return Err(std::io::Error::other("is no file: a folder, a pipe or a device is not read"));
     }
-    let mut text = Vec::new();
-    std::fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut text)?;
+    let (read, text) = std::sync::mpsc::channel();
+    let opened = std::fs::File::open(file)?;
+    std::thread::Builder::new().spawn(move || {
+        let mut text = Vec::new();
+        drop(read.send(opened.take(FILE_BYTES_MAX + 1).read_to_end(&mut text).map(|_| text)));
+    })?;
+    let late = |_| std::io::Error::other(format!("was not read within {} s", READ_MAX.as_secs()));
+    let text = text.recv_timeout(READ_MAX).map_err(late)??;
     if text.len() as u64 > FILE_BYTES_MAX {
         return Err(std::io::Error::other(format!("is longer than {FILE_BYTES_MAX} bytes")));
     }

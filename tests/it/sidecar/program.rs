@@ -100,6 +100,8 @@ fn times_ports_and_certificates_are_checked_before_anything_runs() {
         (with("body_timeout = \"400days\""), "server.body_timeout"),
         (with("write_timeout = \"9999999999years\""), "server.write_timeout"),
         (with("keep_alive = \"9999999999years\""), "server.keep_alive"),
+        (with("keep_alive = \"1ns\""), "server.keep_alive"),
+        (with("head_timeout = \"999us\""), "server.head_timeout"),
         (with("drain = \"9999999999years\""), "server.drain"),
         (with("bodies_bytes_max = 1"), "server.bodies_bytes_max"),
         (with("tls = { certificate = \"nowhere.pem\", key = \"nowhere.pem\" }"), "server.tls.certificate"),
