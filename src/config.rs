@@ -95,6 +95,12 @@ pub struct Config {
     pub answer_tokens_max: usize,
     /// What may be kept in memory of all answers in flight; beyond it attempts at long answers fail. Default: 512 MiB.
     pub answers_bytes_max: usize,
+    /// How long what a call came to is kept in memory after its end, where it was asked for with a key or submitted.
+    /// Default: 10 min.
+    #[serde(with = "humantime_serde")]
+    pub kept_for: Duration,
+    /// What that may take together, in bytes, requests included; beyond it the oldest is forgotten. Default: 64 MiB.
+    pub kept_bytes_max: usize,
     /// Attempts that the ledger remembers one by one; its totals have no limit. Default: 10 000.
     pub ledger_max: usize,
     /// Calls that the flight recorder remembers. Default: 1 000.
@@ -122,6 +128,8 @@ impl Default for Config {
             answer_bytes_max: 8 << 20,
             answer_tokens_max: 1 << 20,
             answers_bytes_max: 512 << 20,
+            kept_for: Duration::from_secs(10 * 60),
+            kept_bytes_max: 64 << 20,
             ledger_max: 10_000,
             recorder_max: 1_000,
             budgets: BTreeMap::new(),
@@ -234,6 +242,8 @@ impl Config {
             consumer_stall_max: self.consumer_stall_max,
             answer_max: AnswerMax { bytes: self.answer_bytes_max, tokens: self.answer_tokens_max },
             answers_bytes_max: self.answers_bytes_max,
+            kept_for: self.kept_for,
+            kept_bytes_max: self.kept_bytes_max,
             ledger_max: self.ledger_max,
             recorder_max: self.recorder_max,
             restart: self.restart.clone(),
@@ -261,6 +271,7 @@ impl Config {
         errors.extend(
             [
                 check_time("consumer_stall_max", self.consumer_stall_max),
+                check_wait("kept_for", self.kept_for),
                 check_time("restart.within", self.restart.within),
                 check_time("restart.rest", self.restart.rest),
                 check_wait("restart.backoff_min", self.restart.backoff_min),

@@ -17,6 +17,7 @@ use crate::actors::answer::{Answer, Wanted};
 use crate::actors::classify::Classify;
 use crate::actors::front;
 use crate::actors::root::Root;
+use crate::actors::scribe;
 use crate::actors::shared::Shared;
 use crate::actors::sink::Observing;
 use crate::actors::to_root::RootMessage;
@@ -33,7 +34,9 @@ use crate::words::{
 #[cfg(feature = "sidecar")]
 pub(crate) use crate::actors::apart::{Apart, LONG_BYTES};
 pub use crate::actors::classify::Incoming;
+pub use crate::actors::handle::{CallHandle, CallStatus};
 pub use crate::actors::health::{HealthSnapshot, Lack, ObserverHealth, ParkedCalls, ProviderHealth};
+pub(crate) use crate::actors::scribe::Form;
 pub use crate::actors::slot::ProviderStatus;
 pub use crate::actors::stream::ReplyStream;
 pub use crate::actors::to_front::RouterMessage;
@@ -335,7 +338,7 @@ impl Runtime {
     /// # Errors
     /// See [`Error`]; each lists the attempts that were made.
     pub async fn chat(&self, request: ChatRequest) -> Result<Reply, Error> {
-        self.submit(request, Wanted::Whole).await
+        self.call(request, Wanted::Whole).await
     }
 
     /// Answers a request as a stream. Returns as soon as the call runs; what fails later comes in the stream.
@@ -344,7 +347,7 @@ impl Runtime {
     /// # Errors
     /// If the request is refused before anything is sent; see [`Error`].
     pub async fn stream(&self, request: ChatRequest) -> Result<ReplyStream, Error> {
-        self.submit(request, Wanted::Stream).await
+        self.call(request, Wanted::Stream).await
     }
 
     /// Turns texts into vectors, one each, in their order. Dropping the future cancels the call.
@@ -352,18 +355,44 @@ impl Runtime {
     /// # Errors
     /// See [`Error`]; each lists the attempts that were made.
     pub async fn embed(&self, request: EmbedRequest) -> Result<Embeddings, Error> {
-        self.submit(request, Wanted::Vectors).await
+        self.call(request, Wanted::Vectors).await
     }
 
-    /// Hands a request to the router. While that restarts, nothing was sent, so asking again is safe.
-    async fn submit<T>(&self, work: impl Into<Work>, wanted: impl Fn(Answer<T>) -> Wanted) -> Result<T, Error> {
+    /// Makes a call that belongs to the runtime and not to its caller: it goes on whoever leaves. Returns when it is
+    /// accepted; its events are kept until `kept_for` after its end, in memory.
+    ///
+    /// # Errors
+    /// If the request is refused before anything is sent; see [`Error`].
+    pub async fn submit(&self, request: ChatRequest) -> Result<CallHandle, Error> {
+        self.keep(request, Form::Stream, true).await
+    }
+
+    /// Returns a call that was submitted, or asked for with a [key](ChatRequest::key), by its id.
+    ///
+    /// # Errors
+    /// [`Error::NotKept`] if there is none: it is not known, or was forgotten.
+    #[expect(clippy::unused_async, reason = "a call that is kept in a file is looked for there")]
+    pub async fn resume(&self, call: CallId) -> Result<CallHandle, Error> {
+        scribe::resume(&self.shared, call)
+    }
+
+    /// Makes or finds a call that has a log. It ends when nobody holds it, unless it is the runtime's `own`.
+    pub(crate) async fn keep(&self, request: ChatRequest, form: Form, own: bool) -> Result<CallHandle, Error> {
+        let request = Arc::new(request);
+        self.again(|answer| scribe::keep(&self.shared, request.clone(), form, own, answer)).await
+    }
+
+    async fn call<T>(&self, work: impl Into<Work>, wanted: impl Fn(Answer<T>) -> Wanted) -> Result<T, Error> {
         let work = work.into();
+        self.again(|answer| scribe::serve(&self.shared, work.clone(), wanted(answer))).await
+    }
+
+    /// Hands something to the router. While that restarts, nothing was sent, so asking again is safe.
+    async fn again<T>(&self, ask: impl Fn(Answer<T>)) -> Result<T, Error> {
         let mut wait = ROUTER_WAIT;
         for _ in 0..ROUTER_WAITS {
             let (sender, answer) = oneshot::channel();
-            self.within(|| {
-                front::submit(&self.shared, work.clone(), wanted(Answer::method(sender, &self.shared.draining)));
-            });
+            self.within(|| ask(Answer::method(sender, &self.shared.draining)));
             match answer.await.unwrap_or(Err(Error::Unavailable)) {
                 Err(Error::Unavailable) if self.runs() => self.sleep(wait).await,
                 answer => return answer,

@@ -68,6 +68,8 @@ pub(crate) enum Wanted {
     Whole(Answer<Reply>),
     /// A stream of it.
     Stream(Answer<ReplyStream>),
+    /// A stream of it that tells nothing before it is whole.
+    Buffered(Answer<ReplyStream>),
     /// Vectors.
     Vectors(Answer<Embeddings>),
 }
@@ -76,7 +78,7 @@ impl Wanted {
     pub(crate) fn refuse(self, error: Error) {
         match self {
             Self::Whole(mut answer) => answer.send(Err(error)),
-            Self::Stream(mut answer) => answer.send(Err(error)),
+            Self::Stream(mut answer) | Self::Buffered(mut answer) => answer.send(Err(error)),
             Self::Vectors(mut answer) => answer.send(Err(error)),
         }
     }

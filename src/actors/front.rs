@@ -4,28 +4,22 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tracing::Instrument as _;
 
-use super::accepted::{Accepted, Seat};
 use super::answer::{Answer, Wanted};
-use super::books::CALLS;
 use super::clock::now;
 use super::health::{HealthSnapshot, ProviderHealth};
-use super::parking::Spot;
 use super::post::lock;
+use super::scribe::{self, Form};
 use super::shared::Shared;
-use super::table::{Provider, Table};
+use super::table::Provider;
 use super::to_front::RouterMessage;
 use super::to_provider::ProviderMessage;
 use super::to_router::RouterCommand;
-use super::work::Work;
-use crate::policy::routing::Needs;
 use crate::policy::snapshot::{Barrier, Force};
-use crate::spec::RouteSpec;
-use crate::words::{CallFacts, CallId, Error, Hold, Priority, Reset, Rule, TargetId, meant};
+use crate::words::{Error, Hold, Reset, TargetId, meant};
 
 pub(crate) struct Front;
 
@@ -47,13 +41,20 @@ impl Actor for Front {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RouterMessage::Chat(request, port) => {
-                submit(shared, (*request).into(), Wanted::Whole(Answer::port(port, &shared.draining)));
+                scribe::serve(shared, (*request).into(), Wanted::Whole(Answer::port(port, &shared.draining)));
             }
             RouterMessage::Stream(request, port) => {
-                submit(shared, (*request).into(), Wanted::Stream(Answer::port(port, &shared.draining)));
+                scribe::serve(shared, (*request).into(), Wanted::Stream(Answer::port(port, &shared.draining)));
             }
             RouterMessage::Embed(request, port) => {
-                submit(shared, (*request).into(), Wanted::Vectors(Answer::port(port, &shared.draining)));
+                scribe::serve(shared, (*request).into(), Wanted::Vectors(Answer::port(port, &shared.draining)));
+            }
+            RouterMessage::Submit(request, port) => {
+                let answer = Answer::port(port, &shared.draining);
+                scribe::keep(shared, Arc::new(*request), Form::Stream, true, answer);
+            }
+            RouterMessage::Resume(id, port) => {
+                let _ = port.send(scribe::resume(shared, id));
             }
             RouterMessage::Health(port) => {
                 let _ = port.send(health(shared));
@@ -88,79 +89,6 @@ impl Actor for Front {
         }
         Ok(())
     }
-}
-
-/// The most time for a call, whatever its caller says: a year, which no clock overflows on.
-const DEADLINE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// Accepts a call and hands it to the router, or answers: at once, unless it is long.
-pub(crate) fn submit(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
-    if !work.is_long() {
-        return begin(shared, work, wanted);
-    }
-    let shared = shared.clone();
-    let beginning = async move {
-        let own = shared.clone();
-        shared.apart.run(true, move || begin(&own, work, wanted)).await;
-    };
-    #[expect(clippy::disallowed_methods, reason = "whoever asked waits for its answer; dropped, that says so")]
-    tokio::spawn(beginning.in_current_span());
-}
-
-/// Checks a request, gives it a place, and hands it to the router.
-fn begin(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
-    let (table, route) = match accept(shared, &work) {
-        Ok(entry) => entry,
-        Err(error) => return wanted.refuse(error),
-    };
-    let started = now();
-    let priority = shared.priority(&work);
-    let deadline = started + work.deadline().unwrap_or(route.failover.deadline).min(DEADLINE_MAX);
-    let seat = match take_seat(shared, priority, deadline) {
-        Ok(seat) => seat,
-        Err(error) => return wanted.refuse(error),
-    };
-    let about = about(shared.next_call(), &route, &work, priority);
-    let mood = shared.purses.mood(&about);
-    let needs = table.needs_of(&route, &work);
-    let rule = if mood.least_cost { Some(Rule::LeastCost) } else { needs.rule };
-    let needs = Needs { deadline: Some(deadline), priority, rule, price_max: mood.price_max, ..needs };
-    let asked = table.ask(&route, work);
-    let span = tracing::info_span!(target: CALLS, "call", id = %about.id, route = %route.name);
-    let accepted = Accepted { about, asked, table, route, needs, started, deadline, wanted, seat, span };
-    // Dropped with its answer if there is no router, which then says so.
-    shared.router.send(RouterCommand::Start(Box::new(accepted)));
-}
-
-/// Returns what is known of a call from its start on.
-#[expect(clippy::disallowed_methods, reason = "records are read by people and kept: their time is the wall's")]
-fn about(id: CallId, route: &RouteSpec, work: &Work, priority: Priority) -> Arc<CallFacts> {
-    let mut facts = CallFacts::new(id, SystemTime::now(), route.name.clone());
-    facts.session = work.session().cloned();
-    (facts.tags, facts.priority) = (work.tags().clone(), priority);
-    (facts.dialect, facts.client) = (work.dialect(), work.client().cloned());
-    Arc::new(facts)
-}
-
-fn accept(shared: &Arc<Shared>, work: &Work) -> Result<(Arc<Table>, Arc<RouteSpec>), Error> {
-    work.check()?;
-    let table = shared.table();
-    let route = table.route(work.route())?.clone();
-    if shared.draining.load(Relaxed) { Err(Error::Draining) } else { Ok((table, route)) }
-}
-
-/// Takes a place among the calls in flight, or one among those who wait for that, unless it would come too late.
-fn take_seat(shared: &Shared, priority: Priority, due: Instant) -> Result<Seat, Error> {
-    let (parking, spots) = (&shared.parking, [Spot::Calls]);
-    let is_behind = parking.bell.waiting() > 0 && parking.is_before(&spots, priority, due, true);
-    if !is_behind && let Some(place) = shared.take_place() {
-        return Ok(Seat::Taken(place));
-    }
-    let place = parking.arrive(priority, due);
-    let wait = parking.wait(&spots, place);
-    let in_time = wait.is_none_or(|wait| now() + wait <= due);
-    let queued = if in_time { parking.queue(&spots.clone().into(), &spots, place, false) } else { None };
-    queued.map(Seat::Queued).ok_or_else(|| shared.overloaded(wait))
 }
 
 /// Asks the router; if there is none, answers that.

@@ -32,16 +32,19 @@ impl Outlet {
                 answer.begun = true;
                 (CommitPolicy::Buffered, Self::Whole(answer))
             }
-            Wanted::Stream(mut answer) => {
-                let (words, receiver) = mpsc::unbounded_channel();
-                answer.send(Ok(ReplyStream::new(receiver, draining.clone())));
-                (streamed, Self::Stream(words))
-            }
+            Wanted::Stream(answer) => (streamed, Self::stream(answer, draining)),
+            Wanted::Buffered(answer) => (CommitPolicy::Buffered, Self::stream(answer, draining)),
             Wanted::Vectors(mut answer) => {
                 answer.begun = true;
                 (CommitPolicy::Buffered, Self::Vectors(answer))
             }
         }
+    }
+
+    fn stream(mut answer: Answer<ReplyStream>, draining: &Arc<AtomicBool>) -> Self {
+        let (words, receiver) = mpsc::unbounded_channel();
+        answer.send(Ok(ReplyStream::new(receiver, draining.clone())));
+        Self::Stream(words)
     }
 
     /// Resolves when the caller has left.

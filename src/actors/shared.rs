@@ -19,6 +19,7 @@ use super::health::{Lack, ObserverHealth};
 use super::parking::Parking;
 use super::post::{Post, lock};
 use super::purses::Purses;
+use super::shelf::Shelf;
 use super::sink::{Observing, Sink};
 use super::table::Table;
 use super::to_front::RouterMessage;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) places: Arc<Semaphore>,
     /// Where calls wait for a place, or for a target to come back.
     pub(crate) parking: Arc<Parking>,
+    /// The calls that have a log.
+    pub(super) shelf: Arc<Shelf>,
     /// What may be spent, and what is.
     pub(crate) purses: Arc<Purses>,
     /// Whether the runtime stops; answers hold it, too.
@@ -111,6 +114,7 @@ impl Shared {
             events: broadcast::Sender::new(EVENTS_MAX),
             places: Arc::new(Semaphore::new(limits.calls_max)),
             parking: Arc::new(Parking::new(limits.parked_max, limits.queue_max)),
+            shelf: Arc::new(Shelf::new(limits.kept_bytes_max)),
             purses: Arc::default(),
             draining: Arc::default(),
             crash: CrashHook::default(),

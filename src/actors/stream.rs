@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
+use super::log::Reader;
 use crate::words::{AssistantPart, Barred, CallId, Error, Failure, Finished, Piece, ReplyEvent, TargetId, ToolCall};
 
 /// What a call says to its caller's stream.
@@ -36,8 +37,19 @@ pub(super) enum Word {
 }
 
 /// A streamed answer: [`ReplyEvent`]s, or an error as its last item. Dropping it cancels the call and closes the
-/// connection to the provider.
-pub struct ReplyStream {
+/// connection to the provider, unless others hold the call, too.
+pub struct ReplyStream(Of);
+
+/// Where the events come from.
+enum Of {
+    /// From the call, to its only reader.
+    Call(Spoken),
+    /// From the call's log.
+    Log(Reader),
+}
+
+/// What a call says to its only reader.
+struct Spoken {
     words: mpsc::UnboundedReceiver<Word>,
     first: VecDeque<Piece>,
     rest: Option<mpsc::Receiver<Piece>>,
@@ -49,7 +61,7 @@ pub struct ReplyStream {
 
 impl ReplyStream {
     pub(super) fn new(words: mpsc::UnboundedReceiver<Word>, draining: Arc<AtomicBool>) -> Self {
-        Self {
+        Self(Of::Call(Spoken {
             words,
             first: VecDeque::new(),
             rest: None,
@@ -57,14 +69,21 @@ impl ReplyStream {
             finished: None,
             ended: false,
             draining,
-        }
+        }))
+    }
+
+    /// Returns what stands in a log.
+    pub(super) fn read(reader: Reader) -> Self {
+        Self(Of::Log(reader))
     }
 
     /// Returns the next item, or `None` after the last.
     pub async fn next(&mut self) -> Option<Result<ReplyEvent, Error>> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
+}
 
+impl Spoken {
     /// Takes the call's next word; returns an item if it is one by itself.
     fn hear(&mut self, word: Option<Word>) -> Option<Result<ReplyEvent, Error>> {
         match word {
@@ -97,7 +116,10 @@ impl Stream for ReplyStream {
     type Item = Result<ReplyEvent, Error>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
+        let this = match &mut self.get_mut().0 {
+            Of::Call(this) => this,
+            Of::Log(reader) => return reader.poll_next(cx),
+        };
         loop {
             if this.ended {
                 return Poll::Ready(None);
@@ -144,6 +166,6 @@ impl From<Piece> for ReplyEvent {
 
 impl fmt::Debug for ReplyStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplyStream").field("ended", &self.ended).finish_non_exhaustive()
+        f.debug_struct("ReplyStream").finish_non_exhaustive()
     }
 }

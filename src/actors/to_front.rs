@@ -2,11 +2,12 @@
 
 use ractor::RpcReplyPort;
 
+use super::handle::CallHandle;
 use super::health::HealthSnapshot;
 use super::stream::ReplyStream;
 use crate::policy::explain::Explanation;
 use crate::policy::snapshot::Force;
-use crate::words::{ChatRequest, EmbedRequest, Embeddings, Error, Hold, Reply, Reset, TargetId};
+use crate::words::{CallId, ChatRequest, EmbedRequest, Embeddings, Error, Hold, Reply, Reset, TargetId};
 
 /// What any actor may ask of the runtime. The port stands last, so that `ractor::call!` works.
 ///
@@ -39,6 +40,10 @@ pub enum RouterMessage {
     /// Answers a request as a stream. The port is answered as soon as the call runs; what fails later comes in the
     /// stream.
     Stream(Box<ChatRequest>, RpcReplyPort<Result<ReplyStream, Error>>),
+    /// Makes a call that belongs to the runtime, and answers when it is accepted.
+    Submit(Box<ChatRequest>, RpcReplyPort<Result<CallHandle, Error>>),
+    /// Finds a call that has a log: one that was submitted or asked for with a key.
+    Resume(CallId, RpcReplyPort<Result<CallHandle, Error>>),
     /// Turns texts into vectors.
     Embed(Box<EmbedRequest>, RpcReplyPort<Result<Embeddings, Error>>),
     /// Health of all providers and their targets, as last published.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
+use super::access::Hash;
 use super::settings::Streams;
 use crate::wire::VIA;
 use crate::wire::serve::BadRequest;
@@ -18,6 +19,9 @@ use crate::words::{Hedging, NAME_BYTES_MAX, OnExhausted, Priority, Rule, Unknown
 
 /// How the names of what is meant for here begin.
 pub(super) const OURS: &str = "x-standin-";
+
+/// The header of a caller's name for one call. Some SDKs send one of their own, which their retries repeat.
+const KEY: &str = "idempotency-key";
 
 /// The options of a call.
 #[derive(Debug, Default)]
@@ -29,6 +33,8 @@ pub(super) struct CallOptions {
     pub(super) tags: BTreeMap<String, String>,
     pub(super) rule: Option<Rule>,
     pub(super) hedging: Option<Hedging>,
+    /// The caller's name for this one call.
+    pub(super) key: Option<String>,
     /// What becomes of the call where no target can answer now.
     pub(super) on_exhausted: Option<OnExhausted>,
     /// How a stream is to be delivered.
@@ -54,6 +60,10 @@ impl CallOptions {
             if metadata.is_empty() && wishes.in_request {
                 extra.remove("metadata");
             }
+        }
+        if let Some(key) = headers.get(KEY).filter(|key| !key.is_empty()) {
+            let text = key.to_str().map_err(|_| bad(KEY, "is no text"))?;
+            wishes.key = Some(in_short(text.to_owned()));
         }
         for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with(OURS) && *name != VIA) {
             let text = value.to_str().map_err(|_| bad(name.as_str(), "is no text"))?;
@@ -107,6 +117,11 @@ impl CallOptions {
         }
         Ok(())
     }
+}
+
+/// Returns a name or, where it is longer than what is remembered, its hash.
+pub(super) fn in_short(name: String) -> String {
+    if name.len() > NAME_BYTES_MAX { Hash::of(&name).to_string() } else { name }
 }
 
 fn bad(field: &str, problem: &str) -> BadRequest {

@@ -10,16 +10,16 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use tokio::sync::watch;
 
-use super::access::{Client, Hash};
+use super::access::Client;
 use super::body::{ReplyBody, Streaming, Waiting, bytes};
-use super::call_options::{CallOptions, OURS};
+use super::call_options::{CallOptions, OURS, in_short};
 use super::intake::Place;
 use super::loop_marks;
 use super::record::Record;
 use super::refusals::Reason;
 use super::settings::{ModelNames, Streams};
 use super::state::{Current, State};
-use crate::runtime::ReplyStream;
+use crate::runtime::{CallHandle, Form, ReplyStream, Runtime};
 use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Refusal, Refused, Writer};
 use crate::words::{
     CallId, ChatRequest, CommitPolicy, Degraded, EmbedRequest, Error, Finished, NAME_BYTES_MAX, Note, Reply,
@@ -52,14 +52,15 @@ pub(super) async fn answer(
     keep_to_routes(state, head, client, face, form.chooses())?;
     let wishes = CallOptions::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
-    let CallOptions { priority, deadline, session, labels, tags, rule, hedging, on_exhausted, streams, in_request } =
-        wishes;
+    let CallOptions { priority, deadline, session, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
+    let (streams, key) = (wishes.streams, wishes.key);
     let session = session.or_else(|| request.session.take()).map(in_short);
     let via = loop_marks::marks(&head.headers);
-    request = ChatRequest { priority, rule, hedging, deadline, on_exhausted, session, labels, tags, via, ..request };
+    request =
+        ChatRequest { priority, rule, hedging, deadline, on_exhausted, session, labels, key, tags, via, ..request };
     request.client = client.map(|client| client.name.as_str().into());
     // What is meant for the sidecar goes to no provider.
-    if let (true, Some(original)) = (in_request, &mut request.original) {
+    if let (true, Some(original)) = (wishes.in_request, &mut request.original) {
         original.forget(OURS);
     }
     if face == Face::Anthropic {
@@ -67,11 +68,16 @@ pub(super) async fn answer(
         request.extra_headers.extend(asked_for);
     }
     let streams = streams.unwrap_or(current.server.streams);
+    if stream && streams == Streams::Buffered {
+        request.commit = CommitPolicy::Buffered;
+    }
     let mut record = record(state, client, face, &request.route, stream, place);
-    let (created, seed) = stamp();
+    let call = Call::make(state.runtime.clone(), request, stream).await;
+    let call = call.map_err(|error| failed(face, &error, &mut record))?;
+    let (created, seed) = call.stamp();
     let writer = Writer::new(form, seed, created);
     if !stream {
-        let reply = state.runtime.chat(request).await.map_err(|error| failed(face, &error, &mut record))?;
+        let reply = call.reply().await.map_err(|error| failed(face, &error, &mut record))?;
         let finished = &reply.finished;
         record.finished(finished.call, &finished.target, finished.cost_usd, &finished.attempts);
         let mut response = bytes(StatusCode::OK, "application/json", writer.whole(&reply));
@@ -80,8 +86,49 @@ pub(super) async fn answer(
     }
     let keep_alive = current.server.keep_alive;
     match streams {
-        Streams::Live => live(state, request, face, writer, keep_alive, record).await,
-        Streams::Buffered => buffered(state, request, face, writer, keep_alive, record).await,
+        Streams::Live => live(call, face, writer, keep_alive, record).await,
+        Streams::Buffered => buffered(call, face, writer, keep_alive, record).await,
+    }
+}
+
+/// A call, as its one caller has it or, where it has a key, all who ask with that.
+enum Call {
+    Own(Runtime, Box<ChatRequest>),
+    Shared(CallHandle),
+}
+
+impl Call {
+    async fn make(runtime: Runtime, request: ChatRequest, stream: bool) -> Result<Self, Error> {
+        if request.key.is_none() {
+            return Ok(Self::Own(runtime, Box::new(request)));
+        }
+        let form = if stream { Form::Stream } else { Form::Whole };
+        runtime.keep(request, form, false).await.map(Self::Shared)
+    }
+
+    /// Returns the time in seconds since 1970, and a number of this answer's own: whoever gets it, and whenever.
+    fn stamp(&self) -> (u64, u64) {
+        match self {
+            Self::Own(..) => stamp(),
+            Self::Shared(call) => {
+                let CallId { runtime, number } = call.id();
+                (since_1970(call.begun_at()).as_secs(), runtime ^ number.wrapping_mul(MIX))
+            }
+        }
+    }
+
+    async fn reply(self) -> Result<Reply, Error> {
+        match self {
+            Self::Own(runtime, request) => runtime.chat(*request).await,
+            Self::Shared(call) => call.wait().await,
+        }
+    }
+
+    async fn stream(self) -> Result<ReplyStream, Error> {
+        match self {
+            Self::Own(runtime, request) => runtime.stream(*request).await,
+            Self::Shared(call) => Ok(call.stream_from(0)),
+        }
     }
 }
 
@@ -150,11 +197,6 @@ fn keep_to_routes(
     Err(serve::refuse(face, Refused::Request(&BadRequest { field: field.to_owned(), problem })))
 }
 
-/// Returns a session's name or, where it is longer than what is remembered, its hash.
-fn in_short(session: String) -> String {
-    if session.len() > NAME_BYTES_MAX { Hash::of(&session).to_string() } else { session }
-}
-
 fn record(state: &Arc<State>, client: Option<&Client>, face: Face, route: &str, stream: bool, place: Place) -> Record {
     Record::new(state.clone(), Arc::from(route), name(face), client.map(|client| client.name.clone()), stream, place)
 }
@@ -167,14 +209,13 @@ fn failed(face: Face, error: &Error, record: &mut Record) -> Refusal {
 
 /// Streams an answer as it comes. What fails before the first content is an error of its own, with a status.
 async fn live(
-    state: &State,
-    request: ChatRequest,
+    call: Call,
     face: Face,
     writer: Writer,
     keep_alive: Duration,
     mut record: Record,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let stream = state.runtime.stream(request).await;
+    let stream = call.stream().await;
     let mut stream = stream.map_err(|error| failed(face, &error, &mut record))?;
     let mut waiting = None;
     let first = async {
@@ -203,17 +244,14 @@ async fn live(
 
 /// Streams an answer once it is whole.
 async fn buffered(
-    state: &State,
-    request: ChatRequest,
+    call: Call,
     face: Face,
     writer: Writer,
     keep_alive: Duration,
     mut record: Record,
 ) -> Result<Response<ReplyBody>, Refusal> {
-    let runtime = state.runtime.clone();
     let (tell, told) = watch::channel(None);
-    let request = ChatRequest { commit: CommitPolicy::Buffered, ..request };
-    let mut reply = Box::pin(async move { whole(runtime.stream(request).await?, &tell).await });
+    let mut reply = Box::pin(async move { whole(call.stream().await?, &tell).await });
     let mut headers = HeaderMap::new();
     let (reply, waits) = match tokio::time::timeout(keep_alive, &mut reply).await {
         Ok(Ok(whole)) => {
@@ -294,11 +332,18 @@ fn tell_finished(headers: &mut HeaderMap, call: CallId, target: &TargetId, attem
 /// Returns the time in seconds since 1970, and a number of this answer's own.
 fn stamp() -> (u64, u64) {
     #[expect(clippy::disallowed_methods, reason = "answers carry the date")]
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = since_1970(SystemTime::now());
     let count = ANSWERS.fetch_add(1, Relaxed);
     #[expect(clippy::cast_possible_truncation, reason = "the low half tells the runs of a process apart")]
-    let mixed = (now.as_nanos() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ count;
+    let mixed = (now.as_nanos() as u64).wrapping_mul(MIX) ^ count;
     (now.as_secs(), mixed)
+}
+
+/// Spreads numbers that follow each other: an odd one near the golden ratio.
+const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+
+fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// Returns the dialect's name as logs and metrics spell it.

@@ -20,6 +20,8 @@ pub(crate) struct Limits {
     pub(crate) seed: u64,
     pub(crate) answer_max: AnswerMax,
     pub(crate) answers_bytes_max: usize,
+    pub(crate) kept_for: Duration,
+    pub(crate) kept_bytes_max: usize,
     #[cfg(feature = "store")]
     pub(crate) store: Option<StoreSpec>,
 }

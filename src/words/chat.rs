@@ -9,7 +9,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::named::named;
-use super::{Dialect, Error, Hedging, OnExhausted, Original, Rule, Text, names};
+use super::{Dialect, Error, Hedging, NAME_BYTES_MAX, OnExhausted, Original, Rule, Text, names};
 
 /// One request of a caller, in no provider's dialect.
 ///
@@ -68,6 +68,10 @@ pub struct ChatRequest {
     pub session: Option<String>,
     /// Labels a target must carry to serve this call (region, zero retention, …). They are walls: nothing crosses.
     pub labels: Vec<String>,
+    /// The caller's name for this one call (an idempotency key), up to 256 bytes. Whoever asks again with the same key
+    /// and the same request, while it is worked on or for some time after, gets the answer of this call instead of
+    /// another one. With a key and another request that is [`Error::KeyConflict`]. Never sent.
+    pub key: Option<String>,
     /// Free text for the caller's own accounting; kept in the ledger, never sent.
     pub tags: BTreeMap<String, String>,
     /// The client that sends it, by the name of its key: for accounts and budgets, never sent. A sidecar sets it.
@@ -115,6 +119,9 @@ impl ChatRequest {
         let invalid = |field: &str, problem: &str| Err(Error::Invalid { field: field.into(), problem: problem.into() });
         if self.deadline.is_some_and(|deadline| deadline.is_zero()) {
             return invalid("deadline", "is zero; leave it out for the configured one");
+        }
+        if self.key.as_ref().is_some_and(|key| key.is_empty() || key.len() > NAME_BYTES_MAX) {
+            return invalid("key", &format!("must have 1 to {NAME_BYTES_MAX} bytes; leave it out for none"));
         }
         if self.output_tokens_max == Some(0) {
             return invalid("output_tokens_max", "is 0; leave it out for no limit");
@@ -179,6 +186,13 @@ impl ChatRequest {
     #[must_use]
     pub fn session(mut self, session: impl Into<String>) -> Self {
         self.session = Some(session.into());
+        self
+    }
+
+    /// Sets the caller's name for this one call: asked again with it, the same request gets the same answer.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
         self
     }
 

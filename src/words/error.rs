@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{AttemptEnd, AttemptRecord, Barred, Failure, OverBudget};
+use super::{AttemptEnd, AttemptRecord, Barred, CallId, Failure, OverBudget};
 
 /// Why a call has no answer. Every variant says whose fault it is and whether anything was sent.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -89,6 +89,15 @@ pub enum Error {
         /// When a place is expected, where that can be told.
         retry_after: Option<Duration>,
     },
+    /// Another request was made with the same key, and is worked on or kept. The caller's fault; nothing was sent.
+    #[error("key: another request was made with this one; each call needs a key of its own")]
+    KeyConflict,
+    /// No call of this id has a log here: it is not known, or was forgotten. Nothing was sent.
+    #[error("no call {0} is kept: it is not known here, or it ended too long ago")]
+    NotKept(CallId),
+    /// Somebody ended the call.
+    #[error("cancelled: the call was ended by who holds it")]
+    Cancelled,
     /// The runtime is shutting down. Nothing was sent, or the call was cut off at the drain's deadline.
     #[error("draining: the runtime is shutting down")]
     Draining,
@@ -115,6 +124,9 @@ impl Error {
             Self::DeadlineExceeded { .. } => "deadline_exceeded",
             Self::Interrupted { .. } => "interrupted",
             Self::Overloaded { .. } => "overloaded",
+            Self::KeyConflict => "key_conflict",
+            Self::NotKept(_) => "not_kept",
+            Self::Cancelled => "cancelled",
             Self::Draining => "draining",
             Self::Unavailable => "unavailable",
             Self::Crashed => "crashed",

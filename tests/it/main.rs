@@ -27,6 +27,7 @@ mod reconfigure;
 mod rehearsal_anthropic;
 mod rehearsal_gemini;
 mod rehearsal_responses;
+mod shared_calls;
 #[cfg(feature = "sidecar")]
 mod sidecar;
 mod strategies;

@@ -15,6 +15,7 @@ mod ledger;
 mod log;
 mod misspelt;
 mod neighbours;
+mod once;
 mod operators;
 mod pages;
 mod parts;

@@ -126,6 +126,9 @@ pub(super) enum Kind {
     Nowhere,
     WrongMethod,
     Encoded,
+    Conflict,
+    NotKept,
+    Cancelled,
     ContextTooLong,
     ContentPolicy,
     TooLarge,
@@ -197,6 +200,11 @@ impl Fault {
             Error::DeadlineExceeded { .. } | Error::ConsumerStalled(_) => Self::new(Kind::Timeout, message),
             Error::Overloaded { retry_after, .. } => soon(Some(retry_after.unwrap_or_default().max(RETRY_AFTER_MIN))),
             Error::Unavailable | Error::Draining => soon(Some(RETRY_AFTER_MIN)),
+            Error::KeyConflict => {
+                Self { field: Some("idempotency-key".to_owned()), ..Self::new(Kind::Conflict, message) }
+            }
+            Error::NotKept(_) => Self::new(Kind::NotKept, message),
+            Error::Cancelled => Self::new(Kind::Cancelled, message),
             Error::Crashed => Self::new(Kind::Internal, message),
         }
     }
@@ -288,7 +296,9 @@ impl Kind {
             Self::Invalid | Self::ContextTooLong | Self::ContentPolicy => StatusCode::BAD_REQUEST,
             Self::Unauthorised => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::Nowhere => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::Nowhere | Self::NotKept => StatusCode::NOT_FOUND,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::Cancelled => StatusCode::from_u16(499).expect("a number of three digits is a status"),
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -307,7 +317,11 @@ impl Kind {
     /// Returns type and code as OpenAI spells them.
     pub(super) const fn openai(self) -> (&'static str, Option<&'static str>) {
         match self {
-            Self::Invalid | Self::Nowhere | Self::WrongMethod | Self::Encoded => ("invalid_request_error", None),
+            Self::Invalid | Self::Nowhere | Self::NotKept | Self::WrongMethod | Self::Encoded => {
+                ("invalid_request_error", None)
+            }
+            Self::Conflict => ("invalid_request_error", Some("idempotency_conflict")),
+            Self::Cancelled => ("invalid_request_error", Some("cancelled")),
             Self::Unauthorised => ("invalid_request_error", Some("invalid_api_key")),
             Self::Forbidden => ("invalid_request_error", Some("forbidden")),
             Self::NotFound => ("invalid_request_error", Some("model_not_found")),
@@ -325,12 +339,16 @@ impl Kind {
 
     const fn anthropic(self) -> &'static str {
         match self {
-            Self::Invalid | Self::ContextTooLong | Self::ContentPolicy | Self::WrongMethod | Self::Encoded => {
-                "invalid_request_error"
-            }
+            Self::Invalid
+            | Self::ContextTooLong
+            | Self::ContentPolicy
+            | Self::WrongMethod
+            | Self::Encoded
+            | Self::Conflict
+            | Self::Cancelled => "invalid_request_error",
             Self::Unauthorised => "authentication_error",
             Self::Forbidden => "permission_error",
-            Self::NotFound | Self::Nowhere => "not_found_error",
+            Self::NotFound | Self::Nowhere | Self::NotKept => "not_found_error",
             Self::TooLarge => "request_too_large",
             Self::RateLimited => "rate_limit_error",
             Self::OverBudget => "billing_error",
@@ -350,7 +368,9 @@ impl Kind {
             | Self::Encoded => "INVALID_ARGUMENT",
             Self::Unauthorised => "UNAUTHENTICATED",
             Self::Forbidden => "PERMISSION_DENIED",
-            Self::NotFound | Self::Nowhere => "NOT_FOUND",
+            Self::NotFound | Self::Nowhere | Self::NotKept => "NOT_FOUND",
+            Self::Conflict => "ABORTED",
+            Self::Cancelled => "CANCELLED",
             Self::RateLimited | Self::OverBudget => "RESOURCE_EXHAUSTED",
             Self::Unavailable => "UNAVAILABLE",
             Self::Timeout => "DEADLINE_EXCEEDED",

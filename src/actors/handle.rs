@@ -1,0 +1,95 @@
+//! A call that does not belong to one caller, as who asks after it has it.
+
+use std::time::SystemTime;
+
+use super::log::{Hold, Reader};
+use super::stream::ReplyStream;
+use crate::words::{CallId, Error, Reply, ReplyEvent};
+
+/// A call that belongs to the runtime: it goes on whoever leaves, and its events are kept until some time after its
+/// end.
+///
+/// ```
+/// use standin::{ChatRequest, ProviderConfig, Report, Runtime};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Report> {
+/// let local = ProviderConfig::from_fn(|_| async { Ok("Here.") });
+/// let runtime = Runtime::builder().provider("local", local.model("echo")).start().await?;
+/// let call = runtime.submit(ChatRequest::new("local/echo").user("Anybody?")).await?;
+/// let id = call.id();
+/// drop(call);
+/// // Later, or elsewhere:
+/// let call = runtime.resume(id).await?;
+/// assert_eq!(call.wait().await?.text, "Here.");
+/// let mut again = call.stream_from(0);
+/// while let Some(event) = again.next().await {
+///     println!("{:?}", event?);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct CallHandle(Hold);
+
+/// How far a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CallStatus {
+    /// It is worked on, or waits for a place.
+    Running,
+    /// No target can answer now, and it is parked until one can.
+    Waiting,
+    /// Its answer is whole.
+    Answered,
+    /// It has no answer.
+    Failed,
+    /// Somebody ended it.
+    Cancelled,
+}
+
+impl CallHandle {
+    pub(super) fn new(hold: Hold) -> Self {
+        Self(hold)
+    }
+
+    /// Returns its id, by which [`Runtime::resume`](crate::Runtime::resume) finds it.
+    pub fn id(&self) -> CallId {
+        self.0.id()
+    }
+
+    /// Returns when it was accepted, by the wall's clock.
+    pub fn begun_at(&self) -> SystemTime {
+        self.0.begun_at()
+    }
+
+    /// Waits for its answer and returns it, whole; as often as it is asked.
+    ///
+    /// # Errors
+    /// See [`Error`]; each lists the attempts that were made.
+    pub async fn wait(&self) -> Result<Reply, Error> {
+        self.0.reply().await
+    }
+
+    /// Returns its events from a place on, counted from 0: those that came and those that will come. What has that
+    /// place is the same whenever it is read. Behind the last there is nothing.
+    pub fn stream_from(&self, offset: usize) -> ReplyStream {
+        ReplyStream::read(Reader::new(self.0.clone(), offset))
+    }
+
+    /// Returns how far it is.
+    pub fn status(&self) -> CallStatus {
+        self.0.look(|last| match last {
+            Some(Ok(ReplyEvent::Finished(_))) => CallStatus::Answered,
+            Some(Ok(ReplyEvent::Waiting { .. })) => CallStatus::Waiting,
+            Some(Err(Error::Cancelled)) => CallStatus::Cancelled,
+            Some(Err(_)) => CallStatus::Failed,
+            Some(Ok(_)) | None => CallStatus::Running,
+        })
+    }
+
+    /// Ends it, whoever else waits for it: they are told [`Error::Cancelled`]. A call that has ended stays as it is.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+}

@@ -1,0 +1,257 @@
+//! The events of one call, kept in their order: for any number of readers, each from where it likes.
+//!
+//! One task writes a log (`scribe`), and whoever holds its call reads it. A call that has a log belongs to those who
+//! hold it together, and ends when nobody does.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+
+use super::post::lock;
+use crate::words::{
+    AssistantPart, CallId, ChatRequest, DocumentSource, Error, Finished, Image, Message, Reply, ReplyEvent, UserPart,
+};
+
+/// What a reader gets. `Finished` or an error is the last.
+pub(crate) type Item = Result<ReplyEvent, Error>;
+
+/// The events of one call.
+pub(crate) struct Log {
+    id: CallId,
+    /// By the wall's clock.
+    begun_at: SystemTime,
+    held: watch::Sender<Held>,
+    told: Mutex<Told>,
+}
+
+/// Whom the call belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) by: usize,
+    pub(super) is_cancelled: bool,
+}
+
+#[derive(Default)]
+struct Told {
+    items: Vec<Item>,
+    bytes: usize,
+    /// Whether the call was accepted.
+    is_begun: bool,
+    has_ended: bool,
+    waiting: Vec<Waker>,
+}
+
+impl Told {
+    /// Wakes who waits for more.
+    fn wake(&mut self) {
+        self.waiting.drain(..).for_each(Waker::wake);
+    }
+
+    fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+}
+
+impl Log {
+    #[expect(clippy::disallowed_methods, reason = "an answer that is kept carries the date of its call")]
+    pub(super) fn new(id: CallId) -> Arc<Self> {
+        let begun_at = SystemTime::now();
+        Arc::new(Self { id, begun_at, held: watch::Sender::default(), told: Mutex::default() })
+    }
+
+    pub(super) fn id(&self) -> CallId {
+        self.id
+    }
+
+    /// Returns who holds its call, to be watched.
+    pub(super) fn held(&self) -> watch::Receiver<Held> {
+        self.held.subscribe()
+    }
+
+    /// Says that the call was accepted.
+    pub(super) fn begin(&self) {
+        let mut told = lock(&self.told);
+        told.is_begun = true;
+        told.wake();
+    }
+
+    /// Appends an item. Nothing follows the last.
+    pub(super) fn push(&self, item: Item) {
+        let mut told = lock(&self.told);
+        if !told.has_ended {
+            told.has_ended = is_last(&item);
+            told.bytes += size_of::<Item>() + bytes_of(&item);
+            told.items.push(item);
+            told.wake();
+        }
+    }
+
+    /// Returns how many bytes it takes.
+    pub(super) fn bytes(&self) -> usize {
+        lock(&self.told).bytes
+    }
+
+    /// Returns something of it as soon as that is there.
+    async fn when<T>(&self, there: impl Fn(&Told) -> Option<T>) -> T {
+        poll_fn(|cx| {
+            let mut told = lock(&self.told);
+            there(&told).map_or_else(|| told.wait(cx), Poll::Ready)
+        })
+        .await
+    }
+}
+
+/// Tells whether nothing follows an item.
+pub(super) fn is_last(item: &Item) -> bool {
+    matches!(item, Ok(ReplyEvent::Finished(_)) | Err(_))
+}
+
+/// A part in a call that has a log. While somebody has one, the call goes on.
+pub(crate) struct Hold(Arc<Log>);
+
+impl Hold {
+    pub(super) fn new(log: Arc<Log>) -> Self {
+        log.held.send_modify(|held| held.by += 1);
+        Self(log)
+    }
+
+    pub(super) fn log(&self) -> &Arc<Log> {
+        &self.0
+    }
+
+    pub(super) fn id(&self) -> CallId {
+        self.0.id
+    }
+
+    pub(super) fn begun_at(&self) -> SystemTime {
+        self.0.begun_at
+    }
+
+    /// Ends the call, whoever else holds it.
+    pub(super) fn cancel(&self) {
+        self.0.held.send_modify(|held| held.is_cancelled = true);
+    }
+
+    /// Returns when the call was accepted, or why it was not.
+    pub(super) async fn accepted(&self) -> Result<(), Error> {
+        let refused = |told: &Told| match told.items.last() {
+            Some(Err(error)) if !told.is_begun => Some(Err(error.clone())),
+            _ => told.is_begun.then_some(Ok(())),
+        };
+        self.0.when(refused).await
+    }
+
+    /// Returns the whole answer, when it is there.
+    pub(super) async fn reply(&self) -> Result<Reply, Error> {
+        let last = |told: &Told| if told.has_ended { told.items.last().cloned() } else { None };
+        match self.0.when(last).await {
+            Ok(ReplyEvent::Finished(finished)) => Ok((*finished).into()),
+            Ok(_) => Err(Error::Crashed),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks at the last item, and at whether it is the end.
+    pub(super) fn look<T>(&self, at: impl FnOnce(Option<&Item>) -> T) -> T {
+        at(lock(&self.0.told).items.last())
+    }
+}
+
+impl Clone for Hold {
+    fn clone(&self) -> Self {
+        Self::new(self.0.clone())
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.held.send_modify(|held| held.by -= 1);
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hold").field(&self.0.id).finish()
+    }
+}
+
+/// Reads a log from some place on.
+pub(super) struct Reader {
+    hold: Hold,
+    at: usize,
+}
+
+impl Reader {
+    pub(super) fn new(hold: Hold, at: usize) -> Self {
+        Self { hold, at }
+    }
+
+    /// Returns the next item; `None` after the last.
+    pub(super) fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<Item>> {
+        let mut told = lock(&self.hold.log().told);
+        match told.items.get(self.at) {
+            Some(item) => {
+                self.at += 1;
+                Poll::Ready(Some(item.clone()))
+            }
+            None if told.has_ended => Poll::Ready(None),
+            None => told.wait(cx),
+        }
+    }
+}
+
+/// Returns how many bytes an item has beside itself, about.
+fn bytes_of(item: &Item) -> usize {
+    match item {
+        Ok(ReplyEvent::Text(text) | ReplyEvent::Reasoning(text)) => text.len(),
+        Ok(ReplyEvent::Verbatim(events)) => events.len(),
+        Ok(ReplyEvent::Finished(finished)) => bytes_of_answer(finished),
+        _ => 0,
+    }
+}
+
+fn bytes_of_answer(finished: &Finished) -> usize {
+    let verbatim = finished.verbatim.as_ref().map_or(0, bytes::Bytes::len);
+    size_of::<Finished>() + verbatim + finished.parts.iter().map(bytes_of_part).sum::<usize>()
+}
+
+fn bytes_of_part(part: &AssistantPart) -> usize {
+    let words = match part {
+        AssistantPart::Text(text) => text.as_str().len(),
+        AssistantPart::Reasoning(reasoning) => reasoning.text.as_str().len(),
+        AssistantPart::ToolCall(call) => call.arguments.as_str().len(),
+        AssistantPart::Foreign(foreign) => foreign.json.len(),
+    };
+    size_of::<AssistantPart>() + words
+}
+
+/// Returns how many bytes a request has, about: its words share the body that it came in, where it came in one.
+pub(super) fn bytes_of_request(request: &ChatRequest) -> usize {
+    let shown = |part: &UserPart| match part {
+        UserPart::Text(text) => text.as_str().len(),
+        UserPart::Image(Image::Base64 { data, .. } | Image::Url(data)) => data.as_str().len(),
+        UserPart::Document(document) => match &document.source {
+            DocumentSource::Base64 { data, .. } | DocumentSource::Text(data) | DocumentSource::Url(data) => {
+                data.as_str().len()
+            }
+        },
+        UserPart::Audio(audio) => audio.data.as_str().len(),
+        UserPart::Foreign(foreign) => foreign.json.len(),
+    };
+    let words = |message: &Message| match message {
+        Message::System(text) => text.as_str().len(),
+        Message::User(parts) => parts.iter().map(shown).sum(),
+        Message::Assistant(parts) => parts.iter().map(bytes_of_part).sum(),
+        Message::Tool(result) => result.content.iter().map(shown).sum(),
+        Message::Foreign(foreign) => foreign.json.len(),
+    };
+    let said = || request.messages.iter().map(words).sum();
+    size_of::<ChatRequest>() + request.original.as_ref().map_or_else(said, |original| original.body.len())
+}

@@ -1,0 +1,137 @@
+//! Which calls have a log: those in flight, and those whose end is kept, by their ids and by the keys of their callers.
+//!
+//! What is kept in memory is bounded: of what has ended the oldest goes first.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use super::log::{Hold, Item, Log, bytes_of_request};
+use super::post::lock;
+use crate::words::{CallId, ChatRequest, Error};
+
+/// The calls that have a log.
+pub(crate) struct Shelf {
+    bytes_max: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    calls: HashMap<CallId, Entry>,
+    names: HashMap<Name, CallId>,
+    /// Those that ended, the oldest first; some may be gone.
+    ended: VecDeque<CallId>,
+    /// What those take that ended.
+    bytes: usize,
+}
+
+/// A key, and whose it is: no caller finds the call of another.
+type Name = (Option<Arc<str>>, String);
+
+struct Entry {
+    /// What was asked for: another request is another call.
+    request: Arc<ChatRequest>,
+    log: Arc<Log>,
+    /// The runtime's own part, in a call that belongs to it.
+    own: Option<Hold>,
+    /// What it takes, once it has ended.
+    bytes: usize,
+}
+
+/// A call that was found, or is to be made.
+pub(super) struct Found {
+    pub(super) hold: Hold,
+    pub(super) is_new: bool,
+}
+
+impl Shelf {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, kept: Mutex::default() }
+    }
+
+    /// Returns the call of a request's key, or a new one. It belongs to the runtime, too, where it is `own`.
+    pub(super) fn find(
+        &self,
+        request: &Arc<ChatRequest>,
+        own: bool,
+        next: impl FnOnce() -> CallId,
+    ) -> Result<Found, Error> {
+        let mut kept = lock(&self.kept);
+        let name = request.key.clone().map(|key| (request.client.clone(), key));
+        let known = name.as_ref().and_then(|name| kept.names.get(name)).copied();
+        if let Some(entry) = known.and_then(|id| kept.calls.get_mut(&id)) {
+            if entry.request != *request {
+                return Err(Error::KeyConflict);
+            }
+            let hold = Hold::new(entry.log.clone());
+            if own {
+                entry.own.get_or_insert_with(|| hold.clone());
+            }
+            return Ok(Found { hold, is_new: false });
+        }
+        let id = next();
+        let hold = Hold::new(Log::new(id));
+        let own = own.then(|| hold.clone());
+        kept.calls.insert(id, Entry { request: request.clone(), log: hold.log().clone(), own, bytes: 0 });
+        kept.names.extend(name.map(|name| (name, id)));
+        Ok(Found { hold, is_new: true })
+    }
+
+    /// Returns a call by its id.
+    pub(super) fn call(&self, id: CallId) -> Option<Hold> {
+        lock(&self.kept).calls.get(&id).map(|entry| Hold::new(entry.log.clone()))
+    }
+
+    /// Gives a call up that nobody holds; tells whether that is so.
+    pub(super) fn desert(&self, log: &Log) -> bool {
+        let mut kept = lock(&self.kept);
+        let is_deserted = log.held().borrow().by == 0;
+        if is_deserted {
+            kept.remove(log.id());
+        }
+        is_deserted
+    }
+
+    /// Keeps what a call ended with: an answer, and of a call that is the runtime's own an error, too. Who comes with
+    /// the key of a call that failed makes another.
+    pub(super) fn end(&self, log: &Log, last: &Item) {
+        let mut kept = lock(&self.kept);
+        let id = log.id();
+        let Some(entry) = kept.calls.get_mut(&id) else { return };
+        let is_own = entry.own.is_some();
+        let bytes = bytes_of_request(&entry.request) + log.bytes();
+        entry.bytes = bytes;
+        if last.is_err() {
+            kept.names.retain(|_, named| *named != id);
+        }
+        if last.is_err() && !is_own {
+            kept.calls.remove(&id);
+            return;
+        }
+        kept.ended.push_back(id);
+        kept.bytes += bytes;
+        while kept.bytes > self.bytes_max
+            && let Some(oldest) = kept.ended.pop_front()
+        {
+            kept.remove(oldest);
+        }
+    }
+
+    /// Forgets a call that has ended. Who holds it still reads it.
+    pub(super) fn forget(&self, id: CallId) {
+        lock(&self.kept).remove(id);
+    }
+}
+
+impl Kept {
+    fn remove(&mut self, id: CallId) {
+        let Some(entry) = self.calls.remove(&id) else { return };
+        self.bytes -= entry.bytes;
+        if let Some(key) = &entry.request.key {
+            self.names.remove(&(entry.request.client.clone(), key.clone()));
+        }
+        while self.ended.front().is_some_and(|id| !self.calls.contains_key(id)) {
+            self.ended.pop_front();
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Callers that ask again with an `Idempotency-Key`.
+
+use std::time::Duration;
+
+use standin::sidecar::{ClientKey, Hash};
+use standin::testing::{Latency, Script};
+
+use super::http::{self, Caller};
+use super::{stage, stage_with};
+
+const SAID: &str = "one two three four five";
+
+#[tokio::test]
+async fn who_asks_again_with_its_key_gets_the_same_bytes_in_every_dialect_and_nobody_is_asked_twice() {
+    let stage = stage(1).await;
+    let to = stage.sidecar.address();
+    for caller in Caller::ALL {
+        for stream in [false, true] {
+            let key = format!("{caller:?}-{stream}");
+            let received = stage.counts(0).received;
+            let mut bodies = Vec::new();
+            for _ in 0..3 {
+                let reply = http::ask_with(to, caller, "smart", SAID, stream, &[("idempotency-key", &key)]).await;
+                assert_eq!((reply.status, reply.is_whole), (200, true), "{key}: {reply:?}");
+                let said = if stream { caller.streamed(&reply.body) } else { caller.text(&reply.json()) };
+                assert_eq!(said, SAID, "{key}");
+                let call = reply.header("x-standin-call").map(str::to_owned);
+                bodies.push((call, reply.body));
+            }
+            assert!(bodies.iter().all(|body| *body == bodies[0]), "{key}: {bodies:?}");
+            assert_eq!(stage.counts(0).received, received + 1, "{key}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_request_with_a_key_is_a_conflict_in_its_callers_dialect_and_no_sdk_tries_again() {
+    let stage = stage(1).await;
+    let to = stage.sidecar.address();
+    for caller in Caller::ALL {
+        let key = [("idempotency-key", &*format!("{caller:?}"))];
+        assert_eq!(http::ask_with(to, caller, "smart", SAID, false, &key).await.status, 200);
+        for (text, stream) in [("another", false), (SAID, true)] {
+            let refused = http::ask_with(to, caller, "smart", text, stream, &key).await;
+            assert_eq!((refused.status, refused.header("x-should-retry")), (409, Some("false")), "{refused:?}");
+            let body = refused.json();
+            assert!(caller.message(&body).starts_with("key: another request was made with this one"), "{body}");
+            match caller {
+                Caller::Chat | Caller::Responses => assert_eq!(body["error"]["code"], "idempotency_conflict"),
+                Caller::Anthropic => assert_eq!(body["error"]["type"], "invalid_request_error"),
+                Caller::Gemini => assert_eq!(body["error"]["status"], "ABORTED"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_whose_connection_broke_takes_its_answer_up_again() {
+    let script = Script { first_token: Latency::Fixed(Duration::from_millis(100)), ..Script::default() };
+    let stage = stage_with(1, script, |_| {}).await;
+    let to = stage.sidecar.address();
+    for (caller, stream) in [(Caller::Chat, true), (Caller::Anthropic, false), (Caller::Responses, true)] {
+        let key = [("idempotency-key", &*format!("{caller:?}"))];
+        let received = stage.counts(0).received;
+        let lost = http::begin(to, caller, "smart", SAID, stream, &key).await;
+        stage.until(0, |counts| counts.received > received).await;
+        drop(lost);
+        let reply = http::ask_with(to, caller, "smart", SAID, stream, &key).await;
+        assert_eq!((reply.status, reply.is_whole), (200, true), "{caller:?}: {reply:?}");
+        assert_eq!(stage.counts(0).received, received + 1, "{caller:?}");
+    }
+}
+
+#[tokio::test]
+async fn clients_find_no_calls_of_each_other_whatever_their_keys_are() {
+    let stage = stage_with(1, Script::default(), |settings| {
+        let client = |name: &str| ClientKey {
+            name: name.into(),
+            sha256: Hash::of(name),
+            routes: Vec::new(),
+            requests_per_minute: None,
+            operator: false,
+        };
+        settings.server.keys = vec![client("red"), client("blue")];
+    })
+    .await;
+    let to = stage.sidecar.address();
+    let mut calls = Vec::new();
+    for (client, text) in [("red", SAID), ("blue", "other words"), ("red", SAID)] {
+        let headers = [("authorization", &*format!("Bearer {client}")), ("idempotency-key", "the same")];
+        let reply = http::ask_with(to, Caller::Chat, "smart", text, false, &headers).await;
+        assert_eq!(Caller::Chat.text(&reply.json()), text);
+        calls.push(reply.header("x-standin-call").expect("an id").to_owned());
+    }
+    assert!(calls[0] == calls[2] && calls[0] != calls[1], "{calls:?}");
+}
