@@ -16,6 +16,8 @@ use tokio::sync::{broadcast, oneshot};
 use crate::actors::answer::{Answer, Wanted};
 use crate::actors::classify::Classify;
 use crate::actors::front;
+#[cfg(not(feature = "store"))]
+use crate::actors::root::Recalled;
 use crate::actors::root::Root;
 use crate::actors::scribe;
 use crate::actors::shared::Shared;
@@ -23,6 +25,8 @@ use crate::actors::sink::Observing;
 use crate::actors::to_root::RootMessage;
 use crate::actors::work::Work;
 use crate::config::{Config, ProviderConfig, RouteConfig};
+#[cfg(feature = "store")]
+use crate::policy::memory::Keeps;
 use crate::policy::snapshot::Force;
 #[cfg(feature = "store")]
 use crate::store::Store;
@@ -288,19 +292,28 @@ impl Builder {
             observers,
             self.classify,
             #[cfg(feature = "store")]
-            store.as_ref().map(|store| store.gauge()),
+            store.clone().map(|store| store as Arc<dyn Keeps>),
         ));
         shared.purses.replace(setup.budgets.clone());
         #[cfg(feature = "store")]
         if let Some(store) = &store {
             kept::recall(store, &shared).await;
         }
-        let arguments = (shared.clone(), setup);
+        #[cfg(feature = "store")]
+        let (recalled, served) = match &store {
+            Some(store) => kept::recollect(store, &shared, &setup).await,
+            None => Default::default(),
+        };
+        #[cfg(not(feature = "store"))]
+        let recalled = Recalled::default();
+        let arguments = (shared.clone(), setup, recalled);
         let started = match supervisor {
             Some(supervisor) => Actor::spawn_linked(None, Root, arguments, supervisor).await,
             None => Actor::spawn(None, Root, arguments).await,
         };
         let (root, _) = started.map_err(|error| StartError::Actors(Box::new(error)))?;
+        #[cfg(feature = "store")]
+        kept::resume(&shared, served);
         Ok(Runtime {
             shared,
             root: Arc::new(Stop(root)),

@@ -1,6 +1,7 @@
 //! Floor 5: what is kept: everything that ended, in one file that outlives the process.
 //!
-//! In flow records of attempts and calls, in place and without waiting; out flow statements. One thread owns the
+//! In flow records of attempts and calls, and what is known of providers, in place and without waiting; out flow
+//! statements, and what was known before. One thread owns the
 //! connection and writes in groups; whoever asks reads beside it. Nothing that a disk does holds up a call: what
 //! cannot be written waits in a bounded queue, what finds no room there is counted as lost, and health says both. It
 //! never holds a word of a prompt or of an answer.
@@ -13,12 +14,14 @@ mod forget;
 mod ask;
 mod verify;
 mod recall;
+mod memory;
 mod owner;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub(crate) use memory::{Recollection, Served, moment, recollect};
 pub(crate) use owner::Store;
 pub(crate) use recall::recall;
 pub use verify::{Verified, verify_file};

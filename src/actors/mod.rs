@@ -18,7 +18,7 @@
 //! name, and nobody keeps a raw reference to one that may restart: see [`slot`].
 
 // What everybody rests on.
-mod clock;
+pub(crate) mod clock;
 pub(crate) mod post;
 pub(crate) mod task;
 mod pulse;
@@ -30,6 +30,8 @@ mod key;
 pub(crate) mod apart;
 pub(crate) mod work;
 pub(crate) mod classify;
+#[cfg(feature = "store")]
+mod marks;
 
 // What is served, and to whom.
 pub(crate) mod table;
@@ -73,7 +75,7 @@ mod tries;
 mod parked;
 mod call;
 
-// Who lives for long.
+// Who lives for long, and what is known of a provider before it does.
 mod provider;
 mod supervisor;
 mod router;
@@ -81,4 +83,5 @@ mod begin;
 pub(crate) mod scribe;
 pub(crate) mod front;
 mod keeper;
+pub(crate) mod known;
 pub(crate) mod root;

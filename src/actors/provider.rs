@@ -47,6 +47,8 @@ pub(crate) struct State {
     published: Instant,
     /// Whether a [`ProviderMessage::Publish`] is on its way.
     pending: bool,
+    /// Whether anything happened since the machine was saved.
+    unsaved: bool,
     waiting: Waiting,
 }
 
@@ -74,14 +76,14 @@ impl Actor for Provider {
             None => Admission::new(configured.spec.admission.clone(), now()),
         };
         let rng = SeededRng::seed_from_u64(shared.limits.seed ^ seed(&configured.spec.name) ^ incarnation);
-        let mut state =
-            State { admission, rng, published: now(), pending: false, waiting: Waiting::default(), configured, shared };
+        let (published, waiting) = (now(), Waiting::default());
+        let mut state = State { admission, rng, published, pending: false, unsaved: true, waiting, configured, shared };
         state.publish(now());
         state.save();
         let slot = &state.configured.slot;
         *slot.transport.write().unwrap_or_else(PoisonError::into_inner) = Some(transport);
         slot.up(myself.clone());
-        myself.send_interval(CHECKPOINT_EVERY, || ProviderMessage::Checkpoint);
+        myself.send_interval(CHECKPOINT_EVERY, || ProviderMessage::Checkpoint(None));
         let name = state.configured.spec.name.clone();
         tracing::info!(provider = %name, incarnation, "provider started");
         state.shared.tell(Event::ProviderStarted { provider: name, incarnation });
@@ -95,6 +97,7 @@ impl Actor for Provider {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         let now = now();
+        state.unsaved |= !matches!(message, ProviderMessage::Publish | ProviderMessage::Checkpoint(_));
         let effects = match message {
             ProviderMessage::Admit(ask, reply) => {
                 if !reply.is_closed() {
@@ -148,8 +151,9 @@ impl Actor for Provider {
                 state.pending = false;
                 Vec::new()
             }
-            ProviderMessage::Checkpoint => {
+            ProviderMessage::Checkpoint(asks) => {
                 state.save();
+                let _ = asks.map(|asks| asks.send(()));
                 Vec::new()
             }
             ProviderMessage::Crash(Crash::Panic) => panic!("panic asked for by the crash hook"),
@@ -230,8 +234,10 @@ impl State {
         self.published = now;
     }
 
-    fn save(&self) {
-        *lock(&self.slot().checkpoint) = Some(Arc::new(self.admission.clone()));
+    fn save(&mut self) {
+        if std::mem::take(&mut self.unsaved) {
+            *lock(&self.slot().checkpoint) = Some(Arc::new(self.admission.clone()));
+        }
     }
 
     /// Says what changed, to observers and to the log.

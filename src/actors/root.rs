@@ -9,19 +9,24 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant, SystemTime};
 
+#[cfg(feature = "store")]
+use futures_util::future::join_all;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
+#[cfg(feature = "store")]
+use tokio::sync::oneshot;
 
-use super::bell::Bell;
 use super::clock::now;
 use super::front::Front;
 use super::keeper::Keeper;
-use super::key::Key;
+#[cfg(feature = "store")]
+use super::known::memory;
+use super::known::{Known, changeable, provide};
 use super::post::lock;
 use super::router::Router;
 use super::shared::Shared;
-use super::slot::{ProviderStatus, Slot};
+use super::slot::ProviderStatus;
 use super::supervisor::Supervisor;
 use super::table::{Provider, Table};
 use super::task::{Never, died};
@@ -29,10 +34,8 @@ use super::to_provider::ProviderMessage;
 use super::to_root::{Child, RootMessage};
 use super::to_router::RouterCommand;
 use super::to_supervisor::SupervisorMessage;
-use crate::policy::admission::Admission;
 use crate::policy::restart::{Restart, Restarts};
-use crate::policy::tokens::TokenModel;
-use crate::spec::{ProviderSpec, Setup};
+use crate::spec::Setup;
 use crate::words::{Date, Event};
 
 /// How often wall time is compared with monotonic time.
@@ -42,6 +45,9 @@ const NOTICE_DAYS: i64 = 14;
 const NOTICE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a child may take to stop before it is killed.
 const STOP_MAX: Duration = Duration::from_secs(5);
+/// How long providers may take to save their machines before they are stopped.
+#[cfg(feature = "store")]
+const SAVE_MAX: Duration = Duration::from_secs(1);
 
 impl Child {
     fn name(&self) -> String {
@@ -65,6 +71,9 @@ impl Child {
     }
 }
 
+/// What was known of each provider before this process.
+pub(crate) type Recalled = HashMap<Arc<str>, Known>;
+
 pub(crate) struct Root;
 
 pub(crate) struct State {
@@ -80,12 +89,12 @@ pub(crate) struct State {
 impl Actor for Root {
     type Msg = RootMessage;
     type State = State;
-    type Arguments = (Arc<Shared>, Setup);
+    type Arguments = (Arc<Shared>, Setup, Recalled);
 
     async fn pre_start(
         &self,
         myself: ActorRef<Self::Msg>,
-        (shared, setup): Self::Arguments,
+        (shared, setup, recalled): Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         let rng = SeededRng::seed_from_u64(shared.limits.seed);
         shared.root.set(myself.clone());
@@ -93,7 +102,7 @@ impl Actor for Root {
         for child in [Child::Calls, Child::Keeper, Child::Router, Child::Front] {
             state.start(&myself, child).await?;
         }
-        state.reconfigure(&myself, setup).await;
+        state.reconfigure(&myself, setup, recalled).await;
         myself.send_interval(HEARTBEAT, || RootMessage::Heartbeat);
         Ok(state)
     }
@@ -106,7 +115,7 @@ impl Actor for Root {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RootMessage::Reconfigure(setup, done) => {
-                state.reconfigure(&myself, *setup).await;
+                state.reconfigure(&myself, *setup, Recalled::default()).await;
                 state.shared.tell(Event::Reconfigured);
                 let _ = done.send(());
             }
@@ -142,12 +151,22 @@ impl Actor for Root {
         state.shared.parking.wake_all();
         let mut children: Vec<_> = state.children.drain().map(|(_, child)| child).collect();
         children.sort_by_key(|(_, child)| child.stops());
-        for (cell, _) in children {
-            if cell.stop_and_wait(None, Some(STOP_MAX)).await.is_err() {
-                cell.kill();
-            }
-        }
+        let others = children.split_off(children.partition_point(|(_, child)| matches!(child, Child::Calls)));
+        stop(children).await;
+        // No attempt has anything to say any more.
+        #[cfg(feature = "store")]
+        state.remember_last().await;
+        stop(others).await;
         Ok(())
+    }
+}
+
+/// Stops some children, one after the other.
+async fn stop(children: Vec<(ActorCell, Child)>) {
+    for (cell, _) in children {
+        if cell.stop_and_wait(None, Some(STOP_MAX)).await.is_err() {
+            cell.kill();
+        }
     }
 }
 
@@ -218,7 +237,7 @@ impl State {
     }
 
     /// Starts what is new, publishes the table, retires what is gone: no call in flight loses its provider.
-    async fn reconfigure(&mut self, myself: &ActorRef<RootMessage>, setup: Setup) {
+    async fn reconfigure(&mut self, myself: &ActorRef<RootMessage>, setup: Setup, mut recalled: Recalled) {
         let old = self.shared.table();
         let mut providers = Vec::with_capacity(setup.providers.len());
         let known: HashMap<&str, &Arc<Provider>> = old.providers.iter().map(|old| (&*old.spec.name, old)).collect();
@@ -232,7 +251,9 @@ impl State {
                 providers.push(same.clone());
                 continue;
             }
-            let provider = Arc::new(provide(spec, known.map(AsRef::as_ref), self.shared.parking.bell.clone()));
+            let from_before = known.map_or_else(|| recalled.remove(&spec.name), |old| Known::of(old, &spec));
+            let read = known.map_or(&[][..], |old| &old.keys);
+            let provider = Arc::new(provide(spec, read, from_before, self.shared.parking.bell.clone()));
             let child = Child::Supervisor(provider.clone());
             if let Err(error) = self.start(myself, child.clone()).await {
                 self.crashed(myself, child, &error.to_string());
@@ -269,10 +290,37 @@ impl State {
                 provider.slot.provider.send(ProviderMessage::LocalFault(since));
             }
         }
+        #[cfg(feature = "store")]
+        self.remember();
         if self.noticed.is_none_or(|then| now.saturating_duration_since(then) >= NOTICE_EVERY) {
             self.noticed = Some(now);
             self.tell_retiring(Date::of(wall));
         }
+    }
+
+    /// Has all that is new of providers kept for the next process. It waits for nobody.
+    #[cfg(feature = "store")]
+    fn remember(&self) {
+        if let Some(keeps) = self.shared.keeps() {
+            self.shared.table().providers.iter().filter_map(|it| memory(it)).for_each(|memory| keeps.keep(memory));
+        }
+    }
+
+    /// Does so for the last time, with what the providers know by now.
+    #[cfg(feature = "store")]
+    async fn remember_last(&self) {
+        if self.shared.keeps().is_none() {
+            return;
+        }
+        let mut saved = Vec::new();
+        for provider in &self.shared.table().providers {
+            let (asks, told) = oneshot::channel();
+            if provider.slot.provider.send(ProviderMessage::Checkpoint(Some(asks))) {
+                saved.push(told);
+            }
+        }
+        let _ = tokio::time::timeout(SAVE_MAX, join_all(saved)).await;
+        self.remember();
     }
 
     /// Tells of every model that somebody named and that answers no more, or will not for long. It is not left out: the
@@ -285,49 +333,6 @@ impl State {
             }
         }
     }
-}
-
-/// Gives a provider its slot. One that replaces another at the same address starts with what that one knew.
-fn provide(spec: ProviderSpec, old: Option<&Provider>, bell: Arc<Bell>) -> Provider {
-    let now = now();
-    let read = old.map_or(&[][..], |old| &old.keys);
-    let keys = spec.keys.iter().map(|key| Key::new(key.clone(), read)).collect();
-    let mut admission = Admission::new(spec.admission.clone(), now);
-    let old = old.filter(|old| old.spec.base_url == spec.base_url);
-    if let Some(old) = old
-        && let Some(checkpoint) = lock(&old.slot.checkpoint).clone()
-    {
-        let targets: Vec<_> =
-            spec.targets.iter().map(|new| position(&old.spec.targets, |old| old.id == new.id)).collect();
-        let keys: Vec<_> = spec.keys.iter().map(|new| position(&old.spec.keys, |old| old == new)).collect();
-        admission.carry(&checkpoint, &targets, &keys, now);
-        for (index, new) in spec.targets.iter().enumerate() {
-            if targets[index].is_some_and(|known| old.spec.targets[known] != *new) {
-                admission.renew(Some(index), None);
-            }
-        }
-        for key in changeable(&spec) {
-            admission.renew(None, Some(key));
-        }
-    }
-    let health = (0..admission.targets()).map(|target| admission.health(target, 0, now)).collect();
-    let tokens = spec.targets.iter().map(|new| {
-        let known = old.and_then(|old| old.slot.token_model(position(&old.spec.targets, |old| old.id == new.id)?));
-        let known = known.filter(|known| known.vocabulary() == new.vocabulary);
-        known.unwrap_or_else(|| TokenModel::new(new.vocabulary))
-    });
-    let slot = Slot::new(tokens, health, bell);
-    *lock(&slot.checkpoint) = Some(Arc::new(admission));
-    Provider { spec, keys, slot: Arc::new(slot) }
-}
-
-/// Returns the keys whose source may give another one than before: whoever reloads may have changed it.
-fn changeable(spec: &ProviderSpec) -> Vec<usize> {
-    spec.keys.iter().enumerate().filter(|(_, key)| key.may_change()).map(|(index, _)| index).collect()
-}
-
-fn position<T>(items: &[T], is: impl Fn(&T) -> bool) -> Option<usize> {
-    items.iter().position(is)
 }
 
 /// The supervisor under which calls live. A call that crashes has answered by being dropped: nothing is to be done.

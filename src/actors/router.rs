@@ -70,6 +70,15 @@ impl Actor for Router {
                     state.sessions.set(&session, target, now());
                 }
             }
+            #[cfg(feature = "store")]
+            RouterCommand::Resume(served) => {
+                let table = state.shared.table();
+                for (session, target, at) in served {
+                    if let Some(target) = table.index(&target) {
+                        state.sessions.set(&session, target, at);
+                    }
+                }
+            }
             RouterCommand::Pin(route, target, port) => {
                 let _ = port.send(state.pin(&route, target));
             }

@@ -26,10 +26,10 @@ use super::to_front::RouterMessage;
 use super::to_root::RootMessage;
 use super::to_router::RouterCommand;
 use super::work::Work;
-#[cfg(feature = "store")]
-use crate::policy::keeping::StoreGauge;
 use crate::policy::keeping::StoreHealth;
 use crate::policy::local_fault::LocalFault;
+#[cfg(feature = "store")]
+use crate::policy::memory::Keeps;
 use crate::policy::retry_budget::RetryBudget;
 use crate::spec::{Limits, TargetSpec};
 use crate::words::{CallId, Date, Error, Event, Priority, TargetId};
@@ -66,9 +66,9 @@ pub(crate) struct Shared {
     pub(crate) books: Arc<Books>,
     /// Everything that ends is told here, and nowhere else.
     pub(crate) sink: Sink,
-    /// How the file fares that everything is kept in.
+    /// Who keeps everything in a file.
     #[cfg(feature = "store")]
-    store: Option<Arc<StoreGauge>>,
+    store: Option<Arc<dyn Keeps>>,
     /// Tells this runtime's calls from those of all others.
     runtime: u64,
     calls_begun: AtomicU64,
@@ -99,7 +99,7 @@ impl Shared {
         limits: Limits,
         observers: impl IntoIterator<Item = Observing>,
         classify: Option<Classify>,
-        #[cfg(feature = "store")] store: Option<Arc<StoreGauge>>,
+        #[cfg(feature = "store")] store: Option<Arc<dyn Keeps>>,
     ) -> Self {
         let books = Arc::new(Books::new(limits.ledger_max, limits.recorder_max));
         let ours = |name: &str, observer| Observing { name: name.into(), observer, in_place: true };
@@ -177,6 +177,12 @@ impl Shared {
     #[cfg(feature = "store")]
     pub(crate) fn store(&self) -> Option<StoreHealth> {
         self.store.as_ref().map(|store| store.health())
+    }
+
+    /// Returns who keeps what is known of providers, if that is to outlive the process.
+    #[cfg(feature = "store")]
+    pub(super) fn keeps(&self) -> Option<&Arc<dyn Keeps>> {
+        self.store.as_ref().filter(|_| self.limits.store.as_ref().is_some_and(|spec| spec.warm))
     }
 
     /// Nothing is kept.

@@ -7,6 +7,8 @@
 use std::sync::Arc;
 
 use super::key::Key;
+#[cfg(feature = "store")]
+use super::marks::Marks;
 use super::slot::Slot;
 use crate::spec::{Layout, Place, ProviderSpec, RouteSpec, TargetSpec};
 use crate::wire;
@@ -18,6 +20,9 @@ pub(crate) struct Provider {
     pub(crate) slot: Arc<Slot>,
     /// Its keys, and what was read of them.
     pub(super) keys: Vec<Key>,
+    /// By what the next process knows it.
+    #[cfg(feature = "store")]
+    pub(super) marks: Marks,
 }
 
 /// One target of the table.

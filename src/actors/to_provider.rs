@@ -28,8 +28,8 @@ pub(crate) enum ProviderMessage {
     Delivered,
     /// Publish what has gathered since the last time.
     Publish,
-    /// Save the machine.
-    Checkpoint,
+    /// Save the machine, and say so to who asks.
+    Checkpoint(Option<oneshot::Sender<()>>),
     /// Die, for tests and drills.
     #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "only `testing` asks for crashes"))]
     Crash(Crash),

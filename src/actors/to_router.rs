@@ -1,6 +1,8 @@
 //! What the router is told.
 
 use std::sync::Arc;
+#[cfg(feature = "store")]
+use std::time::Instant;
 
 use ractor::RpcReplyPort;
 
@@ -19,6 +21,9 @@ pub(crate) enum RouterCommand {
     Explain(Box<ChatRequest>, RpcReplyPort<Result<Explanation, Error>>),
     /// A call was answered: its session stays there, its route learns how long answers are.
     Answered { route: Arc<str>, session: Option<String>, target: TargetId, output: u64 },
+    /// These targets served these sessions, before this process.
+    #[cfg(feature = "store")]
+    Resume(Vec<(String, TargetId, Instant)>),
     /// All calls of a route go to this target, or to none in particular.
     Pin(String, Option<TargetId>, RpcReplyPort<Result<(), Error>>),
     /// An operator's hand on a target.

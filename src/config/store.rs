@@ -33,17 +33,20 @@ pub struct StoreConfig {
     /// How long the file may grow, as `"2GB"`; beyond it the oldest records go. 1 GiB.
     #[serde(default = "size_max", deserialize_with = "a_size")]
     pub size_max: u64,
+    /// Whether what is known of providers is kept for the next start, too: breakers, holds, limits, latencies. True.
+    #[serde(default = "warm")]
+    pub warm: bool,
 }
 
 impl StoreConfig {
     /// Returns what keeps records in a file, for as long as is usual.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), keep: keep(), keep_totals: keep_totals(), size_max: size_max() }
+        Self { path: path.into(), keep: keep(), keep_totals: keep_totals(), size_max: size_max(), warm: warm() }
     }
 
     /// Checks it.
     pub(super) fn check(&self, errors: &mut Vec<ConfigError>) {
-        let Self { path, keep, keep_totals, size_max } = self;
+        let Self { path, keep, keep_totals, size_max, warm: _ } = self;
         let mut refuse = |field: &str, problem: &str| errors.push(ConfigError::new(format!("store{field}"), problem));
         if path.as_os_str().is_empty() {
             refuse(".path", "must name a file, as \"standin.db\"");
@@ -65,8 +68,8 @@ impl StoreConfig {
     /// Returns it as it is run by.
     #[cfg(feature = "store")]
     pub(super) fn spec(&self) -> StoreSpec {
-        let Self { path, keep, keep_totals, size_max } = self;
-        StoreSpec { path: path.clone(), keep: *keep, keep_totals: *keep_totals, bytes_max: *size_max }
+        let Self { path, keep, keep_totals, size_max, warm } = self;
+        StoreSpec { path: path.clone(), keep: *keep, keep_totals: *keep_totals, bytes_max: *size_max, warm: *warm }
     }
 }
 
@@ -76,6 +79,10 @@ const fn keep() -> Duration {
 
 const fn keep_totals() -> Duration {
     DAY.saturating_mul(400)
+}
+
+const fn warm() -> bool {
+    true
 }
 
 const fn size_max() -> u64 {

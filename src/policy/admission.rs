@@ -570,6 +570,27 @@ impl Admission {
         self.targets.len()
     }
 
+    /// Tells whether a target is anything but as it began: somebody asked it, or heard of it, or keeps it out.
+    ///
+    /// # Panics
+    /// When there is no such target.
+    #[cfg(feature = "store")]
+    pub fn is_known(&self, target: usize) -> bool {
+        self.targets[target].is_known()
+    }
+
+    /// Returns it as if it had these targets alone.
+    #[cfg(feature = "store")]
+    #[must_use]
+    pub fn only(&self, targets: &[usize]) -> Self {
+        let targets: Vec<Target> = targets.iter().filter_map(|at| self.targets.get(*at)).cloned().collect();
+        let options = AdmissionOptions {
+            targets: targets.iter().map(|target| target.options.clone()).collect(),
+            ..self.options.clone()
+        };
+        Self { options, targets, keys: self.keys.clone(), progress: BTreeMap::new(), effects: Vec::new(), ..*self }
+    }
+
     fn offline(&self, now: Instant) -> Option<Instant> {
         self.offline_until.filter(|&until| until > now)
     }
@@ -708,6 +729,11 @@ impl Ticket {
         Pass { serial: self.serial, generation: self.generation, probe: self.probe, last_resort: self.last_resort }
     }
 }
+
+lasting!(struct TargetOptions { class, in_flight_max, ttft_median, limited });
+lasting!(struct AdmissionOptions { targets, keys, breaker, health });
+// Only to be carried on: what runs is made anew, by what is configured now.
+lasting!(struct Admission { options, targets, keys, serial } anew { offline_until, progress, progress_max, effects });
 
 #[cfg(test)]
 mod tests;

@@ -324,6 +324,12 @@ impl Breaker {
         self.generation
     }
 
+    /// Tells whether it ever changed its state, or heard anything lately.
+    #[cfg(feature = "store")]
+    pub fn is_known(&self) -> bool {
+        self.generation > 0 || self.run != Evidence::NONE
+    }
+
     /// Returns the Retry-After that nothing passes but a look.
     pub fn hold(&self) -> Option<&Hold> {
         self.hold.as_ref()
@@ -587,6 +593,18 @@ impl Breaker {
         (self.run, self.known) = (Evidence::NONE, None);
     }
 }
+
+lasting!(struct BreakerNumbers { cooldown_share, half_open_luck, ramp_alarm, ramp_share });
+lasting!(struct BreakerOptions {
+    cooldown_base, cooldown_max, retry_after_max, ramp_step_min, alarm, numbers,
+});
+lasting!(enum State { Closed, Open { until, alarmed, late }, HalfOpen { successes }, Ramp { since, load } });
+lasting!(struct Load { window, from, admitted, worked, proven, was_full });
+lasting!(struct Trouble { began, ended });
+lasting!(struct Late { serial, successes });
+lasting!(struct Breaker {
+    options, state, open_since, generation, trouble, alarm, run, known, needed, luck, hold,
+} anew { probe, flowing });
 
 #[cfg(test)]
 mod tests;

@@ -83,6 +83,9 @@ impl Concurrency {
     }
 }
 
+lasting!(struct Concurrency { generation, cut });
+lasting!(struct Cut { at, limit, answers });
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -148,6 +148,10 @@ impl Cusum {
     }
 }
 
+lasting!(struct DetectorOptions { p0, p1, h });
+lasting!(struct Evidence { failures, successes, attempts });
+lasting!(struct Cusum { failure, success, h, value, raised, at });
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -278,6 +278,12 @@ impl Headroom {
     }
 }
 
+lasting!(struct Headroom { requests, tokens, used, last, counted, learnt });
+lasting!(struct Used { requests, tokens });
+lasting!(struct Reading { gauge, used, at, fades, refill, falls });
+lasting!(struct Counted { since, slices });
+lasting!(struct Learnt { limit, level, at, refused });
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -791,5 +791,13 @@ impl Bursts {
     }
 }
 
+lasting!(struct HealthNumbers { kept, failures_fade, times_fade, mean_fade, sibling_weight });
+lasting!(struct HealthOptions { failure_rate_prior, failure_rate_prior_mass, degraded, slow, numbers });
+lasting!(struct Tempo { window, baseline, mean });
+// What fails together now did not begin together in another process.
+lasting!(struct TargetHealth {
+    class, degraded, slow, failure_rate, known_rate, detect, ttft, reply, tpot, tpot_mean, sibling_weight, heard,
+} anew { bursts, connects });
+
 #[cfg(test)]
 mod tests;

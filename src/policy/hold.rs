@@ -118,6 +118,8 @@ impl Hold {
     }
 }
 
+lasting!(struct Hold { class, since, until, said, told, scatter, looked, looks });
+
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;

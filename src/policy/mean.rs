@@ -145,3 +145,7 @@ impl Expected {
         (samples > 0).then(|| Latency { mean, samples, ..Latency::around(mean.div_f64(MODEL_MEAN)) })
     }
 }
+
+lasting!(struct Fade { kept, weight, mean });
+lasting!(struct DecayedMean { prior, prior_mass, max, fade, sum, mass, at });
+lasting!(struct Expected { lately, usual_samples });

@@ -4,6 +4,15 @@
 //! arguments, always last. Nothing here may ever read a clock, draw its own randomness, wait, spawn, print, or know
 //! how a provider spells things (`wire` and `policy` meet only in `words::failure` and `words::limits`).
 
+// What outlives a process; first, for its macro is written into all that does.
+#[cfg(feature = "store")]
+#[macro_use]
+pub mod lasting;
+#[cfg(not(feature = "store"))]
+macro_rules! lasting {
+    ($($parts:tt)*) => {};
+}
+
 pub mod snapshot;
 
 pub mod window;
@@ -35,5 +44,7 @@ pub mod record;
 #[cfg(feature = "store")]
 pub mod statement;
 pub mod keeping;
+#[cfg(feature = "store")]
+pub mod memory;
 #[cfg(feature = "serialise")]
 mod serial;

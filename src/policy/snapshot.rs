@@ -381,3 +381,6 @@ impl Latency {
         1.0 + f64::from(prompt_tokens) / 20_000.0
     }
 }
+
+lasting!(enum Force { Off { until }, On { until }, Auto });
+lasting!(struct Latency { mean, p50, p90, p95, p99, samples });

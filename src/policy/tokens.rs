@@ -224,6 +224,12 @@ impl TokenModel {
         Weights { learned: self.weights, vocabulary: self.vocabulary }
     }
 
+    /// Tells whether anything was learned.
+    #[cfg(feature = "store")]
+    pub fn is_known(&self) -> bool {
+        *self != Self::new(self.vocabulary)
+    }
+
     /// Returns whose vocabulary it assumes.
     pub const fn vocabulary(&self) -> Vocabulary {
         self.vocabulary
@@ -297,3 +303,17 @@ impl TokenModel {
 fn dot(a: &[f64; FEATURES], b: &[f64; FEATURES]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
+
+lasting!(
+    enum Vocabulary {
+        O200k,
+        Cl100k,
+        Claude,
+        Gemini,
+        DeepSeek,
+        Qwen,
+        Mistral,
+        Unknown,
+    }
+);
+lasting!(struct TokenModel { vocabulary, weights, covariance, surprise });

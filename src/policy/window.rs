@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+#[cfg(feature = "store")]
+use crate::policy::lasting::{Form, Lasting, Reader, Writer};
 use crate::policy::snapshot::Latency;
 
 /// Quantiles of the log-normal model in medians, exp(.6 z): the answer times of language models spread by about .6
@@ -267,6 +269,89 @@ impl Baseline {
     /// Tells whether p95, which decides what slow means, is measured yet.
     pub fn is_measured(&self) -> bool {
         self.distribution.samples() >= P95_SAMPLES
+    }
+}
+
+lasting!(
+    enum Scale {
+        FirstToken,
+        PerToken,
+    }
+);
+lasting!(struct Baseline { distribution, halved });
+
+/// How often each value was seen: what distributions and slices are written as.
+#[cfg(feature = "store")]
+type Counts = Vec<(u32, u32)>;
+
+#[cfg(feature = "store")]
+impl Lasting for Distribution {
+    fn form(form: &mut Form) {
+        form.name("Distribution");
+        form.part("scale", |it: &Self| &it.scale);
+        form.part("prior", |it: &Self| &it.prior);
+        form.part("latency", |it: &Self| &it.latency);
+        form.part("unread", |it: &Self| &it.unread);
+        Counts::form(form);
+    }
+
+    fn write(&self, to: &mut Writer) {
+        let Self { scale, prior, histogram, latency, unread } = self;
+        scale.write(to);
+        prior.write(to);
+        latency.write(to);
+        unread.write(to);
+        let counted = histogram.iter_recorded();
+        let counts = counted.map(|step| (u32::try_from(step.value_iterated_to()).unwrap_or(u32::MAX), step));
+        counts.map(|(units, step)| (units, step.count_at_value())).collect::<Counts>().write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let mut it = Self::new(Lasting::read(from)?, Duration::ZERO);
+        (it.prior, it.latency, it.unread) = (Lasting::read(from)?, Lasting::read(from)?, Lasting::read(from)?);
+        for (units, count) in Counts::read(from)? {
+            it.histogram.saturating_record_n(units.into(), count);
+        }
+        Some(it)
+    }
+}
+
+#[cfg(feature = "store")]
+impl Lasting for Window {
+    fn form(form: &mut Form) {
+        form.name("Window");
+        form.part("distribution", |it: &Self| &it.distribution);
+        Vec::<(Instant, Counts)>::form(form);
+    }
+
+    fn write(&self, to: &mut Writer) {
+        self.distribution.write(to);
+        let counts = |samples: &[u32]| {
+            let mut samples = samples.to_vec();
+            samples.sort_unstable();
+            let runs = samples.chunk_by(|one, other| one == other);
+            runs.map(|run| (run[0], u32::try_from(run.len()).unwrap_or(u32::MAX))).collect::<Counts>()
+        };
+        self.slices.iter().map(|slice| (slice.since, counts(&slice.samples))).collect::<Vec<_>>().write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let mut distribution = Distribution::read(from)?;
+        // What the slices hold is what is counted.
+        distribution.histogram.clear();
+        let mut slices = VecDeque::new();
+        for (since, counts) in Vec::<(Instant, Counts)>::read(from)? {
+            let mut samples = Vec::new();
+            for (units, count) in counts {
+                let count = usize::try_from(count).ok().filter(|count| samples.len() + count <= SLICE_SAMPLES_MAX)?;
+                samples.resize(samples.len() + count, units);
+            }
+            for units in &samples {
+                distribution.histogram.saturating_record((*units).into());
+            }
+            slices.push_back(Slice { since, samples });
+        }
+        (1..=SLICES.into()).contains(&slices.len()).then_some(Self { distribution, slices })
     }
 }
 

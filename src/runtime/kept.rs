@@ -1,15 +1,21 @@
 //! What is kept beyond the process, where the configuration says so.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::Runtime;
+use crate::actors::clock::now;
+use crate::actors::known::Known;
+use crate::actors::root::Recalled;
 use crate::actors::shared::{STORE, Shared};
 use crate::actors::sink::Observing;
+use crate::actors::to_router::RouterCommand;
+use crate::policy::memory::Ago;
+use crate::policy::routing::IDLE_MAX;
 use crate::policy::statement::{Question, Statement};
-use crate::spec::Limits;
-use crate::store::{LedgerError, Store};
-use crate::words::ConfigError;
+use crate::spec::{Limits, Setup};
+use crate::store::{self, LedgerError, Recollection, Served, Store};
+use crate::words::{ConfigError, TargetId};
 
 /// Opens the file that is configured, if there is one; who writes it is told of everything that ends.
 pub(super) async fn open(limits: &Limits, observers: &mut Vec<Observing>) -> Result<Option<Arc<Store>>, ConfigError> {
@@ -39,6 +45,76 @@ pub(super) async fn recall(store: &Arc<Store>, shared: &Arc<Shared>) {
     }
 }
 
+/// Returns what processes before this one knew of the providers that are configured, and tells what is not believed.
+/// Whatever is wrong with it: a start goes on without.
+pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup) -> (Recalled, Vec<Served>) {
+    let nothing = || (Recalled::new(), Vec::new());
+    if !shared.limits.store.as_ref().is_some_and(|spec| spec.warm) {
+        return nothing();
+    }
+    let path = store.path().to_owned();
+    let look = move || (store::recollect(&path, IDLE_MAX), store::moment());
+    let ((found, moment), now) = (shared.apart.run(true, look).await, now());
+    let Recollection { kept, served } = match found {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::error!(%error, "what was known before cannot be read: nothing is");
+            return nothing();
+        }
+    };
+    let mut recalled = Recalled::new();
+    let mut clock_told = false;
+    for kept in kept {
+        let Some(spec) = setup.providers.iter().find(|spec| *spec.name == *kept.provider) else { continue };
+        let (provider, ago) = (&*spec.name, kept.at.ago(&moment));
+        clock_told = clock_told || tell_of_clock(ago);
+        if !kept.is_ours() {
+            tracing::info!(provider, "what was known of it is of another version: it begins anew");
+            continue;
+        }
+        let then = ago.time().and_then(|time| now.checked_sub(time));
+        let Some(memory) = kept.read(then, now) else {
+            tracing::warn!(provider, "what was known of it is damaged: it begins anew");
+            continue;
+        };
+        match Known::from(memory, spec).await {
+            Some(known) => {
+                tracing::info!(provider, age = ?ago.time(), "goes on with what was known of it");
+                recalled.insert(spec.name.clone(), known);
+            }
+            None => tracing::info!(provider, "is at another address now: it begins anew"),
+        }
+    }
+    (recalled, served)
+}
+
+/// Tells of a clock that was set. Returns whether one was.
+fn tell_of_clock(ago: Ago) -> bool {
+    let what = match ago {
+        Ago::Time(_) => return false,
+        Ago::Set { back: true, .. } => "the clock was set back meanwhile: what was known is as old as the machine says",
+        Ago::Set { .. } => "the clock was set forward meanwhile: what was known is as old as the machine says",
+        Ago::Before(_) => "the clock stands before the time of what was known: all of it that ages is dropped",
+        Ago::TooLong(_) => "what was known is too old, or the clock was set forward: all of it that ages is dropped",
+    };
+    tracing::warn!(?ago, "{what}");
+    true
+}
+
+/// Tells the router who served sessions, by the clock that it goes by.
+pub(super) fn resume(shared: &Shared, served: Vec<Served>) {
+    let now = now();
+    let at = |ago: Duration| now.checked_sub(ago);
+    let known = served.into_iter().filter_map(|it| {
+        let target = TargetId { provider: it.provider.into(), model: it.model.into() };
+        Some((it.session, target, at(it.ago)?))
+    });
+    let known: Vec<_> = known.collect();
+    if !known.is_empty() {
+        shared.router.send(RouterCommand::Resume(known));
+    }
+}
+
 impl Runtime {
     /// Answers a question about what was spent, from the file that everything is kept in: all that had ended before
     /// it was asked stands in the answer.
@@ -55,5 +131,72 @@ impl Runtime {
         #[expect(clippy::disallowed_methods, reason = "whoever asked waits for its answer, on whatever executor")]
         let asking = self.within(|| tokio::spawn(asking));
         asking.await.unwrap_or(Err(LedgerError::NotKept))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::config::{ProviderConfig, RouteConfig, StoreConfig};
+    use crate::policy::snapshot::Health;
+    use crate::words::{ChatRequest, Failure, FailureClass};
+
+    async fn start(file: &Path) -> Runtime {
+        let broken =
+            ProviderConfig::from_fn(|_| async { Err::<String, _>(Failure::new(FailureClass::Server, "not now")) });
+        let well = ProviderConfig::from_fn(|_| async { Ok("yes") });
+        Runtime::builder()
+            .provider("a", broken.model("m"))
+            .provider("b", well.model("m"))
+            .route("smart", RouteConfig::new(["a/m"]).tier(1, ["b/m"]))
+            .with(|config| config.store = Some(StoreConfig::new(file)))
+            .start()
+            .await
+            .expect("it starts whatever stands in the file")
+    }
+
+    fn health(runtime: &Runtime) -> Health {
+        *runtime.health().target(&TargetId::new("a", "m")).expect("a target")
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_dated_is_dropped_and_what_has_no_age_stays() {
+        let folder = std::env::temp_dir().join(format!("standin-undated-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join("kept.db");
+        for (what, sql, is_known) in [
+            ("nothing", "", true),
+            // The wall's clock was set three days forward, then back, while the machine ran on.
+            ("set forward", "UPDATE memory SET at = at - 259200000", true),
+            ("set back", "UPDATE memory SET at = at + 259200000", true),
+            // Another run of the machine.
+            ("an hour ago", "UPDATE memory SET at = at - 3600000, run = 'another'", true),
+            ("to come", "UPDATE memory SET at = at + 3600000, run = 'another'", false),
+            ("long ago", "UPDATE memory SET at = at - 31 * 86400000, run = NULL", false),
+            ("damaged", "UPDATE memory SET bytes = zeroblob(length(bytes))", false),
+            ("cut", "UPDATE memory SET bytes = x''", false),
+            ("another form", "UPDATE memory SET form = form + 1", false),
+        ] {
+            for ending in ["", "-wal", "-shm"] {
+                let _ = std::fs::remove_file(folder.join(format!("kept.db{ending}")));
+            }
+            let runtime = start(&file).await;
+            for _ in 0..4 {
+                runtime.chat(ChatRequest::new("smart").user("Are you there?")).await.expect("b answers");
+            }
+            let asked = health(&runtime).admitted;
+            assert!(asked > 0);
+            runtime.drain(Duration::from_secs(1)).await;
+            drop(runtime);
+            Connection::open(&file).and_then(|connection| connection.execute_batch(sql)).expect("a change");
+            let runtime = start(&file).await;
+            let now = health(&runtime);
+            assert_eq!(now.admitted, if is_known { asked } else { 0 }, "{what}: {now:?}");
+        }
+        std::fs::remove_dir_all(&folder).expect("a folder");
     }
 }

@@ -13,4 +13,6 @@ pub(crate) struct StoreSpec {
     pub(crate) keep_totals: Duration,
     /// How long the file may grow.
     pub(crate) bytes_max: u64,
+    /// Whether what is known of providers outlives the process, too.
+    pub(crate) warm: bool,
 }

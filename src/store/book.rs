@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, TransactionBehavior, 
 
 use super::file::{Hold, Opened};
 use super::hours::{HOUR, Hours, Known, money, whole};
+use super::memory::{self, Told};
 use super::{OpenError, forget};
 use crate::policy::explain::Flight;
 use crate::policy::record::Record;
@@ -58,9 +59,15 @@ impl Book {
         self.lost
     }
 
-    /// Writes a group, the first of which gets this number, and how many records were lost so far. A group that is
-    /// there already is left: it was written though its writer did not hear of it.
-    pub(super) fn write(&mut self, first: i64, group: &[Record], lost: u64) -> rusqlite::Result<()> {
+    /// Writes a group, the first of which gets this number, how many records were lost so far, and what is known of
+    /// providers now. A group that is there already is left: it was written though its writer did not hear of it.
+    pub(super) fn write<'a>(
+        &mut self,
+        first: i64,
+        group: &[Record],
+        lost: u64,
+        memories: impl IntoIterator<Item = &'a Told>,
+    ) -> rusqlite::Result<()> {
         let Self { file, names, known, .. } = self;
         let change = file.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if group.is_empty() || last(&change)? < first {
@@ -76,6 +83,9 @@ impl Book {
                 let told = "INSERT INTO meta VALUES ('lost', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
                 change.execute(told, [whole(lost)])?;
             }
+        }
+        for told in memories {
+            memory::write(&change, told)?;
         }
         change.commit()?;
         self.lost = self.lost.max(lost);

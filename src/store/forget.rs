@@ -1,5 +1,7 @@
 //! Forgetting: what is too old, and the oldest of what is too much; some at a time, so that no group waits long for it.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, params};
 
 use super::hours::HOUR;
@@ -9,12 +11,15 @@ use crate::spec::StoreSpec;
 const ROWS: i64 = 2_000;
 /// Pages that are given back to the disk at once.
 const PAGES: i64 = 2_000;
+/// How long what is known of a provider is kept that nobody configures any more.
+const MEMORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Forgets some. Returns whether there is more to forget.
 pub(super) fn some(connection: &mut Connection, spec: &StoreSpec, now: i64) -> rusqlite::Result<bool> {
-    let before = |time: std::time::Duration| now.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+    let before = |time: Duration| now.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
     let change = connection.transaction()?;
     let mut gone = older(&change, before(spec.keep))?;
+    change.prepare_cached("DELETE FROM memory WHERE at < ?1")?.execute([before(MEMORY)])?;
     gone += totals(&change, before(spec.keep_totals).div_euclid(1_000).div_euclid(HOUR))?;
     if gone == 0 && used(&change)? > spec.bytes_max {
         gone = older(&change, i64::MAX)?;

@@ -8,11 +8,12 @@
 //! A panic in it is caught, the file opened anew and the group tried again; a group that makes it panic twice is
 //! given up.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, SystemTime};
 
@@ -20,8 +21,10 @@ use tokio::sync::oneshot;
 
 use super::book::Book;
 use super::file::Hold;
+use super::memory::Told;
 use super::{Gauge, OpenError};
-use crate::policy::keeping::StoreGauge;
+use crate::policy::keeping::{StoreGauge, StoreHealth};
+use crate::policy::memory::{Keeps, Memory};
 use crate::policy::record::{Observer, Record};
 use crate::spec::StoreSpec;
 
@@ -44,6 +47,8 @@ const FLUSH_MAX: Duration = Duration::from_secs(2);
 
 enum Job {
     Record(Record),
+    /// There is something new to be known of a provider.
+    Memory,
     /// Say when everything before this was tried once.
     Flush(oneshot::Sender<()>),
 }
@@ -53,9 +58,13 @@ pub(crate) struct Store {
     /// `None` once it is dropped.
     queue: Option<SyncSender<Job>>,
     gauge: Gauge,
+    memories: Arc<Mutex<Memories>>,
     closing: Arc<AtomicBool>,
     owner: Option<JoinHandle<()>>,
 }
+
+/// What is to be kept of each provider: the latest of it.
+type Memories = BTreeMap<Arc<str>, Told>;
 
 impl Store {
     /// Takes and opens the file, and starts who owns it.
@@ -63,9 +72,12 @@ impl Store {
         let (queue, jobs) = sync_channel(WAITING_MAX);
         let (gauge, closing) = (Gauge::new(StoreGauge::new(spec.path.clone())), Arc::<AtomicBool>::default());
         let (opened, told) = oneshot::channel();
+        let memories = Arc::<Mutex<Memories>>::default();
         let owner = Owner {
             spec,
             gauge: gauge.clone(),
+            memories: memories.clone(),
+            known: Memories::new(),
             closing: closing.clone(),
             group: Vec::new(),
             first: 0,
@@ -73,16 +85,11 @@ impl Store {
             lost_before: 0,
         };
         let thread = thread::Builder::new().name("standin-store".into()).spawn(move || owner.begin(&jobs, opened))?;
-        let store = Self { queue: Some(queue), gauge, closing, owner: Some(thread) };
+        let store = Self { queue: Some(queue), gauge, memories, closing, owner: Some(thread) };
         match told.await {
             Ok(result) => result.map(|()| store),
             Err(_) => Err(std::io::Error::other("its thread ended").into()),
         }
-    }
-
-    /// Returns what it tells of itself.
-    pub(crate) fn gauge(&self) -> Gauge {
-        self.gauge.clone()
     }
 
     /// Returns its file.
@@ -116,6 +123,19 @@ impl Observer for Store {
     }
 }
 
+impl Keeps for Store {
+    fn health(&self) -> StoreHealth {
+        self.gauge.health()
+    }
+
+    fn keep(&self, memory: Memory) {
+        let provider = memory.provider.clone();
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner).insert(provider, Told::now(memory));
+        // Where the queue is full, there is a group that takes it along.
+        let _ = self.queue.as_ref().map(|queue| queue.try_send(Job::Memory));
+    }
+}
+
 impl Drop for Store {
     fn drop(&mut self) {
         self.closing.store(true, Relaxed);
@@ -131,6 +151,9 @@ struct Owner {
     spec: StoreSpec,
     gauge: Gauge,
     closing: Arc<AtomicBool>,
+    memories: Arc<Mutex<Memories>>,
+    /// What is to be kept of each provider, and was not yet.
+    known: Memories,
     /// What is being written, and the number of its first.
     group: Vec<Record>,
     first: i64,
@@ -209,6 +232,7 @@ impl Owner {
                 self.group.push(record);
                 true
             }
+            Job::Memory => false,
             Job::Flush(done) => {
                 waiting.push(done);
                 false
@@ -264,7 +288,8 @@ impl Owner {
             None => book.insert(Book::open(hold).map_err(|error| error.to_string())?),
         };
         let lost = self.lost_before + self.gauge.lost();
-        if self.group.is_empty() && lost <= open.lost() {
+        self.known.append(&mut self.memories.lock().unwrap_or_else(PoisonError::into_inner));
+        if self.group.is_empty() && lost <= open.lost() && self.known.is_empty() {
             return Ok(());
         }
         if self.first == 0 {
@@ -272,9 +297,10 @@ impl Owner {
         }
         #[cfg(test)]
         super::tests::trouble(&self.spec.path, |sql| open.trouble(sql)).map_err(|error| super::told(&error))?;
-        open.write(self.first, &self.group, lost).map_err(|error| super::told(&error))?;
+        open.write(self.first, &self.group, lost, self.known.values()).map_err(|error| super::told(&error))?;
         self.gauge.written(self.group.len() as u64, open.bytes());
         self.group.clear();
+        self.known.clear();
         self.first = 0;
         Ok(())
     }
@@ -284,6 +310,7 @@ impl Owner {
         self.gauge.given_up(lost);
         tracing::error!(path = %self.spec.path.display(), lost, "the store gives records up");
         self.group.clear();
+        self.known.clear();
         self.first = 0;
         self.panics = 0;
     }

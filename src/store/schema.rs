@@ -2,7 +2,8 @@
 //!
 //! An entry is an attempt or a call that ended; both count from one sequence, so that a gap or a double shows. `hour`
 //! and its like are sums over an hour, which questions are answered from: kept longer than entries, and as exact, for
-//! money is counted in billionths of a dollar. Names that come from a configuration stand once, in `name`.
+//! money is counted in billionths of a dollar. Names that come from a configuration stand once, in `name`. `memory`
+//! has what the last process knew of each provider.
 
 use rusqlite::{Connection, Transaction};
 
@@ -14,7 +15,8 @@ pub(super) const APPLICATION: i64 = 0x7374_646e;
 pub(super) const VERSION: usize = STEPS.len();
 
 /// What makes each form of the one before it. A step that was released never changes.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
 CREATE TABLE price (
@@ -55,7 +57,14 @@ CREATE TABLE call_hour (
     calls INTEGER NOT NULL, cost INTEGER NOT NULL, wasted INTEGER NOT NULL,
     PRIMARY KEY (hour, route, client, outcome)
 ) WITHOUT ROWID;
-"];
+",
+    "
+CREATE TABLE memory (
+    provider TEXT PRIMARY KEY, at INTEGER NOT NULL, run TEXT, uptime_ms INTEGER, form INTEGER NOT NULL,
+    sum INTEGER NOT NULL, bytes BLOB NOT NULL
+);
+",
+];
 
 /// Returns the form of a file, which is none yet where it is empty.
 pub(super) fn form(connection: &Connection) -> Result<usize, OpenError> {

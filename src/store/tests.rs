@@ -5,16 +5,21 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use rusqlite::Connection;
 
 use super::book::Book;
 use super::file::Hold;
-use super::{OpenError, Store, ask_file, verify_file};
+use super::{OpenError, Store, ask_file, recollect, verify_file};
+use crate::policy::admission::{Admission, AdmissionOptions, Ask, BreakerOptions, HealthOptions, TargetOptions};
 use crate::policy::explain::{Flight, Happened};
 use crate::policy::keeping::StoreHealth;
+use crate::policy::memory::{Keeps as _, Mark, Memory};
 use crate::policy::money::nanos;
 use crate::policy::record::{Observer as _, Record};
 use crate::policy::statement::{By, Line, Question, Statement};
+use crate::policy::tokens::{TokenModel, Vocabulary};
 use crate::spec::StoreSpec;
 use crate::words::{AttemptEnd, AttemptRecord, CallFacts, CallId, Failure, FailureClass, Price, TargetId, Usage};
 
@@ -54,7 +59,7 @@ impl Place {
 
     fn spec(&self) -> StoreSpec {
         let day = Duration::from_secs(24 * 60 * 60);
-        StoreSpec { path: self.file(), keep: day, keep_totals: 30 * day, bytes_max: 1 << 30 }
+        StoreSpec { path: self.file(), keep: day, keep_totals: 30 * day, bytes_max: 1 << 30, warm: true }
     }
 
     async fn open(&self) -> Store {
@@ -121,7 +126,7 @@ fn won(count: u64) -> Vec<Record> {
 async fn until(store: &Store, is: impl Fn(&StoreHealth) -> bool) -> StoreHealth {
     let begun = Instant::now();
     loop {
-        let health = store.gauge().health();
+        let health = store.health();
         if is(&health) {
             return health;
         }
@@ -210,7 +215,7 @@ async fn a_file_that_somebody_keeps_is_refused_and_free_again_with_him() {
     assert_eq!(place.ask(By::All).sum.attempts, 3, "who is refused takes nothing along");
     drop(store);
     let again = place.open().await;
-    assert_eq!(again.gauge().health().problem, None);
+    assert_eq!(again.health().problem, None);
 }
 
 #[tokio::test]
@@ -262,7 +267,7 @@ async fn what_finds_no_room_to_wait_is_counted_and_told_by_the_file_too() {
         store.observe(record);
     }
     assert!(begun.elapsed() < Duration::from_secs(5), "nobody waits for the disk");
-    let ill = store.gauge().health();
+    let ill = store.health();
     assert!(ill.lost > 0 && ill.lost < all, "{ill:?}");
     place.trouble(None);
     let well = until(&store, |health| health.waiting == 0).await;
@@ -273,7 +278,7 @@ async fn what_finds_no_room_to_wait_is_counted_and_told_by_the_file_too() {
     assert_eq!((statement.sum.attempts, statement.lost), (well.written, well.lost));
     drop(store);
     let store = place.open().await;
-    assert_eq!((store.gauge().health().lost, place.ask(By::All).lost), (0, well.lost), "the file counts on");
+    assert_eq!((store.health().lost, place.ask(By::All).lost), (0, well.lost), "the file counts on");
 }
 
 #[tokio::test]
@@ -290,7 +295,7 @@ async fn a_file_that_is_deleted_is_noticed_and_another_is_begun() {
     }
     store.flush().await;
     assert_eq!(place.ask(By::All).sum.attempts, 3);
-    assert_eq!(store.gauge().health().problem, None);
+    assert_eq!(store.health().problem, None);
 }
 
 #[tokio::test]
@@ -303,7 +308,7 @@ async fn whoever_else_writes_to_the_file_for_a_while_is_waited_for() {
         store.observe(record);
     }
     tokio::time::sleep(Duration::from_millis(1_500)).await;
-    assert_eq!(store.gauge().health().written, 0);
+    assert_eq!(store.health().written, 0);
     other.execute_batch("ROLLBACK").expect("its end");
     let well = until(&store, |health| health.waiting == 0).await;
     assert_eq!((well.written, well.lost, well.problem), (5, 0, None));
@@ -336,8 +341,8 @@ fn a_group_that_is_written_again_is_there_once() {
     let mut book = Book::open(&hold).expect("a book");
     let group = won(10);
     let first = book.next();
-    book.write(first, &group, 0).expect("a write");
-    book.write(first, &group, 0).expect("a write");
+    book.write(first, &group, 0, []).expect("a write");
+    book.write(first, &group, 0, []).expect("a write");
     assert_eq!(place.ask(By::All).sum.attempts, 10);
     assert_eq!(book.next(), first + 10);
     let verified = verify_file(&place.file()).expect("a file");
@@ -350,7 +355,7 @@ fn entries_are_forgotten_by_age_and_size_and_sums_stay_longer() {
     let hold = Hold::take(&place.file()).expect("the file");
     let mut book = Book::open(&hold).expect("a book");
     let (first, group) = (book.next(), won(5_000));
-    book.write(first, &group, 0).expect("a write");
+    book.write(first, &group, 0, []).expect("a write");
     let day = Duration::from_secs(24 * 60 * 60);
     let entries = || verify_file(&place.file()).expect("a file").attempts;
     let now = SystemTime::now();
@@ -377,7 +382,7 @@ fn a_tag_that_is_different_in_every_call_fills_nothing() {
         |number: u64| Record::Attempt(Arc::new(attempt(&about(number, "smart", &number.to_string()), 1, "a", None)));
     for part in 0..4 {
         let group: Vec<Record> = (part * 100..part * 100 + 100).map(one).collect();
-        book.write(book.next(), &group, 0).expect("a write");
+        book.write(book.next(), &group, 0, []).expect("a write");
     }
     let statement = place.ask(By::Tag("team".into()));
     assert_eq!((statement.lines.len(), statement.sum.attempts), (129, 400));
@@ -398,7 +403,7 @@ fn a_provider_that_counts_nonsense_spoils_no_sum() {
         Record::Attempt(Arc::new(record))
     };
     let group: Vec<Record> = (0..100).map(liar).collect();
-    book.write(book.next(), &group, 0).expect("a write");
+    book.write(book.next(), &group, 0, []).expect("a write");
     let sum = place.ask(By::All).sum;
     assert_eq!((sum.attempts, sum.cost), (100, 100 * nanos(1e6)));
 }
@@ -431,7 +436,7 @@ proptest::proptest! {
         });
         let group: Vec<Record> = group.collect();
         for part in group.chunks(50) {
-            book.write(book.next(), part, 0).expect("a write");
+            book.write(book.next(), part, 0, []).expect("a write");
         }
         let whole = (group.len() as u64, answers, cost, wasted);
         let attempts = |by: &By| !matches!(by, By::Waste | By::Failure | By::Outcome);
@@ -463,7 +468,7 @@ async fn five_thousand_records_a_second_are_kept_up_with_and_giving_one_takes_mi
         giving += before.elapsed();
         tokio::time::sleep_until((begun + Duration::from_millis(100) * tenth).into()).await;
     }
-    let behind = store.gauge().health();
+    let behind = store.health();
     assert!(behind.waiting < 5_000 && behind.lost == 0, "{behind:?}");
     let well = until(&store, |health| health.waiting == 0).await;
     assert_eq!((well.written, well.lost), (10_000, 0));
@@ -498,7 +503,7 @@ fn ten_million_entries_answer_within_a_second() {
             Record::Attempt(Arc::new(attempt(&Arc::new(about), 1, ["a", "b", "c"][at % 3], end)))
         });
         let group: Vec<Record> = group.collect();
-        book.write(book.next(), &group, 0).expect("a write");
+        book.write(book.next(), &group, 0, []).expect("a write");
     }
     let took = began.elapsed().as_secs_f64();
     println!("written in {took:.0} s, {:.0} a second; {} MB", 1e7 / took, book.bytes() / 1_000_000);
@@ -515,4 +520,65 @@ fn ten_million_entries_answer_within_a_second() {
         println!("{by:<12} {:>6} lines in {:>4} ms", statement.lines.len(), before.elapsed().as_millis());
     }
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+}
+
+#[tokio::test]
+async fn what_is_known_is_kept_beside_records_and_replaced_by_the_next() {
+    let place = Place::new();
+    let store = place.open().await;
+    let now = Instant::now();
+    let memory = |provider: &str, calls: u32| {
+        let options = AdmissionOptions {
+            targets: vec![TargetOptions::default()],
+            keys: 1,
+            breaker: BreakerOptions::default(),
+            health: HealthOptions::default(),
+        };
+        let mut admission = Admission::new(options, now);
+        let ask =
+            Ask { target: 0, prompt_tokens: 1, whole: false, output_max: None, output_expected: 1, last_resort: false };
+        for _ in 0..calls {
+            admission.admit(ask, 0, now, &mut StdRng::seed_from_u64(1)).expect("all is well");
+        }
+        Memory {
+            provider: provider.into(),
+            at: now,
+            salt: [1; 16],
+            address: Mark::default(),
+            targets: vec![("m".to_owned(), Mark::default())],
+            keys: vec![Mark::default()],
+            admission: Some(Arc::new(admission)),
+            tokens: vec![TokenModel::new(Vocabulary::Unknown)],
+        }
+    };
+    let kept = || recollect(&place.file(), Duration::from_secs(60)).expect("it can be read").kept;
+    let admitted = || {
+        kept()
+            .iter()
+            .map(|kept| {
+                let known = kept.read(Some(now), now).expect("what was written").admission.expect("it has a time");
+                (kept.provider.clone(), known.health(0, 0, now).admitted)
+            })
+            .collect::<Vec<_>>()
+    };
+    let began = Instant::now();
+    store.keep(memory("a", 1));
+    store.keep(memory("b", 2));
+    store.keep(memory("a", 3));
+    assert!(began.elapsed() < Duration::from_millis(100), "nobody waited for a disk");
+    store.flush().await;
+    assert_eq!(admitted(), [("a".to_owned(), 3), ("b".to_owned(), 2)]);
+    // A disk that is full keeps the latest in memory, and nothing else.
+    place.trouble(Some(FULL));
+    (4..40).for_each(|calls| store.keep(memory("a", calls)));
+    std::thread::sleep(Duration::from_millis(60));
+    place.trouble(None);
+    let last = |all: Vec<(String, u64)>| all.iter().any(|(provider, calls)| provider == "a" && *calls == 39);
+    for _ in 0..200 {
+        if last(admitted()) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it was never kept: {:?}", admitted());
 }

@@ -35,4 +35,6 @@ mod streams;
 mod supervision;
 mod timers;
 mod translations;
+#[cfg(feature = "sidecar")]
+mod warm;
 mod windows;

@@ -26,6 +26,7 @@ mod tls;
 mod walls;
 mod upstream;
 mod waits;
+mod warm;
 mod verbatim;
 
 use std::time::Duration;

@@ -97,6 +97,13 @@ impl Target {
         }
     }
 
+    /// Tells whether it is anything but as it began.
+    #[cfg(feature = "store")]
+    pub(super) fn is_known(&self) -> bool {
+        let is_held = self.hold.is_some() || self.holds.iter().any(Option::is_some);
+        self.last_used.is_some() || is_held || self.overridden != Force::Auto || self.breaker.is_known()
+    }
+
     /// Returns what keeps a key from being used here, if something does.
     pub(super) fn key_held(&self, key: usize, keys: &[Option<Hold>], now: Instant) -> Option<Held> {
         let here = standing(self.holds[key].as_ref(), now);
@@ -188,3 +195,8 @@ impl Target {
         }
     }
 }
+
+lasting!(struct Target {
+    options, health, breaker, hold, overridden, override_since, holds, headroom, concurrency, expected, key_next,
+    flagged, admitted, failed, last_used,
+});

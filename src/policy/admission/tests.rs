@@ -957,6 +957,18 @@ struct Model {
 }
 
 impl Model {
+    fn new() -> Self {
+        Self {
+            bench: Bench::new(2, 2),
+            live: Vec::new(),
+            late: std::collections::HashSet::new(),
+            holds: [None; 2],
+            limited: [None; 2],
+            limits: [[None; 2]; 2],
+            keys: [None; 2],
+        }
+    }
+
     fn ask(&mut self, target: usize, last_resort: bool, full: bool) -> Result<(), TestCaseError> {
         self.bench.in_flight = if full { 2_048 } else { 0 };
         let now = self.bench.now;
@@ -1103,15 +1115,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
     fn whatever_happens_admission_keeps_its_promises(steps in steps()) {
-        let mut model = Model {
-            bench: Bench::new(2, 2),
-            live: Vec::new(),
-            late: std::collections::HashSet::new(),
-            holds: [None; 2],
-            limited: [None; 2],
-            limits: [[None; 2]; 2],
-            keys: [None; 2],
-        };
+        let mut model = Model::new();
         for step in steps {
             model.step(step)?;
         }
@@ -1126,5 +1130,36 @@ proptest! {
             prop_assert!(model.bench.admit(target).is_ok(), "a wedge: {:?}", model.bench.health(target));
         }
         prop_assert!(model.bench.admission.progress.is_empty());
+    }
+}
+
+#[cfg(feature = "store")]
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn what_is_written_down_and_read_by_another_process_is_as_it_would_have_become(
+        steps in steps(),
+        seconds in prop::collection::vec(0..20_000_u64, 4),
+    ) {
+        use crate::policy::lasting;
+
+        let mut model = Model::new();
+        for step in steps {
+            model.step(step)?;
+        }
+        let Bench { admission, now, .. } = model.bench;
+        let bytes = lasting::write(&admission, now);
+        let known: Option<Admission> = lasting::read(&bytes, now);
+        let (mut other, same) = (Admission::new(options(2, 2), now), [Some(0), Some(1)]);
+        other.carry(&known.expect("what was written"), &same, &same, now);
+        let mut own = Admission::restore(&admission, true, now);
+        // Whether there is a network the other process finds out by itself.
+        own.delivered(now);
+        for at in seconds.into_iter().map(|seconds| now + Duration::from_secs(seconds)) {
+            for target in 0..2 {
+                prop_assert_eq!(other.health(target, 0, at), own.health(target, 0, at));
+            }
+            prop_assert_eq!(other.barriers(at), own.barriers(at));
+        }
     }
 }

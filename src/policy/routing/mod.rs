@@ -30,6 +30,8 @@ mod tests;
 pub use cost::Score;
 pub use memory::RouteState;
 pub use options::{ForeignParts, Percentile, RouteNumbers, RouteOptions, SecondValue, Strategy};
+#[cfg(feature = "store")]
+pub use sessions::IDLE_MAX;
 pub use sessions::{Sessions, Sticky};
 
 use std::cmp::Ordering;

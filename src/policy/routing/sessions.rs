@@ -14,7 +14,7 @@ const MOVED_MIN: Duration = Duration::from_secs(30);
 /// The sessions that are surely remembered.
 const SESSIONS_MAX: usize = 10_000;
 /// Providers' prompt caches are gone after minutes, a pause at lunch is not.
-const IDLE_MAX: Duration = Duration::from_secs(60 * 60);
+pub const IDLE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// What a session remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

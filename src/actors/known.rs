@@ -1,0 +1,142 @@
+//! What is known of a provider before it starts: from the one that it replaces, or from another process.
+//!
+//! In flow how it is configured and what was known before, out flow its slot and, now and then, what is to outlive this
+//! process. What is configured otherwise now is something else: nothing is known of another address or another key, and
+//! no verdict stands on a model that has changed.
+
+use std::sync::Arc;
+
+use super::bell::Bell;
+use super::clock::now;
+use super::key::Key;
+#[cfg(feature = "store")]
+use super::marks::{self, Marks};
+use super::post::lock;
+use super::slot::Slot;
+use super::table::Provider;
+use crate::policy::admission::Admission;
+#[cfg(feature = "store")]
+use crate::policy::memory::{Mark, Memory, Salt};
+use crate::policy::tokens::TokenModel;
+use crate::spec::ProviderSpec;
+
+/// What is known of a provider that is configured now, each thing in its present place.
+pub(crate) struct Known {
+    admission: Option<Arc<Admission>>,
+    /// The place that each target had.
+    targets: Vec<Option<usize>>,
+    /// Targets that are configured otherwise now.
+    changed: Vec<usize>,
+    /// The place that each key had.
+    keys: Vec<Option<usize>>,
+    /// Keys that may be others now.
+    doubted: Vec<usize>,
+    tokens: Vec<Option<TokenModel>>,
+    #[cfg(feature = "store")]
+    marks: Option<(Salt, Vec<Mark>)>,
+}
+
+impl Known {
+    /// Returns what is known of a provider that takes the place of one at the same address.
+    pub(super) fn of(old: &Provider, spec: &ProviderSpec) -> Option<Self> {
+        if old.spec.base_url != spec.base_url {
+            return None;
+        }
+        let place = |id| position(&old.spec.targets, |old| old.id == id);
+        let targets: Vec<_> = spec.targets.iter().map(|new| place(new.id.clone())).collect();
+        let has_changed = |at: usize| targets[at].is_some_and(|known| old.spec.targets[known] != spec.targets[at]);
+        Some(Self {
+            admission: lock(&old.slot.checkpoint).clone(),
+            changed: (0..targets.len()).filter(|&at| has_changed(at)).collect(),
+            tokens: targets.iter().map(|known| old.slot.token_model((*known)?)).collect(),
+            targets,
+            keys: spec.keys.iter().map(|new| position(&old.spec.keys, |old| old == new)).collect(),
+            doubted: changeable(spec),
+            #[cfg(feature = "store")]
+            marks: None,
+        })
+    }
+
+    /// Returns what another process knew of a provider; `None` if that was at another address.
+    #[cfg(feature = "store")]
+    pub(crate) async fn from(memory: Memory, spec: &ProviderSpec) -> Option<Self> {
+        let Memory { salt, address, targets: old, keys: old_keys, admission, tokens, .. } = memory;
+        if marks::of_address(&salt, spec) != address {
+            return None;
+        }
+        let place = |model: &str| position(&old, |(old, _)| old == model);
+        let targets: Vec<_> = spec.targets.iter().map(|new| place(&new.id.model)).collect();
+        let has_changed =
+            |at: usize| targets[at].is_some_and(|known| old[known].1 != marks::of_target(&salt, &spec.targets[at]));
+        let keys = marks::of_keys(&salt, &spec.keys).await;
+        let place = |mark: &Mark| position(&old_keys, |old| old == mark && !mark.is_none());
+        let doubted = spec.keys.iter().enumerate().filter(|(_, key)| marks::changes(key)).map(|(index, _)| index);
+        Some(Self {
+            admission,
+            changed: (0..targets.len()).filter(|&at| has_changed(at)).collect(),
+            tokens: targets.iter().map(|known| tokens.get((*known)?).cloned()).collect(),
+            targets,
+            keys: keys.iter().map(place).collect(),
+            doubted: doubted.collect(),
+            marks: Some((salt, keys)),
+        })
+    }
+}
+
+/// Returns what is to be kept of a provider, unless that is kept already.
+#[cfg(feature = "store")]
+pub(super) fn memory(provider: &Provider) -> Option<Memory> {
+    let Provider { spec, slot, keys, marks } = provider;
+    let admission = lock(&slot.checkpoint).clone().filter(|admission| marks.keeps(admission))?;
+    let key = |(at, key): (usize, &Key)| marks.of_key(at, &key.spec, key.known().as_ref());
+    Some(Memory {
+        provider: spec.name.clone(),
+        at: now(),
+        salt: marks.salt,
+        address: marks.address,
+        targets: marks.targets.clone(),
+        keys: keys.iter().enumerate().map(key).collect(),
+        admission: Some(admission),
+        tokens: (0..spec.targets.len()).filter_map(|target| slot.token_model(target)).collect(),
+    })
+}
+
+/// Returns the keys whose source may give another one than before: whoever reloads may have changed it.
+pub(super) fn changeable(spec: &ProviderSpec) -> Vec<usize> {
+    spec.keys.iter().enumerate().filter(|(_, key)| key.may_change()).map(|(index, _)| index).collect()
+}
+
+fn position<T>(items: &[T], is: impl Fn(&T) -> bool) -> Option<usize> {
+    items.iter().position(is)
+}
+
+/// Gives a provider its slot. It starts with what is known; its keys with what was read of them.
+pub(super) fn provide(spec: ProviderSpec, read: &[Key], known: Option<Known>, bell: Arc<Bell>) -> Provider {
+    let now = now();
+    let keys = spec.keys.iter().map(|key| Key::new(key.clone(), read)).collect();
+    let mut admission = Admission::new(spec.admission.clone(), now);
+    if let Some(known) = &known
+        && let Some(checkpoint) = &known.admission
+    {
+        admission.carry(checkpoint, &known.targets, &known.keys, now);
+        known.changed.iter().for_each(|target| admission.renew(Some(*target), None));
+        known.doubted.iter().for_each(|key| admission.renew(None, Some(*key)));
+    }
+    let health = (0..admission.targets()).map(|target| admission.health(target, 0, now)).collect();
+    let tokens = spec.targets.iter().enumerate().map(|(at, new)| {
+        let model = known.as_ref().and_then(|known| known.tokens.get(at)?.clone());
+        let model = model.filter(|model| model.vocabulary() == new.vocabulary);
+        model.unwrap_or_else(|| TokenModel::new(new.vocabulary))
+    });
+    let slot = Slot::new(tokens, health, bell);
+    *lock(&slot.checkpoint) = Some(Arc::new(admission));
+    #[cfg(feature = "store")]
+    let marks = Marks::new(&spec, known.as_ref().and_then(|known| known.marks.clone()));
+    Provider {
+        spec,
+        keys,
+        slot: Arc::new(slot),
+        #[cfg(feature = "store")]
+        marks,
+    }
+}

@@ -1,0 +1,97 @@
+//! By what a provider is known to the next process, and what is kept of it for that.
+//!
+//! In flow how it is configured and what was read of its keys, out flow marks, in which neither can be read. The key of
+//! a file or a variable is what stands in it; that of a command or a function, which gives another one each time, is
+//! known by who gives it.
+
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::post::lock;
+use crate::policy::admission::Admission;
+use crate::policy::memory::{Mark, Salt};
+use crate::source::KeySource;
+use crate::spec::{KeySpec, ProviderSpec, TargetSpec};
+use crate::words::Secret;
+
+/// How long a key's source may take before a start goes on without it.
+const READ_MAX: Duration = Duration::from_secs(1);
+
+/// The marks of a provider.
+pub(super) struct Marks {
+    pub(super) salt: Salt,
+    pub(super) address: Mark,
+    /// Of each target its model, and how it is configured.
+    pub(super) targets: Vec<(String, Mark)>,
+    /// Those of the keys as far as they were read before this process; of nothing where they were not.
+    keys: Vec<Mark>,
+    /// What was kept of it last.
+    kept: Mutex<Weak<Admission>>,
+}
+
+impl Marks {
+    /// Returns the marks of a provider, made as they were before, if they were.
+    pub(super) fn new(spec: &ProviderSpec, before: Option<(Salt, Vec<Mark>)>) -> Self {
+        let (salt, keys) = before.unwrap_or_else(|| (rand::random(), vec![Mark::default(); spec.keys.len()]));
+        let target = |target: &TargetSpec| (target.id.model.to_string(), of_target(&salt, target));
+        let targets = spec.targets.iter().map(target).collect();
+        Self { salt, address: of_address(&salt, spec), targets, keys, kept: Mutex::default() }
+    }
+
+    /// Returns the mark of a key of which this is known now.
+    pub(super) fn of_key(&self, at: usize, key: &KeySpec, known: Option<&Secret>) -> Mark {
+        let mark = of_key(&self.salt, key, known);
+        if mark.is_none() { self.keys.get(at).copied().unwrap_or_default() } else { mark }
+    }
+
+    /// Notes that this is kept of it; tells whether it was not yet.
+    pub(super) fn keeps(&self, admission: &Arc<Admission>) -> bool {
+        let mut kept = lock(&self.kept);
+        let is_news = !Weak::ptr_eq(&kept, &Arc::downgrade(admission));
+        if is_news {
+            *kept = Arc::downgrade(admission);
+        }
+        is_news
+    }
+}
+
+pub(super) fn of_address(salt: &Salt, spec: &ProviderSpec) -> Mark {
+    Mark::of(salt, &[spec.base_url.as_bytes()])
+}
+
+pub(super) fn of_target(salt: &Salt, target: &TargetSpec) -> Mark {
+    Mark::of(salt, &[format!("{target:?}").as_bytes()])
+}
+
+/// Returns a key's mark; that of nothing, where it is not known.
+fn of_key(salt: &Salt, key: &KeySpec, known: Option<&Secret>) -> Mark {
+    let of = |kind: &[u8], what: &[&[u8]]| Mark::of(salt, &[&[kind], what].concat());
+    match &key.source {
+        None => of(b"none", &[]),
+        Some(KeySource::Function(_)) => of(b"function", &[key.name.as_bytes()]),
+        Some(KeySource::Command { program, arguments }) => {
+            let arguments = arguments.iter().map(String::as_bytes);
+            of(b"command", &[&[program.as_bytes()], &arguments.collect::<Vec<_>>()[..]].concat())
+        }
+        Some(_) => known.map_or_else(Mark::default, |secret| of(b"key", &[secret.expose().as_bytes()])),
+    }
+}
+
+/// Tells whether a key is another one each time that it is read.
+pub(super) fn changes(key: &KeySpec) -> bool {
+    matches!(key.source, Some(KeySource::Function(_) | KeySource::Command { .. }))
+}
+
+/// Returns the marks of some keys as they are now: files and variables are read for that, each for a moment at most.
+pub(super) async fn of_keys(salt: &Salt, keys: &[KeySpec]) -> Vec<Mark> {
+    join_all(keys.iter().map(|key| async move {
+        let known = match &key.source {
+            Some(source) if !changes(key) => tokio::time::timeout(READ_MAX, source.read()).await.ok(),
+            _ => None,
+        };
+        of_key(salt, key, known.and_then(Result::ok).map(|issued| issued.secret).as_ref())
+    }))
+    .await
+}

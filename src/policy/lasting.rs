@@ -1,0 +1,498 @@
+//! What outlives a process: numbers and times written down in bytes, and read again by the next one.
+//!
+//! In flow values, out flow bytes, and the way back. A moment is written as how far it lies from now, so that it means
+//! the same to a process whose clock began elsewhere: who reads says how long ago "now" was, and everything in it is as
+//! old as it would have become. The [`form`] of a type is a number made of the names and kinds of all its parts. Bytes
+//! of another form are never read, so that no field can be taken for another. It reads no clock and keeps nothing.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::words::{FailureClass, Gauge, ModelClass};
+
+/// What can be written down and read again.
+pub trait Lasting: Sized {
+    /// Tells of what parts it is.
+    fn form(form: &mut Form);
+    /// Writes it down.
+    fn write(&self, to: &mut Writer);
+    /// Reads it; `None` where the bytes are none of it.
+    fn read(from: &mut Reader<'_>) -> Option<Self>;
+}
+
+/// Returns the form of a type.
+pub fn form<T: Lasting>() -> u64 {
+    let mut form = Form(FNV.0);
+    T::form(&mut form);
+    form.0
+}
+
+/// Writes something down, as of now.
+pub fn write(it: &impl Lasting, now: Instant) -> Vec<u8> {
+    let mut to = Writer { bytes: Vec::new(), now };
+    it.write(&mut to);
+    to.bytes
+}
+
+/// Reads something that was written then, which is all that the bytes are.
+pub fn read<T: Lasting>(bytes: &[u8], then: Instant) -> Option<T> {
+    let mut from = Reader { bytes, then };
+    T::read(&mut from).filter(|_| from.bytes.is_empty())
+}
+
+/// Start and factor of FNV-1a.
+const FNV: (u64, u64) = (0xcbf2_9ce4_8422_2325, 0x0100_0000_01b3);
+
+/// Returns a sum by which bytes that a disk has changed are known.
+pub fn sum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(FNV.0, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(FNV.1))
+}
+
+/// The form of a type, as far as it was told.
+pub struct Form(u64);
+
+impl Form {
+    /// Tells of a name.
+    pub fn name(&mut self, name: &str) {
+        self.0 = name.bytes().chain([0]).fold(self.0, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(FNV.1));
+    }
+
+    /// Tells of a part, which a function finds: so its type need not be written twice.
+    pub fn part<S, T: Lasting>(&mut self, name: &str, _: impl Fn(&S) -> &T) {
+        self.name(name);
+        T::form(self);
+    }
+
+    /// Tells of a part that some variants have.
+    pub fn part_of<S, T: Lasting>(&mut self, name: &str, _: impl Fn(&S) -> Option<&T>) {
+        self.name(name);
+        T::form(self);
+    }
+}
+
+/// Bytes that are being written.
+pub struct Writer {
+    bytes: Vec<u8>,
+    now: Instant,
+}
+
+impl Writer {
+    /// Writes a number, in as few bytes as it needs (LEB128).
+    pub fn number(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.bytes.push(number.to_le_bytes()[0] | 0x80);
+            number >>= 7;
+        }
+        self.bytes.push(number.to_le_bytes()[0]);
+    }
+}
+
+/// Bytes that are being read.
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    then: Instant,
+}
+
+impl Reader<'_> {
+    /// Reads a number.
+    pub fn number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let (byte, rest) = self.bytes.split_first()?;
+            self.bytes = rest;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    /// Reads how many follow, each of which takes a byte at least.
+    fn count(&mut self) -> Option<usize> {
+        usize::try_from(self.number()?).ok().filter(|count| *count <= self.bytes.len())
+    }
+}
+
+/// Makes a type lasting by its parts. `anew` names those that begin anew.
+macro_rules! lasting {
+    (struct $name:ident { $($field:ident),* $(,)? } $(anew { $($anew:ident),* $(,)? })?) => {
+        impl $crate::policy::lasting::Lasting for $name {
+            fn form(form: &mut $crate::policy::lasting::Form) {
+                form.name(stringify!($name));
+                $(form.part(stringify!($field), |it: &Self| &it.$field);)*
+            }
+
+            fn write(&self, to: &mut $crate::policy::lasting::Writer) {
+                $($crate::policy::lasting::Lasting::write(&self.$field, to);)*
+            }
+
+            fn read(from: &mut $crate::policy::lasting::Reader<'_>) -> Option<Self> {
+                Some(Self {
+                    $($field: $crate::policy::lasting::Lasting::read(from)?,)*
+                    $($($anew: Default::default(),)*)?
+                })
+            }
+        }
+    };
+    (enum $name:ident { $($variant:ident $({ $($field:ident),* })?),* $(,)? }) => {
+        impl $crate::policy::lasting::Lasting for $name {
+            fn form(form: &mut $crate::policy::lasting::Form) {
+                form.name(stringify!($name));
+                $(
+                    form.name(stringify!($variant));
+                    $($(form.part_of(stringify!($field), |it: &Self| match it {
+                        Self::$variant { $field, .. } => Some($field),
+                        _ => None,
+                    });)*)?
+                )*
+            }
+
+            fn write(&self, to: &mut $crate::policy::lasting::Writer) {
+                let mut tags = 0..;
+                $(
+                    let tag = tags.next().unwrap_or_default();
+                    if let Self::$variant $({ $($field),* })? = self {
+                        to.number(tag);
+                        $($($crate::policy::lasting::Lasting::write($field, to);)*)?
+                    }
+                )*
+            }
+
+            fn read(from: &mut $crate::policy::lasting::Reader<'_>) -> Option<Self> {
+                let tag = from.number();
+                let mut tags = 0..;
+                $(
+                    if tags.next() == tag {
+                        return Some(Self::$variant $({
+                            $($field: $crate::policy::lasting::Lasting::read(from)?),*
+                        })?);
+                    }
+                )*
+                None
+            }
+        }
+    };
+}
+
+macro_rules! whole_numbers {
+    ($($kind:ident by $wide:expr),*) => {
+        $(impl Lasting for $kind {
+            fn form(form: &mut Form) {
+                form.name(stringify!($kind));
+            }
+
+            fn write(&self, to: &mut Writer) {
+                to.number($wide(*self));
+            }
+
+            fn read(from: &mut Reader<'_>) -> Option<Self> {
+                Self::try_from(from.number()?).ok()
+            }
+        })*
+    };
+}
+whole_numbers!(u8 by u64::from, u32 by u64::from, u64 by u64::from, usize by |it| it as u64);
+
+impl Lasting for bool {
+    fn form(form: &mut Form) {
+        form.name("bool");
+    }
+
+    fn write(&self, to: &mut Writer) {
+        to.number(u64::from(*self));
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        match from.number()? {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+}
+
+impl Lasting for f64 {
+    fn form(form: &mut Form) {
+        form.name("f64");
+    }
+
+    fn write(&self, to: &mut Writer) {
+        to.bytes.extend(self.to_le_bytes());
+    }
+
+    /// Nothing here is ever no number.
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let (bytes, rest) = from.bytes.split_first_chunk()?;
+        from.bytes = rest;
+        Some(Self::from_le_bytes(*bytes)).filter(|it| !it.is_nan())
+    }
+}
+
+impl Lasting for Duration {
+    fn form(form: &mut Form) {
+        form.name("Duration");
+    }
+
+    fn write(&self, to: &mut Writer) {
+        to.number(self.as_secs());
+        to.number(self.subsec_nanos().into());
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let (seconds, nanos) = (from.number()?, u32::try_from(from.number()?).ok()?);
+        (nanos < 1_000_000_000).then(|| Self::new(seconds, nanos))
+    }
+}
+
+impl Lasting for Instant {
+    fn form(form: &mut Form) {
+        form.name("Instant");
+    }
+
+    fn write(&self, to: &mut Writer) {
+        let is_past = *self < to.now;
+        is_past.write(to);
+        let apart = if is_past { to.now.duration_since(*self) } else { self.duration_since(to.now) };
+        apart.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let (is_past, apart) = (bool::read(from)?, Duration::read(from)?);
+        if is_past { from.then.checked_sub(apart) } else { from.then.checked_add(apart) }
+    }
+}
+
+impl Lasting for String {
+    fn form(form: &mut Form) {
+        form.name("String");
+    }
+
+    fn write(&self, to: &mut Writer) {
+        to.number(self.len() as u64);
+        to.bytes.extend(self.as_bytes());
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let count = from.count()?;
+        let (text, rest) = from.bytes.split_at_checked(count)?;
+        from.bytes = rest;
+        Self::from_utf8(text.to_vec()).ok()
+    }
+}
+
+impl<T: Lasting> Lasting for Option<T> {
+    fn form(form: &mut Form) {
+        form.name("Option");
+        T::form(form);
+    }
+
+    fn write(&self, to: &mut Writer) {
+        self.is_some().write(to);
+        if let Some(it) = self {
+            it.write(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        if bool::read(from)? { Some(Some(T::read(from)?)) } else { Some(None) }
+    }
+}
+
+impl<T: Lasting> Lasting for Vec<T> {
+    fn form(form: &mut Form) {
+        form.name("Vec");
+        T::form(form);
+    }
+
+    fn write(&self, to: &mut Writer) {
+        to.number(self.len() as u64);
+        for it in self {
+            it.write(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        (0..from.count()?).map(|_| T::read(from)).collect()
+    }
+}
+
+impl<T: Lasting> Lasting for VecDeque<T> {
+    fn form(form: &mut Form) {
+        Vec::<T>::form(form);
+    }
+
+    fn write(&self, to: &mut Writer) {
+        to.number(self.len() as u64);
+        for it in self {
+            it.write(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        Vec::read(from).map(Self::from)
+    }
+}
+
+impl<T: Lasting, const N: usize> Lasting for [T; N] {
+    fn form(form: &mut Form) {
+        form.name(&format!("[{N}]"));
+        T::form(form);
+    }
+
+    fn write(&self, to: &mut Writer) {
+        for it in self {
+            it.write(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let all: Option<Vec<T>> = (0..N).map(|_| T::read(from)).collect();
+        all?.try_into().ok()
+    }
+}
+
+impl<A: Lasting, B: Lasting> Lasting for (A, B) {
+    fn form(form: &mut Form) {
+        form.name("pair");
+        A::form(form);
+        B::form(form);
+    }
+
+    fn write(&self, to: &mut Writer) {
+        self.0.write(to);
+        self.1.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        Some((A::read(from)?, B::read(from)?))
+    }
+}
+
+impl Lasting for FailureClass {
+    fn form(form: &mut Form) {
+        for class in Self::ALL {
+            form.name(class.name());
+        }
+    }
+
+    fn write(&self, to: &mut Writer) {
+        to.number(Self::ALL.iter().position(|class| class == self).unwrap_or(usize::MAX) as u64);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        Self::ALL.get(usize::read(from)?).copied()
+    }
+}
+
+lasting!(
+    enum ModelClass {
+        Chat,
+        Reasoning,
+    }
+);
+lasting!(struct Gauge { limit, remaining, reset });
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Point {
+        name: String,
+        at: Instant,
+        parts: Vec<(u32, Option<f64>)>,
+        told: Told,
+        scratch: u32,
+    }
+
+    #[derive(Clone, Debug, PartialEq)]
+    enum Told {
+        Nothing,
+        Until { until: Instant, times: u8 },
+    }
+
+    lasting!(struct Point { name, at, parts, told } anew { scratch });
+    lasting!(enum Told { Nothing, Until { until, times } });
+
+    fn point(now: Instant) -> Point {
+        let told = Told::Until { until: now + Duration::from_millis(7_001), times: 3 };
+        let at = now.checked_sub(Duration::from_nanos(12_345_678_901)).expect("clocks begin long before");
+        Point { name: "é".into(), at, parts: vec![(0, None), (u32::MAX, Some(-0.25))], told, scratch: 0 }
+    }
+
+    #[test]
+    fn what_was_written_is_read_as_old_as_it_has_become() {
+        let now = Instant::now();
+        let bytes = write(&point(now), now);
+        assert_eq!(read::<Point>(&bytes, now), Some(point(now)));
+        // To a process whose clock stands a minute further, and twenty seconds later.
+        let then = now + Duration::from_secs(40);
+        assert_eq!(read::<Point>(&bytes, then), Some(point(then)));
+    }
+
+    #[test]
+    fn no_piece_of_it_is_taken_for_the_whole_nor_anything_after_it() {
+        let now = Instant::now();
+        let bytes = write(&point(now), now);
+        for end in 0..bytes.len() {
+            assert_eq!(read::<Point>(&bytes[..end], now), None, "{end} of {} bytes", bytes.len());
+        }
+        assert_eq!(read::<Point>(&[&bytes[..], &[0]].concat(), now), None);
+    }
+
+    #[test]
+    fn another_name_kind_or_order_of_the_parts_is_another_form() {
+        struct A {
+            x: u32,
+            y: u32,
+        }
+        struct B {
+            y: u32,
+            x: u32,
+        }
+        struct C {
+            x: u32,
+            y: Option<u32>,
+        }
+        lasting!(struct A { x, y });
+        lasting!(struct B { y, x });
+        lasting!(struct C { x, y });
+        // The name of the type itself counts, too: so compare what they are made of.
+        let parts = |name: fn(&mut Form)| {
+            let mut form = Form(FNV.0);
+            name(&mut form);
+            form.0
+        };
+        let of_a = parts(|form| {
+            form.part("x", |it: &A| &it.x);
+            form.part("y", |it: &A| &it.y);
+        });
+        let of_b = parts(|form| {
+            form.part("y", |it: &B| &it.y);
+            form.part("x", |it: &B| &it.x);
+        });
+        let of_c = parts(|form| {
+            form.part("x", |it: &C| &it.x);
+            form.part("y", |it: &C| &it.y);
+        });
+        assert!(of_a != of_b && of_a != of_c && of_b != of_c);
+        assert_eq!(form::<A>(), form::<A>());
+        assert!(form::<A>() != form::<B>());
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read::<Point>(&bytes, Instant::now());
+        }
+
+        #[test]
+        fn whole_numbers_come_back(number in any::<u64>()) {
+            let now = Instant::now();
+            prop_assert_eq!(read::<u64>(&write(&number, now), now), Some(number));
+        }
+    }
+}

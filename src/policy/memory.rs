@@ -1,0 +1,333 @@
+//! What one process leaves to the next: all that is known of a provider, and how long ago that was.
+//!
+//! In flows what a provider's machine knew last, out flow bytes for a file, and back. Where it was, which models and
+//! which keys it had is known by marks: a hash, made with a salt of its own, so that neither addresses nor keys can be
+//! read in it. What has another mark now is something else, and nothing is known of it.
+//!
+//! Two clocks outlive a process: the wall's, which anybody may set, and the machine's own, which nobody can, but which
+//! begins anew with the machine. Within one run of the machine its own clock says how long it was; otherwise the wall's
+//! does, and what it cannot have been (less than nothing, more than a month) is not believed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use sha2::{Digest as _, Sha256};
+
+use super::admission::Admission;
+use super::keeping::StoreHealth;
+use super::lasting::{self, Form, Lasting, Reader, Writer};
+use super::tokens::TokenModel;
+
+/// To be raised when what is written means something else by the same names.
+const MEANING: u64 = 1;
+/// Clocks that differ by less were not set: they are read one after the other, and drift.
+const DRIFT: Duration = Duration::from_secs(2);
+/// By how much the wall's clock may have gone another way than the machine's before that is said.
+const SET_MIN: Duration = Duration::from_secs(10);
+/// Nobody was away for longer, as far as the wall's clock alone is believed.
+const AWAY_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Who keeps what is to outlive the process.
+pub trait Keeps: Send + Sync {
+    /// Returns how that goes.
+    fn health(&self) -> StoreHealth;
+
+    /// Keeps what is known of a provider, instead of what was known of it before. It waits for nothing.
+    fn keep(&self, memory: Memory);
+}
+
+/// What is known of a provider.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// Its name.
+    pub provider: Arc<str>,
+    /// When it was known, on the clock that its times are of.
+    pub at: Instant,
+    /// What marks are made with.
+    pub salt: Salt,
+    /// The mark of its address.
+    pub address: Mark,
+    /// Of each target its model, and the mark of how it is configured.
+    pub targets: Vec<(String, Mark)>,
+    /// The mark of each key; that of nothing where it was never read.
+    pub keys: Vec<Mark>,
+    /// Its machine; `None` if it cannot be told how old that is.
+    pub admission: Option<Arc<Admission>>,
+    /// How each target counts tokens.
+    pub tokens: Vec<TokenModel>,
+}
+
+/// What marks are made with: another one in each memory.
+pub type Salt = [u8; 16];
+
+/// What something is known by that is not to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark([u8; 16]);
+
+impl Mark {
+    /// Returns the mark of some words.
+    pub fn of(salt: &Salt, words: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new_with_prefix(salt);
+        for word in words {
+            hash.update((word.len() as u64).to_le_bytes());
+            hash.update(word);
+        }
+        let mut mark = Self::default();
+        mark.0.copy_from_slice(&hash.finalize()[..16]);
+        mark
+    }
+
+    /// Tells whether it is that of nothing.
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// What is written of a memory, beside its provider's name.
+struct Written {
+    salt: Salt,
+    address: Mark,
+    targets: Vec<WrittenTarget>,
+    keys: Vec<Mark>,
+    admission: Admission,
+}
+
+struct WrittenTarget {
+    model: String,
+    mark: Mark,
+    tokens: TokenModel,
+}
+
+lasting!(struct Written { salt, address, targets, keys, admission });
+lasting!(struct WrittenTarget { model, mark, tokens });
+
+impl Lasting for Mark {
+    fn form(form: &mut Form) {
+        form.name("Mark");
+    }
+
+    fn write(&self, to: &mut Writer) {
+        self.0.write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        Lasting::read(from).map(Self)
+    }
+}
+
+impl Memory {
+    /// Returns the number of the form in which it is written: bytes of another are not read.
+    pub fn form() -> i64 {
+        lasting::form::<Written>().wrapping_add(MEANING).cast_signed()
+    }
+
+    /// Returns it as bytes, and their sum; `None` if nothing of it is worth keeping. Targets of which nothing was ever
+    /// heard are left out.
+    pub fn write(&self, now: Instant) -> Option<(Vec<u8>, i64)> {
+        let Self { salt, address, targets, keys, admission, tokens, .. } = self;
+        let admission = admission.as_ref()?;
+        let all = 0..targets.len().min(tokens.len()).min(admission.targets());
+        let known: Vec<usize> = all.filter(|&at| admission.is_known(at) || tokens[at].is_known()).collect();
+        let target = |at: &usize| {
+            let ((model, mark), tokens) = (targets[*at].clone(), tokens[*at].clone());
+            WrittenTarget { model, mark, tokens }
+        };
+        let written = Written {
+            salt: *salt,
+            address: *address,
+            targets: known.iter().map(target).collect(),
+            keys: keys.clone(),
+            admission: admission.only(&known),
+        };
+        let bytes = lasting::write(&written, now);
+        let sum = lasting::sum(&bytes).cast_signed();
+        Some((bytes, sum))
+    }
+
+    /// Reads what was written then, by the clock of who reads it; `None` if it is damaged. Without a time what has an
+    /// age is left out.
+    pub fn read(provider: &str, bytes: &[u8], sum: i64, then: Option<Instant>, now: Instant) -> Option<Self> {
+        if lasting::sum(bytes).cast_signed() != sum {
+            return None;
+        }
+        let Written { salt, address, targets, keys, admission } = lasting::read(bytes, then.unwrap_or(now))?;
+        if targets.len() != admission.targets() {
+            return None;
+        }
+        let (tokens, targets) = targets.into_iter().map(|it| (it.tokens, (it.model, it.mark))).unzip();
+        let admission = then.map(|_| Arc::new(admission));
+        Some(Self { provider: provider.into(), at: now, salt, address, targets, keys, admission, tokens })
+    }
+}
+
+/// A moment, by the clocks that outlive a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The wall's.
+    pub wall: SystemTime,
+    /// The machine's own, where it tells.
+    pub machine: Option<Uptime>,
+}
+
+/// How long a machine has been running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uptime {
+    /// Which run of the machine it is.
+    pub run: String,
+    /// For how long, sleep included.
+    pub time: Duration,
+}
+
+/// How long ago a moment was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ago {
+    /// So long.
+    Time(Duration),
+    /// So long by the machine's clock; the wall's was set meanwhile, by so much and in this direction.
+    Set {
+        /// How long it was.
+        time: Duration,
+        /// How far the wall's clock was set.
+        by: Duration,
+        /// Whether it was set back.
+        back: bool,
+    },
+    /// Less than nothing, by so much: the wall's clock was set back.
+    Before(Duration),
+    /// Longer than anybody is away: the wall's clock was set forward, or was wrong before.
+    TooLong(Duration),
+}
+
+impl Ago {
+    /// Returns how long it was, where that is believed.
+    pub fn time(self) -> Option<Duration> {
+        match self {
+            Self::Time(time) | Self::Set { time, .. } => Some(time),
+            Self::Before(_) | Self::TooLong(_) => None,
+        }
+    }
+}
+
+impl Moment {
+    /// Returns how long ago it was.
+    pub fn ago(&self, now: &Self) -> Ago {
+        let (apart, back) = match now.wall.duration_since(self.wall) {
+            Ok(passed) => (passed, false),
+            Err(error) => (error.duration(), true),
+        };
+        let machines = self.machine.as_ref().zip(now.machine.as_ref()).filter(|(then, now)| then.run == now.run);
+        if let Some(time) = machines.and_then(|(then, now)| now.time.checked_sub(then.time)) {
+            let (by, is_back) = if back { (apart + time, true) } else { (time.abs_diff(apart), time > apart) };
+            return if by < SET_MIN { Ago::Time(time) } else { Ago::Set { time, by, back: is_back } };
+        }
+        match back {
+            true if apart <= DRIFT => Ago::Time(Duration::ZERO),
+            true => Ago::Before(apart),
+            false if apart > AWAY_MAX => Ago::TooLong(apart),
+            false => Ago::Time(apart),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::*;
+    use crate::policy::admission::{AdmissionOptions, Ask, BreakerOptions, HealthOptions, TargetOptions};
+    use crate::policy::tokens::Vocabulary;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    fn moment(wall: u64, machine: Option<(&str, u64)>) -> Moment {
+        let machine = machine.map(|(run, up)| Uptime { run: run.to_owned(), time: Duration::from_secs(up) });
+        Moment { wall: SystemTime::UNIX_EPOCH + DAY * 20_000 + Duration::from_secs(wall), machine }
+    }
+
+    #[test]
+    fn the_machine_says_how_long_it_was_and_the_wall_where_it_cannot() {
+        let day = DAY.as_secs();
+        for (then, now, expected) in [
+            ((0, None), (60, None), Ago::Time(60 * SECOND)),
+            ((0, Some(("a", 5))), (60, Some(("a", 65))), Ago::Time(60 * SECOND)),
+            // Another run of the machine, or one that counts otherwise.
+            ((0, Some(("a", 5))), (60, Some(("b", 65))), Ago::Time(60 * SECOND)),
+            ((0, Some(("a", 500))), (60, Some(("a", 65))), Ago::Time(60 * SECOND)),
+            // Somebody set the wall's clock.
+            (
+                (0, Some(("a", 5))),
+                (60 + 7 * day, Some(("a", 65))),
+                Ago::Set { time: 60 * SECOND, by: 7 * DAY, back: false },
+            ),
+            ((7 * day, Some(("a", 5))), (60, Some(("a", 65))), Ago::Set { time: 60 * SECOND, by: 7 * DAY, back: true }),
+            ((0, Some(("a", 5))), (30, Some(("a", 65))), Ago::Set { time: 60 * SECOND, by: 30 * SECOND, back: true }),
+            ((0, Some(("a", 5))), (61, Some(("a", 65))), Ago::Time(60 * SECOND)),
+            // Nobody knows better.
+            ((1, None), (0, None), Ago::Time(Duration::ZERO)),
+            ((60, None), (0, None), Ago::Before(60 * SECOND)),
+            ((0, None), (31 * day, None), Ago::TooLong(31 * DAY)),
+        ] {
+            let ago = moment(then.0, then.1).ago(&moment(now.0, now.1));
+            assert_eq!(ago, expected, "{then:?} to {now:?}");
+        }
+    }
+
+    fn memory(now: Instant) -> Memory {
+        let targets = vec![TargetOptions::default(); 3];
+        let options =
+            AdmissionOptions { targets, keys: 1, breaker: BreakerOptions::default(), health: HealthOptions::default() };
+        let mut admission = Admission::new(options, now);
+        let ask =
+            Ask { target: 1, prompt_tokens: 9, whole: false, output_max: None, output_expected: 9, last_resort: false };
+        admission.admit(ask, 0, now, &mut StdRng::seed_from_u64(1)).expect("all is well");
+        let salt = [7; 16];
+        let mark = |word: &str| Mark::of(&salt, &[word.as_bytes()]);
+        Memory {
+            provider: "a".into(),
+            at: now,
+            salt,
+            address: mark("http://a.test"),
+            targets: ["x", "y", "z"].map(|model| (model.to_owned(), mark(model))).into(),
+            keys: vec![mark("sk-1")],
+            admission: Some(Arc::new(admission)),
+            tokens: vec![TokenModel::new(Vocabulary::Claude); 3],
+        }
+    }
+
+    #[test]
+    fn targets_of_which_nothing_was_heard_are_left_out_and_no_word_can_be_read() {
+        let now = Instant::now();
+        let (bytes, sum) = memory(now).write(now).expect("something is known");
+        let read = Memory::read("a", &bytes, sum, Some(now), now).expect("what was written");
+        assert_eq!(read.targets, memory(now).targets[1..2]);
+        let known = read.admission.expect("it has a time");
+        assert_eq!((known.targets(), known.health(0, 0, now).admitted), (1, 1));
+        assert!(!bytes.windows(4).any(|piece| piece == b"sk-1" || piece == b"http"));
+        let timeless = Memory::read("a", &bytes, sum, None, now).expect("what was written");
+        assert!(timeless.admission.is_none() && timeless.tokens.len() == 1, "how tokens are counted has no age");
+    }
+
+    #[test]
+    fn damaged_bytes_are_never_read_and_those_that_seem_sound_never_panic() {
+        let now = Instant::now();
+        let (bytes, sum) = memory(now).write(now).expect("something is known");
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x55;
+            assert!(Memory::read("a", &damaged, sum, Some(now), now).is_none(), "byte {at}");
+            let _ = Memory::read("a", &damaged, lasting::sum(&damaged).cast_signed(), Some(now), now);
+        }
+    }
+
+    #[test]
+    fn a_mark_tells_what_it_is_of_only_by_the_same_salt() {
+        let (one, other) = ([1; 16], [2; 16]);
+        assert_eq!(Mark::of(&one, &[b"sk-1"]), Mark::of(&one, &[b"sk-1"]));
+        assert!(Mark::of(&one, &[b"sk-1"]) != Mark::of(&one, &[b"sk-2"]));
+        assert!(Mark::of(&one, &[b"sk-1"]) != Mark::of(&other, &[b"sk-1"]));
+        assert!(Mark::of(&one, &[b"ab", b"c"]) != Mark::of(&one, &[b"a", b"bc"]));
+        assert!(Mark::default().is_none() && !Mark::of(&one, &[]).is_none());
+    }
+}

@@ -1,0 +1,136 @@
+//! What is known of providers, for the next process: one row of each, replaced by the next.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, params};
+
+use super::book::millis;
+use super::{OpenError, file};
+use crate::policy::memory::{Memory, Moment, Uptime};
+
+/// Where Linux tells which run of the machine it is, and how long that has lasted.
+const RUN: &str = "/proc/sys/kernel/random/boot_id";
+const UPTIME: &str = "/proc/uptime";
+/// Sessions are looked for among so many attempts.
+const ATTEMPTS_MAX: u32 = 50_000;
+
+/// What was kept of a provider.
+pub(crate) struct Kept {
+    pub(crate) provider: String,
+    /// When.
+    pub(crate) at: Moment,
+    form: i64,
+    sum: i64,
+    bytes: Vec<u8>,
+}
+
+impl Kept {
+    /// Tells whether it is of the form that is read here.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.form == Memory::form()
+    }
+
+    /// Reads it, for a process in which it was written then; without a time what has an age is left out.
+    pub(crate) fn read(&self, then: Option<Instant>, now: Instant) -> Option<Memory> {
+        Memory::read(&self.provider, &self.bytes, self.sum, then, now)
+    }
+}
+
+/// A session, and who served it last.
+pub(crate) struct Served {
+    pub(crate) session: String,
+    pub(crate) provider: String,
+    pub(crate) model: String,
+    /// How long ago.
+    pub(crate) ago: Duration,
+}
+
+/// What a process finds of those before it.
+pub(crate) struct Recollection {
+    /// Of each provider.
+    pub(crate) kept: Vec<Kept>,
+    /// Of the sessions of late, the oldest first.
+    pub(crate) served: Vec<Served>,
+}
+
+/// Returns what was kept, and who served sessions since a time ago.
+pub(crate) fn recollect(path: &Path, sessions_for: Duration) -> Result<Recollection, OpenError> {
+    let connection = file::read(path)?;
+    Ok(Recollection { kept: kept(&connection)?, served: served(&connection, sessions_for)? })
+}
+
+fn kept(connection: &Connection) -> rusqlite::Result<Vec<Kept>> {
+    let mut asked = connection.prepare("SELECT provider, at, run, uptime_ms, form, sum, bytes FROM memory")?;
+    let rows = asked.query_map((), |row| {
+        let run: Option<String> = row.get(2)?;
+        let uptime: Option<i64> = row.get(3)?;
+        let machine = run.zip(uptime).map(|(run, time)| Uptime { run, time: of_millis(time) });
+        let at = Moment { wall: UNIX_EPOCH + of_millis(row.get(1)?), machine };
+        Ok(Kept { provider: row.get(0)?, at, form: row.get(4)?, sum: row.get(5)?, bytes: row.get(6)? })
+    })?;
+    rows.collect()
+}
+
+/// Returns who served each session, as the entries of attempts tell: a probe or the second of two moves none.
+fn served(connection: &Connection, since: Duration) -> rusqlite::Result<Vec<Served>> {
+    let now = millis(wall());
+    let sql = "SELECT session, provider.text, model.text, ended_at FROM \
+               (SELECT * FROM attempt ORDER BY id DESC LIMIT ?1) AS it \
+               JOIN name AS provider ON provider.id = it.provider JOIN name AS model ON model.id = it.model \
+               JOIN name AS ended ON ended.id = it.end \
+               WHERE session IS NOT NULL AND ended.text = 'won' AND flags & 18 = 0 AND ended_at BETWEEN ?2 AND ?3 \
+               ORDER BY it.id";
+    let mut asked = connection.prepare(sql)?;
+    let since = now.saturating_sub(i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
+    let rows = asked.query_map(params![ATTEMPTS_MAX, since, now], |row| {
+        let ago = of_millis(now - row.get::<_, i64>(3)?);
+        Ok(Served { session: row.get(0)?, provider: row.get(1)?, model: row.get(2)?, ago })
+    })?;
+    rows.collect()
+}
+
+/// What is known of a provider, and when this was told.
+pub(super) struct Told {
+    memory: Memory,
+    at: Instant,
+}
+
+impl Told {
+    #[expect(clippy::disallowed_methods, reason = "how long a disk lets it wait is real time, whatever a test pauses")]
+    pub(super) fn now(memory: Memory) -> Self {
+        Self { memory, at: Instant::now() }
+    }
+}
+
+/// Writes what is known of a provider, as old as it has become meanwhile.
+pub(super) fn write(connection: &Connection, Told { memory, at }: &Told) -> rusqlite::Result<()> {
+    let (at, waited) = (moment(), at.elapsed());
+    let Some((bytes, sum)) = memory.write(memory.at + waited) else { return Ok(()) };
+    let (run, uptime) = at.machine.as_ref().map(|machine| (&*machine.run, machine.time)).unzip();
+    let uptime = uptime.map(|time| i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+    let put = "INSERT OR REPLACE INTO memory (provider, at, run, uptime_ms, form, sum, bytes) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let row = params![&*memory.provider, millis(at.wall), run, uptime, Memory::form(), sum, bytes];
+    connection.prepare_cached(put)?.execute(row)?;
+    Ok(())
+}
+
+/// Returns this moment, by the clocks that outlive a process.
+pub(crate) fn moment() -> Moment {
+    let run = fs::read_to_string(RUN).ok().map(|run| run.trim().to_owned());
+    let uptime = fs::read_to_string(UPTIME).ok();
+    let time = uptime.and_then(|text| text.split_whitespace().next()?.parse().ok());
+    let time = time.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    Moment { wall: wall(), machine: run.zip(time).map(|(run, time)| Uptime { run, time }) }
+}
+
+fn of_millis(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+#[expect(clippy::disallowed_methods, reason = "only the wall's clock goes on without a machine")]
+fn wall() -> SystemTime {
+    SystemTime::now()
+}
