@@ -299,7 +299,7 @@ fn refused_and_answered(scripted: &Scripted) -> (u64, u64) {
 async fn a_limit_at_half_of_the_load_is_used_to_the_brim_and_the_rest_goes_to_the_next_target() {
     let slow = Script { requests_per_minute: 600, log_max: 100_000, ..steady() };
     let world = world_with(2, slow, |_| {}).await;
-    // 1 200 a minute for two minutes and a half. The other one's limit is as high: together they carry the load but for the
+    // 1 200 a minute for two minutes and a half. The other limit is as high: together they carry the load but for the
     // reserve.
     let (served, errors) = load(&world, 50 * MS, 150, 5 * S).await;
     let (refused, used) = refused_and_answered(&world.providers[0]);
