@@ -72,7 +72,7 @@ impl ReplyStream {
         }))
     }
 
-    /// Returns what stands in a log.
+    /// Returns the form for a log.
     pub(super) fn read(reader: Reader) -> Self {
         Self(Of::Log(reader))
     }
