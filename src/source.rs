@@ -1,6 +1,6 @@
 //! Floor 3: where a key comes from, and how it is read there: input from outside, as answers are.
 //!
-//! In flows a source, out flows the key, or words that say which source failed and how: never what it gave, printed or
+//! Input: a source. Output: the key, or words that say which source failed and how: never what it gave, printed or
 //! returned. Nothing is read here but what a user named, and nothing that may block is read on the runtime's threads.
 
 use std::fmt;

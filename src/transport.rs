@@ -1,8 +1,8 @@
 //! Floor 3: the only outgoing socket.
 //!
-//! In flows a request as bytes, out flow a response's head and its body as it arrives. It knows no policy: no
-//! retries, no timers but connect, no redirects, no cookies, no proxy unless told so. Dropping a future or a body
-//! closes that request and nothing else.
+//! Input: a request as bytes. Output: a response's head and its body as it arrives. It knows no policy: no retries, no
+//! timers but connect, no redirects, no cookies, no proxy unless told so. Dropping a future or a body closes that
+//! request and nothing else.
 
 mod coding;
 

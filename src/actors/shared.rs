@@ -79,11 +79,11 @@ pub(crate) struct Shared {
 /// Crashes that were asked for, for tests of what they lead to. Zero costs one relaxed load.
 #[derive(Debug, Default)]
 pub(crate) struct CrashHook {
-    /// The next attempts that panic while they decode, in number.
+    /// How many of the next attempts panic while they decode.
     pub(crate) attempts: AtomicU32,
-    /// The next calls that panic once an attempt of theirs runs, in number.
+    /// How many of the next calls panic once an attempt of theirs runs.
     pub(crate) calls: AtomicU32,
-    /// The next starts of a provider that fail, in number.
+    /// How many of the next starts of a provider fail.
     pub(crate) provider_starts: AtomicU32,
 }
 

@@ -72,7 +72,7 @@ impl ReplyStream {
         }))
     }
 
-    /// Returns the form for a log.
+    /// Returns a stream that reads a call's log.
     pub(super) fn read(reader: Reader) -> Self {
         Self(Of::Log(reader))
     }

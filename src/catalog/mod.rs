@@ -1,6 +1,6 @@
 //! Floor 2: what is known of models that one can buy: prices, windows, abilities, retirement dates.
 //!
-//! In flow a model's name as some provider spells it, out flows a row of a data file that has a date of its own. It is
+//! Input: a model's name as some provider spells it. Output: a row of a data file that has a date of its own. It is
 //! advice: whatever a configuration says comes first, and a model that is not here is an unknown one, never an error.
 //! It reads no clock: a caller that asks whether a model is retired says what day it is.
 

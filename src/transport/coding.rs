@@ -1,6 +1,6 @@
 //! Decompresses bodies that came compressed although that was not asked for.
 //!
-//! In flows a body with its headers, out flows the same as it was before. Some gateways and caches compress whatever
+//! Input: a body with its headers. Output: the same as it was before. Some gateways and caches compress whatever
 //! passes, and some of them say nothing of it, so a body's first bytes count as well as its headers. What is not
 //! compressed passes untouched. A chunk's content goes on with that chunk: a compressed stream is a stream.
 

@@ -338,7 +338,7 @@ pub struct Document {
     pub title: Option<String>,
     /// What is said about it, where a dialect has a place for that.
     pub context: Option<String>,
-    /// Whether the answer shall cite its places, where a dialect can.
+    /// Whether the answer shall cite places in it, where a dialect can.
     pub citations: bool,
 }
 
@@ -529,7 +529,7 @@ impl ToolResult {
         Self { call_id: call_id.into(), name: name.into(), content, is_error: false }
     }
 
-    /// Returns its texts as one, a line each, and apart from them its other parts.
+    /// Returns its texts as one, a line each, without its other parts.
     pub fn text(&self) -> Cow<'_, str> {
         let mut texts = self.content.iter().filter_map(UserPart::as_text);
         let first = texts.next().unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Events as JSON, an object a line.
 //!
-//! In flow an event and the spans it stands in, out flows its line, written straight from the event's fields: a call's
+//! Input: an event and the spans it stands in. Output: its line, written straight from the event's fields: a call's
 //! line is written for every call, and the general way of the subscriber takes twice as long.
 
 use std::fmt;
