@@ -82,8 +82,8 @@ pub struct Config {
     /// The most calls of those that may be parked until a target is back; one more ends as if it could not wait.
     /// Default: 5 000.
     pub parked_max: usize,
-    /// The most calls that wait for a place (in flight at a target, or among `calls_max`); beyond it whoever would go
-    /// last is answered at once. Default: 1 000.
+    /// The most calls that wait for a place (in flight at a target, or among `calls_max`); beyond it the call that
+    /// would go last is answered at once. Default: 1 000.
     pub queue_max: usize,
     /// The longest a caller may leave its stream unread before the call ends. Default: 60 s.
     #[serde(with = "humantime_serde")]
@@ -254,7 +254,7 @@ impl Config {
         Ok((limits, setup))
     }
 
-    /// Checks what stands by itself.
+    /// Checks what depends on nothing else.
     fn check_limits(&self, errors: &mut Vec<ConfigError>) {
         if self.calls_max == 0 || self.calls_max > CALLS_MAX {
             errors.push(ConfigError::new("calls_max", format!("must be 1 to {CALLS_MAX}")));

@@ -30,7 +30,7 @@
 //! | [`ChatRequest`], [`Tool`], [`EmbedRequest`] | what is asked |
 //! | [`Reply`], [`ReplyEvent`], [`Error`] | what comes back: whole, as a stream, or not at all |
 //! | [`RouterMessage`] | the same by message, for [ractor] actors |
-//! | [`ProviderConfig`], [`RouteConfig`], [`config`] | who may answer, and how a route chooses |
+//! | [`ProviderConfig`], [`RouteConfig`], [`config`] | which targets may answer, and how a route chooses |
 //! | [`health`], [`routing`], [`models`], [`consequence`] | what is known of targets, how routes choose, prices and windows, what a failure means |
 //! | `testing`, `drill` (features) | scripted providers with every fault, in process or on sockets |
 //! | `sidecar` (feature) | the runtime served over HTTP: the program `standin` |
@@ -101,7 +101,7 @@ pub mod health {
     pub use crate::policy::snapshot::{BreakerState, Disabled, Force, Gate, Gates, Health, Latency, Refusal};
 }
 
-/// How a route chooses and how long a call tries, and why a target stands where it stands in a plan.
+/// How a route chooses and how long a call tries, and the reason for a target's place in a plan.
 pub mod routing {
     pub use crate::policy::failover::FailoverOptions;
     pub use crate::policy::routing::{
@@ -110,7 +110,7 @@ pub mod routing {
     pub use crate::policy::trim::OverWindow;
 }
 
-/// What is known of models without asking anybody: prices, windows, abilities.
+/// What is known of models without asking a provider: prices, windows, abilities.
 pub mod models {
     pub use crate::catalog::{Model, as_of, find, kind, models};
 }

@@ -85,7 +85,7 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 pub struct Runtime {
     shared: Arc<Shared>,
     root: Arc<Stop>,
-    /// The executor that it runs on: whoever asks may be on another.
+    /// The executor that it runs on: a caller may be on another.
     executor: Handle,
     /// What everything that ends is kept in.
     #[cfg(feature = "store")]
@@ -209,7 +209,7 @@ impl Builder {
         self
     }
 
-    /// Adds somebody who is told of everything that ends, under a name that health calls it by.
+    /// Adds an observer, which is told of everything that ends, under the name that health shows.
     ///
     /// ```
     /// use standin::runtime::{Observer, Record};
@@ -250,7 +250,7 @@ impl Builder {
         self
     }
 
-    /// Adds one of ours, who is told in place and loses nothing.
+    /// Adds one of our own observers, which is told in place and loses nothing.
     #[cfg(feature = "sidecar")]
     pub(crate) fn observer_in_place(self, name: &str, observer: Arc<dyn Observer>) -> Self {
         self.observed(Observing { name: name.into(), observer, in_place: true })
@@ -330,15 +330,15 @@ impl Runtime {
         Builder::default()
     }
 
-    /// Returns a handle for actors, which keeps nothing alive: it finds the living front at each use, also after
-    /// somebody has stopped that.
+    /// Returns a handle for actors, which keeps nothing alive: it finds the living front at each use, also after the
+    /// old one was stopped.
     pub fn front(&self) -> Front {
         Front(self.shared.clone())
     }
 
     /// Returns the reference through which any ractor actor may ask, by `call!` for one; it stays valid while routers
-    /// restart. Whoever holds it can stop the actor behind it, for which another is started at once:
-    /// [`front`](Self::front) finds that one.
+    /// restart. Its holder can stop the actor behind it, for which another is started at once: [`front`](Self::front)
+    /// finds that one.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if the runtime has stopped.
@@ -371,8 +371,8 @@ impl Runtime {
         self.call(request, Wanted::Vectors).await
     }
 
-    /// Makes a call that belongs to the runtime and not to its caller: it goes on whoever leaves. Returns when it is
-    /// accepted; its events are kept until `kept_for` after its end, in memory.
+    /// Makes a call that belongs to the runtime and not to its caller: it goes on when any of its readers leave.
+    /// Returns when it is accepted; its events are kept until `kept_for` after its end, in memory.
     ///
     /// # Errors
     /// If the request is refused before anything is sent; see [`Error`].
@@ -389,7 +389,7 @@ impl Runtime {
         scribe::resume(&self.shared, call)
     }
 
-    /// Makes or finds a call that has a log. It ends when nobody holds it, unless it is the runtime's `own`.
+    /// Makes or finds a call that has a log. It ends when it has no holder, unless it is the runtime's `own`.
     pub(crate) async fn keep(&self, request: ChatRequest, form: Form, own: bool) -> Result<CallHandle, Error> {
         let request = Arc::new(request);
         self.again(|answer| scribe::keep(&self.shared, request.clone(), form, own, answer)).await
@@ -415,7 +415,7 @@ impl Runtime {
         Err(Error::Unavailable)
     }
 
-    /// Returns the health of all providers, as last published. Asks nobody.
+    /// Returns the health of all providers, as last published. Asks no actor.
     pub fn health(&self) -> HealthSnapshot {
         front::health(&self.shared)
     }
@@ -548,7 +548,7 @@ impl Runtime {
             }
             left
         };
-        // On its own executor, whoever waits: it is not left half done, and finds timers there.
+        // On its own executor, wherever the caller is: it is not left half done, and finds timers there.
         #[expect(clippy::disallowed_methods, reason = "who stops everything has no supervisor left")]
         let stopping = self.within(|| tokio::spawn(stopping));
         // An executor that is gone took everything along.

@@ -1,11 +1,11 @@
 //! Floor 7: the sidecar, a face of [`Runtime`] for agents in any language: OpenAI's, Anthropic's and Google's HTTP on
 //! an address of one's own.
 //!
-//! In flow HTTP requests of clients that changed nothing but their base URL, out flow answers of whichever provider can
+//! Input: HTTP requests of clients that changed nothing but their base URL. Output: answers of any provider that can
 //! give them, in the caller's dialect. It knows the runtime by its public face and no actor, sends nothing anywhere by
 //! itself, and never ends an answer that broke off as if it were whole.
 
-// What is told, and by whom.
+// Which events are told, and which part tells them.
 mod access;
 mod document;
 mod lenient;

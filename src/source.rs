@@ -1,6 +1,6 @@
 //! Floor 3: where a key comes from, and how it is read there: input from outside, as answers are.
 //!
-//! In flows a source, out flows the key, or words that say which source failed and how: never what it gave, printed or
+//! Input: a source. Output: the key, or words that say which source failed and how: never what it gave, printed or
 //! returned. Nothing is read here but what a user named, and nothing that may block is read on the runtime's threads.
 
 use std::fmt;
@@ -217,8 +217,8 @@ fn text(from: impl Read) -> io::Result<String> {
     Ok(text)
 }
 
-/// Does what may block for ever on a thread of its own, and waits for it no longer than this: a pipe that nobody closes
-/// must not hold up the runtime's end.
+/// Does what may block for ever on a thread of its own, and waits for it no longer than this: a pipe that is never
+/// closed must not hold up the runtime's end.
 fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, result) = mpsc::sync_channel(1);
     let work = move || drop(done.send(work()));

@@ -1,8 +1,8 @@
 //! Floor 3: the only outgoing socket.
 //!
-//! In flows a request as bytes, out flow a response's head and its body as it arrives. It knows no policy: no
-//! retries, no timers but connect, no redirects, no cookies, no proxy unless told so. Dropping a future or a body
-//! closes that request and nothing else.
+//! Input: a request as bytes. Output: a response's head and its body as it arrives. It knows no policy: no retries, no
+//! timers but connect, no redirects, no cookies, no proxy unless told so. Dropping a future or a body closes that
+//! request and nothing else.
 
 mod coding;
 
@@ -158,7 +158,7 @@ impl Http {
 
 fn proxy(options: &TransportOptions) -> Result<Option<reqwest::Proxy>, String> {
     let proxy = options.proxy.as_ref().map(reqwest::Proxy::all);
-    // What is wrong with an address may repeat it, and a password stands in some.
+    // What is wrong with an address may repeat it, and some hold a password.
     proxy.transpose().map_err(|_| "must be an address, as \"http://proxy.internal:3128\"".to_owned())
 }
 
@@ -225,7 +225,7 @@ fn body(payload: Payload) -> reqwest::Body {
     reqwest::Body::wrap(Pieces { pieces: payload.into_pieces().collect(), left })
 }
 
-/// Short pieces go out together: so much at once.
+/// Short pieces go out together: this much at once.
 const FRAME_BYTES: usize = 16 * 1024;
 
 /// The pieces of a body that are left to send.

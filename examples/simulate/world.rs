@@ -1,8 +1,8 @@
 //! The world: providers with a truth that only an oracle knows, calls that arrive, and a queue of events between them.
 //!
-//! In flow a scenario, a seed and a [`Gateway`], out flows a [`Score`]. What becomes of an attempt depends on seed,
-//! call, target and how often the call asked it before, and on nothing a gateway does: all gateways have the same luck.
-//! The world decides nothing; a gateway knows nothing but what it is told.
+//! Input: a scenario, a seed and a [`Gateway`]. Output: a [`Score`]. What becomes of an attempt depends on seed, call,
+//! target and how often the call asked it before, and on nothing a gateway does: all gateways have the same luck. The
+//! world decides nothing; a gateway knows nothing but what it is told.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -15,7 +15,8 @@ use crate::policy::routing::Needs;
 use crate::spec::RouteSpec;
 use crate::words::CallFacts;
 
-/// A place among the calls in flight; gives it back, and says so to the budget and to who waits for one, when dropped.
+/// A place among the calls in flight. When it is dropped it gives the place back, and tells the budget and the waiting
+/// calls.
 pub(crate) struct Place {
     permit: Option<OwnedSemaphorePermit>,
     budget: Arc<RetryBudget>,
@@ -37,7 +38,7 @@ impl Drop for Place {
     }
 }
 
-/// A place among the calls in flight, or one among those who wait for that.
+/// A place among the calls in flight, or among those that wait for one.
 pub(crate) enum Seat {
     Taken(Place),
     Queued(Queued),

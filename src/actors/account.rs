@@ -28,7 +28,7 @@ use crate::words::{
     AttemptEnd, AttemptRecord, CallFacts, Drift, Event, Failure, FailureClass, Note, RetryAfter, Secret, Usage,
 };
 
-/// So much of an answer may be kept whatever is kept of others: only the long ones give way.
+/// This much of an answer may always be kept, however much is kept of others: only the long ones give way.
 const KEPT_FAIR: usize = 256 * 1024;
 
 /// How a try ended, for its call.
@@ -81,9 +81,9 @@ pub(super) struct Account {
     pub(super) drift: Vec<Drift>,
     /// Notes when it has content.
     pub(super) pulse: Arc<Pulse>,
-    /// What came whole and is a failure by its provider's own word, for who gets no other answer.
+    /// An answer that came whole and that its provider calls a failure, for a caller that gets no other answer.
     pub(super) flawed: Option<Ending>,
-    /// Why nobody waits for the answer any more.
+    /// Why no call waits for the answer any more.
     pub(super) unwanted: Option<Unwanted>,
 }
 
@@ -234,8 +234,8 @@ impl Account {
     }
 
     /// Returns the tokens as the provider counted them; else an estimate, for the answer at four bytes a token. A try
-    /// that failed before any content is taken to have cost nothing. One that was cancelled has cost its prompt, and at
-    /// who does not stop for that an answer.
+    /// that failed before any content is taken to have cost nothing. A cancelled one has cost its prompt, and also an
+    /// answer where the provider does not stop for that.
     fn usage(&self, brought: Option<&Brought>, end: &AttemptEnd) -> (Usage, bool) {
         if let Some(usage) = brought.and_then(Brought::usage) {
             return (usage, false);

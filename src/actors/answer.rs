@@ -1,4 +1,4 @@
-//! Who is answered: where a call's answer goes, and in what form.
+//! Where a call's answer goes, and in what form.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,7 +12,7 @@ use crate::words::{Embeddings, Error, Reply};
 
 /// How often a message's reply port is looked at, which cannot be awaited.
 const PORT_LOOK: Duration = Duration::from_millis(250);
-/// Where an answer goes. Dropped unanswered, it says why: nobody hangs.
+/// Where an answer goes. If it is dropped unanswered, it says why: no caller hangs.
 pub(crate) struct Answer<T> {
     to: Option<To<T>>,
     pub(super) begun: bool,

@@ -1,8 +1,7 @@
-//! What takes as long as a request is, where it holds up nobody else.
+//! Work that takes longer for longer requests, done where it holds up no other call.
 //!
-//! In flows work that only computes, out flows what it came to. What is short is done where it stands; what is done
-//! with a request of megabytes is done on a thread apart, a few at a time, so that the threads that serve everybody go
-//! on.
+//! Input: work that only computes. Output: its result. Short work is done in place; work on a request of megabytes is
+//! done on a separate thread, a few at a time, so that the threads that serve all calls go on.
 
 use tokio::sync::Semaphore;
 

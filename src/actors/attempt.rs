@@ -60,7 +60,7 @@ async fn run(mut job: Box<Job>, unwanted: oneshot::Receiver<Unwanted>) {
             Unwanted::Lost => Failure::new(FailureClass::HedgeLost, "another attempt was faster"),
         })
     });
-    // The channel closes before the end is told, so that whoever drained it has everything.
+    // The channel closes before the end is told, so that a reader that drained it has everything.
     let Job { pieces, mut account, rest, .. } = *job;
     drop(pieces);
     account.settle(result);
@@ -94,7 +94,7 @@ impl Job {
             Ok(brought) => return Ok(brought),
             Err(failure) => failure,
         };
-        // Nothing was handed on, so nobody sees that the key had changed.
+        // Nothing was handed on, so no caller sees that the key had changed.
         let is_keys = failure.scope == Scope::Key && failure.class != FailureClass::RateLimited;
         let refused = is_keys && self.account.first_token.is_none();
         if let (true, Some(request), Some(secret)) = (refused, spare, secret)

@@ -1,4 +1,4 @@
-//! How who waits is told that something may have changed: no look is missed, and none is made for nobody.
+//! How waiting calls are told that something may have changed: no look is missed, and none is made without a waiter.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
@@ -6,14 +6,14 @@ use ractor::ActorRef;
 
 use super::post::Post;
 
-/// What the keeper of those who wait is told: look.
+/// The message to the keeper of the waiting calls: look.
 pub(crate) struct Look;
 
 #[cfg(feature = "cluster")]
 impl ractor::Message for Look {}
 
-/// Rung by whatever changes what a target admits. It costs one load while nobody waits, and one message however often
-/// it is rung before the keeper looks.
+/// Rung by each change of what a target admits. It costs one load while no call waits, and one message however often it
+/// is rung before the keeper looks.
 #[derive(Default)]
 pub(crate) struct Bell {
     keeper: Post<Look>,
@@ -22,7 +22,7 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    /// Tells the keeper, if anybody waits.
+    /// Tells the keeper, if any call waits.
     pub(crate) fn ring(&self) {
         if self.waiting.load(SeqCst) > 0 && !self.rung.swap(true, SeqCst) {
             self.keeper.send(Look);

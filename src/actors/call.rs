@@ -118,7 +118,7 @@ async fn seated(
                     turn.proved();
                     return Ok(place);
                 }
-                // Somebody took it who came just then.
+                // A call that came just then took it.
                 None => queued.again(),
             },
             Woken::Look if shared.draining.load(Relaxed) => return Err(Some(Error::Draining)),
@@ -145,7 +145,7 @@ impl Driver {
                 }
                 Step::Cancel(number, why) => self.cancel(number, why).await,
                 Step::Wait(until) => {
-                    // A turn that led to nothing is somebody else's.
+                    // A turn that led to nothing goes to another call.
                     self.waits.turn.take_if(|turn| !turn.has_arrived());
                     if self.running.is_empty() {
                         let wait = until.saturating_duration_since(now());
@@ -270,7 +270,7 @@ impl Driver {
     }
 
     fn give_up(&mut self, why: GiveUp, outlet: Outlet) {
-        // What its provider calls a failure says more to who speaks its dialect than that there is no answer.
+        // To a caller of the same dialect, the provider's own failure says more than that there is no answer.
         let says_more = match &why {
             GiveUp::Exhausted(_) => true,
             GiveUp::Rejected(failure) => failure.class == FailureClass::ContentPolicy,
@@ -295,7 +295,7 @@ impl Driver {
                 Error::Exhausted { attempts, retry_after, barred }
             }
             GiveUp::Deadline => Error::DeadlineExceeded { attempts },
-            // Nobody but its reader makes an attempt give up while its call still wants it.
+            // Only its reader makes an attempt give up while its call still wants it.
             GiveUp::Interrupted(failure) if failure.class == FailureClass::Cancelled => {
                 Error::ConsumerStalled(self.shared.limits.consumer_stall_max)
             }

@@ -1,4 +1,5 @@
-//! Who may serve a call: what it needs, and what the targets of its route can do and admit, as last published.
+//! The targets that may serve a call: what it needs, and what the targets of its route can do and admit, as last
+//! published.
 
 use super::clock::now;
 use super::prompt::Asked;
@@ -70,8 +71,8 @@ impl Table {
     }
 
     /// Returns a route's targets with their health as last published. A provider that is not there has none to admit.
-    /// Those that are marked as `degraded`, or all others.
-    /// In the place of a target that is gone, as the caller has just heard or is published, stands its replacement.
+    /// Either those that are marked as `degraded`, or all others. A target that is gone, as the caller has just heard
+    /// or as is published, is replaced by its replacement.
     pub(crate) fn candidates(
         &self,
         route: &RouteSpec,
@@ -110,7 +111,7 @@ impl Table {
         candidates
     }
 
-    /// Returns who serves in a target's place: itself, unless it is gone and has a replacement.
+    /// Returns the target that serves in a target's place: itself, unless it is gone and has a replacement.
     fn stand_in(&self, mut at: usize, gone: &[usize]) -> usize {
         while let Some(next) = self.targets[at].place.replaced_by
             && (gone.contains(&at) || self.targets[at].is_gone())

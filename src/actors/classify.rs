@@ -1,4 +1,4 @@
-//! Who says how urgent a call is, beside its caller.
+//! A classifier: it says how urgent a call is, beside the caller.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::work::Work;
 use crate::words::{ChatRequest, Priority};
 
-/// A call that comes in, as whoever classifies it sees it.
+/// A call that comes in, as a classifier sees it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Incoming<'a> {

@@ -143,7 +143,7 @@ impl Driver {
         well.then(|| Cost::expected(price, prompt_tokens, output))
     }
 
-    /// Returns what a target fails together with. Where all of the route do, each stands for itself.
+    /// Returns what a target fails together with. Where all of the route fail together, each counts alone.
     fn domain(&self, target: usize) -> usize {
         let domain = |target: usize| self.table.targets[target].domain();
         let several = self.route.members.iter().any(|member| domain(member.target) != domain(target));
@@ -159,9 +159,9 @@ impl Driver {
             (self.asked.work.is_whole(&entry.provider.spec, entry.spec()), self.fit(target, 0).tokens);
         let pace = health.pace(tokens, whole, self.needs.output_tokens);
         let (first_token_max, patience) = match spec.timers.first_token {
-            // Whoever sets a limit knows better than a guess.
+            // A configured limit is better than a guess.
             Some(limit) if pace.measured => (limit, pace.patience().min(limit)),
-            // Its own limit ends it before anybody joins it.
+            // Its own limit ends it before another joins it.
             Some(limit) => (limit, limit.saturating_mul(2)),
             None => {
                 let limit = if whole { health.reply_max } else { health.first_token_max };

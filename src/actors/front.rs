@@ -162,7 +162,7 @@ async fn reset(shared: &Shared, what: &Reset) -> Result<Vec<Hold>, Error> {
         let (reply, told) = tokio::sync::oneshot::channel();
         let sent = provider.slot.provider.send(ProviderMessage::Reset(target, key, reply));
         let told = if sent { tokio::time::timeout(RESET_MAX, told).await.ok().and_then(Result::ok) } else { None };
-        // Who is not there begins with its checkpoint.
+        // A child that is not there begins with its checkpoint.
         let barriers = told.unwrap_or_else(|| {
             let mut checkpoint = lock(&provider.slot.checkpoint);
             checkpoint.as_mut().map_or_else(Vec::new, |known| Arc::make_mut(known).reset(target, key, now()))
@@ -186,7 +186,7 @@ fn hold(provider: &Provider, barrier: &Barrier) -> Hold {
     }
 }
 
-/// Reads what is published; asks nobody.
+/// Reads what is published; asks no actor.
 pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
     let table = shared.table();
     let providers = table.providers.iter().map(|provider| {

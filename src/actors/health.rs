@@ -27,7 +27,7 @@ pub struct HealthSnapshot {
     pub parked: Vec<ParkedCalls>,
     /// Each provider.
     pub providers: Vec<ProviderHealth>,
-    /// Who is told of everything that ends, and how that goes.
+    /// The observers that are told of everything that ends, and how they fare.
     pub observers: Vec<ObserverHealth>,
     /// What is spent of what may be, the purses first that are emptiest; a hundred of them at most.
     pub budgets: Vec<PurseHealth>,

@@ -22,7 +22,7 @@ pub(super) struct Job {
     pub(super) first_token_max: Option<Duration>,
     /// Whether nothing of the answer may be handed on before it is whole.
     pub(super) buffered: bool,
-    /// Whether its route has no other model: who asks for the route means this one.
+    /// Whether its route has no other model: a caller that asks for the route means this one.
     pub(super) meant: bool,
     /// Whether the proofs of an answer that goes on as it came must say whose they are.
     pub(super) signed: bool,
@@ -32,12 +32,12 @@ pub(super) struct Job {
     pub(super) account: Account,
     /// What follows the answer's terminal marker.
     pub(super) rest: Option<Body>,
-    /// What takes JSON out of what stands around it, where JSON was asked for.
+    /// Takes JSON out of the text around it, where JSON was asked for.
     pub(super) unfence: Option<Unfence>,
     pub(super) span: tracing::Span,
 }
 
-/// Returns the end of a try that nobody waits for any more.
+/// Returns the end of a try that no call waits for any more.
 pub(super) fn cancelled(why: &str) -> Failure {
     Failure::new(FailureClass::Cancelled, why)
 }

@@ -1,6 +1,7 @@
-//! The keeper of the calls that wait: looks when somebody rings, or when something is due, and lets go who may go.
+//! The keeper of the waiting calls: it looks when the bell rings or when something is due, and lets go the calls that
+//! may go.
 //!
-//! One look for all of them, and none while nobody waits. It owns nothing: its successor goes on where it stopped.
+//! One look for all of them, and none while no call waits. It owns nothing: its successor goes on where it stopped.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! One key of a provider: where it comes from, and what was read there last.
 //!
-//! Whoever needs the key asks [`Key::current`]. One that is good is there at once; when it is about to expire somebody
-//! begins to read its source again, and the others go on with what they have; when it has expired all wait for one
+//! An attempt that needs the key asks [`Key::current`]. A good key is there at once; when it is about to expire one
+//! attempt begins to read its source again, and the others go on with the old one; when it has expired all wait for one
 //! reading. A reading is an actor, for it may hang or crash, and it outlives the attempt that asked for it. What was
 //! read is kept in a cell, which providers share when one replaces the other.
 
@@ -24,8 +24,8 @@ const MARGIN_MAX: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often a file is looked at that is good for no stated time: about as often as orchestrators replace them.
 const FILE_EVERY: Duration = Duration::from_secs(60);
-/// How long a failure that nobody heard is kept for the next who asks: else a source that hangs for longer than its
-/// callers wait would never be at fault.
+/// How long a failure that no waiter heard is kept for the next one that asks: else a source that hangs for longer than
+/// its callers wait would never be at fault.
 const UNTOLD_MAX: Duration = Duration::from_secs(60);
 /// How often a reading that was killed with its provider's supervisor is begun again.
 const KILLED_MAX: u32 = 3;
@@ -43,13 +43,13 @@ struct Cell(watch::Sender<State>);
 #[derive(Default)]
 struct State {
     held: Option<Held>,
-    /// Whether somebody reads now.
+    /// Whether a reading runs now.
     reading: bool,
     /// How many readings have come to an end of their own.
     ended: u64,
     /// When and how the last of them failed, if it did.
     failed: Option<(Instant, String)>,
-    /// Whether nobody was there to hear it: those that had waited were gone.
+    /// Whether no waiter was there to hear it: all that had waited were gone.
     untold: bool,
 }
 
@@ -117,7 +117,7 @@ impl Key {
         }
     }
 
-    /// Reads the source, together with whoever reads it now.
+    /// Reads the source, or joins the reading that runs now.
     async fn read(&self, slot: &Slot) -> Result<Secret, Failure> {
         let mut watched = self.cell.0.subscribe();
         if let Some(problem) = self.cell.untold(now()) {
@@ -142,7 +142,7 @@ impl Key {
         Failure::new(FailureClass::Unauthorised, format!("key `{}`: {problem}", self.spec.name))
     }
 
-    /// Begins to read, unless somebody does.
+    /// Begins to read, unless a reading runs.
     async fn begin(&self, slot: &Slot) -> Result<(), Failure> {
         let claimed = self.cell.0.send_if_modified(|state| !std::mem::replace(&mut state.reading, true));
         if !claimed {
@@ -174,7 +174,7 @@ fn cut_off() -> Failure {
 /// What a cell holds.
 enum Look {
     Good(Secret),
-    /// Still good, and somebody should read it again.
+    /// Still good, and it should be read again.
     Old(Secret),
     /// Nothing that is good.
     Gone,
@@ -197,7 +197,7 @@ impl Cell {
 }
 
 impl Cell {
-    /// Takes the failure that nobody heard, if there is one that is not old.
+    /// Takes the failure that no waiter heard, if there is one that is not old.
     fn untold(&self, now: Instant) -> Option<String> {
         let mut problem = None;
         self.0.send_if_modified(|state| {
@@ -211,7 +211,7 @@ impl Cell {
     }
 }
 
-/// The one leave to read a key's source. Dropped without an end it says that nobody reads any more.
+/// The one permission to read a key's source. If it is dropped without an end, no reading runs any more.
 struct Claim(Arc<Cell>);
 
 impl Claim {

@@ -1,6 +1,6 @@
 //! What is known of a provider before it starts: from the one that it replaces, or from another process.
 //!
-//! In flow how it is configured and what was known before, out flow its slot and, now and then, what is to outlive this
+//! Input: how it is configured and what was known before. Output: its slot and, now and then, what is to outlive this
 //! process. What is configured otherwise now is something else: nothing is known of another address or another key, and
 //! no verdict stands on a model that has changed.
 

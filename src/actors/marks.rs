@@ -1,7 +1,7 @@
 //! By what a provider is known to the next process, and what is kept of it for that.
 //!
-//! In flow how it is configured and what was read of its keys, out flow marks, in which neither can be read. The key of
-//! a file or a variable is what stands in it; that of a command or a function, which gives another one each time, is
+//! Input: how it is configured and what was read of its keys. Output: marks, in which neither can be read. The key of a
+//! file or a variable is what stands in it; that of a command or a function, which gives another one each time, is
 //! known by who gives it.
 
 use std::sync::{Arc, Mutex, Weak};

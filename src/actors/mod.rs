@@ -1,4 +1,4 @@
-//! Floor 5: who lives. The only room with ractor, spawns and the clock.
+//! Floor 5: the actors. The only room with ractor, spawns and the clock.
 //!
 //! ```text
 //! root                        one per runtime; starts and restarts everything below
@@ -15,7 +15,7 @@
 //!
 //! No handler awaits the network or another actor, none decides anything itself: it reads the clock, asks the machine
 //! and carries out the answer. Calls, attempts and readings are one async function each. No actor has a registered
-//! name, and nobody keeps a raw reference to one that may restart: see [`slot`].
+//! name, and no code keeps a raw reference to one that may restart: see [`slot`].
 
 // What everybody rests on.
 pub(crate) mod clock;

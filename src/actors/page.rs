@@ -1,4 +1,4 @@
-//! What is noted of a call while it runs: its one record, told whatever becomes of it.
+//! What is noted of a call while it runs: its one record, which is told however the call ends.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -40,7 +40,7 @@ impl Page {
         self.flight.count(attempt);
     }
 
-    /// Ends the call: whoever hears of it from now on finds its record.
+    /// Ends the call: its record is there before the end is told.
     pub(super) fn end(&mut self, how: Happened) {
         if std::mem::replace(&mut self.told, true) {
             return;

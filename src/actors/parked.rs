@@ -1,5 +1,5 @@
-//! What a call does that nobody can answer now, and that need not end so: it waits for a place, or for who comes back,
-//! or takes less.
+//! What a call does that no target can answer now, and that need not end so: it waits for a place, or for a target that
+//! comes back, or takes less.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -74,8 +74,8 @@ impl Driver {
         parking.is_before(spots, self.needs.priority, self.machine.deadline(), waits)
     }
 
-    /// Takes its place among those who wait for one at a target; returns until when it can be answered in time. Tells
-    /// the machine where it cannot.
+    /// Puts the call among those that wait for a place at a target; returns until when it can be answered in time.
+    /// Tells the machine where it cannot.
     pub(super) fn line_up(&mut self) -> Option<(Queued, Instant)> {
         self.waits.turn = None;
         let (now, due) = (now(), self.machine.deadline());
@@ -95,7 +95,7 @@ impl Driver {
         queued.map(|queued| (queued, latest))
     }
 
-    /// Goes on with what became of a place among those who wait.
+    /// Goes on with the end of the call's wait.
     pub(super) fn woken(&mut self, woken: Woken) {
         self.plan = None;
         match woken {
@@ -243,8 +243,8 @@ impl Driver {
         })
     }
 
-    /// Returns how long before its deadline a call must go to a target, as far as that was measured: a guess refuses
-    /// nobody, and half of all answers take longer than the median.
+    /// Returns how long before its deadline a call must go to a target, as far as that was measured: a guess refuses no
+    /// call, and half of all answers take longer than the median.
     fn needs_at(&self, target: usize) -> Option<Duration> {
         let entry = &self.table.targets[target];
         let whole = self.asked.work.is_whole(&entry.provider.spec, entry.spec());
@@ -256,7 +256,8 @@ impl Driver {
         Some(if pace.measured { pace.overdue().max(answer) } else { Duration::ZERO })
     }
 
-    /// Returns what a call gets in the end that nobody answers, and that takes less: a text of its route, if that fits.
+    /// Returns what a call gets in the end that no target answers, and that takes less: a text of its route, if that
+    /// fits.
     pub(super) fn last_words(&mut self, outlet: &Outlet, attempts: &[AttemptRecord]) -> Option<Product> {
         if self.on_exhausted != OnExhausted::Degrade || outlet.is_vectors() {
             return None;

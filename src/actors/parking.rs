@@ -1,5 +1,5 @@
-//! Where calls wait for a place, or for a target to come back: who waits, for whom, until when, and how each of them is
-//! woken.
+//! Where calls wait for a place, or for a target to come back: which calls wait, for which targets, until when, and how
+//! each of them is woken.
 //!
 //! It survives the actor that looks after it (`keeper`). What a call holds of it are guards: however the call ends,
 //! nothing of it stays here.
@@ -27,14 +27,14 @@ pub(crate) enum Spot {
     Target(TargetId),
 }
 
-/// One who waits for its turn.
+/// A call that waits for its turn.
 struct Waiter {
     waker: oneshot::Sender<Turn>,
     /// Whether it is parked: then it is counted as that.
     is_parked: bool,
 }
 
-/// Those who wait for a turn, and how many of them are not parked.
+/// The calls that wait for a turn, and how many of them are not parked.
 #[derive(Default)]
 struct Queues {
     lot: Lot<Spot, Waiter>,
@@ -51,10 +51,10 @@ impl Queues {
 pub(crate) struct Parking {
     queues: Mutex<Queues>,
     queue_max: usize,
-    /// Who is parked, on its turn or not, and what there is to tell of it.
+    /// The parked calls, on their turn or not, and what is shown of each.
     parked: Mutex<BTreeMap<CallId, Parked>>,
     parked_max: usize,
-    /// Rung when somebody may go.
+    /// Rung when a call may go.
     pub(crate) bell: Arc<Bell>,
     /// Changes when everybody is to look by itself: another table, or the end.
     all: watch::Sender<()>,
@@ -107,8 +107,8 @@ impl Parking {
         Some(Stay { call: flight.call, parking: self.clone() })
     }
 
-    /// Lets a call wait for its turn at the first of some spots, of which these were seen to be full. Who waits for a
-    /// place may find that too many do: then the last of them goes away.
+    /// Lets a call wait for its turn at the first of some spots, of which these were seen to be full. If too many calls
+    /// wait for a place, the last of them goes away.
     pub(super) fn queue(
         self: &Arc<Self>,
         spots: &Arc<[Spot]>,
@@ -137,8 +137,8 @@ impl Parking {
         Some(Queued { spots: spots.clone(), place, turn, all, parking: self.clone() })
     }
 
-    /// Tells whether others wait for what a call that comes now would go to, and go before it. One that would not wait
-    /// for a target to come back stands behind those only who wait for a place at one that is well.
+    /// Tells whether others wait for the targets of a call that comes now, and go before it. A call that would not wait
+    /// for a target to come back is only behind those that wait for a place at a target that is well.
     pub(super) fn is_before(&self, spots: &[Spot], priority: Priority, due: Instant, waits: bool) -> bool {
         lock(&self.queues).lot.is_before(spots, priority, due, waits)
     }
@@ -148,14 +148,14 @@ impl Parking {
         lock(&self.queues).lot.wait(spots, place, now())
     }
 
-    /// Lets go who may go; returns when to look again.
+    /// Lets go the calls that may go; returns when to look again.
     pub(super) fn look(self: &Arc<Self>, gate: impl FnMut(&Spot) -> Gate) -> Option<Instant> {
         let mut guard = lock(&self.queues);
         let look = guard.lot.look(now(), gate);
         look.go.iter().for_each(|(waiter, _)| guard.left(waiter));
         drop(guard);
         for (waiter, spot) in look.go {
-            // Who has left meanwhile gives its turn back by not taking it.
+            // A call that has left meanwhile gives its turn back by not taking it.
             let _ = waiter.waker.send(Turn { spot, arrived: false, taken: false, parking: self.clone() });
         }
         look.next
@@ -171,7 +171,7 @@ impl Parking {
         Some(lock(&self.parked).get(&call)?.flight.clone())
     }
 
-    /// Returns who is parked, by route.
+    /// Returns the parked calls, by route.
     pub(crate) fn health(&self) -> Vec<ParkedCalls> {
         let mut routes: BTreeMap<Arc<str>, ParkedCalls> = BTreeMap::new();
         for one in lock(&self.parked).values() {
@@ -227,7 +227,7 @@ pub(crate) struct Queued {
     parking: Arc<Parking>,
 }
 
-/// What becomes of one who waits.
+/// What becomes of a waiting call.
 pub(super) enum Woken {
     /// It is its turn.
     Turn(Turn),
@@ -269,7 +269,7 @@ impl Drop for Queued {
     }
 }
 
-/// Leave to go where there is a place, or to ask a target that is back. What comes of it decides who goes next.
+/// Permission to go where there is a place, or to ask a target that is back. Its result decides which call goes next.
 pub(super) struct Turn {
     spot: Spot,
     /// Whether its place is counted where it is taken.

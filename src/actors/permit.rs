@@ -7,7 +7,7 @@ use super::pulse::Pulse;
 use crate::policy::admission::{Outcome, Report, Ticket};
 use crate::words::Limits;
 
-/// Where attempts report: the provider's actor, and what stands in for it while there is none.
+/// Where attempts report: the provider's actor, and its substitute while there is none.
 pub(super) trait Desk: Send + Sync + 'static {
     /// Takes a place in flight at a target.
     fn enter(&self, target: usize);
@@ -67,7 +67,7 @@ impl Permit {
         self.desk.limits(self.ticket, limits);
     }
 
-    /// Gives the place back and reports the attempt's end: whoever hears of it finds the place free.
+    /// Gives the place back and then reports the attempt's end: when the end is heard, the place is free.
     pub(crate) fn settle(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.settled, true) {
             return;

@@ -86,7 +86,7 @@ impl Table {
         asked
     }
 
-    /// Returns how a request goes to a target of its route, after that one found it too long so many times.
+    /// Returns how a request goes to a target of its route, after that one found it too long this many times.
     pub(crate) fn fit(&self, target: usize, route: &RouteSpec, asked: &Asked, cuts: u32) -> Fitted {
         let target = &self.targets[target];
         let spec = target.spec();

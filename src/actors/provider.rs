@@ -1,7 +1,7 @@
 //! One provider's actor: the error kernel that owns the health of its targets and its keys.
 //!
-//! In flow questions for a permit and reports of attempts, out flow permits, refusals, events and published health.
-//! It does no I/O, runs no user's code and holds no request: the one thing it does is ask `policy::admission`.
+//! Input: requests for a permit and reports of attempts. Output: permits, refusals, events and published health. It
+//! does no I/O, runs no user's code and holds no request: it only asks `policy::admission`.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, Weak};
@@ -102,7 +102,7 @@ impl Actor for Provider {
             ProviderMessage::Admit(ask, reply) => {
                 if !reply.is_closed() {
                     let admitted = state.admit(ask, now);
-                    // Whoever hears of it finds what is left.
+                    // When it is heard, what is left can be read.
                     state.set_room(ask.target, now);
                     let _ = reply.send(admitted);
                 }
@@ -168,8 +168,8 @@ impl Actor for Provider {
     }
 }
 
-/// The attempts that may be in flight, each with its target. Who has ended is forgotten when there is no more room: so
-/// an attempt costs an entry here, and no message at its end.
+/// The attempts that may be in flight, each with its target. Ended ones are forgotten when there is no more room: so an
+/// attempt costs an entry here, and no message at its end.
 #[derive(Default)]
 struct Waiting(Vec<(usize, Weak<Pulse>)>);
 

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
 
-/// When an attempt last had content: noted there, read by its call when it wonders about a silence. So a token costs no
-/// message. And whether its provider has given its target up, which wakes the call: so nobody asks again and again.
+/// When an attempt last had content: the attempt notes it, its call reads it to judge a silence. So a token costs no
+/// message. Also whether its provider has given its target up, which wakes the call: so no call needs to poll.
 pub(super) struct Pulse {
     since: Instant,
     /// Milliseconds since then, and one more; 0 is never.
@@ -52,7 +52,7 @@ impl Pulse {
         }
     }
 
-    /// Tells whether it was; if not, whoever asks is woken once it is.
+    /// Tells whether it was; if not, the caller is woken once it is.
     pub(super) fn is_given_up(&self, cx: &Context<'_>) -> bool {
         self.call.register(cx.waker());
         self.given_up.load(Acquire)

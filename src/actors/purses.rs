@@ -11,7 +11,7 @@ use crate::words::{AttemptRecord, CallFacts};
 /// Purses that health tells of: those that are emptiest.
 const TOLD_MAX: usize = 100;
 
-/// The purses of all budgets. Where there are no budgets nobody waits for a lock.
+/// The purses of all budgets. Where there are no budgets no lock is taken.
 #[derive(Default)]
 pub(crate) struct Purses {
     any: AtomicBool,
@@ -72,7 +72,7 @@ pub(super) struct Purchase {
 }
 
 impl Purchase {
-    /// Puts what the attempt did cost in its place. Returns whom to tell.
+    /// Puts the attempt's real cost in its place. Returns what to publish.
     pub(super) fn settle(mut self, record: &AttemptRecord) -> Vec<Alert> {
         let Some(taken) = self.taken.take() else { return Vec::new() };
         let paid = Paid::of(&record.usage, record.cost_usd);

@@ -48,7 +48,8 @@ impl Job {
         ending.call_by_own_names(names);
         let text = if self.unfence.is_some() { ending.text() } else { String::new() };
         let json = wire::unfenced(&text).map(str::to_owned);
-        // Who has seen the beginning gets the end, too; and who gets nothing better, all of it as it came.
+        // A caller that has seen the beginning gets the end, too; a caller that gets nothing better gets all of it as
+        // it came.
         if !ending.told
             && let Err(failure) = judge(request, &mut ending, json.as_deref())
         {
@@ -71,7 +72,7 @@ impl Job {
         Ok(ending)
     }
 
-    /// Leaves out what stands around the JSON of an answer, where JSON was asked for.
+    /// Leaves out the text around the JSON of an answer, where JSON was asked for.
     fn take_json(&mut self, ending: &mut Ending, text: &str, value: Option<String>) {
         let Some(unfence) = self.unfence.take() else { return };
         let mut changed = unfence.changed() || ending.unfenced;
@@ -206,7 +207,7 @@ impl Job {
         Ok(())
     }
 
-    /// Hands a piece on, without what stands around JSON where that was asked for.
+    /// Hands a piece on, without the text around JSON where JSON was asked for.
     async fn deliver(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), Failure> {
         let piece = match (piece, &mut self.unfence) {
             (Piece::Text(text), Some(unfence)) => match unfence.push(text) {
@@ -250,8 +251,8 @@ fn judge(request: &ChatRequest, ending: &mut Ending, json: Option<&str>) -> Resu
     verify::verify(request, &verify::Answer { stop, parts, json, untold })
 }
 
-/// Returns the next chunk of a body, if it is there: with a turn for who reads it from its socket, who hands on one at
-/// a time. What came at once goes on at once: whoever waits for it is woken once, and writes once.
+/// Returns the next chunk of a body, if it is there. It yields once to the task that reads the socket, which hands on
+/// one chunk at a time. Chunks that came together go on together: their reader is woken once, and writes once.
 async fn soon(body: &mut Body) -> Option<Option<Result<Bytes, TransportError>>> {
     let mut turned = false;
     std::future::poll_fn(|cx| {

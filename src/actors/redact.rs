@@ -1,6 +1,6 @@
 //! Takes secrets out of what providers say.
 //!
-//! In flow words that are to be passed on, out flow the same without any key that was sent or is configured.
+//! Input: words that are to be passed on. Output: the same without any key that was sent or is configured.
 
 use super::key::Key;
 use super::table::Table;

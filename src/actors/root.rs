@@ -1,8 +1,7 @@
 //! The root supervisor: starts everything, restarts what crashes, replaces what is reconfigured, stops in order.
 //!
-//! Nobody restarts silently for ever: each child has a restart intensity with backoff, and each crash is an event.
-//! Beyond the intensity a provider's supervisor rests; the others, for whom nobody can stand in, wait the longest
-//! backoff.
+//! No child restarts silently for ever: each has a restart intensity with backoff, and each crash is an event. Beyond
+//! the intensity a provider's supervisor rests; the others, which have no substitute, wait the longest backoff.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -60,7 +59,7 @@ impl Child {
         }
     }
 
-    /// The order in which children are stopped: whoever needs others goes first.
+    /// The order in which children are stopped: a child that needs others goes first.
     fn stops(&self) -> u8 {
         match self {
             Self::Calls => 0,
@@ -201,7 +200,7 @@ impl State {
         let (wait, resting) = match (restarts.crashed(now, &mut self.rng), &child) {
             (Restart::After { wait, .. }, _) => (wait, false),
             (Restart::Rest(wait), Child::Supervisor(_)) => (wait, true),
-            // Nobody can stand in for these: their rest would be an outage of everything.
+            // These have no substitute: their rest would be an outage of everything.
             (Restart::Rest(_), Child::Calls | Child::Keeper | Child::Front | Child::Router) => {
                 (self.shared.limits.restart.backoff_max, false)
             }
@@ -323,7 +322,7 @@ impl State {
         self.remember();
     }
 
-    /// Tells of every model that somebody named and that answers no more, or will not for long. It is not left out: the
+    /// Tells of every model that the user named and that no longer answers, or soon will not. It is not left out: the
     /// date may be wrong.
     fn tell_retiring(&self, today: Date) {
         for target in &self.shared.table().targets {

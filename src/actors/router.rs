@@ -1,7 +1,7 @@
 //! The router: owns what routes and sessions remember, picks the first targets of each call, starts the call.
 //!
-//! In flow accepted calls and operators' wishes, out flow calls and explanations. It is free again in microseconds:
-//! what it picks from is published, what it picks by is `policy::routing`. A call that runs no longer needs it.
+//! Input: accepted calls and operators' wishes. Output: calls and explanations. It is free again in microseconds: it
+//! picks from published health, by the rules of `policy::routing`. A running call no longer needs it.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -104,7 +104,7 @@ impl Running {
                     self.first = Some(piece);
                     return Poll::Ready(Happening::Content(self.number));
                 }
-                // Nobody wants it piece by piece, or the first would have been handed over: the end has it all.
+                // It is not wanted piece by piece, or the first piece would have been handed over: the end has it all.
                 Some(_) => {}
                 None => self.pieces = None,
             }

@@ -1,4 +1,4 @@
-//! What all actors of one runtime share: references that survive restarts, the table, and who is told of everything
+//! What all actors of one runtime share: references that survive restarts, the table, and the observers of everything
 //! that ends.
 //!
 //! Locks here are held for a look or an entry, never across an await.
@@ -55,7 +55,7 @@ pub(crate) struct Shared {
     /// Whether the runtime stops; answers hold it, too.
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) crash: CrashHook,
-    /// Who says how urgent calls are, beside their callers.
+    /// The classifiers: they say how urgent calls are, beside the callers.
     classify: Option<Classify>,
     /// Where long requests are counted and written.
     pub(crate) apart: Apart,
@@ -76,14 +76,14 @@ pub(crate) struct Shared {
     local_fault: Mutex<LocalFault>,
 }
 
-/// Crashes that were asked for, to see what happens to whom. Zero costs one relaxed load.
+/// Crashes that were asked for, for tests of what they lead to. Zero costs one relaxed load.
 #[derive(Debug, Default)]
 pub(crate) struct CrashHook {
-    /// Attempts that panic while they decode, the next so many.
+    /// How many of the next attempts panic while they decode.
     pub(crate) attempts: AtomicU32,
-    /// Calls that panic once an attempt of theirs runs, the next so many.
+    /// How many of the next calls panic once an attempt of theirs runs.
     pub(crate) calls: AtomicU32,
-    /// Starts of a provider that fail, the next so many.
+    /// How many of the next starts of a provider fail.
     pub(crate) provider_starts: AtomicU32,
 }
 
@@ -164,7 +164,7 @@ impl Shared {
         self.tell(Event::Retiring { target: id.clone(), on, replacement: replaced_by.clone() });
     }
 
-    /// Returns how those fare who are told of everything that ends. What the store loses it loses by itself, later.
+    /// Returns how the observers of everything that ends fare. What the store loses it loses by itself, later.
     pub(crate) fn observers(&self) -> Vec<ObserverHealth> {
         let mut observers = self.sink.health();
         if let Some(store) = self.store() {
@@ -262,7 +262,7 @@ impl Shared {
 
 /// What the store is called among observers.
 pub(crate) const STORE: &str = "store";
-/// A lack that was told of is told again when nobody met it for so long.
+/// A lack that was told of is told again when no call met it for this long.
 const LACK_QUIET: Duration = Duration::from_secs(10);
 /// Events that a slow observer may be behind before it loses the oldest.
 const EVENTS_MAX: usize = 1_024;

@@ -102,7 +102,7 @@ pub(crate) struct Slot {
     admitted: Box<[AtomicU64]>,
     /// How each target counts tokens, as far as its answers told. Held for a few sums only.
     tokens: Box<[Mutex<TokenModel>]>,
-    /// Rung by whatever changes what is admitted here.
+    /// Rung by each change of what is admitted here.
     bell: Arc<Bell>,
 }
 

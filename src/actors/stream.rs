@@ -72,7 +72,7 @@ impl ReplyStream {
         }))
     }
 
-    /// Returns what stands in a log.
+    /// Returns a stream that reads a call's log.
     pub(super) fn read(reader: Reader) -> Self {
         Self(Of::Log(reader))
     }

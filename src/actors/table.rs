@@ -30,7 +30,7 @@ pub(crate) struct Target {
     pub(crate) provider: Arc<Provider>,
     /// Its index at the provider.
     pub(crate) index: usize,
-    /// Where it stands.
+    /// Its place.
     pub(super) place: Place,
 }
 

@@ -15,8 +15,8 @@ pub(crate) struct Never<Kind>(PhantomData<fn() -> Kind>, Infallible);
 #[cfg(feature = "cluster")]
 impl<Kind: 'static> ractor::Message for Never<Kind> {}
 
-/// What a task does. It is made where it is boxed: whoever starts a task would be as large as all that the task holds,
-/// and an actor's handlers are moved with every message.
+/// What a task does. It is made where it is boxed: otherwise the future that starts a task would be as large as all
+/// that the task holds, and an actor's handlers are moved with every message.
 pub(super) type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct Task<Kind>(PhantomData<fn() -> Kind>);

@@ -9,7 +9,7 @@ use crate::policy::explain::Explanation;
 use crate::policy::snapshot::Force;
 use crate::words::{CallId, ChatRequest, EmbedRequest, Embeddings, Error, Hold, Reply, Reset, TargetId};
 
-/// What any actor may ask of the runtime. The port stands last, so that `ractor::call!` works.
+/// What any actor may ask of the runtime. The port is last, so that `ractor::call!` works.
 ///
 /// ```
 /// use standin::ractor::{ActorRef, call};

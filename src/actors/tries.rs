@@ -192,7 +192,7 @@ impl Driver {
         }
     }
 
-    /// Notes that the call is being answered: who waits for the same goes on.
+    /// Notes that the call is being answered: the next call that waits for the same goes on.
     fn prove(&mut self) {
         if let Some(turn) = self.waits.turn.take() {
             turn.proved();

@@ -9,7 +9,7 @@ use crate::policy::park::Place;
 /// What a call that may wait knows of its waiting.
 #[derive(Default)]
 pub(super) struct Waits {
-    /// Its place among those who wait, once it has had to.
+    /// Its place among the waiting calls, once it has had to wait.
     pub(super) place: Option<Place>,
     /// When it is expected to have one at a target, as far as that can be told.
     pub(super) placed: Option<Instant>,

@@ -65,7 +65,7 @@ impl Work {
         both!(self, request => request.check())
     }
 
-    /// Tells whether whatever is done with all of it takes long.
+    /// Tells whether work on all of it takes long.
     pub(super) fn is_long(&self) -> bool {
         let bytes = match self {
             Self::Chat(request) => request.original.as_ref().map_or(0, |original| original.body.len()),
@@ -133,8 +133,8 @@ impl Work {
     }
 
     /// Tells whether a provider is asked for the whole answer, which then comes in one burst. Unless its configuration
-    /// says otherwise that is what a caller of its own dialect gets who asks for the whole, and nobody else: only in a
-    /// stream can a hanging provider be told from a long thought. Vectors have no other form.
+    /// says otherwise only a caller of its own dialect that asks for the whole gets that: only in a stream can a
+    /// hanging provider be told from a long thought. Vectors have no other form.
     pub(super) fn is_whole(&self, provider: &ProviderSpec, target: &TargetSpec) -> bool {
         let Self::Chat(request) = self else { return false };
         let asked = |original: &Original| !original.stream && provider.dialect.shares_fields(original.dialect);
@@ -147,8 +147,8 @@ impl Work {
         }
     }
 
-    /// Tells whether a provider goes on with an answer that nobody reads any more: one that it writes whole it always
-    /// does.
+    /// Tells whether a provider goes on with an answer that is no longer read: it always does with one that it writes
+    /// whole.
     pub(super) fn runs_on(&self, provider: &ProviderSpec, target: &TargetSpec) -> bool {
         matches!(self, Self::Chat(_)) && (provider.runs_on() || self.is_whole(provider, target))
     }

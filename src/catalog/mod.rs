@@ -1,8 +1,8 @@
 //! Floor 2: what is known of models that one can buy: prices, windows, abilities, retirement dates.
 //!
-//! In flow a model's name as some provider spells it, out flows a row of a data file that has a date of its own. It is
-//! advice: whatever a configuration says comes first, and a model that is not here is an unknown one, never an error.
-//! It reads no clock: a caller that asks whether a model is retired says what day it is.
+//! Input: a model's name as some provider spells it. Output: a row of a data file that has a date of its own. It is
+//! advice: what a configuration says comes first, and a model that is not here is an unknown one, never an error. It
+//! reads no clock: a caller that asks whether a model is retired says what day it is.
 
 use std::sync::LazyLock;
 
@@ -15,7 +15,7 @@ const DATA: &str = include_str!("models.tsv");
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Model {
-    /// Who sells it.
+    /// The company that sells it.
     pub vendor: &'static str,
     /// Its name there.
     pub id: &'static str,
@@ -60,8 +60,8 @@ pub fn find_at(vendors: &[&str], name: &str) -> Option<&'static Model> {
     find_among(name, |model| vendors.contains(&model.vendor))
 }
 
-/// Returns the name of a model without its host and its dated version: two targets of one family are the
-/// same model at two places. A model that is not known is its own family, whatever path, case and date it has.
+/// Returns the name of a model without its host and its dated version: two targets of one family are the same model at
+/// two places. A model that is not known is its own family, with any path, case and date.
 pub fn family(name: &str) -> String {
     let known = |name: &str| find(name).map(|model| model.id);
     let Some(id) = known(name) else {

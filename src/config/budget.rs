@@ -20,10 +20,10 @@ const WINDOW_MIN: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetConfig {
-    /// So many dollars. Either these or `tokens`.
+    /// This many dollars. Either these or `tokens`.
     #[serde(default)]
     pub dollars: Option<f64>,
-    /// So many tokens of prompts and answers.
+    /// This many tokens of prompts and answers.
     #[serde(default)]
     pub tokens: Option<u64>,
     /// In which time: `"day"`, `"week"` (from Monday), `"month"`, in UTC, or a window that slides, as `"6h"`.

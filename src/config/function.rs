@@ -15,7 +15,7 @@ use crate::transport::{Body, BoxFuture, HttpRequest, HttpResponse, Transport, Tr
 use crate::wire::function;
 use crate::words::{ChatRequest, Failure, Said, ToolCall};
 
-/// What a function answers: a text, calls of tools, or whatever it says bit by bit.
+/// What a function answers: a text, calls of tools, or a stream of pieces.
 ///
 /// ```
 /// use standin::{Answer, Said};

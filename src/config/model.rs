@@ -23,8 +23,8 @@ pub struct ModelConfig {
     /// Whether it answers conversations, `chat`, or turns texts into vectors, `embedding`: it is asked for nothing
     /// else. `embedding` where its name has `embed` in it, else `chat`.
     pub kind: Option<KindConfig>,
-    /// Who serves in its place, as `provider/model` or a model of the same provider, once its provider refuses it
-    /// because it is gone.
+    /// The model that serves in its place, as `provider/model` or a model of the same provider, once its provider
+    /// refuses it because it is gone.
     pub replaced_by: Option<String>,
     /// The last day it answers, `2026-12-11`. What the catalogue says where absent.
     #[serde(deserialize_with = "date")]
@@ -198,7 +198,7 @@ impl ModelConfig {
 }
 
 impl PriceConfig {
-    /// Returns a price of the prompt and of the answer, whatever kind their tokens are.
+    /// Returns a price of the prompt and of the answer, the same for all kinds of tokens.
     pub const fn new(input: f64, output: f64) -> Self {
         Self { input, output, cached_input: None, cache_write: None, reasoning: None }
     }

@@ -1,7 +1,7 @@
 //! Names that stand for others: aliases of routes, and models that serve in the place of those that are gone.
 //!
-//! In flow what a user wrote and what is there, out flow names that lead somewhere: chains are followed to their end,
-//! and circles refused, so that later code need not look out for them.
+//! Input: what a user wrote and what is there. Output: names that lead to a target: chains are followed to their end,
+//! and circles refused, so that later code need not check for them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Display;
@@ -89,7 +89,8 @@ fn circle(name: &impl Display, by: &impl Display) -> String {
     if name == by { "leads to itself".to_owned() } else { format!("goes in a circle by way of `{by}`") }
 }
 
-/// Tells every model that is to be replaced by whom; `doubtful` tells names that may be good once something else is.
+/// Tells which model replaces each model that has a replacement; `doubtful` tells names that may be good once something
+/// else is.
 pub(super) fn replace(
     configs: &BTreeMap<String, ProviderConfig>,
     providers: &mut [ProviderSpec],

@@ -1,8 +1,8 @@
 //! Providers by name: a table of data from which a provider of a configuration takes what it does not say itself.
 //!
-//! In flows a preset's name, out flow an address, a dialect and a flavour, who runs it, and which models of the
-//! catalogue it sells. Flavours are known by their hosts (`wire::flavour`) and named here only for servers whose host
-//! tells nothing. It reads no environment: the variable that usually holds a key is a datum, for programs.
+//! Input: a preset's name. Output: an address, a dialect and a flavour, the company that runs it, and the models of the
+//! catalogue that it sells. Flavours are known by their hosts (`wire::flavour`) and named here only for servers whose
+//! host tells nothing. It reads no environment: the variable that usually holds a key is a datum, for programs.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub struct Preset {
     pub env: Option<&'static str>,
     /// Its flavour, where its host does not tell it.
     pub(super) flavour: Option<&'static str>,
-    /// Who runs it; each on its own, where absent.
+    /// The company that runs it; each on its own, where absent.
     pub(super) domain: Option<&'static str>,
     /// The vendor whose models it serves, all of them and by their names; where absent they must be named.
     pub(super) serves: Option<&'static str>,
@@ -133,7 +133,7 @@ const TABLE: &[Preset] = &[
     Preset { bills: Bills::As(CLOSED), ..host("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY") },
     Preset { bills: Bills::As(CLOSED), ..host("vercel", "https://ai-gateway.vercel.sh/v1", "AI_GATEWAY_API_KEY") },
     host("tokenmix", "https://api.tokenmix.ai/v1", "TOKENMIX_API_KEY"),
-    // The user's own gateway to others, who bill.
+    // The user's own gateway to others, which bill.
     Preset {
         flavour: Some("litellm"),
         domain: None,

@@ -58,8 +58,8 @@ pub struct ProviderConfig {
     pub models: BTreeMap<String, ModelConfig>,
     /// Labels of all its models: region, zero retention, … Routes and requests may require them.
     pub labels: Vec<String>,
-    /// Who runs it (a vendor, a cloud, an aggregator); failovers prefer another. The preset's where absent, else the
-    /// provider's name.
+    /// The company that runs it (a vendor, a cloud, an aggregator); failovers prefer another. The preset's where
+    /// absent, else the provider's name.
     pub domain: Option<String>,
     /// Headers sent with every request. Not for keys: they would be printed.
     pub headers: BTreeMap<String, String>,
@@ -179,7 +179,7 @@ impl From<DialectConfig> for Dialect {
 }
 
 impl Default for ProviderConfig {
-    /// Nothing but defaults: it is the preset of whatever name it gets.
+    /// Only defaults: it is the preset of the name that it gets.
     fn default() -> Self {
         Self {
             preset: None,
@@ -210,7 +210,7 @@ impl ProviderConfig {
         Self { base_url: Some(base_url.into()), ..Self::default() }
     }
 
-    /// Returns a provider that is known by name; [`presets`](super::presets()) lists them. Whatever is set besides goes
+    /// Returns a provider that is known by name; [`presets`](super::presets()) lists them. What is set explicitly goes
     /// before the preset.
     pub fn preset(name: impl Into<String>) -> Self {
         Self { preset: Some(name.into()), ..Self::default() }
@@ -289,7 +289,7 @@ impl ProviderConfig {
         Self { base_url, dialect: Some(DialectConfig::Function), custom: Some(custom), ..Self::default() }
     }
 
-    /// Takes another way out than a socket: a scripted provider of a test, whatever else carries requests.
+    /// Takes another way out than a socket: a scripted provider of a test, or any other carrier of requests.
     #[must_use]
     pub fn over(mut self, transport: impl Transport) -> Self {
         self.custom = Some(Arc::new(transport));
@@ -464,8 +464,8 @@ impl ProviderConfig {
         }
     }
 
-    /// Returns its base URL, its own or its preset's with what stands for a resource, a project or a location filled
-    /// in; none, where there is no preset to take it from.
+    /// Returns its base URL, its own or its preset's with its placeholders for a resource, a project or a location
+    /// filled in; none, where there is no preset to take it from.
     fn address(&self, preset: Option<&Preset>, at: &impl Fn(&str) -> String) -> Result<Option<String>, ConfigError> {
         let Some(url) = self.base_url.as_deref().or(preset.map(|preset| preset.base_url)) else { return Ok(None) };
         let mut url = url.to_owned();

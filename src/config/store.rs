@@ -91,7 +91,7 @@ const fn size_max() -> u64 {
 
 /// What a size must be.
 const SIZE: &str = "a size, as \"512MB\", \"2GB\", or a number of bytes";
-/// What follows a number, and how many bytes it stands for.
+/// What follows a number, and how many bytes it means.
 const UNITS: [(&str, u64); 9] = [
     ("kib", 1 << 10),
     ("mib", 1 << 20),

@@ -3,8 +3,8 @@
 //!
 //! It is [`testing::Scripted`](crate::testing::Scripted) with sockets: the same bytes, times and faults, plus those
 //! only sockets have. HTTP/1.1 is written by hand here, since no server library can be made to break its own
-//! connections. Requests flow in, a provider's bytes flow out; nothing here decides what is answered, and no garbage on
-//! a connection may do more than close it.
+//! connections. Input: requests. Output: a provider's bytes. Nothing here decides what is answered, and no garbage on a
+//! connection may do more than close it.
 //!
 //! ```
 //! use standin::drill::Drill;

@@ -259,7 +259,7 @@ async fn no_garbage_harms_the_drill() {
             }
         }
         let mut stream = TcpStream::connect(drill.address()).await.unwrap();
-        // Whatever the drill makes of it, it must close its side once this one is closed.
+        // In any case the drill must close its side once this one is closed.
         let _ = stream.write_all(&bytes).await;
         let _ = stream.shutdown().await;
         let _ = patient(stream.read_to_end(&mut Vec::new())).await;

@@ -1,13 +1,13 @@
 //! Admission to one provider's targets: the whole machine that a provider's actor owns. Cloning it is the checkpoint.
 //!
-//! In flow asks and the reports of what was admitted, out flow tickets or refusals that say when to come back, and
-//! effects to tell the world. Per target there are health, breaker, operator's override and a hold, per key a hold, per
-//! key and target another: independent gates, each with its own clock, none of which changes another. How far a failure
-//! reaches decides which hold it makes: what is the key's rests the key, and the target only once no key is left. Holds
-//! only ever move later, but for an operator's word and what answers a look. Of the keys that may be used the one with
-//! the most headroom is; where no key has room but for what is kept back, its target is full. So it is where as many
-//! are in flight as it bears. Whatever a ticket says when it returns is survivable: stragglers of an old generation, or
-//! of a crashed predecessor, feed statistics and never a transition.
+//! Input: requests for admission, and the reports of admitted attempts. Output: tickets, or refusals that say when to
+//! come back, and effects to publish. A target has a health, a breaker, an operator's override and a hold; a key has a
+//! hold; a key at a target has another one. These are independent gates, each with its own clock, none of which changes
+//! another. The scope of a failure decides which hold it makes: a failure of the key holds the key, and the target only
+//! once no key is left. A hold only ever moves later, except by an operator's word or by the answer to a look. Of the
+//! keys that may be used, the one with the most headroom is chosen; where no key has room beyond its reserve, the
+//! target is full. A target is also full when as many attempts are in flight as it bears. Any report of a ticket is
+//! survivable: stragglers of an old generation, or of a crashed predecessor, feed statistics and never a transition.
 
 mod target;
 
@@ -84,7 +84,7 @@ pub struct Ask {
     pub last_resort: bool,
 }
 
-/// Leave to try. Plain data: whoever holds it reports with it, exactly one [`Report::Ended`].
+/// Permission to try. Plain data: its holder reports with it, with exactly one [`Report::Ended`].
 #[derive(Clone, Copy, Debug)]
 pub struct Ticket {
     /// Number of the attempt, unique over the provider's restarts.
@@ -123,7 +123,7 @@ pub struct Ticket {
     pub stamp: Stamp,
 }
 
-/// What the world should know.
+/// What is to be published.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Effect {
     /// A breaker changed its state.
@@ -329,7 +329,7 @@ impl Admission {
             _ => (None, None),
         };
         let verdict = match verdict(report, offline, hold) {
-            // Whoever probes hears nothing: that is the answer. Or the next call would ask the same.
+            // The probe hears nothing: that is the answer. Otherwise the next call would ask the same.
             Verdict::Ignored if finding.silent && !offline => Verdict::Failure { hold: None },
             verdict => verdict,
         };
@@ -371,8 +371,8 @@ impl Admission {
                 target.concurrency.overloaded(ticket.stamp, now);
             }
             Outcome::Failure { class: FailureClass::RateLimited, retry_after, .. } => {
-                // Where its limits have room, it was too many at once; where nothing is said of them, who says when to
-                // come back speaks of a minute.
+                // Where its limits have room, too many requests came at once. Where nothing is said of its limits, a
+                // told time to come back means a limit per minute.
                 let left = headroom.as_ref().and_then(|headroom| headroom.share(now));
                 if left.map_or(retry_after.is_none(), |left| left > KEPT_BACK) {
                     target.concurrency.overloaded(ticket.stamp, now);
@@ -659,7 +659,7 @@ impl Admission {
         }
     }
 
-    /// An answer came: whatever held its key and target when it was asked for holds no more.
+    /// An answer came: the holds that its key and target had when it was requested end.
     fn answered(&mut self, ticket: &Ticket, now: Instant) {
         let (index, key) = (ticket.target, ticket.key);
         let target = &mut self.targets[index];

@@ -10,7 +10,7 @@
 //!                                 ▲────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! In flow admissions and reports of attempts, out flow passes and transitions. Each transition bumps the generation,
+//! Input: admissions and reports of attempts. Output: passes and transitions. Each transition bumps the generation,
 //! which every pass carries: what an attempt of an older generation says may be true, but it is not about this state
 //! and never moves it. A Retry-After is a clock of its own beside the state, and nothing here ever passes it. How long
 //! a cooldown lasts and how fast the way back is follow from how long the trouble has lasted. The breaker knows no
@@ -31,16 +31,16 @@ const COOLDOWN_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 const HALF_OPEN_SUCCESSES: (f64, f64) = (2.0, 5.0);
 /// What the first window of the way back carries: twice the one probe that worked at a time.
 const PROVEN_FIRST: u32 = 1;
-/// The pace lasts no longer: by then nobody has asked for more than it allows, or everything was proven.
+/// The pace lasts no longer: by then no more was asked for than it allows, or everything was proven.
 const RAMP_MAX: Duration = Duration::from_secs(60);
-/// A trouble of so long, and each as long again, makes a window longer by itself, up to so many times.
+/// Each time that a trouble has lasted this long, the window grows by its own length, up to this many times.
 const WINDOW_OUTAGE: Duration = Duration::from_secs(60);
 const WINDOWS_MAX: f64 = 3.0;
 
-/// What nobody should need to tune of the breakers: the simulator shows what each number buys.
+/// What should need no tuning of the breakers: the simulator shows what each number buys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BreakerNumbers {
-    /// A cooldown lasts this part of the time since the trouble began: so much later than it could a return is noticed.
+    /// A cooldown lasts this part of the time since the trouble began: a return is noticed at most this much too late.
     pub cooldown_share: f64,
     /// Chance with which a target that fails as before passes HalfOpen: sets how many probes must work.
     pub half_open_luck: f64,
@@ -222,7 +222,7 @@ pub struct Pass {
     pub generation: u64,
     /// Whether it holds the probe slot.
     pub probe: bool,
-    /// Whether it is there only because nobody else could serve: its failure proves nothing new.
+    /// Whether it is there only because no other target could serve: its failure proves nothing new.
     pub last_resort: bool,
 }
 
@@ -258,15 +258,15 @@ pub struct Breaker {
     trouble: Option<Trouble>,
     /// The open CUSUM. It belongs to the generation: it listens in Closed and Ramp only, and starts again with each.
     alarm: Cusum,
-    /// Everything the alarm heard since it last stood at 0.
+    /// Everything that the alarm heard since it was last at 0.
     run: Evidence,
     /// The failure rate that was known of the target when that began: what is no worse is no news.
     known: Option<f64>,
     /// Probes that must work, frozen at opening.
     needed: u32,
-    /// The chance that so many work if it still fails as then.
+    /// The chance that this many work if it still fails as often as then.
     luck: f64,
-    /// Who holds the probe slot.
+    /// The attempt that holds the probe slot.
     probe: Option<u64>,
     /// Probes that had content, gave their slot back, and have not ended: no more than must work.
     flowing: u32,
@@ -314,7 +314,7 @@ impl Breaker {
         self.luck
     }
 
-    /// Returns since when nothing but probes passes, if that is so.
+    /// Returns since when only probes pass, if that is so.
     pub fn open_since(&self) -> Option<Instant> {
         self.open_since
     }
@@ -335,7 +335,7 @@ impl Breaker {
         self.hold.as_ref()
     }
 
-    /// Notes that somebody was let through to see whether the hold is still so.
+    /// Notes that a call was let through to see whether the hold still applies.
     pub fn look(&mut self, now: Instant) {
         self.hold.iter_mut().for_each(|hold| hold.look(now));
     }
@@ -352,9 +352,9 @@ impl Breaker {
         (!is_closed).then(|| self.enter(State::Closed, now))
     }
 
-    /// Tells whether the probe slot is free. Once the cooldown is over it is: who still holds it, a last resort, is of
-    /// the old generation. As many probes as must work may be on their way to their end: an answer that begins well can
-    /// still break off, and more of them would tell no more.
+    /// Tells whether the probe slot is free. It is free once the cooldown is over: an attempt that still holds it, a
+    /// last resort, is of the old generation. As many probes as must work may be on their way to their end: an answer
+    /// that begins well can still break off, and more of them would tell no more.
     pub fn is_probe_free(&self, now: Instant) -> bool {
         let is_over = matches!(self.state, State::Open { until, .. } if until <= now);
         is_over || (self.probe.is_none() && self.flowing < self.needed)
@@ -439,7 +439,7 @@ impl Breaker {
                 }
                 ramp => ramp,
             },
-            // Whoever else would probe need not wait for it: it may hang for a minute.
+            // Another probe need not wait for it: it may hang for a minute.
             (State::HalfOpen { successes }, Verdict::Overdue) if pass.probe && !pass.last_resort => {
                 let mut open = self.trip(now, rng);
                 if let State::Open { late, .. } = &mut open {
@@ -490,7 +490,8 @@ impl Breaker {
         let held = self.hold.map(|hold| hold.until);
         self.hold.iter_mut().for_each(|hold| hold.retune(options.retry_after_max));
         if let State::Open { until, .. } = &mut self.state {
-            // What a provider told follows what is now honoured of it; what is ours, the longest cooldown.
+            // A time that the provider told is cut to what is now honoured of it; a time of our own is cut to the
+            // longest cooldown.
             let longest = self.hold.map_or(cooldown_max, |hold| hold.until.max(cooldown_max));
             *until =
                 if Some(*until) == held { self.hold.map_or(*until, |hold| hold.until) } else { (*until).min(longest) };
@@ -538,7 +539,7 @@ impl Breaker {
         }
     }
 
-    /// Returns the state after a probe that was overdue and works nevertheless: as if nobody had lost patience.
+    /// Returns the state after a probe that was overdue and works nevertheless: as if it had never been overdue.
     fn late(&self, pass: Pass, verdict: Verdict, now: Instant) -> Option<State> {
         match (self.state, verdict) {
             (State::Open { late: Some(late), .. }, Verdict::Success) if late.serial == pass.serial => {
@@ -548,7 +549,8 @@ impl Breaker {
         }
     }
 
-    /// Freezes how many probes must work: so many that luck alone would rarely do at the failure rate that opened.
+    /// Freezes how many probes must work: so many that luck alone would rarely pass them at the failure rate that
+    /// opened the breaker.
     fn freeze(&mut self) {
         let (min, max) = HALF_OPEN_SUCCESSES;
         let luck = self.options.numbers.half_open_luck;
@@ -558,7 +560,8 @@ impl Breaker {
         (self.needed, self.luck) = (needed, (1.0 - self.run.rate()).powf(f64::from(needed)));
     }
 
-    /// Tells whether it is back: it carries whatever it is asked for, and has for as long as its trouble calls for.
+    /// Tells whether it is back: it carries all that it is asked for, and has done so for as long as its trouble
+    /// requires.
     fn is_back(&self, since: Instant, load: Load, now: Instant) -> bool {
         let age = now.saturating_duration_since(since);
         let carries = !load.was_full && !load.is_full() && age >= load.window;
@@ -587,7 +590,7 @@ impl Breaker {
         match self.state {
             State::Closed => self.alarm.restart(0.0, now),
             State::Ramp { .. } => self.alarm.restart(self.options.numbers.ramp_alarm, now),
-            // Stands as it opened, for `take_back`.
+            // Stays as it was when it opened, for `take_back`.
             State::Open { .. } | State::HalfOpen { .. } => return,
         }
         (self.run, self.known) = (Evidence::NONE, None);

@@ -6,10 +6,10 @@
 //!            └──── 10 min without ──────┘            └────────┘ overload of who was admitted since the last cut
 //! ```
 //!
-//! In flow admissions, answers and overloads, out flows the most that may be in flight. Whoever is admitted gets a
-//! stamp. A cut begins a new generation, and what the old one still hears of overload is no news: so a burst of
-//! refusals is one cut. It grows by one for as many answers as it allows, as long as at least half of it is used. One
-//! alone is no crowd: its overload is not ours.
+//! Input: admissions, answers and overloads. Output: the most that may be in flight. Each admitted attempt gets a
+//! stamp. A cut begins a new generation, and an overload of an attempt of the old one changes nothing: so a burst of
+//! refusals is one cut. The limit grows by one for as many answers as it allows, as long as at least half of it is
+//! used. An attempt that is alone is no crowd: its overload is not caused by us.
 
 use std::time::{Duration, Instant};
 
@@ -43,17 +43,17 @@ struct Cut {
 }
 
 impl Concurrency {
-    /// Returns the stamp of one who is admitted beside so many.
+    /// Returns the stamp of an attempt that is admitted beside this many others.
     pub fn admit(&self, in_flight: u32) -> Stamp {
         Stamp { generation: self.generation, in_flight: in_flight.saturating_add(1) }
     }
 
-    /// Returns the most that may be in flight, of so many that are allowed.
+    /// Returns the most that may be in flight, where this many are allowed.
     pub fn limit(&self, allowed: u32, now: Instant) -> u32 {
         self.cut(now).map_or(allowed, |cut| cut.limit.min(allowed))
     }
 
-    /// Takes in that one was refused because too many were there.
+    /// Takes in that an attempt was refused because too many were in flight.
     pub fn overloaded(&mut self, stamp: Stamp, now: Instant) {
         if stamp.generation != self.generation || stamp.in_flight < 2 {
             return;
@@ -65,7 +65,7 @@ impl Concurrency {
         self.generation = self.generation.wrapping_add(1);
     }
 
-    /// Takes in that one was answered.
+    /// Takes in that an attempt was answered.
     pub fn answered(&mut self, stamp: Stamp, now: Instant) {
         self.cut = self.cut(now);
         let Some(cut) = &mut self.cut else { return };

@@ -1,7 +1,7 @@
 //! Sequential tests: how bad must a run of outcomes be before chance no longer explains it.
 //!
-//! In flows [`Evidence`], out flows a flag. A CUSUM counts in events, not in seconds, so it decides after as many
-//! requests at one a minute as at a thousand a second; time only lets it fade. Nothing here knows what an attempt is.
+//! Input: [`Evidence`]. Output: a flag. A CUSUM counts in events, not in seconds, so it decides after as many requests
+//! at one a minute as at a thousand a second; time only lets it fade. Nothing here knows what an attempt is.
 
 use std::ops::AddAssign;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::words::ConfigError;
 
 /// Time constant with which a CUSUM fades towards 0: what happened an hour ago proves nothing about now.
 const FADE: Duration = Duration::from_secs(10 * 60);
-/// Below this a fading CUSUM stands at 0: an exponential alone would never get there.
+/// Below this a fading CUSUM is 0: an exponential alone would never get there.
 const ZERO: f64 = 0.01;
 
 /// What an event says, as a sum of outcomes: linear, so that a part counts in part and a mistake is taken back by
@@ -134,7 +134,7 @@ impl Cusum {
         (self.value, self.raised, self.at) = (self.h * share, false, now);
     }
 
-    /// Returns where it stands.
+    /// Returns its value.
     pub fn value(&self, now: Instant) -> f64 {
         let idle = now.saturating_duration_since(self.at);
         let value =

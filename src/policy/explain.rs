@@ -1,6 +1,6 @@
-//! What was decided and why, for people and for whoever keeps it: what a call would do now, and what became of one.
+//! What was decided and why, for people and for programs: what a call would do now, and what became of one.
 //!
-//! Plain data, made by who decided; nothing here decides.
+//! Plain data, made by the code that decided; nothing here decides.
 
 use std::fmt;
 use std::sync::Arc;
@@ -122,7 +122,7 @@ pub enum Happened {
     Reset,
     /// The call waited for a target to come back.
     Waited(Duration),
-    /// The call stands in a queue for a place at a target, as long as that; `None` is not known.
+    /// The call is in a queue for a place at a target, and for how long it is expected to wait; `None` is not known.
     Queued(Option<Duration>),
     /// The call was parked, or what it waits for has changed.
     Parked {

@@ -11,15 +11,14 @@
 //!  the call:  a target waits and is due: Try.  None does: Plan.  A plan does not help: Wait.  Nothing to wait for: GiveUp.
 //! ```
 //!
-//! In flow plans, refusals, contents and ends of attempts, and the time; out flow [`Step`]s. The caller asks
+//! Input: plans, refusals, contents and ends of attempts, and the time. Output: [`Step`]s. The caller asks
 //! [`Failover::next`] until it says [`Step::Wait`] or [`Step::Queue`], then waits for an event or the time. Several
-//! attempts at once are no other case than one. It never sends, sleeps or picks by itself: targets are picked by
-//! `routing`.
+//! attempts at once are no special case. It never sends, sleeps or picks by itself: targets are picked by `routing`.
 //!
-//! Silence is no failure, and takes no time from anybody: an attempt that is silent for longer than its call can bear
-//! is late. It may go on, and may yet win, but as far as others are concerned it is not there: the next target is asked
-//! beside it. How long that is follows from how long the target usually takes, and from what those that were not asked
-//! need of the time that is left.
+//! Silence is no failure, and takes no time from other targets: an attempt that is silent for longer than its call can
+//! bear is late. It may go on, and may still win, but for the choice of others it does not count: the next target is
+//! asked beside it. How long that is follows from how long the target usually takes, and from what those that were not
+//! asked need of the time that is left.
 //!
 //! The whole memory of a call is one list of the targets it met, each in one standing. What a failure means for its
 //! target is only for what reason the target is asked again, and from when on; or that it is spent. Reasons are
@@ -50,7 +49,7 @@ use standing::{Met, Reason, Standing, Uncertain};
 /// The pause before the same target is asked again: U(0, min(8 s, 0.5 s * 2^n)), full jitter as AWS's SDKs do it.
 const PAUSE_BASE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(8);
-/// How often targets that are expected back are looked for beside an attempt that is late, which may take long: so
+/// How often targets that are expected back are looked for beside an attempt that is late, which may take long: this
 /// often in the time that is left, within these bounds.
 const LOOKS_BESIDE: u32 = 16;
 const LOOK_BESIDE_MIN: Duration = Duration::from_millis(50);
@@ -65,7 +64,7 @@ const TRY_MIN: Duration = Duration::from_millis(25);
 const PAUSE_LATE_MIN: Duration = Duration::from_millis(300);
 /// Plans without an attempt or a wait between them: one, one more after its targets refused, one as a last resort.
 const PLANS_MAX: u32 = 3;
-/// What a target is called that a reconfiguration took away while an attempt ran there.
+/// The name of a target that a reconfiguration removed while an attempt ran there.
 const GONE: usize = usize::MAX;
 
 /// A target as planned.
@@ -77,7 +76,7 @@ pub struct Planned {
     pub context_tokens_max: Option<u32>,
     /// How often the conversation can be cut shorter, should it be too long.
     pub cuts_max: u32,
-    /// How many keys it has: so often a call may be refused for the key's sake.
+    /// How many keys it has: a call may be refused for its key's sake this often.
     pub keys: u32,
     /// The most time until its first token.
     pub first_token_max: Duration,
@@ -132,8 +131,8 @@ pub enum Step {
     Cancel(u32, Unwanted),
     /// Nothing to do until an event, or until then.
     Wait(Instant),
-    /// The same, but a target that could not say when it has a place may have one before: whoever hears of that reports
-    /// [`Failover::woken`], and whoever finds that it would be too late [`Failover::unplaced`].
+    /// The same, but a target that could not say when it has a place may have one before: report [`Failover::woken`]
+    /// when that is known, and [`Failover::unplaced`] when it would be too late.
     Queue(Instant),
     /// Nothing is left to try now, and the call need not end so; a target may come back then. What follows is
     /// [`Failover::anew`] or [`Failover::end_exhausted`].
@@ -147,7 +146,7 @@ pub enum Step {
 /// Why a call ends without an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GiveUp {
-    /// The failure is the request's own; nobody else is asked.
+    /// The failure is the request's own; no other target is asked.
     Rejected(Failure),
     /// Nothing is left to try; a target may come back then.
     Exhausted(Option<Instant>),
@@ -195,16 +194,16 @@ pub struct Failover {
     hurried: bool,
     /// When the first target comes back that does not admit the call now.
     back: Option<Instant>,
-    /// For what the call may wait that nobody can say when it comes.
+    /// What the call may wait for, where no time is known.
     uncertain: Option<Uncertain>,
     /// Whether something changed since the last plan, and how many plans led to nothing.
     stale: bool,
     plans: u32,
     /// Until when this call waits for targets that do not admit it, once it has begun to.
     patience: Option<Instant>,
-    /// The attempt that a second one is to join for speed, as long as somebody may be there for it.
+    /// The attempt that a second one is to join for speed, as long as a target for it may exist.
     hedging: Option<u32>,
-    /// Whether one was: once a call.
+    /// Whether an attempt was joined for speed: once a call.
     hedged: bool,
     /// Whether its target was given up while it waited, as others' calls were.
     scattered: bool,
@@ -263,8 +262,8 @@ impl Failover {
         self.deadline = deadline;
     }
 
-    /// Begins anew after [`Step::Exhausted`]: targets may have come back, or others are asked. What the request itself
-    /// is refused for stays refused; attempts are counted anew, and the first of them is free.
+    /// Begins again after [`Step::Exhausted`]: targets may have come back, or others are asked. What the request itself
+    /// was refused for stays refused; attempts are counted from 0 again, and the first of them is free.
     pub fn anew(&mut self) {
         self.targets.retain(|met| matches!(met.standing, Standing::Spent { own: true, .. }));
         (self.counted, self.moved, self.unusable) = (0, false, 0);
@@ -273,7 +272,7 @@ impl Failover {
         (self.hedging, self.scattered) = (None, false);
     }
 
-    /// Ends what goes on no more: in the place of [`Step::Exhausted`] stands the call's end.
+    /// Ends a call that does not go on: its end takes the place of [`Step::Exhausted`].
     pub fn end_exhausted(&mut self) {
         self.goes_on = false;
     }
@@ -522,7 +521,7 @@ impl Failover {
         self.wait(budget, now)
     }
 
-    /// Returns who is due, and for what reason: the first of those with the best reason.
+    /// Returns the target that is due, and for what reason: the first of those with the best reason.
     fn due(&self, now: Instant) -> Option<(usize, Reason)> {
         let due = self.targets.iter().enumerate().filter_map(|(at, met)| match met.standing {
             Standing::Waits { reason, from } if from <= now => Some((at, reason)),
@@ -561,7 +560,7 @@ impl Failover {
         self.attempts > 0 && reason == Reason::New
     }
 
-    /// Returns the most time until the first token: the target's own limit, as long as somebody else could be asked
+    /// Returns the most time until the first token: the target's own limit, as long as another target could be asked
     /// after it.
     fn first_token_max(&self, planned: &Planned, now: Instant) -> Option<Duration> {
         let own = planned.first_token_max;
@@ -569,8 +568,8 @@ impl Failover {
         (!is_last && !reached(own, self.deadline.saturating_duration_since(now))).then_some(own)
     }
 
-    /// Returns what those need that could be asked after an attempt which takes so long: those that wait, and
-    /// whoever comes back meanwhile.
+    /// Returns the time that the other targets need which could be asked after an attempt of this length: those that
+    /// wait, and those that come back meanwhile.
     fn behind(&self, lasting: Duration, now: Instant) -> impl Iterator<Item = Duration> {
         let waiting = self.targets.iter().filter(|met| met.is_behind()).map(|met| met.planned.needs);
         let most = self.targets.iter().map(|met| met.planned.needs).max();
@@ -590,13 +589,13 @@ impl Failover {
     fn wait(&mut self, budget: &RetryBudget, now: Instant) -> Option<Step> {
         let beside = self.targets.iter().any(Met::runs);
         let left = self.deadline.saturating_duration_since(now);
-        // Whoever is parked for them meets no herd at their return.
+        // A call that is parked for them does not return together with all others.
         let parks = self.goes_on && self.options.on_exhausted == OnExhausted::Wait;
         let most = if parks { Duration::ZERO } else { self.options.wait_max.min(left / 10) };
-        // Whoever says when holds for up to a tenth longer, so that not everybody comes back at once.
+        // A target that says when holds for up to a tenth longer, so that not all calls come back at once.
         let patience = *self.patience.get_or_insert(now + most.mul_f64(WAIT_SLACK));
         let patience = if beside { self.deadline } else { patience };
-        // Nobody waits for a try that the budget would refuse.
+        // No call waits for a try that the budget would refuse.
         let again = budget.allows(Spend::SameTarget);
         let waiting = self.targets.iter().filter(|_| again).filter_map(|met| match met.standing {
             Standing::Waits { reason: Reason::Place, .. } => None,
@@ -610,7 +609,7 @@ impl Failover {
             if beside { (left / LOOKS_BESIDE).clamp(LOOK_BESIDE_MIN, LOOK_BESIDE_MAX) } else { Duration::ZERO };
         let timed = timed.map(|at| at.max(now + soonest));
         let queues = match self.uncertain {
-            // Who takes less rather than wait has the usual patience.
+            // A call that takes less rather than wait has the usual patience.
             Some(Uncertain::Place) if self.options.on_exhausted == OnExhausted::Fail => Some(self.deadline),
             uncertain => uncertain.map(|_| patience).filter(|&until| until > now),
         };
@@ -635,7 +634,7 @@ impl Failover {
         use FailureClass as C;
         let resent = matches!(self.targets[at].standing, Standing::Runs { reason: Reason::Resend, .. });
         if failure.scope == Scope::Key {
-            // The key's, whatever it is: the call is none the poorer for it.
+            // A failure of the key: it costs the call nothing.
             self.uncount(at);
             let met = &mut self.targets[at];
             met.keys_failed += 1;
@@ -653,14 +652,15 @@ impl Failover {
         let consequences = failure.class.consequences();
         match consequences.next {
             Next::Reject if !self.others_are_asked(failure) => End(Some(GiveUp::Rejected(failure.clone()))),
-            // Nobody but its reader makes an attempt give up while its call still wants it.
+            // Only its reader makes an attempt give up while its call still wants it.
             Next::End => End(Some(GiveUp::Interrupted(failure.clone()))),
             Next::Resend if !resent => {
                 self.uncount(at);
                 Again(Reason::Resend, now)
             }
             _ if consequences.heeds && back.is_some() => Again(Reason::Wish, back.unwrap_or(now)),
-            // Whatever may pass: who has one provider only must not be worse off than with its SDK, which tries again.
+            // Any failure that may pass: a user with only one provider must not be worse off than with its SDK, which
+            // tries again.
             Next::Pause | Next::Resend => Again(Reason::Pause, now + self.pause(rng)),
             Next::Silence => Again(Reason::Silence, now + self.pause(rng)),
             Next::Redraw => {
@@ -712,7 +712,7 @@ impl Failover {
 
     /// Returns the end of a call that has nothing left to try.
     fn exhausted(&mut self, now: Instant) -> GiveUp {
-        // Nobody asks those any more that are left then: what all others said holds.
+        // The targets that are left then are not asked any more: what all others said counts.
         let tired = self.counted >= self.options.attempts_max;
         let is_own = |standing| match standing {
             Standing::Spent { own, .. } => own,
@@ -777,8 +777,8 @@ fn comes_back(refusal: Refusal, now: Instant) -> Option<Instant> {
     refusal.until.filter(|_| !refusal.is_full()).map(|until| until.max(now + WAIT_MIN))
 }
 
-/// Tells whether a failure is about this request rather than about the target: what a call ends with when nobody
-/// else could take it.
+/// Tells whether a failure is about this request rather than about the target: what a call ends with when no other
+/// target could take it.
 fn is_own(class: FailureClass) -> bool {
     class.consequences().telling.is_some()
 }

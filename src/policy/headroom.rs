@@ -1,9 +1,9 @@
 //! What a key has left of its limits at a target: its provider's last word, less what was admitted since; and, where no
 //! provider says anything, what its refusals have taught.
 //!
-//! In flow what answers say, what is admitted, what it took in the end, and refusals; out flow a share, which orders
-//! keys, and whether there is room for one more. What an answer says was true when its request arrived, so whatever was
-//! admitted after that request counts against it: one reading does not send everybody to one key.
+//! Input: what answers say, what is admitted, what it took in the end, and refusals. Output: a share, which orders
+//! keys, and whether there is room for one more request. What an answer says was true when its request arrived, so all
+//! that was admitted after that request counts against it: one reading does not send all calls to one key.
 //!
 //! ```text
 //!   limit ├──────────────── may be taken at once ────────────────┤ a tenth is kept back ┤
@@ -11,9 +11,9 @@
 //! ```
 //!
 //! The last tenth of a limit is kept back: for what estimates miss, what other processes take, and for one request in
-//! ten seconds that sees how things are. How fast a limit refills nobody says (some all the time, some at the end of a
-//! minute): it is measured between two readings, and taken for nothing before. A reading is believed for a minute at
-//! most, and paces only once the gauge was seen to move: providers lie.
+//! ten seconds that sees how things are. No provider says how fast a limit refills (some refill all the time, some at
+//! the end of a minute): the rate is measured between two readings, and taken as 0 before. A reading is believed for a
+//! minute at most, and paces only once the gauge was seen to move: providers lie.
 
 use std::time::{Duration, Instant};
 
@@ -117,7 +117,7 @@ impl Reading {
         (self.fades > now).then(|| (level - used.saturating_sub(self.used) as f64).max(0.0))
     }
 
-    /// Makes it whole again once its time is over, if it paces: nobody knows better before the next answer.
+    /// Makes it full again once its time is over, if it paces: nothing better is known before the next answer.
     fn roll(&mut self, used: u64, now: Instant) {
         if self.fades <= now && self.falls >= FALLS_MIN {
             self.gauge.remaining = self.gauge.limit;
@@ -247,7 +247,7 @@ impl Headroom {
         all.into_iter().flatten().reduce(f64::min)
     }
 
-    /// Returns whether there is room for one more request of so many tokens.
+    /// Returns whether there is room for one more request of this many tokens.
     pub fn room(&self, tokens: u64, now: Instant) -> Room {
         let requests = self.requests.and_then(|reading| reading.room(self.used.requests, 1, now));
         let of_tokens = self.tokens.and_then(|reading| reading.room(self.used.tokens, tokens, now));
@@ -356,7 +356,7 @@ mod tests {
         assert_eq!(headroom.share(now), Some(0.5));
     }
 
-    /// A headroom that has read so often that a limit of 100 requests fell, down to so much.
+    /// A headroom that has read this often that a limit of 100 requests fell, down to this much.
     fn fallen(left: u64, now: Instant) -> Headroom {
         let mut headroom = Headroom::default();
         for remaining in [left + 30, left + 20, left + 10, left] {

@@ -1,9 +1,8 @@
 //! The health of one target: how often it fails, how fast it answers, and whether both are as they should be.
 //!
-//! In flow the reports of attempts, out flow numbers, two flags, and the [`Evidence`] a report amounts to, which the
-//! breaker's alarm listens to as well. This is the one place that knows what an event is worth: when a success counts,
-//! that a burst is one event, that an overdue attempt failed until its token comes. It never admits, refuses or opens
-//! anything.
+//! Input: the reports of attempts. Output: numbers, two flags, and the [`Evidence`] of a report, which the breaker's
+//! alarm uses, too. This is the one place that knows what an event is worth: when a success counts, that a burst is one
+//! event, that an overdue attempt failed until its token comes. It never admits, refuses or opens anything.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -17,7 +16,7 @@ use crate::policy::snapshot::Latency;
 use crate::policy::window::{Baseline, MODEL_P999, P90_SAMPLES, Scale, Window};
 use crate::words::{AttemptEnd, ConfigError, FailureClass, ModelClass, Scope};
 
-/// No failure rate is believed to be higher: nobody is lost for ever.
+/// No failure rate is believed to be higher: no target is lost for ever.
 const FAILURE_RATE_MAX: f64 = 0.999;
 /// Guess of the age at which attempts fail, and its weight in attempts.
 const DETECT_PRIOR: Duration = Duration::from_secs(1);
@@ -28,12 +27,12 @@ const DETECT_MAX: Duration = Duration::from_secs(600);
 const PER_TOKEN_PRIOR: Duration = Duration::from_millis(20);
 /// Guess of what a whole answer takes beyond its first token: 100 tokens.
 const REST_PRIOR: Duration = Duration::from_secs(2);
-/// Limits of the time for a whole answer: nobody knows how long it is going to be, and one of 8 000 tokens takes
-/// minutes however short all others were.
+/// Limits of the time for a whole answer: its length is not known before, and one of 8 000 tokens takes minutes even if
+/// all others were short.
 const REPLY_MAX: (Duration, Duration) = (Duration::from_secs(180), Duration::from_secs(600));
-/// A whole answer is given up after so many times its p99.
+/// A whole answer is given up after this many times its p99.
 const REPLY_P99_MAX: u32 = 3;
-/// What a silence weighs that may have been a slow answer, where nothing is known of how long one takes.
+/// The weight of a silence that may have been a slow answer, where nothing is known of how long one takes.
 const DOUBT: f64 = 0.5;
 /// Silence of a probe counts from this part of the usual time on.
 const PROBE_SILENCE: u32 = 2;
@@ -68,7 +67,7 @@ pub struct HealthOptions {
     pub numbers: HealthNumbers,
 }
 
-/// What nobody should need to tune of a target's health: the simulator shows what each number buys.
+/// What should need no tuning of a target's health: the simulator shows what each number buys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthNumbers {
     /// What each attempt leaves of the weight of those before it: the last 33 decide.
@@ -163,7 +162,7 @@ pub enum Outcome {
         /// When the provider wants to be asked again.
         retry_after: Option<Instant>,
     },
-    /// Somebody no longer wanted it.
+    /// It was no longer wanted.
     Cancelled(Unwanted),
     /// It panicked or was killed.
     Crashed,
@@ -176,7 +175,7 @@ pub enum Outcome {
 pub struct Course {
     /// Whether anything was sent.
     pub begun: bool,
-    /// Why nobody waits for the answer any more, where that is so.
+    /// Why no call waits for the answer any more, where that is so.
     pub unwanted: Option<Unwanted>,
     /// The longest that the answer's reader kept it waiting.
     pub blocked: Duration,
@@ -196,7 +195,7 @@ const BLOCKED_NO_FAULT: Duration = Duration::from_secs(5);
 const TPOT_TOKENS_MIN: u64 = 16;
 
 impl Course {
-    /// Returns what an end means for the target's health, after an answer of so many tokens.
+    /// Returns what an end means for the target's health, after an answer of this many tokens.
     pub fn outcome(&self, end: &AttemptEnd, output_tokens: u64) -> Outcome {
         let AttemptEnd::Failed(failure) = end else {
             return Outcome::Success { tpot: self.tpot(output_tokens) };
@@ -222,7 +221,7 @@ impl Course {
 /// Why an attempt's answer is no longer wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unwanted {
-    /// The caller left, and nobody knows what its limit was.
+    /// The caller left, and its limit is not known.
     Left,
     /// The call's own time was up, or the call ended otherwise.
     Ended,
@@ -255,7 +254,7 @@ pub struct Circumstances {
     pub whole: bool,
     /// The caller's limit of its answer.
     pub output_max: Option<u32>,
-    /// Whether somebody configured how long it may be silent.
+    /// Whether it is configured how long it may be silent.
     pub limited: bool,
     /// Whether the target's breaker is Closed: only then a latency is normal.
     pub closed: bool,
@@ -375,7 +374,7 @@ impl TargetHealth {
                     silent = reached(age(attempt, now), pace.first / PROBE_SILENCE);
                     self.cancelled(*progress, attempt, why, now)
                 }
-                // A pause that cost a call its answer, or somebody else's that came in its place.
+                // A pause that cost a call its answer, or another attempt's answer that came in its place.
                 Progress::Stalled(standing) if standing == 0.0 && why != Unwanted::Left => Evidence::relapse(DOUBT),
                 Progress::Stalled(_) => {
                     self.took_to_fail(attempt, now);
@@ -528,8 +527,8 @@ impl TargetHealth {
         Evidence::failure(standing)
     }
 
-    /// Nobody waits any longer for an attempt that had no content: what that says depends on how long it was silent, by
-    /// how long it usually is.
+    /// No call waits any longer for an attempt that had no content: what that says depends on how long it was silent,
+    /// compared with how long it usually is.
     fn cancelled(&mut self, progress: Progress, attempt: Circumstances, why: Unwanted, now: Instant) -> Evidence {
         let plain = plain(age(attempt, now), attempt.prompt_tokens);
         let stands = matches!(progress, Progress::Overdue(standing) if standing > 0.0);
@@ -555,9 +554,9 @@ impl TargetHealth {
         Evidence::failure(weight)
     }
 
-    /// Returns what an attempt's silence weighs that ended without content. Measured times judge it, or a limit that
-    /// somebody has set. Where there are neither, a target that said something meanwhile is alive; from one that said
-    /// nothing to anybody since this attempt began, each further call that hears nothing is a sign.
+    /// Returns the weight of the silence of an attempt that ended without content. Measured times judge it, or a
+    /// configured limit. Where there is neither, a target that said something meanwhile is alive; if it said nothing to
+    /// any call since this attempt began, each further call that hears nothing is a sign.
     fn silence(&self, attempt: Circumstances, end: Silence, now: Instant) -> f64 {
         let pace = self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now);
         let lasted = |limit| reached(age(attempt, now), limit);
@@ -580,7 +579,7 @@ impl TargetHealth {
         match end {
             Silence::GivenUp => 1.0,
             Silence::Cancelled(Unwanted::Left) if lasted(late) => 1.0,
-            // Nobody ever heard of it, and a caller had enough of that, or another target answered meanwhile.
+            // It never said anything, and its caller left, or another target answered meanwhile.
             Silence::Cancelled(Unwanted::Left | Unwanted::Lost) if self.heard.is_none() => {
                 counts(lasted(pace.first.min(late)), DOUBT)
             }
@@ -708,7 +707,7 @@ impl TargetHealth {
 enum Silence {
     /// By the attempt's own limit.
     GivenUp,
-    /// Somebody no longer wanted the answer.
+    /// The answer was no longer wanted.
     Cancelled(Unwanted),
 }
 

@@ -14,7 +14,7 @@ use crate::words::{Hedging, Price, Priority, Usage};
 
 /// No second target is asked sooner than this, however quick the first one usually is.
 const AFTER_MIN: Duration = Duration::from_millis(100);
-/// From so few samples it is not known what is slow.
+/// With so few samples it is not known what is slow.
 const SAMPLES_MIN: u32 = 20;
 /// A limit of what may be in flight is near from these parts of it on.
 const BUSY: (u64, u64) = (4, 5);
@@ -72,7 +72,7 @@ pub fn chosen(call: Option<Hedging>, route: Option<Hedging>, priority: Priority)
     })
 }
 
-/// Returns what is left of it under load: who is busy gets no second requests that are not needed.
+/// Returns what is left of it under load: a busy target gets no second requests that are not needed.
 pub const fn under_load(hedging: Hedging) -> Hedging {
     match hedging {
         Hedging::Race => Hedging::Hedge,
@@ -99,13 +99,13 @@ pub fn after(hedging: Hedging, first: &Latency, prompt_tokens: u32) -> Option<Du
 pub struct Cost(Option<i64>);
 
 impl Cost {
-    /// Returns what so many dollars are.
+    /// Returns this amount of dollars.
     #[expect(clippy::cast_possible_truncation, reason = "what does not fit counts as the most")]
     pub fn of(dollars: Option<f64>) -> Self {
         Self(dollars.map(|dollars| (dollars * MICROS).round() as i64))
     }
 
-    /// Returns what an answer of so many tokens would cost.
+    /// Returns what an answer of this many tokens would cost.
     pub fn expected(price: Option<Price>, input: u32, output: u32) -> Self {
         let usage = Usage { input: input.into(), output: output.into(), ..Usage::default() };
         Self::of(price.map(|price| price.cost_usd(&usage)))
@@ -171,8 +171,8 @@ impl Hedges {
         before <= DUE_MAX
     }
 
-    /// Takes leave for a hedge that is expected to cost so much, if all of the last hour then stay within a share of
-    /// what all other attempts were, in number and in dollars, rounded up to a whole hedge.
+    /// Takes permission for a hedge that is expected to cost this much, if all hedges of the last hour then stay within
+    /// a share of all other attempts, in number and in dollars, rounded up to a whole hedge.
     #[must_use]
     pub fn take(&self, share_max: f64, cost: Cost, now: Instant) -> bool {
         if share_max <= 0.0 {

@@ -8,9 +8,9 @@
 //!                 │   a later word         └──── the same word ──┘ again
 //! ```
 //!
-//! In flow words and looks, out flows until when it holds. While it stands nothing is admitted, but for a look: one
-//! call that has nobody else to ask. A time that was told is believed for an hour before it is doubted; one that is our
-//! own guess, for a minute. It knows neither keys nor targets.
+//! Input: told times and looks. Output: until when it holds. While it holds nothing is admitted except a look: one call
+//! that has no other target to ask. A time that was told is believed for an hour before it is doubted; a guess of our
+//! own, for a minute. It knows neither keys nor targets.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use crate::words::FailureClass;
 const LOOK_AFTER: Duration = Duration::from_secs(60);
 /// A time that was told is looked at this seldom, and a guess never seldomer: 24 vain requests a day are bearable.
 const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
-/// How long somebody who checks what has run out goes alone, where others need not.
+/// How long a call that checks whether a limit is still exhausted goes alone, where others need not check.
 const CHECK_MAX: Duration = Duration::from_secs(60);
 /// What is added to a wait at most, as a part of it and in all, so that not everybody comes back at once: times are
 /// kept to the minute.
@@ -45,7 +45,7 @@ pub struct Hold {
     told: Option<Instant>,
     /// By what part of the wait it is longer than that.
     scatter: f64,
-    /// When somebody was last let through, and how often.
+    /// When a call was last let through, and how often.
     looked: Instant,
     looks: u32,
 }
@@ -90,7 +90,7 @@ impl Hold {
         self.until > now
     }
 
-    /// Returns from when on somebody who has nobody else to ask may be let through.
+    /// Returns from when on a call that has no other target to ask may be let through.
     pub fn look_from(&self) -> Instant {
         let wait = match self.told {
             Some(_) => LOOK_EVERY,
@@ -99,12 +99,12 @@ impl Hold {
         self.looked + wait
     }
 
-    /// Notes that somebody was let through.
+    /// Notes that a call was let through.
     pub fn look(&mut self, now: Instant) {
         (self.looked, self.looks) = (now, self.looks.saturating_add(1));
     }
 
-    /// Tells whether somebody is just finding out whether it still is so.
+    /// Tells whether a call is just finding out whether the hold still applies.
     pub fn is_checked(&self, now: Instant) -> bool {
         self.looks > 0 && now < self.looked + CHECK_MAX
     }

@@ -1,6 +1,6 @@
-//! How whoever keeps records fares: counted by the one who keeps them, read by whoever asks for health.
+//! How the keeper of records fares: counted by the keeper, read by requests for health.
 //!
-//! Atomics and `&self`: who reads never waits for a disk.
+//! Atomics and `&self`: a reader never waits for a disk.
 
 #[cfg(feature = "store")]
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! What outlives a process: numbers and times written down in bytes, and read again by the next one.
 //!
-//! In flow values, out flow bytes, and the way back. A moment is written as how far it lies from now, so that it means
+//! Input: values. Output: bytes, and the way back. A moment is written as how far it lies from now, so that it means
 //! the same to a process whose clock began elsewhere: who reads says how long ago "now" was, and everything in it is as
 //! old as it would have become. The [`form`] of a type is a number made of the names and kinds of all its parts. Bytes
 //! of another form are never read, so that no field can be taken for another. It reads no clock and keeps nothing.

@@ -1,6 +1,6 @@
 //! What every attempt cost and why it ended.
 //!
-//! In flow attempts as they end, out flow totals per target and the attempts themselves, newest last. Bounded: old
+//! Input: attempts as they end. Output: totals per target, and the attempts themselves, newest last. Bounded: old
 //! attempts are forgotten, totals never. It decides nothing.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -43,7 +43,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Returns an empty ledger that remembers at most so many attempts.
+    /// Returns an empty ledger that remembers at most this many attempts.
     pub fn new(entries_max: usize) -> Self {
         Self { entries: VecDeque::new(), entries_max, totals: BTreeMap::new() }
     }

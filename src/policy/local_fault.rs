@@ -1,7 +1,7 @@
 //! Tells our own network's failure from the providers'.
 //!
-//! In flow connect failures, deliveries and heartbeats of all providers, out flows since when the fault is ours. It
-//! never touches a breaker: who asks it takes back what was counted (`Admission::local_fault`).
+//! Input: connect failures, deliveries and heartbeats of all providers. Output: since when the fault is ours. It never
+//! touches a breaker: its caller takes back what was counted (`Admission::local_fault`).
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,13 +29,13 @@ struct Heartbeat {
     now: Instant,
 }
 
-/// The guard of one runtime: connect failures on two different hosts within 5 s, and nobody has delivered a byte since
-/// the first of them.
+/// The guard of one runtime: connect failures on two different hosts within 5 s, and no provider has delivered a byte
+/// since the first of them.
 #[derive(Clone, Debug, Default)]
 pub struct LocalFault {
     run: Option<Run>,
     confirmed: Option<Instant>,
-    /// Until when we are not suspected again: somebody delivered right after we had been.
+    /// Until when we are not suspected again: a provider delivered right after we had been.
     acquitted: Option<Instant>,
     heartbeat: Option<Heartbeat>,
 }

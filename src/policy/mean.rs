@@ -1,8 +1,8 @@
 //! Means that forget: of failures as a rate, and of times.
 //!
-//! In flow samples, out flows what is expected now. Nothing here judges. A mean forgets with each sample and with time,
-//! which takes its weight away soon and the mean itself, towards what is usual, late: so who is asked seldom is still
-//! what it was, and what is heard of it then says much.
+//! Input: samples. Output: what is expected now. Nothing here judges. A mean forgets with each sample and with time.
+//! Time takes its weight away soon, and moves the mean itself towards the usual value late: so a target that is asked
+//! seldom keeps its mean, and the next sample then says much.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ pub struct DecayedMean {
     prior: f64,
     /// The least weight.
     prior_mass: f64,
-    /// The largest sample: no mean is above it, whatever was taken back or came without mass.
+    /// The largest sample: no mean is above it, even if something was taken back or came without mass.
     max: f64,
     fade: Fade,
     sum: f64,
@@ -50,7 +50,7 @@ impl DecayedMean {
         let kept = 1.0 - (1.0 - self.fade.kept) * mass.max(0.0);
         let (old_sum, old_mass) = self.faded(now);
         self.mass = (old_mass * kept + mass).max(self.prior_mass);
-        // Not all of what was expected is forgotten, whatever is taken back.
+        // Not all of what was expected is forgotten, even if much is taken back.
         let least = self.mass * (LEAST * self.prior).min(self.max);
         self.sum = (old_sum * kept + sum).clamp(least, self.mass * self.max);
         self.at = self.at.max(now);

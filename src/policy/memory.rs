@@ -1,8 +1,8 @@
 //! What one process leaves to the next: all that is known of a provider, and how long ago that was.
 //!
-//! In flows what a provider's machine knew last, out flow bytes for a file, and back. Where it was, which models and
-//! which keys it had is known by marks: a hash, made with a salt of its own, so that neither addresses nor keys can be
-//! read in it. What has another mark now is something else, and nothing is known of it.
+//! Input: what a provider's machine knew last. Output: bytes for a file, and back. Where it was, which models and which
+//! keys it had is known by marks: a hash, made with a salt of its own, so that neither addresses nor keys can be read
+//! in it. What has another mark now is something else, and nothing is known of it.
 //!
 //! Two clocks outlive a process: the wall's, which anybody may set, and the machine's own, which nobody can, but which
 //! begins anew with the machine. Within one run of the machine its own clock says how long it was; otherwise the wall's

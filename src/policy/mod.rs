@@ -1,8 +1,8 @@
 //! Floor 1: pure decisions, `(state, event, now, rng) -> what next`.
 //!
-//! In flow events and the time they happened, out flow decisions; `now: Instant` and the random source are
-//! arguments, always last. Nothing here may ever read a clock, draw its own randomness, wait, spawn, print, or know
-//! how a provider spells things (`wire` and `policy` meet only in `words::failure` and `words::limits`).
+//! Input: events and the time they happened. Output: decisions. `now: Instant` and the random source are arguments,
+//! always last. Nothing here may ever read a clock, draw its own randomness, wait, spawn, print, or know how a provider
+//! spells things (`wire` and `policy` meet only in `words::failure` and `words::limits`).
 
 // What outlives a process; first, for its macro is written into all that does.
 #[cfg(feature = "store")]

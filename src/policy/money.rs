@@ -6,10 +6,10 @@
 //!        └▶ Spent: which budget, how much, when it renews
 //! ```
 //!
-//! A budget has a purse, or one for each route, client or value of a tag. Before anything is sent an attempt takes
-//! what it is expected to cost out of each purse that it concerns, or out of none. What is in flight counts with the
-//! most that it can come to: an attempt is let in if that, what is spent and what it is expected to cost itself fit.
-//! So whatever comes of all that is in flight, a budget is overspent by the error of one attempt at most.
+//! A budget has a purse, or one for each route, client or value of a tag. Before anything is sent an attempt takes its
+//! expected cost out of each purse that it concerns, or out of none. An attempt in flight counts with the most that it
+//! can cost: a new one is admitted if that, what is spent and its own expected cost fit together. So a budget is
+//! overspent by the error of one attempt at most, however the attempts in flight end.
 //!
 //! Time is the wall's: budgets renew by the calendar, in UTC, or slide over a window in sixty steps. Money is counted
 //! in billionths of a dollar, tokens one by one.
@@ -26,14 +26,14 @@ const NANOS: f64 = 1e9;
 const DAY: u64 = 24 * 60 * 60;
 /// The steps of a window that slides.
 const STEPS: i64 = 60;
-/// Shares of a budget at which somebody is told, in hundredths.
+/// Shares of a budget at which an event is published, in hundredths.
 pub const ALERTS: [u8; 3] = [50, 80, 100];
 /// The most purses of one budget: what comes beyond shares one.
 const PURSES_MAX: usize = 10_000;
 /// How what comes beyond a bound of names is called together, here and in a store.
 pub const OTHERS: &str = "(others)";
-/// An answer without a limit of its own is taken to be so many times as long as usual at most, and so many tokens at
-/// least.
+/// An answer without a limit of its own is taken to be at most this many times as long as usual, and at least this many
+/// tokens.
 const ANSWER_MOST: (u32, u32) = (8, 4_096);
 
 /// Returns dollars in billionths; what does not fit counts as the most.
@@ -87,7 +87,7 @@ pub enum Of {
 pub enum OnSpent {
     /// They are refused, and nothing is sent that may not be paid for.
     Refuse,
-    /// They go on; somebody is told.
+    /// They go on; an event says so.
     Warn,
     /// They go to the cheapest target.
     LeastCost,
@@ -149,7 +149,7 @@ pub struct Paid {
 }
 
 impl Paid {
-    /// Returns what so many tokens at such a cost are.
+    /// Returns the cost of this many tokens at this price.
     pub fn of(usage: &Usage, dollars: Option<f64>) -> Self {
         let tokens = i64::try_from(usage.input.saturating_add(usage.output)).unwrap_or(i64::MAX);
         Self { nanos: dollars.map(nanos), tokens }
@@ -173,8 +173,8 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Returns the estimate of a prompt of so many tokens and an answer that is usually so long, and may be as long
-    /// as its caller or else its target says.
+    /// Returns the estimate for a prompt of this many tokens and an answer that is usually this long, and may be as
+    /// long as its caller or else its target says.
     pub fn new(price: Option<Price>, input: u32, usual: u32, asked: Option<u32>, target_max: Option<u32>) -> Self {
         let (times, least) = ANSWER_MOST;
         let longest =
@@ -209,7 +209,7 @@ pub struct Refused {
 #[must_use = "what is taken stays taken until it is settled or given back"]
 pub struct Taken(Vec<(Key, i64)>);
 
-/// Somebody is to be told how much of a budget is spent.
+/// It is to be published how much of a budget is spent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
     /// Which.
@@ -227,7 +227,7 @@ pub struct Mood {
     pub price_max: Option<f64>,
 }
 
-/// How one purse stands.
+/// The state of one purse.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct PurseHealth {
@@ -334,7 +334,7 @@ impl Money {
         }
     }
 
-    /// Puts what an attempt did cost in the place of what was taken for it. Returns whom to tell.
+    /// Puts an attempt's real cost in the place of what was taken for it. Returns what to publish.
     pub fn settle(&mut self, about: &CallFacts, taken: Taken, paid: Paid, now: SystemTime) -> Vec<Alert> {
         self.release(taken);
         let mut alerts = Vec::new();
@@ -350,7 +350,8 @@ impl Money {
         alerts
     }
 
-    /// Counts what was spent before there was this: on whose purse, how much, and when. Nobody is told of it again.
+    /// Counts what was spent before this process began: of which purse, how much, and when. No event is published again
+    /// for it.
     #[cfg(any(test, feature = "store"))]
     pub fn recall(&mut self, budget: usize, purse: &str, amount: i64, at: SystemTime) {
         let Some(known) = self.budgets.get(budget) else { return };
@@ -517,7 +518,7 @@ impl Purse {
         }
     }
 
-    /// Returns the share that somebody is to be told of, if it has just come to one.
+    /// Returns the share that is to be published, if one has just been reached.
     fn alert(&mut self, budget: &Budget, now: SystemTime) -> Option<u8> {
         let spent = i128::from(self.spent(budget.period, now)) * 100;
         let share = ALERTS.into_iter().rev().find(|share| spent >= i128::from(budget.limit) * i128::from(*share));
@@ -526,7 +527,7 @@ impl Purse {
         share.filter(|share| *share > before)
     }
 
-    /// Returns how long it takes until so much fits, if nothing more is spent.
+    /// Returns how long it takes until this amount fits, if nothing more is spent.
     fn room_in(&self, budget: &Budget, needed: i64, now: SystemTime) -> Option<Duration> {
         if needed > budget.limit {
             return None;
@@ -550,7 +551,7 @@ fn amount(unit: Unit, amount: i64) -> Amount {
     }
 }
 
-/// Says how a purse stands.
+/// Returns the state of a purse.
 fn told(budget: &Budget, of: &str, purse: &Purse, now: SystemTime) -> OverBudget {
     let of = match &budget.of {
         Of::All => String::new(),

@@ -1,4 +1,4 @@
-//! Calls that wait for a place at a target, or for one to come back: who goes next, and how fast.
+//! Calls that wait for a place at a target, or for one to come back: which one goes next, and how fast.
 //!
 //! ```text
 //!   a target:  full ──one leaves──▶ the next one goes
@@ -8,12 +8,12 @@
 //!                └──refuses again───┴── failed: one more, after a moment
 //! ```
 //!
-//! In flow calls that begin and cease to wait, what the targets say now, and what became of those that were let go; out
-//! flow those that may go, and when to look again. Who waits for the same targets stands in one queue: by priority,
-//! then by who must be answered first, then by arrival; but every eighth turn is of whoever has waited longest, so that
-//! nobody waits for ever. A target that is well and full takes the next one for each that leaves. One that comes back
-//! is asked by one; each that is answered lets two more go, and no second carries more than twice what the best second
-//! before it has proven. So a thousand that wait for one limit are no thousand that meet it. It never waits and knows
+//! Input: calls that begin and cease to wait, what the targets say now, and what became of those that were let go.
+//! Output: those that may go, and when to look again. Calls that wait for the same targets are in one queue: by
+//! priority, then by deadline, then by arrival; but every eighth turn goes to the call that has waited longest, so that
+//! no call waits for ever. A target that is well and full takes the next call for each that leaves. A target that comes
+//! back is asked by one call; each answer lets two more go, and no second carries more than twice what the best second
+//! before it has proven. So a thousand calls that wait for one limit do not meet it at once. It never waits and knows
 //! no call.
 
 use std::cmp::Reverse;
@@ -40,15 +40,15 @@ const PAUSE_BASE: Duration = Duration::from_secs(1);
 /// The longest such pause.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// Of so many turns at a target the last is not of whoever comes first by rank, but of whoever has waited longest.
+/// Of this many turns at a target the last does not go to the first call by rank, but to the one that has waited
+/// longest.
 const AGED: u32 = 8;
 /// How many must have gone before their pace says when the next ones go.
 const GONE_MIN: u32 = 4;
 /// How long departures count: those of a longer time count half.
 const GONE_SPAN: Duration = Duration::from_secs(10);
 
-/// A place among those who wait: the first goes first. By priority, then by who must be answered first, then by
-/// arrival.
+/// A place among the waiting calls: the first goes first. By priority, then by deadline, then by arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     priority: Reverse<Priority>,
@@ -59,7 +59,7 @@ pub struct Place {
 /// What a target says of calls that would go there now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
-    /// It admits so many more.
+    /// It admits this many more.
     Open(u32),
     /// It is well and as many are there as may be: until one leaves, or until then.
     Full(Option<Instant>),
@@ -72,13 +72,13 @@ pub enum Gate {
 /// What a look at the lot came to.
 #[derive(Debug)]
 pub struct Look<K, W> {
-    /// Who may go, and where each of them is expected.
+    /// The calls that may go, and where each of them is expected.
     pub go: Vec<(W, K)>,
     /// When to look again, if nothing happens before.
     pub next: Option<Instant>,
 }
 
-/// Those who wait. `K` names targets, `W` wakes one who waits.
+/// The waiting calls. `K` names targets, `W` wakes a waiter.
 #[derive(Debug)]
 pub struct Lot<K, W> {
     queues: BTreeMap<Arc<[K]>, Queue<W>>,
@@ -86,7 +86,7 @@ pub struct Lot<K, W> {
     arrivals: u64,
 }
 
-/// Those who wait for the same targets: by rank, and by arrival.
+/// Calls that wait for the same targets: by rank, and by arrival.
 #[derive(Debug)]
 struct Queue<W> {
     ranks: BTreeMap<Place, W>,
@@ -145,8 +145,8 @@ impl<K: Ord + Clone, W> Lot<K, W> {
         waiter
     }
 
-    /// Tells whether at each of these targets somebody waits who goes before a call that comes now. Whoever would not
-    /// wait for a target to come back stands behind those only who wait for one that is well.
+    /// Tells whether at each of these targets a call waits that goes before a call that comes now. A call that would
+    /// not wait for a target to come back is only behind those that wait for one that is well.
     pub fn is_before(&self, targets: &[K], priority: Priority, due: Instant, waits: bool) -> bool {
         let place = Place { priority: Reverse(priority), due, arrival: u64::MAX };
         let counts = |key: &K| waits || self.paces.get(key).is_some_and(|pace| pace.is_well);
@@ -165,14 +165,14 @@ impl<K: Ord + Clone, W> Lot<K, W> {
         (per_second > 0.0).then(|| Duration::from_secs_f64(((ahead + 1) as f64 / per_second).min(FORETOLD_MAX)))
     }
 
-    /// Returns who of a kind goes last.
+    /// Returns the call of a kind that goes last.
     pub fn last(&self, of: impl Fn(&W) -> bool) -> Option<(Arc<[K]>, Place)> {
         let last = |queue: &Queue<W>| Some(*queue.ranks.iter().rev().find(|(_, waiter)| of(waiter))?.0);
         let all = self.queues.iter().filter_map(|(keys, queue)| Some((last(queue)?, keys)));
         all.max_by_key(|(place, _)| *place).map(|(place, keys)| (keys.clone(), place))
     }
 
-    /// Returns who may go now.
+    /// Returns the calls that may go now.
     pub fn look(&mut self, now: Instant, mut gate: impl FnMut(&K) -> Gate) -> Look<K, W> {
         let (mut go, mut next): (Vec<(W, K)>, Option<Instant>) = (Vec::new(), None);
         let mut sooner = |at: Instant| next = Some(next.map_or(at, |next| next.min(at)));
@@ -225,21 +225,21 @@ impl<K: Ord + Clone, W> Lot<K, W> {
         Some(waiter)
     }
 
-    /// Reports that one who was let go is there: from now on the target counts it itself.
+    /// Reports that a call that was let go has arrived: from now on the target counts it itself.
     pub fn arrived(&mut self, key: &K) {
         if let Some(pace) = self.paces.get_mut(key) {
             pace.going = pace.going.saturating_sub(1);
         }
     }
 
-    /// Reports that one who was let go has been answered.
+    /// Reports that a call that was let go has been answered.
     pub fn proved(&mut self, key: &K, now: Instant) {
         if let Some(pace) = self.paces.get_mut(key) {
             pace.proved(now);
         }
     }
 
-    /// Reports that one who was let go found no place, or left before: what the target says may be a moment old.
+    /// Reports that a call that was let go found no place, or left before: what the target says may be a moment old.
     pub fn refused(&mut self, key: &K, now: Instant) {
         self.arrived(key);
         self.returned(key, now);
@@ -248,7 +248,7 @@ impl<K: Ord + Clone, W> Lot<K, W> {
         }
     }
 
-    /// Reports that one who was let go was not answered: it failed, waits again, or left.
+    /// Reports that a call that was let go was not answered: it failed, waits again, or left.
     pub fn returned(&mut self, key: &K, now: Instant) {
         if let Some(pace) = self.paces.get_mut(key) {
             pace.returned(now);
@@ -270,7 +270,7 @@ struct Pace {
     out: u32,
     /// When the next one may go, as far as the rate is concerned.
     next: Instant,
-    /// When the next one may go, as far as one who found no place is concerned.
+    /// When the next call may go, after one that found no place.
     not_before: Instant,
     /// When one went last.
     went: Instant,
@@ -279,7 +279,7 @@ struct Pace {
     answered: u32,
     /// The most that were answered in one second since it came back.
     proven: u32,
-    /// How many went at all; and since when somebody waits without a pause, and how many went since then.
+    /// How many went at all; and since when at least one call waits without a break, and how many went since then.
     turns: u32,
     since: Instant,
     gone: u32,
@@ -321,7 +321,7 @@ impl Pace {
         }
     }
 
-    /// Notes that nobody waits for it.
+    /// Notes that no call waits for it.
     fn rest(&mut self, now: Instant) {
         (self.since, self.gone) = (now, 0);
     }
@@ -333,7 +333,7 @@ impl Pace {
         }
     }
 
-    /// Returns when the next one goes, if that is not for somebody else to say.
+    /// Returns when the next one goes, if that does not depend on another event.
     fn due(&self, now: Instant) -> Option<Instant> {
         let paced = match self.may {
             _ if self.free <= self.going => return None,
@@ -384,7 +384,8 @@ impl Pace {
     }
 }
 
-/// Returns the pause of a call that has tried in vain so many times since it first had to wait; `draw` is from 0 to 1.
+/// Returns the pause of a call that has tried in vain this many times since it first had to wait; `draw` is from 0
+/// to 1.
 pub fn pause(rounds: u32, draw: f64) -> Duration {
     let most = PAUSE_BASE.saturating_mul(1 << rounds.saturating_sub(1).min(10)).min(PAUSE_MAX);
     most.mul_f64(0.5 + draw.clamp(0.0, 1.0) / 2.0)

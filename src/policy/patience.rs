@@ -1,7 +1,7 @@
 //! Time left, and silence: how long a call bears one target's, so that there is time for the others.
 //!
-//! In flow durations, out flow durations and yes or no. Timers fire late and clocks are read a moment apart, so nothing
-//! here compares two times without slack; nobody else on this floor compares a time with what is left of a call.
+//! Input: durations. Output: durations, and yes or no. Timers fire late and clocks are read a moment apart, so nothing
+//! here compares two times without slack; no other file on this floor compares a time with what is left of a call.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,9 @@ use super::window::P90_SAMPLES;
 
 /// An answer's length before anything is known of it, in tokens: a tool call, or some sentences.
 const ANSWER_TOKENS: u32 = 100;
-/// Nobody is late before this.
+/// No attempt is late before this.
 const LATE_MIN: Duration = Duration::from_millis(250);
-/// Nobody needs less than this: a connection, a permit and a busy machine take time, too.
+/// No attempt needs less than this: a connection, a permit and a busy machine take time, too.
 const NEEDS_MIN: Duration = Duration::from_millis(500);
 /// How finely times are told apart: timers fire some milliseconds late, on a busy machine some tens …
 const SLACK: Duration = Duration::from_millis(10);
@@ -44,8 +44,8 @@ impl Left {
         reached(self.0, need)
     }
 
-    /// Returns the part of somebody who needs `own`, with others behind who must get what they need: all that they
-    /// leave, if that is enough, else a part in proportion.
+    /// Returns the part of an attempt that needs `own`, with others behind it that must get what they need: all that
+    /// they leave, if that is enough, else a part in proportion.
     pub fn share(self, own: Duration, others: impl IntoIterator<Item = Duration>) -> Duration {
         let others = others.into_iter().map(|need| need + slack(need)).fold(Duration::ZERO, Duration::saturating_add);
         let own = own + slack(own);
@@ -71,8 +71,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Returns the pace of an answer to a prompt of so many tokens, which comes in one burst if it is `whole`, and is
-    /// limited by its caller to so many tokens. Until whole answers are measured their time follows from that of
+    /// Returns the pace of an answer to a prompt of this many tokens, which comes in one burst if it is `whole`, and is
+    /// limited by its caller to this many tokens. Until whole answers are measured their time follows from that of
     /// streams, which the same model gives.
     pub fn of(
         ttft: &Latency,
@@ -104,7 +104,7 @@ impl Pace {
         (self.late * 2).max(LATE_MIN)
     }
 
-    /// Returns the time in which it all but surely answers: what others who share a call's time leave to it. Half of
+    /// Returns the time in which it all but surely answers: what others that share a call's time leave to it. Half of
     /// all answers take longer than the median. Of a guess no more is left than what is usual.
     pub fn needs(&self) -> Duration {
         let time = if self.measured { self.answer.max(self.overdue()) } else { self.answer };
@@ -112,7 +112,7 @@ impl Pace {
     }
 
     /// Returns the age at which another attempt is to join one without content: when it is overdue, and where that is a
-    /// guess, earlier. Asking somebody else on a guess does nobody harm, blaming somebody does.
+    /// guess, earlier. Asking another target on a guess does no harm; blaming a target on a guess does.
     pub fn patience(&self) -> Duration {
         if self.measured { self.overdue() } else { self.late.max(LATE_MIN) }
     }

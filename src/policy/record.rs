@@ -1,6 +1,7 @@
 //! What observers are handed: one record of everything that ended.
 //!
-//! Plain data, and who takes it. Whoever wants to count, bill, store or send what a runtime does is an observer.
+//! Plain data, and the observers that take it. A part that counts, bills, stores or sends what a runtime does is an
+//! observer.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ pub enum Record {
     Call(Arc<Flight>),
 }
 
-/// Somebody who is told of everything that ends.
+/// A listener that is told of everything that ends.
 ///
 /// It can neither slow nor break a call: it is told on a thread of its own, in order. One that is more than
 /// [`QUEUE_MAX`] records behind loses the next ones, and health says how many; one that panics is told nothing more.

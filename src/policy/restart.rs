@@ -1,7 +1,7 @@
 //! When a crashed child is started again: OTP's restart intensity with backoff.
 //!
-//! In flows a crash and its time, out flows how long to wait and whether that wait is a rest. It never starts
-//! anything itself and never gives up for good: at intensity the child rests, and everybody can see that it does.
+//! Input: a crash and its time. Output: how long to wait, and whether that wait is a rest. It never starts anything
+//! itself and never gives up for good: at intensity the child rests, and every snapshot shows it.
 //!
 //! Source: Erlang/OTP `supervisor` (intensity as a sliding window of restarts); the backoff is not OTP's.
 

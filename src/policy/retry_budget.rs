@@ -1,7 +1,7 @@
 //! How much the runtime may spend on second tries, so that a bad hour is not answered with a storm.
 //!
-//! One bucket for all calls of a runtime, in thousandths of a token. In flow calls, attempts and successes, out
-//! flows leave. Atomics and `&self`: no lock, and no owner that could crash with it.
+//! One bucket for all calls of a runtime, in thousandths of a token. Input: calls, attempts and successes. Output:
+//! permission. Atomics and `&self`: no lock, and no owner that could crash with it.
 //!
 //! A call's first failover to a target that admits it is always allowed (when a provider dies, every call in flight
 //! must be able to move) and takes nothing. So attempts stay under 2 + 0.5 a call plus the 20 of the bucket, and

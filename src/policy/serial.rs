@@ -1,4 +1,4 @@
-//! Records and explanations as whoever keeps or shows them reads them: one form, whatever format it is written in.
+//! Records and explanations as stores and pages read them: one form for every format.
 //!
 //! Names are those of the fields; a target is `provider/model`, a time lies in seconds with `_s` behind its name, a
 //! moment is RFC 3339. The words themselves know no format.

@@ -21,7 +21,7 @@ pub enum BreakerState {
     },
     /// Lets one probe through at a time.
     HalfOpen,
-    /// Recovering: carries at most twice what it has proven, where somebody else can serve.
+    /// Recovering: carries at most twice what it has proven, where another target can serve.
     Ramp {
         /// How many attempts a second that is.
         per_second: f64,
@@ -60,7 +60,7 @@ pub struct Latency {
     pub samples: u32,
 }
 
-/// Why a target is out, whatever its breaker says.
+/// Why a target is out, in any state of its breaker.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Disabled {
@@ -106,7 +106,7 @@ pub enum Force {
         /// When it ends by itself.
         until: Option<Instant>,
     },
-    /// Admits whatever the breaker says (never against a Retry-After or a disabled key) until then, or until lifted.
+    /// Admits in any state of the breaker (never against a Retry-After or a disabled key) until then, or until lifted.
     On {
         /// When it ends by itself.
         until: Option<Instant>,
@@ -129,7 +129,7 @@ pub struct Health {
     pub degraded: bool,
     /// Whether the latency detector says so.
     pub slow: bool,
-    /// Whether the target is out, whatever its breaker says.
+    /// Whether the target is out, in any state of its breaker.
     pub disabled: Option<Disabled>,
     /// Whether an operator forces it on, overriding the breaker.
     pub forced_on: bool,
@@ -141,8 +141,8 @@ pub struct Health {
     pub paced_until: Option<Instant>,
     /// How many more requests those limits leave room for, as far as they are known.
     pub room: Option<u32>,
-    /// From when on one call that has nobody else to ask may be let through a limit, an overload or a verdict, to see
-    /// whether it is still so; `None` where there is none.
+    /// From when on one call that has no other target to ask may be let through a limit, an overload or a verdict, to
+    /// see whether it is still so; `None` where there is none.
     pub look_from: Option<Instant>,
     /// What is left of the limits of the key that is used next, 0 to 1: as its provider last said, less what was
     /// admitted since. `None` is unknown. Advice: it orders keys and refuses nothing.
@@ -371,7 +371,7 @@ impl Latency {
         self.samples < P50_SAMPLES
     }
 
-    /// Returns a quantile for a prompt of so many tokens: reading a prompt takes time in proportion to its length.
+    /// Returns a quantile for a prompt of this many tokens: reading a prompt takes time in proportion to its length.
     pub fn at(quantile: Duration, prompt_tokens: u32) -> Duration {
         quantile.mul_f64(Self::prompt_factor(prompt_tokens))
     }

@@ -21,7 +21,7 @@ pub enum By {
     Route,
     /// Each provider.
     Provider,
-    /// Each model, whoever serves it.
+    /// Each model, at all its providers.
     Model,
     /// Each `provider/model`.
     Target,
@@ -29,7 +29,7 @@ pub enum By {
     Key,
     /// Each client's key, by its name.
     Client,
-    /// Each value of a tag. What carries no such tag stands in no line.
+    /// Each value of a tag. A record without such a tag is in no line.
     Tag(String),
     /// Each day, in UTC.
     Day,
@@ -120,7 +120,7 @@ impl Question {
         self
     }
 
-    /// Asks for so many lines at most.
+    /// Asks for this many lines at most.
     #[must_use]
     pub const fn lines_max(mut self, lines: u32) -> Self {
         self.lines_max = lines;

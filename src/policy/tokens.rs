@@ -1,9 +1,9 @@
 //! How many tokens a prompt is, before its provider counts them.
 //!
-//! In flow a request's [`PromptSize`], counted once, and after each answer the tokens that its provider counted; out
-//! flow estimates. Every target has a [`TokenModel`] of its own: a weight for each feature of a prompt, which begins at
-//! what is known of the model's vendor and follows what comes back. So it learns what no tokenizer tells: the frame
-//! around messages and tools, prompts the provider adds, thoughts it leaves out.
+//! Input: a request's [`PromptSize`], counted once, and after each answer the tokens that its provider counted. Output:
+//! estimates. Every target has a [`TokenModel`] of its own: a weight for each feature of a prompt, which begins at what
+//! is known of the model's vendor and follows what comes back. So it learns what no tokenizer tells: the frame around
+//! messages and tools, prompts the provider adds, thoughts it leaves out.
 //!
 //! ```text
 //!   request ── PromptSize ──┬── Weights ── tokens
@@ -40,7 +40,7 @@ pub enum Vocabulary {
     Qwen,
     /// Mistral's.
     Mistral,
-    /// Somebody else's.
+    /// Another vendor's.
     #[default]
     Unknown,
 }
@@ -65,7 +65,7 @@ impl Measure {
 }
 
 impl Vocabulary {
-    /// Returns a model's vocabulary, by who makes it, where that is known, and by its name.
+    /// Returns a model's vocabulary, by its vendor, where that is known, and by its name.
     pub fn of(vendor: Option<&str>, model: &str) -> Self {
         let model = model.to_ascii_lowercase();
         let name = without_path(&model);
@@ -126,7 +126,7 @@ impl Vocabulary {
 /// How far a weight may be from what is expected of it, as a standard deviation.
 const SPREAD: [f64; FEATURES] = [100.0, 2.0, 0.1, 0.3, 0.3, 120.0, 0.25, 10.0, 0.5, 500.0, 0.3];
 /// How far one prompt's feature may cost more or less than usual, as a part: text that is measured by its shape, images
-/// that are counted whatever their size.
+/// that are counted without regard to their size.
 const MISFIT: [f64; FEATURES] = [0.0, 0.0, 0.06, 0.15, 0.2, 0.0, 0.06, 0.1, 0.2, 0.5, 0.3];
 /// The same for text that a vocabulary counted.
 const MISFIT_EXACT: f64 = 0.005;
@@ -143,7 +143,7 @@ const OF_MESSAGES: [Feature; 7] = [
 ];
 /// The part of what was learned that each reply makes the model doubt: half of it after 2 300 replies.
 const FORGET: f64 = 0.000_3;
-/// Beyond so many standard deviations a reply is doubted: it moves the weights no further than one at that border.
+/// Beyond this many standard deviations a reply is doubted: it moves the weights no further than one at that border.
 const DOUBT: f64 = 3.0;
 /// Replies beyond the border widen it, those within narrow it, so that up to one lie in five replies leaves it where it
 /// is (ln 1.5 of them against ln .9 of the others), and a lasting change (a hidden prompt of 5 000 tokens that comes or
@@ -153,8 +153,8 @@ const NARROW: f64 = 0.9;
 const SURPRISE_MAX: f64 = 100.0;
 /// The least that a token of text measured by shape can be in a provider's count.
 const TEXT_MIN: f64 = 0.25;
-/// The least of what is expected of a short plain prompt that an estimate may be of it: so few tokens tell how their
-/// provider counts no better than what is known of it.
+/// The lowest estimate of a short plain prompt, as a part of what is expected of it: so few tokens say no more of how
+/// their provider counts than what is already known.
 const SHORT_MIN: f64 = 0.6;
 /// Tokens of text that are few: what a longer prompt has beyond them is as it was learned.
 const SHORT: f64 = 24.0;
@@ -235,8 +235,8 @@ impl TokenModel {
         self.vocabulary
     }
 
-    /// Learns from a reply: a prompt of this size was so many tokens, cached ones included. Nothing is 0 tokens, so who
-    /// says so is not believed.
+    /// Learns from a reply: a prompt of this size was this many tokens, cached ones included. No prompt has 0 tokens,
+    /// so a reply that says 0 is not believed.
     pub fn learn(&mut self, size: &PromptSize, tokens: u64) {
         if tokens == 0 {
             return;

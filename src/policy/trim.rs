@@ -1,7 +1,7 @@
 //! What becomes of a conversation that a target's window does not hold.
 //!
-//! In flow estimates of a prompt and its messages, and the window; out flows whether it fits, and which messages to
-//! leave out so that it does:
+//! Input: estimates of a prompt and its messages, and the window. Output: whether it fits, and which messages to leave
+//! out so that it does:
 //!
 //! ```text
 //!   system  user  | assistant  tool  user  assistant |  user  assistant  tool
@@ -31,8 +31,8 @@ pub enum OverWindow {
 /// The part by which an estimate may be too high, so that nothing is held back which would have fit: twice what
 /// estimates of a target that is in use are usually off.
 const MARGIN: f64 = 0.125;
-/// Room for an answer whose length nobody limited, in a conversation that is cut: an eighth of the window, and not more
-/// than nearly every answer needs.
+/// Room for an answer without a limit, in a conversation that is cut: an eighth of the window, and not more than nearly
+/// every answer needs.
 const ANSWER_SHARE: u32 = 8;
 const ANSWER_MAX: u32 = 4_096;
 /// What is left of a prompt each time a provider says that it was too long after all.
@@ -65,8 +65,8 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// Finds the least cut that makes a conversation so many tokens shorter, `tokens` telling what each message is.
-    /// `None` if there is none.
+    /// Finds the smallest cut that makes a conversation this many tokens shorter; `tokens` has the tokens of each
+    /// message. `None` if there is none.
     pub fn find(messages: &[Message], tokens: impl Fn(usize) -> f64, excess: f64) -> Option<Self> {
         let users = || messages.iter().enumerate().filter(|(_, message)| matches!(message, Message::User(_)));
         let (from, last) = (users().next()?.0 + 1, users().next_back()?.0);

@@ -1,7 +1,7 @@
 //! Whether an answer that ended well counts: it may not be in the form that was asked for.
 //!
-//! In flow the request and what the answer came to, out flows the first objection of a list of validators. One that is
-//! added to the list holds for every dialect at once. Nothing here mends an answer.
+//! Input: the request and the answer. Output: the first objection of a list of validators. One that is added to the
+//! list holds for every dialect at once. Nothing here mends an answer.
 
 use crate::words::{AssistantPart, ChatRequest, Failure, FailureClass, ResponseFormat, StopReason, ToolChoice};
 
@@ -12,7 +12,7 @@ pub struct Answer<'a> {
     pub stop: StopReason,
     /// What it says, and which tools it calls.
     pub parts: &'a [AssistantPart],
-    /// The JSON of its text without what stood around it, where something did and JSON was asked for.
+    /// The JSON of its text without the text around it, where there was any and JSON was asked for.
     pub json: Option<&'a str>,
     /// Whether it says what there are no words for, and its caller reads that.
     pub untold: bool,

@@ -1,8 +1,8 @@
 //! Percentiles of a latency, over the recent past ([`Window`]) or over days ([`Baseline`]).
 //!
-//! In flow samples, out flow quantiles, which are the samples' own where there are enough of them and a log-normal
-//! model's where there are not: a p99 of five samples is a rumour. Nothing here may judge a latency (that is
-//! `health`), and no number of samples may make it grow without bound or make a single record expensive.
+//! Input: samples. Output: quantiles, which are the samples' own where there are enough of them and a log-normal
+//! model's where there are not: a p99 of five samples is a rumour. Nothing here may judge a latency (that is `health`),
+//! and no number of samples may make it grow without bound or make a single record expensive.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -13,8 +13,8 @@ use hdrhistogram::Histogram;
 use crate::policy::lasting::{Form, Lasting, Reader, Writer};
 use crate::policy::snapshot::Latency;
 
-/// Quantiles of the log-normal model in medians, exp(.6 z): the answer times of language models spread by about .6
-/// in the logarithm whatever their median.
+/// Quantiles of the log-normal model in medians, exp(.6 z): the answer times of language models spread by about .6 in
+/// the logarithm at any median.
 pub(super) const MODEL_MEAN: f64 = 1.197_2;
 const MODEL_P90: f64 = 2.157_4;
 const MODEL_P95: f64 = 2.682_9;
@@ -39,7 +39,7 @@ const SPREAD_MAX: f64 = 1_000.0;
 const SLICES: u8 = 6;
 /// A slice rotates at this age, so a window reaches back half an hour at most.
 const SLICE_AGE_MAX: Duration = Duration::from_secs(5 * 60);
-/// A slice rotates at so many samples: six of them are enough for a p99 (299) …
+/// A slice rotates at this many samples: six of them are enough for a p99 (299) …
 const SLICE_SAMPLES: usize = 64;
 /// … but not before this age, so that one burst does not push out everything that was known.
 const SLICE_AGE_MIN: Duration = Duration::from_secs(5);
@@ -382,7 +382,7 @@ mod tests {
     fn a_percentile_is_measured_from_enough_samples_on_and_modelled_around_the_median_before() {
         let now = Instant::now();
         let mut window = window(now);
-        // All the same, so that a measured quantile is 100 ms and a modelled one is not.
+        // All equal, so that a measured quantile is 100 ms and a modelled one is not.
         for samples in 1..=330_u32 {
             window.record(MS(100), now);
             let Latency { p50, p90, p95, p99, .. } = window.latency(now);

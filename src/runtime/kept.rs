@@ -17,7 +17,7 @@ use crate::spec::{Limits, Setup};
 use crate::store::{self, LedgerError, Recollection, Served, Store};
 use crate::words::{ConfigError, TargetId};
 
-/// Opens the file that is configured, if there is one; who writes it is told of everything that ends.
+/// Opens the file that is configured, if there is one; its writer is told of everything that ends.
 pub(super) async fn open(limits: &Limits, observers: &mut Vec<Observing>) -> Result<Option<Arc<Store>>, ConfigError> {
     let Some(spec) = &limits.store else { return Ok(None) };
     let store = Store::open(spec.clone()).await;
@@ -116,8 +116,8 @@ pub(super) fn resume(shared: &Shared, served: Vec<Served>) {
 }
 
 impl Runtime {
-    /// Answers a question about what was spent, from the file that everything is kept in: all that had ended before
-    /// it was asked stands in the answer.
+    /// Answers a question about what was spent, from the file that everything is kept in: the answer holds all that had
+    /// ended before it was asked.
     ///
     /// # Errors
     /// If nothing is kept, or the file cannot be read.

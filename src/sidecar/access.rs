@@ -1,7 +1,7 @@
-//! Who may call: clients' keys, kept as hashes, with routes and limits of their own.
+//! The clients that may call: their keys, kept as hashes, with routes and limits of their own.
 //!
-//! In flow a request's headers, out flows the client or a refusal. A client's key ends here: it never goes upstream,
-//! and only its hash is ever in memory.
+//! Input: a request's headers. Output: the client or a refusal. A client's key ends here: it never goes upstream, and
+//! only its hash is ever in memory.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -73,7 +73,7 @@ impl<'de> Deserialize<'de> for Hash {
     }
 }
 
-/// Who may call.
+/// The clients that may call.
 #[derive(Debug, Default)]
 pub(super) struct Access {
     clients: HashMap<Hash, Client>,

@@ -1,6 +1,6 @@
 //! What operators ask: health, readiness, metrics, and where a call would go.
 //!
-//! In flow what the runtime publishes, out flows JSON with times as seconds from now. It knows no caller's words.
+//! Input: what the runtime publishes. Output: JSON with times as seconds from now. It knows no caller's words.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -56,7 +56,7 @@ pub(super) fn health(snapshot: &HealthSnapshot, places: &Places) -> Value {
     })
 }
 
-/// Returns how a budget stands, or one of its purses.
+/// Returns the state of a budget, or of one of its purses.
 fn purse(purse: &PurseHealth) -> Value {
     let budget = &purse.budget;
     json!({

@@ -1,6 +1,6 @@
 //! Bodies of responses: whole, or a stream that is written as its reader takes it.
 //!
-//! In flow the runtime's events, out flow bytes in the caller's dialect. A reader that takes nothing is asked for
+//! Input: the runtime's events. Output: bytes in the caller's dialect. A reader that takes nothing is asked for
 //! nothing: the runtime's own channel fills, and the provider waits. An answer that breaks off ends uncleanly, after
 //! its error has gone out; it never looks whole.
 
@@ -64,7 +64,7 @@ pub(super) struct Streaming {
     waiting: watch::Receiver<Option<Waiting>>,
 }
 
-/// What a call waits for that is parked: who keeps it waiting, and when the first of them is expected back.
+/// What a parked call waits for: the targets, and when the first of them is expected back.
 #[derive(Debug)]
 pub(super) struct Waiting {
     until: Option<Instant>,

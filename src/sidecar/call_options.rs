@@ -1,8 +1,8 @@
 //! What a caller says of its call beside what it asks for: in headers or, where its library sends none of its own, in
 //! the metadata of the request.
 //!
-//! In flow headers and a request's extra fields, out flow a call's options; what is meant for here is taken out of the
-//! fields, so that it goes to no provider. Headers hold where both speak.
+//! Input: headers and a request's extra fields. Output: a call's options; options for this gateway are taken out of the
+//! fields, so that they go to no provider. Where both give an option the header counts.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -39,7 +39,7 @@ pub(super) struct CallOptions {
     pub(super) on_exhausted: Option<OnExhausted>,
     /// How a stream is to be delivered.
     pub(super) streams: Option<Streams>,
-    /// Whether some of them stood in the request.
+    /// Whether some of them were in the request.
     pub(super) in_request: bool,
 }
 
@@ -72,7 +72,7 @@ impl CallOptions {
         Ok(wishes)
     }
 
-    /// Takes one; `field` is where it stood.
+    /// Takes one; `field` is its place.
     fn take(&mut self, name: &str, text: &str, field: &str) -> Result<(), BadRequest> {
         let option = &name[OURS.len()..];
         let names: Vec<&str> = if option == "labels" { text.split(',').collect() } else { vec![option, text] };

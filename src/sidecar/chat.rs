@@ -91,7 +91,7 @@ pub(super) async fn answer(
     }
 }
 
-/// A call, as its one caller has it or, where it has a key, all who ask with that.
+/// A call, as its one caller has it or, where it has a key, all callers with that key.
 enum Call {
     Own(Runtime, Box<ChatRequest>),
     Shared(CallHandle),
@@ -106,7 +106,8 @@ impl Call {
         runtime.keep(request, form, false).await.map(Self::Shared)
     }
 
-    /// Returns the time in seconds since 1970, and a number of this answer's own: whoever gets it, and whenever.
+    /// Returns the time in seconds since 1970, and a number of this answer's own, the same for every caller at any
+    /// time.
     fn stamp(&self) -> (u64, u64) {
         match self {
             Self::Own(..) => stamp(),
@@ -286,7 +287,7 @@ fn event_stream(headers: HeaderMap, streaming: Streaming) -> Response<ReplyBody>
     response
 }
 
-/// Says who answered, and how many attempts it took.
+/// Says which target answered, and how many attempts it took.
 fn tell(headers: &mut HeaderMap, target: &TargetId, attempts: usize) {
     if let Ok(value) = HeaderValue::try_from(target.to_string()) {
         headers.insert(HeaderName::from_static("x-standin-target"), value);

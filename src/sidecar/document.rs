@@ -1,8 +1,7 @@
 //! A configuration's text as a tree whose parts know where they stand.
 //!
-//! In flows a text, out flow values with their places, or what of it is no TOML. What is not right is left out, so that
-//! the rest can be read, and a field is found by the path that an error names. No error repeats what stands in the
-//! text.
+//! Input: a text. Output: values with their places, or what of it is no TOML. What is wrong is left out, so that the
+//! rest can be read, and a field is found by the path that an error names. No error repeats the text.
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -11,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::words::{ConfigError, nearest};
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) value: Value,
@@ -99,7 +98,7 @@ impl<'t> Document<'t> {
         Ok(Self { text, root })
     }
 
-    /// Returns a node and the name by which it stands there, if it has one.
+    /// Returns a node and its name there, if it has one.
     pub(super) fn node(&self, path: &[usize]) -> &Node {
         path.iter().fold(&self.root, |node, at| match &node.value {
             Value::List(items) => &items[*at],
@@ -118,7 +117,7 @@ impl<'t> Document<'t> {
         node.out = true;
     }
 
-    /// Returns the name by which a node stands in its table, if it stands in one.
+    /// Returns a node's name in its table, if it is in one.
     pub(super) fn own_name(&self, path: &[usize]) -> Option<&str> {
         let (last, around) = path.split_last()?;
         self.node(around).fields().get(*last).map(|field| field.name.as_str())

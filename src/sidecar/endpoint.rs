@@ -35,7 +35,7 @@ pub(super) enum Endpoint {
     Ledger,
     /// Lift what keeps something out: a provider or `provider/model`; all where there is no name.
     Reset { name: Option<String> },
-    /// Nothing but that something listens.
+    /// Only that something listens.
     Root,
     /// Something, by another method.
     WrongMethod { allow: &'static str },
@@ -97,7 +97,7 @@ fn tidy(path: &str) -> Cow<'_, str> {
     }
 }
 
-/// What stands behind the colon of Google's addresses.
+/// What follows the colon of Google's addresses.
 const METHODS: [&str; 5] =
     ["generateContent", "streamGenerateContent", "countTokens", "embedContent", "batchEmbedContents"];
 

@@ -1,7 +1,7 @@
 //! Bodies of requests: taken in within their limits, and read where they delay no other request.
 //!
-//! In flow a body's pieces, out flow its bytes, and a place for them in what all bodies share. It never holds more of a
-//! body than there is room for, makes nothing of it that there is no room for, nor reads a long one on a thread that
+//! Input: a body's pieces. Output: its bytes, and a place for them in what all bodies share. It never holds more of a
+//! body than there is room for, never makes anything of it without room, and never reads a long one on a thread that
 //! serves connections.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const UNIT: usize = 1024;
 const STEP: usize = 64 * UNIT;
 /// How long a body may wait for room.
 const ROOM_WAIT: Duration = Duration::from_secs(10);
-/// What is made of a value takes so many bytes: while it is read, and as words that are written for a provider.
+/// What is made of a value takes this many bytes: while it is read, and while it is written for a provider.
 const VALUE_BYTES: usize = 128;
 
 /// What all bodies share.
@@ -43,7 +43,7 @@ impl Place {
         self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
     }
 
-    /// Gives back what is not needed for so many bytes.
+    /// Gives back what is not needed for this many bytes.
     fn shrink(&mut self, bytes: usize) {
         let more = self.units().saturating_sub(bytes.div_ceil(UNIT));
         drop(self.0.as_mut().and_then(|held| held.split(more)));
@@ -123,7 +123,7 @@ impl Intake {
         Ok((taken.into(), place))
     }
 
-    /// Makes room for so many bytes in a place, or for all that fit into the room: whoever is alone is served.
+    /// Makes room for this many bytes in a place, or for all that fit into the room: a request that is alone is served.
     async fn hold(&self, place: &mut Place, bytes: usize, face: Face) -> Result<(), Refusal> {
         let more = bytes.div_ceil(UNIT).min(self.units).saturating_sub(place.units());
         let Some(more) = u32::try_from(more).ok().filter(|more| *more > 0) else { return Ok(()) };

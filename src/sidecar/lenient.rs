@@ -1,7 +1,7 @@
 //! Reads a document's values without repeating one: what is wrong is told by its place, its kind and what it must be.
 //!
-//! In flow a document and the type of a part of it, out flow the part as far as it is right, and everything that is
-//! not. What is wrong is left out and the rest read again, until nothing is: so the types that are read are the only
+//! Input: a document and the type of a part of it. Output: the part as far as it is right, and everything that is not.
+//! What is wrong is left out and the rest read again, until nothing is wrong: so the types that are read are the only
 //! list of what there may be. A key that was written where a list was expected is in no error, and so in no log.
 
 use std::fmt::{self, Display};
@@ -90,7 +90,7 @@ fn tell(document: &Document<'_>, path: &[usize], fault: &Fault, but: Option<&str
     Wrong { path: path.to_vec(), field: if field.is_empty() { "configuration".into() } else { field }, problem }
 }
 
-/// Says that a name with a dot needs quotes, where a table stands that only such a name can have made: one by a name
+/// Says that a name with a dot needs quotes, where there is a table that only such a name can have made: one by a name
 /// that no field has, or one where an alias must be a text.
 fn unquoted(document: &Document<'_>, path: &[usize]) -> Option<String> {
     let Value::Table(fields) = &document.node(path).value else { return None };

@@ -1,6 +1,6 @@
 //! Connections: accepted, bounded, timed and drained. HTTP/1.1, by TLS where configured.
 //!
-//! In flow sockets, out flow requests to the service. It never gives an idle or slow connection more than its time,
+//! Input: sockets. Output: requests to the service. It never gives an idle or slow connection more than its time,
 //! whether that is to send or to take, nor accepts more connections than it was told to hold.
 
 use std::convert::Infallible;

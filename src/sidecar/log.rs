@@ -1,8 +1,8 @@
 //! Lines that are written down beside calls, by a thread of their own.
 //!
-//! In flow lines, out flow the same to a sink that may be slow, full, closed or asleep. The writer of a line never
-//! waits for that sink and never hears of its errors: what it does not take in time is dropped and counted, and a line
-//! says how many once it takes lines again.
+//! Input: lines. Output: the same to a sink that may be slow, full, closed or asleep. The writer of a line never waits
+//! for that sink and never hears of its errors: what it does not take in time is dropped and counted, and a line says
+//! how many once it takes lines again.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -1,8 +1,7 @@
 //! What can be counted, for Prometheus: named by OpenTelemetry's conventions for generative AI where these have a name.
 //!
-//! In flow records of what ended, out flows text: an observer among others. What the runtime publishes itself
-//! (breakers, attempts in flight) is read when somebody asks. Labels are names out of the configuration, never what a
-//! caller wrote.
+//! Input: records of what ended. Output: text: an observer among others. What the runtime publishes itself (breakers,
+//! attempts in flight) is read on request. Labels are names out of the configuration, never what a caller wrote.
 
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;

@@ -1,6 +1,6 @@
-//! Who sends a request: a program, or a web page that a browser lets loose on this address.
+//! The sender of a request: a program, or a web page in a browser that sends to this address.
 //!
-//! In flow a request's head and what the configuration says of names and pages; out flows leave to go on, with the
+//! Input: a request's head and what the configuration says of names and pages. Output: permission to go on, with the
 //! headers by which a browser lets a page read the answer, or why there is none. A browser says which site a page is
 //! of, and by which name it looked for this address: a page that is not invited gets nothing and can spend nothing.
 
@@ -27,7 +27,7 @@ const SHOWN: &str =
 /// Names by which containers reach the machine they run on; no stranger can own them.
 const OF_THE_MACHINE: [&str; 2] = ["host.docker.internal", "host.containers.internal"];
 
-/// Why a request is refused before anybody asks what it wants.
+/// Why a request is refused before it is looked at what it wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stranger {
     /// It does not say by which name it came, or says so twice.
@@ -119,8 +119,8 @@ pub(super) fn other_content(headers: &HeaderMap) -> Option<String> {
     Some(short(&String::from_utf8_lossy(other.as_bytes())))
 }
 
-/// Returns what a request expects before its body is sent, if that is anything but to be told to send it: whoever waits
-/// for something else would wait in vain.
+/// Returns what a request expects before its body is sent, if that is not the word to send it: a client that waits for
+/// something else would wait in vain.
 pub(super) fn expects(headers: &HeaderMap) -> Option<String> {
     let other = headers.get_all(EXPECT).iter().find(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue"))?;
     Some(short(&String::from_utf8_lossy(other.as_bytes())))

@@ -1,10 +1,10 @@
 //! One request after another: what a connection sends is handed on a request at a time.
 //!
-//! In flow bytes, out flow the same, but for two things. What comes behind a request waits until that is answered:
-//! hyper would keep it, look at the socket no more, and not notice that its sender hung up. And what two servers may
-//! read in two ways is spoiled, so that the head is refused: a line feed alone, which some take for the end of a line
-//! and others do not, and the end of a head that says more than once how long its body is. It never decides that: where
-//! hyper would not agree, it lets everything pass.
+//! Input: bytes. Output: the same, except for two things. First, what comes behind a request waits until that is
+//! answered: hyper would keep it, no longer look at the socket, and not notice that its sender hung up. Second, what
+//! two servers may read in two ways is spoiled, so that hyper refuses the head: a line feed alone, which some take for
+//! the end of a line and others do not, and the end of a head that says more than once how long its body is. It never
+//! refuses by itself: where hyper would not agree, it lets everything pass.
 
 use std::io;
 use std::pin::Pin;
@@ -19,10 +19,10 @@ use tokio::time::Instant;
 
 /// The most bytes that wait behind a request. No client that is known sends any.
 const WAITING_MAX: usize = 16 * 1024;
-/// So much of a head is handed on at once: hyper, which begins with 8 KiB, would make room for twice as much as was
-/// read of whoever fills that, and each connection with half a head would keep it.
+/// This much of a head is handed on at once: hyper begins with 8 KiB and doubles its room when a client fills that, and
+/// each connection with half a head would keep it.
 const HEAD_PIECE: usize = 8 * 1024 - 1;
-/// Of a line of a head so much is looked at: names and numbers are shorter.
+/// This much of a head's line is looked at: names and numbers are shorter.
 const LINE_MAX: usize = 64;
 
 /// What a connection is about.
@@ -216,7 +216,7 @@ enum Place {
     #[default]
     Before,
     Head,
-    /// In a body, or in a chunk and the end of its line, of which so much is to come.
+    /// In a body, or in a chunk and the end of its line, of which this much is still to come.
     Body(u64),
     Size,
     Chunk(u64),

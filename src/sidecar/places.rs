@@ -1,6 +1,6 @@
 //! Places for connections: their number is limited, and idle connections give way while all are taken.
 //!
-//! In flow connections that want one, out flow places, and the word that a connection waits. It ends no connection by
+//! Input: connections that want one. Output: places, and the word that a connection waits. It ends no connection by
 //! itself.
 
 use std::sync::Arc;

@@ -74,7 +74,7 @@ impl Record {
         if std::mem::replace(&mut self.written, true) {
             return;
         }
-        // A name that no route has is whatever a caller wrote: it is no label.
+        // A name that no route has may be any text of a caller: it is no label.
         let asked = (outcome == "invalid").then(|| std::mem::replace(&mut self.route, Arc::from("unknown")));
         self.state.metrics.answered(&self.route, self.face, outcome);
         // What no caller did wrong, and no caller can mend.

@@ -1,7 +1,7 @@
-//! Who was turned away: counted, and told in the log now and then.
+//! Refused requests: counted, and told in the log now and then.
 //!
-//! In flow reasons, out flow a counter a reason and at most one line a reason in some seconds, with how many it stands
-//! for: a client that is turned away a thousand times a second fills no log.
+//! Input: reasons. Output: a counter a reason and at most one line a reason in some seconds, with the number of
+//! refusals: a client that is refused a thousand times a second fills no log.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};

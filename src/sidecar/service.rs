@@ -1,7 +1,7 @@
 //! One request: whose it is, what it asks, and which room answers.
 //!
-//! In flows a head and a body, out flows a response in the caller's dialect. It knows the runtime by its public face
-//! only, and a caller's own key never goes past this room.
+//! Input: a head and a body. Output: a response in the caller's dialect. It knows the runtime by its public face only,
+//! and a caller's own key never goes past this room.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -152,7 +152,8 @@ async fn serve(
     }
 }
 
-/// Lets an operator in, or says why not. Without keys every caller is one, but for those whom a proxy brings along.
+/// Lets an operator in, or says why not. Without keys every caller is an operator, except those that come through a
+/// proxy.
 fn operator(state: &State, head: &Parts) -> Result<(), Response<ReplyBody>> {
     let current = state.current();
     let is_proxied = |name: &HeaderName| PROXIED.iter().any(|begin| name.as_str().starts_with(begin));
@@ -174,7 +175,7 @@ fn operator(state: &State, head: &Parts) -> Result<(), Response<ReplyBody>> {
     })
 }
 
-/// How the names of headers begin by which proxies say whom they bring along.
+/// How the names of headers begin in which proxies name their clients.
 const PROXIED: [&str; 14] = [
     "cf-",
     "fastly-",

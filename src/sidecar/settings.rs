@@ -1,8 +1,8 @@
 //! What the sidecar is told: one TOML file of a `[server]` table and the runtime's configuration.
 //!
-//! In flows a text and a way to look up the environment, out flow settings or everything that is not right: each error
-//! names its line, its field and the remedy. `${NAME}` in any text stands for a variable of the environment,
-//! `${NAME:-other}` for that or another text.
+//! Input: a text and a way to look up the environment. Output: settings or everything that is not right: each error
+//! names its line, its field and the remedy. `${NAME}` in any text is a variable of the environment, `${NAME:-other}`
+//! for that or another text.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -41,7 +41,7 @@ pub struct ServerConfig {
     pub admin: Option<SocketAddr>,
     /// Certificate and key for TLS on `listen`.
     pub tls: Option<TlsConfig>,
-    /// Who may call. Empty asks for no key, on loopback only.
+    /// The clients that may call. Empty asks for no key, on loopback only.
     pub keys: Vec<ClientKey>,
     /// The names by which this is asked, beside addresses and `localhost`: a web page that came by another is no
     /// client.
@@ -305,7 +305,7 @@ impl SettingsErrors {
     }
 }
 
-/// The most errors that are written out: who mends these looks again.
+/// The most errors that are written out: after these are mended the others show.
 const ERRORS_MAX: usize = 50;
 
 impl std::ops::Deref for SettingsErrors {
@@ -397,7 +397,7 @@ impl Settings {
         Ok(targets)
     }
 
-    /// Reads a file's text, and checks it but for what stands in other files. `environment` looks up a variable.
+    /// Reads a file's text, and checks it except for what is in other files. `environment` looks up a variable.
     ///
     /// # Errors
     /// Everything that is not right: what is no TOML, variables that are missing, fields that are unknown, of another
@@ -447,8 +447,8 @@ impl Settings {
         SettingsErrors(errors)
     }
 
-    /// Tells whether a file's text holds a provider's key itself, and not only where it is read: then it is nobody
-    /// else's to read.
+    /// Tells whether a file's text holds a provider's key itself, and not only where it is read: then only its owner
+    /// may read it.
     pub fn holds_key(text: &str) -> bool {
         Document::parse(text).is_ok_and(|document| document.holds_key())
     }

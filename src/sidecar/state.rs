@@ -110,7 +110,7 @@ impl State {
     }
 }
 
-/// Who sent a request, as far as its socket knows.
+/// The sender of a request, as far as its socket knows.
 #[derive(Clone, Copy)]
 pub(super) struct Peer(pub(super) SocketAddr);
 

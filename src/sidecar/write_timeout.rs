@@ -1,7 +1,7 @@
 //! A socket whose other side must take what is written to it, in time.
 //!
-//! In flows what a connection writes, out flows the same, or an error once nothing of it was taken for too long. hyper
-//! waits for ever: a client that reads no more would keep its connection's place until it leaves.
+//! Input: what a connection writes. Output: the same, or an error once nothing of it was taken for too long. hyper
+//! waits for ever: a client that no longer reads would keep its connection's place until it leaves.
 
 use std::io;
 use std::pin::Pin;

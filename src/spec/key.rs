@@ -17,7 +17,7 @@ pub(crate) struct KeySpec {
 }
 
 impl KeySpec {
-    /// Tells whether what was read of one key is good for the other, whatever they are called.
+    /// Tells whether what was read of one key is good for the other, under any names.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         self.source == other.source && self.expires_in == other.expires_in
     }

@@ -1,4 +1,4 @@
-//! Where everything stands: names, looked up once, and the places that they mean.
+//! The place of everything: names, looked up once, and the places that they mean.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::route::RouteSpec;
 use crate::policy::routing::LabelSet;
 use crate::words::TargetId;
 
-/// One target among all: where it stands, and what of it is compared with others.
+/// One target among all: its place, and what of it is compared with others.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     /// Its provider's place.
@@ -16,11 +16,11 @@ pub(crate) struct Place {
     /// Its place at the provider.
     pub(crate) index: usize,
     pub(crate) labels: LabelSet,
-    /// Who runs it.
+    /// The company that runs it.
     pub(crate) domain: u16,
-    /// Which model it is, whoever hosts it.
+    /// Which model it is, the same for all hosts.
     pub(crate) model: u16,
-    /// Who serves in its place once it is gone. Replacements go in no circle.
+    /// The target that serves in its place once it is gone. Replacements form no circle.
     pub(crate) replaced_by: Option<usize>,
 }
 

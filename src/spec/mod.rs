@@ -2,7 +2,7 @@
 //!
 //! Plain data. Each thing has one name and is then known by its place; a reader of names finds the place once. The
 //! configuration is translated into it, the actors run it, and neither knows the other. There is no clock here, no
-//! state that changes, and nothing is checked again: what stands here was checked by who wrote it.
+//! state that changes, and nothing is checked again: the code that writes these types has checked it.
 
 mod key;
 #[cfg(feature = "store")]
@@ -24,12 +24,12 @@ pub(crate) use target::{TargetSpec, Timers};
 
 use crate::policy::money::Budget;
 
-/// What is to be served, by whom.
+/// What is to be served, by which targets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
     /// Each provider with its targets.
     pub(crate) providers: Vec<ProviderSpec>,
-    /// Where everything stands.
+    /// The place of everything.
     pub(crate) layout: Layout,
     /// What may be spent.
     pub(crate) budgets: Vec<Budget>,

@@ -60,7 +60,7 @@ pub(crate) struct ProviderSpec {
 }
 
 impl ProviderSpec {
-    /// Tells whether it goes on with a streamed answer that nobody reads any more, and bills all of it.
+    /// Tells whether it goes on with a streamed answer that is no longer read, and bills all of it.
     pub(crate) fn runs_on(&self) -> bool {
         self.flavour.runs_on || matches!(self.dialect, Dialect::Gemini | Dialect::Vertex)
     }

@@ -10,7 +10,7 @@ use crate::words::{Capabilities, Date, ModelClass, Price, TargetId};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TargetSpec {
     pub(crate) id: TargetId,
-    /// Which model it is, whoever hosts it and whatever it is called there.
+    /// Which model it is, the same for all hosts and under all their names.
     pub(crate) family: String,
     /// How its tokens are estimated before any are counted.
     pub(crate) vocabulary: Vocabulary,
@@ -22,9 +22,9 @@ pub(crate) struct TargetSpec {
     pub(crate) timers: Timers,
     /// The last day it answers, where that is known.
     pub(crate) retires: Option<Date>,
-    /// Whether somebody named it, and not only the catalogue.
+    /// Whether the user named it, and not only the catalogue.
     pub(crate) named: bool,
-    /// Who serves in its place once its provider says that it is gone.
+    /// The target that serves in its place once its provider says that it is gone.
     pub(crate) replaced_by: Option<TargetId>,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct Timers {
 }
 
 impl TargetSpec {
-    /// Returns what the codecs are told of the model, which may be the only one of who asks for it.
+    /// Returns what the codecs are told of the model, which may be the only one of the route that is asked for.
     pub(crate) fn model(&self, meant: bool) -> Model<'_> {
         let TargetId { provider, model } = &self.id;
         let (reasons, answer_max) = (self.class == ModelClass::Reasoning, self.capabilities.output_tokens_max);

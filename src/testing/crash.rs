@@ -8,7 +8,7 @@ use crate::actors::to_router::RouterCommand;
 use crate::actors::to_supervisor::SupervisorMessage;
 use crate::runtime::Runtime;
 
-/// Who dies, and how. Every one of these is real: the actor's task ends the way it says.
+/// Which actor dies, and how. Every one of these is real: the actor's task ends the way it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Crash {

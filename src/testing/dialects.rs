@@ -66,7 +66,7 @@ pub(crate) trait ScriptedDialect: Send + Sync {
         format!("call_{id}{index}")
     }
 
-    /// Tells whether a request wants to see the reasoning. A caller that does not see it pays for it all the same.
+    /// Tells whether a request wants to see the reasoning. A caller that does not see it pays for it nevertheless.
     fn shows_reasoning(&self, question: &Question) -> bool {
         let _ = question;
         true
@@ -177,7 +177,7 @@ pub(crate) struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// Returns a parameter's value, as it stands there.
+    /// Returns a parameter's value, as it is written there.
     pub(crate) fn parameter(self, name: &str) -> Option<&'a str> {
         self.query
             .split('&')

@@ -20,7 +20,7 @@ pub enum Fault {
     Refuse,
     /// The connection is reset in place of an answer.
     Reset,
-    /// The connection stands, and nothing is ever answered.
+    /// The connection stays open, and nothing is ever answered.
     Hang,
     /// The head of an answer comes, and then keep-alives for ever.
     BlackHole {
@@ -49,7 +49,7 @@ pub enum Fault {
     },
     /// The time between tokens, times this.
     SlowTokens(f64),
-    /// After that many tokens nothing more comes; the connection stands.
+    /// After that many tokens nothing more comes; the connection stays open.
     StallAfter(u32),
     /// After that many tokens the connection closes, without any end of the answer.
     CutAfter(u32),
@@ -262,8 +262,8 @@ impl When {
         self.is_open(age) && self.chance >= 1.0 && self.times.is_none()
     }
 
-    /// Tells whether it hits this request. Takes one number from `rng` whatever the outcome, so that one fault's
-    /// window shifts no other fault's luck.
+    /// Tells whether it hits this request. Takes one number from `rng` with any outcome, so that one fault's window
+    /// changes no other fault's draws.
     pub(crate) fn hits(&mut self, age: Duration, rng: &mut impl Rng) -> bool {
         let lucky = rng.random::<f64>() < self.chance;
         let hit = lucky && self.is_open(age) && !self.is_spent();

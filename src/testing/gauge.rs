@@ -21,7 +21,7 @@ impl Gauge {
         Self { limit, used: 0.0, at: Duration::ZERO }
     }
 
-    /// Takes an amount, or returns how long until there is so much; a minute if never.
+    /// Takes an amount, or returns how long until there is this much; a minute if never.
     pub(crate) fn charge(&mut self, amount: u64, age: Duration) -> Result<(), Duration> {
         self.refill(age);
         let used = self.used + amount as f64;

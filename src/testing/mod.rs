@@ -5,8 +5,8 @@
 //! is tokio's: under `#[tokio::test(start_paused = true)]` an outage of an hour takes no time. The same provider behind
 //! real sockets is the `drill` (feature of that name).
 //!
-//! What flows in are requests; what flows out are bytes and a log of what the provider saw, which knows nothing of what
-//! the runtime under test believes. Its bytes never come from the crate's own codecs.
+//! Input: requests. Output: bytes and a log of what the provider saw, which knows nothing of what the runtime under
+//! test believes. Its bytes never come from the crate's own codecs.
 //!
 //! ```
 //! use std::time::Duration;

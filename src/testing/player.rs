@@ -33,7 +33,7 @@ impl Transport for Scripted {
     }
 }
 
-/// A transport only ever posts; a scripted provider can be asked for its models all the same.
+/// A transport only ever posts; a scripted provider can be asked for its models nevertheless.
 fn arrival(request: HttpRequest) -> Arrival {
     let HttpRequest { url, mut headers, body, .. } = request;
     let after_scheme = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);

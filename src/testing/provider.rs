@@ -1,8 +1,8 @@
 //! The scripted provider itself: what it is told, what it remembers, and what it answers.
 //!
-//! In flow requests and the switching of faults, out flow scores and the log. It waits for nothing and opens nothing:
-//! the two faces do. Everything random comes from the seed and the request's number alone, so neither the order in
-//! which requests end nor what happened to others changes what happens to one.
+//! Input: requests and the switching of faults. Output: scores and the log. It waits for nothing and opens nothing: the
+//! two faces do. Everything random comes from the seed and the request's number alone, so neither the order in which
+//! requests end nor what happened to others changes what happens to one.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -159,7 +159,7 @@ impl Score {
     }
 }
 
-/// Makes the first JSON object in it none, whatever stands around it.
+/// Spoils the first JSON object in it, with any text around it.
 fn garbled(bytes: &Bytes) -> Bytes {
     let at = bytes.iter().position(|&byte| byte == b'{').map_or(0, |at| at + 1);
     [&bytes[..at], b"]", &bytes[at..]].concat().into()

@@ -17,15 +17,15 @@ const LATENCY_MAX: Duration = Duration::from_secs(3_600);
 /// What must change while it runs are faults: see [`Scripted::inject`](super::Scripted::inject).
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// Who it is, of those who speak OpenAI's dialects.
+    /// Which one it is of the servers that speak OpenAI's dialects.
     pub flavour: Flavour,
     /// The models it serves and lists; another one is a 404, or what its flavour says then. Empty serves any model and
     /// lists none.
     pub models: Vec<String>,
     /// The API keys it takes; without one of them a request is a 401. Empty asks for none.
     pub keys: Vec<String>,
-    /// Decides everything random: latencies, ids, which requests a fault of some chance hits. Request number n of
-    /// two providers with one seed and one script is treated alike.
+    /// Decides everything random: latencies, ids, which requests a fault of some chance hits. Request number n of two
+    /// providers with one seed and one script is treated in the same way.
     pub seed: u64,
     /// From the request to the head of a streamed answer, and to an error. Never longer than `first_token`.
     pub head: Duration,

@@ -244,7 +244,7 @@ async fn a_client_that_leaves_is_noticed_wherever_it_does() {
     let log = provider.log();
     assert!(log.iter().all(|record| record.outcome == Outcome::ClientLeft));
     assert_eq!((log[1].tokens, log[1].ended), (2, Some(Duration::from_millis(2_500))));
-    // Whoever has everything may leave without waiting for the body's end.
+    // A reader that has everything may leave without waiting for the body's end.
     let mut body = provider.send(post(ask(true))).await.unwrap().body;
     while !body.next().await.unwrap().unwrap().starts_with(b"data: [DONE]") {}
     drop(body);

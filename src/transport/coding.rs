@@ -1,6 +1,6 @@
 //! Decompresses bodies that came compressed although that was not asked for.
 //!
-//! In flows a body with its headers, out flows the same as it was before. Some gateways and caches compress whatever
+//! Input: a body with its headers. Output: the same as it was before. Some gateways and caches compress all that
 //! passes, and some of them say nothing of it, so a body's first bytes count as well as its headers. What is not
 //! compressed passes untouched. A chunk's content goes on with that chunk: a compressed stream is a stream.
 
@@ -16,7 +16,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 
 use super::TransportError;
 
-/// So much is decompressed at once, and goes on before the next is.
+/// This much is decompressed at once, and goes on before the next is.
 const PIECE_BYTES: usize = 4 << 10;
 /// The most that one piece may become: two thousand times as much is no answer, and a bomb ends here.
 const PLAIN_BYTES_MAX: usize = 8 << 20;
@@ -69,7 +69,7 @@ impl Format {
         known.unwrap_or(Self::Plain)
     }
 
-    /// Tells what a body is by its first bytes, whatever its headers say; `None` while they do not tell.
+    /// Tells what a body is by its first bytes, not by its headers; `None` while they do not tell.
     fn of(named: Self, first: &[u8]) -> Option<Self> {
         let begins = |magic: &[u8]| first.starts_with(magic);
         if begins(GZIP) {

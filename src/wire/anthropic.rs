@@ -1,9 +1,9 @@
 //! The dialect of Anthropic's messages, which several others take as well.
 //!
-//! In flow requests and the JSON inside of answers, out flow bodies, pieces and what the answer's draft needs to be
-//! judged. What a conversation of another dialect holds is brought into shape in `turns`, what a generation of models
-//! takes stands in the table in `models`. Reading is tolerant: every field is optional, unknown ones are skipped.
-//! What is to be cached of a prompt is the caller's to say, by a `cache_control` among the request's extra fields.
+//! Input: requests and the JSON inside of answers. Output: bodies, pieces and what the answer's draft needs to be
+//! judged. `turns` brings the conversation of another dialect into shape; the table in `models` says what a generation
+//! of models takes. Reading is tolerant: every field is optional, unknown ones are skipped. The caller says what is to
+//! be cached of a prompt, by a `cache_control` among the request's extra fields.
 
 mod edit;
 mod models;
@@ -30,7 +30,7 @@ pub(super) const INVOICE: &str = "invoice";
 /// The one kind of document taken by value, beside plain text.
 pub(super) const DOCUMENT_TYPE: &str = "application/pdf";
 
-/// What a block of the system is called that there are no words for: it stands beside the messages.
+/// The name of a system block that there are no words for: it is beside the messages.
 pub(super) const SYSTEM: &str = "system";
 
 /// How keys begin that a login issued: they are bearer tokens.

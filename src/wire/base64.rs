@@ -1,7 +1,7 @@
 //! Base64 as embeddings travel in it: the usual alphabet, padded.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-/// What stands for no digit.
+/// The value of a byte that is no digit.
 const NONE: u8 = 64;
 
 const VALUES: [u8; 256] = {

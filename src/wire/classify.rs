@@ -1,9 +1,9 @@
 //! Classifies what a provider says went wrong: an answer that is not 2xx, or an error inside one that is.
 //!
-//! In flow status, headers and body, out flows a [`Failure`]. Error bodies have a dozen shapes, and gateways pass on
-//! those of others, so every shape is known whatever the dialect; content types lie, so a body is JSON if it parses.
-//! Codes and texts weigh more than the status: invalid keys, missing models and empty accounts come with 400, misuse
-//! with 500, rate limits with 200. What follows from a class is not known here.
+//! Input: status, headers and body. Output: a [`Failure`]. Error bodies have a dozen shapes, and gateways pass on those
+//! of others, so every shape is known in every dialect; content types lie, so a body is JSON if it parses. Codes and
+//! texts weigh more than the status: invalid keys, missing models and empty accounts come with 400, misuse with 500,
+//! rate limits with 200. What follows from a class is not known here.
 
 mod body;
 mod codes;

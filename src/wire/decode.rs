@@ -1,9 +1,8 @@
 //! Decodes one answer's body as it arrives: the framing, the limits, and which dialect reads what is inside.
 //!
-//! In flow raw chunks, out flow pieces and in the end an [`Ending`] or a failure. The pieces are words or, for who gets
-//! the answer as it came, its own events. Whether the body is an event stream
-//! or one JSON value is read from the body itself: a provider may answer a streaming request with a whole reply, and
-//! content types lie.
+//! Input: raw chunks. Output: pieces and in the end an [`Ending`] or a failure. The pieces are words or, for a caller
+//! that gets the answer as it came, its own events. Whether the body is an event stream or one JSON value is read from
+//! the body itself: a provider may answer a streaming request with a whole reply, and content types lie.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -78,7 +77,7 @@ pub struct Decoder {
 
 #[derive(Debug)]
 enum Framing {
-    /// Nothing but blanks came so far. `streaming` is what the headers said.
+    /// Only blanks came so far. `streaming` is what the headers said.
     Undecided { streaming: bool },
     /// An event stream.
     Events(SseParser),
@@ -117,7 +116,8 @@ impl Decoder {
         self
     }
 
-    /// Says how long the answer may be at most: one that is as long was cut by that, whatever its provider calls it.
+    /// Says how long the answer may be at most: one that is as long was cut by that, whatever reason its provider
+    /// gives.
     #[must_use]
     pub fn limited(mut self, output_tokens_max: Option<u32>) -> Self {
         self.draft.output_tokens_max = output_tokens_max;

@@ -1,7 +1,7 @@
 //! How closely images are to be looked at, on its way between OpenAI's two dialects: both have the word for it.
 //!
-//! In flow a caller's body as it came and the body that was written anew for a target of the other dialect. Out flows
-//! the latter with each image's detail where it stood.
+//! Input: a caller's body as it came and the body that was written anew for a target of the other dialect. Output: the
+//! latter with each image's detail in its place.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! An answer as far as it is known: what every dialect's decoder fills in, and what makes an answer valid.
 //!
-//! In flow texts, reasoning, fragments of tool calls, the reason of the end and the usage; out flow pieces as they
-//! come, and one [`Ending`]. Which answers are cut, empty or unusable is decided here, once for all dialects.
+//! Input: texts, reasoning, fragments of tool calls, the reason of the end and the usage. Output: pieces as they come,
+//! and one [`Ending`]. Which answers are cut, empty or unusable is decided here, once for all dialects.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -56,7 +56,7 @@ pub struct Ending {
     /// Why it is a failure although it is whole and goes on as it came: its provider says so by its own word. It is for
     /// a caller that gets no other answer.
     pub flaw: Option<Failure>,
-    /// Whether who gets it has seen its beginning.
+    /// Whether its reader has seen its beginning.
     pub told: bool,
 }
 
@@ -625,8 +625,8 @@ impl PartialCall {
     fn add(&mut self, arguments: &str) -> Option<String> {
         let before = self.arguments.trim_start();
         if before.starts_with('{') && arguments.trim_start().starts_with('{') {
-            // No JSON goes on like that: it is told once more, as far as it goes, or anew after what stood in its
-            // place.
+            // No JSON goes on like that: it is written again, as far as it goes, or from the start after what was in
+            // its place.
             let added = arguments.strip_prefix(&*self.arguments).map(str::to_owned);
             if added.is_some() || self.is_complete() {
                 arguments.clone_into(&mut self.arguments);

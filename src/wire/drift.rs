@@ -1,6 +1,6 @@
 //! Notes what a provider sends that is not known here, so that an operator hears of it before it matters.
 //!
-//! In flow names from outside, out flows a short list of them without repetition. Names are all that is kept: never a
+//! Input: names from outside. Output: a short list of them without repetition. Names are all that is kept: never a
 //! value, and nothing that is not spelled like a name. What is unknown is never an error.
 
 use std::borrow::Cow;
@@ -48,7 +48,7 @@ impl Drifts {
             return;
         }
         self.looks += 1;
-        // What is no JSON was noticed by who read it in earnest.
+        // The real reader has noticed what is no JSON.
         Walk { text, at: 0, drifts: self }.value(Some(shape), None);
     }
 
@@ -152,7 +152,7 @@ impl<'a> Walk<'a> {
         self.at = self.text.len().min(self.at + 1);
     }
 
-    /// Passes over a string; returns what stands between its quotes.
+    /// Passes over a string; returns what is between its quotes.
     fn string(&mut self) -> &'a str {
         let start = self.at + 1;
         let bytes = self.text.as_bytes();

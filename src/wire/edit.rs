@@ -1,9 +1,9 @@
-//! Edits JSON where it stands: everything but what is edited stays byte for byte.
+//! Edits JSON in place: everything except the edits stays byte for byte.
 //!
-//! In flow a text and what in it is to be another, out flows the text with that. There is no tree: an object is a list
-//! of its members, an array one of its items, each a part of the same text, and a change names the part that it is
-//! about. So a change deep inside costs what it changes and one copy of the text, and a text without a change is not
-//! copied. Nothing here may know what a member means.
+//! Input: a text and what in it is to be another. Output: the text with that. There is no tree: an object is a list of
+//! its members, an array one of its items, each a part of the same text, and a change names the part that it is about.
+//! So a change deep inside costs what it changes and one copy of the text, and a text without a change is not copied.
+//! Nothing here may know what a member means.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -28,7 +28,7 @@ impl<'a> Edits<'a> {
         Self { text, splices: Vec::new() }
     }
 
-    /// Puts other JSON where a part of the text stands; in an empty part's place, between what stands around it.
+    /// Puts other JSON in the place of a part of the text; in the place of an empty part, between its neighbours.
     pub(super) fn replace(&mut self, part: &'a str, by: impl Into<Cow<'a, str>>) {
         self.splices.push((self.place(part), by.into()));
     }
@@ -77,7 +77,7 @@ impl<'a> Edits<'a> {
         splices
     }
 
-    /// Returns where a part stands in the text.
+    /// Returns a part's place in the text.
     fn place(&self, part: &str) -> Range<usize> {
         let start = part.as_ptr().addr().wrapping_sub(self.text.as_ptr().addr());
         assert!(start.saturating_add(part.len()) <= self.text.len(), "an edit is of a part of the text");
@@ -132,9 +132,9 @@ pub(super) struct Object<'a> {
 pub(super) struct Member<'a> {
     /// Its name, read.
     pub(super) name: Cow<'a, str>,
-    /// Its name as it stands, with its quotes.
+    /// Its name as it is written, with its quotes.
     pub(super) key: &'a str,
-    /// Its value as it stands.
+    /// Its value as it is written.
     pub(super) value: &'a str,
 }
 
@@ -251,7 +251,7 @@ impl<'a> Array<'a> {
     }
 }
 
-/// Returns a value deep in an object, as it stands, by the names on the way to it. Nothing is allocated.
+/// Returns a value deep in an object, as it is written, by the names on the way to it. Nothing is allocated.
 pub(super) fn find<'a>(text: &'a str, path: &[&str]) -> Option<&'a str> {
     path.iter().try_fold(text, |text, name| {
         let mut deserializer = serde_json::Deserializer::from_str(text);

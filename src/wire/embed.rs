@@ -1,6 +1,6 @@
 //! Embeddings: texts out, vectors back, in the dialects that have them.
 //!
-//! In flow texts and an answer's whole body, out flow a request's body and one vector a text, in the texts' order. An
+//! Input: texts and an answer's whole body. Output: a request's body and one vector a text, in the texts' order. An
 //! answer with a vector too few, of another length or with a number that is none is no answer: a caller that stored it
 //! would find out much later.
 
@@ -22,7 +22,7 @@ use super::request::{Each, Fields, Notes, bad, headers, unsupported};
 use super::{base64, classify, gemini};
 use crate::words::{Dialect, EmbedRequest, Failure, FailureClass, Usage};
 
-/// The longest answer: 2 048 texts, the most that anybody takes at once, of 3 072 numbers at 24 bytes are 151 MB.
+/// The longest answer: 2 048 texts, the most that any provider takes at once, of 3 072 numbers at 24 bytes are 151 MB.
 pub const EMBED_BYTES_MAX: usize = 256 << 20;
 
 /// The vectors of one answer.

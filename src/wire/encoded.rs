@@ -19,7 +19,7 @@ pub struct Encoded {
     pub body: Payload,
     /// What of the conversation could not go as it was.
     pub notes: Vec<Note>,
-    /// Stop sequences that the provider could not be told: the answer has to end before them all the same.
+    /// Stop sequences that the provider could not be told: the answer has to end before them nevertheless.
     pub stops: Vec<String>,
     /// Names of tools that are sent instead of the caller's own.
     pub names: Names,

@@ -1,9 +1,9 @@
 //! JSON within a fence of Markdown, or with words around it, where JSON was asked for: models put it there, above all
 //! where they are asked in words.
 //!
-//! In flows text as it comes, out flows the JSON alone, as soon as it can be told from what is around it. What begins
-//! as JSON passes, and what follows it waits for the end; what begins with a fence passes without it; of what begins
-//! with words all waits for the end. What holds no JSON, or more than one, stays as it was.
+//! Input: text as it comes. Output: the JSON alone, as soon as it can be told from what is around it. What begins as
+//! JSON passes, and what follows it waits for the end; what begins with a fence passes without it; of what begins with
+//! words all waits for the end. What holds no JSON, or more than one, stays as it was.
 
 use serde::de::IgnoredAny;
 

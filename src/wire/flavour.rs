@@ -1,8 +1,8 @@
 //! How each provider's flavour differs from the dialect it speaks: a table of data that the encoders read.
 //!
-//! In flows a provider's name or its base URL, out flows its row. There is no code for any one provider here or in
-//! the encoders: what a server takes, refuses or calls otherwise is a datum, and what that drops or converts of a
-//! request is noted. A row that is out of date costs a refused request, which fails over; it never costs a key.
+//! Input: a provider's name or its base URL. Output: its row. There is no code for any one provider here or in the
+//! encoders: what a server takes, refuses or calls otherwise is a datum, and what that drops or converts of a request
+//! is noted. A row that is out of date costs a refused request, which fails over; it never costs a key.
 
 use std::borrow::Cow;
 
@@ -24,7 +24,7 @@ use table::{
     RESPONSES_FIELDS, TABLE,
 };
 
-/// A field of a body and its JSON, in which `{}` stands for a word.
+/// A field of a body and its JSON, in which `{}` is the place of a word.
 pub(super) type Template = (&'static str, &'static str);
 
 /// One provider's flavour.
@@ -36,11 +36,11 @@ pub struct Flavour {
     hosts: &'static [(&'static str, &'static str)],
     /// The header that holds the key; `authorization` holds it as a bearer token.
     pub(super) key_header: &'static str,
-    /// What is appended to the base URL for chat completions; `{}` stands for the model.
+    /// What is appended to the base URL for chat completions; `{}` is the place of the model.
     chat_path: &'static str,
     /// The same for responses.
     pub(super) responses_path: &'static str,
-    /// Where Anthropic's messages go whose model stands in the address.
+    /// Where Anthropic's messages go whose model is in the address.
     pub(super) messages: Option<MessagesAt>,
     /// Parameters of the address, where the configuration does not say otherwise.
     pub query: &'static [(&'static str, &'static str)],
@@ -61,7 +61,7 @@ pub struct Flavour {
     pub(super) file_urls: bool,
     /// Whether it refuses what of a message it does not know, as clients send back of answers that others gave.
     pub(super) strict: bool,
-    /// The extra fields it takes of a caller who means no model of its own; `None` is all but those that only others
+    /// The extra fields it takes of a caller that means no particular model; `None` is all but those that only others
     /// have.
     extra: Option<&'static [&'static str]>,
     /// Whether it knows functions in the form that was before tools.
@@ -122,11 +122,11 @@ pub struct Flavour {
     prefill_at: Option<(&'static str, &'static [&'static str])>,
     /// Whether a last message of the assistant is continued, and the fields of the request that ask for it.
     continues: Option<&'static [Template]>,
-    /// Whether it must be told what was thought, unencrypted, once tools were called, whatever the model.
+    /// Whether it must be told what was thought, unencrypted, once tools were called, with any model.
     echoes: bool,
     /// In which field of a message; an empty name is none.
     pub(super) thoughts: &'static str,
-    /// What stands there where nothing was thought, or nobody knows it any more.
+    /// What is written there where nothing was thought, or the thought is no longer known.
     unthought: &'static str,
 }
 
@@ -141,14 +141,14 @@ pub(super) struct Models {
 /// Models that answer in streams alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct StreamOnly {
-    /// Whatever is asked of them.
+    /// For all requests.
     always: Models,
     /// Where they think, which they do unless told otherwise. Others think, and stream, where they are asked to.
     thinkers: Models,
 }
 
-/// Where a cloud takes Anthropic's messages, for a model that stands in the address: there the version stands in the
-/// body, and the key is a token.
+/// Where a cloud takes Anthropic's messages, for a model in the address: there the version is in the body, and the key
+/// is a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MessagesAt {
     whole: &'static str,
@@ -204,8 +204,7 @@ impl Flavour {
         }
     }
 
-    /// Returns the base URL that a path is appended to: what stands below the server's root takes the place of a
-    /// version.
+    /// Returns the base URL that a path is appended to: a path below the server's root takes the place of a version.
     pub(crate) fn base<'a>(&self, base_url: &'a str, path: &str) -> &'a str {
         let versions = self.prefill_at.filter(|(below, _)| *below == path).map_or(&[][..], |(_, versions)| versions);
         versions.iter().find_map(|version| base_url.strip_suffix(version)).unwrap_or(base_url)
@@ -226,7 +225,7 @@ impl Flavour {
     }
 
     /// Tells whether it takes an extra field of a dialect: not one that only others have. A server of which nothing is
-    /// known is given everything. Who `meant` this model may know a field of its own that nobody else has.
+    /// known is given everything. A caller that `meant` this model may know a field of its own that no other has.
     pub(super) fn takes_extra(&self, dialect: Dialect, field: &str, meant: bool) -> bool {
         let table = match dialect {
             Dialect::OpenAiChat => CHAT_FIELDS,
@@ -287,7 +286,7 @@ impl Flavour {
         self.echoes || REMEMBERING.has(model.family)
     }
 
-    /// Returns what a model is told that it thought, where nobody knows.
+    /// Returns what a model is told that it thought, where that is not known.
     pub(super) fn unthought(&self, model: Model<'_>) -> &'static str {
         if BLANKING.has(model.family) { BLANK } else { self.unthought }
     }
@@ -386,8 +385,8 @@ impl Flavour {
         if newer { "max_completion_tokens" } else { "max_tokens" }
     }
 
-    /// Returns what an effort is called; an empty word is no reasoning at all. Who asked for this very model knows what
-    /// its efforts are called.
+    /// Returns what an effort is called; an empty word is no reasoning at all. A caller that asked for this very model
+    /// knows the names of its efforts.
     pub(super) fn effort_word(&self, model: Model<'_>, effort: Effort, notes: &mut Notes) -> &'static str {
         let row = self.efforts.iter().find(|(models, _)| models.has(model.family)).map_or(&PLAIN, |(_, words)| words);
         let (word, plain) = (row[effort as usize], effort.word());

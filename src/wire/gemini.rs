@@ -1,6 +1,6 @@
 //! The dialect of Google's `generateContent`, as AI Studio and Vertex AI speak it.
 //!
-//! In flow requests and the JSON inside of answers, out flow bodies, pieces and what the answer's draft needs to be
+//! Input: requests and the JSON inside of answers. Output: bodies, pieces and what the answer's draft needs to be
 //! judged. The two differ in the key's header, in that Vertex knows no ids of tool calls, and in that neither can read
 //! the other's proofs. A stream has no terminal marker: it is whole when a chunk gave the reason of its end.
 

@@ -1,8 +1,8 @@
 //! Halves of characters: what JSON writes as a pair of escapes, and some servers cut between the two.
 //!
-//! A half alone is no character, so no text can hold it, and one of them must not spoil an answer. In flows JSON with
-//! such halves, out flows JSON in which each is written as a private character of its own; then, in flow texts, out
-//! flow the same with each two halves joined. What stays alone becomes a replacement character.
+//! A half alone is no character, so no text can hold it; it must not spoil an answer. Input: JSON with such halves.
+//! Output: JSON in which each is written as a private character of its own. Then, input: texts; output: the same with
+//! each two halves joined. What stays alone becomes a replacement character.
 
 /// Where the private characters begin that stand for halves, in Unicode's last plane.
 const PRIVATE: u32 = 0x10_0000;
@@ -22,7 +22,7 @@ pub(super) fn mark(json: &str) -> Option<String> {
                 at += 6;
                 taken = at;
             }
-            // Whatever is escaped, a backslash included.
+            // Any escaped character, a backslash included.
             (None, _) => at += 1 + json[at + 1..].chars().next().map_or(0, char::len_utf8),
         }
     }

@@ -1,7 +1,7 @@
 //! What a response's headers say about waiting, retrying and the time.
 //!
-//! In flow headers, out flow waits and dates; nothing here knows what time it is, so a date stays a date. Values that
-//! are not numbers, negative, zero or absurd say nothing.
+//! Input: headers. Output: waits and dates; nothing here knows what time it is, so a date stays a date. Values that are
+//! not numbers, negative, zero or absurd say nothing.
 
 use std::time::{Duration, SystemTime};
 

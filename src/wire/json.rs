@@ -1,4 +1,4 @@
-//! Lax JSON: values that are read whatever kind a provider made them.
+//! Lax JSON: values that are read in any kind that a provider sends.
 //!
 //! What a codec needs only to read a name, a number or a text must not fail a whole chunk because a gateway wrote
 //! `"code": 400` for `"code": "400"`, or an array of parts for a text. Texts borrow from the input wherever it holds

@@ -1,10 +1,10 @@
 //! What a response's headers say is left of its provider's limits.
 //!
-//! In flow the headers of any response, good or bad, out flow [`Limits`] in one form: numbers, and times to wait. Names
-//! and units are as recorded: Go durations (OpenAI, Groq), dates (Anthropic), seconds (Azure,
-//! Together, Mistral), milliseconds since 1970 (`OpenRouter`), nothing (xAI). Only limits of a minute or about a minute
-//! count: what is left of a month's says nothing about now. A limit that lies (less than nothing is left, no number, no
-//! limit) or that is over by its own date is none.
+//! Input: the headers of any response, good or bad. Output: [`Limits`] in one form: numbers, and times to wait. Names
+//! and units are as recorded: Go durations (OpenAI, Groq), dates (Anthropic), seconds (Azure, Together, Mistral),
+//! milliseconds since 1970 (`OpenRouter`), nothing (xAI). Only limits of a minute or about a minute count: what is left
+//! of a month's says nothing about now. A limit that cannot be true (less than 0 left, no number, no limit) or that is
+//! over by its own date is none.
 
 use std::time::SystemTime;
 

@@ -1,8 +1,8 @@
 //! Marks of what is to be cached, on their way to another dialect.
 //!
-//! In flow a caller's body as it came and the body that was written anew for a target that reads such marks. Out flows
-//! the latter with each mark where it stood: at the same tool, result or text. Nothing else is marked, and a mark whose
-//! place is not there any more is left out: it costs money, no meaning.
+//! Input: a caller's body as it came and the body that was written anew for a target that reads such marks. Output: the
+//! latter with each mark in its place: at the same tool, result or text. Nothing else is marked, and a mark whose place
+//! is not there any more is left out: that costs money, but changes no meaning.
 
 use std::borrow::Cow;
 

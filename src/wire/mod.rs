@@ -1,7 +1,7 @@
 //! Floor 2: pure codecs, bytes to words and back.
 //!
-//! In flow requests and the bytes a provider sent, out flow bodies, pieces of answers and classified failures.
-//! Nothing here may ever touch a socket, a clock or a policy: what a failure means for routing is not known here.
+//! Input: requests and the bytes a provider sent. Output: bodies, pieces of answers and classified failures. Nothing
+//! here may ever touch a socket, a clock or a policy: what a failure means for routing is not known here.
 
 // What all dialects rest on.
 pub mod sse;

@@ -11,7 +11,7 @@ pub struct Model<'a> {
     pub name: &'a str,
     /// What its vendor calls it: what it takes and refuses is known by that.
     pub family: &'a str,
-    /// Whether it is known to think, whatever its name tells.
+    /// Whether it is known to think, in spite of its name.
     pub reasons: bool,
     /// The longest answer it gives, in tokens, where that is known.
     pub answer_max: Option<u32>,

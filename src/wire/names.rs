@@ -1,8 +1,8 @@
 //! Names of tools, where a target takes none so long or of such letters.
 //!
-//! In flow a request's tools, calls and results and the form that a target takes, out flow the names that are sent
-//! instead, and of an answer's names those that the caller knows. A name is replaced alike in every turn of a
-//! conversation, wherever it stands, and one that fits never is.
+//! Input: a request's tools, calls and results and the form that a target takes. Output: the names that are sent
+//! instead, and of an answer's names those that the caller knows. A name is replaced in the same way at every place of
+//! a conversation, and one that fits never is.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -61,8 +61,8 @@ impl Names {
         }
     }
 
-    /// Returns complete events, or a whole answer, with the caller's own names. What is sent is told from all other
-    /// texts by its last letters, and stands between quotes nowhere but in a name's place.
+    /// Returns complete events, or a whole answer, with the caller's own names. A sent name is told from all other
+    /// texts by its last letters, and is between quotes only in a name's place.
     pub(super) fn restored_in(&self, bytes: Bytes) -> Bytes {
         self.sent.iter().fold(bytes, |bytes, (own, sent)| {
             let (sent, own) = (quoted(sent), quoted(own));

@@ -1,6 +1,6 @@
 //! Ollama's own dialect, beside the OpenAI base that it offers, too.
 //!
-//! In flow requests and the JSON inside of answers, out flow bodies, pieces and what the answer's draft needs to be
+//! Input: requests and the JSON inside of answers. Output: bodies, pieces and what the answer's draft needs to be
 //! judged. A stream is one JSON object a line, without any framing around it. No tool can be forced here.
 
 mod reply;

@@ -1,6 +1,6 @@
 //! The dialect of OpenAI's chat completions, which most providers speak with a flavour.
 //!
-//! In flow requests and the JSON inside of answers, out flow bodies, pieces and what the answer's draft needs to be
+//! Input: requests and the JSON inside of answers. Output: bodies, pieces and what the answer's draft needs to be
 //! judged. Reading is tolerant: every field is optional, unknown ones are skipped, kinds may vary.
 
 mod arrange;
@@ -21,7 +21,7 @@ use crate::wire::flavour::Flavour;
 use crate::wire::request::secret;
 use crate::words::{Failure, Secret};
 
-/// What it is called that an assistant spoke: it stands beside a message's content.
+/// The name of an assistant's speech: it is beside a message's content.
 pub(super) const SPOKEN: &str = "audio";
 
 /// Puts a key into its header, as a bearer token where that is the usual one.

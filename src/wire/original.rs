@@ -1,8 +1,8 @@
 //! Requests that go out as they came, but for what the target needs otherwise.
 //!
-//! In flow a caller's own body and what the encoder of its dialect found: which settings the target takes, and what it
-//! calls them. Out flows the body, edited at these places; everything else stays byte for byte, what there are no words
-//! for included. Where nothing but the model's name changes, no more than that is looked at.
+//! Input: a caller's own body and what the encoder of its dialect found: which settings the target takes, and what it
+//! calls them. Output: the body, edited at these places; everything else stays byte for byte, also what there are no
+//! words for. Where only the model's name changes, only that is looked at.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
 //! Texts on their way out.
 //!
-//! In flow texts of a request and what is said here about them, out flows JSON. A text that came with escapes goes as
-//! it stands in its body: nobody reads it to write the same once more, and a body of megabytes is held once.
+//! Input: texts of a request and what is said here about them. Output: JSON. A text that came with escapes goes as it
+//! is written in its body: it is not read to be written again, and a body of megabytes is held once.
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
-//! Bodies written in pieces: what stands in the body that came is a part of it, and not copied.
+//! Bodies written in pieces: a piece that is in the body that came is a part of it, and not copied.
 //!
-//! In flow bytes, in the order in which they go out, out flows a payload. Whoever writes need not know where a text
-//! stands: a long one that lies in the body is known by where it lies. Nothing here may know what the bytes mean.
+//! Input: bytes, in the order in which they go out. Output: a payload. The writer need not know where a text is: a long
+//! one in the body is recognised by its address. Nothing here may know what the bytes mean.
 
 use std::io;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use crate::words::Payload;
 
 /// A part of a body that is shorter is copied: a piece of its own costs more.
 const PIECE_BYTES_MIN: usize = 256;
-/// What is new is put together to pieces of so many bytes: a long body is never moved as a whole.
+/// New bytes are collected in pieces of this many bytes: a long body is never moved as a whole.
 const NEW_BYTES_MAX: usize = 64 * 1024;
 /// Most bodies, and most changes of one, are shorter.
 const NEW_BYTES: usize = 1024;

@@ -1,5 +1,5 @@
-//! Where in a caller's body something stands of which only the beginning is known, so that a refusal can name its place
-//! as the caller counts. Only a request that is refused is read so.
+//! The place in a caller's body of something of which only the beginning is known, so that a refusal can name it as the
+//! caller counts. Only a refused request is read so.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! What the requests of all dialects share: checks, notes, and how words become JSON.
 //!
 //! Bodies are written straight from the caller's words: agents send the same 200 kB to 2 MB again and again, so no tree
-//! of values is built in between, and what stands in the caller's own body is not copied.
+//! of values is built in between, and what is in the caller's own body is not copied.
 
 use std::fmt;
 

@@ -1,9 +1,9 @@
 //! The dialect of OpenAI's responses, spoken without state at the provider: every request holds the whole
 //! conversation, and encrypted reasoning goes back with it.
 //!
-//! In flow requests and the JSON inside of answers, out flow bodies, pieces and what the answer's draft needs to be
-//! judged. Nothing is ever stored at a provider, and no event is needed but the last: what others leave out is taken
-//! from it.
+//! Input: requests and the JSON inside of answers. Output: bodies, pieces and what the answer's draft needs to be
+//! judged. Nothing is ever stored at a provider, and only the last event is needed: what others leave out is taken from
+//! it.
 
 mod edit;
 mod reply;

@@ -2,7 +2,7 @@
 //! `allOf` or `$ref` before it says `type: object` is refused by OpenAI and by Anthropic, and so is what says no type,
 //! or several.
 //!
-//! In flow a request, out flows one whose tools have such schemas folded, or none where nothing is to fold. A folded
+//! Input: a request. Output: one whose tools have such schemas folded, or none where nothing is to fold. A folded
 //! schema takes all that the unfolded one takes, and more: which fields go together it cannot say. Arguments are
 //! objects: to say so changes nothing.
 
@@ -29,7 +29,7 @@ pub(super) fn folded(request: &ChatRequest, dialect: Dialect) -> Option<(ChatReq
     for tool in request.tools.iter_mut().filter(|tool| folds(&tool.parameters)) {
         if chooses(&tool.parameters) {
             less = true;
-            // Who holds to a schema wants every field required, which folding has undone.
+            // A server that enforces a schema wants every field required, which folding has undone.
             tool.strict = tool.strict.map(|_| false);
         }
         tool.parameters = fold(&tool.parameters, &tool.parameters, DEPTH_MAX);

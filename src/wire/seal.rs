@@ -9,13 +9,13 @@ use crate::words::{Dialect, Proof};
 /// How a seal begins. No provider's proof does: they are Base64, JSON, or begin with a word of their own.
 pub(super) const SEAL: &str = "standin:";
 
-/// What stands in the place of what a provider would want back with a source that it did not find itself.
+/// The substitute for what a provider would want back with a source that it did not find itself.
 pub(super) const SOURCE: &str = "standin:source:";
 
 /// What a proof proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proves {
-    /// The thought it stands with.
+    /// The thought it comes with.
     Thought,
     /// The call that follows.
     Call,

@@ -1,9 +1,9 @@
 //! The server half: what a provider would do with a caller's bytes, for callers that speak a provider's dialect.
 //!
-//! In flow a caller's request body, and the events of the answer that the runtime gives; out flow a [`ChatRequest`],
-//! and the answer's bytes in the caller's own dialect. What only a provider of that dialect would understand travels in
-//! the request's extra fields, and is left out where another one answers. What a provider wants back comes back: proofs
-//! go out in the place where the caller's dialect has one, sealed where they are another's.
+//! Input: a caller's request body, and the events of the answer that the runtime gives. Output: a [`ChatRequest`], and
+//! the answer's bytes in the caller's own dialect. What only a provider of that dialect would understand travels in the
+//! request's extra fields, and is left out where another one answers. What a provider wants back comes back: proofs go
+//! out in the place that the caller's dialect has for them, sealed where they are of another dialect.
 //!
 //! An answer that breaks off is never ended as if it were whole. Nothing here may know a socket, a route or a policy.
 

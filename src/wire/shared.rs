@@ -1,7 +1,7 @@
 //! Fields of a request that both dialects of OpenAI have, on their way from one to the other.
 //!
-//! In flow the fields of a caller that there are no words for, out flow those that a target's dialect has in the same
-//! words, at a provider that is known to have them. Nobody else gets any.
+//! Input: the fields of a caller that there are no words for. Output: those that a target's dialect has in the same
+//! words, at a provider that is known to have them. No other provider gets any.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ use super::flavour::Flavour;
 use super::request::{Notes, extra};
 use crate::words::{ChatRequest, Dialect};
 
-/// Fields that both dialects of OpenAI have, by their names in chat completions and in responses, and the field by
-/// whose row it is known who has them.
+/// Fields that both dialects of OpenAI have, by their names in chat completions and in responses, and the field whose
+/// row says which providers have them.
 const SHARED: [(&str, &str, &str); 10] = [
     ("client_metadata", "client_metadata", "client_metadata"),
     ("metadata", "metadata", "metadata"),
@@ -27,7 +27,7 @@ const SHARED: [(&str, &str, &str); 10] = [
 ];
 
 /// Returns the caller's own fields for a target of one of OpenAI's dialects: where they are of the other, those that
-/// both have, at who is known to have them. What is left out is noted.
+/// both have, at a provider that is known to have them. What is left out is noted.
 pub(super) fn extra_of<'a>(
     dialect: Dialect,
     flavour: &Flavour,

@@ -1,8 +1,8 @@
 //! Where what an answer says comes from, as far as all dialects can tell it: an address, its title, what is quoted of
 //! it, and which part of the text rests on it.
 //!
-//! In flow what a provider's dialect says of sources, each with a place in the text so far in that dialect's measure;
-//! out flow [`Source`]s with places in characters. A place in a document that the caller sent, or a file, has no words:
+//! Input: what a provider's dialect says of sources, each with a place in the text so far in that dialect's measure.
+//! Output: [`Source`]s with places in characters. A place in a document that the caller sent, or a file, has no words:
 //! that there was one is noted. An answer that goes on as it came keeps its own, and needs none of this.
 
 use std::ops::Range;
@@ -16,7 +16,7 @@ use crate::words::{AssistantPart, Source};
 /// The most sources of one answer.
 const SOURCES_MAX: usize = 1_000;
 
-/// Where in the text of an answer something stands.
+/// A place in the text of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
     Unknown,

@@ -39,7 +39,7 @@ pub struct TooLong {
 #[derive(Debug)]
 pub struct SseParser {
     bytes_max: usize,
-    /// Nothing but the first line may begin with a byte order mark.
+    /// Only the first line may begin with a byte order mark.
     first_line: bool,
     /// The last chunk ended in CR; a LF at the head of the next one belongs to it.
     after_cr: bool,
@@ -75,7 +75,7 @@ impl SseParser {
     ///
     /// # Errors
     ///
-    /// [`TooLong`], or whatever `on` returned.
+    /// [`TooLong`], or the error of `on`.
     pub fn push<'c, E: From<TooLong>>(
         &mut self,
         chunk: &'c [u8],

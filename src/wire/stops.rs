@@ -1,7 +1,7 @@
-//! Stop sequences that a provider could not be told: the answer ends before the first of them all the same.
+//! Stop sequences that a provider could not be told: the answer ends before the first of them nevertheless.
 //!
-//! In flows text as it comes, out flows what of it stands before a sequence. What may be the beginning of one waits for
-//! what follows.
+//! Input: text as it comes. Output: the text before a sequence. What may be the beginning of one waits for what
+//! follows.
 
 /// Looks for sequences in a text that comes in pieces.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 //! turn together, in the order of the calls and before anything else that is said; ids of calls of which none comes
 //! twice; no message without anything in it.
 //!
-//! In flow a caller's messages, out flow steps that borrow them, and notes of what could not go as it was. What its
+//! Input: a caller's messages. Output: steps that borrow them, and notes of what could not go as it was. What the
 //! caller wrote in the target's own dialect keeps its order: a caller that speaks a dialect knows what is right in it.
 //! Steps are only appended to as a conversation grows, and never rewritten, so that a provider's prompt cache holds.
 

@@ -104,7 +104,7 @@ fn recorded_answers_read_the_same_in_any_chunks() {
     for case in &cases() {
         let (name, body) = case_of(case);
         let body = body.as_bytes();
-        // Whatever came, and whoever reads it: errors and the answers of other dialects, too.
+        // Any input, with any reader: errors and the answers of other dialects, too.
         for dialect in DIALECTS {
             let expected = decode(dialect, true, [body]);
             assert_eq!(decode(dialect, true, chunks(body, &mut rng)), expected, "{name} read as {dialect:?}");

@@ -19,7 +19,7 @@ const TURNS: [char; 11] = [
     '\u{2068}', '\u{2069}',
 ];
 
-/// Replaces what looks like a key: known prefixes, and whatever follows "Bearer", "key:", "key provided:", "key=".
+/// Replaces what looks like a key: known prefixes, and the word after "Bearer", "key:", "key provided:", "key=".
 fn redact(message: &str) -> String {
     const PREFIXES: [&str; 9] = ["sk-", "sk_", "gsk_", "xai-", "AIza", "hf_", "pplx-", "tgp_", "csk-"];
     const LEADS: [&str; 3] = ["key", "token", "key provided"];

@@ -1,10 +1,10 @@
 //! An answer that goes on as it came, to a caller that speaks its provider's dialect.
 //!
-//! In flow the chunks of its body, where its events end, and what their reader found in each; out flow the bytes that
-//! the caller gets: complete events, all of a chunk in one piece. They wait for the first content, so that no caller
-//! sees the beginning of an answer that another replaces; and from the first call on that the caller is to act on they
-//! wait for the valid end. The only bytes written here are events that must change, and an end marker that a provider
-//! left out.
+//! Input: the chunks of its body, where its events end, and what their reader found in each. Output: the bytes that the
+//! caller gets: complete events, all of a chunk in one piece. They wait for the first content, so that no caller sees
+//! the beginning of an answer that another replaces; and from the first call on that the caller is to act on they wait
+//! for the valid end. The only bytes written here are events that must change, and an end marker that a provider left
+//! out.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -61,7 +61,7 @@ pub(super) struct Relay {
     from: usize,
     /// Offset in the chunk of the next event.
     at: usize,
-    /// Removes what stands around JSON (a fence, words), where JSON was asked for.
+    /// Removes the text around JSON (a fence, words), where JSON was asked for.
     clean: Option<Clean>,
 }
 

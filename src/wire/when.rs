@@ -1,8 +1,8 @@
 //! Reads when to come back: waits and dates as providers write them, in values of their own or in the middle of words.
 //!
-//! In flow texts and, where it is known, the time by the provider's clock; out flow waits and dates. What is no time,
-//! or none that anybody waits for, says nothing. A clock without a zone is read as its provider's, which is UTC unless
-//! somebody knows better, a day without a year as the next of its name.
+//! Input: texts and, where it is known, the time by the provider's clock. Output: waits and dates. A text that is no
+//! time, or a time too far to wait for, says nothing. A clock without a zone is read in its provider's zone, which is
+//! UTC unless another is known; a day without a year is the next of its name.
 
 mod zone;
 
@@ -29,7 +29,7 @@ pub(super) fn parse(value: &str) -> Option<RetryAfter> {
     parse_at(value, Zone::UTC)
 }
 
-/// The same from who means its own zone where none is named.
+/// The same from a provider that means its own zone where none is named.
 pub(super) fn parse_at(value: &str, home: Zone) -> Option<RetryAfter> {
     let value = value.trim();
     if let Ok(number) = value.parse::<f64>() {
@@ -67,7 +67,7 @@ fn at(seconds: i64) -> Option<RetryAfter> {
     SystemTime::UNIX_EPOCH.checked_add(since).map(RetryAfter::At)
 }
 
-/// What a time in a sentence stands behind.
+/// The words before a time in a sentence.
 const LEADS: &[&str] = &[
     "try again",
     "retry after",
@@ -246,7 +246,7 @@ impl<'a> Words<'a> {
         self.0.get(at).copied().unwrap_or_default()
     }
 
-    /// Reads the first time, if nothing but filling stands before it. A number alone is one where a field is named.
+    /// Reads the first time, if only filling words are before it. A number alone is one where a field is named.
     fn time(&self, now: Option<i64>, named: bool) -> Option<RetryAfter> {
         for first in 0..=FILL_MAX {
             let word = self.get(first);
@@ -495,7 +495,7 @@ fn stamp(word: &str, home: Zone) -> Option<RetryAfter> {
     at(zone.utc(day * DAY + seconds))
 }
 
-/// Returns a date as one to come back at, if anybody would wait for it.
+/// Returns a date as one to come back at, if it is not too far to wait for.
 fn soon(date: i64, now: Option<i64>) -> Option<RetryAfter> {
     let wait_max = i64::try_from(WAIT_MAX.as_secs()).unwrap_or(i64::MAX);
     now.is_none_or(|now| date - now <= wait_max).then(|| at(date))?

@@ -38,7 +38,7 @@ pub struct ChatRequest {
     pub messages: Vec<Message>,
     /// Tools the model may call.
     pub tools: Vec<Tool>,
-    /// Tools that only one dialect has: those that its providers run, and whatever else there are no words for.
+    /// Tools that only one dialect has: those that its providers run, and all others that have no words here.
     pub foreign_tools: Vec<Foreign>,
     /// Whether and which tool must be called.
     pub tool_choice: ToolChoice,
@@ -68,9 +68,9 @@ pub struct ChatRequest {
     pub session: Option<String>,
     /// Labels a target must carry to serve this call (region, zero retention, …). They are walls: nothing crosses.
     pub labels: Vec<String>,
-    /// The caller's name for this one call (an idempotency key), up to 256 bytes. Whoever asks again with the same key
-    /// and the same request, while it is worked on or for some time after, gets the answer of this call instead of
-    /// another one. With a key and another request that is [`Error::KeyConflict`]. Never sent.
+    /// The caller's name for this one call (an idempotency key), up to 256 bytes. A caller that asks again with the
+    /// same key and the same request, while it is worked on or for some time after, gets the answer of this call
+    /// instead of a new one. With a key and another request that is [`Error::KeyConflict`]. Never sent.
     pub key: Option<String>,
     /// Free text for the caller's own accounting; kept in the ledger, never sent.
     pub tags: BTreeMap<String, String>,
@@ -114,7 +114,7 @@ impl ChatRequest {
         self.check_options()
     }
 
-    /// Checks all but the conversation, which who only asks where a call would go need not have.
+    /// Checks all but the conversation, which a question where a call would go need not have.
     pub(crate) fn check_options(&self) -> Result<(), Error> {
         let invalid = |field: &str, problem: &str| Err(Error::Invalid { field: field.into(), problem: problem.into() });
         if self.deadline.is_some_and(|deadline| deadline.is_zero()) {
@@ -332,17 +332,17 @@ impl From<String> for UserPart {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Document {
-    /// Where it is, or what stands in it.
+    /// Where it is, or its content.
     pub source: DocumentSource,
     /// What it is called: a title, or the file's name.
     pub title: Option<String>,
     /// What is said about it, where a dialect has a place for that.
     pub context: Option<String>,
-    /// Whether the answer shall tell where in it something stands, where a dialect can.
+    /// Whether the answer shall cite places in it, where a dialect can.
     pub citations: bool,
 }
 
-/// Where a document is, or what stands in it.
+/// Where a document is, or its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DocumentSource {
@@ -463,9 +463,10 @@ impl From<String> for Reasoning {
     }
 }
 
-/// Something opaque that only its issuer understands: a signature, an encrypted thought. It goes back unchanged to who
-/// can read it, and to no other: that is a target of the same dialect, where a signature holds for its model alone
-/// with that model, and where accounts encrypt for themselves (OpenAI's responses) a target of the same provider.
+/// Something opaque that only its issuer understands: a signature, an encrypted thought. It goes back unchanged to
+/// targets that can read it, and to no other: that is a target of the same dialect, where a signature holds for its
+/// model alone with that model, and where accounts encrypt for themselves (OpenAI's responses) a target of the same
+/// provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {
     /// How its issuer speaks.
@@ -528,7 +529,7 @@ impl ToolResult {
         Self { call_id: call_id.into(), name: name.into(), content, is_error: false }
     }
 
-    /// Returns its texts as one, a line each; what else there is stands beside.
+    /// Returns its texts as one, a line each, without its other parts.
     pub fn text(&self) -> Cow<'_, str> {
         let mut texts = self.content.iter().filter_map(UserPart::as_text);
         let first = texts.next().unwrap_or_default();
@@ -557,7 +558,7 @@ pub struct Tool {
 
 impl Tool {
     /// Returns a tool by what it is called, what it does and the JSON schema of its arguments: a `serde_json::Value`,
-    /// or whatever becomes one, as the schemas of the crate `schemars` do.
+    /// or any value that converts into one, such as the schemas of the crate `schemars`.
     ///
     /// ```
     /// use standin::{ChatRequest, Tool};

@@ -1,4 +1,4 @@
-//! What follows from a failure's class: one row for each class, and everything that anybody asks of it.
+//! What follows from a failure's class: one row for each class, and everything that the code asks of it.
 //!
 //! A new class does not compile until it has a row. `docs/failures.md` prints the table, and a test compares.
 
@@ -22,7 +22,7 @@ pub enum Whose {
     Nobody,
 }
 
-/// What the call does next at the target that failed. Other targets are asked whatever it is, unless the call ends.
+/// What the call does next at the target that failed. Other targets are asked in any case, unless the call ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Next {
@@ -47,7 +47,7 @@ pub enum Next {
 /// What a provider's word keeps out, and for how long where it does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rest {
-    /// Whether it is the key, whatever it is used for; else the target, or the key at that target.
+    /// Whether it is the key in all its uses; else the target, or the key at that target.
     pub whole_key: bool,
     /// How long. Then it is tried again; earlier only by a call that has no other target.
     pub time: Duration,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// Where in an answer something unknown stood.
+/// Where in an answer something unknown was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum DriftKind {
@@ -35,7 +35,7 @@ impl DriftKind {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Drift {
-    /// Where it stood.
+    /// Where it was.
     pub kind: DriftKind,
     /// Its name: at most 64 letters, digits and marks; `?` where it was no name.
     pub name: Arc<str>,

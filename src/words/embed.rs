@@ -82,7 +82,7 @@ pub struct Embeddings {
     pub call: CallId,
     /// A vector for each text, in the texts' order; all of one length, every number finite.
     pub vectors: Vec<Vec<f32>>,
-    /// Who answered.
+    /// The target that answered.
     pub target: TargetId,
     /// The model's name as the provider spelled it in the answer, where it did.
     pub model: Option<Arc<str>>,

@@ -95,7 +95,7 @@ pub enum Error {
     /// No call of this id has a log here: it is not known, or was forgotten. Nothing was sent.
     #[error("no call {0} is kept: it is not known here, or it ended too long ago")]
     NotKept(CallId),
-    /// Somebody ended the call.
+    /// The call was ended from outside.
     #[error("cancelled: the call was ended by who holds it")]
     Cancelled,
     /// The runtime is shutting down. Nothing was sent, or the call was cut off at the drain's deadline.
@@ -246,7 +246,7 @@ impl From<ConfigError> for ConfigErrors {
     }
 }
 
-/// The most errors that are written out: who mends these looks again.
+/// The most errors that are written out: after these are mended the others show.
 const ERRORS_MAX: usize = 50;
 
 impl fmt::Display for ConfigErrors {

@@ -67,7 +67,7 @@ pub enum Event {
         provider: Arc<str>,
         /// Which target; `None` where it was all of the provider's.
         target: Option<TargetId>,
-        /// Which key's name; `None` where it was whatever the key.
+        /// The key's name; `None` where it was for all keys.
         key: Option<Arc<str>>,
         /// What it was.
         cause: Cause,
@@ -80,14 +80,14 @@ pub enum Event {
         target: TargetId,
         /// Its last day by the catalogue or the configuration; `None` where its provider said so.
         on: Option<Date>,
-        /// Who serves in its place once its provider refuses it, if that is configured.
+        /// The target that serves in its place once its provider refuses it, if that is configured.
         replacement: Option<TargetId>,
     },
     /// A provider sent something that is not known here, for the first time. Answers are not the worse for it yet.
     Drift {
         /// The provider.
         provider: Arc<str>,
-        /// Where it stood.
+        /// Where it was.
         what: DriftKind,
         /// Its name.
         name: Arc<str>,
@@ -124,7 +124,7 @@ pub enum Event {
     },
     /// A budget has come to a share of what may be spent: half, four fifths, all. Once each in its period.
     Budget {
-        /// Which, and how it stands.
+        /// Which one, and its state.
         budget: OverBudget,
         /// The share, in hundredths.
         share: u8,

@@ -138,8 +138,8 @@ pub enum Scope {
     Endpoint,
 }
 
-/// When a provider asks to be asked again. A date is turned into an instant once, at the response's head, by the
-/// one who holds a clock.
+/// When a provider asks to be asked again. A date is turned into an instant once, at the response's head, by the code
+/// that has a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAfter {
     /// That long from the response's head.

@@ -1,4 +1,4 @@
-//! What keeps a key or a target from being asked, for people and for those who decide how to refuse a call.
+//! What keeps a key or a target from being asked, for people and for the code that decides how to refuse a call.
 
 use std::fmt;
 use std::sync::Arc;

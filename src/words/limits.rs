@@ -31,7 +31,7 @@ pub struct Gauge {
 }
 
 impl Gauge {
-    /// Returns the part that is left once so much more was used, 0 to 1.
+    /// Returns the part that is left once this much more was used, 0 to 1.
     pub fn share(&self, used: u64) -> f64 {
         self.remaining.saturating_sub(used) as f64 / self.limit.max(1) as f64
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// So much, in dollars or in tokens.
+/// An amount, in dollars or in tokens.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Amount {
@@ -61,7 +61,7 @@ pub struct OverBudget {
     pub renews_in: Option<Duration>,
     /// What is reserved for attempts in flight, at most.
     pub reserved: Amount,
-    /// Whether it is in the way only because nobody knows what the targets cost.
+    /// Whether it is in the way only because it is not known what the targets cost.
     pub unpriced: bool,
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     near.min_by_key(|(distance, known)| (*distance, known.len())).map(|(_, known)| known)
 }
 
-/// Says which of the known names was likely meant, or which there are: as many as somebody reads.
+/// Says which of the known names was likely meant, or which there are: not more than a reader reads.
 pub fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     if let Some(near) = nearest(name, known.clone()) {
         return format!("did you mean `{near}`?");

@@ -15,8 +15,8 @@ pub struct Original {
     pub dialect: Dialect,
     /// The body, one JSON object.
     pub body: Bytes,
-    /// Where in the body the model's name stands, without its quotes; `None` in dialects whose address names it, and
-    /// where it cannot be replaced without a closer look.
+    /// Where in the body the model's name is, without its quotes; `None` in dialects whose address names it, and where
+    /// it cannot be replaced without a closer look.
     pub model: Option<Range<usize>>,
     /// The names of the body's fields.
     pub fields: Vec<String>,
@@ -28,17 +28,16 @@ pub struct Original {
     pub stream_usage: Option<bool>,
     /// Which messages were left out of the request beside it, by their places.
     pub left_out: Vec<usize>,
-    /// What stands somewhere in the body that not every target takes.
+    /// What the body has somewhere that not every target takes.
     pub marks: Marks,
-    /// What of the body there are no words for in the request beside it: whoever gets it in another dialect does not
-    /// get that.
+    /// The parts of the body that the request beside it has no words for: a target of another dialect does not get
+    /// them.
     pub lost: Vec<Note>,
     /// What is asked for instead of an answer, as the address says it (`/compact`); empty for an answer.
     pub method: &'static str,
 }
 
-/// What stands somewhere in a body that not every target takes as it is. Without a mark the body need not be searched
-/// for it.
+/// What a body has somewhere that not every target takes as it is. Without a mark the body need not be searched for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     /// A message has the role `developer`.

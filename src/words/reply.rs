@@ -18,10 +18,10 @@ pub enum Piece {
     /// More visible reasoning.
     Reasoning(String),
     /// What the provider wants back with the reasoning before it, or by itself. Comes with the content that follows it:
-    /// alone it is nothing that anybody could show.
+    /// alone it is nothing that could be shown.
     Proof(Proof),
-    /// Events of the answer as they came, each complete: for a caller that speaks its provider's dialect, who gets no
-    /// words beside them.
+    /// Events of the answer as they came, each complete: for a caller that speaks its provider's dialect; such a caller
+    /// gets no words beside them.
     Verbatim(Bytes),
 }
 
@@ -83,7 +83,7 @@ pub enum ReplyEvent {
     /// More visible reasoning.
     Reasoning(String),
     /// What the provider wants back with the reasoning before it, or by itself, where content follows it; all of it is
-    /// in the answer's parts at the end. For who passes the answer on as it comes.
+    /// in the answer's parts at the end. For code that passes the answer on as it comes.
     Proof(Proof),
     /// Events as the provider sent them, complete ones, in the place of words: where the request came
     /// [as its caller wrote it](super::Original), asks for a stream, and its target speaks the caller's dialect. What
@@ -109,7 +109,7 @@ pub struct Finished {
     /// What of an answer that goes on as it came has not been told before: all of it where it is whole, and its end
     /// where it is a stream. `None` where the parts are the answer.
     pub verbatim: Option<Bytes>,
-    /// Who answered.
+    /// The target that answered.
     pub target: TargetId,
     /// The model's name as the provider spelled it in the answer, where it did.
     pub model: Option<Arc<str>>,
@@ -173,7 +173,7 @@ pub struct Reply {
     pub reasoning: String,
     /// The tool calls, in the model's order.
     pub tool_calls: Vec<ToolCall>,
-    /// How it ended, who answered, what it cost; and the answer as a message to append to the conversation.
+    /// How it ended, which target answered, what it cost; and the answer as a message to append to the conversation.
     pub finished: Finished,
 }
 

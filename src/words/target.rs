@@ -108,7 +108,7 @@ impl Price {
     /// Costs nothing.
     pub const FREE: Self = Self::new(0.0, 0.0);
 
-    /// Returns a price of the prompt and of the answer, whatever kind their tokens are.
+    /// Returns a price of the prompt and of the answer, the same for all kinds of tokens.
     pub const fn new(input: f64, output: f64) -> Self {
         Self { input, cached_input: input, cache_write: input, output, reasoning: output }
     }
@@ -210,7 +210,7 @@ mod tests {
         assert!((price.cost_usd(&usage) - (7.0 + 0.2 + 1.25)).abs() < 1e-9);
         let usage = Usage { output: 3 * million, reasoning: million, ..Usage::default() };
         assert!((price.cost_usd(&usage) - (8.0 + 8.0)).abs() < 1e-9);
-        // Who counts nonsense is not paid for it.
+        // A provider that counts nonsense is not paid for it.
         let usage = Usage { input: million, cached: 5 * million, output: million, reasoning: 9 * million, ..usage };
         assert!(price.cost_usd(&usage).is_finite() && price.cost_usd(&usage) <= 0.5 + 8.0 + 1e-9);
         assert_eq!(Price::FREE.cost_usd(&usage), 0.0);

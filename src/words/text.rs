@@ -1,8 +1,8 @@
 //! Texts of a conversation.
 //!
-//! A text is its own, or a part of a body that came: then all texts of that body share its bytes, and what stands in it
-//! with escapes is decoded at first use. So a conversation of megabytes is held once, and code that hands it on as it
-//! came need not take it apart.
+//! A text is its own, or a part of a body that came: then all texts of that body share its bytes, and a text with
+//! escapes is decoded at first use. So a conversation of megabytes is held once, and code that hands it on as it came
+//! need not take it apart.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,14 +23,14 @@ pub struct Text(Held);
 )]
 enum Held {
     Own(String),
-    /// A part of a body, as it stands there.
+    /// A part of a body, as it is written there.
     Part(ByteString),
     /// A part of a body that has escapes.
     Escaped(Arc<Escaped>),
 }
 
 struct Escaped {
-    /// As it stands there, its quotes included.
+    /// As it is written there, its quotes included.
     json: ByteString,
     /// The decoded text, once it was asked for.
     says: OnceLock<String>,
@@ -55,7 +55,7 @@ impl Text {
         Self(Held::Escaped(Arc::new(Escaped { json: body.slice_ref(json), says: OnceLock::new() })))
     }
 
-    /// Returns a part of it: no copy, where it is a part of a body as it stands there.
+    /// Returns a part of it: no copy, where it is a part of a body without escapes.
     #[cfg(any(feature = "sidecar", feature = "internals"))]
     pub(crate) fn slice(&self, part: &str) -> Self {
         match &self.0 {
@@ -64,7 +64,7 @@ impl Text {
         }
     }
 
-    /// Returns it as it stands in its body, where it has escapes there: a JSON string.
+    /// Returns it as it is written in its body, where it has escapes there: a JSON string.
     pub(crate) fn quoted(&self) -> Option<&str> {
         if let Held::Escaped(escaped) = &self.0 { Some(&escaped.json) } else { None }
     }
@@ -134,12 +134,12 @@ impl Text {
     }
 }
 
-/// Returns what stands between the quotes of a JSON string.
+/// Returns what is between the quotes of a JSON string.
 fn inside(json: &str) -> &str {
     &json[1..json.len() - 1]
 }
 
-/// Returns the letters that the inside of a JSON string stands for.
+/// Returns the letters that the inside of a JSON string means.
 fn letters(json: &str) -> impl Iterator<Item = char> {
     let mut rest = json;
     std::iter::from_fn(move || {
@@ -164,7 +164,7 @@ pub(crate) fn unescaped(json: &str) -> String {
     text
 }
 
-/// Reads the escape at the beginning of a JSON text: the letter it stands for, and how many bytes it takes.
+/// Reads the escape at the beginning of a JSON text: the letter it means, and how many bytes it takes.
 pub(crate) fn escape(json: &[u8]) -> Option<(char, usize)> {
     let letter = match json.get(1)? {
         b'n' => '\n',

@@ -1,7 +1,7 @@
 //! Events as JSON, an object a line.
 //!
-//! In flow an event and the spans it stands in, out flows its line, written straight from the event's fields: a call's
-//! line is written for every call, and the general way of the subscriber takes twice as long.
+//! Input: an event and its spans. Output: its line, written straight from the event's fields: a call's line is written
+//! for every call, and the general way of the subscriber takes twice as long.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
-/// The form of a line: when, how grave, the event's fields, where it is from, and the spans it stands in, if any.
+/// The form of a line: when, how grave, the event's fields, where it is from, and its spans, if any.
 pub struct Json;
 
 impl<S, N> FormatEvent<S, N> for Json
@@ -98,7 +98,7 @@ impl Visit for Line {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Dollars are written for people; to machines they are a number all the same.
+        // Dollars are written for people; machines get a number nevertheless.
         if field.name().ends_with("_usd") {
             return self.raw(field.name(), &format!("{value:?}"));
         }

@@ -59,7 +59,7 @@ fn verify(file: &Path) -> ExitCode {
     }
 }
 
-/// The columns of programs, and where each stands in a line.
+/// The columns of programs, and the place of each in a line.
 const COLUMNS: [(&str, &str); 14] = [
     ("of", "/of"),
     ("attempts", "/attempts"),

@@ -129,7 +129,7 @@ fn lost_json(count: u64) -> String {
     format!("{line}\n")
 }
 
-/// A log whose lines command no terminal: what strangers said stands in them as text, whichever way it got there.
+/// A log whose lines control no terminal: the words of strangers are in them as text, by whichever way they came.
 struct Clean {
     log: Log,
 }

@@ -226,7 +226,8 @@ impl Ask {
     }
 }
 
-/// Returns why a call failed, in words that are the same for calls that failed alike: without times and numbers.
+/// Returns why a call failed, in words that are the same for calls that failed in the same way: without times and
+/// numbers.
 fn problem(error: &Error) -> String {
     let attempts = error.attempts().iter().map(|one| format!("{} {}", one.target, one.end.name()));
     let barred = match error {

@@ -74,7 +74,7 @@ impl Stage {
         let targets = CAST.map(|(name, model, ..)| format!("{name}/{model}"));
         let spare = format!("{}/{EMBEDS}", CAST[0].0);
         let mut route = RouteConfig::new(targets.iter().chain([&spare]).map(String::as_str));
-        // Agents offer what only their own provider runs; a rehearsal answers all the same.
+        // Agents offer what only their own provider runs; a rehearsal answers nevertheless.
         route.foreign_parts = ForeignParts::Drop;
         settings.runtime.routes.insert(ROUTE.to_owned(), route);
         settings.runtime.failover.attempts_max = ATTEMPTS_MAX;

@@ -1,7 +1,6 @@
 //! One target behind the gates: its health, its breaker, what holds it, and what holds each key there.
 //!
-//! In flow nothing but the time, out flow the key to use next and the gates as they stand. Its fields are moved by
-//! `admission` alone.
+//! Input: only the time. Output: the key to use next, and the state of the gates. Only `admission` changes its fields.
 
 use std::time::Instant;
 
@@ -43,7 +42,7 @@ impl Held {
     }
 }
 
-/// Returns a hold as long as it stands.
+/// Returns a hold as long as it lasts.
 pub(super) fn standing(hold: Option<&Hold>, now: Instant) -> Option<Held> {
     hold.filter(|hold| hold.stands(now)).map(Held::of)
 }
@@ -54,7 +53,7 @@ pub(super) struct Target {
     pub(super) options: TargetOptions,
     pub(super) health: TargetHealth,
     pub(super) breaker: Breaker,
-    /// Whatever the key.
+    /// For all keys.
     pub(super) hold: Option<Hold>,
     pub(super) overridden: Force,
     /// When the override was set.
@@ -111,9 +110,9 @@ impl Target {
         here.map(|held| held.and(anywhere)).or(anywhere)
     }
 
-    /// Returns the key to be used next for so many tokens: of those that can be, the one with the most headroom. What
-    /// is unknown counts as all; equals take turns. One that somebody is just checking comes last: it need not be asked
-    /// by many at once.
+    /// Returns the key to be used next for this many tokens: of the usable keys, the one with the most headroom. An
+    /// unknown headroom counts as a full one; equals take turns. A key that another call is just checking comes last:
+    /// one check at a time is enough.
     pub(super) fn key(&self, keys: &[Option<Hold>], tokens: u64, now: Instant) -> Option<usize> {
         let checked = |key: usize| [self.holds[key], keys[key]].iter().flatten().any(|hold| hold.is_checked(now));
         let turns = (0..keys.len()).map(|turn| (self.key_next + turn) % keys.len());
@@ -129,7 +128,7 @@ impl Target {
             .map(|(key, _)| key)
     }
 
-    /// Returns what room for so many tokens the keys have that can be used: all of theirs together.
+    /// Returns the room that all usable keys together have for this many tokens.
     pub(super) fn room(&self, keys: &[Option<Hold>], tokens: u64, now: Instant) -> Room {
         let usable = (0..keys.len()).filter(|&key| self.key_held(key, keys, now).is_none());
         let either = |one: Room, other: Room| Room {

@@ -1,5 +1,5 @@
-//! The same target once more before others are asked, where a route says so: for who has one provider, or a cheap one
-//! that is worth a second try.
+//! The same target again before others are asked, where a route says so: for users with one provider, or with a cheap
+//! one that is worth a second try.
 
 use std::time::Instant;
 

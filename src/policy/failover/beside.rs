@@ -1,4 +1,4 @@
-//! More than one attempt of a call at a time: who is joined by another one, when, and who pays for that.
+//! More than one attempt of a call at a time: which one is joined by another, when, and which budget pays for that.
 //!
 //! An attempt is joined for one of three reasons. It is late: silent for longer than its call can bear. Its target was
 //! given up meanwhile, so that its silence is borne no longer. Both are moves like any other, paid as those are. Or it
@@ -13,8 +13,8 @@ use crate::policy::patience::{Left, reached};
 use crate::policy::retry_budget::RetryBudget;
 
 impl Failover {
-    /// Reports that an attempt's target was given up: its breaker opened, or it was taken out. Without content it is
-    /// joined at once, by whom a plan of now names: the last one knew nothing of this.
+    /// Reports that an attempt's target was given up: its breaker opened, or it was taken out. An attempt without
+    /// content is joined at once by the target that a new plan names: the last plan knew nothing of this.
     pub fn given_up(&mut self, number: u32) {
         let Some(at) = self.running(number).filter(|_| self.committed.is_none()) else { return };
         let Standing::Runs { patience, hedge_after, joined, .. } = &mut self.targets[at].standing else { return };
@@ -41,7 +41,7 @@ impl Failover {
         }
     }
 
-    /// Notes who has become late.
+    /// Notes the attempts that have become late.
     pub(super) fn note_late(&mut self, now: Instant) {
         for at in 0..self.targets.len() {
             let met = &mut self.targets[at];
@@ -56,11 +56,11 @@ impl Failover {
         }
     }
 
-    /// Lets others be asked as if this attempt were not there. It counts no longer, and who had refused may be asked
-    /// once more.
+    /// Lets others be asked as if this attempt were not there. It no longer counts, and targets that had refused may be
+    /// asked again.
     fn release(&mut self, at: usize) {
         (self.stale, self.plans) = (true, 0);
-        // Who is asked again is no target that was not asked yet.
+        // A target that is asked again is not a new one.
         let is_new = matches!(self.targets[at].standing, Standing::Runs { reason: Reason::New, .. });
         if self.options.attempts_max > 1 && is_new {
             self.uncount(at);
@@ -80,7 +80,7 @@ impl Failover {
     pub(super) fn hedge(&mut self, budget: &RetryBudget, now: Instant) -> Option<Step> {
         self.note_slow(budget, now);
         let beside = self.hedging?;
-        // Whoever was late or has failed meanwhile is followed by others anyway.
+        // An attempt that was late or has failed meanwhile is followed by others anyway.
         let slow = self.running(beside).map(|at| self.targets[at]);
         let slow = slow.filter(|met| met.works_until(now).is_some() && self.options.attempts_max > 1);
         let elsewhere = slow.and_then(|slow| self.elsewhere(slow.planned.domain, now));
@@ -139,7 +139,7 @@ impl Failover {
         Some(self.asking(at, Reason::New, price, Some(cost), now))
     }
 
-    /// Notes that an attempt was admitted, for speed or not: nobody is joined for that twice.
+    /// Notes that an attempt was admitted, for speed or not: no attempt is joined for speed twice.
     pub(super) fn note_hedge(&mut self, hedge: Option<Cost>) {
         if hedge.is_some() {
             (self.hedged, self.hedging) = (true, None);

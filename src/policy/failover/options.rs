@@ -10,8 +10,8 @@ use crate::words::{Hedging, OnExhausted};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FailoverOptions {
-    /// The most attempts of one call. One that is silent does not count once another was asked beside it: nobody's
-    /// silence keeps a call from a target that it has not asked. With 1 no other target is asked. Default: 3.
+    /// The most attempts of one call. One that is silent does not count once another was asked beside it: no silent
+    /// target keeps a call from a target that it has not asked. With 1 no other target is asked. Default: 3.
     pub attempts_max: u32,
     /// Time for a whole call where the caller sets none. Default: 10 min.
     #[serde(with = "humantime_serde")]
@@ -29,8 +29,8 @@ pub struct FailoverOptions {
     pub wait_deadline: Duration,
     /// Whether an answer that a provider's content filter refused is tried at another provider. Default: off.
     pub content_policy_failover: bool,
-    /// Whether a request that a provider says is malformed, and says what of it is, is tried at another provider all
-    /// the same. What proves nothing goes on anyway. Default: off.
+    /// Whether a request is tried at another provider although a provider called it malformed and named the malformed
+    /// part. A refusal that proves nothing goes on anyway. Default: off.
     pub bad_request_failover: bool,
     /// When a call asks a second target beside the first: `sequential` only when that is overdue, `hedge` once it is
     /// slower than 95 % of its target's answers, `race` at once. By priority: critical and interactive calls hedge,

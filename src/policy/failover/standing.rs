@@ -21,15 +21,15 @@ pub(super) enum Reason {
     Retry,
     /// It is new to the call.
     New,
-    /// It found the conversation too long, and nobody with a larger window is left: it gets less of it.
+    /// It found the conversation too long, and no target with a larger window is left: it gets less of it.
     Shorter,
-    /// It failed in a way that may pass, and nobody else is left: after a pause.
+    /// It failed in a way that may pass, and no other target is left: after a pause.
     Pause,
     /// The same, but the pause is its own wish: the call waits for it no longer than for any other target.
     Wish,
     /// It is to be asked again and has no place: once it has one.
     Place,
-    /// It was silent for longer than it may, and nobody else is left, not even one that is as silent.
+    /// It was silent for longer than it may, and no other target is left, not even one that is as silent.
     Silence,
 }
 
@@ -95,7 +95,7 @@ impl Met {
     }
 }
 
-/// What no target can say when it has it. The more a call waits for it, the later it stands.
+/// What no target can say when it has it. The more a call waits for it, the later it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Uncertain {
     /// A free probe, a provider that restarts.

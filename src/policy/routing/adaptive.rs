@@ -43,8 +43,8 @@ pub(super) fn rank(entrants: &mut [Entrant<'_>], answer: &Answer, spare: &Spare<
     }
 }
 
-/// Marks the competitive set of a tier. Tells whether it serves: whether the best of it costs no more than so many
-/// times what the best of it costs in health.
+/// Marks the competitive set of a tier. Tells whether the tier serves: whether its best candidate costs no more than
+/// this many times what the best costs in health.
 fn compete(tier: &mut [Entrant<'_>], numbers: &RouteNumbers) -> bool {
     let may = |entrant: &&Entrant<'_>| entrant.candidate.weight > 0.0;
     let Some(best) = tier.iter().find(may).map(|entrant| entrant.score.j) else { return false };
@@ -78,7 +78,8 @@ fn explore(tier: &mut [Entrant<'_>], left: f64, spare: &Spare<'_>, numbers: &Rou
     let mut given = 0.0;
     for entrant in tier.iter_mut().filter(lost) {
         let Score { j, j_healthy, dollars, .. } = entrant.score;
-        // A price is known: who asks more for an answer than the best one costs in all can become no better.
+        // A price is known: a candidate that asks more for an answer than the best one costs in all can become no
+        // better.
         if dollars >= best || !spare.allows(entrant.candidate) {
             continue;
         }

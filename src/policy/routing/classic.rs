@@ -49,8 +49,8 @@ pub(super) fn rank(
     }
 }
 
-/// Lets one of the first tier go first now and then that takes longer than the best, or nobody knows how long: so
-/// seldom that the calls take little longer for it.
+/// Now and then lets one of the first tier go first that takes longer than the best, or an unknown time: so seldom that
+/// the calls take little longer for it.
 fn explore_slower(entrants: &mut [Entrant<'_>], spare: &Spare<'_>, rng: &mut impl Rng) {
     let runs = |entrant: &&mut Entrant<'_>| entrant.standing == Standing::Full && !entrant.late;
     let Some(tier) = entrants.iter_mut().filter(runs).map(|entrant| entrant.candidate.tier).min() else { return };
@@ -58,11 +58,11 @@ fn explore_slower(entrants: &mut [Entrant<'_>], spare: &Spare<'_>, rng: &mut imp
     let known = |entrant: &Entrant<'_>| !entrant.candidate.latency().is_assumed();
     let keys = entrants.iter_mut().filter(tier()).filter(|entrant| known(entrant)).map(|entrant| entrant.key);
     let best = keys.fold(f64::INFINITY, f64::min);
-    // Where nobody is known, whoever is asked first will be.
+    // Where no target is known, the one that is asked first will be.
     if best == f64::INFINITY {
         return;
     }
-    // Nobody goes first by a guess.
+    // No target goes first by a guess.
     for entrant in entrants.iter_mut().filter(tier()).filter(|entrant| !known(entrant)) {
         entrant.key = best.next_up();
     }

@@ -6,7 +6,7 @@
 //! T = (1-q) (E[ttft] + O E[tpot]) + q (T_detect + T_next)    what is waited
 //! ```
 //!
-//! where a failure counts at least as much as an answer: that others are cheaper makes nobody better for failing.
+//! where a failure counts at least as much as an answer: cheaper others do not make a target better for failing.
 //!
 //! `a` is the price of one answer, `q` the probability that an attempt fails, `b` the billed share of a failed one,
 //! `v` the value of a second, `O` the expected length of the answer. `C_next` and `T_next` are price and time of the
@@ -119,8 +119,8 @@ fn least<'a>(latencies: impl Iterator<Item = &'a Latency>) -> Option<Duration> {
     latencies.filter(|latency| !latency.is_assumed()).map(|latency| latency.mean).min()
 }
 
-/// Returns a mean, as far as it is known; as far as it is not, the best that is known of others: whatever is compared
-/// with that loses by what was measured of it, and by no guess.
+/// Returns a mean, as far as it is known; as far as it is not, the best that is known of others: a target that is
+/// compared with that loses by what was measured of it, and by no guess.
 fn supposed(latency: &Latency, best: Option<Duration>) -> Duration {
     let Some(best) = best else { return latency.mean };
     let known = f64::from(latency.samples.min(P50_SAMPLES)) / f64::from(P50_SAMPLES);

@@ -1,7 +1,7 @@
 //! Which targets a call may be sent to for what it tells of them, and not because they are the best.
 //!
-//! Whoever loses by numbers is asked now and then, or its numbers would hold for ever. How often is the strategy's to
-//! say; here stands which calls can afford that, and who was not asked just now.
+//! A target that loses by its numbers is asked now and then, or its numbers would hold for ever. The strategy says how
+//! often; this file says which calls can afford that, and which targets were not asked just now.
 
 use std::time::{Duration, Instant};
 
@@ -13,9 +13,9 @@ use crate::words::Priority;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spare<'a> {
     needs: &'a Needs,
-    /// The least time in which somebody usually answers.
+    /// The least time in which any target usually answers.
     answer: Duration,
-    /// Who was asked so lately is not explored.
+    /// A target that was asked within this time is not explored.
     again_after: Duration,
     now: Instant,
 }

@@ -2,7 +2,7 @@
 
 /// Answers whose median length is taken.
 const ANSWERS_MAX: usize = 32;
-/// From so many on the median is theirs.
+/// From this many answers on the median is theirs.
 const ANSWERS_MIN: usize = 8;
 /// Guess of an answer's length, in tokens.
 const OUTPUT_TOKENS_PRIOR: u32 = 400;
@@ -35,13 +35,13 @@ impl RouteState {
         }
     }
 
-    /// Returns how long an answer is expected to be that may have so many tokens at most: as the last ones were, once
-    /// there are enough to tell.
+    /// Returns how long an answer of at most this many tokens is expected to be: as the last ones were, once there are
+    /// enough of them.
     pub fn output_tokens(&self, most: Option<u32>) -> u32 {
         self.median.unwrap_or(OUTPUT_TOKENS_PRIOR).min(most.unwrap_or(u32::MAX))
     }
 
-    /// Takes note of who was chosen.
+    /// Takes note of the chosen target.
     pub(super) const fn chose(&mut self, position: usize) {
         self.cursor = position + 1;
     }

@@ -1,8 +1,8 @@
 //! Chooses the targets of a call, in the order they should be tried.
 //!
-//! In flow what the call needs, the candidates of its route with their published health, what the route and the
-//! session remember, `now` and a random source; out flows a [`Plan`]: every candidate once, picked or skipped, each
-//! with its reason.
+//! Input: what the call needs, the candidates of its route with their published health, what the route and the session
+//! remember, `now` and a random source. Output: a [`Plan`]: every candidate once, picked or skipped, each with its
+//! reason.
 //!
 //! ```text
 //! candidates ── eligible? ── admissible? ── strategy: who is first ── fallbacks ── a probe goes before all
@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Three rules hold under every strategy. Labels are walls: nothing makes a target eligible that lacks one. A target
-//! whose cooldown has passed rides first on the next call that has another target and is not critical, whatever its
+//! whose cooldown has passed goes first on the next call that has another target and is not critical, whatever its
 //! score, or it would never be tried again. When nothing is admissible at all, the plan asks as a last resort.
 //!
 //! Never decides whether a target admits (the provider's permit does; what is published may be a moment old), never
@@ -46,7 +46,7 @@ use super::snapshot::{BreakerState, Gate, Health, Latency, Refusal};
 use super::trim::fits;
 use crate::words::{Capabilities, ModelKind, Price, Priority, Rule};
 
-/// A target that could be probed and was not for so long is probed by whoever comes.
+/// A target that could be probed and was not for this long is probed by the next call.
 const PROBE_OVERDUE: Duration = Duration::from_secs(60);
 
 /// What a call asks of a target. Small, computed before the router, so that nothing of the request itself travels.
@@ -104,9 +104,9 @@ pub struct Candidate {
     pub tier: u8,
     /// Its part of its tier's traffic among equals; 0 is for failover only.
     pub weight: f64,
-    /// Who runs it (vendor, cloud, aggregator), interned by the table: what fails together.
+    /// The company that runs it (vendor, cloud, aggregator), interned by the table: what fails together.
     pub domain: u16,
-    /// Which model it is whoever hosts it, interned by the table.
+    /// Which model it is, the same for all hosts, interned by the table.
     pub model: u16,
     /// Estimated length of the prompt there, as it would be sent.
     pub prompt_tokens: u32,
@@ -116,7 +116,7 @@ pub struct Candidate {
     pub price: Option<Price>,
     /// What it can do.
     pub capabilities: Capabilities,
-    /// What of the call it cannot take, in whatever dialect that is.
+    /// What of the call it cannot take, in any dialect.
     pub obstacle: Option<SkipReason>,
     /// The labels it carries.
     pub labels: LabelSet,
@@ -150,9 +150,9 @@ impl Candidate {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Plan {
-    /// Whom to try, in order.
+    /// The targets to try, in order.
     pub picks: Vec<Pick>,
-    /// Whom not to try, in the order of the candidates.
+    /// The targets not to try, in the order of the candidates.
     pub skipped: Vec<Skip>,
     /// Whether nothing was admissible and the picks must be asked as a last resort.
     pub last_resort: bool,
@@ -161,23 +161,23 @@ pub struct Plan {
     pub sticky: Option<Sticky>,
 }
 
-/// A target to try, and why it stands where it stands.
+/// A target to try, and the reason for its place.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Pick {
     /// Index in the table.
     pub target: usize,
-    /// Why it stands there.
+    /// The reason for its place.
     pub why: Why,
     /// What it was expected to cost; only the adaptive strategy reckons that.
     pub score: Option<Score>,
 }
 
-/// Why a target stands where it stands in a plan.
+/// The reason for a target's place in a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Why {
-    /// First: its cooldown is over, and somebody must try it.
+    /// First: its cooldown is over, and some call must try it.
     Probe,
     /// First: the session's own.
     Sticky,
@@ -195,7 +195,7 @@ pub enum Why {
     Fallback,
     /// Last: it may be probed, but this call is not the one to do it.
     Recovering,
-    /// Nothing admits, and this one may be asked all the same.
+    /// Nothing admits, and this one may be asked nevertheless.
     LastResort,
 }
 
@@ -385,8 +385,8 @@ fn place_probe(
     }
 }
 
-/// Tells whether a call has the time for a probe and, should that be silent, for somebody else. Where no call with more
-/// time has come for a while, each must do.
+/// Tells whether a call has the time for a probe and, should that be silent, for another target. Where no call with
+/// more time has come for a while, each must do.
 fn affords(entrants: &[Entrant<'_>], probe: usize, needs: &Needs, now: Instant) -> bool {
     let Some(deadline) = needs.deadline else { return true };
     let pace = |entrant: &Entrant<'_>| entrant.candidate.pace(needs);
@@ -428,7 +428,7 @@ struct Entrant<'a> {
     late: bool,
     /// The strategy's measure: less is better.
     key: f64,
-    /// Whether it stands where it does by the rule; else it is explored.
+    /// Whether it has its place by the rule; else it is explored.
     competes: bool,
     score: Score,
 }

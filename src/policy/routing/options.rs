@@ -14,8 +14,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteOptions {
-    /// The rule of choice. `adaptive` weighs price, latency and failures against each other; the others are for
-    /// people who come from other gateways and want theirs.
+    /// The rule of choice. `adaptive` weighs price, latency and failures against each other; the others are for users
+    /// of other gateways that want the rule they know.
     pub strategy: Strategy,
     /// The time within which 95 of 100 calls should see their first token. A target beyond it is charged a quarter of
     /// the cheapest answer for each such time it is over, so that it loses traffic without being shut out. Only
@@ -35,7 +35,7 @@ pub struct RouteOptions {
     pub numbers: RouteNumbers,
 }
 
-/// What nobody should need to tune of the choice: the simulator shows what each number buys.
+/// What should need no tuning of the choice: the simulator shows what each number buys.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RouteNumbers {
     /// Up to this many times the best, a cost is as good as the best: our estimates are no finer.
@@ -52,8 +52,8 @@ pub struct RouteNumbers {
     /// What probing may cost, as a part of what calls cost, while a target is down: few calls a minute bear few probes,
     /// and silent ones fewer still.
     pub probing: f64,
-    /// Who was asked so lately is not explored: at high rates a small share of all calls is far more than tells
-    /// anything.
+    /// A target that was asked within this time is not explored: at high rates a small share of all calls is far more
+    /// than tells anything.
     pub again_after: Duration,
     /// Share of a failed attempt that is billed: prompts are when the stream breaks, not when the connection does.
     pub billed_share: f64,
@@ -121,11 +121,11 @@ const DOLLARS: &str = "must be a number of dollars, 0 or more, as 0.002";
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SecondValue {
-    /// Nobody waits: .0001.
+    /// No one waits for the answer: .0001.
     pub batch: f64,
     /// An agent waits: .002.
     pub default: f64,
-    /// Somebody watches, or the call is critical: .01, which is 36 $ an hour.
+    /// A person waits, or the call is critical: .01, which is 36 $ an hour.
     pub interactive: f64,
 }
 

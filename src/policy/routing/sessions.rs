@@ -9,7 +9,7 @@ use super::{Entrant, Standing};
 
 /// Another target must cost less than this part of the own one before a session moves: a cache is worth about a fifth.
 const BETTER: f64 = 0.8;
-/// A session that has just moved stays so long, whatever the score.
+/// A session that has just moved stays this long, at any score.
 const MOVED_MIN: Duration = Duration::from_secs(30);
 /// The sessions that are surely remembered.
 const SESSIONS_MAX: usize = 10_000;
@@ -70,8 +70,8 @@ impl Sessions {
         (now.saturating_duration_since(entry.used) < IDLE_MAX).then_some(entry.sticky)
     }
 
-    /// Takes note of who served a session; a target that is not the one it had is a move. Not to be told of probes: a
-    /// session does not follow them.
+    /// Takes note of the target that served a session; a target other than the one it had is a move. Do not report
+    /// probes: a session does not follow them.
     pub fn set(&mut self, session: &str, target: usize, now: Instant) {
         let same = self.get(session, now).filter(|sticky| sticky.target == target);
         self.keep(session, same.unwrap_or(Sticky::new(target, now)), now);

@@ -29,9 +29,9 @@ pub(super) enum Feature {
     Schema,
     /// Tool calls and results: what frames them.
     Exchange,
-    /// The schema of the answer, by shape; who only constrains the draw counts none.
+    /// The schema of the answer, by shape; a provider that only constrains the sampling counts none.
     Format,
-    /// Images, whatever their size, and pages of documents.
+    /// Images of any size, and pages of documents.
     Image,
     /// Sealed thoughts that go back, in tens of bytes.
     Proof,
@@ -260,8 +260,8 @@ impl Shape {
         }
     }
 
-    /// Counts windows of a text of so many bytes, by what says how many bytes one that begins there has and what it
-    /// counts.
+    /// Counts windows of a text of this many bytes, by a function that says how many bytes the window at a place has
+    /// and what it counts.
     fn sampled(bytes: usize, window: impl Fn(usize) -> (usize, Self)) -> Self {
         let windows = WINDOWS_MIN + bytes / (SAMPLED * WINDOW);
         let stride = bytes / windows;

@@ -1,5 +1,5 @@
 //! The bytes of Anthropic's messages, as recorded traffic has them: at Anthropic itself and at Google's Vertex AI,
-//! where the model stands in the path and some refusals are Google's.
+//! where the model is in the path and some refusals are Google's.
 
 mod check;
 mod refusals;
@@ -25,7 +25,7 @@ pub(crate) struct Messages(Host);
 /// Anthropic's messages at Anthropic.
 pub(super) const OWN: &Messages = &Messages(Host::Own);
 
-/// Who runs the model.
+/// The company that runs the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Host {
     Own,
@@ -36,7 +36,7 @@ enum Host {
 }
 
 impl Host {
-    /// Returns what stands in every id the model makes there.
+    /// Returns what every id has that the model makes there.
     fn mark(self) -> &'static str {
         if self == Self::Own { "" } else { "vrtx_" }
     }
@@ -245,7 +245,7 @@ impl Messages {
     }
 }
 
-/// Ends the event that begins there. Its JSON is padded within, by a length that depends on nothing but it.
+/// Ends the event that begins there. Its JSON is padded within, by a length that depends only on it.
 fn end_event(out: &mut Vec<u8>, begin: usize) {
     let padding = (out.len() - begin) * 7 % 16;
     out.resize(out.len() + padding, b' ');

@@ -1,4 +1,4 @@
-//! The headers of a 429 that all dialects write alike.
+//! The headers of a 429 that all dialects write in the same way.
 
 use std::time::{Duration, SystemTime};
 

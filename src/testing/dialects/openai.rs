@@ -182,7 +182,7 @@ pub(super) fn list(manner: &Manner, models: &[String], one: Option<&str>) -> Res
     Ok(out.into())
 }
 
-/// Returns the model that stands in an address.
+/// Returns the model in an address.
 fn deployment(path: &str) -> Option<&str> {
     path.split_once("/deployments/")?.1.strip_suffix("/chat/completions")
 }
@@ -269,7 +269,7 @@ impl<'a> Frame<'a> {
         put(out, &self.after_usage);
     }
 
-    /// Writes the chunk that has nothing but the usage.
+    /// Writes the chunk that has only the usage.
     fn usage(&self, out: &mut Vec<u8>) {
         let usage = self.shapes.usage_chunk.replace("$usage", &self.usage);
         for part in [&self.before_choices, &self.between, &usage, &self.after_usage] {

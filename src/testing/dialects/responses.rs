@@ -113,7 +113,7 @@ impl ScriptedDialect for Responses {
     }
 }
 
-/// Returns who asks: the host that is asked, and the key. What was encrypted for one can be read by no other.
+/// Returns the account: the host that is asked, and the key. What was encrypted for one can be read by no other.
 fn account(manner: &Manner, headers: &HeaderMap) -> String {
     let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     format!("{host} {}", key(manner, headers).unwrap_or_default())

@@ -38,7 +38,7 @@ fn compressed(format: &str) -> Vec<u8> {
     }
 }
 
-/// Returns what a body is, cut into pieces of so many bytes, and whether it ended well.
+/// Returns what a body is, cut into pieces of this many bytes, and whether it ended well.
 fn read(encoding: Option<&str>, body: &[u8], size: usize) -> (Vec<u8>, bool) {
     let mut headers = HeaderMap::new();
     if let Some(encoding) = encoding {
@@ -66,7 +66,7 @@ fn what_nobody_asked_to_compress_is_read_however_it_is_cut() {
         (Some("deflate"), "raw deflate"),
         (Some("zstd"), "zstd"),
         (Some("br"), "br"),
-        // Nobody says so, or another thing.
+        // The headers do not say so, or say something else.
         (None, "gzip"),
         (None, "zstd"),
         (Some("identity"), "gzip"),

@@ -56,7 +56,7 @@ pub(super) enum SamplingForm {
     Both,
     /// One of the two.
     One,
-    /// Neither, whatever its value.
+    /// Neither, with any value.
     None,
 }
 
@@ -109,7 +109,7 @@ pub(super) fn may_rest(model: &str) -> bool {
     !ALWAYS.iter().any(|name| model.replace('.', "-").contains(name))
 }
 
-/// Returns what tells a Claude from another, whatever name it goes by: `sonnet-4.5` of `claude-sonnet-4-5-20250929`.
+/// Returns what tells one Claude from another, under any of its names: `sonnet-4.5` of `claude-sonnet-4-5-20250929`.
 pub(in crate::wire) fn maker(model: &str) -> Option<String> {
     let (_, name) = model.split_once("claude")?;
     let (major, minor) = version(name)?;

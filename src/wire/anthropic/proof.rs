@@ -1,4 +1,4 @@
-//! What a thought's proof holds: who thought it, whether it can be read, and what the provider signed.
+//! What a thought's proof holds: the model that thought it, whether it can be read, and what the provider signed.
 //!
 //! A signature holds for the model that thought alone; from any other it is refused, and the conversation with it.
 //! So the proof begins with its maker, as far as its name tells that: `opus-4.8:ErUB…`.
@@ -6,7 +6,7 @@
 use super::models::maker;
 use crate::words::{Dialect, Proof, Reasoning};
 
-/// What stands before a thought of which nothing can be read. A signature is Base64 and has no colon, and signed
+/// The mark before a thought of which nothing can be read. A signature is Base64 and has no colon, and signed
 /// reasoning, too, may come without text.
 pub(in crate::wire) const REDACTED: &str = "redacted:";
 

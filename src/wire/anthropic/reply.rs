@@ -99,7 +99,7 @@ fn mend_one(data: &str, begun: Option<&str>, mends: &[(usize, Mend)], draft: &mu
     }
 }
 
-/// Tells whether an event of this name belongs to the answer, whatever is in it.
+/// Tells whether an event of this name belongs to the answer, with any content.
 fn is_ours(name: &str) -> bool {
     matches!(name, "" | "message") || name.starts_with("message_") || name.starts_with("content_block_")
 }
@@ -260,8 +260,8 @@ impl Block<'_> {
         }
     }
 
-    /// Returns what of a call no client would understand as it stands: that it has no id of its own, that its input is
-    /// a text.
+    /// Returns what of a call no client would understand as it came: that it has no id of its own, that its input is a
+    /// text.
     fn mend(&self, whole: bool, draft: &mut Draft) -> Option<Mend> {
         if !draft.verbatim || self.kind.text() != "tool_use" {
             return None;

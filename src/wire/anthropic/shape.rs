@@ -1,4 +1,4 @@
-//! What is known of answers beyond what is read: events, blocks and fields that may be skipped. Whatever else comes is
+//! What is known of answers beyond what is read: events, blocks and fields that may be skipped. Everything else is
 //! drift.
 
 use crate::wire::drift::Shape;

@@ -2,8 +2,8 @@
 //! alternation, the user's first and last, unless the model goes on with what the assistant said; ids of calls that it
 //! takes; no text that is blank.
 //!
-//! In flow a caller's messages, out flow turns that borrow them, and notes of what could not go as it was. Turns are
-//! only appended to as a conversation grows, and never rewritten, so that the provider's prompt cache holds.
+//! Input: a caller's messages. Output: turns that borrow them, and notes of what could not go as it was. Turns are only
+//! appended to as a conversation grows, and never rewritten, so that the provider's prompt cache holds.
 
 use std::borrow::Cow;
 
@@ -26,7 +26,7 @@ const OWN: Dialect = Dialect::AnthropicMessages;
 const OPENING: &str = "(The conversation begins here.)";
 /// What the user says where a conversation ends with the assistant, and the model does not go on from there.
 const GO_ON: &str = "Continue.";
-/// How ids of calls begin that others give: OpenAI and who copied it, vLLM, responses, Kimi.
+/// How ids of calls begin that others give: OpenAI and its copies, vLLM, responses, Kimi.
 const OTHERS_IDS: [&str; 4] = ["call_", "chatcmpl-tool-", "fc_", "functions."];
 /// The kinds of images taken.
 const IMAGE_TYPES: [&str; 4] = ["image/png", "image/jpeg", "image/gif", "image/webp"];
@@ -120,7 +120,7 @@ pub(super) struct Citations {
     enabled: bool,
 }
 
-/// Where a file is, or what stands in it.
+/// Where a file is, or its content.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Source<'a> {

@@ -284,7 +284,7 @@ fn a_whole_answer_goes_on_with_the_blanks_behind_it() {
     }
 }
 
-/// Reads a body in pieces of so many bytes, to its end.
+/// Reads a body in pieces of this many bytes, to its end.
 fn read(dialect: Dialect, body: &str, size: usize) -> (String, Result<Ending, Failure>) {
     let (mut decoder, mut pieces) = (Decoder::new(dialect, true), Vec::new());
     for chunk in body.as_bytes().chunks(size) {
@@ -617,7 +617,7 @@ fn an_answer_that_does_not_begin_as_the_json_that_somebody_waits_for_is_held_unt
         assert_eq!(matches!(pieces[..], [Piece::Verbatim(_)]), goes_on, "{begins}: {pieces:?}");
         assert!(progress.content, "{begins}");
     }
-    // Who declines says no JSON.
+    // A model that declines writes no JSON.
     let declined = "data: {\"choices\":[{\"index\":0,\"delta\":{\"refusal\":\"I'm sorry\"}}]}\n\n";
     let how = Verbatim { stream: true, judged: true, ..Verbatim::default() };
     let (_, pieces) = push(&mut decoder().verbatim(Some(how)), declined);

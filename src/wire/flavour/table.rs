@@ -45,8 +45,8 @@ pub(super) const REMEMBERING: Models = named(&[
     "minimax-m",
 ]);
 
-/// Models to whom nothing is less than a blank: to Kimi from 2.5 on `reasoning_content` is missing, too, where it is
-/// empty.
+/// Models that need a blank instead of nothing: for Kimi from 2.5 on, an empty `reasoning_content` is a missing one,
+/// too.
 pub(super) const BLANKING: Models = named(&["kimi-k2.", "kimi-k3", "kimi-for-coding"]);
 pub(super) const BLANK: &str = " ";
 
@@ -80,7 +80,7 @@ const OPENAI_EFFORTS: &[(Models, [&str; 7])] = &[
     (ALL, PLAIN),
 ];
 
-/// Names of tools that OpenAI takes ("string too long. Expected a string with maximum length 64"), and who copied it.
+/// Names of tools that OpenAI takes ("string too long. Expected a string with maximum length 64"), and its copies.
 const NAMES: NameForm = NameForm { max: 64, marks: "_-" };
 
 /// The betas that Vertex AI takes; others it refuses ("Unexpected value(s) … for the `anthropic-beta` header"). One has
@@ -187,7 +187,7 @@ pub(super) const TABLE: &[Flavour] = &[
     GENERIC,
     OPENAI,
     AZURE,
-    // Azure before its `/openai/v1`: the model stands in the address, and the version behind it.
+    // Azure before its `/openai/v1`: the model is in the address, and the version behind it.
     Flavour {
         name: "azure-deployments",
         hosts: &[("openai.azure.com", ""), ("cognitiveservices.azure.com", "")],
@@ -216,7 +216,7 @@ pub(super) const TABLE: &[Flavour] = &[
         echoes: true,
         ..KNOWN
     },
-    // Refuses whatever it does not know ("Extra inputs are not permitted"), in messages, too.
+    // Refuses all that it does not know ("Extra inputs are not permitted"), in messages, too.
     Flavour {
         name: "mistral",
         runs_on: true,
@@ -479,11 +479,11 @@ pub(super) const TABLE: &[Flavour] = &[
     },
 ];
 
-/// Fields of chat completions that most know: who sends them means nobody by it.
+/// Fields of chat completions that most servers know: a caller that sends them means no particular one.
 pub(super) const CHAT_PLAIN: &[&str] = &["user", "logprobs", "top_logprobs", "n", "echo", "best_of", "suffix"];
 
-/// Fields of chat completions that only some know, and who. All others get none of them, but for servers of which
-/// nothing is known. `top_k` and its kind: "Unrecognized request argument supplied: `top_k`".
+/// Fields of chat completions that only some servers know, and which. All others get none of them, except servers of
+/// which nothing is known. `top_k` and its kind: "Unrecognized request argument supplied: `top_k`".
 pub(super) const CHAT_FIELDS: &[(&[&str], &[&str])] = &[
     (&["prompt_cache_key"], &["openai", "azure", "mistral", "openrouter", "vercel", "litellm", "kimi", "fireworks"]),
     (&["prompt_cache_retention", "prompt_cache_options", "store"], &["openai", "azure", "vercel", "litellm"]),

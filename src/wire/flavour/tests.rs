@@ -202,7 +202,7 @@ fn every_effort_has_a_word_everywhere() {
         });
         assert_eq!(found, expected, "{name} {model}");
     }
-    // Whatever a row says is JSON.
+    // All that a row says is JSON.
     for flavour in TABLE {
         for effort in all {
             let request = ChatRequest { effort: Some(effort), ..hello() };

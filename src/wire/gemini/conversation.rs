@@ -1,8 +1,8 @@
 //! Turns a conversation into Gemini's contents: whose turn it is, and parts that borrow from the caller's words.
 //!
 //! Neighbours of one role are one turn. The results of a turn's tool calls follow it together, in the calls' order,
-//! since Gemini matches them by order and name; what the user says beside them follows after. Whatever the operator
-//! says is the system instruction, wherever it was said.
+//! since Gemini matches them by order and name; what the user says beside them follows after. All that the operator
+//! says is the system instruction, at any place in the conversation.
 
 use std::borrow::Cow;
 

@@ -177,7 +177,7 @@ impl Parts<'_> {
             } else {
                 notes.dropped("messages.reasoning");
                 object.remove(name);
-                // What holds nothing but the proof goes with it.
+                // A part that holds only the proof goes with it.
                 let holds = |member: &crate::wire::edit::Member<'_>| {
                     !(member.name == name
                         || member.name == "thought"

@@ -194,7 +194,7 @@ fn generation(
     if let Some(effort) = request.effort {
         let (thinking, note) = family.thinking(effort);
         thinking.map(|thinking| put("thinkingConfig", thinking));
-        // Who asked for this very model knows how it is told.
+        // A caller that asked for this very model knows how to say it.
         if let Some(note) = note.filter(|_| !model.meant) {
             notes.add(note);
         }

@@ -1,4 +1,4 @@
-//! The fields of answers that are known: whatever else comes is drift. A part's kind is a field here.
+//! The fields of answers that are known: everything else is drift. A part's kind is a field here.
 
 use crate::wire::drift::Shape;
 

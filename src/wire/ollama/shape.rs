@@ -1,4 +1,4 @@
-//! The fields of answers that are known: whatever else comes is drift.
+//! The fields of answers that are known: everything else is drift.
 
 use crate::wire::drift::Shape;
 

@@ -1,8 +1,8 @@
 //! Brings messages that came in this dialect into an order that the target takes: what the system says goes before all
 //! else in one message, and neighbours of one side become one, where that is wanted.
 //!
-//! In flow the items of a list as they came, out flows a list of the same items. What none of this is about stays byte
-//! for byte: a message that moves keeps all that it holds, and of two that are joined the first keeps its own.
+//! Input: the items of a list as they came. Output: a list of the same items. Everything else stays byte for byte: a
+//! message that moves keeps all that it holds, and of two that are joined the first keeps its own.
 
 use std::borrow::Cow;
 
@@ -54,7 +54,7 @@ pub(super) fn arranged(flavour: &Flavour, items: &[&str], instruction: Option<&s
 }
 
 /// Returns one message that says what two did, with all else that either holds: the first's, where both do. Two texts
-/// are one with `between` them, or two parts where that is empty and somebody else than the assistant says them.
+/// are one with `between` them, or two parts where that is empty and the speaker is not the assistant.
 fn joined(first: &str, second: &str, between: &str) -> String {
     let (Some(mut message), Some(more)) = (Object::of(first), Object::of(second)) else { return first.to_owned() };
     let mut edits = Edits::new(first);

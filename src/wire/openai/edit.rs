@@ -115,7 +115,7 @@ const SAID: [&str; 2] = ["reasoning_effort", "reasoning"];
 /// Tells whether how hard to think is to be said otherwise than it came.
 fn effort(original: &Original, body: &Body<'_>, notes: &Notes) -> bool {
     let named = SAID.iter().any(|field| original.has(field));
-    // Who takes `reasoning` takes the plain word, too.
+    // A server that takes `reasoning` takes the plain word, too.
     let takes = |field: &str| {
         body.thinking.iter().any(|(ours, _)| *ours == field || (*ours == "reasoning" && field == "reasoning_effort"))
     };

@@ -1,7 +1,7 @@
 //! Calls of tools that go on as they came, where they came so that no client could tell them apart: under one index,
 //! without one or without an id, with an id and a name in every fragment, with arguments that are no text.
 //!
-//! In flow a chunk and what of its calls must be otherwise, out flows the chunk with that. All else stays as it is.
+//! Input: a chunk and what of its calls must be otherwise. Output: the chunk with that. All else stays as it is.
 
 use crate::wire::edit::{Array, Edits, Object, find, quoted};
 

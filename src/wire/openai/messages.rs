@@ -26,7 +26,7 @@ pub(super) struct Messages<'a> {
     /// What the system says before all others, as one message.
     lead: Vec<Phrase<'a>>,
     steps: Vec<Step<'a>>,
-    /// Whether reasoning goes along, and what stands there where there is none.
+    /// Whether reasoning goes along, and what is written where there is none.
     echoes: bool,
     unthought: &'static str,
     /// The flag of a last message that is to be continued.
@@ -58,7 +58,7 @@ impl<'a> Messages<'a> {
         let called = |step: &Step<'_>| matches!(step, Step::Assistant(spoken) if !spoken.ids.is_empty());
         let echoes = flavour.echoes(model) && !flavour.thoughts.is_empty() && rest.iter().any(called);
         if mends(request, OWN) && !echoes {
-            // Of who only thought nothing is left, and a message without anything in it is refused.
+            // Of a message that only thought nothing is left, and an empty message is refused.
             rest.retain(|step| !matches!(step, Step::Assistant(spoken) if is_silent(spoken.parts)));
         }
         let (system_role, prefill) = (flavour.system_role(model), flavour.prefill(request));
@@ -244,7 +244,7 @@ fn foreign_block(part: &AssistantPart) -> Option<&Foreign> {
     foreign(part).filter(|foreign| foreign.kind != SPOKEN)
 }
 
-/// Tells whether nothing but thoughts was said.
+/// Tells whether only thoughts were said.
 fn is_silent(parts: &[AssistantPart]) -> bool {
     parts.iter().all(|part| match part {
         AssistantPart::Text(text) => text.is_empty(),

@@ -218,7 +218,7 @@ impl Choice<'_> {
 }
 
 impl Delta<'_> {
-    /// Reads what is new. Of each call it notes what of it no client would understand as it stands.
+    /// Reads what is new. Of each call it notes what no client would understand as it came.
     fn read(
         self,
         draft: &mut Draft,

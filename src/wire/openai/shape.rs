@@ -1,4 +1,4 @@
-//! The fields of answers that are known, with those that only some providers send: whatever else comes is drift.
+//! The fields of answers that are known, with those that only some providers send: everything else is drift.
 
 use crate::wire::drift::Shape;
 

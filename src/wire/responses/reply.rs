@@ -50,7 +50,7 @@ pub(in crate::wire) fn read_whole(draft: &mut Draft, body: &str, out: &mut Vec<P
     }
 }
 
-/// One event of a stream, of whatever type.
+/// One event of a stream, of any type.
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(borrow, default, rename = "type")]
@@ -167,8 +167,8 @@ impl Response<'_> {
         self.output.is_none() && self.status.text().is_empty() && !self.error.is_some_and(says_something)
     }
 
-    /// Reads how the answer ended, and what of it has not come before. The event's type, where there is one, stands
-    /// for the status.
+    /// Reads how the answer ended, and what of it has not come before. The event's type, where there is one, is the
+    /// status.
     fn read(self, draft: &mut Draft, status: Option<&str>, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         if let Some(error) = self.error.filter(|error| says_something(error)) {
             return Err(classify::in_band(error.get()));
@@ -283,7 +283,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Takes note of an item that there are no words for; tells whether anybody gets it.
+    /// Takes note of an item that there are no words for; tells whether the caller gets it.
     fn beyond(&self, draft: &mut Draft) -> bool {
         match self.kind.text() {
             "" | "message" | "reasoning" => false,

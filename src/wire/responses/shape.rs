@@ -1,5 +1,5 @@
 //! What is known of this dialect beyond what is read: events and items that may be skipped, and the fields of answers.
-//! Whatever else comes is drift.
+//! Everything else is drift.
 
 use crate::wire::drift::Shape;
 

@@ -255,7 +255,7 @@ fn encrypted_reasoning_goes_back_to_the_account_that_encrypted_it() {
     for (answer, provider, goes) in [
         (answer(decoder().issuer(&"openai".into())), "openai", true),
         (answer(decoder().issuer(&"openai".into())), "azure", false),
-        // Nobody knows who answered: then whoever speaks so is asked.
+        // It is not known which target answered: then any of the same dialect is asked.
         (answer(decoder()), "azure", true),
     ] {
         let request = ChatRequest::new("r").message(answer).user("x");

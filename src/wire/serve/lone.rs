@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-/// Stands for a letter that is not whole.
+/// The mark of a letter that is not whole.
 const LOST: &[u8] = br"\ufffd";
 
 /// Returns a body in which every half of a letter is replaced; `None` where there is none.
@@ -21,7 +21,7 @@ pub(super) fn mended(body: &[u8]) -> Option<Bytes> {
                 at += 6;
                 copied = at;
             }
-            // Whatever is escaped, it is no backslash that begins anything.
+            // Any escaped character: it is no backslash that begins an escape.
             (None, _) => at += 2,
         }
         if at >= body.len() {

@@ -1,7 +1,7 @@
 //! JSON as callers send it: read once, in its own order, its texts borrowed from the body until they become words.
 //!
-//! In flows a body, out flow typed fields, or a [`BadRequest`] that names the field by its path. What is not taken out
-//! of an object is left in it, to be passed on.
+//! Input: a body. Output: typed fields, or a [`BadRequest`] that names the field by its path. What is not taken out of
+//! an object is left in it, to be passed on.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -30,7 +30,7 @@ pub(super) enum Node<'a> {
     Dense,
 }
 
-/// What stands between quotes.
+/// What is between quotes.
 #[derive(Debug)]
 pub(super) enum Quote<'a> {
     /// A part of a body, and the body.
@@ -39,15 +39,15 @@ pub(super) enum Quote<'a> {
     Escaped(Text),
 }
 
-/// So many values of a body are read, whatever its length: a conversation of a million tokens has fewer.
+/// This many values of a body are read, at any length: a conversation of a million tokens has fewer.
 const VALUES_MAX: usize = 256 * 1024;
-/// A value more is read for each so many bytes of a body: what is made of them, and written of that for a provider,
-/// then takes less than half again of a long body.
+/// One more value is read for each this many bytes of a body: what is made of them and written for a provider then
+/// takes less than half of a long body's size in addition.
 const BYTES_A_VALUE: usize = 1024;
 /// The most values of an unknown field that are read into values of their own.
 const REST_VALUES_MAX: usize = 4_096;
 
-/// Returns how many values of a body of so many bytes are read at most.
+/// Returns how many values of a body of this many bytes are read at most.
 pub(super) fn values_max(bytes: usize) -> usize {
     VALUES_MAX + bytes / BYTES_A_VALUE
 }
@@ -107,7 +107,7 @@ impl<'a> Object<'a> {
         if let Some(Node::Text(text)) = self.get(key) { text } else { "" }
     }
 
-    /// Returns the text of a field as it stands in the body, if it is the only one of its name and has no escapes.
+    /// Returns the text of a field as it is written in the body, if it is the only one of its name and has no escapes.
     pub(super) fn as_it_stands(&self, key: &str) -> Option<&'a str> {
         let mut fields = self.0.iter().filter(|(name, _)| name == key);
         match (fields.next(), fields.next()) {
@@ -138,7 +138,7 @@ impl<'a> Object<'a> {
         list.iter().filter_map(|node| if let Node::Object(object) = node { Some(object) } else { None })
     }
 
-    /// Tells whether a list asks for nothing but text.
+    /// Tells whether a list asks only for text.
     pub(super) fn text_only(&self, key: &str) -> bool {
         let is_text = |node: &Node<'_>| matches!(node, Node::Text(word) if word.eq_ignore_ascii_case("text"));
         matches!(self.get(key), Some(Node::List(list)) if list.iter().all(is_text))
@@ -275,7 +275,7 @@ pub(super) fn each<'a, T>(key: &str, list: Vec<Node<'a>>, mut read: impl FnMut(N
 }
 
 impl<'a> Node<'a> {
-    /// Reads a text; `key` is where it stood.
+    /// Reads a text; `key` is its place.
     pub(super) fn text(self, key: &str) -> Read<String> {
         match self {
             Self::Text(text) => Ok(text.into()),

@@ -1,7 +1,7 @@
 //! Keeps a caller's body as it came, for targets of its dialect.
 //!
-//! In flow a body and its fields, out flows the [`Original`]: what of it must be another for a target is found out when
-//! it is known who that is.
+//! Input: a body and its fields. Output: the [`Original`]: what must change for a target is found out once the target
+//! is known.
 
 use std::ops::Range;
 
@@ -89,7 +89,7 @@ impl Original {
     }
 }
 
-/// Returns where a text stands in the body that it is a part of.
+/// Returns a text's place in the body that it is a part of.
 fn place(body: &Bytes, text: &str) -> Range<usize> {
     let start = text.as_ptr().addr() - body.as_ptr().addr();
     start..start + text.len()

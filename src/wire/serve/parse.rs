@@ -1,8 +1,8 @@
 //! JSON as callers send it, read once and looked at as little as can be.
 //!
-//! In flows a body that is a text, out flow nodes whose texts are parts of it: none is copied, and escapes are checked
-//! and not read. What is no JSON is told with its place. It never recurses deeper than other readers do, nor makes more
-//! nodes than it was told: of a field with more only its end is found.
+//! Input: a body that is a text. Output: nodes whose texts are parts of it: none is copied, and escapes are checked and
+//! not read. What is no JSON is told with its place. It never recurses deeper than other readers do, and never makes
+//! more nodes than its limit: of a field with more only the end is found.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::words::text::escape;
 
 /// How deep lists and objects may stand in each other: as deep as `serde_json` reads them.
 const DEPTH_MAX: usize = 127;
-/// So deep the values of fields are counted one by one: deeper than anything stands that is looked at.
+/// Down to this depth the values of fields are counted one by one: nothing that is looked at is deeper.
 const COUNTED_DEPTH: usize = 8;
 /// The number of fields of most objects: messages have a role and a content, parts a type and a text.
 const FIELDS: usize = 2;
@@ -48,7 +48,7 @@ pub(super) struct Parser<'a> {
 impl<'a> Parser<'a> {
     pub(super) fn new(body: &'a ByteString, values_max: usize) -> Self {
         let bytes: &[u8] = body.as_bytes();
-        // A value takes two bytes, with what stands before it: most bodies are too short to have too many.
+        // A value takes two bytes, with the byte before it: most bodies are too short to have too many.
         let counts = bytes.len() / 2 >= values_max && begun(bytes) >= values_max;
         Self { body, bytes, at: 0, left: values_max, counts, passes: false, controls: has_controls(bytes) }
     }
@@ -78,7 +78,7 @@ impl<'a> Parser<'a> {
         self.object(0).map(Some)
     }
 
-    /// Passes over a value that stands so deep, and makes nothing of it; returns how many values it has.
+    /// Passes over a value at this depth, and makes nothing of it; returns how many values it has.
     fn pass(&mut self, depth: usize) -> Result<usize, Stop> {
         let left = std::mem::replace(&mut self.left, usize::MAX);
         let counts = std::mem::take(&mut self.counts);
@@ -120,7 +120,7 @@ impl<'a> Parser<'a> {
         begins(begins(rest, b'[').unwrap_or(rest), b'{').is_some()
     }
 
-    /// Reads a value that stands so deep.
+    /// Reads a value at this depth.
     fn value(&mut self, depth: usize) -> Result<Node<'a>, Stop> {
         self.left = self.left.checked_sub(1).ok_or(Stop::Dense)?;
         match self.blanks() {
@@ -247,7 +247,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// Returns where the first byte stands from here on that ends a text or is not to be in one as it is.
+    /// Returns the place of the first byte from here on that ends a text or must not be in one unescaped.
     fn special(&self) -> usize {
         let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
         let rest = self.bytes.get(self.at..).unwrap_or_default();
@@ -286,7 +286,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Returns how many values may begin in a text: each stands behind one of these.
+/// Returns how many values may begin in a text: each follows one of these.
 pub(super) fn begun(text: &[u8]) -> usize {
     // In bytes, as far as one holds the count: so it is done sixteen at a time.
     let count = |bytes: &[u8]| bytes.iter().map(|byte| u8::from(matches!(byte, b',' | b'[' | b'{'))).sum::<u8>();
@@ -444,7 +444,7 @@ mod tests {
             let object = Parser::new(&body, values_max).body().expect("JSON").expect("an object");
             format!("{:?}", Node::Object(object)).replace(&format!(", {body:?}"), "")
         };
-        // A list has no fields, and is passed over with the field that it stands in.
+        // A list has no fields, and is passed over with its field.
         for (dense, same) in [
             (r#"{"m":[{"c":"x","u":[1,2,3,4,5,6,7]},{"c":"y"}]}"#, r#"{"m":[{"c":"x","u":D},{"c":"y"}]}"#),
             (

@@ -109,7 +109,7 @@ pub(super) fn joined(mut parts: Vec<UserPart>) -> Option<Text> {
     Some(all.into())
 }
 
-/// Returns what there are no words for, as it stands.
+/// Returns what there are no words for, as it came.
 pub(super) fn foreign(dialect: Dialect, kind: &str, object: Object<'_>) -> Read<Foreign> {
     object.json().map(|json| Foreign::new(dialect, kind, json))
 }
@@ -122,7 +122,7 @@ pub(super) fn block(dialect: Dialect, block: Object<'_>) -> Read<Foreign> {
     }
 }
 
-/// Takes a `data:` address apart: its type, and what stands in Base64.
+/// Takes a `data:` address apart: its type, and its content in Base64.
 pub(super) fn data_url(url: &str) -> Option<(&str, &str)> {
     let (kind, data) = url.strip_prefix("data:")?.split_once(";base64,")?;
     // Behind the type there may be parameters.

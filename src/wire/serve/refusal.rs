@@ -13,7 +13,8 @@ use crate::words::{Barred, Cause, Error, FailureClass};
 
 /// When to come back where no provider said: the shortest time that a header can say.
 const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
-/// The longest time that a caller is told to wait, whatever a provider said: by then another target may answer.
+/// The longest time that a caller is told to wait, even if a provider said a longer one: by then another target may
+/// answer.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// Statuses of providers that speak of the request alone, and so are the caller's as they came. What others mean (a

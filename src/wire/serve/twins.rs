@@ -1,6 +1,6 @@
 //! Names in a body that could be read in two ways, or that choose the model behind a target.
 //!
-//! In flow the names of a body's own fields, out flows the one that is wrong. What goes on as it came must mean to its
+//! Input: the names of a body's own fields. Output: the one that is wrong. What goes on as it came must mean to its
 //! reader what it meant here: servers differ in which of two fields of one name they take, and some take `"MODEL"` for
 //! `"model"`. Names further inside decide neither which model answers nor what it is asked, and are not looked at.
 
@@ -85,7 +85,7 @@ const CHOOSE_BEGIN: [&str; 5] = ["aws", "azure", "litellm", "tensorzero", "verte
 /// Up to this number of names are compared one by one.
 const FEW: usize = 16;
 
-/// Refuses a name that stands there twice, or is another way to write one that decides.
+/// Refuses a name that is there twice, or is another way to write one that decides.
 pub(super) fn check<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), BadRequest> {
     let (mut few, mut many) = (Vec::with_capacity(FEW), HashSet::new());
     for name in names {

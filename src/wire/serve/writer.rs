@@ -85,7 +85,7 @@ impl Writer {
                     self.stop(&Fault::broken(failure.to_string()), out);
                 }
             }
-            // A call stands in the answer's parts, which follow at once and give its place.
+            // A call is in the answer's parts, which follow at once and give its place.
             ReplyEvent::ToolCall(_) | ReplyEvent::Waiting { .. } => {}
             ReplyEvent::Text(_) | ReplyEvent::Reasoning(_) | ReplyEvent::Proof(_) | ReplyEvent::Finished(_) => {
                 self.say(event, out);
@@ -154,7 +154,8 @@ impl Writer {
         }
     }
 
-    /// Returns the same while the call is parked: whom it waits for, and for how long, where comments are no errors.
+    /// Returns the same while the call is parked: which targets it waits for, and for how long, where comments are no
+    /// errors.
     pub fn waiting(&self, back_in: Option<Duration>, barred: &[Barred]) -> Vec<u8> {
         if self.form.face == Face::Gemini {
             return self.keep_alive().to_vec();

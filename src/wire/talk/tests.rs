@@ -26,7 +26,7 @@ fn body(dialect: Dialect, model: &str, request: &ChatRequest) -> Value {
         .expect("JSON")
 }
 
-/// What stands where, as one word each: roles, kinds of parts and items.
+/// The order of things, one word each: roles, kinds of parts and items.
 fn shape(dialect: Dialect, body: &Value) -> Vec<String> {
     let kind = |part: &Value| {
         let keys = ["functionCall", "functionResponse", "inlineData", "text"];

@@ -1,4 +1,4 @@
-//! The time zones that providers name, as far as anybody has met them, with the hour more of their summers.
+//! The time zones that providers name, as far as they were met, with the additional hour of their summers.
 
 use super::{DAY, HOUR};
 use crate::words::Date;

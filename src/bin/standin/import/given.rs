@@ -6,7 +6,7 @@ use std::cell::Cell;
 
 use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
 
-/// A value, where it stands, and what it is called.
+/// A value, its place, and its name.
 #[derive(Debug)]
 pub struct Given {
     pub line: usize,
@@ -153,7 +153,7 @@ impl Given {
     }
 
     pub fn as_number(&self) -> Option<f64> {
-        // 20_000 is a number to those who write it.
+        // Users write 20_000 as a number.
         self.as_text()?.replace('_', "").parse().ok().filter(|number: &f64| number.is_finite())
     }
 

@@ -19,7 +19,7 @@ pub struct Host {
     pub all: bool,
 }
 
-/// A name before the slash, and the preset it stands for.
+/// A name before the slash, and the preset it means.
 const PRESETS: [(&str, &str); 31] = [
     ("openai", "openai"),
     ("anthropic", "anthropic"),

@@ -310,7 +310,7 @@ fn provider<'g>(
     let mut query = Vec::new();
     match (host.preset, base) {
         ("azure", Some(base)) => {
-            // Whatever follows the resource is written anew.
+            // All that follows the resource is written anew.
             let base = expanded(base);
             let base = base.split("/openai/").next().unwrap_or(&base).trim_end_matches('/');
             let base = base.strip_suffix("/openai").unwrap_or(base).to_owned();

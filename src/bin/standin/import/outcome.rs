@@ -26,7 +26,7 @@ pub enum Toml {
     Number(f64),
     Flag(bool),
     Texts(Vec<String>),
-    /// As it stands.
+    /// As it is.
     Raw(String),
 }
 
@@ -159,7 +159,7 @@ impl Outcome {
         out
     }
 
-    /// Tells whether a provider's key itself stands in it, or headers, of which one may be.
+    /// Tells whether it holds a provider's key itself, or headers, of which one may be a key.
     pub fn holds_key(&self) -> bool {
         let header = |provider: &Provider| provider.fields.iter().any(|(name, _)| name == "headers");
         self.providers.iter().any(|one| header(one) || one.keys.iter().any(|key| matches!(key, Key::Value(_))))

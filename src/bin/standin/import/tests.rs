@@ -5,7 +5,7 @@ use standin::config::{KeySource, presets};
 
 use super::*;
 
-/// A configuration, what stands in ours, and what is said of it. `None` of ours: nothing of it can be served.
+/// A configuration, what ours has of it, and what is said of it. `None` of ours: nothing of it can be served.
 struct Case(&'static str, Option<&'static [&'static str]>, &'static [&'static str]);
 
 /// Imports, checks, and returns our configuration and the report.
@@ -33,7 +33,7 @@ fn hold(cases: &[Case]) {
         for part in *said {
             assert!(report.contains(part), "{part} is not said in\n{report}");
         }
-        // Nothing is passed over: whatever is said in a line is told of that line, or of what it stands in.
+        // Nothing is passed over: all that a line says is told of that line, or of what it is a part of.
         for (line, text) in
             (1..).zip(yaml.lines()).filter(|(_, text)| text.contains("_settings.") || text.contains("rpm:"))
         {
@@ -138,7 +138,7 @@ fn the_shapes_that_are_published_are_turned_into_ours() {
             Some(&["[providers.ollama]\npreset = \"ollama\"\nmodels.llama2 = {}", "[routes.\"gpt-3.5\"]"]),
             &["temperature -- no counterpart: parameters are the caller's to send"],
         ),
-        // Nothing but settings.
+        // Only settings.
         Case(
             "general_settings:\n  store_model_in_db: true\n  master_key: os.environ/MASTER\nlitellm_settings:\n  set_verbose: true\n",
             None,
@@ -150,7 +150,7 @@ fn the_shapes_that_are_published_are_turned_into_ours() {
 #[test]
 fn twenty_shapes_of_real_projects_are_turned_into_ours() {
     hold(&[
-        // Two vendors, one file, a default that is nobody's business.
+        // Two vendors, one file, a default that names neither.
         Case(
             "model_list:\n\
              - model_name: gpt-5.4-mini\n  litellm_params:\n    model: openai/gpt-5.4-mini\n    api_key: os.environ/OPENAI_API_KEY\n\
@@ -535,7 +535,7 @@ fn every_deployment_keeps_its_address_its_key_and_its_model() {
             "model_list:\n- {model_name: m, litellm_params: {model: claude-own, custom_llm_provider: anthropic, api_key: os.environ/A}}\n",
             &[("m", "https://api.anthropic.com/v1", "A", "claude-own")],
         ),
-        // A kind of work that nobody knows is a conversation.
+        // An unknown kind of work is a conversation.
         (
             "model_list:\n- {model_name: m, litellm_params: {model: openai/gpt-5.4-mini}, model_info: {mode: cloud}}\n",
             &[("m", OPENAI, "OPENAI_API_KEY", "gpt-5.4-mini")],

@@ -172,7 +172,7 @@ impl Gemini {
         self.refuse(code, status, &message, Vec::new())
     }
 
-    /// Returns a 429. Google has no headers for it: when to come back stands in the body, or nowhere. AI Studio that is
+    /// Returns a 429. Google has no headers for it: when to come back is in the body, or nowhere. AI Studio that is
     /// silent is out of its day's quota; Vertex AI that is silent is out of capacity.
     pub(super) fn exhausted(&self, hint: RetryHint, limit: u32, model: &str) -> Refusal {
         let (wait, is_told) = match hint {

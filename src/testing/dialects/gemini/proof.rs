@@ -10,7 +10,7 @@ const MAGIC: [u8; 8] = [0x12, 0x16, 0x0A, 0x14, 0x01, 0x11, 0x4D, 0x32];
 /// The key: one for all scripted providers of a host, as Google has one for all its machines.
 const KEY: &[u8] = b"standin's thoughts";
 
-/// Stands for a signature in calls that no model made, say.
+/// Replaces a signature, in calls that no model made, for example.
 const PARDON: &str = "skip_thought_signature_validator";
 
 /// The same, at AI Studio alone.

@@ -118,7 +118,7 @@ struct Modality {
 /// Makes the id of an answer's call: eight letters and digits.
 pub(super) fn call_id(id: &str, index: usize) -> String {
     const LETTERS: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-    // By the golden ratio, so that the calls of one answer look nothing alike.
+    // By the golden ratio, so that the calls of one answer look different.
     let seed = u64::from_str_radix(id, 16).unwrap_or_default();
     let mut rest = seed.wrapping_add(index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let letter = |_| {

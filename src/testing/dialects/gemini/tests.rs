@@ -70,7 +70,7 @@ async fn send(provider: &Scripted, request: HttpRequest) -> Got {
     Got { status: response.status, headers: response.headers, chunks, end }
 }
 
-/// Returns the objects of a body, whatever its framing.
+/// Returns the objects of a body, with any framing.
 fn objects(body: &str) -> Vec<Value> {
     if body.starts_with("data: ") {
         let event = |event: &str| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
@@ -405,7 +405,7 @@ fn other_dialects_addresses_are_not_googles() {
     }
 }
 
-/// The paths of all keys in an object; what stands below a call's arguments is the caller's.
+/// The paths of all keys in an object; what is below a call's arguments is the caller's.
 fn keys(object: &Value, path: &str, found: &mut BTreeSet<String>) {
     match object {
         Value::Object(fields) => {

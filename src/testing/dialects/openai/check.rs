@@ -1,5 +1,5 @@
 //! Whether a chat-completions request is one that its provider would take, and what it asks. In OpenAI's words, as far
-//! as recorded traffic has them; what others say otherwise stands in their rules.
+//! as recorded traffic has them; what others say otherwise is in their rules.
 
 use serde_json::{Value, json};
 
@@ -112,7 +112,7 @@ const PARAMETERS: &[&str] = &[
     "web_search_options",
 ];
 
-/// Every field of a message; `reasoning_content` is not OpenAI's, but of those who speak its dialect and reason.
+/// Every field of a message; `reasoning_content` is not OpenAI's, but of servers that speak its dialect and reason.
 const MESSAGE_FIELDS: &[&str] = &[
     "annotations",
     "audio",
@@ -126,7 +126,7 @@ const MESSAGE_FIELDS: &[&str] = &[
     "tool_calls",
 ];
 
-/// Returns a body and the model that it or its address names, where it has nothing but known parameters.
+/// Returns a body and the model that it or its address names, where it has only known parameters.
 pub(super) fn begin(parameters: Option<&[&str]>, addressed: Option<&str>, body: &[u8]) -> Checked<(Value, String)> {
     let body: Value = serde_json::from_slice(body).map_err(|_| {
         wrong(None, None, "We could not parse the JSON body of your request. The API expects a JSON payload.")

@@ -1,7 +1,7 @@
-//! How those who speak OpenAI's dialects differ: a table of data, from recorded traffic.
+//! How servers that speak OpenAI's dialects differ: a table of data, from recorded traffic.
 //!
-//! No provider's name stands in the code around it: what a provider takes ([`Rules`]), says ([`Shapes`]) and refuses
-//! with ([`Wording`]) are templates and words.
+//! No provider's name is in the code around it: what a provider takes ([`Rules`]), says ([`Shapes`]) and refuses with
+//! ([`Wording`]) are templates and words.
 
 mod rules;
 mod shapes;
@@ -40,7 +40,7 @@ pub(crate) struct Manner {
     good_headers: Templates,
     /// Whether an address must name the API's version, unless its path does.
     pub(crate) is_versioned: bool,
-    /// Whether it answers as the one model it has, whatever the request says.
+    /// Whether it answers as the one model it has, for every name in the request.
     pub(crate) has_one_model: bool,
     /// What keeps a stream alive.
     pub(crate) keep_alive: &'static [u8],

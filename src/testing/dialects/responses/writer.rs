@@ -13,7 +13,7 @@ use crate::words::{ToolCall, Usage};
 pub(super) const FAILURE: &str =
     r#""An error occurred while processing your request. You can retry your request, or contact us if it persists.""#;
 
-/// How a response stands.
+/// The status of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End<'a> {
     InProgress,
@@ -348,7 +348,7 @@ impl<'a> Scribe<'a> {
         if let Some(names) = names {
             self.text(names, index, item);
         }
-        // What is not shown takes its time all the same.
+        // What is not shown takes its time nevertheless.
         let unseen = if names.is_none() { item.pieces.len() } else { 0 };
         self.whole_item("response.output_item.done", unseen, index, item, true);
     }

@@ -171,7 +171,7 @@ fn plain(mut body: Value) -> Value {
             message.insert("content".to_owned(), text);
         }
     }
-    // Who says nothing and calls nothing is left out.
+    // A message that says nothing and calls nothing is left out.
     let says = |message: &Value| message.as_object().is_some_and(|message| message.len() > 1);
     object["messages"].as_array_mut().expect("messages").retain(says);
     for tool in object.get_mut("tools").and_then(Value::as_array_mut).into_iter().flatten() {

@@ -130,7 +130,7 @@ fn gathers_parallel_calls_in_their_place() {
     let unannounced =
         [delta(0, "{\"x\":1}"), only_whole[0].clone(), delta(1, "{}"), only_whole[1].clone(), completed()];
     assert_eq!(calls_of(stream(&unannounced)), expected);
-    // What another item is called with is no call that anybody here has to make.
+    // The arguments of another item are no call that the caller has to make.
     let served = json!({"type": "response.output_item.done", "output_index": 2, "item": {"type": "mcp_call", "arguments": "{}"}});
     let beside =
         [added(0, "a", "f"), delta(0, "{\"x\":1}"), delta(2, "{}"), served, done(1, "b", "g", "{}"), completed()];

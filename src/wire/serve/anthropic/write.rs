@@ -24,7 +24,7 @@ pub(in crate::wire::serve) struct Messages {
     open: Open,
     /// What the model thought since it last said or proved something, where that is not shown.
     hidden: String,
-    /// What it proved then: shown all the same where a call follows, since a model that thinks while it calls wants it
+    /// What it proved then: shown nevertheless where a call follows, since a model that thinks while it calls wants it
     /// back.
     held: Vec<Reasoning>,
 }

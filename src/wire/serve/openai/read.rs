@@ -179,7 +179,7 @@ pub(in crate::wire::serve) fn choice_word(key: &str, word: &str) -> Read<ToolCho
     }
 }
 
-/// Tells whether a choice that allows some of the tools names nothing but functions.
+/// Tells whether a choice that allows some of the tools names only functions.
 pub(in crate::wire::serve) fn names_functions(allowed: Option<&Object<'_>>) -> bool {
     allowed.is_some_and(|allowed| allowed.objects("tools").all(|tool| tool.peek("type") == "function"))
 }

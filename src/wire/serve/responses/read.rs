@@ -225,8 +225,7 @@ impl Items<'_> {
                 Ok(())
             }
             "function_call_output" | "custom_tool_call_output" => self.output(item),
-            // What the provider's own tools did stands among what its model said; what they are answered is an item of
-            // its own.
+            // What the provider's own tools did is among what its model said; their answers are items of their own.
             kind if kind.ends_with("_output") || kind.ends_with("_response") || kind == "item_reference" => {
                 self.close();
                 self.messages.push(Message::Foreign(block(OWN, item)?));
@@ -316,7 +315,7 @@ impl Items<'_> {
     fn reasoning(&mut self, item: Object<'_>) -> Read<()> {
         let mut item = item.without_nulls();
         let whole = item.json();
-        // Who shows both says the same in both.
+        // A model that shows both says the same in both.
         let (content, summary) = (item.list("content")?, item.list("summary")?);
         let (key, told) = if content.is_empty() { ("summary", summary) } else { ("content", content) };
         let text = each(key, told, |node| node.object("")?.need_text("text"))?;

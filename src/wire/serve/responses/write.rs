@@ -43,7 +43,7 @@ enum Open {
     Thought(String),
 }
 
-/// What a whole response is about: how it stands.
+/// The status of a whole response.
 struct State<'a> {
     status: &'static str,
     incomplete: Option<&'static str>,
@@ -163,7 +163,7 @@ impl Responses {
         self.done(item, out);
     }
 
-    /// Writes the response as it stands.
+    /// Writes the response in its current state.
     fn response(&self, state: &State<'_>, out: &mut Vec<u8>) {
         let incomplete = state.incomplete.map(|reason| json!({"reason": reason}));
         let mut head = json!({

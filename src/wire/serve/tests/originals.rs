@@ -240,7 +240,7 @@ fn fields_that_only_its_own_provider_has_arrive_there() {
         for (field, value) in own.as_object().expect("an object") {
             assert_eq!(&sent[field], value, "{name}");
         }
-        // What others have is refused, whoever asks; what nobody knows may be new at who was meant.
+        // What only others have is refused for every caller; an unknown field may be new at the model that was meant.
         assert!(["top_k", "user", "logprobs"].iter().all(|field| sent.get(field).is_none()), "{sent}");
         assert_eq!(sent.get("new_at_mistral").cloned(), new, "{name}");
         assert!(notes.contains(&Note::Dropped("extra")), "{notes:?}");
@@ -373,7 +373,7 @@ fn an_effort_in_words_of_another_dialect_is_the_nearest_step_of_the_model_though
             json!("high"),
             converted,
         ),
-        // The two dialects of OpenAI have the same words: who named the model knows them.
+        // The two dialects of OpenAI have the same words: a caller that named the model knows them.
         (
             Face::OpenAiChat,
             chat("gpt-5.4", "max"),
@@ -831,13 +831,13 @@ fn thinking_stays_as_it_came_where_the_model_takes_it_so_and_none_is_added() {
         assert_eq!(said(model, after("toolu_01A")), (Some(budget.clone()), None, vec![]), "{model}");
         assert_eq!(said(model, after("call_7")).0, None, "{model}");
     }
-    // Who cannot be kept from thinking is told the least of it, unless it was named.
+    // A model that cannot be kept from thinking is told to think the least, unless it was named.
     let resting = json!({"thinking": {"type": "disabled"}});
     assert_eq!(said("claude-opus-4-8", resting.clone()), (Some(resting["thinking"].clone()), None, vec![]));
     assert_eq!(said("claude-opus-5-5", resting.clone()), (None, Some("low".into()), vec![Note::Converted("effort")]));
     let named = json!({"model": "claude-opus-5-5", "thinking": {"type": "disabled"}});
     assert_eq!(said("claude-opus-5-5", named), (Some(resting["thinking"].clone()), None, vec![]));
-    // Who is made to call a tool cannot think before.
+    // A model that is made to call a tool cannot think before.
     let forced = json!({"thinking": budget, "tools": [{"name": "f", "input_schema": {"type": "object"}}],
         "tool_choice": {"type": "any"}});
     assert_eq!(said("claude-sonnet-4-5", forced).0, None);
@@ -990,7 +990,7 @@ fn a_flag_that_asks_for_more_of_a_message_is_what_each_server_calls_it_and_leads
             assert_eq!(sent(flavour, &body), None, "{flag} to {flavour}");
         }
     }
-    // Who says no, or nothing, means nothing by it.
+    // A caller that says no, or nothing, asks for nothing.
     let (path, last, _) = sent("deepseek", &chat("prefix", false)).expect("a request");
     assert_eq!((path.as_str(), last["content"].as_str()), (usual, Some("{")));
     let deepseek = Flavour::named("deepseek").expect("a flavour");

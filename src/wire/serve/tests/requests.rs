@@ -13,7 +13,7 @@ fn encoded(asked: &Asked, dialect: Dialect, model: &str) -> (Value, Encoded) {
     (serde_json::from_slice(&encoded.body.whole()).expect("JSON"), encoded)
 }
 
-/// What of a recorded request is said otherwise or not at all, wherever it stands, and why.
+/// What of a recorded request is said otherwise or not at all, at any place, and why.
 const UNSAID: &[(&str, &str)] = &[
     ("role", "a system may be a developer, a function a user"),
     ("type", "kinds of parts have several names"),
@@ -139,8 +139,8 @@ fn recorded_requests_lose_nothing_on_their_way_to_the_same_dialect() {
     assert!(losses.is_empty(), "{}", losses.join("\n"));
 }
 
-/// Returns the conversation without thoughts that nothing proves, which go only to who wants them, and without those of
-/// gateways, which have no place in the dialect.
+/// Returns the conversation without thoughts that nothing proves, which go only to targets that want them, and without
+/// those of gateways, which have no place in the dialect.
 fn conversation(asked: &Asked) -> Vec<Message> {
     let mut messages = asked.request.messages.clone();
     for message in &mut messages {

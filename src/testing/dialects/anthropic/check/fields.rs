@@ -6,7 +6,7 @@ use crate::testing::dialects::Refusal;
 
 pub(super) type Checked<T> = Result<T, Refusal>;
 
-/// An object and where it stands in the request.
+/// An object and its place in the request.
 pub(super) struct Object<'a> {
     value: &'a Value,
     fields: &'a Map<String, Value>,
@@ -148,7 +148,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Refuses what stands at a place.
+/// Refuses the value at a place.
 pub(super) fn invalid(path: &str, problem: &str) -> Refusal {
     refuse(format!("{path}: {problem}"))
 }

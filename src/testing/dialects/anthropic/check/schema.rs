@@ -62,7 +62,7 @@ pub(super) fn limits(schemas: &[&Value]) -> Checked<()> {
     Ok(())
 }
 
-/// Returns what is wrong with a schema itself, whatever stands within.
+/// Returns what is wrong with a schema itself, not with what is within.
 fn flaw(schema: &Map<String, Value>) -> Option<String> {
     if schema.contains_key("oneOf") {
         return Some("Schema type 'oneOf' is not supported".to_owned());

@@ -272,7 +272,7 @@ impl<'a> Turn<'a> {
                 }
             }
             "redacted_thinking" => {
-                // The model played here hides no thought in this way, so whatever comes is forged.
+                // The model played here hides no thought in this way, so any that comes is forged.
                 block.known(&["type", "data"])?;
                 block.string("data")?;
                 return Err(invalid(whole.path(), "Invalid `data` in `redacted_thinking` block"));

@@ -321,7 +321,7 @@ fn a_thought_goes_back_as_it_came_or_not_at_all() {
             "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`."
         )
     );
-    // The thought of a turn stands before its first call; and the user's next word ends the turn.
+    // The thought of a turn comes before its first call; and the user's next word ends the turn.
     let mut long = acted(json!([genuine, call("a")])).as_array().unwrap().clone();
     long.extend([assistant(json!([call("b")])), user(json!([result("b")]))]);
     assert!(ask(Value::from(long.clone()), true).is_ok());

@@ -431,7 +431,7 @@ fn recorded() -> Vec<Recorded> {
     all
 }
 
-/// Puts what always holds in the place of signatures that Google made: nobody else can.
+/// Puts a value that is always accepted in the place of signatures that Google made: only Google can make them.
 fn pardon(value: &mut Value) {
     match value {
         Value::Object(fields) => {

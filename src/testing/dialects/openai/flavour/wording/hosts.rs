@@ -1,4 +1,4 @@
-//! What those say no with who serve others' models: Groq, Together, OpenRouter, Perplexity.
+//! The refusals of providers that serve others' models: Groq, Together, OpenRouter, Perplexity.
 
 use super::{Hints, INVALID, NO_HINTS, OPENAI, QUOTA, Wording, no};
 use crate::testing::fault::ProviderError as Error;

@@ -1,4 +1,4 @@
-//! What those say no with who make models: Azure for OpenAI, DeepSeek, Mistral, Qwen, xAI.
+//! The refusals of providers that make models: Azure for OpenAI, DeepSeek, Mistral, Qwen, xAI.
 
 use super::{Hints, INVALID, NO_HINTS, OPENAI, TOO_LONG, Wording, no};
 use crate::testing::fault::ProviderError as Error;

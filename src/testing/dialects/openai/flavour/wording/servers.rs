@@ -1,4 +1,4 @@
-//! What those say no with who run at home: vLLM, Ollama, llama.cpp.
+//! The refusals of servers that run at home: vLLM, Ollama, llama.cpp.
 
 use super::{INVALID, NO_HINTS, OPENAI, Wording, no};
 use crate::testing::fault::ProviderError as Error;
