@@ -28,7 +28,7 @@ impl Actor for Agent {
 
     async fn handle(&self, _: ActorRef<Ask>, ask: Ask, router: &mut Self::State) -> Result<(), ActorProcessingErr> {
         let Ask(question, port) = ask;
-        // Whoever asked may have left: no reason to crash.
+        // The caller may have left: no reason to crash.
         let _ = port.send(answer(router, question).await);
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! The shortest program: three targets behind one name. Without `ANTHROPIC_API_KEY` and `OPENAI_API_KEY` the last of
-//! them answers, a function, as it does when nobody else can.
+//! them answers, a function, as it does when no other target can.
 //!
 //! ```text
 //! cargo run --example embed

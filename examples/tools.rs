@@ -1,4 +1,4 @@
-//! The tool loop: the model calls tools until it has what it needs, whoever answers each turn.
+//! The tool loop: the model calls tools until it has what it needs, with any target answering each turn.
 //!
 //! With `OPENAI_API_KEY` or `ANTHROPIC_API_KEY` a real model is asked; without them, or when it fails, a function of
 //! this program that does with the same tools what it can:
@@ -39,7 +39,7 @@ fn weather(place: Place) -> String {
     format!("It is raining in {}, 12 degrees.", place.city)
 }
 
-/// Stands in where no model answers: calls the tool once, and repeats what it said.
+/// Answers where no model does: calls the tool once, and repeats what it said.
 async fn stand_in(request: ChatRequest) -> Result<Answer, Failure> {
     Ok(match request.messages.last() {
         Some(Message::Tool(result)) => format!("As far as I can tell: {}", result.text()).into(),

@@ -1,4 +1,4 @@
-//! Keeps the floors of `docs/architecture.md`: who may know whom, and what a floor may not do.
+//! Keeps the floors of `docs/architecture.md`: which floor may know which, and what a floor may not do.
 //!
 //! Reads the sources as text, comments and literals blanked, and every path in them: in `use` trees and in line. What
 //! types must be known for (a clock behind another name) is clippy's part, in `.clippy.toml`.
@@ -112,8 +112,8 @@ fn modules(code: &str) -> Vec<String> {
     declared.map(|(_, name)| name.to_owned()).collect()
 }
 
-/// Checks that a file of a room names none that stands above it, given the order of the room's files. Its own folder is
-/// one with it.
+/// Checks that a file of a room names none above it, given the order of the room's files. Its own folder is one with
+/// it.
 fn disorder(order: &[String], file: &str, source: &str) -> Vec<(usize, String)> {
     let module: Vec<&str> = file.trim_end_matches(".rs").trim_end_matches("/mod").split('/').collect();
     let [room, own, ..] = module[..] else { return Vec::new() };
@@ -369,9 +369,9 @@ fn blank_tests(code: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Each line is a file of its own: where it stands, its text, and what the checker says about it.
+    /// Each line is a file of its own: its place, its text, and what the checker says about it.
     const CASES: [(&str, &str, &str); 43] = [
-        // Who may know whom.
+        // Which floor may know which.
         ("words/chat.rs", "use super::Error;", ""),
         ("words/chat.rs", "use crate::policy::retry_budget::Budget;", "`words` may not know `policy`"),
         ("policy/retry_budget.rs", "use crate::words::{CallId, Error};", ""),

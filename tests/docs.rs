@@ -155,7 +155,7 @@ fn every_metric_is_documented_and_every_header_of_a_request() {
     }
 }
 
-/// Returns the rows of a document's tables, by what stands in the first column, within one pair of backticks.
+/// Returns the rows of a document's tables, by the text of the first column, within one pair of backticks.
 fn rows(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
 }
@@ -285,7 +285,7 @@ const TAUGHT_DAYS: i64 = 90;
 #[test]
 fn no_page_teaches_a_model_that_ends_soon() {
     let soon = standin::models::as_of().expect("a day").plus(TAUGHT_DAYS);
-    // The reference shows one that ends, with who replaces it.
+    // The reference shows one that ends, with its replacement.
     let pages = ["README.md", "docs/guide.md", "examples/embed.rs", "examples/tools.rs"];
     let mut taught = 0;
     for page in pages {
@@ -302,7 +302,7 @@ fn no_page_teaches_a_model_that_ends_soon() {
 #[tokio::test]
 async fn the_example_of_the_tool_loop_comes_to_an_end_without_a_key() {
     if ["OPENAI_API_KEY", "ANTHROPIC_API_KEY"].iter().any(|key| std::env::var_os(key).is_some()) {
-        // Whoever has one would be asked for money.
+        // A reader with a key would be asked for money.
         return;
     }
     let happened = tools::converse("Do I need an umbrella in Bern?").await.expect("an answer");

@@ -85,7 +85,7 @@ struct Response {
     body: Value,
 }
 
-/// Who reads an answer.
+/// The reader of an answer.
 #[derive(Clone, Copy)]
 enum Reader {
     Dialect(Dialect),
@@ -143,7 +143,7 @@ impl Case {
         self.response.headers.iter().flatten().filter_map(pair).collect()
     }
 
-    /// Finds who reads the answer: by the name of the API, else by where the request went.
+    /// Finds the reader of the answer: by the name of the API, else by where the request went.
     fn reader(&self) -> Result<Reader, String> {
         let known = |text: &Option<String>| text.as_deref().unwrap_or_default().to_ascii_lowercase();
         let (api, host, path) = (known(&self.api), known(&self.request.host), known(&self.request.path));
@@ -232,7 +232,7 @@ fn whole(ending: &Ending) -> Row {
 fn failed(failure: &Failure, headers: &HeaderMap) -> Row {
     let wait = failure.retry_after.and_then(|retry_after| match retry_after {
         RetryAfter::After(wait) => Some(wait),
-        // By the provider's clock; without that nobody knows how long it was then.
+        // By the provider's clock; without that it is not known how long it was then.
         RetryAfter::At(at) => at.duration_since(wire::headers::date(headers)?).ok(),
     });
     let (class, action) = meaning(failure.class, wait.is_some_and(|wait| wait > LONG_WAIT));

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
             File::open(path).and_then(|file| decode(BufReader::new(file), &mut out))
         };
         match done {
-            // Whoever reads our lines has enough.
+            // The reader of our lines has enough.
             Err(problem) if problem.kind() == io::ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
             Err(problem) => {
                 eprintln!("{path}: {problem}");

@@ -16,7 +16,7 @@ use standin::{
 use crate::crew::{Call, CrewMessage, Kind};
 use crate::stage::ROUTE;
 
-/// A conversation of so many messages is done: six turns. The next task begins with an empty one.
+/// A conversation of this many messages is done: six turns. The next task begins with an empty one.
 const MESSAGES_MAX: usize = 24;
 /// What the agent does between two turns, beside waiting for models.
 const THINK: Duration = Duration::from_millis(10);
@@ -34,7 +34,7 @@ pub struct Arguments {
     pub number: usize,
     pub router: ActorRef<RouterMessage>,
     pub crew: ActorRef<CrewMessage>,
-    /// What it wants when nobody can answer.
+    /// What it wants when no target can answer.
     pub on_exhausted: OnExhausted,
 }
 
@@ -54,7 +54,7 @@ struct Said {
     /// The attempts as the runtime tells of them.
     attempts: Vec<AttemptRecord>,
     resets: u32,
-    /// How long it waited for anybody to come back.
+    /// How long it waited for a target to come back.
     waited: Duration,
     /// Whether it is a word for the meantime.
     less: bool,
@@ -95,7 +95,7 @@ impl State {
         self.conversation.push(Message::user(format!("What became of ticket {ticket}? call:look_up({arguments})")));
         let asked = self.ask(Kind::Tool).await?;
         if asked.less {
-            // Better than nothing for who is in a hurry; the ticket comes again.
+            // Better than nothing for an agent in a hurry; the ticket comes again.
             self.conversation.pop();
             return Ok(());
         }
@@ -145,7 +145,7 @@ impl State {
             .tool(look_up_tool())
             .deadline(DEADLINE)
             .on_exhausted(self.me.on_exhausted);
-        // Two results in one another: the actors' (nobody is there to answer) and the runtime's.
+        // Two results in one another: the actors' (no actor is there to answer) and the runtime's.
         let asked = call!(self.me.router, RouterMessage::Stream, Box::new(request));
         let mut stream = asked.unwrap_or(Err(Error::Unavailable))?;
         let mut said = Said::default();
@@ -153,7 +153,7 @@ impl State {
         while let Some(event) = stream.next().await {
             match event? {
                 ReplyEvent::Text(text) => said.text.push_str(&text),
-                // Nobody can answer now. There is nothing to do: the call goes on by itself.
+                // No target can answer now. There is nothing to do: the call goes on by itself.
                 ReplyEvent::Waiting { .. } => drop(waits_since.get_or_insert_with(Instant::now)),
                 ReplyEvent::Started { .. } => {
                     said.waited += waits_since.take().map_or(Duration::ZERO, |since| since.elapsed());

@@ -55,7 +55,7 @@ pub struct Call {
     pub overtaken: u32,
     pub overtaken_usd: f64,
     pub usd: f64,
-    /// How long nobody could answer.
+    /// How long no target could answer.
     pub waited: Duration,
     /// Whether it took a word for the meantime.
     pub less: bool,

@@ -45,12 +45,12 @@ pub fn report(account: &Account, acts: &[Played], drills: &[Drill], provider_cra
     let answered: u64 = counts().map(|counts| counts.answered).sum();
     let rejected: u64 = counts().map(|counts| counts.rejected).sum();
     let failed: u64 = counts().map(|counts| counts.rejected + counts.faulted + counts.client_left).sum();
-    // Nobody counts those who find a port closed; they are what the runtime tried and no provider received.
+    // No provider counts attempts that find a port closed; they are what the runtime tried and no provider received.
     let unreached = tries(calls.iter()).saturating_sub(received);
     let seen = tries(calls.iter().filter(|call| !call.answered));
 
     let usual = Baseline::of(calls, &acts[0].span);
-    // Of calls that somebody could answer: how long the others waited has a line of its own.
+    // Of calls that a target could answer: how long the others waited has a line of its own.
     let served = |call: &&Call| call.began >= acts[0].span.end && call.waited.is_zero();
     let [p50, p99] = usual.added(calls.iter().filter(served));
     let summary = Summary {

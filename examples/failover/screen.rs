@@ -162,7 +162,7 @@ fn state(provider: &ProviderHealth, health: &Health, at: Instant) -> (String, &'
     }
 }
 
-/// Returns whom an event concerns and what it says.
+/// Returns which target an event concerns and what it says.
 fn describe(event: &Event) -> Option<(&str, String)> {
     let seconds = |time: &Duration| format!("{:.1} s", time.as_secs_f64());
     Some(match event {

@@ -14,11 +14,11 @@ use standin::{ModelConfig, ProviderConfig, RouteConfig, Runtime};
 /// The route the agents ask for.
 pub const ROUTE: &str = "smart";
 
-/// One provider: who is cheaper is slower, so that choosing is worth something.
+/// One provider: a cheaper one is slower, so that choosing is worth something.
 pub struct Provider {
     pub name: &'static str,
     dialect: DialectConfig,
-    /// What it serves: who speaks a dialect goes by the rules of a model of that dialect.
+    /// What it serves: a provider follows the rules of a model of its dialect.
     model: &'static str,
     /// Dollars per million prompt tokens; an answer's cost four times as much.
     pub price: f64,

@@ -1,5 +1,5 @@
-//! The story: what goes wrong, at whom, and for how long. But for one act somebody is always well, though others may
-//! still be recovering; in that one nobody is, and calls wait, or take a word for the meantime.
+//! The story: what goes wrong, at which provider, and for how long. In all acts but one a provider is well, though
+//! others may still be recovering; in that one none is, and calls wait, or take a fixed text.
 
 use std::time::Duration;
 

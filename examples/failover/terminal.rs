@@ -1,4 +1,4 @@
-//! The terminal: taken over for a picture that is drawn anew, and given back whatever happens.
+//! The terminal: taken over for a picture that is drawn again and again, and given back in any case.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -14,7 +14,7 @@ pub const CYAN: &str = "36";
 /// Whether the terminal shows our picture. Global, for a panic must be able to give it back.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Shows pictures where a person looks, and lines where nobody does.
+/// Shows pictures on a terminal, and lines elsewhere.
 pub struct Terminal {
     colours: bool,
     picture: String,

@@ -19,8 +19,8 @@ use standin::{Capabilities, CommitPolicy, Failure, FailureClass, Hedging, Price}
 
 use super::world::{End, Gateway, Net, Scenario};
 
-/// As the actors do it: what a provider was told is published at once if somebody must know, else so often; and a pulse
-/// does it where nobody says anything.
+/// As the actors do it: what a provider was told is published at once if a reader must know, else this often; and a
+/// pulse does it where nothing is reported.
 const PUBLISH_EVERY: Duration = Duration::from_millis(50);
 const PULSE: Duration = Duration::from_secs(5);
 const STALL: Duration = Duration::from_secs(15);
@@ -349,7 +349,7 @@ impl Standin {
         }
     }
 
-    /// Whoever waits at a target that was given up is joined by another attempt, once this event is dealt with.
+    /// An attempt that waits at a target that was given up is joined by another one, once this event is dealt with.
     fn give_up(&mut self, place: (usize, usize), net: &mut Net) {
         let waits = |attempt: &usize, live: &Live| !live.content && self.places[net.attempt(*attempt).target] == place;
         let waiting: Vec<(usize, u32)> = self
@@ -387,7 +387,7 @@ impl Standin {
         }
     }
 
-    /// Somebody delivered: the network works.
+    /// A provider delivered: the network works.
     fn delivered(&mut self, net: &mut Net) {
         let was_down = self.local.active(net.now);
         self.local.delivered(net.now);

@@ -26,7 +26,7 @@ use rivals::{FiveInARow, LiteLlm, OpenRouter, Oracle, Order, PeakEwma, Resilienc
 use score::{Score, interval};
 use world::{Gateway, Scenario, run};
 
-/// Who is compared, by name.
+/// The gateways that are compared, by name.
 pub const POLICIES: [&str; 10] = [
     "oracle",
     "standin",

@@ -1,7 +1,7 @@
 //! The others: an oracle, fixed orders, and what well-known gateways and libraries do by their own documentation.
 //!
-//! All of them ask one target after the other. What differs is who is next, who is left out, and for how long; that is
-//! a [`Rule`]. They get the time-outs a careful user sets, or a silent target would end every comparison.
+//! All of them ask one target after the other. What differs is which target is next, which are left out, and for how
+//! long; that is a [`Rule`]. They get the time-outs a careful user sets, or a silent target would end every comparison.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use super::world::{End, Gateway, Net, Scenario};
 const FIRST_TOKEN_MAX: Duration = Duration::from_secs(30);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 
-/// Who is next, and who is left out.
+/// Which target is next, and which are left out.
 pub trait Rule {
     /// Returns the next target of a call that has asked these, and after what pause.
     fn choose(&mut self, asked: &[usize], net: &Net) -> Option<(usize, Duration)>;

@@ -49,7 +49,7 @@ pub struct Score {
 
 /// From this loss above the best on a first failure could have been avoided.
 const AVOIDABLE: f64 = 0.02;
-/// First choices that are looked at together to see who is used.
+/// First choices that are looked at together to see which targets are used.
 const WINDOW: usize = 20;
 
 impl Score {
@@ -202,7 +202,7 @@ impl Score {
         (among.len(), there, among.iter().map(|choice| choice.excess).sum::<f64>() / best)
     }
 
-    /// Time from the first target's illness to the first failure anybody saw.
+    /// Time from the first target's illness to the first failure that any caller saw.
     pub fn detect(&self) -> Option<f64> {
         let (from, to) = self.sick?;
         self.failures.iter().copied().find(|at| *at >= from && *at < to).map(|at| at - from)

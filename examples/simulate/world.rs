@@ -2,7 +2,7 @@
 //!
 //! Input: a scenario, a seed and a [`Gateway`]. Output: a [`Score`]. What becomes of an attempt depends on seed, call,
 //! target and how often the call asked it before, and on nothing a gateway does: all gateways have the same luck. The
-//! world decides nothing; a gateway knows nothing but what it is told.
+//! world decides nothing; a gateway knows only what it is told.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -47,7 +47,7 @@ pub struct Truth {
     /// Median time to the first token, s, and its spread (log-normal).
     pub first: f64,
     pub sigma: f64,
-    /// A share of answers that begin so many times later.
+    /// A share of answers that begin this many times later.
     pub tail: (f64, f64),
     pub per_token: f64,
     /// Requests a minute that it takes; the others are told when to come back.
@@ -68,7 +68,7 @@ impl Truth {
         self.first * (self.sigma * self.sigma / 2.0).exp() * (1.0 + share * (factor - 1.0))
     }
 
-    /// Returns the mean time after which a failure is known, as well as anybody could.
+    /// Returns the mean time after which a failure is known, at best.
     fn detect(&self, tokens: f64) -> f64 {
         match self.how {
             How::Refuse => 0.05,
@@ -81,7 +81,7 @@ impl Truth {
     }
 }
 
-/// A target: what it costs, with whom it fails, and how it is from when on.
+/// A target: what it costs, with which others it fails, and its state from which time on.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// Dollars for a million tokens in and out.
@@ -108,7 +108,7 @@ pub struct Scenario {
     /// Calls a minute; they come at random times.
     pub rate: f64,
     pub seconds: f64,
-    /// A burst: so many times the calls, from then until then.
+    /// A burst: this many times the calls, from then until then.
     pub burst: Option<(f64, f64, f64)>,
     /// Length of prompts and of answers, in tokens.
     pub prompt: u32,
@@ -132,7 +132,7 @@ impl Scenario {
         (input * f64::from(self.prompt) + output * f64::from(tokens)) / 1e6
     }
 
-    /// Returns the true expected cost of every target at a time, in dollars, as whoever knows everything reckons it.
+    /// Returns the true expected cost of every target at a time, in dollars, as an oracle computes it.
     pub fn costs(&self, second: f64) -> Vec<f64> {
         let tokens = f64::from(self.tokens);
         let plain = |target: usize| {
@@ -172,7 +172,7 @@ pub enum End {
     Bad(FailureClass, Option<Duration>),
 }
 
-/// Whoever drives calls over targets. It is told what happens and does what it likes with the [`Net`].
+/// A driver of calls over targets. It is told what happens and does what it likes with the [`Net`].
 pub trait Gateway {
     fn start(&mut self, call: usize, net: &mut Net);
     fn content(&mut self, attempt: usize, net: &mut Net);
@@ -440,7 +440,7 @@ pub fn normal(rng: &mut impl Rng) -> f64 {
     radius * (std::f64::consts::TAU * angle).cos()
 }
 
-/// Returns how often it is looked at who avoids whom: every second, or where calls are rare with half of them.
+/// Returns how often it is checked which targets are avoided: every second, or where calls are rare with half of them.
 fn look(rate: f64) -> f64 {
     (120.0 / rate).clamp(1.0, 15.0)
 }

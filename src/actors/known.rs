@@ -2,7 +2,7 @@
 //!
 //! Input: how it is configured and what was known before. Output: its slot and, now and then, what is to outlive this
 //! process. What is configured otherwise now is something else: nothing is known of another address or another key, and
-//! no verdict stands on a model that has changed.
+//! no verdict holds for a model that has changed.
 
 use std::sync::Arc;
 
@@ -101,7 +101,7 @@ pub(super) fn memory(provider: &Provider) -> Option<Memory> {
     })
 }
 
-/// Returns the keys whose source may give another one than before: whoever reloads may have changed it.
+/// Returns the keys whose source may give another one than before: it may have changed before the reload.
 pub(super) fn changeable(spec: &ProviderSpec) -> Vec<usize> {
     spec.keys.iter().enumerate().filter(|(_, key)| key.may_change()).map(|(index, _)| index).collect()
 }

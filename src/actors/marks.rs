@@ -1,8 +1,8 @@
 //! By what a provider is known to the next process, and what is kept of it for that.
 //!
 //! Input: how it is configured and what was read of its keys. Output: marks, in which neither can be read. The key of a
-//! file or a variable is what stands in it; that of a command or a function, which gives another one each time, is
-//! known by who gives it.
+//! file or a variable is its content; that of a command or a function, which gives another one each time, is known by
+//! its source.
 
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;

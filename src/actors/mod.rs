@@ -33,7 +33,7 @@ pub(crate) mod classify;
 #[cfg(feature = "store")]
 mod marks;
 
-// What is served, and to whom.
+// What is served, and to which callers.
 pub(crate) mod table;
 mod prompt;
 mod candidates;
@@ -75,7 +75,7 @@ mod tries;
 mod parked;
 mod call;
 
-// Who lives for long, and what is known of a provider before it does.
+// The actors that live for long, and what is known of a provider before its actor starts.
 mod provider;
 mod supervisor;
 mod router;

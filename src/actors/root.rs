@@ -297,7 +297,7 @@ impl State {
         }
     }
 
-    /// Has all that is new of providers kept for the next process. It waits for nobody.
+    /// Has all that is new of providers kept for the next process. It waits for no actor.
     #[cfg(feature = "store")]
     fn remember(&self) {
         if let Some(keeps) = self.shared.keeps() {

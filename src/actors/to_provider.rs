@@ -28,7 +28,7 @@ pub(crate) enum ProviderMessage {
     Delivered,
     /// Publish what has gathered since the last time.
     Publish,
-    /// Save the machine, and say so to who asks.
+    /// Save the machine, and say so to the sender.
     Checkpoint(Option<oneshot::Sender<()>>),
     /// Die, for tests and drills.
     #[cfg_attr(not(feature = "testing"), expect(dead_code, reason = "only `testing` asks for crashes"))]

@@ -262,7 +262,7 @@ fn candidates(count: usize, now: Instant) -> Vec<Candidate> {
     (0..count).map(&mut one).collect()
 }
 
-/// Whom to ask, and in which order: the decision of each call.
+/// Which targets to ask, and in which order: the decision of each call.
 fn decisions(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decision");
     let (options, now) = (RouteOptions::default(), Instant::now());

@@ -1,7 +1,7 @@
 //! Two thousand streams at a time through the sidecar, over providers that fail in every way and to callers that leave:
 //! what it holds must not grow, and in the end every call has ended and every attempt is in the books.
 //!
-//! `SECONDS=600` is how long, `STREAMS=2000` how many at a time. `HOSTILE=20` lets so many hostile clients play at it
+//! `SECONDS=600` is how long, `STREAMS=2000` how many at a time. `HOSTILE=20` lets this many hostile clients play at it
 //! meanwhile; then providers do not fail, so that every honest call that does failed for them.
 
 #[path = "../hostile/client.rs"]
@@ -31,7 +31,7 @@ const CHAT: &str = "/v1/chat/completions";
 /// Tokens of an answer, and the time between two: a stream lasts six seconds.
 const TOKENS: u32 = 60;
 const BETWEEN: Duration = Duration::from_millis(100);
-/// One caller in so many leaves in the middle of its answer.
+/// One caller in this many leaves in the middle of its answer.
 const LEAVES: u64 = 10;
 const LOOK: Duration = Duration::from_secs(30);
 
@@ -218,7 +218,7 @@ async fn judge(
     let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len().max(1) as f64;
     let (early, late) = (mean(&memory[third..(2 * third).max(third)]), mean(&memory[(2 * third).min(memory.len())..]));
     println!("memory: {early:.1} MiB in the second third, {late:.1} in the last; {} files now", sidecar.files());
-    // Who hangs up at once ends an attempt before its provider has heard of it.
+    // A caller that hangs up at once ends an attempt before its provider has heard of it.
     let kept = if is_hostile { attempts >= received } else { attempts == received };
     let balanced = calls == begun && kept && open_calls + open_attempts == 0;
     let honest = seen.lied.load(Relaxed) == 0;

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Block {
     language: String,
     text: String,
-    /// Where it is, for who has to mend it.
+    /// Where it is, for the reader that has to mend it.
     place: String,
 }
 

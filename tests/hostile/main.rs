@@ -1,8 +1,8 @@
 //! A hostile client, a hostile provider and a hostile web page against the program, from fixed seeds.
 //!
-//! What must hold whatever they do: the program lives, honest calls in between succeed, memory is bounded, and nothing
-//! looks whole that is not. `cargo test` plays each for some seconds; `STANDIN_HOSTILE_SECONDS` says for how long
-//! instead, `STANDIN_HOSTILE_SEED` from which seed.
+//! What must hold in any case: the program lives, honest calls in between succeed, memory is bounded, and nothing looks
+//! whole that is not. `cargo test` plays each for some seconds; `STANDIN_HOSTILE_SECONDS` says for how long instead,
+//! `STANDIN_HOSTILE_SEED` from which seed.
 
 mod client;
 mod page;
@@ -27,7 +27,7 @@ fn set(variable: &str, usual: u64) -> u64 {
     std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(usual)
 }
 
-/// Plays at the program for some seconds, a few at a time, while somebody makes honest calls; says what came of it.
+/// Plays at the program for some seconds, a few at a time, beside honest calls; says what came of it.
 async fn play<F: Future<Output = ()> + Send + 'static>(
     name: &str,
     world: World,

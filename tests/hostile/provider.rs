@@ -39,7 +39,7 @@ pub async fn answer(mut stream: TcpStream, number: u64, _: bool) -> bool {
         )
     };
     let few = rng.random_range(0..50);
-    // What is sent first, and what again and again, so many times.
+    // What is sent first, and what after it this many times.
     let (first, again, times): (String, String, usize) = match rng.random_range(0..26) {
         0 => (events, EVENT.repeat(200), 100_000),
         1 => (json + "{\"choices\":[{\"message\":{\"content\":\"", "word ".repeat(10_000), 10_000),

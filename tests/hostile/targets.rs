@@ -15,7 +15,7 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 /// How long each target is fed.
 const EACH: Duration = Duration::from_millis(1_500);
 
-/// Targets, what they are, where what is nearly right stands, and how many bytes of it choose something.
+/// Targets, what they are, the place of nearly right input, and how many of its bytes choose something.
 type Target = (&'static str, fn(&[u8]), &'static str, usize);
 
 const TARGETS: [Target; 9] = [

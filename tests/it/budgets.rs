@@ -1,4 +1,4 @@
-//! Budgets: what may be spent, by whom, and what becomes of calls then.
+//! Budgets: what may be spent, by which callers, and what becomes of calls then.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn with(mut config: Config, budgets: impl IntoIterator<Item = (&'static str, Bud
     config
 }
 
-/// A call of a team, whose answer has so many tokens at most.
+/// A call of a team, whose answer has this many tokens at most.
 fn ask(team: &str, tokens: u32) -> ChatRequest {
     let mut request = ChatRequest::new("smart").user(words(12));
     request.tags.insert("team".to_owned(), team.to_owned());

@@ -1,4 +1,4 @@
-//! Each way to fail: who is asked next, what health makes of it, what is disabled, what the caller is told.
+//! Each way to fail: which target is asked next, what health makes of it, what is disabled, what the caller is told.
 
 use http::{HeaderMap, HeaderValue};
 use standin::health::{BreakerState, Disabled, Gate};

@@ -38,7 +38,7 @@ fn a_call_and_a_drain_may_be_awaited_on_any_executor() {
     let runtime = executor.block_on(start(config(&[Scripted::new(Script::default())])));
     let reply = await_here(runtime.chat(ask("hello"))).expect("an answer");
     assert!(!reply.text.is_empty());
-    // While the router restarts, whoever asks waits a moment: on timers that are not here.
+    // While the router restarts, a caller waits a moment: on timers that are not here.
     assert!(crash(&runtime, Crash::RouterKilled));
     await_here(runtime.chat(ask("hello"))).expect("an answer");
     assert_eq!(await_here(runtime.drain(S)), 0);

@@ -1,4 +1,4 @@
-//! Two attempts at once: who is joined, by whom, when, and what becomes of the one that was slower.
+//! Two attempts at once: which one is joined, by which, when, and what becomes of the slower one.
 
 use standin::config::PriceConfig;
 use standin::health::BreakerState;
@@ -25,7 +25,7 @@ fn with(hedging: Hedging, text: &str) -> ChatRequest {
 /// Makes it known how long each target takes.
 async fn warm(world: &World) {
     for name in ["a/m", "b/m", "c/m"].iter().take(world.providers.len()) {
-        // So many that the 99th percentile is measured.
+        // Enough that the 99th percentile is measured.
         for _ in 0..310 {
             world.runtime.chat(ChatRequest::new(*name).user("hello")).await.expect("it is well");
         }
@@ -68,7 +68,7 @@ async fn when_a_breaker_opens_everybody_who_waits_there_is_joined_at_once_and_sp
         let opened = Instant::now() - 300 * MS - 50 * MS;
         let mut by = [0, 0];
         for (finished, at) in all(waiting).await {
-            // An answer takes 50 ms at whoever joins.
+            // An answer takes 50 ms at the target that joins.
             assert!(at - opened < 60 * MS, "{:?} after the breaker", at - opened);
             let [lost, won] = &finished.attempts[..] else { panic!("{:?}", finished.attempts) };
             assert!(won.hedge && won.won() && !lost.hedge, "{:?}", finished.attempts);
@@ -123,7 +123,7 @@ async fn a_target_that_is_taken_out_leaves_nobody_waiting_there() {
 #[tokio::test(start_paused = true)]
 async fn interactive_calls_are_hedged_once_they_are_slower_than_95_of_a_hundred_and_others_when_they_are_overdue() {
     for streamed in [false, true] {
-        // Twice the 99th percentile of times that are all the same is twice that time, and 250 ms at least.
+        // Twice the 99th percentile of equal times is twice that time, and 250 ms at least.
         for (priority, took) in [
             (Priority::Critical, 150 * MS),
             (Priority::Interactive, 150 * MS),

@@ -1,5 +1,5 @@
-//! Holds that turn out wrong: lifted by hand, by a reload, or by a call that looks; and what a call is told that nobody
-//! admits.
+//! Holds that turn out wrong: lifted by hand, by a reload, or by a call that looks; and what a call is told that no
+//! target admits.
 
 use std::fs;
 use std::sync::Arc;

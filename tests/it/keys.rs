@@ -433,7 +433,7 @@ async fn a_source_that_hangs_holds_one_call_for_a_moment_and_the_next_ones_not_a
     settle().await;
     assert_eq!(world.health("a/m").failed, 0, "nothing was sent to it");
     sleep(7 * S).await;
-    // The reading has ended, when nobody waited for it any more.
+    // The reading has ended, when no call waited for it any more.
     let begun = Instant::now();
     let (message, _) = complaint(&world).await;
     assert!(message.contains("its function returned nothing within 10s"), "{message}");

@@ -51,7 +51,7 @@ pub fn provider(name: &str, scripted: &Scripted) -> ProviderConfig {
     provider
 }
 
-/// Starts a runtime over so many providers of one script.
+/// Starts a runtime over this many providers of one script.
 pub async fn world(count: usize, script: Script) -> World {
     world_with(count, script, |_| {}).await
 }
@@ -77,7 +77,7 @@ pub fn ask(text: &str) -> ChatRequest {
     ChatRequest::new("smart").user(text)
 }
 
-/// A text of so many different words: so many tokens.
+/// A text of this many different words, each of them a token.
 pub fn words(count: usize) -> String {
     (0..count).map(|word| format!("w{word}")).collect::<Vec<_>>().join(" ")
 }

@@ -1,4 +1,4 @@
-//! Who lives how long: nothing is left behind by calls, crashes, changes, or a runtime that ends.
+//! How long everything lives: nothing is left behind by calls, crashes, changes, or a runtime that ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

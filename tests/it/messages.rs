@@ -209,7 +209,7 @@ async fn what_is_wrong_with_a_request_is_said_by_its_field_and_nothing_is_sent()
         ] {
             assert!(matches!(&error, Error::Invalid { field: named, .. } if named == field), "{error:?}");
         }
-        // Who asks where a call would go need not say what it is about.
+        // A question where a call would go need not say what the call is about.
         match world.runtime.explain(request).await {
             Err(error) => assert!(matches!(&error, Error::Invalid { field: named, .. } if named == field), "{error:?}"),
             Ok(_) => assert_eq!(field, "messages"),

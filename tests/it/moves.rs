@@ -36,7 +36,7 @@ const GUIDE: &str = "Bern has bears.";
 
 /// What is asked and answered in one turn. Where the answer before called tools, their results are sent.
 struct Turn {
-    /// Who answers.
+    /// The target that answers.
     provider: &'static str,
     user: Option<&'static str>,
     /// Whether the user shows a picture.
@@ -195,7 +195,7 @@ struct Arrival {
     expected: &'static [Note],
 }
 
-/// Something that was said, whoever wrote it down.
+/// Something that was said, in any dialect.
 #[derive(Clone, Debug, PartialEq)]
 enum Line {
     System(String),
@@ -224,13 +224,13 @@ async fn world() -> World {
         let next = next.clone();
         let answers = Answers::by(move |question| {
             let mut answer = next.lock().expect("no panic").clone();
-            // Who is not asked to think, or does not show it, has no thought to tell.
+            // A model that is not asked to think, or does not show it, has no thought to tell.
             if name == "openai" || name == "anthropic" && !question.body["thinking"].is_object() {
                 answer.reasoning.clear();
             }
             answer
         });
-        // Their names for what they said differ, as anybody's do.
+        // Their names for what they said differ, as those of all models do.
         let models = vec![model.into(), "deepseek-v4-flash".into()];
         let scripted = Scripted::new(Script { models, keys: vec!["k".into()], seed, answers, ..Script::default() });
         config.providers.insert(name.into(), provider(name, &scripted).key("k").model(model));
@@ -312,8 +312,8 @@ impl Talk {
     }
 }
 
-/// Plays the conversation, and returns everything that came to anybody. `breaks` is whether each provider fails when it
-/// has answered, so that the route must move on; else each turn asks for its provider.
+/// Plays the conversation, and returns everything that came to any provider. `breaks` is whether each provider fails
+/// when it has answered, so that the route must move on; else each turn asks for its provider.
 async fn play(world: &World, breaks: bool) -> Vec<Arrival> {
     let mut arrivals = Vec::new();
     let mut talk = Talk { messages: vec![Message::System(SYSTEM.into())] };
@@ -331,7 +331,7 @@ async fn play(world: &World, breaks: bool) -> Vec<Arrival> {
             };
             world.providers[before].always(fault);
             let failed = format!("{before}/{} {class}, ", model(before));
-            // Who does not see is not asked, and so cannot fail.
+            // A model that does not see is not asked, and so cannot fail.
             let asked = !(shown && before == "deepseek");
             (format!("from-{before}"), format!("{}{won}", if asked { &failed } else { "" }))
         } else {
@@ -361,14 +361,14 @@ async fn play(world: &World, breaks: bool) -> Vec<Arrival> {
         }
         talk.messages.push(finished.to_message());
         before = turn.provider;
-        // Whoever failed is well again.
+        // The provider that failed is well again.
         tokio::time::sleep(Duration::from_secs(1_800)).await;
     }
     assert!(arrivals.len() >= TURNS.len());
     arrivals
 }
 
-/// Bodies that were refused, for who wonders why.
+/// Bodies that were refused, to find out why.
 fn refusals(world: &World) -> Vec<String> {
     let logs = world.providers.values().flat_map(Scripted::log);
     let refused = logs.filter(|record| matches!(record.outcome, Outcome::Rejected(_)));

@@ -1,4 +1,4 @@
-//! Who is told of what ended: once, whole, and without any say in it.
+//! Observers are told of what ended: once, whole, and without any influence on it.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -76,7 +76,7 @@ async fn every_call_has_one_record_however_it_ends() {
     let (observer, records) = passes();
     let builder = Runtime::builder().config(config(&providers)).observer("passes", observer);
     let runtime = builder.start().await.expect("a good configuration");
-    // Whoever is left behind has to run, and so do the observer's own thread and clock.
+    // The tasks that are left have to run, and so do the observer's own thread and clock.
     let outcome = async || {
         for _ in 0..5_000 {
             while let Ok(record) = records.try_recv() {

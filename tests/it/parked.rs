@@ -1,4 +1,4 @@
-//! Calls that nobody can answer now: parked until somebody can, or answered by less.
+//! Calls that no target can answer now: parked until one can, or answered by less.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ async fn limited(world: &World, at: usize, wait: Duration) {
     settle().await;
 }
 
-/// Waits until so many are parked.
+/// Waits until this many are parked.
 async fn until_parked(runtime: &Runtime, calls: usize) {
     for _ in 0..10_000 {
         if parked(runtime) == calls {
@@ -304,7 +304,7 @@ async fn a_routes_deadline_stands_still_while_a_call_is_parked_and_its_own_does_
     let reply = world.runtime.chat(ask("overnight")).await.expect("ten minutes are for its work");
     assert!(from.elapsed() >= hours(5), "{:?}", from.elapsed());
     assert_eq!(path(&reply.finished.attempts), "a/m won");
-    // Nobody knows when an operator comes back: each waits as long as it may.
+    // It is not known when an operator comes back: each waits as long as it may.
     world.runtime.force(target("a/m"), Force::Off { until: None }).await.expect("there is such a target");
     settle().await;
     let from = Instant::now();
@@ -334,7 +334,7 @@ async fn no_more_are_parked_than_may_be_and_a_call_says_otherwise_than_its_route
 #[tokio::test(start_paused = true)]
 async fn a_call_that_was_parked_and_fails_again_waits_ever_longer() {
     let world = waiting(1).await;
-    // No breaker opens for it, and nobody says when to come back.
+    // No breaker opens for it, and no time to come back is told.
     world.providers[0].next(6, Fault::Error(ProviderError::Forbidden));
     let from = Instant::now();
     let call = asks(&world.runtime, ask("hello"));
@@ -349,7 +349,7 @@ fn text(text: &str) -> RungConfig {
     RungConfig::Text(text.to_owned())
 }
 
-/// A runtime whose calls take less where nobody answers: from `b`, which is marked, and then a text.
+/// A runtime whose calls take less where no target answers: from `b`, which is marked, and then a text.
 async fn degrading(rungs: Vec<RungConfig>) -> World {
     world_with(2, Script::default(), |config| {
         let route = config.routes.get_mut("smart").expect("there");

@@ -17,7 +17,7 @@ use super::kit::{
     S, World, ask, config, config_with, events, path, provider, settle, start, target, world, world_with,
 };
 
-/// Keeps what it was asked, and lets nobody connect.
+/// Keeps what it was asked, and accepts no connection.
 #[derive(Clone, Debug, Default)]
 struct Deaf(Arc<Mutex<Vec<(String, HeaderMap, Value)>>>);
 

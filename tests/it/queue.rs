@@ -23,7 +23,7 @@ fn places(config: &mut Config, provider: &str, places: u32) {
     provider.models.get_mut("m").expect("configured").in_flight_max = Some(places);
 }
 
-/// One provider with so many places.
+/// One provider with this many places.
 async fn with_places(count: u32) -> World {
     world_with(1, steady(), |config| places(config, "a", count)).await
 }
@@ -47,7 +47,7 @@ async fn who_finds_no_place_waits_and_is_woken_when_one_comes_free() {
     for answer in all(calls).await {
         assert_eq!(path(&answer.expect("everybody is served").finished.attempts), "a/m won");
     }
-    // Five rounds of 100 ms: whoever looked now and then would find a place later than it came free.
+    // Five rounds of 100 ms: a call that polled would find a place later than it came free.
     assert!(begun.elapsed() < 510 * MS, "{:?}", begun.elapsed());
     assert_eq!(world.runtime.health().queued, 0);
     let waited =

@@ -103,7 +103,7 @@ async fn tools_are_called_step_by_step_and_each_call_goes_back_signed() {
                         break reply.text;
                     }
                     assert_eq!(reply.finished.stop, StopReason::ToolCalls);
-                    // In whatever order the results come.
+                    // In any order of the results.
                     for call in reply.tool_calls.iter().rev() {
                         names.push(call.name.clone());
                         request = request.message(Message::tool_result(call, format!("{} is done", call.name)));

@@ -88,7 +88,7 @@ fn meanings() -> [Meaning; Sick::ALL.len()] {
         (Sick::Server, Class::Server, &[]),
         (Sick::BadGateway, Class::Server, &[]),
         (Sick::Unavailable, Class::Overloaded, &[]),
-        // Of whom it passes on, OpenRouter knows no more than that they failed.
+        // Of the providers that it passes calls to, OpenRouter knows no more than that they failed.
         (Sick::Overloaded, Class::Overloaded, &[(Flavour::OpenRouter, Class::Server)]),
         (Sick::ContextTooLong, Class::ContextTooLong, &[]),
         (Sick::Unauthorised, Class::Unauthorised, &[]),
@@ -124,7 +124,7 @@ async fn every_error_of_every_flavour_is_known_for_what_it_is() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The hints of a 429 that a flavour has; by the others nobody knows when to come back.
+/// The hints of a 429 that a flavour has; by the others it is not known when to come back.
 fn hints(flavour: Flavour) -> &'static str {
     match flavour {
         Flavour::OpenAi => "seconds millis date reset text",

@@ -14,7 +14,7 @@ fn keyed(key: &str) -> ChatRequest {
     ask(&words(20)).key(key)
 }
 
-/// How long a call goes on that nobody holds.
+/// How long a call goes on that has no holder.
 const LINGERS: Duration = Duration::from_secs(2);
 
 #[tokio::test(start_paused = true)]
@@ -258,7 +258,7 @@ async fn who_asks_with_the_key_of_a_submitted_call_gets_its_answer() {
     let reply = world.runtime.chat(keyed("k")).await.expect("an answer");
     assert_eq!((reply.finished.call, world.providers[0].received()), (call.id(), 1));
     assert_eq!(world.runtime.submit(keyed("k")).await.expect("the same").id(), call.id());
-    // What somebody asked for first may be made the runtime's own.
+    // A call that a caller made first may become the runtime's own.
     let asked = tokio::spawn({
         let runtime = world.runtime.clone();
         async move { runtime.chat(keyed("other")).await }
@@ -286,7 +286,7 @@ async fn shared_calls_are_asked_for_by_message_as_by_method() {
     assert_eq!(call.wait().await.expect("an answer").text, "hello");
     let unknown = ractor::call!(router, RouterMessage::Resume, CallId::new(1, 1)).expect("answered");
     assert!(matches!(unknown, Err(Error::NotKept(_))));
-    // Who leaves by message is noticed, too.
+    // A caller that leaves by message is noticed, too.
     let left = ractor::call_t!(router, RouterMessage::Chat, 500, Box::new(keyed("long").user(words(500))));
     assert!(left.is_err(), "it takes ten seconds");
     sleep(LINGERS + 400 * MS).await;

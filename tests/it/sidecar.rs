@@ -54,7 +54,7 @@ struct Stage {
     settings: Settings,
 }
 
-/// Starts a sidecar over so many drills.
+/// Starts a sidecar over this many drills.
 async fn stage(count: usize) -> Stage {
     stage_with(count, Script::default(), |_| {}).await
 }

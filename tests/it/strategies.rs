@@ -38,7 +38,7 @@ fn price(config: &mut Config, provider: &str, input: f64, output: f64) {
     model.price = Some(PriceConfig::new(input, output));
 }
 
-/// Makes calls one after the other and counts who answers.
+/// Makes calls one after the other and counts which target answers.
 async fn share(world: &World, calls: u32) -> BTreeMap<String, u32> {
     let mut share = BTreeMap::new();
     for _ in 0..calls {

@@ -128,7 +128,7 @@ async fn a_plain_chat_is_one_whole_answer_of_one_target_whatever_happened_before
         world.providers[1].next(1, Fault::StallAfter(tokens));
         let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
         assert_eq!(reply.text, said_by("c"));
-        // Whoever is silent is joined, before a word as after some.
+        // A silent attempt is joined, before a word as after some.
         assert_eq!(path(&reply.finished.attempts), "a/m cut, b/m hedge_lost, c/m won");
     }
 }
@@ -364,7 +364,7 @@ async fn the_deadline_ends_a_stream_in_its_middle_and_its_attempt() {
         let seen = if reads {
             read(reading).await
         } else {
-            // The deadline does not depend on anybody reading.
+            // The deadline does not depend on a reader.
             sleep(5 * S + 10 * MS).await;
             world.assert_idle();
             read(reading).await

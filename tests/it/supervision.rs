@@ -1,4 +1,4 @@
-//! Whoever dies, however: what is paid for is delivered, nobody hangs, and what was learned is kept.
+//! If any actor dies in any way: what is paid for is delivered, no caller hangs, and what was learned is kept.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn deaths(provider: &str) -> [Crash; 4] {
     ]
 }
 
-/// Starts so many streams at once.
+/// Starts this many streams at once.
 fn streams(world: &World, count: usize, text: &str) -> Vec<tokio::task::JoinHandle<super::kit::Seen>> {
     let start = |_| {
         let (runtime, request) = (world.runtime.clone(), ask(text));
@@ -37,7 +37,7 @@ fn streams(world: &World, count: usize, text: &str) -> Vec<tokio::task::JoinHand
     (0..count).map(start).collect()
 }
 
-/// Starts so many plain calls at once.
+/// Starts this many plain calls at once.
 fn chats(world: &World, count: usize, text: &str) -> Vec<tokio::task::JoinHandle<Result<standin::Reply, Error>>> {
     let start = |_| {
         let (runtime, request) = (world.runtime.clone(), ask(text));
@@ -141,7 +141,7 @@ async fn a_hundred_calls_without_content_all_move_when_their_provider_dies_with_
 async fn calls_that_start_in_the_very_moment_their_provider_dies_move_too() {
     for death in [Crash::SupervisorKilled("a".into())].into_iter().chain(deaths("a")) {
         let world = world(2, Script { first_token: Latency::Fixed(S), ..Script::default() }).await;
-        // The crash is on its way, nobody has noticed, and the calls are already accepted.
+        // The crash is on its way, no actor has noticed it, and the calls are already accepted.
         for turn in 0..40 {
             let asking = chats(&world, 5, "hello");
             for _ in 0..turn {

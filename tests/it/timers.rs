@@ -1,4 +1,4 @@
-//! Every timer, to the millisecond: nothing hangs, nothing is given up too early, nobody is asked before its time.
+//! Every timer, to the millisecond: nothing hangs, nothing is given up too early, no target is asked before its time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -141,7 +141,7 @@ async fn a_chain_of_silent_providers_is_walked_at_exactly_their_own_limits() {
 
 #[tokio::test(start_paused = true)]
 async fn the_last_possible_attempt_gets_all_the_time_that_is_left() {
-    // A sole target thinks longer than its own limit: nobody else could do it faster.
+    // A sole target thinks longer than its own limit: no other could do it faster.
     let world = of(1, Script { first_token: Latency::Fixed(100 * S), ..Script::default() }, patient(S)).await;
     let reply = world.runtime.chat(ask("hello")).await.expect("an answer");
     assert_eq!(reply.finished.attempts[0].first_token, Some(100 * S));

@@ -31,7 +31,7 @@ async fn windows(over_window: OverWindow, windows: &[Option<u32>]) -> World {
     World { runtime: start(config.clone()).await, providers, config }
 }
 
-/// A text of so many words that are a token each to the provider, and by their shape about four.
+/// A text of this many words that are a token each to the provider, and by their shape about four.
 fn long_words(count: usize) -> String {
     words(count + 1_000).split(' ').skip(1_000).collect::<Vec<_>>().join(" ")
 }
@@ -159,7 +159,7 @@ async fn a_conversation_is_cut_for_a_window_that_does_not_hold_it_and_the_reply_
     let counted = u32::try_from(reply.finished.usage.input).expect("small");
     assert!((300..800).contains(&counted), "{counted}");
     assert!((300..1_000).contains(&tokens), "{tokens}");
-    // A call that fits is sent as it is, and so is one that no cut makes fit: to nobody.
+    // A call that fits is sent as it is; one that no cut makes fit is sent to no target.
     let short = world.runtime.chat(conversation(10)).await.expect("an answer");
     assert_eq!((trimmed(&short), short.finished.notes.len()), (None, 0));
     let endless = ask(&"word ".repeat(5_000));
@@ -256,7 +256,7 @@ async fn an_answer_is_asked_no_longer_than_its_target_gives() {
     assert_eq!(reply.finished.notes, [Note::Converted("output_tokens_max")]);
     let reply = world.runtime.chat(asking(3)).await.expect("an answer");
     assert_eq!(reply.finished.notes, [], "what it gives needs no word");
-    // Who fails over gets what was asked for.
+    // A target after a failover gets what was asked for.
     world.providers[0].next(1, Fault::Error(ProviderError::Overloaded));
     let reply = world.runtime.chat(asking(50)).await.expect("an answer");
     assert_eq!((reply.text.as_str(), reply.finished.notes.len()), ("one two three four five", 0));

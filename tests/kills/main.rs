@@ -36,7 +36,7 @@ fn kill_again_and_again(file: &Path, kills: u32) -> String {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let (mut child, told) = begin(file);
         if kill.is_multiple_of(5) {
-            // Whoever comes second is refused, and harms nobody.
+            // The second process is refused, and harms no other.
             let refused = Command::new(std::env::current_exe().expect("this program")).arg(CHILD).arg(file).output();
             let refused = String::from_utf8_lossy(&refused.expect("a child").stderr).into_owned();
             assert!(refused.contains("is kept by process"), "{refused}");

@@ -27,7 +27,7 @@ async fn world() -> (Runtime, [Drill; 2]) {
     (runtime.await.expect("it starts"), drills)
 }
 
-/// Makes so many calls, each at its target, and returns how long they took, the shortest first.
+/// Makes this many calls, each at its target, and returns how long they took, the shortest first.
 async fn calls(runtime: &Runtime, count: usize, route: &'static str, priority: Priority) -> Vec<Duration> {
     let mut callers = JoinSet::new();
     for _ in 0..CALLERS {

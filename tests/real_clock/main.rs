@@ -38,7 +38,7 @@ enum Nature {
     /// It answers after a time like this.
     Slow(Duration),
     Hung(Fault),
-    /// Nobody accepts its connections: they are neither made nor refused.
+    /// Its connections are not accepted: they are neither made nor refused.
     Dropped,
 }
 
@@ -158,7 +158,7 @@ impl World {
         assert!(took < deadline + MS(1_000), "{what}");
     }
 
-    /// Nobody is left who answers.
+    /// No target is left that answers.
     async fn check(&self) {
         let health = self.client.get(format!("http://{}/health", self.sidecar.address()));
         let health = health.send().await.expect("the sidecar answers").text().await.expect("a text");

@@ -1,5 +1,5 @@
 //! Calls that wait for a place, on the real clock and real sockets: a target with ten times the load that it can carry
-//! carries what it can, and whoever waits goes once, in time, or is told at once when to come back.
+//! carries what it can, and a waiting call goes once, in time, or is told at once when to come back.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use standin::{ChatRequest, Error, ModelConfig, OnExhausted, Priority, ProviderCo
 use tokio::task::JoinSet;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
-/// What the target can carry: so many at once, each for so long.
+/// What the target can carry: this many at once, each for this long.
 const PLACES: u32 = 4;
 const TAKES: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -66,7 +66,8 @@ async fn at_ten_times_the_load_a_target_carries_what_it_can_by_the_real_clock() 
         match answer {
             Ok(reply) => assert_eq!(reply.finished.attempts.len(), 1, "nobody is asked twice"),
             Err(Error::Exhausted { attempts, retry_after, .. }) => {
-                // Who got a place with too little time left was sent, and cut at its deadline: on a busy machine only.
+                // A call that got a place with too little time left was sent, and cut at its deadline: on a busy
+                // machine only.
                 let refused = attempts.is_empty();
                 assert!(refused || *took + TAKES >= PATIENCE, "nothing is sent for who is refused: {attempts:?}");
                 told += usize::from(retry_after.is_some());

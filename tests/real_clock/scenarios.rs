@@ -102,7 +102,7 @@ impl World {
         got
     }
 
-    /// Makes a call whose answer breaks off after so many words: only who reads live notices.
+    /// Makes a call whose answer breaks off after this many words: only a live reader notices.
     async fn breaks_off(&self) -> Got {
         let got = self.moves().await;
         assert_eq!(got.resets, usize::from(self.way == Way::Live));
@@ -123,7 +123,7 @@ scenarios! {
         world.primary.handle().next(1, Fault::RateLimited(RetryHint::Seconds(MS(3_000))));
         let begun = Instant::now();
         world.moves().await;
-        // Nobody asks before its time …
+        // No call asks before its time …
         while begun.elapsed() < MS(1_000) {
             world.moves().await;
             tokio::time::sleep(MS(50)).await;
@@ -229,7 +229,7 @@ async fn sixteen_ways_of_failing_end_in_one_whole_answer_each_however_it_is_take
     let _alone = super::ALONE.lock().await;
     assert_eq!(SCENARIOS.len(), 16);
     let mut all = JoinSet::new();
-    // So many at a time that a machine of two cores keeps up.
+    // As many at a time as a machine of two cores can do.
     let places = Arc::new(Semaphore::new(12));
     for (name, scenario) in SCENARIOS {
         for way in [Way::Whole, Way::Buffered, Way::Live] {

@@ -14,7 +14,7 @@ use crate::world::ask;
 /// A stream's reader, and what it heard.
 pub struct Listener {
     stream: ReplyStream,
-    /// Who answers now.
+    /// The target that answers now.
     pub target: Option<TargetId>,
     /// Content since the last reset.
     pub text: String,
@@ -30,7 +30,7 @@ impl Listener {
         Ok(Self { stream, target: None, text: String::new(), pieces: 0, resets: Vec::new() })
     }
 
-    /// Reads until so many pieces came of one answer; returns its end if that comes first.
+    /// Reads until this many pieces came of one answer; returns its end if that comes first.
     pub async fn read(&mut self, pieces: usize) -> Result<Option<Finished>, Error> {
         while self.pieces < pieces {
             match self.stream.next().await.expect("a stream ends with its end or an error")? {
@@ -81,7 +81,7 @@ impl Tally {
         *self.answers.entry(finished.target.provider.to_string()).or_default() += 1;
         self.resets += u32::from(resets > 0);
         self.invisible += u32::from(resets == 0 && finished.attempts.len() > 1);
-        // A drill repeats the question; what the real model says nobody knows.
+        // A drill repeats the question; what the real model says is not known before.
         let fits = if finished.target.provider.starts_with("drill") { text == asked } else { !text.is_empty() };
         let counted = finished.usage.input > 0 && finished.usage.output > 0;
         if !(fits && counted) {

@@ -1,4 +1,4 @@
-//! The server in the three dialects it speaks: nobody's own codec proves itself.
+//! The server in the three dialects it speaks: no codec is proven by itself.
 
 use std::collections::BTreeSet;
 

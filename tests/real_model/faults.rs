@@ -16,7 +16,7 @@ const CAUGHT: usize = 2;
 const LATE_MAX: u32 = 12;
 /// How long a breaker may take to open.
 const LEAVE_MAX: Duration = Duration::from_secs(12);
-/// How long the server stands still.
+/// How long the server is stopped.
 const FROZEN: Duration = Duration::from_secs(15);
 /// How long the server may take to serve its route again. Seconds are enough; the machine may be busy.
 const HOME_MAX: Duration = Duration::from_secs(60);
@@ -145,7 +145,8 @@ impl Caught {
         Self { streams, whole }
     }
 
-    /// Reads them to their ends: every stream was reset once, nobody has half an answer, all were answered elsewhere.
+    /// Reads them to their ends: every stream was reset once, no caller has half an answer, all were answered
+    /// elsewhere.
     async fn end(self, world: &World, classes: &[FailureClass], since: Instant) -> String {
         let mut seen = Vec::new();
         for (asked, mut listener) in self.streams {

@@ -1,4 +1,4 @@
-//! What the server does when nobody breaks it: how it answers, and the odd ways in which it refuses.
+//! What the server does when nothing breaks it: how it answers, and the odd ways in which it refuses.
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ pub async fn healthy(world: &World) -> String {
     assert!(matches!(picked["colour"].as_str(), Some("red" | "green")) && picked["digit"].is_u64(), "{picked}");
     assert_eq!(&reply.finished.target, real);
 
-    // The server closes idle connections after 5 s; nobody may notice.
+    // The server closes idle connections after 5 s; no caller may notice.
     tokio::time::sleep(Duration::from_secs(6)).await;
     let reply = runtime.chat(ask("smart", "Name a river.")).await.expect("an answer");
     assert_eq!((&reply.finished.target, reply.finished.attempts.len()), (real, 1), "{reply:?}");

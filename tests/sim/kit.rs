@@ -35,7 +35,7 @@ pub struct Work {
     /// Usual times to the first token. The runtime is told, or it would need a while to learn them. A is the fastest,
     /// and so everybody's choice, unless a test says otherwise.
     pub first_tokens: [Duration; 3],
-    /// A burst: so many times the calls, from then until then.
+    /// A burst: this many times the calls, from then until then.
     pub burst: Option<(u32, Duration, Duration)>,
     /// Each provider's keys, as configured.
     pub keys: Vec<&'static str>,

@@ -15,7 +15,7 @@ struct Scenario {
     work: Work,
     script: fn(usize, Script) -> Script,
     plot: fn(World) -> Plot,
-    /// Callers that begin then may fail: nobody could have helped them. All others succeed.
+    /// Callers that begin then may fail: no gateway could have helped them. All others succeed.
     hopeless: Option<(Duration, Duration)>,
     attempts_per_call_max: f64,
     /// Requests to A that it does not answer well.
@@ -80,7 +80,7 @@ fn at_a(world: &World, fault: &Fault) -> Plot {
     during(&world.providers[..1], SICK, WELL, fault)
 }
 
-/// Faults at A, each at so many requests.
+/// Faults at A, each at this many requests.
 fn sometimes<const N: usize>(world: &World, faults: [(f64, Fault); N]) -> Plot {
     for (chance, fault) in faults {
         world.a().sometimes(chance, fault);

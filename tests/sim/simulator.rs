@@ -93,8 +93,8 @@ fn two_alike_targets_end_near_half_each() {
     assert!(least >= 0.4 && most <= 0.6, "{least} to {most}");
 }
 
-/// Outages as in the weeks of `mixed`, without the hours between them in which nothing happens: those are all alike, so
-/// that a few say how much they cost.
+/// Outages as in the weeks of `mixed`, without the hours between them in which nothing happens: those are all the same,
+/// so that a few say how much they cost.
 fn condensed(scenario: &Scenario) -> (Scenario, f64) {
     const WELL: f64 = 900.0;
     let mut changes: Vec<f64> = scenario.targets.iter().flat_map(|target| &target.truth).map(|(at, _)| *at).collect();
@@ -120,7 +120,7 @@ fn at_a_call_a_second_first_choices_cost_a_thousandth_more_than_those_of_an_orac
         let weeks = scenarios::mixed(60.0, 3.5 * 86_400.0, seed);
         let (outages, left_out) = condensed(&weeks);
         let score = standin(&outages, seed);
-        // What was left out costs as much as the first minutes do, once it is known who is there.
+        // What was left out costs as much as the first minutes do, once the targets are known.
         assert!(weeks.targets.iter().all(|target| target.truth.get(1).is_none_or(|(at, _)| *at > 900.0)));
         let well = score.excess(300.0, 900.0);
         (score.regret() * outages.seconds + well * left_out) / weeks.seconds

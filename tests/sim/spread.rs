@@ -1,4 +1,4 @@
-//! Latencies that are spread more widely than anybody would guess, at targets of which nothing is known yet.
+//! Latencies that are spread more widely than one would guess, at targets of which nothing is known yet.
 
 use std::time::Duration;
 

@@ -50,7 +50,7 @@ fn scenario(seed: u64) -> Scenario {
     }
 }
 
-/// Who was asked when, in the simulator.
+/// Which target was asked when, in the simulator.
 fn simulated(seed: u64) -> Vec<(u64, usize)> {
     let scenario = scenario(seed);
     let mut gateway = Standin::new(&scenario, Tuning::default(), seed, std::time::Instant::now());
@@ -65,7 +65,7 @@ fn simulated(seed: u64) -> Vec<(u64, usize)> {
     log.iter().map(asked).collect()
 }
 
-/// Who was asked when, by the runtime.
+/// Which target was asked when, by the runtime.
 fn run(seed: u64) -> Vec<(u64, usize)> {
     let clock = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     clock.block_on(async {

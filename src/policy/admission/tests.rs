@@ -74,7 +74,7 @@ impl Bench {
         assert!(matches!(self.health(target).breaker, BreakerState::Open { .. }));
     }
 
-    /// An answer says that so much is left of a limit of 100 requests.
+    /// An answer says that this much is left of a limit of 100 requests.
     fn left(&mut self, ticket: &Ticket, remaining: u64, reset: Option<Duration>) {
         let requests = Some(Gauge { limit: 100, remaining, reset });
         self.admission.limits(ticket, Limits { requests, tokens: None }, self.now);
@@ -946,7 +946,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Model {
     bench: Bench,
     live: Vec<(Ticket, bool)>,
-    /// Probes whose being overdue reopened their breaker, and who may yet work.
+    /// Probes that reopened their breaker by being overdue, and that may still work.
     late: std::collections::HashSet<u64>,
     /// Retry-After of a target that fails, of one that limits all its keys, and of a key at a target; and what disabled
     /// keys.
@@ -1119,7 +1119,7 @@ proptest! {
         for step in steps {
             model.step(step)?;
         }
-        // Quiet: everything ends, nobody forces anything, and the longest deadline passes.
+        // Quiet: everything ends, no operator forces anything, and the longest deadline passes.
         for (ticket, _) in std::mem::take(&mut model.live) {
             model.bench.report(&ticket, UNUSED);
         }

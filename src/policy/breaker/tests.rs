@@ -234,8 +234,8 @@ fn a_recovering_target_is_back_once_it_carries_what_it_is_asked_for() {
     check("3*fail +10h 2*ok +29s ok +3s ok", "open half_open ramp closed");
 }
 
-/// Lets so many calls a second come to a target that has just recovered; each has content after this time. Returns how
-/// many it admitted in each second.
+/// Lets this many calls a second come to a target that has just recovered; each has content after this time. Returns
+/// how many it admitted in each second.
 fn herd(outage: &str, a_second: u32, content: Duration) -> Vec<u32> {
     let mut bench = Bench::run(&format!("3*fail {outage} 2*ok"));
     let (start, mut admitted, mut flying) = (bench.now, vec![0; 20], std::collections::VecDeque::new());
@@ -388,7 +388,7 @@ fn a_cooldown_lasts_a_fifth_of_the_time_since_the_trouble_began_between_one_seco
 
 #[test]
 fn trouble_goes_on_unless_all_was_well_for_as_long_as_it_had_lasted() {
-    // 50 s of trouble, and then so much time in which it is closed.
+    // 50 s of trouble, and then this much time in which it is closed.
     let cooldown = |well: &str| Bench::run(&format!("3*fail +50s 2*ok +5s ok {well} 3*fail")).cooldown();
     assert!(cooldown("+54s") > 0.8 * 0.2 * 109.0);
     assert!(cooldown("+56s") <= 1.0);

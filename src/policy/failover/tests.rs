@@ -10,14 +10,14 @@
 //! `-probed` a probe that is out, `-never` an operator, `-open` a breaker (so it may be asked as a last resort), `%1`
 //! its failure domain (else one of its own), `^` that it is not there for hedges. Settings: `stream` and `fail` (commit
 //! policies; else buffered), `by=5s` (deadline; else 600 s), `max=5` (attempts), `wait=1s`, `parks` (three times, until
-//! somebody is back or for a second), `policy` (content policy failover), `bad` (bad request failover), `broke` (an
+//! a target is back or for a second), `policy` (content policy failover), `bad` (bad request failover), `broke` (an
 //! empty budget), `race`, `hedge=300ms` (a second one from that age on), `share=0` (of what hedges may cost), `again=1`
 //! (the same target before others).
 //!
 //! After the colon: what happens, in order: `ok`, `content`, any failure class, `refused` (by a full target) and `away`
-//! (by a provider that is down for good); `free` a place for who stands in a queue, `late` that none will come in time;
-//! with `+5s` the time to come back; with `b.` before it whose attempt, else the last one's; with `3s@` after how long.
-//! `heard` is more content, `given` that its target was given up.
+//! (by a provider that is down for good); `free` a place for a call in a queue, `late` that none will come in time;
+//! with `+5s` the time to come back; with `b.` before it for the attempt at `b`, else the last one's; with `3s@` after
+//! how long. `heard` is more content, `given` that its target was given up.
 //!
 //! Expected: `a` a try, `a!` a resend, `a?` a last resort, `a'` a shorter conversation, `a<500` its first-token limit
 //! in ms, if it has one, and `a@500` when it was asked where the script says `when`, both if it says `show`; `q` a
@@ -42,7 +42,7 @@ struct Bench {
     /// When something happened last.
     since: Instant,
     rng: StdRng,
-    /// Who runs: attempt and target.
+    /// What runs: attempt and target.
     started: Vec<(u32, usize)>,
     shows: bool,
     tells: bool,
@@ -367,11 +367,11 @@ fn what_is_the_requests_own_is_not_parked_and_not_asked_again_elsewhere() {
 
 #[test]
 fn each_failure_class_goes_its_way() {
-    // Nobody's fault, once more at once; then as any failure.
+    // No one's fault: once again at once; then as any failure.
     check("a b: unsent ok", "a a! =a");
     check("a b: unsent unsent ok", "a a! b =b");
     check("a: unsent unsent ok", "a a! ~ a =a");
-    // The provider's fault: the next target, at once; the same after a pause, if there is nobody else.
+    // The provider's fault: the next target, at once; the same after a pause, if there is no other.
     for class in ["connect", "overloaded", "no_first_token", "stalled", "cut", "crashed"] {
         check(&format!("a b: {class} ok"), "a b =b");
         check(&format!("a: {class} ok"), "a ~ a =a");
@@ -426,7 +426,7 @@ fn what_is_the_keys_goes_to_the_next_key_at_once_and_costs_nothing() {
         check(&format!("a#2 b: {class} {class} ok"), "a a b =b");
         check(&format!("a#2 b: {class} refused+10m ok"), "a a b =b");
         check(&format!("a#2: {class} refused+10m"), "a a exhausted+10m");
-        // Four bad ones of five, whatever attempts and budget allow.
+        // Four bad ones of five, with any attempts and budget.
         let four = [class; 4].join(" ");
         check(&format!("a#5 b max=1 broke: {four} ok"), "a a a a a =a");
         check(&format!("a#5 b max=1 broke: {four} {class} ok"), "a a a a a b =b");
@@ -575,7 +575,7 @@ fn a_hedge_joins_whoever_is_slower_than_usual_once_and_takes_nothing_from_other_
     check("a b hedge=1s stream when: 900ms@content 60s@ok", "a@0 >a =a");
     check("a b hedge=1s when: 900ms@content 3s@ok", "a@0 =a");
     check("a b hedge=1s when: 900ms@heard 2s@ok", "a@0 =a");
-    // Once a call; whoever is late after that is followed as ever, and all attempts that a call has are left to it.
+    // Once a call; an attempt that is late after that is followed as ever, and the call keeps all its attempts.
     check("a b c hedge=1s when: 3900ms@ok", "a@0 b@1000 -a =b");
     check("a b c d e hedge=1s when: 60s@ok", "a@0 b@1000 c@5000 d@9000 e@13000 -a -b -c -d =e");
     check("a b c d hedge=1s: 2s@b.cut 1s@a.cut cut cut", "a b c d exhausted");
@@ -594,7 +594,7 @@ fn a_hedge_goes_to_another_failure_domain_and_to_nobody_who_has_better_to_do() {
     check("a b^ race: ok", "a =a");
     check("a b-open hedge=1s when: 5s@ok", "a@0 b?@4000 -a =b");
     check("a-open b-open hedge=1s when: 5s@ok", "a?@0 b?@4000 -a =b");
-    // Who refuses it is followed by the next, and if all do, the first goes on.
+    // A target that refuses it is followed by the next, and if all do, the first goes on.
     check("a b c hedge=1s: refused ok", "a b =b");
     check("a b c hedge=1s when: 1s@nothing 1s@ok", "a@0 b@1000 -a =b");
     check("a b-9s hedge=1s when: 5s@ok", "a@0 =a");
@@ -631,7 +631,7 @@ fn whose_target_is_given_up_is_joined_at_once_by_whom_a_new_plan_names() {
     check("a b c d max=2: 1s@given cut cut", "a b c -a deadline");
     check("a: 1s@given 1s@ok", "a =a");
     check("a b max=1: 1s@given 1s@ok", "a =a");
-    // Beside one that works already nobody is needed, and what the caller reads is left alone.
+    // Beside one that works already no other is needed, and what the caller reads is left alone.
     check("a b c hedge=1s when: 2s@a.given 1s@ok", "a@0 b@1000 -a =b");
     check("a b stream: content given 1s@ok", "a >a =a");
     let mut bench = Bench::new("a b c");
@@ -656,7 +656,7 @@ fn whoever_is_silent_for_too_long_is_joined_by_the_next_and_may_win_all_the_same
     check("a b stream: 5s@content b.ok", "a b >b -a =b");
     check("a b stream: 5s@a.content a.ok", "a b >a -b =a");
     check("a b: 5s@b.cut a.ok", "a b =a");
-    // Whoever waits behind is asked in its time, and those that failed once more.
+    // A target that waits behind is asked in its time, and those that failed again.
     check("a b c when: 9s@ok", "a@0 b@4000 c@8000 -a -b =c");
     check("a b: 5s@b.cut 1s@a.cut ok", "a b b =b");
     // It is late again only if it is silent again.
@@ -676,12 +676,12 @@ fn silence_leaves_to_those_behind_what_they_usually_need() {
     check("a b c by=3s when: 2900ms@ok", "a@0 b@1000 c@2000 -a -b =c");
     check("a b c d e by=1s when: 990ms@ok", "a@0 b@200 c@400 d@600 e@800 -a -b -c -d =e");
     check("a b by=200ms when: 190ms@ok", "a@0 b@100 -a =b");
-    // Whoever is quick needs little of it.
+    // A quick target needs little of it.
     check("a b*800 by=3s when: 2950ms@ok", "a@0 b@2884 -a =b");
-    // Who comes back meanwhile is behind, too; and who comes back later is waited for.
+    // A target that comes back meanwhile is behind, too; and one that comes back later is waited for.
     check("a b-2s by=5s when: 4900ms@ok", "a@0 b@3928 -a =b");
     check("a b-4500ms by=5s when: 4900ms@ok", "a@0 b@4500 -a =b");
-    // One that admits nothing is asked only when there is nobody else.
+    // One that admits nothing is asked only when there is no other.
     check("a b-open when: 5s@ok", "a@0 b?@4000 -a =b");
 }
 
@@ -721,9 +721,9 @@ fn the_same_target_is_asked_once_more_before_others_where_its_route_says_so() {
     assert_eq!(bench.run("rate_limited+1s ok"), "a ~ a =a");
     let waited = bench.now - bench.start;
     assert!((1_100..=1_200).contains(&waited.as_millis()), "later than its hold, and not all at once: {waited:?}");
-    // Whoever still refuses then is no reason to wait on.
+    // A target that still refuses then is no reason to wait on.
     check("a b again=1: rate_limited+1s refused+1s ok", "a ~ a b =b");
-    // Nothing else is worth that, and nobody who has read something waits.
+    // Nothing else is worth that, and no caller that has read something waits.
     for class in ["overloaded", "connect", "cut", "rate_limited", "declined"] {
         check(&format!("a b again=1: {class} ok"), "a b =b");
     }

@@ -298,7 +298,7 @@ fn whoever_waited_longer_than_is_usual_says_that_it_is_slow_and_beyond_its_p99_t
 fn a_target_that_never_said_a_word_is_judged_by_how_long_its_like_usually_take() {
     let table = [(LEFT, 500, 0.0), (LEFT, 990, 0.5), (LEFT, 3_000, 0.5), (LEFT, 4_100, 1.0), (LEFT, 60_000, 1.0)];
     let ended = [(ENDED, 3_000, 0.0), (ENDED, 4_100, 0.5)];
-    // Another target answered meanwhile, and this one nobody ever.
+    // Another target answered meanwhile, and this one never answered.
     let others = [(LOST, 500, 0.0), (LOST, 3_000, 0.5), (LOST, 4_100, 0.5)];
     let given_up = [(failed(FailureClass::NoFirstToken), 30_000, 1.0)];
     for (report, millis, weight) in table.into_iter().chain(ended).chain(others).chain(given_up) {
@@ -580,7 +580,7 @@ fn the_timers_follow_the_latencies_within_their_bounds() {
     assert_eq!((chat.overdue_after.as_millis(), chat.first_token_max), (8_076, SECOND * 30));
     assert_eq!(chat.gap_overdue_after, SECOND);
     assert_eq!(timers(ModelClass::Chat, Some(SECOND * 3)).first_token_max, SECOND * 30);
-    // Nobody is given up before it is overdue.
+    // No target is given up before it is overdue.
     assert_eq!(timers(ModelClass::Chat, Some(SECOND * 30)).first_token_max.as_secs(), 242);
     assert_eq!(Bench::measured().health.timers(0, false, None, Instant::now()).first_token_max.as_secs(), 8);
     assert_eq!(timers(ModelClass::Chat, Some(MS(5))).overdue_after, MS(250));

@@ -31,7 +31,7 @@ const fn costs(likely: i64, most: i64) -> Estimate {
     Estimate { likely: nanos(likely), most: nanos(most) }
 }
 
-/// Spends so much at once.
+/// Spends this much at once.
 fn spend(money: &mut Money, about: &CallFacts, amount: i64, now: SystemTime) -> Result<Vec<Alert>, Refused> {
     let taken = money.take(about, &costs(amount, amount), now)?;
     Ok(money.settle(about, taken, nanos(amount), now))
@@ -191,8 +191,8 @@ fn an_estimate_is_what_is_usual_and_at_most_what_caller_or_target_allow() {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
 
-    /// However many calls at once, whatever each takes, comes to and whenever it ends: a budget is overspent by the
-    /// error of one at most.
+    /// With any number of calls at once, of any expected and real cost, ending at any time: a budget is overspent by
+    /// the error of one at most.
     #[test]
     fn a_hundred_calls_at_once_overspend_by_the_error_of_one_at_most(
         limit in 1_000_i64..50_000,

@@ -17,7 +17,7 @@ fn enter(lot: &mut Calls, names: &[&'static str], priority: Priority, waiter: u3
     place
 }
 
-/// By when all of them must be answered who do not say otherwise.
+/// By when all calls must be answered that do not say otherwise.
 static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
 
 /// A target that answers after a while, and what it had to carry.
@@ -26,7 +26,7 @@ struct Answering {
     now: Instant,
     start: Instant,
     latency: Duration,
-    /// Who was let go, and when.
+    /// The calls that were let go, and when.
     went: Vec<(Duration, u32)>,
     /// When those are answered that are on their way.
     on_way: Vec<Instant>,
@@ -186,7 +186,7 @@ fn who_comes_later_stands_behind_those_of_its_priority_who_wait_for_the_same() {
     assert!(!is_before(&lot, &["a"], Priority::Batch));
 }
 
-/// Who goes when `free` places come free at once, where they are all that counts.
+/// The calls that go when `free` places come free at once, where only places count.
 fn placed(lot: &mut Calls, free: u32, now: Instant) -> Vec<u32> {
     let go = lot.look(now, |_| Gate::Open(free)).go;
     for (_, key) in &go {
@@ -273,8 +273,8 @@ fn pauses_grow_to_a_minute() {
 }
 
 proptest! {
-    /// Calls of any priority wait for any of three targets that come and go, fail and answer. Nobody is forgotten,
-    /// nobody goes where nothing is admitted, nobody overtakes who waits for the same, and no second carries more than
+    /// Calls of any priority wait for any of three targets that come and go, fail and answer. No call is forgotten,
+    /// none goes where nothing is admitted, none overtakes one that waits for the same, and no second carries more than
     /// twice what was proven before.
     #[test]
     fn nobody_is_forgotten_overtaken_or_let_go_in_a_herd(
@@ -339,7 +339,7 @@ proptest! {
                 waits[call] = false;
                 lot.arrived(&key);
                 tries += 1;
-                // Whoever fails for ever would never be served.
+                // A call that fails for ever would never be served.
                 let fails = failures[tries % failures.len()] && tries < 200;
                 on_way.push((now + MS * u32::try_from(latency).unwrap(), waiter, key, fails));
                 went.push((now, key));

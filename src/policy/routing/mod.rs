@@ -10,8 +10,8 @@
 //! ```
 //!
 //! Three rules hold under every strategy. Labels are walls: nothing makes a target eligible that lacks one. A target
-//! whose cooldown has passed goes first on the next call that has another target and is not critical, whatever its
-//! score, or it would never be tried again. When nothing is admissible at all, the plan asks as a last resort.
+//! whose cooldown has passed goes first on the next call that has another target and is not critical, with any score,
+//! or it would never be tried again. When nothing is admissible at all, the plan asks as a last resort.
 //!
 //! Never decides whether a target admits (the provider's permit does; what is published may be a moment old), never
 //! waits, never draws more randomness than it uses: to explain a choice, plan on a clone of the route's memory and

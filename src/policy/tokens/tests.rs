@@ -25,7 +25,7 @@ fn prior(vocabulary: Vocabulary, request: &ChatRequest) -> u32 {
     TokenModel::new(vocabulary).weights().tokens(&size(request))
 }
 
-/// A conversation of so many turns, no two messages of the same length.
+/// A conversation of this many turns, no two messages of the same length.
 fn talk(turns: usize) -> ChatRequest {
     let words = |count: usize| "the quick brown fox, 42 years old, jumps over 3 lazy dogs. ".repeat(count);
     (0..turns).fold(ChatRequest::new("smart").system(words(5)), |request, turn| {
@@ -122,7 +122,7 @@ fn a_model_is_known_by_its_vendor_or_its_name() {
     }
 }
 
-/// Teaches a model so many turns of one talk, as a provider counts them.
+/// Teaches a model this many turns of one talk, as a provider counts them.
 fn teach(model: &mut TokenModel, replies: usize, counted: impl Fn(&PromptSize, usize) -> u64) {
     for reply in 0..replies {
         let size = size(&talk(1 + reply % 23));
@@ -232,7 +232,7 @@ fn a_provider_that_counts_little_halves_no_estimate_of_a_short_prompt() {
             let now = model.weights().tokens(&size(&said));
             assert!(now * 2 > first && now <= first, "{vocabulary:?}: {first} and then {now}");
         }
-        // A hidden prompt is believed all the same.
+        // A hidden prompt is believed nevertheless.
         for _ in 0..60 {
             model.learn(&size(&said), 5_000);
         }

@@ -22,7 +22,7 @@ fn message(word: &str, text: &str) -> Message {
     }
 }
 
-/// What is left of a conversation of one token a message that is to be so much shorter.
+/// What is left of a conversation of one token a message that is to be this much shorter.
 fn cut(notation: &str, excess: u32) -> String {
     let messages = conversation(notation);
     let Some(cut) = Cut::find(&messages, |_| 1.0, excess.into()) else { return "nothing".into() };
@@ -56,7 +56,7 @@ fn the_oldest_messages_after_the_first_user_message_go_in_whole_units() {
         ("s a", 1, "nothing"),
         ("s", 1, "nothing"),
         ("", 1, "nothing"),
-        // A call whose result comes only after the last user message cannot go, nor what it stands before.
+        // A call whose result comes only after the last user message cannot go, nor can what follows it.
         ("u c1 a u r1", 1, "nothing"),
         // A result without a call stays with the message before it.
         ("u a r9 a u", 1, "u a u"),

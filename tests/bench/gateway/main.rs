@@ -45,7 +45,7 @@ fn block_on(mut builder: tokio::runtime::Builder, work: impl Future<Output = ()>
     builder.enable_all().build().expect("a runtime").block_on(work);
 }
 
-/// What is asked: how, of whom, and how much.
+/// What is asked: how, of which address, and how much.
 struct Ask {
     name: &'static str,
     path: &'static str,

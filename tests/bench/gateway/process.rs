@@ -104,7 +104,7 @@ pub fn post(address: SocketAddr, path: &str, body: &str) -> Option<String> {
     )
     .ok()?;
     let mut answer = Vec::new();
-    // Whoever does not close in time has said enough.
+    // A peer that does not close in time has said enough.
     let _ = stream.read_to_end(&mut answer);
     Some(String::from_utf8_lossy(&answer).into_owned())
 }

@@ -1,5 +1,5 @@
-//! What must hold of the codecs whatever bytes come: no panic, the same in any chunks, and no more memory than the
-//! input gave cause for. Each function is one target; the first bytes of its input choose what the rest is fed to.
+//! What must hold of the codecs for any bytes: no panic, the same in any chunks, and no more memory than the input gave
+//! cause for. Each function is one target; the first bytes of its input choose what the rest is fed to.
 
 pub mod serving;
 
@@ -184,7 +184,7 @@ pub fn classify(data: &[u8]) {
     let _ = wire::is_event_stream(&headers);
 }
 
-/// The encoders: whatever was decoded can go back to anybody, as JSON.
+/// The encoders: everything that was decoded can go back to any target, as JSON.
 pub fn encode(data: &[u8]) {
     let Some(input) = Input::of(data) else { return };
     let (_, _, Ok(ending)) = decoded(&input, &[input.body]) else { return };
@@ -205,7 +205,7 @@ pub fn encode(data: &[u8]) {
 /// How callers speak, by the first byte of an input.
 pub const FACES: [Face; 4] = [Face::OpenAiChat, Face::OpenAiResponses, Face::Anthropic, Face::Gemini];
 
-/// The readers of callers' requests: what is understood can go to anybody, what is not is refused by its field.
+/// The readers of callers' requests: what is understood can go to any target, what is not is refused by its field.
 pub fn requests(data: &[u8]) {
     let Some(input) = Input::of(data) else { return };
     let face = FACES[usize::from(data[0]) % FACES.len()];

@@ -1,4 +1,4 @@
-//! What must hold of the sidecar whatever a file, a provider's head, an operator or a stranger says: no panic, no
+//! What must hold of the sidecar for any file, provider's head, operator's request or stranger's bytes: no panic, no
 //! secret in an error, an answer of HTTP or none, and a process that goes on serving.
 
 use std::net::SocketAddr;
@@ -62,7 +62,7 @@ pub fn admin(data: &[u8]) {
     }
 }
 
-/// Whatever a stranger sends.
+/// Any bytes that a stranger sends.
 pub fn door(data: &[u8]) {
     send(data);
 }

@@ -1,4 +1,4 @@
-//! Who may call, what for, how often; and that a client's key ends here.
+//! Which clients may call, what for, how often; and that a client's key ends here.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -118,7 +118,7 @@ async fn who_asks_too_often_is_told_when_to_come_back() {
     assert_eq!(stage.counts(0).received, 1);
 }
 
-/// Returns the head of the request that the first or second provider gets for a caller's, whom nobody answers.
+/// Returns the head of the request that the first or second provider gets for a caller's, which is not answered.
 async fn head_at(place: usize, caller: Caller, headers: &[(&str, &str)]) -> String {
     let provider = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = provider.local_addr().expect("an address");

@@ -271,7 +271,7 @@ async fn a_provider_that_leads_back_here_is_refused_or_noticed_at_the_first_turn
     file("loop", address, &format!("[server]\nlisten = \"{address}\"\n"));
     let output = run("loop", &["check", "--config", "given.toml"], &[]);
     assert!(said(&output).contains("providers.a.base_url: leads back to this sidecar"), "{}", said(&output));
-    // By way of somebody else nobody sees it in the file.
+    // By way of another address it is not seen in the file.
     let between = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     file("loop", between.local_addr().expect("an address"), "");
     let served = Served::start("loop", &["--config", "given.toml"], |_| {});
@@ -319,7 +319,7 @@ async fn a_request_that_goes_round_several_sidecars_is_refused_where_it_began() 
     let reply = http::ask(served[0].address, Caller::Chat, "smart", "Hi", false).await;
     assert!(reply.status >= 500 && reply.body.contains("leads back to this sidecar"), "{reply:?}");
     assert!((1..=24).contains(&loops(0).await), "it went round and round: {}", loops(0).await);
-    // So do texts to be embedded, and whoever is asked first.
+    // So do texts to be embedded, whichever target is asked first.
     let body = r#"{"model":"a/text-embedding-3-small","input":"Hi"}"#;
     let reply = Exchange::begin(served[1].address, "POST", "/v1/embeddings", &[], body).await.end().await;
     assert!(reply.status >= 500 && loops(1).await >= 1, "{reply:?}");
@@ -356,7 +356,7 @@ async fn check_tells_prices_windows_and_abilities_and_asks_as_few_as_it_is_told(
         }
     };
     let text = check(&[]).await;
-    // What a provider serves beside what somebody named is counted.
+    // What a provider serves beside the named models is counted.
     let whole = "[providers.openai]\nkeys = [\"k\"]\n[routes.smart]\ntargets = [\"openai/gpt-5-mini\"]\n";
     fs::write(program("check-whole").1.join("given.toml"), whole).expect("a file");
     let listed = |more: &[&str]| {

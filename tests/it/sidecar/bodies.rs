@@ -14,7 +14,7 @@ use super::child::{Served, program};
 use super::http::{self, Caller, Exchange};
 use super::{stage, stage_with};
 
-/// A request's body with a field of so many zeros, a comma between each.
+/// A request's body with a field of this many zeros, a comma between each.
 fn zeros(field: &str, count: usize) -> String {
     let zeros = vec!["0"; count].join(",");
     match field {
@@ -99,7 +99,7 @@ async fn bodies_share_their_room_and_who_waits_in_vain_is_told_to_come_back() {
     stage.until(0, |counts| counts.in_flight == 1).await;
     let begun = Instant::now();
     let (second, ()) = tokio::join!(http::ask(to, Caller::Anthropic, "smart", &long, false), async {
-        // Whoever asks for less than all of it waits as well, behind the one before it.
+        // A body that needs less than all of it waits as well, behind the one before it.
         assert_eq!(http::get(to, "/live").await.status, 200);
     });
     assert_eq!((second.status, second.header("retry-after")), (529, Some("1")), "{second:?}");
@@ -135,7 +135,7 @@ async fn a_body_takes_room_for_what_is_made_of_its_values() {
 }
 
 /// Starts the program over a strict provider of OpenAI's dialect, `a`, and one of Anthropic's, `b`. It has one thread
-/// for connections: whatever holds that up, holds up everybody. The providers have a thread of their own, for what they
+/// for connections: what holds that up, holds up all clients. The providers have a thread of their own, for what they
 /// take to read a body is not to be seen here.
 fn alone(folder: &str) -> Served {
     let (tell, told) = mpsc::channel();
@@ -160,7 +160,7 @@ fn alone(folder: &str) -> Served {
     })
 }
 
-/// Asks with a body; returns what came, and the longest that anybody waited for `/live` meanwhile.
+/// Asks with a body; returns what came, and the longest wait for `/live` meanwhile.
 async fn beside_live(served: &Served, path: &str, body: &str) -> (http::Response, Duration) {
     let done = AtomicBool::new(false);
     tokio::join!(
@@ -201,7 +201,7 @@ async fn a_body_of_nothing_but_values_costs_little_more_than_its_bytes() {
     }
 }
 
-/// The longest that anybody may be held up by another one's body, in a build that is not optimised.
+/// The longest that a client may be held up by another one's body, in a build that is not optimised.
 const LIVE_MAX: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -218,7 +218,7 @@ async fn a_long_body_is_read_counted_and_written_apart_from_the_threads_that_ser
         let body = body.to_string();
         let (answer, live) = beside_live(&served, path, &body).await;
         assert!(answer.status != 400, "it was not understood: {answer:?}");
-        // Its text goes on as it stands there, in whatever dialect.
+        // Its text goes on as it is written there, in every dialect.
         let (cost, length) = (served.peak() - before, body.len() as u64);
         assert!(cost < length * 3 / 2, "{path}: {length} bytes cost {cost}");
         assert!(live < LIVE_MAX, "{path}: /live took {live:?}");

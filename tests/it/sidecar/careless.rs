@@ -29,7 +29,7 @@ async fn scene(dialect: Caller) -> Scene {
     {
         let mut provider = ProviderConfig::new(format!("http://{}{}", upstream.address, kind.1)).key("k").model("m");
         provider.dialect = Some(kind.0);
-        // Its answer is a stream, whatever its caller asked for.
+        // Its answer is a stream, also where its caller asked for the whole.
         provider.stream_upstream = Some(name == "second");
         settings.runtime.providers.insert(name.to_owned(), provider);
     }

@@ -102,7 +102,7 @@ impl Drop for Served {
     }
 }
 
-/// Returns an address that nobody listens at.
+/// Returns an address without a listener.
 pub fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
 }

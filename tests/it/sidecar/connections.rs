@@ -1,4 +1,4 @@
-//! Connections: who leaves, who is slow, who says nothing, and how everything ends.
+//! Connections: clients that leave, are slow or say nothing, and how everything ends.
 
 use std::time::Duration;
 
@@ -152,7 +152,7 @@ async fn stopping_cuts_what_is_left_at_its_deadline_and_says_how_many() {
         stage.drills[0].handle().always(Fault::Hang);
         let waiting = http::begin(to, Caller::Chat, "smart", "one two", false, &[]).await;
         stage.until(0, |counts| counts.in_flight == 2).await;
-        // With two places both are taken: nobody waits for one of them.
+        // With two places both are taken: no client waits for one of them.
         let stopping = stage.sidecar.stop(Duration::from_millis(50));
         let stopping = tokio::time::timeout(http::PATIENCE / 4, stopping);
         let (cut, begun, waiting) = tokio::join!(stopping, begun.end(), waiting.end());

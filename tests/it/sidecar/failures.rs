@@ -17,7 +17,7 @@ async fn an_error_comes_in_the_callers_dialect_with_its_status_and_when_to_come_
     let fault = stage.drills[0].handle().always(Fault::RateLimited(RetryHint::Seconds(wait)));
     for stream in [false, true] {
         for caller in Caller::ALL {
-            // The first hears it of the provider, the others of the runtime, which asks nobody meanwhile.
+            // The first hears it from the provider, the others from the runtime, which asks no provider meanwhile.
             let reply = http::ask(to, caller, "smart", SAID, stream).await;
             assert_eq!(reply.status, 429, "{caller:?}: {reply:?}");
             assert_eq!(reply.header("x-should-retry"), None, "it would contradict the time");

@@ -76,7 +76,7 @@ impl Caller {
         }
     }
 
-    /// What shows that somebody still works on the answer.
+    /// What shows that the answer is still worked on.
     pub fn keep_alive(self) -> &'static str {
         match self {
             Self::Chat | Self::Responses => ": keep-alive\n\n",
@@ -164,7 +164,7 @@ impl Exchange {
         read > 0
     }
 
-    /// Reads until so much has come.
+    /// Reads until this much has come.
     pub async fn until(&mut self, is: impl Fn(&str) -> bool) {
         while !is(&String::from_utf8_lossy(&self.bytes)) {
             assert!(self.more().await, "it ended before: {}", String::from_utf8_lossy(&self.bytes));

@@ -1,4 +1,4 @@
-//! Whatever happens to the log, calls go on, and a stop is a stop.
+//! With any trouble of the log calls go on, and a stop is a stop.
 
 use std::fs;
 use std::io::Read as _;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::child::{Served, program};
 use super::http::{self, Caller};
 
-/// Asks so many times at once.
+/// Asks this many times at once.
 async fn answers(served: &Served, count: usize) {
     let asked = (0..count).map(|_| http::ask(served.address, Caller::Chat, "any", "one two", false));
     for reply in futures_util::future::join_all(asked).await {

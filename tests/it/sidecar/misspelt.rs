@@ -1,5 +1,5 @@
 //! Configurations that are not right: every table of the file is walked with names, kinds and values that are wrong,
-//! and twenty files of people who were in a hurry are read.
+//! and twenty files of users in a hurry are read.
 
 use std::collections::BTreeMap;
 
@@ -87,7 +87,7 @@ fn inline(value: &Value) -> String {
     }
 }
 
-/// The line on which the path's first field stands.
+/// The line of the path's first field.
 fn line(file: &Value, path: &[Step]) -> usize {
     let Step::Field(first) = &path[0] else { panic!("a field first") };
     file.as_object().expect("a table").keys().position(|name| name == first).expect("it is there") + 1

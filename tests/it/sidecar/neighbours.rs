@@ -102,7 +102,7 @@ async fn what_could_be_read_in_two_ways_is_refused() {
         assert!(came.is_empty() || came.starts_with("HTTP/1.1 4"), "{head:?}: {came:?}");
         assert!(!came.contains("200 OK"), "{head:?}: {came:?}");
     }
-    // A line feed alone behind the size of a chunk: nobody waits for more of such a body.
+    // A line feed alone behind the size of a chunk: no server waits for more of such a body.
     for size in [format!("{length:x}\n"), format!("{length:x};a=b\n")] {
         let mut exchange = Exchange::connect(to).await;
         exchange.try_send(&format!("{POST}transfer-encoding: chunked\r\n\r\n{size}{body}\r\n0\r\n\r\n")).await;

@@ -186,6 +186,6 @@ async fn with_a_key_a_client_comes_by_any_name_and_an_operator_by_known_ones() {
         let headers = [("host", host), ("authorization", "Bearer o")];
         assert_eq!(http::get_with(admin, "/health", &headers).await.status, status, "{host}");
     }
-    // Whoever only watches asks by any name.
+    // A client that only watches asks by any name.
     assert_eq!(http::get_with(admin, "/ready", &[("host", "probe.example")]).await.status, 200);
 }

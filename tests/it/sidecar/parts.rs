@@ -1,4 +1,4 @@
-//! Documents, audio, and what only one dialect has: who is asked, what arrives, and what its caller is told.
+//! Documents, audio, and what only one dialect has: which target is asked, what arrives, and what its caller is told.
 
 use serde_json::{Value, json};
 use standin::config::{DialectConfig, ModelConfig};
@@ -90,7 +90,7 @@ fn with_part(caller: Caller, part: &Value) -> Value {
     }
 }
 
-/// Where that part stands, as its caller counts.
+/// The place of that part, as its caller counts.
 fn place(caller: Caller) -> &'static str {
     match caller {
         Caller::Chat => "messages[1].content[1]",
@@ -100,7 +100,7 @@ fn place(caller: Caller) -> &'static str {
     }
 }
 
-/// A part that nobody here has heard of.
+/// A part that is unknown here.
 fn unknown(caller: Caller) -> Value {
     match caller {
         Caller::Gemini => json!({"someNewPart": {"data": "x", "n": 1.0}}),

@@ -1,4 +1,4 @@
-//! The program itself, as somebody types it.
+//! The program itself, as a user types it.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -315,7 +315,7 @@ async fn what_stands_is_lifted_from_the_command_line_and_told() {
     let said = |output: &Output| String::from_utf8_lossy(&output.stdout).into_owned();
     let output = run(&["reset"]);
     assert_eq!((output.status.success(), said(&output).as_str()), (true, "nothing stood there\n"), "{output:?}");
-    // Nobody listens at the provider's port: its breaker opens.
+    // The provider's port has no listener: its breaker opens.
     while http::get(served.address, "/health").await.json()["providers"][0]["holds"][0]["why"] != "breaker_open" {
         http::ask(served.address, Caller::Chat, "smart", "Hi", false).await;
     }

@@ -84,7 +84,7 @@ async fn a_reload_opens_no_door_of_a_socket_that_is_bound() {
         String::new(),
         everywhere.clone(),
         format!("{everywhere}\nkeys = []"),
-        // An operator is no client: nobody would be asked.
+        // An operator is no client: no client would be asked for a key.
         format!("listen = \"127.0.0.1:0\"\n{}", keyed().replace(" }", ", operator = true }")),
         format!("listen = \"127.0.0.1:0\"\n{}\nallow_origins = [\"*\"]", keyed().replace(" }", ", operator = true }")),
     ] {

@@ -19,7 +19,7 @@ use super::stage_with;
 
 const KEY: &str = "sk-4uCkx7-T0pS3cr3t";
 
-/// Starts a provider that refuses whatever it is asked, in these words.
+/// Starts a provider that refuses every request, in these words.
 async fn refuses(status: u16, message: String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");

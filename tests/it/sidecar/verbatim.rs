@@ -101,7 +101,7 @@ fn anthropic(data: &str) -> String {
     event(&kind, data)
 }
 
-/// Answers full of what no other dialect has words for, and what nobody has heard of: whole, and streamed.
+/// Answers full of what no other dialect has words for, and of what is unknown here: whole, and streamed.
 fn rich(caller: Caller) -> (String, String) {
     match caller {
         Caller::Chat => (
@@ -668,7 +668,7 @@ async fn what_stands_around_json_is_left_out_of_a_stream_that_goes_on_as_it_came
                         "{about}"
                     );
                     assert_eq!(caller.streamed(&reply.body), expected, "{about}");
-                    // What nobody knows is there, and the whole that is told once more is the same.
+                    // What is unknown is there, and the whole that is told again is the same.
                     assert_eq!(reply.body.matches("x_new").count(), body.matches("x_new").count(), "{about}");
                     if caller == Caller::Responses {
                         let last = http::events(&reply.body).pop().expect("an event");

@@ -1,4 +1,4 @@
-//! What a body may say of who answers it, and that what goes on is what was read.
+//! What a body may say of its target, and that what goes on is what was read.
 
 use serde_json::{Value, json};
 use standin::sidecar::{ClientKey, Hash};
@@ -48,7 +48,7 @@ async fn a_key_of_some_routes_chooses_nobody_behind_them() {
     let embeds = json!({"model": "a", "input": "Hi", "models": ["dear"]}).to_string();
     assert_eq!(post(&stage, "some", "/v1/embeddings", &embeds).await.status, 400);
     assert_eq!([0, 1, 2].map(|drill| stage.counts(drill).received), [0; 3]);
-    // Whose key opens everything may say what it likes to whoever is there.
+    // A client whose key opens everything may say what it likes to every target.
     let (path, mut body) = Caller::Chat.ask("smart", "Hi", false);
     body["models"] = json!(["dear/model"]);
     body["route"] = Value::Null;

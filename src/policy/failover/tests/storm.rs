@@ -31,7 +31,7 @@ struct Weather {
     /// From this second on.
     from: u64,
     target: usize,
-    /// Of a hundred, so many fail
+    /// Of a hundred, this many fail
     percent: u32,
     /// in this way,
     class: FailureClass,
@@ -39,7 +39,7 @@ struct Weather {
     hangs: bool,
     /// asking for that wait,
     retry_after: Option<Duration>,
-    /// after content in one case of three where that can be, and after so many milliseconds at most.
+    /// after content in one case of three where that can be, and after this many milliseconds at most.
     within: u64,
 }
 
@@ -144,7 +144,7 @@ struct Call {
     unsent: u32,
     keys_failed: u32,
     steps: u32,
-    /// Its place among those who wait, for whom it waits now, and whose turn it has.
+    /// Its place among the waiting calls, the targets that it waits for now, and the target whose turn it has.
     place: Option<Place>,
     queued: Option<Arc<[usize]>>,
     turn: Option<(usize, bool)>,
@@ -326,7 +326,7 @@ impl World {
         }
     }
 
-    /// Lets a call stand in a queue, if there is anybody to wait for.
+    /// Puts a call in a queue, if there is a target to wait for.
     fn enter(&mut self, index: usize, without: &[usize], until: Instant) -> bool {
         self.give_back(index);
         let left = (0..TARGETS).filter(|target| !without.contains(target));
@@ -381,7 +381,8 @@ impl World {
         }
     }
 
-    /// Lets go who may go. Nobody waits for a target that is open, unless it is known when somebody looks again.
+    /// Lets go the calls that may go. No call waits for an open target, unless the time of the next look at it is
+    /// known.
     fn look(&mut self) -> Result<(), TestCaseError> {
         loop {
             let doors: Vec<Door> = (0..TARGETS).map(|target| self.door(target)).collect();
@@ -497,7 +498,7 @@ impl World {
         }
     }
 
-    /// Tells whether a target answers whatever happens, and nothing speaks against it.
+    /// Tells whether a target answers in any case, and nothing speaks against it.
     fn is_well(&self, target: usize) -> bool {
         let provider = at(target).0;
         let sick = self.script.weather.iter().any(|weather| at(weather.target).0 == provider);

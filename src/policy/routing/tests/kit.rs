@@ -99,7 +99,7 @@ impl Desk {
         self.firsts(4_000).iter().filter(|first| **first == target).count() as f64 / 4_000.0
     }
 
-    /// The score of a target, wherever it stands.
+    /// The score of a target, at any place.
     pub fn score(&mut self, target: usize) -> Score {
         self.scores()[&target]
     }

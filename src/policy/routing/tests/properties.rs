@@ -111,7 +111,7 @@ proptest! {
         named.sort_unstable();
         prop_assert_eq!(named, (0..shapes.len()).collect::<Vec<_>>());
 
-        // Nothing crosses a wall, nothing that is barred is picked, and whoever may run is.
+        // Nothing crosses a wall, nothing that is barred is picked, and every target that may run is.
         let fits = |target: usize| {
             let it = &asked.targets[target];
             it.labels.carries(asked.needs.labels) && (it.capabilities.tools || !asked.needs.tools)
