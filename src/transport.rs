@@ -1,8 +1,8 @@
 //! Floor 3: the only outgoing socket.
 //!
 //! Input: a request as bytes. Output: a response's head and its body as it arrives. It knows no policy: no retries, no
-//! timers but connect, no redirects, no cookies, no proxy unless told so. Dropping a future or a body closes that
-//! request and nothing else.
+//! timers but connect, no redirects, no cookies, no proxy unless told so. Dropping a future or a body closes only that
+//! request.
 
 mod coding;
 
@@ -63,7 +63,7 @@ pub struct HttpResponse {
     pub body: Body,
 }
 
-/// Why there is no response, or no more of it. The text is for people and holds no key.
+/// Why there is no response, or no further part of it. The text is for people and holds no key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
@@ -305,7 +305,7 @@ const NO_RESOLVER: [&str; 2] =
 /// Unix' numbers of what can run out: files of this process, files of the system, memory, and Linux' of buffers.
 const RUN_OUT: [i32; 4] = [24, 23, 12, 105];
 
-/// Tells whether no connection came about for want of something here.
+/// Tells whether no connection came about because something is missing here.
 fn lacks(error: &reqwest::Error, text: &str) -> bool {
     let mut source = error.source();
     while let Some(cause) = source {

@@ -415,7 +415,7 @@ mod tests {
         ("actors/call.rs", "let x = f()\n    .unwrap();", "`unwrap()`: `expect` says why it cannot fail"),
         ("actors/call.rs", "f().expect(\"it was checked\");", ""),
         ("actors/call.rs", "f().expect(\"failed\");", "`expect` without words"),
-        // Tests may do as they like, but for `unsafe`.
+        // Tests may do as they like, except `unsafe`.
         (
             "policy/retry_budget.rs",
             "#[cfg(test)]\nmod tests {\n    fn é() { f().unwrap(); tokio::spawn(g([1; 2])); }\n}",

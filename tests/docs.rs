@@ -89,7 +89,7 @@ const CONFIGURED: [(&str, &[&str]); 13] = [
     ("src/transport.rs", &["TransportOptions"]),
 ];
 
-/// Returns the fields of a struct, but for those that no file can set.
+/// Returns the fields of a struct, except those that no file can set.
 fn fields(source: &str, name: &str) -> Vec<String> {
     let (_, body) = source.split_once(&format!("struct {name} {{")).unwrap_or_else(|| panic!("no struct {name}"));
     let (body, _) = body.split_once("\n}").expect("the struct's end");

@@ -38,7 +38,7 @@ pub(super) struct Ended {
     pub(super) back: Option<Instant>,
     /// What it brought, if it is whole; of a failure, what its provider calls one.
     pub(super) brought: Option<Brought>,
-    /// What of the conversation the target could not take as it was.
+    /// The parts of the conversation that the target could not take as they were.
     pub(super) notes: Vec<Note>,
 }
 
@@ -77,7 +77,7 @@ pub(super) struct Account {
     pub(super) notes: Vec<Note>,
     /// The secret that was sent, and the one before it, if that was refused.
     pub(super) secrets: [Option<Secret>; 2],
-    /// What of the answer is not known here.
+    /// The parts of the answer that are not known here.
     pub(super) drift: Vec<Drift>,
     /// Notes when it has content.
     pub(super) pulse: Arc<Pulse>,
@@ -219,7 +219,7 @@ impl Account {
         }
     }
 
-    /// Counts what of the answer is not known here, and says what never came before.
+    /// Counts the unknown parts of the answer, and says which never came before.
     fn tell_drift(&mut self, end: &AttemptEnd) {
         if let AttemptEnd::Failed(failure) = end {
             self.drift.extend(wire::unknown_code(failure));

@@ -173,7 +173,7 @@ impl Job {
                 }
             }
         };
-        // The head has decided; what came of the body until then says the rest.
+        // The head has decided; the part of the body that came until then says the rest.
         let _ = watchdog.guard(tokio::time::timeout(ERROR_BODY_WAIT, read), &self.account.permit).await?;
         self.account.received += received;
         let (model, prompt_tokens) = (&*self.account.target.id().model, self.account.prompt.tokens);

@@ -17,7 +17,7 @@
 //! and carries out the answer. Calls, attempts and readings are one async function each. No actor has a registered
 //! name, and no code keeps a raw reference to one that may restart: see [`slot`].
 
-// What everybody rests on.
+// What all others rest on.
 pub(crate) mod clock;
 pub(crate) mod post;
 pub(crate) mod task;

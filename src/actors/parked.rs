@@ -215,7 +215,7 @@ impl Driver {
         if self.is_due { self.machine.deadline() } else { in_all }
     }
 
-    /// Returns the targets that could answer it once they have a place or are back, but for some; if there are any.
+    /// Returns the targets that could answer it once they have a place or are back, except some; if there are any.
     fn awaited(&self, without: &[usize]) -> Option<Awaited> {
         if !self.shared.table().layout.routes.contains_key(&self.route.name) {
             return None;

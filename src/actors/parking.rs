@@ -56,7 +56,7 @@ pub(crate) struct Parking {
     parked_max: usize,
     /// Rung when a call may go.
     pub(crate) bell: Arc<Bell>,
-    /// Changes when everybody is to look by itself: another table, or the end.
+    /// Changes when every waiting call is to look by itself: another table, or the end.
     all: watch::Sender<()>,
 }
 
@@ -80,12 +80,12 @@ impl Parking {
         }
     }
 
-    /// Lets everybody look by itself.
+    /// Lets every waiting call look by itself.
     pub(crate) fn wake_all(&self) {
         self.all.send_replace(());
     }
 
-    /// Returns what changes when everybody is to look by itself: from now on.
+    /// Returns what changes, from now on, when every waiting call is to look by itself.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.all.subscribe()
     }
@@ -233,7 +233,7 @@ pub(super) enum Woken {
     Turn(Turn),
     /// Too many wait, and it was the last.
     Away,
-    /// Everybody is to look by itself.
+    /// Every waiting call is to look by itself.
     Look,
 }
 

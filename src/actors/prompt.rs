@@ -15,7 +15,7 @@ pub(crate) struct Asked {
     /// Whether the size of each message is wanted, too.
     by_message: bool,
     prompts: [OnceLock<Prompt>; Measure::COUNT],
-    /// What of it not every target can take.
+    /// The parts of it that not every target can take.
     pub(super) demands: Vec<Demand>,
 }
 

@@ -1,4 +1,4 @@
-//! The purses of all budgets, and what of them attempts in flight have taken.
+//! The purses of all budgets, and what attempts in flight have taken of them.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};

@@ -91,7 +91,7 @@ impl Job {
         }
     }
 
-    /// Reads vectors, whose answer is one whole: what of it came is content, so that a pause in it is a stall.
+    /// Reads vectors, whose answer is one whole: any part of it is content, so that a pause in it is a stall.
     pub(super) async fn vectors(
         &mut self,
         request: &EmbedRequest,
@@ -193,7 +193,7 @@ impl Job {
         Ok(tokio::time::timeout(TAIL_MAX, next).await.unwrap_or(Ok(None))?.filter(Result::is_ok))
     }
 
-    /// Hands on what of an answer only its end brings out.
+    /// Hands on the parts of an answer that come only with its end.
     async fn end(&mut self, decoder: &mut Decoder, watchdog: &mut Watchdog) -> Result<(), Failure> {
         let mut pieces = Vec::new();
         decoder.flush(&mut pieces);

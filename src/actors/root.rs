@@ -225,7 +225,7 @@ impl State {
         }
     }
 
-    /// Tells whether a child is to live: everybody, but for supervisors of providers that the table has no more.
+    /// Tells whether a child is to live: all are, except supervisors of providers that the table no longer has.
     fn wants(&self, child: &Child) -> bool {
         match child {
             Child::Calls | Child::Keeper | Child::Front | Child::Router => true,

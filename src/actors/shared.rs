@@ -156,7 +156,7 @@ impl Shared {
         let _ = self.events.send(event);
     }
 
-    /// Tells that a model answers no more, or soon will not.
+    /// Tells that a model no longer answers, or soon will not.
     pub(crate) fn retiring(&self, target: &TargetSpec, on: Option<Date>) {
         let TargetSpec { id, replaced_by, .. } = target;
         let (last_day, replacement) = (on.map(|on| on.to_string()), replaced_by.as_ref().map(ToString::to_string));

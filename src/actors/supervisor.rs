@@ -1,8 +1,8 @@
 //! One provider's supervisor: starts its provider again, keeps its attempts alive meanwhile.
 //!
 //! Attempts are the provider's siblings: a crash of the bookkeeping does not take along what is paid for. At restart
-//! intensity the supervisor does not die (that would kill them) but rests: the slot is empty, everybody sees `down`,
-//! and the provider is started again later.
+//! intensity the supervisor does not die (that would kill them) but rests: the slot is empty, all calls see `down`, and
+//! the provider is started again later.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;

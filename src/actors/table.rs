@@ -80,7 +80,7 @@ impl Table {
         })
     }
 
-    /// Tells whether a target is one of a route's, and not one for want of others.
+    /// Tells whether a target is one of a route's, and not one that is used because no other is left.
     pub(crate) fn serves(&self, route: &RouteSpec, target: &TargetId) -> bool {
         route.members.iter().any(|member| !member.degraded && self.targets[member.target].id() == target)
     }

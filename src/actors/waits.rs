@@ -13,7 +13,7 @@ pub(super) struct Waits {
     pub(super) place: Option<Place>,
     /// When it is expected to have one at a target, as far as that can be told.
     pub(super) placed: Option<Instant>,
-    /// Its leave to ask, until it is clear what comes of it.
+    /// Its permission to ask, until the result is known.
     pub(super) turn: Option<Turn>,
     /// Attempts that had been started when it tried anew last, and how often that led to nothing.
     pub(super) attempts: u32,

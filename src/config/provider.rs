@@ -64,7 +64,7 @@ pub struct ProviderConfig {
     /// Headers sent with every request. Not for keys: they would be printed.
     pub headers: BTreeMap<String, String>,
     /// Whether a whole answer, too, is asked for as a stream: only so can a hanging provider be told from a long
-    /// thought. Where absent it is, but for a request that came to the sidecar in this provider's own dialect, which
+    /// thought. Where absent it is, except a request that came to the sidecar in this provider's own dialect, which
     /// goes out as it came.
     pub stream_upstream: Option<bool>,
     /// How connections are made.

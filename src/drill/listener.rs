@@ -19,7 +19,7 @@ const BACKLOG: u32 = 1_024;
 /// The longest that answers under way may take when the drill stops.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
-/// Before accepting or binding again after the operating system refused, most likely for want of file descriptors.
+/// Before accepting or binding again after the operating system refused, most likely because file descriptors ran out.
 const AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// Owns the port and all connections.

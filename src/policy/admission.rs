@@ -70,7 +70,7 @@ impl Default for TargetOptions {
 /// A request for admission.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask {
-    /// Where to.
+    /// The target's index.
     pub target: usize,
     /// Length of the prompt.
     pub prompt_tokens: u32,
@@ -89,9 +89,9 @@ pub struct Ask {
 pub struct Ticket {
     /// Number of the attempt, unique over the provider's restarts.
     pub serial: u64,
-    /// Where to.
+    /// The target's index.
     pub target: usize,
-    /// With which key.
+    /// The key's index.
     pub key: usize,
     /// Generation of the target's breaker.
     pub generation: u64,
@@ -128,7 +128,7 @@ pub struct Ticket {
 pub enum Effect {
     /// A breaker changed its state.
     Transition {
-        /// Whose.
+        /// The target's index.
         target: usize,
         /// Before.
         from: BreakerState,
@@ -137,30 +137,30 @@ pub enum Effect {
     },
     /// One of the flags degraded and slow was raised, or both are lowered.
     Degraded {
-        /// Whose.
+        /// The target's index.
         target: usize,
         /// Whether one is raised.
         raised: bool,
     },
     /// All keys of a target wait for their rate limit.
     RateLimited {
-        /// Which.
+        /// The target's index.
         target: usize,
         /// When the first of them is past it.
         until: Instant,
     },
     /// A key was taken out.
     KeyDisabled {
-        /// Which.
+        /// The key's index.
         key: usize,
-        /// Why.
+        /// The class of the failure.
         class: FailureClass,
     },
     /// A target was taken out.
     TargetDisabled {
-        /// Which.
+        /// The target's index.
         target: usize,
-        /// Why.
+        /// The class of the failure.
         class: FailureClass,
     },
     /// What kept a key or a target out was lifted, by an operator or by an answer.

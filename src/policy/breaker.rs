@@ -121,9 +121,9 @@ enum State {
     Closed,
     Open {
         until: Instant,
-        /// When the alarm opened it from Closed, while that may yet turn out to be our own network's fault.
+        /// When the alarm opened it from Closed, while that may still turn out to be our own network's fault.
         alarmed: Option<Instant>,
-        /// The probe whose being overdue opened it, while that may yet work.
+        /// The overdue probe that opened it, while that may still work.
         late: Option<Late>,
     },
     HalfOpen {
@@ -142,7 +142,7 @@ struct Load {
     window: Duration,
     /// When the window that runs began.
     from: Instant,
-    /// What it admitted, and what of all that was admitted had content in it.
+    /// What it admitted, and how many of those had content in it.
     admitted: u32,
     worked: u32,
     /// The most that had content in one window before it.
@@ -260,7 +260,7 @@ pub struct Breaker {
     alarm: Cusum,
     /// Everything that the alarm heard since it was last at 0.
     run: Evidence,
-    /// The failure rate that was known of the target when that began: what is no worse is no news.
+    /// The failure rate that was known of the target when that began: a rate that is no worse is not evidence.
     known: Option<f64>,
     /// Probes that must work, frozen at opening.
     needed: u32,

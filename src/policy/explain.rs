@@ -108,14 +108,14 @@ pub enum Happened {
     Tried {
         /// Its number.
         attempt: u32,
-        /// Where to.
+        /// The target.
         target: TargetId,
     },
     /// An attempt failed.
     Failed {
         /// Its number.
         attempt: u32,
-        /// How.
+        /// How it failed.
         failure: Failure,
     },
     /// The caller was told to drop what it had.

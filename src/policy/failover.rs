@@ -16,7 +16,7 @@
 //! attempts at once are no special case. It never sends, sleeps or picks by itself: targets are picked by `routing`.
 //!
 //! Silence is no failure, and takes no time from other targets: an attempt that is silent for longer than its call can
-//! bear is late. It may go on, and may still win, but for the choice of others it does not count: the next target is
+//! bear is late. It may go on, and may still win, but it does not count when others are chosen: the next target is
 //! asked beside it. How long that is follows from how long the target usually takes, and from what those that were not
 //! asked need of the time that is left.
 //!
@@ -99,7 +99,7 @@ pub struct Planned {
 pub struct Try {
     /// Number within the call, from 1. A refused try's number is used again.
     pub number: u32,
-    /// Where to.
+    /// The target's index in the table.
     pub target: usize,
     /// Whether it may pass an open breaker.
     pub last_resort: bool,
@@ -190,7 +190,7 @@ pub struct Failover {
     broken: Option<Failure>,
     /// Of the failures that are the request's own, though another target might have taken it, the most telling.
     own: Option<Failure>,
-    /// Whether a target was left out for want of time.
+    /// Whether a target was left out because time was too short.
     hurried: bool,
     /// When the first target comes back that does not admit the call now.
     back: Option<Instant>,
@@ -771,8 +771,8 @@ impl Failover {
     }
 }
 
-/// Returns when a target that refused is expected back, where it could say so. Whose turn it is at one that is full is
-/// for the queue to say, or all that wait would ask at the same moment.
+/// Returns when a target that refused is expected back, where it could say so. At a full target the queue decides the
+/// turns, or all waiting calls would ask at the same moment.
 fn comes_back(refusal: Refusal, now: Instant) -> Option<Instant> {
     refusal.until.filter(|_| !refusal.is_full()).map(|until| until.max(now + WAIT_MIN))
 }

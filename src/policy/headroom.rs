@@ -38,7 +38,7 @@ const LEARN_MIN: u32 = 20;
 /// What a refusal leaves of what was learnt, and by what part that grows in a second in which it is used.
 const LEARN_CUT: f64 = 0.95;
 const LEARN_GROWTH: f64 = 0.05 / 60.0;
-/// What was learnt is forgotten after so long without a refusal.
+/// What was learnt is forgotten after this long without a refusal.
 const LEARN_FORGET: Duration = Duration::from_secs(600);
 /// The parts of a minute in which admissions are counted.
 const SLICES: usize = 12;
@@ -98,7 +98,7 @@ impl Reading {
         let span = now.saturating_duration_since(before.at).as_secs_f64();
         let limit = gauge.limit as f64;
         let came = gauge.remaining as f64 + used as f64 - before.gauge.remaining as f64 - before.used as f64;
-        // Where all of it came at once it is a new minute, and what is whole cannot grow.
+        // Where all of it came at once it is a new minute, and a full limit cannot grow.
         let says = before.fades > now && came < limit / 2.0 && gauge.remaining < gauge.limit - gauge.limit / RESERVE;
         let refill = if says {
             let measured = (before.refill * REFILL_SPAN + came) / (REFILL_SPAN + span);
@@ -106,7 +106,7 @@ impl Reading {
         } else {
             before.refill
         };
-        // Answers overtake each other: what is older than what is known says how fast it refills, and nothing else.
+        // Answers overtake each other: an older reading says only how fast the limit refills.
         Self { gauge, used, at: now, fades, refill, falls }
     }
 
@@ -129,7 +129,7 @@ impl Reading {
     fn room(&self, used: u64, amount: u64, now: Instant) -> Option<(f64, Option<Instant>)> {
         let level = self.level(used, now).filter(|_| self.falls >= FALLS_MIN)?;
         let reserve = (self.gauge.limit / RESERVE) as f64;
-        // What is larger than all that may be taken is let through where all of it is there.
+        // A request that is larger than all that may be taken is let through when the limit is full.
         let need = (amount as f64 + reserve).min(self.gauge.limit as f64 - reserve);
         let until = (level < need).then(|| {
             let refilled = Duration::try_from_secs_f64((need - level) / self.refill);
@@ -160,7 +160,7 @@ impl Counted {
         self.slices[0] = self.slices[0].saturating_add(1);
     }
 
-    /// Takes one back that was not let in after all; returns how many were.
+    /// Takes back a request that was not let in after all; returns how many were let in.
     fn refused(&mut self) -> u32 {
         self.slices[0] = self.slices[0].saturating_sub(1);
         self.slices.iter().fold(0, |all, slice| all.saturating_add(*slice))
@@ -257,7 +257,7 @@ impl Headroom {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, not below 0")]
         let requests = told.clone().map(|(left, _)| left as u32).min();
         let until = told.filter_map(|(_, until)| until).max();
-        // One in a while goes at the cost of the reserve, and sees how things are.
+        // Now and then one request goes at the cost of the reserve, to read the limits.
         let looks = self.last.map(|last| last + LOOK_AFTER).filter(|_| self.has_reserve(tokens, now));
         let until = until.map(|until| looks.map_or(until, |at| until.min(at))).filter(|&until| until > now);
         Room { requests: if until.is_some() { Some(0) } else { requests.map(|requests| requests.max(1)) }, until }
@@ -376,7 +376,7 @@ mod tests {
         let look = Some(now + LOOK_AFTER);
         assert_eq!(headroom.room(0, now), Room { requests: Some(0), until: look }, "what is kept back is for a look");
         assert_eq!(headroom.room(0, now + LOOK_AFTER).until, None);
-        // Two come back in a second, as two readings say.
+        // Two requests come back in a second, as two readings say.
         for second in 1..=20 {
             let left = 12 + u64::from(second) * 2;
             headroom.read(requests(left, 100, Some(50 * SECOND)), headroom.used, now + second * SECOND);
@@ -430,7 +430,7 @@ mod tests {
         headroom.admit(0, start);
         headroom.refused(start);
         assert_eq!(headroom.room(0, start).until, None, "one says more of others");
-        // One in half a second is let in, for a minute.
+        // One request in half a second is let in, for a minute.
         let at = |n: u32| start + n * SECOND / 2;
         for n in 1..=120 {
             headroom.admit(0, at(n));
@@ -441,7 +441,7 @@ mod tests {
         assert!((at(121)..at(122)).contains(&until), "{:?}", until - at(120));
         assert_eq!(headroom.room(0, at(160)), Room { requests: Some(11), until: None }, "a tenth of it at once");
         assert_eq!(headroom.room(0, at(120) + LEARN_FORGET).requests, None);
-        // Headers know better.
+        // Headers are better than a guess.
         let mut told = headroom;
         told.learnt = None;
         told.read(requests(50, 100, None), told.used, at(120));

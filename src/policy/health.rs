@@ -155,7 +155,7 @@ pub enum Outcome {
     },
     /// It failed.
     Failure {
-        /// How.
+        /// The class of its failure.
         class: FailureClass,
         /// How far the failure reaches.
         scope: Scope,
@@ -292,7 +292,7 @@ pub struct TargetHealth {
     degraded: Cusum,
     slow: Cusum,
     failure_rate: DecayedMean,
-    /// The same, and what outages it had: what is no worse than that is no news.
+    /// The same, and what outages it had: a rate that is no worse is not evidence.
     known_rate: DecayedMean,
     detect: DecayedMean,
     ttft: Tempo,
@@ -404,8 +404,8 @@ impl TargetHealth {
         evidence
     }
 
-    /// Begins anew, for a target whose probes worked, and would have by this luck had nothing changed: of the failures
-    /// of its outage its price keeps that part. Its flags are about how it is now.
+    /// Begins again, for a target whose probes worked, and would have worked with this chance had nothing changed: its
+    /// price keeps that part of the failures of its outage. Its flags are about its present state.
     pub fn recovering(&mut self, luck: f64, now: Instant) {
         self.degraded.restart(0.0, now);
         self.slow.restart(0.0, now);
@@ -793,7 +793,7 @@ impl Bursts {
 lasting!(struct HealthNumbers { kept, failures_fade, times_fade, mean_fade, sibling_weight });
 lasting!(struct HealthOptions { failure_rate_prior, failure_rate_prior_mass, degraded, slow, numbers });
 lasting!(struct Tempo { window, baseline, mean });
-// What fails together now did not begin together in another process.
+// Attempts that fail together now did not begin together in another process.
 lasting!(struct TargetHealth {
     class, degraded, slow, failure_rate, known_rate, detect, ttft, reply, tpot, tpot_mean, sibling_weight, heard,
 } anew { bursts, connects });

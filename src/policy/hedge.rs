@@ -144,8 +144,8 @@ impl Default for Hedges {
 }
 
 impl Hedges {
-    /// Counts an attempt that ended: one that was no hedge makes room for some; of one that was, what it had been taken
-    /// to cost gives way to what it did.
+    /// Counts an attempt that ended: one that was no hedge makes room for some; for one that was a hedge, its real cost
+    /// replaces the expected one.
     pub fn ended(&self, hedge: Option<Cost>, cost: Cost, now: Instant) {
         let minute = self.minute(now);
         match hedge {

@@ -20,12 +20,12 @@ use crate::words::FailureClass;
 
 /// A guess is looked at after this, and then twice as long after each look that was in vain.
 const LOOK_AFTER: Duration = Duration::from_secs(60);
-/// A time that was told is looked at this seldom, and a guess never seldomer: 24 vain requests a day are bearable.
+/// A told time is looked at this seldom, and a guess at least as often: 24 vain requests a day are bearable.
 const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How long a call that checks whether a limit is still exhausted goes alone, where others need not check.
 const CHECK_MAX: Duration = Duration::from_secs(60);
-/// What is added to a wait at most, as a part of it and in all, so that not everybody comes back at once: times are
-/// kept to the minute.
+/// What is added to a wait at most, as a part of it and in all, so that not all calls come back at once: times are kept
+/// to the minute.
 const SCATTER: f64 = 0.1;
 const SCATTER_MAX: Duration = Duration::from_secs(5);
 
@@ -51,13 +51,13 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Returns a hold of so long by our own guess.
+    /// Returns a hold of this length by our own guess.
     pub fn guessed(class: FailureClass, wait: Duration, now: Instant) -> Self {
         Self { class, since: now, until: now + wait, said: now, told: None, scatter: 0.0, looked: now, looks: 0 }
     }
 
     /// Returns a hold until a time that a provider told: a little longer, and no longer than `wait_max`. `None` where
-    /// the word lies in the past.
+    /// that time is in the past.
     pub fn told(
         class: FailureClass,
         told: Instant,
@@ -71,8 +71,8 @@ impl Hold {
         hold.stands(now).then_some(hold)
     }
 
-    /// Takes in a word; tells whether it is news. A shorter word never shortens a longer one, unless it answers a look:
-    /// then it is what the provider says now.
+    /// Takes in a told time or a guess; tells whether it changed the hold. A shorter one never shortens a longer one,
+    /// unless it answers a look: then it is what the provider says now.
     pub fn pass(slot: &mut Option<Self>, word: Self, answers_look: bool, now: Instant) -> bool {
         let Some(known) = *slot else {
             *slot = Some(word);
@@ -163,7 +163,7 @@ mod tests {
                 let at = now + minutes * MINUTE;
                 assert_eq!(hold.look_from(), at);
                 hold.look(at);
-                // The same again, which is no news.
+                // The same again, which changes nothing.
                 let mut slot = Some(hold);
                 let again = match hold.told {
                     Some(_) => told(DAY, DAY, at).expect("it lies ahead"),

@@ -82,7 +82,7 @@ impl StoreGauge {
         self.lost.load(Relaxed)
     }
 
-    /// Notes why nothing can be written, or that all is well. Tells whether that is news.
+    /// Notes why nothing can be written, or that all is well. Tells whether that is a change.
     pub fn fares(&self, problem: Option<&str>) -> bool {
         let mut known = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
         if known.as_deref() == problem {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 const TOGETHER: Duration = Duration::from_secs(5);
 /// Wall time that outruns monotonic time by this much means that the machine slept: monotonic clocks stop then.
 const SUSPEND_MIN: Duration = Duration::from_secs(2);
-/// A fault is believed so long without being confirmed anew. Without an end, a runtime whose calls all went quiet
-/// would never probe again.
+/// A fault is believed for this long without being confirmed again. Without an end, a runtime whose calls all went
+/// quiet would never probe again.
 pub const LOCAL_FAULT_MAX: Duration = Duration::from_secs(60);
 
 /// Connect failures since the last delivery.

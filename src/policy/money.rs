@@ -212,7 +212,7 @@ pub struct Taken(Vec<(Key, i64)>);
 /// It is to be published how much of a budget is spent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alert {
-    /// Which.
+    /// Which budget.
     pub budget: OverBudget,
     /// The share that it has come to, in hundredths.
     pub share: u8,

@@ -134,7 +134,7 @@ impl<K: Ord + Clone, W> Lot<K, W> {
         self.paces.entry(key.clone()).or_insert_with(|| Pace::new(now)).is_well = true;
     }
 
-    /// Forgets a call that waits no more; returns what would have woken it.
+    /// Forgets a call that no longer waits; returns what would have woken it.
     pub fn leave(&mut self, targets: &Arc<[K]>, place: Place) -> Option<W> {
         let queue = self.queues.get_mut(targets)?;
         queue.arrivals.remove(&place.arrival);

@@ -25,7 +25,7 @@ pub enum BreakerState {
     Ramp {
         /// How many attempts a second that is.
         per_second: f64,
-        /// Until when it carries no more, where that is reached.
+        /// Until when it carries no more calls, where that much is reached.
         full_until: Option<Instant>,
     },
 }
@@ -137,7 +137,7 @@ pub struct Health {
     pub rate_limited_until: Option<Instant>,
     /// Until when it wants to be left alone, by its Retry-After beside a failure of its own.
     pub overloaded_until: Option<Instant>,
-    /// Until when the limits of all its keys are used up but for their reserve.
+    /// Until when the limits of all its keys are used up except their reserve.
     pub paced_until: Option<Instant>,
     /// How many more requests those limits leave room for, as far as they are known.
     pub room: Option<u32>,
@@ -335,7 +335,7 @@ pub enum Gate {
     Disabled,
     /// All keys wait for their rate limit.
     RateLimited,
-    /// The limits of all keys are used up but for their reserve.
+    /// The limits of all keys are used up except their reserve.
     Paced,
     /// It asked for patience beside a failure of its own.
     Overloaded,

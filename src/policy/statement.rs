@@ -44,7 +44,7 @@ pub enum By {
 }
 
 impl By {
-    /// Every kind, but for tags, by its name.
+    /// Every kind except tags, by its name.
     pub const ALL: [(&'static str, Self); 12] = [
         ("all", Self::All),
         ("route", Self::Route),
@@ -161,7 +161,7 @@ impl Line {
         dollars(self.wasted)
     }
 
-    /// Returns what of the cost rests on estimated tokens, in dollars.
+    /// Returns the part of the cost that rests on estimated tokens, in dollars.
     pub fn estimated_usd(&self) -> f64 {
         dollars(self.estimated)
     }

@@ -73,7 +73,7 @@ impl Cut {
         let bound = bound(messages, from);
         let (mut left_out, mut to) = (0.0, from);
         // What follows the first user message must be an assistant's, or two users' messages would meet: unless it is
-        // the last one, for want of anything else.
+        // the last one and nothing else is left.
         let may_follow = |at: usize| matches!(messages[at], Message::Assistant(_)) || at == last;
         while to < last {
             if !matches!(messages[to], Message::System(_)) {

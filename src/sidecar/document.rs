@@ -1,6 +1,6 @@
 //! A configuration's text as a tree whose parts know where they stand.
 //!
-//! Input: a text. Output: values with their places, or what of it is no TOML. What is wrong is left out, so that the
+//! Input: a text. Output: values with their places, or the part that is no TOML. What is wrong is left out, so that the
 //! rest can be read, and a field is found by the path that an error names. No error repeats the text.
 
 use std::fmt::Write as _;
@@ -65,7 +65,7 @@ impl<'t> Document<'t> {
     /// Reads a text.
     ///
     /// # Errors
-    /// What of it is no TOML, and where.
+    /// The part that is no TOML, and its place.
     pub(super) fn parse(text: &'t str) -> Result<Self, Vec<(Option<Place>, String)>> {
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {

@@ -24,7 +24,7 @@ pub(super) struct Wrong {
 /// The most that is looked for: each is one more look at the whole.
 const WRONG_MAX: usize = 100;
 
-/// Reads a part of a document, but for a field that is read by itself.
+/// Reads a part of a document, except a field that is read by itself.
 pub(super) fn read<T: de::DeserializeOwned + Default>(
     document: &mut Document<'_>,
     path: &[usize],

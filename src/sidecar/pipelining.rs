@@ -54,7 +54,7 @@ impl Line {
         Turn(self.clone())
     }
 
-    /// Tells whether nothing was asked for so long.
+    /// Tells whether nothing was asked for this long.
     pub(super) fn is_idle(&self, time: Duration) -> bool {
         let turns = self.lock();
         turns.asked == turns.answered && turns.since.elapsed() >= time

@@ -211,8 +211,7 @@ impl ServerConfig {
         }
     }
 
-    /// Returns what of these settings holds for sockets that are bound as others say: what only a start can change
-    /// stays.
+    /// Returns these settings for sockets that are bound by other settings: what only a start can change stays.
     ///
     /// # Errors
     /// If what stays and what is new do not go together.

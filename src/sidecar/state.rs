@@ -1,4 +1,4 @@
-//! What all connections share, and what of it a reload replaces.
+//! What all connections share, and which part of it a reload replaces.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;

@@ -8,7 +8,7 @@ use super::route::RouteSpec;
 use crate::policy::routing::LabelSet;
 use crate::words::TargetId;
 
-/// One target among all: its place, and what of it is compared with others.
+/// One target among all: its place, and its properties that are compared with others.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     /// Its provider's place.

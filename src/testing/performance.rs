@@ -18,8 +18,8 @@ pub(crate) struct Performance {
     beats: std::vec::IntoIter<Beat>,
     end: End,
     outcome: Outcome,
-    /// When the next thing is due, but for its own wait. Times are counted from the arrival, so that no task's
-    /// slowness adds up.
+    /// When the next thing is due, except its own wait. Times are counted from the arrival, so that no task's slowness
+    /// adds up.
     due: Instant,
     /// `None` for a request that was never received.
     ticket: Option<Ticket>,

@@ -43,7 +43,7 @@ async fn drain(response: HttpResponse) -> (Vec<u8>, char) {
     }
 }
 
-/// Sends a request and retells what came of it.
+/// Sends a request and retells its result.
 async fn exchange(provider: &Scripted, request: HttpRequest) -> String {
     match timeout(PATIENCE, provider.send(request)).await {
         Err(_) => "~".to_owned(),

@@ -194,7 +194,7 @@ impl State {
     /// Finds out what a body is by its first bytes; returns what has come of it, once it is known.
     fn begin(&mut self, chunk: Bytes) -> io::Result<Bytes> {
         let Self::Begins(named, held) = self else { return Ok(chunk) };
-        // Nearly always all of it lies in the first chunk, which then goes on without a copy.
+        // Nearly always all of it is in the first chunk, which then goes on without a copy.
         let all = if held.is_empty() { chunk } else { [&**held, &*chunk].concat().into() };
         if all.is_empty() {
             return Ok(all);

@@ -62,7 +62,7 @@ impl<'a> Edits<'a> {
         spliced(body, self.in_order().into_iter().map(|(range, by)| (range, by.as_bytes())))
     }
 
-    /// Returns the changes in their order, but for those within a part that is changed as a whole.
+    /// Returns the changes in their order, except those within a part that is changed as a whole.
     fn in_order(&mut self) -> Vec<(Range<usize>, &str)> {
         // What is put in at a place goes before what is changed there, and a whole before its parts.
         self.splices.sort_by_key(|(range, _)| (range.start, !range.is_empty(), usize::MAX - range.end));

@@ -8,7 +8,7 @@ use http::header::HeaderMap;
 use super::names::Names;
 use crate::words::{ChatRequest, Note, Payload};
 
-/// A request as it goes onto the wire, but for its key, which `authorize` adds.
+/// A request as it goes onto the wire, except its key, which `authorize` adds.
 #[derive(Clone, Debug)]
 pub struct Encoded {
     /// What is appended to the provider's base URL; begins with a slash.
@@ -17,7 +17,7 @@ pub struct Encoded {
     pub headers: HeaderMap,
     /// One JSON object in the target's dialect.
     pub body: Payload,
-    /// What of the conversation could not go as it was.
+    /// The parts of the conversation that could not go as they were.
     pub notes: Vec<Note>,
     /// Stop sequences that the provider could not be told: the answer has to end before them nevertheless.
     pub stops: Vec<String>,

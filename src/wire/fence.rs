@@ -38,7 +38,7 @@ enum State {
 }
 
 impl Unfence {
-    /// Takes more of an answer; returns what of it goes on.
+    /// Takes more of an answer; returns the part that goes on.
     pub fn push(&mut self, text: String) -> String {
         match &mut self.state {
             State::Plain(_) => self.plain(text),

@@ -59,7 +59,7 @@ pub struct Flavour {
     pub(super) files: bool,
     /// Whether it fetches documents in chat completions.
     pub(super) file_urls: bool,
-    /// Whether it refuses what of a message it does not know, as clients send back of answers that others gave.
+    /// Whether it refuses unknown fields of a message, as clients send them back from answers that others gave.
     pub(super) strict: bool,
     /// The extra fields it takes of a caller that means no particular model; `None` is all but those that only others
     /// have.
@@ -77,7 +77,7 @@ pub struct Flavour {
     /// The most stop sequences it takes.
     pub(super) stops_max: usize,
 
-    /// Whether it wants `max_completion_tokens` for every model, not only for those of OpenAI that know nothing else.
+    /// Whether it wants `max_completion_tokens` for every model, not only for those of OpenAI that know only this one.
     completion_tokens: bool,
     /// What it calls the seed.
     pub(super) seed: &'static str,

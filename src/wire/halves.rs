@@ -35,14 +35,14 @@ fn half(text: &str) -> Option<u32> {
     u32::from_str_radix(digits, 16).ok().filter(|code| (0xd800..=0xdfff).contains(code))
 }
 
-/// What of a text has come, of which the last half may still find its other one.
+/// The part of a text that has come; its last half may still find its other one.
 #[derive(Debug, Default)]
 pub(super) struct Joiner {
     first: Option<u32>,
 }
 
 impl Joiner {
-    /// Takes more of a text; returns it with its halves joined, but for one at the end.
+    /// Takes more of a text; returns it with its halves joined, except one at the end.
     pub(super) fn push(&mut self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         for letter in text.chars() {

@@ -148,7 +148,7 @@ pub fn mark(headers: &mut HeaderMap, via: &[String]) {
 /// What Anthropic's callers ask for in advance.
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
-/// Returns what of it a host takes, by the names that it has there.
+/// Returns the fields that a host takes, by the names that they have there.
 fn betas(flavour: &Flavour, asked: &HeaderValue) -> Option<HeaderValue> {
     let text = asked.to_str().ok()?;
     let mut taken: Vec<&str> = text.split(',').filter_map(|beta| flavour.beta(beta.trim())).collect();

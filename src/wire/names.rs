@@ -1,4 +1,4 @@
-//! Names of tools, where a target takes none so long or of such letters.
+//! Names of tools, where a target does not take their length or their letters.
 //!
 //! Input: a request's tools, calls and results and the form that a target takes. Output: the names that are sent
 //! instead, and of an answer's names those that the caller knows. A name is replaced in the same way at every place of

@@ -1,4 +1,4 @@
-//! Requests that go out as they came, but for what the target needs otherwise.
+//! Requests that go out as they came, except what the target needs otherwise.
 //!
 //! Input: a caller's own body and what the encoder of its dialect found: which settings the target takes, and what it
 //! calls them. Output: the body, edited at these places; everything else stays byte for byte, also what there are no

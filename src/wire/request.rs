@@ -99,7 +99,7 @@ pub(super) fn unsupported(field: &str) -> Failure {
     Failure::new(FailureClass::Unsupported, format!("{field}: the provider takes none"))
 }
 
-/// What of a conversation cannot go as it is, each thing once.
+/// The parts of a conversation that cannot go as they are, each thing once.
 #[derive(Debug, Default)]
 pub(super) struct Notes(pub(super) Vec<Note>);
 
@@ -165,13 +165,13 @@ impl Notes {
         }
     }
 
-    /// Notes what of a tool's result cannot go as it is: that it is a failure its text must tell.
+    /// Notes the parts of a tool's result that cannot go as they are: its text must say that it is a failure.
     pub(super) fn result(&mut self, ids: IdForm, result: &ToolResult) {
         self.keep(false, "messages.is_error", result.is_error.then_some(()));
         self.id(ids, &result.call_id);
     }
 
-    /// Notes what of a tool call cannot go as it is.
+    /// Notes the parts of a tool call that cannot go as they are.
     pub(super) fn call(&mut self, ids: IdForm, call: &ToolCall) {
         self.keep(false, "messages.tool_call.proof", call.proof.as_ref());
         self.id(ids, &call.id);

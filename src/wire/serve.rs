@@ -91,7 +91,7 @@ impl Asked {
     }
 }
 
-/// What of a request its answer must repeat or heed.
+/// The parts of a request that its answer must repeat or obey.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Form {
     face: Face,

@@ -1,9 +1,9 @@
 //! Server-sent events: chunks of bytes in, comments and events out.
 //!
 //! Understands what providers send: a byte order mark, lines that end in CR, LF or CRLF, chunk borders anywhere,
-//! several data lines in one event. Comments are reported, since they are signs of life. An event that lies whole in
-//! a chunk is handed out straight from that chunk; only what a border cuts in two is copied. An event that the end of
-//! the body cuts off is never handed out: it is not whole. A stream that breaks off into JSON, as Google's do when they
+//! several data lines in one event. Comments are reported, since they are signs of life. An event that is whole in a
+//! chunk is handed out straight from that chunk; only what a border cuts in two is copied. An event that the end of the
+//! body cuts off is never handed out: it is not whole. A stream that breaks off into JSON, as Google's do when they
 //! fail, is over there.
 
 use std::mem;
@@ -70,8 +70,8 @@ impl SseParser {
         }
     }
 
-    /// Feeds a chunk and hands each item that it completes to `on`. How the stream is cut into chunks changes
-    /// nothing. Returns what of the chunk is JSON instead of a stream, and from then on all of each chunk.
+    /// Feeds a chunk and hands each item that it completes to `on`. How the stream is cut into chunks changes nothing.
+    /// Returns the part of the chunk that is JSON instead of a stream, and from then on all of each chunk.
     ///
     /// # Errors
     ///

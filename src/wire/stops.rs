@@ -27,7 +27,7 @@ impl Stops {
         self.met.as_deref()
     }
 
-    /// Takes more text; returns what of it goes on.
+    /// Takes more text; returns the part that goes on.
     pub(super) fn push(&mut self, text: &str) -> String {
         if self.met.is_some() {
             return String::new();

@@ -263,8 +263,8 @@ impl Relay {
         (self.events(), unfenced)
     }
 
-    /// Says what of the text was held back, but for what goes on by itself, in the last event of which something was;
-    /// and the whole in those behind it that tell it once more. Tells whether anything is left out.
+    /// Writes the text that was held back, except what goes on by itself, into the last event that had such text; and
+    /// the whole text into the events after it that repeat it. Tells whether anything is left out.
     fn cleaned(&mut self, mut clean: Clean, itself: &str) -> bool {
         let rest = clean.unfence.finish();
         let rest = rest.strip_suffix(itself).unwrap_or(&rest);

@@ -228,7 +228,7 @@ fn parted(text: &str) -> String {
 }
 
 /// The words that follow a lead, and the zone of a clock that names none. Numbers and letters are words of their own,
-/// but for what is written in one: `1h2m3s`, `9:20`, `2026-11-30t00:00:00z`.
+/// except what is written in one: `1h2m3s`, `9:20`, `2026-11-30t00:00:00z`.
 struct Words<'a>(Vec<&'a str>, Zone);
 
 impl<'a> Words<'a> {

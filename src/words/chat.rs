@@ -81,7 +81,7 @@ pub struct ChatRequest {
     /// Provider-specific fields that are put into the request's body as they are. A field the runtime itself
     /// writes (`model`, `messages`, `stream`, …) cannot be overridden.
     pub extra: Map<String, Value>,
-    /// Headers that belong to `extra`: what of it is asked for in advance (`anthropic-beta`). Not for keys.
+    /// Headers that belong to `extra`: those that ask for its features in advance (`anthropic-beta`). Not for keys.
     pub extra_headers: HeaderMap,
     /// The dialect that `extra` is written in: a target of another gets none of it. `None` sends it to all.
     pub extra_dialect: Option<Dialect>,
@@ -274,7 +274,7 @@ impl Message {
         Self::Assistant(vec![AssistantPart::Text(text.into())])
     }
 
-    /// Returns what of it there are no words for.
+    /// Returns the parts that there are no words for.
     pub fn foreign(&self) -> impl Iterator<Item = &Foreign> {
         let (whole, said, shown): (_, &[AssistantPart], &[UserPart]) = match self {
             Self::System(_) => (None, &[], &[]),

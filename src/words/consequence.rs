@@ -71,7 +71,7 @@ pub enum Told {
     RateLimited,
     /// No target can answer now: 503, or 529.
     Unavailable,
-    /// What came of it is no answer: 502.
+    /// Its result is no answer: 502.
     NoAnswer,
     /// We are at fault: 500.
     Internal,

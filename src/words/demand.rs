@@ -64,7 +64,7 @@ impl Demand {
 }
 
 impl ChatRequest {
-    /// Returns what of the request not every target can take, in its order: nothing of most requests.
+    /// Returns the parts of the request that not every target can take, in its order: most requests have none.
     pub fn demands(&self) -> Vec<Demand> {
         let mut demands = Vec::new();
         if let ToolChoice::Foreign(choice) = &self.tool_choice {

@@ -96,7 +96,7 @@ pub struct Embeddings {
     pub last_resort: bool,
     /// From which lower rung it is, where no target could answer.
     pub degraded: Option<Degraded>,
-    /// What of the request the target could not take as it was.
+    /// The parts of the request that the target could not take as they were.
     pub notes: Vec<Note>,
 }
 

@@ -61,7 +61,7 @@ pub enum Event {
         /// Why.
         class: FailureClass,
     },
-    /// What kept a key or a target out holds no more: an operator lifted it, or a call that looked was answered.
+    /// What kept a key or a target out has ended: an operator lifted it, or a call that looked was answered.
     Lifted {
         /// The provider.
         provider: Arc<str>,
@@ -72,7 +72,7 @@ pub enum Event {
         /// What it was.
         cause: Cause,
     },
-    /// A model answers no more, or will not in 14 days: told a second after the start and after each reconfiguration,
+    /// A model no longer answers, or will not in 14 days: told a second after the start and after each reconfiguration,
     /// once a day while that is so, and whenever its provider refuses a request for that reason. An operator should
     /// act.
     Retiring {

@@ -28,7 +28,8 @@ pub enum FailureClass {
     Forbidden,
     /// The model does not exist, is retired, or is not for this account.
     ModelGone,
-    /// The request is malformed, and the provider says what of it is. The caller's fault; no other provider is asked.
+    /// The request is malformed, and the provider names the malformed part. The caller's fault; no other provider is
+    /// asked.
     BadRequest,
     /// Refused, and nothing proves that the request is at fault: an empty 400, a gateway's 415. Another target may take
     /// it.

@@ -106,8 +106,8 @@ pub struct Finished {
     /// The whole answer: text, reasoning and tool calls in the model's order. Of an answer that goes on as it came, no
     /// more than its calls.
     pub parts: Vec<AssistantPart>,
-    /// What of an answer that goes on as it came has not been told before: all of it where it is whole, and its end
-    /// where it is a stream. `None` where the parts are the answer.
+    /// The part of an answer that goes on as it came and has not been told before: all of it where it is whole, and its
+    /// end where it is a stream. `None` where the parts are the answer.
     pub verbatim: Option<Bytes>,
     /// The target that answered.
     pub target: TargetId,
@@ -129,7 +129,7 @@ pub struct Finished {
     pub last_resort: bool,
     /// From which lower rung it is, where no target could answer.
     pub degraded: Option<Degraded>,
-    /// What of the conversation the target could not take as it was.
+    /// The parts of the conversation that the target could not take as they were.
     pub notes: Vec<Note>,
 }
 

@@ -186,7 +186,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// Returns the secret, to be sent and for nothing else.
+    /// Returns the secret, only to be sent.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -156,7 +156,7 @@ impl Write for &Clean {
     }
 }
 
-/// Escapes control characters of a line, but for its end and colours. In JSON they can only stand in texts, where this
+/// Escapes control characters of a line, except its end and colours. In JSON they can only stand in texts, where this
 /// escape means the same.
 fn clean(line: &str) -> std::borrow::Cow<'_, str> {
     let text = line.strip_suffix('\n').unwrap_or(line);

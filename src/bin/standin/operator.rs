@@ -68,7 +68,7 @@ fn usual() -> String {
     SocketAddr::new(ip, at.port()).to_string()
 }
 
-/// Writes what a path or a query would take for its own, but for slashes.
+/// Writes what a path or a query would take for its own, except slashes.
 fn escaped(text: &str) -> String {
     text.replace('%', "%25").replace('?', "%3F").replace('#', "%23").replace('&', "%26")
 }

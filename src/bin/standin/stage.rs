@@ -18,7 +18,7 @@ pub const ROUTE: &str = "smart";
 /// How often a storm kills a provider's actor.
 const CRASH_EVERY: Duration = Duration::from_secs(5);
 /// What each way to fail is drawn with: eight of them make a fifth. All of them come before an answer's first word,
-/// where failover can hide them: what breaks off later shows, in a storm as ever.
+/// where failover can hide them: what breaks off later is seen by the caller.
 const CHANCE: f64 = 0.025;
 /// Attempts of a call: of ten thousand calls in a storm, one or less finds that many failures in a row.
 const ATTEMPTS_MAX: u32 = 6;

@@ -648,7 +648,7 @@ fn a_probe_that_its_caller_leaves_in_silence_opens_again() {
 
 #[test]
 fn callers_that_leave_a_hung_target_teach_and_impatient_ones_do_not() {
-    // Calls, each left after so long or answered after so long; and whether that opens.
+    // Calls, each left or answered after this long; and whether that opens the breaker.
     let left = |millis| (millis, Outcome::Cancelled(Unwanted::Left));
     let ended = |millis| (millis, Outcome::Cancelled(Unwanted::Ended));
     let whole = Ask { whole: true, ..ASK };

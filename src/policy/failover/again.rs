@@ -8,12 +8,12 @@ use rand::{Rng, RngExt};
 use super::{Consequence, Failover, Reason, Standing};
 use crate::words::FailureClass;
 
-/// By which part of the wait that a target asked for it is asked later than that: its own hold lasts up to a tenth
-/// longer, and not everybody comes back at once.
+/// A target that asked for a wait is asked later than that by this part of it: its own hold lasts up to a tenth longer,
+/// and not all calls come back at once.
 const LATER: (f64, f64) = (0.1, 0.2);
 
 impl Failover {
-    /// Returns from when on a target that failed is asked once more before others are, if it is.
+    /// Returns from when on a failed target is asked again before others are, if it is.
     pub(super) fn retry(
         &mut self,
         at: usize,
@@ -42,7 +42,7 @@ impl Failover {
         Some(Consequence::Again(Reason::Retry, now + wait))
     }
 
-    /// Returns when a target is asked once more that others wait for meanwhile.
+    /// Returns when a target is asked again while others wait for it.
     pub(super) fn retry_at(&self, now: Instant) -> Option<Instant> {
         let at = self.targets.iter().filter_map(|met| match met.standing {
             Standing::Waits { reason: Reason::Retry, from } if from > now => Some(from),

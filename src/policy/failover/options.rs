@@ -40,8 +40,8 @@ pub struct FailoverOptions {
     /// The most that attempts made by `hedge` and `race` may cost of what all others do, over an hour, in dollars and
     /// in number: 0 to 1. Default: 0.05.
     pub hedge_share_max: f64,
-    /// How often a target is asked once more before others are: after a 500 of its own with a short random pause, or
-    /// when it asks for a wait that is short. Default: 0.
+    /// How often a target is asked again before others are: after a 500 of its own with a short random pause, or when
+    /// it asks for a wait that is short. Default: 0.
     pub same_target_retries: u32,
 }
 
@@ -62,7 +62,7 @@ impl Default for FailoverOptions {
     }
 }
 
-/// What has a name, by its name.
+/// Serialises a value by its name.
 mod by_name {
     use std::fmt::Display;
     use std::str::FromStr;
@@ -84,7 +84,7 @@ mod by_name {
         name.parse().map_err(|UnknownName { known }| de::Error::unknown_variant(&name, known))
     }
 
-    /// The same where there may be none.
+    /// The same for a value that may be absent.
     pub(super) mod optional {
         use super::{Deserializer, Display, FromStr, Serializer, UnknownName};
 

@@ -1,4 +1,4 @@
-//! How things stand between a call and the targets that it has met.
+//! The state between a call and the targets that it has met.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::policy::snapshot::{Gate, Refusal};
 /// Why a target is asked, in the order in which those that are due go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reason {
-    /// Its pooled connection broke before any response: once more, free, and not counted as an attempt.
+    /// Its pooled connection broke before any response: it is asked again, free, and not counted as an attempt.
     Resend,
     /// Its key failed; it may have another: at once, free, and not counted.
     OtherKey,
@@ -25,7 +25,7 @@ pub(super) enum Reason {
     Shorter,
     /// It failed in a way that may pass, and no other target is left: after a pause.
     Pause,
-    /// The same, but the pause is its own wish: the call waits for it no longer than for any other target.
+    /// The same, but the target asked for the pause: the call waits for it no longer than for any other target.
     Wish,
     /// It is to be asked again and has no place: once it has one.
     Place,
@@ -33,14 +33,14 @@ pub(super) enum Reason {
     Silence,
 }
 
-/// How things stand between a call and a target.
+/// The state between a call and a target.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Standing {
     /// May be asked from then on.
     Waits { reason: Reason, from: Instant },
     /// Was asked for a permit.
     Asked { reason: Reason, paid: Option<Spend>, hedge: Option<Cost> },
-    /// Has an attempt in flight, silent since then, which is borne for so long; the age at which another may join it
+    /// Has an attempt in flight, silent since then, which is borne for this long; the age at which another may join it
     /// for speed, why another may do so or did, and whether it counts among the call's attempts.
     Runs {
         reason: Reason,
@@ -64,7 +64,7 @@ pub(super) struct Met {
     pub(super) cuts: u32,
     /// How many of its keys failed this call.
     pub(super) keys_failed: u32,
-    /// How often it was asked once more before others were.
+    /// How often it was asked again before others were.
     pub(super) retries: u32,
 }
 
@@ -73,7 +73,7 @@ impl Met {
         matches!(self.standing, Standing::Runs { .. })
     }
 
-    /// Asks it again now, if all it lacked was a place.
+    /// Asks it again now, if it lacked only a place.
     pub(super) fn place(&mut self, now: Instant) {
         if let Standing::Waits { reason: reason @ Reason::Place, from } = &mut self.standing {
             (*reason, *from) = (Reason::Wish, now);

@@ -262,7 +262,7 @@ fn a_success_takes_an_open_gap_back() {
     assert_eq!(bench.own(&mut attempt, SUCCESS), (-1.0, 0.0, 0.0));
 }
 
-/// What it weighs that an attempt was silent for so long.
+/// The weight of an attempt's silence of this length.
 fn silence(bench: &mut Bench, lasted: Duration, report: Report) -> f64 {
     let mut attempt = bench.start();
     bench.now += lasted;

@@ -38,7 +38,7 @@ impl Answering {
         Self { lot: Lot::default(), now: start, start, latency, went: Vec::new(), on_way: Vec::new() }
     }
 
-    /// Lets time pass until nothing is to be done any more, or for so long.
+    /// Lets time pass until nothing is left to do, or for this long.
     fn run(&mut self, most: Duration, back: Duration) {
         let (end, back) = (self.now + most, self.start + back);
         while self.now < end {

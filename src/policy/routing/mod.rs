@@ -116,7 +116,7 @@ pub struct Candidate {
     pub price: Option<Price>,
     /// What it can do.
     pub capabilities: Capabilities,
-    /// What of the call it cannot take, in any dialect.
+    /// The parts of the call that it cannot take, in any dialect.
     pub obstacle: Option<SkipReason>,
     /// The labels it carries.
     pub labels: LabelSet,

@@ -1,4 +1,4 @@
-//! What of a request costs tokens, counted once.
+//! The parts of a request that cost tokens, counted once.
 
 use std::ops::{Add, Sub};
 

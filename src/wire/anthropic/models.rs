@@ -3,7 +3,7 @@
 /// What a generation of models takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Traits {
-    /// The longest answer where the caller sets no limit: this dialect must name one. The model's own limit, but for
+    /// The longest answer where the caller sets no limit: this dialect must name one. The model's own limit, except
     /// those where prompt and limit together must fit the window.
     pub(super) output_tokens: u32,
     /// How thinking is asked for.

@@ -72,7 +72,7 @@ pub(in crate::wire) fn read_event(
     }
 }
 
-/// What of a call must be otherwise.
+/// What must be changed in a call.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Mend {
     id: Option<String>,
@@ -260,7 +260,7 @@ impl Block<'_> {
         }
     }
 
-    /// Returns what of a call no client would understand as it came: that it has no id of its own, that its input is a
+    /// Returns what no client would understand in a call as it came: that it has no id of its own, that its input is a
     /// text.
     fn mend(&self, whole: bool, draft: &mut Draft) -> Option<Mend> {
         if !draft.verbatim || self.kind.text() != "tool_use" {

@@ -189,7 +189,7 @@ impl<'a> Options<'a> {
         }
     }
 
-    /// Takes over what of the sampling parameters the model takes: a thinking model takes only what changes next to
+    /// Takes over the sampling parameters that the model takes: a thinking model takes only what changes next to
     /// nothing.
     fn sample(&mut self, sampling: &'a Sampling, traits: Traits, notes: &mut Notes) {
         let fixed = traits.sampling == SamplingForm::None;

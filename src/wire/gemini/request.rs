@@ -148,7 +148,7 @@ impl<'a> Declaration<'a> {
     }
 }
 
-/// Notes what of the tools cannot be said: neither strictness nor parallel calls can be set.
+/// Notes what cannot be said of the tools: neither strictness nor parallel calls can be set.
 fn note(request: &ChatRequest, notes: &mut Notes) {
     if request.tools.iter().any(|tool| tool.strict == Some(true)) {
         notes.dropped("tools.strict");

@@ -109,7 +109,7 @@ pub(super) fn edited(
     Some(draft.finish())
 }
 
-/// Fields that say an effort, and nothing else.
+/// Fields that say only an effort.
 const SAID: [&str; 2] = ["reasoning_effort", "reasoning"];
 
 /// Tells whether how hard to think is to be said otherwise than it came.

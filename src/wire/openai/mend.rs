@@ -1,11 +1,11 @@
 //! Calls of tools that go on as they came, where they came so that no client could tell them apart: under one index,
 //! without one or without an id, with an id and a name in every fragment, with arguments that are no text.
 //!
-//! Input: a chunk and what of its calls must be otherwise. Output: the chunk with that. All else stays as it is.
+//! Input: a chunk, and what must be changed in its calls. Output: the chunk with that. All else stays as it is.
 
 use crate::wire::edit::{Array, Edits, Object, find, quoted};
 
-/// What of a fragment of a call must be otherwise.
+/// What must be changed in a fragment of a call.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Mend {
     /// The index that it must have.

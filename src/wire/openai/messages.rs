@@ -36,7 +36,7 @@ pub(super) struct Messages<'a> {
 }
 
 impl<'a> Messages<'a> {
-    /// Plans the messages of a request; notes what of them goes otherwise for its own sake.
+    /// Plans the messages of a request; notes the parts that go otherwise for their own sake.
     pub(super) fn of(
         flavour: &'a Flavour,
         request: &'a ChatRequest,
@@ -72,7 +72,7 @@ impl<'a> Messages<'a> {
         self
     }
 
-    /// Notes what of the messages cannot go as it is.
+    /// Notes the parts of the messages that cannot go as they are.
     pub(super) fn note(&self, notes: &mut Notes) {
         if self.late {
             notes.converted("messages.system");

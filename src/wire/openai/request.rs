@@ -1,4 +1,4 @@
-//! Writes requests: the dialect as it is, but for what the provider's flavour says.
+//! Writes requests: the dialect as it is, except what the provider's flavour says.
 
 use std::borrow::Cow;
 

@@ -167,8 +167,8 @@ impl Response<'_> {
         self.output.is_none() && self.status.text().is_empty() && !self.error.is_some_and(says_something)
     }
 
-    /// Reads how the answer ended, and what of it has not come before. The event's type, where there is one, is the
-    /// status.
+    /// Reads how the answer ended, and the parts that have not come before. The event's type, where there is one, is
+    /// the status.
     fn read(self, draft: &mut Draft, status: Option<&str>, out: &mut Vec<Piece>) -> Result<bool, Failure> {
         if let Some(error) = self.error.filter(|error| says_something(error)) {
             return Err(classify::in_band(error.get()));

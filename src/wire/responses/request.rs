@@ -151,7 +151,7 @@ impl<'a> Body<'a> {
         Input { steps, names, provider: model.provider, system_role, echoes }
     }
 
-    /// Notes what of the words cannot go as it is, beside settings and items.
+    /// Notes the parts of the words that cannot go as they are, beside settings and items.
     fn note(&self, notes: &mut Notes) {
         let sampling = &self.request.sampling;
         notes.keep(false, "sampling.presence_penalty", sampling.presence_penalty);
@@ -260,7 +260,7 @@ struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// Notes what of the messages cannot go as it is.
+    /// Notes the parts of the messages that cannot go as they are.
     fn note(&self, notes: &mut Notes) {
         for step in &self.steps {
             match step {

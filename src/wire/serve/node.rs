@@ -222,7 +222,7 @@ impl<'a> Object<'a> {
         self.take(key).map(|node| node.object(key)).transpose()
     }
 
-    /// Returns the fields that were not taken, but for those with many values: they stay in the request as it came, and
+    /// Returns the fields that were not taken, except those with many values: they stay in the request as it came, and
     /// would take many times their bytes for as long as the call lasts.
     pub(super) fn rest(self) -> Map<String, Value> {
         let fields = self.without_nulls().0.into_iter().filter(|(_, node)| node.fits(&mut { REST_VALUES_MAX }));

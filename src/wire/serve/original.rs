@@ -40,7 +40,7 @@ fn marks(object: &Object<'_>) -> Marks {
     marks
 }
 
-/// Notes what of a field, and of all within it, is not for every target.
+/// Notes the parts of a field, and of all within it, that are not for every target.
 fn mark(name: &str, node: &Node<'_>, marks: &mut Marks) {
     match name {
         "cache_control" => marks.cached = true,

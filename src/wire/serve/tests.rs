@@ -22,7 +22,7 @@ use crate::words::{
 
 const FACES: [Face; 4] = [Face::OpenAiChat, Face::OpenAiResponses, Face::Anthropic, Face::Gemini];
 
-/// Returns what of a request goes to no other dialect.
+/// Returns the parts of a request that go to no other dialect.
 fn lost(asked: &Asked) -> Vec<Note> {
     asked.request.original.as_ref().expect("a body").lost.clone()
 }

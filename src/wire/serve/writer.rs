@@ -200,8 +200,8 @@ impl Writer {
     }
 }
 
-/// Says what of an answer has not come in pieces: the proof of the thought that is still open, then its calls, and the
-/// proofs that stand by themselves.
+/// Says the parts of an answer that have not come in pieces: the proof of the thought that is still open, then its
+/// calls, and the proofs that stand alone.
 fn rest<'a>(voice: &mut dyn Voice, parts: &'a [AssistantPart], told: usize, out: &mut Vec<u8>) {
     let proof = |part: &'a AssistantPart| match part {
         AssistantPart::Reasoning(thought) => Some((thought.text.is_empty(), thought.proof.as_ref()?)),

@@ -57,7 +57,7 @@ impl Desk {
         self
     }
 
-    /// Lets the prompt be so long at every target.
+    /// Gives the prompt this length at every target.
     pub fn prompt(mut self, tokens: u32) -> Self {
         self.targets.iter_mut().for_each(|target| target.prompt_tokens = tokens);
         self

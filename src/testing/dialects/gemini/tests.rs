@@ -33,7 +33,7 @@ fn post(url: String, body: &Value) -> HttpRequest {
     HttpRequest { url, headers: HeaderMap::new(), body: body.to_string().into(), words: None }
 }
 
-/// What came of a request.
+/// The result of a request.
 struct Got {
     status: u16,
     headers: HeaderMap,

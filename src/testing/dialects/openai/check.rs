@@ -38,7 +38,7 @@ pub(crate) struct Rules {
 pub(super) enum Parts {
     /// What the official API says for each role.
     Official,
-    /// Text and nothing else.
+    /// Only text.
     Text,
     /// Anything.
     Any,

@@ -35,7 +35,7 @@ pub(in crate::wire::serve) struct Responses {
     passed: Option<String>,
 }
 
-/// The item that is being told, and what of it is told.
+/// The item that is being written, and the part of it that is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Open {
     None,

@@ -13,7 +13,7 @@ fn encoded(asked: &Asked, dialect: Dialect, model: &str) -> (Value, Encoded) {
     (serde_json::from_slice(&encoded.body.whole()).expect("JSON"), encoded)
 }
 
-/// What of a recorded request is said otherwise or not at all, at any place, and why.
+/// The parts of a recorded request that are said otherwise or not at all, at any place, and why.
 const UNSAID: &[(&str, &str)] = &[
     ("role", "a system may be a developer, a function a user"),
     ("type", "kinds of parts have several names"),
@@ -58,7 +58,7 @@ const UNSAID: &[(&str, &str)] = &[
     ("reasoning_effort", "has fewer steps"),
 ];
 
-/// Gathers the texts and numbers of a value, but for thoughts that nothing proves.
+/// Gathers the texts and numbers of a value, except thoughts that nothing proves.
 fn leaves<'v>(value: &'v Value, found: &mut Vec<(&'v str, String)>, key: &'v str) {
     match value {
         Value::Object(_) if value["type"] == "reasoning" && !value["encrypted_content"].is_string() => {}

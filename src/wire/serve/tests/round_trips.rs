@@ -19,7 +19,7 @@ fn tidy(item: &str) -> String {
     serde_json::from_str::<Value>(item).map_or_else(|_| item.to_owned(), |item| item.to_string())
 }
 
-/// What of an answer is compared: adjoining texts are one, and thoughts are told before what is said.
+/// The parts of an answer that are compared: adjoining texts are one, and thoughts are told before what is said.
 fn told(parts: &[AssistantPart]) -> (String, String, Vec<ToolCall>, Vec<Proof>) {
     let mut calls: Vec<ToolCall> = parts.iter().filter_map(AssistantPart::as_tool_call).cloned().collect();
     for call in &mut calls {

@@ -46,7 +46,7 @@ pub(super) const DEEPSEEK: Rules =
 /// "developer is not one of" the roles that it knows.
 pub(super) const QWEN: Rules = Rules { developer: false, also: &[qwen_streams], ..LAX };
 
-/// Refuses what of a message it does not know ("property '`reasoning_content`' is unsupported").
+/// Refuses unknown fields of a message ("property '`reasoning_content`' is unsupported").
 pub(super) const GROQ: Rules = Rules {
     message_fields: Some(&["content", "name", "reasoning", "role", "tool_call_id", "tool_calls"]),
     stops_max: 4,

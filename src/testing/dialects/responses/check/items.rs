@@ -43,7 +43,7 @@ pub(super) struct Talk<'a> {
     /// Ids of calls, and of those that have no output yet.
     calls: Vec<&'a str>,
     unanswered: Vec<&'a str>,
-    /// The id of a thought that what came of it must follow.
+    /// The id of a thought that its result must follow.
     thought: Option<&'a str>,
     pub(super) user: Option<String>,
     pub(super) last: Option<String>,
@@ -142,7 +142,7 @@ impl<'a> Talk<'a> {
                 return Err(bad_value(path, other, known));
             }
         };
-        // A thought belongs to the very message that came of it, which only its id can tell.
+        // A thought belongs to the message that followed from it, which only its id can tell.
         let follows = |thought: &str| role == "assistant" && id.is_some_and(|id| is_of_one_answer(thought, id));
         self.settle(follows)?;
         let said = content(item, path, "content", kinds)?;
@@ -202,7 +202,7 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
-    /// Lets go of the thought before this item, if the item is what came of it.
+    /// Lets go of the thought before this item, if the item is its result.
     fn settle(&mut self, follows: impl FnOnce(&str) -> bool) -> Checked<()> {
         match self.thought.take().filter(|_| self.is_official) {
             Some(thought) if !follows(thought) => {
