@@ -1,4 +1,4 @@
-//! A call as it was accepted.
+//! An accepted call.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -44,7 +44,7 @@ pub(crate) enum Seat {
     Queued(Queued),
 }
 
-/// A call as it was accepted.
+/// An accepted call.
 pub(crate) struct Accepted {
     pub(crate) about: Arc<CallFacts>,
     pub(crate) asked: Asked,

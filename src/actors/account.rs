@@ -1,4 +1,4 @@
-//! What a try came to, and its one end: told to the provider, all observers, and its call, in this order, also when it
+//! The result of a try, and its one end: told to the provider, all observers, and its call, in this order, also when it
 //! crashes.
 
 use std::sync::Arc;
@@ -36,13 +36,13 @@ pub(super) struct Ended {
     pub(super) record: Arc<AttemptRecord>,
     /// When the target may be asked again, where it said so.
     pub(super) back: Option<Instant>,
-    /// What it brought, if it is whole; of a failure, what its provider calls one.
+    /// The answer, if it is whole; for a failure that only its provider calls one, that answer.
     pub(super) brought: Option<Brought>,
     /// The parts of the conversation that the target could not take as they were.
     pub(super) notes: Vec<Note>,
 }
 
-/// What the try came to so far. Dropped unsettled, it says that the try crashed or never began.
+/// The result of the try so far. If it is dropped unsettled, it says that the try crashed or never began.
 pub(super) struct Account {
     pub(super) permit: Permit,
     pub(super) target: Arc<Target>,
@@ -60,14 +60,14 @@ pub(super) struct Account {
     pub(super) head: Option<(Instant, SystemTime)>,
     pub(super) first_token: Option<Instant>,
     pub(super) content_bytes: usize,
-    /// Bytes of the request's body and of the answer's, as they went.
+    /// Bytes of the request's body and of the answer's, as they were sent.
     pub(super) sent: u64,
     pub(super) received: u64,
     /// Whether it joined another attempt of its call.
     pub(super) hedge: bool,
-    /// What it was taken to cost, where it did so for speed only.
+    /// Its expected cost, where it joined only for speed.
     pub(super) reserved: Option<Cost>,
-    /// What was taken for it out of budgets.
+    /// What was reserved for it in budgets.
     pub(super) purchase: Option<Purchase>,
     /// Whether its target is marked as degraded.
     pub(super) degraded: bool,
@@ -204,13 +204,13 @@ impl Account {
         self.tell_of_budgets(&record);
         self.shared.sink.tell(&Record::Attempt(record.clone()));
         let notes = std::mem::take(&mut self.notes);
-        // The call waits no longer than the provider is held.
+        // The call waits no longer than the provider's hold lasts.
         let honoured = now + self.target.provider.spec.admission.breaker.retry_after_max;
         let back = back.map(|back| back.min(honoured));
         let _ = tell.send(Ended { record, back, brought, notes });
     }
 
-    /// Pays for the attempt, and tells of budgets that come to an end.
+    /// Charges the attempt to the budgets, and tells of budgets that are nearly spent.
     fn tell_of_budgets(&mut self, record: &AttemptRecord) {
         let alerts = self.purchase.take().map_or_else(Vec::new, |purchase| purchase.settle(record));
         for Alert { budget, share } in alerts {
@@ -253,7 +253,8 @@ impl Account {
 impl Drop for Account {
     fn drop(&mut self) {
         self.shared.kept.fetch_sub(self.kept, Relaxed);
-        // Ours either way. One that never began is no reader's doing, so the call goes on to the next target.
+        // Our own failure in both cases. A try that never began was not stopped by its reader, so the call goes on to
+        // the next target.
         let how = if self.begun.is_some() { "crashed or was killed" } else { "never started" };
         self.settle(Err(Failure::new(FailureClass::Crashed, format!("the attempt's actor {how}"))));
     }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::stream::{ReplyStream, cut_off};
 use crate::words::{Embeddings, Error, Reply};
 
-/// How often a message's reply port is looked at, which cannot be awaited.
+/// How often a message's reply port is polled, because it cannot be awaited.
 const PORT_LOOK: Duration = Duration::from_millis(250);
 /// Where an answer goes. If it is dropped unanswered, it says why: no caller hangs.
 pub(crate) struct Answer<T> {
@@ -62,13 +62,13 @@ impl<T> Drop for Answer<T> {
     }
 }
 
-/// What a caller wants back.
+/// The form of answer that a caller wants.
 pub(crate) enum Wanted {
     /// The whole answer.
     Whole(Answer<Reply>),
     /// A stream of it.
     Stream(Answer<ReplyStream>),
-    /// A stream of it that tells nothing before it is whole.
+    /// A stream of it that yields nothing before it is whole.
     Buffered(Answer<ReplyStream>),
     /// Vectors.
     Vectors(Answer<Embeddings>),

@@ -7,10 +7,10 @@ use tokio::sync::Semaphore;
 
 /// A request of more bytes is long. What is done with a shorter one takes less than a millisecond.
 pub(crate) const LONG_BYTES: usize = 256 * 1024;
-/// Long ones at once: each takes a processor.
+/// How many run at once: each takes a processor.
 const AT_ONCE: usize = 2;
 
-/// The threads apart.
+/// The separate threads.
 pub(crate) struct Apart(Semaphore);
 
 impl Default for Apart {
@@ -20,7 +20,7 @@ impl Default for Apart {
 }
 
 impl Apart {
-    /// Does something, apart if it is long.
+    /// Does some work, on a separate thread if it is long.
     pub(crate) async fn run<T: Send + 'static>(&self, is_long: bool, work: impl FnOnce() -> T + Send + 'static) -> T {
         if !is_long {
             return work();

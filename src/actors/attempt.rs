@@ -1,4 +1,4 @@
-//! One try of a call at one target: encode, send, decode. What may crash or hang lives here.
+//! One try of a call at one target: encode, send, decode. All work that may crash or hang is here.
 //!
 //! A task of its own: one async function, then it stops. Pieces of the answer go into its own bounded channel, whose
 //! receiver may be the caller's. Its call cancels it by dropping its end of `unwanted`, or by dying. It keeps its own
@@ -148,7 +148,7 @@ impl Job {
         }
     }
 
-    /// Returns the request without what this target's window does not hold, where that is so, and says it.
+    /// Returns the request without the parts that do not fit this target's window, if there are any, and notes them.
     fn trim(&mut self) -> Option<Work> {
         let Work::Chat(request) = &self.work else { return None };
         let Fitted { cut, left_out: tokens, .. } = self.account.prompt;
@@ -182,8 +182,8 @@ impl Job {
         Ok(wire::classify(response.status, &response.headers, &bytes, sent))
     }
 
-    /// Returns what it means that no response came. A connection that breaks at once was stale; one that breaks later
-    /// had taken the request along.
+    /// Returns the failure when no response came. A connection that breaks at once was stale; one that breaks later had
+    /// received the request.
     fn no_response(&self, error: TransportError, lasted: Duration) -> Failure {
         let message = error.to_string();
         let class = match error {

@@ -29,7 +29,7 @@ impl Bell {
         }
     }
 
-    /// Names the living keeper, which looks first of all: what its predecessor was told may be lost.
+    /// Names the living keeper, which looks at once: a message to its predecessor may be lost.
     pub(super) fn kept_by(&self, keeper: ActorRef<Look>) {
         self.keeper.set(keeper);
         self.rung.store(true, SeqCst);
@@ -42,7 +42,7 @@ impl Bell {
         self.keeper.get()
     }
 
-    /// Says that the keeper looks now: what changes from here on is told anew.
+    /// Says that the keeper looks now: later changes are told again.
     pub(super) fn heard(&self) {
         self.rung.store(false, SeqCst);
     }

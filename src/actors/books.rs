@@ -29,7 +29,7 @@ impl Books {
         lock(&self.flights).iter().rev().find(|flight| flight.call == call).cloned()
     }
 
-    /// Returns the calls that are remembered, the last to end last.
+    /// Returns the remembered calls, in the order of their ends.
     pub(crate) fn flights(&self) -> Vec<Arc<Flight>> {
         lock(&self.flights).iter().cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! What a call's attempts may cost: taken out of the budgets that it concerns before anything is sent.
+//! The cost of a call's attempts, reserved in the budgets of the call before anything is sent.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::policy::money::{Estimate, Refused};
 use crate::policy::snapshot::{Gate, Refusal};
 use crate::words::{AttemptRecord, Error};
 
-/// When a budget has room again that never has for this.
+/// The time to come back of a budget that never has room for this.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Driver {
@@ -25,10 +25,10 @@ impl Driver {
         self.shared.purses.take(self.page.about(), estimate)
     }
 
-    /// Goes on without a target that a budget has no room for.
+    /// Goes on without a target for which a budget has no room.
     pub(super) fn too_dear(&mut self, target: usize, refused: Refused) {
         let now = now();
-        // What is in flight may cost less than it could, and is looked at again soon.
+        // Attempts in flight may cost less than their limit, so the budget is looked at again soon.
         let until = (!refused.passes).then(|| now + refused.why.renews_in.unwrap_or(NEVER).min(NEVER));
         let refusal = Refusal { gate: Gate::Budget, until };
         let wait = until.map(|until| until.saturating_duration_since(now));
@@ -38,7 +38,7 @@ impl Driver {
         self.machine.refused(refusal, &self.shared.budget, now);
     }
 
-    /// Returns the error of a call that a budget has no room for.
+    /// Returns the error of a call for which a budget has no room.
     pub(super) fn over_budget(&mut self, attempts: Vec<AttemptRecord>) -> Error {
         match self.over.take() {
             Some(budget) => Error::OverBudget { budget, attempts },

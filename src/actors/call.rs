@@ -56,7 +56,7 @@ async fn run(job: Box<Job>, shared: Arc<Shared>) {
     let (commit, mut outlet) = Outlet::open(wanted, asked.work.commit(), &shared.draining);
     let (place, plan) = match seat {
         Seat::Taken(place) => (place, Some(plan)),
-        // What was planned is old by then.
+        // The plan is old by then.
         Seat::Queued(queued) => {
             page.note(Happened::Queued(queued.foretold()));
             match seated(queued, &mut outlet, &shared, deadline).await {
@@ -189,7 +189,7 @@ impl Driver {
             match running.heard() {
                 Some(at) => self.machine.heard(running.number, at),
                 None if hedging == Hedging::Race => {}
-                // What is slow is what it is now.
+                // What counts as slow follows from the present state.
                 None => {
                     let target = self.table.index(&running.target);
                     let after = target.and_then(|target| self.slow_after(target, hedging));
@@ -199,8 +199,8 @@ impl Driver {
         }
     }
 
-    /// Hands an attempt's content to the caller: what has come and the channel for the rest, or, of an answer that was
-    /// to be whole first, all of it.
+    /// Hands an attempt's content to the caller: what has come and the channel for the rest; or all of an answer that
+    /// must be whole first.
     fn commit(&mut self, number: u32, outlet: &Outlet) {
         let Some(running) = self.running.iter_mut().find(|it| it.number == number).filter(|_| outlet.is_stream())
         else {
@@ -219,7 +219,7 @@ impl Driver {
         let Some(brought) = self.ended[at].brought.take() else { return };
         let winner = &self.ended[at].record;
         let (target, usage, cost_usd) = (winner.target.clone(), winner.usage, winner.cost_usd);
-        // A session does not follow a probe, nor leave its prompt's cache for a target that was quicker once.
+        // A session does not follow a probe, and does not leave its prompt's cache for a target that was quicker once.
         let probed = self.probe.is_some_and(|probe| *self.table.targets[probe].id() == target);
         let is_hedge = self.running.iter().any(|running| running.number == number && running.is_hedge);
         let astray = probed || (is_hedge && self.sticky.is_some());

@@ -85,7 +85,7 @@ impl Table {
         for member in route.members.iter().filter(|member| member.degraded == degraded) {
             let at = self.stand_in(member.target, gone);
             let is_member = |at| route.members.iter().any(|member| member.target == at);
-            // Members differ from each other; only a replacement may stand there already.
+            // Members differ from each other; only a replacement may already be in the list.
             let twice = || candidates.iter().any(|known| known.target == at) || is_member(at);
             if without.contains(&at) || (at != member.target && twice()) {
                 continue;

@@ -24,7 +24,7 @@ pub struct Incoming<'a> {
     pub priority: Priority,
     /// Calls in flight, with this one.
     pub calls: usize,
-    /// How many there may be.
+    /// The most calls in flight.
     pub calls_max: usize,
 }
 
@@ -45,7 +45,7 @@ impl Classify {
         Self(Arc::new(hook))
     }
 
-    /// Returns a call's priority: its caller's, should the function panic.
+    /// Returns a call's priority; if the function panics, the caller's own.
     pub(super) fn priority(&self, work: &Work, calls: usize, calls_max: usize) -> Priority {
         let incoming = Incoming {
             request: if let Work::Chat(request) = work { Some(request) } else { None },

@@ -81,7 +81,7 @@ impl Driver {
     pub(super) fn gone(&self) -> Vec<usize> {
         let gone = |record: &AttemptRecord| {
             let index = self.table.index(&record.target)?;
-            // What one key of several may not see is published once none may.
+            // A refusal of one key of several is published only once all keys are refused.
             let keys = self.table.targets[index].provider.spec.keys.len();
             let is_gone = |it: &Failure| it.class == FailureClass::ModelGone && (it.scope != Scope::Key || keys < 2);
             matches!(&record.end, AttemptEnd::Failed(failure) if is_gone(failure)).then_some(index)
@@ -107,8 +107,8 @@ impl Driver {
         self.machine.reindex(|target| self.table.index(old.targets.get(target)?.id()));
     }
 
-    /// Returns what the call needs. Many that are stranded at the same moment, before any of them is admitted
-    /// elsewhere, would all go to the same place under a rule that draws nothing.
+    /// Returns what the call needs. Many calls that lose their target at the same moment, before any of them is
+    /// admitted elsewhere, would all go to the same place under a rule that draws nothing.
     fn scattering(&self) -> Needs {
         let draws = self.needs.rule.map_or(self.route.options.strategy, Strategy::from).draws();
         let rule = if self.machine.is_scattered() && !draws { Some(Rule::Weighted) } else { self.needs.rule };
@@ -135,7 +135,7 @@ impl Driver {
         hedge::after(hedging, if whole { &health.reply } else { &health.ttft }, self.fit(target, 0).tokens)
     }
 
-    /// Returns what it would cost to ask a target for speed only; `None` where it has better things to do.
+    /// Returns what it would cost to ask a target for speed only; `None` where it is busy or not well.
     fn hedge_cost(&self, pick: &Pick, health: &Health, prompt_tokens: u32) -> Option<Cost> {
         let well = health.breaker == BreakerState::Closed && !hedge::is_busy(health.in_flight, health.in_flight_max);
         let output = self.state.output_tokens(self.needs.output_tokens);
@@ -191,7 +191,7 @@ impl Driver {
         self.table.fit(target, &self.route, &self.asked, cuts)
     }
 
-    /// Returns how often the conversation can be cut shorter than it goes to a target at first.
+    /// Returns how often the conversation can be cut shorter than at the first attempt at a target.
     fn cuts_max(&self, target: usize) -> u32 {
         if self.route.over_window == OverWindow::Skip {
             return 0;

@@ -91,7 +91,7 @@ impl Actor for Front {
     }
 }
 
-/// Asks the router; if there is none, answers that.
+/// Asks the router; if there is none, the answer says so.
 fn ask<T: Send + 'static>(
     shared: &Shared,
     port: RpcReplyPort<Result<T, Error>>,

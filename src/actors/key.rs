@@ -75,7 +75,7 @@ impl Key {
         Self { spec, cell }
     }
 
-    /// Returns the secret that it is now, as far as that is known.
+    /// Returns the present secret, as far as it is known.
     pub(super) fn known(&self) -> Option<Secret> {
         match &self.spec.source {
             Some(KeySource::Value(secret)) => Some(secret.clone()),
@@ -94,7 +94,7 @@ impl Key {
             Some(_) => match self.cell.look(now()) {
                 Look::Good(secret) => Ok(Some(secret)),
                 Look::Old(secret) => {
-                    // Whether it could begin matters only once the old one has expired.
+                    // Whether the reading could begin matters only once the old key has expired.
                     let _ = self.begin(slot).await;
                     Ok(Some(secret))
                 }
@@ -166,7 +166,7 @@ impl Key {
     }
 }
 
-/// The key is not to blame, nor is its provider.
+/// Neither the key nor its provider is to blame.
 fn cut_off() -> Failure {
     Failure::new(FailureClass::Crashed, "the key's reading was cut off: its provider's supervisor stops")
 }
@@ -176,7 +176,7 @@ enum Look {
     Good(Secret),
     /// Still good, and it should be read again.
     Old(Secret),
-    /// Nothing that is good.
+    /// No good secret.
     Gone,
 }
 

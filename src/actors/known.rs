@@ -29,7 +29,7 @@ pub(crate) struct Known {
     changed: Vec<usize>,
     /// The place that each key had.
     keys: Vec<Option<usize>>,
-    /// Keys that may be others now.
+    /// Keys that may have changed.
     doubted: Vec<usize>,
     tokens: Vec<Option<TokenModel>>,
     #[cfg(feature = "store")]

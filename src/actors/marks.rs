@@ -1,4 +1,4 @@
-//! By what a provider is known to the next process, and what is kept of it for that.
+//! The marks by which the next process recognises a provider, and what is kept of it.
 //!
 //! Input: how it is configured and what was read of its keys. Output: marks, in which neither can be read. The key of a
 //! file or a variable is its content; that of a command or a function, which gives another one each time, is known by

@@ -25,7 +25,8 @@ pub(super) enum Product {
 }
 
 impl Outlet {
-    /// Opens what a caller wants, and says when it may be handed what: by the work's own policy where it is streamed.
+    /// Opens the outlet that a caller wants, and says what it may get when: by the work's own policy where it is
+    /// streamed.
     pub(super) fn open(wanted: Wanted, streamed: CommitPolicy, draining: &Arc<AtomicBool>) -> (CommitPolicy, Self) {
         match wanted {
             Wanted::Whole(mut answer) => {
@@ -77,7 +78,7 @@ impl Outlet {
             (Self::Whole(mut answer), Product::Answer(finished)) => answer.send(Ok(finished.into())),
             (Self::Stream(words), Product::Answer(finished)) => drop(words.send(Word::Finished(Box::new(finished)))),
             (Self::Vectors(mut answer), Product::Vectors(embeddings)) => answer.send(Ok(embeddings)),
-            // Work and its outlet are of one kind; a mistake there is a crash of this call and of nothing else.
+            // Work and its outlet are of one kind; a mistake there crashes only this call.
             (outlet, _) => outlet.fail(Error::Crashed),
         }
     }

@@ -9,7 +9,7 @@ use crate::policy::explain::{Flight, Happened};
 use crate::policy::record::Record;
 use crate::words::{AttemptRecord, CallFacts};
 
-/// The record of a call that runs. Dropped before its end, it says that the call was cut off.
+/// The record of a call that runs. If it is dropped before its end, it says that the call was cut off.
 pub(super) struct Page {
     flight: Flight,
     started: Instant,

@@ -24,13 +24,13 @@ use crate::words::{
 
 /// How far two expectations must differ to be told.
 const TOLD_APART: Duration = Duration::from_secs(1);
-/// How long after its time a call that did not go looks what is said of its targets now, and how often from then on.
+/// How long after its time a call that did not go reads again what its targets say, and how often from then on.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// The provider that a text of the configuration is said to be of.
+/// The provider's name for a fixed text of the configuration.
 const OURS: &str = "standin";
 
-/// How a call goes on that had nothing left to try.
+/// How a call with nothing left to try goes on.
 pub(super) enum Rest {
     /// It tries anew.
     Anew,
@@ -46,12 +46,12 @@ impl Driver {
     /// Goes on with a call that has nothing left to try.
     pub(super) async fn exhausted(&mut self, back: Option<Instant>, outlet: &mut Outlet) -> Rest {
         self.waits.turn = None;
-        // What a provider calls a failure, and answered, is told as it came.
+        // An answer that its provider calls a failure is told as it came.
         let has_words = self.ended.iter().any(|ended| ended.brought.is_some());
         let rest = match self.on_exhausted {
             _ if has_words => Rest::Over,
             OnExhausted::Fail => Rest::Over,
-            // Money comes back with the calendar, and not with a target.
+            // A budget renews by the calendar, not with a target.
             OnExhausted::Wait if self.over.is_some() => Rest::Over,
             OnExhausted::Wait => self.park(back, outlet).await,
             OnExhausted::Degrade => self.step_down(),
@@ -62,7 +62,7 @@ impl Driver {
         rest
     }
 
-    /// Tells whether others wait already for what this call would ask, and go before it.
+    /// Tells whether others already wait for this call's targets, and go before it.
     pub(super) fn is_behind_others(&self) -> bool {
         let parking = &self.shared.parking;
         if parking.bell.waiting() == 0 {
@@ -177,7 +177,7 @@ impl Driver {
         rest
     }
 
-    /// Answers from the next rung that is made of targets.
+    /// Answers from the next rung of targets.
     fn step_down(&mut self) -> Rest {
         while let Some(rung) = self.route.rungs.get(self.waits.rungs) {
             if *rung != Rung::Targets {
@@ -200,7 +200,7 @@ impl Driver {
         self.machine.anew();
     }
 
-    /// Returns how long a call holds off that has just tried in vain: ever longer.
+    /// Returns how long a call pauses that has just tried in vain: longer each time.
     fn pause(&mut self) -> Duration {
         if self.machine.attempts() == self.waits.attempts {
             return Duration::ZERO;
@@ -209,7 +209,7 @@ impl Driver {
         park::pause(self.waits.rounds, self.rng.random_range(0.0..=1.0))
     }
 
-    /// Returns until when it may be parked: by its caller's deadline, or as long in all as its route says.
+    /// Returns until when it may be parked: by its caller's deadline, or by the total time that its route allows.
     fn parked_until(&self, now: Instant) -> Instant {
         let in_all = now + self.route.failover.wait_deadline.saturating_sub(self.waits.waited);
         if self.is_due { self.machine.deadline() } else { in_all }
@@ -294,7 +294,7 @@ impl Driver {
     }
 }
 
-/// Tells whether what is expected now is worth telling beside what was told.
+/// Tells whether the present expectation differs enough from what was told.
 fn differs(told: &(Option<Instant>, Vec<Barred>), now: (Option<Instant>, &[Barred])) -> bool {
     let causes = |barred: &[Barred]| barred.iter().map(|one| (one.target.clone(), one.cause)).collect::<Vec<_>>();
     let moved = match (told.0, now.0) {

@@ -1,8 +1,8 @@
 //! Where calls wait for a place, or for a target to come back: which calls wait, for which targets, until when, and how
 //! each of them is woken.
 //!
-//! It survives the actor that looks after it (`keeper`). What a call holds of it are guards: however the call ends,
-//! nothing of it stays here.
+//! It survives the actor that serves it (`keeper`). A call holds guards of it: however the call ends, nothing of the
+//! call stays here.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,7 @@ pub(crate) enum Spot {
 /// A call that waits for its turn.
 struct Waiter {
     waker: oneshot::Sender<Turn>,
-    /// Whether it is parked: then it is counted as that.
+    /// Whether it is parked: then it is counted as parked.
     is_parked: bool,
 }
 
@@ -95,7 +95,7 @@ impl Parking {
         lock(&self.queues).lot.arrive(priority, due)
     }
 
-    /// Parks a call, unless as many are as may be.
+    /// Parks a call, unless the most calls are parked already.
     pub(super) fn enter(self: &Arc<Self>, flight: &Arc<Flight>, since: Instant) -> Option<Stay> {
         let mut parked = lock(&self.parked);
         if parked.len() >= self.parked_max {
@@ -248,7 +248,7 @@ impl Queued {
         self.parking.wait(&self.spots, self.place)
     }
 
-    /// Resolves with what becomes of it.
+    /// Resolves when it may go, or when it must stop waiting.
     pub(super) async fn woken(&mut self) -> Woken {
         tokio::select! {
             biased;

@@ -1,4 +1,4 @@
-//! Leave to try: an owned guard, settled exactly once.
+//! Permission to try: an owned guard, settled exactly once.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +19,7 @@ pub(super) trait Desk: Send + Sync + 'static {
     fn limits(&self, ticket: Ticket, limits: Limits);
 }
 
-/// Leave to try, given by the provider, and a place in flight. Settled exactly once: by the attempt, or by being
+/// Permission to try, given by the provider, and a place in flight. Settled exactly once: by the attempt, or by being
 /// dropped, which says that the attempt crashed or never began. So panic, kill and abort need no bookkeeping anywhere.
 pub(crate) struct Permit {
     desk: Arc<dyn Desk>,

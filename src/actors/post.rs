@@ -19,7 +19,7 @@ impl<M: Message> Post<M> {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(actor);
     }
 
-    /// Says that there is none.
+    /// Notes that there is none.
     pub(crate) fn clear(&self) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -29,7 +29,7 @@ impl<M: Message> Post<M> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sends to the living incarnation, or says that the message went nowhere by dropping it.
+    /// Sends to the living incarnation, and returns whether that worked. A message that went nowhere is dropped.
     pub(crate) fn send(&self, message: M) -> bool {
         match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
             Some(actor) => actor.send_message(message).is_ok(),
@@ -39,6 +39,6 @@ impl<M: Message> Post<M> {
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it holds one of these; if it did, the books are still the best we have.
+    // No code panics while it holds one of these; if it did, the data are still the best we have.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

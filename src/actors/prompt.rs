@@ -1,4 +1,4 @@
-//! Prompts as targets count them: how long one is at each, and what is left out where a window does not hold it.
+//! Prompts as targets count them: how long one is at each, and what is left out where it does not fit a window.
 
 use std::sync::OnceLock;
 
@@ -33,8 +33,8 @@ impl Asked {
         })
     }
 
-    /// Returns the conversation, and the limit of its answer; texts to be embedded are none, and their answer is no
-    /// text.
+    /// Returns the conversation, and the limit of its answer; texts to be embedded are no conversation, and their
+    /// answer is no text.
     fn conversation(&self) -> (&[Message], Option<u32>) {
         match &self.work {
             Work::Chat(request) => (&request.messages, request.output_tokens_max),
@@ -70,7 +70,7 @@ impl Target {
 impl Table {
     /// Estimates the prompt of a request as the route's first target counts.
     pub(crate) fn estimate(&self, route: &RouteSpec, work: impl Into<Work>) -> u32 {
-        // Nothing is to be cut, so that no message is counted by itself; and one measure is enough.
+        // Nothing is to be cut, so no message is counted by itself, and one measure is enough.
         let asked = Asked::new(work.into(), false);
         let first = route.members.first().map(|member| &self.targets[member.target]);
         first.map_or(0, |target| target.weights().tokens(&target.prompt(&asked).whole))

@@ -102,7 +102,7 @@ impl Actor for Provider {
             ProviderMessage::Admit(ask, reply) => {
                 if !reply.is_closed() {
                     let admitted = state.admit(ask, now);
-                    // When it is heard, what is left can be read.
+                    // When it is heard, the remaining ones can be read.
                     state.set_room(ask.target, now);
                     let _ = reply.send(admitted);
                 }

@@ -8,7 +8,7 @@ use super::post::lock;
 use crate::policy::money::{Alert, Budget, Estimate, Money, Mood, Paid, PurseHealth, Refused, Taken};
 use crate::words::{AttemptRecord, CallFacts};
 
-/// Purses that health tells of: those that are emptiest.
+/// The most purses that health shows: the emptiest ones.
 const TOLD_MAX: usize = 100;
 
 /// The purses of all budgets. Where there are no budgets no lock is taken.
@@ -57,7 +57,7 @@ impl Purses {
         if self.any.load(Relaxed) { lock(&self.money).mood(about, wall()) } else { Mood::default() }
     }
 
-    /// Returns how the purses stand, the emptiest first.
+    /// Returns the state of the purses, the emptiest first.
     pub(crate) fn health(&self) -> Vec<PurseHealth> {
         let mut health = lock(&self.money).health(wall());
         health.truncate(TOLD_MAX);
@@ -65,7 +65,7 @@ impl Purses {
     }
 }
 
-/// What an attempt has taken. Dropped unsettled, it gives everything back.
+/// What an attempt has taken. If it is dropped unsettled, it gives everything back.
 pub(super) struct Purchase {
     taken: Option<Taken>,
     purses: Arc<Purses>,
@@ -76,7 +76,7 @@ impl Purchase {
     pub(super) fn settle(mut self, record: &AttemptRecord) -> Vec<Alert> {
         let Some(taken) = self.taken.take() else { return Vec::new() };
         let paid = Paid::of(&record.usage, record.cost_usd);
-        // The time that a ledger has it under, too.
+        // The same time as in the ledger.
         lock(&self.purses.money).settle(&record.about, taken, paid, record.started_at() + record.took)
     }
 }

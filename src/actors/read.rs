@@ -1,4 +1,4 @@
-//! An answer as it is read: its bytes decoded as they arrive, its pieces handed on, its end taken for what it is.
+//! An answer as it is read: its bytes decoded as they arrive, its pieces handed on, its end judged.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -219,7 +219,7 @@ impl Job {
         self.send(piece, watchdog).await
     }
 
-    /// Sends a piece; waits for a slow reader, for which the provider is not to blame.
+    /// Sends a piece; waits for a slow reader, which is not the provider's fault.
     async fn send(&mut self, piece: Piece, watchdog: &mut Watchdog) -> Result<(), Failure> {
         let piece = match self.pieces.try_send(piece) {
             Ok(()) => return Ok(()),
@@ -246,7 +246,7 @@ fn judge(request: &ChatRequest, ending: &mut Ending, json: Option<&str>) -> Resu
         return Err(flaw);
     }
     let (stop, parts) = (ending.stop, &ending.parts);
-    // What there are no words for may be a call, and goes on as it came.
+    // A part without words may be a call, and goes on as it came.
     let untold = ending.beyond && ending.verbatim.is_some();
     verify::verify(request, &verify::Answer { stop, parts, json, untold })
 }

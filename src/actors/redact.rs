@@ -7,7 +7,7 @@ use super::table::Table;
 use crate::wire;
 use crate::words::{Drift, Failure, Secret, conceal};
 
-/// The secrets that there are: those that an attempt sent, and all that are configured.
+/// All secrets: those that an attempt sent, and all that are configured.
 fn secrets(table: &Table, sent: &[Option<Secret>]) -> Vec<Secret> {
     let keys = table.providers.iter().flat_map(|provider| &provider.keys);
     sent.iter().flatten().cloned().chain(keys.filter_map(Key::known)).collect()
@@ -17,7 +17,7 @@ fn secrets(table: &Table, sent: &[Option<Secret>]) -> Vec<Secret> {
 pub(super) fn failure(table: &Table, sent: &[Option<Secret>], mut failure: Failure) -> Failure {
     let secrets = secrets(table, sent);
     for text in std::iter::once(&mut failure.message).chain(&mut failure.code) {
-        // Words as long as this were cut.
+        // Words of this length were cut.
         let cut = text.len() >= wire::classify::MESSAGE_CHARS_MAX;
         for secret in &secrets {
             conceal(text, secret.expose(), cut);

@@ -118,7 +118,7 @@ impl Actor for Root {
                 state.shared.tell(Event::Reconfigured);
                 let _ = done.send(());
             }
-            // Removed while it waited to be started again.
+            // It was removed while it waited to be started again.
             RootMessage::Start(child) if !state.wants(&child) => {}
             RootMessage::Start(child) => {
                 if let Err(error) = state.start(&myself, child.clone()).await {
@@ -152,7 +152,7 @@ impl Actor for Root {
         children.sort_by_key(|(_, child)| child.stops());
         let others = children.split_off(children.partition_point(|(_, child)| matches!(child, Child::Calls)));
         stop(children).await;
-        // No attempt has anything to say any more.
+        // No attempt can report any more.
         #[cfg(feature = "store")]
         state.remember_last().await;
         stop(others).await;
@@ -278,7 +278,7 @@ impl State {
         }
     }
 
-    /// Tells a machine that slept from providers that failed; once a day, and of a new table with its first beat, tells
+    /// Tells a machine's sleep from providers' failures; once a day, and of a new table with its first beat, tells
     /// which models retire.
     #[expect(clippy::disallowed_methods, reason = "only wall time goes on while the machine sleeps, and has days")]
     fn beat(&mut self) {
@@ -305,7 +305,7 @@ impl State {
         }
     }
 
-    /// Does so for the last time, with what the providers know by now.
+    /// Keeps it for the last time, with what the providers know by now.
     #[cfg(feature = "store")]
     async fn remember_last(&self) {
         if self.shared.keeps().is_none() {
@@ -334,7 +334,7 @@ impl State {
     }
 }
 
-/// The supervisor under which calls live. A call that crashes has answered by being dropped: nothing is to be done.
+/// The supervisor under which calls live. A call that crashes has answered by being dropped: nothing is left to do.
 pub(crate) struct Calls;
 
 #[cfg_attr(feature = "async-trait", ractor::async_trait)]

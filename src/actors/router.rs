@@ -121,7 +121,7 @@ impl State {
         let _ = call::start(job, self.shared.clone(), calls).await;
     }
 
-    /// Peeks: plans on copies, so that nothing is drawn or advanced.
+    /// Plans on copies, so that nothing is drawn or advanced.
     fn explain(&self, request: ChatRequest) -> Result<Explanation, Error> {
         let now = now();
         let table = self.shared.table();
@@ -199,7 +199,7 @@ fn pick(
     routing::plan(&route.options, memory, &candidates, &accepted.needs, sticky, pinned, now, rng)
 }
 
-/// Tells whether no target could serve the request however healthy it were, and what each lacks.
+/// Tells whether no target could serve the request even in full health, and what each lacks.
 fn unservable(plan: &Plan, accepted: &Accepted) -> Option<Error> {
     let Accepted { route, table, asked, .. } = accepted;
     let lacks = |skip: &Skip| !matches!(skip.why, SkipReason::Gate(_));
@@ -220,7 +220,7 @@ fn unservable(plan: &Plan, accepted: &Accepted) -> Option<Error> {
         }
         _ => "leave it out, or add a target to the route that reads it",
     };
-    // Its caller counts as its own dialect does.
+    // Its caller is treated as one of its own dialect.
     let original = if let Work::Chat(request) = &asked.work { request.original.as_ref() } else { None };
     let place = original.and_then(|original| place(&original.body, part));
     let (field, what) = (place.unwrap_or_else(|| part.field.clone()), part.what.text());

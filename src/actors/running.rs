@@ -18,7 +18,7 @@ pub(super) struct Running {
     pub(super) target: TargetId,
     /// `None` once it has closed or was handed to the caller.
     pieces: Option<mpsc::Receiver<Piece>>,
-    /// `None` once it has spoken.
+    /// `None` once it has reported its end.
     ended: Option<oneshot::Receiver<Ended>>,
     /// Used or dropped, it stops the attempt.
     unwanted: oneshot::Sender<Unwanted>,
@@ -44,7 +44,7 @@ pub(super) enum Happening {
     Content(u32),
     /// It ended; all its content came before.
     Ended(u32, Box<Ended>),
-    /// It vanished without a word.
+    /// It vanished without a report.
     Lost(u32),
 }
 
@@ -75,13 +75,13 @@ impl Running {
         (self.first.take(), self.pieces.take())
     }
 
-    /// Stops the attempt; what is returned resolves with its last word.
+    /// Stops the attempt; the result resolves with its end.
     pub(super) fn cancel(self, why: Unwanted) -> oneshot::Receiver<Ended> {
         let _ = self.unwanted.send(why);
         self.ended.unwrap_or_else(|| oneshot::channel().1)
     }
 
-    /// Notes that it has spoken its last word.
+    /// Notes that it has reported its end.
     pub(super) fn close(&mut self) {
         self.ended = None;
     }

@@ -1,7 +1,7 @@
 //! What all actors of one runtime share: references that survive restarts, the table, and the observers of everything
 //! that ends.
 //!
-//! Locks here are held for a look or an entry, never across an await.
+//! Locks here are held for one read or one write, never across an await.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -50,7 +50,7 @@ pub(crate) struct Shared {
     pub(crate) parking: Arc<Parking>,
     /// The calls that have a log.
     pub(super) shelf: Arc<Shelf>,
-    /// What may be spent, and what is.
+    /// What may be spent, and what is spent.
     pub(crate) purses: Arc<Purses>,
     /// Whether the runtime stops; answers hold it, too.
     pub(crate) draining: Arc<AtomicBool>,
@@ -64,9 +64,9 @@ pub(crate) struct Shared {
     lack: Mutex<Option<Lack>>,
     /// The ledger and the flight recorder.
     pub(crate) books: Arc<Books>,
-    /// Everything that ends is told here, and nowhere else.
+    /// Everything that ends is told only here.
     pub(crate) sink: Sink,
-    /// Who keeps everything in a file.
+    /// The part that keeps everything in a file.
     #[cfg(feature = "store")]
     store: Option<Arc<dyn Keeps>>,
     /// Tells this runtime's calls from those of all others.
@@ -179,7 +179,7 @@ impl Shared {
         self.store.as_ref().map(|store| store.health())
     }
 
-    /// Returns who keeps what is known of providers, if that is to outlive the process.
+    /// Returns the keeper of what is known of providers, if that is to outlive the process.
     #[cfg(feature = "store")]
     pub(super) fn keeps(&self) -> Option<&Arc<dyn Keeps>> {
         self.store.as_ref().filter(|_| self.limits.store.as_ref().is_some_and(|spec| spec.warm))
@@ -208,8 +208,8 @@ impl Shared {
         };
     }
 
-    /// Lifts the pins that this table has no place for: of routes that are gone, and to targets that are none of
-    /// theirs. Returns them.
+    /// Lifts and returns the pins that do not fit this table: those of routes that are gone, and those to targets of
+    /// other routes.
     pub(crate) fn lift_pins(&self, table: &Table) -> Vec<(Arc<str>, TargetId)> {
         let stays = |route: &str, target: &TargetId| {
             table.layout.routes.get(route).is_some_and(|route| table.serves(route, target))
@@ -231,7 +231,7 @@ impl Shared {
         lock(&self.local_fault).failed(host, now)
     }
 
-    /// Notes that an attempt failed for what this machine lacks; says so now and then.
+    /// Notes that an attempt failed because this machine lacks something; says so now and then.
     pub(crate) fn lacks(&self, what: &str, now: Instant) {
         let mut lack = lock(&self.lack);
         let before = lack.take();

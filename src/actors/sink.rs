@@ -1,7 +1,7 @@
 //! Where everything that ends is told: one list of observers, each behind a wall of its own.
 //!
 //! The runtime's own are told in place and lose nothing; they are quick and hold a lock for an entry at most. A user's
-//! has a queue and a thread, so that it may take its time. Either way a panic ends that observer and nothing else.
+//! has a queue and a thread, so that it may take its time. In both cases a panic ends only that observer.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -75,7 +75,7 @@ impl Watcher {
         } else {
             let (sender, receiver) = sync_channel(QUEUE_MAX);
             let (name, gone) = (name.clone(), gone.clone());
-            // Without a thread its receiver is dropped, and all it is told counts as lost.
+            // Without a thread its receiver is dropped, and all its records count as lost.
             let _ = thread::Builder::new()
                 .name("standin-observer".into())
                 .spawn(move || serve(&name, &*observer, &receiver, &gone));

@@ -1,6 +1,6 @@
 //! What survives a provider's restarts: where to find its living incarnation, and what it last published.
 //!
-//! Readers never queue behind the actor and never wait for it: while it restarts they read its last words.
+//! Readers never queue behind the actor and never wait for it: while it restarts they read what it last published.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -24,10 +24,10 @@ use crate::words::{Drift, Limits};
 
 /// The most unknown things of one provider that are told apart.
 const DRIFT_MAX: usize = 64;
-/// What the unknown things beyond them are called.
+/// The common name of the unknown things beyond them.
 const DRIFT_OTHERS: &str = "others";
 
-/// How a provider's actor fares.
+/// The state of a provider's actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ProviderStatus {
@@ -56,7 +56,7 @@ impl ProviderStatus {
 /// Whether a target's limits have room for one more, to be read without a lock.
 #[derive(Default)]
 struct LiveRoom {
-    /// For how many requests, and one: 0 is unknown.
+    /// For how many requests, plus one: 0 is unknown.
     requests: AtomicU32,
     /// Until when there is none: microseconds after the slot's beginning; 0 where there is.
     until: AtomicU64,
@@ -82,12 +82,12 @@ pub(crate) struct Slot {
     pub(crate) health: watch::Sender<Arc<[Health]>>,
     /// What keeps its keys and targets out, as last published.
     pub(crate) barriers: Mutex<Vec<Barrier>>,
-    /// How it fares.
+    /// Its state.
     pub(crate) status: watch::Sender<ProviderStatus>,
     /// The whole machine as of its last transition, for the next incarnation.
     pub(crate) checkpoint: Mutex<Option<Arc<Admission>>>,
-    /// Ends of attempts that came while the provider was down, for verdicts among them must not be lost. At most as
-    /// many as were in flight.
+    /// Ends of attempts that came while the provider was down: verdicts among them must not be lost. At most as many as
+    /// were in flight.
     missed: Mutex<Vec<(Ticket, Report)>>,
     /// What the provider sent that is not known, and in how many answers.
     drift: Mutex<BTreeMap<Drift, u64>>,
@@ -98,7 +98,7 @@ pub(crate) struct Slot {
     /// Whether each target's limits have room, as its provider last said: between what it publishes, too.
     rooms: Box<[LiveRoom]>,
     begun: Instant,
-    /// Attempts that were ever admitted, per target: counted here, so that no crash of the provider takes any back.
+    /// All attempts ever admitted, per target: counted here, so that a crash of the provider loses none.
     admitted: Box<[AtomicU64]>,
     /// How each target counts tokens, as far as its answers told. Held for a few sums only.
     tokens: Box<[Mutex<TokenModel>]>,
@@ -232,7 +232,7 @@ impl Slot {
         self.bell.ring();
     }
 
-    /// Says that the provider is not there, and how it fares.
+    /// Says that the provider is not there, and its state.
     pub(crate) fn down(&self, status: ProviderStatus) {
         self.provider.clear();
         self.status.send_replace(status);
@@ -268,7 +268,7 @@ impl Desk for Slot {
         if send() || !matches!(report, Report::Ended(_)) {
             return;
         }
-        // Asked again under the lock: no provider comes up between a report that went nowhere and the note of it.
+        // It is asked again under the lock, so that no provider starts between a lost report and its note.
         let mut missed = lock(&self.missed);
         if !send() {
             missed.push((ticket, report));

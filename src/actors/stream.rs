@@ -1,7 +1,7 @@
 //! What a caller holds of a streamed answer.
 //!
-//! Content comes straight from the attempt that is committed: its channel's receiver is handed over, so no token
-//! passes the call or any mailbox. When a segment ends, the stream waits for the call's word on it.
+//! Content comes straight from the attempt that is committed: its channel's receiver is handed over, so no token passes
+//! the call or any mailbox. When a segment ends, the stream waits for what the call says of it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -84,7 +84,7 @@ impl ReplyStream {
 }
 
 impl Spoken {
-    /// Takes the call's next word; returns an item if it is one by itself.
+    /// Takes the call's next message; returns an item if the message is one.
     fn hear(&mut self, word: Option<Word>) -> Option<Result<ReplyEvent, Error>> {
         match word {
             Some(Word::Segment { call, target, attempt, prompt_tokens, first, rest }) => {

@@ -34,7 +34,7 @@ pub(crate) struct State {
     rng: SeededRng,
     /// The living provider.
     child: Option<(ActorId, JoinHandle<()>)>,
-    /// Counts starts and crashes, so that a belated start is known as one.
+    /// Counts starts and crashes, so that a late start is recognised.
     epoch: u64,
     retired: bool,
 }
@@ -94,7 +94,7 @@ impl Actor for Supervisor {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         let Some((who, reason)) = died(event) else { return Ok(()) };
-        // Any other child is an attempt: temporary, and its permit has said what there is to say.
+        // Any other child is an attempt: temporary, and its permit has reported its end.
         if state.child.as_ref().is_some_and(|(child, _)| *child == who.get_id()) {
             state.child = None;
             if !state.retired {

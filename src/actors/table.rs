@@ -20,7 +20,7 @@ pub(crate) struct Provider {
     pub(crate) slot: Arc<Slot>,
     /// Its keys, and what was read of them.
     pub(super) keys: Vec<Key>,
-    /// By what the next process knows it.
+    /// The marks by which the next process recognises it.
     #[cfg(feature = "store")]
     pub(super) marks: Marks,
 }
@@ -85,8 +85,8 @@ impl Table {
         route.members.iter().any(|member| !member.degraded && self.targets[member.target].id() == target)
     }
 
-    /// Tells whether a route has models of several makers that speak a dialect, of which each takes its own proofs
-    /// alone.
+    /// Tells whether a route has models of several makers that speak a dialect, of which each takes only its own
+    /// proofs.
     pub(super) fn has_several_makers(&self, route: &RouteSpec, dialect: Dialect) -> bool {
         let targets = route.members.iter().map(|member| &self.targets[member.target]);
         let speak = targets.filter(|target| target.provider.spec.dialect == dialect);

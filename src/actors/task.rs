@@ -1,7 +1,7 @@
 //! Actors that run one async function and stop: for isolation and lifetime only.
 //!
-//! Calls, attempts and readings are such. What they own goes with them, however they end: what has to be said of that
-//! end is said by a guard that is dropped.
+//! Calls, attempts and readings are such actors. What they own goes with them, however they end: a guard that is
+//! dropped reports that end.
 
 use std::convert::Infallible;
 use std::marker::PhantomData;
@@ -44,7 +44,7 @@ impl<Kind: 'static> Actor for Task<Kind> {
     }
 }
 
-/// Runs some work as an actor of its own, under a supervisor. Where that stops just now the work is dropped.
+/// Runs some work as an actor of its own, under a supervisor. If the supervisor is just stopping, the work is dropped.
 pub(super) async fn run<Kind: 'static>(work: Work, supervisor: ActorCell) -> Result<(), SpawnErr> {
     Actor::spawn_linked(None, Task::<Kind>(PhantomData), work, supervisor).await.map(drop)
 }

@@ -12,7 +12,7 @@ use crate::words::Limits;
 pub(crate) enum ProviderMessage {
     /// May this attempt be made?
     Admit(Ask, oneshot::Sender<Result<Permit, Refusal>>),
-    /// What became of it.
+    /// How it ended.
     Report(Ticket, Report),
     /// What its answer's head says is left of its key's limits.
     Limits(Ticket, Limits),
@@ -20,7 +20,7 @@ pub(crate) enum ProviderMessage {
     Force(usize, Force),
     /// Lift what keeps a target out, a key, or everything; say what that was.
     Reset(Option<usize>, Option<usize>, oneshot::Sender<Vec<Barrier>>),
-    /// These keys may be others now.
+    /// These keys may have changed.
     Renew(Vec<usize>),
     /// The local network failed since then.
     LocalFault(Instant),

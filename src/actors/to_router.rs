@@ -26,7 +26,7 @@ pub(crate) enum RouterCommand {
     Resume(Vec<(String, TargetId, Instant)>),
     /// All calls of a route go to this target, or to none in particular.
     Pin(String, Option<TargetId>, RpcReplyPort<Result<(), Error>>),
-    /// An operator's hand on a target.
+    /// An operator's override of a target.
     Force(TargetId, Force, RpcReplyPort<Result<(), Error>>),
     /// This table was replaced: its indexes mean something else now.
     Retabled(Arc<Table>),

@@ -1,4 +1,4 @@
-//! The attempts of a call: asked leave for, started, heard of, stopped.
+//! The attempts of a call: permitted, started, followed, stopped.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use crate::policy::hedge::Join;
 use crate::policy::snapshot::{Gate, Refusal};
 use crate::words::{AttemptEnd, Event, Failure, FailureClass, TargetId};
 
-/// The longest a call waits for a provider's word on a permit, or a cancelled attempt's last word. Both answer in
+/// The longest a call waits for a provider's answer on a permit, or for a cancelled attempt's end. Both answer in
 /// microseconds; only a bug takes longer, and then the call goes on without.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
 
@@ -183,7 +183,7 @@ impl Driver {
                 self.page.count(&ended.record);
                 self.ended.push(*ended);
             }
-            // Its account speaks even when it crashes, so this cannot be; if it is, the call goes on.
+            // Its account reports even when it crashes, so this cannot happen; if it does, the call goes on.
             Happening::Lost(number) => {
                 let failure = Failure::new(FailureClass::Crashed, "the attempt was lost");
                 self.running.retain(|running| running.number != number);
@@ -199,7 +199,7 @@ impl Driver {
         }
     }
 
-    /// Stops an attempt, and waits for its last word, which comes at once.
+    /// Stops an attempt, and waits for its end, which comes at once.
     pub(super) async fn cancel(&mut self, number: u32, why: Unwanted) {
         let Some(at) = self.running.iter().position(|running| running.number == number) else { return };
         let ended = self.running.swap_remove(at).cancel(why);

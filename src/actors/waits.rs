@@ -1,4 +1,4 @@
-//! What a call that may wait, or take less, knows of that.
+//! What a call that may wait, or take less, knows of its waiting.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

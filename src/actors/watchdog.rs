@@ -1,4 +1,4 @@
-//! An attempt's timers: first token, stall, and what the provider wants to know earlier than that.
+//! An attempt's timers: first token, stall, and the earlier ones that the provider wants to hear of.
 //!
 //! One tokio timer serves them all, and it is set anew only when it fires: content merely notes its time. So a token
 //! costs no timer.
@@ -15,7 +15,7 @@ use super::pulse::Pulse;
 use crate::policy::admission::{Report, Ticket};
 use crate::words::{Failure, FailureClass};
 
-/// How long a timer waits that has no limit.
+/// The wait of a timer without a limit.
 const EVER: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest that a tool which the provider runs may be silent: longer than searches, programs and pictures take.
 const WORK_MAX: Duration = Duration::from_secs(300);
@@ -105,7 +105,7 @@ impl Watchdog {
         self.pulse.beat(now);
     }
 
-    /// Returns when the next timer is due, as things stand.
+    /// Returns when the next timer is due, in the present state.
     fn next(&self) -> Instant {
         match self.content {
             None => self.began + self.overdue_after.unwrap_or(self.first_token_max),

@@ -1,7 +1,7 @@
-//! What a call is about: the one place where chat and embeddings differ to the actors that carry it.
+//! What a call is about: the one place where chat and embeddings differ for the actors.
 //!
-//! A call, its attempts and the router ask only what all work has. What it is in bytes is the attempt's, in what form
-//! the answer goes back is the call's last step.
+//! A call, its attempts and the router ask only what all work has. Only the attempt knows it in bytes; only the call's
+//! last step knows the form of the answer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -153,8 +153,8 @@ impl Work {
         matches!(self, Self::Chat(_)) && (provider.runs_on() || self.is_whole(provider, target))
     }
 
-    /// Tells whether and how the provider's answer goes on as it came: to a caller that speaks its dialect, and gets
-    /// nothing of it before the end where it is `buffered`. Its proofs are `signed` where several could be taken for
+    /// Tells whether and how the provider's answer goes on as it came: only to a caller that speaks its dialect, and
+    /// not before the end where it is `buffered`. Its proofs are `signed` where several targets could be taken for
     /// their issuer. What a filter held back whole is an answer where it is `filtered`.
     pub(super) fn verbatim(
         &self,

@@ -1,5 +1,5 @@
-//! What a key has left of its limits at a target: its provider's last word, less what was admitted since; and, where no
-//! provider says anything, what its refusals have taught.
+//! What a key has left of its limits at a target: what its provider said last, less what was admitted since; and, where
+//! the provider says nothing, what its refusals have taught.
 //!
 //! Input: what answers say, what is admitted, what it took in the end, and refusals. Output: a share, which orders
 //! keys, and whether there is room for one more request. What an answer says was true when its request arrived, so all
@@ -31,11 +31,11 @@ pub const KEPT_BACK: f64 = 1.0 / RESERVE as f64;
 const FALLS_MIN: u8 = 3;
 /// How long a measured refill counts, in seconds.
 const REFILL_SPAN: f64 = 10.0;
-/// What is kept back is for one after such a pause.
+/// The reserve is for one request after such a pause.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
 /// How many must have been admitted within a minute before a refusal says how many may be.
 const LEARN_MIN: u32 = 20;
-/// What a refusal leaves of what was learnt, and by what part that grows in a second in which it is used.
+/// The part of a learnt limit that a refusal leaves, and the part by which it grows in a second in which it is used.
 const LEARN_CUT: f64 = 0.95;
 const LEARN_GROWTH: f64 = 0.05 / 60.0;
 /// What was learnt is forgotten after this long without a refusal.
@@ -69,7 +69,7 @@ pub struct Used {
 pub struct Room {
     /// For how many requests; `None` is unknown.
     pub requests: Option<u32>,
-    /// Until when there is none for the one that was asked for.
+    /// Until when there is no room for the one that was asked for.
     pub until: Option<Instant>,
 }
 
@@ -167,7 +167,7 @@ impl Counted {
     }
 }
 
-/// How many a minute a provider lets in that does not say so: a bucket that is empty at its refusal.
+/// How many requests per minute a provider admits that does not say so: a bucket that is empty at its refusal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Learnt {
     limit: f64,
@@ -225,8 +225,8 @@ impl Headroom {
         self.tokens = next(self.tokens, limits.tokens, used.tokens);
     }
 
-    /// Takes in that the provider's limit refused one: where it says nothing of its limits, that says how many it lets
-    /// in.
+    /// Takes in that the provider's limit refused a request: where it says nothing of its limits, that shows how many
+    /// it admits.
     pub fn refused(&mut self, now: Instant) {
         let let_in = self.counted.refused();
         let is_told = [self.requests, self.tokens].into_iter().flatten().any(|reading| reading.fades > now);
@@ -238,7 +238,7 @@ impl Headroom {
         self.learnt = Some(Learnt { limit, level: 0.0, at: now, refused: now });
     }
 
-    /// Returns the part that is left of the limit of which least is, 0 to 1, as far as that is known.
+    /// Returns the part that is left of the scarcest limit, 0 to 1, as far as that is known.
     pub fn share(&self, now: Instant) -> Option<f64> {
         let share = |reading: Option<Reading>, used| {
             reading.and_then(|reading| Some(reading.level(used, now)? / reading.gauge.limit.max(1) as f64))

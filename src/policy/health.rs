@@ -633,7 +633,7 @@ impl TargetHealth {
         if *progress != Progress::Flowing {
             return Evidence::NONE;
         }
-        // Short answers say nothing of the time per token, but that the target is known.
+        // Short answers say nothing of the time per token, only that the target is known.
         let known = self.tpot(now).samples.max(self.ttft(now).samples) >= P90_SAMPLES;
         let standing = if known { 1.0 } else { 0.0 };
         *progress = Progress::Stalled(standing);
@@ -720,7 +720,7 @@ fn plain(ttft: Duration, prompt_tokens: u32) -> Duration {
     ttft.div_f64(Latency::prompt_factor(prompt_tokens))
 }
 
-/// How long answers take, of late and while all was well.
+/// How long answers take, recently and while all was well.
 #[derive(Clone, Debug)]
 struct Tempo {
     window: Window,
@@ -738,7 +738,7 @@ impl Tempo {
         }
     }
 
-    /// Returns how it is of late; where that is forgotten, as it usually is, which is known and not measured.
+    /// Returns the recent times; where they are forgotten, the usual ones, which are known and not measured.
     fn latency(&self, now: Instant) -> Latency {
         let (lately, usual) = (self.window.latency(now), self.baseline.latency());
         let forgotten = lately.is_assumed() && usual.samples > lately.samples;

@@ -1,4 +1,4 @@
-//! Asking a second target beside one that may still answer: when that is worth it, and at whose expense.
+//! Asking a second target beside one that may still answer: when that is worth it, and which budget pays.
 //!
 //! Whether two are asked at once, or the second once the first is slower than it usually is, or only when it is overdue
 //! follows from what the caller asked for, the route, the priority and the load. What that costs is bounded: [`Hedges`]
@@ -119,7 +119,7 @@ impl Cost {
 /// What attempts cost in one minute, and those among them that were hedges.
 #[derive(Debug, Default)]
 struct Minute {
-    /// Which one, counted from 1.
+    /// The minute's number, counted from 1.
     number: AtomicU64,
     attempts: AtomicI64,
     spent: AtomicI64,
@@ -164,7 +164,8 @@ impl Hedges {
         let _ = self.due.fetch_update(Relaxed, Relaxed, |due| Some(due - due / CALL_SHARE));
     }
 
-    /// Notes that one has come to where it would be joined; tells whether that is rare enough to mean something.
+    /// Notes that an attempt has reached the age at which it would be joined; tells whether that is rare enough to mean
+    /// something.
     pub fn is_straggler(&self) -> bool {
         let add = |due: i64| Some((due + WHOLE / CALL_SHARE).min(WHOLE));
         let before = self.due.fetch_update(Relaxed, Relaxed, add).unwrap_or(WHOLE);
@@ -178,7 +179,7 @@ impl Hedges {
         if share_max <= 0.0 {
             return false;
         }
-        // Counted first, so that of several at once none believes to be the only one.
+        // Counted first, so that none of several at once takes itself for the only one.
         let minute = self.minute(now);
         minute.hedges.fetch_add(1, Relaxed);
         minute.hedged.fetch_add(cost.micros(), Relaxed);

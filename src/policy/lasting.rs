@@ -1,7 +1,7 @@
 //! What outlives a process: numbers and times written down in bytes, and read again by the next one.
 //!
-//! Input: values. Output: bytes, and the way back. A moment is written as how far it lies from now, so that it means
-//! the same to a process whose clock began elsewhere: who reads says how long ago "now" was, and everything in it is as
+//! Input: values. Output: bytes, and the way back. A moment is written as its distance from now, so that it means the
+//! same to a process whose clock began elsewhere: the reader says how long ago "now" was, and everything in it is as
 //! old as it would have become. The [`form`] of a type is a number made of the names and kinds of all its parts. Bytes
 //! of another form are never read, so that no field can be taken for another. It reads no clock and keeps nothing.
 
@@ -428,7 +428,7 @@ mod tests {
         let now = Instant::now();
         let bytes = write(&point(now), now);
         assert_eq!(read::<Point>(&bytes, now), Some(point(now)));
-        // To a process whose clock stands a minute further, and twenty seconds later.
+        // To a process whose clock is a minute ahead, and twenty seconds later.
         let then = now + Duration::from_secs(40);
         assert_eq!(read::<Point>(&bytes, then), Some(point(then)));
     }

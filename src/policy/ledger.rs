@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::words::{AttemptEnd, AttemptRecord, CallId, FailureClass, TargetId, Usage};
 
-/// What the attempts at one target came to.
+/// The sums of the attempts at one target.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Totals {
@@ -48,7 +48,7 @@ impl Ledger {
         Self { entries: VecDeque::new(), entries_max, totals: BTreeMap::new() }
     }
 
-    /// Enters an attempt that ended. An attempt is entered once.
+    /// Adds an attempt that ended. An attempt is added once.
     pub fn enter(&mut self, record: Arc<AttemptRecord>) {
         if !self.totals.contains_key(&record.target) {
             self.totals.insert(record.target.clone(), Totals::default());
@@ -84,7 +84,7 @@ impl Ledger {
 
 impl Totals {
     fn add(&mut self, record: &AttemptRecord) {
-        // Providers count their tokens themselves, and one that counts nonsense must end no call.
+        // Providers count their tokens themselves; a provider that counts nonsense must not end a call.
         self.attempts = self.attempts.saturating_add(1);
         let Usage { input, output, cached, cache_write, reasoning } = record.usage;
         for (total, tokens) in [

@@ -73,9 +73,9 @@ impl LocalFault {
         if slept { self.confirm(before.now, now) } else { None }
     }
 
-    /// Notes that a provider delivered a byte: the network works. If a fault was believed, it is over, or there was
-    /// none: two providers that refuse while a third delivers would otherwise have their failures taken back call after
-    /// call.
+    /// Notes that a provider delivered a byte: the network works. If a fault was believed, it is over, or there never
+    /// was one: two providers that refuse while a third delivers would otherwise have their failures taken back call
+    /// after call.
     pub fn delivered(&mut self, now: Instant) {
         if self.confirmed.take().is_some() {
             self.acquitted = Some(now + LOCAL_FAULT_MAX);

@@ -11,7 +11,7 @@ use crate::policy::window::MODEL_MEAN;
 
 /// No mean is below this part of what is usual.
 const LEAST: f64 = 0.01;
-/// Samples whose mean is what is usual, at most.
+/// The most samples whose mean is the usual value.
 const USUAL_SAMPLES_MAX: f64 = 256.0;
 
 /// How a mean forgets.
@@ -50,7 +50,7 @@ impl DecayedMean {
         let kept = 1.0 - (1.0 - self.fade.kept) * mass.max(0.0);
         let (old_sum, old_mass) = self.faded(now);
         self.mass = (old_mass * kept + mass).max(self.prior_mass);
-        // Not all of what was expected is forgotten, even if much is taken back.
+        // A part of the prior always stays, even if much is taken back.
         let least = self.mass * (LEAST * self.prior).min(self.max);
         self.sum = (old_sum * kept + sum).clamp(least, self.mass * self.max);
         self.at = self.at.max(now);
@@ -98,12 +98,12 @@ impl DecayedMean {
     }
 }
 
-/// What a time is expected to be: the mean of late, and of the days in which all was well.
+/// What a time is expected to be: the recent mean, and the mean of the days in which all was well.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
     /// Its prior is what is usual.
     lately: DecayedMean,
-    /// Of how many samples that is.
+    /// The number of those samples.
     usual_samples: f64,
 }
 
@@ -137,7 +137,7 @@ impl Expected {
         self.usual().map_or(latency, |usual| Latency { mean: usual.mean, ..latency })
     }
 
-    /// Returns how it is while all is well, by the model around its mean; `None` if nothing is known.
+    /// Returns the quantiles while all is well, by the model around its mean; `None` if nothing is known.
     pub fn usual(&self) -> Option<Latency> {
         let mean = Duration::from_secs_f64(self.lately.prior);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some hundreds")]

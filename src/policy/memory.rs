@@ -4,9 +4,9 @@
 //! keys it had is known by marks: a hash, made with a salt of its own, so that neither addresses nor keys can be read
 //! in it. What has another mark now is something else, and nothing is known of it.
 //!
-//! Two clocks outlive a process: the wall's, which anybody may set, and the machine's own, which nobody can, but which
-//! begins anew with the machine. Within one run of the machine its own clock says how long it was; otherwise the wall's
-//! does, and what it cannot have been (less than nothing, more than a month) is not believed.
+//! Two clocks outlive a process: the wall's, which a user may set, and the machine's own, which no user can set, but
+//! which begins anew with the machine. Within one run of the machine its own clock says how long it was; otherwise the
+//! wall's does, and impossible times (below 0, more than a month) are not believed.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -24,10 +24,10 @@ const MEANING: u64 = 1;
 const DRIFT: Duration = Duration::from_secs(2);
 /// By how much the wall's clock may have gone another way than the machine's before that is said.
 const SET_MIN: Duration = Duration::from_secs(10);
-/// Nobody was away for longer, as far as the wall's clock alone is believed.
+/// The longest absence that is believed by the wall's clock alone.
 const AWAY_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Who keeps what is to outlive the process.
+/// The keeper of what is to outlive the process.
 pub trait Keeps: Send + Sync {
     /// Returns how that goes.
     fn health(&self) -> StoreHealth;
@@ -144,8 +144,8 @@ impl Memory {
         Some((bytes, sum))
     }
 
-    /// Reads what was written then, by the clock of who reads it; `None` if it is damaged. Without a time what has an
-    /// age is left out.
+    /// Reads what was written then, by the reader's clock; `None` if it is damaged. Without a time what has an age is
+    /// left out.
     pub fn read(provider: &str, bytes: &[u8], sum: i64, then: Option<Instant>, now: Instant) -> Option<Self> {
         if lasting::sum(bytes).cast_signed() != sum {
             return None;
@@ -181,9 +181,9 @@ pub struct Uptime {
 /// How long ago a moment was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ago {
-    /// So long.
+    /// This long.
     Time(Duration),
-    /// So long by the machine's clock; the wall's was set meanwhile, by so much and in this direction.
+    /// This long by the machine's clock; the wall's was set meanwhile, by this much and in this direction.
     Set {
         /// How long it was.
         time: Duration,
@@ -192,9 +192,9 @@ pub enum Ago {
         /// Whether it was set back.
         back: bool,
     },
-    /// Less than nothing, by so much: the wall's clock was set back.
+    /// Below 0, by this much: the wall's clock was set back.
     Before(Duration),
-    /// Longer than anybody is away: the wall's clock was set forward, or was wrong before.
+    /// Longer than is believed: the wall's clock was set forward, or was wrong before.
     TooLong(Duration),
 }
 
@@ -255,7 +255,7 @@ mod tests {
             // Another run of the machine, or one that counts otherwise.
             ((0, Some(("a", 5))), (60, Some(("b", 65))), Ago::Time(60 * SECOND)),
             ((0, Some(("a", 500))), (60, Some(("a", 65))), Ago::Time(60 * SECOND)),
-            // Somebody set the wall's clock.
+            // The wall's clock was set.
             (
                 (0, Some(("a", 5))),
                 (60 + 7 * day, Some(("a", 65))),
@@ -264,7 +264,7 @@ mod tests {
             ((7 * day, Some(("a", 5))), (60, Some(("a", 65))), Ago::Set { time: 60 * SECOND, by: 7 * DAY, back: true }),
             ((0, Some(("a", 5))), (30, Some(("a", 65))), Ago::Set { time: 60 * SECOND, by: 30 * SECOND, back: true }),
             ((0, Some(("a", 5))), (61, Some(("a", 65))), Ago::Time(60 * SECOND)),
-            // Nobody knows better.
+            // Nothing better is known.
             ((1, None), (0, None), Ago::Time(Duration::ZERO)),
             ((60, None), (0, None), Ago::Before(60 * SECOND)),
             ((0, None), (31 * day, None), Ago::TooLong(31 * DAY)),

@@ -4,7 +4,7 @@
 //! always last. Nothing here may ever read a clock, draw its own randomness, wait, spawn, print, or know how a provider
 //! spells things (`wire` and `policy` meet only in `words::failure` and `words::limits`).
 
-// What outlives a process; first, for its macro is written into all that does.
+// What outlives a process; first, because all that does uses its macro.
 #[cfg(feature = "store")]
 #[macro_use]
 pub mod lasting;

@@ -28,15 +28,15 @@ const DAY: u64 = 24 * 60 * 60;
 const STEPS: i64 = 60;
 /// Shares of a budget at which an event is published, in hundredths.
 pub const ALERTS: [u8; 3] = [50, 80, 100];
-/// The most purses of one budget: what comes beyond shares one.
+/// The most purses of one budget: all names beyond them share one.
 const PURSES_MAX: usize = 10_000;
-/// How what comes beyond a bound of names is called together, here and in a store.
+/// The common name of all names beyond that limit, here and in a store.
 pub const OTHERS: &str = "(others)";
 /// An answer without a limit of its own is taken to be at most this many times as long as usual, and at least this many
 /// tokens.
 const ANSWER_MOST: (u32, u32) = (8, 4_096);
 
-/// Returns dollars in billionths; what does not fit counts as the most.
+/// Returns dollars in billionths; what does not fit counts as the largest number.
 #[expect(clippy::cast_possible_truncation, reason = "what does not fit counts as the most")]
 pub fn nanos(dollars: f64) -> i64 {
     (dollars * NANOS).round() as i64
@@ -139,7 +139,7 @@ impl fmt::Display for Of {
     }
 }
 
-/// What something comes to in both units; no dollars where the price is unknown.
+/// A cost in both units; no dollars where the price is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Paid {
     /// Billionths of a dollar.
@@ -163,7 +163,7 @@ impl Paid {
     }
 }
 
-/// What an attempt is expected to come to, and the most that it can.
+/// What an attempt is expected to cost, and the most that it can cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
     /// As usual.
@@ -195,12 +195,12 @@ impl Estimate {
     }
 }
 
-/// Why an attempt may not be sent: a budget is spent, or as good as.
+/// Why an attempt may not be sent: a budget is spent, or nearly so.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refused {
     /// What its caller is told.
     pub why: OverBudget,
-    /// Whether what is in flight may yet leave room.
+    /// Whether attempts in flight may still leave room.
     pub passes: bool,
 }
 
@@ -214,7 +214,7 @@ pub struct Taken(Vec<(Key, i64)>);
 pub struct Alert {
     /// Which budget.
     pub budget: OverBudget,
-    /// The share that it has come to, in hundredths.
+    /// The share that is spent, in hundredths.
     pub share: u8,
 }
 
@@ -299,7 +299,7 @@ impl Money {
             let (likely, most) = (estimate.likely.in_unit(budget.unit), estimate.most.in_unit(budget.unit));
             let most = most.unwrap_or(0).max(likely.unwrap_or(0));
             let is_hard = budget.on_spent == OnSpent::Refuse;
-            // What costs nothing is always to be had.
+            // What costs nothing is always admitted.
             if is_hard && (likely, most) != (Some(0), 0) {
                 let purse = self.purses.entry(key.clone()).or_default();
                 let spent = purse.spent(budget.period, now);
@@ -381,10 +381,10 @@ impl Money {
         mood
     }
 
-    /// Returns how all purses stand, the emptiest first.
+    /// Returns the state of all purses, the emptiest first.
     pub fn health(&self, now: SystemTime) -> Vec<PurseHealth> {
         let mut purses: Vec<_> = self.purses.iter().collect();
-        // One of everything is there before anything was spent.
+        // The purse of everything exists before anything was spent.
         let none = Purse::default();
         let missing: Vec<Key> = (0..self.budgets.len())
             .filter_map(|at| Some((at, self.budgets[at].of.only()?.into())))
@@ -423,7 +423,7 @@ impl Of {
 }
 
 impl Period {
-    /// Returns the step that a time lies in.
+    /// Returns the step of a time.
     fn step(self, now: SystemTime) -> i64 {
         let day = Date::of(now).0;
         match self {
@@ -451,7 +451,7 @@ impl Period {
         }
     }
 
-    /// Returns when a step is over and counts no more.
+    /// Returns when a step is over and no longer counts.
     fn over(self, step: i64) -> SystemTime {
         let day = |day: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(day).unwrap_or(0) * DAY);
         match self {
@@ -470,7 +470,7 @@ impl Period {
         }
     }
 
-    /// Returns when a period that a time lies in began: what was spent before it does not count.
+    /// Returns when the period of a time began: what was spent before it does not count.
     #[cfg(any(test, feature = "store"))]
     pub fn began(self, now: SystemTime) -> SystemTime {
         match self {
@@ -497,7 +497,7 @@ impl fmt::Display for Period {
 }
 
 impl Purse {
-    /// Returns what is spent of the period that a time lies in. A clock that is set back renews nothing.
+    /// Returns what is spent in the period of a time. A clock that is set back renews nothing.
     fn spent(&self, period: Period, now: SystemTime) -> i64 {
         let step = period.step(now);
         let counts = |at: i64| at > step - period.steps();
@@ -522,7 +522,7 @@ impl Purse {
     fn alert(&mut self, budget: &Budget, now: SystemTime) -> Option<u8> {
         let spent = i128::from(self.spent(budget.period, now)) * 100;
         let share = ALERTS.into_iter().rev().find(|share| spent >= i128::from(budget.limit) * i128::from(*share));
-        // A window that slides may fall below a share, and come to it again.
+        // A sliding window may fall below a share, and reach it again.
         let before = std::mem::replace(&mut self.told, share.unwrap_or(0));
         share.filter(|share| *share > before)
     }

@@ -29,11 +29,11 @@ const SECOND: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(10);
 /// How long after one that failed the next one goes.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
-/// How long one that was let go may say nothing before the next one goes.
+/// How long a call that was let go may be silent before the next one goes.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// How long after its time a target is asked: clocks differ.
 const GRACE: Duration = Duration::from_millis(50);
-/// The longest wait that is foretold, in seconds.
+/// The longest wait that is predicted, in seconds.
 const FORETOLD_MAX: f64 = 24.0 * 60.0 * 60.0;
 /// The pause of a call that has just failed, before it waits again: doubled each time.
 const PAUSE_BASE: Duration = Duration::from_secs(1);
@@ -69,7 +69,7 @@ pub enum Gate {
     Shut,
 }
 
-/// What a look at the lot came to.
+/// The result of a look at the lot.
 #[derive(Debug)]
 pub struct Look<K, W> {
     /// The calls that may go, and where each of them is expected.
@@ -259,22 +259,23 @@ impl<K: Ord + Clone, W> Lot<K, W> {
 /// How many are let go to one target.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
-    /// Whether its places alone bound it: it was seen to carry as many as it may, and has not been away since.
+    /// Whether only its places limit it: it was seen to carry as many as it may, and has not been away since.
     is_well: bool,
-    /// How many more it admits, and how many of them are spoken for: they were let go and are not there yet.
+    /// How many more it admits, and how many of those places are reserved: their calls were let go and have not arrived
+    /// yet.
     free: u32,
     going: u32,
     /// How many may go, for each that was answered.
     may: u32,
-    /// How many went and were not heard of.
+    /// How many went without any report so far.
     out: u32,
-    /// When the next one may go, as far as the rate is concerned.
+    /// When the next one may go by the rate alone.
     next: Instant,
     /// When the next call may go, after one that found no place.
     not_before: Instant,
-    /// When one went last.
+    /// When a call went last.
     went: Instant,
-    /// The second that runs, and how many were answered in it.
+    /// The current second, and how many were answered in it.
     second: Instant,
     answered: u32,
     /// The most that were answered in one second since it came back.

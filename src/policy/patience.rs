@@ -1,4 +1,4 @@
-//! Time left, and silence: how long a call bears one target's, so that there is time for the others.
+//! Time left, and silence: how long a call tolerates the silence of one target, so that time is left for the others.
 //!
 //! Input: durations. Output: durations, and yes or no. Timers fire late and clocks are read a moment apart, so nothing
 //! here compares two times without slack; no other file on this floor compares a time with what is left of a call.
@@ -16,15 +16,15 @@ const LATE_MIN: Duration = Duration::from_millis(250);
 const NEEDS_MIN: Duration = Duration::from_millis(500);
 /// How finely times are told apart: timers fire some milliseconds late, on a busy machine some tens …
 const SLACK: Duration = Duration::from_millis(10);
-/// … and nothing here is known better than to a sixteenth.
+/// … and no time here is known more precisely than to a sixteenth.
 const SLACK_SHARE: u32 = 16;
 
-/// Returns by how much two times may differ that count as one.
+/// Returns by how much two times may differ and still count as equal.
 fn slack(of: Duration) -> Duration {
     SLACK + of / SLACK_SHARE
 }
 
-/// Tells whether something lasted as long as a limit says, or so nearly that the difference means nothing.
+/// Tells whether something lasted as long as a limit says, or so nearly that the difference has no meaning.
 pub fn reached(lasted: Duration, limit: Duration) -> bool {
     lasted.saturating_add(slack(limit)) >= limit
 }
@@ -105,7 +105,7 @@ impl Pace {
     }
 
     /// Returns the time in which it all but surely answers: what others that share a call's time leave to it. Half of
-    /// all answers take longer than the median. Of a guess no more is left than what is usual.
+    /// all answers take longer than the median. Where that is a guess, only the usual time is left.
     pub fn needs(&self) -> Duration {
         let time = if self.measured { self.answer.max(self.overdue()) } else { self.answer };
         time.max(NEEDS_MIN)

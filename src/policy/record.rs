@@ -1,4 +1,4 @@
-//! What observers are handed: one record of everything that ended.
+//! What observers get: one record of everything that ended.
 //!
 //! Plain data, and the observers that take it. A part that counts, bills, stores or sends what a runtime does is an
 //! observer.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// How crashes are answered.
+/// What follows from crashes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RestartOptions {
@@ -27,7 +27,8 @@ pub struct RestartOptions {
     /// The longest wait before a restart. Default: 1 s.
     #[serde(with = "humantime_serde")]
     pub backoff_max: Duration,
-    /// How long a child rests that met its intensity, before it is started again with a clean window. Default: 60 s.
+    /// How long a child rests that reached its intensity, before it is started again with a clean window. Default: 60
+    /// s.
     #[serde(with = "humantime_serde")]
     pub rest: Duration,
 }

@@ -17,10 +17,11 @@ const TOKEN: i64 = 1_000;
 const SAME_TARGET: i64 = 10 * TOKEN;
 /// Retries at the same target are allowed only above this.
 const SAME_TARGET_MIN: i64 = 5 * TOKEN;
-/// What a success brings to that sub-limit.
+/// What a success adds to that sub-limit.
 const PER_SUCCESS: i64 = TOKEN / 10;
 
-/// What a try is that takes from the budget: one token of the bucket each, some from a sub-limit within it as well.
+/// The kinds of tries that take from the budget: each takes one token of the bucket, some also from a sub-limit within
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spend {
     /// A second or later move of a call, to another target or another key.
@@ -29,12 +30,12 @@ pub enum Spend {
     SameTarget,
 }
 
-/// How much that is, in thousandths of a token: the simulator shows what each number buys.
+/// The budget's numbers, in thousandths of a token: the simulator shows what each number buys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetNumbers {
     /// What the bucket holds at first.
     pub start: i64,
-    /// What a call brings.
+    /// What a call adds.
     pub per_call: i64,
     /// What the bucket holds at most beside one token for each call in flight.
     pub capacity: i64,
@@ -50,7 +51,7 @@ impl Default for BudgetNumbers {
 #[derive(Debug)]
 pub struct RetryBudget {
     numbers: BudgetNumbers,
-    /// What is spent on a second target for speed, which takes from the bucket like any other move as well.
+    /// What is spent on a second target for speed. That also takes from the bucket, like any other move.
     pub hedges: Hedges,
     bucket: AtomicI64,
     same_target: AtomicI64,
@@ -75,7 +76,7 @@ impl RetryBudget {
         }
     }
 
-    /// Counts a call that starts; it brings half a token.
+    /// Counts a call that starts; it adds half a token.
     pub fn call_started(&self) {
         let calls = self.calls.fetch_add(1, Relaxed) + 1;
         add(&self.bucket, self.numbers.per_call, self.numbers.capacity + calls * TOKEN);
@@ -91,12 +92,12 @@ impl RetryBudget {
         usize::try_from(self.calls.load(Relaxed)).unwrap_or(0)
     }
 
-    /// Counts an answer; it brings a tenth of a token for retries at the same target.
+    /// Counts an answer; it adds a tenth of a token for retries at the same target.
     pub fn succeeded(&self) {
         add(&self.same_target, PER_SUCCESS, SAME_TARGET);
     }
 
-    /// Takes leave for a try, or says that there is none.
+    /// Takes permission for a try, or says that there is none.
     #[must_use]
     pub fn take(&self, spend: Spend) -> bool {
         if spend == Spend::SameTarget && !take(&self.same_target, SAME_TARGET_MIN) {
@@ -109,7 +110,7 @@ impl RetryBudget {
         taken
     }
 
-    /// Tells whether there would be leave for a try now.
+    /// Tells whether there would be permission for a try now.
     pub fn allows(&self, spend: Spend) -> bool {
         let bucket = self.bucket.load(Relaxed) >= TOKEN;
         bucket && (spend != Spend::SameTarget || self.same_target.load(Relaxed) >= SAME_TARGET_MIN + TOKEN)

@@ -1,6 +1,6 @@
 //! Records and explanations as stores and pages read them: one form for every format.
 //!
-//! Names are those of the fields; a target is `provider/model`, a time lies in seconds with `_s` behind its name, a
+//! Names are those of the fields; a target is `provider/model`, a duration is in seconds with `_s` behind its name, a
 //! moment is RFC 3339. The words themselves know no format.
 
 use std::time::Duration;

@@ -45,7 +45,7 @@ impl BreakerState {
 /// Quantiles of one latency, for a prompt of no length (see [`Latency::at`]).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Latency {
-    /// Mean of late, each wait up to the age at which another attempt would join it.
+    /// Recent mean; each wait counts up to the age at which another attempt would join it.
     pub mean: Duration,
     /// Median.
     pub p50: Duration,
@@ -214,8 +214,9 @@ pub struct Gates {
 impl Gates {
     /// Returns which gate refuses an attempt, if one does, and when all of them will have opened. The last resort
     /// passes an open breaker: one at a time, unless the target is known to answer more often than not. Where every
-    /// target loses some of its calls, each of them is open now and then, and at times all are. Once in a long while it
-    /// passes what a provider said, too, for that may be wrong; never an operator's override or a full target.
+    /// target loses some of its calls, each of them is open now and then, and at times all are. Once in a long while
+    /// the last resort also passes what a provider said, because that may be wrong; never an operator's override or a
+    /// full target.
     pub fn refusal(&self, last_resort: bool, now: Instant) -> Option<Refusal> {
         let past = |until: Option<Instant>| until.is_some_and(|until| until <= now);
         let looks = last_resort && past(self.look_from);
@@ -321,7 +322,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Tells whether the target is well, and only has no place.
+    /// Tells whether the target is well, and only lacks a place.
     pub fn is_full(&self) -> bool {
         matches!(self.gate, Gate::InFlight | Gate::Paced)
     }
@@ -376,7 +377,7 @@ impl Latency {
         quantile.mul_f64(Self::prompt_factor(prompt_tokens))
     }
 
-    /// Returns by how much a prompt stretches the time to the first token: 1 + tokens / 20 000.
+    /// Returns the factor by which a prompt lengthens the time to the first token: 1 + tokens / 20 000.
     pub fn prompt_factor(prompt_tokens: u32) -> f64 {
         1.0 + f64::from(prompt_tokens) / 20_000.0
     }

@@ -1,4 +1,4 @@
-//! What a ledger that is kept can be asked, and what it answers: plain data, the same in tables, JSON and CSV.
+//! The questions to a kept ledger, and its answers: plain data, the same in tables, JSON and CSV.
 //!
 //! Money is counted in billionths of a dollar, so that sums of parts are the sum. What an attempt cost is waste
 //! unless its answer was its call's answer; why it is waste follows from how it ended.
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use super::money::dollars;
 use crate::words::{FailureClass, Usage};
 
-/// What the lines of a statement are of.
+/// What each line of a statement is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum By {
@@ -70,7 +70,7 @@ impl fmt::Display for By {
     }
 }
 
-/// A text names nothing that a statement could be by.
+/// A text names no kind of line of a statement.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be one of {}, or tag:NAME", By::ALL.map(|(name, _)| name).join(", "))]
 pub struct NoBy;
@@ -86,11 +86,11 @@ impl FromStr for By {
     }
 }
 
-/// What a ledger is asked.
+/// A question to a ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Question {
-    /// What the lines are of.
+    /// What each line is about.
     pub by: By,
     /// From when on, to the hour: that of this time counts whole. From the beginning where absent.
     pub since: Option<SystemTime>,
@@ -101,7 +101,7 @@ pub struct Question {
 }
 
 impl Question {
-    /// Returns the question what everything cost, by something.
+    /// Returns the question what everything cost, with lines of this kind.
     pub fn by(by: By) -> Self {
         Self { by, ..Self::default() }
     }
@@ -132,13 +132,13 @@ impl Question {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Line {
-    /// What it is of.
+    /// What the line is about.
     pub of: String,
     /// Attempts that ended; of a statement by outcome, calls.
     pub attempts: u64,
     /// Those whose answer was their call's answer.
     pub answers: u64,
-    /// Attempts whose price is not known: they stand in no sum of dollars.
+    /// Attempts whose price is not known: they are in no sum of dollars.
     pub unpriced: u64,
     /// Tokens.
     pub usage: Usage,
@@ -196,11 +196,11 @@ impl Line {
     }
 }
 
-/// What a ledger answers.
+/// A ledger's answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statement {
-    /// What the lines are of.
+    /// What each line is about.
     pub by: By,
     /// The lines: by time in its order, all others with what cost most first.
     pub lines: Vec<Line>,
@@ -208,7 +208,7 @@ pub struct Statement {
     pub sum: Line,
     /// Whether there are more lines than were asked for.
     pub cut: bool,
-    /// Records that were lost since the file was begun, and stand in no line.
+    /// Records that were lost since the file was begun; they are in no line.
     pub lost: u64,
 }
 
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn money_survives_being_counted_in_billionths() {
-        // A token of the cheapest models costs twenty of them.
+        // A token of the cheapest models costs twenty billionths of a dollar.
         assert_eq!(nanos(0.02 / 1e6), 20);
         assert_eq!(nanos(dollars(123_456_789_012)), 123_456_789_012);
         assert_eq!(nanos(f64::MAX), i64::MAX);

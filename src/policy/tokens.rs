@@ -2,7 +2,7 @@
 //!
 //! Input: a request's [`PromptSize`], counted once, and after each answer the tokens that its provider counted. Output:
 //! estimates. Every target has a [`TokenModel`] of its own: a weight for each feature of a prompt, which begins at what
-//! is known of the model's vendor and follows what comes back. So it learns what no tokenizer tells: the frame around
+//! is known of the model's vendor and follows what comes back. So it learns what no tokenizer shows: the frame around
 //! messages and tools, prompts the provider adds, thoughts it leaves out.
 //!
 //! ```text
@@ -10,7 +10,7 @@
 //!                           └── TokenModel ◄── tokens as counted
 //! ```
 //!
-//! It never sends, stores or remembers a text, never returns less than nothing, and believes no single reply.
+//! It never sends, stores or remembers a text, never returns less than 0, and believes no single reply.
 
 #[cfg(feature = "exact-tokens")]
 mod exact;
@@ -23,7 +23,7 @@ pub use size::{Prompt, PromptSize};
 use crate::words::without_path;
 use size::{FEATURES, Feature};
 
-/// Whose vocabulary a model reads with, as far as estimates differ.
+/// The vendor of a model's vocabulary, as far as estimates differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Vocabulary {
     /// `OpenAI`'s since GPT-4o.
@@ -95,7 +95,7 @@ impl Vocabulary {
         if older && !newer { Self::Cl100k } else { Self::O200k }
     }
 
-    /// Returns how its texts are measured: exactly, where that is built in and the vocabulary is public.
+    /// Returns how its texts are measured: exactly, where that is compiled in and the vocabulary is public.
     pub const fn measure(self) -> Measure {
         match self {
             #[cfg(feature = "exact-tokens")]
@@ -156,7 +156,7 @@ const TEXT_MIN: f64 = 0.25;
 /// The lowest estimate of a short plain prompt, as a part of what is expected of it: so few tokens say no more of how
 /// their provider counts than what is already known.
 const SHORT_MIN: f64 = 0.6;
-/// Tokens of text that are few: what a longer prompt has beyond them is as it was learned.
+/// A small number of tokens of text: those of a longer prompt beyond it cost what was learned.
 const SHORT: f64 = 24.0;
 
 /// What each feature of a prompt costs at a target, as far as is known now.
@@ -177,8 +177,8 @@ impl Weights {
         whole(self.weigh(size).max(self.least(size)))
     }
 
-    /// Returns the least that a whole prompt can be. Where there are tools or images, too, what they cost and what the
-    /// frame costs stand for each other, so that nothing has a least of its own.
+    /// Returns the fewest tokens that a whole prompt can be. Where there are tools or images, their cost and the
+    /// frame's cost cannot be told apart, so that neither has a lower limit of its own.
     fn least(&self, size: &PromptSize) -> f64 {
         let expected = self.vocabulary.prior();
         let (base, message) = (Feature::Base, Feature::Message);
@@ -203,7 +203,7 @@ pub(super) fn whole(tokens: f64) -> u32 {
 pub struct TokenModel {
     vocabulary: Vocabulary,
     weights: [f64; FEATURES],
-    /// How uncertain the weights are, and how they hang together.
+    /// The covariance of the weights.
     covariance: [[f64; FEATURES]; FEATURES],
     /// How far replies have been off lately: 1 if they are as expected.
     surprise: f64,
@@ -230,7 +230,7 @@ impl TokenModel {
         *self != Self::new(self.vocabulary)
     }
 
-    /// Returns whose vocabulary it assumes.
+    /// Returns the vocabulary that it assumes.
     pub const fn vocabulary(&self) -> Vocabulary {
         self.vocabulary
     }
@@ -266,7 +266,7 @@ impl TokenModel {
         self.keep_messages_positive();
     }
 
-    /// Makes the model a little less sure, and the more so the worse it has fit lately: back towards its first doubts.
+    /// Makes the model a little less sure, back towards its first uncertainty: by more, the worse it has fit lately.
     fn forget(&mut self) {
         let part = (FORGET * self.surprise * self.surprise).min(0.5);
         for (at, row) in self.covariance.iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! What becomes of a conversation that a target's window does not hold.
+//! What happens to a conversation that does not fit a target's window.
 //!
 //! Input: estimates of a prompt and its messages, and the window. Output: whether it fits, and which messages to leave
 //! out so that it does:
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::tokens::whole;
 use crate::words::{AssistantPart, ChatRequest, Message};
 
-/// What a route does with a conversation that a target's window does not hold.
+/// What a route does with a conversation that does not fit a target's window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -28,14 +28,14 @@ pub enum OverWindow {
     Trim,
 }
 
-/// The part by which an estimate may be too high, so that nothing is held back which would have fit: twice what
+/// The part by which an estimate may be too high, so that no prompt is held back that would have fit: twice what
 /// estimates of a target that is in use are usually off.
 const MARGIN: f64 = 0.125;
 /// Room for an answer without a limit, in a conversation that is cut: an eighth of the window, and not more than nearly
 /// every answer needs.
 const ANSWER_SHARE: u32 = 8;
 const ANSWER_MAX: u32 = 4_096;
-/// What is left of a prompt each time a provider says that it was too long after all.
+/// The part of a prompt that is left each time a provider says that it was too long after all.
 const SHORTER: f64 = 0.75;
 /// How often a prompt is cut shorter for one target: to 9/16, by which an estimate would have been off by 78 %.
 pub const CUTS_MAX: u32 = 2;

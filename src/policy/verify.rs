@@ -5,7 +5,7 @@
 
 use crate::words::{AssistantPart, ChatRequest, Failure, FailureClass, ResponseFormat, StopReason, ToolChoice};
 
-/// What an answer came to, as far as it is judged.
+/// The answer, as far as it is judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Answer<'a> {
     /// Why it ended.
@@ -14,17 +14,17 @@ pub struct Answer<'a> {
     pub parts: &'a [AssistantPart],
     /// The JSON of its text without the text around it, where there was any and JSON was asked for.
     pub json: Option<&'a str>,
-    /// Whether it says what there are no words for, and its caller reads that.
+    /// Whether it has parts that there are no words for, and its caller reads them.
     pub untold: bool,
 }
 
-/// Objects to an answer, with words for people; or not.
+/// An objection to an answer, in words for people, if there is one.
 type Validator = fn(&ChatRequest, &Answer<'_>) -> Option<&'static str>;
 
 /// All validators, in the order in which they are asked.
 const VALIDATORS: [Validator; 2] = [is_json, calls_a_tool];
 
-/// Judges an answer. One that its limit or a filter cut short is not held to its form.
+/// Judges an answer. An answer that was cut short by its limit or a filter is not checked for its form.
 ///
 /// # Errors
 /// `Unusable` with the first objection.

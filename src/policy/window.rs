@@ -19,14 +19,14 @@ pub(super) const MODEL_MEAN: f64 = 1.197_2;
 const MODEL_P90: f64 = 2.157_4;
 const MODEL_P95: f64 = 2.682_9;
 const MODEL_P99: f64 = 4.038_4;
-/// How far the higher quantiles of any log-normal lie from the median, measured by the 90th: z95 / z90 and z99 / z90.
+/// How far the higher quantiles of any log-normal are from the median, measured by the 90th: z95 / z90 and z99 / z90.
 const P95_BY_P90: f64 = 1.283_5;
 const P99_BY_P90: f64 = 1.815_2;
 /// The model's q99.9 in medians: past it, something is wrong rather than slow.
 pub const MODEL_P999: f64 = 6.385_7;
 
-/// Samples from which a quantile is measured: so many that it lies below the largest one with 95 % certainty,
-/// ln .05 / ln q (29 for p90, 59 for p95, 299 for p99); 8 do for a median.
+/// Samples from which a quantile is measured: so many that it is below the largest one with 95 % certainty, ln .05 / ln
+/// q (29 for p90, 59 for p95, 299 for p99); 8 do for a median.
 pub(super) const P50_SAMPLES: u32 = 8;
 pub(super) const P90_SAMPLES: u32 = 29;
 const P95_SAMPLES: u32 = 59;
@@ -48,7 +48,7 @@ const SLICE_SAMPLES_MAX: usize = 2_048;
 /// The baseline's half-life.
 const BASELINE_HALVING: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What is measured: resolution and range of the histogram, at 2 significant digits.
+/// What is measured: it sets resolution and range of the histogram, at 2 significant digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// Time to first token, 1 ms to 600 s.
@@ -280,7 +280,7 @@ lasting!(
 );
 lasting!(struct Baseline { distribution, halved });
 
-/// How often each value was seen: what distributions and slices are written as.
+/// How often each value was seen: the written form of distributions and slices.
 #[cfg(feature = "store")]
 type Counts = Vec<(u32, u32)>;
 
@@ -337,7 +337,7 @@ impl Lasting for Window {
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let mut distribution = Distribution::read(from)?;
-        // What the slices hold is what is counted.
+        // The counts are the sum of the slices.
         distribution.histogram.clear();
         let mut slices = VecDeque::new();
         for (since, counts) in Vec::<(Instant, Counts)>::read(from)? {

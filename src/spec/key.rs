@@ -8,7 +8,7 @@ use crate::source::KeySource;
 /// One key of a provider.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct KeySpec {
-    /// What the ledger and events call it.
+    /// Its name in the ledger and in events.
     pub(crate) name: Arc<str>,
     /// Where it is; `None` where the provider wants none.
     pub(crate) source: Option<KeySource>,

@@ -75,7 +75,7 @@ impl Layout {
         self.places.get(id).copied()
     }
 
-    /// Returns the set of some labels. One that no target carries is carried by none.
+    /// Returns the set of some labels. A label that no target carries excludes all targets.
     pub(crate) fn labels(&self, labels: &[String]) -> LabelSet {
         let bit = |label| self.labels.get(label).map_or(1 << 63, |at| 1 << (at & 63));
         LabelSet(labels.iter().map(bit).fold(0, |set: u64, bit| set | bit))

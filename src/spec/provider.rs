@@ -48,7 +48,7 @@ pub(crate) struct ProviderSpec {
     pub(crate) base_url: String,
     /// Parameters of every address, escaped; empty where there are none.
     pub(crate) query: String,
-    /// Its host, by which a local fault is told from a provider's.
+    /// Its host, which tells a local fault from a provider's.
     pub(crate) host: String,
     pub(crate) keys: Vec<KeySpec>,
     pub(crate) headers: http::HeaderMap,

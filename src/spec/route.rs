@@ -13,15 +13,15 @@ pub(crate) struct RouteSpec {
     pub(crate) options: RouteOptions,
     pub(crate) failover: FailoverOptions,
     pub(crate) members: Vec<MemberSpec>,
-    /// What its targets must carry.
+    /// The labels that its targets must carry.
     pub(crate) labels: LabelSet,
     pub(crate) over_window: OverWindow,
     pub(crate) foreign_parts: ForeignParts,
-    /// Where a call is answered from that no other target can answer, in this order.
+    /// The rungs that answer a call which no other target can answer, in this order.
     pub(crate) rungs: Arc<[Rung]>,
 }
 
-/// Where an answer comes from that is less than what was asked for.
+/// A source of answers that give less than what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Rung {
     /// The targets that are marked as degraded.

@@ -1,9 +1,9 @@
 //! More than one attempt of a call at a time: which one is joined by another, when, and which budget pays for that.
 //!
 //! An attempt is joined for one of three reasons. It is late: silent for longer than its call can bear. Its target was
-//! given up meanwhile, so that its silence is borne no longer. Both are moves like any other, paid as those are. Or it
-//! is merely slower than usual, or was to be raced from its start: that is for speed, once a call, at the expense of a
-//! budget of its own, in another failure domain, and takes nothing from the call's other attempts.
+//! given up meanwhile, so that its silence is no longer tolerated. Both are moves like any other, and are paid in the
+//! same way. Or it is merely slower than usual, or was to be raced from its start: that is for speed, once a call, at
+//! the expense of a budget of its own, in another failure domain, and takes nothing from the call's other attempts.
 
 use std::time::{Duration, Instant};
 

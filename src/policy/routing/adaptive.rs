@@ -35,7 +35,7 @@ pub(super) fn rank(entrants: &mut [Entrant<'_>], answer: &Answer, spare: &Spare<
             }
         }
     }
-    // What every tier passed on goes by the order of the tiers.
+    // The share that every tier passed on goes by the order of the tiers.
     if let Some(tier) = running.chunk_by_mut(same_tier).find(|tier| tier.iter().any(|entrant| entrant.competes)) {
         share(tier, left, numbers);
     } else if let Some(first) = running.first_mut() {
@@ -55,7 +55,7 @@ fn compete(tier: &mut [Entrant<'_>], numbers: &RouteNumbers) -> bool {
     best <= numbers.spill * healthy
 }
 
-/// Returns what an entrant claims of the draw: the more the nearer it is to the best.
+/// Returns an entrant's claim on the draw: the nearer to the best, the larger.
 fn claim(entrant: &Entrant<'_>, best: f64, numbers: &RouteNumbers) -> f64 {
     // Where the best costs nothing, all that compete cost nothing.
     let near = if best > 0.0 { best / entrant.score.j } else { 1.0 };
@@ -69,11 +69,11 @@ fn claims(tier: &[Entrant<'_>], numbers: &RouteNumbers) -> (f64, f64) {
     (best, competing().map(|entrant| claim(entrant, best, numbers)).sum())
 }
 
-/// Gives those that lost the little that exploring them may cost, as parts of what is left; returns what it gave.
+/// Gives the losers small shares, as much as exploring them may cost, as parts of what is left; returns the sum.
 fn explore(tier: &mut [Entrant<'_>], left: f64, spare: &Spare<'_>, numbers: &RouteNumbers) -> f64 {
     let (best, claimed) = claims(tier, numbers);
     let lost = |entrant: &&mut Entrant<'_>| !entrant.competes && entrant.candidate.weight > 0.0;
-    // All of them bear it together, whether or not each may be asked now.
+    // All losers share that cost, even those that may not be asked now.
     let bearing = tier.iter_mut().filter(lost).count() as f64;
     let mut given = 0.0;
     for entrant in tier.iter_mut().filter(lost) {
@@ -115,7 +115,7 @@ pub(super) fn draw(entrants: &[Entrant<'_>], rng: &mut impl Rng) -> Option<usize
     last
 }
 
-/// Returns the chance of a probe: that it costs more than the best does, or than its target does in health, is borne by
+/// Returns the chance of a probe: the extra cost, above that of the best or of its target in health, is spread over
 /// many calls. One that follows a probe that works is worth it in any case.
 pub(super) fn probe_chance(entrants: &[Entrant<'_>], probe: usize, numbers: &RouteNumbers) -> f64 {
     let others = entrants.iter().filter(|entrant| entrant.standing != Standing::Probe);

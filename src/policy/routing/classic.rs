@@ -6,14 +6,14 @@ use super::explore::Spare;
 use super::options::Strategy;
 use super::{Entrant, RouteState, Standing};
 
-/// What exploring those that lost may cost, as a part of what calls take; and the share of the calls that goes to those
-/// that have no numbers yet, and to those that were left.
+/// What exploring the losers may cost, as a part of the time of calls; and the share of the calls that goes to targets
+/// without numbers, and to targets that were left.
 const EXPLORING: f64 = 0.03;
 const UNKNOWN_SHARE: f64 = 0.1;
 const LEFT_SHARE: f64 = 0.03;
 
-/// Gives every entrant its key. Where numbers decide that are measured, those that lose by them or have none go first
-/// now and then.
+/// Gives every entrant its key. Where measured numbers decide, targets that lose by them or have none go first now and
+/// then.
 pub(super) fn rank(
     entrants: &mut [Entrant<'_>],
     strategy: Strategy,
@@ -79,7 +79,7 @@ fn explore_slower(entrants: &mut [Entrant<'_>], spare: &Spare<'_>, rng: &mut imp
     }
 }
 
-/// Lets one that was left keep its place now and then.
+/// Now and then lets a target that was left keep its place.
 fn explore_left(entrants: &mut [Entrant<'_>], spare: &Spare<'_>, rng: &mut impl Rng) {
     let is_left = |entrant: &&mut Entrant<'_>| entrant.late && spare.allows(entrant.candidate);
     let left = entrants.iter_mut().filter(is_left).count() as f64;

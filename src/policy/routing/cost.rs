@@ -44,7 +44,7 @@ pub struct Score {
     pub j_healthy: f64,
 }
 
-/// What is known of an answer before it is asked for, and what it may cost.
+/// What is known of an answer before the request, and what it may cost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answer {
     output_tokens: u32,
@@ -132,7 +132,7 @@ fn stretched(quantile: Duration, candidate: &Candidate) -> f64 {
     quantile.as_secs_f64() * Latency::prompt_factor(candidate.prompt_tokens)
 }
 
-/// A try that goes well: what `C_next` and `T_next` are taken from.
+/// A try that succeeds: the source of `C_next` and `T_next`.
 #[derive(Clone, Copy)]
 struct Plain {
     position: usize,

@@ -1,4 +1,4 @@
-//! Which targets a call may be sent to for what it tells of them, and not because they are the best.
+//! Which targets a call may be sent to in order to learn about them, and not because they are the best.
 //!
 //! A target that loses by its numbers is asked now and then, or its numbers would hold for ever. The strategy says how
 //! often; this file says which calls can afford that, and which targets were not asked just now.
@@ -9,7 +9,7 @@ use super::{Candidate, Entrant, Needs, Standing};
 use crate::policy::patience::Left;
 use crate::words::Priority;
 
-/// What a call can spare for others' sake.
+/// What a call can spare for the good of other calls.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spare<'a> {
     needs: &'a Needs,

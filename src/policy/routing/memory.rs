@@ -1,8 +1,8 @@
 //! What a route remembers between plans.
 
-/// Answers whose median length is taken.
+/// The number of answers whose median length is taken.
 const ANSWERS_MAX: usize = 32;
-/// From this many answers on the median is theirs.
+/// From this many answers on their median counts, and not the guess.
 const ANSWERS_MIN: usize = 8;
 /// Guess of an answer's length, in tokens.
 const OUTPUT_TOKENS_PRIOR: u32 = 400;
@@ -51,7 +51,7 @@ impl RouteState {
         (position + candidates - self.cursor % candidates) % candidates
     }
 
-    /// Returns whether a target is to be left, which is once its excess is above 1 and until it is at one half.
+    /// Returns whether a target is to be left: from an excess above 1 until it is back at one half.
     pub(super) fn left(&mut self, target: usize, excess: f64) -> bool {
         let place = self.left.iter().position(|left| *left == target);
         match place {

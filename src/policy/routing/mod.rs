@@ -13,9 +13,9 @@
 //! whose cooldown has passed goes first on the next call that has another target and is not critical, with any score,
 //! or it would never be tried again. When nothing is admissible at all, the plan asks as a last resort.
 //!
-//! Never decides whether a target admits (the provider's permit does; what is published may be a moment old), never
-//! waits, never draws more randomness than it uses: to explain a choice, plan on a clone of the route's memory and
-//! of the random source.
+//! This code never decides whether a target admits (the provider's permit does; what is published may be a moment old),
+//! never waits, and never draws more randomness than it uses: to explain a choice, plan on a clone of the route's
+//! memory and of the random source.
 
 mod adaptive;
 mod classic;
@@ -187,11 +187,11 @@ pub enum Why {
     Draw,
     /// First: drawn among the good ones while it recovers.
     Ramp,
-    /// First: drawn for the little that those keep which lost or are not known, so that they can show what they are.
+    /// First: drawn for the small share of targets that lost or are unknown, so that they can show how good they are.
     Explore,
     /// First by the rule of a strategy that does not draw.
     Rule,
-    /// If those before it fail.
+    /// To be asked if those before it fail.
     Fallback,
     /// Last: it may be probed, but this call is not the one to do it.
     Recovering,
@@ -398,10 +398,10 @@ fn affords(entrants: &[Entrant<'_>], probe: usize, needs: &Needs, now: Instant) 
         || Left::until(deadline, now).is_enough_for(pace(&entrants[probe]).first + other.min().unwrap_or_default())
 }
 
-/// What an admissible target may claim.
+/// The claim of an admissible target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Standing {
-    /// What it is worth; one that recovers refuses what is more than it has proven.
+    /// Its worth; a recovering target refuses what is more than it has proven.
     Full,
     /// One try, to show whether it is well again.
     Probe,
@@ -438,7 +438,7 @@ impl Entrant<'_> {
         matches!(self.candidate.health.breaker, BreakerState::Ramp { .. })
     }
 
-    /// Orders by what a caller should try first, the first pick's own rule apart.
+    /// Orders by what a caller should try first, without the first pick's own rule.
     fn order(&self, other: &Self) -> Ordering {
         let coarse = |e: &Self| (e.standing == Standing::Probe, e.late, e.candidate.tier);
         coarse(self).cmp(&coarse(other)).then(self.key.total_cmp(&other.key)).then(self.position.cmp(&other.position))
@@ -494,7 +494,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Returns what the call needs that the target has not, walls first.
+/// Returns a need of the call that the target does not meet, walls first.
 fn unfit(candidate: &Candidate, needs: &Needs) -> Option<SkipReason> {
     let can = &candidate.capabilities;
     let output = can.answer_max(needs.output_tokens);

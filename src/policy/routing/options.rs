@@ -25,8 +25,8 @@ pub struct RouteOptions {
     /// Whether a session keeps its target, and with it the provider's prompt cache. Under strategies that always have
     /// one choice (priority, threshold, least-latency, least-cost) it says nothing. On by default.
     pub sticky: bool,
-    /// The most one answer may be expected to cost, in dollars; dearer targets are not eligible for the call. A target
-    /// whose price is unknown counts as dear as the dearest known one of the route. No cap by default.
+    /// The most one answer may be expected to cost, in dollars; more expensive targets are not eligible for the call. A
+    /// target whose price is unknown counts as the most expensive known one of the route. No cap by default.
     pub price_max: Option<f64>,
     /// What a second of waiting costs, in dollars: how `adaptive` weighs latency against price.
     pub second_value: SecondValue,
@@ -53,9 +53,9 @@ pub struct RouteNumbers {
     /// and silent ones fewer still.
     pub probing: f64,
     /// A target that was asked within this time is not explored: at high rates a small share of all calls is far more
-    /// than tells anything.
+    /// than is useful.
     pub again_after: Duration,
-    /// Share of a failed attempt that is billed: prompts are when the stream breaks, not when the connection does.
+    /// The billed share of a failed attempt: a prompt is billed when the stream breaks, not when the connection does.
     pub billed_share: f64,
 }
 
@@ -88,7 +88,7 @@ impl Default for RouteOptions {
 }
 
 impl RouteOptions {
-    /// Returns the numbers that cannot be reckoned with; `field` is the path of these options.
+    /// Returns the numbers that are out of range; `field` is the path of these options.
     pub fn check(&self, field: &str) -> Vec<ConfigError> {
         let positive = |number: f64| number.is_finite() && number > 0.0;
         let not_negative = |number: f64| number.is_finite() && number >= 0.0;
@@ -209,7 +209,7 @@ impl Strategy {
     }
 }
 
-/// What a route does with what only one dialect has words for, where a target speaks another.
+/// What a route does with parts that only one dialect has words for, where a target speaks another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -217,7 +217,7 @@ pub enum ForeignParts {
     /// Such a target is not asked. A call that no target of the route could take is refused.
     #[default]
     Refuse,
-    /// It is left out there, and the reply's notes say so.
+    /// The part is left out there, and the reply's notes say so.
     Drop,
 }
 

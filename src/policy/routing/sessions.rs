@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::{Entrant, Standing};
 
-/// Another target must cost less than this part of the own one before a session moves: a cache is worth about a fifth.
+/// Another target must cost less than this part of the session's own one before the session moves: a cache is worth
+/// about a fifth.
 const BETTER: f64 = 0.8;
 /// A session that has just moved stays this long, at any score.
 const MOVED_MIN: Duration = Duration::from_secs(30);
-/// The sessions that are surely remembered.
+/// The number of sessions that are surely remembered.
 const SESSIONS_MAX: usize = 10_000;
 /// Providers' prompt caches are gone after minutes, a pause at lunch is not.
 pub const IDLE_MAX: Duration = Duration::from_secs(60 * 60);
@@ -38,7 +39,7 @@ impl Sticky {
     pub(super) fn judge(self, entrants: &[Entrant<'_>], now: Instant) -> Option<Self> {
         let own =
             entrants.iter().find(|e| e.candidate.target == self.target).filter(|e| e.standing != Standing::Probe)?;
-        // A session that fell to a later tier goes home when an earlier one serves again.
+        // A session that fell to a later tier goes back when an earlier one serves again.
         let best = entrants.first()?;
         let better = best.candidate.tier < own.candidate.tier || best.score.j < BETTER * own.score.j;
         let doubted = better && now.saturating_duration_since(self.moved) >= MOVED_MIN;
@@ -64,7 +65,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// Returns what a session remembers; `None` if it is unknown, or was idle for an hour. Only looks.
+    /// Returns what a session remembers; `None` if it is unknown, or was idle for an hour. Changes nothing.
     pub fn get(&self, session: &str, now: Instant) -> Option<Sticky> {
         let entry = self.young.get(session).or_else(|| self.old.get(session))?;
         (now.saturating_duration_since(entry.used) < IDLE_MAX).then_some(entry.sticky)

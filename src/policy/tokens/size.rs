@@ -10,14 +10,14 @@ use crate::words::{
     AssistantPart, ChatRequest, DocumentSource, Foreign, Message, Proof, ResponseFormat, Text, Tool, UserPart,
 };
 
-/// What a provider counts, in the order of a [`PromptSize`].
+/// The features that a provider counts, in the order of a [`PromptSize`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Feature {
     /// 1: what every prompt costs, a hidden one of the provider's included.
     Base,
     /// Messages: roles and delimiters.
     Message,
-    /// What is said, called and returned, in tokens by shape or by a vocabulary.
+    /// Texts, calls and results, in tokens by shape or by a vocabulary.
     Text,
     /// The part of it that is not ASCII, by shape.
     Foreign,
@@ -27,7 +27,7 @@ pub(super) enum Feature {
     Tooling,
     /// The tools' names, descriptions and schemas, by shape.
     Schema,
-    /// Tool calls and results: what frames them.
+    /// The frame of tool calls and results.
     Exchange,
     /// The schema of the answer, by shape; a provider that only constrains the sampling counts none.
     Format,
@@ -219,10 +219,10 @@ const PER_FOREIGN: [f64; 4] = [0.25, 0.4, 0.65, 2.0];
 const PAGE_BYTES: f64 = 131_072.0;
 const PAGES_MAX: f64 = 30.0;
 const PAGES: f64 = 3.0;
-/// The most that is believed of what there are no words for: it may be a video in Base64.
+/// The most that is believed of a part that there are no words for: it may be a video in Base64.
 const FOREIGN_MAX: f64 = 4_096.0;
 /// Bytes of Base64 that are a token of audio: 16 kHz at 16 bits are 42 kB a second, and 32 tokens at Google
-/// (OpenAI: 10); compressed formats are shorter, and dearer by the byte.
+/// (OpenAI: 10); compressed formats are shorter, and cost more for each byte.
 const AUDIO_BYTES: f64 = 1_024.0;
 /// What frames a pair, an item and a tool in JSON, beside its own text: two pieces and seven bytes; one and three; and
 /// the words between a tool's parts.
@@ -265,7 +265,7 @@ impl Shape {
     fn sampled(bytes: usize, window: impl Fn(usize) -> (usize, Self)) -> Self {
         let windows = WINDOWS_MIN + bytes / (SAMPLED * WINDOW);
         let stride = bytes / windows;
-        // Somewhere in its stretch, so that what repeats itself is not met at the same place again and again.
+        // At a varying place in its stretch, so that repeated text is not read at the same place again and again.
         let start = |at: usize| 1 + at * stride + at.wrapping_mul(GOLDEN) % (stride - WINDOW);
         let (counted, sum) =
             (0..windows).map(start).map(window).fold((0, Self::default()), |(counted, a), (more, b)| {
@@ -292,7 +292,7 @@ impl Shape {
                     at += 1;
                 }
             }
-            // What comes first tells whether a piece begins behind it.
+            // The first byte tells whether a piece begins after it.
             begin.get_or_insert((at, says.len()));
         }
         let (from, first) = begin.unwrap_or((at, 0));
