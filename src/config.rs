@@ -42,7 +42,7 @@ pub use store::StoreConfig;
 const TIME_MIN: Duration = Duration::from_millis(1);
 /// The most labels of one configuration.
 const LABELS_MAX: usize = 63;
-/// The longest time that can be set: no clock overflows on it.
+/// The longest time that can be set: no clock overflows with it.
 const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The most calls in flight that can be asked for: what a semaphore can count.
 const CALLS_MAX: usize = u32::MAX as usize;
@@ -79,8 +79,7 @@ pub struct Config {
     pub restart: RestartOptions,
     /// The most calls in flight; one more is answered `Overloaded` at once. Default: 10 000.
     pub calls_max: usize,
-    /// The most calls of those that may be parked until a target is back; one more ends as if it could not wait.
-    /// Default: 5 000.
+    /// The most calls that may be parked until a target is back; one more ends as if it could not wait. Default: 5 000.
     pub parked_max: usize,
     /// The most calls that wait for a place (in flight at a target, or among `calls_max`); beyond it the call that
     /// would go last is answered at once. Default: 1 000.
@@ -95,19 +94,20 @@ pub struct Config {
     pub answer_tokens_max: usize,
     /// What may be kept in memory of all answers in flight; beyond it attempts at long answers fail. Default: 512 MiB.
     pub answers_bytes_max: usize,
-    /// How long what a call came to is kept in memory after its end, where it was asked for with a key or submitted.
+    /// How long the result of a call is kept in memory after its end, where it was asked for with a key or submitted.
     /// Default: 10 min.
     #[serde(with = "humantime_serde")]
     pub kept_for: Duration,
-    /// What that may take together, in bytes, requests included; beyond it the oldest is forgotten. Default: 64 MiB.
+    /// The memory of all those results together, in bytes, requests included; beyond it the oldest is forgotten.
+    /// Default: 64 MiB.
     pub kept_bytes_max: usize,
     /// Attempts that the ledger remembers one by one; its totals have no limit. Default: 10 000.
     pub ledger_max: usize,
     /// Calls that the flight recorder remembers. Default: 1 000.
     pub recorder_max: usize,
-    /// What may be spent, by a name that errors and health call it by. Without bounds, where empty.
+    /// What may be spent, by the name that errors and health show. Without bounds, where empty.
     pub budgets: BTreeMap<String, BudgetConfig>,
-    /// Where what ended is kept. Nowhere, where absent: it is forgotten with the process.
+    /// Where everything that ended is kept. Nowhere, where absent: it is forgotten with the process.
     pub store: Option<StoreConfig>,
     /// Seed of every draw: the same seed and the same events give the same choices. Drawn at random if it is `None`.
     pub seed: Option<u64>,
@@ -140,10 +140,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks everything, and returns what there is to call: each target, and its price, where that is known.
+    /// Checks everything, and returns each target that can be called, with its price, where that is known.
     ///
     /// # Errors
-    /// Everything that is not right; each error names its field.
+    /// All errors; each names its field.
     pub fn targets(&self) -> Result<Vec<(TargetId, Option<Price>)>, ConfigErrors> {
         let (_, setup) = self.check()?;
         let targets = setup.providers.into_iter().flat_map(|provider| provider.targets);
@@ -153,7 +153,7 @@ impl Config {
     /// Checks everything, and returns what is known of each target: what the catalogue says, and what is configured.
     ///
     /// # Errors
-    /// Everything that is not right; each error names its field.
+    /// All errors; each names its field.
     pub fn describe(&self) -> Result<Vec<Described>, ConfigErrors> {
         let (_, setup) = self.check()?;
         let targets = setup.providers.into_iter().flat_map(|provider| provider.targets);
@@ -168,13 +168,13 @@ impl Config {
             .collect())
     }
 
-    /// Checks everything and returns what the runtime runs by.
+    /// Checks everything and returns the specification that the runtime runs.
     pub(crate) fn check(&self) -> Result<(Limits, Setup), ConfigErrors> {
         self.check_beside(&|_| false)
     }
 
-    /// The same for what was read of a file that is not right. Nothing is said of a name that leads nowhere if it may
-    /// lead somewhere once the file is: `doubtful` tells.
+    /// The same for the right parts of a file with errors. An unknown name is no error if it may be known once the file
+    /// is right: `doubtful` tells.
     pub(crate) fn check_beside(&self, doubtful: &dyn Fn(&str) -> bool) -> Result<(Limits, Setup), ConfigErrors> {
         let mut errors = Vec::new();
         self.check_limits(&mut errors);
@@ -305,13 +305,13 @@ fn check_labels(providers: &[ProviderSpec]) -> Option<ConfigError> {
     (labels.len() > LABELS_MAX).then(|| ConfigError::new("providers.*.labels", problem()))
 }
 
-/// Checks a time that something may take.
+/// Checks the longest time of something.
 pub(crate) fn check_time(field: &str, time: Duration) -> Result<(), ConfigError> {
     let fine = time >= TIME_MIN && time <= TIME_MAX;
     if fine { Ok(()) } else { Err(ConfigError::new(field, "must be at least 1 ms and at most a year, as \"5s\"")) }
 }
 
-/// Checks a time that may be none at all.
+/// Checks a time that may be 0.
 pub(crate) fn check_wait(field: &str, time: Duration) -> Result<(), ConfigError> {
     if time <= TIME_MAX { Ok(()) } else { Err(ConfigError::new(field, "must be at most a year, as \"5s\"")) }
 }

@@ -26,7 +26,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`Runtime`] | starts everything, answers, explains, and is the operator's hand |
+//! | [`Runtime`] | starts everything, answers, explains, and does what operators ask |
 //! | [`ChatRequest`], [`Tool`], [`EmbedRequest`] | what is asked |
 //! | [`Reply`], [`ReplyEvent`], [`Error`] | what comes back: whole, as a stream, or not at all |
 //! | [`RouterMessage`] | the same by message, for [ractor] actors |
@@ -37,7 +37,7 @@
 //!
 //! The guide, every field of a configuration, and what exactly is promised are in the folder `docs` of the source.
 
-// What a library may not do, though its tests may.
+// What a library may not do, but its tests may.
 #![cfg_attr(
     not(test),
     warn(clippy::disallowed_methods, clippy::print_stderr, clippy::print_stdout, clippy::unwrap_used)
@@ -115,7 +115,7 @@ pub mod models {
     pub use crate::catalog::{Model, as_of, find, kind, models};
 }
 
-/// Rooms that are no promise: for this package's own benchmarks, fuzz targets and simulator.
+/// Modules without any promise: for this package's own benchmarks, fuzz targets and simulator.
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub mod internals {

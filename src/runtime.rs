@@ -85,9 +85,9 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 pub struct Runtime {
     shared: Arc<Shared>,
     root: Arc<Stop>,
-    /// The executor that it runs on: a caller may be on another.
+    /// The executor that it runs on; a caller may be on another.
     executor: Handle,
-    /// What everything that ends is kept in.
+    /// The store of everything that ends.
     #[cfg(feature = "store")]
     store: Option<Arc<Store>>,
 }
@@ -134,7 +134,7 @@ impl From<ConfigError> for StartError {
 }
 
 /// Why a program ended: any error, to be returned by its `main`. Rust prints what `main` returns by `Debug`; this one
-/// shows there what people are told, and each cause behind it.
+/// shows the message for people there, and each cause behind it.
 ///
 /// ```no_run
 /// # use standin::{ChatRequest, ProviderConfig, RouteConfig, Runtime};
@@ -231,9 +231,8 @@ impl Builder {
         self.observed(Observing { name: name.into(), observer: Arc::new(observer), in_place: false })
     }
 
-    /// Lets a function say how urgent calls are, from what comes in and how much is going on: how much a second is
-    /// worth, and whether a second target is asked for speed, follow from that. It runs where calls are made and must
-    /// be quick.
+    /// Lets a function say how urgent calls are, from what comes in and from the load: the priority says how much a
+    /// second is worth, and whether a second target is asked for speed. It runs where calls are made and must be quick.
     ///
     /// ```
     /// use standin::{Priority, Runtime};
@@ -269,7 +268,8 @@ impl Builder {
         self.start_under(None).await
     }
 
-    /// Starts the runtime linked under an actor of the user's, which is told when it ends and takes it along.
+    /// Starts the runtime linked under an actor of the user's, which is told when it ends; when that actor stops, the
+    /// runtime stops, too.
     ///
     /// # Errors
     /// If a field of the configuration is not right, or the supervisor is stopping.
@@ -400,7 +400,7 @@ impl Runtime {
         self.again(|answer| scribe::serve(&self.shared, work.clone(), wanted(answer))).await
     }
 
-    /// Hands something to the router. While that restarts, nothing was sent, so asking again is safe.
+    /// Hands a message to the router. While the router restarts nothing was sent, so asking again is safe.
     async fn again<T>(&self, ask: impl Fn(Answer<T>)) -> Result<T, Error> {
         let mut wait = ROUTER_WAIT;
         for _ in 0..ROUTER_WAITS {
@@ -499,7 +499,7 @@ impl Runtime {
         self.shared.books.ledger().call(call)
     }
 
-    /// Returns what all attempts at each target came to.
+    /// Returns the totals of all attempts at each target.
     pub fn totals(&self) -> Vec<(TargetId, Totals)> {
         let ledger = self.shared.books.ledger();
         ledger.totals().iter().map(|(target, totals)| (target.clone(), totals.clone())).collect()
@@ -548,14 +548,14 @@ impl Runtime {
             }
             left
         };
-        // On its own executor, wherever the caller is: it is not left half done, and finds timers there.
+        // It runs on its own executor, wherever the caller is: there it is not left half done, and finds timers.
         #[expect(clippy::disallowed_methods, reason = "who stops everything has no supervisor left")]
         let stopping = self.within(|| tokio::spawn(stopping));
-        // An executor that is gone took everything along.
+        // When the executor is gone, all actors are gone, too.
         stopping.await.unwrap_or(0)
     }
 
-    /// Does something where tokio's spawns and timers are found.
+    /// Runs a function where tokio's spawns and timers are found.
     fn within<T>(&self, work: impl FnOnce() -> T) -> T {
         let _here = self.executor.enter();
         work()

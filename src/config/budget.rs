@@ -29,8 +29,8 @@ pub struct BudgetConfig {
     /// In which time: `"day"`, `"week"` (from Monday), `"month"`, in UTC, or a window that slides, as `"6h"`.
     #[serde(deserialize_with = "a_period")]
     pub per: Period,
-    /// On what: `"all"`, `"route:NAME"`, `"client:NAME"`, `"tag:NAME=VALUE"`; or each for itself: `"route"`,
-    /// `"client"`, `"tag:NAME"`. All.
+    /// On what: `"all"`, `"route:NAME"`, `"client:NAME"`, `"tag:NAME=VALUE"`; or each alone: `"route"`, `"client"`,
+    /// `"tag:NAME"`. All.
     #[serde(default = "all", deserialize_with = "a_scope")]
     pub of: Of,
     /// What becomes of calls once it is spent: `"refuse"`, `"warn"`, `"least-cost"`, or `{ price_max = 0.01 }`.
@@ -50,13 +50,13 @@ impl BudgetConfig {
         Self { dollars: None, tokens: Some(tokens), per, of: Of::All, on_spent: OnSpent::Refuse }
     }
 
-    /// Returns the same of something.
+    /// Returns the same budget of something else.
     #[must_use]
     pub fn of(self, of: Of) -> Self {
         Self { of, ..self }
     }
 
-    /// Returns the same with something else becoming of calls once it is spent.
+    /// Returns the same budget with another treatment of calls once it is spent.
     #[must_use]
     pub fn on_spent(self, on_spent: OnSpent) -> Self {
         Self { on_spent, ..self }
@@ -123,7 +123,7 @@ const SCOPE: &str = "\"all\", \"route:NAME\", \"client:NAME\", \"tag:NAME=VALUE\
 /// What can become of calls.
 const CONSEQUENCE: &str = "\"refuse\", \"warn\", \"least-cost\", or a price, as { price_max = 0.01 }";
 
-/// A text is none of what there is.
+/// A text is none of the known ones.
 struct Other;
 
 struct Read<T>(T);

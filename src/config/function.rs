@@ -1,7 +1,7 @@
 //! A provider that is a function of this program: asked in words, answering in words, without a socket.
 //!
-//! To all others it is a provider: supervised, timed, measured, with breakers. Its way out is a transport that calls
-//! the function and writes what it says in the dialect of functions.
+//! For all other code it is a provider: supervised, timed, measured, with breakers. Its transport calls the function
+//! and writes its answer in the dialect of functions.
 
 use std::fmt;
 use std::pin::Pin;
@@ -39,7 +39,7 @@ impl Answer {
         Self(Box::pin(said))
     }
 
-    /// Returns an answer with something more at its end: another call, the usage.
+    /// Returns the answer with one more item at its end: another call, the usage.
     #[must_use]
     pub fn and(self, said: impl Into<Said>) -> Self {
         Self(Box::pin(self.0.chain(stream::iter([Ok(said.into())]))))

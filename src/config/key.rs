@@ -1,4 +1,4 @@
-//! A key as a user sets it: where it comes from, and how long what comes from there is good.
+//! A key as a user sets it: where it comes from, and how long it is good.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -58,7 +58,7 @@ impl KeyConfig {
 
     /// Returns a key that a function issues. It is called when there is no key yet, when the last one is about to
     /// expire or was refused; never twice at once, and for 10 s at most. What it returns as an error is shown nowhere,
-    /// for it may hold what must not be seen: let the function log it.
+    /// because it may hold secrets: let the function log it.
     ///
     /// ```
     /// use std::time::Duration;
@@ -123,8 +123,8 @@ impl KeyConfig {
     }
 }
 
-/// Returns the variable that other tools would read a key from, where this is how they write it. What looks like no
-/// variable may be a key, and is not repeated.
+/// Returns the variable that other tools would read a key from, where the text is written as they write it. A text that
+/// does not look like a variable may be a key, and is not repeated.
 fn reference(text: &str) -> Option<&str> {
     let name = ["os.environ/", "os.environ[", "process.env.", "env.", "env:", "${", "{{", "$"];
     let name = name.into_iter().find_map(|before| text.trim().strip_prefix(before))?;
@@ -148,7 +148,7 @@ struct KeyTable {
 }
 
 impl KeyTable {
-    /// Returns the key, if the table says of exactly one source that it is there.
+    /// Returns the key, if the table names exactly one source.
     fn key(self) -> Option<KeyConfig> {
         let Self { name, value, env, file, command, expires_in } = self;
         let source = match (value, env, file, command) {

@@ -1,4 +1,4 @@
-//! A model at a provider as a user sets it; what is left out the catalogue says.
+//! A model at a provider as a user sets it; the catalogue says what is left out.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::words::{Capabilities, ConfigError, Date, ModelClass, ModelKind, Price
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
     /// The model it is, by its vendor's name, where its name here does not tell: an Azure deployment, a local
-    /// quantisation. Everything that is known of that model holds for this one.
+    /// quantisation. Everything that is known of that model is taken for this one.
     pub same_as: Option<String>,
     /// Whether it answers conversations, `chat`, or turns texts into vectors, `embedding`: it is asked for nothing
     /// else. `embedding` where its name has `embed` in it, else `chat`.
@@ -32,8 +32,8 @@ pub struct ModelConfig {
     /// Whether it thinks before it answers: sets first guesses of its latency, and its timers. What the catalogue says
     /// of it where absent.
     pub reasoning: Option<bool>,
-    /// What it costs. The catalogue's price where absent; one that is unknown there, too, counts as the dearest known
-    /// one of the route.
+    /// What it costs. The catalogue's price where absent; one that is unknown there, too, counts as the most expensive
+    /// known one of the route.
     pub price: Option<PriceConfig>,
     /// What it cannot do: `tools`, `images`, `documents`, `audio`, `json`, `json_schema`. What the catalogue says where
     /// absent.
@@ -188,7 +188,7 @@ impl ModelConfig {
             domain: host.domain.to_owned(),
             timers: Timers { first_token: self.first_token, stall: self.stall },
             retires: self.retires.or_else(|| known?.retires),
-            // What a catalogue or a route says of it comes later.
+            // The catalogue and the route add to it later.
             named: true,
             // Found once all providers are known.
             replaced_by: None,

@@ -1,4 +1,4 @@
-//! Names that stand for others: aliases of routes, and models that serve in the place of those that are gone.
+//! Names for others: aliases of routes, and models that serve in the place of those that are gone.
 //!
 //! Input: what a user wrote and what is there. Output: names that lead to a target: chains are followed to their end,
 //! and circles refused, so that later code need not check for them.
@@ -11,7 +11,7 @@ use super::ProviderConfig;
 use crate::spec::{Layout, ProviderSpec, Setup};
 use crate::words::{ConfigError, TargetId, meant};
 
-/// Gives each alias the route it comes to; `doubtful` tells names that may be good once something else is.
+/// Gives each alias the route that it leads to; `doubtful` tells names that may be good once something else is.
 pub(super) fn alias(
     layout: &mut Layout,
     aliases: &BTreeMap<String, String>,
@@ -36,7 +36,7 @@ pub(super) fn alias(
     }
 }
 
-/// What there is to ask for.
+/// The names that can be asked for.
 pub(super) struct Known<'a> {
     pub(super) setup: &'a Setup,
     doubtful: Box<dyn Fn(&str) -> bool + 'a>,
@@ -50,7 +50,7 @@ impl<'a> Known<'a> {
     /// Returns a target's place by its name.
     ///
     /// # Errors
-    /// If there is none; what to say of it, unless it may come to be.
+    /// If there is none: the text of the error, unless the target may exist later.
     pub(super) fn find(&self, name: &str) -> Result<usize, Option<String>> {
         let id = name.split_once('/').map(|(provider, model)| TargetId::new(provider, model));
         id.and_then(|id| self.setup.layout.index(&id)).ok_or_else(|| {

@@ -18,7 +18,7 @@ use crate::words::nearest;
 pub struct Preset {
     /// What the configuration calls it.
     pub name: &'static str,
-    /// Its address; `{resource}`, `{project}` and `{location}` stand for the provider's fields of these names.
+    /// Its address; `{resource}`, `{project}` and `{location}` are replaced by the provider's fields of these names.
     pub base_url: &'static str,
     /// How it speaks.
     pub dialect: DialectConfig,
@@ -33,7 +33,7 @@ pub struct Preset {
     pub(super) bills: Bills,
 }
 
-/// What a host takes for a model.
+/// The price of a model at a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bills {
     /// What the catalogue says, of these vendors' models.
@@ -86,7 +86,7 @@ const fn local(name: &'static str, base_url: &'static str, flavour: &'static str
     Preset { name, base_url, flavour: Some(flavour), ..LOCAL }
 }
 
-/// Those whose models others resell at the vendor's own price.
+/// The vendors whose models others resell at the vendor's own price.
 const CLOSED: &[&str] = &["openai", "anthropic", "google"];
 
 const TABLE: &[Preset] = &[

@@ -25,8 +25,8 @@ use crate::words::{ChatRequest, ConfigError, Dialect, Failure, TargetId, meant};
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// The provider it is, by name (`openai`, `anthropic`, …: [`presets`](super::presets())), which says everything
-    /// that is not said here. Where absent, a provider without a base URL is the preset of its own name.
+    /// Which known provider it is, by name (`openai`, `anthropic`, …: [`presets`](super::presets())), which gives
+    /// everything that is not set here. Where absent, a provider without a base URL is the preset of its own name.
     pub preset: Option<String>,
     /// The resource's name at Azure.
     pub resource: Option<String>,
@@ -45,13 +45,13 @@ pub struct ProviderConfig {
     pub dialect: Option<DialectConfig>,
     /// Whose flavour it speaks: `openai`, `azure`, `azure-deployments`, `deepseek`, `mistral`, `qwen`, `groq`, `xai`,
     /// `together`, `openrouter`, `perplexity`, `vllm`, `ollama`, `llamacpp`, `lmstudio`, `vertex-anthropic` or
-    /// `generic`, which is none. The preset's where absent, else by the base URL's host; a local server's host tells
+    /// `generic`, which means none. The preset's where absent, else by the base URL's host; a local server's host tells
     /// nothing.
     pub flavour: Option<String>,
     /// Parameters added to every address, Azure's `api-version` for one.
     pub query: BTreeMap<String, String>,
     /// Its keys. The one with the most headroom goes first, equals take turns; one that is refused is taken out alone.
-    /// None is fine for a local server.
+    /// A local server needs none.
     pub keys: Vec<KeyConfig>,
     /// Its models, by the name the provider knows them by. Where there are none, those of the catalogue that the
     /// preset's vendor makes; hosts of others' models serve only what is named.
@@ -63,8 +63,8 @@ pub struct ProviderConfig {
     pub domain: Option<String>,
     /// Headers sent with every request. Not for keys: they would be printed.
     pub headers: BTreeMap<String, String>,
-    /// Whether a whole answer, too, is asked for as a stream: only so can a hanging provider be told from a long
-    /// thought. Where absent it is, except a request that came to the sidecar in this provider's own dialect, which
+    /// Whether a whole answer, too, is asked for as a stream: only then can a hanging provider be told from a long
+    /// thought. Where absent it is, except for a request that came to the sidecar in this provider's own dialect, which
     /// goes out as it came.
     pub stream_upstream: Option<bool>,
     /// How connections are made.
@@ -79,7 +79,7 @@ pub struct ProviderConfig {
 }
 
 impl fmt::Debug for ProviderConfig {
-    /// Shows where and what, and no headers or parameters: a user may have put a key there.
+    /// Shows addresses and models, and no headers or parameters: a user may have put a key there.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             preset,
@@ -251,9 +251,9 @@ impl ProviderConfig {
         Self::preset("ollama")
     }
 
-    /// Returns a provider that is a function of this program: a model that runs in it, a library, or what is said when
-    /// no other target answers. It is a provider like all others: supervised, timed, measured, with breakers; what it
-    /// panics with ends only that attempt. It is asked in words, opens no socket and costs nothing, so give it a tier
+    /// Returns a provider that is a function of this program: a model that runs in it, a library, or a text for the
+    /// case that no other target answers. It is a provider like all others: supervised, timed, measured, with breakers;
+    /// a panic in it ends only that attempt. It is asked in words, opens no socket and costs nothing, so give it a tier
     /// of its own where it is to be asked last.
     ///
     /// ```
@@ -303,20 +303,20 @@ impl ProviderConfig {
     }
 
     /// Adds a key that is read from a variable of the environment when it is first needed. Without that variable this
-    /// provider is passed by, and errors say which one it is.
+    /// provider is skipped, and errors name the variable.
     #[must_use]
     pub fn key_env(self, variable: impl Into<String>) -> Self {
         self.key_from(KeyConfig::env(variable))
     }
 
-    /// Adds a key that is read where it says.
+    /// Adds a key from a source.
     #[must_use]
     pub fn key_from(mut self, key: KeyConfig) -> Self {
         self.keys.push(key);
         self
     }
 
-    /// Adds a model with what is usual for it.
+    /// Adds a model with its usual settings.
     #[must_use]
     pub fn model(self, name: impl Into<String>) -> Self {
         self.model_with(name, ModelConfig::default())
@@ -331,7 +331,7 @@ impl ProviderConfig {
 }
 
 impl ProviderConfig {
-    /// Returns what runs it, if all of it is right.
+    /// Returns its specification, if all of it is right.
     pub(super) fn check(
         &self,
         name: &str,
@@ -508,7 +508,7 @@ impl ProviderConfig {
         Ok(Cow::Owned(preset.models(dialect)))
     }
 
-    /// Misses the key of a preset that wants one. Behind an address or a transport of the user's own a proxy may
+    /// Reports a preset that needs a key and has none. Behind an address or a transport of the user's own a proxy may
     /// hold it.
     fn check_key(&self, preset: Option<&Preset>, field: &str) -> Option<ConfigError> {
         let own_way = self.base_url.is_some() || self.custom.is_some();

@@ -28,25 +28,26 @@ pub struct RouteConfig {
     pub failover: Option<FailoverOptions>,
     /// Labels that a target must carry to serve it.
     pub labels: Vec<String>,
-    /// What becomes of a conversation that a target's window does not hold: `skip` asks other targets, `trim` leaves
-    /// out its oldest part.
+    /// How a conversation is treated that does not fit a target's window: `skip` asks other targets, `trim` leaves out
+    /// its oldest part.
     pub over_window: OverWindow,
-    /// Where an answer comes from once no other target can give one, in this order, for calls with `on_exhausted =
-    /// "degrade"`. Where it is empty: the targets that are marked as degraded.
+    /// The rungs that give an answer once no other target can, in this order, for calls with
+    /// `on_exhausted = "degrade"`. Where it is empty: the targets that are marked as degraded.
     pub degrade: Vec<RungConfig>,
-    /// What becomes of what only one dialect has words for, where a target speaks another: `refuse` does not ask such a
-    /// target, and refuses a call that no target of the route could take; `drop` leaves it out there, and says so.
+    /// How parts are treated that only one dialect has words for, where a target speaks another: `refuse` does not ask
+    /// such a target, and refuses a call that no target of the route could take; `drop` leaves the parts out there, and
+    /// says so.
     pub foreign_parts: ForeignParts,
 }
 
-/// Where an answer comes from that is less than what was asked for.
+/// A source of answers that give less than what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum RungConfig {
     /// The targets that are marked as degraded.
     Targets,
-    /// This text, where a text is no less than what was asked for: not for vectors, and for JSON only if it is some.
+    /// This text, where a text is the form that was asked for: not for vectors, and for JSON only if the text is JSON.
     Text(String),
 }
 

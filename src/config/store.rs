@@ -15,7 +15,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest that anything is kept.
 const KEEP_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
-/// The least that a file is for: its tables alone take a tenth of it.
+/// The smallest file: its tables alone take a tenth of it.
 const BYTES_MIN: u64 = 1 << 20;
 
 /// Where what ended is kept: a file that outlives the process. It needs the feature `store`, which the program has.
@@ -39,7 +39,7 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
-    /// Returns what keeps records in a file, for as long as is usual.
+    /// Returns a store in a file, with the usual times.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), keep: keep(), keep_totals: keep_totals(), size_max: size_max(), warm: warm() }
     }
@@ -65,7 +65,7 @@ impl StoreConfig {
         }
     }
 
-    /// Returns it as it is run by.
+    /// Returns its specification.
     #[cfg(feature = "store")]
     pub(super) fn spec(&self) -> StoreSpec {
         let Self { path, keep, keep_totals, size_max, warm } = self;

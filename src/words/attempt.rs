@@ -1,4 +1,4 @@
-//! One call and one try of it at one target, as they are remembered.
+//! The records of one call and of one try of it at one target.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -225,23 +225,23 @@ impl From<&str> for ChatRequest {
     }
 }
 
-/// Something that there are no words for here: a block, a part, an item, a tool, as its dialect writes it. It goes
-/// unchanged to targets of its dialect. Others cannot take it: a call that has one is not theirs, unless its route
-/// leaves such things out.
+/// A part that there are no words for here: a block, an item, a tool, as its dialect writes it. It goes unchanged to
+/// targets of its dialect. Others cannot take it: a call with such a part is not sent to them, unless its route leaves
+/// such parts out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
     /// The dialect that it is written in.
     pub dialect: Dialect,
-    /// What it is called there: `search_result`, `web_search_20250305`.
+    /// Its name there: `search_result`, `web_search_20250305`.
     pub kind: String,
     /// As it was written: the text of one JSON value.
     pub json: String,
-    /// Whether a request says the same without it, so that it needs no target of its dialect.
+    /// Whether a request means the same without it, so that it needs no target of its dialect.
     pub optional: bool,
 }
 
 impl Foreign {
-    /// Returns something as a dialect writes it, which the request cannot do without.
+    /// Returns a part as a dialect writes it, which the request needs.
     pub fn new(dialect: Dialect, kind: impl Into<String>, json: impl Into<String>) -> Self {
         Self { dialect, kind: kind.into(), json: json.into(), optional: false }
     }
@@ -316,7 +316,7 @@ impl UserPart {
         self.text().map(Text::as_str)
     }
 
-    /// Returns the same without a look at what it says.
+    /// Returns the same without a look at its content.
     pub(crate) fn text(&self) -> Option<&Text> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
@@ -334,7 +334,7 @@ impl From<String> for UserPart {
 pub struct Document {
     /// Where it is, or its content.
     pub source: DocumentSource,
-    /// What it is called: a title, or the file's name.
+    /// Its name: a title, or the file's name.
     pub title: Option<String>,
     /// What is said about it, where a dialect has a place for that.
     pub context: Option<String>,
@@ -426,12 +426,12 @@ impl AssistantPart {
         self.text().map(Text::as_str)
     }
 
-    /// Returns the same without a look at what it says.
+    /// Returns the same without a look at its content.
     pub(crate) fn text(&self) -> Option<&Text> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
-    /// Returns the visible reasoning, if the part is some.
+    /// Returns the visible reasoning, if the part is reasoning.
     pub fn as_reasoning(&self) -> Option<&str> {
         match self {
             Self::Reasoning(reasoning) => Some(&reasoning.text),
@@ -516,7 +516,7 @@ pub struct ToolResult {
     pub call_id: String,
     /// Name of the tool, for dialects that match by name.
     pub name: String,
-    /// What the tool returned: texts, and what it shows beside.
+    /// What the tool returned: texts, images and documents.
     pub content: Vec<UserPart>,
     /// Whether the tool failed.
     pub is_error: bool,
@@ -536,7 +536,7 @@ impl ToolResult {
         texts.fold(Cow::Borrowed(first), |all, text| Cow::Owned(format!("{all}\n{text}")))
     }
 
-    /// Returns what is no text.
+    /// Returns the parts that are no text.
     pub fn beside(&self) -> impl Iterator<Item = &UserPart> {
         self.content.iter().filter(|part| part.text().is_none())
     }
@@ -551,14 +551,14 @@ pub struct Tool {
     pub description: String,
     /// JSON schema of its arguments, an object.
     pub parameters: Value,
-    /// Whether the provider must hold the arguments to the schema; `None` is no: where a dialect takes silence for yes,
-    /// it is told so.
+    /// Whether the provider must hold the arguments to the schema; `None` is no: where a dialect takes a missing value
+    /// for yes, it is told no.
     pub strict: Option<bool>,
 }
 
 impl Tool {
-    /// Returns a tool by what it is called, what it does and the JSON schema of its arguments: a `serde_json::Value`,
-    /// or any value that converts into one, such as the schemas of the crate `schemars`.
+    /// Returns a tool of this name, with what it does and the JSON schema of its arguments: a `serde_json::Value`, or
+    /// any value that converts into one, such as the schemas of the crate `schemars`.
     ///
     /// ```
     /// use standin::{ChatRequest, Tool};
@@ -661,7 +661,7 @@ pub enum Effort {
 }
 
 impl Effort {
-    /// Returns what OpenAI calls it.
+    /// Returns OpenAI's name for it.
     pub const fn word(self) -> &'static str {
         match self {
             Self::None => "none",

@@ -2,7 +2,7 @@
 
 /// A secret of fewer bytes may be a part of any name or word: it is recognised only where it is a word of its own.
 const SHORT: usize = 8;
-/// The fewest bytes of a secret's beginning that tell anything of it.
+/// The fewest bytes of a secret's beginning that reveal something of it.
 const TELLING: usize = 4;
 /// What replaces it.
 const CONCEALED: &str = "[redacted]";

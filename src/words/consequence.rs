@@ -32,7 +32,7 @@ pub enum Next {
     Pause,
     /// It tries again after a pause, while other targets are asked too.
     Silence,
-    /// It asks once more at once: another answer may be better.
+    /// It asks again once, at once: another answer may be better.
     Redraw,
     /// It sends less, as long as it can be made shorter.
     Shorter,
@@ -91,10 +91,10 @@ pub struct Consequences {
     pub heeds: bool,
     /// What the call does next.
     pub next: Next,
-    /// What rests, and for how long.
+    /// What is not asked, and for how long.
     pub rest: Option<Rest>,
-    /// How much it tells a caller about its own request: what it can do something about tells most. `None` where it is
-    /// not about the request.
+    /// How much it tells a caller about its own request: most where the caller can do something about it. `None` where
+    /// it is not about the request.
     pub telling: Option<u8>,
     /// What a caller is told where no target answered.
     pub told: Told,
@@ -132,7 +132,8 @@ impl FailureClass {
             C::Forbidden           => (W::Account,  Key,      0.0,  NO,  Leave,   HERE_10, None,    Unavailable),
             C::ModelGone           => (W::Provider, Model,    0.0,  NO,  Leave,   HERE_60, None,    Unavailable),
             C::BadRequest          => (W::Request,  Request,  0.0,  NO,  Reject,  None,    Some(4), Invalid),
-            // One odd request proves nothing against a target; one that refuses everything without a word is ill.
+            // One odd request proves nothing against a target; one that refuses everything without an explanation is
+            // ill.
             C::Declined            => (W::Request,  Request,  0.25, NO,  Leave,   None,    Some(0), Invalid),
             C::Unsupported         => (W::Request,  Request,  0.0,  NO,  Leave,   None,    Some(1), Invalid),
             C::ContextTooLong      => (W::Request,  Request,  0.0,  NO,  Shorter, None,    Some(5), ContextTooLong),

@@ -2,18 +2,18 @@
 
 use super::{AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Foreign, Message, ToolChoice, UserPart};
 
-/// Something of a request that not every target can take.
+/// A part of a request that not every target can take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demand {
     /// Its place: the request's field, as the words have it (`messages[2].content[0]`).
     pub field: String,
     /// What it is.
     pub what: Demanded,
-    /// How it begins, by which its caller knows it again.
+    /// How it begins, so that its caller recognises it.
     pub begin: String,
 }
 
-/// What it is that not every target can take.
+/// The kinds of parts that not every target can take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Demanded {
@@ -39,7 +39,7 @@ impl Demanded {
     }
 }
 
-/// How much of a part is enough to know it again.
+/// How much of a part is enough to recognise it.
 const BEGIN_BYTES: usize = 96;
 
 fn begin(text: &str) -> String {
@@ -104,7 +104,7 @@ impl ChatRequest {
                 }
             }
         }
-        // Without a dialect they go to all.
+        // Fields without a dialect go to all targets.
         for field in self.extra_needed.iter().filter(|_| self.extra_dialect.is_some()) {
             let what = Demanded::Foreign(self.extra_dialect.unwrap_or_default(), field.clone());
             demands.push(Demand { field: field.clone(), what, begin: String::new() });

@@ -1,4 +1,4 @@
-//! What a provider sends that this crate does not know: a sign that its dialect goes on without us.
+//! What a provider sends that this crate does not know: a sign that its dialect has changed.
 
 use std::sync::Arc;
 

@@ -18,7 +18,7 @@ pub struct EmbedRequest {
     pub route: String,
     /// The texts, none of them empty: each becomes one vector.
     pub inputs: Vec<String>,
-    /// How many numbers a vector is to have; `None` leaves it to the model. An answer of another length is unusable.
+    /// How many numbers a vector must have; `None` leaves it to the model. An answer of another length is unusable.
     pub dimensions: Option<u32>,
     /// How much a second is worth to this caller.
     pub priority: Priority,

@@ -59,7 +59,7 @@ pub enum Error {
         /// Each target that cannot be asked now: why, and until when.
         barred: Vec<Barred>,
     },
-    /// A budget has no room for the call. The operator's wish; nothing was sent that it had no room for.
+    /// A budget has no room for the call. The operator's wish; no attempt was sent without room for it.
     #[error("{budget}")]
     OverBudget {
         /// Which, how much of it is spent, and when it renews.
@@ -194,7 +194,7 @@ impl ConfigError {
         Self { field: field.into(), problem: problem.into() }
     }
 
-    /// Returns an error about each field below a path that is not fine, and says what it must be.
+    /// Returns an error about each wrong field below a path, which says what it must be.
     pub fn unless<'a>(path: &str, fields: impl IntoIterator<Item = (&'a str, bool, &'a str)>) -> Vec<Self> {
         let wrong = fields.into_iter().filter(|(_, fine, _)| !fine);
         wrong.map(|(name, _, must)| Self::new(format!("{path}.{name}"), must)).collect()
@@ -209,7 +209,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Everything that is not right in a configuration, which is one thing at least.
+/// All errors of a configuration, at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(Vec<ConfigError>);
 

@@ -83,7 +83,7 @@ pub enum Event {
         /// The target that serves in its place once its provider refuses it, if that is configured.
         replacement: Option<TargetId>,
     },
-    /// A provider sent something that is not known here, for the first time. Answers are not the worse for it yet.
+    /// A provider sent something that is not known here, for the first time. Answers do not suffer from it yet.
     Drift {
         /// The provider.
         provider: Arc<str>,

@@ -1,4 +1,5 @@
-//! How a try can fail. `wire` and `transport` say what happened, `policy` decides what follows; this is all they share.
+//! How a try can fail. `wire` and `transport` say what happened, `policy` decides what follows; these types are all
+//! they share.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};

@@ -90,7 +90,7 @@ pub enum Reset {
     All,
     /// All of a provider's keys and targets.
     Provider(Arc<str>),
-    /// One target, and what its keys suffer.
+    /// One target, and the holds of its keys there.
     Target(TargetId),
     /// One key of a provider, by its name, at every target.
     Key {

@@ -1,4 +1,4 @@
-//! Budgets, as they are told.
+//! Budgets, as they are published.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ impl Amount {
         }
     }
 
-    /// Returns what is counted.
+    /// Returns the unit.
     pub const fn unit(self) -> &'static str {
         match self {
             Self::Dollars(_) => "dollars",

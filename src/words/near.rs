@@ -6,7 +6,7 @@ const NAMES_MAX: usize = 20;
 /// Returns the known name that was likely meant by one that is not.
 pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
-    // More than a fourth of other letters is another word, but where one is the other's beginning.
+    // With more than a fourth of different letters it is another word, except where one is the other's beginning.
     let letters = name.chars().count();
     let most = (1 + letters / 4).min(letters / 2);
     let distance = |known: &str| {
@@ -16,7 +16,7 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         let letters = near.then(|| strsim::osa_distance(&lower, &known)).filter(|distance| *distance <= most);
         letters.or_else(|| begins.then_some(most + 1))
     };
-    // Of `provider/model` the model alone may have been written.
+    // Of `provider/model` only the model may have been written.
     let behind =
         |known: &'a str| known.split_once('/').filter(|_| !name.contains('/')).and_then(|(_, model)| distance(model));
     let near =

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::{Dialect, Note};
 
 /// A request in a provider's dialect, as it came. Where a target speaks that dialect this goes out, edited where
-/// something must be another for it, instead of a body written anew: what there are no words for stays where it is. It
-/// must say what the request beside it says; code that changes the request must remove this.
+/// something must be different for it, instead of a body written anew: what there are no words for stays where it is.
+/// It must say what the request beside it says; code that changes the request must remove this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Original {
     /// The dialect that the body is written in.
@@ -20,7 +20,7 @@ pub struct Original {
     pub model: Option<Range<usize>>,
     /// The names of the body's fields.
     pub fields: Vec<String>,
-    /// Those of fields that are null.
+    /// The names of the fields that are null.
     pub nulls: Vec<String>,
     /// Whether it asks for a stream.
     pub stream: bool,
@@ -42,11 +42,11 @@ pub struct Original {
 pub struct Marks {
     /// A message has the role `developer`.
     pub developer: bool,
-    /// A mark of what a provider is to remember.
+    /// A mark of what a provider is to cache.
     pub cached: bool,
     /// How far such a mark reaches.
     pub scoped: bool,
-    /// A text for Anthropic's books.
+    /// A text for Anthropic's invoice.
     pub invoice: bool,
     /// A proof under a seal.
     pub sealed: bool,

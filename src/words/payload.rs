@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-/// Pieces that are one body. What stays of a body that came is a piece of it and not copied: of a conversation of
-/// megabytes in which a name changes there is one in memory, however many are asked.
+/// Pieces that are one body. What stays of a body that came is a piece of it and not copied: a conversation of
+/// megabytes in which a name changes is in memory once, for any number of targets.
 #[derive(Clone, Debug, Default)]
 pub struct Payload {
     first: Bytes,

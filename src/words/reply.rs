@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{AssistantPart, AttemptRecord, Barred, CallId, Degraded, Failure, Message, Proof, TargetId, ToolCall};
 
-/// A piece of an answer's content as it arrives from one attempt. Tool calls are none: they come whole, with the
+/// A piece of an answer's content as it arrives from one attempt. Tool calls are no pieces: they come whole, with the
 /// answer's end, so that no caller acts on half an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -117,7 +117,7 @@ pub struct Finished {
     pub stop: StopReason,
     /// The stop sequence that it met, where that is known.
     pub stop_sequence: Option<Arc<str>>,
-    /// Where what it says comes from, where its provider tells. Of an answer that goes on as it came, nothing.
+    /// The sources of what it says, where its provider tells them. Of an answer that goes on as it came, nothing.
     pub sources: Vec<Source>,
     /// Tokens of the winning attempt.
     pub usage: Usage,
@@ -133,12 +133,12 @@ pub struct Finished {
     pub notes: Vec<Note>,
 }
 
-/// Where something that an answer says comes from.
+/// The source of something that an answer says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
     /// The address.
     pub url: String,
-    /// What it is called; may be empty.
+    /// Its title; may be empty.
     pub title: String,
     /// What is quoted of it; may be empty.
     pub cited: String,
@@ -146,15 +146,15 @@ pub struct Source {
     pub place: Range<usize>,
 }
 
-/// Something of a conversation that a target could not take as it was.
+/// A part of a conversation that a target could not take as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Note {
-    /// Left out: the request's field or part, or of the `answer` what there are no words for.
+    /// Left out: the request's field or part, or the part of the `answer` that there are no words for.
     Dropped(&'static str),
     /// Sent in another form: the request's field or part.
     Converted(&'static str),
-    /// The oldest messages were left out, for the target's window does not hold all.
+    /// The oldest messages were left out, because the target's window does not hold all.
     Trimmed {
         /// How many messages.
         messages: u32,

@@ -14,7 +14,7 @@ pub enum Said {
     ToolCall(ToolCall),
     /// What it used; estimated where the answer does not say it.
     Usage(Usage),
-    /// Why it stopped, where that is not plain: it was done, or wants its tools called.
+    /// Why it stopped, where that is not clear: it was done, or wants its tools called.
     Stop(StopReason),
 }
 

@@ -54,7 +54,8 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// Tells whether a request's fields mean the same in both. Google's two services differ in keys and proofs only.
+    /// Tells whether a request's fields mean the same in both dialects. Google's two services differ in keys and proofs
+    /// only.
     pub const fn shares_fields(self, other: Self) -> bool {
         use Dialect as D;
         matches!(

@@ -2,7 +2,7 @@
 //!
 //! A text is its own, or a part of a body that came: then all texts of that body share its bytes, and a text with
 //! escapes is decoded at first use. So a conversation of megabytes is held once, and code that hands it on as it came
-//! need not take it apart.
+//! need not parse it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -106,7 +106,7 @@ impl Text {
         }
     }
 
-    /// Tells whether nothing is in it but blanks. No more of it is read than that takes.
+    /// Tells whether it has only blanks. No more of it is read than is needed.
     pub(crate) fn is_blank(&self) -> bool {
         match self.json() {
             Some(json) => letters(json).all(char::is_whitespace),
