@@ -24,7 +24,7 @@ use crate::wire::flavour::Flavour;
 use crate::wire::request::secret;
 use crate::words::{Failure, Secret};
 
-/// What it is called that an agent tells its provider of what to charge, before everything else that the system says.
+/// The name of the line that tells a provider what to charge, which agents put before all other words of the system.
 pub(super) const INVOICE: &str = "invoice";
 
 /// The one kind of document taken by value, beside plain text.
@@ -33,7 +33,7 @@ pub(super) const DOCUMENT_TYPE: &str = "application/pdf";
 /// The name of a system block that there are no words for: it is beside the messages.
 pub(super) const SYSTEM: &str = "system";
 
-/// How keys begin that a login issued: they are bearer tokens.
+/// How keys of a login begin: they are bearer tokens.
 const TOKEN_PREFIX: &str = "sk-ant-oat";
 
 /// Puts a key into the headers.

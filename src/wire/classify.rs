@@ -28,7 +28,7 @@ use crate::words::{Drift, DriftKind, Failure, FailureClass, RetryAfter, Scope};
 /// How much of an error's body is read. The longest seen, with a whole traceback inside, has 20 kB.
 pub const ERROR_BYTES_MAX: usize = 256 << 10;
 
-/// What an error may speak of. Where nothing is known of it, less is proven.
+/// The request that an error may speak of. Where it is not known, less is proven.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sent<'a> {
     /// What the model was called; empty where that is not known.
@@ -57,7 +57,7 @@ pub fn classify(status: u16, headers: &HeaderMap, body: &[u8], sent: Sent<'_>) -
     build(Some(status), &error, sent, hint)
 }
 
-/// What providers say of a model that was there once.
+/// The words of providers for a model that has been removed.
 const RETIRED: &[&str] = &[
     "deprecated",
     "decommissioned",
@@ -128,7 +128,7 @@ fn waits(class: FailureClass) -> bool {
     matches!(class, FailureClass::RateLimited | FailureClass::Overloaded | FailureClass::Server)
 }
 
-/// What the rules make of an error; without a scope it has its class's usual one.
+/// The result of the rules for an error; without a scope it has its class's usual one.
 struct Verdict {
     class: FailureClass,
     scope: Option<Scope>,

@@ -26,15 +26,14 @@ use crate::words::{Dialect, Drift, Failure, FailureClass, Piece, Scope};
 
 /// The longest event of a stream. Whole tool calls and images come in one event; text is some hundred bytes.
 const EVENT_BYTES_MAX: usize = 8 << 20;
-/// An answer's bytes as they come are more than what they say: up to this many times the limit is kept, where they must
-/// be.
+/// An answer's bytes are more than its content: up to this many times the limit is kept, where the bytes must be kept.
 const KEPT_A_BYTE: usize = 4;
 /// About how many bytes a token has.
 const TOKEN_BYTES: usize = 4;
 /// The longest stream. An answer of 256 Ki tokens at 1 KiB a chunk, twice what any provider sends.
 const STREAM_BYTES_MAX: usize = 256 << 20;
 
-/// What a chunk of an answer's body brought.
+/// What a chunk of an answer's body contained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Something came, be it a keep-alive.
@@ -67,7 +66,7 @@ pub struct Decoder {
     framing: Framing,
     draft: Draft,
     issuer: Option<Arc<str>>,
-    /// How it goes on as it came, if it does.
+    /// The state of passing it on as it came, if it is.
     relay: Option<Relay>,
     bytes: usize,
     max: AnswerMax,
@@ -83,7 +82,7 @@ enum Framing {
     Events(SseParser),
     /// One JSON value, gathered until it is complete; in Ollama's dialect one after another.
     Whole { body: Vec<u8>, nesting: Nesting },
-    /// What an event stream broke off into, gathered likewise: Google says so why it failed.
+    /// The JSON that an event stream broke off into, gathered in the same way: Google tells its failures so.
     Remains { body: Vec<u8>, nesting: Nesting },
 }
 
@@ -102,7 +101,7 @@ impl Decoder {
         self
     }
 
-    /// Tells this answer from every other one: ids of calls that have none are made of it.
+    /// A number that no other answer has: ids of calls without one are made of it.
     #[must_use]
     pub fn salted(mut self, salt: u64) -> Self {
         self.draft.salt = salt;
@@ -215,18 +214,18 @@ impl Decoder {
         Ok(Progress { alive, content, done: self.draft.done })
     }
 
-    /// Tells whether the answer's end was told, if not by a terminal marker: what breaks then breaks nothing.
+    /// Tells whether the answer's end was told, but not by a terminal marker: a break after that does no harm.
     pub fn has_ended(&self) -> bool {
         self.draft.done || self.draft.stop.is_some()
     }
 
-    /// Hands out what ends of texts were held back for.
+    /// Hands out the ends of texts that were held back.
     pub fn flush(&mut self, out: &mut Vec<Piece>) {
         self.draft.flush(out);
     }
 
-    /// Takes the event that the body ended in, if all of it came but its blank line. What is less is left to
-    /// [`finish`](Self::finish) to judge.
+    /// Takes the event that the body ended in, if all of it came but its blank line. [`finish`](Self::finish) judges an
+    /// incomplete one.
     ///
     /// # Errors
     ///
@@ -276,8 +275,8 @@ impl Decoder {
         self.draft.bytes
     }
 
-    /// Tells whether what came last is of a tool that the provider runs, for a caller that gets to see it: it is not
-    /// known how long that takes.
+    /// Tells whether the last event is of a tool that the provider runs, for a caller that sees such events: its
+    /// duration is not known.
     pub fn is_at_work(&self) -> bool {
         self.draft.works
     }
@@ -343,8 +342,8 @@ fn is_chunk(body: &[u8]) -> bool {
     memchr::memmem::find(body, b"chat.completion.chunk").is_some()
 }
 
-/// Reads one event of a stream; tells whether it had content. Of what cannot be read as one value, it reads the several
-/// that it is, and halves of characters that stand for themselves.
+/// Reads one event of a stream; tells whether it had content. If the data is not one value, it reads the several values
+/// that it is, and single halves of characters.
 fn read_event(
     dialect: Dialect,
     draft: &mut Draft,
@@ -367,8 +366,7 @@ fn read_event(
     values.into_iter().try_fold(false, |content, value| Ok(content | read_data(dialect, draft, name, value, out)?))
 }
 
-/// Returns the values that stand one after another in the data of an event, as where a blank line is missing between
-/// two.
+/// Returns the values that follow each other in the data of an event, as where a blank line is missing between two.
 fn values(data: &str) -> Vec<&str> {
     let mut values = Vec::new();
     let mut rest = data.trim();

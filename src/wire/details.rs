@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::edit::{Array, Edits, Object, find, text};
 use crate::words::{Dialect, Note, Original, Payload};
 
-/// What is noted where it cannot go along.
+/// The name of the note where the detail cannot be sent.
 pub(super) const LOST: Note = Note::Dropped("messages.image.detail");
 
 /// Tells whether a dialect has the word of the one that a request came in.
@@ -30,13 +30,13 @@ pub(super) fn carried(original: &Original, dialect: Dialect, body: Payload) -> P
     detailed.map_or(body, Payload::from)
 }
 
-/// Puts the details of one body into another; `None` where there are none.
+/// Puts the details of one body into another; `None` without details.
 fn detailed(theirs: &str, ours: &str) -> Option<String> {
     let (from, to) = (images(theirs), images(ours));
     let mut edits = Edits::new(ours);
     for (at, image) in from.iter().enumerate() {
         let Some(detail) = find(image.holder, &["detail"]) else { continue };
-        // The same image may come again, to be looked at otherwise.
+        // The same image may come again with another detail.
         let before = from[..at].iter().filter(|other| other.url == image.url).count();
         let Some(place) = to.iter().filter(|other| other.url == image.url).nth(before) else { continue };
         if let Some(mut holder) = Object::of(place.holder) {

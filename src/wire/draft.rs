@@ -23,7 +23,8 @@ use crate::words::{
     AssistantPart, DriftKind, Failure, FailureClass, Piece, Proof, Reasoning, Source, StopReason, Text, ToolCall, Usage,
 };
 
-/// The most tool calls of one answer. OpenAI takes 128 tools; more calls than that in one turn is a model gone astray.
+/// The most tool calls of one answer. OpenAI takes 128 tools; a model with more calls than that in one turn is out of
+/// control.
 const TOOL_CALLS_MAX: usize = 128;
 
 /// How an answer ended well.
@@ -35,15 +36,15 @@ pub struct Ending {
     pub usage: Option<Usage>,
     /// The model's name as the provider spelled it.
     pub model: Option<Arc<str>>,
-    /// The whole answer in the model's order, to be shown or sent back; its tool calls are complete. Of an answer that
-    /// goes on as it came, no more than its calls, and its texts if they were asked for.
+    /// The whole answer in the model's order, to be shown or sent back; its tool calls are complete. For an answer that
+    /// goes on as it came, only its calls, and its texts if they were asked for.
     pub parts: Vec<AssistantPart>,
     /// The bytes of an answer that goes on as it came that have not been handed out before its end.
     pub verbatim: Option<Bytes>,
-    /// Whether it holds what there are no words for: what the provider's own tools did, images, calls of a kind
+    /// Whether it has parts that there are no words for: what the provider's own tools did, images, calls of a kind
     /// unknown.
     pub beyond: bool,
-    /// Whether a tool call is left out that the answer's limit of tokens cut.
+    /// Whether a tool call was left out because the answer's limit of tokens cut it.
     pub cut: bool,
     /// Whether text around the JSON of a stream that goes on as it came was removed.
     pub unfenced: bool,
@@ -93,7 +94,7 @@ pub(super) struct Fragment<'a> {
     pub(super) proof: Option<Proof>,
 }
 
-/// What becomes of an event in an answer that goes on as it came.
+/// How an event is passed on in an answer that goes on as it came.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Turn {
     /// It is passed on.
@@ -107,7 +108,7 @@ pub(super) enum Turn {
     Instead(String),
 }
 
-/// What a fragment of a tool call did.
+/// The effect of a fragment of a tool call.
 #[derive(Debug)]
 struct Taken {
     /// The call that it belongs to.
@@ -145,7 +146,7 @@ pub(super) struct Draft {
     pub(super) said: String,
     /// A filter's reason alone is an answer to a caller that gets it as it came.
     pub(super) filtered: bool,
-    /// What becomes of the event that is being read.
+    /// How the event that is being read is passed on.
     pub(super) turn: Turn,
     /// Something came that can be shown: text, reasoning, and what there are no words for where it goes on as it came.
     pub(super) shows: bool,
@@ -174,7 +175,7 @@ pub(super) struct Draft {
     pub(super) salt: u64,
     /// The most tokens of the answer that were asked for.
     pub(super) output_tokens_max: Option<u32>,
-    /// Halves of characters came.
+    /// Whether halves of characters came.
     pub(super) halves: bool,
     text_half: Joiner,
     /// Stop sequences that are looked for here.
@@ -182,7 +183,7 @@ pub(super) struct Draft {
     thought_half: Joiner,
     parts: Vec<AssistantPart>,
     calls: Vec<PartialCall>,
-    /// What the last fragment did.
+    /// The effect of the last fragment.
     last: Option<Taken>,
     spoke: bool,
     beyond: bool,
@@ -254,7 +255,7 @@ impl Draft {
             return true;
         }
         out.extend(self.held.drain(..).map(Piece::Proof));
-        // Texts that arrived together go on together: one hop to the caller, not fifty.
+        // Texts that arrived together go on together: one message to the caller, not fifty.
         match out.last_mut() {
             Some(Piece::Text(last)) => last.push_str(&text),
             _ => out.push(Piece::Text(text.into_owned())),
@@ -284,7 +285,7 @@ impl Draft {
         true
     }
 
-    /// Takes what the ends of texts were held back for: half a character, which stays alone.
+    /// Takes the end that was held back: half a character, which stays alone.
     pub(super) fn flush(&mut self, out: &mut Vec<Piece>) {
         self.halves = false;
         if let Some(half) = self.thought_half.finish() {
@@ -467,7 +468,7 @@ impl Draft {
             && if fragment.id.is_empty() || call.id.is_empty() {
                 let anew = fragment.arguments.trim_start().starts_with('{');
                 let is_new = fragment.name != call.name || anew;
-                // Under one index the same once more is a repetition.
+                // The same fragment again under one index is a repetition.
                 is_new
                     && match fragment.index {
                         Some(_) => fragment.arguments != call.arguments && call.is_complete(),
@@ -479,7 +480,7 @@ impl Draft {
         (!begins).then_some(at)
     }
 
-    /// Notes why the model stopped. The first reason holds, unless a later one says more.
+    /// Notes why the model stopped. The first reason counts, unless a later one says more.
     pub(super) fn stopped(&mut self, stop: StopReason) {
         if self.stops.met().is_none() && matches!(self.stop, None | Some(StopReason::Stop | StopReason::Other)) {
             self.stop = Some(stop);
@@ -625,8 +626,8 @@ impl PartialCall {
     fn add(&mut self, arguments: &str) -> Option<String> {
         let before = self.arguments.trim_start();
         if before.starts_with('{') && arguments.trim_start().starts_with('{') {
-            // No JSON goes on like that: it is written again, as far as it goes, or from the start after what was in
-            // its place.
+            // The text does not continue as JSON: it is written again, as far as it goes, or from the start after what
+            // was in its place.
             let added = arguments.strip_prefix(&*self.arguments).map(str::to_owned);
             if added.is_some() || self.is_complete() {
                 arguments.clone_into(&mut self.arguments);
@@ -637,7 +638,7 @@ impl PartialCall {
         None
     }
 
-    /// Tells whether the arguments are whole as they stand.
+    /// Tells whether the arguments are already whole.
     fn is_complete(&self) -> bool {
         self.arguments.trim_start().starts_with('{') && serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok()
     }
@@ -647,7 +648,7 @@ impl PartialCall {
         !self.arguments.is_empty() || (!self.name.is_empty() && fragment.name != self.name)
     }
 
-    /// Checks that the call is whole; `None` where nothing of it ever came. Its id is none of those that others have.
+    /// Checks that the call is whole; `None` where nothing of it ever came. Its id differs from those of all others.
     fn complete(self, answer: &impl Hash, position: usize, ids: &[String]) -> Result<Option<ToolCall>, Failure> {
         let Self { mut id, name, mut arguments, proof, .. } = self;
         if name.is_empty() {
@@ -716,7 +717,7 @@ pub(super) fn broken(text: &str, problem: &serde_json::Error) -> Failure {
     classify::recognise(text).unwrap_or_else(|| cut(&format!("the provider sent what is no answer: {problem}")))
 }
 
-/// Returns the failure of an answer that is of no use.
+/// Returns the failure of an unusable answer.
 pub(super) fn unusable(problem: &str) -> Failure {
     Failure::new(FailureClass::Unusable, tidy(problem))
 }

@@ -13,7 +13,7 @@ use super::tidy::tidy;
 use crate::words::text::unescaped;
 use crate::words::{Drift, DriftKind};
 
-/// The most things noted of one answer: a dialect that changed altogether is told by fewer.
+/// The most things noted of one answer: fewer are enough to show that a dialect changed.
 const NOTES_MAX: usize = 16;
 /// The longest name: event types and field names have half of that.
 const NAME_CHARS_MAX: usize = 64;
@@ -42,7 +42,7 @@ impl Drifts {
     }
 
     /// Looks for unknown fields in a piece of an answer: in the first, in those that are worth it, and in no more than
-    /// a few, since to look is to read the text once more.
+    /// a few, because looking means reading the text again.
     pub(super) fn look(&mut self, shape: &Shape, text: &str, worth: bool) {
         if (self.looks > 0 && !worth) || self.looks == LOOKS_MAX || text.len() > LOOK_BYTES_MAX {
             return;
@@ -90,8 +90,8 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// Walks through JSON that its reader has read: through objects, and through arrays of them. What is none is passed
-/// over as far as it goes.
+/// Walks through JSON that its reader has read: through objects, and through arrays of them. Text that is no JSON is
+/// passed over.
 struct Walk<'a> {
     text: &'a str,
     at: usize,

@@ -1,9 +1,9 @@
 //! Edits JSON in place: everything except the edits stays byte for byte.
 //!
-//! Input: a text and what in it is to be another. Output: the text with that. There is no tree: an object is a list of
-//! its members, an array one of its items, each a part of the same text, and a change names the part that it is about.
-//! So a change deep inside costs what it changes and one copy of the text, and a text without a change is not copied.
-//! Nothing here may know what a member means.
+//! Input: a text and its changes. Output: the changed text. There is no tree: an object is a list of its members, an
+//! array one of its items, each a part of the same text, and a change names the part that it is about. So a change deep
+//! inside costs what it changes and one copy of the text, and a text without a change is not copied. Nothing here may
+//! know what a member means.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -64,7 +64,7 @@ impl<'a> Edits<'a> {
 
     /// Returns the changes in their order, except those within a part that is changed as a whole.
     fn in_order(&mut self) -> Vec<(Range<usize>, &str)> {
-        // What is put in at a place goes before what is changed there, and a whole before its parts.
+        // An insertion at a place comes before a change there, and a whole before its parts.
         self.splices.sort_by_key(|(range, _)| (range.start, !range.is_empty(), usize::MAX - range.end));
         let mut at = 0;
         let mut splices = Vec::with_capacity(self.splices.len());
@@ -92,7 +92,7 @@ impl<'a> Edits<'a> {
         for (at, entry) in entries.iter().enumerate() {
             let place = self.place(entry.all);
             if entry.removed {
-                // The comma before it goes along, or that behind it where nothing is left before.
+                // The comma before it is removed, too, or the one after it where nothing is left before.
                 let range = match (kept, entries.get(at + 1)) {
                     (true, _) => self.place(entries[at - 1].all).end..place.end,
                     (false, Some(next)) => place.start..self.place(next.all).start,
@@ -118,7 +118,7 @@ struct Entry<'a> {
     removed: bool,
 }
 
-/// An object within a text, and what is to become of its members.
+/// An object within a text, and the changes of its members.
 #[derive(Debug)]
 pub(super) struct Object<'a> {
     text: &'a str,
@@ -168,7 +168,7 @@ impl<'a> Object<'a> {
         text(self.get(name)?)
     }
 
-    /// Gives a member another value, once, or adds it before all others.
+    /// Gives a member another value, or adds it before all others.
     pub(super) fn set(&mut self, name: &str, json: impl Into<Cow<'a, str>>, edits: &mut Edits<'a>) {
         let json = json.into();
         let mut places = (0..self.members.len()).rev().filter(|at| self.members[*at].name == name);
@@ -184,7 +184,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Removes a member, however often it is there; tells whether it was.
+    /// Removes a member, all its repetitions included; tells whether it was there.
     pub(super) fn remove(&mut self, name: &str) -> bool {
         let mut found = false;
         for (member, entry) in self.members.iter().zip(&mut self.entries) {
@@ -203,13 +203,13 @@ impl<'a> Object<'a> {
         found
     }
 
-    /// Does what changes the members themselves; changes of their values stand already.
+    /// Applies the changes of the members themselves; changes of their values are already noted.
     pub(super) fn finish(self, edits: &mut Edits<'a>) {
         edits.list(self.text, &self.entries, &self.added);
     }
 }
 
-/// An array within a text, and what is to become of its items.
+/// An array within a text, and the changes of its items.
 #[derive(Debug)]
 pub(super) struct Array<'a> {
     text: &'a str,
@@ -245,7 +245,7 @@ impl<'a> Array<'a> {
         self.added.push(json);
     }
 
-    /// Does what changes the list itself; changes of its items stand already.
+    /// Applies the changes of the list itself; changes of its items are already noted.
     pub(super) fn finish(self, edits: &mut Edits<'a>) {
         edits.list(self.text, &self.entries, &self.added);
     }

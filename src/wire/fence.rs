@@ -1,9 +1,10 @@
 //! JSON within a fence of Markdown, or with words around it, where JSON was asked for: models put it there, above all
 //! where they are asked in words.
 //!
-//! Input: text as it comes. Output: the JSON alone, as soon as it can be told from what is around it. What begins as
-//! JSON passes, and what follows it waits for the end; what begins with a fence passes without it; of what begins with
-//! words all waits for the end. What holds no JSON, or more than one, stays as it was.
+//! Input: text as it comes. Output: the JSON alone, as soon as it can be told from what is around it. A text that
+//! begins as JSON passes, and what follows the JSON waits for the end. A text that begins with a fence passes without
+//! the fence. A text that begins with words waits for the end. A text with no JSON, or with more than one, stays as it
+//! was.
 
 use serde::de::IgnoredAny;
 
@@ -22,7 +23,7 @@ pub struct Unfence {
 
 #[derive(Debug, Default)]
 enum State {
-    /// Too little came to decide.
+    /// Too little has come to decide.
     #[default]
     Begins,
     /// It is JSON from its first letter on, up to where the value ends.
@@ -66,7 +67,7 @@ impl Unfence {
         instead.unwrap_or(held)
     }
 
-    /// Tells whether something is held back of which it is not known yet whether it goes on.
+    /// Tells whether something is held back that may still go on.
     pub(super) fn holds(&self) -> bool {
         !self.held.is_empty()
     }
@@ -125,8 +126,7 @@ impl Unfence {
     }
 }
 
-/// Returns the one JSON object or array in a text that is more than that, if there is just one: in a fence, or else in
-/// the midst of words.
+/// Returns the only JSON object or array within a longer text, if there is just one: in a fence, or else between words.
 pub fn unfenced(text: &str) -> Option<&str> {
     if is_json(text) {
         return None;

@@ -1,8 +1,8 @@
 //! How each provider's flavour differs from the dialect it speaks: a table of data that the encoders read.
 //!
 //! Input: a provider's name or its base URL. Output: its row. There is no code for any one provider here or in the
-//! encoders: what a server takes, refuses or calls otherwise is a datum, and what that drops or converts of a request
-//! is noted. A row that is out of date costs a refused request, which fails over; it never costs a key.
+//! encoders: what a server takes, refuses or names otherwise is a datum, and each dropped or converted part of a
+//! request is noted. A row that is out of date costs a refused request, which fails over; it never costs a key.
 
 use std::borrow::Cow;
 
@@ -32,7 +32,7 @@ pub(super) type Template = (&'static str, &'static str);
 pub struct Flavour {
     /// What the configuration calls it.
     pub name: &'static str,
-    /// Hosts, with what their address must hold besides, by which it is known: `api.x.ai` is also `eu.api.x.ai`.
+    /// Its hosts, with what their address must hold besides: `api.x.ai` is also `eu.api.x.ai`.
     hosts: &'static [(&'static str, &'static str)],
     /// The header that holds the key; `authorization` holds it as a bearer token.
     pub(super) key_header: &'static str,
@@ -51,7 +51,7 @@ pub struct Flavour {
     developer: bool,
     /// Whether it knows the `developer` for any model; one of OpenAI's knows it everywhere.
     knows_developer: bool,
-    /// Fields of a request that these models refuse although they can do without: left out.
+    /// Fields of a request that these models refuse but do not need: they are left out.
     refused: &'static [(Models, &'static [&'static str])],
     /// Fields of a request that it cannot serve at all: the request goes elsewhere.
     lacks: &'static [&'static str],
@@ -70,7 +70,7 @@ pub struct Flavour {
     pub(super) marks: bool,
     /// Whether it knows in Anthropic's dialect that a tool's arguments are to be held to their schema.
     pub(super) holds_tools: bool,
-    /// What callers may ask for in advance, in Anthropic's dialect.
+    /// The betas that callers may ask for, in Anthropic's dialect.
     betas: Betas,
     /// Names of tools it takes; `None` is what its dialect says.
     pub(super) names: Option<NameForm>,
@@ -79,9 +79,9 @@ pub struct Flavour {
 
     /// Whether it wants `max_completion_tokens` for every model, not only for those of OpenAI that know only this one.
     completion_tokens: bool,
-    /// What it calls the seed.
+    /// Its name for the seed.
     pub(super) seed: &'static str,
-    /// What it calls each effort, from none to the most, by model; the first row that fits. An empty word is no
+    /// Its name for each effort, from none to the most, by model; the first row that fits. An empty word is no
     /// reasoning at all.
     efforts: &'static [(Models, [&'static str; 7])],
     /// The fields that ask for an effort.
@@ -90,7 +90,7 @@ pub struct Flavour {
     pub(super) unthinking: &'static [Template],
     /// Whether its models can be forced to call a tool while they reason.
     pub(super) thinks_when_forced: bool,
-    /// What it calls it when some tool must be called, if it can be told so.
+    /// Its word for "some tool must be called", if it has one.
     pub(super) required: Option<&'static str>,
     /// Whether it takes a schema for its answer.
     pub(super) schema: bool,
@@ -98,10 +98,10 @@ pub struct Flavour {
     pub(super) json: bool,
     /// Whether it counts tokens in a stream only when asked to, and takes being asked.
     pub stream_usage: bool,
-    /// Whether it goes on, and bills all of it, when its answer is not read any more. Taken from what `OpenRouter` says
+    /// Whether it goes on with an answer that is no longer read, and bills all of it. Taken from what `OpenRouter` says
     /// of whose streams it can stop.
     pub(crate) runs_on: bool,
-    /// Whether it thinks in streams alone: then such an answer is collected here.
+    /// Whether it thinks only in streams: then such an answer is collected here.
     stream_only: Option<StreamOnly>,
 
     /// The zone of its clock, where it names none.
@@ -116,29 +116,29 @@ pub struct Flavour {
     /// Whether an assistant must speak between a tool and a user.
     pub(super) bridges: bool,
     /// The flag of a last message that the assistant is to continue, where it needs one; whether every last message of
-    /// the assistant must have it, since none is answered.
+    /// the assistant must have it, because none is answered.
     prefill: Option<(&'static str, bool)>,
-    /// Where such requests go instead, below the server's root, and versions that may stand in the base URL instead.
+    /// Where such requests go instead, below the server's root, and versions that the base URL may have instead.
     prefill_at: Option<(&'static str, &'static [&'static str])>,
     /// Whether a last message of the assistant is continued, and the fields of the request that ask for it.
     continues: Option<&'static [Template]>,
     /// Whether it must be told what was thought, unencrypted, once tools were called, with any model.
     echoes: bool,
-    /// In which field of a message; an empty name is none.
+    /// The field of a message; an empty name means none.
     pub(super) thoughts: &'static str,
     /// What is written there where nothing was thought, or the thought is no longer known.
     unthought: &'static str,
 }
 
-/// Models by how their names begin, after any vendor's name, and by what they must not hold. A digit more is another
-/// model: `gpt-5` is `gpt-5.2`, not `gpt-50`.
+/// Models by how their names begin, after any vendor's name, and by what they must not hold. With one more digit it is
+/// another model: `gpt-5` is `gpt-5.2`, not `gpt-50`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Models {
     begin: &'static [&'static str],
     except: &'static [&'static str],
 }
 
-/// Models that answer in streams alone.
+/// Models that answer only in streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct StreamOnly {
     /// For all requests.
@@ -157,12 +157,12 @@ pub(super) struct MessagesAt {
     pub(super) version: &'static str,
 }
 
-/// What a host lets callers ask for in advance.
+/// The betas that a host lets callers ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Betas {
     /// Everything.
     All,
-    /// These, and what they are called there.
+    /// These, and their names there.
     Only(&'static [(&'static str, &'static str)]),
 }
 
@@ -210,7 +210,7 @@ impl Flavour {
         versions.iter().find_map(|version| base_url.strip_suffix(version)).unwrap_or(base_url)
     }
 
-    /// Returns what is appended to the base URL for embeddings by a model: they stand beside the chat completions.
+    /// Returns what is appended to the base URL for embeddings by a model: they are beside the chat completions.
     pub(super) fn embeddings_path(&self, model: &str) -> Cow<'static, str> {
         let beside = self.chat_path.strip_suffix("/chat/completions").unwrap_or_default();
         format!("{}/embeddings", with_model(beside, model)).into()
@@ -252,7 +252,7 @@ impl Flavour {
         is_known && !self.is_generic() && takes(Dialect::OpenAiChat) && takes(Dialect::OpenAiResponses)
     }
 
-    /// Returns what this host calls something that a caller asks for in advance; `None` where it is refused.
+    /// Returns this host's name for a beta that a caller asks for; `None` where it is refused.
     pub(super) fn beta<'a>(&self, beta: &'a str) -> Option<&'a str> {
         match self.betas {
             Betas::All => Some(beta),
@@ -260,7 +260,7 @@ impl Flavour {
         }
     }
 
-    /// Tells whether a model speaks to Anthropic itself here: what its clients tell only Anthropic may go there.
+    /// Tells whether a model's host is Anthropic itself: words of clients for Anthropic alone may go there.
     pub(super) fn is_home(&self, model: Model<'_>) -> bool {
         self.name == "anthropic" || (self.is_generic() && model.family.contains("claude"))
     }
@@ -291,7 +291,7 @@ impl Flavour {
         if BLANKING.has(model.family) { BLANK } else { self.unthought }
     }
 
-    /// Tells whether it answers a request in a stream alone.
+    /// Tells whether it answers a request only in a stream.
     pub(crate) fn streams_only(&self, request: &ChatRequest, model: Model<'_>) -> bool {
         let Some(StreamOnly { always, thinkers }) = self.stream_only else { return false };
         let told = self.unthinking.iter().find_map(|(field, _)| request.extra.get(*field)?.as_bool());
@@ -317,7 +317,7 @@ impl Flavour {
     /// `Unsupported` names the field.
     pub(super) fn check(&self, request: &ChatRequest, dialect: Dialect) -> Result<(), Failure> {
         let lacks = |field| self.lacks.contains(&field);
-        // Of its own dialect's flags a server of which nothing is known may know any.
+        // An unknown server may know any flag of its own dialect.
         let judges = self.is_generic() && dialect == Dialect::OpenAiChat && is_own(request, dialect);
         if is_prefilled(request, dialect) && (self.continues.is_none() || dialect != Dialect::OpenAiChat) && !judges {
             let at = request.messages.len() - 1;
@@ -379,13 +379,13 @@ impl Flavour {
         notes.keep(self.takes(model, field), field, Some(value))
     }
 
-    /// Returns what the limit of tokens is called.
+    /// Returns the name of the limit of tokens.
     pub(super) fn tokens_field(&self, model: Model<'_>) -> &'static str {
         let newer = self.completion_tokens || !takes_max_tokens(model);
         if newer { "max_completion_tokens" } else { "max_tokens" }
     }
 
-    /// Returns what an effort is called; an empty word is no reasoning at all. A caller that asked for this very model
+    /// Returns the name of an effort; an empty word is no reasoning at all. A caller that asked for this very model
     /// knows the names of its efforts.
     pub(super) fn effort_word(&self, model: Model<'_>, effort: Effort, notes: &mut Notes) -> &'static str {
         let row = self.efforts.iter().find(|(models, _)| models.has(model.family)).map_or(&PLAIN, |(_, words)| words);

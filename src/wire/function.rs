@@ -1,8 +1,8 @@
 //! The dialect of a provider that is a function of this program: the words themselves.
 //!
 //! A request goes to it in words. Its answer comes back in events of a form of our own, so that it is read, judged,
-//! limited and timed as every other; [`event`] and [`failed`] write them, [`END`] ends them. What only another dialect
-//! has words for, and what only another provider can read, is left out of the request.
+//! limited and timed as every other; [`event`] and [`failed`] write them, [`END`] ends them. Parts that only another
+//! dialect has words for, or that only another provider can read, are left out of the request.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::words::{
     StopReason, Usage, UserPart,
 };
 
-/// What ends an answer.
+/// The end of an answer.
 pub const END: Bytes = Bytes::from_static(b"data: \"end\"\n\n");
 
-/// Returns what a function is asked.
+/// Returns the request to a function.
 pub(super) fn encode(request: &ChatRequest) -> Encoded {
     let mut notes = Notes::default();
     notes.foreign(Dialect::Function, request);

@@ -1,4 +1,4 @@
-//! Halves of characters: what JSON writes as a pair of escapes, and some servers cut between the two.
+//! Halves of characters: JSON writes a character as a pair of escapes, and some servers cut between the two.
 //!
 //! A half alone is no character, so no text can hold it; it must not spoil an answer. Input: JSON with such halves.
 //! Output: JSON in which each is written as a private character of its own. Then, input: texts; output: the same with

@@ -106,7 +106,7 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 }
 
-/// A message's content: a text, or parts that hold text or thinking, nested as the provider likes.
+/// A message's content: a text, or parts that hold text or thinking, in any nesting.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Content<'a> {
     pub(super) text: Cow<'a, str>,

@@ -11,7 +11,7 @@ use super::flavour::Flavour;
 use super::names::Names;
 use crate::words::{Dialect, Original, Payload};
 
-/// What a mark is called in both dialects that have it.
+/// The name of a mark in both dialects that have it.
 const MARK: &str = "cache_control";
 /// The most marks that Anthropic takes ("A maximum of 4 blocks with `cache_control` may be provided").
 const MARKS_MAX: usize = 4;
@@ -79,7 +79,7 @@ fn marked<'o>(theirs: &str, ours: &'o str, names: &Names) -> Cow<'o, str> {
             What::Tool(name) => What::Tool(names.sent(name).into()),
             what => what.clone(),
         };
-        // What is said again and again is told apart by how often it was said before.
+        // Repeated texts are told apart by how often they came before.
         let before = match what {
             What::Text(_) => from[..*at].iter().filter(|place| place.what == what).count(),
             _ => 0,

@@ -114,8 +114,8 @@ pub fn encode<'a>(
     Ok(encoded)
 }
 
-/// Tells whether what not every target can take can be said in a dialect, with a provider's flavour. What its caller
-/// wrote in that dialect can.
+/// Tells whether a part that not every target can take can be said in a dialect, with a provider's flavour. A part that
+/// the caller wrote in that dialect can.
 pub fn takes(dialect: Dialect, flavour: &Flavour, request: &ChatRequest, what: &Demanded) -> bool {
     use Demanded as W;
     use Dialect as D;
@@ -135,8 +135,8 @@ pub fn takes(dialect: Dialect, flavour: &Flavour, request: &ChatRequest, what: &
 /// The header of gateways' marks: which of them a request came through.
 pub const VIA: HeaderName = HeaderName::from_static("x-standin-loop");
 
-/// Adds the marks of the gateways that a request came through to ours, for a provider that may lead back: it alone gets
-/// ours.
+/// Adds the marks of the gateways that a request came through to ours, for a provider that may lead back here: only
+/// such a provider gets ours.
 pub fn mark(headers: &mut HeaderMap, via: &[String]) {
     let Some(ours) = headers.get(VIA).filter(|_| !via.is_empty()) else { return };
     let all = [via.join(", ").as_bytes(), b", ", ours.as_bytes()].concat();
@@ -175,7 +175,7 @@ pub fn authorize(dialect: Dialect, flavour: &Flavour, key: &Secret, headers: &mu
     }
 }
 
-/// Tells whether these models, which speak a dialect, take proofs of their own alone, and not of each other.
+/// Tells whether these models, which speak a dialect, take only their own proofs, and not each other's.
 pub fn has_several_makers<'a>(dialect: Dialect, models: impl Iterator<Item = &'a str>) -> bool {
     if dialect != Dialect::AnthropicMessages {
         return false;

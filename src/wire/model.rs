@@ -5,13 +5,13 @@ use crate::words::TargetId;
 /// The model that a request is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Model<'a> {
-    /// Whose it is: what its provider wants back is for that provider alone.
+    /// Its provider's name: what that provider wants back is only for that provider.
     pub provider: &'a str,
-    /// What the provider calls it.
+    /// The provider's name for it.
     pub name: &'a str,
-    /// What its vendor calls it: what it takes and refuses is known by that.
+    /// Its vendor's name for it, which tells what it takes and refuses.
     pub family: &'a str,
-    /// Whether it is known to think, in spite of its name.
+    /// Whether it is known to think, even if its name does not tell.
     pub reasons: bool,
     /// The longest answer it gives, in tokens, where that is known.
     pub answer_max: Option<u32>,

@@ -91,7 +91,7 @@ impl NameForm {
         !name.is_empty() && name.len() <= self.max && self.letters(name) == name
     }
 
-    /// Returns a name with letters that are taken only.
+    /// Returns a name with only letters that are taken.
     fn letters(self, name: &str) -> Cow<'_, str> {
         let is_taken = |letter: char| letter.is_ascii_alphanumeric() || self.marks.contains(letter);
         let begins = |letter: char| letter.is_ascii_alphabetic() || letter == '_';
@@ -103,7 +103,8 @@ impl NameForm {
         Cow::Owned(if first { letters.collect() } else { ['_'].into_iter().chain(letters).collect() })
     }
 
-    /// Returns a name that is taken: as much of it as there is room for, and what tells it from all others.
+    /// Returns a name that is taken: as much of the old name as there is room for, and letters that tell it from all
+    /// others.
     fn fit(self, name: &str) -> String {
         let letters = self.letters(name);
         let room = self.max - DIGEST - 1;

@@ -29,8 +29,8 @@ pub(super) fn of(request: &ChatRequest, dialect: Dialect) -> Option<&Original> {
 }
 
 /// Tells whether a caller asks for this very model in its own words: by its name or by that of a route that has no
-/// other, in this dialect or one whose words are the same. A caller that asks in words of another dialect knows the
-/// model, and not what its steps are called here.
+/// other, in this dialect or one whose words are the same. A caller that asks in another dialect knows the model, but
+/// not the names of its efforts here.
 pub(super) fn is_meant(request: &ChatRequest, dialect: Dialect, model: Model<'_>) -> bool {
     let is_openai = |dialect| matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses);
     let Some(original) = &request.original else { return false };
@@ -42,7 +42,7 @@ pub(super) fn is_meant(request: &ChatRequest, dialect: Dialect, model: Model<'_>
     model.meant || asked == without_path(model.name) || asked == model.family
 }
 
-/// A body in the course of editing.
+/// A body that is being edited.
 pub(super) struct Draft<'a> {
     pub(super) object: Object<'a>,
     pub(super) edits: Edits<'a>,
@@ -138,7 +138,7 @@ pub(super) fn refused(original: &Original, takes: impl Fn(&str) -> bool) -> Vec<
     names.filter(|field| !takes(field)).collect()
 }
 
-/// Returns the settings that must be written differently: those that notes name, and those that stand in another field.
+/// Returns the settings that must be written differently: those that notes name, and those that are in another field.
 pub(super) fn differing<'s>(
     original: &Original,
     settings: &'s [Setting],

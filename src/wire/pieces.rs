@@ -22,7 +22,7 @@ pub(super) struct Pieces<'b> {
     /// The body that came.
     source: Option<&'b Bytes>,
     made: Payload,
-    /// What is new behind that.
+    /// The new bytes after that.
     new: BytesMut,
 }
 
@@ -68,7 +68,7 @@ impl io::Write for Pieces<'_> {
     }
 }
 
-/// Returns where in a body bytes lie, if they do.
+/// Returns where bytes are in a body, if they are a part of it.
 fn place(body: &[u8], bytes: &[u8]) -> Option<Range<usize>> {
     let start = bytes.as_ptr().addr().checked_sub(body.as_ptr().addr())?;
     let end = start.checked_add(bytes.len())?;

@@ -50,9 +50,9 @@ pub(super) fn secret(prefix: &str, key: &Secret) -> Result<HeaderValue, Failure>
     Ok(value)
 }
 
-/// Refuses what is right at no provider, so that the caller neither pays nor waits for the answer.
+/// Refuses a request that is wrong at every provider, so that the caller neither pays nor waits for the answer.
 pub(super) fn check(request: &ChatRequest) -> Result<(), Failure> {
-    // What its provider keeps may be all that is said.
+    // The conversation may be only at its provider.
     if request.messages.is_empty() && request.extra_needed.is_empty() {
         return Err(bad("messages", "there must be one at least"));
     }
@@ -189,7 +189,7 @@ pub(super) fn is_own(request: &ChatRequest, dialect: Dialect) -> bool {
     request.original.as_ref().is_some_and(|original| dialect.shares_fields(original.dialect))
 }
 
-/// Returns what there are no words for as it goes to its own dialect; to others it does not go.
+/// Returns a part without words for its own dialect; it goes to no other.
 pub(super) fn verbatim(dialect: Dialect, foreign: &Foreign) -> Option<&RawValue> {
     if dialect.shares_fields(foreign.dialect) { serde_json::from_str(&foreign.json).ok() } else { None }
 }
@@ -295,7 +295,7 @@ pub(super) fn lost(dialect: Dialect, request: &ChatRequest, original: &Original)
     notes.0
 }
 
-/// Joins the caller's own settings to ours, which hold.
+/// Joins the caller's own settings to ours, which win.
 pub(super) fn joined(mut ours: Map<String, Value>, theirs: Option<&Value>) -> Map<String, Value> {
     for (key, value) in theirs.and_then(Value::as_object).into_iter().flatten() {
         match ours.entry(key) {

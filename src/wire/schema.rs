@@ -1,10 +1,10 @@
-//! Schemas of tools whose top is a choice or a reference, made objects of one shape: what says `anyOf`, `oneOf`,
-//! `allOf` or `$ref` before it says `type: object` is refused by OpenAI and by Anthropic, and so is what says no type,
-//! or several.
+//! Schemas of tools whose top level is a choice or a reference, made objects of one shape: a schema that says `anyOf`,
+//! `oneOf`, `allOf` or `$ref` before it says `type: object` is refused by OpenAI and by Anthropic, and so is one with
+//! no type, or with several.
 //!
 //! Input: a request. Output: one whose tools have such schemas folded, or none where nothing is to fold. A folded
-//! schema takes all that the unfolded one takes, and more: which fields go together it cannot say. Arguments are
-//! objects: to say so changes nothing.
+//! schema takes all that the unfolded one takes, and more: it cannot say which fields go together. Arguments are
+//! objects: saying so changes nothing.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::words::{ChatRequest, Dialect};
 
-/// What a schema's top must not say.
+/// Keywords that a schema's top level must not have.
 const CHOICES: [&str; 3] = ["anyOf", "oneOf", "allOf"];
 /// How many references are followed: a schema may lead in a circle.
 const DEPTH_MAX: usize = 8;

@@ -1,12 +1,12 @@
 //! Proofs on their way through a caller: out with an answer, back with the next request.
 //!
-//! A caller's dialect has a place for proofs of its own kind, and its clients bring back what they find there. Those of
-//! another kind take that place under a seal, which says whose they are and whether they belong to the call that
-//! follows. What comes back without a seal is the dialect's own: conversations may begin elsewhere.
+//! A caller's dialect has a place for proofs of its own kind, and its clients bring back what they find there. Proofs
+//! of another kind take that place under a seal, which names their owner and says whether they belong to the call that
+//! follows. A proof that comes back without a seal is the dialect's own: conversations may begin elsewhere.
 
 use crate::words::{Dialect, Proof};
 
-/// How a seal begins. No provider's proof does: they are Base64, JSON, or begin with a word of their own.
+/// How a seal begins. No provider's proof begins so: they are Base64, JSON, or begin with a word of their own.
 pub(super) const SEAL: &str = "standin:";
 
 /// The substitute for what a provider would want back with a source that it did not find itself.

@@ -66,8 +66,8 @@ impl Face {
 /// A caller's request, understood.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asked {
-    /// The request; its route is the model's name as the caller wrote it. Breaking off is an error: no dialect can take
-    /// back what it said.
+    /// The request; its route is the model's name as the caller wrote it. When an answer breaks off the stream ends
+    /// with an error: no dialect can take back what it said.
     pub request: ChatRequest,
     /// Whether the answer is to be streamed.
     pub stream: bool,
@@ -78,8 +78,8 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Asks for the conversation made short instead of an answer to it, which only a provider of responses can do: it
-    /// alone reads what it makes of it.
+    /// Asks for the conversation made short instead of an answer to it. Only a provider of responses can do that, and
+    /// only that provider reads the result.
     #[must_use]
     pub fn compacting(mut self) -> Self {
         self.stream = false;
@@ -196,11 +196,11 @@ impl std::error::Error for BadRequest {}
 ///
 /// # Errors
 ///
-/// [`BadRequest`] names the field that cannot be understood. Values that merely no provider would accept are left to
+/// [`BadRequest`] names the field that cannot be understood. Values that are only unacceptable to providers are left to
 /// [`ChatRequest::check`] and to the providers.
 pub fn read(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &Bytes) -> Result<Asked, BadRequest> {
     let read = |body: &Bytes| read_body(face, path_model, stream_by_path, body);
-    // Only what is no JSON can have half a letter in it.
+    // Only a body that is no JSON can have half a letter in it.
     read(body).or_else(|bad| match lone::mended(body).filter(|_| bad.field.is_empty()) {
         Some(mended) => read(&mended),
         None => Err(bad),

@@ -56,7 +56,7 @@ pub(super) fn extra_of<'a>(
     Some(shared).filter(|shared| !shared.is_empty()).map(Cow::Owned)
 }
 
-/// Takes a field, which may stand within another; of that nothing is left where it was all.
+/// Takes a field, which may be within another; that one is removed, too, where it is then empty.
 fn taken(fields: &mut Map<String, Value>, path: &str) -> Option<Value> {
     let Some((outer, inner)) = path.split_once('.') else { return fields.remove(path) };
     let object = fields.get_mut(outer)?.as_object_mut()?;

@@ -1,5 +1,5 @@
-//! Where what an answer says comes from, as far as all dialects can tell it: an address, its title, what is quoted of
-//! it, and which part of the text rests on it.
+//! The sources of an answer, as far as all dialects can tell them: an address, its title, what is quoted of it, and
+//! which part of the text rests on it.
 //!
 //! Input: what a provider's dialect says of sources, each with a place in the text so far in that dialect's measure.
 //! Output: [`Source`]s with places in characters. A place in a document that the caller sent, or a file, has no words:

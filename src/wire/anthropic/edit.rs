@@ -21,7 +21,7 @@ const SETTINGS: &[Setting] = &[
 ];
 
 /// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them, `instruction` is
-/// what has to be asked for in words. None where it must be written anew.
+/// what has to be asked for in words. `None` where the body must be written anew.
 pub(super) fn edited(
     original: &Original,
     body: &Body<'_>,
@@ -90,14 +90,15 @@ pub(super) fn edited(
     Some(draft.finish())
 }
 
-/// What the effort is settled by where what is said of thinking stays as it came.
+/// The source of the effort where the settings of thinking stay as they came.
 const WORD: Setting = Setting("effort", &["output_config.effort"]);
 
 /// Tells whether a model can be told how hard to think in the form that the caller chose.
 fn fits(original: &Original, body: &Body<'_>, is_anothers: &dyn Fn() -> bool) -> bool {
     let said = std::str::from_utf8(&original.body).unwrap_or_default();
     let form = find(said, &["thinking", "type"]).and_then(text).unwrap_or_default();
-    // A model that is made to call a tool cannot think before, nor one that is not shown what it thought.
+    // A model that is made to call a tool cannot think before that, and neither can one that does not get its earlier
+    // thoughts.
     let free = !matches!(body.request.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
     let may = match &*form {
         "disabled" => body.model.meant || may_rest(body.model.family),
@@ -107,7 +108,7 @@ fn fits(original: &Original, body: &Body<'_>, is_anothers: &dyn Fn() -> bool) ->
     may && body.traits.takes(&form)
 }
 
-/// The conversation and the tools, where something in them must be another.
+/// The conversation and the tools, where something in them must change.
 struct Parts<'b, 'a> {
     body: &'b Body<'a>,
     invoice: bool,
@@ -118,11 +119,11 @@ struct Parts<'b, 'a> {
     strict: bool,
 }
 
-/// What the scope of a mark of what is to be cached is asked for by; a server that does not know it refuses the scope.
+/// The beta that the scope of a cache mark needs; a server that does not know it refuses the scope.
 const SCOPES: &str = "prompt-caching-scope-2026-01-05";
 
 impl<'b, 'a> Parts<'b, 'a> {
-    /// Finds out whether anything may have to be another.
+    /// Finds out whether anything may have to change.
     fn of(original: &Original, body: &'b Body<'a>) -> Option<Self> {
         let parts = Self {
             body,
@@ -190,7 +191,7 @@ impl<'b, 'a> Parts<'b, 'a> {
         Some(())
     }
 
-    /// Takes what is for Anthropic's books alone out of the system's texts.
+    /// Takes the text for Anthropic's invoice out of the system's texts.
     fn system(draft: &mut Draft<'_>) {
         let Some(said) = draft.object.get("system") else { return };
         if let Some(said) = text(said) {
@@ -248,7 +249,7 @@ impl<'b, 'a> Parts<'b, 'a> {
         true
     }
 
-    /// Gives what has a tool's name the one that is sent.
+    /// Replaces a tool's name by the one that is sent.
     fn rename<'m>(&self, named: &'m str, edits: &mut Edits<'m>) {
         let Some(value) = find(named, &["name"]) else { return };
         let Some(name) = text(value) else { return };
@@ -259,7 +260,7 @@ impl<'b, 'a> Parts<'b, 'a> {
     }
 }
 
-/// Takes the scope out of a mark of what is to be cached: the mark stays. A line for Anthropic's books goes whole.
+/// Takes the scope out of a cache mark: the mark stays. A line for Anthropic's invoice is removed whole.
 fn without_scope<'m>(block: &'m str, edits: &mut Edits<'m>) {
     let Some(mut mark) = find(block, &["cache_control"]).and_then(Object::of) else { return };
     if !block.contains(INVOICE) && mark.remove("scope") {
@@ -267,7 +268,7 @@ fn without_scope<'m>(block: &'m str, edits: &mut Edits<'m>) {
     }
 }
 
-/// Takes sources out of a text that another provider found: this one would look for what it gave with them.
+/// Takes another provider's sources out of a text: this provider would look for its own data in them.
 fn without_sources<'m>(block: &'m str, edits: &mut Edits<'m>) {
     let Some(mut text_block) = Object::of(block) else { return };
     let Some(mut citations) = text_block.get("citations").and_then(Array::of) else { return };

@@ -12,11 +12,11 @@ pub(super) struct Traits {
     pub(super) sampling: SamplingForm,
     /// Whether it holds answers and arguments to a schema.
     pub(super) schemas: bool,
-    /// Whether it goes on with what the assistant said last.
+    /// Whether it continues the assistant's last message.
     pub(super) prefills: bool,
     /// The words of efforts above `high` that it knows.
     pub(super) above: &'static [&'static str],
-    /// Whether it thinks where nothing is said of it.
+    /// Whether it thinks where the request does not say.
     pub(super) thinks: bool,
 }
 
@@ -32,7 +32,7 @@ impl Traits {
         }
     }
 
-    /// Tells whether it samples as it likes.
+    /// Tells whether it chooses its own sampling.
     pub(super) fn is_set(self) -> bool {
         self.sampling == SamplingForm::None
     }

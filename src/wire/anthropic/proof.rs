@@ -1,7 +1,7 @@
 //! What a thought's proof holds: the model that thought it, whether it can be read, and what the provider signed.
 //!
-//! A signature holds for the model that thought alone; from any other it is refused, and the conversation with it.
-//! So the proof begins with its maker, as far as its name tells that: `opus-4.8:ErUB…`.
+//! A signature is valid only for the model that thought; any other refuses it, and the conversation with it. So the
+//! proof begins with its maker, as far as its name tells that: `opus-4.8:ErUB…`.
 
 use super::models::maker;
 use crate::words::{Dialect, Proof, Reasoning};
@@ -10,7 +10,7 @@ use crate::words::{Dialect, Proof, Reasoning};
 /// reasoning, too, may come without text.
 pub(in crate::wire) const REDACTED: &str = "redacted:";
 
-/// Wraps what came with a thought of this model.
+/// Wraps the proof of a thought of this model.
 pub(super) fn wrap(model: Option<&str>, is_redacted: bool, data: &str) -> Proof {
     let maker = model.and_then(maker).map_or_else(String::new, |maker| format!("{maker}:"));
     let redacted = if is_redacted { REDACTED } else { "" };
@@ -24,7 +24,7 @@ pub(super) enum Thought<'a> {
     Redacted(&'a str),
 }
 
-/// Returns a thought for the model that thought it, and for no other. One of which the maker is not known goes to all.
+/// Returns a thought only for the model that thought it. A thought of an unknown maker goes to all.
 pub(super) fn unwrap<'a>(reasoning: &'a Reasoning, model: &str) -> Option<Thought<'a>> {
     let Reasoning { text, proof: Some(Proof { dialect: Dialect::AnthropicMessages, data, .. }) } = reasoning else {
         return None;

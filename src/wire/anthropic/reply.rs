@@ -1,4 +1,4 @@
-//! Reads answers: events of a stream, and whole messages, which are what the first event holds a shell of.
+//! Reads answers: events of a stream, and whole messages; a stream's first event is an empty one of these.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -79,7 +79,7 @@ struct Mend {
     input: Option<String>,
 }
 
-/// Lets an event, or a whole message, go on with its calls mended: the one that it begins, or those at their places.
+/// Passes on an event, or a whole message, with its calls mended: the one that it begins, or those at their places.
 fn mend_one(data: &str, begun: Option<&str>, mends: &[(usize, Mend)], draft: &mut Draft) {
     let mut edits = Edits::new(data);
     let all = find(data, &["content"]).filter(|_| begun.is_none()).and_then(Array::of);
@@ -136,7 +136,7 @@ struct Event<'a> {
     usage: Option<Tokens<'a>>,
 }
 
-/// A message: whole, or as far as it is known when it begins.
+/// A message: whole, or the part that is known at its beginning.
 #[derive(Deserialize, Default)]
 struct Message<'a> {
     #[serde(borrow, default)]

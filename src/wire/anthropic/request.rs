@@ -45,7 +45,7 @@ pub(in crate::wire) fn encode(
     let model = Model { meant: original::is_meant(request, Dialect::AnthropicMessages, model), ..model };
     let names = Names::of(Some(NAMES), request);
     let traits = traits(model.family);
-    // What goes as it came needs no plan, and what has no shape in words may have one as it came.
+    // A request that goes as it came needs no plan, and parts without words can go as they came.
     let planned = LazyCell::new(|| {
         let mut told = Notes::default();
         told.foreign(Dialect::AnthropicMessages, request);
@@ -101,7 +101,7 @@ pub(super) struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// Returns them, and what has to be asked for in words.
+    /// Returns the settings, and what has to be asked for in words.
     fn of(
         request: &'a ChatRequest,
         model: Model<'_>,
@@ -168,7 +168,7 @@ impl<'a> Options<'a> {
                     self.thinking = Some(json!({"type": "adaptive", "display": "summarized"}));
                 }
             }
-            // Where it is not asked for, there is none.
+            // Without being asked for there is no thinking.
             (ThinkingForm::None | ThinkingForm::Budget, Effort::None | Effort::Minimal) => {}
             (ThinkingForm::Budget, _) => {
                 let wanted = match effort {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// Keywords that the provider refuses in a schema it is to hold to: it makes a grammar of it, which cannot count.
+/// Keywords that the provider refuses in a schema that it must enforce: it makes a grammar of it, which cannot count.
 const UNCOUNTED: [&str; 12] = [
     "exclusiveMaximum",
     "exclusiveMinimum",
@@ -20,13 +20,13 @@ const UNCOUNTED: [&str; 12] = [
 
 /// The most schemas that one request can hold tools to ("Too many strict tools").
 const HELD_MAX: usize = 20;
-/// The most optional fields of them all ("too many optional parameters").
+/// The most optional fields of all of them ("too many optional parameters").
 const OPTIONAL_MAX: usize = 24;
-/// The most fields of them all that may be of several types ("too many parameters with union types").
+/// The most fields of all of them that may be of several types ("too many parameters with union types").
 const UNIONS_MAX: usize = 16;
 
 /// Tells whether the provider can hold a request's answers to all of these: it makes one grammar of them, which cannot
-/// be large, and in which nothing may hold itself ("Circular reference detected").
+/// be large and cannot be recursive ("Circular reference detected").
 pub(super) fn can_be_held<'a>(schemas: impl Iterator<Item = &'a Value>) -> bool {
     let mut size = Size::default();
     for schema in schemas {
@@ -36,7 +36,7 @@ pub(super) fn can_be_held<'a>(schemas: impl Iterator<Item = &'a Value>) -> bool 
     !size.circles && size.schemas <= HELD_MAX && size.optional <= OPTIONAL_MAX && size.unions <= UNIONS_MAX
 }
 
-/// How much some schemas are together.
+/// The sum of some schemas' measures.
 #[derive(Default)]
 struct Size {
     schemas: usize,

@@ -22,9 +22,9 @@ use crate::words::{
 };
 
 const OWN: Dialect = Dialect::AnthropicMessages;
-/// What the user says where a conversation does not begin with the user.
+/// The user's text where a conversation does not begin with the user.
 const OPENING: &str = "(The conversation begins here.)";
-/// What the user says where a conversation ends with the assistant, and the model does not go on from there.
+/// The user's text where a conversation ends with the assistant, and the model cannot continue that.
 const GO_ON: &str = "Continue.";
 /// How ids of calls begin that others give: OpenAI and its copies, vLLM, responses, Kimi.
 const OTHERS_IDS: [&str; 4] = ["call_", "chatcmpl-tool-", "fc_", "functions."];
@@ -40,7 +40,7 @@ pub(super) struct Turns<'a> {
     pub(super) all: Vec<Turn<'a>>,
 }
 
-/// What was said in one go.
+/// One message of a role.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Turn<'a> {
@@ -161,7 +161,7 @@ impl<'a> Turns<'a> {
             match step {
                 Step::System(text) if at < leading => turns.system.extend(Block::text(text)),
                 Step::System(text) => {
-                    // Further up it would change the prompt from its beginning, and lose what is cached of it.
+                    // At the top it would change the prompt from its beginning, and lose its cache.
                     notes.converted("messages.system");
                     let text = Block::text(format!("<system>\n{text}\n</system>"));
                     turns.push(Role::User, text.into_iter().collect());
@@ -181,8 +181,7 @@ impl<'a> Turns<'a> {
                     let block = result(answer)?;
                     turns.push(Role::User, vec![block]);
                 }
-                // It is another in every request: a prompt that begins with it is read anew by a provider that it is
-                // not for.
+                // It differs in every request: a prompt that begins with it finds no cache at another provider.
                 Step::Foreign(INVOICE, _) if !model.contains("claude") => notes.dropped("messages.content"),
                 Step::Foreign(SYSTEM | INVOICE, block) => turns.system.push(Block::Foreign(block)),
                 Step::Foreign(_, message) => turns.all.push(Turn::Foreign(message)),
@@ -202,7 +201,7 @@ impl<'a> Turns<'a> {
     }
 
     /// Tells whether what the assistant did last is known to be another's: it called a tool without a thought, by an id
-    /// that no model of Anthropic's gives. What Claude did without a thought its provider takes back so.
+    /// that no model of Anthropic's gives. Claude's calls without a thought are taken back by its provider.
     pub(super) fn is_anothers(&self) -> bool {
         self.thoughtless().any(|id| OTHERS_IDS.iter().any(|begin| id.starts_with(begin)))
     }

@@ -1,5 +1,5 @@
-//! The table of flavours, each row with where it is known from: the provider's guide where nothing else is said, or the
-//! words in which it refuses. As of November 2026.
+//! The table of flavours, each row with its source: the provider's guide where nothing else is said, or the words of
+//! its refusals. As of November 2026.
 
 use crate::wire::ids::IdForm;
 use crate::wire::when::Zone;
@@ -58,7 +58,7 @@ const SAMPLING: &[&str] = &[
     "sampling.stop",
 ];
 
-/// What efforts are called, from none to the most. An empty word is no reasoning at all.
+/// The names of efforts, from none to the most. An empty word is no reasoning at all.
 pub(super) const PLAIN: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 /// Three steps; none cannot be said.
 const THREE: [&str; 7] = ["", "low", "low", "medium", "high", "high", "high"];
@@ -341,7 +341,7 @@ pub(super) const TABLE: &[Flavour] = &[
         thoughts: "reasoning",
         ..KNOWN
     },
-    // Gateways to many, by their own dialects and all others': they take what their providers take.
+    // Gateways to many, in their own dialects and all others: they take what their providers take.
     Flavour {
         name: "vercel",
         hosts: &[("ai-gateway.vercel.sh", "")],

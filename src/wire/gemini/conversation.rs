@@ -1,4 +1,4 @@
-//! Turns a conversation into Gemini's contents: whose turn it is, and parts that borrow from the caller's words.
+//! Turns a conversation into Gemini's contents: turns with their roles, and parts that borrow from the caller's words.
 //!
 //! Neighbours of one role are one turn. The results of a turn's tool calls follow it together, in the calls' order,
 //! since Gemini matches them by order and name; what the user says beside them follows after. All that the operator
@@ -103,7 +103,7 @@ struct FunctionResponse<'a> {
     parts: Vec<Part<'a>>,
 }
 
-/// A result must be an object. Google's own keys for what is none: `output` and `error`.
+/// A result must be an object. Google's own keys for other results: `output` and `error`.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Response<'a> {
@@ -156,7 +156,7 @@ pub(super) struct Conversation<'a> {
     dialect: Dialect,
     /// Names of tools that are sent instead of the caller's own.
     names: &'a Names,
-    /// Whether what a tool shows goes within its result.
+    /// Whether a tool's images and documents go within its result.
     shows_within: bool,
 }
 
@@ -213,7 +213,7 @@ impl<'a> Conversation<'a> {
             return Err(Failure::new(FailureClass::Unsupported, problem));
         }
         if family.wants_proofs() {
-            // Of calls that came together the first alone carries the proof.
+            // Of calls that came together only the first carries the proof.
             for turn in &mut all.contents {
                 let Turn::Of(content) = turn else { continue };
                 let first = content.parts.iter_mut().filter_map(Part::known).find(|part| part.function_call.is_some());

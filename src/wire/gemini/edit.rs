@@ -32,11 +32,11 @@ const SETTINGS: &[Setting] = &[
     ),
 ];
 
-/// Where settings stand.
+/// The place of settings.
 const CONFIG: &str = "generationConfig.";
 
 /// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them, `instruction` is
-/// what has to be asked for in words. None where it must be written anew.
+/// what has to be asked for in words. `None` where the body must be written anew.
 pub(super) fn edited(
     original: &Original,
     to: (Dialect, Model<'_>),
@@ -94,7 +94,7 @@ pub(super) fn edited(
     Some(draft.finish())
 }
 
-/// The conversation and the tools, where something in them must be another.
+/// The conversation and the tools, where something in them must change.
 struct Parts<'b> {
     dialect: Dialect,
     names: &'b Names,
@@ -192,7 +192,7 @@ impl Parts<'_> {
         true
     }
 
-    /// Gives what has a tool's name the one that is sent.
+    /// Replaces a tool's name by the one that is sent.
     fn rename<'m>(&self, named: &'m str, edits: &mut Edits<'m>) {
         let Some(value) = find(named, &["name"]) else { return };
         let Some(name) = text(value) else { return };

@@ -1,5 +1,5 @@
 //! What the generations of Gemini take, read off a model's name: as of autumn 2026, by Google's model pages. A name
-//! that is none of Gemini's is left alone.
+//! that is not Gemini's is not changed.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ impl Family {
         Self { generation, pro: has("pro"), lite: has("lite") }
     }
 
-    /// Tells whether what a tool shows may stand within its result: images and documents, by value.
+    /// Tells whether a tool's result may hold what the tool shows: images and documents, by value.
     pub(super) fn shows_results(self) -> bool {
         self.generation >= (3, 0)
     }
@@ -46,7 +46,7 @@ impl Family {
         self.generation >= (3, 0) || self.generation == (0, 0)
     }
 
-    /// Tells whether the model chooses its own temperature and refuses to go on with an assistant's message.
+    /// Tells whether the model chooses its own temperature and refuses to continue an assistant's message.
     pub(super) fn is_set(self) -> bool {
         self.generation >= (3, 6) || (self.generation == (3, 5) && self.lite)
     }

@@ -20,7 +20,7 @@ pub(in crate::wire) fn read(draft: &mut Draft, text: &str, out: &mut Vec<Piece>)
         return classify::recognise(text).map_or(Ok(false), Err);
     }
     draft.drifts.look(&LINE, text, done);
-    // Answers have no id; when one began is as good.
+    // Answers have no id; the time of their beginning serves as one.
     draft.identify(line.created_at.text(), line.model.text());
     let mut content = draft.reasoning(line.thinking.text, out);
     content |= draft.text(line.response.text, out);
@@ -111,7 +111,7 @@ fn stop_reason(reason: &str) -> Option<StopReason> {
         // Versions before the summer of 2024 give none.
         "" | "stop" => StopReason::Stop,
         "length" => StopReason::Length,
-        // Nothing was asked but to have a model ready, or gone.
+        // The request was only to load a model, or to unload it.
         "load" | "unload" => StopReason::Other,
         _ => return None,
     })

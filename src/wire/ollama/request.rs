@@ -131,7 +131,7 @@ fn options(request: &ChatRequest, answer_max: Option<u32>) -> Map<String, Value>
     options
 }
 
-/// One message. Images stand beside the text, and so does what was thought.
+/// One message. Images are beside the text, and so are thoughts.
 #[derive(Default, serde::Serialize)]
 struct WireMessage<'a> {
     role: &'static str,

@@ -1,5 +1,5 @@
-//! Brings messages that came in this dialect into an order that the target takes: what the system says goes before all
-//! else in one message, and neighbours of one side become one, where that is wanted.
+//! Brings messages that came in this dialect into an order that the target takes: the system's words go before all
+//! others in one message, and neighbours of one role become one, where that is wanted.
 //!
 //! Input: the items of a list as they came. Output: a list of the same items. Everything else stays byte for byte: a
 //! message that moves keeps all that it holds, and of two that are joined the first keeps its own.

@@ -44,7 +44,7 @@ const MESSAGE: [&str; 6] = ["role", "content", "name", "tool_calls", "tool_call_
 const THOUGHTS: [&str; 2] = ["reasoning_content", "reasoning"];
 
 /// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them, `instruction` is
-/// what has to be asked for in words. None where it must be written anew.
+/// what has to be asked for in words. `None` where the body must be written anew.
 pub(super) fn edited(
     original: &Original,
     body: &Body<'_>,
@@ -112,7 +112,7 @@ pub(super) fn edited(
 /// Fields that say only an effort.
 const SAID: [&str; 2] = ["reasoning_effort", "reasoning"];
 
-/// Tells whether how hard to think is to be said otherwise than it came.
+/// Tells whether the effort must be written otherwise than it came.
 fn effort(original: &Original, body: &Body<'_>, notes: &Notes) -> bool {
     let named = SAID.iter().any(|field| original.has(field));
     // A server that takes `reasoning` takes the plain word, too.
@@ -162,7 +162,7 @@ fn tools(draft: &mut Draft<'_>, body: &Body<'_>) {
     }
 }
 
-/// Gives what has a tool's name the one that is sent.
+/// Replaces a tool's name by the one that is sent.
 fn rename<'a>(tool: &mut Object<'a>, names: &Names, edits: &mut Edits<'a>) {
     let Some(name) = tool.text("name") else { return };
     let sent = names.sent(&name);
@@ -171,7 +171,7 @@ fn rename<'a>(tool: &mut Object<'a>, names: &Names, edits: &mut Edits<'a>) {
     }
 }
 
-/// The messages, where something in them must be another.
+/// The messages, where something in them must change.
 struct Talk<'b, 'a> {
     body: &'b Body<'a>,
     instruction: Option<&'b str>,
@@ -185,7 +185,7 @@ struct Talk<'b, 'a> {
 }
 
 impl<'b, 'a> Talk<'b, 'a> {
-    /// Finds out whether any message may have to be another.
+    /// Finds out whether any message may have to change.
     fn of(original: &'b Original, body: &'b Body<'a>, instruction: Option<&'b str>) -> Option<Self> {
         let Body { flavour, request, model, names, .. } = *body;
         let talk = Self {
@@ -333,7 +333,8 @@ impl<'b, 'a> Talk<'b, 'a> {
         left
     }
 
-    /// Edits what is said: marks that are not taken, and what is for Anthropic's books. Tells whether anything is left.
+    /// Edits the content: marks that are not taken, and the text for Anthropic's invoice. Tells whether anything is
+    /// left.
     fn content<'m>(&self, message: &mut Object<'m>, edits: &mut Edits<'m>) -> bool {
         if self.marks {
             message.remove("cache_control");

@@ -1,5 +1,5 @@
-//! Calls of tools that go on as they came, where they came so that no client could tell them apart: under one index,
-//! without one or without an id, with an id and a name in every fragment, with arguments that are no text.
+//! Calls of tools that go on as they came, where no client could tell them apart as they came: under one index, without
+//! one or without an id, with an id and a name in every fragment, with arguments that are no text.
 //!
 //! Input: a chunk, and what must be changed in its calls. Output: the chunk with that. All else stays as it is.
 
@@ -12,9 +12,9 @@ pub(super) struct Mend {
     pub(super) index: Option<u64>,
     /// The id that it must have.
     pub(super) id: Option<String>,
-    /// It says the id and the name once more.
+    /// It repeats the id and the name.
     pub(super) again: bool,
-    /// The arguments that stand there as an object.
+    /// The arguments that are there as an object.
     pub(super) arguments: Option<String>,
 }
 

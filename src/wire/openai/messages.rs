@@ -23,7 +23,7 @@ pub(super) struct Messages<'a> {
     flavour: &'a Flavour,
     names: &'a Names,
     system_role: &'static str,
-    /// What the system says before all others, as one message.
+    /// The system's words before all others, as one message.
     lead: Vec<Phrase<'a>>,
     steps: Vec<Step<'a>>,
     /// Whether reasoning goes along, and what is written where there is none.
@@ -352,7 +352,7 @@ impl Serialize for WirePart<'_> {
     }
 }
 
-/// What a document is called that has no name: the dialect wants one.
+/// The name of a document without one: the dialect needs one.
 pub(in crate::wire) const UNNAMED: &str = "document.pdf";
 
 /// Returns what the dialect calls a kind of audio: `wav` and `mp3` at OpenAI's.

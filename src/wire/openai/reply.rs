@@ -96,7 +96,7 @@ struct Chunk<'a> {
     error: Option<&'a RawValue>,
 }
 
-/// What `MiniMax` says of an answer, beside it: a status of its own, 0 where all is well.
+/// The status that `MiniMax` puts beside an answer: 0 where all is well.
 #[derive(Deserialize)]
 struct Base<'a> {
     #[serde(borrow, default)]
@@ -174,7 +174,7 @@ struct Function<'a> {
     name: Scalar<'a>,
     #[serde(borrow, default)]
     arguments: Option<&'a RawValue>,
-    /// What some small servers call them.
+    /// Their names at some small servers.
     #[serde(borrow, default)]
     parameters: Option<&'a RawValue>,
 }
@@ -272,7 +272,7 @@ impl Call<'_> {
         Mend {
             index: (!whole && self.index.count() != Some(told.index)).then_some(told.index),
             id: told.id,
-            // Clients put fragments together: what is said twice would stand there twice.
+            // Clients join fragments: a repeated text would be there twice.
             again: !told.begins && !told.named && [&self.id, &function.name].iter().any(|said| !said.text().is_empty()),
             arguments: told.added.or_else(|| function.mended(whole)),
         }
@@ -285,8 +285,7 @@ impl Function<'_> {
         draft.fragment(Fragment { index, id, name: self.name.text(), arguments, proof: None })
     }
 
-    /// Returns the arguments as a text, where they stand there as an object, under another name or as a text within a
-    /// text.
+    /// Returns the arguments as a text, where they came as an object, under another name or as a text within a text.
     fn mended(&self, whole: bool) -> Option<String> {
         let raw = self.arguments.or(self.parameters)?.get();
         if raw.starts_with('{') {
@@ -352,7 +351,7 @@ fn first_choice<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Cho
     deserializer.deserialize_any(First)
 }
 
-/// Usage under all the names it goes by.
+/// Usage under all its names.
 #[derive(Deserialize)]
 #[expect(clippy::struct_field_names, reason = "the names are the wire's")]
 struct Tokens<'a> {

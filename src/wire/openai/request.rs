@@ -265,14 +265,14 @@ fn thinking(
     match flavour.taken(model, "effort", request.effort, notes) {
         None => Vec::new(),
         Some(effort) => match flavour.effort_word(model, effort, notes) {
-            // Where it cannot be said it is left out: that is less than any step.
+            // An effort that cannot be said is left out: that is less than any step.
             "" => fill(flavour.unthinking, ""),
             word => fill(flavour.effort, word),
         },
     }
 }
 
-/// Returns the form of the answer as the provider takes it, and what is to be said where that does not say all.
+/// Returns the form of the answer as the provider takes it, and the words to add where that does not say all.
 fn format<'a>(
     flavour: &Flavour,
     format: &'a ResponseFormat,

@@ -16,8 +16,8 @@ const SETTINGS: &[Setting] = &[
     Setting("output_tokens_max", &["max_output_tokens"]),
 ];
 
-/// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them. None where it
-/// must be written anew.
+/// Returns the body as it came, edited for a target. `ours` has the settings as the target takes them. `None` where the
+/// body must be written anew.
 pub(super) fn edited(original: &Original, body: &Body<'_>, ours: &str, notes: &mut Notes) -> Option<Payload> {
     let differing = original::differing(original, SETTINGS, ours, notes);
     let effort = original.has("reasoning") && notes.tells("effort");
@@ -71,7 +71,7 @@ fn tools(draft: &mut Draft<'_>, names: &Names) {
     }
 }
 
-/// Gives what has a tool's name the one that is sent.
+/// Replaces a tool's name by the one that is sent.
 fn rename<'a>(tool: &'a str, names: &Names, edits: &mut Edits<'a>) {
     let Some(value) = find(tool, &["name"]) else { return };
     let Some(name) = text(value) else { return };
@@ -81,7 +81,7 @@ fn rename<'a>(tool: &'a str, names: &Names, edits: &mut Edits<'a>) {
     }
 }
 
-/// The items, where something in them must be another.
+/// The items, where something in them must change.
 struct Items<'b, 'a> {
     body: &'b Body<'a>,
     developer: bool,
@@ -90,7 +90,7 @@ struct Items<'b, 'a> {
 }
 
 impl<'b, 'a> Items<'b, 'a> {
-    /// Finds out whether any item may have to be another.
+    /// Finds out whether any item may have to change.
     fn of(original: &Original, body: &'b Body<'a>) -> Option<Self> {
         let items = Self {
             body,
@@ -165,7 +165,7 @@ impl<'b, 'a> Items<'b, 'a> {
     }
 }
 
-/// Takes what is for Anthropic's books out of what is said; tells whether anything is left.
+/// Takes the text for Anthropic's invoice out of the content; tells whether anything is left.
 fn said<'m>(item: &Object<'m>, edits: &mut Edits<'m>) -> bool {
     let Some(content) = item.get("content") else { return true };
     let mut left = false;

@@ -1,4 +1,4 @@
-//! Reads answers: events of a stream, and whole replies, which a stream's last event holds once more.
+//! Reads answers: events of a stream, and whole replies, which a stream's last event repeats.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;

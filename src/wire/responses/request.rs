@@ -56,9 +56,9 @@ pub(in crate::wire) fn encode(
         None => None,
     };
     let (stops, body) = match edited {
-        // Its caller has no word for them.
+        // The caller's dialect has no word for them.
         Some(body) => (Vec::new(), body),
-        // Its caller's own words are all that this is about.
+        // Only the caller's own words matter here.
         None if request.original.as_ref().is_some_and(|original| !original.method.is_empty()) => {
             return Err(unsupported("compact"));
         }
@@ -401,7 +401,7 @@ type Plain<'a> = Item<'a, Phrase<'a>>;
 /// An item of parts.
 type Shown<'a, C> = Item<'a, C>;
 
-/// Tells whether a part of a result can go: what is another dialect's does not.
+/// Tells whether a part of a result can go: parts of another dialect cannot.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "filters hand out references")]
 fn is_mine(part: &&UserPart) -> bool {
     !matches!(part, UserPart::Foreign(foreign) if verbatim(OWN, foreign).is_none())
@@ -495,7 +495,7 @@ impl Serialize for WireTool<'_> {
             map.serialize_entry("description", description)?;
         }
         map.serialize_entry("parameters", parameters)?;
-        // Silence is yes in this dialect, and the words' silence is no.
+        // A missing value means yes in this dialect, and no in the words.
         map.serialize_entry("strict", &strict.unwrap_or(false))?;
         map.end()
     }

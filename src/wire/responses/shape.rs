@@ -3,7 +3,7 @@
 
 use crate::wire::drift::Shape;
 
-/// Events that tell nothing that is needed: what tools that run at the provider do, and ends of what came in pieces.
+/// Events that tell nothing that is needed: the work of tools at the provider, and ends of parts that came in pieces.
 pub(super) const EVENTS: &[&str] = &[
     "keepalive",
     "ping",

@@ -52,7 +52,7 @@ pub(super) fn values_max(bytes: usize) -> usize {
     VALUES_MAX + bytes / BYTES_A_VALUE
 }
 
-/// What is said of a field that has more.
+/// The error of a field that has more.
 const DENSE: &str = "has more values than are read here";
 
 /// An object's fields in their order. One that is null counts as none.
@@ -330,7 +330,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Returns what is wrong with it where something else must stand.
+    /// Returns the error of a value where another kind is needed.
     pub(super) fn not(&self, key: &str, what: &str) -> BadRequest {
         BadRequest::new(key, if matches!(self, Self::Dense) { DENSE } else { what })
     }

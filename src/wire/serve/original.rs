@@ -63,7 +63,7 @@ fn mark(name: &str, node: &Node<'_>, marks: &mut Marks) {
 }
 
 impl Original {
-    /// Takes what is meant for here out of the body's `metadata`: fields whose names begin so.
+    /// Takes the gateway's own fields out of the body's `metadata`: those whose names begin so.
     pub fn forget(&mut self, prefix: &str) {
         let Ok(text) = std::str::from_utf8(&self.body) else { return };
         let Some(mut metadata) = edit::find(text, &["metadata"]).and_then(edit::Object::of) else { return };
@@ -82,7 +82,7 @@ impl Original {
             metadata.finish(&mut edits);
         }
         let body: Bytes = edits.finish().into_owned().into();
-        // The name may stand elsewhere now.
+        // The name may be at another place now.
         let name = std::str::from_utf8(&body).ok().and_then(|text| edit::find(text, &["model"]));
         self.model = self.model.take().and(name.map(|name| place(&body, &name[1..name.len() - 1])));
         self.body = body;

@@ -1,4 +1,4 @@
-//! JSON as callers send it, read once and looked at as little as can be.
+//! JSON as callers send it, read once, and only as far as needed.
 //!
 //! Input: a body that is a text. Output: nodes whose texts are parts of it: none is copied, and escapes are checked and
 //! not read. What is no JSON is told with its place. It never recurses deeper than other readers do, and never makes
@@ -12,7 +12,7 @@ use super::node::{Node, Object, Quote};
 use crate::words::Text;
 use crate::words::text::escape;
 
-/// How deep lists and objects may stand in each other: as deep as `serde_json` reads them.
+/// How deep lists and objects may be nested: as deep as `serde_json` reads them.
 const DEPTH_MAX: usize = 127;
 /// Down to this depth the values of fields are counted one by one: nothing that is looked at is deeper.
 const COUNTED_DEPTH: usize = 8;
@@ -41,7 +41,7 @@ pub(super) struct Parser<'a> {
     counts: bool,
     /// Whether what is read is only passed over.
     passes: bool,
-    /// Whether control characters stand somewhere: between values they may.
+    /// Whether there are control characters: they may be between values.
     controls: bool,
 }
 
@@ -101,7 +101,7 @@ impl<'a> Parser<'a> {
         let fits = self.pass(depth)? <= left;
         let end = std::mem::replace(&mut self.at, at);
         if fits || (depth <= COUNTED_DEPTH && self.has_fields()) {
-            // In what fits everything does.
+            // If the rest of the body is within the limit, so is each field.
             self.counts = !fits;
             let read = self.value(depth);
             self.counts = true;
@@ -311,7 +311,7 @@ mod tests {
         object.map(|object| object.map(|object| object.value().expect("all is read")))
     }
 
-    /// Bytes that JSON is made of, and some that it is not.
+    /// Bytes that JSON uses, and some that it does not.
     fn jsonish() -> impl Strategy<Value = String> {
         let pieces = [
             "{",

@@ -1,4 +1,4 @@
-//! What the readers of all faces share.
+//! What the readers of all dialects share.
 
 use std::collections::HashMap;
 

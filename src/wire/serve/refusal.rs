@@ -17,8 +17,8 @@ const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 /// answer.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// Statuses of providers that speak of the request alone, and so are the caller's as they came. What others mean (a
-/// key, a route, a limit) is between us and the provider.
+/// Statuses of providers that are only about the request, and so are passed on to the caller. Others (a key, a route, a
+/// limit) are between us and the provider.
 const SPEAKING: [u16; 7] = [400, 409, 413, 414, 415, 422, 431];
 
 /// Why a request gets no answer.
@@ -30,7 +30,7 @@ pub enum Refused<'a> {
     Call(&'a Error),
     /// The caller showed no key, or a wrong one.
     Unauthorised,
-    /// The caller may not ask from where it does; says what would be right.
+    /// The caller may not ask from its place; says what would be right.
     Forbidden(&'a str),
     /// There is no model by this name; says what there is.
     NotFound(&'a str),
@@ -52,7 +52,7 @@ pub enum Refused<'a> {
     Loop(&'a str),
 }
 
-/// An answer that is none, to be sent before any content.
+/// A refusal, to be sent before any content.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     /// The HTTP status.
@@ -100,7 +100,7 @@ pub fn refuse(face: Face, refused: Refused<'_>) -> Refusal {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds(wait)));
     }
     if fault.is_final {
-        // The SDKs of two vendors obey it; what can be tried again has been.
+        // The SDKs of two vendors obey it; all retries have been made.
         headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static("false"));
     }
     Refusal { status: fault.status(face), headers, body: fault.body(face).to_string().into_bytes() }
@@ -117,7 +117,7 @@ fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
-/// What went wrong, as far as all dialects tell it apart.
+/// What went wrong, in the kinds that all dialects have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Invalid,
@@ -265,9 +265,9 @@ impl Error {
 }
 
 impl Kind {
-    /// Returns what it comes to that no target can answer. Where all that time mends are limits, it is a limit, each
-    /// time anew, whether a target was asked or not. Else the last failure counts, if there was one: but a limit of one
-    /// is none of all.
+    /// Returns the refusal of a call that no target can answer. Where only limits are mended by time, it is a limit,
+    /// computed again for each call, whether a target was asked or not. Else the last failure counts, if there was one;
+    /// but one target's limit is no limit of all.
     fn of_all(barred: &[Barred], last: Option<FailureClass>) -> Self {
         let mut mended = barred.iter().map(|one| one.cause).filter(|cause| cause.passes()).peekable();
         let limits = mended.peek().is_some() && mended.all(|cause| cause == Cause::Failure(FailureClass::RateLimited));

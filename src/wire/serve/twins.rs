@@ -1,7 +1,7 @@
 //! Names in a body that could be read in two ways, or that choose the model behind a target.
 //!
-//! Input: the names of a body's own fields. Output: the one that is wrong. What goes on as it came must mean to its
-//! reader what it meant here: servers differ in which of two fields of one name they take, and some take `"MODEL"` for
+//! Input: the names of a body's own fields. Output: the one that is wrong. A body that goes on as it came must mean the
+//! same to its reader as here: servers differ in which of two fields of one name they take, and some take `"MODEL"` for
 //! `"model"`. Names further inside decide neither which model answers nor what it is asked, and are not looked at.
 
 use std::borrow::Cow;
@@ -111,7 +111,7 @@ pub(super) fn check<'a>(names: impl Iterator<Item = &'a str>) -> Result<(), BadR
 
 /// Returns the field by which a gateway behind a target would choose a model, if there is one.
 pub(super) fn chooses<'a>(face: Face, mut names: impl Iterator<Item = &'a str>) -> Option<String> {
-    // Gemini's address names the model: another name in the body is one too many.
+    // Gemini's address names the model: a second name in the body could choose another.
     let is_one = |name: &str| {
         let plain: String = folded(name).chars().filter(|letter| !matches!(letter, '_' | '-' | '.' | ' ')).collect();
         (face == Face::Gemini && plain == "model")

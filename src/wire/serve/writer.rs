@@ -1,4 +1,4 @@
-//! Writes one answer in the caller's dialect, whichever that is: what comes when, and what never follows what.
+//! Writes one answer in the caller's dialect: the order of its parts, and what may never follow.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::words::{AssistantPart, Barred, Error, Finished, Proof, Reply, ReplyEv
 /// The most targets that a comment names.
 const BARRED_MAX: usize = 8;
 
-/// How one dialect says what an answer is made of. What is told first is told in this order; `begin` before all, then
-/// `end` or `fail` as the last.
+/// How one dialect writes the parts of an answer. Parts are written in the order of these functions; `begin` before
+/// all, then `end` or `fail` as the last.
 pub(super) trait Voice: std::fmt::Debug + Send + Sync {
     /// Begins a stream; the prompt's length is an estimate.
     fn begin(&mut self, prompt_tokens: u64, out: &mut Vec<u8>);
@@ -20,11 +20,11 @@ pub(super) trait Voice: std::fmt::Debug + Send + Sync {
     fn text(&mut self, text: &str, out: &mut Vec<u8>);
     /// Says more of what the model thinks.
     fn reasoning(&mut self, text: &str, out: &mut Vec<u8>);
-    /// Says what is wanted back with the thought before, or by itself.
+    /// Writes a proof: of the thought before it, or alone.
     fn proof(&mut self, proof: &Proof, out: &mut Vec<u8>);
     /// Says a call, which is whole.
     fn call(&mut self, call: &ToolCall, out: &mut Vec<u8>);
-    /// Says where the text comes from, before its calls and its end.
+    /// Writes the sources of the text, before its calls and its end.
     fn sources(&mut self, sources: &[Source], out: &mut Vec<u8>);
     /// Takes note of events that pass as they came: what is said after them follows on.
     fn passed(&mut self, _: &[u8]) {}
@@ -48,7 +48,7 @@ pub struct Writer {
     prompt_tokens: u64,
 }
 
-/// How far a stream is.
+/// The state of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Nothing is written.

@@ -14,7 +14,7 @@ use crate::wire::serve::writer::Voice;
 use crate::wire::serve::{Face, Form};
 use crate::words::{AssistantPart, Dialect, Finished, Proof, Reasoning, Source, StopReason, ToolCall, Usage};
 
-/// One answer as messages tell it.
+/// One answer in the form of messages.
 #[derive(Debug)]
 pub(in crate::wire::serve) struct Messages {
     form: Form,
@@ -215,8 +215,8 @@ fn stop_reason(answer: &Finished) -> &'static str {
     }
 }
 
-/// Returns a source as what was found in the web. What its provider would want back with it there is none of: the seal
-/// in its place says so, and takes it out of the next request.
+/// Returns a source as what was found in the web. It lacks what its provider would want back with it: the seal in that
+/// place says so, and removes the source from the next request.
 fn citation(source: &Source) -> serde_json::Value {
     let Source { url, title, cited, .. } = source;
     let (kind, index) = ("web_search_result_location", seal::SOURCE);
@@ -293,7 +293,7 @@ enum Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    /// Returns a thought as it can be brought back; one of which nothing can be read takes no more than its proof.
+    /// Returns a thought as it can be brought back; a thought of which nothing can be read has only its proof.
     fn thought(thought: &'a Reasoning) -> Self {
         let Reasoning { text, proof } = thought;
         let Some(proof) = proof else { return Self::Thinking { thinking: text, signature: "".into() } };

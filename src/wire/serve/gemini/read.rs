@@ -11,7 +11,7 @@ use crate::words::{
 };
 
 const OWN: Dialect = Dialect::Gemini;
-/// What names something that only its provider has.
+/// Fields that name something only its provider has.
 const KEPT: &str = "cachedContent";
 /// Settings that ask for something else than one text.
 const OTHER_ANSWERS: [&str; 4] = ["candidateCount", "responseModalities", "speechConfig", "imageConfig"];
@@ -346,7 +346,7 @@ impl Reader<'_> {
         let (content, is_error) = match (response.only_text("output"), response.only_text("error")) {
             (Some(output), _) => (output, false),
             (None, Some(error)) => (error, true),
-            // All of it may stand beside.
+            // All of it may be beside the result.
             (None, None) if response.is_empty() && !beside.is_empty() => (Text::default(), false),
             (None, None) => (response.json().map_err(|bad| bad.within("response"))?.into(), false),
         };
@@ -372,7 +372,7 @@ impl Reader<'_> {
         }
         let text = part.words("text")?.unwrap_or_default();
         if !text.is_empty() {
-            // Clients bring back the chunks of a stream as they came.
+            // Clients send back the chunks of a stream as they came.
             match (part.flag("thought")?.unwrap_or(false), said.last_mut()) {
                 (false, Some(AssistantPart::Text(last)))
                 | (true, Some(AssistantPart::Reasoning(Reasoning { text: last, proof: None }))) => last.push_str(&text),

@@ -13,7 +13,7 @@ use crate::wire::serve::writer::Voice;
 use crate::wire::serve::{Face, Form};
 use crate::words::{AssistantPart, Dialect, Finished, Proof, Source, StopReason, ToolCall, Usage};
 
-/// One answer as `generateContent` tells it.
+/// One answer in the form of `generateContent`.
 #[derive(Debug)]
 pub(in crate::wire::serve) struct Contents {
     form: Form,
@@ -97,7 +97,7 @@ impl Voice for Contents {
         self.part(&Part::call(call), out);
     }
 
-    // They stand in the last chunk.
+    // They are in the last chunk.
     fn sources(&mut self, _: &[Source], _: &mut Vec<u8>) {}
 
     fn end(&mut self, answer: &Finished, out: &mut Vec<u8>) {

@@ -18,7 +18,7 @@ const OWN: Dialect = Dialect::OpenAiChat;
 /// answers there are.
 const NEEDED: [&str; 4] = ["modalities", "audio", "web_search_options", "n"];
 
-/// What the forms of a tool's choice are.
+/// The forms of a tool's choice.
 const CHOICES: &str = "must be none, auto, required, or an object that names a function";
 
 /// Reads a request.
@@ -319,7 +319,7 @@ impl Reader<'_> {
                     match part.peek("type") {
                         "refusal" => said.text(part.need_words("refusal")?),
                         "text" | "output_text" => said.text(part.need_words("text")?),
-                        // Mistral's models think among what they say.
+                        // Mistral's models put thoughts between their texts.
                         "thinking" => {
                             let texts = part.objects("thinking").map(|text| text.peek("text"));
                             said.thought(texts.collect::<String>().into(), None);
@@ -342,7 +342,7 @@ impl Reader<'_> {
             said.thought(Text::default(), proof.map(|proof| (seal::Proves::Call, proof)));
             said.call(id, name, arguments);
         }
-        // Google's signature of what was said at last.
+        // Google's signature of the last text.
         let signed = signature(&message).map(|proof| (seal::Proves::Thought, proof));
         if said.parts.iter().all(|part| part.as_tool_call().is_none()) {
             said.thought(Text::default(), signed);

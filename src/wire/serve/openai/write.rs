@@ -10,7 +10,7 @@ use crate::wire::serve::writer::Voice;
 use crate::wire::serve::{Face, Form};
 use crate::words::{AssistantPart, Dialect, Finished, Proof, Source, StopReason, ToolCall, Usage};
 
-/// One answer as chat completions tell it.
+/// One answer in the form of chat completions.
 #[derive(Debug)]
 pub(in crate::wire::serve) struct Chat {
     form: Form,

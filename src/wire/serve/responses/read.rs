@@ -18,7 +18,7 @@ use crate::words::{
 };
 
 const OWN: Dialect = Dialect::OpenAiResponses;
-/// What names something that only its provider has.
+/// Fields that name something only its provider has.
 const KEPT: [&str; 3] = ["previous_response_id", "conversation", "prompt"];
 
 /// The kinds of parts that are text.
@@ -40,7 +40,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let response_format = text(&mut body)?;
     let effort = reasoning(&mut body)?;
     let stream = body.flag("stream")?.unwrap_or(false);
-    // What these ask for is decided here, or is not passed on.
+    // These fields are decided here, or are not passed on.
     for field in ["store", "include", "stream_options", "top_logprobs"] {
         body.take(field);
     }
@@ -113,7 +113,7 @@ impl Tools {
         match kind.as_str() {
             "function" | "" => {
                 let mut tool = function(&mut tool)?;
-                // Silence is yes in this dialect, for a schema that allows it.
+                // A missing value means yes in this dialect, for a schema that allows it.
                 tool.strict = tool.strict.or(is_closed(&tool.parameters).then_some(true));
                 Ok(Some(tool))
             }
@@ -174,7 +174,7 @@ fn messages(body: &mut Object<'_>, instructions: Option<&Text>, notes: &mut Vec<
     let mut items = Items { notes, messages: Vec::new(), said: Said::default() };
     items.messages.extend(instructions.cloned().map(Message::System));
     let input = match body.take("input") {
-        // What is kept may be all that is said.
+        // The conversation may be only at its provider.
         None if KEPT.iter().any(|field| body.has(field)) => Node::List(Vec::new()),
         Some(input) => input,
         None => body.need("input", "a string or an array of items")?,

@@ -14,7 +14,7 @@ use crate::wire::serve::writer::Voice;
 use crate::wire::serve::{Form, out};
 use crate::words::{AssistantPart, Dialect, Finished, Proof, Source, StopReason, ToolCall, Usage};
 
-/// One answer as responses tell it.
+/// One answer in the form of responses.
 #[derive(Clone, Debug)]
 pub(in crate::wire::serve) struct Responses {
     form: Form,
@@ -29,7 +29,7 @@ pub(in crate::wire::serve) struct Responses {
     index: usize,
     /// Whether what the model says is that it declines.
     refuses: bool,
-    /// Where the open message comes from, as annotations.
+    /// The sources of the open message, as annotations.
     annotations: Vec<Value>,
     /// The id of a response whose beginning passed as it came.
     passed: Option<String>,
@@ -352,7 +352,7 @@ impl Voice for Responses {
     }
 
     fn whole(&self, answer: &Finished, out: &mut Vec<u8>) {
-        // A stream that is thrown away, for what its last event holds.
+        // A stream that is thrown away; only its last event is used.
         let mut told = Self { refuses: answer.stop == StopReason::Refusal, ..self.clone() };
         let mut unread = Vec::new();
         let last = answer.parts.iter().rposition(|part| part.as_text().is_some());
