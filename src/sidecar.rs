@@ -1,5 +1,5 @@
 //! Floor 7: the sidecar, a face of [`Runtime`] for agents in any language: OpenAI's, Anthropic's and Google's HTTP on
-//! an address of one's own.
+//! an address of its own.
 //!
 //! Input: HTTP requests of clients that changed nothing but their base URL. Output: answers of any provider that can
 //! give them, in the caller's dialect. It knows the runtime by its public face and no actor, sends nothing anywhere by
@@ -139,7 +139,7 @@ impl Sidecar {
         self.admin
     }
 
-    /// Counts among the metrics what this log loses.
+    /// Adds this log's lost lines to the metrics.
     pub fn tell_of(&self, log: &Log) {
         self.state.metrics.tell_of(log.clone());
     }
@@ -169,7 +169,7 @@ impl Sidecar {
         Ok(())
     }
 
-    /// Takes the certificate and its key anew, where there are any; open connections keep the old ones.
+    /// Reads the certificate and its key again, where there are any; open connections keep the old ones.
     ///
     /// # Errors
     /// If they cannot be read, or do not go together: the old ones stay.
@@ -192,7 +192,7 @@ impl Sidecar {
         self.stopping.send_replace(true);
         while self.listeners.join_next().await.is_some() {}
         let left = self.state.runtime.drain(deadline).await;
-        // What was cut off says so to its callers, and the last bytes go out.
+        // The callers of cut-off calls are told, and the last bytes go out.
         let _ = tokio::time::timeout(CLOSE_MAX, self.state.places.all_free()).await;
         left
     }

@@ -1,7 +1,7 @@
-//! Floor 3: where a key comes from, and how it is read there: input from outside, as answers are.
+//! Floor 3: where a key comes from, and how it is read there: it is input from outside, as answers are.
 //!
 //! Input: a source. Output: the key, or words that say which source failed and how: never what it gave, printed or
-//! returned. Nothing is read here but what a user named, and nothing that may block is read on the runtime's threads.
+//! returned. Only sources that a user named are read here, and nothing that may block is read on the runtime's threads.
 
 use std::fmt;
 use std::fs::File;
@@ -140,7 +140,7 @@ impl KeySource {
     /// Reads the key.
     ///
     /// # Errors
-    /// What went wrong, to be said to people.
+    /// What went wrong, in words for people.
     pub(crate) async fn read(&self) -> Result<IssuedKey, String> {
         let issued = match self {
             Self::Value(secret) => Ok(IssuedKey { secret: secret.clone(), expires_in: None }),
@@ -154,7 +154,7 @@ impl KeySource {
         checked.map_err(|problem| format!("{self} {problem}"))
     }
 
-    /// Reads off the runtime's threads, on one for what blocks: a test's paused clock waits for those.
+    /// Reads outside the runtime's threads, on a thread for blocking work: a test's paused clock waits for those.
     #[expect(clippy::disallowed_methods, reason = "the user named this source, and it may block")]
     async fn read_aside(self) -> Result<String, String> {
         let read = tokio::task::spawn_blocking(move || self.read_blocking());

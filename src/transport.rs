@@ -1,8 +1,8 @@
 //! Floor 3: the only outgoing socket.
 //!
 //! Input: a request as bytes. Output: a response's head and its body as it arrives. It knows no policy: no retries, no
-//! timers but connect, no redirects, no cookies, no proxy unless told so. Dropping a future or a body closes only that
-//! request.
+//! timers except for connecting, no redirects, no cookies, no proxy unless told so. Dropping a future or a body closes
+//! only that request.
 
 mod coding;
 
@@ -49,7 +49,7 @@ pub struct HttpRequest {
     pub headers: HeaderMap,
     /// The bytes to send, as they are.
     pub body: Payload,
-    /// The same in words, for a way out that takes no bytes: a function.
+    /// The same in words, for a transport that takes no bytes: a function.
     pub words: Option<Arc<ChatRequest>>,
 }
 
@@ -216,7 +216,7 @@ impl Transport for Http {
     }
 }
 
-/// Returns a body for the client. Its length is known, in however many pieces it is.
+/// Returns a body for the client. Its length is known, for any number of pieces.
 fn body(payload: Payload) -> reqwest::Body {
     let left = payload.len();
     if left <= FRAME_BYTES || payload.pieces().count() == 1 {
@@ -268,8 +268,8 @@ impl http_body::Body for Pieces {
     }
 }
 
-/// Tells apart why no head came. What broke before the first byte of a response on an established connection is
-/// `Unsent`: usually a pooled connection that the other side had closed.
+/// Tells why no head came. A break before the first byte of a response on an established connection is `Unsent`:
+/// usually a pooled connection that the other side had closed.
 fn no_head(error: &reqwest::Error) -> TransportError {
     let text = chain(error);
     if error.is_connect() {
@@ -302,7 +302,7 @@ fn no_head(error: &reqwest::Error) -> TransportError {
 /// What a resolver's library says when no server answers it, by glibc and by musl.
 const NO_RESOLVER: [&str; 2] =
     ["Temporary failure in name resolution", "failed to lookup address information: Try again"];
-/// Unix' numbers of what can run out: files of this process, files of the system, memory, and Linux' of buffers.
+/// Unix' error numbers of what can run out: files of this process, files of the system, memory, and Linux' of buffers.
 const RUN_OUT: [i32; 4] = [24, 23, 12, 105];
 
 /// Tells whether no connection came about because something is missing here.

@@ -1,8 +1,8 @@
 //! Bodies of responses: whole, or a stream that is written as its reader takes it.
 //!
-//! Input: the runtime's events. Output: bytes in the caller's dialect. A reader that takes nothing is asked for
-//! nothing: the runtime's own channel fills, and the provider waits. An answer that breaks off ends uncleanly, after
-//! its error has gone out; it never looks whole.
+//! Input: the runtime's events. Output: bytes in the caller's dialect. When the reader takes nothing the runtime's own
+//! channel fills, and the provider waits. An answer that breaks off ends uncleanly, after its error has gone out; it
+//! never looks whole.
 
 use std::fmt;
 use std::pin::Pin;
@@ -60,7 +60,7 @@ pub(super) struct Streaming {
     spoke: Instant,
     state: Pace,
     record: Record,
-    /// What is told while the call is parked.
+    /// What the stream says while the call is parked.
     waiting: watch::Receiver<Option<Waiting>>,
 }
 
@@ -235,7 +235,7 @@ impl Streaming {
                 }
                 Poll::Pending
             }
-            // The error event goes out before the connection breaks: a turn for the flush.
+            // The error event goes out before the connection breaks: one poll is left for the flush.
             Pace::Ended(false) => {
                 self.state = Pace::Breaking;
                 cx.waker().wake_by_ref();

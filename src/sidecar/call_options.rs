@@ -1,5 +1,5 @@
-//! What a caller says of its call beside what it asks for: in headers or, where its library sends none of its own, in
-//! the metadata of the request.
+//! A caller's options for its call: in headers or, where its library sends none of its own, in the metadata of the
+//! request.
 //!
 //! Input: headers and a request's extra fields. Output: a call's options; options for this gateway are taken out of the
 //! fields, so that they go to no provider. Where both give an option the header counts.
@@ -17,7 +17,7 @@ use crate::wire::VIA;
 use crate::wire::serve::BadRequest;
 use crate::words::{Hedging, NAME_BYTES_MAX, OnExhausted, Priority, Rule, UnknownName};
 
-/// How the names of what is meant for here begin.
+/// How the names of the gateway's options begin.
 pub(super) const OURS: &str = "x-standin-";
 
 /// The header of a caller's name for one call. Some SDKs send one of their own, which their retries repeat.

@@ -26,7 +26,7 @@ use crate::words::{
     ReplyEvent, TargetId,
 };
 
-/// The one header of a caller that goes on, and to a provider of its dialect alone: without it fields of the body are
+/// The one header of a caller that goes on, and only to a provider of its dialect: without it fields of the body are
 /// refused there.
 const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 
@@ -59,7 +59,7 @@ pub(super) async fn answer(
     request =
         ChatRequest { priority, rule, hedging, deadline, on_exhausted, session, labels, key, tags, via, ..request };
     request.client = client.map(|client| client.name.as_str().into());
-    // What is meant for the sidecar goes to no provider.
+    // The sidecar's options go to no provider.
     if let (true, Some(original)) = (wishes.in_request, &mut request.original) {
         original.forget(OURS);
     }

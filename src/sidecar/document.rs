@@ -1,4 +1,4 @@
-//! A configuration's text as a tree whose parts know where they stand.
+//! A configuration's text as a tree whose parts know their places.
 //!
 //! Input: a text. Output: values with their places, or the part that is no TOML. What is wrong is left out, so that the
 //! rest can be read, and a field is found by the path that an error names. No error repeats the text.
@@ -26,7 +26,7 @@ pub(super) enum Value {
     Whole(i64),
     Number(f64),
     Flag(bool),
-    /// A number or a date of a form that nothing here has.
+    /// A number or a date of a form that no field has.
     Other,
     List(Vec<Node>),
     Table(Vec<Field>),
@@ -189,7 +189,7 @@ impl<'t> Document<'t> {
         let path = self.find(&error.field).path;
         let on_the_way = (0..path.len()).any(|length| self.node(&path[..length]).out);
         let node = self.node(&path);
-        // What is there is judged by itself; what is missing, by what is left out around it.
+        // A present field is judged alone; a missing one by what is left out around it.
         on_the_way || node.out || node.lacks_deep()
     }
 
@@ -293,7 +293,7 @@ fn place(text: &str, at: usize) -> Place {
     (line, column)
 }
 
-/// Says what a text is that is no TOML, where that can be told, and what to do with it.
+/// Says what a text that is no TOML is, where that can be told, and what to do with it.
 fn foreign(text: &str) -> Option<String> {
     let text = text.trim_start_matches('\u{feff}');
     let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#'));

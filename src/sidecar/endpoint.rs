@@ -33,11 +33,11 @@ pub(super) enum Endpoint {
     Why { call: String },
     /// What was spent.
     Ledger,
-    /// Lift what keeps something out: a provider or `provider/model`; all where there is no name.
+    /// Lift what keeps a key or a target out: a provider or `provider/model`; all where there is no name.
     Reset { name: Option<String> },
     /// Only that something listens.
     Root,
-    /// Something, by another method.
+    /// An endpoint, but for another method.
     WrongMethod { allow: &'static str },
     /// Nothing.
     Unknown,
@@ -131,7 +131,7 @@ fn api(path: &str, headers: &HeaderMap) -> Option<(Endpoint, &'static str)> {
     }
 }
 
-/// Tells whose client asks at an address that three dialects have.
+/// Tells which dialect a client speaks at an address that three dialects have.
 fn speaker(headers: &HeaderMap) -> Face {
     if headers.contains_key("anthropic-version") {
         Face::Anthropic

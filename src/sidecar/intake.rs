@@ -17,7 +17,7 @@ use super::settings::ServerConfig;
 use crate::runtime::{Apart, LONG_BYTES};
 use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Refusal, Refused, refuse};
 
-/// What room is counted in.
+/// The unit of room.
 const UNIT: usize = 1024;
 /// Room is asked for in steps: a client that announces much and sends little holds little.
 const STEP: usize = 64 * UNIT;
@@ -115,7 +115,7 @@ impl Intake {
                 return Ok((piece, place));
             }
             if taken.capacity() < length {
-                // Only what is written to takes memory.
+                // Only written pages take memory.
                 taken.reserve_exact(announced.max(2 * length).min(bytes_max) - taken.len());
             }
             taken.extend_from_slice(&piece);
@@ -136,7 +136,7 @@ impl Intake {
         Ok(())
     }
 
-    /// Reads a body. There is room for all that may be made of it before it is, and then for what was.
+    /// Reads a body. Before it is read there is room for the most that may be made of it, and then for what was made.
     pub(super) async fn read<T: Understood>(
         &self,
         body: Bytes,

@@ -1,8 +1,8 @@
 //! Reads a document's values without repeating one: what is wrong is told by its place, its kind and what it must be.
 //!
-//! Input: a document and the type of a part of it. Output: the part as far as it is right, and everything that is not.
-//! What is wrong is left out and the rest read again, until nothing is wrong: so the types that are read are the only
-//! list of what there may be. A key that was written where a list was expected is in no error, and so in no log.
+//! Input: a document and the type of a part of it. Output: the right parts, and all errors. What is wrong is left out
+//! and the rest read again, until nothing is wrong: so the types that are read are the only list of what there may be.
+//! A key that was written where a list was expected is in no error, and so in no log.
 
 use std::fmt::{self, Display};
 
@@ -11,17 +11,17 @@ use serde::de::{self, DeserializeSeed, Deserializer, Expected, IntoDeserializer,
 use super::document::{Document, Field, Node, Path, Value};
 use crate::words::nearest;
 
-/// Something that is not right.
+/// An error of the document.
 #[derive(Debug)]
 pub(super) struct Wrong {
-    /// The way to what is left out for it.
+    /// The way to the part that is left out for it.
     pub(super) path: Path,
     /// The field's name, as far as it may be told.
     pub(super) field: String,
     pub(super) problem: String,
 }
 
-/// The most that is looked for: each is one more look at the whole.
+/// The most errors that are looked for: each takes one more pass over the whole.
 const WRONG_MAX: usize = 100;
 
 /// Reads a part of a document, except a field that is read by itself.
@@ -37,7 +37,7 @@ pub(super) fn read<T: de::DeserializeOwned + Default>(
             Err(fault) => fault,
         };
         let path: Path = path.iter().chain(fault.path.iter().rev()).copied().collect();
-        // What a part misses may be what was left out of it.
+        // A missing field may be one that was left out.
         if !document.node(&path).lacks() {
             wrong.push(tell(document, &path, &fault, but));
         }
@@ -109,12 +109,12 @@ fn unquoted(document: &Document<'_>, path: &[usize]) -> Option<String> {
     named.then(|| format!("a name with a dot must stand in quotes, as `{group}.\"{name}\"`"))
 }
 
-/// Tells whether a name looks like a field's; what does not may be a key that slipped.
+/// Tells whether a name looks like a field's; one that does not may be a misplaced key.
 fn is_field_name(name: &str) -> bool {
     name.len() <= 40 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
-/// What fields are called elsewhere, and here: in other gateways, in other tables of the file.
+/// The names of fields elsewhere, and here: in other gateways, in other tables of the file.
 const KIN: [(&str, &str); 30] = [
     ("address", "listen"),
     ("api_base", "base_url"),
@@ -148,7 +148,7 @@ const KIN: [(&str, &str); 30] = [
     ("wait_max", "failover.wait_max"),
 ];
 
-/// Returns what a field that is known elsewhere is called here, where it is one of these or within one.
+/// Returns the name here of a field that is known elsewhere, where it is one of these or within one.
 fn kin(found: &str, expected: &[&str]) -> Option<&'static str> {
     let mut kin = KIN.iter().filter(|(theirs, _)| *theirs == found).map(|(_, ours)| *ours);
     kin.find(|ours| ours.split('.').next().is_some_and(|first| expected.contains(&first)))
@@ -416,7 +416,7 @@ impl<'de> de::MapAccess<'de> for Fields<'_> {
     }
 }
 
-/// One of several names, with or without something that belongs to it.
+/// One of several names, with or without a value.
 struct Variant<'a> {
     name: &'a str,
     content: Option<(usize, &'a Node)>,

@@ -1,7 +1,7 @@
 //! Connections: accepted, bounded, timed and drained. HTTP/1.1, by TLS where configured.
 //!
-//! Input: sockets. Output: requests to the service. It never gives an idle or slow connection more than its time,
-//! whether that is to send or to take, nor accepts more connections than it was told to hold.
+//! Input: sockets. Output: requests to the service. It never gives an idle or slow connection more than its time, for
+//! sending or for taking, and never accepts more connections than its limit.
 
 use std::convert::Infallible;
 use std::io;
@@ -72,7 +72,7 @@ impl Listening {
                 }
                 Ok((_, _, None)) => return,
                 Err(error) => {
-                    // One connection's own end, or a lack of sockets that others' ends will cure.
+                    // One connection's own end, or a lack of sockets that ends when others close.
                     tracing::debug!(%error, "a connection was not accepted");
                     self.state.refusals.note(Reason::Sockets, None, now());
                     self.places.want();
@@ -107,7 +107,7 @@ impl Listening {
         drop(current);
         let turns = line.clone();
         let service = service_fn(move |request| {
-            // In a box: an idle connection keeps no room for an answer in the making.
+            // In a box: an idle connection keeps no room for a future answer.
             let (turn, answering) = (turns.begin(), Box::pin(answer(state.clone(), endpoints, peer, request)));
             async move { Ok::<_, Infallible>(answering.await?.map(|body| Turned::new(body, turn))) }
         });

@@ -1,8 +1,8 @@
 //! Lines that are written down beside calls, by a thread of their own.
 //!
 //! Input: lines. Output: the same to a sink that may be slow, full, closed or asleep. The writer of a line never waits
-//! for that sink and never hears of its errors: what it does not take in time is dropped and counted, and a line says
-//! how many once it takes lines again.
+//! for that sink and never hears of its errors: lines that it does not take in time are dropped and counted, and a line
+//! says how many once it takes lines again.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,7 +15,7 @@ use memchr::memchr_iter;
 const BYTES_MAX: usize = 1024 * 1024;
 /// How long the first line waits for others: a busy sidecar writes them together, and wakes the log's thread for none.
 const GATHER: Duration = Duration::from_millis(10);
-/// How long to leave a sink alone that takes nothing at the moment.
+/// How long to wait for a sink that takes nothing at the moment.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A log for which no request waits.
@@ -127,7 +127,7 @@ fn nap(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Writes what may have come from strangers so that no terminal takes it for a command and no line for two.
+/// Writes strangers' words so that no terminal takes them for a command, and no line becomes two.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    /// A sink that does with each write what it is told to, and tells what it took.
+    /// A sink that treats each write as it is told, and tells what it took.
     struct Sink {
         orders: Receiver<io::Result<()>>,
         taken: Sender<String>,

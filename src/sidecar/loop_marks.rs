@@ -14,7 +14,7 @@ use crate::wire::VIA;
 const MARKS_MAX: usize = 16;
 const MARK_BYTES_MAX: usize = 64;
 
-/// What tells this process from others.
+/// The mark of this process.
 #[derive(Debug)]
 pub(super) struct Mark(String);
 
@@ -37,7 +37,7 @@ impl Mark {
     }
 }
 
-/// Returns the marks of those that a request came through.
+/// Returns the marks of the gateways that a request came through.
 pub(super) fn marks(headers: &HeaderMap) -> Vec<String> {
     let lines = headers.get_all(VIA).iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(|mark| mark.trim().to_owned()).filter(|mark| !mark.is_empty()).collect()

@@ -111,7 +111,7 @@ type Seconds = Family<TargetLabels, Histogram, fn() -> Histogram>;
 
 /// What is counted.
 pub(super) struct Metrics {
-    /// Held while the text is made: what others count is filled in for it.
+    /// Held while the text is made: the values that others count are filled in for it.
     rendering: Mutex<()>,
     registry: Registry,
     calls: Family<CallLabels, Counter>,
@@ -234,7 +234,7 @@ impl Metrics {
         Self { registry, ..metrics }
     }
 
-    /// Counts what this log loses.
+    /// Counts this log's lost lines.
     pub(super) fn tell_of(&self, log: Log) {
         let _ = self.log.set(log);
     }

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 
 use super::settings::ServerConfig;
 
-/// How browsers say how near a page is to what it asks.
+/// The header in which browsers say how near a page's site is to the address.
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// How they ask whether a page of the wide web may reach a machine at home, and how that is granted.
 const ASKS_PRIVATE: HeaderName = HeaderName::from_static("access-control-request-private-network");
@@ -32,13 +32,13 @@ const OF_THE_MACHINE: [&str; 2] = ["host.docker.internal", "host.containers.inte
 pub(super) enum Stranger {
     /// It does not say by which name it came, or says so twice.
     NoHost,
-    /// It came by a name that is none of ours.
+    /// It came by a name that is not ours.
     Host(String),
     /// A page of another site sent it.
     Page(String),
 }
 
-/// Leave to go on.
+/// Permission to go on.
 #[derive(Debug, Default)]
 pub(super) struct Leave {
     /// The page's origin, where one that is invited asks.
@@ -109,8 +109,8 @@ impl Leave {
     }
 }
 
-/// Returns what a body is said to be, if that is not JSON. What is not said at all is taken for JSON: a page that says
-/// nothing is known by its origin.
+/// Returns what a body is said to be, if that is not JSON. A body without a type is taken for JSON: a page that gives
+/// none is recognised by its origin.
 pub(super) fn other_content(headers: &HeaderMap) -> Option<String> {
     let other = headers.get_all(CONTENT_TYPE).iter().find(|kind| {
         let kind = kind.to_str().unwrap_or("?").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -126,7 +126,7 @@ pub(super) fn expects(headers: &HeaderMap) -> Option<String> {
     Some(short(&String::from_utf8_lossy(other.as_bytes())))
 }
 
-/// Returns by which name and port it came; requests of HTTP/1.0 need not say so.
+/// Returns the name and port that it came by; requests of HTTP/1.0 need not say so.
 fn host(head: &Parts) -> Result<Option<&str>, Stranger> {
     let mut hosts = head.headers.get_all(HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -147,7 +147,7 @@ fn name(host: &str) -> &str {
         Some((name, port)) => (name, port.strip_prefix(':').unwrap_or(port)),
         None => host.rsplit_once(':').unwrap_or((host, "")),
     };
-    // What has no number for its port is no host.
+    // A name whose port is no number is no host.
     if port.bytes().all(|byte| byte.is_ascii_digit()) { name.strip_suffix('.').unwrap_or(name) } else { "" }
 }
 

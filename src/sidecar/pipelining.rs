@@ -25,7 +25,7 @@ const HEAD_PIECE: usize = 8 * 1024 - 1;
 /// This much of a head's line is looked at: names and numbers are shorter.
 const LINE_MAX: usize = 64;
 
-/// What a connection is about.
+/// The state of a connection.
 #[derive(Debug)]
 pub(super) struct Line(Mutex<Turns>);
 
@@ -35,7 +35,7 @@ struct Turns {
     asked: u64,
     /// Requests that were answered, their last byte included.
     answered: u64,
-    /// When it last came to rest.
+    /// When it last became idle.
     since: Instant,
     reader: Option<Waker>,
 }
@@ -206,7 +206,7 @@ struct Scan {
     last: u8,
     length: u64,
     is_chunked: bool,
-    /// How often the head has said how long its body is; in a way that is not done here counts twice.
+    /// How often the head has said how long its body is; a way that is not supported here counts twice.
     said: usize,
 }
 
@@ -221,7 +221,7 @@ enum Place {
     Size,
     Chunk(u64),
     Trailer,
-    /// In what is not understood here.
+    /// In bytes that are not understood here.
     Lost,
 }
 
@@ -375,7 +375,7 @@ mod tests {
         ) {
             let (mut all, mut ends) = (Vec::new(), Vec::new());
             for which in which {
-                // The second has a byte more than it says: it belongs to what follows, and is spoiled by nothing.
+                // The second has one byte more than it says: that byte belongs to the next request, and is not spoiled.
                 let request = if which == 1 { &REQUESTS[1][..REQUESTS[1].len() - 1] } else { REQUESTS[which] };
                 all.extend_from_slice(request.as_bytes());
                 ends.push(all.len());
@@ -417,7 +417,7 @@ mod tests {
             let head = format!("POST / HTTP/1.1\r\n{fields}\r\n");
             let (found, bytes) = scanned(head.as_bytes(), &[7]);
             assert_eq!((found.len() == 1, bytes == head.as_bytes()), (ends, ends), "{head:?}");
-            // What comes next is looked at by itself.
+            // The next request is judged alone.
             let again = [REQUESTS[0], &head, &head].concat();
             assert_eq!(scanned(again.as_bytes(), &[9]).0.len(), if ends { 3 } else { 1 }, "{head:?}");
         }

@@ -1,6 +1,6 @@
 //! Places for connections: their number is limited, and idle connections give way while all are taken.
 //!
-//! Input: connections that want one. Output: places, and the word that a connection waits. It ends no connection by
+//! Input: connections that want a place. Output: places, and the news that a connection waits. It ends no connection by
 //! itself.
 
 use std::sync::Arc;
@@ -48,7 +48,7 @@ impl Places {
         self.wanted.send_modify(|wanted| *wanted = wanted.or_else(|| Some(Instant::now())));
     }
 
-    /// Returns what tells whether a connection waits.
+    /// Returns a receiver that tells whether a connection waits.
     pub(super) fn wanted(&self) -> watch::Receiver<Option<Instant>> {
         self.wanted.subscribe()
     }

@@ -1,4 +1,4 @@
-//! What is written down of every call: one line in the log, and the counters. Never a word of what was said.
+//! The record of every call: one line in the log, and the counters. Never a word of the conversation.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +17,7 @@ pub(super) struct Record {
     begun: Instant,
     /// Which call it is, where that is known.
     call: Option<CallId>,
-    /// Whose answer its caller has the beginning of.
+    /// The target whose answer has begun for the caller.
     heard: Option<TargetId>,
     written: bool,
     /// The room that its body takes, as long as its call lasts.
@@ -38,7 +38,7 @@ impl Record {
         Self { state, route, face, client, stream, begun, call: None, heard: None, written: false, _place: place }
     }
 
-    /// Notes whose answer begins.
+    /// Notes the target whose answer begins.
     pub(super) fn started(&mut self, call: CallId, target: &TargetId) {
         self.call = Some(call);
         self.heard = Some(target.clone());
@@ -58,7 +58,7 @@ impl Record {
 
     /// Writes down how it failed.
     pub(super) fn failed(&mut self, error: &Error) {
-        // Words of a provider may repeat what was said to it.
+        // A provider's words may repeat the prompt.
         let ours = matches!(error, Error::Invalid { .. } | Error::NoTarget { .. } | Error::NoTargetTakes { .. });
         self.write(error.name(), None, None, error.attempts(), ours.then(|| error.to_string()));
     }
@@ -77,7 +77,7 @@ impl Record {
         // A name that no route has may be any text of a caller: it is no label.
         let asked = (outcome == "invalid").then(|| std::mem::replace(&mut self.route, Arc::from("unknown")));
         self.state.metrics.answered(&self.route, self.face, outcome);
-        // What no caller did wrong, and no caller can mend.
+        // Failures that no caller caused, and no caller can mend.
         let is_ours =
             !matches!(outcome, "ok" | "caller_left" | "invalid" | "rejected" | "no_target" | "consumer_stalled");
         let told =
@@ -126,7 +126,7 @@ impl Record {
     }
 }
 
-/// Writes dollars as people read them: three digits that count, and none in powers of ten.
+/// Writes dollars as people read them: three significant digits, and no powers of ten.
 pub fn dollars(cost: f64) -> String {
     if cost == 0.0 || !cost.is_finite() {
         return "0".to_owned();
@@ -139,7 +139,7 @@ pub fn dollars(cost: f64) -> String {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        // What becomes of its attempt is known a moment later: the counters will have it.
+        // The end of its attempt is known a moment later, and will be in the counters.
         let heard = self.heard.take().map(|target| target.to_string());
         self.write("caller_left", heard.as_deref(), None, &[], None);
     }

@@ -13,7 +13,7 @@ const QUIET: Duration = Duration::from_secs(10);
 /// Why a request was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// Came by a name that is none of ours, or by none.
+    /// It came by a name that is not ours, or by none.
     Host,
     /// A page that is not invited.
     Page,

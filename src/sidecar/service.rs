@@ -1,4 +1,4 @@
-//! One request: whose it is, what it asks, and which room answers.
+//! One request: its client, its endpoint, and the module that answers.
 //!
 //! Input: a head and a body. Output: a response in the caller's dialect. It knows the runtime by its public face only,
 //! and a caller's own key never goes past this room.
@@ -49,7 +49,7 @@ pub(super) async fn answer(
     let (mut head, body) = request.into_parts();
     head.extensions.insert(Peer(peer));
     let endpoint = Endpoint::of(&head.method, head.uri.path(), &head.headers);
-    // A supervisor of processes asks by any host name, and learns nothing.
+    // A process supervisor asks by any host name, and learns nothing.
     if matches!(endpoint, Endpoint::Live | Endpoint::Ready | Endpoint::Root) {
         return Ok(serve(&state, endpoints, &head, endpoint, body).await);
     }
@@ -267,7 +267,7 @@ async fn enter<'c, T: Understood>(
     })
 }
 
-/// How long connections may wait for a place before others had better ask elsewhere.
+/// How long connections may wait for a place before clients should ask elsewhere.
 const FULL_MAX: Duration = Duration::from_secs(5);
 
 /// Tells whether there has been no place for connections for some time.
@@ -383,7 +383,7 @@ fn face_of(path: &str) -> Face {
 fn nothing(state: &State, head: &Parts) -> Response<ReplyBody> {
     state.turn_away(Reason::Address, head);
     let (method, path) = (&head.method, head.uri.path());
-    // What older clients look for.
+    // A field that older clients look for.
     let instead =
         if path.ends_with("/completions") { "; conversations are answered at /v1/chat/completions" } else { "" };
     let what = format!("there is nothing at {method} {path}{instead}");

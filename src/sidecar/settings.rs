@@ -1,8 +1,7 @@
-//! What the sidecar is told: one TOML file of a `[server]` table and the runtime's configuration.
+//! The sidecar's settings: one TOML file of a `[server]` table and the runtime's configuration.
 //!
-//! Input: a text and a way to look up the environment. Output: settings or everything that is not right: each error
-//! names its line, its field and the remedy. `${NAME}` in any text is a variable of the environment, `${NAME:-other}`
-//! for that or another text.
+//! Input: a text and a way to look up the environment. Output: settings, or all errors: each names its line, its field
+//! and the remedy. `${NAME}` in any text is a variable of the environment, `${NAME:-other}` for that or another text.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -36,15 +35,15 @@ pub struct ServerConfig {
     #[serde(deserialize_with = "an_address")]
     pub listen: SocketAddr,
     /// Where health, metrics and explanations are. Beside the clients' endpoints where absent, if those are on
-    /// loopback; elsewhere there is none then.
+    /// loopback; otherwise nowhere.
     #[serde(deserialize_with = "some_address")]
     pub admin: Option<SocketAddr>,
     /// Certificate and key for TLS on `listen`.
     pub tls: Option<TlsConfig>,
     /// The clients that may call. Empty asks for no key, on loopback only.
     pub keys: Vec<ClientKey>,
-    /// The names by which this is asked, beside addresses and `localhost`: a web page that came by another is no
-    /// client.
+    /// The names by which this is asked, beside addresses and `localhost`: a web page that came by another name is
+    /// refused.
     pub hosts: Vec<String>,
     /// The web pages that may ask, by their origin (`https://app.example`). None, where empty.
     pub allow_origins: Vec<String>,
@@ -52,9 +51,8 @@ pub struct ServerConfig {
     pub connections_max: usize,
     /// The longest a request's body may be. Default: 64 MiB.
     pub body_bytes_max: usize,
-    /// The bodies of all calls in flight together. One more waits before it is read, for 10 s at most, and is then
-    /// answered
-    /// 503. Default: 512 MiB.
+    /// The bodies of all calls in flight together. One more waits before it is read, for 10 s at most, and then gets a
+    /// 503 status. Default: 512 MiB.
     pub bodies_bytes_max: usize,
     /// The longest a request's head may take to arrive, and a connection may be idle. Default: 15 s.
     #[serde(with = "humantime_serde")]
@@ -125,7 +123,7 @@ pub enum Streams {
 }
 
 impl ServerConfig {
-    /// Returns what is not right in it.
+    /// Returns its errors.
     pub fn check(&self) -> Vec<ConfigError> {
         let mut errors = Vec::new();
         let mut refuse = |field: &str, problem: &str| errors.push(ConfigError::new(format!("server.{field}"), problem));
@@ -183,7 +181,7 @@ impl ServerConfig {
         errors
     }
 
-    /// Checks the names of this and of pages that may ask.
+    /// Checks the names of this address and of pages that may ask.
     fn check_names(&self, refuse: &mut impl FnMut(&str, &str)) {
         let letters = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
         for (at, host) in self.hosts.iter().enumerate() {
@@ -284,7 +282,7 @@ fn some_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Soc
     an_address(deserializer).map(Some)
 }
 
-/// Everything for which a text is refused, in the order of its lines.
+/// All errors of a text, in the order of its lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingsErrors(Vec<(Option<Place>, ConfigError)>);
 
@@ -323,15 +321,15 @@ impl fmt::Display for SettingsErrors {
 
 impl std::error::Error for SettingsErrors {}
 
-/// What there is to call: each target, and its price, where that is known.
+/// Each target that can be called, with its price, where that is known.
 pub type Targets = Vec<(TargetId, Option<Price>)>;
 
 impl Settings {
-    /// Checks everything, also that certificate and key can be read, and that every route which is named is one that
-    /// there is. Returns what there is to call.
+    /// Checks everything, also that certificate and key can be read, and that every named route exists. Returns what
+    /// can be called.
     ///
     /// # Errors
-    /// Everything that is not right; each error names its field.
+    /// All errors; each names its field.
     pub fn check(&self) -> Result<Targets, ConfigErrors> {
         let targets = self.check_beside(&|_| false)?;
         ConfigErrors::none(self.leads_back())?;
@@ -360,7 +358,7 @@ impl Settings {
         providers.map(|(name, _)| ConfigError::new(format!("providers.{name}.base_url"), &problem)).collect()
     }
 
-    /// Checks what can be checked by itself. Of names that may be good once a file is, `doubtful` says so.
+    /// Checks what can be checked alone. `doubtful` tells the names that may be good once a file is right.
     fn check_beside(&self, doubtful: &dyn Fn(&str) -> bool) -> Result<Targets, ConfigErrors> {
         let mut errors = self.server.check();
         let checked = self.runtime.check_beside(doubtful);
@@ -399,8 +397,8 @@ impl Settings {
     /// Reads a file's text, and checks it except for what is in other files. `environment` looks up a variable.
     ///
     /// # Errors
-    /// Everything that is not right: what is no TOML, variables that are missing, fields that are unknown, of another
-    /// kind or out of range, names that lead nowhere.
+    /// All errors: text that is no TOML, variables that are missing, fields that are unknown, of another kind or out of
+    /// range, unknown names.
     pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsErrors> {
         let mut document = Document::parse(text).map_err(|errors| {
             let errors = errors.into_iter().map(|(place, problem)| (place, ConfigError::new("configuration", problem)));
@@ -483,7 +481,7 @@ fn expanded(text: &str, environment: &impl Fn(&str) -> Option<String>) -> Result
         let (name, other) = inside.split_once(":-").map_or((inside, None), |(name, other)| (name, Some(other)));
         let found = environment(name).filter(|value| !value.is_empty());
         let value = found.or_else(|| other.map(str::to_owned)).ok_or_else(|| {
-            // What looks like no variable may be what one should have held.
+            // A text that does not look like a variable's name may be its value.
             let is_name = name.len() <= 64
                 && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
             if is_name {

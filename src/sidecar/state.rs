@@ -22,7 +22,7 @@ use crate::words::{Price, TargetId};
 /// What all connections share.
 pub(super) struct State {
     pub(super) runtime: Runtime,
-    /// What tells requests that come back.
+    /// The marks that tell requests that come back.
     pub(super) mark: Mark,
     pub(super) metrics: Arc<Metrics>,
     pub(super) refusals: Refusals,
@@ -30,7 +30,7 @@ pub(super) struct State {
     /// Places for clients' connections.
     pub(super) places: Arc<Places>,
     current: RwLock<Arc<Current>>,
-    /// What speaks TLS with new connections.
+    /// The TLS settings of new connections.
     tls: RwLock<Option<TlsAcceptor>>,
 }
 

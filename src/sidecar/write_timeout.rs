@@ -1,4 +1,4 @@
-//! A socket whose other side must take what is written to it, in time.
+//! A socket whose other side must take written bytes in time.
 //!
 //! Input: what a connection writes. Output: the same, or an error once nothing of it was taken for too long. hyper
 //! waits for ever: a client that no longer reads would keep its connection's place until it leaves.
@@ -24,7 +24,7 @@ impl<S> WriteTimeout<S> {
         Self { stream, limit, timer: None, waits: false }
     }
 
-    /// Looks at how a write went: time passes only while none gets on.
+    /// Looks at the result of a write: the time-out runs only while nothing is taken.
     fn timed<T>(&mut self, cx: &mut Context<'_>, went: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if went.is_ready() {
             self.waits = false;

@@ -18,7 +18,7 @@ use super::TransportError;
 
 /// This much is decompressed at once, and goes on before the next is.
 const PIECE_BYTES: usize = 4 << 10;
-/// The most that one piece may become: two thousand times as much is no answer, and a bomb ends here.
+/// The most that one piece may become: two thousand times as much is no answer, and a decompression bomb ends here.
 const PLAIN_BYTES_MAX: usize = 8 << 20;
 /// The furthest that zstd may look back, as a power of two: 8 MiB, which HTTP allows (RFC 9659).
 const ZSTD_WINDOW_MAX: u32 = 23;
@@ -107,7 +107,7 @@ impl Decoder {
         Ok(Some(match format {
             Format::Plain => return Ok(None),
             Format::Gzip => Self::Gzip(MultiGzDecoder::new(sink)),
-            // Half of the world leaves out zlib's wrapping, of which the low four bits of the first byte are 8.
+            // Many servers leave out zlib's wrapping, in which the low four bits of the first byte are 8.
             Format::Deflate if first.first().is_some_and(|byte| byte & 0x0f == 8) => Self::Zlib(ZlibDecoder::new(sink)),
             Format::Deflate => Self::Deflate(DeflateDecoder::new(sink)),
             Format::Brotli => Self::Brotli(Box::new(brotli_decompressor::DecompressorWriter::new(sink, 4096))),
@@ -160,7 +160,7 @@ impl Decoder {
     }
 }
 
-/// What has come out and was not taken yet.
+/// Decompressed bytes that were not taken yet.
 #[derive(Default)]
 struct Sink(Vec<u8>);
 

@@ -1,6 +1,6 @@
 //! Brings a conversation into the order that providers take: every call of a tool answered at once, all results of a
-//! turn together, in the order of the calls and before anything else that is said; ids of calls of which none comes
-//! twice; no message without anything in it.
+//! turn together, in the order of the calls and before anything else that is said; unique ids of calls; no empty
+//! message.
 //!
 //! Input: a caller's messages. Output: steps that borrow them, and notes of what could not go as it was. What the
 //! caller wrote in the target's own dialect keeps its order: a caller that speaks a dialect knows what is right in it.
@@ -17,15 +17,15 @@ use crate::words::{AssistantPart, ChatRequest, Dialect, Message, Text, ToolCall,
 
 /// The result of a call that has none.
 pub(super) const NO_RESULT: &str = "This tool was not run.";
-/// What a result says that shows something and says nothing.
+/// The text of a result that shows something and says nothing.
 const SEE_BELOW: &str = "(What it shows follows.)";
 
-/// Where what a tool shows beside its text is placed.
+/// The place of images and documents of a tool's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Media {
     /// In its result.
     Within,
-    /// In what the user says behind all results of the turn.
+    /// In the user's words after all results of the turn.
     Behind,
 }
 
@@ -34,7 +34,7 @@ pub(super) enum Media {
 pub(super) enum Step<'a> {
     /// What the system says.
     System(&'a Text),
-    /// What the user says and shows: never nothing.
+    /// What the user says and shows: never empty.
     User(Vec<Part<'a>>),
     /// What the assistant said, thought and called.
     Assistant(Spoken<'a>),
@@ -114,15 +114,15 @@ fn said(result: &ToolResult) -> Phrase<'_> {
     }
 }
 
-/// Tells whether what is out of order in a request is put in order for a dialect: a caller that speaks it knows what is
-/// right in it, and a conversation that its provider keeps is not all here.
+/// Tells whether a request's parts are put in order for a dialect: a caller that speaks it knows what is right in it,
+/// and a conversation that its provider keeps is not all here.
 pub(super) fn mends(request: &ChatRequest, dialect: Dialect) -> bool {
     !is_own(request, dialect) && request.extra_needed.is_empty()
 }
 
 /// Tells whether a caller wants its last message continued. Clients of another dialect, Anthropic's and Google's, so
-/// begin an answer themselves; those of chat completions must flag it, or a last message of the assistant is one like
-/// all others.
+/// begin an answer themselves; those of chat completions must flag it, or a last message of the assistant is like all
+/// others.
 pub(super) fn is_prefilled(request: &ChatRequest, dialect: Dialect) -> bool {
     let theirs = request.original.as_ref().map(|original| original.dialect);
     let begins = matches!(theirs, Some(Dialect::AnthropicMessages | Dialect::Gemini | Dialect::Vertex));
@@ -167,7 +167,7 @@ struct Talk<'a> {
     dialect: Dialect,
     media: Media,
     takes: fn(&str) -> bool,
-    /// Whether what is out of order is put in order.
+    /// Whether parts that are out of order are put in order.
     mends: bool,
     steps: Vec<Step<'a>>,
     /// The calls of the last turn of the assistant, and their results as far as they are known.

@@ -1,4 +1,4 @@
-//! What providers say, made fit to be shown: no keys, no control characters for terminals, cut to a length.
+//! Providers' words, made fit to be shown: no keys, no control characters for terminals, cut to a length.
 
 /// The most characters of a provider's message that are kept.
 pub const MESSAGE_CHARS_MAX: usize = 500;
@@ -44,7 +44,7 @@ fn redact(message: &str) -> String {
     clean
 }
 
-/// Tells whether a word holds a key of this prefix, not only one that ends like it ("task-").
+/// Tells whether a word holds a key of this prefix, not only a word that ends like it ("task-").
 fn holds_key(word: &str, prefix: &str) -> bool {
     word.match_indices(prefix).any(|(at, _)| {
         let begins = !word[..at].ends_with(|letter: char| letter.is_ascii_alphanumeric());

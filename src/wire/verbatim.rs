@@ -28,7 +28,7 @@ pub struct Verbatim {
     pub buffered: bool,
     /// Whether the usage at a stream's end goes on: the caller asked for it, not the runtime.
     pub usage: bool,
-    /// Whether its text is looked at in the end.
+    /// Whether its text is needed at the end.
     pub judged: bool,
     /// The model's name that the caller is shown, if it is not the provider's.
     pub model: Option<String>,
@@ -69,13 +69,13 @@ pub(super) struct Relay {
 #[derive(Debug, Default)]
 struct Clean {
     unfence: Unfence,
-    /// The text as it came, and as it is passed on: events that repeat the whole text are changed likewise.
+    /// The text as it came, and as it is passed on: events that repeat the whole text are changed in the same way.
     whole: [String; 2],
-    /// The last event of whose text something was held back.
+    /// The last event with held-back text.
     last: Option<Held>,
 }
 
-/// An event among those that wait, of whose text something is held back.
+/// A waiting event with held-back text.
 #[derive(Debug)]
 struct Held {
     place: Range<usize>,
@@ -101,7 +101,7 @@ impl Clean {
     fn event(&mut self, data: &str, said: &str) -> Cleaned {
         let [came, goes] = &mut self.whole;
         if said.is_empty() {
-            // While something is held back the whole is not known: that is said at the end.
+            // While something is held back the whole text is not known: it is written at the end.
             let again = came != goes && !came.is_empty() && !self.unfence.holds();
             let data = again.then(|| with_text(data, came, goes)).flatten();
             return data.map_or(Cleaned::Nothing, |data| Cleaned::Data { data, kept: String::new() });
@@ -330,7 +330,7 @@ impl Relay {
     }
 }
 
-/// How empty arguments of a call are told in chat completions.
+/// The form of a call's empty arguments in chat completions.
 const EMPTY: [&[u8]; 2] = [b"\"arguments\":\"{}\"", b"\"arguments\": \"{}\""];
 
 /// Writes an event.
@@ -344,7 +344,7 @@ fn written(name: &str, data: &str) -> String {
     event
 }
 
-/// Returns what ends a stream of this dialect.
+/// Returns the end marker of a stream of this dialect.
 const fn end(dialect: Dialect) -> &'static [u8] {
     match dialect {
         Dialect::OpenAiChat => b"data: [DONE]\n\n",

@@ -12,7 +12,7 @@ pub use self::zone::Zone;
 use self::zone::zone;
 use crate::words::{Date, RetryAfter};
 
-/// The longest wait that is believed: a spending limit lasts to the end of the month, nothing lasts longer.
+/// The longest wait that is believed: a spending limit lasts to the end of the month, and no limit lasts longer.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
 /// A bare number from here on (2001) is a date in seconds since 1970, no wait: it would last 31 years.
 const EPOCH_SECONDS_MIN: f64 = 1e9;
@@ -106,7 +106,7 @@ const LEADS: &[&str] = &[
     "恢复时间",
     "重置时间",
 ];
-/// What may stand between the two.
+/// The words that may be between the two.
 const FILL: &[&str] = &[
     "in",
     "after",
@@ -215,7 +215,7 @@ fn is_han(letter: char) -> bool {
     ('\u{4e00}'..='\u{9fff}').contains(&letter)
 }
 
-/// Returns a text with a blank between Chinese and all else, which need none there.
+/// Returns a text with a blank between Chinese and all else, because Chinese needs none there.
 fn parted(text: &str) -> String {
     let (mut parted, mut before) = (String::with_capacity(text.len() + 16), false);
     for letter in text.chars() {

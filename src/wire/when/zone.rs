@@ -3,7 +3,7 @@
 use super::{DAY, HOUR};
 use crate::words::Date;
 
-/// A place's time: minutes from UTC in winter, and by whose rule an hour is added in summer.
+/// A place's time: minutes from UTC in winter, and the rule by which an hour is added in summer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Zone {
     minutes: i64,
