@@ -1,4 +1,4 @@
-//! One connection: requests are read, answers are played on it, until one of both sides has enough.
+//! One connection: requests are read and answers are played on it, until one of both sides ends it.
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ impl Connection {
             }
             End::Reset | End::Refuse => {
                 self.flush().await?;
-                // Closing then sends a reset. Where it cannot be set the client sees a close, which is as bad.
+                // Closing then sends a reset. Where that cannot be set the client sees a close, which serves as well.
                 let _ = self.stream.set_zero_linger();
                 Ok(After::Close)
             }
@@ -139,7 +139,7 @@ impl Connection {
         }
     }
 
-    /// Waits for nothing, until then or for ever; a drill that stops closes the connection.
+    /// Waits until then, or for ever; a drill that stops closes the connection.
     async fn linger(&mut self, until: Option<Instant>) -> Result<After, Gone> {
         let then = async {
             match until {
@@ -215,7 +215,7 @@ impl Connection {
     }
 }
 
-/// Waits until the client closes or resets the connection. What it sends meanwhile is its next request, and kept.
+/// Waits until the client closes or resets the connection. What it sends meanwhile is its next request, and is kept.
 async fn client_leaves(stream: &mut TcpStream, input: &mut BytesMut) {
     while input.len() <= HEAD_MAX {
         if matches!(stream.read_buf(input).await, Ok(0) | Err(_)) {

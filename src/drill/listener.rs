@@ -33,7 +33,7 @@ pub(super) struct Listener {
 enum Port {
     Open(TcpListener),
     Held(TcpSocket),
-    /// Lost on the way from one to the other: to be bound again.
+    /// Lost between the two states: it must be bound again.
     Lost,
 }
 

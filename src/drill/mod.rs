@@ -51,14 +51,14 @@ pub struct Drill {
     listener: JoinHandle<()>,
 }
 
-/// What the listener does, as the connections are told.
+/// The listener's state, for the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Accepts.
     Open,
     /// Is closed; connections that wait for a request close, too.
     Refusing,
-    /// Is closed for good; what never ends ends.
+    /// Is closed for good; endless answers end.
     Stopping,
 }
 

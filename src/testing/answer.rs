@@ -1,4 +1,4 @@
-//! A question as the provider understood it, what it says to it, and the tokens that makes. No dialect in here.
+//! A question as the provider understood it, its answer, and the tokens of both. This file knows no dialect.
 
 use serde_json::{Map, Value, json};
 
@@ -54,9 +54,9 @@ pub struct Answer {
     pub text: String,
     /// Tool calls, after the text. A call without an id is given one.
     pub tool_calls: Vec<ToolCall>,
-    /// Why it stopped, as the dialect spells it; `None` is what is true.
+    /// Why it stopped, as the dialect spells it; `None` is the true reason.
     pub finish: Option<String>,
-    /// What it claims to have used; `None` is what is true, counted in words.
+    /// The usage it claims; `None` is the true one, counted in words.
     pub usage: Option<Usage>,
 }
 
@@ -73,7 +73,7 @@ impl Answer {
         self
     }
 
-    /// Adds a tool call; `arguments` should be the text of a JSON object, and need not be.
+    /// Adds a tool call; `arguments` should be the text of a JSON object, but need not be.
     #[must_use]
     pub fn tool_call(mut self, name: impl Into<String>, arguments: impl Into<String>) -> Self {
         self.tool_calls.push(ToolCall { name: name.into(), arguments: arguments.into().into(), ..ToolCall::default() });

@@ -1,4 +1,4 @@
-//! Crashes on demand, to see supervision at work.
+//! Crashes on demand, to test supervision.
 
 use std::panic::PanicHookInfo;
 use std::sync::atomic::Ordering::Relaxed;

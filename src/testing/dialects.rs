@@ -1,4 +1,4 @@
-//! What a provider's dialect is to the rest of the scripted provider: requests in, bytes out.
+//! A provider's dialect, for the rest of the scripted provider: requests in, bytes out.
 
 mod anthropic;
 mod fields;
@@ -29,7 +29,7 @@ pub(crate) trait ScriptedDialect: Send + Sync {
     /// Returns the key of a request.
     fn key<'a>(&self, address: Address<'a>, headers: &'a HeaderMap) -> Option<&'a str>;
 
-    /// Reads what an ill provider still notices of a request: it checks nothing.
+    /// Reads the parts of a request that even a failing provider notices: it checks nothing.
     fn glance(&self, address: Address<'_>, body: &[u8]) -> Glance {
         let _ = address;
         glance(body)
@@ -78,8 +78,7 @@ pub(crate) trait ScriptedDialect: Send + Sync {
     /// Writes an answer as one body.
     fn write_whole(&self, utterance: &Utterance<'_>, out: &mut Vec<u8>);
 
-    /// Returns what says that the provider failed after it had answered 200, and had `sent` this number of pieces of a
-    /// stream.
+    /// Returns the bytes for a failure after a 200, and had `sent` this number of pieces of a stream.
     fn failure_within(&self, utterance: &Utterance<'_>, sent: usize) -> Bytes;
 
     /// Returns what keeps a connection alive while the answer is not ready.
@@ -90,7 +89,7 @@ pub(crate) trait ScriptedDialect: Send + Sync {
         if stream { "text/event-stream; charset=utf-8" } else { "application/json" }
     }
 
-    /// Returns what is said of a request without a key.
+    /// Returns the refusal of a request without a key.
     fn keyless(&self) -> Refusal {
         self.error(ProviderError::Unauthorised, "")
     }
@@ -107,7 +106,7 @@ pub(crate) trait ScriptedDialect: Send + Sync {
         refusal
     }
 
-    /// Returns what is said of an address where nothing is.
+    /// Returns the answer at an unknown address.
     fn nothing(&self, method: &Method, address: Address<'_>) -> Refusal;
 
     /// Returns the list of models, or one of them.
@@ -120,7 +119,7 @@ pub(crate) trait ScriptedDialect: Send + Sync {
 /// Headers: names in lower case, values that are ASCII.
 pub(crate) type Headers = Vec<(&'static str, String)>;
 
-/// Everything that is to be said in one answer.
+/// All parts of one answer.
 #[derive(Debug)]
 pub(crate) struct Utterance<'a> {
     /// 16 hexadecimal digits.
@@ -137,7 +136,7 @@ pub(crate) struct Utterance<'a> {
     pub(crate) usage: Usage,
 }
 
-/// A provider's no, as it goes out.
+/// A provider's refusal, as it is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
@@ -186,7 +185,7 @@ impl<'a> Address<'a> {
     }
 }
 
-/// What an ill provider notices of a request.
+/// The parts of a request that a failing provider notices.
 pub(crate) struct Glance {
     pub(crate) model: String,
     pub(crate) stream: bool,
@@ -200,7 +199,7 @@ pub(crate) struct Account<'a> {
     pub(crate) processing: Duration,
     pub(crate) requests: Allowance,
     pub(crate) tokens: Allowance,
-    /// Whether the answer is a no.
+    /// Whether the answer is a refusal.
     pub(crate) is_refused: bool,
 }
 
@@ -222,11 +221,11 @@ pub(crate) enum Wish<'a> {
     Models(Option<&'a str>),
     /// How many tokens a prompt has.
     Count,
-    /// Nothing this provider has.
+    /// An unknown address.
     Unknown,
 }
 
-/// Returns what an ill provider notices where the whole of the request is its body.
+/// Returns the parts that a failing provider notices where the whole request is its body.
 fn glance(body: &[u8]) -> Glance {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let model = body["model"].as_str().unwrap_or_default().to_owned();

@@ -44,7 +44,7 @@ pub async fn run(options: super::Check) -> ExitCode {
     for (name, provider) in &config.providers {
         let own = by_provider.remove(name.as_str()).unwrap_or_default();
         say!("  provider {name}: {} model(s), {} key(s)", own.len(), provider.keys.len());
-        // Of a provider that serves its whole catalogue only the models that are named are of interest.
+        // For a provider that serves its whole catalogue only the named models matter.
         let is_meant = |target: &&&Described| {
             options.all || provider.models.contains_key(&*target.id.model) || members.contains(&*target.id.to_string())
         };
@@ -147,7 +147,7 @@ fn chosen<'t>(
     let first = |provider: &str| {
         let own = targets.iter().filter(|target| *target.id.provider == *provider);
         let rank = |target: &Described| {
-            // A route of each model says nothing of which is meant.
+            // Routes that name every model do not say which one is meant.
             let named = config.routes.len() < targets.len() && routed.contains(target.id.to_string().as_str());
             (u8::from(!named), u8::from(target.capabilities.kind != ModelKind::Chat), cost(target).unwrap_or(f64::MAX))
         };

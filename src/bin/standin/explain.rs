@@ -44,7 +44,7 @@ fn print(explained: &Value) {
     }
 }
 
-/// Tells a latency, and a guess as a guess.
+/// Writes a latency, and says whether it is a guess.
 fn latency(latency: &Value) -> String {
     let time = |value: &Value| {
         value.as_f64().map_or_else(

@@ -1,4 +1,4 @@
-//! `standin import`: makes a configuration of another gateway's, and says line by line what became of it.
+//! `standin import`: makes a configuration from another gateway's, and says line by line what became of it.
 
 mod given;
 mod groups;
@@ -47,7 +47,7 @@ pub fn run(options: &super::Import) -> ExitCode {
     }
     if let Err(problem) = checked(&config) {
         say_all(false);
-        // Never what was made: a key may stand in it.
+        // The text itself is never printed: it may hold a key.
         return failed(&format!("what was made of it is not right, and nothing is written:\n{problem}"));
     }
     if options.out.as_os_str() == "-" {
@@ -82,7 +82,7 @@ fn stand_in(name: &str) -> String {
     if is_address { "http://stand.in".to_owned() } else { "stand-in".to_owned() }
 }
 
-/// Returns the variables that a configuration cannot do without, each once.
+/// Returns the variables that a configuration needs, each once.
 fn variables(config: &str) -> BTreeSet<&str> {
     let texts =
         config.split("${").skip(1).filter_map(|rest| rest.split('}').next()).filter(|name| !name.contains(":-"));

@@ -38,7 +38,7 @@ where
     }
 }
 
-/// Returns a span as JSON: its fields, which stand with it as JSON, and its name.
+/// Returns a span as JSON: its fields, which are stored as JSON, and its name.
 fn written<S, N>(span: &SpanRef<'_, S>) -> String
 where
     S: for<'l> LookupSpan<'l>,
@@ -51,7 +51,7 @@ where
     format!("{{{fields}{comma}\"name\":\"{}\"}}", span.name())
 }
 
-/// A line as far as it is written.
+/// A line that is being written.
 struct Line(Vec<u8>);
 
 impl Line {

@@ -89,7 +89,7 @@ fn csv(statement: &Value) {
     }
 }
 
-/// Returns a text as a cell: quoted where it must be, and never what a spreadsheet takes for a formula.
+/// Returns a text as a cell: quoted where it must be, and never a text that a spreadsheet takes for a formula.
 fn quoted(text: &str) -> String {
     let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text.to_owned() };
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }

@@ -25,7 +25,7 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// Loads what is named, or what is usual.
+/// Loads the named configuration, or the usual one.
 pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
     let usual = Path::new(USUAL);
     match named.or_else(|| usual.exists().then_some(usual)) {
@@ -60,7 +60,7 @@ pub fn read(file: &Path) -> Result<(Settings, Vec<String>), String> {
     Ok((settings, warnings))
 }
 
-/// Says of every key that is read elsewhere, and is not there now, which call will miss it.
+/// Says of every key that its source does not have now which calls will miss it.
 fn missing(config: &Config) -> Vec<String> {
     let keys = config.providers.iter().flat_map(|(name, provider)| {
         provider.keys.iter().enumerate().map(move |(at, key)| (format!("providers.{name}.keys[{at}]"), &key.source))
@@ -90,7 +90,7 @@ fn others_read(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|data| data.permissions().mode() & 0o004 != 0)
 }
 
-/// How long a file may take to be read: some that a system makes up never end and say nothing.
+/// How long a file may take to be read: some files of the system never end and never give data.
 const READ_MAX: Duration = Duration::from_secs(10);
 
 /// Returns a file's text. Opening a pipe waits for its writer, and a device has no end.
@@ -148,12 +148,12 @@ fn key_variable(preset: &Preset, value: &dyn Fn(&str) -> Option<String>) -> Opti
     preset.env.into_iter().chain(also).find(|name| value(name).is_some())
 }
 
-/// What the environment allows.
+/// The providers that the environment allows.
 pub struct Found {
     served: Vec<Served>,
     /// Hosts whose key is there, and none of whose models is named; with the variable of the key.
     unnamed: Vec<(&'static str, &'static str)>,
-    /// What must be said in a file, and why.
+    /// Settings that must be in a file, and why.
     lacking: Vec<String>,
     targets: Targets,
 }

@@ -18,8 +18,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::LogForm;
 use super::json::Json;
 
-/// What is logged where `RUST_LOG` does not say otherwise. A call has one line, the sidecar's: what the runtime says of
-/// it beside, and the spans that this would stand in, would cost more than all else that is written down.
+/// What is logged where `RUST_LOG` does not say otherwise. A call has one line, the sidecar's: the runtime's own lines
+/// and spans would cost more than all other lines.
 const LOGGED: &str = "warn,standin=info,standin::actors::call=off";
 
 /// How long the last lines may take when the program ends.
@@ -50,7 +50,7 @@ impl Lines {
             LogForm::Off => {}
         }
         let own = log.clone();
-        // It goes past the subscriber: that may be what panicked.
+        // It bypasses the subscriber: the subscriber may have panicked.
         std::panic::set_hook(Box::new(move |panic| own.line(panicked(panic, form).as_bytes())));
         if bad {
             tracing::warn!("RUST_LOG is not heeded: it must be levels such as `warn,standin=debug`");
@@ -78,7 +78,7 @@ impl Drop for Lines {
     }
 }
 
-/// Returns what is logged, and whether what `RUST_LOG` says of it cannot be read.
+/// Returns what is logged, and whether `RUST_LOG` cannot be read.
 fn logged(asked: &str) -> (Targets, bool) {
     let usual = || LOGGED.parse().expect("it is a list of levels");
     match asked.parse() {

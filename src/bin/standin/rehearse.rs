@@ -1,8 +1,8 @@
 //! `standin drill`: the configuration's providers are played by drills, go wrong one after the other in every way, and
 //! a report says what callers saw of it.
 //!
-//! Every row is a rehearsal of its own, by a runtime and drills that start for it: what one trouble left behind (a key
-//! that rests for ten minutes, an open breaker) is no failure of the next, and several rows are played at a time.
+//! Every row is a rehearsal of its own, by a runtime and drills that start for it: the traces of one trouble (a key
+//! that is held for ten minutes, an open breaker) are no failure of the next, and several rows are played at a time.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -17,10 +17,10 @@ use standin::{ChatRequest, CommitPolicy, Config, EmbedRequest, Error, ProviderCo
 
 use super::{failed, load, stage};
 
-/// As many rows are played at a time as make no more calls a second than a slow machine bears.
+/// So many rows are played at a time that a slow machine bears their calls.
 const RATE_OF_ALL: u32 = 100;
 
-/// What a call came to.
+/// The result of a call.
 struct Call {
     took: Duration,
     attempts: usize,
@@ -36,7 +36,7 @@ struct Row {
 
 #[derive(Clone)]
 enum Trouble {
-    /// A provider answers so.
+    /// A provider answers with this fault.
     Fault(Fault),
     /// A provider's actor panics.
     Crash,

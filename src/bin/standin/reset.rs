@@ -1,4 +1,4 @@
-//! Lifts what keeps something of a running sidecar out.
+//! Lifts what keeps targets or keys of a running sidecar out.
 
 use std::process::ExitCode;
 

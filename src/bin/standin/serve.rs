@@ -15,7 +15,7 @@ use super::{failed, load, stage};
 const LOOK: Duration = Duration::from_secs(2);
 
 pub async fn run(options: super::Serve) -> ExitCode {
-    // From now on: a signal that comes while this starts waits until it is served.
+    // From now on a signal that comes during the start is handled once the sidecar serves.
     let signals = match Signals::heed() {
         Ok(signals) => signals,
         Err(error) => return failed(&error),
@@ -131,12 +131,12 @@ fn trial(settings: &Settings, address: SocketAddr) -> Option<String> {
     ))
 }
 
-/// What tells the program to reload and to stop.
+/// The signals that tell the program to reload and to stop.
 struct Signals {
     hang_up: Signal,
     terminate: Signal,
     interrupt: Signal,
-    /// It comes when a file, of the log perhaps, is as long as the system lets it be, and would end the program.
+    /// This signal comes when a file, for example the log's, reaches the system's size limit; it would end the program.
     _file_full: Signal,
 }
 
@@ -175,7 +175,7 @@ async fn until_told(mut signals: Signals, sidecar: &Sidecar, file: Option<&Path>
             seen = now;
             reload(sidecar, file, listen).await;
         }
-        // A renewal writes two files: what does not go together yet is looked at again with the second.
+        // A renewal writes two files: a pair that does not match yet is read again with the second file.
         let now = certificate();
         if now != seen_certificate {
             seen_certificate = now;

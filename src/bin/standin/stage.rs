@@ -17,8 +17,8 @@ use standin::{ForeignParts, ModelConfig, ProviderConfig, RouteConfig, Runtime};
 pub const ROUTE: &str = "smart";
 /// How often a storm kills a provider's actor.
 const CRASH_EVERY: Duration = Duration::from_secs(5);
-/// What each way to fail is drawn with: eight of them make a fifth. All of them come before an answer's first word,
-/// where failover can hide them: what breaks off later is seen by the caller.
+/// The chance of each way to fail: eight of them make a fifth. All of them come before an answer's first word, where
+/// failover can hide them: what breaks off later is seen by the caller.
 const CHANCE: f64 = 0.025;
 /// Attempts of a call: of ten thousand calls in a storm, one or less finds that many failures in a row.
 const ATTEMPTS_MAX: u32 = 6;
@@ -74,7 +74,7 @@ impl Stage {
         let targets = CAST.map(|(name, model, ..)| format!("{name}/{model}"));
         let spare = format!("{}/{EMBEDS}", CAST[0].0);
         let mut route = RouteConfig::new(targets.iter().chain([&spare]).map(String::as_str));
-        // Agents offer what only their own provider runs; a rehearsal answers nevertheless.
+        // Agents offer tools that only their own provider runs; a rehearsal answers nevertheless.
         route.foreign_parts = ForeignParts::Drop;
         settings.runtime.routes.insert(ROUTE.to_owned(), route);
         settings.runtime.failover.attempts_max = ATTEMPTS_MAX;
@@ -124,12 +124,12 @@ pub fn hush() {
     }));
 }
 
-/// Tells whether it is asked in words for JSON, as models are asked that know no other way.
+/// Tells whether it is asked for JSON in words, as models without a JSON mode are asked.
 fn in_words(question: &Question) -> bool {
     question.form == Form::Text && question.body["system"].to_string().contains("one JSON object")
 }
 
-/// Repeats what it is told, as drills do; calls a tool whose name shares a word with the question.
+/// Repeats the question, as drills do; calls a tool whose name shares a word with the question.
 fn reply(question: &Question) -> Answer {
     let form = if in_words(question) { Form::Json } else { question.form.clone() };
     let echo = Answer::echo(&Question { form, ..question.clone() });

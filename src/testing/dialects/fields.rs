@@ -1,4 +1,4 @@
-//! What it takes to read JSON as strictly as OpenAI does, and to say what is wrong with it in OpenAI's words.
+//! Reads JSON as strictly as OpenAI does, and says what is wrong with it in OpenAI's words.
 
 use serde_json::{Map, Value};
 

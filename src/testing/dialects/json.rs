@@ -1,7 +1,7 @@
 //! What all dialects need to write JSON by hand.
 //!
-//! A template is text with holes, `$name` of lower-case letters each. It is data, so that what differs from provider
-//! to provider can stand in a table.
+//! A template is text with holes, `$name` of lower-case letters each. It is data, so that differences between providers
+//! can be in a table.
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ use crate::testing::score::Sheet;
 use crate::testing::script::Flavour;
 use writer::{End, Response, Scribe};
 
-/// OpenAI's responses. In another flavour only what goes wrong is said otherwise, and less is refused.
+/// OpenAI's responses. In another flavour only failures are told otherwise, and less is refused.
 #[derive(Clone, Copy)]
 pub(crate) struct Responses(&'static Manner);
 

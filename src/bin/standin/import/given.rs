@@ -1,6 +1,6 @@
 //! Another gateway's configuration as a tree that knows its lines, and which parts of it were read.
 //!
-//! JSON is YAML, so one reader takes both. What was not read is told at the end: nothing is passed over in silence.
+//! JSON is YAML, so one reader takes both. Unread parts are told at the end: nothing is passed over in silence.
 
 use std::cell::Cell;
 
@@ -13,7 +13,7 @@ pub struct Given {
     /// `router_settings.timeout`
     pub path: String,
     value: Value,
-    /// Whether it was looked at.
+    /// Whether it was read.
     seen: Cell<bool>,
 }
 
@@ -91,7 +91,7 @@ impl Given {
         }
     }
 
-    /// Returns a field, which is thereby looked at.
+    /// Returns a field, and marks it as read.
     pub fn get(&self, name: &str) -> Option<&Self> {
         let Value::Table(fields) = &self.value else { return None };
         let found = fields.iter().find(|(known, _)| known == name).map(|(_, given)| given)?;
@@ -118,7 +118,7 @@ impl Given {
         })
     }
 
-    /// Returns the fields of a table, each of which is thereby looked at.
+    /// Returns the fields of a table, and marks each as read.
     pub fn fields(&self) -> &[(String, Self)] {
         self.seen.set(true);
         let fields = if let Value::Table(fields) = &self.value { &fields[..] } else { &[] };
@@ -128,7 +128,7 @@ impl Given {
         fields
     }
 
-    /// Returns the items of a list, each of which is thereby looked at.
+    /// Returns the items of a list, and marks each as read.
     pub fn items(&self) -> &[Self] {
         self.seen.set(true);
         let items = if let Value::List(items) = &self.value { &items[..] } else { &[] };
@@ -157,7 +157,7 @@ impl Given {
         self.as_text()?.replace('_', "").parse().ok().filter(|number: &f64| number.is_finite())
     }
 
-    /// Notes that all of it was looked at.
+    /// Notes that all of it was read.
     pub fn done(&self) {
         self.seen.set(true);
         match &self.value {
@@ -167,7 +167,7 @@ impl Given {
         }
     }
 
-    /// Returns what was not read, the outermost of it.
+    /// Returns the unread parts, the outermost of each.
     pub fn unseen(&self) -> Vec<&Self> {
         if !self.seen.get() && !self.path.is_empty() {
             return vec![self];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::given::Given;
 use super::outcome::{Outcome, Provider, Route, Target, Toml};
 
-/// A deployment that has a place here.
+/// A deployment that has a counterpart here.
 pub struct Deployment {
     pub group: String,
     pub provider: usize,
@@ -85,7 +85,7 @@ fn tier(deployments: &[Deployment], group: &str, order: Option<f64>) -> u8 {
     u8::try_from(before).unwrap_or(u8::MAX)
 }
 
-/// Lets targets leave out what they have no words for.
+/// Lets targets leave out parts that they have no words for.
 pub fn drops(settings: &Given, routes: &mut [Route], out: &mut Outcome) {
     let Some(given) = settings.get("drop_params") else { return };
     if !settings.is("drop_params") {
@@ -168,5 +168,5 @@ pub fn set(fields: &mut Vec<(String, Toml)>, name: &str, value: Toml) -> bool {
     true
 }
 
-/// What is said of a value that another line has set already.
+/// The report's text for a value that another line has already set.
 pub const SAID: &str = "not taken: another line of the file says it already";

@@ -3,9 +3,9 @@
 /// Where a model of another gateway is, in our words.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Host {
-    /// What its provider is called here.
+    /// Its provider's name here.
     pub name: String,
-    /// The preset that it is; none, where it is an address alone.
+    /// Its preset; none, where it is only an address.
     pub preset: &'static str,
     /// Its address, where there is no preset of it.
     pub base: Option<&'static str>,
@@ -181,7 +181,7 @@ pub fn base_url(host: &Host, base: &str) -> String {
         .find_map(|end| base.strip_suffix(end))
         .unwrap_or(base);
     let lone = base.split_once("://").is_some_and(|(_, rest)| !rest.contains('/'));
-    // A variable's address is taken as it is, but where the preset's own way is known.
+    // A variable's address is taken as it is, except where the preset's own form is known.
     match host.preset {
         "ollama" | "anthropic" if lone || (base.starts_with("${") && base.ends_with('}')) => format!("{base}/v1"),
         "vllm" | "lmstudio" | "llamacpp" | "huggingface" if lone => format!("{base}/v1"),

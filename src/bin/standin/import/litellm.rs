@@ -47,7 +47,7 @@ pub fn import(given: &Given, environment: &dyn Fn(&str) -> Option<String>) -> Ou
     for part in given.unseen() {
         out.lost(part, why_not(&part.path));
     }
-    // What is asked beside LiteLLM cannot have its port.
+    // A gateway beside LiteLLM cannot have its port.
     if out.providers.iter().any(Provider::is_at_litellms_port) {
         set(&mut out.server, "listen", Toml::Text("127.0.0.1:4100".to_owned()));
     }
@@ -278,7 +278,7 @@ fn model_fields(
     fields
 }
 
-/// Adds a model, or what is said of it now beside what was.
+/// Adds a model, or adds new settings to a known one.
 fn add_model(provider: &mut Provider, name: &str, fields: Vec<(String, Toml)>) {
     let Some(known) = provider.models.iter_mut().find(|known| known.name == name) else {
         provider.models.push(Model { name: name.to_owned(), fields });
@@ -377,7 +377,7 @@ fn provider<'g>(
     let usual = match host.preset {
         "vertex" | "vertex-anthropic" => Some(Key::gcloud()),
         "azure" => Some(Key::Env("AZURE_API_KEY".to_owned())),
-        // Behind an address of its own it may want none.
+        // Behind an address of its own it may need no key.
         _ if base.is_some() => None,
         preset => {
             let known = presets().iter().find(|known| known.name == preset).and_then(|known| known.env);
@@ -441,7 +441,7 @@ fn times(settings: &Given, routes: &[Route], out: &mut Outcome) {
     }
 }
 
-/// How many calls there may be: all of them, and those of one deployment, which only it can say here.
+/// The most calls: of all deployments, and of one deployment, which only the deployment can set here.
 fn calls_max(settings: &Given, out: &mut Outcome) {
     if let Some(given) = settings.get("global_max_parallel_requests") {
         match given.as_number().filter(|count| *count >= 1.0) {
@@ -482,7 +482,7 @@ fn cooldowns(settings: &Given, out: &mut Outcome) {
     }
 }
 
-/// What all calls together may cost.
+/// The budget of all calls together.
 fn budget(settings: &Given, out: &mut Outcome) {
     let Some(given) = settings.get("max_budget") else { return };
     let Some(dollars) = given.as_number().filter(|dollars| *dollars > 0.0) else {

@@ -1,10 +1,10 @@
-//! What becomes of another gateway's configuration: ours, as text, and a line for each thing that was said in it.
+//! The result for another gateway's configuration: ours, as text, and a line for each setting in it.
 
 use std::fmt::Write as _;
 
 use super::given::Given;
 
-/// What was made of another configuration.
+/// The result for another configuration.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub server: Vec<(String, Toml)>,
@@ -39,7 +39,7 @@ pub struct Note {
     pub became: String,
 }
 
-/// What became of something.
+/// What became of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// The same, in our words.
@@ -278,7 +278,7 @@ fn table(out: &mut String, name: &str, fields: &[(String, Toml)]) {
 
 /// Returns a text in quotes.
 pub fn quoted(text: &str) -> String {
-    // What JSON escapes TOML reads.
+    // TOML reads JSON's escapes.
     serde_json::Value::from(text).to_string()
 }
 

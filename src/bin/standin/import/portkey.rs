@@ -1,4 +1,4 @@
-//! Portkey's configuration: its tree of targets becomes one route; what falls back becomes tiers, what is balanced
+//! Portkey's configuration: its tree of targets becomes one route; fallbacks become tiers, load balancing becomes
 //! weights.
 
 use super::given::Given;
@@ -23,7 +23,7 @@ pub fn import(given: &Given) -> Outcome {
         set(&mut out.failover, "attempts_max", Toml::Number(retries + 1.0 + f64::from(tiers)));
     }
     let strategy = weighted.then(|| Toml::Text("weighted".to_owned()));
-    // One after the other, as they stand.
+    // One after the other, in their order.
     let strategy = strategy.or_else(|| (targets.len() > 1).then(|| Toml::Text("priority".to_owned())));
     if !targets.is_empty() {
         set(&mut out.server, "default_route", Toml::Text(ROUTE.to_owned()));
@@ -104,7 +104,7 @@ impl Walk<'_> {
         next
     }
 
-    /// What may stand at every node.
+    /// The fields that every node may have.
     fn common(&mut self, node: &Given, top: bool) {
         if let Some(given) = node.get("retry").and_then(|retry| retry.get("attempts")) {
             self.retries = self.retries.max(given.as_number().unwrap_or(0.0).clamp(0.0, 100.0).trunc());
@@ -127,7 +127,7 @@ impl Walk<'_> {
 
     fn target(&mut self, node: &Given, tier: u8, weight: f64) {
         let asked = node.get("override_params").and_then(|params| params.text("model"));
-        // What Azure calls a deployment is the model that it is asked for.
+        // Azure's deployment is the model's name in requests.
         let deployment = node.text("azure_deployment_id").or_else(|| node.text("deployment_id"));
         let model = deployment.or(asked);
         // `@openai-prod/gpt-5-mini`: a provider of Portkey's own catalogue, with the model behind it.
@@ -153,7 +153,7 @@ impl Walk<'_> {
             hosts::portkey(name, model).filter(|_| name == provider || provider[name.len()..].starts_with(['-', '_']))
         });
         let Some(mut host) = guessed else {
-            // A virtual key may be a secret, and a name is none.
+            // A virtual key may be a secret, and a name is not.
             let why = match said {
                 "provider" => format!("the provider `{provider}` is not known here"),
                 _ => format!("`{}.virtual_key` does not begin with a provider's name: add `provider`", node.path),

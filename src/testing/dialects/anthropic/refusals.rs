@@ -1,4 +1,4 @@
-//! How Anthropic refuses, and how Google does in front of it.
+//! The refusals of Anthropic, and of Google in front of it.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
@@ -161,7 +161,7 @@ fn quota(what: &str, model: &str) -> String {
     )
 }
 
-/// Returns a refusal in Anthropic's form. It says itself whether to try again.
+/// Returns a refusal in Anthropic's form. The refusal says whether to try again.
 pub(super) fn refusal(status: u16, kind: &str, message: &str) -> Refusal {
     let mut body = Vec::with_capacity(256);
     put(&mut body, r#"{"type":"error","error":{"type":"#);

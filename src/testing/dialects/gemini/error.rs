@@ -1,4 +1,4 @@
-//! How Google says no: recorded bodies, and those that users quote.
+//! Google's refusals: recorded bodies, and those that users quote.
 
 use std::time::Duration;
 
@@ -172,8 +172,8 @@ impl Gemini {
         self.refuse(code, status, &message, Vec::new())
     }
 
-    /// Returns a 429. Google has no headers for it: when to come back is in the body, or nowhere. AI Studio that is
-    /// silent is out of its day's quota; Vertex AI that is silent is out of capacity.
+    /// Returns a 429. Google has no headers for it: when to come back is in the body, or nowhere. Without a time, AI
+    /// Studio is out of its day's quota, and Vertex AI is out of capacity.
     pub(super) fn exhausted(&self, hint: RetryHint, limit: u32, model: &str) -> Refusal {
         let (wait, is_told) = match hint {
             RetryHint::Silent if self.host == Host::Vertex => {
@@ -190,7 +190,7 @@ impl Gemini {
         self.quota(&requests_a_minute, model, Some(wait), is_told)
     }
 
-    /// Returns the same, for a request that is larger than a minute's quota. It says when to come back, and it is not
+    /// Returns the same, for a request that is larger than a minute's quota. It says when to come back, but that is not
     /// true.
     fn exceeded(&self, model: &str) -> Refusal {
         if self.host == Host::Vertex {

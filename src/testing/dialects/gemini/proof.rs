@@ -13,7 +13,7 @@ const KEY: &[u8] = b"standin's thoughts";
 /// Replaces a signature, in calls that no model made, for example.
 const PARDON: &str = "skip_thought_signature_validator";
 
-/// The same, at AI Studio alone.
+/// The same, only at AI Studio.
 const PARDON_STUDIO: &str = "context_engineering_is_the_way_to_go";
 
 /// Signs a part of the answer of that id; `tool` is the name of the tool it calls, empty for text.
@@ -37,7 +37,7 @@ pub(super) fn holds(host: Host, signature: &str, tool: &str) -> bool {
     proof == hash(host, id, tool).to_be_bytes()
 }
 
-/// Hashes by FNV-1a, 64 bits: <http://www.isthe.com/chongo/tech/comp/fnv/>. It need not stand against attackers.
+/// Hashes by FNV-1a, 64 bits: <http://www.isthe.com/chongo/tech/comp/fnv/>. It need not resist attackers.
 fn hash(host: Host, id: &[u8], tool: &str) -> u64 {
     let host = [host as u8];
     let all = KEY.iter().chain(&host).chain(id).chain(tool.as_bytes());

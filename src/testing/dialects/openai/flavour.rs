@@ -1,6 +1,6 @@
 //! How servers that speak OpenAI's dialects differ: a table of data, from recorded traffic.
 //!
-//! No provider's name is in the code around it: what a provider takes ([`Rules`]), says ([`Shapes`]) and refuses with
+//! No provider's name is in the code around it: what a provider takes ([`Rules`]), says ([`Shapes`]) and how it refuses
 //! ([`Wording`]) are templates and words.
 
 mod rules;
@@ -330,7 +330,7 @@ static TOGETHER: Manner = Manner {
         ("x-ratelimit-limit-tokens", "$tokens"),
         ("x-ratelimit-remaining-tokens", "$tokensleft"),
     ],
-    // No request to wait, for all is well.
+    // No request to wait, because all is well.
     good_headers: &[("retry-after", "2")],
     rules: super::check::LAX,
     shapes: shapes::TOGETHER,

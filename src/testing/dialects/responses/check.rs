@@ -201,7 +201,7 @@ fn simple(fields: &Fields) -> Checked<()> {
     Ok(())
 }
 
-/// Refuses what would need a memory.
+/// Refuses requests that would need stored state.
 fn stateless(fields: &Fields) -> Checked<()> {
     if let Some(id) = fields.get("previous_response_id").and_then(Value::as_str) {
         let message = format!("Previous response with id '{id}' not found.");

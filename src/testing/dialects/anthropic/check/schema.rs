@@ -1,4 +1,4 @@
-//! Which schemas Anthropic holds a model to: those it can make a grammar of.
+//! Which schemas Anthropic can enforce: those it can make a grammar of.
 
 use serde_json::{Map, Value};
 

@@ -1,4 +1,4 @@
-//! A conversation: whose turn is when, which call has which result, which thoughts are genuine.
+//! A conversation: the order of roles, which call has which result, which thoughts are genuine.
 
 use std::collections::BTreeSet;
 
@@ -50,7 +50,7 @@ impl Talk {
         }
         let mut open: Option<(usize, Vec<&str>)> = None;
         let mut ids = BTreeSet::new();
-        // Whether the assistant has had its say since the user last spoke, and whether it thought about it.
+        // Whether the assistant has spoken since the user last spoke, and whether it thought before that.
         let (mut has_acted, mut has_thought) = (false, false);
         for (at, message) in messages.iter().enumerate() {
             let path = format!("messages.{at}");
@@ -246,7 +246,7 @@ impl<'a> Turn<'a> {
             "text" => self.text.push_str(text(whole, "messages")?),
             "tool_result" => {
                 let result = tool_result(block)?;
-                // A result behind other content is none: it must come first.
+                // A result after other content does not count: it must come first.
                 if !self.has_other_blocks {
                     self.results.push(result);
                 }

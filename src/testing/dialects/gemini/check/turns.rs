@@ -1,4 +1,4 @@
-//! The conversation: whose turn it is, calls and their results, and the signatures of thoughts.
+//! The conversation: the order of roles, calls and their results, and the signatures of thoughts.
 
 use serde_json::{Map, Value};
 
@@ -154,8 +154,8 @@ fn miscounted() -> super::Wrong {
         .into()
 }
 
-/// Checks the signatures of thoughts: the third generation takes none that it did not make, and misses it at the first
-/// call of each step since the user last spoke. Older models look at none.
+/// Checks the signatures of thoughts: the third generation takes only its own, and requires one at the first call of
+/// each step since the user last spoke. Older models look at none.
 fn signatures(rules: Rules, turns: &[Turn<'_>]) -> Checked<()> {
     if !rules.family.is_third() {
         return Ok(());

@@ -104,7 +104,7 @@ pub(super) const OPENAI: Shapes = Shapes {
     finish: ["stop", "length", "tool_calls"],
 };
 
-/// The results of Azure's filter stand everywhere, and before everything those of the prompt.
+/// The results of Azure's filter are everywhere, and those of the prompt come first.
 pub(super) const AZURE: Shapes = Shapes {
     prelude: "data: {\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\"\",\"object\":\"\",\"prompt_filter_results\":[\
         {\"prompt_index\":0,\"content_filter_results\":{\"hate\":{\"filtered\":false,\"severity\":\"safe\"},\
@@ -207,7 +207,7 @@ pub(super) const GROQ: Shapes = Shapes {
     ..OPENAI
 };
 
-/// Tokens of the answer are those that are seen; only the total has the thoughts.
+/// Tokens of the answer are the visible ones; only the total has the thoughts.
 pub(super) const XAI: Shapes = Shapes {
     id: "$uuid",
     chunk: "data: {\"id\":$id,\"object\":\"chat.completion.chunk\",\"created\":$created,\"model\":$model,\"choices\":[\

@@ -1,5 +1,5 @@
-//! What each provider says when it says no, as recorded traffic and its users' reports have it. Where neither has a
-//! word, the status and the shape are the provider's and the text is the likeliest: the tests name what was recorded.
+//! Each provider's refusals, as recorded traffic and its users' reports have them. Where neither has one, the status
+//! and the shape are the provider's and the text is the likeliest: the tests name what was recorded.
 
 mod hosts;
 mod labs;
@@ -12,14 +12,14 @@ pub(super) use hosts::{GROQ, OPENROUTER, PERPLEXITY, TOGETHER};
 pub(super) use labs::{AZURE, DEEPSEEK, MISTRAL, QWEN, XAI};
 pub(super) use servers::{LLAMACPP, OLLAMA, VLLM};
 
-/// How a provider says no.
+/// A provider's refusals.
 #[derive(Debug)]
 pub(crate) struct Wording {
     /// An error's body: `$message`, `$type`, `$param`, `$code` are JSON, `$status` is a number, `$loc` an array.
     pub(super) body: &'static str,
     /// The content type of errors, where it is not JSON's.
     pub(super) content_type: Option<&'static str>,
-    /// What it has own words for; the rest is said in OpenAI's.
+    /// The failures that it has own words for; others are told in OpenAI's.
     errors: &'static [(Error, Said<'static>)],
     /// Of a request that it cannot take; the message is about the request.
     pub(super) malformed: Said<'static>,
@@ -40,7 +40,7 @@ pub(crate) struct Hints {
     pub(super) text: &'static str,
 }
 
-/// One no. The message may name the `$model`.
+/// One refusal. The message may name the `$model`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Said<'a> {
     pub(super) status: u16,
