@@ -434,7 +434,7 @@ impl Runtime {
     /// Sends all calls of a route to one of its targets, as long as it admits them; `None` lifts the pin.
     ///
     /// # Errors
-    /// If there is no such route, or the target is none of its.
+    /// If there is no such route, or the target is not one of its targets.
     pub async fn pin(&self, route: &str, target: Option<TargetId>) -> Result<(), Error> {
         self.ask(|port| RouterMessage::Pin(route.to_owned(), target, port)).await
     }

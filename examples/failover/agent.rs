@@ -158,7 +158,7 @@ impl State {
                 ReplyEvent::Started { .. } => {
                     said.waited += waits_since.take().map_or(Duration::ZERO, |since| since.elapsed());
                 }
-                // The answer broke off in the middle; another provider begins anew. Forget what came of this one.
+                // The answer broke off in the middle; another provider begins anew. Forget this one.
                 ReplyEvent::Reset(_) => {
                     said.text.clear();
                     said.resets += 1;

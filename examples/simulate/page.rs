@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::score::{Score, interval};
 
-/// What came of all runs of one policy in one scenario at one rate.
+/// The result of all runs of one policy in one scenario at one rate.
 pub struct Runs {
     pub rate: f64,
     pub scenario: String,

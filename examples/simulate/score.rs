@@ -1,4 +1,4 @@
-//! What came of a run: everything a gateway is judged by.
+//! The result of a run: everything a gateway is judged by.
 
 use std::collections::BTreeMap;
 

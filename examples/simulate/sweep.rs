@@ -20,7 +20,7 @@ const SETS: [&str; 4] = [
     "two targets that differ, 10 a minute",
 ];
 const COLOURS: [&str; 4] = ["#2a6db0", "#2a7d3f", "#b0562a", "#7a4aa0"];
-/// A difference in cost that is none, in percent.
+/// A difference in cost that counts as none, in percent.
 const NOTHING: f64 = 0.05;
 
 fn set(index: usize, seed: u64) -> Vec<Scenario> {
@@ -32,7 +32,7 @@ fn set(index: usize, seed: u64) -> Vec<Scenario> {
     }
 }
 
-/// What came of a set, by scenario: cost, share of calls not answered in time, seconds a call.
+/// The result of a set, by scenario: cost, share of calls not answered in time, seconds a call.
 type Came = Vec<[f64; 3]>;
 
 fn play(tuning: &Tuning, index: usize, seed: u64) -> Came {
@@ -142,7 +142,7 @@ impl Swept {
         self.points.iter().filter(|point| point.value != self.now)
     }
 
-    /// Returns what is to be said of the value that it has.
+    /// Returns the verdict on its present value.
     fn verdict(&self) -> String {
         let better = |point: &&Point| point.all().0 + point.all().1 < -NOTHING;
         let Some(best) = self.others().filter(better).min_by(|a, b| a.all().0.total_cmp(&b.all().0)) else {
@@ -231,7 +231,7 @@ fn chart(page: &mut String, it: &Swept, left: f64, title: &str, curves: &[Vec<(f
     const TOP: f64 = 24.0;
     const HEIGHT: f64 = 130.0;
     let ends = curves.iter().flatten().map(|(mean, half)| mean.abs() + half);
-    // No difference that is none fills the picture.
+    // A difference that counts as none does not fill the picture.
     let end = ends.fold(0.2, f64::max);
     let y = |percent: f64| TOP + HEIGHT / 2.0 - percent / end * (HEIGHT / 2.0 - 6.0);
     let x = |place: usize| left + 74.0 + 58.0 * place as f64;

@@ -6,7 +6,7 @@
 //! another. The scope of a failure decides which hold it makes: a failure of the key holds the key, and the target only
 //! once no key is left. A hold only ever moves later, except by an operator's word or by the answer to a look. Of the
 //! keys that may be used, the one with the most headroom is chosen; where no key has room beyond its reserve, the
-//! target is full. A target is also full when as many attempts are in flight as it bears. Any report of a ticket is
+//! target is full. A target is also full when as many attempts are in flight as it can take. Any report of a ticket is
 //! survivable: stragglers of an old generation, or of a crashed predecessor, feed statistics and never a transition.
 
 mod target;

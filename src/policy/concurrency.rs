@@ -1,4 +1,4 @@
-//! How many attempts a target bears at once, as far as it has shown.
+//! How many attempts a target can take at once, as far as it has shown.
 //!
 //! ```text
 //!   all that are allowed ──overload──▶ .7 of what was in flight ──used and answered──▶ one more, and one more

@@ -351,7 +351,7 @@ impl Failover {
             Standing::Runs { reason, number, since: now, patience, hedge_after, joined: None, counts };
     }
 
-    /// Reports when an attempt was last heard of. It has had content, so that what is borne from now on is a pause.
+    /// Reports when an attempt was last heard of. It has had content, so that from now on its silence is a pause.
     pub fn heard(&mut self, number: u32, at: Instant) {
         let Some(index) = self.running(number) else { return };
         let pause_max = self.patience_with(index, self.targets[index].planned.pause_max, at).max(PAUSE_LATE_MIN);
@@ -577,7 +577,7 @@ impl Failover {
         waiting.chain(most.filter(|_| returns))
     }
 
-    /// Returns how long an attempt's silence is borne from now on: as long as it should be, unless those behind it
+    /// Returns how long an attempt's silence is tolerated from now on: its usual time, unless the targets behind it
     /// would then have too little time.
     fn patience_with(&self, at: usize, patience: Duration, now: Instant) -> Duration {
         let left = Left::until(self.deadline, now);

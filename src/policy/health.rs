@@ -537,8 +537,8 @@ impl TargetHealth {
         let tempo = self.tempo(attempt.whole);
         if tempo.baseline.is_exceeded(plain) {
             if why == Unwanted::Lost && !is_failure && !tempo.latency(now).is_assumed() {
-                // A lower bound; to drop it would let the percentiles drift down. Of what counts as a failure it would
-                // let them drift up, and with them the time that a silence is borne.
+                // A lower bound; to drop it would let the percentiles drift down. Where it counts as a failure it would
+                // let them drift up, and with them the time that a silence is tolerated.
                 tempo.window.record(plain, now);
                 tempo.mean.record(plain, false, now);
             }

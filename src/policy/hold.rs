@@ -18,7 +18,7 @@ use rand::{Rng, RngExt};
 
 use crate::words::FailureClass;
 
-/// A guess is looked at after this, and then twice as long after each look that was in vain.
+/// A guess is looked at after this, and then twice as long after each look that found no change.
 const LOOK_AFTER: Duration = Duration::from_secs(60);
 /// A told time is looked at this seldom, and a guess at least as often: 24 vain requests a day are bearable.
 const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);

@@ -77,7 +77,7 @@ impl Record {
         // A name that no route has may be any text of a caller: it is no label.
         let asked = (outcome == "invalid").then(|| std::mem::replace(&mut self.route, Arc::from("unknown")));
         self.state.metrics.answered(&self.route, self.face, outcome);
-        // Failures that no caller caused, and no caller can mend.
+        // Failures that no caller caused, and no caller can correct.
         let is_ours =
             !matches!(outcome, "ok" | "caller_left" | "invalid" | "rejected" | "no_target" | "consumer_stalled");
         let told =

@@ -22,7 +22,7 @@ const PATHS: [&str; 9] = [
     "/v1/models/%00%ff",
 ];
 
-/// Sends one input and looks what comes.
+/// Sends one input and reads the answer.
 pub async fn attack(to: SocketAddr, mut rng: StdRng) {
     let bytes = input(to, &mut rng);
     let Ok(mut stream) = TcpStream::connect(to).await else { return };

@@ -27,7 +27,7 @@ fn set(variable: &str, usual: u64) -> u64 {
     std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(usual)
 }
 
-/// Plays at the program for some seconds, a few at a time, beside honest calls; says what came of it.
+/// Plays at the program for some seconds, a few at a time, beside honest calls; tells the result.
 async fn play<F: Future<Output = ()> + Send + 'static>(
     name: &str,
     world: World,

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::world::ask;
 
-/// Makes a call that only the hostile provider may answer: what comes of it never looks whole.
+/// Makes a call that only the hostile provider may answer: its answer never looks whole.
 pub async fn be_asked(to: SocketAddr, mut rng: StdRng) {
     let (stream, buffered) = (rng.random_bool(0.6), rng.random_bool(0.3));
     let body = format!(

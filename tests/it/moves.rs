@@ -504,7 +504,7 @@ fn hear_gemini(body: &Value) -> Vec<Line> {
     system.chain(parts.map(read)).collect()
 }
 
-/// Returns what was said in words, as everybody should hear it.
+/// Returns what was said in words, as every provider should get it.
 fn meant(request: &ChatRequest) -> Vec<Line> {
     let mut lines = Vec::new();
     for message in &request.messages {
@@ -707,7 +707,7 @@ fn thoughts_go_back_to_who_thought_them_alone(arrival: &Arrival) {
     };
     assert_eq!(told, expected, "{}", arrival.provider);
     let body = arrival.body.to_string();
-    // Those of others do not come in another guise either, nor what proves them.
+    // Thoughts of others do not come in another form either, and neither do their proofs.
     for (provider, _) in PROVIDERS.iter().filter(|(provider, _)| *provider != arrival.provider) {
         for thought in own(provider).filter(|thought| !thought.is_empty()) {
             assert!(!body.contains(thought), "{}: {thought}", arrival.provider);

@@ -28,7 +28,7 @@ fn fast(millis: u64) -> Script {
     Script { first_token: Latency::Fixed(Duration::from_millis(millis)), ..Script::default() }
 }
 
-/// As fast as a model is thought to be of which nothing is known.
+/// As fast as an unknown model is assumed to be.
 fn usual() -> Script {
     Script { first_token: Latency::Fixed(S), per_token: 20 * MS, ..Script::default() }
 }

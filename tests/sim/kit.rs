@@ -1,4 +1,4 @@
-//! A day at work: agents that call at random times, three providers that are watched, and what came of it.
+//! A day at work: agents that call at random times, three providers that are watched, and the result.
 
 use std::fmt::Write as _;
 use std::pin::Pin;

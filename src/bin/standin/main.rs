@@ -328,7 +328,7 @@ fn tell(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Says what went wrong; code 2 for what the user can mend.
+/// Says what went wrong; code 2 for errors that the user can correct.
 fn failed(problem: &(impl Display + ?Sized)) -> ExitCode {
     let problem = problem.to_string();
     let lines = problem.lines().map(printable).collect::<Vec<_>>().join("\n");

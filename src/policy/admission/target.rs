@@ -33,7 +33,8 @@ impl Held {
         Self { look_from: self.look_from.max(other.look_from), ..later }
     }
 
-    /// Returns what one of two keys, either of which would do, comes to. A limit is what time mends by itself.
+    /// Returns the hold of two keys, either of which is enough: the sooner end. A limit, which ends by itself, names
+    /// it.
     pub(super) fn or(self, other: Self) -> Self {
         let sooner = if other.until < self.until { other } else { self };
         let limited = [self, other].into_iter().any(|held| held.class == FailureClass::RateLimited);
@@ -62,7 +63,7 @@ pub(super) struct Target {
     pub(super) holds: Vec<Option<Hold>>,
     /// By key.
     pub(super) headroom: Vec<Headroom>,
-    /// How many it bears at once.
+    /// How many attempts it can take at once.
     pub(super) concurrency: Concurrency,
     /// Tokens that the last one was expected to take.
     pub(super) expected: u64,

@@ -40,8 +40,8 @@ pub(super) enum Standing {
     Waits { reason: Reason, from: Instant },
     /// Was asked for a permit.
     Asked { reason: Reason, paid: Option<Spend>, hedge: Option<Cost> },
-    /// Has an attempt in flight, silent since then, which is borne for this long; the age at which another may join it
-    /// for speed, why another may do so or did, and whether it counts among the call's attempts.
+    /// Has an attempt in flight, silent since then, which is tolerated for this long; the age at which another may join
+    /// it for speed, why another may do so or did, and whether it counts among the call's attempts.
     Runs {
         reason: Reason,
         number: u32,

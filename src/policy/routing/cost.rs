@@ -1,4 +1,4 @@
-//! Reckons what a good answer of a target is expected to cost, failures and waiting included, in dollars.
+//! Computes what a good answer of a target is expected to cost, failures and waiting included, in dollars.
 //!
 //! ```text
 //! J = C + v T + slo
@@ -32,7 +32,7 @@ pub struct Score {
     pub j: f64,
     /// Price of one answer without failures, in dollars.
     pub dollars: f64,
-    /// Whether `dollars` is the target's own price; an unknown one counts as the dearest known of the route.
+    /// Whether `dollars` is the target's own price; an unknown one counts as the most expensive known one of the route.
     pub price_known: bool,
     /// Time of one answer without failures, in seconds.
     pub seconds: f64,
@@ -53,7 +53,7 @@ pub(super) struct Answer {
     slo_seconds: Option<f64>,
     /// The target that has the session's prompt in its cache.
     cached_at: Option<usize>,
-    /// Price of one answer at the dearest target whose price is known; 0 where none is.
+    /// The highest known price of one answer among the targets; 0 where none is known.
     dearest: f64,
     /// The least expected times to a first content and per token that are known.
     first: Option<Duration>,
@@ -140,7 +140,7 @@ struct Plain {
     seconds: f64,
 }
 
-/// Reckons `j` and `j_healthy` of every entrant.
+/// Computes `j` and `j_healthy` of every entrant.
 pub(super) fn reckon(entrants: &mut [Entrant<'_>], answer: &Answer) {
     let (best, second) = two_best(entrants, answer.second_value);
     let least = |number: fn(&Score) -> f64| entrants.iter().map(|e| number(&e.score)).fold(f64::INFINITY, f64::min);

@@ -169,7 +169,7 @@ pub struct Pick {
     pub target: usize,
     /// The reason for its place.
     pub why: Why,
-    /// What it was expected to cost; only the adaptive strategy reckons that.
+    /// What it was expected to cost; only the adaptive strategy computes that.
     pub score: Option<Score>,
 }
 

@@ -49,8 +49,8 @@ pub struct RouteNumbers {
     pub exploring: f64,
     /// … and where a target is worse than it usually is: that lasts for an hour, as outages do.
     pub exploring_sick: f64,
-    /// What probing may cost, as a part of what calls cost, while a target is down: few calls a minute bear few probes,
-    /// and silent ones fewer still.
+    /// What probing may cost, as a part of what calls cost, while a target is down: with few calls a minute only few
+    /// probes are affordable, and still fewer silent ones.
     pub probing: f64,
     /// A target that was asked within this time is not explored: at high rates a small share of all calls is far more
     /// than is useful.

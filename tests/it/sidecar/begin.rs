@@ -324,7 +324,7 @@ async fn a_request_that_goes_round_several_sidecars_is_refused_where_it_began() 
     let reply = Exchange::begin(served[1].address, "POST", "/v1/embeddings", &[], body).await.end().await;
     assert!(reply.status >= 500 && loops(1).await >= 1, "{reply:?}");
     assert!(begun.elapsed() < http::PATIENCE);
-    // Sidecars behind each other are none.
+    // Sidecars behind each other are no loop.
     let drill = Drill::start(Script::default()).await.expect("a drill");
     file("behind", drill.address(), routes);
     let behind = Served::start("behind", &["--config", "given.toml"], |_| {});

@@ -354,7 +354,7 @@ async fn a_stream_whose_provider_left_out_its_end_is_ended_as_its_dialect_ends()
                 assert_eq!((reply.body.as_str(), reply.is_whole), (whole.as_str(), true), "{caller:?} {how}");
             }
         }
-        // Nor need the last event have its blank line.
+        // The last event does not need its blank line either.
         for tail in ["", "\n"] {
             let reply = scene.streamed(&format!("{}{tail}", whole.trim_end()), 50, false).await;
             assert_eq!((reply.body.as_str(), reply.is_whole), (whole.as_str(), true), "{caller:?}");
