@@ -77,7 +77,7 @@ pub struct Config {
     pub failover: FailoverOptions,
     /// How crashed actors are restarted.
     pub restart: RestartOptions,
-    /// The most calls in flight; one more is answered `Overloaded` at once. Default: 10 000.
+    /// The most calls in flight; one more waits for a place, as long as its deadline allows. Default: 10 000.
     pub calls_max: usize,
     /// The most calls that may be parked until a target is back; one more ends as if it could not wait. Default: 5 000.
     pub parked_max: usize,
