@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use ractor::{Actor, ActorCell, ActorRef, ActorStatus, RpcReplyPort};
+use ractor::{Actor, ActorCell, ActorRef, ActorStatus, Message, RpcReplyPort};
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, oneshot};
 
@@ -37,7 +37,7 @@ use crate::words::{
 
 #[cfg(feature = "sidecar")]
 pub(crate) use crate::actors::apart::{Apart, LONG_BYTES};
-pub use crate::actors::classify::Incoming;
+pub use crate::actors::classify::{Arrival, Incoming};
 pub use crate::actors::handle::{CallHandle, CallStatus};
 pub use crate::actors::health::{HealthSnapshot, Lack, ObserverHealth, ParkedCalls, ProviderHealth};
 pub(crate) use crate::actors::scribe::Form;
@@ -245,7 +245,58 @@ impl Builder {
     /// ```
     #[must_use]
     pub fn classify(mut self, by: impl Fn(&Incoming<'_>) -> Priority + Send + Sync + 'static) -> Self {
-        self.classify = Some(Classify::new(by));
+        self.classify = Some(Classify::function(by));
+        self
+    }
+
+    /// Lets an actor say how urgent calls are, as [`classify`](Self::classify) lets a function. Each call waits for its
+    /// word, for a quarter of a second at most; without one its caller's priority holds.
+    ///
+    /// ```
+    /// use standin::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+    /// use standin::runtime::Arrival;
+    /// use standin::{Priority, ProviderConfig, Runtime};
+    ///
+    /// struct Desk;
+    ///
+    /// enum Urgency {
+    ///     Of(Arrival, RpcReplyPort<Priority>),
+    /// }
+    /// # #[cfg(feature = "cluster")]
+    /// # impl standin::ractor::Message for Urgency {}
+    ///
+    /// #[cfg_attr(feature = "async-trait", standin::ractor::async_trait)]
+    /// impl Actor for Desk {
+    ///     type Msg = Urgency;
+    ///     type State = ();
+    ///     type Arguments = ();
+    ///
+    ///     async fn pre_start(&self, _: ActorRef<Urgency>, (): ()) -> Result<(), ActorProcessingErr> {
+    ///         Ok(())
+    ///     }
+    ///
+    ///     async fn handle(&self, _: ActorRef<Urgency>, asked: Urgency, _: &mut ()) -> Result<(), ActorProcessingErr> {
+    ///         let Urgency::Of(call, port) = asked;
+    ///         let in_a_session = call.incoming().session.is_some();
+    ///         port.send(if in_a_session { Priority::Interactive } else { Priority::Batch })?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), standin::Report> {
+    /// let (desk, _) = Actor::spawn(None, Desk, ()).await?;
+    /// let builder = Runtime::builder().classify_by(desk, Urgency::Of);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn classify_by<M: Message>(
+        mut self,
+        actor: ActorRef<M>,
+        message: impl Fn(Arrival, RpcReplyPort<Priority>) -> M + Send + Sync + 'static,
+    ) -> Self {
+        self.classify = Some(Classify::actor(actor, message));
         self
     }
 

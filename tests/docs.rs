@@ -73,7 +73,7 @@ async fn the_example_starts() {
 }
 
 /// Structs that a configuration consists of, and where they are.
-const CONFIGURED: [(&str, &[&str]); 13] = [
+const CONFIGURED: [(&str, &[&str]); 14] = [
     ("src/config.rs", &["Config"]),
     ("src/config/provider.rs", &["ProviderConfig"]),
     ("src/config/key.rs", &["KeyTable"]),
@@ -82,6 +82,7 @@ const CONFIGURED: [(&str, &[&str]); 13] = [
     ("src/config/budget.rs", &["BudgetConfig"]),
     ("src/config/store.rs", &["StoreConfig"]),
     ("src/policy/failover/options.rs", &["FailoverOptions"]),
+    ("src/policy/stale.rs", &["StaleOptions"]),
     ("src/policy/restart.rs", &["RestartOptions"]),
     ("src/policy/breaker.rs", &["BreakerOptions"]),
     ("src/policy/health.rs", &["HealthOptions"]),

@@ -159,6 +159,11 @@ impl Account {
                 (AttemptEnd::Failed(failure), back, self.flawed.take().map(Brought::Answer))
             }
         };
+        if let AttemptEnd::Failed(failure) = &end
+            && failure.class == FailureClass::RateLimited
+        {
+            self.permit.refused_by(wire::limits::named(&failure.message));
+        }
         self.tell_drift(&end);
         let (usage, estimated) = self.usage(brought.as_ref(), &end);
         if !estimated {

@@ -22,29 +22,38 @@ use crate::words::{CallFacts, CallId, Error, Priority, Rule};
 /// The most time for a call, whatever its caller says: a year, which no clock overflows on.
 const DEADLINE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Accepts a call and hands it to the router, or answers: at once, unless it is long. A call that has an id already
-/// keeps it.
+/// Accepts a call and hands it to the router, or answers: at once, unless it is long, or an actor says how urgent it
+/// is. A call that has an id already keeps it.
 pub(super) fn call(shared: &Arc<Shared>, id: Option<CallId>, work: Work, wanted: Wanted) {
-    if !work.is_long() {
-        return begin(shared, id, work, wanted);
+    let is_long = work.is_long();
+    if !is_long && shared.slow_classify().is_none() {
+        let priority = shared.priority(&work);
+        return begin(shared, id, work, priority, wanted);
     }
     let shared = shared.clone();
     let beginning = async move {
         let own = shared.clone();
-        shared.apart.run(true, move || begin(&own, id, work, wanted)).await;
+        let waited_for = match shared.slow_classify() {
+            Some(classify) => Some(classify.priority(shared.arrival(&work)).await),
+            None => None,
+        };
+        let begin = move || {
+            let priority = waited_for.unwrap_or_else(|| own.priority(&work));
+            begin(&own, id, work, priority, wanted);
+        };
+        shared.apart.run(is_long, begin).await;
     };
     #[expect(clippy::disallowed_methods, reason = "whoever asked waits for its answer; dropped, that says so")]
     tokio::spawn(beginning.in_current_span());
 }
 
 /// Checks a request, gives it a place, and hands it to the router.
-fn begin(shared: &Arc<Shared>, id: Option<CallId>, work: Work, wanted: Wanted) {
+fn begin(shared: &Arc<Shared>, id: Option<CallId>, work: Work, priority: Priority, wanted: Wanted) {
     let (table, route) = match accept(shared, &work) {
         Ok(entry) => entry,
         Err(error) => return wanted.refuse(error),
     };
     let started = now();
-    let priority = shared.priority(&work);
     let deadline = started + work.deadline().unwrap_or(route.failover.deadline).min(DEADLINE_MAX);
     let seat = match take_seat(shared, priority, deadline) {
         Ok(seat) => seat,
@@ -56,7 +65,8 @@ fn begin(shared: &Arc<Shared>, id: Option<CallId>, work: Work, wanted: Wanted) {
     let needs = table.needs_of(&route, &work);
     let rule = if mood.least_cost { Some(Rule::LeastCost) } else { needs.rule };
     let needs = Needs { deadline: Some(deadline), priority, rule, price_max: mood.price_max, ..needs };
-    let asked = table.ask(&route, work);
+    let mut asked = table.ask(&route, work);
+    asked.key = shared.stale.key(&route, &asked.work);
     let span = tracing::info_span!(target: CALLS, "call", id = %about.id, route = %route.name);
     let accepted = Accepted { about, asked, table, route, needs, started, deadline, wanted, seat, span };
     // Dropped with its answer if there is no router, which then says so.

@@ -216,9 +216,15 @@ impl Driver {
 
     fn finish(&mut self, number: u32, outlet: Outlet) {
         let Some(at) = self.ended.iter().position(|ended| ended.record.attempt == number) else { return };
-        let Some(brought) = self.ended[at].brought.take() else { return };
+        let Some(mut brought) = self.ended[at].brought.take() else { return };
         let winner = &self.ended[at].record;
-        let (target, usage, cost_usd) = (winner.target.clone(), winner.usage, winner.cost_usd);
+        let (target, usage, cost_usd, won) = (winner.target.clone(), winner.usage, winner.cost_usd, winner.won());
+        if let Brought::Answer(ending) = &mut brought {
+            if won {
+                self.keep(ending, &target);
+            }
+            ending.leave_to_verbatim();
+        }
         // A session does not follow a probe, and does not leave its prompt's cache for a target that was quicker once.
         let probed = self.probe.is_some_and(|probe| *self.table.targets[probe].id() == target);
         let is_hedge = self.running.iter().any(|running| running.number == number && running.is_hedge);

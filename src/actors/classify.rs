@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::concurrency::oneshot;
+use ractor::{ActorRef, Message, RpcReplyPort};
 
 use super::work::Work;
+use crate::transport::BoxFuture;
 use crate::words::{ChatRequest, Priority};
 
 /// A call that comes in, as a classifier sees it.
@@ -28,11 +33,48 @@ pub struct Incoming<'a> {
     pub calls_max: usize,
 }
 
-type Hook = dyn Fn(&Incoming<'_>) -> Priority + Send + Sync;
+/// A call that comes in, as it is sent to an actor that classifies it.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    work: Work,
+    calls: usize,
+    calls_max: usize,
+}
 
-/// A function that derives a call's priority.
+impl Arrival {
+    pub(super) const fn new(work: Work, calls: usize, calls_max: usize) -> Self {
+        Self { work, calls, calls_max }
+    }
+
+    /// Returns what is known of it.
+    pub fn incoming(&self) -> Incoming<'_> {
+        let work = &self.work;
+        Incoming {
+            request: if let Work::Chat(request) = work { Some(request) } else { None },
+            route: work.route(),
+            session: work.session().map(String::as_str),
+            tags: work.tags(),
+            priority: work.priority(),
+            calls: self.calls,
+            calls_max: self.calls_max,
+        }
+    }
+}
+
+/// The longest that an actor's word on a call is waited for.
+const WORD_MAX: Duration = Duration::from_millis(250);
+
+type Function = dyn Fn(&Incoming<'_>) -> Priority + Send + Sync;
+type Asked = dyn Fn(Arrival) -> BoxFuture<'static, Option<Priority>> + Send + Sync;
+
+/// Who derives a call's priority.
 #[derive(Clone)]
-pub(crate) struct Classify(Arc<Hook>);
+pub(crate) enum Classify {
+    /// A function.
+    Function(Arc<Function>),
+    /// An actor.
+    Actor(Arc<Asked>),
+}
 
 impl fmt::Debug for Classify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,24 +83,46 @@ impl fmt::Debug for Classify {
 }
 
 impl Classify {
-    pub(crate) fn new(hook: impl Fn(&Incoming<'_>) -> Priority + Send + Sync + 'static) -> Self {
-        Self(Arc::new(hook))
+    pub(crate) fn function(hook: impl Fn(&Incoming<'_>) -> Priority + Send + Sync + 'static) -> Self {
+        Self::Function(Arc::new(hook))
     }
 
-    /// Returns a call's priority; if the function panics, the caller's own.
-    pub(super) fn priority(&self, work: &Work, calls: usize, calls_max: usize) -> Priority {
-        let incoming = Incoming {
-            request: if let Work::Chat(request) = work { Some(request) } else { None },
-            route: work.route(),
-            session: work.session().map(String::as_str),
-            tags: work.tags(),
-            priority: work.priority(),
-            calls,
-            calls_max,
-        };
-        catch_unwind(AssertUnwindSafe(|| (self.0)(&incoming))).unwrap_or_else(|_| {
+    pub(crate) fn actor<M: Message>(
+        actor: ActorRef<M>,
+        message: impl Fn(Arrival, RpcReplyPort<Priority>) -> M + Send + Sync + 'static,
+    ) -> Self {
+        Self::Actor(Arc::new(move |arrival| {
+            let (port, word) = oneshot();
+            let sent = actor.send_message(message(arrival, port.into()));
+            Box::pin(async move {
+                let word = tokio::time::timeout(WORD_MAX, word);
+                if sent.is_ok() { word.await.ok()?.ok() } else { None }
+            })
+        }))
+    }
+
+    /// Tells whether its word has to be waited for.
+    pub(super) const fn is_waited_for(&self) -> bool {
+        matches!(self, Self::Actor(_))
+    }
+
+    /// Returns a call's priority as far as that can be told at once: its caller's, should the function panic, or an
+    /// actor have to be asked.
+    pub(super) fn at_once(&self, arrival: &Arrival) -> Priority {
+        let Self::Function(hook) = self else { return arrival.work.priority() };
+        catch_unwind(AssertUnwindSafe(|| hook(&arrival.incoming()))).unwrap_or_else(|_| {
             tracing::error!("the function that classifies calls panicked; its caller's priority holds");
-            work.priority()
+            arrival.work.priority()
+        })
+    }
+
+    /// Returns a call's priority: its caller's, should the actor say nothing in time.
+    pub(super) async fn priority(&self, arrival: Arrival) -> Priority {
+        let Self::Actor(ask) = self else { return self.at_once(&arrival) };
+        let own = arrival.work.priority();
+        ask(arrival).await.unwrap_or_else(|| {
+            tracing::error!("the actor that classifies calls said nothing in time; its caller's priority holds");
+            own
         })
     }
 }

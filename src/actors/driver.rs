@@ -103,7 +103,9 @@ impl Driver {
         let Needs { priority, deadline, rule, price_max, .. } = self.needs;
         self.needs =
             Needs { priority, rule, price_max, deadline, ..self.table.needs_of(&self.route, &self.asked.work) };
+        let key = self.asked.key.take();
         self.asked = self.table.ask(&self.route, self.asked.work.clone());
+        self.asked.key = key;
         self.machine.reindex(|target| self.table.index(old.targets.get(target)?.id()));
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Job {
     pub(super) signed: bool,
     /// Whether such an answer may be one that a filter held back whole.
     pub(super) filtered: bool,
+    /// Whether its answer's text is kept, to be given again when nobody answers.
+    pub(super) kept: bool,
     pub(super) pieces: mpsc::Sender<Piece>,
     pub(super) account: Account,
     /// What follows the answer's terminal marker.

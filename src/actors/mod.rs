@@ -54,6 +54,7 @@ pub(crate) mod to_supervisor;
 pub(crate) mod sink;
 mod books;
 pub(crate) mod purses;
+pub(crate) mod stale;
 pub(crate) mod shared;
 
 // One attempt.
@@ -73,6 +74,7 @@ mod driver;
 mod bought;
 mod tries;
 mod parked;
+mod rungs;
 mod call;
 
 // The actors that live for long, and what is known of a provider before its actor starts.

@@ -1,5 +1,5 @@
 //! What a call does that no target can answer now, and that need not end so: it waits for a place, or for a target that
-//! comes back, or takes less.
+//! comes back.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -8,27 +8,20 @@ use rand::RngExt;
 
 use super::clock::now;
 use super::driver::Driver;
-use super::outlet::{Outlet, Product};
+use super::outlet::Outlet;
 use super::parking::{Queued, Spot, Woken};
 use super::stream::Word;
 use super::waits::Awaited;
-use super::work::Work;
 use crate::policy::explain::Happened;
 use crate::policy::park;
 use crate::policy::routing;
-use crate::policy::verify;
-use crate::spec::Rung;
-use crate::words::{
-    AssistantPart, AttemptRecord, Barred, Degraded, Finished, OnExhausted, Piece, StopReason, TargetId, Usage,
-};
+use crate::words::{Barred, OnExhausted};
 
 /// How far two expectations must differ to be told.
 const TOLD_APART: Duration = Duration::from_secs(1);
 /// How long after its time a call that did not go reads again what its targets say, and how often from then on.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// The provider's name for a fixed text of the configuration.
-const OURS: &str = "standin";
 
 /// How a call with nothing left to try goes on.
 pub(super) enum Rest {
@@ -43,25 +36,6 @@ pub(super) enum Rest {
 }
 
 impl Driver {
-    /// Goes on with a call that has nothing left to try.
-    pub(super) async fn exhausted(&mut self, back: Option<Instant>, outlet: &mut Outlet) -> Rest {
-        self.waits.turn = None;
-        // An answer that its provider calls a failure is told as it came.
-        let has_words = self.ended.iter().any(|ended| ended.brought.is_some());
-        let rest = match self.on_exhausted {
-            _ if has_words => Rest::Over,
-            OnExhausted::Fail => Rest::Over,
-            // A budget renews by the calendar, not with a target.
-            OnExhausted::Wait if self.over.is_some() => Rest::Over,
-            OnExhausted::Wait => self.park(back, outlet).await,
-            OnExhausted::Degrade => self.step_down(),
-        };
-        if let Rest::Over = rest {
-            self.machine.end_exhausted();
-        }
-        rest
-    }
-
     /// Tells whether others already wait for this call's targets, and go before it.
     pub(super) fn is_behind_others(&self) -> bool {
         let parking = &self.shared.parking;
@@ -177,24 +151,7 @@ impl Driver {
         rest
     }
 
-    /// Answers from the next rung of targets.
-    fn step_down(&mut self) -> Rest {
-        while let Some(rung) = self.route.rungs.get(self.waits.rungs) {
-            if *rung != Rung::Targets {
-                break;
-            }
-            self.waits.rungs += 1;
-            self.is_degraded = true;
-            if self.awaited(&self.machine.refusing()).is_some() {
-                self.page.note(Happened::Degraded(Degraded::Target));
-                self.begin_anew();
-                return Rest::Anew;
-            }
-        }
-        Rest::Over
-    }
-
-    fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self) {
         self.waits.attempts = self.machine.attempts();
         self.plan = None;
         self.machine.anew();
@@ -216,7 +173,7 @@ impl Driver {
     }
 
     /// Returns the targets that could answer it once they have a place or are back, except some; if there are any.
-    fn awaited(&self, without: &[usize]) -> Option<Awaited> {
+    pub(super) fn awaited(&self, without: &[usize]) -> Option<Awaited> {
         if !self.shared.table().layout.routes.contains_key(&self.route.name) {
             return None;
         }
@@ -254,43 +211,6 @@ impl Driver {
             if whole || health.tpot.is_assumed() { 0 } else { self.state.output_tokens(self.needs.output_tokens) };
         let answer = pace.first + health.tpot.p50.saturating_mul(tokens);
         Some(if pace.measured { pace.overdue().max(answer) } else { Duration::ZERO })
-    }
-
-    /// Returns what a call gets in the end that no target answers, and that takes less: a text of its route, if that
-    /// fits.
-    pub(super) fn last_words(&mut self, outlet: &Outlet, attempts: &[AttemptRecord]) -> Option<Product> {
-        if self.on_exhausted != OnExhausted::Degrade || outlet.is_vectors() {
-            return None;
-        }
-        let Work::Chat(request) = &self.asked.work else { return None };
-        let fits = |text: &str| verify::fits(request, text);
-        let left = self.route.rungs.get(self.waits.rungs..).unwrap_or_default();
-        let text = left.iter().find_map(|rung| match rung {
-            Rung::Text(text) if fits(text) => Some(text.clone()),
-            _ => None,
-        })?;
-        let call = self.page.about().id;
-        let target = TargetId::new(OURS, Degraded::Text.name());
-        let first = [Piece::Text(text.to_string())].into();
-        outlet.say(Word::Segment { call, target: target.clone(), attempt: 0, prompt_tokens: 0, first, rest: None });
-        self.page.end(Happened::Degraded(Degraded::Text));
-        let cost: f64 = attempts.iter().filter_map(|record| record.cost_usd).sum();
-        Some(Product::Answer(Finished {
-            call,
-            parts: vec![AssistantPart::Text(text.to_string().into())],
-            verbatim: None,
-            target,
-            model: None,
-            stop: StopReason::Stop,
-            stop_sequence: None,
-            sources: Vec::new(),
-            usage: Usage::default(),
-            cost_usd: Some(cost),
-            attempts: attempts.to_vec(),
-            last_resort: false,
-            degraded: Some(Degraded::Text),
-            notes: Vec::new(),
-        }))
     }
 }
 

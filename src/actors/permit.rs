@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::pulse::Pulse;
 use crate::policy::admission::{Outcome, Report, Ticket};
-use crate::words::Limits;
+use crate::words::{Limits, NamedLimit};
 
 /// Where attempts report: the provider's actor, and its substitute while there is none.
 pub(super) trait Desk: Send + Sync + 'static {
@@ -60,6 +60,11 @@ impl Permit {
     /// Notes how many tokens the attempt took, as its provider counted them.
     pub(crate) fn took(&mut self, tokens: u64) {
         self.ticket.taken = Some(tokens);
+    }
+
+    /// Notes the limit that a refusal of it names.
+    pub(crate) fn refused_by(&mut self, limit: Option<NamedLimit>) {
+        self.ticket.named = limit;
     }
 
     /// Tells what the answer's head says is left of the key's limits.

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use super::table::{Table, Target};
 use super::work::Work;
+use crate::policy::stale::Key;
 use crate::policy::tokens::{Measure, Prompt, PromptSize, Weights};
 use crate::policy::trim::{Cut, OverWindow, budget, fits};
 use crate::spec::RouteSpec;
@@ -17,12 +18,14 @@ pub(crate) struct Asked {
     prompts: [OnceLock<Prompt>; Measure::COUNT],
     /// The parts of it that not every target can take.
     pub(super) demands: Vec<Demand>,
+    /// By what its answer is found again, where its route keeps such.
+    pub(super) key: Option<Key>,
 }
 
 impl Asked {
     fn new(work: Work, by_message: bool) -> Self {
         let demands = if let Work::Chat(request) = &work { request.demands() } else { Vec::new() };
-        Self { work, by_message, prompts: Default::default(), demands }
+        Self { work, by_message, prompts: Default::default(), demands, key: None }
     }
 
     /// Returns the request's size by a measure. It is counted once.

@@ -143,6 +143,11 @@ impl Actor for Provider {
                 Vec::new()
             }
             ProviderMessage::LocalFault(since) => state.admission.local_fault(since, now),
+            ProviderMessage::Slept(by) => {
+                state.admission.slept(by);
+                state.publish(now);
+                Vec::new()
+            }
             ProviderMessage::Delivered => {
                 state.admission.delivered(now);
                 Vec::new()

@@ -13,7 +13,7 @@ use super::shared::CrashHook;
 use super::watchdog::Watchdog;
 use crate::policy::verify;
 use crate::transport::{Body, HttpResponse, TransportError};
-use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending, Names, Unfence};
+use crate::wire::{self, Decoder, EMBED_BYTES_MAX, Embedded, Ending, Names, Unfence, Verbatim};
 use crate::words::{AssistantPart, ChatRequest, EmbedRequest, Failure, FailureClass, Note, Piece, ResponseFormat};
 
 /// The most chunks that go on together, because they came at once.
@@ -33,6 +33,7 @@ impl Job {
         let spec = &self.account.target.provider.spec;
         let streaming = wire::is_event_stream(&response.headers);
         let verbatim = self.work.verbatim(spec, self.buffered, self.signed, self.filtered);
+        let verbatim = verbatim.map(|how| Verbatim { kept: self.kept, ..how });
         let mut decoder = Decoder::new(spec.dialect, streaming)
             .within(self.account.shared.limits.answer_max)
             .issuer(&spec.name)
@@ -65,9 +66,6 @@ impl Job {
         }
         if ending.unsaid && ending.verbatim.is_none() {
             self.account.notes.push(Note::Dropped("citations"));
-        }
-        if ending.verbatim.is_some() {
-            ending.parts.retain(|part| part.as_tool_call().is_some());
         }
         Ok(ending)
     }

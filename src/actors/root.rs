@@ -33,6 +33,7 @@ use super::to_provider::ProviderMessage;
 use super::to_root::{Child, RootMessage};
 use super::to_router::RouterCommand;
 use super::to_supervisor::SupervisorMessage;
+use crate::policy::local_fault::Slept;
 use crate::policy::restart::{Restart, Restarts};
 use crate::spec::Setup;
 use crate::words::{Date, Event};
@@ -278,19 +279,21 @@ impl State {
         }
     }
 
-    /// Tells a machine's sleep from providers' failures; once a day, and of a new table with its first beat, tells
-    /// which models retire.
+    /// Tells a machine's sleep from providers' failures; forgets answers that are too old; once a day, and of a new table
+    /// with its first beat, tells which models retire.
     #[expect(clippy::disallowed_methods, reason = "only wall time goes on while the machine sleeps, and has days")]
     fn beat(&mut self) {
         let (wall, now) = (SystemTime::now(), now());
-        if let Some(since) = self.shared.heartbeat(wall, Instant::now(), now) {
-            tracing::warn!("the machine slept; recent failures are taken back");
+        if let Some(Slept { since, by }) = self.shared.heartbeat(wall, Instant::now(), now) {
+            tracing::warn!(?by, "the machine slept; recent failures are taken back, and waits have gone on");
             for provider in &self.shared.table().providers {
-                provider.slot.provider.send(ProviderMessage::LocalFault(since));
+                since.map(|since| provider.slot.provider.send(ProviderMessage::LocalFault(since)));
+                provider.slot.provider.send(ProviderMessage::Slept(by));
             }
         }
         #[cfg(feature = "store")]
         self.remember();
+        self.shared.stale.expire(&self.shared.table());
         if self.noticed.is_none_or(|then| now.saturating_duration_since(then) >= NOTICE_EVERY) {
             self.noticed = Some(now);
             self.tell_retiring(Date::of(wall));

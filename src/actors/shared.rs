@@ -14,20 +14,21 @@ use tokio::sync::{Semaphore, broadcast, watch};
 use super::accepted::Place;
 use super::apart::Apart;
 use super::books::{Books, Lines};
-use super::classify::Classify;
+use super::classify::{Arrival, Classify};
 use super::health::{Lack, ObserverHealth};
 use super::parking::Parking;
 use super::post::{Post, lock};
 use super::purses::Purses;
 use super::shelf::Shelf;
 use super::sink::{Observing, Sink};
+use super::stale::Stale;
 use super::table::Table;
 use super::to_front::RouterMessage;
 use super::to_root::RootMessage;
 use super::to_router::RouterCommand;
 use super::work::Work;
 use crate::policy::keeping::StoreHealth;
-use crate::policy::local_fault::LocalFault;
+use crate::policy::local_fault::{LocalFault, Slept};
 #[cfg(feature = "store")]
 use crate::policy::memory::Keeps;
 use crate::policy::retry_budget::RetryBudget;
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(super) shelf: Arc<Shelf>,
     /// What may be spent, and what is spent.
     pub(crate) purses: Arc<Purses>,
+    /// The last good answers of routes that keep some.
+    pub(crate) stale: Stale,
     /// Whether the runtime stops; answers hold it, too.
     pub(crate) draining: Arc<AtomicBool>,
     pub(crate) crash: CrashHook,
@@ -116,6 +119,7 @@ impl Shared {
             parking: Arc::new(Parking::new(limits.parked_max, limits.queue_max)),
             shelf: Arc::new(Shelf::new(limits.kept_bytes_max)),
             purses: Arc::default(),
+            stale: Stale::default(),
             draining: Arc::default(),
             crash: CrashHook::default(),
             classify,
@@ -145,10 +149,18 @@ impl Shared {
         Error::Overloaded { calls_max: self.limits.calls_max, retry_after }
     }
 
-    /// Returns how urgent a call is.
+    /// Returns who says how urgent calls are, if its word has to be waited for.
+    pub(super) fn slow_classify(&self) -> Option<&Classify> {
+        self.classify.as_ref().filter(|classify| classify.is_waited_for())
+    }
+
+    /// Returns how urgent a call is, as far as that can be told at once.
     pub(super) fn priority(&self, work: &Work) -> Priority {
-        let classify = |it: &Classify| it.priority(work, self.budget.calls() + 1, self.limits.calls_max);
-        self.classify.as_ref().map_or_else(|| work.priority(), classify)
+        self.classify.as_ref().map_or_else(|| work.priority(), |classify| classify.at_once(&self.arrival(work)))
+    }
+
+    pub(super) fn arrival(&self, work: &Work) -> Arrival {
+        Arrival::new(work.clone(), self.budget.calls() + 1, self.limits.calls_max)
     }
 
     /// Tells observers, if there are any.
@@ -246,8 +258,8 @@ impl Shared {
         lock(&self.lack).clone()
     }
 
-    /// Compares wall time with monotonic time; returns since when the machine slept, if it did.
-    pub(crate) fn heartbeat(&self, wall: SystemTime, uptime: Instant, now: Instant) -> Option<Instant> {
+    /// Compares wall time with monotonic time; tells when the machine slept.
+    pub(crate) fn heartbeat(&self, wall: SystemTime, uptime: Instant, now: Instant) -> Option<Slept> {
         lock(&self.local_fault).heartbeat(wall, uptime, now)
     }
 

@@ -1,6 +1,6 @@
 //! What a provider's actor is told.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -24,6 +24,8 @@ pub(crate) enum ProviderMessage {
     Renew(Vec<usize>),
     /// The local network failed since then.
     LocalFault(Instant),
+    /// The machine slept so long.
+    Slept(Duration),
     /// It works again.
     Delivered,
     /// Publish what has gathered since the last time.

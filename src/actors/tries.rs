@@ -147,6 +147,7 @@ impl Driver {
             meant,
             signed,
             filtered: !self.route.failover.content_policy_failover,
+            kept: self.asked.key.is_some(),
             pieces,
             account,
             rest: None,

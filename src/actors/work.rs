@@ -173,6 +173,7 @@ impl Work {
             model: request.model_as.clone(),
             signed,
             filtered,
+            kept: false,
         })
     }
 

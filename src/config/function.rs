@@ -9,11 +9,13 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt, future, stream};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use ractor::concurrency::oneshot;
+use ractor::{ActorRef, Message, RpcReplyPort};
 use serde_json::Value;
 
 use crate::transport::{Body, BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use crate::wire::function;
-use crate::words::{ChatRequest, Failure, Said, ToolCall};
+use crate::words::{ChatRequest, Failure, FailureClass, Said, ToolCall};
 
 /// What a function answers: a text, calls of tools, or a stream of pieces.
 ///
@@ -99,6 +101,18 @@ impl Function {
             Box::pin(async move { answer.await.map(Into::into) })
         }))
     }
+}
+
+/// Asks an actor; one that is gone, or drops its port, has failed.
+pub(super) async fn ask<M: Message>(
+    actor: ActorRef<M>,
+    message: impl FnOnce(Box<ChatRequest>, RpcReplyPort<Result<Answer, Failure>>) -> M,
+    request: ChatRequest,
+) -> Result<Answer, Failure> {
+    let (port, answer) = oneshot();
+    let silent = |what| Failure::new(FailureClass::Server, what);
+    actor.send_message(message(Box::new(request), port.into())).map_err(|_| silent("the actor does not run"))?;
+    answer.await.unwrap_or_else(|_| Err(silent("the actor did not answer")))
 }
 
 impl fmt::Debug for Function {

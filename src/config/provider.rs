@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use ractor::{ActorRef, Message, RpcReplyPort};
 use serde::Deserialize;
 
-use super::function::{Answer, Function};
+use super::function::{Answer, Function, ask};
 use super::key::KeyConfig;
 use super::model::{HostOfModels, ModelConfig};
 use super::presets::{Bills, Preset, known};
@@ -287,6 +288,56 @@ impl ProviderConfig {
         // A reserved address: it is shown, and never asked.
         let base_url = Some("http://function.invalid".to_owned());
         Self { base_url, dialect: Some(DialectConfig::Function), custom: Some(custom), ..Self::default() }
+    }
+
+    /// Returns a provider that is an actor of this program: it is asked by messages, each with a conversation and a
+    /// port for its [`Answer`]. Everything else is as with a [function](Self::from_fn). An actor that does not run, or
+    /// drops its port, has failed as a server does; one whose caller has left finds its port closed.
+    ///
+    /// ```
+    /// use standin::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+    /// use standin::{Answer, ChatRequest, Failure, ProviderConfig, Runtime};
+    ///
+    /// struct Local;
+    ///
+    /// enum Ask {
+    ///     Answer(Box<ChatRequest>, RpcReplyPort<Result<Answer, Failure>>),
+    /// }
+    /// # #[cfg(feature = "cluster")]
+    /// # impl standin::ractor::Message for Ask {}
+    ///
+    /// #[cfg_attr(feature = "async-trait", standin::ractor::async_trait)]
+    /// impl Actor for Local {
+    ///     type Msg = Ask;
+    ///     type State = u32;
+    ///     type Arguments = ();
+    ///
+    ///     async fn pre_start(&self, _: ActorRef<Ask>, (): ()) -> Result<u32, ActorProcessingErr> {
+    ///         Ok(0)
+    ///     }
+    ///
+    ///     async fn handle(&self, _: ActorRef<Ask>, ask: Ask, asked: &mut u32) -> Result<(), ActorProcessingErr> {
+    ///         let Ask::Answer(request, port) = ask;
+    ///         *asked += 1;
+    ///         port.send(Ok(format!("{asked}: {}", request.question()).into()))?;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), standin::Report> {
+    /// let (local, _) = Actor::spawn(None, Local, ()).await?;
+    /// let provider = ProviderConfig::from_actor(local, Ask::Answer).model("echo");
+    /// let runtime = Runtime::builder().provider("local", provider).start().await?;
+    /// assert_eq!(runtime.chat(ChatRequest::new("local/echo").user("hello")).await?.text, "1: hello");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn from_actor<M: Message>(
+        actor: ActorRef<M>,
+        message: impl Fn(Box<ChatRequest>, RpcReplyPort<Result<Answer, Failure>>) -> M + Clone + Send + Sync + 'static,
+    ) -> Self {
+        Self::from_fn(move |request| ask(actor.clone(), message.clone(), request))
     }
 
     /// Takes another way out than a socket: a scripted provider of a test, or any other carrier of requests.

@@ -12,6 +12,7 @@ use super::check_failover;
 use super::names::Known;
 use crate::policy::failover::FailoverOptions;
 use crate::policy::routing::{ForeignParts, RouteOptions};
+use crate::policy::stale::StaleOptions;
 use crate::policy::trim::OverWindow;
 use crate::spec::{MemberSpec, RouteSpec, Rung, TargetSpec};
 use crate::words::{ConfigError, ModelKind, OnExhausted, meant};
@@ -47,6 +48,10 @@ pub struct RouteConfig {
 pub enum RungConfig {
     /// The targets that are marked as degraded.
     Targets,
+    /// The last good answer to the same request of the same caller behind the same walls: its text, as it was. The
+    /// route keeps such answers in memory, as many and for as long as this says. One that calls a tool is none.
+    #[serde(rename = "stale_if_error")]
+    StaleIfError(StaleOptions),
     /// This text, where a text is the form that was asked for: not for vectors, and for JSON only if the text is JSON.
     Text(String),
 }
@@ -250,6 +255,7 @@ impl RouteConfig {
         let marked = self.targets.iter().any(|member| member.degraded);
         let named = self.degrade.iter().map(|rung| match rung {
             RungConfig::Targets => Rung::Targets,
+            RungConfig::StaleIfError(options) => Rung::Stale(options.clone()),
             RungConfig::Text(text) => Rung::Text(text.as_str().into()),
         });
         let usual = Some(Rung::Targets).filter(|_| marked && self.degrade.is_empty());
@@ -273,6 +279,13 @@ impl RouteConfig {
                 RungConfig::Text(text) if text.trim().is_empty() => {
                     errors
                         .push(ConfigError::new(field, "is empty; say something, as `{ text = \"Try again later.\" }`"));
+                }
+                RungConfig::StaleIfError(options) => {
+                    errors.extend(options.check(&format!("{field}.stale_if_error")));
+                    let is_one = |rung: &RungConfig| matches!(rung, RungConfig::StaleIfError(_));
+                    if self.degrade[..place].iter().any(is_one) {
+                        errors.push(ConfigError::new(field, "is `stale_if_error` once more; a route has one"));
+                    }
                 }
                 _ => {}
             }

@@ -26,7 +26,7 @@ use crate::policy::hold::Hold;
 use crate::policy::local_fault::LOCAL_FAULT_MAX;
 use crate::policy::snapshot::{Barrier, BreakerState, Force, Gates, Health, Refusal};
 use crate::words::consequence::{Consequences, Rest, Whose};
-use crate::words::{Cause, FailureClass, Limits, ModelClass, Scope};
+use crate::words::{Cause, FailureClass, Limits, ModelClass, NamedLimit, Scope};
 
 pub use crate::policy::breaker::BreakerOptions;
 pub use crate::policy::health::{HealthOptions, Outcome, Report, Unwanted};
@@ -119,6 +119,8 @@ pub struct Ticket {
     pub expected: u64,
     /// Those that it took in the end, once that is known.
     pub taken: Option<u64>,
+    /// The limit that its refusal named.
+    pub named: Option<NamedLimit>,
     /// How many were in flight, and by which limit.
     pub stamp: Stamp,
 }
@@ -299,6 +301,7 @@ impl Admission {
             used,
             expected,
             taken: None,
+            named: None,
             stamp,
         })
     }
@@ -378,7 +381,7 @@ impl Admission {
                     target.concurrency.overloaded(ticket.stamp, now);
                 }
                 if let Some(headroom) = headroom {
-                    headroom.refused(now);
+                    headroom.refused(ticket.named, ticket.expected, now);
                 }
                 return;
             }
@@ -483,6 +486,15 @@ impl Admission {
             self.tell_flag(index, now);
         }
         self.effects()
+    }
+
+    /// Notes that the machine slept so long: our clock stood still, and theirs did not.
+    pub fn slept(&mut self, by: Duration) {
+        self.keys.iter_mut().flatten().for_each(|hold| hold.slept(by));
+        for target in &mut self.targets {
+            target.hold.iter_mut().chain(target.holds.iter_mut().flatten()).for_each(|hold| hold.slept(by));
+            target.breaker.slept(by);
+        }
     }
 
     /// Notes that a provider, any, delivered a byte: the network works.

@@ -480,6 +480,14 @@ impl Breaker {
         }
     }
 
+    /// Takes in that the machine slept so long: what an open breaker waits for has passed.
+    pub fn slept(&mut self, by: Duration) {
+        self.hold.iter_mut().for_each(|hold| hold.slept(by));
+        if let State::Open { until, .. } = &mut self.state {
+            *until = until.checked_sub(by).unwrap_or(*until);
+        }
+    }
+
     /// Goes on with other options; the alarm starts again if what it listens for has changed.
     pub fn retune(&mut self, options: BreakerOptions, now: Instant) {
         if options.alarm != self.options.alarm {

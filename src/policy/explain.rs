@@ -180,6 +180,16 @@ impl Flight {
     }
 }
 
+impl Flight {
+    /// Returns how old its answer was, where that was given before.
+    pub fn age(&self) -> Option<Duration> {
+        match self.steps.last() {
+            Some((_, Happened::Degraded(rung))) => rung.age(),
+            _ => None,
+        }
+    }
+}
+
 impl Happened {
     /// Returns what a plan says, its targets named.
     pub fn planned(plan: &Plan, name: impl Fn(usize) -> TargetId, now: Instant) -> Self {
@@ -245,6 +255,9 @@ impl fmt::Display for Happened {
             }
             Self::Resumed => f.write_str("a target is back"),
             Self::Degraded(Degraded::Target) => f.write_str("asks the targets of a lower rung"),
+            Self::Degraded(Degraded::Stale { age }) => {
+                write!(f, "answered by the last good answer to the same request, {} s old", age.as_secs())
+            }
             Self::Degraded(rung) => write!(f, "answered by the route's {rung}"),
             Self::Answered { attempt, .. } => write!(f, "answered by attempt {attempt}"),
             Self::CallerLeft => f.write_str("the caller left"),

@@ -17,7 +17,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::words::{Gauge, Limits};
+use crate::words::{Gauge, Limits, NamedLimit};
 
 /// The longest a reading is believed: limits are a minute's.
 const FADE_MAX: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ const REFILL_SPAN: f64 = 10.0;
 /// The reserve is for one request after such a pause.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
 /// How many must have been admitted within a minute before a refusal says how many may be.
-const LEARN_MIN: u32 = 20;
+const LEARN_MIN: u64 = 20;
 /// The part of a learnt limit that a refusal leaves, and the part by which it grows in a second in which it is used.
 const LEARN_CUT: f64 = 0.95;
 const LEARN_GROWTH: f64 = 0.05 / 60.0;
@@ -51,9 +51,13 @@ pub struct Headroom {
     tokens: Option<Reading>,
     used: Used,
     last: Option<Instant>,
-    counted: Counted,
-    learnt: Option<Learnt>,
+    /// What refusals taught of requests and of tokens.
+    taught: [Taught; 2],
 }
+
+/// Where those stand.
+const REQUESTS: usize = 0;
+const TOKENS: usize = 1;
 
 /// What was admitted since the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,11 +147,11 @@ impl Reading {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counted {
     since: Option<Instant>,
-    slices: [u32; SLICES],
+    slices: [u64; SLICES],
 }
 
 impl Counted {
-    fn add(&mut self, now: Instant) {
+    fn add(&mut self, amount: u64, now: Instant) {
         let since = *self.since.get_or_insert(now);
         let passed = now.saturating_duration_since(since).as_millis() / SLICE.as_millis();
         let passed = u32::try_from(passed).unwrap_or(u32::MAX);
@@ -157,12 +161,20 @@ impl Counted {
             self.slices[..shift].fill(0);
             self.since = Some(if shift == SLICES { now } else { since + SLICE * passed });
         }
-        self.slices[0] = self.slices[0].saturating_add(1);
+        self.slices[0] = self.slices[0].saturating_add(amount);
     }
 
-    /// Takes back a request that was not let in after all; returns how many were let in.
-    fn refused(&mut self) -> u32 {
-        self.slices[0] = self.slices[0].saturating_sub(1);
+    /// Puts one amount in the place of another.
+    fn correct(&mut self, expected: u64, taken: u64) {
+        self.slices[0] = self.slices[0].saturating_sub(expected).saturating_add(taken);
+    }
+
+    /// Tells whether it has counted for a minute: what came in a burst says nothing of one.
+    fn is_whole(&self) -> bool {
+        self.slices[SLICES - 1] > 0
+    }
+
+    fn sum(&self) -> u64 {
         self.slices.iter().fold(0, |all, slice| all.saturating_add(*slice))
     }
 }
@@ -177,22 +189,60 @@ struct Learnt {
 }
 
 impl Learnt {
-    fn level(&self, now: Instant) -> f64 {
-        let came = self.limit / MINUTE * now.saturating_duration_since(self.at).as_secs_f64();
-        (self.level + came).min((self.limit / RESERVE as f64).max(1.0))
+    /// Returns what may be taken at once.
+    fn burst(&self) -> f64 {
+        (self.limit / RESERVE as f64).max(1.0)
     }
 
-    fn admit(&mut self, now: Instant) {
+    fn level(&self, now: Instant) -> f64 {
+        let came = self.limit / MINUTE * now.saturating_duration_since(self.at).as_secs_f64();
+        (self.level + came).min(self.burst())
+    }
+
+    fn take(&mut self, amount: f64, now: Instant) {
         let level = self.level(now);
         let span = now.saturating_duration_since(self.at).as_secs_f64().min(1.0);
         self.limit += self.limit * LEARN_GROWTH * span;
-        (self.level, self.at) = ((level - 1.0).max(0.0), now);
+        // One that is larger than a burst is paid for afterwards.
+        (self.level, self.at) = ((level - amount).max(level.min(0.0) - self.limit), now);
     }
 
-    fn room(&self, now: Instant) -> (f64, Option<Instant>) {
+    fn room(&self, amount: f64, now: Instant) -> (f64, Option<Instant>) {
         let level = self.level(now);
-        let wait = Duration::from_secs_f64((1.0 - level).max(0.0) * MINUTE / self.limit);
-        (level, (!wait.is_zero()).then(|| now + wait))
+        let wait = Duration::from_secs_f64((amount.min(self.burst()) - level).max(0.0) * MINUTE / self.limit);
+        (level.max(0.0), (!wait.is_zero()).then(|| now + wait))
+    }
+}
+
+/// What refusals taught of one kind of limit, and what was let in.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Taught {
+    counted: Counted,
+    learnt: Option<Learnt>,
+}
+
+impl Taught {
+    fn learnt(&self, now: Instant) -> Option<&Learnt> {
+        self.learnt.as_ref().filter(|learnt| now.saturating_duration_since(learnt.refused) < LEARN_FORGET)
+    }
+
+    fn admit(&mut self, amount: u64, now: Instant) {
+        self.learnt = self.learnt(now).copied();
+        self.learnt.iter_mut().for_each(|learnt| learnt.take(amount as f64, now));
+        self.counted.add(amount, now);
+    }
+
+    fn settle(&mut self, expected: u64, taken: u64) {
+        self.counted.correct(expected, taken);
+        self.learnt.iter_mut().for_each(|learnt| learnt.level += expected as f64 - taken as f64);
+    }
+
+    /// Learns from a refusal, which may say how many are let in; else that many were.
+    fn refused(&mut self, limit: Option<u64>, now: Instant) {
+        let counted = self.counted.sum().max(1) as f64;
+        let learnt = self.learnt(now).map_or(counted, |learnt| (learnt.limit * LEARN_CUT).min(counted));
+        let limit = limit.map_or(learnt, |limit| limit as f64);
+        self.learnt = Some(Learnt { limit, level: 0.0, at: now, refused: now });
     }
 }
 
@@ -202,9 +252,8 @@ impl Headroom {
         let Used { requests, tokens: taken } = self.used;
         self.requests.iter_mut().for_each(|reading| reading.roll(requests, now));
         self.tokens.iter_mut().for_each(|reading| reading.roll(taken, now));
-        self.learnt = self.learnt(now).copied();
-        self.learnt.iter_mut().for_each(|learnt| learnt.admit(now));
-        self.counted.add(now);
+        self.taught[REQUESTS].admit(1, now);
+        self.taught[TOKENS].admit(tokens, now);
         self.used.requests += 1;
         self.used.tokens = self.used.tokens.saturating_add(tokens);
         self.last = Some(now);
@@ -214,6 +263,7 @@ impl Headroom {
     /// Puts what an attempt took in the place of what it was expected to.
     pub fn settle(&mut self, expected: u64, taken: u64) {
         self.used.tokens = self.used.tokens.saturating_sub(expected).saturating_add(taken);
+        self.taught[TOKENS].settle(expected, taken);
     }
 
     /// Takes in what an answer said, and what had been admitted when it was asked for.
@@ -225,17 +275,22 @@ impl Headroom {
         self.tokens = next(self.tokens, limits.tokens, used.tokens);
     }
 
-    /// Takes in that the provider's limit refused a request: where it says nothing of its limits, that shows how many
-    /// it admits.
-    pub fn refused(&mut self, now: Instant) {
-        let let_in = self.counted.refused();
-        let is_told = [self.requests, self.tokens].into_iter().flatten().any(|reading| reading.fades > now);
-        if is_told || let_in < LEARN_MIN {
-            return;
+    /// Takes in that the provider's limit refused one that was expected to take so many tokens: where it says nothing
+    /// of that limit in its headers, that says how many it lets in, of what the refusal names or else of requests.
+    pub fn refused(&mut self, named: Option<NamedLimit>, tokens: u64, now: Instant) {
+        self.taught[REQUESTS].counted.correct(1, 0);
+        self.taught[TOKENS].counted.correct(tokens, 0);
+        let told = [self.requests, self.tokens].map(|reading| reading.is_some_and(|reading| reading.fades > now));
+        let (of, limit) = match named {
+            Some(NamedLimit { tokens: true, limit }) => (TOKENS, limit),
+            Some(NamedLimit { tokens: false, limit }) => (REQUESTS, limit),
+            None => (REQUESTS, None),
+        };
+        let is_told = if named.is_some() { told[of] } else { told[REQUESTS] || told[TOKENS] };
+        let requests = self.taught[REQUESTS].counted;
+        if !is_told && (limit.is_some() || (requests.is_whole() && requests.sum() >= LEARN_MIN)) {
+            self.taught[of].refused(limit, now);
         }
-        let limit = f64::from(let_in);
-        let limit = self.learnt(now).map_or(limit, |learnt| (learnt.limit * LEARN_CUT).min(limit));
-        self.learnt = Some(Learnt { limit, level: 0.0, at: now, refused: now });
     }
 
     /// Returns the part that is left of the scarcest limit, 0 to 1, as far as that is known.
@@ -252,7 +307,11 @@ impl Headroom {
         let requests = self.requests.and_then(|reading| reading.room(self.used.requests, 1, now));
         let of_tokens = self.tokens.and_then(|reading| reading.room(self.used.tokens, tokens, now));
         let of_tokens = of_tokens.map(|(left, until)| (left / tokens.max(1) as f64, until));
-        let all = [requests, of_tokens, self.learnt(now).map(|learnt| learnt.room(now))];
+        let learnt = |of: usize, amount: f64| {
+            let room = self.taught[of].learnt(now).map(|learnt| learnt.room(amount, now));
+            room.map(|(left, until)| (left / amount.max(1.0), until))
+        };
+        let all = [requests, of_tokens, learnt(REQUESTS, 1.0), learnt(TOKENS, tokens as f64)];
         let told = all.into_iter().flatten();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, not below 0")]
         let requests = told.clone().map(|(left, _)| left as u32).min();
@@ -268,21 +327,18 @@ impl Headroom {
         let has = |reading: Option<Reading>, used, amount: u64| {
             reading.and_then(|reading| reading.level(used, now)).is_none_or(|level| level >= amount as f64)
         };
-        self.learnt(now).is_none()
+        self.taught.iter().all(|taught| taught.learnt(now).is_none())
             && has(self.requests, self.used.requests, 1)
             && has(self.tokens, self.used.tokens, tokens)
     }
-
-    fn learnt(&self, now: Instant) -> Option<&Learnt> {
-        self.learnt.as_ref().filter(|learnt| now.saturating_duration_since(learnt.refused) < LEARN_FORGET)
-    }
 }
 
-lasting!(struct Headroom { requests, tokens, used, last, counted, learnt });
+lasting!(struct Headroom { requests, tokens, used, last, taught });
 lasting!(struct Used { requests, tokens });
 lasting!(struct Reading { gauge, used, at, fades, refill, falls });
 lasting!(struct Counted { since, slices });
 lasting!(struct Learnt { limit, level, at, refused });
+lasting!(struct Taught { counted, learnt });
 
 #[cfg(test)]
 mod tests {
@@ -428,7 +484,7 @@ mod tests {
         let start = Instant::now();
         let mut headroom = Headroom::default();
         headroom.admit(0, start);
-        headroom.refused(start);
+        headroom.refused(None, 0, start);
         assert_eq!(headroom.room(0, start).until, None, "one says more of others");
         // One request in half a second is let in, for a minute.
         let at = |n: u32| start + n * SECOND / 2;
@@ -436,17 +492,65 @@ mod tests {
             headroom.admit(0, at(n));
         }
         headroom.admit(0, at(120));
-        headroom.refused(at(120));
+        headroom.refused(None, 0, at(120));
         let until = headroom.room(0, at(120)).until.expect("it is used up");
         assert!((at(121)..at(122)).contains(&until), "{:?}", until - at(120));
         assert_eq!(headroom.room(0, at(160)), Room { requests: Some(11), until: None }, "a tenth of it at once");
         assert_eq!(headroom.room(0, at(120) + LEARN_FORGET).requests, None);
         // Headers are better than a guess.
         let mut told = headroom;
-        told.learnt = None;
+        told.taught = [Taught::default(); 2];
         told.read(requests(50, 100, None), told.used, at(120));
-        told.refused(at(120));
+        told.refused(None, 0, at(120));
         assert_eq!(told.room(0, at(120)).until, None);
+    }
+
+    /// A provider that lets in so many tokens a minute, all the time, and says so in its refusals at most: asked as
+    /// fast as there is room, each for so many that take half as many in the end. Returns what it let in and refused
+    /// from the second minute on.
+    fn plays(limit: f64, named: NamedLimit, tokens: u64) -> (u64, u64) {
+        let start = Instant::now();
+        let (mut headroom, mut level) = (Headroom::default(), limit / 10.0);
+        let (mut let_in, mut refused) = (0, 0);
+        for tick in 0..600_u32 * 5 {
+            let now = start + tick * SECOND / 10;
+            level = (level + limit / 600.0).min(limit / 10.0);
+            while headroom.room(tokens, now).until.is_none() {
+                headroom.admit(tokens, now);
+                let counts = tick > 600;
+                if level < (tokens / 2) as f64 {
+                    headroom.refused(Some(named), tokens, now);
+                    refused += u64::from(counts);
+                    break;
+                }
+                level -= (tokens / 2) as f64;
+                headroom.settle(tokens, tokens / 2);
+                let_in += u64::from(counts);
+            }
+        }
+        (let_in, refused)
+    }
+
+    #[test]
+    fn a_limit_of_tokens_is_learnt_from_refusals_that_name_it_or_say_that_it_is_one() {
+        for (limit, told) in [(60_000.0, Some(60_000)), (60_000.0, None), (600_000.0, Some(600_000))] {
+            let (let_in, refused) = plays(limit, NamedLimit { tokens: true, limit: told }, 1_000);
+            let used = let_in as f64 * 500.0 / (limit * 4.0);
+            assert!(refused * 50 <= let_in, "{told:?}: {refused} refused, {let_in} let in");
+            assert!(used >= 0.85, "{told:?}: {used:.2} used");
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_larger_than_a_burst_is_let_in_and_paid_for_afterwards() {
+        let now = Instant::now();
+        let mut headroom = Headroom::default();
+        headroom.refused(Some(NamedLimit { tokens: true, limit: Some(6_000) }), 0, now);
+        let whole = now + 6 * SECOND;
+        assert_eq!(headroom.room(3_000, whole).until, None, "a tenth is there");
+        headroom.admit(3_000, whole);
+        let until = headroom.room(100, whole).until.expect("it is used up");
+        assert!((24 * SECOND..26 * SECOND).contains(&(until - whole)), "{:?}", until - whole);
     }
 
     proptest! {

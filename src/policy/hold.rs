@@ -109,6 +109,14 @@ impl Hold {
         self.looks > 0 && now < self.looked + CHECK_MAX
     }
 
+    /// Takes in that the machine slept so long, while its clock stood still: what was to pass has passed.
+    pub fn slept(&mut self, by: Duration) {
+        let told = self.told.as_mut();
+        for at in [&mut self.since, &mut self.until, &mut self.said, &mut self.looked].into_iter().chain(told) {
+            *at = at.checked_sub(by).unwrap_or(*at);
+        }
+    }
+
     /// Holds no longer than an operator now says that a provider's word is honoured.
     pub fn retune(&mut self, wait_max: Duration) {
         if let Some(told) = self.told {

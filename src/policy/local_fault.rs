@@ -21,6 +21,15 @@ struct Run {
     last: Instant,
 }
 
+/// The machine slept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slept {
+    /// Since when failures are to be taken back; `None` where that was said before.
+    pub since: Option<Instant>,
+    /// How long.
+    pub by: Duration,
+}
+
 /// One look at the clocks.
 #[derive(Clone, Copy, Debug)]
 struct Heartbeat {
@@ -64,13 +73,12 @@ impl LocalFault {
     }
 
     /// Notes the time, at any regular interval: on the wall, on the machine's monotonic clock, and on the clock of all
-    /// others here, which a test may have paused. Returns, when the machine has slept since the last time, since when
-    /// failures are to be taken back.
-    pub fn heartbeat(&mut self, wall: SystemTime, uptime: Instant, now: Instant) -> Option<Instant> {
+    /// others here, which a test may have paused. Tells when the machine has slept since the last time.
+    pub fn heartbeat(&mut self, wall: SystemTime, uptime: Instant, now: Instant) -> Option<Slept> {
         let before = self.heartbeat.replace(Heartbeat { wall, uptime, now })?;
         let wall_passed = wall.duration_since(before.wall).unwrap_or_default();
-        let slept = wall_passed >= uptime.saturating_duration_since(before.uptime) + SUSPEND_MIN;
-        if slept { self.confirm(before.now, now) } else { None }
+        let by = wall_passed.checked_sub(uptime.saturating_duration_since(before.uptime))?;
+        (by >= SUSPEND_MIN).then(|| Slept { since: self.confirm(before.now, now), by })
     }
 
     /// Notes that a provider delivered a byte: the network works. If a fault was believed, it is over, or there never
@@ -170,7 +178,8 @@ mod tests {
         let mut beat = |wall, now| guard.heartbeat(wall, now, now);
         assert_eq!(beat(wall, now), None);
         assert_eq!(beat(wall + SECOND * 30, now + SECOND * 29), None);
-        assert_eq!(beat(wall + SECOND * 99, now + SECOND * 30), Some(now + SECOND * 29));
+        let slept = Slept { since: Some(now + SECOND * 29), by: SECOND * 68 };
+        assert_eq!(beat(wall + SECOND * 99, now + SECOND * 30), Some(slept));
         assert_eq!(beat(wall, now + SECOND * 31), None, "a clock set back is no sleep");
         assert!(guard.active(now + SECOND * 30));
     }

@@ -37,6 +37,7 @@ pub mod park;
 pub mod routing;
 pub mod failover;
 pub mod verify;
+pub mod stale;
 pub mod restart;
 pub mod ledger;
 pub mod explain;

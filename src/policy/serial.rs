@@ -217,7 +217,10 @@ fn step(happened: &Happened) -> Value {
             })).collect::<Vec<_>>(),
         }),
         Happened::Resumed => json!({ "step": "resumed" }),
-        Happened::Degraded(rung) => json!({ "step": "degraded", "rung": rung.name() }),
+        Happened::Degraded(rung) => match rung.age() {
+            Some(age) => json!({ "step": "degraded", "rung": rung.name(), "age_s": seconds(age) }),
+            None => json!({ "step": "degraded", "rung": rung.name() }),
+        },
         Happened::Answered { attempt, target } => {
             json!({ "step": "answered", "attempt": attempt, "target": target.to_string() })
         }

@@ -295,10 +295,13 @@ fn tell(headers: &mut HeaderMap, target: &TargetId, attempts: usize) {
     headers.insert(HeaderName::from_static("x-standin-attempts"), HeaderValue::from(attempts));
 }
 
-/// Says that an answer is less than what was asked for.
+/// Says that an answer is less than what was asked for, and how old it is where it was given before.
 fn tell_degraded(headers: &mut HeaderMap, degraded: Option<Degraded>) {
     if let Some(rung) = degraded {
         headers.insert(HeaderName::from_static("x-standin-degraded"), HeaderValue::from_static(rung.name()));
+    }
+    if let Some(age) = degraded.and_then(Degraded::age) {
+        headers.insert(HeaderName::from_static("x-standin-age"), HeaderValue::from(age.as_secs()));
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::policy::failover::FailoverOptions;
 use crate::policy::routing::{ForeignParts, LabelSet, RouteOptions};
+use crate::policy::stale::StaleOptions;
 use crate::policy::trim::OverWindow;
 
 /// A route as configured.
@@ -21,11 +22,20 @@ pub(crate) struct RouteSpec {
     pub(crate) rungs: Arc<[Rung]>,
 }
 
+impl RouteSpec {
+    /// Returns what good answers it keeps, if any.
+    pub(crate) fn stale(&self) -> Option<&StaleOptions> {
+        self.rungs.iter().find_map(|rung| if let Rung::Stale(options) = rung { Some(options) } else { None })
+    }
+}
+
 /// A source of answers that give less than what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Rung {
     /// The targets that are marked as degraded.
     Targets,
+    /// The last good answer to the same request.
+    Stale(StaleOptions),
     /// A fixed text.
     Text(Arc<str>),
 }

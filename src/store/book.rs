@@ -241,7 +241,7 @@ fn end(
     let place = [name(&about.route)?, name(about.client.as_deref().unwrap_or_default())?, name(flight.outcome())?];
     let [route, client, outcome] = place;
     let (cost, wasted) = (money(flight.cost_usd), money(flight.wasted_usd));
-    let add = "INSERT INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let add = "INSERT INTO call VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     connection.prepare_cached(add)?.execute(params![
         id,
         ended_at,
@@ -256,6 +256,7 @@ fn end(
         flight.attempts,
         cost,
         wasted,
+        flight.age().map(micros),
     ])?;
     hours.call(ended_at.div_euclid(1_000).div_euclid(HOUR), place, cost, wasted);
     Ok(())

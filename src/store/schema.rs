@@ -15,7 +15,7 @@ pub(super) const APPLICATION: i64 = 0x7374_646e;
 pub(super) const VERSION: usize = STEPS.len();
 
 /// What makes each form of the one before it. A step that was released never changes.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -64,6 +64,9 @@ CREATE TABLE memory (
     sum INTEGER NOT NULL, bytes BLOB NOT NULL
 );
 ",
+    "
+ALTER TABLE call ADD COLUMN age_us INTEGER;
+",
 ];
 
 /// Returns the form of a file, which is none yet where it is empty.
@@ -96,4 +99,31 @@ fn steps(change: &Transaction<'_>, from: usize) -> rusqlite::Result<()> {
     }
     change.pragma_update(None, "application_id", APPLICATION)?;
     change.pragma_update(None, "user_version", i64::try_from(VERSION).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_an_older_form_keeps_what_it_has_and_gets_what_it_lacks() {
+        for old in 0..VERSION {
+            let mut connection = Connection::open_in_memory().expect("a database");
+            for step in &STEPS[..old] {
+                connection.execute_batch(step).expect("a step");
+            }
+            if old > 0 {
+                let entry = "INSERT INTO call (id, ended_at, runtime, number, route, client, outcome, took_us, attempts, \
+                             cost, wasted) VALUES (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)";
+                connection.execute(entry, ()).expect("an entry");
+                connection.pragma_update(None, "application_id", APPLICATION).expect("ours");
+                connection.pragma_update(None, "user_version", i64::try_from(old).expect("few")).expect("its form");
+            }
+            migrate(&mut connection).expect("it is ours");
+            assert_eq!(form(&connection).expect("it is ours"), VERSION);
+            let calls = "SELECT count(*), max(age_us) FROM call";
+            let (calls, age) = connection.query_row(calls, (), |row| Ok((row.get(0)?, row.get(1)?))).expect("a row");
+            assert_eq!((calls, age), (i64::from(old > 0), None::<i64>), "of form {old}");
+        }
+    }
 }

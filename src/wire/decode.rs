@@ -324,7 +324,7 @@ impl Decoder {
         self.relay.take_if(|relay| relay.how().stream != streams);
         if let Some(relay) = &self.relay {
             let how = relay.how();
-            (self.draft.verbatim, self.draft.forgets) = (true, !how.judged);
+            (self.draft.verbatim, self.draft.forgets) = (true, !(how.judged || how.kept));
             self.draft.unfences = how.judged && how.stream;
             self.draft.filtered = how.filtered;
         }

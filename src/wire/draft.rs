@@ -78,6 +78,13 @@ impl Ending {
         self.verbatim = self.verbatim.take().map(|bytes| names.restored_in(bytes));
     }
 
+    /// Leaves no more than its calls among the parts of an answer that goes on as it came.
+    pub fn leave_to_verbatim(&mut self) {
+        if self.verbatim.is_some() {
+            self.parts.retain(|part| part.as_tool_call().is_some());
+        }
+    }
+
     /// Returns the answer's text.
     pub fn text(&self) -> String {
         self.parts.iter().filter_map(AssistantPart::as_text).collect()

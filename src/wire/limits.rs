@@ -12,7 +12,7 @@ use http::HeaderMap;
 
 use super::headers;
 use super::when::{self, WAIT_MAX};
-use crate::words::{Gauge, Limits, RetryAfter};
+use crate::words::{Gauge, Limits, NamedLimit, RetryAfter};
 
 /// What a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,39 @@ pub fn limits(headers: &HeaderMap, now: SystemTime) -> Limits {
         }
     }
     limits
+}
+
+/// How limits of a minute are named in words: in front of them may stand how many.
+const UNITS: [(&str, bool); 8] = [
+    ("tokens per min", true),
+    ("tokens/min", true),
+    ("(tpm)", true),
+    (" tpm", true),
+    ("requests per min", false),
+    ("requests/min", false),
+    ("(rpm)", false),
+    (" rpm", false),
+];
+
+/// Returns the limit that the words of a refusal name: `on tokens per min (TPM): Limit 30000, Used 14567`, `the rate
+/// limit of 50,000 input tokens per minute`. One of answers alone says nothing of what is asked, and so do two at once.
+pub fn named(words: &str) -> Option<NamedLimit> {
+    let words = words.to_ascii_lowercase();
+    let mut found = UNITS.iter().filter_map(|(unit, tokens)| Some((words.find(unit)?, *tokens)));
+    let (at, tokens) = found.next()?;
+    let before = words[..at].trim_end();
+    if found.any(|(_, other)| other != tokens) || before.ends_with("output") || before.ends_with("completion") {
+        return None;
+    }
+    let before = before.strip_suffix("input").or_else(|| before.strip_suffix("prompt")).unwrap_or(before).trim_end();
+    let digit = |it: char| it.is_ascii_digit() || it == ',';
+    let in_front = &before[before.trim_end_matches(digit).len()..];
+    let behind = words[at..].find("limit").map_or("", |limit| {
+        let rest = words[at..][limit + "limit".len()..].trim_start_matches([' ', ':', '=']);
+        &rest[..rest.len() - rest.trim_start_matches(digit).len()]
+    });
+    let number = |text: &str| text.replace(',', "").parse().ok().filter(|limit| *limit > 0);
+    Some(NamedLimit { tokens, limit: number(in_front).or_else(|| number(behind)) })
 }
 
 fn gauge(names: &Names, headers: &HeaderMap, now: SystemTime) -> Option<Gauge> {

@@ -38,6 +38,8 @@ pub struct Verbatim {
     /// Whether a filter that held the whole back is an answer, too: no other target is asked, and the caller's dialect
     /// says what it was.
     pub filtered: bool,
+    /// Whether its text is wanted at the end beside it.
+    pub kept: bool,
 }
 
 /// The part of an answer that has been read and not passed on yet.

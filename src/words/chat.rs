@@ -228,7 +228,7 @@ impl From<&str> for ChatRequest {
 /// A part that there are no words for here: a block, an item, a tool, as its dialect writes it. It goes unchanged to
 /// targets of its dialect. Others cannot take it: a call with such a part is not sent to them, unless its route leaves
 /// such parts out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Foreign {
     /// The dialect that it is written in.
     pub dialect: Dialect,
@@ -248,7 +248,7 @@ impl Foreign {
 }
 
 /// One message of a conversation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 #[non_exhaustive]
 pub enum Message {
     /// Instructions of the operator.
@@ -295,7 +295,7 @@ impl Message {
 }
 
 /// A part of a user's message, or of a tool's result.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UserPart {
     /// Text.
@@ -329,7 +329,7 @@ impl From<String> for UserPart {
 }
 
 /// A document: pages that a model reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Document {
     /// Where it is, or its content.
@@ -343,7 +343,7 @@ pub struct Document {
 }
 
 /// Where a document is, or its content.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DocumentSource {
     /// Plain text: every model reads it.
@@ -384,7 +384,7 @@ impl Document {
 }
 
 /// Something to be heard.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Audio {
     /// `audio/wav`, `audio/mp3`, …
     pub media_type: String,
@@ -393,7 +393,7 @@ pub struct Audio {
 }
 
 /// An image, by reference or by value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Image {
     /// An address the provider fetches.
     Url(Text),
@@ -407,7 +407,7 @@ pub enum Image {
 }
 
 /// A part of an assistant's message.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 #[non_exhaustive]
 pub enum AssistantPart {
     /// Text of the answer.
@@ -449,7 +449,7 @@ impl AssistantPart {
 }
 
 /// What a model thought before it answered.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reasoning {
     /// The visible part; may be empty.
     pub text: Text,
@@ -467,7 +467,7 @@ impl From<String> for Reasoning {
 /// targets that can read it, and to no other: that is a target of the same dialect, where a signature holds for its
 /// model alone with that model, and where accounts encrypt for themselves (OpenAI's responses) a target of the same
 /// provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Proof {
     /// How its issuer speaks.
     pub dialect: Dialect,
@@ -490,7 +490,7 @@ impl Proof {
 }
 
 /// A call of a tool, complete.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ToolCall {
     /// The provider's id of the call; the result names it.
     pub id: String,
@@ -510,7 +510,7 @@ impl ToolCall {
 }
 
 /// The result of one tool call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ToolResult {
     /// Id of the call this answers.
     pub call_id: String,
@@ -543,7 +543,7 @@ impl ToolResult {
 }
 
 /// A tool the model may call.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub struct Tool {
     /// Name, `[a-zA-Z0-9_-]{1,64}`.
     pub name: String,
@@ -587,7 +587,7 @@ impl Tool {
 }
 
 /// Whether and which tool must be called.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ToolChoice {
     /// The model decides.
@@ -604,7 +604,7 @@ pub enum ToolChoice {
 }
 
 /// The form of the answer's text.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub enum ResponseFormat {
     /// Any text.
     #[default]
@@ -641,7 +641,7 @@ pub struct Sampling {
 
 /// How hard a reasoning model should think. A model that has not all of these steps is asked for the nearest that it
 /// has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Effort {
     /// Not at all.

@@ -1,5 +1,8 @@
 //! What becomes of a call that no target can answer now, and how less than an answer is marked.
 
+use std::fmt;
+use std::time::Duration;
+
 use super::named::named;
 
 /// What becomes of a call that has nothing left to try.
@@ -10,7 +13,8 @@ pub enum OnExhausted {
     Fail,
     /// It is parked until a target is back, for as long as its time allows.
     Wait,
-    /// It is answered from a lower rung of its route: a target that is marked as degraded, or a fixed text.
+    /// It is answered from a lower rung of its route: a target that is marked as degraded, the last good answer to the
+    /// same request, or a fixed text.
     Degrade,
 }
 
@@ -22,8 +26,36 @@ named!(OnExhausted { Fail = "fail", Wait = "wait", Degrade = "degrade" });
 pub enum Degraded {
     /// A target that is marked as degraded.
     Target,
+    /// The last good answer to the same request.
+    Stale {
+        /// How old it is.
+        age: Duration,
+    },
     /// The route's fixed text.
     Text,
 }
 
-named!(Degraded { Target = "target", Text = "text" });
+impl Degraded {
+    /// Returns its name in headers, records and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Target => "target",
+            Self::Stale { .. } => "stale",
+            Self::Text => "text",
+        }
+    }
+
+    /// Returns how old the answer is, where it was given before.
+    pub const fn age(self) -> Option<Duration> {
+        match self {
+            Self::Stale { age } => Some(age),
+            Self::Target | Self::Text => None,
+        }
+    }
+}
+
+impl fmt::Display for Degraded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

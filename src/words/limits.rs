@@ -19,6 +19,15 @@ impl Limits {
     }
 }
 
+/// A limit of a minute that a refusal names in its words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamedLimit {
+    /// Whether it counts tokens; else requests.
+    pub tokens: bool,
+    /// How many, where that is said; above 0.
+    pub limit: Option<u64>,
+}
+
 /// One limit and what is left of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gauge {

@@ -47,7 +47,7 @@ pub use exhausted::{Degraded, OnExhausted};
 pub use failure::{Failure, FailureClass, RetryAfter, Scope};
 pub use hedging::Hedging;
 pub use hold::{Barred, Cause, Hold, Reset};
-pub use limits::{Gauge, Limits};
+pub use limits::{Gauge, Limits, NamedLimit};
 pub use money::{Amount, OverBudget};
 pub use named::UnknownName;
 pub use names::NAME_BYTES_MAX;

@@ -30,6 +30,7 @@ mod rehearsal_responses;
 mod shared_calls;
 #[cfg(feature = "sidecar")]
 mod sidecar;
+mod stale;
 mod strategies;
 mod streams;
 mod supervision;

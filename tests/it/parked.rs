@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use standin::config::RungConfig;
+use standin::config::{RungConfig, StaleOptions};
 use standin::health::Force;
+use standin::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use standin::routing::FailoverOptions;
-use standin::runtime::Happened;
+use standin::runtime::{Arrival, Happened};
 use standin::testing::{Crash, Fault, ProviderError, RetryHint, Script, Scripted, crash};
 use standin::{
-    ChatRequest, Config, Degraded, Error, OnExhausted, Priority, ProviderConfig, Reply, ReplyEvent, Reset,
+    ChatRequest, Config, Degraded, Error, Failure, OnExhausted, Priority, ProviderConfig, Reply, ReplyEvent, Reset,
     ResponseFormat, RouteConfig, Runtime,
 };
 use tokio::task::JoinHandle;
@@ -440,6 +441,92 @@ async fn a_function_of_the_program_is_a_rung_like_any_other() {
     assert_eq!((reply.text.as_str(), reply.finished.degraded), ("in short: 5", Some(Degraded::Target)));
 }
 
+/// An actor of the program that answers, and one that says how urgent calls are.
+struct Own;
+
+enum Asked {
+    Answer(Box<ChatRequest>, RpcReplyPort<Result<standin::Answer, Failure>>),
+    Urgency(Arrival, RpcReplyPort<Priority>),
+}
+
+#[cfg(feature = "cluster")]
+impl standin::ractor::Message for Asked {}
+
+#[cfg_attr(feature = "async-trait", standin::ractor::async_trait)]
+impl Actor for Own {
+    type Msg = Asked;
+    type State = u32;
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<Asked>, (): ()) -> Result<u32, ActorProcessingErr> {
+        Ok(0)
+    }
+
+    async fn handle(&self, _: ActorRef<Asked>, asked: Asked, count: &mut u32) -> Result<(), ActorProcessingErr> {
+        *count += 1;
+        match asked {
+            Asked::Answer(request, port) => match request.question().as_ref() {
+                "drop" => {}
+                question => port.send(Ok(format!("{count}: {question}").into()))?,
+            },
+            Asked::Urgency(call, port) => match call.incoming().session {
+                Some("silent") => {
+                    std::mem::forget(port);
+                }
+                Some("dropped") => {}
+                session => port.send(if session.is_some() { Priority::Critical } else { Priority::Batch })?,
+            },
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_of_the_program_is_a_rung_like_any_other() {
+    let down = Scripted::new(Script::default());
+    down.always(Fault::Error(ProviderError::Unauthorised));
+    let (own, _) = Actor::spawn(None, Own, ()).await.expect("an actor");
+    let runtime = Runtime::builder()
+        .provider("a", provider("a", &down).model("m"))
+        .provider("own", ProviderConfig::from_actor(own.clone(), Asked::Answer).model("short"))
+        .route("smart", RouteConfig::new(["a/m"]).degraded(["own/short"]).on_exhausted(OnExhausted::Degrade))
+        .start()
+        .await
+        .expect("it is right");
+    for expected in ["1: hello", "2: hello"] {
+        let reply = runtime.chat(ask("hello")).await.expect("the actor answers");
+        assert_eq!((reply.text.as_str(), reply.finished.degraded), (expected, Some(Degraded::Target)));
+    }
+    // One that drops its port, or is gone, has failed as a server does.
+    let error = runtime.chat(ask("drop").deadline(5 * S)).await.expect_err("it says nothing");
+    assert!(path(error.attempts()).contains("own/short server"), "{error:?}");
+    own.stop_and_wait(None, None).await.expect("it stops");
+    let error = runtime.chat(ask("hello").deadline(5 * S)).await.expect_err("it is gone");
+    assert!(!error.attempts().is_empty(), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_says_how_urgent_calls_are_and_one_that_is_silent_holds_none_up_for_long() {
+    let (own, _) = Actor::spawn(None, Own, ()).await.expect("an actor");
+    let config = kit::world(1, Script::default()).await.config;
+    let builder = Runtime::builder().config(config).classify_by(own.clone(), Asked::Urgency);
+    let runtime = builder.start().await.expect("it starts");
+    let asks = async |session: Option<&str>| {
+        let request = ChatRequest { session: session.map(str::to_owned), ..ask("hello") };
+        let begun = Instant::now();
+        let reply = runtime.chat(request.priority(Priority::Interactive)).await.expect("an answer");
+        (reply.finished.attempts[0].about.priority, begun.elapsed())
+    };
+    assert_eq!(asks(Some("desk")).await.0, Priority::Critical);
+    assert_eq!(asks(None).await.0, Priority::Batch);
+    assert_eq!(asks(Some("dropped")).await.0, Priority::Interactive);
+    let (priority, took) = asks(Some("silent")).await;
+    assert!(priority == Priority::Interactive && took >= 250 * MS && took < 400 * MS, "{took:?}");
+    own.stop_and_wait(None, None).await.expect("it stops");
+    let (priority, took) = asks(Some("desk")).await;
+    assert!(priority == Priority::Interactive && took < 100 * MS, "{took:?}");
+}
+
 #[tokio::test]
 async fn a_route_that_has_nothing_to_degrade_to_is_refused() {
     let scripts = [Scripted::new(Script::default())];
@@ -459,6 +546,16 @@ async fn a_route_that_has_nothing_to_degrade_to_is_refused() {
             "routes.smart.degrade[0]: names targets, and none is marked",
         ),
         (|route| route.degrade = vec![text(" ")], "routes.smart.degrade[0]: is empty"),
+        (
+            |route| {
+                route.degrade = vec![RungConfig::StaleIfError(StaleOptions { answers_max: 0, ..Default::default() })];
+            },
+            "routes.smart.degrade[0].stale_if_error.answers_max: must be 1 or more",
+        ),
+        (
+            |route| route.degrade = vec![RungConfig::StaleIfError(StaleOptions::default()); 2],
+            "routes.smart.degrade[1]: is `stale_if_error` once more",
+        ),
     ] {
         let problem = refused(edit);
         assert!(problem.starts_with(expected), "{problem}");

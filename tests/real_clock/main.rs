@@ -6,6 +6,7 @@
 //! `STANDIN_REAL_SECONDS` how long calls are begun (10 s).
 
 mod hedging;
+mod parked;
 mod queue;
 mod scenarios;
 mod shares;

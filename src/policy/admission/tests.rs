@@ -784,6 +784,19 @@ fn our_networks_failure_is_taken_back_and_pauses_probes_until_something_is_deliv
 }
 
 #[test]
+fn what_was_to_pass_has_passed_while_the_machine_slept() {
+    let mut bench = Bench::new(1, 1);
+    bench.fail(0, retry_after(FailureClass::RateLimited, bench.now + 3_600 * SECOND));
+    let held = |bench: &Bench| bench.health(0).rate_limited_until.map(|until| until - bench.now);
+    let wait = held(&bench).expect("it has to wait");
+    bench.admission.slept(600 * SECOND);
+    assert_eq!(held(&bench), wait.checked_sub(600 * SECOND), "less than that is no end");
+    bench.admission.slept(2 * 3_600 * SECOND);
+    assert_eq!(held(&bench), None);
+    assert!(bench.admit(0).is_ok());
+}
+
+#[test]
 fn a_local_fault_nobody_ends_ends_by_itself() {
     let mut bench = Bench::new(1, 1);
     bench.break_it(0);

@@ -222,3 +222,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_words_of_a_refusal_name_its_limit() {
+    let tokens = |limit| Some(NamedLimit { tokens: true, limit });
+    let requests = |limit| Some(NamedLimit { tokens: false, limit });
+    for (words, expected) in [
+        (
+            "Rate limit reached for gpt-4o on tokens per min (TPM): Limit 30000, Used 14567, Requested 24754.",
+            tokens(Some(30_000)),
+        ),
+        ("Rate limit reached for x on requests per min (RPM): Limit 3, Used 3, Requested 1.", requests(Some(3))),
+        ("exceed the rate limit for your organization of 50,000 input tokens per minute", tokens(Some(50_000))),
+        ("Rate limit reached: maximum of 30000 tokens per minute. Try again in 20s.", tokens(Some(30_000))),
+        ("You hit the TPM limit of this key", tokens(None)),
+        ("the rate limit of 8,000 output tokens per minute", None),
+        ("10 requests per minute and 1000 tokens per minute are the most", None),
+        ("on requests per day (RPD): Limit 1000, Used 1000", None),
+        ("Too many requests", None),
+        ("limit 0 tokens per minute", tokens(None)),
+        ("limit 99999999999999999999999 tokens per minute", tokens(None)),
+    ] {
+        assert_eq!(named(words), expected, "{words}");
+    }
+}

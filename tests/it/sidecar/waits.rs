@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use standin::OnExhausted;
-use standin::config::RungConfig;
+use standin::config::{RungConfig, StaleOptions};
 use standin::routing::FailoverOptions;
 use standin::testing::{Fault, Latency, RetryHint, Script};
+use standin::{OnExhausted, RouteConfig};
 
 use super::http::{self, Caller};
 use super::stage_with;
@@ -86,6 +86,50 @@ async fn an_answer_that_is_less_than_what_was_asked_for_says_so_in_its_header() 
     }
     let metrics = http::get(to, "/metrics").await.body;
     assert!(metrics.contains("standin_calls_degraded_total{route=\"smart\",rung=\"text\"} 8"), "{metrics}");
+}
+
+#[tokio::test]
+async fn the_last_good_answer_comes_in_each_dialect_with_its_age_also_where_it_had_gone_on_as_it_came() {
+    let stage = stage_with(3, Script::default(), |settings| {
+        let route = settings.runtime.routes.get_mut("smart").expect("there");
+        route.degrade = vec![RungConfig::StaleIfError(StaleOptions::default())];
+        route.failover = Some(FailoverOptions { on_exhausted: OnExhausted::Degrade, ..FailoverOptions::default() });
+        let smart = route.clone();
+        for name in ["a", "b", "c"] {
+            let targets = settings.runtime.routes[name].targets.clone();
+            settings.runtime.routes.insert(name.to_owned(), RouteConfig { targets, ..smart.clone() });
+        }
+    })
+    .await;
+    let to = stage.sidecar.address();
+    let said = |caller: Caller, stream: bool| format!("{SAID} {caller:?} {stream}");
+    let all = || Caller::ALL.into_iter().flat_map(|caller| ["a", "b", "c"].map(|route| (caller, route)));
+    for (caller, route) in all() {
+        for stream in [false, true] {
+            let reply = http::ask(to, caller, route, &said(caller, stream), stream).await;
+            assert_eq!((reply.status, reply.header("x-standin-degraded")), (200, None), "{caller:?}: {reply:?}");
+        }
+    }
+    for drill in &stage.drills {
+        drill.handle().always(Fault::RateLimited(RetryHint::Seconds(Duration::from_secs(600))));
+    }
+    for (caller, route) in all() {
+        for (stream, again) in [(false, true), (false, false), (true, true)] {
+            // What was asked for whole may be streamed, and what was streamed may be whole.
+            let said = said(caller, stream);
+            let reply = http::ask(to, caller, route, &said, again).await;
+            assert_eq!((reply.status, reply.is_whole), (200, true), "{caller:?} {route}: {reply:?}");
+            if again {
+                assert_eq!(caller.streamed(&reply.body), said, "{caller:?} {route}");
+                continue;
+            }
+            assert_eq!(caller.text(&reply.json()), said, "{caller:?} {route}");
+            assert_eq!(reply.header("x-standin-degraded"), Some("stale"), "{caller:?} {route}");
+            assert!(reply.header("x-standin-age").is_some_and(|age| age.parse::<u64>().is_ok()), "{reply:?}");
+        }
+    }
+    let metrics = http::get(to, "/metrics").await.body;
+    assert!(metrics.contains("standin_calls_degraded_total{route=\"a\",rung=\"stale\"} 12"), "{metrics}");
 }
 
 #[tokio::test]

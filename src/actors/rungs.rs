@@ -1,0 +1,129 @@
+//! What a call does that has nothing left to try: it waits, or it takes less, from the rungs of its route in their
+//! order.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::driver::Driver;
+use super::outlet::{Outlet, Product};
+use super::parked::Rest;
+use super::stream::Word;
+use super::work::Work;
+use crate::policy::explain::Happened;
+use crate::policy::stale::{Answer, is_good};
+use crate::policy::verify;
+use crate::spec::Rung;
+use crate::wire::{self, Ending};
+use crate::words::{
+    AssistantPart, AttemptRecord, Degraded, Finished, OnExhausted, Piece, ResponseFormat, StopReason, TargetId, Usage,
+};
+
+/// The provider that a text of the configuration is said to be of.
+const OURS: &str = "standin";
+
+impl Driver {
+    /// Goes on with a call that has nothing left to try.
+    pub(super) async fn exhausted(&mut self, back: Option<Instant>, outlet: &mut Outlet) -> Rest {
+        self.waits.turn = None;
+        // What a provider calls a failure, and answered, is told as it came.
+        let has_words = self.ended.iter().any(|ended| ended.brought.is_some());
+        let rest = match self.on_exhausted {
+            _ if has_words => Rest::Over,
+            OnExhausted::Fail => Rest::Over,
+            // Money comes back with the calendar, and not with a target.
+            OnExhausted::Wait if self.over.is_some() => Rest::Over,
+            OnExhausted::Wait => self.park(back, outlet).await,
+            OnExhausted::Degrade => self.step_down(),
+        };
+        if let Rest::Over = rest {
+            self.machine.end_exhausted();
+        }
+        rest
+    }
+
+    /// Asks the targets of the next rung that is made of some, unless a rung before it has an answer.
+    fn step_down(&mut self) -> Rest {
+        while let Some(rung) = self.route.rungs.get(self.waits.rungs).cloned() {
+            if self.words_of(&rung).is_some() {
+                break;
+            }
+            self.waits.rungs += 1;
+            if rung == Rung::Targets {
+                self.is_degraded = true;
+                if self.awaited(&self.machine.refusing()).is_some() {
+                    self.page.note(Happened::Degraded(Degraded::Target));
+                    self.begin_anew();
+                    return Rest::Anew;
+                }
+            }
+        }
+        Rest::Over
+    }
+
+    /// Returns what a rung has to say by itself, if that fits what was asked for.
+    fn words_of(&self, rung: &Rung) -> Option<(Answer, Degraded)> {
+        let Work::Chat(request) = &self.asked.work else { return None };
+        let (answer, rung) = match rung {
+            Rung::Targets => return None,
+            Rung::Stale(options) => {
+                let key = self.asked.key.as_ref()?;
+                let (answer, age) = self.shared.stale.find(&self.route.name, key, options)?;
+                // Walls may have been moved since.
+                let place = self.table.layout.targets[self.table.index(&answer.target)?];
+                (place.labels.carries(self.needs.labels).then_some(answer)?, Degraded::Stale { age })
+            }
+            Rung::Text(text) => {
+                let target = TargetId::new(OURS, Degraded::Text.name());
+                (Answer { text: text.clone(), target, model: None, stop: StopReason::Stop }, Degraded::Text)
+            }
+        };
+        verify::fits(request, &answer.text).then_some((answer, rung))
+    }
+
+    /// Returns what a call gets in the end that nobody answers, and that takes less: what a rung of its route has to
+    /// say by itself.
+    pub(super) fn last_words(&mut self, outlet: &Outlet, attempts: &[AttemptRecord]) -> Option<Product> {
+        if self.on_exhausted != OnExhausted::Degrade || outlet.is_vectors() {
+            return None;
+        }
+        let left = self.route.rungs.get(self.waits.rungs..).unwrap_or_default();
+        let (answer, rung) = left.iter().find_map(|rung| self.words_of(rung))?;
+        let call = self.page.about().id;
+        let Answer { text, target, model, stop } = answer;
+        let first = [Piece::Text(text.to_string())].into();
+        outlet.say(Word::Segment { call, target: target.clone(), attempt: 0, prompt_tokens: 0, first, rest: None });
+        self.page.end(Happened::Degraded(rung));
+        let cost: f64 = attempts.iter().filter_map(|record| record.cost_usd).sum();
+        Some(Product::Answer(Finished {
+            call,
+            parts: vec![AssistantPart::Text(text.to_string().into())],
+            verbatim: None,
+            target,
+            model,
+            stop,
+            stop_sequence: None,
+            sources: Vec::new(),
+            usage: Usage::default(),
+            cost_usd: Some(cost),
+            attempts: attempts.to_vec(),
+            last_resort: false,
+            degraded: Some(rung),
+            notes: Vec::new(),
+        }))
+    }
+
+    /// Keeps an answer that may be given once more, where the route does that.
+    pub(super) fn keep(&mut self, ending: &Ending, target: &TargetId) {
+        let Work::Chat(request) = &self.asked.work else { return };
+        let is_whole = !ending.beyond && !ending.cut && is_good(ending.stop, &ending.parts);
+        let Some(key) = self.asked.key.take_if(|_| is_whole && !self.is_degraded) else { return };
+        let whole = ending.text();
+        let json = if request.response_format == ResponseFormat::Text { None } else { wire::unfenced(&whole) };
+        let text = json.unwrap_or(&whole);
+        if !text.is_empty() {
+            let (text, target) = (Arc::from(text), target.clone());
+            let answer = Answer { text, target, model: ending.model.clone(), stop: ending.stop };
+            self.shared.stale.keep(&self.route, key, answer);
+        }
+    }
+}

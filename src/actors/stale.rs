@@ -1,0 +1,56 @@
+//! The last good answers of all routes that keep some, for when nobody can give a new one.
+
+use std::collections::HashMap;
+use std::hash::RandomState;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use super::clock::now;
+use super::post::lock;
+use super::table::Table;
+use super::work::Work;
+use crate::policy::stale::{Answer, Key, LastAnswers, Moment, StaleOptions};
+use crate::spec::RouteSpec;
+
+/// The last good answers, by route.
+#[derive(Default)]
+pub(crate) struct Stale {
+    secret: RandomState,
+    routes: Mutex<HashMap<Arc<str>, LastAnswers>>,
+}
+
+impl Stale {
+    /// Returns the key of what is asked of a route that keeps its answers.
+    pub(super) fn key(&self, route: &RouteSpec, work: &Work) -> Option<Key> {
+        let Work::Chat(request) = work else { return None };
+        route.stale().and_then(|_| Key::of(request, &self.secret))
+    }
+
+    /// Keeps an answer.
+    pub(super) fn keep(&self, route: &RouteSpec, key: Key, answer: Answer) {
+        if let Some(options) = route.stale() {
+            let mut routes = lock(&self.routes);
+            routes.entry(route.name.clone()).or_default().keep(key, answer, options, moment());
+        }
+    }
+
+    /// Returns the last answer to a request, and how old it is.
+    pub(super) fn find(&self, route: &str, key: &Key, options: &StaleOptions) -> Option<(Answer, Duration)> {
+        let routes = lock(&self.routes);
+        let (answer, age) = routes.get(route)?.find(key, options, moment())?;
+        Some((answer.clone(), age))
+    }
+
+    /// Forgets what is too old to be given, and what no route keeps any more.
+    pub(super) fn expire(&self, table: &Table) {
+        lock(&self.routes).retain(|route, kept| {
+            let options = table.layout.routes.get(route).and_then(|route| route.stale());
+            options.inspect(|options| kept.expire(options, moment())).is_some()
+        });
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "an answer grows older while the machine sleeps")]
+fn moment() -> Moment {
+    Moment { now: now(), wall: SystemTime::now() }
+}

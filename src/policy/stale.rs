@@ -1,0 +1,364 @@
+//! The last good answers of a route, for when nobody can give a new one.
+//!
+//! In flow answers that counted, each with the request that it is of; out flows the last one to the same request of the
+//! same caller behind the same walls, with its age. Bounded in number, in bytes and in age: the oldest go first.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::words::{AssistantPart, ChatRequest, ConfigError, Sampling, StopReason, TargetId};
+
+/// How many answers a route keeps, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StaleOptions {
+    /// The oldest answer that is given once more. Default: 1 h.
+    #[serde(with = "humantime_serde")]
+    pub age_max: Duration,
+    /// The most answers that are kept. Default: 1 000.
+    pub answers_max: usize,
+    /// The most bytes of their texts. Default: 16 MiB.
+    pub bytes_max: usize,
+}
+
+impl Default for StaleOptions {
+    fn default() -> Self {
+        Self { age_max: Duration::from_secs(60 * 60), answers_max: 1_000, bytes_max: 16 << 20 }
+    }
+}
+
+impl StaleOptions {
+    /// The oldest that an answer may be allowed to be: a year.
+    const AGE_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
+    /// Returns what is wrong with it.
+    pub fn check(&self, field: &str) -> Vec<ConfigError> {
+        let ill = [
+            (self.age_max.is_zero() || self.age_max > Self::AGE_MAX, "age_max", "must be above 0 and at most a year"),
+            (self.answers_max == 0, "answers_max", "must be 1 or more; leave the rung out to keep none"),
+            (self.bytes_max == 0, "bytes_max", "must be 1 or more; leave the rung out to keep none"),
+        ];
+        let ill = ill.into_iter().filter(|(ill, ..)| *ill);
+        ill.map(|(_, name, problem)| ConfigError::new(format!("{field}.{name}"), problem)).collect()
+    }
+}
+
+/// A moment by both clocks: one stands still while a machine sleeps, and the other may be set.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// By the clock that only goes on.
+    pub now: Instant,
+    /// By the wall's.
+    pub wall: SystemTime,
+}
+
+impl Moment {
+    /// Returns how long ago it was: the longer by the two clocks.
+    fn age(self, now: Self) -> Duration {
+        let slept = now.wall.duration_since(self.wall).unwrap_or_default();
+        now.now.saturating_duration_since(self.now).max(slept)
+    }
+}
+
+/// Whose request it is, behind which walls, and what it asks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    client: Option<Arc<str>>,
+    labels: Box<[String]>,
+    /// Of the request's meaning, under a secret of this process.
+    digest: u64,
+}
+
+impl Key {
+    /// Returns the key of a request; `None` where it asks for something else than an answer.
+    pub fn of(request: &ChatRequest, secret: &impl BuildHasher) -> Option<Self> {
+        if request.original.as_ref().is_some_and(|original| !original.method.is_empty()) {
+            return None;
+        }
+        let mut labels = request.labels.clone();
+        labels.sort_unstable();
+        labels.dedup();
+        let mut digest = secret.build_hasher();
+        digest_of(request, &mut digest);
+        Some(Self { client: request.client.clone(), labels: labels.into(), digest: digest.finish() })
+    }
+}
+
+/// Hashes all of a request that an answer depends on. How it was written does not count: what two bodies say alike is
+/// the same request.
+fn digest_of(request: &ChatRequest, digest: &mut impl Hasher) {
+    let ChatRequest {
+        messages,
+        tools,
+        foreign_tools,
+        tool_choice,
+        parallel_tool_calls,
+        response_format,
+        sampling,
+        effort,
+        output_tokens_max,
+        extra,
+        extra_headers,
+        extra_dialect,
+        original,
+        // Who asks and behind which walls is in the key beside.
+        client: _,
+        labels: _,
+        // Each route has a store of its own.
+        route: _,
+        // How and when it is answered, and not what.
+        priority: _,
+        rule: _,
+        hedging: _,
+        deadline: _,
+        on_exhausted: _,
+        key: _,
+        session: _,
+        tags: _,
+        commit: _,
+        extra_needed: _,
+        via: _,
+        model_as: _,
+    } = request;
+    (messages, tools, foreign_tools, tool_choice, parallel_tool_calls, response_format).hash(digest);
+    let Sampling { temperature, top_p, presence_penalty, frequency_penalty, seed, stop } = sampling;
+    [temperature, top_p, presence_penalty, frequency_penalty].map(|value| value.map(f64::to_bits)).hash(digest);
+    (seed, stop, effort, output_tokens_max, extra, extra_dialect).hash(digest);
+    for (name, value) in extra_headers {
+        (name, value).hash(digest);
+    }
+    // What there are no words for stands in the body alone.
+    let beyond = original.as_ref().filter(|original| !original.lost.is_empty() || !original.left_out.is_empty());
+    beyond.map(|original| &original.body).hash(digest);
+}
+
+/// An answer that may be given once more: its text, and who gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Its text.
+    pub text: Arc<str>,
+    /// Who gave it.
+    pub target: TargetId,
+    /// The model's name as its provider spelled it.
+    pub model: Option<Arc<str>>,
+    /// Why it ended.
+    pub stop: StopReason,
+}
+
+/// Tells whether an answer of these parts is one that may be given once more: it ended by itself or by its limit, and
+/// calls nobody. To call a tool is an act, and an old act is not repeated.
+pub fn is_good(stop: StopReason, parts: &[AssistantPart]) -> bool {
+    matches!(stop, StopReason::Stop | StopReason::Length)
+        && !parts.iter().any(|part| matches!(part, AssistantPart::ToolCall(_) | AssistantPart::Foreign(_)))
+}
+
+/// The last good answers of one route.
+#[derive(Debug, Default)]
+pub struct LastAnswers {
+    kept: HashMap<Arc<Key>, Kept>,
+    /// Their keys, the oldest first.
+    order: BTreeMap<u64, Arc<Key>>,
+    /// The number of the next one.
+    next: u64,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Kept {
+    answer: Answer,
+    number: u64,
+    at: Moment,
+}
+
+impl LastAnswers {
+    /// Keeps an answer in the place of the one before it; the oldest give way.
+    pub fn keep(&mut self, key: Key, answer: Answer, options: &StaleOptions, at: Moment) {
+        self.forget(&key);
+        if answer.text.len() > options.bytes_max {
+            return;
+        }
+        let (key, number) = (Arc::new(key), self.next);
+        self.next += 1;
+        self.bytes += answer.text.len();
+        self.order.insert(number, key.clone());
+        self.kept.insert(key, Kept { answer, number, at });
+        while self.kept.len() > options.answers_max || self.bytes > options.bytes_max {
+            self.forget_oldest();
+        }
+    }
+
+    /// Returns the last answer to a request, and how old it is.
+    pub fn find(&self, key: &Key, options: &StaleOptions, now: Moment) -> Option<(&Answer, Duration)> {
+        let kept = self.kept.get(key)?;
+        let age = kept.at.age(now);
+        (age <= options.age_max).then_some((&kept.answer, age))
+    }
+
+    /// Forgets what is too old to be given.
+    pub fn expire(&mut self, options: &StaleOptions, now: Moment) {
+        let oldest = |this: &Self| this.order.values().next().map(|key| this.kept[key].at.age(now));
+        while oldest(self).is_some_and(|age| age > options.age_max) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, key)) = self.order.pop_first() {
+            self.forget(&key);
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some(Kept { answer, number, .. }) = self.kept.remove(key) {
+            self.bytes -= answer.text.len();
+            self.order.remove(&number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::RandomState;
+
+    use super::*;
+    use crate::words::{Dialect, Message, Note, Original, Tool};
+
+    const S: Duration = Duration::from_secs(1);
+
+    fn start() -> Moment {
+        Moment { now: Instant::now(), wall: SystemTime::UNIX_EPOCH + 1_000 * S }
+    }
+
+    fn after(from: Moment, time: Duration) -> Moment {
+        Moment { now: from.now + time, wall: from.wall + time }
+    }
+
+    fn ask(text: &str) -> ChatRequest {
+        ChatRequest::new("smart").user(text)
+    }
+
+    fn answer(text: &str) -> Answer {
+        Answer { text: text.into(), target: TargetId::new("a", "m"), model: None, stop: StopReason::Stop }
+    }
+
+    #[test]
+    fn what_two_requests_say_alike_is_one_request_and_whatever_else_they_say_makes_two() {
+        let secret = RandomState::new();
+        let key = |request: &ChatRequest| Key::of(request, &secret).expect("it asks for an answer");
+        let first = ask("hello").system("Be brief.");
+        // When, how urgently and in which session is no matter; nor is the order of labels.
+        let same = ChatRequest { route: "other".into(), ..first.clone() }.session("s").deadline(S);
+        assert_eq!(key(&first), key(&same));
+        let labelled = |labels: &[&str]| ChatRequest {
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+            ..first.clone()
+        };
+        assert_eq!(key(&labelled(&["eu", "zdr"])), key(&labelled(&["zdr", "eu"])));
+        let edits: [fn(&mut ChatRequest); 13] = [
+            |it| it.client = Some("another".into()),
+            |it| it.labels = vec!["eu".into()],
+            |it| it.messages.push(Message::assistant("")),
+            |it| it.messages.swap(0, 1),
+            |it| it.tools.push(Tool::new("t", "", serde_json::json!({}))),
+            |it| it.sampling.temperature = Some(0.0),
+            |it| it.sampling.top_p = Some(0.0),
+            |it| it.sampling.stop = vec!["x".into()],
+            |it| it.output_tokens_max = Some(7),
+            |it| drop(it.extra.insert("user".into(), "somebody".into())),
+            |it| it.extra_dialect = Some(Dialect::Gemini),
+            |it| it.response_format = crate::words::ResponseFormat::Json,
+            |it| drop(it.extra_headers.insert("anthropic-beta", "x".parse().expect("a value"))),
+        ];
+        let mut keys = vec![key(&first)];
+        for edit in edits {
+            let mut other = first.clone();
+            edit(&mut other);
+            keys.push(key(&other));
+        }
+        for (at, key) in keys.iter().enumerate() {
+            assert!(!keys[..at].contains(key), "the one of edit {at} is another one's, too");
+        }
+    }
+
+    #[test]
+    fn what_stands_in_a_body_alone_tells_requests_apart() {
+        let secret = RandomState::new();
+        let written = |body: &'static str, lost: Vec<Note>| {
+            let original = Original {
+                dialect: Dialect::OpenAiChat,
+                body: body.into(),
+                model: None,
+                fields: Vec::new(),
+                nulls: Vec::new(),
+                stream: false,
+                stream_usage: None,
+                left_out: Vec::new(),
+                marks: crate::words::Marks::default(),
+                lost,
+                method: "",
+            };
+            Key::of(&ChatRequest { original: Some(original), ..ask("hello") }, &secret)
+        };
+        assert_eq!(written("{\"a\":1}", Vec::new()), written("{ \"a\": 1 }", Vec::new()), "how it is written");
+        let lost = || vec![Note::Dropped("messages")];
+        assert_ne!(written("{\"a\":1}", lost()), written("{\"a\":2}", lost()));
+    }
+
+    #[test]
+    fn the_last_answer_is_found_with_its_age_until_it_is_too_old_also_where_the_machine_slept() {
+        let (options, from) = (StaleOptions { age_max: 60 * S, ..StaleOptions::default() }, start());
+        let key = |text: &str| Key { client: None, labels: Box::default(), digest: text.len() as u64 };
+        let mut kept = LastAnswers::default();
+        kept.keep(key("a"), answer("old"), &options, from);
+        kept.keep(key("a"), answer("new"), &options, after(from, S));
+        assert_eq!(kept.find(&key("a"), &options, after(from, 4 * S)), Some((&answer("new"), 3 * S)));
+        assert_eq!(kept.find(&key("ab"), &options, from), None);
+        // The one clock stood still for an hour; the other one was set back.
+        let slept = Moment { now: from.now + 2 * S, wall: from.wall + 3_600 * S };
+        assert_eq!(kept.find(&key("a"), &options, slept), None);
+        let set_back = Moment { now: from.now + 3 * S, wall: from.wall - 500 * S };
+        assert_eq!(kept.find(&key("a"), &options, set_back), Some((&answer("new"), 2 * S)));
+        kept.expire(&options, after(from, 61 * S));
+        assert_eq!((kept.kept.len(), kept.bytes), (1, 3), "it may still be given");
+        kept.expire(&options, after(from, 62 * S));
+        assert_eq!((kept.kept.len(), kept.order.len(), kept.bytes), (0, 0, 0));
+    }
+
+    #[test]
+    fn no_more_is_kept_than_may_be_and_the_oldest_go() {
+        let options = StaleOptions { answers_max: 3, bytes_max: 20, ..StaleOptions::default() };
+        let key = |digest| Key { client: None, labels: Box::default(), digest };
+        let (mut kept, from) = (LastAnswers::default(), start());
+        for digest in 0..5 {
+            kept.keep(key(digest), answer("four"), &options, from);
+        }
+        let there =
+            |kept: &LastAnswers| (0..9).filter(|digest| kept.kept.contains_key(&key(*digest))).collect::<Vec<_>>();
+        assert_eq!(there(&kept), [2, 3, 4]);
+        kept.keep(key(2), answer("four"), &options, from);
+        kept.keep(key(5), answer("fifteen letters"), &options, from);
+        assert_eq!((there(&kept), kept.bytes), (vec![2, 5], 19), "one that is renewed is the newest");
+        kept.keep(key(6), answer("longer than all that may be kept"), &options, from);
+        assert_eq!(there(&kept), [2, 5], "one that is too long moves nobody");
+    }
+
+    #[test]
+    fn an_answer_that_acts_or_was_held_back_is_not_given_again() {
+        let text = || AssistantPart::Text("hello".into());
+        let call = || AssistantPart::ToolCall(crate::words::ToolCall::default());
+        for (stop, expected) in [
+            (StopReason::Stop, true),
+            (StopReason::Length, true),
+            (StopReason::Refusal, false),
+            (StopReason::ContentFilter, false),
+        ] {
+            assert_eq!(is_good(stop, &[text()]), expected, "{stop:?}");
+            assert!(!is_good(stop, &[text(), call()]), "{stop:?}");
+        }
+        assert!(!is_good(StopReason::ToolCalls, &[call()]));
+    }
+}
