@@ -28,6 +28,7 @@ use crate::words::{Capabilities, ConfigError, ConfigErrors, Date, ModelClass, Pr
 
 use names::Known;
 
+pub use crate::policy::hint::HintOptions;
 pub use crate::policy::money::{Of, OnSpent, Period};
 pub use crate::policy::stale::StaleOptions;
 pub use budget::BudgetConfig;

@@ -85,10 +85,10 @@ pub use words::{
     Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, Barred, CallFacts, CallId, Capabilities, Cause,
     ChatRequest, CommitPolicy, ConfigError, ConfigErrors, Date, Degraded, Demand, Demanded, Dialect, Document,
     DocumentSource, Drift, DriftKind, Effort, EmbedRequest, Embeddings, Error, Event, Failure, FailureClass, Finished,
-    Foreign, Gauge, Hedging, Hold, Image, Limits, Marks, Message, ModelClass, ModelKind, NAME_BYTES_MAX, NoCallId,
-    Note, OnExhausted, Original, OverBudget, Payload, Piece, Price, Priority, Proof, Reasoning, Reply, ReplyEvent,
-    Reset, ResponseFormat, RetryAfter, Rule, Said, Sampling, Scope, Secret, Source, StopReason, TargetId, Text, Tool,
-    ToolCall, ToolChoice, ToolResult, UnknownName, Usage, UserPart,
+    Foreign, Gauge, Hedging, Hint, HintSource, Hold, Image, Limits, Marks, Message, ModelClass, ModelKind,
+    NAME_BYTES_MAX, NoCallId, Note, OnExhausted, Original, OverBudget, Payload, Piece, Price, Priority, Proof,
+    Reasoning, Reply, ReplyEvent, Reported, Reset, ResponseFormat, RetryAfter, Rule, Said, Sampling, Scope, Secret,
+    Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult, UnknownName, Usage, UserPart,
 };
 
 /// What is known of a target: its breaker, its gates, its measured times; and the numbers they are judged by.

@@ -38,6 +38,16 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// If no head came: see [`TransportError`].
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>>;
+
+    /// Sends a GET, for what is asked beside calls: how a provider is, by a source of hints. One that only posts says
+    /// so, and nothing depends on it.
+    ///
+    /// # Errors
+    /// If no head came: see [`TransportError`].
+    fn get(&self, url: String, headers: HeaderMap) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
+        let _ = (url, headers);
+        Box::pin(std::future::ready(Err(TransportError::Connect("this way out only posts".to_owned()))))
+    }
 }
 
 /// A POST.
@@ -154,6 +164,32 @@ impl Http {
         }
         Ok(address)
     }
+
+    async fn run(
+        &self,
+        method: reqwest::Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Option<Payload>,
+    ) -> Result<HttpResponse, TransportError> {
+        let client = self.client()?;
+        let mut request = client.request(method, self.address(url)?).build().map_err(|error| no_head(&error))?;
+        let own = request.headers_mut();
+        // An address may hold a name and a password, which are headers by now.
+        if own.is_empty() {
+            *own = headers;
+        } else {
+            own.extend(headers);
+        }
+        *request.body_mut() = body.map(self::body);
+        let sent = client.execute(request).await;
+        let mut response = sent.map_err(|error| no_head(&error))?;
+        let status = response.status().as_u16();
+        let mut headers = std::mem::take(response.headers_mut());
+        let body = response.bytes_stream().map(|chunk| chunk.map_err(|error| TransportError::Cut(chain(&error))));
+        let body = coding::Plain::new(&mut headers, Box::pin(body));
+        Ok(HttpResponse { status, headers, body: Box::pin(body) })
+    }
 }
 
 fn proxy(options: &TransportOptions) -> Result<Option<reqwest::Proxy>, String> {
@@ -194,25 +230,13 @@ fn build(options: &TransportOptions) -> Result<reqwest::Client, String> {
 impl Transport for Http {
     fn send(&self, request: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
         Box::pin(async move {
-            let client = self.client()?;
             let HttpRequest { url, headers, body, .. } = request;
-            let mut request = client.post(self.address(&url)?).build().map_err(|error| no_head(&error))?;
-            let own = request.headers_mut();
-            // An address may hold a name and a password, which are headers by now.
-            if own.is_empty() {
-                *own = headers;
-            } else {
-                own.extend(headers);
-            }
-            *request.body_mut() = Some(self::body(body));
-            let sent = client.execute(request).await;
-            let mut response = sent.map_err(|error| no_head(&error))?;
-            let status = response.status().as_u16();
-            let mut headers = std::mem::take(response.headers_mut());
-            let body = response.bytes_stream().map(|chunk| chunk.map_err(|error| TransportError::Cut(chain(&error))));
-            let body = coding::Plain::new(&mut headers, Box::pin(body));
-            Ok(HttpResponse { status, headers, body: Box::pin(body) })
+            self.run(reqwest::Method::POST, &url, headers, Some(body)).await
         })
+    }
+
+    fn get(&self, url: String, headers: HeaderMap) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
+        Box::pin(async move { self.run(reqwest::Method::GET, &url, headers, None).await })
     }
 }
 

@@ -73,7 +73,7 @@ async fn the_example_starts() {
 }
 
 /// Structs that a configuration consists of, and where they are.
-const CONFIGURED: [(&str, &[&str]); 14] = [
+const CONFIGURED: [(&str, &[&str]); 15] = [
     ("src/config.rs", &["Config"]),
     ("src/config/provider.rs", &["ProviderConfig"]),
     ("src/config/key.rs", &["KeyTable"]),
@@ -86,6 +86,7 @@ const CONFIGURED: [(&str, &[&str]); 14] = [
     ("src/policy/restart.rs", &["RestartOptions"]),
     ("src/policy/breaker.rs", &["BreakerOptions"]),
     ("src/policy/health.rs", &["HealthOptions"]),
+    ("src/policy/hint.rs", &["HintOptions"]),
     ("src/policy/routing/options.rs", &["RouteOptions", "SecondValue"]),
     ("src/transport.rs", &["TransportOptions"]),
 ];

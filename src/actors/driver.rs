@@ -11,7 +11,7 @@ use super::page::Page;
 use super::prompt::{Asked, Fitted};
 use super::running::Running;
 use super::shared::Shared;
-use super::table::Table;
+use super::table::{Provider, Table};
 use super::waits::Waits;
 use crate::policy::explain::Happened;
 use crate::policy::failover::{Failover, Planned};
@@ -21,7 +21,8 @@ use crate::policy::snapshot::{BreakerState, Health, Latency, Refusal};
 use crate::policy::trim::{CUTS_MAX, OverWindow};
 use crate::spec::RouteSpec;
 use crate::words::{
-    AttemptEnd, AttemptRecord, Barred, Cause, Failure, FailureClass, Hedging, OnExhausted, OverBudget, Rule, Scope,
+    AttemptEnd, AttemptRecord, Barred, Cause, Failure, FailureClass, Hedging, OnExhausted, OverBudget, Reported, Rule,
+    Scope,
 };
 
 /// One call that runs.
@@ -75,6 +76,25 @@ impl Driver {
         self.machine.planned(picks.collect::<Vec<_>>(), refusals, plan.last_resort, now);
         let planned = Happened::planned(&plan, |target| self.table.targets[target].id().clone(), now);
         self.page.note(planned);
+        if !std::mem::replace(&mut self.waits.hinted, true) {
+            self.note_hints(&plan);
+        }
+    }
+
+    /// Notes what is said of the providers of a plan that are not well.
+    fn note_hints(&mut self, plan: &Plan) {
+        let targets = plan.picks.iter().map(|pick| pick.target).chain(plan.skipped.iter().map(|skip| skip.target));
+        let mut known: Vec<&Arc<Provider>> = Vec::new();
+        for target in targets {
+            let provider = &self.table.targets[target].provider;
+            if provider.spec.hints.is_none() || known.iter().any(|known| Arc::ptr_eq(known, provider)) {
+                continue;
+            }
+            known.push(provider);
+            for hint in provider.hints().into_iter().filter(|hint| hint.reported != Reported::Well) {
+                self.page.note(Happened::Hinted { provider: provider.spec.name.clone(), hint });
+            }
+        }
     }
 
     /// Returns the targets that this call was told are gone: what is published may be a moment old.

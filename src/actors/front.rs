@@ -199,6 +199,7 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
             retires: targets.clone().filter_map(|(_, spec)| Some((spec.id.clone(), spec.retires?))).collect(),
             targets: targets.filter_map(|(index, spec)| Some((spec.id.clone(), slot.health(index)?))).collect(),
             holds: lock(&slot.barriers).iter().map(|barrier| hold(provider, barrier)).collect(),
+            hints: provider.hints(),
             drift: slot.drift(),
         }
     });

@@ -7,7 +7,7 @@ use super::slot::ProviderStatus;
 use crate::policy::keeping::StoreHealth;
 use crate::policy::money::PurseHealth;
 use crate::policy::snapshot::Health;
-use crate::words::{Barred, Date, Drift, Hold, TargetId};
+use crate::words::{Barred, Date, Drift, Hint, Hold, TargetId};
 
 /// Health of all providers at one moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +79,8 @@ pub struct ProviderHealth {
     pub retires: Vec<(TargetId, Date)>,
     /// What keeps its keys and targets out.
     pub holds: Vec<Hold>,
+    /// What sources beside its calls say of it: its status page, an address of its server.
+    pub hints: Vec<Hint>,
     /// What it sent that is not known here, and in how many answers. Counted as long as the provider is configured.
     pub drift: Vec<(Drift, u64)>,
 }

@@ -8,6 +8,7 @@
 //! ├── supervisor ×n           one per provider
 //! │    ├── provider           error kernel: owns health, breakers, keys; no I/O
 //! │    ├── attempt ×k         one try: encode, send, decode
+//! │    ├── lookout            looks at what is said of it beside its calls
 //! │    └── reading            one look at a key's source, while somebody needs it
 //! └── calls
 //!      └── call ×m            drives one failover machine to its end
@@ -79,6 +80,7 @@ mod call;
 
 // The actors that live for long, and what is known of a provider before its actor starts.
 mod provider;
+mod lookout;
 mod supervisor;
 mod router;
 mod begin;

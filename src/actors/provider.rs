@@ -148,6 +148,11 @@ impl Actor for Provider {
                 state.publish(now);
                 Vec::new()
             }
+            ProviderMessage::Hint(reported, until) => {
+                state.admission.hint(reported, until);
+                state.publish(now);
+                Vec::new()
+            }
             ProviderMessage::Delivered => {
                 state.admission.delivered(now);
                 Vec::new()

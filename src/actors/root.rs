@@ -279,8 +279,8 @@ impl State {
         }
     }
 
-    /// Tells a machine's sleep from providers' failures; forgets answers that are too old; once a day, and of a new table
-    /// with its first beat, tells which models retire.
+    /// Tells a machine's sleep from providers' failures; forgets answers that are too old; once a day, and of a new
+    /// table with its first beat, tells which models retire.
     #[expect(clippy::disallowed_methods, reason = "only wall time goes on while the machine sleeps, and has days")]
     fn beat(&mut self) {
         let (wall, now) = (SystemTime::now(), now());

@@ -142,17 +142,20 @@ impl State {
             let entry = &table.targets[target];
             entry.provider.slot.health(entry.index)
         };
+        let hints = |target: usize| table.targets[target].provider.hints();
         let planned = plan.picks.iter().map(|pick| Considered {
             target: id(pick.target),
             why: pick.why,
             score: pick.score,
             health: health(pick.target),
+            hints: hints(pick.target),
         });
         let skipped = plan.skipped.iter().map(|skip| Skipped {
             target: id(skip.target),
             why: skip.why,
             back_in: skip.back_in(now),
             health: health(skip.target),
+            hints: hints(skip.target),
         });
         Ok(Explanation {
             route: route.name.clone(),

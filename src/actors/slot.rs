@@ -20,7 +20,7 @@ use crate::policy::headroom::Room;
 use crate::policy::snapshot::{Barrier, Disabled, Health};
 use crate::policy::tokens::{PromptSize, TokenModel, Weights};
 use crate::transport::Transport;
-use crate::words::{Drift, Limits};
+use crate::words::{Drift, Hint, Limits};
 
 /// The most unknown things of one provider that are told apart.
 const DRIFT_MAX: usize = 64;
@@ -91,6 +91,8 @@ pub(crate) struct Slot {
     missed: Mutex<Vec<(Ticket, Report)>>,
     /// What the provider sent that is not known, and in how many answers.
     drift: Mutex<BTreeMap<Drift, u64>>,
+    /// What sources beside its calls say of it, and until when that counts.
+    hints: Mutex<Vec<(Hint, Instant)>>,
     /// How often the provider was started.
     pub(crate) incarnations: AtomicU64,
     /// Attempts in flight, per target.
@@ -121,6 +123,7 @@ impl Slot {
             checkpoint: Mutex::new(None),
             missed: Mutex::default(),
             drift: Mutex::default(),
+            hints: Mutex::default(),
             incarnations: AtomicU64::new(0),
             gauges: tokens.iter().map(|_| AtomicU32::new(0)).collect(),
             rooms,
@@ -218,6 +221,22 @@ impl Slot {
     /// Returns what was unknown so far, and in how many answers.
     pub(crate) fn drift(&self) -> Vec<(Drift, u64)> {
         lock(&self.drift).iter().map(|(drift, count)| (drift.clone(), *count)).collect()
+    }
+
+    /// Takes in what a source says, until a time; tells whether it says otherwise than before.
+    pub(super) fn hinted(&self, hint: Hint, until: Instant) -> bool {
+        let mut hints = lock(&self.hints);
+        let before = hints.iter().position(|(known, _)| known.source == hint.source);
+        let before = before.map(|at| hints.swap_remove(at).0);
+        let news = before.as_ref() != Some(&hint);
+        hints.push((hint, until));
+        news
+    }
+
+    /// Returns what sources beside its calls say of it now.
+    pub(super) fn hints(&self, now: Instant) -> Vec<Hint> {
+        let hints = lock(&self.hints);
+        hints.iter().filter(|(_, until)| *until > now).map(|(hint, _)| hint.clone()).collect()
     }
 
     /// Names the living provider, and hands it what came while there was none.

@@ -13,6 +13,7 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 
 use super::clock::now;
+use super::lookout;
 use super::provider::{Arguments, Provider};
 use super::shared::Shared;
 use super::slot::ProviderStatus;
@@ -22,6 +23,8 @@ use super::to_supervisor::SupervisorMessage;
 use crate::policy::restart::{Restart, Restarts};
 use crate::words::Event;
 
+/// When somebody looks again after a crash at what is said of a provider.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// How often a retired provider's supervisor looks whether the last attempt has ended.
 const RETIRED_LOOK: Duration = Duration::from_millis(50);
 
@@ -34,6 +37,8 @@ pub(crate) struct State {
     rng: SeededRng,
     /// The living provider.
     child: Option<(ActorId, JoinHandle<()>)>,
+    /// The task that looks at what is said of it beside its calls.
+    lookout: Option<ActorId>,
     /// Counts starts and crashes, so that a late start is recognised.
     epoch: u64,
     retired: bool,
@@ -53,8 +58,10 @@ impl Actor for Supervisor {
         *configured.slot.supervisor.write().unwrap_or_else(PoisonError::into_inner) = Some(myself.get_cell());
         let restarts = Restarts::new(configured.spec.restart.clone());
         let rng = SeededRng::seed_from_u64(shared.limits.seed);
-        let mut state = State { configured, shared, restarts, rng, child: None, epoch: 0, retired: false };
+        let mut state =
+            State { configured, shared, restarts, rng, child: None, lookout: None, epoch: 0, retired: false };
         state.start(&myself, true).await;
+        state.look_out(&myself).await;
         Ok(state)
     }
 
@@ -70,6 +77,7 @@ impl Actor for Supervisor {
                     state.start(&myself, keep_statistics).await;
                 }
             }
+            SupervisorMessage::LookOut => state.look_out(&myself).await,
             SupervisorMessage::Retire => {
                 state.retire();
                 if state.configured.slot.is_idle() {
@@ -94,6 +102,9 @@ impl Actor for Supervisor {
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         let Some((who, reason)) = died(event) else { return Ok(()) };
+        if state.lookout.take_if(|lookout| *lookout == who.get_id()).is_some() {
+            myself.send_after(LOOK_AGAIN, || SupervisorMessage::LookOut);
+        }
         // Any other child is an attempt: temporary, and its permit has reported its end.
         if state.child.as_ref().is_some_and(|(child, _)| *child == who.get_id()) {
             state.child = None;
@@ -114,6 +125,11 @@ impl State {
             Ok((provider, task)) => self.child = Some((provider.get_id(), task)),
             Err(error) => self.crashed(myself, error.to_string()),
         }
+    }
+
+    /// Starts who looks at what is said of the provider beside its calls, where there is anything to look at.
+    async fn look_out(&mut self, myself: &ActorRef<SupervisorMessage>) {
+        self.lookout = lookout::start(self.configured.clone(), myself.get_cell()).await.ok().flatten();
     }
 
     fn crashed(&mut self, myself: &ActorRef<SupervisorMessage>, reason: String) {

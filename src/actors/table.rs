@@ -6,13 +6,14 @@
 
 use std::sync::Arc;
 
+use super::clock::now;
 use super::key::Key;
 #[cfg(feature = "store")]
 use super::marks::Marks;
 use super::slot::Slot;
 use crate::spec::{Layout, Place, ProviderSpec, RouteSpec, TargetSpec};
 use crate::wire;
-use crate::words::{Dialect, Error, TargetId, meant};
+use crate::words::{Dialect, Error, Hint, TargetId, meant};
 
 /// A provider that is configured, and what survives its actor.
 pub(crate) struct Provider {
@@ -23,6 +24,13 @@ pub(crate) struct Provider {
     /// The marks by which the next process recognises it.
     #[cfg(feature = "store")]
     pub(super) marks: Marks,
+}
+
+impl Provider {
+    /// Returns what sources beside its calls say of it now.
+    pub(super) fn hints(&self) -> Vec<Hint> {
+        if self.spec.hints.is_none() { Vec::new() } else { self.slot.hints(now()) }
+    }
 }
 
 /// One target of the table.

@@ -46,7 +46,13 @@ impl<Kind: 'static> Actor for Task<Kind> {
 
 /// Runs some work as an actor of its own, under a supervisor. If the supervisor is just stopping, the work is dropped.
 pub(super) async fn run<Kind: 'static>(work: Work, supervisor: ActorCell) -> Result<(), SpawnErr> {
-    Actor::spawn_linked(None, Task::<Kind>(PhantomData), work, supervisor).await.map(drop)
+    spawn::<Kind>(work, supervisor).await.map(drop)
+}
+
+/// The same, for who wants to know it.
+pub(super) async fn spawn<Kind: 'static>(work: Work, supervisor: ActorCell) -> Result<ActorCell, SpawnErr> {
+    let (task, _) = Actor::spawn_linked(None, Task::<Kind>(PhantomData), work, supervisor).await?;
+    Ok(task.get_cell())
 }
 
 /// Returns which child died and how, if that is what an event says.

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::permit::Permit;
 use crate::policy::admission::{Ask, Report, Ticket};
 use crate::policy::snapshot::{Barrier, Force, Refusal};
-use crate::words::Limits;
+use crate::words::{Limits, Reported};
 
 pub(crate) enum ProviderMessage {
     /// May this attempt be made?
@@ -26,6 +26,8 @@ pub(crate) enum ProviderMessage {
     LocalFault(Instant),
     /// The machine slept so long.
     Slept(Duration),
+    /// How sources beside its calls say that it is, and until when that counts.
+    Hint(Option<Reported>, Instant),
     /// It works again.
     Delivered,
     /// Publish what has gathered since the last time.

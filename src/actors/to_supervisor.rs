@@ -3,6 +3,8 @@
 pub(crate) enum SupervisorMessage {
     /// Start the provider, unless it has been since.
     Start { epoch: u64, keep_statistics: bool },
+    /// Look again at what is said of the provider beside its calls.
+    LookOut,
     /// Admit nothing more, and stop when the last attempt has ended.
     Retire,
     /// Abort the provider's task, for tests and drills.

@@ -20,6 +20,8 @@ pub(super) struct Waits {
     pub(super) rounds: u32,
     /// How long it has been parked in all.
     pub(super) waited: Duration,
+    /// Whether it has said what is said of its providers.
+    pub(super) hinted: bool,
     /// Rungs that it has used up.
     pub(super) rungs: usize,
 }

@@ -16,6 +16,7 @@ use super::{check_time, check_wait};
 use crate::policy::admission::AdmissionOptions;
 use crate::policy::breaker::BreakerOptions;
 use crate::policy::health::HealthOptions;
+use crate::policy::hint::HintOptions;
 use crate::policy::restart::RestartOptions;
 use crate::spec::{KeySpec, ProviderSpec, TargetSpec, Way};
 use crate::transport::{Http, Transport, TransportOptions};
@@ -74,6 +75,8 @@ pub struct ProviderConfig {
     pub breaker: BreakerOptions,
     /// Tuning of its health.
     pub health: HealthOptions,
+    /// Where else it is seen how it is: a status page, an address of its server.
+    pub hints: HintOptions,
     /// Another way out than a socket; for tests.
     #[serde(skip)]
     pub custom: Option<Arc<dyn Transport>>,
@@ -139,6 +142,7 @@ impl PartialEq for ProviderConfig {
             && self.transport == other.transport
             && self.breaker == other.breaker
             && self.health == other.health
+            && self.hints == other.hints
     }
 }
 
@@ -200,6 +204,7 @@ impl Default for ProviderConfig {
             transport: TransportOptions::default(),
             breaker: BreakerOptions::default(),
             health: HealthOptions::default(),
+            hints: HintOptions::default(),
             custom: None,
         }
     }
@@ -445,6 +450,7 @@ impl ProviderConfig {
         errors.extend(times.into_iter().filter_map(Result::err));
         errors.extend(self.health.check(&at("health")));
         errors.extend(self.breaker.check(&at("breaker")));
+        errors.extend(self.hints.check(&at("hints")));
         let models = match self.served(preset, dialect, &at) {
             Ok(models) => models,
             Err(error) => {
@@ -494,6 +500,7 @@ impl ProviderConfig {
             way,
             admission,
             restart: restart.clone(),
+            hints: self.hints.clone(),
             targets,
         })
     }

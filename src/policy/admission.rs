@@ -22,11 +22,12 @@ use crate::policy::concurrency::Stamp;
 use crate::policy::detector::Evidence;
 use crate::policy::headroom::{Headroom, KEPT_BACK, Room, Used};
 use crate::policy::health::{Circumstances, Progress};
+use crate::policy::hint;
 use crate::policy::hold::Hold;
 use crate::policy::local_fault::LOCAL_FAULT_MAX;
 use crate::policy::snapshot::{Barrier, BreakerState, Force, Gates, Health, Refusal};
 use crate::words::consequence::{Consequences, Rest, Whose};
-use crate::words::{Cause, FailureClass, Limits, ModelClass, NamedLimit, Scope};
+use crate::words::{Cause, FailureClass, Limits, ModelClass, NamedLimit, Reported, Scope};
 
 pub use crate::policy::breaker::BreakerOptions;
 pub use crate::policy::health::{HealthOptions, Outcome, Report, Unwanted};
@@ -177,6 +178,8 @@ pub struct Admission {
     keys: Vec<Option<Hold>>,
     /// Our own network is down, as far as is known: until then connect failures do not count and nothing is probed.
     offline_until: Option<Instant>,
+    /// How the provider is said to be, and until when that counts.
+    hint: Option<(Reported, Instant)>,
     serial: u64,
     /// What the attempts that have said something, and not yet ended, have said.
     progress: BTreeMap<u64, Progress>,
@@ -194,6 +197,7 @@ impl Admission {
             targets: options.targets.iter().map(|target| Target::new(target.clone(), &options, now)).collect(),
             keys: vec![None; options.keys.max(1)],
             offline_until: None,
+            hint: None,
             serial: 0,
             progress: BTreeMap::new(),
             effects: Vec::new(),
@@ -497,6 +501,11 @@ impl Admission {
         }
     }
 
+    /// Takes in how the provider is said to be by sources beside its calls. It opens and closes nothing.
+    pub fn hint(&mut self, reported: Option<Reported>, until: Instant) {
+        self.hint = reported.map(|reported| (reported, until));
+    }
+
     /// Notes that a provider, any, delivered a byte: the network works.
     pub fn delivered(&mut self, _now: Instant) {
         self.offline_until = None;
@@ -532,6 +541,7 @@ impl Admission {
         let gates = target.gates(&self.keys, self.offline(now), in_flight, target.expected, now);
         let Gates { breaker, probe_free, disabled, forced_on, rate_limited_until, overloaded_until, .. } = gates;
         let health = &target.health;
+        let hint = self.hint.filter(|(_, until)| *until > now).map(|(reported, _)| reported);
         Health {
             breaker,
             generation: target.breaker.generation(),
@@ -546,7 +556,8 @@ impl Admission {
             room: target.room(&self.keys, target.expected, now).requests,
             look_from: gates.look_from,
             headroom: target.key(&self.keys, 0, now).and_then(|key| target.headroom[key].share(now)),
-            failure_rate: health.failure_rate(now),
+            hint,
+            failure_rate: health.expected_failure_rate(hint.and_then(hint::prior), now),
             failure_rate_prior: health.failure_rate_prior(),
             evidence: health.evidence(now),
             answers: gates.answers,
@@ -745,7 +756,9 @@ impl Ticket {
 lasting!(struct TargetOptions { class, in_flight_max, ttft_median, limited });
 lasting!(struct AdmissionOptions { targets, keys, breaker, health });
 // Only to be carried on: what runs is made anew, by what is configured now.
-lasting!(struct Admission { options, targets, keys, serial } anew { offline_until, progress, progress_max, effects });
+lasting!(struct Admission { options, targets, keys, serial } anew {
+    offline_until, hint, progress, progress_max, effects,
+});
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::hedge::Join;
 use super::routing::{Plan, Score, Skip, SkipReason, Why};
 use super::snapshot::{Gate, Health};
-use crate::words::{AttemptRecord, Barred, CallFacts, CallId, Degraded, Error, Failure, TargetId};
+use crate::words::{AttemptRecord, Barred, CallFacts, CallId, Degraded, Error, Failure, Hint, TargetId};
 
 /// What a request would do now, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +39,8 @@ pub struct Considered {
     pub score: Option<Score>,
     /// Its health as last published.
     pub health: Option<Health>,
+    /// What sources beside its calls say of its provider.
+    pub hints: Vec<Hint>,
 }
 
 /// A target that would not be tried.
@@ -53,6 +55,8 @@ pub struct Skipped {
     pub back_in: Option<Duration>,
     /// Its health as last published.
     pub health: Option<Health>,
+    /// What sources beside its calls say of its provider.
+    pub hints: Vec<Hint>,
 }
 
 /// What became of one recent call: the flight recorder's page.
@@ -87,6 +91,13 @@ pub enum Happened {
         skipped: Vec<(TargetId, SkipReason, Option<Duration>)>,
         /// Whether every target is ill.
         last_resort: bool,
+    },
+    /// A source beside the calls says that a provider of these is not well.
+    Hinted {
+        /// The provider.
+        provider: Arc<str>,
+        /// What it says.
+        hint: Hint,
     },
     /// A target did not admit the attempt.
     Refused {
@@ -232,6 +243,7 @@ impl fmt::Display for Happened {
                 }
                 Ok(())
             }
+            Self::Hinted { provider, hint } => write!(f, "{provider}: {hint}"),
             Self::Refused { target, gate, wait: Some(wait) } => {
                 write!(f, "{target} refused: {}, back in {wait:?}", gate.name())
             }

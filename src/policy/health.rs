@@ -433,6 +433,14 @@ impl TargetHealth {
         (rate + (rate * (1.0 - rate) / mass).sqrt()).min(1.0)
     }
 
+    /// Returns the failure rate as it is where more is expected to fail than usual: it weighs as much as what is usual,
+    /// and is no evidence.
+    pub fn expected_failure_rate(&self, prior: Option<f64>, now: Instant) -> f64 {
+        let more = prior.map_or(0.0, |prior| (prior - self.failure_rate.prior()).max(0.0));
+        let weight = self.failure_rate.prior_mass() / self.failure_rate.mass(now);
+        (self.failure_rate(now) + more * weight).min(FAILURE_RATE_MAX.max(self.failure_rate(now)))
+    }
+
     /// Returns what the failure rate is without evidence.
     pub fn failure_rate_prior(&self) -> f64 {
         self.failure_rate.prior()

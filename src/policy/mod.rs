@@ -17,6 +17,7 @@ pub mod snapshot;
 
 pub mod window;
 pub mod patience;
+pub mod hint;
 pub mod detector;
 mod mean;
 

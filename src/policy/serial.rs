@@ -196,6 +196,10 @@ fn step(happened: &Happened) -> Value {
             })).collect::<Vec<_>>(),
             "last_resort": last_resort,
         }),
+        Happened::Hinted { provider, hint } => json!({
+            "step": "hinted", "provider": &**provider, "source": hint.source.text(), "reported": hint.reported.name(),
+            "says": &*hint.says,
+        }),
         Happened::Refused { target, gate, wait } => json!({
             "step": "refused", "target": target.to_string(), "gate": gate.name(), "back_in_s": wait.map(seconds),
         }),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::patience::Pace;
 use super::window::{MODEL_P999, P50_SAMPLES};
-use crate::words::{Cause, FailureClass};
+use crate::words::{Cause, FailureClass, Reported};
 
 /// No pause within an answer is long before this: models think between two words, too.
 const PAUSE_MIN: Duration = Duration::from_secs(3);
@@ -147,6 +147,8 @@ pub struct Health {
     /// What is left of the limits of the key that is used next, 0 to 1: as its provider last said, less what was
     /// admitted since. `None` is unknown. Advice: it orders keys and refuses nothing.
     pub headroom: Option<f64>,
+    /// How it is said to be by sources beside its calls, where they say anything.
+    pub hint: Option<Reported>,
     /// Posterior mean of the probability that an attempt fails.
     pub failure_rate: f64,
     /// What `failure_rate` would be without any evidence.

@@ -41,14 +41,16 @@ impl Display for Considered {
                 f.write_str(" (assumed: its price is not known)")?;
             }
         }
-        self.health.map_or(Ok(()), |health| write!(f, "; {}", At(&health, None)))
+        self.health.map_or(Ok(()), |health| write!(f, "; {}", At(&health, None)))?;
+        self.hints.iter().try_for_each(|hint| write!(f, "; {hint}"))
     }
 }
 
 impl Display for Skipped {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.target, self.why.text())?;
-        self.back_in.map_or(Ok(()), |wait| write!(f, ", back in {}", Time(wait)))
+        self.back_in.map_or(Ok(()), |wait| write!(f, ", back in {}", Time(wait)))?;
+        self.hints.iter().try_for_each(|hint| write!(f, "; {hint}"))
     }
 }
 
@@ -96,6 +98,7 @@ impl Display for Page<'_> {
             }
             ProviderStatus::Retired => f.write_str("retired, waits for its last attempts"),
         }?;
+        provider.hints.iter().try_for_each(|hint| write!(f, "; {hint}"))?;
         for (id, health) in &provider.targets {
             write!(f, "\n  {}: {}", id.model, At(health, Some(now)))?;
         }

@@ -13,7 +13,7 @@ use crate::runtime::{
     Considered, Explanation, Flight, HealthSnapshot, ParkedCalls, ProviderHealth, ProviderStatus, PurseHealth,
     Question, Skipped,
 };
-use crate::words::{Date, Error, Hold, Reset, TargetId};
+use crate::words::{Date, Error, Hint, Hold, Reset, TargetId};
 
 /// Tells whether calls can be answered: some target lets through.
 pub(super) fn is_ready(snapshot: &HealthSnapshot) -> bool {
@@ -98,12 +98,20 @@ fn provider(provider: &ProviderHealth, now: Instant) -> Value {
         "back_in_s": back_in.map(|until| seconds(until, now)),
         "incarnations": provider.incarnations,
         "holds": provider.holds.iter().map(|one| hold(one, now)).collect::<Vec<_>>(),
+        "hints": said(&provider.hints),
         "targets": provider.targets.iter().map(|(id, health)| {
             let mut value = target(health, now);
             value["model"] = json!(&*id.model);
             value
         }).collect::<Vec<_>>(),
     })
+}
+
+/// Returns what sources beside its calls say of a provider.
+fn said(hints: &[Hint]) -> Vec<Value> {
+    let one =
+        |hint: &Hint| json!({"source": hint.source.text(), "reported": hint.reported.name(), "says": &*hint.says});
+    hints.iter().map(one).collect()
 }
 
 /// Returns something that keeps a key or a target out: why, for how long it has, and for how long it will.
@@ -235,6 +243,7 @@ fn considered(considered: &Considered, now: Instant) -> Value {
         "why": considered.why.text(),
         "share": considered.score.map(|score| score.share),
         "health": considered.health.map(|health| target(&health, now)),
+        "hints": said(&considered.hints),
     })
 }
 
@@ -244,5 +253,6 @@ fn left_out(skipped: &Skipped, now: Instant) -> Value {
         "why": skipped.why.text(),
         "back_in_s": skipped.back_in.map(|wait| wait.as_secs_f64()),
         "health": skipped.health.map(|health| target(&health, now)),
+        "hints": said(&skipped.hints),
     })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::key::KeySpec;
 use super::target::TargetSpec;
 use crate::policy::admission::AdmissionOptions;
+use crate::policy::hint::HintOptions;
 use crate::policy::restart::RestartOptions;
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::Flavour;
@@ -56,6 +57,8 @@ pub(crate) struct ProviderSpec {
     pub(crate) way: Way,
     pub(crate) admission: AdmissionOptions,
     pub(crate) restart: RestartOptions,
+    /// Where else it is seen how it is.
+    pub(crate) hints: HintOptions,
     pub(crate) targets: Vec<TargetSpec>,
 }
 

@@ -21,6 +21,7 @@ mod edit;
 mod details;
 mod fence;
 mod ids;
+pub mod hint;
 
 // Requests.
 mod model;

@@ -12,6 +12,7 @@ mod embed;
 mod failover;
 mod functions;
 mod hedging;
+mod hints;
 mod holds;
 mod keys;
 mod lifetimes;

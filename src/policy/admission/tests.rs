@@ -797,6 +797,36 @@ fn what_was_to_pass_has_passed_while_the_machine_slept() {
 }
 
 #[test]
+fn what_is_said_of_a_provider_is_expected_of_it_and_is_no_evidence() {
+    use crate::words::Reported;
+    let mut bench = Bench::new(1, 1);
+    let usual = bench.health(0);
+    let said = |bench: &mut Bench, reported| {
+        bench.admission.hint(reported, bench.now + MINUTE);
+        bench.health(0)
+    };
+    let down = said(&mut bench, Some(Reported::Down));
+    assert!((down.failure_rate - 0.3).abs() < 1e-9 && down.evidence == usual.evidence, "{down:?}");
+    assert_eq!((down.breaker, down.failure_rate_prior), (BreakerState::Closed, usual.failure_rate_prior));
+    assert!(bench.admit(0).is_ok(), "nothing is closed");
+    let troubled = said(&mut bench, Some(Reported::Troubled));
+    assert!(troubled.failure_rate < down.failure_rate && troubled.failure_rate > usual.failure_rate);
+    for well in [Some(Reported::Well), None] {
+        assert_eq!(said(&mut bench, well).failure_rate, usual.failure_rate);
+    }
+    // What was tried weighs more, and what was said fades.
+    said(&mut bench, Some(Reported::Down));
+    for _ in 0..30 {
+        bench.succeed(0);
+    }
+    let tried = bench.health(0);
+    assert!(tried.failure_rate < 0.15 && tried.failure_rate > 0.03, "{tried:?}");
+    bench.now += MINUTE;
+    assert_eq!(bench.health(0).hint, None);
+    assert!(bench.health(0).failure_rate < 0.01);
+}
+
+#[test]
 fn a_local_fault_nobody_ends_ends_by_itself() {
     let mut bench = Bench::new(1, 1);
     bench.break_it(0);

@@ -41,6 +41,7 @@ use rand::{Rng, RngExt};
 
 use self::cost::Answer;
 use self::explore::Spare;
+use super::hint;
 use super::patience::{Left, Pace};
 use super::snapshot::{BreakerState, Gate, Health, Latency, Refusal};
 use super::trim::fits;
@@ -440,7 +441,8 @@ impl Entrant<'_> {
 
     /// Orders by what a caller should try first, without the first pick's own rule.
     fn order(&self, other: &Self) -> Ordering {
-        let coarse = |e: &Self| (e.standing == Standing::Probe, e.late, e.candidate.tier);
+        let probe = |e: &Self| (e.standing == Standing::Probe).then(|| hint::place(e.candidate.health.hint));
+        let coarse = |e: &Self| (probe(e), e.late, e.candidate.tier);
         coarse(self).cmp(&coarse(other)).then(self.key.total_cmp(&other.key)).then(self.position.cmp(&other.position))
     }
 }

@@ -167,6 +167,7 @@ pub fn health(now: Instant) -> Health {
         room: None,
         look_from: None,
         headroom: None,
+        hint: None,
         failure_rate: 0.005,
         failure_rate_prior: 0.005,
         evidence: 30.0,

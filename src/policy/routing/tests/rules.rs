@@ -281,6 +281,19 @@ fn a_call_probes_one_target_and_the_others_wait_behind_all_tiers() {
 }
 
 #[test]
+fn who_is_said_to_be_well_is_probed_first_and_what_is_said_moves_nobody_else() {
+    use crate::words::Reported;
+    let said = |desk: Desk, target, reported| desk.with(target, |it| it.health.hint = Some(reported));
+    let desk = Desk::tiers(5).probe_ready(1).probe_ready(2).probe_ready(3).probe_ready(4);
+    let desk = said(desk, 1, Reported::Down);
+    let desk = said(desk, 2, Reported::Troubled);
+    let desk = said(desk, 4, Reported::Well);
+    assert_eq!(desk.strategy(Strategy::Priority).order(), [4, 0, 3, 2, 1]);
+    let desk = said(said(Desk::of(3), 0, Reported::Down), 2, Reported::Well);
+    assert_eq!(desk.strategy(Strategy::Priority).order(), [0, 1, 2]);
+}
+
+#[test]
 fn a_taken_probe_slot_skips_the_target() {
     let mut desk = Desk::of(2).probe_ready(0).with(0, |target| target.health.probe_free = false);
     assert_eq!(desk.plan().skipped, [Skip { target: 0, why: SkipReason::Gate(Gate::Breaker), until: None }]);
