@@ -199,7 +199,7 @@ impl Config {
         let at_ill = |name: &str| name.split_once('/').is_some_and(|(provider, _)| ill.contains(provider));
         names::replace(&self.providers, &mut providers, &|name| at_ill(name) || doubtful(name), &mut errors);
         errors.extend(check_labels(&providers));
-        let mut setup = Setup { layout: Layout::new(&providers), providers, budgets: Vec::new() };
+        let mut setup = Setup { layout: Layout::new(&providers), providers, ..Setup::default() };
         let known = Known::new(&setup, |name| at_ill(name) || doubtful(name));
         let mut ill_routes = BTreeSet::new();
         let mut routes = Vec::with_capacity(self.routes.len());

@@ -178,6 +178,8 @@ pub struct Builder {
     config: Config,
     observers: Vec<Observing>,
     classify: Option<Classify>,
+    #[cfg(feature = "store")]
+    follows: bool,
 }
 
 impl Builder {
@@ -300,6 +302,13 @@ impl Builder {
         self
     }
 
+    /// Says whether another process ends that has the file yet in which records are kept.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn follows(mut self, follows: bool) -> Self {
+        self.follows = follows;
+        self
+    }
+
     /// Adds one of our own observers, which is told in place and loses nothing.
     #[cfg(feature = "sidecar")]
     pub(crate) fn observer_in_place(self, name: &str, observer: Arc<dyn Observer>) -> Self {
@@ -329,12 +338,13 @@ impl Builder {
     }
 
     async fn start_under(self, supervisor: Option<ActorCell>) -> Result<Runtime, StartError> {
-        let (limits, setup) = self.config.check()?;
+        #[cfg_attr(not(feature = "store"), expect(unused_mut, reason = "only what is kept is added"))]
+        let (limits, mut setup) = self.config.check()?;
         let executor = executor()?;
         #[cfg(feature = "store")]
         let (store, observers) = {
             let mut observers = self.observers;
-            (kept::open(&limits, &mut observers).await?, observers)
+            (kept::open(&limits, &mut observers, self.follows).await?, observers)
         };
         #[cfg(not(feature = "store"))]
         let observers = self.observers;
@@ -345,10 +355,9 @@ impl Builder {
             #[cfg(feature = "store")]
             store.clone().map(|store| store as Arc<dyn Keeps>),
         ));
-        shared.purses.replace(setup.budgets.clone());
         #[cfg(feature = "store")]
         if let Some(store) = &store {
-            kept::recall(store, &shared).await;
+            kept::recall(store, &shared, &mut setup).await;
         }
         #[cfg(feature = "store")]
         let (recalled, served) = match &store {
@@ -573,6 +582,8 @@ impl Runtime {
         if !self.runs() {
             return Err(StartError::Stopped);
         }
+        #[cfg(feature = "store")]
+        let setup = self.with_what_was_spent(setup).await?;
         self.shared.root.send(RootMessage::Reconfigure(Box::new(setup), sender));
         done.await.map_err(|_| StartError::Stopped)
     }

@@ -34,6 +34,7 @@ mod admin;
 mod service;
 mod listen;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,11 +59,14 @@ use state::{Current, State};
 
 pub use access::{ClientKey, Hash};
 pub use admin::{MOMENT, moment};
+pub use listen::Sockets;
 pub use log::{Log, printable};
 pub use record::dollars;
 pub use settings::{ModelNames, ServerConfig, Settings, SettingsErrors, Streams, Targets, address};
 pub use tls::TlsConfig;
 
+/// How long a connection may take to ask its first question after another process has taken over.
+const HEARD_AFTER: Duration = Duration::from_millis(500);
 /// How long connections may take to close once their last answer is out.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 
@@ -71,6 +75,7 @@ pub struct Sidecar {
     state: Arc<State>,
     address: SocketAddr,
     admin: Option<SocketAddr>,
+    bound: (Arc<TcpListener>, Option<Arc<TcpListener>>),
     stopping: watch::Sender<bool>,
     listeners: JoinSet<()>,
 }
@@ -80,20 +85,28 @@ impl Sidecar {
     ///
     /// # Errors
     /// If a field is not right, or an address is taken; the error names the field.
-    pub async fn start(mut settings: Settings) -> Result<Self, StartError> {
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_on(Sockets::default(), settings).await
+    }
+
+    /// Starts a runtime and serves it on sockets that listen already, as far as there are any.
+    ///
+    /// # Errors
+    /// If a field is not right, an address is taken, or a socket does not listen; the error names the field.
+    pub async fn start_on(sockets: Sockets, mut settings: Settings) -> Result<Self, StartError> {
         let targets = settings.check()?;
         let mark = loop_marks::Mark::new();
         mark.put(&mut settings.runtime);
         let tls = settings.server.tls.as_ref().map(tls::acceptor).transpose()?;
         let is_tls = tls.is_some();
-        let listener = listen::bind("server.listen", settings.server.listen).await?;
+        let listener = listen::bind("server.listen", settings.server.listen, sockets.clients).await?;
         let admin = match settings.server.admin {
-            Some(address) => Some(listen::bind("server.admin", address).await?),
+            Some(address) => Some(listen::bind("server.admin", address, sockets.admin).await?),
             None => None,
         };
         let metrics = Arc::new(Metrics::new());
         let runtime = Runtime::builder().config(settings.runtime.clone());
-        let runtime = runtime.observer_in_place("metrics", metrics.clone()).start().await?;
+        let runtime = runtime.follows(sockets.follows).observer_in_place("metrics", metrics.clone()).start().await?;
         let (stopping, stop) = watch::channel(false);
         let mut sidecar = Self {
             state: Arc::new(State::new(
@@ -104,7 +117,8 @@ impl Sidecar {
                 tls,
             )),
             address: local(&listener)?,
-            admin: admin.as_ref().map(local).transpose()?,
+            admin: admin.as_deref().map(local).transpose()?,
+            bound: (listener.clone(), admin.clone()),
             stopping,
             listeners: JoinSet::new(),
         };
@@ -142,6 +156,19 @@ impl Sidecar {
     /// Adds this log's lost lines to the metrics.
     pub fn tell_of(&self, log: &Log) {
         self.state.metrics.tell_of(log.clone());
+    }
+
+    /// Returns the sockets that it listens on, for a process that follows this one.
+    ///
+    /// # Errors
+    /// If the process has no more descriptors.
+    pub fn sockets(&self) -> io::Result<Sockets> {
+        let (clients, admin) = &self.bound;
+        Ok(Sockets {
+            clients: Some(listen::another(clients)?),
+            admin: admin.as_deref().map(listen::another).transpose()?,
+            follows: true,
+        })
     }
 
     /// Returns the runtime that is served.
@@ -186,10 +213,19 @@ impl Sidecar {
         current.server.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]).collect()
     }
 
+    /// Stops as [`stop`](Self::stop) does, for another process that accepts on the same sockets: what was accepted here
+    /// is heard first, so that no connection ends without an answer that had just come.
+    pub async fn give_way(mut self, deadline: Duration) -> usize {
+        self.listeners.shutdown().await;
+        tokio::time::sleep(HEARD_AFTER).await;
+        self.stop(deadline).await
+    }
+
     /// Accepts nothing more, waits until calls in flight have ended or the time is over, then stops. Returns how many
     /// calls were cut off.
     pub async fn stop(mut self, deadline: Duration) -> usize {
         self.stopping.send_replace(true);
+        drop(self.bound);
         while self.listeners.join_next().await.is_some() {}
         let left = self.state.runtime.drain(deadline).await;
         // The callers of cut-off calls are told, and the last bytes go out.

@@ -8,28 +8,60 @@ use super::purses::Purchase;
 use crate::policy::explain::Happened;
 use crate::policy::money::{Estimate, Refused};
 use crate::policy::snapshot::{Gate, Refusal};
-use crate::words::{AttemptRecord, Error};
+use crate::words::{Amount, AttemptRecord, Error, OverBudget};
 
 /// The time to come back of a budget that never has room for this.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl Driver {
+    /// Tells whether one attempt more leaves the call within its price: with all that it has cost, and what is in
+    /// flight. The first one was judged when it was planned.
+    pub(super) fn afford(&self, target: usize, prompt_tokens: u32) -> Result<(), Refused> {
+        let Some(most) = [self.route.options.price_max, self.needs.price_max].into_iter().flatten().reduce(f64::min)
+        else {
+            return Ok(());
+        };
+        let spent: f64 = self.ended.iter().filter_map(|ended| ended.record.cost_usd).sum();
+        let in_flight = self.running.iter().filter_map(|running| {
+            let target = self.table.index(&running.target)?;
+            self.estimate(target, running.prompt_tokens).likely_usd()
+        });
+        let in_flight: f64 = in_flight.sum();
+        let likely = self.estimate(target, prompt_tokens).likely_usd().unwrap_or(0.0);
+        if spent + in_flight == 0.0 || spent + in_flight + likely <= most {
+            return Ok(());
+        }
+        let why = OverBudget {
+            budget: "price_max".into(),
+            of: String::new(),
+            spent: Amount::Dollars(spent),
+            limit: Amount::Dollars(most),
+            per: "a call".to_owned(),
+            renews_in: Some(Duration::ZERO),
+            reserved: Amount::Dollars(in_flight),
+            unpriced: false,
+        };
+        Err(Refused { why, passes: spent + likely <= most })
+    }
+
     /// Takes what an attempt at a target is expected to cost.
     pub(super) fn buy(&self, target: usize, prompt_tokens: u32) -> Result<Option<Purchase>, Refused> {
-        let spec = self.table.targets[target].spec();
-        let asked = self.needs.output_tokens;
-        let estimate = || {
-            let usual = self.state.output_tokens(asked);
-            Estimate::new(spec.price, prompt_tokens, usual, asked, spec.capabilities.output_tokens_max)
-        };
-        self.shared.purses.take(self.page.about(), estimate)
+        self.shared.purses.take(self.page.about(), || self.estimate(target, prompt_tokens))
+    }
+
+    /// Returns what an attempt at a target may cost.
+    fn estimate(&self, target: usize, prompt_tokens: u32) -> Estimate {
+        let (spec, asked) = (self.table.targets[target].spec(), self.needs.output_tokens);
+        let usual = self.state.output_tokens(asked);
+        Estimate::new(spec.price, prompt_tokens, usual, asked, spec.capabilities.output_tokens_max)
     }
 
     /// Goes on without a target for which a budget has no room.
     pub(super) fn too_dear(&mut self, target: usize, refused: Refused) {
         let now = now();
         // Attempts in flight may cost less than their limit, so the budget is looked at again soon.
-        let until = (!refused.passes).then(|| now + refused.why.renews_in.unwrap_or(NEVER).min(NEVER));
+        let until = (!refused.passes)
+            .then(|| now + refused.why.renews_in.filter(|wait| !wait.is_zero()).unwrap_or(NEVER).min(NEVER));
         let refusal = Refusal { gate: Gate::Budget, until };
         let wait = until.map(|until| until.saturating_duration_since(now));
         let target = self.table.targets[target].id().clone();

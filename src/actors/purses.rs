@@ -6,6 +6,8 @@ use std::time::SystemTime;
 
 use super::post::lock;
 use crate::policy::money::{Alert, Budget, Estimate, Money, Mood, Paid, PurseHealth, Refused, Taken};
+#[cfg(feature = "store")]
+use crate::spec::Spent;
 use crate::words::{AttemptRecord, CallFacts};
 
 /// The most purses that health shows: the emptiest ones.
@@ -32,10 +34,13 @@ impl Purses {
         lock(&self.money).budgets().to_vec()
     }
 
-    /// Counts what was spent before there was this runtime.
+    /// Counts what was spent before it was counted here.
     #[cfg(feature = "store")]
-    pub(crate) fn recall(&self, budget: usize, purse: &str, amount: i64, at: SystemTime) {
-        lock(&self.money).recall(budget, purse, amount, at);
+    pub(super) fn recall(&self, spent: &[Spent]) {
+        let mut money = lock(&self.money);
+        for one in spent {
+            money.recall(one.budget, &one.purse, one.amount, one.at);
+        }
     }
 
     /// Takes what an attempt is expected to cost; nothing where there are no budgets.

@@ -262,6 +262,8 @@ impl State {
         }
         self.noticed = None;
         self.shared.purses.replace(setup.budgets);
+        #[cfg(feature = "store")]
+        self.shared.purses.recall(&setup.spent);
         self.shared.table.send_replace(Arc::new(Table::new(providers, setup.layout)));
         self.shared.parking.wake_all();
         self.shared.router.send(RouterCommand::Retabled(old.clone()));

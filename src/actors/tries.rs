@@ -33,7 +33,8 @@ impl Driver {
     /// Asks for a permit, and starts an attempt with it.
     pub(super) async fn attempt(&mut self, this: Try) {
         let fitted = self.fit(this.target, this.cuts);
-        let purchase = match self.buy(this.target, fitted.tokens) {
+        let bought = self.afford(this.target, fitted.tokens).and_then(|()| self.buy(this.target, fitted.tokens));
+        let purchase = match bought {
             Ok(purchase) => purchase,
             Err(refused) => return self.too_dear(this.target, refused),
         };

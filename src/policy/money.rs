@@ -112,6 +112,13 @@ pub struct Budget {
     pub on_spent: OnSpent,
 }
 
+impl Budget {
+    /// Tells whether another one of this name counts the same.
+    pub fn counts_as(&self, other: &Self) -> bool {
+        (&self.name, self.unit, self.period, &self.of) == (&other.name, other.unit, other.period, &other.of)
+    }
+}
+
 impl Of {
     /// Returns whose purse a call is paid from; `None` where it does not concern it.
     pub fn purse<'a>(&'a self, about: &'a CallFacts) -> Option<&'a str> {
@@ -192,6 +199,13 @@ impl Estimate {
             likely: Paid::of(&likely, price.map(|price| price.cost_usd(&likely))),
             most: Paid::of(&most, price.map(|price| dear(price).cost_usd(&most))),
         }
+    }
+}
+
+impl Estimate {
+    /// Returns what it is expected to cost, in dollars; `None` where no price is known.
+    pub fn likely_usd(&self) -> Option<f64> {
+        self.likely.in_unit(Unit::Nanodollars).map(|nanos| nanos as f64 / 1e9)
     }
 }
 
@@ -276,11 +290,8 @@ impl Money {
 
     /// Puts other budgets in the place of these. One that counts the same as before keeps its purses.
     pub fn replace(&mut self, budgets: Vec<Budget>) {
-        let counts = |one: &Budget, other: &Budget| {
-            (&one.name, one.unit, one.period, &one.of) == (&other.name, other.unit, other.period, &other.of)
-        };
         let places: Vec<Option<usize>> =
-            self.budgets.iter().map(|old| budgets.iter().position(|new| counts(old, new))).collect();
+            self.budgets.iter().map(|old| budgets.iter().position(|new| old.counts_as(new))).collect();
         let purses = std::mem::take(&mut self.purses);
         let purses = purses.into_iter().filter_map(|((at, name), purse)| Some(((places[at]?, name), purse)));
         self.purses = purses.collect();

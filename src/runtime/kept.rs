@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::Runtime;
+use super::{Runtime, StartError};
 use crate::actors::clock::now;
 use crate::actors::known::Known;
 use crate::actors::root::Recalled;
@@ -11,6 +11,7 @@ use crate::actors::shared::{STORE, Shared};
 use crate::actors::sink::Observing;
 use crate::actors::to_router::RouterCommand;
 use crate::policy::memory::Ago;
+use crate::policy::money::Budget;
 use crate::policy::routing::IDLE_MAX;
 use crate::policy::statement::{Question, Statement};
 use crate::spec::{Limits, Setup};
@@ -18,28 +19,41 @@ use crate::store::{self, LedgerError, Recollection, Served, Store};
 use crate::words::{ConfigError, TargetId};
 
 /// Opens the file that is configured, if there is one; its writer is told of everything that ends.
-pub(super) async fn open(limits: &Limits, observers: &mut Vec<Observing>) -> Result<Option<Arc<Store>>, ConfigError> {
+pub(super) async fn open(
+    limits: &Limits,
+    observers: &mut Vec<Observing>,
+    follows: bool,
+) -> Result<Option<Arc<Store>>, ConfigError> {
     let Some(spec) = &limits.store else { return Ok(None) };
-    let store = Store::open(spec.clone()).await;
+    let store = Store::open(spec.clone(), follows).await;
     let store = store.map_err(|error| ConfigError::new("store.path", format!("{} {error}", spec.path.display())))?;
     let store = Arc::new(store);
     observers.push(Observing { name: STORE.into(), observer: store.clone(), in_place: true });
     Ok(Some(store))
 }
 
-/// Counts what was spent of each budget before this process, as far as the file tells.
-pub(super) async fn recall(store: &Arc<Store>, shared: &Arc<Shared>) {
-    let budgets = shared.purses.budgets();
-    let (path, known) = (store.path().to_owned(), budgets.clone());
+/// Looks up what was spent of the budgets that are not counted yet, as far as the file tells: before a process began,
+/// or before a reload brought them.
+pub(super) async fn recall(store: &Store, shared: &Shared, setup: &mut Setup) {
+    let counted = shared.purses.budgets();
+    let is_new = |budget: &Budget| !counted.iter().any(|one| one.counts_as(budget));
+    let new: Vec<_> = setup.budgets.iter().cloned().enumerate().filter(|(_, budget)| is_new(budget)).collect();
+    if new.is_empty() {
+        return;
+    }
+    store.flush().await;
+    let path = store.path().to_owned();
     #[expect(clippy::disallowed_methods, reason = "budgets renew by the calendar, which is the wall's")]
     let now = SystemTime::now();
-    let look = move || known.iter().map(|budget| crate::store::recall(&path, budget, now)).collect::<Vec<_>>();
-    for (at, recalled) in shared.apart.run(!budgets.is_empty(), look).await.into_iter().enumerate() {
-        match recalled {
-            Ok(hours) => hours.iter().for_each(|one| shared.purses.recall(at, &one.purse, one.amount, one.at)),
+    let look = move || {
+        let spent = |(at, budget): (usize, Budget)| (budget.name.clone(), store::recall(&path, at, &budget, now));
+        new.into_iter().map(spent).collect::<Vec<_>>()
+    };
+    for (budget, spent) in shared.apart.run(true, look).await {
+        match spent {
+            Ok(spent) => setup.spent.extend(spent),
             Err(error) => {
-                let budget = &*budgets[at].name;
-                tracing::error!(budget, %error, "what was spent before cannot be read: the budget begins anew");
+                tracing::error!(%budget, %error, "what was spent before cannot be read: the budget begins anew");
             }
         }
     }
@@ -116,6 +130,19 @@ pub(super) fn resume(shared: &Shared, served: Vec<Served>) {
 }
 
 impl Runtime {
+    /// Adds to a configuration what was spent before of the budgets that it brings.
+    pub(super) async fn with_what_was_spent(&self, mut setup: Setup) -> Result<Setup, StartError> {
+        let Some(store) = self.store.clone() else { return Ok(setup) };
+        let shared = self.shared.clone();
+        let looking = async move {
+            recall(&store, &shared, &mut setup).await;
+            setup
+        };
+        #[expect(clippy::disallowed_methods, reason = "whoever reconfigures waits for its end, on whatever executor")]
+        let looking = self.within(|| tokio::spawn(looking));
+        looking.await.map_err(|_| StartError::Stopped)
+    }
+
     /// Answers a question about what was spent, from the file that everything is kept in: the answer holds all that had
     /// ended before it was asked.
     ///

@@ -5,7 +5,8 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ pub(super) struct Listening {
 
 impl Listening {
     /// Accepts connections until it is told to stop.
-    pub(super) async fn run(mut self, listener: TcpListener) {
+    pub(super) async fn run(mut self, listener: Arc<TcpListener>) {
         loop {
             let (places, state) = (self.places.clone(), self.state.clone());
             let next = async {
@@ -146,8 +147,40 @@ async fn gives_way(places: &Places, line: &Line) {
     }
 }
 
-/// Binds an address; says which, where it cannot.
-pub(super) async fn bind(field: &str, address: SocketAddr) -> Result<TcpListener, ConfigError> {
+/// Sockets that listen already, to be served instead of new ones.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    /// Where clients connect.
+    pub clients: Option<StdListener>,
+    /// Where operators connect, if that is an address of its own.
+    pub admin: Option<StdListener>,
+    /// Whether they come from a process that ends: then it has the store's file yet, and records wait for that.
+    pub follows: bool,
+}
+
+/// Takes a socket that listens already, or binds an address; says which, where it cannot.
+pub(super) async fn bind(
+    field: &str,
+    address: SocketAddr,
+    given: Option<StdListener>,
+) -> Result<Arc<TcpListener>, ConfigError> {
+    let Some(given) = given else { return bind_new(field, address).await.map(Arc::new) };
+    let told = given.local_addr().and_then(|at| given.set_nonblocking(true).map(|()| at));
+    let taken = told.and_then(|at| Ok((at, TcpListener::from_std(given)?)));
+    let (at, listener) =
+        taken.map_err(|error| ConfigError::new(field, format!("the socket that was given is of no use: {error}")))?;
+    if at != address {
+        tracing::info!(field, %at, configured = %address, "listens on the socket that was given");
+    }
+    Ok(Arc::new(listener))
+}
+
+/// Returns another handle of a socket.
+pub(super) fn another(listener: &TcpListener) -> io::Result<StdListener> {
+    listener.as_fd().try_clone_to_owned().map(StdListener::from)
+}
+
+async fn bind_new(field: &str, address: SocketAddr) -> Result<TcpListener, ConfigError> {
     let problem = |error: io::Error| {
         let remedy = match error.kind() {
             io::ErrorKind::AddrInUse => "; something listens there already: choose another with --listen",

@@ -19,7 +19,7 @@ pub(crate) use limits::Limits;
 pub(crate) use provider::{ProviderSpec, Way};
 pub(crate) use route::{MemberSpec, RouteSpec, Rung};
 #[cfg(feature = "store")]
-pub(crate) use store::StoreSpec;
+pub(crate) use store::{Spent, StoreSpec};
 pub(crate) use target::{TargetSpec, Timers};
 
 use crate::policy::money::Budget;
@@ -33,6 +33,9 @@ pub(crate) struct Setup {
     pub(crate) layout: Layout,
     /// What may be spent.
     pub(crate) budgets: Vec<Budget>,
+    /// What was spent of those that are not counted yet.
+    #[cfg(feature = "store")]
+    pub(crate) spent: Vec<Spent>,
 }
 
 impl Setup {

@@ -1,7 +1,7 @@
 //! Where records are kept, as configured.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Where records are kept, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,4 +15,15 @@ pub(crate) struct StoreSpec {
     pub(crate) bytes_max: u64,
     /// Whether what is known of providers outlives the process, too.
     pub(crate) warm: bool,
+}
+
+/// What was spent out of one purse in one hour.
+#[derive(Clone, Debug)]
+pub(crate) struct Spent {
+    /// The place of its budget.
+    pub(crate) budget: usize,
+    pub(crate) purse: String,
+    /// In the budget's unit.
+    pub(crate) amount: i64,
+    pub(crate) at: SystemTime,
 }

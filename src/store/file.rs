@@ -13,8 +13,6 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{OpenError, schema};
 
-/// How long whoever comes next waits for the one before to let go: it may just be stopping.
-const HOLD_WAIT: Duration = Duration::from_secs(1);
 /// How long a write waits for another who has the file: a backup, or somebody with a shell.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 
@@ -25,12 +23,12 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    /// Takes the file for this process.
-    pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
+    /// Takes the file for this process; waits so long for whoever has it.
+    pub(super) fn take(path: &Path, wait: Duration) -> Result<Self, OpenError> {
         let beside = beside(path, "-lock");
         make(&beside)?;
         let lock = Connection::open_with_flags(&beside, FLAGS)?;
-        lock.busy_timeout(HOLD_WAIT)?;
+        lock.busy_timeout(wait)?;
         match lock.execute_batch("PRAGMA journal_mode = memory; BEGIN EXCLUSIVE") {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {

@@ -28,6 +28,10 @@ use crate::policy::memory::{Keeps, Memory};
 use crate::policy::record::{Observer, Record};
 use crate::spec::StoreSpec;
 
+/// How long whoever comes next waits for the one before to let go: it may just be stopping.
+const HOLD_WAIT: Duration = Duration::from_secs(1);
+/// How often who follows another process looks whether that has let go.
+const HOLD_LOOK: Duration = Duration::from_millis(50);
 /// Records that may wait: three seconds of a busy machine, or hours of an agent.
 const WAITING_MAX: usize = 16_384;
 /// How long a group is gathered. A call waits for none of it.
@@ -67,16 +71,19 @@ pub(crate) struct Store {
 type Memories = BTreeMap<Arc<str>, Told>;
 
 impl Store {
-    /// Takes and opens the file, and starts who owns it.
-    pub(crate) async fn open(spec: StoreSpec) -> Result<Self, OpenError> {
+    /// Takes and opens the file, and starts who owns it. Who follows a process that ends does not wait for its end:
+    /// records do.
+    pub(crate) async fn open(spec: StoreSpec, follows: bool) -> Result<Self, OpenError> {
         let (queue, jobs) = sync_channel(WAITING_MAX);
         let (gauge, closing) = (Gauge::new(StoreGauge::new(spec.path.clone())), Arc::<AtomicBool>::default());
         let (opened, told) = oneshot::channel();
         let memories = Arc::<Mutex<Memories>>::default();
         let owner = Owner {
             spec,
+            follows,
             gauge: gauge.clone(),
             memories: memories.clone(),
+            news: Memories::new(),
             known: Memories::new(),
             closing: closing.clone(),
             group: Vec::new(),
@@ -146,13 +153,20 @@ impl Drop for Store {
     }
 }
 
+/// Who waits to hear how it went.
+type Opened = oneshot::Sender<Result<(), OpenError>>;
+
 /// The thread's own.
 struct Owner {
     spec: StoreSpec,
+    /// Whether another process ends that has the file yet.
+    follows: bool,
     gauge: Gauge,
     closing: Arc<AtomicBool>,
     memories: Arc<Mutex<Memories>>,
     /// What is to be kept of each provider, and was not yet.
+    news: Memories,
+    /// What is kept, for a file that takes the place of one that is gone.
     known: Memories,
     /// What is being written, and the number of its first.
     group: Vec<Record>,
@@ -165,16 +179,23 @@ struct Owner {
 
 impl Owner {
     /// Opens the file, says so, and serves until nobody gives it anything any more.
-    fn begin(mut self, jobs: &Receiver<Job>, opened: oneshot::Sender<Result<(), OpenError>>) {
-        let begun = Hold::take(&self.spec.path).and_then(|hold| Book::open(&hold).map(|book| (hold, book)));
-        let (hold, book) = match begun {
-            Ok(begun) => begun,
-            Err(error) => return drop(opened.send(Err(error))),
+    fn begin(mut self, jobs: &Receiver<Job>, opened: Opened) {
+        let mut opened = Some(opened);
+        let hold = match self.hold(&mut opened) {
+            Ok(hold) => hold,
+            Err(error) => return self.refused(jobs, opened, error),
         };
-        self.gauge.written(0, book.bytes());
-        self.lost_before = book.lost();
-        let mut book = Some(book);
-        let _ = opened.send(Ok(()));
+        let mut book = match Book::open(&hold) {
+            Ok(book) => Some(book),
+            Err(error) if opened.is_some() => return self.refused(jobs, opened, error),
+            // The next group finds out what it is.
+            Err(_) => None,
+        };
+        if let Some(book) = &book {
+            self.gauge.written(0, book.bytes());
+            self.lost_before = book.lost();
+        }
+        let _ = opened.map(|opened| opened.send(Ok(())));
         loop {
             let served = catch_unwind(AssertUnwindSafe(|| self.serve(&hold, &mut book, jobs)));
             if served.is_ok() {
@@ -185,6 +206,33 @@ impl Owner {
             self.panics += 1;
             if self.panics > 1 {
                 self.give_up();
+            }
+        }
+    }
+
+    /// Takes the file. Who follows another process says that all is well, and takes it once that has let go.
+    fn hold(&self, opened: &mut Option<Opened>) -> Result<Hold, OpenError> {
+        let wait = if self.follows { Duration::ZERO } else { HOLD_WAIT };
+        loop {
+            match Hold::take(&self.spec.path, wait) {
+                Err(error @ OpenError::Taken(_)) if self.follows && !self.closing.load(Relaxed) => {
+                    self.gauge.fares(Some(&error.to_string()));
+                    let _ = opened.take().map(|opened| opened.send(Ok(())));
+                    thread::park_timeout(HOLD_LOOK);
+                }
+                taken => return taken,
+            }
+        }
+    }
+
+    /// Says why there is no file; who was told before that all is well loses what waits.
+    fn refused(&self, jobs: &Receiver<Job>, opened: Option<Opened>, error: OpenError) {
+        match opened {
+            Some(opened) => drop(opened.send(Err(error))),
+            None => {
+                let lost = jobs.try_iter().filter(|job| matches!(job, Job::Record(_))).count() as u64;
+                self.gauge.given_up(lost);
+                tracing::error!(path = %self.spec.path.display(), %error, lost, "the store never got its file");
             }
         }
     }
@@ -285,11 +333,15 @@ impl Owner {
         }
         let open = match book {
             Some(open) => open,
-            None => book.insert(Book::open(hold).map_err(|error| error.to_string())?),
+            None => {
+                self.known.append(&mut self.news);
+                std::mem::swap(&mut self.known, &mut self.news);
+                book.insert(Book::open(hold).map_err(|error| error.to_string())?)
+            }
         };
         let lost = self.lost_before + self.gauge.lost();
-        self.known.append(&mut self.memories.lock().unwrap_or_else(PoisonError::into_inner));
-        if self.group.is_empty() && lost <= open.lost() && self.known.is_empty() {
+        self.news.append(&mut self.memories.lock().unwrap_or_else(PoisonError::into_inner));
+        if self.group.is_empty() && lost <= open.lost() && self.news.is_empty() {
             return Ok(());
         }
         if self.first == 0 {
@@ -297,10 +349,10 @@ impl Owner {
         }
         #[cfg(test)]
         super::tests::trouble(&self.spec.path, |sql| open.trouble(sql)).map_err(|error| super::told(&error))?;
-        open.write(self.first, &self.group, lost, self.known.values()).map_err(|error| super::told(&error))?;
+        open.write(self.first, &self.group, lost, self.news.values()).map_err(|error| super::told(&error))?;
         self.gauge.written(self.group.len() as u64, open.bytes());
         self.group.clear();
-        self.known.clear();
+        self.known.append(&mut self.news);
         self.first = 0;
         Ok(())
     }
@@ -310,7 +362,7 @@ impl Owner {
         self.gauge.given_up(lost);
         tracing::error!(path = %self.spec.path.display(), lost, "the store gives records up");
         self.group.clear();
-        self.known.clear();
+        self.news.clear();
         self.first = 0;
         self.panics = 0;
     }

@@ -9,22 +9,16 @@ use super::book::millis;
 use super::hours::HOUR;
 use super::{OpenError, file};
 use crate::policy::money::{Budget, Of, Unit};
-
-/// What was spent out of one purse in one hour.
-pub(crate) struct Recalled {
-    pub(crate) purse: String,
-    pub(crate) amount: i64,
-    pub(crate) at: SystemTime,
-}
+use crate::spec::Spent;
 
 /// Returns what was spent of a budget in the period that a time lies in, to the hour.
-pub(crate) fn recall(path: &Path, budget: &Budget, now: SystemTime) -> Result<Vec<Recalled>, OpenError> {
+pub(crate) fn recall(path: &Path, at: usize, budget: &Budget, now: SystemTime) -> Result<Vec<Spent>, OpenError> {
     let connection = file::read(path)?;
     let since = millis(budget.period.began(now)).div_euclid(1_000).div_euclid(HOUR);
-    Ok(hours(&connection, budget, since)?)
+    Ok(hours(&connection, at, budget, since)?)
 }
 
-fn hours(connection: &Connection, budget: &Budget, since: i64) -> rusqlite::Result<Vec<Recalled>> {
+fn hours(connection: &Connection, place: usize, budget: &Budget, since: i64) -> rusqlite::Result<Vec<Spent>> {
     let amount = match budget.unit {
         Unit::Nanodollars => "sum(cost)",
         Unit::Tokens => "sum(input + output)",
@@ -56,7 +50,7 @@ fn hours(connection: &Connection, budget: &Budget, since: i64) -> rusqlite::Resu
         let hour: i64 = row.get(1)?;
         // Its middle: nearer to when it was spent than either end.
         let at = UNIX_EPOCH + Duration::from_secs(u64::try_from(hour * HOUR + HOUR / 2).unwrap_or(0));
-        Ok(Recalled { purse: row.get(0)?, amount: row.get(2)?, at })
+        Ok(Spent { budget: place, purse: row.get(0)?, amount: row.get(2)?, at })
     })?;
     rows.collect()
 }

@@ -63,7 +63,7 @@ impl Place {
     }
 
     async fn open(&self) -> Store {
-        Store::open(self.spec()).await.expect("a store")
+        Store::open(self.spec(), false).await.expect("a store")
     }
 
     fn trouble(&self, sql: Option<&'static str>) {
@@ -203,7 +203,7 @@ async fn what_ended_is_there_after_its_process_and_answers_by_everything_it_is_a
 async fn a_file_that_somebody_keeps_is_refused_and_free_again_with_him() {
     let place = Place::new();
     let store = place.open().await;
-    let refused = Store::open(place.spec()).await.map(|_| ()).expect_err("it is taken").to_string();
+    let refused = Store::open(place.spec(), false).await.map(|_| ()).expect_err("it is taken").to_string();
     assert_eq!(
         refused,
         format!("is kept by process {}: one process at a time writes it; give each its own file", std::process::id())
@@ -221,7 +221,8 @@ async fn a_file_that_somebody_keeps_is_refused_and_free_again_with_him() {
 #[tokio::test]
 async fn files_of_others_of_later_versions_and_damaged_ones_are_refused_with_what_helps() {
     let place = Place::new();
-    let refused = async || Store::open(place.spec()).await.map(|_| ()).expect_err("it is none of ours").to_string();
+    let refused =
+        async || Store::open(place.spec(), false).await.map(|_| ()).expect_err("it is none of ours").to_string();
     let other = Connection::open(place.file()).expect("a database");
     other.execute_batch("CREATE TABLE t (x)").expect("a table");
     assert!(refused().await.contains("is no store of standin's"));
@@ -234,7 +235,7 @@ async fn files_of_others_of_later_versions_and_damaged_ones_are_refused_with_wha
     std::fs::create_dir(place.file()).expect("a folder");
     assert!(refused().await.contains("cannot be"));
     let nowhere = StoreSpec { path: place.0.join("no/such/folder.db"), ..place.spec() };
-    assert!(matches!(Store::open(nowhere).await, Err(OpenError::Files(_))));
+    assert!(matches!(Store::open(nowhere, false).await, Err(OpenError::Files(_))));
 }
 
 #[tokio::test]
@@ -337,7 +338,7 @@ async fn a_panic_of_the_one_who_writes_loses_nothing_and_a_group_that_makes_two_
 #[test]
 fn a_group_that_is_written_again_is_there_once() {
     let place = Place::new();
-    let hold = Hold::take(&place.file()).expect("the file");
+    let hold = Hold::take(&place.file(), Duration::ZERO).expect("the file");
     let mut book = Book::open(&hold).expect("a book");
     let group = won(10);
     let first = book.next();
@@ -352,7 +353,7 @@ fn a_group_that_is_written_again_is_there_once() {
 #[test]
 fn entries_are_forgotten_by_age_and_size_and_sums_stay_longer() {
     let place = Place::new();
-    let hold = Hold::take(&place.file()).expect("the file");
+    let hold = Hold::take(&place.file(), Duration::ZERO).expect("the file");
     let mut book = Book::open(&hold).expect("a book");
     let (first, group) = (book.next(), won(5_000));
     book.write(first, &group, 0, []).expect("a write");
@@ -376,7 +377,7 @@ fn entries_are_forgotten_by_age_and_size_and_sums_stay_longer() {
 #[test]
 fn a_tag_that_is_different_in_every_call_fills_nothing() {
     let place = Place::new();
-    let hold = Hold::take(&place.file()).expect("the file");
+    let hold = Hold::take(&place.file(), Duration::ZERO).expect("the file");
     let mut book = Book::open(&hold).expect("a book");
     let one =
         |number: u64| Record::Attempt(Arc::new(attempt(&about(number, "smart", &number.to_string()), 1, "a", None)));
@@ -394,7 +395,7 @@ fn a_tag_that_is_different_in_every_call_fills_nothing() {
 #[test]
 fn a_provider_that_counts_nonsense_spoils_no_sum() {
     let place = Place::new();
-    let hold = Hold::take(&place.file()).expect("the file");
+    let hold = Hold::take(&place.file(), Duration::ZERO).expect("the file");
     let mut book = Book::open(&hold).expect("a book");
     let liar = |number| {
         let mut record = attempt(&about(number, "smart", "red"), 1, "a", None);
@@ -419,7 +420,7 @@ proptest::proptest! {
         ),
     ) {
         let place = Place::new();
-        let hold = Hold::take(&place.file()).expect("the file");
+        let hold = Hold::take(&place.file(), Duration::ZERO).expect("the file");
         let mut book = Book::open(&hold).expect("a book");
         let (mut cost, mut wasted, mut answers) = (0, 0, 0);
         let group = records.iter().enumerate().map(|(at, (call, provider, end, output))| {
@@ -482,7 +483,7 @@ async fn five_thousand_records_a_second_are_kept_up_with_and_giving_one_takes_mi
 #[ignore = "ten million entries take minutes to write: docs/benchmarks.md has the figures"]
 fn ten_million_entries_answer_within_a_second() {
     let place = Place::new();
-    let hold = Hold::take(&place.file()).expect("the file");
+    let hold = Hold::take(&place.file(), Duration::ZERO).expect("the file");
     let mut book = Book::open(&hold).expect("a book");
     let began = Instant::now();
     let month = 30 * 24 * 60 * 60_u64;
@@ -580,5 +581,28 @@ async fn what_is_known_is_kept_beside_records_and_replaced_by_the_next() {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("it was never kept: {:?}", admitted());
+    panic!("it was never kept: {kept:?}", kept = admitted());
+}
+
+#[tokio::test]
+async fn who_follows_a_process_gives_records_until_that_lets_go() {
+    let place = Place::new();
+    let first = place.open().await;
+    for record in won(3) {
+        first.observe(&record);
+    }
+    let began = Instant::now();
+    let next = Store::open(place.spec(), true).await.expect("it does not wait");
+    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    for record in won(4) {
+        next.observe(&record);
+    }
+    let waits = until(&next, |health| health.problem.is_some()).await;
+    assert!(waits.problem.as_deref().is_some_and(|problem| problem.contains("is kept by process")), "{waits:?}");
+    assert_eq!((waits.written, waits.waiting), (0, 4));
+    drop(first);
+    let well = until(&next, |health| health.written == 4).await;
+    assert_eq!((well.problem, well.lost), (None, 0));
+    next.flush().await;
+    assert_eq!(place.ask(By::All).sum.answers, 7);
 }

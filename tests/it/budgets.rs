@@ -246,3 +246,28 @@ async fn a_call_that_may_wait_does_not_wait_for_money() {
     assert_eq!(&*why.budget, "all");
     assert!(asked.elapsed() < Duration::from_secs(60), "{:?}", asked.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_price_of_a_call_holds_over_all_its_attempts() {
+    // An answer of ten tokens costs a cent; the first breaks off after eight of them.
+    for (price_max, is_answered) in [(0.012, false), (0.03, true)] {
+        let providers = providers(2, &unhurried());
+        providers[0].always(Fault::CutAfter(8));
+        let mut config = priced(&providers);
+        config.routes.get_mut("smart").expect("a route").options.price_max = Some(price_max);
+        let runtime = start(config).await;
+        match runtime.chat(ask("red", 10)).await {
+            Ok(reply) => {
+                assert!(is_answered, "{:?}", reply.finished.attempts);
+                assert_eq!(reply.finished.attempts.len(), 2);
+            }
+            Err(error) => {
+                assert!(!is_answered && error.attempts().len() == 1, "{error}");
+                let why = over(error);
+                assert_eq!((&*why.budget, why.limit), ("price_max", Amount::Dollars(price_max)));
+                assert!((0.004..=0.012).contains(&why.spent.number()), "{why}");
+            }
+        }
+        assert!(spent(&runtime) <= price_max);
+    }
+}

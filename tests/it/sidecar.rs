@@ -10,6 +10,7 @@ mod connections;
 mod endless;
 mod failures;
 mod flaws;
+mod handover;
 mod http;
 mod ledger;
 mod log;

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use standin::config::{KeyConfig, StoreConfig};
+use standin::config::{BudgetConfig, KeyConfig, Period, PriceConfig, StoreConfig};
 use standin::health::{BreakerState, Force};
 use standin::testing::{Fault, ProviderError, RetryHint, Script, Scripted};
-use standin::{Cause, ChatRequest, Config, FailureClass, Runtime, Strategy};
+use standin::{Cause, ChatRequest, Config, Error, FailureClass, ModelConfig, Runtime, Strategy};
 
-use super::kit::{S, ask, config, path, start, target};
+use super::kit::{S, ask, config, config_with, path, start, target};
 
 /// A file of its own; real time, for a disk knows no other.
 fn file() -> PathBuf {
@@ -183,4 +183,25 @@ async fn a_key_in_a_file_is_known_again_by_what_stands_there() {
         let runtime = start(config).await;
         assert_eq!(way(&runtime).await, if replaced { "a/m won" } else { "b/m won" });
     }
+}
+
+#[tokio::test]
+async fn a_budget_that_a_reload_brings_knows_what_was_spent_before() {
+    let scripts = [Scripted::new(Script::default())];
+    let price = Some(PriceConfig::new(0.0, 1_000.0));
+    let mut config = config_with(&scripts, &ModelConfig { price, ..ModelConfig::default() });
+    config.store = Some(StoreConfig::new(file()));
+    let runtime = start(config.clone()).await;
+    for _ in 0..4 {
+        runtime.chat(ask("one two three four five six")).await.expect("an answer");
+    }
+    let spent: f64 = runtime.totals().iter().map(|(_, totals)| totals.cost_usd).sum();
+    assert!(spent > 0.0);
+    let day = BudgetConfig::dollars(spent * 1.01, Period::Day);
+    config.budgets.insert("day".to_owned(), day);
+    runtime.reconfigure(config).await.expect("a reload");
+    let known = &runtime.health().budgets[0];
+    assert!((known.budget.spent.number() - spent).abs() < 1e-6, "{known:?}");
+    let refused = runtime.chat(ask("one more")).await.expect_err("it is as good as spent");
+    assert!(matches!(refused, Error::OverBudget { .. }), "{refused}");
 }

@@ -15,6 +15,7 @@ macro_rules! say {
 mod check;
 mod operator;
 mod explain;
+mod handover;
 mod import;
 mod init;
 mod json;
@@ -300,6 +301,11 @@ struct Key {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // Before there is a second thread.
+    let inherited = match handover::Inherited::take() {
+        Ok(inherited) => inherited,
+        Err(error) => return failed(&format!("LISTEN_FDS: {error}")),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -307,7 +313,7 @@ fn main() -> ExitCode {
     };
     runtime.block_on(async {
         match cli.command {
-            Command::Serve(options) => serve::run(options).await,
+            Command::Serve(options) => serve::run(options, inherited).await,
             Command::Init(options) => init::run(&options),
             Command::Import(options) => import::run(&options),
             Command::Check(options) => check::run(options).await,

@@ -8,13 +8,19 @@ use std::time::{Duration, SystemTime};
 use standin::sidecar::{Settings, Sidecar};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::handover::{Inherited, Next};
 use super::log::Lines;
 use super::{failed, load, stage};
 
 /// How often a file is looked at for changes.
 const LOOK: Duration = Duration::from_secs(2);
 
-pub async fn run(options: super::Serve) -> ExitCode {
+pub async fn run(options: super::Serve, mut inherited: Inherited) -> ExitCode {
+    // Before anybody replaces the program.
+    let next = match Next::new() {
+        Ok(next) => next,
+        Err(error) => return failed(&error),
+    };
     // From now on a signal that comes during the start is handled once the sidecar serves.
     let signals = match Signals::heed() {
         Ok(signals) => signals,
@@ -49,7 +55,8 @@ pub async fn run(options: super::Serve) -> ExitCode {
         return failed(&problem);
     }
     let drain = settings.server.drain;
-    let sidecar = match Sidecar::start(settings.clone()).await {
+    let sockets = std::mem::take(&mut inherited.sockets);
+    let sidecar = match Sidecar::start_on(sockets, settings.clone()).await {
         Ok(sidecar) => sidecar,
         Err(error) => return failed(&error),
     };
@@ -58,10 +65,11 @@ pub async fn run(options: super::Serve) -> ExitCode {
     if let Some(stage) = &stage {
         stage.trouble(sidecar.runtime());
     }
-    until_told(signals, &sidecar, file.as_deref(), options.listen).await;
+    inherited.serves();
+    let is_followed = until_told(signals, &sidecar, &next, file.as_deref(), options.listen).await;
     lines.say(&format!("standin: draining, at most {} s; once more to stop at once", drain.as_secs()));
     let left = tokio::select! {
-        left = sidecar.stop(drain) => left,
+        left = async { if is_followed { sidecar.give_way(drain).await } else { sidecar.stop(drain).await } } => left,
         _ = tokio::signal::ctrl_c() => return ExitCode::from(130),
     };
     if left > 0 {
@@ -136,6 +144,8 @@ struct Signals {
     hang_up: Signal,
     terminate: Signal,
     interrupt: Signal,
+    /// Let the program that lies there now follow.
+    hand_over: Signal,
     /// This signal comes when a file, for example the log's, reaches the system's size limit; it would end the program.
     _file_full: Signal,
 }
@@ -147,20 +157,38 @@ impl Signals {
     fn heed() -> std::io::Result<Self> {
         let (hang_up, terminate) = (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?);
         let (interrupt, file_full) = (signal(SignalKind::interrupt())?, signal(SignalKind::from_raw(FILE_FULL))?);
-        Ok(Self { hang_up, terminate, interrupt, _file_full: file_full })
+        let hand_over = signal(SignalKind::user_defined2())?;
+        Ok(Self { hang_up, terminate, interrupt, hand_over, _file_full: file_full })
     }
 }
 
-/// Serves until it is told to stop; reloads a file that changes, or when told to.
-async fn until_told(mut signals: Signals, sidecar: &Sidecar, file: Option<&Path>, listen: Option<SocketAddr>) {
+/// Serves until it is told to stop, or another serves in its place, and tells whether one does; reloads a file that
+/// changes, or when told to.
+async fn until_told(
+    mut signals: Signals,
+    sidecar: &Sidecar,
+    next: &Next,
+    file: Option<&Path>,
+    listen: Option<SocketAddr>,
+) -> bool {
     let mut look = tokio::time::interval(LOOK);
     let mut seen = file.and_then(stamp);
     let certificate = || sidecar.certificate_files().iter().map(|file| stamp(file)).collect::<Vec<_>>();
     let mut seen_certificate = certificate();
     loop {
         let told = tokio::select! {
-            _ = signals.interrupt.recv() => return,
-            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return false,
+            _ = signals.terminate.recv() => return false,
+            _ = signals.hand_over.recv() => match next.start(sidecar).await {
+                Ok(process) => {
+                    tracing::info!(process, "another serves on these sockets now");
+                    return true;
+                }
+                Err(problem) => {
+                    tracing::error!(problem, "nobody follows: this one goes on");
+                    continue;
+                }
+            },
             _ = signals.hang_up.recv() => true,
             _ = look.tick() => false,
         };
