@@ -574,7 +574,9 @@ impl Draft {
                     flaw = Some(Failure::new(FailureClass::ContentPolicy, problem));
                 }
                 StopReason::Length => {}
-                StopReason::Other if self.verbatim => flaw = Some(empty()),
+                // That it ended of its own accord is for who reads it as it came: after a tool's result some models
+                // have nothing to add.
+                _ if self.verbatim && self.stop.is_some() => flaw = Some(empty()),
                 _ => return Err(empty()),
             }
         }

@@ -391,7 +391,9 @@ impl Flavour {
         let row = self.efforts.iter().find(|(models, _)| models.has(model.family)).map_or(&PLAIN, |(_, words)| words);
         let (word, plain) = (row[effort as usize], effort.word());
         let is_word = self.efforts.iter().any(|(_, words)| words.contains(&"high"));
-        if model.meant && is_word {
+        // To think not at all is said where there is a way to, be it not a step.
+        let is_off = word.is_empty() && !self.unthinking.is_empty();
+        if model.meant && is_word && !is_off {
             return plain;
         }
         if word != plain {

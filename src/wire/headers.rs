@@ -30,8 +30,13 @@ pub(super) fn stated(headers: &HeaderMap) -> Option<RetryAfter> {
     let get = |name: &'static str| text(headers, &HeaderName::from_static(name));
     let millis = ["retry-after-ms", "x-ms-retry-after-ms"].into_iter().filter_map(get);
     let millis = millis.filter_map(|value| value.parse::<f64>().ok()).find_map(|millis| wait(millis / 1e3));
-    let others = || ["retry-after", "x-retry-after", "retry-after-seconds"].into_iter().filter_map(get).find_map(parse);
+    let others = || ["retry-after", "x-retry-after", "retry-after-seconds"].into_iter().filter_map(get).find_map(first);
     millis.or_else(others)
+}
+
+/// Reads a value, or the first of several that proxies have joined; dates have commas of their own.
+fn first(value: &str) -> Option<RetryAfter> {
+    parse(value).or_else(|| parse(value.split_once(',')?.0))
 }
 
 /// Returns the latest reset among the limits of which nothing remains, or of which nothing else is said.

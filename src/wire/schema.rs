@@ -1,6 +1,6 @@
 //! Schemas of tools whose top level is a choice or a reference, made objects of one shape: a schema that says `anyOf`,
 //! `oneOf`, `allOf` or `$ref` before it says `type: object` is refused by OpenAI and by Anthropic, and so is one with
-//! no type, or with several.
+//! no type, or with several. OpenAI refuses one without properties as well.
 //!
 //! Input: a request. Output: one whose tools have such schemas folded, or none where nothing is to fold. A folded
 //! schema takes all that the unfolded one takes, and more: it cannot say which fields go together. Arguments are
@@ -21,7 +21,11 @@ const DEPTH_MAX: usize = 8;
 /// them says less than it did.
 pub(super) fn folded(request: &ChatRequest, dialect: Dialect) -> Option<(ChatRequest, bool)> {
     let chooses = |schema: &Value| CHOICES.iter().chain(&["$ref"]).any(|word| schema.get(word).is_some());
-    let folds = |schema: &Value| chooses(schema) || (schema.is_object() && schema["type"] != "object");
+    // "In context=(), object schema missing properties".
+    let wants_properties = matches!(dialect, Dialect::OpenAiChat | Dialect::OpenAiResponses);
+    let is_bare =
+        |schema: &Value| schema["type"] != "object" || (wants_properties && !schema["properties"].is_object());
+    let folds = |schema: &Value| chooses(schema) || (schema.is_object() && is_bare(schema));
     if super::request::is_own(request, dialect) || !request.tools.iter().any(|tool| folds(&tool.parameters)) {
         return None;
     }
@@ -137,6 +141,7 @@ mod tests {
         }
         for (schema, expected) in [
             (json!({}), json!({"type": "object", "properties": {}})),
+            (json!({"type": "object"}), json!({"type": "object", "properties": {}})),
             (
                 json!({"type": ["object", "null"], "properties": {"a": {}}, "required": ["a"]}),
                 json!({"type": "object", "properties": {"a": {}}, "required": ["a"]}),

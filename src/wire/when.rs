@@ -95,6 +95,8 @@ const LEADS: &[&str] = &[
     "blocked until",
     "limited until",
     "exhausted until",
+    // "usage limit reached|1795957200".
+    "reached|",
     "again in",
     "again at",
     // "Will at", "will by", "please in", "please at", "please wait", "time of recovery", "time of the reset".
@@ -348,6 +350,16 @@ impl<'a> Words<'a> {
             let date = zone.utc((today(zone) + ahead) * DAY + time);
             return Some(if date > now { date } else { date + 7 * DAY });
         }
+        if let Some(day) = ordinal(word) {
+            let (time, zone) = self.clock(first + 1).unwrap_or((0, self.1));
+            let (year, month) = Date(today(zone)).month();
+            let of_month = |(year, month): (i64, i64)| {
+                let Date(days) = Date::parse(&format!("{year:04}-{month:02}-{day:02}"))?;
+                Some(zone.utc(days * DAY + time)).filter(|&date| date > now)
+            };
+            let next = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+            return of_month((year, month)).or_else(|| of_month(next));
+        }
         let (time, zone) = self.clock(first)?;
         let date = zone.utc(today(zone) * DAY + time);
         Some(if date > now { date } else { date + DAY })
@@ -355,10 +367,8 @@ impl<'a> Words<'a> {
 
     /// Reads `nov 30 2026`, `30 november`, `december 1st`: month, day, year, and of how many words it is.
     fn named_day(&self, at: usize) -> Option<(i64, i64, Option<i64>, usize)> {
-        let day = |word: &str| {
-            let digits = ["st", "nd", "rd", "th"].iter().find_map(|end| word.strip_suffix(end)).unwrap_or(word);
-            digits.parse::<i64>().ok().filter(|day| (1..=31).contains(day))
-        };
+        let plain = |word: &str| word.parse::<i64>().ok().filter(|day| MONTH_DAYS.contains(day));
+        let day = |word: &str| ordinal(word).or_else(|| plain(word));
         let (first, second) = (self.get(at), self.get(at + 1));
         let (month, day) = match (month(first), month(second)) {
             (Some(month), _) => (month, day(second)?),
@@ -442,6 +452,15 @@ fn unit(name: &str) -> Option<f64> {
         "w" | "week" | "weeks" => 604_800.0,
         _ => return None,
     })
+}
+
+/// The days that a month may have.
+const MONTH_DAYS: std::ops::RangeInclusive<i64> = 1..=31;
+
+/// Reads a day of the month: `1st`.
+fn ordinal(word: &str) -> Option<i64> {
+    let digits = ["st", "nd", "rd", "th"].iter().find_map(|end| word.strip_suffix(end))?;
+    digits.parse().ok().filter(|day| MONTH_DAYS.contains(day))
 }
 
 fn month(word: &str) -> Option<i64> {

@@ -32,22 +32,14 @@ const SHAPES: &[&[&str]] = &[
     &["contextwindowexceeded"],
     // OpenAI's Responses, MiniMax.
     &["context window"],
-    // SGLang, Ollama, llama.cpp, LM Studio, Together.
-    &["context length", "exceed"],
-    &["context length", "longer"],
-    &["context length", "greater"],
-    &["context length", "overflow"],
+    // LM Studio.
     &["context the overflows"],
-    &["context length of only"],
-    &["context size", "exceed"],
     &["exceeds the available context"],
-    &["context limit", "exceed"],
     &["context is full"],
-    &["n_ctx", "exceed"],
     // vLLM's engine, and what its old versions compute when the prompt leaves no room for an answer.
-    &["maximum model length"],
-    &["max_model_len"],
     &["must be at least 1, got -"],
+    // llama.cpp, of its batch.
+    &["input is too large"],
     &["prompt is too long"],
     &["prompt too long"],
     &["prompt is longer than"],
@@ -56,7 +48,7 @@ const SHAPES: &[&[&str]] = &[
     &["max prompt length"],
     // TGI and its hosts.
     &["`inputs` tokens + `max_new_tokens` must be <="],
-    &["`inputs` must have less than"],
+    &["must have less than", "token"],
     // Bedrock, Anthropic.
     &["input is too long"],
     &["input too long"],
@@ -66,7 +58,7 @@ const SHAPES: &[&[&str]] = &[
     &["exceeds maximum input"],
     // Moonshot, Copilot, Gemini, Vertex.
     &["exceeded model token limit"],
-    &["input token length too long"],
+    &["length too long"],
     &["prompt token count", "exceeds"],
     &["input token count", "exceeds"],
     &["input token count", "only supports"],
@@ -77,6 +69,7 @@ const SHAPES: &[&[&str]] = &[
     &["input tokens exceed"],
     // Z.ai, Cerebras, Groq.
     &["exceeds max length"],
+    &["more than max tokens"],
     &["exceeds the max length"],
     &["reduce the length of the messages"],
     &["reduce the length of the prompt"],
@@ -94,8 +87,46 @@ const SHAPES: &[&[&str]] = &[
     &["token limit", "exceed", "input"],
     // Doubao, SiliconFlow.
     &["exceed", "max message tokens"],
-    &["prompt_tokens", "less than max_seq_len"],
-    &["max_seq_len", "exceed"],
+    &["prompt_tokens", "exceed"],
+];
+
+/// What servers call a window, and how they say that something is beyond it: one of each says enough, whatever else is
+/// said of answers.
+const WINDOWS: &[&str] = &[
+    "context length",
+    "context size",
+    "context limit",
+    "maximum model length",
+    "max_model_len",
+    "max_seq_len",
+    "max_num_tokens",
+    "session_len",
+    "n_ctx",
+    "max_input_tokens",
+    "max prompt tokens",
+    "max_prompt_tokens",
+    "上下文长度",
+    "输入长度",
+];
+const BEYOND: &[&str] = &[
+    "exceed",
+    "longer",
+    "greater",
+    "larger",
+    "overflow",
+    "too long",
+    "too large",
+    " only",
+    "less than",
+    "no smaller",
+    "below",
+    "beyond",
+    "more than",
+    "not fit",
+    "reduce",
+    "shorten",
+    "超过",
+    "超出",
 ];
 
 /// What is counted, what is bounded, and whose length it is: what the fallback wants one of each.
@@ -134,10 +165,10 @@ pub(super) fn is_overflow(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>
     }
     let text = &error.text;
     let says = |shape: &&[&str]| shape.iter().all(|part| text.contains(part));
-    if error.has_code(CODES) || SHAPES.iter().any(says) {
+    let any = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if error.has_code(CODES) || SHAPES.iter().any(says) || (any(WINDOWS) && any(BEYOND)) {
         return true;
     }
-    let any = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let counts = text.match_indices("token").any(|(at, _)| !text[at..].starts_with("tokenizer"));
     let told = counts && any(LIMITS) && any(WHOLES) && !any(OTHERS);
     told && matches!(status, None | Some(400 | 413 | 422)) && bears_out(text, sent.prompt_tokens.into())

@@ -38,6 +38,8 @@ pub(super) const ACCOUNT: &[Rule] = &[
             "billing_not_active",
             "billing_disabled",
             "billing_error",
+            // LiteLLM, of a key's budget.
+            "budget_exceeded",
             "payment_required",
             "insufficient_balance",
             "exceeded_current_quota_error",
@@ -164,6 +166,8 @@ pub(super) const ACCOUNT: &[Rule] = &[
             "account has been suspended",
             "account has been deactivated",
             "account has been restricted",
+            // Anthropic, of a login that may do no more than its own agent does.
+            "credential is only authorized",
         ],
     },
 ];
@@ -289,7 +293,7 @@ pub(super) const LOAD: &[Rule] = &[
         class: FailureClass::Unusable,
         statuses: ANY,
         codes: &["tool_use_failed", "json_validate_failed"],
-        texts: &[],
+        texts: &["model produced invalid content"],
     },
 ];
 
@@ -424,6 +428,64 @@ pub(super) const LIMITS: &[Rule] = &[
             "with a length of 9",
         ],
     },
+    // How many there may be of something, how long or large it may be, and how it may be called.
+    Rule {
+        class: FailureClass::Unsupported,
+        statuses: CALLER,
+        codes: &["array_above_max_length", "string_above_max_length", "image_too_large", "image_file_too_large"],
+        texts: &[
+            // OpenAI, Groq, Together; Anthropic; Google; Bedrock.
+            "array too long",
+            "string too long",
+            "maximum number of items is",
+            "supports up to",
+            "should have at most",
+            "image exceeds",
+            "image dimensions exceed",
+            "exceed max allowed size",
+            "pdf pages may be provided",
+            "with cache_control may be provided",
+            "function declarations exceeds",
+            "payload size exceeds",
+            "enum values in total",
+            "properties in total",
+            "levels of nesting",
+            "member must have length",
+            "string should match pattern",
+            "member must satisfy regular expression",
+            "does not match the expected pattern",
+            "invalid function name",
+        ],
+    },
+    // Words that a server has or does not have for something: the next one may be newer, or another's.
+    Rule {
+        class: FailureClass::Unsupported,
+        statuses: CALLER,
+        codes: &["literal_error", "union_tag_invalid"],
+        texts: &[
+            "does not match any of the expected tags",
+            "invalid value: … supported values are",
+            "unsupported mime type",
+            "to be a supported format",
+            "unexpected role",
+            "invalid tool_choice type",
+            "invalid service_tier",
+            "unsupported content",
+            "cannot unmarshal",
+            "'content' field that is not empty",
+            "input should be '",
+            "is allowed for this model",
+            "may only be set to 1 when thinking",
+            "only allowed for string type",
+            // What schemas OpenAI takes.
+            "at the top level",
+            "'required' is required to be supplied",
+            // What one provider keeps, or wants beside something.
+            "while downloading",
+            "zero data retention",
+            "must contain the word 'json'",
+        ],
+    },
     // Servers whose model reads text alone, or no more than so many images.
     Rule {
         class: FailureClass::Unsupported,
@@ -435,7 +497,6 @@ pub(super) const LIMITS: &[Rule] = &[
             "mmproj",
             "['text']",
             r#"["text"]"#,
-            "input should be 'text'",
             ", expected `text`",
             "value must be a string",
             "content must be a string",
@@ -459,9 +520,7 @@ pub(super) const REQUEST: &[Rule] = &[
             "invalid_image_url",
             "invalid_image_mode",
             "invalid_base64_image",
-            "image_too_large",
             "image_too_small",
-            "image_file_too_large",
             "image_parse_error",
             "empty_image_file",
             "image_file_not_found",

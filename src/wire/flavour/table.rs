@@ -127,7 +127,7 @@ pub const GENERIC: Flavour = Flavour {
     stops_max: usize::MAX,
     completion_tokens: false,
     seed: "seed",
-    efforts: &[(ALL, PLAIN)],
+    efforts: OPENAI_EFFORTS,
     effort: EFFORT,
     unthinking: &[],
     thinks_when_forced: false,
@@ -511,10 +511,10 @@ pub(super) const CHAT_FIELDS: &[(&[&str], &[&str])] = &[
     ),
     (&["modalities", "audio"], &["openai", "azure", "qwen", "openrouter", "vercel", "litellm"]),
     (&["moderation", "client_metadata"], &["openai", "azure", "litellm"]),
+    (&["models"], &["openrouter", "litellm", "vercel"]),
     (
         &[
             "provider",
-            "models",
             "route",
             "transforms",
             "plugins",
@@ -529,7 +529,8 @@ pub(super) const CHAT_FIELDS: &[(&[&str], &[&str])] = &[
     ),
     (&["include_reasoning"], &["openrouter", "litellm", "groq", "vllm"]),
     (&["providerOptions", "provider_options"], &["vercel"]),
-    (&["reasoning_format", "search_settings", "compound_custom", "citation_options"], &["groq"]),
+    (&["reasoning_format"], &["groq", "llamacpp", "cerebras"]),
+    (&["search_settings", "compound_custom", "citation_options"], &["groq"]),
     (&["documents"], &["groq", "vllm"]),
     (&["thinking"], &["deepseek", "zai", "kimi", "minimax", "litellm"]),
     (&["user_id"], &["deepseek", "zai"]),
@@ -548,7 +549,8 @@ pub(super) const CHAT_FIELDS: &[(&[&str], &[&str])] = &[
     ),
     (&["do_sample", "tool_stream", "request_id"], &["zai"]),
     (&["reasoning_split", "mask_sensitive_info"], &["minimax"]),
-    (&["safe_prompt", "prompt_mode", "guardrails", "random_seed"], &["mistral"]),
+    (&["safe_prompt", "prompt_mode", "random_seed"], &["mistral"]),
+    (&["guardrails"], &["mistral", "litellm"]),
     (&["search_parameters", "deferred"], &["xai"]),
     (
         &[

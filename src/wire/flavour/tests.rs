@@ -181,6 +181,7 @@ fn every_effort_has_a_word_everywhere() {
     let openrouter = ["none", "minimal", "low", "medium", "high", "xhigh", "xhigh"];
     for (name, model, expected) in [
         ("generic", "m", plain(["none", "minimal", "low", "medium", "high", "xhigh", "max"])),
+        ("generic", "gpt-5.4", plain(["none", "low", "low", "medium", "high", "xhigh", "xhigh"])),
         ("openai", "gpt-5-mini", plain(["", "minimal", "low", "medium", "high", "high", "high"])),
         ("openai", "gpt-5.1", plain(["none", "low", "low", "medium", "high", "high", "high"])),
         ("openai", "gpt-5.4", plain(["none", "low", "low", "medium", "high", "xhigh", "xhigh"])),

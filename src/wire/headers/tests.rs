@@ -64,6 +64,7 @@ fn prefers_milliseconds_then_seconds_then_the_reset_of_what_is_used_up() {
         (&[("retry-after-ms", "0"), ("retry-after", "1")], after(1_000)),
         (&[("retry-after-ms", "nonsense"), ("retry-after", "1")], after(1_000)),
         (&[("retry-after", "30")], after(30_000)),
+        (&[("retry-after", "30, 30")], after(30_000)),
         (&[("retry-after", "-30")], after(360_000)),
         (&[], after(360_000)),
     ] {

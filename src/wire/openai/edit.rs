@@ -117,7 +117,11 @@ fn effort(original: &Original, body: &Body<'_>, notes: &Notes) -> bool {
     let named = SAID.iter().any(|field| original.has(field));
     // A server that takes `reasoning` takes the plain word, too.
     let takes = |field: &str| {
-        body.thinking.iter().any(|(ours, _)| *ours == field || (*ours == "reasoning" && field == "reasoning_effort"))
+        body.flavour.is_generic()
+            || body
+                .thinking
+                .iter()
+                .any(|(ours, _)| *ours == field || (*ours == "reasoning" && field == "reasoning_effort"))
     };
     let fits = match body.request.effort {
         Some(_) => SAID.iter().filter(|field| original.has(field)).all(|field| takes(field)),

@@ -148,6 +148,8 @@ impl<'a> Body<'a> {
         let said = |field| original::of(self.request, Dialect::OpenAiChat).is_some_and(|original| original.has(field));
         if said("max_tokens") && !said("max_completion_tokens") && takes_max_tokens(self.model) {
             "max_tokens"
+        } else if said("max_completion_tokens") && self.flavour.is_generic() {
+            "max_completion_tokens"
         } else {
             self.flavour.tokens_field(self.model)
         }

@@ -207,6 +207,27 @@ impl<'a> Object<'a> {
         self.take(key).map(|node| node.count(key)).transpose()
     }
 
+    /// Takes a limit. One below zero is none, as local servers have it; one of nothing stays where it is, since only
+    /// the caller's own provider knows what that is to be.
+    pub(super) fn limit(&mut self, key: &str) -> Read<Option<u32>> {
+        match self.get(key) {
+            Some(Node::Number(number)) if number.as_f64() == Some(0.0) => Ok(None),
+            Some(Node::Number(number)) if number.as_f64().is_some_and(|number| number < 0.0) => {
+                self.take(key);
+                Ok(None)
+            }
+            _ => self.count(key),
+        }
+    }
+
+    /// Takes a seed. One that is no whole number here stays where it is.
+    pub(super) fn seed(&mut self) -> Read<Option<i64>> {
+        match self.get("seed") {
+            Some(Node::Number(number)) if number.as_i64().is_none() => Ok(None),
+            _ => self.take("seed").map(|seed| seed.integer("seed")).transpose(),
+        }
+    }
+
     /// Takes a list; none is an empty one.
     pub(super) fn list(&mut self, key: &str) -> Read<Vec<Node<'a>>> {
         self.take(key).map_or(Ok(Vec::new()), |node| node.list(key))

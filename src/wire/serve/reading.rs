@@ -27,10 +27,11 @@ pub(super) fn model(body: &mut Object<'_>, path_model: Option<&str>) -> Read<Str
     }
 }
 
-/// Returns how hard to think.
-pub(super) fn effort(word: &str, field: &str) -> Read<Option<Effort>> {
-    Ok(Some(match word.to_ascii_lowercase().as_str() {
-        "auto" | "default" => return Ok(None),
+/// Returns how hard to think. A step that is not known stays in the request as it came, for who knows it; all others
+/// are told of none.
+pub(super) fn effort(word: &str, notes: &mut Vec<Note>) -> Option<Effort> {
+    Some(match word.to_ascii_lowercase().as_str() {
+        "auto" | "default" | "" => return None,
         "none" => Effort::None,
         "minimal" => Effort::Minimal,
         "low" => Effort::Low,
@@ -39,10 +40,10 @@ pub(super) fn effort(word: &str, field: &str) -> Read<Option<Effort>> {
         "xhigh" => Effort::XHigh,
         "max" => Effort::Max,
         _ => {
-            let problem = "must be one of none, minimal, low, medium, high, xhigh, max";
-            return Err(BadRequest::new(field, problem));
+            note(notes, Note::Dropped("effort"));
+            return None;
         }
-    }))
+    })
 }
 
 /// Notes something once.

@@ -69,6 +69,10 @@ fn a_date_or_a_clock_in_words_is_understood_to_the_minute() {
         ("resets Monday at 9am", 21 * H),
         ("resets Sun 11:00am (UTC)", 7 * 24 * H - H),
         ("reset at 1795957200", H),
+        ("Claude AI usage limit reached|1795957200", H),
+        ("Monthly quota exceeded. Resets on the 1st.", 36 * H),
+        ("Resets on the 30th at 9:00 UTC", 21 * H),
+        ("resets on the 29th", 30 * 24 * H - 12 * H),
         ("rate limited until 2026-11-29T12:34:00Z", 34 * M),
     ] {
         assert_eq!(seconds(message), Some(expected), "{message}");

@@ -7,7 +7,7 @@ use super::http::{Caller, Exchange, events};
 use super::upstream::Bytes;
 use super::verbatim::{event, scene, scene_with, stream};
 
-/// Whole answers and streams by which a provider says that its model failed.
+/// Whole answers and streams by which a provider says that its model failed, or that it has nothing to say.
 fn flawed() -> Vec<(Caller, String, String)> {
     let mut all = Vec::new();
     for reason in [
@@ -20,13 +20,14 @@ fn flawed() -> Vec<(Caller, String, String)> {
         "LANGUAGE",
         "NO_IMAGE",
         "X_NEW",
+        "STOP",
     ] {
         let body = format!(
             r#"{{"candidates":[{{"content":{{"role":"model"}},"finishReason":"{reason}","finishMessage":"print(f())","index":0}}]}}"#
         );
         all.push((Caller::Gemini, body.clone(), event("", &body)));
     }
-    for reason in ["function_call_filter: MALFORMED_FUNCTION_CALL", "malformed_function_call", "x_new"] {
+    for reason in ["function_call_filter: MALFORMED_FUNCTION_CALL", "malformed_function_call", "x_new", "stop"] {
         let of = |what: &str| {
             format!(
                 r#"{{"id":"c1","model":"m","choices":[{{"index":0,"{what}":{{"role":"assistant","content":null}},"finish_reason":"{reason}"}}]}}"#
@@ -34,7 +35,7 @@ fn flawed() -> Vec<(Caller, String, String)> {
         };
         all.push((Caller::Chat, of("message"), event("", &of("delta")) + &event("", "[DONE]")));
     }
-    for reason in ["pause_turn", "x_new"] {
+    for reason in ["pause_turn", "x_new", "end_turn"] {
         let whole = format!(
             r#"{{"id":"msg_1","type":"message","role":"assistant","model":"m","content":[],"stop_reason":"{reason}","usage":{{"input_tokens":5,"output_tokens":1}}}}"#
         );

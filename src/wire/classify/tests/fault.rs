@@ -160,6 +160,72 @@ const REFUSALS: &[(u16, &str, FailureClass)] = &[
         C::Unsupported,
     ),
     (400, r#"{"error":{"message":"Unrecognized field \"seed\""}}"#, C::Unsupported),
+    // More, longer or larger than this target takes.
+    (
+        400,
+        r#"{"error":{"message":"Invalid 'tools': array too long. Expected an array with maximum length 128, but got an array with length 140 instead.","param":"tools","code":"array_above_max_length"}}"#,
+        C::Unsupported,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"Invalid 'tools[0].function.name': string too long. Expected a string with maximum length 64","param":"tools[0].function.name","code":"string_above_max_length"}}"#,
+        C::Unsupported,
+    ),
+    (400, r#"{"error":{"message":"'tools' : maximum number of items is 128"}}"#, C::Unsupported),
+    (
+        400,
+        r#"{"error":{"message":"messages.4.content.0.image.source.base64: image exceeds 5 MB maximum: 6291456 bytes > 5242880 bytes"}}"#,
+        C::Unsupported,
+    ),
+    (400, r#"{"error":{"message":"tools.0.custom.name: String should have at most 128 characters"}}"#, C::Unsupported),
+    (
+        400,
+        r#"{"message":"1 validation error detected: Value at 'toolConfig.tools.1.member.toolSpec.name' failed to satisfy constraint: Member must have length less than or equal to 64"}"#,
+        C::Unsupported,
+    ),
+    // Words that this server does not have: the next may be newer, or the one that they are of.
+    (
+        400,
+        r#"{"error":{"message":"tools.0: Input tag 'web_search_20250305' found using 'type' does not match any of the expected tags: 'custom'"}}"#,
+        C::Unsupported,
+    ),
+    (
+        422,
+        r#"{"detail":[{"type":"literal_error","loc":["body","messages",0,"role"],"msg":"Input should be 'system', 'user' or 'tool'","input":"developer"}]}"#,
+        C::Unsupported,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"Invalid value: 'namespace'. Supported values are: 'function', 'custom'.","param":"tools[1].type","code":"invalid_value"}}"#,
+        C::Unsupported,
+    ),
+    (400, r#"{"error":{"message":"reasoning_effort: Input should be 'low', 'medium' or 'high'"}}"#, C::Unsupported),
+    (400, r#"{"error":{"message":"invalid temperature: only 1 is allowed for this model"}}"#, C::Unsupported),
+    (
+        400,
+        r#"{"error":{"message":"json: cannot unmarshal array into Go struct field ChatRequest.messages.content of type string"}}"#,
+        C::Unsupported,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"Invalid schema for function 'f': schema must have type 'object' and not have 'oneOf'/'anyOf' at the top level.","param":"tools[0].function.parameters","code":"invalid_function_parameters"}}"#,
+        C::Unsupported,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"Budget has been exceeded! Current cost: 1.2, Max budget: 1.0","type":"budget_exceeded","code":"400"}}"#,
+        C::OutOfMoney,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"This credential is only authorized for use with Claude Code and cannot be used for other API requests.","type":"invalid_request_error"}}"#,
+        C::Unauthorised,
+    ),
+    (
+        400,
+        r#"{"error":{"message":"The model produced invalid content. Consider modifying your prompt if you are seeing this error persistently.","type":"model_error"}}"#,
+        C::Unusable,
+    ),
     // The request's own: a field, a schema, a message.
     (
         400,

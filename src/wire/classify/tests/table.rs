@@ -29,7 +29,7 @@ const TABLE: &[(&str, u16, &str, FailureClass, Scope)] = &[
         "OpenAI",
         400,
         r#"{"error":{"message":"Error while downloading https://x.dev/a.png.","type":"invalid_request_error","param":null,"code":"invalid_image_url"}}"#,
-        C::BadRequest,
+        C::Unsupported,
         Scope::Request,
     ),
     (

@@ -13,7 +13,7 @@ use crate::words::{
 
 const OWN: Dialect = Dialect::AnthropicMessages;
 /// Fields without which a request would mean something else: state of its provider, and servers that it calls.
-const NEEDED: [&str; 2] = ["container", "mcp_servers"];
+const NEEDED: [&str; 3] = ["container", "mcp_servers", "max_tokens"];
 /// Up to how many tokens of thinking are a little, and some; more are much. Between what the client half asks for.
 const LOW_TOKENS_MAX: u32 = 4_096;
 const MEDIUM_TOKENS_MAX: u32 = 16_384;
@@ -26,7 +26,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let mut messages = Reader::system(&mut body)?;
     Reader::messages(&mut body, &mut messages)?;
     let (tool_choice, parallel_tool_calls) = tool_choice(&mut body, &tools)?;
-    let thinking = thinking(&mut body)?;
+    let thinking = reader.thinking(&mut body)?;
     let (response_format, effort) = reader.output(&mut body)?;
     let effort = effort.or(thinking);
     let sampling = Sampling {
@@ -36,7 +36,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         ..Sampling::default()
     };
     let stream = body.flag("stream")?.unwrap_or(false);
-    let output_tokens_max = body.count("max_tokens")?;
+    let output_tokens_max = body.limit("max_tokens")?;
     // Vertex has the dialect's version in the body, and takes it nowhere else.
     body.take("anthropic_version");
     let session = session(&mut body)?;
@@ -72,23 +72,6 @@ fn session(body: &mut Object<'_>) -> Read<Option<String>> {
     Ok(Some(user).filter(|user| !user.is_empty()))
 }
 
-/// Returns how hard to think, by what is said of thinking itself.
-fn thinking(body: &mut Object<'_>) -> Read<Option<Effort>> {
-    let Some(mut thinking) = body.object("thinking")? else { return Ok(None) };
-    let read = |thinking: &mut Object<'_>| match thinking.need_text("type")?.as_str() {
-        "disabled" => Ok(Effort::None),
-        // What it is where nothing else is said.
-        "adaptive" => Ok(Effort::High),
-        "enabled" => Ok(match thinking.count("budget_tokens")? {
-            Some(..=LOW_TOKENS_MAX) => Effort::Low,
-            Some(..=MEDIUM_TOKENS_MAX) => Effort::Medium,
-            _ => Effort::High,
-        }),
-        other => Err(BadRequest::new("type", format!("is `{other}`; must be enabled, adaptive or disabled"))),
-    };
-    read(&mut thinking).map(Some).map_err(|bad| bad.within("thinking"))
-}
-
 fn tool_choice(body: &mut Object<'_>, tools: &[Tool]) -> Read<(ToolChoice, Option<bool>)> {
     let Some(mut choice) = body.object("tool_choice")? else { return Ok((ToolChoice::Auto, None)) };
     let kind = choice.peek("type").to_owned();
@@ -122,6 +105,27 @@ struct Reader {
 }
 
 impl Reader {
+    /// Returns how hard to think, by what is said of thinking itself. A way of thinking that is not known stays in the
+    /// request as it came.
+    fn thinking(&mut self, body: &mut Object<'_>) -> Read<Option<Effort>> {
+        let Some(mut thinking) = body.object("thinking")? else { return Ok(None) };
+        let mut read = |thinking: &mut Object<'_>| match thinking.need_text("type")?.as_str() {
+            "disabled" => Ok(Some(Effort::None)),
+            // What it is where nothing else is said.
+            "adaptive" => Ok(Some(Effort::High)),
+            "enabled" => Ok(Some(match thinking.count("budget_tokens")? {
+                Some(..=LOW_TOKENS_MAX) => Effort::Low,
+                Some(..=MEDIUM_TOKENS_MAX) => Effort::Medium,
+                _ => Effort::High,
+            })),
+            _ => {
+                note(&mut self.notes, Note::Dropped("effort"));
+                Ok(None)
+            }
+        };
+        read(&mut thinking).map_err(|bad: BadRequest| bad.within("thinking"))
+    }
+
     /// Reads the tools; those of the provider are known by their type.
     fn tools(body: &mut Object<'_>) -> Read<(Vec<Tool>, Vec<Foreign>)> {
         let (mut tools, mut others) = (Vec::new(), Vec::new());
@@ -282,7 +286,7 @@ impl Reader {
     fn output(&mut self, body: &mut Object<'_>) -> Read<(ResponseFormat, Option<Effort>)> {
         let mut config = body.object("output_config")?.unwrap_or_default();
         let effort = match config.text("effort")? {
-            Some(word) => effort(&word, "output_config.effort")?,
+            Some(word) => effort(&word, &mut self.notes),
             None => None,
         };
         let format = match (config.object("format")?, body.object("output_format")?) {

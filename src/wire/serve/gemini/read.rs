@@ -59,7 +59,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     if let Some(mut config) =
         body.either("generationConfig", "generation_config").map(|node| node.object("generationConfig")).transpose()?
     {
-        generation(&mut config, &mut asked, &mut form).map_err(|bad| bad.within("generationConfig"))?;
+        generation(&mut config, &mut asked, &mut form, &mut notes).map_err(|bad| bad.within("generationConfig"))?;
         if OTHER_ANSWERS.iter().any(|field| config.has(field)) {
             asked.extra_needed.push("generationConfig".to_owned());
         }
@@ -135,7 +135,7 @@ fn tool_choice(body: &mut Object<'_>, tools: &mut Vec<Tool>, notes: &mut Vec<Not
 }
 
 /// Reads what the answer is to be like; what there are no words for stays.
-fn generation(config: &mut Object<'_>, request: &mut ChatRequest, form: &mut Form) -> Read<()> {
+fn generation(config: &mut Object<'_>, request: &mut ChatRequest, form: &mut Form, notes: &mut Vec<Note>) -> Read<()> {
     let number = |config: &mut Object<'_>, key: &str, other: &str| {
         config.either(key, other).map(|node| node.number(key)).transpose()
     };
@@ -156,7 +156,7 @@ fn generation(config: &mut Object<'_>, request: &mut ChatRequest, form: &mut For
         top_p: number(config, "topP", "top_p")?,
         presence_penalty: number(config, "presencePenalty", "presence_penalty")?,
         frequency_penalty: number(config, "frequencyPenalty", "frequency_penalty")?,
-        seed: config.take("seed").map(|seed| seed.integer("seed")).transpose()?,
+        seed: config.seed()?,
         stop: crate::wire::serve::node::texts("stopSequences", stop)?,
     };
     request.output_tokens_max = config
@@ -168,7 +168,7 @@ fn generation(config: &mut Object<'_>, request: &mut ChatRequest, form: &mut For
         let mut thinking = thinking.object("thinkingConfig")?;
         let shown = thinking.either("includeThoughts", "include_thoughts");
         form.thoughts = matches!(shown, Some(Node::Bool(true)));
-        request.effort = self::thinking(&mut thinking).map_err(|bad| bad.within("thinkingConfig"))?;
+        request.effort = self::thinking(&mut thinking, notes).map_err(|bad| bad.within("thinkingConfig"))?;
         if let Some(shown) = shown {
             thinking.put("includeThoughts", shown);
         }
@@ -179,9 +179,9 @@ fn generation(config: &mut Object<'_>, request: &mut ChatRequest, form: &mut For
     Ok(())
 }
 
-fn thinking(thinking: &mut Object<'_>) -> Read<Option<Effort>> {
+fn thinking(thinking: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Option<Effort>> {
     if let Some(level) = thinking.either("thinkingLevel", "thinking_level") {
-        return effort(&level.text("thinkingLevel")?, "thinkingLevel");
+        return Ok(effort(&level.text("thinkingLevel")?, notes));
     }
     let budget = thinking.either("thinkingBudget", "thinking_budget");
     Ok(match budget.map(|budget| budget.integer("thinkingBudget")).transpose()? {

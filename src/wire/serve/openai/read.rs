@@ -15,8 +15,9 @@ use crate::words::{
 
 const OWN: Dialect = Dialect::OpenAiChat;
 /// Fields without which a request would mean something else: what is spoken, what the provider looks up, and how many
-/// answers there are.
-const NEEDED: [&str; 4] = ["modalities", "audio", "web_search_options", "n"];
+/// answers there are; and what there are no words for of what the answer is to be like.
+const NEEDED: [&str; 7] =
+    ["modalities", "audio", "web_search_options", "n", "response_format", "max_tokens", "max_completion_tokens"];
 
 /// The forms of a tool's choice.
 const CHOICES: &str = "must be none, auto, required, or an object that names a function";
@@ -43,14 +44,15 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         None => None,
     };
     let stream = body.flag("stream")?.unwrap_or(false);
-    let limit = body.count("max_tokens")?;
-    let output_tokens_max = body.count("max_completion_tokens")?.or(limit);
+    let limit = body.limit("max_tokens")?;
+    let output_tokens_max = body.limit("max_completion_tokens")?.or(limit);
     let effort = match (body.text("reasoning_effort")?, body.within("reasoning").map(|said| said.peek("effort"))) {
-        (Some(word), _) => effort(&word, "reasoning_effort")?,
+        (Some(word), _) => effort(&word, &mut notes),
         // As OpenRouter has it, where more may be said of it.
-        (None, Some(word)) if !word.is_empty() => effort(word, "reasoning.effort")?,
-        (None, _) => None,
+        (None, Some(word)) => effort(word, &mut notes),
+        (None, None) => None,
     };
+    let response_format = response_format(&mut body)?;
     let extra_needed = NEEDED.map(str::to_owned).into_iter().filter(|field| body.has(field)).collect();
     let request = ChatRequest {
         route: model.clone(),
@@ -59,7 +61,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         foreign_tools,
         tool_choice,
         parallel_tool_calls: body.flag("parallel_tool_calls")?,
-        response_format: response_format(&mut body)?,
+        response_format,
         sampling: sampling(&mut body)?,
         effort,
         output_tokens_max,
@@ -84,15 +86,26 @@ fn sampling(body: &mut Object<'_>) -> Read<Sampling> {
         top_p: body.number("top_p")?,
         presence_penalty: body.number("presence_penalty")?,
         frequency_penalty: body.number("frequency_penalty")?,
-        seed: body.take("seed").map(|seed| seed.integer("seed")).transpose()?,
+        seed: body.seed()?,
         stop,
     })
 }
 
 fn response_format(body: &mut Object<'_>) -> Read<ResponseFormat> {
+    // What servers have besides, such as grammars, stays where it is.
+    let has_words = |format: &Object<'_>| match format.peek("type") {
+        "text" | "json_object" | "" => true,
+        "json_schema" => format.has("json_schema"),
+        _ => false,
+    };
+    if !body.within("response_format").is_none_or(has_words) {
+        return Ok(ResponseFormat::Text);
+    }
     let Some(mut format) = body.object("response_format")? else { return Ok(ResponseFormat::Text) };
     let read = |format: &mut Object<'_>| match format.need_text("type")?.as_str() {
         "text" => Ok(ResponseFormat::Text),
+        // As llama.cpp and Together have it.
+        "json_object" if format.within("schema").is_some() => json_schema(format),
         "json_object" => Ok(ResponseFormat::Json),
         "json_schema" => {
             let mut schema = format.need("json_schema", "an object")?.object("json_schema")?;
@@ -225,7 +238,7 @@ enum Role {
 
 struct Reader<'n> {
     notes: &'n mut Vec<Note>,
-    /// Calls of the older form, which have no ids, until they are answered: id and name.
+    /// Calls that came without ids, as those of the older form do, until they are answered: id and name.
     legacy: Vec<(String, String)>,
     /// How many calls there were.
     calls: usize,
@@ -256,8 +269,16 @@ impl Reader<'_> {
             Role::User => Ok(Message::User(self.content(&mut message)?)),
             Role::Assistant => Ok(Message::Assistant(self.assistant(message)?)),
             Role::Tool => {
-                let call_id = message.need_text("tool_call_id")?;
+                let call_id = message.text("tool_call_id")?.unwrap_or_default();
                 let name = message.text("name")?.unwrap_or_default();
+                if !call_id.is_empty() {
+                    return self.result(call_id, name, message);
+                }
+                // The calls of some servers have no ids, so their results have none either: each is the result of the
+                // first such call that is open.
+                let open = self.legacy.iter().position(|(_, called)| name.is_empty() || *called == name);
+                let open = open.ok_or_else(|| BadRequest::new("tool_call_id", "is missing; must be a string"))?;
+                let (call_id, name) = self.legacy.remove(open);
                 self.result(call_id, name, message)
             }
             Role::Function => {
@@ -271,7 +292,8 @@ impl Reader<'_> {
     }
 
     fn content(&mut self, message: &mut Object<'_>) -> Read<Vec<UserPart>> {
-        let content = message.need("content", "a string or an array of parts")?;
+        // Some clients send `null` for nothing.
+        let Some(content) = message.take("content") else { return Ok(vec![UserPart::Text(Text::default())]) };
         parts(content, |node| self.part(node.object("")?))
     }
 
@@ -359,14 +381,18 @@ impl Reader<'_> {
     fn call(&mut self, mut call: Object<'_>) -> Read<(String, String, Text, Option<Proof>)> {
         let signed = signature(&call);
         let made = self.next_id();
-        let id = call.text("id")?.filter(|id| !id.is_empty()).unwrap_or(made);
+        let said = call.text("id")?.filter(|id| !id.is_empty());
+        let is_nameless = said.is_none();
+        let id = said.unwrap_or(made);
         if let Some(mut custom) = call.object("custom")? {
             let name = custom.need_text("name").map_err(|bad| bad.within("custom"))?;
             let input = custom.text("input")?.unwrap_or_default();
+            self.legacy.extend(is_nameless.then(|| (id.clone(), name.clone())));
             return Ok((id, name, free_arguments(&input), signed));
         }
         let mut function = call.need("function", "an object")?.object("function")?;
         let (name, arguments) = called(&mut function).map_err(|bad| bad.within("function"))?;
+        self.legacy.extend(is_nameless.then(|| (id.clone(), name.clone())));
         Ok((id, name, arguments, signed))
     }
 

@@ -37,14 +37,16 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     let tool_choice = tool_choice(&mut body, &mut listed, &mut notes)?;
     let instructions = body.words("instructions")?;
     let messages = messages(&mut body, instructions.as_ref(), &mut notes)?;
-    let response_format = text(&mut body)?;
-    let effort = reasoning(&mut body)?;
+    let (response_format, is_unread) = text(&mut body)?;
+    let effort = reasoning(&mut body, &mut notes)?;
     let stream = body.flag("stream")?.unwrap_or(false);
     // These fields are decided here, or are not passed on.
     for field in ["store", "include", "stream_options", "top_logprobs"] {
         body.take(field);
     }
-    let extra_needed = KEPT.map(str::to_owned).into_iter().filter(|field| body.has(field)).collect();
+    let output_tokens_max = body.limit("max_output_tokens")?;
+    let needed = KEPT.into_iter().chain(["max_output_tokens"]).chain(is_unread.then_some("text"));
+    let extra_needed = needed.filter(|field| body.has(field)).map(str::to_owned).collect();
     let request = ChatRequest {
         route: model.clone(),
         messages,
@@ -59,7 +61,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
             ..Sampling::default()
         },
         effort,
-        output_tokens_max: body.count("max_output_tokens")?,
+        output_tokens_max,
         session: Some(body.peek("prompt_cache_key").to_owned()).filter(|key| !key.is_empty()),
         extra: body.rest(),
         extra_needed,
@@ -70,31 +72,37 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
     Ok((Asked { request, stream, form, values: 0 }, notes))
 }
 
-/// Reads the form of the answer's text; what else is said of it stays where it is.
-fn text(body: &mut Object<'_>) -> Read<ResponseFormat> {
-    let Some(mut text) = body.object("text")? else { return Ok(ResponseFormat::Text) };
+/// Reads the form of the answer's text; what else is said of it stays where it is, and so does a form that there are no
+/// words for.
+fn text(body: &mut Object<'_>) -> Read<(ResponseFormat, bool)> {
+    let Some(mut text) = body.object("text")? else { return Ok((ResponseFormat::Text, false)) };
+    let has_words = |format: &Object<'_>| matches!(format.peek("type"), "text" | "json_object" | "json_schema" | "");
+    if !text.within("format").is_none_or(has_words) {
+        body.put("text", Node::Object(text));
+        return Ok((ResponseFormat::Text, true));
+    }
     let format = text.object("format").map_err(|bad| bad.within("text"))?;
     if !text.is_empty() {
         body.put("text", Node::Object(text));
     }
-    let Some(mut format) = format else { return Ok(ResponseFormat::Text) };
+    let Some(mut format) = format else { return Ok((ResponseFormat::Text, false)) };
     let read = |format: &mut Object<'_>| match format.need_text("type")?.as_str() {
         "text" => Ok(ResponseFormat::Text),
         "json_object" => Ok(ResponseFormat::Json),
         "json_schema" => json_schema(format),
         other => Err(BadRequest::new("type", format!("is `{other}`; must be text, json_object or json_schema"))),
     };
-    read(&mut format).map_err(|bad| bad.within("text.format"))
+    read(&mut format).map(|format| (format, false)).map_err(|bad| bad.within("text.format"))
 }
 
 /// Reads how hard to think; what else is said of it stays where it is.
-fn reasoning(body: &mut Object<'_>) -> Read<Option<Effort>> {
+fn reasoning(body: &mut Object<'_>, notes: &mut Vec<Note>) -> Read<Option<Effort>> {
     let Some(mut reasoning) = body.object("reasoning")? else { return Ok(None) };
     let word = reasoning.text("effort").map_err(|bad| bad.within("reasoning"))?;
     if !reasoning.is_empty() {
         body.put("reasoning", Node::Object(reasoning));
     }
-    word.map_or(Ok(None), |word| effort(&word, "reasoning.effort"))
+    Ok(word.and_then(|word| effort(&word, notes)))
 }
 
 /// The tools, as they are read.

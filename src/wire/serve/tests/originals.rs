@@ -88,6 +88,60 @@ fn chat(more: Value) -> Value {
 }
 
 #[test]
+fn a_setting_that_there_are_no_words_for_goes_as_it_came_and_is_needed_where_it_decides_the_answer() {
+    let [chat, responses, anthropic, gemini] = OWN;
+    let local = (Face::OpenAiChat, Dialect::OpenAiChat, "generic", "m");
+    for (own, more, needed) in [
+        (chat, json!({"reasoning_effort": "ultra"}), None),
+        (local, json!({"reasoning": {"effort": "ultra"}}), None),
+        (local, json!({"reasoning": {"effort": "high"}}), None),
+        (local, json!({"max_completion_tokens": 9}), None),
+        (local, json!({"response_format": {"type": "grammar", "grammar": "root"}}), Some("response_format")),
+        (local, json!({"response_format": {"type": "json_schema", "schema": {}}}), Some("response_format")),
+        (local, json!({"response_format": {"type": "json_object", "schema": {"type": "object"}}}), None),
+        (local, json!({"max_tokens": -1}), None),
+        (local, json!({"max_tokens": 0}), Some("max_tokens")),
+        (local, json!({"seed": 12_345_678_901_234_567_890_u64}), None),
+        (responses, json!({"text": {"verbosity": "low", "format": {"type": "grammar"}}}), Some("text")),
+        (responses, json!({"max_output_tokens": -1}), None),
+        (anthropic, json!({"max_tokens": 0}), Some("max_tokens")),
+        (anthropic, json!({"thinking": {"type": "newer"}}), None),
+        (anthropic, json!({"output_config": {"effort": "ultra"}}), None),
+        (gemini, json!({"generationConfig": {"thinkingConfig": {"thinkingLevel": "ULTRA"}, "seed": 1.5}}), None),
+    ] {
+        let (face, dialect, flavour, model) = own;
+        let mut body = marked(face);
+        body.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        if face != Face::Gemini {
+            body["model"] = model.into();
+        }
+        let (sent, _) = sent(face, &body, (dialect, flavour, model), false);
+        assert_eq!(sent, body, "{more}");
+        let needed: Vec<String> = needed.into_iter().map(str::to_owned).collect();
+        assert_eq!(asked(face, &body).request.extra_needed, needed, "{more}");
+    }
+}
+
+#[test]
+fn results_of_calls_without_ids_are_of_those_that_are_open_and_nothing_said_is_no_reason_to_refuse() {
+    let call = |name: &str| json!({"id": "", "type": "function", "function": {"name": name, "arguments": "{}"}});
+    let body = json!({"model": "m", "messages": [
+        {"role": "user", "content": null},
+        {"role": "assistant", "content": null, "tool_calls": [call("f"), call("g")]},
+        {"role": "tool", "tool_call_id": "", "content": "of f"},
+        {"role": "tool", "content": "of g"},
+    ]});
+    assert_eq!(sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, "generic", "m"), false).0, body);
+    let (claude, _) = sent(Face::OpenAiChat, &body, (Dialect::AnthropicMessages, "generic", "claude-haiku-4-5"), false);
+    let blocks = |at: usize| claude["messages"][at]["content"].as_array().expect("blocks").clone();
+    let (calls, results) = (blocks(1), blocks(2));
+    for at in 0..2 {
+        assert_eq!(calls[at]["id"], results[at]["tool_use_id"], "{claude}");
+    }
+    assert_ne!(calls[0]["id"], calls[1]["id"]);
+}
+
+#[test]
 fn what_a_target_does_not_take_is_edited_and_all_else_goes_as_it_came() {
     let tools = json!([{"type": "function", "function": {"name": "f", "x": 1}}, {"type": "web_search", "y": 2}]);
     for (flavour, model, more, changes) in [
@@ -127,6 +181,9 @@ fn what_a_target_does_not_take_is_edited_and_all_else_goes_as_it_came() {
             json!({"reasoning_effort": null, "thinking": {"type": "enabled"}}),
         ),
         ("kimi", "kimi-k2.5", json!({"thinking": {"type": "disabled"}}), json!({})),
+        ("litellm", "m", json!({"guardrails": ["pii"], "models": ["b"]}), json!({})),
+        ("vercel", "a/b", json!({"models": ["b"]}), json!({})),
+        ("llamacpp", "m", json!({"reasoning_format": "none"}), json!({})),
         ("vllm", "m", json!({"chat_template_kwargs": {"enable_thinking": false}, "top_k": 4}), json!({})),
     ] {
         let mut body = chat(more);
@@ -303,6 +360,21 @@ fn who_asks_for_a_model_by_name_is_told_from_who_asks_for_any() {
     let encoded = encode(Dialect::OpenAiChat, flavour, &asked.request, model, false).expect("a body");
     let body: Value = serde_json::from_slice(&encoded.body.whole()).expect("JSON");
     assert_eq!(body["reasoning_effort"], "xhigh", "a route that has no other model names it, too");
+}
+
+#[test]
+fn to_think_not_at_all_is_said_where_there_is_a_way_to_though_the_model_was_named() {
+    for (flavour, model, field, off) in [
+        ("deepseek", "deepseek-v4-pro", "thinking", json!({"type": "disabled"})),
+        ("kimi", "kimi-k2.5", "thinking", json!({"type": "disabled"})),
+        ("qwen", "qwen-plus", "enable_thinking", json!(false)),
+        ("openai", "gpt-5.1", "reasoning_effort", json!("none")),
+    ] {
+        let mut body = chat(json!({"reasoning_effort": "none"}));
+        body["model"] = model.into();
+        let (sent, _) = sent(Face::OpenAiChat, &body, (Dialect::OpenAiChat, flavour, model), false);
+        assert_eq!(sent[field], off, "{flavour} {sent}");
+    }
 }
 
 #[test]

@@ -245,7 +245,7 @@ fn what_is_malformed_is_named_by_its_path() {
             chat(json!({"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}})),
             "response_format.json_schema.schema",
         ),
-        (Face::OpenAiChat, chat(json!({"reasoning_effort": "lots"})), "reasoning_effort"),
+        (Face::OpenAiChat, chat(json!({"reasoning_effort": 5})), "reasoning_effort"),
         (Face::OpenAiResponses, json!({"model": "m", "input": "Hi", "background": true}), "background"),
         (Face::OpenAiResponses, json!({"model": "m", "input": 5}), "input"),
         (
@@ -258,7 +258,7 @@ fn what_is_malformed_is_named_by_its_path() {
             json!({"model": "m", "messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text"}]}]}]}),
             "messages[0].content[0].content[0].text",
         ),
-        (Face::Anthropic, json!({"model": "m", "messages": [user], "thinking": {"type": "deep"}}), "thinking.type"),
+        (Face::Anthropic, json!({"model": "m", "messages": [user], "thinking": {"type": 5}}), "thinking.type"),
         (Face::Gemini, json!({"contents": [{"parts": [{}]}]}), "contents[0].parts[0]"),
         (
             Face::Gemini,
