@@ -385,7 +385,7 @@ impl Admission {
                     target.concurrency.overloaded(ticket.stamp, now);
                 }
                 if let Some(headroom) = headroom {
-                    headroom.refused(ticket.named, ticket.expected, now);
+                    headroom.refused(ticket.named, ticket.expected, retry_after, now);
                 }
                 return;
             }

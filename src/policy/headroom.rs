@@ -237,12 +237,18 @@ impl Taught {
         self.learnt.iter_mut().for_each(|learnt| learnt.level += expected as f64 - taken as f64);
     }
 
-    /// Learns from a refusal, which may say how many are let in; else that many were.
-    fn refused(&mut self, limit: Option<u64>, now: Instant) {
+    /// Learns from the refusal of an amount. It may say how many are let in; else that many were. It may say when to
+    /// come back: then there is room for that amount.
+    fn refused(&mut self, limit: Option<u64>, amount: u64, back: Option<Instant>, now: Instant) {
         let counted = self.counted.sum().max(1) as f64;
         let learnt = self.learnt(now).map_or(counted, |learnt| (learnt.limit * LEARN_CUT).min(counted));
         let limit = limit.map_or(learnt, |limit| limit as f64);
-        self.learnt = Some(Learnt { limit, level: 0.0, at: now, refused: now });
+        let mut learnt = Learnt { limit, level: 0.0, at: now, refused: now };
+        if let Some(back) = back {
+            let comes = back.saturating_duration_since(now).as_secs_f64() * limit / MINUTE;
+            learnt.level = ((amount as f64).min(learnt.burst()) - comes).max(0.0);
+        }
+        self.learnt = Some(learnt);
     }
 }
 
@@ -277,7 +283,7 @@ impl Headroom {
 
     /// Takes in that the provider's limit refused one that was expected to take so many tokens: where it says nothing
     /// of that limit in its headers, that says how many it lets in, of what the refusal names or else of requests.
-    pub fn refused(&mut self, named: Option<NamedLimit>, tokens: u64, now: Instant) {
+    pub fn refused(&mut self, named: Option<NamedLimit>, tokens: u64, back: Option<Instant>, now: Instant) {
         self.taught[REQUESTS].counted.correct(1, 0);
         self.taught[TOKENS].counted.correct(tokens, 0);
         let told = [self.requests, self.tokens].map(|reading| reading.is_some_and(|reading| reading.fades > now));
@@ -289,7 +295,7 @@ impl Headroom {
         let is_told = if named.is_some() { told[of] } else { told[REQUESTS] || told[TOKENS] };
         let requests = self.taught[REQUESTS].counted;
         if !is_told && (limit.is_some() || (requests.is_whole() && requests.sum() >= LEARN_MIN)) {
-            self.taught[of].refused(limit, now);
+            self.taught[of].refused(limit, [1, tokens][of], back, now);
         }
     }
 
@@ -484,7 +490,7 @@ mod tests {
         let start = Instant::now();
         let mut headroom = Headroom::default();
         headroom.admit(0, start);
-        headroom.refused(None, 0, start);
+        headroom.refused(None, 0, None, start);
         assert_eq!(headroom.room(0, start).until, None, "one says more of others");
         // One request in half a second is let in, for a minute.
         let at = |n: u32| start + n * SECOND / 2;
@@ -492,7 +498,7 @@ mod tests {
             headroom.admit(0, at(n));
         }
         headroom.admit(0, at(120));
-        headroom.refused(None, 0, at(120));
+        headroom.refused(None, 0, None, at(120));
         let until = headroom.room(0, at(120)).until.expect("it is used up");
         assert!((at(121)..at(122)).contains(&until), "{:?}", until - at(120));
         assert_eq!(headroom.room(0, at(160)), Room { requests: Some(11), until: None }, "a tenth of it at once");
@@ -501,7 +507,7 @@ mod tests {
         let mut told = headroom;
         told.taught = [Taught::default(); 2];
         told.read(requests(50, 100, None), told.used, at(120));
-        told.refused(None, 0, at(120));
+        told.refused(None, 0, None, at(120));
         assert_eq!(told.room(0, at(120)).until, None);
     }
 
@@ -519,7 +525,7 @@ mod tests {
                 headroom.admit(tokens, now);
                 let counts = tick > 600;
                 if level < (tokens / 2) as f64 {
-                    headroom.refused(Some(named), tokens, now);
+                    headroom.refused(Some(named), tokens, None, now);
                     refused += u64::from(counts);
                     break;
                 }
@@ -542,10 +548,20 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_that_says_when_to_come_back_is_believed_whatever_limit_it_names() {
+        let now = Instant::now();
+        for (tokens, limit) in [(false, 3), (false, 600), (true, 3_000)] {
+            let mut headroom = Headroom::default();
+            headroom.refused(Some(NamedLimit { tokens, limit: Some(limit) }), 300, Some(now + SECOND), now);
+            assert_eq!(headroom.room(300, now + SECOND + SECOND / 1_000).until, None, "{limit}");
+        }
+    }
+
+    #[test]
     fn a_request_that_is_larger_than_a_burst_is_let_in_and_paid_for_afterwards() {
         let now = Instant::now();
         let mut headroom = Headroom::default();
-        headroom.refused(Some(NamedLimit { tokens: true, limit: Some(6_000) }), 0, now);
+        headroom.refused(Some(NamedLimit { tokens: true, limit: Some(6_000) }), 0, None, now);
         let whole = now + 6 * SECOND;
         assert_eq!(headroom.room(3_000, whole).until, None, "a tenth is there");
         headroom.admit(3_000, whole);

@@ -60,7 +60,7 @@ impl HintOptions {
             }
         }
         if self.component.is_some() && self.status_page.is_none() {
-            refuse("component", "is of a page that is not named; add `status_page`");
+            refuse("component", "needs the page that it is of: add `status_page`");
         }
         if !(EVERY_MIN..=EVERY_MAX).contains(&self.every) {
             refuse("every", "must be 15 s or more and at most an hour, as \"1min\"");

@@ -29,7 +29,7 @@ const GOOGLE_BAD_GATEWAY: &str = "<!DOCTYPE html>\n<html lang=en>\n  <title>Erro
 
 const TOO_LONG: &str = "prompt is too long: 200251 tokens > 200000 maximum";
 const FILTERED: &str = "Output blocked by content filtering policy";
-const BAD_ROLE: &str = "messages.0.role: Input should be 'user' or 'assistant'";
+const NO_MESSAGES: &str = "messages: at least one message is required";
 const NO_TEMPERATURE: &str = "`temperature` is deprecated for this model.";
 
 /// Returns one of Anthropic's errors.
@@ -58,7 +58,7 @@ pub(super) fn own(error: ProviderError, model: &str) -> Refusal {
         },
         ProviderError::Filtered => refusal(400, invalid, FILTERED),
         ProviderError::RequestExceedsLimit => refusal(429, "rate_limit_error", &exceeded("30,000 input tokens")),
-        ProviderError::BadRequest => refusal(400, invalid, BAD_ROLE),
+        ProviderError::BadRequest => refusal(400, invalid, NO_MESSAGES),
         ProviderError::Unsupported => refusal(400, invalid, NO_TEMPERATURE),
         ProviderError::Timeout => refusal(504, "timeout_error", "Request timed out"),
     }

@@ -173,11 +173,10 @@ const OPENAI_ERRORS: &[(Error, Said<'static>)] = &[
         no(
             400,
             INVALID,
-            "Invalid value: 'nobody'. Supported values are: 'system', 'assistant', 'user', 'function', 'tool', and \
-             'developer'.",
+            "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 3 instead.",
         )
-        .param("messages[0].role")
-        .code("invalid_value"),
+        .param("temperature")
+        .code("decimal_above_max_value"),
     ),
     (
         Error::Unsupported,
@@ -215,10 +214,10 @@ pub(crate) const OPENAI_RESPONSES: Wording = Wording {
             no(
                 400,
                 INVALID,
-                "Invalid value: 'nobody'. Supported values are: 'assistant', 'system', 'developer', and 'user'.",
+                "Invalid 'temperature': decimal above maximum value. Expected a value <= 2, but got 3 instead.",
             )
-            .param("input[0]")
-            .code("invalid_value"),
+            .param("temperature")
+            .code("decimal_above_max_value"),
         ),
         (
             Error::Unsupported,

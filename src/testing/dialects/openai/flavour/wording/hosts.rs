@@ -216,11 +216,7 @@ pub(crate) const PERPLEXITY: Wording = Wording {
         ),
         (
             Error::BadRequest,
-            no(
-                400,
-                "invalid_message",
-                "[\"At body -> messages -> 0 -> role: Input should be 'system', 'user', 'assistant' or 'tool'\"]",
-            ),
+            no(400, "invalid_message", "[\"At body -> temperature: Input should be less than or equal to 2\"]"),
         ),
     ],
     malformed: no(400, "invalid_message", ""),

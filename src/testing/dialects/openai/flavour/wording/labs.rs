@@ -157,9 +157,7 @@ pub(crate) const MISTRAL: Wording = Wording {
         (Error::ModelRetired, no(400, "invalid_model", "Invalid model: $model").code("1500")),
         (
             Error::BadRequest,
-            no(422, INVALID, "Input should be 'system', 'user', 'assistant' or 'tool'")
-                .param("messages[0].role")
-                .body(UNPROCESSABLE),
+            no(422, INVALID, "Input should be less than or equal to 1.5").param("temperature").body(UNPROCESSABLE),
         ),
         (
             Error::Unsupported,
