@@ -24,7 +24,7 @@ use crate::policy::routing::{ForeignParts, LabelSet, RouteOptions};
 use crate::policy::trim::OverWindow;
 use crate::spec::{Layout, Limits, MemberSpec, ProviderSpec, RouteSpec, Setup};
 use crate::wire::AnswerMax;
-use crate::words::{Capabilities, ConfigError, ConfigErrors, Date, ModelClass, Price, TargetId};
+use crate::words::{Capabilities, ConfigError, ConfigErrors, Date, Durable, ModelClass, Price, TargetId};
 
 use names::Known;
 
@@ -210,6 +210,10 @@ impl Config {
             }
         }
         drop(known);
+        for (name, _) in self.routes.iter().filter(|(_, route)| route.durable != Durable::No && self.store.is_none()) {
+            let problem = "needs a `[store]`, as `path = \"standin.db\"`: what is durable is kept there";
+            errors.push(ConfigError::new(format!("routes.{name}.durable"), problem));
+        }
         for route in routes {
             for member in &route.members {
                 setup.target_mut(member.target).named = true;
@@ -228,6 +232,7 @@ impl Config {
                     over_window: OverWindow::default(),
                     foreign_parts: ForeignParts::default(),
                     rungs: [].into(),
+                    durable: Durable::No,
                 });
             }
         }

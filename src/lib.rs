@@ -84,8 +84,8 @@ pub use words::consequence;
 pub use words::{
     Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, Barred, CallFacts, CallId, Capabilities, Cause,
     ChatRequest, CommitPolicy, ConfigError, ConfigErrors, Date, Degraded, Demand, Demanded, Dialect, Document,
-    DocumentSource, Drift, DriftKind, Effort, EmbedRequest, Embeddings, Error, Event, Failure, FailureClass, Finished,
-    Foreign, Gauge, Hedging, Hint, HintSource, Hold, Image, Limits, Marks, Message, ModelClass, ModelKind,
+    DocumentSource, Drift, DriftKind, Durable, Effort, EmbedRequest, Embeddings, Error, Event, Failure, FailureClass,
+    Finished, Foreign, Gauge, Hedging, Hint, HintSource, Hold, Image, Limits, Marks, Message, ModelClass, ModelKind,
     NAME_BYTES_MAX, NoCallId, Note, OnExhausted, Original, OverBudget, Payload, Piece, Price, Priority, Proof,
     Reasoning, Reply, ReplyEvent, Reported, Reset, ResponseFormat, RetryAfter, Rule, Said, Sampling, Scope, Secret,
     Source, StopReason, TargetId, Text, Tool, ToolCall, ToolChoice, ToolResult, UnknownName, Usage, UserPart,

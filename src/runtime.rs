@@ -6,7 +6,7 @@ mod page;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use ractor::{Actor, ActorCell, ActorRef, ActorStatus, Message, RpcReplyPort};
@@ -29,7 +29,11 @@ use crate::config::{Config, ProviderConfig, RouteConfig};
 use crate::policy::memory::Keeps;
 use crate::policy::snapshot::Force;
 #[cfg(feature = "store")]
+use crate::policy::vault::Vault;
+#[cfg(feature = "store")]
 use crate::store::Store;
+#[cfg(feature = "sidecar")]
+use crate::words::Durable;
 use crate::words::{
     AttemptRecord, CallId, ChatRequest, ConfigError, ConfigErrors, EmbedRequest, Embeddings, Error, Event, Hold,
     Priority, Reply, Reset, TargetId,
@@ -52,6 +56,7 @@ pub use crate::policy::money::PurseHealth;
 pub use crate::policy::record::{Observer, QUEUE_MAX, Record};
 #[cfg(feature = "store")]
 pub use crate::policy::statement::{By, Line, NoBy, Question, Statement};
+pub use crate::policy::vault::Which;
 #[cfg(feature = "store")]
 pub use crate::store::{LedgerError, Verified, ask_file, verify_file};
 
@@ -92,10 +97,12 @@ pub struct Runtime {
     store: Option<Arc<Store>>,
 }
 
-struct Stop(ActorRef<RootMessage>);
+struct Stop(ActorRef<RootMessage>, Arc<AtomicBool>);
 
 impl Drop for Stop {
     fn drop(&mut self) {
+        // Calls that end now end because of this.
+        self.1.store(true, Relaxed);
         self.0.stop(None);
     }
 }
@@ -353,6 +360,10 @@ impl Builder {
             observers,
             self.classify,
             #[cfg(feature = "store")]
+            store.clone().map(|store| store as Arc<dyn Vault>),
+            #[cfg(not(feature = "store"))]
+            None,
+            #[cfg(feature = "store")]
             store.clone().map(|store| store as Arc<dyn Keeps>),
         ));
         #[cfg(feature = "store")]
@@ -374,9 +385,11 @@ impl Builder {
         let (root, _) = started.map_err(|error| StartError::Actors(Box::new(error)))?;
         #[cfg(feature = "store")]
         kept::resume(&shared, served);
+        scribe::take_up_all(&shared).await;
+        let stop = Stop(root, shared.draining.clone());
         Ok(Runtime {
             shared,
-            root: Arc::new(Stop(root)),
+            root: Arc::new(stop),
             executor,
             #[cfg(feature = "store")]
             store,
@@ -444,15 +457,29 @@ impl Runtime {
     ///
     /// # Errors
     /// [`Error::NotKept`] if there is none: it is not known, or was forgotten.
-    #[expect(clippy::unused_async, reason = "a call that is kept in a file is looked for there")]
     pub async fn resume(&self, call: CallId) -> Result<CallHandle, Error> {
-        scribe::resume(&self.shared, call)
+        self.again(|answer| scribe::resume(&self.shared, call, answer)).await
+    }
+
+    /// Forgets what was asked and answered, in memory and in the store: of one call, which is ended if it has not, or
+    /// of all that have ended and carry a tag, or that ended before a time. Returns when it is gone from the file.
+    ///
+    /// # Errors
+    /// [`Error::NotDurable`] if the store writes no more.
+    pub async fn forget(&self, which: Which) -> Result<(), Error> {
+        self.again(|answer| scribe::forget_all(&self.shared, which.clone(), answer)).await
     }
 
     /// Makes or finds a call that has a log. It ends when it has no holder, unless it is the runtime's `own`.
     pub(crate) async fn keep(&self, request: ChatRequest, form: Form, own: bool) -> Result<CallHandle, Error> {
         let request = Arc::new(request);
         self.again(|answer| scribe::keep(&self.shared, request.clone(), form, own, answer)).await
+    }
+
+    /// Tells whether a request asks, or its route does, for a call that outlives its process.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn is_durable(&self, request: &ChatRequest) -> bool {
+        self.shared.durable(request) != Durable::No
     }
 
     async fn call<T>(&self, work: impl Into<Work>, wanted: impl Fn(Answer<T>) -> Wanted) -> Result<T, Error> {

@@ -1,14 +1,16 @@
 //! Floor 5: what is kept: everything that ended, in one file that outlives the process.
 //!
 //! In flow records of attempts and calls, and what is known of providers, in place and without waiting; out flow
-//! statements, and what was known before. One thread owns the
-//! connection and writes in groups; whoever asks reads beside it. Nothing that a disk does holds up a call: what
-//! cannot be written waits in a bounded queue, what finds no room there is counted as lost, and health says both. It
-//! never holds a word of a prompt or of an answer.
+//! statements, and what was known before. One thread owns the connection and writes in groups; whoever asks reads
+//! beside it. Nothing that a disk does holds up a call: what cannot be written waits in a bounded queue, what finds no
+//! room there is counted as lost, and health says both. It holds no word of a prompt or of an answer, but for calls
+//! that ask to be durable: those wait for the disk, and are read again after a restart.
 
 mod schema;
 mod file;
 mod hours;
+mod tape;
+mod keep;
 mod book;
 mod forget;
 mod ask;

@@ -10,10 +10,11 @@ use super::bell::Bell;
 use super::parking::Queued;
 use super::prompt::Asked;
 use super::table::Table;
+use super::ward::Ward;
 use crate::policy::retry_budget::RetryBudget;
 use crate::policy::routing::Needs;
 use crate::spec::RouteSpec;
-use crate::words::CallFacts;
+use crate::words::{CallFacts, CallId};
 
 /// A place among the calls in flight. When it is dropped it gives the place back, and tells the budget and the waiting
 /// calls.
@@ -56,4 +57,8 @@ pub(crate) struct Accepted {
     pub(crate) wanted: Wanted,
     pub(crate) seat: Seat,
     pub(crate) span: tracing::Span,
+    /// What keeps it, where it is durable.
+    pub(super) ward: Option<Ward>,
+    /// Under which id it was accepted before a restart, and whether it had been sent.
+    pub(super) taken_up: Option<(CallId, bool)>,
 }

@@ -14,6 +14,7 @@ use super::parking::Spot;
 use super::shared::Shared;
 use super::table::Table;
 use super::to_router::RouterCommand;
+use super::ward::Ward;
 use super::work::Work;
 use crate::policy::routing::Needs;
 use crate::spec::RouteSpec;
@@ -22,13 +23,22 @@ use crate::words::{CallFacts, CallId, Error, Priority, Rule};
 /// The most time for a call, whatever its caller says: a year, which no clock overflows on.
 const DEADLINE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// A call that has its id before it begins.
+pub(super) struct Named {
+    pub(super) id: CallId,
+    /// What keeps it, where it is durable.
+    pub(super) ward: Option<Ward>,
+    /// Under which id it was accepted before a restart, and whether it had been sent.
+    pub(super) taken_up: Option<(CallId, bool)>,
+}
+
 /// Accepts a call and hands it to the router, or answers: at once, unless it is long, or an actor says how urgent it
 /// is. A call that has an id already keeps it.
-pub(super) fn call(shared: &Arc<Shared>, id: Option<CallId>, work: Work, wanted: Wanted) {
+pub(super) fn call(shared: &Arc<Shared>, named: Option<Named>, work: Work, wanted: Wanted) {
     let is_long = work.is_long();
     if !is_long && shared.slow_classify().is_none() {
         let priority = shared.priority(&work);
-        return begin(shared, id, work, priority, wanted);
+        return begin(shared, named, work, priority, wanted);
     }
     let shared = shared.clone();
     let beginning = async move {
@@ -39,7 +49,7 @@ pub(super) fn call(shared: &Arc<Shared>, id: Option<CallId>, work: Work, wanted:
         };
         let begin = move || {
             let priority = waited_for.unwrap_or_else(|| own.priority(&work));
-            begin(&own, id, work, priority, wanted);
+            begin(&own, named, work, priority, wanted);
         };
         shared.apart.run(is_long, begin).await;
     };
@@ -48,7 +58,7 @@ pub(super) fn call(shared: &Arc<Shared>, id: Option<CallId>, work: Work, wanted:
 }
 
 /// Checks a request, gives it a place, and hands it to the router.
-fn begin(shared: &Arc<Shared>, id: Option<CallId>, work: Work, priority: Priority, wanted: Wanted) {
+fn begin(shared: &Arc<Shared>, named: Option<Named>, work: Work, priority: Priority, wanted: Wanted) {
     let (table, route) = match accept(shared, &work) {
         Ok(entry) => entry,
         Err(error) => return wanted.refuse(error),
@@ -59,7 +69,8 @@ fn begin(shared: &Arc<Shared>, id: Option<CallId>, work: Work, priority: Priorit
         Ok(seat) => seat,
         Err(error) => return wanted.refuse(error),
     };
-    let id = id.unwrap_or_else(|| shared.next_call());
+    let Named { id, ward, taken_up } =
+        named.unwrap_or_else(|| Named { id: shared.next_call(), ward: None, taken_up: None });
     let about = about(id, &route, &work, priority);
     let mood = shared.purses.mood(&about);
     let needs = table.needs_of(&route, &work);
@@ -68,7 +79,8 @@ fn begin(shared: &Arc<Shared>, id: Option<CallId>, work: Work, priority: Priorit
     let mut asked = table.ask(&route, work);
     asked.key = shared.stale.key(&route, &asked.work);
     let span = tracing::info_span!(target: CALLS, "call", id = %about.id, route = %route.name);
-    let accepted = Accepted { about, asked, table, route, needs, started, deadline, wanted, seat, span };
+    let accepted =
+        Accepted { about, asked, table, route, needs, started, deadline, wanted, seat, span, ward, taken_up };
     // Dropped with its answer if there is no router, which then says so.
     shared.router.send(RouterCommand::Start(Box::new(accepted)));
 }

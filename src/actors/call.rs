@@ -52,7 +52,8 @@ pub(super) async fn start(job: Box<Job>, shared: Arc<Shared>, calls: ActorCell) 
 
 async fn run(job: Box<Job>, shared: Arc<Shared>) {
     let Job { accepted, mut page, plan, state, sticky, rng } = *job;
-    let Accepted { about: _, asked, table, route, needs, started, deadline, wanted, seat, span: _ } = accepted;
+    let Accepted { about: _, asked, table, route, needs, started, deadline, wanted, seat, span: _, ward, taken_up: _ } =
+        accepted;
     let (commit, mut outlet) = Outlet::open(wanted, asked.work.commit(), &shared.draining);
     let (place, plan) = match seat {
         Seat::Taken(place) => (place, Some(plan)),
@@ -93,6 +94,7 @@ async fn run(job: Box<Job>, shared: Arc<Shared>) {
         is_degraded: false,
         waits: Waits::default(),
         over: None,
+        ward,
     };
     driver.drive(outlet).await;
     drop(place);

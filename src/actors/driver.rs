@@ -13,6 +13,7 @@ use super::running::Running;
 use super::shared::Shared;
 use super::table::{Provider, Table};
 use super::waits::Waits;
+use super::ward::Ward;
 use crate::policy::explain::Happened;
 use crate::policy::failover::{Failover, Planned};
 use crate::policy::hedge::{self, Cost};
@@ -53,6 +54,8 @@ pub(super) struct Driver {
     pub(super) waits: Waits,
     /// The budget that had no room for the last try.
     pub(super) over: Option<Box<OverBudget>>,
+    /// What keeps a durable call, until it is told that the call is sent.
+    pub(super) ward: Option<Ward>,
 }
 
 impl Driver {

@@ -54,7 +54,7 @@ impl Actor for Front {
                 scribe::keep(shared, Arc::new(*request), Form::Stream, true, answer);
             }
             RouterMessage::Resume(id, port) => {
-                let _ = port.send(scribe::resume(shared, id));
+                scribe::resume(shared, id, Answer::port(port, &shared.draining));
             }
             RouterMessage::Health(port) => {
                 let _ = port.send(health(shared));

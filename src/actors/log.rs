@@ -12,12 +12,10 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 use super::post::lock;
+use crate::policy::vault::{Item, is_last};
 use crate::words::{
     AssistantPart, CallId, ChatRequest, DocumentSource, Error, Finished, Image, Message, Reply, ReplyEvent, UserPart,
 };
-
-/// What a reader gets. `Finished` or an error is the last.
-pub(crate) type Item = Result<ReplyEvent, Error>;
 
 /// The events of one call.
 pub(crate) struct Log {
@@ -75,6 +73,18 @@ impl Log {
         self.held.subscribe()
     }
 
+    /// Returns the log of a call that was accepted by a process before this one.
+    pub(super) fn restored(id: CallId, begun_at: SystemTime, items: Vec<Item>) -> Arc<Self> {
+        let log = Arc::new(Self { id, begun_at, held: watch::Sender::default(), told: Mutex::default() });
+        log.begin();
+        log.extend(items);
+        log
+    }
+
+    pub(super) fn begun_at(&self) -> SystemTime {
+        self.begun_at
+    }
+
     /// Says that the call was accepted.
     pub(super) fn begin(&self) {
         let mut told = lock(&self.told);
@@ -82,15 +92,22 @@ impl Log {
         told.wake();
     }
 
-    /// Appends an item. Nothing follows the last.
-    pub(super) fn push(&self, item: Item) {
+    /// Appends items. Nothing follows the last.
+    pub(super) fn extend(&self, items: Vec<Item>) {
         let mut told = lock(&self.told);
-        if !told.has_ended {
-            told.has_ended = is_last(&item);
-            told.bytes += size_of::<Item>() + bytes_of(&item);
-            told.items.push(item);
-            told.wake();
+        for item in items {
+            if !told.has_ended {
+                told.has_ended = is_last(&item);
+                told.bytes += bytes_of(&item);
+                told.items.push(item);
+            }
         }
+        told.wake();
+    }
+
+    /// Returns how many items it has.
+    pub(super) fn length(&self) -> usize {
+        lock(&self.told).items.len()
     }
 
     /// Returns how many bytes it takes.
@@ -106,11 +123,6 @@ impl Log {
         })
         .await
     }
-}
-
-/// Tells whether nothing follows an item.
-pub(super) fn is_last(item: &Item) -> bool {
-    matches!(item, Ok(ReplyEvent::Finished(_)) | Err(_))
 }
 
 /// A part in a call that has a log. While somebody has one, the call goes on.
@@ -207,14 +219,15 @@ impl Reader {
     }
 }
 
-/// Returns how many bytes an item has beside itself, about.
-fn bytes_of(item: &Item) -> usize {
-    match item {
+/// Returns how many bytes an item has, about.
+pub(super) fn bytes_of(item: &Item) -> usize {
+    let more = match item {
         Ok(ReplyEvent::Text(text) | ReplyEvent::Reasoning(text)) => text.len(),
         Ok(ReplyEvent::Verbatim(events)) => events.len(),
         Ok(ReplyEvent::Finished(finished)) => bytes_of_answer(finished),
         _ => 0,
-    }
+    };
+    size_of::<Item>() + more
 }
 
 fn bytes_of_answer(finished: &Finished) -> usize {

@@ -45,6 +45,7 @@ pub(crate) mod answer;
 mod shelf;
 pub(crate) mod health;
 pub(crate) mod parking;
+mod ward;
 mod accepted;
 
 // What is said, and what is shared.

@@ -7,7 +7,7 @@ use super::clock::now;
 use super::shared::Shared;
 use crate::policy::explain::{Flight, Happened};
 use crate::policy::record::Record;
-use crate::words::{AttemptRecord, CallFacts};
+use crate::words::{AttemptRecord, CallFacts, CallId};
 
 /// The record of a call that runs. If it is dropped before its end, it says that the call was cut off.
 pub(super) struct Page {
@@ -28,6 +28,12 @@ impl Page {
 
     pub(super) fn note(&mut self, happened: Happened) {
         self.flight.steps.push((now().saturating_duration_since(self.started), happened));
+    }
+
+    /// Notes that the call was accepted before a restart, and whether it had been sent.
+    pub(super) fn take_up(&mut self, call: CallId, is_sent: bool) {
+        self.flight.again = is_sent;
+        self.note(Happened::TakenUp { call });
     }
 
     /// Returns what has happened so far.

@@ -106,6 +106,9 @@ impl State {
             self.sessions.keep(session, sticky, now);
         }
         let mut page = Page::new(accepted.about.clone(), accepted.started, self.shared.clone());
+        if let Some((first, is_sent)) = accepted.taken_up {
+            page.take_up(first, is_sent);
+        }
         if let Some(error) = unservable(&plan, &accepted) {
             page.note(Happened::planned(&plan, |target| accepted.table.targets[target].id().clone(), now));
             page.end(Happened::GaveUp(error.clone()));

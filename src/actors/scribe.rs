@@ -4,30 +4,35 @@
 //! asks with a key ──┐                      ┌──▶ reader, from the start
 //! asks with a key ──┼─▶ shelf ─▶ log ──────┼──▶ reader, from the start
 //! submits ──────────┘             ▲        └──▶ handle: the whole, or a reader from anywhere
-//!                                 │ writes
+//! a restart ─────────▶ ward ──────┤ writes, and where the call is durable only what is kept
 //!                 call ──stream─▶ scribe
 //! ```
 //!
-//! A call without a key that is not submitted has no log: nothing here is in its way.
+//! A call without a key that is neither submitted nor durable has no log: nothing here is in its way.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt as _;
 use tokio::sync::oneshot;
 
 use super::answer::{Answer, Wanted};
-use super::begin;
+use super::begin::{self, Named};
 use super::handle::CallHandle;
-use super::log::{Hold, Item, Log, Reader, is_last};
+use super::log::{Hold, Log, Reader};
 use super::shared::Shared;
 use super::shelf::{Found, Shelf};
 use super::stream::{ReplyStream, cut_off};
+use super::ward::Ward;
 use super::work::Work;
-use crate::words::{CallId, ChatRequest, Error};
+use crate::policy::vault::{Item, KeptCall, Which, is_last};
+use crate::words::{CallId, ChatRequest, CommitPolicy, Durable, Error, Failure, FailureClass, ReplyEvent};
 
 /// How long a call that nobody holds any more goes on: a client that lost its connection is back by then.
 const LINGER: Duration = Duration::from_secs(2);
+/// The most items that are written at once.
+const BATCH_MAX: usize = 256;
 
 /// In what form the answer is made: that of who asks first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,21 +43,24 @@ pub(crate) enum Form {
     Stream,
 }
 
-/// Answers a request: by a call of its own or, where it has a key, by the one call of that key.
+/// Answers a request: by a call of its own or, where it has a key or is durable, by one that has a log.
 pub(crate) fn serve(shared: &Arc<Shared>, work: Work, wanted: Wanted) {
     let form = if matches!(wanted, Wanted::Stream(_)) { Form::Stream } else { Form::Whole };
     let request = match &work {
-        Work::Chat(request) if request.key.is_some() => request.clone(),
+        Work::Chat(request) if shared.is_kept(request) => request.clone(),
         _ => return begin::call(shared, None, work, wanted),
     };
-    match find(shared, request, form, false) {
-        Ok(hold) => spawn(answer(hold, wanted)),
-        Err(error) => wanted.refuse(error),
-    }
+    let shared = shared.clone();
+    spawn(async move {
+        match find(&shared, request, form, false).await {
+            Ok(hold) => answer(hold, wanted).await,
+            Err(error) => wanted.refuse(error),
+        }
+    });
 }
 
 /// Makes or finds a call that has a log, and says when it was accepted. It belongs to who gets the handle, and to the
-/// runtime where it is `own`.
+/// runtime where it is `own` or durable.
 pub(crate) fn keep(
     shared: &Arc<Shared>,
     request: Arc<ChatRequest>,
@@ -60,31 +68,121 @@ pub(crate) fn keep(
     own: bool,
     mut wanted: Answer<CallHandle>,
 ) {
-    match find(shared, request, form, own) {
-        Ok(hold) => spawn(async move {
-            let accepted = tokio::select! {
-                biased;
-                () = wanted.closed() => return,
-                accepted = hold.accepted() => accepted,
-            };
-            wanted.send(accepted.map(|()| CallHandle::new(hold)));
-        }),
-        Err(error) => wanted.send(Err(error)),
+    let shared = shared.clone();
+    spawn(async move {
+        let kept = async {
+            let hold = find(&shared, request, form, own).await?;
+            hold.accepted().await?;
+            Ok(CallHandle::new(hold))
+        };
+        let kept = tokio::select! {
+            biased;
+            () = wanted.closed() => return,
+            kept = kept => kept,
+        };
+        wanted.send(kept);
+    });
+}
+
+/// Finds a call that has a log.
+pub(crate) fn resume(shared: &Arc<Shared>, id: CallId, mut wanted: Answer<CallHandle>) {
+    if let Some(hold) = shared.shelf.call(id) {
+        return wanted.send(Ok(CallHandle::new(hold)));
+    }
+    let shared = shared.clone();
+    spawn(async move { wanted.send(recall(&shared, id).await.map(CallHandle::new)) });
+}
+
+/// Looks for a durable call in what keeps those.
+async fn recall(shared: &Arc<Shared>, id: CallId) -> Result<Hold, Error> {
+    let vault = shared.vault.clone().ok_or(Error::NotKept(id))?;
+    let found = shared.apart.run(true, move || vault.call(id)).await;
+    match found.map_err(|why| Error::NotDurable(why.to_string()))? {
+        Some(call) => Ok(take_up(shared, call)),
+        None => Err(Error::NotKept(id)),
     }
 }
 
-/// Returns a call that has a log.
-pub(crate) fn resume(shared: &Shared, id: CallId) -> Result<CallHandle, Error> {
-    shared.shelf.call(id).map(CallHandle::new).ok_or(Error::NotKept(id))
+/// Takes up what was accepted before this process and has not ended.
+pub(crate) async fn take_up_all(shared: &Arc<Shared>) {
+    let Some(vault) = shared.vault.clone() else { return };
+    let found = shared.apart.run(true, move || vault.unfinished()).await;
+    match found {
+        Ok(calls) => {
+            for id in calls {
+                if let Err(error) = recall(shared, id).await {
+                    tracing::error!(%id, %error, "a durable call cannot be taken up");
+                }
+            }
+        }
+        Err(why) => tracing::error!(%why, "durable calls cannot be taken up"),
+    }
 }
 
-fn find(shared: &Arc<Shared>, request: Arc<ChatRequest>, form: Form, own: bool) -> Result<Hold, Error> {
+/// Forgets calls, here and in what keeps them.
+pub(crate) fn forget_all(shared: &Shared, which: Which, mut wanted: Answer<()>) {
+    shared.shelf.forget_all(&which);
+    match &shared.vault {
+        None => wanted.send(Ok(())),
+        Some(vault) => {
+            let forgotten = vault.forget(which);
+            spawn(async move { wanted.send(forgotten.await.map_err(|why| Error::NotDurable(why.to_string()))) });
+        }
+    }
+}
+
+async fn find(shared: &Arc<Shared>, request: Arc<ChatRequest>, form: Form, own: bool) -> Result<Hold, Error> {
     request.check()?;
+    let durable = shared.durable(&request);
+    let vault = match (durable, shared.vault.clone()) {
+        (Durable::No, _) => None,
+        (_, Some(vault)) => Some(vault),
+        (_, None) => {
+            let why = "nothing is kept beyond the process: the configuration has no [store]";
+            return Err(Error::NotDurable(why.to_owned()));
+        }
+    };
+    if let (Some(vault), Some(key)) = (vault.clone(), request.key.clone())
+        && !shared.shelf.knows(&request)
+    {
+        let client = request.client.clone();
+        let found = shared.apart.run(true, move || vault.keyed(client.as_deref(), &key)).await;
+        if let Some(call) = found.map_err(|why| Error::NotDurable(why.to_string()))? {
+            take_up(shared, call);
+        }
+    }
+    let own = own || vault.is_some();
     let Found { hold, is_new } = shared.shelf.find(&request, own, || shared.next_call())?;
     if is_new {
-        spawn(write(shared.clone(), hold.log().clone(), request, form));
+        let ward = vault.map(|vault| Ward::new(vault, hold.id()));
+        let (log, taken_up) = (hold.log().clone(), None);
+        spawn(write(shared.clone(), Script { log, request, form, durable, ward, taken_up }));
     }
     Ok(hold)
+}
+
+/// Goes on with a durable call of a process before this one, or shows how it ended.
+fn take_up(shared: &Arc<Shared>, call: KeptCall) -> Hold {
+    let KeptCall { id, begun_at, request, durable, is_whole, is_sent, items } = call;
+    let has_ended = items.last().is_some_and(is_last);
+    let told = items.iter().rev().find_map(|item| match item {
+        Ok(ReplyEvent::Started { .. }) => Some(true),
+        Ok(ReplyEvent::Reset(_)) => Some(false),
+        _ => None,
+    });
+    let Found { hold, is_new } = shared.shelf.put(Log::restored(id, begun_at, items), &request);
+    if !is_new {
+        return hold;
+    }
+    if has_ended {
+        spawn(forget(Arc::downgrade(&shared.shelf), id, shared.limits.kept_for));
+        return hold;
+    }
+    let (log, form) = (hold.log().clone(), if is_whole { Form::Whole } else { Form::Stream });
+    let ward = shared.vault.clone().map(|vault| Ward::new(vault, id));
+    let taken_up = Some(TakenUp { is_sent, is_told: told == Some(true) });
+    spawn(write(shared.clone(), Script { log, request, form, durable, ward, taken_up }));
+    hold
 }
 
 #[expect(clippy::disallowed_methods, reason = "it owns a log or an answer; dropped, that says how it ended")]
@@ -115,45 +213,144 @@ async fn answer(hold: Hold, wanted: Wanted) {
     }
 }
 
+/// A call that is to be made, and its log.
+struct Script {
+    log: Arc<Log>,
+    request: Arc<ChatRequest>,
+    form: Form,
+    durable: Durable,
+    /// What keeps it, where it is durable.
+    ward: Option<Ward>,
+    /// What was done of it before a restart.
+    taken_up: Option<TakenUp>,
+}
+
+#[derive(Clone, Copy)]
+struct TakenUp {
+    is_sent: bool,
+    /// Whether its readers have the beginning of an answer.
+    is_told: bool,
+}
+
 /// Makes a call and writes down what it says, until it ends or nobody holds it any more. Its end is kept for a while.
-async fn write(shared: Arc<Shared>, log: Arc<Log>, request: Arc<ChatRequest>, form: Form) {
+async fn write(shared: Arc<Shared>, script: Script) {
+    let Script { log, ward, .. } = &script;
     let kept_for = shared.limits.kept_for;
     let page = Page { log: log.clone(), shelf: shared.shelf.clone(), draining: shared.draining.clone(), told: false };
     let last = tokio::select! {
         biased;
-        error = deserted(&shared.shelf, &log) => Err(error),
-        last = copy(&shared, &log, request, form) => last,
+        error = deserted(&shared.shelf, log) => vec![Err(error)],
+        last = play(&shared, &script) => last.unwrap_or_else(|error| vec![Err(error)]),
     };
+    // What this process does not finish the next one takes up.
+    let is_over = !matches!(last.last(), Some(Err(Error::Draining | Error::Unavailable | Error::NotDurable(_))));
+    if let Some(ward) = ward.as_ref().filter(|_| is_over) {
+        ward.tell(log.length(), &last).await;
+    }
     // Whoever forgets it keeps no runtime alive.
-    let shelf = Arc::downgrade(&shared.shelf);
+    let (shelf, id) = (Arc::downgrade(&shared.shelf), log.id());
     drop(shared);
     page.end(last);
-    let id = log.id();
-    drop(log);
-    tokio::time::sleep(kept_for).await;
+    drop(script);
+    forget(shelf, id, kept_for).await;
+}
+
+/// Forgets a call after a while.
+async fn forget(shelf: std::sync::Weak<Shelf>, id: CallId, after: Duration) {
+    tokio::time::sleep(after).await;
     if let Some(shelf) = shelf.upgrade() {
         shelf.forget(id);
     }
 }
 
-/// Writes down all but the last of what a call says, and returns that.
-async fn copy(shared: &Arc<Shared>, log: &Log, request: Arc<ChatRequest>, form: Form) -> Item {
+/// Makes the call, and returns the last of what it says. All before that is written down.
+async fn play(shared: &Arc<Shared>, script: &Script) -> Result<Vec<Item>, Error> {
+    let Script { log, request, form, durable, ward, taken_up } = script;
+    let mut request = request.clone();
+    match (taken_up, ward) {
+        (Some(taken_up), Some(ward)) => request = again(log, request, *form, *durable, *taken_up, ward).await?,
+        (None, Some(ward)) => {
+            let call = KeptCall {
+                id: log.id(),
+                begun_at: log.begun_at(),
+                request: request.clone(),
+                durable: *durable,
+                is_whole: *form == Form::Whole,
+                is_sent: false,
+                items: Vec::new(),
+            };
+            ward.accept(&call).await?;
+        }
+        _ => {}
+    }
     let (sender, answer) = oneshot::channel();
     let answer_to = Answer::method(sender, &shared.draining);
     let wanted = match form {
         Form::Whole => Wanted::Buffered(answer_to),
         Form::Stream => Wanted::Stream(answer_to),
     };
-    begin::call(shared, Some(log.id()), Work::Chat(request), wanted);
+    // What was done before a restart stands in the books under its id: this is another call there.
+    let (id, first) = (if taken_up.is_some() { shared.next_call() } else { log.id() }, log.id());
+    let named = Named { id, ward: ward.clone(), taken_up: taken_up.map(|it| (first, it.is_sent)) };
+    begin::call(shared, Some(named), Work::Chat(request), wanted);
     let mut stream = answer.await.unwrap_or(Err(Error::Unavailable))?;
     log.begin();
-    while let Some(item) = stream.next().await {
-        if is_last(&item) {
-            return item;
+    loop {
+        let batch = batch(&mut stream).await.ok_or_else(|| cut_off(&shared.draining))?;
+        if batch.last().is_some_and(is_last) {
+            return Ok(batch);
         }
-        log.push(item);
+        if let Some(ward) = ward {
+            ward.tell(log.length(), &batch).await;
+        }
+        log.extend(batch);
     }
-    Err(cut_off(&shared.draining))
+}
+
+/// Returns what has come. A call of a tool comes with the answer's end: it is never handed out as another.
+async fn batch(stream: &mut ReplyStream) -> Option<Vec<Item>> {
+    let mut batch = vec![stream.next().await?];
+    while batch.last().is_some_and(|item| !is_last(item)) {
+        let has_call = batch.iter().any(|item| matches!(item, Ok(ReplyEvent::ToolCall(_))));
+        let more = match stream.next().now_or_never() {
+            _ if batch.len() >= BATCH_MAX && !has_call => break,
+            Some(more) => more,
+            None if has_call => stream.next().await,
+            None => break,
+        };
+        batch.push(more?);
+    }
+    Some(batch)
+}
+
+/// Returns the request of a call that goes on after a restart, with the time that it has left, or why it does not.
+async fn again(
+    log: &Log,
+    request: Arc<ChatRequest>,
+    form: Form,
+    durable: Durable,
+    taken_up: TakenUp,
+    ward: &Ward,
+) -> Result<Arc<ChatRequest>, Error> {
+    let failure = Failure::new(FailureClass::Crashed, "the process that worked on it ended");
+    let interrupted = || Error::Interrupted { failure: failure.clone(), attempts: Vec::new() };
+    if taken_up.is_sent && durable == Durable::Once {
+        return Err(interrupted());
+    }
+    if taken_up.is_told {
+        if form == Form::Stream && request.commit == CommitPolicy::Fail {
+            return Err(interrupted());
+        }
+        let reset = vec![Ok(ReplyEvent::Reset(failure.clone()))];
+        ward.tell(log.length(), &reset).await;
+        log.extend(reset);
+    }
+    let Some(deadline) = request.deadline else { return Ok(request) };
+    #[expect(clippy::disallowed_methods, reason = "what was accepted by another process is dated by the wall's clock")]
+    let passed = SystemTime::now().duration_since(log.begun_at()).unwrap_or_default();
+    let left = deadline.checked_sub(passed).filter(|left| !left.is_zero());
+    let left = left.ok_or(Error::DeadlineExceeded { attempts: Vec::new() })?;
+    Ok(Arc::new(ChatRequest { deadline: Some(left), ..ChatRequest::clone(&request) }))
 }
 
 /// Returns why a call ends early: somebody ended it, or nobody has held it for a while.
@@ -186,21 +383,21 @@ struct Page {
 }
 
 impl Page {
-    fn end(mut self, last: Item) {
+    fn end(mut self, last: Vec<Item>) {
         self.tell(last);
     }
 
     /// The shelf first: who hears of an error and asks again makes another call.
-    fn tell(&mut self, last: Item) {
+    fn tell(&mut self, last: Vec<Item>) {
         if !std::mem::replace(&mut self.told, true) {
             self.shelf.end(&self.log, &last);
-            self.log.push(last);
+            self.log.extend(last);
         }
     }
 }
 
 impl Drop for Page {
     fn drop(&mut self) {
-        self.tell(Err(cut_off(&self.draining)));
+        self.tell(vec![Err(cut_off(&self.draining))]);
     }
 }

@@ -32,8 +32,9 @@ use crate::policy::local_fault::{LocalFault, Slept};
 #[cfg(feature = "store")]
 use crate::policy::memory::Keeps;
 use crate::policy::retry_budget::RetryBudget;
+use crate::policy::vault::Vault;
 use crate::spec::{Limits, TargetSpec};
-use crate::words::{CallId, Date, Error, Event, Priority, TargetId};
+use crate::words::{CallId, ChatRequest, Date, Durable, Error, Event, Priority, TargetId};
 
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
@@ -51,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) parking: Arc<Parking>,
     /// The calls that have a log.
     pub(super) shelf: Arc<Shelf>,
+    /// What keeps durable calls.
+    pub(crate) vault: Option<Arc<dyn Vault>>,
     /// What may be spent, and what is spent.
     pub(crate) purses: Arc<Purses>,
     /// The last good answers of routes that keep some.
@@ -102,6 +105,7 @@ impl Shared {
         limits: Limits,
         observers: impl IntoIterator<Item = Observing>,
         classify: Option<Classify>,
+        vault: Option<Arc<dyn Vault>>,
         #[cfg(feature = "store")] store: Option<Arc<dyn Keeps>>,
     ) -> Self {
         let books = Arc::new(Books::new(limits.ledger_max, limits.recorder_max));
@@ -118,6 +122,7 @@ impl Shared {
             places: Arc::new(Semaphore::new(limits.calls_max)),
             parking: Arc::new(Parking::new(limits.parked_max, limits.queue_max)),
             shelf: Arc::new(Shelf::new(limits.kept_bytes_max)),
+            vault,
             purses: Arc::default(),
             stale: Stale::default(),
             draining: Arc::default(),
@@ -161,6 +166,20 @@ impl Shared {
 
     pub(super) fn arrival(&self, work: &Work) -> Arrival {
         Arrival::new(work.clone(), self.budget.calls() + 1, self.limits.calls_max)
+    }
+
+    /// Returns whether a call outlives its process.
+    pub(crate) fn durable(&self, request: &ChatRequest) -> Durable {
+        match request.durable {
+            Some(durable) => durable,
+            None if self.vault.is_none() => Durable::No,
+            None => self.table().route(&request.route).map_or(Durable::No, |route| route.durable),
+        }
+    }
+
+    /// Tells whether a call belongs to more than its caller.
+    pub(super) fn is_kept(&self, request: &ChatRequest) -> bool {
+        request.key.is_some() || self.durable(request) != Durable::No
     }
 
     /// Tells observers, if there are any.

@@ -4,9 +4,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
-use super::log::{Hold, Item, Log, bytes_of_request};
+use super::log::{Hold, Log, bytes_of, bytes_of_request};
 use super::post::lock;
+use crate::policy::vault::{Item, Which, is_last};
 use crate::words::{CallId, ChatRequest, Error};
 
 /// The calls that have a log.
@@ -36,6 +38,7 @@ struct Entry {
     own: Option<Hold>,
     /// What it takes, once it has ended.
     bytes: usize,
+    ended_at: Option<SystemTime>,
 }
 
 /// A call that was found, or is to be made.
@@ -69,12 +72,31 @@ impl Shelf {
             }
             return Ok(Found { hold, is_new: false });
         }
-        let id = next();
-        let hold = Hold::new(Log::new(id));
-        let own = own.then(|| hold.clone());
-        kept.calls.insert(id, Entry { request: request.clone(), log: hold.log().clone(), own, bytes: 0 });
-        kept.names.extend(name.map(|name| (name, id)));
+        let hold = Hold::new(Log::new(next()));
+        kept.add(&hold, request.clone(), own);
         Ok(Found { hold, is_new: true })
+    }
+
+    /// Tells whether a request's key has a call here.
+    pub(super) fn knows(&self, request: &ChatRequest) -> bool {
+        let name = request.key.clone().map(|key| (request.client.clone(), key));
+        name.is_some_and(|name| lock(&self.kept).names.contains_key(&name))
+    }
+
+    /// Adds the runtime's own call of a process before this one, if it is not there.
+    pub(super) fn put(&self, log: Arc<Log>, request: &Arc<ChatRequest>) -> Found {
+        let mut kept = lock(&self.kept);
+        if let Some(entry) = kept.calls.get(&log.id()) {
+            return Found { hold: Hold::new(entry.log.clone()), is_new: false };
+        }
+        let hold = Hold::new(log);
+        kept.add(&hold, request.clone(), true);
+        let last = hold.look(|last| last.filter(|item| is_last(item)).cloned());
+        drop(kept);
+        if let Some(last) = last {
+            self.end(hold.log(), &[last]);
+        }
+        Found { hold, is_new: true }
     }
 
     /// Returns a call by its id.
@@ -94,17 +116,19 @@ impl Shelf {
 
     /// Keeps what a call ended with: an answer, and of a call that is the runtime's own an error, too. Who comes with
     /// the key of a call that failed makes another.
-    pub(super) fn end(&self, log: &Log, last: &Item) {
+    pub(super) fn end(&self, log: &Log, last: &[Item]) {
         let mut kept = lock(&self.kept);
         let id = log.id();
         let Some(entry) = kept.calls.get_mut(&id) else { return };
         let is_own = entry.own.is_some();
-        let bytes = bytes_of_request(&entry.request) + log.bytes();
+        let has_failed = last.last().is_none_or(Result::is_err);
+        let bytes = bytes_of_request(&entry.request) + log.bytes() + last.iter().map(bytes_of).sum::<usize>();
         entry.bytes = bytes;
-        if last.is_err() {
+        entry.ended_at = Some(wall());
+        if has_failed {
             kept.names.retain(|_, named| *named != id);
         }
-        if last.is_err() && !is_own {
+        if has_failed && !is_own {
             kept.calls.remove(&id);
             return;
         }
@@ -117,21 +141,49 @@ impl Shelf {
         }
     }
 
-    /// Forgets a call that has ended. Who holds it still reads it.
+    /// Forgets a call. Who holds it still reads it.
     pub(super) fn forget(&self, id: CallId) {
         lock(&self.kept).remove(id);
+    }
+
+    /// Forgets calls; one that is named is ended if it has not.
+    pub(super) fn forget_all(&self, which: &Which) {
+        let mut kept = lock(&self.kept);
+        let is_one = |id: &CallId, entry: &Entry| match which {
+            Which::Call(one) => id == one,
+            Which::Tag(name, value) => entry.ended_at.is_some() && entry.request.tags.get(name) == Some(value),
+            Which::Before(time) => entry.ended_at.is_some_and(|ended_at| ended_at < *time),
+        };
+        let these: Vec<CallId> = kept.calls.iter().filter(|(id, it)| is_one(id, it)).map(|(id, _)| *id).collect();
+        for id in these {
+            if let Some(entry) = kept.calls.get(&id) {
+                Hold::new(entry.log.clone()).cancel();
+            }
+            kept.remove(id);
+        }
     }
 }
 
 impl Kept {
+    fn add(&mut self, hold: &Hold, request: Arc<ChatRequest>, own: bool) {
+        let id = hold.id();
+        let name = request.key.clone().map(|key| ((request.client.clone(), key), id));
+        self.names.extend(name);
+        let own = own.then(|| hold.clone());
+        self.calls.insert(id, Entry { request, log: hold.log().clone(), own, bytes: 0, ended_at: None });
+    }
+
     fn remove(&mut self, id: CallId) {
         let Some(entry) = self.calls.remove(&id) else { return };
         self.bytes -= entry.bytes;
-        if let Some(key) = &entry.request.key {
-            self.names.remove(&(entry.request.client.clone(), key.clone()));
-        }
+        self.names.retain(|_, named| *named != id);
         while self.ended.front().is_some_and(|id| !self.calls.contains_key(id)) {
             self.ended.pop_front();
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "what is to be forgotten is named by the wall's clock")]
+fn wall() -> SystemTime {
+    SystemTime::now()
 }

@@ -47,6 +47,9 @@ impl Driver {
             }
             Ok(permit) => {
                 self.waits.turn.iter_mut().for_each(Turn::arrived);
+                if let Some(ward) = self.ward.take() {
+                    ward.sent().await;
+                }
                 let target = self.table.targets[this.target].id().clone();
                 if let Some((beside, why)) = this.beside {
                     self.joined(beside, &target, why);

@@ -15,7 +15,7 @@ use crate::policy::routing::{ForeignParts, RouteOptions};
 use crate::policy::stale::StaleOptions;
 use crate::policy::trim::OverWindow;
 use crate::spec::{MemberSpec, RouteSpec, Rung, TargetSpec};
-use crate::words::{ConfigError, ModelKind, OnExhausted, meant};
+use crate::words::{ConfigError, Durable, ModelKind, OnExhausted, meant};
 
 /// A name that callers ask for, and the targets that may serve it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -39,6 +39,34 @@ pub struct RouteConfig {
     /// such a target, and refuses a call that no target of the route could take; `drop` leaves the parts out there, and
     /// says so.
     pub foreign_parts: ForeignParts,
+    /// Whether its calls outlive their callers and the process, where they do not say so themselves: `true` or
+    /// `"again"` sends again after a restart what had been sent before, `"once"` ends that as interrupted. It needs a
+    /// `store`.
+    #[serde(deserialize_with = "durable")]
+    pub durable: Durable,
+}
+
+/// Reads whether something is durable: yes and no, or how.
+fn durable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Durable, D::Error> {
+    struct How;
+
+    impl Visitor<'_> for How {
+        type Value = Durable;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("true, false, \"again\" or \"once\"")
+        }
+
+        fn visit_bool<E>(self, is: bool) -> Result<Durable, E> {
+            Ok(if is { Durable::Again } else { Durable::No })
+        }
+
+        fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Durable, E> {
+            name.parse().map_err(|_| E::custom("must be true, false, \"again\" or \"once\""))
+        }
+    }
+
+    deserializer.deserialize_any(How)
 }
 
 /// A source of answers that give less than what was asked for.
@@ -225,6 +253,7 @@ impl RouteConfig {
             over_window: self.over_window,
             foreign_parts: self.foreign_parts,
             rungs: self.rungs(),
+            durable: self.durable,
         })
     }
 

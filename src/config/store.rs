@@ -30,6 +30,9 @@ pub struct StoreConfig {
     /// How long the sums of each hour are kept, which the ledger's questions are answered from. 400 days.
     #[serde(default = "keep_totals", with = "humantime_serde")]
     pub keep_totals: Duration,
+    /// How long durable calls are kept after their end, with what was asked and answered. A day.
+    #[serde(default = "durable_for", with = "humantime_serde")]
+    pub durable_for: Duration,
     /// How long the file may grow, as `"2GB"`; beyond it the oldest records go. 1 GiB.
     #[serde(default = "size_max", deserialize_with = "a_size")]
     pub size_max: u64,
@@ -41,12 +44,13 @@ pub struct StoreConfig {
 impl StoreConfig {
     /// Returns a store in a file, with the usual times.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), keep: keep(), keep_totals: keep_totals(), size_max: size_max(), warm: warm() }
+        let (keep, keep_totals, durable_for) = (keep(), keep_totals(), durable_for());
+        Self { path: path.into(), keep, keep_totals, durable_for, size_max: size_max(), warm: warm() }
     }
 
     /// Checks it.
     pub(super) fn check(&self, errors: &mut Vec<ConfigError>) {
-        let Self { path, keep, keep_totals, size_max, warm: _ } = self;
+        let Self { path, keep, keep_totals, durable_for, size_max, warm: _ } = self;
         let mut refuse = |field: &str, problem: &str| errors.push(ConfigError::new(format!("store{field}"), problem));
         if path.as_os_str().is_empty() {
             refuse(".path", "must name a file, as \"standin.db\"");
@@ -56,6 +60,9 @@ impl StoreConfig {
         }
         if !(*keep..=KEEP_MAX).contains(keep_totals) {
             refuse(".keep_totals", "must be `keep` or more and at most ten years, as \"400d\"");
+        }
+        if durable_for.is_zero() || *durable_for > KEEP_MAX {
+            refuse(".durable_for", "must be longer than 0 s and at most ten years, as \"1d\"");
         }
         if *size_max < BYTES_MIN {
             refuse(".size_max", "must be 1 MiB or more, as \"2GB\"");
@@ -68,8 +75,15 @@ impl StoreConfig {
     /// Returns its specification.
     #[cfg(feature = "store")]
     pub(super) fn spec(&self) -> StoreSpec {
-        let Self { path, keep, keep_totals, size_max, warm } = self;
-        StoreSpec { path: path.clone(), keep: *keep, keep_totals: *keep_totals, bytes_max: *size_max, warm: *warm }
+        let Self { path, keep, keep_totals, durable_for, size_max, warm } = self;
+        StoreSpec {
+            path: path.clone(),
+            keep: *keep,
+            keep_totals: *keep_totals,
+            durable_for: *durable_for,
+            bytes_max: *size_max,
+            warm: *warm,
+        }
     }
 }
 
@@ -83,6 +97,10 @@ const fn keep_totals() -> Duration {
 
 const fn warm() -> bool {
     true
+}
+
+const fn durable_for() -> Duration {
+    DAY
 }
 
 const fn size_max() -> u64 {

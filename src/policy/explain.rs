@@ -77,12 +77,19 @@ pub struct Flight {
     pub cost_usd: f64,
     /// Dollars of those among them that did not answer it.
     pub wasted_usd: f64,
+    /// Whether it was sent before a restart and is sent again: what was sent then may have been billed, too.
+    pub again: bool,
 }
 
 /// One thing that happened to a call.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Happened {
+    /// The runtime was started anew, and took the call up.
+    TakenUp {
+        /// The id that it was accepted under.
+        call: CallId,
+    },
     /// Targets were picked.
     Planned {
         /// In the order to be tried, with why and how expensive.
@@ -165,7 +172,7 @@ impl Flight {
     /// Returns the page of a call to which nothing has happened yet.
     pub fn new(about: Arc<CallFacts>) -> Self {
         let (call, steps) = (about.id, Vec::with_capacity(4));
-        Self { call, about, steps, took: Duration::ZERO, attempts: 0, cost_usd: 0.0, wasted_usd: 0.0 }
+        Self { call, about, steps, took: Duration::ZERO, attempts: 0, cost_usd: 0.0, wasted_usd: 0.0, again: false }
     }
 
     /// Counts an attempt that ended.
@@ -233,6 +240,7 @@ impl fmt::Display for Flight {
 impl fmt::Display for Happened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::TakenUp { call } => write!(f, "taken up after a restart, accepted as {call}"),
             Self::Planned { picks, skipped, last_resort } => {
                 f.write_str(if *last_resort { "planned as a last resort:" } else { "planned:" })?;
                 for (target, why, _) in picks {

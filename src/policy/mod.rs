@@ -48,5 +48,6 @@ pub mod statement;
 pub mod keeping;
 #[cfg(feature = "store")]
 pub mod memory;
+pub mod vault;
 #[cfg(feature = "serialise")]
 mod serial;

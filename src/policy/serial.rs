@@ -45,9 +45,10 @@ impl Serialize for Explanation {
 #[cfg(feature = "store")]
 impl Serialize for Statement {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { by, lines, sum, cut, lost } = self;
+        let Self { by, lines, sum, cut, lost, again } = self;
         let lines: Vec<Value> = lines.iter().map(line).collect();
-        let value = json!({ "by": by.to_string(), "lines": lines, "sum": line(sum), "cut": cut, "lost": lost });
+        let (by, sum) = (by.to_string(), line(sum));
+        let value = json!({ "by": by, "lines": lines, "sum": sum, "cut": cut, "lost": lost, "again": again });
         value.serialize(serializer)
     }
 }
@@ -220,6 +221,7 @@ fn step(happened: &Happened) -> Value {
                 "target": one.target.to_string(), "why": one.cause.name(), "back_in_s": one.back_in.map(seconds),
             })).collect::<Vec<_>>(),
         }),
+        Happened::TakenUp { call } => json!({ "step": "taken_up", "call": call.to_string() }),
         Happened::Resumed => json!({ "step": "resumed" }),
         Happened::Degraded(rung) => match rung.age() {
             Some(age) => json!({ "step": "degraded", "rung": rung.name(), "age_s": seconds(age) }),

@@ -117,6 +117,7 @@ fn digest_of(request: &ChatRequest, digest: &mut impl Hasher) {
         deadline: _,
         on_exhausted: _,
         key: _,
+        durable: _,
         session: _,
         tags: _,
         commit: _,

@@ -210,6 +210,9 @@ pub struct Statement {
     pub cut: bool,
     /// Records that were lost since the file was begun; they are in no line.
     pub lost: u64,
+    /// Calls since the file was begun that were sent again after a restart: what was sent before it may have been
+    /// billed, too, and stands in no line.
+    pub again: u64,
 }
 
 impl Statement {
@@ -219,7 +222,7 @@ impl Statement {
         for line in &lines {
             sum.add(line);
         }
-        Self { by, lines, sum, cut, lost }
+        Self { by, lines, sum, cut, lost, again: 0 }
     }
 }
 

@@ -15,7 +15,7 @@ use super::access::Hash;
 use super::settings::Streams;
 use crate::wire::VIA;
 use crate::wire::serve::BadRequest;
-use crate::words::{Hedging, NAME_BYTES_MAX, OnExhausted, Priority, Rule, UnknownName};
+use crate::words::{Durable, Hedging, NAME_BYTES_MAX, OnExhausted, Priority, Rule, UnknownName};
 
 /// How the names of the gateway's options begin.
 pub(super) const OURS: &str = "x-standin-";
@@ -35,6 +35,8 @@ pub(super) struct CallOptions {
     pub(super) hedging: Option<Hedging>,
     /// The caller's name for this one call.
     pub(super) key: Option<String>,
+    /// Whether it outlives caller and process.
+    pub(super) durable: Option<Durable>,
     /// What becomes of the call where no target can answer now.
     pub(super) on_exhausted: Option<OnExhausted>,
     /// How a stream is to be delivered.
@@ -97,6 +99,13 @@ impl CallOptions {
             "strategy" => self.rule = Some(chosen(field, text)?),
             "hedging" => self.hedging = Some(chosen(field, text)?),
             "on-exhausted" => self.on_exhausted = Some(chosen(field, text)?),
+            "durable" => {
+                self.durable = Some(match text {
+                    "true" => Durable::Again,
+                    "false" => Durable::No,
+                    name => name.parse().map_err(|_| bad(field, "must be true, false, again or once"))?,
+                });
+            }
             "stream" => {
                 self.streams = Some(match text {
                     "live" => Streams::Live,
@@ -109,8 +118,7 @@ impl CallOptions {
                     self.tags.insert(tag.to_owned(), text.to_owned());
                 }
                 None => {
-                    let known =
-                        "priority, deadline, session, labels, strategy, hedging, on-exhausted, stream, tag-NAME";
+                    let known = "priority, deadline, session, labels, strategy, hedging, on-exhausted, durable, stream, tag-NAME";
                     return Err(bad(field, &format!("is none that is known; there are {OURS}: {known}")));
                 }
             },

@@ -53,11 +53,23 @@ pub(super) async fn answer(
     let wishes = CallOptions::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
     let CallOptions { priority, deadline, session, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
-    let (streams, key) = (wishes.streams, wishes.key);
+    let (streams, key, durable) = (wishes.streams, wishes.key, wishes.durable);
     let session = session.or_else(|| request.session.take()).map(in_short);
     let via = loop_marks::marks(&head.headers);
-    request =
-        ChatRequest { priority, rule, hedging, deadline, on_exhausted, session, labels, key, tags, via, ..request };
+    request = ChatRequest {
+        priority,
+        rule,
+        hedging,
+        deadline,
+        on_exhausted,
+        session,
+        labels,
+        key,
+        durable,
+        tags,
+        via,
+        ..request
+    };
     request.client = client.map(|client| client.name.as_str().into());
     // The sidecar's options go to no provider.
     if let (true, Some(original)) = (wishes.in_request, &mut request.original) {
@@ -68,7 +80,9 @@ pub(super) async fn answer(
         request.extra_headers.extend(asked_for);
     }
     let streams = streams.unwrap_or(current.server.streams);
-    if stream && streams == Streams::Buffered {
+    // Of a durable call nothing is told that a restart could not tell again.
+    let is_durable = state.runtime.is_durable(&request);
+    if stream && (streams == Streams::Buffered || is_durable) {
         request.commit = CommitPolicy::Buffered;
     }
     let mut record = record(state, client, face, &request.route, stream, place);
@@ -99,7 +113,7 @@ enum Call {
 
 impl Call {
     async fn make(runtime: Runtime, request: ChatRequest, stream: bool) -> Result<Self, Error> {
-        if request.key.is_none() {
+        if request.key.is_none() && !runtime.is_durable(&request) {
             return Ok(Self::Own(runtime, Box::new(request)));
         }
         let form = if stream { Form::Stream } else { Form::Whole };

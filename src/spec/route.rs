@@ -6,6 +6,7 @@ use crate::policy::failover::FailoverOptions;
 use crate::policy::routing::{ForeignParts, LabelSet, RouteOptions};
 use crate::policy::stale::StaleOptions;
 use crate::policy::trim::OverWindow;
+use crate::words::Durable;
 
 /// A route as configured.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct RouteSpec {
     pub(crate) foreign_parts: ForeignParts,
     /// The rungs that answer a call which no other target can answer, in this order.
     pub(crate) rungs: Arc<[Rung]>,
+    /// Whether its calls outlive their process, where they do not say so themselves.
+    pub(crate) durable: Durable,
 }
 
 impl RouteSpec {

@@ -11,6 +11,8 @@ pub(crate) struct StoreSpec {
     pub(crate) keep: Duration,
     /// How long the sums of each hour are.
     pub(crate) keep_totals: Duration,
+    /// How long durable calls are kept after their end.
+    pub(crate) durable_for: Duration,
     /// How long the file may grow.
     pub(crate) bytes_max: u64,
     /// Whether what is known of providers outlives the process, too.

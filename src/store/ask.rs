@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, Row, params};
 
-use super::book::{millis, read_lost};
+use super::book::{millis, read_count};
 use super::hours::HOUR;
 use super::{LedgerError, OpenError, file};
 use crate::policy::statement::{By, Line, Question, Statement, waste};
@@ -52,7 +52,8 @@ fn statement(connection: &Connection, question: &Question) -> rusqlite::Result<S
     if matches!(question.by, By::Day | By::Hour) {
         lines.reverse();
     }
-    Ok(Statement::new(question.by.clone(), lines, cut, read_lost(connection)?))
+    let statement = Statement::new(question.by.clone(), lines, cut, read_count(connection, "lost")?);
+    Ok(Statement { again: read_count(connection, "again")?, ..statement })
 }
 
 /// Returns what a question is in SQL: of a time from ?1 on until ?2, at most ?3 lines, of a tag ?4.

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, Params, TransactionBehavior, 
 
 use super::file::{Hold, Opened};
 use super::hours::{HOUR, Hours, Known, money, whole};
+use super::keep::Note;
 use super::memory::{self, Told};
 use super::{OpenError, forget};
 use crate::policy::explain::Flight;
@@ -40,7 +41,7 @@ impl Book {
     /// Opens it. Entries are counted on from those that it has.
     pub(super) fn open(hold: &Hold) -> Result<Self, OpenError> {
         let file = hold.open()?;
-        let (next, lost) = (last(&file.connection)? + 1, read_lost(&file.connection)?);
+        let (next, lost) = (last(&file.connection)? + 1, read_count(&file.connection, "lost")?);
         Ok(Self { file, names: Names::default(), known: Known::default(), next, lost })
     }
 
@@ -59,16 +60,23 @@ impl Book {
         self.lost
     }
 
-    /// Writes a group, the first of which gets this number, how many records were lost so far, and what is known of
-    /// providers now. A group that is there already is left: it was written though its writer did not hear of it.
+    /// Writes a group, the first of which gets this number, how many records were lost so far, what is known of
+    /// providers now, and what is noted of durable calls. A group that is there already is left: it was written though
+    /// its writer did not hear of it. Notes are on the disk itself when this returns; all else may still be lost with
+    /// the machine's power.
     pub(super) fn write<'a>(
         &mut self,
         first: i64,
         group: &[Record],
         lost: u64,
         memories: impl IntoIterator<Item = &'a Told>,
+        notes: &[Note],
     ) -> rusqlite::Result<()> {
         let Self { file, names, known, .. } = self;
+        if file.is_synced == notes.is_empty() {
+            file.is_synced = !notes.is_empty();
+            file.connection.pragma_update(None, "synchronous", if file.is_synced { "full" } else { "normal" })?;
+        }
         let change = file.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if group.is_empty() || last(&change)? < first {
             let mut hours = Hours::default();
@@ -87,6 +95,7 @@ impl Book {
         for told in memories {
             memory::write(&change, told)?;
         }
+        notes.iter().try_for_each(|note| note.write(&change))?;
         change.commit()?;
         self.lost = self.lost.max(lost);
         self.next = self.next.max(first + i64::try_from(group.len()).unwrap_or(0));
@@ -116,10 +125,10 @@ fn last(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached(last)?.query_row((), |row| row.get(0))
 }
 
-/// Returns how many records were lost so far.
-pub(super) fn read_lost(connection: &Connection) -> rusqlite::Result<u64> {
-    let lost = connection.query_row("SELECT value FROM meta WHERE name = 'lost'", (), |row| row.get(0)).optional()?;
-    Ok(lost.map_or(0, |lost: i64| u64::try_from(lost).unwrap_or(0)))
+/// Returns what was counted under a name so far.
+pub(super) fn read_count(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
+    let count = connection.query_row("SELECT value FROM meta WHERE name = ?1", [name], |row| row.get(0)).optional()?;
+    Ok(count.map_or(0, |count: i64| u64::try_from(count).unwrap_or(0)))
 }
 
 impl Names {
@@ -258,6 +267,10 @@ fn end(
         wasted,
         flight.age().map(micros),
     ])?;
+    if flight.again {
+        let count = "INSERT INTO meta VALUES ('again', 1) ON CONFLICT DO UPDATE SET value = value + 1";
+        connection.prepare_cached(count)?.execute(())?;
+    }
     hours.call(ended_at.div_euclid(1_000).div_euclid(HOUR), place, cost, wasted);
     Ok(())
 }

@@ -58,7 +58,7 @@ impl Hold {
         let told = "INSERT INTO meta VALUES ('pid', ?1) ON CONFLICT DO UPDATE SET value = excluded.value";
         connection.execute(told, [std::process::id()])?;
         connection.set_prepared_statement_cache_capacity(32);
-        Ok(Opened { connection, identity: identity(&self.path) })
+        Ok(Opened { connection, is_synced: false, identity: identity(&self.path) })
     }
 
     /// Tells whether the file is still the one that was opened: somebody may have moved or deleted it.
@@ -70,6 +70,8 @@ impl Hold {
 /// The file, open for the one who writes it.
 pub(super) struct Opened {
     pub(super) connection: Connection,
+    /// Whether a commit waits for the disk itself.
+    pub(super) is_synced: bool,
     identity: Option<(u64, u64)>,
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use super::hours::HOUR;
+use super::keep;
 use crate::spec::StoreSpec;
 
 /// Rows that go at once: some milliseconds' work.
@@ -20,9 +21,15 @@ pub(super) fn some(connection: &mut Connection, spec: &StoreSpec, now: i64) -> r
     let change = connection.transaction()?;
     let mut gone = older(&change, before(spec.keep))?;
     change.prepare_cached("DELETE FROM memory WHERE at < ?1")?.execute([before(MEMORY)])?;
+    gone += keep::forget(&change, "ended_at < ?1", [before(spec.durable_for)])?;
     gone += totals(&change, before(spec.keep_totals).div_euclid(1_000).div_euclid(HOUR))?;
     if gone == 0 && used(&change)? > spec.bytes_max {
         gone = older(&change, i64::MAX)?;
+        if gone == 0 {
+            let oldest = "(runtime, number) IN (SELECT runtime, number FROM kept WHERE ended_at IS NOT NULL \
+                          ORDER BY ended_at LIMIT 100)";
+            gone = keep::forget(&change, oldest, ())?;
+        }
         if gone == 0 {
             // Nothing is left but sums: the oldest tenth of their time goes.
             let (first, last): (i64, i64) =

@@ -21,12 +21,15 @@ use tokio::sync::oneshot;
 
 use super::book::Book;
 use super::file::Hold;
+use super::keep::{self, Note};
 use super::memory::Told;
 use super::{Gauge, OpenError};
 use crate::policy::keeping::{StoreGauge, StoreHealth};
 use crate::policy::memory::{Keeps, Memory};
 use crate::policy::record::{Observer, Record};
+use crate::policy::vault::{Item, KeptCall, Vault, Which, Written};
 use crate::spec::StoreSpec;
+use crate::words::CallId;
 
 /// How long whoever comes next waits for the one before to let go: it may just be stopping.
 const HOLD_WAIT: Duration = Duration::from_secs(1);
@@ -53,6 +56,8 @@ enum Job {
     Record(Record),
     /// There is something new to be known of a provider.
     Memory,
+    /// Write this, and say when it is on the disk.
+    Note(Note, oneshot::Sender<()>),
     /// Say when everything before this was tried once.
     Flush(oneshot::Sender<()>),
 }
@@ -88,6 +93,8 @@ impl Store {
             closing: closing.clone(),
             group: Vec::new(),
             first: 0,
+            notes: Vec::new(),
+            noted: Vec::new(),
             panics: 0,
             lost_before: 0,
         };
@@ -111,6 +118,65 @@ impl Store {
         if sent {
             let _ = tokio::time::timeout(FLUSH_MAX, told).await;
         }
+    }
+}
+
+impl Store {
+    /// Writes something of a durable call.
+    fn note(&self, note: Note) -> Written {
+        let Some(queue) = self.queue.clone() else { return Box::pin(std::future::ready(Err(GONE.into()))) };
+        Box::pin(async move {
+            let (done, told) = oneshot::channel();
+            let mut job = Job::Note(note, done);
+            // Whoever is behind by a whole queue is waited for.
+            loop {
+                job = match queue.try_send(job) {
+                    Ok(()) => break,
+                    Err(TrySendError::Full(job)) => job,
+                    Err(TrySendError::Disconnected(_)) => return Err(GONE.into()),
+                };
+                tokio::time::sleep(GATHER).await;
+            }
+            drop(queue);
+            told.await.map_err(|_| GONE.into())
+        })
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Path) -> Result<T, OpenError>) -> Result<T, Arc<str>> {
+        read(self.path()).map_err(|error| format!("{} cannot be read: {error}", self.path().display()).into())
+    }
+}
+
+/// Why nothing can be written any more.
+const GONE: &str = "the store writes no more";
+
+impl Vault for Store {
+    fn accept(&self, call: &KeptCall) -> Written {
+        self.note(Note::accept(call))
+    }
+
+    fn sent(&self, call: CallId) -> Written {
+        self.note(Note::Sent(call))
+    }
+
+    fn tell(&self, call: CallId, at: usize, items: &[Item]) -> Written {
+        self.note(Note::items(call, at, items, wall()))
+    }
+
+    fn forget(&self, which: Which) -> Written {
+        self.note(Note::Forget(which))
+    }
+
+    fn call(&self, call: CallId) -> Result<Option<KeptCall>, Arc<str>> {
+        self.read(|path| keep::call(path, call))
+    }
+
+    fn keyed(&self, client: Option<&str>, key: &str) -> Result<Option<KeptCall>, Arc<str>> {
+        self.read(|path| keep::keyed(path, client.unwrap_or_default(), key))
+    }
+
+    fn unfinished(&self) -> Result<Vec<CallId>, Arc<str>> {
+        self.read(keep::unfinished)
     }
 }
 
@@ -171,6 +237,9 @@ struct Owner {
     /// What is being written, and the number of its first.
     group: Vec<Record>,
     first: i64,
+    /// What is noted of durable calls, and who waits for that.
+    notes: Vec<Note>,
+    noted: Vec<oneshot::Sender<()>>,
     /// How often it panicked over this group.
     panics: u32,
     /// Records that were lost before this process: the file counts on.
@@ -255,7 +324,7 @@ impl Owner {
             if is_record {
                 thread::park_timeout(GATHER);
             }
-            while self.group.len() < GROUP_MAX
+            while self.group.len() + self.notes.len() < GROUP_MAX
                 && let Ok(job) = jobs.try_recv()
             {
                 self.take(job, &mut waiting);
@@ -281,6 +350,11 @@ impl Owner {
                 true
             }
             Job::Memory => false,
+            Job::Note(note, done) => {
+                self.notes.push(note);
+                self.noted.push(done);
+                false
+            }
             Job::Flush(done) => {
                 waiting.push(done);
                 false
@@ -341,7 +415,8 @@ impl Owner {
         };
         let lost = self.lost_before + self.gauge.lost();
         self.news.append(&mut self.memories.lock().unwrap_or_else(PoisonError::into_inner));
-        if self.group.is_empty() && lost <= open.lost() && self.news.is_empty() {
+        let has_none = self.group.is_empty() && self.news.is_empty() && self.notes.is_empty();
+        if has_none && lost <= open.lost() {
             return Ok(());
         }
         if self.first == 0 {
@@ -349,11 +424,16 @@ impl Owner {
         }
         #[cfg(test)]
         super::tests::trouble(&self.spec.path, |sql| open.trouble(sql)).map_err(|error| super::told(&error))?;
-        open.write(self.first, &self.group, lost, self.news.values()).map_err(|error| super::told(&error))?;
+        let (news, notes) = (self.news.values(), &self.notes);
+        open.write(self.first, &self.group, lost, news, notes).map_err(|error| super::told(&error))?;
         self.gauge.written(self.group.len() as u64, open.bytes());
         self.group.clear();
         self.known.append(&mut self.news);
         self.first = 0;
+        self.notes.clear();
+        for done in self.noted.drain(..) {
+            let _ = done.send(());
+        }
         Ok(())
     }
 
@@ -364,6 +444,9 @@ impl Owner {
         self.group.clear();
         self.news.clear();
         self.first = 0;
+        // Who waits is told by the end of its channel.
+        self.notes.clear();
+        self.noted.clear();
         self.panics = 0;
     }
 }

@@ -3,7 +3,8 @@
 //! An entry is an attempt or a call that ended; both count from one sequence, so that a gap or a double shows. `hour`
 //! and its like are sums over an hour, which questions are answered from: kept longer than entries, and as exact, for
 //! money is counted in billionths of a dollar. Names that come from a configuration stand once, in `name`. `memory`
-//! has what the last process knew of each provider.
+//! has what the last process knew of each provider. Durable calls are `kept`, with what was told of each in
+//! `kept_item`: the only words of callers and models that there are.
 
 use rusqlite::{Connection, Transaction};
 
@@ -15,7 +16,7 @@ pub(super) const APPLICATION: i64 = 0x7374_646e;
 pub(super) const VERSION: usize = STEPS.len();
 
 /// What makes each form of the one before it. A step that was released never changes.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE name (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
@@ -66,6 +67,23 @@ CREATE TABLE memory (
 ",
     "
 ALTER TABLE call ADD COLUMN age_us INTEGER;
+",
+    "
+CREATE TABLE kept (
+    runtime INTEGER NOT NULL, number INTEGER NOT NULL, begun_at INTEGER NOT NULL, client TEXT NOT NULL, key TEXT,
+    tags TEXT NOT NULL, durable TEXT NOT NULL, whole INTEGER NOT NULL, sent INTEGER NOT NULL DEFAULT 0,
+    ended_at INTEGER, request BLOB NOT NULL,
+    PRIMARY KEY (runtime, number)
+);
+CREATE INDEX kept_key ON kept (client, key) WHERE key IS NOT NULL;
+CREATE INDEX kept_ended ON kept (ended_at);
+CREATE TABLE kept_item (
+    runtime INTEGER, number INTEGER, at INTEGER, item BLOB NOT NULL,
+    PRIMARY KEY (runtime, number, at)
+) WITHOUT ROWID;
+CREATE TRIGGER kept_gone AFTER DELETE ON kept BEGIN
+    DELETE FROM kept_item WHERE runtime = old.runtime AND number = old.number;
+END;
 ",
 ];
 

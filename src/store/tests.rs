@@ -59,7 +59,14 @@ impl Place {
 
     fn spec(&self) -> StoreSpec {
         let day = Duration::from_secs(24 * 60 * 60);
-        StoreSpec { path: self.file(), keep: day, keep_totals: 30 * day, bytes_max: 1 << 30, warm: true }
+        StoreSpec {
+            path: self.file(),
+            keep: day,
+            keep_totals: 30 * day,
+            durable_for: day,
+            bytes_max: 1 << 30,
+            warm: true,
+        }
     }
 
     async fn open(&self) -> Store {
@@ -342,8 +349,8 @@ fn a_group_that_is_written_again_is_there_once() {
     let mut book = Book::open(&hold).expect("a book");
     let group = won(10);
     let first = book.next();
-    book.write(first, &group, 0, []).expect("a write");
-    book.write(first, &group, 0, []).expect("a write");
+    book.write(first, &group, 0, [], &[]).expect("a write");
+    book.write(first, &group, 0, [], &[]).expect("a write");
     assert_eq!(place.ask(By::All).sum.attempts, 10);
     assert_eq!(book.next(), first + 10);
     let verified = verify_file(&place.file()).expect("a file");
@@ -356,7 +363,7 @@ fn entries_are_forgotten_by_age_and_size_and_sums_stay_longer() {
     let hold = Hold::take(&place.file(), Duration::ZERO).expect("the file");
     let mut book = Book::open(&hold).expect("a book");
     let (first, group) = (book.next(), won(5_000));
-    book.write(first, &group, 0, []).expect("a write");
+    book.write(first, &group, 0, [], &[]).expect("a write");
     let day = Duration::from_secs(24 * 60 * 60);
     let entries = || verify_file(&place.file()).expect("a file").attempts;
     let now = SystemTime::now();
@@ -383,7 +390,7 @@ fn a_tag_that_is_different_in_every_call_fills_nothing() {
         |number: u64| Record::Attempt(Arc::new(attempt(&about(number, "smart", &number.to_string()), 1, "a", None)));
     for part in 0..4 {
         let group: Vec<Record> = (part * 100..part * 100 + 100).map(one).collect();
-        book.write(book.next(), &group, 0, []).expect("a write");
+        book.write(book.next(), &group, 0, [], &[]).expect("a write");
     }
     let statement = place.ask(By::Tag("team".into()));
     assert_eq!((statement.lines.len(), statement.sum.attempts), (129, 400));
@@ -404,7 +411,7 @@ fn a_provider_that_counts_nonsense_spoils_no_sum() {
         Record::Attempt(Arc::new(record))
     };
     let group: Vec<Record> = (0..100).map(liar).collect();
-    book.write(book.next(), &group, 0, []).expect("a write");
+    book.write(book.next(), &group, 0, [], &[]).expect("a write");
     let sum = place.ask(By::All).sum;
     assert_eq!((sum.attempts, sum.cost), (100, 100 * nanos(1e6)));
 }
@@ -437,7 +444,7 @@ proptest::proptest! {
         });
         let group: Vec<Record> = group.collect();
         for part in group.chunks(50) {
-            book.write(book.next(), part, 0, []).expect("a write");
+            book.write(book.next(), part, 0, [], &[]).expect("a write");
         }
         let whole = (group.len() as u64, answers, cost, wasted);
         let attempts = |by: &By| !matches!(by, By::Waste | By::Failure | By::Outcome);
@@ -504,7 +511,7 @@ fn ten_million_entries_answer_within_a_second() {
             Record::Attempt(Arc::new(attempt(&Arc::new(about), 1, ["a", "b", "c"][at % 3], end)))
         });
         let group: Vec<Record> = group.collect();
-        book.write(book.next(), &group, 0, []).expect("a write");
+        book.write(book.next(), &group, 0, [], &[]).expect("a write");
     }
     let took = began.elapsed().as_secs_f64();
     println!("written in {took:.0} s, {:.0} a second; {} MB", 1e7 / took, book.bytes() / 1_000_000);

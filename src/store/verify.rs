@@ -56,7 +56,15 @@ fn verify(connection: &Connection) -> rusqlite::Result<Verified> {
          SELECT (SELECT count(*) FROM (SELECT * FROM entries EXCEPT SELECT * FROM sums)) \
               + (SELECT count(*) FROM (SELECT * FROM sums EXCEPT SELECT * FROM entries))"
     ))?;
+    // An older form has none.
+    let gaps = match count("SELECT count(*) FROM sqlite_schema WHERE name = 'kept_item'")? {
+        0 => 0,
+        _ => count(
+            "SELECT count(*) FROM (SELECT 1 FROM kept_item GROUP BY runtime, number HAVING count(*) <> max(at) + 1)",
+        )?,
+    };
     for (found, what) in [
+        (gaps, "durable calls lack something that was told"),
         (missing, "entries are missing among others"),
         (twice, "entries have the number of another"),
         (attempts_twice, "attempts stand there twice"),
@@ -67,6 +75,6 @@ fn verify(connection: &Connection) -> rusqlite::Result<Verified> {
             problems.push(format!("{found} {what}"));
         }
     }
-    let lost = super::book::read_lost(connection)?;
+    let lost = super::book::read_count(connection, "lost")?;
     Ok(Verified { attempts: number(attempts), calls: number(calls), lost, problems })
 }

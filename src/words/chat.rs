@@ -9,7 +9,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 
 use super::named::named;
-use super::{Dialect, Error, Hedging, NAME_BYTES_MAX, OnExhausted, Original, Rule, Text, names};
+use super::{Dialect, Durable, Error, Hedging, NAME_BYTES_MAX, OnExhausted, Original, Rule, Text, names};
 
 /// One request of a caller, in no provider's dialect.
 ///
@@ -72,6 +72,9 @@ pub struct ChatRequest {
     /// same key and the same request, while it is worked on or for some time after, gets the answer of this call
     /// instead of a new one. With a key and another request that is [`Error::KeyConflict`]. Never sent.
     pub key: Option<String>,
+    /// Whether it outlives caller and process: kept in the [store](crate::config::StoreConfig) before it is accepted.
+    /// `None` takes the route's.
+    pub durable: Option<Durable>,
     /// Free text for the caller's own accounting; kept in the ledger, never sent.
     pub tags: BTreeMap<String, String>,
     /// The client that sends it, by the name of its key: for accounts and budgets, never sent. A sidecar sets it.
@@ -193,6 +196,13 @@ impl ChatRequest {
     #[must_use]
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
+        self
+    }
+
+    /// Lets it outlive caller and process: it is kept in the store before it is accepted.
+    #[must_use]
+    pub fn durable(mut self, durable: Durable) -> Self {
+        self.durable = Some(durable);
         self
     }
 

@@ -95,6 +95,9 @@ pub enum Error {
     /// No call of this id has a log here: it is not known, or was forgotten. Nothing was sent.
     #[error("no call {0} is kept: it is not known here, or it ended too long ago")]
     NotKept(CallId),
+    /// It was to be durable, and cannot be kept. The configuration's or the disk's fault; nothing was sent.
+    #[error("durable: {0}")]
+    NotDurable(String),
     /// The call was ended from outside.
     #[error("cancelled: the call was ended by who holds it")]
     Cancelled,
@@ -126,6 +129,7 @@ impl Error {
             Self::Overloaded { .. } => "overloaded",
             Self::KeyConflict => "key_conflict",
             Self::NotKept(_) => "not_kept",
+            Self::NotDurable(_) => "not_durable",
             Self::Cancelled => "cancelled",
             Self::Draining => "draining",
             Self::Unavailable => "unavailable",

@@ -7,6 +7,8 @@ mod classes;
 mod config_errors;
 mod dialects;
 mod drift;
+#[cfg(feature = "store")]
+mod durable;
 mod edges;
 mod embed;
 mod failover;

@@ -13,18 +13,31 @@ use standin::config::StoreConfig;
 use standin::runtime::{By, Question, ask_file, verify_file};
 use standin::{ChatRequest, Failure, FailureClass, ModelConfig, ProviderConfig, RouteConfig, Runtime};
 
+#[path = "../../examples/outlive/storm.rs"]
+mod storm;
+
+/// Kills of a process with durable calls, where nobody says how many.
+const STORM_KILLS: u32 = 8;
+
 fn main() {
+    if let Some(arguments) = storm::child() {
+        return storm::work(&arguments);
+    }
     if let Some(file) = std::env::args().skip_while(|argument| argument != CHILD).nth(1) {
         return child(Path::new(&file));
     }
-    let kills = std::env::var("STANDIN_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(40);
+    let many: Option<u32> = std::env::var("STANDIN_KILLS").ok().and_then(|kills| kills.parse().ok());
+    let kills = many.unwrap_or(40);
     let folder = std::env::temp_dir().join(format!("standin-kills-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let began = Instant::now();
     let told = kill_again_and_again(&folder.join("standin.db"), kills);
     std::fs::remove_dir_all(&folder).expect("a folder");
     println!("{told} in {:.0} s", began.elapsed().as_secs_f64());
-    println!("1 passed, 0 failed");
+    let began = Instant::now();
+    let told = storm::kill_again_and_again(many.unwrap_or(STORM_KILLS));
+    println!("{told}; in {:.0} s", began.elapsed().as_secs_f64());
+    println!("2 passed, 0 failed");
 }
 
 const CHILD: &str = "--keep";

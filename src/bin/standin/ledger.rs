@@ -125,6 +125,10 @@ fn table(statement: &Value) {
     if statement["cut"] == true {
         say!("there are more lines: --lines N");
     }
+    let again = number("/again");
+    if again > 0.0 {
+        say!("{again} call(s) were sent again after a restart: what was sent before may have been billed, too");
+    }
     let lost = number("/lost");
     if lost > 0.0 {
         say!("{lost} record(s) were lost since the file was begun, and stand in no line");

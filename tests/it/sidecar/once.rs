@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use standin::config::StoreConfig;
 use standin::sidecar::{ClientKey, Hash};
 use standin::testing::{Latency, Script};
 
@@ -93,4 +94,36 @@ async fn clients_find_no_calls_of_each_other_whatever_their_keys_are() {
         calls.push(reply.header("x-standin-call").expect("an id").to_owned());
     }
     assert!(calls[0] == calls[2] && calls[0] != calls[1], "{calls:?}");
+}
+
+#[tokio::test]
+async fn a_durable_answer_is_the_same_bytes_after_a_restart_of_the_sidecar() {
+    let folder = std::env::temp_dir().join(format!("standin-once-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let store = StoreConfig::new(folder.join("standin.db"));
+    let stage = stage_with(1, Script::default(), |settings| settings.runtime.store = Some(store)).await;
+    let mut answers = Vec::new();
+    let mut sidecar = stage.sidecar;
+    for round in 0..2 {
+        for caller in Caller::ALL {
+            for stream in [false, true] {
+                let key = format!("{caller:?}-{stream}");
+                let headers = [("idempotency-key", &*key), ("x-standin-durable", "true")];
+                let reply = http::ask_with(sidecar.address(), caller, "smart", SAID, stream, &headers).await;
+                assert_eq!((reply.status, reply.is_whole), (200, true), "{key}: {reply:?}");
+                match round {
+                    0 => answers.push((key, reply.body)),
+                    _ => assert!(answers.contains(&(key, reply.body)), "{answers:?}"),
+                }
+            }
+        }
+        sidecar.stop(Duration::from_secs(1)).await;
+        sidecar = standin::sidecar::Sidecar::start(stage.settings.clone()).await.expect("a sidecar");
+    }
+    assert_eq!(stage.drills[0].handle().counts().received, 8);
+    let refused =
+        http::ask_with(sidecar.address(), Caller::Chat, "smart", SAID, false, &[("x-standin-durable", "yes")]);
+    assert_eq!(refused.await.status, 400);
+    drop(sidecar);
+    std::fs::remove_dir_all(&folder).expect("a folder");
 }

@@ -1,0 +1,49 @@
+//! A durable call, as its own writer sees what keeps it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::policy::vault::{Item, KeptCall, Vault, Which};
+use crate::words::{CallId, Error};
+
+/// The longest that a caller waits for its call to be kept, and a call to be noted as sent.
+const WRITE_MAX: Duration = Duration::from_secs(10);
+
+/// What keeps one call. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Ward {
+    vault: Arc<dyn Vault>,
+    id: CallId,
+}
+
+impl Ward {
+    pub(super) fn new(vault: Arc<dyn Vault>, id: CallId) -> Self {
+        Self { vault, id }
+    }
+
+    /// Keeps the call before it is accepted. One that could not be kept in time is forgotten, whatever comes of it.
+    pub(super) async fn accept(&self, call: &KeptCall) -> Result<(), Error> {
+        let why = match tokio::time::timeout(WRITE_MAX, self.vault.accept(call)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(why)) => why.to_string(),
+            Err(_) => "the store does not write; `store.problem` in health says why".to_owned(),
+        };
+        let forgotten = self.vault.forget(Which::Call(self.id));
+        let _ = tokio::time::timeout(Duration::ZERO, forgotten).await;
+        Err(Error::NotDurable(why))
+    }
+
+    /// Keeps that the call is about to be sent.
+    pub(super) async fn sent(&self) {
+        if tokio::time::timeout(WRITE_MAX, self.vault.sent(self.id)).await.is_err() {
+            tracing::warn!(id = %self.id, "a durable call is sent though the store does not write");
+        }
+    }
+
+    /// Keeps what is about to be told, however long that takes.
+    pub(super) async fn tell(&self, at: usize, items: &[Item]) {
+        if let Err(why) = self.vault.tell(self.id, at, items).await {
+            tracing::error!(id = %self.id, %why, "what a durable call said is not kept");
+        }
+    }
+}

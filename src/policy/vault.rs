@@ -1,0 +1,76 @@
+//! What keeps durable calls beyond the process: what is asked of it, whoever it is.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::words::{CallId, ChatRequest, Durable, Error, ReplyEvent};
+
+/// What a reader gets of a call. `Finished` or an error is the last.
+pub type Item = Result<ReplyEvent, Error>;
+
+/// Tells whether nothing follows an item.
+pub const fn is_last(item: &Item) -> bool {
+    matches!(item, Ok(ReplyEvent::Finished(_)) | Err(_))
+}
+
+/// A durable call, as it is kept.
+#[derive(Clone, Debug)]
+pub struct KeptCall {
+    /// Its id: the same after every restart.
+    pub id: CallId,
+    /// When it was accepted.
+    pub begun_at: SystemTime,
+    /// What was asked for.
+    pub request: Arc<ChatRequest>,
+    /// What becomes of it after a restart.
+    pub durable: Durable,
+    /// Whether nothing of it is told before it is whole.
+    pub is_whole: bool,
+    /// Whether something of it may have been sent to a provider.
+    pub is_sent: bool,
+    /// What was told of it.
+    pub items: Vec<Item>,
+}
+
+/// Resolves when something is on disk, whatever becomes of the process; to what is wrong where it never will be.
+pub type Written = Pin<Box<dyn Future<Output = Result<(), Arc<str>>> + Send>>;
+
+/// Which calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Which {
+    /// This one.
+    Call(CallId),
+    /// All that carry this value of a tag.
+    Tag(String, String),
+    /// All that ended before.
+    Before(SystemTime),
+}
+
+/// What keeps durable calls. What is read is read at once, from a disk: not where it holds up others.
+pub trait Vault: Send + Sync + 'static {
+    /// Keeps a call, of which nothing was told yet.
+    fn accept(&self, call: &KeptCall) -> Written;
+    /// Keeps that a call is about to be sent.
+    fn sent(&self, call: CallId) -> Written;
+    /// Keeps items of a call, the first of which has this place. The last ends it.
+    fn tell(&self, call: CallId, at: usize, items: &[Item]) -> Written;
+    /// Forgets calls. Those that have not ended are none of them, unless one is named.
+    fn forget(&self, which: Which) -> Written;
+    /// Returns a call by its id.
+    ///
+    /// # Errors
+    /// Why nothing can be read.
+    fn call(&self, call: CallId) -> Result<Option<KeptCall>, Arc<str>>;
+    /// Returns the call of a client's key.
+    ///
+    /// # Errors
+    /// Why nothing can be read.
+    fn keyed(&self, client: Option<&str>, key: &str) -> Result<Option<KeptCall>, Arc<str>>;
+    /// Returns the calls that have not ended.
+    ///
+    /// # Errors
+    /// Why nothing can be read.
+    fn unfinished(&self) -> Result<Vec<CallId>, Arc<str>>;
+}

@@ -1,0 +1,190 @@
+//! Durable calls in the file: what was asked for, and what was told of it, item by item.
+//!
+//! What is written is written in the groups of all else; each of these says the same if it is written twice. What is
+//! read is read beside the writer.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use super::book::millis;
+use super::hours::whole;
+use super::{OpenError, file, tape};
+use crate::policy::vault::{Item, KeptCall, Which, is_last};
+use crate::words::{CallId, Durable};
+
+/// Something to be written of a durable call.
+pub(super) enum Note {
+    Accept {
+        id: CallId,
+        begun_at: i64,
+        client: String,
+        key: Option<String>,
+        tags: String,
+        durable: Durable,
+        is_whole: bool,
+        request: Vec<u8>,
+    },
+    Sent(CallId),
+    Items {
+        id: CallId,
+        at: usize,
+        items: Vec<Vec<u8>>,
+        end: Option<End>,
+    },
+    Forget(Which),
+}
+
+/// How a call ended, and when.
+pub(super) struct End {
+    pub(super) at: i64,
+    pub(super) has_failed: bool,
+}
+
+impl Note {
+    pub(super) fn accept(call: &KeptCall) -> Self {
+        let request = &call.request;
+        Self::Accept {
+            id: call.id,
+            begun_at: millis(call.begun_at),
+            client: request.client.as_deref().unwrap_or_default().to_owned(),
+            key: request.key.clone(),
+            tags: serde_json::to_string(&request.tags).unwrap_or_default(),
+            durable: call.durable,
+            is_whole: call.is_whole,
+            request: tape::write(&call.request),
+        }
+    }
+
+    pub(super) fn items(id: CallId, at: usize, items: &[Item], now: SystemTime) -> Self {
+        let end = items.last().filter(|item| is_last(item));
+        let end = end.map(|item| End { at: millis(now), has_failed: item.is_err() });
+        Self::Items { id, at, items: items.iter().map(tape::write).collect(), end }
+    }
+
+    /// Writes it.
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
+        match self {
+            Self::Accept { id, begun_at, client, key, tags, durable, is_whole, request } => {
+                let add = "INSERT OR IGNORE INTO kept (runtime, number, begun_at, client, key, tags, durable, whole, \
+                           request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                let (runtime, number) = of(*id);
+                connection.prepare_cached(add)?.execute(params![
+                    runtime,
+                    number,
+                    begun_at,
+                    client,
+                    key,
+                    tags,
+                    durable.name(),
+                    is_whole,
+                    request
+                ])?;
+            }
+            Self::Sent(id) => {
+                let set = "UPDATE kept SET sent = 1 WHERE runtime = ?1 AND number = ?2";
+                connection.prepare_cached(set)?.execute(of(*id))?;
+            }
+            Self::Items { id, at, items, end } => {
+                let (runtime, number) = of(*id);
+                let add = "INSERT OR IGNORE INTO kept_item SELECT ?1, ?2, ?3, ?4 \
+                           WHERE EXISTS (SELECT 1 FROM kept WHERE runtime = ?1 AND number = ?2)";
+                let mut add = connection.prepare_cached(add)?;
+                for (at, item) in (*at..).zip(items) {
+                    add.execute(params![runtime, number, whole(at as u64), item])?;
+                }
+                if let Some(End { at, has_failed }) = end {
+                    // Who comes with the key of a call that failed makes another.
+                    let set = "UPDATE kept SET ended_at = ?3, key = iif(?4, NULL, key) \
+                               WHERE runtime = ?1 AND number = ?2";
+                    connection.prepare_cached(set)?.execute(params![runtime, number, at, has_failed])?;
+                }
+            }
+            Self::Forget(Which::Call(id)) => {
+                let (runtime, number) = of(*id);
+                forget(connection, "runtime = ?1 AND number = ?2", params![runtime, number])?;
+            }
+            Self::Forget(Which::Tag(name, value)) => {
+                let which = "ended_at IS NOT NULL AND tags ->> ('$.' || json_quote(?1)) = ?2";
+                forget(connection, which, params![name, value])?;
+            }
+            Self::Forget(Which::Before(time)) => {
+                forget(connection, "ended_at < ?1", params![millis(*time)])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Forgets calls, and what was told of them.
+pub(super) fn forget(connection: &Connection, which: &str, params: impl rusqlite::Params) -> rusqlite::Result<usize> {
+    // Their items go with them: a trigger of the file's.
+    connection.prepare_cached(&format!("DELETE FROM kept WHERE {which}"))?.execute(params)
+}
+
+fn of(id: CallId) -> (i64, i64) {
+    (id.runtime.cast_signed(), whole(id.number))
+}
+
+const COLUMNS: &str = "runtime, number, begun_at, durable, whole, sent, request";
+
+/// Returns a call by its id.
+pub(super) fn call(path: &Path, id: CallId) -> Result<Option<KeptCall>, OpenError> {
+    let connection = file::read(path)?;
+    let find = format!("SELECT {COLUMNS} FROM kept WHERE runtime = ?1 AND number = ?2");
+    let row = connection.query_row(&find, of(id), head).optional()?.flatten();
+    Ok(row.map(|call| with_items(&connection, call)).transpose()?.flatten())
+}
+
+/// Returns the call of a client's key: of several the last.
+pub(super) fn keyed(path: &Path, client: &str, key: &str) -> Result<Option<KeptCall>, OpenError> {
+    let connection = file::read(path)?;
+    let find = format!("SELECT {COLUMNS} FROM kept WHERE client = ?1 AND key = ?2 ORDER BY begun_at DESC LIMIT 1");
+    let row = connection.query_row(&find, [client, key], head).optional()?.flatten();
+    Ok(row.map(|call| with_items(&connection, call)).transpose()?.flatten())
+}
+
+/// Returns the calls that have not ended, in the order in which they were accepted.
+pub(super) fn unfinished(path: &Path) -> Result<Vec<CallId>, OpenError> {
+    let connection = file::read(path)?;
+    let mut find =
+        connection.prepare("SELECT runtime, number FROM kept WHERE ended_at IS NULL ORDER BY begun_at, number")?;
+    let rows = find.query_map((), id)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+fn id(row: &Row<'_>) -> rusqlite::Result<CallId> {
+    let (runtime, number): (i64, i64) = (row.get(0)?, row.get(1)?);
+    Ok(CallId::new(runtime.cast_unsigned(), u64::try_from(number).unwrap_or(0)))
+}
+
+/// Returns a call without its items; `None` where it is of a form that is not known.
+fn head(row: &Row<'_>) -> rusqlite::Result<Option<KeptCall>> {
+    let (begun_at, durable, request): (i64, String, Vec<u8>) = (row.get(2)?, row.get(3)?, row.get(6)?);
+    let begun_at = UNIX_EPOCH + Duration::from_millis(u64::try_from(begun_at).unwrap_or(0));
+    let (id, is_whole, is_sent) = (id(row)?, row.get(4)?, row.get(5)?);
+    let known = durable.parse().ok().zip(tape::read(&request));
+    let call = |(durable, request)| KeptCall {
+        id,
+        begun_at,
+        request: Arc::new(request),
+        durable,
+        is_whole,
+        is_sent,
+        items: Vec::new(),
+    };
+    Ok(known.map(call))
+}
+
+fn with_items(connection: &Connection, mut call: KeptCall) -> rusqlite::Result<Option<KeptCall>> {
+    let find = "SELECT item FROM kept_item WHERE runtime = ?1 AND number = ?2 ORDER BY at";
+    let mut find = connection.prepare(find)?;
+    let mut rows = find.query(of(call.id))?;
+    while let Some(row) = rows.next()? {
+        let Some(item) = tape::read(row.get_ref(0)?.as_blob()?) else { return Ok(None) };
+        call.items.push(item);
+    }
+    Ok(Some(call))
+}

@@ -1,0 +1,175 @@
+//! Calls that outlive their process: what a runtime finds that is started on the file of another.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
+
+use standin::config::StoreConfig;
+use standin::runtime::{By, CallStatus, Question, Which};
+use standin::testing::{Answer, Fault, Script, Scripted};
+use standin::{ChatRequest, CommitPolicy, Config, Durable, Error, ReplyEvent, RouteConfig, Runtime};
+
+use super::kit::{S, ask, config, read, start};
+
+/// A file of its own, which is deleted at its end.
+struct File(PathBuf);
+
+impl File {
+    fn new() -> Self {
+        static FILES: AtomicU32 = AtomicU32::new(0);
+        let name = format!("standin-durable-{}-{}", std::process::id(), FILES.fetch_add(1, Relaxed));
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        Self(folder)
+    }
+
+    fn config(&self, scripts: &[Scripted]) -> Config {
+        Config { store: Some(StoreConfig::new(self.0.join("standin.db"))), ..config(scripts) }
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        let read = |name: &str| std::fs::read(self.0.join(name)).unwrap_or_default();
+        [read("standin.db"), read("standin.db-wal")].concat()
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn durable(text: &str) -> ChatRequest {
+    ask(text).durable(Durable::Again)
+}
+
+async fn received(scripted: &Scripted, requests: u64) {
+    let seen = async {
+        while scripted.received() < requests {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(20 * S, seen).await.expect("it asks");
+}
+
+async fn again(runtime: &Runtime) -> u64 {
+    runtime.ledger(Question::by(By::All)).await.expect("a ledger").again
+}
+
+#[tokio::test]
+async fn what_was_accepted_is_finished_by_the_next_process_and_the_ledger_says_what_may_be_billed_twice() {
+    let file = File::new();
+    let provider = Scripted::new(Script::default());
+    provider.next(2, Fault::Hang);
+    let first = start(file.config(std::slice::from_ref(&provider))).await;
+    let call = first.submit(durable("hello").key("k")).await.expect("accepted");
+    let once = first.submit(ask("once").durable(Durable::Once)).await.expect("accepted");
+    let ids = (call.id(), once.id());
+    received(&provider, 2).await;
+    drop((call, once));
+    first.drain(Duration::ZERO).await;
+    drop(first);
+
+    let second = start(file.config(std::slice::from_ref(&provider))).await;
+    let call = second.resume(ids.0).await.expect("taken up");
+    assert_eq!(call.wait().await.expect("an answer").text, "hello");
+    let joined = second.chat(durable("hello").key("k")).await.expect("the same");
+    assert_eq!(joined, call.wait().await.expect("an answer"));
+    let flight = second.why(joined.finished.call).expect("recorded");
+    assert!(flight.again && flight.to_string().contains(&format!("accepted as {}", ids.0)), "{flight}");
+    let once = second.resume(ids.1).await.expect("kept");
+    assert!(matches!(once.wait().await, Err(Error::Interrupted { .. })));
+    assert_eq!((once.status(), provider.received(), again(&second).await), (CallStatus::Failed, 3, 1));
+}
+
+#[tokio::test]
+async fn an_answer_is_read_the_same_by_every_process_from_every_place_and_found_by_its_key() {
+    let file = File::new();
+    let provider = Scripted::new(Script::default());
+    provider.next(1, Fault::CutAfter(2));
+    let first = start(file.config(std::slice::from_ref(&provider))).await;
+    let mut request = durable("one two three four").key("k");
+    request.tags.insert("team".into(), "red".into());
+    let call = first.submit(request.clone()).await.expect("accepted");
+    let (id, seen) = (call.id(), read(call.stream_from(0)).await);
+    assert!(seen.shape().ends_with("text finished"), "{}", seen.shape());
+    drop(call);
+    first.drain(S).await;
+    drop(first);
+    let second = start(file.config(std::slice::from_ref(&provider))).await;
+    let call = second.resume(id).await.expect("kept");
+    for offset in 0..=seen.events.len() {
+        assert_eq!(read(call.stream_from(offset)).await.events, seen.events[offset..]);
+    }
+    let asked = provider.received();
+    assert_eq!(second.chat(request.clone()).await.expect("the same").finished, *seen.finished());
+    let other = ChatRequest { messages: ask("other").messages, ..request.clone() };
+    assert_eq!(second.chat(other).await, Err(Error::KeyConflict));
+    assert_eq!((provider.received(), again(&second).await), (asked, 0));
+    // What is forgotten is gone, by whatever it is named.
+    second.forget(Which::Tag("team".into(), "blue".into())).await.expect("nothing to do");
+    second.forget(Which::Before(SystemTime::UNIX_EPOCH)).await.expect("nothing to do");
+    assert_eq!(second.resume(id).await.expect("kept").status(), CallStatus::Answered);
+    second.forget(Which::Tag("team".into(), "red".into())).await.expect("forgotten");
+    assert!(matches!(second.resume(id).await, Err(Error::NotKept(_))));
+    let anew = second.submit(request).await.expect("accepted");
+    anew.wait().await.expect("an answer");
+    assert_ne!(anew.id(), id);
+    second.forget(Which::Before(SystemTime::now() + S)).await.expect("forgotten");
+    assert!(matches!(second.resume(anew.id()).await, Err(Error::NotKept(_))));
+}
+
+#[tokio::test]
+async fn who_has_the_beginning_of_an_answer_is_told_to_drop_it_or_that_it_broke_off() {
+    let file = File::new();
+    let provider = Scripted::new(Script::default());
+    provider.next(3, Fault::StallAfter(2));
+    let first = start(file.config(std::slice::from_ref(&provider))).await;
+    let mut ids = Vec::new();
+    for commit in [CommitPolicy::Reset, CommitPolicy::Fail, CommitPolicy::Buffered] {
+        let request = ChatRequest { commit, ..durable("one two three four") };
+        let call = first.submit(request).await.expect("accepted");
+        let mut stream = call.stream_from(0);
+        if commit != CommitPolicy::Buffered {
+            while !matches!(stream.next().await, Some(Ok(ReplyEvent::Text(_)))) {}
+        }
+        ids.push(call.id());
+    }
+    received(&provider, 3).await;
+    first.drain(Duration::ZERO).await;
+    drop(first);
+    let second = start(file.config(std::slice::from_ref(&provider))).await;
+    let mut shapes = Vec::new();
+    for id in ids {
+        shapes.push(read(second.resume(id).await.expect("kept").stream_from(0)).await.shape());
+    }
+    assert_eq!(shapes[0], "a/m#1 text reset(crashed) a/m#1 text finished");
+    assert_eq!(shapes[1], "a/m#1 text interrupted");
+    assert_eq!(shapes[2], "a/m#1 text finished");
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_is_refused_and_what_need_not_be_is_not_kept() {
+    let file = File::new();
+    let provider = Scripted::new(Script::default());
+    let without = start(config(std::slice::from_ref(&provider))).await;
+    for refused in [without.chat(durable("hi")).await.err(), without.submit(durable("hi")).await.err()] {
+        let refused = refused.expect("nothing is kept").to_string();
+        assert_eq!(refused, "durable: nothing is kept beyond the process: the configuration has no [store]");
+    }
+    let mut routed = config(std::slice::from_ref(&provider));
+    routed.routes.insert("kept".into(), RouteConfig { durable: Durable::Again, ..RouteConfig::new(["a/m"]) });
+    let refused = Runtime::builder().config(routed.clone()).start().await.expect_err("no store").to_string();
+    assert!(refused.starts_with("routes.kept.durable: needs a `[store]`"), "{refused}");
+
+    routed.store = file.config(&[]).store;
+    let runtime = start(routed).await;
+    provider.say(Answer::text("plain answer"));
+    runtime.chat(ask("a plain secret").key("plain")).await.expect("an answer");
+    provider.say(Answer::text("kept answer"));
+    runtime.chat(ChatRequest::new("kept").user("a kept secret")).await.expect("an answer");
+    runtime.ledger(Question::by(By::All)).await.expect("written");
+    let bytes = String::from_utf8_lossy(&file.bytes()).into_owned();
+    assert!(bytes.contains("a kept secret") && bytes.contains("kept answer"));
+    assert!(!bytes.contains("a plain secret") && !bytes.contains("plain answer"));
+}
