@@ -1,9 +1,9 @@
 //! Floor 5: what is kept: everything that ended, in one file that outlives the process.
 //!
-//! In flow records of attempts and calls, and what is known of providers, in place and without waiting; out flow
-//! statements, and what was known before. One thread owns the connection and writes in groups; whoever asks reads
-//! beside it. Nothing that a disk does holds up a call: what cannot be written waits in a bounded queue, what finds no
-//! room there is counted as lost, and health says both. It holds no word of a prompt or of an answer, but for calls
+//! Input: records of attempts and calls, and what is known of providers, in place and without waiting. Output:
+//! statements, and what was known before. One thread owns the connection and writes in groups; readers have connections
+//! of their own. A disk never holds up a call: records that cannot be written wait in a bounded queue, records without
+//! room there are counted as lost, and health says both. It holds no word of a prompt or of an answer, but for calls
 //! that ask to be durable: those wait for the disk, and are read again after a restart.
 
 mod schema;
@@ -46,7 +46,7 @@ pub(crate) enum OpenError {
     /// It cannot be made or opened.
     #[error("cannot be opened: {0}")]
     Files(#[from] io::Error),
-    /// What stands in it cannot be read, or nothing can be written.
+    /// Its content cannot be read, or nothing can be written.
     #[error("cannot be used: {}", told(.0))]
     Database(#[from] rusqlite::Error),
 }

@@ -143,7 +143,7 @@ fn disorder(order: &[String], file: &str, source: &str) -> Vec<(usize, String)> 
 }
 
 #[test]
-fn a_room_knows_only_what_stands_before_it() {
+fn a_room_knows_only_what_comes_before_it() {
     for (place, room) in ROOMS.iter().enumerate() {
         for known in room.knows {
             let below = ROOMS[..place].iter().any(|other| other.name == *known && other.floor <= room.floor);

@@ -166,7 +166,7 @@ fn a_bad_line_is_a_row_that_says_so() {
 }
 
 #[test]
-fn who_reads_an_answer_follows_from_the_api_or_the_address() {
+fn the_reader_of_an_answer_follows_from_the_api_or_the_address() {
     let chat = r#"{"choices":[{"message":{"content":"Hi"},"finish_reason":"stop"}]}"#;
     let message = r#"{"type":"message","content":[{"type":"text","text":"Hi"}],"stop_reason":"end_turn"}"#;
     let response = r#"{"object":"response","status":"completed","output":[{"type":"message","content":[{"type":"output_text","text":"Hi"}]}]}"#;

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_long_is_done_on_a_thread_apart_and_what_is_short_where_it_stands() {
+    async fn long_work_is_done_on_a_thread_apart_and_short_work_in_place() {
         let (apart, here) = (Apart::default(), std::thread::current().id());
         let thread = || std::thread::current().id();
         assert_eq!(apart.run(false, thread).await, here);

@@ -20,7 +20,7 @@ use crate::policy::routing::Needs;
 use crate::spec::RouteSpec;
 use crate::words::{CallFacts, CallId, Error, Priority, Rule};
 
-/// The most time for a call, whatever its caller says: a year, which no clock overflows on.
+/// The most time for a call, even if its caller sets more: a year, which no clock overflows on.
 const DEADLINE_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A call that has its id before it begins.
@@ -102,7 +102,7 @@ fn accept(shared: &Arc<Shared>, work: &Work) -> Result<(Arc<Table>, Arc<RouteSpe
     if shared.draining.load(Relaxed) { Err(Error::Draining) } else { Ok((table, route)) }
 }
 
-/// Takes a place among the calls in flight, or one among those who wait for that, unless it would come too late.
+/// Takes a place among the calls in flight, or among those that wait for one, unless it would come too late.
 fn take_seat(shared: &Shared, priority: Priority, due: Instant) -> Result<Seat, Error> {
     let (parking, spots) = (&shared.parking, [Spot::Calls]);
     let is_behind = parking.bell.waiting() > 0 && parking.is_before(&spots, priority, due, true);

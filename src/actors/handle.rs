@@ -1,4 +1,4 @@
-//! A call that does not belong to one caller, as who asks after it has it.
+//! A call that does not belong to one caller, as its holders have it.
 
 use std::time::SystemTime;
 
@@ -6,8 +6,8 @@ use super::log::{Hold, Reader};
 use super::stream::ReplyStream;
 use crate::words::{CallId, Error, Reply, ReplyEvent};
 
-/// A call that belongs to the runtime: it goes on whoever leaves, and its events are kept until some time after its
-/// end.
+/// A call that belongs to the runtime: it goes on when any of its readers leave, and its events are kept until some
+/// time after its end.
 ///
 /// ```
 /// use standin::{ChatRequest, ProviderConfig, Report, Runtime};
@@ -44,7 +44,7 @@ pub enum CallStatus {
     Answered,
     /// It has no answer.
     Failed,
-    /// Somebody ended it.
+    /// It was ended from outside.
     Cancelled,
 }
 
@@ -88,7 +88,7 @@ impl CallHandle {
         })
     }
 
-    /// Ends it, whoever else waits for it: they are told [`Error::Cancelled`]. A call that has ended stays as it is.
+    /// Ends it, for all that wait for it: they are told [`Error::Cancelled`]. A call that has ended stays as it is.
     pub fn cancel(&self) {
         self.0.cancel();
     }

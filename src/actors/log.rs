@@ -1,7 +1,7 @@
 //! The events of one call, kept in their order: for any number of readers, each from where it likes.
 //!
-//! One task writes a log (`scribe`), and whoever holds its call reads it. A call that has a log belongs to those who
-//! hold it together, and ends when nobody does.
+//! One task writes a log (`scribe`), and the holders of its call read it. A call that has a log belongs to all its
+//! holders together, and ends when there is none.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -26,7 +26,7 @@ pub(crate) struct Log {
     told: Mutex<Told>,
 }
 
-/// Whom the call belongs to.
+/// How many holders the call has, and whether it is cancelled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) by: usize,
@@ -44,7 +44,7 @@ struct Told {
 }
 
 impl Told {
-    /// Wakes who waits for more.
+    /// Wakes the readers that wait for more.
     fn wake(&mut self) {
         self.waiting.drain(..).for_each(Waker::wake);
     }
@@ -68,7 +68,7 @@ impl Log {
         self.id
     }
 
-    /// Returns who holds its call, to be watched.
+    /// Returns a receiver of what is known of its call's holders.
     pub(super) fn held(&self) -> watch::Receiver<Held> {
         self.held.subscribe()
     }
@@ -125,7 +125,7 @@ impl Log {
     }
 }
 
-/// A part in a call that has a log. While somebody has one, the call goes on.
+/// A share in a call that has a log. While there is a share, the call goes on.
 pub(crate) struct Hold(Arc<Log>);
 
 impl Hold {
@@ -146,7 +146,7 @@ impl Hold {
         self.0.begun_at
     }
 
-    /// Ends the call, whoever else holds it.
+    /// Ends the call, for all its holders.
     pub(super) fn cancel(&self) {
         self.0.held.send_modify(|held| held.is_cancelled = true);
     }

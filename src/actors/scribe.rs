@@ -1,4 +1,4 @@
-//! Who writes the log of a call, and who asks for one.
+//! The writer of a call's log, and the callers that ask for one.
 //!
 //! ```text
 //! asks with a key ──┐                      ┌──▶ reader, from the start
@@ -29,12 +29,12 @@ use super::work::Work;
 use crate::policy::vault::{Item, KeptCall, Which, is_last};
 use crate::words::{CallId, ChatRequest, CommitPolicy, Durable, Error, Failure, FailureClass, ReplyEvent};
 
-/// How long a call that nobody holds any more goes on: a client that lost its connection is back by then.
+/// How long a call without a holder goes on: a client that lost its connection is back by then.
 const LINGER: Duration = Duration::from_secs(2);
 /// The most items that are written at once.
 const BATCH_MAX: usize = 256;
 
-/// In what form the answer is made: that of who asks first.
+/// The form of the answer: that of the first caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Nothing is told before it is whole.
@@ -190,7 +190,7 @@ fn spawn(work: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(work);
 }
 
-/// Answers one of those who asked with a key.
+/// Answers one of the callers that asked with a key.
 async fn answer(hold: Hold, wanted: Wanted) {
     match wanted {
         Wanted::Whole(mut answer) => {
@@ -232,7 +232,7 @@ struct TakenUp {
     is_told: bool,
 }
 
-/// Makes a call and writes down what it says, until it ends or nobody holds it any more. Its end is kept for a while.
+/// Makes a call and writes down what it says, until it ends or has no holder any more. Its end is kept for a while.
 async fn write(shared: Arc<Shared>, script: Script) {
     let Script { log, ward, .. } = &script;
     let kept_for = shared.limits.kept_for;
@@ -247,7 +247,7 @@ async fn write(shared: Arc<Shared>, script: Script) {
     if let Some(ward) = ward.as_ref().filter(|_| is_over) {
         ward.tell(log.length(), &last).await;
     }
-    // Whoever forgets it keeps no runtime alive.
+    // The task that forgets it keeps no runtime alive.
     let (shelf, id) = (Arc::downgrade(&shared.shelf), log.id());
     drop(shared);
     page.end(last);
@@ -353,10 +353,10 @@ async fn again(
     Ok(Arc::new(ChatRequest { deadline: Some(left), ..ChatRequest::clone(&request) }))
 }
 
-/// Returns why a call ends early: somebody ended it, or nobody has held it for a while.
+/// Returns why a call ends early: it was ended from outside, or has had no holder for a while.
 async fn deserted(shelf: &Shelf, log: &Log) -> Error {
     let mut held = log.held();
-    // The log is there, and so is who tells.
+    // The log is there, and so is its writer.
     loop {
         let now = held.wait_for(|held| held.is_cancelled || held.by == 0).await.map(|held| *held);
         if now.is_ok_and(|held| held.is_cancelled) {
@@ -387,7 +387,7 @@ impl Page {
         self.tell(last);
     }
 
-    /// The shelf first: who hears of an error and asks again makes another call.
+    /// The shelf first: a caller that hears of an error and asks again makes another call.
     fn tell(&mut self, last: Vec<Item>) {
         if !std::mem::replace(&mut self.told, true) {
             self.shelf.end(&self.log, &last);

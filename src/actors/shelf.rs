@@ -104,7 +104,7 @@ impl Shelf {
         lock(&self.kept).calls.get(&id).map(|entry| Hold::new(entry.log.clone()))
     }
 
-    /// Gives a call up that nobody holds; tells whether that is so.
+    /// Gives up a call without a holder; tells whether it had none.
     pub(super) fn desert(&self, log: &Log) -> bool {
         let mut kept = lock(&self.kept);
         let is_deserted = log.held().borrow().by == 0;
@@ -114,7 +114,7 @@ impl Shelf {
         is_deserted
     }
 
-    /// Keeps what a call ended with: an answer, and of a call that is the runtime's own an error, too. Who comes with
+    /// Keeps what a call ended with: an answer, and of a call that is the runtime's own an error, too. A caller with
     /// the key of a call that failed makes another.
     pub(super) fn end(&self, log: &Log, last: &[Item]) {
         let mut kept = lock(&self.kept);

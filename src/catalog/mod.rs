@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn one_model_is_one_family_wherever_it_is_hosted() {
+    fn one_model_is_one_family_at_all_hosts() {
         for (family_name, names) in [
             (
                 "claude-haiku-4-5",
@@ -220,14 +220,14 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_two_sell_has_the_price_of_whoever_is_asked() {
+    fn a_model_that_two_sell_has_the_price_of_the_one_that_is_asked() {
         let price =
             |vendors: &[&str]| find_at(vendors, "deepseek-v4-pro").and_then(|model| model.price).map(|it| it.input);
         assert_eq!((price(&["deepseek"]), price(&["qwen"]), price(&["openai"])), (Some(1.32), Some(2.4), None));
     }
 
     #[test]
-    fn no_two_models_of_a_vendor_are_spelled_alike_and_cost_differently() {
+    fn no_two_models_of_a_vendor_have_one_spelling_and_two_prices() {
         for model in models() {
             let twin = find_at(&[model.vendor], model.id).expect("it is there");
             assert_eq!(twin.price, model.price, "{} and {}", model.id, twin.id);

@@ -137,7 +137,7 @@ mod tests {
     use crate::config::{Config, RouteConfig};
 
     #[test]
-    fn models_that_somebody_named_are_known_from_those_of_the_catalogue() {
+    fn models_that_a_user_named_are_told_from_those_of_the_catalogue() {
         let route = RouteConfig::new(["openai/gpt-5.4-mini"]);
         let mut config = Config { routes: BTreeMap::from([("smart".into(), route)]), ..Config::default() };
         config.providers.insert("openai".into(), ProviderConfig::openai().key("k"));

@@ -746,7 +746,7 @@ mod tests {
     }
 
     #[test]
-    fn who_runs_a_preset_is_its_domain_unless_it_is_the_users_own_or_said() {
+    fn the_company_that_runs_a_preset_is_its_domain_unless_it_is_the_users_own_or_said() {
         for (provider, expected) in [
             (ProviderConfig::preset("openai-responses").key("k"), "openai"),
             (ProviderConfig::vertex("p", "global").key("k"), "google"),

@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gauge_that_was_not_seen_to_fall_paces_nobody() {
+    fn a_gauge_that_was_not_seen_to_fall_paces_no_call() {
         let now = Instant::now();
         let mut headroom = Headroom::default();
         for _ in 0..50 {

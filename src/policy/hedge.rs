@@ -242,7 +242,7 @@ mod tests {
     const UNKNOWN: Cost = Cost(None);
 
     #[test]
-    fn critical_and_interactive_calls_hedge_unless_somebody_says_otherwise() {
+    fn critical_and_interactive_calls_hedge_unless_configured_otherwise() {
         let all = [Priority::Batch, Priority::Default, Priority::Interactive, Priority::Critical];
         let by = |call, route| all.map(|priority| chosen(call, route, priority).name());
         assert_eq!(by(None, None), ["sequential", "sequential", "hedge", "hedge"]);

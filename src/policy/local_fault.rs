@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_acquitted_is_not_suspected_again_for_a_minute() {
+    fn a_network_that_was_acquitted_is_not_suspected_again_for_a_minute() {
         let (mut guard, now) = (LocalFault::default(), Instant::now());
         guard.failed("a", now);
         assert!(guard.failed("b", now).is_some());

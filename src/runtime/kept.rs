@@ -60,7 +60,7 @@ pub(super) async fn recall(store: &Store, shared: &Shared, setup: &mut Setup) {
 }
 
 /// Returns what processes before this one knew of the providers that are configured, and tells what is not believed.
-/// Whatever is wrong with it: a start goes on without.
+/// With any error a start goes on without it.
 pub(super) async fn recollect(store: &Store, shared: &Arc<Shared>, setup: &Setup) -> (Recalled, Vec<Served>) {
     let nothing = || (Recalled::new(), Vec::new());
     if !shared.limits.store.as_ref().is_some_and(|spec| spec.warm) {
@@ -115,7 +115,7 @@ fn tell_of_clock(ago: Ago) -> bool {
     true
 }
 
-/// Tells the router who served sessions, by the clock that it goes by.
+/// Tells the router which targets served sessions, by the router's clock.
 pub(super) fn resume(shared: &Shared, served: Vec<Served>) {
     let now = now();
     let at = |ago: Duration| now.checked_sub(ago);

@@ -169,7 +169,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(10);
 
     #[test]
-    fn a_sink_that_stands_still_holds_nobody_up_and_what_it_missed_is_counted_and_told() {
+    fn a_stopped_sink_holds_up_no_writer_and_what_it_missed_is_counted_and_told() {
         let (log, order, took) = sink();
         let line = [&[b'x'; 1_023][..], b"\n"].concat();
         let count = 2 * BYTES_MAX / line.len();

@@ -386,7 +386,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_are_lost_whatever_they_are(
+        fn no_bytes_are_lost(
             bytes in prop::collection::vec(any::<u8>(), 0..300),
             piece in 1_usize..50,
         ) {

@@ -567,13 +567,13 @@ mod tests {
     }
 
     #[test]
-    fn who_listens_beyond_loopback_needs_keys() {
+    fn a_sidecar_that_listens_beyond_loopback_needs_keys() {
         let error = refused(&format!("[server]\nlisten = \"0.0.0.0:4000\"{PROVIDER}"));
         assert!(error.starts_with("2:1: server.listen: is not loopback"), "{error}");
     }
 
     #[test]
-    fn an_error_says_where_and_never_what_stands_there() {
+    fn an_error_says_the_place_and_never_the_value() {
         const KEY: &str = "sk-4uCkx7";
         for (text, place) in [
             ("[providers.a]\nkeys = 'KEY'", "providers.a.keys: is a text"),

@@ -44,7 +44,7 @@ fn numbers(list: &Value) -> Vec<f32> {
 }
 
 #[tokio::test]
-async fn texts_are_embedded_for_callers_of_both_dialects_whoever_fails() {
+async fn texts_are_embedded_for_callers_of_both_dialects_when_a_target_fails() {
     let providers = [(); 2].map(|()| Scripted::new(Script::default()));
     let sidecar = sidecar(&providers).await;
     providers[0].always(Fault::Error(ProviderError::Unavailable));

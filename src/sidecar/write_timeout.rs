@@ -87,7 +87,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_for_too_long_is_given_up_and_who_reads_slowly_is_not() {
+    async fn a_client_that_takes_nothing_for_too_long_is_given_up_and_a_slow_reader_is_not() {
         let (near, mut far) = duplex(10);
         let mut patient = WriteTimeout::new(near, LIMIT);
         let writing = tokio::spawn(async move {

@@ -11,7 +11,7 @@ use super::{LedgerError, OpenError, file};
 use crate::policy::statement::{By, Line, Question, Statement, waste};
 use crate::words::{FailureClass, Usage};
 
-/// The most lines where nobody says how many.
+/// The most lines by default.
 const LINES_MAX: u32 = 1_000;
 
 /// What is summed of attempts, beside what they are grouped by; `end` is how they ended.

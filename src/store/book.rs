@@ -30,7 +30,7 @@ pub(super) struct Book {
     lost: u64,
 }
 
-/// Numbers of what stands once.
+/// Numbers of the texts that are kept once.
 #[derive(Default)]
 struct Names {
     names: HashMap<Box<str>, i64>,
@@ -159,7 +159,7 @@ impl Names {
     }
 }
 
-/// Returns the number of what stands once, which it gets if it has none yet.
+/// Returns the number of a text that is kept once; a new text gets one.
 fn number(connection: &Connection, add: &str, find: &str, values: impl Params + Clone) -> rusqlite::Result<i64> {
     connection.prepare_cached(add)?.execute(values.clone())?;
     connection.prepare_cached(find)?.query_row(values, |row| row.get(0))

@@ -1,7 +1,7 @@
-//! The file: made for its owner alone, held by one process, opened for the one who writes and for those who read.
+//! The file: made for its owner alone, held by one process, opened for its writer and for readers.
 //!
-//! Who holds it has an exclusive lock on a file beside it, which the system takes back however the process ends. The
-//! lock is `SQLite`'s own, so that it also keeps apart two runtimes of one process.
+//! Its process has an exclusive lock on a file beside it, which the system frees at every end of the process. The lock
+//! is `SQLite`'s own, so that it also keeps apart two runtimes of one process.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::{OpenError, schema};
 
-/// How long a write waits for another who has the file: a backup, or somebody with a shell.
+/// How long a write waits for another process that has the file: a backup, or a shell.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 
 /// The right to write a file, as long as it lives.
@@ -38,7 +38,7 @@ impl Hold {
         }
     }
 
-    /// Opens the file to write it: in its present form, and durable to the last group whatever happens to the process.
+    /// Opens the file to write it: in its present form, and durable to the last group at any end of the process.
     pub(super) fn open(&self) -> Result<Opened, OpenError> {
         make(&self.path)?;
         let mut connection = Connection::open_with_flags(&self.path, FLAGS)?;
@@ -61,13 +61,13 @@ impl Hold {
         Ok(Opened { connection, is_synced: false, identity: identity(&self.path) })
     }
 
-    /// Tells whether the file is still the one that was opened: somebody may have moved or deleted it.
+    /// Tells whether the file is still the one that was opened: it may have been moved or deleted.
     pub(super) fn is(&self, opened: &Opened) -> bool {
         opened.identity.is_some() && identity(&self.path) == opened.identity
     }
 }
 
-/// The file, open for the one who writes it.
+/// The file, open for its writer.
 pub(super) struct Opened {
     pub(super) connection: Connection,
     /// Whether a commit waits for the disk itself.
@@ -75,7 +75,7 @@ pub(super) struct Opened {
     identity: Option<(u64, u64)>,
 }
 
-/// Opens a file to read it, beside whoever writes it.
+/// Opens a file to read it, beside its writer.
 pub(super) fn read(path: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;

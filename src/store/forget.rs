@@ -12,7 +12,7 @@ use crate::spec::StoreSpec;
 const ROWS: i64 = 2_000;
 /// Pages that are given back to the disk at once.
 const PAGES: i64 = 2_000;
-/// How long what is known of a provider is kept that nobody configures any more.
+/// How long the knowledge of a provider is kept that is no longer configured.
 const MEMORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Forgets some. Returns whether there is more to forget.

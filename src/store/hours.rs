@@ -62,7 +62,7 @@ pub(super) fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX).min(1 << 40)
 }
 
-/// Returns dollars as the file has them; what nobody pays, more than a million, counts as that.
+/// Returns dollars as the file has them; more than a million counts as a million.
 pub(super) fn money(dollars: f64) -> i64 {
     nanos(dollars).clamp(0, nanos(1e6))
 }

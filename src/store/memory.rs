@@ -13,7 +13,7 @@ use crate::policy::memory::{Memory, Moment, Uptime};
 /// Where Linux tells which run of the machine it is, and how long that has lasted.
 const RUN: &str = "/proc/sys/kernel/random/boot_id";
 const UPTIME: &str = "/proc/uptime";
-/// Sessions are looked for among so many attempts.
+/// Sessions are looked for among this many attempts.
 const ATTEMPTS_MAX: u32 = 50_000;
 
 /// What was kept of a provider.
@@ -38,7 +38,7 @@ impl Kept {
     }
 }
 
-/// A session, and who served it last.
+/// A session, and the target that served it last.
 pub(crate) struct Served {
     pub(crate) session: String,
     pub(crate) provider: String,
@@ -55,14 +55,15 @@ pub(crate) struct Recollection {
     pub(crate) served: Vec<Served>,
 }
 
-/// Returns what was kept, and who served sessions since a time ago.
+/// Returns what was kept, and the targets that served sessions within this time.
 pub(crate) fn recollect(path: &Path, sessions_for: Duration) -> Result<Recollection, OpenError> {
     let connection = file::read(path)?;
     Ok(Recollection { kept: kept(&connection)?, served: served(&connection, sessions_for)? })
 }
 
 fn kept(connection: &Connection) -> rusqlite::Result<Vec<Kept>> {
-    let mut asked = connection.prepare("SELECT provider, at, run, uptime_ms, form, sum, bytes FROM memory")?;
+    let mut asked =
+        connection.prepare("SELECT provider, at, run, uptime_ms, form, sum, bytes FROM memory ORDER BY provider")?;
     let rows = asked.query_map((), |row| {
         let run: Option<String> = row.get(2)?;
         let uptime: Option<i64> = row.get(3)?;
@@ -73,7 +74,8 @@ fn kept(connection: &Connection) -> rusqlite::Result<Vec<Kept>> {
     rows.collect()
 }
 
-/// Returns who served each session, as the entries of attempts tell: a probe or the second of two moves none.
+/// Returns the target that served each session, by the entries of attempts: a probe or the second of two attempts moves
+/// no session.
 fn served(connection: &Connection, since: Duration) -> rusqlite::Result<Vec<Served>> {
     let now = millis(wall());
     let sql = "SELECT session, provider.text, model.text, ended_at FROM \

@@ -1,4 +1,4 @@
-//! Who owns the connection: one thread, which writes what was queued in groups.
+//! The owner of the connection: one thread, which writes the queue in groups.
 //!
 //! ```text
 //! sink ──try_send──▶ queue (bounded) ──▶ owner: a group ──▶ one transaction
@@ -43,7 +43,7 @@ const GATHER: Duration = Duration::from_millis(5);
 const GROUP_MAX: usize = 1_000;
 /// Waits between two tries to write, doubled from the one to the other.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// Tries of a group once nobody will give another: a process that stops does not wait for a disk.
+/// Tries of a group once no other will come: a process that stops does not wait for a disk.
 const LAST_TRIES: u32 = 3;
 /// Groups after which something is forgotten though more is waiting.
 const GROUPS_BETWEEN: u32 = 64;
@@ -62,7 +62,8 @@ enum Job {
     Flush(oneshot::Sender<()>),
 }
 
-/// The store, as who gives it records and asks for its health has it. Dropped, it writes what waits and lets go.
+/// The store, for the code that gives it records and asks for its health. When it is dropped it writes what waits and
+/// frees the file.
 pub(crate) struct Store {
     /// `None` once it is dropped.
     queue: Option<SyncSender<Job>>,
@@ -76,7 +77,7 @@ pub(crate) struct Store {
 type Memories = BTreeMap<Arc<str>, Told>;
 
 impl Store {
-    /// Takes and opens the file, and starts who owns it. Who follows a process that ends does not wait for its end:
+    /// Takes and opens the file, and starts its owner. Who follows a process that ends does not wait for its end:
     /// records do.
     pub(crate) async fn open(spec: StoreSpec, follows: bool) -> Result<Self, OpenError> {
         let (queue, jobs) = sync_channel(WAITING_MAX);
@@ -247,7 +248,7 @@ struct Owner {
 }
 
 impl Owner {
-    /// Opens the file, says so, and serves until nobody gives it anything any more.
+    /// Opens the file, says so, and serves until nothing can come any more.
     fn begin(mut self, jobs: &Receiver<Job>, opened: Opened) {
         let mut opened = Some(opened);
         let hold = match self.hold(&mut opened) {
@@ -335,7 +336,7 @@ impl Owner {
             }
             groups = groups.wrapping_add(1);
             more = true;
-            // Whoever is never idle forgets, too.
+            // A store that is never idle forgets, too.
             if groups.is_multiple_of(GROUPS_BETWEEN) {
                 more = self.look(book);
             }

@@ -207,7 +207,7 @@ async fn what_ended_is_there_after_its_process_and_answers_by_everything_it_is_a
 }
 
 #[tokio::test]
-async fn a_file_that_somebody_keeps_is_refused_and_free_again_with_him() {
+async fn a_file_that_another_process_keeps_is_refused_until_that_one_ends() {
     let place = Place::new();
     let store = place.open().await;
     let refused = Store::open(place.spec(), false).await.map(|_| ()).expect_err("it is taken").to_string();
@@ -307,7 +307,7 @@ async fn a_file_that_is_deleted_is_noticed_and_another_is_begun() {
 }
 
 #[tokio::test]
-async fn whoever_else_writes_to_the_file_for_a_while_is_waited_for() {
+async fn another_writer_of_the_file_is_waited_for() {
     let place = Place::new();
     let store = place.open().await;
     let other = Connection::open(place.file()).expect("a database");
@@ -323,7 +323,7 @@ async fn whoever_else_writes_to_the_file_for_a_while_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_panic_of_the_one_who_writes_loses_nothing_and_a_group_that_makes_two_is_given_up() {
+async fn a_panic_of_the_writer_loses_nothing_and_a_group_that_makes_two_is_given_up() {
     let place = Place::new();
     let store = place.open().await;
     place.trouble(Some(PANIC));
@@ -419,9 +419,9 @@ fn a_provider_that_counts_nonsense_spoils_no_sum() {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
 
-    /// Whatever ended, every question's lines come to the same, and each attempt is an answer or waste.
+    /// After any ends, every question's lines have the same sum, and each attempt is an answer or waste.
     #[test]
-    fn every_attempt_is_a_winner_or_waste_by_whatever_it_is_asked(
+    fn every_attempt_is_a_winner_or_waste_under_every_grouping(
         records in proptest::collection::vec(
             (0_u64..40, 0_usize..4, 0_usize..FailureClass::ALL.len() * 2, 0_u64..9_999), 1..120,
         ),
@@ -520,7 +520,7 @@ fn ten_million_entries_answer_within_a_second() {
         let before = Instant::now();
         let statement = place.ask(by.clone());
         if by == By::Tag("run".into()) {
-            // Another value every forty calls is no account that anybody asks for; nor is it slow.
+            // With another value every forty calls no account is useful, but it is not slow either.
             assert!(before.elapsed() < Duration::from_secs(3), "{:?}", before.elapsed());
         } else {
             slowest = slowest.max(before.elapsed());

@@ -225,7 +225,7 @@ async fn a_black_hole_keeps_alive_for_ever_and_sends_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_is_noticed_wherever_it_does() {
+async fn a_client_that_leaves_is_noticed_at_every_point() {
     let provider = Scripted::new(Script {
         first_token: Latency::Fixed(Duration::from_secs(1)),
         per_token: Duration::from_secs(1),

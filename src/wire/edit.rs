@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_stands_twice_is_set_once() {
+    fn a_member_that_is_there_twice_is_set_once() {
         let twice = r#"{"a":1,"b":2,"a":3}"#;
         assert_eq!(Object::of(twice).expect("an object").get("a"), Some("3"));
         assert_eq!(edited(twice, |object, edits| object.set("a", "4", edits)), r#"{"b":2,"a":4}"#);

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_of_any_shape_is_taken_out_and_a_short_one_where_it_stands_alone() {
+    fn a_secret_of_any_shape_is_taken_out_and_a_short_one_where_it_is_a_word_of_its_own() {
         for (text, secret, cut, expected) in [
             ("key sk-12345678 is wrong, sk-12345678!", "sk-12345678", false, "key [redacted] is wrong, [redacted]!"),
             ("xsk-12345678x", "sk-12345678", false, "x[redacted]x"),

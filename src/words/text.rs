@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn how_a_text_begins_is_told_whatever_is_escaped() {
+    fn how_a_text_begins_is_told_with_any_escapes() {
         for (json, prefix, does) in [
             (r"ab\ncd", "ab", true),
             (r"ab\ncd", "ac", false),

@@ -61,7 +61,7 @@ async fn play<F: Future<Output = ()> + Send + 'static>(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hostile_client_hurts_nobody_else() {
+async fn a_hostile_client_hurts_no_other() {
     play("client", World::start("hostile-client").await, client::attack).await;
 }
 

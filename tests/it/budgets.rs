@@ -98,7 +98,7 @@ async fn a_hundred_calls_at_once_stay_within_their_budget_and_nothing_stays_rese
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_reserved_is_free_again_whatever_becomes_of_its_attempt() {
+async fn what_is_reserved_is_free_again_after_every_end_of_its_attempt() {
     let providers = providers(1, &unhurried());
     let runtime = start(with(priced(&providers), [("all", BudgetConfig::tokens(1_000_000, Period::Day))])).await;
     let reserved = |runtime: &Runtime| runtime.health().budgets[0].reserved.number();
@@ -138,7 +138,7 @@ async fn a_cheaper_target_serves_where_a_dearer_one_does_not_fit_and_one_without
 }
 
 #[tokio::test(start_paused = true)]
-async fn somebody_is_told_at_half_at_four_fifths_and_at_all_of_it() {
+async fn an_event_is_published_at_half_at_four_fifths_and_at_all_of_it() {
     let providers = providers(1, &Script::default());
     let budget = BudgetConfig::dollars(0.05, Period::Week).on_spent(OnSpent::Warn);
     let runtime = start(with(priced(&providers), [("week", budget)])).await;

@@ -206,7 +206,7 @@ async fn a_provider_without_a_key_that_works_is_left_without_a_second_request() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_without_money_is_out_until_it_is_checked_again_and_somebody_is_told() {
+async fn an_account_without_money_is_out_until_it_is_checked_again_and_an_event_says_so() {
     let world = world(2, Script::default()).await;
     let mut told = world.runtime.subscribe();
     world.providers[0].next(1, Fault::Error(ProviderError::OutOfMoney));
@@ -354,7 +354,7 @@ async fn a_provider_that_fails_again_and_again_is_opened_probed_and_closed_again
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_nobody_admits_asks_as_a_last_resort_and_says_so() {
+async fn a_call_that_no_target_admits_asks_as_a_last_resort_and_says_so() {
     let world = world(1, Script::default()).await;
     let outage = world.providers[0].always(Fault::Error(ProviderError::BadGateway));
     let cools = |until: std::time::Instant| until > Instant::now().into_std() + S;
@@ -408,7 +408,7 @@ async fn our_own_networks_failure_is_not_held_against_the_providers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_leaves_is_nobodys_failure() {
+async fn a_caller_that_leaves_is_no_failure_of_a_target() {
     let world = world(2, unhurried()).await;
     for wait in [10 * MS, 205 * MS, 300 * MS] {
         assert!(tokio::time::timeout(wait, world.runtime.chat(ask(&words(100)))).await.is_err());

@@ -62,7 +62,7 @@ async fn a_runtime_that_has_stopped_is_not_reconfigured_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_stops_the_front_stops_it_for_a_moment_and_a_handle_finds_the_next() {
+async fn a_front_that_is_stopped_is_gone_for_a_moment_and_a_handle_finds_the_next() {
     let world = world(1, Script::default()).await;
     let front = world.runtime.front();
     for _ in 0..3 {

@@ -178,7 +178,7 @@ async fn an_answer_of_a_function_is_judged_like_every_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_function_in_a_tier_of_its_own_answers_only_when_nobody_else_does() {
+async fn a_function_in_a_tier_of_its_own_answers_only_when_no_other_target_does() {
     let function = ProviderConfig::from_fn(|_| async { Ok("from here") }).model("m");
     let first = Scripted::new(Script::default());
     let mut config = config(std::slice::from_ref(&first));

@@ -38,7 +38,7 @@ fn price(dollars: f64) -> ModelConfig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_a_breaker_opens_everybody_who_waits_there_is_joined_at_once_and_spread() {
+async fn when_a_breaker_opens_every_attempt_that_waits_there_is_joined_at_once_and_spread() {
     for streamed in [false, true] {
         let world = world(3, brisk()).await;
         let mut told = world.runtime.subscribe();
@@ -87,7 +87,7 @@ async fn when_a_breaker_opens_everybody_who_waits_there_is_joined_at_once_and_sp
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_has_content_when_a_breaker_opens_is_left_alone() {
+async fn an_attempt_with_content_when_a_breaker_opens_is_left_alone() {
     let world = world(2, unhurried()).await;
     let (runtime, text) = (world.runtime.clone(), super::kit::words(200));
     let reading = tokio::spawn(async move { stream(&runtime, ask(&text)).await });
@@ -105,7 +105,7 @@ async fn whoever_has_content_when_a_breaker_opens_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_that_is_taken_out_leaves_nobody_waiting_there() {
+async fn a_target_that_is_taken_out_leaves_no_call_waiting_there() {
     let world = world(2, brisk()).await;
     let hang = world.providers[0].always(Fault::Hang);
     let runtime = world.runtime.clone();
@@ -275,7 +275,7 @@ async fn hedges_cost_no_more_than_their_share_of_what_all_else_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn near_the_limit_in_flight_nobody_is_asked_for_speed() {
+async fn near_the_limit_in_flight_no_target_is_asked_for_speed() {
     let world = world_with(2, brisk(), |config| {
         let model = ModelConfig { in_flight_max: Some(5), ..ModelConfig::default() };
         config.providers.get_mut("b").expect("it is there").models.insert("m".into(), model);
@@ -320,7 +320,7 @@ async fn labels_are_walls_for_a_second_target_too_and_so_is_the_highest_price() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_attempts_in_flight_survive_whatever_is_killed() {
+async fn two_attempts_in_flight_survive_the_death_of_any_actor() {
     for (how, expected) in [
         (Crash::AttemptsKilled("a".into()), "a/m crashed, b/m won"),
         (Crash::AttemptsKilled("b".into()), "a/m won, b/m crashed"),
@@ -366,7 +366,7 @@ async fn two_attempts_in_flight_survive_whatever_is_killed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_leaves_stops_both_attempts() {
+async fn a_caller_that_leaves_stops_both_attempts() {
     let world = world(2, unhurried()).await;
     let asking = world.runtime.chat(with(Hedging::Race, "hello"));
     assert!(tokio::time::timeout(100 * MS, asking).await.is_err());

@@ -54,7 +54,7 @@ fn refused(status: u16, message: &str, retry_after: &str) -> Fault {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_is_held_is_shown_and_is_asked_at_once_when_it_is_reset() {
+async fn all_that_is_held_is_shown_and_is_asked_at_once_when_it_is_reset() {
     for (fault, shown) in held() {
         for what in [Reset::All, Reset::Provider("a".into()), Reset::Target(target("a/m"))] {
             let world = world(1, Script::default()).await;
@@ -164,7 +164,7 @@ async fn a_sole_target_that_stays_refused_is_asked_a_few_times_an_hour_however_m
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reload_shortens_what_is_honoured_of_what_stands() {
+async fn a_reload_shortens_existing_holds_to_what_is_honoured() {
     for fault in [Fault::RateLimited(RetryHint::Seconds(DAY)), refused(503, "no", "86400")] {
         let world = world(1, Script::default()).await;
         world.providers[0].next(1, fault.clone());

@@ -234,7 +234,7 @@ async fn a_key_whose_source_failed_is_taken_out_alone_and_checked_again_after_te
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_is_renewed_before_it_expires_and_nobody_waits_for_it() {
+async fn a_key_is_renewed_before_it_expires_and_no_call_waits_for_it() {
     let mint = Mint::default();
     let accounts = Accounts::new(&["token-1", "token-2", "token-3", "token-4"]);
     let key = mint.key(3 * S, |number| Some(IssuedKey::new(format!("token-{number}")).expires_in(60 * MINUTE)));
@@ -290,7 +290,7 @@ async fn a_failed_renewal_keeps_the_old_key_until_it_has_expired_and_is_tried_ag
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_need_a_key_at_once_wait_for_one_reading_and_one_that_leaves_breaks_it_for_nobody() {
+async fn calls_that_need_a_key_at_once_share_one_reading_and_one_that_leaves_does_not_break_it() {
     let mint = Mint::default();
     let accounts = Accounts::new(&["token"]);
     let world = world_of(&accounts, [mint.key(S, |_| Some(IssuedKey::new("token")))]).await;
@@ -517,7 +517,7 @@ async fn many_calls_at_once_do_not_all_go_to_the_key_that_had_the_most_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_single_key_goes_on_whatever_its_provider_says_is_left() {
+async fn a_single_key_goes_on_even_if_its_provider_says_that_nothing_is_left() {
     let accounts = Accounts::new(&["one"]);
     let world = world_of(&accounts, [KeyConfig::value("one")]).await;
     accounts.account("one").always(Fault::LyingHeaders);

@@ -114,7 +114,7 @@ async fn dropping_the_last_handle_stops_everybody_and_ends_what_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_runtime_that_nobody_used_leaves_nothing() {
+async fn a_runtime_without_a_call_leaves_nothing() {
     let before = tasks();
     for _ in 0..20 {
         drop(world(3, Script::default()).await);
@@ -190,7 +190,7 @@ async fn a_linked_runtime_tells_its_supervisor_when_it_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_linked_runtime_ends_with_its_supervisor_and_nobody_hangs() {
+async fn a_linked_runtime_ends_with_its_supervisor_and_no_caller_hangs() {
     for kills in [true, false] {
         let (world, boss, _) = linked().await;
         let reading = world.runtime.stream(ask(&words(1_000))).await.expect("it runs");
@@ -231,7 +231,7 @@ async fn a_runtime_does_not_start_under_a_supervisor_that_has_ended() {
 }
 
 #[test]
-fn a_runtime_whose_executor_is_gone_answers_all_the_same() {
+fn a_runtime_whose_executor_is_gone_answers_nevertheless() {
     let executor = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("an executor");
     let first = executor();
     let (runtime, stream) = first.block_on(async {

@@ -563,7 +563,7 @@ impl Arrival {
     }
 }
 
-fn texts_arrive_in_order_and_from_whom_they_are(arrival: &Arrival) {
+fn texts_arrive_in_order_and_with_their_speaker(arrival: &Arrival) {
     arrival.assert_same(|line| match line {
         Line::User(_) | Line::Said(_) => Some(line.clone()),
         _ => None,
@@ -690,7 +690,7 @@ fn effort_and_stop_sequences_are_said_or_noted(arrival: &Arrival) {
     }
 }
 
-fn thoughts_go_back_to_who_thought_them_alone(arrival: &Arrival) {
+fn thoughts_go_back_only_to_the_model_that_thought_them(arrival: &Arrival) {
     let own =
         |provider: &'static str| TURNS.iter().filter(move |turn| turn.provider == provider).map(|turn| turn.thought);
     let told: Vec<_> = arrival
@@ -753,7 +753,7 @@ const PROMISES: [(&str, Assertion); 13] = {
         ($($name:ident)*) => { [$((stringify!($name), $name)),*] };
     }
     named! {
-        texts_arrive_in_order_and_from_whom_they_are
+        texts_arrive_in_order_and_with_their_speaker
         the_system_is_heard_before_all_others
         calls_keep_their_names_arguments_and_order
         results_follow_their_calls_in_order
@@ -764,7 +764,7 @@ const PROMISES: [(&str, Assertion); 13] = {
         tools_are_offered_as_they_were
         the_schema_is_held_to_or_asked_for_in_words
         effort_and_stop_sequences_are_said_or_noted
-        thoughts_go_back_to_who_thought_them_alone
+        thoughts_go_back_only_to_the_model_that_thought_them
         what_is_lost_or_changed_is_noted_and_nothing_else
     }
 };
@@ -803,7 +803,7 @@ async fn a_conversation_whose_provider_fails_at_every_turn_loses_nothing_that_ca
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_cannot_see_is_not_sent_what_shows_a_picture() {
+async fn a_model_that_cannot_see_is_not_sent_what_shows_a_picture() {
     let world = world().await;
     let mut talk = Talk { messages: Vec::new() };
     talk.ask(&TURNS[8]);
@@ -820,7 +820,7 @@ async fn who_cannot_see_is_not_sent_what_shows_a_picture() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn audio_is_heard_by_who_hears_it_in_the_conversation_that_moves() {
+async fn audio_is_heard_by_a_model_that_hears_in_the_conversation_that_moves() {
     let world = world().await;
     let clip = Audio { media_type: "audio/wav".into(), data: "UklGRg==".into() };
     let asked = |route: &str| {

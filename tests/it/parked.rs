@@ -65,7 +65,7 @@ fn most_within_a_second(times: &[Duration]) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_for_a_limit_is_served_after_it_and_nobody_asks_before() {
+async fn a_call_that_waits_for_a_limit_is_served_after_it_and_none_asks_before() {
     let world = waiting(2).await;
     limited(&world, 0, 3 * S).await;
     limited(&world, 1, 60 * S).await;
@@ -127,7 +127,7 @@ async fn an_outage_of_all_is_waited_for_and_its_end_is_no_herd() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_parked_goes_by_priority_and_then_by_arrival_and_who_comes_later_stands_behind() {
+async fn parked_calls_go_by_priority_and_then_by_arrival_and_later_ones_are_behind() {
     let world = waiting(1).await;
     limited(&world, 0, 10 * S).await;
     let mut calls = Vec::new();
@@ -207,7 +207,7 @@ async fn a_caller_that_leaves_while_parked_is_gone_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_ends_who_is_parked_at_once_and_says_so() {
+async fn a_drain_ends_parked_calls_at_once_and_says_so() {
     let world = waiting(1).await;
     limited(&world, 0, 3_600 * S).await;
     let call = asks(&world.runtime, ask("whole"));
@@ -222,7 +222,7 @@ async fn a_drain_ends_who_is_parked_at_once_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_brings_a_target_back_wakes_who_waits_for_it() {
+async fn what_brings_a_target_back_wakes_the_calls_that_wait_for_it() {
     // A reconfiguration that adds a target.
     let world = waiting(1).await;
     limited(&world, 0, 3_600 * S).await;
@@ -256,7 +256,7 @@ async fn what_brings_a_target_back_wakes_who_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_who_is_parked_hangs_whoever_dies() {
+async fn no_parked_call_hangs_when_an_actor_dies() {
     for who in [Crash::ProviderKilled("a".into()), Crash::RouterKilled, Crash::FrontKilled, Crash::KeeperKilled] {
         let world = waiting(1).await;
         limited(&world, 0, 30 * S).await;
@@ -283,7 +283,7 @@ async fn nobody_who_is_parked_hangs_whoever_dies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_cannot_wait_so_long_is_told_at_once_when_to_come_back() {
+async fn a_call_that_cannot_wait_that_long_is_told_at_once_when_to_come_back() {
     let world = waiting(1).await;
     limited(&world, 0, 60 * S).await;
     let from = Instant::now();
@@ -297,7 +297,7 @@ async fn who_cannot_wait_so_long_is_told_at_once_when_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_routes_deadline_stands_still_while_a_call_is_parked_and_its_own_does_not() {
+async fn a_routes_deadline_is_paused_while_a_call_is_parked_and_its_own_is_not() {
     let hours = |count: u32| 3_600 * S * count;
     let world = waiting(1).await;
     limited(&world, 0, hours(5)).await;
@@ -564,7 +564,7 @@ async fn a_route_that_has_nothing_to_degrade_to_is_refused() {
 
 /// By the real clock: sixty calls wait for a limit of three seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_waits_for_a_limit_is_served_after_it_by_the_real_clock() {
+async fn a_call_that_waits_for_a_limit_is_served_after_it_by_the_real_clock() {
     let world = waiting(1).await;
     limited(&world, 0, 3 * S).await;
     let from = std::time::Instant::now();

@@ -75,7 +75,7 @@ async fn each_preset_asks_at_its_address_with_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_a_preset_says_can_be_said_otherwise() {
+async fn all_that_a_preset_says_can_be_said_otherwise() {
     let (url, ..) = asked(ProviderConfig::vertex("pro", "global").key("k"), "gemini-2.5-flash").await;
     assert!(url.starts_with("https://aiplatform.googleapis.com/v1/projects/pro/locations/global/publishers/google/"));
     let proxied = ProviderConfig { base_url: Some("http://proxy.test/m/".into()), ..ProviderConfig::preset("mistral") };

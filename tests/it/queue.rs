@@ -38,7 +38,7 @@ fn answered(scripted: &Scripted) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_finds_no_place_waits_and_is_woken_when_one_comes_free() {
+async fn a_call_that_finds_no_place_waits_and_is_woken_when_one_comes_free() {
     let world = with_places(2).await;
     let begun = Instant::now();
     let calls: Vec<_> = (0..10).map(|n| asks(&world.runtime, ask(&format!("call {n}")))).collect();
@@ -58,7 +58,7 @@ async fn who_finds_no_place_waits_and_is_woken_when_one_comes_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_place_goes_by_priority_then_by_deadline_and_who_comes_later_overtakes_nobody() {
+async fn calls_for_a_place_go_by_priority_then_by_deadline_and_later_ones_overtake_none() {
     let world = with_places(1).await;
     let first = asks(&world.runtime, ask("first"));
     settle().await;
@@ -91,7 +91,7 @@ async fn who_waits_for_a_place_goes_by_priority_then_by_deadline_and_who_comes_l
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_cannot_be_answered_in_time_is_refused_at_once_and_told_when_to_come_back() {
+async fn a_call_that_cannot_be_answered_in_time_is_refused_at_once_and_told_when_to_come_back() {
     let world = with_places(1).await;
     // What an answer takes must be known.
     for _ in 0..30 {
@@ -112,7 +112,7 @@ async fn who_cannot_be_answered_in_time_is_refused_at_once_and_told_when_to_come
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_more_wait_than_may_and_whoever_would_go_last_goes_away() {
+async fn no_more_calls_wait_than_may_and_the_one_that_would_go_last_is_refused() {
     let world = world_with(1, steady(), |config| {
         places(config, "a", 1);
         config.queue_max = 3;
@@ -180,7 +180,7 @@ async fn a_flood_of_the_urgent_does_not_starve_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_place_goes_to_the_first_target_that_has_one() {
+async fn a_call_that_waits_for_a_place_goes_to_the_first_target_that_has_one() {
     let world = world_with(2, steady(), |config| {
         places(config, "a", 1);
         places(config, "b", 1);
@@ -197,7 +197,7 @@ async fn who_waits_for_a_place_goes_to_the_first_target_that_has_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_place_and_leaves_or_is_drained_leaves_nothing_behind() {
+async fn a_call_that_waits_for_a_place_and_leaves_or_is_drained_leaves_nothing_behind() {
     let world = with_places(1).await;
     world.providers[0].always(Fault::Hang);
     let hung = asks(&world.runtime, ask("hello"));
@@ -218,7 +218,7 @@ async fn who_waits_for_a_place_and_leaves_or_is_drained_leaves_nothing_behind() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_place_hears_of_another_table() {
+async fn a_call_that_waits_for_a_place_hears_of_another_table() {
     let world = with_places(1).await;
     world.providers[0].always(Fault::Hang);
     let hung = asks(&world.runtime, ask("hello"));
@@ -255,7 +255,7 @@ async fn calls_beyond_those_that_may_run_wait_for_a_place_among_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_place_among_the_calls_and_would_be_late_is_refused_and_told_when() {
+async fn a_call_that_waits_for_a_place_among_the_calls_and_would_be_late_is_refused_and_told_when() {
     let world = world_with(1, steady(), |config| config.calls_max = 1).await;
     let before = || ask("hello").priority(Priority::Interactive);
     let calls: Vec<_> = (0..40).map(|_| asks(&world.runtime, before())).collect();
@@ -310,7 +310,7 @@ async fn a_limit_at_half_of_the_load_is_used_to_the_brim_and_the_rest_goes_to_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_nobody_else_shares_is_waited_for_and_not_run_into() {
+async fn a_limit_that_is_not_shared_is_waited_for_and_not_run_into() {
     let slow = Script { requests_per_minute: 600, log_max: 100_000, ..steady() };
     let world = world_with(1, slow, |_| {}).await;
     let (served, errors) = load(&world, 50 * MS, 150, 5 * S).await;
@@ -381,7 +381,7 @@ async fn a_lower_rung_is_taken_rather_than_a_long_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_after_is_kept_by_who_waits_for_a_place() {
+async fn a_call_that_waits_for_a_place_keeps_a_retry_after() {
     let world = with_places(1).await;
     world.providers[0].next(1, Fault::RateLimited(RetryHint::Seconds(3 * S)));
     world.providers[0].next(1, Fault::Error(ProviderError::Server));

@@ -307,7 +307,7 @@ async fn a_refusal_in_the_middle_is_told_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn headers_that_lie_throttle_nobody() {
+async fn headers_that_lie_throttle_no_call() {
     for streams in [true, false] {
         let (scripted, runtime) = alone(SONNET, streams).await;
         scripted.always(Fault::LyingHeaders);

@@ -18,7 +18,7 @@ fn keyed(key: &str) -> ChatRequest {
 const LINGERS: Duration = Duration::from_secs(2);
 
 #[tokio::test(start_paused = true)]
-async fn all_who_ask_with_one_key_get_the_answer_of_one_call() {
+async fn all_callers_with_one_key_get_the_answer_of_one_call() {
     let world = world(2, unhurried()).await;
     let wholes = (0..20).map(|_| {
         let runtime = world.runtime.clone();
@@ -44,7 +44,7 @@ async fn all_who_ask_with_one_key_get_the_answer_of_one_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_again_gets_the_answer_that_was_given_until_it_is_forgotten() {
+async fn a_caller_that_asks_again_gets_the_answer_that_was_given_until_it_is_forgotten() {
     let world = world_with(1, unhurried(), |config| config.kept_for = 60 * S).await;
     let first = stream(&world.runtime, keyed("k")).await;
     sleep(59 * S).await;
@@ -81,7 +81,7 @@ async fn a_stream_with_a_key_tells_what_comes_when_it_comes_and_a_whole_answer_f
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_leaves_hurts_nobody_and_the_call_ends_when_all_have_left() {
+async fn a_caller_that_leaves_hurts_no_other_and_the_call_ends_when_all_have_left() {
     let world = world(1, unhurried()).await;
     let ask_for =
         |runtime: standin::Runtime| tokio::spawn(async move { runtime.chat(keyed("k").user(words(500))).await });
@@ -146,7 +146,7 @@ async fn another_request_with_a_key_is_refused_and_no_caller_finds_the_call_of_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_is_told_to_all_who_wait_and_is_not_kept() {
+async fn an_error_is_told_to_all_waiting_callers_and_is_not_kept() {
     let world = world(1, unhurried()).await;
     world.providers[0].next(1, Fault::Error(ProviderError::ModelGone));
     let (one, two) = tokio::join!(world.runtime.chat(keyed("k")), world.runtime.chat(keyed("k")));
@@ -252,7 +252,7 @@ async fn how_a_submitted_call_failed_is_kept_and_what_is_not_known_is_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_with_the_key_of_a_submitted_call_gets_its_answer() {
+async fn a_caller_with_the_key_of_a_submitted_call_gets_its_answer() {
     let world = world(1, unhurried()).await;
     let call = world.runtime.submit(keyed("k")).await.expect("accepted");
     let reply = world.runtime.chat(keyed("k")).await.expect("an answer");

@@ -126,7 +126,7 @@ async fn least_latency_takes_the_fastest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn least_latency_finds_who_is_fast_though_it_was_never_asked() {
+async fn least_latency_finds_a_fast_target_that_was_never_asked() {
     let strategy = Strategy::LeastLatency { percentile: Percentile::P50 };
     let world = of([fast(600), fast(100), fast(600)], strategy, |_| {}).await;
     for _ in 0..600 {

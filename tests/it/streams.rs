@@ -107,7 +107,7 @@ async fn an_answer_cut_after_content_ends_with_an_error_and_nothing_after_where_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_buffered_answer_comes_at_its_valid_end_whatever_happened_before() {
+async fn a_buffered_answer_comes_at_its_valid_end_after_any_failures() {
     let world = signed(3).await;
     world.providers[0].next(1, Fault::CutAfter(19));
     world.providers[1].next(1, Fault::ErrorEvent { after: 3 });
@@ -121,7 +121,7 @@ async fn a_buffered_answer_comes_at_its_valid_end_whatever_happened_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plain_chat_is_one_whole_answer_of_one_target_whatever_happened_before() {
+async fn a_plain_chat_is_one_whole_answer_of_one_target_after_any_failures() {
     for tokens in [0, 1, 10, 20] {
         let world = signed(3).await;
         world.providers[0].next(1, Fault::CutAfter(tokens));
@@ -269,7 +269,7 @@ async fn an_answer_whose_tool_call_is_no_json_is_asked_for_again_and_not_seen() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_a_stream_ends_everything_at_once_wherever_it_stood() {
+async fn dropping_a_stream_ends_everything_at_once_at_any_moment() {
     for moment in [Duration::ZERO, 100 * MS, 200 * MS, 500 * MS] {
         let world = world(2, unhurried()).await;
         let mut reading = world.runtime.stream(ask(&words(100))).await.expect("it runs");

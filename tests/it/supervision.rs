@@ -722,7 +722,7 @@ async fn a_verdict_that_comes_while_the_provider_is_down_is_not_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_router_that_crashes_again_and_again_does_not_rest_since_nobody_could_stand_in_for_it() {
+async fn a_router_that_crashes_again_and_again_does_not_rest_since_it_has_no_substitute() {
     let world = world(1, Script::default()).await;
     for _ in 0..30 {
         assert!(crash(&world.runtime, Crash::RouterPanics));
@@ -733,7 +733,7 @@ async fn a_router_that_crashes_again_and_again_does_not_rest_since_nobody_could_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_crashes_every_attempt_hurts_nobody_else() {
+async fn a_request_that_crashes_every_attempt_hurts_no_other_call() {
     let world = world(3, unhurried()).await;
     crash(&world.runtime, Crash::Attempts(3));
     let error = world.runtime.chat(ask("poison")).await.expect_err("it crashes everywhere");

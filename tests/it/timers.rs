@@ -216,7 +216,7 @@ async fn a_short_retry_after_of_a_sole_target_is_waited_for_and_never_less() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_retry_after_is_not_waited_for_and_nobody_asks_before_it_is_over() {
+async fn a_long_retry_after_is_not_waited_for_and_no_call_asks_before_it_is_over() {
     let world = world(1, Script::default()).await;
     world.providers[0].next(1, Fault::RateLimited(RetryHint::Seconds(30 * S)));
     let begun = Instant::now();
@@ -296,7 +296,7 @@ async fn a_sole_targets_500_is_tried_again_after_a_jittered_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_500_moves_to_the_next_target_at_once_and_comes_back_only_when_nobody_else_is_left() {
+async fn a_500_moves_to_the_next_target_at_once_and_comes_back_only_when_no_other_is_left() {
     let world = world(2, Script::default()).await;
     world.providers[0].next(1, Fault::Error(ProviderError::Server));
     world.providers[1].next(1, Fault::Error(ProviderError::Overloaded));

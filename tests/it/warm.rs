@@ -160,7 +160,7 @@ async fn sessions_stay_where_they_were_and_prompts_are_estimated_as_before() {
 }
 
 #[tokio::test]
-async fn a_key_in_a_file_is_known_again_by_what_stands_there() {
+async fn a_key_in_a_file_is_known_again_by_its_content() {
     for replaced in [false, true] {
         let script = Script { keys: vec!["sk-good".into()], ..Script::default() };
         let scripts = [Scripted::new(script), Scripted::new(Script::default())];

@@ -210,7 +210,7 @@ async fn each_target_gets_what_its_own_window_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_says_that_it_is_too_long_after_all_gets_less_of_it_when_nobody_with_a_larger_window_is_left() {
+async fn a_target_that_finds_it_too_long_gets_less_of_it_when_no_larger_window_is_left() {
     let request = conversation(100);
     let too_long = || Fault::Error(ProviderError::ContextTooLong);
     // Of an unknown window.
@@ -263,7 +263,7 @@ async fn an_answer_is_asked_no_longer_than_its_target_gives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_that_nobody_knows_can_do_everything_and_the_configuration_overrules_the_catalogue() {
+async fn an_unknown_model_can_do_everything_and_the_configuration_overrules_the_catalogue() {
     let scripted = Scripted::new(Script {
         models: ["a-model-of-my-own", "claude-haiku-5-5"].map(String::from).into(),
         ..Script::default()

@@ -178,7 +178,7 @@ fn number(variable: &str, usual: u64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_hung_target_eats_a_call_and_nobody_who_answers_is_left() {
+async fn no_hung_target_ends_a_call_and_no_target_that_answers_is_left() {
     let _alone = ALONE.lock().await;
     let seed = number("STANDIN_SEED", 1) * 1_000;
     let until = Instant::now() + Duration::from_secs(number("STANDIN_REAL_SECONDS", SECONDS));

@@ -26,7 +26,7 @@ fn standin(scenario: &Scenario, seed: u64) -> Score {
 }
 
 #[test]
-fn whatever_happens_nobody_is_pestered_attempts_are_bounded_and_who_is_well_is_hardly_ever_avoided() {
+fn no_target_is_pestered_attempts_are_bounded_and_a_well_target_is_hardly_ever_avoided() {
     let mut avoided = Vec::new();
     for scenario in scenarios::all(60.0, 1_200.0) {
         let score = standin(&scenario, 1);
@@ -54,7 +54,7 @@ fn the_same_seed_gives_the_same_log_and_another_seed_another() {
 }
 
 #[test]
-fn the_oracle_is_beaten_by_nobody() {
+fn the_oracle_is_beaten_by_no_gateway() {
     let scenario = scenarios::mixed(2.0, 7.0 * 86_400.0, 5);
     let oracle = run(&scenario, &mut Sequence::new(Oracle), 5);
     assert!(oracle.regret() < 1e-12 && oracle.success() > 0.999_9);
@@ -85,7 +85,7 @@ fn another_best_choice_is_noticed_within_minutes() {
 }
 
 #[test]
-fn two_alike_targets_end_near_half_each() {
+fn two_equal_targets_end_near_half_each() {
     let mut alike = scenarios::pairs(60.0, 500.0).swap_remove(0).scenario;
     alike.arrivals = None;
     let shares = (0..20).map(|seed| standin(&alike, seed).share(0, 0.0, 500.0));

@@ -7,7 +7,7 @@ use standin::testing::{Latency, Script};
 use super::kit::*;
 
 #[test]
-fn a_target_whose_latencies_are_spread_widely_is_left_by_nobody_from_a_cold_start() {
+fn no_call_leaves_a_target_with_widely_spread_latencies_after_a_cold_start() {
     // A hundred callers, one after the other, or at once; as slow as they are said to be, or twice.
     for (every, slower) in [(SECOND / 3, 1), (SECOND / 3, 2), (SECOND / 500, 1), (SECOND / 500, 2)] {
         let mut opened = 0;

@@ -348,7 +348,7 @@ fn a_403_bars_one_key_at_that_target_until_every_key_was_refused_there() {
 }
 
 #[test]
-fn a_429_of_the_model_holds_the_target_whatever_the_key() {
+fn a_429_of_the_model_holds_the_target_for_all_keys() {
     let mut bench = Bench::new(2, 3);
     let until = Some(bench.now + 30 * SECOND);
     bench.fail(0, Outcome::Failure { class: FailureClass::RateLimited, scope: Scope::Model, retry_after: until });
@@ -358,7 +358,7 @@ fn a_429_of_the_model_holds_the_target_whatever_the_key() {
 }
 
 #[test]
-fn a_limit_that_time_mends_is_told_before_a_key_that_somebody_must_mend() {
+fn a_limit_that_time_mends_is_told_before_a_key_that_an_operator_must_mend() {
     for (first, second) in [
         (FailureClass::Unauthorised, FailureClass::RateLimited),
         (FailureClass::RateLimited, FailureClass::Unauthorised),
@@ -455,7 +455,7 @@ fn a_look_hears_what_the_provider_says_now_though_it_be_sooner() {
 }
 
 #[test]
-fn an_operator_lifts_what_stands_and_is_told_what_that_was() {
+fn an_operator_lifts_all_holds_and_is_told_what_they_were() {
     let mut bench = Bench::new(2, 2);
     let day = bench.now + 24 * 60 * MINUTE;
     bench.fail(0, retry_after(FailureClass::RateLimited, day));
@@ -827,7 +827,7 @@ fn what_is_said_of_a_provider_is_expected_of_it_and_is_no_evidence() {
 }
 
 #[test]
-fn a_local_fault_nobody_ends_ends_by_itself() {
+fn a_local_fault_without_an_end_ends_by_itself() {
     let mut bench = Bench::new(1, 1);
     bench.break_it(0);
     bench.local_fault(bench.now);
@@ -1157,7 +1157,7 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
-    fn whatever_happens_admission_keeps_its_promises(steps in steps()) {
+    fn admission_keeps_its_promises_under_any_events(steps in steps()) {
         let mut model = Model::new();
         for step in steps {
             model.step(step)?;

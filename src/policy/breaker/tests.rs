@@ -330,7 +330,7 @@ fn what_an_attempt_of_an_old_generation_says_moves_nothing() {
 }
 
 #[test]
-fn an_old_generations_retry_after_holds_all_the_same() {
+fn an_old_generations_retry_after_holds_nevertheless() {
     let bench = Bench::run("take 3*fail held:hold30");
     assert_eq!(bench.breaker.hold().map(|hold| hold.until), Some(bench.now + Duration::from_secs(30)));
 }
@@ -368,7 +368,7 @@ fn a_cooldown_that_ends_frees_the_slot_of_a_last_resort() {
 }
 
 #[test]
-fn a_last_resort_where_anybody_passes_is_nothing_special() {
+fn a_last_resort_where_every_attempt_passes_is_nothing_special() {
     check("3*last:fail", "open");
 }
 

@@ -345,7 +345,7 @@ fn check(script: &str, expected: &str) {
 }
 
 #[test]
-fn who_has_nothing_left_to_try_is_parked_and_begins_anew() {
+fn a_call_with_nothing_left_to_try_is_parked_and_begins_again() {
     check("a-3s b-never parks: ok", "parked a =a");
     check("a-1s parks: ok", "parked a =a");
     check("a b parks max=2: server server ok", "a b parked a =a");
@@ -568,7 +568,7 @@ fn two_attempts_in_flight_are_no_other_case_than_one() {
 }
 
 #[test]
-fn a_hedge_joins_whoever_is_slower_than_usual_once_and_takes_nothing_from_other_attempts() {
+fn a_hedge_joins_a_slow_attempt_once_and_takes_nothing_from_other_attempts() {
     check("a b c hedge=1s when: 2s@ok", "a@0 b@1000 -a =b");
     check("a b c hedge=1s when: 900ms@ok", "a@0 =a");
     check("a b c hedge=1s when: 2s@a.ok", "a@0 b@1000 -b =a");
@@ -587,7 +587,7 @@ fn a_hedge_joins_whoever_is_slower_than_usual_once_and_takes_nothing_from_other_
 }
 
 #[test]
-fn a_hedge_goes_to_another_failure_domain_and_to_nobody_who_has_better_to_do() {
+fn a_hedge_goes_to_another_failure_domain_and_to_no_busy_target() {
     check("a%1 b%1 c%2 hedge=1s: 2s@ok", "a c -a =c");
     check("a%1 b%1 hedge=1s when: 5s@ok", "a@0 b@4000 -a =b");
     check("a b^ c hedge=1s: 2s@ok", "a c -a =c");
@@ -616,14 +616,14 @@ fn a_hedge_is_paid_out_of_a_budget_of_its_own_and_a_move_like_any_other() {
 }
 
 #[test]
-fn where_many_are_slow_nobody_is_joined_for_that() {
+fn where_many_are_slow_no_attempt_is_joined_for_that() {
     let mut bench = Bench::new("a b hedge=1s when");
     while bench.budget.hedges.is_straggler() {}
     assert_eq!(bench.run("5s@ok"), "a@0 b@4000 -a =b");
 }
 
 #[test]
-fn whose_target_is_given_up_is_joined_at_once_by_whom_a_new_plan_names() {
+fn an_attempt_whose_target_is_given_up_is_joined_at_once_by_the_target_of_a_new_plan() {
     check("a b c when: 1s@given 1s@ok", "a@0 b@1000 -a =b");
     check("a b c when: 1s@given 1s@a.ok", "a@0 b@1000 -b =a");
     check("a b when: 1s@given 1s@b.given 1s@ok", "a@0 b@1000 -a =b");
@@ -650,7 +650,7 @@ fn the_first_attempt_always_starts_and_later_ones_unless_no_answer_could_come_in
 }
 
 #[test]
-fn whoever_is_silent_for_too_long_is_joined_by_the_next_and_may_win_all_the_same() {
+fn an_attempt_that_is_silent_for_too_long_is_joined_by_the_next_and_may_still_win() {
     check("a b when: 5s@ok", "a@0 b@4000 -a =b");
     check("a b when: 5s@a.ok", "a@0 b@4000 -b =a");
     check("a b stream: 5s@content b.ok", "a b >b -a =b");
@@ -694,7 +694,7 @@ fn silence_does_not_count_among_attempts_unless_there_is_to_be_one_only() {
 }
 
 #[test]
-fn an_attempt_has_its_targets_limit_as_long_as_somebody_else_could_follow() {
+fn an_attempt_has_its_targets_limit_as_long_as_another_target_could_follow() {
     check("a b c show: cut cut ok", "a<8000 b<8000 c =c");
     check("a b c d show: cut cut ok", "a<8000 b<8000 c =c");
     check("a show: ok", "a =a");
@@ -770,7 +770,7 @@ fn what_a_try_took_is_given_back_when_its_target_refuses() {
 }
 
 #[test]
-fn a_last_resort_is_asked_when_nobody_else_admits() {
+fn a_last_resort_is_asked_when_no_other_target_admits() {
     check("a-open b-open: cut ok", "a? b? =b");
     check("a b-open: forbidden ok", "a b? =b");
     check("a-never b-open: ok", "b? =b");
@@ -806,7 +806,7 @@ fn a_target_that_is_back_soon_is_waited_for() {
 }
 
 #[test]
-fn who_finds_no_place_waits_for_one_and_for_nothing_else() {
+fn a_call_that_finds_no_place_waits_only_for_one() {
     check("a-full: free ok", "q a =a");
     check("a-paced: free ok", "q a =a");
     check("a b: refused refused refused refused refused refused free ok", "a b a b a b q a =a");
@@ -881,7 +881,7 @@ fn a_reconfiguration_renames_targets_and_forgets_those_that_are_gone() {
 }
 
 #[test]
-fn an_attempt_that_nobody_knows_changes_nothing() {
+fn an_unknown_attempt_changes_nothing() {
     let mut bench = Bench::new("a stream");
     let failure = Failure::new(FailureClass::BadRequest, "");
     bench.machine.content(7);

@@ -270,7 +270,7 @@ fn silence(bench: &mut Bench, lasted: Duration, report: Report) -> f64 {
 }
 
 #[test]
-fn whoever_leaves_within_a_targets_usual_time_says_nothing() {
+fn a_caller_that_leaves_within_a_targets_usual_time_says_nothing() {
     for mut bench in [Bench::new(), Bench::measured()] {
         let slow = bench.slow();
         for _ in 0..72 {
@@ -282,7 +282,7 @@ fn whoever_leaves_within_a_targets_usual_time_says_nothing() {
 }
 
 #[test]
-fn whoever_waited_longer_than_is_usual_says_that_it_is_slow_and_beyond_its_p99_that_it_failed() {
+fn a_caller_that_waits_longer_than_usual_says_slow_and_beyond_the_p99_failed() {
     let mut bench = Bench::measured();
     assert_eq!(silence(&mut bench, SECOND * 3, LEFT), 0.0);
     assert!(bench.slow() > 0.0);
@@ -316,7 +316,7 @@ fn a_target_that_never_said_a_word_is_judged_by_how_long_its_like_usually_take()
 }
 
 #[test]
-fn who_answered_others_meanwhile_is_alive_and_who_took_long_before_may_take_long_again() {
+fn a_target_that_answered_others_meanwhile_is_alive_and_one_that_took_long_may_again() {
     let mut bench = Bench::new();
     let mut attempt = bench.start();
     bench.answer(SECOND);
@@ -329,7 +329,7 @@ fn who_answered_others_meanwhile_is_alive_and_who_took_long_before_may_take_long
 }
 
 #[test]
-fn a_limit_that_somebody_has_set_is_no_guess() {
+fn a_limit_that_was_configured_is_no_guess() {
     let mut bench = Bench::new();
     let mut attempt = Try { limited: true, ..bench.start() };
     bench.answer(SECOND);
@@ -441,7 +441,7 @@ fn connect_failures_of_the_last_5_s_are_taken_back_and_others_stay() {
 }
 
 #[test]
-fn while_our_network_is_down_a_connect_failure_is_nobodys_even_if_overdue() {
+fn while_our_network_is_down_a_connect_failure_counts_against_no_target_even_if_overdue() {
     let mut bench = Bench::measured();
     bench.offline = true;
     let mut attempt = bench.start();
@@ -664,7 +664,7 @@ fn options_are_checked_by_name() {
 
 proptest! {
     #[test]
-    fn the_posterior_stays_within_0_and_1_whatever_is_reported(
+    fn the_posterior_stays_within_0_and_1_after_any_reports(
         steps in prop::collection::vec((0..4_usize, 0..9_usize, 0..3_000_u64), 1..300)
     ) {
         let mut bench = Bench::new();

@@ -121,7 +121,7 @@ fn what_is_taken_is_given_back_or_gives_way_to_what_it_did_cost() {
 }
 
 #[test]
-fn tokens_are_a_budget_too_and_a_price_that_nobody_knows_is_not_nothing() {
+fn tokens_are_a_budget_too_and_an_unknown_price_is_not_nothing() {
     let tokens = Budget { unit: Unit::Tokens, limit: 100, ..budget(0, Of::All) };
     let mut money = Money::new(vec![tokens]);
     let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
@@ -139,7 +139,7 @@ fn tokens_are_a_budget_too_and_a_price_that_nobody_knows_is_not_nothing() {
 }
 
 #[test]
-fn somebody_is_told_at_half_at_four_fifths_and_when_all_is_spent_once_each() {
+fn an_event_is_published_at_half_at_four_fifths_and_when_all_is_spent_once_each() {
     let mut money = Money::new(vec![Budget { on_spent: OnSpent::Warn, ..budget(DOLLAR, Of::All) }]);
     let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
     let shares = |money: &mut Money, times: usize, now| -> Vec<u8> {

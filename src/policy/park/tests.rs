@@ -63,7 +63,7 @@ impl Answering {
 }
 
 #[test]
-fn who_waits_goes_by_priority_and_then_by_arrival() {
+fn waiting_calls_go_by_priority_and_then_by_arrival() {
     let mut world = Answering::new(20 * MS);
     for (waiter, priority) in (0..8).zip(PRIORITIES.into_iter().cycle()) {
         enter(&mut world.lot, &["a"], priority, waiter);
@@ -74,7 +74,7 @@ fn who_waits_goes_by_priority_and_then_by_arrival() {
 }
 
 #[test]
-fn a_place_is_kept_by_who_waits_again() {
+fn a_call_that_waits_again_keeps_its_place() {
     let (mut lot, now) = (Calls::default(), Instant::now());
     let first = enter(&mut lot, &["a"], Priority::Default, 1);
     enter(&mut lot, &["a"], Priority::Default, 2);
@@ -122,7 +122,7 @@ fn a_thousand_are_gone_within_a_quarter_of_a_minute_where_answers_are_quick() {
 }
 
 #[test]
-fn a_probe_that_fails_lets_nobody_follow_where_its_target_refuses_and_one_where_it_admits() {
+fn a_probe_that_fails_lets_no_call_follow_where_its_target_refuses_and_one_where_it_admits() {
     let (mut lot, now) = (Calls::default(), Instant::now());
     for waiter in 0..3 {
         enter(&mut lot, &["a"], Priority::Default, waiter);
@@ -153,7 +153,7 @@ fn one_that_says_nothing_holds_up_the_next_for_a_while_only() {
 }
 
 #[test]
-fn who_may_go_to_several_goes_to_the_first_that_is_back() {
+fn a_call_that_may_go_to_several_targets_goes_to_the_first_that_is_back() {
     let (mut lot, now) = (Calls::default(), Instant::now());
     enter(&mut lot, &["a", "b"], Priority::Default, 1);
     enter(&mut lot, &["b"], Priority::Critical, 2);
@@ -164,7 +164,7 @@ fn who_may_go_to_several_goes_to_the_first_that_is_back() {
 }
 
 #[test]
-fn who_comes_later_stands_behind_those_of_its_priority_who_wait_for_the_same() {
+fn a_later_call_is_behind_those_of_its_priority_that_wait_for_the_same() {
     let mut lot = Calls::default();
     let is_before = |lot: &Calls, names: &[&'static str], priority| lot.is_before(names, priority, *START, true);
     assert!(!is_before(&lot, &["a"], Priority::Default));
@@ -197,7 +197,7 @@ fn placed(lot: &mut Calls, free: u32, now: Instant) -> Vec<u32> {
 }
 
 #[test]
-fn a_place_that_comes_free_is_of_the_next_one_and_of_nobody_else() {
+fn a_place_that_comes_free_goes_only_to_the_next_call() {
     let (mut lot, now) = (Calls::default(), Instant::now());
     for waiter in 0..9 {
         enter(&mut lot, &["a"], Priority::Default, waiter);
@@ -218,7 +218,7 @@ fn a_place_that_comes_free_is_of_the_next_one_and_of_nobody_else() {
 }
 
 #[test]
-fn of_one_priority_goes_first_who_must_be_answered_first() {
+fn of_one_priority_the_call_with_the_earliest_deadline_goes_first() {
     let (mut lot, now) = (Calls::default(), Instant::now());
     for (waiter, due) in [9, 3, 5, 3].into_iter().enumerate() {
         let place = lot.arrive(Priority::Default, now + SECOND * due);
@@ -231,7 +231,7 @@ fn of_one_priority_goes_first_who_must_be_answered_first() {
 }
 
 #[test]
-fn whoever_has_waited_longest_has_every_eighth_turn_so_that_nobody_waits_for_ever() {
+fn the_call_that_has_waited_longest_has_every_eighth_turn_so_that_none_waits_for_ever() {
     let (mut lot, now) = (Calls::default(), Instant::now());
     lot.full(&"a", now);
     for waiter in 0..3 {
@@ -251,7 +251,7 @@ fn whoever_has_waited_longest_has_every_eighth_turn_so_that_nobody_waits_for_eve
 }
 
 #[test]
-fn how_long_one_will_wait_follows_from_who_is_before_it_and_how_fast_they_go() {
+fn how_long_a_call_will_wait_follows_from_the_calls_before_it_and_their_pace() {
     let (mut lot, now) = (Calls::default(), Instant::now());
     lot.full(&"a", now);
     let last = (0..60).map(|waiter| enter(&mut lot, &["a"], Priority::Default, waiter)).last().unwrap();
@@ -277,7 +277,7 @@ proptest! {
     /// none goes where nothing is admitted, none overtakes one that waits for the same, and no second carries more than
     /// twice what was proven before.
     #[test]
-    fn nobody_is_forgotten_overtaken_or_let_go_in_a_herd(
+    fn no_call_is_forgotten_overtaken_or_let_go_in_a_herd(
         calls in prop::collection::vec((0..4_usize, 1..8_u8, 0..5_000_u64), 1..60),
         outages in prop::collection::vec((0..3_usize, 0..20_000_u64, 1..5_000_u64), 0..8),
         latency in 1..2_000_u64,

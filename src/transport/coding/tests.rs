@@ -58,7 +58,7 @@ fn read(encoding: Option<&str>, body: &[u8], size: usize) -> (Vec<u8>, bool) {
 }
 
 #[test]
-fn what_nobody_asked_to_compress_is_read_however_it_is_cut() {
+fn what_was_compressed_without_being_asked_for_is_read_at_any_cut() {
     for (encoding, format) in [
         (Some("gzip"), "gzip"),
         (Some("x-gzip"), "gzip"),

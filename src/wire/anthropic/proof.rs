@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thought_goes_back_to_its_maker_by_whatever_name() {
+    fn a_thought_goes_back_to_its_maker_under_any_name() {
         let table = [
             (Some("claude-sonnet-4-5-20250929"), "claude-sonnet-4-5", true),
             (Some("claude-sonnet-4-5-20250929"), "claude-sonnet-4-5@20250929", true),

@@ -33,7 +33,7 @@ const HIDES: [&str; 15] = [
 /// How deep errors may lie in one another.
 const DEPTH_MAX: usize = 6;
 
-/// What an error body says, wherever it says it.
+/// What an error body says, at any place.
 #[derive(Debug, Default)]
 pub(super) struct ErrorBody {
     /// All codes, types and reasons, the most telling first, as the provider spelled them.

@@ -8,7 +8,7 @@
 use super::Sent;
 use super::body::ErrorBody;
 
-/// What passes by itself, whatever the status says.
+/// What passes by itself, with any status.
 const PASSING: &[&str] = &[
     "upstream",
     "temporar",
@@ -213,7 +213,7 @@ const BEHIND: &[&str] = &[
 ];
 const BEFORE: &[&str] = &["invalid ", "missing ", "malformed ", "empty ", "duplicate "];
 
-/// How validators speak of a field, whatever it is called.
+/// How validators speak of a field, under any name.
 const VALIDATORS: &[&str] = &[
     "field required",
     "is a required property",
@@ -309,7 +309,7 @@ fn names(text: &str, model: &str) -> bool {
     places(text, model, |letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_')).next().is_some()
 }
 
-/// Returns where a word stands in a text, and not only as a part of a longer one.
+/// Returns the place of a word in a text, where it is not only a part of a longer one.
 fn places<'a>(text: &'a str, word: &'a str, inner: impl Fn(char) -> bool + 'a) -> impl Iterator<Item = usize> + 'a {
     let stands = move |at: usize| {
         let mut rest = text[at + word.len()..].chars();

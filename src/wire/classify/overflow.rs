@@ -182,7 +182,7 @@ fn bears_out(text: &str, sent: u64) -> bool {
         .filter_map(|digits| digits.replace([',', '_'], "").parse().ok())
         .filter(|&number| number >= WINDOW_MIN)
         .collect();
-    // What is quoted stands there twice.
+    // Quoted text is there twice.
     numbers.sort_unstable();
     numbers.dedup();
     match numbers[..] {

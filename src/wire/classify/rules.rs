@@ -65,7 +65,7 @@ fn by_words(status: Option<u16>, error: &ErrorBody, sent: Sent<'_>) -> Option<Fa
         .or_else(|| (refuses && fault::is_proven(error)).then_some(C::BadRequest))
 }
 
-/// Returns what a page is that stands where an answer should: a gateway's, which knows of no model.
+/// Returns the kind of a page in the place of an answer: a gateway's, which knows of no model.
 fn by_page(status: Option<u16>) -> FailureClass {
     match status {
         Some(402) => FailureClass::OutOfMoney,
@@ -101,7 +101,7 @@ fn by_status(status: Option<u16>) -> FailureClass {
         Some(413) => FailureClass::RequestExceedsLimit,
         Some(451) => FailureClass::Forbidden,
         Some(498 | 503 | 529) => FailureClass::Overloaded,
-        // The request as such, and the answer does not say what of it.
+        // The request as such, and the answer does not say which part.
         Some(400 | 406 | 409 | 411 | 412 | 414..=418 | 422 | 431) => FailureClass::Declined,
         // A route or a method that is missing, a proxy in between, what is not ready, time-outs and closed connections
         // on the provider's side; an error inside a stream that says no more; a redirection; a gateway's own.

@@ -222,7 +222,8 @@ pub(super) const LOAD: &[Rule] = &[
             "resource exhausted. please try again later",
         ],
     },
-    // Qwen wraps what its back end says into a 500, which speaks of too many requests: everybody's, not ours.
+    // Qwen wraps what its back end says into a 500, which speaks of too many requests: those of all its users, not
+    // ours.
     Rule { class: FailureClass::Overloaded, statuses: 500..=599, codes: &[], texts: &["throttl"] },
     Rule {
         class: FailureClass::RateLimited,
@@ -287,7 +288,7 @@ pub(super) const LOAD: &[Rule] = &[
             "concurrency limit",
         ],
     },
-    // Whatever else a 429 says.
+    // All other words of a 429.
     Rule { class: FailureClass::RateLimited, statuses: 429..=429, codes: &[], texts: &[] },
     Rule {
         class: FailureClass::Unusable,
@@ -486,7 +487,7 @@ pub(super) const LIMITS: &[Rule] = &[
             "must contain the word 'json'",
         ],
     },
-    // Servers whose model reads text alone, or no more than so many images.
+    // Servers whose model reads only text, or no more than this many images.
     Rule {
         class: FailureClass::Unsupported,
         statuses: MISUSE,
@@ -507,7 +508,7 @@ pub(super) const LIMITS: &[Rule] = &[
     },
 ];
 
-/// What of a request is malformed, or more than this target can do.
+/// The part of a request that is malformed, or more than this target can do.
 pub(super) const REQUEST: &[Rule] = &[
     Rule {
         class: FailureClass::BadRequest,

@@ -93,7 +93,7 @@ fn what_one_server_cannot_do_is_asked_of_the_next() {
 }
 
 #[test]
-fn an_answer_that_is_to_be_longer_than_one_model_gives_is_asked_of_the_next_whatever_the_code() {
+fn an_answer_longer_than_one_model_gives_is_asked_of_the_next_with_any_code() {
     for message in [
         "max_tokens is too large: 64000. This model supports at most 16384 completion tokens, whereas you provided 64000.",
         "Invalid 'max_tokens': integer above maximum value. Expected a value <= 16384, but got 64000 instead.",
@@ -118,7 +118,7 @@ fn an_answer_that_is_to_be_longer_than_one_model_gives_is_asked_of_the_next_what
 }
 
 #[test]
-fn what_is_said_of_an_account_is_the_keys_whatever_the_status() {
+fn what_is_said_of_an_account_is_the_keys_with_any_status() {
     for (status, body, class) in [
         (
             400,
@@ -220,7 +220,7 @@ fn a_clock_without_a_zone_is_beijings_where_a_code_a_language_or_the_provider_sa
         (r#"{"error":{"message":"请求过于频繁，请在 30 秒后重试"}}"#, utc, 30),
         (r#"{"error":{"message":"请等待5分钟后再试"}}"#, utc, 300),
         (r#"{"error":{"message":"Your limit will reset at 2026-11-29 22:00:10"}}"#, Zone::BEIJING, two_hours),
-        // A zone that is named holds, and everybody else means UTC.
+        // A named zone counts, and all others mean UTC.
         (r#"{"error":{"code":"1308","message":"reset at 2026-11-29T22:00:10Z"}}"#, Zone::BEIJING, 36_010),
         (r#"{"error":{"message":"Your limit will reset at 2026-11-29 22:00:10"}}"#, utc, 36_010),
         (r#"{"error":{"code":"13080","message":"reset at 2026-11-29 22:00:10"}}"#, utc, 36_010),
@@ -230,7 +230,7 @@ fn a_clock_without_a_zone_is_beijings_where_a_code_a_language_or_the_provider_sa
 }
 
 #[test]
-fn when_to_come_back_is_understood_wherever_a_body_says_it() {
+fn when_to_come_back_is_understood_at_every_place_of_a_body() {
     let date = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     let now = date(1_795_953_600);
     let (after, at) = (

@@ -201,7 +201,7 @@ fn an_answer_of_a_model_that_does_not_stop_is_no_use() {
 }
 
 #[test]
-fn every_proof_names_who_sent_it() {
+fn every_proof_names_its_sender() {
     let body = r#"{"candidates":[{"content":{"parts":[
         {"text":"Hm","thought":true,"thoughtSignature":"a"},
         {"functionCall":{"name":"f"},"thoughtSignature":"b"}]},"finishReason":"STOP"}]}"#;
@@ -562,7 +562,7 @@ fn a_call_that_the_limit_cut_is_left_out_and_complete_ones_stay() {
 }
 
 #[test]
-fn an_answer_as_long_as_it_may_be_was_cut_by_that_whatever_its_provider_calls_it() {
+fn an_answer_as_long_as_it_may_be_was_cut_by_that_whichever_reason_its_provider_gives() {
     let body = r#"{"choices":[{"message":{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{\"x"}}]},
         "finish_reason":"tool_calls"}],"usage":{"prompt_tokens":5,"completion_tokens":32,"total_tokens":37}}"#;
     for (limit, expected) in [
@@ -602,7 +602,7 @@ fn what_the_limit_cut_is_an_answer_in_every_dialect() {
 }
 
 #[test]
-fn an_answer_that_does_not_begin_as_the_json_that_somebody_waits_for_is_held_until_that_is_found() {
+fn an_answer_that_does_not_begin_as_json_is_held_until_the_json_is_found() {
     for (begins, goes_on) in [
         ("{", true),
         ("\\n[1", true),

@@ -79,7 +79,7 @@ fn decoded(dialect: Dialect, body: &str) -> (String, Vec<String>) {
 }
 
 #[test]
-fn every_dialect_notes_what_it_does_not_know_and_answers_all_the_same() {
+fn every_dialect_notes_what_it_does_not_know_and_answers_nevertheless() {
     for (dialect, body, expected) in [
         (
             Dialect::OpenAiChat,

@@ -96,7 +96,7 @@ fn vectors_are_read_from_every_dialect() {
 }
 
 #[test]
-fn an_answer_that_nobody_could_store_is_refused() {
+fn an_answer_that_cannot_be_stored_is_refused() {
     use FailureClass as C;
     let data = |data: Value| json!({"data": data});
     let entry = |index: i64, vector: Value| json!({"index": index, "embedding": vector});
@@ -131,7 +131,7 @@ fn an_error_inside_of_an_answer_is_classified_as_ever() {
 
 proptest! {
     #[test]
-    fn whatever_comes_is_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn every_input_is_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = decode_embed(&body, &request());
     }
 

@@ -205,7 +205,7 @@ fn drops_and_names_the_sampling_that_a_model_does_not_take() {
 }
 
 #[test]
-fn refuses_what_the_dialect_cannot_and_what_nobody_can_and_names_the_field() {
+fn refuses_what_the_dialect_cannot_and_what_no_target_can_and_names_the_field() {
     let image = UserPart::Image(Image::Url("ftp://x.dev/a.png".into()));
     let broken = ToolCall { arguments: "[1]".into(), ..call("a", "f") };
     let prefilled = hi().message(Message::assistant("So"));
@@ -238,7 +238,7 @@ fn stop_sequences_beyond_the_fifth_are_left_to_us() {
 }
 
 #[test]
-fn the_operator_speaks_before_all_wherever_it_spoke() {
+fn the_operators_words_come_first_from_any_place() {
     let (body, notes) = written(GEMINI, &ChatRequest::new("r").system("a").user("b").system("c").user("d"), MODEL);
     assert_eq!(
         body,

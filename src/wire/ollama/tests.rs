@@ -93,7 +93,7 @@ fn an_effort_is_a_grade_where_the_model_knows_grades() {
 }
 
 #[test]
-fn no_tool_can_be_forced_and_one_that_is_named_stands_alone() {
+fn no_tool_can_be_forced_and_one_that_is_named_is_the_only_one() {
     for (choice, tools, notes) in [
         (ToolChoice::Auto, vec!["f", "g"], vec![]),
         (ToolChoice::None, vec![], vec![Note::Converted("tool_choice")]),

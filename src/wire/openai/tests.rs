@@ -146,7 +146,7 @@ fn writes_a_conversation_with_tools_and_images() {
 }
 
 #[test]
-fn of_who_only_thought_nothing_is_left_where_thoughts_do_not_go_back() {
+fn a_message_of_thoughts_alone_is_left_out_where_thoughts_do_not_go_back() {
     let thought = Message::Assistant(vec![AssistantPart::Reasoning("Hm.".to_owned().into())]);
     let request = ChatRequest::new("smart").user("Hi").message(thought).user("Well?");
     let user = |text: &str| json!({"role": "user", "content": text});
@@ -311,7 +311,7 @@ fn reads_text_and_reasoning_in_order() {
 }
 
 #[test]
-fn gathers_tool_calls_by_index_whatever_else_is_missing() {
+fn gathers_tool_calls_by_index_even_if_all_else_is_missing() {
     let piece = |index: u32, arguments: &str| fragment(json!({"index": index, "function": {"arguments": arguments}}));
     let begin = |index: u32, id: &str, name: &str| {
         fragment(json!({"index": index, "id": id, "type": "function", "function": {"name": name, "arguments": ""}}))
@@ -327,7 +327,7 @@ fn gathers_tool_calls_by_index_whatever_else_is_missing() {
 }
 
 #[test]
-fn tells_calls_apart_that_have_no_index_or_all_the_same() {
+fn tells_calls_apart_that_have_no_index_or_one_index() {
     let whole = |id: &str, name: &str| json!({"id": id, "function": {"name": name, "arguments": "{}"}});
     let both = delta(json!({"tool_calls": [whole("a", "f"), whole("b", "g")]}));
     assert_eq!(calls_of(&[both]), owned(&[("a", "f", "{}"), ("b", "g", "{}")]));
@@ -485,7 +485,7 @@ fn of_delta_and_message_the_fitting_one_counts() {
 }
 
 #[test]
-fn counts_usage_one_way_whatever_it_is_called() {
+fn counts_usage_one_way_under_all_its_names() {
     for (usage, expected) in [
         (json!({"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}), [10, 5, 0, 0, 0]),
         (

@@ -268,7 +268,7 @@ fn encrypted_reasoning_goes_back_to_the_account_that_encrypted_it() {
 }
 
 #[test]
-fn what_was_thought_goes_back_in_clear_to_who_wants_it_so() {
+fn what_was_thought_goes_back_in_clear_to_a_target_that_wants_it_so() {
     let encrypted = r#"{"type":"reasoning","encrypted_content":"gAAA"}"#;
     let request = ChatRequest::new("r").message(Message::Assistant(vec![
         thought("Hm", Some((Dialect::OpenAiChat, "{}"))),

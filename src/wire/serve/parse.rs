@@ -385,7 +385,7 @@ mod tests {
         }
 
         #[test]
-        fn what_ends_a_text_is_found_wherever_it_stands(
+        fn what_ends_a_text_is_found_at_every_place(
             before in 0_usize..300,
             behind in 0_usize..70,
             at in 0_usize..9,
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_too_deep_is_refused_where_others_refuse_it() {
+    fn what_is_too_deep_is_refused_where_others_refuse_it() {
         let nested = |depth: usize| format!("{{\"k\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
         for depth in 124..130 {
             let json = nested(depth);

@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_stands_there_twice_or_is_written_otherwise_is_refused() {
+    fn a_name_that_is_there_twice_or_is_written_otherwise_is_refused() {
         for (names, wrong) in [
             (&["model", "messages", "stream", "toolChoice", "tool_choice"][..], None),
             (&["contents", "systemInstruction", "generationConfig", "safetySettings"], None),

@@ -1,15 +1,16 @@
-//! What of a request's messages and tools no reader knows: it goes to targets of its dialect, and to no others.
+//! The parts of a request's messages and tools that no reader knows: they go to targets of its dialect, and to no
+//! others.
 //!
-//! In flow the fields of a body before they are taken apart, out flow notes for all who get it in another form. What
-//! holds a part that there are no words for is carried or refused as a whole, and is not looked into. Fields of the
-//! body itself are not meant: those are kept by their names.
+//! Input: the fields of a body before they are parsed. Output: notes for all targets that get it in another form. An
+//! object with a part that there are no words for is carried or refused as a whole, and is not looked into. Fields of
+//! the body itself are not meant: those are kept by their names.
 
 use super::Face;
 use super::node::{Node, Object};
 use super::reading::{has_words, note};
 use crate::words::Note;
 
-/// What stands anywhere: of which kind it is, marks that are carried where they are read, and what a provider only
+/// Fields that may be anywhere: the object's kind, marks that are carried where they are read, and what a provider only
 /// tells of its own answers.
 const ANYWHERE: [&str; 8] = ["type", "role", "cache_control", "id", "status", "phase", "index", "caller"];
 
@@ -26,7 +27,7 @@ enum Inner {
     Each(&'static [Kind]),
 }
 
-/// A kind of object: what its `type` says, and what of it is read. None of these is one that there are no words for.
+/// A kind of object: its `type`, and the fields that are read. There are words for all of these.
 struct Kind(&'static [&'static str], Known);
 
 use Inner::{All, Each, Of};
@@ -157,7 +158,7 @@ const GEMINI: Known = &[
     ),
 ];
 
-/// Adds what is to be noted of a body, for whoever gets it in another dialect.
+/// Adds the notes of a body, for targets that get it in another dialect.
 pub(super) fn notes(face: Face, body: &Object<'_>, notes: &mut Vec<Note>) {
     let known = match face {
         Face::OpenAiChat => CHAT,
@@ -203,7 +204,7 @@ fn is_known(face: Face, object: &Object<'_>, known: Known) -> bool {
 }
 
 /// Tells whether an object of Google's is carried as it is: a part that there are no words for, or a tool of its own
-/// that stands beside functions.
+/// beside functions.
 fn is_carried(object: &Object<'_>, known: Known) -> bool {
     const ODD: [&str; 4] = ["videoMetadata", "video_metadata", "executableCode", "codeExecutionResult"];
     let is_there = |known: &str| object.fields().any(|(name, _)| is_named(Face::Gemini, name, known));

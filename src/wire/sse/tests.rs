@@ -108,7 +108,7 @@ fn refuses_lines_and_data_above_the_limit() {
 }
 
 #[test]
-fn gives_back_the_error_of_whoever_takes_the_items() {
+fn gives_back_the_error_of_the_function_that_takes_the_items() {
     #[derive(Debug, PartialEq)]
     struct Enough;
     impl From<TooLong> for Enough {

@@ -20,7 +20,7 @@ fn seconds(message: &str) -> Option<u64> {
 }
 
 #[test]
-fn a_wait_in_words_is_understood_whoever_says_it() {
+fn a_wait_in_words_is_understood_from_every_provider() {
     for (message, expected) in [
         ("Please try again in 1h2m3s.", H + 2 * M + 3),
         ("Your quota will reset after 3h12m10s.", 3 * H + 12 * M + 10),

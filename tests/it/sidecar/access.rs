@@ -99,7 +99,7 @@ async fn a_key_opens_its_routes_and_shows_no_others() {
 }
 
 #[tokio::test]
-async fn who_asks_too_often_is_told_when_to_come_back() {
+async fn a_client_that_asks_too_often_is_told_when_to_come_back() {
     let hurried = ClientKey { requests_per_minute: Some(1), ..team() };
     let stage = stage_with(1, Script::default(), |settings| settings.server.keys = vec![hurried]).await;
     let key = format!("Bearer {TEAM_KEY}");

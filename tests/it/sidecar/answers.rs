@@ -78,7 +78,7 @@ async fn tools_are_called_across_dialects() {
 }
 
 #[tokio::test]
-async fn a_whole_answer_says_who_gave_it_in_how_many_attempts_and_what_it_cost() {
+async fn a_whole_answer_says_its_target_its_attempts_and_its_cost() {
     let stage = stage(2).await;
     stage.drills[0].handle().next(1, standin::testing::Fault::CutAfter(0));
     stage.drills[1].handle().say(Answer::text("yes"));
@@ -139,7 +139,7 @@ async fn a_whole_answer_is_asked_for_as_a_stream_where_that_is_configured_or_its
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_has_is_not_found_unless_a_route_serves_all_others() {
+async fn an_unknown_name_is_not_found_unless_a_route_serves_all_others() {
     for default in [None, Some("smart".to_owned())] {
         let stage = super::stage_with(1, standin::testing::Script::default(), |settings| {
             settings.server.default_route.clone_from(&default);

@@ -110,7 +110,7 @@ fn another_gateways_file_is_recognised_and_imported_and_what_comes_of_it_is_righ
 }
 
 #[test]
-fn whoever_has_a_key_is_told_what_it_serves_and_never_that_there_is_none() {
+fn a_user_with_a_key_is_told_what_it_serves_and_never_that_there_is_none() {
     let (_, _) = fresh("environment");
     let host = [("OPENROUTER_API_KEY", "k")];
     let output = run("environment", &["serve"], &host);
@@ -146,7 +146,7 @@ fn whoever_has_a_key_is_told_what_it_serves_and_never_that_there_is_none() {
 }
 
 #[test]
-fn nobody_is_warned_of_a_models_end_who_did_not_name_it() {
+fn no_user_is_warned_of_the_end_of_a_model_that_was_not_named() {
     let (mut command, _) = fresh("ends");
     let listen = free().to_string();
     command.args(["serve", "--listen", &listen, "--log", "json"]).stderr(Stdio::piped());
@@ -405,7 +405,7 @@ fn shells_and_manuals_are_served_and_the_version_is_told() {
 }
 
 #[tokio::test]
-async fn a_time_that_nobody_measured_is_told_as_assumed() {
+async fn a_time_that_was_not_measured_is_told_as_assumed() {
     let drill = Drill::start(Script::default()).await.expect("a drill");
     file("assumed", drill.address(), "");
     let served = Served::start("assumed", &["--config", "given.toml"], |_| {});
@@ -437,7 +437,7 @@ async fn a_time_that_nobody_measured_is_told_as_assumed() {
 }
 
 #[test]
-fn no_import_prints_a_key_that_stands_in_the_file() {
+fn no_import_prints_a_key_of_the_file() {
     let (_, folder) = fresh("import-secret");
     let key = "sk-SECRETLEAK";
     for (from, text) in [
@@ -544,7 +544,7 @@ async fn a_call_is_told_by_the_id_that_its_answer_and_its_line_in_the_log_have()
 }
 
 #[tokio::test]
-async fn a_name_that_nobody_has_brings_the_one_to_mind_that_was_meant_and_not_all() {
+async fn an_unknown_name_is_answered_with_the_one_that_was_meant_and_not_with_all() {
     let many: Vec<String> = (0..60).map(|at| format!("models.model-{at} = {{}}\n")).collect();
     let many = many.concat();
     let (_, folder) = fresh("meant");

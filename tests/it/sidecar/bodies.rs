@@ -47,7 +47,7 @@ async fn a_body_that_says_it_is_too_long_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test]
-async fn who_expects_what_is_not_done_here_is_told_so_before_its_body() {
+async fn a_client_that_expects_what_is_not_done_here_is_told_so_before_its_body() {
     let stage = stage(1).await;
     for (expect, status) in [("200-ok", 417), ("100-continue, 200-ok", 417), ("100-Continue", 413)] {
         let mut exchange = Exchange::connect(stage.sidecar.address()).await;
@@ -86,7 +86,7 @@ async fn a_field_with_too_many_values_is_passed_by_and_named_where_it_is_needed(
 }
 
 #[tokio::test]
-async fn bodies_share_their_room_and_who_waits_in_vain_is_told_to_come_back() {
+async fn bodies_share_their_room_and_a_client_that_waits_in_vain_is_told_to_come_back() {
     let stage = stage_with(1, Script::default(), |settings| {
         settings.server.body_bytes_max = 128 * 1024;
         settings.server.bodies_bytes_max = 128 * 1024;

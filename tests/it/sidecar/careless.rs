@@ -112,7 +112,7 @@ fn bodies(all: &[Value]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn whole_answers_are_sound_whatever_is_missing_null_or_of_another_kind_in_them() {
+async fn whole_answers_are_sound_when_anything_in_them_is_missing_null_or_of_another_kind() {
     let choice = |more: Value| {
         let mut choice = json!({"message": {"content": SAID}, "finish_reason": "stop"});
         choice.as_object_mut().expect("an object").extend(more.as_object().expect("fields").clone());
@@ -187,7 +187,7 @@ async fn whole_answers_are_sound_whatever_is_missing_null_or_of_another_kind_in_
 }
 
 #[tokio::test]
-async fn streams_are_sound_whatever_is_missing_null_or_of_another_kind_in_them() {
+async fn streams_are_sound_when_anything_in_them_is_missing_null_or_of_another_kind() {
     let chunk =
         |delta: Value, reason: Value| json!({"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]});
     let (said, end, done) =
@@ -398,7 +398,7 @@ async fn calls_of_streams_arrive_with_an_id_a_name_and_an_object() {
 }
 
 #[tokio::test]
-async fn an_error_in_the_place_of_an_answer_goes_to_the_next_target_whatever_its_shape() {
+async fn an_error_in_the_place_of_an_answer_goes_to_the_next_target_in_any_shape() {
     let errors = [
         json!({"error": {"message": "boom", "code": 500}}),
         json!({"error": "boom"}),
@@ -437,7 +437,7 @@ async fn an_error_in_the_place_of_an_answer_goes_to_the_next_target_whatever_its
 }
 
 #[tokio::test]
-async fn what_says_nothing_is_no_answer_whatever_its_shape() {
+async fn what_says_nothing_is_no_answer_in_any_shape() {
     let nothing = ["", "null", "{}", "[]", "\"hello\"", "upstream error", "<html><title>Oops</title></html>"];
     let nothing: Vec<String> = nothing.map(str::to_owned).into();
     for dialect in Caller::ALL {

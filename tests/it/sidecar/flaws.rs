@@ -79,7 +79,7 @@ async fn what_its_provider_calls_a_failure_is_asked_for_once_more_and_then_told_
 }
 
 #[tokio::test]
-async fn who_has_heard_the_beginning_hears_that_its_provider_calls_it_a_failure() {
+async fn a_caller_that_heard_the_beginning_hears_that_its_provider_calls_it_a_failure() {
     for (caller, _, streamed) in flawed() {
         let begun = stream(caller, "from the first");
         let begun = match caller {
@@ -97,7 +97,7 @@ async fn who_has_heard_the_beginning_hears_that_its_provider_calls_it_a_failure(
 }
 
 #[tokio::test]
-async fn who_cannot_read_what_a_provider_calls_a_failure_is_told_that_there_is_no_answer() {
+async fn a_caller_of_another_dialect_is_told_of_a_providers_failure_that_there_is_no_answer() {
     let (_, whole, streamed) = flawed().swap_remove(0);
     for (streams, body) in [(false, whole), (true, streamed)] {
         let scene = scene_with(Caller::Gemini, alone).await;
@@ -137,7 +137,7 @@ async fn a_whole_that_a_filter_holds_back_is_told_as_it_came_though_others_were_
 }
 
 #[tokio::test]
-async fn words_where_a_call_or_json_was_asked_for_reach_who_gets_nothing_better_as_they_came() {
+async fn words_where_a_call_or_json_was_asked_for_reach_a_caller_with_nothing_better_as_they_came() {
     let tool = json!({"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}});
     for wanted in
         [json!({"tools": [tool], "tool_choice": "required"}), json!({"response_format": {"type": "json_object"}})]

@@ -104,7 +104,7 @@ async fn what_was_spent_is_told_by_the_program_the_door_and_the_runtime_and_equa
 }
 
 #[tokio::test]
-async fn who_keeps_nothing_has_no_ledger_and_says_so() {
+async fn a_runtime_that_keeps_nothing_has_no_ledger_and_says_so() {
     let stage = stage(1).await;
     let nothing = http::get(stage.sidecar.address(), "/ledger").await;
     assert_eq!(

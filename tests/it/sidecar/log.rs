@@ -59,7 +59,7 @@ async fn a_log_that_is_as_long_as_the_system_lets_a_file_be_ends_nothing() {
 }
 
 #[tokio::test]
-async fn a_panic_that_nobody_can_be_told_of_ends_nothing() {
+async fn a_panic_that_cannot_be_reported_ends_nothing() {
     let mut served = Served::start("log-panic", &["--drill", "--storm", "--log", "json"], |command| {
         command.stderr(Stdio::piped());
     });
@@ -73,7 +73,7 @@ async fn a_panic_that_nobody_can_be_told_of_ends_nothing() {
 }
 
 #[tokio::test]
-async fn a_reader_of_the_log_that_stands_still_holds_up_no_call_and_no_stop_and_is_told_what_it_missed() {
+async fn a_stopped_reader_of_the_log_holds_up_no_call_and_no_stop_and_is_told_what_it_missed() {
     let mut served = Served::start("log-still", &["--drill"], |command| {
         command.stderr(Stdio::piped()).env("RUST_LOG", "trace");
     });
@@ -108,7 +108,7 @@ async fn a_reader_of_the_log_that_stands_still_holds_up_no_call_and_no_stop_and_
 }
 
 #[test]
-fn what_is_printed_to_nobody_is_no_crash() {
+fn printing_without_a_reader_is_no_crash() {
     for arguments in [&["key", "team"][..], &["--help"], &["check", "--config", "given.toml"]] {
         let (mut command, folder) = program("log-printed");
         fs::write(folder.join("given.toml"), "[providers.openai]\nkeys = [\"k\"]\n").expect("a file");

@@ -21,7 +21,7 @@ fn request(framing: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_hang_up_is_noticed_whatever_was_sent_behind_the_request() {
+async fn a_hang_up_is_noticed_even_if_something_was_sent_behind_the_request() {
     let script = Script { first_token: Latency::Fixed(Duration::from_secs(3_600)), ..Script::default() };
     for framing in ["length", "chunked"] {
         for behind in ["", "\r\n", "x", "GET /live HTTP/1.1\r\n", &"x".repeat(10_000)] {
@@ -38,7 +38,7 @@ async fn a_hang_up_is_noticed_whatever_was_sent_behind_the_request() {
 }
 
 #[tokio::test]
-async fn who_sends_without_end_behind_a_request_is_given_up() {
+async fn a_client_that_sends_without_end_behind_a_request_is_given_up() {
     let script = Script { first_token: Latency::Fixed(Duration::from_secs(3_600)), ..Script::default() };
     let stage = stage_with(1, script, |_| {}).await;
     let mut exchange = Exchange::connect(stage.sidecar.address()).await;
@@ -122,7 +122,7 @@ async fn a_head_that_is_too_long_is_refused_and_a_long_one_is_not() {
 }
 
 #[tokio::test]
-async fn who_is_idle_gives_way_when_all_places_are_taken_and_who_works_does_not() {
+async fn an_idle_client_gives_way_when_all_places_are_taken_and_one_at_work_does_not() {
     let stage = stage_with(1, Script::default(), |settings| {
         settings.server.connections_max = 3;
         settings.server.admin = Some("127.0.0.1:0".parse().expect("an address"));

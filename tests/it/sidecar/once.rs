@@ -12,7 +12,7 @@ use super::{stage, stage_with};
 const SAID: &str = "one two three four five";
 
 #[tokio::test]
-async fn who_asks_again_with_its_key_gets_the_same_bytes_in_every_dialect_and_nobody_is_asked_twice() {
+async fn asking_again_with_a_key_gets_the_same_bytes_in_every_dialect_and_no_provider_is_asked_twice() {
     let stage = stage(1).await;
     let to = stage.sidecar.address();
     for caller in Caller::ALL {
@@ -73,7 +73,7 @@ async fn a_client_whose_connection_broke_takes_its_answer_up_again() {
 }
 
 #[tokio::test]
-async fn clients_find_no_calls_of_each_other_whatever_their_keys_are() {
+async fn clients_find_no_calls_of_each_other_with_any_keys() {
     let stage = stage_with(1, Script::default(), |settings| {
         let client = |name: &str| ClientKey {
             name: name.into(),

@@ -34,7 +34,7 @@ async fn health_tells_of_every_provider_and_readiness_of_any() {
 }
 
 #[tokio::test]
-async fn metrics_count_calls_attempts_tokens_and_dollars_and_quote_nobody() {
+async fn metrics_count_calls_attempts_tokens_and_dollars_and_quote_no_caller() {
     let stage = stage(2).await;
     let to = stage.sidecar.address();
     stage.drills[0].handle().next(1, Fault::CutAfter(0));

@@ -131,7 +131,7 @@ async fn preflight(to: SocketAddr, path: &str, origin: &str) -> Response {
 }
 
 #[tokio::test]
-async fn an_invited_page_asks_and_reads_whatever_the_answer_is() {
+async fn an_invited_page_asks_and_reads_every_answer() {
     for keys in [Vec::new(), vec![key("team", "k", false)]] {
         let stage = invited(keys.clone()).await;
         let to = stage.sidecar.address();

@@ -125,7 +125,7 @@ fn other(caller: Caller) -> Caller {
 }
 
 #[tokio::test]
-async fn what_has_no_words_goes_as_it_came_to_its_own_dialect_and_to_nobody_else() {
+async fn what_has_no_words_goes_as_it_came_only_to_its_own_dialect() {
     for caller in Caller::ALL {
         let scene = Scene::of([other(caller), caller], |_| {}).await;
         let body = with_part(caller, &unknown(caller));

@@ -259,7 +259,7 @@ fn a_rehearsal_of_a_second_with_one_key_each_loses_no_call_and_shows_no_panic_of
 }
 
 #[test]
-fn a_rehearsal_says_why_calls_failed_where_there_is_nobody_else() {
+fn a_rehearsal_says_why_calls_failed_where_there_is_no_other_target() {
     let (output, rows) = rehearse("rehearsal_alone", REHEARSED, &["--route", "only", "--seconds", "1", "--rate", "5"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -301,7 +301,7 @@ fn a_configuration_that_the_environment_names_conflicts_with_no_drill() {
 }
 
 #[tokio::test]
-async fn what_stands_is_lifted_from_the_command_line_and_told() {
+async fn holds_are_lifted_from_the_command_line_and_told() {
     let text = GOOD.replace("127.0.0.1:1/v1", &format!("{}/v1", super::child::free()));
     let (_, folder) = program("reset");
     fs::write(folder.join("given.toml"), text).expect("a file");

@@ -115,7 +115,7 @@ async fn what_only_a_start_can_change_is_told_by_its_field() {
 }
 
 #[tokio::test]
-async fn a_reload_refills_nobodys_limit() {
+async fn a_reload_refills_no_limit() {
     let limited = |requests_per_minute| {
         let (sha256, routes) = (Hash::of("k"), Vec::new());
         vec![ClientKey { name: "team".into(), sha256, routes, requests_per_minute, operator: false }]
@@ -152,7 +152,7 @@ async fn operators_beyond_loopback_have_keys_or_no_door() {
 }
 
 #[tokio::test]
-async fn whoever_comes_by_a_proxy_is_no_operator_without_a_key() {
+async fn a_client_behind_a_proxy_is_no_operator_without_a_key() {
     let stage = stage(1).await;
     let to = stage.sidecar.address();
     for name in

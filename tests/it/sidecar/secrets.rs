@@ -36,7 +36,7 @@ async fn refuses(status: u16, message: String) -> SocketAddr {
 }
 
 #[test]
-fn a_configuration_that_is_wrong_is_told_by_its_place_and_never_by_what_stands_there() {
+fn a_configuration_that_is_wrong_is_told_by_its_place_and_never_by_its_value() {
     let (_, folder) = program("secrets-check");
     for (at, text) in [
         "[providers.a]\nkeys = 'KEY'\n",
@@ -104,7 +104,7 @@ async fn a_reload_of_a_file_that_is_wrong_logs_no_word_of_it() {
 }
 
 #[tokio::test]
-async fn a_provider_that_repeats_a_configured_key_does_not_give_it_away_wherever_it_is_cut() {
+async fn a_provider_that_repeats_a_configured_key_does_not_give_it_away_at_any_cut() {
     let long = format!("{}-{}", "k".repeat(40), "x".repeat(60));
     for key in [KEY, "opensesame123", "pass word of mine", "0123456789abcdef", &long] {
         for lead in [0, 480, 490, 496, 499] {

@@ -129,7 +129,7 @@ async fn the_program_takes_a_renewed_certificate_by_itself() {
 }
 
 #[tokio::test]
-async fn who_begins_no_handshake_gives_way_when_all_places_are_taken() {
+async fn a_client_that_begins_no_handshake_gives_way_when_all_places_are_taken() {
     let (tls, pem) = certificate("tls-places");
     let stage = stage_with(1, Script::default(), |settings| {
         settings.server.tls = Some(tls);

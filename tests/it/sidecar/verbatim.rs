@@ -368,7 +368,7 @@ async fn a_stream_whose_provider_left_out_its_end_is_ended_as_its_dialect_ends()
 }
 
 #[tokio::test]
-async fn usage_that_was_asked_for_here_reaches_who_asked_for_it() {
+async fn usage_that_was_asked_for_here_reaches_its_caller() {
     let scene = scene(Caller::Chat).await;
     let usage =
         event("", r#"{"id":"c1","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}"#);
@@ -631,7 +631,7 @@ async fn lines_end_as_they_do_in_their_dialect() {
 }
 
 #[tokio::test]
-async fn what_stands_around_json_is_left_out_of_a_stream_that_goes_on_as_it_came() {
+async fn text_around_json_is_left_out_of_a_stream_that_goes_on_as_it_came() {
     for caller in [Caller::Chat, Caller::Responses, Caller::Anthropic] {
         for thinks in [false, true] {
             for (pieces, expected) in [
@@ -726,7 +726,7 @@ fn judged(caller: Caller, thinks: bool, pieces: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn a_conversation_is_made_short_by_a_provider_of_its_dialect_and_by_nobody_else() {
+async fn a_conversation_is_made_short_only_by_a_provider_of_its_dialect() {
     let short = r#"{"id":"resp_1","object":"response.compaction","created_at":1,"output":[{"type":"message","role":"user","content":[{"type":"input_text","text":"hello"}]},
         {"type":"compaction","id":"cmp_1","encrypted_content":"ENC"}],"usage":{"input_tokens":5,"output_tokens":2,"total_tokens":7}}"#;
     let asked = r#"{"model":"r","input":[{"role":"user","content":"hello"},{"type":"compaction","id":"cmp_0","encrypted_content":"OLD"}],"x_new":1.0}"#;

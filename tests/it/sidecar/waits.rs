@@ -133,7 +133,7 @@ async fn the_last_good_answer_comes_in_each_dialect_with_its_age_also_where_it_h
 }
 
 #[tokio::test]
-async fn who_would_wait_too_long_for_a_place_is_told_when_to_come_back_in_its_own_dialect() {
+async fn a_call_that_would_wait_too_long_for_a_place_is_told_when_to_come_back_in_its_own_dialect() {
     let script = Script { first_token: Latency::Fixed(Duration::from_millis(200)), ..Script::default() };
     let stage = stage_with(1, script, |settings| {
         let a = settings.runtime.providers.get_mut("a").expect("there");

@@ -13,7 +13,7 @@ async fn post(stage: &Stage, key: &str, path: &str, body: &str) -> Response {
 }
 
 #[tokio::test]
-async fn a_key_of_some_routes_chooses_nobody_behind_them() {
+async fn a_key_of_some_routes_chooses_no_target_behind_them() {
     let key = |name: &str, routes: &[&str]| {
         let routes = routes.iter().map(|route| (*route).to_owned()).collect();
         ClientKey { name: name.into(), sha256: Hash::of(name), routes, requests_per_minute: None, operator: false }

@@ -770,7 +770,7 @@ fn publish(admission: &Admission, in_flight: [u32; TARGETS], provider: usize, no
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
     #[test]
-    fn whatever_the_weather_every_call_ends_once_and_in_time_and_nobody_is_pestered(script in script()) {
+    fn in_any_storm_every_call_ends_once_and_in_time_and_no_target_is_pestered(script in script()) {
         World::new(script).run()?;
     }
 }

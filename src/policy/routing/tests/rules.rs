@@ -116,7 +116,7 @@ fn every_reason_to_skip_is_told() {
 }
 
 #[test]
-fn what_is_unknown_excludes_nobody_and_limits_are_inclusive() {
+fn what_is_unknown_excludes_no_target_and_limits_are_inclusive() {
     let mut desk = Desk::of(2).with(0, |target| target.capabilities.context_tokens_max = Some(1_500)).prompt(1_125);
     desk.targets[1].capabilities = Capabilities::default();
     desk.needs = Needs { tools: true, images: true, json: true, json_schema: true, ..desk.needs };
@@ -209,7 +209,7 @@ fn a_route_without_targets_has_an_empty_plan() {
 }
 
 #[test]
-fn a_forced_target_is_used_whatever_its_breaker_says() {
+fn a_forced_target_is_used_in_any_state_of_its_breaker() {
     let mut desk = Desk::of(1).open_for(0, MINUTE).with(0, |target| target.health.forced_on = true);
     let plan = desk.plan();
     assert!(!plan.last_resort);
@@ -219,7 +219,7 @@ fn a_forced_target_is_used_whatever_its_breaker_says() {
 // Probes.
 
 #[test]
-fn a_probe_comes_first_under_every_strategy_whatever_its_score_and_tier() {
+fn a_probe_comes_first_under_every_strategy_with_any_score_and_tier() {
     for strategy in every_strategy() {
         for half_open in [false, true] {
             let mut desk = Desk::tiers(3).strategy(strategy).probe_ready(2).with(2, |target| {
@@ -248,7 +248,7 @@ fn a_critical_call_probes_last_or_not_at_all() {
 }
 
 #[test]
-fn a_call_without_the_time_for_it_probes_nobody_unless_nobody_else_has_come() {
+fn a_call_without_the_time_for_it_probes_only_when_no_other_call_has_come() {
     let mut desk = Desk::of(2).with(0, |target| target.health.breaker = BreakerState::HalfOpen);
     let lately = desk.now;
     // The probe's first content, and an answer of the other one: a second or so, and three.
@@ -365,7 +365,7 @@ fn the_cost_is_the_one_of_the_formula() {
 }
 
 #[test]
-fn a_second_is_worth_more_to_those_who_watch() {
+fn a_second_is_worth_more_where_a_person_waits() {
     let desk =
         || Desk::of(2).with(0, |fast| fast.price = price(5.0)).with(1, |slow| slow.health.tpot = latency(SECOND / 20));
     for (priority, expected) in

@@ -64,7 +64,7 @@ fn weighted_gives_three_to_one_and_looks_at_nothing_else() {
 }
 
 #[test]
-fn round_robin_goes_round_and_steps_over_who_is_out() {
+fn round_robin_goes_round_and_steps_over_targets_that_are_out() {
     only(Strategy::RoundRobin, |strategy| {
         let mut desk = Desk::of(4).strategy(strategy).open_for(1, MINUTE);
         desk.firsts(9) == [0, 2, 3, 0, 2, 3, 0, 2, 3]

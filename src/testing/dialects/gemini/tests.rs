@@ -150,7 +150,7 @@ async fn an_array_grows_by_these_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn thoughts_are_shown_to_those_who_ask_and_counted_for_all() {
+async fn thoughts_are_shown_to_requests_that_ask_and_counted_for_all() {
     let provider = Scripted::new(Script::default());
     for (body, shown) in [(thinking("hi"), 3), (ask("hi"), 2)] {
         provider.say(Answer::text("yes").reasoning("well well").tool_call("f", "{}"));

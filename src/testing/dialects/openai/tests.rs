@@ -64,7 +64,7 @@ async fn recorded_requests_that_were_answered_are_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn recorded_requests_that_were_refused_are_refused_alike() {
+async fn recorded_requests_that_were_refused_are_refused_in_the_same_way() {
     // Requests that are refused for their content; the others are refused for their key, model or size.
     for (flavour, case) in [
         (Flavour::OpenAi, "chat-no-messages"),

@@ -236,7 +236,7 @@ fn check(messages_in: Vec<Message>, expected: &[Value], notes: &[Note]) {
 }
 
 #[test]
-fn turns_alternate_whoever_spoke_twice_or_said_nothing() {
+fn turns_alternate_when_a_speaker_spoke_twice_or_said_nothing() {
     check(
         vec![
             Message::user("a"),

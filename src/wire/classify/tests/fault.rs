@@ -38,7 +38,7 @@ const REFUSALS: &[(u16, &str, FailureClass)] = &[
     (503, "upstream connect error or disconnect/reset before headers", C::Overloaded),
     (413, "", C::RequestExceedsLimit),
     (413, r#"{"error":{"message":"Payload too large","type":"invalid_request_error"}}"#, C::RequestExceedsLimit),
-    // A refusal without a reason is nobody's proof.
+    // A refusal without a reason proves nothing.
     (400, "", C::Declined),
     (400, "{}", C::Declined),
     (400, "Bad Request", C::Declined),
@@ -58,7 +58,7 @@ const REFUSALS: &[(u16, &str, FailureClass)] = &[
     (418, "<html><title>I am a teapot</title></html>", C::Declined),
     (422, "", C::Declined),
     (431, "Request Header Fields Too Large", C::Declined),
-    // What tells of somebody else's trouble goes on, whatever it calls itself.
+    // Words about another party's trouble go on, under any name.
     (400, r#"{"error":{"message":"Upstream request failed","type":"invalid_request_error","code":null}}"#, C::Server),
     (400, r#"{"error":{"message":"upstream error: do request failed","type":"upstream_error"}}"#, C::Server),
     (
@@ -276,7 +276,7 @@ const REFUSALS: &[(u16, &str, FailureClass)] = &[
 ];
 
 #[test]
-fn what_is_not_provably_the_requests_own_fault_is_somebody_elses() {
+fn what_is_not_provably_the_requests_own_fault_is_anothers() {
     let wrong: Vec<String> = REFUSALS
         .iter()
         .map(|(status, body, class)| (status, body, class, failure(*status, body)))

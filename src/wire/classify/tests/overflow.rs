@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The conversation is too long, in the words of whoever serves the model.
+/// The conversation is too long, in the words of any server of the model.
 const OVERFLOWS: &[(&str, u16, &str)] = &[
     (
         "vLLM, old",
@@ -95,7 +95,7 @@ const OVERFLOWS: &[(&str, u16, &str)] = &[
     ("Hunyuan", 400, "input length too long, max_input_tokens: 28672"),
     ("Baichuan", 400, "prompt_tokens exceeds limit"),
     ("somebody in China", 400, "输入长度超过模型最大上下文长度 8192 tokens"),
-    // Nobody's known words: tokens, a limit, the prompt, and numbers that bear it out.
+    // Unknown words: tokens, a limit, the prompt, and numbers that confirm it.
     ("somebody", 400, "Your conversation has 41,213 tokens, which is over the limit of 32,768."),
     ("somebody", 400, "At most 16384 tokens are allowed in a request to this deployment."),
     ("somebody", 422, "prompt of 50000 tokens is larger than the maximum of 8192"),

@@ -1115,7 +1115,7 @@ fn knows_every_provider_by_status_code_and_text() {
 }
 
 #[test]
-fn every_row_stands_there_once() {
+fn every_row_is_there_once() {
     let rows: std::collections::BTreeSet<_> = TABLE.iter().map(|(_, status, body, ..)| (status, body)).collect();
     assert_eq!(rows.len(), TABLE.len());
 }

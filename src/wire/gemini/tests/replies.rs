@@ -99,7 +99,7 @@ fn reads_thoughts_texts_calls_and_their_proofs_in_order() {
 }
 
 #[test]
-fn proofs_belong_to_who_issued_them() {
+fn proofs_belong_to_their_issuer() {
     let chunk =
         json!({"candidates": [{"content": {"parts": [{"functionCall": {"name": "f"}, "thoughtSignature": "p"}]}}]});
     let mut decoder = Decoder::new(Dialect::Vertex, false);

@@ -200,7 +200,7 @@ fn how_closely_to_look_at_an_image_goes_along_between_the_two_dialects_of_openai
 }
 
 #[test]
-fn fields_that_both_dialects_of_openai_have_go_along_at_who_has_them_and_to_nobody_else() {
+fn fields_of_both_dialects_of_openai_go_only_to_providers_that_have_them() {
     let shared = json!({"service_tier": "flex", "prompt_cache_key": "k", "safety_identifier": "s", "user": "u",
         "metadata": {"a": "b"}});
     let body = |mut body: Value, more: &Value| {

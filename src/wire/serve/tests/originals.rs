@@ -34,7 +34,7 @@ const OWN: [(Face, Dialect, &str, &str); 4] = [
 ];
 
 #[test]
-fn a_request_goes_as_it_came_to_who_speaks_its_dialect_and_is_written_anew_for_all_others() {
+fn a_request_goes_as_it_came_to_targets_of_its_dialect_and_is_written_anew_for_all_others() {
     for (face, ..) in OWN {
         for (other, dialect, flavour, model) in OWN {
             let mut body = marked(face);
@@ -305,7 +305,7 @@ fn fields_that_only_its_own_provider_has_arrive_there() {
 }
 
 #[test]
-fn who_takes_nothing_for_a_missing_thought_is_told_a_blank() {
+fn a_server_that_takes_nothing_for_a_missing_thought_is_told_a_blank() {
     let call = json!([{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
     let result = json!({"role": "tool", "tool_call_id": "c1", "content": "r"});
     let said = |thought: Option<&str>| {
@@ -347,7 +347,7 @@ fn who_takes_nothing_for_a_missing_thought_is_told_a_blank() {
 }
 
 #[test]
-fn who_asks_for_a_model_by_name_is_told_from_who_asks_for_any() {
+fn a_caller_of_a_model_by_name_is_told_from_a_caller_of_any() {
     let to = (Dialect::OpenAiChat, "openai", "gpt-5-mini");
     for (name, word) in [("openai/gpt-5-mini", "xhigh"), ("gpt-5-mini", "xhigh"), ("smart", "high")] {
         let mut body = chat(json!({"reasoning_effort": "xhigh"}));
@@ -635,7 +635,7 @@ fn messages_of_anthropic_go_to_each_host_as_it_takes_them() {
 }
 
 #[test]
-fn thoughts_go_back_to_who_thought_them_and_the_rest_of_a_turn_stays() {
+fn thoughts_go_back_to_their_model_and_the_rest_of_a_turn_stays() {
     let thought = |signature: &str| json!({"type": "thinking", "thinking": "Hm.", "signature": signature});
     let said = json!({"type": "text", "text": "Yes.", "citations": [{"type": "x"}]});
     for (signature, model, back) in [
@@ -744,7 +744,7 @@ fn a_chat_that_was_cut_loses_what_was_left_out_and_the_rest_stays_as_it_came() {
 }
 
 #[test]
-fn what_is_meant_for_here_goes_to_nobody_else() {
+fn what_is_meant_for_the_sidecar_goes_to_no_provider() {
     let body = |metadata: Value| json!({"model": "smart", "metadata": metadata, "messages": [{"role": "user", "content": "Hi"}]});
     for (metadata, left) in [
         (json!({"x-standin-priority": "batch", "a": "b", "x-standin-session": "s"}), json!({"a": "b"})),

@@ -32,7 +32,7 @@ fn exhausted(class: FailureClass, seconds: u64) -> Error {
 }
 
 #[test]
-fn what_time_mends_decides_between_a_limit_and_an_outage_whoever_was_asked_last() {
+fn what_time_mends_decides_between_a_limit_and_an_outage_whichever_was_asked_last() {
     use FailureClass as C;
     let (limit, key, money, gone) = (C::RateLimited, C::Unauthorised, C::OutOfMoney, C::ModelGone);
     let failure = Cause::Failure;

@@ -583,7 +583,7 @@ fn dense(body: &str) -> Bytes {
 }
 
 #[test]
-fn what_is_unknown_and_has_too_many_values_is_passed_by_wherever_it_stands() {
+fn what_is_unknown_and_has_too_many_values_is_passed_over_at_every_place() {
     let part = |kind: &str| format!(r#"{{"type":"{kind}","text":"one","u":DENSE}}"#);
     let (said, given) = (part("text"), part("input_text"));
     let tool = r#"{"name":"f","u":DENSE}"#;

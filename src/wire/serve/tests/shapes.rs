@@ -131,7 +131,7 @@ fn a_message_is_streamed_block_by_block() {
 }
 
 #[test]
-fn who_did_not_ask_for_thoughts_gets_none_but_those_that_a_call_needs() {
+fn a_caller_that_did_not_ask_for_thoughts_gets_only_those_that_a_call_needs() {
     let body = json!({"model": "smart", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]});
     let form = asked(Face::Anthropic, &body).form;
     let own = || Some(proof(Dialect::AnthropicMessages, "s1"));

@@ -106,7 +106,7 @@ fn what_the_user_says_behind_results_is_the_question() {
 }
 
 #[test]
-fn at_vertex_the_model_stands_in_the_path_and_the_version_in_the_body() {
+fn at_vertex_the_model_is_in_the_path_and_the_version_in_the_body() {
     let path = "/v1/projects/p/locations/l/publishers/anthropic/models/claude-3-7-sonnet%4020250219:rawPredict";
     let address = Address { path, query: "" };
     let vertex =

@@ -448,7 +448,7 @@ fn pardon(value: &mut Value) {
 }
 
 #[test]
-fn requests_that_google_took_are_taken_and_those_it_refused_are_refused_alike() {
+fn requests_that_google_took_are_taken_and_those_it_refused_are_refused() {
     let recorded = recorded();
     let (mut taken, mut refused) = (0, 0);
     for Recorded { case, host, model, request, status, said } in &recorded {
