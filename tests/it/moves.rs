@@ -690,7 +690,7 @@ fn effort_and_stop_sequences_are_said_or_noted(arrival: &Arrival) {
     }
 }
 
-fn thoughts_go_back_only_to_the_model_that_thought_them(arrival: &Arrival) {
+fn thoughts_go_back_only_to_their_model(arrival: &Arrival) {
     let own =
         |provider: &'static str| TURNS.iter().filter(move |turn| turn.provider == provider).map(|turn| turn.thought);
     let told: Vec<_> = arrival
@@ -764,7 +764,7 @@ const PROMISES: [(&str, Assertion); 13] = {
         tools_are_offered_as_they_were
         the_schema_is_held_to_or_asked_for_in_words
         effort_and_stop_sequences_are_said_or_noted
-        thoughts_go_back_only_to_the_model_that_thought_them
+        thoughts_go_back_only_to_their_model
         what_is_lost_or_changed_is_noted_and_nothing_else
     }
 };
