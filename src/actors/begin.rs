@@ -37,33 +37,29 @@ pub(super) struct Named {
 pub(super) fn call(shared: &Arc<Shared>, named: Option<Named>, work: Work, wanted: Wanted) {
     let is_long = work.is_long();
     if !is_long && shared.slow_classify().is_none() {
-        let priority = shared.priority(&work);
-        return begin(shared, named, work, priority, wanted);
+        return begin(shared, named, work, None, wanted);
     }
     let shared = shared.clone();
     let beginning = async move {
         let own = shared.clone();
-        let waited_for = match shared.slow_classify() {
+        let said = match shared.slow_classify() {
             Some(classify) => Some(classify.priority(shared.arrival(&work)).await),
             None => None,
         };
-        let begin = move || {
-            let priority = waited_for.unwrap_or_else(|| own.priority(&work));
-            begin(&own, named, work, priority, wanted);
-        };
-        shared.apart.run(is_long, begin).await;
+        shared.apart.run(is_long, move || begin(&own, named, work, said, wanted)).await;
     };
     #[expect(clippy::disallowed_methods, reason = "whoever asked waits for its answer; dropped, that says so")]
     tokio::spawn(beginning.in_current_span());
 }
 
 /// Checks a request, gives it a place, and hands it to the router.
-fn begin(shared: &Arc<Shared>, named: Option<Named>, work: Work, priority: Priority, wanted: Wanted) {
+fn begin(shared: &Arc<Shared>, named: Option<Named>, work: Work, said: Option<Priority>, wanted: Wanted) {
     let (table, route) = match accept(shared, &work) {
         Ok(entry) => entry,
         Err(error) => return wanted.refuse(error),
     };
     let started = now();
+    let priority = said.unwrap_or_else(|| shared.priority(&work));
     let deadline = started + work.deadline().unwrap_or(route.failover.deadline).min(DEADLINE_MAX);
     let seat = match take_seat(shared, priority, deadline) {
         Ok(seat) => seat,
