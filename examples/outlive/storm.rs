@@ -1,6 +1,7 @@
 //! A parent that plays the provider, keeps the books and kills; a child that works, and remembers by its file alone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ use standin::{ChatRequest, Durable, Error, OnExhausted, ProviderConfig, Runtime}
 
 /// The argument that makes the program a child.
 const CHILD: &str = "--work";
+/// What a child says first.
+const BEGUN: &str = "begun";
 /// Calls that a child has under way at once.
 const WORKERS: u64 = 8;
 const MS: Duration = Duration::from_millis(1);
@@ -62,7 +65,7 @@ pub fn work(arguments: &Arguments) {
     let executor = tokio::runtime::Runtime::new().expect("an executor");
     executor.block_on(async {
         let runtime = runtime(&arguments.file, arguments.provider).await;
-        say("begun");
+        say(BEGUN);
         let next = Arc::new(AtomicU64::new(arguments.first));
         for _ in 0..WORKERS {
             let (runtime, next) = (runtime.clone(), next.clone());
@@ -124,12 +127,13 @@ async fn storm(file: &Path, kills: u32) -> String {
     let drill = drill.expect("a drill");
     drill.handle().sometimes(0.1, Fault::Error(ProviderError::Unavailable));
     drill.handle().sometimes(0.05, Fault::CutAfter(2));
-    let (mut books, mut seed) = (Books::default(), 0x9e37_79b9_7f4a_7c15_u64 ^ u64::from(std::process::id()));
+    let (mut books, provider) = (Books::default(), drill.address().to_string());
     for _ in 0..kills {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let (mut child, told) = begin(file, drill.address(), books.next);
+        let first = books.next.to_string();
+        let arguments = [CHILD.as_ref(), file.as_os_str(), provider.as_ref(), first.as_ref()];
+        let (mut child, told) = begin(arguments, BEGUN);
         let hearing = std::thread::spawn(move || told.lines().map_while(Result::ok).collect::<Vec<_>>());
-        tokio::time::sleep(Duration::from_micros(5_000 + (seed >> 33) % 150_000)).await;
+        tokio::time::sleep(Duration::from_micros(rand::random_range(5_000..155_000))).await;
         child.kill().expect("a kill");
         child.wait().expect("its end");
         books.hear(&hearing.join().expect("no panic"));
@@ -138,20 +142,17 @@ async fn storm(file: &Path, kills: u32) -> String {
     finish(file, &drill, books, kills).await
 }
 
-/// Starts a child and waits until it works.
-fn begin(file: &Path, provider: SocketAddr, first: u64) -> (Child, BufReader<ChildStdout>) {
+/// Starts this program as a child, and waits until it says that it works.
+pub fn begin<'a>(arguments: impl IntoIterator<Item = &'a OsStr>, works: &str) -> (Child, BufReader<ChildStdout>) {
     let mut child = Command::new(std::env::current_exe().expect("this program"))
-        .arg(CHILD)
-        .arg(file)
-        .arg(provider.to_string())
-        .arg(first.to_string())
+        .args(arguments)
         .stdout(Stdio::piped())
         .spawn()
         .expect("a child");
     let mut told = BufReader::new(child.stdout.take().expect("its words"));
     let mut line = String::new();
     told.read_line(&mut line).expect("its first word");
-    assert_eq!(line, "begun\n", "it begins");
+    assert_eq!(line.trim_end(), works, "it begins");
     (child, told)
 }
 

@@ -4,9 +4,9 @@
 //! As many kills as `STANDIN_KILLS` says, or forty. It is its own child: with a path it keeps records there until it
 //! is killed, and prints now and then how many are written.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use standin::config::StoreConfig;
@@ -43,18 +43,16 @@ fn main() {
 const CHILD: &str = "--keep";
 
 fn kill_again_and_again(file: &Path, kills: u32) -> String {
-    let (mut before, mut seed) = (0, 0x9e37_79b9_7f4a_7c15_u64 ^ u64::from(std::process::id()));
-    let mut behind_most = 0;
+    let (mut before, mut behind_most) = (0, 0);
     for kill in 1..=kills {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let (mut child, told) = begin(file);
+        let (mut child, told) = storm::begin([CHILD.as_ref(), file.as_os_str()], "0");
         if kill.is_multiple_of(5) {
             // The second process is refused, and harms no other.
             let refused = Command::new(std::env::current_exe().expect("this program")).arg(CHILD).arg(file).output();
             let refused = String::from_utf8_lossy(&refused.expect("a child").stderr).into_owned();
             assert!(refused.contains("is kept by process"), "{refused}");
         }
-        std::thread::sleep(Duration::from_micros(20_000 + seed % 180_000));
+        std::thread::sleep(Duration::from_micros(rand::random_range(20_000..200_000)));
         child.kill().expect("a kill");
         child.wait().expect("its end");
         // What it had said before is the least that must be there.
@@ -71,21 +69,6 @@ fn kill_again_and_again(file: &Path, kills: u32) -> String {
     }
     assert!(before > u64::from(kills) * 20, "{before} entries of {kills} processes are no load");
     format!("{kills} kills, {before} entries, none missing or twice; at most {behind_most} more than was told")
-}
-
-/// Starts a child and waits until it keeps records.
-fn begin(file: &Path) -> (Child, BufReader<std::process::ChildStdout>) {
-    let mut child = Command::new(std::env::current_exe().expect("this program"))
-        .arg(CHILD)
-        .arg(file)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a child");
-    let mut told = BufReader::new(child.stdout.take().expect("its words"));
-    let mut line = String::new();
-    told.read_line(&mut line).expect("its first word");
-    assert_eq!(line, "0\n", "it begins");
-    (child, told)
 }
 
 /// Keeps records as fast as it can, and says how many are written.
