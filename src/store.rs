@@ -9,7 +9,6 @@
 mod schema;
 mod file;
 mod hours;
-mod tape;
 mod keep;
 mod book;
 mod forget;

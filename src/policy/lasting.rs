@@ -1,14 +1,16 @@
-//! What outlives a process: numbers and times written down in bytes, and read again by the next one.
+//! What outlives a process: what machines know, requests and answers, written down in bytes, and read again by the next
+//! process.
 //!
 //! Input: values. Output: bytes, and the way back. A moment is written as its distance from now, so that it means the
 //! same to a process whose clock began elsewhere: the reader says how long ago "now" was, and everything in it is as
 //! old as it would have become. The [`form`] of a type is a number made of the names and kinds of all its parts. Bytes
-//! of another form are never read, so that no field can be taken for another. It reads no clock and keeps nothing.
+//! of another form are never read, so that no field can be taken for another. It reads no clock.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::words::{FailureClass, Gauge, ModelClass};
+use crate::words::{Gauge, ModelClass};
 
 /// What can be written down and read again.
 pub trait Lasting: Sized {
@@ -29,14 +31,31 @@ pub fn form<T: Lasting>() -> u64 {
 
 /// Writes something down, as of now.
 pub fn write(it: &impl Lasting, now: Instant) -> Vec<u8> {
-    let mut to = Writer { bytes: Vec::new(), now };
+    let mut to = Writer { bytes: Vec::new(), now: Some(now) };
     it.write(&mut to);
     to.bytes
 }
 
 /// Reads something that was written then, which is all that the bytes are.
 pub fn read<T: Lasting>(bytes: &[u8], then: Instant) -> Option<T> {
-    let mut from = Reader { bytes, then };
+    whole(Reader { bytes, then: Some(then) })
+}
+
+/// Writes down something without moments, behind its form.
+pub fn write_formed<T: Lasting>(it: &T) -> Vec<u8> {
+    let mut to = Writer { bytes: form::<T>().to_le_bytes().to_vec(), now: None };
+    it.write(&mut to);
+    to.bytes
+}
+
+/// Reads something without moments behind its form; `None` where that is another one.
+pub fn read_formed<T: Lasting>(bytes: &[u8]) -> Option<T> {
+    let (told, bytes) = bytes.split_first_chunk()?;
+    (u64::from_le_bytes(*told) == form::<T>()).then_some(())?;
+    whole(Reader { bytes, then: None })
+}
+
+fn whole<T: Lasting>(mut from: Reader<'_>) -> Option<T> {
     T::read(&mut from).filter(|_| from.bytes.is_empty())
 }
 
@@ -73,7 +92,8 @@ impl Form {
 /// Bytes that are being written.
 pub struct Writer {
     bytes: Vec<u8>,
-    now: Instant,
+    /// `None` where nothing has a moment.
+    now: Option<Instant>,
 }
 
 impl Writer {
@@ -85,15 +105,28 @@ impl Writer {
         }
         self.bytes.push(number.to_le_bytes()[0]);
     }
+
+    /// Writes bytes, and how many they are.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Writes several, and how many they are.
+    pub fn all<'a, T: Lasting + 'a>(&mut self, all: impl ExactSizeIterator<Item = &'a T>) {
+        self.number(all.len() as u64);
+        all.for_each(|it| it.write(self));
+    }
 }
 
 /// Bytes that are being read.
 pub struct Reader<'a> {
     bytes: &'a [u8],
-    then: Instant,
+    /// `None` where nothing has a moment.
+    then: Option<Instant>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// Reads a number.
     pub fn number(&mut self) -> Option<u64> {
         let mut number = 0;
@@ -109,8 +142,21 @@ impl Reader<'_> {
     }
 
     /// Reads how many follow, each of which takes a byte at least.
-    fn count(&mut self) -> Option<usize> {
+    pub fn count(&mut self) -> Option<usize> {
         usize::try_from(self.number()?).ok().filter(|count| *count <= self.bytes.len())
+    }
+
+    /// Reads bytes.
+    pub fn bytes(&mut self) -> Option<&'a [u8]> {
+        let count = self.count()?;
+        let (bytes, rest) = self.bytes.split_at_checked(count)?;
+        self.bytes = rest;
+        Some(bytes)
+    }
+
+    /// Reads a text.
+    pub fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes()?).ok()
     }
 }
 
@@ -135,46 +181,58 @@ macro_rules! lasting {
             }
         }
     };
-    (enum $name:ident { $($variant:ident $({ $($field:ident),* })?),* $(,)? }) => {
-        impl $crate::policy::lasting::Lasting for $name {
-            fn form(form: &mut $crate::policy::lasting::Form) {
-                form.name(stringify!($name));
-                $(
-                    form.name(stringify!($variant));
-                    $($(form.part_of(stringify!($field), |it: &Self| match it {
-                        Self::$variant { $field, .. } => Some($field),
-                        _ => None,
-                    });)*)?
-                )*
+    (enum $name:ident { $($variant:ident $(($part:ident))? $({ $($field:ident),* $(,)? })?),* $(,)? }) => {
+        const _: () = {
+            use $crate::policy::lasting::{Form, Lasting, Reader, Writer};
+
+            /// The number of each variant.
+            enum Tag {
+                $($variant,)*
             }
 
-            fn write(&self, to: &mut $crate::policy::lasting::Writer) {
-                let mut tags = 0..;
-                $(
-                    let tag = tags.next().unwrap_or_default();
-                    if let Self::$variant $({ $($field),* })? = self {
-                        to.number(tag);
-                        $($($crate::policy::lasting::Lasting::write($field, to);)*)?
-                    }
-                )*
-            }
+            impl Lasting for $name {
+                fn form(form: &mut Form) {
+                    form.name(stringify!($name));
+                    $(
+                        form.name(stringify!($variant));
+                        $(form.part_of(stringify!($part), |it: &Self| match it {
+                            Self::$variant($part) => Some($part),
+                            _ => None,
+                        });)?
+                        $($(form.part_of(stringify!($field), |it: &Self| match it {
+                            Self::$variant { $field, .. } => Some($field),
+                            _ => None,
+                        });)*)?
+                    )*
+                }
 
-            fn read(from: &mut $crate::policy::lasting::Reader<'_>) -> Option<Self> {
-                let tag = from.number();
-                let mut tags = 0..;
-                $(
-                    if tags.next() == tag {
-                        return Some(Self::$variant $({
-                            $($field: $crate::policy::lasting::Lasting::read(from)?),*
-                        })?);
+                fn write(&self, to: &mut Writer) {
+                    match self {
+                        $(Self::$variant $(($part))? $({ $($field),* })? => {
+                            to.number(Tag::$variant as u64);
+                            $(Lasting::write($part, to);)?
+                            $($(Lasting::write($field, to);)*)?
+                        })*
                     }
-                )*
-                None
+                }
+
+                fn read(from: &mut Reader<'_>) -> Option<Self> {
+                    let tag = from.number()?;
+                    $(
+                        if tag == Tag::$variant as u64 {
+                            $(let $part = Lasting::read(from)?;)?
+                            $($(let $field = Lasting::read(from)?;)*)?
+                            return Some(Self::$variant $(($part))? $({ $($field),* })?);
+                        }
+                    )*
+                    None
+                }
             }
-        }
+        };
     };
 }
 
+/// Makes types lasting that are numbers, each by its way to and from the widest.
 macro_rules! whole_numbers {
     ($($kind:ident by $wide:expr),*) => {
         $(impl Lasting for $kind {
@@ -192,7 +250,7 @@ macro_rules! whole_numbers {
         })*
     };
 }
-whole_numbers!(u8 by u64::from, u32 by u64::from, u64 by u64::from, usize by |it| it as u64);
+whole_numbers!(u8 by u64::from, u16 by u64::from, u32 by u64::from, u64 by u64::from, usize by |it| it as u64);
 
 impl Lasting for bool {
     fn form(form: &mut Form) {
@@ -251,35 +309,58 @@ impl Lasting for Instant {
     }
 
     fn write(&self, to: &mut Writer) {
-        let is_past = *self < to.now;
+        let now = to.now.unwrap_or(*self);
+        let is_past = *self < now;
         is_past.write(to);
-        let apart = if is_past { to.now.duration_since(*self) } else { self.duration_since(to.now) };
+        let apart = if is_past { now.duration_since(*self) } else { self.duration_since(now) };
         apart.write(to);
     }
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let (is_past, apart) = (bool::read(from)?, Duration::read(from)?);
-        if is_past { from.then.checked_sub(apart) } else { from.then.checked_add(apart) }
+        if is_past { from.then?.checked_sub(apart) } else { from.then?.checked_add(apart) }
     }
 }
 
-impl Lasting for String {
-    fn form(form: &mut Form) {
-        form.name("String");
-    }
+/// Makes texts lasting.
+macro_rules! texts {
+    ($($kind:ty),*) => {
+        $(impl $crate::policy::lasting::Lasting for $kind {
+            fn form(form: &mut $crate::policy::lasting::Form) {
+                form.name("String");
+            }
 
-    fn write(&self, to: &mut Writer) {
-        to.number(self.len() as u64);
-        to.bytes.extend(self.as_bytes());
-    }
+            fn write(&self, to: &mut $crate::policy::lasting::Writer) {
+                to.bytes(AsRef::<str>::as_ref(self).as_bytes());
+            }
 
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        let count = from.count()?;
-        let (text, rest) = from.bytes.split_at_checked(count)?;
-        from.bytes = rest;
-        Self::from_utf8(text.to_vec()).ok()
-    }
+            fn read(from: &mut $crate::policy::lasting::Reader<'_>) -> Option<Self> {
+                from.text().map(Self::from)
+            }
+        })*
+    };
 }
+texts!(String, Arc<str>);
+
+/// Makes what is behind a pointer as lasting as it is itself.
+macro_rules! pointers {
+    ($($pointer:ident),*) => {
+        $(impl<T: Lasting> Lasting for $pointer<T> {
+            fn form(form: &mut Form) {
+                T::form(form);
+            }
+
+            fn write(&self, to: &mut Writer) {
+                T::write(self, to);
+            }
+
+            fn read(from: &mut Reader<'_>) -> Option<Self> {
+                T::read(from).map(Self::new)
+            }
+        })*
+    };
+}
+pointers!(Arc, Box);
 
 impl<T: Lasting> Lasting for Option<T> {
     fn form(form: &mut Form) {
@@ -306,10 +387,7 @@ impl<T: Lasting> Lasting for Vec<T> {
     }
 
     fn write(&self, to: &mut Writer) {
-        to.number(self.len() as u64);
-        for it in self {
-            it.write(to);
-        }
+        to.all(self.iter());
     }
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
@@ -323,10 +401,7 @@ impl<T: Lasting> Lasting for VecDeque<T> {
     }
 
     fn write(&self, to: &mut Writer) {
-        to.number(self.len() as u64);
-        for it in self {
-            it.write(to);
-        }
+        to.all(self.iter());
     }
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
@@ -369,22 +444,6 @@ impl<A: Lasting, B: Lasting> Lasting for (A, B) {
     }
 }
 
-impl Lasting for FailureClass {
-    fn form(form: &mut Form) {
-        for class in Self::ALL {
-            form.name(class.name());
-        }
-    }
-
-    fn write(&self, to: &mut Writer) {
-        to.number(Self::ALL.iter().position(|class| class == self).unwrap_or(usize::MAX) as u64);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Option<Self> {
-        Self::ALL.get(usize::read(from)?).copied()
-    }
-}
-
 lasting!(
     enum ModelClass {
         Chat,
@@ -392,6 +451,8 @@ lasting!(
     }
 );
 lasting!(struct Gauge { limit, remaining, reset });
+
+mod words;
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::book::millis;
 use super::hours::whole;
-use super::{OpenError, file, tape};
+use super::{OpenError, file};
+use crate::policy::lasting::{read_formed, write_formed};
 use crate::policy::vault::{Item, KeptCall, Which, is_last};
 use crate::words::{CallId, Durable};
 
@@ -54,14 +55,14 @@ impl Note {
             tags: serde_json::to_string(&request.tags).unwrap_or_default(),
             durable: call.durable,
             is_whole: call.is_whole,
-            request: tape::write(&call.request),
+            request: write_formed(&*call.request),
         }
     }
 
     pub(super) fn items(id: CallId, at: usize, items: &[Item], now: SystemTime) -> Self {
         let end = items.last().filter(|item| is_last(item));
         let end = end.map(|item| End { at: millis(now), has_failed: item.is_err() });
-        Self::Items { id, at, items: items.iter().map(tape::write).collect(), end }
+        Self::Items { id, at, items: items.iter().map(write_formed).collect(), end }
     }
 
     /// Writes it.
@@ -165,7 +166,7 @@ fn head(row: &Row<'_>) -> rusqlite::Result<Option<KeptCall>> {
     let (begun_at, durable, request): (i64, String, Vec<u8>) = (row.get(2)?, row.get(3)?, row.get(6)?);
     let begun_at = UNIX_EPOCH + Duration::from_millis(u64::try_from(begun_at).unwrap_or(0));
     let (id, is_whole, is_sent) = (id(row)?, row.get(4)?, row.get(5)?);
-    let known = durable.parse().ok().zip(tape::read(&request));
+    let known = durable.parse().ok().zip(read_formed(&request));
     let call = |(durable, request)| KeptCall {
         id,
         begun_at,
@@ -183,7 +184,7 @@ fn with_items(connection: &Connection, mut call: KeptCall) -> rusqlite::Result<O
     let mut find = connection.prepare(find)?;
     let mut rows = find.query(of(call.id))?;
     while let Some(row) = rows.next()? {
-        let Some(item) = tape::read(row.get_ref(0)?.as_blob()?) else { return Ok(None) };
+        let Some(item) = read_formed(row.get_ref(0)?.as_blob()?) else { return Ok(None) };
         call.items.push(item);
     }
     Ok(Some(call))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{read, write};
+use crate::policy::lasting::{read_formed as read, write_formed as write};
 use crate::policy::vault::Item;
 use crate::words::{
     Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, Barred, CallFacts, CallId, Cause, ChatRequest, Degraded,

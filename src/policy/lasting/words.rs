@@ -1,0 +1,449 @@
+//! The words that last: requests, events of answers, and how calls fail.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Map, Value};
+
+use super::{Form, Lasting, Reader, Writer};
+use crate::words::{
+    Amount, AssistantPart, AttemptEnd, AttemptRecord, Audio, Barred, CallFacts, CallId, Cause, ChatRequest,
+    CommitPolicy, Degraded, Dialect, Document, DocumentSource, Durable, Effort, Error, Failure, FailureClass, Finished,
+    Foreign, Hedging, Image, Marks, Message, Note, OnExhausted, Original, OverBudget, Price, Priority, Proof,
+    Reasoning, ReplyEvent, ResponseFormat, RetryAfter, Rule, Sampling, Scope, Source, StopReason, TargetId, Text, Tool,
+    ToolCall, ToolChoice, ToolResult, Usage, UserPart,
+};
+
+/// Makes enums lasting whose variants have names, which are read back by their place.
+macro_rules! by_name {
+    ($($kind:ident),*) => {
+        $(impl Lasting for $kind {
+            fn form(form: &mut Form) {
+                for one in Self::ALL {
+                    form.name(one.name());
+                }
+            }
+
+            fn write(&self, to: &mut Writer) {
+                to.number(Self::ALL.iter().position(|one| one == self).unwrap_or(usize::MAX) as u64);
+            }
+
+            fn read(from: &mut Reader<'_>) -> Option<Self> {
+                Self::ALL.get(usize::read(from)?).copied()
+            }
+        })*
+    };
+}
+by_name!(FailureClass, Priority, Rule, Hedging, OnExhausted, Durable);
+
+texts!(Text);
+
+lasting!(struct ChatRequest {
+    route,
+    messages,
+    tools,
+    foreign_tools,
+    tool_choice,
+    parallel_tool_calls,
+    response_format,
+    sampling,
+    effort,
+    output_tokens_max,
+    priority,
+    rule,
+    hedging,
+    deadline,
+    on_exhausted,
+    session,
+    labels,
+    key,
+    durable,
+    tags,
+    client,
+    commit,
+    extra,
+    extra_headers,
+    extra_dialect,
+    extra_needed,
+    via,
+    model_as,
+    original,
+});
+lasting!(
+    enum Message {
+        System(text),
+        User(parts),
+        Assistant(parts),
+        Tool(result),
+        Foreign(foreign),
+    }
+);
+lasting!(
+    enum UserPart {
+        Text(text),
+        Image(image),
+        Document(it),
+        Audio(audio),
+        Foreign(foreign),
+    }
+);
+lasting!(
+    enum AssistantPart {
+        Text(text),
+        Reasoning(thought),
+        ToolCall(call),
+        Foreign(foreign),
+    }
+);
+lasting!(struct Foreign { dialect, kind, json, optional });
+lasting!(struct Document { source, title, context, citations });
+lasting!(enum DocumentSource { Text(text), Base64 { media_type, data }, Url(address) });
+lasting!(struct Audio { media_type, data });
+lasting!(enum Image { Url(address), Base64 { media_type, data } });
+lasting!(struct Reasoning { text, proof });
+lasting!(struct Proof { dialect, issuer, data });
+lasting!(struct ToolCall { id, name, arguments, proof });
+lasting!(struct ToolResult { call_id, name, content, is_error });
+lasting!(struct Tool { name, description, parameters, strict });
+lasting!(
+    enum ToolChoice {
+        Auto,
+        None,
+        Required,
+        Named(name),
+        Foreign(foreign),
+    }
+);
+lasting!(enum ResponseFormat { Text, Json, JsonSchema { name, schema, strict } });
+lasting!(struct Sampling { temperature, top_p, presence_penalty, frequency_penalty, seed, stop });
+lasting!(
+    enum Effort {
+        None,
+        Minimal,
+        Low,
+        Medium,
+        High,
+        XHigh,
+        Max,
+    }
+);
+lasting!(
+    enum CommitPolicy {
+        Reset,
+        Fail,
+        Buffered,
+    }
+);
+lasting!(
+    enum Dialect {
+        OpenAiChat,
+        OpenAiResponses,
+        AnthropicMessages,
+        Gemini,
+        Vertex,
+        Ollama,
+        Function,
+    }
+);
+lasting!(struct Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out, marks, lost, method });
+lasting!(struct Marks { developer, cached, scoped, invoice, sealed, proof, begun });
+lasting!(enum Note { Dropped(what), Converted(what), Trimmed { messages, tokens } });
+
+lasting!(enum ReplyEvent {
+    Waiting { back_in, barred },
+    Started { call, target, attempt, prompt_tokens },
+    Text(text),
+    Reasoning(text),
+    Proof(proof),
+    Verbatim(events),
+    ToolCall(call),
+    Reset(failure),
+    Finished(finished),
+});
+lasting!(struct Finished {
+    call,
+    parts,
+    verbatim,
+    target,
+    model,
+    stop,
+    stop_sequence,
+    sources,
+    usage,
+    cost_usd,
+    attempts,
+    last_resort,
+    degraded,
+    notes,
+});
+lasting!(struct CallId { runtime, number });
+lasting!(struct TargetId { provider, model });
+lasting!(struct Source { url, title, cited, place });
+lasting!(struct Usage { input, output, cached, cache_write, reasoning });
+lasting!(enum Degraded { Target, Stale { age }, Text });
+lasting!(
+    enum StopReason {
+        Stop,
+        Length,
+        ToolCalls,
+        ContentFilter,
+        Refusal,
+        Other,
+    }
+);
+lasting!(struct AttemptRecord {
+    call,
+    about,
+    attempt,
+    target,
+    model,
+    key,
+    started_after,
+    first_token,
+    took,
+    usage,
+    estimated,
+    price,
+    cost_usd,
+    bytes_sent,
+    bytes_received,
+    probe,
+    last_resort,
+    degraded,
+    hedge,
+    end,
+});
+lasting!(struct CallFacts { id, started_at, route, session, tags, priority, dialect, client });
+lasting!(struct Price { input, cached_input, cache_write, output, reasoning });
+lasting!(
+    enum AttemptEnd {
+        Won,
+        Failed(failure),
+    }
+);
+lasting!(struct Failure { class, scope, status, code, message, retry_after });
+lasting!(
+    enum Scope {
+        Request,
+        Key,
+        Model,
+        Endpoint,
+    }
+);
+lasting!(
+    enum RetryAfter {
+        After(time),
+        At(time),
+    }
+);
+lasting!(struct Barred { target, cause, back_in });
+lasting!(
+    enum Cause {
+        Failure(class),
+        Breaker,
+        Operator,
+        Full,
+        Down,
+    }
+);
+
+lasting!(enum Error {
+    Invalid { field, problem },
+    NoTarget { route, why },
+    NoTargetTakes { route, field, what, why, remedy },
+    Rejected { failure, attempts },
+    Exhausted { attempts, retry_after, barred },
+    OverBudget { budget, attempts },
+    DeadlineExceeded { attempts },
+    Interrupted { failure, attempts },
+    Overloaded { calls_max, retry_after },
+    Draining,
+    Unavailable,
+    Crashed,
+    ConsumerStalled(time),
+    KeyConflict,
+    NotKept(call),
+    Cancelled,
+    NotDurable(why),
+});
+lasting!(struct OverBudget { budget, of, spent, limit, per, renews_in, reserved, unpriced });
+lasting!(
+    enum Amount {
+        Dollars(dollars),
+        Tokens(tokens),
+    }
+);
+
+impl<T: Lasting, E: Lasting> Lasting for Result<T, E> {
+    fn form(form: &mut Form) {
+        form.name("Result");
+        T::form(form);
+        E::form(form);
+    }
+
+    fn write(&self, to: &mut Writer) {
+        self.is_ok().write(to);
+        match self {
+            Ok(it) => it.write(to),
+            Err(error) => error.write(to),
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        Some(if bool::read(from)? { Ok(T::read(from)?) } else { Err(E::read(from)?) })
+    }
+}
+
+impl Lasting for i64 {
+    fn form(form: &mut Form) {
+        form.name("i64");
+    }
+
+    fn write(&self, to: &mut Writer) {
+        to.number(self.cast_unsigned());
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        from.number().map(u64::cast_signed)
+    }
+}
+
+impl Lasting for Range<usize> {
+    fn form(form: &mut Form) {
+        form.name("Range");
+    }
+
+    fn write(&self, to: &mut Writer) {
+        (self.start, self.end).write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let (start, end) = Lasting::read(from)?;
+        Some(start..end)
+    }
+}
+
+impl Lasting for SystemTime {
+    fn form(form: &mut Form) {
+        form.name("SystemTime");
+    }
+
+    fn write(&self, to: &mut Writer) {
+        self.duration_since(UNIX_EPOCH).unwrap_or_default().write(to);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        UNIX_EPOCH.checked_add(Duration::read(from)?)
+    }
+}
+
+/// The most names of parts that live as long as the process: there are some hundred.
+const NAMES_MAX: usize = 4_096;
+
+impl Lasting for &'static str {
+    fn form(form: &mut Form) {
+        form.name("name");
+    }
+
+    fn write(&self, to: &mut Writer) {
+        to.bytes(self.as_bytes());
+    }
+
+    /// What is a name in the code is one again: each is made once.
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        static NAMES: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+        let name = from.text()?;
+        let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = names.get(name) {
+            return Some(known);
+        }
+        if names.len() >= NAMES_MAX {
+            return None;
+        }
+        let name: &'static str = Box::leak(name.into());
+        names.insert(name);
+        Some(name)
+    }
+}
+
+impl Lasting for Bytes {
+    fn form(form: &mut Form) {
+        form.name("Bytes");
+    }
+
+    fn write(&self, to: &mut Writer) {
+        to.bytes(self);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        from.bytes().map(Self::copy_from_slice)
+    }
+}
+
+impl Lasting for BTreeMap<String, String> {
+    fn form(form: &mut Form) {
+        form.name("BTreeMap");
+    }
+
+    fn write(&self, to: &mut Writer) {
+        to.number(self.len() as u64);
+        for (name, value) in self {
+            name.write(to);
+            value.write(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        Vec::<(String, String)>::read(from).map(|all| all.into_iter().collect())
+    }
+}
+
+/// Makes JSON lasting, as its text.
+macro_rules! json {
+    ($($kind:ty),*) => {
+        $(impl Lasting for $kind {
+            fn form(form: &mut Form) {
+                form.name("JSON");
+            }
+
+            fn write(&self, to: &mut Writer) {
+                to.bytes(&serde_json::to_vec(self).unwrap_or_default());
+            }
+
+            fn read(from: &mut Reader<'_>) -> Option<Self> {
+                serde_json::from_slice(from.bytes()?).ok()
+            }
+        })*
+    };
+}
+json!(Value, Map<String, Value>);
+
+impl Lasting for HeaderMap {
+    fn form(form: &mut Form) {
+        form.name("HeaderMap");
+    }
+
+    fn write(&self, to: &mut Writer) {
+        to.number(self.len() as u64);
+        for (name, value) in self {
+            to.bytes(name.as_str().as_bytes());
+            to.bytes(value.as_bytes());
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let mut headers = Self::new();
+        for _ in 0..from.count()? {
+            let name = HeaderName::from_bytes(from.bytes()?).ok()?;
+            headers.append(name, HeaderValue::from_bytes(from.bytes()?).ok()?);
+        }
+        Some(headers)
+    }
+}
+
+#[cfg(test)]
+mod tests;
