@@ -149,6 +149,8 @@ impl Job {
                     if progress.content {
                         self.account.content(watchdog, now());
                         watchdog.works(decoder.is_at_work());
+                    } else {
+                        watchdog.heard(now());
                     }
                     pieces.append(&mut said);
                     chunks += 1;

@@ -13,11 +13,13 @@ use super::clock::now;
 use super::permit::Permit;
 use super::pulse::Pulse;
 use crate::policy::admission::{Report, Ticket};
+use crate::spec::Stall;
 use crate::words::{Failure, FailureClass};
 
 /// The wait of a timer without a limit.
 const EVER: Duration = Duration::from_secs(24 * 60 * 60);
-/// The longest that a tool which the provider runs may be silent: longer than searches, programs and pictures take.
+/// The longest without content while a provider's own tools are at work, or while it says that it is alive: longer than
+/// searches, programs, pictures, and the arguments of a call that come in one piece take.
 const WORK_MAX: Duration = Duration::from_secs(300);
 
 pub(super) struct Watchdog {
@@ -27,7 +29,9 @@ pub(super) struct Watchdog {
     overdue_after: Option<Duration>,
     /// Set from the first content on.
     content: Option<Instant>,
-    stall: Duration,
+    /// When anything came last, from the first content on.
+    heard: Instant,
+    stall: Stall,
     gap_overdue_after: Duration,
     gap_reported: bool,
     pulse: Arc<Pulse>,
@@ -41,7 +45,7 @@ impl Watchdog {
     pub(super) fn new(
         ticket: &Ticket,
         first_token_max: Option<Duration>,
-        stall: Duration,
+        stall: Stall,
         pulse: Arc<Pulse>,
         now: Instant,
     ) -> Self {
@@ -54,6 +58,7 @@ impl Watchdog {
             first_token_max,
             overdue_after,
             content: None,
+            heard: now,
             stall,
             gap_overdue_after: ticket.gap_overdue_after,
             gap_reported: false,
@@ -77,6 +82,7 @@ impl Watchdog {
     /// Notes content.
     pub(super) fn content(&mut self, now: Instant, permit: &Permit) {
         self.pulse.beat(now);
+        self.heard = now;
         if std::mem::replace(&mut self.gap_reported, false) {
             permit.report(Report::GapEnded);
         }
@@ -84,6 +90,11 @@ impl Watchdog {
             // From now on the stall timer counts, which may fire earlier than the first token's would have.
             self.arm();
         }
+    }
+
+    /// Notes bytes without content: keep-alives, events without words.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = now;
     }
 
     /// Notes whether the provider's own tools are at work: a search or a picture takes longer than a pause between
@@ -94,14 +105,20 @@ impl Watchdog {
         }
     }
 
-    /// Returns the longest that the content may pause.
-    fn stall(&self) -> Duration {
-        if self.works { self.stall.max(WORK_MAX) } else { self.stall }
+    /// Returns when the content has paused for too long, if it came last at this time.
+    fn stalled(&self, content: Instant) -> Instant {
+        let Stall { longest, is_strict } = self.stall;
+        match (self.works, is_strict) {
+            (true, _) => content + longest.max(WORK_MAX),
+            (false, true) => content + longest,
+            (false, false) => (self.heard + longest).min(content + longest.max(WORK_MAX)),
+        }
     }
 
     /// Notes that the attempt reads again after its reader had blocked it.
     pub(super) fn resume(&mut self, now: Instant) {
         self.content = self.content.map(|_| now);
+        self.heard = now;
         self.pulse.beat(now);
     }
 
@@ -109,8 +126,8 @@ impl Watchdog {
     fn next(&self) -> Instant {
         match self.content {
             None => self.began + self.overdue_after.unwrap_or(self.first_token_max),
-            Some(last) if self.gap_reported || self.works => last + self.stall(),
-            Some(last) => last + self.gap_overdue_after.min(self.stall),
+            Some(last) if self.gap_reported || self.works => self.stalled(last),
+            Some(last) => self.stalled(last).min(self.heard.max(last) + self.gap_overdue_after),
         }
     }
 
@@ -127,8 +144,8 @@ impl Watchdog {
                     let text = format!("no content within {:?}", self.first_token_max);
                     return Err(Failure::new(FailureClass::NoFirstToken, text));
                 }
-                Some(last) if now.saturating_duration_since(last) >= self.stall() => {
-                    let text = format!("no more content for {:?}", self.stall());
+                Some(last) if now >= self.stalled(last) => {
+                    let text = format!("no more content for {:?}", now.saturating_duration_since(last));
                     return Err(Failure::new(FailureClass::Stalled, text));
                 }
                 Some(_) => {

@@ -572,7 +572,7 @@ impl TargetHealth {
         if pace.measured {
             return match end {
                 Silence::GivenUp => counts(attempt.limited || lasted(pace.overdue()), 1.0),
-                Silence::Cancelled(Unwanted::Left) => counts(lasted(pace.late), 1.0),
+                Silence::Cancelled(Unwanted::Left) => counts(lasted(pace.outwaited()), 1.0),
                 Silence::Cancelled(_) => counts(lasted(pace.overdue()), 1.0),
             };
         }
@@ -583,7 +583,7 @@ impl TargetHealth {
             return 0.0;
         }
         let longest = if attempt.whole { self.reply.window.longest() } else { self.ttft.window.longest() };
-        let late = pace.late.max(Latency::at(longest * 2, attempt.prompt_tokens));
+        let late = pace.outwaited().max(Latency::at(longest * 2, attempt.prompt_tokens));
         match end {
             Silence::GivenUp => 1.0,
             Silence::Cancelled(Unwanted::Left) if lasted(late) => 1.0,

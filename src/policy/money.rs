@@ -544,6 +544,9 @@ impl Purse {
             return None;
         }
         let mut left = self.spent(budget.period, now);
+        if left.saturating_add(needed) <= budget.limit {
+            return Some(Duration::ZERO);
+        }
         let current = budget.period.step(now);
         for (step, spent) in self.steps.iter().filter(|(at, _)| *at > current - budget.period.steps()) {
             left = left.saturating_sub(*spent);

@@ -104,6 +104,12 @@ impl Pace {
         (self.late * 2).max(LATE_MIN)
     }
 
+    /// Returns the age at which a caller that leaves an attempt without content has waited longer than others: no caller
+    /// leaves because an answer took milliseconds more, but many leave at once when a program ends.
+    pub fn outwaited(&self) -> Duration {
+        self.late.max(LATE_MIN)
+    }
+
     /// Returns the time in which it all but surely answers: what others that share a call's time leave to it. Half of
     /// all answers take longer than the median. Where that is a guess, only the usual time is left.
     pub fn needs(&self) -> Duration {
@@ -114,7 +120,7 @@ impl Pace {
     /// Returns the age at which another attempt is to join one without content: when it is overdue, and where that is a
     /// guess, earlier. Asking another target on a guess does no harm; blaming a target on a guess does.
     pub fn patience(&self) -> Duration {
-        if self.measured { self.overdue() } else { self.late.max(LATE_MIN) }
+        if self.measured { self.overdue() } else { self.outwaited() }
     }
 }
 

@@ -45,6 +45,9 @@ const SLICE_SAMPLES: usize = 64;
 const SLICE_AGE_MIN: Duration = Duration::from_secs(5);
 /// Samples beyond these in one slice are dropped: they would cost memory and no longer move any quantile.
 const SLICE_SAMPLES_MAX: usize = 2_048;
+/// No answer within this time is slow: at a server that answers within milliseconds a busy processor is seen, and no
+/// caller's wait.
+const SLOW_MIN: Duration = Duration::from_millis(50);
 /// The baseline's half-life.
 const BASELINE_HALVING: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -260,10 +263,11 @@ impl Baseline {
         self.distribution.latency()
     }
 
-    /// Tells whether a latency is above p95, as finely as latencies are counted: one that is always the same is not.
+    /// Tells whether a latency is long, and above p95 as finely as latencies are counted: one that is always the same is
+    /// not.
     pub fn is_exceeded(&self, latency: Duration) -> bool {
         let scale = self.distribution.scale;
-        scale.units(latency) > scale.units(self.latency().p95)
+        latency > SLOW_MIN && scale.units(latency) > scale.units(self.latency().p95)
     }
 
     /// Tells whether p95, which decides what slow means, is measured yet.
@@ -408,6 +412,14 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_milliseconds_is_never_slow() {
+        let now = Instant::now();
+        let mut baseline = Baseline::new(Scale::FirstToken, SECOND, now);
+        (0..100).for_each(|_| baseline.record(MS(1), now));
+        assert!(!baseline.is_exceeded(MS(40)) && baseline.is_exceeded(MS(60)));
+    }
+
+    #[test]
     fn quantiles_ascend_though_measured_and_modelled_ones_mix() {
         let now = Instant::now();
         let mut window = window(now);
@@ -420,7 +432,7 @@ mod tests {
     #[test]
     fn a_latency_that_is_always_the_same_never_exceeds_its_baseline() {
         let now = Instant::now();
-        for micros in [299_985, 300_000, 999, 1_000, 64_123_456] {
+        for micros in [299_985, 300_000, 64_123_456] {
             let latency = Duration::from_micros(micros);
             let mut baseline = Baseline::new(Scale::FirstToken, SECOND, now);
             (0..200).for_each(|_| baseline.record(latency, now));

@@ -3,9 +3,10 @@
 //! Input: records of what ended. Output: text: an observer among others. What the runtime publishes itself (breakers,
 //! attempts in flight) is read on request. Labels are names out of the configuration, never what a caller wrote.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -21,7 +22,7 @@ use super::refusals::Refusals;
 use crate::policy::explain::{Flight, Happened};
 use crate::policy::record::{Observer, Record};
 use crate::runtime::HealthSnapshot;
-use crate::words::{AttemptRecord, TargetId, Usage};
+use crate::words::{AttemptEnd, AttemptRecord, TargetId, Usage};
 
 /// Seconds from a hundredth to five minutes: OpenTelemetry's advice for durations of these operations.
 const SECONDS: [f64; 14] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
@@ -109,8 +110,20 @@ struct BreakerLabels {
 
 type Seconds = Family<TargetLabels, Histogram, fn() -> Histogram>;
 
+/// What is counted of one target's attempts: found once, since each attempt ends on the path of its answer.
+struct OfTarget {
+    won: Counter,
+    /// By kind: input, output, and of those cached, written to a cache, and of reasoning.
+    tokens: [Counter; 5],
+    cost: Counter<f64, AtomicU64>,
+    duration: Histogram,
+    first_token: Histogram,
+    per_token: Histogram,
+}
+
 /// What is counted.
 pub(super) struct Metrics {
+    targets: RwLock<HashMap<TargetId, Arc<OfTarget>>>,
     /// Held while the text is made: the values that others count are filled in for it.
     rendering: Mutex<()>,
     registry: Registry,
@@ -148,6 +161,7 @@ impl Metrics {
         let seconds: fn() -> Histogram = || Histogram::new(SECONDS);
         let seconds_a_token: fn() -> Histogram = || Histogram::new(SECONDS_A_TOKEN);
         let metrics = Self {
+            targets: RwLock::default(),
             rendering: Mutex::new(()),
             registry: Registry::default(),
             calls: Family::default(),
@@ -266,28 +280,57 @@ impl Metrics {
     }
 
     fn attempt(&self, attempt: &AttemptRecord) {
-        let target = labels(&attempt.target);
-        let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = target.clone();
-        let outcome = attempt.end.name();
-        self.attempts.get_or_create(&AttemptLabels { gen_ai_provider_name, gen_ai_request_model, outcome }).inc();
-        let Usage { input, output, cached, cache_write, reasoning } = attempt.usage;
-        let kinds = [("cached", cached), ("cache_write", cache_write), ("reasoning", reasoning)];
-        for (family, gen_ai_token_type, tokens) in [(&self.tokens, "input", input), (&self.tokens, "output", output)]
-            .into_iter()
-            .chain(kinds.map(|(kind, tokens)| (&self.token_kinds, kind, tokens)))
-        {
-            let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = target.clone();
-            let labels = TokenLabels { gen_ai_provider_name, gen_ai_request_model, gen_ai_token_type };
-            family.get_or_create(&labels).inc_by(tokens);
+        let of = self.of(&attempt.target);
+        if attempt.won() {
+            of.won.inc();
+        } else {
+            let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = labels(&attempt.target);
+            let outcome = attempt.end.name();
+            self.attempts.get_or_create(&AttemptLabels { gen_ai_provider_name, gen_ai_request_model, outcome }).inc();
         }
-        self.cost.get_or_create(&target).inc_by(attempt.cost_usd.unwrap_or(0.0));
-        self.duration.get_or_create(&target).observe(attempt.took.as_secs_f64());
+        let Usage { input, output, cached, cache_write, reasoning } = attempt.usage;
+        for (counter, tokens) in of.tokens.iter().zip([input, output, cached, cache_write, reasoning]) {
+            counter.inc_by(tokens);
+        }
+        of.cost.inc_by(attempt.cost_usd.unwrap_or(0.0));
+        of.duration.observe(attempt.took.as_secs_f64());
         let Some(first) = attempt.first_token else { return };
-        self.first_token.get_or_create(&target).observe(first.as_secs_f64());
+        of.first_token.observe(first.as_secs_f64());
         if attempt.won() && attempt.usage.output > 1 {
             let rest: Duration = attempt.took.saturating_sub(first);
-            self.per_token.get_or_create(&target).observe(rest.as_secs_f64() / (attempt.usage.output - 1) as f64);
+            of.per_token.observe(rest.as_secs_f64() / (attempt.usage.output - 1) as f64);
         }
+    }
+
+    /// Returns what is counted of a target's attempts, found once.
+    fn of(&self, target: &TargetId) -> Arc<OfTarget> {
+        if let Some(of) = self.targets.read().unwrap_or_else(PoisonError::into_inner).get(target) {
+            return of.clone();
+        }
+        let own = labels(target);
+        let outcome = AttemptEnd::Won.name();
+        let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = own.clone();
+        let won = AttemptLabels { gen_ai_provider_name, gen_ai_request_model, outcome };
+        let tokens = |family: &Family<TokenLabels, Counter>, gen_ai_token_type| {
+            let TargetLabels { gen_ai_provider_name, gen_ai_request_model } = own.clone();
+            family.get_or_create_owned(&TokenLabels { gen_ai_provider_name, gen_ai_request_model, gen_ai_token_type })
+        };
+        let of = Arc::new(OfTarget {
+            won: self.attempts.get_or_create_owned(&won),
+            tokens: [
+                tokens(&self.tokens, "input"),
+                tokens(&self.tokens, "output"),
+                tokens(&self.token_kinds, "cached"),
+                tokens(&self.token_kinds, "cache_write"),
+                tokens(&self.token_kinds, "reasoning"),
+            ],
+            cost: self.cost.get_or_create_owned(&own),
+            duration: self.duration.get_or_create_owned(&own),
+            first_token: self.first_token.get_or_create_owned(&own),
+            per_token: self.per_token.get_or_create_owned(&own),
+        });
+        self.targets.write().unwrap_or_else(PoisonError::into_inner).insert(target.clone(), of.clone());
+        of
     }
 
     /// Returns everything as text, with what the runtime publishes now.

@@ -146,11 +146,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Unpipelined<S> {
             this.waiting.extend_from_slice(piece.filled());
         }
         let from = buf.filled().len();
-        if this.waiting.is_empty() && this.scan.is_in_body() {
+        if this.waiting.is_empty() && (this.scan.is_in_body() || buf.remaining() <= HEAD_PIECE + 1) {
+            let is_in_body = this.scan.is_in_body();
             std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+            let most = from + HEAD_PIECE;
+            if !is_in_body && buf.filled().len() > most {
+                this.waiting.extend_from_slice(&buf.filled()[most..]);
+                buf.set_filled(most);
+            }
         } else if this.waiting.is_empty() {
-            let most = buf.remaining().min(HEAD_PIECE);
-            let mut piece = ReadBuf::new(buf.initialize_unfilled_to(most));
+            // Room that a long body has left: a part of it does, and is the only one that is cleared.
+            let mut piece = ReadBuf::new(buf.initialize_unfilled_to(HEAD_PIECE));
             std::task::ready!(Pin::new(&mut this.stream).poll_read(cx, &mut piece))?;
             let read = piece.filled().len();
             buf.advance(read);

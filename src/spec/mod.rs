@@ -20,7 +20,7 @@ pub(crate) use provider::{ProviderSpec, Way};
 pub(crate) use route::{MemberSpec, RouteSpec, Rung};
 #[cfg(feature = "store")]
 pub(crate) use store::{Spent, StoreSpec};
-pub(crate) use target::{TargetSpec, Timers};
+pub(crate) use target::{Stall, TargetSpec, Timers};
 
 use crate::policy::money::Budget;
 

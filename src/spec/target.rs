@@ -35,6 +35,14 @@ pub(crate) struct Timers {
     pub(crate) stall: Option<Duration>,
 }
 
+/// How long an answer that has begun may pause.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Stall {
+    pub(crate) longest: Duration,
+    /// Whether only content ends a pause; else anything that the provider sends shows that it is alive.
+    pub(crate) is_strict: bool,
+}
+
 impl TargetSpec {
     /// Returns what the codecs are told of the model, which may be the only one of the route that is asked for.
     pub(crate) fn model(&self, meant: bool) -> Model<'_> {
@@ -43,11 +51,13 @@ impl TargetSpec {
         Model { provider, name: model, family: &self.family, reasons, answer_max, meant }
     }
 
-    /// Returns the longest gap between two pieces of content: 15 s for chat, 90 s for reasoning models.
-    pub(crate) fn stall(&self) -> Duration {
-        self.timers.stall.unwrap_or(match self.class {
-            ModelClass::Chat => Duration::from_secs(15),
+    /// Returns the longest pause of an answer that has begun: without a limit of its own half a minute for chat, and 90 s
+    /// for reasoning models. Servers that parse calls themselves are silent while a model writes one.
+    pub(crate) fn stall(&self) -> Stall {
+        let usual = match self.class {
+            ModelClass::Chat => Duration::from_secs(30),
             ModelClass::Reasoning => Duration::from_secs(90),
-        })
+        };
+        Stall { longest: self.timers.stall.unwrap_or(usual), is_strict: self.timers.stall.is_some() }
     }
 }

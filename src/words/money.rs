@@ -65,6 +65,13 @@ pub struct OverBudget {
     pub unpriced: bool,
 }
 
+impl OverBudget {
+    /// Tells whether only calls in flight are in the way, which reserve more than most of them take.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        !self.unpriced && self.reserved.number() > 0.0 && self.renews_in == Some(Duration::ZERO)
+    }
+}
+
 impl fmt::Display for OverBudget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { budget, of, spent, limit, per, renews_in, reserved, unpriced } = self;
@@ -85,6 +92,7 @@ impl fmt::Display for OverBudget {
                 let wait = Duration::from_secs(wait.as_secs() + u64::from(wait.subsec_nanos() > 0));
                 write!(f, "; there is room again in {}", humantime::format_duration(wait))
             }
+            Some(_) if self.is_in_flight() => f.write_str("; there is room again when they have ended"),
             Some(_) => Ok(()),
             None => f.write_str("; this call alone is expected to cost more than all of it"),
         }

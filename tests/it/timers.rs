@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use standin::testing::{Answer, Fault, Latency, Outcome, ProviderError, RetryHint, Script, Scripted};
 use standin::{BoxFuture, HttpRequest, HttpResponse, Transport, TransportError};
 use standin::{ChatRequest, CommitPolicy, Error, ModelConfig};
@@ -66,7 +68,7 @@ async fn a_provider_without_content_is_left_in_time_keep_alives_or_not() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_pauses_is_left_at_the_stall_limit() {
     for (model, limit) in [
-        (ModelConfig::default(), 15 * S),
+        (ModelConfig::default(), 30 * S),
         (ModelConfig { reasoning: Some(true), ..ModelConfig::default() }, 90 * S),
         (ModelConfig { stall: Some(700 * MS), ..ModelConfig::default() }, 700 * MS),
     ] {
@@ -84,7 +86,7 @@ async fn a_stream_that_pauses_is_left_at_the_stall_limit() {
 
 #[tokio::test(start_paused = true)]
 async fn a_gap_shorter_than_the_stall_limit_is_no_failure() {
-    let world = of(1, Script { per_token: 14 * S, ..Script::default() }, ModelConfig::default()).await;
+    let world = of(1, Script { per_token: 25 * S, ..Script::default() }, ModelConfig::default()).await;
     let reply = world.runtime.chat(ask(&words(20))).await.expect("an answer");
     assert_eq!(path(&reply.finished.attempts), "a/m won");
     settle().await;
@@ -440,4 +442,51 @@ async fn a_provider_is_not_timed_while_its_reader_pauses() {
     assert_eq!(outcomes(&world.providers[0]), [Outcome::Answered]);
     settle().await;
     assert_eq!(world.health("a/m").failed, 0);
+}
+
+/// Says a word, then for some time only that it is alive, then calls a tool.
+#[derive(Debug)]
+struct Busy {
+    /// What comes in between, every ten seconds.
+    sign: &'static str,
+    signs: usize,
+}
+
+impl Transport for Busy {
+    fn send(&self, _: HttpRequest) -> BoxFuture<'_, Result<HttpResponse, TransportError>> {
+        let word = r#"{"choices":[{"index":0,"delta":{"content":"Wait."}}]}"#;
+        let call = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c1","function":{"name":"f","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}"#;
+        let first = [format!("data: {word}\n\n")];
+        let signs = vec![self.sign.to_owned(); self.signs];
+        let last = [format!("data: {call}\n\ndata: [DONE]\n\n")];
+        let chunks = first.into_iter().chain(signs).chain(last);
+        let body = futures_util::stream::iter(chunks.enumerate()).then(|(at, chunk)| async move {
+            tokio::time::sleep(if at == 0 { S } else { 10 * S }).await;
+            Ok(chunk.into())
+        });
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))]);
+        Box::pin(async { Ok(HttpResponse { status: 200, headers, body: Box::pin(body) }) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_sends_keep_alives_while_a_call_is_written_is_waited_for() {
+    let signs = [": ping\n\n", "data: {\"choices\":[{\"index\":0,\"delta\":{}}]}\n\n"];
+    let short = ModelConfig { stall: Some(15 * S), ..ModelConfig::default() };
+    // 300 s without content are the most, and a limit of one's own is kept to.
+    for (model, signs_sent, whole) in
+        [(ModelConfig::default(), 25, true), (ModelConfig::default(), 40, false), (short, 3, false)]
+    {
+        for sign in signs {
+            let providers = vec![Scripted::new(Script::default())];
+            let mut config = config_with(&providers, &model);
+            config.providers.get_mut("a").expect("a").custom = Some(Arc::new(Busy { sign, signs: signs_sent }));
+            let world = World { runtime: start(config.clone()).await, providers, config };
+            let seen = stream(&world.runtime, ChatRequest { commit: CommitPolicy::Fail, ..ask("hello") }).await;
+            let end = if whole { "a/m#1 text tool finished" } else { "a/m#1 text interrupted" };
+            assert_eq!(seen.shape(), end, "{signs_sent} of {sign:?}");
+            settle().await;
+            assert_eq!(world.health("a/m").failed, u64::from(!whole), "{signs_sent} of {sign:?}");
+        }
+    }
 }

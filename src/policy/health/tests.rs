@@ -295,6 +295,19 @@ fn a_caller_that_waits_longer_than_usual_says_slow_and_beyond_the_p99_failed() {
 }
 
 #[test]
+fn callers_that_leave_a_quick_target_within_a_moment_say_nothing() {
+    let mut bench = Bench::new();
+    for _ in 0..300 {
+        bench.answer(MS(2));
+        bench.now += SECOND;
+    }
+    // A program with many connections ended, or this machine was busy for a moment.
+    assert_eq!(silence(&mut bench, MS(40), LEFT), 0.0);
+    assert_eq!(bench.slow(), 0.0);
+    assert_eq!(silence(&mut bench, MS(400), LEFT), 1.0);
+}
+
+#[test]
 fn a_target_that_never_said_a_word_is_judged_by_how_long_its_like_usually_take() {
     let table = [(LEFT, 500, 0.0), (LEFT, 990, 0.5), (LEFT, 3_000, 0.5), (LEFT, 4_100, 1.0), (LEFT, 60_000, 1.0)];
     let ended = [(ENDED, 3_000, 0.0), (ENDED, 4_100, 0.5)];

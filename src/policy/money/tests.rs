@@ -121,6 +121,20 @@ fn what_is_taken_is_given_back_or_gives_way_to_what_it_did_cost() {
 }
 
 #[test]
+fn what_is_only_reserved_has_room_again_as_soon_as_calls_end() {
+    let mut money = Money::new(vec![budget(DOLLAR, Of::All)]);
+    let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
+    assert!(spend(&mut money, &call, DOLLAR / 3, now).is_ok());
+    let _in_flight = money.take(&call, &costs(DOLLAR / 2, DOLLAR / 2), now).expect("room");
+    let why = money.take(&call, &costs(DOLLAR / 2, DOLLAR / 2), now).expect_err("it is reserved").why;
+    assert!(why.is_in_flight(), "{why}");
+    assert!(
+        why.to_string().ends_with("reserved for calls in flight; there is room again when they have ended"),
+        "{why}"
+    );
+}
+
+#[test]
 fn tokens_are_a_budget_too_and_an_unknown_price_is_not_nothing() {
     let tokens = Budget { unit: Unit::Tokens, limit: 100, ..budget(0, Of::All) };
     let mut money = Money::new(vec![tokens]);

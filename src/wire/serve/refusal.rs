@@ -194,6 +194,10 @@ impl Fault {
                 is_final: retry_after.is_none() && error.last_class().is_some(),
                 ..Self::new(Kind::of_all(barred, error.last_class()), message)
             },
+            // Calls in flight have reserved what is left, and take less than that.
+            Error::OverBudget { budget, .. } if budget.is_in_flight() => {
+                Self { retry_after: Some(RETRY_AFTER_MIN), is_final: false, ..Self::new(Kind::RateLimited, message) }
+            }
             // It may ask again then, and not at once.
             Error::OverBudget { budget, .. } => {
                 Self { retry_after: budget.renews_in, ..Self::new(Kind::OverBudget, message) }

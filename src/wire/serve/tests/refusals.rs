@@ -380,3 +380,24 @@ fn a_budget_that_is_spent_is_told_in_every_dialect() {
         assert_eq!(refusal.headers["x-should-retry"], "false");
     }
 }
+
+#[test]
+fn a_budget_that_calls_in_flight_have_reserved_is_a_limit_of_the_moment() {
+    let budget = OverBudget {
+        budget: "all".into(),
+        of: String::new(),
+        spent: Amount::Dollars(1.0),
+        limit: Amount::Dollars(5.0),
+        per: "a day".into(),
+        renews_in: Some(Duration::ZERO),
+        reserved: Amount::Dollars(4.0),
+        unpriced: false,
+    };
+    let error = Error::OverBudget { budget: Box::new(budget), attempts: Vec::new() };
+    for face in [Face::OpenAiChat, Face::OpenAiResponses, Face::Anthropic, Face::Gemini] {
+        let refusal = refuse(face, Refused::Call(&error));
+        assert_eq!(refusal.status.as_u16(), 429, "{face:?}");
+        assert_eq!(refusal.headers["retry-after"], "1", "{face:?}");
+        assert!(!refusal.headers.contains_key("x-should-retry"), "{face:?}");
+    }
+}
