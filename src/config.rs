@@ -9,6 +9,7 @@ mod key;
 mod model;
 mod names;
 mod presets;
+mod prices;
 mod provider;
 mod route;
 mod store;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::catalog::PriceList;
 use crate::policy::failover::FailoverOptions;
 use crate::policy::restart::RestartOptions;
 use crate::policy::routing::{ForeignParts, LabelSet, RouteOptions};
@@ -30,12 +32,14 @@ use names::Known;
 
 pub use crate::policy::hint::HintOptions;
 pub use crate::policy::money::{Of, OnSpent, Period};
+pub use crate::policy::probe::ProbeOptions;
 pub use crate::policy::stale::StaleOptions;
 pub use budget::BudgetConfig;
 pub use function::Answer;
 pub use key::{IssuedKey, KeyConfig, KeyFunction, KeySource};
 pub use model::{Ability, KindConfig, ModelConfig, PriceConfig};
 pub use presets::{Preset, presets};
+pub use prices::PricesConfig;
 pub use provider::{DialectConfig, ProviderConfig};
 pub use route::{MemberConfig, RouteConfig, RungConfig};
 pub use store::StoreConfig;
@@ -107,6 +111,8 @@ pub struct Config {
     pub ledger_max: usize,
     /// Calls that the flight recorder remembers. Default: 1 000.
     pub recorder_max: usize,
+    /// Where prices are listed that go before the catalogue's.
+    pub prices: PricesConfig,
     /// What may be spent, by the name that errors and health show. Without bounds, where empty.
     pub budgets: BTreeMap<String, BudgetConfig>,
     /// Where everything that ended is kept. Nowhere, where absent: it is forgotten with the process.
@@ -134,6 +140,7 @@ impl Default for Config {
             kept_bytes_max: 64 << 20,
             ledger_max: 10_000,
             recorder_max: 1_000,
+            prices: PricesConfig::default(),
             budgets: BTreeMap::new(),
             store: None,
             seed: None,
@@ -157,12 +164,20 @@ impl Config {
     /// # Errors
     /// All errors; each names its field.
     pub fn describe(&self) -> Result<Vec<Described>, ConfigErrors> {
+        self.describe_by(&PriceList::default())
+    }
+
+    /// The same with a list of prices, as a runtime takes it in by [`PricesConfig`].
+    ///
+    /// # Errors
+    /// All errors; each names its field.
+    pub fn describe_by(&self, list: &PriceList) -> Result<Vec<Described>, ConfigErrors> {
         let (_, setup) = self.check()?;
         let targets = setup.providers.into_iter().flat_map(|provider| provider.targets);
         Ok(targets
             .map(|target| Described {
+                price: target.listing.and_then(|listing| list.price(&listing)).or(target.price),
                 id: target.id,
-                price: target.price,
                 capabilities: target.capabilities,
                 reasons: target.class == ModelClass::Reasoning,
                 retires: target.retires,
@@ -240,7 +255,10 @@ impl Config {
         names::alias(&mut setup.layout, &self.aliases, &at_ill, &mut errors);
         let own = |name: &str| setup.layout.routes.get(name).map(|route| &*route.name);
         let budgets = self.budgets.iter().map(|(name, budget)| budget.check(name, &own, &at_ill, &mut errors));
-        setup.budgets = budgets.collect();
+        let probes =
+            setup.providers.iter().filter_map(|provider| Some(provider.probe.as_ref()?.budget(&provider.name)));
+        setup.budgets = budgets.chain(probes).collect();
+        setup.prices = self.prices.check(&mut errors);
         ConfigErrors::none(errors)?;
         let limits = Limits {
             calls_max: self.calls_max,

@@ -112,7 +112,7 @@ pub mod routing {
 
 /// What is known of models without asking a provider: prices, windows, abilities.
 pub mod models {
-    pub use crate::catalog::{Model, as_of, find, kind, models};
+    pub use crate::catalog::{Model, PriceList, as_of, family, find, kind, models};
 }
 
 /// Modules without any promise: for this package's own benchmarks, fuzz targets and simulator.

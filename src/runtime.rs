@@ -30,6 +30,7 @@ use crate::policy::memory::Keeps;
 use crate::policy::snapshot::Force;
 #[cfg(feature = "store")]
 use crate::policy::vault::Vault;
+use crate::spec::Setup;
 #[cfg(feature = "store")]
 use crate::store::Store;
 #[cfg(feature = "sidecar")]
@@ -43,7 +44,7 @@ use crate::words::{
 pub(crate) use crate::actors::apart::{Apart, LONG_BYTES};
 pub use crate::actors::classify::{Arrival, Incoming};
 pub use crate::actors::handle::{CallHandle, CallStatus};
-pub use crate::actors::health::{HealthSnapshot, Lack, ObserverHealth, ParkedCalls, ProviderHealth};
+pub use crate::actors::health::{HealthSnapshot, Lack, ObserverHealth, ParkedCalls, PricesHealth, ProviderHealth};
 pub(crate) use crate::actors::scribe::Form;
 pub use crate::actors::slot::ProviderStatus;
 pub use crate::actors::stream::ReplyStream;
@@ -377,6 +378,7 @@ impl Builder {
         };
         #[cfg(not(feature = "store"))]
         let recalled = Recalled::default();
+        shared.prices.replace(&setup.prices, &shared.apart).await;
         let arguments = (shared.clone(), setup, recalled);
         let started = match supervisor {
             Some(supervisor) => Actor::spawn_linked(None, Root, arguments, supervisor).await,
@@ -609,10 +611,28 @@ impl Runtime {
         if !self.runs() {
             return Err(StartError::Stopped);
         }
-        #[cfg(feature = "store")]
-        let setup = self.with_what_was_spent(setup).await?;
+        let setup = self.with_what_is_read(setup).await?;
         self.shared.root.send(RootMessage::Reconfigure(Box::new(setup), sender));
         done.await.map_err(|_| StartError::Stopped)
+    }
+
+    /// Adds to a configuration what stands in files: prices, and what was spent before of the budgets that it brings.
+    #[cfg_attr(not(feature = "store"), expect(unused_mut, reason = "only what is kept is added"))]
+    async fn with_what_is_read(&self, mut setup: Setup) -> Result<Setup, StartError> {
+        let shared = self.shared.clone();
+        #[cfg(feature = "store")]
+        let store = self.store.clone();
+        let reading = async move {
+            shared.prices.replace(&setup.prices, &shared.apart).await;
+            #[cfg(feature = "store")]
+            if let Some(store) = &store {
+                kept::recall(store, &shared, &mut setup).await;
+            }
+            setup
+        };
+        #[expect(clippy::disallowed_methods, reason = "whoever reconfigures waits for its end, on whatever executor")]
+        let reading = self.within(|| tokio::spawn(reading));
+        reading.await.map_err(|_| StartError::Stopped)
     }
 
     /// Takes no new calls, waits until those in flight have ended or the deadline has passed, then stops all actors

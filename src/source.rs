@@ -1,17 +1,18 @@
-//! Floor 3: where a key comes from, and how it is read there: it is input from outside, as answers are.
+//! Floor 3: where a key comes from, and how it is read there: it is input from outside, as answers are. So is a list of
+//! prices.
 //!
-//! Input: a source. Output: the key, or words that say which source failed and how: never what it gave, printed or
+//! Input: a source. Output: what it gives, or words that say which source failed and how: never a key, printed or
 //! returned. Only sources that a user named are read here, and nothing that may block is read on the runtime's threads.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -179,6 +180,53 @@ impl KeySource {
     }
 }
 
+/// What tells the versions of a file apart: when it was written, and how long it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Version {
+    written: SystemTime,
+    bytes: u64,
+}
+
+impl Version {
+    fn of(path: &Path) -> io::Result<Self> {
+        let data = fs::metadata(path)?;
+        if !data.is_file() {
+            return Err(io::Error::other("it is no file"));
+        }
+        Ok(Self { written: data.modified()?, bytes: data.len() })
+    }
+}
+
+/// Reads a file of at most so many bytes, unless it is the version that is known.
+///
+/// # Errors
+/// What went wrong, in words for people.
+pub(crate) async fn read_file(
+    path: PathBuf,
+    known: Option<Version>,
+    bytes_max: u64,
+) -> Result<Option<(Version, Vec<u8>)>, String> {
+    let read = move || {
+        let version = Version::of(&path)?;
+        if known == Some(version) {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        File::open(&path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > bytes_max {
+            return Err(io::Error::other(format!("it is longer than {bytes_max} bytes")));
+        }
+        Ok(Some((version, bytes)))
+    };
+    #[expect(clippy::disallowed_methods, reason = "the user named this file, and it may block")]
+    let read = tokio::task::spawn_blocking(move || within(READ_MAX, read));
+    match read.await {
+        Ok(Some(read)) => read.map_err(|error| format!("cannot be read: {error}")),
+        Ok(None) => Err(format!("was not read within {READ_MAX:?}")),
+        Err(_) => Err("was not read, as the runtime stops".into()),
+    }
+}
+
 /// Returns what is wrong with a key, if something is.
 pub(crate) fn fault(key: &str) -> Option<&'static str> {
     if key.trim().is_empty() {
@@ -222,7 +270,7 @@ fn text(from: impl Read) -> io::Result<String> {
 fn within<T: Send + 'static>(patience: Duration, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (done, result) = mpsc::sync_channel(1);
     let work = move || drop(done.send(work()));
-    thread::Builder::new().name("standin-key".into()).spawn(work).ok()?;
+    thread::Builder::new().name("standin-source".into()).spawn(work).ok()?;
     result.recv_timeout(patience).ok()
 }
 

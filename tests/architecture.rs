@@ -35,8 +35,8 @@ const ROOMS: [Room; 15] = [
     room("transport", 3, &["words"]),
     // It reads what a user named, off the runtime's threads: a variable, a file, a command, a function.
     Room { may: &["tokio", "std::env", "std::process", "std::thread"], ..room("source", 3, &["words"]) },
-    room("spec", 4, &["words", "policy", "wire", "transport", "source"]),
-    room("actors", 5, &["words", "policy", "wire", "transport", "source", "spec"]),
+    room("spec", 4, &["words", "policy", "wire", "catalog", "transport", "source"]),
+    room("actors", 5, &["words", "policy", "wire", "catalog", "transport", "source", "spec"]),
     // It waits for a disk, on a thread of its own: the only file that is written, and the only room that knows SQLite.
     room("store", 5, &["words", "policy", "spec"]),
     room("config", 5, &["words", "policy", "wire", "catalog", "transport", "source", "spec"]),

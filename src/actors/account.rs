@@ -172,7 +172,7 @@ impl Account {
         }
         let began = self.begun.unwrap_or(now);
         let ticket = self.permit.ticket();
-        let (key, price) = (&self.target.provider.spec.keys[ticket.key].name, self.target.spec().price);
+        let (key, price) = (&self.target.provider.spec.keys[ticket.key].name, self.target.price);
         let record = Arc::new(AttemptRecord {
             model: brought.as_ref().and_then(Brought::model).cloned(),
             started_after: began.saturating_duration_since(self.call_started),

@@ -54,12 +54,34 @@ pub(super) fn call(shared: &Arc<Shared>, named: Option<Named>, work: Work, wante
 
 /// Checks a request, gives it a place, and hands it to the router.
 fn begin(shared: &Arc<Shared>, named: Option<Named>, work: Work, said: Option<Priority>, wanted: Wanted) {
-    let (table, route) = match accept(shared, &work) {
-        Ok(entry) => entry,
-        Err(error) => return wanted.refuse(error),
-    };
+    match accept(shared, &work) {
+        Ok((table, route)) => {
+            let priority = said.unwrap_or_else(|| shared.priority(&work));
+            start(shared, table, route, named, work, priority, wanted);
+        }
+        Err(error) => wanted.refuse(error),
+    }
+}
+
+/// Makes a call of our own, on a route that no caller can ask for.
+pub(super) fn own(shared: &Arc<Shared>, table: Arc<Table>, route: Arc<RouteSpec>, work: Work, wanted: Wanted) {
+    if shared.draining.load(Relaxed) {
+        return wanted.refuse(Error::Draining);
+    }
+    start(shared, table, route, None, work, Priority::Batch, wanted);
+}
+
+/// Gives a call its place, and hands it to the router.
+fn start(
+    shared: &Arc<Shared>,
+    table: Arc<Table>,
+    route: Arc<RouteSpec>,
+    named: Option<Named>,
+    work: Work,
+    priority: Priority,
+    wanted: Wanted,
+) {
     let started = now();
-    let priority = said.unwrap_or_else(|| shared.priority(&work));
     let deadline = started + work.deadline().unwrap_or(route.failover.deadline).min(DEADLINE_MAX);
     let seat = match take_seat(shared, priority, deadline) {
         Ok(seat) => seat,

@@ -51,9 +51,9 @@ impl Driver {
 
     /// Returns what an attempt at a target may cost.
     fn estimate(&self, target: usize, prompt_tokens: u32) -> Estimate {
-        let (spec, asked) = (self.table.targets[target].spec(), self.needs.output_tokens);
+        let (target, asked) = (&self.table.targets[target], self.needs.output_tokens);
         let usual = self.state.output_tokens(asked);
-        Estimate::new(spec.price, prompt_tokens, usual, asked, spec.capabilities.output_tokens_max)
+        Estimate::new(target.price, prompt_tokens, usual, asked, target.spec().capabilities.output_tokens_max)
     }
 
     /// Goes on without a target for which a budget has no room.

@@ -101,7 +101,7 @@ impl Table {
                 model: target.place.model,
                 prompt_tokens: self.fit(at, route, asked, 0).tokens,
                 whole: asked.work.is_whole(&target.provider.spec, spec),
-                price: spec.price,
+                price: target.price,
                 capabilities: spec.capabilities,
                 obstacle: asked.demands.iter().find_map(|demand| target.obstacle(route, asked, demand)),
                 labels: target.place.labels,

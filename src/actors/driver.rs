@@ -164,7 +164,7 @@ impl Driver {
     fn hedge_cost(&self, pick: &Pick, health: &Health, prompt_tokens: u32) -> Option<Cost> {
         let well = health.breaker == BreakerState::Closed && !hedge::is_busy(health.in_flight, health.in_flight_max);
         let output = self.state.output_tokens(self.needs.output_tokens);
-        let price = self.table.targets[pick.target].spec().price;
+        let price = self.table.targets[pick.target].price;
         well.then(|| Cost::expected(price, prompt_tokens, output))
     }
 

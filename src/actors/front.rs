@@ -212,6 +212,8 @@ pub(crate) fn health(shared: &Shared) -> HealthSnapshot {
         observers: shared.observers(),
         queued: shared.parking.queued(),
         parked: shared.parking.health(),
+        prices: shared.prices.health(),
+        unpriced: table.targets.iter().filter(|it| it.price.is_none()).map(|it| it.id().clone()).collect(),
         budgets: shared.purses.health(),
         store: shared.store(),
     }

@@ -29,6 +29,10 @@ pub struct HealthSnapshot {
     pub providers: Vec<ProviderHealth>,
     /// The observers that are told of everything that ends, and how they fare.
     pub observers: Vec<ObserverHealth>,
+    /// The lists of prices that are named, and how they fare.
+    pub prices: Vec<PricesHealth>,
+    /// The targets whose price is not known: what they cost stands in no sum.
+    pub unpriced: Vec<TargetId>,
     /// What is spent of what may be, the purses first that are emptiest; a hundred of them at most.
     pub budgets: Vec<PurseHealth>,
     /// How the file fares that what ended is kept in, where there is one.
@@ -49,6 +53,20 @@ pub struct ParkedCalls {
     pub until: Option<Instant>,
     /// What one of them waits for.
     pub barred: Vec<Barred>,
+}
+
+/// How one list of prices fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PricesHealth {
+    /// The file or the address that it is from.
+    pub from: Arc<str>,
+    /// How many prices it lists; 0 before it was taken in.
+    pub listed: usize,
+    /// When it was taken in.
+    pub taken_at: Option<Instant>,
+    /// Why it was not taken in anew when it was looked at last: what was taken in before holds.
+    pub problem: Option<Arc<str>>,
 }
 
 /// How one observer fares.

@@ -1,6 +1,7 @@
 //! Who looks at what is said of a provider beside its calls, now and then.
 //!
-//! A task of its own under the provider's supervisor: it may wait for the network, and no call waits for it. A source
+//! A task of its own under the provider's supervisor, which also asks targets that are out for a word where that is
+//! allowed: it may wait for the network, and no call waits for it. A source
 //! that fails says nothing, and what it said before counts for a while. It goes out as the provider's requests do, and
 //! without a key.
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join;
 use http::HeaderMap;
 use http::header::{ACCEPT, HeaderValue};
 use ractor::{ActorCell, ActorId, SpawnErr};
@@ -16,10 +18,13 @@ use rand::rngs::Xoshiro256PlusPlus as SeededRng;
 use rand::{RngExt, SeedableRng};
 
 use super::clock::now;
+use super::prober;
+use super::shared::Shared;
 use super::table::Provider;
 use super::task;
 use super::to_provider::ProviderMessage;
 use crate::policy::hint;
+use crate::wire;
 use crate::wire::hint::{PAGE_BYTES_MAX, health_endpoint, status_page};
 use crate::words::{Hint, HintSource};
 
@@ -29,23 +34,33 @@ const LOOK_MAX: Duration = Duration::from_secs(10);
 /// The kind of task that it is.
 enum Lookout {}
 
-/// Starts to look, where the provider has a source.
-pub(super) async fn start(provider: Arc<Provider>, supervisor: ActorCell) -> Result<Option<ActorId>, SpawnErr> {
-    if provider.spec.hints.is_none() {
+/// Starts to look, where the provider has a source or may be asked for a word.
+pub(super) async fn start(
+    provider: Arc<Provider>,
+    shared: Arc<Shared>,
+    supervisor: ActorCell,
+) -> Result<Option<ActorId>, SpawnErr> {
+    if provider.spec.hints.is_none() && provider.spec.probe.is_none() {
         return Ok(None);
     }
-    task::spawn::<Lookout>(Box::pin(look_out(provider)), supervisor).await.map(|task| Some(task.get_id()))
+    let work = async move {
+        join(look_out(provider.clone()), prober::probe(provider, shared)).await;
+    };
+    task::spawn::<Lookout>(Box::pin(work), supervisor).await.map(|task| Some(task.get_id()))
 }
 
 async fn look_out(provider: Arc<Provider>) {
     let options = &provider.spec.hints;
+    if options.is_none() {
+        return;
+    }
     // Many processes with one seed must not look at once.
     let mut rng = SeededRng::seed_from_u64(RandomState::new().hash_one(&provider.spec.name));
     tokio::time::sleep(options.first(rng.random())).await;
     loop {
-        for (source, address) in [(HintSource::StatusPage, &options.status_page), (HintSource::Health, &options.health)]
-        {
-            let Some(address) = address else { continue };
+        let named = [(HintSource::StatusPage, &options.status_page), (HintSource::Health, &options.health)];
+        let named = named.into_iter().filter_map(|(source, address)| Some((source, address.as_deref()?)));
+        for (source, address) in named.chain(options.models.then_some((HintSource::Models, ""))) {
             let said = tokio::time::timeout(LOOK_MAX, ask(&provider, source, address)).await;
             let Ok(Some(hint)) = said else {
                 tracing::debug!(provider = %provider.spec.name, source = source.text(), "nothing is said");
@@ -64,10 +79,14 @@ async fn look_out(provider: Arc<Provider>) {
 
 /// Asks a source; returns what it says, if that is known.
 async fn ask(provider: &Provider, source: HintSource, address: &str) -> Option<Hint> {
-    let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]);
-    let response = provider.slot.transport()?.get(address.to_owned(), headers).await.ok()?;
+    let (address, mut headers) = match source {
+        HintSource::Models => one_model(provider).await?,
+        _ => (address.to_owned(), HeaderMap::new()),
+    };
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    let response = provider.slot.transport()?.get(address, headers).await.ok()?;
     let (reported, says) = match source {
-        HintSource::Health => health_endpoint(response.status)?,
+        HintSource::Health | HintSource::Models => health_endpoint(response.status)?,
         HintSource::StatusPage if response.status != 200 => return None,
         HintSource::StatusPage => {
             let (mut body, mut page) = (response.body, Vec::new());
@@ -82,4 +101,17 @@ async fn ask(provider: &Provider, source: HintSource, address: &str) -> Option<H
         }
     };
     Some(Hint::new(source, reported, says))
+}
+
+/// Returns where the provider's list of models is asked for the first of them, with the provider's own headers and key.
+/// A third party is never told either.
+async fn one_model(provider: &Provider) -> Option<(String, HeaderMap)> {
+    let Provider { spec, slot, keys, .. } = provider;
+    let (path, own) = wire::one_model(spec.dialect, &spec.targets.first()?.id.model)?;
+    let mut headers = spec.headers.clone();
+    headers.extend(own);
+    if let Some(secret) = keys.first()?.current(slot).await.ok()? {
+        wire::authorize(spec.dialect, spec.flavour, &secret, &mut headers).ok()?;
+    }
+    Some((spec.url(&path), headers))
 }

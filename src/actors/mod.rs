@@ -4,11 +4,12 @@
 //! root                        one per runtime; starts and restarts everything below
 //! ├── front                   the public reference; stateless
 //! ├── keeper                  wakes the calls that wait, as places come free and targets back
+//! ├── pricer                  looks at lists of prices, where some are named
 //! ├── router                  routes, sessions, strategies' memory; picks; starts calls
 //! ├── supervisor ×n           one per provider
 //! │    ├── provider           error kernel: owns health, breakers, keys; no I/O
 //! │    ├── attempt ×k         one try: encode, send, decode
-//! │    ├── lookout            looks at what is said of it beside its calls
+//! │    ├── lookout            looks at what is said of it beside its calls, and asks what is out for a word
 //! │    └── reading            one look at a key's source, while somebody needs it
 //! └── calls
 //!      └── call ×m            drives one failover machine to its end
@@ -56,6 +57,7 @@ pub(crate) mod to_supervisor;
 pub(crate) mod sink;
 mod books;
 pub(crate) mod purses;
+pub(crate) mod prices;
 pub(crate) mod stale;
 pub(crate) mod shared;
 
@@ -80,11 +82,13 @@ mod rungs;
 mod call;
 
 // The actors that live for long, and what is known of a provider before its actor starts.
+mod begin;
 mod provider;
+mod prober;
 mod lookout;
+mod pricer;
 mod supervisor;
 mod router;
-mod begin;
 pub(crate) mod scribe;
 pub(crate) mod front;
 mod keeper;

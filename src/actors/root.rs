@@ -23,6 +23,7 @@ use super::keeper::Keeper;
 use super::known::memory;
 use super::known::{Known, changeable, provide};
 use super::post::lock;
+use super::pricer;
 use super::router::Router;
 use super::shared::Shared;
 use super::slot::ProviderStatus;
@@ -54,6 +55,7 @@ impl Child {
         match self {
             Self::Calls => "calls".into(),
             Self::Keeper => "keeper".into(),
+            Self::Pricer => "pricer".into(),
             Self::Front => "front".into(),
             Self::Router => "router".into(),
             Self::Supervisor(provider) => format!("supervisor of {}", provider.spec.name),
@@ -64,7 +66,7 @@ impl Child {
     fn stops(&self) -> u8 {
         match self {
             Self::Calls => 0,
-            Self::Supervisor(_) | Self::Keeper => 1,
+            Self::Supervisor(_) | Self::Keeper | Self::Pricer => 1,
             Self::Router => 2,
             Self::Front => 3,
         }
@@ -99,7 +101,7 @@ impl Actor for Root {
         let rng = SeededRng::seed_from_u64(shared.limits.seed);
         shared.root.set(myself.clone());
         let mut state = State { shared, children: HashMap::new(), restarts: HashMap::new(), noticed: None, rng };
-        for child in [Child::Calls, Child::Keeper, Child::Router, Child::Front] {
+        for child in [Child::Calls, Child::Keeper, Child::Pricer, Child::Router, Child::Front] {
             state.start(&myself, child).await?;
         }
         state.reconfigure(&myself, setup, recalled).await;
@@ -127,6 +129,7 @@ impl Actor for Root {
                 }
             }
             RootMessage::Heartbeat => state.beat(),
+            RootMessage::Priced => state.reprice(),
         }
         Ok(())
     }
@@ -163,8 +166,11 @@ impl Actor for Root {
 
 /// Stops some children, one after the other.
 async fn stop(children: Vec<(ActorCell, Child)>) {
-    for (cell, _) in children {
-        if cell.stop_and_wait(None, Some(STOP_MAX)).await.is_err() {
+    for (cell, child) in children {
+        // A task hears of no stop before its work is done.
+        if matches!(child, Child::Pricer) {
+            cell.kill();
+        } else if cell.stop_and_wait(None, Some(STOP_MAX)).await.is_err() {
             cell.kill();
         }
     }
@@ -185,6 +191,7 @@ impl State {
                 front.get_cell()
             }
             Child::Keeper => Actor::spawn_linked(None, Keeper, shared, root).await?.0.get_cell(),
+            Child::Pricer => pricer::start(shared, root).await?,
             Child::Router => Actor::spawn_linked(None, Router, shared, root).await?.0.get_cell(),
             Child::Supervisor(provider) => {
                 Actor::spawn_linked(None, Supervisor, (provider.clone(), shared), root).await?.0.get_cell()
@@ -202,7 +209,7 @@ impl State {
             (Restart::After { wait, .. }, _) => (wait, false),
             (Restart::Rest(wait), Child::Supervisor(_)) => (wait, true),
             // These have no substitute: their rest would be an outage of everything.
-            (Restart::Rest(_), Child::Calls | Child::Keeper | Child::Front | Child::Router) => {
+            (Restart::Rest(_), Child::Calls | Child::Keeper | Child::Pricer | Child::Front | Child::Router) => {
                 (self.shared.limits.restart.backoff_max, false)
             }
         };
@@ -211,7 +218,7 @@ impl State {
         match &child {
             Child::Router => self.shared.router.clear(),
             Child::Front => self.shared.front.clear(),
-            Child::Keeper => {}
+            Child::Keeper | Child::Pricer => {}
             Child::Calls => *lock(&self.shared.calls) = None,
             Child::Supervisor(provider) if resting => {
                 provider.slot.down(ProviderStatus::Resting(now + wait));
@@ -229,7 +236,7 @@ impl State {
     /// Tells whether a child is to live: all are, except supervisors of providers that the table no longer has.
     fn wants(&self, child: &Child) -> bool {
         match child {
-            Child::Calls | Child::Keeper | Child::Front | Child::Router => true,
+            Child::Calls | Child::Keeper | Child::Pricer | Child::Front | Child::Router => true,
             Child::Supervisor(provider) => {
                 self.shared.table.borrow().providers.iter().any(|known| Arc::ptr_eq(known, provider))
             }
@@ -264,7 +271,7 @@ impl State {
         self.shared.purses.replace(setup.budgets);
         #[cfg(feature = "store")]
         self.shared.purses.recall(&setup.spent);
-        self.shared.table.send_replace(Arc::new(Table::new(providers, setup.layout)));
+        self.shared.table.send_replace(Arc::new(Table::new(providers, setup.layout, &self.shared.prices)));
         self.shared.parking.wake_all();
         self.shared.router.send(RouterCommand::Retabled(old.clone()));
         let table = self.shared.table();
@@ -279,6 +286,17 @@ impl State {
                 let _ = supervisor.send_message(SupervisorMessage::Retire);
             }
         }
+    }
+
+    /// Publishes the same table at the prices of now. Attempts in flight keep the ones that they began with.
+    fn reprice(&self) {
+        let old = self.shared.table();
+        let table = Table::new(old.providers.clone(), old.layout.clone(), &self.shared.prices);
+        let mut pairs = old.targets.iter().zip(&table.targets);
+        let changed = pairs.by_ref().filter(|(old, new)| old.price != new.price).count();
+        let unpriced = table.targets.iter().filter(|target| target.price.is_none()).count();
+        tracing::info!(changed, unpriced, "targets have other prices");
+        self.shared.table.send_replace(Arc::new(table));
     }
 
     /// Tells a machine's sleep from providers' failures; forgets answers that are too old; once a day, and of a new

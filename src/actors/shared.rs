@@ -18,6 +18,7 @@ use super::classify::{Arrival, Classify};
 use super::health::{Lack, ObserverHealth};
 use super::parking::Parking;
 use super::post::{Post, lock};
+use super::prices::Prices;
 use super::purses::Purses;
 use super::shelf::Shelf;
 use super::sink::{Observing, Sink};
@@ -54,6 +55,8 @@ pub(crate) struct Shared {
     pub(super) shelf: Arc<Shelf>,
     /// What keeps durable calls.
     pub(crate) vault: Option<Arc<dyn Vault>>,
+    /// The lists of prices.
+    pub(crate) prices: Prices,
     /// What may be spent, and what is spent.
     pub(crate) purses: Arc<Purses>,
     /// The last good answers of routes that keep some.
@@ -123,6 +126,7 @@ impl Shared {
             parking: Arc::new(Parking::new(limits.parked_max, limits.queue_max)),
             shelf: Arc::new(Shelf::new(limits.kept_bytes_max)),
             vault,
+            prices: Prices::default(),
             purses: Arc::default(),
             stale: Stale::default(),
             draining: Arc::default(),

@@ -129,7 +129,8 @@ impl State {
 
     /// Starts who looks at what is said of the provider beside its calls, where there is anything to look at.
     async fn look_out(&mut self, myself: &ActorRef<SupervisorMessage>) {
-        self.lookout = lookout::start(self.configured.clone(), myself.get_cell()).await.ok().flatten();
+        self.lookout =
+            lookout::start(self.configured.clone(), self.shared.clone(), myself.get_cell()).await.ok().flatten();
     }
 
     fn crashed(&mut self, myself: &ActorRef<SupervisorMessage>, reason: String) {

@@ -10,10 +10,11 @@ use super::clock::now;
 use super::key::Key;
 #[cfg(feature = "store")]
 use super::marks::Marks;
+use super::prices::Prices;
 use super::slot::Slot;
 use crate::spec::{Layout, Place, ProviderSpec, RouteSpec, TargetSpec};
 use crate::wire;
-use crate::words::{Dialect, Error, Hint, TargetId, meant};
+use crate::words::{Dialect, Error, Hint, Price, TargetId, meant};
 
 /// A provider that is configured, and what survives its actor.
 pub(crate) struct Provider {
@@ -38,6 +39,8 @@ pub(crate) struct Target {
     pub(crate) provider: Arc<Provider>,
     /// Its index at the provider.
     pub(crate) index: usize,
+    /// What it costs, as far as that is known.
+    pub(crate) price: Option<Price>,
     /// Its place.
     pub(super) place: Place,
 }
@@ -66,10 +69,17 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// Returns the table of some providers in their layout.
-    pub(crate) fn new(providers: Vec<Arc<Provider>>, layout: Layout) -> Self {
-        let target =
-            |place: &Place| Target { provider: providers[place.provider].clone(), index: place.index, place: *place };
+    /// Returns the table of some providers in their layout, at these prices.
+    pub(super) fn new(providers: Vec<Arc<Provider>>, layout: Layout, prices: &Prices) -> Self {
+        let target = |place: &Place| {
+            let provider = providers[place.provider].clone();
+            Target {
+                price: prices.of(&provider.spec.targets[place.index]),
+                provider,
+                index: place.index,
+                place: *place,
+            }
+        };
         let targets = layout.targets.iter().map(|place| Arc::new(target(place))).collect();
         Self { providers, targets, layout }
     }

@@ -13,6 +13,8 @@ pub(crate) enum RootMessage {
     /// Start a child again.
     Start(Child),
     Heartbeat,
+    /// Other prices were taken in.
+    Priced,
 }
 
 #[cfg(feature = "cluster")]
@@ -23,6 +25,7 @@ impl ractor::Message for RootMessage {}
 pub(crate) enum Child {
     Calls,
     Keeper,
+    Pricer,
     Front,
     Router,
     Supervisor(Arc<Provider>),

@@ -4,9 +4,14 @@
 //! advice: what a configuration says comes first, and a model that is not here is an unknown one, never an error. It
 //! reads no clock: a caller that asks whether a model is retired says what day it is.
 
+mod prices;
+
 use std::sync::LazyLock;
 
 use crate::words::{Capabilities, Date, ModelKind, Price, without_path};
+
+pub(crate) use prices::Listing;
+pub use prices::PriceList;
 
 /// The data: one model a line, columns parted by tabs, named in its head.
 const DATA: &str = include_str!("models.tsv");

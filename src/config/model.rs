@@ -6,8 +6,8 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
 use super::check_time;
-use super::presets::Bills;
-use crate::catalog;
+use super::presets::{Bills, spellings};
+use crate::catalog::{self, Listing};
 use crate::policy::admission::TargetOptions;
 use crate::policy::tokens::Vocabulary;
 use crate::spec::{TargetSpec, Timers};
@@ -67,9 +67,30 @@ fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::E
 /// What a model takes over from its provider.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HostOfModels<'a> {
+    /// Its preset's name, where it has one.
+    pub(super) preset: Option<&'a str>,
     pub(super) bills: Bills,
     pub(super) domain: &'a str,
     pub(super) labels: &'a [String],
+}
+
+impl HostOfModels<'_> {
+    /// Returns the names that a model's price may be listed by.
+    fn listing<'n>(&self, id: &TargetId, also: impl Iterator<Item = &'n str>) -> Listing {
+        let mut names = vec![id.model.to_string()];
+        also.for_each(|name| {
+            if names.iter().all(|known| known != name) {
+                names.push(name.to_owned())
+            }
+        });
+        let preset: Vec<String> = self.preset.into_iter().flat_map(spellings).map(str::to_owned).collect();
+        let sellers = self.bills.vendors().map(|vendors| {
+            let vendors = vendors.iter().flat_map(|vendor| spellings(vendor)).map(str::to_owned);
+            preset.iter().cloned().chain(vendors).collect()
+        });
+        let places = std::iter::once(id.provider.to_string()).chain(preset).collect();
+        Listing { places, names, sellers }
+    }
 }
 
 /// Something a model can be unable to do.
@@ -158,6 +179,7 @@ impl ModelConfig {
         let name = self.same_as.as_deref().unwrap_or(&id.model);
         let known = catalog::find(name);
         let price = self.price.map(|price| price.check(&at("price"), errors));
+        let listing = price.is_none().then(|| host.listing(&id, [name].into_iter().chain(known.map(|model| model.id))));
         let price = price.or_else(|| host.bills.price(name));
         let usual = known.map(|model| model.capabilities).unwrap_or_default();
         let can = |ability, usual| self.lacks.as_ref().map_or(usual, |lacks| !lacks.contains(&ability));
@@ -183,6 +205,7 @@ impl ModelConfig {
             family,
             class: if reasons { ModelClass::Reasoning } else { ModelClass::Chat },
             price,
+            listing,
             capabilities,
             labels: host.labels.iter().chain(&self.labels).cloned().collect(),
             domain: host.domain.to_owned(),

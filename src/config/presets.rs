@@ -156,6 +156,28 @@ const TABLE: &[Preset] = &[
     local("lmstudio", "http://127.0.0.1:1234/v1", "lmstudio"),
 ];
 
+/// How lists of prices spell providers and vendors that have another name here.
+const SPELLED: [(&str, &[&str]); 12] = [
+    ("fireworks", &["fireworks_ai"]),
+    ("gemini", &["vertex_ai-language-models"]),
+    ("google", &["gemini", "vertex_ai-language-models"]),
+    ("kimi", &["moonshot"]),
+    ("lmstudio", &["lm_studio"]),
+    ("openai-responses", &["openai"]),
+    ("qwen", &["dashscope"]),
+    ("together", &["together_ai"]),
+    ("vercel", &["vercel_ai_gateway"]),
+    ("vertex", &["vertex_ai", "vertex_ai-language-models"]),
+    ("vertex-anthropic", &["vertex_ai", "vertex_ai-anthropic_models"]),
+    ("vllm", &["hosted_vllm"]),
+];
+
+/// Returns the names of a provider or a vendor in lists of prices: its own, and how others spell it.
+pub(super) fn spellings(name: &str) -> impl Iterator<Item = &str> {
+    let others = SPELLED.iter().filter(move |(own, _)| *own == name).flat_map(|(_, others)| others.iter().copied());
+    std::iter::once(name).chain(others)
+}
+
 /// Returns every provider that is known by name.
 pub fn presets() -> &'static [Preset] {
     TABLE
@@ -183,6 +205,15 @@ impl Preset {
 }
 
 impl Bills {
+    /// Returns the vendors whose prices are asked here; all, where it is `None`.
+    pub(super) fn vendors(self) -> Option<&'static [&'static str]> {
+        match self {
+            Self::As(vendors) => Some(vendors),
+            Self::AsVendor => None,
+            Self::Own | Self::Nothing => Some(&[]),
+        }
+    }
+
     /// Returns what a model costs here, as far as that is known without being told.
     pub(super) fn price(self, model: &str) -> Option<Price> {
         match self {

@@ -17,6 +17,7 @@ use crate::policy::admission::AdmissionOptions;
 use crate::policy::breaker::BreakerOptions;
 use crate::policy::health::HealthOptions;
 use crate::policy::hint::HintOptions;
+use crate::policy::probe::ProbeOptions;
 use crate::policy::restart::RestartOptions;
 use crate::spec::{KeySpec, ProviderSpec, TargetSpec, Way};
 use crate::transport::{Http, Transport, TransportOptions};
@@ -77,6 +78,8 @@ pub struct ProviderConfig {
     pub health: HealthOptions,
     /// Where else it is seen how it is: a status page, an address of its server.
     pub hints: HintOptions,
+    /// Requests of our own to targets that are out, and what they may cost. None, where absent.
+    pub probe: Option<ProbeOptions>,
     /// Another way out than a socket; for tests.
     #[serde(skip)]
     pub custom: Option<Arc<dyn Transport>>,
@@ -143,6 +146,7 @@ impl PartialEq for ProviderConfig {
             && self.breaker == other.breaker
             && self.health == other.health
             && self.hints == other.hints
+            && self.probe == other.probe
     }
 }
 
@@ -205,6 +209,7 @@ impl Default for ProviderConfig {
             breaker: BreakerOptions::default(),
             health: HealthOptions::default(),
             hints: HintOptions::default(),
+            probe: None,
             custom: None,
         }
     }
@@ -451,6 +456,7 @@ impl ProviderConfig {
         errors.extend(self.health.check(&at("health")));
         errors.extend(self.breaker.check(&at("breaker")));
         errors.extend(self.hints.check(&at("hints")));
+        errors.extend(self.probe.iter().flat_map(|probe| probe.check(&at("probe"))));
         let models = match self.served(preset, dialect, &at) {
             Ok(models) => models,
             Err(error) => {
@@ -459,6 +465,7 @@ impl ProviderConfig {
             }
         };
         let host_of_models = HostOfModels {
+            preset: preset.map(|preset| preset.name),
             bills: match preset {
                 Some(preset) => preset.bills,
                 None if dialect == DialectConfig::Function => Bills::Nothing,
@@ -501,6 +508,7 @@ impl ProviderConfig {
             admission,
             restart: restart.clone(),
             hints: self.hints.clone(),
+            probe: self.probe.clone(),
             targets,
         })
     }

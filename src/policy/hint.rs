@@ -33,6 +33,8 @@ pub struct HintOptions {
     pub component: Option<String>,
     /// An address of its server that answers 200 where all is well, and 500 or more where it is not.
     pub health: Option<String>,
+    /// Whether its list of models is asked for one of them, by a GET with the provider's own key. Default: off.
+    pub models: bool,
     /// How often they are looked at, give or take a fifth. Default: 1 min.
     #[serde(with = "humantime_serde")]
     pub every: Duration,
@@ -40,14 +42,14 @@ pub struct HintOptions {
 
 impl Default for HintOptions {
     fn default() -> Self {
-        Self { status_page: None, component: None, health: None, every: Duration::from_secs(60) }
+        Self { status_page: None, component: None, health: None, models: false, every: Duration::from_secs(60) }
     }
 }
 
 impl HintOptions {
     /// Tells whether there is no source.
     pub(crate) const fn is_none(&self) -> bool {
-        self.status_page.is_none() && self.health.is_none()
+        self.status_page.is_none() && self.health.is_none() && !self.models
     }
 
     /// Returns what is wrong with it.
@@ -75,7 +77,7 @@ impl HintOptions {
 
     /// Returns how long to wait for the next look.
     pub(crate) fn pause(&self, drawn: f64) -> Duration {
-        self.every.mul_f64(1.0 - JITTER / 2.0 + JITTER * drawn.clamp(0.0, 1.0))
+        spread(self.every, drawn)
     }
 
     /// Returns how long what was said counts.
@@ -84,8 +86,13 @@ impl HintOptions {
     }
 }
 
+/// Returns a time give or take a fifth of it, given a number from 0 to 1: what recurs must not meet everybody else's.
+pub fn spread(every: Duration, drawn: f64) -> Duration {
+    every.mul_f64(1.0 - JITTER / 2.0 + JITTER * drawn.clamp(0.0, 1.0))
+}
+
 /// Tells whether something is an address without a name or a password in it.
-fn is_address(address: &str) -> bool {
+pub(crate) fn is_address(address: &str) -> bool {
     let Ok(uri) = address.parse::<http::Uri>() else { return false };
     let bare = uri
         .authority()

@@ -34,6 +34,7 @@ pub mod trim;
 pub mod hedge;
 pub mod retry_budget;
 pub mod money;
+pub mod probe;
 pub mod park;
 pub mod routing;
 pub mod failover;

@@ -33,6 +33,8 @@ pub enum By {
     Tag(String),
     /// Each day, in UTC.
     Day,
+    /// Each `provider/model` of each day, in UTC: `2026-11-29 openai/gpt-5-mini`.
+    DayTarget,
     /// Each hour, in UTC.
     Hour,
     /// Each reason for waste.
@@ -45,7 +47,7 @@ pub enum By {
 
 impl By {
     /// Every kind except tags, by its name.
-    pub const ALL: [(&'static str, Self); 12] = [
+    pub const ALL: [(&'static str, Self); 13] = [
         ("all", Self::All),
         ("route", Self::Route),
         ("provider", Self::Provider),
@@ -54,6 +56,7 @@ impl By {
         ("key", Self::Key),
         ("client", Self::Client),
         ("day", Self::Day),
+        ("day-target", Self::DayTarget),
         ("hour", Self::Hour),
         ("waste", Self::Waste),
         ("failure", Self::Failure),

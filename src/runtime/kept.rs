@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Runtime, StartError};
+use super::Runtime;
 use crate::actors::clock::now;
 use crate::actors::known::Known;
 use crate::actors::root::Recalled;
@@ -130,19 +130,6 @@ pub(super) fn resume(shared: &Shared, served: Vec<Served>) {
 }
 
 impl Runtime {
-    /// Adds to a configuration what was spent before of the budgets that it brings.
-    pub(super) async fn with_what_was_spent(&self, mut setup: Setup) -> Result<Setup, StartError> {
-        let Some(store) = self.store.clone() else { return Ok(setup) };
-        let shared = self.shared.clone();
-        let looking = async move {
-            recall(&store, &shared, &mut setup).await;
-            setup
-        };
-        #[expect(clippy::disallowed_methods, reason = "whoever reconfigures waits for its end, on whatever executor")]
-        let looking = self.within(|| tokio::spawn(looking));
-        looking.await.map_err(|_| StartError::Stopped)
-    }
-
     /// Answers a question about what was spent, from the file that everything is kept in: the answer holds all that had
     /// ended before it was asked.
     ///

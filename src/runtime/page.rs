@@ -71,6 +71,11 @@ impl Display for HealthSnapshot {
             let (path, waiting) = (store.path.display(), store.waiting);
             write!(f, "\nnothing can be written to {path}, {waiting} record(s) wait: {problem}")?;
         }
+        for one in &self.prices {
+            if let Some(problem) = &one.problem {
+                write!(f, "\nprices of {} stay as they were: it {problem}", one.from)?;
+            }
+        }
         for one in &self.parked {
             write!(f, "\n{} call(s) of route {} are parked", one.calls, one.route)?;
             if let Some(until) = one.until {

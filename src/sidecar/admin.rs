@@ -43,6 +43,13 @@ pub(super) fn health(snapshot: &HealthSnapshot, places: &Places) -> Value {
             "count": lack.count,
             "ago_s": seconds(snapshot.at, lack.at),
         })),
+        "prices": snapshot.prices.iter().map(|one| json!({
+            "from": &*one.from,
+            "listed": one.listed,
+            "taken_s_ago": one.taken_at.map(|at| seconds(snapshot.at, at)),
+            "problem": one.problem.as_deref(),
+        })).collect::<Vec<_>>(),
+        "unpriced": snapshot.unpriced.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "budgets": snapshot.budgets.iter().map(purse).collect::<Vec<_>>(),
         "store": snapshot.store.as_ref().map(|store| json!({
             "path": store.path.to_string_lossy(),

@@ -151,6 +151,7 @@ pub(super) struct Metrics {
     store_waiting: Gauge,
     store_failing: Gauge,
     store_bytes: Gauge,
+    prices_failing: Gauge,
     log: OnceLock<Log>,
     log_lines_lost: Counter,
     refusals: Family<RefusalLabels, Counter>,
@@ -188,6 +189,7 @@ impl Metrics {
             store_waiting: Gauge::default(),
             store_failing: Gauge::default(),
             store_bytes: Gauge::default(),
+            prices_failing: Gauge::default(),
             log: OnceLock::new(),
             log_lines_lost: Counter::default(),
             refusals: Family::default(),
@@ -240,6 +242,8 @@ impl Metrics {
         registry.register("standin_store_waiting", waiting, metrics.store_waiting.clone());
         let failing = "1 where nothing can be written to the store now";
         registry.register("standin_store_failing", failing, metrics.store_failing.clone());
+        let failing = "Lists of prices that could not be taken in anew: what they gave before holds";
+        registry.register("standin_prices_failing", failing, metrics.prices_failing.clone());
         registry.register("standin_store_bytes", "How long the store's file is", metrics.store_bytes.clone());
         let lost = "Lines of the log that nobody took in time";
         registry.register("standin_log_lines_lost", lost, metrics.log_lines_lost.clone());
@@ -357,6 +361,8 @@ impl Metrics {
             let gauge = self.budgets.get_or_create(&BudgetLabels { budget: Text(purse.budget.budget.clone()) });
             gauge.set(gauge.get().max(purse.budget.spent.number() / purse.budget.limit.number()));
         }
+        let failing = health.prices.iter().filter(|one| one.problem.is_some()).count();
+        self.prices_failing.set(i64::try_from(failing).unwrap_or(i64::MAX));
         if let Some(store) = &health.store {
             let set = |gauge: &Gauge, count: u64| gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
             set(&self.store_waiting, store.waiting);

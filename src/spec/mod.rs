@@ -8,6 +8,7 @@ mod key;
 #[cfg(feature = "store")]
 mod store;
 mod limits;
+mod prices;
 mod target;
 mod provider;
 mod route;
@@ -16,6 +17,7 @@ mod layout;
 pub(crate) use key::KeySpec;
 pub(crate) use layout::{Layout, Place};
 pub(crate) use limits::Limits;
+pub(crate) use prices::PricesSpec;
 pub(crate) use provider::{ProviderSpec, Way};
 pub(crate) use route::{MemberSpec, RouteSpec, Rung};
 #[cfg(feature = "store")]
@@ -31,6 +33,8 @@ pub(crate) struct Setup {
     pub(crate) providers: Vec<ProviderSpec>,
     /// The place of everything.
     pub(crate) layout: Layout,
+    /// Where prices are listed.
+    pub(crate) prices: PricesSpec,
     /// What may be spent.
     pub(crate) budgets: Vec<Budget>,
     /// What was spent of those that are not counted yet.

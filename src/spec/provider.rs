@@ -6,6 +6,7 @@ use super::key::KeySpec;
 use super::target::TargetSpec;
 use crate::policy::admission::AdmissionOptions;
 use crate::policy::hint::HintOptions;
+use crate::policy::probe::ProbeOptions;
 use crate::policy::restart::RestartOptions;
 use crate::transport::{Http, Transport, TransportOptions};
 use crate::wire::Flavour;
@@ -59,6 +60,8 @@ pub(crate) struct ProviderSpec {
     pub(crate) restart: RestartOptions,
     /// Where else it is seen how it is.
     pub(crate) hints: HintOptions,
+    /// Whether its targets that are out are asked for a word.
+    pub(crate) probe: Option<ProbeOptions>,
     pub(crate) targets: Vec<TargetSpec>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::catalog::Listing;
 use crate::policy::tokens::Vocabulary;
 use crate::wire::Model;
 use crate::words::{Capabilities, Date, ModelClass, Price, TargetId};
@@ -15,7 +16,10 @@ pub(crate) struct TargetSpec {
     /// How its tokens are estimated before any are counted.
     pub(crate) vocabulary: Vocabulary,
     pub(crate) class: ModelClass,
+    /// What it costs as configured, else by the catalogue.
     pub(crate) price: Option<Price>,
+    /// Where a list of prices may have another one; `None` where its price is configured.
+    pub(crate) listing: Option<Listing>,
     pub(crate) capabilities: Capabilities,
     pub(crate) labels: Vec<String>,
     pub(crate) domain: String,

@@ -49,7 +49,7 @@ fn statement(connection: &Connection, question: &Question) -> rusqlite::Result<S
     let mut lines = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     let cut = lines.len() > lines_max as usize;
     lines.truncate(lines_max as usize);
-    if matches!(question.by, By::Day | By::Hour) {
+    if is_of_time(&question.by) {
         lines.reverse();
     }
     let statement = Statement::new(question.by.clone(), lines, cut, read_count(connection, "lost")?);
@@ -81,13 +81,17 @@ fn sql(by: &By) -> String {
         By::Key => format!("{} || '/' || {}", of("provider"), of("key")),
         By::Client => of("client"),
         By::Day => format!("strftime('%Y-%m-%d', hour * {HOUR}, 'unixepoch')"),
+        By::DayTarget => {
+            let target = format!("{} || '/' || {}", of("provider"), of("model"));
+            format!("strftime('%Y-%m-%d', hour * {HOUR}, 'unixepoch') || ' ' || {target}")
+        }
         By::Hour => format!("strftime('%Y-%m-%dT%H:00Z', hour * {HOUR}, 'unixepoch')"),
         By::Waste => reasons(),
         By::Failure => "end".to_owned(),
     };
     let which = if matches!(by, By::Waste | By::Failure) { "WHERE end <> 'won'" } else { "" };
-    let order = if matches!(by, By::Day | By::Hour) { "1 DESC" } else { "sum(cost) DESC, 1" };
-    let slot = if matches!(by, By::Day | By::Hour) { "hour" } else { "0 AS hour" };
+    let order = if is_of_time(by) { "1 DESC" } else { "sum(cost) DESC, 1" };
+    let slot = if is_of_time(by) { "hour" } else { "0 AS hour" };
     format!(
         "WITH few AS (SELECT {slot}, route, provider, model, key, client, end AS ending, {INNER} FROM hour AS h \
          WHERE h.hour >= ?1 AND h.hour < ?2 AND ?4 = '' GROUP BY {by_slot}route, provider, model, key, client, end), \
@@ -95,6 +99,11 @@ fn sql(by: &By) -> String {
          SELECT {group}, {SUMS} FROM named {which} GROUP BY 1 ORDER BY {order} LIMIT ?3",
         by_slot = if slot == "hour" { "h.hour, " } else { "" },
     )
+}
+
+/// Tells whether lines are of a time each, and stand in its order.
+const fn is_of_time(by: &By) -> bool {
+    matches!(by, By::Day | By::DayTarget | By::Hour)
 }
 
 /// Returns what a name of these is.

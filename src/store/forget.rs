@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use super::hours::HOUR;
 use super::keep;
 use crate::spec::StoreSpec;
 
 /// Rows that go at once: some milliseconds' work.
-const ROWS: i64 = 2_000;
+const ROWS: i64 = 4_000;
+/// Entries that ended later than this from now have a clock's mistake for their time.
+const AHEAD: i64 = 24 * 60 * 60 * 1_000;
 /// Pages that are given back to the disk at once.
 const PAGES: i64 = 2_000;
 /// How long the knowledge of a provider is kept that is no longer configured.
@@ -19,12 +21,12 @@ const MEMORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub(super) fn some(connection: &mut Connection, spec: &StoreSpec, now: i64) -> rusqlite::Result<bool> {
     let before = |time: Duration| now.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
     let change = connection.transaction()?;
-    let mut gone = older(&change, before(spec.keep))?;
+    let mut gone = older(&change, before(spec.keep), now.saturating_add(AHEAD))?;
     change.prepare_cached("DELETE FROM memory WHERE at < ?1")?.execute([before(MEMORY)])?;
     gone += keep::forget(&change, "ended_at < ?1", [before(spec.durable_for)])?;
     gone += totals(&change, before(spec.keep_totals).div_euclid(1_000).div_euclid(HOUR))?;
     if gone == 0 && used(&change)? > spec.bytes_max {
-        gone = older(&change, i64::MAX)?;
+        gone = older(&change, i64::MAX, i64::MAX)?;
         if gone == 0 {
             let oldest = "(runtime, number) IN (SELECT runtime, number FROM kept WHERE ended_at IS NOT NULL \
                           ORDER BY ended_at LIMIT 100)";
@@ -47,13 +49,26 @@ pub(super) fn some(connection: &mut Connection, spec: &StoreSpec, now: i64) -> r
     Ok(gone > 0)
 }
 
-/// Forgets some of the entries that ended before then, the oldest first.
-fn older(connection: &Connection, before: i64) -> rusqlite::Result<usize> {
+/// Forgets some of the entries that ended before then, in the order in which they were written, up to the first that is
+/// younger. A clock that was set leaves times that are out of that order: one of the past goes with its neighbours, and
+/// one of the future keeps none of them.
+fn older(connection: &Connection, before: i64, ahead: i64) -> rusqlite::Result<usize> {
+    let first = "SELECT * FROM (SELECT id, ended_at FROM attempt ORDER BY id LIMIT ?1) UNION ALL \
+                 SELECT * FROM (SELECT id, ended_at FROM call ORDER BY id LIMIT ?1) ORDER BY 1 LIMIT ?1";
+    let mut first = connection.prepare_cached(first)?;
+    let mut rows = first.query([ROWS])?;
+    let mut until = i64::MIN;
+    while let Some(row) = rows.next()? {
+        let (id, ended_at): (i64, i64) = (row.get(0)?, row.get(1)?);
+        if ended_at < before {
+            until = id + 1;
+        } else if ended_at <= ahead {
+            break;
+        }
+    }
     let mut gone = 0;
     for table in ["attempt", "call"] {
-        let old =
-            format!("DELETE FROM {table} WHERE id IN (SELECT id FROM {table} ORDER BY id LIMIT ?1) AND ended_at < ?2");
-        gone += connection.prepare_cached(&old)?.execute(params![ROWS, before])?;
+        gone += connection.prepare_cached(&format!("DELETE FROM {table} WHERE id < ?1"))?.execute([until])?;
     }
     Ok(gone)
 }

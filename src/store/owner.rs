@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
@@ -98,6 +98,8 @@ impl Store {
             noted: Vec::new(),
             panics: 0,
             lost_before: 0,
+            began: wall(),
+            began_at: machine(),
         };
         let thread = thread::Builder::new().name("standin-store".into()).spawn(move || owner.begin(&jobs, opened))?;
         let store = Self { queue: Some(queue), gauge, memories, closing, owner: Some(thread) };
@@ -245,6 +247,9 @@ struct Owner {
     panics: u32,
     /// Records that were lost before this process: the file counts on.
     lost_before: u64,
+    /// When this began, by the wall's clock and by the machine's.
+    began: SystemTime,
+    began_at: Instant,
 }
 
 impl Owner {
@@ -365,7 +370,8 @@ impl Owner {
 
     /// Forgets some of what is too old; returns whether there is more.
     fn look(&mut self, book: &mut Option<Book>) -> bool {
-        let forgotten = book.as_mut().map(|book| (book.forget(&self.spec, wall()), book.bytes()));
+        let now = forgets_by(wall(), self.began, self.began_at.elapsed());
+        let forgotten = book.as_mut().map(|book| (book.forget(&self.spec, now), book.bytes()));
         match forgotten {
             Some((Ok(more), bytes)) => {
                 self.gauge.written(0, bytes);
@@ -452,7 +458,31 @@ impl Owner {
     }
 }
 
+/// Returns the time by which things are too old: the wall's, and never more than has passed since the beginning. A clock
+/// that is set forward makes nothing old.
+fn forgets_by(wall: SystemTime, began: SystemTime, passed: Duration) -> SystemTime {
+    wall.min(began + passed)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a clock that cannot be set, to hold the wall's by")]
+fn machine() -> Instant {
+    Instant::now()
+}
+
 #[expect(clippy::disallowed_methods, reason = "how old a record is, is told by the wall's clock")]
 fn wall() -> SystemTime {
     SystemTime::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_forward_makes_nothing_old() {
+        let (began, hour) = (SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000), Duration::from_secs(3_600));
+        assert_eq!(forgets_by(began + hour, began, hour), began + hour);
+        assert_eq!(forgets_by(began + 9_000 * hour, began, hour), began + hour, "set forward");
+        assert_eq!(forgets_by(began - 9_000 * hour, began, hour), began - 9_000 * hour, "set back");
+    }
 }

@@ -32,6 +32,10 @@ const FULL: &str = "PRAGMA max_page_count = 1";
 /// One that is mounted to be read.
 const READ_ONLY: &str = "PRAGMA query_only = 1";
 
+/// One that takes its time.
+const SLOW: &str =
+    "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 500000) SELECT sum(x) FROM n";
+
 /// Does to a connection what a test wants.
 pub(super) fn trouble(path: &Path, run: impl FnOnce(&str) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
     let trouble = TROUBLE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -304,6 +308,75 @@ async fn a_file_that_is_deleted_is_noticed_and_another_is_begun() {
     store.flush().await;
     assert_eq!(place.ask(By::All).sum.attempts, 3);
     assert_eq!(store.health().problem, None);
+}
+
+#[tokio::test]
+async fn a_slow_disk_makes_larger_groups_and_loses_nothing() {
+    let place = Place::new();
+    let store = place.open().await;
+    place.trouble(Some(SLOW));
+    let mut giving = Duration::ZERO;
+    for part in won(3_000).chunks(300) {
+        let begun = Instant::now();
+        part.iter().for_each(|record| store.observe(record));
+        giving += begun.elapsed();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(giving < Duration::from_secs(1), "nobody waits for the disk: {giving:?}");
+    let well = until(&store, |health| health.waiting == 0).await;
+    assert_eq!((well.problem, well.written, well.lost), (None, 3_000, 0));
+    assert_eq!(place.ask(By::All).sum.attempts, 3_000);
+}
+
+#[tokio::test]
+async fn a_page_that_is_damaged_is_told_until_the_file_is_moved_away_and_another_is_begun() {
+    let place = Place::new();
+    let store = place.open().await;
+    won(2_000).iter().for_each(|record| store.observe(record));
+    store.flush().await;
+    // All of it is in the file itself, and nothing in the memory of who reads it.
+    let other = Connection::open(place.file()).expect("a database");
+    other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())).expect("a checkpoint");
+    drop(other);
+    place.trouble(Some("PRAGMA shrink_memory"));
+    let mut bytes = std::fs::read(place.file()).expect("a file");
+    bytes.chunks_mut(4_096).skip(1).for_each(|page| page.fill(0xa5));
+    std::fs::write(place.file(), &bytes).expect("a file");
+    won(5).iter().for_each(|record| store.observe(record));
+    let ill = until(&store, |health| health.problem.is_some()).await;
+    assert!(ill.problem.as_deref().is_some_and(|problem| problem.contains("malformed")), "{ill:?}");
+    assert_eq!((ill.waiting, ill.lost), (5, 0), "they wait");
+    let moved = place.0.join("moved.db");
+    std::fs::rename(place.file(), &moved).expect("it is moved");
+    let well = until(&store, |health| health.waiting == 0).await;
+    assert_eq!((well.problem, well.lost, place.ask(By::All).sum.attempts), (None, 0, 5));
+    let damaged = verify_file(&moved);
+    assert!(damaged.as_ref().map_or(true, |found| !found.problems.is_empty()), "{damaged:?}");
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_moves_entries_to_other_hours_and_takes_nothing_along() {
+    let place = Place::new();
+    let store = place.open().await;
+    won(3).iter().for_each(|record| store.observe(record));
+    let day = Duration::from_secs(24 * 60 * 60);
+    let now = SystemTime::now();
+    for (call, started) in [(100, now + 20_000 * day), (101, now - 10 * day), (102, now)] {
+        let about = Arc::new(CallFacts { started_at: started, ..(*about(call, "smart", "red")).clone() });
+        store.observe(&Record::Attempt(Arc::new(attempt(&about, 1, "a", None))));
+        store.observe(&self::call(&about));
+    }
+    store.flush().await;
+    let days = place.ask(By::Day);
+    assert_eq!((days.sum.attempts, days.sum.answers), (6, 6), "{days:?}");
+    assert!(days.lines.len() >= 3, "{days:?}");
+    let since = ask_file(&place.file(), &Question::by(By::All).since(now - day).until(now + day)).expect("a statement");
+    assert_eq!(since.sum.attempts, 4, "what the clock says of them is their time");
+    assert_eq!((store.health().problem, store.health().lost), (None, 0));
+    // Entries are kept for a day here. That of ten days ago was written just now, and is there with its neighbours.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let found = verify_file(&place.file()).expect("a file");
+    assert_eq!((found.attempts, found.calls, found.problems), (6, 3, Vec::new()));
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ mod turns;
 
 pub(super) use models::maker;
 pub(super) use reply::{read_event, read_whole};
-pub(super) use request::encode;
+pub(super) use request::{VERSION, encode};
 
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 

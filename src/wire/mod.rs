@@ -176,6 +176,17 @@ pub fn authorize(dialect: Dialect, flavour: &Flavour, key: &Secret, headers: &mu
     }
 }
 
+/// Returns the path and the headers by which a provider's list of models is asked for one of them; the key is added by
+/// [`authorize`]. `None` where a dialect has no such list.
+pub fn one_model(dialect: Dialect, model: &str) -> Option<(String, HeaderMap)> {
+    let headers = match dialect {
+        Dialect::AnthropicMessages => HeaderMap::from_iter([anthropic::VERSION]),
+        Dialect::OpenAiChat | Dialect::OpenAiResponses | Dialect::Gemini => HeaderMap::new(),
+        Dialect::Ollama | Dialect::Vertex | Dialect::Function => return None,
+    };
+    Some((format!("/models/{}", flavour::percent_encoded(model)), headers))
+}
+
 /// Tells whether these models, which speak a dialect, take only their own proofs, and not each other's.
 pub fn has_several_makers<'a>(dialect: Dialect, models: impl Iterator<Item = &'a str>) -> bool {
     if dialect != Dialect::AnthropicMessages {

@@ -26,6 +26,8 @@ pub enum HintSource {
     StatusPage,
     /// An address of the server that says how it is.
     Health,
+    /// The provider's list of models, asked for one of them.
+    Models,
 }
 
 impl HintSource {
@@ -34,6 +36,7 @@ impl HintSource {
         match self {
             Self::StatusPage => "status page",
             Self::Health => "health endpoint",
+            Self::Models => "list of models",
         }
     }
 }

@@ -102,6 +102,30 @@ async fn what_a_status_page_says_is_told_everywhere_and_closes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_of_models_is_asked_with_the_providers_own_key_and_only_that() {
+    let (world, paged) = with_hints(HintOptions { models: true, ..page() }).await;
+    paged.says(503, "");
+    sleep(7 * S).await;
+    let hints = world.runtime.health().providers[0].hints.clone();
+    assert_eq!(hints.len(), 1, "a status page that answers so says nothing: {hints:?}");
+    assert_eq!((hints[0].source, hints[0].to_string().as_str()), (HintSource::Models, "list of models says 503"));
+    assert_eq!(world.health("a/m").breaker, BreakerState::Closed);
+    let base = world.config.providers["a"].base_url.clone().expect("there");
+    for (_, url, headers) in paged.asked() {
+        let own = url == format!("{base}/models/m");
+        assert!(own || url.starts_with("https://status."), "{url}");
+        assert_eq!(headers.contains_key("authorization"), own, "{url}");
+    }
+    assert!(paged.asked().iter().any(|(_, url, _)| url.ends_with("/models/m")));
+    for (status, said) in [(401, None), (200, Some(Reported::Well))] {
+        paged.says(status, "");
+        sleep(240 * S).await;
+        let hints = world.runtime.health().providers[0].hints.clone();
+        assert_eq!(hints.iter().map(|hint| hint.reported).next(), said, "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_fails_says_nothing_and_what_it_said_fades() {
     let (world, paged) = with_hints(page()).await;
     paged.says(200, outage());

@@ -26,12 +26,13 @@ pub async fn run(options: super::Check) -> ExitCode {
     if let Err(errors) = load::check(&loaded.settings, loaded.file.as_deref()) {
         return failed(&errors);
     }
-    let targets = match config.describe() {
+    let (prices, doubts) = load::prices(config);
+    let targets = match config.describe_by(&prices) {
         Ok(targets) => targets,
         Err(errors) => return failed(&errors),
     };
     say!("{}: it is right", loaded.about);
-    for warning in &loaded.warnings {
+    for warning in loaded.warnings.iter().chain(&doubts) {
         say!("  warning: {warning}");
     }
     let today = Date::of(SystemTime::now());

@@ -8,24 +8,15 @@ use serde_json::{Value, json};
 use standin::runtime::{By, Question, ask_file, verify_file};
 use standin::sidecar::{MOMENT, dollars, moment, printable};
 
-use super::failed;
+use super::{OperatorAddress, failed};
 
 pub async fn run(options: super::Ledger) -> ExitCode {
     if let Some(file) = options.file.as_deref().filter(|_| options.verify) {
         return verify(file);
     }
-    let statement = match &options.file {
-        Some(file) => read(file, &options),
-        None => {
-            let lines = options.lines.map(|lines| lines.to_string());
-            let asked =
-                [("by", Some(&options.by)), ("since", options.since.as_ref()), ("until", options.until.as_ref())];
-            let asked = asked.into_iter().chain([("lines", lines.as_ref())]);
-            let query: Vec<_> = asked.filter_map(|(name, value)| Some((name, value?.as_str()))).collect();
-            options.sidecar.ask(http::Method::GET, "ledger", &query).await
-        }
-    };
-    match statement {
+    let super::Ledger { by, since, until, lines, .. } = options;
+    let asked = Asked { by, since, until, lines };
+    match ask(&asked, options.file.as_deref(), &options.sidecar).await {
         Err(problem) => return failed(&problem),
         Ok(statement) if options.json => say!("{statement:#}"),
         Ok(statement) if options.csv => csv(&statement),
@@ -34,8 +25,28 @@ pub async fn run(options: super::Ledger) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// What is asked, as people write it.
+pub struct Asked {
+    pub by: String,
+    pub since: Option<String>,
+    pub until: Option<String>,
+    pub lines: Option<u32>,
+}
+
+/// Asks a file or, where none is named, a running sidecar.
+pub async fn ask(asked: &Asked, file: Option<&Path>, sidecar: &OperatorAddress) -> Result<Value, String> {
+    if let Some(file) = file {
+        return read(file, asked);
+    }
+    let lines = asked.lines.map(|lines| lines.to_string());
+    let Asked { by, since, until, .. } = asked;
+    let query = [("by", Some(by)), ("since", since.as_ref()), ("until", until.as_ref()), ("lines", lines.as_ref())];
+    let query: Vec<_> = query.into_iter().filter_map(|(name, value)| Some((name, value?.as_str()))).collect();
+    sidecar.ask(http::Method::GET, "ledger", &query).await
+}
+
 /// Asks a file.
-fn read(file: &Path, options: &super::Ledger) -> Result<Value, String> {
+fn read(file: &Path, options: &Asked) -> Result<Value, String> {
     let now = SystemTime::now();
     let time = |what: &str, text: &Option<String>| {
         let time = |text: &String| moment(text, now).ok_or_else(|| format!("--{what}: must be {MOMENT}"));
@@ -90,7 +101,7 @@ fn csv(statement: &Value) {
 }
 
 /// Returns a text as a cell: quoted where it must be, and never a text that a spreadsheet takes for a formula.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text.to_owned() };
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }

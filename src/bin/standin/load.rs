@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use standin::config::{KeyConfig, KeySource, MemberConfig, Preset, presets};
-use standin::models;
+use standin::models::{self, PriceList};
 use standin::sidecar::{Settings, Targets, meant};
 use standin::{Config, Date, ModelConfig, Price, ProviderConfig, RouteConfig, TargetId};
 
@@ -83,6 +83,22 @@ pub fn check(settings: &Settings, file: Option<&Path>) -> Result<(), String> {
         Some((file, text)) => Settings::placed(&text, errors).of(&file.display().to_string()),
         None => errors.to_string(),
     })
+}
+
+/// Reads the file of prices that is named, as a runtime takes it in; what is wrong with it is told beside.
+pub fn prices(config: &Config) -> (PriceList, Vec<String>) {
+    let (mut list, mut warnings) = (PriceList::default(), Vec::new());
+    if let Some(file) = &config.prices.file {
+        let read = text(file).map_err(|error| error.to_string()).and_then(|text| PriceList::read(text.as_bytes()));
+        match read {
+            Ok(read) => list = read,
+            Err(problem) => warnings.push(format!("prices.file: {}: {problem}", file.display())),
+        }
+    }
+    if config.prices.url.is_some() {
+        warnings.push("prices.url: the address is not asked here, and may list other prices".to_owned());
+    }
+    (list, warnings)
 }
 
 /// Tells whether every user of this machine may read a file.

@@ -24,6 +24,7 @@ mod ledger;
 mod load;
 mod log;
 mod manual;
+mod reconcile;
 mod rehearse;
 mod reset;
 mod serve;
@@ -64,6 +65,8 @@ const EXAMPLES: &str = "Examples:
   standin explain smart                    ask a running sidecar where a call would go, and why
   standin why 5f3a9c01d2e4b687-17          ask it what became of a call, by its `x-standin-call`
   standin ledger --by tag:team --since 7d  what a running sidecar spent, and what a good answer cost
+  standin reconcile usage.json --provider openai
+                                           compare it with what the provider says
   standin reset openai                     lift what keeps a provider of a running sidecar out";
 
 #[derive(Debug, Subcommand)]
@@ -86,6 +89,9 @@ enum Command {
     Why(Why),
     /// Tells what was spent, on what, and what of it bought nothing.
     Ledger(Ledger),
+    /// Compares what a running sidecar or a file tells with a provider's own export of its usage, day by day and model by
+    /// model.
+    Reconcile(Reconcile),
     /// Lifts what keeps a provider, a model or a key of a running sidecar out: a wait, a refusal, an open breaker.
     Reset(Reset),
     /// Makes a key for a client, and the lines to put into the configuration.
@@ -233,8 +239,8 @@ struct Why {
 
 #[derive(Debug, Args)]
 struct Ledger {
-    /// What the lines are of: all, route, provider, model, target, key, client, tag:NAME, day, hour, waste, failure or
-    /// outcome.
+    /// What the lines are of: all, route, provider, model, target, key, client, tag:NAME, day, day-target, hour, waste,
+    /// failure or outcome.
     #[arg(long, default_value = "all", value_parser = by)]
     by: String,
     /// From when on: a day (2026-11-29), or how long ago (7d).
@@ -258,6 +264,27 @@ struct Ledger {
     /// With --file: looks whether the file is whole, its entries without gap or double, and its sums theirs.
     #[arg(long, requires = "file")]
     verify: bool,
+    #[command(flatten)]
+    sidecar: OperatorAddress,
+}
+
+#[derive(Debug, Args)]
+struct Reconcile {
+    /// The provider's export: JSON as its usage or cost report answers (several pages in a list, by model), CSV as its
+    /// console exports, or any CSV with columns day, model, input, output and cost.
+    export: PathBuf,
+    /// The provider of the configuration whose account it is of; several, where they share the account.
+    #[arg(long, value_name = "NAME", required = true)]
+    provider: Vec<String>,
+    /// Writes JSON.
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Writes CSV.
+    #[arg(long)]
+    csv: bool,
+    /// Reads this file instead of asking a running sidecar, whether or not one keeps it.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
     #[command(flatten)]
     sidecar: OperatorAddress,
 }
@@ -321,6 +348,7 @@ fn main() -> ExitCode {
             Command::Explain(options) => explain::run(options).await,
             Command::Why(options) => why::run(options).await,
             Command::Ledger(options) => ledger::run(options).await,
+            Command::Reconcile(options) => reconcile::run(options).await,
             Command::Reset(options) => reset::run(options).await,
             Command::Key(options) => key::run(&options),
             Command::Completions(options) => manual::completions(&options, Cli::command()),

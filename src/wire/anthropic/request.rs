@@ -24,7 +24,7 @@ use crate::wire::request::{
 use crate::words::{ChatRequest, Dialect, Effort, Failure, ResponseFormat, Sampling, Tool, ToolChoice};
 
 /// The version of the dialect; there is one.
-const VERSION: (HeaderName, HeaderValue) =
+pub(in crate::wire) const VERSION: (HeaderName, HeaderValue) =
     (HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
 
 /// The fewest tokens that can be set aside for thinking.

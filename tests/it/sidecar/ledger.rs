@@ -37,9 +37,13 @@ async fn keeping(name: &str) -> (Stage, PathBuf) {
 const OPERATOR: [(&str, &str); 1] = [("authorization", "Bearer ops")];
 
 async fn ask(stage: &Stage, team: &str) -> http::Response {
+    ask_at(stage, "smart", team).await
+}
+
+async fn ask_at(stage: &Stage, route: &str, team: &str) -> http::Response {
     let headers =
         [("authorization", "Bearer agent"), ("x-standin-tag-team", team), ("content-type", "application/json")];
-    let (path, body) = Caller::Chat.ask("smart", "Hi", false);
+    let (path, body) = Caller::Chat.ask(route, "Hi", false);
     Exchange::begin(stage.sidecar.address(), "POST", &path, &headers, &body.to_string()).await.end().await
 }
 
@@ -103,6 +107,62 @@ async fn what_was_spent_is_told_by_the_program_the_door_and_the_runtime_and_equa
     assert!(run(&["--file", &file, "--verify"]).starts_with("all is well: 8 attempts and 5 calls"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_provider_says_of_its_use_is_put_beside_what_is_kept_of_it() {
+    let (stage, file) = keeping("reconcile").await;
+    for _ in 0..5 {
+        assert_eq!(ask(&stage, "red").await.status, 200);
+    }
+    let statement = stage.sidecar.runtime().ledger(Question::by(By::DayTarget)).await.expect("a statement");
+    let [line] = &statement.lines[..] else { panic!("{statement:?}") };
+    let (day, target) = line.of.split_once(' ').expect("a day and a target");
+    let (provider, model) = target.split_once('/').expect("a target");
+    let (input, output, cost) = (line.usage.input, line.usage.output, line.cost_usd());
+    let (mut command, folder) = program("reconcile");
+    let export = folder.join("usage.csv");
+    let text =
+        format!("day,model,input,output,cost\n{day},{model},{input},{},{cost}\n{day},claude-haiku-4-5,7,8,0.5\n", output + 3);
+    std::fs::write(&export, text).expect("a file");
+    let file = file.to_string_lossy().into_owned();
+    let run = |arguments: &[&str]| {
+        let (mut command, _) = program("reconcile");
+        let output = command.args(["reconcile", "usage.csv", "--provider", provider, "--file", &file]).args(arguments);
+        let output = output.output().expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let told: serde_json::Value = serde_json::from_str(&run(&["--json"])).expect("JSON");
+    let lines = told["lines"].as_array().expect("lines");
+    let of = |wanted: &str| lines.iter().find(|line| line["model"] == wanted).expect("its line");
+    assert_eq!(
+        (&of(model)["day"], &of(model)["difference"]),
+        (&json!(day), &json!({"input_tokens": 0, "output_tokens": 3, "cost_usd": 0.0}))
+    );
+    assert_eq!(of("claude-haiku-4-5")["ours"]["input_tokens"], 0, "what only they have stands there, too");
+    assert_eq!(told["sum"]["difference"]["cost_usd"], 0.5);
+    let csv = run(&["--csv"]);
+    assert_eq!(csv.lines().count(), 3);
+    assert!(csv.starts_with("day,model,ours_cost_usd,theirs_cost_usd,difference_cost_usd,"), "{csv}");
+    let table = run(&[]);
+    assert!(table.contains("$ theirs") && table.contains("+0.5 "), "{table}");
+    // Of a sidecar that runs, and of an export that is none.
+    let address = stage.sidecar.address().to_string();
+    let asked = tokio::task::block_in_place(|| {
+        let (mut command, _) = program("reconcile");
+        let door = ["--admin", address.as_str(), "--key", "ops", "--json"];
+        command.args(["reconcile", "usage.csv", "--provider", provider]).args(door).output().expect("it runs")
+    });
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&asked.stdout).expect("JSON"), told);
+    std::fs::write(&export, "day,model\n2026-11-29,a\n").expect("a file");
+    let refused =
+        command.args(["reconcile", "usage.csv", "--provider", "a", "--file", &file]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        refused.status.code() == Some(2) && said.contains("usage.csv: has no column of tokens or dollars"),
+        "{said}"
+    );
+}
+
 #[tokio::test]
 async fn a_runtime_that_keeps_nothing_has_no_ledger_and_says_so() {
     let stage = stage(1).await;
@@ -128,4 +188,45 @@ fn a_second_process_on_one_file_is_refused_and_told_whose_it_is() {
     assert_eq!(second.status.code(), Some(2), "{said}");
     assert!(said.contains("store.path: kept.db is kept by process"), "{said}");
     drop(first);
+}
+
+/// What an answer of a drill costs is the same for every call here: its price times what the drill says of its use.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_storm_the_books_are_those_of_the_providers_to_the_cent() {
+    let (stage, file) = keeping("storm").await;
+    let mut prices = Vec::new();
+    for route in ["a", "b"] {
+        let usage = ask_at(&stage, route, "red").await.json()["usage"].clone();
+        let count = |name: &str| usage[name].as_u64().expect("a count");
+        // A dollar for a million of the prompt, four for the answer.
+        prices.push(count("prompt_tokens") * 1_000 + count("completion_tokens") * 4_000);
+    }
+    stage.drills[0].handle().sometimes(0.15, Fault::Error(ProviderError::Unavailable));
+    stage.drills[1].handle().sometimes(0.1, Fault::Error(ProviderError::Server));
+    let asks = futures_util::future::join_all((0..200).map(|call| {
+        let stage = &stage;
+        // Each has one target: none is joined by another, of which a provider might never hear.
+        async move { ask_at(stage, ["a", "b"][call % 2], ["red", "blue"][call / 2 % 2]).await.status }
+    }));
+    let answered = 2 + asks.await.into_iter().filter(|status| *status == 200).count() as u64;
+    assert!(answered > 60, "{answered}");
+    let statement = stage.sidecar.runtime().ledger(Question::by(By::Provider)).await.expect("a statement");
+    let mut nanos = 0;
+    for (at, name) in ["a", "b"].into_iter().enumerate() {
+        let counts = stage.counts(at);
+        let line = statement.lines.iter().find(|line| line.of == name).expect("its line");
+        assert_eq!(line.attempts, counts.received, "{name}: every request that it received is an attempt");
+        assert_eq!(line.answers, counts.answered, "{name}: and each answer is one");
+        assert_eq!(line.cost - line.wasted, i64::try_from(counts.answered * prices[at]).expect("cents"), "{name}");
+        nanos += line.cost - line.wasted;
+    }
+    let sum = &statement.sum;
+    assert_eq!((sum.answers, sum.cost - sum.wasted), (answered, nanos));
+    // Under every grouping the same: an attempt is an answer or waste.
+    let waste = stage.sidecar.runtime().ledger(Question::by(By::Waste)).await.expect("a statement");
+    assert_eq!((waste.sum.attempts, waste.sum.cost), (sum.attempts - sum.answers, sum.wasted));
+    let tags = stage.sidecar.runtime().ledger(Question::by(By::Tag("team".into()))).await.expect("a statement");
+    assert_eq!((tags.sum.attempts, tags.sum.cost), (sum.attempts, sum.cost));
+    let found = standin::runtime::verify_file(&file).expect("a file");
+    assert_eq!((found.attempts, found.problems), (sum.attempts, Vec::new()));
 }
