@@ -44,7 +44,8 @@ use crate::words::{
 pub(crate) use crate::actors::apart::{Apart, LONG_BYTES};
 pub use crate::actors::classify::{Arrival, Incoming};
 pub use crate::actors::handle::{CallHandle, CallStatus};
-pub use crate::actors::health::{HealthSnapshot, Lack, ObserverHealth, ParkedCalls, PricesHealth, ProviderHealth};
+pub use crate::actors::health::{HealthSnapshot, Lack, ObserverHealth, ParkedCalls, ProviderHealth};
+pub use crate::actors::prices::PricesHealth;
 pub(crate) use crate::actors::scribe::Form;
 pub use crate::actors::slot::ProviderStatus;
 pub use crate::actors::stream::ReplyStream;

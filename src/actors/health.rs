@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::prices::PricesHealth;
 use super::slot::ProviderStatus;
 use crate::policy::keeping::StoreHealth;
 use crate::policy::money::PurseHealth;
@@ -53,20 +54,6 @@ pub struct ParkedCalls {
     pub until: Option<Instant>,
     /// What one of them waits for.
     pub barred: Vec<Barred>,
-}
-
-/// How one list of prices fares.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PricesHealth {
-    /// The file or the address that it is from.
-    pub from: Arc<str>,
-    /// How many prices it lists; 0 before it was taken in.
-    pub listed: usize,
-    /// When it was taken in.
-    pub taken_at: Option<Instant>,
-    /// Why it was not taken in anew when it was looked at last: what was taken in before holds.
-    pub problem: Option<Arc<str>>,
 }
 
 /// How one observer fares.

@@ -36,6 +36,7 @@ pub(crate) mod classify;
 mod marks;
 
 // What is served, and to which callers.
+pub(crate) mod prices;
 pub(crate) mod table;
 mod prompt;
 mod candidates;
@@ -57,7 +58,6 @@ pub(crate) mod to_supervisor;
 pub(crate) mod sink;
 mod books;
 pub(crate) mod purses;
-pub(crate) mod prices;
 pub(crate) mod stale;
 pub(crate) mod shared;
 

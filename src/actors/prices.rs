@@ -13,7 +13,6 @@ use http::header::{ACCEPT, HeaderValue};
 
 use super::apart::{Apart, LONG_BYTES};
 use super::clock::now;
-use super::health::PricesHealth;
 use super::post::lock;
 use crate::catalog::PriceList;
 use crate::source::{Version, read_file};
@@ -31,6 +30,20 @@ const BYTES_MAX: usize = 16 << 20;
 /// The lists, the one first that goes before the others.
 #[derive(Default)]
 pub(crate) struct Prices(Mutex<Vec<Source>>);
+
+/// How one list of prices fares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PricesHealth {
+    /// The file or the address that it is from.
+    pub from: Arc<str>,
+    /// How many prices it lists; 0 before it was taken in.
+    pub listed: usize,
+    /// When it was taken in.
+    pub taken_at: Option<Instant>,
+    /// Why it was not taken in anew when it was looked at last: what was taken in before holds.
+    pub problem: Option<Arc<str>>,
+}
 
 #[derive(Clone)]
 struct Source {

@@ -292,8 +292,7 @@ impl State {
     fn reprice(&self) {
         let old = self.shared.table();
         let table = Table::new(old.providers.clone(), old.layout.clone(), &self.shared.prices);
-        let mut pairs = old.targets.iter().zip(&table.targets);
-        let changed = pairs.by_ref().filter(|(old, new)| old.price != new.price).count();
+        let changed = old.targets.iter().zip(&table.targets).filter(|(old, new)| old.price != new.price).count();
         let unpriced = table.targets.iter().filter(|target| target.price.is_none()).count();
         tracing::info!(changed, unpriced, "targets have other prices");
         self.shared.table.send_replace(Arc::new(table));

@@ -95,12 +95,12 @@ impl PriceList {
     /// Returns the price of a target: by its provider's name and its own, else by its own alone.
     pub(crate) fn price(&self, listing: &Listing) -> Option<Price> {
         let Listing { places, names, sellers } = listing;
-        let placed = names.iter().flat_map(|name| places.iter().map(move |place| format!("{place}/{name}")));
+        let mut placed = names.iter().flat_map(|name| places.iter().map(move |place| format!("{place}/{name}")));
         let sells = |listed: &&Listed| match (&listed.seller, sellers) {
             (Some(seller), Some(sellers)) => sellers.contains(seller),
             _ => true,
         };
-        let placed = placed.filter_map(|name| self.0.get(&name)).next();
+        let placed = placed.find_map(|name| self.0.get(&name));
         let listed = placed.or_else(|| names.iter().filter_map(|name| self.0.get(name)).find(sells))?;
         Some(listed.price)
     }

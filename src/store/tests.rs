@@ -351,7 +351,7 @@ async fn a_page_that_is_damaged_is_told_until_the_file_is_moved_away_and_another
     let well = until(&store, |health| health.waiting == 0).await;
     assert_eq!((well.problem, well.lost, place.ask(By::All).sum.attempts), (None, 0, 5));
     let damaged = verify_file(&moved);
-    assert!(damaged.as_ref().map_or(true, |found| !found.problems.is_empty()), "{damaged:?}");
+    assert!(!damaged.as_ref().is_ok_and(|found| found.problems.is_empty()), "{damaged:?}");
 }
 
 #[tokio::test]

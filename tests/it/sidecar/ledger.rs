@@ -120,8 +120,10 @@ async fn what_a_provider_says_of_its_use_is_put_beside_what_is_kept_of_it() {
     let (input, output, cost) = (line.usage.input, line.usage.output, line.cost_usd());
     let (mut command, folder) = program("reconcile");
     let export = folder.join("usage.csv");
-    let text =
-        format!("day,model,input,output,cost\n{day},{model},{input},{},{cost}\n{day},claude-haiku-4-5,7,8,0.5\n", output + 3);
+    let text = format!(
+        "day,model,input,output,cost\n{day},{model},{input},{},{cost}\n{day},claude-haiku-4-5,7,8,0.5\n",
+        output + 3
+    );
     std::fs::write(&export, text).expect("a file");
     let file = file.to_string_lossy().into_owned();
     let run = |arguments: &[&str]| {
