@@ -73,12 +73,13 @@ async fn the_example_starts() {
 }
 
 /// Structs that a configuration consists of, and where they are.
-const CONFIGURED: [(&str, &[&str]); 15] = [
+const CONFIGURED: [(&str, &[&str]); 17] = [
     ("src/config.rs", &["Config"]),
     ("src/config/provider.rs", &["ProviderConfig"]),
     ("src/config/key.rs", &["KeyTable"]),
     ("src/config/model.rs", &["ModelConfig", "PriceConfig"]),
     ("src/config/route.rs", &["RouteConfig", "MemberConfig"]),
+    ("src/config/prices.rs", &["PricesConfig"]),
     ("src/config/budget.rs", &["BudgetConfig"]),
     ("src/config/store.rs", &["StoreConfig"]),
     ("src/policy/failover/options.rs", &["FailoverOptions"]),
@@ -87,6 +88,7 @@ const CONFIGURED: [(&str, &[&str]); 15] = [
     ("src/policy/breaker.rs", &["BreakerOptions"]),
     ("src/policy/health.rs", &["HealthOptions"]),
     ("src/policy/hint.rs", &["HintOptions"]),
+    ("src/policy/probe.rs", &["ProbeOptions"]),
     ("src/policy/routing/options.rs", &["RouteOptions", "SecondValue"]),
     ("src/transport.rs", &["TransportOptions"]),
 ];

@@ -458,8 +458,8 @@ impl Owner {
     }
 }
 
-/// Returns the time by which things are too old: the wall's, and never more than has passed since the beginning. A clock
-/// that is set forward makes nothing old.
+/// Returns the time by which things are too old: the wall's, and never more than has passed since the beginning. A
+/// clock that is set forward makes nothing old.
 fn forgets_by(wall: SystemTime, began: SystemTime, passed: Duration) -> SystemTime {
     wall.min(began + passed)
 }

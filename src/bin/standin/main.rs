@@ -89,8 +89,8 @@ enum Command {
     Why(Why),
     /// Tells what was spent, on what, and what of it bought nothing.
     Ledger(Ledger),
-    /// Compares what a running sidecar or a file tells with a provider's own export of its usage, day by day and model by
-    /// model.
+    /// Compares what a running sidecar or a file tells with a provider's own export of its usage, day by day and model
+    /// by model.
     Reconcile(Reconcile),
     /// Lifts what keeps a provider, a model or a key of a running sidecar out: a wait, a refusal, an open breaker.
     Reset(Reset),
