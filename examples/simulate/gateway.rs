@@ -1,5 +1,8 @@
 //! `standin` in the world: its very own machines, with the world's queue in place of the actors.
 
+#[path = "waiting.rs"]
+mod waiting;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -12,11 +15,15 @@ use standin::internals::policy::admission::{
 use standin::internals::policy::failover::{Failover, FailoverOptions, Planned, Step, Try};
 use standin::internals::policy::hedge::{self, Cost};
 use standin::internals::policy::local_fault::LocalFault;
+use standin::internals::policy::park::Lot;
 use standin::internals::policy::retry_budget::{BudgetNumbers, RetryBudget};
-use standin::internals::policy::routing::{self, Candidate, LabelSet, Needs, RouteOptions, RouteState, Skip};
+use standin::internals::policy::routing::{
+    self, Candidate, LabelSet, Needs, Pick, RouteOptions, RouteState, Skip, Why,
+};
 use standin::internals::policy::snapshot::{BreakerState, Health, Latency};
-use standin::{Capabilities, CommitPolicy, Failure, FailureClass, Hedging, Price};
+use standin::{Capabilities, CommitPolicy, Failure, FailureClass, Hedging, Price, Priority};
 
+use self::waiting::Waits;
 use super::world::{End, Gateway, Net, Scenario};
 
 /// As the actors do it: what a provider was told is published at once if a reader must know, else this often; and a
@@ -24,8 +31,8 @@ use super::world::{End, Gateway, Net, Scenario};
 const PUBLISH_EVERY: Duration = Duration::from_millis(50);
 const PULSE: Duration = Duration::from_secs(5);
 const STALL: Duration = Duration::from_secs(15);
-/// How often a call looks for a place.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Longer than any time-out.
+const BORNE: Duration = Duration::from_secs(3_600);
 
 /// All numbers that a user can set.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +42,10 @@ pub struct Tuning {
     pub failover: FailoverOptions,
     pub route: RouteOptions,
     pub budget: BudgetNumbers,
+    /// Whether a call that finds no place is refused at once, in place of waiting for one. No user can set this.
+    pub refuses_full: bool,
+    /// Whether an attempt that is overdue is borne until its time-out. No user can set this.
+    pub bears_silence: bool,
 }
 
 struct Provider {
@@ -99,6 +110,9 @@ struct Running {
     /// The memory and the luck that it plans by after its first plan.
     state: RouteState,
     rng: Option<Luck>,
+    /// The timer that it waits for: others that were set before are over.
+    alarm: u64,
+    waits: Waits,
 }
 
 /// The runtime without its actors.
@@ -113,7 +127,12 @@ pub struct Standin {
     local: LocalFault,
     calls: BTreeMap<usize, Running>,
     live: BTreeMap<usize, Live>,
+    /// The calls that wait for a turn, how many there are, and when they are looked at next.
+    lot: Lot<usize, usize>,
+    waiting: usize,
+    looks: Option<Instant>,
     prompt: u32,
+    priority: Priority,
     prices: Vec<Price>,
     /// What a timer is for.
     tokens: BTreeMap<u64, Timer>,
@@ -123,7 +142,7 @@ pub struct Standin {
 #[derive(Clone, Copy, Debug)]
 enum Timer {
     Wake(usize),
-    Look(usize),
+    Look,
     Overdue(usize),
     FirstToken(usize),
     Gap(usize),
@@ -165,7 +184,11 @@ impl Standin {
             local: LocalFault::default(),
             calls: BTreeMap::new(),
             live: BTreeMap::new(),
+            lot: Lot::default(),
+            waiting: 0,
+            looks: None,
             prompt: scenario.prompt,
+            priority: scenario.priority,
             prices: scenario.targets.iter().map(|target| Price::new(target.price.0, target.price.1)).collect(),
             tokens: BTreeMap::new(),
             token: 0,
@@ -177,6 +200,12 @@ impl Standin {
         self.token += 1;
         self.tokens.insert(self.token, timer);
         net.wake(at, self.token);
+    }
+
+    /// Sets when a call goes on, whatever was set before.
+    fn alarm(&mut self, call: usize, at: Instant, net: &mut Net) {
+        self.set(at, Timer::Wake(call), net);
+        self.calls.get_mut(&call).expect("it runs").alarm = self.token;
     }
 
     fn health(&mut self, target: usize, net: &Net) -> Health {
@@ -206,7 +235,12 @@ impl Standin {
         }
     }
 
+    fn needs(&self, call: usize, net: &Net) -> Needs {
+        Needs { deadline: Some(net.call(call).deadline), priority: self.priority, ..Needs::default() }
+    }
+
     fn drive(&mut self, call: usize, net: &mut Net) {
+        self.leave(call);
         loop {
             let Some(running) = self.calls.get_mut(&call) else { return };
             match running.machine.next(&self.budget, net.now) {
@@ -218,16 +252,59 @@ impl Standin {
                     net.cancel(attempt, if why == Unwanted::Lost { "joined" } else { "ended" });
                     self.settle(attempt, Outcome::Cancelled(why), net);
                 }
-                Step::Wait(until) => return self.set(until, Timer::Wake(call), net),
-                // No keeper wakes calls here: they look for themselves.
-                Step::Queue(until) => return self.set(until.min(net.now + LOOK_AGAIN), Timer::Look(call), net),
+                Step::Wait(until) => {
+                    self.drop_unused_turn(call, net.now);
+                    return self.alarm(call, until, net);
+                }
+                Step::Queue(until) => {
+                    if let Some(latest) = self.line_up(call, net) {
+                        return self.alarm(call, until.min(latest), net);
+                    }
+                }
+                Step::Exhausted(back) if self.park(call, back, net) => return,
+                Step::Exhausted(_) => self.calls.get_mut(&call).expect("it runs").machine.end_exhausted(),
                 Step::Finish(_) => return self.over(call, true, net),
-                Step::GiveUp(_) | Step::Exhausted(_) => return self.over(call, false, net),
+                Step::GiveUp(_) => return self.over(call, false, net),
             }
         }
     }
 
+    /// A call's timer: it goes on with what is known by now.
+    fn wake(&mut self, call: usize, net: &mut Net) {
+        self.leave(call);
+        if self.calls[&call].waits.is_parked() {
+            if !self.stay(call, net) {
+                self.calls.get_mut(&call).expect("it runs").machine.end_exhausted();
+                self.drive(call, net);
+            }
+            return;
+        }
+        let hedging = self.hedging();
+        for attempt in self.calls[&call].live.clone() {
+            let Some(live) = self.live.get(&attempt) else { continue };
+            let (number, content, heard) = (live.number, live.content, live.stalled.unwrap_or(net.now));
+            let after = if content || hedging == Hedging::Race {
+                None
+            } else {
+                let health = self.health(net.attempt(attempt).target, net);
+                hedge::slow_after(hedging, &health, false, self.prompt)
+            };
+            let machine = &mut self.calls.get_mut(&call).expect("it runs").machine;
+            if content {
+                machine.heard(number, heard);
+            } else if hedging != Hedging::Race {
+                machine.slow_after(number, after);
+            }
+        }
+        self.drive(call, net);
+    }
+
+    fn hedging(&self) -> Hedging {
+        hedge::chosen(None, self.tuning.failover.hedging, self.priority)
+    }
+
     fn over(&mut self, call: usize, good: bool, net: &mut Net) {
+        self.drop_turn(call, net.now);
         self.calls.remove(&call);
         self.budget.call_ended();
         net.finish(call, good);
@@ -237,7 +314,7 @@ impl Standin {
         let spent = self.calls[&call].machine.spent();
         let left = (0..net.targets()).filter(|target| !spent.contains(target));
         let candidates: Vec<Candidate> = left.map(|target| self.candidate(target, net)).collect();
-        let needs = Needs { deadline: Some(net.call(call).deadline), ..Needs::default() };
+        let needs = self.needs(call, net);
         let (options, now) = (&self.tuning.route, net.now);
         let running = self.calls.get_mut(&call).expect("it runs");
         // The router plans first, and what the call plans later is its own.
@@ -249,20 +326,17 @@ impl Standin {
                 plan
             }
         };
-        let picks: Vec<Planned> = plan.picks.iter().map(|pick| self.planned(pick.target)).collect();
+        let picks: Vec<Planned> = plan.picks.iter().map(|pick| self.planned(pick, net)).collect();
         let refusals = plan.skipped.iter().filter_map(Skip::refusal);
         let machine = &mut self.calls.get_mut(&call).expect("it runs").machine;
         machine.planned(picks, refusals, plan.last_resort, now);
     }
 
-    fn planned(&self, target: usize) -> Planned {
-        let (provider, place) = self.places[target];
-        let health = self.providers[provider].published.1[place];
-        let tempo = health.pace(self.prompt, false, None);
-        let hedging = self.tuning.failover.hedging.unwrap_or(Hedging::Sequential);
-        let price = self.prices[target];
-        let cost = Cost::expected(Some(price), self.prompt, self.state.output_tokens(None));
-        let well = health.breaker == BreakerState::Closed;
+    fn planned(&mut self, pick: &Pick, net: &Net) -> Planned {
+        let target = pick.target;
+        let health = self.health(target, net);
+        let (tempo, hedging) = (health.pace(self.prompt, false, None), self.hedging());
+        let cost = Cost::expected(Some(self.prices[target]), self.prompt, self.state.output_tokens(None));
         Planned {
             target,
             context_tokens_max: None,
@@ -270,11 +344,11 @@ impl Standin {
             keys: 1,
             first_token_max: Latency::at(health.first_token_max, self.prompt),
             needs: tempo.needs(),
-            patience: tempo.patience(),
-            pause_max: health.pause_max(),
-            domain: provider,
-            hedge_after: hedge::after(hedging, &health.ttft, self.prompt),
-            hedge: (hedging != Hedging::Sequential && well).then_some(cost),
+            patience: if self.tuning.bears_silence { BORNE } else { tempo.patience(pick.why == Why::Probe) },
+            pause_max: if self.tuning.bears_silence { BORNE } else { health.pause_max() },
+            domain: self.places[target].0,
+            hedge_after: hedge::slow_after(hedging, &health, false, self.prompt),
+            hedge: (hedging != Hedging::Sequential && hedge::is_there(&health)).then_some(cost),
         }
     }
 
@@ -301,6 +375,7 @@ impl Standin {
         running.machine.admitted(net.now);
         let attempt = net.ask(call, this.target);
         running.live.push(attempt);
+        self.arrived(call);
         let live = Live {
             call,
             number: this.number,
@@ -340,6 +415,11 @@ impl Standin {
         let provider = self.places[net.attempt(attempt).target].0;
         let of = &mut self.providers[provider];
         of.catch_up(net.now);
+        let limits = net.limits(attempt);
+        let has_head = matches!(report, Report::Content { .. } | Report::Ended(Outcome::Failure { .. }));
+        if has_head && !limits.is_empty() {
+            of.admission.limits(ticket, limits, net.now);
+        }
         let effects = of.admission.report(ticket, report, net.now, &mut of.rng);
         of.told(!effects.is_empty(), net.now);
         for effect in effects {
@@ -361,7 +441,7 @@ impl Standin {
         for (call, number) in waiting {
             if let Some(running) = self.calls.get_mut(&call) {
                 running.machine.given_up(number);
-                self.set(net.now, Timer::Wake(call), net);
+                self.alarm(call, net.now, net);
             }
         }
     }
@@ -380,7 +460,11 @@ impl Standin {
                 }
             }
         }
+        self.drop_turn(live.call, net.now);
+        let target = net.attempt(attempt).target;
         if let Some(running) = self.calls.get_mut(&live.call) {
+            running.waits.failed.retain(|it| it.0 != target);
+            running.waits.failed.push((target, class, back));
             let rng = running.rng.as_mut().expect("it has planned");
             running.machine.failed(live.number, &failure, back, net.now, rng);
             self.drive(live.call, net);
@@ -405,8 +489,11 @@ impl Gateway for Standin {
     fn start(&mut self, call: usize, net: &mut Net) {
         self.budget.call_started();
         let machine = Failover::new(self.tuning.failover.clone(), CommitPolicy::Buffered, net.call(call).deadline);
-        self.calls.insert(call, Running { machine, live: Vec::new(), state: RouteState::default(), rng: None });
+        let (state, waits) = (RouteState::default(), Waits::default());
+        self.calls.insert(call, Running { machine, live: Vec::new(), state, rng: None, alarm: 0, waits });
+        self.stand_behind(call, net);
         self.drive(call, net);
+        self.look(net);
     }
 
     fn content(&mut self, attempt: usize, net: &mut Net) {
@@ -416,11 +503,13 @@ impl Gateway for Standin {
         let after = net.now - net.attempt(attempt).began;
         self.delivered(net);
         self.report(attempt, &ticket, Report::Content { after }, net);
+        self.proved(call, net.now);
         if let Some(running) = self.calls.get_mut(&call) {
             running.machine.heard(number, net.now);
             running.machine.content(number);
             self.drive(call, net);
         }
+        self.look(net);
     }
 
     fn paused(&mut self, attempt: usize, net: &mut Net) {
@@ -442,6 +531,7 @@ impl Gateway for Standin {
                 let tpot = (tokens >= 16).then(|| (net.now - since) / (tokens - 1));
                 let Some(live) = self.settle(attempt, Outcome::Success { tpot }, net) else { return };
                 self.state.answered(u64::from(tokens));
+                self.proved(live.call, net.now);
                 if let Some(running) = self.calls.get_mut(&live.call) {
                     running.machine.succeeded(live.number, &self.budget);
                     self.drive(live.call, net);
@@ -452,30 +542,23 @@ impl Gateway for Standin {
                 self.failed(attempt, class, back, net);
             }
         }
+        self.look(net);
     }
 
     fn timer(&mut self, token: u64, net: &mut Net) {
         let Some(timer) = self.tokens.remove(&token) else { return };
         match timer {
-            Timer::Wake(call) | Timer::Look(call) => {
-                let Some(running) = self.calls.get_mut(&call) else { return };
-                if matches!(timer, Timer::Look(_)) {
-                    running.machine.woken(net.now);
+            Timer::Wake(call) => {
+                if self.calls.get(&call).is_some_and(|running| running.alarm == token) {
+                    self.wake(call, net);
                 }
-                for attempt in &running.live {
-                    let Some(live) = self.live.get(attempt) else { continue };
-                    if live.content {
-                        running.machine.heard(live.number, live.stalled.unwrap_or(net.now));
-                    }
-                }
-                self.drive(call, net);
             }
+            Timer::Look => {}
             Timer::Overdue(attempt) | Timer::Gap(attempt) => {
-                let Some(live) = self.live.get(&attempt) else { return };
-                let (ticket, waits) = (live.ticket, !live.content);
-                match timer {
-                    Timer::Overdue(_) if waits => self.report(attempt, &ticket, Report::Overdue, net),
-                    Timer::Gap(_) => self.report(attempt, &ticket, Report::Gap, net),
+                let of = self.live.get(&attempt).map(|live| (live.ticket, !live.content));
+                match (timer, of) {
+                    (Timer::Overdue(_), Some((ticket, true))) => self.report(attempt, &ticket, Report::Overdue, net),
+                    (Timer::Gap(_), Some((ticket, _))) => self.report(attempt, &ticket, Report::Gap, net),
                     _ => {}
                 }
             }
@@ -492,6 +575,7 @@ impl Gateway for Standin {
                 }
             }
         }
+        self.look(net);
     }
 
     fn avoids(&mut self, target: usize, net: &Net) -> bool {

@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use standin::Hedging;
+use standin::{Hedging, OnExhausted, Priority};
 
 use gateway::{Standin, Tuning};
 use page::Runs;
@@ -30,7 +30,7 @@ use world::{Gateway, Scenario, run};
 pub const POLICIES: [&str; 10] = [
     "oracle",
     "standin",
-    "standin, hedging",
+    "standin, all on",
     "best order",
     "order + retries",
     "5 in a row",
@@ -43,11 +43,9 @@ pub const POLICIES: [&str; 10] = [
 fn policy(name: &'static str, scenario: &Scenario, seed: u64) -> Box<dyn Gateway> {
     let rng = SmallRng::seed_from_u64(seed);
     match name {
-        "oracle" => Box::new(Sequence::new(Oracle)),
-        "standin, hedging" => {
-            let mut tuning = set();
-            tuning.failover.hedging = Some(Hedging::Hedge);
-            Box::new(Standin::new(scenario, tuning, seed, Instant::now()))
+        "oracle" => Box::new(Sequence::new(Oracle::default())),
+        name if name.starts_with("standin, ") => {
+            Box::new(Standin::new(scenario, guarded(set(), name), seed, Instant::now()))
         }
         "standin" => Box::new(Standin::new(scenario, set(), seed, Instant::now())),
         "order + retries" => Box::new(Sequence::new(Retries(rng))),
@@ -58,6 +56,26 @@ fn policy(name: &'static str, scenario: &Scenario, seed: u64) -> Box<dyn Gateway
         "OpenRouter" => Box::new(Sequence::new(OpenRouter::new(seed, scenario))),
         name => panic!("there is no policy {name}"),
     }
+}
+
+/// Everything by which a call does not wait on one target, with and without which it is played.
+const GUARDS: [&str; 6] = [
+    "standin, all on",
+    "standin, all off",
+    "standin, nobody joins who is overdue",
+    "standin, no hedging",
+    "standin, no queue",
+    "standin, no parking",
+];
+
+/// Everything on but for what a name of [`GUARDS`] says.
+fn guarded(mut tuning: Tuning, name: &str) -> Tuning {
+    let on = |what: &str| name != GUARDS[1] && !name.ends_with(what);
+    tuning.bears_silence = !on("overdue");
+    tuning.refuses_full = !on("queue");
+    tuning.failover.hedging = Some(if on("hedging") { Hedging::Hedge } else { Hedging::Sequential });
+    tuning.failover.on_exhausted = if on("parking") { OnExhausted::Wait } else { OnExhausted::Fail };
+    tuning
 }
 
 fn score(name: &'static str, scenario: &Scenario, seed: u64) -> Score {
@@ -74,10 +92,11 @@ fn score(name: &'static str, scenario: &Scenario, seed: u64) -> Score {
 
 const HELP: &str = "\
 simulate [all] [--seeds N] [--rates 2,60] [--only NAMES] [--to FILE] [--traces DIRECTORY]   every scenario by every policy
-simulate pairs [--rate R] [--seeds N] [--seconds N]      shares of two targets against the best choice
+simulate pairs [--rate R] [--seeds N] [--seconds N] [--only NAMES]      shares of two targets against the best choice
 simulate mixed [--rate R] [--seeds N]      two weeks with the outages of real providers, by every policy
 simulate sweep [--seeds N] [--only NAME] [--to FILE]   every number at other values, as a page and a table
 simulate outages [--rate R] [--seeds N]    what each kind of outage costs
+simulate guards [--rates 2,60] [--seeds N] [--only NAMES]    what queue, hedging and parking buy, one by one
 With `--set NAME=VALUE`, as often as you like, one of the numbers is another one.";
 
 /// The machines, with the numbers that `--set` names.
@@ -92,6 +111,11 @@ fn option(name: &str) -> Option<String> {
     std::env::args().skip_while(|argument| argument != name).nth(1)
 }
 
+/// Whether a name begins as one of those that `--only` names, if it does; they are separated by semicolons.
+fn is_wanted(name: &str) -> bool {
+    option("--only").is_none_or(|only| only.split(';').any(|only| name.starts_with(only)))
+}
+
 fn main() {
     let seeds = option("--seeds").and_then(|text| text.parse().ok());
     let rate = option("--rate").and_then(|text| text.parse().ok()).unwrap_or(60.0);
@@ -100,6 +124,7 @@ fn main() {
         Some("pairs") => pairs(rate, seeds.unwrap_or(5)),
         Some("mixed") => mixed(rate, seeds.unwrap_or(5)),
         Some("sweep") => sweep(seeds.unwrap_or(4)),
+        Some("guards") => guards(seeds.unwrap_or(10)),
         Some("outages") => outages(rate, seeds.unwrap_or(5)),
         Some("--help" | "-h") => return println!("{HELP}"),
         _ => everything(seeds.unwrap_or(30)),
@@ -150,12 +175,10 @@ fn everything(seeds: u64) {
         played.push((2.0, traces::incidents(&directory, 2.0)));
         played.extend(traces::arrivals(&directory).into_iter().map(|scenario| (scenario.rate, vec![scenario])));
     }
-    let only = option("--only");
-    let is_wanted = |name: &str| only.as_ref().is_none_or(|only| only.split(',').any(|only| name.starts_with(only)));
     for (rate, scenarios) in played.iter().filter(|(_, all)| all.first().is_some_and(|it| is_wanted(&it.name))) {
         let oracle: Vec<f64> = runs("oracle", scenarios, seeds).iter().map(Score::cost).collect();
         for policy in POLICIES {
-            all.push(Runs::new(*rate, &scenarios[0].name, policy, &runs(policy, scenarios, seeds), &oracle));
+            all.push(Runs::new(&scenarios[0], policy, &runs(policy, scenarios, seeds), &oracle));
         }
         eprintln!("{} at {rate:.0}: {:.2} %", scenarios[0].name, all[all.len() - POLICIES.len() + 1].cost().0);
     }
@@ -180,7 +203,8 @@ fn pairs(rate: f64, seeds: u64) {
     let seconds = option("--seconds").and_then(|text| text.parse().ok());
     let seconds = seconds.unwrap_or_else(|| 7_200_f64.max(120.0 * 60.0 * 20.0 / rate));
     println!("{:48} {:>14} {:>14} {:>10}", "case", "share of A", "excess", "noticed");
-    for case in scenarios::pairs(rate, seconds) {
+    let cases = scenarios::pairs(rate, seconds).into_iter().filter(|case| is_wanted(&case.scenario.name));
+    for case in cases {
         let scores = runs("standin", std::slice::from_ref(&case.scenario), seeds);
         let of = |number: &dyn Fn(&Score) -> f64| interval(&scores.iter().map(number).collect::<Vec<_>>());
         let (share, more) = of(&|score| score.share(0, 0.0, seconds));
@@ -215,8 +239,46 @@ fn mixed(rate: f64, seeds: u64) {
     let oracle: Vec<f64> = runs("oracle", &scenarios, seeds).iter().map(Score::cost).collect();
     let only = option("--policy");
     for policy in POLICIES.into_iter().filter(|policy| only.as_ref().is_none_or(|only| only == policy)) {
-        let runs = Runs::new(rate, "mixed outages", policy, &runs(policy, &scenarios, seeds), &oracle);
+        let runs = Runs::new(&scenarios[0], policy, &runs(policy, &scenarios, seeds), &oracle);
         println!("{policy:16} {:7.3} ± {:.3} %  {}", runs.cost().0, runs.cost().1, runs.line());
+    }
+}
+
+/// What queue, hedging, parking and a second attempt beside an overdue one buy people who wait: cost over the oracle's
+/// while something is wrong, the share of calls without an answer, and dollars of a thousand answers.
+fn guards(seeds: u64) {
+    let rates = option("--rates").unwrap_or_else(|| "60".to_owned());
+    for (rate, seconds) in scenarios::RATES {
+        if !rates.split(',').any(|it| it.parse() == Ok(rate)) {
+            continue;
+        }
+        let names = GUARDS.map(|name| name.trim_start_matches("standin, "));
+        println!("| at {rate:.0} a minute | {} | unanswered on, off | $ on | off |", names.join(" | "));
+        println!("|---|{}", "---:|".repeat(GUARDS.len() + 3));
+        for mut scenario in scenarios::all(rate, seconds).into_iter().filter(|it| is_wanted(&it.name)) {
+            scenario.priority = Priority::Interactive;
+            let scenarios = std::slice::from_ref(&scenario);
+            let oracle: Vec<f64> = runs("oracle", scenarios, seeds).iter().map(Score::cost_in_trouble).collect();
+            print!("| {} |", scenario.name);
+            let scores = GUARDS.map(|guard| runs(guard, scenarios, seeds));
+            for scores in &scores {
+                let over = scores.iter().zip(&oracle).map(|(score, oracle)| score.cost_in_trouble() / oracle - 1.0);
+                let (mean, half) = interval(&over.map(|over| 100.0 * over).collect::<Vec<_>>());
+                print!(" {mean:.1} ± {half:.1} |");
+            }
+            let mean = |of: usize, number: &dyn Fn(&Score) -> f64| {
+                interval(&scores[of].iter().map(number).collect::<Vec<_>>()).0
+            };
+            let failed = |score: &Score| 100.0 * (1.0 - score.success());
+            let dollars = |score: &Score| 1e3 * score.dollars_a_good_answer();
+            println!(
+                " {:.2}, {:.2} % | {:.3} | {:.3} |",
+                mean(0, &failed),
+                mean(1, &failed),
+                mean(0, &dollars),
+                mean(1, &dollars)
+            );
+        }
     }
 }
 

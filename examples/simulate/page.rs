@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
+use super::scenarios;
 use super::score::{Score, interval};
+use super::world::{Scenario, Truth};
 
-/// The result of all runs of one policy in one scenario at one rate.
+/// The result of all runs of one policy in one scenario.
 pub struct Runs {
-    pub rate: f64,
-    pub scenario: String,
+    pub scenario: Scenario,
     pub policy: &'static str,
     /// Cost over the oracle's with the same luck, by run.
     over: Vec<f64>,
@@ -50,16 +51,21 @@ const METRICS: [Metric; 15] = [
 
 impl Runs {
     /// Reduces runs to their numbers.
-    pub fn new(rate: f64, scenario: &str, policy: &'static str, scores: &[Score], oracle: &[f64]) -> Self {
+    pub fn new(scenario: &Scenario, policy: &'static str, scores: &[Score], oracle: &[f64]) -> Self {
         let over = scores.iter().zip(oracle).map(|(score, oracle)| score.cost() / oracle - 1.0).collect();
         let numbers = METRICS.iter().map(|metric| scores.iter().filter_map(metric.of).collect()).collect();
-        Self { rate, scenario: scenario.to_owned(), policy, over, numbers }
+        Self { scenario: scenario.clone(), policy, over, numbers }
     }
 
     /// Returns mean and half interval of the cost over the oracle, in percent.
     pub fn cost(&self) -> (f64, f64) {
         let (mean, half) = interval(&self.over);
         (100.0 * mean, 100.0 * half)
+    }
+
+    /// Returns the share of calls that are not answered in time, in percent.
+    fn unanswered(&self) -> f64 {
+        100.0 - interval(&self.numbers[0]).0
     }
 
     /// Returns all metrics in one line.
@@ -79,64 +85,243 @@ impl Runs {
 }
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}\
-h2{margin-top:2.2em;border-bottom:1px solid #ccc}table{border-collapse:collapse;font-size:12px}\
-td,th{padding:2px 8px;text-align:right;border-bottom:1px solid #eee}th:first-child,td:first-child{text-align:left}\
-.us td{font-weight:600;background:#eef6ee}svg text{font:11px system-ui,sans-serif}.note{color:#666}";
+h2{margin-top:2.4em;border-bottom:1px solid #ccc}h3{margin:1.8em 0 .2em;font-size:17px}p{margin:.3em 0 .6em}\
+table{border-collapse:collapse;font-size:12px}td,th{padding:2px 8px;text-align:right;border-bottom:1px solid #eee}\
+th:first-child,td:first-child{text-align:left}.heat td,.heat th{padding:3px 9px;border:2px solid #fff}\
+.heat a{color:inherit;text-decoration:none}.us{outline:2px solid #2a7d3f;outline-offset:-2px;font-weight:600}\
+svg{display:block;margin:4px 0}svg text{font:12px system-ui,sans-serif;fill:#222}.note{color:#666}dl{margin:0}\
+dt{float:left;clear:left;width:140px;font-weight:600}dd{margin:0 0 2px 150px}i{font-style:normal;padding:1px 7px}";
+
+/// What the policies do, for those who do not know them.
+const POLICIES: [(&str, &str); 10] = [
+    (
+        "oracle",
+        "knows how every provider is at any moment, and not what becomes of one request; nobody can be this good",
+    ),
+    ("standin", "as it is without settings"),
+    ("standin, all on", "the same; a second provider is asked beside a slow one, and calls wait out an outage"),
+    (
+        "best order",
+        "a fixed order of providers: of all orders the one that was best here, which is known only afterwards",
+    ),
+    ("order + retries", "a fixed order, each provider up to three times with growing pauses, as an SDK does it"),
+    ("5 in a row", "a fixed order; who fails five times in a row is left out for 30 s"),
+    ("LiteLLM", "the router of LiteLLM as it is without settings"),
+    ("Resilience4j", "a fixed order with the circuit breakers of Resilience4j as they are without settings"),
+    ("peak-EWMA", "the quicker of two that are drawn, as Finagle and Linkerd choose"),
+    ("OpenRouter", "by price among those without a recent outage, as OpenRouter documents it"),
+];
+
+/// Colours of costs over the oracle's, up to how many percent.
+const HEAT: [(f64, &str, &str); 6] = [
+    (1.0, "#bfe3c6", "up to 1 %"),
+    (5.0, "#ddf0d6", "up to 5 %"),
+    (15.0, "#fdf1c4", "up to 15 %"),
+    (50.0, "#fbd59a", "up to 50 %"),
+    (200.0, "#f5a98c", "up to 200 %"),
+    (f64::INFINITY, "#e07b78", "more"),
+];
 
 /// Writes the page.
 pub fn html(all: &[Runs], seeds: u64) -> String {
     let mut page = String::new();
     let _ = write!(
         page,
-        "<!doctype html><meta charset=utf-8><title>Choosing by evidence</title><style>{STYLE}</style>\
-         <h1>What each way of choosing costs</h1><p>Three providers serve one route. The first is a little faster, and \
-         for half of the time something is wrong with it. Every policy gets the same calls and the same luck. A bar says \
-         how much more its calls cost, in dollars and waiting (a second counts .002 $), than those of an oracle that knows \
-         how every provider is: shorter is better, 0 is perfect. The line at its end is the 95 % interval over {seeds} \
-         runs. A call that is not answered in time counts as 120 s of waiting. Bars end at 30 %; the number says the \
-         rest.</p>"
+        "<!doctype html><meta charset=utf-8><title>What it costs when providers fail</title><style>{STYLE}</style>\
+         <h1>What it costs when providers fail</h1><p>Three providers, A, B and C, can answer each call. A is a little \
+         quicker than the others. Then something goes wrong, in another way in each row below. Each column is one way of \
+         choosing who is asked. All of them get the same calls and the same luck, {seeds} times.</p><p>A number says how \
+         much more the calls cost than with perfect knowledge of how every provider is, in percent: 0 is perfect. Cost is \
+         what is paid and what is waited; a second counts .002 $, and a call that is not answered in time counts as if it \
+         had waited for all of its time.</p><dl>"
     );
-    let mut scenarios: Vec<&str> = all.iter().map(|runs| runs.scenario.as_str()).collect();
-    scenarios.dedup();
-    let mut seen = Vec::new();
-    for scenario in scenarios {
-        if seen.contains(&scenario) {
+    for (policy, about) in POLICIES {
+        let _ = write!(page, "<dt>{policy}<dd>{about}");
+    }
+    page.push_str("</dl>");
+    let mut rates: Vec<f64> = all.iter().map(|runs| runs.scenario.rate).collect();
+    rates.dedup();
+    rates.sort_by(f64::total_cmp);
+    rates.dedup();
+    for rate in &rates {
+        heat(&mut page, all, *rate);
+    }
+    page.push_str("<h2>Each of them</h2><p>The three strips are the providers over time: ");
+    for (colour, meaning) in
+        [(WELL, "well"), (SLOW, "slow"), (LOSES, "fails some calls"), (DOWN, "fails all"), (LIMITED, "limited")]
+    {
+        let _ = write!(page, "<i style='background:{colour}'>{meaning}</i> ");
+    }
+    page.push_str(
+        "(a blue line: more calls; a black line: our own network is gone). Bars have a scale that shows 1 % as well as 1000 %; \
+         the thin line is the 95 % interval.</p>",
+    );
+    let mut seen: Vec<(&str, u64)> = Vec::new();
+    for runs in all {
+        let (name, rate) = (runs.scenario.name.as_str(), runs.scenario.rate);
+        if seen.contains(&(name, rate.to_bits())) {
             continue;
         }
-        seen.push(scenario);
-        let _ = write!(page, "<h2>{scenario}</h2>");
-        let mut rates: Vec<f64> = all.iter().filter(|runs| runs.scenario == scenario).map(|runs| runs.rate).collect();
-        rates.dedup();
-        for rate in rates {
-            let of: Vec<&Runs> = all.iter().filter(|runs| runs.scenario == scenario && runs.rate == rate).collect();
-            bars(&mut page, rate, &of);
-            details(&mut page, &of);
+        let is_new = !seen.iter().any(|seen| seen.0 == name);
+        seen.push((name, rate.to_bits()));
+        let of: Vec<&Runs> = all.iter().filter(|it| it.scenario.name == name && it.scenario.rate == rate).collect();
+        let _ = write!(page, "<h3 id='{}'>{name}, {rate:.0} calls a minute</h3>", id(name, rate));
+        if is_new {
+            let _ = write!(page, "<p>{}</p>", scenarios::about(name));
         }
+        strips(&mut page, &runs.scenario);
+        bars(&mut page, &of);
+        details(&mut page, &of);
     }
     page
 }
 
-/// Draws a bar for each policy.
-fn bars(page: &mut String, rate: f64, of: &[&Runs]) {
-    const END: f64 = 30.0;
-    let scale = |percent: f64| 150.0 + percent.clamp(0.0, END) / END * 520.0;
-    let height = 22 + 18 * of.len();
-    let _ =
-        write!(page, "<svg width=800 height={height}><text x=0 y=13 font-weight=600>{rate:.0} calls a minute</text>");
-    for (line, runs) in of.iter().enumerate() {
-        let y = 20.0 + 18.0 * line as f64;
-        let (mean, half) = runs.cost();
-        let (base, middle) = (y + 11.0, y + 6.0);
-        let colour = if runs.policy.starts_with("standin") { "#2a7d3f" } else { "#8aa4c0" };
-        let (left, right, width) = (scale(mean - half), scale(mean + half), scale(mean) - 150.0);
+fn id(name: &str, rate: f64) -> String {
+    format!("{}-{rate:.0}", name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "-"))
+}
+
+/// Writes a share as people read it: 0.04 % is none.
+fn percent(mean: f64) -> String {
+    let mean = if mean.abs() < 0.05 { 0.0 } else { mean };
+    let digits = usize::from(mean.abs() < 9.95);
+    format!("{mean:.digits$}")
+}
+
+/// Draws a table of colours at a rate: scenarios by policies.
+fn heat(page: &mut String, all: &[Runs], rate: f64) {
+    let _ = write!(page, "<h2>{rate:.0} calls a minute</h2><p>");
+    for (_, colour, meaning) in HEAT {
+        let _ = write!(page, "<i style='background:{colour}'>{meaning}</i> ");
+    }
+    page.push_str("more than perfect</p><table class=heat><tr><th>what goes wrong");
+    let policies = || POLICIES.iter().skip(1).map(|(policy, _)| *policy);
+    for policy in policies() {
+        let _ = write!(page, "<th>{policy}");
+    }
+    let mut seen = Vec::new();
+    for runs in all.iter().filter(|runs| runs.scenario.rate == rate) {
+        let name = runs.scenario.name.as_str();
+        if seen.contains(&name) {
+            continue;
+        }
+        seen.push(name);
+        let _ = write!(page, "<tr><td><a href='#{}'>{name}</a>", id(name, rate));
+        for policy in policies() {
+            let of = all.iter().find(|it| it.scenario.rate == rate && it.scenario.name == name && it.policy == policy);
+            let Some((mean, _)) = of.map(Runs::cost) else {
+                page.push_str("<td>");
+                continue;
+            };
+            let colour = HEAT.iter().find(|(most, ..)| mean <= *most).map_or("#fff", |(_, colour, _)| colour);
+            let us = if policy.starts_with("standin") { " class=us" } else { "" };
+            let _ = write!(page, "<td{us} style='background:{colour}'>{}", percent(mean));
+        }
+    }
+    page.push_str("</table>");
+}
+
+const WELL: &str = "#cfe6d3";
+const SLOW: &str = "#f6dd8a";
+const LOSES: &str = "#f0a060";
+const DOWN: &str = "#c94a48";
+const LIMITED: &str = "#c9b6e4";
+
+/// Draws how providers are over time.
+fn strips(page: &mut String, scenario: &Scenario) {
+    const LEFT: f64 = 150.0;
+    const WIDE: f64 = 520.0;
+    let x = |second: f64| LEFT + (second / scenario.seconds).clamp(0.0, 1.0) * WIDE;
+    let height = 13 * scenario.targets.len() + 22;
+    let _ = write!(page, "<svg width=1000 height={height}>");
+    let (hours, unit) = if scenario.seconds >= 172_800.0 {
+        (scenario.seconds / 86_400.0, "days")
+    } else if scenario.seconds >= 7_200.0 {
+        (scenario.seconds / 3_600.0, "hours")
+    } else {
+        (scenario.seconds / 60.0, "minutes")
+    };
+    for (place, target) in scenario.targets.iter().enumerate() {
+        let y = 4.0 + 13.0 * place as f64;
+        let name = char::from(b'A' + u8::try_from(place).unwrap_or(0));
+        let _ = write!(page, "<text x={} y={} text-anchor=end>{name}</text>", LEFT - 8.0, y + 10.0);
+        let best = target.truth.iter().map(|(_, truth)| truth.first_mean()).fold(f64::INFINITY, f64::min);
+        for (part, (from, truth)) in target.truth.iter().enumerate() {
+            let to = target.truth.get(part + 1).map_or(scenario.seconds, |next| next.0);
+            let _ = write!(
+                page,
+                "<rect x={:.1} y={y} width={:.1} height=11 fill={} />",
+                x(*from),
+                (x(to) - x(*from)).max(1.0),
+                state(truth, best)
+            );
+        }
+    }
+    let base = 13 * scenario.targets.len() + 7;
+    let burst = scenario.burst.map(|(_, from, to)| ((from, to), "#2a6db0"));
+    for ((from, to), colour) in burst.into_iter().chain(scenario.offline.map(|offline| (offline, "#000"))) {
         let _ = write!(
             page,
-            "<text x=0 y={base}>{}</text><rect x=150 y={y} width={width:.1} height=12 fill={colour} />\
-             <line x1={left:.1} x2={right:.1} y1={middle} y2={middle} stroke=#333 />\
-             <text x={:.1} y={base}>{mean:.2} %</text>",
+            "<rect x={:.1} y={} width={:.1} height=3 fill={colour} />",
+            x(from),
+            base - 3,
+            x(to) - x(from)
+        );
+    }
+    let _ = write!(
+        page,
+        "<text x={LEFT} y={0} class=note>0</text><text x={1} y={0} text-anchor=end class=note>{hours:.0} {unit}</text></svg>",
+        base + 13,
+        LEFT + WIDE
+    );
+}
+
+/// Returns the colour of how a provider is.
+fn state(truth: &Truth, best: f64) -> &'static str {
+    match truth {
+        truth if truth.loss >= 1.0 => DOWN,
+        truth if truth.loss > 0.01 => LOSES,
+        truth if truth.first_mean() > 1.5 * best || truth.tail.0 > 0.0 => SLOW,
+        truth if truth.limit.is_some() => LIMITED,
+        _ => WELL,
+    }
+}
+
+/// Draws a bar for each policy.
+fn bars(page: &mut String, of: &[&Runs]) {
+    const LEFT: f64 = 150.0;
+    const END: f64 = 1_000.0;
+    let scale = |percent: f64| LEFT + (1.0 + percent.clamp(0.0, END)).ln() / (1.0 + END).ln() * 520.0;
+    let of: Vec<&&Runs> = of.iter().filter(|runs| runs.policy != "oracle").collect();
+    let height = 20 + 17 * of.len();
+    let _ = write!(page, "<svg width=1000 height={}>", height + 4);
+    for mark in [0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0] {
+        let at = scale(mark);
+        let _ = write!(
+            page,
+            "<line x1={at:.1} x2={at:.1} y1=16 y2={height} stroke=#ddd /><text x={at:.1} y=12 text-anchor=middle>{mark} %</text>"
+        );
+    }
+    for (line, runs) in of.iter().enumerate() {
+        let y = 20.0 + 17.0 * line as f64;
+        let (mean, half) = runs.cost();
+        let (base, middle) = (y + 11.0, y + 6.5);
+        let is_us = runs.policy.starts_with("standin");
+        let (colour, weight) = if is_us { ("#2a7d3f", 700) } else { ("#8aa4c0", 400) };
+        let (left, right, width) = (scale(mean - half), scale(mean + half), scale(mean) - LEFT);
+        let _ = write!(
+            page,
+            "<text x=0 y={base} font-weight={weight}>{}</text><rect x={LEFT} y={y} width={width:.1} height=13 fill={colour} />\
+             <line x1={left:.1} x2={right:.1} y1={middle} y2={middle} stroke=#222 />\
+             <text x={:.1} y={base}>{} %</text>",
             runs.policy,
             right + 6.0,
+            percent(mean),
         );
+        let unanswered = runs.unanswered();
+        if unanswered >= 0.05 {
+            let _ =
+                write!(page, "<text x=760 y={base} style='fill:#b02a2a'>{unanswered:.1} % not answered in time</text>");
+        }
     }
     page.push_str("</svg>");
 }
@@ -161,12 +346,13 @@ pub fn markdown(all: &[Runs], rate: f64, policies: &[&str]) -> String {
     let _ = writeln!(table, " {} |", policies.join(" | "));
     let _ = writeln!(table, "|---|{}", "---:|".repeat(policies.len()));
     let mut scenarios: Vec<&str> =
-        all.iter().filter(|runs| runs.rate == rate).map(|runs| runs.scenario.as_str()).collect();
+        all.iter().filter(|runs| runs.scenario.rate == rate).map(|runs| runs.scenario.name.as_str()).collect();
     scenarios.dedup();
     for scenario in scenarios {
         let _ = write!(table, "| {scenario} |");
         for policy in policies {
-            let of = all.iter().find(|it| it.rate == rate && it.scenario == scenario && it.policy == *policy);
+            let of =
+                all.iter().find(|it| it.scenario.rate == rate && it.scenario.name == scenario && it.policy == *policy);
             let _ = match of.map(Runs::cost) {
                 Some((mean, half)) => write!(table, " {mean:.2} ± {half:.2} |"),
                 None => write!(table, " |"),

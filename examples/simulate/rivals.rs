@@ -20,6 +20,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(15);
 pub trait Rule {
     /// Returns the next target of a call that has asked these, and after what pause.
     fn choose(&mut self, asked: &[usize], net: &Net) -> Option<(usize, Duration)>;
+    /// A call begins to wait for a target, or has waited for it.
+    fn waits(&mut self, _target: usize, _begins: bool) {}
     fn began(&mut self, _target: usize, _now: Instant) {}
     fn ended(&mut self, _target: usize, _end: End, _took: Duration, _now: Instant) {}
     fn avoids(&self, _target: usize, _now: Instant) -> bool {
@@ -59,11 +61,15 @@ impl<R: Rule> Sequence<R> {
 
     fn next(&mut self, call: usize, net: &mut Net) {
         let asked = self.calls.entry(call).or_default().clone();
-        let choice = if net.now < net.call(call).deadline { self.rule.choose(&asked, net) } else { None };
+        let left = net.call(call).deadline.saturating_duration_since(net.now);
+        let choice = if left.is_zero() { None } else { self.rule.choose(&asked, net) };
         match choice {
             Some((target, pause)) if pause.is_zero() => self.begin(call, target, net),
-            Some((target, pause)) => self.set(pause, Timer::Begin(call, target), net),
-            None => {
+            Some((target, pause)) if pause < left => {
+                self.rule.waits(target, true);
+                self.set(pause, Timer::Begin(call, target), net);
+            }
+            _ => {
                 self.calls.remove(&call);
                 net.finish(call, false);
             }
@@ -109,7 +115,10 @@ impl<R: Rule> Gateway for Sequence<R> {
     fn timer(&mut self, token: u64, net: &mut Net) {
         let (attempt, class) = match self.timers.remove(&token) {
             None => return,
-            Some(Timer::Begin(call, target)) => return self.begin(call, target, net),
+            Some(Timer::Begin(call, target)) => {
+                self.rule.waits(target, false);
+                return self.begin(call, target, net);
+            }
             Some(Timer::First(attempt)) if net.attempt(attempt).content.is_some() => return,
             Some(Timer::First(attempt)) => (attempt, FailureClass::NoFirstToken),
             Some(Timer::Pause(attempt)) => (attempt, FailureClass::Stalled),
@@ -125,15 +134,30 @@ impl<R: Rule> Gateway for Sequence<R> {
     }
 }
 
-/// Knows each target's true state, and not what becomes of one request.
-pub struct Oracle;
+/// Knows each target's true state, and not what becomes of one request: it asks the best of those that answer, and
+/// waits where none does until one will, in the order in which calls came.
+#[derive(Default)]
+pub struct Oracle {
+    /// By target, how many calls wait for it.
+    waiting: BTreeMap<usize, u32>,
+}
 
 impl Rule for Oracle {
     fn choose(&mut self, asked: &[usize], net: &Net) -> Option<(usize, Duration)> {
-        let costs = net.scenario.costs(net.second());
-        let left = (0..net.targets()).filter(|target| !asked.contains(target));
-        let best = left.min_by(|a, b| costs[*a].total_cmp(&costs[*b]));
-        best.or_else(|| asked.first().copied().filter(|_| asked.len() < 6)).map(|target| (target, Duration::ZERO))
+        let at = |target: usize| net.answers_at(target, self.waiting.get(&target).copied().unwrap_or(0));
+        let all: Vec<(usize, Instant)> = (0..net.targets()).filter_map(|target| Some((target, at(target)?))).collect();
+        let soonest = all.iter().map(|(_, at)| *at).min()?.max(net.now);
+        let costs = net.scenario.costs((soonest - net.start).as_secs_f64());
+        let there = || all.iter().filter(|(_, at)| *at <= soonest).map(|(target, _)| *target);
+        let cheapest = |a: &usize, b: &usize| costs[*a].total_cmp(&costs[*b]);
+        let best = there().filter(|target| !asked.contains(target)).min_by(cheapest);
+        let best = best.or_else(|| there().min_by(cheapest))?;
+        Some((best, soonest - net.now))
+    }
+
+    fn waits(&mut self, target: usize, begins: bool) {
+        let waiting = self.waiting.entry(target).or_default();
+        *waiting = if begins { *waiting + 1 } else { *waiting - 1 };
     }
 
     fn patience(&self, target: usize, net: &Net) -> Duration {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use standin::Priority;
 
 use super::world::{How, Scenario, Target, Truth, normal};
 
@@ -26,6 +27,8 @@ fn base(name: &str, rate: f64, seconds: f64, targets: Vec<Target>) -> Scenario {
         tokens: 150,
         deadline: Duration::from_secs(120),
         offline: None,
+        headers: false,
+        priority: Priority::Default,
         arrivals: None,
     }
 }
@@ -39,8 +42,8 @@ fn three(name: &str, rate: f64, seconds: f64, sick: impl Fn(Truth) -> Truth) -> 
     base(name, rate, seconds, vec![target(0, first), target(1, vec![(0.0, other)]), target(2, vec![(0.0, other)])])
 }
 
-/// All scenarios at a rate.
-pub fn all(rate: f64, seconds: f64) -> Vec<Scenario> {
+/// One thing that is wrong with targets, at a rate.
+pub fn troubles(rate: f64, seconds: f64) -> Vec<Scenario> {
     let fails = |loss: f64, how: How| move |truth: Truth| Truth { loss, how, ..truth };
     let mut scenarios = vec![
         three("hard down", rate, seconds, fails(1.0, How::Refuse)),
@@ -107,7 +110,88 @@ pub fn all(rate: f64, seconds: f64) -> Vec<Scenario> {
     burst.burst = Some((10.0, seconds / 4.0, seconds / 4.0 + seconds / 20.0));
     scenarios.push(burst);
     scenarios.push(three(".5 % noise", rate, seconds, |truth| truth));
+    scenarios.push(three("one in five hangs", rate, seconds, fails(0.2, How::Silence)));
+    scenarios.push(three("one in twenty 20 times later", rate, seconds, |truth| Truth { tail: (0.05, 20.0), ..truth }));
+    let mut brown =
+        three("all slow at times, TTFT x5", rate, seconds, |truth| Truth { first: 5.0 * truth.first, ..truth });
+    // One after the other, with an overlap.
+    for (place, target) in brown.targets.iter_mut().enumerate() {
+        let well = target.truth[0].1;
+        let from = seconds * (0.2 + 0.2 * place as f64);
+        let slow = Truth { first: 5.0 * well.first, ..well };
+        target.truth = vec![(0.0, well), (from, slow), (from + 0.25 * seconds, well)];
+    }
+    scenarios.push(brown);
     scenarios
+}
+
+/// All scenarios at a rate: those, and those in which nothing is left to be asked but what waits.
+pub fn all(rate: f64, seconds: f64) -> Vec<Scenario> {
+    let mut scenarios = troubles(rate, seconds);
+    // A minute's limit at each: all of them together are enough, but not for a burst.
+    let limited = |name: &str, times: f64| {
+        let mut scenario = three(name, rate, seconds, |truth| truth);
+        for target in &mut scenario.targets {
+            target.truth = vec![(0.0, Truth { limit: Some(0.6 * rate), ..target.truth[0].1 })];
+        }
+        scenario.headers = true;
+        // Short enough for every call to be answered within the deadline that a call has by default.
+        scenario.deadline = Duration::from_secs(600);
+        scenario.burst =
+            (times > 1.0).then(|| (times, seconds / 4.0, seconds / 4.0 + (seconds / 20.0).clamp(120.0, 180.0)));
+        scenario
+    };
+    scenarios.push(limited("limits of all above the load", 1.0));
+    scenarios.push(limited("limits of all, burst x4", 4.0));
+    let mut patient =
+        scenarios.iter().find(|scenario| scenario.name.starts_with("all down")).expect("it is there").clone();
+    patient.name = "all down for 10 min, patient callers".to_owned();
+    patient.deadline = Duration::from_secs(1_800);
+    scenarios.push(patient);
+    scenarios
+}
+
+/// What happens in a scenario, for people.
+pub fn about(name: &str) -> &'static str {
+    const ABOUT: [(&str, &str); 29] = [
+        ("hard down under", "The calls of a recorded hour; A refuses connections for half of it."),
+        ("hard down", "A refuses connections."),
+        ("black hole", "A accepts requests and says nothing more, for ever."),
+        ("5 % errors", "A answers one call in twenty with an error."),
+        ("30 % errors", "A answers three calls in ten with an error."),
+        ("half of streams cut", "Half of A's answers break off after two thirds."),
+        ("half of streams stall", "Half of A's answers stop after a third, and the connection stays open."),
+        ("TTFT x5", "A needs five times as long until the first word."),
+        ("429", "A refuses all calls and asks to come back after 30 s."),
+        ("overloaded", "A is overloaded and asks to come back after 30 s."),
+        ("limit at half", "A takes half of the calls a minute, and refuses the others."),
+        ("key revoked", "A no longer knows the key."),
+        ("no money", "A's account is empty."),
+        ("10 % empty", "One of ten of A's answers is empty."),
+        ("slow ramp", "A becomes slower and slower, up to ten times."),
+        ("flapping", "A is down for 30 s, well for 30 s, down for 30 s, and so on."),
+        ("A and B down", "A and B answer all calls with errors. Only C is left."),
+        ("all down for 10 min, patient", "Nobody answers for ten minutes. Callers would wait for half an hour."),
+        ("all down", "Nobody answers for ten minutes. Callers wait for two minutes at most."),
+        ("our network", "Our own network is gone for two minutes: nobody can be reached, and nobody is to blame."),
+        ("one model", "One of two models of a provider is down, the other one is well."),
+        ("cold start", "A says nothing from the first call on: there is no past to compare with."),
+        ("burst", "All are well; for a while there are ten times as many calls."),
+        (".5 % noise", "All are well, and lose one call in two hundred."),
+        ("one in five", "A says nothing more to one call in five."),
+        ("one in twenty", "One of twenty of A's answers begins 20 times later."),
+        ("all slow at times", "One after the other needs five times as long until the first word."),
+        ("limits of all above", "Each takes six of ten calls a minute, and says what is left."),
+        (
+            "limits of all, burst",
+            "The same; for three minutes there are four times as many calls. They are worth waiting for.",
+        ),
+    ];
+    let known = ABOUT.iter().find(|(begins, _)| name.starts_with(begins));
+    known.map_or(
+        "Outages as real providers have them: two to three a week, an hour in the median, most of them partial.",
+        |it| it.1,
+    )
 }
 
 /// Three equal providers with the outages of real ones: 2.3 a week and provider, an hour in the median (log-normal,

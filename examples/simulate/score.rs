@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::world::{End, SECOND_VALUE, Scenario, Truth};
+use super::world::{End, Scenario, Truth};
 
 /// One call, as it ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Done {
+    pub at: f64,
     pub good: bool,
     pub seconds: f64,
     pub dollars: f64,
@@ -45,6 +46,8 @@ pub struct Score {
     sick: Option<(f64, f64)>,
     seconds: f64,
     deadline: f64,
+    second_value: f64,
+    trouble: (f64, f64),
 }
 
 /// From this loss above the best on a first failure could have been avoided.
@@ -62,6 +65,8 @@ impl Score {
             sick: (first.len() == 3).then(|| (first[1].0, first[2].0)),
             seconds: scenario.seconds,
             deadline: scenario.deadline.as_secs_f64(),
+            second_value: scenario.second_value(),
+            trouble: scenario.trouble(),
             ..Self::default()
         }
     }
@@ -133,8 +138,19 @@ impl Score {
 
     /// What calls really cost, dollars and seconds, those that failed for as long as they may last.
     pub fn cost(&self) -> f64 {
-        let cost = |done: &Done| done.dollars + SECOND_VALUE * if done.good { done.seconds } else { self.deadline };
-        self.done.iter().map(cost).sum::<f64>() / self.done.len().max(1) as f64
+        self.mean(&self.done.iter().collect::<Vec<_>>())
+    }
+
+    /// The same of the calls that came while something was wrong.
+    pub fn cost_in_trouble(&self) -> f64 {
+        let (from, to) = self.trouble;
+        self.mean(&self.done.iter().filter(|done| (from..to).contains(&done.at)).collect::<Vec<_>>())
+    }
+
+    fn mean(&self, done: &[&Done]) -> f64 {
+        let cost =
+            |done: &&Done| done.dollars + self.second_value * if done.good { done.seconds } else { self.deadline };
+        done.iter().map(cost).sum::<f64>() / done.len().max(1) as f64
     }
 
     pub fn dollars_a_good_answer(&self) -> f64 {

@@ -26,8 +26,8 @@ const NOTHING: f64 = 0.05;
 fn set(index: usize, seed: u64) -> Vec<Scenario> {
     match index {
         0 => vec![scenarios::mixed(2.0, 14.0 * 86_400.0, seed)],
-        1 => scenarios::all(10.0, 10_800.0),
-        2 => scenarios::all(60.0, 1_800.0),
+        1 => scenarios::troubles(10.0, 10_800.0),
+        2 => scenarios::troubles(60.0, 1_800.0),
         _ => scenarios::pairs(10.0, 7_200.0).into_iter().map(|case| case.scenario).collect(),
     }
 }

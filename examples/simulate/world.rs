@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::SmallRng;
 use rand::{Rng, RngExt, SeedableRng};
-use standin::FailureClass;
+use standin::routing::SecondValue;
+use standin::{FailureClass, Gauge, Limits, Priority};
 
 use super::score::{Done, Score};
 
@@ -98,6 +99,12 @@ impl Target {
         let place = self.truth.partition_point(|(from, _)| *from <= second);
         &self.truth[place.max(1) - 1].1
     }
+
+    /// Returns from when on it answers at all, if it does some time.
+    fn answers_from(&self, second: f64) -> Option<f64> {
+        let later = self.truth.iter().filter(|(from, truth)| *from > second && truth.loss < 1.0).map(|(from, _)| *from);
+        if self.at(second).loss < 1.0 { Some(second) } else { later.reduce(f64::min) }
+    }
 }
 
 /// What happens in a run.
@@ -108,6 +115,8 @@ pub struct Scenario {
     /// Calls a minute; they come at random times.
     pub rate: f64,
     pub seconds: f64,
+    /// How urgent they are.
+    pub priority: Priority,
     /// A burst: this many times the calls, from then until then.
     pub burst: Option<(f64, f64, f64)>,
     /// Length of prompts and of answers, in tokens.
@@ -116,12 +125,12 @@ pub struct Scenario {
     pub deadline: Duration,
     /// When our own network is down.
     pub offline: Option<(f64, f64)>,
+    /// Whether targets say with each answer what is left of their limits.
+    pub headers: bool,
     /// Times and lengths of calls from a trace, instead of random ones: s, prompt, answer.
     pub arrivals: Option<std::sync::Arc<Vec<(f64, u32, u32)>>>,
 }
 
-/// What a second is worth, in dollars: the default of a route.
-pub const SECOND_VALUE: f64 = 0.002;
 /// Share of a failed attempt that is billed where content had begun.
 const BILLED: f64 = 0.3;
 
@@ -134,7 +143,7 @@ impl Scenario {
 
     /// Returns the true expected cost of every target at a time, in dollars, as an oracle computes it.
     pub fn costs(&self, second: f64) -> Vec<f64> {
-        let tokens = f64::from(self.tokens);
+        let (tokens, value) = (f64::from(self.tokens), self.second_value());
         let plain = |target: usize| {
             let truth = self.targets[target].at(second);
             (self.dollars(target, self.tokens), truth.first_mean() * self.stretch() + tokens * truth.per_token)
@@ -142,21 +151,42 @@ impl Scenario {
         let well = |target: usize| {
             let (dollars, seconds) = plain(target);
             let loss = self.targets[target].at(second).loss;
-            (dollars + SECOND_VALUE * seconds) / (1.0 - loss).max(0.05)
+            (dollars + value * seconds) / (1.0 - loss).max(0.05)
         };
         let cost = |target: usize| {
-            let next = (0..self.targets.len()).filter(|other| *other != target);
-            let next = next.map(|other| (well(other), plain(other))).min_by(|a, b| a.0.total_cmp(&b.0));
+            // Another one, if any of them answers at all.
+            let next =
+                (0..self.targets.len()).filter(|other| *other != target && self.targets[*other].at(second).loss < 1.0);
             let truth = self.targets[target].at(second);
             let (dollars, seconds) = plain(target);
-            let next = next.map_or(dollars + SECOND_VALUE * seconds, |next| next.0);
+            let next = next.map(well).reduce(f64::min).unwrap_or(dollars + value * seconds);
             let q = truth.loss;
             let billed =
                 if matches!(truth.how, How::Cut(_) | How::Stall(_) | How::Empty) { BILLED * dollars } else { 0.0 };
-            let good = dollars + SECOND_VALUE * seconds;
-            (1.0 - q) * good + q * (billed + SECOND_VALUE * truth.detect(tokens) + next)
+            let good = dollars + value * seconds;
+            (1.0 - q) * good + q * (billed + value * truth.detect(tokens) + next)
         };
         (0..self.targets.len()).map(cost).collect()
+    }
+
+    /// Returns what a second is worth, in dollars: the default of a route.
+    pub fn second_value(&self) -> f64 {
+        let SecondValue { batch, default, interactive, .. } = SecondValue::default();
+        match self.priority {
+            Priority::Batch => batch,
+            Priority::Default => default,
+            Priority::Interactive | Priority::Critical => interactive,
+        }
+    }
+
+    /// Returns when something first changes for the worse, and when all is as it was; all of the time if nothing does.
+    pub fn trouble(&self) -> (f64, f64) {
+        let changes = self.targets.iter().flat_map(|target| target.truth.iter().map(|(from, _)| *from));
+        let ends = |pair: Option<(f64, f64)>| pair.into_iter().flat_map(|(from, to)| [from, to]);
+        let burst = ends(self.burst.map(|(_, from, to)| (from, to)));
+        let all = changes.chain(ends(self.offline)).chain(burst).filter(|at| *at > 0.0);
+        let (first, last) = all.fold((f64::INFINITY, 0.0_f64), |(first, last), at| (first.min(at), last.max(at)));
+        if last == 0.0 { (0.0, self.seconds) } else { (if first < last { first } else { 0.0 }, last) }
     }
 
     fn stretch(&self) -> f64 {
@@ -209,6 +239,8 @@ pub struct Attempt {
     paused: Option<(Instant, u64)>,
     dollars: f64,
     spent: f64,
+    /// What its head says of the target's limit.
+    limits: Limits,
 }
 
 /// One call.
@@ -265,6 +297,26 @@ impl Net<'_> {
     /// Returns what an attempt that is over cost.
     pub fn spent(&self, attempt: usize) -> f64 {
         self.attempts[attempt].spent
+    }
+
+    /// Returns what an attempt's head says of its target's limits.
+    pub fn limits(&self, attempt: usize) -> Limits {
+        self.attempts[attempt].limits
+    }
+
+    /// Returns from when on a target answers at all, once so many others were asked before. This is for those that know
+    /// how things are.
+    pub fn answers_at(&self, target: usize, others: u32) -> Option<Instant> {
+        const MOMENT: f64 = 1e-3;
+        let (of, second) = (&self.scenario.targets[target], self.second());
+        let online =
+            self.scenario.offline.filter(|(from, to)| (*from..*to).contains(&second)).map_or(second, |at| at.1);
+        let from = of.answers_from(online)?;
+        let missing =
+            of.at(from).limit.map(|limit| (f64::from(others) + 1.0 - self.left(target, limit)) * 60.0 / limit);
+        let place = missing.filter(|missing| *missing > 0.0).map_or(second, |missing| second + missing + MOMENT);
+        let at = from.max(place);
+        Some(if at > second { self.start + Duration::from_secs_f64(at) } else { self.now })
     }
 
     /// Returns whether the attempt goes on.
@@ -343,6 +395,10 @@ impl Net<'_> {
             paused: None,
             dollars,
             spent: 0.0,
+            limits: truth
+                .limit
+                .filter(|_| self.scenario.headers)
+                .map_or_else(Limits::default, |limit| self.say(target, limit)),
         });
         self.in_flight[target] += 1;
         let next = match (content, end) {
@@ -362,10 +418,23 @@ impl Net<'_> {
         attempt
     }
 
+    /// Returns what is left of a limit by the minute, which refills all the time.
+    fn left(&self, target: usize, limit: f64) -> f64 {
+        let (left, at) = self.places[target];
+        (left + (self.now - at).as_secs_f64() * limit / 60.0).min(limit.max(1.0))
+    }
+
+    fn say(&self, target: usize, limit: f64) -> Limits {
+        let left = self.left(target, limit);
+        let reset = Duration::from_secs_f64((limit - left).max(0.0) * 60.0 / limit);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some thousands")]
+        let gauge = Gauge { limit: limit.max(1.0) as u64, remaining: left as u64, reset: Some(reset) };
+        Limits { requests: Some(gauge), tokens: None }
+    }
+
     /// Takes a place of a limit by the minute.
     fn place(&mut self, target: usize, limit: f64) -> bool {
-        let (left, at) = self.places[target];
-        let left = (left + (self.now - at).as_secs_f64() * limit / 60.0).min(limit.max(1.0) / 6.0);
+        let left = self.left(target, limit);
         let takes = left >= 1.0;
         self.places[target] = (if takes { left - 1.0 } else { left }, self.now);
         takes
@@ -403,9 +472,9 @@ impl Net<'_> {
         let of = &mut self.calls[call];
         assert!(!of.over, "a call ends once");
         of.over = true;
-        let seconds = (self.now - of.began).as_secs_f64();
+        let (at, seconds) = ((of.began - self.start).as_secs_f64(), (self.now - of.began).as_secs_f64());
         let good = good && self.now <= of.deadline;
-        self.score.done(Done { good, seconds, dollars: of.dollars, attempts: of.attempts });
+        self.score.done(Done { at, good, seconds, dollars: of.dollars, attempts: of.attempts });
     }
 
     fn ended(&mut self, attempt: usize, end: End) {

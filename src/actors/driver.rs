@@ -18,7 +18,7 @@ use crate::policy::explain::Happened;
 use crate::policy::failover::{Failover, Planned};
 use crate::policy::hedge::{self, Cost};
 use crate::policy::routing::{self, Needs, Pick, Plan, RouteState, Skip, Sticky, Strategy, Why};
-use crate::policy::snapshot::{BreakerState, Health, Latency, Refusal};
+use crate::policy::snapshot::{Health, Latency, Refusal};
 use crate::policy::trim::{CUTS_MAX, OverWindow};
 use crate::spec::RouteSpec;
 use crate::words::{
@@ -154,18 +154,15 @@ impl Driver {
         }
         let entry = &self.table.targets[target];
         let health = entry.provider.slot.health(entry.index)?;
-        let busy = hedge::is_busy(health.in_flight, health.in_flight_max);
-        let hedging = if busy { hedge::under_load(hedging) } else { hedging };
         let whole = self.asked.work.is_whole(&entry.provider.spec, entry.spec());
-        hedge::after(hedging, if whole { &health.reply } else { &health.ttft }, self.fit(target, 0).tokens)
+        hedge::slow_after(hedging, &health, whole, self.fit(target, 0).tokens)
     }
 
     /// Returns what it would cost to ask a target for speed only; `None` where it is busy or not well.
     fn hedge_cost(&self, pick: &Pick, health: &Health, prompt_tokens: u32) -> Option<Cost> {
-        let well = health.breaker == BreakerState::Closed && !hedge::is_busy(health.in_flight, health.in_flight_max);
         let output = self.state.output_tokens(self.needs.output_tokens);
         let price = self.table.targets[pick.target].price;
-        well.then(|| Cost::expected(price, prompt_tokens, output))
+        hedge::is_there(health).then(|| Cost::expected(price, prompt_tokens, output))
     }
 
     /// Returns what a target fails together with. Where all of the route fail together, each counts alone.
@@ -183,14 +180,15 @@ impl Driver {
         let (whole, tokens) =
             (self.asked.work.is_whole(&entry.provider.spec, entry.spec()), self.fit(target, 0).tokens);
         let pace = health.pace(tokens, whole, self.needs.output_tokens);
+        let borne = pace.patience(pick.why == Why::Probe);
         let (first_token_max, patience) = match spec.timers.first_token {
             // A configured limit is better than a guess.
-            Some(limit) if pace.measured => (limit, pace.patience().min(limit)),
+            Some(limit) if pace.measured => (limit, borne.min(limit)),
             // Its own limit ends it before another joins it.
             Some(limit) => (limit, limit.saturating_mul(2)),
             None => {
                 let limit = if whole { health.reply_max } else { health.first_token_max };
-                (Latency::at(limit, tokens), pace.patience())
+                (Latency::at(limit, tokens), borne)
             }
         };
         let (domain, hedge_after, hedge) = match hedging {

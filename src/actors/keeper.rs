@@ -13,7 +13,7 @@ use super::clock::now;
 use super::parking::Spot;
 use super::shared::Shared;
 use super::table::Table;
-use crate::policy::park::Gate;
+use crate::policy::park::{self, Gate};
 use crate::words::TargetId;
 
 pub(crate) struct Keeper;
@@ -57,10 +57,6 @@ impl Actor for Keeper {
 /// Returns what a target says of calls that would go there, as published.
 fn gate(table: &Table, target: &TargetId) -> Gate {
     let target = table.index(target).map(|at| &table.targets[at]);
-    let Some(health) = target.and_then(|target| target.provider.slot.health(target.index)) else { return Gate::Shut };
-    match health.refusal(false, now()) {
-        None => Gate::Open(health.free()),
-        Some(refusal) if refusal.is_full() => Gate::Full(refusal.until),
-        Some(refusal) => refusal.until.map_or(Gate::Shut, Gate::Until),
-    }
+    let health = target.and_then(|target| target.provider.slot.health(target.index));
+    health.map_or(Gate::Shut, |health| park::gate(&health, now()))
 }

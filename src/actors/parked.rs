@@ -11,17 +11,13 @@ use super::driver::Driver;
 use super::outlet::Outlet;
 use super::parking::{Queued, Spot, Woken};
 use super::stream::Word;
-use super::waits::Awaited;
 use crate::policy::explain::Happened;
-use crate::policy::park;
+use crate::policy::park::{self, Awaited};
 use crate::policy::routing;
 use crate::words::{Barred, OnExhausted};
 
 /// How far two expectations must differ to be told.
 const TOLD_APART: Duration = Duration::from_secs(1);
-/// How long after its time a call that did not go reads again what its targets say, and how often from then on.
-const LOOK_AFTER: Duration = Duration::from_secs(1);
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// How a call with nothing left to try goes on.
 pub(super) enum Rest {
@@ -111,13 +107,7 @@ impl Driver {
                 outlet.say(Word::Waiting { back_in, barred: barred.clone() });
                 told = Some((until, barred));
             }
-            let look = match until {
-                _ if now < from => from,
-                Some(until) if until > now => until + LOOK_AFTER,
-                Some(_) => now + LOOK_AGAIN,
-                None => end,
-            };
-            let look = look.min(end);
+            let look = park::look_at(from, until, end, now);
             let mut queued = if now >= from { parking.queue(&awaited.spots, &awaited.full, place, true) } else { None };
             let woken = async {
                 match &mut queued {
@@ -173,7 +163,7 @@ impl Driver {
     }
 
     /// Returns the targets that could answer it once they have a place or are back, except some; if there are any.
-    pub(super) fn awaited(&self, without: &[usize]) -> Option<Awaited> {
+    pub(super) fn awaited(&self, without: &[usize]) -> Option<Awaited<Spot>> {
         if !self.shared.table().layout.routes.contains_key(&self.route.name) {
             return None;
         }
@@ -183,34 +173,16 @@ impl Driver {
         let plan =
             routing::plan(&self.route.options, &mut state, &candidates, &self.needs, None, pinned, now(), &mut rng);
         let spot = |target: usize| Spot::Target(self.table.targets[target].id().clone());
-        let waits = plan.skipped.iter().filter_map(|skip| Some((skip.target, skip.refusal()?)));
-        let full: Vec<usize> = waits.clone().filter(|(_, it)| it.is_full()).map(|(target, _)| target).collect();
-        let picks = plan.picks.iter().map(|pick| pick.target);
-        let well = picks.clone().filter(|_| !plan.last_resort).chain(full.iter().copied());
-        let mut spots: Vec<Spot> = picks.chain(waits.map(|(target, _)| target)).map(spot).collect();
-        spots.sort_unstable();
-        spots.dedup();
-        let needs = well.clone().filter_map(|target| self.needs_at(target)).min().unwrap_or_default();
-        let well = well.map(spot).collect();
-        (!spots.is_empty()).then(|| Awaited {
-            spots: spots.into(),
-            well,
-            full: full.into_iter().map(spot).collect(),
-            needs,
-        })
+        Awaited::of(&plan, spot, |target| self.needs_at(target))
     }
 
-    /// Returns how long before its deadline a call must go to a target, as far as that was measured: a guess refuses no
-    /// call, and half of all answers take longer than the median.
+    /// Returns how long before its deadline a call must go to a target, as far as that was measured.
     fn needs_at(&self, target: usize) -> Option<Duration> {
         let entry = &self.table.targets[target];
         let whole = self.asked.work.is_whole(&entry.provider.spec, entry.spec());
         let health = entry.provider.slot.health(entry.index)?;
-        let pace = health.pace(self.fit(target, 0).tokens, whole, self.needs.output_tokens);
-        let tokens =
-            if whole || health.tpot.is_assumed() { 0 } else { self.state.output_tokens(self.needs.output_tokens) };
-        let answer = pace.first + health.tpot.p50.saturating_mul(tokens);
-        Some(if pace.measured { pace.overdue().max(answer) } else { Duration::ZERO })
+        let (most, expected) = (self.needs.output_tokens, self.state.output_tokens(self.needs.output_tokens));
+        Some(park::needs(&health, self.fit(target, 0).tokens, whole, most, expected))
     }
 }
 

@@ -1,9 +1,8 @@
 //! What a call that may wait, or take less, knows of its waiting.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::parking::{Spot, Turn};
+use super::parking::Turn;
 use crate::policy::park::Place;
 
 /// What a call that may wait knows of its waiting.
@@ -31,15 +30,4 @@ impl Waits {
     pub(super) fn foretold(&self, now: Instant) -> Option<Duration> {
         self.placed.map(|placed| placed.saturating_duration_since(now))
     }
-}
-
-/// The targets that could answer a call once they have a place, or are back.
-pub(super) struct Awaited {
-    /// All of them, in order.
-    pub(super) spots: Arc<[Spot]>,
-    /// Those among them that are well, and those of these that are full.
-    pub(super) well: Vec<Spot>,
-    pub(super) full: Vec<Spot>,
-    /// How long before its deadline the call must go to the quickest of them, where that is known.
-    pub(super) needs: Duration,
 }

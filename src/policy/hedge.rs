@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::snapshot::Latency;
+use super::snapshot::{BreakerState, Health, Latency};
 use crate::words::{Hedging, Price, Priority, Usage};
 
 /// No second target is asked sooner than this, however quick the first one usually is.
@@ -92,6 +92,18 @@ pub fn after(hedging: Hedging, first: &Latency, prompt_tokens: u32) -> Option<Du
         Hedging::Hedge => (first.samples >= SAMPLES_MIN).then(|| Latency::at(first.p95, prompt_tokens).max(AFTER_MIN)),
         Hedging::Sequential => None,
     }
+}
+
+/// Returns the age from which an attempt at a target may be joined for speed, as the target is now.
+pub fn slow_after(hedging: Hedging, health: &Health, whole: bool, prompt_tokens: u32) -> Option<Duration> {
+    let busy = is_busy(health.in_flight, health.in_flight_max);
+    let hedging = if busy { under_load(hedging) } else { hedging };
+    after(hedging, if whole { &health.reply } else { &health.ttft }, prompt_tokens)
+}
+
+/// Tells whether a target may be asked for speed only: it is well, and not busy.
+pub fn is_there(health: &Health) -> bool {
+    health.breaker == BreakerState::Closed && !is_busy(health.in_flight, health.in_flight_max)
 }
 
 /// What an attempt is expected to cost, or did, in millionths of a dollar; `None` where its price is unknown.

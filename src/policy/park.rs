@@ -23,6 +23,10 @@ use std::time::{Duration, Instant};
 
 use crate::words::Priority;
 
+mod awaited;
+
+pub use awaited::{Awaited, gate, look_at, needs};
+
 /// The unit in which a proven load is counted.
 const SECOND: Duration = Duration::from_secs(1);
 /// How far one look may run ahead of the pace: timers are no finer.

@@ -118,9 +118,14 @@ impl Pace {
     }
 
     /// Returns the age at which another attempt is to join one without content: when it is overdue, and where that is a
-    /// guess, earlier. Asking another target on a guess does no harm; blaming a target on a guess does.
-    pub fn patience(&self) -> Duration {
-        if self.measured { self.overdue() } else { self.outwaited() }
+    /// guess, earlier. Asking another target on a guess does no harm; blaming a target on a guess does. A call that
+    /// probes bears no more than the usual time: it does so for others, at a target that may still be silent.
+    pub fn patience(&self, probes: bool) -> Duration {
+        match self {
+            _ if probes => self.first.max(LATE_MIN),
+            Self { measured: true, .. } => self.overdue(),
+            _ => self.outwaited(),
+        }
     }
 }
 
@@ -174,8 +179,9 @@ mod tests {
         assert_eq!(pace(0, Some(4_000)).first, SECOND * 3, "few answers are as long as they may be");
         assert!(pace(0, Some(1)).late < SECOND * 5, "what is limited cannot take long");
         assert_eq!((pace(8, None).first, pace(8, None).measured), (SECOND * 9, false));
-        assert!(pace(29, None).measured && pace(29, None).patience() == pace(29, None).overdue());
-        assert!(pace(0, None).patience() < pace(0, None).overdue());
+        assert!(pace(29, None).measured && pace(29, None).patience(false) == pace(29, None).overdue());
+        assert!(pace(0, None).patience(false) < pace(0, None).overdue());
+        assert_eq!(pace(29, None).patience(true), pace(29, None).first, "who probes waits for the usual time");
         let stream = Pace::of(&ttft, &latency(SECOND * 9, 99), &tpot, 20_000, false, None);
         assert_eq!((stream.first, stream.answer), (SECOND * 2, SECOND * 4));
     }

@@ -14,8 +14,8 @@ const CALLERS: usize = 8;
 /// When a caller leaves.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-async fn world() -> (Runtime, [Drill; 2]) {
-    let script = Script { first_token: Latency::Fixed(MS(60)), per_token: MS(1), ..Script::default() };
+async fn world(first_token: Duration) -> (Runtime, [Drill; 2]) {
+    let script = Script { first_token: Latency::Fixed(first_token), per_token: MS(1), ..Script::default() };
     let drills = [Drill::start(script.clone()).await.expect("a drill"), Drill::start(script).await.expect("a drill")];
     let provider = |drill: &Drill| ProviderConfig::new(format!("http://{}/v1", drill.address())).key("k").model("m");
     let runtime = Runtime::builder()
@@ -56,7 +56,7 @@ fn share(sorted: &[Duration], percent: usize) -> Duration {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_call_in_five_that_hangs_costs_no_caller_more_than_a_moment_once_it_is_known_what_is_usual() {
     let _alone = super::ALONE.lock().await;
-    let (runtime, drills) = world().await;
+    let (runtime, drills) = world(MS(60)).await;
     for route in ["a/m", "b/m"] {
         calls(&runtime, 160, route, Priority::Default).await;
     }
@@ -74,7 +74,7 @@ async fn one_call_in_five_that_hangs_costs_no_caller_more_than_a_moment_once_it_
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_target_that_is_twenty_times_slower_interactive_callers_notice_little() {
     let _alone = super::ALONE.lock().await;
-    let (runtime, drills) = world().await;
+    let (runtime, drills) = world(MS(60)).await;
     for route in ["a/m", "b/m"] {
         calls(&runtime, 160, route, Priority::Default).await;
     }
@@ -85,4 +85,39 @@ async fn of_a_target_that_is_twenty_times_slower_interactive_callers_notice_litt
     println!("brown-out x20: p50 {p50:?} (well {:?}), p99 {p99:?} (well {:?})", share(&well, 50), share(&well, 99));
     assert!(p50 < share(&well, 50).mul_f64(1.25), "p50 {p50:?}");
     assert!(p99 < MS(1_000), "p99 {p99:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_probes_a_silent_target_bears_no_more_than_its_usual_time_by_the_real_clock() {
+    let _alone = super::ALONE.lock().await;
+    let usual = MS(500);
+    let (runtime, drills) = world(usual).await;
+    for route in ["a/m", "b/m"] {
+        calls(&runtime, 64, route, Priority::Default).await;
+    }
+    drills[0].handle().always(Fault::Hang);
+    let begun = Instant::now();
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let runtime = runtime.clone();
+        callers.spawn(async move {
+            let mut probed = Vec::new();
+            while begun.elapsed() < MS(9_000) {
+                let was_left = runtime.health().providers[0].targets[0].1.breaker.name() != "closed";
+                let asked = Instant::now();
+                let reply = runtime.chat(ChatRequest::new("smart").user("hi")).await.expect("an answer");
+                if was_left && reply.finished.attempts.iter().any(|attempt| *attempt.target.provider == *"a") {
+                    probed.push(asked.elapsed());
+                }
+            }
+            probed
+        });
+    }
+    let mut probed: Vec<Duration> = callers.join_all().await.into_iter().flatten().collect();
+    probed.sort_unstable();
+    assert!(!probed.is_empty(), "nobody probed");
+    let p50 = share(&probed, 50);
+    println!("{} calls probed a silent target: p50 {p50:?}", probed.len());
+    // Its usual time, and an answer of the other one; until it was overdue it would be three times that.
+    assert!(p50 < usual.mul_f64(2.6), "{probed:?}");
 }

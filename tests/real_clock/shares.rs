@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use gateway::{Standin, Tuning};
 use standin::config::PriceConfig;
 use standin::testing::{Answer, Answers, Fault, Latency, ProviderError, Script, Scripted};
-use standin::{ChatRequest, ModelConfig, ProviderConfig, RouteConfig, Runtime};
+use standin::{ChatRequest, ModelConfig, Priority, ProviderConfig, RouteConfig, Runtime};
 use tokio::task::JoinSet;
 use world::{How, Scenario, Target, Truth, run};
 
@@ -60,6 +60,8 @@ fn simulated(targets: [Of; 2], seed: u64) -> f64 {
         tokens: TOKENS,
         deadline: Duration::from_secs(600),
         offline: None,
+        headers: false,
+        priority: Priority::Default,
         arrivals: None,
     };
     let mut gateway = Standin::new(&scenario, Tuning::default(), seed, Instant::now());

@@ -140,3 +140,22 @@ fn half_of_the_old_share_is_back_within_6_s_after_a_short_outage_and_within_60_s
         assert!(back <= most * SECOND, "{back:?} after an outage of {outage:?}");
     }
 }
+
+#[test]
+fn no_call_bears_more_than_the_usual_time_of_a_silent_target_that_it_probes() {
+    let (down, up) = (2 * MINUTE, 12 * MINUTE);
+    let work = Work { lasting: up, ..Work::default() };
+    let fixed = |index: usize, script| Script { first_token: Latency::Fixed(SECOND * [4, 6, 6][index] / 10), ..script };
+    let day = day(&work, fixed, |world| {
+        world.a().schedule(Schedule::new().during(down, up, Fault::Hang));
+        Box::pin(async {})
+    });
+    assert!(day.failures().is_empty(), "{:?}", day.failures());
+    let left = left(&day);
+    let later = day.calls.iter().filter(|call| call.at > left && call.at + 2 * SECOND < up);
+    let probed: Vec<Duration> = later.filter(|call| call.attempts.len() > 1).map(|call| call.took).collect();
+    let longest = probed.iter().max().expect("A is probed");
+    println!("{} calls probed a silent target, and took {longest:?} at most", probed.len());
+    // The usual time of A, a little for its histogram, and an answer of another one.
+    assert!(*longest <= SECOND * 4 / 10 + SECOND / 20 + SECOND * 6 / 10 + SECOND * 12 / 50, "{probed:?}");
+}

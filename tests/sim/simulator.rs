@@ -19,10 +19,29 @@ use std::time::Instant;
 use gateway::{Standin, Tuning};
 use rivals::{Oracle, Sequence};
 use score::Score;
+use standin::{Hedging, OnExhausted, Priority};
 use world::{Scenario, play, run};
 
 fn standin(scenario: &Scenario, seed: u64) -> Score {
-    run(scenario, &mut Standin::new(scenario, Tuning::default(), seed, Instant::now()), seed)
+    tuned(scenario, Tuning::default(), seed)
+}
+
+/// With a second target beside one that is slow, and calls that wait out an outage.
+fn waits_on_none() -> Tuning {
+    let mut tuning = Tuning::default();
+    (tuning.failover.hedging, tuning.failover.on_exhausted) = (Some(Hedging::Hedge), OnExhausted::Wait);
+    tuning
+}
+
+/// Without these, without a queue, and without an attempt beside one that is overdue.
+fn waits_on_one() -> Tuning {
+    let mut tuning = Tuning { refuses_full: true, bears_silence: true, ..Tuning::default() };
+    tuning.failover.hedging = Some(Hedging::Sequential);
+    tuning
+}
+
+fn tuned(scenario: &Scenario, tuning: Tuning, seed: u64) -> Score {
+    run(scenario, &mut Standin::new(scenario, tuning, seed, Instant::now()), seed)
 }
 
 #[test]
@@ -56,7 +75,7 @@ fn the_same_seed_gives_the_same_log_and_another_seed_another() {
 #[test]
 fn the_oracle_is_beaten_by_no_gateway() {
     let scenario = scenarios::mixed(2.0, 7.0 * 86_400.0, 5);
-    let oracle = run(&scenario, &mut Sequence::new(Oracle), 5);
+    let oracle = run(&scenario, &mut Sequence::new(Oracle::default()), 5);
     assert!(oracle.regret() < 1e-12 && oracle.success() > 0.999_9);
     assert!(oracle.cost() < standin(&scenario, 5).cost());
 }
@@ -137,4 +156,19 @@ fn first_choices_among_failing_providers_cost_little_more_than_those_of_an_oracl
     };
     let mean = (0..3).map(regret).sum::<f64>() / 3.0;
     assert!(mean < 0.003, "{mean}");
+}
+
+#[test]
+fn hangs_limits_and_outages_cost_at_most_half_of_what_they_cost_those_who_wait_on_one_target() {
+    let names =
+        ["half of streams stall", "our network", "one in five", "limits of all, burst", "all down for 10 min, p"];
+    let all = scenarios::all(60.0, 2_400.0).into_iter();
+    for mut scenario in all.filter(|scenario| names.iter().any(|name| scenario.name.starts_with(name))) {
+        scenario.priority = Priority::Interactive;
+        let cost = |tuning: Tuning| tuned(&scenario, tuning, 1).cost_in_trouble();
+        let best = run(&scenario, &mut Sequence::new(Oracle::default()), 1).cost_in_trouble();
+        let (none, one) = (cost(waits_on_none()) / best - 1.0, cost(waits_on_one()) / best - 1.0);
+        println!("{}: {:.1} % more than an oracle, in place of {:.1} %", scenario.name, 100.0 * none, 100.0 * one);
+        assert!(none <= one / 2.0, "{}: {none}, {one}", scenario.name);
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
+use standin::Priority;
 use standin::testing::{Fault, Latency, ProviderError, Schedule, Script};
 use tokio::time::{Instant, sleep_until};
 
@@ -46,6 +47,8 @@ fn scenario(seed: u64) -> Scenario {
         tokens: TOKENS,
         deadline: Duration::from_secs(600),
         offline: None,
+        headers: false,
+        priority: Priority::Default,
         arrivals: Some(std::sync::Arc::new(calls.collect())),
     }
 }

@@ -366,3 +366,40 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_call_waits_for_what_its_plan_would_ask_and_for_what_is_full_or_away() {
+    use crate::policy::routing::{Pick, Plan, Skip, SkipReason, Why};
+    use crate::policy::snapshot::Gate as Shut;
+
+    let pick = |target| Pick { target, why: Why::Fallback, score: None };
+    let skip = |target, why| Skip { target, why, until: None };
+    let skipped = vec![
+        skip(3, SkipReason::Gate(Shut::Paced)),
+        skip(0, SkipReason::Gate(Shut::Breaker)),
+        skip(4, SkipReason::ContextWindow),
+    ];
+    let plan = |last_resort| Plan { picks: vec![pick(2)], skipped: skipped.clone(), last_resort, sticky: None };
+    let needs = |target: usize| (target != 2).then_some(MS * u32::try_from(target).unwrap());
+    let awaited = Awaited::of(&plan(false), |target| target, needs).unwrap();
+    assert_eq!((&*awaited.spots, &*awaited.well, &*awaited.full), (&[0, 2, 3][..], &[2, 3][..], &[3][..]));
+    assert_eq!(awaited.needs, MS * 3, "what is not known asks for no time");
+    let awaited = Awaited::of(&plan(true), |target| target, needs).unwrap();
+    assert_eq!(&*awaited.well, &[3], "what is asked as a last resort is not well");
+    let never = Plan { picks: Vec::new(), skipped: vec![skip(4, SkipReason::Label)], last_resort: false, sticky: None };
+    assert_eq!(Awaited::of(&never, |target| target, needs), None, "no waiting helps");
+}
+
+#[test]
+fn a_parked_call_looks_after_its_pause_after_the_time_it_was_told_and_at_its_end() {
+    let now = *START;
+    let at = |from: u64, until: Option<u64>, end: u64| {
+        let at = |second| now + SECOND * u32::try_from(second).unwrap();
+        look_at(at(from), until.map(at), at(end), now).duration_since(now).as_secs()
+    };
+    assert_eq!(at(2, Some(5), 100), 2);
+    assert_eq!(at(0, Some(5), 100), 6);
+    assert_eq!(at(0, Some(0), 100), 30);
+    assert_eq!(at(0, None, 100), 100);
+    assert_eq!(at(0, Some(5), 3), 3);
+}

@@ -1,0 +1,77 @@
+//! What a call waits for: which targets could answer it once they have a place or are back, and when it looks again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Gate;
+use crate::policy::routing::{Plan, Skip};
+use crate::policy::snapshot::Health;
+
+/// How long after its time a call that did not go reads again what its targets say, and how often from then on.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// The targets that could answer a call once they have a place, or are back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Awaited<K> {
+    /// All of them, in order.
+    pub spots: Arc<[K]>,
+    /// Those among them that are well.
+    pub well: Vec<K>,
+    /// Those of these that are full.
+    pub full: Vec<K>,
+    /// How long before its deadline the call must go to the quickest of them, where that is known.
+    pub needs: Duration,
+}
+
+impl<K: Ord> Awaited<K> {
+    /// Returns those of a plan, if there are any. `spot` names a target of the plan; `needs` tells how long before its
+    /// deadline a call must go there ([`needs`]), where that is known.
+    pub fn of(plan: &Plan, spot: impl Fn(usize) -> K, needs: impl Fn(usize) -> Option<Duration>) -> Option<Self> {
+        let waits = plan.skipped.iter().filter_map(|skip| Some((skip.target, Skip::refusal(skip)?)));
+        let full: Vec<usize> = waits.clone().filter(|(_, it)| it.is_full()).map(|(target, _)| target).collect();
+        let picks = plan.picks.iter().map(|pick| pick.target);
+        let well = picks.clone().filter(|_| !plan.last_resort).chain(full.iter().copied());
+        let mut spots: Vec<K> = picks.chain(waits.map(|(target, _)| target)).map(&spot).collect();
+        spots.sort_unstable();
+        spots.dedup();
+        let needs = well.clone().filter_map(needs).min().unwrap_or_default();
+        let well = well.map(&spot).collect();
+        (!spots.is_empty()).then(|| Self {
+            spots: spots.into(),
+            well,
+            full: full.into_iter().map(spot).collect(),
+            needs,
+        })
+    }
+}
+
+/// Returns how long before its deadline a call must go to a target whose answer is expected to have so many tokens, as
+/// far as that was measured: a guess refuses no call, and half of all answers take longer than the median.
+pub fn needs(health: &Health, prompt_tokens: u32, whole: bool, output_max: Option<u32>, output: u32) -> Duration {
+    let pace = health.pace(prompt_tokens, whole, output_max);
+    let tokens = if whole || health.tpot.is_assumed() { 0 } else { output };
+    let answer = pace.first + health.tpot.p50.saturating_mul(tokens);
+    if pace.measured { pace.overdue().max(answer) } else { Duration::ZERO }
+}
+
+/// Returns when a parked call looks by itself at what its targets say, though nothing woke it: it pauses until `from`,
+/// the first target is expected back at `until`, and it waits to the `end`.
+pub fn look_at(from: Instant, until: Option<Instant>, end: Instant, now: Instant) -> Instant {
+    let look = match until {
+        _ if now < from => from,
+        Some(until) if until > now => until + LOOK_AFTER,
+        Some(_) => now + LOOK_AGAIN,
+        None => end,
+    };
+    look.min(end)
+}
+
+/// Returns what a target says of calls that would go there, as published.
+pub fn gate(health: &Health, now: Instant) -> Gate {
+    match health.refusal(false, now) {
+        None => Gate::Open(health.free()),
+        Some(refusal) if refusal.is_full() => Gate::Full(refusal.until),
+        Some(refusal) => refusal.until.map_or(Gate::Shut, Gate::Until),
+    }
+}
