@@ -465,11 +465,12 @@ impl Runtime {
     }
 
     /// Forgets what was asked and answered, in memory and in the store: of one call, which is ended if it has not, or
-    /// of all that have ended and carry a tag, or that ended before a time. Returns when it is gone from the file.
+    /// of all that have ended and carry a tag, or that ended before a time. Returns how many calls that were, when they
+    /// are gone from the file.
     ///
     /// # Errors
     /// [`Error::NotDurable`] if the store writes no more.
-    pub async fn forget(&self, which: Which) -> Result<(), Error> {
+    pub async fn forget(&self, which: Which) -> Result<usize, Error> {
         self.again(|answer| scribe::forget_all(&self.shared, which.clone(), answer)).await
     }
 
@@ -483,6 +484,12 @@ impl Runtime {
     #[cfg(feature = "sidecar")]
     pub(crate) fn is_durable(&self, request: &ChatRequest) -> bool {
         self.shared.durable(request) != Durable::No
+    }
+
+    /// Tells whether there is something that keeps durable calls.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn keeps_calls(&self) -> bool {
+        self.shared.vault.is_some()
     }
 
     async fn call<T>(&self, work: impl Into<Work>, wanted: impl Fn(Answer<T>) -> Wanted) -> Result<T, Error> {

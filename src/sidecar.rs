@@ -30,6 +30,7 @@ mod record;
 mod body;
 mod call_options;
 mod chat;
+mod background;
 mod admin;
 mod service;
 mod listen;

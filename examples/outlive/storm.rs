@@ -1,4 +1,8 @@
 //! A parent that plays the provider, keeps the books and kills; a child that works, and remembers by its file alone.
+//!
+//! The books have two counts of what may be billed twice. What reached the provider in more than one process is told by
+//! the provider. What is noted as sent in more than one is told by the ledger, which cannot know what a process that
+//! was killed did behind its note. The difference is looked up in the file after each kill.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -10,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use rusqlite::{Connection, OpenFlags};
 use standin::config::StoreConfig;
 use standin::drill::Drill;
 use standin::runtime::{By, Question};
@@ -19,10 +24,10 @@ use standin::{ChatRequest, Durable, Error, OnExhausted, ProviderConfig, Runtime}
 /// The argument that makes the program a child.
 const CHILD: &str = "--work";
 /// What a child says first.
-const BEGUN: &str = "begun";
+pub const BEGUN: &str = "begun";
 /// Calls that a child has under way at once.
-const WORKERS: u64 = 8;
-const MS: Duration = Duration::from_millis(1);
+pub const WORKERS: u64 = 8;
+pub const MS: Duration = Duration::from_millis(1);
 
 /// What a child is told.
 pub struct Arguments {
@@ -74,7 +79,7 @@ pub fn work(arguments: &Arguments) {
                     let number = next.fetch_add(1, Relaxed);
                     match runtime.submit(request(number)).await {
                         Ok(call) => {
-                            say(&format!("accepted {number}"));
+                            say(&format!("accepted {number} {}", call.id()));
                             match call.wait().await {
                                 Ok(reply) => say(&format!("answered {number} {}", reply.text)),
                                 Err(error) => say(&format!("failed {number} {error}")),
@@ -91,7 +96,7 @@ pub fn work(arguments: &Arguments) {
 }
 
 /// Says a line, whole.
-fn say(line: &str) {
+pub fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     // Whoever listens may be gone.
     let _ = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush());
@@ -99,26 +104,47 @@ fn say(line: &str) {
 
 /// What the parent knows.
 #[derive(Default)]
-struct Books {
+pub struct Books {
     /// One more than the number of the last call that was asked for.
     next: u64,
-    accepted: BTreeSet<u64>,
-    answered: BTreeMap<u64, String>,
+    /// The accepted calls, and their ids.
+    pub accepted: BTreeMap<u64, String>,
+    pub answered: BTreeMap<u64, String>,
     /// In how many processes each call reached the provider.
     runs: BTreeMap<u64, u32>,
+    /// Calls that a kill left unfinished, and noted as sent.
+    noted: BTreeSet<u64>,
 }
 
 /// Kills as often, and returns what came of it.
 pub fn kill_again_and_again(kills: u32) -> String {
+    with_file("runtime", async |file| {
+        let (drill, books) = storm(file, kills, |provider, first| {
+            let (provider, first) = (provider.to_string(), first.to_string());
+            let (child, told) = begin([CHILD.as_ref(), file.as_os_str(), provider.as_ref(), first.as_ref()], BEGUN);
+            (vec![child], told)
+        })
+        .await;
+        finish(file, &drill, books, kills).await
+    })
+}
+
+/// Works on a file of its own, which is deleted at the end.
+pub fn with_file(name: &str, work: impl AsyncFnOnce(&Path) -> String) -> String {
     let executor = tokio::runtime::Runtime::new().expect("an executor");
-    let folder = std::env::temp_dir().join(format!("standin-outlive-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("standin-outlive-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
-    let told = executor.block_on(storm(&folder.join("standin.db"), kills));
+    let told = executor.block_on(work(&folder.join("standin.db")));
     std::fs::remove_dir_all(&folder).expect("a folder");
     told
 }
 
-async fn storm(file: &Path, kills: u32) -> String {
+/// Starts processes and kills them as often. They get the provider and the number of the first call to ask for.
+pub async fn storm(
+    file: &Path,
+    kills: u32,
+    start: impl Fn(SocketAddr, u64) -> (Vec<Child>, BufReader<ChildStdout>),
+) -> (Drill, Books) {
     let said = AtomicU64::new(0);
     let answers =
         Answers::by(move |_| Answer::text(format!("answer {}, and some more words", said.fetch_add(1, Relaxed))));
@@ -127,23 +153,33 @@ async fn storm(file: &Path, kills: u32) -> String {
     let drill = drill.expect("a drill");
     drill.handle().sometimes(0.1, Fault::Error(ProviderError::Unavailable));
     drill.handle().sometimes(0.05, Fault::CutAfter(2));
-    let (mut books, provider) = (Books::default(), drill.address().to_string());
+    let mut books = Books::default();
     for _ in 0..kills {
-        let first = books.next.to_string();
-        let arguments = [CHILD.as_ref(), file.as_os_str(), provider.as_ref(), first.as_ref()];
-        let (mut child, told) = begin(arguments, BEGUN);
+        let (mut children, told) = start(drill.address(), books.next);
         let hearing = std::thread::spawn(move || told.lines().map_while(Result::ok).collect::<Vec<_>>());
         tokio::time::sleep(Duration::from_micros(rand::random_range(5_000..155_000))).await;
-        child.kill().expect("a kill");
-        child.wait().expect("its end");
+        children.iter_mut().for_each(|child| child.kill().expect("a kill"));
+        for child in &mut children {
+            child.wait().expect("its end");
+        }
         books.hear(&hearing.join().expect("no panic"));
-        books.count(&drill);
+        // What lies in its sockets is read, too.
+        tokio::time::sleep(10 * MS).await;
+        books.count(&drill, file);
     }
-    finish(file, &drill, books, kills).await
+    drill.handle().clear();
+    (drill, books)
 }
 
 /// Starts this program as a child, and waits until it says that it works.
 pub fn begin<'a>(arguments: impl IntoIterator<Item = &'a OsStr>, works: &str) -> (Child, BufReader<ChildStdout>) {
+    let (child, told, line) = start(arguments);
+    assert_eq!(line, works, "it begins");
+    (child, told)
+}
+
+/// Starts this program as a child, and waits for its first line.
+pub fn start<'a>(arguments: impl IntoIterator<Item = &'a OsStr>) -> (Child, BufReader<ChildStdout>, String) {
     let mut child = Command::new(std::env::current_exe().expect("this program"))
         .args(arguments)
         .stdout(Stdio::piped())
@@ -152,8 +188,7 @@ pub fn begin<'a>(arguments: impl IntoIterator<Item = &'a OsStr>, works: &str) ->
     let mut told = BufReader::new(child.stdout.take().expect("its words"));
     let mut line = String::new();
     told.read_line(&mut line).expect("its first word");
-    assert_eq!(line.trim_end(), works, "it begins");
-    (child, told)
+    (child, told, line.trim_end().to_owned())
 }
 
 impl Books {
@@ -165,57 +200,103 @@ impl Books {
                 (words.next().unwrap_or_default(), words.next().and_then(|number| number.parse().ok()));
             let Some(number) = number else { continue };
             self.next = self.next.max(number + 1);
-            match what {
-                "accepted" => assert!(self.accepted.insert(number), "{line}: twice"),
-                "answered" => {
-                    let answer = words.next().unwrap_or_default().to_owned();
-                    assert_eq!(self.answered.insert(number, answer), None, "{line}: twice");
-                }
+            let said = words.next().unwrap_or_default().to_owned();
+            let before = match what {
+                "accepted" => self.accepted.insert(number, said),
+                "answered" => self.answered.insert(number, said),
                 _ => panic!("no call fails: {line}"),
-            }
+            };
+            assert_eq!(before, None, "{line}: twice");
         }
         // Some may have been asked for without a word: those have a number of nobody else's.
         self.next += WORKERS;
     }
 
-    /// Takes what the provider saw of a process.
-    fn count(&mut self, drill: &Drill) {
+    /// Takes what the provider saw of a process, and what that left in its file.
+    fn count(&mut self, drill: &Drill, file: &Path) {
+        let seen = self.see(drill);
+        for (number, sent) in open_calls(file) {
+            assert!(sent > 0 || !seen.contains(&number), "call {number} reached the provider and is taken for unsent");
+            if sent > 0 {
+                self.noted.insert(number);
+            }
+        }
+    }
+
+    /// Takes what the provider saw.
+    fn see(&mut self, drill: &Drill) -> BTreeSet<u64> {
         let log = drill.handle().take_log();
         let numbers = log.iter().filter_map(|record| {
             let body = String::from_utf8_lossy(&record.body).into_owned();
             body.split("call ").nth(1)?.split('.').next()?.parse().ok()
         });
-        for number in numbers.collect::<BTreeSet<u64>>() {
-            *self.runs.entry(number).or_default() += 1;
+        let seen: BTreeSet<u64> = numbers.collect();
+        for number in &seen {
+            *self.runs.entry(*number).or_default() += 1;
         }
+        seen
     }
+
+    /// Takes the answer of a call, at last. Who had one before had this one.
+    pub fn end(&mut self, number: u64, answer: &str) {
+        let before = self.answered.insert(number, answer.to_owned());
+        assert!(before.as_ref().is_none_or(|before| before == answer), "call {number}: {before:?}, then {answer:?}");
+    }
+
+    /// Says what came of it; `again` is what the ledger counts, and `told` how many were answered before a kill.
+    pub fn sum(&mut self, drill: &Drill, kills: u32, told: usize, again: u64) -> String {
+        self.see(drill);
+        let twice: BTreeSet<u64> = self.runs.iter().filter(|(_, runs)| **runs > 1).map(|(number, _)| *number).collect();
+        let missed: Vec<_> = twice.difference(&self.noted).collect();
+        assert!(missed.is_empty(), "{missed:?} reached the provider in two processes, and are not noted");
+        assert_eq!(again, self.noted.len() as u64, "the ledger counts what was noted as sent, and is sent again");
+        let (accepted, between) = (self.accepted.len(), self.noted.len() - twice.len());
+        format!(
+            "{kills} kills, {accepted} calls accepted, {told} of them answered before a kill; lost 0, delivered as two \
+             answers 0; {again} may be billed twice by the ledger: {} reached the provider in more than one process, \
+             {between} were killed between the note and the provider",
+            twice.len(),
+        )
+    }
+}
+
+/// Returns the calls that have not ended, and in how many processes each is noted as sent.
+fn open_calls(file: &Path) -> Vec<(u64, u32)> {
+    let file = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("the file");
+    let mut open = file.prepare("SELECT key, sent FROM kept WHERE ended_at IS NULL").expect("its form");
+    let open = open.query_map((), |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).expect("rows");
+    open.map(|row| row.map(|(key, sent)| (key.parse().expect("a number"), sent)).expect("a row")).collect()
+}
+
+/// Waits until every call has ended, those as well whose askers did not hear that they were accepted.
+pub async fn settled(file: &Path) {
+    let waiting = async {
+        while !open_calls(file).is_empty() {
+            tokio::time::sleep(10 * MS).await;
+        }
+    };
+    tokio::time::timeout(60_000 * MS, waiting).await.expect("all calls end");
 }
 
 /// Lets a last process finish everything, reads it all again, and compares.
 async fn finish(file: &Path, drill: &Drill, mut books: Books, kills: u32) -> String {
-    drill.handle().clear();
     let runtime = runtime(file, drill.address()).await;
-    let (mut lost, mut changed, told) = (0, 0, books.answered.len());
+    let told = books.answered.len();
     let mut calls = Vec::new();
-    for number in &books.accepted {
+    for number in books.accepted.keys() {
         match runtime.submit(request(*number)).await {
             Ok(call) => calls.push((*number, call)),
             Err(error) => panic!("call {number} is lost: {error}"),
         }
     }
     for (number, call) in &calls {
-        let reply = match call.wait().await {
-            Ok(reply) => reply,
-            Err(Error::NotKept(_)) => {
-                lost += 1;
-                continue;
-            }
+        assert_eq!(call.id().to_string(), books.accepted[number], "call {number} is lost, and another is made");
+        match call.wait().await {
+            Ok(reply) => books.end(*number, &reply.text),
             Err(error) => panic!("call {number} failed: {error}"),
-        };
-        let before = books.answered.insert(*number, reply.text.clone());
-        changed += u32::from(before.is_some_and(|before| before != reply.text));
+        }
     }
-    books.count(drill);
+    settled(file).await;
     let again = runtime.ledger(Question::by(By::All)).await.expect("a ledger").again;
     drop(runtime);
     // Another process, and every place of a stream.
@@ -231,14 +312,7 @@ async fn finish(file: &Path, drill: &Drill, mut books: Books, kills: u32) -> Str
         }
     }
     assert_eq!(drill.handle().received(), asked, "nobody is asked for what is kept");
-    let twice = books.runs.values().filter(|runs| **runs > 1).count() as u64;
-    assert_eq!((lost, changed), (0, 0), "nothing is lost, nothing is delivered as two answers");
-    assert!(twice <= again, "{twice} calls reached the provider in two processes, and the ledger says {again}");
-    format!(
-        "{kills} kills, {} calls accepted, {told} of them answered before a kill; lost 0, delivered as two answers 0; {twice} \
-         reached the provider in more than one process, {again} may have by the ledger",
-        books.accepted.len(),
-    )
+    books.sum(drill, kills, told, again)
 }
 
 async fn read(mut stream: standin::ReplyStream) -> Vec<Result<standin::ReplyEvent, Error>> {

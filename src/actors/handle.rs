@@ -1,9 +1,13 @@
 //! A call that does not belong to one caller, as its holders have it.
 
+#[cfg(feature = "sidecar")]
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::log::{Hold, Reader};
 use super::stream::ReplyStream;
+#[cfg(feature = "sidecar")]
+use crate::words::ChatRequest;
 use crate::words::{CallId, Error, Reply, ReplyEvent};
 
 /// A call that belongs to the runtime: it goes on when any of its readers leave, and its events are kept until some
@@ -61,6 +65,12 @@ impl CallHandle {
     /// Returns when it was accepted, by the wall's clock.
     pub fn begun_at(&self) -> SystemTime {
         self.0.begun_at()
+    }
+
+    /// Returns what was asked for.
+    #[cfg(feature = "sidecar")]
+    pub(crate) fn request(&self) -> &Arc<ChatRequest> {
+        self.0.log().request()
     }
 
     /// Waits for its answer and returns it, whole; as often as it is asked.

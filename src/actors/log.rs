@@ -22,6 +22,8 @@ pub(crate) struct Log {
     id: CallId,
     /// By the wall's clock.
     begun_at: SystemTime,
+    /// What was asked for: another request is another call.
+    request: Arc<ChatRequest>,
     held: watch::Sender<Held>,
     told: Mutex<Told>,
 }
@@ -59,9 +61,12 @@ impl Told {
 
 impl Log {
     #[expect(clippy::disallowed_methods, reason = "an answer that is kept carries the date of its call")]
-    pub(super) fn new(id: CallId) -> Arc<Self> {
-        let begun_at = SystemTime::now();
-        Arc::new(Self { id, begun_at, held: watch::Sender::default(), told: Mutex::default() })
+    pub(super) fn new(id: CallId, request: Arc<ChatRequest>) -> Arc<Self> {
+        Self::begun(id, SystemTime::now(), request)
+    }
+
+    fn begun(id: CallId, begun_at: SystemTime, request: Arc<ChatRequest>) -> Arc<Self> {
+        Arc::new(Self { id, begun_at, request, held: watch::Sender::default(), told: Mutex::default() })
     }
 
     pub(super) fn id(&self) -> CallId {
@@ -74,8 +79,8 @@ impl Log {
     }
 
     /// Returns the log of a call that was accepted by a process before this one.
-    pub(super) fn restored(id: CallId, begun_at: SystemTime, items: Vec<Item>) -> Arc<Self> {
-        let log = Arc::new(Self { id, begun_at, held: watch::Sender::default(), told: Mutex::default() });
+    pub(super) fn restored(id: CallId, begun_at: SystemTime, request: Arc<ChatRequest>, items: Vec<Item>) -> Arc<Self> {
+        let log = Self::begun(id, begun_at, request);
         log.begin();
         log.extend(items);
         log
@@ -83,6 +88,10 @@ impl Log {
 
     pub(super) fn begun_at(&self) -> SystemTime {
         self.begun_at
+    }
+
+    pub(super) fn request(&self) -> &Arc<ChatRequest> {
+        &self.request
     }
 
     /// Says that the call was accepted.
@@ -110,9 +119,9 @@ impl Log {
         lock(&self.told).items.len()
     }
 
-    /// Returns how many bytes it takes.
+    /// Returns how many bytes it takes, what was asked for included.
     pub(super) fn bytes(&self) -> usize {
-        lock(&self.told).bytes
+        bytes_of_request(&self.request) + lock(&self.told).bytes
     }
 
     /// Returns something of it as soon as that is there.
@@ -246,7 +255,7 @@ fn bytes_of_part(part: &AssistantPart) -> usize {
 }
 
 /// Returns how many bytes a request has, about: its words share the body that it came in, where it came in one.
-pub(super) fn bytes_of_request(request: &ChatRequest) -> usize {
+fn bytes_of_request(request: &ChatRequest) -> usize {
     let shown = |part: &UserPart| match part {
         UserPart::Text(text) => text.as_str().len(),
         UserPart::Image(Image::Base64 { data, .. } | Image::Url(data)) => data.as_str().len(),

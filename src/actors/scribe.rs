@@ -119,14 +119,17 @@ pub(crate) async fn take_up_all(shared: &Arc<Shared>) {
     }
 }
 
-/// Forgets calls, here and in what keeps them.
-pub(crate) fn forget_all(shared: &Shared, which: Which, mut wanted: Answer<()>) {
-    shared.shelf.forget_all(&which);
+/// Forgets calls, here and in what keeps them, and says how many.
+pub(crate) fn forget_all(shared: &Shared, which: Which, mut wanted: Answer<usize>) {
+    let here = shared.shelf.forget_all(&which);
     match &shared.vault {
-        None => wanted.send(Ok(())),
+        None => wanted.send(Ok(here)),
         Some(vault) => {
             let forgotten = vault.forget(which);
-            spawn(async move { wanted.send(forgotten.await.map_err(|why| Error::NotDurable(why.to_string()))) });
+            spawn(async move {
+                let forgotten = forgotten.await.map(|there| here + there);
+                wanted.send(forgotten.map_err(|why| Error::NotDurable(why.to_string())));
+            });
         }
     }
 }
@@ -152,9 +155,9 @@ async fn find(shared: &Arc<Shared>, request: Arc<ChatRequest>, form: Form, own: 
         }
     }
     let own = own || vault.is_some();
-    let Found { hold, is_new } = shared.shelf.find(&request, own, || shared.next_call())?;
+    let Found { hold, is_new } = shared.shelf.find(&request, own, vault.is_some(), || shared.next_call())?;
     if is_new {
-        let ward = vault.map(|vault| Ward::new(vault, hold.id()));
+        let ward = vault.map(|vault| Ward::new(vault, hold.id(), 0));
         let (log, taken_up) = (hold.log().clone(), None);
         spawn(write(shared.clone(), Script { log, request, form, durable, ward, taken_up }));
     }
@@ -163,14 +166,14 @@ async fn find(shared: &Arc<Shared>, request: Arc<ChatRequest>, form: Form, own: 
 
 /// Goes on with a durable call of a process before this one, or shows how it ended.
 fn take_up(shared: &Arc<Shared>, call: KeptCall) -> Hold {
-    let KeptCall { id, begun_at, request, durable, is_whole, is_sent, items } = call;
+    let KeptCall { id, begun_at, request, durable, is_whole, sent, items } = call;
     let has_ended = items.last().is_some_and(is_last);
     let told = items.iter().rev().find_map(|item| match item {
         Ok(ReplyEvent::Started { .. }) => Some(true),
         Ok(ReplyEvent::Reset(_)) => Some(false),
         _ => None,
     });
-    let Found { hold, is_new } = shared.shelf.put(Log::restored(id, begun_at, items), &request);
+    let Found { hold, is_new } = shared.shelf.put(Log::restored(id, begun_at, request.clone(), items));
     if !is_new {
         return hold;
     }
@@ -179,8 +182,8 @@ fn take_up(shared: &Arc<Shared>, call: KeptCall) -> Hold {
         return hold;
     }
     let (log, form) = (hold.log().clone(), if is_whole { Form::Whole } else { Form::Stream });
-    let ward = shared.vault.clone().map(|vault| Ward::new(vault, id));
-    let taken_up = Some(TakenUp { is_sent, is_told: told == Some(true) });
+    let ward = shared.vault.clone().map(|vault| Ward::new(vault, id, sent));
+    let taken_up = Some(TakenUp { is_sent: sent > 0, is_told: told == Some(true) });
     spawn(write(shared.clone(), Script { log, request, form, durable, ward, taken_up }));
     hold
 }
@@ -243,7 +246,7 @@ async fn write(shared: Arc<Shared>, script: Script) {
         last = play(&shared, &script) => last.unwrap_or_else(|error| vec![Err(error)]),
     };
     // What this process does not finish the next one takes up.
-    let is_over = !matches!(last.last(), Some(Err(Error::Draining | Error::Unavailable | Error::NotDurable(_))));
+    let is_over = !last.last().is_some_and(|item| item.as_ref().is_err_and(Error::is_of_process));
     if let Some(ward) = ward.as_ref().filter(|_| is_over) {
         ward.tell(log.length(), &last).await;
     }
@@ -276,7 +279,7 @@ async fn play(shared: &Arc<Shared>, script: &Script) -> Result<Vec<Item>, Error>
                 request: request.clone(),
                 durable: *durable,
                 is_whole: *form == Form::Whole,
-                is_sent: false,
+                sent: 0,
                 items: Vec::new(),
             };
             ward.accept(&call).await?;

@@ -6,9 +6,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
-use super::log::{Hold, Log, bytes_of, bytes_of_request};
+use super::log::{Hold, Log, bytes_of};
 use super::post::lock;
 use crate::policy::vault::{Item, Which, is_last};
+use crate::wire::asks_the_same;
 use crate::words::{CallId, ChatRequest, Error};
 
 /// The calls that have a log.
@@ -31,9 +32,9 @@ struct Kept {
 type Name = (Option<Arc<str>>, String);
 
 struct Entry {
-    /// What was asked for: another request is another call.
-    request: Arc<ChatRequest>,
     log: Arc<Log>,
+    /// Whether it is kept beyond the process, too.
+    is_durable: bool,
     /// The runtime's own part, in a call that belongs to it.
     own: Option<Hold>,
     /// What it takes, once it has ended.
@@ -52,29 +53,41 @@ impl Shelf {
         Self { bytes_max, kept: Mutex::default() }
     }
 
-    /// Returns the call of a request's key, or a new one. It belongs to the runtime, too, where it is `own`.
+    /// Returns the call of a request's key, or a new one. It belongs to the runtime, too, where it is `own`. Whole or
+    /// as a stream, it is the same call.
     pub(super) fn find(
         &self,
         request: &Arc<ChatRequest>,
         own: bool,
-        next: impl FnOnce() -> CallId,
+        is_durable: bool,
+        next: impl Fn() -> CallId,
     ) -> Result<Found, Error> {
-        let mut kept = lock(&self.kept);
         let name = request.key.clone().map(|key| (request.client.clone(), key));
-        let known = name.as_ref().and_then(|name| kept.names.get(name)).copied();
-        if let Some(entry) = known.and_then(|id| kept.calls.get_mut(&id)) {
-            if entry.request != *request {
+        loop {
+            // Long requests are not compared under the lock.
+            let known = name.as_ref().and_then(|name| lock(&self.kept).named(name));
+            if known.as_ref().is_some_and(|log| !asks_the_same(log.request(), request)) {
                 return Err(Error::KeyConflict);
             }
-            let hold = Hold::new(entry.log.clone());
-            if own {
-                entry.own.get_or_insert_with(|| hold.clone());
+            let mut kept = lock(&self.kept);
+            let now = name.as_ref().and_then(|name| kept.named(name));
+            match (known, now) {
+                (Some(known), Some(now)) if Arc::ptr_eq(&known, &now) => {
+                    let hold = Hold::new(known);
+                    if let Some(entry) = kept.calls.get_mut(&hold.id()).filter(|_| own) {
+                        entry.own.get_or_insert_with(|| hold.clone());
+                    }
+                    return Ok(Found { hold, is_new: false });
+                }
+                (_, None) => {
+                    let hold = Hold::new(Log::new(next(), request.clone()));
+                    kept.add(&hold, own, is_durable);
+                    return Ok(Found { hold, is_new: true });
+                }
+                // It is another one by now.
+                _ => {}
             }
-            return Ok(Found { hold, is_new: false });
         }
-        let hold = Hold::new(Log::new(next()));
-        kept.add(&hold, request.clone(), own);
-        Ok(Found { hold, is_new: true })
     }
 
     /// Tells whether a request's key has a call here.
@@ -84,13 +97,13 @@ impl Shelf {
     }
 
     /// Adds the runtime's own call of a process before this one, if it is not there.
-    pub(super) fn put(&self, log: Arc<Log>, request: &Arc<ChatRequest>) -> Found {
+    pub(super) fn put(&self, log: Arc<Log>) -> Found {
         let mut kept = lock(&self.kept);
         if let Some(entry) = kept.calls.get(&log.id()) {
             return Found { hold: Hold::new(entry.log.clone()), is_new: false };
         }
         let hold = Hold::new(log);
-        kept.add(&hold, request.clone(), true);
+        kept.add(&hold, true, true);
         let last = hold.look(|last| last.filter(|item| is_last(item)).cloned());
         drop(kept);
         if let Some(last) = last {
@@ -122,7 +135,7 @@ impl Shelf {
         let Some(entry) = kept.calls.get_mut(&id) else { return };
         let is_own = entry.own.is_some();
         let has_failed = last.last().is_none_or(Result::is_err);
-        let bytes = bytes_of_request(&entry.request) + log.bytes() + last.iter().map(bytes_of).sum::<usize>();
+        let bytes = log.bytes() + last.iter().map(bytes_of).sum::<usize>();
         entry.bytes = bytes;
         entry.ended_at = Some(wall());
         if has_failed {
@@ -146,31 +159,40 @@ impl Shelf {
         lock(&self.kept).remove(id);
     }
 
-    /// Forgets calls; one that is named is ended if it has not.
-    pub(super) fn forget_all(&self, which: &Which) {
+    /// Forgets calls; one that is named is ended if it has not. Returns how many there were that nothing else keeps.
+    pub(super) fn forget_all(&self, which: &Which) -> usize {
         let mut kept = lock(&self.kept);
         let is_one = |id: &CallId, entry: &Entry| match which {
             Which::Call(one) => id == one,
-            Which::Tag(name, value) => entry.ended_at.is_some() && entry.request.tags.get(name) == Some(value),
+            Which::Tag(name, value) => entry.ended_at.is_some() && entry.log.request().tags.get(name) == Some(value),
             Which::Before(time) => entry.ended_at.is_some_and(|ended_at| ended_at < *time),
         };
         let these: Vec<CallId> = kept.calls.iter().filter(|(id, it)| is_one(id, it)).map(|(id, _)| *id).collect();
+        let mut gone = 0;
         for id in these {
             if let Some(entry) = kept.calls.get(&id) {
+                gone += usize::from(!entry.is_durable);
                 Hold::new(entry.log.clone()).cancel();
             }
             kept.remove(id);
         }
+        gone
     }
 }
 
 impl Kept {
-    fn add(&mut self, hold: &Hold, request: Arc<ChatRequest>, own: bool) {
-        let id = hold.id();
+    /// Returns the call of a client's key.
+    fn named(&self, name: &Name) -> Option<Arc<Log>> {
+        Some(self.calls.get(self.names.get(name)?)?.log.clone())
+    }
+
+    fn add(&mut self, hold: &Hold, own: bool, is_durable: bool) {
+        let (id, log) = (hold.id(), hold.log().clone());
+        let request = log.request();
         let name = request.key.clone().map(|key| ((request.client.clone(), key), id));
         self.names.extend(name);
         let own = own.then(|| hold.clone());
-        self.calls.insert(id, Entry { request, log: hold.log().clone(), own, bytes: 0, ended_at: None });
+        self.calls.insert(id, Entry { log, is_durable, own, bytes: 0, ended_at: None });
     }
 
     fn remove(&mut self, id: CallId) {

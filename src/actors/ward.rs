@@ -14,17 +14,19 @@ const WRITE_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Ward {
     vault: Arc<dyn Vault>,
     id: CallId,
+    /// In how many processes before this one it was about to be sent.
+    sent: u32,
 }
 
 impl Ward {
-    pub(super) fn new(vault: Arc<dyn Vault>, id: CallId) -> Self {
-        Self { vault, id }
+    pub(super) fn new(vault: Arc<dyn Vault>, id: CallId, sent: u32) -> Self {
+        Self { vault, id, sent }
     }
 
     /// Keeps the call before it is accepted. One that could not be kept in time is forgotten, whatever comes of it.
     pub(super) async fn accept(&self, call: &KeptCall) -> Result<(), Error> {
         let why = match tokio::time::timeout(WRITE_MAX, self.vault.accept(call)).await {
-            Ok(Ok(())) => return Ok(()),
+            Ok(Ok(_)) => return Ok(()),
             Ok(Err(why)) => why.to_string(),
             Err(_) => "the store does not write; `store.problem` in health says why".to_owned(),
         };
@@ -35,7 +37,7 @@ impl Ward {
 
     /// Keeps that the call is about to be sent.
     pub(super) async fn sent(&self) {
-        if tokio::time::timeout(WRITE_MAX, self.vault.sent(self.id)).await.is_err() {
+        if tokio::time::timeout(WRITE_MAX, self.vault.sent(self.id, self.sent + 1)).await.is_err() {
             tracing::warn!(id = %self.id, "a durable call is sent though the store does not write");
         }
     }

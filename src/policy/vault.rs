@@ -27,14 +27,15 @@ pub struct KeptCall {
     pub durable: Durable,
     /// Whether nothing of it is told before it is whole.
     pub is_whole: bool,
-    /// Whether something of it may have been sent to a provider.
-    pub is_sent: bool,
+    /// In how many processes it was about to be sent to a provider, or was sent.
+    pub sent: u32,
     /// What was told of it.
     pub items: Vec<Item>,
 }
 
-/// Resolves when something is on disk, whatever becomes of the process; to what is wrong where it never will be.
-pub type Written = Pin<Box<dyn Future<Output = Result<(), Arc<str>>> + Send>>;
+/// Resolves when something is on disk, whatever becomes of the process, to how many calls it changed; to what is wrong
+/// where it never will be.
+pub type Written = Pin<Box<dyn Future<Output = Result<usize, Arc<str>>> + Send>>;
 
 /// Which calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,9 +53,10 @@ pub enum Which {
 pub trait Vault: Send + Sync + 'static {
     /// Keeps a call, of which nothing was told yet.
     fn accept(&self, call: &KeptCall) -> Written;
-    /// Keeps that a call is about to be sent.
-    fn sent(&self, call: CallId) -> Written;
-    /// Keeps items of a call, the first of which has this place. The last ends it.
+    /// Keeps that a call is about to be sent, in so many processes by now.
+    fn sent(&self, call: CallId, processes: u32) -> Written;
+    /// Keeps items of a call, the first of which has this place. The last ends it, and counts it if it was to be sent
+    /// in more than one process.
     fn tell(&self, call: CallId, at: usize, items: &[Item]) -> Written;
     /// Forgets calls. Those that have not ended are none of them, unless one is named.
     fn forget(&self, which: Which) -> Written;

@@ -11,8 +11,9 @@ use super::places::Places;
 use crate::policy::snapshot::{BreakerState, Disabled, Health, Latency};
 use crate::runtime::{
     Considered, Explanation, Flight, HealthSnapshot, ParkedCalls, ProviderHealth, ProviderStatus, PurseHealth,
-    Question, Skipped,
+    Question, Skipped, Which,
 };
+use crate::wire::serve::call_of;
 use crate::words::{Date, Error, Hint, Hold, Reset, TargetId};
 
 /// Tells whether calls can be answered: some target lets through.
@@ -163,6 +164,31 @@ pub fn moment(text: &str, now: SystemTime) -> Option<SystemTime> {
     let day = |date: Date| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(date.0).ok()? * 86_400));
     let ago = || now.checked_sub(humantime::parse_duration(text).ok()?);
     Date::parse(text).map_or_else(ago, day)
+}
+
+/// Reads what is to be forgotten: `call`, `tag` or `before` of an address's query, and one of them.
+pub(super) fn to_forget(query: &str, now: SystemTime) -> Result<Which, String> {
+    let which = |(name, value): (&str, &str)| {
+        let value = unescaped(value);
+        match name {
+            "call" => {
+                let call = value.parse().ok().or_else(|| call_of(&value));
+                call.map(Which::Call)
+                    .ok_or("call: must be an id, as 5f3a9c01d2e4b687-17, or that of a response".to_owned())
+            }
+            "tag" => {
+                let pair = value.split_once('=').map(|(name, value)| Which::Tag(name.to_owned(), value.to_owned()));
+                pair.ok_or("tag: must be NAME=VALUE".to_owned())
+            }
+            "before" => moment(&value, now).map(Which::Before).ok_or_else(|| format!("before: must be {MOMENT}")),
+            _ => Err(format!("{name}: is none of call, tag and before")),
+        }
+    };
+    let mut asked = query.split('&').filter_map(|pair| pair.split_once('=')).map(which);
+    match (asked.next(), asked.next()) {
+        (Some(which), None) => which,
+        _ => Err("say what is to be forgotten, by one of call, tag and before".to_owned()),
+    }
 }
 
 /// Reads what is to be reset: a provider or `provider/model`, all of it or one key; everything where there is no name.

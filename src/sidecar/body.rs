@@ -59,7 +59,10 @@ pub(super) struct Streaming {
     /// When something last went out.
     spoke: Instant,
     state: Pace,
-    record: Record,
+    /// The call's record, where this is its one reader.
+    record: Option<Record>,
+    /// Whether it tells of an answer that is kept: that it failed is the answer, then.
+    is_kept: bool,
     /// What the stream says while the call is parked.
     waiting: watch::Receiver<Option<Waiting>>,
 }
@@ -106,7 +109,7 @@ impl Streaming {
         record: Record,
     ) -> Self {
         let (tell, told) = watch::channel(None);
-        let mut streaming = Self::new(Source::Live(stream, tell), told, writer, keep_alive, record);
+        let mut streaming = Self::new(Source::Live(stream, tell), told, writer, keep_alive, Some(record));
         match first {
             Some(event) => streaming.take(event),
             None => streaming.keep_alive(),
@@ -123,10 +126,19 @@ impl Streaming {
         keep_alive: Duration,
         record: Record,
     ) -> Self {
-        let mut streaming = Self::new(Source::Buffered(reply), told, writer, keep_alive, record);
+        let mut streaming = Self::new(Source::Buffered(reply), told, writer, keep_alive, Some(record));
         if waits {
             streaming.keep_alive();
         }
+        streaming
+    }
+
+    /// Returns the body of a stream of an answer that is kept.
+    pub(super) fn kept(stream: ReplyStream, writer: Writer, keep_alive: Duration) -> Self {
+        let (tell, told) = watch::channel(None);
+        let mut streaming = Self::new(Source::Live(stream, tell), told, writer, keep_alive, None);
+        streaming.is_kept = true;
+        streaming.writer.begin(&mut streaming.out);
         streaming
     }
 
@@ -135,11 +147,12 @@ impl Streaming {
         waiting: watch::Receiver<Option<Waiting>>,
         writer: Writer,
         keep_alive: Duration,
-        record: Record,
+        record: Option<Record>,
     ) -> Self {
         let quiet = Box::pin(tokio::time::sleep(keep_alive));
         let spoke = Instant::now();
-        Self { source, writer, out: Vec::new(), keep_alive, quiet, spoke, state: Pace::Running, record, waiting }
+        let (out, state, is_kept) = (Vec::new(), Pace::Running, false);
+        Self { source, writer, out, keep_alive, quiet, spoke, state, record, is_kept, waiting }
     }
 
     fn wait_for(&self, waiting: Option<Waiting>) {
@@ -165,23 +178,34 @@ impl Streaming {
                 match event {
                     ReplyEvent::Waiting { back_in, barred } => {
                         self.wait_for(Some(Waiting::new(back_in, barred)));
-                        self.keep_alive();
+                        // Of what is kept it may be long ago: it is said while nothing else comes.
+                        if !self.is_kept {
+                            self.keep_alive();
+                        }
                     }
                     ReplyEvent::Started { call, target, .. } => {
                         self.wait_for(None);
-                        self.record.started(call, &target);
+                        if let Some(record) = &mut self.record {
+                            record.started(call, &target);
+                        }
                     }
                     ReplyEvent::Finished(finished) => {
-                        self.record.finished(finished.call, &finished.target, finished.cost_usd, &finished.attempts);
+                        if let Some(record) = &mut self.record {
+                            record.finished(finished.call, &finished.target, finished.cost_usd, &finished.attempts);
+                        }
                         self.state = Pace::Ended(true);
                     }
                     _ => {}
                 }
             }
+            // The process ends, and not the call: the next one tells what follows.
+            Err(error) if self.is_kept && error.is_of_process() => self.state = Pace::Ended(false),
             Err(error) => {
                 self.writer.failed(&error, &mut self.out);
-                self.record.failed(&error);
-                self.state = Pace::Ended(false);
+                if let Some(record) = &mut self.record {
+                    record.failed(&error);
+                }
+                self.state = Pace::Ended(self.is_kept);
             }
         }
     }

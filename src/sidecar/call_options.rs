@@ -74,6 +74,14 @@ impl CallOptions {
         Ok(wishes)
     }
 
+    /// Returns what cannot be had where vectors are asked for.
+    pub(super) fn beyond_vectors(&self) -> Option<BadRequest> {
+        let problem = "is not kept with vectors: leave it out, the same texts give the same vectors";
+        let is_durable = self.durable.is_some_and(|durable| durable != Durable::No);
+        let field = self.key.as_ref().map(|_| KEY).or(is_durable.then_some("x-standin-durable"))?;
+        Some(bad(field, problem))
+    }
+
     /// Takes one; `field` is its place.
     fn take(&mut self, name: &str, text: &str, field: &str) -> Result<(), BadRequest> {
         let option = &name[OURS.len()..];

@@ -19,8 +19,8 @@ use super::record::Record;
 use super::refusals::Reason;
 use super::settings::{ModelNames, Streams};
 use super::state::{Current, State};
-use crate::runtime::{CallHandle, Form, ReplyStream, Runtime};
-use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Refusal, Refused, Writer};
+use crate::runtime::{CallHandle, ReplyStream, Runtime};
+use crate::wire::serve::{self, Asked, AskedVectors, BadRequest, Face, Form, Refusal, Refused, Writer};
 use crate::words::{
     CallId, ChatRequest, CommitPolicy, Degraded, EmbedRequest, Error, Finished, NAME_BYTES_MAX, Note, Reply,
     ReplyEvent, TargetId,
@@ -33,15 +33,22 @@ const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 /// Tells answers apart: their ids are made of it and of the time.
 static ANSWERS: AtomicU64 = AtomicU64::new(0);
 
-/// Answers a request that was understood, or says why it was not.
-pub(super) async fn answer(
-    state: &Arc<State>,
+/// A call that can be made: what its caller asked, with what its headers set.
+pub(super) struct Prepared {
+    pub(super) request: ChatRequest,
+    pub(super) stream: bool,
+    pub(super) form: Form,
+    streams: Streams,
+}
+
+/// Puts together what a caller asks, or says why it may not.
+pub(super) fn prepare(
+    state: &State,
     current: &Current,
     head: &Parts,
     client: Option<&Client>,
     asked: Asked,
-    place: Place,
-) -> Result<Response<ReplyBody>, Refusal> {
+) -> Result<Prepared, Refusal> {
     let Asked { mut request, stream, mut form, .. } = asked;
     let face = form.face();
     if current.server.model == ModelNames::Asked {
@@ -81,12 +88,25 @@ pub(super) async fn answer(
     }
     let streams = streams.unwrap_or(current.server.streams);
     // Of a durable call nothing is told that a restart could not tell again.
-    let is_durable = state.runtime.is_durable(&request);
-    if stream && (streams == Streams::Buffered || is_durable) {
+    if streams == Streams::Buffered || state.runtime.is_durable(&request) {
         request.commit = CommitPolicy::Buffered;
     }
+    Ok(Prepared { request, stream, form, streams })
+}
+
+/// Answers a request that was understood, or says why it was not.
+pub(super) async fn answer(
+    state: &Arc<State>,
+    current: &Current,
+    head: &Parts,
+    client: Option<&Client>,
+    asked: Asked,
+    place: Place,
+) -> Result<Response<ReplyBody>, Refusal> {
+    let Prepared { request, stream, form, streams } = prepare(state, current, head, client, asked)?;
+    let face = form.face();
     let mut record = record(state, client, face, &request.route, stream, place);
-    let call = Call::make(state.runtime.clone(), request, stream).await;
+    let call = Call::make(state.runtime.clone(), request, face, stream).await;
     let call = call.map_err(|error| failed(face, &error, &mut record))?;
     let (created, seed) = call.stamp();
     let writer = Writer::new(form, seed, created);
@@ -99,25 +119,33 @@ pub(super) async fn answer(
         return Ok(response);
     }
     let keep_alive = current.server.keep_alive;
-    match streams {
-        Streams::Live => live(call, face, writer, keep_alive, record).await,
-        Streams::Buffered => buffered(call, face, writer, keep_alive, record).await,
+    match (streams, call.other_form()) {
+        (Streams::Live, None) => live(call, face, writer, keep_alive, record).await,
+        _ => buffered(call, face, writer, keep_alive, record).await,
     }
 }
 
 /// A call, as its one caller has it or, where it has a key, all callers with that key.
 enum Call {
     Own(Runtime, Box<ChatRequest>),
-    Shared(CallHandle),
+    Shared { call: CallHandle, face: Face, stream: bool },
+}
+
+/// An answer that goes on as it came, to a caller that asks for it in the other form: it is read into words.
+#[derive(Clone, Copy)]
+struct OtherForm {
+    face: Face,
+    came_as_stream: bool,
 }
 
 impl Call {
-    async fn make(runtime: Runtime, request: ChatRequest, stream: bool) -> Result<Self, Error> {
+    async fn make(runtime: Runtime, request: ChatRequest, face: Face, stream: bool) -> Result<Self, Error> {
         if request.key.is_none() && !runtime.is_durable(&request) {
             return Ok(Self::Own(runtime, Box::new(request)));
         }
-        let form = if stream { Form::Stream } else { Form::Whole };
-        runtime.keep(request, form, false).await.map(Self::Shared)
+        let form = if stream { crate::runtime::Form::Stream } else { crate::runtime::Form::Whole };
+        let call = runtime.keep(request, form, false).await?;
+        Ok(Self::Shared { call, face, stream })
     }
 
     /// Returns the time in seconds since 1970, and a number of this answer's own, the same for every caller at any
@@ -125,24 +153,30 @@ impl Call {
     fn stamp(&self) -> (u64, u64) {
         match self {
             Self::Own(..) => stamp(),
-            Self::Shared(call) => {
-                let CallId { runtime, number } = call.id();
-                (since_1970(call.begun_at()).as_secs(), runtime ^ number.wrapping_mul(MIX))
-            }
+            Self::Shared { call, .. } => stamp_of(call),
         }
     }
 
+    /// Tells whether the call was made for a caller that asked for the other form.
+    fn other_form(&self) -> Option<OtherForm> {
+        let Self::Shared { call, face, stream } = self else { return None };
+        let came_as_stream = call.request().original.as_ref()?.stream;
+        (came_as_stream != *stream).then_some(OtherForm { face: *face, came_as_stream })
+    }
+
     async fn reply(self) -> Result<Reply, Error> {
+        let other = self.other_form();
         match self {
             Self::Own(runtime, request) => runtime.chat(*request).await,
-            Self::Shared(call) => call.wait().await,
+            Self::Shared { call, .. } if other.is_some() => whole(call.stream_from(0), None, other).await,
+            Self::Shared { call, .. } => call.wait().await,
         }
     }
 
     async fn stream(self) -> Result<ReplyStream, Error> {
         match self {
             Self::Own(runtime, request) => runtime.stream(*request).await,
-            Self::Shared(call) => Ok(call.stream_from(0)),
+            Self::Shared { call, .. } => Ok(call.stream_from(0)),
         }
     }
 }
@@ -162,6 +196,9 @@ pub(super) async fn embed(
     keep_to_routes(state, head, client, face, chooses.as_deref())?;
     let wishes = CallOptions::read(&head.headers, &mut request.extra);
     let wishes = wishes.map_err(|bad| serve::refuse(face, Refused::Request(&bad)))?;
+    if let Some(bad) = wishes.beyond_vectors() {
+        return Err(serve::refuse(face, Refused::Request(&bad)));
+    }
     let CallOptions { priority, deadline, labels, tags, rule, hedging, on_exhausted, .. } = wishes;
     let via = loop_marks::marks(&head.headers);
     request = EmbedRequest { priority, rule, hedging, deadline, on_exhausted, labels, tags, via, ..request };
@@ -212,12 +249,19 @@ fn keep_to_routes(
     Err(serve::refuse(face, Refused::Request(&BadRequest { field: field.to_owned(), problem })))
 }
 
-fn record(state: &Arc<State>, client: Option<&Client>, face: Face, route: &str, stream: bool, place: Place) -> Record {
+pub(super) fn record(
+    state: &Arc<State>,
+    client: Option<&Client>,
+    face: Face,
+    route: &str,
+    stream: bool,
+    place: Place,
+) -> Record {
     Record::new(state.clone(), Arc::from(route), name(face), client.map(|client| client.name.clone()), stream, place)
 }
 
 /// Writes down how a call failed, and says so in the caller's dialect.
-fn failed(face: Face, error: &Error, record: &mut Record) -> Refusal {
+pub(super) fn failed(face: Face, error: &Error, record: &mut Record) -> Refusal {
     record.failed(error);
     serve::refuse(face, Refused::Call(error))
 }
@@ -266,7 +310,10 @@ async fn buffered(
     mut record: Record,
 ) -> Result<Response<ReplyBody>, Refusal> {
     let (tell, told) = watch::channel(None);
-    let mut reply = Box::pin(async move { whole(call.stream().await?, &tell).await });
+    let mut reply = Box::pin(async move {
+        let other = call.other_form();
+        whole(call.stream().await?, Some(&tell), other).await
+    });
     let mut headers = HeaderMap::new();
     let (reply, waits) = match tokio::time::timeout(keep_alive, &mut reply).await {
         Ok(Ok(whole)) => {
@@ -279,20 +326,38 @@ async fn buffered(
     Ok(event_stream(headers, Streaming::buffered(reply, waits, told, writer, keep_alive, record)))
 }
 
-/// Reads a stream to its end; tells what it waits for on the way.
-async fn whole(mut stream: ReplyStream, tell: &watch::Sender<Option<Waiting>>) -> Result<Reply, Error> {
+/// Reads a stream to its end; tells what it waits for on the way. What came in another form is read into words.
+async fn whole(
+    mut stream: ReplyStream,
+    tell: Option<&watch::Sender<Option<Waiting>>>,
+    other: Option<OtherForm>,
+) -> Result<Reply, Error> {
+    let say = |waiting| drop(tell.map(|tell| tell.send_replace(waiting)));
+    let mut came = Vec::new();
     while let Some(event) = stream.next().await {
         match event? {
-            ReplyEvent::Waiting { back_in, barred } => drop(tell.send_replace(Some(Waiting::new(back_in, barred)))),
-            ReplyEvent::Started { .. } => drop(tell.send_replace(None)),
-            ReplyEvent::Finished(finished) => return Ok((*finished).into()),
+            ReplyEvent::Waiting { back_in, barred } => say(Some(Waiting::new(back_in, barred))),
+            ReplyEvent::Started { .. } => {
+                say(None);
+                came.clear();
+            }
+            ReplyEvent::Verbatim(events) if other.is_some() => came.extend_from_slice(&events),
+            ReplyEvent::Finished(finished) => {
+                let Some((OtherForm { face, came_as_stream }, rest)) = other.zip(finished.verbatim.clone()) else {
+                    return Ok((*finished).into());
+                };
+                came.extend_from_slice(&rest);
+                let attempts = finished.attempts.clone();
+                let words = serve::in_words(face, came_as_stream, &came, *finished);
+                return words.map(Reply::from).map_err(|failure| Error::Rejected { failure, attempts });
+            }
             _ => {}
         }
     }
     Err(Error::Crashed)
 }
 
-fn event_stream(headers: HeaderMap, streaming: Streaming) -> Response<ReplyBody> {
+pub(super) fn event_stream(headers: HeaderMap, streaming: Streaming) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::Stream(Box::new(streaming)));
     let own = response.headers_mut();
     *own = headers;
@@ -319,7 +384,7 @@ fn tell_degraded(headers: &mut HeaderMap, degraded: Option<Degraded>) {
     }
 }
 
-fn tell_whole(headers: &mut HeaderMap, finished: &Finished) {
+pub(super) fn tell_whole(headers: &mut HeaderMap, finished: &Finished) {
     tell_degraded(headers, finished.degraded);
     tell_finished(headers, finished.call, &finished.target, finished.attempts.len(), finished.cost_usd);
     let notes: Vec<String> = finished
@@ -355,6 +420,12 @@ fn stamp() -> (u64, u64) {
     #[expect(clippy::cast_possible_truncation, reason = "the low half tells the runs of a process apart")]
     let mixed = (now.as_nanos() as u64).wrapping_mul(MIX) ^ count;
     (now.as_secs(), mixed)
+}
+
+/// Returns the date of a call's answer, and its number: the same whenever they are asked for.
+pub(super) fn stamp_of(call: &CallHandle) -> (u64, u64) {
+    let CallId { runtime, number } = call.id();
+    (since_1970(call.begun_at()).as_secs(), runtime ^ number.wrapping_mul(MIX))
 }
 
 /// Spreads numbers that follow each other: an odd one near the golden ratio.

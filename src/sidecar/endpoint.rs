@@ -11,6 +11,8 @@ use crate::wire::serve::Face;
 pub(super) enum Endpoint {
     /// An answer; Gemini's address names the model and whether to stream.
     Chat { face: Face, model: Option<String>, stream: bool },
+    /// An answer in the background, by its id.
+    Kept { id: String, wish: Wish },
     /// A conversation made short.
     Compact,
     /// Vectors; Gemini's address names the model.
@@ -33,6 +35,8 @@ pub(super) enum Endpoint {
     Why { call: String },
     /// What was spent.
     Ledger,
+    /// Forget what was asked and answered.
+    Forget,
     /// Lift what keeps a key or a target out: a provider or `provider/model`; all where there is no name.
     Reset { name: Option<String> },
     /// Only that something listens.
@@ -41,6 +45,17 @@ pub(super) enum Endpoint {
     WrongMethod { allow: &'static str },
     /// Nothing.
     Unknown,
+}
+
+/// What is wanted of an answer in the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// What it is just now, or its events.
+    Read,
+    /// Its end.
+    Cancel,
+    /// That it is forgotten.
+    Delete,
 }
 
 impl Endpoint {
@@ -55,30 +70,33 @@ impl Endpoint {
             "/live" => (Self::Live, "GET"),
             "/metrics" => (Self::Metrics, "GET"),
             "/ledger" => (Self::Ledger, "GET"),
+            "/forget" => (Self::Forget, "POST"),
             "/reset" => (Self::Reset { name: None }, "POST"),
             _ => match path.strip_prefix("/explain/") {
                 Some(route) => (Self::Explain { route: unescaped(route) }, "GET"),
                 None if path.starts_with("/why/") => (Self::Why { call: unescaped(&path["/why/".len()..]) }, "GET"),
-                None => match (path.strip_prefix("/reset/"), api(path, headers)) {
+                None => match (path.strip_prefix("/reset/"), api(method, path, headers)) {
                     (Some(name), _) => (Self::Reset { name: Some(unescaped(name)) }, "POST"),
                     (None, Some(found)) => found,
                     (None, None) => return Self::Unknown,
                 },
             },
         };
-        let fits = match *method {
-            Method::POST => allow == "POST",
-            Method::GET | Method::HEAD => allow == "GET",
-            _ => false,
-        };
-        if fits { endpoint } else { Self::WrongMethod { allow } }
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        if allow.split(", ").any(|allowed| allowed == method.as_str()) { endpoint } else { Self::WrongMethod { allow } }
     }
 
     /// Tells whether it is for operators.
     pub(super) fn is_admin(&self) -> bool {
         matches!(
             self,
-            Self::Health | Self::Metrics | Self::Ledger | Self::Explain { .. } | Self::Why { .. } | Self::Reset { .. }
+            Self::Health
+                | Self::Metrics
+                | Self::Ledger
+                | Self::Explain { .. }
+                | Self::Why { .. }
+                | Self::Forget
+                | Self::Reset { .. }
         )
     }
 }
@@ -103,7 +121,7 @@ const METHODS: [&str; 5] =
 
 /// Reads the providers' own addresses. Clients differ in whether `/v1` is part of their base URL, so it may be left
 /// out.
-fn api(path: &str, headers: &HeaderMap) -> Option<(Endpoint, &'static str)> {
+fn api(method: &Method, path: &str, headers: &HeaderMap) -> Option<(Endpoint, &'static str)> {
     let chat = |face| Some((Endpoint::Chat { face, model: None, stream: false }, "POST"));
     if let Some(rest) = path.strip_prefix("/v1beta") {
         return gemini(rest);
@@ -123,12 +141,30 @@ fn api(path: &str, headers: &HeaderMap) -> Option<(Endpoint, &'static str)> {
         }
         _ => {}
     }
+    if let Some(id) = rest.strip_prefix("/responses/") {
+        return kept(method, id);
+    }
     let face = speaker(headers);
     match rest.strip_prefix("/models")? {
         "" => Some((Endpoint::Models { face, one: None }, "GET")),
         one if one.contains(':') && !one.contains("/ft:") => gemini(rest),
         one => Some((Endpoint::Models { face, one: Some(unescaped(one.strip_prefix('/')?)) }, "GET")),
     }
+}
+
+/// Reads the address of an answer in the background.
+fn kept(method: &Method, rest: &str) -> Option<(Endpoint, &'static str)> {
+    let (id, allow) = match rest.split_once('/') {
+        None => (rest, "GET, DELETE"),
+        Some((id, "cancel")) => (id, "POST"),
+        Some(_) => return None,
+    };
+    let wish = match (allow, method) {
+        ("POST", _) => Wish::Cancel,
+        (_, &Method::DELETE) => Wish::Delete,
+        _ => Wish::Read,
+    };
+    Some((Endpoint::Kept { id: unescaped(id), wish }, allow))
 }
 
 /// Tells which dialect a client speaks at an address that three dialects have.
@@ -200,6 +236,13 @@ mod tests {
             ("POST", "/chat/completions", chat(Face::OpenAiChat, None, false)),
             ("POST", "/v1/responses/", chat(Face::OpenAiResponses, None, false)),
             ("POST", "/v1/responses/compact", Endpoint::Compact),
+            ("GET", "/v1/responses/resp_1", Endpoint::Kept { id: "resp_1".into(), wish: Wish::Read }),
+            ("DELETE", "/v1/responses/resp_1", Endpoint::Kept { id: "resp_1".into(), wish: Wish::Delete }),
+            ("POST", "/responses/resp_1/cancel", Endpoint::Kept { id: "resp_1".into(), wish: Wish::Cancel }),
+            ("POST", "/v1/responses/resp_1", Endpoint::WrongMethod { allow: "GET, DELETE" }),
+            ("GET", "/v1/responses/resp_1/cancel", Endpoint::WrongMethod { allow: "POST" }),
+            ("GET", "/v1/responses/resp_1/input_items", Endpoint::Unknown),
+            ("POST", "/forget", Endpoint::Forget),
             ("POST", "/v1/responses/input_tokens", Endpoint::CountTokens { face: Face::OpenAiResponses, model: None }),
             ("POST", "/v1/messages", chat(Face::Anthropic, None, false)),
             (

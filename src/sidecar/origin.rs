@@ -98,7 +98,7 @@ impl Leave {
         self.tell(headers);
         headers.remove(ACCESS_CONTROL_EXPOSE_HEADERS);
         headers.append(VARY, HeaderValue::from_static("access-control-request-headers"));
-        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, DELETE"));
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
         if let Some(names) = asked.get(ACCESS_CONTROL_REQUEST_HEADERS) {
             headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, names.clone());

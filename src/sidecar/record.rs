@@ -78,8 +78,10 @@ impl Record {
         let asked = (outcome == "invalid").then(|| std::mem::replace(&mut self.route, Arc::from("unknown")));
         self.state.metrics.answered(&self.route, self.face, outcome);
         // Failures that no caller caused, and no caller can correct.
-        let is_ours =
-            !matches!(outcome, "ok" | "caller_left" | "invalid" | "rejected" | "no_target" | "consumer_stalled");
+        let is_ours = !matches!(
+            outcome,
+            "ok" | "caller_left" | "cancelled" | "invalid" | "rejected" | "no_target" | "consumer_stalled"
+        );
         let told =
             if is_ours { tracing::enabled!(tracing::Level::WARN) } else { tracing::enabled!(tracing::Level::INFO) };
         if !told {

@@ -17,9 +17,10 @@ use serde_json::json;
 
 use super::access::{Client, Denied};
 use super::admin;
+use super::background;
 use super::body::{ReplyBody, bytes};
 use super::chat;
-use super::endpoint::{Endpoint, unescaped};
+use super::endpoint::{Endpoint, Wish, unescaped};
 use super::intake::{Place, Understood};
 use super::origin::{self, Stranger};
 use super::refusals::Reason;
@@ -121,6 +122,7 @@ async fn serve(
         Endpoint::Chat { face, model, stream } => {
             converse(state, head, body, face, model.as_deref(), stream).await.unwrap_or_else(refuse)
         }
+        Endpoint::Kept { id, wish } => kept(state, head, &id, wish).await.unwrap_or_else(refuse),
         Endpoint::Compact => compact(state, head, body).await.unwrap_or_else(refuse),
         Endpoint::Embed { face, model } => {
             embed(state, head, body, face, model.as_deref()).await.unwrap_or_else(refuse)
@@ -141,6 +143,7 @@ async fn serve(
         Endpoint::Explain { route } => explain(state, route).await,
         Endpoint::Why { call } => why(state, &call),
         Endpoint::Ledger => ledger(state, head.uri.query().unwrap_or_default()).await,
+        Endpoint::Forget => forget(state, head.uri.query().unwrap_or_default()).await,
         Endpoint::Reset { name } => reset(state, name.as_deref(), head.uri.query()).await,
         Endpoint::WrongMethod { allow } => {
             let what = format!("{} takes {allow}, not {}", head.uri.path(), head.method);
@@ -205,7 +208,18 @@ async fn converse(
     let (current, model) = (state.current(), model.map(str::to_owned));
     let read = move |body: &Bytes| serve::read(face, model.as_deref(), stream, body);
     let (client, asked, place) = enter(state, &current, head, body, face, read).await?;
+    if asked.is_in_background() {
+        return background::begin(state, &current, head, client, asked, place).await;
+    }
     chat::answer(state, &current, head, client, asked, place).await
+}
+
+/// Answers what is wanted of an answer in the background.
+async fn kept(state: &Arc<State>, head: &Parts, id: &str, wish: Wish) -> Result<Response<ReplyBody>, Refusal> {
+    let current = state.current();
+    let client = admitted(state, &current, head, Face::OpenAiResponses)?;
+    let query = head.uri.query().unwrap_or_default();
+    background::wish(state, client, id, wish, query, current.server.keep_alive).await
 }
 
 /// Has a conversation made short, by a provider of the caller's own dialect.
@@ -213,6 +227,9 @@ async fn compact(state: &Arc<State>, head: &Parts, body: Incoming) -> Result<Res
     let (current, face) = (state.current(), Face::OpenAiResponses);
     let read = move |body: &Bytes| serve::read(face, None, false, body).map(Asked::compacting);
     let (client, asked, place) = enter(state, &current, head, body, face, read).await?;
+    if asked.is_in_background() {
+        return background::begin(state, &current, head, client, asked, place).await;
+    }
     chat::answer(state, &current, head, client, asked, place).await
 }
 
@@ -351,6 +368,18 @@ async fn ledger(state: &State, query: &str) -> Response<ReplyBody> {
         Ok(question) => match state.runtime.ledger(question).await {
             Ok(statement) => json_response(StatusCode::OK, &json!(statement)),
             Err(error @ LedgerError::NotKept) => problem(StatusCode::NOT_FOUND, error.to_string()),
+            Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+        },
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long ago something was is told by the wall's clock")]
+async fn forget(state: &State, query: &str) -> Response<ReplyBody> {
+    let problem = |status, problem: String| json_response(status, &json!({ "error": problem }));
+    match admin::to_forget(query, SystemTime::now()) {
+        Err(bad) => problem(StatusCode::BAD_REQUEST, bad),
+        Ok(which) => match state.runtime.forget(which).await {
+            Ok(calls) => json_response(StatusCode::OK, &json!({ "forgotten": calls })),
             Err(error) => problem(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         },
     }

@@ -62,8 +62,8 @@ impl Book {
 
     /// Writes a group, the first of which gets this number, how many records were lost so far, what is known of
     /// providers now, and what is noted of durable calls. A group that is there already is left: it was written though
-    /// its writer did not hear of it. Notes are on the disk itself when this returns; all else may still be lost with
-    /// the machine's power.
+    /// its writer did not hear of it. Notes are on the disk itself when this returns how many calls each of them
+    /// changed; all else may still be lost with the machine's power.
     pub(super) fn write<'a>(
         &mut self,
         first: i64,
@@ -71,7 +71,7 @@ impl Book {
         lost: u64,
         memories: impl IntoIterator<Item = &'a Told>,
         notes: &[Note],
-    ) -> rusqlite::Result<()> {
+    ) -> rusqlite::Result<Vec<usize>> {
         let Self { file, names, known, .. } = self;
         if file.is_synced == notes.is_empty() {
             file.is_synced = !notes.is_empty();
@@ -95,11 +95,11 @@ impl Book {
         for told in memories {
             memory::write(&change, told)?;
         }
-        notes.iter().try_for_each(|note| note.write(&change))?;
+        let changed = notes.iter().map(|note| note.write(&change)).collect::<rusqlite::Result<_>>()?;
         change.commit()?;
         self.lost = self.lost.max(lost);
         self.next = self.next.max(first + i64::try_from(group.len()).unwrap_or(0));
-        Ok(())
+        Ok(changed)
     }
 
     /// Forgets what is too old, or too much, by the time of the last entry. Returns whether there is more to forget.
@@ -267,10 +267,6 @@ fn end(
         wasted,
         flight.age().map(micros),
     ])?;
-    if flight.again {
-        let count = "INSERT INTO meta VALUES ('again', 1) ON CONFLICT DO UPDATE SET value = value + 1";
-        connection.prepare_cached(count)?.execute(())?;
-    }
     hours.call(ended_at.div_euclid(1_000).div_euclid(HOUR), place, cost, wasted);
     Ok(())
 }

@@ -28,7 +28,10 @@ pub(super) enum Note {
         is_whole: bool,
         request: Vec<u8>,
     },
-    Sent(CallId),
+    Sent {
+        id: CallId,
+        processes: u32,
+    },
     Items {
         id: CallId,
         at: usize,
@@ -65,9 +68,9 @@ impl Note {
         Self::Items { id, at, items: items.iter().map(write_formed).collect(), end }
     }
 
-    /// Writes it.
-    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<()> {
-        match self {
+    /// Writes it. Returns how many calls that changed.
+    pub(super) fn write(&self, connection: &Connection) -> rusqlite::Result<usize> {
+        let changed = match self {
             Self::Accept { id, begun_at, client, key, tags, durable, is_whole, request } => {
                 let add = "INSERT OR IGNORE INTO kept (runtime, number, begun_at, client, key, tags, durable, whole, \
                            request) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -82,11 +85,12 @@ impl Note {
                     durable.name(),
                     is_whole,
                     request
-                ])?;
+                ])?
             }
-            Self::Sent(id) => {
-                let set = "UPDATE kept SET sent = 1 WHERE runtime = ?1 AND number = ?2";
-                connection.prepare_cached(set)?.execute(of(*id))?;
+            Self::Sent { id, processes } => {
+                let (runtime, number) = of(*id);
+                let set = "UPDATE kept SET sent = ?3 WHERE runtime = ?1 AND number = ?2";
+                connection.prepare_cached(set)?.execute(params![runtime, number, processes])?
             }
             Self::Items { id, at, items, end } => {
                 let (runtime, number) = of(*id);
@@ -97,25 +101,29 @@ impl Note {
                     add.execute(params![runtime, number, whole(at as u64), item])?;
                 }
                 if let Some(End { at, has_failed }) = end {
+                    // What was sent in two processes may be billed twice: it is counted with the end, as often as that.
+                    let again = "INSERT INTO meta SELECT 'again', 1 FROM kept \
+                                 WHERE runtime = ?1 AND number = ?2 AND ended_at IS NULL AND sent > 1 \
+                                 ON CONFLICT DO UPDATE SET value = value + 1";
+                    connection.prepare_cached(again)?.execute([runtime, number])?;
                     // Who comes with the key of a call that failed makes another.
                     let set = "UPDATE kept SET ended_at = ?3, key = iif(?4, NULL, key) \
                                WHERE runtime = ?1 AND number = ?2";
                     connection.prepare_cached(set)?.execute(params![runtime, number, at, has_failed])?;
                 }
+                1
             }
             Self::Forget(Which::Call(id)) => {
                 let (runtime, number) = of(*id);
-                forget(connection, "runtime = ?1 AND number = ?2", params![runtime, number])?;
+                forget(connection, "runtime = ?1 AND number = ?2", params![runtime, number])?
             }
             Self::Forget(Which::Tag(name, value)) => {
                 let which = "ended_at IS NOT NULL AND tags ->> ('$.' || json_quote(?1)) = ?2";
-                forget(connection, which, params![name, value])?;
+                forget(connection, which, params![name, value])?
             }
-            Self::Forget(Which::Before(time)) => {
-                forget(connection, "ended_at < ?1", params![millis(*time)])?;
-            }
-        }
-        Ok(())
+            Self::Forget(Which::Before(time)) => forget(connection, "ended_at < ?1", params![millis(*time)])?,
+        };
+        Ok(changed)
     }
 }
 
@@ -165,7 +173,7 @@ fn id(row: &Row<'_>) -> rusqlite::Result<CallId> {
 fn head(row: &Row<'_>) -> rusqlite::Result<Option<KeptCall>> {
     let (begun_at, durable, request): (i64, String, Vec<u8>) = (row.get(2)?, row.get(3)?, row.get(6)?);
     let begun_at = UNIX_EPOCH + Duration::from_millis(u64::try_from(begun_at).unwrap_or(0));
-    let (id, is_whole, is_sent) = (id(row)?, row.get(4)?, row.get(5)?);
+    let (id, is_whole, sent) = (id(row)?, row.get(4)?, row.get(5)?);
     let known = durable.parse().ok().zip(read_formed(&request));
     let call = |(durable, request)| KeptCall {
         id,
@@ -173,7 +181,7 @@ fn head(row: &Row<'_>) -> rusqlite::Result<Option<KeptCall>> {
         request: Arc::new(request),
         durable,
         is_whole,
-        is_sent,
+        sent,
         items: Vec::new(),
     };
     Ok(known.map(call))

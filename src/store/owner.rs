@@ -56,8 +56,8 @@ enum Job {
     Record(Record),
     /// There is something new to be known of a provider.
     Memory,
-    /// Write this, and say when it is on the disk.
-    Note(Note, oneshot::Sender<()>),
+    /// Write this, and say when it is on the disk, and how many calls it changed.
+    Note(Note, oneshot::Sender<usize>),
     /// Say when everything before this was tried once.
     Flush(oneshot::Sender<()>),
 }
@@ -158,8 +158,8 @@ impl Vault for Store {
         self.note(Note::accept(call))
     }
 
-    fn sent(&self, call: CallId) -> Written {
-        self.note(Note::Sent(call))
+    fn sent(&self, id: CallId, processes: u32) -> Written {
+        self.note(Note::Sent { id, processes })
     }
 
     fn tell(&self, call: CallId, at: usize, items: &[Item]) -> Written {
@@ -242,7 +242,7 @@ struct Owner {
     first: i64,
     /// What is noted of durable calls, and who waits for that.
     notes: Vec<Note>,
-    noted: Vec<oneshot::Sender<()>>,
+    noted: Vec<oneshot::Sender<usize>>,
     /// How often it panicked over this group.
     panics: u32,
     /// Records that were lost before this process: the file counts on.
@@ -432,14 +432,14 @@ impl Owner {
         #[cfg(test)]
         super::tests::trouble(&self.spec.path, |sql| open.trouble(sql)).map_err(|error| super::told(&error))?;
         let (news, notes) = (self.news.values(), &self.notes);
-        open.write(self.first, &self.group, lost, news, notes).map_err(|error| super::told(&error))?;
+        let changed = open.write(self.first, &self.group, lost, news, notes).map_err(|error| super::told(&error))?;
         self.gauge.written(self.group.len() as u64, open.bytes());
         self.group.clear();
         self.known.append(&mut self.news);
         self.first = 0;
         self.notes.clear();
-        for done in self.noted.drain(..) {
-            let _ = done.send(());
+        for (done, changed) in self.noted.drain(..).zip(changed) {
+            let _ = done.send(changed);
         }
         Ok(())
     }

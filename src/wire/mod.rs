@@ -65,6 +65,7 @@ pub use headers::is_event_stream;
 pub use limits::limits;
 pub use model::Model;
 pub use names::Names;
+pub use original::asks_the_same;
 pub use place::place;
 pub use verbatim::Verbatim;
 

@@ -28,6 +28,29 @@ pub(super) fn of(request: &ChatRequest, dialect: Dialect) -> Option<&Original> {
     request.original.as_ref().filter(|original| dialect.shares_fields(original.dialect))
 }
 
+/// Tells whether two requests ask for the same answer, be it whole or as a stream.
+pub fn asks_the_same(one: &ChatRequest, other: &ChatRequest) -> bool {
+    let in_another_form = || match (&one.original, &other.original) {
+        (Some(own), Some(its)) if own.dialect == its.dialect && own.method == its.method => {
+            formless(own).is_some_and(|body| Some(body) == formless(its))
+                && *one == ChatRequest { original: one.original.clone(), ..other.clone() }
+        }
+        _ => false,
+    };
+    one == other || in_another_form()
+}
+
+/// Returns a body without what it says of the form of its answer.
+fn formless(original: &Original) -> Option<Cow<'_, str>> {
+    let text = std::str::from_utf8(&original.body).ok()?;
+    let (mut object, mut edits) = (Object::of(text)?, Edits::new(text));
+    for field in ["stream", "stream_options"] {
+        object.remove(field);
+    }
+    object.finish(&mut edits);
+    Some(edits.finish())
+}
+
 /// Tells whether a caller asks for this very model in its own words: by its name or by that of a route that has no
 /// other, in this dialect or one whose words are the same. A caller that asks in another dialect knows the model, but
 /// not the names of its efforts here.

@@ -10,6 +10,7 @@
 mod anthropic;
 mod embed;
 mod gemini;
+mod in_words;
 mod lists;
 mod lone;
 mod node;
@@ -26,8 +27,10 @@ mod unread;
 mod writer;
 
 pub use embed::{AskedVectors, read_embed, write_embed};
+pub use in_words::in_words;
 pub use lists::{Listing, count_tokens, model, models};
 pub use refusal::{Refusal, Refused, refuse};
+pub use responses::{call_of, deleted, id_of};
 pub use writer::Writer;
 
 use std::fmt;
@@ -78,6 +81,11 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Tells whether the answer is to be given in the background.
+    pub fn is_in_background(&self) -> bool {
+        self.request.original.as_ref().is_some_and(|original| original.marks.background)
+    }
+
     /// Asks for the conversation made short instead of an answer to it. Only a provider of responses can do that, and
     /// only that provider reads the result.
     #[must_use]
@@ -228,7 +236,11 @@ fn read_body(face: Face, path_model: Option<&str>, stream_by_path: bool, body: &
     asked.values = values;
     asked.request.commit = CommitPolicy::Fail;
     asked.request.extra_dialect = Some(face.dialect());
-    asked.request.original = Some(Original { stream: asked.stream, lost, ..original });
+    let mut original = Original { stream: asked.stream, lost, ..original };
+    if original.marks.background {
+        original.streamed();
+    }
+    asked.request.original = Some(original);
     asked.request.messages.retain_mut(reading::is_for_all);
     reading::name_results(&mut asked.request.messages);
     Ok(asked)

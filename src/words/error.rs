@@ -138,6 +138,12 @@ impl Error {
         }
     }
 
+    /// Tells whether it is the end of a process, or of its store, and not the call's own: the next process goes on with
+    /// a call that is durable.
+    pub(crate) const fn is_of_process(&self) -> bool {
+        matches!(self, Self::Draining | Self::Unavailable | Self::NotDurable(_))
+    }
+
     /// Returns the attempts that were made before the call failed.
     pub fn attempts(&self) -> &[AttemptRecord] {
         match self {

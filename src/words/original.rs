@@ -54,6 +54,8 @@ pub struct Marks {
     pub proof: bool,
     /// A message is flagged as the beginning of the answer.
     pub begun: bool,
+    /// The answer is to be given in the background: here, and not at the provider.
+    pub background: bool,
 }
 
 impl Original {

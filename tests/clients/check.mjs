@@ -51,6 +51,23 @@ await check("openai chat: a loop of tools", async () => {
   assert.equal(asked.length, 1);
 });
 
+await check("openai responses: in the background", async () => {
+  let reply = await openai.responses.create({ model, input: said, background: true });
+  const { id } = reply;
+  while (["queued", "in_progress"].includes(reply.status)) {
+    await new Promise((wake) => setTimeout(wake, 20));
+    reply = await openai.responses.retrieve(id);
+  }
+  assert.equal(reply.output_text, said);
+  const numbers = [];
+  for await (const event of await openai.responses.retrieve(id, { stream: true, starting_after: 2 })) {
+    numbers.push(event.sequence_number);
+  }
+  assert.equal(numbers[0], 3);
+  await openai.responses.delete(id);
+  await assert.rejects(openai.responses.retrieve(id), { status: 404 });
+});
+
 await check("openai responses: whole and stream", async () => {
   assert.equal((await openai.responses.create({ model, input: said })).output_text, said);
   const stream = openai.responses.stream({ model, input: said });

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 import warnings
 
 import anthropic
@@ -56,6 +57,15 @@ def raises(kind, status, function):
         same(getattr(error, "status_code", None) or getattr(error, "code", None), status)
         return error
     raise AssertionError(f"no {kind.__name__}")
+
+
+def ending(response):
+    """Waits until an answer in the background has ended."""
+    reply = chat.responses.retrieve(response)
+    while reply.status in ("queued", "in_progress"):
+        time.sleep(0.02)
+        reply = chat.responses.retrieve(response)
+    return reply
 
 
 chat = openai.OpenAI(base_url=f"{ROOT}/v1", api_key="any", timeout=60)
@@ -144,6 +154,35 @@ def _():
 def _():
     reply = chat.responses.parse(model=MODEL, input=SAID, text_format=Place)
     assert isinstance(reply.output_parsed, Place), reply
+
+
+@check("openai responses: in the background, looked at, read from a place, deleted")
+def _():
+    reply = chat.responses.create(model=MODEL, input=SAID, background=True)
+    same((reply.status, reply.background), ("queued", True))
+    ended = ending(reply.id)
+    same((ended.status, ended.output_text), ("completed", SAID))
+    events = list(chat.responses.retrieve(reply.id, stream=True))
+    same([event.sequence_number for event in events], list(range(len(events))))
+    same(list(chat.responses.retrieve(reply.id, stream=True, starting_after=3)), events[4:])
+    same(events[-1].response.model_dump(), ended.model_dump())
+    chat.responses.delete(reply.id)
+    raises(openai.NotFoundError, 404, lambda: chat.responses.retrieve(reply.id))
+
+
+@check("openai responses: a stream in the background that is left, and one that is cancelled")
+def _():
+    left = chat.responses.create(model=MODEL, input=SAID, background=True, stream=True)
+    first = next(iter(left))
+    left.close()
+    same((first.type, first.response.status), ("response.created", "queued"))
+    same(ending(first.response.id).output_text, SAID)
+    with chat.responses.stream(response_id=first.response.id, starting_after=0) as stream:
+        same("".join(event.delta for event in stream if event.type == "response.output_text.delta"), SAID)
+    reply = chat.responses.create(model=MODEL, input="many words " * 2000, background=True)
+    same(chat.responses.cancel(reply.id).status, "cancelled")
+    same(ending(reply.id).status, "cancelled")
+    same(list(chat.responses.retrieve(reply.id, stream=True))[-1].response.status, "cancelled")
 
 
 @check("openai: models")

@@ -38,7 +38,8 @@ trap 'exit 1' INT TERM
 # Starts the program on a free port, and reads from what it says which one that is.
 serve() {
     : >"$place/said"
-    "$program" serve --drill --listen 127.0.0.1:0 --log off "$@" 2>"$place/said" &
+    rm -f "$place"/kept.db*
+    "$program" serve --drill --listen 127.0.0.1:0 --log off --store "$place/kept.db" "$@" 2>"$place/said" &
     serving=$!
     ROOT=
     while [ -z "$ROOT" ]; do

@@ -2,6 +2,7 @@
 
 mod access;
 mod answers;
+mod background;
 mod begin;
 mod bodies;
 mod careless;

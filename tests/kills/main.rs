@@ -13,6 +13,8 @@ use standin::config::StoreConfig;
 use standin::runtime::{By, Question, ask_file, verify_file};
 use standin::{ChatRequest, Failure, FailureClass, ModelConfig, ProviderConfig, RouteConfig, Runtime};
 
+#[path = "../../examples/outlive/served.rs"]
+mod served;
 #[path = "../../examples/outlive/storm.rs"]
 mod storm;
 
@@ -22,6 +24,9 @@ const STORM_KILLS: u32 = 8;
 fn main() {
     if let Some(arguments) = storm::child() {
         return storm::work(&arguments);
+    }
+    if served::child() {
+        return;
     }
     if let Some(file) = std::env::args().skip_while(|argument| argument != CHILD).nth(1) {
         return child(Path::new(&file));
@@ -37,7 +42,10 @@ fn main() {
     let began = Instant::now();
     let told = storm::kill_again_and_again(many.unwrap_or(STORM_KILLS));
     println!("{told}; in {:.0} s", began.elapsed().as_secs_f64());
-    println!("2 passed, 0 failed");
+    let began = Instant::now();
+    let told = served::kill_again_and_again(many.unwrap_or(STORM_KILLS));
+    println!("a sidecar and its agents: {told}; in {:.0} s", began.elapsed().as_secs_f64());
+    println!("3 passed, 0 failed");
 }
 
 const CHILD: &str = "--keep";

@@ -15,6 +15,7 @@ macro_rules! say {
 mod check;
 mod operator;
 mod explain;
+mod forget;
 mod handover;
 mod import;
 mod init;
@@ -67,7 +68,8 @@ const EXAMPLES: &str = "Examples:
   standin ledger --by tag:team --since 7d  what a running sidecar spent, and what a good answer cost
   standin reconcile usage.json --provider openai
                                            compare it with what the provider says
-  standin reset openai                     lift what keeps a provider of a running sidecar out";
+  standin reset openai                     lift what keeps a provider of a running sidecar out
+  standin forget --tag user=4711           forget what was asked and answered with a tag";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -94,6 +96,8 @@ enum Command {
     Reconcile(Reconcile),
     /// Lifts what keeps a provider, a model or a key of a running sidecar out: a wait, a refusal, an open breaker.
     Reset(Reset),
+    /// Forgets what was asked and answered: of one call, of all with a tag, or of all that ended before a time.
+    Forget(Forget),
     /// Makes a key for a client, and the lines to put into the configuration.
     Key(Key),
     /// Prints what a shell needs to complete this program's arguments.
@@ -134,6 +138,9 @@ struct Serve {
     /// seconds.
     #[arg(long, requires = "drill")]
     storm: bool,
+    /// With --drill: keeps what ended, and calls that outlive their callers, in this file.
+    #[arg(long, value_name = "FILE", requires = "drill")]
+    store: Option<PathBuf>,
     /// How the log is written.
     #[arg(long, value_enum, default_value_t = LogForm::Text)]
     log: LogForm,
@@ -304,6 +311,27 @@ struct Reset {
     sidecar: OperatorAddress,
 }
 
+#[derive(Debug, Args)]
+struct Forget {
+    #[command(flatten)]
+    which: Forgotten,
+    #[command(flatten)]
+    sidecar: OperatorAddress,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Forgotten {
+    /// A call's id, as `x-standin-call` and the log say it, or that of a response; it is ended if it has not.
+    call: Option<String>,
+    /// All that have ended and carry this value of a tag.
+    #[arg(long, value_name = "NAME=VALUE")]
+    tag: Option<String>,
+    /// All that ended before: a day (2026-11-29), or how long ago (7d).
+    #[arg(long, value_name = "WHEN")]
+    before: Option<String>,
+}
+
 /// The operators' address of a running sidecar.
 #[derive(Debug, Args)]
 struct OperatorAddress {
@@ -350,6 +378,7 @@ fn main() -> ExitCode {
             Command::Ledger(options) => ledger::run(options).await,
             Command::Reconcile(options) => reconcile::run(options).await,
             Command::Reset(options) => reset::run(options).await,
+            Command::Forget(options) => forget::run(options).await,
             Command::Key(options) => key::run(&options),
             Command::Completions(options) => manual::completions(&options, Cli::command()),
             Command::Man(options) => manual::page(&options, Cli::command()),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use standin::config::StoreConfig;
 use standin::sidecar::{Settings, Sidecar};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -50,6 +51,9 @@ pub async fn run(options: super::Serve, mut inherited: Inherited) -> ExitCode {
     };
     if let Some(listen) = options.listen {
         settings.server.listen = listen;
+    }
+    if let Some(file) = &options.store {
+        settings.runtime.store = Some(StoreConfig::new(file));
     }
     if let Err(problem) = load::check(&settings, file.as_deref()) {
         return failed(&problem);

@@ -150,7 +150,7 @@ lasting!(
     }
 );
 lasting!(struct Original { dialect, body, model, fields, nulls, stream, stream_usage, left_out, marks, lost, method });
-lasting!(struct Marks { developer, cached, scoped, invoice, sealed, proof, begun });
+lasting!(struct Marks { developer, cached, scoped, invoice, sealed, proof, begun, background });
 lasting!(enum Note { Dropped(what), Converted(what), Trimmed { messages, tokens } });
 
 lasting!(enum ReplyEvent {

@@ -24,7 +24,8 @@ pub(super) fn edited(original: &Original, body: &Body<'_>, ours: &str, notes: &m
     let refused = original::refused(original, |field| body.flavour.takes_extra(Dialect::OpenAiResponses, field, false));
     let items = Items::of(original, body);
     let tools = !body.names.is_empty();
-    let settled = differing.is_empty() && !effort && refused.is_empty() && original.stream == body.streaming;
+    let here = original.marks.background;
+    let settled = differing.is_empty() && !effort && refused.is_empty() && original.stream == body.streaming && !here;
     if let (true, None, false) = (settled, &items, tools)
         && let Some(body) = original::renamed(original, body.model.name)
     {
@@ -41,6 +42,9 @@ pub(super) fn edited(original: &Original, body: &Body<'_>, ours: &str, notes: &m
         }
     }
     draft.drop_refused(&refused, notes);
+    if here {
+        draft.remove("background");
+    }
     if original.stream != body.streaming {
         draft.set("stream", body.streaming.to_string());
         if !body.streaming {

@@ -28,7 +28,10 @@ pub(super) fn of(face: Face, body: &ByteString, object: &Object<'_>) -> Original
         stream: false,
         stream_usage: object.within("stream_options").map(|options| options.is("include_usage") == Some(true)),
         left_out: Vec::new(),
-        marks: marks(object),
+        marks: Marks {
+            background: face == Face::OpenAiResponses && object.is("background") == Some(true),
+            ..marks(object)
+        },
         lost: Vec::new(),
         method: "",
     }
@@ -81,7 +84,24 @@ impl Original {
             }
             metadata.finish(&mut edits);
         }
-        let body: Bytes = edits.finish().into_owned().into();
+        self.replace(edits.finish().into_owned().into());
+    }
+
+    /// Lets it ask for a stream: of an answer that is given in the background the events are kept.
+    pub(super) fn streamed(&mut self) {
+        let Ok(text) = std::str::from_utf8(&self.body) else { return };
+        let Some(mut object) = edit::Object::of(text) else { return };
+        let mut edits = Edits::new(text);
+        object.set("stream", "true", &mut edits);
+        object.finish(&mut edits);
+        self.replace(edits.finish().into_owned().into());
+        self.stream = true;
+        if !self.has("stream") {
+            self.fields.push("stream".to_owned());
+        }
+    }
+
+    fn replace(&mut self, body: Bytes) {
         // The name may be at another place now.
         let name = std::str::from_utf8(&body).ok().and_then(|text| edit::find(text, &["model"]));
         self.model = self.model.take().and(name.map(|name| place(&body, &name[1..name.len() - 1])));

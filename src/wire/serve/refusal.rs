@@ -34,6 +34,8 @@ pub enum Refused<'a> {
     Forbidden(&'a str),
     /// There is no model by this name; says what there is.
     NotFound(&'a str),
+    /// No answer of this id is kept; says why.
+    NotKept(&'a str),
     /// There is nothing at this address; says where there is something.
     Nowhere(&'a str),
     /// The address takes another method; says which.
@@ -71,6 +73,7 @@ pub fn refuse(face: Face, refused: Refused<'_>) -> Refusal {
         Refused::Unauthorised => Fault::new(Kind::Unauthorised, "the key is missing or wrong".to_owned()),
         Refused::Forbidden(what) => Fault::new(Kind::Forbidden, what.to_owned()),
         Refused::NotFound(what) => Fault::new(Kind::NotFound, what.to_owned()),
+        Refused::NotKept(what) => Fault::new(Kind::NotKept, what.to_owned()),
         Refused::Nowhere(what) => Fault::new(Kind::Nowhere, what.to_owned()),
         Refused::WrongMethod(what) => Fault::new(Kind::WrongMethod, what.to_owned()),
         Refused::Encoded(what) => Fault::new(Kind::Encoded, what.to_owned()),

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use memchr::memmem;
 
 use super::refusal::Fault;
-use super::{Face, Form, anthropic, gemini, openai, responses};
-use crate::words::{AssistantPart, Barred, Error, Finished, Proof, Reply, ReplyEvent, Source, ToolCall};
+use super::{Face, Form, anthropic, gemini, id_of, in_words, openai, responses};
+use crate::words::{AssistantPart, Barred, CallId, Error, Finished, Proof, Reply, ReplyEvent, Source, ToolCall};
 
 /// The most targets that a comment names.
 const BARRED_MAX: usize = 8;
@@ -46,6 +47,15 @@ pub struct Writer {
     state: State,
     /// As far as is known before the end.
     prompt_tokens: u64,
+    background: Option<Background>,
+}
+
+/// What speaks of an answer that is given in the background.
+#[derive(Debug)]
+struct Background {
+    voice: responses::Responses,
+    /// How many of its events are left out yet.
+    left_out: u64,
 }
 
 /// The state of a stream.
@@ -65,14 +75,65 @@ impl Writer {
     /// Returns the writer of one answer. Its ids are made of `seed`, which should be of its own for every answer;
     /// `created` is the time in seconds since 1970.
     pub fn new(form: Form, seed: u64, created: u64) -> Self {
-        Self { form, seed, created, voice: None, state: State::Silent, prompt_tokens: 0 }
+        Self { form, seed, created, voice: None, state: State::Silent, prompt_tokens: 0, background: None }
+    }
+
+    /// Lets it tell of an answer that is given in the background: a response that has its call's id, and of whose
+    /// events those up to one are left out.
+    #[must_use]
+    pub fn in_background(mut self, call: CallId, after: Option<u64>) -> Self {
+        let voice = responses::Responses::new(self.form.clone(), self.seed, self.created).in_background(id_of(call));
+        let left_out = after.map_or(0, |number| number.saturating_add(1));
+        self.background = Some(Background { voice, left_out });
+        self
+    }
+
+    /// Appends what a stream of such an answer begins with, before anything is known of it.
+    pub fn begin(&mut self, out: &mut Vec<u8>) {
+        let from = out.len();
+        self.speak(out);
+        self.leave_out(from, out);
+    }
+
+    /// Returns such an answer before it is there.
+    pub fn unfinished(self, status: &'static str) -> Bytes {
+        self.background.map_or_else(Vec::new, |it| it.voice.unfinished(status)).into()
+    }
+
+    /// Returns such an answer where there never will be one.
+    pub fn unanswered(self, error: &Error) -> Bytes {
+        self.background.map_or_else(Vec::new, |it| it.voice.unanswered(&Fault::of(error))).into()
+    }
+
+    /// Leaves events out that are told already.
+    fn leave_out(&mut self, from: usize, out: &mut Vec<u8>) {
+        let Some(Background { left_out, .. }) = self.background.as_mut().filter(|it| it.left_out > 0) else { return };
+        let mut to = from;
+        while *left_out > 0
+            && let Some(end) = memmem::find(&out[to..], b"\n\n")
+        {
+            (to, *left_out) = (to + end + 2, *left_out - 1);
+        }
+        out.drain(from..to);
     }
 
     /// Appends what an event is as bytes of the stream; may be none. After the end, nothing follows.
     pub fn event(&mut self, event: &ReplyEvent, out: &mut Vec<u8>) {
+        let from = out.len();
+        self.write(event, out);
+        self.leave_out(from, out);
+    }
+
+    fn write(&mut self, event: &ReplyEvent, out: &mut Vec<u8>) {
+        if let (ReplyEvent::Finished(answer), true) = (event, self.background.is_some()) {
+            self.take_name(answer);
+        }
         match event {
             ReplyEvent::Started { target, prompt_tokens, .. } => {
                 self.form.answers(&target.model);
+                if let Some(Background { voice, .. }) = &mut self.background {
+                    voice.answers(&self.form.model);
+                }
                 self.prompt_tokens = *prompt_tokens;
             }
             ReplyEvent::Verbatim(events) => self.pass(events, out),
@@ -95,7 +156,15 @@ impl Writer {
 
     /// Appends events as they came.
     fn pass(&mut self, events: &[u8], out: &mut Vec<u8>) {
-        if self.state != State::Ended {
+        if self.state == State::Ended {
+            return;
+        }
+        if self.background.is_some() {
+            self.speak(out);
+        }
+        if let Some(Background { voice, .. }) = &mut self.background {
+            voice.pass_on(events, out);
+        } else {
             self.state = State::Passing;
             if self.form.face == Face::OpenAiResponses {
                 self.voice().passed(events);
@@ -127,21 +196,41 @@ impl Writer {
 
     /// Appends the end of a stream that broke off: an error, and never what ends an answer that is whole.
     pub fn failed(&mut self, error: &Error, out: &mut Vec<u8>) {
+        let from = out.len();
         if self.speak(out).is_some() {
             self.stop(&Fault::of(error), out);
         }
+        self.leave_out(from, out);
     }
 
     /// Returns a whole answer, which is the body of a reply.
     pub fn whole(mut self, reply: &Reply) -> Bytes {
         let answer = &reply.finished;
-        if let Some(body) = &answer.verbatim {
+        if let (Some(body), None) = (&answer.verbatim, &self.background) {
             return body.clone();
         }
-        self.form.answers(answer.model.as_deref().unwrap_or(&answer.target.model));
+        self.take_name(answer);
+        let mut words = None;
+        if let (Some(events), Some(Background { voice, .. })) = (&answer.verbatim, &self.background) {
+            if let Some(whole) = voice.whole_of(events) {
+                return whole.into();
+            }
+            match in_words(self.form.face, true, events, answer.clone()) {
+                Ok(answer) => words = Some(answer),
+                Err(failure) => return voice.unanswered(&Fault::broken(failure.to_string())).into(),
+            }
+        }
         let mut out = Vec::new();
-        self.voice().whole(answer, &mut out);
+        self.voice().whole(words.as_ref().unwrap_or(answer), &mut out);
         out.into()
+    }
+
+    /// Takes the name of the model as an answer has it.
+    fn take_name(&mut self, answer: &Finished) {
+        self.form.answers(answer.model.as_deref().unwrap_or(&answer.target.model));
+        if let Some(Background { voice, .. }) = &mut self.background {
+            voice.answers(&self.form.model);
+        }
     }
 
     /// Returns what shows in a stream that the answer is still worked on, at any time between two events. Clients
@@ -188,6 +277,9 @@ impl Writer {
 
     /// Returns the dialect's voice, which begins to speak when it is known whose model answers.
     fn voice(&mut self) -> &mut dyn Voice {
+        if let Some(Background { voice, .. }) = &mut self.background {
+            return voice;
+        }
         let Self { form, seed, created, .. } = self;
         self.voice
             .get_or_insert_with(|| match form.face {

@@ -171,6 +171,11 @@ impl Exchange {
         }
     }
 
+    /// Returns what has come.
+    pub fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+
     /// Reads until the other side closes; returns what came.
     pub async fn closed(mut self) -> String {
         while self.more().await {}

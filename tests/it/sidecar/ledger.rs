@@ -232,3 +232,51 @@ async fn after_a_storm_the_books_are_those_of_the_providers_to_the_cent() {
     let found = standin::runtime::verify_file(&file).expect("a file");
     assert_eq!((found.attempts, found.problems), (sum.attempts, Vec::new()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_have_calls_forgotten_by_id_by_tag_and_by_age_and_are_told_how_many() {
+    let (stage, _) = keeping("forgetting").await;
+    let to = stage.sidecar.address();
+    let forget = |query: String| async move {
+        let reply = Exchange::begin(to, "POST", &format!("/forget?{query}"), &OPERATOR, "").await.end().await;
+        (reply.status, reply.json())
+    };
+    let mut calls = Vec::new();
+    for (key, team, durable) in
+        [("1", "red", "true"), ("2", "red", "false"), ("3", "blue", "true"), ("4", "blue", "false")]
+    {
+        let headers = [
+            ("authorization", "Bearer agent"),
+            ("x-standin-tag-team", team),
+            ("idempotency-key", key),
+            ("x-standin-durable", durable),
+        ];
+        let ask = || http::ask_with(to, Caller::Chat, "smart", "Hi", false, &headers);
+        let first = ask().await;
+        assert_eq!((first.status, &ask().await.body), (200, &first.body));
+        calls.push(first.header("x-standin-call").expect("an id").to_owned());
+    }
+    assert_eq!(forget("tag=team%3Dgreen".to_owned()).await, (200, json!({"forgotten": 0})));
+    assert_eq!(forget("tag=team%3Dred".to_owned()).await, (200, json!({"forgotten": 2})));
+    let (runtime, number) = calls[2].split_once('-').expect("an id");
+    let response = format!("resp_{runtime}{:016x}", number.parse::<u64>().expect("a number"));
+    assert_eq!(forget(format!("call={response}")).await, (200, json!({"forgotten": 1})));
+    assert_eq!(forget(format!("call={}", calls[2])).await, (200, json!({"forgotten": 0})));
+    assert_eq!(forget("before=1h".to_owned()).await, (200, json!({"forgotten": 0})));
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    assert_eq!(forget("before=10ms".to_owned()).await, (200, json!({"forgotten": 1})));
+    for (query, problem) in [
+        ("", "say what is to be forgotten, by one of call, tag and before"),
+        ("call=1&tag=a%3Db", "say what is to be forgotten"),
+        ("call=x", "call: must be an id"),
+        ("tag=team", "tag: must be NAME=VALUE"),
+        ("before=soon", "before: must be a day"),
+        ("all=true", "all: is none of call, tag and before"),
+    ] {
+        let (status, said) = forget(query.to_owned()).await;
+        assert!(status == 400 && said["error"].as_str().expect("words").starts_with(problem), "{query}: {said}");
+    }
+    let agents = [("authorization", "Bearer agent")];
+    assert_eq!(Exchange::begin(to, "POST", "/forget?before=1d", &agents, "").await.end().await.status, 401);
+    assert_eq!(get(&stage, "/forget").await.status, 405);
+}

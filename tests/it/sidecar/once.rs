@@ -6,7 +6,9 @@ use standin::config::StoreConfig;
 use standin::sidecar::{ClientKey, Hash};
 use standin::testing::{Latency, Script};
 
-use super::http::{self, Caller};
+use super::http::{self, Caller, Exchange};
+use super::upstream::Bytes;
+use super::verbatim::{rich, scene};
 use super::{stage, stage_with};
 
 const SAID: &str = "one two three four five";
@@ -41,8 +43,8 @@ async fn another_request_with_a_key_is_a_conflict_in_its_callers_dialect_and_no_
     for caller in Caller::ALL {
         let key = [("idempotency-key", &*format!("{caller:?}"))];
         assert_eq!(http::ask_with(to, caller, "smart", SAID, false, &key).await.status, 200);
-        for (text, stream) in [("another", false), (SAID, true)] {
-            let refused = http::ask_with(to, caller, "smart", text, stream, &key).await;
+        for stream in [false, true] {
+            let refused = http::ask_with(to, caller, "smart", "another", stream, &key).await;
             assert_eq!((refused.status, refused.header("x-should-retry")), (409, Some("false")), "{refused:?}");
             let body = refused.json();
             assert!(caller.message(&body).starts_with("key: another request was made with this one"), "{body}");
@@ -51,6 +53,80 @@ async fn another_request_with_a_key_is_a_conflict_in_its_callers_dialect_and_no_
                 Caller::Anthropic => assert_eq!(body["error"]["type"], "invalid_request_error"),
                 Caller::Gemini => assert_eq!(body["error"]["status"], "ABORTED"),
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_finds_its_answer_whole_and_as_a_stream_whichever_was_asked_for_first() {
+    for caller in Caller::ALL {
+        // In words, while it is worked on and after.
+        let script = Script { first_token: Latency::Fixed(Duration::from_millis(100)), ..Script::default() };
+        let stage = stage_with(2, script, |_| {}).await;
+        let to = stage.sidecar.address();
+        for streams in [[false, true, false, true], [true, false, true, false]] {
+            let key = [("idempotency-key", &*format!("{streams:?}"))];
+            let (first, second) = tokio::join!(
+                http::ask_with(to, caller, "b", SAID, streams[0], &key),
+                http::ask_with(to, caller, "b", SAID, streams[1], &key),
+            );
+            let third = http::ask_with(to, caller, "b", SAID, streams[2], &key).await;
+            let fourth = http::ask_with(to, caller, "b", SAID, streams[3], &key).await;
+            assert_eq!((&first.body, &second.body), (&third.body, &fourth.body), "{caller:?}");
+            for (reply, stream) in [(first, streams[0]), (second, streams[1])] {
+                assert_eq!((reply.status, reply.is_whole), (200, true), "{caller:?}: {reply:?}");
+                let said = if stream { caller.streamed(&reply.body) } else { caller.text(&reply.json()) };
+                assert_eq!(said, SAID, "{caller:?}");
+                assert!(!stream || reply.body.contains(caller.end()), "{caller:?}: {reply:?}");
+            }
+        }
+        assert_eq!(stage.counts(1).received, 2, "{caller:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_went_on_as_it_came_is_read_into_words_for_who_asks_in_the_other_form() {
+    for caller in Caller::ALL {
+        let scene = scene(caller).await;
+        let (whole, streamed) = rich(caller);
+        for (stream, body) in [(false, whole), (true, streamed)] {
+            let asked = scene.first.asked().len();
+            scene.first.answers(Bytes { body: body.clone(), piece: 10_000, cut: false, stream });
+            let key = [("idempotency-key", if stream { "s" } else { "w" })];
+            let first = scene.ask(stream, &key).await;
+            assert_eq!(first.status, 200, "{caller:?}: {first:?}");
+            let other = scene.ask(!stream, &key).await;
+            assert_eq!((other.status, other.is_whole), (200, true), "{caller:?}: {other:?}");
+            let text = |reply: &http::Response, stream: bool| match (stream, caller) {
+                (true, _) => caller.streamed(&reply.body),
+                (false, Caller::Responses) => {
+                    let output = reply.json()["output"].as_array().expect("items").clone();
+                    let said = output.iter().filter(|item| item["type"] == "message");
+                    said.map(|item| item["content"][0]["text"].as_str().expect("a text").to_owned()).collect()
+                }
+                (false, _) => caller.text(&reply.json()),
+            };
+            let said = text(&other, !stream);
+            assert!(said.contains('é') && !said.contains("another"), "{caller:?}: {other:?}");
+            assert!(stream || other.body.contains(caller.end()), "{caller:?}: {other:?}");
+            assert_eq!(scene.ask(!stream, &key).await.body, other.body, "{caller:?}");
+            assert_eq!(scene.ask(stream, &key).await.body, first.body, "{caller:?}");
+            assert_eq!(scene.first.asked().len(), asked + 1, "{caller:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn vectors_are_not_kept_by_a_key_and_who_sends_one_is_told() {
+    let stage = stage(1).await;
+    let to = stage.sidecar.address();
+    let body = r#"{"model":"smart","input":"hello","content":{"parts":[{"text":"hello"}]}}"#;
+    for (path, caller) in [("/v1/embeddings", Caller::Chat), ("/v1beta/models/smart:embedContent", Caller::Gemini)] {
+        for (name, value) in [("idempotency-key", "k"), ("x-standin-durable", "true")] {
+            let refused = Exchange::begin(to, "POST", path, &[(name, value)], body).await.end().await;
+            let problem =
+                format!("{name}: is not kept with vectors: leave it out, the same texts give the same vectors");
+            assert_eq!((refused.status, caller.message(&refused.json())), (400, &*problem), "{path}");
         }
     }
 }

@@ -331,3 +331,31 @@ async fn holds_are_lifted_from_the_command_line_and_told() {
         assert!(errors(&output).contains(problem), "{output:?}");
     }
 }
+
+#[tokio::test]
+async fn calls_are_forgotten_from_the_command_line() {
+    let served = Served::start("forget", &["--drill", "--store", "kept.db"], |_| {});
+    let run = |arguments: &[&str]| {
+        let (mut command, _) = program("forget");
+        command.arg("forget").args(arguments).args(["--admin", &served.address.to_string()]).output().expect("it runs")
+    };
+    let headers = [("x-standin-durable", "true"), ("x-standin-tag-user", "47&11")];
+    for _ in 0..2 {
+        assert_eq!(http::ask_with(served.address, Caller::Chat, "smart", "Hi", false, &headers).await.status, 200);
+    }
+    let output = run(&["--tag", "user=47&11"]);
+    assert_eq!(
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()),
+        (Some(0), "2 call(s) forgotten\n"),
+        "{output:?}"
+    );
+    for (arguments, problem) in [
+        (&["x"][..], "call: must be an id"),
+        (&["--before", "soon"], "before: must be a day"),
+        (&[], "required"),
+        (&["--before", "1d", "--tag", "a=b"], "cannot be used with"),
+    ] {
+        let output = run(arguments);
+        assert!(output.status.code() == Some(2) && errors(&output).contains(problem), "{output:?}");
+    }
+}

@@ -102,7 +102,7 @@ fn anthropic(data: &str) -> String {
 }
 
 /// Answers full of what no other dialect has words for, and of what is unknown here: whole, and streamed.
-fn rich(caller: Caller) -> (String, String) {
+pub(super) fn rich(caller: Caller) -> (String, String) {
     match caller {
         Caller::Chat => (
             r#"{ "id":"c1", "object":"chat.completion","created":1,"model":"m-of-the-provider","choices":[{"index":0,

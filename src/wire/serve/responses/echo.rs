@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::words::{ChatRequest, Effort, ResponseFormat, ToolChoice};
 
-/// Returns the fields of a request that its answer repeats, each with a comma behind it.
-pub(super) fn echo(request: &ChatRequest, instructions: Option<&str>) -> String {
+/// Returns the fields of a request that its answer repeats, each with a comma behind it, and whether the answer is
+/// kept.
+pub(super) fn echo(request: &ChatRequest, instructions: Option<&str>, kept: bool) -> String {
     let theirs = |key: &str| request.extra.get(key).cloned();
     let tools: Vec<Value> = request
         .tools
@@ -29,7 +30,7 @@ pub(super) fn echo(request: &ChatRequest, instructions: Option<&str>) -> String 
         "parallel_tool_calls": request.parallel_tool_calls.unwrap_or(true),
         "previous_response_id": null,
         "reasoning": {"effort": effort, "summary": summary},
-        "store": false,
+        "store": kept,
         "temperature": request.sampling.temperature.unwrap_or(1.0),
         "text": {"format": format(&request.response_format)},
         "tool_choice": tool_choice(&request.tool_choice),

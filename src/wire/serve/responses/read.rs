@@ -26,8 +26,10 @@ const TEXTS: [&str; 6] = ["input_text", "output_text", "text", "summary_text", "
 
 /// Reads a request.
 pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str>) -> Read<(Asked, Vec<Note>)> {
-    if body.flag("background")? == Some(true) {
-        return Err(BadRequest::new("background", "must be false: an answer is given at once or not at all"));
+    let background = body.flag("background")? == Some(true);
+    if background && body.flag("store")? == Some(false) {
+        let problem = "must not be false with `background`: such an answer is kept until it is fetched";
+        return Err(BadRequest::new("store", problem));
     }
     let mut notes = Vec::new();
     let model = model(&mut body, path_model)?;
@@ -67,7 +69,7 @@ pub(in crate::wire::serve) fn read(mut body: Object<'_>, path_model: Option<&str
         extra_needed,
         ..ChatRequest::default()
     };
-    let echo = echo(&request, instructions.as_deref());
+    let echo = echo(&request, instructions.as_deref(), background);
     let form = Form { free_tools: tools.free, echo, ..Form::new(Face::OpenAiResponses, model) };
     Ok((Asked { request, stream, form, values: 0 }, notes))
 }

@@ -31,8 +31,11 @@ pub(in crate::wire::serve) struct Responses {
     refuses: bool,
     /// The sources of the open message, as annotations.
     annotations: Vec<Value>,
-    /// The id of a response whose beginning passed as it came.
-    passed: Option<String>,
+    /// The id, where it is not made of the seed: that of a response whose beginning passed as it came, or of one that
+    /// is kept.
+    named: Option<String>,
+    /// Whether it is given in the background.
+    background: bool,
 }
 
 /// The item that is being written, and the part of it that is written.
@@ -54,8 +57,54 @@ struct State<'a> {
 impl Responses {
     pub(in crate::wire::serve) fn new(form: Form, seed: u64, created: u64) -> Self {
         let (open, output, annotations) = (Open::None, Vec::new(), Vec::new());
-        let (sequence, index, refuses, passed) = (0, 0, false, None);
-        Self { form, seed, created, sequence, open, output, index, refuses, annotations, passed }
+        let (sequence, index, refuses, named, background) = (0, 0, false, None, false);
+        Self { form, seed, created, sequence, open, output, index, refuses, annotations, named, background }
+    }
+
+    /// Lets it be given in the background, by this id.
+    pub(in crate::wire::serve) fn in_background(self, id: String) -> Self {
+        Self { named: Some(id), background: true, ..self }
+    }
+
+    /// Returns id and date of an answer that is given in the background.
+    pub(super) fn identity(&self) -> (&str, u64) {
+        (self.named.as_deref().unwrap_or_default(), self.created)
+    }
+
+    /// Takes the name of the model that answers, where something was said before it was known.
+    pub(in crate::wire::serve) fn answers(&mut self, model: &str) {
+        model.clone_into(&mut self.form.model);
+    }
+
+    /// Returns the response while there is no answer.
+    pub(in crate::wire::serve) fn unfinished(&self, status: &'static str) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.response(&State::without(status), &mut out);
+        out
+    }
+
+    /// Returns the response where there never will be an answer.
+    pub(in crate::wire::serve) fn unanswered(&self, fault: &Fault) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.response(&self.lost(fault), &mut out);
+        out
+    }
+
+    /// Returns the state of a response that has no answer, and never will have.
+    fn lost(&self, fault: &Fault) -> State<'static> {
+        let code = match fault.kind {
+            Kind::Cancelled if self.background => return State::without("cancelled"),
+            Kind::RateLimited => "rate_limit_exceeded",
+            Kind::Invalid | Kind::ContentPolicy | Kind::ContextTooLong | Kind::TooLarge => "invalid_prompt",
+            _ => "server_error",
+        };
+        State { error: Some(json!({"code": code, "message": fault.message})), ..State::without("failed") }
+    }
+
+    /// Returns the number of the next event, which is counted.
+    pub(super) fn next(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence - 1
     }
 
     /// Returns the id of the item that is being told.
@@ -65,8 +114,7 @@ impl Responses {
 
     /// Writes an event: its type and number, then what it tells.
     fn event(&mut self, kind: &str, fields: Value, out: &mut Vec<u8>) {
-        event(out, kind, &Event { kind, sequence_number: self.sequence, fields });
-        self.sequence += 1;
+        event(out, kind, &Event { kind, sequence_number: self.next(), fields });
     }
 
     /// Writes an event about the open item.
@@ -82,7 +130,7 @@ impl Responses {
     fn delta(&mut self, kind: &str, id: [&str; 2], part: &str, text: &str, after: &str, out: &mut Vec<u8>) {
         use std::io::Write;
         let [prefix, name] = id;
-        let Self { seed, index, sequence, .. } = *self;
+        let (sequence, Self { seed, index, .. }) = (self.next(), &*self);
         write!(
             out,
             "event: {kind}\ndata: {{\"type\":\"{kind}\",\"sequence_number\":{sequence},\
@@ -91,7 +139,6 @@ impl Responses {
         .expect("a buffer takes everything");
         out::json(out, text);
         out.extend_from_slice(after.as_bytes());
-        self.sequence += 1;
     }
 
     /// Writes that an item begins.
@@ -100,8 +147,7 @@ impl Responses {
     }
 
     fn about(&mut self, kind: &'static str, item: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
-        event(out, kind, &About { kind, sequence_number: self.sequence, output_index: self.index, item });
-        self.sequence += 1;
+        event(out, kind, &About { kind, sequence_number: self.next(), output_index: self.index, item });
     }
 
     /// Writes that an item is done, and keeps it for the end.
@@ -167,11 +213,11 @@ impl Responses {
     fn response(&self, state: &State<'_>, out: &mut Vec<u8>) {
         let incomplete = state.incomplete.map(|reason| json!({"reason": reason}));
         let mut head = json!({
-            "id": self.passed.clone().unwrap_or_else(|| format!("resp_{:016x}", self.seed)),
+            "id": self.named.clone().unwrap_or_else(|| format!("resp_{:016x}", self.seed)),
             "object": "response",
             "created_at": self.created,
             "status": state.status,
-            "background": false,
+            "background": self.background,
             "error": state.error,
             "incomplete_details": incomplete,
             "model": self.form.model,
@@ -193,8 +239,7 @@ impl Responses {
         let mut response = Vec::new();
         self.response(state, &mut response);
         let response: &RawValue = serde_json::from_slice(&response).expect("it was written as JSON");
-        event(out, kind, &Standing { kind, sequence_number: self.sequence, response });
-        self.sequence += 1;
+        event(out, kind, &Standing { kind, sequence_number: self.next(), response });
     }
 
     /// Tells a part of an answer that is at hand as a whole.
@@ -222,9 +267,13 @@ impl Responses {
 
 impl Voice for Responses {
     fn begin(&mut self, _: u64, out: &mut Vec<u8>) {
-        let state = State { status: "in_progress", incomplete: None, error: None, usage: None };
-        self.standing("response.created", &state, out);
-        self.standing("response.in_progress", &state, out);
+        if self.background {
+            self.standing("response.created", &State::without("queued"), out);
+            self.standing("response.queued", &State::without("queued"), out);
+        } else {
+            self.standing("response.created", &State::without("in_progress"), out);
+        }
+        self.standing("response.in_progress", &State::without("in_progress"), out);
     }
 
     fn text(&mut self, text: &str, out: &mut Vec<u8>) {
@@ -324,12 +373,12 @@ impl Voice for Responses {
             let number = digits.fold(0_u64, |sum, digit| sum.saturating_mul(10).saturating_add((digit - b'0').into()));
             self.sequence = number.saturating_add(1);
         }
-        if self.passed.is_none()
+        if self.named.is_none()
             && let Some(at) = memmem::find(events, ID)
         {
             let name = after(at, ID).strip_prefix(b"\"").unwrap_or_default();
             let end = name.iter().position(|byte| *byte == b'"').unwrap_or(0);
-            self.passed = std::str::from_utf8(&name[..end]).ok().filter(|id| id.starts_with("resp")).map(str::to_owned);
+            self.named = std::str::from_utf8(&name[..end]).ok().filter(|id| id.starts_with("resp")).map(str::to_owned);
         }
     }
 
@@ -341,13 +390,7 @@ impl Voice for Responses {
     }
 
     fn fail(&mut self, fault: &Fault, out: &mut Vec<u8>) {
-        let code = match fault.kind {
-            Kind::RateLimited => "rate_limit_exceeded",
-            Kind::Invalid | Kind::ContentPolicy | Kind::ContextTooLong | Kind::TooLarge => "invalid_prompt",
-            _ => "server_error",
-        };
-        let error = Some(json!({"code": code, "message": fault.message}));
-        let state = State { status: "failed", incomplete: None, error, usage: None };
+        let state = self.lost(fault);
         self.standing("response.failed", &state, out);
     }
 
@@ -369,6 +412,11 @@ impl Voice for Responses {
 }
 
 impl<'a> State<'a> {
+    /// Returns the state of a response that has no answer.
+    const fn without(status: &'static str) -> Self {
+        Self { status, incomplete: None, error: None, usage: None }
+    }
+
     fn of(answer: &'a Finished, refuses: bool) -> Self {
         let incomplete = match answer.stop {
             StopReason::Length => Some("max_output_tokens"),

@@ -246,7 +246,7 @@ fn what_is_malformed_is_named_by_its_path() {
             "response_format.json_schema.schema",
         ),
         (Face::OpenAiChat, chat(json!({"reasoning_effort": 5})), "reasoning_effort"),
-        (Face::OpenAiResponses, json!({"model": "m", "input": "Hi", "background": true}), "background"),
+        (Face::OpenAiResponses, json!({"model": "m", "input": "Hi", "background": true, "store": false}), "store"),
         (Face::OpenAiResponses, json!({"model": "m", "input": 5}), "input"),
         (
             Face::Anthropic,

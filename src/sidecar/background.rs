@@ -1,0 +1,238 @@
+//! Answers in the background: asked for, looked at, read from any place, ended and deleted.
+//!
+//! Input: requests of OpenAI's dialect that say `background`, and the ids that these were answered with. Output:
+//! responses as they are just then, and their events. Such an answer is a durable call: what is told of it is told from
+//! what is kept, in this process or in another, so that it is the same each time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+use super::access::Client;
+use super::body::{ReplyBody, Streaming, bytes};
+use super::chat::{self, Prepared};
+use super::endpoint::Wish;
+use super::intake::Place;
+use super::record::Record;
+use super::state::{Current, State};
+use crate::runtime::{CallHandle, CallStatus, Form as CallForm, Which};
+use crate::wire::serve::{self, Asked, BadRequest, Face, Form, Refusal, Refused, Writer};
+use crate::words::{ChatRequest, CommitPolicy, Durable, Error};
+
+const FACE: Face = Face::OpenAiResponses;
+/// How long the end of a call is waited for that was just ended.
+const END_MAX: Duration = Duration::from_secs(10);
+
+/// Makes a call that goes on without its caller.
+pub(super) async fn begin(
+    state: &Arc<State>,
+    current: &Current,
+    head: &Parts,
+    client: Option<&Client>,
+    asked: Asked,
+    place: Place,
+) -> Result<Response<ReplyBody>, Refusal> {
+    let Prepared { mut request, stream, .. } = chat::prepare(state, current, head, client, asked)?;
+    if let Some((field, problem)) = hindrance(state, &request) {
+        let bad = BadRequest { field: field.to_owned(), problem: problem.to_owned() };
+        return Err(serve::refuse(FACE, Refused::Request(&bad)));
+    }
+    request.durable.get_or_insert(Durable::Again);
+    request.commit = CommitPolicy::Buffered;
+    let mut record = chat::record(state, client, FACE, &request.route, stream, place);
+    let call = state.runtime.keep(request, CallForm::Stream, true).await;
+    let call = call.map_err(|error| chat::failed(FACE, &error, &mut record))?;
+    let kept = Kept::of(state, call.clone()).await;
+    watch(call, record);
+    match kept {
+        Some(kept) if stream => Ok(kept.events(None, current.server.keep_alive)),
+        Some(kept) => Ok(kept.response(true).await),
+        None => Err(serve::refuse(FACE, Refused::Call(&Error::Crashed))),
+    }
+}
+
+/// Says why an answer cannot be given in the background.
+fn hindrance(state: &State, request: &ChatRequest) -> Option<(&'static str, &'static str)> {
+    if request.original.as_ref().is_some_and(|original| !original.method.is_empty()) {
+        return Some(("background", "must be false here: a conversation is made short while its caller waits"));
+    }
+    if !state.runtime.keeps_calls() {
+        let problem = "needs a `[store]` in the configuration, with a `path`: such an answer outlives its caller and this \
+                       process";
+        return Some(("background", problem));
+    }
+    (request.durable == Some(Durable::No)).then_some(("x-standin-durable", "must not be false with `background`"))
+}
+
+/// Writes down how a call ends that goes on without its caller.
+fn watch(call: CallHandle, mut record: Record) {
+    let watching = async move {
+        match call.wait().await {
+            Ok(reply) => {
+                let it = &reply.finished;
+                record.finished(it.call, &it.target, it.cost_usd, &it.attempts);
+            }
+            Err(error) => record.failed(&error),
+        }
+    };
+    #[expect(clippy::disallowed_methods, reason = "it owns a record, which says by itself that it was dropped")]
+    tokio::spawn(watching);
+}
+
+/// Answers what is wanted of an answer that is kept.
+pub(super) async fn wish(
+    state: &Arc<State>,
+    client: Option<&Client>,
+    id: &str,
+    wish: Wish,
+    query: &str,
+    keep_alive: Duration,
+) -> Result<Response<ReplyBody>, Refusal> {
+    let kept = find(state, client, id).await?;
+    match wish {
+        Wish::Read => match Reading::of(query).map_err(|bad| serve::refuse(FACE, Refused::Request(&bad)))? {
+            Reading::Events { after } => Ok(kept.events(after, keep_alive)),
+            Reading::Whole => Ok(kept.response(false).await),
+        },
+        Wish::Cancel => {
+            kept.call.cancel();
+            let _ = tokio::time::timeout(END_MAX, kept.call.wait()).await;
+            Ok(kept.response(false).await)
+        }
+        Wish::Delete => {
+            let gone = state.runtime.forget(Which::Call(kept.call.id())).await;
+            gone.map_err(|error| serve::refuse(FACE, Refused::Call(&error)))?;
+            Ok(bytes(StatusCode::OK, "application/json", serve::deleted(id).into()))
+        }
+    }
+}
+
+/// How an answer is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// As it is just now.
+    Whole,
+    /// As events: those behind one, or all.
+    Events { after: Option<u64> },
+}
+
+impl Reading {
+    fn of(query: &str) -> Result<Self, BadRequest> {
+        let value = |name: &str| query.split('&').filter_map(|pair| pair.split_once('=')).find(|it| it.0 == name);
+        let bad = |field: &str, problem: &str| BadRequest { field: field.to_owned(), problem: problem.to_owned() };
+        let streams = match value("stream").map(|(_, value)| value) {
+            None | Some("false" | "False") => false,
+            Some("true" | "True") => true,
+            Some(_) => return Err(bad("stream", "must be true or false")),
+        };
+        let after = value("starting_after").map(|(_, value)| value.parse::<u64>()).transpose();
+        let after = after.map_err(|_| bad("starting_after", "must be the `sequence_number` of an event"))?;
+        Ok(if streams { Self::Events { after } } else { Self::Whole })
+    }
+}
+
+/// Finds an answer of a client. Those of others are as unknown as those that never were.
+async fn find(state: &Arc<State>, client: Option<&Client>, id: &str) -> Result<Kept, Refusal> {
+    let none = || {
+        let what =
+            "there is no response of this id: it was not made with `background`, was deleted, or ended too long ago";
+        serve::refuse(FACE, Refused::NotKept(what))
+    };
+    let call = match state.runtime.resume(serve::call_of(id).ok_or_else(none)?).await {
+        Ok(call) => call,
+        Err(Error::NotKept(_)) => return Err(none()),
+        Err(error) => return Err(serve::refuse(FACE, Refused::Call(&error))),
+    };
+    if call.request().client.as_deref() != client.map(|client| client.name.as_str()) {
+        return Err(none());
+    }
+    Kept::of(state, call).await.ok_or_else(none)
+}
+
+/// An answer in the background.
+struct Kept {
+    call: CallHandle,
+    form: Form,
+}
+
+impl Kept {
+    /// Returns it, if the call is one. How it is written is read from what was asked.
+    async fn of(state: &State, call: CallHandle) -> Option<Self> {
+        let request = call.request().clone();
+        let length = request.original.as_ref().filter(|original| original.marks.background)?.body.len();
+        let read = move || {
+            let asked = serve::read(FACE, None, false, &request.original.as_ref()?.body).ok()?;
+            let mut form = asked.form;
+            if request.model_as.is_some() {
+                form.name_as_asked();
+            }
+            Some(form)
+        };
+        let form = state.intake.apart(length, read).await?;
+        Some(Self { call, form })
+    }
+
+    fn writer(&self, after: Option<u64>) -> Writer {
+        let (created, seed) = chat::stamp_of(&self.call);
+        Writer::new(self.form.clone(), seed, created).in_background(self.call.id(), after)
+    }
+
+    /// Returns its events, those behind one.
+    fn events(&self, after: Option<u64>, keep_alive: Duration) -> Response<ReplyBody> {
+        let streaming = Streaming::kept(self.call.stream_from(0), self.writer(after), keep_alive);
+        self.named(chat::event_stream(http::HeaderMap::new(), streaming))
+    }
+
+    /// Returns it as it is just now.
+    async fn response(&self, is_new: bool) -> Response<ReplyBody> {
+        let writer = self.writer(None);
+        let mut whole = None;
+        let body = match self.call.status() {
+            CallStatus::Running if !is_new => writer.unfinished("in_progress"),
+            CallStatus::Running | CallStatus::Waiting => writer.unfinished("queued"),
+            CallStatus::Answered | CallStatus::Failed | CallStatus::Cancelled => match self.call.wait().await {
+                Ok(reply) => writer.whole(whole.insert(reply)),
+                // The process ends, and not the call.
+                Err(error) if error.is_of_process() => writer.unfinished("in_progress"),
+                Err(error) => writer.unanswered(&error),
+            },
+        };
+        let mut response = bytes(StatusCode::OK, "application/json", body);
+        if let Some(reply) = whole {
+            chat::tell_whole(response.headers_mut(), &reply.finished);
+        }
+        self.named(response)
+    }
+
+    /// Says which call it is.
+    fn named(&self, mut response: Response<ReplyBody>) -> Response<ReplyBody> {
+        if let Ok(id) = HeaderValue::try_from(self.call.id().to_string()) {
+            response.headers_mut().insert(HeaderName::from_static("x-standin-call"), id);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_in_a_stream_is_a_number_and_means_nothing_without_the_stream() {
+        let events = |after| Ok(Reading::Events { after });
+        for (query, expected) in [
+            ("", Ok(Reading::Whole)),
+            ("starting_after=3", Ok(Reading::Whole)),
+            ("stream=true", events(None)),
+            ("include=a&stream=true&starting_after=3", events(Some(3))),
+            ("stream=false&starting_after=3", Ok(Reading::Whole)),
+            ("stream=yes", Err("stream")),
+            ("stream=true&starting_after=-1", Err("starting_after")),
+            ("stream=true&starting_after=", Err("starting_after")),
+        ] {
+            assert_eq!(Reading::of(query).map_err(|bad| bad.field), expected.map_err(str::to_owned), "{query}");
+        }
+    }
+}
