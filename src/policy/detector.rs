@@ -296,4 +296,16 @@ mod tests {
         assert_eq!(names(DetectorOptions { p1: f64::NAN, ..good }), ["x.p1"]);
         assert_eq!(names(DetectorOptions { p0: 0.0, h: 0.0, ..good }), ["x.p0", "x.h"]);
     }
+
+    #[test]
+    fn a_known_rate_counts_only_where_it_is_above_what_is_normal() {
+        let (now, options) = (Instant::now(), BreakerOptions::default().alarm);
+        let after = |known: f64| {
+            let mut cusum = Cusum::new(&options, now);
+            cusum.add_beyond(known, Evidence::failure(1.0), now);
+            cusum.value(now)
+        };
+        assert_eq!(after(options.p0 * 0.95), after(0.0));
+        assert!(after(options.p0 * 1.05) < after(0.0));
+    }
 }

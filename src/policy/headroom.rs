@@ -586,4 +586,60 @@ mod tests {
             prop_assert!(headroom.share(now).is_none_or(|share| (0.0..=1.0).contains(&share)));
         }
     }
+
+    /// Reads what is left of 600 requests a minute, some seconds after a reading that left 300.
+    fn refilled(after: u32, left: u64) -> (Headroom, Instant) {
+        let (start, mut headroom) = (Instant::now(), Headroom::default());
+        headroom.read(requests(300, 600, None), Used::default(), start);
+        let now = start + SECOND * after;
+        headroom.read(requests(left, 600, None), Used::default(), now);
+        (headroom, now)
+    }
+
+    #[test]
+    fn a_refill_is_measured_between_two_readings_of_one_minute() {
+        let left = |(headroom, now): (Headroom, Instant)| {
+            let share = headroom.share(now + SECOND * 10).expect("it is known");
+            (share * 600.0 * 1e6).round() / 1e6
+        };
+        assert_eq!(left(refilled(10, 320)), 330.0, "20 came in 10 s, and are believed half");
+        assert_eq!(left(refilled(61, 320)), 320.0, "of another minute");
+        assert_eq!(left(refilled(10, 600)), 600.0, "all of it at once is a new minute");
+        assert_eq!(left(refilled(10, 590)), 590.0, "a limit that is nearly full cannot grow");
+    }
+
+    #[test]
+    fn what_was_admitted_is_counted_in_the_slice_of_its_time() {
+        let (start, mut counted) = (Instant::now(), Counted::default());
+        for second in [0, 12, 15] {
+            counted.add(1, start + SECOND * second);
+        }
+        assert_eq!(counted.slices[..4], [1, 1, 0, 1]);
+        assert_eq!(counted.sum(), 3);
+        counted.add(1, start + SECOND * 900);
+        assert_eq!(counted.sum(), 1, "a minute without any leaves nothing");
+    }
+
+    #[test]
+    fn what_was_refused_is_not_among_those_that_were_let_in() {
+        for (others, limit) in [(19, None), (20, Some(20.0))] {
+            let (start, mut headroom) = (Instant::now(), Headroom::default());
+            let at = |n: u32| start + SECOND * 29 * n / 10;
+            for n in 0..=others {
+                headroom.admit(0, at(n));
+            }
+            headroom.refused(None, 0, None, at(others));
+            assert_eq!(headroom.taught[REQUESTS].learnt.map(|learnt| learnt.limit), limit, "{others}");
+        }
+    }
+
+    #[test]
+    fn a_learnt_limit_grows_by_a_twentieth_in_a_minute_in_which_it_is_used() {
+        let start = Instant::now();
+        let mut learnt = Learnt { limit: 600.0, level: 60.0, at: start, refused: start };
+        for second in 1..=60 {
+            learnt.take(1.0, start + SECOND * second);
+        }
+        assert!((629.0..632.0).contains(&learnt.limit), "{}", learnt.limit);
+    }
 }

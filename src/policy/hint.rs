@@ -158,4 +158,15 @@ mod tests {
         assert_eq!([0.0, 0.5, 1.0].map(|drawn| seconds(options.pause(drawn))), [80.0, 100.0, 120.0]);
         assert_eq!([0.0, 1.0].map(|drawn| seconds(options.first(drawn))), [0.0, 10.0]);
     }
+
+    #[test]
+    fn what_is_said_counts_for_three_looks_and_the_worst_of_it_is_believed() {
+        let options = HintOptions { every: Duration::from_secs(100), ..HintOptions::default() };
+        assert_eq!(options.fades(), Duration::from_secs(300));
+        assert!(options.is_none());
+        let address = || Some("https://example.com/status.json".to_owned());
+        assert!(!HintOptions { status_page: address(), ..options.clone() }.is_none());
+        assert!(!HintOptions { health: address(), ..options }.is_none());
+        assert_eq!(all(&[]), None);
+    }
 }

@@ -209,4 +209,16 @@ mod tests {
         guess.retune(MINUTE);
         assert_eq!(guess.until, now + 10 * MINUTE);
     }
+
+    #[test]
+    fn a_later_word_is_looked_at_from_its_own_time_on_until_a_call_has_looked() {
+        let start = Instant::now();
+        let mut slot = Some(Hold::guessed(CLASS, MINUTE * 10, start));
+        let say = |slot: &mut Option<Hold>, at: Instant| Hold::pass(slot, Hold::guessed(CLASS, DAY, at), false, at);
+        assert!(!say(&mut slot, start + MINUTE));
+        assert_eq!(slot.unwrap().look_from(), start + MINUTE * 2);
+        slot.iter_mut().for_each(|hold| hold.look(start + MINUTE * 2));
+        say(&mut slot, start + MINUTE * 3);
+        assert_eq!(slot.unwrap().look_from(), start + MINUTE * 4, "two minutes after the look");
+    }
 }

@@ -105,3 +105,32 @@ impl StoreGauge {
         }
     }
 }
+
+#[cfg(all(test, feature = "store"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_was_taken_and_neither_written_nor_given_up() {
+        let gauge = StoreGauge::new("ledger".into());
+        let counts = || {
+            let StoreHealth { waiting, written, lost, bytes, .. } = gauge.health();
+            (waiting, written, lost, bytes)
+        };
+        assert_eq!(counts(), (0, 0, 0, 0));
+        (0..10).for_each(|_| gauge.taken());
+        gauge.written(3, 4_096);
+        gauge.written(2, 8_192);
+        gauge.given_up(4);
+        assert_eq!(counts(), (1, 5, 4, 8_192));
+    }
+
+    #[test]
+    fn a_problem_is_news_once_and_so_is_its_end() {
+        let gauge = StoreGauge::new("ledger".into());
+        let told = [None, Some("full"), Some("full"), Some("gone"), None, None].map(|problem| gauge.fares(problem));
+        assert_eq!(told, [false, true, false, true, true, false]);
+        gauge.fares(Some("full"));
+        assert_eq!(gauge.health().problem.as_deref(), Some("full"));
+    }
+}

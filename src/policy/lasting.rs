@@ -456,6 +456,9 @@ mod words;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::time::SystemTime;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -555,5 +558,66 @@ mod tests {
             let now = Instant::now();
             prop_assert_eq!(read::<u64>(&write(&number, now), now), Some(number));
         }
+    }
+
+    #[test]
+    fn no_two_kinds_of_parts_have_one_form() {
+        struct Nothing;
+        impl Lasting for Nothing {
+            fn form(_: &mut Form) {}
+            fn write(&self, _: &mut Writer) {}
+            fn read(_: &mut Reader<'_>) -> Option<Self> {
+                Some(Self)
+            }
+        }
+        let forms = [
+            ("nothing", form::<Nothing>()),
+            ("a flag", form::<bool>()),
+            ("a byte", form::<u8>()),
+            ("a number", form::<u16>()),
+            ("a number below 0", form::<i64>()),
+            ("a fraction", form::<f64>()),
+            ("a time", form::<Duration>()),
+            ("a moment", form::<Instant>()),
+            ("a date", form::<SystemTime>()),
+            ("a text", form::<String>()),
+            ("a name", form::<&'static str>()),
+            ("bytes", form::<bytes::Bytes>()),
+            ("headers", form::<http::HeaderMap>()),
+            ("pairs of texts", form::<BTreeMap<String, String>>()),
+            ("a range", form::<std::ops::Range<usize>>()),
+            ("a byte or none", form::<Option<u8>>()),
+            ("a number or none", form::<Option<u16>>()),
+            ("some bytes", form::<Vec<u8>>()),
+            ("some numbers", form::<VecDeque<u16>>()),
+            ("two bytes", form::<[u8; 2]>()),
+            ("three bytes", form::<[u8; 3]>()),
+            ("two numbers", form::<[u16; 2]>()),
+            ("a byte and a number", form::<(u8, u16)>()),
+            ("a byte and a byte", form::<(u8, u8)>()),
+            ("a number and a byte", form::<(u16, u8)>()),
+            ("a byte, or why not", form::<Result<u8, u16>>()),
+            ("a number, or why not", form::<Result<u16, u16>>()),
+            ("a byte, or what instead", form::<Result<u8, u8>>()),
+            ("a distribution's window", form::<crate::policy::window::Window>()),
+        ];
+        for (at, (one, form)) in forms.iter().enumerate() {
+            let same = forms[..at].iter().find(|(_, other)| other == form);
+            assert_eq!(same.map(|(other, _)| other), None, "{one}");
+        }
+        assert_eq!(form::<Box<u8>>(), form::<u8>(), "where it is kept is no part of it");
+    }
+
+    #[test]
+    fn a_time_has_less_than_a_second_in_its_nanoseconds() {
+        let then = Instant::now();
+        let read = |nanos: u64| {
+            let mut to = Writer { bytes: Vec::new(), now: None };
+            to.number(1);
+            to.number(nanos);
+            read::<Duration>(&to.bytes, then)
+        };
+        assert_eq!(read(999_999_999), Some(Duration::new(1, 999_999_999)));
+        assert_eq!(read(1_000_000_000), None);
     }
 }

@@ -149,3 +149,67 @@ impl Expected {
 lasting!(struct Fade { kept, weight, mean });
 lasting!(struct DecayedMean { prior, prior_mass, max, fade, sum, mass, at });
 lasting!(struct Expected { lately, usual_samples });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const FADE: Fade = Fade { kept: 0.97, weight: Duration::from_secs(100), mean: Duration::from_secs(1_000) };
+
+    fn failing(now: Instant) -> DecayedMean {
+        let mut mean = DecayedMean::new(0.1, 10.0, 1.0, FADE, now);
+        (0..20).for_each(|_| mean.add(1.0, 1.0, now));
+        mean
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_that_part_of_what_was_known() {
+        let now = Instant::now();
+        let before = failing(now);
+        assert!(before.mean(now) > 0.6 && before.mass(now) > 15.0);
+        for (kept, part) in [(1.0, 1.0), (0.25, 0.25), (0.0, 0.0)] {
+            let mut after = before;
+            after.forget(kept, now);
+            assert!((after.mean(now) - (0.1 + (before.mean(now) - 0.1) * part)).abs() < 1e-12, "{kept}");
+            assert!((after.mass(now) - (10.0 + (before.mass(now) - 10.0) * part)).abs() < 1e-12, "{kept}");
+        }
+    }
+
+    #[test]
+    fn time_that_has_passed_counts_once_however_often_it_is_asked_or_something_is_forgotten() {
+        let start = Instant::now();
+        let (mut mean, later) = (failing(start), start + SECOND * 50);
+        let before = (mean.mean(later), mean.mass(later));
+        assert!(before.0 < mean.mean(start) && before.1 < mean.mass(start));
+        mean.forget(1.0, later);
+        let after = (mean.mean(later), mean.mass(later));
+        assert!((after.0 - before.0).abs() < 1e-12 && (after.1 - before.1).abs() < 1e-12, "{before:?} {after:?}");
+    }
+
+    #[test]
+    fn what_is_usual_is_the_mean_of_times_in_which_all_was_well_and_of_the_first_of_all() {
+        let now = Instant::now();
+        let usual = |samples: &[(u32, bool)]| {
+            let mut expected = Expected::new(FADE, now);
+            samples.iter().for_each(|(seconds, normal)| expected.record(SECOND * *seconds, *normal, now));
+            expected.usual().map(|usual| (usual.mean.as_secs_f64(), usual.samples))
+        };
+        assert_eq!(usual(&[]), None);
+        assert_eq!(usual(&[(4, false)]), Some((4.0, 1)));
+        assert_eq!(usual(&[(1, true), (3, true), (9, false)]), Some((2.0, 2)));
+    }
+
+    #[test]
+    fn a_time_that_was_not_measured_for_long_is_as_usual_and_one_that_never_was_as_told() {
+        let start = Instant::now();
+        let told = Latency::around(SECOND * 7);
+        let mut expected = Expected::new(FADE, start);
+        assert_eq!(expected.with(told, start).mean, told.mean);
+        expected.record(SECOND, true, start);
+        (0..50).for_each(|_| expected.record(SECOND * 30, false, start));
+        assert!(expected.with(told, start).mean > SECOND * 20);
+        let years = start + SECOND * 100_000_000;
+        assert_eq!(expected.with(told, years).mean, SECOND);
+    }
+}

@@ -185,10 +185,19 @@ mod tests {
     fn a_retry_refused_by_the_common_bucket_takes_nothing_from_the_sub_limit() {
         let budget = RetryBudget::default();
         while budget.take(Spend::Failover) {}
-        assert!(!budget.take(Spend::SameTarget));
+        (0..20).for_each(|_| assert!(!budget.take(Spend::SameTarget)));
         for _ in 0..2 {
             budget.call_started();
         }
         assert!(budget.take(Spend::SameTarget), "the sub-limit was still whole");
+    }
+
+    #[test]
+    fn calls_in_flight_are_counted() {
+        let budget = RetryBudget::default();
+        assert_eq!(budget.calls(), 0);
+        (0..4).for_each(|_| budget.call_started());
+        budget.call_ended();
+        assert_eq!(budget.calls(), 3);
     }
 }

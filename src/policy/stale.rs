@@ -362,4 +362,39 @@ mod tests {
         }
         assert!(!is_good(StopReason::ToolCalls, &[call()]));
     }
+
+    #[test]
+    fn what_a_route_keeps_is_bounded_in_each_of_its_sizes() {
+        let told = |edit: fn(&mut StaleOptions)| {
+            let mut options = StaleOptions::default();
+            edit(&mut options);
+            options.check("stale").into_iter().map(|error| error.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(StaleOptions::default().age_max, Duration::from_secs(3_600));
+        for edit in
+            [(|_| {}) as fn(&mut StaleOptions), |it| it.age_max = StaleOptions::AGE_MAX, |it| it.answers_max = 1]
+        {
+            assert_eq!(told(edit), [] as [String; 0]);
+        }
+        for (edit, field) in [
+            ((|it| it.age_max = Duration::ZERO) as fn(&mut StaleOptions), "stale.age_max"),
+            (|it| it.age_max = StaleOptions::AGE_MAX + S, "stale.age_max"),
+            (|it| it.answers_max = 0, "stale.answers_max"),
+            (|it| it.bytes_max = 0, "stale.bytes_max"),
+        ] {
+            let told = told(edit);
+            assert!(told.len() == 1 && told[0].starts_with(field), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_label_that_is_said_twice_is_said_once() {
+        let secret = RandomState::new();
+        let labelled = |labels: &[&str]| {
+            let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+            Key::of(&ChatRequest { labels, ..ask("hello") }, &secret).expect("it asks for an answer")
+        };
+        assert_eq!(labelled(&["eu", "eu"]), labelled(&["eu"]));
+        assert_ne!(labelled(&["eu", "us"]), labelled(&["eu"]));
+    }
 }

@@ -273,4 +273,28 @@ mod tests {
         assert_eq!(statement.sum.answer_usd(), Some(0.5));
         assert_eq!((statement.sum.attempts, statement.sum.wasted_usd()), (3, 0.5));
     }
+
+    #[test]
+    fn each_way_to_end_without_an_answer_is_a_kind_of_waste() {
+        use FailureClass as C;
+        for (classes, name) in [
+            (&[C::HedgeLost][..], "slower of two"),
+            (&[C::Cancelled], "abandoned"),
+            (&[C::Cut, C::Stalled], "cut off"),
+            (&[C::Empty, C::Unusable], "drawn again"),
+            (&[C::Server, C::RateLimited], "failed"),
+        ] {
+            classes.iter().for_each(|class| assert_eq!(waste(*class), name, "{class:?}"));
+        }
+    }
+
+    #[test]
+    fn shares_and_sums_of_a_line_are_those_of_its_tokens_and_money() {
+        let usage = Usage { input: 400, cached: 100, ..Usage::default() };
+        let line = Line { usage, estimated: nanos(0.25), ..Line::default() };
+        assert_eq!((line.cached_share(), line.estimated_usd()), (Some(0.25), 0.25));
+        let time = SystemTime::UNIX_EPOCH;
+        let asked = Question::by(By::Day).since(time).until(time).lines_max(7);
+        assert_eq!(asked, Question { by: By::Day, since: Some(time), until: Some(time), lines_max: 7 });
+    }
 }

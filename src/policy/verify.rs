@@ -96,4 +96,11 @@ mod tests {
         assert_eq!(objection(&request, &[], |answer| answer.untold = true), None);
         assert_eq!(objection(&request, &[], |answer| answer.stop = StopReason::Refusal), None);
     }
+
+    #[test]
+    fn a_fixed_text_fits_where_it_is_in_the_form_that_was_asked_for() {
+        let json = asks(ResponseFormat::Json, ToolChoice::Required);
+        assert!(fits(&json, "{}") && !fits(&json, "Nobody answers just now."));
+        assert!(fits(&asks(ResponseFormat::Text, ToolChoice::Required), "Nobody answers just now."));
+    }
 }

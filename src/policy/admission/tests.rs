@@ -946,6 +946,137 @@ fn lost_ends_do_not_fill_the_memory() {
     assert_eq!(bench.admission.progress.len(), 100);
 }
 
+#[test]
+fn an_attempt_is_counted_as_failed_once_and_a_caller_that_leaves_only_where_its_silence_says_so() {
+    let mut bench = Bench::new(1, 1);
+    (0..29).for_each(|_| drop(bench.succeed(0)));
+    let ticket = bench.admit(0).unwrap();
+    bench.now += MINUTE;
+    bench.report(&ticket, Report::Overdue);
+    assert_eq!(bench.health(0).failed, 0, "it may still answer");
+    bench.report(&ticket, Report::Ended(failure(FailureClass::Server)));
+    assert_eq!(bench.health(0).failed, 1);
+    for (lasted, failed) in [(SECOND / 10, 1), (MINUTE, 2)] {
+        let ticket = bench.admit(0).unwrap();
+        bench.now += lasted;
+        bench.report(&ticket, Report::Ended(Outcome::Cancelled(Unwanted::Left)));
+        assert_eq!(bench.health(0).failed, failed, "{lasted:?}");
+    }
+}
+
+#[test]
+fn a_429_at_a_crowded_target_lets_fewer_in_at_once_unless_it_speaks_of_a_limit() {
+    let most = |told: bool, left: Option<u64>| {
+        let mut bench = Bench::new(1, 1);
+        bench.in_flight = 9;
+        let ticket = bench.admit(0).unwrap();
+        left.into_iter().for_each(|left| bench.left(&ticket, left, None));
+        let back = told.then(|| bench.now + SECOND);
+        let outcome = Outcome::Failure { class: FailureClass::RateLimited, scope: Scope::Key, retry_after: back };
+        bench.report(&ticket, Report::Ended(outcome));
+        bench.admission.room(0, bench.now).1
+    };
+    assert_eq!([most(false, None), most(true, Some(90))], [7, 7], "its limits have room");
+    let allowed = TargetOptions::default().in_flight_max;
+    assert_eq!([most(true, None), most(false, Some(5))], [allowed, allowed], "they have none");
+}
+
+#[test]
+fn a_refusal_that_names_a_limit_teaches_it() {
+    let mut bench = Bench::new(1, 1);
+    let ticket = bench.admit(0).unwrap();
+    let ticket = Ticket { named: Some(NamedLimit { tokens: false, limit: Some(60) }), ..ticket };
+    bench.report(&ticket, Report::Ended(failure(FailureClass::RateLimited)));
+    bench.now += RATE_LIMIT_DEFAULT * 2;
+    assert_eq!(bench.health(0).room, Some(6), "a tenth of a minute's at once");
+}
+
+#[test]
+fn what_an_attempt_took_takes_the_place_of_what_it_was_expected_to_take() {
+    let mut bench = Bench::new(1, 1);
+    let first = bench.admit(0).unwrap();
+    let tokens = Some(Gauge { limit: 1_000, remaining: 900, reset: None });
+    bench.admission.limits(&first, Limits { requests: None, tokens }, bench.now);
+    let ask = Ask { prompt_tokens: 200, output_expected: 100, ..ASK };
+    for (outcome, taken, left) in
+        [(Outcome::Success { tpot: None }, Some(100), 0.8), (Outcome::Unused, None, 0.8), (Outcome::Crashed, None, 0.5)]
+    {
+        let ticket = bench.ask(ask).unwrap();
+        assert_eq!(bench.admission.targets[0].expected, 300, "one more like the last");
+        bench.report(&Ticket { taken, ..ticket }, Report::Ended(outcome));
+        assert_eq!(bench.health(0).headroom, Some(left), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_short_wait_that_was_told_is_believed() {
+    let mut bench = Bench::new(1, 1);
+    bench.fail(0, retry_after(FailureClass::RateLimited, bench.now + SECOND * 3 / 2));
+    let until = bench.health(0).rate_limited_until.unwrap();
+    assert!(until <= bench.now + SECOND * 2, "{:?}", until - bench.now);
+}
+
+#[test]
+fn an_answer_that_was_asked_for_before_a_hold_lifts_nothing() {
+    let mut bench = Bench::new(1, 1);
+    let (refused, answered) = (bench.admit(0).unwrap(), bench.admit(0).unwrap());
+    bench.report(&refused, Report::Ended(failure(FailureClass::Unauthorised)));
+    let effects = bench.report(&answered, SUCCESS);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Lifted(_))), "{effects:?}");
+    assert_eq!(gate(bench.admit(0)), Gate::Disabled);
+}
+
+#[test]
+fn an_override_that_is_over_is_no_barrier() {
+    let mut bench = Bench::new(1, 1);
+    bench.admission.force(0, Force::Off { until: Some(bench.now + MINUTE) }, bench.now);
+    assert_eq!(bench.admission.barriers(bench.now).len(), 1);
+    assert_eq!(bench.admission.barriers(bench.now + MINUTE), []);
+    assert!(bench.admission.reset(None, None, bench.now + MINUTE).is_empty());
+}
+
+#[test]
+fn what_was_open_is_probed_once_the_machine_slept_long_enough() {
+    let mut bench = Bench::new(1, 1);
+    bench.break_it(0);
+    assert_eq!(gate(bench.admit(0)), Gate::Breaker);
+    bench.admission.slept(MINUTE);
+    assert!(bench.admit(0).unwrap().probe);
+}
+
+#[test]
+fn what_changed_is_asked_again_unless_a_provider_told_a_time() {
+    let mut bench = Bench::new(2, 1);
+    bench.fail(0, failure(FailureClass::ModelGone));
+    bench.fail(1, failure(FailureClass::Forbidden));
+    bench.admission.renew(Some(0), None);
+    assert!(bench.admit(0).is_ok());
+    assert_eq!(gate(bench.admit(1)), Gate::Disabled, "another target's");
+    bench.admission.renew(Some(1), None);
+    assert!(bench.admit(1).is_ok());
+    bench.fail(0, failure(FailureClass::Unauthorised));
+    bench.admission.renew(Some(0), None);
+    assert_eq!(gate(bench.admit(0)), Gate::Disabled, "it is the key that is refused");
+    bench.admission.renew(None, Some(0));
+    assert!(bench.admit(0).is_ok());
+    bench.fail(1, failure(FailureClass::Forbidden));
+    bench.admission.renew(None, Some(0));
+    assert!(bench.admit(1).is_ok(), "and a key that may be another one now");
+    bench.fail(0, retry_after(FailureClass::RateLimited, bench.now + MINUTE));
+    bench.admission.renew(Some(0), Some(0));
+    assert_eq!(gate(bench.admit(0)), Gate::RateLimited);
+}
+
+#[test]
+fn a_serial_is_never_given_out_again_after_a_restart_or_a_reconfiguration() {
+    let mut bench = Bench::new(1, 1);
+    bench.admission.serial = SERIALS * 5 + 7;
+    assert_eq!(Admission::restore(&bench.admission, true, bench.now).serial, SERIALS * 6);
+    let mut new = Admission::new(options(1, 1), bench.now);
+    new.carry(&bench.admission, &[Some(0)], &[Some(0)], bench.now);
+    assert_eq!(new.serial, SERIALS * 6);
+}
+
 /// A step of the property test. Indices are taken modulo what there is.
 #[derive(Clone, Debug)]
 enum Step {

@@ -471,3 +471,113 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_luck_could_explain_follows_from_how_often_it_failed_when_it_opened() {
+    let mut bench = Bench::run("fail ok fail ok ok fail");
+    assert_eq!(bench.trace, ["open"]);
+    assert_eq!((bench.breaker.needed, bench.breaker.luck()), (4, 0.0625), "half of them failed");
+    bench.now += Duration::from_secs(9);
+    bench.word("take");
+    assert_eq!(bench.breaker.luck(), 0.0625, "it stays so until it is back");
+}
+
+#[test]
+fn what_passes_beside_a_probe_by_an_operators_word_does_not_take_its_slot() {
+    let mut bench = Bench::run("3*fail +5s take");
+    let probe = bench.held.unwrap();
+    let (forced, _) = bench.breaker.admit(99, false, bench.now);
+    assert!(probe.probe && !forced.probe);
+    bench.report(probe, Evidence::NONE, Verdict::Ignored);
+    assert!(bench.breaker.is_probe_free(bench.now));
+}
+
+#[test]
+fn another_probes_success_is_not_that_of_the_one_that_is_overdue() {
+    let mut bench = Bench::run("3*fail +5s take held:content");
+    let first = bench.held.unwrap();
+    bench.word("take");
+    bench.word("held:overdue");
+    assert_eq!(bench.trace, ["open", "half_open", "open"]);
+    bench.report(first, Evidence::NONE, Verdict::Success);
+    assert_eq!(bench.trace.len(), 3, "it is of the generation before");
+    bench.word("held:ok");
+    assert_eq!(bench.trace.len(), 4, "that of the late one is heard");
+}
+
+#[test]
+fn a_cooldown_is_cut_to_what_is_configured_now_and_passes_while_the_machine_sleeps() {
+    let seconds = Duration::from_secs;
+    let mut bench = Bench::run("take held:hold30");
+    let long = bench.breaker.clone();
+    assert!(bench.cooldown() >= 30.0);
+    bench.breaker.slept(seconds(40));
+    assert!(bench.passes(false) && bench.breaker.is_probe_free(bench.now), "it slept through all of it");
+    // A cooldown of our own, which no provider told.
+    bench.breaker = Breaker { hold: None, ..long };
+    let options = BreakerOptions { cooldown_max: seconds(10), ..BreakerOptions::default() };
+    bench.breaker.retune(options, bench.now);
+    assert_eq!(bench.cooldown(), 10.0);
+}
+
+#[test]
+fn what_it_heard_counts_no_more_once_it_listens_for_something_else() {
+    let patient = DetectorOptions { p0: 0.02, p1: 0.3, h: 9.0 };
+    let mut bench = Bench::run("fail fail");
+    bench.breaker.retune(BreakerOptions { alarm: patient, ..BreakerOptions::default() }, bench.now);
+    assert_eq!(bench.breaker.run, Evidence::NONE, "it has heard nothing by these numbers");
+    (0..3).for_each(|_| bench.word("fail"));
+    assert!(bench.trace.is_empty(), "three are not enough for these");
+    bench.word("fail");
+    assert_eq!(bench.trace, ["open"]);
+    let mut same = Bench::run("fail fail");
+    same.breaker.retune(BreakerOptions::default(), same.now);
+    same.word("fail");
+    assert_eq!(same.trace, ["open"], "where they are the same it goes on");
+}
+
+#[test]
+fn the_ends_of_what_may_be_configured_are_allowed() {
+    let day = Duration::from_secs(24 * 60 * 60);
+    for cooldown in [Duration::from_secs(30), day] {
+        let options = BreakerOptions { cooldown_base: cooldown, cooldown_max: cooldown, ..BreakerOptions::default() };
+        assert_eq!(options.check("breaker"), []);
+    }
+    for (p0, p1, h, field) in
+        [(0.0, 0.3, 6.0, "p0"), (0.02, 1.0, 6.0, "p1"), (0.3, 0.3, 6.0, "p1"), (0.02, 0.3, 0.0, "h")]
+    {
+        let errors = DetectorOptions { p0, p1, h }.check("alarm");
+        assert!(errors.len() == 1 && errors[0].to_string().starts_with(&format!("alarm.{field}")), "{errors:?}");
+    }
+}
+
+#[test]
+fn it_is_back_only_once_a_window_that_might_have_carried_more_was_not_full() {
+    // Two are all that the first window carries, so that more might have come.
+    let full = "3*fail +5s ok ok ok ok";
+    check(&format!("{full} +1s ok"), "open half_open ramp");
+    check(&format!("{full} +1s ok +1s ok"), "open half_open ramp closed");
+    check(&format!("{full} +2s ok"), "open half_open ramp closed");
+}
+
+#[test]
+fn its_pace_is_told_in_attempts_a_second() {
+    let mut bench = Bench::new();
+    let options = BreakerOptions { ramp_step_min: Duration::from_secs(4), ..BreakerOptions::default() };
+    bench.breaker.retune(options, bench.now);
+    "3*fail +5s ok ok".split(' ').for_each(|word| bench.word(word));
+    let BreakerState::Ramp { per_second, full_until } = bench.breaker.state() else { panic!("{:?}", bench.trace) };
+    assert_eq!((per_second, full_until), (0.5, None), "two in four seconds");
+}
+
+#[test]
+fn what_opens_beside_a_longer_hold_stays_open_until_that_ends_and_a_look_at_it_is_noted() {
+    let mut bench = Bench::new();
+    bench.breaker.hold = Some(Hold::guessed(FailureClass::Overloaded, Duration::from_secs(60), bench.now));
+    (0..3).for_each(|_| bench.word("fail"));
+    assert_eq!(bench.cooldown(), 60.0);
+    let is_checked = |bench: &Bench| bench.breaker.hold().is_some_and(|hold| hold.is_checked(bench.now));
+    assert!(!is_checked(&bench));
+    bench.breaker.look(bench.now);
+    assert!(is_checked(&bench));
+}

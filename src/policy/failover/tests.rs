@@ -889,3 +889,182 @@ fn an_unknown_attempt_changes_nothing() {
     bench.machine.failed(7, &failure, None, bench.now, &mut bench.rng);
     assert_eq!(bench.run("content ok"), "a >a =a");
 }
+
+/// A call with these targets planned, for tests of what the machine tells beside its steps.
+struct Call {
+    machine: Failover,
+    budget: RetryBudget,
+    now: Instant,
+    rng: StdRng,
+}
+
+impl Call {
+    fn new(options: FailoverOptions, commit: CommitPolicy, targets: &[&str]) -> Self {
+        let now = Instant::now();
+        let mut machine = Failover::new(options, commit, now + Duration::from_secs(600));
+        machine.planned(targets.iter().map(|word| target(word).planned), [], false, now);
+        Self { machine, budget: RetryBudget::default(), now, rng: StdRng::seed_from_u64(1) }
+    }
+
+    fn next(&mut self) -> Step {
+        self.machine.next(&self.budget, self.now)
+    }
+
+    fn tries(&mut self) -> Try {
+        let Step::Try(this) = self.next() else { panic!("{:?}", self.machine) };
+        self.machine.admitted(self.now);
+        this
+    }
+
+    fn fails(&mut self, number: u32, class: FailureClass) {
+        self.machine.failed(number, &Failure::new(class, ""), None, self.now, &mut self.rng);
+    }
+}
+
+fn buffered(targets: &[&str]) -> Call {
+    Call::new(FailoverOptions::default(), CommitPolicy::Buffered, targets)
+}
+
+#[test]
+fn what_would_not_be_asked_for_want_of_a_place_is_at_work_done_with_or_has_a_time_of_its_own() {
+    let mut call = buffered(&["a", "b"]);
+    assert_eq!(call.machine.occupied(), [0, 1]);
+    call.tries();
+    assert_eq!((call.machine.occupied(), call.machine.spent()), (vec![0, 1], vec![0]));
+    call.fails(1, FailureClass::Declined);
+    call.tries();
+    call.fails(2, FailureClass::Server);
+    assert_eq!((call.machine.occupied(), call.machine.spent()), (vec![0, 1], vec![0]));
+    // It is to be asked again, and has no place.
+    call.now += Duration::from_secs(10);
+    assert!(matches!(call.next(), Step::Try(this) if this.target == 1));
+    call.machine.refused(Refusal { gate: Gate::InFlight, until: None }, &call.budget, call.now);
+    assert_eq!((call.machine.occupied(), call.machine.refusing()), (vec![0], vec![0]));
+    call.machine.woken(call.now);
+    assert_eq!(call.machine.occupied(), [0, 1]);
+    assert!(matches!(call.next(), Step::Plan | Step::Try(_)));
+}
+
+#[test]
+fn a_target_that_is_out_for_good_is_not_asked_again() {
+    check("a: server away ok", "a ~ a exhausted");
+}
+
+#[test]
+fn beside_an_attempt_that_is_late_a_target_is_waited_for_as_long_as_that_may_take() {
+    check("a b-5s when: 9s@ok", "a@0 b@6000 -a =b");
+}
+
+#[test]
+fn a_call_is_hedged_once_however_much_hedges_may_cost() {
+    let mut bench = Bench::new("a b c hedge=300ms when");
+    for _ in 0..100 {
+        bench.budget.hedges.ended(None, Cost::of(None), bench.now);
+    }
+    assert_eq!(bench.run("3s@ok"), "a@0 b@300 -a =b");
+}
+
+#[test]
+fn calls_that_are_quick_again_let_hedges_be_again() {
+    let budget = RetryBudget::default();
+    while budget.hedges.is_straggler() {}
+    let after = |budget: RetryBudget, setting: &str| {
+        (0..200).fold(budget, |budget, _| {
+            let mut bench = Bench::new(setting);
+            bench.budget = budget;
+            bench.run("ok");
+            bench.budget
+        })
+    };
+    let budget = after(budget, "a b");
+    assert!(!budget.hedges.is_straggler(), "those would not have hedged");
+    assert!(after(budget, "a b hedge=300ms").hedges.is_straggler());
+}
+
+#[test]
+fn answers_let_the_same_target_be_asked_again() {
+    let mut budget = RetryBudget::default();
+    while budget.take(Spend::SameTarget) {}
+    for _ in 0..20 {
+        let mut bench = Bench::new("a");
+        bench.budget = budget;
+        bench.run("ok");
+        budget = bench.budget;
+    }
+    assert!(budget.allows(Spend::SameTarget));
+}
+
+#[test]
+fn of_refusals_of_the_request_the_most_telling_is_told() {
+    use FailureClass::{Declined, Unsupported};
+    for classes in [[Unsupported, Declined], [Declined, Unsupported]] {
+        let mut call = buffered(&["a", "b"]);
+        for (number, class) in (1..).zip(classes) {
+            call.tries();
+            call.fails(number, class);
+        }
+        assert_eq!(call.next(), Step::Plan);
+        call.machine.planned([], [], false, call.now);
+        let told = Failure::new(Unsupported, "");
+        assert_eq!(call.next(), Step::GiveUp(GiveUp::Rejected(told)), "{classes:?}");
+    }
+}
+
+#[test]
+fn an_attempt_knows_which_one_it_joins_and_why() {
+    let mut call = buffered(&["a", "b"]);
+    assert_eq!(call.tries().beside, None);
+    call.now += Duration::from_secs(5);
+    assert_eq!(call.tries().beside, Some((1, Join::Overdue)));
+    let mut call = buffered(&["a", "b"]);
+    call.tries();
+    assert!(!call.machine.is_scattered());
+    call.machine.given_up(1);
+    assert!(call.machine.is_scattered());
+    assert_eq!(call.next(), Step::Plan);
+    call.machine.planned([target("b").planned], [], false, call.now);
+    assert_eq!(call.tries().beside, Some((1, Join::GivenUp)));
+}
+
+#[test]
+fn a_word_that_comes_late_makes_no_attempt_older() {
+    let mut call = buffered(&["a"]);
+    let at = |seconds| call.now + Duration::from_secs(seconds);
+    let (second, fifth, eighth) = (at(2), at(5), at(8));
+    call.tries();
+    call.machine.content(1);
+    call.now = fifth;
+    for heard in [fifth, second] {
+        call.machine.heard(1, heard);
+        assert_eq!(call.next(), Step::Wait(eighth), "three seconds of silence are tolerated");
+    }
+}
+
+#[test]
+fn when_an_attempt_is_slow_is_as_its_target_is_now_and_only_where_it_may_be_joined() {
+    for (hedge_after, joined) in [(Some(Duration::from_secs(3)), true), (None, false)] {
+        let mut call = buffered(&[]);
+        let planned = |word: &str| Planned { hedge_after, ..target(word).planned };
+        call.machine.planned([planned("a"), planned("b")], [], false, call.now);
+        call.tries();
+        call.machine.slow_after(1, Some(Duration::from_secs(1)));
+        call.now += Duration::from_secs(1);
+        let step = call.next();
+        assert_eq!(matches!(step, Step::Try(Try { beside: Some((1, Join::Slow)), .. })), joined, "{step:?}");
+    }
+}
+
+#[test]
+fn a_call_behind_others_waits_for_a_place_and_asks_nothing() {
+    let mut call = buffered(&[]);
+    call.machine.stand_behind();
+    assert_eq!(call.next(), Step::Queue(call.machine.deadline()));
+    let sooner = call.now + Duration::from_secs(7);
+    call.machine.set_deadline(sooner);
+    call.machine.stand_behind();
+    assert_eq!((call.next(), call.machine.deadline()), (Step::Queue(sooner), sooner));
+    call.machine.woken(call.now);
+    assert_eq!(call.next(), Step::Plan);
+    let streams = Call::new(FailoverOptions::default(), CommitPolicy::Reset, &[]);
+    assert!(call.machine.is_buffered() && !streams.machine.is_buffered());
+}

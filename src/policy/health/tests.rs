@@ -703,3 +703,192 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_target_that_still_streams_to_one_call_is_alive_for_all() {
+    let mut bench = Bench::new();
+    let (mut attempt, mut other) = (bench.start(), bench.start());
+    bench.report(&mut other, CONTENT);
+    bench.now += SECOND * 20;
+    assert_eq!(bench.own(&mut attempt, LEFT), NOTHING);
+    // One that goes on after a pause is as alive as one that begins.
+    let mut attempt = bench.start();
+    bench.report(&mut other, Report::Gap);
+    bench.report(&mut other, Report::GapEnded);
+    bench.now += SECOND * 20;
+    assert_eq!(bench.own(&mut attempt, LEFT), NOTHING);
+}
+
+#[test]
+fn a_failure_is_as_old_as_its_attempt_and_never_older_than_ten_minutes() {
+    let mut bench = Bench::new();
+    let mut attempt = bench.start();
+    bench.now += SECOND * 3;
+    bench.report(&mut attempt, failed(FailureClass::Server));
+    assert!((SECOND..SECOND * 3).contains(&bench.health.detect(bench.now)));
+    let mut attempt = bench.start();
+    bench.now += SECOND * 36_000;
+    bench.report(&mut attempt, failed(FailureClass::Server));
+    assert!(bench.health.detect(bench.now) <= DETECT_MAX);
+    // An answer that paused until its caller left failed then; a caller that left soon says nothing.
+    let mut bench = Bench::measured();
+    let before = bench.health.detect(bench.now);
+    silence(&mut bench, MS(100), LEFT);
+    assert_eq!(bench.health.detect(bench.now), before);
+    let mut attempt = bench.start();
+    bench.report(&mut attempt, CONTENT);
+    bench.report(&mut attempt, Report::Gap);
+    bench.now += SECOND * 30;
+    bench.report(&mut attempt, LEFT);
+    assert!(bench.health.detect(bench.now) > before * 2);
+}
+
+#[test]
+fn an_attempt_that_was_overdue_when_its_caller_left_failed_once() {
+    let mut bench = Bench::measured();
+    let mut attempt = bench.start();
+    assert_eq!(bench.own(&mut attempt, Report::Overdue).0, 1.0);
+    assert_eq!(bench.own(&mut attempt, LEFT), NOTHING);
+    // Against a guess it had not failed yet.
+    let mut bench = Bench::new();
+    let mut attempt = bench.start();
+    assert_eq!(bench.own(&mut attempt, Report::Overdue), NOTHING);
+    bench.now += SECOND * 60;
+    assert_eq!(bench.own(&mut attempt, LEFT).0, 1.0);
+}
+
+#[test]
+fn a_limit_that_was_configured_counts_though_answers_usually_take_longer() {
+    for (limited, weight) in [(true, 1.0), (false, 0.0)] {
+        let mut bench = Bench::measured();
+        let mut attempt = Try { limited, ..bench.start() };
+        bench.now += SECOND;
+        assert_eq!(bench.own(&mut attempt, failed(FailureClass::NoFirstToken)).0, weight, "{limited}");
+    }
+}
+
+#[test]
+fn a_whole_answer_that_once_took_a_minute_may_take_two() {
+    for (seconds, weight) in [(70, 0.0), (130, 1.0)] {
+        let mut bench = Bench::new();
+        let mut first = Try { whole: true, ..bench.start() };
+        bench.now += SECOND * 60;
+        bench.report(&mut first, Report::Content { after: SECOND * 60 });
+        bench.report(&mut first, SUCCESS);
+        let mut attempt = Try { whole: true, ..bench.start() };
+        bench.now += SECOND * seconds;
+        assert_eq!(bench.own(&mut attempt, LEFT).0, weight, "{seconds} s");
+    }
+}
+
+#[test]
+fn one_answer_that_comes_after_a_minute_counts_as_long_as_any_call_waits() {
+    let mut bench = Bench::measured();
+    bench.answer(SECOND * 60);
+    assert!(bench.health.ttft(bench.now).mean < SECOND * 2);
+    let samples = bench.samples();
+    silence(&mut bench, SECOND * 3, LEFT);
+    assert_eq!(bench.samples(), samples, "a caller that left measured nothing");
+}
+
+#[test]
+fn the_most_that_may_fail_is_a_standard_deviation_above_the_mean() {
+    let bench = Bench::new();
+    let expected = 0.005 + (0.005 * 0.995 / 10.0_f64).sqrt();
+    assert!((bench.health.failure_rate_most(bench.now) - expected).abs() < 1e-12);
+}
+
+#[test]
+fn a_time_per_token_that_is_forgotten_is_as_it_usually_was() {
+    let mut bench = Bench::new();
+    for _ in 0..29 {
+        let mut attempt = bench.start();
+        bench.report(&mut attempt, CONTENT);
+        bench.report(&mut attempt, Report::Ended(Outcome::Success { tpot: Some(MS(80)) }));
+    }
+    assert!(bench.health.tpot(bench.now).p50 > MS(75));
+    let tpot = bench.health.tpot(bench.now + SECOND * 3_600);
+    assert!(tpot.p50 > MS(50) && tpot.samples == 29, "{tpot:?}");
+}
+
+#[test]
+fn what_an_end_means_follows_from_how_the_attempt_went() {
+    use FailureClass as C;
+    let course = Course {
+        begun: true,
+        unwanted: Some(Unwanted::Lost),
+        blocked: Duration::ZERO,
+        streamed: Some(SECOND * 2),
+        whole: false,
+        back: None,
+    };
+    let failed = |course: Course, class| course.outcome(&AttemptEnd::Failed(crate::words::Failure::new(class, "")), 0);
+    let unbegun = Course { begun: false, ..course };
+    for class in [C::Cancelled, C::HedgeLost, C::Crashed] {
+        assert_eq!(failed(unbegun, class), Outcome::Unused, "{class:?}");
+    }
+    assert_eq!(failed(course, C::HedgeLost), Outcome::Cancelled(Unwanted::Lost));
+    assert_eq!(failed(Course { unwanted: None, ..course }, C::Cancelled), Outcome::Cancelled(Unwanted::Left));
+    for class in [C::Crashed, C::Lack] {
+        assert_eq!(failed(course, class), Outcome::Crashed, "{class:?}");
+    }
+    // A reader that held the stream up for long may be why it was cut.
+    let blocked = |blocked| Course { blocked, ..course };
+    assert_eq!(failed(blocked(BLOCKED_NO_FAULT), C::Cut), Outcome::Cancelled(Unwanted::Ended));
+    assert!(matches!(failed(blocked(MS(4_999)), C::Cut), Outcome::Failure { class: C::Cut, .. }));
+    assert!(matches!(failed(blocked(BLOCKED_NO_FAULT), C::Server), Outcome::Failure { class: C::Server, .. }));
+}
+
+#[test]
+fn the_time_per_token_is_that_of_a_long_stream_that_nothing_held_up() {
+    let course = Course {
+        begun: true,
+        unwanted: None,
+        blocked: Duration::ZERO,
+        streamed: Some(SECOND * 3),
+        whole: false,
+        back: None,
+    };
+    assert_eq!(course.tpot(16), Some(MS(200)), "the first token was there when it began");
+    assert_eq!(course.tpot(15), None);
+    assert_eq!(course.tpot(0), None);
+    assert_eq!(Course { blocked: MS(99), ..course }.tpot(16), Some(MS(200)));
+    assert_eq!(Course { blocked: MS(100), ..course }.tpot(16), None);
+    assert_eq!(Course { whole: true, ..course }.tpot(16), None);
+    assert_eq!(Course { streamed: None, ..course }.tpot(16), None);
+}
+
+#[test]
+fn no_share_of_failures_is_certain() {
+    for (prior, fine) in [(0.0, false), (0.001, true), (0.999, true), (1.0, false)] {
+        let options = HealthOptions { failure_rate_prior: prior, ..HealthOptions::default() };
+        assert_eq!(options.check("health").is_empty(), fine, "{prior}");
+    }
+    let never = DetectorOptions { p0: 0.0, p1: 0.3, h: 9.0 };
+    for (degraded, field) in [(true, "health.degraded.p0"), (false, "health.slow.p0")] {
+        let mut options = HealthOptions::default();
+        *(if degraded { &mut options.degraded } else { &mut options.slow }) = never;
+        let errors = options.check("health");
+        assert!(errors.len() == 1 && errors[0].to_string().starts_with(field), "{errors:?}");
+    }
+}
+
+#[test]
+fn what_began_before_the_target_was_last_heard_of_is_judged_by_the_longest_silence() {
+    // Heard of at the very moment at which it began.
+    let mut bench = Bench::new();
+    let mut other = bench.start();
+    let mut attempt = bench.start();
+    bench.report(&mut other, CONTENT);
+    bench.now += SECOND * 60;
+    assert_eq!(bench.own(&mut attempt, LEFT), NOTHING);
+}
+
+#[test]
+fn times_that_were_forgotten_are_known_and_not_measured() {
+    let bench = Bench::measured();
+    let ttft = bench.health.ttft(bench.now + SECOND * 3_600);
+    assert_eq!(ttft.samples, P90_SAMPLES - 1);
+    assert!(ttft.p50 > MS(900) && ttft.p50 < MS(1_100), "{ttft:?}");
+    assert!(!bench.health.pace(0, false, None, bench.now + SECOND * 3_600).measured);
+}

@@ -202,6 +202,76 @@ fn an_estimate_is_what_is_usual_and_at_most_what_caller_or_target_allow() {
     assert_eq!(Estimate::new(None, 1, 1, None, None).likely.nanos, None);
 }
 
+#[test]
+fn a_budget_keeps_what_was_counted_only_where_it_counts_the_same_as_before() {
+    let (call, now) = (about("r", "c", "t"), at(WEDNESDAY, 1));
+    let old = budget(DOLLAR, Of::Route(None));
+    let spent_by = |new: Budget| {
+        let mut money = Money::new(vec![old.clone()]);
+        assert!(spend(&mut money, &call, DOLLAR, now).is_ok());
+        money.replace(vec![new]);
+        spend(&mut money, &call, CENT, now).is_err()
+    };
+    assert!(spent_by(old.clone()));
+    for other in [
+        Budget { name: "other".into(), ..old.clone() },
+        Budget { unit: Unit::Tokens, ..old.clone() },
+        Budget { period: Period::Month, ..old.clone() },
+        Budget { of: Of::All, ..old.clone() },
+    ] {
+        assert!(!spent_by(other.clone()), "{other:?}");
+    }
+}
+
+#[test]
+fn each_period_has_events_of_its_own() {
+    let mut money = Money::new(vec![budget(DOLLAR, Of::All)]);
+    let call = about("r", "c", "t");
+    let mut shares = |day: &str| {
+        let alerts = spend(&mut money, &call, 60 * CENT, at(day, 1)).expect("there is room");
+        alerts.iter().map(|alert| alert.share).collect::<Vec<_>>()
+    };
+    assert_eq!(shares(WEDNESDAY), [50]);
+    assert_eq!(shares("2026-11-26"), [50]);
+}
+
+#[test]
+fn a_refusal_passes_only_where_attempts_in_flight_may_leave_room() {
+    let (mut money, call, now) = (Money::new(vec![budget(DOLLAR, Of::All)]), about("r", "c", "t"), at(WEDNESDAY, 1));
+    let refused = |money: &mut Money, amount| {
+        let refused = money.take(&call, &costs(amount, amount), now).expect_err("it has no room");
+        (refused.passes, refused.why.reserved)
+    };
+    assert_eq!(refused(&mut money, 2 * DOLLAR), (false, Amount::Dollars(0.0)), "none is in flight");
+    let taken = money.take(&call, &costs(60 * CENT, 60 * CENT), now).expect("there is room");
+    assert_eq!(refused(&mut money, 50 * CENT), (true, Amount::Dollars(0.6)));
+    assert!(!refused(&mut money, 2 * DOLLAR).0, "it is more than all of it");
+    money.release(taken);
+    assert!(money.take(&call, &costs(DOLLAR, DOLLAR), now).is_ok());
+}
+
+#[test]
+fn the_emptiest_purse_is_told_first_and_the_one_of_everything_before_anything_is_spent() {
+    let now = at(WEDNESDAY, 1);
+    let names = |money: &Money| money.health(now).into_iter().map(|purse| purse.budget.of).collect::<Vec<_>>();
+    let mut money = Money::new(vec![budget(10 * DOLLAR, Of::Client(None)), budget(20 * DOLLAR, Of::All)]);
+    assert_eq!(names(&money), [""], "which clients there are is not known");
+    for (client, amount) in [("one", DOLLAR), ("two", 5 * DOLLAR), ("three", 2 * DOLLAR)] {
+        assert!(spend(&mut money, &about("r", client, "t"), amount, now).is_ok());
+    }
+    assert_eq!(names(&money), ["client two", "", "client three", "client one"]);
+    assert!(!money.is_none() && Money::new(Vec::new()).is_none());
+}
+
+#[test]
+fn an_answer_may_cost_most_by_the_dearest_kind_of_its_tokens() {
+    let price = Price { cache_write: 2_000.0, reasoning: 20_000.0, ..Price::new(1_000.0, 10_000.0) };
+    let estimate = Estimate::new(Some(price), 800, 100, Some(100), None);
+    assert_eq!(estimate.likely_usd(), Some(1.8));
+    assert_eq!(estimate.most, Paid { nanos: Some(3_800_000_000), tokens: 1_000 });
+    assert_eq!(Estimate::new(None, 1, 1, None, None).likely_usd(), None);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
 

@@ -2,7 +2,10 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::words::{ChatRequest, Image, Message, ResponseFormat, Tool, ToolCall, UserPart};
+use crate::words::{
+    AssistantPart, ChatRequest, Dialect, Document, DocumentSource, Image, Message, Proof, Reasoning, ResponseFormat,
+    Text, Tool, ToolCall, UserPart,
+};
 
 mod gauge;
 
@@ -114,6 +117,10 @@ fn a_model_is_known_by_its_vendor_or_its_name() {
         (None, "models/gemini-2.5-flash", V::Gemini),
         (None, "deepseek-ai/DeepSeek-V4", V::DeepSeek),
         (Some("qwen"), "qwen3.8-max", V::Qwen),
+        (None, "qwen3.8-max", V::Qwen),
+        (Some("google"), "learnlm-2", V::Gemini),
+        (Some("deepseek"), "v4", V::DeepSeek),
+        (Some("mistral"), "voxtral-small", V::Mistral),
         (None, "mistralai/Mixtral-8x7B", V::Mistral),
         (None, "llama-3.3-70b", V::Unknown),
         (None, "", V::Unknown),
@@ -238,4 +245,66 @@ fn a_provider_that_counts_little_halves_no_estimate_of_a_short_prompt() {
         }
         assert!(model.weights().tokens(&size(&said)) > 4_000, "{vocabulary:?}");
     }
+}
+
+/// Returns the size of a message with one part.
+fn part(part: UserPart) -> PromptSize {
+    PromptSize::of_message(&Message::User(vec![part]), Measure::Shape)
+}
+
+/// Returns a text as a body holds it: with escapes.
+fn escaped(json: &str) -> Text {
+    let body = bytestring::ByteString::from(format!("\"{json}\""));
+    Text::escaped(&body, &body)
+}
+
+#[test]
+fn a_text_with_escapes_counts_as_what_it_says() {
+    for piece in [r"\n", r"\\n", r"\\\n", r"\u00e9", r#"caf\u00e9 \"au\" lait\n"#, r"\u4eba", r"one\ttwo\r\n", r"\\"] {
+        for times in [3, 20, 2_000] {
+            let json = piece.repeat(times);
+            let says: String = serde_json::from_str(&format!("\"{json}\"")).expect("it is JSON");
+            let plain = by_shape(&says);
+            let size = part(UserPart::Text(escaped(&json)));
+            let counted = size.count(Feature::Text) + size.count(Feature::Foreign);
+            // What is read whole is the same; of a longer one windows are read.
+            let off = if json.len() <= 512 { 1e-9 } else { 0.05 };
+            assert!((counted / plain - 1.0).abs() <= off, "{piece} {times} times: {counted} instead of {plain}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_text_is_counted_by_its_size() {
+    let document = |source| part(UserPart::Document(Document::new(source))).count(Feature::Image);
+    let base64 = |bytes: usize| {
+        let data = "A".repeat(bytes).into();
+        document(DocumentSource::Base64 { media_type: "application/pdf".into(), data })
+    };
+    assert_eq!([base64(10), base64(131_072 * 5), base64(131_072 * 40)], [1.0, 5.0, 30.0], "pages");
+    assert_eq!(document(DocumentSource::Url("https://example.com/a.pdf".into())), 3.0);
+}
+
+#[test]
+fn each_letter_beyond_ascii_costs_by_how_many_bytes_it_takes() {
+    for (letter, tokens) in [("é", 0.25), ("न", 0.4), ("人", 0.65), ("😀", 2.0)] {
+        let size = part(UserPart::Text(letter.repeat(10).into()));
+        assert!((size.count(Feature::Foreign) - 10.0 * tokens).abs() < 1e-9, "{letter}");
+        assert!(size.count(Feature::Text).abs() < 1.0, "{letter}");
+    }
+}
+
+#[test]
+fn thoughts_and_texts_that_are_no_conversation_are_counted_as_well() {
+    let thought = |data: &str| {
+        let proof = Some(Proof::new(Dialect::OpenAiChat, data));
+        let reasoning = Reasoning { text: "Let me think about it.".into(), proof };
+        PromptSize::of_message(&Message::Assistant(vec![AssistantPart::Reasoning(reasoning)]), Measure::Shape)
+    };
+    let size = thought(&"x".repeat(250));
+    assert_eq!(size.count(Feature::Reasoning), by_shape("Let me think about it."));
+    assert_eq!((size.count(Feature::Proof), thought("").count(Feature::Proof)), (25.0, 0.0));
+    let texts = ["One text.".to_owned(), "Another, a little longer.".to_owned()];
+    let whole = Prompt::of_texts(&texts, Measure::Shape).whole;
+    assert_eq!(whole.count(Feature::Text), texts.iter().map(|text| by_shape(text)).sum::<f64>());
 }

@@ -853,3 +853,30 @@ fn a_primary_whose_numbers_have_faded_is_taken_as_it_was_while_it_was_healthy() 
     let share = desk.frequency(0);
     assert!((0.3..0.7).contains(&share), "{share}");
 }
+
+#[test]
+fn a_session_follows_its_target_to_its_new_place_and_is_forgotten_with_it() {
+    let (mut sessions, now) = (Sessions::default(), Instant::now());
+    sessions.set("kept", 3, now);
+    sessions.set("gone", 4, now);
+    sessions.reindex(|target| (target == 3).then_some(8));
+    assert_eq!(sessions.get("kept", now), Some(Sticky::new(8, now)));
+    assert_eq!((sessions.get("gone", now), sessions.count()), (None, 1));
+}
+
+#[test]
+fn what_a_failure_costs_is_an_answer_of_the_other_target_that_costs_least_in_all() {
+    let cost = |others: &[usize]| {
+        let mut desk = Desk::of(3)
+            .with(0, |failing| failing.health.failure_rate = 0.5)
+            .with(1, |cheap| {
+                cheap.price = price(0.1);
+                cheap.health.tpot = latency(SECOND / 5);
+            })
+            .with(2, |quick| quick.price = price(3.0));
+        desk.targets.retain(|candidate| candidate.target == 0 || others.contains(&candidate.target));
+        desk.score(0).j
+    };
+    assert!(cost(&[1]) > cost(&[2]), "time is worth more than the difference");
+    assert_eq!(cost(&[1, 2]), cost(&[2]));
+}

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::kit::*;
 use crate::policy::routing::*;
+use crate::policy::snapshot::Latency;
+use crate::words::Priority;
 
 /// Asserts that the property holds under this strategy and under no other.
 fn only(expected: Strategy, property: impl Fn(Strategy) -> bool) {
@@ -265,4 +267,57 @@ fn a_call_may_name_another_rule_than_its_routes() {
         .expect("the configuration's name");
         assert_eq!((Strategy::from(rule), rule.name().parse()), (named, Ok(rule)));
     }
+}
+
+#[test]
+fn under_least_latency_losers_and_unknown_targets_of_the_first_tier_go_first_now_and_then() {
+    let strategy = Strategy::LeastLatency { percentile: Percentile::P50 };
+    let mut desk = Desk::of(4)
+        .strategy(strategy)
+        .with(1, |slower| slower.health.ttft = latency(2 * SECOND))
+        .with(2, |unknown| unknown.health.ttft = Latency { samples: 0, ..latency(SECOND / 2) })
+        .with(3, |later| later.tier = 1);
+    for target in &mut desk.targets {
+        target.health.last_used = None;
+    }
+    let firsts = desk.firsts(8_000);
+    let part = |target| firsts.iter().filter(|first| **first == target).count() as f64 / 8_000.0;
+    // One of the two is drawn: one goes for 3 % of what the best takes, by how much longer it takes; the other one time
+    // in ten. No target goes first by a guess.
+    assert!((part(1) - 0.015).abs() < 0.005, "{}", part(1));
+    assert!((part(2) - 0.05).abs() < 0.01, "{}", part(2));
+    assert_eq!(part(3), 0.0);
+    desk.needs.priority = Priority::Critical;
+    assert!(desk.firsts(400).iter().all(|first| *first == 0));
+    // Where no target is known the first one is as good as any.
+    for target in &mut desk.targets {
+        target.health.ttft.samples = 0;
+    }
+    desk.needs.priority = Priority::Default;
+    let firsts = desk.firsts(400);
+    assert!(firsts.iter().all(|first| *first == firsts[0]));
+}
+
+#[test]
+fn under_threshold_a_target_that_was_left_keeps_its_place_now_and_then() {
+    let mut desk = Desk::tiers(3).strategy(every_strategy()[4]);
+    for target in &mut desk.targets {
+        target.health.last_used = None;
+    }
+    for left in &mut desk.targets[..2] {
+        left.health.failure_rate = 0.5;
+    }
+    let firsts = desk.firsts(8_000);
+    let part = |target| firsts.iter().filter(|first| **first == target).count() as f64 / 8_000.0;
+    for target in [0, 1] {
+        assert!((part(target) - 0.015).abs() < 0.005, "{target}: {}", part(target));
+    }
+    desk.needs.priority = Priority::Critical;
+    assert!(desk.firsts(400).iter().all(|first| *first == 2));
+}
+
+#[test]
+fn a_session_is_asked_for_only_where_a_rule_has_a_choice() {
+    let drawing: Vec<_> = every_strategy().into_iter().filter(Strategy::draws).collect();
+    assert_eq!(drawing, [Strategy::Adaptive, Strategy::Weighted]);
 }
