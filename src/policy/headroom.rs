@@ -642,4 +642,19 @@ mod tests {
         }
         assert!((629.0..632.0).contains(&learnt.limit), "{}", learnt.limit);
     }
+
+    #[test]
+    fn what_comes_until_a_refused_one_may_come_back_is_not_there_yet() {
+        let now = Instant::now();
+        let until = |back: Option<Duration>| {
+            let mut headroom = Headroom::default();
+            headroom.admit(0, now);
+            let named = Some(NamedLimit { tokens: false, limit: Some(600) });
+            headroom.refused(named, 0, back.map(|back| now + back), now);
+            headroom.room(0, now).until.map(|until| until - now)
+        };
+        assert_eq!(until(None), Some(SECOND / 10), "ten come in a second");
+        assert_eq!(until(Some(SECOND)), Some(SECOND / 10));
+        assert_eq!(until(Some(SECOND / 20)), Some(SECOND / 20));
+    }
 }

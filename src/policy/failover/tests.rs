@@ -953,6 +953,7 @@ fn a_target_that_is_out_for_good_is_not_asked_again() {
 #[test]
 fn beside_an_attempt_that_is_late_a_target_is_waited_for_as_long_as_that_may_take() {
     check("a b-5s when: 9s@ok", "a@0 b@6000 -a =b");
+    check("a b-9s when: 12s@ok", "a@0 b@9000 -a =b");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::kit::*;
 use crate::policy::routing::*;
-use crate::policy::snapshot::{BreakerState, Disabled, Gate};
+use crate::policy::snapshot::{BreakerState, Disabled, Gate, Health};
 use crate::words::{Capabilities, FailureClass, ModelKind, Price, Priority};
 
 const EU: LabelSet = LabelSet(0b01);
@@ -879,4 +879,26 @@ fn what_a_failure_costs_is_an_answer_of_the_other_target_that_costs_least_in_all
     };
     assert!(cost(&[1]) > cost(&[2]), "time is worth more than the difference");
     assert_eq!(cost(&[1, 2]), cost(&[2]));
+}
+
+#[test]
+fn a_target_has_room_for_what_its_places_and_its_limits_allow_and_for_one_by_its_limits_in_any_case() {
+    let base = health(Instant::now());
+    for (in_flight, room, free) in
+        [(30, None, 70), (30, Some(7), 7), (95, Some(7), 5), (30, Some(0), 1), (100, Some(0), 0), (120, None, 0)]
+    {
+        assert_eq!(Health { in_flight, room, ..base }.free(), free, "{in_flight} {room:?}");
+    }
+}
+
+#[test]
+fn how_a_whole_answer_usually_is_counts_for_what_its_target_costs_in_health() {
+    let healthy = |usual: Duration| {
+        let mut desk = Desk::of(2).with(0, |whole| {
+            whole.whole = true;
+            whole.health.reply_usual = latency(usual);
+        });
+        desk.score(0).j_healthy
+    };
+    assert!(healthy(50 * SECOND) > 5.0 * healthy(5 * SECOND));
 }
