@@ -81,7 +81,7 @@ impl Standin {
         let (due, priority) = (running.machine.deadline(), self.priority);
         let latest = due.checked_sub(needs).unwrap_or(now);
         let lot = &mut self.lot;
-        let place = *running.waits.place.get_or_insert_with(|| lot.arrive(priority, due));
+        let place = *running.waits.place.get_or_insert_with(|| lot.arrive(priority, due, true, now));
         let placed = lot.wait(&spots, place, now).map(|wait| now + wait);
         if latest <= now || placed.is_some_and(|placed| placed > latest) {
             running.machine.unplaced(placed, now);
@@ -122,7 +122,7 @@ impl Standin {
             from += park::pause(waits.rounds, rng.random_range(0.0..=1.0));
         }
         let (lot, priority) = (&mut self.lot, self.priority);
-        waits.place.get_or_insert_with(|| lot.arrive(priority, end));
+        waits.place.get_or_insert_with(|| lot.arrive(priority, end, true, net.now));
         waits.stay = Some(Stay { from, end, back });
         self.stay(call, net)
     }
@@ -179,7 +179,7 @@ impl Standin {
         let plan = routing::plan(options, &mut state, &candidates, &needs, None, None, net.now, &mut rng);
         let health = |target: usize| candidates.iter().find(|it| it.target == target).map(|it| it.health);
         let expected = state.output_tokens(None);
-        let needs = |target| Some(park::needs(&health(target)?, self.prompt, false, None, expected));
+        let needs = |target| Some(health(target)?.takes(self.prompt, false, expected));
         Awaited::of(&plan, |target| target, needs)
     }
 

@@ -83,7 +83,7 @@ fn start(
 ) {
     let started = now();
     let deadline = started + work.deadline().unwrap_or(route.failover.deadline).min(DEADLINE_MAX);
-    let seat = match take_seat(shared, priority, deadline) {
+    let seat = match take_seat(shared, priority, deadline, work.deadline().is_some()) {
         Ok(seat) => seat,
         Err(error) => return wanted.refuse(error),
     };
@@ -121,13 +121,13 @@ fn accept(shared: &Arc<Shared>, work: &Work) -> Result<(Arc<Table>, Arc<RouteSpe
 }
 
 /// Takes a place among the calls in flight, or among those that wait for one, unless it would come too late.
-fn take_seat(shared: &Shared, priority: Priority, due: Instant) -> Result<Seat, Error> {
+fn take_seat(shared: &Shared, priority: Priority, due: Instant, is_due: bool) -> Result<Seat, Error> {
     let (parking, spots) = (&shared.parking, [Spot::Calls]);
     let is_behind = parking.bell.waiting() > 0 && parking.is_before(&spots, priority, due, true);
     if !is_behind && let Some(place) = shared.take_place() {
         return Ok(Seat::Taken(place));
     }
-    let place = parking.arrive(priority, due);
+    let place = parking.arrive(priority, due, is_due);
     let wait = parking.wait(&spots, place);
     let in_time = wait.is_none_or(|wait| now() + wait <= due);
     let queued = if in_time { parking.queue(&spots.clone().into(), &spots, place, false) } else { None };

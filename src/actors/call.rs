@@ -110,7 +110,10 @@ async fn seated(
     loop {
         let woken = tokio::select! {
             biased;
-            () = outlet.closed() => return Err(None),
+            () = outlet.closed() => {
+                queued.left();
+                return Err(None);
+            }
             woken = queued.woken() => woken,
             () = tokio::time::sleep_until(deadline.into()) => Woken::Away,
         };
@@ -155,7 +158,7 @@ impl Driver {
                     }
                     tokio::select! {
                         biased;
-                        () = outlet.closed() => return self.page.end(Happened::CallerLeft),
+                        () = outlet.closed() => return self.left(None),
                         happening = next_happening(&mut self.running) => self.happened(happening),
                         () = tokio::time::sleep_until(until.into()) => self.listen(),
                     }
@@ -167,7 +170,7 @@ impl Driver {
                     }
                     tokio::select! {
                         biased;
-                        () = outlet.closed() => return self.page.end(Happened::CallerLeft),
+                        () = outlet.closed() => return self.left(Some(queued)),
                         happening = next_happening(&mut self.running) => self.happened(happening),
                         woken = queued.woken() => self.woken(woken),
                         () = tokio::time::sleep_until(until.min(latest).into()) => self.listen(),
@@ -175,7 +178,7 @@ impl Driver {
                 }
                 Step::Exhausted(back) => match self.exhausted(back, &mut outlet).await {
                     Rest::Anew | Rest::Over => {}
-                    Rest::Left => return self.page.end(Happened::CallerLeft),
+                    Rest::Left => return self.left(None),
                     Rest::Draining => return self.fail(Error::Draining, outlet),
                 },
                 Step::Finish(number) => return self.finish(number, outlet),

@@ -55,7 +55,7 @@ impl Driver {
             return None;
         };
         let latest = due.checked_sub(needs).unwrap_or(now);
-        let place = *self.waits.place.get_or_insert_with(|| parking.arrive(self.needs.priority, due));
+        let place = *self.waits.place.get_or_insert_with(|| parking.arrive(self.needs.priority, due, self.is_due));
         self.waits.placed = parking.wait(&spots, place).map(|wait| now + wait);
         let in_time = latest > now && self.waits.placed.is_none_or(|placed| placed <= latest);
         let queued = if in_time { parking.queue(&spots, &full, place, false) } else { None };
@@ -63,6 +63,15 @@ impl Driver {
             self.machine.unplaced(self.waits.placed, now);
         }
         queued.map(|queued| (queued, latest))
+    }
+
+    /// Notes that the caller has left, where the call had a turn or waited for one: others may be as impatient.
+    pub(super) fn left(&mut self, queued: Option<Queued>) {
+        queued.into_iter().for_each(Queued::left);
+        if let (Some(turn), Some(place)) = (self.waits.turn.take(), self.waits.place) {
+            turn.left(place);
+        }
+        self.page.end(Happened::CallerLeft);
     }
 
     /// Goes on with the end of the call's wait.
@@ -86,7 +95,7 @@ impl Driver {
         let Some(stay) = parking.enter(&self.page.so_far(), begun) else { return Rest::Over };
         let from = begun + self.pause();
         let end = self.parked_until(begun);
-        let place = *self.waits.place.get_or_insert_with(|| parking.arrive(self.needs.priority, end));
+        let place = *self.waits.place.get_or_insert_with(|| parking.arrive(self.needs.priority, end, self.is_due));
         let mut told: Option<(Option<Instant>, Vec<Barred>)> = None;
         let rest = loop {
             let now = now();
@@ -117,7 +126,10 @@ impl Driver {
             };
             tokio::select! {
                 biased;
-                () = outlet.closed() => break Rest::Left,
+                () = outlet.closed() => {
+                    queued.into_iter().for_each(Queued::left);
+                    break Rest::Left;
+                }
                 woken = woken => if let Woken::Turn(turn) = woken {
                     self.waits.turn = Some(turn);
                     break Rest::Anew;
@@ -181,8 +193,7 @@ impl Driver {
         let entry = &self.table.targets[target];
         let whole = self.asked.work.is_whole(&entry.provider.spec, entry.spec());
         let health = entry.provider.slot.health(entry.index)?;
-        let (most, expected) = (self.needs.output_tokens, self.state.output_tokens(self.needs.output_tokens));
-        Some(park::needs(&health, self.fit(target, 0).tokens, whole, most, expected))
+        Some(health.takes(self.fit(target, 0).tokens, whole, self.state.output_tokens(self.needs.output_tokens)))
     }
 }
 

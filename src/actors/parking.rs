@@ -90,9 +90,9 @@ impl Parking {
         self.all.subscribe()
     }
 
-    /// Gives a call its place.
-    pub(super) fn arrive(&self, priority: Priority, due: Instant) -> Place {
-        lock(&self.queues).lot.arrive(priority, due)
+    /// Gives a call its place; `is_due` if its caller set its deadline.
+    pub(super) fn arrive(&self, priority: Priority, due: Instant, is_due: bool) -> Place {
+        lock(&self.queues).lot.arrive(priority, due, is_due, now())
     }
 
     /// Parks a call, unless the most calls are parked already.
@@ -248,6 +248,11 @@ impl Queued {
         self.parking.wait(&self.spots, self.place)
     }
 
+    /// Says that its caller has left.
+    pub(super) fn left(self) {
+        lock(&self.parking.queues).lot.left(&self.spots, self.place, now());
+    }
+
     /// Resolves when it may go, or when it must stop waiting.
     pub(super) async fn woken(&mut self) -> Woken {
         tokio::select! {
@@ -290,6 +295,11 @@ impl Turn {
             lock(&self.parking.queues).lot.arrived(&self.spot);
             self.parking.bell.ring();
         }
+    }
+
+    /// Says that the caller of the call, which had this place, has left.
+    pub(super) fn left(self, place: Place) {
+        lock(&self.parking.queues).lot.left(std::slice::from_ref(&self.spot), place, now());
     }
 
     /// Says that the call is being answered.

@@ -285,7 +285,7 @@ impl Admission {
         target.last_used = Some(now);
         self.serial += 1;
         let (pass, transition) = target.breaker.admit(self.serial, ask.last_resort, now);
-        let stamp = target.concurrency.admit(in_flight);
+        let stamp = target.concurrency.admit(in_flight, now);
         let timers = target.health.timers(ask.prompt_tokens, ask.whole, ask.output_max, now);
         self.tell(ask.target, transition);
         Ok(Ticket {
@@ -336,11 +336,13 @@ impl Admission {
             _ => (None, None),
         };
         let verdict = match verdict(report, offline, hold) {
-            // The probe hears nothing: that is the answer. Otherwise the next call would ask the same.
-            Verdict::Ignored if finding.silent && !offline => Verdict::Failure { hold: None },
+            Verdict::Ignored if finding.silent && !offline => Verdict::Silence,
             verdict => verdict,
         };
-        if let (Verdict::Failure { .. }, Some((class, _))) = (verdict, failure) {
+        if finding.own.successes > 0.0 {
+            target.concurrency.heard(ticket.stamp, now);
+        }
+        if let (Verdict::Failure { .. } | Verdict::Silence, Some((class, _))) = (verdict, failure) {
             target.failed += u64::from(class.consequences().weight > 0.0);
         } else if matches!(report, Report::Ended(Outcome::Cancelled(_))) {
             target.failed += u64::from(finding.own.failures > 0.0);
@@ -351,7 +353,11 @@ impl Admission {
         if matches!(transition, Some(Transition { to: BreakerState::Ramp { .. }, .. })) {
             target.health.recovering(target.breaker.luck(), now);
         }
+        // Only silence that was judged by a guess had opened it: then it closes.
+        let refuted = finding.refuted;
+        let closed = refuted.and_then(|refuted| target.breaker.take_back(refuted.evidence(), refuted.since, now));
         self.tell(ticket.target, transition);
+        self.tell(ticket.target, closed);
         self.tell_flag(ticket.target, now);
         if let Some((class, scope)) = failure {
             self.overhear(ticket.target, finding.siblings, class, current, now, rng);
@@ -373,7 +379,6 @@ impl Admission {
         let target = &mut self.targets[ticket.target];
         let headroom = target.headroom.get_mut(ticket.key);
         match outcome {
-            Outcome::Success { .. } => target.concurrency.answered(ticket.stamp, now),
             Outcome::Failure { class: FailureClass::Overloaded, .. } => {
                 target.concurrency.overloaded(ticket.stamp, now);
             }
@@ -389,7 +394,7 @@ impl Admission {
                 }
                 return;
             }
-            Outcome::Failure { .. } | Outcome::Cancelled(_) | Outcome::Crashed | Outcome::Unused => {}
+            _ => {}
         }
         let taken = ticket.taken.or((outcome == Outcome::Unused).then_some(0));
         if let (Some(headroom), Some(taken)) = (headroom, taken) {
@@ -560,7 +565,7 @@ impl Admission {
             failure_rate: health.expected_failure_rate(hint.and_then(hint::prior), now),
             failure_rate_prior: health.failure_rate_prior(),
             evidence: health.evidence(now),
-            answers: gates.answers,
+            resort_max: gates.resort_max,
             ttft: health.ttft(now),
             reply: health.reply(now),
             tpot: health.tpot(now),
@@ -737,6 +742,7 @@ fn verdict(report: Report, offline: bool, hold: Option<Hold>) -> Verdict {
         Report::GapEnded => Verdict::Pending,
         Report::Content { .. } => Verdict::Content,
         Report::Ended(Outcome::Success { .. }) => Verdict::Success,
+        Report::Ended(Outcome::Failure { class: FailureClass::NoFirstToken, .. }) => Verdict::Silence,
         Report::Ended(Outcome::Failure { class, .. }) => match class.consequences() {
             _ if offline && class == FailureClass::Connect => Verdict::Ignored,
             Consequences { whose: Whose::Provider, heeds: true, .. } => Verdict::Failure { hold },

@@ -121,8 +121,6 @@ enum State {
     Closed,
     Open {
         until: Instant,
-        /// When the alarm opened it from Closed, while that may still turn out to be our own network's fault.
-        alarmed: Option<Instant>,
         /// The overdue probe that opened it, while that may still work.
         late: Option<Late>,
     },
@@ -242,6 +240,9 @@ pub enum Verdict {
         /// Retry-After of an overload: until then nothing passes.
         hold: Option<Hold>,
     },
+    /// It ended without a word, after a time that says something: nothing new to a target that is well, an answer from
+    /// one that is being probed. Otherwise the next call would ask the same.
+    Silence,
     /// It ended in a way that says nothing about the target.
     Ignored,
 }
@@ -256,6 +257,11 @@ pub struct Breaker {
     generation: u64,
     /// The last one, whether or not it is over.
     trouble: Option<Trouble>,
+    /// When the alarm opened it from Closed, while what opened it may still turn out to be no failure.
+    alarmed: Option<Instant>,
+    /// Whether the last failure was a silence. A target that refuses is known to refuse; one that is silent may only be
+    /// slower than those who asked it were patient.
+    is_silent: bool,
     /// The open CUSUM. It belongs to the generation: it listens in Closed and Ramp only, and starts again with each.
     alarm: Cusum,
     /// Everything that the alarm heard since it was last at 0.
@@ -285,6 +291,8 @@ impl Breaker {
             open_since: None,
             generation: 0,
             trouble: None,
+            alarmed: None,
+            is_silent: false,
             alarm,
             run: Evidence::NONE,
             known: None,
@@ -317,6 +325,11 @@ impl Breaker {
     /// Returns since when only probes pass, if that is so.
     pub fn open_since(&self) -> Option<Instant> {
         self.open_since
+    }
+
+    /// Tells whether only probes pass, for no other reason than silence.
+    pub fn is_silent(&self) -> bool {
+        self.is_silent && self.open_since.is_some()
     }
 
     /// Returns the number of transitions and restarts so far.
@@ -396,7 +409,7 @@ impl Breaker {
             Verdict::Pending | Verdict::Overdue => false,
             // A last resort is one in flight, not one before its content.
             Verdict::Content => !pass.last_resort,
-            Verdict::Success | Verdict::Failure { .. } | Verdict::Ignored => true,
+            Verdict::Success | Verdict::Failure { .. } | Verdict::Silence | Verdict::Ignored => true,
         };
         let has_slot = self.probe == Some(pass.serial);
         if frees && has_slot {
@@ -415,7 +428,7 @@ impl Breaker {
             match verdict {
                 Verdict::Pending | Verdict::Overdue => {}
                 Verdict::Content => self.flowing += u32::from(frees && has_slot),
-                Verdict::Success | Verdict::Failure { .. } | Verdict::Ignored => {
+                Verdict::Success | Verdict::Failure { .. } | Verdict::Silence | Verdict::Ignored => {
                     self.flowing = self.flowing.saturating_sub(u32::from(!has_slot));
                 }
             }
@@ -425,14 +438,22 @@ impl Breaker {
             load.worked = load.worked.saturating_add(1);
         }
         let alarmed = self.listen(evidence, known, now);
+        let any = self.is_silent;
+        self.is_silent = match verdict {
+            Verdict::Silence => true,
+            Verdict::Overdue if pass.probe || evidence.failures > 0.0 => true,
+            Verdict::Failure { .. } => false,
+            _ => self.is_silent,
+        };
         let next = match (self.state, verdict) {
             (State::Closed | State::Ramp { .. }, Verdict::Failure { hold: Some(hold) }) => {
                 self.freeze();
-                State::Open { until: hold.until, alarmed: None, late: None }
+                State::Open { until: hold.until, late: None }
             }
             (State::Closed | State::Ramp { .. }, _) if alarmed => self.trip(now, rng),
             (State::Ramp { since, load }, Verdict::Success) if self.is_back(since, load.at(now), now) => State::Closed,
-            (State::HalfOpen { successes }, Verdict::Success) if pass.probe => match self.worked(successes, now) {
+            (State::HalfOpen { successes }, Verdict::Success) if pass.probe || any => match self.worked(successes, now)
+            {
                 more @ State::HalfOpen { .. } => {
                     self.state = more;
                     return None;
@@ -447,8 +468,11 @@ impl Breaker {
                 }
                 open
             }
-            (State::HalfOpen { .. }, Verdict::Failure { .. }) if pass.probe && !pass.last_resort => self.trip(now, rng),
-            (State::Open { .. }, Verdict::Success) if pass.last_resort => State::HalfOpen { successes: 1 },
+            (State::HalfOpen { .. }, Verdict::Failure { .. } | Verdict::Silence) if pass.probe && !pass.last_resort => {
+                self.trip(now, rng)
+            }
+            // Where many are asked as a last resort, whichever is answered proves it.
+            (State::Open { .. }, Verdict::Success) if pass.last_resort || any => State::HalfOpen { successes: 1 },
             _ => return None,
         };
         Some(self.enter(next, now))
@@ -464,10 +488,7 @@ impl Breaker {
     pub fn take_back(&mut self, evidence: Evidence, since: Instant, now: Instant) -> Option<Transition> {
         let raised = self.alarm.add_beyond(self.known.unwrap_or_default(), evidence, now);
         self.run += evidence;
-        match self.state {
-            State::Open { alarmed: Some(at), .. } if at >= since && !raised => Some(self.enter(State::Closed, now)),
-            _ => None,
-        }
+        (self.alarmed.is_some_and(|at| at >= since) && !raised).then(|| self.enter(State::Closed, now))
     }
 
     /// Starts a new generation in the same state, as after a restart: the slot is free, what is in flight is a
@@ -521,7 +542,12 @@ impl Breaker {
 
     /// Returns the state of an alarm or a failed probe: Open, for longer the longer it has been so.
     fn trip(&mut self, now: Instant, rng: &mut impl Rng) -> State {
-        let closed = matches!(self.state, State::Closed);
+        match self.state {
+            State::Closed => self.alarmed = Some(now),
+            // What a probe was told is told.
+            _ if !self.is_silent => self.alarmed = None,
+            _ => {}
+        }
         if !matches!(self.state, State::HalfOpen { .. }) {
             self.freeze();
         }
@@ -529,7 +555,7 @@ impl Breaker {
         let cooldown = lasting.clamp(self.options.cooldown_base, self.options.cooldown_max);
         let until = now + cooldown.mul_f64(rng.random_range(0.8..=1.0));
         let until = self.hold.map_or(until, |hold| hold.until.max(until));
-        State::Open { until, alarmed: closed.then_some(now), late: None }
+        State::Open { until, late: None }
     }
 
     /// Returns how long the trouble has lasted that it is in, or would be in if it opened now.
@@ -601,6 +627,7 @@ impl Breaker {
             // Stays as it was when it opened, for `take_back`.
             State::Open { .. } | State::HalfOpen { .. } => return,
         }
+        (self.alarmed, self.is_silent) = (None, false);
         (self.run, self.known) = (Evidence::NONE, None);
     }
 }
@@ -609,12 +636,12 @@ lasting!(struct BreakerNumbers { cooldown_share, half_open_luck, ramp_alarm, ram
 lasting!(struct BreakerOptions {
     cooldown_base, cooldown_max, retry_after_max, ramp_step_min, alarm, numbers,
 });
-lasting!(enum State { Closed, Open { until, alarmed, late }, HalfOpen { successes }, Ramp { since, load } });
+lasting!(enum State { Closed, Open { until, late }, HalfOpen { successes }, Ramp { since, load } });
 lasting!(struct Load { window, from, admitted, worked, proven, was_full });
 lasting!(struct Trouble { began, ended });
 lasting!(struct Late { serial, successes });
 lasting!(struct Breaker {
-    options, state, open_since, generation, trouble, alarm, run, known, needed, luck, hold,
+    options, state, open_since, generation, trouble, alarmed, is_silent, alarm, run, known, needed, luck, hold,
 } anew { probe, flowing });
 
 #[cfg(test)]

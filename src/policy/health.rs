@@ -4,11 +4,14 @@
 //! alarm uses, too. This is the one place that knows what an event is worth: when a success counts, that a burst is one
 //! event, that an overdue attempt failed until its token comes. It never admits, refuses or opens anything.
 
+mod bursts;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use self::bursts::Bursts;
 use crate::policy::detector::{Cusum, DetectorOptions, Evidence};
 use crate::policy::mean::{DecayedMean, Expected, Fade};
 use crate::policy::patience::{Pace, reached};
@@ -40,12 +43,6 @@ const PROBE_SILENCE: u32 = 2;
 const MEDIAN_MAX: Duration = Duration::from_secs(600);
 /// A gap between tokens is overdue past the model's q99.9, but not before this.
 const GAP_OVERDUE_MIN: Duration = Duration::from_secs(1);
-/// Attempts that start within this time fail together.
-const BURST: Duration = Duration::from_millis(250);
-/// How often the failures of one burst count.
-const BURST_FAILURES_MAX: u8 = 2;
-/// Bursts that are remembered: at least 16 s of starts, as many as an attempt without content may last.
-const BURSTS_MAX: usize = 64;
 /// How long connect failures can be taken back, and how finely they are remembered.
 const TAKE_BACK_MAX: Duration = Duration::from_secs(5);
 const TAKE_BACK_STEP: Duration = Duration::from_millis(50);
@@ -269,9 +266,26 @@ pub struct Finding {
     pub own: Evidence,
     /// For each sibling behind the same endpoint.
     pub siblings: Evidence,
-    /// Whether it ended without a byte after a time in which many answers begin: nothing to a target that is well, an
-    /// answer from one that is being probed.
+    /// Whether it ended without a byte after so long that this says something of the target.
     pub silent: bool,
+    /// What earlier silences had counted by a guess, if content has refuted that.
+    pub refuted: Option<Guessed>,
+}
+
+/// Failures that are none if the guess was wrong that made them: calls that nobody waited for any longer, where it is
+/// not known how long an answer takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Guessed {
+    /// When the first of them counted.
+    pub since: Instant,
+    weight: f64,
+}
+
+impl Guessed {
+    /// Returns what takes them back.
+    pub fn evidence(&self) -> Evidence {
+        Evidence::failure(-self.weight)
+    }
 }
 
 /// The timers of one attempt.
@@ -305,6 +319,8 @@ pub struct TargetHealth {
     bursts: Bursts,
     /// When it was last heard of.
     heard: Option<Instant>,
+    /// What counted by a guess since then.
+    guessed: Option<Guessed>,
     /// Weight of connect failures by the time they counted, for `take_back`.
     connects: VecDeque<(Instant, f64)>,
 }
@@ -339,6 +355,7 @@ impl TargetHealth {
             sibling_weight: numbers.sibling_weight,
             bursts: Bursts::default(),
             heard: None,
+            guessed: None,
             connects: VecDeque::new(),
         }
     }
@@ -370,8 +387,7 @@ impl TargetHealth {
             }
             Report::Ended(Outcome::Cancelled(why)) => match *progress {
                 Progress::Waiting | Progress::Overdue(_) => {
-                    let pace = self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now);
-                    silent = reached(age(attempt, now), pace.first / PROBE_SILENCE);
+                    silent = self.says_silent(attempt, why, now);
                     self.cancelled(*progress, attempt, why, now)
                 }
                 // A pause that cost a call its answer, or another attempt's answer that came in its place.
@@ -385,7 +401,13 @@ impl TargetHealth {
             Report::Ended(Outcome::Crashed | Outcome::Unused) => Evidence::NONE,
         };
         self.count(own, now);
-        Finding { own, siblings, silent }
+        let is_word =
+            matches!(report, Report::Content { .. } | Report::GapEnded | Report::Ended(Outcome::Success { .. }));
+        let refuted = self.guessed.take_if(|_| is_word);
+        if let Some(guessed) = refuted {
+            self.count(guessed.evidence(), now);
+        }
+        Finding { own, siblings, silent, refuted }
     }
 
     /// Counts the failure of a sibling behind the same endpoint.
@@ -559,7 +581,23 @@ impl TargetHealth {
             return Evidence::NONE;
         }
         self.took_to_fail(attempt, now);
+        if attempt.closed && !self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now).measured {
+            let guessed = self.guessed.get_or_insert(Guessed { since: now, weight: 0.0 });
+            guessed.weight += weight;
+        }
         Evidence::failure(weight)
+    }
+
+    /// Tells whether an attempt that no call waits for any longer was silent for so long that a probe has failed. Where
+    /// another target answered meanwhile, or the call's own time was up, half of the usual time says enough: only calls
+    /// with more time than that probe. A caller that leaves says how patient it is, and nothing of the target before
+    /// that is late.
+    fn says_silent(&self, attempt: Circumstances, why: Unwanted, now: Instant) -> bool {
+        let pace = self.pace(attempt.prompt_tokens, attempt.whole, attempt.output_max, now);
+        match why {
+            Unwanted::Left => self.silence(attempt, Silence::Cancelled(why), now) >= 1.0,
+            Unwanted::Ended | Unwanted::Lost => reached(age(attempt, now), pace.first / PROBE_SILENCE),
+        }
     }
 
     /// Returns the weight of the silence of an attempt that ended without content. Measured times judge it, or a
@@ -759,51 +797,13 @@ impl Tempo {
     }
 }
 
-/// Attempts that started together, anchored at the first that was heard of.
-#[derive(Clone, Copy, Debug)]
-struct Burst {
-    anchor: Instant,
-    failures: u8,
-    content: bool,
-}
-
-/// The recent bursts. A hundred calls that fail at once are one event, unless one of them works: then they failed one
-/// by one.
-#[derive(Clone, Debug, Default)]
-struct Bursts(VecDeque<Burst>);
-
-impl Bursts {
-    fn of(&mut self, started: Instant) -> &mut Burst {
-        let distance = |anchor: Instant| started.max(anchor).duration_since(started.min(anchor));
-        let known = self.0.iter().rposition(|burst| distance(burst.anchor) < BURST);
-        let index = known.unwrap_or_else(|| {
-            if self.0.len() == BURSTS_MAX {
-                self.0.pop_front();
-            }
-            self.0.push_back(Burst { anchor: started, failures: 0, content: false });
-            self.0.len() - 1
-        });
-        &mut self.0[index]
-    }
-
-    fn counts_failure(&mut self, started: Instant) -> bool {
-        let burst = self.of(started);
-        let counts = burst.content || burst.failures < BURST_FAILURES_MAX;
-        burst.failures = burst.failures.saturating_add(1);
-        counts
-    }
-
-    fn content(&mut self, started: Instant) {
-        self.of(started).content = true;
-    }
-}
-
 lasting!(struct HealthNumbers { kept, failures_fade, times_fade, mean_fade, sibling_weight });
 lasting!(struct HealthOptions { failure_rate_prior, failure_rate_prior_mass, degraded, slow, numbers });
 lasting!(struct Tempo { window, baseline, mean });
+lasting!(struct Guessed { since, weight });
 // Attempts that fail together now did not begin together in another process.
 lasting!(struct TargetHealth {
-    class, degraded, slow, failure_rate, known_rate, detect, ttft, reply, tpot, tpot_mean, sibling_weight, heard,
+    class, degraded, slow, failure_rate, known_rate, detect, ttft, reply, tpot, tpot_mean, sibling_weight, heard, guessed,
 } anew { bursts, connects });
 
 #[cfg(test)]

@@ -11,10 +11,12 @@
 //! Input: calls that begin and cease to wait, what the targets say now, and what became of those that were let go.
 //! Output: those that may go, and when to look again. Calls that wait for the same targets are in one queue: by
 //! priority, then by deadline, then by arrival; but every eighth turn goes to the call that has waited longest, so that
-//! no call waits for ever. A target that is well and full takes the next call for each that leaves. A target that comes
-//! back is asked by one call; each answer lets two more go, and no second carries more than twice what the best second
-//! before it has proven. So a thousand calls that wait for one limit do not meet it at once. It never waits and knows
-//! no call.
+//! no call waits for ever. Where many callers leave before they are answered, and the first in line has already waited
+//! for half as long as they do, the newest goes first among those whose callers set no deadline: in the order of arrival
+//! each place would go to a call whose caller is about to leave. A target that is well and full takes the next call for
+//! each that leaves. A target that comes back is asked by one call; each answer lets two more go, and no second carries
+//! more than twice what the best second before it has proven. So a thousand calls that wait for one limit do not meet it
+//! at once. It never waits and knows no call.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -25,7 +27,7 @@ use crate::words::Priority;
 
 mod awaited;
 
-pub use awaited::{Awaited, gate, look_at, needs};
+pub use awaited::{Awaited, gate, look_at};
 
 /// The unit in which a proven load is counted.
 const SECOND: Duration = Duration::from_secs(1);
@@ -51,6 +53,12 @@ const AGED: u32 = 8;
 const GONE_MIN: u32 = 4;
 /// How long departures count: those of a longer time count half.
 const GONE_SPAN: Duration = Duration::from_secs(10);
+/// So many callers must have left …
+const LEFT_MIN: u32 = 3;
+/// … and at least one for each so many calls that went, before it matters that they leave.
+const LEFT_SHARE: u32 = 4;
+/// How long callers that left count: those of a longer time count half.
+const LEFT_SPAN: Duration = Duration::from_secs(60);
 
 /// A place among the waiting calls: the first goes first. By priority, then by deadline, then by arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +66,9 @@ pub struct Place {
     priority: Reverse<Priority>,
     due: Instant,
     arrival: u64,
+    since: Instant,
+    /// Whether its caller set its deadline.
+    is_due: bool,
 }
 
 /// What a target says of calls that would go there now.
@@ -102,6 +113,12 @@ impl<W> Queue<W> {
         Some(*self.ranks.first_key_value()?.0)
     }
 
+    /// Returns the newest of a priority among those whose callers set no deadline.
+    fn newest(&self, priority: Reverse<Priority>) -> Option<Place> {
+        let same = self.ranks.keys().rev().skip_while(|place| place.priority > priority);
+        same.take_while(|place| place.priority == priority).find(|place| !place.is_due).copied()
+    }
+
     fn oldest(&self) -> Option<Place> {
         Some(*self.arrivals.first_key_value()?.1)
     }
@@ -120,10 +137,10 @@ impl<K, W> Default for Lot<K, W> {
 }
 
 impl<K: Ord + Clone, W> Lot<K, W> {
-    /// Gives a call its place. It keeps it when it has to wait again.
-    pub fn arrive(&mut self, priority: Priority, due: Instant) -> Place {
+    /// Gives a call its place, which it keeps when it has to wait again; `is_due` if its caller set its deadline.
+    pub fn arrive(&mut self, priority: Priority, due: Instant, is_due: bool, now: Instant) -> Place {
         self.arrivals += 1;
-        Place { priority: Reverse(priority), due, arrival: self.arrivals }
+        Place { priority: Reverse(priority), due, arrival: self.arrivals, since: now, is_due }
     }
 
     /// Lets a call wait for the first of some targets.
@@ -152,7 +169,7 @@ impl<K: Ord + Clone, W> Lot<K, W> {
     /// Tells whether at each of these targets a call waits that goes before a call that comes now. A call that would
     /// not wait for a target to come back is only behind those that wait for one that is well.
     pub fn is_before(&self, targets: &[K], priority: Priority, due: Instant, waits: bool) -> bool {
-        let place = Place { priority: Reverse(priority), due, arrival: u64::MAX };
+        let place = Place { priority: Reverse(priority), due, arrival: u64::MAX, since: due, is_due: true };
         let counts = |key: &K| waits || self.paces.get(key).is_some_and(|pace| pace.is_well);
         let before = |(keys, queue): (&Arc<[K]>, &Queue<W>), key: &K| {
             keys.contains(key) && queue.first().is_some_and(|first| first < place)
@@ -221,7 +238,16 @@ impl<K: Ord + Clone, W> Lot<K, W> {
         let (next, keys) = if is_aged {
             queues.filter_map(|(keys, queue)| Some((queue.oldest()?, keys))).min_by_key(|(place, _)| place.arrival)?
         } else {
-            queues.filter_map(|(keys, queue)| Some((queue.first()?, keys))).min_by_key(|(place, _)| *place)?
+            let all = queues.clone();
+            let first =
+                queues.filter_map(|(keys, queue)| Some((queue.first()?, keys))).min_by_key(|(place, _)| *place)?;
+            let (Place { priority, since, is_due, .. }, _) = first;
+            if !is_due && pace.leavers.are_before(now.saturating_duration_since(since), now) {
+                let newest = all.filter_map(|(keys, queue)| Some((queue.newest(priority)?, keys)));
+                newest.max_by_key(|(place, _)| place.arrival)?
+            } else {
+                first
+            }
         };
         let keys = keys.clone();
         let waiter = self.leave(&keys, next)?;
@@ -249,6 +275,16 @@ impl<K: Ord + Clone, W> Lot<K, W> {
         self.returned(key, now);
         if let Some(pace) = self.paces.get_mut(key) {
             pace.not_before = now + TICK;
+        }
+    }
+
+    /// Reports that a call's caller left, while it waited for some targets or for one's answer.
+    pub fn left(&mut self, keys: &[K], place: Place, now: Instant) {
+        let waited = now.saturating_duration_since(place.since);
+        for key in keys {
+            if let Some(pace) = self.paces.get_mut(key) {
+                pace.leavers.left(waited, now);
+            }
         }
     }
 
@@ -288,6 +324,48 @@ struct Pace {
     turns: u32,
     since: Instant,
     gone: u32,
+    leavers: Leavers,
+}
+
+/// The callers that left before they were answered, beside those that went.
+#[derive(Clone, Copy, Debug)]
+struct Leavers {
+    since: Instant,
+    went: u32,
+    left: u32,
+    /// How long the last one had waited.
+    patience: Duration,
+}
+
+impl Leavers {
+    const fn new(now: Instant) -> Self {
+        Self { since: now, went: 0, left: 0, patience: Duration::ZERO }
+    }
+
+    /// Returns them as they count now.
+    fn at(self, now: Instant) -> Self {
+        match now.saturating_duration_since(self.since) {
+            age if age < LEFT_SPAN => self,
+            age if age < LEFT_SPAN * 2 => Self { since: now, went: self.went / 2, left: self.left / 2, ..self },
+            _ => Self::new(now),
+        }
+    }
+
+    fn went(&mut self, now: Instant) {
+        *self = self.at(now);
+        self.went = self.went.saturating_add(1);
+    }
+
+    fn left(&mut self, waited: Duration, now: Instant) {
+        *self = self.at(now);
+        (self.left, self.patience) = (self.left.saturating_add(1), waited);
+    }
+
+    /// Tells whether many leave, and a call that has waited for so long will hardly be answered before its caller does.
+    fn are_before(self, waited: Duration, now: Instant) -> bool {
+        let Self { went, left, patience, .. } = self.at(now);
+        left >= LEFT_MIN && left.saturating_mul(LEFT_SHARE) >= went && waited >= patience / 2
+    }
 }
 
 impl Pace {
@@ -307,6 +385,7 @@ impl Pace {
             turns: 0,
             since: now,
             gone: 0,
+            leavers: Leavers::new(now),
         }
     }
 
@@ -319,8 +398,8 @@ impl Pace {
             }
             Gate::Full(_) => (self.is_well, self.free) = (true, 0),
             Gate::Until(_) => {
-                let Self { going, out, turns, .. } = *self;
-                *self = Self { going, out, turns, ..Self::new(now) };
+                let Self { going, out, turns, leavers, .. } = *self;
+                *self = Self { going, out, turns, leavers, ..Self::new(now) };
             }
             Gate::Shut => (self.is_well, self.free) = (false, 0),
         }
@@ -363,6 +442,7 @@ impl Pace {
             (self.since, self.gone) = (now.checked_sub(GONE_SPAN / 2).unwrap_or(now), self.gone / 2);
         }
         self.gone += 1;
+        self.leavers.went(now);
         let late = now.checked_sub(TICK).unwrap_or(now);
         self.next = self.next.max(late) + SECOND / self.proven.saturating_mul(2);
     }

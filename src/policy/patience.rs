@@ -24,6 +24,11 @@ fn slack(of: Duration) -> Duration {
     SLACK + of / SLACK_SHARE
 }
 
+/// Returns a time with what it may differ by.
+pub fn with_slack(of: Duration) -> Duration {
+    of + slack(of)
+}
+
 /// Tells whether something lasted as long as a limit says, or so nearly that the difference has no meaning.
 pub fn reached(lasted: Duration, limit: Duration) -> bool {
     lasted.saturating_add(slack(limit)) >= limit

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::patience::Pace;
-use super::window::{MODEL_P999, P50_SAMPLES};
+use super::patience::{self, Pace};
+use super::window::{MODEL_P999, P50_SAMPLES, P90_SAMPLES};
 use crate::words::{Cause, FailureClass, Reported};
 
 /// No pause within an answer is long before this: models think between two words, too.
@@ -155,8 +155,9 @@ pub struct Health {
     pub failure_rate_prior: f64,
     /// Decayed weight of the evidence behind `failure_rate`, in attempts.
     pub evidence: f64,
-    /// Whether it is known to answer more often than not.
-    pub answers: bool,
+    /// Up to how many in flight it is asked as a last resort though its breaker lets through probes at most: all, where
+    /// it is known to answer more often than not; what it has carried lately, where only silence opened the breaker.
+    pub resort_max: u32,
     /// Time to first token.
     pub ttft: Latency,
     /// Time to the whole answer, where it comes in one burst.
@@ -210,15 +211,14 @@ pub struct Gates {
     /// As in [`Health`].
     pub in_flight_max: u32,
     /// As in [`Health`].
-    pub answers: bool,
+    pub resort_max: u32,
 }
 
 impl Gates {
     /// Returns which gate refuses an attempt, if one does, and when all of them will have opened. The last resort
-    /// passes an open breaker: one at a time, unless the target is known to answer more often than not. Where every
-    /// target loses some of its calls, each of them is open now and then, and at times all are. Once in a long while
-    /// the last resort also passes what a provider said, because that may be wrong; never an operator's override or a
-    /// full target.
+    /// passes an open breaker: one at a time, or as many as `resort_max` says. Where every target loses some of its
+    /// calls, each of them is open now and then, and at times all are. Once in a long while the last resort also passes
+    /// what a provider said, because that may be wrong; never an operator's override or a full target.
     pub fn refusal(&self, last_resort: bool, now: Instant) -> Option<Refusal> {
         let past = |until: Option<Instant>| until.is_some_and(|until| until <= now);
         let looks = last_resort && past(self.look_from);
@@ -233,7 +233,7 @@ impl Gates {
             _ if self.forced_on => None,
             BreakerState::Ramp { full_until, .. } => full_until.filter(|_| !last_resort).map(Some),
             BreakerState::Open { until } if until > now && !last_resort => Some(Some(until)),
-            _ if last_resort && self.answers => None,
+            _ if last_resort && self.in_flight < self.resort_max => None,
             BreakerState::Open { .. } | BreakerState::HalfOpen => (!self.probe_free).then_some(None),
         };
         let rate_limited = word(self.rate_limited_until);
@@ -263,7 +263,7 @@ impl Health {
     /// Returns the gates as published.
     pub fn gates(&self) -> Gates {
         let Self { breaker, probe_free, disabled, forced_on, rate_limited_until, overloaded_until, .. } = *self;
-        let Self { paced_until, look_from, in_flight, in_flight_max, answers, .. } = *self;
+        let Self { paced_until, look_from, in_flight, in_flight_max, resort_max, .. } = *self;
         Gates {
             breaker,
             probe_free,
@@ -275,7 +275,7 @@ impl Health {
             look_from,
             in_flight,
             in_flight_max,
-            answers,
+            resort_max,
         }
     }
 
@@ -301,6 +301,18 @@ impl Health {
     /// Returns how long an answer usually takes, as last published.
     pub fn pace(&self, prompt_tokens: u32, whole: bool, output_max: Option<u32>) -> Pace {
         Pace::of(&self.ttft, &self.reply, &self.tpot, prompt_tokens, whole, output_max)
+    }
+
+    /// Returns how long an answer of this many tokens all but surely takes at least, as far as that was measured: a call
+    /// with less time is not worth a place. A guess refuses no call.
+    pub fn takes(&self, prompt_tokens: u32, whole: bool, output_tokens: u32) -> Duration {
+        let first = if whole { &self.reply } else { &self.ttft };
+        if first.samples == 0 {
+            return Duration::ZERO;
+        }
+        let rest = if whole || self.tpot.is_assumed() { 0 } else { output_tokens };
+        let most = if first.samples < P90_SAMPLES { first.mean } else { first.p90 };
+        patience::with_slack(Latency::at(most, prompt_tokens) + self.tpot.p50.saturating_mul(rest))
     }
 
     /// Returns how long a pause within an answer may be before another attempt is to join it.

@@ -17,6 +17,7 @@ mod hedging;
 mod hints;
 mod holds;
 mod keys;
+mod leavers;
 mod lifetimes;
 mod messages;
 mod moves;

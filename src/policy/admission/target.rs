@@ -153,6 +153,15 @@ impl Target {
         target.map(|held| held.and(keys)).or(keys)
     }
 
+    /// Returns up to how many in flight it is asked as a last resort while its breaker lets through probes at most.
+    fn resort_max(&self, now: Instant) -> u32 {
+        if self.health.answers(now) {
+            return u32::MAX;
+        }
+        // A call that can go nowhere else is better kept waiting than refused: it may have more time than the others.
+        if self.breaker.is_silent() { self.concurrency.lately(now) } else { 0 }
+    }
+
     pub(super) fn gates(
         &self,
         keys: &[Option<Hold>],
@@ -191,7 +200,7 @@ impl Target {
             in_flight,
             in_flight_max: self.concurrency.limit(self.options.in_flight_max, now),
             // What was learnt with a network says nothing without one.
-            answers: offline.is_none() && self.health.answers(now),
+            resort_max: if offline.is_some() { 0 } else { self.resort_max(now) },
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Every gate, how they combine, and a property test that drives everything at once.
 
+mod fleet;
+
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -576,7 +578,7 @@ fn a_last_resort_that_answers_more_often_than_not_is_asked_by_many_at_a_time() {
     (0..30).for_each(|_| drop(bench.succeed(0)));
     bench.break_it(0);
     let health = bench.health(0);
-    assert!(matches!(health.breaker, BreakerState::Open { .. }) && health.answers, "{health:?}");
+    assert!(matches!(health.breaker, BreakerState::Open { .. }) && health.resort_max == u32::MAX, "{health:?}");
     assert!(bench.ask(ASK).is_err(), "others have somewhere else to go");
     let resort = Ask { last_resort: true, ..ASK };
     assert!((0..9).all(|_| bench.ask(resort).is_ok()));
@@ -587,7 +589,7 @@ fn a_last_resort_that_answers_more_often_than_not_is_asked_by_many_at_a_time() {
             bench.report(&ticket, Report::Ended(failure(FailureClass::Server)));
         }
     }
-    assert!(!bench.health(0).answers);
+    assert_eq!(bench.health(0).resort_max, 0);
     let first = bench.ask(resort).expect("one at a time");
     assert!(first.probe && bench.ask(resort).is_err());
 }
@@ -625,16 +627,17 @@ fn an_unused_probe_frees_its_slot_and_says_nothing() {
 
 #[test]
 fn a_probe_that_its_caller_leaves_in_silence_opens_again() {
-    for why in [Unwanted::Left, Unwanted::Ended, Unwanted::Lost] {
+    // A caller that leaves says how patient it is: only a late answer is one.
+    for (why, time) in [(Unwanted::Left, 5 * SECOND), (Unwanted::Ended, SECOND), (Unwanted::Lost, SECOND)] {
         let mut bench = Bench::new(1, 1);
         bench.break_it(0);
         bench.now += 5 * SECOND;
         let probe = bench.admit(0).unwrap();
-        bench.now += SECOND / 5;
+        bench.now += time / 5;
         bench.report(&probe, Report::Ended(Outcome::Cancelled(why)));
         assert_eq!(bench.health(0).breaker, BreakerState::HalfOpen, "too early to say: the next one probes");
         let probe = bench.admit(0).unwrap();
-        bench.now += SECOND;
+        bench.now += time;
         bench.report(&probe, Report::Ended(Outcome::Cancelled(why)));
         assert_eq!(gate(bench.admit(0)), Gate::Breaker, "{why:?}");
         bench.now += 5 * SECOND;
@@ -674,6 +677,70 @@ fn callers_that_leave_a_hung_target_teach_and_impatient_ones_do_not() {
         let open = matches!(bench.health(0).breaker, BreakerState::Open { .. });
         assert_eq!(open, opens, "{} calls {:?}, whole: {}", calls.len(), calls[0], ask.whole);
     }
+}
+
+/// Lets four callers, far apart, leave in silence; one more waits from their time on.
+fn left_by_four(bench: &mut Bench) -> Ticket {
+    let patient = bench.ask(ASK).unwrap();
+    for _ in 0..4 {
+        let Ok(ticket) = bench.ask(ASK) else { break };
+        bench.now += 5 * SECOND;
+        bench.report(&ticket, Report::Ended(Outcome::Cancelled(Unwanted::Left)));
+    }
+    assert!(matches!(bench.health(0).breaker, BreakerState::Open { .. }));
+    patient
+}
+
+#[test]
+fn content_closes_what_only_callers_that_left_had_opened() {
+    let content = Report::Content { after: 20 * SECOND };
+    let mut bench = Bench::new(1, 1);
+    let patient = left_by_four(&mut bench);
+    bench.report(&patient, content);
+    assert_eq!(bench.health(0).breaker, BreakerState::Closed);
+    // Once it is probed, too.
+    let mut bench = Bench::new(1, 1);
+    let patient = left_by_four(&mut bench);
+    bench.now += 3 * SECOND;
+    let probe = bench.admit(0).unwrap();
+    bench.now += 10 * SECOND;
+    bench.report(&probe, Report::Ended(Outcome::Cancelled(Unwanted::Left)));
+    assert!(matches!(bench.health(0).breaker, BreakerState::Open { .. }), "it was silent to the probe");
+    bench.report(&patient, content);
+    assert_eq!(bench.health(0).breaker, BreakerState::Closed);
+    // What refuses is known to refuse, whatever an older attempt hears.
+    let mut bench = Bench::new(1, 1);
+    let patient = left_by_four(&mut bench);
+    bench.now += 3 * SECOND;
+    bench.fail(0, failure(FailureClass::Server));
+    bench.report(&patient, content);
+    assert!(matches!(bench.health(0).breaker, BreakerState::Open { .. }));
+}
+
+#[test]
+fn a_sole_target_that_is_only_silent_is_asked_by_as_many_as_it_has_carried() {
+    let mut bench = Bench::new(1, 1);
+    bench.in_flight = 4;
+    let patient = left_by_four(&mut bench);
+    assert_eq!(bench.health(0).resort_max, 5, "as many as were let in");
+    let resort = Ask { last_resort: true, ..ASK };
+    let first = bench.ask(resort).expect("four are there");
+    let second = bench.ask(resort).expect("the place of a probe is taken, and yet");
+    assert!(first.last_resort && !second.last_resort);
+    bench.in_flight = 5;
+    assert_eq!(gate(bench.ask(resort)), Gate::Breaker);
+    assert_eq!(gate(bench.ask(ASK)), Gate::Breaker, "others have somewhere else to go");
+    // Any of them that is answered proves it.
+    bench.report(&second, Report::Content { after: SECOND });
+    assert_eq!(bench.health(0).breaker, BreakerState::Closed);
+    let _ = patient;
+    // One that refuses is asked by one at a time.
+    let mut bench = Bench::new(1, 1);
+    bench.in_flight = 4;
+    left_by_four(&mut bench);
+    let first = bench.ask(resort).unwrap();
+    bench.report(&first, Report::Ended(failure(FailureClass::Server)));
+    assert_eq!(bench.health(0).resort_max, 0);
 }
 
 #[test]
@@ -1173,7 +1240,7 @@ impl Model {
         }
         let probing = !matches!(health.breaker, BreakerState::Closed | BreakerState::Ramp { .. });
         prop_assert!(!ticket.probe || probing);
-        prop_assert!(ticket.probe || !probing || health.forced_on || (last_resort && health.answers));
+        prop_assert!(ticket.probe || !probing || health.forced_on || (last_resort && health.resort_max > 0));
         self.live.push((ticket, ticket.probe));
         for target in 0..2 {
             let generation = self.bench.health(target).generation;
@@ -1247,7 +1314,11 @@ impl Model {
             self.late.insert(ticket.serial);
         }
         let late = self.late.contains(&ticket.serial) && matches!(report, Report::Ended(Outcome::Success { .. }));
-        prop_assert!(!(stale && moved) || late, "a straggler moves nothing: {effects:?}");
+        // But content refutes what only a guess had opened.
+        let is_word =
+            matches!(report, Report::Content { .. } | Report::GapEnded | Report::Ended(Outcome::Success { .. }));
+        let closes = effects.iter().any(|it| matches!(it, Effect::Transition { to: BreakerState::Closed, .. }));
+        prop_assert!(!(stale && moved) || late || (is_word && closes), "a straggler moves nothing: {effects:?}");
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::bursts::BURSTS_MAX;
 use super::*;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -342,6 +343,27 @@ fn a_target_that_answered_others_meanwhile_is_alive_and_one_that_took_long_may_a
 }
 
 #[test]
+fn the_first_word_takes_back_what_silences_had_counted_by_a_guess() {
+    let mut bench = Bench::new();
+    let before = bench.health.failure_rate(bench.now);
+    let mut patient = bench.start();
+    for _ in 0..3 {
+        assert_eq!(silence(&mut bench, SECOND * 5, LEFT), 1.0);
+    }
+    assert!(bench.health.failure_rate(bench.now) > 0.1);
+    let refuted = bench.report(&mut patient, CONTENT).refuted.expect("it is alive");
+    assert_eq!(refuted.evidence().failures, -3.0);
+    assert!(bench.health.failure_rate(bench.now) < before);
+    let mut next = bench.start();
+    assert_eq!(bench.report(&mut next, CONTENT).refuted, None, "once");
+    // Measured times are no guess.
+    let mut bench = Bench::measured();
+    let mut patient = bench.start();
+    assert_eq!(silence(&mut bench, SECOND * 5, LEFT), 1.0);
+    assert_eq!(bench.report(&mut patient, CONTENT).refuted, None);
+}
+
+#[test]
 fn a_limit_that_was_configured_is_no_guess() {
     let mut bench = Bench::new();
     let mut attempt = Try { limited: true, ..bench.start() };
@@ -382,14 +404,15 @@ fn a_hedges_loser_is_a_latency_at_its_age_where_latencies_are_measured() {
 }
 
 #[test]
-fn a_probe_that_hears_nothing_for_half_of_the_usual_time_is_silent() {
+fn a_probe_that_hears_nothing_for_half_of_the_usual_time_is_silent_and_if_its_caller_leaves_once_it_is_late() {
     let mut bench = Bench::new();
     let mut silent = |millis, report| {
         let mut attempt = bench.start();
         bench.now += MS(millis);
         bench.report(&mut attempt, report).silent
     };
-    assert!(!silent(400, LEFT) && silent(600, LEFT) && silent(600, ENDED) && silent(600, LOST));
+    assert!(!silent(400, ENDED) && silent(600, ENDED) && silent(600, LOST));
+    assert!(!silent(3_000, LEFT) && silent(4_100, LEFT), "a caller that leaves says how patient it is");
     assert!(!silent(60_000, SUCCESS) && !silent(60_000, Report::Ended(Outcome::Crashed)));
 }
 

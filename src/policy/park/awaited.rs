@@ -26,7 +26,7 @@ pub struct Awaited<K> {
 
 impl<K: Ord> Awaited<K> {
     /// Returns those of a plan, if there are any. `spot` names a target of the plan; `needs` tells how long before its
-    /// deadline a call must go there ([`needs`]), where that is known.
+    /// deadline a call must go there ([`Health::takes`]), where that is known.
     pub fn of(plan: &Plan, spot: impl Fn(usize) -> K, needs: impl Fn(usize) -> Option<Duration>) -> Option<Self> {
         let waits = plan.skipped.iter().filter_map(|skip| Some((skip.target, Skip::refusal(skip)?)));
         let full: Vec<usize> = waits.clone().filter(|(_, it)| it.is_full()).map(|(target, _)| target).collect();
@@ -44,15 +44,6 @@ impl<K: Ord> Awaited<K> {
             needs,
         })
     }
-}
-
-/// Returns how long before its deadline a call must go to a target whose answer is expected to have so many tokens, as
-/// far as that was measured: a guess refuses no call, and half of all answers take longer than the median.
-pub fn needs(health: &Health, prompt_tokens: u32, whole: bool, output_max: Option<u32>, output: u32) -> Duration {
-    let pace = health.pace(prompt_tokens, whole, output_max);
-    let tokens = if whole || health.tpot.is_assumed() { 0 } else { output };
-    let answer = pace.first + health.tpot.p50.saturating_mul(tokens);
-    if pace.measured { pace.overdue().max(answer) } else { Duration::ZERO }
 }
 
 /// Returns when a parked call looks by itself at what its targets say, though nothing woke it: it pauses until `from`,

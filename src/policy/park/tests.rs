@@ -12,7 +12,7 @@ fn keys(names: &[&'static str]) -> Arc<[&'static str]> {
 }
 
 fn enter(lot: &mut Calls, names: &[&'static str], priority: Priority, waiter: u32) -> Place {
-    let place = lot.arrive(priority, *START);
+    let place = lot.arrive(priority, *START, true, *START);
     lot.enter(keys(names), place, waiter);
     place
 }
@@ -221,10 +221,10 @@ fn a_place_that_comes_free_goes_only_to_the_next_call() {
 fn of_one_priority_the_call_with_the_earliest_deadline_goes_first() {
     let (mut lot, now) = (Calls::default(), Instant::now());
     for (waiter, due) in [9, 3, 5, 3].into_iter().enumerate() {
-        let place = lot.arrive(Priority::Default, now + SECOND * due);
+        let place = lot.arrive(Priority::Default, now + SECOND * due, true, now);
         lot.enter(keys(&["a"]), place, u32::try_from(waiter).unwrap());
     }
-    let place = lot.arrive(Priority::Interactive, now + 99 * SECOND);
+    let place = lot.arrive(Priority::Interactive, now + 99 * SECOND, true, now);
     lot.enter(keys(&["a"]), place, 4);
     lot.full(&"a", now);
     assert_eq!(placed(&mut lot, 9, now), [4, 1, 3, 2, 0]);
@@ -250,6 +250,94 @@ fn the_call_that_has_waited_longest_has_every_eighth_turn_so_that_none_waits_for
     assert_eq!(batch, [(7, 0), (15, 1), (23, 2)]);
 }
 
+/// Ten clients of a target with two places and answers of 8 s ask it again and again, for ten minutes; each leaves when
+/// it was not answered for this long. Returns how many answers reached a client, and the longest wait for one.
+fn answers_within(patience: Duration) -> (u32, Duration) {
+    #[derive(Clone, Copy)]
+    enum Client {
+        Away(Instant),
+        Waits(Place, Instant),
+        Asks(Place, Instant, Instant),
+    }
+    let (mut lot, start) = (Calls::default(), Instant::now());
+    let (mut answers, mut longest) = (0, Duration::ZERO);
+    let mut clients = [Client::Away(start); 10];
+    for tick in 0..6_000 {
+        let now = start + tick * SECOND / 10;
+        for (waiter, client) in (0..).zip(&mut clients) {
+            *client = match *client {
+                Client::Away(until) if until <= now => {
+                    let place = lot.arrive(Priority::Default, now + 600 * SECOND, false, now);
+                    lot.enter(keys(&["a"]), place, waiter);
+                    Client::Waits(place, now)
+                }
+                Client::Waits(place, since) if now - since >= patience => {
+                    lot.left(&["a"], place, now);
+                    lot.leave(&keys(&["a"]), place);
+                    Client::Away(now + SECOND)
+                }
+                Client::Asks(place, since, _) if now - since >= patience => {
+                    lot.left(&["a"], place, now);
+                    lot.returned(&"a", now);
+                    Client::Away(now + SECOND)
+                }
+                Client::Asks(_, since, from) if now - from >= 8 * SECOND => {
+                    lot.proved(&"a", now);
+                    (answers, longest) = (answers + 1, longest.max(now - since));
+                    Client::Away(now)
+                }
+                same => same,
+            };
+        }
+        let asking = clients.iter().filter(|client| matches!(client, Client::Asks(..))).count();
+        let free = 2 - u32::try_from(asking).unwrap();
+        for (waiter, key) in lot.look(now, |_| if free > 0 { Gate::Open(free) } else { Gate::Full(None) }).go {
+            let Client::Waits(place, since) = clients[waiter as usize] else { panic!("{waiter} does not wait") };
+            clients[waiter as usize] = Client::Asks(place, since, now);
+            lot.arrived(&key);
+        }
+    }
+    (answers, longest)
+}
+
+#[test]
+fn where_callers_leave_before_their_turn_brings_an_answer_the_newest_goes_first() {
+    // It can give 150. In the order of arrival each would take 40 s or more.
+    let (answers, longest) = answers_within(30 * SECOND);
+    assert!(answers >= 115, "{answers} of 150");
+    assert!(longest <= 30 * SECOND);
+    let (answers, longest) = answers_within(120 * SECOND);
+    assert!(answers >= 147 && longest <= 50 * SECOND, "{answers}; none waits for longer than the others: {longest:?}");
+}
+
+#[test]
+fn a_deadline_that_was_set_and_a_priority_go_before_the_newest() {
+    let (mut lot, now) = (Calls::default(), Instant::now());
+    lot.full(&"a", now);
+    let mut wait = |lot: &mut Calls, waiter, priority, seconds: u32, is_due| {
+        let place = lot.arrive(priority, now + seconds * SECOND, is_due, now);
+        lot.enter(keys(&["a"]), place, waiter);
+        place
+    };
+    for waiter in 1..=3 {
+        wait(&mut lot, waiter, Priority::Default, 600 + waiter, false);
+    }
+    wait(&mut lot, 4, Priority::Default, 30, true);
+    wait(&mut lot, 5, Priority::Default, 900, true);
+    wait(&mut lot, 6, Priority::Batch, 700, false);
+    wait(&mut lot, 7, Priority::Interactive, 700, false);
+    let later = now + 20 * SECOND;
+    for waiter in 8..=10 {
+        let place = wait(&mut lot, waiter, Priority::Batch, 999, false);
+        lot.left(&["a"], place, later);
+        lot.leave(&keys(&["a"]), place);
+    }
+    assert_eq!(placed(&mut lot, 4, later), [7, 4, 3, 2], "the newest of a priority, after the earliest deadline");
+    // Long after the last caller has left, it is the order of arrival again.
+    wait(&mut lot, 11, Priority::Default, 604, false);
+    assert_eq!(placed(&mut lot, 2, later + 180 * SECOND), [1, 11]);
+}
+
 #[test]
 fn how_long_a_call_will_wait_follows_from_the_calls_before_it_and_their_pace() {
     let (mut lot, now) = (Calls::default(), Instant::now());
@@ -260,7 +348,7 @@ fn how_long_a_call_will_wait_follows_from_the_calls_before_it_and_their_pace() {
     (1..=20).for_each(|turn| assert_eq!(placed(&mut lot, 1, now + tick * turn).len(), 1));
     let wait = lot.wait(&["a"], last, now + tick * 20).unwrap();
     assert!((3_800 * MS..4_300 * MS).contains(&wait), "forty go in four seconds, and not in {wait:?}");
-    let first = lot.arrive(Priority::Critical, now);
+    let first = lot.arrive(Priority::Critical, now, true, now);
     let wait = lot.wait(&["a"], first, now + tick * 20).unwrap();
     assert!((tick / 2..=2 * tick).contains(&wait), "{wait:?}");
     assert_eq!(lot.last(|waiter| *waiter != 59).map(|(_, place)| place < last), Some(true), "the last of some");
@@ -298,7 +386,7 @@ fn the_pace_of_calls_is_unknown_again_once_none_waits() {
     for turn in 1..=8 {
         assert_eq!(placed(&mut lot, 1, now + tick * turn).len(), 1);
     }
-    let next = lot.arrive(Priority::Default, now);
+    let next = lot.arrive(Priority::Default, now, true, now);
     assert!(lot.wait(&["a"], next, now + tick * 8).is_some());
     assert!(placed(&mut lot, 1, now + tick * 9).is_empty());
     assert_eq!(lot.wait(&["a"], next, now + tick * 9), None);

@@ -171,7 +171,7 @@ pub fn health(now: Instant) -> Health {
         failure_rate: 0.005,
         failure_rate_prior: 0.005,
         evidence: 30.0,
-        answers: false,
+        resort_max: 0,
         ttft: latency(SECOND),
         reply: latency(5 * SECOND),
         tpot: latency(Duration::from_millis(20)),
