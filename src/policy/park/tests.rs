@@ -314,7 +314,7 @@ fn where_callers_leave_before_their_turn_brings_an_answer_the_newest_goes_first(
 fn a_deadline_that_was_set_and_a_priority_go_before_the_newest() {
     let (mut lot, now) = (Calls::default(), Instant::now());
     lot.full(&"a", now);
-    let mut wait = |lot: &mut Calls, waiter, priority, seconds: u32, is_due| {
+    let wait = |lot: &mut Calls, waiter, priority, seconds: u32, is_due| {
         let place = lot.arrive(priority, now + seconds * SECOND, is_due, now);
         lot.enter(keys(&["a"]), place, waiter);
         place
